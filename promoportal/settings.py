@@ -1,0 +1,228 @@
+"""
+Everything that can be set, in the order of Django's own documentation.
+
+Each variable is described in `.env.example`. The defaults work on a desk: DEBUG is on,
+answers only on this machine, and refuses to start with a public address (E008).
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from promoportal import environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environment.read_file(BASE_DIR / ".env")
+
+# --- Core -------------------------------------------------------------------------
+
+DEBUG = environment.flag("DEBUG", default=True)
+_DESK = "127.0.0.1,localhost,[::1]" if DEBUG else ""
+ALLOWED_HOSTS = environment.names("ALLOWED_HOSTS", _DESK)
+SECRET_KEY = environment.text(
+    "SECRET_KEY", "only-for-a-desk-and-refused-without-DEBUG" if DEBUG else ""
+)
+PORTAL_HOME = Path(environment.text("PORTAL_HOME", str(BASE_DIR / ".portal"))).resolve()
+PORTAL_URL = environment.address(
+    "PORTAL_URL", "http://127.0.0.1:8000" if DEBUG else ""
+)
+TRUSTED_PROXIES = environment.number("TRUSTED_PROXIES", 0)
+
+INSTALLED_APPS = [
+    "promoportal.apps.PortalAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_q",
+    "promoportal.apps.PromoportalConfig",
+    "executions.apps.ExecutionsConfig",
+    "rewards.apps.RewardsConfig",
+    "redemptions.apps.RedemptionsConfig",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "promoportal.urls"
+WSGI_APPLICATION = "promoportal.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Database ---------------------------------------------------------------------
+
+# Without DATABASE_URL, a PostgreSQL that needs no installing, under PORTAL_HOME.
+EMBEDDED_DATABASE = environment.flag("EMBEDDED_DATABASE", default=DEBUG)
+DATABASES = {
+    "default": {
+        **(
+            environment.database("DATABASE_URL")
+            or {"ENGINE": "promoportal.embedded", "NAME": "portal"}
+        ),
+        # A new connection for each queue call makes django-q2 twelve times slower;
+        # the health check is what survives a restart of the database.
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Security ---------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
+SESSION_COOKIE_AGE = 12 * 60 * 60
+SECURE_SSL_REDIRECT = not DEBUG
+# Probes ask over plain HTTP from inside; they say nothing worth hiding.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 0 if DEBUG else 31_536_000
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+LOGIN_URL = "admin:login"
+
+# --- Language, time, files --------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+# Served from the apps themselves: nothing to collect before a start.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+}
+
+# --- The vendor -------------------------------------------------------------------
+
+_SANDBOX = "http://127.0.0.1:8100" if DEBUG else ""
+OPTIMOVE_API_URL = environment.address(
+    "OPTIMOVE_API_URL", _SANDBOX and f"{_SANDBOX}/optimove"
+)
+OPTIMOVE_PROMOTIONS_URL = environment.address(
+    "OPTIMOVE_PROMOTIONS_URL", _SANDBOX and f"{_SANDBOX}/promotions"
+)
+OPTIMOVE_API_KEY = environment.text("OPTIMOVE_API_KEY", "desk-key" if DEBUG else "")
+OPTIMOVE_CONTRACT = environment.text("OPTIMOVE_CONTRACT")
+
+# --- The platform -----------------------------------------------------------------
+
+PLATFORM_URL = environment.address("PLATFORM_URL", _SANDBOX and f"{_SANDBOX}/platform")
+PLATFORM_TOKEN = environment.text("PLATFORM_TOKEN", "desk-token" if DEBUG else "")
+PLATFORM_ADAPTER = environment.text(
+    "PLATFORM_ADAPTER", "promoportal.platforms.HttpPlatform"
+)
+PLATFORM_CAPABILITY = environment.text("PLATFORM_CAPABILITY", "idempotent,askable")
+PLATFORM_CONCURRENCY = environment.number("PLATFORM_CONCURRENCY", 8, least=1)
+
+# --- The flow ---------------------------------------------------------------------
+
+REDEMPTION_MODE = environment.choice(
+    "REDEMPTION_MODE", "auto", ["auto", "triggered", "scheduled", "off"]
+)
+REDEMPTION_INTERVAL = timedelta(
+    seconds=environment.number("REDEMPTION_INTERVAL_SECONDS", 300, least=1)
+)
+ACTIVATE_WITHIN = timedelta(hours=environment.number("ACTIVATE_WITHIN_HOURS", 72, least=1))
+# Safeguards: an execution past a limit waits for a person. Empty: no limit.
+LIMIT_CUSTOMERS = environment.names("LIMIT_CUSTOMERS")
+LIMIT_VALUE = environment.names("LIMIT_VALUE")
+LIMIT_REWARD = environment.names("LIMIT_REWARD")
+
+# --- Jobs -------------------------------------------------------------------------
+
+WEB_CONCURRENCY = environment.number("WEB_CONCURRENCY", 2, least=1)
+JOB_TIMEOUT_SECONDS = environment.number("JOB_TIMEOUT_SECONDS", 60, least=1)
+JOB_RETRY_SECONDS = environment.number("JOB_RETRY_SECONDS", 240, least=1)
+
+_BULK_WORKERS = max(2, min(8, os.cpu_count() or 2))
+Q_CLUSTER = {
+    "name": "portal",  # the default queue and the signing salt: never change while jobs wait
+    "orm": "default",  # the rows' own database: a job and its rows commit together
+    "broker_class": "promoportal.jobs.broker.PortalBroker",
+    "workers": 2,
+    "queue_limit": 2,  # little is frozen by a crash, and hosts share fairly
+    "bulk": 1,
+    "poll": 1,  # only the fall-back: NOTIFY starts a job within milliseconds
+    "timeout": JOB_TIMEOUT_SECONDS,  # a fence: time budgets end jobs long before
+    "retry": JOB_RETRY_SECONDS,  # counted from the claim, not from the start
+    "max_attempts": 1,  # trying again lives in our rows
+    "ack_failures": True,
+    "save_limit": -1,  # successes leave no row: seven times the throughput
+    "catch_up": False,
+    "recycle": 500,
+    "max_rss": 400_000,  # KB
+    "guard_cycle": 0.5,  # other values may break the kill after a timeout
+    "log_level": "WARNING",
+    "ALT_CLUSTERS": {
+        "collect": {"workers": 2, "queue_limit": 2},
+        "bulk": {"workers": _BULK_WORKERS, "queue_limit": _BULK_WORKERS},
+    },
+}
+
+# --- Logging ----------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"redact": {"()": "promoportal.logs.Redact"}},
+    "formatters": {
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "format": "{asctime} {levelname} {name} {message}",
+            "style": "{",
+        }
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "json",
+            "filters": ["redact"],
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        name: {"level": "INFO"}
+        for name in ("promoportal", "executions", "rewards", "redemptions")
+    },
+}
