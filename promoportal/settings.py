@@ -25,9 +25,7 @@ SECRET_KEY = environment.text(
     "SECRET_KEY", "only-for-a-desk-and-refused-without-DEBUG" if DEBUG else ""
 )
 PORTAL_HOME = Path(environment.text("PORTAL_HOME", str(BASE_DIR / ".portal"))).resolve()
-PORTAL_URL = environment.address(
-    "PORTAL_URL", "http://127.0.0.1:8000" if DEBUG else ""
-)
+PORTAL_URL = environment.address("PORTAL_URL", "http://127.0.0.1:8000" if DEBUG else "")
 TRUSTED_PROXIES = environment.number("TRUSTED_PROXIES", 0)
 
 INSTALLED_APPS = [
@@ -163,7 +161,9 @@ REDEMPTION_MODE = environment.choice(
 REDEMPTION_INTERVAL = timedelta(
     seconds=environment.number("REDEMPTION_INTERVAL_SECONDS", 300, least=1)
 )
-ACTIVATE_WITHIN = timedelta(hours=environment.number("ACTIVATE_WITHIN_HOURS", 72, least=1))
+ACTIVATE_WITHIN = timedelta(
+    hours=environment.number("ACTIVATE_WITHIN_HOURS", 72, least=1)
+)
 # Safeguards: an execution past a limit waits for a person. Empty: no limit.
 LIMIT_CUSTOMERS = environment.names("LIMIT_CUSTOMERS")
 LIMIT_VALUE = environment.names("LIMIT_VALUE")

@@ -1,0 +1,295 @@
+"""What the vendor told us."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.crypto import constant_time_compare
+
+from promoportal.states import Stateful, Transition, constraint
+
+
+class EventType(models.IntegerChoices):
+    """The vendor's event types (CONFIRMED, docs/vendor.md section 2)."""
+
+    PROCESSED = 1, "1: a campaign was processed"
+    ALL_PROCESSED = 2, "2: all of today's campaigns were processed"
+    DAY_DONE = 3, "3: today's daily process is done"
+    CANCELLED = 4, "4: a processed campaign was cancelled"
+    CONDITIONAL = 5, "5: a campaign is on hold until cleared"
+    TRIGGERED = 11, "11: one customer met a triggered campaign's criteria"
+    SCHEDULED = 13, "13: a scheduled campaign was executed on one channel"
+    ENGAGEMENT = 14, "14: a campaign is ready for the Engagement SDK"
+
+
+class Kind(models.TextChoices):
+    SCHEDULED = "SCHEDULED", "Scheduled"
+    TRIGGERED = "TRIGGERED", "Triggered"
+    UNKNOWN = "UNKNOWN", "Not known yet"
+
+
+class Reason(models.TextChoices):
+    """Why a delivery or a trigger is held, or an execution stopped."""
+
+    UNREADABLE = "UNREADABLE", "It could not be read"
+    WRONG_LISTENER = "WRONG_LISTENER", "It was sent to the wrong listener"
+    NOT_LISTED = "NOT_LISTED", "The vendor does not list this customer"
+    OVER_LIMIT = "OVER_LIMIT", "It is past a limit"
+    BY_STAFF = "BY_STAFF", "Staff stopped it"
+    BY_VENDOR = "BY_VENDOR", "The vendor cancelled it"
+    POISON = "POISON", "Reading it killed the worker"
+
+
+class Reading(models.TextChoices):
+    UNREAD = "UNREAD", "To be read"
+    READ = "READ", "Read"
+    IGNORED = "IGNORED", "Nothing to do"
+    HELD = "HELD", "Held for staff"
+
+
+class Progress(models.TextChoices):
+    COLLECTING = "COLLECTING", "Collecting assignments"
+    ACTIVATING = "ACTIVATING", "Activating and reporting"
+    SETTLED = "SETTLED", "Settled"
+
+
+class Stop(models.TextChoices):
+    NONE = "NONE", "Running"
+    HELD = "HELD", "Held for staff"
+    PAUSED = "PAUSED", "Paused"
+    CANCELLED = "CANCELLED", "Cancelled"
+
+
+class Asking(models.TextChoices):
+    WAITING = "WAITING", "To be asked for"
+    DONE = "DONE", "Listed"
+    HELD = "HELD", "Held for staff"
+
+
+class ListenerQuerySet(models.QuerySet["Listener"]):
+    def open(self) -> Self:
+        return self.filter(closed_at=None)
+
+    def known_by(self, secret: str) -> Listener | None:
+        """The open listener with this secret, compared in constant time with each."""
+        digest = Listener.digest(secret)
+        known = None
+        for listener in self.open():
+            if constant_time_compare(listener.secret_digest, digest):
+                known = listener
+        return known
+
+
+class Listener(models.Model):
+    """An address we gave the vendor for one kind of event; the address is the secret."""
+
+    event_type = models.PositiveSmallIntegerField(choices=EventType)
+    channel = models.CharField(
+        max_length=20, blank=True, help_text="Empty: every channel."
+    )
+    secret_digest = models.CharField(max_length=64, unique=True, editable=False)
+    header_name = models.CharField(max_length=100, blank=True)
+    header_digest = models.CharField(max_length=64, blank=True, editable=False)
+    networks = ArrayField(
+        models.CharField(max_length=50),
+        default=list,
+        blank=True,
+        help_text="The only networks it may be called from. Empty: any.",
+    )
+    opened_at = models.DateTimeField(db_default=Now())
+    registered_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ListenerQuerySet.as_manager()
+
+    class Meta:
+        permissions = [("manage_listener", "Can open, rotate and close listeners")]
+
+    def __str__(self) -> str:
+        where = f" on channel {self.channel}" if self.channel else ""
+        return f"listener {self.pk} for event {self.event_type}{where}"
+
+    @staticmethod
+    def new_secret() -> str:
+        return secrets.token_urlsafe(32)
+
+    @staticmethod
+    def digest(secret: str) -> str:
+        """A secret of 256 random bits needs no salt and no slow hash."""
+        return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Campaign(models.Model):
+    """The plan as a whole, which runs again and again (the vendor's series)."""
+
+    reference = models.CharField(max_length=200, unique=True)
+    first_seen_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"campaign {self.reference}"
+
+
+class Execution(Stateful):
+    """One run of a campaign (the vendor's occurrence), announced once or many times."""
+
+    machines = {
+        "state": {
+            Progress.COLLECTING: frozenset({Progress.ACTIVATING, Progress.SETTLED}),
+            Progress.ACTIVATING: frozenset({Progress.COLLECTING, Progress.SETTLED}),
+            Progress.SETTLED: frozenset({Progress.COLLECTING, Progress.ACTIVATING}),
+        },
+        "stop": {
+            Stop.NONE: frozenset({Stop.HELD, Stop.PAUSED, Stop.CANCELLED}),
+            Stop.HELD: frozenset({Stop.NONE, Stop.CANCELLED}),
+            Stop.PAUSED: frozenset({Stop.NONE, Stop.HELD, Stop.CANCELLED}),
+            Stop.CANCELLED: frozenset(),
+        },
+    }
+
+    reference = models.CharField(max_length=200, unique=True)
+    campaign = models.ForeignKey(
+        Campaign, null=True, blank=True, on_delete=models.PROTECT
+    )
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.UNKNOWN)
+    state = models.CharField(
+        "progress", max_length=20, choices=Progress, default=Progress.COLLECTING
+    )
+    stop = models.CharField(max_length=20, choices=Stop, default=Stop.NONE)
+    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    problem = models.TextField(blank=True)
+    opened_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            constraint("execution_progress_known", Progress.values),
+            constraint("execution_stop_known", Stop.values, field="stop"),
+        ]
+        indexes = [
+            # The tick looks at what is not settled yet, every second.
+            models.Index(
+                fields=["state"],
+                name="execution_unsettled",
+                condition=~models.Q(state=Progress.SETTLED),
+            )
+        ]
+        permissions = [
+            ("open_execution", "Can open an execution, or collect it again"),
+            ("stop_execution", "Can pause, resume and cancel an execution"),
+        ]
+
+    def __str__(self) -> str:
+        return f"execution {self.reference}"
+
+
+class ExecutionTransition(Transition):
+    row = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="transitions"
+    )
+
+
+class Delivery(Stateful):
+    """One POST to a listener, kept as it came."""
+
+    machines = {
+        "state": {
+            Reading.UNREAD: frozenset({Reading.READ, Reading.IGNORED, Reading.HELD}),
+            Reading.READ: frozenset({Reading.UNREAD}),
+            Reading.IGNORED: frozenset({Reading.UNREAD}),
+            Reading.HELD: frozenset({Reading.UNREAD}),
+        }
+    }
+
+    listener = models.ForeignKey(Listener, on_delete=models.PROTECT)
+    body = models.BinaryField()
+    content_type = models.CharField(max_length=200, blank=True)
+    verdict = models.JSONField(
+        help_text="How we knew the sender: the address, the header, the network."
+    )
+    received_at = models.DateTimeField(db_default=Now())
+    state = models.CharField(max_length=20, choices=Reading, default=Reading.UNREAD)
+    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    problem = models.TextField(blank=True)
+    execution = models.ForeignKey(
+        Execution, null=True, blank=True, on_delete=models.PROTECT
+    )
+    attempts = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        constraints = [constraint("delivery_state_known", Reading.values)]
+        indexes = [
+            # The tick looks for deliveries whose job was lost.
+            models.Index(
+                fields=["received_at"],
+                name="delivery_unread",
+                condition=models.Q(state=Reading.UNREAD),
+            )
+        ]
+        permissions = [("reread_delivery", "Can read a delivery again")]
+
+    def __str__(self) -> str:
+        return f"delivery {self.pk}"
+
+
+class DeliveryTransition(Transition):
+    row = models.ForeignKey(
+        Delivery, on_delete=models.CASCADE, related_name="transitions"
+    )
+
+
+class Trigger(Stateful):
+    """One customer of a triggered execution, until the vendor's list shows them."""
+
+    machines = {
+        "state": {
+            Asking.WAITING: frozenset({Asking.DONE, Asking.HELD}),
+            Asking.DONE: frozenset({Asking.WAITING}),
+            Asking.HELD: frozenset({Asking.WAITING}),
+        }
+    }
+
+    execution = models.ForeignKey(
+        Execution, on_delete=models.PROTECT, related_name="triggers"
+    )
+    customer = models.CharField(max_length=200)
+    delivery = models.ForeignKey(
+        Delivery, null=True, blank=True, on_delete=models.PROTECT
+    )
+    state = models.CharField(max_length=20, choices=Asking, default=Asking.WAITING)
+    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    problem = models.TextField(blank=True)
+    announced = models.PositiveIntegerField(
+        default=1, help_text="How often the vendor announced this customer."
+    )
+    attempts = models.PositiveIntegerField(default=0)
+    not_before = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            constraint("trigger_state_known", Asking.values),
+            models.UniqueConstraint(
+                fields=["execution", "customer"], name="trigger_once_per_customer"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["execution", "not_before"],
+                name="trigger_waiting",
+                condition=models.Q(state=Asking.WAITING),
+            ),
+            models.Index(fields=["customer"], name="trigger_by_customer"),
+        ]
+
+    def __str__(self) -> str:
+        return f"trigger of {self.customer} in {self.execution_id}"
+
+
+class TriggerTransition(Transition):
+    row = models.ForeignKey(
+        Trigger, on_delete=models.CASCADE, related_name="transitions"
+    )

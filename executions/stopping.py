@@ -1,0 +1,88 @@
+"""Holding an execution back, for a while or for good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection, transaction
+
+from executions import signals
+from executions.announcing import join
+from executions.models import Execution, Kind, Reason, Stop
+from promoportal import states
+
+
+def share(execution_pk: int) -> Stop:
+    """
+    Whether the execution is stopped, and keep it so until this transaction ends.
+
+    Whoever gives, owes or voids looks here first, so that a stop that was granted is
+    seen by all that begins after it. Executions are locked before any other row.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT stop FROM executions_execution WHERE id = %s FOR SHARE",
+            [execution_pk],
+        )
+        return Stop(cursor.fetchone()[0])
+
+
+def hold(execution: Execution, *, problem: str) -> bool:
+    """Stop it until a person lets it go; say whether it was running."""
+    rows = Execution.objects.filter(pk=execution.pk)
+    moved = states.move_all(
+        rows,
+        Stop.HELD,
+        machine="stop",
+        why=problem,
+        reason=Reason.OVER_LIMIT,
+        problem=problem,
+    )
+    return bool(moved)
+
+
+def pause(execution: Execution, *, by: Any, why: str) -> None:
+    """
+    Claim nothing more of it until it is resumed.
+
+    :raises states.IllegalMove: if it is not running
+    :raises states.LostRace: if someone else stopped it meanwhile
+    """
+    execution.move(
+        Stop.PAUSED, machine="stop", by=by, why=why, reason=Reason.BY_STAFF, problem=why
+    )
+
+
+def resume(execution: Execution, *, by: Any, why: str) -> None:
+    """
+    Let it run again; what held it is let go as it stands now.
+
+    :raises states.IllegalMove: if it is not held or paused
+    :raises states.LostRace: if someone else moved it meanwhile
+    """
+    with transaction.atomic():
+        execution.move(Stop.NONE, machine="stop", by=by, why=why, reason="", problem="")
+        signals.resumed.send(Execution, execution=execution, by=by)
+
+
+def cancel(execution: Execution, *, by: Any, why: str) -> None:
+    """
+    Give nothing more of it, for good.
+
+    :raises states.IllegalMove: if it is cancelled already
+    """
+    with transaction.atomic():
+        reason = Reason.BY_STAFF if by else Reason.BY_VENDOR
+        execution.move(
+            Stop.CANCELLED, machine="stop", by=by, why=why, reason=reason, problem=why
+        )
+        signals.cancelled.send(Execution, execution=execution, by=by)
+
+
+def cancel_by_vendor(occurrence: str) -> Execution:
+    """The vendor cancelled it, perhaps before it announced it, perhaps twice."""
+    with transaction.atomic():
+        execution = join(occurrence, kind=Kind.UNKNOWN)
+        if execution.stop != Stop.CANCELLED:
+            cancel(execution, by=None, why="The vendor cancelled it (event 4).")
+    return execution

@@ -1,0 +1,92 @@
+"""Where the vendor calls us: know, keep, answer. What it says is found out later."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.db import OperationalError, transaction
+from rest_framework.exceptions import APIException
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from executions import signals
+from executions.bodies import CutShort, TooLarge, read_body
+from executions.models import Delivery
+from executions.senders import KnownListener, ListenerSecret
+
+logger = logging.getLogger(__name__)
+
+
+class AnyAnswerWillDo(BaseContentNegotiation):
+    """The vendor reads no answer, so what it accepts does not matter."""
+
+    def select_parser(self, request: Request, parsers: Any) -> None:
+        return None
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[Any, str]:
+        return renderers[0], renderers[0].media_type
+
+
+class Unkept(APIException):
+    """We could not keep it, so the sender has to send it again."""
+
+    status_code = 503
+    default_detail = "The delivery could not be kept; send it again."
+
+
+class Webhook(APIView):
+    """Receives every notice of one listener."""
+
+    http_method_names = ["post"]
+    authentication_classes = [ListenerSecret]
+    permission_classes = []
+    parser_classes = []
+    renderer_classes = [JSONRenderer]
+    content_negotiation_class = AnyAnswerWillDo
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().initial(request, *args, **kwargs)
+        except OperationalError as error:
+            raise Unkept from error
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        try:
+            body = read_body(request.META)
+        except TooLarge:
+            return Response({"detail": "A notice has at most 1 MiB."}, status=413)
+        except CutShort:
+            return Response({"detail": "The body was cut short."}, status=400)
+        return self.keep(request, body)
+
+    def keep(self, request: Request, body: bytes) -> Response:
+        sender: KnownListener = request.user  # type: ignore[assignment]
+        try:
+            delivery = receive(
+                sender, body=body, content_type=request.META.get("CONTENT_TYPE", "")
+            )
+        except OperationalError as error:
+            raise Unkept from error
+        return Response({"status": "kept", "delivery": delivery.pk})
+
+
+def receive(sender: KnownListener, *, body: bytes, content_type: str) -> Delivery:
+    """Keep a delivery and queue its reading, both or neither."""
+    with transaction.atomic():
+        delivery = Delivery.objects.create(
+            listener=sender.listener,
+            body=body,
+            content_type=content_type.replace("\0", "")[:200],
+            verdict=sender.verdict,
+        )
+        signals.delivered.send(Delivery, delivery=delivery)
+    logger.info(
+        "delivery.kept", extra={"delivery": delivery.pk, "listener": sender.listener.pk}
+    )
+    return delivery

@@ -1,0 +1,235 @@
+"""
+Guarded moves and their trace.
+
+A state moves only by compare-and-set in the database, along declared moves, and every
+move leaves a row that says from where, to where, when, by whom and why. A campaign has
+a million rows, so the one statement below moves a whole set as easily as one row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection, models, transaction
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Now
+
+Moves = Mapping[str, frozenset[str]]
+S = TypeVar("S", bound="Stateful")
+
+
+class IllegalMove(Exception):
+    """The machine does not allow this move."""
+
+
+class LostRace(Exception):
+    """The row has moved on meanwhile; someone else did the work."""
+
+
+class Stateful(models.Model):
+    """A row whose `state` changes only through `move()` and `move_all()`."""
+
+    machines: ClassVar[Mapping[str, Moves]]
+
+    state = models.CharField(max_length=20)
+    state_since = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        abstract = True
+
+    def move(
+        self,
+        to: str,
+        *,
+        machine: str = "state",
+        by: Any = None,
+        why: str = "",
+        **changes: Any,
+    ) -> None:
+        """
+        Move to `to` if the row is still where we last saw it.
+
+        :raises IllegalMove: if the machine does not allow it
+        :raises LostRace: if the row has moved on meanwhile
+        """
+        before = getattr(self, machine)
+        if to not in self.machines[machine][before]:
+            msg = f"{self} cannot go from {before} to {to}"
+            raise IllegalMove(msg)
+        still = type(self)._base_manager.filter(pk=self.pk, **{machine: before})
+        if not move_all(still, to, machine=machine, by=by, why=why, **changes):
+            msg = f"{self} is no longer {before}"
+            raise LostRace(msg)
+        self.refresh_from_db()
+
+
+class Transition(models.Model):
+    """One change of state: from where, to where, when, by whom and why."""
+
+    before = models.CharField(max_length=20)
+    after = models.CharField(max_length=20)
+    at = models.DateTimeField(db_default=Now())
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+    )
+    why = models.TextField(blank=True)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.before} → {self.after}"
+
+
+def sources(moves: Moves, to: str) -> list[str]:
+    """The states from which `to` may be reached."""
+    return [state for state, targets in moves.items() if to in targets]
+
+
+def move_all(
+    rows: models.QuerySet[S],
+    to: str,
+    *,
+    machine: str = "state",
+    by: Any = None,
+    why: str = "",
+    each: Mapping[int, Mapping[str, Any]] | None = None,
+    **changes: Any,
+) -> list[int]:
+    """
+    Move every row of the set that may go to `to`, and say which did, by key.
+
+    Rows that may not go there, or that moved on meanwhile, stay as they are. `changes`
+    are the same for all (values, or expressions such as `F("attempts") + 1`); `each`
+    holds what differs, by key, with the same columns for every row, and narrows the
+    set to its keys.
+    """
+    if each is not None and not each:
+        return []
+    sql, params = _statement(rows, to, machine, each or {}, changes)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql, [*params, to, by.pk if by else None, why])
+        return [pk for (pk,) in cursor.fetchall()]
+
+
+def _statement(
+    rows: models.QuerySet[S],
+    to: str,
+    machine: str,
+    each: Mapping[int, Mapping[str, Any]],
+    changes: Mapping[str, Any],
+) -> tuple[str, list[Any]]:
+    model, table = rows.model, _table(rows.model)
+    chosen, chosen_params = _chosen(rows, machine)
+    values, value_params = _values(model, changes)
+    columns = list(next(iter(each.values()))) if each else []
+    since = ['"state_since" = statement_timestamp()'] if machine == "state" else []
+    own = [f'"{_column(model, name)}" = each."{name}"' for name in columns]
+    # In READ COMMITTED an update that had to wait looks at the row again, so that
+    # comparing with the state we chose it by is the compare of compare-and-set.
+    sql = f"""
+        WITH chosen (id, before) AS ({chosen}),
+        moved AS (
+            UPDATE {table} SET {", ".join([f'"{machine}" = %s', *since, *values, *own])}
+            FROM chosen {_joined(model, columns) if each else ""}
+            WHERE {table}.id = chosen.id
+              AND {table}."{machine}" = chosen.before
+              AND chosen.before = ANY(%s)
+            RETURNING {table}.id, chosen.before
+        )
+        INSERT INTO {_transitions(model)} (row_id, before, after, at, by_id, why)
+        SELECT id, before, %s, statement_timestamp(), %s, %s FROM moved
+        RETURNING row_id
+    """  # noqa: S608 - only names of our own tables and columns
+    records = [_records(each)] if each else []
+    may = sources(model.machines[machine], to)
+    return sql, [*chosen_params, to, *value_params, *records, may]
+
+
+def set_each(model: type[models.Model], each: Mapping[int, Mapping[str, Any]]) -> None:
+    """Set columns that differ from row to row, in one statement. Not for states."""
+    if not each:
+        return
+    columns = list(next(iter(each.values())))
+    if "state" in columns:
+        msg = "A state changes only through move() and move_all()."
+        raise IllegalMove(msg)
+    sets = ", ".join(f'"{_column(model, name)}" = each."{name}"' for name in columns)
+    sql = f"""
+        UPDATE {_table(model)} SET {sets}
+        FROM (SELECT 1) AS one {_joined(model, columns, on="true")}
+        WHERE {_table(model)}.id = each.id
+    """  # noqa: S608 - only names of our own columns
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [_records(each)])
+
+
+def constraint(
+    name: str, states: Iterable[str], field: str = "state"
+) -> models.CheckConstraint:
+    """What the machine says, said to the database."""
+    return models.CheckConstraint(
+        condition=models.Q(**{f"{field}__in": list(states)}), name=name
+    )
+
+
+def _chosen(rows: models.QuerySet[S], machine: str) -> tuple[str, Collection[Any]]:
+    query = rows.values_list("pk", machine).query
+    sql, params = query.get_compiler(connection=connection).as_sql()
+    return sql, params
+
+
+def _values(
+    model: type[models.Model], changes: Mapping[str, Any]
+) -> tuple[list[str], list[Any]]:
+    """`column = value` for each change, and the parameters."""
+    query = model._base_manager.all().query
+    compiler = query.get_compiler(connection=connection)
+    sets: list[str] = []
+    params: list[Any] = []
+    for name, value in changes.items():
+        field = model._meta.get_field(name)
+        if isinstance(value, Combinable) or hasattr(value, "resolve_expression"):
+            resolved = value.resolve_expression(query, allow_joins=False, for_save=True)
+            sql, more = compiler.compile(resolved)
+        else:
+            sql, more = "%s", [field.get_db_prep_save(value, connection)]  # type: ignore[union-attr]
+        sets.append(f'"{field.column}" = {sql}')  # type: ignore[union-attr]
+        params.extend(more)
+    return sets, params
+
+
+def _joined(
+    model: type[models.Model], columns: Iterable[str], on: str = "each.id = chosen.id"
+) -> str:
+    kinds = ", ".join(
+        f'"{name}" {model._meta.get_field(name).db_type(connection)}'  # type: ignore[union-attr]
+        for name in columns
+    )
+    return f"JOIN jsonb_to_recordset(%s::jsonb) AS each (id bigint, {kinds}) ON {on}"
+
+
+def _records(each: Mapping[int, Mapping[str, Any]]) -> str:
+    rows = [{"id": pk, **values} for pk, values in each.items()]
+    return json.dumps(rows, cls=DjangoJSONEncoder)
+
+
+def _table(model: type[models.Model]) -> str:
+    return connection.ops.quote_name(model._meta.db_table)
+
+
+def _column(model: type[models.Model], name: str) -> str:
+    return str(model._meta.get_field(name).column)  # type: ignore[union-attr]
+
+
+def _transitions(model: type[models.Model]) -> str:
+    related: Any = model._meta.get_field("transitions").related_model
+    return _table(related)

@@ -1,0 +1,156 @@
+"""Telling the vendor what was given."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from promoportal.leases import Leased
+from promoportal.states import Stateful, Transition, constraint
+from rewards.models import Assignment
+
+
+class State(models.TextChoices):
+    WAITING = "WAITING", "To be reported"
+    REPORTING = "REPORTING", "Being reported"
+    UNCERTAIN = "UNCERTAIN", "Sent, no answer"
+    REPORTED = "REPORTED", "Reported"
+    HELD = "HELD", "Held for staff"
+    WRITTEN_OFF = "WRITTEN_OFF", "Written off"
+
+
+class Mode(models.TextChoices):
+    TRIGGERED = "TRIGGERED", "At once"
+    SCHEDULED = "SCHEDULED", "In batches"
+
+
+class Reason(models.TextChoices):
+    REFUSED = "REFUSED", "The vendor refused it"
+    UNANSWERED = "UNANSWERED", "Nobody can say whether it was taken"
+    MALFORMED = "MALFORMED", "Answers break the contract"
+    GIVEN_UP = "GIVEN_UP", "It failed too often"
+
+
+class Report(models.Model):
+    """One call that carries one redemption or a thousand, written down before it."""
+
+    class Outcome(models.TextChoices):
+        ACCEPTED = "ACCEPTED", "Accepted"
+        PARTLY = "PARTLY", "Some were refused"
+        REFUSED = "REFUSED", "Refused"
+        UNAVAILABLE = "UNAVAILABLE", "Not available, nothing happened"
+        UNANSWERED = "UNANSWERED", "No answer; it may have happened"
+        MALFORMED = "MALFORMED", "The answer breaks the contract"
+        MISCONFIGURED = "MISCONFIGURED", "Refused for our configuration"
+        LOST = "LOST", "The worker died; it may have happened"
+
+    size = models.PositiveIntegerField()
+    is_batch = models.BooleanField()
+    token = models.UUIDField(editable=False)
+    begun_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=15, choices=Outcome, blank=True)
+    accepted = models.PositiveIntegerField(default=0)
+    rejected = models.PositiveIntegerField(default=0)
+    status = models.PositiveSmallIntegerField(null=True, blank=True)
+    answer = models.TextField(blank=True)
+    duration_ms = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            # Reports whose worker died are closed by the tick.
+            models.Index(
+                fields=["token"],
+                name="report_under_way",
+                condition=models.Q(outcome=""),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"report {self.pk} of {self.size}"
+
+
+class Redemption(Stateful, Leased):
+    """The telling of one activation to the vendor, until the vendor has it."""
+
+    machines = {
+        "state": {
+            State.WAITING: frozenset({State.REPORTING, State.HELD}),
+            State.REPORTING: frozenset(
+                {State.REPORTED, State.WAITING, State.UNCERTAIN, State.HELD}
+            ),
+            State.UNCERTAIN: frozenset({State.WAITING, State.REPORTED, State.HELD}),
+            State.HELD: frozenset({State.WAITING, State.REPORTED, State.WRITTEN_OFF}),
+            State.REPORTED: frozenset(),
+            State.WRITTEN_OFF: frozenset(),
+        }
+    }
+
+    assignment = models.OneToOneField(
+        Assignment, on_delete=models.PROTECT, related_name="redemption"
+    )
+    reference = models.UUIDField(unique=True, help_text="Ours; sent with every report.")
+    redeemed_at = models.DateTimeField()
+    mode = models.CharField(max_length=10, choices=Mode)
+    state = models.CharField(max_length=20, choices=State, default=State.WAITING)
+    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    problem = models.TextField(blank=True)
+    report = models.ForeignKey(
+        Report,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="redemptions",
+        help_text="The latest report that carried it.",
+    )
+    batch_limit = models.PositiveIntegerField(
+        default=0, help_text="A batch with it was refused whole: at most so many next."
+    )
+    malformed = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            constraint("redemption_state_known", State.values),
+            models.CheckConstraint(
+                name="redemption_reporting_is_leased",
+                condition=~models.Q(state=State.REPORTING)
+                | models.Q(lease_until__isnull=False, token__isnull=False),
+            ),
+        ]
+        indexes = [
+            # The claim, and the tick that looks for what is due.
+            models.Index(
+                fields=["not_before", "id"],
+                name="redemption_due",
+                condition=models.Q(state=State.WAITING),
+            ),
+            models.Index(
+                fields=["lease_until"],
+                name="redemption_leased",
+                condition=models.Q(state=State.REPORTING),
+            ),
+            models.Index(
+                fields=["not_before"],
+                name="redemption_uncertain",
+                condition=models.Q(state=State.UNCERTAIN),
+            ),
+            # What needs a person.
+            models.Index(
+                fields=["reason"],
+                name="redemption_held",
+                condition=models.Q(state=State.HELD),
+            ),
+        ]
+        permissions = [
+            ("report_again_redemption", "Can report held redemptions again"),
+            ("write_off_redemption", "Can write off held redemptions"),
+        ]
+
+    def __str__(self) -> str:
+        return f"redemption of {self.assignment_id}"
+
+
+class RedemptionTransition(Transition):
+    row = models.ForeignKey(
+        Redemption, on_delete=models.CASCADE, related_name="transitions"
+    )

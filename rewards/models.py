@@ -1,0 +1,340 @@
+"""What each customer is owed, until they have it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from executions.models import Execution
+from promoportal.leases import Leased
+from promoportal.states import Stateful, Transition, constraint
+
+
+class State(models.TextChoices):
+    OWED = "OWED", "To be activated"
+    ACTIVATING = "ACTIVATING", "Being activated"
+    UNCERTAIN = "UNCERTAIN", "Sent, no answer"
+    ACTIVE = "ACTIVE", "Active"
+    HELD = "HELD", "Held for staff"
+    VOID = "VOID", "Nothing to activate"
+
+
+class Collecting(models.TextChoices):
+    IDLE = "IDLE", "Nothing asked for"
+    WAITING = "WAITING", "A pass is asked for"
+    COLLECTING = "COLLECTING", "A pass is under way"
+    DONE = "DONE", "Collected"
+    HELD = "HELD", "Held for staff"
+
+
+class Reason(models.TextChoices):
+    """Why a row is held or void; prose goes beside it."""
+
+    UNREADABLE = "UNREADABLE", "The vendor's row could not be read"
+    UNKNOWN_STATUS = "UNKNOWN_STATUS", "The contract does not know its status"
+    REFUSED = "REFUSED", "The platform refused it"
+    UNANSWERED = "UNANSWERED", "Nobody can say whether it was given"
+    MALFORMED = "MALFORMED", "Answers break the contract"
+    DIFFERS = "DIFFERS", "The vendor changed the reward"
+    REPEATED = "REPEATED", "A second assignment of the same promotion"
+    TOO_LATE = "TOO_LATE", "It was not activated in time"
+    OVER_LIMIT = "OVER_LIMIT", "It is past a limit"
+    POISON = "POISON", "Working on it killed the worker"
+    INCOMPLETE = "INCOMPLETE", "The vendor lists fewer than it says"
+    EMPTY = "EMPTY", "The vendor lists nobody"
+    GIVEN_UP = "GIVEN_UP", "It failed too often"
+    NOT_ASSIGNED = "NOT_ASSIGNED", "The vendor assigned nothing"
+    CANCELLED = "CANCELLED", "Cancelled before it was given"
+    WRITTEN_OFF = "WRITTEN_OFF", "Written off by staff"
+
+
+class Promotion(models.Model):
+    """What is offered, as far as the vendor told us."""
+
+    class Mode(models.TextChoices):
+        DEFAULT = "", "As the portal is set"
+        TRIGGERED = "triggered", "At once, one by one"
+        SCHEDULED = "scheduled", "In batches, at an interval"
+        OFF = "off", "Not reported"
+
+    reference = models.CharField(max_length=200, unique=True)
+    code = models.CharField(max_length=200, blank=True)
+    redemption_mode = models.CharField(max_length=10, choices=Mode, blank=True)
+    first_seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        permissions = [("set_redemption_mode", "Can set how activations are reported")]
+
+    def __str__(self) -> str:
+        return self.reference
+
+
+class Collection(Stateful, Leased):
+    """The fetching of one execution's assignments, page after page, pass after pass."""
+
+    machines = {
+        "state": {
+            Collecting.IDLE: frozenset({Collecting.WAITING}),
+            Collecting.WAITING: frozenset({Collecting.COLLECTING, Collecting.HELD}),
+            Collecting.COLLECTING: frozenset(
+                {Collecting.WAITING, Collecting.DONE, Collecting.HELD}
+            ),
+            Collecting.DONE: frozenset({Collecting.WAITING}),
+            Collecting.HELD: frozenset({Collecting.WAITING}),
+        }
+    }
+
+    execution = models.OneToOneField(
+        Execution, on_delete=models.CASCADE, related_name="collection"
+    )
+    state = models.CharField(max_length=20, choices=Collecting, default=Collecting.IDLE)
+    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    problem = models.TextField(blank=True)
+    again = models.BooleanField(
+        default=False, help_text="One more pass was asked for while one was under way."
+    )
+    number = models.PositiveIntegerField(default=0, help_text="Passes begun.")
+    finished = models.PositiveIntegerField(default=0, help_text="The last full pass.")
+    cursor = models.TextField(blank=True, help_text="Where the next page begins.")
+    pages = models.PositiveIntegerField(default=0)
+    seen = models.PositiveIntegerField(
+        default=0, help_text="Distinct rows of this pass."
+    )
+    total = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How many the vendor says there are."
+    )
+    barren = models.PositiveIntegerField(
+        default=0, help_text="Pages in a row that brought nothing new."
+    )
+    restarts = models.PositiveIntegerField(default=0)
+    empties = models.PositiveIntegerField(default=0)
+    malformed = models.PositiveIntegerField(default=0)
+    waived = models.JSONField(
+        default=dict, help_text="The figures past the limits that a person let go."
+    )
+
+    class Meta:
+        constraints = [constraint("collection_state_known", Collecting.values)]
+        indexes = [
+            # The tick looks for passes to take up, every second.
+            models.Index(
+                fields=["not_before"],
+                name="collection_due",
+                condition=models.Q(state__in=["WAITING", "COLLECTING"]),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"collection of {self.execution_id}"
+
+
+class CollectionTransition(Transition):
+    row = models.ForeignKey(
+        Collection, on_delete=models.CASCADE, related_name="transitions"
+    )
+
+
+class Tally(models.Model):
+    """What one execution assigned so far, by unit; limits are checked against it."""
+
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="tallies"
+    )
+    unit = models.CharField(max_length=50, blank=True, help_text="EUR, spins, ...")
+    customers = models.PositiveIntegerField(default=0)
+    value = models.DecimalField(max_digits=26, decimal_places=6, default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["execution", "unit"], name="tally_per_unit")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.execution_id}: {self.customers} of {self.unit or 'codes'}"
+
+
+class Assignment(Stateful, Leased):
+    """What one customer was assigned by one execution, until they have it."""
+
+    machines = {
+        "state": {
+            State.OWED: frozenset(
+                {State.ACTIVATING, State.ACTIVE, State.HELD, State.VOID}
+            ),
+            State.ACTIVATING: frozenset(
+                {State.ACTIVE, State.OWED, State.UNCERTAIN, State.HELD, State.VOID}
+            ),
+            State.UNCERTAIN: frozenset(
+                {State.ACTIVE, State.OWED, State.HELD, State.VOID}
+            ),
+            State.HELD: frozenset({State.OWED, State.VOID, State.ACTIVE}),
+            State.VOID: frozenset({State.OWED}),
+            State.ACTIVE: frozenset(),
+        }
+    }
+
+    execution = models.ForeignKey(
+        Execution, on_delete=models.PROTECT, related_name="assignments"
+    )
+    promotion = models.ForeignKey(
+        Promotion, null=True, blank=True, on_delete=models.PROTECT
+    )
+    reference = models.CharField(
+        max_length=200, help_text="The vendor's assignment id."
+    )
+    customer = models.CharField(max_length=200, blank=True)
+
+    as_assigned = models.JSONField(help_text="The row as the vendor said it.")
+    vendor_status = models.CharField(max_length=200, blank=True)
+    reward = models.JSONField(null=True, blank=True, help_text="What is owed, read.")
+    value = models.DecimalField(max_digits=20, decimal_places=6, null=True, blank=True)
+    unit = models.CharField(max_length=50, blank=True)
+    unique_code = models.CharField(max_length=200, blank=True)
+    properties = models.JSONField(default=dict, blank=True)
+    assigned_at = models.DateTimeField(null=True, blank=True)
+    listed_pass = models.PositiveIntegerField(default=0)
+
+    state = models.CharField(max_length=20, choices=State)
+    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    problem = models.TextField(blank=True)
+    repeated = models.BooleanField(default=False)
+    cleared = models.BooleanField(default=False, help_text="It passed the limits.")
+    doubtful = models.BooleanField(
+        default=False, help_text="An attempt went unanswered and is not settled yet."
+    )
+    cancelled_too_late = models.BooleanField(default=False)
+
+    key = models.UUIDField(
+        null=True, unique=True, help_text="Sent with every attempt; never changes."
+    )
+    order = models.JSONField(
+        null=True, blank=True, help_text="What is sent, frozen at the first attempt."
+    )
+    first_sent_at = models.DateTimeField(null=True, blank=True)
+    receipt = models.CharField(max_length=200, blank=True)
+    evidence = models.CharField(
+        max_length=200, blank=True, help_text="A receipt that came late."
+    )
+    malformed = models.PositiveIntegerField(default=0)
+    deaths = models.PositiveIntegerField(
+        default=0, help_text="How often its worker died while holding it."
+    )
+    owed_since = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            constraint("assignment_state_known", State.values),
+            models.UniqueConstraint(
+                fields=["execution", "reference"], name="assignment_once_per_execution"
+            ),
+            # Whatever ids the vendor gives, one promotion is credited to one customer
+            # once per execution, unless a person released the second.
+            models.UniqueConstraint(
+                fields=["execution", "promotion", "customer"],
+                name="assignment_once_per_customer",
+                condition=models.Q(repeated=False) & ~models.Q(customer=""),
+            ),
+            models.CheckConstraint(
+                name="assignment_activating_is_leased",
+                condition=~models.Q(state=State.ACTIVATING)
+                | models.Q(lease_until__isnull=False, token__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="assignment_activating_has_key_and_order",
+                condition=~models.Q(state=State.ACTIVATING)
+                | models.Q(key__isnull=False, order__isnull=False),
+            ),
+        ]
+        indexes = [
+            # The claim: what is owed by this execution, the longest due first.
+            models.Index(
+                fields=["execution", "not_before", "id"],
+                name="assignment_due",
+                condition=models.Q(state=State.OWED, cleared=True),
+            ),
+            # The tick: what is owed for too long, expired, or to be settled.
+            models.Index(
+                fields=["owed_since"],
+                name="assignment_owed_since",
+                condition=models.Q(state=State.OWED),
+            ),
+            models.Index(
+                fields=["lease_until"],
+                name="assignment_leased",
+                condition=models.Q(state=State.ACTIVATING),
+            ),
+            models.Index(
+                fields=["not_before"],
+                name="assignment_uncertain",
+                condition=models.Q(state=State.UNCERTAIN),
+            ),
+            # Settled or not: is any row of this execution still moving?
+            models.Index(
+                fields=["execution", "state"],
+                name="assignment_moving",
+                condition=models.Q(state__in=["OWED", "ACTIVATING", "UNCERTAIN"]),
+            ),
+            # The list of what needs a person.
+            models.Index(
+                fields=["execution", "reason"],
+                name="assignment_held",
+                condition=models.Q(state=State.HELD),
+            ),
+            models.Index(fields=["customer"], name="assignment_by_customer"),
+        ]
+        permissions = [
+            ("retry_assignment", "Can try held assignments again"),
+            ("decide_assignment", "Can say whether a doubtful reward was given"),
+            ("write_off_assignment", "Can write off held assignments"),
+        ]
+
+    def __str__(self) -> str:
+        return f"assignment {self.reference} of {self.customer or 'nobody'}"
+
+
+class AssignmentTransition(Transition):
+    row = models.ForeignKey(
+        Assignment, on_delete=models.CASCADE, related_name="transitions"
+    )
+
+
+class Attempt(models.Model):
+    """One call to the platform for one assignment, written down before it was made."""
+
+    class Kind(models.TextChoices):
+        ACTIVATE = "ACTIVATE", "Activate"
+        LOOK_UP = "LOOK_UP", "Look up"
+
+    class Outcome(models.TextChoices):
+        GIVEN = "GIVEN", "Given"
+        NOT_FOUND = "NOT_FOUND", "Not known there"
+        UNAVAILABLE = "UNAVAILABLE", "Not available, nothing happened"
+        UNANSWERED = "UNANSWERED", "No answer; it may have happened"
+        REFUSED = "REFUSED", "Refused"
+        MALFORMED = "MALFORMED", "The answer breaks the contract"
+        MISCONFIGURED = "MISCONFIGURED", "Refused for our configuration"
+        NOT_SENT = "NOT_SENT", "Handed back unsent"
+        LOST = "LOST", "The worker died; it may have happened"
+
+    assignment = models.ForeignKey(
+        Assignment, on_delete=models.CASCADE, related_name="history", db_index=False
+    )
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.ACTIVATE)
+    number = models.PositiveIntegerField()
+    begun_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=15, choices=Outcome, blank=True)
+    status = models.PositiveSmallIntegerField(null=True, blank=True)
+    answer = models.TextField(blank=True)
+    duration_ms = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["assignment", "kind", "number"], name="attempt_numbered"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} ({self.kind}) of {self.assignment_id}"
