@@ -1,0 +1,80 @@
+"""`manage.py sandbox`: serve both far sides, with no database and no vendor."""
+
+from __future__ import annotations
+
+import json
+import os
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from promoportal import environment, sandbox
+
+_CAPABILITIES = [capability.value for capability in sandbox.Capability]
+
+
+class Command(BaseCommand):
+    help = "Serve the stand-ins for Optimove and the platform, until told to end."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=8100, help="0: any free one")
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument(
+            "--capability", choices=_CAPABILITIES, default=sandbox.Capability.IDEMPOTENT
+        )
+        parser.add_argument("--json", action="store_true", help="one line, the last")
+        parser.add_argument(
+            "--with-parent",
+            nargs="?",
+            type=int,
+            const=os.getppid(),
+            metavar="PID",
+            help="end when the process that started this one has gone",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            sandbox.run(
+                _options(options),
+                host=options["host"],
+                port=options["port"],
+                started=self._told_json if options["json"] else self._told,
+                parent=options["with_parent"],
+            )
+        except OSError as error:
+            msg = f"The sandbox cannot listen at {options['host']}:{options['port']}: {error.strerror}."
+            raise CommandError(msg) from error
+
+    def _told(self, url: str) -> None:
+        self.stdout.write("The sandbox answers. What the portal has to be set to:")
+        for name, value in _addresses(url).items():
+            self.stdout.write(f"  {name}={value}")
+        self.stdout.write(f"Order campaigns and faults at {url}/control/. Ctrl-C ends.")
+        self.stdout.flush()
+
+    def _told_json(self, url: str) -> None:
+        control = {"url": url, "control": f"{url}/control"}
+        self.stdout.write(json.dumps(control | _addresses(url)))
+        self.stdout.flush()
+
+
+def _addresses(url: str) -> dict[str, str]:
+    return {
+        "OPTIMOVE_API_URL": f"{url}/optimove",
+        "OPTIMOVE_PROMOTIONS_URL": f"{url}/promotions",
+        "PLATFORM_URL": f"{url}/platform",
+    }
+
+
+def _options(options: dict[str, Any]) -> sandbox.Options:
+    return sandbox.Options(
+        api_key=settings.OPTIMOVE_API_KEY,
+        platform_token=settings.PLATFORM_TOKEN,
+        control_token=environment.text("SANDBOX_CONTROL_TOKEN"),
+        seed=options["seed"],
+        capability=sandbox.Capability(options["capability"]),
+    )

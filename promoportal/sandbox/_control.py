@@ -1,0 +1,274 @@
+"""
+`/control/`: what people, the demo and tests order, as JSON.
+
+It can do anything to the sandbox, so it is for this machine only, or behind a token.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from promoportal.sandbox._campaigns import Occurrence, Row
+from promoportal.sandbox._faults import Fault
+from promoportal.sandbox._listeners import Listener
+from promoportal.sandbox._messages import (
+    Answer,
+    Asked,
+    Handler,
+    Unreadable,
+    find,
+    said,
+)
+from promoportal.sandbox._orders import Launch, Trigger
+from promoportal.sandbox._platform import Capability
+from promoportal.sandbox._sandbox import Sandbox
+
+_MOST_SHOWN = 1_000
+Order = TypeVar("Order")
+
+
+@dataclass
+class Control:
+    """The door to everything, for one sandbox."""
+
+    sandbox: Sandbox
+    reset: Callable[[], None]
+    local: bool  # only this machine can connect
+
+    def answer(self, asked: Asked) -> Answer:
+        refusal = self._gate(asked)
+        if refusal:
+            return said({"error": refusal}, 403)
+        handler = find(self._routes, asked, asked.path)
+        if isinstance(handler, Answer):
+            return handler
+        try:
+            return handler(asked)
+        except ValueError as error:  # Unreadable is one
+            return said({"error": str(error)}, 400)
+
+    @property
+    def _routes(self) -> Mapping[str, Handler]:
+        return {
+            "GET ": self._state,
+            "POST execute": self._execute,
+            "POST trigger": self._trigger,
+            "POST announce": self._announce,
+            "POST cancel": self._cancel,
+            "POST assign": self._assign,
+            "POST change": self._change,
+            "POST unlist": self._unlist,
+            "GET ledger": self._ledger,
+            "GET rewards": self._rewards,
+            "GET calls": self._calls,
+            "GET notices": self._notices,
+            "GET faults": self._faults,
+            "POST faults": self._order_fault,
+            "DELETE faults": self._clear_faults,
+            "POST listeners": self._register,
+            "POST platform": self._platform,
+            "POST reset": self._reset,
+        }
+
+    # --- Who may --------------------------------------------------------------------
+
+    def _gate(self, asked: Asked) -> str:
+        token = self.sandbox.options.control_token
+        if token:
+            given = asked.header("Authorization").encode()
+            right = hmac.compare_digest(given, f"Bearer {token}".encode())
+            return "" if right else "The control token is wrong."
+        if not self.local:
+            return "Others can connect to this sandbox, and it has no control token."
+        # A page in a browser on this machine is a stranger too: it can name us by a
+        # name of its own, and post what is not JSON, without asking.
+        if not _is_here(asked.header("Host")):
+            return "Without a control token, only this machine may ask, by its address."
+        if asked.method == "POST" and "json" not in asked.header("Content-Type"):
+            return "The content type must be application/json."
+        return ""
+
+    # --- The vendor's side ------------------------------------------------------------
+
+    def _execute(self, asked: Asked) -> Answer:
+        launch = _order(Launch, asked.fields())
+        return said(_shown(self.sandbox.execute(launch)))
+
+    def _trigger(self, asked: Asked) -> Answer:
+        trigger = _order(Trigger, asked.fields())
+        return said(_shown(self.sandbox.trigger(trigger)))
+
+    def _announce(self, asked: Asked) -> Answer:
+        return self._call(self.sandbox.announce, asked)
+
+    def _cancel(self, asked: Asked) -> Answer:
+        return self._call(self.sandbox.cancel, asked)
+
+    def _assign(self, asked: Asked) -> Answer:
+        body = asked.fields()
+        occurrence, rows = _occurrence(body), body.get("rows")
+        if not isinstance(rows, list):
+            msg = "rows must be a list, of anything."
+            raise Unreadable(msg)
+        for row in rows:
+            self.sandbox.list_row(occurrence, row)
+        return said(_shown(self.sandbox.campaigns.known(occurrence)))
+
+    def _change(self, asked: Asked) -> Answer:
+        return self._call(self.sandbox.change, asked)
+
+    def _unlist(self, asked: Asked) -> Answer:
+        return self._call(self.sandbox.unlist, asked)
+
+    def _register(self, asked: Asked) -> Answer:
+        listener = _order(Listener, {"channel": None} | asked.fields())
+        self.sandbox.listeners.register(listener)
+        return said({})
+
+    # --- The books --------------------------------------------------------------------
+
+    def _state(self, asked: Asked) -> Answer:
+        sandbox = self.sandbox
+        limit, notices = sandbox.limit, sandbox.notices
+        return said(
+            {
+                "occurrences": [_shown(one) for one in sandbox.campaigns],
+                "listeners": [
+                    {"event": one.event, "channel": one.channel, "to": one.shown}
+                    for one in sandbox.listeners.all()
+                ],
+                "rate": {
+                    "calls": limit.total,
+                    "refused": limit.refused,
+                    "most_in_any_window": limit.most,
+                    "limit": limit.calls,
+                    "seconds": limit.seconds,
+                },
+                "notices": {"posted": len(notices.posted), "pending": notices.pending},
+                "platform": {
+                    "capability": sandbox.platform.capability,
+                    "credits": len(sandbox.platform.ledger.credits),
+                    "refused": dict(sandbox.platform.refused),
+                },
+                "faults": [fault.shown() for fault in sandbox.faults.waiting()],
+            }
+        )
+
+    def _ledger(self, asked: Asked) -> Answer:
+        return said(asdict(self.sandbox.books(asked.query.get("occurrence"))))
+
+    def _rewards(self, asked: Asked) -> Answer:
+        query = asked.query
+        occurrence = self.sandbox.campaigns.known(query.get("occurrence", ""))
+        customer = query.get("customer")
+        rows = occurrence.among([customer] if customer else None)
+        skip = _whole(query.get("skip", "0"))
+        shown = islice(rows, skip, skip + _MOST_SHOWN)
+        rewards = [self._reward(occurrence, row) for row in shown]
+        return said({"total": len(rows), "rewards": rewards})
+
+    def _reward(self, occurrence: Occurrence, row: Row) -> dict[str, object]:
+        ledger = self.sandbox.platform.ledger
+        count = ledger.count(occurrence.id, row.promotion or "", row.customer or "")
+        return {"row": row.listed(), "credits": count, "redemption": row.reference}
+
+    def _calls(self, asked: Asked) -> Answer:
+        last = list(self.sandbox.calls)[-_last(asked) :]
+        return said([call._asdict() for call in last])
+
+    def _notices(self, asked: Asked) -> Answer:
+        last = list(self.sandbox.notices.posted)[-_last(asked) :]
+        return said([posted._asdict() for posted in last])
+
+    # --- Bad days ---------------------------------------------------------------------
+
+    def _faults(self, asked: Asked) -> Answer:
+        return said([fault.shown() for fault in self.sandbox.faults.waiting()])
+
+    def _order_fault(self, asked: Asked) -> Answer:
+        self.sandbox.faults.order(_order(Fault, asked.fields()))
+        return self._faults(asked)
+
+    def _clear_faults(self, asked: Asked) -> Answer:
+        self.sandbox.faults.clear()
+        return said([])
+
+    def _platform(self, asked: Asked) -> Answer:
+        body = asked.fields()
+        platform = self.sandbox.platform
+        if "capability" in body:
+            platform.capability = Capability(str(body["capability"]))
+        if body.get("forget_keys"):
+            platform.forget_keys()
+        return said({"capability": platform.capability})
+
+    def _reset(self, asked: Asked) -> Answer:
+        self.reset()
+        return said({})
+
+    def _call(self, what: Callable[..., None], asked: Asked) -> Answer:
+        body = asked.fields()
+        occurrence = _occurrence(body)
+        try:
+            what(**body)
+        except TypeError as error:
+            raise Unreadable(_plain(error)) from error
+        return said(_shown(self.sandbox.campaigns.known(occurrence)))
+
+
+def _order(kind: Callable[..., Order], body: Mapping[str, object]) -> Order:
+    try:
+        return kind(**body)
+    except TypeError as error:
+        raise Unreadable(_plain(error)) from error
+
+
+def _plain(error: TypeError) -> str:
+    """Python names the argument; whoever posted JSON need not know of `__init__`."""
+    return f"The order cannot be read: {str(error).partition('() ')[2] or error}."
+
+
+def _occurrence(body: Mapping[str, object]) -> str | int:
+    occurrence = body.get("occurrence")
+    if not isinstance(occurrence, str | int):
+        msg = "occurrence must be given."
+        raise Unreadable(msg)
+    return occurrence
+
+
+def _shown(occurrence: Occurrence) -> dict[str, object]:
+    statuses = {name: count for name, count in occurrence.statuses.items() if count}
+    return {
+        "occurrence": occurrence.id,
+        "series": occurrence.series,
+        "channels": occurrence.channels,
+        "triggered": occurrence.triggered,
+        "cancelled": occurrence.cancelled,
+        "listed": len(occurrence.rows),
+        "statuses": statuses,
+    }
+
+
+def _last(asked: Asked) -> int:
+    return max(1, _whole(asked.query.get("last", "100")))
+
+
+def _whole(value: str) -> int:
+    if not (value.isascii() and value.isdecimal()):
+        msg = f"{value!r} is not a whole number."
+        raise Unreadable(msg)
+    return int(value)
+
+
+def _is_here(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"

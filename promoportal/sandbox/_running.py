@@ -1,0 +1,46 @@
+"""The sandbox as a process of its own: until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+from promoportal.sandbox import _parent
+from promoportal.sandbox._sandbox import Options
+from promoportal.sandbox._server import Server
+
+
+def run(
+    options: Options,
+    *,
+    host: str,
+    port: int,
+    started: Callable[[str], None],
+    parent: int | None = None,
+) -> None:
+    """
+    Serve until SIGTERM or SIGINT, or until `parent` has gone.
+
+    `started` is told the address as soon as it is answered there.
+
+    :raises OSError: if the port is taken
+    """
+    asyncio.run(_run(Server(options, host=host, port=port), started, parent))
+
+
+async def _run(
+    server: Server, started: Callable[[str], None], parent: int | None
+) -> None:
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    async with server:
+        started(server.url)
+        waits = [asyncio.create_task(over.wait())]
+        if parent is not None:
+            waits.append(asyncio.create_task(_parent.gone(parent)))  # type: ignore[arg-type]
+        _, left = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()

@@ -1,0 +1,325 @@
+"""
+Both far sides with one memory, and everything that can be done to them.
+
+Nothing here waits but a fault: each change is one step of the one event loop, so it is
+whole without a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from promoportal.sandbox._books import Books, books
+from promoportal.sandbox._campaigns import Campaigns, Handmade, Occurrence, Row
+from promoportal.sandbox._customers import Customer, generated, named
+from promoportal.sandbox._engine import Reward
+from promoportal.sandbox._external import External
+from promoportal.sandbox._faults import AROUND_WORK, TOO_MANY, Faults
+from promoportal.sandbox._listeners import Listeners
+from promoportal.sandbox._messages import Answer, Asked, Handler, Manner, said
+from promoportal.sandbox._notices import (
+    CANCELLED,
+    EXECUTED,
+    Notices,
+    Post,
+    cancelled,
+    executed,
+    triggered,
+)
+from promoportal.sandbox._orders import Launch, Trigger
+from promoportal.sandbox._platform import Capability, Platform
+from promoportal.sandbox._promotions import Promotions, Redemptions
+from promoportal.sandbox._ratelimit import SlidingWindow
+
+_REMEMBERED = 20_000
+_UNSAID = frozenset({Manner.CUT, Manner.RESET})
+_A_REWARD: Reward = {
+    "tierId": "gold",
+    "tierName": "Gold",
+    "category": "Amount",
+    "type": "BonusCash",
+    "value": "10.00",
+    "currency": "EUR",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a sandbox is told at its start."""
+
+    api_key: str = "desk-key"
+    platform_token: str = "desk-token"  # noqa: S105 - for a desk
+    control_token: str = ""  # needed where others than this machine can connect
+    seed: int = 1
+    page_size: int = 100  # ASSUMED: where none is asked for
+    largest_page: int = 1_000
+    calls: int = 50
+    seconds: float = 10.0
+    capability: Capability = Capability.IDEMPOTENT
+
+
+class Call(NamedTuple):
+    """One request to a far side, without its key and its body."""
+
+    at: float
+    side: str
+    method: str
+    path: str
+    status: int | None  # None: the connection was cut
+    seconds: float
+    fault: str  # the kind that struck, if any
+
+
+@dataclass
+class Sandbox:
+    """Optimove and a platform, from one reset to the next."""
+
+    options: Options
+    post: Post
+    campaigns: Campaigns = field(default_factory=Campaigns)
+    listeners: Listeners = field(default_factory=Listeners)
+    faults: Faults = field(default_factory=Faults)
+    calls: deque[Call] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+
+    def __post_init__(self) -> None:
+        options = self.options
+        self.limit = SlidingWindow(options.calls, options.seconds)
+        self.redemptions = Redemptions(self.campaigns)
+        self.platform = Platform(options.platform_token, options.capability)
+        self.notices = Notices(self.listeners, self.faults, self.post)
+        self._external = External(self.campaigns, self.listeners)
+        self._promotions = Promotions(
+            self.campaigns,
+            self.redemptions,
+            page_size=options.page_size,
+            largest_page=options.largest_page,
+            seal=secrets.token_hex(8),
+        )
+        self._sides: Mapping[str, _Side] = {
+            "optimove": _Side(self._vendor_gate, self._external.answer),
+            "promotions": _Side(self._vendor_gate, self._promotions.answer),
+            "platform": _Side(self.platform.gate, self.platform.answer),
+        }
+
+    async def answer(self, asked: Asked) -> Answer:
+        """Answer for the far side that is asked."""
+        side = self._sides.get(asked.side)
+        if side is None:
+            return said("Not Found", 404)
+        started = time.perf_counter()
+        kind, answer = await self._answer(side, asked)
+        self._remember(asked, answer, time.perf_counter() - started, kind)
+        return answer
+
+    async def _answer(self, side: _Side, asked: Asked) -> tuple[str, Answer]:
+        if (refusal := side.gate(asked)) is not None:
+            return "", refusal
+        route = f"{asked.method} {asked.path}"
+        fault = self.faults.take(asked.side, asked.path, route)
+        if fault is None:
+            return "", side.work(asked)
+        around = AROUND_WORK[fault.kind]
+        return fault.kind, await around(fault, lambda: side.work(asked))
+
+    # --- What people and tests order ----------------------------------------------
+
+    def execute(self, launch: Launch) -> Occurrence:
+        """Execute a scheduled campaign, and announce it once per channel."""
+        occurrence = self.campaigns.open(channels=launch.channels, series=launch.series)
+        seed = self._seed(launch.seed)
+        customers = generated(launch.customers, seed=seed, ids=launch.ids)
+        occurrence.give(customers, launch.offers, launch.mix)
+        if launch.announce:
+            self.announce(occurrence.id)
+        return occurrence
+
+    def trigger(self, trigger: Trigger) -> Occurrence:
+        """Give each customer what a real-time campaign gives, and announce each."""
+        occurrence = self.campaigns.open(
+            trigger.occurrence,
+            channels=trigger.channels,
+            series=trigger.series,
+            triggered=True,
+        )
+        customers = self._met(trigger, occurrence)
+        fresh = [one for one in customers if not occurrence.among([str(one.id)])]
+        self._after(
+            trigger.listed_after,
+            lambda: occurrence.give(fresh, trigger.offers, trigger.mix),
+        )
+        if trigger.announce:
+            self._announce_each(trigger, occurrence, customers)
+        return occurrence
+
+    def announce(
+        self,
+        occurrence: str | int,
+        *,
+        event: int = EXECUTED,
+        channels: Sequence[int] | None = None,
+    ) -> None:
+        """
+        Say (again) that it was executed, or that it was cancelled.
+
+        :raises ValueError: if there is no such occurrence, or no such notice
+        """
+        known = self.campaigns.known(occurrence)
+        if event == CANCELLED:
+            self.notices.announce(cancelled(known))
+        elif event == EXECUTED:
+            for channel in known.channels if channels is None else channels:
+                self.notices.announce(executed(known, channel))
+        else:
+            msg = f"event must be {EXECUTED} or {CANCELLED}; trigger sends 11."
+            raise ValueError(msg)
+
+    def cancel(
+        self, occurrence: str | int, *, relist: bool = False, announce: bool = True
+    ) -> None:
+        """
+        Cancel an occurrence.
+
+        ASSUMED: its list goes on saying Assigned, so that the notice is the only sign;
+        `relist` makes the rows say Cancelled.
+
+        :raises ValueError: if there is none
+        """
+        self.campaigns.known(occurrence).cancel(relist=relist)
+        if announce:
+            self.announce(occurrence, event=CANCELLED)
+
+    def assign(
+        self,
+        occurrence: str | int,
+        customer: str | int,
+        *,
+        promotion: str = "promo-17",
+        status: str = "Assigned",
+        assignment_id: str | int | None = None,
+        **fields: object,
+    ) -> str:
+        """List one row made by hand; `fields` add to it or replace what is there."""
+        known = self.campaigns.open(occurrence)
+        row = {
+            "assignmentId": assignment_id or known.fresh_assignment(),
+            "customerId": customer,
+            "promotionId": promotion,
+            "promotionCode": "WB23",
+            "status": status,
+            "reward": dict(_A_REWARD) if status == "Assigned" else None,
+            "uniqueCode": None,
+            "properties": {"wageringMultiplier": 10, "expiryDays": 7},
+            "assignedAt": f"{known.started_at:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        known.add(Handmade(row | fields))
+        return str(row["assignmentId"])
+
+    def list_row(self, occurrence: str | int, row: object) -> None:
+        """List anything at all."""
+        self.campaigns.open(occurrence).add(Handmade(row))
+
+    def change(
+        self,
+        occurrence: str | int,
+        assignment: str,
+        *,
+        status: str | None = None,
+        reward: Reward | None = None,
+    ) -> None:
+        """
+        Let the next pass see another status, or another reward.
+
+        :raises ValueError: if there is no such row
+        """
+        known = self.campaigns.known(occurrence)
+        known.change(self._row(known, assignment), status=status, reward=reward)
+
+    def unlist(self, occurrence: str | int, assignment: str) -> None:
+        """
+        Let the next pass see the row no longer.
+
+        :raises ValueError: if there is no such row
+        """
+        known = self.campaigns.known(occurrence)
+        known.remove(self._row(known, assignment))
+
+    def books(self, occurrence: str | int | None = None) -> Books:
+        """
+        Read both sides' books.
+
+        :raises ValueError: if there is no such occurrence
+        """
+        known = None if occurrence is None else self.campaigns.known(occurrence)
+        return books(self.campaigns, self.redemptions, self.platform.ledger, known)
+
+    # --- Below --------------------------------------------------------------------
+
+    def _vendor_gate(self, asked: Asked) -> Answer | None:
+        """The key, the limit both APIs share, and the one content type."""
+        key = asked.header("X-API-KEY")
+        if not hmac.compare_digest(key.encode(), self.options.api_key.encode()):
+            return said("Unauthorized", 401)
+        if not self.limit.grants(key, now=time.monotonic()):
+            return said(dict(TOO_MANY), 429)
+        exact = asked.header("Content-Type") == "application/json"
+        if asked.method == "POST" and not exact:
+            return said("Unsupported Media Type", 415)
+        return None
+
+    def _remember(
+        self, asked: Asked, answer: Answer, seconds: float, kind: str
+    ) -> None:
+        status = None if answer.manner in _UNSAID else answer.status
+        at = time.time() - seconds
+        self.calls.append(
+            Call(at, asked.side, asked.method, asked.path, status, seconds, kind)
+        )
+
+    def _seed(self, seed: int | None) -> int:
+        return self.options.seed if seed is None else seed
+
+    def _met(self, trigger: Trigger, occurrence: Occurrence) -> list[Customer]:
+        seed, customers = self._seed(trigger.seed), trigger.customers
+        if isinstance(customers, int):
+            after = len(occurrence.rows)
+            return list(generated(customers, seed=seed, ids=trigger.ids, after=after))
+        return [named(customer, seed=seed) for customer in customers]
+
+    def _announce_each(
+        self, trigger: Trigger, occurrence: Occurrence, customers: Sequence[Customer]
+    ) -> None:
+        codes = [promotion.code for promotion in trigger.offers]
+        for number, customer in enumerate(customers):
+            odd = trigger.casing == "alternate" and number % 2 == 1
+            pascal = odd or trigger.casing == "pascal"
+            for channel in occurrence.channels:
+                self.notices.announce(
+                    triggered(
+                        occurrence, customer.id, codes, channel=channel, pascal=pascal
+                    )
+                )
+
+    def _after(self, seconds: float, then: Callable[[], None]) -> None:
+        if seconds:
+            asyncio.get_running_loop().call_later(seconds, then)
+        else:
+            then()
+
+    def _row(self, occurrence: Occurrence, assignment: str) -> Row:
+        row = occurrence.row(assignment)
+        if row is None:
+            msg = f"Occurrence {occurrence.id} has no assignment {assignment}."
+            raise ValueError(msg)
+        return row
+
+
+class _Side(NamedTuple):
+    gate: Callable[[Asked], Answer | None]
+    work: Handler

@@ -1,0 +1,186 @@
+"""The sandbox at a port: sockets in, sockets out, and how an answer leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import struct
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp import web
+
+from promoportal.sandbox._control import Control
+from promoportal.sandbox._messages import Answer, Asked, Manner
+from promoportal.sandbox._sandbox import Options, Sandbox
+
+_LARGEST_BODY = 16 * 1024 * 1024
+_NOTICE_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_JSON = "application/json; charset=utf-8"
+_INDEX = Answer(
+    body=b"This is promoportal's sandbox: /optimove, /promotions/v1, /platform/rewards "
+    b"and /control/.\n",
+    headers={"Content-Type": "text/plain; charset=utf-8"},
+)
+
+
+class Server:
+    """Serves one sandbox after another at one address."""
+
+    def __init__(
+        self, options: Options, *, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        self.options = options
+        self.host = host
+        self.port = port
+        self.local = _is_loopback(host)
+
+    async def __aenter__(self) -> Self:
+        request = partial(
+            web.BaseRequest,
+            loop=asyncio.get_running_loop(),
+            client_max_size=_LARGEST_BODY,
+        )
+        # The low-level server: a router of any kind costs a third of the throughput.
+        self._web = web.ServerRunner(
+            web.Server(self._serve, request_factory=request, access_log=None),
+            shutdown_timeout=0.1,
+        )
+        await self._web.setup()
+        listening = _listening(self.host, self.port)
+        self.port = listening.getsockname()[1]
+        await web.SockSite(self._web, listening, backlog=1024).start()
+        self._client = aiohttp.ClientSession(
+            timeout=_NOTICE_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()
+        )
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._seat()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.sandbox.notices.close()
+        await asyncio.gather(*self._leaving)
+        await self._client.close()
+        await self._web.cleanup()
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def reset(self) -> None:
+        """Begin anew: what is still under way ends in the memory it began in."""
+        task = asyncio.create_task(self.sandbox.notices.close())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+        self._seat()
+
+    def _seat(self) -> None:
+        self.sandbox = Sandbox(self.options, self._post)
+        self._control = Control(self.sandbox, self.reset, self.local)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        asked = await _asked(request)
+        if asked.side == "control":
+            answer = self._control.answer(asked)
+        elif not asked.side:
+            answer = _INDEX
+        else:
+            answer = await self.sandbox.answer(asked)
+        return await _LEAVING[answer.manner](request, answer)
+
+    async def _post(self, url: str, body: bytes) -> int:
+        headers = {"Content-Type": "application/json"}
+        async with self._client.post(
+            url, data=body, headers=headers, allow_redirects=False
+        ) as response:
+            await response.read()
+            return response.status
+
+
+async def _asked(request: web.BaseRequest) -> Asked:
+    side, _, path = request.path.strip("/").partition("/")
+    return Asked(
+        side=side.lower(),
+        method=request.method,
+        path=path,
+        query=request.query,
+        headers=request.headers,
+        body=await request.read(),
+    )
+
+
+async def _whole(_request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    return web.Response(
+        status=answer.status, body=answer.body, headers=_headers(answer)
+    )
+
+
+async def _half(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    response = await _begun(request, answer)
+    await response.write(answer.body[: len(answer.body) // 2])
+    return await _cut(request, answer)
+
+
+async def _drip(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    response = await _begun(request, answer)
+    for byte in answer.body:
+        await response.write(bytes([byte]))
+        await asyncio.sleep(answer.pause)
+    return response
+
+
+async def _cut(request: web.BaseRequest, _answer: Answer) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.close()
+    return web.Response()
+
+
+async def _reset(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    connection: socket.socket | None = request.get_extra_info("socket")
+    if connection is not None:
+        # To linger for no time makes the close a reset, which the client can tell.
+        linger = struct.pack("ii", 1, 0)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    return await _cut(request, answer)
+
+
+_LEAVING = {
+    Manner.WHOLE: _whole,
+    Manner.HALF: _half,
+    Manner.DRIP: _drip,
+    Manner.CUT: _cut,
+    Manner.RESET: _reset,
+}
+
+
+async def _begun(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, headers=_headers(answer))
+    response.content_length = len(answer.body)
+    await response.prepare(request)
+    return response
+
+
+def _headers(answer: Answer) -> dict[str, str]:
+    kind = {"Content-Type": _JSON} if answer.body else {}
+    return kind | dict(answer.headers)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=1024)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
