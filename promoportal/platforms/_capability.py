@@ -1,0 +1,97 @@
+"""What a platform can do; how to try again follows from it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.core.exceptions import ImproperlyConfigured
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"([1-9][0-9]{0,4})([smhd])")
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """
+    Idempotent: with the same key, nothing is credited twice, for as long as it remembers.
+
+    Askable: it can say what became of a key; "not found" counts only after a grace.
+    """
+
+    idempotent: bool
+    askable: bool
+    remembers_for: timedelta = timedelta(hours=24)
+    settle_grace: timedelta = timedelta(seconds=60)
+
+    @property
+    def safe_to_repeat(self) -> bool:
+        """Whether an attempt that may not have happened can ever be made good."""
+        return self.idempotent or self.askable
+
+    @classmethod
+    def parse(cls, text: str) -> Capability:
+        """
+        Read `idempotent,askable,remembers_for=48h`, or `neither`.
+
+        :raises ImproperlyConfigured: with a sentence for each mistake
+        """
+        return _Reading(text).capability()
+
+
+@dataclass
+class _Reading:
+    text: str
+    words: set[str] = field(default_factory=set)
+    durations: dict[str, timedelta] = field(default_factory=dict)
+    mistakes: list[str] = field(default_factory=list)
+
+    def capability(self) -> Capability:
+        for part in self.text.split(","):
+            self._take(part.strip())
+        self._check()
+        if self.mistakes:
+            raise ImproperlyConfigured(" ".join(self.mistakes))
+        return Capability(
+            idempotent="idempotent" in self.words,
+            askable="askable" in self.words,
+            **self.durations,
+        )
+
+    def _take(self, part: str) -> None:
+        name, given, value = (piece.strip() for piece in part.partition("="))
+        if name in self.words or name in self.durations:
+            self._refuse(f"says {name} twice")
+        elif name in _NEEDS:
+            self._take_duration(name, value)
+        elif name in _WORDS and not given:
+            self.words.add(name)
+        else:
+            self._refuse(
+                f"says {part!r}; it may say idempotent and askable, or neither, and "
+                "remembers_for=24h and settle_grace=60s"
+            )
+
+    def _take_duration(self, name: str, value: str) -> None:
+        match = _DURATION.fullmatch(value)
+        if match:
+            self.durations[name] = timedelta(**{_UNITS[match[2]]: int(match[1])})
+        else:
+            self._refuse(f"says {name}={value}; it must be a time such as 90s or 48h")
+
+    def _check(self) -> None:
+        if "neither" in self.words and len(self.words) > 1:
+            self._refuse("says neither, and something else as well")
+        if not self.words and not self.mistakes:
+            self._refuse("must say idempotent, askable, or neither")
+        for name in self.durations:
+            if _NEEDS[name] not in self.words:
+                self._refuse(f"says {name}, which means nothing without {_NEEDS[name]}")
+
+    def _refuse(self, what: str) -> None:
+        self.mistakes.append(f"PLATFORM_CAPABILITY {what}.")
+
+
+_WORDS = frozenset({"idempotent", "askable", "neither"})
+_NEEDS = {"remembers_for": "idempotent", "settle_grace": "askable"}
