@@ -160,7 +160,7 @@ def _vendor(
     return VendorBook(
         occurrences=len(occurrences),
         listed=statuses.total(),
-        statuses=+statuses,
+        statuses=dict(+statuses),
         accepted=accepted,
         duplicates=sum(redemptions.duplicates[one.id] for one in occurrences),
         rejected=dict(redemptions.rejected),

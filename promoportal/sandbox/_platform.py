@@ -228,7 +228,7 @@ def _what(reward: object, code: str) -> tuple[str, str, Decimal, str]:
     if not isinstance(reward, dict):
         msg = "reward must be an object, or null where there is a uniqueCode."
         raise Unreadable(msg)
-    category = reward.get("category")
+    category = _word(reward, "category")
     if category not in {"Amount", "Units"}:
         msg = "reward.category must be Amount or Units."
         raise Unreadable(msg)

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import socket
 import struct
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -132,9 +133,10 @@ async def _half(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
 
 async def _drip(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
     response = await _begun(request, answer)
-    for byte in answer.body:
-        await response.write(bytes([byte]))
-        await asyncio.sleep(answer.pause)
+    with suppress(ConnectionError):  # few have the patience
+        for byte in answer.body:
+            await response.write(bytes([byte]))
+            await asyncio.sleep(answer.pause)
     return response
 
 

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import requests
+
+from promoportal import sandbox
+from tests.sandbox.callers import Operator
+
+
+class Ear(ThreadingHTTPServer):
+    """A listener: it keeps what it hears, in the order it came."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Hearing)
+        self.heard: list[dict[str, object]] = []
+        self.answers = 200
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hook/secret/"
+
+
+class _Hearing(BaseHTTPRequestHandler):
+    server: Ear
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.heard.append(json.loads(body))
+        self.send_response(self.server.answers)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[sandbox.Box]:
+    with sandbox.serving() as box:
+        yield box
+
+
+@pytest.fixture
+def box(served: sandbox.Box) -> sandbox.Box:
+    served.reset()
+    return served
+
+
+@pytest.fixture
+def operator(box: sandbox.Box) -> Iterator[Operator]:
+    with requests.Session() as session:
+        session.trust_env = False
+        yield Operator(box, session)
+
+
+@pytest.fixture
+def ear() -> Iterator[Ear]:
+    with Ear() as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+        thread.start()
+        yield listening
+        listening.shutdown()
+        thread.join()

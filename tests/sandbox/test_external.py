@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+import requests
+
+from promoportal import sandbox
+from tests.sandbox.callers import Operator
+
+URL = "https://operator.example/hooks/s3cret/"
+LISTENER = {"EventTypeID": 13, "ChannelID": 505, "ListenerURL": URL}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "General/RegisterEventListener",
+        "current/general/RegisterEventListener",
+        "CURRENT/GENERAL/registereventlistener",
+    ],
+)
+def test_a_listener_is_registered_by_either_path_in_any_case(
+    box: sandbox.Box, operator: Operator, path: str
+) -> None:
+    answer = operator.tell(path, LISTENER)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert box.listeners == [sandbox.Listener(13, 505, URL)]
+
+
+@pytest.mark.parametrize(
+    "given", [URL, quote(URL, safe=""), f"{URL}?a=b%20c", quote(f"{URL}?q=1", safe="")]
+)
+def test_an_address_may_come_encoded(
+    box: sandbox.Box, operator: Operator, given: str
+) -> None:
+    operator.tell("General/RegisterEventListener", LISTENER | {"ListenerURL": given})
+
+    assert box.listeners[0].url in {URL, f"{URL}?a=b%20c", f"{URL}?q=1"}
+
+
+def test_a_second_registration_replaces_the_first(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    register = "General/RegisterEventListener"
+    operator.tell(register, LISTENER)
+    operator.tell(register, LISTENER | {"ListenerURL": "https://other.example/"})
+    operator.tell(register, LISTENER | {"ChannelID": "504"})
+
+    assert [(one.channel, one.url) for one in box.listeners] == [
+        (505, "https://other.example/"),
+        (504, URL),
+    ]
+
+
+def test_listeners_are_shown_as_they_were_registered(operator: Operator) -> None:
+    everywhere = {"EventTypeID": 11, "ListenerURL": URL}
+    operator.tell("General/RegisterEventListener", LISTENER)
+    operator.tell("General/RegisterEventListener", everywhere)
+
+    shown = operator.ask("General/GetRegisteredEventListeners").json()
+
+    assert shown == [LISTENER, everywhere]
+
+
+def test_unregistering_takes_one_channel_or_all(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    for channel in (504, 505, None):
+        box.register(13, URL, channel=channel)
+    box.register(11, URL)
+
+    operator.tell(
+        "General/UnregisterEventListener", {"EventTypeID": 13, "ChannelID": 505}
+    )
+    narrowed = [(one.event, one.channel) for one in box.listeners]
+    operator.tell("General/UnregisterEventListener", {"EventTypeID": 13})
+
+    assert narrowed == [(13, 504), (13, None), (11, None)]
+    assert [one.event for one in box.listeners] == [11]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"EventTypeID": 99},
+        {"EventTypeID": None},
+        {"EventTypeID": True},
+        {"EventTypeID": 5},
+        {"ChannelID": "x"},
+        {"ListenerURL": None},
+        {"ListenerURL": "ftp://operator.example/"},
+        {"ListenerURL": "https://[oops/"},
+        {"ListenerURL": "nowhere"},
+    ],
+)
+def test_a_registration_that_makes_no_sense_is_a_bad_request(
+    box: sandbox.Box, operator: Operator, changes: dict[str, object]
+) -> None:
+    answer = operator.tell("General/RegisterEventListener", LISTENER | changes)
+
+    assert (answer.status_code, answer.json()) == (400, "Bad Request")
+    assert not box.listeners
+
+
+@pytest.mark.parametrize("key", ["", "wrong", "désk"])
+@pytest.mark.parametrize(
+    "path",
+    ["optimove/General/GetRegisteredEventListeners", "promotions/v1/redemptions"],
+)
+def test_without_the_key_both_apis_say_one_word(
+    box: sandbox.Box, path: str, key: str
+) -> None:
+    headers = {"X-API-KEY": key.encode()}
+
+    answer = requests.get(f"{box.url}/{path}", headers=headers, timeout=5)
+
+    assert (answer.status_code, answer.json()) == (401, "Unauthorized")
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json; charset=utf-8", "text/json", "APPLICATION/JSON", ""]
+)
+def test_the_content_type_must_be_exact(operator: Operator, kind: str) -> None:
+    headers = {"Content-Type": kind}
+
+    answer = operator.tell("General/RegisterEventListener", LISTENER, headers=headers)
+
+    assert answer.status_code == 415
+
+
+def test_what_is_not_there_is_not_found(operator: Operator) -> None:
+    assert operator.ask("General/Nothing").status_code == 404
+    assert operator.ask("General/RegisterEventListener").status_code == 405
+
+
+def test_a_day_lists_the_campaigns_it_had(box: sandbox.Box, operator: Operator) -> None:
+    first, second = box.execute(channels=[504, 505]), box.execute()
+    calls = [call for call in box.calls if call.side == "optimove"]
+    day = f"{sandbox_day()}"
+
+    listed = operator.ask(f"Actions/GetExecutedCampaignDetails?Date={day}").json()
+
+    assert not calls
+    assert [row["CampaignID"] for row in listed] == [int(first), int(second)]
+    assert [row["IsMultiChannel"] for row in listed] == ["true", "false"]
+    other = operator.ask("Actions/GetExecutedCampaignDetails?Date=2001-01-01")
+    assert other.json() == []
+
+
+def test_a_campaign_has_its_details(box: sandbox.Box, operator: Operator) -> None:
+    occurrence = box.execute(series=120)
+
+    details = operator.ask(f"Actions/GetCampaignDetails?CampaignID={occurrence}")
+
+    assert [row["CampaignPlanID"] for row in details.json()] == ["120"]
+    assert operator.ask("Actions/GetCampaignDetails?CampaignID=1").json() == []
+
+
+def test_the_fall_back_list_pages_by_skip_over_those_with_a_reward(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    occurrence = box.execute(customers=30, eligible=0.5)
+    path = "Customers/GetCustomerExecutionDetailsByCampaign"
+    query = {"CampaignID": occurrence, "ChannelID": 505, "$top": 4}
+
+    found: list[str] = []
+    while page := operator.ask(path, params=query | {"$skip": len(found)}).json():
+        found += [row["CustomerID"] for row in page]
+
+    assert found == [
+        row["customerId"]  # type: ignore[index]
+        for row in box.rows(occurrence)
+        if row["status"] == "Assigned"  # type: ignore[index]
+    ]
+    assert operator.ask(path, params={"CampaignID": occurrence}).status_code == 400
+
+
+def sandbox_day() -> str:
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    return f"{datetime.now(UTC):%Y-%m-%d}"

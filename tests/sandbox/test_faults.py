@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import requests
+from requests import ReadTimeout
+from requests.exceptions import ChunkedEncodingError
+
+from promoportal import sandbox
+from promoportal.sandbox import Fault
+from tests.sandbox.callers import Operator
+from tests.sandbox.test_platform import ORDER
+
+
+def test_an_answer_lost_after_the_work_leaves_the_work_done(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.order(Fault(kind="lost_answer", side="platform"))
+
+    with pytest.raises(requests.ConnectionError):
+        operator.reward(ORDER, key="k1")
+
+    assert len(box.credits) == 1
+    assert operator.reward(ORDER, key="k1").status_code == 200
+    assert box.faults == []
+
+
+def test_half_an_answer_leaves_the_work_done(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.order(Fault(kind="half_answer", side="platform"))
+
+    with pytest.raises((ChunkedEncodingError, requests.ConnectionError)):
+        operator.reward(ORDER)
+
+    assert len(box.credits) == 1
+
+
+def test_a_reset_comes_before_any_work(box: sandbox.Box, operator: Operator) -> None:
+    box.order(Fault(kind="reset", side="platform"))
+
+    with pytest.raises(requests.ConnectionError, match="reset by peer"):
+        operator.reward(ORDER)
+
+    assert not box.credits
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "done"),
+    [
+        (Fault(kind="error_before"), 500, 0),
+        (Fault(kind="error_before", status=503, retry_after=7), 503, 0),
+        (Fault(kind="error_before", status=401), 401, 0),
+        (Fault(kind="error_after"), 502, 1),
+        (Fault(kind="too_many"), 429, 0),
+        (Fault(kind="sentence"), 200, 0),
+        (Fault(kind="sentence_after"), 200, 1),
+        (Fault(kind="empty"), 200, 1),
+    ],
+)
+def test_an_answer_may_say_other_than_what_was_done(
+    box: sandbox.Box, operator: Operator, fault: Fault, status: int, done: int
+) -> None:
+    box.order(fault)
+
+    answer = operator.reward(ORDER)
+
+    assert answer.status_code == status
+    assert "reference" not in answer.text
+    assert len(box.credits) == done
+
+
+def test_retry_after_comes_only_if_it_is_ordered(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.order(Fault(kind="too_many"))
+    box.order(Fault(kind="too_many", retry_after=3))
+
+    assert "Retry-After" not in operator.reward(ORDER).headers
+    assert operator.reward(ORDER).headers["Retry-After"] == "3"
+
+
+def test_an_error_sentence_is_a_bare_string_where_an_object_was_due(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.order(Fault(kind="sentence", side="promotions", text="Bad Request"))
+
+    answer = operator.assignments("7311")
+
+    assert (answer.status_code, answer.json()) == (200, "Bad Request")
+
+
+def test_a_slow_answer_comes_after_the_work(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.order(Fault(kind="slow", side="platform", seconds=0.5))
+
+    with pytest.raises(ReadTimeout):
+        operator.reward(ORDER, timeout=0.05)
+
+    assert len(box.credits) == 1
+
+
+def test_late_work_is_done_when_no_one_waits_for_it_any_more(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.order(Fault(kind="late_work", side="platform", seconds=0.1))
+
+    with pytest.raises(ReadTimeout):
+        operator.reward(ORDER, timeout=0.05)
+
+    assert not box.credits
+    time.sleep(0.15)
+    assert len(box.credits) == 1
+
+
+def test_an_answer_that_drips_defeats_a_timeout_per_read(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.order(Fault(kind="drip", side="platform", seconds=0.3))
+    started = time.perf_counter()
+
+    answer = operator.reward(ORDER, timeout=0.1)
+
+    assert answer.json()["reference"]
+    assert time.perf_counter() - started >= 0.3
+
+
+def test_one_who_stops_listening_to_a_drip_harms_nothing(
+    box: sandbox.Box, operator: Operator, caplog: pytest.LogCaptureFixture
+) -> None:
+    box.order(Fault(kind="drip", side="platform", seconds=0.1))
+
+    operator.reward(ORDER, stream=True).close()
+    time.sleep(0.15)
+
+    assert operator.reward(ORDER).ok
+    assert not caplog.records
+
+
+def test_a_fault_strikes_as_often_as_ordered_after_what_is_skipped(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.order(Fault(kind="error_before", side="platform", skip=1, times=2))
+
+    answers = [operator.reward(ORDER).status_code for _ in range(5)]
+
+    assert answers == [201, 500, 500, 201, 201]
+
+
+def test_a_fault_without_an_end_strikes_until_it_is_taken_back(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.order(Fault(kind="error_before", times=None))
+    before = [operator.reward(ORDER).status_code for _ in range(3)]
+
+    box.clear_faults()
+
+    assert before == [500, 500, 500]
+    assert operator.reward(ORDER).status_code == 201
+
+
+def test_a_fault_by_chance_is_the_same_for_the_same_seed(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    def answers() -> list[int]:
+        box.clear_faults()
+        box.order(Fault(kind="error_before", times=None, chance=0.5, seed=7))
+        return [operator.reward(ORDER).status_code for _ in range(20)]
+
+    first = answers()
+
+    assert first == answers()
+    assert set(first) == {201, 500}
+
+
+@pytest.mark.parametrize(
+    ("route", "struck"),
+    [
+        ("*", True),
+        ("rewards", True),
+        ("POST REWARDS", True),
+        ("rewards/*", False),
+        ("GET *", False),
+    ],
+)
+def test_a_fault_keeps_to_its_route(
+    box: sandbox.Box, operator: Operator, route: str, struck: bool
+) -> None:
+    box.order(Fault(kind="error_before", side="platform", route=route))
+
+    assert (operator.reward(ORDER).status_code == 500) is struck
+
+
+@pytest.mark.parametrize(
+    ("side", "struck"),
+    [("vendor", "vp"), ("promotions", "p"), ("optimove", "v"), ("platform", "")],
+)
+def test_a_fault_keeps_to_its_side(
+    box: sandbox.Box, operator: Operator, side: str, struck: str
+) -> None:
+    box.order(Fault(kind="error_before", side=side, times=None))
+
+    external = operator.ask("General/GetRegisteredEventListeners")
+    promotions = operator.assignments("7311")
+
+    assert (external.status_code == 500) is ("v" in struck)
+    assert (promotions.status_code == 500) is ("p" in struck)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"kind": "meteor"},
+        {"kind": "slow", "side": "moon"},
+        {"kind": "slow", "side": "notices"},
+        {"kind": "doubled"},
+        {"kind": "slow", "times": 0},
+        {"kind": "slow", "chance": 2},
+    ],
+)
+def test_a_fault_that_makes_no_sense_cannot_be_ordered(mistake: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"\.$"):
+        Fault(**mistake)  # type: ignore[arg-type]
+
+
+def test_a_stranger_uses_up_no_fault(box: sandbox.Box) -> None:
+    box.order(Fault(kind="error_before", side="platform"))
+
+    requests.post(f"{box.platform_url}/rewards", json=ORDER, timeout=5)
+
+    assert len(box.faults) == 1
+
+
+def test_calls_are_kept_without_their_keys(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.order(Fault(kind="lost_answer", side="platform"))
+    with pytest.raises(requests.ConnectionError):
+        operator.reward(ORDER)
+    operator.assignments("7311")
+
+    lost, asked = box.calls
+
+    assert (lost.method, lost.path, lost.status) == ("POST", "rewards", None)
+    assert lost.fault == "lost_answer"
+    assert (asked.side, asked.status) == ("promotions", 200)
+    assert box.api_key not in repr(box.calls)
