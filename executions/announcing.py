@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
 from executions import signals
 from executions.models import (
     Asking,
+    Campaign,
     Delivery,
     Execution,
     Kind,
@@ -31,9 +33,9 @@ def announce(
     """
     with transaction.atomic():
         execution = join(occurrence, kind=kind)
-        if execution.stop != Stop.CANCELLED:
-            reopen(execution, by=by, why=why or "It was announced.")
-            signals.announced.send(Execution, execution=execution)
+        if seize(execution.pk) != Stop.CANCELLED:
+            _collect(execution, by=by, why=why or "It was announced.")
+            signals.announced.send(Execution, row=execution)
     return execution
 
 
@@ -41,13 +43,14 @@ def trigger(occurrence: str, customer: str, *, delivery: Delivery | None) -> Tri
     """Ask for one customer of a triggered execution, anew if they were asked before."""
     with transaction.atomic():
         execution = join(occurrence, kind=Kind.TRIGGERED)
+        seize(execution.pk)
         row, is_new = Trigger.objects.get_or_create(
             execution=execution, customer=customer, defaults={"delivery": delivery}
         )
         if not is_new:
             _ask_anew(row, delivery)
-        reopen(execution, why="A customer triggered it.")
-        signals.triggered.send(Execution, execution=execution)
+        _collect(execution, why="A customer triggered it.")
+        signals.triggered.send(Execution, row=execution)
     return row
 
 
@@ -58,9 +61,10 @@ def ask_again(row: Trigger, *, by: Any, why: str) -> None:
     :raises states.IllegalMove: if it is not held
     """
     with transaction.atomic():
+        seize(row.execution_id)
         row.move(Asking.WAITING, by=by, why=why, attempts=0, not_before=Now())
-        reopen(row.execution, by=by, why=why)
-        signals.triggered.send(Execution, execution=row.execution)
+        _collect(row.execution, by=by, why=why)
+        signals.triggered.send(Execution, row=row.execution)
 
 
 def join(occurrence: str, *, kind: Kind) -> Execution:
@@ -73,8 +77,50 @@ def join(occurrence: str, *, kind: Kind) -> Execution:
     return execution
 
 
-def reopen(execution: Execution, *, by: Any = None, why: str) -> None:
-    """It has something to collect again."""
+def name_campaign(execution: Execution, series: str | None) -> None:
+    """The first list tells which campaign ran."""
+    if series and execution.campaign_id is None:
+        campaign, _ = Campaign.objects.get_or_create(reference=series)
+        Execution.objects.filter(pk=execution.pk, campaign=None).update(
+            campaign=campaign
+        )
+
+
+def reopen(keys: Iterable[int], *, by: Any = None, why: str) -> None:
+    """Settled executions have something to do again."""
+    settled = Execution.objects.filter(pk__in=list(keys), state=Progress.SETTLED)
+    states.move_all(settled, Progress.ACTIVATING, by=by, why=why)
+
+
+def share(execution_pk: int) -> Stop:
+    """
+    Whether the execution is stopped, and keep it so until this transaction ends.
+
+    Whoever gives, owes or voids looks here first, so that a stop that was granted is
+    seen by all that begins after it, and nothing is settled over work on its way.
+    Executions are locked before any other row.
+    """
+    return _stop_of(execution_pk, "SHARE")
+
+
+def seize(execution_pk: int) -> Stop:
+    """
+    The same for whoever may go on to move the execution itself: two that share it and
+    then both want to change it would wait for each other.
+    """
+    return _stop_of(execution_pk, "NO KEY UPDATE")
+
+
+def _stop_of(execution_pk: int, lock: str) -> Stop:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT stop FROM executions_execution WHERE id = %s FOR {lock}",  # noqa: S608
+            [execution_pk],
+        )
+        return Stop(cursor.fetchone()[0])
+
+
+def _collect(execution: Execution, *, by: Any = None, why: str) -> None:
     rows = Execution.objects.filter(pk=execution.pk)
     states.move_all(rows, Progress.COLLECTING, by=by, why=why)
 

@@ -39,6 +39,7 @@ class Reason(models.TextChoices):
     UNREADABLE = "UNREADABLE", "It could not be read"
     WRONG_LISTENER = "WRONG_LISTENER", "It was sent to the wrong listener"
     NOT_LISTED = "NOT_LISTED", "The vendor does not list this customer"
+    REFUSED = "REFUSED", "The vendor refused to be asked for it"
     OVER_LIMIT = "OVER_LIMIT", "It is past a limit"
     BY_STAFF = "BY_STAFF", "Staff stopped it"
     BY_VENDOR = "BY_VENDOR", "The vendor cancelled it"

@@ -40,7 +40,7 @@ def read_again(delivery: Delivery, *, by: Any, why: str) -> None:
     """
     with transaction.atomic():
         delivery.move(Reading.UNREAD, by=by, why=why, reason="", problem="", attempts=0)
-        signals.delivered.send(Delivery, delivery=delivery)
+        signals.delivered.send(Delivery, row=delivery)
 
 
 def lost() -> QuerySet[Delivery]:

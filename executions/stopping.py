@@ -4,27 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from executions import signals
 from executions.announcing import join
 from executions.models import Execution, Kind, Reason, Stop
 from promoportal import states
-
-
-def share(execution_pk: int) -> Stop:
-    """
-    Whether the execution is stopped, and keep it so until this transaction ends.
-
-    Whoever gives, owes or voids looks here first, so that a stop that was granted is
-    seen by all that begins after it. Executions are locked before any other row.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT stop FROM executions_execution WHERE id = %s FOR SHARE",
-            [execution_pk],
-        )
-        return Stop(cursor.fetchone()[0])
 
 
 def hold(execution: Execution, *, problem: str) -> bool:
@@ -62,7 +47,7 @@ def resume(execution: Execution, *, by: Any, why: str) -> None:
     """
     with transaction.atomic():
         execution.move(Stop.NONE, machine="stop", by=by, why=why, reason="", problem="")
-        signals.resumed.send(Execution, execution=execution, by=by)
+        signals.resumed.send(Execution, row=execution, by=by)
 
 
 def cancel(execution: Execution, *, by: Any, why: str) -> None:
@@ -76,7 +61,7 @@ def cancel(execution: Execution, *, by: Any, why: str) -> None:
         execution.move(
             Stop.CANCELLED, machine="stop", by=by, why=why, reason=reason, problem=why
         )
-        signals.cancelled.send(Execution, execution=execution, by=by)
+        signals.cancelled.send(Execution, row=execution, by=by)
 
 
 def cancel_by_vendor(occurrence: str) -> Execution:

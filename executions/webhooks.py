@@ -85,7 +85,7 @@ def receive(sender: KnownListener, *, body: bytes, content_type: str) -> Deliver
             content_type=content_type.replace("\0", "")[:200],
             verdict=sender.verdict,
         )
-        signals.delivered.send(Delivery, delivery=delivery)
+        signals.delivered.send(Delivery, row=delivery)
     logger.info(
         "delivery.kept", extra={"delivery": delivery.pk, "listener": sender.listener.pk}
     )

@@ -13,9 +13,9 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db import models
+from django.db import connection, models
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
@@ -74,6 +74,14 @@ def unleased() -> models.Q:
 def after(seconds: float) -> CombinedExpression:
     """That many seconds from now, by the database's clock."""
     return Now() + timedelta(seconds=seconds)
+
+
+def database_now() -> datetime:
+    """What time it is there, where times are compared."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+        return now
 
 
 def wait(

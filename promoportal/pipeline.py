@@ -1,7 +1,130 @@
-"""Which stage wakes which. To learn the whole flow, read these tables."""
+"""
+What follows from what. To learn the whole flow, read these tables.
+
+A signal is sent inside the transaction that made it true. FOLLOWS says what else becomes
+true in that same transaction. WAKES says which job is woken once it commits: a job is a
+row in our own database, so that it is queued exactly when the change is saved. SWEEPS and
+DUE say what the tick looks for every second, so that a lost job costs a second.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.dispatch import Signal
+
+import executions.signals
+import redemptions.signals
+import rewards.signals
+from executions import reading
+from executions.tasks import read_delivery
+from promoportal import jobs, progress
+from redemptions import reporting
+from redemptions import settling as reports_settling
+from redemptions.opening import open_redemptions
+from redemptions.tasks import report
+from rewards import activating, asking, collecting, limits, owing, passes, settling
+from rewards.tasks import activate, activate_one, collect, settle
+
+
+class Follow(NamedTuple):
+    """What becomes true with it, and what of the signal it is told."""
+
+    signal: Signal
+    service: Callable[..., Any]
+    told: tuple[str, ...]
+
+
+FOLLOWS = [
+    Follow(executions.signals.announced, passes.ask, ("row",)),
+    Follow(executions.signals.triggered, asking.wake, ("row",)),
+    Follow(executions.signals.cancelled, owing.void_owed, ("row",)),
+    Follow(executions.signals.resumed, limits.release, ("row",)),
+    Follow(rewards.signals.activated, open_redemptions, ("keys",)),
+]
+
+
+class Wake(NamedTuple):
+    """A job that does whatever is due, or that is about the signal's one row."""
+
+    signal: Signal
+    task: jobs.Task | jobs.Sweep
+    queue: jobs.Queue
+    about_row: bool = False
+
+
+WAKES = [
+    Wake(executions.signals.delivered, read_delivery, "portal", about_row=True),
+    Wake(rewards.signals.collecting, collect, "collect"),
+    Wake(rewards.signals.owed, activate, "bulk"),
+    Wake(executions.signals.resumed, activate, "bulk"),
+    Wake(rewards.signals.released, activate_one, "portal", about_row=True),
+    Wake(redemptions.signals.waiting, report, "collect"),
+]
+
+# Each moves whole sets in one statement.
+SWEEPS = [
+    settling.expire,
+    settling.hold_too_late,
+    reports_settling.expire,
+    reports_settling.settle,
+    progress.follow,
+]
+
+
+class Due(NamedTuple):
+    """Work that is due, and the job that does it."""
+
+    is_due: Callable[[], bool]
+    task: jobs.Sweep
+    queue: jobs.Queue
+
+
+DUE = [
+    Due(lambda: collecting.due_executions().exists(), collect, "collect"),
+    Due(lambda: activating.due_executions().exists(), activate, "bulk"),
+    Due(settling.is_due, settle, "collect"),
+    Due(reporting.is_due, report, "collect"),
+]
+
+# More jobs that do whatever is due would only find that it is done.
+MOST_WAITING = 8
 
 
 def connect() -> None:
     """Join the stages."""
+    for signal, service, told in FOLLOWS:
+        signal.connect(
+            partial(_follow, service, told), weak=False, dispatch_uid=service
+        )
+    for wake in WAKES:
+        signal = wake.signal
+        signal.connect(partial(_wake, wake), weak=False, dispatch_uid=wake.task)
+
+
+def tick() -> None:
+    """Do what is due by the clock, and wake the jobs whose waking was lost."""
+    for sweep in SWEEPS:
+        sweep()
+    for delivery in reading.lost():
+        with transaction.atomic():
+            jobs.enqueue(read_delivery, pk=delivery.pk, queue="portal")
+    idle = {queue for queue in jobs.QUEUES if not jobs.waiting(queue)}
+    for due in DUE:
+        if due.queue in idle and due.is_due():
+            with transaction.atomic():
+                jobs.enqueue_sweep(due.task, queue=due.queue)
+
+
+def _follow(service: Callable[..., Any], told: tuple[str, ...], **said: Any) -> None:
+    service(*(said[name] for name in told))
+
+
+def _wake(wake: Wake, **said: Any) -> None:
+    if wake.about_row:
+        jobs.enqueue(wake.task, pk=said["row"].pk, queue=wake.queue)
+    elif jobs.waiting(wake.queue) < MOST_WAITING:
+        jobs.enqueue_sweep(wake.task, queue=wake.queue)

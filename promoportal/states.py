@@ -139,7 +139,7 @@ def _statement(
         WITH chosen (id, before) AS ({chosen}),
         moved AS (
             UPDATE {table} SET {", ".join([f'"{machine}" = %s', *since, *values, *own])}
-            FROM chosen {_joined(model, columns) if each else ""}
+            FROM chosen {f"JOIN {_each(model, columns)} USING (id)" if each else ""}
             WHERE {table}.id = chosen.id
               AND {table}."{machine}" = chosen.before
               AND chosen.before = ANY(%s)
@@ -154,22 +154,24 @@ def _statement(
     return sql, [*chosen_params, to, *value_params, *records, may]
 
 
-def set_each(model: type[models.Model], each: Mapping[int, Mapping[str, Any]]) -> None:
+def set_each(
+    model: type[models.Model], each: Mapping[int, Mapping[str, Any]], **changes: Any
+) -> None:
     """Set columns that differ from row to row, in one statement. Not for states."""
     if not each:
         return
     columns = list(next(iter(each.values())))
-    if "state" in columns:
+    if "state" in {*columns, *changes}:
         msg = "A state changes only through move() and move_all()."
         raise IllegalMove(msg)
-    sets = ", ".join(f'"{_column(model, name)}" = each."{name}"' for name in columns)
+    values, params = _values(model, changes)
+    own = [f'"{_column(model, name)}" = each."{name}"' for name in columns]
     sql = f"""
-        UPDATE {_table(model)} SET {sets}
-        FROM (SELECT 1) AS one {_joined(model, columns, on="true")}
-        WHERE {_table(model)}.id = each.id
-    """  # noqa: S608 - only names of our own columns
+        UPDATE {_table(model)} SET {", ".join([*values, *own])}
+        FROM {_each(model, columns)} WHERE {_table(model)}.id = each.id
+    """  # noqa: S608 - only names of our own tables and columns
     with connection.cursor() as cursor:
-        cursor.execute(sql, [_records(each)])
+        cursor.execute(sql, [*params, _records(each)])
 
 
 def constraint(
@@ -207,14 +209,12 @@ def _values(
     return sets, params
 
 
-def _joined(
-    model: type[models.Model], columns: Iterable[str], on: str = "each.id = chosen.id"
-) -> str:
+def _each(model: type[models.Model], columns: Iterable[str]) -> str:
     kinds = ", ".join(
         f'"{name}" {model._meta.get_field(name).db_type(connection)}'  # type: ignore[union-attr]
         for name in columns
     )
-    return f"JOIN jsonb_to_recordset(%s::jsonb) AS each (id bigint, {kinds}) ON {on}"
+    return f"jsonb_to_recordset(%s::jsonb) AS each (id bigint, {kinds})"
 
 
 def _records(each: Mapping[int, Mapping[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
+from executions.models import Execution
 from promoportal.leases import Leased
 from promoportal.states import Stateful, Transition, constraint
 from rewards.models import Assignment
@@ -89,6 +90,9 @@ class Redemption(Stateful, Leased):
     assignment = models.OneToOneField(
         Assignment, on_delete=models.PROTECT, related_name="redemption"
     )
+    execution = models.ForeignKey(
+        Execution, on_delete=models.PROTECT, related_name="redemptions"
+    )
     reference = models.UUIDField(unique=True, help_text="Ours; sent with every report.")
     redeemed_at = models.DateTimeField()
     mode = models.CharField(max_length=10, choices=Mode)
@@ -134,6 +138,12 @@ class Redemption(Stateful, Leased):
                 name="redemption_uncertain",
                 condition=models.Q(state=State.UNCERTAIN),
             ),
+            # Settled or not: is any redemption of this execution still moving?
+            models.Index(
+                fields=["execution", "state"],
+                name="redemption_moving",
+                condition=models.Q(state__in=["WAITING", "REPORTING", "UNCERTAIN"]),
+            ),
             # What needs a person.
             models.Index(
                 fields=["reason"],
@@ -148,6 +158,10 @@ class Redemption(Stateful, Leased):
 
     def __str__(self) -> str:
         return f"redemption of {self.assignment_id}"
+
+    @property
+    def is_batched(self) -> bool:
+        return self.mode == Mode.SCHEDULED
 
 
 class RedemptionTransition(Transition):

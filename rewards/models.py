@@ -74,13 +74,13 @@ class Collection(Stateful, Leased):
 
     machines = {
         "state": {
-            Collecting.IDLE: frozenset({Collecting.WAITING}),
+            Collecting.IDLE: frozenset({Collecting.WAITING, Collecting.HELD}),
             Collecting.WAITING: frozenset({Collecting.COLLECTING, Collecting.HELD}),
             Collecting.COLLECTING: frozenset(
                 {Collecting.WAITING, Collecting.DONE, Collecting.HELD}
             ),
-            Collecting.DONE: frozenset({Collecting.WAITING}),
-            Collecting.HELD: frozenset({Collecting.WAITING}),
+            Collecting.DONE: frozenset({Collecting.WAITING, Collecting.HELD}),
+            Collecting.HELD: frozenset({Collecting.WAITING, Collecting.IDLE}),
         }
     }
 
@@ -109,6 +109,7 @@ class Collection(Stateful, Leased):
     restarts = models.PositiveIntegerField(default=0)
     empties = models.PositiveIntegerField(default=0)
     malformed = models.PositiveIntegerField(default=0)
+    deaths = models.PositiveIntegerField(default=0)
     waived = models.JSONField(
         default=dict, help_text="The figures past the limits that a person let go."
     )
@@ -159,7 +160,13 @@ class Assignment(Stateful, Leased):
     machines = {
         "state": {
             State.OWED: frozenset(
-                {State.ACTIVATING, State.ACTIVE, State.HELD, State.VOID}
+                {
+                    State.ACTIVATING,
+                    State.ACTIVE,
+                    State.UNCERTAIN,
+                    State.HELD,
+                    State.VOID,
+                }
             ),
             State.ACTIVATING: frozenset(
                 {State.ACTIVE, State.OWED, State.UNCERTAIN, State.HELD, State.VOID}
@@ -168,7 +175,7 @@ class Assignment(Stateful, Leased):
                 {State.ACTIVE, State.OWED, State.HELD, State.VOID}
             ),
             State.HELD: frozenset({State.OWED, State.VOID, State.ACTIVE}),
-            State.VOID: frozenset({State.OWED}),
+            State.VOID: frozenset({State.OWED, State.ACTIVE}),
             State.ACTIVE: frozenset(),
         }
     }
@@ -186,6 +193,9 @@ class Assignment(Stateful, Leased):
 
     as_assigned = models.JSONField(help_text="The row as the vendor said it.")
     vendor_status = models.CharField(max_length=200, blank=True)
+    meaning = models.CharField(
+        max_length=10, help_text="What the contract makes of the vendor's status."
+    )
     reward = models.JSONField(null=True, blank=True, help_text="What is owed, read.")
     value = models.DecimalField(max_digits=20, decimal_places=6, null=True, blank=True)
     unit = models.CharField(max_length=50, blank=True)
@@ -280,6 +290,12 @@ class Assignment(Stateful, Leased):
                 fields=["execution", "reason"],
                 name="assignment_held",
                 condition=models.Q(state=State.HELD),
+            ),
+            # What waits for its pass to be checked against the limits.
+            models.Index(
+                fields=["execution"],
+                name="assignment_uncleared",
+                condition=models.Q(cleared=False),
             ),
             models.Index(fields=["customer"], name="assignment_by_customer"),
         ]

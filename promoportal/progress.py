@@ -1,0 +1,58 @@
+"""How far an execution is, seen over all stages: collecting, activating, settled."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from executions.models import Asking, Execution, Progress, Trigger
+from promoportal import states
+from redemptions.models import Redemption
+from redemptions.models import State as Reporting
+from rewards.models import Assignment, Collecting, Collection, State
+
+
+def follow() -> None:
+    """Move every execution that is not settled to where it is now."""
+    rows = Execution.objects.exclude(state=Progress.SETTLED)
+    states.move_all(
+        rows.filter(_is_collecting()),
+        Progress.COLLECTING,
+        why="There is more to collect.",
+    )
+    states.move_all(
+        rows.exclude(_is_collecting()).filter(_is_moving()),
+        Progress.ACTIVATING,
+        why="All is collected.",
+    )
+    _settle(rows.exclude(_is_collecting()).exclude(_is_moving()))
+
+
+def _settle(rows: QuerySet[Execution]) -> None:
+    # Whoever makes work locks the execution first. Locked here, and looked at anew, it
+    # cannot be settled over work that was on its way when we first looked.
+    with transaction.atomic():
+        locked = list(rows.select_for_update(skip_locked=True).values_list("pk"))
+        states.move_all(
+            rows.filter(pk__in=[pk for (pk,) in locked]),
+            Progress.SETTLED,
+            why="Nothing is left that happens by itself.",
+        )
+
+
+def _is_collecting() -> Q:
+    passes = Collection.objects.filter(
+        execution=OuterRef("pk"), state__in=[Collecting.WAITING, Collecting.COLLECTING]
+    )
+    triggers = Trigger.objects.filter(execution=OuterRef("pk"), state=Asking.WAITING)
+    return Q(Exists(passes)) | Q(Exists(triggers))
+
+
+def _is_moving() -> Q:
+    moving = [State.OWED, State.ACTIVATING, State.UNCERTAIN]
+    assignments = Assignment.objects.filter(execution=OuterRef("pk"), state__in=moving)
+    unreported = [Reporting.WAITING, Reporting.REPORTING, Reporting.UNCERTAIN]
+    redemptions = Redemption.objects.filter(
+        execution=OuterRef("pk"), state__in=unreported
+    )
+    return Q(Exists(assignments)) | Q(Exists(redemptions))

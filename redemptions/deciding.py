@@ -1,0 +1,47 @@
+"""What a person may do about a redemption, each with who and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from executions.announcing import reopen
+from promoportal import states
+from redemptions import signals
+from redemptions.models import Redemption, State
+
+
+def report_again(rows: QuerySet[Redemption], *, by: Any, why: str) -> list[int]:
+    """Report held redemptions once more; say which."""
+    with transaction.atomic():
+        moved = states.move_all(
+            rows.filter(state=State.HELD),
+            State.WAITING,
+            by=by,
+            why=why,
+            reason="",
+            problem="",
+            not_before=Now(),
+            failures=0,
+            malformed=0,
+            batch_limit=1,
+        )
+        if moved:
+            _reopen(moved, by=by, why=why)
+            signals.waiting.send(Redemption)
+    return moved
+
+
+def _reopen(moved: list[int], *, by: Any, why: str) -> None:
+    chosen = Redemption.objects.filter(pk__in=moved)
+    executions = set(chosen.values_list("execution_id", flat=True))
+    reopen(executions, by=by, why=why)
+
+
+def write_off(rows: QuerySet[Redemption], *, by: Any, why: str) -> list[int]:
+    """Held redemptions will not be reported; say which."""
+    held = rows.filter(state=State.HELD)
+    return states.move_all(held, State.WRITTEN_OFF, by=by, why=why, problem=why)

@@ -1,0 +1,283 @@
+"""
+Telling the vendor what was given: claim, call, conclude.
+
+The report is written down before it is sent. Redemptions that are due at once go one by
+one, as the vendor's guide says, until more wait than its limit allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
+
+from promoportal import breakers, optimove, states, wire
+from promoportal.leases import Budget, Lease, after, due, wait
+from promoportal.optimove import Promotions, Refusal
+from redemptions.models import Mode, Reason, Redemption, Report, State
+
+LEASE = 60.0
+# Seconds a job goes on reporting, so that others get their turn.
+TURN = 5.0
+# Seconds to wait after a failure; the last for ever after.
+WAITS = (1, 5, 15, 60, 5 * 60, 15 * 60, 30 * 60, 60 * 60)
+# Three days of them.
+GIVE_UP_AFTER = 80
+MOST_MALFORMED = 8
+# Waiting ones that still go one by one: more would take seconds of the vendor's limit.
+ONE_BY_ONE = 5
+
+_RELEASED: dict[str, Any] = {"token": None, "lease_until": None}
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A report that is ours to send, with what it carries."""
+
+    report: Report
+    lease: Lease
+    rows: Sequence[Redemption]
+
+
+def report() -> None:
+    """Report what is due, for one turn."""
+    budget = Budget(TURN)
+    with Promotions.from_settings() as client:
+        while not budget.is_spent() and is_due() and _granted():
+            carried = claim(batch_limit=client.batch_limit)
+            if carried is None:
+                return
+            send(carried, client)
+
+
+def is_due() -> bool:
+    return _due().exists()
+
+
+def _due() -> QuerySet[Redemption]:
+    return Redemption.objects.filter(due(), state=State.WAITING)
+
+
+def _granted() -> bool:
+    if breakers.is_open(breakers.VENDOR):
+        return False
+    granted = optimove.take(optimove.Priority.REPORTING)
+    return not isinstance(granted, optimove.Wait)
+
+
+def claim(*, batch_limit: int) -> Carried | None:
+    """Take what the next report carries, and write the report down."""
+    with transaction.atomic(durable=True):
+        rows = _chosen(batch_limit)
+        if not rows:
+            return None
+        lease = Lease(LEASE)
+        written = Report.objects.create(
+            size=len(rows),
+            is_batch=len(rows) > 1 or (rows[0].is_batched and batch_limit > 1),
+            token=lease.token,
+        )
+        _take(rows, written, lease)
+        return Carried(written, lease, rows)
+
+
+def _chosen(batch_limit: int) -> list[Redemption]:
+    """The longest due first; those a refused batch was halved for, by themselves."""
+    free = _due().select_for_update(of=["self"], skip_locked=True)
+    ordered = free.order_by("not_before", "pk").select_related(
+        "assignment__execution", "assignment__promotion"
+    )
+    first = ordered.first()
+    if first is None:
+        return []
+    most = _most(first, batch_limit)
+    alike = ordered.filter(batch_limit=first.batch_limit, mode=first.mode)
+    return list(alike[:most])
+
+
+def _most(first: Redemption, batch_limit: int) -> int:
+    most = first.batch_limit or batch_limit
+    if first.is_batched:
+        return most
+    waiting = _due().filter(mode=Mode.TRIGGERED)[: ONE_BY_ONE + 1].count()
+    return most if waiting > ONE_BY_ONE else 1
+
+
+def _take(rows: Sequence[Redemption], written: Report, lease: Lease) -> None:
+    states.move_all(
+        Redemption.objects.filter(pk__in=[row.pk for row in rows]),
+        State.REPORTING,
+        why=f"Report {written.pk} carries it.",
+        report=written,
+        token=lease.token,
+        lease_until=after(LEASE),
+        attempts=F("attempts") + 1,
+    )
+
+
+def send(carried: Carried, client: Promotions) -> None:
+    """Send one report and follow its answer."""
+    told = [_told(row) for row in carried.rows]
+    try:
+        if carried.report.is_batch:
+            refusals = client.report_batch(told).rejected
+        else:
+            client.report(told[0])
+            refusals = ()
+    except wire.WireError as error:
+        _failed(carried, error)
+    else:
+        _answered(carried, refusals)
+
+
+def _told(row: Redemption) -> optimove.Redemption:
+    assignment = row.assignment
+    return optimove.Redemption(
+        occurrence=assignment.execution.reference,
+        promotion=assignment.promotion.reference if assignment.promotion else "",
+        customer=assignment.customer,
+        assignment=assignment.reference,
+        redeemed_at=row.redeemed_at,
+        reference=row.reference,
+    )
+
+
+def _ours(carried: Carried) -> QuerySet[Redemption]:
+    return Redemption.objects.filter(state=State.REPORTING, token=carried.lease.token)
+
+
+def _answered(carried: Carried, refusals: Sequence[Refusal]) -> None:
+    refused = {
+        carried.rows[refusal.index].pk: {
+            "problem": f"{refusal.code}: {refusal.message}"[:2000]
+        }
+        for refusal in refusals
+    }
+    with transaction.atomic():
+        outcome = Report.Outcome.PARTLY if refused else Report.Outcome.ACCEPTED
+        accepted = len(carried.rows) - len(refused)
+        _close(carried, outcome, accepted=accepted, rejected=len(refused))
+        _hold(carried, refused, Reason.REFUSED)
+        states.move_all(
+            _ours(carried),
+            State.REPORTED,
+            why=f"The vendor took report {carried.report.pk}.",
+            problem="",
+            **_RELEASED,
+        )
+
+
+def _hold(
+    carried: Carried, problems: Mapping[int, Mapping[str, Any]], reason: Reason
+) -> None:
+    states.move_all(
+        _ours(carried),
+        State.HELD,
+        why=f"Report {carried.report.pk}: {reason.label}.",
+        each=problems,
+        reason=reason,
+        **_RELEASED,
+    )
+
+
+def _failed(carried: Carried, error: wire.WireError) -> None:
+    with transaction.atomic():
+        match error:
+            case wire.Misconfigured():
+                _close(carried, Report.Outcome.MISCONFIGURED, error)
+                _again(carried, 10, str(error))
+            case wire.Rejected():
+                _close(carried, Report.Outcome.REFUSED, error)
+                _refused_whole(carried, error)
+            case wire.Malformed():
+                _close(carried, Report.Outcome.MALFORMED, error)
+                _malformed(carried, error)
+            case wire.Unanswered():
+                _close(carried, Report.Outcome.UNANSWERED, error)
+                _unanswered(carried, error)
+            case _:
+                _close(carried, Report.Outcome.UNAVAILABLE, error)
+                _unavailable(carried, error)
+    if isinstance(error, wire.Misconfigured):
+        breakers.trip(breakers.VENDOR, error)
+
+
+def _close(
+    carried: Carried,
+    outcome: Report.Outcome,
+    error: wire.WireError | None = None,
+    **changes: Any,
+) -> None:
+    said = (
+        {
+            "status": error.status,
+            "answer": error.answer or str(error),
+            "duration_ms": error.duration_ms,
+        }
+        if error
+        else {}
+    )
+    Report.objects.filter(pk=carried.report.pk).update(
+        outcome=outcome, ended_at=Now(), **said, **changes
+    )
+
+
+def _again(carried: Carried, seconds: float, problem: str, **changes: Any) -> None:
+    states.move_all(
+        _ours(carried),
+        State.WAITING,
+        why=f"Report {carried.report.pk} is tried again.",
+        problem=problem,
+        not_before=after(seconds),
+        **changes,
+        **_RELEASED,
+    )
+
+
+def _unavailable(carried: Carried, error: wire.WireError) -> None:
+    hopeless = _ours(carried).filter(failures__gte=GIVE_UP_AFTER)
+    _hold(carried, _said(hopeless, error), Reason.GIVEN_UP)
+    seconds = _wait(carried, getattr(error, "retry_after", None))
+    _again(carried, seconds, str(error), failures=F("failures") + 1)
+
+
+def _refused_whole(carried: Carried, error: wire.WireError) -> None:
+    """One bad line may spoil a batch: it is halved until the line stands alone."""
+    if len(carried.rows) == 1:
+        _hold(carried, _said(_ours(carried), error), Reason.REFUSED)
+    else:
+        half = (len(carried.rows) + 1) // 2
+        _again(carried, 0, str(error), batch_limit=half)
+
+
+def _malformed(carried: Carried, error: wire.WireError) -> None:
+    hopeless = _ours(carried).filter(malformed__gte=MOST_MALFORMED - 1)
+    _hold(carried, _said(hopeless, error), Reason.MALFORMED)
+    _ours(carried).update(malformed=F("malformed") + 1)
+    _unanswered(carried, error)
+
+
+def _unanswered(carried: Carried, error: wire.WireError) -> None:
+    states.move_all(
+        _ours(carried),
+        State.UNCERTAIN,
+        why=f"Report {carried.report.pk} was sent and not answered.",
+        problem=str(error),
+        failures=F("failures") + 1,
+        not_before=after(_wait(carried, None)),
+        **_RELEASED,
+    )
+
+
+def _wait(carried: Carried, retry_after: float | None) -> float:
+    return wait(WAITS, max(row.failures for row in carried.rows) + 1, retry_after)
+
+
+def _said(
+    rows: QuerySet[Redemption], error: wire.WireError
+) -> dict[int, dict[str, str]]:
+    return {pk: {"problem": str(error)} for pk in rows.values_list("pk", flat=True)}

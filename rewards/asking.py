@@ -1,0 +1,135 @@
+"""
+Asking for the customers of triggered executions: one call carries all that wait.
+
+The vendor takes fifty calls in ten seconds. With one call per customer that would be
+five rewards a second; gathered, it is as many as a page holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Set
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from executions import announcing
+from executions.announcing import share
+from executions.models import Asking, Execution, Reason, Trigger
+from promoportal import states
+from promoportal.leases import Lease, after, due, wait
+from promoportal.optimove import Page
+from rewards import limits, listing, passes, signals
+from rewards.models import Collecting, Collection
+
+# Seconds until a customer who is not listed yet is asked for again; then a person looks.
+WAITS = (1, 2, 5, 10, 30, 60, 5 * 60, 15 * 60, 30 * 60)
+
+
+@dataclass(frozen=True)
+class Question:
+    """The customers one call asks for, each as often announced as when we asked."""
+
+    announced: dict[int, int]
+    customers: tuple[str, ...]
+
+    def halves(self) -> tuple[Question, Question]:
+        """The same in two questions: one customer's id may spoil a call for all."""
+        rows = list(zip(self.announced.items(), self.customers, strict=True))
+        middle = len(rows) // 2
+        return _question(rows[:middle]), _question(rows[middle:])
+
+
+def wake(execution: Execution) -> None:
+    """Customers wait to be asked for, also where asking was given up before."""
+    with transaction.atomic():
+        held = passes.row_of(execution)
+        states.move_all(held, Collecting.IDLE, why="A customer triggered it.")
+        signals.collecting.send(Execution)
+
+
+def gather(execution: Execution, *, most: int) -> Question | None:
+    """All that wait, up to what a call may carry."""
+    waiting = Trigger.objects.filter(
+        due(), execution=execution, state=Asking.WAITING
+    ).order_by("not_before", "pk")[:most]
+    rows = waiting.values_list("pk", "announced", "customer")
+    found = [((pk, announced), customer) for pk, announced, customer in rows]
+    return _question(found) if found else None
+
+
+def refuse(question: Question, problem: str) -> None:
+    """The vendor refuses to be asked for this customer: a person looks."""
+    states.move_all(
+        _still_waiting(question),
+        Asking.HELD,
+        why="The vendor refuses to be asked for this customer.",
+        reason=Reason.REFUSED,
+        problem=problem,
+    )
+
+
+def save(
+    collection: Collection, question: Question, pages: list[Page], *, lease: Lease
+) -> None:
+    """
+    Store the whole answer, and conclude the customers it lists, in one transaction.
+
+    :raises states.LostRace: if someone else holds the collection
+    """
+    with transaction.atomic():
+        stop = share(collection.execution_id)
+        locked = passes.lock(collection, lease)
+        rows = [row for page in pages for row in page.rows]
+        announcing.name_campaign(locked.execution, pages[0].series)
+        listed = listing.store(
+            locked.execution, rows, listed_pass=locked.number, stop=stop
+        )
+        limits.clear(locked)
+        _conclude(question, listed.customers)
+        Collection.objects.filter(pk=locked.pk).update(
+            failures=0, malformed=0, problem=""
+        )
+
+
+def _question(rows: Sequence[tuple[tuple[int, int], str]]) -> Question:
+    return Question(
+        announced=dict(key for key, _ in rows),
+        customers=tuple(customer for _, customer in rows),
+    )
+
+
+def _conclude(question: Question, listed: Set[str]) -> None:
+    waiting = _still_waiting(question)
+    states.move_all(
+        waiting.filter(customer__in=list(listed)),
+        Asking.DONE,
+        why="The vendor lists this customer.",
+        problem="",
+        reason="",
+    )
+    missing = waiting.exclude(customer__in=list(listed))
+    states.move_all(
+        missing.filter(attempts__gte=len(WAITS)),
+        Asking.HELD,
+        why="The vendor still does not list this customer.",
+        reason=Reason.NOT_LISTED,
+        problem="The vendor announced this customer and does not list them.",
+    )
+    # The longest waiting first, or a row would be moved on from wait to wait.
+    for attempts, seconds in reversed(list(enumerate(WAITS))):
+        missing.filter(attempts=attempts).update(
+            attempts=F("attempts") + 1, not_before=after(wait([seconds], 1))
+        )
+
+
+def _still_waiting(question: Question) -> QuerySet[Trigger]:
+    """Those not announced again meanwhile: an answer to an old question is no answer."""
+    same = Q(pk=None)
+    by_count: dict[int, list[int]] = {}
+    for pk, announced in question.announced.items():
+        by_count.setdefault(announced, []).append(pk)
+    for announced, keys in by_count.items():
+        same |= Q(pk__in=keys, announced=announced)
+    return Trigger.objects.filter(same, state=Asking.WAITING)

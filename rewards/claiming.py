@@ -1,0 +1,119 @@
+"""
+Taking owed rewards to be activated: a lease, a token, and the attempt written down
+before the call, all committed before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Coalesce, Now
+
+from executions.announcing import share
+from executions.models import Stop
+from promoportal import states
+from promoportal.leases import Lease, after, due
+from promoportal.platforms import Capability, Order, Reward
+from rewards.models import Assignment, Attempt, State
+
+# How long a claimed row is ours, in seconds: a job's turn and a call, several times.
+LEASE = 60.0
+CHUNK = 100
+# A row that was held this often when its worker died goes alone from then on, so that
+# only deaths it may itself have caused count against it.
+COMPANY = 2
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Rows that are ours to activate, each with its attempt on record."""
+
+    lease: Lease
+    execution_pk: int
+    rows: Sequence[Assignment]
+    attempts: Mapping[int, int]
+    """The key of each row's attempt."""
+
+
+def claim(
+    execution_pk: int, *, capability: Capability, most: int, only: int | None = None
+) -> Claim | None:
+    """
+    Claim rewards of an execution that are due, the longest due first; None if none.
+
+    `only` names one assignment. Nothing of a stopped execution can be claimed.
+    """
+    # Durable, so that no one can wrap the calls that follow in a transaction: a slow
+    # platform must not hold our locks, nor a rollback forget that we asked.
+    with transaction.atomic(durable=True):
+        if share(execution_pk) != Stop.NONE:
+            return None
+        rows = _chosen(
+            claimable(capability).filter(execution_id=execution_pk), most, only
+        )
+        if not rows:
+            return None
+        lease = Lease(LEASE)
+        _take(rows, lease)
+        return Claim(lease, execution_pk, rows, _write_down(rows))
+
+
+def claimable(capability: Capability) -> QuerySet[Assignment]:
+    """What may be sent now: due, past the limits, and safe to send (again)."""
+    owed = Assignment.objects.filter(due(), state=State.OWED, cleared=True)
+    if not capability.idempotent:
+        return owed.filter(doubtful=False)
+    remembered = after(-capability.remembers_for.total_seconds())
+    return owed.filter(Q(doubtful=False) | Q(first_sent_at__gt=remembered))
+
+
+def _chosen(
+    rows: QuerySet[Assignment], most: int, only: int | None
+) -> list[Assignment]:
+    free = rows.select_for_update(of=["self"], skip_locked=True)
+    related = free.select_related("promotion", "execution")
+    if only is not None:
+        return list(related.filter(pk=only))
+    in_company = related.filter(deaths__lt=COMPANY).order_by("not_before", "pk")
+    alone = related.filter(deaths__gte=COMPANY).order_by("not_before", "pk")
+    return list(in_company[:most]) or list(alone[:1])
+
+
+def _take(rows: Sequence[Assignment], lease: Lease) -> None:
+    for row in rows:
+        row.order = row.order or order_of(row).as_json()
+    orders = {row.pk: {"order": row.order} for row in rows}
+    states.move_all(
+        Assignment.objects.filter(pk__in=orders),
+        State.ACTIVATING,
+        each=orders,
+        token=lease.token,
+        lease_until=after(LEASE),
+        attempts=F("attempts") + 1,
+        first_sent_at=Coalesce("first_sent_at", Now()),
+    )
+
+
+def _write_down(rows: Sequence[Assignment]) -> dict[int, int]:
+    attempts = Attempt.objects.bulk_create(
+        Attempt(assignment=row, number=row.attempts + 1) for row in rows
+    )
+    return {attempt.assignment_id: attempt.pk for attempt in attempts}
+
+
+def order_of(row: Assignment) -> Order:
+    """What is sent for it; frozen at the first attempt."""
+    reward: dict[str, Any] | None = row.reward
+    return Order(
+        customer=row.customer,
+        reward=Reward(**reward) if reward else None,
+        unique_code=row.unique_code or None,
+        promotion=row.promotion.reference if row.promotion else "",
+        promotion_code=row.promotion.code if row.promotion else "",
+        occurrence=row.execution.reference,
+        properties=row.properties,
+    )

@@ -1,0 +1,174 @@
+"""
+Fetching what customers were assigned: whole lists page by page, triggered ones gathered.
+
+Asking is always safe, and a page stored twice changes nothing. No call is made while a
+transaction is open, and none that the vendor's limit would refuse.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+
+from django.db import DataError, IntegrityError
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from executions.models import Asking, Execution, Progress, Trigger
+from promoportal import breakers, optimove, wire
+from promoportal.leases import Budget, Lease, due
+from promoportal.optimove import Page, Priority, Promotions
+from promoportal.states import LostRace
+from rewards import asking, passes
+from rewards.models import Collecting, Collection, Reason
+
+# Seconds a job goes on, so that others on its queue get their turn.
+TURN = 5.0
+# Seconds until a vendor that refuses our configuration is asked again.
+CLOSED = 10.0
+
+_UNDER_WAY = Q(state__in=[Collecting.WAITING, Collecting.COLLECTING])
+
+logger = logging.getLogger(__name__)
+
+
+class NotNow(Exception):
+    """The vendor is not to be called now."""
+
+
+def collect(*, priority: Priority = Priority.COLLECTING) -> None:
+    """
+    Collect what is due, for one turn: one call for one execution, then for another, so
+    that a triggered customer never waits behind a list of a million.
+    """
+    budget = Budget(TURN)
+    with Promotions.from_settings() as client, suppress(NotNow):
+        while not budget.is_spent() and (execution := due_executions().first()):
+            collect_from(execution, client, priority)
+
+
+def collect_from(execution: Execution, client: Promotions, priority: Priority) -> None:
+    """
+    Make the next call for an execution and store what it brings, if nobody else does.
+
+    :raises NotNow: if the vendor is not to be called now
+    """
+    held = passes.take(execution.pk)
+    if held is None:
+        return
+    collection, lease = held
+    try:
+        _step(collection, lease, client, priority)
+    except LostRace:
+        logger.info("collecting.lost_race", extra={"execution": execution.pk})
+    except wire.WireError as error:
+        _follow(collection, error)
+    except (DataError, IntegrityError) as error:
+        _follow(collection, wire.Malformed(f"It cannot be stored: {error}"))
+    finally:
+        passes.hand_back(collection, lease)
+
+
+def due_executions() -> QuerySet[Execution]:
+    """Executions with something to collect right now: triggered first, then any."""
+    free = passes.free().filter(execution=OuterRef("pk"))
+    waiting = Trigger.objects.filter(
+        due(), execution=OuterRef("pk"), state=Asking.WAITING
+    )
+    unsettled = Execution.objects.exclude(state=Progress.SETTLED)
+    return (
+        unsettled.annotate(
+            asked=Exists(waiting) & Exists(free), listed=Exists(free.filter(_UNDER_WAY))
+        )
+        .filter(Q(asked=True) | Q(listed=True))
+        .order_by("-asked", "?")
+    )
+
+
+def _step(
+    collection: Collection, lease: Lease, client: Promotions, priority: Priority
+) -> None:
+    question = asking.gather(collection.execution, most=client.customers_per_call)
+    if question:
+        _ask(collection, lease, client, question, priority)
+    elif Collection.objects.filter(_UNDER_WAY, due(), pk=collection.pk).exists():
+        _fetch(collection, lease, client, priority)
+
+
+def _ask(
+    collection: Collection,
+    lease: Lease,
+    client: Promotions,
+    question: asking.Question,
+    priority: Priority,
+) -> None:
+    try:
+        pages = _answer(collection.execution.reference, client, question, priority)
+    except optimove.CursorRefused:
+        raise
+    except wire.Rejected as error:
+        if len(question.customers) == 1:
+            asking.refuse(question, str(error))
+            return
+        for half in question.halves():
+            _ask(collection, lease, client, half, priority)
+    else:
+        asking.save(collection, question, pages, lease=lease)
+
+
+def _answer(
+    occurrence: str,
+    client: Promotions,
+    question: asking.Question,
+    priority: Priority,
+) -> list[Page]:
+    """Every page of it, before any is stored: a customer may be on several."""
+    pages: list[Page] = []
+    while not pages or pages[-1].next_cursor:
+        if len(pages) > passes.MOST_BARREN:
+            raise wire.Malformed("The vendor's pages run in a circle.")
+        _take_grant(priority)
+        cursor = pages[-1].next_cursor if pages else None
+        page = client.assignments(
+            occurrence, customers=question.customers, cursor=cursor
+        )
+        pages.append(page)
+    return pages
+
+
+def _fetch(
+    collection: Collection, lease: Lease, client: Promotions, priority: Priority
+) -> None:
+    _take_grant(priority)
+    passes.begin(collection)
+    page = client.assignments(
+        collection.execution.reference, cursor=collection.cursor or None
+    )
+    passes.save(collection, page, lease=lease)
+
+
+def _take_grant(priority: Priority) -> None:
+    if breakers.is_open(breakers.VENDOR):
+        raise NotNow
+    if isinstance(optimove.take(priority), optimove.Wait):
+        raise NotNow
+
+
+def _follow(collection: Collection, error: wire.WireError) -> None:
+    """Try later, begin again, or hold it for a person."""
+    collection.refresh_from_db()
+    match error:
+        case optimove.CursorRefused():
+            passes.restart(collection, str(error))
+        case wire.Misconfigured():
+            breakers.trip(breakers.VENDOR, error)
+            passes.postpone(collection, CLOSED, problem=str(error))
+        case wire.Rejected():
+            passes.hold(collection, Reason.REFUSED, str(error))
+        case wire.Malformed() if collection.malformed + 1 >= passes.MOST_MALFORMED:
+            passes.hold(collection, Reason.MALFORMED, str(error))
+        case wire.Malformed():
+            count = collection.malformed + 1
+            passes.fail(collection, str(error), None, malformed=count)
+        case _:
+            retry_after = getattr(error, "retry_after", None)
+            passes.fail(collection, str(error), retry_after)

@@ -1,0 +1,185 @@
+"""What a person may do about a reward, each with who and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from executions.announcing import reopen, seize
+from executions.models import Stop
+from promoportal import optimove
+from promoportal.optimove import Meaning
+from rewards import limits, listing, signals
+from rewards.concluding import give
+from rewards.models import Assignment, Promotion, Reason, State
+from rewards.owing import owe
+
+_READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
+
+
+@dataclass
+class Decided:
+    """How many rows a decision moved, and why it left others."""
+
+    done: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def skip(self, why: str) -> None:
+        self.skipped[why] += 1
+
+
+def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+    """
+    Try held rewards again. What is in doubt is left: it might be given twice.
+
+    What was held because it could not be read is read anew, with the contract of now.
+    """
+    return _each(rows, lambda row, stop: _retry(row, stop, by=by, why=why))
+
+
+def given(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+    """A person found out that doubtful rewards were given."""
+    return _each(rows, lambda row, _: _given(row, by=by, why=why))
+
+
+def not_given(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+    """A person found out that doubtful rewards were not given: they are owed again."""
+    return _each(rows, lambda row, stop: _not_given(row, stop, by=by, why=why))
+
+
+def write_off(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+    """Held rewards will not be given."""
+    return _each(rows, lambda row, _: _write_off(row, by=by, why=why))
+
+
+Decision = Callable[[Assignment, Stop], str]
+"""Decides about one locked row; says why it did not, or nothing."""
+
+
+def _each(rows: QuerySet[Assignment], decide: Decision) -> Decided:
+    decided = Decided()
+    for pk, execution_pk in rows.order_by("pk").values_list("pk", "execution_id"):
+        with transaction.atomic():
+            stop = seize(execution_pk)
+            row = _locked(pk)
+            why_not = decide(row, stop)
+        if why_not:
+            decided.skip(why_not)
+        else:
+            decided.done += 1
+    return decided
+
+
+def _locked(pk: int) -> Assignment:
+    rows = Assignment.objects.select_related("execution", "promotion")
+    return rows.select_for_update(of=["self"]).get(pk=pk)
+
+
+def _retry(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
+    if row.state != State.HELD:
+        return f"{State(row.state).label}, not held"
+    if row.doubtful:
+        return "in doubt: say first whether it was given"
+    if stop == Stop.CANCELLED:
+        return "its execution is cancelled"
+    if row.reason in _READ_ANEW:
+        unreadable = _read_anew(row)
+        if unreadable:
+            return unreadable
+    elif row.meaning != Meaning.ACTIVATE:
+        return f"the vendor lists it as {row.vendor_status}"
+    _owe(row, stop, by=by, why=why)
+    return ""
+
+
+def _read_anew(row: Assignment) -> str:
+    """Read what the vendor said again; say what still stops it, or nothing."""
+    said = optimove.reread(row.as_assigned)
+    state, _, problem = listing.verdict(said)
+    if state != State.OWED:
+        return f"it still cannot be activated. {problem}"
+    columns = listing.substance(said)
+    promotion = listing.promotion(said)
+    repeated = _is_second(row, promotion, said.customer)
+    Assignment.objects.filter(pk=row.pk).update(
+        **columns,
+        customer=said.customer,
+        promotion=promotion,
+        repeated=repeated,
+        key=listing.key_of(row.execution, said, repeated=repeated),
+    )
+    limits.count(row.execution, [(columns["unit"], columns["value"])])
+    return _hold_second(row) if repeated else ""
+
+
+def _is_second(row: Assignment, promotion: Promotion, customer: str) -> bool:
+    same = Assignment.objects.filter(
+        execution=row.execution_id, promotion=promotion, customer=customer
+    )
+    return row.repeated or same.exclude(pk=row.pk).filter(repeated=False).exists()
+
+
+def _hold_second(row: Assignment) -> str:
+    Assignment.objects.filter(pk=row.pk).update(
+        reason=Reason.REPEATED, problem=listing.REPEATED
+    )
+    return "read, and it is a second assignment: try it again to release it"
+
+
+def _owe(row: Assignment, stop: Stop, *, by: Any, why: str, **changes: Any) -> None:
+    owe(
+        Assignment.objects.filter(pk=row.pk),
+        stop=stop,
+        settled=True,
+        by=by,
+        why=why,
+        reason="",
+        problem="",
+        not_before=Now(),
+        owed_since=Now(),
+        failures=0,
+        malformed=0,
+        deaths=0,
+        **changes,
+    )
+    reopen([row.execution_id], by=by, why=why)
+    signals.released.send(Assignment, row=row)
+
+
+def _doubt(row: Assignment) -> str:
+    if not row.doubtful:
+        return "not in doubt"
+    if row.state not in {State.UNCERTAIN, State.HELD}:
+        return f"{State(row.state).label}: wait for its answer"
+    return ""
+
+
+def _given(row: Assignment, *, by: Any, why: str) -> str:
+    why_not = _doubt(row)
+    if not why_not:
+        rows = Assignment.objects.filter(pk=row.pk)
+        give(rows, {row.pk: f"said by {by}"[:200]}, by=by, why=why)
+    return why_not
+
+
+def _not_given(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
+    why_not = _doubt(row)
+    if not why_not:
+        settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
+        _owe(row, stop, by=by, why=why, **settled)
+    return why_not
+
+
+def _write_off(row: Assignment, *, by: Any, why: str) -> str:
+    if row.state != State.HELD:
+        return f"{State(row.state).label}, not held"
+    if row.doubtful:
+        return "in doubt: say first whether it was given"
+    row.move(State.VOID, by=by, why=why, reason=Reason.WRITTEN_OFF, problem=why)
+    return ""

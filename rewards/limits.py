@@ -1,0 +1,151 @@
+"""
+The operator's own safeguards, since Optimove's Auto Flow has no approval step.
+
+Limits are on what one execution assigned in all, so that many small passes cannot go
+past what one large one may not. They are checked under the collection's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import F
+
+from executions import stopping
+from executions.models import Execution
+from rewards import signals
+from rewards.models import Assignment, Collection, Tally
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an execution may assign at most; None or absent: whatever it likes."""
+
+    customers: int | None = None
+    value: Mapping[str, Decimal] = field(default_factory=dict)
+    reward: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def bound_executions(self) -> bool:
+        return self.customers is not None or bool(self.value)
+
+    def allow_reward(self, value: Decimal, unit: str) -> bool:
+        most = self.reward.get(unit)
+        return most is None or value <= most
+
+
+def limits() -> Limits:
+    """
+    The limits as they are set.
+
+    :raises ImproperlyConfigured: naming the variable and what is wrong with it
+    """
+    return _limits(
+        tuple(settings.LIMIT_CUSTOMERS),
+        tuple(settings.LIMIT_VALUE),
+        tuple(settings.LIMIT_REWARD),
+    )
+
+
+def count(execution: Execution, rows: Iterable[tuple[str, Decimal | None]]) -> None:
+    """Add newly assigned rewards, each with its unit and value, to the tallies."""
+    sums: dict[str, tuple[int, Decimal]] = {}
+    for unit, value in rows:
+        customers, total = sums.get(unit, (0, Decimal(0)))
+        sums[unit] = customers + 1, total + (value or 0)
+    for unit, (customers, total) in sorted(sums.items()):
+        Tally.objects.get_or_create(execution=execution, unit=unit)
+        Tally.objects.filter(execution=execution, unit=unit).update(
+            customers=F("customers") + customers, value=F("value") + total
+        )
+
+
+def clear(collection: Collection) -> None:
+    """
+    Let what was collected be claimed, or hold the execution before it is.
+
+    The collection is locked by the caller.
+    """
+    execution = collection.execution
+    over = _over(_figures(execution), collection.waived)
+    if over:
+        stopping.hold(execution, problem=over)
+    else:
+        _clear_rows(execution)
+
+
+def release(execution: Execution) -> None:
+    """A person let the execution go as it stands now: these figures are allowed."""
+    collection, _ = Collection.objects.get_or_create(execution=execution)
+    locked = Collection.objects.select_for_update().get(pk=collection.pk)
+    locked.waived = _figures(execution)
+    locked.save(update_fields=["waived"])
+    _clear_rows(execution)
+
+
+def _clear_rows(execution: Execution) -> None:
+    waiting = Assignment.objects.filter(execution=execution, cleared=False)
+    if waiting.update(cleared=True):
+        signals.owed.send(Execution)
+
+
+def _figures(execution: Execution) -> dict[str, Any]:
+    tallies = Tally.objects.filter(execution=execution)
+    return {
+        "customers": sum(tally.customers for tally in tallies),
+        "value": {tally.unit: str(tally.value) for tally in tallies if tally.unit},
+    }
+
+
+def _over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> str:
+    """What is past its limit and was not let go, as a sentence; or nothing."""
+    found = [*_customers_over(figures, waived), *_values_over(figures, waived)]
+    return " ".join(found)
+
+
+def _customers_over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> list[str]:
+    most, there = limits().customers, figures["customers"]
+    if most is None or there <= max(most, waived.get("customers", 0)):
+        return []
+    return [f"{there} rewards were assigned; the limit is {most}."]
+
+
+def _values_over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> list[str]:
+    let_go = waived.get("value", {})
+    return [
+        f"{figures['value'][unit]} {unit} were assigned; the limit is {most}."
+        for unit, most in limits().value.items()
+        if Decimal(figures["value"].get(unit, 0))
+        > max(most, Decimal(let_go.get(unit, 0)))
+    ]
+
+
+@cache
+def _limits(
+    customers: tuple[str, ...], value: tuple[str, ...], reward: tuple[str, ...]
+) -> Limits:
+    if len(customers) > 1 or not all(part.isdecimal() for part in customers):
+        msg = f"LIMIT_CUSTOMERS is {','.join(customers)!r}; it must be a whole number."
+        raise ImproperlyConfigured(msg)
+    return Limits(
+        customers=int(customers[0]) if customers else None,
+        value=dict(_amount("LIMIT_VALUE", part) for part in value),
+        reward=dict(_amount("LIMIT_REWARD", part) for part in reward),
+    )
+
+
+def _amount(name: str, part: str) -> tuple[str, Decimal]:
+    unit, _, amount = part.partition("=")
+    try:
+        most = Decimal(amount)
+    except InvalidOperation:
+        most = Decimal("NaN")
+    if not unit or not most.is_finite() or most < 0:
+        msg = f"{name} has {part!r}; each entry must be like EUR=5000 or spins=100."
+        raise ImproperlyConfigured(msg)
+    return unit, most

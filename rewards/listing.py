@@ -1,0 +1,206 @@
+"""Keeping what the vendor lists: what is new, what changed, and what it makes owed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from executions.models import Execution, Stop
+from promoportal import optimove, platforms
+from promoportal.optimove import Meaning, Reward, Row
+from rewards import changes, keys, limits, signals
+from rewards.models import Assignment, Promotion, Reason, State
+
+REPEATED = "This customer was assigned this promotion already, under another id."
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a page brought: rows this pass had not seen, and the customers on it."""
+
+    fresh: int
+    customers: frozenset[str]
+
+
+def store(
+    execution: Execution, page: Sequence[Row], *, listed_pass: int, stop: Stop
+) -> Listed:
+    """
+    Insert what is new and follow what changed. Storing a page again changes nothing.
+
+    Runs in the transaction that saves the page's cursor, under the collection's lock,
+    so that nobody else stores rows of this execution meanwhile.
+    """
+    rows = {row.reference: row for row in reversed(page)}
+    promotions = _promotions(rows.values())
+    known = _known(execution, rows)
+    new = [row for row in rows.values() if row.reference not in known]
+    inserted = _insert(execution, new, promotions, listed_pass, stop)
+    seen_again = _mark_listed(known.values(), listed_pass)
+    again = [(known[ref], row) for ref, row in rows.items() if ref in known]
+    changes.follow(execution, again, stop=stop)
+    _tell(execution, inserted)
+    return Listed(
+        fresh=len(inserted) + seen_again,
+        customers=frozenset(row.customer for row in rows.values()),
+    )
+
+
+def substance(row: Row) -> dict[str, Any]:
+    """The columns that say what the vendor said."""
+    reward = row.reward
+    return {
+        "as_assigned": row.raw,
+        "vendor_status": row.status,
+        "meaning": row.meaning,
+        "reward": worth(reward) if reward else None,
+        "value": reward.value if reward else None,
+        "unit": unit(reward) if reward else "",
+        "unique_code": row.unique_code or "",
+        "properties": row.properties,
+        "assigned_at": row.assigned_at,
+    }
+
+
+def worth(reward: Reward) -> dict[str, Any]:
+    """A reward as the platform is told of it, with the digits the vendor used."""
+    return asdict(
+        platforms.Reward(
+            category=reward.category,
+            type=reward.type,
+            value=reward.value_text,
+            currency=reward.currency,
+            unit=reward.unit,
+            tier=reward.tier_name or reward.tier,
+        )
+    )
+
+
+def unit(reward: Reward) -> str:
+    """What its value is counted in: a currency, or spins and the like."""
+    return (reward.currency or reward.unit or reward.type)[:50]
+
+
+def verdict(row: Row) -> tuple[State, str, str]:
+    """What a row amounts to, whoever else it meets: state, reason, problem."""
+    if row.problem:
+        return State.HELD, Reason.UNREADABLE, row.problem
+    if row.meaning == Meaning.UNKNOWN:
+        problem = f"The contract does not say what status {row.status!r} means."
+        return State.HELD, Reason.UNKNOWN_STATUS, problem
+    if row.meaning == Meaning.CANCELLED:
+        return State.VOID, Reason.CANCELLED, "The vendor lists it as cancelled."
+    if row.meaning == Meaning.NOTHING:
+        return State.VOID, Reason.NOT_ASSIGNED, f"Its status is {row.status}."
+    return _limited(row)
+
+
+def _limited(row: Row) -> tuple[State, str, str]:
+    reward = row.reward
+    if reward is None or limits.limits().allow_reward(reward.value, unit(reward)):
+        return State.OWED, "", ""
+    problem = f"{reward.value} {unit(reward)} is past the limit for one reward."
+    return State.HELD, Reason.OVER_LIMIT, problem
+
+
+def _promotions(rows: Iterable[Row]) -> dict[str, int]:
+    """Our key of each promotion named on the page."""
+    codes = {row.promotion: row.promotion_code or "" for row in rows if row.promotion}
+    known = Promotion.objects.filter(reference__in=codes)
+    missing = codes.keys() - set(known.values_list("reference", flat=True))
+    Promotion.objects.bulk_create(
+        [Promotion(reference=ref, code=codes[ref]) for ref in sorted(missing)],
+        ignore_conflicts=True,
+    )
+    return dict(known.all().values_list("reference", "pk"))
+
+
+def promotion(row: Row) -> Promotion:
+    """The promotion a row names."""
+    return Promotion.objects.get(pk=_promotions([row])[row.promotion])
+
+
+def _known(execution: Execution, rows: Iterable[str]) -> dict[str, Assignment]:
+    found = Assignment.objects.filter(execution=execution, reference__in=list(rows))
+    return {assignment.reference: assignment for assignment in found}
+
+
+def _insert(
+    execution: Execution,
+    rows: Sequence[Row],
+    promotions: Mapping[str, int],
+    listed_pass: int,
+    stop: Stop,
+) -> list[Assignment]:
+    taken = _taken(execution, rows)
+    cleared = not limits.limits().bound_executions()
+    assignments = []
+    for row in rows:
+        three = (promotions.get(row.promotion), row.customer)
+        assignment = _new(execution, row, three, repeated=three in taken, stop=stop)
+        assignment.listed_pass, assignment.cleared = listed_pass, cleared
+        taken.add(three)
+        assignments.append(assignment)
+    return Assignment.objects.bulk_create(assignments)
+
+
+def _taken(execution: Execution, rows: Sequence[Row]) -> set[tuple[int | None, str]]:
+    """Which promotions these customers were assigned already in this execution."""
+    customers = [row.customer for row in rows if row.customer]
+    found = Assignment.objects.filter(
+        execution=execution, customer__in=customers, repeated=False
+    )
+    return set(found.values_list("promotion_id", "customer"))
+
+
+def _new(
+    execution: Execution,
+    row: Row,
+    three: tuple[int | None, str],
+    *,
+    repeated: bool,
+    stop: Stop,
+) -> Assignment:
+    repeated = repeated and bool(row.customer) and three[0] is not None
+    state, reason, problem = verdict(row)
+    if state == State.OWED:
+        state, reason, problem = _owed(repeated=repeated, stop=stop)
+    return Assignment(
+        execution=execution,
+        promotion_id=three[0],
+        reference=row.reference,
+        customer=row.customer,
+        state=state,
+        reason=reason,
+        problem=problem,
+        repeated=repeated,
+        key=None if row.problem else key_of(execution, row, repeated=repeated),
+        **substance(row),
+    )
+
+
+def key_of(execution: Execution, row: Row, *, repeated: bool) -> Any:
+    repeat = row.reference if repeated else ""
+    return keys.key_of(execution.reference, row.promotion, row.customer, repeat)
+
+
+def _owed(*, repeated: bool, stop: Stop) -> tuple[State, str, str]:
+    if stop == Stop.CANCELLED:
+        return State.VOID, Reason.CANCELLED, "The execution is cancelled."
+    if repeated and not optimove.current().vendor.repeats_are_meant:
+        return State.HELD, Reason.REPEATED, REPEATED
+    return State.OWED, "", ""
+
+
+def _mark_listed(known: Iterable[Assignment], listed_pass: int) -> int:
+    """How many of them this pass had not seen yet."""
+    earlier = [row.pk for row in known if row.listed_pass < listed_pass]
+    return Assignment.objects.filter(pk__in=earlier).update(listed_pass=listed_pass)
+
+
+def _tell(execution: Execution, inserted: Iterable[Assignment]) -> None:
+    wanted = [row for row in inserted if row.meaning == Meaning.ACTIVATE]
+    limits.count(execution, [(row.unit, row.value) for row in wanted])
+    if any(row.state == State.OWED and row.cleared for row in wanted):
+        signals.owed.send(Execution)

@@ -1,0 +1,244 @@
+"""
+Finding out what became of a reward that was sent and not answered.
+
+With a platform that remembers keys, the same key is sent again; one that can be asked is
+asked; of any other, a person decides. Nothing here credits anything.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
+
+from executions.announcing import share
+from executions.models import Execution, Stop
+from promoportal import breakers, platforms, states
+from promoportal.leases import Budget, after, due, wait
+from promoportal.optimove import Meaning
+from promoportal.platforms import Capability, Platform, Receipt
+from rewards import signals
+from rewards.activating import LONGEST_CALL, TURN
+from rewards.calling import Answered, Outcome, call_all
+from rewards.claiming import COMPANY
+from rewards.concluding import WAITS, give
+from rewards.models import Assignment, Attempt, Reason, State
+from rewards.owing import owe
+
+# How many rows a statement of a sweep moves: the rest comes a second later.
+SWEEP = 5000
+# Rows asked about before others get their turn.
+ASKED = 50
+# Deaths alone, after those in company, until a person looks.
+MOST_DEATHS_ALONE = 3
+
+
+def expire() -> int:
+    """
+    What a lease ran out on may have been sent: uncertain, never owed.
+
+    :returns: how many rows that were
+    """
+    over = Assignment.objects.filter(
+        state=State.ACTIVATING, lease_until__lte=Now()
+    ).order_by("lease_until")[:SWEEP]
+    with transaction.atomic():
+        lost = states.move_all(
+            over.select_for_update(skip_locked=True),
+            State.UNCERTAIN,
+            why="Its worker died or froze while it may have been sent.",
+            doubtful=True,
+            deaths=F("deaths") + 1,
+            token=None,
+            not_before=Now(),
+        )
+        Attempt.objects.filter(assignment__in=lost, outcome="").update(
+            outcome=Outcome.LOST, ended_at=Now()
+        )
+    return len(lost)
+
+
+def hold_too_late() -> int:
+    """What is owed for too long is not given any more without a person's word."""
+    late = Assignment.objects.filter(
+        state=State.OWED,
+        owed_since__lte=after(-settings.ACTIVATE_WITHIN.total_seconds()),
+    )[:SWEEP]
+    with transaction.atomic():
+        held = states.move_all(
+            late.select_for_update(skip_locked=True),
+            State.HELD,
+            why="It was not activated in time.",
+            reason=Reason.TOO_LATE,
+        )
+    return len(held)
+
+
+def settle() -> None:
+    """Settle what is uncertain and due, each as the platform allows."""
+    with closing(platforms.from_settings()) as platform:
+        capability = platform.capability
+        _hold_poison()
+        if capability.idempotent:
+            _send_again(capability)
+            _hold_forgotten(capability)
+        if capability.askable:
+            _ask(platform)
+        elif not capability.idempotent:
+            _hold_unanswered(_uncertain(), "The platform cannot be asked about it.")
+        else:
+            _hold_unanswered(
+                _uncertain().filter(_taken_back()),
+                "It was taken back, and the platform cannot be asked about it.",
+            )
+
+
+def is_due() -> bool:
+    return _uncertain().exists()
+
+
+def _uncertain() -> QuerySet[Assignment]:
+    return Assignment.objects.filter(due(), state=State.UNCERTAIN)
+
+
+def _taken_back() -> Q:
+    return ~Q(meaning=Meaning.ACTIVATE) | Q(execution__stop=Stop.CANCELLED)
+
+
+def _remembered(capability: Capability) -> Q:
+    return Q(first_sent_at__gt=after(-capability.remembers_for.total_seconds()))
+
+
+def _hold_poison() -> None:
+    deadly = _uncertain().filter(deaths__gte=COMPANY + MOST_DEATHS_ALONE)
+    states.move_all(
+        deadly,
+        State.HELD,
+        why="Activating it killed the worker, repeatedly, while it went alone.",
+        reason=Reason.POISON,
+    )
+
+
+def _send_again(capability: Capability) -> None:
+    """The same key credits nothing twice, for as long as it is remembered."""
+    again = _uncertain().filter(_remembered(capability)).exclude(_taken_back())
+    for execution_pk in _executions(again):
+        with transaction.atomic():
+            moved = owe(
+                again.filter(execution_id=execution_pk),
+                stop=share(execution_pk),
+                why="It is sent again with the same key.",
+            )
+            if moved:
+                signals.owed.send(Execution)
+
+
+def _hold_forgotten(capability: Capability) -> None:
+    forgotten = ~_remembered(capability)
+    problem = "It was sent so long ago that the platform may have forgotten its key."
+    _hold_unanswered(_uncertain().filter(forgotten), problem)
+    waiting = Assignment.objects.filter(due(), state=State.OWED, doubtful=True)
+    _hold_unanswered(waiting.filter(forgotten), problem)
+
+
+def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
+    states.move_all(
+        rows,
+        State.HELD,
+        why=problem,
+        reason=Reason.UNANSWERED,
+        problem=problem,
+    )
+
+
+def _executions(rows: QuerySet[Assignment]) -> set[int]:
+    return set(rows.values_list("execution_id", flat=True)[:SWEEP])
+
+
+def _ask(platform: Platform) -> None:
+    budget = Budget(TURN)
+    while not budget.is_spent() and not breakers.is_open(breakers.PLATFORM):
+        rows = _take_to_ask()
+        if not rows:
+            return
+        answers = call_all(
+            rows,
+            lambda row: _look_up(row, platform),
+            threads=settings.PLATFORM_CONCURRENCY,
+            may_begin=lambda: not budget.is_spent(),
+        )
+        for answer in answers:
+            _conclude(answer, platform.capability)
+
+
+def _look_up(row: Assignment, platform: Platform) -> Receipt | None:
+    assert row.key is not None  # noqa: S101 - it was sent, and so it has a key
+    return platform.look_up(row.key)
+
+
+def _take_to_ask() -> list[Assignment]:
+    """Rows to ask about; nobody else asks about them until we had the time to."""
+    with transaction.atomic():
+        rows = list(
+            _uncertain()
+            .select_related("execution")
+            .order_by("not_before")
+            .select_for_update(of=["self"], skip_locked=True)[:ASKED]
+        )
+        chosen = Assignment.objects.filter(pk__in=[row.pk for row in rows])
+        chosen.update(not_before=after(TURN + LONGEST_CALL), attempts=F("attempts") + 1)
+        return rows
+
+
+def _conclude(answer: Answered, capability: Capability) -> None:
+    row = answer.row
+    # As it was asked about: a row that moved on meanwhile stays where it is.
+    same = Assignment.objects.filter(
+        pk=row.pk, state=State.UNCERTAIN, attempts=row.attempts + 1
+    )
+    if answer.outcome == Outcome.MISCONFIGURED and answer.error:
+        breakers.trip(breakers.PLATFORM, answer.error)
+    with transaction.atomic():
+        stop = share(row.execution_id)
+        _record(answer)
+        if answer.outcome == Outcome.GIVEN:
+            give(same, {row.pk: answer.receipt}, why="The platform knows it: given.")
+        elif answer.outcome == Outcome.NOT_FOUND:
+            _not_found(same, capability, stop)
+        else:
+            seconds = wait(WAITS, row.failures + 1, answer.retry_after)
+            same.update(not_before=after(seconds), failures=F("failures") + 1)
+
+
+def _not_found(same: QuerySet[Assignment], capability: Capability, stop: Stop) -> None:
+    """It counts only some time after the lease's end: a call may still be under way."""
+    grace = capability.settle_grace
+    moved = owe(
+        same.filter(lease_until__lte=Now() - grace),
+        stop=stop,
+        settled=True,
+        why="The platform does not know it: it was not given.",
+        doubtful=False,
+        first_sent_at=None,
+        lease_until=None,
+    )
+    if moved:
+        signals.owed.send(Execution)
+    else:
+        same.update(not_before=F("lease_until") + grace)
+
+
+def _record(answer: Answered) -> None:
+    Attempt.objects.create(
+        assignment=answer.row,
+        kind=Attempt.Kind.LOOK_UP,
+        number=answer.row.attempts + 1,
+        ended_at=Now(),
+        outcome=answer.outcome,
+        status=answer.status,
+        answer=answer.answer or answer.problem,
+        duration_ms=answer.duration_ms,
+    )

@@ -1,0 +1,15 @@
+"""
+What has become true; each is sent inside the transaction that made it so.
+
+Sent once for many assignments: with a job for each, a large campaign would fill the
+queue.
+"""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+collecting = Signal()  # something is to be collected
+owed = Signal()  # assignments may be claimed
+released = Signal()  # one assignment was released by a person: `row`
+activated = Signal()  # assignments became active: `keys`, their primary keys

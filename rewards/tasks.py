@@ -1,0 +1,21 @@
+"""What the queue can run of this room. Every job is a wake-up: the rows say what to do."""
+
+from __future__ import annotations
+
+from rewards import activating, collecting, settling
+
+
+def collect() -> None:
+    collecting.collect()
+
+
+def activate() -> None:
+    activating.activate()
+
+
+def activate_one(*, pk: int) -> None:
+    activating.activate_one(pk)
+
+
+def settle() -> None:
+    settling.settle()
