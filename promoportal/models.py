@@ -1,0 +1,9 @@
+"""The project's own tables, each in the module named after it; Django looks here."""
+
+from __future__ import annotations
+
+from promoportal.breakers import Breaker
+from promoportal.installation import Installation
+from promoportal.optimove.allowance import Allowance
+
+__all__ = ["Allowance", "Breaker", "Installation"]

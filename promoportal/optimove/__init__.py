@@ -1,0 +1,41 @@
+"""Optimove, in the portal's words."""
+
+from __future__ import annotations
+
+from promoportal.optimove import allowance
+from promoportal.optimove._contract import Contract, Meaning, current, load
+from promoportal.optimove._external import (
+    ExecutedCampaign,
+    External,
+    RegisteredListener,
+)
+from promoportal.optimove._promotions import (
+    BatchVerdict,
+    CursorRefused,
+    Promotions,
+    Refusal,
+    Verdict,
+)
+from promoportal.optimove._records import Page, Redemption, Reward, Row
+from promoportal.optimove._tables import ContractError
+
+__all__ = [
+    "BatchVerdict",
+    "Contract",
+    "ContractError",
+    "CursorRefused",
+    "ExecutedCampaign",
+    "External",
+    "Meaning",
+    "Page",
+    "Promotions",
+    "Redemption",
+    "Refusal",
+    "RegisteredListener",
+    "Reward",
+    "Row",
+    "Verdict",
+    "allowance",
+    "current",
+    "load",
+]
