@@ -188,6 +188,14 @@ class Occurrence:
                 status, tier = decide(customer, promotion, mix)
                 self.add(self._assigned(customer, promotion, status, tier, at))
 
+    def give_once(
+        self, customers: Iterable[Customer], promotions: Sequence[Promotion], mix: Mix
+    ) -> None:
+        """The same, but for customers who have something from it already."""
+        for customer in customers:
+            if not self.among([str(customer.id)]):
+                self.give([customer], promotions, mix)
+
     def row(self, assignment: str) -> Row | None:
         return self._by_assignment.get(assignment)
 

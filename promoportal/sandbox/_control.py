@@ -6,7 +6,6 @@ It can do anything to the sandbox, so it is for this machine only, or behind a t
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from promoportal.sandbox._messages import (
     Handler,
     Unreadable,
     find,
+    is_same,
     said,
 )
 from promoportal.sandbox._orders import Launch, Trigger
@@ -81,8 +81,7 @@ class Control:
     def _gate(self, asked: Asked) -> str:
         token = self.sandbox.options.control_token
         if token:
-            given = asked.header("Authorization").encode()
-            right = hmac.compare_digest(given, f"Bearer {token}".encode())
+            right = is_same(asked.header("Authorization"), f"Bearer {token}")
             return "" if right else "The control token is wrong."
         if not self.local:
             return "Others can connect to this sandbox, and it has no control token."
@@ -127,7 +126,11 @@ class Control:
         return self._call(self.sandbox.unlist, asked)
 
     def _register(self, asked: Asked) -> Answer:
-        listener = _order(Listener, {"channel": None} | asked.fields())
+        body = asked.fields()
+        if not isinstance(body.get("url"), str):
+            msg = "url must be a string."
+            raise Unreadable(msg)
+        listener = _order(Listener, {"channel": None} | body)
         self.sandbox.listeners.register(listener)
         return said({})
 

@@ -8,7 +8,6 @@ the same assignment under another key.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import re
 import sys
@@ -20,7 +19,14 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
-from promoportal.sandbox._messages import Answer, Asked, Unreadable, identity, said
+from promoportal.sandbox._messages import (
+    Answer,
+    Asked,
+    Unreadable,
+    identity,
+    is_same,
+    said,
+)
 
 _VALUE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _LONGEST_KEY = 255
@@ -133,9 +139,7 @@ class Platform:
 
     def gate(self, asked: Asked) -> Answer | None:
         """Refuse a stranger."""
-        expected = f"Bearer {self.token}".encode()
-        given = asked.header("Authorization").encode(errors="replace")
-        if hmac.compare_digest(given, expected):
+        if is_same(asked.header("Authorization"), f"Bearer {self.token}"):
             return None
         return said({"error": "The bearer token is wrong."}, 401)
 
@@ -161,7 +165,7 @@ class Platform:
     def _credit_or_refuse(self, asked: Asked) -> Answer:
         try:
             return self._credit(asked)
-        except Unreadable as error:
+        except (Unreadable, RecursionError) as error:
             self.refused[str(error)] += 1
             return said({"error": str(error)}, 400)
 

@@ -38,9 +38,12 @@ async def _run(
         loop.add_signal_handler(number, over.set)
     async with server:
         started(server.url)
-        waits = [asyncio.create_task(over.wait())]
-        if parent is not None:
-            waits.append(asyncio.create_task(_parent.gone(parent)))  # type: ignore[arg-type]
-        _, left = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in left:
-            task.cancel()
+        watch = asyncio.create_task(_watch(parent, over))
+        await over.wait()
+        watch.cancel()
+
+
+async def _watch(parent: int | None, over: asyncio.Event) -> None:
+    if parent is not None:
+        await _parent.gone(parent)
+        over.set()

@@ -50,8 +50,8 @@ class Server:
             web.Server(self._serve, request_factory=request, access_log=None),
             shutdown_timeout=0.1,
         )
-        await self._web.setup()
         listening = _listening(self.host, self.port)
+        await self._web.setup()
         self.port = listening.getsockname()[1]
         await web.SockSite(self._web, listening, backlog=1024).start()
         self._client = aiohttp.ClientSession(

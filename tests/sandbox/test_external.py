@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pytest
@@ -104,15 +105,15 @@ def test_a_registration_that_makes_no_sense_is_a_bad_request(
     assert not box.listeners
 
 
-@pytest.mark.parametrize("key", ["", "wrong", "désk"])
+@pytest.mark.parametrize("key", [b"", b"wrong", b"\xff\xfe"])
 @pytest.mark.parametrize(
     "path",
     ["optimove/General/GetRegisteredEventListeners", "promotions/v1/redemptions"],
 )
 def test_without_the_key_both_apis_say_one_word(
-    box: sandbox.Box, path: str, key: str
+    box: sandbox.Box, path: str, key: bytes
 ) -> None:
-    headers = {"X-API-KEY": key.encode()}
+    headers = {"X-API-KEY": key}
 
     answer = requests.get(f"{box.url}/{path}", headers=headers, timeout=5)
 
@@ -137,12 +138,10 @@ def test_what_is_not_there_is_not_found(operator: Operator) -> None:
 
 def test_a_day_lists_the_campaigns_it_had(box: sandbox.Box, operator: Operator) -> None:
     first, second = box.execute(channels=[504, 505]), box.execute()
-    calls = [call for call in box.calls if call.side == "optimove"]
-    day = f"{sandbox_day()}"
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
 
     listed = operator.ask(f"Actions/GetExecutedCampaignDetails?Date={day}").json()
 
-    assert not calls
     assert [row["CampaignID"] for row in listed] == [int(first), int(second)]
     assert [row["IsMultiChannel"] for row in listed] == ["true", "false"]
     other = operator.ask("Actions/GetExecutedCampaignDetails?Date=2001-01-01")
@@ -175,9 +174,3 @@ def test_the_fall_back_list_pages_by_skip_over_those_with_a_reward(
         if row["status"] == "Assigned"  # type: ignore[index]
     ]
     assert operator.ask(path, params={"CampaignID": occurrence}).status_code == 400
-
-
-def sandbox_day() -> str:
-    from datetime import UTC, datetime  # noqa: PLC0415
-
-    return f"{datetime.now(UTC):%Y-%m-%d}"

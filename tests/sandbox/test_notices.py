@@ -82,7 +82,7 @@ def test_triggers_join_an_occurrence_and_give_once(box: sandbox.Box) -> None:
     occurrence = box.trigger(2)
     box.trigger(3, occurrence=occurrence)
 
-    box.trigger(["C000001", "C9"], occurrence=occurrence)
+    box.trigger(["C000001", "C9", "C9"], occurrence=occurrence)
 
     customers = [row["customerId"] for row in box.rows(occurrence)]  # type: ignore[index]
     assert customers == ["C000001", "C000002", "C000003", "C000004", "C000005", "C9"]
