@@ -16,7 +16,7 @@ from promoportal.optimove._promotions import (
     Refusal,
     Verdict,
 )
-from promoportal.optimove._records import Page, Redemption, Reward, Row
+from promoportal.optimove._records import Page, Redemption, Reward, Row, reread
 from promoportal.optimove._tables import ContractError
 
 __all__ = [
@@ -38,4 +38,5 @@ __all__ = [
     "allowance",
     "current",
     "load",
+    "reread",
 ]

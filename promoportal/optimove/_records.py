@@ -13,7 +13,13 @@ from typing import TypeVar
 from uuid import UUID
 
 from promoportal import wire
-from promoportal.optimove._contract import Assignments, Meaning, Place, RowPlaces
+from promoportal.optimove._contract import (
+    Assignments,
+    Meaning,
+    Place,
+    RowPlaces,
+    current,
+)
 from promoportal.wire import Json
 
 LONGEST = 200
@@ -130,7 +136,11 @@ def optional_text(said: Json, name: str) -> str | None:
         raise Wrong(f"{name} is neither text nor a whole number.")
     if len(said) > LONGEST:
         raise Wrong(f"{name} is longer than {LONGEST} characters.")
-    return wire.clean_text(said)
+    text = wire.clean_text(said)
+    if "\ufffd" in text:
+        # Also where it was cleaned when it was stored, and is now read again.
+        raise Wrong(f"{name} has characters that can't be read.")
+    return text
 
 
 def read_row(said: Json, contract: Assignments, zone: tzinfo) -> Row:
@@ -142,6 +152,14 @@ def read_row(said: Json, contract: Assignments, zone: tzinfo) -> Row:
     if cleaned.changed:
         reading.problems.append("It has characters that can't be stored.")
     return reading.row(raw, zone)
+
+
+def reread(raw: dict[str, Json]) -> Row:
+    """Read a row again as it was stored, by what the contract says now."""
+    contract = current()
+    # Back to exact numbers: the database's JSON comes with floats.
+    said = wire.parse(json.dumps(raw).encode())
+    return read_row(said, contract.assignments, contract.vendor.time_zone)
 
 
 class _RowReading:

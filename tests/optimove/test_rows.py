@@ -298,6 +298,27 @@ def test_what_we_do_not_know_of_is_kept_and_ignored() -> None:
     assert row.raw["newField"] == {"deep": [1]}
 
 
+def test_a_stored_row_can_be_read_again() -> None:
+    said = wire.parse(json.dumps(GOOD).replace('"10.00"', "10.25").encode())
+    row = read(said)
+    stored = json.loads(json.dumps(row.raw))
+
+    assert optimove.reread(stored) == row
+
+
+@pytest.mark.parametrize(
+    "said",
+    [changed(customerId="C\x001"), changed(customerId=None), "Unauthorized", None],
+    ids=["a NUL", "no customer", "a word", "null"],
+)
+def test_to_be_stored_mends_nothing(said: Json) -> None:
+    row = read(said)
+    again = optimove.reread(json.loads(json.dumps(row.raw)))
+
+    assert again.problem
+    assert again.reference == row.reference
+
+
 # --- Anything at all ----------------------------------------------------------------
 
 TEXT = st.text(st.characters(exclude_categories=())) | st.sampled_from(
