@@ -16,6 +16,7 @@ from promoportal.optimove._contract import (
     Assignments,
     Contract,
     Place,
+    RedemptionAnswer,
     RedemptionRequest,
     Target,
     current,
@@ -161,14 +162,9 @@ class Promotions:
         told = self.contract.redemptions
         answer = self._change(told.single, _report(self.contract, redemption))
         try:
-            word = find(answer.body, told.answer.verdict)
+            return _verdict(answer.body, told.answer)
         except Wrong as wrong:
             raise _malformed(answer, wrong) from None
-        if word in told.answer.accepted:
-            return Verdict.ACCEPTED
-        if word in told.answer.duplicate:
-            return Verdict.DUPLICATE
-        raise _malformed(answer, Wrong("It does not say whether the report counts."))
 
     def report_batch(self, redemptions: Sequence[Redemption]) -> BatchVerdict:
         """
@@ -328,6 +324,15 @@ def _report(contract: Contract, redemption: Redemption) -> dict[str, Json]:
         if place:
             _put(body, place, value)
     return body
+
+
+def _verdict(said: Json, places: RedemptionAnswer) -> Verdict:
+    word = find(said, places.verdict)
+    if isinstance(word, str) and word in places.accepted:
+        return Verdict.ACCEPTED
+    if isinstance(word, str) and word in places.duplicate:
+        return Verdict.DUPLICATE
+    raise Wrong("It does not say whether the report counts.")
 
 
 def _batch_verdict(said: Json, contract: Contract, sent: int) -> BatchVerdict:
