@@ -380,7 +380,7 @@ def test_anything_is_a_row_or_a_problem_and_can_be_stored(said: Json) -> None:
                 json.dumps(row.properties, allow_nan=False),
                 texts,
                 row.assigned_at,
-                row.reward and row.reward.value,
+                row.reward.value if row.reward else None,
             ],
         )
         stored = cursor.fetchone()
