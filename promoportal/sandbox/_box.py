@@ -41,9 +41,13 @@ class Box:
         self.api_key = server.options.api_key
         self.platform_token = server.options.platform_token
 
-    def reset(self) -> None:
-        """Begin anew: no campaigns, no listeners, no faults, empty books."""
-        self._do(lambda _: self._server.reset())
+    def reset(self, options: Options | None = None) -> None:
+        """
+        Begin anew: no campaigns, no listeners, no faults, empty books.
+
+        `options` hold until the next reset: small pages, a short window, other keys.
+        """
+        self._do(lambda _: self._server.reset(options))
 
     # --- The vendor -------------------------------------------------------------------
 

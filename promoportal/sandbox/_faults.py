@@ -9,6 +9,7 @@ new kind is one function and one entry in a table.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -57,6 +58,7 @@ class Fault:
     status: int | None = None  # where the kind is an HTTP error
     retry_after: int | None = None
     text: str | None = None  # what is said instead
+    changes: Mapping[str, object] | None = None  # to the fields of an altered answer
 
     def __post_init__(self) -> None:
         """:raises ValueError: with a sentence, if it makes no sense"""
@@ -189,6 +191,13 @@ async def _empty(fault: Fault, work: Work) -> Answer:
     return Answer(fault.status or 200)
 
 
+async def _altered(fault: Fault, work: Work) -> Answer:
+    """The work is done, and `changes` replace fields of the answer."""
+    answer = work()
+    fields = json.loads(answer.body) | dict(fault.changes or {})
+    return replace(answer, body=json.dumps(fields).encode())
+
+
 async def _drip(fault: Fault, work: Work) -> Answer:
     """The work is done, and the answer comes byte by byte, `seconds` in all."""
     answer = work()
@@ -210,6 +219,7 @@ AROUND_WORK: Mapping[str, Around] = MappingProxyType(
         "sentence_after": _sentence_after,
         "empty": _empty,
         "drip": _drip,
+        "altered": _altered,
     }
 )
 

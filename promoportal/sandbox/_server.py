@@ -58,7 +58,7 @@ class Server:
             timeout=_NOTICE_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()
         )
         self._leaving: set[asyncio.Task[None]] = set()
-        self._seat()
+        self._seat(self.options)
         return self
 
     async def __aexit__(
@@ -77,15 +77,15 @@ class Server:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
-    def reset(self) -> None:
+    def reset(self, options: Options | None = None) -> None:
         """Begin anew: what is still under way ends in the memory it began in."""
         task = asyncio.create_task(self.sandbox.notices.close())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
-        self._seat()
+        self._seat(options or self.options)
 
-    def _seat(self) -> None:
-        self.sandbox = Sandbox(self.options, self._post)
+    def _seat(self, options: Options) -> None:
+        self.sandbox = Sandbox(options, self._post)
         self._control = Control(self.sandbox, self.reset, self.local)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:

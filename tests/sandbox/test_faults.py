@@ -91,6 +91,19 @@ def test_an_error_sentence_is_a_bare_string_where_an_object_was_due(
     assert (answer.status_code, answer.json()) == (200, "Bad Request")
 
 
+def test_any_field_of_an_answer_can_be_altered(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    occurrence = box.execute(customers=3)
+    changes = {"totalCount": 4, "nextPageToken": "round and round"}
+    box.order(Fault(kind="altered", side="promotions", changes=changes))
+
+    page = operator.assignments(occurrence).json()
+
+    assert len(page["assignments"]) == 3
+    assert page | changes == page
+
+
 def test_a_slow_answer_comes_after_the_work(
     box: sandbox.Box, operator: Operator
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from bisect import bisect_left, bisect_right
 from itertools import accumulate
 
@@ -16,7 +17,7 @@ GAPS = st.lists(st.integers(0, 96).map(lambda gap: gap / 32), max_size=80)
 
 def granted(gaps: list[float], limit: SlidingWindow) -> tuple[list[float], list[bool]]:
     times = list(accumulate(gaps))
-    return times, [limit.grants("key", now=time) for time in times]
+    return times, [limit.grants("key", now=now) for now in times]
 
 
 @given(GAPS, st.integers(1, 6))
@@ -25,7 +26,7 @@ def test_no_window_holds_more_granted_calls_than_the_limit(
 ) -> None:
     times, answers = granted(gaps, SlidingWindow(calls, 4.0))
 
-    kept = [time for time, yes in zip(times, answers, strict=True) if yes]
+    kept = [now for now, yes in zip(times, answers, strict=True) if yes]
     for start in kept:
         inside = bisect_right(kept, start + 4.0) - bisect_left(kept, start)
         assert inside <= calls
@@ -38,11 +39,11 @@ def test_a_call_is_refused_only_where_the_window_is_full(
     limit = SlidingWindow(calls, 4.0)
     kept: list[float] = []
 
-    for time in accumulate(gaps):
-        full = sum(1 for other in kept if time - other <= 4.0) >= calls
-        assert limit.grants("key", now=time) is not full
+    for now in accumulate(gaps):
+        full = sum(1 for other in kept if now - other <= 4.0) >= calls
+        assert limit.grants("key", now=now) is not full
         if not full:
-            kept.append(time)
+            kept.append(now)
 
 
 @given(GAPS)
@@ -95,3 +96,18 @@ def test_neither_strangers_nor_the_platform_use_up_the_budget(
         operator.look_up("k1")
 
     assert box.rate.total == 0
+
+
+def test_a_reset_may_bring_other_limits_and_pages(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.reset(sandbox.Options(calls=2, seconds=0.1, page_size=1, largest_page=2))
+    occurrence = box.execute(customers=3)
+
+    first = operator.assignments(occurrence).json()["assignments"]
+    second = operator.assignments(occurrence, pageSize=3).json()["assignments"]
+
+    assert (len(first), len(second)) == (1, 2)
+    assert operator.assignments(occurrence).status_code == 429
+    time.sleep(0.12)
+    assert operator.assignments(occurrence).status_code == 200
