@@ -90,8 +90,8 @@ class Listener(models.Model):
     """An address we gave the vendor for one kind of event; the address is the secret."""
 
     event_type = models.PositiveSmallIntegerField(choices=EventType)
-    channel = models.CharField(
-        max_length=20, blank=True, help_text="Empty: every channel."
+    channel = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Empty: every channel."
     )
     secret_digest = models.CharField(max_length=64, unique=True, editable=False)
     header_name = models.CharField(max_length=100, blank=True)

@@ -53,7 +53,8 @@ def client_address(meta: dict[str, Any]) -> str:
     hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",")]
     if len(hops) < settings.TRUSTED_PROXIES:
         return ""
-    return hops[-settings.TRUSTED_PROXIES][:100]
+    sender: str = hops[-settings.TRUSTED_PROXIES]
+    return sender[:100]
 
 
 def _has_header(listener: Listener, request: Request) -> bool:

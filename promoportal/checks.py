@@ -1,7 +1,164 @@
-"""Configuration that must not start, each mistake with a sentence and an id."""
+"""
+Configuration that must not start: each mistake with an id, a sentence, and what to do.
+
+E001  the contract does not say everything it must, or says what nobody knows
+E002  a far side's address is on this machine, outside DEBUG
+E003  django-q2 would run jobs again that are still running
+E004  the queue is not in the rows' own database
+E005  a setting of the flow cannot be read
+E006  an address or a secret is missing
+E007  the database cannot be used
+E008  DEBUG with a public address
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+from django.core.checks import register as django_register
+from django.core.exceptions import ImproperlyConfigured
+
+from promoportal import optimove, platforms
+from rewards import limits
+
+_ADDRESSES = ("OPTIMOVE_API_URL", "OPTIMOVE_PROMOTIONS_URL", "PLATFORM_URL")
+_NEEDED = (
+    *_ADDRESSES,
+    "OPTIMOVE_API_KEY",
+    "PLATFORM_TOKEN",
+    "SECRET_KEY",
+    "ALLOWED_HOSTS",
+    "PORTAL_URL",
+)
+# Seconds to spare between a job's last possible end and its being handed out again.
+_MARGIN = 10
+
 
 def register() -> None:
-    """Make Django ask."""
+    """Make Django ask before any command that needs a right configuration."""
+    for check in (_contract, _sandbox, _retry, _broker, _flow, _missing, _desk):
+        django_register(check)
+
+
+def _contract(**_: Any) -> list[CheckMessage]:
+    try:
+        optimove.current()
+    except optimove.ContractError as error:
+        return [Error(str(error), hint=_CONTRACT_HINT, id="promoportal.E001")]
+    return []
+
+
+_CONTRACT_HINT = (
+    "Correct the file that OPTIMOVE_CONTRACT names; docs/vendor.md tells how."
+)
+
+
+def _sandbox(**_: Any) -> list[CheckMessage]:
+    if settings.DEBUG:
+        return []
+    return [
+        Error(
+            f"{name} is {getattr(settings, name)}, which is on this machine.",
+            hint="Set it to the real address; the sandbox is for DEBUG=true only.",
+            id="promoportal.E002",
+        )
+        for name in _ADDRESSES
+        if is_local(getattr(settings, name))
+    ]
+
+
+def _retry(**_: Any) -> Iterable[CheckMessage]:
+    queue: dict[str, Any] = settings.Q_CLUSTER
+    clusters = {"portal": queue, **queue["ALT_CLUSTERS"]}
+    for name, overrides in clusters.items():
+        cluster = {**queue, **overrides}
+        least = _least_retry(cluster)
+        if cluster["retry"] <= least:
+            yield Error(
+                f"JOB_RETRY_SECONDS is {cluster['retry']}; queue {name} would hand out "
+                "jobs again that are still running.",
+                hint=f"Set it to more than {least}, or JOB_TIMEOUT_SECONDS to less.",
+                id="promoportal.E003",
+            )
+
+
+def _least_retry(cluster: dict[str, Any]) -> int:
+    """The clock of `retry` starts at the claim: waiting in the local queue counts."""
+    ahead = math.ceil((cluster["queue_limit"] + cluster["bulk"]) / cluster["workers"])
+    return int(cluster["timeout"] * (1 + ahead) + _MARGIN)
+
+
+def _broker(**_: Any) -> list[CheckMessage]:
+    if settings.Q_CLUSTER.get("orm") == "default" and "pool" not in _options():
+        return []
+    return [
+        Error(
+            "The queue must be in the default database, without a connection pool.",
+            hint='Leave Q_CLUSTER["orm"] at "default" and OPTIONS without "pool".',
+            id="promoportal.E004",
+        )
+    ]
+
+
+def _options() -> dict[str, Any]:
+    database: dict[str, Any] = settings.DATABASES["default"]
+    options: dict[str, Any] = database.get("OPTIONS", {})
+    return options
+
+
+def _flow(**_: Any) -> Iterable[CheckMessage]:
+    reads: list[Callable[[], Any]] = [platforms.from_settings, limits.limits]
+    for read in reads:
+        try:
+            read()
+        except ImproperlyConfigured as error:
+            yield Error(str(error), id="promoportal.E005")
+
+
+def _missing(**_: Any) -> list[CheckMessage]:
+    return [
+        Error(
+            f"{name} is not set.",
+            hint=f"Set {name}; .env.example says what it is.",
+            id="promoportal.E006",
+        )
+        for name in _NEEDED
+        if not getattr(settings, name)
+    ]
+
+
+def _desk(**_: Any) -> list[CheckMessage]:
+    # "*" names no host; `manage.py run` answers on this machine only while DEBUG is on.
+    named = [host for host in settings.ALLOWED_HOSTS if host != "*"]
+    public = [host for host in named if not _is_loopback(host)]
+    if not settings.DEBUG or (not public and is_local(settings.PORTAL_URL)):
+        return []
+    return [
+        Error(
+            "DEBUG is on, and ALLOWED_HOSTS or PORTAL_URL is a public address.",
+            hint="Set DEBUG=false, or keep both on this machine.",
+            id="promoportal.E008",
+        )
+    ]
+
+
+def is_local(address: str) -> bool:
+    """Whether an address leads back to this machine."""
+    return _is_loopback(urlsplit(address).hostname or "") if address else False
+
+
+def _is_loopback(host: str) -> bool:
+    host = host.strip("[]").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified

@@ -48,21 +48,32 @@ FOLLOWS = [
 
 
 class Wake(NamedTuple):
-    """A job that does whatever is due, or that is about the signal's one row."""
+    """A job that does whatever is due."""
 
     signal: Signal
-    task: jobs.Task | jobs.Sweep
+    task: jobs.Sweep
     queue: jobs.Queue
-    about_row: bool = False
 
 
 WAKES = [
-    Wake(executions.signals.delivered, read_delivery, "portal", about_row=True),
     Wake(rewards.signals.collecting, collect, "collect"),
     Wake(rewards.signals.owed, activate, "bulk"),
     Wake(executions.signals.resumed, activate, "bulk"),
-    Wake(rewards.signals.released, activate_one, "portal", about_row=True),
     Wake(redemptions.signals.waiting, report, "collect"),
+]
+
+
+class WakeAbout(NamedTuple):
+    """A job about the signal's one row."""
+
+    signal: Signal
+    task: jobs.Task
+    queue: jobs.Queue
+
+
+WAKES_ABOUT = [
+    WakeAbout(executions.signals.delivered, read_delivery, "portal"),
+    WakeAbout(rewards.signals.released, activate_one, "portal"),
 ]
 
 # Each moves whole sets in one statement.
@@ -96,13 +107,13 @@ MOST_WAITING = 8
 
 def connect() -> None:
     """Join the stages."""
-    for signal, service, told in FOLLOWS:
-        signal.connect(
-            partial(_follow, service, told), weak=False, dispatch_uid=service
-        )
-    for wake in WAKES:
-        signal = wake.signal
-        signal.connect(partial(_wake, wake), weak=False, dispatch_uid=wake.task)
+    rows: list[tuple[Signal, Callable[..., None]]] = [
+        *((row.signal, partial(_follow, row)) for row in FOLLOWS),
+        *((row.signal, partial(_wake, row)) for row in WAKES),
+        *((row.signal, partial(_wake_about, row)) for row in WAKES_ABOUT),
+    ]
+    for signal, receiver in rows:
+        signal.connect(receiver, weak=False)
 
 
 def tick() -> None:
@@ -119,12 +130,14 @@ def tick() -> None:
                 jobs.enqueue_sweep(due.task, queue=due.queue)
 
 
-def _follow(service: Callable[..., Any], told: tuple[str, ...], **said: Any) -> None:
-    service(*(said[name] for name in told))
+def _follow(follow: Follow, **said: Any) -> None:
+    follow.service(*(said[name] for name in follow.told))
 
 
-def _wake(wake: Wake, **said: Any) -> None:
-    if wake.about_row:
-        jobs.enqueue(wake.task, pk=said["row"].pk, queue=wake.queue)
-    elif jobs.waiting(wake.queue) < MOST_WAITING:
+def _wake(wake: Wake, **_: Any) -> None:
+    if jobs.waiting(wake.queue) < MOST_WAITING:
         jobs.enqueue_sweep(wake.task, queue=wake.queue)
+
+
+def _wake_about(wake: WakeAbout, **said: Any) -> None:
+    jobs.enqueue(wake.task, pk=said["row"].pk, queue=wake.queue)

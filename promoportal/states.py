@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
+from django.core.exceptions import EmptyResultSet
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, models, transaction
 from django.db.models.expressions import Combinable
@@ -114,7 +115,10 @@ def move_all(
     """
     if each is not None and not each:
         return []
-    sql, params = _statement(rows, to, machine, each or {}, changes)
+    try:
+        sql, params = _statement(rows, to, machine, each or {}, changes)
+    except EmptyResultSet:  # the set can be seen to be empty without asking
+        return []
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql, [*params, to, by.pk if by else None, why])
         return [pk for (pk,) in cursor.fetchall()]
@@ -198,20 +202,21 @@ def _values(
     sets: list[str] = []
     params: list[Any] = []
     for name, value in changes.items():
-        field = model._meta.get_field(name)
+        field: Any = model._meta.get_field(name)
         if isinstance(value, Combinable) or hasattr(value, "resolve_expression"):
             resolved = value.resolve_expression(query, allow_joins=False, for_save=True)
             sql, more = compiler.compile(resolved)
         else:
-            sql, more = "%s", [field.get_db_prep_save(value, connection)]  # type: ignore[union-attr]
-        sets.append(f'"{field.column}" = {sql}')  # type: ignore[union-attr]
+            plain = value.pk if isinstance(value, models.Model) else value
+            sql, more = "%s", [field.get_db_prep_save(plain, connection)]
+        sets.append(f'"{field.column}" = {sql}')
         params.extend(more)
     return sets, params
 
 
 def _each(model: type[models.Model], columns: Iterable[str]) -> str:
     kinds = ", ".join(
-        f'"{name}" {model._meta.get_field(name).db_type(connection)}'  # type: ignore[union-attr]
+        f'"{name}" {model._meta.get_field(name).db_type(connection)}'
         for name in columns
     )
     return f"jsonb_to_recordset(%s::jsonb) AS each (id bigint, {kinds})"
@@ -227,7 +232,8 @@ def _table(model: type[models.Model]) -> str:
 
 
 def _column(model: type[models.Model], name: str) -> str:
-    return str(model._meta.get_field(name).column)  # type: ignore[union-attr]
+    field: Any = model._meta.get_field(name)
+    return str(field.column)
 
 
 def _transitions(model: type[models.Model]) -> str:

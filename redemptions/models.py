@@ -43,6 +43,7 @@ class Report(models.Model):
         UNANSWERED = "UNANSWERED", "No answer; it may have happened"
         MALFORMED = "MALFORMED", "The answer breaks the contract"
         MISCONFIGURED = "MISCONFIGURED", "Refused for our configuration"
+        NOT_SENT = "NOT_SENT", "Handed back unsent"
         LOST = "LOST", "The worker died; it may have happened"
 
     size = models.PositiveIntegerField()

@@ -15,7 +15,7 @@ from redemptions.models import Mode, Redemption
 from rewards.keys import redemption_reference
 from rewards.models import Assignment, Promotion
 
-_MODES = {
+_MODES: dict[str, Mode] = {
     Promotion.Mode.TRIGGERED: Mode.TRIGGERED,
     Promotion.Mode.SCHEDULED: Mode.SCHEDULED,
 }
@@ -35,7 +35,8 @@ def open_redemptions(keys: Sequence[int]) -> None:
 def mode_of(assignment: Assignment) -> Mode | None:
     """How it is reported: as its promotion says, or as the portal is set; or not."""
     promotion = assignment.promotion
-    chosen = (promotion and promotion.redemption_mode) or settings.REDEMPTION_MODE
+    own = promotion.redemption_mode if promotion else ""
+    chosen: str = own or settings.REDEMPTION_MODE
     if chosen == "auto":
         is_triggered = assignment.execution.kind == Kind.TRIGGERED
         return Mode.TRIGGERED if is_triggered else Mode.SCHEDULED

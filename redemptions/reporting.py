@@ -15,9 +15,11 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from promoportal import breakers, optimove, states, wire
+from promoportal import optimove, states, wire
 from promoportal.leases import Budget, Lease, after, due, wait
-from promoportal.optimove import Promotions, Refusal
+from promoportal.leave import NotNow, one_call
+from promoportal.optimove import Promotions, Refusal, allowance
+from promoportal.optimove.allowance import Priority
 from redemptions.models import Mode, Reason, Redemption, Report, State
 
 LEASE = 60.0
@@ -47,7 +49,7 @@ def report() -> None:
     """Report what is due, for one turn."""
     budget = Budget(TURN)
     with Promotions.from_settings() as client:
-        while not budget.is_spent() and is_due() and _granted():
+        while not budget.is_spent() and _may_call():
             carried = claim(batch_limit=client.batch_limit)
             if carried is None:
                 return
@@ -62,11 +64,9 @@ def _due() -> QuerySet[Redemption]:
     return Redemption.objects.filter(due(), state=State.WAITING)
 
 
-def _granted() -> bool:
-    if breakers.is_open(breakers.VENDOR):
-        return False
-    granted = optimove.take(optimove.Priority.REPORTING)
-    return not isinstance(granted, optimove.Wait)
+def _may_call() -> bool:
+    """Whether a claim is likely to get leave to be sent; asking costs nothing."""
+    return allowance.remaining(Priority.REPORTING) > 0
 
 
 def claim(*, batch_limit: int) -> Carried | None:
@@ -103,8 +103,9 @@ def _most(first: Redemption, batch_limit: int) -> int:
     most = first.batch_limit or batch_limit
     if first.is_batched:
         return most
-    waiting = _due().filter(mode=Mode.TRIGGERED)[: ONE_BY_ONE + 1].count()
-    return most if waiting > ONE_BY_ONE else 1
+    calls = min(ONE_BY_ONE, allowance.remaining(Priority.REPORTING))
+    waiting = _due().filter(mode=Mode.TRIGGERED)[: calls + 1].count()
+    return most if waiting > calls else 1
 
 
 def _take(rows: Sequence[Redemption], written: Report, lease: Lease) -> None:
@@ -122,12 +123,15 @@ def _take(rows: Sequence[Redemption], written: Report, lease: Lease) -> None:
 def send(carried: Carried, client: Promotions) -> None:
     """Send one report and follow its answer."""
     told = [_told(row) for row in carried.rows]
+    refusals: Sequence[Refusal] = ()
     try:
-        if carried.report.is_batch:
-            refusals = client.report_batch(told).rejected
-        else:
-            client.report(told[0])
-            refusals = ()
+        with one_call(Priority.REPORTING):
+            if carried.report.is_batch:
+                refusals = client.report_batch(told).rejected
+            else:
+                client.report(told[0])
+    except NotNow:
+        _hand_back(carried)
     except wire.WireError as error:
         _failed(carried, error)
     else:
@@ -202,8 +206,12 @@ def _failed(carried: Carried, error: wire.WireError) -> None:
             case _:
                 _close(carried, Report.Outcome.UNAVAILABLE, error)
                 _unavailable(carried, error)
-    if isinstance(error, wire.Misconfigured):
-        breakers.trip(breakers.VENDOR, error)
+
+
+def _hand_back(carried: Carried) -> None:
+    with transaction.atomic():
+        _close(carried, Report.Outcome.NOT_SENT)
+        _again(carried, 1, "")
 
 
 def _close(

@@ -107,7 +107,7 @@ def _assigned_now(execution: Execution, old: Assignment, row: Row, stop: Stop) -
 
 def _worth_something_else(old: Assignment) -> None:
     problem = "The vendor lists another reward than before."
-    note = {"reason": Reason.DIFFERS, "problem": problem}
+    note: dict[str, Any] = {"reason": Reason.DIFFERS, "problem": problem}
     owed = _one(old).filter(state=State.OWED, doubtful=False)
     if not states.move_all(owed, State.HELD, why=problem, **note):
         # Given, or on its way: it is marked, and whatever comes back to be owed is held.

@@ -14,9 +14,11 @@ from django.db import DataError, IntegrityError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from executions.models import Asking, Execution, Progress, Trigger
-from promoportal import breakers, optimove, wire
+from promoportal import optimove, wire
 from promoportal.leases import Budget, Lease, due
-from promoportal.optimove import Page, Priority, Promotions
+from promoportal.leave import NotNow, one_call
+from promoportal.optimove import Page, Promotions
+from promoportal.optimove.allowance import Priority
 from promoportal.states import LostRace
 from rewards import asking, passes
 from rewards.models import Collecting, Collection, Reason
@@ -29,10 +31,6 @@ CLOSED = 10.0
 _UNDER_WAY = Q(state__in=[Collecting.WAITING, Collecting.COLLECTING])
 
 logger = logging.getLogger(__name__)
-
-
-class NotNow(Exception):
-    """The vendor is not to be called now."""
 
 
 def collect(*, priority: Priority = Priority.COLLECTING) -> None:
@@ -126,11 +124,11 @@ def _answer(
     while not pages or pages[-1].next_cursor:
         if len(pages) > passes.MOST_BARREN:
             raise wire.Malformed("The vendor's pages run in a circle.")
-        _take_grant(priority)
         cursor = pages[-1].next_cursor if pages else None
-        page = client.assignments(
-            occurrence, customers=question.customers, cursor=cursor
-        )
+        with one_call(priority):
+            page = client.assignments(
+                occurrence, customers=question.customers, cursor=cursor
+            )
         pages.append(page)
     return pages
 
@@ -138,19 +136,12 @@ def _answer(
 def _fetch(
     collection: Collection, lease: Lease, client: Promotions, priority: Priority
 ) -> None:
-    _take_grant(priority)
-    passes.begin(collection)
-    page = client.assignments(
-        collection.execution.reference, cursor=collection.cursor or None
-    )
+    with one_call(priority):
+        passes.begin(collection)
+        page = client.assignments(
+            collection.execution.reference, cursor=collection.cursor or None
+        )
     passes.save(collection, page, lease=lease)
-
-
-def _take_grant(priority: Priority) -> None:
-    if breakers.is_open(breakers.VENDOR):
-        raise NotNow
-    if isinstance(optimove.take(priority), optimove.Wait):
-        raise NotNow
 
 
 def _follow(collection: Collection, error: wire.WireError) -> None:
@@ -160,7 +151,6 @@ def _follow(collection: Collection, error: wire.WireError) -> None:
         case optimove.CursorRefused():
             passes.restart(collection, str(error))
         case wire.Misconfigured():
-            breakers.trip(breakers.VENDOR, error)
             passes.postpone(collection, CLOSED, problem=str(error))
         case wire.Rejected():
             passes.hold(collection, Reason.REFUSED, str(error))

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Now
 
 from executions.announcing import share
@@ -76,14 +76,20 @@ def give(
         each={pk: {"receipt": receipt} for pk, receipt in receipts.items()},
         doubtful=False,
         failures=0,
-        reason=Case(When(reason=Reason.DIFFERS, then=F("reason")), default=Value("")),
-        problem=Case(When(reason=Reason.DIFFERS, then=F("problem")), default=Value("")),
+        reason=_unless_differing("reason"),
+        problem=_unless_differing("problem"),
         **_RELEASED,
     )
     if moved:
         _mark_taken_back(moved)
         signals.activated.send(Assignment, keys=moved)
     return moved
+
+
+def _unless_differing(name: str) -> Case:
+    """Nothing, but for what staff must still see of a reward that was given."""
+    differs = When(reason=Reason.DIFFERS, then=F(name))
+    return Case(differs, default=Value(""), output_field=TextField())
 
 
 def _mark_taken_back(keys: Sequence[int]) -> None:
@@ -112,7 +118,7 @@ def _record(claim: Claim, answers: Iterable[Answered]) -> None:
 def _follow(
     claim: Claim, answers: Sequence[Answered], evidence: dict[int, str], stop: Stop
 ) -> None:
-    by_outcome: dict[str, list[Answered]] = {}
+    by_outcome: dict[Outcome, list[Answered]] = {}
     for answer in answers:
         # A receipt that came late from an earlier attempt outweighs what came now.
         late = evidence[answer.row.pk]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Now
 
 from executions.models import Execution, Stop
@@ -68,6 +68,7 @@ def _void(rows: QuerySet[Assignment], by: Any, changes: dict[str, Any]) -> list[
     reason = Case(
         When(meaning=Meaning.NOTHING, then=Value(Reason.NOT_ASSIGNED)),
         default=Value(Reason.CANCELLED),
+        output_field=TextField(),
     )
     return states.move_all(
         rows, State.VOID, by=by, why=taken_back, **{**changes, "reason": reason}

@@ -160,8 +160,11 @@ def _executions(rows: QuerySet[Assignment]) -> set[int]:
 
 def _ask(platform: Platform) -> None:
     budget = Budget(TURN)
-    while not budget.is_spent() and not breakers.is_open(breakers.PLATFORM):
-        rows = _take_to_ask()
+    while not budget.is_spent():
+        gate = breakers.gate(breakers.Side.PLATFORM)
+        if gate is breakers.Gate.OPEN:
+            return
+        rows = _take_to_ask(1 if gate is breakers.Gate.PROBE else ASKED)
         if not rows:
             return
         answers = call_all(
@@ -179,14 +182,14 @@ def _look_up(row: Assignment, platform: Platform) -> Receipt | None:
     return platform.look_up(row.key)
 
 
-def _take_to_ask() -> list[Assignment]:
+def _take_to_ask(most: int) -> list[Assignment]:
     """Rows to ask about; nobody else asks about them until we had the time to."""
     with transaction.atomic():
         rows = list(
             _uncertain()
             .select_related("execution")
             .order_by("not_before")
-            .select_for_update(of=["self"], skip_locked=True)[:ASKED]
+            .select_for_update(of=["self"], skip_locked=True)[:most]
         )
         chosen = Assignment.objects.filter(pk__in=[row.pk for row in rows])
         chosen.update(not_before=after(TURN + LONGEST_CALL), attempts=F("attempts") + 1)
@@ -200,7 +203,9 @@ def _conclude(answer: Answered, capability: Capability) -> None:
         pk=row.pk, state=State.UNCERTAIN, attempts=row.attempts + 1
     )
     if answer.outcome == Outcome.MISCONFIGURED and answer.error:
-        breakers.trip(breakers.PLATFORM, answer.error)
+        breakers.trip(breakers.Side.PLATFORM, answer.error)
+    else:
+        breakers.passed(breakers.Side.PLATFORM)
     with transaction.atomic():
         stop = share(row.execution_id)
         _record(answer)

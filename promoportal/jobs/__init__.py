@@ -1,0 +1,71 @@
+"""
+The one door to django-q2.
+
+The truth is in our rows; a job is only a wake-up. Its function is named by a dotted
+path, its one argument is the key of one row, and it is queued in the transaction that
+changed the row: both are saved, or neither.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, get_args
+
+from django.db import connection
+from django.db.models.functions import Now
+from django_q.models import OrmQ
+from django_q.tasks import async_task
+
+Queue = Literal["portal", "collect", "bulk"]
+QUEUES: tuple[Queue, ...] = get_args(Queue)
+
+
+class Task(Protocol):
+    """A function the queue can run: it takes the key of one row."""
+
+    __module__: str
+    __qualname__: str
+
+    def __call__(self, *, pk: int) -> None: ...
+
+
+class Sweep(Protocol):
+    """A function the queue can run: it does whatever is due."""
+
+    __module__: str
+    __qualname__: str
+
+    def __call__(self) -> None: ...
+
+
+class NotInTransaction(Exception):
+    """A job was queued apart from the rows it is about; one could be saved alone."""
+
+
+def enqueue(task: Task, *, pk: int, queue: Queue) -> None:
+    """
+    Queue one run of `task`, to start once the current transaction commits.
+
+    :raises NotInTransaction: outside `transaction.atomic()`
+    """
+    _queue(task, queue, pk=pk)
+
+
+def enqueue_sweep(task: Sweep, *, queue: Queue) -> None:
+    """
+    Queue one run of a task that does whatever is due.
+
+    :raises NotInTransaction: outside `transaction.atomic()`
+    """
+    _queue(task, queue)
+
+
+def waiting(queue: Queue) -> int:
+    """How many jobs of a queue wait for a worker."""
+    ready = OrmQ.objects.filter(key=queue, lock__lte=Now())
+    return int(ready.count())
+
+
+def _queue(task: Task | Sweep, queue: Queue, **arguments: int) -> None:
+    if not connection.in_atomic_block:
+        raise NotInTransaction(f"{task.__qualname__} must be queued in a transaction.")
+    async_task(f"{task.__module__}.{task.__qualname__}", cluster=queue, **arguments)

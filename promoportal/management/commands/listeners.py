@@ -1,0 +1,147 @@
+"""The addresses the vendor calls: add, register, unregister, list, rotate."""
+
+from __future__ import annotations
+
+from argparse import SUPPRESS
+from contextlib import nullcontext
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from executions import listening
+from executions.models import EventType, Listener
+from promoportal import wire
+from promoportal.leave import NotNow
+from promoportal.management.output import PortalCommand
+from promoportal.optimove import External
+
+# What the portal acts on: registered together when no event type is named.
+ACTED_ON = (EventType.SCHEDULED, EventType.TRIGGERED, EventType.CANCELLED)
+
+
+class Command(PortalCommand):
+    help = "Manage the addresses that Optimove calls."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        self._opening(verbs.add_parser("add", help="open an address; shown once"))
+        self._opening(
+            verbs.add_parser("register", help="open addresses and tell Optimove"),
+            event_is_required=False,
+        )
+        self._naming(verbs.add_parser("unregister", help="tell Optimove, and close"))
+        rotating = verbs.add_parser("rotate", help="open a second address for the same")
+        self._naming(rotating)
+        rotating.add_argument(
+            "--register", action="store_true", help="tell Optimove the new address"
+        )
+        self._json(verbs.add_parser("list", help="every address, without its secret"))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            getattr(self, f"_{options['verb']}")(options)
+        except listening.WrongListener as error:
+            raise CommandError(str(error)) from error
+        except NotNow:
+            msg = "Optimove's limit on calls is reached. Try again in a few seconds."
+            raise CommandError(msg) from None
+        except wire.WireError as error:
+            msg = f"Optimove did not take it: {error} Nothing was changed."
+            raise CommandError(msg) from error
+
+    def _opening(
+        self, parser: CommandParser, *, event_is_required: bool = True
+    ) -> None:
+        self._json(parser)
+        parser.add_argument("--event-type", type=int, required=event_is_required)
+        parser.add_argument("--channel", type=int)
+        parser.add_argument("--header", default="", help='"Name: secret" it must carry')
+        parser.add_argument(
+            "--network",
+            action="append",
+            default=[],
+            help="may be called from here only",
+        )
+
+    def _naming(self, parser: CommandParser) -> None:
+        self._json(parser)
+        parser.add_argument("listener", type=int, help="its number in `listeners list`")
+
+    def _json(self, parser: CommandParser) -> None:
+        # Given after the verb it must not be undone by the default before it.
+        parser.add_argument("--json", action="store_true", default=SUPPRESS)
+
+    def _open(self, event_type: int, options: dict[str, Any]) -> listening.Opened:
+        return listening.open_listener(
+            event_type,
+            channel=options["channel"],
+            header=options["header"],
+            networks=options["network"],
+        )
+
+    def _add(self, options: dict[str, Any]) -> None:
+        opened = self._open(options["event_type"], options)
+        self._show(options, opened)
+
+    def _register(self, options: dict[str, Any]) -> None:
+        chosen = options["event_type"]
+        with External.from_settings() as vendor:
+            for event_type in [chosen] if chosen is not None else ACTED_ON:
+                opened = self._open(event_type, options)
+                listening.register(opened, vendor)
+                self._show(options, opened)
+
+    def _unregister(self, options: dict[str, Any]) -> None:
+        listener = self._named(options)
+        with External.from_settings() as vendor:
+            listening.unregister(listener, vendor)
+        self.say(options, f"Closed {listener}.", id=listener.pk, open=False)
+
+    def _rotate(self, options: dict[str, Any]) -> None:
+        old = self._named(options)
+        told = External.from_settings() if options["register"] else nullcontext()
+        with told as vendor:
+            opened = listening.rotate(old, vendor)
+        self._show(options, opened, replaces=old.pk)
+
+    def _list(self, options: dict[str, Any]) -> None:
+        rows = [_row(listener) for listener in Listener.objects.order_by("pk")]
+        lines = [
+            "{id:>4}  event {event_type:<3} channel {channel}  {state}".format(**row)
+            for row in rows
+        ]
+        self.say(options, "\n".join(lines) or "There are no listeners.", listeners=rows)
+
+    def _named(self, options: dict[str, Any]) -> Listener:
+        listener = Listener.objects.open().filter(pk=options["listener"]).first()
+        if listener is None:
+            msg = f"There is no open listener {options['listener']}; see `listeners list`."
+            raise CommandError(msg)
+        return listener
+
+    def _show(
+        self, options: dict[str, Any], opened: listening.Opened, **more: Any
+    ) -> None:
+        listener = opened.listener
+        self.say(
+            options,
+            f"Opened {listener}. Its address is shown only now:\n{opened.url}",
+            id=listener.pk,
+            path=opened.path,
+            url=opened.url,
+            event_type=listener.event_type,
+            channel=listener.channel,
+            **more,
+        )
+
+
+def _row(listener: Listener) -> dict[str, Any]:
+    state = "registered" if listener.registered_at else "open"
+    return {
+        "id": listener.pk,
+        "event_type": listener.event_type,
+        "channel": listener.channel or "any",
+        "state": "closed" if listener.closed_at else state,
+        "opened_at": listener.opened_at,
+    }

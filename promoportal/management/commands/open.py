@@ -1,0 +1,31 @@
+"""Start an execution whose notice never came, or collect one again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from executions.announcing import announce
+from executions.models import Stop
+from promoportal.management.output import PortalCommand
+
+
+class Command(PortalCommand):
+    help = "Collect an execution's assignments as if Optimove had announced it now."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("occurrence", help="the vendor's id of the execution")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        execution = announce(options["occurrence"], why="Opened by hand.")
+        if execution.stop == Stop.CANCELLED:
+            msg = f"{execution} is cancelled; nothing more of it is given."
+            raise CommandError(msg)
+        self.say(
+            options,
+            f"{execution} is being collected; `reconcile` tells how far it is.",
+            execution=execution.pk,
+            occurrence=execution.reference,
+        )

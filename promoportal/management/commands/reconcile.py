@@ -1,0 +1,72 @@
+"""Compare what the vendor lists, what is active and what is reported."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from executions.models import Execution
+from promoportal.leave import NotNow
+from promoportal.management.output import PortalCommand
+from promoportal.optimove import Promotions
+from promoportal.optimove.allowance import Priority
+from promoportal.reconciling import Reconciled, reconcile
+from rewards import passes
+from rewards.collecting import collect_from
+from rewards.models import Collecting, Collection
+
+# How long to wait for a whole pass that was asked for with --live, in seconds.
+PATIENCE = 3600
+
+
+class Command(PortalCommand):
+    help = "Count an execution's assignments in three ledgers, and where they disagree."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("occurrence", help="the vendor's id of the execution")
+        parser.add_argument(
+            "--live",
+            action="store_true",
+            help="ask the vendor for the whole list first",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        execution = Execution.objects.filter(reference=options["occurrence"]).first()
+        if execution is None:
+            msg = (
+                f"There is no execution {options['occurrence']!r} here; "
+                "`open` starts one whose notice never came."
+            )
+            raise CommandError(msg)
+        if options["live"]:
+            _collect_now(execution)
+        found = reconcile(execution)
+        self.say(options, _told(found), **found.as_json())
+
+
+def _collect_now(execution: Execution) -> None:
+    """Ask for one more pass and see it through, with workers or without."""
+    passes.ask(execution, why="Asked for by reconcile --live.")
+    until = time.monotonic() + PATIENCE
+    with Promotions.from_settings() as client:
+        while time.monotonic() < until:
+            collection = Collection.objects.get(execution=execution)
+            if collection.state in {Collecting.DONE, Collecting.HELD}:
+                return
+            try:
+                collect_from(execution, client, Priority.PERSON)
+            except NotNow:
+                time.sleep(0.5)
+    msg = f"{execution} could not be collected within {PATIENCE} s; try again later."
+    raise CommandError(msg)
+
+
+def _told(found: Reconciled) -> str:
+    facts = found.as_json()
+    occurrence, drift = facts.pop("occurrence"), facts.pop("drift")
+    lines = [f"  {name:<10}{count:>10,}" for name, count in facts.items()]
+    verdict = "The ledgers agree." if not drift else f"{drift:,} rows disagree."
+    return "\n".join([f"execution {occurrence}", *lines, verdict])

@@ -1,0 +1,106 @@
+"""
+Three ledgers that must agree: what the vendor lists, what is active, what is reported.
+
+"Listed" is what the last full pass saw. Owed, held, uncertain and waiting rows are work;
+drift is what should not be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from django.conf import settings
+from django.db.models import Count, Q
+
+from executions.models import Execution, Stop
+from promoportal.optimove import Meaning
+from redemptions.models import State as Reporting
+from rewards.models import Assignment, Collection, Promotion, Reason, State
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """One execution's figures: how many assignments are where, and what disagrees."""
+
+    occurrence: str
+    listed: int
+    eligible: int
+    active: int
+    owed: int
+    uncertain: int
+    held: int
+    void: int
+    reported: int
+    waiting: int
+    drift: int
+
+    def as_json(self) -> dict[str, str | int]:
+        return asdict(self)
+
+
+def reconcile(execution: Execution) -> Reconciled:
+    """Count one execution's rows, in one statement."""
+    rows = Assignment.objects.filter(execution=execution)
+    collection = Collection.objects.filter(execution=execution).first()
+    last_pass = collection.finished if collection else 0
+    missing = _missing(collection)
+    counts = rows.aggregate(**_counts(last_pass, execution))
+    drift = counts.pop("drift") + missing
+    return Reconciled(occurrence=execution.reference, drift=drift, **counts)
+
+
+def _missing(collection: Collection | None) -> int:
+    """Rows the vendor says there are, and that no pass brought."""
+    if collection is None or collection.total is None:
+        return 0
+    return max(0, collection.total - collection.seen) if _is_over(collection) else 0
+
+
+def _is_over(collection: Collection) -> bool:
+    return collection.number == collection.finished or bool(collection.reason)
+
+
+def _counts(last_pass: int, execution: Execution) -> dict[str, Count]:
+    listed = Q(listed_pass__gte=last_pass)
+    assigned = listed & Q(meaning=Meaning.ACTIVATE)
+    return {
+        "listed": Count("pk", filter=listed),
+        "eligible": Count("pk", filter=assigned),
+        "active": _in(State.ACTIVE),
+        "owed": _in(State.OWED, State.ACTIVATING),
+        "uncertain": _in(State.UNCERTAIN),
+        "held": _in(State.HELD),
+        "void": _in(State.VOID),
+        "reported": Count("pk", filter=Q(redemption__state=Reporting.REPORTED)),
+        "waiting": Count("pk", filter=Q(redemption__state__in=_UNREPORTED)),
+        "drift": Count("pk", filter=_drift(listed, assigned, execution)),
+    }
+
+
+_UNREPORTED = [
+    Reporting.WAITING,
+    Reporting.REPORTING,
+    Reporting.UNCERTAIN,
+    Reporting.HELD,
+]
+
+
+def _in(*states: State) -> Count:
+    return Count("pk", filter=Q(state__in=states))
+
+
+def _drift(listed: Q, assigned: Q, execution: Execution) -> Q:
+    """Each way in which a row can disagree; a row counts once."""
+    unreported = Q(state=State.ACTIVE, redemption=None) & ~_off()
+    wrongly_void = assigned & Q(state=State.VOID) & ~Q(reason=Reason.WRITTEN_OFF)
+    if execution.stop == Stop.CANCELLED:
+        wrongly_void = Q(pk=None)
+    return ~listed | (Q(state=State.ACTIVE) & ~assigned) | unreported | wrongly_void
+
+
+def _off() -> Q:
+    """Promotions whose activations are not reported."""
+    off = Q(promotion__redemption_mode=Promotion.Mode.OFF)
+    if settings.REDEMPTION_MODE == "off":
+        return off | Q(promotion__redemption_mode="")
+    return off

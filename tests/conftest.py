@@ -1,0 +1,36 @@
+"""The far sides at their own addresses, and the portal's workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pytest_django import Settings
+
+from promoportal import sandbox
+from tests.world import World
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[sandbox.Box]:
+    """Both far sides, served once for all tests."""
+    with sandbox.serving() as box:
+        yield box
+
+
+@pytest.fixture
+def box(served: sandbox.Box, settings: Settings) -> sandbox.Box:
+    """Both far sides as on their first day, at the addresses the portal is set to."""
+    served.reset()
+    settings.OPTIMOVE_API_URL = served.optimove_url
+    settings.OPTIMOVE_PROMOTIONS_URL = served.promotions_url
+    settings.OPTIMOVE_API_KEY = served.api_key
+    settings.PLATFORM_URL = served.platform_url
+    settings.PLATFORM_TOKEN = served.platform_token
+    return served
+
+
+@pytest.fixture
+def world(db: None, box: sandbox.Box) -> World:
+    """The portal between its two far sides, with workers that work when told."""
+    return World(box)
