@@ -87,7 +87,7 @@ class _Response(http.client.HTTPResponse):
             raise http.client.RemoteDisconnected("the head of the answer broke off")
 
 
-class _Connection(HTTPConnection):
+class Connection(HTTPConnection):
     response_class = _Response
     _used_at = 0.0
 
@@ -118,16 +118,16 @@ class _Connection(HTTPConnection):
         return response
 
 
-class _TLSConnection(_Connection, HTTPSConnection):
+class TLSConnection(Connection, HTTPSConnection):
     pass
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = Connection
 
 
 class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
+    ConnectionCls = TLSConnection
 
 
 class Adapter(HTTPAdapter):

@@ -47,6 +47,7 @@ def test_a_question_is_asked_as_the_contract_has_it() -> None:
         line, *headers = far.heads[0].split("\r\n")
         assert line == "POST /base/v1/list?$top=5&a%20b=%C3%A9%26 HTTP/1.1"
         assert "Content-Type: application/json" in headers
+        assert "Accept-Encoding: identity" in headers
         assert f"Authorization: Bearer {KEY}" in headers
         assert json.loads(far.bodies[0]) == {"k": ["\ud800"]}
 
@@ -304,7 +305,6 @@ def test_an_answer_to_come_is_never_taken_for_that_of_the_next_request() -> None
         for _ in range(2):
             with pytest.raises(wire.Malformed):
                 change(client)
-            time.sleep(0.2)
 
         assert far.connections == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -9,6 +10,7 @@ from email.utils import formatdate
 import pytest
 
 from promoportal import wire
+from promoportal.wire import _sockets
 from tests.wire import farside
 
 SECRETS = {"X-API-KEY": "a/key+nobody=knows"}
@@ -248,14 +250,33 @@ def test_the_words_of_a_refusal_may_drip_but_its_status_stands() -> None:
 
 
 def test_a_far_side_that_does_not_read_holds_no_call_either() -> None:
+    over = threading.Event()
+
     def speak(connection: farside.Connection) -> None:
-        time.sleep(1.5)
+        over.wait(10)
 
-    with farside.serving(speak) as far, calling(far.address, seconds=0.4) as client:
+    with farside.serving(speak) as far, calling(far.address, seconds=1.5) as client:
         with pytest.raises(wire.Unanswered) as caught:
-            client.change("POST", "/", body="x" * 2**25, safe_to_repeat=True)
+            client.change("POST", "/", body="x" * 2**24, safe_to_repeat=True)
+        over.set()
 
-        assert caught.value.duration_ms < 1200
+        assert caught.value.duration_ms < 3000
+
+
+def test_no_byte_of_a_request_leaves_after_its_time() -> None:
+    # As after a name that took long to look up, which nothing can interrupt.
+    late = _sockets.Exchange(ends_at=time.monotonic() - 0.01)
+    with farside.serving(farside.saying(farside.answer())) as far:
+        port = int(far.address.rpartition(":")[2])
+        connection = _sockets.Connection("127.0.0.1", port)
+        token = _sockets.current.set(late)
+        with pytest.raises(TimeoutError):
+            connection.request("POST", "/", b"{}")
+        _sockets.current.reset(token)
+        connection.close()
+
+    assert not late.begun
+    assert far.heads == []
 
 
 @pytest.fixture
