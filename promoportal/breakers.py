@@ -80,6 +80,12 @@ def is_open(side: Side) -> bool:
     return gate(side) is Gate.OPEN
 
 
+def rests(side: Side) -> bool:
+    """Whether nothing would be sent now; unlike `gate`, it takes no one's probe."""
+    shut = Breaker.objects.filter(side=side, opened_at__isnull=False)
+    return shut.filter(open_until__gt=Now()).exists()
+
+
 def trip(side: Side, error: WireError) -> None:
     """Open the breaker if this error says that we are set up wrongly."""
     if not isinstance(error, Misconfigured):

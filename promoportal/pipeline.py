@@ -95,8 +95,8 @@ class Due(NamedTuple):
 
 
 DUE = [
-    Due(lambda: collecting.due_executions().exists(), collect, "collect"),
-    Due(lambda: activating.due_executions().exists(), activate, "bulk"),
+    Due(collecting.is_due, collect, "collect"),
+    Due(activating.is_due, activate, "bulk"),
     Due(settling.is_due, settle, "collect"),
     Due(reporting.is_due, report, "collect"),
 ]

@@ -58,7 +58,7 @@ def activate() -> None:
             misses = 0 if taken else misses + 1
             if taken:
                 _carry_out(taken, platform, budget)
-    if due_executions().exists():
+    if is_due():
         with transaction.atomic():
             signals.owed.send(Execution)
 
@@ -71,6 +71,11 @@ def activate_one(pk: int) -> None:
         taken = most and _claim(row.execution_id, platform, most, only=pk)
         if taken:
             _carry_out(taken, platform, Budget(TURN))
+
+
+def is_due() -> bool:
+    """Whether a job would find something to send."""
+    return not breakers.rests(Side.PLATFORM) and due_executions().exists()
 
 
 def due_executions() -> QuerySet[Execution]:

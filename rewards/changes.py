@@ -32,7 +32,7 @@ def follow(
         was_owed = old.meaning == Meaning.ACTIVATE
         _say(old, row)
         if row.problem or row.meaning == Meaning.UNKNOWN:
-            _unclear(old, row)
+            _unclear(old, row, stop)
         elif row.meaning != Meaning.ACTIVATE:
             take_back(_one(old))
         elif _is_new_to_us(old, was_owed=was_owed):
@@ -69,10 +69,13 @@ def _say(old: Assignment, row: Row) -> None:
     _one(old).update(**columns)
 
 
-def _unclear(old: Assignment, row: Row) -> None:
+def _unclear(old: Assignment, row: Row, stop: Stop) -> None:
+    """Nobody can say what it means now, so that a person has to."""
     _, reason, problem = listing.verdict(row)
+    waiting = [State.OWED] if stop == Stop.CANCELLED else [State.OWED, State.VOID]
+    unsent = _one(old).filter(doubtful=False, state__in=waiting)
     states.move_all(
-        _one(old).filter(doubtful=False, state=State.OWED),
+        unsent.exclude(reason=Reason.WRITTEN_OFF),
         State.HELD,
         why=problem,
         reason=reason,

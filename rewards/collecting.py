@@ -14,7 +14,8 @@ from django.db import DataError, IntegrityError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from executions.models import Asking, Execution, Progress, Trigger
-from promoportal import optimove, wire
+from promoportal import breakers, optimove, wire
+from promoportal.breakers import Side
 from promoportal.leases import Budget, Lease, due
 from promoportal.leave import NotNow, one_call
 from promoportal.optimove import Page, Promotions
@@ -64,6 +65,11 @@ def collect_from(execution: Execution, client: Promotions, priority: Priority) -
         _follow(collection, wire.Malformed(f"It cannot be stored: {error}"))
     finally:
         passes.hand_back(collection, lease)
+
+
+def is_due() -> bool:
+    """Whether a job would find something to ask for."""
+    return not breakers.rests(Side.VENDOR) and due_executions().exists()
 
 
 def due_executions() -> QuerySet[Execution]:

@@ -32,7 +32,9 @@ def store(
     Runs in the transaction that saves the page's cursor, under the collection's lock,
     so that nobody else stores rows of this execution meanwhile.
     """
-    rows = {row.reference: row for row in reversed(page)}
+    rows: dict[str, Row] = {}
+    for row in page:
+        rows.setdefault(row.reference, row)
     promotions = _promotions(rows.values())
     known = _known(execution, rows)
     new = [row for row in rows.values() if row.reference not in known]

@@ -175,7 +175,7 @@ class Assignment(Stateful, Leased):
                 {State.ACTIVE, State.OWED, State.HELD, State.VOID}
             ),
             State.HELD: frozenset({State.OWED, State.VOID, State.ACTIVE}),
-            State.VOID: frozenset({State.OWED, State.ACTIVE}),
+            State.VOID: frozenset({State.OWED, State.HELD, State.ACTIVE}),
             State.ACTIVE: frozenset(),
         }
     }

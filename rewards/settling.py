@@ -97,7 +97,8 @@ def settle() -> None:
 
 
 def is_due() -> bool:
-    return _uncertain().exists()
+    """Whether a job would find something to settle."""
+    return not breakers.rests(breakers.Side.PLATFORM) and _uncertain().exists()
 
 
 def _uncertain() -> QuerySet[Assignment]:

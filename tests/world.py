@@ -11,11 +11,14 @@ from django.test import Client
 from django_q.models import OrmQ
 
 from executions import listening
+from executions.announcing import announce
 from executions.models import Delivery, EventType, Execution, Listener, Trigger
 from promoportal import pipeline, sandbox
+from promoportal.breakers import Breaker
 from promoportal.leases import after
 from promoportal.reconciling import Reconciled, reconcile
 from redemptions.models import Redemption
+from rewards import activating, collecting
 from rewards.models import Assignment, Collection
 
 
@@ -53,6 +56,23 @@ class World:
         self.work()
         return Execution.objects.get(reference=occurrence)
 
+    def collect(self, occurrence: str) -> Execution:
+        """Collect an execution's list, and leave what it owes alone."""
+        execution = announce(occurrence)
+        while collecting.due_executions().exists():
+            collecting.collect()
+        OrmQ.objects.all().delete()
+        return execution
+
+    def open(self, occurrence: str) -> Execution:
+        """Announce an execution, and leave its collecting to the workers."""
+        return announce(occurrence)
+
+    def run_activation(self) -> None:
+        """Activate what is due, once."""
+        activating.activate()
+        OrmQ.objects.all().delete()
+
     # --- What the workers do ----------------------------------------------------------
 
     def run_jobs(self) -> int:
@@ -64,6 +84,14 @@ class World:
             getattr(import_module(module), name)(**job.task["kwargs"])
             done += 1
         return done
+
+    def run_only(self, name: str) -> None:
+        """Run the queued jobs of this name, and leave the others waiting."""
+        for job in OrmQ.objects.order_by("pk"):
+            module, _, function = job.task["func"].rpartition(".")
+            if function == name:
+                job.delete()
+                getattr(import_module(module), name)(**job.task["kwargs"])
 
     def work(self) -> None:
         """Tick and run jobs until nothing is due any more."""
@@ -86,6 +114,7 @@ class World:
         """What waits for its time waits no longer; what was leased is over."""
         for model in (Assignment, Collection, Redemption, Trigger):
             model.objects.filter(not_before__gt=Now()).update(not_before=Now())
+        Breaker.objects.update(open_until=Now())
         for leased in (Assignment, Collection, Redemption):
             leased.objects.exclude(lease_until=None).update(lease_until=after(-3600))
 

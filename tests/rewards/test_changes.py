@@ -1,0 +1,203 @@
+"""What follows when the vendor lists a row otherwise than before."""
+
+from __future__ import annotations
+
+import pytest
+
+from executions import stopping
+from promoportal.sandbox import Fault
+from rewards import deciding
+from rewards.models import Assignment, Reason, State
+from tests.world import World
+
+OTHER = {"category": "Amount", "type": "BonusCash", "value": "99", "currency": "EUR"}
+
+
+def owed(world: World, **fields: object) -> str:
+    """One assignment that is owed and not given yet; gives its reference."""
+    reference = world.box.assign("7311", "C1", **fields)
+    world.collect("7311")
+    return reference
+
+
+def look_again(world: World) -> Assignment:
+    """One more pass, and what the assignment is after it."""
+    world.collect("7311")
+    return world.assignment("C1")
+
+
+def test_cancelled_at_the_vendor_voids_what_is_owed(world: World) -> None:
+    reference = owed(world)
+    world.box.change("7311", reference, status="Cancelled")
+
+    assignment = look_again(world)
+    world.work()
+
+    assert (assignment.state, assignment.reason) == (State.VOID, Reason.CANCELLED)
+    assert not world.box.credits
+
+
+def test_cancelled_at_the_vendor_marks_what_is_active(world: World) -> None:
+    reference = owed(world)
+    world.work()
+    world.box.change("7311", reference, status="Cancelled")
+
+    assignment = look_again(world)
+
+    assert assignment.state == State.ACTIVE
+    assert assignment.cancelled_too_late
+
+
+@pytest.mark.parametrize("before", ["NotEligible", "Cancelled", "BudgetExceeded"])
+def test_assigned_after_all_makes_void_owed(world: World, before: str) -> None:
+    reference = owed(world, status=before)
+    assert world.assignment("C1").state == State.VOID
+    world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    look_again(world)
+    world.work()
+
+    assert world.assignment("C1").state == State.ACTIVE
+    assert len(world.box.credits) == 1
+
+
+def test_a_status_that_becomes_known_releases_what_was_held_for_it(
+    world: World,
+) -> None:
+    reference = owed(world, status="AwaitingMoon")
+    world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    look_again(world)
+    world.work()
+
+    assert world.assignment("C1").state == State.ACTIVE
+
+
+def test_assigned_after_all_but_unreadably_is_a_persons_matter(world: World) -> None:
+    reference = owed(world, status="NotEligible")
+    world.box.change("7311", reference, status="Assigned")
+
+    assignment = look_again(world)
+
+    assert (assignment.state, assignment.reason) == (State.HELD, Reason.UNREADABLE)
+
+
+def test_a_status_that_becomes_unknown_stops_what_is_owed(world: World) -> None:
+    reference = owed(world)
+    world.box.change("7311", reference, status="AwaitingMoon")
+
+    assignment = look_again(world)
+    world.work()
+
+    assert (assignment.state, assignment.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
+    assert not world.box.credits
+
+
+def test_another_reward_is_held(world: World) -> None:
+    reference = owed(world)
+    world.box.change("7311", reference, reward=OTHER)
+
+    assignment = look_again(world)
+    world.work()
+
+    assert (assignment.state, assignment.reason) == (State.HELD, Reason.DIFFERS)
+    assert not world.box.credits
+
+
+def test_another_reward_is_given_once_a_person_releases_it(world: World) -> None:
+    reference = owed(world)
+    world.box.change("7311", reference, reward=OTHER)
+    look_again(world)
+
+    deciding.retry(Assignment.objects.all(), by=None, why="The new one is right.")
+    world.work()
+
+    [credit] = world.box.credits
+    assert str(credit.value) == "99"
+
+
+def test_another_reward_after_it_was_given_is_marked(world: World) -> None:
+    reference = owed(world)
+    world.work()
+    world.box.change("7311", reference, reward=OTHER)
+
+    assignment = look_again(world)
+
+    assert (assignment.state, assignment.reason) == (State.ACTIVE, Reason.DIFFERS)
+    assert len(world.box.credits) == 1
+
+
+def test_taken_back_while_in_doubt_is_asked_about_and_not_given_again(
+    world: World,
+) -> None:
+    reference = owed(world)
+    world.box.order(
+        Fault(kind="error_before", side="platform", status=500, route="rewards")
+    )
+    world.run_activation()
+    world.box.change("7311", reference, status="Cancelled")
+    look_again(world)
+
+    world.wait()
+
+    assignment = world.assignment("C1")
+    assert (assignment.state, assignment.doubtful) == (State.VOID, False)
+    assert not world.box.credits
+
+
+def test_taken_back_while_in_doubt_and_given_is_marked(world: World) -> None:
+    reference = owed(world)
+    world.box.order(Fault(kind="lost_answer", side="platform", route="rewards"))
+    world.run_activation()
+    world.box.change("7311", reference, status="Cancelled")
+    look_again(world)
+
+    world.wait()
+
+    assignment = world.assignment("C1")
+    assert assignment.state == State.ACTIVE
+    assert assignment.cancelled_too_late
+    assert len(world.box.credits) == 1
+
+
+def test_what_staff_wrote_off_stays_written_off(world: World) -> None:
+    reference = owed(world, status="AwaitingMoon")
+    deciding.write_off(Assignment.objects.all(), by=None, why="Not wanted.")
+    world.box.change("7311", reference, status="Assigned")
+
+    assignment = look_again(world)
+
+    assert (assignment.state, assignment.reason) == (State.VOID, Reason.WRITTEN_OFF)
+
+
+def test_a_cancelled_execution_gives_nothing_more(world: World) -> None:
+    owed(world)
+    execution = world.assignment("C1").execution
+
+    stopping.cancel(execution, by=None, why="Enough.")
+    world.wait()
+
+    assert world.assignment("C1").state == State.VOID
+    assert not world.box.credits
+
+
+def test_pages_that_come_after_a_cancellation_owe_nothing(world: World) -> None:
+    world.box.assign("7311", "C1")
+    execution = world.open("7311")
+
+    stopping.cancel(execution, by=None, why="Enough.")
+    world.wait()
+
+    assert world.assignment("C1").state == State.VOID
+    assert world.reconcile("7311").drift == 0
+
+
+def test_a_notice_after_a_cancellation_reopens_nothing(world: World) -> None:
+    world.box.assign("7311", "C1")
+    world.notify(4, EventTypeID=4, CampaignID=7311)
+    world.work()
+
+    world.announce("7311")
+
+    assert not Assignment.objects.exists()
+    assert not world.box.credits

@@ -1,0 +1,412 @@
+"""Fetching what customers were assigned: all of it, whatever the pages do."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from django.db.models import Max
+from pytest_django import Settings
+
+from executions.announcing import announce
+from executions.models import Asking, Trigger
+from promoportal import states
+from promoportal.optimove import Promotions
+from promoportal.sandbox import Fault, Options
+from rewards import collecting, passes
+from rewards.models import Assignment, Collecting, Collection, Reason, State
+from tests.world import World
+
+LISTED = "v1/customerAssignments"
+
+
+def collection(occurrence: str) -> Collection:
+    return Collection.objects.get(execution__reference=occurrence)
+
+
+def listing_calls(world: World) -> int:
+    return sum("customerAssignments" in call.path for call in world.box.calls)
+
+
+def assign(world: World, count: int, occurrence: str = "7311", first: int = 0) -> None:
+    for number in range(first, first + count):
+        world.box.assign(occurrence, f"C{number}")
+
+
+@pytest.fixture
+def small_pages(world: World) -> World:
+    """The vendor gives no more than ten rows a page, whatever is asked for."""
+    world.box.reset(Options(largest_page=10))
+    return world
+
+
+def test_every_page_is_fetched(small_pages: World) -> None:
+    assign(small_pages, 35)
+
+    small_pages.collect("7311")
+
+    found = collection("7311")
+    assert Assignment.objects.count() == 35
+    assert (found.state, found.pages, found.seen) == (Collecting.DONE, 4, 35)
+
+
+def test_a_crash_between_two_pages_resumes_at_the_second(small_pages: World) -> None:
+    assign(small_pages, 35)
+    announce("7311")
+    one_call(small_pages)
+    calls = listing_calls(small_pages)
+
+    small_pages.work()
+
+    assert calls == 1
+    assert listing_calls(small_pages) == 4
+    assert Assignment.objects.count() == 35
+
+
+def one_call(world: World) -> None:
+    """One page is fetched and stored; then the worker is gone."""
+    [execution] = collecting.due_executions()
+    with Promotions.from_settings() as client:
+        collecting.collect_from(execution, client, collecting.Priority.COLLECTING)
+
+
+def test_a_worker_that_was_thought_dead_stores_nothing(small_pages: World) -> None:
+    assign(small_pages, 15)
+    execution = announce("7311")
+    held = passes.take(execution.pk)
+    assert held is not None
+    asleep, lease = held
+    passes.begin(asleep)
+    with Promotions.from_settings() as client:
+        page = client.assignments("7311")
+    small_pages.let_time_come()
+    small_pages.work()
+
+    with pytest.raises(states.LostRace):
+        passes.save(asleep, page, lease=lease)
+
+    assert Assignment.objects.count() == 15
+
+
+def test_any_number_of_notices_while_a_pass_runs_ask_for_one_more(
+    small_pages: World,
+) -> None:
+    assign(small_pages, 15)
+    announce("7311")
+    one_call(small_pages)
+
+    for _ in range(3):
+        announce("7311")
+    small_pages.work()
+
+    assert collection("7311").finished == 2
+
+
+def test_a_settled_execution_is_collected_again_when_announced_again(
+    world: World,
+) -> None:
+    assign(world, 3)
+    world.announce("7311")
+    assign(world, 2, first=3)
+
+    world.announce("7311")
+
+    assert Assignment.objects.filter(state=State.ACTIVE).count() == 5
+    assert len(world.box.credits) == 5
+
+
+def test_a_list_that_is_shorter_than_it_says_is_fetched_three_times_more(
+    world: World,
+) -> None:
+    assign(world, 3)
+    world.box.order(altered(totalCount=4))
+    announce("7311")
+
+    world.wait()
+
+    found = collection("7311")
+    assert (found.state, found.reason) == (Collecting.HELD, Reason.INCOMPLETE)
+    assert found.number == 4
+    assert "3 rows" in found.problem
+    assert world.reconcile("7311").drift == 1
+
+
+def altered(*, times: int | None = None, **changes: object) -> Fault:
+    return Fault(
+        kind="altered", side="promotions", route=LISTED, times=times, changes=changes
+    )
+
+
+def test_a_refused_page_token_begins_the_pass_again(small_pages: World) -> None:
+    assign(small_pages, 15)
+    small_pages.box.order(
+        Fault(kind="error_before", side="promotions", route=LISTED, status=400, skip=1)
+    )
+    announce("7311")
+
+    small_pages.wait()
+
+    assert collection("7311").state == Collecting.DONE
+    assert Assignment.objects.filter(state=State.ACTIVE).count() == 15
+
+
+def test_a_page_token_that_repeats_does_not_go_round_for_ever(
+    small_pages: World,
+) -> None:
+    assign(small_pages, 15)
+    small_pages.box.order(altered(nextPageToken="again"))
+    announce("7311")
+
+    small_pages.wait()
+
+    assert collection("7311").state == Collecting.HELD
+
+
+def test_an_empty_list_is_asked_for_again_and_then_held(world: World) -> None:
+    world.box.open("7311")
+    announce("7311")
+
+    world.wait()
+
+    found = collection("7311")
+    assert (found.state, found.reason) == (Collecting.HELD, Reason.EMPTY)
+    assert listing_calls(world) == 1 + len(passes.EMPTY_WAITS)
+
+
+def test_a_list_that_comes_late_is_found(world: World) -> None:
+    world.box.open("7311")
+    world.announce("7311")
+    assign(world, 2)
+
+    world.wait()
+
+    assert Assignment.objects.filter(state=State.ACTIVE).count() == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind="error_before", side="promotions", route=LISTED, times=3),
+        Fault(kind="too_many", side="promotions", route=LISTED, times=2),
+        Fault(kind="lost_answer", side="promotions", route=LISTED, times=2),
+        Fault(kind="sentence", side="promotions", route=LISTED, times=3),
+        Fault(kind="half_answer", side="promotions", route=LISTED, times=2),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_a_vendor_having_a_bad_day_is_asked_again(world: World, fault: Fault) -> None:
+    assign(world, 3)
+    world.box.order(fault)
+    announce("7311")
+
+    world.wait()
+
+    assert Assignment.objects.filter(state=State.ACTIVE).count() == 3
+
+
+def test_eight_malformed_answers_in_a_row_are_a_persons_matter(world: World) -> None:
+    assign(world, 3)
+    world.box.order(Fault(kind="sentence", side="promotions", route=LISTED, times=None))
+    announce("7311")
+
+    world.wait()
+
+    found = collection("7311")
+    assert (found.state, found.reason) == (Collecting.HELD, Reason.MALFORMED)
+    assert listing_calls(world) == 8
+
+
+def test_one_row_that_cannot_be_read_is_held_and_the_rest_goes_on(
+    world: World,
+) -> None:
+    assign(world, 3)
+    for row in (
+        "a sentence",
+        None,
+        {"assignmentId": "a1", "status": "Assigned", "promotionId": "promo-17"},
+        {"assignmentId": True, "customerId": "C8", "promotionId": "p", "status": "x"},
+    ):
+        world.box.list_row("7311", row)
+
+    world.announce("7311")
+
+    by_state = Counter(Assignment.objects.values_list("state", flat=True))
+    held = Assignment.objects.filter(state=State.HELD)
+    assert by_state == {State.ACTIVE: 3, State.HELD: 4}
+    assert set(held.values_list("reason", flat=True)) == {Reason.UNREADABLE}
+    assert all(held.values_list("problem", flat=True))
+
+
+def test_a_status_the_contract_does_not_know_stops_that_reward_alone(
+    world: World,
+) -> None:
+    assign(world, 2)
+    world.box.assign("7311", "C9", status="AwaitingMoon")
+
+    world.announce("7311")
+
+    held = world.assignment("C9")
+    assert (held.state, held.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
+    assert "AwaitingMoon" in held.problem
+    assert len(world.box.credits) == 2
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        "NotEligible",
+        "BudgetExceeded",
+        "AudienceCapReached",
+        "NoCodeAvailable",
+        "Failed",
+        "Cancelled",
+    ],
+)
+def test_what_was_not_assigned_is_kept_and_not_given(world: World, status: str) -> None:
+    world.box.assign("7311", "C1", status=status, reward=None)
+
+    world.announce("7311")
+
+    kept = world.assignment("C1")
+    assert kept.state == State.VOID
+    assert kept.as_assigned["status"] == status
+    assert not world.box.credits
+
+
+def test_a_second_assignment_of_the_same_three_is_kept_and_held(world: World) -> None:
+    world.box.assign("7311", "C1", assignment_id="first")
+    world.box.assign("7311", "C1", assignment_id="second")
+
+    world.announce("7311")
+
+    second = Assignment.objects.get(reference="second")
+    assert (second.state, second.reason) == (State.HELD, Reason.REPEATED)
+    assert len(world.box.credits) == 1
+
+
+def test_one_row_on_two_pages_is_one_assignment(small_pages: World) -> None:
+    assign(small_pages, 10)
+    [row, *_] = small_pages.box.rows("7311")
+    small_pages.box.list_row("7311", row)
+
+    small_pages.announce("7311")
+
+    assert len(small_pages.box.credits) == 10
+    assert Assignment.objects.count() == 10
+
+
+def test_customer_ids_that_are_numbers_work(world: World) -> None:
+    world.box.assign("7311", 234638)
+
+    world.announce("7311")
+
+    [credit] = world.box.credits
+    assert world.assignment("234638").state == State.ACTIVE
+    assert credit.customer == "234638"
+
+
+def test_a_customer_not_listed_yet_is_asked_for_again(world: World) -> None:
+    world.box.open("7311")
+    world.notify(11, campaignID="7311", customerID="C1")
+    world.work()
+    world.box.assign("7311", "C1")
+
+    world.wait()
+
+    assert world.assignment("C1").state == State.ACTIVE
+    assert Trigger.objects.get().state == Asking.DONE
+
+
+def test_a_customer_who_is_never_listed_is_held(world: World) -> None:
+    world.box.open("7311")
+    world.notify(11, campaignID="7311", customerID="C1")
+
+    world.wait()
+
+    held = Trigger.objects.get()
+    assert (held.state, held.reason) == (Asking.HELD, "NOT_LISTED")
+
+
+def test_a_second_notice_asks_for_a_held_customer_anew(world: World) -> None:
+    world.box.open("7311")
+    world.notify(11, campaignID="7311", customerID="C1")
+    world.wait()
+    world.box.assign("7311", "C1")
+
+    world.notify(11, CampaignID=7311, CustomerID="C1")
+    world.work()
+
+    assert world.assignment("C1").state == State.ACTIVE
+
+
+def test_an_answer_to_an_earlier_question_does_not_settle_a_later_one(
+    world: World,
+) -> None:
+    world.box.assign("7311", "C1")
+    world.notify(11, campaignID="7311", customerID="C1")
+    world.run_only("read_delivery")
+    held = passes.take(Collection.objects.get().execution_id)
+    assert held is not None
+    found, lease = held
+    question = collecting.asking.gather(found.execution, most=10)
+    assert question is not None
+    with Promotions.from_settings() as client:
+        page = client.assignments("7311", customers=question.customers)
+    world.notify(11, campaignID="7311", customerID="C1")
+    world.run_only("read_delivery")
+
+    collecting.asking.save(found, question, [page], lease=lease)
+
+    assert Trigger.objects.get().state == Asking.WAITING
+    assert world.assignment("C1").state == State.OWED
+
+
+def test_one_customer_id_the_vendor_refuses_spoils_no_others(world: World) -> None:
+    for number in range(5):
+        world.box.assign("7311", f"C{number}")
+        world.notify(11, campaignID="7311", customerID=f"C{number}")
+    world.box.order(
+        Fault(kind="error_before", side="promotions", route=LISTED, status=400, times=3)
+    )
+
+    world.wait()
+
+    assert Trigger.objects.filter(state=Asking.HELD, reason="REFUSED").count() <= 1
+    assert Assignment.objects.filter(state=State.ACTIVE).count() >= 4
+
+
+def test_the_vendor_is_never_called_more_often_than_it_allows(
+    small_pages: World,
+) -> None:
+    assign(small_pages, 600)
+    announce("7311")
+
+    collecting.collect()
+
+    assert small_pages.box.rate.refused == 0
+    assert small_pages.box.rate.most == collecting.Priority.COLLECTING
+    assert collection("7311").state == Collecting.COLLECTING
+
+
+def test_a_pass_is_checked_against_the_limits_before_anything_is_given(
+    world: World, settings: Settings
+) -> None:
+    settings.LIMIT_CUSTOMERS = ["2"]
+    assign(world, 3)
+
+    execution = world.announce("7311")
+
+    execution.refresh_from_db()
+    assert (execution.stop, execution.reason) == ("HELD", "OVER_LIMIT")
+    assert "3 rewards" in execution.problem
+    assert not world.box.credits
+
+
+def test_the_last_pass_is_what_listed_means(world: World) -> None:
+    assign(world, 2)
+    world.announce("7311")
+
+    world.announce("7311")
+
+    latest = Assignment.objects.aggregate(latest=Max("listed_pass"))["latest"]
+    assert latest == collection("7311").finished == 2
