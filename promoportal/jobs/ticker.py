@@ -1,0 +1,63 @@
+"""What is to be done every second, by one process over all hosts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, connections
+from django_q.conf import Conf
+
+_log = logging.getLogger(__name__)
+
+# "tick"; the number only has to be unlike those of other locks of the portal.
+_LOCK = 0x7469636B
+
+
+@dataclass
+class Ticker:
+    """
+    Ticks if no one else does.
+
+    The lock belongs to a connection to the database. Who has it keeps it, so that the
+    others ask one question a second; it is free as soon as its holder is gone.
+    """
+
+    tick: Callable[[], None]
+    _ours_on: Any = None
+    _is_lost: bool = False
+
+    def run(self) -> None:
+        """Tick once. A failure is logged: the next tick is a second away."""
+        try:
+            if self._is_ours():
+                self.tick()
+            self._is_lost = False
+        except (InterfaceError, OperationalError) as error:
+            self._lose(error)
+        except Exception:  # noqa: BLE001 whatever it is, the clock goes on
+            _log.exception("The tick failed; the next one tries again.")
+            self.let_go()
+
+    def let_go(self) -> None:
+        """End the connection and with it the lock, and whatever was left unfinished."""
+        self._ours_on = None
+        connections[Conf.ORM].close()
+
+    def _is_ours(self) -> bool:
+        database = connections[Conf.ORM]
+        if database.connection and self._ours_on is database.connection:
+            return True
+        with database.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
+            is_ours = bool(cursor.fetchone()[0])
+        self._ours_on = database.connection if is_ours else None
+        return is_ours
+
+    def _lose(self, error: Exception) -> None:
+        if not self._is_lost:
+            _log.warning("The tick waits for the database: %s", error)
+        self._is_lost = True
+        self.let_go()

@@ -1,0 +1,96 @@
+"""Knowing a cluster that hangs: it has work, and none of it moves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.sharedctypes import RawArray
+from typing import Any
+
+from django.db import connections
+from django.dispatch import Signal
+from django_q.conf import Conf
+from django_q.signals import post_execute, post_execute_in_worker, pre_execute
+
+from promoportal.jobs.broker import handed
+
+# Seconds beyond a job's timeout, which all workers may use up at once, that nothing may
+# move. Much longer than a busy machine takes to fork or to save a result.
+LEEWAY = 60
+
+_READY_SINCE = """
+    SELECT EXISTS (
+        SELECT FROM django_q_ormq WHERE key = %s
+        AND lock <= statement_timestamp() - make_interval(secs => %s)
+    )
+"""
+_ASK_EVERY = 10  # seconds
+
+
+@dataclass
+class Watchdog:
+    """
+    When each step of a job was last taken in this cluster, by any process of it.
+
+    Only times are shared, each a single word of memory: there is no lock that a killed
+    process could take with it, and no count that it could leave wrong.
+    """
+
+    patience: float = field(default_factory=lambda: (Conf.TIMEOUT or 0) + LEEWAY)
+    _last: Any = field(default_factory=lambda: RawArray("d", 4))
+    _seen: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+    _ask_at: float = 0
+
+    def connect(self) -> None:
+        """Take notice of every step. To be called before the cluster forks."""
+        steps: list[Signal] = [
+            handed,
+            pre_execute,
+            post_execute_in_worker,
+            post_execute,
+        ]
+        for step, taken in enumerate(steps):
+            self._last[step] = time.monotonic()
+            taken.connect(self._notice(step), weak=False)
+
+    def is_hung(self) -> bool:
+        """
+        Whether work was handed out and not begun, or done and not concluded, or is
+        ready and not fetched, for longer than is possible while anything works.
+
+        :raises django.db.Error: if the database can't be asked
+        """
+        handed_out, begun, done, concluded = range(4)
+        return (
+            self._is_stuck(handed_out, begun)
+            or self._is_stuck(done, concluded)
+            or self._is_stuck_outside(handed_out)
+        )
+
+    def _notice(self, step: int) -> Callable[..., None]:
+        def notice(**_: object) -> None:
+            self._last[step] = time.monotonic()
+
+        return notice
+
+    def _is_stuck(self, before: int, after: int) -> bool:
+        """Whether `after` has been due for that long, without once being taken."""
+        now, taken = time.monotonic(), self._last[after]
+        if self._last[before] <= taken:
+            self._seen.pop((before, after), None)
+            return False
+        seen, since = self._seen.get((before, after), (taken, now))
+        if seen != taken:
+            since = now
+        self._seen[before, after] = taken, since
+        return bool(now - since > self.patience)
+
+    def _is_stuck_outside(self, step: int) -> bool:
+        now = time.monotonic()
+        if now - self._last[step] <= self.patience or now < self._ask_at:
+            return False
+        self._ask_at = now + min(_ASK_EVERY, self.patience)
+        with connections[Conf.ORM].cursor() as cursor:
+            cursor.execute(_READY_SINCE, [Conf.CLUSTER_NAME, self.patience])
+            return bool(cursor.fetchone()[0])

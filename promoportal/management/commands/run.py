@@ -1,0 +1,105 @@
+"""`manage.py run`: the whole portal, in the foreground."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error as DatabaseLost
+from django.db import connection
+
+from promoportal import jobs, lifeline
+from promoportal.management.commands.runworkers import clusters
+from promoportal.supervisor import Program, Supervisor
+
+# Hosts that start together migrate one after the other. "migrate", near enough.
+_LOCK = 0x6D696772
+
+_BACKLOG = 512
+
+
+class Command(BaseCommand):
+    help = "Migrates, then serves web and workers until Ctrl-C or SIGTERM."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=8000, help="0: any free one.")
+
+    def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+        lifeline.tie()
+        with listen(host, port) as listener:
+            migrate()
+            self._tell(listener)
+            Supervisor([web(listener), *clusters()], say=self.stderr.write).run()
+        self.stdout.write("Stopped.")
+
+    def _tell(self, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        name = f"[{host}]" if ":" in host else host
+        self.stdout.write(f"Web       http://{name}:{port}/")
+        self.stdout.write(f"Workers   {', '.join(jobs.QUEUES)}")
+        self.stdout.write(f"Database  {database()}")
+        self.stdout.write("Ctrl-C stops them all.")
+        self.stdout.flush()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """
+    The web process's socket: ours, so that callers wait while that is started again.
+
+    :raises CommandError: if the port is in use, or can't be had
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        msg = (
+            f"Cannot listen at {host}, port {port} ({error}). Stop what uses it, or "
+            "choose another with --port."
+        )
+        raise CommandError(msg) from error
+
+
+def migrate() -> None:
+    """
+    Bring the database up to date.
+
+    :raises CommandError: if there is none
+    """
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+    except DatabaseLost as error:
+        msg = f"The database cannot be used: {error}"
+        raise CommandError(msg) from error
+    finally:
+        connection.close()  # and with it the lock
+
+
+def database() -> str:
+    """Where the rows are, without a password."""
+    if connection.settings_dict["ENGINE"] == "promoportal.embedded":
+        return f"embedded PostgreSQL below {settings.PORTAL_HOME}"
+    return "{NAME} at {HOST}".format(**connection.settings_dict)
+
+
+def web(listener: socket.socket) -> Program:
+    """gunicorn, at our socket."""
+    paths = filter(None, [os.environ.get("PYTHONPATH")])
+    return Program(
+        "Web",
+        [
+            *(sys.executable, "-m", "gunicorn"),
+            *("--config", "python:promoportal.gunicorn"),
+            *("--chdir", str(settings.BASE_DIR)),
+            *("--bind", f"fd://{listener.fileno()}"),
+        ],
+        {"PYTHONPATH": os.pathsep.join([str(settings.BASE_DIR), *paths])},
+        files=[listener.fileno()],
+    )

@@ -1,0 +1,64 @@
+"""`manage.py runworkers`: the worker clusters, supervised, or one of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from promoportal import jobs, lifeline, pipeline
+from promoportal.jobs import cluster
+from promoportal.supervisor import Program, Supervisor
+
+
+class Command(BaseCommand):
+    help = "Runs the workers of all queues, or of one."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--queue",
+            choices=jobs.QUEUES,
+            help="Run the one cluster of this queue, unsupervised.",
+        )
+        parser.add_argument(
+            "--patience",
+            type=float,
+            help="Seconds after which a cluster whose work does not move gives up.",
+        )
+
+    def handle(
+        self, *args: Any, queue: str | None, patience: float | None, **options: Any
+    ) -> None:
+        if queue is None:
+            lifeline.tie()
+            self.stdout.write(
+                f"Workers for {', '.join(jobs.QUEUES)}. Ctrl-C ends them."
+            )
+            Supervisor(clusters(), say=self.stderr.write).run()
+            return
+        become(queue)
+        sys.exit(cluster.run(pipeline.tick, patience=patience))
+
+
+def clusters() -> list[Program]:
+    """The program of each queue."""
+    manage = str(settings.BASE_DIR / "manage.py")
+    return [
+        Program(
+            f"Workers of {queue}",
+            [sys.executable, manage, "runworkers", "--queue", queue, "--skip-checks"],
+            {"Q_CLUSTER_NAME": queue},
+        )
+        for queue in jobs.QUEUES
+    ]
+
+
+def become(queue: str) -> None:
+    """django-q2 reads once, as it is imported, which queue is its own: begin again."""
+    if os.environ.get("Q_CLUSTER_NAME", "portal") != queue:
+        environment = os.environ | {"Q_CLUSTER_NAME": queue}
+        command = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, command, environment)  # noqa: S606
