@@ -57,7 +57,7 @@ def activate() -> None:
             taken = _claim(execution.pk, platform, most)
             misses = 0 if taken else misses + 1
             if taken:
-                _carry_out(taken, platform, budget)
+                carry_out(taken, platform, budget)
     if is_due():
         with transaction.atomic():
             signals.owed.send(Execution)
@@ -70,7 +70,7 @@ def activate_one(pk: int) -> None:
         most = _most(platform)
         taken = most and _claim(row.execution_id, platform, most, only=pk)
         if taken:
-            _carry_out(taken, platform, Budget(TURN))
+            carry_out(taken, platform, Budget(TURN))
 
 
 def is_due() -> bool:
@@ -91,7 +91,7 @@ def _most(platform: Platform) -> int:
     gate = breakers.gate(Side.PLATFORM)
     if gate is Gate.OPEN:
         return 0
-    return 1 if gate is Gate.PROBE else _chunk(platform)
+    return 1 if gate is Gate.PROBE else chunk_of(platform)
 
 
 def _claim(
@@ -100,7 +100,7 @@ def _claim(
     return claim(execution_pk, capability=platform.capability, most=most, only=only)
 
 
-def _chunk(platform: Platform) -> int:
+def chunk_of(platform: Platform) -> int:
     """
     How many rows a crash may leave in doubt.
 
@@ -111,10 +111,10 @@ def _chunk(platform: Platform) -> int:
     return CHUNK if is_settled_by_itself else settings.PLATFORM_CONCURRENCY
 
 
-def _carry_out(taken: Claim, platform: Platform, budget: Budget) -> None:
+def carry_out(taken: Claim, platform: Platform, budget: Budget) -> None:
     answers = call_all(
         taken.rows,
-        lambda row: _activate(row, platform),
+        lambda row: send(row, platform),
         threads=settings.PLATFORM_CONCURRENCY,
         may_begin=lambda: taken.lease.left() > LONGEST_CALL and not budget.is_spent(),
     )
@@ -124,10 +124,10 @@ def _carry_out(taken: Claim, platform: Platform, budget: Budget) -> None:
 
 
 def _written_back_every(platform: Platform) -> int:
-    return CONCLUDE_EVERY if _chunk(platform) == CHUNK else 1
+    return CONCLUDE_EVERY if chunk_of(platform) == CHUNK else 1
 
 
-def _activate(row: Assignment, platform: Platform) -> Receipt:
+def send(row: Assignment, platform: Platform) -> Receipt:
     if row.key is None or row.order is None:
         raise wire.Rejected(f"{row} has no key.")
     return platform.activate(Order.from_json(row.order), key=row.key)

@@ -230,6 +230,7 @@ def _not_found(same: QuerySet[Assignment], capability: Capability, stop: Stop) -
         doubtful=False,
         first_sent_at=None,
         lease_until=None,
+        not_before=Now(),
     )
     if moved:
         signals.owed.send(Execution)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from pytest_django import Settings
 
 from executions import stopping
+from promoportal import platforms
 from promoportal.sandbox import Fault
 from rewards import activating
+from rewards.claiming import claim
 from rewards.models import Assignment, Attempt, Reason, State
 from tests.world import World
 
 Outcome = Attempt.Outcome
 
 
-def owe_one(world: World, **fields: object) -> Assignment:
+def owe_one(world: World, **fields: Any) -> Assignment:
     """One collected assignment that is owed and was not tried yet."""
     world.box.assign("7311", "C1", **fields)
     world.collect("7311")
@@ -141,11 +146,11 @@ def test_what_comes_back_decides_what_follows(
     fault: Fault,
     outcome: str,
     state: str,
-    doubtful: bool,  # noqa: FBT001
+    doubtful: bool,
     credits_given: int,
 ) -> None:
     assignment = owe_one(world)
-    world.box.order(Fault(**{**vars_of(fault), "side": "platform"}))
+    world.box.order(replace(fault, side="platform"))
 
     activating.activate()
 
@@ -153,13 +158,6 @@ def test_what_comes_back_decides_what_follows(
     assert attempts(assignment) == [outcome]
     assert (assignment.state, assignment.doubtful) == (state, doubtful)
     assert len(world.box.credits) == credits_given
-
-
-def vars_of(fault: Fault) -> dict[str, object]:
-    return {
-        name: getattr(fault, name)
-        for name in ("kind", "status", "retry_after", "seconds", "times")
-    }
 
 
 @pytest.mark.parametrize(
@@ -298,7 +296,8 @@ def test_eight_malformed_answers_in_a_row_are_a_persons_matter(world: World) -> 
 def test_the_attempt_is_on_record_before_the_call(world: World) -> None:
     assignment = owe_one(world)
 
-    taken = activating._claim(assignment.execution_id, activating.platforms.from_settings(), 10)
+    capability = platforms.from_settings().capability
+    taken = claim(assignment.execution_id, capability=capability, most=10)
 
     assert taken is not None
     [attempt] = Attempt.objects.filter(assignment=assignment)

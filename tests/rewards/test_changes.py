@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from executions import stopping
@@ -13,7 +15,7 @@ from tests.world import World
 OTHER = {"category": "Amount", "type": "BonusCash", "value": "99", "currency": "EUR"}
 
 
-def owed(world: World, **fields: object) -> str:
+def owed(world: World, **fields: Any) -> str:
     """One assignment that is owed and not given yet; gives its reference."""
     reference = world.box.assign("7311", "C1", **fields)
     world.collect("7311")

@@ -12,8 +12,9 @@ from executions.announcing import announce
 from executions.models import Asking, Trigger
 from promoportal import states
 from promoportal.optimove import Promotions
+from promoportal.optimove.allowance import Priority
 from promoportal.sandbox import Fault, Options
-from rewards import collecting, passes
+from rewards import asking, collecting, passes
 from rewards.models import Assignment, Collecting, Collection, Reason, State
 from tests.world import World
 
@@ -67,7 +68,7 @@ def one_call(world: World) -> None:
     """One page is fetched and stored; then the worker is gone."""
     [execution] = collecting.due_executions()
     with Promotions.from_settings() as client:
-        collecting.collect_from(execution, client, collecting.Priority.COLLECTING)
+        collecting.collect_from(execution, client, Priority.COLLECTING)
 
 
 def test_a_worker_that_was_thought_dead_stores_nothing(small_pages: World) -> None:
@@ -348,14 +349,14 @@ def test_an_answer_to_an_earlier_question_does_not_settle_a_later_one(
     held = passes.take(Collection.objects.get().execution_id)
     assert held is not None
     found, lease = held
-    question = collecting.asking.gather(found.execution, most=10)
+    question = asking.gather(found.execution, most=10)
     assert question is not None
     with Promotions.from_settings() as client:
         page = client.assignments("7311", customers=question.customers)
     world.notify(11, campaignID="7311", customerID="C1")
     world.run_only("read_delivery")
 
-    collecting.asking.save(found, question, [page], lease=lease)
+    asking.save(found, question, [page], lease=lease)
 
     assert Trigger.objects.get().state == Asking.WAITING
     assert world.assignment("C1").state == State.OWED
@@ -384,7 +385,7 @@ def test_the_vendor_is_never_called_more_often_than_it_allows(
     collecting.collect()
 
     assert small_pages.box.rate.refused == 0
-    assert small_pages.box.rate.most == collecting.Priority.COLLECTING
+    assert small_pages.box.rate.most == Priority.COLLECTING
     assert collection("7311").state == Collecting.COLLECTING
 
 

@@ -1,0 +1,191 @@
+"""What a person may do about a reward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django import Settings
+
+from executions import stopping
+from promoportal.sandbox import Fault
+from redemptions.models import Redemption
+from rewards import deciding
+from rewards.deciding import Decided
+from rewards.models import Assignment, Reason, State
+from tests.world import World
+
+Decide = Callable[..., Decided]
+
+
+@pytest.fixture
+def agent(db: None) -> User:
+    return User.objects.create_user("agent")
+
+
+def hold(world: World, *, status: int = 422) -> Assignment:
+    """An assignment the platform refused."""
+    world.box.assign("7311", "C1")
+    world.collect("7311")
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=status)
+    )
+    world.run_activation()
+    return world.assignment("C1")
+
+
+def doubt(world: World, settings: Settings, kind: str = "lost_answer") -> Assignment:
+    """An assignment nobody can say of whether it was given."""
+    settings.PLATFORM_CAPABILITY = "neither"
+    world.box.become("neither")
+    world.box.assign("7311", "C1")
+    world.collect("7311")
+    world.box.order(Fault(kind=kind, side="platform", route="rewards"))
+    world.run_activation()
+    world.wait()
+    return world.assignment("C1")
+
+
+def test_a_held_reward_is_tried_again(world: World, agent: User) -> None:
+    held = hold(world)
+
+    decided = deciding.retry(Assignment.objects.all(), by=agent, why="Now it is open.")
+    world.work()
+
+    held.refresh_from_db()
+    retried = held.transitions.filter(after=State.OWED).latest("pk")
+    assert decided.done == 1
+    assert held.state == State.ACTIVE
+    assert (retried.by, retried.why) == (agent, "Now it is open.")
+    assert len(world.box.credits) == 1
+
+
+def test_what_is_in_doubt_is_not_tried_again(
+    world: World, settings: Settings, agent: User
+) -> None:
+    doubtful = doubt(world, settings)
+
+    decided = deciding.retry(Assignment.objects.all(), by=agent, why="Try.")
+    world.work()
+
+    doubtful.refresh_from_db()
+    assert decided.done == 0
+    assert decided.skipped == {"in doubt: say first whether it was given": 1}
+    assert doubtful.state == State.HELD
+    assert len(world.box.credits) == 1
+
+
+def test_it_was_given(world: World, settings: Settings, agent: User) -> None:
+    doubtful = doubt(world, settings)
+
+    decided = deciding.given(Assignment.objects.all(), by=agent, why="Seen there.")
+    world.wait()
+
+    doubtful.refresh_from_db()
+    assert decided.done == 1
+    assert (doubtful.state, doubtful.doubtful) == (State.ACTIVE, False)
+    assert len(world.box.credits) == 1
+    assert Redemption.objects.get(assignment=doubtful).state == "REPORTED"
+
+
+def test_it_was_not_given(world: World, settings: Settings, agent: User) -> None:
+    doubtful = doubt(world, settings, kind="reset")
+
+    decided = deciding.not_given(Assignment.objects.all(), by=agent, why="Not there.")
+    world.work()
+
+    doubtful.refresh_from_db()
+    assert decided.done == 1
+    assert (doubtful.state, doubtful.doubtful) == (State.ACTIVE, False)
+    assert len(world.box.credits) == 1
+
+
+@pytest.mark.parametrize("decide", [deciding.given, deciding.not_given])
+def test_what_is_not_in_doubt_is_not_decided(
+    world: World, agent: User, decide: Decide
+) -> None:
+    held = hold(world)
+
+    decided = decide(Assignment.objects.all(), by=agent, why="Guess.")
+
+    held.refresh_from_db()
+    assert decided.skipped == {"not in doubt": 1}
+    assert held.state == State.HELD
+
+
+def test_what_is_written_off_is_not_given(world: World, agent: User) -> None:
+    held = hold(world)
+
+    decided = deciding.write_off(Assignment.objects.all(), by=agent, why="Closed.")
+    world.wait()
+
+    held.refresh_from_db()
+    assert decided.done == 1
+    assert (held.state, held.reason) == (State.VOID, Reason.WRITTEN_OFF)
+    assert not world.box.credits
+    assert world.reconcile("7311").drift == 0
+
+
+def test_what_is_in_doubt_is_not_written_off(
+    world: World, settings: Settings, agent: User
+) -> None:
+    doubt(world, settings)
+
+    decided = deciding.write_off(Assignment.objects.all(), by=agent, why="Closed.")
+
+    assert decided.done == 0
+
+
+def test_a_second_assignment_is_given_once_a_person_releases_it(
+    world: World, agent: User
+) -> None:
+    world.box.assign("7311", "C1", assignment_id="first")
+    world.box.assign("7311", "C1", assignment_id="second")
+    world.announce("7311")
+    second = Assignment.objects.filter(reference="second")
+
+    deciding.retry(second, by=agent, why="It was meant.")
+    world.work()
+
+    assert len(world.box.credits) == 2
+    assert len({credit.key for credit in world.box.credits}) == 2
+
+
+def test_an_unknown_status_is_not_given_because_someone_presses_a_button(
+    world: World, agent: User
+) -> None:
+    world.box.assign("7311", "C1", status="AwaitingMoon")
+    world.announce("7311")
+
+    decided = deciding.retry(Assignment.objects.all(), by=agent, why="Try.")
+    world.work()
+
+    assert decided.done == 0
+    assert "AwaitingMoon" in next(iter(decided.skipped))
+    assert not world.box.credits
+
+
+def test_nothing_of_a_cancelled_execution_is_tried_again(
+    world: World, agent: User
+) -> None:
+    held = hold(world)
+    stopping.cancel(held.execution, by=None, why="Enough.")
+
+    decided = deciding.retry(Assignment.objects.all(), by=agent, why="Try.")
+    world.work()
+
+    assert decided.done == 0
+    assert not world.box.credits
+
+
+def test_a_settled_execution_goes_on_when_one_of_its_rewards_is_tried_again(
+    world: World, agent: User
+) -> None:
+    held = hold(world)
+    world.wait()
+
+    deciding.retry(Assignment.objects.all(), by=agent, why="Now it is open.")
+
+    held.execution.refresh_from_db()
+    assert held.execution.state == "ACTIVATING"

@@ -1,0 +1,345 @@
+"""Finding out what became of a reward that was sent and not answered."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+from pytest_django import Settings
+
+from executions import stopping
+from promoportal import platforms
+from promoportal.leases import Budget, Lease, after
+from promoportal.sandbox import Fault
+from rewards import activating, settling
+from rewards.calling import Answered
+from rewards.claiming import Claim, claim
+from rewards.concluding import conclude
+from rewards.models import Assignment, Attempt, Reason, State
+from tests.world import World
+
+LOST = Fault(kind="lost_answer", side="platform", route="rewards")
+BROKEN = Fault(kind="error_before", side="platform", route="rewards", status=500)
+
+
+@pytest.fixture
+def owed(world: World) -> Assignment:
+    world.box.assign("7311", "C1")
+    world.collect("7311")
+    return world.assignment("C1")
+
+
+def become(world: World, settings: Settings, capability: str) -> None:
+    """The platform, and what we are told of it."""
+    settings.PLATFORM_CAPABILITY = capability
+    can = {"idempotent": "keyed", "idempotent,askable": "idempotent"}
+    world.box.become(can.get(capability, capability))
+
+
+def claimed(owed: Assignment) -> Claim:
+    """The assignment, claimed by a worker that will not conclude it."""
+    capability = platforms.from_settings().capability
+    taken = claim(owed.execution_id, capability=capability, most=10)
+    assert taken is not None
+    return taken
+
+
+def let_lease_end() -> None:
+    Assignment.objects.update(lease_until=after(-1))
+
+
+def let_grace_pass() -> None:
+    Assignment.objects.update(
+        lease_until=F("lease_until") - timedelta(hours=1), not_before=Now()
+    )
+
+
+# --- What the platform can do decides ---------------------------------------------------
+
+
+@pytest.mark.parametrize("capability", ["idempotent", "idempotent,askable"])
+@pytest.mark.parametrize("fault", [LOST, BROKEN], ids=["it was given", "it was not"])
+def test_with_a_key_the_same_key_is_sent_again(
+    world: World, settings: Settings, owed: Assignment, capability: str, fault: Fault
+) -> None:
+    become(world, settings, capability)
+    world.box.order(fault)
+    world.run_activation()
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (State.ACTIVE, False)
+    assert [credit.key for credit in world.box.credits] == [str(owed.key)]
+
+
+def test_one_that_can_be_asked_is_asked_and_it_was_given(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "askable")
+    world.box.order(LOST)
+    world.run_activation()
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (State.ACTIVE, False)
+    assert len(world.box.credits) == 1
+
+
+def test_not_found_counts_only_some_time_after_the_lease(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "askable")
+    world.box.order(BROKEN)
+    world.run_activation()
+    Assignment.objects.update(not_before=Now())
+
+    settling.settle()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (State.UNCERTAIN, True)
+    assert owed.lease_until is not None
+    assert owed.not_before == owed.lease_until + timedelta(seconds=60)
+
+
+def test_once_it_is_not_found_it_is_owed_again(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "askable")
+    world.box.order(BROKEN)
+    world.run_activation()
+    let_grace_pass()
+
+    world.work()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (State.ACTIVE, False)
+    assert len(world.box.credits) == 1
+
+
+@pytest.mark.parametrize("fault", [LOST, BROKEN], ids=["it was given", "it was not"])
+def test_of_a_platform_that_can_do_neither_a_person_decides(
+    world: World, settings: Settings, owed: Assignment, fault: Fault
+) -> None:
+    become(world, settings, "neither")
+    world.box.order(fault)
+    world.run_activation()
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+    assert owed.doubtful
+    assert len(world.box.credits) <= 1
+
+
+def test_a_503_of_a_platform_that_can_do_neither_is_no_answer(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "neither")
+    world.box.order(Fault(kind="error_before", side="platform", status=503))
+
+    world.run_activation()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (State.UNCERTAIN, True)
+
+
+def test_a_platform_that_can_do_neither_gets_no_more_than_is_under_way(
+    world: World, settings: Settings
+) -> None:
+    become(world, settings, "neither")
+    settings.PLATFORM_CONCURRENCY = 3
+    for number in range(10):
+        world.box.assign("7311", f"C{number}")
+    world.collect("7311")
+
+    most = activating.chunk_of(platforms.from_settings())
+
+    assert most == 3
+
+
+def test_past_what_the_platform_remembers_a_person_decides(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    world.box.order(LOST)
+    world.run_activation()
+    Assignment.objects.update(first_sent_at=after(-25 * 3600))
+    world.box.forget_keys()
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+    assert len(world.box.credits) == 1
+
+
+def test_what_waits_to_be_sent_again_too_long_is_not_sent(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    world.box.order(LOST)
+    world.run_activation()
+    Assignment.objects.update(not_before=Now())
+    settling.settle()
+    Assignment.objects.update(first_sent_at=after(-25 * 3600))
+    world.box.forget_keys()
+
+    activating.activate()
+
+    assert len(world.box.credits) == 1
+
+
+# --- Workers that die or freeze ---------------------------------------------------------
+
+
+def test_what_a_lease_ran_out_on_is_uncertain_and_never_owed(owed: Assignment) -> None:
+    claimed(owed)
+    let_lease_end()
+
+    settling.expire()
+
+    owed.refresh_from_db()
+    [attempt] = Attempt.objects.all()
+    assert (owed.state, owed.doubtful, owed.deaths) == (State.UNCERTAIN, True, 1)
+    assert attempt.outcome == Attempt.Outcome.LOST
+
+
+def test_a_lease_that_has_not_ended_is_left_alone(owed: Assignment) -> None:
+    claimed(owed)
+
+    settling.expire()
+
+    owed.refresh_from_db()
+    assert owed.state == State.ACTIVATING
+
+
+def test_a_worker_that_died_after_sending_gave_it_once(
+    world: World, owed: Assignment
+) -> None:
+    taken = claimed(owed)
+    with_platform(taken)
+    let_lease_end()
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert owed.state == State.ACTIVE
+    assert len(world.box.credits) == 1
+
+
+def with_platform(taken: Claim) -> platforms.Receipt:
+    """The call of a claim, made by hand."""
+    return activating.send(taken.rows[0], platforms.from_settings())
+
+
+@pytest.mark.parametrize("state", [State.OWED, State.UNCERTAIN, State.HELD, State.VOID])
+def test_an_answer_that_comes_late_is_evidence(
+    world: World, owed: Assignment, state: str
+) -> None:
+    taken = claimed(owed)
+    receipt = with_platform(taken)
+    Assignment.objects.update(state=state, token=None, lease_until=None)
+
+    conclude(taken, [given(taken, receipt)])
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.receipt) == (State.ACTIVE, receipt.reference)
+
+
+def given(taken: Claim, receipt: platforms.Receipt) -> Answered:
+    outcome = Attempt.Outcome.GIVEN
+    return Answered(taken.rows[0], outcome, receipt=receipt.reference)
+
+
+def test_a_late_answer_outweighs_what_the_next_attempt_heard(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    frozen = claimed(owed)
+    receipt = with_platform(frozen)
+    Assignment.objects.update(state=State.OWED, token=None, lease_until=None)
+    second = claimed(owed)
+    conclude(frozen, [given(frozen, receipt)])
+
+    conclude(second, [Answered(second.rows[0], Attempt.Outcome.UNAVAILABLE)])
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.receipt) == (State.ACTIVE, receipt.reference)
+    assert len(world.box.credits) == 1
+
+
+def test_a_late_failure_moves_nothing(owed: Assignment) -> None:
+    frozen = claimed(owed)
+    Assignment.objects.update(state=State.OWED, token=None, lease_until=None)
+    claimed(owed)
+
+    conclude(frozen, [Answered(frozen.rows[0], Attempt.Outcome.UNAVAILABLE)])
+
+    owed.refresh_from_db()
+    assert owed.state == State.ACTIVATING
+
+
+def test_no_call_starts_on_a_lease_that_could_end_before_it(
+    world: World, owed: Assignment
+) -> None:
+    taken = claimed(owed)
+    short = Claim(
+        Lease(5, token=taken.lease.token),
+        taken.execution_pk,
+        taken.rows,
+        taken.attempts,
+    )
+
+    activating.carry_out(short, platforms.from_settings(), Budget(activating.TURN))
+
+    owed.refresh_from_db()
+    [attempt] = Attempt.objects.all()
+    assert attempt.outcome == Attempt.Outcome.NOT_SENT
+    assert (owed.state, owed.doubtful, owed.first_sent_at) == (State.OWED, False, None)
+    assert not world.box.credits
+
+
+def test_a_row_whose_chunk_died_twice_goes_alone(world: World) -> None:
+    for number in range(4):
+        world.box.assign("7311", f"C{number}")
+    world.collect("7311")
+    Assignment.objects.filter(customer__in=["C0", "C1"]).update(deaths=2)
+    owed = world.assignment("C0")
+
+    in_company = claimed(owed)
+    first_alone = claimed(owed)
+
+    assert {row.customer for row in in_company.rows} == {"C2", "C3"}
+    assert len(first_alone.rows) == 1
+
+
+def test_a_row_that_kills_its_worker_alone_is_held_in_the_end(
+    world: World, owed: Assignment
+) -> None:
+    for _ in range(5):
+        Assignment.objects.update(not_before=Now())
+        claimed(owed)
+        let_lease_end()
+        settling.expire()
+        Assignment.objects.update(not_before=Now())
+        settling.settle()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason) == (State.HELD, Reason.POISON)
+
+
+def test_in_a_cancelled_execution_what_is_in_doubt_is_asked_about(
+    world: World, owed: Assignment
+) -> None:
+    world.box.order(BROKEN)
+    world.run_activation()
+    stopping.cancel(owed.execution, by=None, why="Enough.")
+    let_grace_pass()
+
+    world.work()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (State.VOID, False)
+    assert not world.box.credits
