@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db.backends.postgresql import base
+from django.db.backends.postgresql import base, client
+
+if sys.platform == "win32":  # it has no flock, which all of this stands on
+    msg = (
+        "There is no embedded PostgreSQL for this platform; set DATABASE_URL to one, "
+        "such as postgresql://user:password@host/portal."
+    )
+    raise ImproperlyConfigured(msg)
 
 from promoportal.embedded import server
 
 # Made when it is missing; a test database is made by who runs the tests.
 _NAME = "portal"
+
+
+class DatabaseClient(client.DatabaseClient):
+    """`manage.py dbshell`, with the psql that comes with the server."""
+
+    @classmethod
+    def settings_to_cmd_args_env(
+        cls, settings_dict: dict[str, Any], parameters: Iterable[str]
+    ) -> tuple[list[str], dict[str, str] | None]:
+        place = {
+            "HOST": server.address(settings.PORTAL_HOME),
+            "PORT": server.PORT,
+            "USER": server.ROLE,
+        }
+        args, env = super().settings_to_cmd_args_env(settings_dict | place, parameters)
+        return [str(server.program(settings.PORTAL_HOME, args[0])), *args[1:]], env
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -21,6 +46,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     Only opening a connection starts the server: looking at the models does not.
     """
+
+    client_class = DatabaseClient
 
     def get_connection_params(self) -> dict[str, Any]:
         """
@@ -49,6 +76,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             except self.Database.OperationalError as error:
                 if time.monotonic() > deadline or not self._may_pass(error):
                     raise
+            time.sleep(0.05)
             conn_params["host"] = server.address(settings.PORTAL_HOME, doubted=True)
 
     def _may_pass(self, error: Exception) -> bool:
@@ -56,10 +84,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if f'database "{_NAME}" does not exist' in said:
             self._make_database()
             return True
-        if "the database system is" in said:  # starting up, recovering, shutting down
-            time.sleep(0.1)
-            return True
-        return "FATAL" not in said
+        # It is starting up, recovering, or shutting down; or it is not there.
+        return "the database system is" in said or "FATAL" not in said
 
     def _make_database(self) -> None:
         """Make it, unless someone else was faster while we waited for the lock."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ _READY = b"ready"
 @dataclass(frozen=True)
 class House:
     """The folder of one embedded server."""
+
+    PORT = 5432
+    SOCKET = f".s.PGSQL.{PORT}"
 
     home: Path
 
@@ -56,23 +61,36 @@ class House:
         """The folder of the socket; a link if its path would be too long."""
         return self.rooms / "run"
 
+    @property
+    def socket(self) -> Path:
+        return self.run / self.SOCKET
+
     def make(self) -> None:
-        """Make the home, private; as root, with a door for the server's user alone."""
+        """
+        Make the home, private; as root, with a door for the server's user alone.
+
+        It appears with its door, as whoever finds it may start a server. A home that
+        was there already is left as it is.
+        """
         if self.home.exists():
             return
         self.home.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            self.home.mkdir(mode=0o700)
-            if user := self.server_user():
-                os.chown(self.home, 0, user.pw_gid)
-                self.home.chmod(0o710)
+        made = tempfile.mkdtemp(prefix=f"{self.home.name}.", dir=self.home.parent)
+        if user := self.server_user():
+            os.chown(made, 0, user.pw_gid)
+            Path(made).chmod(0o710)
+        try:
+            Path(made).rename(self.home)
+        except OSError:  # someone was faster, and lives in it already
+            Path(made).rmdir()
 
     def server_user(self) -> pwd.struct_passwd | None:
         """
         Who PostgreSQL runs as, or None where that is simply us.
 
-        It refuses to be root. Then it is whoever owns the data already, else the user
-        that a PostgreSQL of the system would have, else `nobody`. None is created: a
+        It refuses to be root. Then it is whoever owns the data already, else the home's
+        owner, as after `sudo manage.py`, else the user that a PostgreSQL of the system
+        would have, else `nobody`. None is created: a
         program tried out on a desk should not change who lives on the machine. What
         else runs as that user could read the data, which a desk can bear.
 
@@ -80,9 +98,10 @@ class House:
         """
         if os.geteuid() != 0:
             return None
-        with suppress(OSError, KeyError):
-            if owner := self.data.stat().st_uid:
-                return pwd.getpwuid(owner)
+        for place in (self.data, self.home):
+            with suppress(OSError, KeyError):
+                if owner := place.stat().st_uid:
+                    return pwd.getpwuid(owner)
         for name in ("postgres", "_postgres", "nobody"):
             with suppress(KeyError):
                 return pwd.getpwnam(name)
@@ -91,7 +110,7 @@ class House:
 
     def postmaster(self) -> int | None:
         """The pid in PostgreSQL's own pid file, dead or alive."""
-        return _pid(self._pid_file())
+        return _pid(_pid_file(self.data))
 
     def is_ready(self) -> bool:
         """
@@ -100,7 +119,7 @@ class House:
         It may be wrong after a crash, when the dead server's pid lives again as
         something else: whoever fails to connect must ask `is_kept` too.
         """
-        lines = self._pid_file()
+        lines = _pid_file(self.data)
         pid = _pid(lines)
         return bool(
             pid and _is_alive(pid) and len(lines) > 7 and lines[7].strip() == _READY
@@ -111,10 +130,29 @@ class House:
         with lock(self.keeping, fcntl.LOCK_SH | fcntl.LOCK_NB) as held:
             return not held
 
-    def _pid_file(self) -> list[bytes]:
+
+def server_of(data: Path) -> int | None:
+    """The pid of the live server of that data, and not of a later namesake."""
+    pid = _pid(_pid_file(data))
+    if pid is None or not _is_alive(pid):
+        return None
+    if Path("/proc/self/cwd").exists():
         with suppress(OSError):
-            return (self.data / "postmaster.pid").read_bytes().splitlines()
-        return []
+            return pid if Path(f"/proc/{pid}/cwd").samefile(data) else None
+        return None
+    said = subprocess.run(  # noqa: S603
+        ["ps", "-ww", "-o", "command=", "-p", str(pid)],  # noqa: S607
+        check=False,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return pid if str(data.resolve()) in said else None
+
+
+def _pid_file(data: Path) -> list[bytes]:
+    with suppress(OSError):
+        return (data / "postmaster.pid").read_bytes().splitlines()
+    return []
 
 
 def _pid(lines: list[bytes]) -> int | None:

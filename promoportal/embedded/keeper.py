@@ -25,11 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promoportal.embedded import programs
-from promoportal.embedded.house import House, lock, open_private
+from promoportal.embedded.house import House, lock, open_private, server_of
 
 # The one superuser. Who may open the socket may do all: the folder's mode is the guard.
 ROLE = "portal"
-PORT = 5432
 
 # Linux takes 107 bytes, macOS 103.
 LONGEST_SOCKET = 103
@@ -37,13 +36,14 @@ _AWKWARD = re.compile(r"""[,"'\\@]""")
 
 # For rooms that the server may not enter where PORTAL_HOME is.
 _OUTSIDE = Path("/var/lib/promoportal")
+_NOTE = "home"  # a file in such rooms that says whose they are
 
 _FAST, _IMMEDIATE = signal.SIGINT, signal.SIGQUIT  # PostgreSQL's words for them
 _PR_SET_PDEATHSIG = 1
 
 _SETTINGS = {
     "listen_addresses": "",
-    "port": str(PORT),
+    "port": str(House.PORT),
     "unix_socket_permissions": "0700",
     # Durable: what was committed survives a power cut.
     "fsync": "on",
@@ -83,19 +83,47 @@ class Keeper:
             self._furnish(rooms)
             if self.user and not programs.may_enter(rooms, self.user):
                 rooms.rmdir()
-                rooms.symlink_to(self._rooms_outside())
+                self._move_outside(self.user)
 
-    def _rooms_outside(self) -> Path:
-        _OUTSIDE.mkdir(mode=0o711, parents=True, exist_ok=True)
+    def _move_outside(self, user: pwd.struct_passwd) -> None:
+        """
+        Keep the rooms where the server may enter them; the home keeps a link.
+
+        No folder above the home is opened for that: it may hold other private things.
+        """
+        if not _OUTSIDE.exists():
+            _OUTSIDE.mkdir(parents=True, exist_ok=True)
+            _OUTSIDE.chmod(0o711)
+        self._clear_outside()
         rooms = Path(tempfile.mkdtemp(dir=_OUTSIDE))
         self._furnish(rooms)
-        return rooms
+        if not programs.may_enter(rooms, user):
+            rooms.rmdir()
+            msg = f"{user.pw_name}, who would run PostgreSQL, may not enter {_OUTSIDE}."
+            raise PermissionError(msg)
+        self.house.rooms.symlink_to(rooms)
+        # Only now, as rooms with a note and without a link to them are cleared.
+        (rooms / _NOTE).write_text(str(self.house.home))
+
+    def _clear_outside(self) -> None:
+        """
+        Remove rooms whose home was deleted: one that is now ours, or one below /tmp.
+
+        Any other home that is not there may be on a disk that is not mounted just now.
+        """
+        passing = Path(tempfile.gettempdir()).resolve()
+        for note in _OUTSIDE.glob(f"*/{_NOTE}"):
+            rooms, owner = note.parent, House(Path(note.read_text()))
+            if owner.home != self.house.home and passing not in owner.home.parents:
+                continue
+            if owner.rooms.resolve() != rooms and not server_of(rooms / "data"):
+                shutil.rmtree(rooms, ignore_errors=True)
 
     def _furnish(self, rooms: Path) -> None:
         """The server's user may pass through, and write only in its own folders."""
         rooms.mkdir(mode=0o700, exist_ok=True)
         if self.user:
-            os.chown(rooms, -1, self.user.pw_gid)
+            os.chown(rooms, self.house.home.stat().st_uid, self.user.pw_gid)
             rooms.chmod(0o710)
 
     def _private(self, folder: Path) -> Path:
@@ -110,36 +138,21 @@ class Keeper:
 
         Where the system tells it of its parent's death it is ending already.
         """
-        pid = self.house.postmaster()
         for sign in (_FAST, _FAST, _IMMEDIATE, signal.SIGKILL):
-            if pid is None or not self._is_server(pid):
+            pid = server_of(self.house.data)
+            if pid is None:
                 break
             with suppress(ProcessLookupError):
                 os.kill(pid, sign)
-            self._wait_for_end(pid, seconds=30)
-        if pid and self.house.postmaster() == pid:
-            self._disown(pid)
+            self._wait_for_end(seconds=30)
+        self._disown()
 
-    def _wait_for_end(self, pid: int, *, seconds: float) -> None:
+    def _wait_for_end(self, *, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self._is_server(pid):
+        while time.monotonic() < deadline and server_of(self.house.data):
             time.sleep(0.05)
 
-    def _is_server(self, pid: int) -> bool:
-        """Whether that pid is a server of this house, and not a later namesake."""
-        if Path("/proc/self/cwd").exists():
-            with suppress(OSError):
-                return Path(f"/proc/{pid}/cwd").samefile(self.house.data)
-            return False
-        said = subprocess.run(  # noqa: S603
-            ["ps", "-ww", "-o", "command=", "-p", str(pid)],  # noqa: S607
-            check=False,
-            capture_output=True,
-            text=True,
-        ).stdout
-        return str(self.house.data) in said
-
-    def _disown(self, pid: int) -> None:
+    def _disown(self) -> None:
         """
         Let PostgreSQL pass a pid file whose pid may by now be someone else's.
 
@@ -149,9 +162,8 @@ class Keeper:
         file = self.house.data / "postmaster.pid"
         with suppress(FileNotFoundError):
             lines = file.read_text().splitlines()
-            lines[0] = str(os.getpid())
             # Written in place, so that it stays the server's own file.
-            file.write_text("\n".join([*lines[:7], ""]))
+            file.write_text("\n".join([str(os.getpid()), *lines[1:7], ""]))
 
     def make_data(self, folder: Path) -> None:
         """Make the data, whole or not at all."""
@@ -213,9 +225,8 @@ class Keeper:
             ]
         )
 
-    def stop_when_unused(self, server: subprocess.Popen[bytes]) -> None:
+    def stop_when_unused(self, server: subprocess.Popen[bytes], users: int) -> None:
         """Wait until no user is left. Who comes now waits for our end, and starts anew."""
-        users = open_private(self.house.users, os.O_RDWR)
         fcntl.flock(users, fcntl.LOCK_EX)
         server.send_signal(_FAST)
 
@@ -255,7 +266,7 @@ def _end_with_parent() -> None:
 
 
 def _fits(run: Path) -> bool:
-    name = os.fsencode(run / f".s.PGSQL.{PORT}")
+    name = os.fsencode(run / House.SOCKET)
     return len(name) <= LONGEST_SOCKET and not _AWKWARD.search(str(run))
 
 
@@ -281,6 +292,8 @@ def _write_log(house: House) -> None:
 def keep(house: House, wheel: Path) -> int:
     """Start the server and stay until it ends. The exit code is the server's."""
     keeper = Keeper(house, house.server_user())
+    # First of all: a home that is deleted meanwhile must not keep us from waiting.
+    users = open_private(house.users, os.O_RDWR)
     keeper.make_rooms()
     major = house.data / "PG_VERSION"
     folder = programs.of_version(
@@ -292,7 +305,7 @@ def keep(house: House, wheel: Path) -> int:
     server = keeper.start(folder, keeper.make_run())
     signal.signal(signal.SIGTERM, lambda *_: server.send_signal(_FAST))
     threading.Thread(
-        target=keeper.stop_when_unused, args=(server,), daemon=True
+        target=keeper.stop_when_unused, args=(server, users), daemon=True
     ).start()
     code = server.wait()
     keeper.clear_run()

