@@ -222,7 +222,11 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
-        name: {"level": "INFO"}
-        for name in ("promoportal", "executions", "rewards", "redemptions")
+        **{
+            name: {"level": "INFO"}
+            for name in ("promoportal", "executions", "rewards", "redemptions")
+        },
+        # Its warnings print addresses with their queries, and raw headers.
+        "urllib3": {"level": "ERROR"},
     },
 }

@@ -8,9 +8,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from promoportal import lifeline
 
@@ -33,6 +34,7 @@ class Program:
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[int] = ()  # open files that it inherits
+    log: Path | None = None  # where it writes, if not where we do
 
 
 @dataclass
@@ -47,15 +49,22 @@ class Child:
 
     def start(self) -> None:
         self.began = time.monotonic()
-        self.process = subprocess.Popen(  # noqa: S603
-            list(self.program.command),
-            env=os.environ | self.program.environment | lifeline.environment(),
-            stdin=subprocess.DEVNULL,
-            pass_fds=tuple(self.program.files),
-            # Ctrl-C in a terminal reaches a whole group; django-q2's workers would die
-            # of what is meant for their parent. Only we are asked, and pass it on.
-            start_new_session=True,
-        )
+        with self._log() as log:
+            self.process = subprocess.Popen(  # noqa: S603
+                list(self.program.command),
+                env=os.environ | self.program.environment | lifeline.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=tuple(self.program.files),
+                # Ctrl-C in a terminal reaches a whole group; django-q2's workers would
+                # die of what is meant for their parent. Only we are asked, and pass it
+                # on.
+                start_new_session=True,
+            )
+
+    def _log(self) -> AbstractContextManager[IO[bytes] | None]:
+        return self.program.log.open("ab") if self.program.log else nullcontext()
 
     def bury(self) -> str:
         """How it ended, if it did; it is due to be started again then."""

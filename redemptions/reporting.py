@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from promoportal import optimove, states, wire
+from promoportal import breakers, optimove, states, wire
 from promoportal.leases import Budget, Lease, after, due, wait
 from promoportal.leave import NotNow, one_call
 from promoportal.optimove import Promotions, Refusal, allowance
@@ -23,6 +23,8 @@ from promoportal.optimove.allowance import Priority
 from redemptions.models import Mode, Reason, Redemption, Report, State
 
 LEASE = 60.0
+# Seconds a call can take; none is begun that could outlive its lease.
+LONGEST_CALL = 20.0
 # Seconds a job goes on reporting, so that others get their turn.
 TURN = 5.0
 # Seconds to wait after a failure; the last for ever after.
@@ -57,7 +59,8 @@ def report() -> None:
 
 
 def is_due() -> bool:
-    return _due().exists()
+    """Whether a job would find something to report, and may."""
+    return not _rests() and _due().exists()
 
 
 def _due() -> QuerySet[Redemption]:
@@ -66,7 +69,11 @@ def _due() -> QuerySet[Redemption]:
 
 def _may_call() -> bool:
     """Whether a claim is likely to get leave to be sent; asking costs nothing."""
-    return allowance.remaining(Priority.REPORTING) > 0
+    return not _rests() and allowance.remaining(Priority.REPORTING) > 0
+
+
+def _rests() -> bool:
+    return breakers.rests(breakers.Side.VENDOR)
 
 
 def claim(*, batch_limit: int) -> Carried | None:
@@ -100,7 +107,7 @@ def _chosen(batch_limit: int) -> list[Redemption]:
 
 
 def _most(first: Redemption, batch_limit: int) -> int:
-    most = first.batch_limit or batch_limit
+    most = min(first.batch_limit or batch_limit, batch_limit)
     if first.is_batched:
         return most
     calls = min(ONE_BY_ONE, allowance.remaining(Priority.REPORTING))
@@ -122,6 +129,9 @@ def _take(rows: Sequence[Redemption], written: Report, lease: Lease) -> None:
 
 def send(carried: Carried, client: Promotions) -> None:
     """Send one report and follow its answer."""
+    if carried.lease.left() < LONGEST_CALL:
+        _hand_back(carried)
+        return
     told = [_told(row) for row in carried.rows]
     refusals: Sequence[Refusal] = ()
     try:
@@ -155,24 +165,36 @@ def _ours(carried: Carried) -> QuerySet[Redemption]:
 
 
 def _answered(carried: Carried, refusals: Sequence[Refusal]) -> None:
+    # One that was taken before is taken: it counts, and a repeat changes nothing.
     refused = {
         carried.rows[refusal.index].pk: {
             "problem": f"{refusal.code}: {refusal.message}"[:2000]
         }
         for refusal in refusals
+        if not refusal.duplicate
     }
     with transaction.atomic():
         outcome = Report.Outcome.PARTLY if refused else Report.Outcome.ACCEPTED
         accepted = len(carried.rows) - len(refused)
         _close(carried, outcome, accepted=accepted, rejected=len(refused))
         _hold(carried, refused, Reason.REFUSED)
+        taken = _ours(carried) | _given_up_for_lost(carried).exclude(pk__in=refused)
         states.move_all(
-            _ours(carried),
+            taken,
             State.REPORTED,
             why=f"The vendor took report {carried.report.pk}.",
+            reason="",
             problem="",
             **_RELEASED,
         )
+
+
+def _given_up_for_lost(carried: Carried) -> QuerySet[Redemption]:
+    """What our lease ran out on: an answer that comes late is evidence all the same."""
+    return Redemption.objects.filter(
+        Q(state=State.UNCERTAIN) | Q(state=State.HELD, reason=Reason.UNANSWERED),
+        report=carried.report,
+    )
 
 
 def _hold(

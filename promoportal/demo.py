@@ -1,0 +1,214 @@
+"""
+A campaign on your desk: both far sides, the portal, and its rewards on their way.
+
+Everything is as in production - a real web server, a real queue, a real PostgreSQL and
+real HTTP on both far sides - but for the far sides, which are the sandbox.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from executions.models import Execution
+from promoportal import wire
+from promoportal.reconciling import Reconciled, reconcile
+from promoportal.supervisor import Program, Supervisor
+
+# Seconds until the portal and the sandbox must have come up.
+_PATIENCE = 120.0
+_MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on, as a sentence."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the portal and the sandbox answer, on this machine."""
+
+    portal: int
+    sandbox: int
+
+    @property
+    def portal_url(self) -> str:
+        return f"http://127.0.0.1:{self.portal}"
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://127.0.0.1:{self.sandbox}"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Where all assignments of the demo are."""
+
+    listed: int = 0
+    eligible: int = 0
+    active: int = 0
+    owed: int = 0
+    uncertain: int = 0
+    held: int = 0
+    void: int = 0
+    reported: int = 0
+    waiting: int = 0
+    drift: int = 0
+
+    def add(self, found: Reconciled) -> Figures:
+        return Figures(
+            **{name: value + getattr(found, name) for name, value in vars(self).items()}
+        )
+
+    @property
+    def are_settled(self) -> bool:
+        """Whether every reward that was assigned is active and reported."""
+        all_given = self.eligible == self.active == self.reported
+        nothing_left = not (self.owed or self.uncertain or self.held or self.waiting)
+        return all_given and nothing_left and not self.drift
+
+
+class Demo:
+    """One demo, from its processes' start to their end."""
+
+    def __init__(self, ports: Ports, say: Callable[[str], Any]) -> None:
+        self.ports = ports
+        self._say = say
+        self._supervisor = Supervisor(self._programs(), say=say)
+        self.occurrences: list[str] = []
+        self._expected = 0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Both far sides and the portal, as long as the block lasts."""
+        with self._supervisor.listening():
+            self._supervisor.start()
+            try:
+                self._wait_for(f"{self.ports.sandbox_url}/control/")
+                self._wait_for(f"{self.ports.portal_url}/healthz")
+                yield
+            finally:
+                self._supervisor.stop()
+
+    def register(self) -> None:
+        """Tell the sandbox where the portal listens, with the command a person uses."""
+        self._manage("listeners", "register")
+
+    def execute(self, customers: int) -> None:
+        """Execute a scheduled campaign on two channels: two notices, one execution."""
+        self._order("execute", {"customers": customers, "channels": [504, 505]})
+
+    def trigger(self, customers: int) -> None:
+        """Let customers trigger a campaign, each with a notice of their own."""
+        self._order("trigger", {"customers": customers, "casing": "alternate"})
+
+    def figures(self) -> Figures:
+        """Where everything is now."""
+        found = Figures()
+        for execution in Execution.objects.filter(reference__in=self.occurrences):
+            found = found.add(reconcile(execution))
+        return found
+
+    def is_settled(self, figures: Figures) -> bool:
+        """Whether everything the vendor lists has come to its end."""
+        return figures.listed == self._expected and figures.are_settled
+
+    def ledger(self) -> dict[str, Any]:
+        """What the far sides' own books say."""
+        return self._control("GET", "ledger")
+
+    def look(self, seconds: float) -> bool:
+        """Wait a little; say whether to go on."""
+        self._supervisor.look(seconds)
+        return not self._supervisor.is_asked_to_stop
+
+    def _programs(self) -> list[Program]:
+        environment = {
+            "OPTIMOVE_API_URL": f"{self.ports.sandbox_url}/optimove",
+            "OPTIMOVE_PROMOTIONS_URL": f"{self.ports.sandbox_url}/promotions",
+            "PLATFORM_URL": f"{self.ports.sandbox_url}/platform",
+            "PORTAL_URL": self.ports.portal_url,
+            # Five minutes are long for who watches.
+            "REDEMPTION_INTERVAL_SECONDS": os.environ.get(
+                "REDEMPTION_INTERVAL_SECONDS", "2"
+            ),
+        }
+        self._environment = os.environ | environment
+        log = settings.PORTAL_HOME / "demo.log"
+        return [
+            Program(
+                "Sandbox",
+                [
+                    *_MANAGE,
+                    *("sandbox", "--port", str(self.ports.sandbox)),
+                    *("--with-parent", str(os.getpid())),
+                ],
+                environment,
+                log=log,
+            ),
+            Program(
+                "Portal",
+                [*_MANAGE, "run", "--port", str(self.ports.portal)],
+                environment,
+                log=log,
+            ),
+        ]
+
+    def _wait_for(self, url: str) -> None:
+        until = time.monotonic() + _PATIENCE
+        with wire.Client(url, side="demo", secrets={}, seconds=2) as client:
+            while time.monotonic() < until and self.look(0.2):
+                try:
+                    client.ask("GET", "")
+                except wire.WireError:
+                    continue
+                return
+        log = settings.PORTAL_HOME / "demo.log"
+        msg = f"{url} did not come up within {_PATIENCE:.0f} s; {log} says why."
+        raise DemoFailed(msg)
+
+    def _manage(self, *arguments: str) -> None:
+        done = subprocess.run(  # noqa: S603
+            [*_MANAGE, *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise DemoFailed(done.stderr.strip())
+
+    def _order(self, what: str, body: dict[str, Any]) -> None:
+        ordered = self._control("POST", what, body)
+        self.occurrences.append(str(ordered["occurrence"]))
+        self._expected += int(ordered["listed"])
+
+    def _control(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        address = f"{self.ports.sandbox_url}/control"
+        with wire.Client(address, side="sandbox", secrets={}, seconds=60) as client:
+            answer = client.ask(method, f"/{path}", body=body)
+        if not isinstance(answer.body, dict):
+            raise DemoFailed("The sandbox gave no answer.")
+        return dict(answer.body)
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port, or any other if something else answers there."""
+    for port in (wanted, 0):
+        try:
+            with socket.create_server(("127.0.0.1", port)) as taken:
+                return int(taken.getsockname()[1])
+        except OSError:
+            continue
+    raise DemoFailed("There is no free port on this machine.")

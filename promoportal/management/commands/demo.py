@@ -1,0 +1,143 @@
+"""Walk campaigns from the vendor's notice to the reported redemption, on your desk."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+
+from promoportal import roles
+from promoportal.demo import Demo, DemoFailed, Figures, Ports, free_port
+from promoportal.management.commands.run import migrate
+from promoportal.management.output import PortalCommand
+
+# Seconds without any progress after which the demo gives up.
+_STALLED = 120.0
+_BAR = 30
+
+
+class Command(PortalCommand):
+    help = (
+        "Run both far sides and the portal, and watch a campaign's rewards go through."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--customers", type=int, default=500)
+        parser.add_argument("--triggered", type=int, default=25)
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument(
+            "--exit", action="store_true", help="end once everything is settled"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEBUG:
+            msg = "The demo invents customers and staff; it runs with DEBUG=true only."
+            raise CommandError(msg)
+        if options["customers"] < 1 or options["triggered"] < 0:
+            raise CommandError(
+                "--customers must be at least 1, --triggered at least 0."
+            )
+        settings.PORTAL_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+        migrate()
+        try:
+            facts = self._run(options)
+        except DemoFailed as error:
+            raise CommandError(str(error)) from error
+        self.say(options, "Everything has stopped.", **facts)
+        if not facts["settled"]:
+            raise CommandError("Not every assignment is settled.", returncode=1)
+
+    def _run(self, options: dict[str, Any]) -> dict[str, Any]:
+        ports = Ports(portal=free_port(options["port"]), sandbox=free_port(8100))
+        demo = Demo(ports, self._tell)
+        began = time.monotonic()
+        self._tell("Starting the sandbox (Optimove and a platform) and the portal ...")
+        with demo.running():
+            self._tell(f"They are up after {time.monotonic() - began:.1f} s.")
+            demo.register()
+            staff = _staff()
+            demo.execute(options["customers"])
+            if options["triggered"]:
+                demo.trigger(options["triggered"])
+            began = time.monotonic()
+            figures = self._watch(demo)
+            facts = _facts(demo, figures, staff, seconds=time.monotonic() - began)
+            self._sum_up(facts)
+            self._stay(demo, staff, options)
+        return facts
+
+    def _watch(self, demo: Demo) -> Figures:
+        """Show where everything is until it is settled, or nothing moves any more."""
+        figures, moved = demo.figures(), time.monotonic()
+        while not demo.is_settled(figures) and demo.look(0.5):
+            now = demo.figures()
+            if now != figures:
+                self._tell(_line(now))
+                figures, moved = now, time.monotonic()
+            if time.monotonic() - moved > _STALLED:
+                break
+        return figures
+
+    def _sum_up(self, facts: dict[str, Any]) -> None:
+        self._tell(
+            "\n{listed:,} assignments were listed, {eligible:,} of them rewards; "
+            "{active:,} are active and {reported:,} reported, in {seconds:.1f} s.\n"
+            "The platform's own ledger says: {credits:,} credits, at most "
+            "{most_credits} for one reward.".format(**facts)
+        )
+
+    def _stay(
+        self, demo: Demo, staff: list[dict[str, str]], options: dict[str, Any]
+    ) -> None:
+        if options["exit"]:
+            return
+        self._tell(f"\nSee every one of them at {demo.ports.portal_url}/admin/ as")
+        for user in staff:
+            self._tell("  {username:<11}{password}   {role}".format(**user))
+        self._tell("Ctrl-C stops everything.")
+        while demo.look(1.0):
+            pass
+
+    def _tell(self, sentence: str) -> None:
+        # For people: machines read stdout.
+        self.stderr.write(sentence)
+        self.stderr.flush()
+
+
+def _staff() -> list[dict[str, str]]:
+    """A member of staff of each role, with a password of this demo's own."""
+    staff = []
+    for role in roles.ROLES:
+        username, password = role.split()[0].lower(), secrets.token_urlsafe(9)
+        roles.create_staff(username, role, password)
+        staff.append({"username": username, "role": role, "password": password})
+    return staff
+
+
+def _line(figures: Figures) -> str:
+    done = figures.reported / figures.eligible if figures.eligible else 0
+    bar = "#" * round(done * _BAR)
+    return (
+        f"[{bar:<{_BAR}}] {figures.listed:,} listed  {figures.eligible:,} eligible  "
+        f"{figures.active:,} active  {figures.reported:,} reported"
+    )
+
+
+def _facts(
+    demo: Demo, figures: Figures, staff: list[dict[str, str]], *, seconds: float
+) -> dict[str, Any]:
+    platform = demo.ledger()["platform"]
+    return {
+        **vars(figures),
+        "credits": platform["credits"],
+        "most_credits": platform["most_per_assignment"],
+        "seconds": round(seconds, 1),
+        "settled": demo.is_settled(figures),
+        "occurrences": demo.occurrences,
+        "admin": f"{demo.ports.portal_url}/admin/",
+        "staff": staff,
+    }
