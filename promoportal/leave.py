@@ -22,15 +22,7 @@ def one_call(priority: Priority) -> Iterator[None]:
     :raises NotNow: before the call, if there is no leave for it
     """
     # Looked at first, so that a closed door costs no one a call.
-    if breakers.rests(breakers.Side.VENDOR):
-        raise NotNow
-    if breakers.rests(breakers.Side.VENDOR):
-        raise NotNow
-    granted = allowance.take(priority)
-    if isinstance(granted, Wait) or breakers.is_open(breakers.Side.VENDOR):
-        raise NotNow
-    if not granted.is_good:  # what leaves late may arrive among too many others
-        raise NotNow
+    _take(priority)
     try:
         yield
     except wire.Misconfigured as error:
@@ -47,3 +39,13 @@ def one_call(priority: Priority) -> Iterator[None]:
 
 
 _TOO_MANY = 429
+
+
+def _take(priority: Priority) -> None:
+    if breakers.rests(breakers.Side.VENDOR):
+        raise NotNow
+    granted = allowance.take(priority)
+    if isinstance(granted, Wait) or breakers.is_open(breakers.Side.VENDOR):
+        raise NotNow
+    if not granted.is_good:  # what leaves late may arrive among too many others
+        raise NotNow
