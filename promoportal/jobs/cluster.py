@@ -13,6 +13,7 @@ import math
 import multiprocessing.connection
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -101,7 +102,8 @@ class PortalCluster(Cluster):  # type: ignore[misc]
     def _end(self) -> int:
         """Let the workers finish what they began; not for ever."""
         deadline = time.monotonic() + longest_stop()
-        self.stop_event.set()
+        # It waits for whom it wakes, and would for ever if that one was just killed.
+        threading.Thread(target=self.stop_event.set, daemon=True).start()
         while self.sentinel.is_alive():
             if time.monotonic() > deadline:
                 return self._cut()
