@@ -32,9 +32,9 @@ def announce(
     A cancelled execution is not reopened.
     """
     with transaction.atomic():
-        execution = join(occurrence, kind=kind)
-        if seize(execution.pk) != Stop.CANCELLED:
-            _collect(execution, by=by, why=why or "It was announced.")
+        execution = seized(join(occurrence, kind=kind))
+        if execution.stop != Stop.CANCELLED:
+            collect_again(execution, by=by, why=why or "It was announced.")
             signals.announced.send(Execution, row=execution)
     return execution
 
@@ -42,14 +42,13 @@ def announce(
 def trigger(occurrence: str, customer: str, *, delivery: Delivery | None) -> Trigger:
     """Ask for one customer of a triggered execution, anew if they were asked before."""
     with transaction.atomic():
-        execution = join(occurrence, kind=Kind.TRIGGERED)
-        seize(execution.pk)
+        execution = seized(join(occurrence, kind=Kind.TRIGGERED))
         row, is_new = Trigger.objects.get_or_create(
             execution=execution, customer=customer, defaults={"delivery": delivery}
         )
         if not is_new:
             _ask_anew(row, delivery)
-        _collect(execution, why="A customer triggered it.")
+        collect_again(execution, why="A customer triggered it.")
         signals.triggered.send(Execution, row=execution)
     return row
 
@@ -63,7 +62,7 @@ def ask_again(row: Trigger, *, by: Any, why: str) -> None:
     with transaction.atomic():
         seize(row.execution_id)
         row.move(Asking.WAITING, by=by, why=why, attempts=0, not_before=Now())
-        _collect(row.execution, by=by, why=why)
+        collect_again(row.execution, by=by, why=why)
         signals.triggered.send(Execution, row=row.execution)
 
 
@@ -92,6 +91,12 @@ def reopen(keys: Iterable[int], *, by: Any = None, why: str) -> None:
     states.move_all(settled, Progress.ACTIVATING, by=by, why=why)
 
 
+def collect_again(execution: Execution, *, by: Any = None, why: str) -> None:
+    """It has something to collect; of a settled execution nothing is collected."""
+    rows = Execution.objects.filter(pk=execution.pk)
+    states.move_all(rows, Progress.COLLECTING, by=by, why=why)
+
+
 def share(execution_pk: int) -> Stop:
     """
     Whether the execution is stopped, and keep it so until this transaction ends.
@@ -111,6 +116,12 @@ def seize(execution_pk: int) -> Stop:
     return _stop_of(execution_pk, "NO KEY UPDATE")
 
 
+def seized(execution: Execution) -> Execution:
+    """The execution, seized, and stopped or not as it is by now."""
+    execution.stop = seize(execution.pk)
+    return execution
+
+
 def _stop_of(execution_pk: int, lock: str) -> Stop:
     with connection.cursor() as cursor:
         cursor.execute(
@@ -118,11 +129,6 @@ def _stop_of(execution_pk: int, lock: str) -> Stop:
             [execution_pk],
         )
         return Stop(cursor.fetchone()[0])
-
-
-def _collect(execution: Execution, *, by: Any = None, why: str) -> None:
-    rows = Execution.objects.filter(pk=execution.pk)
-    states.move_all(rows, Progress.COLLECTING, by=by, why=why)
 
 
 def _ask_anew(row: Trigger, delivery: Delivery | None) -> None:

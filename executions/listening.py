@@ -8,18 +8,27 @@ that registering, which has to tell it, always opens a new listener.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.urls import reverse
 
 from executions.models import EventType, Listener
-from promoportal.leave import one_call
+from promoportal import wire
+from promoportal.leave import NotNow, one_call
 from promoportal.optimove import External
 from promoportal.optimove.allowance import Priority
+
+# Whoever raises these says that the vendor knows nothing of it.
+_UNTAKEN = (NotNow, wire.Rejected, wire.Unavailable, wire.Misconfigured)
+# Servers drop names with an underscore, and read values as Latin-1.
+_HEADER = re.compile(r"([A-Za-z0-9-]+)\s*:\s*([!-~](?:[ -~]*[!-~])?)")
+_MOST_CHANNEL = 2**31 - 1
 
 
 class WrongListener(ValueError):
@@ -53,6 +62,8 @@ def open_listener(
     if event_type not in EventType.values:
         known = ", ".join(str(value) for value in EventType.values)
         raise WrongListener(f"There is no event type {event_type}; known are {known}.")
+    if channel is not None and not 0 < channel <= _MOST_CHANNEL:
+        raise WrongListener(f"There is no channel {channel}; 505 is one.")
     name, value = _header(header)
     secret = Listener.new_secret()
     listener = Listener.objects.create(
@@ -71,6 +82,9 @@ def register(opened: Opened, vendor: External) -> None:
     """
     Tell the vendor the address; if it does not take it, the listener is closed again.
 
+    Where no answer says whether it did, the listener stays open: what the vendor calls
+    may be this address, and a notice sent to a closed one is lost.
+
     :raises wire.WireError: as the client does
     :raises leave.NotNow: if the vendor's limit is reached
     """
@@ -78,7 +92,7 @@ def register(opened: Opened, vendor: External) -> None:
     try:
         with one_call(Priority.PERSON):
             vendor.register_listener(listener.event_type, listener.channel, opened.url)
-    except BaseException:
+    except _UNTAKEN:
         close(listener)
         raise
     Listener.objects.filter(pk=listener.pk).update(registered_at=Now())
@@ -104,12 +118,14 @@ def rotate(listener: Listener, vendor: External | None) -> Opened:
     Both stay open: notices to the old address may be on their way. Unregistering the old
     one ends the rotation.
     """
-    opened = open_listener(
-        listener.event_type, channel=listener.channel, networks=listener.networks
-    )
-    Listener.objects.filter(pk=opened.listener.pk).update(
-        header_name=listener.header_name, header_digest=listener.header_digest
-    )
+    with transaction.atomic():
+        opened = open_listener(
+            listener.event_type, channel=listener.channel, networks=listener.networks
+        )
+        Listener.objects.filter(pk=opened.listener.pk).update(
+            header_name=listener.header_name, header_digest=listener.header_digest
+        )
+    opened.listener.refresh_from_db()
     if vendor:
         register(opened, vendor)
     return opened
@@ -134,12 +150,14 @@ def _successors(listener: Listener) -> QuerySet[Listener]:
 
 
 def _header(header: str) -> tuple[str, str]:
-    name, colon, value = (part.strip() for part in header.partition(":"))
-    if header and not (name and colon and value):
+    if not header:
+        return "", ""
+    found = _HEADER.fullmatch(header.strip())
+    if not found:
         raise WrongListener(
             'The header must be like "X-Portal-Secret: some long secret".'
         )
-    return name, value
+    return found[1], found[2]
 
 
 def _network(network: str) -> str:

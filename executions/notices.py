@@ -62,10 +62,22 @@ def read(body: bytes, *, event_type: int) -> Notice:
 
     :raises Unreadable: with a sentence saying what is wrong
     """
-    said = _object(body)
+    try:
+        said = _object(body)
+    except RecursionError:
+        raise Unreadable("The body is nested too deeply to be a notice.") from None
     _check_type(said, event_type)
     reader = _READERS.get(event_type)
     return reader(said) if reader else Unacted(_named(event_type))
+
+
+def occurrence_of(text: str) -> str:
+    """
+    An occurrence's id as a person typed it.
+
+    :raises Unreadable: with a sentence, if the vendor could not have sent it
+    """
+    return _id({"occurrence": text}, "occurrence")
 
 
 def _scheduled(said: Mapping[str, Any]) -> Notice:
@@ -107,8 +119,6 @@ def _object(body: bytes) -> dict[str, Any]:
         said = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise Unreadable("The body is not UTF-8 text.") from None
-    except RecursionError:
-        raise Unreadable("The body is nested too deeply to be a notice.") from None
     except ValueError as error:
         raise Unreadable(f"The body is not JSON: {str(error)[:200]}.") from None
     if not isinstance(said, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 
 from executions import announcing, notices, signals, stopping
 from executions.models import Delivery, Execution, Reading, Reason, Stop
@@ -13,8 +13,10 @@ from promoportal.leases import after
 
 # A delivery that killed its worker this often is not read again by itself.
 DEADLY = 3
-# A job that has not read its delivery by then was lost.
+# A job that has not read its delivery by then was lost, in seconds.
 LOST_AFTER = 5
+# How many of them are looked for at a time.
+SWEEP = 200
 
 
 def read(pk: int) -> None:
@@ -43,13 +45,14 @@ def read_again(delivery: Delivery, *, by: Any, why: str) -> None:
         signals.delivered.send(Delivery, row=delivery)
 
 
-def lost() -> QuerySet[Delivery]:
-    """Deliveries whose job did not come."""
-    return Delivery.objects.filter(
+def lost() -> list[int]:
+    """The longest waiting deliveries whose job did not come, by key: not their bodies."""
+    unread = Delivery.objects.filter(
         Q(received_at__lt=after(-LOST_AFTER)),
         Q(state_since__lt=after(-LOST_AFTER)),
         state=Reading.UNREAD,
     )
+    return list(unread.order_by("received_at").values_list("pk", flat=True)[:SWEEP])
 
 
 def _count(pk: int) -> int:

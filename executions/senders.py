@@ -49,12 +49,12 @@ def client_address(meta: dict[str, Any]) -> str:
     X-Forwarded-For were written by proxies of ours; the sender can write the others.
     """
     if not settings.TRUSTED_PROXIES:
-        return str(meta.get("REMOTE_ADDR", ""))
+        return str(meta.get("REMOTE_ADDR", ""))[:100]
     hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",")]
     if len(hops) < settings.TRUSTED_PROXIES:
         return ""
     sender: str = hops[-settings.TRUSTED_PROXIES]
-    return sender[:100]
+    return sender.replace("\0", "")[:100]
 
 
 def _has_header(listener: Listener, request: Request) -> bool:
@@ -71,6 +71,8 @@ def _is_from(listener: Listener, address: str) -> bool:
         sender = ipaddress.ip_address(address)
     except ValueError:
         return False
+    # A socket for both families shows an IPv4 sender as ::ffff:192.0.2.1.
+    sender = getattr(sender, "ipv4_mapped", None) or sender
     return any(sender in ipaddress.ip_network(network) for network in listener.networks)
 
 

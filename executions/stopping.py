@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from executions import signals
-from executions.announcing import join
+from executions.announcing import join, seized
 from executions.models import Execution, Kind, Reason, Stop
 from promoportal import states
 
@@ -67,7 +67,7 @@ def cancel(execution: Execution, *, by: Any, why: str) -> None:
 def cancel_by_vendor(occurrence: str) -> Execution:
     """The vendor cancelled it, perhaps before it announced it, perhaps twice."""
     with transaction.atomic():
-        execution = join(occurrence, kind=Kind.UNKNOWN)
+        execution = seized(join(occurrence, kind=Kind.UNKNOWN))
         if execution.stop != Stop.CANCELLED:
             cancel(execution, by=None, why="The vendor cancelled it (event 4).")
     return execution

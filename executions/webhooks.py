@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.db import OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from rest_framework.exceptions import APIException
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import JSONRenderer
@@ -14,11 +14,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from executions import signals
-from executions.bodies import CutShort, TooLarge, read_body
+from executions.bodies import CutShort, NoLength, TooLarge, read_body
 from executions.models import Delivery
 from executions.senders import KnownListener, ListenerSecret
 
 logger = logging.getLogger(__name__)
+
+# Whatever keeps us from it, the sender must not take it for kept.
+_UNKEPT = (DatabaseError, InterfaceError)
 
 
 class AnyAnswerWillDo(BaseContentNegotiation):
@@ -53,7 +56,8 @@ class Webhook(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         try:
             super().initial(request, *args, **kwargs)
-        except OperationalError as error:
+        except _UNKEPT as error:
+            logger.exception("delivery.unkept")
             raise Unkept from error
 
     def post(self, request: Request, **kwargs: Any) -> Response:
@@ -63,6 +67,8 @@ class Webhook(APIView):
             return Response({"detail": "A notice has at most 1 MiB."}, status=413)
         except CutShort:
             return Response({"detail": "The body was cut short."}, status=400)
+        except NoLength:
+            return Response({"detail": "The body needs a length."}, status=411)
         return self.keep(request, body)
 
     def keep(self, request: Request, body: bytes) -> Response:
@@ -71,7 +77,8 @@ class Webhook(APIView):
             delivery = receive(
                 sender, body=body, content_type=request.META.get("CONTENT_TYPE", "")
             )
-        except OperationalError as error:
+        except _UNKEPT as error:
+            logger.exception("delivery.unkept")
             raise Unkept from error
         return Response({"status": "kept", "delivery": delivery.pk})
 

@@ -46,6 +46,12 @@ class Command(PortalCommand):
         except NotNow:
             msg = "Optimove's limit on calls is reached. Try again in a few seconds."
             raise CommandError(msg) from None
+        except (wire.Unanswered, wire.Malformed) as error:
+            msg = (
+                f"Nobody can say whether Optimove took it: {error} The address stays "
+                "open. Try again; `listeners list` tells which are open."
+            )
+            raise CommandError(msg) from error
         except wire.WireError as error:
             msg = f"Optimove did not take it: {error} Nothing was changed."
             raise CommandError(msg) from error
@@ -86,11 +92,32 @@ class Command(PortalCommand):
 
     def _register(self, options: dict[str, Any]) -> None:
         chosen = options["event_type"]
-        with External.from_settings() as vendor:
-            for event_type in [chosen] if chosen is not None else ACTED_ON:
-                opened = self._open(event_type, options)
-                listening.register(opened, vendor)
-                self._show(options, opened)
+        if chosen is not None:
+            with External.from_settings() as vendor:
+                self._show(options, self._registered(chosen, options, vendor))
+        else:
+            self._register_all(options)
+
+    def _register_all(self, options: dict[str, Any]) -> None:
+        """Tell each as it comes, to machines in one line, also when the next fails."""
+        rows: list[dict[str, Any]] = []
+        try:
+            with External.from_settings() as vendor:
+                for event_type in ACTED_ON:
+                    opened = self._registered(event_type, options, vendor)
+                    rows.append(_told(opened))
+                    if not options["json"]:
+                        self._show(options, opened)
+        finally:
+            if options["json"]:
+                self.say(options, "", listeners=rows)
+
+    def _registered(
+        self, event_type: int, options: dict[str, Any], vendor: External
+    ) -> listening.Opened:
+        opened = self._open(event_type, options)
+        listening.register(opened, vendor)
+        return opened
 
     def _unregister(self, options: dict[str, Any]) -> None:
         listener = self._named(options)
@@ -127,13 +154,19 @@ class Command(PortalCommand):
         self.say(
             options,
             f"Opened {listener}. Its address is shown only now:\n{opened.url}",
-            id=listener.pk,
-            path=opened.path,
-            url=opened.url,
-            event_type=listener.event_type,
-            channel=listener.channel,
+            **_told(opened),
             **more,
         )
+
+
+def _told(opened: listening.Opened) -> dict[str, Any]:
+    return {
+        "id": opened.listener.pk,
+        "path": opened.path,
+        "url": opened.url,
+        "event_type": opened.listener.event_type,
+        "channel": opened.listener.channel,
+    }
 
 
 def _row(listener: Listener) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from executions import notices
 from executions.announcing import announce
 from executions.models import Stop
 from promoportal.management.output import PortalCommand
@@ -19,7 +20,11 @@ class Command(PortalCommand):
         parser.add_argument("occurrence", help="the vendor's id of the execution")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        execution = announce(options["occurrence"], why="Opened by hand.")
+        try:
+            occurrence = notices.occurrence_of(options["occurrence"])
+        except notices.Unreadable as error:
+            raise CommandError(str(error)) from error
+        execution = announce(occurrence, why="Opened by hand.")
         if execution.stop == Stop.CANCELLED:
             msg = f"{execution} is cancelled; nothing more of it is given."
             raise CommandError(msg)
