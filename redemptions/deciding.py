@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from executions.announcing import reopen
+from executions.announcing import reopen, seize
 from promoportal import states
 from redemptions import signals
 from redemptions.models import Redemption, State
@@ -16,9 +16,11 @@ from redemptions.models import Redemption, State
 
 def report_again(rows: QuerySet[Redemption], *, by: Any, why: str) -> list[int]:
     """Report held redemptions once more; say which."""
+    held = rows.filter(state=State.HELD)
     with transaction.atomic():
+        _seize(held)
         moved = states.move_all(
-            rows.filter(state=State.HELD),
+            held,
             State.WAITING,
             by=by,
             why=why,
@@ -33,6 +35,13 @@ def report_again(rows: QuerySet[Redemption], *, by: Any, why: str) -> list[int]:
             _reopen(moved, by=by, why=why)
             signals.waiting.send(Redemption)
     return moved
+
+
+def _seize(rows: QuerySet[Redemption]) -> None:
+    """Executions come first, in one order: so none is settled over what is to come."""
+    executions = rows.order_by("execution_id").values_list("execution_id", flat=True)
+    for execution_pk in executions.distinct():
+        seize(execution_pk)
 
 
 def _reopen(moved: list[int], *, by: Any, why: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from promoportal import optimove, states
@@ -37,17 +39,15 @@ def expire() -> int:
 
 def settle() -> None:
     """Report again where the vendor knows a repeat by its reference; else ask a person."""
-    uncertain = Redemption.objects.filter(due(), state=State.UNCERTAIN)
-    hopeless = uncertain.filter(failures__gt=GIVE_UP_AFTER)
     states.move_all(
-        hopeless,
+        _uncertain(failures__gt=GIVE_UP_AFTER),
         State.HELD,
         why="It was never answered.",
         reason=Reason.GIVEN_UP,
     )
     if optimove.current().redemptions.repeat_is_safe:
         states.move_all(
-            uncertain,
+            _uncertain(),
             State.WAITING,
             why="It is reported again under the same reference.",
             not_before=Now(),
@@ -55,9 +55,15 @@ def settle() -> None:
     else:
         problem = "It was sent, no answer came, and a repeat might be counted twice."
         states.move_all(
-            uncertain,
+            _uncertain(),
             State.HELD,
             why=problem,
             reason=Reason.UNANSWERED,
             problem=problem,
         )
+
+
+def _uncertain(**narrowed: Any) -> QuerySet[Redemption]:
+    """Some of what is due to be settled: the rest comes a second later."""
+    rows = Redemption.objects.filter(due(), state=State.UNCERTAIN, **narrowed)
+    return rows.order_by("not_before")[:SWEEP]
