@@ -21,7 +21,6 @@ def one_call(priority: Priority) -> Iterator[None]:
 
     :raises NotNow: before the call, if there is no leave for it
     """
-    # Looked at first, so that a closed door costs no one a call.
     _take(priority)
     try:
         yield

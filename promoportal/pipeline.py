@@ -9,7 +9,7 @@ DUE say what the tick looks for every second, so that a lost job costs a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -36,12 +36,13 @@ class Follow(NamedTuple):
     signal: Signal
     service: Callable[..., Any]
     told: tuple[str, ...]
+    named: tuple[str, ...] = ()
 
 
 FOLLOWS = [
     Follow(executions.signals.announced, passes.ask, ("row",)),
     Follow(executions.signals.triggered, asking.wake, ("row",)),
-    Follow(executions.signals.cancelled, owing.void_owed, ("row",)),
+    Follow(executions.signals.cancelled, owing.void_owed, ("row",), ("by",)),
     Follow(executions.signals.resumed, limits.release, ("row",)),
     Follow(rewards.signals.activated, open_redemptions, ("keys",)),
 ]
@@ -103,6 +104,9 @@ DUE = [
 
 # More jobs that do whatever is due would only find that it is done.
 MOST_WAITING = 8
+# The tick's own places: however busy the wakes keep a queue, no kind of work that is due
+# waits for it to be idle.
+MOST_DUE = MOST_WAITING + 4
 
 
 def connect() -> None:
@@ -117,21 +121,44 @@ def connect() -> None:
 
 
 def tick() -> None:
-    """Do what is due by the clock, and wake the jobs whose waking was lost."""
-    for sweep in SWEEPS:
-        sweep()
-    for delivery in reading.lost():
+    """
+    Do what is due by the clock, and wake the jobs whose waking was lost.
+
+    :raises ExceptionGroup: after the rest was done all the same
+    """
+    free = {queue for queue in jobs.QUEUES if jobs.waiting(queue) < MOST_DUE}
+    wakes = [partial(_wake_due, due) for due in DUE if due.queue in free]
+    lost = [_wake_lost] if "portal" in free else []
+    _all([*SWEEPS, *lost, *wakes])
+
+
+def _all(steps: Iterable[Callable[[], Any]]) -> None:
+    """Each of them, whatever becomes of the others: one bad row must not stop a sweep."""
+    errors: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - all of them are raised below
+            errors.append(error)
+    if errors:
+        raise ExceptionGroup("The tick could not do all that is due.", errors)
+
+
+def _wake_lost() -> None:
+    with transaction.atomic():
+        for pk in reading.lost():
+            jobs.enqueue(read_delivery, pk=pk, queue="portal")
+
+
+def _wake_due(due: Due) -> None:
+    if due.is_due():
         with transaction.atomic():
-            jobs.enqueue(read_delivery, pk=delivery.pk, queue="portal")
-    idle = {queue for queue in jobs.QUEUES if not jobs.waiting(queue)}
-    for due in DUE:
-        if due.queue in idle and due.is_due():
-            with transaction.atomic():
-                jobs.enqueue_sweep(due.task, queue=due.queue)
+            jobs.enqueue_sweep(due.task, queue=due.queue)
 
 
 def _follow(follow: Follow, **said: Any) -> None:
-    follow.service(*(said[name] for name in follow.told))
+    named = {name: said[name] for name in follow.named}
+    follow.service(*(said[name] for name in follow.told), **named)
 
 
 def _wake(wake: Wake, **_: Any) -> None:

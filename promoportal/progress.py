@@ -15,29 +15,31 @@ from rewards.models import Assignment, Collecting, Collection, State
 def follow() -> None:
     """Move every execution that is not settled to where it is now."""
     rows = Execution.objects.exclude(state=Progress.SETTLED)
-    states.move_all(
+    _move(
         rows.filter(_is_collecting()),
         Progress.COLLECTING,
         why="There is more to collect.",
     )
-    states.move_all(
+    _move(
         rows.exclude(_is_collecting()).filter(_is_moving()),
         Progress.ACTIVATING,
         why="All is collected.",
     )
-    _settle(rows.exclude(_is_collecting()).exclude(_is_moving()))
+    _move(
+        rows.exclude(_is_collecting()).exclude(_is_moving()),
+        Progress.SETTLED,
+        why="Nothing is left that happens by itself.",
+    )
 
 
-def _settle(rows: QuerySet[Execution]) -> None:
+def _move(rows: QuerySet[Execution], to: Progress, *, why: str) -> None:
     # Whoever makes work locks the execution first. Locked here, and looked at anew, it
-    # cannot be settled over work that was on its way when we first looked.
+    # cannot be settled over work that was on its way when we first looked. One that
+    # someone holds has its turn in a second: nobody waits for a long cancellation.
     with transaction.atomic():
-        locked = list(rows.select_for_update(skip_locked=True).values_list("pk"))
-        states.move_all(
-            rows.filter(pk__in=[pk for (pk,) in locked]),
-            Progress.SETTLED,
-            why="Nothing is left that happens by itself.",
-        )
+        free = rows.exclude(state=to).select_for_update(skip_locked=True, no_key=True)
+        locked = list(free.values_list("pk", flat=True))
+        states.move_all(rows.filter(pk__in=locked), to, why=why)
 
 
 def _is_collecting() -> Q:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 
+from executions import announcing
 from executions.models import Execution
 from promoportal.leave import NotNow
 from promoportal.management.output import PortalCommand
@@ -19,6 +22,8 @@ from rewards.models import Collecting, Collection
 
 # How long to wait for a whole pass that was asked for with --live, in seconds.
 PATIENCE = 3600
+# Between two looks at it, in seconds.
+PAUSE = 0.1
 
 
 class Command(PortalCommand):
@@ -49,19 +54,28 @@ class Command(PortalCommand):
 
 def _collect_now(execution: Execution) -> None:
     """Ask for one more pass and see it through, with workers or without."""
-    passes.ask(execution, why="Asked for by reconcile --live.")
+    _ask(execution, why="Asked for by reconcile --live.")
     until = time.monotonic() + PATIENCE
     with Promotions.from_settings() as client:
         while time.monotonic() < until:
             collection = Collection.objects.get(execution=execution)
             if collection.state in {Collecting.DONE, Collecting.HELD}:
                 return
-            try:
+            with suppress(NotNow):
                 collect_from(execution, client, Priority.PERSON)
-            except NotNow:
-                time.sleep(0.5)
+            # A worker may hold it, or it may have to wait.
+            time.sleep(PAUSE)
     msg = f"{execution} could not be collected within {PATIENCE} s; try again later."
     raise CommandError(msg)
+
+
+def _ask(execution: Execution, *, why: str) -> None:
+    """Of a cancelled one too: what is listed is asked for, and nothing is given."""
+    with transaction.atomic():
+        announcing.seize(execution.pk)
+        # What it brings is worked on as ever: of a settled execution nothing would be.
+        announcing.collect_again(execution, why=why)
+        passes.ask(execution, why=why)
 
 
 def _told(found: Reconciled) -> str:
