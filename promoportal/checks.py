@@ -20,11 +20,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Tags
 from django.core.checks import register as django_register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, connections
 
 from promoportal import optimove, platforms
+from promoportal.management import output
 from rewards import limits
 
 _ADDRESSES = ("OPTIMOVE_API_URL", "OPTIMOVE_PROMOTIONS_URL", "PLATFORM_URL")
@@ -36,6 +38,7 @@ _NEEDED = (
     "ALLOWED_HOSTS",
     "PORTAL_URL",
 )
+_OLDEST = 150_000
 # Seconds to spare between a job's last possible end and its being handed out again.
 _MARGIN = 10
 
@@ -44,6 +47,7 @@ def register() -> None:
     """Make Django ask before any command that needs a right configuration."""
     for check in (_contract, _sandbox, _retry, _broker, _flow, _missing, _desk):
         django_register(check)
+    django_register(_database, Tags.database)
 
 
 def _contract(**_: Any) -> list[CheckMessage]:
@@ -131,6 +135,25 @@ def _missing(**_: Any) -> list[CheckMessage]:
         for name in _NEEDED
         if not getattr(settings, name)
     ]
+
+
+def _database(databases: Iterable[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Asked where a database is named: by `migrate`, and by `check --database`."""
+    return [error for alias in databases or () for error in _unusable(alias)]
+
+
+def _unusable(alias: str) -> Iterable[CheckMessage]:
+    hint = "Set DATABASE_URL to a PostgreSQL, 15 or newer, that is running."
+    try:
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SHOW server_version_num")
+            version = int(cursor.fetchone()[0])
+    except OperationalError as error:
+        yield Error(output.unusable(error), hint=hint, id="promoportal.E007")
+    else:
+        if version < _OLDEST:
+            problem = f"The database is PostgreSQL {version // 10000}."
+            yield Error(problem, hint=hint, id="promoportal.E007")
 
 
 def _desk(**_: Any) -> list[CheckMessage]:

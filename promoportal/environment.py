@@ -7,14 +7,17 @@ secrets can be mounted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
 
-_env = environ.FileAwareEnv()
+_variables = FileAwareMapping()
+_WHOLE = re.compile(r"[0-9]{1,18}")
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0", ""})
 
@@ -26,7 +29,12 @@ def read_file(path: Path) -> None:
 
 
 def text(name: str, default: str = "") -> str:
-    return str(_env.str(name, default=default)).strip()
+    # As it stands: django-environ would take "$ecret" for the name of another variable.
+    try:
+        return str(_variables.get(name, default)).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{name}_FILE names a file that cannot be read: {error}."
+        raise ImproperlyConfigured(msg) from error
 
 
 def flag(name: str, *, default: bool) -> bool:
@@ -37,10 +45,10 @@ def flag(name: str, *, default: bool) -> bool:
     return value in _TRUE
 
 
-def number(name: str, default: int, *, least: int = 0) -> int:
+def number(name: str, default: int, *, least: int = 0, most: int = 1_000_000) -> int:
     value = text(name, str(default))
-    if not value.isdecimal() or int(value) < least:
-        msg = f"{name} is {value!r}; it must be a whole number of at least {least}."
+    if not _WHOLE.fullmatch(value) or not least <= int(value) <= most:
+        msg = f"{name} is {value!r:.60}; it must be a whole number, {least} to {most}."
         raise ImproperlyConfigured(msg)
     return int(value)
 
@@ -71,7 +79,8 @@ def address(name: str, default: str = "") -> str:
 def _is_address(value: str) -> bool:
     try:
         parts = urlsplit(value)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        return known and parts.port != 0 and not re.search(r"[\s?#]", value)
     except ValueError:
         return False
 
@@ -81,7 +90,16 @@ def database(name: str) -> dict[str, object] | None:
     value = text(name)
     if not value:
         return None
-    if urlsplit(value).scheme not in {"postgres", "postgresql"}:
+    try:
+        scheme = urlsplit(value).scheme
+        found = dict(environ.Env.db_url_config(value))
+    except ValueError as error:
+        # Its text may hold the password.
+        msg = f"{name} must be like postgresql://user:password@host:5432/name."
+        raise ImproperlyConfigured(msg) from error
+    if scheme not in {"postgres", "postgresql"}:
         msg = f"{name} must begin with postgresql://; PostgreSQL is the one database."
         raise ImproperlyConfigured(msg)
-    return dict(environ.Env.db_url_config(value))
+    if not found.get("NAME"):
+        raise ImproperlyConfigured(f"{name} names no database after the host.")
+    return found
