@@ -12,9 +12,6 @@ from django_q.conf import Conf
 
 _log = logging.getLogger(__name__)
 
-# "tick"; the number only has to be unlike those of other locks of the portal.
-_LOCK = 0x7469636B
-
 
 @dataclass
 class Ticker:
@@ -24,6 +21,9 @@ class Ticker:
     The lock belongs to a connection to the database. Who has it keeps it, so that the
     others ask one question a second; it is free as soon as its holder is gone.
     """
+
+    # "tick"; it only has to be unlike the numbers of the portal's other locks.
+    LOCK = 0x7469636B
 
     tick: Callable[[], None]
     _ours_on: Any = None
@@ -51,7 +51,7 @@ class Ticker:
         if database.connection and self._ours_on is database.connection:
             return True
         with database.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [self.LOCK])
             is_ours = bool(cursor.fetchone()[0])
         self._ours_on = database.connection if is_ours else None
         return is_ours

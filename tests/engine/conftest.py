@@ -95,7 +95,8 @@ def database_url() -> str:
     who = quote(str(parameters.get("user", "")), safe="")
     if password := parameters.get("password"):
         who += f":{quote(str(password), safe='')}"
-    given: dict[str, object] = dict(parameters)
-    where = {name: given[name] for name in ("host", "port") if name in given}
+    where: dict[str, object] = {
+        name: given for name, given in parameters.items() if name in {"host", "port"}
+    }
     name = connection.settings_dict["NAME"]
     return f"postgresql://{who}@/{name}?{urlencode(where)}"

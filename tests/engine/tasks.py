@@ -33,14 +33,3 @@ def stab(*, pk: int) -> None:
     """Take the worker along."""
     write("stabbed", pk)
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def tick() -> None:
-    """Fail every other time."""
-    write("ticked")
-    tick.count += 1  # type: ignore[attr-defined]
-    if tick.count % 2:  # type: ignore[attr-defined]
-        raise ZeroDivisionError
-
-
-tick.count = 0  # type: ignore[attr-defined]
