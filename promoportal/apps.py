@@ -7,13 +7,22 @@ from django.contrib.admin.apps import AdminConfig
 class PortalAdminConfig(AdminConfig):
     default_site = "promoportal.admin.PortalSite"
 
+    def ready(self) -> None:
+        super().ready()
+        # After every room's admin: they are above all rooms, or in the place of others.
+        from promoportal import overview  # noqa: F401
+        from promoportal.admin import accounts
+
+        accounts.register()
+
 
 class PromoportalConfig(AppConfig):
     name = "promoportal"
     verbose_name = "Portal"
 
     def ready(self) -> None:
-        from promoportal import checks, pipeline
+        from promoportal import checks, pipeline, roles
 
         checks.register()
         pipeline.connect()
+        roles.connect()

@@ -1,0 +1,95 @@
+"""Who may log in, for superusers alone; and the queue's own tables, out of harm's way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django_q.models import Failure, OrmQ, Schedule, Success
+
+from promoportal.admin.rows import ReadOnlyAdmin
+from promoportal.admin.showing import moment, pretty, short
+
+if TYPE_CHECKING:
+    _UserAdmin = UserAdmin[User]
+else:
+    _UserAdmin = UserAdmin
+
+
+def is_superuser(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and request.user.is_superuser)
+
+
+class ForSuperusers:
+    """Whoever can change who may do what can do everything."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return is_superuser(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_superuser(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_superuser(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_superuser(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_superuser(request)
+
+
+class StaffAdmin(ForSuperusers, _UserAdmin):
+    list_display = ("username", "email", "is_staff", "is_superuser", "last_login")
+
+
+class RoleAdmin(ForSuperusers, GroupAdmin):
+    pass
+
+
+class FailureAdmin(ReadOnlyAdmin[Failure]):
+    """Jobs that died. Their work is in our rows, and is taken up again from there."""
+
+    list_display = ("func", "cluster", "stopped_at", "what_happened")
+    ordering = ("-stopped",)
+    fields = ("func", "cluster", "started_at", "stopped_at", "arguments", "result")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Any]:
+        # Their keys are drawn at random, so the newest are not the highest.
+        return ChangeList
+
+    @admin.display(description="started")
+    def started_at(self, row: Failure) -> SafeString:
+        return moment(row.started)
+
+    @admin.display(description="stopped")
+    def stopped_at(self, row: Failure) -> SafeString:
+        return moment(row.stopped)
+
+    @admin.display(description="what happened")
+    def what_happened(self, row: Failure) -> str:
+        return short(str(row.result or ""))
+
+    @admin.display(description="arguments")
+    def arguments(self, row: Failure) -> SafeString:
+        return pretty(row.kwargs)
+
+    def heading(self, row: Failure) -> str:
+        return f"Failed job {row.name}"
+
+
+def register() -> None:
+    """Put ours in the place of what Django and django-q2 registered."""
+    for model in (User, Group, OrmQ, Schedule, Success, Failure):
+        if admin.site.is_registered(model):
+            admin.site.unregister(model)
+    admin.site.register(User, StaffAdmin)
+    admin.site.register(Group, RoleAdmin)
+    # A Schedule runs any function there is: permission to add one is a shell. The
+    # queue's rows are signed pickles, and no successes are kept.
+    admin.site.register(Failure, FailureAdmin)

@@ -1,0 +1,106 @@
+"""What needs a person: said once for each list, shown as numbers on the first page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.db.models import Count, Model, Q, QuerySet
+from django.http import HttpRequest
+
+from promoportal.admin.paging import MOST_COUNTED
+from promoportal.admin.showing import list_of
+
+PARAMETER = "needs"
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Rows that nothing will happen to until a person looks, or not soon enough."""
+
+    name: str
+    label: str
+    where: Callable[[], Q]
+    by_reason: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number, and the list that it counts."""
+
+    label: str
+    number: str
+    href: str
+    reasons: Sequence[Figure] = ()
+
+
+class NeedsAPerson(SimpleListFilter):
+    """The same rows that the first page counts."""
+
+    title = "what needs a person"
+    parameter_name = PARAMETER
+
+    def lookups(
+        self, request: HttpRequest, model_admin: ModelAdmin[Any]
+    ) -> list[tuple[str, str]]:
+        self.kinds = {kind.name: kind for kind in attention_of(model_admin)}
+        return [(kind.name, kind.label) for kind in self.kinds.values()]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Any]
+    ) -> QuerySet[Any] | None:
+        value = self.value()
+        if value is None:
+            return None
+        kind = self.kinds.get(value)
+        return queryset.filter(kind.where()) if kind else queryset.none()
+
+
+def attention_of(model_admin: ModelAdmin[Any]) -> Sequence[Attention]:
+    return getattr(model_admin, "attention", ())
+
+
+def figures(model_admin: ModelAdmin[Any]) -> Iterator[Figure]:
+    """One number for each kind that has rows, each with its list."""
+    for kind in attention_of(model_admin):
+        figure = _figure(model_admin.model, kind)
+        if figure:
+            yield figure
+
+
+def _figure(model: type[Model], kind: Attention) -> Figure | None:
+    # Counted only so far: a campaign can be held a million times over.
+    rows = model._base_manager.filter(kind.where())
+    some = rows.values("pk")[: MOST_COUNTED + 1]
+    counts = _by_reason(model, some) if kind.by_reason else {"": some.count()}
+    total = sum(counts.values())
+    if not total:
+        return None
+    here = {PARAMETER: kind.name}
+    labels = _labels(model) if kind.by_reason else {}
+    reasons = [
+        Figure(
+            labels.get(reason, reason),
+            _number(count),
+            list_of(model, **here, reason__exact=reason),
+        )
+        for reason, count in counts.items()
+        if reason
+    ]
+    return Figure(kind.label, _number(total), list_of(model, **here), reasons)
+
+
+def _by_reason(model: type[Model], some: QuerySet[Any, Any]) -> dict[str, int]:
+    rows = model._base_manager.filter(pk__in=some).values_list("reason")
+    return dict(rows.annotate(rows=Count("pk")).order_by("-rows", "reason"))
+
+
+def _labels(model: type[Model]) -> dict[Any, str]:
+    field: Any = model._meta.get_field("reason")
+    return dict(field.flatchoices)
+
+
+def _number(count: int) -> str:
+    return f"over {MOST_COUNTED:,}" if count > MOST_COUNTED else f"{count:,}"

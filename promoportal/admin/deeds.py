@@ -1,0 +1,130 @@
+"""What a person may do about rows: allowed, with a reason, asked first if it is final."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from django import forms
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.db.models import Model, QuerySet
+
+# One press moves so many at most: each is its own transaction, and somebody waits.
+MOST_AT_ONCE = 5_000
+# So many different reasons for leaving rows alone are told apart.
+MOST_REASONS = 5
+
+
+@dataclass
+class Done:
+    """How many rows were moved, and why others were left alone."""
+
+    done: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Deed:
+    """
+    One thing that may be done about rows, from their list and from a row's page.
+
+    `said` ends the sentence "1 assignment ..." and "2 assignments ...". With a
+    `warning`, which says what will happen, it is asked about first. `fits` says whether
+    a row's page should offer it; the service decides anyway.
+    """
+
+    name: str
+    label: str
+    permission: str
+    act: Callable[[QuerySet[Any], Any, str], Done]
+    said: tuple[str, str]
+    warning: str = ""
+    fits: Callable[[Any], bool] = lambda _: True
+    # The log is all that tells of it, so both are kept or neither.
+    is_only_logged: bool = False
+
+    def perform(self, rows: QuerySet[Any], *, by: Any, why: str) -> Done:
+        """Do it, and leave an entry in the log of every row that was chosen."""
+        with self._together():
+            done = self.act(rows, by, why)
+            _log(rows, by, f"{self.label}: {why}{_figures(done)}")
+        return done
+
+    def tell(self, done: Done, model: type[Model]) -> str:
+        """What was done and what was left alone, in whole sentences."""
+        sentences = [f"{_count(done.done, model)} {self.said[done.done != 1]}."]
+        for why, count in done.skipped.most_common(MOST_REASONS):
+            were = "was" if count == 1 else "were"
+            sentences.append(f"{count:,} {were} left alone: {why.rstrip('.')}.")
+        rest = sum(done.skipped.values()) - sum(
+            count for _, count in done.skipped.most_common(MOST_REASONS)
+        )
+        if rest:
+            sentences.append(f"{rest:,} more were left alone for other reasons.")
+        return " ".join(sentences)
+
+    def _together(self) -> AbstractContextManager[Any]:
+        return transaction.atomic() if self.is_only_logged else nullcontext()
+
+
+class DeedForm(forms.Form):
+    """What is to be done, and why."""
+
+    action = forms.ChoiceField(label="Do this", widget=forms.Select())
+    why = forms.CharField(
+        label="Why",
+        max_length=500,
+        widget=forms.TextInput(
+            {"placeholder": "The reason, kept with every row", "autocomplete": "off"}
+        ),
+    )
+    select_across = forms.BooleanField(
+        required=False,
+        initial=0,
+        widget=forms.HiddenInput({"class": "select-across"}),
+    )
+
+    def __init__(self, deeds: Sequence[Deed], said: Any = None) -> None:
+        super().__init__(said, auto_id="do_%s")
+        choices = [(deed.name, deed.label) for deed in deeds]
+        field: Any = self.fields["action"]
+        field.choices = [("", "..."), *choices]
+
+
+def count_of(number: int, model: type[Model]) -> str:
+    """So many of them, in words."""
+    return _count(number, model)
+
+
+def _count(number: int, model: type[Model]) -> str:
+    options = model._meta
+    name = options.verbose_name if number == 1 else options.verbose_name_plural
+    return f"{number:,} {name}"
+
+
+def _figures(done: Done) -> str:
+    skipped = sum(done.skipped.values())
+    if done.done + skipped == 1:
+        return "" if done.done else f" (left alone: {next(iter(done.skipped))})"
+    return f" (of {done.done + skipped:,} chosen, {done.done:,} done)"
+
+
+def _log(rows: QuerySet[Any], by: Any, message: str) -> None:
+    kind = ContentType.objects.get_for_model(rows.model)
+    entries = [
+        LogEntry(
+            user=by,
+            content_type=kind,
+            object_id=str(row.pk),
+            object_repr=str(row)[:200],
+            action_flag=CHANGE,
+            change_message=message,
+        )
+        for row in rows.model._base_manager.filter(pk__in=rows.values("pk"))
+    ]
+    LogEntry.objects.bulk_create(entries, batch_size=1_000)

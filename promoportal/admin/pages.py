@@ -1,0 +1,112 @@
+"""
+What a row's page is made of. Later rooms add to the pages of earlier ones here, because
+an earlier room must not know them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.db.models import Model
+from django.utils.html import format_html
+
+from promoportal.admin.showing import badge
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something that happened to a row, or to what belongs to it."""
+
+    at: datetime
+    what: str
+    by: str = ""
+    why: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name and what is there to say about it, perhaps with a list behind it."""
+
+    name: str
+    value: Any
+    href: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Some facts, some rows, some sentences under one heading."""
+
+    title: str
+    facts: Sequence[Fact] = ()
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[Any]] = field(default=())
+    sentences: Sequence[str] = ()
+    more: Sequence[tuple[str, str]] = ()  # what a link says, and where it leads
+
+
+R = TypeVar("R", bound=Model)
+Drawn = Callable[[R], Panel | None]
+Told = Callable[[R], Iterable[Moment]]
+
+_panels: defaultdict[type[Model], list[Drawn[Any]]] = defaultdict(list)
+_stories: defaultdict[type[Model], list[Told[Any]]] = defaultdict(list)
+
+
+def panel(model: type[R]) -> Callable[[Drawn[R]], Drawn[R]]:
+    """Add what this draws to the page of every row of the model."""
+
+    def add(drawn: Drawn[R]) -> Drawn[R]:
+        _panels[model].append(drawn)
+        return drawn
+
+    return add
+
+
+def story(model: type[R]) -> Callable[[Told[R]], Told[R]]:
+    """Add what this tells to the story of every row of the model."""
+
+    def add(told: Told[R]) -> Told[R]:
+        _stories[model].append(told)
+        return told
+
+    return add
+
+
+def panels_of(row: Model) -> list[Panel]:
+    drawn = (draw(row) for draw in _panels[type(row)])
+    return [panel for panel in drawn if panel]
+
+
+def story_of(row: Model, own: Iterable[Moment] = ()) -> list[Moment]:
+    """All that happened, in order of time."""
+    told = [moment for tell in _stories[type(row)] for moment in tell(row)]
+    return sorted([*own, *told], key=lambda moment: moment.at)
+
+
+# Of a row that moved more often than this, the latest moves are told.
+MOST_TOLD = 200
+
+
+def moves_of(row: Any, labels: dict[str, str], what: str = "") -> list[Moment]:
+    """The transitions of a row, each with who and why."""
+    latest = row.transitions.select_related("by").order_by("-pk")[:MOST_TOLD]
+    return [
+        Moment(
+            at=move.at,
+            what=_moved(move.after, labels, what),
+            by=str(move.by) if move.by else "",
+            why=move.why,
+        )
+        for move in reversed(latest)
+    ]
+
+
+def _moved(after: str, labels: dict[str, str], what: str) -> str:
+    shown = badge(after, labels.get(after, after))
+    return format_html("{} {}", what, shown) if what else shown

@@ -1,0 +1,357 @@
+"""Lists and pages of rows that nobody edits: states move through services alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+
+from promoportal.admin.attention import Attention, NeedsAPerson
+from promoportal.admin.deeds import (
+    MOST_AT_ONCE,
+    Deed,
+    DeedForm,
+    count_of,
+)
+from promoportal.admin.pages import (
+    Moment,
+    Panel,
+    moves_of,
+    panels_of,
+    story_of,
+)
+from promoportal.admin.paging import KeysetChangeList
+from promoportal.admin.showing import (
+    badge,
+    list_of,
+    moment,
+    page_of,
+    short,
+    since,
+)
+
+M = TypeVar("M", bound=Model)
+
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[M]
+else:
+
+    class _ModelAdmin(admin.ModelAdmin, Generic[M]):
+        pass
+
+
+class ReadOnlyAdmin(_ModelAdmin[M]):
+    """
+    Rows to look at, in a list and on a page of their own.
+
+    Nobody adds, changes or deletes one, superusers included. What may be done about
+    them is in `deeds`: each has its own permission, and is done for a reason.
+    """
+
+    deeds: ClassVar[Sequence[Deed]] = ()
+    attention: ClassVar[Sequence[Attention]] = ()
+    # Looked up as they are, so that an index answers.
+    finds: ClassVar[Sequence[str]] = ()
+    finds_uuid: ClassVar[Sequence[str]] = ()
+
+    actions = None
+    change_list_template = "admin/rows.html"
+    change_form_template = "admin/row.html"
+    list_per_page = 100
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    empty_value_display = ""
+    # Sorting by what has no index would read the whole table.
+    sortable_by = ()
+    ordering = ("-pk",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        return False
+
+    # --- The list ---------------------------------------------------------------------
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Any]:
+        return KeysetChangeList
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        boxes = ["action_checkbox"] if self.allowed(request) else []
+        return [*boxes, *self.list_display]
+
+    def get_list_display_links(
+        self, request: HttpRequest, list_display: Sequence[Any]
+    ) -> list[Any]:
+        return [*(self.list_display_links or self.list_display[:1])]
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        needs = [NeedsAPerson] if self.attention else []
+        return [*needs, *self.list_filter]
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        return [*self.finds, *self.finds_uuid]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[M], search_term: str
+    ) -> tuple[QuerySet[M], bool]:
+        term = search_term.strip()
+        return (queryset.filter(self._found(term)) if term else queryset), False
+
+    def _found(self, term: str) -> Q:
+        """The whole term, as it is: an id may hold spaces, and case may matter."""
+        if self.finds_uuid and _is_uuid(term):
+            return _any_of(self.finds_uuid, UUID(term))
+        return _any_of(self.finds, term)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if _has_nul(request):
+            return HttpResponseRedirect(f"{request.path}?e=1")
+        if request.method == "POST":
+            return self._act(request)
+        deeds = self.allowed(request)
+        form = DeedForm(deeds) if deeds else None
+        context = {
+            "title": capfirst(self.opts.verbose_name_plural),
+            "action_form": form,
+            "most_at_once": MOST_AT_ONCE,
+        }
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    # --- The page ---------------------------------------------------------------------
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> M | None:
+        if "\0" in object_id:  # which the database could not be asked for
+            return None
+        return super().get_object(request, object_id, from_field)
+
+    def render_change_form(
+        self, request: Any, context: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        row = kwargs["obj"]
+        deeds = [deed for deed in self.allowed(request) if deed.fits(row)]
+        context.update(
+            title=short(self.heading(row)),
+            subtitle=None,
+            marks=self.marks(row),
+            story=story_of(row, self.story(row)),
+            panels=[*self.panels(row), *panels_of(row)],
+            deeds=deeds,
+            list_address=list_of(self.model),
+        )
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def heading(self, row: M) -> str:
+        """What the page is called."""
+        text = str(row)
+        return text[:1].upper() + text[1:]
+
+    def marks(self, row: M) -> list[SafeString]:
+        """The badges beside the heading."""
+        return []
+
+    def story(self, row: M) -> Iterable[Moment]:
+        """What happened to the row, in any order."""
+        return []
+
+    def panels(self, row: M) -> Iterable[Panel]:
+        """What belongs to the row."""
+        return []
+
+    # --- What may be done -------------------------------------------------------------
+
+    def allowed(self, request: HttpRequest) -> list[Deed]:
+        """The deeds this person may do."""
+        return [deed for deed in self.deeds if request.user.has_perm(deed.permission)]
+
+    def _act(self, request: HttpRequest) -> HttpResponse:
+        """Do what was asked, or ask first, or say what is missing; then go back."""
+        deed = self._asked(request)
+        if deed is None:
+            return self._back(request, "Nothing was done: choose what to do.")
+        rows, is_more = self._chosen(request)
+        if not rows:
+            return self._back(request, "Nothing was done: choose at least one row.")
+        form = DeedForm(self.deeds, request.POST)
+        if not form.is_valid():
+            return self._back(request, f"Nothing was done. {_wrong(form)}")
+        why = form.cleaned_data["why"]
+        if deed.warning and "confirmed" not in request.POST:
+            return self._ask(request, deed, rows, why, is_more=is_more)
+        done = deed.perform(
+            self.model._base_manager.filter(pk__in=rows), by=request.user, why=why
+        )
+        level = messages.SUCCESS if done.done else messages.WARNING
+        said = deed.tell(done, self.model)
+        return self._back(request, f"{said}{_rest(is_more=is_more)}", level)
+
+    def _asked(self, request: HttpRequest) -> Deed | None:
+        """The deed that was asked for, by one who may."""
+        name = request.POST.get("action", "")
+        deed = next((deed for deed in self.deeds if deed.name == name), None)
+        if deed and not request.user.has_perm(deed.permission):
+            raise PermissionDenied
+        return deed
+
+    def _chosen(self, request: HttpRequest) -> tuple[list[Any], bool]:
+        """
+        The keys of the chosen rows, and whether there were more than one press takes.
+
+        They are fixed here: what is asked about is what will be done.
+        """
+        if request.POST.get("select_across") == "1":
+            changes = self.get_changelist_instance(request)
+            rows = changes.get_queryset(request)
+        else:
+            rows = self.get_queryset(request).filter(pk__in=_keys(request))
+        keys = list(
+            rows.order_by("pk").values_list("pk", flat=True)[: MOST_AT_ONCE + 1]
+        )
+        return keys[:MOST_AT_ONCE], len(keys) > MOST_AT_ONCE
+
+    def _ask(
+        self,
+        request: HttpRequest,
+        deed: Deed,
+        rows: list[Any],
+        why: str,
+        *,
+        is_more: bool,
+    ) -> HttpResponse:
+        one = self.model._base_manager.get(pk=rows[0]) if len(rows) == 1 else None
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": deed.label,
+            "deed": deed,
+            "chosen": str(one) if one else count_of(len(rows), self.model),
+            "rest": _rest(is_more=is_more),
+            "keys": ",".join(str(key) for key in rows),
+            "why": why,
+            "back": self._where(request),
+            "page": request.POST.get("page", ""),
+        }
+        return TemplateResponse(request, "admin/confirm.html", context)
+
+    def _back(
+        self, request: HttpRequest, said: str, level: int = messages.WARNING
+    ) -> HttpResponse:
+        self.message_user(request, said, level)
+        return HttpResponseRedirect(self._where(request))
+
+    def _where(self, request: HttpRequest) -> str:
+        """The page it was asked from: a row's own, or the list as it was narrowed."""
+        if page := request.POST.get("page"):
+            row = self.get_object(request, unquote(page))
+            if row is not None:
+                return page_of(row)
+        return request.get_full_path()
+
+
+S = TypeVar("S", bound=Model)
+
+
+class StatefulAdmin(ReadOnlyAdmin[S]):
+    """Rows with a state, its history, and perhaps a reason."""
+
+    # What each state of every machine of the row is called.
+    labels: ClassVar[dict[str, str]] = {}
+
+    @admin.display(description="state")
+    def status(self, row: Any) -> SafeString:
+        return badge(row.state, row.get_state_display())
+
+    @admin.display(description="since")
+    def since(self, row: Any) -> SafeString:
+        return since(row.state_since)
+
+    @admin.display(description="why")
+    def why(self, row: Any) -> str:
+        """The reason, and the words beside it."""
+        reason = row.get_reason_display()
+        if reason and row.problem:
+            return f"{reason}. {short(row.problem)}"
+        return reason or short(row.problem)
+
+    @admin.display(description="what is wrong")
+    def problem_in_full(self, row: Any) -> str:
+        reason = row.get_reason_display()
+        return ". ".join(part for part in (reason, row.problem) if part)
+
+    def marks(self, row: Any) -> list[SafeString]:
+        return [self.status(row), since(row.state_since)]
+
+    def story(self, row: Any) -> Iterable[Moment]:
+        return moves_of(row, self.labels)
+
+
+def when(name: str, description: str = "") -> Callable[[Any, Any], SafeString]:
+    """A column that shows a time of the row."""
+
+    @admin.display(description=description or name.removesuffix("_at"))
+    def column(_: Any, row: Any) -> SafeString:
+        return moment(getattr(row, name))
+
+    return column
+
+
+def _keys(request: HttpRequest) -> list[int]:
+    said = [
+        *request.POST.getlist(ACTION_CHECKBOX_NAME),
+        *request.POST.get("keys", "").split(","),
+    ]
+    return [int(key) for key in said if key.isascii() and key.isdecimal()]
+
+
+def _wrong(form: DeedForm) -> str:
+    if "why" in form.errors and not form.data.get("why", "").strip():
+        return "Say why; the reason is kept with every row."
+    return " ".join(str(error) for errors in form.errors.values() for error in errors)
+
+
+def _rest(*, is_more: bool) -> str:
+    if not is_more:
+        return ""
+    return f" More rows match than the {MOST_AT_ONCE:,} taken at once; do it again for the rest."
+
+
+def _any_of(paths: Sequence[str], value: Any) -> Q:
+    found = Q(pk=None)
+    for path in paths:
+        found |= Q(**{path: value})
+    return found
+
+
+def _is_uuid(term: str) -> bool:
+    try:
+        UUID(term)
+    except ValueError:
+        return False
+    return True
+
+
+def _has_nul(request: HttpRequest) -> bool:
+    return any("\0" in value for values in request.GET.lists() for value in values[1])

@@ -1,0 +1,130 @@
+"""How values look on a page. Whatever came from outside is escaped here, once."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.admin.utils import quote
+from django.db.models import Model
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.timesince import timesince
+from django.utils.timezone import localtime
+
+# More of a body than this helps nobody, and makes a page that nobody can open.
+LONGEST = 64 * 1024
+
+# What a state means to whoever looks, told by a mark and a word before any colour.
+_TONES = {
+    "good": ("✓", ("ACTIVE", "REPORTED", "SETTLED", "READ", "DONE", "NONE")),
+    "busy": ("▸", ("ACTIVATING", "REPORTING", "COLLECTING")),
+    "next": ("○", ("OWED", "WAITING", "UNREAD")),
+    "doubt": ("?", ("UNCERTAIN",)),
+    "held": ("!", ("HELD", "CANCELLED")),
+    "paused": ("‖", ("PAUSED",)),
+    "over": ("◌", ("VOID", "IGNORED", "WRITTEN_OFF", "IDLE")),
+}
+_LOOKS = {
+    state: (tone, mark) for tone, (mark, states) in _TONES.items() for state in states
+}
+
+
+def badge(state: str, label: str) -> SafeString:
+    """A state as a mark, a word and a colour."""
+    tone, mark = _LOOKS.get(state, ("over", "·"))
+    return stamp(tone, mark, label)
+
+
+def stamp(tone: str, mark: str, label: str) -> SafeString:
+    return format_html(
+        '<span class="state state-{}"><span aria-hidden="true">{}</span> {}</span>',
+        tone,
+        mark,
+        label,
+    )
+
+
+def moment(at: datetime | None) -> SafeString:
+    """When, to the second."""
+    if at is None:
+        return SafeString("")
+    local = localtime(at)
+    return format_html(
+        '<time datetime="{}">{}</time>', local.isoformat(), f"{local:%Y-%m-%d %H:%M:%S}"
+    )
+
+
+def since(at: datetime | None) -> SafeString:
+    """When, and how long ago that is."""
+    if at is None:
+        return SafeString("")
+    ago = timesince(at, depth=1)
+    return format_html('{} <span class="ago">{} ago</span>', moment(at), ago)
+
+
+def link(row: Model | None, text: str = "") -> SafeString:
+    """A link to the row's page, or nothing where there is no row."""
+    if row is None:
+        return SafeString("")
+    return format_html('<a href="{}">{}</a>', page_of(row), text or str(row))
+
+
+def page_of(row: Model) -> str:
+    return reverse(_url(type(row), "change"), args=[quote(row.pk)])
+
+
+def list_of(model: type[Model], **narrowed: Any) -> str:
+    """The address of a list, narrowed to rows like these."""
+    query = f"?{urlencode(narrowed)}" if narrowed else ""
+    return f"{reverse(_url(model, 'changelist'))}{query}"
+
+
+def short(text: str, most: int = 100) -> str:
+    return Truncator(text).chars(most)
+
+
+def pretty(value: Any) -> SafeString:
+    """A value that came as JSON, laid out to be read."""
+    if value in (None, "", {}, []):
+        return SafeString("")
+    return _pre(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def body(raw: bytes | memoryview) -> SafeString:
+    """A body as it came: laid out if it is JSON, as it is if not, whatever is in it."""
+    content = bytes(raw)
+    if not content:
+        return SafeString("(empty)")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return _pre(_visible(content), "These bytes are not UTF-8.")
+    try:
+        return pretty(json.loads(text)) or _pre(text)
+    except (ValueError, RecursionError):  # nested too deeply is not for reading either
+        return _pre(text, "This is not JSON.")
+
+
+def _visible(content: bytes) -> str:
+    return content[: LONGEST + 1].decode("utf-8", "backslashreplace")
+
+
+def _pre(text: str, note: str = "") -> SafeString:
+    if len(text) > LONGEST:
+        note = f"{note} Only the first {LONGEST:,} characters are shown.".strip()
+    # A lone surrogate cannot be sent to a browser, and a NUL would not be seen there.
+    shown = text[:LONGEST].encode("utf-8", "backslashreplace").decode()
+    return format_html(
+        "{}<pre>{}</pre>",
+        format_html('<p class="note">{}</p>', note) if note else "",
+        shown.replace("\0", "\\x00"),
+    )
+
+
+def _url(model: type[Model], view: str) -> str:
+    return f"admin:{model._meta.app_label}_{model._meta.model_name}_{view}"

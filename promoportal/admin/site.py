@@ -1,0 +1,52 @@
+"""The site: what needs a person first, then the lists in the order of the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+from promoportal.admin import attention
+
+# The order of the work, not of the alphabet.
+_ROOMS = ("executions", "rewards", "redemptions", "promoportal", "django_q", "auth")
+_MODELS = (
+    *("Execution", "Delivery", "Trigger", "Campaign", "Listener"),
+    *("Assignment", "Collection", "Promotion"),
+    *("Redemption", "Report"),
+    *("Breaker", "Allowance"),
+)
+
+
+class PortalSite(AdminSite):
+    site_header = "promoportal"
+    site_title = "promoportal"
+    index_title = "What needs a person"
+    empty_value_display = ""
+    site_url = None
+
+    def get_app_list(
+        self, request: HttpRequest, app_label: str | None = None
+    ) -> list[Any]:
+        apps: list[Any] = list(super().get_app_list(request, app_label))
+        for app in apps:
+            app["models"].sort(key=lambda model: _place(_MODELS, model["object_name"]))
+        return sorted(apps, key=lambda app: _place(_ROOMS, app["app_label"]))
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        figures = [
+            figure
+            for app in self.get_app_list(request)
+            for model in app["models"]
+            if model["perms"].get("view")
+            for figure in attention.figures(self.get_model_admin(model["model"]))
+        ]
+        return super().index(request, {**(extra_context or {}), "figures": figures})
+
+
+def _place(names: tuple[str, ...], name: str) -> int:
+    return names.index(name) if name in names else len(names)

@@ -1,0 +1,467 @@
+"""What each customer is owed, to look at and to decide about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from executions.models import Execution, Trigger
+from promoportal.admin import pages
+from promoportal.admin.attention import Attention
+from promoportal.admin.deeds import Deed, Done
+from promoportal.admin.narrowing import narrowed
+from promoportal.admin.pages import Fact, Moment, Panel
+from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
+from promoportal.admin.showing import (
+    badge,
+    link,
+    list_of,
+    moment,
+    page_of,
+    pretty,
+    since,
+    stamp,
+)
+from promoportal.leases import after
+from rewards import deciding
+from rewards.models import Assignment, Attempt, Collecting, Collection, Promotion, State
+
+# Settling takes a minute or two; what is unanswered for longer is looked at.
+UNANSWERED_FOR = 15 * 60
+MOST_SHOWN = 10
+MOST_ATTEMPTS = 200
+
+
+# --- Promotion ------------------------------------------------------------------------
+
+
+def _report(mode: Promotion.Mode) -> Callable[[QuerySet[Promotion], Any, str], Done]:
+    def set_mode(rows: QuerySet[Promotion], _by: Any, _why: str) -> Done:
+        there = rows.count()
+        others = rows.exclude(redemption_mode=mode)
+        done = Done(done=others.update(redemption_mode=mode))
+        if there > done.done:
+            done.skipped["it is reported like this already"] += there - done.done
+        return done
+
+    return set_mode
+
+
+def _mode(name: str, label: str, mode: Promotion.Mode, says: str) -> Deed:
+    return Deed(
+        name,
+        label,
+        "rewards.set_redemption_mode",
+        _report(mode),
+        said=(f"is {says} from now on", f"are {says} from now on"),
+        fits=lambda row: row.redemption_mode != mode,
+        is_only_logged=True,
+    )
+
+
+@admin.register(Promotion)
+class PromotionAdmin(ReadOnlyAdmin[Promotion]):
+    list_display = ("reference", "code", "reported", "first_seen")
+    list_filter = ("redemption_mode",)
+    finds = ("reference", "code")
+    search_help_text = "A promotion's id or code, in full"
+    fields = ("reference", "code", "reported", "first_seen")
+    deeds = (
+        _mode(
+            "at_once", "Report at once", Promotion.Mode.TRIGGERED, "reported at once"
+        ),
+        _mode(
+            "in_batches",
+            "Report in batches",
+            Promotion.Mode.SCHEDULED,
+            "reported in batches",
+        ),
+        _mode("not_at_all", "Do not report", Promotion.Mode.OFF, "not reported"),
+        _mode(
+            "as_set",
+            "Report as the portal is set",
+            Promotion.Mode.DEFAULT,
+            "reported as the portal is set",
+        ),
+    )
+    first_seen = when("first_seen_at", "first seen")
+
+    @admin.display(description="activations are reported")
+    def reported(self, row: Promotion) -> str:
+        return str(row.get_redemption_mode_display())
+
+    def heading(self, row: Promotion) -> str:
+        return f"Promotion {row.reference}"
+
+    def panels(self, row: Promotion) -> Iterable[Panel]:
+        href = list_of(Assignment, promotion=row.pk)
+        yield Panel("Assignments", more=[("All assignments of this promotion", href)])
+
+
+# --- Collection -----------------------------------------------------------------------
+
+
+@admin.register(Collection)
+class CollectionAdmin(StatefulAdmin[Collection]):
+    list_display = (
+        "execution_name",
+        "status",
+        "since",
+        "why",
+        "number",
+        "pages",
+        "seen",
+        "total",
+        "next_time",
+    )
+    list_display_links = ("execution_name",)
+    list_select_related = ("execution",)
+    list_filter = ("state", "reason")
+    finds = ("execution__reference",)
+    search_help_text = "An execution's id, in full"
+    labels = dict(Collecting.choices)
+    attention = (
+        Attention(
+            "held",
+            "Collections are held",
+            lambda: Q(state=Collecting.HELD),
+            by_reason=True,
+        ),
+    )
+    fieldsets = (
+        (None, {"fields": ("execution_link", "problem_in_full")}),
+        (
+            "This pass",
+            {"fields": ("number", "finished", "pages", "seen", "total", "restarts")},
+        ),
+        (
+            "Work",
+            {"fields": ("next_time", "failures", "malformed", "deaths", "waived")},
+        ),
+    )
+
+    @admin.display(description="execution")
+    def execution_name(self, row: Collection) -> str:
+        return row.execution.reference
+
+    @admin.display(description="execution")
+    def execution_link(self, row: Collection) -> SafeString:
+        return link(row.execution, row.execution.reference)
+
+    @admin.display(description="next try")
+    def next_time(self, row: Collection) -> SafeString:
+        waits = row.state in {Collecting.WAITING, Collecting.COLLECTING}
+        return moment(row.not_before if waits else None)
+
+    def heading(self, row: Collection) -> str:
+        return f"Collection of {row.execution.reference}"
+
+
+# --- Assignment -----------------------------------------------------------------------
+
+
+def _decide(
+    service: Callable[..., deciding.Decided],
+) -> Callable[[QuerySet[Assignment], Any, str], Done]:
+    def decide(rows: QuerySet[Assignment], by: Any, why: str) -> Done:
+        decided = service(rows, by=by, why=why)
+        return Done(decided.done, decided.skipped)
+
+    return decide
+
+
+def _is_held(row: Assignment) -> bool:
+    return row.state == State.HELD and not row.doubtful
+
+
+def _is_doubtful(row: Assignment) -> bool:
+    return row.doubtful and row.state in {State.UNCERTAIN, State.HELD}
+
+
+@admin.register(Assignment)
+class AssignmentAdmin(StatefulAdmin[Assignment]):
+    list_display = (
+        "who",
+        "what",
+        "promotion_name",
+        "status",
+        "since",
+        "why",
+        "attempts",
+        "execution_link",
+    )
+    list_select_related = ("execution", "promotion")
+    list_filter = (
+        "state",
+        "reason",
+        "doubtful",
+        "cancelled_too_late",
+        narrowed("execution", Execution),
+        narrowed("promotion", Promotion),
+        ("created_at", admin.DateFieldListFilter),
+    )
+    finds = ("customer",)
+    finds_uuid = ("key",)
+    search_help_text = "A customer's id or a key, in full"
+    labels = dict(State.choices)
+    attention = (
+        Attention(
+            "held", "Assignments are held", lambda: Q(state=State.HELD), by_reason=True
+        ),
+        Attention(
+            "in_doubt",
+            "Held assignments may have been given: find out, and say so",
+            lambda: Q(state=State.HELD, doubtful=True),
+        ),
+        Attention(
+            "unanswered",
+            "Assignments were sent, and had no answer for 15 minutes",
+            lambda: Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)),
+        ),
+    )
+    deeds = (
+        Deed(
+            "retry",
+            "Try again",
+            "rewards.retry_assignment",
+            _decide(deciding.retry),
+            said=("will be tried again", "will be tried again"),
+            fits=_is_held,
+        ),
+        Deed(
+            "given",
+            "It was given",
+            "rewards.decide_assignment",
+            _decide(deciding.given),
+            said=("counts as given now", "count as given now"),
+            warning="It becomes active, is never sent to the platform again, and is "
+            "reported to Optimove. Say so only if the platform's own books show that "
+            "the customer has it.",
+            fits=_is_doubtful,
+        ),
+        Deed(
+            "not_given",
+            "It was not given",
+            "rewards.decide_assignment",
+            _decide(deciding.not_given),
+            said=("is owed again", "are owed again"),
+            warning="It is sent to the platform again. If the customer has it already, "
+            "they get it twice: say so only if the platform's own books show that they "
+            "do not.",
+            fits=_is_doubtful,
+        ),
+        Deed(
+            "write_off",
+            "Write off",
+            "rewards.write_off_assignment",
+            _decide(deciding.write_off),
+            said=("is written off", "are written off"),
+            warning="The customer will not get it.",
+            fits=_is_held,
+        ),
+    )
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "customer",
+                    "what",
+                    "promotion_link",
+                    "execution_link",
+                    "problem_in_full",
+                    "doubt",
+                    "next_time",
+                    "too_late",
+                    "receipt",
+                    "evidence",
+                )
+            },
+        ),
+        (
+            "What the vendor said",
+            {
+                "fields": (
+                    "reference",
+                    "vendor_status",
+                    "assigned",
+                    "unique_code",
+                    "vendors_row",
+                )
+            },
+        ),
+        (
+            "What we made of it",
+            {
+                "fields": (
+                    "meaning_in_words",
+                    "reward_read",
+                    "key",
+                    "what_is_sent",
+                    "first_sent",
+                    "attempts",
+                    "failures",
+                    "deaths",
+                )
+            },
+        ),
+    )
+    assigned = when("assigned_at")
+    first_sent = when("first_sent_at", "first sent")
+
+    @admin.display(description="customer")
+    def who(self, row: Assignment) -> str:
+        return row.customer or "(not readable)"
+
+    @admin.display(description="reward")
+    def what(self, row: Assignment) -> str:
+        return worth(row)
+
+    @admin.display(description="promotion")
+    def promotion_name(self, row: Assignment) -> str:
+        return str(row.promotion or "")
+
+    @admin.display(description="promotion")
+    def promotion_link(self, row: Assignment) -> SafeString:
+        return link(row.promotion)
+
+    @admin.display(description="execution")
+    def execution_link(self, row: Assignment) -> SafeString:
+        return link(row.execution, row.execution.reference)
+
+    @admin.display(description="state")
+    def status(self, row: Assignment) -> SafeString:
+        shown = super().status(row)
+        if not row.doubtful:
+            return shown
+        return format_html("{} {}", shown, stamp("doubt", "?", "In doubt"))
+
+    @admin.display(description="in doubt")
+    def doubt(self, row: Assignment) -> str:
+        if not row.doubtful:
+            return ""
+        return "An attempt went unanswered: the customer may have it, or not."
+
+    @admin.display(description="cancelled too late")
+    def too_late(self, row: Assignment) -> str:
+        if not row.cancelled_too_late:
+            return ""
+        return "The vendor took it back after the customer had it."
+
+    @admin.display(description="next")
+    def next_time(self, row: Assignment) -> SafeString:
+        if row.state == State.OWED and not row.cleared:
+            return SafeString(
+                "Waits until its execution is checked against the limits."
+            )
+        said = {State.OWED: "Tried at", State.UNCERTAIN: "Asked about at"}
+        name = said.get(State(row.state))
+        return (
+            format_html("{} {}", name, moment(row.not_before)) if name else _nothing()
+        )
+
+    @admin.display(description="the row")
+    def vendors_row(self, row: Assignment) -> SafeString:
+        return pretty(row.as_assigned)
+
+    @admin.display(description="its status means")
+    def meaning_in_words(self, row: Assignment) -> str:
+        return row.meaning
+
+    @admin.display(description="reward")
+    def reward_read(self, row: Assignment) -> SafeString:
+        return pretty(row.reward)
+
+    @admin.display(description="what is sent")
+    def what_is_sent(self, row: Assignment) -> SafeString:
+        return pretty(row.order)
+
+    def heading(self, row: Assignment) -> str:
+        return f"{worth(row) or 'Assignment'} for {row.customer or 'nobody'}"
+
+    def story(self, row: Assignment) -> Iterable[Moment]:
+        yield Moment(
+            at=row.created_at,
+            what="Listed by the vendor",
+            why=f"Its status was {row.vendor_status}." if row.vendor_status else "",
+        )
+        yield from super().story(row)
+        latest = row.history.order_by("-begun_at", "-pk")[:MOST_ATTEMPTS]
+        yield from map(_attempted, latest)
+
+
+def worth(row: Assignment) -> str:
+    """What it is worth, in a few words."""
+    if not row.reward:
+        return "A code" if row.unique_code else ""
+    said = row.reward
+    amount = (
+        f"{said.get('value') or ''} {said.get('currency') or said.get('unit') or ''}"
+    )
+    kind, tier = said.get("type") or said.get("category") or "", said.get("tier")
+    return " ".join(f"{amount} {kind} {f'({tier})' if tier else ''}".split())
+
+
+def _attempted(attempt: Attempt) -> Moment:
+    outcome = attempt.get_outcome_display() if attempt.outcome else "Under way"
+    status = f", HTTP {attempt.status}" if attempt.status else ""
+    took = f", {attempt.duration_ms} ms" if attempt.duration_ms is not None else ""
+    return Moment(
+        at=attempt.begun_at,
+        what=f"{attempt.get_kind_display()}, attempt {attempt.number}",
+        why=f"{outcome}{status}{took}.",
+        detail=format_html("<pre>{}</pre>", attempt.answer) if attempt.answer else "",
+    )
+
+
+def _nothing() -> SafeString:
+    return SafeString("")
+
+
+# --- On the pages of earlier rooms ----------------------------------------------------
+
+
+@pages.panel(Execution)
+def collected(execution: Execution) -> Panel | None:
+    """How far its list is collected."""
+    row = Collection.objects.filter(execution=execution).first()
+    if row is None:
+        return Panel("Collection", sentences=["Nothing was collected yet."])
+    of = f" of {row.total:,}" if row.total is not None else ""
+    facts = [
+        Fact("passes begun", f"{row.number:,}"),
+        Fact("rows seen in the last", f"{row.seen:,}{of}"),
+    ]
+    said = [badge(row.state, str(row.get_state_display())), since(row.state_since)]
+    return Panel(
+        "Collection",
+        facts=facts,
+        sentences=[
+            format_html("{} {}", *said),
+            *([row.problem] if row.problem else []),
+        ],
+        more=[("How it was collected", page_of(row))],
+    )
+
+
+@pages.panel(Trigger)
+def assigned(trigger: Trigger) -> Panel | None:
+    """What the customer was assigned by it."""
+    found = Assignment.objects.filter(
+        execution=trigger.execution_id, customer=trigger.customer
+    )
+    rows = [
+        (
+            link(row, worth(row) or str(row)),
+            badge(row.state, str(row.get_state_display())),
+        )
+        for row in found.order_by("-pk")[:MOST_SHOWN]
+    ]
+    if not rows:
+        return Panel("Assignments", sentences=["The vendor lists none yet."])
+    return Panel("Assignments", columns=("Reward", "State"), rows=rows)

@@ -1,0 +1,194 @@
+"""
+Rows for tests: valid, dull, and each told from the next by a number.
+
+A test says only what matters to it: `AssignmentFactory(state=State.HELD)`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar
+from uuid import UUID, uuid5
+
+import factory
+from django.contrib.auth.models import User
+from django.db.models import Model
+from django.utils import timezone
+
+from executions.models import (
+    Asking,
+    Campaign,
+    Delivery,
+    EventType,
+    Execution,
+    Kind,
+    Listener,
+    Progress,
+    Reading,
+    Trigger,
+)
+from promoportal.optimove import Meaning
+from redemptions.models import Mode, Redemption, Report
+from redemptions.models import State as Reporting
+from rewards.models import Assignment, Attempt, Collecting, Collection, Promotion, State
+
+M = TypeVar("M", bound=Model)
+_HERE = UUID("5eed0000-0000-4000-8000-000000000000")
+make: Any = factory  # whose functions have no types
+
+
+class Makes(Protocol[M]):
+    """A factory of rows: one by calling it, many as a batch."""
+
+    def __call__(self, **given: Any) -> M: ...
+    def build(self, **given: Any) -> M: ...
+    def create_batch(self, size: int, **given: Any) -> list[M]: ...
+
+
+class _AsSaved(make.django.DjangoModelFactory):  # type: ignore[misc]
+    """A row has what the database filled in, as it has everywhere else."""
+
+    @classmethod
+    def _create(cls, model: Any, *args: Any, **given: Any) -> Any:
+        row = super()._create(model, *args, **given)
+        row.refresh_from_db()
+        return row
+
+
+def of(model: type[M], **declared: Any) -> Makes[M]:
+    made: Makes[M] = make.make_factory(model, FACTORY_CLASS=_AsSaved, **declared)
+    return made
+
+
+def uuid(number: int) -> UUID:
+    return uuid5(_HERE, str(number))
+
+
+UserFactory = of(
+    User,
+    username=make.Sequence(lambda number: f"user-{number}"),
+)
+
+ListenerFactory = of(
+    Listener,
+    event_type=EventType.SCHEDULED,
+    secret_digest=make.Sequence(lambda number: f"{number:064x}"),
+)
+
+CampaignFactory = of(
+    Campaign,
+    reference=make.Sequence(lambda number: f"{500 + number}"),
+)
+
+ExecutionFactory = of(
+    Execution,
+    reference=make.Sequence(lambda number: f"{1000 + number}"),
+    campaign=make.SubFactory(CampaignFactory),
+    kind=Kind.SCHEDULED,
+    state=Progress.ACTIVATING,
+)
+
+DeliveryFactory = of(
+    Delivery,
+    listener=make.SubFactory(ListenerFactory),
+    body=b'{"CampaignID": 1000, "ChannelID": 505}',
+    content_type="application/json",
+    verdict={"address": "known by its secret", "from": "192.0.2.1"},
+    state=Reading.READ,
+)
+
+TriggerFactory = of(
+    Trigger,
+    execution=make.SubFactory(ExecutionFactory, kind=Kind.TRIGGERED),
+    customer=make.Sequence(lambda number: f"T{number}"),
+    state=Asking.WAITING,
+)
+
+PromotionFactory = of(
+    Promotion,
+    reference=make.Sequence(lambda number: f"promotion-{number}"),
+    code=make.Sequence(lambda number: f"CODE{number}"),
+)
+
+CollectionFactory = of(
+    Collection,
+    execution=make.SubFactory(ExecutionFactory),
+    state=Collecting.DONE,
+    number=1,
+    finished=1,
+    pages=1,
+)
+
+AssignmentFactory = of(
+    Assignment,
+    execution=make.SubFactory(ExecutionFactory),
+    promotion=make.SubFactory(PromotionFactory),
+    reference=make.Sequence(lambda number: f"A{number}"),
+    customer=make.Sequence(lambda number: f"C{number}"),
+    vendor_status="Assigned",
+    meaning=Meaning.ACTIVATE,
+    as_assigned=make.LazyAttribute(
+        lambda row: {
+            "assignmentId": row.reference,
+            "customerId": row.customer,
+            "status": row.vendor_status,
+        }
+    ),
+    reward={
+        "category": "Bonus",
+        "type": "Cash",
+        "value": "10",
+        "currency": "EUR",
+        "unit": None,
+        "tier": "Gold",
+    },
+    value="10",
+    unit="EUR",
+    state=State.OWED,
+    cleared=True,
+    listed_pass=1,
+    key=make.Sequence(uuid),
+    assigned_at=make.LazyFunction(timezone.now),
+    # What a row that is being worked on must have.
+    token=make.LazyAttribute(
+        lambda row: row.key if row.state == State.ACTIVATING else None
+    ),
+    lease_until=make.LazyAttribute(
+        lambda row: timezone.now() if row.state == State.ACTIVATING else None
+    ),
+    order=make.LazyAttribute(
+        lambda row: None if row.state == State.OWED else {"customerId": row.customer}
+    ),
+)
+
+AttemptFactory = of(
+    Attempt,
+    assignment=make.SubFactory(AssignmentFactory),
+    number=make.Sequence(lambda number: number + 1),
+    outcome=Attempt.Outcome.GIVEN,
+    status=201,
+)
+
+ReportFactory = of(
+    Report,
+    size=1,
+    is_batch=False,
+    token=make.Sequence(uuid),
+    outcome=Report.Outcome.ACCEPTED,
+    status=200,
+)
+
+RedemptionFactory = of(
+    Redemption,
+    assignment=make.SubFactory(AssignmentFactory, state=State.ACTIVE),
+    execution=make.SelfAttribute("assignment.execution"),
+    reference=make.Sequence(uuid),
+    redeemed_at=make.LazyFunction(timezone.now),
+    mode=Mode.SCHEDULED,
+    state=Reporting.WAITING,
+    token=make.LazyAttribute(
+        lambda row: row.reference if row.state == Reporting.REPORTING else None
+    ),
+    lease_until=make.LazyAttribute(
+        lambda row: timezone.now() if row.state == Reporting.REPORTING else None
+    ),
+)
