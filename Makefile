@@ -93,15 +93,15 @@ check-deploy: $(READY)
 
 # On stderr, whatever it says: the last line on stdout belongs to the command.
 $(READY): requirements.lock requirements-dev.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || { \
 		echo "promoportal needs Python 3.11 or newer, and '$(PYTHON)' is none." \
 			"Name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	@$(PYTHON) -c 'import ensurepip, venv' >/dev/null 2>&1 || { \
 		echo "'$(PYTHON)' comes without venv. Install it (on Debian and Ubuntu it is" \
 			"the package python3-venv), or name another Python:" \
 			"make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Setting up $(VENV) from requirements-dev.lock. This happens once." >&2
-	@$(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	@$(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
 		|| $(PYTHON) -m venv --clear $(VENV) >&2
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input \
 		--require-hashes --requirement requirements-dev.lock >&2
