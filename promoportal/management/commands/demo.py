@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from typing import Any
@@ -41,6 +42,8 @@ class Command(PortalCommand):
             raise CommandError(
                 "--customers must be at least 1, --triggered at least 0."
             )
+        # Calls that fail while everything comes up are no news.
+        logging.getLogger("promoportal.wire").setLevel(logging.WARNING)
         settings.PORTAL_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
         migrate()
         try:
@@ -111,8 +114,8 @@ class Command(PortalCommand):
 def _staff() -> list[dict[str, str]]:
     """A member of staff of each role, with a password of this demo's own."""
     staff = []
-    for role in roles.ROLES:
-        username, password = role.split()[0].lower(), secrets.token_urlsafe(9)
+    for role in roles.Role:
+        username, password = role.name.lower(), secrets.token_urlsafe(9)
         roles.create_staff(username, role, password)
         staff.append({"username": username, "role": role, "password": password})
     return staff
