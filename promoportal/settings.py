@@ -222,6 +222,9 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
+        # Named, so that Django's own handlers go: they write down listeners' secrets.
+        "django": {"level": "INFO"},
+        "django.server": {"level": "INFO", "propagate": True},
         **{
             name: {"level": "INFO"}
             for name in ("promoportal", "executions", "rewards", "redemptions")
