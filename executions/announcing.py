@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from executions import signals
@@ -39,18 +39,24 @@ def announce(
     return execution
 
 
-def trigger(occurrence: str, customer: str, *, delivery: Delivery | None) -> Trigger:
-    """Ask for one customer of a triggered execution, anew if they were asked before."""
+def trigger(
+    occurrence: str, customers: Sequence[tuple[str, Delivery | None]]
+) -> Execution:
+    """Ask for customers of a triggered execution, anew for those asked before."""
     with transaction.atomic():
         execution = seized(join(occurrence, kind=Kind.TRIGGERED))
-        row, is_new = Trigger.objects.get_or_create(
-            execution=execution, customer=customer, defaults={"delivery": delivery}
+        named = dict(customers)
+        rows = Trigger.objects.filter(execution=execution, customer__in=named)
+        known = dict(rows.values_list("customer", "pk"))
+        _ask_anew(rows, {pk: named[customer] for customer, pk in known.items()})
+        Trigger.objects.bulk_create(
+            Trigger(execution=execution, customer=customer, delivery=delivery)
+            for customer, delivery in named.items()
+            if customer not in known
         )
-        if not is_new:
-            _ask_anew(row, delivery)
         collect_again(execution, why="A customer triggered it.")
         signals.triggered.send(Execution, row=execution)
-    return row
+    return execution
 
 
 def ask_again(row: Trigger, *, by: Any, why: str) -> None:
@@ -131,12 +137,20 @@ def _stop_of(execution_pk: int, lock: str) -> Stop:
         return Stop(cursor.fetchone()[0])
 
 
-def _ask_anew(row: Trigger, delivery: Delivery | None) -> None:
+def _ask_anew(
+    rows: QuerySet[Trigger], deliveries: Mapping[int, Delivery | None]
+) -> None:
     # Counting the announcement first: an answer to an earlier question, on its way
     # now, compares this count and leaves the row waiting.
-    rows = Trigger.objects.filter(pk=row.pk)
-    rows.update(
-        announced=F("announced") + 1, delivery=delivery, attempts=0, not_before=Now()
+    states.set_each(
+        Trigger,
+        {
+            pk: {"delivery": delivery.pk if delivery else None}
+            for pk, delivery in deliveries.items()
+        },
+        announced=F("announced") + 1,
+        attempts=0,
+        not_before=Now(),
     )
     states.move_all(
         rows, Asking.WAITING, why="It was announced again.", reason="", problem=""

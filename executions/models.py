@@ -219,14 +219,15 @@ class Delivery(Stateful):
         Execution, null=True, blank=True, on_delete=models.PROTECT
     )
     attempts = models.PositiveIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name_plural = "deliveries"
         constraints = [constraint("delivery_state_known", Reading.values)]
         indexes = [
-            # The tick looks for deliveries whose job was lost.
+            # What is to be read, the oldest first.
             models.Index(
-                fields=["received_at"],
+                fields=["id"],
                 name="delivery_unread",
                 condition=models.Q(state=Reading.UNREAD),
             )

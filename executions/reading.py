@@ -1,37 +1,63 @@
-"""Turning a delivery into what it says."""
+"""
+Turning deliveries into what they say.
+
+A triggered campaign sends a notice for each customer, so that many are read together:
+one transaction, one announcement for each execution. A body that kills its worker is
+counted before it is read, and goes alone from then on.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db import transaction
-from django.db.models import F, Q
+from django.db import DatabaseError, transaction
+from django.db.models import F, QuerySet
 
 from executions import announcing, notices, signals, stopping
 from executions.models import Delivery, Execution, Reading, Reason, Stop
-from promoportal.leases import after
+from executions.notices import Cancelled, Notice, Scheduled, Triggered, Unacted
+from promoportal import states
+from promoportal.leases import Budget, after, unleased
 
+# How many are read in one transaction.
+CHUNK = 100
+# Seconds after which whoever took them is thought dead.
+LEASE = 30.0
+# Seconds a job goes on reading, so that a single retry need not wait long behind it.
+TURN = 1.5
 # A delivery that killed its worker this often is not read again by itself.
 DEADLY = 3
-# A job that has not read its delivery by then was lost, in seconds.
-LOST_AFTER = 5
-# How many of them are looked for at a time.
-SWEEP = 200
+
+Said = tuple[Delivery, Notice]
 
 
-def read(pk: int) -> None:
-    """Read a delivery and act on it, in one transaction; unreadable ones are held."""
-    # Counted before it is read, so that a body that kills the worker is counted too.
-    if not _count(pk):
-        return
+def read_due() -> None:
+    """Read what is unread, for one turn."""
+    budget = Budget(TURN)
+    while not budget.is_spent() and (keys := _take()):
+        try:
+            read(keys)
+        except DatabaseError:
+            # One of them cannot be followed: the others do not wait for it.
+            for pk in keys:
+                read([pk])
+
+
+def is_due() -> bool:
+    """Whether a job would find something to read."""
+    return _free().exists()
+
+
+def read(keys: Sequence[int]) -> None:
+    """Read deliveries and act on them, all or none; unreadable ones are held."""
     with transaction.atomic():
-        delivery = _locked(pk)
-        if delivery is None:
-            return
-        if delivery.attempts > DEADLY:
-            _hold(delivery, Reason.POISON, "Reading it killed the worker, repeatedly.")
-        else:
-            _act(delivery)
+        found = Delivery.objects.filter(pk__in=keys, state=Reading.UNREAD)
+        rows = found.select_related("listener").order_by("pk")
+        said = list(_said(rows.select_for_update(of=["self"])))
+        for occurrence in sorted({_occurrence(notice) for _, notice in said}):
+            part = [row for row in said if _occurrence(row[1]) == occurrence]
+            _follow(occurrence, part)
 
 
 def read_again(delivery: Delivery, *, by: Any, why: str) -> None:
@@ -41,62 +67,98 @@ def read_again(delivery: Delivery, *, by: Any, why: str) -> None:
     :raises states.IllegalMove: if it is still to be read
     """
     with transaction.atomic():
-        delivery.move(Reading.UNREAD, by=by, why=why, reason="", problem="", attempts=0)
+        delivery.move(
+            Reading.UNREAD,
+            by=by,
+            why=why,
+            reason="",
+            problem="",
+            attempts=0,
+            lease_until=None,
+        )
         signals.delivered.send(Delivery, row=delivery)
 
 
-def lost() -> list[int]:
-    """The longest waiting deliveries whose job did not come, by key: not their bodies."""
-    unread = Delivery.objects.filter(
-        Q(received_at__lt=after(-LOST_AFTER)),
-        Q(state_since__lt=after(-LOST_AFTER)),
-        state=Reading.UNREAD,
-    )
-    return list(unread.order_by("received_at").values_list("pk", flat=True)[:SWEEP])
+def _free() -> QuerySet[Delivery]:
+    return Delivery.objects.filter(unleased(), state=Reading.UNREAD)
 
 
-def _count(pk: int) -> int:
-    unread = Delivery.objects.filter(pk=pk, state=Reading.UNREAD)
-    return unread.update(attempts=F("attempts") + 1)
-
-
-def _locked(pk: int) -> Delivery | None:
-    unread = Delivery.objects.filter(pk=pk, state=Reading.UNREAD)
-    return unread.select_related("listener").select_for_update(of=["self"]).first()
-
-
-def _act(delivery: Delivery) -> None:
-    try:
-        notice = notices.read(
-            bytes(delivery.body), event_type=delivery.listener.event_type
+def _take() -> list[int]:
+    """Take some for us alone, and count it: what kills us now is counted, too."""
+    with transaction.atomic():
+        free = _free().order_by("pk").select_for_update(skip_locked=True)
+        fresh = free.filter(attempts=0).values_list("pk", flat=True)
+        taken_before = free.filter(attempts__gt=0).values_list("pk", flat=True)
+        keys = list(fresh[:CHUNK]) or list(taken_before[:1])
+        Delivery.objects.filter(pk__in=keys).update(
+            attempts=F("attempts") + 1, lease_until=after(LEASE)
         )
-    except notices.WrongListener as error:
-        _hold(delivery, Reason.WRONG_LISTENER, str(error))
-    except notices.Unreadable as error:
-        _hold(delivery, Reason.UNREADABLE, str(error))
+        return keys
+
+
+def _said(deliveries: Iterable[Delivery]) -> Iterable[Said]:
+    """What each says; those that say nothing are held at once."""
+    for delivery in deliveries:
+        if delivery.attempts > DEADLY:
+            problem = "Reading it killed the worker, repeatedly."
+            _hold(delivery, Reason.POISON, problem)
+            continue
+        try:
+            yield (
+                delivery,
+                notices.read(
+                    bytes(delivery.body), event_type=delivery.listener.event_type
+                ),
+            )
+        except notices.WrongListener as error:
+            _hold(delivery, Reason.WRONG_LISTENER, str(error))
+        except notices.Unreadable as error:
+            _hold(delivery, Reason.UNREADABLE, str(error))
+
+
+def _occurrence(notice: Notice) -> str:
+    return "" if isinstance(notice, Unacted) else notice.occurrence
+
+
+def _follow(occurrence: str, said: Sequence[Said]) -> None:
+    """Do what the notices about one execution say, whichever came first."""
+    kinds = {type(notice) for _, notice in said}
+    if Unacted in kinds:
+        _ignore(said)
     else:
-        _follow(delivery, notice)
+        _conclude([delivery for delivery, _ in said], _heard(occurrence, kinds, said))
 
 
-def _follow(delivery: Delivery, notice: notices.Notice) -> None:
-    match notice:
-        case notices.Scheduled(occurrence):
-            _conclude(delivery, announcing.announce(occurrence))
-        case notices.Triggered(occurrence, customer):
-            row = announcing.trigger(occurrence, customer, delivery=delivery)
-            _conclude(delivery, row.execution)
-        case notices.Cancelled(occurrence):
-            _conclude(delivery, stopping.cancel_by_vendor(occurrence))
-        case notices.Unacted(name):
-            problem = f"The portal does nothing about event {name}."
-            delivery.move(Reading.IGNORED, why=problem, problem=problem)
+def _heard(occurrence: str, kinds: set[type], said: Sequence[Said]) -> Execution:
+    """The execution, once it heard all that was said about it."""
+    if Scheduled in kinds:
+        announcing.announce(occurrence)
+    if Triggered in kinds:
+        announcing.trigger(
+            occurrence,
+            [
+                (n.customer, delivery)
+                for delivery, n in said
+                if isinstance(n, Triggered)
+            ],
+        )
+    if Cancelled in kinds:
+        stopping.cancel_by_vendor(occurrence)
+    return Execution.objects.get(reference=occurrence)
 
 
-def _conclude(delivery: Delivery, execution: Execution) -> None:
+def _ignore(said: Iterable[Said]) -> None:
+    for delivery, notice in said:
+        problem = f"The portal does nothing about event {getattr(notice, 'name', '')}."
+        delivery.move(Reading.IGNORED, why=problem, problem=problem)
+
+
+def _conclude(deliveries: Iterable[Delivery], execution: Execution) -> None:
     why = f"It announced {execution}."
     if execution.stop == Stop.CANCELLED:
         why = f"It names {execution}, which is cancelled."
-    delivery.move(Reading.READ, why=why, execution=execution)
+    rows = Delivery.objects.filter(pk__in=[delivery.pk for delivery in deliveries])
+    states.move_all(rows, Reading.READ, why=why, execution=execution)
 
 
 def _hold(delivery: Delivery, reason: Reason, problem: str) -> None:

@@ -20,7 +20,7 @@ import executions.signals
 import redemptions.signals
 import rewards.signals
 from executions import reading
-from executions.tasks import read_delivery
+from executions.tasks import read_deliveries
 from promoportal import jobs, progress
 from redemptions import reporting
 from redemptions import settling as reports_settling
@@ -57,6 +57,7 @@ class Wake(NamedTuple):
 
 
 WAKES = [
+    Wake(executions.signals.delivered, read_deliveries, "portal"),
     Wake(rewards.signals.collecting, collect, "collect"),
     Wake(rewards.signals.owed, activate, "bulk"),
     Wake(executions.signals.resumed, activate, "bulk"),
@@ -73,7 +74,6 @@ class WakeAbout(NamedTuple):
 
 
 WAKES_ABOUT = [
-    WakeAbout(executions.signals.delivered, read_delivery, "portal"),
     WakeAbout(rewards.signals.released, activate_one, "portal"),
 ]
 
@@ -96,6 +96,7 @@ class Due(NamedTuple):
 
 
 DUE = [
+    Due(reading.is_due, read_deliveries, "portal"),
     Due(collecting.is_due, collect, "collect"),
     Due(activating.is_due, activate, "bulk"),
     Due(settling.is_due, settle, "collect"),
@@ -128,8 +129,7 @@ def tick() -> None:
     """
     free = {queue for queue in jobs.QUEUES if jobs.waiting(queue) < MOST_DUE}
     wakes = [partial(_wake_due, due) for due in DUE if due.queue in free]
-    lost = [_wake_lost] if "portal" in free else []
-    _all([*SWEEPS, *lost, *wakes])
+    _all([*SWEEPS, *wakes])
 
 
 def _all(steps: Iterable[Callable[[], Any]]) -> None:
@@ -142,12 +142,6 @@ def _all(steps: Iterable[Callable[[], Any]]) -> None:
             errors.append(error)
     if errors:
         raise ExceptionGroup("The tick could not do all that is due.", errors)
-
-
-def _wake_lost() -> None:
-    with transaction.atomic():
-        for pk in reading.lost():
-            jobs.enqueue(read_delivery, pk=pk, queue="portal")
 
 
 def _wake_due(due: Due) -> None:

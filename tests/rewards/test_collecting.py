@@ -345,7 +345,7 @@ def test_an_answer_to_an_earlier_question_does_not_settle_a_later_one(
 ) -> None:
     world.box.assign("7311", "C1")
     world.notify(11, campaignID="7311", customerID="C1")
-    world.run_only("read_delivery")
+    world.run_only("read_deliveries")
     held = passes.take(Collection.objects.get().execution_id)
     assert held is not None
     found, lease = held
@@ -354,7 +354,7 @@ def test_an_answer_to_an_earlier_question_does_not_settle_a_later_one(
     with Promotions.from_settings() as client:
         page = client.assignments("7311", customers=question.customers)
     world.notify(11, campaignID="7311", customerID="C1")
-    world.run_only("read_delivery")
+    world.run_only("read_deliveries")
 
     asking.save(found, question, [page], lease=lease)
 
@@ -385,7 +385,7 @@ def test_the_vendor_is_never_called_more_often_than_it_allows(
     collecting.collect()
 
     assert small_pages.box.rate.refused == 0
-    assert small_pages.box.rate.most == Priority.COLLECTING
+    assert 0 < small_pages.box.rate.most <= Priority.COLLECTING
     assert collection("7311").state == Collecting.COLLECTING
 
 
