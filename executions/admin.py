@@ -25,7 +25,7 @@ from executions.models import (
 from promoportal.admin.attention import Attention
 from promoportal.admin.deeds import Deed, Done
 from promoportal.admin.narrowing import narrowed
-from promoportal.admin.pages import Panel
+from promoportal.admin.pages import Moment, Panel
 from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
 from promoportal.admin.showing import (
     badge,
@@ -143,6 +143,10 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
     @admin.display(description="body")
     def raw(self, row: Delivery) -> SafeString:
         return body(row.body)
+
+    def story(self, row: Delivery) -> Iterable[Moment]:
+        yield Moment(at=row.received_at, what="Received")
+        yield from super().story(row)
 
     def panels(self, row: Delivery) -> Iterable[Panel]:
         triggers = Trigger.objects.filter(delivery=row)[:MOST_SHOWN]
@@ -350,6 +354,10 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
 
     def marks(self, row: Execution) -> list[SafeString]:
         return [*super().marks(row), self.stopped(row)]
+
+    def story(self, row: Execution) -> Iterable[Moment]:
+        yield Moment(at=row.opened_at, what="Opened")
+        yield from super().story(row)
 
     def panels(self, row: Execution) -> Iterable[Panel]:
         yield _deliveries(row, execution=row)

@@ -32,6 +32,7 @@ def ledgers(execution: Execution) -> Panel:
         "From the vendor's list to the report",
         facts=_figures(execution, found),
         sentences=list(_differences(found)),
+        is_wide=True,
     )
 
 
@@ -80,17 +81,19 @@ def _differences(found: Reconciled) -> Iterator[str]:
 
 
 def _where(found: Reconciled) -> str:
+    named = found.owed + found.uncertain + found.held
+    rest = found.eligible - found.active - named
     parts = [
         f"{count:,} {name}"
         for count, name in (
             (found.owed, "owed"),
             (found.uncertain, "uncertain"),
             (found.held, "held"),
-            (found.void, "void"),
+            (rest, "void"),
         )
-        if count
+        if count > 0
     ]
-    return ", ".join(parts) or "not collected"
+    return ", ".join(parts)
 
 
 @admin.register(Breaker)

@@ -188,7 +188,6 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     list_display = (
         "who",
         "what",
-        "promotion_name",
         "status",
         "since",
         "why",
@@ -271,7 +270,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             {
                 "fields": (
                     "customer",
-                    "what",
+                    "reward_in_words",
                     "promotion_link",
                     "execution_link",
                     "problem_in_full",
@@ -319,12 +318,13 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         return row.customer or "(not readable)"
 
     @admin.display(description="reward")
-    def what(self, row: Assignment) -> str:
-        return worth(row)
+    def what(self, row: Assignment) -> SafeString:
+        beside = row.promotion.reference if row.promotion else ""
+        return format_html('{}<span class="beside">{}</span>', worth(row), beside)
 
-    @admin.display(description="promotion")
-    def promotion_name(self, row: Assignment) -> str:
-        return str(row.promotion or "")
+    @admin.display(description="reward")
+    def reward_in_words(self, row: Assignment) -> str:
+        return worth(row)
 
     @admin.display(description="promotion")
     def promotion_link(self, row: Assignment) -> SafeString:

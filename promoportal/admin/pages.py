@@ -48,6 +48,7 @@ class Panel:
     rows: Sequence[Sequence[Any]] = field(default=())
     sentences: Sequence[str] = ()
     more: Sequence[tuple[str, str]] = ()  # what a link says, and where it leads
+    is_wide: bool = False  # above all others, over the page's whole width
 
 
 R = TypeVar("R", bound=Model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.timesince import timesince
-from django.utils.timezone import localtime
+from django.utils.timezone import localtime, now
 
 # More of a body than this helps nobody, and makes a page that nobody can open.
 LONGEST = 64 * 1024
@@ -63,8 +63,14 @@ def since(at: datetime | None) -> SafeString:
     """When, and how long ago that is."""
     if at is None:
         return SafeString("")
-    ago = timesince(at, depth=1)
-    return format_html('{} <span class="ago">{} ago</span>', moment(at), ago)
+    return format_html('{} <span class="ago">{}</span>', moment(at), ago(at))
+
+
+def ago(at: datetime) -> str:
+    """How long ago, in the largest unit of it."""
+    if now() - at < timedelta(minutes=1):
+        return "just now"
+    return f"{timesince(at, depth=1)} ago"
 
 
 def link(row: Model | None, text: str = "") -> SafeString:

@@ -12,6 +12,7 @@ from promoportal.admin import attention
 
 # The order of the work, not of the alphabet.
 _ROOMS = ("executions", "rewards", "redemptions", "promoportal", "django_q", "auth")
+_NAMES = {"promoportal": "Far sides", "django_q": "Queue", "auth": "Accounts"}
 _MODELS = (
     *("Execution", "Delivery", "Trigger", "Campaign", "Listener"),
     *("Assignment", "Collection", "Promotion"),
@@ -32,6 +33,7 @@ class PortalSite(AdminSite):
     ) -> list[Any]:
         apps: list[Any] = list(super().get_app_list(request, app_label))
         for app in apps:
+            app["name"] = _NAMES.get(app["app_label"], app["name"])
             app["models"].sort(key=lambda model: _place(_MODELS, model["object_name"]))
         return sorted(apps, key=lambda app: _place(_ROOMS, app["app_label"]))
 
