@@ -1,0 +1,344 @@
+"""The addresses we give the vendor, and the command that manages them."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from executions import listening
+from executions.listening import WrongListener
+from executions.models import EventType, Listener
+from promoportal import sandbox, wire
+from promoportal.breakers import Breaker
+from promoportal.leave import NotNow
+from promoportal.optimove import External, allowance
+from promoportal.sandbox import Fault
+
+REGISTER = "General/RegisterEventListener"
+
+
+def secret(opened: listening.Opened) -> str:
+    return opened.path.strip("/").rpartition("/")[2]
+
+
+def known(opened: listening.Opened) -> Listener | None:
+    return Listener.objects.known_by(secret(opened))
+
+
+def run(*arguments: object) -> str:
+    out = StringIO()
+    call_command("listeners", *map(str, arguments), stdout=out)
+    return out.getvalue()
+
+
+def run_json(*arguments: object) -> Any:
+    [line] = run(*arguments, "--json").splitlines()
+    return json.loads(line)
+
+
+# --- Opening, rotating, closing -----------------------------------------------------
+
+
+def test_two_that_are_open_at_once_are_told_apart(db: None) -> None:
+    old = listening.open_listener(EventType.SCHEDULED)
+    new = listening.rotate(old.listener, None)
+
+    assert known(old) == old.listener
+    assert known(new) == new.listener
+    assert Listener.objects.known_by("neither") is None
+
+
+def test_the_one_that_is_closed_is_known_no_more(db: None) -> None:
+    old = listening.open_listener(EventType.SCHEDULED)
+    new = listening.rotate(old.listener, None)
+
+    listening.close(old.listener)
+
+    assert known(old) is None
+    assert known(new) == new.listener
+
+
+def test_a_rotated_listener_asks_for_what_the_old_one_did(db: None) -> None:
+    old = listening.open_listener(
+        EventType.TRIGGERED, channel=505, header="X-A: b", networks=["192.0.2.0/24"]
+    )
+
+    new = listening.rotate(old.listener, None).listener
+
+    for name in ("event_type", "channel", "header_name", "header_digest", "networks"):
+        assert getattr(new, name) == getattr(old.listener, name)
+    assert new.secret_digest != old.listener.secret_digest
+
+
+def test_only_digests_are_stored(db: None) -> None:
+    opened = listening.open_listener(EventType.SCHEDULED, header="X-A: sesame")
+
+    stored = str(Listener.objects.values().get())
+
+    assert len(secret(opened)) >= 43
+    assert secret(opened) not in stored
+    assert "sesame" not in stored
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        pytest.param({"event_type": 12}, "no event type 12", id="event type"),
+        pytest.param({"channel": 0}, "no channel 0", id="channel 0"),
+        pytest.param({"channel": -505}, "no channel -505", id="a negative channel"),
+        pytest.param({"channel": 2**31}, "no channel", id="a channel past any"),
+        pytest.param({"header": "X-A"}, "must be like", id="a header without value"),
+        pytest.param({"header": ": b"}, "must be like", id="a header without name"),
+        pytest.param({"header": "X A: b"}, "must be like", id="a name with a space"),
+        pytest.param({"header": "X_A: b"}, "must be like", id="a name that is dropped"),
+        pytest.param({"header": "X-A: ä"}, "must be like", id="a value of no Latin"),
+        pytest.param({"networks": ["192.0.2.1/24"]}, "no network", id="host bits"),
+        pytest.param({"networks": ["everywhere"]}, "no network", id="a word"),
+    ],
+)
+def test_what_makes_no_listener_is_a_sentence(
+    db: None, wrong: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(WrongListener, match=words) as refused:
+        listening.open_listener(**{"event_type": 13, **wrong})
+
+    assert str(refused.value).endswith(".")
+    assert not Listener.objects.exists()
+
+
+# --- Telling the vendor -------------------------------------------------------------
+
+
+def test_registering_tells_the_vendor_an_address_that_is_known(
+    db: None, box: sandbox.Box
+) -> None:
+    told = run_json("register", "--event-type", 13, "--channel", 505)
+
+    [theirs] = box.listeners
+    [ours] = Listener.objects.all()
+    assert (theirs.event, theirs.channel, theirs.url) == (13, 505, told["url"])
+    assert told["url"].endswith(told["path"])
+    assert ours.registered_at is not None
+    assert Listener.objects.known_by(told["path"].split("/")[3]) == ours
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind="error_before", side="optimove", route=REGISTER, status=400),
+        Fault(kind="error_before", side="optimove", route=REGISTER, status=503),
+        Fault(kind="too_many", side="optimove", route=REGISTER),
+        Fault(kind="sentence", side="optimove", route=REGISTER, text="Bad Request"),
+    ],
+    ids=lambda fault: f"{fault.kind} {fault.status}",
+)
+def test_what_the_vendor_does_not_take_is_closed_again(
+    db: None, box: sandbox.Box, fault: Fault
+) -> None:
+    box.order(fault)
+
+    with pytest.raises(CommandError, match=r"did not take it.*Nothing was changed"):
+        run("register", "--event-type", 13)
+
+    assert not box.listeners
+    assert not Listener.objects.open().exists()
+
+
+@pytest.mark.parametrize("kind", ["lost_answer", "error_after"])
+def test_what_the_vendor_may_have_taken_stays_open(
+    db: None, box: sandbox.Box, kind: str
+) -> None:
+    box.order(Fault(kind=kind, side="optimove", route=REGISTER))
+
+    with pytest.raises(CommandError, match="Nobody can say"):
+        run("register", "--event-type", 13)
+
+    [theirs] = box.listeners
+    assert Listener.objects.open().count() == 1
+    assert Listener.objects.known_by(theirs.url.split("/")[-2]) is not None
+
+
+def test_a_wrong_key_closes_it_again_and_opens_the_breaker(
+    db: None, box: sandbox.Box, settings: Settings
+) -> None:
+    settings.OPTIMOVE_API_KEY = "expired"
+
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        run("register", "--event-type", 13)
+
+    assert not Listener.objects.open().exists()
+    assert Breaker.objects.get().opened_at is not None
+
+
+def test_without_leave_to_call_nothing_is_left_open(db: None, box: sandbox.Box) -> None:
+    allowance.refused(60)
+    opened = listening.open_listener(EventType.SCHEDULED)
+
+    with pytest.raises(NotNow), External.from_settings() as vendor:
+        listening.register(opened, vendor)
+    with pytest.raises(CommandError, match="Try again in a few seconds"):
+        run("register", "--event-type", 13)
+
+    assert not Listener.objects.open().exists()
+    assert not box.calls
+
+
+def test_unregistering_takes_the_address_back(db: None, box: sandbox.Box) -> None:
+    told = run_json("register", "--event-type", 13)
+
+    said = run_json("unregister", told["id"])
+
+    assert said == {"id": told["id"], "open": False}
+    assert not box.listeners
+    assert not Listener.objects.open().exists()
+
+
+def test_unregistering_the_old_one_leaves_its_successor_alone(
+    db: None, box: sandbox.Box
+) -> None:
+    old = run_json("register", "--event-type", 13)
+    new = run_json("rotate", old["id"], "--register")
+
+    run("unregister", old["id"])
+
+    [theirs] = box.listeners
+    assert theirs.url == new["url"]
+    assert [row.pk for row in Listener.objects.open()] == [new["id"]]
+
+
+@pytest.mark.parametrize("other", [("--event-type", 11), ("--channel", 504)])
+def test_a_listener_for_something_else_is_no_successor(
+    db: None, box: sandbox.Box, other: tuple[str, int]
+) -> None:
+    ours = {"--event-type": 13, "--channel": 505}
+    old = run_json("register", *_flat(ours))
+    run("register", *_flat(ours | dict([other])))
+
+    run("unregister", old["id"])
+
+    assert len(box.listeners) == 1
+    assert box.listeners[0].url != old["url"]
+
+
+def _flat(options: dict[str, int]) -> list[object]:
+    return [part for option in options.items() for part in option]
+
+
+def test_what_the_vendor_does_not_take_back_stays_open(
+    db: None, box: sandbox.Box
+) -> None:
+    told = run_json("register", "--event-type", 13)
+    box.order(Fault(kind="error_before", side="optimove", status=503))
+
+    with pytest.raises(CommandError, match="did not take it"):
+        run("unregister", told["id"])
+
+    assert Listener.objects.open().count() == 1
+
+
+def test_rotating_what_the_vendor_refuses_leaves_the_old_one(
+    db: None, box: sandbox.Box
+) -> None:
+    old = run_json("register", "--event-type", 13)
+    box.order(Fault(kind="error_before", side="optimove", route=REGISTER, status=400))
+
+    with pytest.raises(CommandError):
+        run("rotate", old["id"], "--register")
+
+    assert [row.pk for row in Listener.objects.open()] == [old["id"]]
+
+
+# --- What the command says ----------------------------------------------------------
+
+
+def test_add_says_the_address_once(db: None) -> None:
+    told = run_json("add", "--event-type", 13, "--channel", 505)
+
+    assert told["path"].startswith("/webhooks/optimove/")
+    assert (told["event_type"], told["channel"]) == (13, 505)
+    assert told["path"].split("/")[3] not in run("list")
+    assert "shown only now" in run("add", "--event-type", 11)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_json_may_be_asked_for_before_or_after_the_verb(db: None, before: bool) -> None:
+    words = ["add", "--event-type", "13"]
+
+    said = run("--json", *words) if before else run(*words, "--json")
+
+    assert set(json.loads(said)) == {"id", "path", "url", "event_type", "channel"}
+
+
+def test_all_that_the_portal_acts_on_is_registered_in_one_line(
+    db: None, box: sandbox.Box
+) -> None:
+    told = run_json("register")
+
+    assert [row["event_type"] for row in told["listeners"]] == [13, 11, 4]
+    assert {row.url for row in box.listeners} == {
+        row["url"] for row in told["listeners"]
+    }
+
+
+def test_what_was_registered_before_one_was_refused_is_told(
+    db: None, box: sandbox.Box
+) -> None:
+    box.order(
+        Fault(kind="error_before", side="optimove", route=REGISTER, status=400, skip=1)
+    )
+    out = StringIO()
+
+    with pytest.raises(CommandError):
+        call_command("listeners", "register", "--json", stdout=out)
+
+    [first] = json.loads(out.getvalue())["listeners"]
+    assert [row.pk for row in Listener.objects.open()] == [first["id"]]
+
+
+def test_the_list_says_what_each_is_and_no_secret(db: None, box: sandbox.Box) -> None:
+    assert run("list") == "There are no listeners.\n"
+    registered = run_json("register", "--event-type", 13)
+    listening.close(listening.open_listener(EventType.TRIGGERED, channel=505).listener)
+    listening.open_listener(EventType.CANCELLED)
+
+    rows = run_json("list")["listeners"]
+
+    assert [(row["event_type"], row["channel"], row["state"]) for row in rows] == [
+        (13, "any", "registered"),
+        (11, 505, "closed"),
+        (4, "any", "open"),
+    ]
+    assert registered["path"].split("/")[3] not in str(rows)
+    assert len(run("list").splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        pytest.param(["add", "--event-type", 12], "no event type 12", id="event type"),
+        pytest.param(
+            ["add", "--event-type", 13, "--channel", -1], "no channel", id="channel"
+        ),
+        pytest.param(["unregister", 404], "no open listener 404", id="unknown"),
+        pytest.param(["rotate", 10**30], "no open listener", id="unthinkable"),
+    ],
+)
+def test_a_mistake_is_a_sentence(db: None, words: list[object], sentence: str) -> None:
+    with pytest.raises(CommandError, match=sentence) as refused:
+        run(*words)
+
+    assert str(refused.value).endswith(".")
+    assert refused.value.returncode == 1
+
+
+def test_the_vendors_refusal_is_told_by_its_kind(db: None, box: sandbox.Box) -> None:
+    box.order(Fault(kind="lost_answer", side="optimove", route=REGISTER))
+    opened = listening.open_listener(EventType.SCHEDULED)
+
+    with pytest.raises(wire.Unanswered), External.from_settings() as vendor:
+        listening.register(opened, vendor)

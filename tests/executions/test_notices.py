@@ -1,0 +1,192 @@
+"""What a notice says, whatever its casing, and what makes it none."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from executions import notices
+from executions.models import EventType
+from executions.notices import (
+    LONGEST_ID,
+    Cancelled,
+    Notice,
+    Scheduled,
+    Triggered,
+    Unacted,
+    Unreadable,
+    WrongListener,
+)
+
+
+def read(said: bytes, *, event_type: int) -> Notice | Unreadable:
+    try:
+        return notices.read(said, event_type=event_type)
+    except Unreadable as error:
+        return error
+
+
+def body(**said: object) -> bytes:
+    return json.dumps(said).encode()
+
+
+@pytest.mark.parametrize(
+    ("event_type", "said", "notice"),
+    [
+        pytest.param(
+            13,
+            body(
+                EventTypeID=13,
+                TimeStamp="2022-07-19 08:54",
+                CampaignID=1111,
+                ChannelID=505,
+            ),
+            Scheduled("1111"),
+            id="13 as documented",
+        ),
+        pytest.param(
+            13, body(campaignID="1111", channelId="505"), Scheduled("1111"), id="camel"
+        ),
+        pytest.param(13, body(CampaignID=1111), Scheduled("1111"), id="no channel"),
+        pytest.param(
+            13,
+            body(EventTypeID=13, CampaignID=1, CustomerID="C1"),
+            Scheduled("1"),
+            id="13 that says so, with a customer",
+        ),
+        pytest.param(
+            11,
+            b'{"campaignID":"7311","channelID":505,"templateID":12,"customerID":'
+            b'"C234638","promoCode":["WB23"],"notes":"{\\"duration\\":7}"}',
+            Triggered("7311", "C234638"),
+            id="11 as documented",
+        ),
+        pytest.param(
+            11,
+            body(CampaignID=7311, CustomerID=234638, event_device_type="iOS"),
+            Triggered("7311", "234638"),
+            id="11 in Pascal case, ids as numbers",
+        ),
+        pytest.param(
+            11,
+            body(campaignID=7311, customerID="C1", promoCode="A,B", notes=None),
+            Triggered("7311", "C1"),
+            id="codes as text, no notes",
+        ),
+        pytest.param(
+            11,
+            body(campaignID=7311, customerID="C1", promoCode={"x": [1]}, notes=[7]),
+            Triggered("7311", "C1"),
+            id="codes and notes of any kind",
+        ),
+        pytest.param(
+            11,
+            body(campaignID=7311, customerID="Ümlaut/\u4e2d 1"),
+            Triggered("7311", "Ümlaut/\u4e2d 1"),
+            id="a customer's id of any letters",
+        ),
+        pytest.param(4, body(CampaignID=7311), Cancelled("7311"), id="4"),
+        pytest.param(
+            4,
+            body(EventTypeID="4", campaignId="7311"),
+            Cancelled("7311"),
+            id="4, camel",
+        ),
+    ],
+)
+def test_a_notice_is_read_in_any_casing(
+    event_type: int, said: bytes, notice: Notice
+) -> None:
+    assert notices.read(said, event_type=event_type) == notice
+
+
+@pytest.mark.parametrize("event_type", [1, 2, 3, 5, 14])
+def test_what_the_portal_does_nothing_about_has_a_name(event_type: int) -> None:
+    notice = notices.read(body(EventTypeID=event_type), event_type=event_type)
+
+    assert notice == Unacted(EventType(event_type).label)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "said", "words"),
+    [
+        pytest.param(13, body(EventTypeID=11, CampaignID=1), "event 11", id="another"),
+        pytest.param(
+            13, body(campaignID=1, customerID="C1"), "like a triggered", id="11 at 13"
+        ),
+        pytest.param(
+            11, body(CampaignID=1, ChannelID=505), "like a scheduled", id="13 at 11"
+        ),
+        pytest.param(4, body(EventTypeID=13, CampaignID=1), "event 13", id="13 at 4"),
+        pytest.param(1, body(EventTypeID=2), "event 2", id="one of no consequence"),
+    ],
+)
+def test_a_notice_at_the_wrong_listener_is_told_so(
+    event_type: int, said: bytes, words: str
+) -> None:
+    with pytest.raises(WrongListener, match=words):
+        notices.read(said, event_type=event_type)
+
+
+def test_a_cancellation_at_the_listener_for_executions_starts_nothing() -> None:
+    with pytest.raises(WrongListener):
+        notices.read(body(EventTypeID=4, CampaignID=1), event_type=13)
+
+
+@pytest.mark.parametrize("depth", [10, 100, 400, 900, 990, 1_100, 100_000])
+def test_any_depth_is_read_or_refused(depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    said = b'{"CampaignID":1,"x":' + deep + b',"X":' + deep + b"}"
+
+    told = read(said, event_type=13)
+
+    assert told == Scheduled("1") or "deep" in str(told)
+
+
+@pytest.mark.parametrize(
+    ("text", "occurrence"),
+    [
+        pytest.param("7311", "7311", id="a number"),
+        pytest.param(" 7311 ", "7311", id="with white space"),
+        pytest.param("x" * LONGEST_ID, "x" * LONGEST_ID, id="the longest"),
+        pytest.param("x" * (LONGEST_ID + 1), None, id="too long"),
+        pytest.param("", None, id="nothing"),
+        pytest.param("73\x0011", None, id="not printable"),
+    ],
+)
+def test_what_a_person_types_is_an_id_the_vendor_could_have_sent(
+    text: str, occurrence: str | None
+) -> None:
+    if occurrence:
+        assert notices.occurrence_of(text) == occurrence
+    else:
+        with pytest.raises(Unreadable):
+            notices.occurrence_of(text)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+NAMES = st.sampled_from(["CampaignID", "campaignid", "customerID", "EventTypeID"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    said=st.dictionaries(NAMES | st.text(), JSON) | JSON,
+    event_type=st.sampled_from(EventType.values),
+)
+def test_any_json_is_a_notice_or_unreadable(said: object, event_type: int) -> None:
+    told = read(json.dumps(said).encode(), event_type=event_type)
+
+    texts = [text for text in vars(told).values() if isinstance(text, str)]
+    if isinstance(told, Unreadable):
+        texts = [str(told)]
+        assert str(told).endswith(".")
+    else:
+        assert all(0 < len(text) <= LONGEST_ID for text in texts)
+    assert all(text.isprintable() for text in texts)  # and so can be stored

@@ -1,0 +1,67 @@
+"""Another process, as far as the database can tell: a thread with its own connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from contextlib import contextmanager
+from typing import TypeVar
+
+from django.db import connections, transaction
+
+Result = TypeVar("Result")
+_PATIENCE = 20.0
+_A_WHILE = 0.3
+
+
+class Elsewhere:
+    """Does what it is told, one thing after the other; may leave a transaction open."""
+
+    def __init__(self, thread: ThreadPoolExecutor) -> None:
+        self._thread = thread
+        self._open: transaction.Atomic | None = None
+
+    def do(self, what: Callable[[], Result]) -> Result:
+        return self.start(what).result(_PATIENCE)
+
+    def start(self, what: Callable[[], Result]) -> Future[Result]:
+        return self._thread.submit(what)
+
+    def begin(self) -> None:
+        """What is done from now on is not seen here before it is committed."""
+        self._open = transaction.atomic()
+        self.do(self._open.__enter__)
+
+    def commit(self) -> None:
+        opened, self._open = self._open, None
+        assert opened is not None
+        self.do(lambda: opened.__exit__(None, None, None))
+
+    def end(self) -> None:
+        if self._open is not None:
+            self.commit()
+        self.do(connections.close_all)
+
+
+@contextmanager
+def elsewhere() -> Iterator[Elsewhere]:
+    with ThreadPoolExecutor(1) as thread:
+        other = Elsewhere(thread)
+        try:
+            yield other
+        finally:
+            other.end()
+
+
+def waits(future: Future[Result]) -> bool:
+    """Whether it is still not done after a while: it waits for a lock."""
+    try:
+        future.result(_A_WHILE)
+    except NotYet:
+        return True
+    return False
+
+
+def patiently(future: Future[Result]) -> Result:
+    return future.result(_PATIENCE)
