@@ -83,6 +83,12 @@ class PortalBroker(ORM):  # type: ignore[misc]
         except DatabaseLost as error:
             self._lose(error)
 
+    def hang_up(self) -> None:
+        """Stop listening for the bell, until the next job is waited for."""
+        if self._bell:
+            self._bell.close()
+            self._bell = None
+
     @property
     def _channel(self) -> str:
         return f"promoportal_{self.list_key}"
@@ -124,9 +130,7 @@ class PortalBroker(ORM):  # type: ignore[misc]
         if not self._is_lost:
             _log.warning("The queue cannot be reached, and is waited for: %s", error)
         self._is_lost = True
-        if self._bell:
-            self._bell.close()
-            self._bell = None
+        self.hang_up()
         with suppress(DatabaseLost):
             connections[Conf.ORM].close()
         time.sleep(Conf.POLL)

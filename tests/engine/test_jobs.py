@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
 
 import psycopg
 import pytest
 from django.db import connection, transaction
+from django_q.conf import Conf
 from django_q.models import Failure, OrmQ
 from django_q.signing import SignedPackage
 
@@ -53,6 +55,20 @@ def test_a_job_waits_in_its_own_queue() -> None:
         jobs.enqueue_sweep(tasks.sweep, queue="bulk")
 
     assert [jobs.waiting(queue) for queue in jobs.QUEUES] == [0, 0, 1]
+
+
+def test_a_job_rings_when_it_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Only the bell can wake who waits, before this test is over.
+    monkeypatch.setattr(Conf, "POLL", 600)
+    handed: list[int] = []
+    waiting = threading.Thread(target=_wait_for_job, args=(handed,), daemon=True)
+    waiting.start()
+    until(_someone_listens, "someone waits for the bell")
+
+    enqueue(tasks.note, 1)
+
+    waiting.join(timeout=20)
+    assert handed == [OrmQ.objects.get().pk]
 
 
 def test_two_clusters_on_one_queue_run_each_job_once(
@@ -172,6 +188,23 @@ def test_a_cluster_with_nothing_to_do_does_not_give_up(
 def _package(**job: object) -> str:
     whole = {"id": "0" * 32, "name": "slipped", "args": (), "kwargs": {"pk": 0}}
     return str(SignedPackage.dumps(whole | job))
+
+
+def _wait_for_job(handed: list[int]) -> None:
+    waiting = broker.PortalBroker("portal")
+    while not handed:
+        handed += [pk for pk, _ in waiting.dequeue()]
+    waiting.hang_up()
+    connection.close()
+
+
+def _someone_listens() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE state = 'idle'"
+            " AND datname = current_database() AND query LIKE 'LISTEN%')"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def _throw_everyone_out() -> None:
