@@ -27,10 +27,12 @@ class Visitor:
 
     def __init__(self, home: Path, **environment: str) -> None:
         outer = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
-        path = os.pathsep.join([environment.pop("PYTHONPATH", ""), str(ROOT)])
+        paths = [environment.pop("PYTHONPATH", ""), str(ROOT), outer.get("PYTHONPATH")]
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", VISITOR, home],
-            env=outer | {"PYTHONPATH": path.lstrip(os.pathsep)} | environment,
+            env=outer
+            | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+            | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
