@@ -1,0 +1,163 @@
+"""`make` and `.ci/run`: what they say, what they refuse, and what they end with."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.project import tree
+
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A folder with the Makefile and `.ci/run`, where programs are stand-ins."""
+
+    folder: Path
+
+    def program(self, path: str, script: str) -> Path:
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
+        return file
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        # Without what a `make test` around us says to its children.
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MAKE", "MFLAGS"))
+        }
+        path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=inherited | {"PATH": path},
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    for name in ("Makefile", ".ci/run", *LOCKS):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(tree.ROOT / name, tmp_path / name)
+    return Desk(tmp_path)
+
+
+@pytest.fixture
+def set_up(desk: Desk) -> Desk:
+    """The same, set up already."""
+    desk.program(".venv/bin/python", "exit 0")
+    desk.program(".venv/bin/lint-imports", "exit 0")
+    (desk.folder / ".venv/.ready").touch()
+    return desk
+
+
+def test_make_alone_says_what_there_is(desk: Desk) -> None:
+    said = desk.run("make")
+    for target in ("setup", "demo", "run", "test", "check", "bench", "lock"):
+        assert f"make {target} " in said.stdout
+    assert not (desk.folder / ".venv").exists()
+
+
+def test_an_old_python_is_refused_with_a_sentence(desk: Desk) -> None:
+    old = desk.program("old", 'case "$2" in *version_info*) exit 1;; esac')
+    said = desk.run("make", "test", f"PYTHON={old}")
+    assert said.returncode
+    assert "needs Python 3.11 or newer" in said.stderr
+
+
+def test_a_python_without_venv_is_refused_with_a_sentence(desk: Desk) -> None:
+    bare = desk.program("bare", 'case "$2" in *ensurepip*) exit 1;; esac')
+    said = desk.run("make", "test", f"PYTHON={bare}")
+    assert said.returncode
+    assert "comes without venv" in said.stderr
+
+
+def test_it_is_set_up_again_when_a_lock_changes(set_up: Desk) -> None:
+    assert "Setting up" not in set_up.run("make", "setup").stderr
+    newer = (set_up.folder / ".venv/.ready").stat().st_mtime + 10
+    os.utime(set_up.folder / "requirements.lock", (newer, newer))
+    said = set_up.run("make", "setup")
+    assert "Setting up" in said.stderr
+    assert "Setting up" not in said.stdout
+
+
+def test_what_is_set_up_first_leaves_the_last_line_to_the_command(desk: Desk) -> None:
+    python = 'case "$*" in *manage.py*) echo \'{"drift": 0}\';; *) echo noise;; esac'
+    desk.program(".venv/bin/python", python)
+    desk.program("python", "exit 0")
+    said = desk.run("make", "demo", "ARGS=--exit --json", "PYTHON=./python")
+    assert said.stdout == '{"drift": 0}\n'
+
+
+def test_arguments_reach_the_command(set_up: Desk) -> None:
+    set_up.program(".venv/bin/python", 'for a; do echo "<$a>"; done')
+    said = set_up.run("make", "test", "ARGS=-k 'webhook or notice'")
+    assert said.stdout.split("\n")[:4] == [
+        "<-m>",
+        "<pytest>",
+        "<-k>",
+        "<webhook or notice>",
+    ]
+
+
+def test_check_does_all_and_says_what_failed(set_up: Desk) -> None:
+    failing = 'case "$*" in *mypy*|*"ruff check"*) exit 1;; esac'
+    set_up.program(".venv/bin/python", failing)
+    said = set_up.run("make", "check")
+    assert said.returncode
+    assert "make check: failed: lint types." in said.stderr
+    assert "== deploy" in said.stdout
+
+
+def test_check_says_that_all_is_well(set_up: Desk) -> None:
+    said = set_up.run("make", "check")
+    assert not said.returncode
+    assert said.stdout.splitlines()[-1].startswith("make check: all is well")
+
+
+@pytest.mark.parametrize("failing", ["", "test", "check", "test check"])
+def test_ci_runs_both_and_ends_with_the_outcome(desk: Desk, failing: str) -> None:
+    cases = "|".join(failing.split()) or "nothing"
+    desk.program("bin/make", f'echo "$1 runs"; case "$1" in {cases}) exit 1;; esac')
+    said = desk.run(str(desk.folder / ".ci/run"))
+    assert "test runs" in said.stdout
+    assert "check runs" in said.stdout
+    last = said.stdout.splitlines()[-1]
+    assert last.startswith("FAILED:" if failing else "PASSED:")
+    assert bool(said.returncode) is bool(failing)
+    if failing:
+        failed = re.findall(r'"make (\w+)"', last)
+        assert failed == failing.split()
+
+
+def test_ci_calls_what_the_readme_tells_a_person_to_call() -> None:
+    for command in ("make test", "make check"):
+        assert f"`{command}`" in tree.say("README.md") or re.search(
+            rf"^{command}$", tree.say("README.md"), re.MULTILINE
+        )
+        assert f'"{command}"' in tree.say(".ci/run")
+
+
+def test_every_target_the_pages_name_is_there() -> None:
+    targets = set(re.findall(r"^([a-z]+):", tree.say("Makefile"), re.MULTILINE))
+    for page in tree.pages():
+        named = set(re.findall(r"(?:`|^)make ([a-z]+)", page.read_text(), re.MULTILINE))
+        assert named <= targets, page
+
+
+def test_every_hook_uses_the_locked_tools() -> None:
+    hooks = tree.say(".pre-commit-config.yaml")
+    assert re.findall(r"- repo: (\S+)", hooks) == ["local"]

@@ -1,0 +1,122 @@
+"""The pages are about the code as it is, and lead where they say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.contrib import admin
+from django.db.models import TextChoices
+
+import executions.models
+import redemptions.models
+import rewards.models
+from tests.project import drawing, tree
+
+_LINK = re.compile(r"!?\[[^]]*]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
+OPERATIONS = "docs/operations.md"
+
+
+def links(page: Path) -> Iterator[str]:
+    for match in _LINK.finditer(tree.prose(page)):
+        yield match[1] or match[2]
+
+
+def anchors(page: Path) -> set[str]:
+    """What a git host makes of the headings."""
+    titles = re.findall(r"^#+ (.+)$", tree.prose(page), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", title.lower()) for title in titles)
+    return {title.strip().replace(" ", "-") for title in plain}
+
+
+@pytest.mark.parametrize("page", tree.pages(), ids=tree.name_of)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in links(page):
+        if re.match(r"https?:|mailto:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{tree.name_of(page)}: {link}"
+        if anchor:
+            assert anchor in anchors(target), f"{tree.name_of(page)}: {link}"
+
+
+def test_every_decision_is_in_the_index_by_its_title() -> None:
+    folder = tree.ROOT / "docs/adr"
+    index = (folder / "README.md").read_text()
+    decisions = sorted(folder.glob("[0-9]*.md"))
+    listed = [
+        f"- [{tree.headings(page.read_text(), 1)[0]}]({page.name})"
+        for page in decisions
+    ]
+    assert decisions
+    assert re.findall(r"^- \[.*$", index, re.MULTILINE) == listed
+
+
+def test_every_decision_says_what_else_could_have_been() -> None:
+    for page in (tree.ROOT / "docs/adr").glob("[0-9]*.md"):
+        assert tree.headings(page.read_text(), 2) == ["Instead of"], page.name
+
+
+def test_what_the_page_shows_of_the_code_is_what_the_code_says() -> None:
+    shown = drawing.in_page(tree.say(drawing.PAGE))
+    assert shown == drawing.in_code(), "run: .venv/bin/python -m tests.project.drawing"
+
+
+def test_every_dependency_is_here_for_a_reason() -> None:
+    project = tree.pyproject()
+    wanted = [
+        tree.package(requirement)
+        for requirement in (
+            *project["project"]["dependencies"],
+            *project["dependency-groups"]["dev"],
+        )
+    ]
+    reasons = tree.section(tree.say(drawing.PAGE), "Why each dependency is here")
+    explained = re.findall(r"^\| `([^`]+)` \| \S", reasons, re.MULTILINE)
+    assert sorted(explained) == sorted({name.lower() for name in wanted})
+
+
+@pytest.mark.parametrize(
+    ("part", "reasons"),
+    [
+        ("Deliveries, triggers and executions", executions.models.Reason),
+        ("Assignments and collections", rewards.models.Reason),
+        ("Redemptions", redemptions.models.Reason),
+    ],
+)
+def test_every_reason_has_its_heading(part: str, reasons: type[TextChoices]) -> None:
+    told = tree.section(tree.say(OPERATIONS), part)
+    expected = {f"{reason.label} (`{reason.value}`)" for reason in reasons}
+    assert set(tree.headings(told, 3)) == expected
+
+
+def test_every_refusal_to_start_has_its_line() -> None:
+    known = set(
+        re.findall(r'"promoportal\.([EW]\d+)"', tree.say("promoportal/checks.py"))
+    )
+    told = tree.section(tree.say(OPERATIONS), "The portal does not start")
+    assert (
+        set(re.findall(r"^\| `promoportal\.([EW]\d+)` \|", told, re.MULTILINE)) == known
+    )
+
+
+def test_every_command_the_pages_name_is_there() -> None:
+    commands = {
+        path.stem
+        for path in (tree.ROOT / "promoportal/management/commands").glob("*.py")
+    }
+    djangos = {"check", "createsuperuser", "migrate"}
+    for page in tree.pages():
+        named = set(re.findall(r"manage\.py ([a-z]+)", page.read_text()))
+        assert named <= commands | djangos, page.name
+
+
+def test_every_button_that_staff_are_told_to_press_is_there() -> None:
+    pages = admin.site._registry.values()
+    labels = {deed.label for page in pages for deed in getattr(page, "deeds", ())}
+    named = set(re.findall(r"\*\*([^*]+)\*\*", tree.say(OPERATIONS)))
+    assert named
+    assert named <= labels

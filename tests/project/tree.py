@@ -1,0 +1,77 @@
+"""The tree as it is kept: its files, and what they say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+@cache
+def files() -> tuple[Path, ...]:
+    """Every file that is kept, or would be if it were added now."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    found = (ROOT / name for name in listed.split("\0") if name)
+    return tuple(sorted({path for path in found if path.is_file()}))
+
+
+def pages() -> list[Path]:
+    """Every page of documentation."""
+    return [path for path in files() if path.suffix == ".md"]
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Each text file's name and what it says."""
+    for path in files():
+        content = path.read_bytes()
+        if b"\0" not in content:
+            yield name_of(path), content.decode()
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def say(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def prose(page: Path) -> str:
+    """A page without its examples."""
+    return _FENCED.sub("", page.read_text())
+
+
+def headings(text: str, level: int) -> list[str]:
+    """The headings of one level, outside examples."""
+    return re.findall(rf"^#{{{level}}} (.+)$", _FENCED.sub("", text), re.MULTILINE)
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading of the second level."""
+    _, _, rest = text.partition(f"\n## {heading}\n")
+    return re.split(r"^## ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+@cache
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads(say("pyproject.toml"))
+
+
+def package(requirement: str) -> str:
+    """The name in a requirement, as package indexes compare names."""
+    name = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert name, requirement
+    return re.sub(r"[-_.]+", "-", name[0]).lower()
