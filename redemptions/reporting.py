@@ -60,7 +60,7 @@ def report() -> None:
 
 def is_due() -> bool:
     """Whether a job would find something to report, and may."""
-    return not _rests() and _due().exists()
+    return _may_call() and _due().exists()
 
 
 def _due() -> QuerySet[Redemption]:
@@ -132,14 +132,14 @@ def send(carried: Carried, client: Promotions) -> None:
     if carried.lease.left() < LONGEST_CALL:
         _hand_back(carried)
         return
-    told = [_told(row) for row in carried.rows]
+    rows = [told(row) for row in carried.rows]
     refusals: Sequence[Refusal] = ()
     try:
         with one_call(Priority.REPORTING):
             if carried.report.is_batch:
-                refusals = client.report_batch(told).rejected
+                refusals = client.report_batch(rows).rejected
             else:
-                client.report(told[0])
+                client.report(rows[0])
     except NotNow:
         _hand_back(carried)
     except wire.WireError as error:
@@ -148,7 +148,7 @@ def send(carried: Carried, client: Promotions) -> None:
         _answered(carried, refusals)
 
 
-def _told(row: Redemption) -> optimove.Redemption:
+def told(row: Redemption) -> optimove.Redemption:
     assignment = row.assignment
     return optimove.Redemption(
         occurrence=assignment.execution.reference,

@@ -1,0 +1,49 @@
+"""Activating rewards, against the same calls without a database."""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+from django.conf import settings
+
+from bench.collecting import collect
+from bench.stage import Measured, Stage, seconds
+from promoportal import platforms
+from promoportal.platforms import Order
+from rewards import activating
+from rewards.models import Assignment, State
+
+
+def measure(stage: Stage, size: int) -> Measured:
+    collect(stage, size)
+    orders = [_order(number) for number in range(size)]
+    owed = Assignment.objects.filter(state=State.OWED).count()
+    work = seconds(activate_all)
+    assert not Assignment.objects.filter(state=State.OWED).exists()
+    floor = seconds(lambda: _send(orders[:owed]))
+    return Measured("rewards", owed, work, floor, "the same calls, nothing kept")
+
+
+def activate_all() -> None:
+    """Activate whatever is owed."""
+    while activating.is_due():
+        activating.activate()
+
+
+def _send(orders: list[Order]) -> None:
+    with (
+        closing(platforms.from_settings()) as platform,
+        ThreadPoolExecutor(settings.PLATFORM_CONCURRENCY) as pool,
+    ):
+        sent = [
+            pool.submit(platform.activate, order, key=uuid.uuid4()) for order in orders
+        ]
+        for future in sent:
+            future.result()
+
+
+def _order(number: int) -> Order:
+    reward = platforms.Reward("Amount", "BonusCash", "10.00", currency="EUR")
+    return Order(f"B{number}", promotion="promo-17", occurrence="1", reward=reward)

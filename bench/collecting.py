@@ -1,0 +1,64 @@
+"""Storing what the vendor lists, against COPY of the same rows as text."""
+
+from __future__ import annotations
+
+import json
+
+from django.db import connection
+
+from bench.stage import Measured, Stage, seconds
+from executions.announcing import announce
+from promoportal.leave import NotNow
+from promoportal.optimove import Page, Promotions
+from rewards import passes
+from rewards.models import Assignment
+
+
+def measure(stage: Stage, size: int) -> Measured:
+    occurrence, pages = _listed(stage, size)
+    work = seconds(lambda: _store(occurrence, pages))
+    assert Assignment.objects.filter(execution__reference=occurrence).count() == size
+    floor = seconds(lambda: _copy(pages))
+    return Measured("assignments", size, work, floor, "COPY")
+
+
+def collect(stage: Stage, size: int) -> None:
+    """Have an execution of that size collected and owed."""
+    _store(*_listed(stage, size))
+
+
+def _listed(stage: Stage, size: int) -> tuple[str, list[Page]]:
+    ordered = stage.order("execute", customers=size, announce=False)
+    occurrence = str(ordered["occurrence"])
+    return occurrence, _pages(occurrence)
+
+
+def _pages(occurrence: str) -> list[Page]:
+    """Fetched beforehand: the vendor's limit on calls is not what is measured."""
+    pages: list[Page] = []
+    with Promotions.from_settings() as client:
+        while not pages or pages[-1].next_cursor:
+            cursor = pages[-1].next_cursor if pages else None
+            pages.append(client.assignments(occurrence, cursor=cursor))
+    return pages
+
+
+def _store(occurrence: str, pages: list[Page]) -> None:
+    execution = announce(occurrence)
+    held = passes.take(execution.pk)
+    if held is None:
+        raise NotNow
+    collection, lease = held
+    passes.begin(collection)
+    for page in pages:
+        passes.save(collection, page, lease=lease)
+    passes.hand_back(collection, lease)
+
+
+def _copy(pages: list[Page]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE bare_rows (row jsonb)")
+        with cursor.copy("COPY bare_rows FROM STDIN") as copy:
+            for page in pages:
+                for row in page.rows:
+                    copy.write_row([json.dumps(row.raw)])

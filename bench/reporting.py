@@ -1,0 +1,38 @@
+"""Reporting redemptions in batches, against the calls alone."""
+
+from __future__ import annotations
+
+from django.db.models.functions import Now
+
+from bench.activating import activate_all
+from bench.collecting import collect
+from bench.stage import Measured, Stage, seconds
+from promoportal.optimove import Promotions
+from redemptions import reporting
+from redemptions.models import Redemption, State
+
+
+def measure(stage: Stage, size: int) -> Measured:
+    collect(stage, size)
+    activate_all()
+    Redemption.objects.update(not_before=Now())
+    count = Redemption.objects.filter(state=State.WAITING).count()
+    work = seconds(_report_all)
+    floor = seconds(_repeat)
+    return Measured("redemptions", count, work, floor, "the same calls, nothing kept")
+
+
+def _report_all() -> None:
+    while Redemption.objects.filter(state=State.WAITING).exists():
+        reporting.report()
+
+
+def _repeat() -> None:
+    """The same batches once more; the vendor knows them and counts nothing twice."""
+    rows = Redemption.objects.select_related(
+        "assignment__execution", "assignment__promotion"
+    )
+    told = [reporting.told(row) for row in rows]
+    with Promotions.from_settings() as client:
+        for start in range(0, len(told), client.batch_limit):
+            client.report_batch(told[start : start + client.batch_limit])

@@ -1,0 +1,93 @@
+"""Where measurements are made: a database of their own, and far sides in a process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import connection
+
+from promoportal import wire
+
+
+@dataclass(frozen=True)
+class Measured:
+    """So many of something, the portal's way and the barest way, in seconds."""
+
+    what: str
+    count: int
+    work_seconds: float
+    floor_seconds: float
+    floor: str
+
+    @property
+    def ratio(self) -> float:
+        """How many times longer the work takes than its floor."""
+        return self.work_seconds / self.floor_seconds
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "ratio": round(self.ratio, 2)}
+
+    def told(self, name: str) -> str:
+        work = self.count / self.work_seconds
+        floor = self.count / self.floor_seconds
+        return (
+            f"{name:<11} {work:>9,.0f} {self.what}/s   floor {floor:>9,.0f}/s "
+            f"({self.floor})   ratio {self.ratio:.1f}"
+        )
+
+
+class Stage:
+    """An empty portal of its own, and the far sides in a process of their own."""
+
+    def __enter__(self) -> Self:
+        self._name = connection.settings_dict["NAME"]
+        connection.creation.create_test_db(verbosity=0, autoclobber=True)
+        self._sandbox = subprocess.Popen(
+            [
+                sys.executable,
+                str(settings.BASE_DIR / "manage.py"),
+                *("sandbox", "--port", "0", "--json"),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._sandbox.stdout is not None
+        addresses = json.loads(self._sandbox.stdout.readline())
+        for name in ("OPTIMOVE_API_URL", "OPTIMOVE_PROMOTIONS_URL", "PLATFORM_URL"):
+            setattr(settings, name, addresses[name])
+        self._control = wire.Client(
+            addresses["control"], side="sandbox", secrets={}, seconds=120
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._control.close()
+        self._sandbox.terminate()
+        self._sandbox.wait()
+        connection.creation.destroy_test_db(self._name, verbosity=0)
+
+    def order(self, what: str, **body: Any) -> dict[str, Any]:
+        """Have the sandbox do something."""
+        answer = self._control.ask("POST", f"/{what}", body=body)
+        assert isinstance(answer.body, dict)
+        return dict(answer.body)
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """How long it takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
