@@ -1,0 +1,160 @@
+"""A redemption for every activation, in the transaction that made it active."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import transaction
+from django.db.models import QuerySet
+from pytest_django import Settings
+
+from executions.models import Kind, Progress
+from promoportal.leases import database_now
+from redemptions.models import Mode, Redemption
+from redemptions.opening import next_batch, open_redemptions
+from rewards.concluding import give
+from rewards.models import Assignment, State
+from tests.factories import AssignmentFactory, ExecutionFactory, PromotionFactory
+from tests.world import World
+
+
+def on_its_way() -> QuerySet[Assignment]:
+    row = AssignmentFactory(state=State.ACTIVATING)
+    return Assignment.objects.filter(pk=row.pk)
+
+
+def test_what_becomes_active_is_to_be_reported(db: None) -> None:
+    rows = on_its_way()
+
+    give(rows, {rows.get().pk: "receipt"}, why="The platform gave it.")
+
+    redemption = Redemption.objects.get()
+    assert redemption.assignment == rows.get(state=State.ACTIVE)
+    assert redemption.redeemed_at == rows.get().state_since
+
+
+def test_neither_is_true_if_the_transaction_is_lost(db: None) -> None:
+    rows = on_its_way()
+
+    with suppress(ZeroDivisionError), transaction.atomic():
+        give(rows, {rows.get().pk: "receipt"}, why="The platform gave it.")
+        assert Redemption.objects.exists()
+        raise ZeroDivisionError
+
+    assert rows.get().state == State.ACTIVATING
+    assert not Redemption.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("portal", "promotion", "kind", "mode"),
+    [
+        pytest.param("auto", "", Kind.TRIGGERED, Mode.TRIGGERED, id="auto, triggered"),
+        pytest.param("auto", "", Kind.SCHEDULED, Mode.SCHEDULED, id="auto, scheduled"),
+        pytest.param("auto", "", Kind.UNKNOWN, Mode.SCHEDULED, id="auto, unknown"),
+        pytest.param("triggered", "", Kind.SCHEDULED, Mode.TRIGGERED, id="at once"),
+        pytest.param("scheduled", "", Kind.TRIGGERED, Mode.SCHEDULED, id="batches"),
+        pytest.param("off", "", Kind.TRIGGERED, None, id="off"),
+        pytest.param("off", "triggered", Kind.SCHEDULED, Mode.TRIGGERED, id="own"),
+        pytest.param("off", "scheduled", Kind.TRIGGERED, Mode.SCHEDULED, id="own, too"),
+        pytest.param("auto", "off", Kind.TRIGGERED, None, id="own is off"),
+    ],
+)
+def test_how_it_is_reported_is_said_by_its_promotion_or_the_portal(
+    db: None,
+    settings: Settings,
+    portal: str,
+    promotion: str,
+    kind: Kind,
+    mode: Mode | None,
+) -> None:
+    settings.REDEMPTION_MODE = portal
+    row = AssignmentFactory(
+        state=State.ACTIVE,
+        execution=ExecutionFactory(kind=kind),
+        promotion=PromotionFactory(redemption_mode=promotion),
+    )
+
+    open_redemptions([row.pk])
+
+    modes = list(Redemption.objects.values_list("mode", flat=True))
+    assert modes == ([mode] if mode else [])
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(f"2026-01-15T{text}+00:00").astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("now", "seconds", "leaves"),
+    [
+        pytest.param("10:00:00", 300, "10:05:00", id="just left"),
+        pytest.param("10:00:01", 300, "10:05:00", id="the whole interval"),
+        pytest.param("10:04:59.999999", 300, "10:05:00", id="at the last moment"),
+        pytest.param("10:05:00", 300, "10:10:00", id="a moment late"),
+        pytest.param("10:00:00.5", 1, "10:00:01", id="every second"),
+        pytest.param("23:59:59", 3600, "00:00:00", id="over midnight"),
+    ],
+)
+def test_a_batch_leaves_at_whole_intervals(now: str, seconds: int, leaves: str) -> None:
+    found = next_batch(at(now), timedelta(seconds=seconds))
+
+    assert f"{found:%H:%M:%S}" == leaves
+    assert found > at(now)
+
+
+def test_at_once_is_now_and_a_batch_is_later(db: None, settings: Settings) -> None:
+    settings.REDEMPTION_INTERVAL = timedelta(hours=1)
+    now = AssignmentFactory(
+        state=State.ACTIVE, promotion=PromotionFactory(redemption_mode="triggered")
+    )
+    later = AssignmentFactory(state=State.ACTIVE)
+
+    open_redemptions([now.pk, later.pk])
+
+    assert now.redemption.not_before <= database_now()
+    assert later.redemption.not_before > database_now()
+
+
+def test_opening_twice_changes_nothing(db: None) -> None:
+    row = AssignmentFactory(state=State.ACTIVE)
+
+    open_redemptions([row.pk])
+    open_redemptions([row.pk])
+
+    assert Redemption.objects.count() == 1
+
+
+def test_the_reference_is_the_same_after_a_restored_backup(db: None) -> None:
+    row = AssignmentFactory(state=State.ACTIVE)
+    open_redemptions([row.pk])
+    before = Redemption.objects.get().reference
+    Redemption.objects.all().delete()
+
+    open_redemptions([row.pk])
+
+    assert Redemption.objects.get().reference == before
+
+
+def test_a_settled_execution_has_something_to_do_again(db: None) -> None:
+    row = AssignmentFactory(
+        state=State.ACTIVE, execution=ExecutionFactory(state=Progress.SETTLED)
+    )
+
+    open_redemptions([row.pk])
+
+    row.execution.refresh_from_db()
+    assert row.execution.state == Progress.ACTIVATING
+
+
+def test_what_is_not_reported_is_no_drift(world: World, settings: Settings) -> None:
+    settings.REDEMPTION_MODE = "off"
+    world.box.assign("7311", "C1")
+
+    world.announce("7311")
+    world.wait()
+
+    found = world.reconcile("7311")
+    assert (found.active, found.reported, found.drift) == (1, 0, 0)
+    assert not world.box.redemptions

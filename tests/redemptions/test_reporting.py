@@ -1,0 +1,563 @@
+"""Telling the vendor what was given, once each, whatever becomes of the answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from pytest_django import Settings
+
+from promoportal.breakers import Breaker
+from promoportal.leases import Lease, database_now
+from promoportal.optimove import Promotions, allowance
+from promoportal.optimove.allowance import Priority
+from promoportal.sandbox import Fault
+from redemptions import reporting, settling
+from redemptions.models import Reason, Redemption, Report, State
+from tests.factories import RedemptionFactory
+from tests.promoportal.elsewhere import elsewhere
+from tests.redemptions.conftest import OCCURRENCE, Agree, Give
+from tests.world import World
+
+ONE, BATCH = "v1/redemptions", "v1/redemptions/batch"
+Outcome = Report.Outcome
+
+
+def calls(world: World) -> Counter[str]:
+    return Counter(call.path for call in world.box.calls if "redemptions" in call.path)
+
+
+def states() -> Counter[str]:
+    return Counter(Redemption.objects.values_list("state", flat=True))
+
+
+def counted(world: World) -> tuple[int, int]:
+    """How many the vendor counts, and how many it knew already."""
+    vendor = world.box.books(OCCURRENCE).vendor
+    return vendor.accepted, vendor.duplicates
+
+
+def fault(kind: str, route: str = "v1/redemptions*", **more: object) -> Fault:
+    return Fault(kind=kind, side="promotions", route=route, **more)  # type: ignore[arg-type]
+
+
+# --- One by one, and together -------------------------------------------------------
+
+
+def test_scheduled_ones_leave_together_when_it_is_time(
+    world: World, give: Give, settings: Settings
+) -> None:
+    settings.REDEMPTION_INTERVAL = timedelta(hours=1)
+    give(30, mode="scheduled")
+
+    world.work()
+    before = calls(world)
+    world.wait()
+
+    assert not before
+    assert calls(world) == {BATCH: 1}
+    assert states() == {State.REPORTED: 30}
+    assert counted(world) == (30, 0)
+
+
+def test_a_few_that_are_due_at_once_go_one_by_one(world: World, give: Give) -> None:
+    give(reporting.ONE_BY_ONE)
+
+    world.work()
+
+    assert calls(world) == {ONE: reporting.ONE_BY_ONE}
+    assert states() == {State.REPORTED: reporting.ONE_BY_ONE}
+
+
+def test_more_than_a_few_go_as_a_batch(world: World, give: Give) -> None:
+    give(reporting.ONE_BY_ONE + 1)
+
+    world.work()
+
+    assert calls(world) == {BATCH: 1}
+    assert states() == {State.REPORTED: reporting.ONE_BY_ONE + 1}
+
+
+def test_a_few_go_as_a_batch_when_fewer_calls_are_left(
+    world: World, give: Give
+) -> None:
+    give(3)
+    while allowance.remaining(Priority.REPORTING) > 2:
+        allowance.take(Priority.REPORTING)
+
+    world.work()
+
+    assert calls(world) == {BATCH: 1}
+
+
+def test_nothing_is_claimed_that_could_not_be_sent(world: World, give: Give) -> None:
+    give(3)
+    while allowance.remaining(Priority.REPORTING):
+        allowance.take(Priority.REPORTING)
+
+    world.work()
+
+    assert not Report.objects.exists()
+    assert states() == {State.WAITING: 3}
+
+
+def test_no_batch_is_larger_than_the_contract_allows(
+    world: World, give: Give, agree: Agree
+) -> None:
+    agree(("batch_limit = 1000", "batch_limit = 4"))
+    give(10, mode="scheduled")
+
+    world.wait()
+
+    assert sorted(Report.objects.values_list("size", flat=True)) == [2, 4, 4]
+    assert counted(world) == (10, 0)
+
+
+def test_a_tenant_without_batches_is_told_one_by_one(
+    world: World, give: Give, agree: Agree
+) -> None:
+    agree(('batch = "/v1/redemptions/batch"', 'batch = ""'))
+    give(8, mode="scheduled")
+
+    world.wait()
+
+    assert calls(world) == {ONE: 8}
+    assert not Report.objects.filter(is_batch=True).exists()
+
+
+def test_a_contract_that_came_to_allow_less_is_kept(
+    world: World, give: Give, agree: Agree
+) -> None:
+    give(8, mode="scheduled")
+    Redemption.objects.update(batch_limit=500)
+    agree(("batch_limit = 1000", "batch_limit = 3"))
+
+    world.wait()
+
+    assert states() == {State.REPORTED: 8}
+    assert max(Report.objects.values_list("size", flat=True)) == 3
+
+
+def test_what_is_told_is_what_was_given(world: World, give: Give) -> None:
+    [row] = give(1)
+
+    world.work()
+
+    [told] = world.box.redemptions
+    assert (told.occurrence, told.customer, told.assignment) == (
+        *(OCCURRENCE, "C0", "A0"),
+    )
+    assert told.reference == str(row.reference)
+    assert told.redeemed_at == f"{row.redeemed_at:%Y-%m-%dT%H:%M:%S}Z"
+
+
+# --- What comes back ------------------------------------------------------------------
+
+WAITING, UNCERTAIN, HELD = State.WAITING, State.UNCERTAIN, State.HELD
+UNCLEAR = {"status": "Perhaps", "accepted": "all"}
+ANSWERS = [
+    (fault("lost_answer"), Outcome.UNANSWERED, UNCERTAIN),
+    (fault("half_answer"), Outcome.UNANSWERED, UNCERTAIN),
+    (fault("error_after"), Outcome.UNANSWERED, UNCERTAIN),
+    (fault("error_before"), Outcome.UNANSWERED, UNCERTAIN),
+    (fault("error_before", status=409), Outcome.UNANSWERED, UNCERTAIN),
+    (fault("empty"), Outcome.MALFORMED, UNCERTAIN),
+    (fault("sentence"), Outcome.MALFORMED, UNCERTAIN),
+    (fault("sentence_after"), Outcome.MALFORMED, UNCERTAIN),
+    (fault("altered", changes=UNCLEAR), Outcome.MALFORMED, UNCERTAIN),
+    (fault("error_before", status=503), Outcome.UNAVAILABLE, WAITING),
+    (fault("too_many", retry_after=0), Outcome.UNAVAILABLE, WAITING),
+    (fault("error_before", status=401), Outcome.MISCONFIGURED, WAITING),
+    (fault("error_before", status=405), Outcome.MISCONFIGURED, WAITING),
+    (fault("error_before", status=400), Outcome.REFUSED, HELD),
+    (fault("error_before", status=422), Outcome.REFUSED, HELD),
+]
+
+
+@pytest.mark.parametrize("mode", ["triggered", "scheduled"])
+@pytest.mark.parametrize(
+    ("bad", "outcome", "state"),
+    [
+        pytest.param(*answer, id=f"{answer[0].kind} {answer[0].status or ''}".strip())
+        for answer in ANSWERS
+    ],
+)
+def test_what_an_answer_makes_of_a_report(
+    world: World, give: Give, mode: str, bad: Fault, outcome: str, state: str
+) -> None:
+    give(1, mode=mode)
+    world.let_time_come()
+    world.box.order(bad)
+
+    reporting.report()
+
+    report, row = Report.objects.get(), Redemption.objects.get()
+    assert (report.outcome, row.state) == (outcome, state)
+    assert report.is_batch is (mode == "scheduled")
+    assert report.ended_at is not None
+    assert row.problem
+    assert row.token is None
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(answer[0], id=f"{answer[0].kind} {answer[0].status or ''}".strip())
+        for answer in ANSWERS
+        if answer[2] != HELD
+    ],
+)
+def test_whatever_came_it_is_told_in_the_end_and_counted_once(
+    world: World, give: Give, bad: Fault
+) -> None:
+    rows = give(8)
+    world.box.order(bad)
+
+    world.wait()
+    world.wait()
+
+    assert states() == {State.REPORTED: 8}
+    assert counted(world)[0] == 8
+    assert {told.reference for told in world.box.redemptions} == {
+        str(row.reference) for row in rows
+    }
+
+
+def test_an_answer_lost_after_the_work_is_reported_again_under_its_reference(
+    world: World, give: Give
+) -> None:
+    give(8)
+    world.box.order(fault("lost_answer"))
+
+    world.wait()
+
+    assert states() == {State.REPORTED: 8}
+    assert counted(world) == (8, 8)
+    outcomes = Report.objects.order_by("pk").values_list("outcome", flat=True)
+    assert list(outcomes) == [Outcome.UNANSWERED, Outcome.ACCEPTED]
+
+
+def test_the_vendors_words_are_kept_whatever_they_are(world: World, give: Give) -> None:
+    give(1)
+    words = "No \0 such \ud800 customer 😀 " + "x" * 5000
+    world.box.order(fault("error_before", status=422, text=words))
+
+    world.work()
+
+    assert states() == {State.HELD: 1}
+    assert "such" in Report.objects.get().answer
+
+
+# --- Batches that are refused, in part or whole -------------------------------------
+
+
+def test_a_refused_line_is_held_with_the_vendors_words_and_the_rest_stands(
+    world: World, give: Give
+) -> None:
+    give(8)
+    world.box.unlist(OCCURRENCE, "A3")
+
+    world.work()
+
+    held = Redemption.objects.get(state=State.HELD)
+    report = Report.objects.get()
+    assert held.assignment.reference == "A3"
+    assert held.reason == Reason.REFUSED
+    assert "UnknownAssignment" in held.problem
+    assert (report.outcome, report.accepted, report.rejected) == (Outcome.PARTLY, 7, 1)
+    assert states() == {State.REPORTED: 7, State.HELD: 1}
+
+
+def test_a_line_the_vendor_knew_already_counts(world: World, give: Give) -> None:
+    give(8)
+    known = [{"index": 3, "code": "Duplicate", "message": "Known since yesterday."}]
+    world.box.order(fault("altered", changes={"accepted": 7, "rejected": known}))
+
+    world.work()
+
+    assert states() == {State.REPORTED: 8}
+    assert Report.objects.get().outcome == Outcome.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"accepted": 7}, id="one is missing"),
+        pytest.param({"accepted": 9}, id="one too many"),
+        pytest.param({"accepted": -1}, id="fewer than none"),
+        pytest.param({"rejected": [{"index": 0, "code": "X"}]}, id="one counted twice"),
+        pytest.param({"rejected": "none"}, id="words for a list"),
+        pytest.param(
+            {"accepted": 7, "rejected": [{"index": 8, "code": "X"}]}, id="out of it"
+        ),
+    ],
+)
+def test_an_answer_that_does_not_add_up_says_nothing(
+    world: World, give: Give, changes: dict[str, object]
+) -> None:
+    give(8)
+    world.box.order(fault("altered", changes=changes))
+
+    reporting.report()
+
+    assert Report.objects.get().outcome == Outcome.MALFORMED
+    assert states() == {State.UNCERTAIN: 8}
+
+
+def test_eight_malformed_answers_in_a_row_are_a_persons_matter(
+    world: World, give: Give
+) -> None:
+    give(8)
+    world.box.order(fault("sentence_after", times=None))
+
+    world.wait()
+
+    assert states() == {State.HELD: 8}
+    assert set(Redemption.objects.values_list("reason", flat=True)) == {
+        Reason.MALFORMED
+    }
+    assert Report.objects.count() == reporting.MOST_MALFORMED
+
+
+def test_a_batch_refused_whole_is_halved_until_the_bad_line_stands_alone(
+    world: World, give: Give
+) -> None:
+    """Of eight, whatever carries the first is refused."""
+    first, *others = give(8, mode="scheduled")
+    for refused in (
+        fault("error_before", status=400, text="C0 is closed.", times=2),
+        fault("error_before", status=400, text="C0 is closed.", skip=1),
+        fault("error_before", status=400, text="C0 is closed.", skip=2),
+    ):
+        world.box.order(refused)
+
+    world.wait()
+
+    first.refresh_from_db()
+    sizes = Report.objects.order_by("pk").values_list("size", "outcome")
+    assert (first.state, first.reason) == (State.HELD, Reason.REFUSED)
+    assert "C0 is closed." in first.problem or "400" in first.problem
+    assert list(sizes) == [
+        *((8, "REFUSED"), (4, "REFUSED"), (4, "ACCEPTED")),
+        *((2, "REFUSED"), (2, "ACCEPTED"), (1, "REFUSED"), (1, "ACCEPTED")),
+    ]
+    assert states() == {State.HELD: 1, State.REPORTED: len(others)}
+
+
+# --- Where a repeat is not safe -----------------------------------------------------
+
+UNSAFE = ("repeat_is_safe = true", "repeat_is_safe = false")
+
+
+def test_where_a_repeat_may_count_twice_a_person_decides(
+    world: World, give: Give, agree: Agree
+) -> None:
+    agree(UNSAFE)
+    give(8)
+    world.box.order(fault("lost_answer"))
+
+    world.wait()
+
+    assert states() == {State.HELD: 8}
+    assert set(Redemption.objects.values_list("reason", flat=True)) == {
+        Reason.UNANSWERED
+    }
+    assert all(row.problem.endswith(".") for row in Redemption.objects.all())
+    assert calls(world) == {BATCH: 1}
+    assert counted(world) == (8, 0)
+
+
+def test_there_too_what_surely_did_not_happen_is_told_again(
+    world: World, give: Give, agree: Agree
+) -> None:
+    agree(UNSAFE)
+    give(8)
+    world.box.order(fault("too_many", times=2, retry_after=0))
+
+    world.wait()
+
+    assert states() == {State.REPORTED: 8}
+    assert counted(world) == (8, 0)
+
+
+# --- Limits and closed doors ----------------------------------------------------------
+
+
+def test_the_vendors_word_on_when_to_come_back_is_heeded(
+    world: World, give: Give
+) -> None:
+    give(8)
+    world.box.order(fault("too_many", retry_after=600))
+
+    world.work()
+
+    row = Redemption.objects.order_by("not_before")[0]
+    assert row.not_before - database_now() > timedelta(seconds=590)
+    assert calls(world) == {BATCH: 1}
+    assert allowance.remaining(Priority.PERSON) == 0
+
+
+def test_one_wrong_key_makes_no_heap_of_reports(
+    world: World, give: Give, settings: Settings
+) -> None:
+    give(8)
+    right, settings.OPTIMOVE_API_KEY = settings.OPTIMOVE_API_KEY, "expired"
+    for _ in range(5):
+        world.work()
+        Redemption.objects.update(not_before=database_now())
+    tried = Report.objects.count()
+
+    settings.OPTIMOVE_API_KEY = right
+    world.wait()
+
+    assert tried == 1
+    assert states() == {State.REPORTED: 8}
+    assert not Breaker.objects.filter(opened_at__isnull=False).exists()
+
+
+# --- Workers that die, or were thought dead -------------------------------------------
+
+
+def claim(world: World) -> reporting.Carried:
+    with Promotions.from_settings() as client:
+        carried = reporting.claim(batch_limit=client.batch_limit)
+    assert carried is not None
+    return carried
+
+
+def send(carried: reporting.Carried) -> None:
+    with Promotions.from_settings() as client:
+        reporting.send(carried, client)
+
+
+def test_the_report_is_on_record_before_the_call(world: World, give: Give) -> None:
+    give(8)
+
+    carried = claim(world)
+
+    report = Report.objects.get()
+    assert (report.size, report.outcome, report.token) == (8, "", carried.lease.token)
+    assert set(Redemption.objects.values_list("report", flat=True)) == {report.pk}
+    assert states() == {State.REPORTING: 8}
+    assert not calls(world)
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_worker_that_dies_while_reporting_leaves_no_doubt_for_ever(
+    world: World, give: Give, sent: bool
+) -> None:
+    give(8)
+    carried = claim(world)
+    if sent:
+        with Promotions.from_settings() as client:
+            client.report_batch([reporting.told(row) for row in carried.rows])
+
+    world.let_time_come()
+    settling.expire()
+    doubt = states()
+    world.wait()
+
+    carried.report.refresh_from_db()
+    assert doubt == {State.UNCERTAIN: 8}
+    assert carried.report.outcome == Outcome.LOST
+    assert states() == {State.REPORTED: 8}
+    assert counted(world) == (8, 8 if sent else 0)
+
+
+def test_what_is_leased_is_nobody_elses(world: World, give: Give) -> None:
+    give(8)
+    claim(world)
+
+    settling.expire()
+    reporting.report()
+
+    assert states() == {State.REPORTING: 8}
+    assert not calls(world)
+
+
+def test_an_answer_that_comes_late_is_evidence(
+    world: World, give: Give, agree: Agree
+) -> None:
+    agree(UNSAFE)
+    give(8)
+    carried = claim(world)
+    world.let_time_come()
+    settling.expire()
+    settling.settle()
+    thought = states()
+
+    send(carried)
+
+    assert thought == {State.HELD: 8}
+    assert states() == {State.REPORTED: 8}
+
+
+def test_a_late_answer_moves_nothing_that_someone_else_carries(
+    world: World, give: Give
+) -> None:
+    give(8)
+    carried = claim(world)
+    world.let_time_come()
+    settling.expire()
+    settling.settle()
+    world.let_time_come()
+    theirs = claim(world)
+
+    send(carried)
+
+    assert states() == {State.REPORTING: 8}
+    send(theirs)
+    assert states() == {State.REPORTED: 8}
+    assert counted(world) == (8, 8)
+
+
+def test_no_call_begins_that_could_outlive_its_lease(world: World, give: Give) -> None:
+    give(8)
+    carried = claim(world)
+    short = Lease(reporting.LONGEST_CALL / 2, token=carried.lease.token)
+
+    send(replace(carried, lease=short))
+
+    assert states() == {State.WAITING: 8}
+    assert Report.objects.get().outcome == Outcome.NOT_SENT
+    assert not calls(world)
+
+
+def test_what_goes_unanswered_for_days_is_a_persons_matter(
+    world: World, give: Give
+) -> None:
+    give(1)
+    Redemption.objects.update(failures=reporting.GIVE_UP_AFTER)
+    world.box.order(fault("lost_answer"))
+
+    world.wait()
+
+    row = Redemption.objects.get()
+    assert (row.state, row.reason) == (State.HELD, Reason.GIVEN_UP)
+
+
+def test_a_vendor_out_for_days_is_a_persons_matter(world: World, give: Give) -> None:
+    give(1)
+    Redemption.objects.update(failures=reporting.GIVE_UP_AFTER)
+    world.box.order(fault("error_before", status=503))
+
+    world.wait()
+
+    row = Redemption.objects.get()
+    assert (row.state, row.reason) == (State.HELD, Reason.GIVEN_UP)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_never_carry_the_same() -> None:
+    RedemptionFactory.create_batch(8)
+
+    with elsewhere() as other:
+        other.begin()
+        theirs = other.do(lambda: reporting._chosen(4))
+        ours = reporting.claim(batch_limit=4)
+
+    assert ours is not None
+    carried = {row.pk for row in (*theirs, *ours.rows)}
+    assert len(carried) == len(theirs) + len(ours.rows) == 8
