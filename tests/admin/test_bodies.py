@@ -1,0 +1,124 @@
+"""What came from outside is shown as it came, and does nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.db.models import Model
+
+from promoportal.admin.showing import LONGEST, list_of, page_of
+from rewards.models import Assignment, State
+from tests.admin.desk import Desk
+from tests.factories import (
+    AssignmentFactory,
+    AttemptFactory,
+    DeliveryFactory,
+    ExecutionFactory,
+    RedemptionFactory,
+    ReportFactory,
+    TriggerFactory,
+)
+
+SCRIPT = "<script>alert('hello')</script>"
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        pytest.param(b'{"a": [1]}', '{\n  "a": [\n    1\n  ]\n}', id="JSON"),
+        pytest.param(b"hello", "This is not JSON.", id="text"),
+        pytest.param(b"", "(empty)", id="nothing"),
+        pytest.param(b"null", "null", id="null"),
+        pytest.param(b"\xff\xfe\x00", "These bytes are not UTF-8.", id="bytes"),
+        pytest.param(b"\xff\xfe\x00", r"\xff\xfe\x00", id="bytes, visibly"),
+        pytest.param(b"a\x00b", r"a\x00b", id="NUL"),
+        pytest.param(b'"\\ud800"', r"\ud800", id="lone surrogate"),
+        pytest.param(b"[" * 100_000, "[[[[", id="nested"),
+        pytest.param(b"9" * 5000, "9999", id="long number"),
+        pytest.param(b"[Infinity]", "Infinity", id="infinity"),
+        pytest.param("ü€😀".encode(), "ü€😀", id="beyond ASCII"),
+    ],
+)
+def test_any_body_has_a_page(body: bytes, shown: str, crm: Desk) -> None:
+    delivery = DeliveryFactory(body=body)
+
+    assert shown in crm.page(delivery)
+    assert delivery in crm.list(type(delivery))
+
+
+def test_a_long_body_is_cut_and_the_page_says_so(crm: Desk) -> None:
+    delivery = DeliveryFactory(body=b"x" * 1024 * 1024)
+
+    page = crm.page(delivery)
+
+    assert "Only the first 65,536 characters are shown." in page
+    assert len(page) < LONGEST + 50_000
+
+
+def test_markup_from_outside_is_escaped_wherever_it_is_shown(superuser: Desk) -> None:
+    execution = ExecutionFactory(reference=SCRIPT, problem=SCRIPT, stop="HELD")
+    delivery = DeliveryFactory(
+        body=json.dumps({"a": SCRIPT}).encode(),
+        content_type=SCRIPT,
+        verdict={"from": SCRIPT},
+        problem=SCRIPT,
+        state="HELD",
+        execution=execution,
+    )
+    plain = DeliveryFactory(body=SCRIPT.encode())
+    broken = DeliveryFactory(body=b"\xff" + SCRIPT.encode())
+    trigger = TriggerFactory(customer=SCRIPT, execution=execution, delivery=delivery)
+    assignment = AssignmentFactory(
+        execution=execution,
+        customer=SCRIPT,
+        reference=SCRIPT,
+        state=State.HELD,
+        problem=SCRIPT,
+        vendor_status=SCRIPT,
+        as_assigned={SCRIPT: SCRIPT},
+        reward={"value": SCRIPT, "type": SCRIPT, "tier": SCRIPT},
+        order={SCRIPT: SCRIPT},
+        unique_code=SCRIPT,
+        receipt=SCRIPT,
+    )
+    AttemptFactory(assignment=assignment, answer=SCRIPT)
+    report = ReportFactory(answer=SCRIPT)
+    redemption = RedemptionFactory(assignment=assignment, problem=SCRIPT, report=report)
+    assignment.transitions.create(after="HELD", why=SCRIPT)
+
+    rows: list[Model] = [execution, delivery, plain, broken]
+    rows += [trigger, assignment, redemption, report]
+    for row in rows:
+        for address in (page_of(row), list_of(type(row))):
+            answer = superuser.get(address).content.decode()
+            assert SCRIPT not in answer
+            assert "alert(&#x27;hello&#x27;)" in answer or "report/" in address
+
+
+def test_a_reason_that_is_markup_is_escaped_where_it_is_asked_about(
+    operations: Desk,
+) -> None:
+    row = AssignmentFactory(state=State.HELD, customer=SCRIPT)
+
+    answer = operations.post("write_off", row, why=SCRIPT)
+
+    assert SCRIPT not in answer.content.decode()
+    operations.do("write_off", row, why=SCRIPT)
+    for address in ("/admin/", page_of(row), page_of(row).replace("change", "history")):
+        assert SCRIPT not in operations.get(address).content.decode()
+
+
+def test_no_page_has_a_script_or_a_style_of_its_own(operations: Desk) -> None:
+    row = AssignmentFactory(state=State.HELD, doubtful=True)
+    asked = operations.post("given", row).content.decode()
+    pages = [
+        operations.text(address)
+        for address in ("/admin/", list_of(Assignment), page_of(row))
+    ]
+
+    for page in [asked, *pages]:
+        assert "<style" not in page
+        assert " style=" not in page
+        assert " onclick=" not in page
+        assert "<script>" not in page

@@ -1,0 +1,146 @@
+"""The first page: what needs a person, as numbers that lead to their lists."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import Permission
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from executions.models import Asking, Delivery, Reading, Stop
+from executions.models import Reason as Why
+from promoportal.breakers import Breaker, Side
+from redemptions.models import State as Reporting
+from rewards.models import Collecting, Reason, State
+from tests.admin.desk import Desk
+from tests.factories import (
+    AssignmentFactory,
+    CollectionFactory,
+    DeliveryFactory,
+    ExecutionFactory,
+    ListenerFactory,
+    RedemptionFactory,
+    TriggerFactory,
+    UserFactory,
+)
+
+
+def needs_a_person() -> None:
+    """Two of each kind, and of each kind one that needs nobody."""
+    long_ago = timezone.now() - timedelta(hours=1)
+    for _ in range(2):
+        ExecutionFactory(stop=Stop.HELD, reason=Why.OVER_LIMIT)
+        DeliveryFactory(state=Reading.HELD, reason=Why.UNREADABLE)
+        DeliveryFactory(state=Reading.UNREAD, received_at=long_ago)
+        TriggerFactory(state=Asking.HELD, reason=Why.NOT_LISTED)
+        AssignmentFactory(state=State.HELD, reason=Reason.REFUSED)
+        AssignmentFactory(state=State.HELD, reason=Reason.UNANSWERED, doubtful=True)
+        AssignmentFactory(state=State.UNCERTAIN, doubtful=True, state_since=long_ago)
+        CollectionFactory(state=Collecting.HELD, reason=Reason.INCOMPLETE)
+        RedemptionFactory(state=Reporting.HELD, reason="REFUSED")
+        RedemptionFactory(state=Reporting.UNCERTAIN, state_since=long_ago)
+    for side in Side:
+        Breaker.objects.create(side=side, opened_at=long_ago, open_until=long_ago)
+    ExecutionFactory(stop=Stop.PAUSED)
+    DeliveryFactory(state=Reading.UNREAD)
+    AssignmentFactory(state=State.UNCERTAIN, doubtful=True)
+    RedemptionFactory(state=Reporting.UNCERTAIN)
+    RedemptionFactory(state=Reporting.REPORTED)
+
+
+def figures(desk: Desk) -> dict[str, Any]:
+    return {one.label: one for one in desk.get("/admin/").context["figures"]}
+
+
+def test_every_number_is_that_of_the_list_it_leads_to(crm: Desk) -> None:
+    needs_a_person()
+
+    found = figures(crm)
+
+    numbers = {label: figure.number for label, figure in found.items()}
+    assert numbers == {
+        "Executions are held": "2",
+        "Deliveries are held": "2",
+        "Deliveries wait for a worker to read them": "2",
+        "Triggered customers are held": "2",
+        "Assignments are held": "4",
+        "Held assignments may have been given: find out, and say so": "2",
+        "Assignments were sent, and had no answer for 15 minutes": "2",
+        "Collections are held": "2",
+        "Redemptions are held": "2",
+        "Redemptions were sent, and had no answer for 15 minutes": "2",
+        "Breakers are open: a far side refuses us for how we are set up": "2",
+    }
+    for figure in found.values():
+        for one in [figure, *figure.reasons]:
+            shown = crm.get(one.href).context["cl"].result_list
+            assert str(len(shown)) == one.number
+
+
+def test_the_held_are_told_apart_by_reason(crm: Desk) -> None:
+    needs_a_person()
+
+    found = figures(crm)["Assignments are held"].reasons
+
+    assert {one.label: one.number for one in found} == {
+        "The platform refused it": "2",
+        "Nobody can say whether it was given": "2",
+    }
+
+
+def test_where_nothing_is_held_it_says_so(crm: Desk) -> None:
+    assert "Nothing needs a person." in crm.text("/admin/")
+
+
+def test_counting_stops_somewhere(crm: Desk) -> None:
+    listener = ListenerFactory()
+    held = [
+        Delivery(
+            listener=listener,
+            body=b"",
+            verdict={},
+            state=Reading.HELD,
+            reason=Why.UNREADABLE,
+        )
+        for _ in range(10_001)
+    ]
+    Delivery.objects.bulk_create(held)
+
+    assert figures(crm)["Deliveries are held"].number == "over 10,000"
+
+
+def test_only_what_one_may_see_is_counted(db: None) -> None:
+    needs_a_person()
+    user = UserFactory(is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_redemption"))
+
+    assert figures(Desk(user)).keys() == {
+        "Redemptions are held",
+        "Redemptions were sent, and had no answer for 15 minutes",
+    }
+
+
+def test_lists_are_in_the_order_of_the_work(operations: Desk) -> None:
+    apps = operations.get("/admin/").context["app_list"]
+
+    names = [(app["name"], [model["name"] for model in app["models"]]) for app in apps]
+    assert names == [
+        (
+            "Executions",
+            ["Executions", "Deliveries", "Triggers", "Campaigns", "Listeners"],
+        ),
+        ("Rewards", ["Assignments", "Collections", "Promotions"]),
+        ("Redemptions", ["Redemptions", "Reports"]),
+        ("Far sides", ["Breakers", "Allowances"]),
+        ("Queue", ["Failed tasks"]),
+    ]
+
+
+def test_looking_wakes_nobody(crm: Desk) -> None:
+    needs_a_person()
+
+    crm.get("/admin/")
+
+    assert not OrmQ.objects.exists()

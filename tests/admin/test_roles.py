@@ -1,0 +1,93 @@
+"""What each role may do."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission
+from django.db.models.signals import post_migrate
+from django.test import Client
+
+from promoportal.roles import Role, create_staff
+
+ROOMS = ["executions", "rewards", "redemptions", "promoportal"]
+ACTS = {
+    "open_execution",
+    "stop_execution",
+    "reread_delivery",
+    "manage_listener",
+    "retry_assignment",
+    "decide_assignment",
+    "write_off_assignment",
+    "set_redemption_mode",
+    "report_again_redemption",
+    "write_off_redemption",
+}
+
+
+def may(role: Role) -> set[str]:
+    permissions = Permission.objects.filter(group__name=role)
+    return set(permissions.values_list("codename", flat=True))
+
+
+def views() -> set[str]:
+    models = [
+        model for room in ROOMS for model in apps.get_app_config(room).get_models()
+    ]
+    return {f"view_{model._meta.model_name}" for model in models}
+
+
+@pytest.mark.django_db
+def test_after_migrating_every_role_is_there_with_what_it_may_do() -> None:
+    assert may(Role.CRM) == views()
+    assert may(Role.SUPPORT) == views() | {
+        "retry_assignment",
+        "report_again_redemption",
+    }
+    assert may(Role.OPERATIONS) == views() | ACTS | {"view_failure"}
+
+
+@pytest.mark.django_db
+def test_operations_may_do_all_there_is_to_do() -> None:
+    ours = Permission.objects.filter(content_type__app_label__in=ROOMS)
+    names = set(ours.values_list("codename", flat=True))
+    edits = {
+        name for name in names if name.split("_")[0] in {"add", "change", "delete"}
+    }
+
+    assert names - edits == may(Role.OPERATIONS) - {"view_failure"}
+    assert not edits & may(Role.OPERATIONS)
+
+
+@pytest.mark.django_db
+def test_migrating_again_sets_the_roles_right_and_leaves_other_groups_alone() -> None:
+    support, own = (
+        Group.objects.get(name=Role.SUPPORT),
+        Group.objects.create(name="Own"),
+    )
+    a_permission = Permission.objects.get(codename="add_user")
+    support.permissions.set([a_permission])
+    own.permissions.set([a_permission])
+
+    for app in apps.get_app_configs():
+        post_migrate.send(
+            app, app_config=app, verbosity=0, interactive=False, using="default"
+        )
+
+    assert "retry_assignment" in may(Role.SUPPORT)
+    assert "add_user" not in may(Role.SUPPORT)
+    assert list(own.permissions.all()) == [a_permission]
+    assert Group.objects.filter(name__in=Role).count() == 3
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", Role)
+def test_staff_of_a_role_log_in_with_their_password(role: Role) -> None:
+    create_staff("somebody", Role.OPERATIONS, "other")
+    user = create_staff("somebody", role, "secret")
+
+    client = Client()
+    assert client.login(username="somebody", password="secret")
+    assert client.get("/admin/").status_code == 200
+    assert [group.name for group in user.groups.all()] == [role]
+    assert not user.is_superuser

@@ -1,0 +1,238 @@
+"""Every list and every page, walked by everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from django_q.models import Failure, OrmQ, Schedule, Success, Task
+
+from executions.models import (
+    Campaign,
+    Delivery,
+    Execution,
+    Listener,
+    Trigger,
+)
+from promoportal.admin.showing import list_of, page_of
+from promoportal.breakers import Breaker, Side
+from promoportal.optimove.allowance import Allowance
+from promoportal.roles import Role
+from redemptions.models import Redemption, Report
+from rewards.models import Assignment, Collection, Promotion
+from tests.admin.desk import Desk
+from tests.factories import (
+    AssignmentFactory,
+    AttemptFactory,
+    CampaignFactory,
+    CollectionFactory,
+    DeliveryFactory,
+    ExecutionFactory,
+    ListenerFactory,
+    PromotionFactory,
+    RedemptionFactory,
+    ReportFactory,
+    TriggerFactory,
+    UserFactory,
+    uuid,
+)
+
+
+def failure(number: int = 0) -> Failure:
+    now = timezone.now()
+    Task.objects.create(
+        id=uuid(number).hex,
+        name="job",
+        func="rewards.tasks.activate",
+        kwargs={"pk": 1},
+        started=now,
+        stopped=now,
+        success=False,
+        result="It died.",
+    )
+    return Failure.objects.get(pk=uuid(number).hex)
+
+
+MAKE: dict[type[Model], Callable[..., Any]] = {
+    Execution: lambda: ExecutionFactory(stop="HELD", reason="OVER_LIMIT"),
+    Delivery: lambda: DeliveryFactory(execution=ExecutionFactory(), state="HELD"),
+    Trigger: lambda: TriggerFactory(delivery=DeliveryFactory(), state="HELD"),
+    Campaign: CampaignFactory,
+    Listener: ListenerFactory,
+    Assignment: lambda: AssignmentFactory(state="HELD", reason="REFUSED"),
+    Collection: CollectionFactory,
+    Promotion: PromotionFactory,
+    Redemption: lambda: RedemptionFactory(report=ReportFactory(), state="HELD"),
+    Report: ReportFactory,
+    Breaker: lambda: Breaker.objects.create(side=Side.VENDOR),
+    Allowance: lambda: Allowance.objects.get_or_create(pk=1)[0],
+    Failure: failure,
+}
+FOR_SUPERUSERS = {User, Group}
+# One row or two, whatever happens.
+BOUNDED = {Breaker, Allowance, Failure}
+
+
+def registered() -> set[type[Model]]:
+    return {model for model in apps.get_models() if admin.site.is_registered(model)}
+
+
+every_model = pytest.mark.parametrize(
+    "model", [pytest.param(model, id=model.__name__) for model in MAKE]
+)
+
+
+def test_every_list_of_ours_is_walked() -> None:
+    assert registered() == MAKE.keys() | FOR_SUPERUSERS
+
+
+def test_the_queue_and_its_schedules_are_out_of_reach() -> None:
+    # A Schedule runs any function there is: permission to add one is a shell.
+    assert not registered() & {Schedule, OrmQ, Success}
+
+
+@every_model
+def test_every_role_walks_every_list_and_page(
+    model: type[Model], desk_of: Callable[[Role], Desk]
+) -> None:
+    row = MAKE[model]()
+    for role in Role:
+        desk = desk_of(role)
+        may = model is not Failure or role == Role.OPERATIONS
+        expected = 200 if may else 403
+
+        assert desk.get(list_of(model)).status_code == expected
+        assert desk.get(page_of(row)).status_code == expected
+        assert desk.get(page_of(row).replace("change", "history")).status_code == (
+            expected
+        )
+        assert desk.get("/admin/").status_code == 200
+
+
+@every_model
+def test_strangers_are_sent_to_log_in(model: type[Model], db: None) -> None:
+    row = MAKE[model]()
+
+    for address in ("/admin/", list_of(model), page_of(row)):
+        answer = Client().get(address)
+        assert answer.status_code == 302
+        assert answer["Location"].startswith("/admin/login/")
+
+
+@every_model
+def test_nobody_adds_changes_or_deletes(model: type[Model], superuser: Desk) -> None:
+    row = MAKE[model]()
+    before = model._base_manager.filter(pk=row.pk).values().get()
+    page = page_of(row)
+
+    added = superuser.client.post(f"{list_of(model)}add/", {"state": "ACTIVE"})
+    changed = superuser.client.post(page, {"state": "ACTIVE"})
+    deleted = superuser.client.post(page.replace("change", "delete"), {"post": "yes"})
+
+    assert [added.status_code, changed.status_code, deleted.status_code] == [403] * 3
+    assert model._base_manager.filter(pk=row.pk).values().get() == before
+    assert "_save" not in superuser.page(row)
+
+
+def test_accounts_are_for_superusers(operations: Desk, superuser: Desk) -> None:
+    other = UserFactory()
+    for address in (list_of(User), page_of(other), list_of(Group), "/admin/auth/"):
+        assert superuser.get(address).status_code == 200
+        assert operations.get(address).status_code in {403, 404}
+    assert "auth/user" not in operations.text("/admin/")
+
+
+@every_model
+def test_a_list_costs_the_same_however_many_rows(
+    model: type[Model], superuser: Desk
+) -> None:
+    if model in BOUNDED:
+        pytest.skip("There are never more.")
+    MAKE[model]()
+    few = queries(superuser, list_of(model))
+    for _ in range(7):
+        MAKE[model]()
+
+    assert queries(superuser, list_of(model)) == few
+
+
+def test_the_first_page_costs_the_same_however_many_rows(superuser: Desk) -> None:
+    def fill() -> None:
+        for make in MAKE.values():
+            if make not in {MAKE[model] for model in BOUNDED}:
+                make()
+
+    fill()
+    few = queries(superuser, "/admin/")
+    for _ in range(4):
+        fill()
+
+    assert queries(superuser, "/admin/") == few
+
+
+def redeemed(row: Execution) -> None:
+    assignment = AssignmentFactory(execution=row, state="ACTIVE")
+    RedemptionFactory(assignment=assignment)
+
+
+def moved(row: Any) -> None:
+    row.transitions.create(after="HELD", by=UserFactory())
+
+
+# More of all that belongs to a row.
+GROW: dict[type[Model], list[Callable[[Any], Any]]] = {
+    Execution: [
+        redeemed,
+        moved,
+        lambda row: TriggerFactory(execution=row),
+        lambda row: DeliveryFactory(execution=row),
+    ],
+    Delivery: [moved, lambda row: TriggerFactory(delivery=row)],
+    Trigger: [
+        moved,
+        lambda row: AssignmentFactory(execution=row.execution, customer=row.customer),
+    ],
+    Campaign: [lambda row: ExecutionFactory(campaign=row)],
+    Listener: [lambda row: DeliveryFactory(listener=row, execution=ExecutionFactory())],
+    Assignment: [moved, lambda row: AttemptFactory(assignment=row)],
+    Collection: [moved],
+    Promotion: [lambda row: AssignmentFactory(promotion=row)],
+    Redemption: [moved],
+    Report: [lambda row: RedemptionFactory(report=row)],
+}
+
+
+@every_model
+def test_a_page_costs_the_same_however_much_belongs_to_it(
+    model: type[Model], superuser: Desk
+) -> None:
+    row = MAKE[model]()
+    grow(row)
+    few = queries(superuser, page_of(row))
+    for _ in range(5):
+        grow(row)
+
+    assert queries(superuser, page_of(row)) == few
+
+
+def grow(row: Model) -> None:
+    for more in GROW.get(type(row), []):
+        more(row)
+
+
+def queries(desk: Desk, address: str) -> int:
+    desk.get(address)  # what is looked up once and kept is not counted
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        assert desk.get(address).status_code == 200
+    return len(captured)
