@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
-from django.db.models import Count, Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
 from promoportal.admin.paging import MOST_COUNTED
@@ -73,9 +74,10 @@ def figures(model_admin: ModelAdmin[Any]) -> Iterator[Figure]:
 def _figure(model: type[Model], kind: Attention) -> Figure | None:
     # Counted only so far: a campaign can be held a million times over.
     rows = model._base_manager.filter(kind.where())
-    some = rows.values("pk")[: MOST_COUNTED + 1]
-    counts = _by_reason(model, some) if kind.by_reason else {"": some.count()}
-    total = sum(counts.values())
+    column = "reason" if kind.by_reason else "pk"
+    some = rows.values_list(column, flat=True)[: MOST_COUNTED + 1]
+    counts = Counter(some) if kind.by_reason else Counter({"": some.count()})
+    total = counts.total()
     if not total:
         return None
     here = {PARAMETER: kind.name}
@@ -86,15 +88,10 @@ def _figure(model: type[Model], kind: Attention) -> Figure | None:
             _number(count),
             list_of(model, **here, reason__exact=reason),
         )
-        for reason, count in counts.items()
+        for reason, count in counts.most_common()
         if reason
     ]
     return Figure(kind.label, _number(total), list_of(model, **here), reasons)
-
-
-def _by_reason(model: type[Model], some: QuerySet[Any, Any]) -> dict[str, int]:
-    rows = model._base_manager.filter(pk__in=some).values_list("reason")
-    return dict(rows.annotate(rows=Count("pk")).order_by("-rows", "reason"))
 
 
 def _labels(model: type[Model]) -> dict[Any, str]:

@@ -95,7 +95,7 @@ def test_where_nothing_is_held_it_says_so(crm: Desk) -> None:
 
 
 def test_counting_stops_somewhere(crm: Desk) -> None:
-    listener = ListenerFactory()
+    listener, now = ListenerFactory(), timezone.now()
     held = [
         Delivery(
             listener=listener,
@@ -103,6 +103,8 @@ def test_counting_stops_somewhere(crm: Desk) -> None:
             verdict={},
             state=Reading.HELD,
             reason=Why.UNREADABLE,
+            received_at=now,
+            state_since=now,
         )
         for _ in range(10_001)
     ]

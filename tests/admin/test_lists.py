@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db.models import Model
+from django.utils import timezone
 
 from executions.models import Campaign, Delivery, Execution, Trigger
 from promoportal.admin.showing import list_of
@@ -132,7 +133,10 @@ def test_a_row_that_is_not_there_leads_back_with_a_sentence(crm: Desk) -> None:
 
 def campaigns(count: int) -> list[Campaign]:
     """So many, the newest first."""
-    made = [Campaign(reference=f"{number}") for number in range(count)]
+    now = timezone.now()
+    made = [
+        Campaign(reference=f"{number}", first_seen_at=now) for number in range(count)
+    ]
     return Campaign.objects.bulk_create(made)[::-1]
 
 
@@ -194,7 +198,10 @@ def test_a_list_says_how_many_there_are_and_stops_counting_somewhere(
 
 
 def test_all_that_match_are_taken_so_many_at_once(operations: Desk) -> None:
-    made = [Promotion(reference=f"{number}") for number in range(5_002)]
+    now = timezone.now()
+    made = [
+        Promotion(reference=f"{number}", first_seen_at=now) for number in range(5_002)
+    ]
     Promotion.objects.bulk_create(made)
 
     said = operations.do("not_at_all", made[0], select_across="1")
