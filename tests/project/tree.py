@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,18 @@ _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 @cache
 def files() -> tuple[Path, ...]:
     """Every file that is kept, or would be if it were added now."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    found = (ROOT / name for name in listed.split("\0") if name)
-    return tuple(sorted({path for path in found if path.is_file()}))
+    # Without git, which may be missing, or may refuse a folder of someone else's.
+    return tuple(sorted(_files(ROOT, {".git", *say(".gitignore").split()})))
+
+
+def _files(folder: Path, ignored: set[str]) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if any(fnmatch(path.name, pattern.strip("/")) for pattern in ignored):
+            continue
+        if path.is_dir():
+            yield from _files(path, ignored)
+        elif path.is_file():
+            yield path
 
 
 def pages() -> list[Path]:
