@@ -36,7 +36,9 @@ _AWKWARD = re.compile(r"""[,"'\\@]""")
 
 # For rooms that the server may not enter where PORTAL_HOME is.
 _OUTSIDE = Path("/var/lib/promoportal")
-_NOTE = "home"  # a file in such rooms that says whose they are
+# A file in such rooms that says whose they are: a hard link of one in the home, as the
+# number of its names tells a home that was deleted from one that was moved.
+_NOTE = "home"
 
 _FAST, _IMMEDIATE = signal.SIGINT, signal.SIGQUIT  # PostgreSQL's words for them
 _PR_SET_PDEATHSIG = 1
@@ -60,6 +62,9 @@ _SETTINGS = {
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
     "log_checkpoints": "off",
+    # What failed, without the customers' data: the end of the log is in our errors.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
     "log_line_prefix": "%m [%p] ",
     "log_timezone": "UTC",
     "timezone": "UTC",
@@ -102,22 +107,21 @@ class Keeper:
             msg = f"{user.pw_name}, who would run PostgreSQL, may not enter {_OUTSIDE}."
             raise PermissionError(msg)
         self.house.rooms.symlink_to(rooms)
-        # Only now, as rooms with a note and without a link to them are cleared.
-        (rooms / _NOTE).write_text(str(self.house.home))
+        note = self.house.home / "postgres.home"
+        note.unlink(missing_ok=True)
+        note.write_text(str(self.house.home))
+        with suppress(OSError):  # on another disk; then they are never cleared
+            (rooms / _NOTE).hardlink_to(note)
 
     def _clear_outside(self) -> None:
-        """
-        Remove rooms whose home was deleted: one that is now ours, or one below /tmp.
-
-        Any other home that is not there may be on a disk that is not mounted just now.
-        """
-        passing = Path(tempfile.gettempdir()).resolve()
+        """Remove rooms whose home was deleted."""
         for note in _OUTSIDE.glob(f"*/{_NOTE}"):
-            rooms, owner = note.parent, House(Path(note.read_text()))
-            if owner.home != self.house.home and passing not in owner.home.parents:
-                continue
-            if owner.rooms.resolve() != rooms and not server_of(rooms / "data"):
-                shutil.rmtree(rooms, ignore_errors=True)
+            rooms = note.parent
+            with suppress(OSError):
+                is_linked = House(Path(note.read_text())).rooms.resolve() == rooms
+                is_gone = note.stat().st_nlink == 1 and not is_linked
+                if is_gone and not server_of(rooms / "data"):
+                    shutil.rmtree(rooms, ignore_errors=True)
 
     def _furnish(self, rooms: Path) -> None:
         """The server's user may pass through, and write only in its own folders."""

@@ -9,7 +9,15 @@ import signal
 import pytest
 
 from promoportal.embedded.house import House
-from tests.embedded.conftest import Enter, eventually, is_left, processes, the
+from tests.embedded.conftest import (
+    OUTSIDE,
+    Enter,
+    clear,
+    eventually,
+    is_left,
+    processes,
+    the,
+)
 
 STARTED = "SELECT pg_postmaster_start_time()"
 
@@ -185,7 +193,25 @@ def test_a_deleted_house_begins_anew(new_house: House, enter: Enter) -> None:
     after = enter(new_house)
 
     assert after.value("SELECT to_regclass('gone')") is None
-    assert was == new_house.rooms.resolve() or not was.exists()
+    if was.parent == OUTSIDE and OUTSIDE.stat().st_dev == new_house.home.stat().st_dev:
+        assert not was.exists()
+
+
+def test_a_house_that_was_moved_takes_its_data_along(
+    new_house: House, enter: Enter
+) -> None:
+    before = enter(new_house)
+    before.ask("CREATE TABLE kept AS SELECT 42 AS answer")
+    before.leave()
+    assert is_left(new_house)
+
+    moved = House(new_house.home.rename(new_house.home.with_name("moved")))
+
+    other, same = enter(new_house), enter(moved)
+    assert other.value("SELECT to_regclass('kept')") is None
+    assert same.value("SELECT answer FROM kept") == 42
+    same.leave()
+    clear(moved)
 
 
 def test_who_was_in_a_house_when_it_was_deleted_counts_in_the_new_one(
