@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model, Q, QuerySet
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from executions import announcing, reading, stopping
@@ -79,7 +80,7 @@ def _read_again(rows: QuerySet[Delivery], by: Any, why: str) -> Done:
 class DeliveryAdmin(StatefulAdmin[Delivery]):
     list_display = (
         "identity",
-        "event",
+        "listener_link",
         "status",
         "received",
         "why",
@@ -127,6 +128,10 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
     @admin.display(description="delivery")
     def identity(self, row: Delivery) -> str:
         return f"Delivery {row.pk}"
+
+    @admin.display(description="listener")
+    def listener_link(self, row: Delivery) -> SafeString:
+        return link(row.listener, f"Event {row.listener.event_type}")
 
     @admin.display(description="listener")
     def event(self, row: Delivery) -> SafeString:
@@ -277,8 +282,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
         "reference",
         "campaign_link",
         "kind",
-        "status",
-        "stopped",
+        "standing",
         "since",
         "why",
         "opened",
@@ -346,7 +350,11 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
     def campaign_link(self, row: Execution) -> SafeString:
         return link(row.campaign, row.campaign.reference if row.campaign else "")
 
-    @admin.display(description="stopped")
+    @admin.display(description="state")
+    def standing(self, row: Execution) -> SafeString:
+        """How far it is, and what stops it."""
+        return format_html("{} {}", self.status(row), self.stopped(row))
+
     def stopped(self, row: Execution) -> SafeString:
         if row.stop == Stop.NONE:
             return SafeString("")
@@ -400,7 +408,6 @@ class TriggerAdmin(StatefulAdmin[Trigger]):
         "status",
         "since",
         "why",
-        "announced",
         "attempts",
         "next_time",
     )

@@ -20,7 +20,7 @@ from executions.models import (
     Stop,
     Trigger,
 )
-from promoportal import states
+from promoportal import sets, states
 
 
 def announce(
@@ -142,7 +142,7 @@ def _ask_anew(
 ) -> None:
     # Counting the announcement first: an answer to an earlier question, on its way
     # now, compares this count and leaves the row waiting.
-    states.set_each(
+    sets.set_each(
         Trigger,
         {
             pk: {"delivery": delivery.pk if delivery else None}

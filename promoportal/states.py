@@ -8,16 +8,15 @@ a million rows, so the one statement below moves a whole set as easily as one ro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, models, transaction
-from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
+
+from promoportal import sets
 
 Moves = Mapping[str, frozenset[str]]
 S = TypeVar("S", bound="Stateful")
@@ -131,19 +130,20 @@ def _statement(
     each: Mapping[int, Mapping[str, Any]],
     changes: Mapping[str, Any],
 ) -> tuple[str, list[Any]]:
-    model, table = rows.model, _table(rows.model)
+    model, table = rows.model, sets.table(rows.model)
     chosen, chosen_params = _chosen(rows, machine)
-    values, value_params = _values(model, changes)
-    columns = list(next(iter(each.values()))) if each else []
+    values, value_params = sets.assigned(model, {machine: to, **changes})
+    names = list(next(iter(each.values()))) if each else []
     since = ['"state_since" = statement_timestamp()'] if machine == "state" else []
-    own = [f'"{_column(model, name)}" = each."{name}"' for name in columns]
+    same = [f'"{column}" = {value}' for column, value in values.items()]
+    joined = f"JOIN {sets.recordset(model, ['pk', *names])} ON each.pk = chosen.id"
     # In READ COMMITTED an update that had to wait looks at the row again, so that
     # comparing with the state we chose it by is the compare of compare-and-set.
     sql = f"""
         WITH chosen (id, before) AS ({chosen}),
         moved AS (
-            UPDATE {table} SET {", ".join([f'"{machine}" = %s', *since, *values, *own])}
-            FROM chosen {f"JOIN {_each(model, columns)} USING (id)" if each else ""}
+            UPDATE {table} SET {", ".join([*since, *same, *sets.own(model, names)])}
+            FROM chosen {joined if each else ""}
             WHERE {table}.id = chosen.id
               AND {table}."{machine}" = chosen.before
               AND chosen.before = ANY(%s)
@@ -153,29 +153,9 @@ def _statement(
         SELECT id, before, %s, statement_timestamp(), %s, %s FROM moved
         RETURNING row_id
     """  # noqa: S608 - only names of our own tables and columns
-    records = [_records(each)] if each else []
+    records = [sets.as_json(sets.keyed(each))] if each else []
     may = sources(model.machines[machine], to)
-    return sql, [*chosen_params, to, *value_params, *records, may]
-
-
-def set_each(
-    model: type[models.Model], each: Mapping[int, Mapping[str, Any]], **changes: Any
-) -> None:
-    """Set columns that differ from row to row, in one statement. Not for states."""
-    if not each:
-        return
-    columns = list(next(iter(each.values())))
-    if "state" in {*columns, *changes}:
-        msg = "A state changes only through move() and move_all()."
-        raise IllegalMove(msg)
-    values, params = _values(model, changes)
-    own = [f'"{_column(model, name)}" = each."{name}"' for name in columns]
-    sql = f"""
-        UPDATE {_table(model)} SET {", ".join([*values, *own])}
-        FROM {_each(model, columns)} WHERE {_table(model)}.id = each.id
-    """  # noqa: S608 - only names of our own tables and columns
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*params, _records(each)])
+    return sql, [*chosen_params, *value_params, *records, may]
 
 
 def constraint(
@@ -193,49 +173,6 @@ def _chosen(rows: models.QuerySet[S], machine: str) -> tuple[str, Collection[Any
     return sql, params
 
 
-def _values(
-    model: type[models.Model], changes: Mapping[str, Any]
-) -> tuple[list[str], list[Any]]:
-    """`column = value` for each change, and the parameters."""
-    query = model._base_manager.all().query
-    compiler = query.get_compiler(connection=connection)
-    sets: list[str] = []
-    params: list[Any] = []
-    for name, value in changes.items():
-        field: Any = model._meta.get_field(name)
-        if isinstance(value, Combinable) or hasattr(value, "resolve_expression"):
-            resolved = value.resolve_expression(query, allow_joins=False, for_save=True)
-            sql, more = compiler.compile(resolved)
-        else:
-            plain = value.pk if isinstance(value, models.Model) else value
-            sql, more = "%s", [field.get_db_prep_save(plain, connection)]
-        sets.append(f'"{field.column}" = {sql}')
-        params.extend(more)
-    return sets, params
-
-
-def _each(model: type[models.Model], columns: Iterable[str]) -> str:
-    kinds = ", ".join(
-        f'"{name}" {model._meta.get_field(name).db_type(connection)}'
-        for name in columns
-    )
-    return f"jsonb_to_recordset(%s::jsonb) AS each (id bigint, {kinds})"
-
-
-def _records(each: Mapping[int, Mapping[str, Any]]) -> str:
-    rows = [{"id": pk, **values} for pk, values in each.items()]
-    return json.dumps(rows, cls=DjangoJSONEncoder)
-
-
-def _table(model: type[models.Model]) -> str:
-    return connection.ops.quote_name(model._meta.db_table)
-
-
-def _column(model: type[models.Model], name: str) -> str:
-    field: Any = model._meta.get_field(name)
-    return str(field.column)
-
-
 def _transitions(model: type[models.Model]) -> str:
     related: Any = model._meta.get_field("transitions").related_model
-    return _table(related)
+    return sets.table(related)

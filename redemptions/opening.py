@@ -9,7 +9,9 @@ from django.conf import settings
 
 from executions.announcing import reopen
 from executions.models import Kind
+from promoportal import sets
 from promoportal.leases import database_now
+from promoportal.sets import Columns
 from redemptions import signals
 from redemptions.models import Mode, Redemption
 from rewards.keys import redemption_reference
@@ -26,9 +28,9 @@ def open_redemptions(keys: Sequence[int]) -> None:
     now = database_now()
     rows = list(_new(_activated(keys), now))
     # One per assignment: opening twice changes nothing.
-    Redemption.objects.bulk_create(rows, ignore_conflicts=True)
-    reopen({row.execution_id for row in rows}, why="There is something to report.")
-    if any(row.mode == Mode.TRIGGERED for row in rows):
+    sets.insert_each(Redemption, rows, ignore_conflicts=True)
+    reopen({row["execution"] for row in rows}, why="There is something to report.")
+    if any(row["mode"] == Mode.TRIGGERED for row in rows):
         signals.waiting.send(Redemption)
 
 
@@ -56,7 +58,7 @@ def _activated(keys: Sequence[int]) -> Iterable[Assignment]:
     return rows.select_related("execution", "promotion")
 
 
-def _new(assignments: Iterable[Assignment], now: datetime) -> Iterable[Redemption]:
+def _new(assignments: Iterable[Assignment], now: datetime) -> Iterable[Columns]:
     due = {
         Mode.TRIGGERED: now,
         Mode.SCHEDULED: next_batch(now, settings.REDEMPTION_INTERVAL),
@@ -64,11 +66,11 @@ def _new(assignments: Iterable[Assignment], now: datetime) -> Iterable[Redemptio
     for assignment in assignments:
         mode = mode_of(assignment)
         if mode and assignment.key:
-            yield Redemption(
-                assignment=assignment,
-                execution=assignment.execution,
-                reference=redemption_reference(assignment.key),
-                redeemed_at=assignment.state_since,
-                mode=mode,
-                not_before=due[mode],
-            )
+            yield {
+                "assignment": assignment.pk,
+                "execution": assignment.execution_id,
+                "reference": redemption_reference(assignment.key),
+                "redeemed_at": assignment.state_since,
+                "mode": mode,
+                "not_before": due[mode],
+            }

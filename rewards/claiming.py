@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce, Now
 
 from executions.announcing import share
 from executions.models import Stop
-from promoportal import states
+from promoportal import sets, states
 from promoportal.leases import Lease, after, due
 from promoportal.platforms import Capability, Order, Reward
 from rewards.models import Assignment, Attempt, State
@@ -99,10 +99,9 @@ def _take(rows: Sequence[Assignment], lease: Lease) -> None:
 
 
 def _write_down(rows: Sequence[Assignment]) -> dict[int, int]:
-    attempts = Attempt.objects.bulk_create(
-        Attempt(assignment=row, number=row.attempts + 1) for row in rows
-    )
-    return {attempt.assignment_id: attempt.pk for attempt in attempts}
+    attempts = [{"assignment": row.pk, "number": row.attempts + 1} for row in rows]
+    written = sets.insert_each(Attempt, attempts)
+    return {assignment: pk for pk, assignment, _ in written}
 
 
 def order_of(row: Assignment) -> Order:

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from executions.announcing import share
 from executions.models import Stop
-from promoportal import states
+from promoportal import sets, states
 from promoportal.leases import database_now, wait
 from promoportal.optimove import Meaning
 from rewards import signals
@@ -100,7 +100,7 @@ def _mark_taken_back(keys: Sequence[int]) -> None:
 
 
 def _record(claim: Claim, answers: Iterable[Answered]) -> None:
-    states.set_each(
+    sets.set_each(
         Attempt,
         {
             claim.attempts[answer.row.pk]: {
@@ -232,6 +232,6 @@ def _heed_late(answers: Sequence[Answered]) -> None:
     if not receipts:
         return
     rows = Assignment.objects.filter(pk__in=receipts)
-    states.set_each(Assignment, {pk: {"evidence": r} for pk, r in receipts.items()})
+    sets.set_each(Assignment, {pk: {"evidence": r} for pk, r in receipts.items()})
     waiting = rows.exclude(state__in=[State.ACTIVATING, State.ACTIVE])
     give(waiting, receipts, why="The platform's answer came late: it was given.")

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from executions.models import Execution, Stop
-from promoportal import optimove, platforms
+from promoportal import optimove, platforms, sets
 from promoportal.optimove import Meaning, Reward, Row
+from promoportal.sets import Columns
 from rewards import changes, keys, limits, signals
 from rewards.models import Assignment, Promotion, Reason, State
 
@@ -134,17 +135,18 @@ def _insert(
     promotions: Mapping[str, int],
     listed_pass: int,
     stop: Stop,
-) -> list[Assignment]:
+) -> list[Columns]:
     taken = _taken(execution, rows)
-    cleared = not limits.limits().bound_executions()
-    assignments = []
+    new: list[Columns] = []
     for row in rows:
         three = (promotions.get(row.promotion), row.customer)
-        assignment = _new(execution, row, three, repeated=three in taken, stop=stop)
-        assignment.listed_pass, assignment.cleared = listed_pass, cleared
+        new.append(_new(execution, row, three, repeated=three in taken, stop=stop))
         taken.add(three)
-        assignments.append(assignment)
-    return Assignment.objects.bulk_create(assignments)
+    cleared = not limits.limits().bound_executions()
+    sets.insert_each(
+        Assignment, new, execution=execution, listed_pass=listed_pass, cleared=cleared
+    )
+    return new
 
 
 def _taken(execution: Execution, rows: Sequence[Row]) -> set[tuple[int | None, str]]:
@@ -163,23 +165,22 @@ def _new(
     *,
     repeated: bool,
     stop: Stop,
-) -> Assignment:
+) -> Columns:
     repeated = repeated and bool(row.customer) and three[0] is not None
     state, reason, problem = verdict(row)
     if state == State.OWED:
         state, reason, problem = _owed(repeated=repeated, stop=stop)
-    return Assignment(
-        execution=execution,
-        promotion_id=three[0],
-        reference=row.reference,
-        customer=row.customer,
-        state=state,
-        reason=reason,
-        problem=problem,
-        repeated=repeated,
-        key=None if row.problem else key_of(execution, row, repeated=repeated),
+    return {
+        "promotion": three[0],
+        "reference": row.reference,
+        "customer": row.customer,
+        "state": state,
+        "reason": reason,
+        "problem": problem,
+        "repeated": repeated,
+        "key": None if row.problem else key_of(execution, row, repeated=repeated),
         **substance(row),
-    )
+    }
 
 
 def key_of(execution: Execution, row: Row, *, repeated: bool) -> Any:
@@ -201,8 +202,9 @@ def _mark_listed(known: Iterable[Assignment], listed_pass: int) -> int:
     return Assignment.objects.filter(pk__in=earlier).update(listed_pass=listed_pass)
 
 
-def _tell(execution: Execution, inserted: Iterable[Assignment]) -> None:
-    wanted = [row for row in inserted if row.meaning == Meaning.ACTIVATE]
-    limits.count(execution, [(row.unit, row.value) for row in wanted])
-    if any(row.state == State.OWED and row.cleared for row in wanted):
+def _tell(execution: Execution, inserted: Iterable[Columns]) -> None:
+    wanted = [row for row in inserted if row["meaning"] == Meaning.ACTIVATE]
+    limits.count(execution, [(row["unit"], row["value"]) for row in wanted])
+    # Those that wait for the limits are told of once they passed them.
+    if any(row["state"] == State.OWED for row in wanted):
         signals.owed.send(Execution)
