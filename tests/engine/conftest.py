@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -70,6 +71,7 @@ def start_workers(environment: dict[str, str]) -> Iterator[Callable[..., Workers
                 env=environment | changed,
                 text=True,
                 stderr=subprocess.PIPE,
+                start_new_session=True,
             )
         )
         started.append(workers)
@@ -81,11 +83,12 @@ def start_workers(environment: dict[str, str]) -> Iterator[Callable[..., Workers
 
 
 def put_down(process: subprocess.Popen[str]) -> None:
-    """End it and its descendants, and read to the end what it said."""
-    left = family(process.pid)
-    for pid in left:
+    """End it, its descendants, and what it left behind if it is what a test is about."""
+    for pid in family(process.pid):
         with suppress(ProcessLookupError):
             kill(pid)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 

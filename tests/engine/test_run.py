@@ -40,6 +40,7 @@ def run(environment: dict[str, str]) -> Iterator[Run]:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            start_new_session=True,
         )
         started.append(process)
         return process
