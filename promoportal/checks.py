@@ -77,19 +77,21 @@ def _sandbox(**_: Any) -> list[CheckMessage]:
     ]
 
 
-def _retry(**_: Any) -> Iterable[CheckMessage]:
+def _retry(**_: Any) -> list[CheckMessage]:
     queue: dict[str, Any] = settings.Q_CLUSTER
-    clusters = {"portal": queue, **queue["ALT_CLUSTERS"]}
-    for name, overrides in clusters.items():
-        cluster = {**queue, **overrides}
-        least = _least_retry(cluster)
-        if cluster["retry"] <= least:
-            yield Error(
-                f"JOB_RETRY_SECONDS is {cluster['retry']}; queue {name} would hand out "
-                "jobs again that are still running.",
-                hint=f"Set it to more than {least}, or JOB_TIMEOUT_SECONDS to less.",
-                id="promoportal.E003",
-            )
+    clusters = [{**queue, **own} for own in ({}, *queue["ALT_CLUSTERS"].values())]
+    least = max(_least_retry(cluster) for cluster in clusters)
+    retry = min(cluster["retry"] for cluster in clusters)
+    if retry > least:
+        return []
+    return [
+        Error(
+            f"JOB_RETRY_SECONDS is {retry}; jobs would be handed out again that are "
+            "still running.",
+            hint=f"Set it to more than {least}, or JOB_TIMEOUT_SECONDS to less.",
+            id="promoportal.E003",
+        )
+    ]
 
 
 def _least_retry(cluster: dict[str, Any]) -> int:

@@ -90,16 +90,17 @@ def database(name: str) -> dict[str, object] | None:
     value = text(name)
     if not value:
         return None
-    try:
-        scheme = urlsplit(value).scheme
-        found = dict(environ.Env.db_url_config(value))
-    except ValueError as error:
-        # Its text may hold the password.
-        msg = f"{name} must be like postgresql://user:password@host:5432/name."
-        raise ImproperlyConfigured(msg) from error
-    if scheme not in {"postgres", "postgresql"}:
+    # Looked at first: of another scheme, what reads it prints the password.
+    if not value.startswith(("postgres://", "postgresql://")):
         msg = f"{name} must begin with postgresql://; PostgreSQL is the one database."
         raise ImproperlyConfigured(msg)
+    try:
+        urlsplit(value)
+        found = dict(environ.Env.db_url_config(value))
+    except ValueError as error:
+        # Nor is its text told, which may hold it.
+        msg = f"{name} must be like postgresql://user:password@host:5432/name."
+        raise ImproperlyConfigured(msg) from error
     if not found.get("NAME"):
         raise ImproperlyConfigured(f"{name} names no database after the host.")
     return found

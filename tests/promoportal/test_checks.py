@@ -1,0 +1,216 @@
+"""Configuration that must not start: tried as an operator meets it, from a shell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from pytest_django import Settings
+
+from promoportal import checks
+from tests.engine.conftest import database_url
+
+PRODUCTION = {
+    "DEBUG": "false",
+    "ALLOWED_HOSTS": "portal.example.com",
+    "SECRET_KEY": "x7" * 12 + "-secret-of-many-different-letters-0123456789",
+    "PORTAL_URL": "https://portal.example.com",
+    "OPTIMOVE_API_URL": "https://api5.optimove.net",
+    "OPTIMOVE_PROMOTIONS_URL": "https://optipromo-tenants-eu.optimove.net",
+    "OPTIMOVE_API_KEY": "key",
+    "PLATFORM_URL": "https://platform.example.com",
+    "PLATFORM_TOKEN": "token",
+    "TRUSTED_PROXIES": "1",
+    "DATABASE_URL": "postgresql://portal@127.0.0.1:1/portal",
+}
+NOWHERE = "postgresql://portal:sesame@127.0.0.1:1/portal"
+
+
+def manage(*words: str, **changed: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with nothing set but this."""
+    keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, str(settings.BASE_DIR / "manage.py"), *words],
+        env=keep | changed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def production(**changed: str) -> dict[str, str]:
+    return PRODUCTION | changed
+
+
+def test_settings_as_in_production_pass_every_check_there_is() -> None:
+    done = manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_nothing_set_at_all_is_a_desk_that_starts() -> None:
+    done = manage("check", DATABASE_URL=NOWHERE)
+
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        pytest.param({"DEBUG": "maybe"}, "DEBUG is 'maybe'", id="not a flag"),
+        pytest.param({"SECRET_KEY": ""}, "SECRET_KEY", id="no secret key"),
+        pytest.param({"OPTIMOVE_CONTRACT": "/none"}, "E001", id="E001"),
+        pytest.param({"PLATFORM_URL": "http://127.0.0.1:8100"}, "E002", id="E002"),
+        pytest.param({"JOB_RETRY_SECONDS": "60"}, "E003", id="E003"),
+        pytest.param(
+            {"DATABASE_URL": f"{NOWHERE}?pool=true"}, "E004", id="E004, from the URL"
+        ),
+        pytest.param({"LIMIT_VALUE": "EUR"}, "E005", id="E005, a limit"),
+        pytest.param({"PLATFORM_CAPABILITY": "x"}, "E005", id="E005, a capability"),
+        pytest.param({"PLATFORM_TOKEN": ""}, "PLATFORM_TOKEN is not set", id="E006"),
+        pytest.param({"ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS is not set", id="E006, too"),
+        pytest.param({"DEBUG": "true"}, "E008", id="E008"),
+        pytest.param(
+            {"REDEMPTION_INTERVAL_SECONDS": "1" * 30}, "must be a whole", id="too much"
+        ),
+        pytest.param({"DATABASE_URL": "mysql://u:p@h/d"}, "postgresql://", id="MySQL"),
+        pytest.param({"PLATFORM_TOKEN_FILE": "/none"}, "cannot be read", id="a file"),
+    ],
+)
+def test_a_mistake_stops_the_start_with_one_sentence(
+    changed: dict[str, str], words: str
+) -> None:
+    done = manage("check", **production(**changed))
+
+    told = [line for line in done.stderr.splitlines() if line.strip()]
+    told = [line for line in told if "HINT" not in line and "issue" not in line]
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len([line for line in told if line != "ERRORS:"]) == 1
+    assert "sesame" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["check", "--database", "default"], id="check"),
+        pytest.param(["migrate", "--no-input"], id="migrate"),
+        pytest.param(["listeners", "list"], id="listeners"),
+        pytest.param(["open", "7311"], id="open"),
+        pytest.param(["reconcile", "7311", "--json"], id="reconcile"),
+    ],
+)
+def test_an_unreachable_database_is_a_sentence(command: list[str]) -> None:
+    done = manage(*command, DATABASE_URL=NOWHERE)
+
+    assert done.returncode == 1
+    assert "The database cannot be used: " in done.stderr
+    assert "DATABASE_URL" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "sesame" not in done.stderr
+    assert not done.stdout.strip()
+
+
+def test_a_database_without_tables_is_a_sentence(db: None) -> None:
+    name = settings.DATABASES["default"]["NAME"]
+    empty = database_url().replace(f"/{name}?", "/template1?")
+
+    done = manage("open", "7311", DATABASE_URL=empty)
+
+    assert done.returncode == 1
+    assert "run `manage.py migrate` first" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_of_an_operator_is_a_sentence_and_an_exit_code(db: None) -> None:
+    done = manage("reconcile", "never-heard-of", "--json", DATABASE_URL=database_url())
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "There is no execution 'never-heard-of' here" in done.stderr
+
+
+# --- Each on its own, without a shell -------------------------------------------------
+
+
+def ids(*found: object) -> list[str]:
+    return [str(getattr(each, "id", "")).rpartition(".")[2] for each in found]
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("http://127.0.0.1:8100/x", True),
+        ("http://127.9.9.9", True),
+        ("http://localhost", True),
+        ("http://LOCALHOST:1", True),
+        ("http://sandbox.localhost", True),
+        ("http://[::1]:8100", True),
+        ("http://0.0.0.0", True),
+        ("https://api5.optimove.net", False),
+        ("https://localhost.example.com", False),
+        ("https://10.0.0.1", False),
+        ("", False),
+    ],
+)
+def test_whether_an_address_leads_back_here(address: str, local: bool) -> None:
+    assert checks.is_local(address) is local
+
+
+@pytest.mark.parametrize(
+    ("hosts", "url", "found"),
+    [
+        pytest.param(["127.0.0.1", "localhost", "[::1]"], "", [], id="a desk"),
+        pytest.param(["*"], "http://localhost:8000", [], id="any, on this machine"),
+        pytest.param(["portal.example.com"], "http://localhost", ["E008"], id="a host"),
+        pytest.param(["localhost"], "https://portal.example.com", ["E008"], id="a URL"),
+    ],
+)
+def test_debug_stays_on_the_desk(
+    settings: Settings, hosts: list[str], url: str, found: list[str]
+) -> None:
+    settings.DEBUG = True
+    settings.ALLOWED_HOSTS = hosts
+    settings.PORTAL_URL = url or "http://127.0.0.1:8000"
+
+    assert ids(*checks._desk()) == found
+
+
+@pytest.mark.parametrize(
+    ("timeout", "retry", "found"),
+    [
+        pytest.param(60, 240, [], id="as set"),
+        pytest.param(60, 190, ["E003"], id="just too short"),
+        pytest.param(60, 191, [], id="just enough"),
+        pytest.param(100, 240, ["E003"], id="a longer job"),
+    ],
+)
+def test_a_job_is_not_handed_out_again_while_it_runs(
+    settings: Settings, timeout: int, retry: int, found: list[str]
+) -> None:
+    settings.Q_CLUSTER = settings.Q_CLUSTER | {"timeout": timeout, "retry": retry}
+
+    assert ids(*checks._retry()) == found
+
+
+def test_a_contract_names_its_mistakes_with_their_places(
+    settings: Settings, tmp_path: Path
+) -> None:
+    contract = tmp_path / "contract.toml"
+    contract.write_text("[vendor]\ntime_zone = 'Mars/Olympus'\n")
+    settings.OPTIMOVE_CONTRACT = str(contract)
+
+    [error] = checks._contract()
+
+    assert "vendor.time_zone" in error.msg
+    assert str(contract) in error.msg
+
+
+def test_the_database_is_asked_where_it_is_named(db: None) -> None:
+    assert checks._database() == []
+    assert checks._database(databases=["default"]) == []

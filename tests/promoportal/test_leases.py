@@ -1,0 +1,87 @@
+"""Leases and waits: by the database's clock there, by our own monotonic clock here."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+
+from promoportal.leases import Budget, Lease, after, database_now, due, unleased, wait
+from rewards.models import Collection
+from tests.factories import CollectionFactory
+
+WAITS = (1, 5, 60)
+
+
+@pytest.mark.parametrize(
+    ("failures", "retry_after", "seconds"),
+    [
+        pytest.param(0, None, 1, id="none yet"),
+        pytest.param(1, None, 1, id="the first"),
+        pytest.param(2, None, 5, id="the second"),
+        pytest.param(3, None, 60, id="the last of the table"),
+        pytest.param(4, None, 60, id="past the table"),
+        pytest.param(10_000, None, 60, id="far past it"),
+        pytest.param(1, 0, 1, id="told to come at once"),
+    ],
+)
+def test_how_long_to_wait(
+    failures: int, retry_after: float | None, seconds: float
+) -> None:
+    found = [wait(WAITS, failures, retry_after) for _ in range(200)]
+
+    assert 0.8 * seconds <= min(found) < max(found) <= 1.2 * seconds
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+def test_what_the_far_side_asks_for_is_not_undercut(failures: int) -> None:
+    assert all(wait(WAITS, failures, 600) == 600 for _ in range(20))
+
+
+def test_a_lease_is_measured_from_before_it_was_asked_for() -> None:
+    lease = Lease(60, taken=time.monotonic() - 10)
+
+    assert lease.left() == pytest.approx(50, abs=0.5)
+    assert Lease(60).token != lease.token
+
+
+def test_a_lease_that_is_over_has_less_than_nothing_left() -> None:
+    assert Lease(60, taken=time.monotonic() - 100).left() < 0
+
+
+@pytest.mark.parametrize(("passed", "spent"), [(0, False), (4, False), (5, True)])
+def test_a_budget_is_spent_when_its_time_has_passed(passed: int, spent: bool) -> None:
+    assert Budget(5, begun=time.monotonic() - passed).is_spent() is spent
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_due"), [(-60, True), (-0.001, True), (60, False)]
+)
+def test_what_is_due_is_said_by_the_database(
+    db: None, seconds: float, is_due: bool
+) -> None:
+    row = CollectionFactory()
+    Collection.objects.update(not_before=after(seconds))
+
+    assert Collection.objects.filter(due(), pk=row.pk).exists() is is_due
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_free"), [(None, True), (-0.001, True), (60, False)]
+)
+def test_who_holds_it_is_said_by_the_database(
+    db: None, seconds: float | None, is_free: bool
+) -> None:
+    row = CollectionFactory()
+    until = None if seconds is None else after(seconds)
+    Collection.objects.update(lease_until=until)
+
+    assert Collection.objects.filter(unleased(), pk=row.pk).exists() is is_free
+
+
+def test_what_time_it_is_there_has_a_zone(db: None) -> None:
+    first, second = database_now(), database_now()
+
+    assert first.utcoffset() == timedelta(0)
+    assert second >= first
