@@ -160,7 +160,7 @@ def _spawn(house: House, wheel: Path) -> None:
     module = "promoportal.embedded.keeper"
     subprocess.run(  # noqa: S603
         [sys.executable, "-E", "-S", "-m", module, str(house.home), str(wheel)],
-        check=True,
+        check=False,  # it may be killed too: that counts as a try
         cwd=_ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
