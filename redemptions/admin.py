@@ -80,8 +80,6 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
         "status",
         "since",
         "why",
-        "mode",
-        "attempts",
         "report_link",
         "execution_link",
     )

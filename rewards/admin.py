@@ -191,7 +191,6 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         "status",
         "since",
         "why",
-        "attempts",
         "execution_link",
     )
     list_select_related = ("execution", "promotion")
@@ -260,7 +259,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             "rewards.write_off_assignment",
             _decide(deciding.write_off),
             said=("is written off", "are written off"),
-            warning="The customer will not get it.",
+            warning="The reward will not be given: nothing tries it again.",
             fits=_is_held,
         ),
     )
