@@ -10,12 +10,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, models
 
 Columns = Mapping[str, Any]
+
+
+class _Exact(DjangoJSONEncoder):
+    """As Django's, but for times: to the microsecond, as PostgreSQL keeps them."""
+
+    def default(self, o: Any) -> Any:
+        return o.isoformat() if isinstance(o, datetime) else super().default(o)
 
 
 class NotForStates(ValueError):
@@ -111,7 +119,7 @@ def keyed(each: Mapping[int, Columns]) -> list[dict[str, Any]]:
 
 
 def as_json(rows: Sequence[Columns]) -> str:
-    return json.dumps(rows, cls=DjangoJSONEncoder)
+    return json.dumps(rows, cls=_Exact)
 
 
 def table(model: type[models.Model]) -> str:
