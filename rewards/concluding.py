@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Now
 
-from executions.announcing import share
+from executions.announcing import seize, share
 from executions.models import Stop
 from promoportal import sets, states
 from promoportal.leases import database_now, wait
@@ -45,7 +45,7 @@ def conclude(claim: Claim, answers: Sequence[Answered]) -> None:
         _record(claim, answers)
         ours = _still_ours(claim, answers)
         _follow(claim, [a for a in answers if a.row.pk in ours], ours, stop)
-        _heed_late([a for a in answers if a.row.pk not in ours])
+    _heed_late(claim, [a for a in answers if a.row.pk not in ours])
 
 
 def _still_ours(claim: Claim, answers: Iterable[Answered]) -> dict[int, str]:
@@ -221,7 +221,7 @@ def _forget_unsent(answers: Iterable[Answered]) -> None:
     rows.filter(doubtful=False, state=State.OWED).update(first_sent_at=None)
 
 
-def _heed_late(answers: Sequence[Answered]) -> None:
+def _heed_late(claim: Claim, answers: Sequence[Answered]) -> None:
     """
     An answer to a claim that is no longer ours is evidence.
 
@@ -231,7 +231,9 @@ def _heed_late(answers: Sequence[Answered]) -> None:
     receipts = {a.row.pk: a.receipt for a in answers if a.outcome == Outcome.GIVEN}
     if not receipts:
         return
-    rows = Assignment.objects.filter(pk__in=receipts)
-    sets.set_each(Assignment, {pk: {"evidence": r} for pk, r in receipts.items()})
-    waiting = rows.exclude(state__in=[State.ACTIVATING, State.ACTIVE])
-    give(waiting, receipts, why="The platform's answer came late: it was given.")
+    with transaction.atomic():
+        seize(claim.execution_pk)  # it may be settled, and has to be reopened
+        rows = Assignment.objects.filter(pk__in=receipts)
+        sets.set_each(Assignment, {pk: {"evidence": r} for pk, r in receipts.items()})
+        waiting = rows.exclude(state__in=[State.ACTIVATING, State.ACTIVE])
+        give(waiting, receipts, why="The platform's answer came late: it was given.")

@@ -44,9 +44,7 @@ def owe(
 
 def void_owed(execution: Execution, *, by: Any = None) -> None:
     """Nothing more of a cancelled execution is given; what was given is marked."""
-    take_back(
-        Assignment.objects.filter(execution=execution).exclude(state=State.HELD), by=by
-    )
+    take_back(Assignment.objects.filter(execution=execution), by=by)
 
 
 def take_back(rows: QuerySet[Assignment], *, by: Any = None) -> None:
