@@ -52,6 +52,9 @@ class Web:
         """Send all of it before reading a byte, as a simple client does."""
         return ask(self.address, path, parts, headers)
 
+    def get(self, path: str) -> int:
+        return ask(self.address, path, (), {}, method="GET")
+
 
 @pytest.fixture(scope="module")
 def web(
@@ -72,12 +75,16 @@ def opened(transactional_db: None) -> listening.Opened:
 
 
 def ask(
-    address: tuple[str, int], path: str, parts: Iterable[bytes], headers: dict[str, str]
+    address: tuple[str, int],
+    path: str,
+    parts: Iterable[bytes],
+    headers: dict[str, str],
+    method: str = "POST",
 ) -> int:
     with socket.create_connection(address, timeout=PATIENCE) as sender:
         said = {"Host": "localhost", "Connection": "close", **headers}
         lines = [f"{name.replace('_', '-')}: {value}" for name, value in said.items()]
-        head = "\r\n".join([f"POST {path} HTTP/1.1", *lines, "", ""])
+        head = "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""])
         sender.sendall(head.encode())
         for part in parts:
             sender.sendall(part)
@@ -206,8 +213,9 @@ def test_with_the_database_gone_nothing_is_answered_for(tmp_path: Path) -> None:
     server = Web(NOWHERE, tmp_path / "log")
     try:
         answer = server.post("/webhooks/optimove/whatever/", b"{}", **announced(2))
+        lives, ready = server.get("/healthz"), server.get("/readyz")
     finally:
         put_down(server.process)
 
-    assert answer == 503
+    assert (answer, lives, ready) == (503, 200, 503)
     assert "whatever" not in server.log.read_text()
