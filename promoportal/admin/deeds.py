@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,12 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Model, QuerySet
 
-# One press moves so many at most: each is its own transaction, and somebody waits.
+from promoportal.leases import Budget
+
+# One press moves so many at most, as long as the time lasts: somebody waits for it.
 MOST_AT_ONCE = 5_000
+# So many are taken one after the other before the time is looked at.
+TOGETHER = 100
 # So many different reasons for leaving rows alone are told apart.
 MOST_REASONS = 5
 
@@ -26,6 +30,11 @@ class Done:
 
     done: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
+    unreached: int = 0
+
+    def add(self, other: Done) -> None:
+        self.done += other.done
+        self.skipped += other.skipped
 
 
 @dataclass(frozen=True)
@@ -47,10 +56,26 @@ class Deed:
     fits: Callable[[Any], bool] = lambda _: True
     # The log is all that tells of it, so both are kept or neither.
     is_only_logged: bool = False
+    # How long a person waits for the answer; gunicorn would wait for a minute.
+    seconds: float = 20
 
-    def perform(self, rows: QuerySet[Any], *, by: Any, why: str) -> Done:
-        """Do it, and leave an entry in the log of every row that was chosen."""
-        with self._together():
+    def perform(
+        self, model: type[Model], keys: Sequence[Any], *, by: Any, why: str
+    ) -> Done:
+        """
+        Do it to some rows after the others, each with an entry in the log that says
+        what became of those taken with it. What the time is too short for is left.
+        """
+        budget, done = Budget(self.seconds), Done(unreached=len(keys))
+        while done.unreached and not (done.unreached < len(keys) and budget.is_spent()):
+            reached = len(keys) - done.unreached
+            taken = keys[reached : reached + TOGETHER]
+            done.add(self._take(model._base_manager.filter(pk__in=taken), by, why))
+            done.unreached -= len(taken)
+        return done
+
+    def _take(self, rows: QuerySet[Any], by: Any, why: str) -> Done:
+        with transaction.atomic() if self.is_only_logged else nullcontext():
             done = self.act(rows, by, why)
             _log(rows, by, f"{self.label}: {why}{_figures(done)}")
         return done
@@ -66,10 +91,11 @@ class Deed:
         )
         if rest:
             sentences.append(f"{rest:,} more were left alone for other reasons.")
+        if done.unreached:
+            sentences.append(
+                f"{done.unreached:,} were not reached in time; do it again for them."
+            )
         return " ".join(sentences)
-
-    def _together(self) -> AbstractContextManager[Any]:
-        return transaction.atomic() if self.is_only_logged else nullcontext()
 
 
 class DeedForm(forms.Form):
@@ -111,7 +137,7 @@ def _figures(done: Done) -> str:
     skipped = sum(done.skipped.values())
     if done.done + skipped == 1:
         return "" if done.done else f" (left alone: {next(iter(done.skipped))})"
-    return f" (of {done.done + skipped:,} chosen, {done.done:,} done)"
+    return f" (done to {done.done:,} of the {done.done + skipped:,} taken together)"
 
 
 def _log(rows: QuerySet[Any], by: Any, message: str) -> None:

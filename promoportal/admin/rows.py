@@ -201,9 +201,7 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         why = form.cleaned_data["why"]
         if deed.warning and "confirmed" not in request.POST:
             return self._ask(request, deed, rows, why, is_more=is_more)
-        done = deed.perform(
-            self.model._base_manager.filter(pk__in=rows), by=request.user, why=why
-        )
+        done = deed.perform(self.model, rows, by=request.user, why=why)
         level = messages.SUCCESS if done.done else messages.WARNING
         said = deed.tell(done, self.model)
         return self._back(request, f"{said}{_rest(is_more=is_more)}", level)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,6 +14,7 @@ from executions.models import Asking, Execution, Reading, Stop
 from promoportal.roles import Role
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
+from rewards.admin import PromotionAdmin
 from rewards.models import Assignment, Promotion, Reason, State
 from tests.admin.desk import WHY, Desk
 from tests.factories import (
@@ -394,6 +396,23 @@ def test_all_that_match_a_list_can_be_chosen(operations: Desk) -> None:
 
     assert said == "3 assignments will be tried again."
     assert column(other, "state") == State.HELD
+
+
+def test_what_the_time_is_too_short_for_is_left_and_counted(operations: Desk) -> None:
+    made = [Promotion(reference=f"{number}") for number in range(250)]
+    keys = [row.pk for row in Promotion.objects.bulk_create(made)]
+    deed = next(deed for deed in PromotionAdmin.deeds if deed.name == "not_at_all")
+    hasty = replace(deed, seconds=0)
+
+    done = hasty.perform(Promotion, keys, by=operations.user, why=WHY)
+
+    assert hasty.tell(done, Promotion) == (
+        "100 promotions are not reported from now on. "
+        "150 were not reached in time; do it again for them."
+    )
+    off = Promotion.objects.filter(redemption_mode="off")
+    assert [row.pk for row in off.order_by("pk")] == keys[:100]
+    assert LogEntry.objects.count() == 100
 
 
 def test_strangers_are_sent_to_log_in(operations: Desk) -> None:
