@@ -18,7 +18,7 @@ from tests.factories import (
     RedemptionFactory,
     TriggerFactory,
 )
-from tests.promoportal.elsewhere import elsewhere
+from tests.promoportal.elsewhere import elsewhere, patiently, waits
 
 
 def passes(execution: Execution, state: str) -> None:
@@ -142,6 +142,25 @@ def test_nothing_is_settled_over_work_on_its_way(
     execution.refresh_from_db()
     assert execution.state == Progress.ACTIVATING
     assert not execution.transitions.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_work_that_came_while_it_was_looked_for_is_seen() -> None:
+    """Nobody held it when it was locked, and there was work by then."""
+    execution = ExecutionFactory()
+    at_rest = Execution.objects.exclude(progress._is_moving())
+    slowly = at_rest.extra(where=["pg_sleep(0.5) IS NOT NULL"])
+
+    with elsewhere() as other:
+        settling = other.start(
+            lambda: progress._move(slowly, Progress.SETTLED, why="Nothing is left.")
+        )
+        assert waits(settling)
+        AssignmentFactory(execution=execution)
+        patiently(settling)
+
+    execution.refresh_from_db()
+    assert execution.state == Progress.ACTIVATING
 
 
 @pytest.mark.django_db(transaction=True)
