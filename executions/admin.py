@@ -24,7 +24,7 @@ from executions.models import (
     Trigger,
 )
 from promoportal.admin.attention import Attention
-from promoportal.admin.deeds import Deed, Done
+from promoportal.admin.deeds import Deed, Done, without_bodies
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.pages import Moment, Panel
 from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
@@ -72,7 +72,11 @@ def one_by_one(
 
 def _read_again(rows: QuerySet[Delivery], by: Any, why: str) -> Done:
     return one_by_one(
-        rows, reading.read_again, lambda _: "it is still to be read", by=by, why=why
+        without_bodies(rows),
+        reading.read_again,
+        lambda _: "it is still to be read",
+        by=by,
+        why=why,
     )
 
 
@@ -474,14 +478,14 @@ def _open() -> SafeString:
 
 
 def _deliveries(row: Model, **narrowed_to: Model) -> Panel:
-    latest = Delivery.objects.filter(**narrowed_to).defer("body").order_by("-pk")
+    rows = Delivery.objects.filter(**narrowed_to).order_by("-pk")
     name = next(iter(narrowed_to))
     return Panel(
         "The latest deliveries",
         columns=("Delivery", "State", "Received"),
         rows=[
             (link(one), _state(one), moment(one.received_at))
-            for one in latest[:MOST_SHOWN]
+            for one in without_bodies(rows)[:MOST_SHOWN]
         ],
         more=[("All deliveries", list_of(Delivery, **{name: row.pk}))],
     )

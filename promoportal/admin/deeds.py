@@ -12,7 +12,7 @@ from django import forms
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import BinaryField, Model, QuerySet
 
 from promoportal.leases import Budget
 
@@ -140,6 +140,12 @@ def _figures(done: Done) -> str:
     return f" (done to {done.done:,} of the {done.done + skipped:,} taken together)"
 
 
+def without_bodies(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """The rows without what may be a megabyte in each of them, read when it is shown."""
+    fields = rows.model._meta.fields
+    return rows.defer(*[each.name for each in fields if isinstance(each, BinaryField)])
+
+
 def _log(rows: QuerySet[Any], by: Any, message: str) -> None:
     kind = ContentType.objects.get_for_model(rows.model)
     entries = [
@@ -151,6 +157,8 @@ def _log(rows: QuerySet[Any], by: Any, message: str) -> None:
             action_flag=CHANGE,
             change_message=message,
         )
-        for row in rows.model._base_manager.filter(pk__in=rows.values("pk"))
+        for row in without_bodies(
+            rows.model._base_manager.filter(pk__in=rows.values("pk"))
+        )
     ]
     LogEntry.objects.bulk_create(entries, batch_size=1_000)

@@ -22,6 +22,7 @@ from promoportal.admin.deeds import (
     Deed,
     DeedForm,
     count_of,
+    without_bodies,
 )
 from promoportal.admin.pages import (
     Moment,
@@ -89,6 +90,9 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         return False
 
     # --- The list ---------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[M]:
+        return without_bodies(super().get_queryset(request))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Any]:
         return KeysetChangeList

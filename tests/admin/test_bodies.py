@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.db import connection
 from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
 
+from executions.models import Delivery
 from promoportal.admin.showing import LONGEST, list_of, page_of
 from rewards.models import Assignment, State
 from tests.admin.desk import Desk
@@ -54,6 +57,20 @@ def test_a_long_body_is_cut_and_the_page_says_so(crm: Desk) -> None:
 
     assert "Only the first 65,536 characters are shown." in page
     assert len(page) < LONGEST + 50_000
+
+
+def test_only_the_page_that_shows_a_body_reads_it(operations: Desk) -> None:
+    row = DeliveryFactory(execution=ExecutionFactory(), state="HELD")
+
+    with CaptureQueriesContext(connection) as captured:
+        operations.list(Delivery)
+        operations.do("read_again", row)
+        operations.page(row.listener)
+        assert row.execution
+        operations.page(row.execution)
+    assert not [said for said in captured if '"body"' in said["sql"]]
+
+    assert '"CampaignID": 1000' in operations.page(row)
 
 
 def test_markup_from_outside_is_escaped_wherever_it_is_shown(superuser: Desk) -> None:
