@@ -28,7 +28,7 @@ run: $(READY)   ## the portal: web and workers, without the far sides
 	@exec $(PY) manage.py run $(ARGS)
 
 test: $(READY)   ## the tests, in random order
-	@exec $(PY) -m pytest $(ARGS)
+	@exec $(PY) -m pytest --numprocesses auto $(ARGS)
 
 bench: $(READY)   ## the measurements
 	@exec $(PY) -m bench $(ARGS)

