@@ -26,11 +26,16 @@ _GOOD_FOR = 0.4
 
 
 class Priority(enum.IntEnum):
-    """How many of the window's calls may be taken for what."""
+    """Up to how many calls in the window, all kinds together, may be taken for what."""
 
     PERSON = 48  # someone is waiting at a page: all there are
     COLLECTING = 44  # customers are waiting; leaves some to a person
     REPORTING = 36  # nobody waits for a report; leaves a quarter to what comes before
+
+
+# Calls of the window that collecting leaves alone, and that reporting may take although
+# the rest is taken: a flow of customers that never stops must not keep every report back.
+FOR_REPORTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Allowance(models.Model):
     """The times of the last calls granted: one row for all processes."""
 
     granted_at = ArrayField(models.DateTimeField(), default=list)
+    reports_at = ArrayField(models.DateTimeField(), default=list)  # of these, reports
     not_before = models.DateTimeField(null=True)  # the vendor said: too many
     refusals = models.PositiveSmallIntegerField(default=0)
 
@@ -70,42 +76,72 @@ class Allowance(models.Model):
         return f"{len(self.granted_at)} calls granted lately"
 
 
-# clock_timestamp(), not now(): what counts is when, not in which transaction. Grants
-# from a future that a clock set back has left behind do not count.
-_LATELY = """
-    SELECT at FROM unnest(granted_at) AS at
-    WHERE at > clock_timestamp() - make_interval(secs => %(window)s)
-    AND at < clock_timestamp() + make_interval(secs => %(window)s)
-"""
+def _lately(column: str) -> str:
+    # clock_timestamp(), not now(): what counts is when, not in which transaction. Grants
+    # from a future that a clock set back has left behind do not count.
+    return f"""
+        SELECT at FROM unnest({column}) AS at
+        WHERE at > clock_timestamp() - make_interval(secs => %(window)s)
+        AND at < clock_timestamp() + make_interval(secs => %(window)s)
+    """  # noqa: S608 - a column of ours
+
+
+_CALLS = f"(SELECT count(*) FROM ({_lately('granted_at')}) AS lately)"  # noqa: S608
+_REPORTS = f"(SELECT count(*) FROM ({_lately('reports_at')}) AS lately)"  # noqa: S608
 _PAUSED = """
     coalesce(
         not_before > clock_timestamp()
         AND not_before < clock_timestamp() + interval '61 minutes', false)
 """
-# One statement. Where another process was quicker, PostgreSQL waits for it and then
-# asks the WHERE again, of the row as it is now.
-_TAKE = f"""
-    UPDATE promoportal_allowance
-    SET granted_at = array_append(ARRAY({_LATELY} ORDER BY at), clock_timestamp())
-    WHERE id = 1 AND NOT {_PAUSED}
-    AND (SELECT count(*) FROM ({_LATELY}) AS lately) < %(limit)s
-"""  # noqa: S608 - of the constants above
+_FREE = {
+    Priority.PERSON: f"{Priority.PERSON} - {_CALLS}",
+    Priority.COLLECTING: f"""least(
+        {Priority.COLLECTING} - {_CALLS},
+        {Priority.COLLECTING - FOR_REPORTS} - ({_CALLS} - {_REPORTS}))""",
+    Priority.REPORTING: f"""least(
+        {Priority.COLLECTING} - {_CALLS},
+        greatest({Priority.REPORTING} - {_CALLS}, {FOR_REPORTS} - {_REPORTS}))""",
+}
+_NOTED = {
+    Priority.REPORTING: f"""
+        , reports_at = array_append(
+            ARRAY({_lately("reports_at")} ORDER BY at), clock_timestamp())""",
+}
+
+
+def _taking(priority: Priority) -> str:
+    # One statement. Where another process was quicker, PostgreSQL waits for it and then
+    # asks the WHERE again, of the row as it is now.
+    return f"""
+        UPDATE promoportal_allowance
+        SET granted_at = array_append(
+            ARRAY({_lately("granted_at")} ORDER BY at), clock_timestamp())
+        {_NOTED.get(priority, "")}
+        WHERE id = 1 AND NOT {_PAUSED} AND {_FREE[priority]} > 0
+    """  # noqa: S608 - of the constants above
+
+
+# Until a pause is over, or the oldest call leaves the window: then it is worth a try.
 _WAIT = f"""
     SELECT extract(epoch FROM greatest(
         CASE WHEN {_PAUSED} THEN not_before END,
-        (SELECT at + make_interval(secs => %(window)s) FROM ({_LATELY}) AS lately
-         ORDER BY at DESC OFFSET %(limit)s - 1 LIMIT 1)
+        (SELECT min(at) + make_interval(secs => %(window)s)
+         FROM ({_lately("granted_at")}) AS lately)
     ) - clock_timestamp())
     FROM promoportal_allowance WHERE id = 1
 """  # noqa: S608 - of the constants above
-_LEFT = f"""
-    SELECT CASE WHEN {_PAUSED} THEN 0 ELSE greatest(0,
-        %(limit)s - (SELECT count(*) FROM ({_LATELY}) AS lately)) END
-    FROM promoportal_allowance WHERE id = 1
-"""  # noqa: S608 - of the constants above
+
+
+def _left(priority: Priority) -> str:
+    return f"""
+        SELECT CASE WHEN {_PAUSED} THEN 0 ELSE greatest(0, {_FREE[priority]}) END
+        FROM promoportal_allowance WHERE id = 1
+    """  # noqa: S608 - of the constants above
+
+
 _BEGIN = """
-    INSERT INTO promoportal_allowance (id, granted_at, refusals)
-    VALUES (1, '{}', 0) ON CONFLICT DO NOTHING
+    INSERT INTO promoportal_allowance (id, granted_at, reports_at, refusals)
+    VALUES (1, '{}', '{}', 0) ON CONFLICT DO NOTHING
 """
 # Of the calls refused in one moment, the first counts. A minute of peace forgives.
 _COUNTED = f"""
@@ -129,9 +165,9 @@ def take(priority: Priority, *, window: timedelta = WINDOW) -> Granted | Wait:
 
     Never inside a transaction: the row would be locked until its end.
     """
-    values = {"window": window.total_seconds(), "limit": priority.value}
+    values = {"window": window.total_seconds()}
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_TAKE, values)
+        cursor.execute(_taking(priority), values)
         if cursor.rowcount:
             return Granted()
         cursor.execute(_WAIT, values)
@@ -148,9 +184,8 @@ def remaining(
     priority: Priority = Priority.PERSON, *, window: timedelta = WINDOW
 ) -> int:
     """Say how many calls could be taken now; by the time one is, others may have been."""
-    values = {"window": window.total_seconds(), "limit": priority.value}
     with connection.cursor() as cursor:
-        cursor.execute(_LEFT, values)
+        cursor.execute(_left(priority), {"window": window.total_seconds()})
         found = cursor.fetchone()
     return priority.value if found is None else int(found[0])
 

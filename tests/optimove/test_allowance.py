@@ -30,7 +30,8 @@ def set_clock_back(by: timedelta) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE promoportal_allowance SET not_before = not_before + %(by)s,"
-            " granted_at = ARRAY(SELECT at + %(by)s FROM unnest(granted_at) AS at)",
+            " granted_at = ARRAY(SELECT at + %(by)s FROM unnest(granted_at) AS at),"
+            " reports_at = ARRAY(SELECT at + %(by)s FROM unnest(reports_at) AS at)",
             {"by": f"{by.total_seconds()} seconds"},
         )
 
@@ -46,16 +47,23 @@ def test_each_leaves_some_to_those_who_wait_more() -> None:
     assert take(60, Priority.PERSON) == 48 - 44
 
 
+def test_collecting_that_never_stops_leaves_some_to_reports() -> None:
+    assert take(60, Priority.COLLECTING) == 40
+    assert take(60, Priority.REPORTING) == 4
+    assert take(60, Priority.COLLECTING) == 0
+    assert take(60, Priority.PERSON) == 48 - 44
+
+
 def test_what_remains_depends_on_what_for() -> None:
     assert allowance.remaining(Priority.REPORTING) == 36
     take(10, Priority.COLLECTING)
 
     assert allowance.remaining(Priority.REPORTING) == 26
-    assert allowance.remaining(Priority.COLLECTING) == 34
+    assert allowance.remaining(Priority.COLLECTING) == 30
     assert allowance.remaining() == 38
 
     take(30, Priority.COLLECTING)
-    assert allowance.remaining(Priority.REPORTING) == 0
+    assert allowance.remaining(Priority.REPORTING) == 4
 
 
 def test_who_gets_none_is_told_how_long_to_stay_away() -> None:
@@ -65,8 +73,8 @@ def test_who_gets_none_is_told_how_long_to_stay_away() -> None:
 
     assert isinstance(wait, Wait)
     assert isinstance(later, Wait)
-    # The first one granted is the first to leave; for a report, twelve more have to.
-    assert 9.0 < wait.seconds <= later.seconds < 10.5
+    # The first one granted is the first to leave.
+    assert 9.0 < later.seconds <= wait.seconds < 10.5
 
 
 def test_a_window_slides() -> None:
