@@ -176,7 +176,13 @@ class Execution(Stateful):
                 fields=["state"],
                 name="execution_unsettled",
                 condition=~models.Q(state=Progress.SETTLED),
-            )
+            ),
+            # And at what was cancelled.
+            models.Index(
+                fields=["stop"],
+                name="execution_cancelled",
+                condition=models.Q(stop=Stop.CANCELLED),
+            ),
         ]
         permissions = [
             ("open_execution", "Can open an execution, or collect it again"),

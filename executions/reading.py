@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import DatabaseError, transaction
 from django.db.models import F, QuerySet
+from django.db.models.functions import Length
 
 from executions import announcing, notices, signals, stopping
 from executions.models import Delivery, Execution, Reading, Reason, Stop
@@ -22,6 +23,8 @@ from promoportal.leases import Budget, after, unleased
 
 # How many are read in one transaction.
 CHUNK = 100
+# And how many bytes: a worker that holds a hundred of the largest would be killed.
+MOST_BYTES = 8 * 1024 * 1024
 # Seconds after which whoever took them is thought dead.
 LEASE = 30.0
 # Seconds a job goes on reading, so that a single retry need not wait long behind it.
@@ -87,20 +90,37 @@ def _take() -> list[int]:
     """Take some for us alone, and count it: what kills us now is counted, too."""
     with transaction.atomic():
         free = _free().order_by("pk").select_for_update(skip_locked=True)
-        fresh = free.filter(attempts=0).values_list("pk", flat=True)
-        taken_before = free.filter(attempts__gt=0).values_list("pk", flat=True)
-        keys = list(fresh[:CHUNK]) or list(taken_before[:1])
+        sized = free.annotate(size=Length("body"))
+        keys = _together(list(sized.values_list("pk", "attempts", "size")[:CHUNK]))
         Delivery.objects.filter(pk__in=keys).update(
             attempts=F("attempts") + 1, lease_until=after(LEASE)
         )
         return keys
 
 
+def _together(waiting: Sequence[tuple[int, int, int]]) -> list[int]:
+    """
+    Those that are read in one transaction: the first ones, if none was taken before.
+
+    One that was taken before killed its worker, or could not be followed: it goes alone.
+    """
+    keys: list[int] = []
+    total = 0
+    for pk, attempts, size in waiting:
+        total += size
+        if keys and (attempts or total > MOST_BYTES):
+            break
+        keys.append(pk)
+        if attempts:
+            break
+    return keys
+
+
 def _said(deliveries: Iterable[Delivery]) -> Iterable[Said]:
     """What each says; those that say nothing are held at once."""
     for delivery in deliveries:
         if delivery.attempts > DEADLY:
-            problem = "Reading it killed the worker, repeatedly."
+            problem = "Reading it failed or killed the worker, repeatedly."
             _hold(delivery, Reason.POISON, problem)
             continue
         try:

@@ -28,8 +28,14 @@ from redemptions import reporting
 from redemptions import settling as reports_settling
 from redemptions.opening import open_redemptions
 from redemptions.tasks import report
-from rewards import activating, asking, collecting, limits, owing, passes, settling
-from rewards.tasks import activate, activate_one, collect, settle
+from rewards import activating, asking, cancelling, collecting, limits, passes, settling
+from rewards.tasks import (
+    activate,
+    activate_one,
+    collect,
+    follow_cancellations,
+    settle,
+)
 
 
 class Follow(NamedTuple):
@@ -44,7 +50,7 @@ class Follow(NamedTuple):
 FOLLOWS = [
     Follow(executions.signals.announced, passes.ask, ("row",)),
     Follow(executions.signals.triggered, asking.wake, ("row",)),
-    Follow(executions.signals.cancelled, owing.void_owed, ("row",), ("by",)),
+    Follow(executions.signals.cancelled, cancelling.begin, ("row",), ("by",)),
     Follow(executions.signals.resumed, limits.release, ("row",)),
     Follow(rewards.signals.activated, open_redemptions, ("keys",)),
 ]
@@ -63,6 +69,7 @@ WAKES = [
     Wake(rewards.signals.collecting, collect, "collect"),
     Wake(rewards.signals.owed, activate, "bulk"),
     Wake(executions.signals.resumed, activate, "bulk"),
+    Wake(executions.signals.cancelled, follow_cancellations, "bulk"),
     Wake(redemptions.signals.waiting, report, "collect"),
 ]
 
@@ -102,6 +109,7 @@ DUE = [
     Due(collecting.is_due, collect, "collect"),
     Due(activating.is_due, activate, "bulk"),
     Due(settling.is_due, settle, "collect"),
+    Due(cancelling.is_due, follow_cancellations, "bulk"),
     Due(reporting.is_due, report, "collect"),
 ]
 

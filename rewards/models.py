@@ -110,6 +110,9 @@ class Collection(Stateful, Leased):
     empties = models.PositiveIntegerField(default=0)
     malformed = models.PositiveIntegerField(default=0)
     deaths = models.PositiveIntegerField(default=0)
+    taken_back = models.BooleanField(
+        default=False, help_text="It was cancelled, and all its rows followed."
+    )
     waived = models.JSONField(
         default=dict, help_text="The figures past the limits that a person let go."
     )

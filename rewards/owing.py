@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Now
 
-from executions.models import Execution, Stop
+from executions.models import Stop
 from promoportal import states
 from promoportal.optimove import Meaning
 from rewards.models import Assignment, Reason, State
@@ -42,19 +42,24 @@ def owe(
     ]
 
 
-def void_owed(execution: Execution, *, by: Any = None) -> None:
-    """Nothing more of a cancelled execution is given; what was given is marked."""
-    take_back(Assignment.objects.filter(execution=execution), by=by)
-
-
-def take_back(rows: QuerySet[Assignment], *, by: Any = None) -> None:
+def take_back(
+    rows: QuerySet[Assignment], *, by: Any = None, most: int | None = None
+) -> int:
     """
     What is not given yet becomes void, what is in doubt is asked about, what is given
     is marked: a state may not lie about what the customer has.
+
+    At most so many of each kind; gives back how many that were.
     """
-    _void(rows.filter(state__in=[State.OWED, State.HELD], doubtful=False), by, {})
-    _ask(rows.filter(state=State.OWED, doubtful=True), {"not_before": Now()})
-    rows.filter(state=State.ACTIVE).update(cancelled_too_late=True)
+    waiting = rows.filter(state__in=[State.OWED, State.HELD], doubtful=False)
+    in_doubt = rows.filter(state=State.OWED, doubtful=True)
+    given = rows.filter(state=State.ACTIVE, cancelled_too_late=False)
+    marked = Assignment.objects.filter(pk__in=given.values("pk")[:most])
+    return (
+        len(_void(waiting[:most], by, {}))
+        + len(_ask(in_doubt[:most], {"not_before": Now()}))
+        + marked.update(cancelled_too_late=True)
+    )
 
 
 def _assigned() -> Q:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rewards import activating, collecting, settling
+from rewards import activating, cancelling, collecting, settling
 
 
 def collect() -> None:
@@ -15,6 +15,10 @@ def activate() -> None:
 
 def activate_one(*, pk: int) -> None:
     activating.activate_one(pk)
+
+
+def follow_cancellations() -> None:
+    cancelling.follow()
 
 
 def settle() -> None:

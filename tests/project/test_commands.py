@@ -105,12 +105,7 @@ def test_what_is_set_up_first_leaves_the_last_line_to_the_command(desk: Desk) ->
 def test_arguments_reach_the_command(set_up: Desk) -> None:
     set_up.program(".venv/bin/python", 'for a; do echo "<$a>"; done')
     said = set_up.run("make", "test", "ARGS=-k 'webhook or notice'")
-    assert said.stdout.split("\n")[:4] == [
-        "<-m>",
-        "<pytest>",
-        "<-k>",
-        "<webhook or notice>",
-    ]
+    assert said.stdout.split("\n")[-3:] == ["<-k>", "<webhook or notice>", ""]
 
 
 def test_check_does_all_and_says_what_failed(set_up: Desk) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 
 from executions import stopping
+from promoportal import sets
 from promoportal.sandbox import Fault
 from rewards import deciding
+from rewards.cancelling import AT_ONCE
 from rewards.models import Assignment, Reason, State
 from tests.world import World
 
@@ -202,4 +205,26 @@ def test_a_notice_after_a_cancellation_reopens_nothing(world: World) -> None:
     world.announce("7311")
 
     assert not Assignment.objects.exists()
+    assert not world.box.credits
+
+
+def test_a_large_cancelled_execution_is_taken_back_some_at_a_time(
+    world: World, django_user_model: type[User]
+) -> None:
+    agent = django_user_model.objects.create_user("agent")
+    owed(world)
+    like = world.assignment("C1")
+    more = [{"reference": f"R{n}", "customer": f"D{n}"} for n in range(AT_ONCE)]
+    sets.insert_each(
+        Assignment, more, execution=like.execution, as_assigned={}, state=State.OWED
+    )
+
+    stopping.cancel(like.execution, by=agent, why="Enough.")
+    left = Assignment.objects.filter(state=State.OWED).count()
+    world.work()
+
+    void = Assignment.objects.filter(state=State.VOID)
+    assert left == 1
+    assert void.count() == AT_ONCE + 1
+    assert not void.exclude(transitions__by=agent).exists()
     assert not world.box.credits
