@@ -16,6 +16,7 @@ from executions.models import Delivery, EventType, Execution, Listener, Trigger
 from promoportal import pipeline, sandbox
 from promoportal.breakers import Breaker
 from promoportal.leases import after
+from promoportal.optimove.allowance import Allowance
 from promoportal.reconciling import Reconciled, reconcile
 from redemptions.models import Redemption
 from rewards import activating, collecting
@@ -112,7 +113,7 @@ class World:
 
     def let_time_come(self) -> None:
         """What waits for its time waits no longer; what was leased is over."""
-        for model in (Assignment, Collection, Redemption, Trigger):
+        for model in (Assignment, Collection, Redemption, Trigger, Allowance):
             model.objects.filter(not_before__gt=Now()).update(not_before=Now())
         Breaker.objects.update(open_until=Now())
         for leased in (Assignment, Collection, Redemption):

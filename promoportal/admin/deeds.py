@@ -157,8 +157,6 @@ def _log(rows: QuerySet[Any], by: Any, message: str) -> None:
             action_flag=CHANGE,
             change_message=message,
         )
-        for row in without_bodies(
-            rows.model._base_manager.filter(pk__in=rows.values("pk"))
-        )
+        for row in without_bodies(rows.all())  # asked anew: as they are now
     ]
     LogEntry.objects.bulk_create(entries, batch_size=1_000)
