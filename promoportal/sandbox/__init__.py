@@ -11,10 +11,10 @@ from __future__ import annotations
 from promoportal.sandbox._books import Agreement, Books, PlatformBook, VendorBook
 from promoportal.sandbox._box import Box, serving
 from promoportal.sandbox._catalogue import CATALOGUE
-from promoportal.sandbox._engine import Promotion, Tier
 from promoportal.sandbox._faults import Fault
 from promoportal.sandbox._listeners import Listener
 from promoportal.sandbox._notices import Posted
+from promoportal.sandbox._outcomes import Promotion, Tier
 from promoportal.sandbox._platform import Capability, Credit
 from promoportal.sandbox._promotions import Redeemed
 from promoportal.sandbox._ratelimit import SlidingWindow

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from promoportal.sandbox._campaigns import Campaigns, Occurrence, Row
-from promoportal.sandbox._engine import ASSIGNED
+from promoportal.sandbox._outcomes import ASSIGNED
 from promoportal.sandbox._platform import Credit, Ledger
 from promoportal.sandbox._promotions import Redemptions
 

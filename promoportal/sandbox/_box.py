@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from promoportal.sandbox._books import Books
 from promoportal.sandbox._customers import Ids
-from promoportal.sandbox._engine import UNLUCKY, Promotion, Reward
 from promoportal.sandbox._faults import Fault
 from promoportal.sandbox._listeners import Listener
 from promoportal.sandbox._notices import Casing, Posted
 from promoportal.sandbox._orders import Launch, Trigger
+from promoportal.sandbox._outcomes import UNLUCKY, Promotion, Reward
 from promoportal.sandbox._platform import Capability, Credit
 from promoportal.sandbox._promotions import Redeemed
 from promoportal.sandbox._ratelimit import SlidingWindow

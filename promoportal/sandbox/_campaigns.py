@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from promoportal.sandbox._customers import Customer
-from promoportal.sandbox._engine import (
+from promoportal.sandbox._messages import identity
+from promoportal.sandbox._outcomes import (
     ASSIGNED,
     CANCELLED,
     Mix,
@@ -24,7 +25,6 @@ from promoportal.sandbox._engine import (
     Tier,
     decide,
 )
-from promoportal.sandbox._messages import identity
 
 # Occurrence ids are tenths of seconds since then: they fit 32 bits, and no later run
 # of the sandbox meets the ids of an earlier one, which the portal's database remembers.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from promoportal.sandbox._engine import Promotion, Reward, Tier
+from promoportal.sandbox._outcomes import Promotion, Reward, Tier
 
 
 def _money(tier: str, value: str) -> Reward:

@@ -13,7 +13,6 @@ from itertools import islice
 from urllib.parse import unquote, urlsplit
 
 from promoportal.sandbox._campaigns import Campaigns, Occurrence, Row
-from promoportal.sandbox._engine import ASSIGNED
 from promoportal.sandbox._listeners import Listener, Listeners
 from promoportal.sandbox._messages import (
     Answer,
@@ -23,6 +22,7 @@ from promoportal.sandbox._messages import (
     find,
     said,
 )
+from promoportal.sandbox._outcomes import ASSIGNED
 
 EVENTS = frozenset({1, 2, 3, 4, 5, 11, 13, 14})
 _WITHOUT_CHANNEL = 5  # CONFIRMED: conditional execution is registered for no channel

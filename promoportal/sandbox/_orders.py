@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from promoportal.sandbox._catalogue import chosen
 from promoportal.sandbox._customers import IDS, Ids
-from promoportal.sandbox._engine import UNLUCKY, Mix, Promotion
 from promoportal.sandbox._notices import CASINGS, Casing
+from promoportal.sandbox._outcomes import UNLUCKY, Mix, Promotion
 
 MOST_CUSTOMERS = 5_000_000
 

@@ -19,7 +19,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 from promoportal.sandbox._campaigns import Campaigns, Occurrence, Row
-from promoportal.sandbox._engine import ASSIGNED
 from promoportal.sandbox._messages import (
     Answer,
     Asked,
@@ -29,6 +28,7 @@ from promoportal.sandbox._messages import (
     identity,
     said,
 )
+from promoportal.sandbox._outcomes import ASSIGNED
 
 LARGEST_BATCH = 1_000
 # ASSUMED: as many as the vendor's other bulk calls take.

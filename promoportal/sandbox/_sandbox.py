@@ -20,7 +20,6 @@ from typing import NamedTuple
 from promoportal.sandbox._books import Books, books
 from promoportal.sandbox._campaigns import Campaigns, Handmade, Occurrence, Row
 from promoportal.sandbox._customers import Customer, generated, named
-from promoportal.sandbox._engine import Reward
 from promoportal.sandbox._external import External
 from promoportal.sandbox._faults import AROUND_WORK, TOO_MANY, Faults
 from promoportal.sandbox._listeners import Listeners
@@ -35,6 +34,7 @@ from promoportal.sandbox._notices import (
     triggered,
 )
 from promoportal.sandbox._orders import Launch, Trigger
+from promoportal.sandbox._outcomes import Reward
 from promoportal.sandbox._platform import Capability, Platform
 from promoportal.sandbox._promotions import Promotions, Redemptions
 from promoportal.sandbox._ratelimit import SlidingWindow

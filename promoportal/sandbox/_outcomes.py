@@ -1,9 +1,8 @@
 """
-How a promotion decides: pure functions, no clock, no dice of their own.
+Outcomes that are ordered and not calculated: so many eligible, the others by weight.
 
-A first version: who is eligible follows from one attribute and the share that is asked
-for, and the tier from another. CONFIRMED: tiers are ordered, and the order is the
-priority. ASSUMED: the first that matches wins.
+For a campaign in a hurry, of customers and statuses in a mix that is asked for. What an
+operator's rules come to is for `engine` to say.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Tier:
 
 @dataclass(frozen=True)
 class Promotion:
-    """What is offered."""
+    """What is offered in a hurry: the operator's own have limits, and an engine."""
 
     id: str
     code: str

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from promoportal.sandbox import CATALOGUE
 from promoportal.sandbox._customers import Customer, generated
-from promoportal.sandbox._engine import ASSIGNED, Mix, decide
+from promoportal.sandbox._outcomes import ASSIGNED, Mix, decide
 
 CUSTOMERS = st.builds(
     Customer,
