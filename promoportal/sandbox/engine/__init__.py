@@ -15,6 +15,12 @@ from promoportal.sandbox.engine._lifecycle import (
     deactivate,
     with_tiers,
 )
+from promoportal.sandbox.engine._mistakes import (
+    Mistake,
+    Where,
+    mistakes,
+    mistakes_in,
+)
 from promoportal.sandbox.engine._model import (
     EVENT,
     EVERYONE,
@@ -60,6 +66,7 @@ __all__ = [
     "Condition",
     "Direction",
     "Fixed",
+    "Mistake",
     "Outcome",
     "Percentage",
     "Population",
@@ -73,11 +80,14 @@ __all__ = [
     "Timeframe",
     "UniqueCodes",
     "Value",
+    "Where",
     "activate",
     "archive",
     "calculate",
     "deactivate",
     "holds",
+    "mistakes",
+    "mistakes_in",
     "select",
     "with_tiers",
 ]
