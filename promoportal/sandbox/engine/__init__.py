@@ -1,0 +1,93 @@
+"""
+What the promotions of a campaign come to: pure functions, no clock, no dice of their own.
+
+Begin with `calculate`. The rules are those of optimove.md, section 5; each docstring says
+which of them are CONFIRMED and which ASSUMED.
+"""
+
+from __future__ import annotations
+
+from promoportal.sandbox.engine._allocating import calculate
+from promoportal.sandbox.engine._conditions import holds, select
+from promoportal.sandbox.engine._lifecycle import (
+    activate,
+    archive,
+    deactivate,
+    with_tiers,
+)
+from promoportal.sandbox.engine._mistakes import (
+    Mistake,
+    Where,
+    mistakes,
+    mistakes_in,
+)
+from promoportal.sandbox.engine._model import (
+    EVENT,
+    EVERYONE,
+    NOTHING,
+    Account,
+    All,
+    Allocation,
+    Any,
+    Budget,
+    Cap,
+    Category,
+    Comparison,
+    Condition,
+    Direction,
+    Fixed,
+    Outcome,
+    Percentage,
+    Population,
+    Promotion,
+    Reward,
+    Sorting,
+    State,
+    Status,
+    Test,
+    Tier,
+    Timeframe,
+    UniqueCodes,
+    Value,
+)
+
+__all__ = [
+    "EVENT",
+    "EVERYONE",
+    "NOTHING",
+    "Account",
+    "All",
+    "Allocation",
+    "Any",
+    "Budget",
+    "Cap",
+    "Category",
+    "Comparison",
+    "Condition",
+    "Direction",
+    "Fixed",
+    "Mistake",
+    "Outcome",
+    "Percentage",
+    "Population",
+    "Promotion",
+    "Reward",
+    "Sorting",
+    "State",
+    "Status",
+    "Test",
+    "Tier",
+    "Timeframe",
+    "UniqueCodes",
+    "Value",
+    "Where",
+    "activate",
+    "archive",
+    "calculate",
+    "deactivate",
+    "holds",
+    "mistakes",
+    "mistakes_in",
+    "select",
+    "with_tiers",
+]
