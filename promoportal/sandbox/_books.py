@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from promoportal.sandbox._campaigns import Campaigns, Occurrence, Row
+from promoportal.sandbox._campaigns import Campaigns, Occurrence
 from promoportal.sandbox._outcomes import ASSIGNED
 from promoportal.sandbox._platform import Credit, Ledger
 from promoportal.sandbox._promotions import Redemptions
+from promoportal.sandbox._rows import Row
 
 _EXAMPLES = 100
 

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from promoportal.sandbox._campaigns import Occurrence, Row
+from promoportal.sandbox._campaigns import Occurrence
 from promoportal.sandbox._faults import Fault
 from promoportal.sandbox._listeners import Listener
 from promoportal.sandbox._messages import (
@@ -27,6 +27,7 @@ from promoportal.sandbox._messages import (
 )
 from promoportal.sandbox._orders import Launch, Trigger
 from promoportal.sandbox._platform import Capability
+from promoportal.sandbox._rows import Row
 from promoportal.sandbox._sandbox import Sandbox
 
 _MOST_SHOWN = 1_000

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import unquote, urlsplit
 
-from promoportal.sandbox._campaigns import Campaigns, Occurrence, Row
+from promoportal.sandbox._campaigns import Campaigns, Occurrence
 from promoportal.sandbox._listeners import Listener, Listeners
 from promoportal.sandbox._messages import (
     Answer,
@@ -23,6 +23,7 @@ from promoportal.sandbox._messages import (
     said,
 )
 from promoportal.sandbox._outcomes import ASSIGNED
+from promoportal.sandbox._rows import Row
 
 EVENTS = frozenset({1, 2, 3, 4, 5, 11, 13, 14})
 _WITHOUT_CHANNEL = 5  # CONFIRMED: conditional execution is registered for no channel

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from promoportal.sandbox._campaigns import Campaigns, Occurrence, Row
+from promoportal.sandbox._campaigns import Campaigns, Occurrence
 from promoportal.sandbox._messages import (
     Answer,
     Asked,
@@ -29,6 +29,7 @@ from promoportal.sandbox._messages import (
     said,
 )
 from promoportal.sandbox._outcomes import ASSIGNED
+from promoportal.sandbox._rows import Row
 
 LARGEST_BATCH = 1_000
 # ASSUMED: as many as the vendor's other bulk calls take.

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from promoportal.sandbox._books import Books, books
-from promoportal.sandbox._campaigns import Campaigns, Handmade, Occurrence, Row
+from promoportal.sandbox._campaigns import Campaigns, Occurrence
 from promoportal.sandbox._customers import Customer, generated, named
 from promoportal.sandbox._external import External
 from promoportal.sandbox._faults import AROUND_WORK, TOO_MANY, Faults
@@ -38,6 +38,7 @@ from promoportal.sandbox._outcomes import Reward
 from promoportal.sandbox._platform import Capability, Platform
 from promoportal.sandbox._promotions import Promotions, Redemptions
 from promoportal.sandbox._ratelimit import SlidingWindow
+from promoportal.sandbox._rows import Handmade, Row
 
 _REMEMBERED = 20_000
 _MANY = 100_000

@@ -1,0 +1,489 @@
+"""
+The entries of Customer Assignment, kept as small as can be: a large campaign has a million.
+
+There are three kinds: by order, by hand, and calculated. The calculated ones are columns
+of a table, and a row of it is made when it is looked at.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Protocol, overload
+
+from promoportal.sandbox import engine
+from promoportal.sandbox._audience import found
+from promoportal.sandbox._messages import identity
+from promoportal.sandbox._outcomes import ASSIGNED, Promotion, Reward
+
+# Well below 2**53, where a JSON reader may begin to round.
+_ROWS = 10_000_000
+
+
+class Row(Protocol):
+    """One entry of Customer Assignment."""
+
+    @property
+    def assignment(self) -> str | None: ...
+    @property
+    def customer(self) -> str | None: ...
+    @property
+    def promotion(self) -> str | None: ...
+    @property
+    def code(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def reward(self) -> Reward | None: ...
+
+    reference: str | None  # of the redemption that was reported
+
+    def listed(self) -> object:
+        """Say it as Customer Assignment does."""
+
+    def change(self, *, status: str | None, reward: Reward | None) -> None:
+        """Be another status, another reward, from now on."""
+
+
+@dataclass(slots=True)
+class Assigned:
+    """A row the engine made."""
+
+    assignment_id: str | int
+    customer_id: str | int
+    offer: Promotion
+    status: str
+    reward: Reward | None
+    unique_code: str | None
+    assigned_at: str
+    reference: str | None = None
+
+    @property
+    def assignment(self) -> str:
+        return str(self.assignment_id)
+
+    @property
+    def customer(self) -> str:
+        return str(self.customer_id)
+
+    @property
+    def promotion(self) -> str:
+        return self.offer.id
+
+    @property
+    def code(self) -> str:
+        return self.offer.code
+
+    def change(self, *, status: str | None, reward: Reward | None) -> None:
+        self.status = status or self.status
+        self.reward = reward if reward is not None else self.reward
+
+    def listed(self) -> dict[str, object]:
+        given = self.status == ASSIGNED
+        return {
+            "assignmentId": self.assignment_id,
+            "customerId": self.customer_id,
+            "promotionId": self.offer.id,
+            "promotionCode": self.offer.code,
+            "status": self.status,
+            "reward": self.reward if given else None,
+            "uniqueCode": self.unique_code if given else None,
+            "properties": self.offer.properties,
+            "assignedAt": self.assigned_at,
+        }
+
+
+@dataclass(slots=True)
+class Handmade:
+    """A row made by hand, which may be any JSON at all."""
+
+    said: object
+    reference: str | None = None
+
+    @property
+    def assignment(self) -> str | None:
+        return self._id("assignmentId")
+
+    @property
+    def customer(self) -> str | None:
+        return self._id("customerId")
+
+    @property
+    def promotion(self) -> str | None:
+        return self._id("promotionId")
+
+    @property
+    def code(self) -> str:
+        return self._id("promotionCode") or ""
+
+    @property
+    def status(self) -> str:
+        return self._id("status") or "unreadable"
+
+    @property
+    def reward(self) -> Reward | None:
+        reward = self._get("reward")
+        return reward if isinstance(reward, dict) else None
+
+    def change(self, *, status: str | None, reward: Reward | None) -> None:
+        if isinstance(self.said, dict):
+            changes = {"status": status, "reward": reward}
+            self.said |= {name: new for name, new in changes.items() if new is not None}
+
+    def listed(self) -> object:
+        return self.said
+
+    def _get(self, name: str) -> object:
+        return self.said.get(name) if isinstance(self.said, dict) else None
+
+    def _id(self, name: str) -> str | None:
+        return identity(self._get(name))
+
+
+class Table:
+    """What the engine gave the customers of one execution for one promotion."""
+
+    def __init__(
+        self,
+        occurrence: str,
+        promotion: engine.Promotion,
+        population: engine.Population,
+        outcomes: Sequence[engine.Outcome],
+        *,
+        at: str,
+    ) -> None:
+        """Keep the outcomes; they come in the order of their positions."""
+        self.promotion = promotion
+        self.first = 0  # how many rows the occurrence has made before
+        self.references: dict[int, str] = {}
+        self._occurrence = occurrence
+        self._population = population
+        self._at = at
+        self._positions = array("I", (one.position for one in outcomes))
+        self._statuses = bytes(_STATUSES.index(one.status) for one in outcomes)
+        self._tiers = bytes(_tiers(promotion, outcomes))
+        self._values = _texts(outcomes)
+        self._codes = _codes(outcomes)
+        self._changes: dict[int, tuple[str | None, Reward | None]] = {}
+        self._hidden: set[int] = set()
+        self._shown: Sequence[int] = range(len(self._positions))
+
+    def __len__(self) -> int:
+        return len(self._shown)
+
+    def __iter__(self) -> Iterator[Allotted]:
+        return (Allotted(self, index) for index in self._shown)
+
+    def part(self, start: int, stop: int) -> Iterator[Allotted]:
+        return (Allotted(self, index) for index in self._shown[start:stop])
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many have which status, as calculated."""
+        counts = Counter(self._statuses)
+        return Counter({str(_STATUSES[key]): count for key, count in counts.items()})
+
+    def numbered(self, number: int) -> Allotted | None:
+        """Find the row of an assignment's number."""
+        index = number - self.first - 1
+        there = 0 <= index < len(self._positions) and index not in self._hidden
+        return Allotted(self, index) if there else None
+
+    def at(self, position: int) -> Allotted | None:
+        """Find the row of a customer's position in the population."""
+        index = found(self._positions, position)
+        return None if index is None or index in self._hidden else Allotted(self, index)
+
+    def hide(self, index: int) -> None:
+        self._hidden.add(index)
+        self._show()
+
+    def show(self, index: int) -> None:
+        self._hidden.discard(index)
+        self._show()
+
+    def change(self, index: int, status: str | None, reward: Reward | None) -> None:
+        earlier, given = self._changes.get(index, (None, None))
+        self._changes[index] = status or earlier, given if reward is None else reward
+
+    # --- One row --------------------------------------------------------------------------
+
+    def assignment_id(self, index: int) -> str | int:
+        number = self.first + index + 1
+        customer = self.customer_id(index)
+        return _assignment(self._occurrence, number, as_number=customer)
+
+    def customer_id(self, index: int) -> str | int:
+        return self._population.ids[self._positions[index]]
+
+    def status(self, index: int) -> str:
+        changed = self._changes.get(index, (None, None))[0]
+        return changed or str(_STATUSES[self._statuses[index]])
+
+    def reward(self, index: int) -> Reward | None:
+        changed = self._changes.get(index, (None, None))[1]
+        if changed is not None or not self._tiers[index]:
+            return changed
+        tier = self.promotion.tiers[self._tiers[index] - 1]
+        return _reward(tier, self._values[index])
+
+    def code(self, index: int) -> str | None:
+        return self._codes[index] if self._codes else None
+
+    def listed(self, index: int) -> dict[str, object]:
+        given = self.status(index) == ASSIGNED
+        return {
+            "assignmentId": self.assignment_id(index),
+            "customerId": self.customer_id(index),
+            "promotionId": self.promotion.id,
+            "promotionCode": self.promotion.code,
+            "status": self.status(index),
+            "reward": self.reward(index) if given else None,
+            "uniqueCode": self.code(index) if given else None,
+            "properties": self.promotion.properties,
+            "assignedAt": self._at,
+        }
+
+    def _show(self) -> None:
+        every = range(len(self._positions))
+        hidden = self._hidden
+        self._shown = (
+            array("I", (index for index in every if index not in hidden))
+            if hidden
+            else every
+        )
+
+
+_STATUSES = tuple(engine.Status)
+
+
+def _tiers(
+    promotion: engine.Promotion, outcomes: Iterable[engine.Outcome]
+) -> Iterator[int]:
+    """Number the tiers from one, nought is none; there are few, so one byte is enough."""
+    numbers = {tier.id: number for number, tier in enumerate(promotion.tiers, start=1)}
+    for outcome in outcomes:
+        yield numbers[outcome.tier.id] if outcome.tier else 0
+
+
+def _texts(outcomes: Iterable[engine.Outcome]) -> list[str | None]:
+    """Write each value once, however many customers get as much."""
+    known: dict[str, str] = {}
+    texts: list[str | None] = []
+    for outcome in outcomes:
+        text = None if outcome.value is None else format(outcome.value, "f")
+        texts.append(known.setdefault(text, text) if text else None)
+    return texts
+
+
+def _codes(outcomes: Iterable[engine.Outcome]) -> list[str | None] | None:
+    codes = [outcome.unique_code for outcome in outcomes]
+    return codes if any(codes) else None
+
+
+def _reward(tier: engine.Tier, value: str | None) -> Reward | None:
+    reward = tier.reward
+    if reward is None:
+        return None
+    money = reward.category is engine.Category.AMOUNT
+    return {
+        "tierId": tier.id,
+        "tierName": tier.name,
+        "category": str(reward.category),
+        "type": reward.type,
+        "value": value,
+        "currency" if money else "unit": reward.measure,
+    }
+
+
+@dataclass(slots=True)
+class Allotted:
+    """A row of a table."""
+
+    table: Table
+    index: int
+
+    @property
+    def assignment(self) -> str:
+        return str(self.table.assignment_id(self.index))
+
+    @property
+    def customer(self) -> str:
+        return str(self.table.customer_id(self.index))
+
+    @property
+    def promotion(self) -> str:
+        return self.table.promotion.id
+
+    @property
+    def code(self) -> str:
+        return self.table.promotion.code
+
+    @property
+    def status(self) -> str:
+        return self.table.status(self.index)
+
+    @property
+    def reward(self) -> Reward | None:
+        return self.table.reward(self.index)
+
+    @property
+    def unique_code(self) -> str | None:
+        return self.table.code(self.index)
+
+    @property
+    def reference(self) -> str | None:
+        return self.table.references.get(self.index)
+
+    @reference.setter
+    def reference(self, reference: str | None) -> None:
+        if reference is not None:
+            self.table.references[self.index] = reference
+
+    def change(self, *, status: str | None, reward: Reward | None) -> None:
+        self.table.change(self.index, status, reward)
+
+    def listed(self) -> dict[str, object]:
+        return self.table.listed(self.index)
+
+
+Who = Callable[[str], int | None]  # the position of a customer in the population
+
+
+def _nobody(_: str) -> None:
+    return None
+
+
+@dataclass
+class Rows(Sequence[Row]):
+    """The rows of one occurrence, in the order they are listed."""
+
+    occurrence: str
+    who: Who = _nobody
+    made: int = 0
+    _front: list[Row] = field(default_factory=list)
+    _tables: list[Table] = field(default_factory=list)
+    _single: list[Row] = field(default_factory=list)
+    _by_assignment: dict[str, Row] = field(default_factory=dict)
+    # Made when first asked for: a large campaign is listed whole and never needs it.
+    _by_customer: dict[str, list[Row]] | None = None
+
+    def __len__(self) -> int:
+        tables = sum(len(table) for table in self._tables)
+        return len(self._front) + tables + len(self._single)
+
+    def __iter__(self) -> Iterator[Row]:
+        return chain(self._front, *self._tables, self._single)
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Row]: ...
+    def __getitem__(self, at: int | slice) -> Row | list[Row]:
+        if isinstance(at, slice):
+            start, stop, _ = at.indices(len(self))
+            return list(self._part(start, stop))
+        (row,) = self._part(range(len(self))[at], range(len(self))[at] + 1)
+        return row
+
+    def add(self, row: Row, *, first: bool = False) -> None:
+        if first:
+            self._front.insert(0, row)
+        else:
+            self._single.append(row)
+        if row.assignment is not None:
+            self._by_assignment[row.assignment] = row
+        if self._by_customer is not None:
+            self._by_customer.setdefault(row.customer or "", []).append(row)
+
+    def install(self, table: Table) -> None:
+        table.first = self.made
+        self.made += len(table)
+        self._tables.append(table)
+
+    def find(self, assignment: str) -> Row | None:
+        return self._by_assignment.get(assignment) or self._calculated(assignment)
+
+    def of(self, customer: str) -> Iterator[Row]:
+        yield from self._of_customers().get(customer, ())
+        position = self.who(customer) if self._tables else None
+        if position is None:
+            return
+        for table in self._tables:
+            row = table.at(position)
+            if row is not None:
+                yield row
+
+    def remove(self, row: Row) -> Callable[[], None]:
+        """List it no longer; gives what lists it again, at its place."""
+        if isinstance(row, Allotted):
+            table, index = row.table, row.index
+            table.hide(index)
+            return lambda: table.show(index)
+        part = self._front if any(one is row for one in self._front) else self._single
+        place = next(at for at, one in enumerate(part) if one is row)
+        del part[place]
+        self._by_assignment.pop(row.assignment or "", None)
+        self._by_customer = None
+        return lambda: self._put_back(part, place, row)
+
+    def fresh_assignment(self, *, as_number: object = "") -> str | int:
+        """Make an assignment id: a number where the customer's is one, else a text."""
+        self.made += 1
+        return _assignment(self.occurrence, self.made, as_number=as_number)
+
+    def _part(self, start: int, stop: int) -> Iterator[Row]:
+        parts: list[list[Row] | Table] = [self._front, *self._tables, self._single]
+        for part in parts:
+            if start < len(part) and stop > 0:
+                begin = max(0, start)
+                yield from (
+                    part.part(begin, stop)
+                    if isinstance(part, Table)
+                    else part[begin:stop]
+                )
+            start -= len(part)
+            stop -= len(part)
+
+    def _calculated(self, assignment: str) -> Row | None:
+        number = _number(self.occurrence, assignment)
+        if number is None:
+            return None
+        for table in self._tables:
+            row = table.numbered(number)
+            if row is not None and row.assignment == assignment:
+                return row
+        return None
+
+    def _of_customers(self) -> dict[str, list[Row]]:
+        if self._by_customer is None:
+            self._by_customer = {}
+            for row in chain(self._front, self._single):
+                self._by_customer.setdefault(row.customer or "", []).append(row)
+        return self._by_customer
+
+    def _put_back(self, part: list[Row], place: int, row: Row) -> None:
+        part.insert(place, row)
+        if row.assignment is not None:
+            self._by_assignment[row.assignment] = row
+        self._by_customer = None
+
+
+def _assignment(occurrence: str, number: int, *, as_number: object) -> str | int:
+    if isinstance(as_number, int) and occurrence.isdecimal():
+        return int(occurrence) * _ROWS + number
+    return f"{occurrence}-{number:x}"
+
+
+def _number(occurrence: str, assignment: str) -> int | None:
+    """Read an assignment's number out of its id."""
+    name, _, text = assignment.rpartition("-")
+    try:
+        if name:
+            return int(text, 16) if name == occurrence else None
+        return int(text) % _ROWS
+    except ValueError:
+        return None
