@@ -26,14 +26,20 @@ class WrongLine(NamedTuple):
     sentence: str
 
 
-def mistakes(source: str, names: Names, *, markup: bool = False) -> list[WrongLine]:
-    """List what is wrong with a template that is filled with what these names mean."""
+def mistakes(
+    source: str, names: Names | None = None, *, markup: bool = False
+) -> list[WrongLine]:
+    """
+    List what is wrong with a template.
+
+    :param names: what it may be filled with; None: nobody can tell
+    """
     try:
         template = compiled(source, markup=markup)
     except TemplateSyntaxError as error:
         token = getattr(error, "token", None)
         return [WrongLine(getattr(token, "lineno", None) or 1, _reason(error))]
-    return list(_unknown(template.nodelist, names))
+    return [] if names is None else list(_unknown(template.nodelist, names))
 
 
 def _reason(error: TemplateSyntaxError) -> str:
