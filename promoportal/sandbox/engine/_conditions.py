@@ -121,13 +121,14 @@ def _of_many(test: Test) -> Matches:
     So a list of mixed kinds excludes everyone from `none_of`: see `mistakes`.
     """
     wanted = test.wanted if isinstance(test.wanted, tuple) else (test.wanted,)
-    listed: dict[Kind | None, set[Value]] = {}
-    for value in wanted:
-        listed.setdefault(kind_of(value), set()).add(_exactly(value))
-    listed_missing = listed.pop(None, None)
+    kinds = {kind_of(value) for value in wanted}
+    listed = {
+        kind: {_exactly(value) for value in wanted if kind_of(value) is kind}
+        for kind in kinds - {None}
+    }
     if test.comparison is Comparison.ONE_OF:
         return lambda value: _exactly(value) in listed.get(kind_of(value), ())
-    if listed_missing or len(listed) > 1:
+    if None in kinds or len(kinds) > 1:
         return _never
     return lambda value: _is_outside(value, listed)
 
