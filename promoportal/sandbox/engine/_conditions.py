@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from decimal import Decimal
 
 from promoportal.sandbox.engine._kinds import Kind, kind_of, number
@@ -116,17 +116,34 @@ def matcher(test: Test) -> Matches:
 
 def _of_many(test: Test) -> Matches:
     """
-    One of many: it is any one of them. None of many: it is_not each of them.
+    Make a list ready. One of it: it is any of them. None of it: it is_not each of them.
 
     So a list of mixed kinds excludes everyone from `none_of`: see `mistakes`.
     """
     wanted = test.wanted if isinstance(test.wanted, tuple) else (test.wanted,)
-    each = [_single(test.comparison, one) for one in wanted]
+    kinds = {kind_of(value) for value in wanted}
+    listed = {
+        kind: {_exactly(value) for value in wanted if kind_of(value) is kind}
+        for kind in kinds - {None}
+    }
     if test.comparison is Comparison.ONE_OF:
-        return lambda value: any(matches(value) for matches in each)
-    return lambda value: (
-        kind_of(value) is not None and all(matches(value) for matches in each)
-    )
+        return lambda value: _exactly(value) in listed.get(kind_of(value), ())
+    if None in kinds or len(kinds) > 1:
+        return _never
+    return lambda value: _is_outside(value, listed)
+
+
+def _is_outside(value: Value, listed: Mapping[Kind | None, Set[Value]]) -> bool:
+    """Tell whether a value is of the kind of a list, or the list empty, and not on it."""
+    kind = kind_of(value)
+    if kind is None or (listed and kind not in listed):
+        return False
+    return _exactly(value) not in listed.get(kind, ())
+
+
+def _exactly(value: Value) -> Value:
+    exactly = number(value)
+    return value if exactly is None else exactly
 
 
 def _single(comparison: Comparison, wanted: Value) -> Matches:
@@ -155,6 +172,8 @@ def _number(compare: Operator, exactly: Decimal) -> Matches:
             return math.isfinite(value) and (
                 same if value == nearest else compare(value, nearest)
             )
+        if type(value) is int:
+            return compare(value, exactly)
         found = number(value)
         return found is not None and compare(found, exactly)
 

@@ -40,11 +40,16 @@ def kind_of(value: object) -> Kind | None:
     ASSUMED: not-a-number and the infinities are no numbers, so they are missing; a moment
     (`datetime`) is no date, and missing too; true and false are no numbers.
     """
-    if isinstance(value, datetime) or _is_endless(value):
+    kind = _KINDS.get(type(value)) or _inherited(value)
+    if kind is Kind.NUMBER and _is_endless(value):
         return None
-    found = _KINDS.get(type(value))
-    if found is not None or value is None:
-        return found
+    return kind
+
+
+def _inherited(value: object) -> Kind | None:
+    """Tell the kind of what is more than a plain number, text or date."""
+    if value is None or isinstance(value, datetime):
+        return None
     return next(
         (kind for like, kind in _KINDS.items() if isinstance(value, like)), None
     )
@@ -63,8 +68,8 @@ def number(value: Value) -> Decimal | None:
     A float is what its shortest text says: 0.1 is a tenth, not the binary fraction next
     to it.
     """
+    if isinstance(value, float):
+        return Decimal(float.__repr__(value)) if math.isfinite(value) else None
     if kind_of(value) is not Kind.NUMBER:
         return None
-    if isinstance(value, float):
-        return Decimal(float.__repr__(value))
     return Decimal(value)  # type: ignore[arg-type]  # an int or a Decimal, as its kind says

@@ -38,14 +38,17 @@ class Limits:
         self._codes = promotion.unique_codes
         self._places = _places(promotion, account)
         self._served = 0
-        self._spent = account.spent
+        self._left = _left(promotion, account)
         self._codes_used = account.codes_used
 
     def account(self) -> Account:
         """Say what is used up by now."""
+        spent = self._account.spent
+        if self._budget and self._left is not None:
+            spent = EXACT.subtract(self._budget.total, self._left)
         return replace(
             self._account,
-            spent=self._spent,
+            spent=spent,
             recipients=self._account.recipients + self._served,
             today=self._account.today + self._served,
             codes_used=self._codes_used,
@@ -70,7 +73,7 @@ class Limits:
     def _refusal(self, cost: Decimal) -> Status | None:
         if self._places is not None and self._served >= self._places:
             return Status.AUDIENCE_CAP_REACHED
-        if self._budget and EXACT.add(self._spent, cost) > self._budget.total:
+        if self._left is not None and cost > self._left:
             return Status.BUDGET_EXCEEDED
         if self._codes and self._codes.fallback is None and not self._has_code():
             return Status.NO_CODE_AVAILABLE
@@ -79,8 +82,8 @@ class Limits:
     def _take(self, cost: Decimal) -> str | None:
         """Count one served; ASSUMED: without a budget, nothing is spent of it."""
         self._served += 1
-        if self._budget:
-            self._spent = EXACT.add(self._spent, cost)
+        if self._left is not None:
+            self._left = EXACT.subtract(self._left, cost)
         if not self._codes:
             return None
         if not self._has_code():
@@ -99,3 +102,10 @@ def _places(promotion: Promotion, account: Account) -> int | None:
         return None
     daily = cap.timeframe is Timeframe.DAILY
     return cap.recipients - (account.today if daily else account.recipients)
+
+
+def _left(promotion: Promotion, account: Account) -> Decimal | None:
+    """Say how much of the budget is left; None: there is no budget."""
+    if promotion.budget is None:
+        return None
+    return EXACT.subtract(promotion.budget.total, account.spent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time
+from decimal import Decimal
 from pathlib import Path
 
 from promoportal.sandbox.engine import (
@@ -61,7 +62,7 @@ class Event:
 
     name: str
     customers: Sequence[str] | int  # these, or so many of the population
-    values: Mapping[str, Value | tuple[float, float]] = field(
+    values: Mapping[str, Value | tuple[Decimal, Decimal]] = field(
         default_factory=lambda: NOTHING
     )  # as they are, or anywhere from the one to the other
 

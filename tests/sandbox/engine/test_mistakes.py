@@ -1,0 +1,216 @@
+"""What is wrong with a promotion is said where it is, with what to do about it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from promoportal.sandbox import engine
+from tests.sandbox.engine import generated
+from tests.sandbox.engine.generated import CHANCE
+from tests.sandbox.engine.people import (
+    budget,
+    euros,
+    percent,
+    promotion,
+    reward,
+    tier,
+)
+
+MONEY, UNITS = engine.Category.AMOUNT, engine.Category.UNITS
+C = engine.Comparison
+
+
+def fixed(size: str, measure: str, category: engine.Category = MONEY) -> engine.Tier:
+    return tier(gives=reward(engine.Fixed(Decimal(size)), measure, category))
+
+
+def part(size: str, of: str = "x", **bounds: str) -> engine.Tier:
+    return tier(gives=reward(percent(size, of, **bounds)))
+
+
+def asks(comparison: C, wanted: Any, attribute: str = "x") -> engine.Tier:
+    return tier(condition=engine.Test(attribute, comparison, wanted))
+
+
+def test_a_sound_promotion_has_none() -> None:
+    nested = engine.Any((engine.All((engine.Test("vip", C.IS, True),)),))
+    sound = promotion(
+        tier("gold", reward(percent("10", least="5", most="100")), nested),
+        tier("silver", euros("2.50"), engine.Test("country", C.NONE_OF, ("MT", "DE"))),
+        tier("code only"),
+        budget=budget("5000"),
+        cap=engine.Cap(1, engine.Timeframe.DAILY),
+        sorting=engine.Sorting("deposits"),
+        unique_codes=engine.UniqueCodes(["U1", "U2"], "ANY"),
+    )
+
+    assert engine.mistakes(sound) == []
+    assert engine.mistakes(promotion(fixed("20", "spins", UNITS))) == []
+    assert engine.mistakes(promotion(fixed("0.005", "KWD"))) == []
+
+
+REWARD = ("tiers", 0, "reward")
+WANTED = ("tiers", 0, "condition", "wanted")
+
+
+@pytest.mark.parametrize(
+    ("tiers", "where", "sentence"),
+    [
+        ([fixed("0", "EUR")], (*REWARD, "value"), "The value is 0. Make it more"),
+        ([fixed("-5", "EUR")], (*REWARD, "value"), "more than 0"),
+        ([fixed("NaN", "EUR")], (*REWARD, "value"), "Write a number"),
+        ([fixed("Infinity", "EUR")], (*REWARD, "value"), "Write a number"),
+        ([fixed("0.004", "EUR")], (*REWARD, "value"), "multiple of 0.01"),
+        ([fixed("1E+60", "EUR")], (*REWARD, "value"), "multiple of 0.01"),
+        ([fixed("10.5", "JPY")], (*REWARD, "value"), "smallest there is of JPY is 1"),
+        ([fixed("2.5", "spins", UNITS)], (*REWARD, "value"), "multiple of 1"),
+        ([fixed("5", "eur")], (*REWARD, "measure"), "'eur' is no currency"),
+        ([fixed("5", "Euro")], (*REWARD, "measure"), "three capital letters"),
+        ([fixed("5", " ", UNITS)], (*REWARD, "measure"), "The unit has no name"),
+        ([part("0")], (*REWARD, "percent"), "The percentage is 0"),
+        ([part("-10")], (*REWARD, "percent"), "more than 0"),
+        ([part("NaN")], (*REWARD, "percent"), "Write a number"),
+        ([part("1001")], (*REWARD, "percent"), "more than 10 times"),
+        ([part("10", "")], (*REWARD, "attribute"), "names no attribute"),
+        ([part("10", "event.")], (*REWARD, "attribute"), "names no attribute"),
+        ([part("10", least="-1")], (*REWARD, "minimum"), "more than 0"),
+        ([part("10", most="0")], (*REWARD, "maximum"), "more than 0"),
+        ([part("10", most="1.005")], (*REWARD, "maximum"), "multiple of 0.01"),
+        (
+            [part("10", least="9", most="8")],
+            (*REWARD, "minimum"),
+            "above the maximum 8",
+        ),
+        (
+            [tier("a"), tier("b"), tier("a")],
+            ("tiers", 2, "id"),
+            "Tier 1 has the id 'a'",
+        ),
+        ([tier(" ")], ("tiers", 0, "id"), "The tier has no id"),
+        ([asks(C.IS, None)], WANTED, "matches no one"),
+        ([asks(C.ABOVE, float("nan"))], WANTED, "matches no one"),
+        ([asks(C.IS, ("a", "b"))], WANTED, "with a list"),
+        ([asks(C.ONE_OF, ())], WANTED, "list of values is empty"),
+        ([asks(C.NONE_OF, ("a", 1))], WANTED, "values of one kind"),
+        ([asks(C.ONE_OF, (None,))], WANTED, "matches no one"),
+        ([asks(C.ABOVE, True)], (*WANTED[:-1], "comparison"), "have no order"),
+        ([asks(C.IS, 1, "event.")], (*WANTED[:-1], "attribute"), "no attribute"),
+        (
+            [tier(condition=engine.All((engine.EVERYONE, asks(C.IS, None).condition)))],
+            ("tiers", 0, "condition", "branches", 1, "wanted"),
+            "matches no one",
+        ),
+    ],
+)
+def test_a_mistake_in_a_tier(
+    tiers: list[engine.Tier], where: engine.Where, sentence: str
+) -> None:
+    (mistake,) = engine.mistakes(promotion(*tiers))
+
+    assert mistake.where == where
+    assert sentence in mistake.sentence
+    assert mistake.sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("limits", "where", "sentence"),
+    [
+        ({"budget": budget("0")}, ("budget", "total"), "more than 0"),
+        ({"budget": budget("0.001")}, ("budget", "total"), "multiple of 0.01"),
+        (
+            {"budget": budget("50", "SEK")},
+            (*REWARD, "measure"),
+            "gives 'EUR', but the budget counts 'SEK'",
+        ),
+        (
+            {"budget": engine.Budget(UNITS, "EUR", Decimal(50))},
+            (*REWARD, "category"),
+            "gives money, but the budget counts units",
+        ),
+        ({"cap": engine.Cap(0)}, ("cap", "recipients"), "at least 1"),
+        ({"sorting": engine.Sorting("")}, ("sorting", "attribute"), "what to sort by"),
+        (
+            {"sorting": engine.Sorting("event.deposit")},
+            ("sorting", "attribute"),
+            "an attribute of the customers",
+        ),
+        (
+            {"unique_codes": engine.UniqueCodes([], "ANY")},
+            ("unique_codes", "codes"),
+            "no unique codes",
+        ),
+        (
+            {"unique_codes": engine.UniqueCodes(["A", " "])},
+            ("unique_codes", "codes"),
+            "blank",
+        ),
+        (
+            {"unique_codes": engine.UniqueCodes(["A", "B", "A"])},
+            ("unique_codes", "codes"),
+            "'A' is in the list 2 times",
+        ),
+        (
+            {"unique_codes": engine.UniqueCodes(["A"], "A")},
+            ("unique_codes", "fallback"),
+            "one of the unique codes",
+        ),
+        (
+            {"unique_codes": engine.UniqueCodes(["A"], "")},
+            ("unique_codes", "fallback"),
+            "blank",
+        ),
+    ],
+)
+def test_a_mistake_in_a_limit(
+    limits: dict[str, Any], where: engine.Where, sentence: str
+) -> None:
+    (mistake,) = engine.mistakes(promotion(tier(gives=euros("5")), **limits))
+
+    assert mistake.where == where
+    assert sentence in mistake.sentence
+    assert mistake.sentence.endswith(".")
+
+
+def test_a_promotion_without_names_or_tiers() -> None:
+    empty = engine.Promotion(id="", code=" ", name="", tiers=())
+
+    assert [mistake.where for mistake in engine.mistakes(empty)] == [
+        ("id",),
+        ("code",),
+        ("name",),
+        ("tiers",),
+    ]
+
+
+def test_a_code_cannot_be_two() -> None:
+    (mistake,) = engine.mistakes(
+        engine.Promotion(id="1", code="A,B", name="Two", tiers=(tier(),))
+    )
+
+    assert mistake.where == ("code",)
+
+
+def test_a_budget_for_nothing() -> None:
+    (mistake,) = engine.mistakes(promotion(tier(), budget=budget("5")))
+
+    assert mistake.where == ("budget",)
+
+
+def test_a_condition_of_a_target_group_is_looked_at_too() -> None:
+    condition = engine.Any((engine.Test("x", C.IS, None),))
+
+    (mistake,) = engine.mistakes_in(condition, ("target_groups", "vip"))
+
+    assert mistake.where == ("target_groups", "vip", "branches", 0, "wanted")
+
+
+@given(CHANCE)
+def test_no_promotion_is_too_odd_to_be_looked_at(chance: Random) -> None:
+    for where, sentence in engine.mistakes(generated.promotion(chance)):
+        assert where
+        assert sentence.endswith(".")
