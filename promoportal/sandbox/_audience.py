@@ -51,8 +51,9 @@ class Audience:
     CONFIRMED: a customer of whom nothing is said counts as false.
     """
 
-    def __init__(self, crowd: Crowd, positions: Sequence[int]) -> None:
+    def __init__(self, crowd: Crowd, positions: Sequence[int], group: int) -> None:
         self.crowd = crowd
+        self.group = group
         self.positions = array("I", sorted(positions))
         self._true = bytearray(len(self.positions))
         self._gone: array[int] | None = None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from promoportal.sandbox import _shown as shown
 from promoportal.sandbox._books import Books
 from promoportal.sandbox._customers import Ids
 from promoportal.sandbox._faults import Fault
@@ -22,8 +23,10 @@ from promoportal.sandbox._promotions import Redeemed
 from promoportal.sandbox._ratelimit import SlidingWindow
 from promoportal.sandbox._sandbox import Call, Options, Sandbox
 from promoportal.sandbox._server import Server
+from promoportal.sandbox.engine import Value
 
 Result = TypeVar("Result")
+Waited = TypeVar("Waited")
 _PATIENCE = 60.0
 
 
@@ -110,6 +113,39 @@ class Box:
             announce=announce,
         )
         return self._do(lambda sandbox: sandbox.trigger(trigger).id)
+
+    def campaign(self, plan: int, *, announce: bool = True) -> dict[str, Any]:
+        """Execute a campaign of the scenario, every step; gives what came of it."""
+        return self._wait(
+            lambda sandbox: sandbox.at_work.execute(plan, announce=announce),
+            shown.execution,
+        )
+
+    def event(
+        self,
+        name: str,
+        customers: int | Sequence[str | int] = 1,
+        *,
+        announce: bool = True,
+        **values: Value | tuple[float, float],
+    ) -> list[dict[str, Any]]:
+        """Let customers of the scenario do something; gives what that triggered."""
+        return self._wait(
+            lambda sandbox: sandbox.at_work.happen(
+                name, customers, values, announce=announce
+            ),
+            lambda executions: [shown.execution(one) for one in executions],
+        )
+
+    def promotion(self, promotion: str, do: str | None = None) -> dict[str, Any]:
+        """Look at a promotion of the scenario; activate, deactivate or archive it."""
+
+        def look(sandbox: Sandbox) -> dict[str, Any]:
+            offers = sandbox.at_work.offers
+            offer = offers.move(promotion, do) if do else offers.known(promotion)
+            return shown.offer(offer, sandbox.redemptions)
+
+        return self._do(look)
 
     def open(
         self,
@@ -281,6 +317,18 @@ class Box:
                 raise TimeoutError(msg)
             time.sleep(0.002)
         return self.notices
+
+    def _wait(
+        self,
+        what: Callable[[Sandbox], Coroutine[Any, Any, Waited]],
+        then: Callable[[Waited], Result],
+    ) -> Result:
+        """Let it be done step by step, with others in between."""
+
+        async def do() -> Result:
+            return then(await what(self._server.sandbox))
+
+        return asyncio.run_coroutine_threadsafe(do(), self._loop).result(_PATIENCE)
 
     def _do(self, what: Callable[[Sandbox], Result]) -> Result:
         """Let the sandbox's own thread do it, so that it is one step among the others."""

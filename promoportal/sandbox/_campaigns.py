@@ -28,6 +28,7 @@ from promoportal.sandbox._rows import Assigned, Row, Rows, Table
 
 # Occurrence ids are tenths of seconds since then: they fit 32 bits, and no later run
 # of the sandbox meets the ids of an earlier one, which the portal's database remembers.
+_EXACT = 16  # digits, that every JSON reader keeps
 _BEGINNING = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -42,11 +43,19 @@ class Occurrence:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     cancelled: bool = False
     audience: Audience | None = None  # whom a scenario's campaign is for
+    name: str = "Welcome back"
     statuses: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         who = self.audience.crowd.position if self.audience else _nobody
         self.rows = Rows(self.id, who)
+
+    @property
+    def number(self) -> str | int:
+        """Its id as the vendor says it where it can: as a number."""
+        return (
+            int(self.id) if self.id.isdecimal() and len(self.id) < _EXACT else self.id
+        )
 
     def add(self, row: Row, *, first: bool = False) -> None:
         self.rows.add(row, first=first)
@@ -102,6 +111,10 @@ class Occurrence:
             return self.rows
         return [row for one in customers for row in self.rows.of(one)]
 
+    def codes_of(self, customer: str) -> list[str]:
+        """The codes of what a customer was assigned."""
+        return [row.code for row in self.rows.of(customer) if row.status == ASSIGNED]
+
     def cancel(self, *, relist: bool) -> None:
         self.cancelled = True
         for row in self.rows if relist else ():
@@ -149,18 +162,20 @@ class Campaigns:
         series: str | int | None = None,
         triggered: bool = False,
         audience: Audience | None = None,
+        name: str = "Welcome back",
     ) -> Occurrence:
         """Start an occurrence, or give back the one that has this id."""
-        name = str(occurrence) if occurrence is not None else self._fresh()
-        if name not in self._occurrences:
-            self._occurrences[name] = Occurrence(
-                name,
+        known = str(occurrence) if occurrence is not None else self._fresh()
+        if known not in self._occurrences:
+            self._occurrences[known] = Occurrence(
+                known,
                 self._plan(series),
                 tuple(channels),
                 triggered,
                 audience=audience,
+                name=name,
             )
-        return self._occurrences[name]
+        return self._occurrences[known]
 
     def get(self, occurrence: str) -> Occurrence | None:
         return self._occurrences.get(occurrence)

@@ -7,12 +7,13 @@ It can do anything to the sandbox, so it is for this machine only, or behind a t
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from promoportal.sandbox import _shown as shown
 from promoportal.sandbox._campaigns import Occurrence
 from promoportal.sandbox._faults import Fault
 from promoportal.sandbox._listeners import Listener
@@ -25,13 +26,14 @@ from promoportal.sandbox._messages import (
     is_same,
     said,
 )
-from promoportal.sandbox._orders import Launch, Trigger
+from promoportal.sandbox._orders import Event, Launch, Life, Plan, Trigger
 from promoportal.sandbox._platform import Capability
 from promoportal.sandbox._rows import Row
 from promoportal.sandbox._sandbox import Sandbox
 
 _MOST_SHOWN = 1_000
 Order = TypeVar("Order")
+Waiting = Callable[[Asked], Awaitable[Answer]]
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Control:
     reset: Callable[[], None]
     local: bool  # only this machine can connect
 
-    def answer(self, asked: Asked) -> Answer:
+    async def answer(self, asked: Asked) -> Answer:
         refusal = self._gate(asked)
         if refusal:
             return said({"error": refusal}, 403)
@@ -50,16 +52,20 @@ class Control:
         if isinstance(handler, Answer):
             return handler
         try:
-            return handler(asked)
+            answer = handler(asked)
+            return answer if isinstance(answer, Answer) else await answer
         except ValueError as error:  # Unreadable is one
             return said({"error": str(error)}, 400)
 
     @property
-    def _routes(self) -> Mapping[str, Handler]:
+    def _routes(self) -> Mapping[str, Handler | Waiting]:
         return {
             "GET ": self._state,
             "POST execute": self._execute,
             "POST trigger": self._trigger,
+            "POST campaign": self._campaign,
+            "POST event": self._event,
+            "POST promotion": self._promotion,
             "POST announce": self._announce,
             "POST cancel": self._cancel,
             "POST assign": self._assign,
@@ -98,11 +104,31 @@ class Control:
 
     def _execute(self, asked: Asked) -> Answer:
         launch = _order(Launch, asked.fields())
-        return said(_shown(self.sandbox.execute(launch)))
+        return said(shown.occurrence(self.sandbox.execute(launch)))
 
     def _trigger(self, asked: Asked) -> Answer:
         trigger = _order(Trigger, asked.fields())
-        return said(_shown(self.sandbox.trigger(trigger)))
+        return said(shown.occurrence(self.sandbox.trigger(trigger)))
+
+    async def _campaign(self, asked: Asked) -> Answer:
+        order = _order(Plan, asked.fields())
+        tenant = self.sandbox.at_work
+        if order.due is not None:
+            return said(shown.planned(tenant.plan(order.plan, order.due)), 202)
+        running = tenant.execute(order.plan, announce=order.announce)
+        return said(shown.execution(await running))
+
+    async def _event(self, asked: Asked) -> Answer:
+        order = _order(Event, asked.fields())
+        executions = await self.sandbox.at_work.happen(
+            order.name, order.customers, order.drawn, announce=order.announce
+        )
+        return said({"executions": [shown.execution(one) for one in executions]})
+
+    def _promotion(self, asked: Asked) -> Answer:
+        order = _order(Life, asked.fields())
+        offer = self.sandbox.at_work.offers.move(order.id, order.do)
+        return said(shown.offer(offer, self.sandbox.redemptions))
 
     def _announce(self, asked: Asked) -> Answer:
         return self._call(self.sandbox.announce, asked)
@@ -118,7 +144,7 @@ class Control:
             raise Unreadable(msg)
         for row in rows:
             self.sandbox.list_row(occurrence, row)
-        return said(_shown(self.sandbox.campaigns.known(occurrence)))
+        return said(shown.occurrence(self.sandbox.campaigns.known(occurrence)))
 
     def _change(self, asked: Asked) -> Answer:
         return self._call(self.sandbox.change, asked)
@@ -138,31 +164,7 @@ class Control:
     # --- The books --------------------------------------------------------------------
 
     def _state(self, asked: Asked) -> Answer:
-        sandbox = self.sandbox
-        limit, notices = sandbox.limit, sandbox.notices
-        return said(
-            {
-                "occurrences": [_shown(one) for one in sandbox.campaigns],
-                "listeners": [
-                    {"event": one.event, "channel": one.channel, "to": one.shown}
-                    for one in sandbox.listeners.all()
-                ],
-                "rate": {
-                    "calls": limit.total,
-                    "refused": limit.refused,
-                    "most_in_any_window": limit.most,
-                    "limit": limit.calls,
-                    "seconds": limit.seconds,
-                },
-                "notices": {"posted": len(notices.posted), "pending": notices.pending},
-                "platform": {
-                    "capability": sandbox.platform.capability,
-                    "credits": len(sandbox.platform.ledger.credits),
-                    "refused": dict(sandbox.platform.refused),
-                },
-                "faults": [fault.shown() for fault in sandbox.faults.waiting()],
-            }
-        )
+        return said(shown.state(self.sandbox))
 
     def _ledger(self, asked: Asked) -> Answer:
         return said(asdict(self.sandbox.books(asked.query.get("occurrence"))))
@@ -223,7 +225,7 @@ class Control:
             what(**body)
         except TypeError as error:
             raise Unreadable(_plain(error)) from error
-        return said(_shown(self.sandbox.campaigns.known(occurrence)))
+        return said(shown.occurrence(self.sandbox.campaigns.known(occurrence)))
 
 
 def _order(kind: Callable[..., Order], body: Mapping[str, object]) -> Order:
@@ -244,19 +246,6 @@ def _occurrence(body: Mapping[str, object]) -> str | int:
         msg = "occurrence must be given."
         raise Unreadable(msg)
     return occurrence
-
-
-def _shown(occurrence: Occurrence) -> dict[str, object]:
-    statuses = {name: count for name, count in occurrence.statuses.items() if count}
-    return {
-        "occurrence": occurrence.id,
-        "series": occurrence.series,
-        "channels": occurrence.channels,
-        "triggered": occurrence.triggered,
-        "cancelled": occurrence.cancelled,
-        "listed": len(occurrence.rows),
-        "statuses": statuses,
-    }
 
 
 def _last(asked: Asked) -> int:

@@ -7,8 +7,8 @@ strings, 200 with an empty body where there is nothing to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from urllib.parse import unquote, urlsplit
 
@@ -20,15 +20,17 @@ from promoportal.sandbox._messages import (
     Handler,
     Unreadable,
     find,
+    identity,
     said,
 )
 from promoportal.sandbox._outcomes import ASSIGNED
-from promoportal.sandbox._rows import Row
 
 EVENTS = frozenset({1, 2, 3, 4, 5, 11, 13, 14})
 _WITHOUT_CHANNEL = 5  # CONFIRMED: conditional execution is registered for no channel
+MOST_PROMOTIONS = 100  # CONFIRMED, in a call
+MOST_UPDATED = 10_000  # CONFIRMED, in a call
 _LARGEST_PAGE = 1_000  # ASSUMED
-_CONTROL_GROUP = 1  # CONFIRMED: ActionID 1 gets nothing
+# CONFIRMED: ActionID 1 is the control group, which gets nothing; no campaign here has one.
 _OFFERED = 2
 
 
@@ -38,6 +40,8 @@ class External:
 
     campaigns: Campaigns
     listeners: Listeners
+    # What the campaign builder knows: names by code.
+    promotions: dict[str, str] = field(default_factory=dict)
 
     def answer(self, asked: Asked) -> Answer:
         path = asked.path.lower().removeprefix("current/")
@@ -55,6 +59,10 @@ class External:
             "POST general/registereventlistener": self._register,
             "POST general/unregistereventlistener": self._unregister,
             "GET general/getregisteredeventlisteners": self._registered,
+            "POST integrations/addpromotions": self._add_promotions,
+            "GET integrations/getpromotions": self._get_promotions,
+            "POST integrations/deletepromotions": self._delete_promotions,
+            "POST integrations/updatecustomerpromotionstatus": self._update_status,
             "GET actions/getcampaigndetails": self._campaign,
             "GET actions/getexecutedcampaigndetails": self._executed,
             "GET customers/getcustomerexecutiondetailsbycampaign": self._customers,
@@ -76,10 +84,45 @@ class External:
     def _registered(self, asked: Asked) -> Answer:
         return said([_listed(listener) for listener in self.listeners.all()])
 
+    def _add_promotions(self, asked: Asked) -> Answer:
+        """CONFIRMED: a code that is known gets its name replaced."""
+        items = _listed_in(asked, MOST_PROMOTIONS)
+        named = {_text(one, "promocode"): _text(one, "promotionname") for one in items}
+        self.promotions.update(named)
+        return Answer()
+
+    def _get_promotions(self, asked: Asked) -> Answer:
+        known = self.promotions.items()
+        return said(
+            [{"PromoCode": code, "PromotionName": name} for code, name in known]
+        )
+
+    def _delete_promotions(self, asked: Asked) -> Answer:
+        # ASSUMED: one that is not known is gone already.
+        items = _listed_in(asked, MOST_PROMOTIONS)
+        for code in [_text(one, "promocode") for one in items]:
+            self.promotions.pop(code, None)
+        return Answer()
+
+    def _update_status(self, asked: Asked) -> Answer:
+        """Take who may go on; what comes after the campaign went out is too late."""
+        body = _folded(asked)
+        occurrence = self.campaigns.get(identity(body.get("campaignid")) or "")
+        if occurrence is None or not isinstance(body.get("timestamp"), str):
+            raise Unreadable
+        audience = occurrence.audience
+        statuses = [
+            _status(one) for one in _objects(body.get("promosupdated"), MOST_UPDATED)
+        ]
+        if audience is not None:
+            for customer, status in statuses:
+                audience.say(customer, status)
+        return Answer()
+
     def _campaign(self, asked: Asked) -> Answer:
         occurrence = self.campaigns.get(_query(asked).get("campaignid", ""))
-        # ASSUMED: a list, like its sibling.
-        return said([_details(occurrence)]) if occurrence else said([])
+        # CONFIRMED: one object (nicolasramy/optimove reads it so). ASSUMED: of none, this.
+        return said(_details(occurrence)) if occurrence else said("Bad Request", 400)
 
     def _executed(self, asked: Asked) -> Answer:
         day = _query(asked).get("date", "")
@@ -97,7 +140,8 @@ class External:
         channel = _number(query.get("channelid"))
         if occurrence is None or channel not in occurrence.channels:
             return said([])
-        return said([_execution(row, channel) for row in _slice(occurrence, query)])
+        sent = _slice(_sent(occurrence), query)
+        return said([_execution(occurrence, *one, channel) for one in sent])
 
 
 def _folded(asked: Asked) -> dict[str, object]:
@@ -159,11 +203,9 @@ def _listed(listener: Listener) -> dict[str, object]:
 
 def _details(occurrence: Occurrence) -> dict[str, object]:
     return {
-        "CampaignID": int(occurrence.id)
-        if occurrence.id.isdecimal()
-        else occurrence.id,
+        "CampaignID": occurrence.number,
         "CampaignPlanID": occurrence.series,
-        "TargetGroupID": 15,
+        "TargetGroupID": occurrence.audience.group if occurrence.audience else 15,
         "CampaignType": "Test/Control",
         "Duration": 7,
         "LeadTime": 3,
@@ -175,21 +217,60 @@ def _details(occurrence: Occurrence) -> dict[str, object]:
     }
 
 
-def _slice(occurrence: Occurrence, query: Mapping[str, str]) -> Iterable[Row]:
+def _sent(occurrence: Occurrence) -> Iterator[tuple[str, str]]:
+    """Whom the campaign went out to, with the codes they were given. CONFIRMED."""
+    if occurrence.audience is None:
+        rows = (row for row in occurrence.rows if row.status == ASSIGNED)
+        return ((row.customer or "", row.code) for row in rows)
+    return ((str(one), "") for one in occurrence.audience.ids())
+
+
+def _slice(
+    sent: Iterator[tuple[str, str]], query: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     skip = _number(query.get("$skip", "0"))
     top = min(_number(query.get("$top", "100")), _LARGEST_PAGE)
-    # CONFIRMED: the campaign goes out only to customers with a reward.
-    sent = (row for row in occurrence.rows if row.status == ASSIGNED)
     return islice(sent, skip, skip + top)
 
 
-def _execution(row: Row, channel: int) -> dict[str, object]:
+def _execution(
+    occurrence: Occurrence, customer: str, code: str, channel: int
+) -> dict[str, object]:
     return {
-        "CustomerID": row.customer,
+        "CustomerID": customer,
         "ActionID": _OFFERED,
         "ChannelID": channel,
         "TemplateID": 12,
-        "TemplateName": "Welcome back",
-        "ScheduleTime": "2026-01-15 10:00:00",
-        "PromoCode": row.code,
+        "TemplateName": occurrence.name,
+        "ScheduleTime": f"{occurrence.started_at:%Y-%m-%d %H:%M:%S}",
+        "PromoCode": code or ",".join(occurrence.codes_of(customer)),
     }
+
+
+def _listed_in(asked: Asked, most: int) -> list[dict[str, object]]:
+    return _objects(asked.json(), most)
+
+
+def _objects(value: object, most: int) -> list[dict[str, object]]:
+    """Read a list of so many objects at most, their names in lower case."""
+    if not isinstance(value, list) or len(value) > most:
+        raise Unreadable
+    if not all(isinstance(one, dict) for one in value):
+        raise Unreadable
+    return [{name.lower(): item for name, item in one.items()} for one in value]
+
+
+def _text(item: Mapping[str, object], name: str) -> str:
+    text = item.get(name)
+    if not isinstance(text, str) or not text:
+        raise Unreadable
+    return text
+
+
+def _status(item: Mapping[str, object]) -> tuple[str, bool]:
+    customer, status = identity(item.get("customerid")), item.get("status")
+    if isinstance(status, str):  # CONFIRMED of others: "true" for true
+        status = {"true": True, "false": False}.get(status.lower())
+    if customer is None or not isinstance(status, bool):
+        raise Unreadable
+    return customer, status

@@ -36,6 +36,7 @@ SIDES: Mapping[str, frozenset[str]] = MappingProxyType(
         "vendor": frozenset({"optimove", "promotions"}),
         "platform": frozenset({"platform"}),
         "any": frozenset({"optimove", "promotions", "platform"}),
+        "inside": frozenset({"inside"}),  # what the vendor's halves tell each other
         NOTICES: frozenset({NOTICES}),
     }
 )

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypeVar
 
 
 class Unreadable(ValueError):
@@ -85,7 +86,10 @@ def said(what: object, status: int = 200) -> Answer:
     return Answer(status, json.dumps(what, default=str).encode())
 
 
-def find(routes: Mapping[str, Handler], asked: Asked, path: str) -> Handler | Answer:
+Found = TypeVar("Found")
+
+
+def find(routes: Mapping[str, Found], asked: Asked, path: str) -> Found | Answer:
     """Find who answers this method at this path, or how it is refused."""
     handler = routes.get(f"{asked.method} {path}")
     if handler is not None:

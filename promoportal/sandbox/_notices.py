@@ -11,9 +11,10 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from promoportal.sandbox._campaigns import Occurrence
@@ -26,6 +27,7 @@ EXECUTED = 13
 Casing = Literal["alternate", "camel", "pascal"]
 CASINGS: tuple[Casing, ...] = ("alternate", "camel", "pascal")
 
+NO_VALUES: Mapping[str, object] = MappingProxyType({})
 _AT_ONCE = 16
 _REMEMBERED = 20_000
 
@@ -68,7 +70,7 @@ class Notices:
     post: Post
     posted: deque[Posted] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     pending: int = 0
-    _announced: int = 0
+    announced: int = 0
     _ready: deque[_Posting] = field(default_factory=deque)
     _behind: list[_Posting] = field(default_factory=list)
     _posters: set[asyncio.Task[None]] = field(default_factory=set)
@@ -78,8 +80,8 @@ class Notices:
         """Send it to whoever listens, unless a fault says otherwise."""
         for listener in self.listeners.of(notice.event, notice.channel):
             for way in self._ways(notice):
-                self._announced += 1
-                self._send(_Posting(self._announced, listener, notice.body), way)
+                self.announced += 1
+                self._send(_Posting(self.announced, listener, notice.body), way)
 
     async def close(self) -> None:
         """Let nothing more go out."""
@@ -131,7 +133,7 @@ class Notices:
     async def _try(self, posting: _Posting) -> Posted:
         status, problem = None, ""
         try:
-            body = json.dumps(posting.body).encode()
+            body = json.dumps(posting.body, default=str).encode()
             status = await self.post(posting.listener.url, body)
         except (OSError, TimeoutError, ValueError) as error:
             problem = type(error).__name__
@@ -166,8 +168,12 @@ def triggered(
     *,
     channel: int,
     pascal: bool,
+    values: Mapping[str, object] = NO_VALUES,
 ) -> Notice:
-    """Say it of one customer; CONFIRMED: the event type is not promised to be there."""
+    """
+    Say it of one customer; CONFIRMED: the event type is not promised to be there, and
+    parameters of the trigger may come along. ASSUMED: as `event_` and their names.
+    """
     body: dict[str, object] = {
         "campaignID": occurrence.id,
         "channelID": channel,
@@ -179,13 +185,13 @@ def triggered(
     if pascal:
         body = {name[0].upper() + name[1:]: value for name, value in body.items()}
         body |= {"PromoCode": ",".join(codes), "event_device_type": "mobile"}
+    body |= {f"event_{name}": value for name, value in values.items()}
     return Notice(TRIGGERED, channel, body)
 
 
 def _stamped(event: int, occurrence: Occurrence) -> dict[str, object]:
-    name = occurrence.id
     return {
         "EventTypeID": event,
         "TimeStamp": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
-        "CampaignID": int(name) if name.isdecimal() else name,
+        "CampaignID": occurrence.number,
     }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from promoportal.sandbox._catalogue import chosen
 from promoportal.sandbox._customers import IDS, Ids
 from promoportal.sandbox._notices import CASINGS, Casing
 from promoportal.sandbox._outcomes import UNLUCKY, Mix, Promotion
+from promoportal.sandbox.engine import Value
 
 MOST_CUSTOMERS = 5_000_000
 
@@ -72,6 +75,77 @@ class Trigger(_Order):
         _demand(few, "customers must be a number or a list of ids")
         _demand(self.casing in CASINGS, f"casing must be one of {', '.join(CASINGS)}")
         _demand(self.listed_after >= 0, "listed_after must not be below zero")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Execute a campaign of the scenario, now or at a time."""
+
+    plan: int
+    at: str | None = None
+    announce: bool = True
+
+    def __post_init__(self) -> None:
+        """:raises ValueError: with a sentence, if it makes no sense"""
+        _demand(_are_whole([self.plan]), "plan must be the number of a campaign")
+        _demand(self.due is None or self.due.tzinfo is not None, _AT)
+
+    @property
+    def due(self) -> datetime | None:
+        try:
+            return datetime.fromisoformat(self.at) if self.at is not None else None
+        except (TypeError, ValueError) as error:
+            msg = f"{_AT}."
+            raise ValueError(msg) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Let customers of the scenario, these or so many, do something."""
+
+    name: str
+    customers: int | Sequence[str | int] = 1
+    # As they are, or anywhere between two numbers.
+    values: Mapping[str, object] = field(default_factory=dict)
+    announce: bool = True
+
+    def __post_init__(self) -> None:
+        """:raises ValueError: with a sentence, if it makes no sense"""
+        _demand(isinstance(self.name, str), "name must be that of an event")
+        _demand(_are_whole([self.customers]) or _are_ids(self.customers), _WHO)
+        _demand(isinstance(self.values, Mapping), "values must be an object")
+        _demand(all(_is_value(one) for one in self.values.values()), _VALUES)
+
+    @property
+    def drawn(self) -> dict[str, Value | tuple[float, float]]:
+        return {name: _value(given) for name, given in self.values.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """Activate, deactivate or archive a promotion of the scenario."""
+
+    id: str
+    do: str
+
+
+_AT = "at must be a time with its zone"
+_WHO = "customers must be a number or a list of ids"
+_VALUES = "each of values must be a text, a number, a truth or two numbers"
+
+
+def _is_value(given: object) -> bool:
+    if isinstance(given, list | tuple):
+        return len(given) == 2 and all(_is_number(one) for one in given)
+    return isinstance(given, str | int | float)
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
+
+
+def _value(given: Any) -> Value | tuple[float, float]:
+    return (given[0], given[1]) if isinstance(given, list | tuple) else given
 
 
 def _demand(fine: bool, sentence: str) -> None:

@@ -63,6 +63,7 @@ class Redemptions:
     accepted: dict[str, Redeemed] = field(default_factory=dict)  # by reference
     duplicates: Counter[str] = field(default_factory=Counter)  # by occurrence
     rejected: Counter[str] = field(default_factory=Counter)
+    by_promotion: Counter[str] = field(default_factory=Counter)  # accepted ones
 
     def take(self, item: object) -> str:
         """
@@ -76,6 +77,7 @@ class Redemptions:
             return "Duplicate"
         row = self._row(redeemed)
         self.accepted[redeemed.reference] = redeemed
+        self.by_promotion[redeemed.promotion] += 1
         row.reference = redeemed.reference
         return "Accepted"
 

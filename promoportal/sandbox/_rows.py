@@ -197,6 +197,11 @@ class Table:
         index = found(self._positions, position)
         return None if index is None or index in self._hidden else Allotted(self, index)
 
+    @property
+    def given(self) -> bytes:
+        """For each customer, one if something was assigned."""
+        return self._statuses.translate(_IS_GIVEN)
+
     def hide(self, index: int) -> None:
         self._hidden.add(index)
         self._show()
@@ -258,6 +263,9 @@ class Table:
 
 
 _STATUSES = tuple(engine.Status)
+_IS_GIVEN = bytes(
+    number == _STATUSES.index(engine.Status.ASSIGNED) for number in range(256)
+)
 
 
 def _tiers(
@@ -403,6 +411,11 @@ class Rows(Sequence[Row]):
         table.first = self.made
         self.made += len(table)
         self._tables.append(table)
+
+    def given(self) -> bytes:
+        """For each customer of the tables, one if any of them gave something."""
+        tables = [table.given for table in self._tables]
+        return bytes(map(max, *tables)) if len(tables) > 1 else b"".join(tables)
 
     def find(self, assignment: str) -> Row | None:
         return self._by_assignment.get(assignment) or self._calculated(assignment)

@@ -8,12 +8,10 @@ whole without a lock.
 from __future__ import annotations
 
 import asyncio
-import gc
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,7 +20,10 @@ from promoportal.sandbox._campaigns import Campaigns, Occurrence
 from promoportal.sandbox._customers import Customer, generated, named
 from promoportal.sandbox._external import External
 from promoportal.sandbox._faults import AROUND_WORK, TOO_MANY, Faults
+from promoportal.sandbox._inside import SIDE as INSIDE
+from promoportal.sandbox._inside import Inside, Tell
 from promoportal.sandbox._listeners import Listeners
+from promoportal.sandbox._memory import many_that_stay
 from promoportal.sandbox._messages import Answer, Asked, Handler, Manner, is_same, said
 from promoportal.sandbox._notices import (
     CANCELLED,
@@ -34,14 +35,16 @@ from promoportal.sandbox._notices import (
     triggered,
 )
 from promoportal.sandbox._orders import Launch, Trigger
+from promoportal.sandbox._outbox import Mailing
 from promoportal.sandbox._outcomes import Reward
 from promoportal.sandbox._platform import Capability, Platform
 from promoportal.sandbox._promotions import Promotions, Redemptions
 from promoportal.sandbox._ratelimit import SlidingWindow
 from promoportal.sandbox._rows import Handmade, Row
+from promoportal.sandbox._tenant import Tenant
+from promoportal.sandbox.scenarios._model import Scenario
 
 _REMEMBERED = 20_000
-_MANY = 100_000
 _UNSAID = frozenset({Manner.CUT, Manner.RESET})
 _A_REWARD: Reward = {
     "tierId": "gold",
@@ -66,6 +69,8 @@ class Options:
     calls: int = 50
     seconds: float = 10.0
     capability: Capability = Capability.IDEMPOTENT
+    scenario: Scenario | None = None
+    mailing: Mailing = field(default_factory=Mailing)
 
 
 class Call(NamedTuple):
@@ -86,6 +91,7 @@ class Sandbox:
 
     options: Options
     post: Post
+    tell: Tell
     campaigns: Campaigns = field(default_factory=Campaigns)
     listeners: Listeners = field(default_factory=Listeners)
     faults: Faults = field(default_factory=Faults)
@@ -97,7 +103,9 @@ class Sandbox:
         self.redemptions = Redemptions(self.campaigns)
         self.platform = Platform(options.platform_token, options.capability)
         self.notices = Notices(self.listeners, self.faults, self.post)
-        self._external = External(self.campaigns, self.listeners)
+        self.inside = Inside(self.tell)
+        self.external = External(self.campaigns, self.listeners)
+        self.tenant = self._tenant(options.scenario, options.mailing)
         self._promotions = Promotions(
             self.campaigns,
             self.redemptions,
@@ -105,11 +113,13 @@ class Sandbox:
             largest_page=options.largest_page,
             seal=secrets.token_hex(8),
         )
-        self._sides: Mapping[str, _Side] = {
-            "optimove": _Side(self._vendor_gate, self._external.answer),
+        self._sides: dict[str, _Side] = {
+            "optimove": _Side(self._vendor_gate, self.external.answer),
             "promotions": _Side(self._vendor_gate, self._promotions.answer),
             "platform": _Side(self.platform.gate, self.platform.answer),
         }
+        if self.tenant is not None:
+            self._sides |= {INSIDE: _Side(self._inside_gate, self.tenant.answer)}
 
     async def answer(self, asked: Asked) -> Answer:
         """Answer for the far side that is asked."""
@@ -125,11 +135,34 @@ class Sandbox:
         if (refusal := side.gate(asked)) is not None:
             return "", refusal
         route = f"{asked.method} {asked.path}"
-        fault = self.faults.take(asked.side, asked.path, route)
+        fault = self.faults.take(self._from(asked), asked.path, route)
         if fault is None:
             return "", side.work(asked)
         around = AROUND_WORK[fault.kind]
         return fault.kind, await around(fault, lambda: side.work(asked))
+
+    def start(self) -> None:
+        """Begin what happens by itself."""
+        if self.tenant is not None:
+            self.tenant.start()
+
+    async def close(self) -> None:
+        """Let nothing more happen, and nothing more go out."""
+        if self.tenant is not None:
+            self.tenant.close()
+        await self.notices.close()
+
+    @property
+    def at_work(self) -> Tenant:
+        """
+        The tenant of the scenario.
+
+        :raises ValueError: if there is no scenario
+        """
+        if self.tenant is None:
+            msg = "There is no scenario; start the sandbox with --scenario."
+            raise ValueError(msg)
+        return self.tenant
 
     # --- What people and tests order ----------------------------------------------
 
@@ -138,7 +171,7 @@ class Sandbox:
         occurrence = self.campaigns.open(channels=launch.channels, series=launch.series)
         seed = self._seed(launch.seed)
         customers = generated(launch.customers, seed=seed, ids=launch.ids)
-        with _many_that_stay(launch.customers):
+        with many_that_stay(launch.customers):
             occurrence.give(customers, launch.offers, launch.mix)
         if launch.announce:
             self.announce(occurrence.id)
@@ -264,8 +297,26 @@ class Sandbox:
 
     # --- Below --------------------------------------------------------------------
 
+    def _tenant(self, scenario: Scenario | None, mailing: Mailing) -> Tenant | None:
+        if scenario is None:
+            return None
+        # ASSUMED: the campaign builder knows the promotions made in Promotions.
+        codes = {one.code: one.name for one in scenario.promotions}
+        self.external.promotions.update(codes)
+        return Tenant(scenario, self.campaigns, self.notices, self.inside, mailing)
+
+    def _from(self, asked: Asked) -> str:
+        """The side that is asked, or `inside` where the vendor asks itself."""
+        return INSIDE if self.inside.comes_from(asked) else asked.side
+
+    def _inside_gate(self, asked: Asked) -> Answer | None:
+        """To strangers there is nothing here."""
+        return None if self.inside.comes_from(asked) else said("Not Found", 404)
+
     def _vendor_gate(self, asked: Asked) -> Answer | None:
         """The key, the limit both APIs share, and the one content type."""
+        if asked.side == "optimove" and self.inside.comes_from(asked):
+            return None
         key = asked.header("X-API-KEY")
         if not is_same(key, self.options.api_key):
             return said("Unauthorized", 401)
@@ -282,7 +333,7 @@ class Sandbox:
         status = None if answer.manner in _UNSAID else answer.status
         at = time.time() - seconds
         self.calls.append(
-            Call(at, asked.side, asked.method, asked.path, status, seconds, kind)
+            Call(at, self._from(asked), asked.method, asked.path, status, seconds, kind)
         )
 
     def _seed(self, seed: int | None) -> int:
@@ -321,20 +372,6 @@ class Sandbox:
             msg = f"Occurrence {occurrence.id} has no assignment {assignment}."
             raise ValueError(msg)
         return row
-
-
-@contextmanager
-def _many_that_stay(count: int) -> Iterator[None]:
-    """To look for garbage among a million rows takes longer than to make them."""
-    if count < _MANY:
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 class _Side(NamedTuple):

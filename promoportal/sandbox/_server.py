@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import socket
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -20,6 +21,7 @@ from promoportal.sandbox._sandbox import Options, Sandbox
 
 _LARGEST_BODY = 16 * 1024 * 1024
 _NOTICE_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_INSIDE_TIMEOUT = aiohttp.ClientTimeout(total=60)
 _JSON = "application/json; charset=utf-8"
 _INDEX = Answer(
     body=b"This is promoportal's sandbox: /optimove, /promotions/v1, /platform/rewards "
@@ -54,9 +56,7 @@ class Server:
         await self._web.setup()
         self.port = listening.getsockname()[1]
         await web.SockSite(self._web, listening, backlog=1024).start()
-        self._client = aiohttp.ClientSession(
-            timeout=_NOTICE_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()
-        )
+        self._client = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         self._leaving: set[asyncio.Task[None]] = set()
         self._seat(self.options)
         return self
@@ -67,31 +67,31 @@ class Server:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.sandbox.notices.close()
+        await self.sandbox.close()
         await asyncio.gather(*self._leaving)
         await self._client.close()
         await self._web.cleanup()
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return _at(self.host, self.port)
 
     def reset(self, options: Options | None = None) -> None:
         """Begin anew: what is still under way ends in the memory it began in."""
-        task = asyncio.create_task(self.sandbox.notices.close())
+        task = asyncio.create_task(self.sandbox.close())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
         self._seat(options or self.options)
 
     def _seat(self, options: Options) -> None:
-        self.sandbox = Sandbox(options, self._post)
+        self.sandbox = Sandbox(options, self._post, self._tell)
+        self.sandbox.start()
         self._control = Control(self.sandbox, self.reset, self.local)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         asked = await _asked(request)
         if asked.side == "control":
-            answer = self._control.answer(asked)
+            answer = await self._control.answer(asked)
         elif not asked.side:
             answer = _INDEX
         else:
@@ -100,11 +100,34 @@ class Server:
 
     async def _post(self, url: str, body: bytes) -> int:
         headers = {"Content-Type": "application/json"}
-        async with self._client.post(
-            url, data=body, headers=headers, allow_redirects=False
-        ) as response:
-            await response.read()
-            return response.status
+        return await self._posted(url, body, headers, _NOTICE_TIMEOUT)
+
+    async def _tell(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """Call ourselves, as one half of the vendor calls the other."""
+        url = f"{self._here}{path}"
+        return await self._posted(url, body, headers, _INSIDE_TIMEOUT)
+
+    async def _posted(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,
+    ) -> int:
+        try:
+            async with self._client.post(
+                url, data=body, headers=headers, allow_redirects=False, timeout=timeout
+            ) as response:
+                await response.read()
+                return response.status
+        except aiohttp.ClientError as error:  # most of them are no OSError
+            raise ConnectionError(str(error)) from error
+
+    @property
+    def _here(self) -> str:
+        """An address that reaches us from this machine, wherever else we listen."""
+        anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be replaced
+        return _at(anywhere.get(self.host, self.host), self.port)
 
 
 async def _asked(request: web.BaseRequest) -> Asked:
@@ -179,6 +202,10 @@ def _headers(answer: Answer) -> dict[str, str]:
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=1024)
+
+
+def _at(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from typing import Any
 
@@ -217,3 +219,25 @@ def test_a_reset_stops_what_was_on_its_way(box: sandbox.Box, ear: Ear) -> None:
 
     assert not ear.heard
     assert not box.notices
+
+
+def test_a_listener_that_hangs_up_keeps_no_other_notice(
+    box: sandbox.Box, ear: Ear
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as rude:
+        thread = threading.Thread(target=_hang_up, args=(rude,))
+        thread.start()
+        box.register(13, f"http://127.0.0.1:{rude.getsockname()[1]}/", channel=504)
+        box.register(13, ear.url, channel=505)
+
+        box.execute(channels=[504, 505])
+
+        posted = box.wait_for_notices(2)
+        thread.join()
+    assert sorted(str(one.status) for one in posted) == ["200", "None"]
+
+
+def _hang_up(rude: socket.socket) -> None:
+    connection, _ = rude.accept()
+    connection.recv(65536)
+    connection.close()

@@ -1,0 +1,89 @@
+"""One execution of a scenario's campaign, and how far it has come."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+from promoportal.sandbox._audience import Audience
+from promoportal.sandbox._campaigns import Occurrence
+from promoportal.sandbox._offers import Asking
+from promoportal.sandbox.engine import NOTHING, Value
+from promoportal.sandbox.scenarios._model import Campaign
+
+
+@dataclass
+class Step:
+    """One step of "How It Works", as it went."""
+
+    name: str
+    at: float
+    seconds: float = 0.0
+    told: str = ""
+
+    def say(self, told: str) -> None:
+        self.told = told
+
+
+@dataclass(frozen=True)
+class Happening:
+    """What customers did that set it off, and with which values each."""
+
+    name: str
+    values: Mapping[int, Mapping[str, Value]]  # by position
+
+
+@dataclass
+class Mailed:
+    """How many mails went out, and how many of them can be looked at."""
+
+    sent: int = 0
+    kept: int = 0
+    where: str = ""
+
+
+@dataclass
+class Execution:
+    """From the campaign webhook to the notices."""
+
+    campaign: Campaign
+    occurrence: Occurrence
+    audience: Audience
+    seed: int
+    happening: Happening | None = None
+    announce: bool = True
+    day: date = field(default_factory=lambda: datetime.now(UTC).date())
+    steps: list[Step] = field(default_factory=list)
+    mailed: Mailed = field(default_factory=Mailed)
+    problem: str = ""
+    over: bool = False
+    validated: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        """Keep how long a step takes, and what came of it."""
+        step = Step(name, time.time())
+        self.steps.append(step)
+        began = time.perf_counter()
+        try:
+            yield step
+        finally:
+            step.seconds = round(time.perf_counter() - began, 3)
+
+    @property
+    def asked(self) -> Sequence[Asking]:
+        """The customers to calculate: together, or each with values of their own."""
+        if self.happening is None:
+            return [Asking(self.audience.positions, NOTHING)]
+        values = self.happening.values
+        kinds = [values[position] for position in self.audience.positions]
+        if all(kind == kinds[0] for kind in kinds):
+            return [Asking(self.audience.positions, kinds[0] if kinds else NOTHING)]
+        return [Asking([one], values[one]) for one in self.audience.positions]
+
+    def values(self, position: int) -> Mapping[str, Value]:
+        return self.happening.values[position] if self.happening else NOTHING

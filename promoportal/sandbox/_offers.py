@@ -1,0 +1,133 @@
+"""The promotions of a tenant, each with its life and what it has used up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from types import MappingProxyType
+from typing import NamedTuple
+
+from promoportal.sandbox.engine import (
+    Account,
+    Outcome,
+    Population,
+    Promotion,
+    Value,
+    activate,
+    archive,
+    calculate,
+    deactivate,
+)
+
+_LIFE: Mapping[str, Callable[[Promotion], Promotion]] = MappingProxyType(
+    {"activate": activate, "deactivate": deactivate, "archive": archive}
+)
+
+
+class Asking(NamedTuple):
+    """Customers who are calculated together, and the event that set it off, if any."""
+
+    positions: Sequence[int]
+    event: Mapping[str, Value]
+
+
+@dataclass
+class Offer:
+    """
+    A promotion, and its account.
+
+    Allocations of one promotion follow each other, also of events at the same time:
+    each begins with what the one before came to.
+    """
+
+    promotion: Promotion
+    account: Account = field(default_factory=Account)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def allocate(
+        self,
+        population: Population,
+        asked: Sequence[Asking],
+        *,
+        day: date,
+        seed: int,
+        install: Callable[[Promotion, Sequence[Outcome]], Callable[[], None]],
+    ) -> None:
+        """
+        Calculate in a thread; then account and rows change in one step.
+
+        `install` makes rows of the outcomes, in the thread too, and gives what lists them.
+        """
+        async with self._turn:
+            promotion, account = self.promotion, self.account
+
+            def work() -> tuple[Account, Callable[[], None]]:
+                outcomes, after = _calculated(
+                    promotion, population, asked, account, day, seed
+                )
+                return after, install(promotion, outcomes)
+
+            after, list_them = await asyncio.to_thread(work)
+            self.account = after
+            list_them()
+
+
+def _calculated(
+    promotion: Promotion,
+    population: Population,
+    asked: Iterable[Asking],
+    account: Account,
+    day: date,
+    seed: int,
+) -> tuple[Sequence[Outcome], Account]:
+    outcomes: list[Outcome] = []
+    for positions, event in asked:
+        allocation = calculate(
+            promotion,
+            population,
+            positions,
+            account=account,
+            day=day,
+            seed=seed,
+            event=event,
+        )
+        outcomes.extend(allocation.outcomes)
+        account = allocation.account
+    outcomes.sort(key=lambda outcome: outcome.position)
+    return outcomes, account
+
+
+class Offers:
+    """All of them, by id."""
+
+    def __init__(self, promotions: Iterable[Promotion]) -> None:
+        self._known = {promotion.id: Offer(promotion) for promotion in promotions}
+
+    def __iter__(self) -> Iterator[Offer]:
+        return iter(self._known.values())
+
+    def known(self, promotion: str) -> Offer:
+        """
+        Get the one with this id.
+
+        :raises ValueError: if there is none
+        """
+        if promotion not in self._known:
+            msg = f"There is no promotion {promotion!r}; there is {', '.join(self._known)}."
+            raise ValueError(msg)
+        return self._known[promotion]
+
+    def move(self, promotion: str, do: str) -> Offer:
+        """
+        Activate, deactivate or archive one; what is being calculated is not changed.
+
+        :raises ValueError: if it is nothing that can be done to it now
+        """
+        offer = self.known(promotion)
+        if do not in _LIFE:
+            msg = f"do must be one of {', '.join(_LIFE)}."
+            raise ValueError(msg)
+        offer.promotion = _LIFE[do](offer.promotion)
+        return offer

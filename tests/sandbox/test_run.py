@@ -1,0 +1,471 @@
+"""Every step of a run, from the campaign webhook to the notices."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import requests
+
+from promoportal import sandbox
+from promoportal.sandbox import Fault
+from promoportal.sandbox.scenarios._model import Scenario, TargetGroup
+from tests.sandbox import tenants
+from tests.sandbox.callers import Operator, order_of, redemption_of
+from tests.sandbox.conftest import Ear
+from tests.sandbox.tenants import SCHEDULED, TRIGGERED
+
+UPDATE = "/optimove/Integrations/UpdateCustomerPromotionStatus"
+
+
+def begin(box: sandbox.Box, scenario: Scenario, **options: Any) -> None:
+    box.reset(sandbox.Options(scenario=scenario, **options))
+
+
+def went_on(operator: Operator, occurrence: str) -> list[str]:
+    path = "Customers/GetCustomerExecutionDetailsByCampaign"
+    query = {"CampaignID": occurrence, "ChannelID": 505}
+    return [row["CustomerID"] for row in operator.ask(path, params=query).json()]
+
+
+def test_a_scheduled_campaign_gives_its_target_group_what_the_engine_says(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    begin(box, tenants.scenario())
+
+    done = box.campaign(SCHEDULED)
+
+    rows = operator.listed(done["occurrence"])
+    tiers = {row["customerId"]: (row["reward"] or {}).get("tierName") for row in rows}
+    assert list(tiers) == [f"C{number}" for number in range(5, 21)]
+    assert [name for name, tier in tiers.items() if tier == "Silver"] == [
+        f"C{number}" for number in range(10, 15)
+    ]
+    assert done["statuses"] == {"Assigned": 11, "NotEligible": 5}
+    assert done["series"] == str(SCHEDULED)
+
+
+def test_a_row_says_what_customer_assignment_promises(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    begin(box, tenants.scenario())
+
+    occurrence = box.campaign(SCHEDULED)["occurrence"]
+
+    row = operator.listed(occurrence)[-1]
+    assert row.pop("assignedAt")
+    assert row == {
+        "assignmentId": f"{occurrence}-10",
+        "customerId": "C20",
+        "promotionId": "promo-20",
+        "promotionCode": "PROMO-20",
+        "status": "Assigned",
+        "reward": {
+            "tierId": "gold",
+            "tierName": "Gold",
+            "category": "Amount",
+            "type": "BonusCash",
+            "value": "25.00",
+            "currency": "EUR",
+        },
+        "uniqueCode": None,
+        "properties": {"days": 7},
+    }
+
+
+def test_the_halves_of_the_vendor_call_each_other_and_the_tenant_pays_nothing(
+    box: sandbox.Box,
+) -> None:
+    begin(box, tenants.scenario())
+
+    box.campaign(SCHEDULED)
+
+    calls = [(call.side, call.method, call.path, call.status) for call in box.calls]
+    assert calls == [
+        ("inside", "POST", "campaignWebhook", 200),
+        ("inside", "POST", UPDATE.removeprefix("/optimove/"), 200),
+    ]
+    assert box.rate.total == 0
+
+
+def test_no_one_else_can_call_inside(box: sandbox.Box, operator: Operator) -> None:
+    begin(box, tenants.scenario())
+    occurrence = box.campaign(SCHEDULED)["occurrence"]
+    body = {"CampaignID": occurrence}
+
+    for headers in ({}, {"X-Inside": "guess"}, {"X-API-KEY": box.api_key}):
+        url = f"{box.url}/inside/campaignWebhook"
+        answer = requests.post(url, json=body, headers=headers, timeout=5)
+        assert answer.status_code == 404
+    assert operator.tell("inside/campaignWebhook", body).status_code == 404
+
+
+def test_only_customers_with_a_reward_go_on(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    begin(box, tenants.scenario())
+
+    done = box.campaign(SCHEDULED)
+
+    assert went_on(operator, done["occurrence"]) == [
+        f"C{number}" for number in range(10, 21)
+    ]
+    assert (done["targeted"], done["went_on"]) == (16, 11)
+
+
+def test_the_customers_who_went_on_are_listed_with_their_codes(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    spins = tenants.promotion("spins")
+    begin(box, tenants.scenario(promotions=[tenants.promotion(), spins]))
+    occurrence = box.campaign(SCHEDULED)["occurrence"]
+    path = "current/customers/getcustomerexecutiondetailsbycampaign"
+
+    page = operator.ask(
+        path, params={"campaignid": occurrence, "channelid": 505, "$top": 1, "$skip": 1}
+    )
+
+    (row,) = page.json()
+    assert (
+        row
+        | {
+            "CustomerID": "C11",
+            "ActionID": 2,
+            "PromoCode": "PROMO-20,SPINS",
+            "TemplateName": "Monthly",
+        }
+        == row
+    )
+
+
+def test_a_customer_never_sent_counts_as_false(
+    box: sandbox.Box, operator: Operator, ear: Ear
+) -> None:
+    begin(box, tenants.scenario())
+    box.register(13, ear.url)
+    box.order(Fault(kind="error_before", side="inside", route=f"POST {UPDATE[10:]}"))
+
+    done = box.campaign(SCHEDULED)
+
+    assert went_on(operator, done["occurrence"]) == []
+    assert done["statuses"]["Assigned"] == 11
+    assert "answered 500" in done["problem"]
+    assert len(box.wait_for_notices(1)) == 1
+
+
+def test_without_the_webhook_promotions_gives_nothing(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    begin(box, tenants.scenario())
+    box.order(Fault(kind="lost_answer", side="inside", route="POST campaign*"))
+    box.order(Fault(kind="reset", side="inside", route="POST campaign*"))
+
+    lost, reset = box.campaign(SCHEDULED), box.campaign(SCHEDULED)
+
+    assert reset["statuses"] == {}
+    assert reset["went_on"] == lost["went_on"] == 0
+    assert "campaignWebhook was not answered" in lost["problem"]
+
+
+def test_faults_for_the_tenant_do_not_strike_inside(box: sandbox.Box) -> None:
+    begin(box, tenants.scenario())
+    box.order(Fault(kind="error_before"))
+    box.order(Fault(kind="error_before", side="optimove"))
+
+    done = box.campaign(SCHEDULED)
+
+    assert (done["went_on"], len(box.faults)) == (11, 2)
+
+
+def test_the_notice_comes_after_the_rest_once_for_each_channel(
+    box: sandbox.Box, ear: Ear
+) -> None:
+    begin(box, tenants.scenario(channels=(504, 505)))
+    box.register(13, ear.url)
+
+    done = box.campaign(SCHEDULED)
+
+    box.wait_for_notices(2)
+    assert sorted(body["ChannelID"] for body in ear.heard) == [504, 505]
+    assert {body["CampaignID"] for body in ear.heard} == {int(done["occurrence"])}
+    assert [step["name"] for step in done["steps"]] == [
+        "Campaign webhook",
+        "Calculate and allocate",
+        "Update customer status",
+        "Notices",
+    ]
+
+
+def test_what_customers_do_triggers_a_campaign_with_its_values(
+    box: sandbox.Box, operator: Operator, ear: Ear
+) -> None:
+    begin(box, tenants.scenario())
+    box.register(11, ear.url)
+
+    (done,) = box.event("deposit", ["C7", "C3", "C8"], amount=50)
+
+    box.wait_for_notices(2)
+    rows = operator.listed(done["occurrence"])
+    assert [row["customerId"] for row in rows] == ["C7", "C8"]
+    assert {row["reward"]["value"] for row in rows} == {"5.00"}
+    heard = [{name.lower(): one for name, one in body.items()} for body in ear.heard]
+    assert sorted(one["customerid"] for one in heard) == ["C7", "C8"]
+    assert {one["event_amount"] for one in heard} == {50}
+    assert {one["campaignid"] for one in heard} == {done["occurrence"]}
+    assert (done["triggered"], done["plan"]) == (True, TRIGGERED)
+
+
+def test_no_notice_tells_of_a_customer_who_got_nothing(
+    box: sandbox.Box, ear: Ear
+) -> None:
+    begin(box, tenants.scenario())
+    box.register(11, ear.url)
+    box.event("deposit", ["C7"], amount=1000)
+
+    (done,) = box.event("deposit", ["C8"], amount=1000)
+
+    assert done["statuses"] == {"BudgetExceeded": 1}
+    assert len(box.wait_for_notices(1)) == 1
+
+
+def test_a_range_gives_each_customer_a_value_of_their_own(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    begin(box, tenants.scenario())
+
+    (done,) = box.event("deposit", 20, amount=(20, 60))
+
+    values = [
+        Decimal(r["reward"]["value"]) for r in operator.listed(done["occurrence"])
+    ]
+    assert len(values) == 16
+    assert len(set(values)) > 8
+    assert all(2 <= value <= 6 for value in values)
+
+
+def test_events_at_the_same_time_never_give_more_than_the_budget(
+    box: sandbox.Box,
+) -> None:
+    begin(box, tenants.scenario(customers=60))
+    done: list[dict[str, Any]] = []
+
+    def deposit(number: int) -> None:
+        done.extend(box.event("deposit", [f"C{number}"], amount=70))
+
+    threads = [threading.Thread(target=deposit, args=(one,)) for one in range(20, 50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    given = sum(one["statuses"].get("Assigned", 0) for one in done)
+    promotion = box.promotion("cashback")
+    assert (len(done), given) == (30, 14)
+    assert promotion["budget"]["spent"] == "98.00"
+    assert promotion["recipients"] == 14
+
+
+def test_caps_and_codes_last_over_executions(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    offer = tenants.promotion(
+        cap=tenants.cap(14), unique_codes=tenants.codes("A", "B", fallback="ALL")
+    )
+    begin(box, tenants.scenario(promotions=[offer]))
+
+    first, second = box.campaign(SCHEDULED), box.campaign(SCHEDULED)
+
+    rows = operator.listed(first["occurrence"]) + operator.listed(second["occurrence"])
+    given = sorted(row["uniqueCode"] for row in rows if row["status"] == "Assigned")
+    assert given == ["A", *["ALL"] * 12, "B"]
+    assert second["statuses"]["AudienceCapReached"] == 8
+    promotion = box.promotion("promo-20")
+    assert promotion["cap"] == {"recipients": 14, "timeframe": "lifetime", "used": 14}
+    assert promotion["codes"] == {"total": 2, "used": 2, "fallback": "ALL"}
+
+
+def test_only_active_promotions_give(box: sandbox.Box) -> None:
+    begin(box, tenants.scenario())
+
+    box.promotion("promo-20", "deactivate")
+    without = box.campaign(SCHEDULED)
+    box.promotion("promo-20", "activate")
+    again = box.campaign(SCHEDULED)
+
+    assert without["statuses"] == {"NotEligible": 16}
+    assert again["statuses"]["Assigned"] == 11
+
+
+def test_a_run_can_be_repeated(box: sandbox.Box, operator: Operator) -> None:
+    few = tenants.scenario(promotions=[tenants.promotion(cap=tenants.cap(3))])
+
+    def chosen() -> list[str]:
+        return went_on(operator, box.campaign(SCHEDULED)["occurrence"])
+
+    begin(box, few)
+    first = chosen()
+    begin(box, few)
+    second = chosen()
+
+    assert first == second
+    assert len(first) == 3
+
+
+def test_customers_may_have_numbers(box: sandbox.Box, operator: Operator) -> None:
+    begin(box, tenants.scenario(numbers=True))
+
+    occurrence = box.campaign(SCHEDULED)["occurrence"]
+
+    (row,) = operator.listed(occurrence, customerIds=[1_000_020])
+    assert row["customerId"] == 1_000_020
+    assert isinstance(row["assignmentId"], int)
+    assert operator.redeem(redemption_of(row, occurrence)).json() == {
+        "status": "Accepted"
+    }
+
+
+def test_a_target_group_may_be_a_list(box: sandbox.Box, operator: Operator) -> None:
+    group = TargetGroup(id=32, name="Few", members=["C20", "C404", "C2"])
+    begin(box, tenants.scenario(group=group))
+
+    occurrence = box.campaign(SCHEDULED)["occurrence"]
+    (deposited,) = box.event("deposit", ["C2", "C3"], amount=10)
+
+    listed = [row["customerId"] for row in operator.listed(occurrence)]
+    assert listed == ["C2", "C20"]
+    assert deposited["targeted"] == 1
+    details = operator.ask(f"Actions/GetCampaignDetails?CampaignID={occurrence}")
+    assert details.json()["TargetGroupID"] == 32
+
+
+def test_calculated_rows_are_paged_reported_changed_and_cancelled_like_any(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    begin(box, tenants.scenario(), page_size=3)
+    occurrence = box.campaign(SCHEDULED)["occurrence"]
+    pages = list(operator.pages(occurrence))
+    rows = [row for page in pages for row in page["assignments"]]
+    for row in rows[5:]:
+        operator.reward(order_of(row, occurrence))
+        operator.redeem(redemption_of(row, occurrence))
+
+    agreement = box.books(occurrence).agreement
+    assert agreement is not None
+    assert (agreement.assigned, agreement.examples) == (11, {})
+    assert len(rows) == len({row["assignmentId"] for row in rows}) == 16
+
+    box.change(occurrence, rows[6]["assignmentId"], status="Failed")
+    box.unlist(occurrence, rows[7]["assignmentId"])
+    box.cancel(occurrence, relist=True)
+
+    left = operator.listed(occurrence)
+    assert [row["assignmentId"] for row in left] == [
+        row["assignmentId"] for row in rows if row is not rows[7]
+    ]
+    assert [row["status"] for row in left[5:8]] == ["Cancelled", "Failed", "Cancelled"]
+    assert operator.listed(occurrence, customerIds=[rows[7]["customerId"]]) == []
+
+
+def test_a_promotion_tells_its_redemption_rate(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    begin(box, tenants.scenario())
+    occurrence = box.campaign(SCHEDULED)["occurrence"]
+    row = operator.listed(occurrence)[-1]
+
+    operator.redeem(redemption_of(row, occurrence))
+
+    promotion = box.promotion("promo-20")
+    assert (promotion["recipients"], promotion["redeemed"]) == (11, 1)
+    assert promotion["redemption_rate"] == pytest.approx(1 / 11)
+
+
+def test_a_campaign_runs_at_its_time(box: sandbox.Box) -> None:
+    soon = (datetime.now(UTC) + timedelta(seconds=0.4)).time()
+    begin(box, tenants.scenario(at=soon))
+
+    before = sum(call.path == "campaignWebhook" for call in box.calls)
+    until = time.monotonic() + 5
+    while not box.calls and time.monotonic() < until:
+        time.sleep(0.02)
+
+    assert before == 0
+    assert box.calls[0].path == "campaignWebhook"
+
+
+def test_a_long_calculation_lets_others_be_answered(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    everyone = TargetGroup(id=1, name="All")
+    begin(box, tenants.scenario(customers=60_000, group=everyone))
+    slowest = 0.0
+    with in_a_thread(lambda: box.campaign(SCHEDULED)) as running:
+        while running.is_alive():
+            began = time.perf_counter()
+            assert operator.look_up("k1").status_code == 404
+            slowest = max(slowest, time.perf_counter() - began)
+
+    (steps,) = [
+        one["steps"] for one in operator.control("GET", "").json()["occurrences"]
+    ]
+    took = sum(step["seconds"] for step in steps)
+    assert slowest < took / 2
+
+
+@contextmanager
+def in_a_thread(work: Any) -> Iterator[threading.Thread]:
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield thread
+    thread.join()
+
+
+def test_a_promotion_that_cannot_be_calculated_keeps_no_campaign_waiting(
+    box: sandbox.Box,
+) -> None:
+    begin(box, tenants.scenario(promotions=[tenants.promotion()]))
+    broken = tenants.scenario()
+    begin(box, replace_promotions(broken))
+
+    done = box.campaign(SCHEDULED)
+
+    assert done["problem"].startswith("Promotions failed")
+    assert done["went_on"] == 0
+
+
+def replace_promotions(scenario: Scenario) -> Scenario:
+    """A scenario whose campaign names a promotion that is not there."""
+    return replace(scenario, promotions=())
+
+
+@pytest.mark.parametrize(
+    ("order", "sentence"),
+    [
+        (lambda box: box.campaign(404), "no campaign 404"),
+        (lambda box: box.campaign(TRIGGERED), "waits for 'deposit'"),
+        (lambda box: box.event("dance"), "No campaign waits for 'dance'"),
+        (lambda box: box.event("deposit", ["C404"]), "no customer C404"),
+        (lambda box: box.promotion("promo-404"), "no promotion 'promo-404'"),
+        (lambda box: box.promotion("promo-20", "eat"), "do must be one of"),
+        (lambda box: box.promotion("promo-20", "archive"), "cannot become Archived"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_sentence(
+    box: sandbox.Box, order: Any, sentence: str
+) -> None:
+    begin(box, tenants.scenario())
+
+    with pytest.raises(ValueError, match=sentence):
+        order(box)
+
+
+def test_without_a_scenario_there_is_no_tenant(box: sandbox.Box) -> None:
+    with pytest.raises(ValueError, match="There is no scenario"):
+        box.campaign(SCHEDULED)
