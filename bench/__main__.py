@@ -16,7 +16,14 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promoportal.settings")
     django.setup()
     logging.disable(logging.WARNING)
-    from bench import activating, collecting, reading, receiving, reporting
+    from bench import (
+        activating,
+        allocating,
+        collecting,
+        reading,
+        receiving,
+        reporting,
+    )
     from bench.stage import Measured, Stage
 
     benches: dict[str, Callable[[Stage, int], Measured]] = {
@@ -25,6 +32,7 @@ def main() -> None:
         "collecting": collecting.measure,
         "activating": activating.measure,
         "reporting": reporting.measure,
+        "allocating": allocating.measure,
     }
     options = _options(list(benches))
     measured = {}

@@ -1,0 +1,109 @@
+"""Calculating what a campaign's customers get, against a bare loop over their columns."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from bench.stage import Measured, Stage, seconds
+from promoportal.sandbox import engine
+
+AT_LEAST = engine.Comparison.AT_LEAST
+ONE_OF = engine.Comparison.ONE_OF
+RICH, COUNTRIES = (500, 200, 0), ("MT", "DE", "SE", "GB")
+
+
+@dataclass(frozen=True)
+class People:
+    """Customers with an amount, an age and a country."""
+
+    ids: Sequence[str]
+    columns: dict[str, list[engine.Value]]
+
+    @property
+    def attributes(self) -> Sequence[str]:
+        return list(self.columns)
+
+    def column(self, attribute: str) -> Sequence[engine.Value]:
+        return self.columns[attribute]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def measure(_stage: Stage, size: int) -> Measured:
+    population, promotion = _people(size), _promotion(size)
+    work = seconds(lambda: _allocate(promotion, population))
+    floor = seconds(lambda: _decide(population, size))
+    return Measured("customers", size, work, floor, "a bare loop, floats, no order")
+
+
+def _people(size: int) -> People:
+    chance = random.Random(1)  # noqa: S311 - the same customers every time
+    return People(
+        [f"C{number:07}" for number in range(size)],
+        {
+            "deposits": [round(chance.uniform(0, 1000), 2) for _ in range(size)],
+            "country": [chance.choice(COUNTRIES) for _ in range(size)],
+        },
+    )
+
+
+def _promotion(size: int) -> engine.Promotion:
+    """Three tiers of two conditions, and every limit there is."""
+    return engine.Promotion(
+        id="promo-1",
+        code="WB23",
+        name="Welcome back",
+        tiers=tuple(_tier(floor) for floor in RICH),
+        budget=engine.Budget(engine.Category.AMOUNT, "EUR", Decimal(size * 20)),
+        cap=engine.Cap(size // 2),
+        sorting=engine.Sorting("deposits"),
+        unique_codes=engine.UniqueCodes(
+            [f"U{number}" for number in range(size // 4)], "ANY"
+        ),
+    )
+
+
+def _tier(floor: int) -> engine.Tier:
+    part = engine.Percentage(Decimal(10), "deposits", Decimal(5), Decimal(80))
+    condition = engine.All(
+        (
+            engine.Test("deposits", AT_LEAST, floor),
+            engine.Test("country", ONE_OF, COUNTRIES[:3]),
+        )
+    )
+    reward = engine.Reward(engine.Category.AMOUNT, "BonusCash", "EUR", part)
+    return engine.Tier(f"from-{floor}", f"From {floor}", reward, condition)
+
+
+def _allocate(promotion: engine.Promotion, population: People) -> engine.Allocation:
+    return engine.calculate(
+        promotion,
+        population,
+        range(len(population)),
+        account=engine.Account(),
+        day=date(2026, 1, 15),
+        seed=1,
+    )
+
+
+def _decide(population: People, size: int) -> list[tuple[int, float]]:
+    """The same questions with no exactness, no order and no account."""
+    served: list[tuple[int, float]] = []
+    left = size * 20.0
+    deposits, countries = population.column("deposits"), population.column("country")
+    for position in range(size):
+        deposit = deposits[position]
+        assert isinstance(deposit, float)
+        for floor in RICH:
+            if deposit >= floor and countries[position] in COUNTRIES[:3]:
+                value = min(max(deposit / 10, 5.0), 80.0)
+                if left >= value and len(served) < size // 2:
+                    served.append((position, value))
+                    left -= value
+                break
+    return served
