@@ -1,0 +1,247 @@
+"""
+A scenario run dry: what would become of whom, before anyone is touched.
+
+Every campaign is executed once, on one day: the scheduled ones in the order of their
+times, then the events of the scenario one by one, all through the same accounts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, time
+from decimal import Decimal
+
+from promoportal.sandbox.engine import (
+    NOTHING,
+    Account,
+    Outcome,
+    Promotion,
+    Status,
+    Tier,
+    Value,
+    calculate,
+)
+from promoportal.sandbox.mails import Mail
+from promoportal.sandbox.scenarios._letters import letter
+from promoportal.sandbox.scenarios._model import Campaign, Scenario
+from promoportal.sandbox.scenarios._playing import members, occurrences, seed_for
+
+_NONE = Decimal(0)
+UNREACHED = frozenset({Status.NOT_ELIGIBLE, Status.FAILED})
+_LIMITED = frozenset(Status) - UNREACHED - {Status.ASSIGNED}
+
+
+@dataclass(slots=True)
+class TierFigures:
+    """One tier: how many would get it if there were no limits, and how many do."""
+
+    tier: Tier
+    reached: int = 0
+    assigned: int = 0
+    value: Decimal = _NONE
+
+
+@dataclass(slots=True)
+class PromotionFigures:
+    """What one promotion comes to in one campaign."""
+
+    promotion: Promotion
+    tiers: dict[str, TierFigures]
+    statuses: Counter[Status] = field(default_factory=Counter)
+    unique_codes: int = 0
+    fallbacks: int = 0
+
+    @property
+    def targeted(self) -> int:
+        return self.statuses.total()
+
+    @property
+    def eligible(self) -> int:
+        """How many would get something if there were no limits."""
+        return self.targeted - sum(self.statuses[each] for each in UNREACHED)
+
+    def count(self, outcomes: Iterable[Outcome]) -> None:
+        unique = self.promotion.unique_codes
+        fallback = unique.fallback if unique else None
+        for _, status, tier, value, code in outcomes:
+            self.statuses[status] += 1
+            if tier is not None:
+                figures = self.tiers[tier.id]
+                figures.assigned += 1
+                figures.value += value or _NONE
+            if code is not None:
+                self.fallbacks += code == fallback
+                self.unique_codes += code != fallback
+
+    def count_reached(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            if outcome.tier is not None:
+                self.tiers[outcome.tier.id].reached += 1
+
+
+@dataclass(slots=True)
+class CampaignFigures:
+    """What one campaign comes to."""
+
+    campaign: Campaign
+    in_group: int
+    promotions: list[PromotionFigures]
+    times: int = 0  # it was executed: once, or for each customer that triggered it
+    outside: int = 0  # how often others than the target group did what triggers it
+    recipients: set[int] = field(default_factory=set)  # by position
+    sample: Mail | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What a scenario comes to."""
+
+    scenario: Scenario
+    day: date
+    campaigns: tuple[CampaignFigures, ...]
+    accounts: Mapping[str, Account]  # of each promotion, by its id
+
+
+def rehearse(scenario: Scenario, *, day: date) -> Rehearsal:
+    """Run a scenario dry, as if it were that day."""
+    stage = _Stage(scenario, day)
+    stage.execute()
+    for event in scenario.events:
+        stage.play(event.name, occurrences(event, scenario.population, scenario.seed))
+    return Rehearsal(
+        scenario=scenario,
+        day=day,
+        campaigns=tuple(stage.campaigns),
+        accounts=stage.accounts,
+    )
+
+
+class _Stage:
+    """The campaigns of a scenario, and what they have used up so far."""
+
+    def __init__(self, scenario: Scenario, day: date) -> None:
+        self._scenario = scenario
+        self._day = day
+        self._members = {
+            group.id: members(group, scenario.population) for group in scenario.groups
+        }
+        # To look someone up; and a set of a million is made for a triggered one only.
+        self._sets: dict[int, frozenset[int]] = {}
+        self.accounts = {each.id: Account() for each in scenario.promotions}
+        self.campaigns = [self._figures(each) for each in scenario.campaigns]
+
+    def execute(self) -> None:
+        """Execute what is scheduled: first what has no time, then by the clock."""
+        scheduled = [each for each in self.campaigns if not each.campaign.is_triggered]
+        for figures in sorted(scheduled, key=lambda each: each.campaign.at or time.min):
+            self._run(figures, self._members[figures.campaign.target_group.id])
+
+    def play(
+        self, event: str, happening: Iterable[tuple[int, Mapping[str, Value]]]
+    ) -> None:
+        """Let customers do something, one after the other."""
+        heard = [each for each in self.campaigns if each.campaign.event == event]
+        for position, values in happening:
+            for figures in heard:
+                if position in self._set(figures.campaign.target_group.id):
+                    self._run(figures, [position], values)
+                else:
+                    figures.outside += 1
+
+    def _figures(self, campaign: Campaign) -> CampaignFigures:
+        promotions = {each.id: each for each in self._scenario.promotions}
+        offered = [promotions[each] for each in campaign.promotions]
+        return CampaignFigures(
+            campaign,
+            len(self._members[campaign.target_group.id]),
+            [
+                PromotionFigures(
+                    each, {tier.id: TierFigures(tier) for tier in each.tiers}
+                )
+                for each in offered
+            ],
+        )
+
+    def _set(self, group: int) -> frozenset[int]:
+        if group not in self._sets:
+            self._sets[group] = frozenset(self._members[group])
+        return self._sets[group]
+
+    def _run(
+        self,
+        figures: CampaignFigures,
+        targeted: Sequence[int],
+        event: Mapping[str, Value] = NOTHING,
+    ) -> None:
+        """Execute a campaign once: what `How It Works` of the guide does in steps 2 to 4."""
+        figures.times += 1
+        given: list[tuple[Promotion, Sequence[Outcome]]] = []
+        for each in figures.promotions:
+            outcomes = self._allocate(figures.campaign, each, targeted, event)
+            given.append((each.promotion, outcomes))
+            figures.recipients.update(
+                outcome.position
+                for outcome in outcomes
+                if outcome.status is Status.ASSIGNED
+            )
+        if figures.sample is None:
+            figures.sample = self._sample(figures, given, event)
+
+    def _allocate(
+        self,
+        campaign: Campaign,
+        figures: PromotionFigures,
+        targeted: Sequence[int],
+        event: Mapping[str, Value],
+    ) -> Sequence[Outcome]:
+        promotion, population = figures.promotion, self._scenario.population
+        seed = seed_for(self._scenario, campaign.plan, promotion.id)
+        allocation = calculate(
+            promotion,
+            population,
+            targeted,
+            account=self.accounts[promotion.id],
+            day=self._day,
+            seed=seed,
+            event=event,
+        )
+        self.accounts[promotion.id] = allocation.account
+        outcomes = reached = allocation.outcomes
+        figures.count(outcomes)
+        if any(outcome.status in _LIMITED for outcome in outcomes):
+            reached = calculate(
+                replace(promotion, budget=None, cap=None, unique_codes=None),
+                population,
+                targeted,
+                account=Account(),
+                day=self._day,
+                seed=seed,
+                event=event,
+            ).outcomes
+        figures.count_reached(reached)
+        return outcomes
+
+    def _sample(
+        self,
+        figures: CampaignFigures,
+        given: Sequence[tuple[Promotion, Sequence[Outcome]]],
+        event: Mapping[str, Value],
+    ) -> Mail | None:
+        """Write the e-mail to the first customer who gets one."""
+        if figures.campaign.email is None:
+            return None
+        # One after the other, as they were targeted: mostly it is among the first.
+        for outcomes in zip(*(outcomes for _, outcomes in given), strict=True):
+            promotions = (promotion for promotion, _ in given)
+            mail = letter(
+                figures.campaign,
+                self._scenario.population,
+                outcomes[0].position,
+                list(zip(promotions, outcomes, strict=True)),
+                event,
+            )
+            if mail is not None:
+                return mail
+        return None
