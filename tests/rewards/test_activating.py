@@ -11,9 +11,10 @@ from pytest_django import Settings
 from executions import stopping
 from promoportal import platforms
 from promoportal.sandbox import Fault
-from rewards import activating
-from rewards.claiming import claim
+from rewards import activating, claiming
+from rewards.claiming import claim, claimable
 from rewards.models import Assignment, Attempt, Reason, State
+from tests.promoportal.elsewhere import elsewhere
 from tests.world import World
 
 Outcome = Attempt.Outcome
@@ -303,3 +304,21 @@ def test_the_attempt_is_on_record_before_the_call(world: World) -> None:
     [attempt] = Attempt.objects.filter(assignment=assignment)
     assert attempt.outcome == ""
     assert not world.box.credits
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_claim_at_once_never_hold_the_same_reward(world: World) -> None:
+    for number in range(8):
+        world.box.assign("7311", f"C{number}")
+    execution = world.collect("7311")
+    capability = platforms.from_settings().capability
+
+    with elsewhere() as other:
+        other.begin()
+        free = claimable(capability).filter(execution=execution)
+        theirs = other.do(lambda: claiming._chosen(free, 4, None))
+        ours = claim(execution.pk, capability=capability, most=8)
+
+    assert ours is not None
+    assert len({row.pk for row in (*theirs, *ours.rows)}) == 8
+    assert len(theirs) == len(ours.rows) == 4
