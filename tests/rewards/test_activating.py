@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 from pytest_django import Settings
 
 from executions import stopping
@@ -18,6 +19,9 @@ from tests.promoportal.elsewhere import elsewhere
 from tests.world import World
 
 Outcome = Attempt.Outcome
+KEYED = platforms.Capability(idempotent=True, askable=False)
+ASKABLE = platforms.Capability(idempotent=False, askable=True)
+NEITHER = platforms.Capability(idempotent=False, askable=False)
 
 
 def owe_one(world: World, **fields: Any) -> Assignment:
@@ -322,3 +326,27 @@ def test_two_who_claim_at_once_never_hold_the_same_reward(world: World) -> None:
     assert ours is not None
     assert len({row.pk for row in (*theirs, *ours.rows)}) == 8
     assert len(theirs) == len(ours.rows) == 4
+
+
+@pytest.mark.parametrize("stop", [stopping.pause, stopping.cancel])
+def test_nothing_is_claimed_of_an_execution_stopped_since_it_was_chosen(
+    world: World, stop: Any
+) -> None:
+    assignment = owe_one(world)
+    chosen = activating.due_executions().get()
+    stop(chosen, by=None, why="Wrong list.")
+    Assignment.objects.update(state=State.OWED)  # whatever its rows say
+
+    assert claim(chosen.pk, capability=KEYED, most=10) is None
+    assert attempts(assignment) == []
+
+
+@pytest.mark.parametrize("capability", [ASKABLE, NEITHER])
+def test_what_is_in_doubt_is_never_sent_to_a_platform_without_keys(
+    world: World, capability: platforms.Capability
+) -> None:
+    assignment = owe_one(world)
+    Assignment.objects.update(doubtful=True, first_sent_at=Now())
+
+    assert claim(assignment.execution_id, capability=capability, most=10) is None
+    assert claim(assignment.execution_id, capability=KEYED, most=10) is not None
