@@ -17,7 +17,7 @@ from promoportal import optimove
 from promoportal.optimove import Meaning
 from rewards import limits, listing, signals
 from rewards.concluding import give
-from rewards.models import Assignment, Promotion, Reason, State
+from rewards.models import Assignment, Reason, State
 from rewards.owing import owe
 
 _READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
@@ -104,25 +104,10 @@ def _read_anew(row: Assignment) -> str:
     state, _, problem = listing.verdict(said)
     if state != State.OWED:
         return f"it still cannot be activated. {problem}"
-    columns = listing.substance(said)
-    promotion = listing.promotion(said)
-    repeated = _is_second(row, promotion, said.customer)
-    Assignment.objects.filter(pk=row.pk).update(
-        **columns,
-        customer=said.customer,
-        promotion=promotion,
-        repeated=repeated,
-        key=listing.key_of(row.execution, said, repeated=repeated),
-    )
+    columns = {**listing.substance(said), **listing.whose(row, said)}
+    Assignment.objects.filter(pk=row.pk).update(**columns)
     limits.count(row.execution, [(columns["unit"], columns["value"])])
-    return _hold_second(row) if repeated else ""
-
-
-def _is_second(row: Assignment, promotion: Promotion, customer: str) -> bool:
-    same = Assignment.objects.filter(
-        execution=row.execution_id, promotion=promotion, customer=customer
-    )
-    return row.repeated or same.exclude(pk=row.pk).filter(repeated=False).exists()
+    return _hold_second(row) if columns["repeated"] else ""
 
 
 def _hold_second(row: Assignment) -> str:

@@ -52,6 +52,11 @@ def limits() -> Limits:
     )
 
 
+def clear_at_once() -> bool:
+    """Whether what is assigned need not wait for its pass to be checked."""
+    return not limits().bound_executions()
+
+
 def count(execution: Execution, rows: Iterable[tuple[str, Decimal | None]]) -> None:
     """Add newly assigned rewards, each with its unit and value, to the tallies."""
     sums: dict[str, tuple[int, Decimal]] = {}
