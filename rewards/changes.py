@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db.models import QuerySet
-from django.db.models.functions import Now
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Concat, Now, Trim
 
 from executions.models import Execution, Stop
 from promoportal import states
@@ -37,14 +37,16 @@ def follow(
         elif row.meaning != Meaning.ACTIVATE:
             take_back(_one(old))
         elif _is_new_to_us(old, was_owed=was_owed):
-            _assigned_now(execution, old, row, stop)
+            _assigned_now(execution, old, row, stop, differs)
         elif differs:
             _hold_differing(old, differs)
 
 
 def _differs(old: Assignment, row: Row) -> bool:
     said = (row.status, row.meaning)
-    return (old.vendor_status, old.meaning) != said or bool(_differs_in(old, row))
+    if (old.vendor_status, old.meaning) != said or _differs_in(old, row):
+        return True
+    return old.reason in _READ_ANEW and old.as_assigned != row.raw
 
 
 def _differs_in(old: Assignment, row: Row) -> str:
@@ -104,16 +106,22 @@ def _is_new_to_us(old: Assignment, *, was_owed: bool) -> bool:
     return old.state == State.HELD and old.reason in _READ_ANEW and not old.doubtful
 
 
-def _assigned_now(execution: Execution, old: Assignment, row: Row, stop: Stop) -> None:
+def _assigned_now(
+    execution: Execution, old: Assignment, row: Row, stop: Stop, differs: str
+) -> None:
     """As if it were listed for the first time, but for what is known of it."""
     whose = {} if old.key else listing.whose(old, row)
     repeated = whose.get("repeated", old.repeated)
     state, reason, problem = listing.standing(row, repeated=repeated, stop=stop)
+    if state == State.OWED and old.order and differs:
+        state, reason, problem = State.HELD, Reason.DIFFERS, differs
     said = {"reason": reason, "problem": problem, **whose}
     if state == State.HELD:
         _hold(_one(old), said)
     elif not _owe(_one(old), stop, said):
         return
+    if not limits.clear_at_once():
+        limits.check_again(execution)
     fresh = _one(old).get()
     limits.count(execution, [(fresh.unit, fresh.value)])
 
@@ -145,7 +153,14 @@ def _hold_differing(old: Assignment, problem: str) -> None:
     owed = _one(old).filter(state=State.OWED, doubtful=False)
     if not states.move_all(owed, State.HELD, why=problem, **note):
         # Given, or on its way: it is marked, and whatever comes back to be owed is held.
-        _one(old).exclude(state=State.VOID).update(**note)
+        _one(old).exclude(state__in=[State.VOID, State.HELD]).update(**note)
+        _add_to_why_it_is_held(old, problem)
+
+
+def _add_to_why_it_is_held(old: Assignment, problem: str) -> None:
+    """Why it was held stays the reason: a second assignment must not pass for a change."""
+    held = _one(old).filter(state=State.HELD).exclude(problem__contains=problem)
+    held.update(problem=Trim(Concat("problem", Value(f" {problem}"))))
 
 
 def _one(old: Assignment) -> QuerySet[Assignment]:

@@ -94,8 +94,16 @@ def _retry(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
             return unreadable
     elif row.meaning != Meaning.ACTIVATE:
         return f"the vendor lists it as {row.vendor_status}"
-    _owe(row, stop, by=by, why=why)
+    _as_listed(row)
+    _owe(row, stop, by=by, why=why, first_sent_at=None)
     return ""
+
+
+def _as_listed(row: Assignment) -> None:
+    """Nothing was given of it, so that what the vendor lists now is what it is worth."""
+    if row.reason == Reason.DIFFERS:
+        said = listing.substance(optimove.reread(row.as_assigned))
+        Assignment.objects.filter(pk=row.pk).update(order=None, **said)
 
 
 def _read_anew(row: Assignment) -> str:
@@ -155,10 +163,15 @@ def _given(row: Assignment, *, by: Any, why: str) -> str:
 
 def _not_given(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
     why_not = _doubt(row)
-    if not why_not:
-        settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
+    if why_not:
+        return why_not
+    settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
+    if row.state == State.HELD and row.reason == Reason.DIFFERS:
+        # Nothing was given, and what to give is the next question.
+        Assignment.objects.filter(pk=row.pk).update(**settled)
+    else:
         _owe(row, stop, by=by, why=why, **settled)
-    return why_not
+    return ""
 
 
 def _write_off(row: Assignment, *, by: Any, why: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from executions.models import Execution, Stop
@@ -33,9 +34,7 @@ def store(
     Runs in the transaction that saves the page's cursor, under the collection's lock,
     so that nobody else stores rows of this execution meanwhile.
     """
-    rows: dict[str, Row] = {}
-    for row in page:
-        rows.setdefault(row.reference, row)
+    rows = _by_reference(page)
     promotions = _promotions(rows.values())
     known = _known(execution, rows)
     new = [row for row in rows.values() if row.reference not in known]
@@ -48,6 +47,30 @@ def store(
         fresh=len(inserted) + seen_again,
         customers=frozenset(row.customer for row in rows.values()),
     )
+
+
+def _by_reference(page: Iterable[Row]) -> dict[str, Row]:
+    """The rows of a page, one for each reference, and none lost."""
+    rows: dict[str, Row] = {}
+    for row in page:
+        first = rows.setdefault(row.reference, row)
+        if _says(first) != _says(row):
+            contrary = _contrary(row)
+            rows.setdefault(contrary.reference, contrary)
+    return rows
+
+
+def _says(row: Row) -> tuple[Any, ...]:
+    reward = worth(row.reward) if row.reward else None
+    return row.customer, row.promotion, row.status, reward, row.unique_code
+
+
+def _contrary(row: Row) -> Row:
+    """A row that says otherwise than another of the same reference: a person decides."""
+    digest = hashlib.sha256(repr(_says(row)).encode()).hexdigest()[:16]
+    problem = "The vendor lists this assignment id twice, and not the same both times."
+    reference = f"{row.reference[:180]}#{digest}"
+    return replace(row, reference=reference, problem=row.problem or problem)
 
 
 def substance(row: Row) -> dict[str, Any]:

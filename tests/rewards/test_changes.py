@@ -6,15 +6,21 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
 from pytest_django import Settings
 
 from executions import stopping
 from executions.models import Stop
-from promoportal import sets
+from promoportal import platforms, sets
 from promoportal.sandbox import Fault
-from rewards import deciding
+from rewards import cancelling, deciding
+from rewards.calling import Answered, Outcome
 from rewards.cancelling import AT_ONCE
+from rewards.claiming import claim
+from rewards.concluding import conclude
 from rewards.models import Assignment, Reason, State
+from tests.factories import AssignmentFactory, CollectionFactory, ExecutionFactory
+from tests.promoportal.elsewhere import elsewhere
 from tests.world import World
 
 OTHER = {"category": "Amount", "type": "BonusCash", "value": "99", "currency": "EUR"}
@@ -171,6 +177,80 @@ def test_the_same_assignment_for_another_is_a_persons_matter(
     assert not world.box.credits
 
 
+def test_a_status_that_becomes_unknown_on_its_way_is_a_persons_matter(
+    world: World,
+) -> None:
+    reference = owed(world)
+    world.box.order(Fault(kind="too_many", side="platform"))
+    capability = platforms.from_settings().capability
+    row = world.assignment("C1")
+    taken = claim(row.execution_id, capability=capability, most=1)
+    assert taken is not None
+    world.box.change("7311", reference, status="AwaitingMoon")
+    world.collect("7311")
+
+    conclude(taken, [Answered(taken.rows[0], Outcome.UNAVAILABLE)])
+
+    held = world.assignment("C1")
+    assert (held.state, held.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
+
+
+def test_two_of_one_id_on_a_page_are_both_seen(world: World) -> None:
+    world.box.list_row("7311", row("9f0c", customer="C1"))
+    world.box.list_row("7311", row("9f0c", customer="C2"))
+
+    world.announce("7311")
+
+    assert world.assignment("C1").state == State.ACTIVE
+    other = world.assignment("C2")
+    assert (other.state, other.reason) == (State.HELD, Reason.UNREADABLE)
+    assert "twice, and not the same" in other.problem
+
+
+def test_a_second_assignment_that_changes_is_still_a_second(world: World) -> None:
+    world.box.assign("7311", "C1")
+    second = world.box.assign("7311", "C1")
+    world.collect("7311")
+    world.box.change("7311", second, reward=OTHER)
+
+    world.collect("7311")
+    world.collect("7311")
+
+    held = Assignment.objects.get(reference=second)
+    assert (held.state, held.reason) == (State.HELD, Reason.REPEATED)
+    assert held.problem.count("another reward than before") == 1
+
+
+def test_assigned_again_with_another_reward_after_it_was_sent(world: World) -> None:
+    reference = owed(world)
+    world.box.order(Fault(kind="error_before", side="platform", status=503))
+    world.run_activation()
+    Assignment.objects.update(doubtful=False, state=State.VOID)
+    world.box.change("7311", reference, status="Cancelled")
+    world.collect("7311")
+    world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    assignment = look_again(world)
+    world.wait()
+
+    assert (assignment.state, assignment.reason) == (State.HELD, Reason.DIFFERS)
+    assert not world.box.credits
+
+
+def test_what_was_never_sent_is_given_as_it_is_listed_now(world: World) -> None:
+    reference = owed(world)
+    world.box.order(Fault(kind="too_many", side="platform"))
+    world.run_activation()
+    world.box.change("7311", reference, status="Cancelled")
+    world.collect("7311")
+    world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    look_again(world)
+    world.wait()
+
+    assert [str(credit.value) for credit in world.box.credits] == ["99"]
+
+
 def test_a_status_that_becomes_known_releases_what_was_held_for_it(
     world: World,
 ) -> None:
@@ -311,6 +391,25 @@ def test_a_notice_after_a_cancellation_reopens_nothing(world: World) -> None:
 
     assert not Assignment.objects.exists()
     assert not world.box.credits
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_take_back_a_large_execution_leave_nothing_of_it() -> None:
+    execution = ExecutionFactory(stop=Stop.CANCELLED)
+    CollectionFactory(execution=execution)
+    AssignmentFactory.create_batch(3, execution=execution, state=State.OWED)
+
+    with elsewhere() as other:
+        other.begin()
+        other.do(lambda: cancelling._take_back_some(execution))
+        cancelling.follow()
+        other.do(lambda: transaction.set_rollback(True))
+        other.commit()
+
+    assert cancelling.is_due()
+    cancelling.follow()
+    assert not Assignment.objects.exclude(state=State.VOID).exists()
+    assert not cancelling.is_due()
 
 
 def test_a_large_cancelled_execution_is_taken_back_some_at_a_time(
