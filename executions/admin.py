@@ -341,7 +341,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
             said=("is cancelled", "are cancelled"),
             warning="Nothing more of it will be given, for good: what is owed or held "
             "becomes void, and a later notice does not open it again. What customers "
-            "have already, they keep.",
+            "have already, they keep; what is in doubt is still settled.",
             fits=_is(Stop.NONE, Stop.PAUSED, Stop.HELD),
         ),
     )

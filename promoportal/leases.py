@@ -2,7 +2,7 @@
 Work that one process holds for a while.
 
 A lease is a fact in the row, by the database's clock; whoever holds it measures what is
-left by its own monotonic clock, from before it asked, so that no two clocks are ever
+left by its own clock, which runs on while the machine sleeps, from before it asked, so that no two clocks are ever
 compared. What is left when a process freezes is less than it thinks, never more.
 """
 
@@ -20,17 +20,23 @@ from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 
+def clock() -> float:
+    """Seconds that also pass while the machine sleeps, where it can tell."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
+
+
 @dataclass(frozen=True)
 class Lease:
     """A claim on rows: its token, and how long it lasts in seconds."""
 
     seconds: float
     token: uuid.UUID = field(default_factory=uuid.uuid4)
-    taken: float = field(default_factory=time.monotonic)
+    taken: float = field(default_factory=clock)
 
     def left(self) -> float:
         """Seconds for which the rows are still ours."""
-        return self.taken + self.seconds - time.monotonic()
+        return self.taken + self.seconds - clock()
 
 
 @dataclass(frozen=True)

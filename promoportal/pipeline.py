@@ -34,6 +34,7 @@ from rewards.tasks import (
     activate_one,
     collect,
     follow_cancellations,
+    follow_clearances,
     settle,
 )
 
@@ -70,6 +71,7 @@ WAKES = [
     Wake(rewards.signals.owed, activate, "bulk"),
     Wake(executions.signals.resumed, activate, "bulk"),
     Wake(executions.signals.cancelled, follow_cancellations, "bulk"),
+    Wake(rewards.signals.cleared, follow_clearances, "bulk"),
     Wake(redemptions.signals.waiting, report, "collect"),
 ]
 
@@ -110,6 +112,7 @@ DUE = [
     Due(activating.is_due, activate, "bulk"),
     Due(settling.is_due, settle, "collect"),
     Due(cancelling.is_due, follow_cancellations, "bulk"),
+    Due(limits.is_due, follow_clearances, "bulk"),
     Due(reporting.is_due, report, "collect"),
 ]
 

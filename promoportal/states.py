@@ -137,8 +137,7 @@ def _statement(
     since = ['"state_since" = statement_timestamp()'] if machine == "state" else []
     same = [f'"{column}" = {value}' for column, value in values.items()]
     joined = f"JOIN {sets.recordset(model, ['pk', *names])} ON each.pk = chosen.id"
-    # In READ COMMITTED an update that had to wait looks at the row again, so that
-    # comparing with the state we chose it by is the compare of compare-and-set.
+    # The compare of compare-and-set: with the state we chose it by.
     sql = f"""
         WITH chosen (id, before) AS ({chosen}),
         moved AS (
@@ -170,7 +169,14 @@ def constraint(
 def _chosen(rows: models.QuerySet[S], machine: str) -> tuple[str, Collection[Any]]:
     query = rows.values_list("pk", machine).query
     sql, params = query.get_compiler(connection=connection).as_sql()
-    return sql, params
+    # Locked as they are chosen, so that where another was quicker every condition is
+    # asked again, and not only the state. `of` cannot be said of a list of values.
+    lock = (
+        ""
+        if query.select_for_update
+        else f" FOR NO KEY UPDATE OF {sets.table(rows.model)}"
+    )
+    return sql + lock, params
 
 
 def _transitions(model: type[models.Model]) -> str:

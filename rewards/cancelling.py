@@ -17,7 +17,7 @@ from executions.announcing import share
 from executions.models import Execution, ExecutionTransition, Stop
 from promoportal.leases import Budget
 from rewards.models import Assignment, Collection
-from rewards.owing import take_back
+from rewards.owing import left, take_back
 
 AT_ONCE = 5000
 # Seconds a job goes on, so that others get their turn.
@@ -34,8 +34,9 @@ def follow() -> None:
     budget = Budget(TURN)
     for collection in unfinished():
         while not budget.is_spent():
+            # None of it was free, or none is left: others may be at it.
             if not _take_back_some(collection.execution):
-                Collection.objects.filter(pk=collection.pk).update(taken_back=True)
+                _finish(collection)
                 break
 
 
@@ -54,7 +55,14 @@ def _take_back_some(execution: Execution) -> int:
     with transaction.atomic():
         share(execution.pk)
         rows = Assignment.objects.filter(execution=execution)
-        return take_back(rows, by=_who_cancelled(execution), most=AT_ONCE)
+        free = rows.select_for_update(skip_locked=True, no_key=True)
+        return take_back(free, by=_who_cancelled(execution), most=AT_ONCE)
+
+
+def _finish(collection: Collection) -> None:
+    """Look no more, once there is nothing left; of a stopped execution nothing comes."""
+    if not left(Assignment.objects.filter(execution=collection.execution_id)):
+        Collection.objects.filter(pk=collection.pk).update(taken_back=True)
 
 
 def _who_cancelled(execution: Execution) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db.models import QuerySet
-from django.db.models.functions import Now
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Concat, Now, Trim
 
 from executions.models import Execution, Stop
 from promoportal import states
 from promoportal.optimove import Meaning, Row
+from promoportal.sets import Columns
 from rewards import limits, listing, signals
 from rewards.models import Assignment, Reason, State
 from rewards.owing import owe, take_back
@@ -28,7 +29,7 @@ def follow(
     changed = {old.pk: row for old, row in pairs if _differs(old, row)}
     for old in _locked(changed):
         row = changed[old.pk]
-        worth_differs = _worth(old) != _worth_of(row)
+        differs = _differs_in(old, row)
         was_owed = old.meaning == Meaning.ACTIVATE
         _say(old, row)
         if row.problem or row.meaning == Meaning.UNKNOWN:
@@ -36,20 +37,35 @@ def follow(
         elif row.meaning != Meaning.ACTIVATE:
             take_back(_one(old))
         elif _is_new_to_us(old, was_owed=was_owed):
-            _assigned_now(execution, old, row, stop)
-        elif worth_differs:
-            _worth_something_else(old)
+            _assigned_now(execution, old, row, stop, differs)
+        elif differs:
+            _hold_differing(old, differs)
 
 
 def _differs(old: Assignment, row: Row) -> bool:
-    said = (row.status, row.meaning, _worth_of(row))
-    return (old.vendor_status, old.meaning, _worth(old)) != said
+    said = (row.status, row.meaning)
+    if (old.vendor_status, old.meaning) != said or _differs_in(old, row):
+        return True
+    return old.reason in _READ_ANEW and old.as_assigned != row.raw
+
+
+def _differs_in(old: Assignment, row: Row) -> str:
+    """What the vendor changed of what was read, as a sentence; or nothing."""
+    if _whose(old) != (row.customer, row.promotion):
+        return "The vendor lists another customer or promotion than before."
+    if _worth(old) != _worth_of(row):
+        return "The vendor lists another reward than before."
+    return ""
 
 
 def _locked(changed: Iterable[int]) -> Iterable[Assignment]:
     """As they are now, and as they stay until this transaction ends."""
     rows = Assignment.objects.filter(pk__in=list(changed)).order_by("pk")
     return rows.select_for_update()
+
+
+def _whose(old: Assignment) -> tuple[str, str]:
+    return old.customer, old.promotion.reference if old.promotion else ""
 
 
 def _worth(old: Assignment) -> Any:
@@ -90,31 +106,61 @@ def _is_new_to_us(old: Assignment, *, was_owed: bool) -> bool:
     return old.state == State.HELD and old.reason in _READ_ANEW and not old.doubtful
 
 
-def _assigned_now(execution: Execution, old: Assignment, row: Row, stop: Stop) -> None:
-    key = old.key or listing.key_of(execution, row, repeated=old.repeated)
+def _assigned_now(
+    execution: Execution, old: Assignment, row: Row, stop: Stop, differs: str
+) -> None:
+    """As if it were listed for the first time, but for what is known of it."""
+    whose = {} if old.key else listing.whose(old, row)
+    repeated = whose.get("repeated", old.repeated)
+    state, reason, problem = listing.standing(row, repeated=repeated, stop=stop)
+    if state == State.OWED and old.order and differs:
+        state, reason, problem = State.HELD, Reason.DIFFERS, differs
+    said = {"reason": reason, "problem": problem, **whose}
+    if state == State.HELD:
+        _hold(_one(old), said)
+    elif not _owe(_one(old), stop, said):
+        return
+    if not limits.clear_at_once():
+        limits.check_again(execution)
+    fresh = _one(old).get()
+    limits.count(execution, [(fresh.unit, fresh.value)])
+
+
+def _hold(rows: QuerySet[Assignment], said: Columns) -> None:
+    rows.filter(state=State.HELD).update(**said)
+    states.move_all(
+        rows.exclude(state=State.HELD), State.HELD, why=said["problem"], **said
+    )
+
+
+def _owe(rows: QuerySet[Assignment], stop: Stop, said: Columns) -> bool:
     moved = owe(
-        _one(old),
+        rows,
         stop=stop,
         why="The vendor assigns it now.",
-        reason="",
-        problem="",
-        key=key,
         not_before=Now(),
         owed_since=Now(),
+        cleared=limits.clear_at_once(),
+        **said,
     )
     if moved:
-        fresh = _one(old).get()
-        limits.count(execution, [(fresh.unit, fresh.value)])
         signals.owed.send(Execution)
+    return bool(moved)
 
 
-def _worth_something_else(old: Assignment) -> None:
-    problem = "The vendor lists another reward than before."
-    note: dict[str, Any] = {"reason": Reason.DIFFERS, "problem": problem}
+def _hold_differing(old: Assignment, problem: str) -> None:
+    note: Columns = {"reason": Reason.DIFFERS, "problem": problem}
     owed = _one(old).filter(state=State.OWED, doubtful=False)
     if not states.move_all(owed, State.HELD, why=problem, **note):
         # Given, or on its way: it is marked, and whatever comes back to be owed is held.
-        _one(old).exclude(state=State.VOID).update(**note)
+        _one(old).exclude(state__in=[State.VOID, State.HELD]).update(**note)
+        _add_to_why_it_is_held(old, problem)
+
+
+def _add_to_why_it_is_held(old: Assignment, problem: str) -> None:
+    """Why it was held stays the reason: a second assignment must not pass for a change."""
+    held = _one(old).filter(state=State.HELD).exclude(problem__contains=problem)
+    held.update(problem=Trim(Concat("problem", Value(f" {problem}"))))
 
 
 def _one(old: Assignment) -> QuerySet[Assignment]:

@@ -17,6 +17,7 @@ from executions.announcing import share
 from executions.models import Stop
 from promoportal import sets, states
 from promoportal.leases import Lease, after, due
+from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Order, Reward
 from rewards.models import Assignment, Attempt, State
 
@@ -64,11 +65,19 @@ def claim(
 
 def claimable(capability: Capability) -> QuerySet[Assignment]:
     """What may be sent now: due, past the limits, and safe to send (again)."""
-    owed = Assignment.objects.filter(due(), state=State.OWED, cleared=True)
+    # What the vendor took back is void already; this is the last look before it is sent.
+    owed = Assignment.objects.filter(
+        due(), state=State.OWED, cleared=True, meaning=Meaning.ACTIVATE
+    )
     if not capability.idempotent:
         return owed.filter(doubtful=False)
-    remembered = after(-capability.remembers_for.total_seconds())
-    return owed.filter(Q(doubtful=False) | Q(first_sent_at__gt=remembered))
+    return owed.filter(Q(doubtful=False) | remembered(capability))
+
+
+def remembered(capability: Capability) -> Q:
+    """What the platform will know again, also if it is sent at the lease's very end."""
+    seconds = capability.remembers_for.total_seconds() - LEASE
+    return Q(first_sent_at__gt=after(-seconds))
 
 
 def _chosen(

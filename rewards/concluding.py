@@ -42,8 +42,8 @@ def conclude(claim: Claim, answers: Sequence[Answered]) -> None:
     """Record every attempt and move every row on, all or none."""
     with transaction.atomic():
         stop = share(claim.execution_pk)
+        ours = _still_ours(claim, answers)  # rows before attempts, as expiring does
         _record(claim, answers)
-        ours = _still_ours(claim, answers)
         _follow(claim, [a for a in answers if a.row.pk in ours], ours, stop)
     _heed_late(claim, [a for a in answers if a.row.pk not in ours])
 
@@ -136,6 +136,7 @@ def _given(group: _Group) -> None:
 
 
 def _unavailable(group: _Group) -> None:
+    _doubt(group)
     owe(
         group.rows,
         stop=group.stop,
@@ -145,6 +146,13 @@ def _unavailable(group: _Group) -> None:
         **_RELEASED,
     )
     _forget_unsent(group.answers)
+
+
+def _doubt(group: _Group) -> None:
+    """A gateway may say 503 of work that was done: so long as the key is remembered."""
+    said = [answer.row.pk for answer in group.answers if (answer.status or 0) >= 500]
+    if said:
+        group.rows.filter(pk__in=said).update(doubtful=True)
 
 
 def _not_sent(group: _Group) -> None:
@@ -216,9 +224,10 @@ def _problems(answers: Iterable[Answered]) -> dict[int, dict[str, Any]]:
 
 
 def _forget_unsent(answers: Iterable[Answered]) -> None:
-    """Nothing was sent, so that nothing has to be remembered over there."""
+    """Nothing was sent, so that nothing is remembered over there, nor frozen here."""
     rows = Assignment.objects.filter(pk__in=[a.row.pk for a in answers])
-    rows.filter(doubtful=False, state=State.OWED).update(first_sent_at=None)
+    unsent = rows.filter(doubtful=False, state__in=[State.OWED, State.VOID])
+    unsent.update(first_sent_at=None, order=None)
 
 
 def _heed_late(claim: Claim, answers: Sequence[Answered]) -> None:

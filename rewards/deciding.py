@@ -17,7 +17,7 @@ from promoportal import optimove
 from promoportal.optimove import Meaning
 from rewards import limits, listing, signals
 from rewards.concluding import give
-from rewards.models import Assignment, Promotion, Reason, State
+from rewards.models import Assignment, Reason, State
 from rewards.owing import owe
 
 _READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
@@ -94,8 +94,16 @@ def _retry(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
             return unreadable
     elif row.meaning != Meaning.ACTIVATE:
         return f"the vendor lists it as {row.vendor_status}"
-    _owe(row, stop, by=by, why=why)
+    _as_listed(row)
+    _owe(row, stop, by=by, why=why, first_sent_at=None)
     return ""
+
+
+def _as_listed(row: Assignment) -> None:
+    """Nothing was given of it, so that what the vendor lists now is what it is worth."""
+    if row.reason == Reason.DIFFERS:
+        said = listing.substance(optimove.reread(row.as_assigned))
+        Assignment.objects.filter(pk=row.pk).update(order=None, **said)
 
 
 def _read_anew(row: Assignment) -> str:
@@ -104,25 +112,10 @@ def _read_anew(row: Assignment) -> str:
     state, _, problem = listing.verdict(said)
     if state != State.OWED:
         return f"it still cannot be activated. {problem}"
-    columns = listing.substance(said)
-    promotion = listing.promotion(said)
-    repeated = _is_second(row, promotion, said.customer)
-    Assignment.objects.filter(pk=row.pk).update(
-        **columns,
-        customer=said.customer,
-        promotion=promotion,
-        repeated=repeated,
-        key=listing.key_of(row.execution, said, repeated=repeated),
-    )
+    columns = {**listing.substance(said), **listing.whose(row, said)}
+    Assignment.objects.filter(pk=row.pk).update(**columns)
     limits.count(row.execution, [(columns["unit"], columns["value"])])
-    return _hold_second(row) if repeated else ""
-
-
-def _is_second(row: Assignment, promotion: Promotion, customer: str) -> bool:
-    same = Assignment.objects.filter(
-        execution=row.execution_id, promotion=promotion, customer=customer
-    )
-    return row.repeated or same.exclude(pk=row.pk).filter(repeated=False).exists()
+    return _hold_second(row) if columns["repeated"] else ""
 
 
 def _hold_second(row: Assignment) -> str:
@@ -170,10 +163,15 @@ def _given(row: Assignment, *, by: Any, why: str) -> str:
 
 def _not_given(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
     why_not = _doubt(row)
-    if not why_not:
-        settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
+    if why_not:
+        return why_not
+    settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
+    if row.state == State.HELD and row.reason == Reason.DIFFERS:
+        # Nothing was given, and what to give is the next question.
+        Assignment.objects.filter(pk=row.pk).update(**settled)
+    else:
         _owe(row, stop, by=by, why=why, **settled)
-    return why_not
+    return ""
 
 
 def _write_off(row: Assignment, *, by: Any, why: str) -> str:

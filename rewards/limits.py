@@ -15,12 +15,18 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import F
+from django.db import transaction
+from django.db.models import F, QuerySet
 
 from executions import stopping
 from executions.models import Execution
+from promoportal.leases import Budget
 from rewards import signals
 from rewards.models import Assignment, Collection, Tally
+
+AT_ONCE = 5000
+# Seconds a job goes on, so that others get their turn.
+TURN = 8.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,11 @@ def limits() -> Limits:
     )
 
 
+def clear_at_once() -> bool:
+    """Whether what is assigned need not wait for its pass to be checked."""
+    return not limits().bound_executions()
+
+
 def count(execution: Execution, rows: Iterable[tuple[str, Decimal | None]]) -> None:
     """Add newly assigned rewards, each with its unit and value, to the tallies."""
     sums: dict[str, tuple[int, Decimal]] = {}
@@ -76,7 +87,7 @@ def clear(collection: Collection) -> None:
     if over:
         stopping.hold(execution, problem=over)
     else:
-        _clear_rows(execution)
+        _let_claim(collection)
 
 
 def release(execution: Execution) -> None:
@@ -85,13 +96,60 @@ def release(execution: Execution) -> None:
     locked = Collection.objects.select_for_update().get(pk=collection.pk)
     locked.waived = _figures(execution)
     locked.save(update_fields=["waived"])
-    _clear_rows(execution)
+    _let_claim(locked)
 
 
-def _clear_rows(execution: Execution) -> None:
-    waiting = Assignment.objects.filter(execution=execution, cleared=False)
-    if waiting.update(cleared=True):
-        signals.owed.send(Execution)
+def check_again(execution: Execution) -> None:
+    """
+    What was listed already is assigned only now, and waits for the end of this pass.
+
+    The collection is locked by the caller.
+    """
+    Collection.objects.filter(execution=execution).update(cleared_to=None)
+
+
+def follow() -> None:
+    """Let be claimed what is left of what passed, for one turn."""
+    budget = Budget(TURN)
+    for collection in unfinished():
+        while not budget.is_spent() and _let_claim_some(collection.pk):
+            pass
+
+
+def is_due() -> bool:
+    """Whether something that passed cannot be claimed yet."""
+    return unfinished().exists()
+
+
+def unfinished() -> QuerySet[Collection]:
+    """Collections of which not every row that passed can be claimed yet."""
+    return Collection.objects.filter(cleared_to__isnull=False)
+
+
+def _let_claim(locked: Collection) -> None:
+    """All that is there now: the first of it at once, which usually is all."""
+    last = Assignment.objects.order_by("-pk").values_list("pk", flat=True).first()
+    Collection.objects.filter(pk=locked.pk).update(cleared_to=last)
+    if _let_claim_some(locked.pk):
+        signals.cleared.send(Collection)
+
+
+def _let_claim_some(collection_pk: int) -> bool:
+    """Some thousands of them; say whether there may be more."""
+    with transaction.atomic():
+        # A million rows in one transaction would outlast the job that clears them.
+        mine = Collection.objects.select_for_update().get(pk=collection_pk)
+        if mine.cleared_to is None:
+            return False
+        waiting = Assignment.objects.filter(
+            execution=mine.execution_id, cleared=False, pk__lte=mine.cleared_to
+        )
+        some = list(waiting.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+        if Assignment.objects.filter(pk__in=some).update(cleared=True):
+            signals.owed.send(Execution)
+        if len(some) < AT_ONCE:
+            Collection.objects.filter(pk=collection_pk).update(cleared_to=None)
+        return len(some) == AT_ONCE
 
 
 def _figures(execution: Execution) -> dict[str, Any]:

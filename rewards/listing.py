@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from executions.models import Execution, Stop
@@ -33,9 +34,7 @@ def store(
     Runs in the transaction that saves the page's cursor, under the collection's lock,
     so that nobody else stores rows of this execution meanwhile.
     """
-    rows: dict[str, Row] = {}
-    for row in page:
-        rows.setdefault(row.reference, row)
+    rows = _by_reference(page)
     promotions = _promotions(rows.values())
     known = _known(execution, rows)
     new = [row for row in rows.values() if row.reference not in known]
@@ -48,6 +47,30 @@ def store(
         fresh=len(inserted) + seen_again,
         customers=frozenset(row.customer for row in rows.values()),
     )
+
+
+def _by_reference(page: Iterable[Row]) -> dict[str, Row]:
+    """The rows of a page, one for each reference, and none lost."""
+    rows: dict[str, Row] = {}
+    for row in page:
+        first = rows.setdefault(row.reference, row)
+        if _says(first) != _says(row):
+            contrary = _contrary(row)
+            rows.setdefault(contrary.reference, contrary)
+    return rows
+
+
+def _says(row: Row) -> tuple[Any, ...]:
+    reward = worth(row.reward) if row.reward else None
+    return row.customer, row.promotion, row.status, reward, row.unique_code
+
+
+def _contrary(row: Row) -> Row:
+    """A row that says otherwise than another of the same reference: a person decides."""
+    digest = hashlib.sha256(repr(_says(row)).encode()).hexdigest()[:16]
+    problem = "The vendor lists this assignment id twice, and not the same both times."
+    reference = f"{row.reference[:180]}#{digest}"
+    return replace(row, reference=reference, problem=row.problem or problem)
 
 
 def substance(row: Row) -> dict[str, Any]:
@@ -85,6 +108,18 @@ def unit(reward: Reward) -> str:
     return (reward.currency or reward.unit or reward.type)[:50]
 
 
+def standing(row: Row, *, repeated: bool, stop: Stop) -> tuple[State, str, str]:
+    """What a row amounts to in its execution: state, reason, problem."""
+    state, reason, problem = verdict(row)
+    if row.meaning != Meaning.ACTIVATE or row.problem:
+        return state, reason, problem
+    if stop == Stop.CANCELLED:
+        return State.VOID, Reason.CANCELLED, "The execution is cancelled."
+    if repeated and not optimove.current().vendor.repeats_are_meant:
+        return State.HELD, Reason.REPEATED, REPEATED
+    return state, reason, problem
+
+
 def verdict(row: Row) -> tuple[State, str, str]:
     """What a row amounts to, whoever else it meets: state, reason, problem."""
     if row.problem:
@@ -119,13 +154,26 @@ def _promotions(rows: Iterable[Row]) -> dict[str, int]:
     return dict(known.all().values_list("reference", "pk"))
 
 
-def promotion(row: Row) -> Promotion:
-    """The promotion a row names."""
-    return Promotion.objects.get(pk=_promotions([row])[row.promotion])
+def whose(assignment: Assignment, row: Row) -> Columns:
+    """Whose an assignment is that could not be read before, and its key."""
+    promotion = _promotions([row])[row.promotion]
+    same = Assignment.objects.filter(
+        execution=assignment.execution_id, promotion=promotion, customer=row.customer
+    )
+    others = same.exclude(pk=assignment.pk).filter(repeated=False)
+    repeated = assignment.repeated or others.exists()
+    return {
+        "customer": row.customer,
+        "promotion": promotion,
+        "repeated": repeated,
+        "key": key_of(assignment.execution, row, repeated=repeated),
+    }
 
 
 def _known(execution: Execution, rows: Iterable[str]) -> dict[str, Assignment]:
-    found = Assignment.objects.filter(execution=execution, reference__in=list(rows))
+    found = Assignment.objects.select_related("promotion", "execution").filter(
+        execution=execution, reference__in=list(rows)
+    )
     return {assignment.reference: assignment for assignment in found}
 
 
@@ -142,9 +190,12 @@ def _insert(
         three = (promotions.get(row.promotion), row.customer)
         new.append(_new(execution, row, three, repeated=three in taken, stop=stop))
         taken.add(three)
-    cleared = not limits.limits().bound_executions()
     sets.insert_each(
-        Assignment, new, execution=execution, listed_pass=listed_pass, cleared=cleared
+        Assignment,
+        new,
+        execution=execution,
+        listed_pass=listed_pass,
+        cleared=limits.clear_at_once(),
     )
     return new
 
@@ -167,9 +218,7 @@ def _new(
     stop: Stop,
 ) -> Columns:
     repeated = repeated and bool(row.customer) and three[0] is not None
-    state, reason, problem = verdict(row)
-    if state == State.OWED:
-        state, reason, problem = _owed(repeated=repeated, stop=stop)
+    state, reason, problem = standing(row, repeated=repeated, stop=stop)
     return {
         "promotion": three[0],
         "reference": row.reference,
@@ -186,14 +235,6 @@ def _new(
 def key_of(execution: Execution, row: Row, *, repeated: bool) -> Any:
     repeat = row.reference if repeated else ""
     return keys.key_of(execution.reference, row.promotion, row.customer, repeat)
-
-
-def _owed(*, repeated: bool, stop: Stop) -> tuple[State, str, str]:
-    if stop == Stop.CANCELLED:
-        return State.VOID, Reason.CANCELLED, "The execution is cancelled."
-    if repeated and not optimove.current().vendor.repeats_are_meant:
-        return State.HELD, Reason.REPEATED, REPEATED
-    return State.OWED, "", ""
 
 
 def _mark_listed(known: Iterable[Assignment], listed_pass: int) -> int:

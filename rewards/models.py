@@ -113,6 +113,10 @@ class Collection(Stateful, Leased):
     taken_back = models.BooleanField(
         default=False, help_text="It was cancelled, and all its rows followed."
     )
+    cleared_to = models.BigIntegerField(
+        null=True,
+        help_text="Rows up to here passed the limits; some wait to be let go.",
+    )
     waived = models.JSONField(
         default=dict, help_text="The figures past the limits that a person let go."
     )
@@ -125,7 +129,12 @@ class Collection(Stateful, Leased):
                 fields=["not_before"],
                 name="collection_due",
                 condition=models.Q(state__in=["WAITING", "COLLECTING"]),
-            )
+            ),
+            models.Index(
+                fields=["cleared_to"],
+                name="collection_clearing",
+                condition=models.Q(cleared_to__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -294,9 +303,15 @@ class Assignment(Stateful, Leased):
                 name="assignment_held",
                 condition=models.Q(state=State.HELD),
             ),
+            # Owed and in doubt: sent again only for as long as its key is remembered.
+            models.Index(
+                fields=["first_sent_at"],
+                name="assignment_owed_in_doubt",
+                condition=models.Q(state=State.OWED, doubtful=True),
+            ),
             # What waits for its pass to be checked against the limits.
             models.Index(
-                fields=["execution"],
+                fields=["execution", "id"],
                 name="assignment_uncleared",
                 condition=models.Q(cleared=False),
             ),

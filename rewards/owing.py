@@ -27,19 +27,23 @@ def owe(
 
     In a cancelled execution, or once the vendor took it back, what would become owed
     becomes void - unless it is in doubt: then it is asked about and not given again.
-    Where the vendor changed the reward, a person decides. `stop` was read under the
-    share lock by the caller; `settled` says that no row of the set is in doubt any more.
+    Where the vendor changed the reward, or says what nobody understands, a person
+    decides. `stop` was read under the share lock by the caller; `settled` says that no
+    row of the set is in doubt any more.
     """
-    taken_back = Q(pk__gt=0) if stop == Stop.CANCELLED else ~_assigned()
-    doubtful = Q(pk=None) if settled else Q(doubtful=True)
-    return [
-        *_void(rows.filter(taken_back).exclude(doubtful), by, changes),
+    everything, nothing = Q(pk__gt=0), Q(pk=None)
+    is_over = stop == Stop.CANCELLED
+    taken_back = everything if is_over else ~_assigned()
+    unclear = nothing if is_over else Q(meaning=Meaning.UNKNOWN)
+    doubtful = nothing if settled else Q(doubtful=True)
+    stopped = [
+        *_unclear(rows.filter(unclear).exclude(doubtful), changes),
+        *_void(rows.filter(taken_back).exclude(unclear | doubtful), by, changes),
         *_ask(rows.filter(taken_back).filter(doubtful), changes),
         *_differing(rows.exclude(taken_back), changes),
-        *states.move_all(
-            rows.exclude(taken_back), State.OWED, by=by, why=why, **changes
-        ),
     ]
+    rest = rows.exclude(taken_back).exclude(pk__in=stopped)
+    return stopped + states.move_all(rest, State.OWED, by=by, why=why, **changes)
 
 
 def take_back(
@@ -51,15 +55,30 @@ def take_back(
 
     At most so many of each kind; gives back how many that were.
     """
-    waiting = rows.filter(state__in=[State.OWED, State.HELD], doubtful=False)
-    in_doubt = rows.filter(state=State.OWED, doubtful=True)
-    given = rows.filter(state=State.ACTIVE, cancelled_too_late=False)
-    marked = Assignment.objects.filter(pk__in=given.values("pk")[:most])
+    marked = Assignment.objects.filter(pk__in=_given(rows).values("pk")[:most])
     return (
-        len(_void(waiting[:most], by, {}))
-        + len(_ask(in_doubt[:most], {"not_before": Now()}))
+        len(_void(_waiting(rows)[:most], by, {}))
+        + len(_ask(_in_doubt(rows)[:most], {"not_before": Now()}))
         + marked.update(cancelled_too_late=True)
     )
+
+
+def left(rows: QuerySet[Assignment]) -> bool:
+    """Whether there is something left to take back."""
+    kinds = _waiting(rows), _in_doubt(rows), _given(rows)
+    return any(kind.exists() for kind in kinds)
+
+
+def _waiting(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
+    return rows.filter(state__in=[State.OWED, State.HELD], doubtful=False)
+
+
+def _in_doubt(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
+    return rows.filter(state=State.OWED, doubtful=True)
+
+
+def _given(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
+    return rows.filter(state=State.ACTIVE, cancelled_too_late=False)
 
 
 def _assigned() -> Q:
@@ -76,6 +95,14 @@ def _void(rows: QuerySet[Assignment], by: Any, changes: dict[str, Any]) -> list[
     return states.move_all(
         rows, State.VOID, by=by, why=taken_back, **{**changes, "reason": reason}
     )
+
+
+def _unclear(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
+    problem = "The vendor says now what the contract does not know."
+    why = {"reason": Reason.UNKNOWN_STATUS, "problem": problem}
+    # Not what differs from row to row: that says why it is tried again, and it is not.
+    same = {name: value for name, value in changes.items() if name != "each"}
+    return states.move_all(rows, State.HELD, why=problem, **{**same, **why})
 
 
 def _ask(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:

@@ -23,7 +23,7 @@ from promoportal.platforms import Capability, Platform, Receipt
 from rewards import signals
 from rewards.activating import LONGEST_CALL, TURN
 from rewards.calling import Answered, Outcome, call_all
-from rewards.claiming import COMPANY
+from rewards.claiming import COMPANY, remembered
 from rewards.concluding import WAITS, give
 from rewards.models import Assignment, Attempt, Reason, State
 from rewards.owing import owe
@@ -32,6 +32,7 @@ from rewards.owing import owe
 SWEEP = 5000
 # Rows asked about before others get their turn.
 ASKED = 50
+_FORGOTTEN = "It was sent so long ago that the platform may have forgotten its key."
 # Deaths alone, after those in company, until a person looks.
 MOST_DEATHS_ALONE = 3
 
@@ -82,9 +83,10 @@ def settle() -> None:
     with closing(platforms.from_settings()) as platform:
         capability = platform.capability
         _hold_poison()
+        _stop_stranded(capability)
         if capability.idempotent:
             _send_again(capability)
-            _hold_forgotten(capability)
+            _hold_unanswered(_uncertain().exclude(remembered(capability)), _FORGOTTEN)
         if capability.askable:
             _ask(platform)
         elif not capability.idempotent:
@@ -98,7 +100,10 @@ def settle() -> None:
 
 def is_due() -> bool:
     """Whether a job would find something to settle."""
-    return not breakers.rests(breakers.Side.PLATFORM) and _uncertain().exists()
+    if breakers.rests(breakers.Side.PLATFORM):
+        return False
+    capability = platforms.from_settings().capability
+    return _uncertain().exists() or _stranded(capability).exists()
 
 
 def _uncertain() -> QuerySet[Assignment]:
@@ -109,14 +114,18 @@ def _taken_back() -> Q:
     return ~Q(meaning=Meaning.ACTIVATE) | Q(execution__stop=Stop.CANCELLED)
 
 
-def _remembered(capability: Capability) -> Q:
-    return Q(first_sent_at__gt=after(-capability.remembers_for.total_seconds()))
+def _stranded(capability: Capability) -> QuerySet[Assignment]:
+    """Owed and in doubt, and not to be sent again: nobody would ever claim it."""
+    in_doubt = Assignment.objects.filter(due(), state=State.OWED, doubtful=True)
+    return (
+        in_doubt.exclude(remembered(capability)) if capability.idempotent else in_doubt
+    )
 
 
 def _hold_poison() -> None:
     deadly = _uncertain().filter(deaths__gte=COMPANY + MOST_DEATHS_ALONE)
     states.move_all(
-        deadly,
+        deadly[:SWEEP],
         State.HELD,
         why="Activating it killed the worker, repeatedly, while it went alone.",
         reason=Reason.POISON,
@@ -125,11 +134,11 @@ def _hold_poison() -> None:
 
 def _send_again(capability: Capability) -> None:
     """The same key credits nothing twice, for as long as it is remembered."""
-    again = _uncertain().filter(_remembered(capability)).exclude(_taken_back())
-    for execution_pk in _executions(again):
+    again = _uncertain().filter(remembered(capability)).exclude(_taken_back())
+    for execution_pk, keys in _by_execution(again).items():
         with transaction.atomic():
             moved = owe(
-                again.filter(execution_id=execution_pk),
+                again.filter(pk__in=keys),
                 stop=share(execution_pk),
                 why="It is sent again with the same key.",
             )
@@ -137,17 +146,22 @@ def _send_again(capability: Capability) -> None:
                 signals.owed.send(Execution)
 
 
-def _hold_forgotten(capability: Capability) -> None:
-    forgotten = ~_remembered(capability)
-    problem = "It was sent so long ago that the platform may have forgotten its key."
-    _hold_unanswered(_uncertain().filter(forgotten), problem)
-    waiting = Assignment.objects.filter(due(), state=State.OWED, doubtful=True)
-    _hold_unanswered(waiting.filter(forgotten), problem)
+def _stop_stranded(capability: Capability) -> None:
+    rows = _stranded(capability)
+    if capability.idempotent:
+        _hold_unanswered(rows, _FORGOTTEN)
+    else:
+        states.move_all(
+            rows[:SWEEP],
+            State.UNCERTAIN,
+            why="It is in doubt, and the platform knows no keys.",
+            lease_until=Now(),
+        )
 
 
 def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
     states.move_all(
-        rows,
+        rows[:SWEEP],
         State.HELD,
         why=problem,
         reason=Reason.UNANSWERED,
@@ -155,8 +169,11 @@ def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
     )
 
 
-def _executions(rows: QuerySet[Assignment]) -> set[int]:
-    return set(rows.values_list("execution_id", flat=True)[:SWEEP])
+def _by_execution(rows: QuerySet[Assignment]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for pk, execution_pk in rows.values_list("pk", "execution_id")[:SWEEP]:
+        found.setdefault(execution_pk, []).append(pk)
+    return found
 
 
 def _ask(platform: Platform) -> None:

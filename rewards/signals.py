@@ -11,5 +11,6 @@ from django.dispatch import Signal
 
 collecting = Signal()  # something is to be collected
 owed = Signal()  # assignments may be claimed
+cleared = Signal()  # more passed the limits than could be let go at once
 released = Signal()  # one assignment was released by a person: `row`
 activated = Signal()  # assignments became active: `keys`, their primary keys

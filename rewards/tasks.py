@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rewards import activating, cancelling, collecting, settling
+from rewards import activating, cancelling, collecting, limits, settling
 
 
 def collect() -> None:
@@ -19,6 +19,10 @@ def activate_one(*, pk: int) -> None:
 
 def follow_cancellations() -> None:
     cancelling.follow()
+
+
+def follow_clearances() -> None:
+    limits.follow()
 
 
 def settle() -> None:

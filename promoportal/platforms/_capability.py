@@ -25,11 +25,6 @@ class Capability:
     remembers_for: timedelta = timedelta(hours=24)
     settle_grace: timedelta = timedelta(seconds=60)
 
-    @property
-    def safe_to_repeat(self) -> bool:
-        """Whether an attempt that may not have happened can ever be made good."""
-        return self.idempotent or self.askable
-
     @classmethod
     def parse(cls, text: str) -> Capability:
         """

@@ -69,7 +69,7 @@ class HttpPlatform:
         answer = self._client.change(
             "POST",
             "/rewards",
-            safe_to_repeat=self.capability.safe_to_repeat,
+            safe_to_repeat=self.capability.idempotent,
             headers={"Idempotency-Key": str(key)},
             body=_body(order),
         )

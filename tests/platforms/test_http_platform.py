@@ -140,11 +140,11 @@ def test_only_not_found_means_not_found(
     [
         pytest.param(BOTH, wire.Unavailable, id="both"),
         pytest.param(Capability(True, False), wire.Unavailable, id="idempotent"),
-        pytest.param(Capability(False, True), wire.Unavailable, id="askable"),
+        pytest.param(Capability(False, True), wire.Unanswered, id="askable"),
         pytest.param(NEITHER, wire.Unanswered, id="neither"),
     ],
 )
-def test_a_503_promises_nothing_where_nothing_can_be_made_good(
+def test_a_503_promises_nothing_where_keys_are_not_remembered(
     capability: Capability, kind: type[wire.WireError]
 ) -> None:
     said = farside.answer(status=503)

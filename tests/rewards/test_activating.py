@@ -6,17 +6,22 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 from pytest_django import Settings
 
 from executions import stopping
 from promoportal import platforms
 from promoportal.sandbox import Fault
-from rewards import activating
-from rewards.claiming import claim
+from rewards import activating, claiming
+from rewards.claiming import claim, claimable
 from rewards.models import Assignment, Attempt, Reason, State
+from tests.promoportal.elsewhere import elsewhere
 from tests.world import World
 
 Outcome = Attempt.Outcome
+KEYED = platforms.Capability(idempotent=True, askable=False)
+ASKABLE = platforms.Capability(idempotent=False, askable=True)
+NEITHER = platforms.Capability(idempotent=False, askable=False)
 
 
 def owe_one(world: World, **fields: Any) -> Assignment:
@@ -68,7 +73,7 @@ def test_what_was_assigned_is_what_is_credited(world: World) -> None:
             Fault(kind="error_before", status=503),
             Outcome.UNAVAILABLE,
             State.OWED,
-            False,
+            True,  # a gateway may say so of work that was done
             0,
             id="503",
         ),
@@ -303,3 +308,45 @@ def test_the_attempt_is_on_record_before_the_call(world: World) -> None:
     [attempt] = Attempt.objects.filter(assignment=assignment)
     assert attempt.outcome == ""
     assert not world.box.credits
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_claim_at_once_never_hold_the_same_reward(world: World) -> None:
+    for number in range(8):
+        world.box.assign("7311", f"C{number}")
+    execution = world.collect("7311")
+    capability = platforms.from_settings().capability
+
+    with elsewhere() as other:
+        other.begin()
+        free = claimable(capability).filter(execution=execution)
+        theirs = other.do(lambda: claiming._chosen(free, 4, None))
+        ours = claim(execution.pk, capability=capability, most=8)
+
+    assert ours is not None
+    assert len({row.pk for row in (*theirs, *ours.rows)}) == 8
+    assert len(theirs) == len(ours.rows) == 4
+
+
+@pytest.mark.parametrize("stop", [stopping.pause, stopping.cancel])
+def test_nothing_is_claimed_of_an_execution_stopped_since_it_was_chosen(
+    world: World, stop: Any
+) -> None:
+    assignment = owe_one(world)
+    chosen = activating.due_executions().get()
+    stop(chosen, by=None, why="Wrong list.")
+    Assignment.objects.update(state=State.OWED)  # whatever its rows say
+
+    assert claim(chosen.pk, capability=KEYED, most=10) is None
+    assert attempts(assignment) == []
+
+
+@pytest.mark.parametrize("capability", [ASKABLE, NEITHER])
+def test_what_is_in_doubt_is_never_sent_to_a_platform_without_keys(
+    world: World, capability: platforms.Capability
+) -> None:
+    assignment = owe_one(world)
+    Assignment.objects.update(doubtful=True, first_sent_at=Now())
+
+    assert claim(assignment.execution_id, capability=capability, most=10) is None
+    assert claim(assignment.execution_id, capability=KEYED, most=10) is not None

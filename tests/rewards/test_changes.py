@@ -6,16 +6,38 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
+from pytest_django import Settings
 
 from executions import stopping
-from promoportal import sets
+from executions.models import Stop
+from promoportal import platforms, sets
 from promoportal.sandbox import Fault
-from rewards import deciding
+from rewards import cancelling, deciding
+from rewards.calling import Answered, Outcome
 from rewards.cancelling import AT_ONCE
+from rewards.claiming import claim
+from rewards.concluding import conclude
 from rewards.models import Assignment, Reason, State
+from tests.factories import AssignmentFactory, CollectionFactory, ExecutionFactory
+from tests.promoportal.elsewhere import elsewhere
 from tests.world import World
 
 OTHER = {"category": "Amount", "type": "BonusCash", "value": "99", "currency": "EUR"}
+
+
+def row(reference: str, *, customer: str | None) -> dict[str, Any]:
+    """One row as the vendor lists it."""
+    return {
+        "assignmentId": reference,
+        "customerId": customer,
+        "promotionId": "promo-17",
+        "promotionCode": "WB23",
+        "status": "Assigned",
+        "reward": {**OTHER},
+        "uniqueCode": None,
+        "properties": {},
+    }
 
 
 def owed(world: World, **fields: Any) -> str:
@@ -64,6 +86,169 @@ def test_assigned_after_all_makes_void_owed(world: World, before: str) -> None:
 
     assert world.assignment("C1").state == State.ACTIVE
     assert len(world.box.credits) == 1
+
+
+def test_assigned_after_all_past_the_limit_for_one_is_held(
+    world: World, settings: Settings
+) -> None:
+    settings.LIMIT_REWARD = ["EUR=50"]
+    reference = owed(world, status="NotEligible")
+    world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    assignment = look_again(world)
+    world.work()
+
+    assert (assignment.state, assignment.reason) == (State.HELD, Reason.OVER_LIMIT)
+    assert not world.box.credits
+
+
+def test_assigned_after_all_past_the_limit_for_all_holds_the_execution(
+    world: World, settings: Settings
+) -> None:
+    settings.LIMIT_CUSTOMERS = ["2"]
+    rows = [world.box.assign("7311", f"C{n}", status="NotEligible") for n in range(3)]
+    world.announce("7311")
+    for reference in rows:
+        world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    execution = world.announce("7311")
+
+    execution.refresh_from_db()
+    assert execution.stop == Stop.HELD
+    assert "3 rewards were assigned; the limit is 2." in execution.problem
+    assert not world.box.credits
+
+
+def test_a_second_assignment_after_all_is_held_as_any_second_is(world: World) -> None:
+    world.box.assign("7311", "C1")
+    second = world.box.assign("7311", "C1", status="NotEligible")
+    world.announce("7311")
+    world.box.change("7311", second, status="Assigned", reward=OTHER)
+
+    world.announce("7311")
+
+    late = Assignment.objects.get(reference=second)
+    assert (late.state, late.reason) == (State.HELD, Reason.REPEATED)
+    assert len(world.box.credits) == 1
+
+
+def test_what_becomes_readable_is_given_to_whom_it_is_for(world: World) -> None:
+    broken = row("9f0c", customer=None)
+    world.box.list_row("7311", broken)
+    world.announce("7311")
+    held = Assignment.objects.get()
+    assert (held.state, held.customer) == (State.HELD, "")
+    broken["customerId"] = "C7"
+
+    world.announce("7311")
+
+    assert world.assignment("C7").state == State.ACTIVE
+    assert [credit.customer for credit in world.box.credits] == ["C7"]
+
+
+def test_what_becomes_readable_and_is_a_second_assignment_is_held(world: World) -> None:
+    broken = row("9f0c", customer=None)
+    world.box.list_row("7311", broken)
+    world.box.assign("7311", "C7")
+    world.announce("7311")
+    broken["customerId"] = "C7"
+
+    world.announce("7311")
+
+    late = Assignment.objects.get(reference="9f0c")
+    assert (late.state, late.reason) == (State.HELD, Reason.REPEATED)
+    assert len(world.box.credits) == 1
+
+
+@pytest.mark.parametrize("name", ["customerId", "promotionId"])
+def test_the_same_assignment_for_another_is_a_persons_matter(
+    world: World, name: str
+) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    listed[name] = "another"
+
+    held = look_again(world)
+    world.work()
+
+    assert (held.state, held.reason) == (State.HELD, Reason.DIFFERS)
+    assert "another customer or promotion" in held.problem
+    assert not world.box.credits
+
+
+def test_a_status_that_becomes_unknown_on_its_way_is_a_persons_matter(
+    world: World,
+) -> None:
+    reference = owed(world)
+    world.box.order(Fault(kind="too_many", side="platform"))
+    capability = platforms.from_settings().capability
+    row = world.assignment("C1")
+    taken = claim(row.execution_id, capability=capability, most=1)
+    assert taken is not None
+    world.box.change("7311", reference, status="AwaitingMoon")
+    world.collect("7311")
+
+    conclude(taken, [Answered(taken.rows[0], Outcome.UNAVAILABLE)])
+
+    held = world.assignment("C1")
+    assert (held.state, held.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
+
+
+def test_two_of_one_id_on_a_page_are_both_seen(world: World) -> None:
+    world.box.list_row("7311", row("9f0c", customer="C1"))
+    world.box.list_row("7311", row("9f0c", customer="C2"))
+
+    world.announce("7311")
+
+    assert world.assignment("C1").state == State.ACTIVE
+    other = world.assignment("C2")
+    assert (other.state, other.reason) == (State.HELD, Reason.UNREADABLE)
+    assert "twice, and not the same" in other.problem
+
+
+def test_a_second_assignment_that_changes_is_still_a_second(world: World) -> None:
+    world.box.assign("7311", "C1")
+    second = world.box.assign("7311", "C1")
+    world.collect("7311")
+    world.box.change("7311", second, reward=OTHER)
+
+    world.collect("7311")
+    world.collect("7311")
+
+    held = Assignment.objects.get(reference=second)
+    assert (held.state, held.reason) == (State.HELD, Reason.REPEATED)
+    assert held.problem.count("another reward than before") == 1
+
+
+def test_assigned_again_with_another_reward_after_it_was_sent(world: World) -> None:
+    reference = owed(world)
+    world.box.order(Fault(kind="error_before", side="platform", status=503))
+    world.run_activation()
+    Assignment.objects.update(doubtful=False, state=State.VOID)
+    world.box.change("7311", reference, status="Cancelled")
+    world.collect("7311")
+    world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    assignment = look_again(world)
+    world.wait()
+
+    assert (assignment.state, assignment.reason) == (State.HELD, Reason.DIFFERS)
+    assert not world.box.credits
+
+
+def test_what_was_never_sent_is_given_as_it_is_listed_now(world: World) -> None:
+    reference = owed(world)
+    world.box.order(Fault(kind="too_many", side="platform"))
+    world.run_activation()
+    world.box.change("7311", reference, status="Cancelled")
+    world.collect("7311")
+    world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    look_again(world)
+    world.wait()
+
+    assert [str(credit.value) for credit in world.box.credits] == ["99"]
 
 
 def test_a_status_that_becomes_known_releases_what_was_held_for_it(
@@ -206,6 +391,25 @@ def test_a_notice_after_a_cancellation_reopens_nothing(world: World) -> None:
 
     assert not Assignment.objects.exists()
     assert not world.box.credits
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_take_back_a_large_execution_leave_nothing_of_it() -> None:
+    execution = ExecutionFactory(stop=Stop.CANCELLED)
+    CollectionFactory(execution=execution)
+    AssignmentFactory.create_batch(3, execution=execution, state=State.OWED)
+
+    with elsewhere() as other:
+        other.begin()
+        other.do(lambda: cancelling._take_back_some(execution))
+        cancelling.follow()
+        other.do(lambda: transaction.set_rollback(True))
+        other.commit()
+
+    assert cancelling.is_due()
+    cancelling.follow()
+    assert not Assignment.objects.exclude(state=State.VOID).exists()
+    assert not cancelling.is_due()
 
 
 def test_a_large_cancelled_execution_is_taken_back_some_at_a_time(

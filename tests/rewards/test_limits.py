@@ -9,9 +9,17 @@ from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
 from executions import stopping
+from executions.announcing import announce
 from executions.models import Execution, Stop
-from rewards.limits import limits
-from rewards.models import Assignment, Reason, State, Tally
+from promoportal import sets
+from promoportal.optimove import Promotions
+from promoportal.optimove.allowance import Priority
+from promoportal.sandbox import Options
+from rewards import collecting
+from rewards import limits as limits_of
+from rewards.limits import AT_ONCE, limits
+from rewards.models import Assignment, Collecting, Collection, Reason, State, Tally
+from tests.factories import AssignmentFactory
 from tests.world import World
 
 TEN = {"category": "Amount", "type": "BonusCash", "value": "10", "currency": "EUR"}
@@ -127,6 +135,64 @@ def test_what_did_not_pass_cannot_be_claimed(world: World, settings: Settings) -
     world.run_activation()
 
     assert not world.box.credits
+
+
+def test_what_is_assigned_only_now_waits_for_the_end_of_its_pass(
+    world: World, settings: Settings
+) -> None:
+    settings.LIMIT_CUSTOMERS = ["2"]
+    world.box.reset(Options(largest_page=2))
+    rows = [world.box.assign("7311", f"C{n}", status="NotEligible") for n in range(4)]
+    world.announce("7311")
+    for reference in rows:
+        world.box.change("7311", reference, status="Assigned", reward=TEN)
+    execution = announce("7311")
+    with Promotions.from_settings() as client:
+        collecting.collect_from(execution, client, Priority.COLLECTING)
+
+    world.run_activation()
+
+    assert Collection.objects.get().state == Collecting.COLLECTING
+    assert Assignment.objects.filter(state=State.OWED).exists()
+    assert not world.box.credits
+
+
+def test_a_large_pass_is_let_go_some_at_a_time(
+    settings: Settings, world: World
+) -> None:
+    settings.LIMIT_CUSTOMERS = ["1000000"]
+    assign(world, "C1")
+    like = world.collect("7311")
+    many = [{"reference": f"R{n}", "customer": f"D{n}"} for n in range(2 * AT_ONCE)]
+    sets.insert_each(
+        Assignment,
+        many,
+        execution=like,
+        as_assigned={},
+        state=State.OWED,
+        cleared=False,
+    )
+
+    limits_of.clear(Collection.objects.get())
+    at_first = Assignment.objects.filter(cleared=True).count()
+    world.run_jobs()
+
+    assert at_first == 1 + AT_ONCE
+    assert not Assignment.objects.filter(cleared=False).exists()
+    assert not limits_of.is_due()
+
+
+def test_what_comes_while_others_are_let_go_is_checked_itself(
+    db: None, settings: Settings
+) -> None:
+    settings.LIMIT_CUSTOMERS = ["1"]
+    old = AssignmentFactory(cleared=False, state=State.OWED)
+    Collection.objects.create(execution=old.execution, cleared_to=old.pk)
+    fresh = AssignmentFactory(execution=old.execution, cleared=False, state=State.OWED)
+
+    limits_of.follow()
+
+    assert list(Assignment.objects.filter(cleared=False)) == [fresh]
 
 
 def test_storing_a_page_again_counts_nothing_twice(world: World) -> None:

@@ -12,16 +12,27 @@ from pytest_django import Settings
 from executions import stopping
 from promoportal import platforms
 from promoportal.leases import Budget, Lease, after
+from promoportal.optimove import Meaning
+from promoportal.platforms import Capability
 from promoportal.sandbox import Fault
-from rewards import activating, settling
-from rewards.calling import Answered
+from rewards import activating, concluding, deciding, settling
+from rewards.calling import Answered, Outcome
 from rewards.claiming import Claim, claim
 from rewards.concluding import conclude
 from rewards.models import Assignment, Attempt, Reason, State
+from tests.factories import AssignmentFactory
+from tests.promoportal.elsewhere import elsewhere, patiently, waits
 from tests.world import World
 
 LOST = Fault(kind="lost_answer", side="platform", route="rewards")
 BROKEN = Fault(kind="error_before", side="platform", route="rewards", status=500)
+
+NINETY_NINE = {
+    "category": "Amount",
+    "type": "BonusCash",
+    "value": "99",
+    "currency": "EUR",
+}
 
 
 @pytest.fixture
@@ -136,10 +147,11 @@ def test_of_a_platform_that_can_do_neither_a_person_decides(
     assert len(world.box.credits) <= 1
 
 
-def test_a_503_of_a_platform_that_can_do_neither_is_no_answer(
-    world: World, settings: Settings, owed: Assignment
+@pytest.mark.parametrize("capability", ["askable", "neither"])
+def test_a_503_of_a_platform_without_keys_is_no_answer(
+    world: World, settings: Settings, owed: Assignment, capability: str
 ) -> None:
-    become(world, settings, "neither")
+    become(world, settings, capability)
     world.box.order(Fault(kind="error_before", side="platform", status=503))
 
     world.run_activation()
@@ -160,6 +172,122 @@ def test_a_platform_that_can_do_neither_gets_no_more_than_is_under_way(
     most = activating.chunk_of(platforms.from_settings())
 
     assert most == 3
+
+
+@pytest.mark.parametrize("capability", ["idempotent", "askable", "idempotent,askable"])
+def test_a_503_after_the_work_gives_nothing_twice(
+    world: World, settings: Settings, owed: Assignment, capability: str
+) -> None:
+    become(world, settings, capability)
+    world.box.order(Fault(kind="error_after", side="platform", status=503))
+
+    world.run_activation()
+    world.wait()
+
+    owed.refresh_from_db()
+    assert owed.state == State.ACTIVE
+    assert len(world.box.credits) == 1
+
+
+def test_a_503_a_day_ago_may_be_forgotten_over_there(
+    world: World, owed: Assignment
+) -> None:
+    world.box.order(Fault(kind="error_after", side="platform", status=503))
+    world.run_activation()
+    Assignment.objects.update(first_sent_at=after(-25 * 3600))
+    world.box.forget_keys()
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+    assert len(world.box.credits) == 1
+
+
+def test_what_is_in_doubt_and_owed_is_seen_when_the_platform_loses_its_keys(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    Assignment.objects.update(doubtful=True, first_sent_at=Now())
+    become(world, settings, "neither")
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+
+
+def test_a_refusal_long_ago_makes_no_key_forgotten(
+    world: World, owed: Assignment
+) -> None:
+    world.box.order(Fault(kind="error_before", side="platform", status=422))
+    world.run_activation()
+    Assignment.objects.update(first_sent_at=after(-30 * 3600))
+    world.box.order(LOST)
+
+    deciding.retry(Assignment.objects.all(), by=None, why="The account was opened.")
+    world.wait()
+
+    owed.refresh_from_db()
+    assert owed.state == State.ACTIVE
+    assert len(world.box.credits) == 1
+
+
+def test_not_given_leaves_a_changed_reward_to_a_person(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "neither")
+    world.box.order(LOST)
+    world.run_activation()
+    world.box.change("7311", owed.reference, reward=NINETY_NINE)
+    world.collect("7311")
+
+    deciding.not_given(Assignment.objects.all(), by=None, why="The books say no.")
+    world.work()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason, owed.doubtful) == (
+        State.HELD,
+        Reason.DIFFERS,
+        False,
+    )
+    assert len(world.box.credits) == 1  # the one whose answer was lost
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_vendor_takes_back_meanwhile_is_not_sent_again() -> None:
+    row = AssignmentFactory(state=State.UNCERTAIN, doubtful=True, first_sent_at=Now())
+    one = Assignment.objects.filter(pk=row.pk)
+
+    with elsewhere() as page, elsewhere() as sweeper:
+        page.begin()
+        page.do(lambda: one.update(meaning=Meaning.CANCELLED))
+        settled = sweeper.start(settling.settle)
+        assert waits(settled)
+        page.commit()
+        patiently(settled)
+
+    assert one.get().state != State.OWED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_and_the_end_of_its_lease_do_not_wait_for_each_other() -> None:
+    row = AssignmentFactory(state=State.OWED)
+    capability = Capability(idempotent=True, askable=True)
+    taken = claim(row.execution_id, capability=capability, most=1)
+    assert taken is not None
+    Assignment.objects.update(lease_until=after(-1))
+    answers = [Answered(taken.rows[0], Outcome.GIVEN, receipt="R1")]
+
+    with elsewhere() as worker, elsewhere() as tick:
+        worker.begin()
+        worker.do(lambda: concluding._still_ours(taken, answers))
+        expired = tick.start(settling.expire)
+        worker.do(lambda: conclude(taken, answers))
+        worker.commit()
+        patiently(expired)
+
+    row.refresh_from_db()
+    assert (row.state, row.receipt) == (State.ACTIVE, "R1")
 
 
 def test_past_what_the_platform_remembers_a_person_decides(

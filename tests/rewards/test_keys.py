@@ -1,0 +1,51 @@
+"""Keys are derived: whatever is forgotten here, the platform knows the reward again."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from executions.announcing import announce
+from redemptions.models import Redemption
+from rewards.keys import key_of, redemption_reference
+from rewards.models import Assignment, Collection, State
+from tests.world import World
+
+
+def forget_what_was_collected() -> None:
+    """As a restored backup does, of the time before."""
+    Redemption.objects.all().delete()
+    Assignment.objects.all().delete()
+    Collection.objects.all().delete()
+
+
+def test_what_a_restored_backup_forgot_is_credited_only_once(world: World) -> None:
+    for customer in ("C1", "C2", "C3"):
+        world.box.assign("7311", customer)
+    announce("7311")
+    world.wait()
+    before = dict(Assignment.objects.values_list("reference", "key"))
+    forget_what_was_collected()
+
+    announce("7311")
+    world.wait()
+
+    assert dict(Assignment.objects.values_list("reference", "key")) == before
+    assert set(Assignment.objects.values_list("state", flat=True)) == {State.ACTIVE}
+    assert world.box.books("7311").platform.most_per_assignment == 1
+    assert len(world.box.credits) == 3
+
+
+def test_each_reward_has_a_key_of_its_own(world: World) -> None:
+    # Ids that are the same when they are merely put together.
+    ids = ("1", "11", "1,1", '1","1', "")
+    keys = {key_of(*three) for three in product(ids, repeat=3)}
+
+    assert len(keys) == len(ids) ** 3
+    assert key_of("1", "1", "1", "1") not in keys
+
+
+def test_a_report_has_the_same_reference_each_time(world: World) -> None:
+    one, other = key_of("7311", "promo-17", "C1"), key_of("7311", "promo-17", "C2")
+
+    assert redemption_reference(one) == redemption_reference(one)
+    assert redemption_reference(one) not in {one, redemption_reference(other)}
