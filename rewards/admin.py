@@ -350,7 +350,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     def too_late(self, row: Assignment) -> str:
         if not row.cancelled_too_late:
             return ""
-        return "The vendor took it back after the customer had it."
+        return "It was taken back after the customer had it."
 
     @admin.display(description="next")
     def next_time(self, row: Assignment) -> SafeString:
