@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
@@ -341,10 +343,7 @@ def _rest(*, is_more: bool) -> str:
 
 
 def _any_of(paths: Sequence[str], value: Any) -> Q:
-    found = Q(pk=None)
-    for path in paths:
-        found |= Q(**{path: value})
-    return found
+    return reduce(operator.or_, [Q(**{path: value}) for path in paths])
 
 
 def _is_uuid(term: str) -> bool:

@@ -22,6 +22,7 @@ from tests.factories import (
     RedemptionFactory,
     TriggerFactory,
 )
+from tests.many import multiply, plan
 
 
 @pytest.mark.parametrize("customer", ["C1", "a b", "Ü%_'\"", "c1"])
@@ -36,6 +37,27 @@ def test_a_customer_is_found_exactly(customer: str, crm: Desk) -> None:
     assert crm.list(Assignment, q=f" {customer} ") == [mine]
     assert crm.list(Redemption, q=customer) == [told]
     assert crm.list(Trigger, q=customer) == [triggered]
+
+
+def test_a_customer_among_many_is_found_by_an_index(crm: Desk) -> None:
+    mine = AssignmentFactory(customer="C1")
+    told = RedemptionFactory(assignment=mine)
+    multiply(
+        mine,
+        5_000,
+        reference="'R' || n",
+        customer="'other' || n",
+        key="gen_random_uuid()",
+    )
+    others = "(SELECT id FROM rewards_assignment WHERE reference = 'R' || n)"
+    multiply(told, 5_000, assignment_id=others, reference="gen_random_uuid()")
+
+    for model, row in ((Assignment, mine), (Redemption, told)):
+        found = crm.get(list_of(model, q="C1")).context["cl"]
+
+        assert list(found.result_list) == [row]
+        assert "IS NULL" not in str(found.queryset.query)
+        assert "assignment_by_customer" in plan(found.queryset)
 
 
 def test_case_matters(crm: Desk) -> None:
