@@ -299,7 +299,7 @@ def test_another_reward_is_given_once_a_person_releases_it(world: World) -> None
     world.box.change("7311", reference, reward=OTHER)
     look_again(world)
 
-    deciding.retry(Assignment.objects.all(), by=None, why="The new one is right.")
+    deciding.release(Assignment.objects.all(), by=None, why="The new one is right.")
     world.work()
 
     [credit] = world.box.credits
