@@ -9,7 +9,9 @@ from django.db.models import Model, QuerySet
 def multiply(row: Model, count: int, **differing: str) -> None:
     """Copy a row so often; what differs is said in SQL, with the copy's number in `n`."""
     columns = [
-        str(field.column) for field in row._meta.concrete_fields if not field.primary_key
+        str(field.column)
+        for field in row._meta.concrete_fields
+        if not field.primary_key
     ]
     values = [differing.get(name, f'"{name}"') for name in columns]
     table = connection.ops.quote_name(row._meta.db_table)
