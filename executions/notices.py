@@ -77,7 +77,7 @@ def occurrence_of(text: str) -> str:
 
     :raises Unreadable: with a sentence, if the vendor could not have sent it
     """
-    return _id({"occurrence": text}, "occurrence")
+    return _occurrence({"occurrence": text}, "occurrence")
 
 
 def _scheduled(said: Mapping[str, Any]) -> Notice:
@@ -87,7 +87,7 @@ def _scheduled(said: Mapping[str, Any]) -> Notice:
             "like a triggered one (11)."
         )
         raise WrongListener(msg)
-    return Scheduled(_id(said, "campaignID"))
+    return Scheduled(_occurrence(said))
 
 
 def _triggered(said: Mapping[str, Any]) -> Notice:
@@ -97,11 +97,11 @@ def _triggered(said: Mapping[str, Any]) -> Notice:
             "without a customerID, which looks like a scheduled one (13)."
         )
         raise WrongListener(msg)
-    return Triggered(_id(said, "campaignID"), _id(said, "customerID"))
+    return Triggered(_occurrence(said), _id(said, "customerID"))
 
 
 def _cancelled(said: Mapping[str, Any]) -> Notice:
-    return Cancelled(_id(said, "campaignID"))
+    return Cancelled(_occurrence(said))
 
 
 _READERS: dict[int, Callable[[Mapping[str, Any]], Notice]] = {
@@ -157,6 +157,17 @@ def _id(said: Mapping[str, Any], name: str) -> str:
         raise Unreadable(msg)
     if not text.isprintable():
         raise Unreadable(f"{name} has characters that are not printable.")
+    return text
+
+
+def _occurrence(said: Mapping[str, Any], name: str = "campaignID") -> str:
+    text = _id(said, name)
+    if len(text) > 1 and text[0] == "0" and text.isdecimal():
+        # The vendor may take both for the same one, and we would not.
+        msg = (
+            f"{name} {text} begins with a zero; {text.lstrip('0') or '0'} was expected."
+        )
+        raise Unreadable(msg)
     return text
 
 

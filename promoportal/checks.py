@@ -3,19 +3,21 @@ Configuration that must not start: each mistake with an id, a sentence, and what
 
 E001  the contract does not say everything it must, or says what nobody knows
 E002  a far side's address is on this machine, outside DEBUG
-E003  django-q2 would run jobs again that are still running
+E003  django-q2 would kill jobs at work, or run them again while they run
 E004  the queue is not in the rows' own database
 E005  a setting of the flow cannot be read
 E006  an address or a secret is missing
 E007  the database cannot be used
 E008  DEBUG with a public address
+E009  a secret that anyone could guess, or that no request can carry
+E010  an address at which nobody answers, or over which secrets would go unencrypted
 """
 
 from __future__ import annotations
 
-import ipaddress
 import math
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,8 +26,10 @@ from django.core.checks import CheckMessage, Error, Tags
 from django.core.checks import register as django_register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connections
+from django.http.request import validate_host
 
 from promoportal import optimove, platforms
+from promoportal.locality import is_local, leads_here
 from promoportal.management import output
 from rewards import limits
 
@@ -39,13 +43,19 @@ _NEEDED = (
     "PORTAL_URL",
 )
 _OLDEST = 150_000
+# Seconds: a turn, and two calls that time out.
+_LEAST_TIMEOUT = 40
+_LEAST_KEY = 50
 # Seconds to spare between a job's last possible end and its being handed out again.
 _MARGIN = 10
 
 
 def register() -> None:
     """Make Django ask before any command that needs a right configuration."""
-    for check in (_contract, _sandbox, _retry, _broker, _flow, _missing, _desk):
+    for check in (
+        *(_contract, _sandbox, _retry, _timeout, _broker, _flow, _missing, _desk),
+        *(_secrets, _own_address, _in_clear),
+    ):
         django_register(check)
     django_register(_database, Tags.database)
 
@@ -68,13 +78,25 @@ def _sandbox(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"{name} is {getattr(settings, name)}, which is on this machine.",
+            f"{name} is {address}, which is on this machine.",
             hint="Set it to the real address; the sandbox is for DEBUG=true only.",
             id="promoportal.E002",
         )
-        for name in _ADDRESSES
-        if is_local(getattr(settings, name))
+        for name, address in _far_sides()
+        if is_local(address)
     ]
+
+
+def _far_sides() -> Iterator[tuple[str, str]]:
+    """The addresses that we call, each with the name of where it is set."""
+    for name in _ADDRESSES:
+        yield name, getattr(settings, name)
+    try:
+        contract = optimove.current()
+    except optimove.ContractError:
+        return  # E001 says so
+    yield "assignments.host of the contract", contract.assignments.host
+    yield "redemptions.host of the contract", contract.redemptions.host
 
 
 def _retry(**_: Any) -> list[CheckMessage]:
@@ -89,6 +111,20 @@ def _retry(**_: Any) -> list[CheckMessage]:
             f"JOB_RETRY_SECONDS is {retry}; jobs would be handed out again that are "
             "still running.",
             hint=f"Set it to more than {least}, or JOB_TIMEOUT_SECONDS to less.",
+            id="promoportal.E003",
+        )
+    ]
+
+
+def _timeout(**_: Any) -> list[CheckMessage]:
+    timeout: int = settings.JOB_TIMEOUT_SECONDS
+    if timeout >= _LEAST_TIMEOUT:
+        return []
+    return [
+        Error(
+            f"JOB_TIMEOUT_SECONDS is {timeout}; jobs would be killed that are at work.",
+            hint=f"Set it to {_LEAST_TIMEOUT} or more: a job takes 8 seconds, and then "
+            "waits for the answers to its last calls.",
             id="promoportal.E003",
         )
     ]
@@ -161,7 +197,7 @@ def _unusable(alias: str) -> Iterable[CheckMessage]:
 def _desk(**_: Any) -> list[CheckMessage]:
     # "*" names no host; `manage.py run` answers on this machine only while DEBUG is on.
     named = [host for host in settings.ALLOWED_HOSTS if host != "*"]
-    public = [host for host in named if not _is_loopback(host)]
+    public = [host for host in named if not leads_here(host)]
     if not settings.DEBUG or (not public and is_local(settings.PORTAL_URL)):
         return []
     return [
@@ -173,17 +209,48 @@ def _desk(**_: Any) -> list[CheckMessage]:
     ]
 
 
-def is_local(address: str) -> bool:
-    """Whether an address leads back to this machine."""
-    return _is_loopback(urlsplit(address).hostname or "") if address else False
+def _secrets(**_: Any) -> Iterable[CheckMessage]:
+    if not settings.DEBUG and len(settings.SECRET_KEY) < _LEAST_KEY:
+        yield Error(
+            f"SECRET_KEY has fewer than {_LEAST_KEY} characters: it can be guessed.",
+            hint="Set it to random characters, and keep it.",
+            id="promoportal.E009",
+        )
+    for name in ("OPTIMOVE_API_KEY", "PLATFORM_TOKEN"):
+        if not re.fullmatch("[!-~]*", getattr(settings, name)):
+            yield Error(
+                f"{name} holds a space, a line break or a letter that no header may.",
+                hint=f"Set {name} to what its side gave you, alone.",
+                id="promoportal.E009",
+            )
 
 
-def _is_loopback(host: str) -> bool:
-    host = host.strip("[]").lower()
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified
+def _own_address(**_: Any) -> list[CheckMessage]:
+    host = urlsplit(settings.PORTAL_URL).hostname or ""
+    allowed = settings.ALLOWED_HOSTS
+    if not host or not allowed or validate_host(host, allowed):
+        return []  # or what is missing is told already
+    return [
+        Error(
+            f"PORTAL_URL is at {host}, which ALLOWED_HOSTS does not name: every notice "
+            "that Optimove sends there would be refused.",
+            hint=f"Add {host} to ALLOWED_HOSTS.",
+            id="promoportal.E010",
+        )
+    ]
+
+
+def _in_clear(**_: Any) -> list[CheckMessage]:
+    """A platform may be beside the portal, in a network of the operator's own."""
+    if settings.DEBUG:
+        return []
+    addresses = [*_far_sides(), ("PORTAL_URL", settings.PORTAL_URL)]
+    return [
+        Error(
+            f"{name} is {address}: the key or the secret in it would go unencrypted.",
+            hint="Begin it with https://.",
+            id="promoportal.E010",
+        )
+        for name, address in addresses
+        if name != "PLATFORM_URL" and address.startswith("http:")
+    ]

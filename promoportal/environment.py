@@ -37,6 +37,11 @@ def text(name: str, default: str = "") -> str:
         raise ImproperlyConfigured(msg) from error
 
 
+def folder(name: str, default: Path) -> Path:
+    """A path, absolute; not set, or set to nothing, is the default."""
+    return Path(text(name) or default).resolve()
+
+
 def flag(name: str, *, default: bool) -> bool:
     value = text(name, str(default)).lower()
     if value not in _TRUE | _FALSE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
-_SECRET_IN_PATH = re.compile(r"(/webhooks/optimove/)[^/\s?\"'<>]+")
+_SECRET_IN_PATH = re.compile(r"(/webhooks/+optimove/+)[^/\s?\"'<>]+")
 _FORMATTER = logging.Formatter()
 
 

@@ -24,7 +24,7 @@ ALLOWED_HOSTS = environment.names("ALLOWED_HOSTS", _DESK)
 SECRET_KEY = environment.text(
     "SECRET_KEY", "only-for-a-desk-and-refused-without-DEBUG" if DEBUG else ""
 )
-PORTAL_HOME = Path(environment.text("PORTAL_HOME", str(BASE_DIR / ".portal"))).resolve()
+PORTAL_HOME = environment.folder("PORTAL_HOME", BASE_DIR / ".portal")
 PORTAL_URL = environment.address("PORTAL_URL", "http://127.0.0.1:8000" if DEBUG else "")
 TRUSTED_PROXIES = environment.number("TRUSTED_PROXIES", 0)
 
@@ -153,7 +153,7 @@ PLATFORM_ADAPTER = environment.text(
     "PLATFORM_ADAPTER", "promoportal.platforms.HttpPlatform"
 )
 PLATFORM_CAPABILITY = environment.text("PLATFORM_CAPABILITY", "idempotent,askable")
-PLATFORM_CONCURRENCY = environment.number("PLATFORM_CONCURRENCY", 8, least=1)
+PLATFORM_CONCURRENCY = environment.number("PLATFORM_CONCURRENCY", 8, least=1, most=64)
 
 # --- The flow ---------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ LIMIT_REWARD = environment.names("LIMIT_REWARD")
 
 # --- Jobs -------------------------------------------------------------------------
 
-WEB_CONCURRENCY = environment.number("WEB_CONCURRENCY", 2, least=1)
+WEB_CONCURRENCY = environment.number("WEB_CONCURRENCY", 2, least=1, most=64)
 JOB_TIMEOUT_SECONDS = environment.number("JOB_TIMEOUT_SECONDS", 60, least=1)
 JOB_RETRY_SECONDS = environment.number("JOB_RETRY_SECONDS", 240, least=1)
 

@@ -179,6 +179,14 @@ def _is_held(row: Assignment) -> bool:
     return row.state == State.HELD and not row.doubtful
 
 
+def _is_tried_again(row: Assignment) -> bool:
+    return _is_held(row) and row.reason not in deciding.TO_BE_MEANT
+
+
+def _is_to_be_meant(row: Assignment) -> bool:
+    return _is_held(row) and row.reason in deciding.TO_BE_MEANT
+
+
 def _is_doubtful(row: Assignment) -> bool:
     return row.doubtful and row.state in {State.UNCERTAIN, State.HELD}
 
@@ -229,7 +237,18 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             "rewards.retry_assignment",
             _decide(deciding.retry),
             said=("will be tried again", "will be tried again"),
-            fits=_is_held,
+            fits=_is_tried_again,
+        ),
+        Deed(
+            "release",
+            "Give it all the same",
+            "rewards.decide_assignment",
+            _decide(deciding.release),
+            said=("will be given all the same", "will be given all the same"),
+            warning="The customer gets what was held because nobody may have meant it: "
+            "a second reward, one past a limit, or one that Optimove changed. Say so "
+            "only if CRM says that it is meant.",
+            fits=_is_to_be_meant,
         ),
         Deed(
             "given",
@@ -274,6 +293,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
                     "execution_link",
                     "problem_in_full",
                     "doubt",
+                    "second",
                     "next_time",
                     "too_late",
                     "receipt",
@@ -346,11 +366,17 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             return ""
         return "An attempt went unanswered: the customer may have it, or not."
 
+    @admin.display(description="second assignment")
+    def second(self, row: Assignment) -> str:
+        if not row.repeated:
+            return ""
+        return "The customer has another of this promotion from the same execution."
+
     @admin.display(description="cancelled too late")
     def too_late(self, row: Assignment) -> str:
         if not row.cancelled_too_late:
             return ""
-        return "The vendor took it back after the customer had it."
+        return "It was taken back after the customer had it."
 
     @admin.display(description="next")
     def next_time(self, row: Assignment) -> SafeString:

@@ -12,19 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
 from executions import announcing
 from executions.announcing import share
 from executions.models import Asking, Execution, Reason, Trigger
-from promoportal import states
+from promoportal import optimove, states
 from promoportal.leases import Lease, after, due, wait
 from promoportal.optimove import Page
 from rewards import limits, listing, passes, signals
-from rewards.models import Collecting, Collection
+from rewards.models import Assignment, Collecting, Collection
 
 # Seconds until a customer who is not listed yet is asked for again; then a person looks.
 WAITS = (1, 2, 5, 10, 30, 60, 5 * 60, 15 * 60, 30 * 60)
+# How often one is asked for who may have been assigned something more.
+MOST_FOR_MORE = 6
 
 
 @dataclass(frozen=True)
@@ -103,13 +105,13 @@ def _question(rows: Sequence[tuple[tuple[int, int], str]]) -> Question:
 def _conclude(question: Question, listed: Set[str]) -> None:
     waiting = _still_waiting(question)
     states.move_all(
-        waiting.filter(customer__in=list(listed)),
+        waiting.filter(customer__in=list(listed)).exclude(_expects_more()),
         Asking.DONE,
         why="The vendor lists this customer.",
         problem="",
         reason="",
     )
-    missing = waiting.exclude(customer__in=list(listed))
+    missing = waiting.all()  # those that were not concluded just now
     states.move_all(
         missing.filter(attempts__gte=len(WAITS)),
         Asking.HELD,
@@ -122,6 +124,25 @@ def _conclude(question: Question, listed: Set[str]) -> None:
         missing.filter(attempts=attempts).update(
             attempts=F("attempts") + 1, not_before=after(wait([seconds], 1))
         )
+
+
+def _expects_more() -> Q:
+    """
+    Announced more often than assigned, where each announcement may mean one more.
+
+    It may also have come twice, so that it is not waited for as long as a customer who
+    is not listed at all.
+    """
+    if not optimove.current().vendor.repeats_are_meant:
+        return Q(pk=None)
+    theirs = Assignment.objects.filter(
+        execution=OuterRef("execution"), customer=OuterRef("customer")
+    )
+    counted = theirs.order_by().values("customer").annotate(number=Count("pk"))
+    short = Trigger.objects.filter(
+        announced__gt=Subquery(counted.values("number")), attempts__lt=MOST_FOR_MORE
+    )
+    return Q(pk__in=short.values("pk"))
 
 
 def _still_waiting(question: Question) -> QuerySet[Trigger]:

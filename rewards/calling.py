@@ -76,7 +76,14 @@ def _call(row: Assignment, call: Call, may_begin: Callable[[], bool]) -> Answere
         return _failed(row, error)
     if receipt is None:
         return Answered(row, Outcome.NOT_FOUND)
-    return Answered(row, Outcome.GIVEN, receipt=receipt.reference)
+    return Answered(
+        row,
+        Outcome.GIVEN,
+        receipt=receipt.reference,
+        status=receipt.evidence.status,
+        answer=receipt.evidence.answer,
+        duration_ms=receipt.evidence.duration_ms,
+    )
 
 
 def _failed(row: Assignment, error: wire.WireError) -> Answered:

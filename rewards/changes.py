@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import QuerySet, Value
@@ -69,12 +70,17 @@ def _whose(old: Assignment) -> tuple[str, str]:
 
 
 def _worth(old: Assignment) -> Any:
-    return old.reward, old.unique_code, old.properties
+    return _exact(old.reward), old.unique_code, old.properties
 
 
 def _worth_of(row: Row) -> Any:
     reward = listing.worth(row.reward) if row.reward else None
-    return reward, row.unique_code or "", row.properties
+    return _exact(reward), row.unique_code or "", row.properties
+
+
+def _exact(reward: Columns | None) -> Columns | None:
+    """The reward with its value as a number: 10.00 and 10.0 are the same."""
+    return reward and {**reward, "value": Decimal(reward["value"])}
 
 
 def _say(old: Assignment, row: Row) -> None:

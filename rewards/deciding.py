@@ -21,6 +21,8 @@ from rewards.models import Assignment, Reason, State
 from rewards.owing import owe
 
 _READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
+# Held not because it failed, but because someone must say that it is meant.
+TO_BE_MEANT = (Reason.REPEATED, Reason.OVER_LIMIT, Reason.DIFFERS)
 
 
 @dataclass
@@ -39,8 +41,14 @@ def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
     Try held rewards again. What is in doubt is left: it might be given twice.
 
     What was held because it could not be read is read anew, with the contract of now.
+    What nobody may have meant is left for `release`.
     """
     return _each(rows, lambda row, stop: _retry(row, stop, by=by, why=why))
+
+
+def release(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+    """A person found out that seconds, or rewards past a limit, or changed are meant."""
+    return _each(rows, lambda row, stop: _release(row, stop, by=by, why=why))
 
 
 def given(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
@@ -82,21 +90,42 @@ def _locked(pk: int) -> Assignment:
 
 
 def _retry(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
-    if row.state != State.HELD:
-        return f"{State(row.state).label}, not held"
-    if row.doubtful:
-        return "in doubt: say first whether it was given"
-    if stop == Stop.CANCELLED:
-        return "its execution is cancelled"
+    if why_not := _stays(row, stop):
+        return why_not
+    if row.reason in TO_BE_MEANT:
+        return f"held as {Reason(row.reason).label}: {_IF_MEANT}"
     if row.reason in _READ_ANEW:
         unreadable = _read_anew(row)
         if unreadable:
             return unreadable
     elif row.meaning != Meaning.ACTIVATE:
         return f"the vendor lists it as {row.vendor_status}"
+    _owe(row, stop, by=by, why=why, first_sent_at=None)
+    return ""
+
+
+def _release(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
+    if why_not := _stays(row, stop):
+        return why_not
+    if row.reason not in TO_BE_MEANT:
+        return f'held as {Reason(row.reason).label}: press "Try again"'
+    if row.meaning != Meaning.ACTIVATE:
+        return f"the vendor lists it as {row.vendor_status}"
     _as_listed(row)
     _owe(row, stop, by=by, why=why, first_sent_at=None)
     return ""
+
+
+_IF_MEANT = 'press "Give it all the same" if it is meant'
+
+
+def _stays(row: Assignment, stop: Stop) -> str:
+    """Why nothing may be given by hand; or nothing."""
+    if row.state != State.HELD:
+        return f"{State(row.state).label}, not held"
+    if row.doubtful:
+        return "in doubt: say first whether it was given"
+    return "its execution is cancelled" if stop == Stop.CANCELLED else ""
 
 
 def _as_listed(row: Assignment) -> None:
@@ -122,7 +151,7 @@ def _hold_second(row: Assignment) -> str:
     Assignment.objects.filter(pk=row.pk).update(
         reason=Reason.REPEATED, problem=listing.REPEATED
     )
-    return "read, and it is a second assignment: try it again to release it"
+    return f"read, and it is a second assignment: {_IF_MEANT}"
 
 
 def _owe(row: Assignment, stop: Stop, *, by: Any, why: str, **changes: Any) -> None:

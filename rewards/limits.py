@@ -192,9 +192,17 @@ def _limits(
         raise ImproperlyConfigured(msg)
     return Limits(
         customers=int(customers[0]) if customers else None,
-        value=dict(_amount("LIMIT_VALUE", part) for part in value),
-        reward=dict(_amount("LIMIT_REWARD", part) for part in reward),
+        value=_amounts("LIMIT_VALUE", value),
+        reward=_amounts("LIMIT_REWARD", reward),
     )
+
+
+def _amounts(name: str, parts: tuple[str, ...]) -> dict[str, Decimal]:
+    amounts = dict(_amount(name, part) for part in parts)
+    if len(amounts) < len(parts):
+        msg = f"{name} is {','.join(parts)!r}; each unit may be named once."
+        raise ImproperlyConfigured(msg)
+    return amounts
 
 
 def _amount(name: str, part: str) -> tuple[str, Decimal]:

@@ -140,7 +140,12 @@ class Promotions:
         listed = self.contract.assignments
         try:
             answer = self._assignments.ask(
-                "POST", listed.path, query=query, body=body, limit=32 * wire.MIB
+                "POST",
+                listed.path,
+                query=query,
+                body=body,
+                limit=32 * wire.MIB,
+                forgiving=True,
             )
         except wire.Rejected as error:
             if cursor is not None:

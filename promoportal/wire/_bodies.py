@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple, NoReturn, TypeAlias
 
@@ -14,6 +15,7 @@ Json: TypeAlias = (
 # Deep enough for any answer, shallow enough that whoever walks the value, here, in the
 # JSON encoder or in a template, never meets Python's own limit.
 _DEEPEST = 64
+_SHOWN = 40
 # PostgreSQL's text and jsonb refuse both.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -22,20 +24,29 @@ class NotJson(ValueError):
     """Bytes that are not JSON, or not JSON anyone should hold."""
 
 
-def parse(body: bytes) -> Json:
+class Unheld(str):
+    """What was there instead of a value that nobody can hold: a NaN, a depth of 70."""
+
+    __slots__ = ()
+
+
+def parse(body: bytes, *, forgiving: bool = False) -> Json:
     """
     Read JSON with its numbers exact: a fraction is a Decimal with the digits as sent.
 
-    Nothing at all is None, as the vendor answers a call that has nothing to say.
+    Nothing at all is None, as the vendor answers a call that has nothing to say. With
+    `forgiving`, a value nobody can hold is `Unheld`, which `clean` calls changed, so
+    that one bad value does not spoil all that stands beside it.
 
     :raises NotJson: with a sentence
     """
+    number, constant, whole = _STRICT if not forgiving else _FORGIVING
     try:
         text = body.decode("utf-8-sig")
         if not text.strip():
             return None
         value: Json = json.loads(
-            text, parse_float=_fraction, parse_constant=_refuse_constant
+            text, parse_float=number, parse_constant=constant, parse_int=whole
         )
     except RecursionError:
         raise NotJson("It is nested too deep.") from None
@@ -45,6 +56,8 @@ def parse(body: bytes) -> Json:
         raise NotJson("A number is out of range.") from None
     except ValueError as error:  # also more digits than Python will read
         raise NotJson(f"It is not JSON: {_reason(error)}.") from None
+    if forgiving:
+        return _shallow(value)
     _refuse_depth(value)
     return value
 
@@ -61,6 +74,31 @@ def _fraction(digits: str) -> Decimal:
 def _refuse_constant(name: str) -> NoReturn:
     msg = f"{name} is no JSON number"
     raise ValueError(msg)
+
+
+def _unheld(read: Callable[[str], Json]) -> Callable[[str], Json]:
+    def forgive(said: str) -> Json:
+        try:
+            return read(said)
+        except (ValueError, InvalidOperation):
+            return Unheld(f"\ufffd{said[:_SHOWN]}")
+
+    return forgive
+
+
+_STRICT = (_fraction, _refuse_constant, int)
+_FORGIVING = (_unheld(_fraction), _unheld(_refuse_constant), _unheld(int))
+
+
+def _shallow(value: Json, depth: int = 0) -> Json:
+    """The value without what is nested too deep."""
+    if depth == _DEEPEST and isinstance(value, dict | list):
+        return Unheld("\ufffdnested too deep")
+    if isinstance(value, dict):
+        return {name: _shallow(item, depth + 1) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_shallow(item, depth + 1) for item in value]
+    return value
 
 
 def _reason(error: ValueError) -> str:
@@ -100,7 +138,7 @@ def clean(value: Json) -> Cleaned:
     """
     if isinstance(value, str):
         text = clean_text(value)
-        return Cleaned(text, text != value)
+        return Cleaned(text, text != value or isinstance(value, Unheld))
     if isinstance(value, Decimal):
         return Cleaned(_plain(value), changed=False)
     if isinstance(value, list):

@@ -58,6 +58,7 @@ class _Call:
     safe_to_repeat: bool
     limit: int
     later: frozenset[int]
+    forgiving: bool = False
     started_at: float = field(default_factory=time.monotonic)
 
     def duration_ms(self) -> int:
@@ -119,9 +120,12 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: Json = None,
         limit: int = MIB,
+        forgiving: bool = False,
     ) -> Answer:
         """
         Make a call that changes nothing, whatever its method.
+
+        `forgiving`: a value that nobody can hold spoils only itself, see `parse`.
 
         :raises Unavailable, Rejected, Malformed, Misconfigured:
         """
@@ -135,6 +139,7 @@ class Client:
                 safe_to_repeat=True,
                 limit=limit,
                 later=self._later,
+                forgiving=forgiving,
             )
         )
 
@@ -280,7 +285,8 @@ class Client:
         except _BREAKS as error:
             self._lose(call, error, status=response.status_code)
         try:
-            return Answer(parse(body), self._evidence(call, response, body))
+            said = parse(body, forgiving=call.forgiving)
+            return Answer(said, self._evidence(call, response, body))
         except NotJson as error:
             raise self._malformed(call, response, body, str(error)) from None
 

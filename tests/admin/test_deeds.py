@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -32,6 +33,10 @@ SUPPORT_TOO = {Role.SUPPORT, Role.OPERATIONS}
 
 def held() -> Assignment:
     return AssignmentFactory(state=State.HELD, reason=Reason.REFUSED)
+
+
+def second() -> Assignment:
+    return AssignmentFactory(state=State.HELD, reason=Reason.REPEATED, repeated=True)
 
 
 def doubtful() -> Assignment:
@@ -69,6 +74,16 @@ CASES = [
         SUPPORT_TOO,
         "1 assignment will be tried again.",
         {"state": State.OWED, "reason": ""},
+    ),
+    *(
+        Case(
+            "release",
+            partial(AssignmentFactory, state=State.HELD, reason=reason),
+            OPERATIONS,
+            "1 assignment will be given all the same.",
+            {"state": State.OWED, "reason": ""},
+        )
+        for reason in (Reason.REPEATED, Reason.OVER_LIMIT, Reason.DIFFERS)
     ),
     Case(
         "given",
@@ -171,7 +186,11 @@ CASES = [
     ),
 ]
 every_case = pytest.mark.parametrize(
-    "case", [pytest.param(case, id=f"{case.deed}-{case.says[2:10]}") for case in CASES]
+    "case",
+    [
+        pytest.param(case, id=f"{number}-{case.deed}")
+        for number, case in enumerate(CASES)
+    ],
 )
 
 
@@ -255,6 +274,7 @@ def test_without_a_reason_nothing_happens(case: Case, operations: Desk) -> None:
     ("deed", "make"),
     [
         ("given", doubtful),
+        ("release", second),
         ("not_given", doubtful),
         ("write_off", held),
         ("write_off", held_redemption),
@@ -333,6 +353,15 @@ def test_redemptions_that_are_not_held_are_counted(operations: Desk) -> None:
             "read_again",
             lambda: DeliveryFactory(state=Reading.UNREAD),
             "it is still to be read",
+        ),
+        ("release", held, 'held as The platform refused it: press "Try again"'),
+        (
+            "retry",
+            second,
+            (
+                "held as A second assignment of the same promotion: "
+                'press "Give it all the same" if it is meant'
+            ),
         ),
         ("ask_again", TriggerFactory, "it waits to be asked for already"),
         ("pause", paused, "it is paused"),

@@ -56,6 +56,13 @@ def test_an_assignments_story_is_in_order_of_time(crm: Desk) -> None:
     assert "No answer; it may have happened, HTTP 502." in page
 
 
+def test_a_second_assignment_says_that_it_is_one(crm: Desk) -> None:
+    one, second = AssignmentFactory(), AssignmentFactory(repeated=True)
+
+    assert "Second assignment" not in crm.page(one)
+    assert "Second assignment" in crm.page(second)
+
+
 def test_the_whole_way_of_one_reward_can_be_followed_by_links(
     world: World, crm: Desk
 ) -> None:
@@ -187,7 +194,7 @@ def test_a_list_offers_what_one_may(support: Desk, operations: Desk, crm: Desk) 
 
     assert support.offered_in_list(Assignment) == {"retry"}
     assert operations.offered_in_list(Assignment) == {
-        *("retry", "given", "not_given", "write_off")
+        *("retry", "release", "given", "not_given", "write_off")
     }
     assert crm.get(list_of(Assignment)).context["action_form"] is None
     assert "action-select" not in crm.text(list_of(Assignment))

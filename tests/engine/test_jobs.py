@@ -151,11 +151,13 @@ def test_a_database_that_throws_everyone_out_is_come_back_to(
     workers = start_workers()
     enqueue(tasks.note, 1)
     book.wait("noted", 1)
+    # What is not acknowledged yet would come again, but only after its lease.
+    until(lambda: not OrmQ.objects.exists(), "the first is concluded")
 
     _throw_everyone_out()
     enqueue(tasks.note, 2)
     book.wait("noted", 2)
-    until(lambda: not OrmQ.objects.exists(), "both are concluded")
+    until(lambda: not OrmQ.objects.exists(), "the second is concluded")
 
     assert workers.process.poll() is None
 

@@ -103,6 +103,16 @@ def test_a_notice_is_read_in_any_casing(
     assert notices.read(said, event_type=event_type) == notice
 
 
+@pytest.mark.parametrize("said", ["007311", "00"])
+def test_an_occurrence_that_begins_with_a_zero_is_no_other_occurrence(
+    said: str,
+) -> None:
+    refused = read(body(campaignID=said), event_type=13)
+
+    assert isinstance(refused, Unreadable)
+    assert "begins with a zero" in str(refused)
+
+
 @pytest.mark.parametrize("event_type", [1, 2, 3, 5, 14])
 def test_what_the_portal_does_nothing_about_has_a_name(event_type: int) -> None:
     notice = notices.read(body(EventTypeID=event_type), event_type=event_type)

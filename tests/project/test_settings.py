@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from tests.project import tree
 
-READERS = {"address", "choice", "database", "flag", "names", "number", "text"}
+READERS = {"address", "choice", "database", "flag", "folder", "names", "number", "text"}
 # Desk defaults that settings.py computes; .env.example says them in its own words.
 COMPUTED = {
     "ALLOWED_HOSTS": "127.0.0.1,localhost,[::1]",
@@ -103,3 +106,20 @@ def test_nothing_else_reads_the_environment() -> None:
     for name, text in tree.texts():
         if name.endswith(".py") and not name.startswith("tests/"):
             assert not set(ours.findall(text)) - internal - described, name
+
+
+def test_taking_every_mark_away_changes_nothing() -> None:
+    assert told(dict(_LINE.findall(tree.say(".env.example")))) == told({})
+
+
+def told(said: dict[str, str]) -> str:
+    """Every setting as Django has it, in an environment that says just this."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "diffsettings", "--all"],
+        cwd=tree.ROOT,
+        env={"PATH": os.environ["PATH"], **said},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from pytest_django import Settings
 
-from promoportal import checks
+from promoportal import checks, locality, optimove
 from tests.engine.conftest import database_url
 
 PRODUCTION = {
@@ -75,6 +75,22 @@ def test_nothing_set_at_all_is_a_desk_that_starts() -> None:
         pytest.param({"PLATFORM_TOKEN": ""}, "PLATFORM_TOKEN is not set", id="E006"),
         pytest.param({"ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS is not set", id="E006, too"),
         pytest.param({"DEBUG": "true"}, "E008", id="E008"),
+        pytest.param({"SECRET_KEY": "guess" * 9}, "E009", id="E009, a short key"),
+        pytest.param({"OPTIMOVE_API_KEY": "a\nb"}, "E009", id="E009, a line break"),
+        pytest.param({"PLATFORM_TOKEN": "šifra"}, "E009", id="E009, a letter"),
+        pytest.param(
+            {"PORTAL_URL": "https://elsewhere.example.com"}, "E010", id="E010, unnamed"
+        ),
+        pytest.param(
+            {"OPTIMOVE_API_URL": "http://api5.optimove.net"}, "E010", id="E010, clear"
+        ),
+        pytest.param({"JOB_TIMEOUT_SECONDS": "5"}, "E003", id="E003, a short job"),
+        pytest.param(
+            {"LIMIT_VALUE": "EUR=5,EUR=6"}, "named once", id="E005, a unit twice"
+        ),
+        pytest.param(
+            {"OPTIMOVE_CONTRACT": "{contract}"}, "E002", id="E002, in the contract"
+        ),
         pytest.param(
             {"REDEMPTION_INTERVAL_SECONDS": "1" * 30}, "must be a whole", id="too much"
         ),
@@ -83,8 +99,13 @@ def test_nothing_set_at_all_is_a_desk_that_starts() -> None:
     ],
 )
 def test_a_mistake_stops_the_start_with_one_sentence(
-    changed: dict[str, str], words: str
+    changed: dict[str, str], words: str, tmp_path: Path
 ) -> None:
+    contract = tmp_path / "contract.toml"
+    built_in = Path(optimove.__file__).with_name("contract.toml").read_text()
+    local = built_in.replace('host = ""', 'host = "https://127.1"', 1)
+    contract.write_text(local)
+    changed = {name: said.format(contract=contract) for name, said in changed.items()}
     done = manage("check", **production(**changed))
 
     told = [line for line in done.stderr.splitlines() if line.strip()]
@@ -115,6 +136,13 @@ def test_an_unreachable_database_is_a_sentence(command: list[str]) -> None:
     assert "Traceback" not in done.stderr
     assert "sesame" not in done.stderr
     assert not done.stdout.strip()
+
+
+def test_a_desk_is_not_opened_to_others() -> None:
+    done = manage("run", "--host", "::", "--port", "0", DATABASE_URL=NOWHERE)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "DEBUG is on, and :: is reached from elsewhere" in done.stderr
 
 
 def test_a_database_without_tables_is_a_sentence(db: None) -> None:
@@ -152,6 +180,11 @@ def ids(*found: object) -> list[str]:
         ("http://sandbox.localhost", True),
         ("http://[::1]:8100", True),
         ("http://0.0.0.0", True),
+        ("http://127.1", True),
+        ("http://2130706433", True),
+        ("http://0x7f.1", True),
+        ("http://[::ffff:127.0.0.1]", True),
+        ("http://localhost.", True),
         ("https://api5.optimove.net", False),
         ("https://localhost.example.com", False),
         ("https://10.0.0.1", False),
@@ -159,7 +192,7 @@ def ids(*found: object) -> list[str]:
     ],
 )
 def test_whether_an_address_leads_back_here(address: str, local: bool) -> None:
-    assert checks.is_local(address) is local
+    assert locality.is_local(address) is local
 
 
 @pytest.mark.parametrize(

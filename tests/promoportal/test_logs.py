@@ -50,6 +50,9 @@ def failed() -> BaseException:
         pytest.param(lambda: line("X", exc_info=failed()), id="in a trace"),
         pytest.param(lambda: line("X", extra={"all": [{"at": PATH}]}), id="deeper"),
         pytest.param(lambda: line(f"{PATH} and {PATH}"), id="twice"),
+        pytest.param(
+            lambda: line(f"{PATH} {PATH.replace('/', '//')}"), id="with more slashes"
+        ),
     ],
 )
 def test_no_secret_of_a_listener_is_written(written: Any) -> None:

@@ -299,11 +299,18 @@ def test_another_reward_is_given_once_a_person_releases_it(world: World) -> None
     world.box.change("7311", reference, reward=OTHER)
     look_again(world)
 
-    deciding.retry(Assignment.objects.all(), by=None, why="The new one is right.")
+    deciding.release(Assignment.objects.all(), by=None, why="The new one is right.")
     world.work()
 
     [credit] = world.box.credits
     assert str(credit.value) == "99"
+
+
+def test_the_same_value_in_other_digits_is_no_other_reward(world: World) -> None:
+    reference = owed(world, reward={**OTHER, "value": "10.00"})
+    world.box.change("7311", reference, reward={**OTHER, "value": 10.0})
+
+    assert look_again(world).reason == ""
 
 
 def test_another_reward_after_it_was_given_is_marked(world: World) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db.models import Max
@@ -10,7 +13,7 @@ from pytest_django import Settings
 
 from executions.announcing import announce
 from executions.models import Asking, Trigger
-from promoportal import states
+from promoportal import optimove, states
 from promoportal.optimove import Promotions
 from promoportal.optimove.allowance import Priority
 from promoportal.sandbox import Fault, Options
@@ -18,7 +21,9 @@ from rewards import asking, collecting, passes
 from rewards.models import Assignment, Collecting, Collection, Reason, State
 from tests.world import World
 
+BUILT_IN = Path(optimove.__file__).with_name("contract.toml")
 LISTED = "v1/customerAssignments"
+REWARD = {"category": "Amount", "type": "BonusCash", "value": 10, "currency": "EUR"}
 
 
 def collection(occurrence: str) -> Collection:
@@ -238,6 +243,29 @@ def test_one_row_that_cannot_be_read_is_held_and_the_rest_goes_on(
     assert all(held.values_list("problem", flat=True))
 
 
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"reward": {**REWARD, "value": float("nan")}},
+        {"reward": {**REWARD, "value": float("-inf")}},
+        {"customerId": float("nan")},
+        {"properties": {"deep": json.loads("[" * 70 + "]" * 70)}},
+    ],
+    ids=["not a number", "infinite", "no id", "nested too deep"],
+)
+def test_one_value_that_nobody_can_hold_spoils_its_row_alone(
+    world: World, spoilt: dict[str, Any]
+) -> None:
+    assign(world, 3)
+    world.box.assign("7311", "C9", assignment_id="bad", **spoilt)
+
+    world.announce("7311")
+
+    held = Assignment.objects.get(reference="bad")
+    assert (held.state, held.reason) == (State.HELD, Reason.UNREADABLE)
+    assert len(world.box.credits) == 3
+
+
 def test_a_status_the_contract_does_not_know_stops_that_reward_alone(
     world: World,
 ) -> None:
@@ -326,6 +354,28 @@ def test_a_customer_who_is_never_listed_is_held(world: World) -> None:
 
     held = Trigger.objects.get()
     assert (held.state, held.reason) == (Asking.HELD, "NOT_LISTED")
+
+
+def test_where_each_notice_may_mean_one_more_the_second_is_waited_for(
+    world: World, settings: Settings, tmp_path: Path
+) -> None:
+    contract = tmp_path / "contract.toml"
+    built_in = BUILT_IN.read_text()
+    contract.write_text(
+        built_in.replace("repeats_are_meant = false", "repeats_are_meant = true")
+    )
+    settings.OPTIMOVE_CONTRACT = str(contract)
+    world.box.assign("7311", "C1")
+    world.notify(11, campaignID="7311", customerID="C1")
+    world.work()
+    world.notify(11, campaignID="7311", customerID="C1")
+    world.work()
+
+    world.box.assign("7311", "C1")
+    world.wait()
+
+    assert len(world.box.credits) == 2
+    assert Trigger.objects.get().state == Asking.DONE
 
 
 def test_a_second_notice_asks_for_a_held_customer_anew(world: World) -> None:

@@ -145,7 +145,11 @@ def test_a_second_assignment_is_given_once_a_person_releases_it(
     world.announce("7311")
     second = Assignment.objects.filter(reference="second")
 
-    deciding.retry(second, by=agent, why="It was meant.")
+    tried = deciding.retry(second, by=agent, why="All that is held.")
+    world.work()
+    assert (tried.done, len(world.box.credits)) == (0, 1)
+
+    deciding.release(second, by=agent, why="It was meant.")
     world.work()
 
     assert len(world.box.credits) == 2

@@ -109,6 +109,22 @@ def test_what_is_not_json_breaks_the_contract(body: bytes) -> None:
         assert len(str(caught.value)) < 300
 
 
+@pytest.mark.parametrize(
+    "value", ["NaN", "-Infinity", "1e20000000", "9" * 5_000, "[" * 70 + "]" * 70]
+)
+def test_whoever_forgives_loses_one_value_and_keeps_the_rest(value: str) -> None:
+    body = f'{{"good":1,"bad":{value}}}'.encode()
+    with (
+        farside.serving(farside.saying(farside.answer(body))) as far,
+        calling(far.address) as client,
+    ):
+        answer = client.ask("GET", "/v1/list", forgiving=True)
+
+    assert isinstance(answer.body, dict)
+    assert answer.body["good"] == 1
+    assert wire.clean(answer.body["bad"]).changed
+
+
 def test_of_a_key_said_twice_the_last_counts() -> None:
     assert wire.parse(b'{"a":1,"a":2}') == {"a": 2}
 

@@ -14,6 +14,7 @@ from django.db import Error as DatabaseLost
 from django.db import connection
 
 from promoportal import jobs, lifeline
+from promoportal.locality import is_loopback
 from promoportal.management.commands.runworkers import clusters
 from promoportal.supervisor import Program, Supervisor
 
@@ -31,6 +32,7 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="0: any free one.")
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+        refuse_strangers(host)
         lifeline.tie()
         with listen(host, port) as listener:
             migrate()
@@ -46,6 +48,13 @@ class Command(BaseCommand):
         self.stdout.write(f"Database  {database()}")
         self.stdout.write("Ctrl-C stops them all.")
         self.stdout.flush()
+
+
+def refuse_strangers(host: str) -> None:
+    """A desk shows its errors in full, and its secrets are known to everyone."""
+    if settings.DEBUG and not is_loopback(host):
+        msg = f"DEBUG is on, and {host} is reached from elsewhere. Set DEBUG=false."
+        raise CommandError(msg)
 
 
 def listen(host: str, port: int) -> socket.socket:
