@@ -7,6 +7,7 @@ real HTTP on both far sides - but for the far sides, which are the sandbox.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -19,7 +20,8 @@ from typing import Any
 
 from django.conf import settings
 
-from executions.models import Execution
+from executions import listening
+from executions.models import Execution, Listener
 from promoportal import wire
 from promoportal.reconciling import Reconciled, reconcile
 from promoportal.supervisor import Program, Supervisor
@@ -85,6 +87,7 @@ class Demo:
         self._say = say
         self._supervisor = Supervisor(self._programs(), say=say)
         self.occurrences: list[str] = []
+        self._listeners: list[int] = []
         self._expected = 0
 
     @contextmanager
@@ -98,10 +101,12 @@ class Demo:
                 yield
             finally:
                 self._supervisor.stop()
+                self._close_listeners()
 
     def register(self) -> None:
         """Tell the sandbox where the portal listens, with the command a person uses."""
-        self._manage("listeners", "register")
+        said = json.loads(self._manage("listeners", "register", "--json"))
+        self._listeners = [told["id"] for told in said["listeners"]]
 
     def execute(self, customers: int) -> None:
         """Execute a scheduled campaign on two channels: two notices, one execution."""
@@ -176,7 +181,12 @@ class Demo:
         msg = f"{url} did not come up within {_PATIENCE:.0f} s; {log} says why."
         raise DemoFailed(msg)
 
-    def _manage(self, *arguments: str) -> None:
+    def _close_listeners(self) -> None:
+        """The sandbox they are registered at is gone, and knows none of them again."""
+        for listener in Listener.objects.filter(pk__in=self._listeners):
+            listening.close(listener)
+
+    def _manage(self, *arguments: str) -> str:
         done = subprocess.run(  # noqa: S603
             [*_MANAGE, *arguments],
             env=self._environment,
@@ -186,6 +196,7 @@ class Demo:
         )
         if done.returncode:
             raise DemoFailed(done.stderr.strip())
+        return done.stdout
 
     def _order(self, what: str, body: dict[str, Any]) -> None:
         ordered = self._control("POST", what, body)

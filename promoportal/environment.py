@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
@@ -90,7 +91,7 @@ def _is_address(value: str) -> bool:
         return False
 
 
-def database(name: str) -> dict[str, object] | None:
+def database(name: str) -> dict[str, Any] | None:
     """Django's settings for the PostgreSQL at this address, or None if it is not set."""
     value = text(name)
     if not value:

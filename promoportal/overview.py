@@ -56,6 +56,7 @@ def _figures(execution: Execution, found: Reconciled) -> Sequence[Fact]:
         Fact("held", found.held, assigned(State.HELD), "warn"),
         Fact("void", found.void, assigned(State.VOID)),
         Fact("to be reported", found.waiting, _unreported(execution)),
+        Fact("reports held", found.reports_held, redeemed(Reporting.HELD), "warn"),
         Fact("in drift", found.drift, "", "warn"),
     ]
     return [*figures, *(fact for fact in beside if fact.value)]

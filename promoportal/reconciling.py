@@ -32,6 +32,7 @@ class Reconciled:
     void: int
     reported: int
     waiting: int
+    reports_held: int
     drift: int
 
     def as_json(self) -> dict[str, str | int]:
@@ -73,16 +74,12 @@ def _counts(last_pass: int, execution: Execution) -> dict[str, Count]:
         "void": _in(State.VOID),
         "reported": Count("pk", filter=Q(redemption__state=Reporting.REPORTED)),
         "waiting": Count("pk", filter=Q(redemption__state__in=_UNREPORTED)),
+        "reports_held": Count("pk", filter=Q(redemption__state=Reporting.HELD)),
         "drift": Count("pk", filter=_drift(listed, assigned, execution)),
     }
 
 
-_UNREPORTED = [
-    Reporting.WAITING,
-    Reporting.REPORTING,
-    Reporting.UNCERTAIN,
-    Reporting.HELD,
-]
+_UNREPORTED = [Reporting.WAITING, Reporting.REPORTING, Reporting.UNCERTAIN]
 
 
 def _in(*states: State) -> Count:

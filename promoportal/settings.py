@@ -11,6 +11,8 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
+from csp import constants as csp
+
 from promoportal import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -46,6 +48,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -77,12 +80,27 @@ TEMPLATES = [
 
 # Without DATABASE_URL, a PostgreSQL that needs no installing, under PORTAL_HOME.
 EMBEDDED_DATABASE = environment.flag("EMBEDDED_DATABASE", default=DEBUG)
+_DATABASE = environment.database("DATABASE_URL") or {
+    "ENGINE": "promoportal.embedded",
+    "NAME": "portal",
+}
+# A host that vanishes says no goodbye: its locks, the tick's among them, and its side of
+# our connections would stay for hours. These look every few seconds, on both sides.
+_LIVENESS = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+_SESSION = {
+    **{f"tcp_{name}": value for name, value in _LIVENESS.items()},
+    "idle_in_transaction_session_timeout": 300_000,  # ms
+}
 DATABASES = {
     "default": {
-        **(
-            environment.database("DATABASE_URL")
-            or {"ENGINE": "promoportal.embedded", "NAME": "portal"}
-        ),
+        **_DATABASE,
+        "OPTIONS": {
+            **_LIVENESS,
+            "options": " ".join(
+                f"-c {name}={value}" for name, value in _SESSION.items()
+            ),
+            **_DATABASE.get("OPTIONS", {}),
+        },
         # A new connection for each queue call makes django-q2 twelve times slower;
         # the health check is what survives a restart of the database.
         "CONN_MAX_AGE": None,
@@ -113,6 +131,19 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
+# Nothing but what we serve ourselves, and nothing written into a page.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [csp.NONE],
+        **{
+            f"{kind}-src": [csp.SELF]
+            for kind in ("script", "style", "img", "font", "connect", "manifest")
+        },
+        "form-action": [csp.SELF],
+        "frame-ancestors": [csp.NONE],
+        "base-uri": [csp.NONE],
+    }
+}
 LOGIN_URL = "admin:login"
 
 # --- Language, time, files --------------------------------------------------------

@@ -8,7 +8,7 @@ one, as the vendor's guide says, until more wait than its limit allows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import transaction
@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from promoportal import breakers, optimove, states, wire
 from promoportal.leases import Budget, Lease, after, due, wait
 from promoportal.leave import NotNow, one_call
-from promoportal.optimove import Promotions, Refusal, allowance
+from promoportal.optimove import Promotions, Verdict, allowance
 from promoportal.optimove.allowance import Priority
 from redemptions.models import Mode, Reason, Redemption, Report, State
 
@@ -133,19 +133,18 @@ def send(carried: Carried, client: Promotions) -> None:
         _hand_back(carried)
         return
     rows = [told(row) for row in carried.rows]
-    refusals: Sequence[Refusal] = ()
     try:
         with one_call(Priority.REPORTING):
             if carried.report.is_batch:
-                refusals = client.report_batch(rows).rejected
+                verdict = client.report_batch(rows)
             else:
-                client.report(rows[0])
+                verdict = client.report(rows[0])
     except NotNow:
         _hand_back(carried)
     except wire.WireError as error:
         _failed(carried, error)
     else:
-        _answered(carried, refusals)
+        _answered(carried, verdict)
 
 
 def told(row: Redemption) -> optimove.Redemption:
@@ -164,19 +163,20 @@ def _ours(carried: Carried) -> QuerySet[Redemption]:
     return Redemption.objects.filter(state=State.REPORTING, token=carried.lease.token)
 
 
-def _answered(carried: Carried, refusals: Sequence[Refusal]) -> None:
+def _answered(carried: Carried, verdict: Verdict) -> None:
     # One that was taken before is taken: it counts, and a repeat changes nothing.
     refused = {
         carried.rows[refusal.index].pk: {
             "problem": f"{refusal.code}: {refusal.message}"[:2000]
         }
-        for refusal in refusals
+        for refusal in verdict.rejected
         if not refusal.duplicate
     }
     with transaction.atomic():
         outcome = Report.Outcome.PARTLY if refused else Report.Outcome.ACCEPTED
         accepted = len(carried.rows) - len(refused)
-        _close(carried, outcome, accepted=accepted, rejected=len(refused))
+        counted = {"accepted": accepted, "rejected": len(refused)}
+        _close(carried, outcome, verdict.evidence, **counted)
         _hold(carried, refused, Reason.REFUSED)
         taken = _ours(carried) | _given_up_for_lost(carried).exclude(pk__in=refused)
         states.move_all(
@@ -214,19 +214,19 @@ def _failed(carried: Carried, error: wire.WireError) -> None:
     with transaction.atomic():
         match error:
             case wire.Misconfigured():
-                _close(carried, Report.Outcome.MISCONFIGURED, error)
+                _close(carried, Report.Outcome.MISCONFIGURED, _evidence(error))
                 _again(carried, 10, str(error))
             case wire.Rejected():
-                _close(carried, Report.Outcome.REFUSED, error)
+                _close(carried, Report.Outcome.REFUSED, _evidence(error))
                 _refused_whole(carried, error)
             case wire.Malformed():
-                _close(carried, Report.Outcome.MALFORMED, error)
+                _close(carried, Report.Outcome.MALFORMED, _evidence(error))
                 _malformed(carried, error)
             case wire.Unanswered():
-                _close(carried, Report.Outcome.UNANSWERED, error)
+                _close(carried, Report.Outcome.UNANSWERED, _evidence(error))
                 _unanswered(carried, error)
             case _:
-                _close(carried, Report.Outcome.UNAVAILABLE, error)
+                _close(carried, Report.Outcome.UNAVAILABLE, _evidence(error))
                 _unavailable(carried, error)
 
 
@@ -236,21 +236,17 @@ def _hand_back(carried: Carried) -> None:
         _again(carried, 1, "")
 
 
+def _evidence(error: wire.WireError) -> wire.Evidence:
+    return wire.Evidence(error.status, error.answer or str(error), error.duration_ms)
+
+
 def _close(
     carried: Carried,
     outcome: Report.Outcome,
-    error: wire.WireError | None = None,
+    evidence: wire.Evidence | None = None,
     **changes: Any,
 ) -> None:
-    said = (
-        {
-            "status": error.status,
-            "answer": error.answer or str(error),
-            "duration_ms": error.duration_ms,
-        }
-        if error
-        else {}
-    )
+    said = asdict(evidence) if evidence else {}
     Report.objects.filter(pk=carried.report.pk).update(
         outcome=outcome, ended_at=Now(), **said, **changes
     )

@@ -35,7 +35,7 @@ MOST_MISSES = 5
 # Written back so often, which bounds what a crash leaves in doubt.
 CONCLUDE_EVERY = 50
 
-# Outcomes that do not show that the platform takes our token.
+# Outcomes that do not show whether the platform takes our token.
 _SAYS_NOTHING = {Outcome.NOT_SENT, Outcome.UNAVAILABLE}
 
 
@@ -120,7 +120,7 @@ def carry_out(taken: Claim, platform: Platform, budget: Budget) -> None:
     )
     for part in _parts(answers, _written_back_every(platform)):
         conclude(taken, part)
-        _trip(part)
+        heed(part)
 
 
 def _written_back_every(platform: Platform) -> int:
@@ -138,10 +138,17 @@ def _parts(answers: Iterator[Answered], size: int) -> Iterator[list[Answered]]:
         yield part
 
 
-def _trip(answers: Sequence[Answered]) -> None:
-    for answer in answers:
-        if answer.outcome == Outcome.MISCONFIGURED and answer.error:
-            breakers.trip(Side.PLATFORM, answer.error)
-            return
-    if any(answer.outcome not in _SAYS_NOTHING for answer in answers):
+def heed(answers: Sequence[Answered]) -> None:
+    """
+    Open the platform's breaker if all that was said is that we are set up wrongly.
+
+    What is forbidden for one customer while others are served is that row's matter.
+    """
+    said = [answer for answer in answers if answer.outcome not in _SAYS_NOTHING]
+    forbidden = [
+        a.error for a in said if a.outcome == Outcome.MISCONFIGURED and a.error
+    ]
+    if len(forbidden) < len(said):
         breakers.passed(Side.PLATFORM)
+    elif forbidden:
+        breakers.trip(Side.PLATFORM, forbidden[0])

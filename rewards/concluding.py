@@ -160,6 +160,20 @@ def _not_sent(group: _Group) -> None:
     _forget_unsent(group.answers)
 
 
+def _misconfigured(group: _Group) -> None:
+    # Each waits longer than the last time: if it is about this row alone, the others
+    # have their turn before it.
+    owe(
+        group.rows,
+        stop=group.stop,
+        why="The platform did not take our token or address; it is tried again.",
+        each=_waits(group.answers),
+        failures=F("failures") + 1,
+        **_RELEASED,
+    )
+    _forget_unsent(group.answers)
+
+
 def _unanswered(group: _Group) -> None:
     # The lease's end stays: a platform that is asked gets some time from there on.
     states.move_all(
@@ -203,7 +217,7 @@ _FOLLOWS = {
     Outcome.GIVEN: _given,
     Outcome.UNAVAILABLE: _unavailable,
     Outcome.NOT_SENT: _not_sent,
-    Outcome.MISCONFIGURED: _not_sent,
+    Outcome.MISCONFIGURED: _misconfigured,
     Outcome.UNANSWERED: _unanswered,
     Outcome.MALFORMED: _malformed,
     Outcome.REFUSED: _refused,

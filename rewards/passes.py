@@ -23,7 +23,8 @@ from promoportal.optimove import Page
 from rewards import limits, listing, signals
 from rewards.models import Collecting, Collection, Reason
 
-LEASE = 60.0
+# Twice what a call can take: a worker that is gone holds a list up no longer.
+LEASE = 30.0
 # Seconds to wait after a failure; the last for ever after.
 WAITS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 900)
 # Three days of them.

@@ -21,7 +21,7 @@ from promoportal.leases import Budget, after, due, wait
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Platform, Receipt
 from rewards import signals
-from rewards.activating import LONGEST_CALL, TURN
+from rewards.activating import LONGEST_CALL, TURN, heed
 from rewards.calling import Answered, Outcome, call_all
 from rewards.claiming import COMPANY, remembered
 from rewards.concluding import WAITS, give
@@ -220,10 +220,7 @@ def _conclude(answer: Answered, capability: Capability) -> None:
     same = Assignment.objects.filter(
         pk=row.pk, state=State.UNCERTAIN, attempts=row.attempts + 1
     )
-    if answer.outcome == Outcome.MISCONFIGURED and answer.error:
-        breakers.trip(breakers.Side.PLATFORM, answer.error)
-    else:
-        breakers.passed(breakers.Side.PLATFORM)
+    heed([answer])
     with transaction.atomic():
         stop = share(row.execution_id)
         _record(answer)

@@ -105,6 +105,7 @@ class DeedForm(forms.Form):
     why = forms.CharField(
         label="Why",
         max_length=500,
+        error_messages={"required": "Say why; the reason is kept with every row."},
         widget=forms.TextInput(
             {"placeholder": "The reason, kept with every row", "autocomplete": "off"}
         ),

@@ -216,11 +216,9 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         if not rows:
             return self._back(request, "Nothing was done: choose at least one row.")
         form = DeedForm(self.deeds, request.POST)
-        if not form.is_valid():
-            return self._back(request, f"Nothing was done. {_wrong(form)}")
+        if not form.is_valid() or (deed.warning and "confirmed" not in request.POST):
+            return self._ask(request, deed, rows, form, is_more=is_more)
         why = form.cleaned_data["why"]
-        if deed.warning and "confirmed" not in request.POST:
-            return self._ask(request, deed, rows, why, is_more=is_more)
         done = deed.perform(self.model, rows, by=request.user, why=why)
         level = messages.SUCCESS if done.done else messages.WARNING
         said = deed.tell(done, self.model)
@@ -255,10 +253,11 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         request: HttpRequest,
         deed: Deed,
         rows: list[Any],
-        why: str,
+        form: DeedForm,
         *,
         is_more: bool,
     ) -> HttpResponse:
+        """Ask whether it is meant, and for the reason if it is missing or no good."""
         one = self.model._base_manager.get(pk=rows[0]) if len(rows) == 1 else None
         context = {
             **self.admin_site.each_context(request),
@@ -268,7 +267,7 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
             "chosen": str(one) if one else count_of(len(rows), self.model),
             "rest": _rest(is_more=is_more),
             "keys": ",".join(str(key) for key in rows),
-            "why": why,
+            "form": form,
             "back": self._where(request),
             "page": request.POST.get("page", ""),
         }
@@ -346,12 +345,6 @@ def _keys(request: HttpRequest) -> list[int]:
         *request.POST.get("keys", "").split(","),
     ]
     return [int(key) for key in said if _KEY.fullmatch(key)]
-
-
-def _wrong(form: DeedForm) -> str:
-    if "why" in form.errors and not form.data.get("why", "").strip():
-        return "Say why; the reason is kept with every row."
-    return " ".join(str(error) for errors in form.errors.values() for error in errors)
 
 
 def _rest(*, is_more: bool) -> str:

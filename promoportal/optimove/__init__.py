@@ -10,7 +10,6 @@ from promoportal.optimove._external import (
     RegisteredListener,
 )
 from promoportal.optimove._promotions import (
-    BatchVerdict,
     CursorRefused,
     Promotions,
     Refusal,
@@ -20,7 +19,6 @@ from promoportal.optimove._records import Page, Redemption, Reward, Row, reread
 from promoportal.optimove._tables import ContractError
 
 __all__ = [
-    "BatchVerdict",
     "Contract",
     "ContractError",
     "CursorRefused",

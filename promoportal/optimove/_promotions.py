@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from types import TracebackType
 from typing import Self
@@ -41,14 +40,9 @@ class CursorRefused(wire.Rejected):
     """The vendor no longer knows the place we stopped at: start from the beginning."""
 
 
-class Verdict(enum.Enum):
-    ACCEPTED = "accepted"
-    DUPLICATE = "duplicate"
-
-
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One redemption of a batch that was not taken, by its place in the batch."""
+    """One redemption of a report that was not taken, by its place in the report."""
 
     index: int
     code: str
@@ -57,9 +51,12 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchVerdict:
+class Verdict:
+    """How many redemptions of a report count, which do not, and what was said."""
+
     accepted: int
     rejected: tuple[Refusal, ...]
+    evidence: wire.Evidence = field(default=wire.Evidence(), compare=False)
 
 
 class Promotions:
@@ -167,11 +164,12 @@ class Promotions:
         told = self.contract.redemptions
         answer = self._change(told.single, _report(self.contract, redemption))
         try:
-            return _verdict(answer.body, told.answer)
+            said = _verdict(answer.body, told.answer)
         except Wrong as wrong:
             raise _malformed(answer, wrong) from None
+        return replace(said, evidence=answer.evidence)
 
-    def report_batch(self, redemptions: Sequence[Redemption]) -> BatchVerdict:
+    def report_batch(self, redemptions: Sequence[Redemption]) -> Verdict:
         """
         Tell the vendor of up to `batch_limit` activations.
 
@@ -187,9 +185,10 @@ class Promotions:
             _put(body, told.request.batch, reports)
         answer = self._change(told.batch, body)
         try:
-            return _batch_verdict(answer.body, self.contract, len(reports))
+            said = _batch_verdict(answer.body, self.contract, len(reports))
         except Wrong as wrong:
             raise _malformed(answer, wrong) from None
+        return replace(said, evidence=answer.evidence)
 
     def _change(self, path: str, body: Json) -> wire.Answer:
         return self._redemptions.change(
@@ -334,13 +333,13 @@ def _report(contract: Contract, redemption: Redemption) -> dict[str, Json]:
 def _verdict(said: Json, places: RedemptionAnswer) -> Verdict:
     word = find(said, places.verdict)
     if isinstance(word, str) and word in places.accepted:
-        return Verdict.ACCEPTED
+        return Verdict(1, ())
     if isinstance(word, str) and word in places.duplicate:
-        return Verdict.DUPLICATE
+        return Verdict(0, (Refusal(0, word, "", duplicate=True),))
     raise Wrong("It does not say whether the report counts.")
 
 
-def _batch_verdict(said: Json, contract: Contract, sent: int) -> BatchVerdict:
+def _batch_verdict(said: Json, contract: Contract, sent: int) -> Verdict:
     places = contract.redemptions.batch_answer
     accepted = find(said, places.accepted)
     if not isinstance(accepted, int) or isinstance(accepted, bool) or accepted < 0:
@@ -355,7 +354,7 @@ def _batch_verdict(said: Json, contract: Contract, sent: int) -> BatchVerdict:
         raise Wrong(
             f"It accounts for {accepted + len(rejected):,} of {sent:,} reports."
         )
-    return BatchVerdict(accepted, rejected)
+    return Verdict(accepted, rejected)
 
 
 def _refusal(said: Json, contract: Contract, sent: int) -> Refusal:

@@ -260,13 +260,19 @@ def test_its_page_offers_it_and_comes_back_to_it(case: Case, operations: Desk) -
 
 
 @every_case
-def test_without_a_reason_nothing_happens(case: Case, operations: Desk) -> None:
+def test_without_a_reason_nothing_happens_and_the_rows_stay_chosen(
+    case: Case, operations: Desk
+) -> None:
     row = case.row()
     before = as_it_is(row)
 
-    said = operations.do(case.deed, row, why="   ")
+    asked = operations.post(case.deed, row, why="   ", confirmed="yes")
 
-    assert said == "Nothing was done. Say why; the reason is kept with every row."
+    assert asked.status_code == 200
+    assert asked.context["keys"] == str(row.pk)
+    page = asked.content.decode()
+    assert "Say why; the reason is kept with every row." in page
+    assert 'name="why"' in page
     assert as_it_is(row) == before
 
 
@@ -407,8 +413,12 @@ def test_keys_that_are_none_choose_nothing(key: str, operations: Desk) -> None:
 def test_a_reason_that_cannot_be_kept_is_refused(operations: Desk) -> None:
     row = held()
 
-    assert "Null characters are not allowed" in operations.do("retry", row, why="\0")
-    assert "at most 500" in operations.do("retry", row, why="x" * 501)
+    for why, problem in (
+        ("\0", "Null characters are not allowed"),
+        ("x" * 501, "at most 500"),
+    ):
+        asked = operations.post("retry", row, why=why, confirmed="yes")
+        assert problem in asked.content.decode()
     assert column(row, "state") == State.HELD
 
 

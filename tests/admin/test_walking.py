@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -116,6 +117,20 @@ def test_every_role_walks_every_list_and_page(
             expected
         )
         assert desk.get("/admin/").status_code == 200
+
+
+@every_model
+def test_nothing_written_into_a_page_would_run_or_be_shown(
+    model: type[Model], superuser: Desk
+) -> None:
+    row = MAKE[model]()
+
+    for address in ("/admin/", list_of(model), page_of(row)):
+        answer = superuser.get(address)
+        policy = answer["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert not re.findall(r"<style|\sstyle=|\son\w+=", answer.content.decode())
 
 
 @every_model

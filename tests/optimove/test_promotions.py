@@ -14,7 +14,6 @@ import pytest
 
 from promoportal import optimove, wire
 from promoportal.optimove import (
-    BatchVerdict,
     Contract,
     CursorRefused,
     Page,
@@ -276,14 +275,17 @@ def test_a_page_may_be_larger_than_other_answers() -> None:
 
 @pytest.mark.parametrize(
     ("word", "verdict"),
-    [("Accepted", Verdict.ACCEPTED), ("Duplicate", Verdict.DUPLICATE)],
+    [
+        ("Accepted", Verdict(1, ())),
+        ("Duplicate", Verdict(0, (Refusal(0, "Duplicate", "", duplicate=True),))),
+    ],
 )
 def test_one_redemption_is_told(word: str, verdict: Verdict) -> None:
     with (
         farside.serving(saying({"status": word})) as far,
         vendor(far.address) as client,
     ):
-        assert client.report(REDEMPTION) is verdict
+        assert client.report(REDEMPTION) == verdict
 
         assert far.heads[0].startswith("POST /v1/redemptions HTTP/1.1")
         assert json.loads(far.bodies[0]) == {
@@ -324,7 +326,7 @@ def test_a_batch_is_told_and_some_of_it_refused() -> None:
 
         assert far.heads[0].startswith("POST /v1/redemptions/batch HTTP/1.1")
         assert len(json.loads(far.bodies[0])["redemptions"]) == 3
-    assert verdict == BatchVerdict(
+    assert verdict == Verdict(
         1,
         (
             Refusal(2, "UnknownAssignment", "no\ufffdsuch", duplicate=False),
@@ -342,7 +344,7 @@ def refusing(*indexes: object) -> dict[str, object]:
 def test_a_batch_may_be_taken_whole(rejected: object) -> None:
     said = {"accepted": 3, "rejected": rejected}
     with farside.serving(saying(said)) as far, vendor(far.address) as client:
-        assert client.report_batch([REDEMPTION] * 3) == BatchVerdict(3, ())
+        assert client.report_batch([REDEMPTION] * 3) == Verdict(3, ())
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_every_command_the_pages_name_is_there() -> None:
         path.stem
         for path in (tree.ROOT / "promoportal/management/commands").glob("*.py")
     }
-    djangos = {"check", "createsuperuser", "migrate"}
+    djangos = {"check", "createsuperuser", "dbshell", "migrate"}
     for page in tree.pages():
         named = set(re.findall(r"manage\.py ([a-z]+)", page.read_text()))
         assert named <= commands | djangos, page.name

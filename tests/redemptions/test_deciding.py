@@ -70,7 +70,7 @@ def test_a_held_one_is_written_off_by_someone_with_a_reason(
     assert moved == [held.pk]
     assert (held.state, held.problem) == (State.WRITTEN_OFF, "Too old.")
     assert (trace.by, trace.why) == (clerk, "Too old.")
-    assert world.reconcile(OCCURRENCE).waiting == 0
+    assert world.reconcile(OCCURRENCE).reports_held == 0
 
 
 @pytest.mark.parametrize("state", [state for state in State if state != State.HELD])

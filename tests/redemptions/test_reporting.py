@@ -71,6 +71,21 @@ def test_a_few_that_are_due_at_once_go_one_by_one(world: World, give: Give) -> N
     assert states() == {State.REPORTED: reporting.ONE_BY_ONE}
 
 
+@pytest.mark.parametrize("count", [1, 8], ids=["alone", "in a batch"])
+def test_a_report_that_counted_keeps_what_was_answered(
+    world: World, give: Give, count: int
+) -> None:
+    give(count)
+
+    world.work()
+
+    report = Report.objects.get()
+    assert report.outcome == Outcome.ACCEPTED
+    assert report.status == 200
+    assert "ccepted" in report.answer
+    assert report.duration_ms is not None
+
+
 def test_more_than_a_few_go_as_a_batch(world: World, give: Give) -> None:
     give(reporting.ONE_BY_ONE + 1)
 

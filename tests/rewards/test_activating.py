@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from pytest_django import Settings
 
 from executions import stopping
-from promoportal import platforms
+from promoportal import breakers, platforms
 from promoportal.sandbox import Fault
 from rewards import activating, claiming
 from rewards.claiming import claim, claimable
@@ -248,6 +248,38 @@ def test_when_the_token_is_mended_everything_goes_on(
 
     assert set(Assignment.objects.values_list("state", flat=True)) == {State.ACTIVE}
     assert len(world.box.credits) == 5
+
+
+def test_what_is_forbidden_for_one_customer_keeps_nobody_else_waiting(
+    world: World,
+) -> None:
+    for number in range(5):
+        world.box.assign("7311", f"C{number}")
+    world.collect("7311")
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=403)
+    )
+
+    activating.activate()
+
+    states = Assignment.objects.values_list("state", flat=True)
+    assert sorted(states) == [State.ACTIVE] * 4 + [State.OWED]
+    assert not breakers.rests(breakers.Side.PLATFORM)
+
+
+def test_what_is_forbidden_again_waits_longer_and_lets_others_go_first(
+    world: World,
+) -> None:
+    forbidden = owe_one(world)
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=403)
+    )
+
+    activating.activate()
+
+    forbidden.refresh_from_db()
+    assert forbidden.failures == 1
+    assert Assignment.objects.filter(not_before__gt=Now()).get() == forbidden
 
 
 def test_nothing_of_a_paused_execution_is_claimed(world: World) -> None:

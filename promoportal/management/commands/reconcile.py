@@ -81,6 +81,6 @@ def _ask(execution: Execution, *, why: str) -> None:
 def _told(found: Reconciled) -> str:
     facts = found.as_json()
     occurrence, drift = facts.pop("occurrence"), facts.pop("drift")
-    lines = [f"  {name:<10}{count:>10,}" for name, count in facts.items()]
+    lines = [f"  {name:<13}{count:>10,}" for name, count in facts.items()]
     verdict = "The ledgers agree." if not drift else f"{drift:,} rows disagree."
     return "\n".join([f"execution {occurrence}", *lines, verdict])
