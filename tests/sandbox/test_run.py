@@ -193,7 +193,7 @@ def test_the_notice_comes_after_the_rest_once_for_each_channel(
     done = box.campaign(SCHEDULED)
 
     box.wait_for_notices(2)
-    assert sorted(body["ChannelID"] for body in ear.heard) == [504, 505]
+    assert sorted(str(body["ChannelID"]) for body in ear.heard) == ["504", "505"]
     assert {body["CampaignID"] for body in ear.heard} == {int(done["occurrence"])}
     assert [step["name"] for step in done["steps"]] == [
         "Campaign webhook",
@@ -216,7 +216,7 @@ def test_what_customers_do_triggers_a_campaign_with_its_values(
     assert [row["customerId"] for row in rows] == ["C7", "C8"]
     assert {row["reward"]["value"] for row in rows} == {"5.00"}
     heard = [{name.lower(): one for name, one in body.items()} for body in ear.heard]
-    assert sorted(one["customerid"] for one in heard) == ["C7", "C8"]
+    assert sorted(str(one["customerid"]) for one in heard) == ["C7", "C8"]
     assert {one["event_amount"] for one in heard} == {50}
     assert {one["campaignid"] for one in heard} == {done["occurrence"]}
     assert (done["triggered"], done["plan"]) == (True, TRIGGERED)
