@@ -14,6 +14,7 @@ from promoportal.sandbox._catalogue import CATALOGUE
 from promoportal.sandbox._faults import Fault
 from promoportal.sandbox._listeners import Listener
 from promoportal.sandbox._notices import Posted
+from promoportal.sandbox._outbox import Mailing
 from promoportal.sandbox._outcomes import Promotion, Tier
 from promoportal.sandbox._platform import Capability, Credit
 from promoportal.sandbox._promotions import Redeemed
@@ -31,6 +32,7 @@ __all__ = [
     "Credit",
     "Fault",
     "Listener",
+    "Mailing",
     "Options",
     "PlatformBook",
     "Posted",

@@ -16,14 +16,13 @@ from promoportal.sandbox._customers import Ids
 from promoportal.sandbox._faults import Fault
 from promoportal.sandbox._listeners import Listener
 from promoportal.sandbox._notices import Casing, Posted
-from promoportal.sandbox._orders import Launch, Trigger
+from promoportal.sandbox._orders import Event, Launch, Trigger
 from promoportal.sandbox._outcomes import UNLUCKY, Promotion, Reward
 from promoportal.sandbox._platform import Capability, Credit
 from promoportal.sandbox._promotions import Redeemed
 from promoportal.sandbox._ratelimit import SlidingWindow
 from promoportal.sandbox._sandbox import Call, Options, Sandbox
 from promoportal.sandbox._server import Server
-from promoportal.sandbox.engine import Value
 
 Result = TypeVar("Result")
 Waited = TypeVar("Waited")
@@ -124,16 +123,17 @@ class Box:
     def event(
         self,
         name: str,
-        customers: int | Sequence[str | int] = 1,
+        customers: int | Sequence[str | int] | None = None,
         *,
         announce: bool = True,
-        **values: Value | tuple[float, float],
+        **values: object,
     ) -> list[dict[str, Any]]:
         """Let customers of the scenario do something; gives what that triggered."""
+        order = Event(
+            name=name, customers=customers, values=values or None, announce=announce
+        )
         return self._wait(
-            lambda sandbox: sandbox.at_work.happen(
-                name, customers, values, announce=announce
-            ),
+            lambda sandbox: sandbox.happen(order),
             lambda executions: [shown.execution(one) for one in executions],
         )
 

@@ -119,10 +119,7 @@ class Control:
         return said(shown.execution(await running))
 
     async def _event(self, asked: Asked) -> Answer:
-        order = _order(Event, asked.fields())
-        executions = await self.sandbox.at_work.happen(
-            order.name, order.customers, order.drawn, announce=order.announce
-        )
+        executions = await self.sandbox.happen(_order(Event, asked.fields()))
         return said({"executions": [shown.execution(one) for one in executions]})
 
     def _promotion(self, asked: Asked) -> Answer:

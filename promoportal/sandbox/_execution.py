@@ -34,7 +34,7 @@ class Happening:
     """What customers did that set it off, and with which values each."""
 
     name: str
-    values: Mapping[int, Mapping[str, Value]]  # by position
+    values: Mapping[int, Mapping[str, Value]]  # by position, as it happened
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Execution:
     campaign: Campaign
     occurrence: Occurrence
     audience: Audience
-    seed: int
+    seeds: Mapping[str, int]  # by which each of its promotions draws lots
     happening: Happening | None = None
     announce: bool = True
     day: date = field(default_factory=lambda: datetime.now(UTC).date())
@@ -76,14 +76,11 @@ class Execution:
 
     @property
     def asked(self) -> Sequence[Asking]:
-        """The customers to calculate: together, or each with values of their own."""
+        """The customers to calculate: together, or one by one as it happened."""
         if self.happening is None:
             return [Asking(self.audience.positions, NOTHING)]
-        values = self.happening.values
-        kinds = [values[position] for position in self.audience.positions]
-        if all(kind == kinds[0] for kind in kinds):
-            return [Asking(self.audience.positions, kinds[0] if kinds else NOTHING)]
-        return [Asking([one], values[one]) for one in self.audience.positions]
+        happened = self.happening.values.items()
+        return [Asking([position], values) for position, values in happened]
 
     def values(self, position: int) -> Mapping[str, Value]:
         return self.happening.values[position] if self.happening else NOTHING

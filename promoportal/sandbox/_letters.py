@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from promoportal.sandbox._execution import Execution
+from promoportal.sandbox.scenarios._letters import letter
 
 
-def letters(execution: Execution) -> Iterator[tuple[str, bytes, str]]:
-    """Give each customer's id, mail and address."""
-    yield from ()
-    del execution
+class Letter(NamedTuple):
+    """An e-mail as it leaves, to whom, and of which customer."""
+
+    customer: str
+    to: str
+    content: bytes
+
+
+def letters(execution: Execution) -> Iterator[Letter]:
+    """Write them one by one, each when it is asked for; no address, no e-mail."""
+    population = execution.audience.crowd.population
+    for position in execution.audience.going:
+        mail = letter(
+            execution.campaign,
+            population,
+            position,
+            list(execution.occurrence.rows.outcomes(position)),
+            execution.values(position),
+        )
+        if mail is not None:
+            customer = str(population.ids[position])
+            yield Letter(customer, mail.to, mail.as_bytes())

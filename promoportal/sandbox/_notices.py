@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -185,8 +186,12 @@ def triggered(
     if pascal:
         body = {name[0].upper() + name[1:]: value for name, value in body.items()}
         body |= {"PromoCode": ",".join(codes), "event_device_type": "mobile"}
-    body |= {f"event_{name}": value for name, value in values.items()}
+    body |= {f"event_{name}": _as_json(value) for name, value in values.items()}
     return Notice(TRIGGERED, channel, body)
+
+
+def _as_json(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _stamped(event: int, occurrence: Occurrence) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from promoportal.sandbox._catalogue import chosen
@@ -104,20 +105,24 @@ class Event:
     """Let customers of the scenario, these or so many, do something."""
 
     name: str
-    customers: int | Sequence[str | int] = 1
-    # As they are, or anywhere between two numbers.
-    values: Mapping[str, object] = field(default_factory=dict)
+    customers: int | Sequence[str | int] | None = None  # None: as the scenario says
+    # As they are, or anywhere between two numbers; None: as the scenario says.
+    values: Mapping[str, object] | None = None
     announce: bool = True
 
     def __post_init__(self) -> None:
         """:raises ValueError: with a sentence, if it makes no sense"""
         _demand(isinstance(self.name, str), "name must be that of an event")
-        _demand(_are_whole([self.customers]) or _are_ids(self.customers), _WHO)
-        _demand(isinstance(self.values, Mapping), "values must be an object")
-        _demand(all(_is_value(one) for one in self.values.values()), _VALUES)
+        who = self.customers
+        _demand(who is None or _are_whole([who]) or _are_ids(who), _WHO)
+        values = {} if self.values is None else self.values
+        _demand(isinstance(values, Mapping), "values must be an object")
+        _demand(all(_is_value(one) for one in values.values()), _VALUES)
 
     @property
-    def drawn(self) -> dict[str, Value | tuple[float, float]]:
+    def drawn(self) -> dict[str, Value | tuple[Decimal, Decimal]] | None:
+        if self.values is None:
+            return None
         return {name: _value(given) for name, given in self.values.items()}
 
 
@@ -144,8 +149,11 @@ def _is_number(given: object) -> bool:
     return isinstance(given, int | float) and not isinstance(given, bool)
 
 
-def _value(given: Any) -> Value | tuple[float, float]:
-    return (given[0], given[1]) if isinstance(given, list | tuple) else given
+def _value(given: Any) -> Value | tuple[Decimal, Decimal]:
+    """Numbers as they are written: money is not to be rounded."""
+    if isinstance(given, list | tuple):
+        return Decimal(str(given[0])), Decimal(str(given[1]))
+    return Decimal(str(given)) if isinstance(given, float) else given
 
 
 def _demand(fine: bool, sentence: str) -> None:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from promoportal.sandbox._execution import Execution
-from promoportal.sandbox._letters import letters
+from promoportal.sandbox._letters import Letter, letters
 
 _SMTP_TIMEOUT = 10.0
 
@@ -27,7 +27,7 @@ class Mailing:
 async def send(execution: Execution, mailing: Mailing) -> None:
     """Send the campaign's e-mail to exactly those who go on."""
     mailed = execution.mailed
-    mailed.sent = len(execution.audience.going)
+    mailed.sent = _addressed(execution)
     if mailing.smtp:
         mailed.where = f"smtp://{mailing.smtp[0]}:{mailing.smtp[1]}"
         mailed.kept = await asyncio.to_thread(_post, execution, mailing, mailing.smtp)
@@ -37,16 +37,25 @@ async def send(execution: Execution, mailing: Mailing) -> None:
         mailed.kept = await asyncio.to_thread(_keep, execution, mailing, folder)
 
 
-def _some(execution: Execution, mailing: Mailing) -> Iterator[tuple[str, bytes, str]]:
+def _addressed(execution: Execution) -> int:
+    """How many of those who go on have an address; a million are not written for that."""
+    population = execution.audience.crowd.population
+    if "email" not in population.attributes:
+        return 0
+    addresses = population.column("email")
+    return sum(bool(addresses[position]) for position in execution.audience.going)
+
+
+def _some(execution: Execution, mailing: Mailing) -> Iterator[Letter]:
     """The first of them; a mail is rendered when its turn comes."""
     return islice(letters(execution), mailing.keep)
 
 
 def _keep(execution: Execution, mailing: Mailing, folder: Path) -> int:
     kept = 0
-    for customer, letter, _ in _some(execution, mailing):
+    for letter in _some(execution, mailing):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{_as_name(customer)}.eml").write_bytes(letter)
+        (folder / f"{_as_name(letter.customer)}.eml").write_bytes(letter.content)
         kept += 1
     return kept
 
@@ -54,8 +63,8 @@ def _keep(execution: Execution, mailing: Mailing, folder: Path) -> int:
 def _post(execution: Execution, mailing: Mailing, smtp: tuple[str, int]) -> int:
     sent = 0
     with smtplib.SMTP(*smtp, timeout=_SMTP_TIMEOUT) as server:
-        for _, letter, to in _some(execution, mailing):
-            server.sendmail(_sender(execution), [to], letter)
+        for letter in _some(execution, mailing):
+            server.sendmail(_sender(execution), [letter.to], letter.content)
             sent += 1
     return sent
 

@@ -11,6 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import chain
 from typing import Protocol, overload
 
@@ -196,6 +197,20 @@ class Table:
         """Find the row of a customer's position in the population."""
         index = found(self._positions, position)
         return None if index is None or index in self._hidden else Allotted(self, index)
+
+    def outcome(self, position: int) -> engine.Outcome | None:
+        """What was calculated for a customer, whatever is listed since."""
+        index = found(self._positions, position)
+        if index is None:
+            return None
+        tier, value = self._tiers[index], self._values[index]
+        return engine.Outcome(
+            position,
+            _STATUSES[self._statuses[index]],
+            self.promotion.tiers[tier - 1] if tier else None,
+            Decimal(value) if value else None,
+            self.code(index),
+        )
 
     @property
     def given(self) -> bytes:
@@ -416,6 +431,15 @@ class Rows(Sequence[Row]):
         """For each customer of the tables, one if any of them gave something."""
         tables = [table.given for table in self._tables]
         return bytes(map(max, *tables)) if len(tables) > 1 else b"".join(tables)
+
+    def outcomes(
+        self, position: int
+    ) -> Iterator[tuple[engine.Promotion, engine.Outcome]]:
+        """What each promotion came to for a customer."""
+        for table in self._tables:
+            outcome = table.outcome(position)
+            if outcome is not None:
+                yield table.promotion, outcome
 
     def find(self, assignment: str) -> Row | None:
         return self._by_assignment.get(assignment) or self._calculated(assignment)

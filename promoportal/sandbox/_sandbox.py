@@ -18,6 +18,7 @@ from typing import NamedTuple
 from promoportal.sandbox._books import Books, books
 from promoportal.sandbox._campaigns import Campaigns, Occurrence
 from promoportal.sandbox._customers import Customer, generated, named
+from promoportal.sandbox._execution import Execution
 from promoportal.sandbox._external import External
 from promoportal.sandbox._faults import AROUND_WORK, TOO_MANY, Faults
 from promoportal.sandbox._inside import SIDE as INSIDE
@@ -34,7 +35,7 @@ from promoportal.sandbox._notices import (
     executed,
     triggered,
 )
-from promoportal.sandbox._orders import Launch, Trigger
+from promoportal.sandbox._orders import Event, Launch, Trigger
 from promoportal.sandbox._outbox import Mailing
 from promoportal.sandbox._outcomes import Reward
 from promoportal.sandbox._platform import Capability, Platform
@@ -193,6 +194,12 @@ class Sandbox:
         if trigger.announce:
             self._announce_each(trigger, occurrence, customers)
         return occurrence
+
+    async def happen(self, event: Event) -> list[Execution]:
+        """Let customers of the scenario do something, and execute what it triggers."""
+        return await self.at_work.happen(
+            event.name, event.customers, event.drawn, announce=event.announce
+        )
 
     def announce(
         self,

@@ -9,11 +9,11 @@ with a reward, and last the notice.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 
 from promoportal.sandbox import _outbox
 from promoportal.sandbox._audience import Audience, Crowd
@@ -33,10 +33,12 @@ from promoportal.sandbox._offers import Offers
 from promoportal.sandbox._outbox import Mailing
 from promoportal.sandbox._validation import Validation
 from promoportal.sandbox.engine import Value, holds, select
-from promoportal.sandbox.scenarios._model import Campaign, Scenario
+from promoportal.sandbox.scenarios._model import Campaign, Event, Scenario
+from promoportal.sandbox.scenarios._playing import occurrences, seed_for
 
 WEBHOOK = "/inside/campaignWebhook"
-Values = Mapping[str, Value | tuple[float, float]]
+Customers = Sequence[str | int] | int
+Values = Mapping[str, Value | tuple[Decimal, Decimal]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Tenant:
     executions: dict[str, Execution] = field(default_factory=dict)  # by occurrence
     planned: list[Planned] = field(default_factory=list)
     _executed: Counter[int] = field(default_factory=Counter)
-    _happened: int = 0
+    _happened: Counter[str] = field(default_factory=Counter)
     _tasks: set[asyncio.Task[object]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -105,8 +107,8 @@ class Tenant:
     async def happen(
         self,
         event: str,
-        customers: Sequence[str | int] | int,
-        values: Values,
+        customers: Customers | None = None,
+        values: Values | None = None,
         *,
         announce: bool = True,
     ) -> list[Execution]:
@@ -114,7 +116,8 @@ class Tenant:
         Let customers do something, and execute the campaigns that it triggers.
 
         ASSUMED: what happens at once to several customers is one occurrence. Values
-        given as two numbers are anywhere between them, for each customer anew.
+        given as two numbers are anywhere between them, for each customer anew. What is
+        not given is as the scenario says.
 
         :raises ValueError: if no campaign waits for it, or a customer is not known
         """
@@ -123,18 +126,16 @@ class Tenant:
             known = sorted({one.event for one in self.scenario.campaigns if one.event})
             msg = f"No campaign waits for {event!r}; there is {', '.join(known) or 'none'}."
             raise ValueError(msg)
-        self._happened += 1
-        chance = self._chance()
-        positions = self._who(customers, chance)
-        happened = {one: _drawn(values, chance) for one in positions}
+        happened = self._play(self._event(event, customers, values))
         return [
             await self._run(
                 campaign,
-                self._targeted(campaign, happened),
-                happening=Happening(event, happened),
+                targeted,
+                happening=Happening(event, targeted),
                 announce=announce,
             )
             for campaign in waiting
+            for targeted in [self._targeted(campaign, happened)]
         ]
 
     def plan(self, plan: int, at: datetime) -> Planned:
@@ -193,14 +194,25 @@ class Tenant:
             audience=audience,
             name=campaign.name,
         )
-        # Another lot for each execution of a campaign, the same in each run of it.
-        seed = self.scenario.seed + self._executed[campaign.plan]
-        self._executed[campaign.plan] += 1
         execution = Execution(
-            campaign, occurrence, audience, seed, happening, announce=announce
+            campaign,
+            occurrence,
+            audience,
+            self._seeds(campaign),
+            happening,
+            announce=announce,
         )
         self.executions[occurrence.id] = execution
         return execution
+
+    def _seeds(self, campaign: Campaign) -> dict[str, int]:
+        """Other lots for each execution of a campaign; the first are the rehearsal's."""
+        turn = self._executed[campaign.plan]
+        self._executed[campaign.plan] += 1
+        return {
+            promotion: seed_for(self.scenario, campaign.plan, promotion) + turn
+            for promotion in campaign.promotions
+        }
 
     async def _tell_promotions(self, execution: Execution) -> None:
         with execution.step("Campaign webhook") as step:
@@ -279,34 +291,45 @@ class Tenant:
         found = [self.crowd.position(str(customer)) for customer in customers]
         return sorted({one for one in found if one is not None})
 
-    def _who(
-        self, customers: Sequence[str | int] | int, chance: random.Random
-    ) -> list[int]:
+    def _event(
+        self, name: str, customers: Customers | None, values: Values | None
+    ) -> Event:
+        """What is to happen: as the scenario says, but for what is given here."""
+        scenarios = {one.name: one for one in self.scenario.events}
+        usual = scenarios.get(name, Event(name=name, customers=1))
+        return replace(
+            usual,
+            customers=usual.customers if customers is None else self._known(customers),
+            values=usual.values if values is None else values,
+        )
+
+    def _known(self, customers: Customers) -> Sequence[str] | int:
         if isinstance(customers, int):
-            most = len(self.crowd)
-            return sorted(chance.sample(range(most), min(customers, most)))
+            return customers
         for customer in customers:
             if self.crowd.position(str(customer)) is None:
                 msg = f"There is no customer {customer}."
                 raise ValueError(msg)
-        return self._found(customers)
+        return [str(customer) for customer in customers]
+
+    def _play(self, event: Event) -> dict[int, Mapping[str, Value]]:
+        """Other customers each time it happens; the first are the rehearsal's."""
+        seed = self.scenario.seed + self._happened[event.name]
+        self._happened[event.name] += 1
+        return dict(occurrences(event, self.scenario.population, seed))
 
     def _targeted(
         self, campaign: Campaign, happened: Mapping[int, Mapping[str, Value]]
-    ) -> list[int]:
+    ) -> dict[int, Mapping[str, Value]]:
         group, population = campaign.target_group, self.scenario.population
-        if group.members is not None:
-            members = set(group.members)
-            return [one for one in happened if str(population.ids[one]) in members]
-        return [
-            position
-            for position, values in happened.items()
-            if holds(group.condition, population, position, values)
-        ]
+        members = None if group.members is None else set(group.members)
 
-    def _chance(self) -> random.Random:
-        seed = f"{self.scenario.seed}:{self._happened}"
-        return random.Random(seed)  # noqa: S311 - to be repeatable, not secret
+        def is_targeted(position: int) -> bool:
+            if members is not None:
+                return str(population.ids[position]) in members
+            return holds(group.condition, population, position, happened[position])
+
+        return {one: happened[one] for one in happened if is_targeted(one)}
 
     def _every_day(self, plan: int, at: time) -> None:
         today = datetime.now(UTC)
@@ -342,12 +365,4 @@ def _told(execution: Execution) -> dict[str, object]:
         "TargetGroupID": execution.campaign.target_group.id,
         "Event": happening.name if happening else None,
         "Customers": len(execution.audience),
-    }
-
-
-def _drawn(values: Values, chance: random.Random) -> dict[str, Value]:
-    """Draw what is given as a range; two decimals, as money has."""
-    return {
-        name: round(chance.uniform(*value), 2) if isinstance(value, tuple) else value
-        for name, value in values.items()
     }

@@ -62,7 +62,7 @@ class Validation:
                     self.population,
                     execution.asked,
                     day=execution.day,
-                    seed=execution.seed,
+                    seed=execution.seeds[name],
                     install=self._installer(execution.occurrence),
                 )
             statuses = sorted(execution.occurrence.statuses.items())

@@ -50,6 +50,14 @@ class People:
         return len(self.ids)
 
 
+class Silent(People):
+    """Customers nobody can write to."""
+
+    def column(self, attribute: str) -> Sequence[Value]:
+        column = super().column(attribute)
+        return [None] * len(self) if attribute == "email" else column
+
+
 def people(count: int, *, numbers: bool = False) -> People:
     every = range(1, count + 1)
     return People([1_000_000 + one if numbers else f"C{one}" for one in every])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,8 @@ import requests
 
 from promoportal import sandbox
 from promoportal.sandbox import Fault
-from promoportal.sandbox.scenarios._model import Scenario, TargetGroup
+from promoportal.sandbox.scenarios import Scenario, TargetGroup, load, shipped
+from promoportal.sandbox.scenarios.rehearsal import rehearse
 from tests.sandbox import tenants
 from tests.sandbox.callers import Operator, order_of, redemption_of
 from tests.sandbox.conftest import Ear
@@ -469,3 +471,33 @@ def test_what_cannot_be_is_refused_with_a_sentence(
 def test_without_a_scenario_there_is_no_tenant(box: sandbox.Box) -> None:
     with pytest.raises(ValueError, match="There is no scenario"):
         box.campaign(SCHEDULED)
+
+
+# --- As it was rehearsed ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_what_was_rehearsed_is_what_happens(box: sandbox.Box, name: str) -> None:
+    scenario = load(name, customers=600)
+    day = datetime.now(UTC).date()
+    rehearsed = rehearse(scenario, day=day)
+    begin(box, scenario)
+
+    happened = [
+        box.campaign(one.campaign.plan, announce=False)
+        for one in rehearsed.campaigns
+        if not one.campaign.is_triggered
+    ]
+    for event in scenario.events:
+        happened += box.event(event.name, announce=False)
+
+    statuses = {
+        one.campaign.plan: sum((each.statuses for each in one.promotions), Counter())
+        for one in rehearsed.campaigns
+    }
+    assert {one["plan"]: one["statuses"] for one in happened} == statuses
+    for promotion, account in rehearsed.accounts.items():
+        offer = box.promotion(promotion)
+        assert offer["recipients"] == account.recipients
+        spent = offer["budget"] and offer["budget"]["spent"]
+        assert spent in (None, str(account.spent))

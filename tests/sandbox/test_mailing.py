@@ -1,0 +1,155 @@
+"""The e-mails of a run: written to whoever goes on, and kept or sent."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from email.message import EmailMessage
+from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Thread
+
+from promoportal import sandbox
+from promoportal.sandbox.scenarios._model import Email
+from tests.sandbox import tenants
+from tests.sandbox.tenants import SCHEDULED
+
+WELCOME = Email(
+    sender="The house <hello@example.com>",
+    subject="{{ reward.value }} {{ reward.currency }} for you",
+    text="Dear {{ customer.email }}, it is {{ reward.tier }}: {{ code }}.\n",
+    html="<p>{{ reward.tier }}</p>",
+)
+
+
+def run(
+    box: sandbox.Box, mailing: sandbox.Mailing, customers: int = 20
+) -> dict[str, object]:
+    scenario = tenants.scenario(email=WELCOME, customers=customers)
+    box.reset(sandbox.Options(scenario=scenario, mailing=mailing))
+    done: dict[str, object] = box.campaign(SCHEDULED)
+    return done
+
+
+def read(file: Path) -> EmailMessage:
+    message = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def test_everyone_with_a_reward_gets_a_mail_that_a_mail_client_opens(
+    box: sandbox.Box, tmp_path: Path
+) -> None:
+    done = run(box, sandbox.Mailing(directory=tmp_path))
+
+    files = sorted((tmp_path / str(done["occurrence"])).iterdir())
+    assert [file.name for file in files] == [
+        f"C{number}.eml" for number in range(10, 21)
+    ]
+    mail = read(files[-1])
+    assert mail["To"] == "c20@example.com"
+    assert mail["Subject"] == "25.00 EUR for you"
+    text = mail.get_body(("plain",))
+    assert text is not None
+    assert text.get_content().strip() == "Dear c20@example.com, it is Gold: PROMO-20."
+    assert done["mails"] == {"sent": 11, "kept": 11, "where": str(files[0].parent)}
+
+
+def test_of_many_only_some_are_kept_and_all_are_counted(
+    box: sandbox.Box, tmp_path: Path
+) -> None:
+    done = run(box, sandbox.Mailing(directory=tmp_path, keep=3))
+
+    assert len(list((tmp_path / str(done["occurrence"])).iterdir())) == 3
+    assert done["mails"] == {
+        "sent": 11,
+        "kept": 3,
+        "where": str(tmp_path / str(done["occurrence"])),
+    }
+
+
+def test_a_campaign_without_a_place_for_them_only_counts_them(box: sandbox.Box) -> None:
+    done = run(box, sandbox.Mailing())
+
+    assert done["mails"] == {"sent": 11, "kept": 0, "where": ""}
+
+
+class Mailbox(StreamRequestHandler):
+    """Just enough of SMTP to take what is sent, and to keep it."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 ready\r\n")
+        while line := self.rfile.readline():
+            verb = line.split()[0].upper()
+            if verb == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                self._take()
+            self.wfile.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 fine\r\n")
+            if verb == b"QUIT":
+                return
+
+    def _take(self) -> None:
+        taken = b""
+        while (line := self.rfile.readline()) != b".\r\n":
+            taken += line
+        boxes[self.server.server_address[1]].append(taken)  # type: ignore[index]
+
+
+boxes: dict[int, list[bytes]] = {}
+
+
+@contextmanager
+def mailbox() -> Iterator[tuple[tuple[str, int], list[bytes]]]:
+    with ThreadingTCPServer(("127.0.0.1", 0), Mailbox) as server:
+        host, port = "127.0.0.1", server.server_address[1]
+        boxes[port] = []
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield (host, port), boxes[port]
+        server.shutdown()
+
+
+def test_on_request_they_are_sent_to_a_mail_server(box: sandbox.Box) -> None:
+    with mailbox() as (address, taken):
+        done = run(box, sandbox.Mailing(smtp=address))
+
+    assert len(taken) == 11
+    assert b"To: c20@example.com" in taken[-1]
+    assert done["mails"] == {
+        "sent": 11,
+        "kept": 11,
+        "where": f"smtp://{address[0]}:{address[1]}",
+    }
+
+
+def test_a_mail_server_that_is_not_there_stops_neither_rewards_nor_notices(
+    box: sandbox.Box,
+) -> None:
+    with mailbox() as (address, _):
+        pass
+
+    done = run(box, sandbox.Mailing(smtp=address))
+
+    assert "E-mail" in str(done["problem"])
+    assert done["statuses"] == {"Assigned": 11, "NotEligible": 5}
+    assert done["over"] is True
+
+
+def test_whoever_has_no_address_gets_their_reward_and_no_mail(
+    box: sandbox.Box, tmp_path: Path
+) -> None:
+    scenario = tenants.scenario(email=WELCOME)
+    population = tenants.Silent(scenario.population.ids)
+    box.reset(
+        sandbox.Options(
+            scenario=replace(scenario, population=population),
+            mailing=sandbox.Mailing(directory=tmp_path),
+        )
+    )
+
+    done = box.campaign(SCHEDULED)
+
+    assert done["statuses"]["Assigned"] == 11
+    assert (done["mails"]["sent"], done["mails"]["kept"]) == (0, 0)
