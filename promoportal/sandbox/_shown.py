@@ -11,7 +11,7 @@ from promoportal.sandbox._offers import Offer
 from promoportal.sandbox._promotions import Redemptions
 from promoportal.sandbox._sandbox import Sandbox
 from promoportal.sandbox._tenant import Planned, Tenant
-from promoportal.sandbox.engine import Promotion, Timeframe
+from promoportal.sandbox.engine import Promotion
 
 _LAST = 20
 
@@ -160,9 +160,11 @@ def _cap(one: Offer) -> dict[str, object] | None:
     cap = one.promotion.cap
     if cap is None:
         return None
-    daily = cap.timeframe is Timeframe.DAILY
-    used = one.account.today if daily else one.account.recipients
-    return {"recipients": cap.recipients, "timeframe": cap.timeframe, "used": used}
+    return {
+        "recipients": cap.recipients,
+        "timeframe": cap.timeframe,
+        "used": cap.used(one.account),
+    }
 
 
 def _codes(promotion: Promotion, used: int) -> dict[str, object] | None:

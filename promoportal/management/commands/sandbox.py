@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from promoportal import environment, sandbox
+from promoportal.management import scenario
 
 _CAPABILITIES = [capability.value for capability in sandbox.Capability]
 
@@ -22,7 +24,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=8100, help="0: any free one")
         parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--scenario", help=f"{scenario.known()}; default: none")
+        scenario.add_arguments(parser)
+        parser.add_argument(
+            "--mails", type=Path, metavar="FOLDER", help="keep the e-mails of runs here"
+        )
+        parser.add_argument(
+            "--smtp", type=_host_and_port, metavar="HOST:PORT", help="send them there"
+        )
         parser.add_argument(
             "--capability", choices=_CAPABILITIES, default=sandbox.Capability.IDEMPOTENT
         )
@@ -37,9 +46,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        chosen = _options(options)
         try:
             sandbox.run(
-                _options(options),
+                chosen,
                 host=options["host"],
                 port=options["port"],
                 started=self._told_json if options["json"] else self._told,
@@ -70,11 +80,24 @@ def _addresses(url: str) -> dict[str, str]:
     }
 
 
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        msg = f"{text!r} is no address such as localhost:1025."
+        raise ArgumentTypeError(msg)
+    return host, int(port)
+
+
 def _options(options: dict[str, Any]) -> sandbox.Options:
+    name = options["scenario"]
+    if name is None and options["customers"] is not None:
+        raise CommandError("--customers goes with --scenario.")
     return sandbox.Options(
         api_key=settings.OPTIMOVE_API_KEY,
         platform_token=settings.PLATFORM_TOKEN,
         control_token=environment.text("SANDBOX_CONTROL_TOKEN"),
-        seed=options["seed"],
+        seed=1 if options["seed"] is None else options["seed"],
         capability=sandbox.Capability(options["capability"]),
+        scenario=None if name is None else scenario.chosen(name, options),
+        mailing=sandbox.Mailing(directory=options["mails"], smtp=options["smtp"]),
     )

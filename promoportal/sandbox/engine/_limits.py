@@ -11,7 +11,6 @@ from promoportal.sandbox.engine._model import (
     Outcome,
     Promotion,
     Status,
-    Timeframe,
 )
 from promoportal.sandbox.engine._money import EXACT
 
@@ -98,10 +97,7 @@ class Limits:
 def _places(promotion: Promotion, account: Account) -> int | None:
     """Say how many more may be served now; None: as many as come."""
     cap = promotion.cap
-    if cap is None:
-        return None
-    daily = cap.timeframe is Timeframe.DAILY
-    return cap.recipients - (account.today if daily else account.recipients)
+    return None if cap is None else cap.recipients - cap.used(account)
 
 
 def _left(promotion: Promotion, account: Account) -> Decimal | None:

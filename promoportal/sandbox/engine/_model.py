@@ -161,6 +161,11 @@ class Cap:
     recipients: int
     timeframe: Timeframe = Timeframe.LIFETIME
 
+    def used(self, account: Account) -> int:
+        """How many of them there are already, in the timeframe that counts."""
+        is_daily = self.timeframe is Timeframe.DAILY
+        return account.today if is_daily else account.recipients
+
 
 class Direction(enum.StrEnum):
     """Which end of the order is served first."""

@@ -18,6 +18,8 @@ from promoportal.sandbox.scenarios._model import (
     Scenario,
     TargetGroup,
 )
+from promoportal.sandbox.scenarios._telling import as_json, told
+from promoportal.sandbox.scenarios.rehearsal import Rehearsal, rehearse
 
 __all__ = [
     "Campaign",
@@ -25,11 +27,15 @@ __all__ = [
     "Email",
     "Event",
     "Mistakes",
+    "Rehearsal",
     "Scenario",
     "TargetGroup",
+    "as_json",
     "context",
     "generated",
     "letter",
     "load",
+    "rehearse",
     "shipped",
+    "told",
 ]

@@ -1,0 +1,45 @@
+"""`manage.py rehearse`: what a scenario would come to, before anyone is touched."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import UTC, date, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from promoportal.management import scenario
+from promoportal.sandbox.scenarios import as_json, rehearse, told
+
+
+class Command(BaseCommand):
+    help = (
+        "Run a scenario dry: who would get what, against which limits, and the e-mail."
+    )
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("scenario", help=scenario.known())
+        scenario.add_arguments(parser)
+        parser.add_argument(
+            "--day", type=_day, help="as if it were that day; today without it"
+        )
+        parser.add_argument("--json", action="store_true", help="one line of JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        chosen = scenario.chosen(options["scenario"], options)
+        day = options["day"] or datetime.now(UTC).date()
+        rehearsed = rehearse(chosen, day=day)
+        if options["json"]:
+            self.stdout.write(json.dumps(as_json(rehearsed)))
+        else:
+            self.stdout.write(told(rehearsed))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        msg = f"{text!r} is no day such as 2026-01-15."
+        raise ArgumentTypeError(msg) from error
