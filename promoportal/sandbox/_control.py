@@ -94,7 +94,7 @@ class Control:
             return "Others can connect to this sandbox, and it has no control token."
         # A page in a browser on this machine is a stranger too: it can name us by a
         # name of its own, and post what is not JSON, without asking.
-        if not _is_here(asked.header("Host")):
+        if not is_here(asked.header("Host")):
             return "Without a control token, only this machine may ask, by its address."
         if asked.method == "POST" and "json" not in asked.header("Content-Type"):
             return "The content type must be application/json."
@@ -256,7 +256,7 @@ def _whole(value: str) -> int:
     return int(value)
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
     name = urlsplit(f"//{host}").hostname or ""
     try:
         return ipaddress.ip_address(name).is_loopback

@@ -15,6 +15,7 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
+from promoportal.sandbox import page
 from promoportal.sandbox._control import Control
 from promoportal.sandbox._messages import Answer, Asked, Manner
 from promoportal.sandbox._sandbox import Options, Sandbox
@@ -23,11 +24,6 @@ _LARGEST_BODY = 16 * 1024 * 1024
 _NOTICE_TIMEOUT = aiohttp.ClientTimeout(total=10)
 _INSIDE_TIMEOUT = aiohttp.ClientTimeout(total=60)
 _JSON = "application/json; charset=utf-8"
-_INDEX = Answer(
-    body=b"This is promoportal's sandbox: /optimove, /promotions/v1, /platform/rewards "
-    b"and /control/.\n",
-    headers={"Content-Type": "text/plain; charset=utf-8"},
-)
 
 
 class Server:
@@ -87,13 +83,14 @@ class Server:
         self.sandbox = Sandbox(options, self._post, self._tell)
         self.sandbox.start()
         self._control = Control(self.sandbox, self.reset, self.local)
+        self._door = page.Door(self.sandbox, self.local)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         asked = await _asked(request)
         if asked.side == "control":
             answer = await self._control.answer(asked)
-        elif not asked.side:
-            answer = _INDEX
+        elif asked.side in page.SIDES:
+            answer = await self._door.answer(asked)
         else:
             answer = await self.sandbox.answer(asked)
         return await _LEAVING[answer.manner](request, answer)

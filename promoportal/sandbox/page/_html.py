@@ -1,0 +1,50 @@
+"""Elements of a page. Text is escaped unless it is an element already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+_EMPTY = frozenset({"input", "meta", "link"})
+
+
+class Html(str):
+    """Markup, made by `element` alone."""
+
+    __slots__ = ()
+
+
+Child = Html | str | int | None
+
+
+def element(tag: str, /, *children: Child, **attributes: str | int | None) -> Html:
+    """
+    Write an element.
+
+    An attribute that is None is left out; `class_` loses its underscore, and the one in
+    `http_equiv` is a hyphen.
+    """
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    if tag in _EMPTY:
+        return Html(f"<{tag}{written}>")
+    return Html(f"<{tag}{written}>{join(*children)}</{tag}>")
+
+
+def join(*children: Child) -> Html:
+    """One after the other; None is nothing."""
+    return Html("".join(_written(child) for child in children if child is not None))
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[Child]]) -> Html:
+    """A table with a line of headings."""
+    head = element("tr", *[element("th", one, scope="col") for one in heads])
+    body = [element("tr", *[element("td", cell) for cell in row]) for row in rows]
+    return element("table", element("thead", head), element("tbody", *body))
+
+
+def _written(child: Html | str | int) -> str:
+    return child if isinstance(child, Html) else escape(str(child))
