@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -80,15 +80,21 @@ class Figures:
 
 
 class Demo:
-    """One demo, from its processes' start to their end."""
+    """One demo of a scenario, from its processes' start to their end."""
 
-    def __init__(self, ports: Ports, say: Callable[[str], Any]) -> None:
+    def __init__(
+        self, ports: Ports, scenario: Sequence[str], say: Callable[[str], Any]
+    ) -> None:
+        """:param scenario: what the sandbox is told of it"""
         self.ports = ports
+        self.mails = settings.PORTAL_HOME / "demo-mails"
+        self._scenario = scenario
         self._say = say
         self._supervisor = Supervisor(self._programs(), say=say)
         self.occurrences: list[str] = []
+        self.sent = 0  # e-mails
         self._listeners: list[int] = []
-        self._expected = 0
+        self._assigned = 0
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -108,13 +114,18 @@ class Demo:
         said = json.loads(self._manage("listeners", "register", "--json"))
         self._listeners = [told["id"] for told in said["listeners"]]
 
-    def execute(self, customers: int) -> None:
-        """Execute a scheduled campaign on two channels: two notices, one execution."""
-        self._order("execute", {"customers": customers, "channels": [504, 505]})
-
-    def trigger(self, customers: int) -> None:
-        """Let customers trigger a campaign, each with a notice of their own."""
-        self._order("trigger", {"customers": customers, "casing": "alternate"})
+    def run_campaigns(self) -> None:
+        """Execute what is scheduled, and let happen what triggers the others."""
+        set_up = self.vendor()
+        for campaign in set_up["campaigns"]:
+            if not campaign["event"]:
+                self._note(
+                    self._control("POST", "campaign", {"plan": campaign["plan"]})
+                )
+        for event in set_up["scenario"]["events"]:
+            happened = self._control("POST", "event", {"name": event})
+            for execution in happened["executions"]:
+                self._note(execution)
 
     def figures(self) -> Figures:
         """Where everything is now."""
@@ -124,8 +135,12 @@ class Demo:
         return found
 
     def is_settled(self, figures: Figures) -> bool:
-        """Whether everything the vendor lists has come to its end."""
-        return figures.listed == self._expected and figures.are_settled
+        """Whether everything the vendor assigned has come to its end."""
+        return figures.eligible == self._assigned and figures.are_settled
+
+    def vendor(self) -> dict[str, Any]:
+        """The vendor's campaigns and promotions, and what they have come to."""
+        return self._control("GET", "")
 
     def ledger(self) -> dict[str, Any]:
         """What the far sides' own books say."""
@@ -156,6 +171,7 @@ class Demo:
                     *_MANAGE,
                     *("sandbox", "--port", str(self.ports.sandbox)),
                     *("--with-parent", str(os.getpid())),
+                    *("--mails", str(self.mails), *self._scenario),
                 ],
                 environment,
                 log=log,
@@ -198,16 +214,19 @@ class Demo:
             raise DemoFailed(done.stderr.strip())
         return done.stdout
 
-    def _order(self, what: str, body: dict[str, Any]) -> None:
-        ordered = self._control("POST", what, body)
-        self.occurrences.append(str(ordered["occurrence"]))
-        self._expected += int(ordered["listed"])
+    def _note(self, execution: dict[str, Any]) -> None:
+        """Remember what was executed, and how many rewards are to come of it."""
+        if execution["problem"]:
+            raise DemoFailed(f"Optimove's side failed. {execution['problem']}")
+        self.occurrences.append(str(execution["occurrence"]))
+        self._assigned += int(execution["statuses"].get("Assigned", 0))
+        self.sent += int(execution["mails"]["sent"])
 
     def _control(
         self, method: str, path: str, body: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         address = f"{self.ports.sandbox_url}/control"
-        with wire.Client(address, side="sandbox", secrets={}, seconds=60) as client:
+        with wire.Client(address, side="sandbox", secrets={}, seconds=600) as client:
             answer = client.ask(method, f"/{path}", body=body)
         if not isinstance(answer.body, dict):
             raise DemoFailed("The sandbox gave no answer.")

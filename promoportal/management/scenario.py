@@ -20,6 +20,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
+def as_arguments(options: dict[str, Any]) -> list[str]:
+    """What tells `manage.py sandbox` the same."""
+    given = {name: options[name] for name in ("scenario", "customers", "seed")}
+    return [
+        word
+        for name, value in given.items()
+        if value is not None
+        for word in (f"--{name}", str(value))
+    ]
+
+
 def known() -> str:
     """The scenarios there are, for a help text."""
     return f"a file, or one of {', '.join(shipped())}"

@@ -12,6 +12,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from promoportal import roles
 from promoportal.demo import Demo, DemoFailed, Figures, Ports, free_port
+from promoportal.management import scenario
 from promoportal.management.commands.run import migrate
 from promoportal.management.output import PortalCommand
 
@@ -27,8 +28,8 @@ class Command(PortalCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--customers", type=int, default=500)
-        parser.add_argument("--triggered", type=int, default=25)
+        parser.add_argument("--scenario", default="welcome_back", help=scenario.known())
+        scenario.add_arguments(parser)
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument(
             "--exit", action="store_true", help="end once everything is settled"
@@ -38,10 +39,7 @@ class Command(PortalCommand):
         if not settings.DEBUG:
             msg = "The demo invents customers and staff; it runs with DEBUG=true only."
             raise CommandError(msg)
-        if options["customers"] < 1 or options["triggered"] < 0:
-            raise CommandError(
-                "--customers must be at least 1, --triggered at least 0."
-            )
+        scenario.chosen(options["scenario"], options)
         # Calls that fail while everything comes up are no news.
         logging.getLogger("promoportal.wire").setLevel(logging.WARNING)
         settings.PORTAL_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,16 +54,14 @@ class Command(PortalCommand):
 
     def _run(self, options: dict[str, Any]) -> dict[str, Any]:
         ports = Ports(portal=free_port(options["port"]), sandbox=free_port(8100))
-        demo = Demo(ports, self._tell)
+        demo = Demo(ports, scenario.as_arguments(options), self._tell)
         began = time.monotonic()
         self._tell("Starting the sandbox (Optimove and a platform) and the portal ...")
         with demo.running():
             self._tell(f"They are up after {time.monotonic() - began:.1f} s.")
             demo.register()
             staff = _staff()
-            demo.execute(options["customers"])
-            if options["triggered"]:
-                demo.trigger(options["triggered"])
+            demo.run_campaigns()
             began = time.monotonic()
             figures = self._watch(demo)
             facts = _facts(demo, figures, staff, seconds=time.monotonic() - began)
@@ -90,15 +86,25 @@ class Command(PortalCommand):
             "\n{listed:,} assignments were listed, {eligible:,} of them rewards; "
             "{active:,} are active and {reported:,} reported, in {seconds:.1f} s.\n"
             "The platform's own ledger says: {credits:,} credits, at most "
-            "{most_credits} for one reward.".format(**facts)
+            "{most_credits} for one reward.\n".format(**facts)
         )
+        self._tell("Of Optimove's promotions:")
+        for promotion in facts["promotions"]:
+            self._tell(_used(promotion))
+        if facts["mails"]:
+            self._tell(
+                "{mails:,} e-mails went out; open them from {mail_folder}.".format(
+                    **facts
+                )
+            )
 
     def _stay(
         self, demo: Demo, staff: list[dict[str, str]], options: dict[str, Any]
     ) -> None:
         if options["exit"]:
             return
-        self._tell(f"\nSee every one of them at {demo.ports.portal_url}/admin/ as")
+        self._tell(f"\nOptimove's side is at {demo.ports.sandbox_url}/")
+        self._tell(f"See every reward at {demo.ports.portal_url}/admin/ as")
         for user in staff:
             self._tell("  {username:<11}{password}   {role}".format(**user))
         self._tell("Ctrl-C stops everything.")
@@ -130,6 +136,20 @@ def _line(figures: Figures) -> str:
     )
 
 
+def _used(promotion: dict[str, Any]) -> str:
+    """A promotion's recipients and redemptions, and what is used of its limits."""
+    parts = [f"{promotion['recipients']:,} recipients"]
+    if budget := promotion["budget"]:
+        parts.append("{spent} of {total} {measure} spent".format(**budget))
+    if cap := promotion["cap"]:
+        parts.append("{used:,} of {recipients:,} by its cap".format(**cap))
+    if codes := promotion["codes"]:
+        parts.append("{used:,} of {total:,} codes".format(**codes))
+    if promotion["redemption_rate"] is not None:
+        parts.append(f"{promotion['redemption_rate']:.0%} redeemed")
+    return f"  {promotion['code']:<10}{', '.join(parts)}"
+
+
 def _facts(
     demo: Demo, figures: Figures, staff: list[dict[str, str]], *, seconds: float
 ) -> dict[str, Any]:
@@ -141,6 +161,10 @@ def _facts(
         "seconds": round(seconds, 1),
         "settled": demo.is_settled(figures),
         "occurrences": demo.occurrences,
+        "promotions": demo.vendor()["promotions"],
+        "mails": demo.sent,
+        "mail_folder": str(demo.mails),
+        "optimove": f"{demo.ports.sandbox_url}/",
         "admin": f"{demo.ports.portal_url}/admin/",
         "staff": staff,
     }
