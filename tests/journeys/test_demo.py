@@ -1,0 +1,48 @@
+"""`manage.py demo`: what a newcomer sees first works, with nothing set up."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.engine.conftest import database_url
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_scenario_goes_from_optimove_to_the_report(
+    transactional_db: None, tmp_path: Path
+) -> None:
+    outer = os.environ | {
+        "DATABASE_URL": database_url(),
+        "PORTAL_HOME": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "manage.py", "demo", "--exit", "--json", "--port", "0"],
+        cwd=ROOT,
+        env=outer,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert facts["settled"] is True
+    assert facts["active"] == facts["reported"] == facts["eligible"] > 0
+    assert (facts["credits"], facts["most_credits"]) == (facts["eligible"], 1)
+    assert (facts["held"], facts["uncertain"], facts["drift"]) == (0, 0, 0)
+    assert "1499.14 of 1500.00 EUR spent" in done.stderr
+    mails = list((tmp_path / "demo-mails").rglob("*.eml"))
+    assert len(mails) == facts["mails"] > 0
+    for mail in mails:
+        message = email.message_from_bytes(
+            mail.read_bytes(), policy=email.policy.default
+        )
+        assert message["To"]
+        assert not message.defects
