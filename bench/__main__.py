@@ -20,9 +20,11 @@ def main() -> None:
         activating,
         allocating,
         collecting,
+        crediting,
         reading,
         receiving,
         reporting,
+        serving,
     )
     from bench.stage import Measured, Stage
 
@@ -33,6 +35,8 @@ def main() -> None:
         "activating": activating.measure,
         "reporting": reporting.measure,
         "allocating": allocating.measure,
+        "serving": serving.measure,
+        "crediting": crediting.measure,
     }
     options = _options(list(benches))
     measured = {}

@@ -44,28 +44,55 @@ class Measured:
         )
 
 
+class FarSides:
+    """Optimove and the platform in a process of their own."""
+
+    def __init__(self, *arguments: str) -> None:
+        """:param arguments: more for `manage.py sandbox`"""
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                str(settings.BASE_DIR / "manage.py"),
+                *("sandbox", "--port", "0", "--json", *arguments),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.addresses: dict[str, str] = json.loads(self._process.stdout.readline())
+        self._control = wire.Client(
+            self.addresses["control"], side="sandbox", secrets={}, seconds=600
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def port(self) -> int:
+        return int(self.addresses["url"].rpartition(":")[2])
+
+    def order(self, what: str, **body: Any) -> dict[str, Any]:
+        """Have the sandbox do something."""
+        answer = self._control.ask("POST", f"/{what}", body=body)
+        assert isinstance(answer.body, dict)
+        return dict(answer.body)
+
+    def end(self) -> None:
+        self._control.close()
+        self._process.terminate()
+        self._process.wait()
+
+
 class Stage:
     """An empty portal of its own, and the far sides in a process of their own."""
 
     def __enter__(self) -> Self:
         self._name = connection.settings_dict["NAME"]
         connection.creation.create_test_db(verbosity=0, autoclobber=True)
-        self._sandbox = subprocess.Popen(
-            [
-                sys.executable,
-                str(settings.BASE_DIR / "manage.py"),
-                *("sandbox", "--port", "0", "--json"),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._sandbox.stdout is not None
-        addresses = json.loads(self._sandbox.stdout.readline())
+        self._far = FarSides()
         for name in ("OPTIMOVE_API_URL", "OPTIMOVE_PROMOTIONS_URL", "PLATFORM_URL"):
-            setattr(settings, name, addresses[name])
-        self._control = wire.Client(
-            addresses["control"], side="sandbox", secrets={}, seconds=120
-        )
+            setattr(settings, name, self._far.addresses[name])
         return self
 
     def __exit__(
@@ -74,16 +101,12 @@ class Stage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._control.close()
-        self._sandbox.terminate()
-        self._sandbox.wait()
+        self._far.end()
         connection.creation.destroy_test_db(self._name, verbosity=0)
 
     def order(self, what: str, **body: Any) -> dict[str, Any]:
         """Have the sandbox do something."""
-        answer = self._control.ask("POST", f"/{what}", body=body)
-        assert isinstance(answer.body, dict)
-        return dict(answer.body)
+        return self._far.order(what, **body)
 
 
 def seconds(work: Callable[[], Any]) -> float:

@@ -27,6 +27,12 @@ class Command(BaseCommand):
         parser.add_argument("--scenario", help=f"{scenario.known()}; default: none")
         scenario.add_arguments(parser)
         parser.add_argument(
+            "--calls",
+            type=int,
+            default=50,
+            help="how many the vendor takes in 10 s; the real one takes 50",
+        )
+        parser.add_argument(
             "--mails", type=Path, metavar="FOLDER", help="keep the e-mails of runs here"
         )
         parser.add_argument(
@@ -98,6 +104,7 @@ def _options(options: dict[str, Any]) -> sandbox.Options:
         control_token=environment.text("SANDBOX_CONTROL_TOKEN"),
         seed=1 if options["seed"] is None else options["seed"],
         capability=sandbox.Capability(options["capability"]),
+        calls=options["calls"],
         scenario=None if name is None else scenario.chosen(name, options),
         mailing=sandbox.Mailing(directory=options["mails"], smtp=options["smtp"]),
     )
