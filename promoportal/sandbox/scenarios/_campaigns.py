@@ -31,8 +31,10 @@ def group(table: Table, attributes: Attributes | None) -> TargetGroup:
     by_file = table.has("file")
     if by_file and table.has("where"):
         table.wrong("file", 'stands beside "where"; a target group has one of them.')
+    before = len(table.problems)
     where = condition(table, "where", attributes)
-    check(table, where)
+    if len(table.problems) == before:
+        check(table, where)
     found = TargetGroup(
         id=table.whole("id", most=10**9),
         name=table.text("name"),

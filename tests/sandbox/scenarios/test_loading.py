@@ -1,0 +1,453 @@
+"""Scenarios as they are read: whole, or with every mistake named by its line."""
+
+from __future__ import annotations
+
+from datetime import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from promoportal.sandbox.engine import Direction, Percentage, State, Timeframe
+from promoportal.sandbox.scenarios import Mistakes, Scenario, load, shipped
+
+OURS = """\
+title = "Ours"
+seed = 3
+
+[customers]
+count = 50
+
+[[target_groups]]
+id = 1
+name = "Euros"
+where = { attribute = "currency", is = "EUR" }
+
+[[promotions]]
+id = "p1"
+code = "ONE"
+name = "One"
+sort_by = "lifetime_deposits"
+sort = "high to low"
+
+[promotions.budget]
+category = "Amount"
+currency = "EUR"
+total = "100.00"
+
+[promotions.cap]
+recipients = 10
+timeframe = "daily"
+
+[[promotions.tiers]]
+id = "gold"
+name = "Gold"
+when = { attribute = "vip_tier", one_of = ["Gold", "Platinum"] }
+reward = { category = "Amount", type = "BonusCash", currency = "EUR", percent = 10, of = "last_deposit", minimum = "5.00", maximum = "50.00" }
+
+[[promotions.tiers]]
+id = "any"
+name = "Any"
+reward = { category = "Amount", type = "BonusCash", currency = "EUR", value = "5.00" }
+
+[[campaigns]]
+plan = 7
+name = "Morning"
+kind = "scheduled"
+at = 09:30:00
+target_group = 1
+promotions = ["p1"]
+channels = [505]
+
+[campaigns.email]
+sender = "The house <hello@example.com>"
+subject = "{{ reward.value }} for you"
+text = "mail.txt"
+
+[[events]]
+name = "deposit"
+customers = 5
+values = { amount = { from = "5.00", to = "20.00" } }
+"""
+
+
+def written(folder: Path, text: str = OURS) -> Path:
+    (folder / "mail.txt").write_text("Hello {{ customer.email }}\n")
+    file = folder / "ours.toml"
+    file.write_text(text)
+    return file
+
+
+def wrong(folder: Path, text: str) -> list[str]:
+    """What is said of a scenario, without the folder."""
+    with pytest.raises(Mistakes) as caught:
+        load(written(folder, text))
+    return [said.removeprefix(f"{folder}/") for said in caught.value.sentences]
+
+
+# --- What is right ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_what_is_shipped_can_be_loaded(name: str) -> None:
+    scenario = load(name)
+
+    assert scenario.path.stem == name
+    assert scenario.title
+    assert scenario.about
+    assert len(scenario.population) == 2_000
+    assert all(one.state is State.ACTIVE for one in scenario.promotions)
+
+
+def test_a_scenario_says_what_its_file_says(tmp_path: Path) -> None:
+    scenario = load(written(tmp_path))
+
+    [group], [promotion], [campaign], [event] = (
+        scenario.groups,
+        scenario.promotions,
+        scenario.campaigns,
+        scenario.events,
+    )
+    assert (scenario.title, scenario.seed, len(scenario.population)) == ("Ours", 3, 50)
+    assert promotion.budget is not None
+    assert promotion.budget.total == Decimal("100.00")
+    assert promotion.cap is not None
+    assert (promotion.cap.recipients, promotion.cap.timeframe) == (10, Timeframe.DAILY)
+    assert promotion.sorting is not None
+    assert promotion.sorting.direction is Direction.HIGH_TO_LOW
+    assert [tier.name for tier in promotion.tiers] == ["Gold", "Any"]
+    reward = promotion.tiers[0].reward
+    assert reward is not None
+    assert reward.size == Percentage(
+        Decimal(10), "last_deposit", Decimal("5.00"), Decimal("50.00")
+    )
+    assert (campaign.target_group, campaign.promotions) == (group, ("p1",))
+    assert (campaign.at, campaign.channels, campaign.is_triggered) == (
+        time(9, 30),
+        (505,),
+        False,
+    )
+    assert campaign.email is not None
+    assert campaign.email.text == "Hello {{ customer.email }}\n"
+    assert (event.customers, event.values["amount"]) == (
+        5,
+        (Decimal("5.00"), Decimal("20.00")),
+    )
+
+
+def test_customers_and_seed_may_be_others_than_the_files(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    usual, other = load(file, customers=20), load(file, customers=20, seed=4)
+
+    assert len(usual.population) == 20
+    assert of(usual) == of(load(file, customers=20))
+    assert of(usual) != of(other)
+
+
+def of(scenario: Scenario) -> list[object]:
+    return list(scenario.population.column("lifetime_deposits"))
+
+
+# --- What is wrong ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("right", "mistaken", "sentence"),
+    [
+        ('title = "Ours"', 'titel = "Ours"', "1: title is missing; it must be a text."),
+        ('title = "Ours"', "title = 5", "1: title must be a text; it is 5."),
+        (
+            "seed = 3",
+            "seed = -1",
+            "2: seed must be a whole number from 0 to 9,223,372,036,854,775,808; it is -1.",
+        ),
+        (
+            "seed = 3",
+            "seed = true",
+            "2: seed must be a whole number from 0 to 9,223,372,036,854,775,808; it is true.",
+        ),
+        ("seed = 3", "seed = ", "2: This is not TOML: Invalid value."),
+        (
+            "count = 50",
+            "count = 0",
+            "5: customers.count must be a whole number from 1 to 5,000,000; it is 0.",
+        ),
+        (
+            "count = 50",
+            'count = 50\nfile = "people.csv"',
+            '5: customers.count stands beside "file"; the customers are of one of them.',
+        ),
+        (
+            "count = 50",
+            'file = "people.csv"',
+            '5: customers.file names "people.csv", which cannot be read: No such file or directory.',
+        ),
+        (
+            'where = { attribute = "currency", is = "EUR" }',
+            'where = { attribute = "curency", is = "EUR" }',
+            '10: target_groups[0].where.attribute names the attribute "curency", which no customer has; did you mean currency?',
+        ),
+        (
+            'where = { attribute = "currency", is = "EUR" }',
+            'where = { attribute = "currency" }',
+            "10: target_groups[0].where must compare by one of is, is_not, at_least, at_most, above, below, one_of, none_of.",
+        ),
+        (
+            'where = { attribute = "currency", is = "EUR" }',
+            'where = { attribute = "currency", is = "EUR", above = 5 }',
+            "10: target_groups[0].where.above must be a text, as currency is; it is 5.",
+        ),
+        (
+            'where = { attribute = "currency", is = "EUR" }',
+            'where = { attribute = "currency", above = 5 }',
+            "10: target_groups[0].where.above must be a text, as currency is; it is 5.",
+        ),
+        (
+            'where = { attribute = "currency", is = "EUR" }',
+            "where = { all = [] }",
+            "10: target_groups[0].where.all must be a list of conditions; it is an empty list.",
+        ),
+        (
+            'where = { attribute = "currency", is = "EUR" }',
+            'where = { any = [{ attribute = "age", is = 5 }, { attribut = "age" }] }',
+            '10: target_groups[0].where.any[0].attribute names the attribute "age", which no customer has',
+        ),
+        (
+            'where = { attribute = "currency", is = "EUR" }',
+            'file = "nobody.csv"',
+            '10: target_groups[0].file names "nobody.csv", which cannot be read: No such file or directory.',
+        ),
+        (
+            'where = { attribute = "currency", is = "EUR" }',
+            'where = { attribute = "event.amount", above = 5 }',
+            '10: target_groups[0].where.attribute names "event.amount", which no event here gives',
+        ),
+        (
+            'sort_by = "lifetime_deposits"',
+            'sort_by = "deposit_count_of_all"',
+            '16: promotions[0].sort_by names the attribute "deposit_count_of_all", which no customer has',
+        ),
+        (
+            'sort = "high to low"',
+            'sort = "up"',
+            '17: promotions[0].sort must be "high to low" or "low to high"; it is "up".',
+        ),
+        (
+            'sort_by = "lifetime_deposits"\n',
+            "",
+            '16: promotions[0].sort goes with "sort_by", which there is not.',
+        ),
+        (
+            'total = "100.00"',
+            'total = "-1"',
+            "22: promotions[0].budget.total is not right. The total is -1. Make it more than 0.",
+        ),
+        (
+            'total = "100.00"',
+            'total = "a lot"',
+            '22: promotions[0].budget.total must be a number, such as "10.00"; it is "a lot".',
+        ),
+        (
+            'total = "100.00"',
+            'total = "100.005"',
+            "22: promotions[0].budget.total is not right. The total is 100.005, but the smallest there is of EUR is 0.01. Write a multiple of 0.01.",
+        ),
+        (
+            'category = "Amount"\ncurrency',
+            'category = "Units"\ncurrency',
+            '21: promotions[0].budget.currency does not go with the category "Units"; write unit.',
+        ),
+        (
+            'category = "Amount"\ncurrency',
+            'category = "Money"\ncurrency',
+            '20: promotions[0].budget.category must be "Amount" or "Units"; it is "Money".',
+        ),
+        (
+            "recipients = 10",
+            "recipients = 0",
+            "25: promotions[0].cap.recipients must be a whole number from 1 to 5,000,000; it is 0.",
+        ),
+        (
+            'timeframe = "daily"',
+            'timeframe = "weekly"',
+            '26: promotions[0].cap.timeframe must be "daily" or "lifetime"; it is "weekly".',
+        ),
+        (
+            "percent = 10, ",
+            "",
+            '32: promotions[0].tiers[0].reward must have either a "value", or a "percent" and what it is "of".',
+        ),
+        (
+            'of = "last_deposit", ',
+            "",
+            "32: promotions[0].tiers[0].reward.of is missing; it must be a text.",
+        ),
+        (
+            'of = "last_deposit"',
+            'of = "vip_tier"',
+            "32: promotions[0].tiers[0].reward.of must be an attribute that is a number; vip_tier is a text.",
+        ),
+        (
+            'minimum = "5.00", maximum = "50.00"',
+            'minimum = "60.00", maximum = "50.00"',
+            "32: promotions[0].tiers[0].reward.minimum must be at most the maximum (50.00); it is 60.00.",
+        ),
+        (
+            'value = "5.00" }\n\n[[campaigns',
+            'value = "5.001" }\n\n[[campaigns',
+            "37: promotions[0].tiers[1].reward.value is not right. The value is 5.001, but the smallest there is of EUR is 0.01. Write a multiple of 0.01.",
+        ),
+        (
+            'reward = { category = "Amount", type = "BonusCash", currency = "EUR", value = "5.00" }\n',
+            "",
+            "34: promotions[0].tiers[1].reward is missing; only a promotion with unique codes may have tiers without.",
+        ),
+        (
+            'currency = "EUR", value',
+            'unit = "EUR", value',
+            '37: promotions[0].tiers[1].reward.unit does not go with the category "Amount"; write currency.',
+        ),
+        (
+            'id = "any"',
+            'id = "gold"',
+            "35: promotions[0].tiers[1].id is not right. Tier 1 has the id 'gold' too. Give each tier an id of its own.",
+        ),
+        (
+            "target_group = 1",
+            "target_group = 2",
+            "44: campaigns[0].target_group names 2, which there is not; known are 1.",
+        ),
+        (
+            'promotions = ["p1"]',
+            'promotions = ["p2"]',
+            '45: campaigns[0].promotions[0] names "p2", which there is not; known are p1.',
+        ),
+        (
+            'promotions = ["p1"]',
+            "promotions = []",
+            "45: campaigns[0].promotions must be a list of texts, at least one; it is an empty list.",
+        ),
+        (
+            "channels = [505]",
+            "channels = []",
+            "46: campaigns[0].channels must be a list of whole numbers, at least one; it is an empty list.",
+        ),
+        (
+            "channels = [505]",
+            'channels = ["mail"]',
+            "46: campaigns[0].channels must be a list of whole numbers, at least one; it is a list.",
+        ),
+        (
+            'kind = "scheduled"',
+            'kind = "sometimes"',
+            '42: campaigns[0].kind must be "scheduled" or "triggered"; it is "sometimes".',
+        ),
+        (
+            'kind = "scheduled"',
+            'kind = "triggered"',
+            "39: campaigns[0].event is missing; it must be a text.",
+        ),
+        (
+            "at = 09:30:00",
+            'at = "morning"',
+            '43: campaigns[0].at must be a time of day, such as "09:30"; it is "morning".',
+        ),
+        (
+            'sender = "The house <hello@example.com>"',
+            'sender = "nobody"',
+            '49: campaigns[0].email.sender must be an address, such as "Shop <shop@example.com>"; it is "nobody".',
+        ),
+        (
+            "{{ reward.value }}",
+            "{{ reward.valeu }}",
+            "50: campaigns[0].email.subject is not right. reward.valeu is not known; did you mean reward.value?",
+        ),
+        (
+            "{{ reward.value }}",
+            "{% load static %}",
+            "50: campaigns[0].email.subject is not right. The template cannot be read: Invalid block tag: 'load'.",
+        ),
+        (
+            "{{ reward.value }}",
+            "{% if %}",
+            "50: campaigns[0].email.subject is not right. The template cannot be read: Unexpected end of expression in if tag.",
+        ),
+        (
+            'text = "mail.txt"',
+            'text = "letter.txt"',
+            '51: campaigns[0].email.text names "letter.txt", which cannot be read: No such file or directory.',
+        ),
+        (
+            "customers = 5",
+            "customers = -5",
+            "55: events[0].customers must be a whole number from 1 to 5,000,000; it is -5.",
+        ),
+        (
+            'from = "5.00", to = "20.00"',
+            'from = "50.00", to = "20.00"',
+            '56: events[0].values.amount.from must be at most "to" (20.00); it is 50.00.',
+        ),
+        (
+            "[[events]]",
+            "[events]",
+            "53: events must be one or more [[events]]; it is a table.",
+        ),
+        (
+            "[[campaigns]]\nplan = 7",
+            '[[campaigns]]\nplan = "seven"',
+            '40: campaigns[0].plan must be a whole number from 1 to 1,000,000,000; it is "seven".',
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_line_and_what_was_expected(
+    tmp_path: Path, right: str, mistaken: str, sentence: str
+) -> None:
+    assert right in OURS
+    said = wrong(tmp_path, OURS.replace(right, mistaken, 1))
+
+    assert said[0].startswith(f"ours.toml:{sentence}")
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines(
+    tmp_path: Path,
+) -> None:
+    text = OURS.replace("seed = 3", "seed = -3")
+    text = text.replace('timeframe = "daily"', "timeframe = 1")
+    text = text.replace("channels = [505]", "chanels = [505]")
+
+    said = wrong(tmp_path, text)
+
+    assert [one.split(":")[1] for one in said] == ["2", "26", "39", "46"]
+    assert "did you mean channels?" in said[-1]
+
+
+def test_a_mistake_in_a_file_that_is_named_has_that_files_line(tmp_path: Path) -> None:
+    (tmp_path / "codes.csv").write_text("A1\nA2\nA1\n")
+    limited = OURS.replace(
+        "[promotions.cap]",
+        '[promotions.unique_codes]\nfile = "codes.csv"\n\n[promotions.cap]',
+    )
+
+    [said] = wrong(tmp_path, limited)
+
+    assert said.startswith("codes.csv:3:")
+    assert "A1" in said
+
+
+def test_what_is_no_text_at_all_is_told_with_its_line(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    file.write_bytes(b'title = "Ours"\nabout = "\xff"\n')
+
+    with pytest.raises(Mistakes) as caught:
+        load(file)
+
+    assert caught.value.sentences == (
+        f"{file}:2: This is not UTF-8, which is expected.",
+    )
+
+
+def test_a_scenario_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(Mistakes) as caught:
+        load("nowhere")
+
+    assert str(caught.value).endswith(f"Shipped are {', '.join(shipped())}.")
