@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 
 from promoportal import sandbox
+from promoportal.optimove import _contract
 from tests.world import World
+
+Agree = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +38,19 @@ def box(served: sandbox.Box, settings: Settings) -> sandbox.Box:
 def world(db: None, box: sandbox.Box) -> World:
     """The portal between its two far sides, with workers that work when told."""
     return World(box)
+
+
+@pytest.fixture
+def agree(settings: Settings, tmp_path: Path) -> Agree:
+    """The tenant's contract is the built-in one but for these lines."""
+
+    def agree(*changes: tuple[str, str]) -> None:
+        text = _contract.BUILT_IN.read_text()
+        for old, new in changes:
+            assert text.count(old) == 1
+            text = text.replace(old, new)
+        path = tmp_path / "contract.toml"
+        path.write_text(text)
+        settings.OPTIMOVE_CONTRACT = str(path)
+
+    return agree

@@ -57,8 +57,8 @@ class Occurrence:
             int(self.id) if self.id.isdecimal() and len(self.id) < _EXACT else self.id
         )
 
-    def add(self, row: Row, *, first: bool = False) -> None:
-        self.rows.add(row, first=first)
+    def add(self, row: Row) -> None:
+        self.rows.add(row)
         self.statuses[row.status] += 1
 
     def install(self, table: Table) -> None:

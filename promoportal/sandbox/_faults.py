@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import NamedTuple
 
+from promoportal.sandbox._lists import LISTS, ON_LISTS
 from promoportal.sandbox._messages import Answer, Manner, Work, said
 
 # The vendor's own words. CONFIRMED.
@@ -60,14 +61,13 @@ class Fault:
     retry_after: int | None = None
     text: str | None = None  # what is said instead
     changes: Mapping[str, object] | None = None  # to the fields of an altered answer
+    by: int = 1  # how far a total is wrong; below zero: too few
 
     def __post_init__(self) -> None:
         """:raises ValueError: with a sentence, if it makes no sense"""
         if self.side not in SIDES:
             raise ValueError(_choose("side", self.side, SIDES))
-        kinds: Mapping[str, object] = (
-            ON_NOTICES if self.side == NOTICES else AROUND_WORK
-        )
+        kinds = kinds_of(self.side)
         if self.kind not in kinds:
             raise ValueError(_choose(f"kind for {self.side}", self.kind, kinds))
         if not 0 <= self.chance <= 1 or (self.times is not None and self.times < 1):
@@ -76,6 +76,8 @@ class Fault:
 
     def concerns(self, side: str, *names: str) -> bool:
         route = self.route.lower()
+        if self.kind in ON_LISTS and LISTS not in names:
+            return False
         return side in SIDES[self.side] and any(
             fnmatchcase(name.lower(), route) for name in names
         )
@@ -243,6 +245,14 @@ ON_NOTICES: Mapping[str, Callable[[Fault], list[Way]]] = MappingProxyType(
 )
 
 
+def kinds_of(side: str) -> Collection[str]:
+    """Everything that can be ordered of a side."""
+    if side == NOTICES:
+        return ON_NOTICES.keys()
+    of_lists = ON_LISTS if "promotions" in SIDES[side] else ()
+    return [*AROUND_WORK, *of_lists]
+
+
 def _failure(fault: Fault, status: int) -> Answer:
     answer = said(fault.text or "An error occurred", fault.status or status)
     return replace(answer, headers=_retry_after(fault))
@@ -254,5 +264,5 @@ def _retry_after(fault: Fault) -> Mapping[str, str]:
     return {"Retry-After": str(fault.retry_after)}
 
 
-def _choose(what: str, given: str, known: Mapping[str, object]) -> str:
+def _choose(what: str, given: str, known: Iterable[str]) -> str:
     return f"There is no {what} called {given!r}; there is {', '.join(known)}."

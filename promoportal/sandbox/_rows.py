@@ -412,11 +412,8 @@ class Rows(Sequence[Row]):
         (row,) = self._part(range(len(self))[at], range(len(self))[at] + 1)
         return row
 
-    def add(self, row: Row, *, first: bool = False) -> None:
-        if first:
-            self._front.insert(0, row)
-        else:
-            self._single.append(row)
+    def add(self, row: Row) -> None:
+        self._single.append(row)
         if row.assignment is not None:
             self._by_assignment[row.assignment] = row
         if self._by_customer is not None:
@@ -466,6 +463,11 @@ class Rows(Sequence[Row]):
         self._by_assignment.pop(row.assignment or "", None)
         self._by_customer = None
         return lambda: self._put_back(part, place, row)
+
+    def repeat(self, row: Row) -> Callable[[], None]:
+        """List it at the top too; gives what undoes that."""
+        self._front.insert(0, row)
+        return lambda: self._front.remove(row)
 
     def fresh_assignment(self, *, as_number: object = "") -> str | int:
         """Make an assignment id: a number where the customer's is one, else a text."""

@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,12 +20,21 @@ from promoportal.sandbox._campaigns import Campaigns, Occurrence
 from promoportal.sandbox._customers import Customer, generated, named
 from promoportal.sandbox._execution import Execution
 from promoportal.sandbox._external import External
-from promoportal.sandbox._faults import AROUND_WORK, TOO_MANY, Faults
+from promoportal.sandbox._faults import AROUND_WORK, TOO_MANY, Fault, Faults
 from promoportal.sandbox._inside import SIDE as INSIDE
 from promoportal.sandbox._inside import Inside, Tell
 from promoportal.sandbox._listeners import Listeners
+from promoportal.sandbox._lists import ON_LISTS, around_page
 from promoportal.sandbox._memory import many_that_stay
-from promoportal.sandbox._messages import Answer, Asked, Handler, Manner, is_same, said
+from promoportal.sandbox._messages import (
+    Answer,
+    Asked,
+    Handler,
+    Manner,
+    Work,
+    is_same,
+    said,
+)
 from promoportal.sandbox._notices import (
     CANCELLED,
     EXECUTED,
@@ -139,8 +148,12 @@ class Sandbox:
         fault = self.faults.take(self._from(asked), asked.path, route)
         if fault is None:
             return "", side.work(asked)
-        around = AROUND_WORK[fault.kind]
-        return fault.kind, await around(fault, lambda: side.work(asked))
+        return fault.kind, await self._strike(fault, asked, lambda: side.work(asked))
+
+    def _strike(self, fault: Fault, asked: Asked, work: Work) -> Awaitable[Answer]:
+        if fault.kind in ON_LISTS:
+            return around_page(fault, asked, self.campaigns, work)
+        return AROUND_WORK[fault.kind](fault, work)
 
     def start(self) -> None:
         """Begin what happens by itself."""

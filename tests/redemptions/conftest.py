@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 
-from promoportal.optimove import _contract
 from redemptions.models import Redemption
 from tests.world import World
 
 OCCURRENCE = "7311"
 
 Give = Callable[..., list[Redemption]]
-Agree = Callable[..., None]
 
 
 @pytest.fixture
@@ -31,19 +28,3 @@ def give(world: World, settings: Settings) -> Give:
         return rows
 
     return give
-
-
-@pytest.fixture
-def agree(settings: Settings, tmp_path: Path) -> Agree:
-    """The tenant's contract is the built-in one but for these lines."""
-
-    def agree(*changes: tuple[str, str]) -> None:
-        text = _contract.BUILT_IN.read_text()
-        for old, new in changes:
-            assert text.count(old) == 1
-            text = text.replace(old, new)
-        path = tmp_path / "contract.toml"
-        path.write_text(text)
-        settings.OPTIMOVE_CONTRACT = str(path)
-
-    return agree

@@ -16,9 +16,10 @@ from promoportal.optimove.allowance import Priority
 from promoportal.sandbox import Fault
 from redemptions import reporting, settling
 from redemptions.models import Reason, Redemption, Report, State
+from tests.conftest import Agree
 from tests.factories import RedemptionFactory
 from tests.promoportal.elsewhere import elsewhere
-from tests.redemptions.conftest import OCCURRENCE, Agree, Give
+from tests.redemptions.conftest import OCCURRENCE, Give
 from tests.world import World
 
 ONE, BATCH = "v1/redemptions", "v1/redemptions/batch"

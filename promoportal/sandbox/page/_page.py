@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from promoportal.sandbox import _shown as shown
-from promoportal.sandbox._faults import AROUND_WORK, NOTICES, ON_NOTICES, SIDES
+from promoportal.sandbox._faults import NOTICES, SIDES, kinds_of
 from promoportal.sandbox._sandbox import Sandbox
 from promoportal.sandbox.page._html import Child, Html, element, join, table
 
@@ -242,14 +242,14 @@ def _faults(faults: Sequence[State], form: Form) -> Html:
         form(
             "Order this of a far side",
             "fault",
-            _choice("kind", AROUND_WORK),
+            _choice("kind", kinds_of("vendor")),
             _choice("side", far),
             _number("times", "times", 1),
         ),
         form(
             "Order this of notices",
             "fault",
-            _choice("kind", ON_NOTICES),
+            _choice("kind", kinds_of(NOTICES)),
             _number("times", "times", 1),
             side=NOTICES,
         ),

@@ -1,0 +1,116 @@
+"""Lists on a bad day: they shift while they are read, or say what is not so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from promoportal import sandbox
+from promoportal.sandbox import Fault
+from tests.sandbox.callers import Operator
+
+LIST = "v1/customerAssignments"
+
+
+def bad(kind: str, **more: Any) -> Fault:
+    return Fault(kind=kind, side="promotions", **more)
+
+
+def customers(operator: Operator, occurrence: str) -> Counter[str]:
+    rows = operator.listed(occurrence, pageSize=2)
+    return Counter(row["customerId"] for row in rows)
+
+
+@pytest.fixture
+def occurrence(box: sandbox.Box) -> str:
+    for number in range(1, 6):
+        box.assign("7311", f"C{number}", assignment_id=f"A{number}")
+    return "7311"
+
+
+def test_a_list_that_shifts_up_misses_a_row(
+    box: sandbox.Box, operator: Operator, occurrence: str
+) -> None:
+    box.order(bad("shifted_up", seconds=60))
+
+    found = customers(operator, occurrence)
+
+    assert found == {"C1": 1, "C2": 1, "C4": 1, "C5": 1}
+
+
+def test_what_shifted_away_is_listed_again_at_its_place(
+    box: sandbox.Box, operator: Operator, occurrence: str
+) -> None:
+    box.order(bad("shifted_up", seconds=0))
+
+    found = customers(operator, occurrence)
+
+    assert len(box.rows(occurrence)) == 5
+    assert found.total() >= 4
+    assert list(customers(operator, occurrence)) == [f"C{n}" for n in range(1, 6)]
+
+
+def test_a_list_that_shifts_down_repeats_a_row(
+    box: sandbox.Box, operator: Operator, occurrence: str
+) -> None:
+    box.order(bad("shifted_down", seconds=60))
+
+    found = customers(operator, occurrence)
+
+    assert found == {"C1": 1, "C2": 2, "C3": 1, "C4": 1, "C5": 1}
+
+
+def test_a_row_that_is_late_is_listed_the_next_time(
+    box: sandbox.Box, operator: Operator, occurrence: str
+) -> None:
+    box.order(bad("listed_late", seconds=0))
+
+    first = next(operator.pages(occurrence, pageSize=2))
+
+    assert first["totalCount"] == 4
+    assert customers(operator, occurrence).total() == 5
+
+
+@pytest.mark.parametrize(("by", "total"), [(2, 7), (-1, 4), (-9, 0)])
+def test_a_total_may_be_wrong(
+    box: sandbox.Box, operator: Operator, occurrence: str, by: int, total: int
+) -> None:
+    box.order(bad("wrong_total", by=by))
+
+    first, second, *_ = operator.pages(occurrence, pageSize=2)
+
+    assert (first["totalCount"], second["totalCount"]) == (total, 5)
+
+
+def test_ids_may_come_as_what_they_were_not(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.assign("7311", 17, assignment_id="40")
+    box.assign("7311", "C1", assignment_id="A1")
+    box.order(bad("other_ids"))
+
+    [page, *_] = operator.pages("7311")
+
+    ids = [(row["assignmentId"], row["customerId"]) for row in page["assignments"]]
+    assert ids == [(40, "17"), ("A1", "C1")]
+
+
+def test_it_strikes_lists_alone_and_the_vendors_side(
+    box: sandbox.Box, operator: Operator, occurrence: str
+) -> None:
+    box.order(bad("shifted_up"))
+    operator.redeem([])
+
+    assert [fault.kind for fault in box.faults] == ["shifted_up"]
+    with pytest.raises(ValueError, match="no kind for platform"):
+        Fault(kind="shifted_up", side="platform")
+
+
+def test_a_list_that_is_not_there_is_as_ever(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.order(bad("shifted_up"))
+
+    assert next(operator.pages("9"))["assignments"] == []
