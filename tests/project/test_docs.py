@@ -13,6 +13,8 @@ from django.db.models import TextChoices
 import executions.models
 import redemptions.models
 import rewards.models
+from promoportal.sandbox._faults import kinds_of
+from promoportal.sandbox.scenarios import load
 from tests.project import drawing, tree
 
 _LINK = re.compile(r"!?\[[^]]*]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
@@ -112,6 +114,27 @@ def test_every_command_the_pages_name_is_there() -> None:
     for page in tree.pages():
         named = set(re.findall(r"manage\.py ([a-z]+)", page.read_text()))
         assert named <= commands | djangos, page.name
+
+
+def test_every_bad_day_has_its_line() -> None:
+    told = tree.say("docs/scenarios.md").partition("<!-- faults -->")[2]
+    named = set(re.findall(r"`(\w+)`", "".join(_first_columns(told))))
+    assert named == {*kinds_of("any"), *kinds_of("notices")}
+
+
+def _first_columns(told: str) -> Iterator[str]:
+    for line in told.partition("<!-- end -->")[0].splitlines():
+        if line.startswith("| `"):
+            yield line.split("|")[1]
+
+
+def test_the_scenario_that_is_explained_can_be_loaded(tmp_path: Path) -> None:
+    [text] = re.findall(r"```toml\n(.*?)```", tree.say("docs/scenarios.md"), re.DOTALL)
+    (tmp_path / "ours.toml").write_text(text)
+    (tmp_path / "codes.csv").write_text("A1\nA2\n")
+    (tmp_path / "welcome.txt").write_text("Welcome back, {{ customer.email }}.\n")
+
+    assert load(tmp_path / "ours.toml").title == "Welcome back"
 
 
 def test_every_button_that_staff_are_told_to_press_is_there() -> None:
