@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from pytest_django import Settings
 
 from promoportal.breakers import Breaker
@@ -42,6 +43,15 @@ def counted(world: World) -> tuple[int, int]:
 
 def fault(kind: str, route: str = "v1/redemptions*", **more: object) -> Fault:
     return Fault(kind=kind, side="promotions", route=route, **more)  # type: ignore[arg-type]
+
+
+def test_nobody_claims_inside_a_transaction_that_would_last_for_the_call(
+    world: World, give: Give
+) -> None:
+    give(1)
+
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        reporting.claim(batch_limit=10)
 
 
 # --- One by one, and together -------------------------------------------------------

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from pytest_django import Settings
 
@@ -15,6 +16,7 @@ from promoportal.sandbox import Fault
 from rewards import activating, claiming
 from rewards.claiming import claim, claimable
 from rewards.models import Assignment, Attempt, Reason, State
+from tests.factories import AssignmentFactory
 from tests.promoportal.elsewhere import elsewhere
 from tests.world import World
 
@@ -340,6 +342,26 @@ def test_the_attempt_is_on_record_before_the_call(world: World) -> None:
     [attempt] = Attempt.objects.filter(assignment=assignment)
     assert attempt.outcome == ""
     assert not world.box.credits
+
+
+def test_nobody_claims_inside_a_transaction_that_would_last_for_the_calls(
+    world: World,
+) -> None:
+    assignment = owe_one(world)
+    capability = platforms.from_settings().capability
+
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        claim(assignment.execution_id, capability=capability, most=10)
+
+
+def test_the_database_refuses_a_customers_second_row_of_a_promotion(
+    world: World,
+) -> None:
+    first = owe_one(world)
+    second = {"execution": first.execution, "promotion": first.promotion}
+
+    with pytest.raises(IntegrityError, match="assignment_once_per_customer"):
+        AssignmentFactory(customer=first.customer, **second)
 
 
 @pytest.mark.django_db(transaction=True)
