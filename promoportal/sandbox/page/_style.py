@@ -15,7 +15,7 @@ h2 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem .3rem 0; text-align: left; vertical-align: top; }
 th { color: var(--quiet); font-weight: 500; }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+td { font-variant-numeric: tabular-nums; overflow-wrap: break-word; max-width: 24rem; }
 td small { display: block; }
 meter { height: .9rem; width: 9rem; }
 form { display: inline-flex; align-items: center; gap: .4rem; margin: 0 1rem .4rem 0; }
