@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 import requests
@@ -174,3 +174,27 @@ def test_the_fall_back_list_pages_by_skip_over_those_with_a_reward(
         if row["status"] == "Assigned"  # type: ignore[index]
     ]
     assert operator.ask(path, params={"CampaignID": occurrence}).status_code == 400
+
+
+def test_the_public_python_client_is_understood(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    """As `optimove` 2.0 from PyPI writes them, with an X-API-KEY added."""
+
+    def sent(path: str, body: str) -> bool:
+        headers = {"Accept": "application/json", "Content-type": "application/json"}
+        answer = operator.ask(f"current/{path}", "POST", data=body, headers=headers)
+        return answer.ok and answer.content == b""
+
+    quoted = quote_plus("https://operator.example/hooks/s3cret/?a=1&b=2")
+    listener = f'{{"EventTypeID": 13, "ListenerURL": "{quoted}"}}'
+    add = '[{"PromoCode": "A1", "PromotionName": "One"}, {"PromoCode": "B2", "PromotionName": "Two"}]'
+    assert sent("general/RegisterEventListener", listener)
+    assert [one.url for one in box.listeners] == [f"{URL}?a=1&b=2"]
+    assert sent("general/UnregisterEventListener", '{"EventTypeID": 13}')
+    assert not box.listeners
+    assert sent("integrations/AddPromotions", add)
+    assert sent("integrations/DeletePromotions", '[{"PromoCode": "A1"}]')
+    assert operator.ask("current/integrations/GetPromotions").json() == [
+        {"PromoCode": "B2", "PromotionName": "Two"}
+    ]
