@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from promoportal.sandbox import _shown as shown
 from promoportal.sandbox._campaigns import Occurrence
 from promoportal.sandbox._faults import Fault
+from promoportal.sandbox._kinds import check
 from promoportal.sandbox._listeners import Listener
 from promoportal.sandbox._messages import (
     Answer,
@@ -218,6 +219,7 @@ class Control:
     def _call(self, what: Callable[..., None], asked: Asked) -> Answer:
         body = asked.fields()
         occurrence = _occurrence(body)
+        check(what, body)
         try:
             what(**body)
         except TypeError as error:
@@ -226,6 +228,7 @@ class Control:
 
 
 def _order(kind: Callable[..., Order], body: Mapping[str, object]) -> Order:
+    check(kind, body)
     try:
         return kind(**body)
     except TypeError as error:

@@ -30,6 +30,8 @@ TOO_MANY = MappingProxyType(
     }
 )
 NOTICES = "notices"
+# Seconds: a day. Whatever is later than that is as good as never.
+LONGEST = 86_400
 SIDES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "optimove": frozenset({"optimove"}),
@@ -72,6 +74,12 @@ class Fault:
             raise ValueError(_choose(f"kind for {self.side}", self.kind, kinds))
         if not 0 <= self.chance <= 1 or (self.times is not None and self.times < 1):
             msg = "chance must be from 0 to 1, and times at least 1."
+            raise ValueError(msg)
+        if not 0 <= self.seconds <= LONGEST:
+            msg = f"seconds must be from 0 to {LONGEST:,}."
+            raise ValueError(msg)
+        if self.status is not None and not 200 <= self.status <= 599:
+            msg = "status must be from 200 to 599."
             raise ValueError(msg)
 
     def concerns(self, side: str, *names: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from promoportal.sandbox._catalogue import chosen
 from promoportal.sandbox._customers import IDS, Ids
+from promoportal.sandbox._faults import LONGEST
 from promoportal.sandbox._notices import CASINGS, Casing
 from promoportal.sandbox._outcomes import UNLUCKY, Mix, Promotion
 from promoportal.sandbox.engine import Value
@@ -75,7 +76,7 @@ class Trigger(_Order):
         few = whole or (_is_list(self.customers) and _are_ids(self.customers))
         _demand(few, "customers must be a number or a list of ids")
         _demand(self.casing in CASINGS, f"casing must be one of {', '.join(CASINGS)}")
-        _demand(self.listed_after >= 0, "listed_after must not be below zero")
+        _demand(0 <= self.listed_after <= LONGEST, f"listed_after goes up to {LONGEST}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -260,3 +260,36 @@ def test_a_control_token_opens_it_to_whoever_has_it() -> None:
 def test_the_front_door_says_what_this_is(box: sandbox.Box) -> None:
     assert "/control/" in requests.get(f"{box.url}/", timeout=5).text
     assert requests.get(f"{box.url}/elsewhere", timeout=5).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("order", "body", "sentence"),
+    [
+        ("faults", {"kind": 5}, "kind must be text."),
+        ("faults", {"kind": "slow", "times": True}, "times must be a whole number."),
+        ("faults", {"kind": "slow", "route": 1.5}, "route must be text."),
+        (
+            "faults",
+            {"kind": "slow", "seconds": 1e30},
+            "seconds must be from 0 to 86,400.",
+        ),
+        ("faults", {"kind": "slow", "status": 99}, "status must be from 200 to 599."),
+        ("faults", {"kind": "altered", "changes": []}, "changes must be an object."),
+        ("listeners", {"event": "13", "url": "x"}, "event must be a whole number."),
+        ("execute", {"channels": ["a"]}, "channels must be a list of which each is"),
+        ("trigger", {"casing": "odd"}, "casing must be alternate or"),
+        ("trigger", {"listed_after": 1e9}, "listed_after goes up to 86400"),
+        ("cancel", {"occurrence": 7, "relist": 1}, "relist must be true or false."),
+        ("change", {"occurrence": 7, "assignment": 1}, "assignment must be text."),
+    ],
+)
+def test_what_is_of_the_wrong_kind_is_refused_with_a_sentence(
+    box: sandbox.Box, operator: Operator, order: str, body: object, sentence: str
+) -> None:
+    box.open(7)
+
+    answer = operator.control("POST", order, json=body)
+
+    assert answer.status_code == 400
+    assert sentence in answer.json()["error"]
+    assert not box.faults
