@@ -96,7 +96,13 @@ class Occurrence:
 
     def remove(self, row: Row) -> Callable[[], None]:
         """List it no longer; gives what lists it again."""
-        put_back = self.rows.remove(row)
+        return self._gone(row, self.rows.remove(row))
+
+    def hide(self, row: Row) -> Callable[[], None]:
+        """List it no longer, and know it all the same; gives what lists it again."""
+        return self._gone(row, self.rows.hide(row))
+
+    def _gone(self, row: Row, put_back: Callable[[], None]) -> Callable[[], None]:
         self.statuses[row.status] -= 1
 
         def again() -> None:

@@ -52,7 +52,7 @@ def _shifted_up(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
     """A row before the next page leaves the list, so that the next page misses one."""
     answer = work()
     if (row := _first_of(answer, occurrence)) is not None:
-        _later(fault, occurrence.remove(row))
+        _later(fault, occurrence.hide(row))
     return answer
 
 
@@ -66,7 +66,7 @@ def _shifted_down(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
 
 def _listed_late(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
     """The last row of all is not listed yet."""
-    _later(fault, occurrence.remove(occurrence.rows[-1]))
+    _later(fault, occurrence.hide(occurrence.rows[-1]))
     return work()
 
 

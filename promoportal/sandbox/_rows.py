@@ -464,6 +464,13 @@ class Rows(Sequence[Row]):
         self._by_customer = None
         return lambda: self._put_back(part, place, row)
 
+    def hide(self, row: Row) -> Callable[[], None]:
+        """List it no longer, and know it all the same; gives what lists it again."""
+        again = self.remove(row)
+        if row.assignment is not None:
+            self._by_assignment[row.assignment] = row
+        return again
+
     def repeat(self, row: Row) -> Callable[[], None]:
         """List it at the top too; gives what undoes that."""
         self._front.insert(0, row)

@@ -52,6 +52,26 @@ def test_what_shifted_away_is_listed_again_at_its_place(
     assert list(customers(operator, occurrence)) == [f"C{n}" for n in range(1, 6)]
 
 
+@pytest.mark.parametrize("kind", ["shifted_up", "listed_late"])
+def test_what_is_not_listed_for_a_while_is_known_all_the_same(
+    box: sandbox.Box, operator: Operator, occurrence: str, kind: str
+) -> None:
+    box.order(bad(kind, seconds=60))
+    assert len(operator.listed(occurrence)) == 5 - (kind == "listed_late")
+    away = "A1" if kind == "shifted_up" else "A5"
+
+    assert len(box.rows(occurrence)) == 4
+    redeemed = {
+        "occurrenceId": 7311,
+        "promotionId": "promo-17",
+        "customerId": away.replace("A", "C"),
+        "assignmentId": away,
+        "redeemedAt": "2026-01-15T10:05:00Z",
+        "reference": "r1",
+    }
+    assert operator.redeem(redeemed).json() == {"status": "Accepted"}
+
+
 def test_a_list_that_shifts_down_repeats_a_row(
     box: sandbox.Box, operator: Operator, occurrence: str
 ) -> None:
