@@ -1,0 +1,158 @@
+"""What the storm goes over: both far sides, the portal, and a second host's workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from django.conf import settings
+
+from promoportal import lifeline, wire
+from promoportal.chaos._processes import send
+from promoportal.demo import free_port
+
+_MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+_PATIENCE = 120.0
+
+
+class Stage:
+    """An installation of its own below a folder; it ends with us."""
+
+    def __init__(self, home: Path, *, capability: str = "idempotent,askable") -> None:
+        """:param capability: what the platform can, and what the portal is told"""
+        self.home = home
+        self.portal_port, self.sandbox_port = free_port(0), free_port(0)
+        self._capability = capability
+        self._log: IO[bytes] | None = None
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._log = (self.home / "chaos.log").open("ab")
+        self._start("sandbox", "sandbox", *self._sandbox())
+        self._start("portal", "run", "--port", str(self.portal_port))
+        self._wait_for(f"{self.control}/")
+        self._wait_for(f"http://127.0.0.1:{self.portal_port}/healthz")
+        self._start("second host", "runworkers")
+        self.manage("listeners", "register")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in self._started.values():
+            send(process.pid, signal.SIGTERM)
+        for process in reversed(self._started.values()):
+            self._bury(process)
+        if self._log:
+            self._log.close()
+
+    @property
+    def control(self) -> str:
+        return f"http://127.0.0.1:{self.sandbox_port}/control"
+
+    @property
+    def hosts(self) -> list[int]:
+        """The supervisors' pids: what is below them may be killed."""
+        return [self._started[name].pid for name in ("portal", "second host")]
+
+    @property
+    def database(self) -> int | None:
+        """The pid of the embedded database's first process, if it runs."""
+        file = self.home / "postgres" / "postmaster.pid"
+        try:
+            return int(file.read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def order(self, what: str, **body: Any) -> Any:
+        """Have the sandbox do something; gives what it says."""
+        return self._ask("POST", what, body)
+
+    def look(self, what: str) -> Any:
+        return self._ask("GET", what, None)
+
+    def clear_faults(self) -> None:
+        self._ask("DELETE", "faults", None)
+
+    def manage(self, *words: str) -> dict[str, Any]:
+        """Run a command of the portal as a person does; gives what it says as JSON."""
+        done = subprocess.run(  # noqa: S603
+            [*_MANAGE, *words, "--json"],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            msg = f"{' '.join(words)}: {done.stderr.strip()[-500:]}"
+            raise RuntimeError(msg)
+        said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return said
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        with wire.Client(
+            self.control, side="sandbox", secrets={}, seconds=60
+        ) as client:
+            return client.ask(method, f"/{path}", body=body).body
+
+    def _sandbox(self) -> list[str]:
+        platform = {"": "neither", "idempotent": "keyed", "askable": "askable"}
+        capability = platform.get(self._capability, "idempotent")
+        return ["--port", str(self.sandbox_port), "--capability", capability]
+
+    @property
+    def _environment(self) -> Mapping[str, str]:
+        far = f"http://127.0.0.1:{self.sandbox_port}"
+        outer = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
+        return outer | {
+            "PORTAL_HOME": str(self.home),
+            "PORTAL_URL": f"http://127.0.0.1:{self.portal_port}",
+            "OPTIMOVE_API_URL": f"{far}/optimove",
+            "OPTIMOVE_PROMOTIONS_URL": f"{far}/promotions",
+            "PLATFORM_URL": f"{far}/platform",
+            "PLATFORM_CAPABILITY": self._capability,
+            "REDEMPTION_INTERVAL_SECONDS": "2",
+            **lifeline.environment(),
+        }
+
+    def _start(self, name: str, *words: str) -> None:
+        self._started[name] = subprocess.Popen(  # noqa: S603
+            [*_MANAGE, *words],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+
+    def _bury(self, process: subprocess.Popen[bytes]) -> None:
+        try:
+            process.wait(40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _wait_for(self, url: str) -> None:
+        until = time.monotonic() + _PATIENCE
+        with wire.Client(url, side="chaos", secrets={}, seconds=2) as client:
+            while time.monotonic() < until:
+                try:
+                    client.ask("GET", "")
+                except wire.WireError:
+                    time.sleep(0.2)
+                else:
+                    return
+        msg = f"{url} did not come up; {self.home / 'chaos.log'} says why."
+        raise RuntimeError(msg)

@@ -1,0 +1,106 @@
+"""Waiting until all is settled, and counting in the far sides' own books."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from promoportal.chaos._stage import Stage
+from promoportal.chaos._storm import Storm
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a storm left."""
+
+    seed: int
+    rewards: int  # what the vendor assigned
+    credits: int
+    most_credits: int  # of one reward
+    doubled: int
+    lost: int  # assigned, not credited, and not held with a reason
+    uncalled_for: int
+    different: int
+    unreported: int
+    premature: int  # redeemed, and never credited
+    uncertain: int
+    held: int
+    drift: int
+    seconds_to_settle: float
+    blows: dict[str, int]
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing twice, nothing lost, nothing told that is not so."""
+        wrong = self.doubled + self.lost + self.uncalled_for + self.different
+        return self.most_credits <= 1 and not wrong + self.premature
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing is left for a person either."""
+        return not (self.uncertain + self.held + self.unreported + self.drift)
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "clean": self.is_clean, "settled": self.is_settled}
+
+
+def settle(stage: Stage, storm: Storm, *, patience: float) -> float:
+    """
+    Wait until the vendor's and the platform's books agree; give the seconds it took.
+
+    As after any night of lost notices, what was executed is opened by hand first.
+    """
+    began = time.monotonic()
+    for occurrence in storm.occurrences:
+        stage.manage("open", occurrence)
+    while time.monotonic() - began < patience:
+        is_thawed = storm.thaw()
+        if is_thawed and _agree(stage, storm):
+            break
+        time.sleep(1.0)
+    return round(time.monotonic() - began, 1)
+
+
+def _agree(stage: Stage, storm: Storm) -> bool:
+    found = _agreements(stage, storm)
+    return not (found["missing"] + found["unreported"])
+
+
+def _agreements(stage: Stage, storm: Storm) -> Counter[str]:
+    """What is assigned and where the books differ, over all executions."""
+    found: Counter[str] = Counter()
+    for occurrence in storm.occurrences:
+        agreement = stage.look(f"ledger?occurrence={occurrence}")["agreement"]
+        agreement.pop("examples")
+        found.update(agreement)
+    return found
+
+
+def judge(stage: Stage, storm: Storm, seconds: float) -> Verdict:
+    """Count."""
+    books = _agreements(stage, storm)
+    portal: Counter[str] = Counter()
+    for occurrence in storm.occurrences:
+        said = stage.manage("reconcile", occurrence)
+        portal.update({k: v for k, v in said.items() if k != "occurrence"})
+    platform = stage.look("ledger")["platform"]
+    waiting = portal["held"] + portal["uncertain"]
+    return Verdict(
+        seed=storm.seed,
+        rewards=books["assigned"],
+        credits=platform["credits"],
+        most_credits=platform["most_per_assignment"],
+        doubled=books["doubled"],
+        lost=max(0, books["missing"] - waiting),
+        uncalled_for=books["uncalled_for"],
+        different=books["different"],
+        unreported=books["unreported"],
+        premature=books["premature"],
+        uncertain=portal["uncertain"],
+        held=portal["held"] + portal["reports_held"],
+        drift=portal["drift"],
+        seconds_to_settle=seconds,
+        blows=dict(sorted(storm.blows.items())),
+    )

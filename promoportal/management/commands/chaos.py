@@ -1,0 +1,69 @@
+"""`manage.py chaos`: a storm over the whole portal, and the count that it leaves."""
+
+from __future__ import annotations
+
+import json
+import logging
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from promoportal.chaos import Stage, Storm, Verdict, judge, settle
+
+_CAPABILITIES = ("idempotent,askable", "idempotent", "askable", "")
+
+
+class Command(BaseCommand):
+    help = "Kill, freeze and lie to a portal of its own under load; then count credits."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--rewards", type=int, default=3_000)
+        parser.add_argument("--seconds", type=float, default=60)
+        parser.add_argument("--seed", type=int, default=7)
+        parser.add_argument(
+            "--patience", type=float, default=180, help="seconds to settle in"
+        )
+        parser.add_argument(
+            "--capability", choices=_CAPABILITIES, default=_CAPABILITIES[0]
+        )
+        parser.add_argument(
+            "--home", type=Path, help="where it lives; a folder below PORTAL_HOME"
+        )
+        parser.add_argument("--json", action="store_true", help="one line, the last")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEBUG:
+            raise CommandError("The storm is for a desk; it runs with DEBUG=true only.")
+        logging.getLogger("promoportal.wire").setLevel(logging.ERROR)
+        verdict = self._storm(options)
+        if options["json"]:
+            self.stdout.write(json.dumps(verdict.as_json()))
+        else:
+            self.stdout.write(_told(verdict))
+        if not verdict.is_clean:
+            raise CommandError("The storm found something: see above.", returncode=1)
+
+    def _storm(self, options: dict[str, Any]) -> Verdict:
+        home = options["home"] or settings.PORTAL_HOME / f"chaos-{options['seed']}"
+        with Stage(home, capability=options["capability"]) as stage:
+            storm = Storm(
+                stage, options["seed"], options["rewards"], options["seconds"]
+            )
+            self.stderr.write(f"A storm of {options['seconds']:.0f} s ...")
+            storm.rage()
+            storm.calm()
+            self.stderr.write("It is over; waiting until all is settled ...")
+            seconds = settle(stage, storm, patience=options["patience"])
+            return judge(stage, storm, seconds)
+
+
+def _told(verdict: Verdict) -> str:
+    lines = [f"  {count:>7,}  {name}" for name, count in verdict.blows.items()]
+    figures = verdict.as_json()
+    figures.pop("blows")
+    lines += [f"{name:<18}{value:>10}" for name, value in figures.items()]
+    return "\n".join(["What happened:", *lines])
