@@ -14,7 +14,7 @@ READY := $(VENV)/.ready
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup demo run test check bench lock
+.PHONY: help setup demo run test check bench chaos lock
 
 help:   ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ check: $(READY)   ## format, lint, types, imports, migrations, production settin
 	done; \
 	if [ -n "$$failed" ]; then echo "make check: failed:$$failed." >&2; exit 1; fi; \
 	echo "make check: all is well ($(CHECKS))."
+
+chaos: $(READY)   ## a storm of kills and lies over a portal of its own, and the count of credits
+	@exec $(PY) manage.py chaos $(ARGS)
 
 lock: $(READY)   ## lock the dependencies anew (ARGS=--upgrade: the newest that fit)
 	$(COMPILE) --output-file requirements.lock $(ARGS)

@@ -66,7 +66,7 @@ def set_up(desk: Desk) -> Desk:
 
 def test_make_alone_says_what_there_is(desk: Desk) -> None:
     said = desk.run("make")
-    for target in ("setup", "demo", "run", "test", "check", "bench", "lock"):
+    for target in ("setup", "demo", "run", "test", "check", "bench", "chaos", "lock"):
         assert f"make {target} " in said.stdout
     assert not (desk.folder / ".venv").exists()
 

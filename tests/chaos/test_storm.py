@@ -1,0 +1,99 @@
+"""The storm's tools: who is killed, and how credits are counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from promoportal.chaos import Verdict
+from promoportal.chaos._processes import descendants, everyone, send
+from promoportal.embedded import programs
+from promoportal.embedded.house import House
+from tests.embedded.conftest import clear
+
+CLEAN: dict[str, Any] = {
+    "seed": 1,
+    "rewards": 5,
+    "credits": 5,
+    "most_credits": 1,
+    **dict.fromkeys(("doubled", "lost", "uncalled_for", "different"), 0),
+    **dict.fromkeys(("unreported", "premature", "uncertain", "held", "drift"), 0),
+    "seconds_to_settle": 1.0,
+    "blows": {},
+}
+# A shell that starts two others and waits.
+FAMILY = ["sh", "-c", "sleep 60 & sh -c 'sleep 60 & wait' & wait"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    if programs.find() is None:
+        pytest.skip("There is no embedded PostgreSQL for this platform.")
+    yield tmp_path / "chaos"
+    clear(House(tmp_path / "chaos"))
+
+
+@pytest.mark.timeout(400)
+def test_without_a_blow_every_reward_is_credited_and_reported_once(home: Path) -> None:
+    words = ("--rewards", "60", "--seconds", "0", "--home", str(home), "--json")
+    done = subprocess.run(
+        [sys.executable, str(settings.BASE_DIR / "manage.py"), "chaos", *words],
+        env={k: v for k, v in os.environ.items() if k != "DATABASE_URL"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["rewards"] == found["credits"] > 40
+    assert (found["most_credits"], found["lost"], found["drift"]) == (1, 0, 0)
+    assert found["clean"] is found["settled"] is True
+    assert set(found["blows"]) == {"campaign: execute", "campaign: trigger"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"most_credits": 2, "doubled": 1},
+        *({name: 1} for name in ("lost", "uncalled_for", "different", "premature")),
+    ],
+    ids=str,
+)
+def test_one_reward_gone_wrong_is_enough(wrong: dict[str, Any]) -> None:
+    assert Verdict(**CLEAN).is_clean
+    assert not Verdict(**CLEAN | wrong).is_clean
+
+
+@pytest.mark.parametrize("left", ["uncertain", "held", "unreported", "drift"])
+def test_what_a_person_is_left_with_is_clean_and_not_settled(left: str) -> None:
+    verdict = Verdict(**CLEAN | {left: 1})
+
+    assert verdict.is_clean
+    assert not verdict.is_settled
+
+
+def test_all_below_a_process_are_found_and_can_be_killed() -> None:
+    with subprocess.Popen(FAMILY, start_new_session=True) as process:
+        until = time.monotonic() + 10
+        while len(descendants(process.pid)) < 3 and time.monotonic() < until:
+            time.sleep(0.02)
+        below = descendants(process.pid)
+        killed = [send(one.pid, signal.SIGKILL) for one in [*below[::-1]]]
+        process.kill()
+
+    assert len(below) == 3
+    assert {one.parent for one in below} > {process.pid}
+    assert all(killed)
+    assert not {one.pid for one in below} & everyone().keys()
+    assert not send(process.pid, signal.SIGKILL)
