@@ -254,8 +254,11 @@ def test_not_given_leaves_a_changed_reward_to_a_person(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_the_vendor_takes_back_meanwhile_is_not_sent_again() -> None:
-    row = AssignmentFactory(state=State.UNCERTAIN, doubtful=True, first_sent_at=Now())
+def test_what_the_vendor_takes_back_meanwhile_is_not_sent_again(
+    world: World,
+) -> None:
+    sent = {"doubtful": True, "first_sent_at": Now(), "lease_until": Now()}
+    row = AssignmentFactory(state=State.UNCERTAIN, **sent)
     one = Assignment.objects.filter(pk=row.pk)
 
     with elsewhere() as page, elsewhere() as sweeper:
