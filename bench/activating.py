@@ -6,13 +6,11 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from django.conf import settings
-
 from bench.collecting import collect
 from bench.stage import Measured, Stage, seconds
 from promoportal import platforms
 from promoportal.platforms import Order
-from rewards import activating
+from rewards import activating, leave
 from rewards.models import Assignment, State
 
 
@@ -35,7 +33,7 @@ def activate_all() -> None:
 def _send(orders: list[Order]) -> None:
     with (
         closing(platforms.from_settings()) as platform,
-        ThreadPoolExecutor(settings.PLATFORM_CONCURRENCY) as pool,
+        ThreadPoolExecutor(leave.AT_ONCE) as pool,
     ):
         sent = [
             pool.submit(platform.activate, order, key=uuid.uuid4()) for order in orders

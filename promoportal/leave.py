@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from promoportal import breakers, wire
+from promoportal.breakers import Gate, Side
 from promoportal.optimove import allowance
 from promoportal.optimove.allowance import Priority, Wait
 
@@ -24,27 +25,40 @@ def one_call(priority: Priority) -> Iterator[None]:
     _take(priority)
     try:
         yield
-    except wire.Misconfigured as error:
-        breakers.trip(breakers.Side.VENDOR, error)
+    except wire.WireError as error:
+        _heed(error)
         raise
-    except wire.Unavailable as error:
-        if error.status == _TOO_MANY:
-            allowance.refused(error.retry_after)
-        raise
-    except (wire.Rejected, wire.Malformed):
-        breakers.passed(breakers.Side.VENDOR)
-        raise
-    breakers.passed(breakers.Side.VENDOR)
+    breakers.passed(Side.VENDOR)
 
 
 _TOO_MANY = 429
+_STRANGER = 401
+
+
+def _heed(error: wire.WireError) -> None:
+    match error:
+        case wire.Unavailable() if error.status == _TOO_MANY:
+            allowance.refused(error.retry_after)
+        case wire.Unavailable() if error.retry_after:
+            breakers.rest(Side.VENDOR, error, error.retry_after)
+        case wire.Misconfigured() if error.status == _STRANGER:
+            breakers.trip(Side.VENDOR, error)
+        case wire.Unavailable() | wire.Unanswered() | wire.Misconfigured():
+            # What is forbidden may be one campaign's matter; if all is, it adds up.
+            breakers.stumbled(Side.VENDOR, error)
+        case _:
+            breakers.passed(Side.VENDOR)
 
 
 def _take(priority: Priority) -> None:
-    if breakers.rests(breakers.Side.VENDOR):
+    if breakers.rests(Side.VENDOR):
         raise NotNow
     granted = allowance.take(priority)
-    if isinstance(granted, Wait) or breakers.is_open(breakers.Side.VENDOR):
+    if isinstance(granted, Wait):
         raise NotNow
-    if not granted.is_good:  # what leaves late may arrive among too many others
+    gate = breakers.gate(Side.VENDOR)
+    if gate is Gate.PROBE and not granted.is_good:
+        breakers.forgo(Side.VENDOR)
+    # What leaves late may arrive among too many others.
+    if gate is Gate.OPEN or not granted.is_good:
         raise NotNow

@@ -16,12 +16,15 @@ from promoportal.admin.pages import Fact, Panel
 from promoportal.admin.rows import ReadOnlyAdmin, when
 from promoportal.admin.showing import list_of, moment, since, stamp
 from promoportal.breakers import Breaker
-from promoportal.leases import database_now
+from promoportal.leases import after, database_now
 from promoportal.optimove.allowance import WINDOW, Allowance, Priority
 from promoportal.reconciling import Reconciled, reconcile
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards.models import Assignment, State
+
+# Seconds for which a breaker may be open before staff are told.
+_A_WHILE = 15
 
 
 @pages.panel(Execution)
@@ -106,8 +109,9 @@ class BreakerAdmin(ReadOnlyAdmin[Breaker]):
     attention = (
         Attention(
             "open",
-            "Breakers are open: a far side refuses us for how we are set up",
-            lambda: Q(opened_at__isnull=False),
+            "Breakers are open: a far side is not called",
+            # A rest of some seconds, which a busy platform asks for, needs nobody.
+            lambda: Q(opened_at__lte=after(-_A_WHILE)),
         ),
     )
     opened = when("opened_at")

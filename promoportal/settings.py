@@ -184,7 +184,7 @@ PLATFORM_ADAPTER = environment.text(
     "PLATFORM_ADAPTER", "promoportal.platforms.HttpPlatform"
 )
 PLATFORM_CAPABILITY = environment.text("PLATFORM_CAPABILITY", "idempotent,askable")
-PLATFORM_CONCURRENCY = environment.number("PLATFORM_CONCURRENCY", 8, least=1, most=64)
+PLATFORM_CONCURRENCY = environment.number("PLATFORM_CONCURRENCY", 32, least=1, most=512)
 
 # --- The flow ---------------------------------------------------------------------
 

@@ -7,22 +7,21 @@ in between, the attempt is on record, the lease runs out, and settling finds out
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from itertools import islice
+from itertools import count, islice
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from executions.models import Execution, Progress, Stop
+from executions.models import Execution, Progress, Stop, Trigger
 from promoportal import breakers, platforms, wire
 from promoportal.breakers import Gate, Side
 from promoportal.leases import Budget
 from promoportal.platforms import Order, Platform, Receipt
-from rewards import signals
-from rewards.calling import Answered, Outcome, call_all
-from rewards.claiming import CHUNK, Claim, claim, claimable
+from rewards import leave, signals
+from rewards.calling import Answered, call_all
+from rewards.claiming import Claim, claim, claimable
 from rewards.concluding import conclude
 from rewards.models import Assignment
 
@@ -35,29 +34,16 @@ MOST_MISSES = 5
 # Written back so often, which bounds what a crash leaves in doubt.
 CONCLUDE_EVERY = 50
 
-# Outcomes that do not show whether the platform takes our token.
-_SAYS_NOTHING = {Outcome.NOT_SENT, Outcome.UNAVAILABLE}
-
 
 def activate() -> None:
     """
     Activate what is owed, for one turn: some of one execution, then some of another, so
     that no campaign of a hundred thousand keeps a triggered reward waiting.
     """
-    budget = Budget(TURN)
-    with closing(platforms.from_settings()) as platform:
-        misses = 0
-        while not budget.is_spent() and misses < MOST_MISSES:
-            execution = due_executions().first()
-            if execution is None:
-                return
-            most = _most(platform)
-            if not most:
-                return
-            taken = _claim(execution.pk, platform, most)
-            misses = 0 if taken else misses + 1
-            if taken:
-                carry_out(taken, platform, budget)
+    with closing(platforms.from_settings()) as platform, leave.to_call() as threads:
+        if not threads:
+            return  # others make all the calls that may be made, and go on
+        _take_turns(platform, threads)
     if is_due():
         with transaction.atomic():
             signals.owed.send(Execution)
@@ -66,11 +52,45 @@ def activate() -> None:
 def activate_one(pk: int) -> None:
     """Activate one assignment now: someone is waiting for it."""
     row = Assignment.objects.only("execution").get(pk=pk)
-    with closing(platforms.from_settings()) as platform:
-        most = _most(platform)
-        taken = most and _claim(row.execution_id, platform, most, only=pk)
-        if taken:
-            carry_out(taken, platform, Budget(TURN))
+    with (
+        closing(platforms.from_settings()) as platform,
+        leave.to_call(kept=0) as threads,
+    ):
+        if threads:
+            _activate(row.execution_id, platform, Budget(TURN), threads, only=pk)
+
+
+def _take_turns(platform: Platform, threads: int) -> None:
+    budget = Budget(TURN)
+    misses = 0
+    for turn in count():
+        if budget.is_spent() or misses == MOST_MISSES:
+            return
+        due = due_executions(triggered_first=turn % 2 == 0).first()
+        if due is None or breakers.rests(Side.PLATFORM):
+            return
+        activated = _activate(due.pk, platform, budget, threads)
+        misses = 0 if activated else misses + 1
+
+
+def _activate(
+    execution_pk: int,
+    platform: Platform,
+    budget: Budget,
+    threads: int,
+    only: int | None = None,
+) -> bool:
+    """Activate a chunk of an execution's, or one that tries; whether there was any."""
+    gate = leave.gate()
+    if gate is Gate.OPEN:
+        return False
+    most = 1 if gate is Gate.PROBE else leave.chunk_of(platform, threads)
+    taken = claim(execution_pk, capability=platform.capability, most=most, only=only)
+    if taken:
+        carry_out(taken, platform, budget, threads)
+    elif gate is Gate.PROBE:
+        breakers.forgo(Side.PLATFORM)
+    return taken is not None
 
 
 def is_due() -> bool:
@@ -78,53 +98,34 @@ def is_due() -> bool:
     return not breakers.rests(Side.PLATFORM) and due_executions().exists()
 
 
-def due_executions() -> QuerySet[Execution]:
-    """Executions that owe something right now and are not stopped, in turns."""
+def due_executions(*, triggered_first: bool = False) -> QuerySet[Execution]:
+    """
+    Executions that owe something right now and are not stopped, in turns.
+
+    Every other turn goes to customers who act just now, if there are any: however many
+    campaigns are under way, they wait for one chunk and not for one of each.
+    """
     capability = platforms.from_settings().capability
     owed = claimable(capability).filter(execution=OuterRef("pk"))
     running = Execution.objects.filter(stop=Stop.NONE).exclude(state=Progress.SETTLED)
-    return running.filter(Exists(owed)).order_by("?")
+    due = running.filter(Exists(owed))
+    if not triggered_first:
+        return due.order_by("?")
+    triggers = Trigger.objects.filter(execution=OuterRef("pk"))
+    return due.annotate(triggered=Exists(triggers)).order_by("-triggered", "?")
 
 
-def _most(platform: Platform) -> int:
-    """How many may be sent now: a chunk, one that tries a closed door, or none."""
-    gate = breakers.gate(Side.PLATFORM)
-    if gate is Gate.OPEN:
-        return 0
-    return 1 if gate is Gate.PROBE else chunk_of(platform)
-
-
-def _claim(
-    execution_pk: int, platform: Platform, most: int, only: int | None = None
-) -> Claim | None:
-    return claim(execution_pk, capability=platform.capability, most=most, only=only)
-
-
-def chunk_of(platform: Platform) -> int:
-    """
-    How many rows a crash may leave in doubt.
-
-    Where doubt can only be settled by a person, no more than are under way at once.
-    """
-    capability = platform.capability
-    is_settled_by_itself = capability.idempotent or capability.askable
-    return CHUNK if is_settled_by_itself else settings.PLATFORM_CONCURRENCY
-
-
-def carry_out(taken: Claim, platform: Platform, budget: Budget) -> None:
+def carry_out(taken: Claim, platform: Platform, budget: Budget, threads: int) -> None:
     answers = call_all(
         taken.rows,
         lambda row: send(row, platform),
-        threads=settings.PLATFORM_CONCURRENCY,
+        threads=threads,
         may_begin=lambda: taken.lease.left() > LONGEST_CALL and not budget.is_spent(),
     )
-    for part in _parts(answers, _written_back_every(platform)):
+    every = CONCLUDE_EVERY if leave.settles_by_itself(platform) else 1
+    for part in _parts(answers, every):
         conclude(taken, part)
-        heed(part)
-
-
-def _written_back_every(platform: Platform) -> int:
-    return CONCLUDE_EVERY if chunk_of(platform) == CHUNK else 1
+        leave.heed(part)
 
 
 def send(row: Assignment, platform: Platform) -> Receipt:
@@ -136,19 +137,3 @@ def send(row: Assignment, platform: Platform) -> Receipt:
 def _parts(answers: Iterator[Answered], size: int) -> Iterator[list[Answered]]:
     while part := list(islice(answers, size)):
         yield part
-
-
-def heed(answers: Sequence[Answered]) -> None:
-    """
-    Open the platform's breaker if all that was said is that we are set up wrongly.
-
-    What is forbidden for one customer while others are served is that row's matter.
-    """
-    said = [answer for answer in answers if answer.outcome not in _SAYS_NOTHING]
-    forbidden = [
-        a.error for a in said if a.outcome == Outcome.MISCONFIGURED and a.error
-    ]
-    if len(forbidden) < len(said):
-        breakers.passed(Side.PLATFORM)
-    elif forbidden:
-        breakers.trip(Side.PLATFORM, forbidden[0])

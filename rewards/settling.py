@@ -17,11 +17,12 @@ from django.db.models.functions import Now
 from executions.announcing import share
 from executions.models import Execution, Stop
 from promoportal import breakers, platforms, states
+from promoportal.breakers import Gate, Side
 from promoportal.leases import Budget, after, due, wait
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Platform, Receipt
-from rewards import signals
-from rewards.activating import LONGEST_CALL, TURN, heed
+from rewards import leave, signals
+from rewards.activating import LONGEST_CALL, TURN
 from rewards.calling import Answered, Outcome, call_all
 from rewards.claiming import COMPANY, remembered
 from rewards.concluding import WAITS, give
@@ -100,7 +101,7 @@ def settle() -> None:
 
 def is_due() -> bool:
     """Whether a job would find something to settle."""
-    if breakers.rests(breakers.Side.PLATFORM):
+    if breakers.rests(Side.PLATFORM):
         return False
     capability = platforms.from_settings().capability
     return _uncertain().exists() or _stranded(capability).exists()
@@ -178,21 +179,30 @@ def _by_execution(rows: QuerySet[Assignment]) -> dict[int, list[int]]:
 
 def _ask(platform: Platform) -> None:
     budget = Budget(TURN)
-    while not budget.is_spent():
-        gate = breakers.gate(breakers.Side.PLATFORM)
-        if gate is breakers.Gate.OPEN:
-            return
-        rows = _take_to_ask(1 if gate is breakers.Gate.PROBE else ASKED)
-        if not rows:
-            return
-        answers = call_all(
-            rows,
-            lambda row: _look_up(row, platform),
-            threads=settings.PLATFORM_CONCURRENCY,
-            may_begin=lambda: not budget.is_spent(),
-        )
-        for answer in answers:
-            _conclude(answer, platform.capability)
+    with leave.to_call() as threads:
+        while (
+            threads and not budget.is_spent() and _ask_some(platform, budget, threads)
+        ):
+            pass
+
+
+def _ask_some(platform: Platform, budget: Budget, threads: int) -> bool:
+    """Ask about some, or about one that tries; whether there may be more to ask."""
+    gate = leave.gate()
+    if gate is Gate.OPEN:
+        return False
+    rows = _take_to_ask(1 if gate is Gate.PROBE else ASKED)
+    if not rows and gate is Gate.PROBE:
+        breakers.forgo(Side.PLATFORM)
+    answers = call_all(
+        rows,
+        lambda row: _look_up(row, platform),
+        threads=threads,
+        may_begin=lambda: not budget.is_spent(),
+    )
+    for answer in answers:
+        _conclude(answer, platform.capability)
+    return bool(rows)
 
 
 def _look_up(row: Assignment, platform: Platform) -> Receipt | None:
@@ -220,7 +230,7 @@ def _conclude(answer: Answered, capability: Capability) -> None:
     same = Assignment.objects.filter(
         pk=row.pk, state=State.UNCERTAIN, attempts=row.attempts + 1
     )
-    heed([answer])
+    leave.heed([answer])
     with transaction.atomic():
         stop = share(row.execution_id)
         _record(answer)

@@ -71,7 +71,7 @@ def test_every_number_is_that_of_the_list_it_leads_to(crm: Desk) -> None:
         "Collections are held": "2",
         "Redemptions are held": "2",
         "Redemptions were sent, and had no answer for 15 minutes": "2",
-        "Breakers are open: a far side refuses us for how we are set up": "2",
+        "Breakers are open: a far side is not called": "2",
     }
     for figure in found.values():
         for one in [figure, *figure.reasons]:

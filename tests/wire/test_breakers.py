@@ -6,14 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection
-from django.db.models import F
+from django.db import connection, models
+from django.db.models import ExpressionWrapper, F
+from django.db.models.functions import Now
 from pytest_django import DjangoAssertNumQueries
 
 from promoportal import breakers, wire
 from promoportal.breakers import Breaker, Gate, Side
 
 EXPIRED = wire.Misconfigured("The platform answered 401: expired", wire.Evidence(401))
+
+
+SILENT = wire.Unanswered("The platform did not answer.")
+BUSY = wire.Unavailable("The platform answered 429", wire.Evidence(429), retry_after=90)
 
 
 def let_pass(time: timedelta) -> None:
@@ -100,6 +105,82 @@ def test_a_probe_that_died_is_followed_by_another() -> None:
     let_pass(breakers.PAUSE)
     assert breakers.gate(Side.PLATFORM) is Gate.PROBE
     let_pass(breakers.PROBE)
+
+    assert breakers.gate(Side.PLATFORM) is Gate.PROBE
+
+
+def seconds_left() -> float:
+    found = Breaker.objects.annotate(
+        left=ExpressionWrapper(
+            F("open_until") - Now(), output_field=models.DurationField()
+        )
+    )
+    return float(found.get().left.total_seconds())
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("side", Side)
+def test_failures_in_a_row_open_it(side: Side) -> None:
+    most = breakers.MOST_FAILURES[side]
+    breakers.stumbled(side, SILENT, count=most - 1)
+    assert breakers.gate(side) is Gate.CLOSED
+
+    breakers.stumbled(side, SILENT)
+
+    assert breakers.gate(side) is Gate.OPEN
+    assert Breaker.objects.get().problem == SILENT.problem
+
+
+@pytest.mark.django_db
+def test_a_call_that_goes_well_between_them_begins_the_row_anew() -> None:
+    most = breakers.MOST_FAILURES[Side.VENDOR]
+    breakers.stumbled(Side.VENDOR, SILENT, count=most - 1)
+
+    breakers.passed(Side.VENDOR)
+    breakers.stumbled(Side.VENDOR, SILENT, count=most - 1)
+
+    assert breakers.gate(Side.VENDOR) is Gate.CLOSED
+
+
+@pytest.mark.django_db
+def test_each_probe_that_fails_makes_the_pause_longer_up_to_half_a_minute() -> None:
+    breakers.stumbled(Side.VENDOR, SILENT, count=breakers.MOST_FAILURES[Side.VENDOR])
+    pauses = [round(seconds_left())]
+    for _ in range(5):
+        let_pass(breakers.PAUSE)
+        assert breakers.gate(Side.VENDOR) is Gate.PROBE
+        breakers.stumbled(Side.VENDOR, SILENT)
+        pauses.append(round(seconds_left()))
+
+    assert pauses == [2, 4, 8, 16, 30, 30]
+
+
+@pytest.mark.django_db
+def test_what_was_under_way_when_it_opened_keeps_it_open_no_longer() -> None:
+    breakers.stumbled(Side.VENDOR, SILENT, count=breakers.MOST_FAILURES[Side.VENDOR])
+
+    breakers.stumbled(Side.VENDOR, SILENT)
+
+    assert seconds_left() <= 2
+    assert Breaker.objects.get().pauses == 1
+
+
+@pytest.mark.django_db
+def test_a_far_side_gets_the_rest_it_asks_for_and_no_shorter_one() -> None:
+    breakers.rest(Side.PLATFORM, BUSY, 90)
+    breakers.rest(Side.PLATFORM, BUSY, 1)
+
+    assert breakers.gate(Side.PLATFORM) is Gate.OPEN
+    assert 80 < seconds_left() <= 90
+
+
+@pytest.mark.django_db
+def test_who_was_to_try_and_had_nothing_to_send_leaves_it_to_the_next() -> None:
+    breakers.trip(Side.PLATFORM, EXPIRED)
+    let_pass(breakers.PAUSE)
+    assert breakers.gate(Side.PLATFORM) is Gate.PROBE
+
+    breakers.forgo(Side.PLATFORM)
 
     assert breakers.gate(Side.PLATFORM) is Gate.PROBE
 

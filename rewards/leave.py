@@ -1,0 +1,69 @@
+"""Leave to call the platform: permits shared by all processes, and its breaker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from django.conf import settings
+
+from promoportal import breakers, permits
+from promoportal.breakers import Gate, Side
+from promoportal.platforms import Platform
+from rewards.calling import Answered, Outcome
+from rewards.claiming import CHUNK
+
+# Calls one job makes at a time, if there are permits for them.
+AT_ONCE = 8
+
+_FAILED = {Outcome.UNAVAILABLE, Outcome.UNANSWERED}
+
+
+def to_call(*, kept: int = 1) -> AbstractContextManager[int]:
+    """Permits for the calls of one job; `kept` of all are left for others."""
+    return permits.taken(AT_ONCE, of=max(settings.PLATFORM_CONCURRENCY - kept, 1))
+
+
+def gate() -> Gate:
+    return breakers.gate(Side.PLATFORM)
+
+
+def chunk_of(platform: Platform, threads: int) -> int:
+    """
+    How many rows a crash may leave in doubt.
+
+    Where doubt can only be settled by a person, no more than are under way at once.
+    """
+    return CHUNK if settles_by_itself(platform) else threads
+
+
+def settles_by_itself(platform: Platform) -> bool:
+    return platform.capability.idempotent or platform.capability.askable
+
+
+def heed(answers: Sequence[Answered]) -> None:
+    """
+    Learn from calls that went on side by side whether there is any use in more.
+
+    What fails, or is forbidden, for one customer while others are served is that row's
+    matter.
+    """
+    said = [answer for answer in answers if answer.outcome != Outcome.NOT_SENT]
+    failed = [a for a in said if a.outcome in _FAILED]
+    forbidden = [a for a in said if a.outcome == Outcome.MISCONFIGURED]
+    if len(failed) + len(forbidden) < len(said):
+        breakers.passed(Side.PLATFORM)
+    elif forbidden and forbidden[0].error:
+        breakers.trip(Side.PLATFORM, forbidden[0].error)
+    elif failed:
+        _stumble(failed)
+
+
+def _stumble(failed: Sequence[Answered]) -> None:
+    last = max(failed, key=lambda answer: answer.retry_after or 0)
+    if last.error is None:
+        return
+    if last.retry_after:
+        breakers.rest(Side.PLATFORM, last.error, last.retry_after)
+    else:
+        breakers.stumbled(Side.PLATFORM, last.error, count=len(failed))

@@ -1,0 +1,68 @@
+"""Calls under way at a time: so many over all processes, and none lost with one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+from django.db import connection
+
+from promoportal import permits
+from tests.promoportal.elsewhere import elsewhere
+
+Take = Callable[..., int]
+
+
+@pytest.fixture
+def take() -> Iterator[Take]:
+    """Takes permits and keeps them."""
+    kept: list[AbstractContextManager[int]] = []
+
+    def take(most: int, *, of: int) -> int:
+        kept.append(permits.taken(most, of=of))
+        return kept[-1].__enter__()
+
+    yield take
+    kept.clear()
+
+
+def die() -> None:
+    """The system closes the sockets of whoever was killed; nobody says goodbye."""
+    assert connection.connection is not None
+    connection.connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_all_processes_together_get_no_more_than_there_are(take: Take) -> None:
+    with elsewhere() as other, permits.taken(3, of=5) as ours:
+        assert ours == 3
+        assert other.do(lambda: take(8, of=5)) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_given_back_is_free_at_once_also_after_a_failure(take: Take) -> None:
+    with pytest.raises(ZeroDivisionError), permits.taken(5, of=5):
+        _ = 1 // 0
+
+    with elsewhere() as other:
+        assert other.do(lambda: take(5, of=5)) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_process_that_is_gone_takes_none_along(take: Take) -> None:
+    with elsewhere() as other:
+        assert other.do(lambda: take(5, of=5)) == 5
+        assert take(5, of=5) == 0
+
+        other.do(die)
+
+        with permits.taken(5, of=5) as ours:
+            assert ours == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lost_connection_ends_the_work_with_its_own_error() -> None:
+    with pytest.raises(RuntimeError, match="the work"), permits.taken(1, of=1):
+        connection.close()
+        raise RuntimeError("the work")

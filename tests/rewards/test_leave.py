@@ -1,0 +1,107 @@
+"""Leave to call the platform: an outage, a rest it asks for, and whose turn it is."""
+
+from __future__ import annotations
+
+from pytest_django import Settings
+
+from executions.models import Asking, Execution
+from promoportal import breakers
+from promoportal.breakers import Breaker, Side
+from promoportal.sandbox import Fault
+from rewards import activating, leave
+from rewards.claiming import CHUNK
+from rewards.models import Assignment, State
+from tests.factories import TriggerFactory
+from tests.promoportal.elsewhere import elsewhere
+from tests.world import World
+
+
+def owe_many(world: World, count: int, occurrence: str = "7311") -> None:
+    for number in range(count):
+        world.box.assign(occurrence, f"C{occurrence}-{number}")
+    world.collect(occurrence)
+
+
+def test_an_outage_opens_the_breaker_and_wears_out_no_more_rows(world: World) -> None:
+    owe_many(world, 150)
+    world.box.order(Fault(kind="error_before", side="platform", status=500, times=1000))
+
+    world.run_activation()
+    world.run_activation()
+
+    assert breakers.rests(Side.PLATFORM)
+    tried = Assignment.objects.filter(attempts__gt=0).count()
+    assert breakers.MOST_FAILURES[Side.PLATFORM] <= tried <= CHUNK
+
+
+def test_after_the_outage_one_call_tries_and_the_rest_follows(world: World) -> None:
+    owe_many(world, 60)
+    world.box.order(Fault(kind="error_before", side="platform", status=500, times=50))
+    world.run_activation()
+
+    world.wait()
+
+    assert set(Assignment.objects.values_list("state", flat=True)) == {State.ACTIVE}
+    assert len(world.box.credits) == 60
+    assert not Breaker.objects.filter(opened_at__isnull=False).exists()
+
+
+def test_a_platform_that_asks_for_a_rest_gets_it_from_all(world: World) -> None:
+    owe_many(world, 30)
+    world.box.order(Fault(kind="too_many", side="platform", retry_after=90, times=1000))
+
+    world.run_activation()
+    asked = len(world.box.calls)
+    world.run_activation()
+
+    assert breakers.rests(Side.PLATFORM)
+    assert len(world.box.calls) == asked
+
+
+def test_without_a_permit_nothing_is_sent_and_nothing_is_lost(
+    world: World, settings: Settings
+) -> None:
+    settings.PLATFORM_CONCURRENCY = 3
+    owe_many(world, 5)
+    with elsewhere() as other:
+        held = leave.to_call()
+        theirs = other.do(held.__enter__)
+        world.run_activation()
+
+        assert (theirs, len(world.box.credits)) == (2, 0)
+    world.work()
+    assert len(world.box.credits) == 5
+
+
+def test_whom_a_person_waits_for_has_a_permit_of_its_own(
+    world: World, settings: Settings
+) -> None:
+    settings.PLATFORM_CONCURRENCY = 3
+    owe_many(world, 5)
+    released = Assignment.objects.order_by("pk").first()
+    assert released is not None
+    with elsewhere() as other:
+        held = leave.to_call()
+        assert other.do(held.__enter__) == 2
+        activating.activate_one(released.pk)
+
+    released.refresh_from_db()
+    assert released.state == State.ACTIVE
+
+
+def test_a_triggered_reward_waits_for_no_campaign_but_the_one_under_way(
+    world: World,
+) -> None:
+    for number in range(20):
+        owe_many(world, 1, occurrence=f"74{number:02}")
+    owe_many(world, 1, occurrence="7500")
+    triggered = Execution.objects.get(reference="7500")
+    TriggerFactory(execution=triggered, customer="C7500-0", state=Asking.DONE)
+
+    first = [activating.due_executions(triggered_first=True).first() for _ in range(5)]
+
+    assert {one.reference for one in first if one} == {"7500"}
+    others = {
+        one.reference for _ in range(60) if (one := activating.due_executions().first())
+    }
+    assert len(others) > 5  # the other turns go to anyone
