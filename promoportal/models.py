@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from promoportal.breakers import Breaker
+from promoportal.continuity import Continuity
 from promoportal.installation import Installation
 from promoportal.optimove.allowance import Allowance
 
-__all__ = ["Allowance", "Breaker", "Installation"]
+__all__ = ["Allowance", "Breaker", "Continuity", "Installation"]

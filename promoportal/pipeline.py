@@ -23,7 +23,7 @@ import rewards.signals
 from executions import reading
 from executions.models import Execution, Progress
 from executions.tasks import read_deliveries
-from promoportal import jobs, progress
+from promoportal import jobs, progress, restoring
 from redemptions import reporting
 from redemptions import settling as reports_settling
 from redemptions.opening import open_redemptions
@@ -90,6 +90,7 @@ WAKES_ABOUT = [
 
 # Each moves whole sets in one statement.
 SWEEPS = [
+    restoring.look,
     settling.expire,
     settling.hold_too_late,
     reports_settling.expire,

@@ -195,8 +195,8 @@ def _not_given(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
     if why_not:
         return why_not
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
-    if row.state == State.HELD and row.reason == Reason.DIFFERS:
-        # Nothing was given, and what to give is the next question.
+    if row.state == State.HELD and row.reason in (*TO_BE_MEANT, *_READ_ANEW):
+        # Nothing was given, and what to give, if anything, is the next question.
         Assignment.objects.filter(pk=row.pk).update(**settled)
     else:
         _owe(row, stop, by=by, why=why, **settled)

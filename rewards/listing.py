@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from executions.models import Execution, Stop
-from promoportal import optimove, platforms, sets
+from promoportal import continuity, optimove, platforms, sets
+from promoportal.continuity import Gap
 from promoportal.optimove import Meaning, Reward, Row
 from promoportal.sets import Columns
 from rewards import changes, keys, limits, signals
@@ -184,11 +185,12 @@ def _insert(
     listed_pass: int,
     stop: Stop,
 ) -> list[Columns]:
-    taken = _taken(execution, rows)
+    taken, gap = _taken(execution, rows), continuity.gap()
     new: list[Columns] = []
     for row in rows:
         three = (promotions.get(row.promotion), row.customer)
-        new.append(_new(execution, row, three, repeated=three in taken, stop=stop))
+        columns = _new(execution, row, three, repeated=three in taken, stop=stop)
+        new.append({**columns, **_doubt(row, gap)})
         taken.add(three)
     sets.insert_each(
         Assignment,
@@ -229,6 +231,15 @@ def _new(
         "repeated": repeated,
         "key": None if row.problem else key_of(execution, row, repeated=repeated),
         **substance(row),
+    }
+
+
+def _doubt(row: Row, gap: Gap | None) -> Columns:
+    """What was assigned in a gap of our rows may have been sent in it."""
+    in_doubt = gap and (row.assigned_at is None or row.assigned_at <= gap.until)
+    return {
+        "doubtful": bool(in_doubt),
+        "first_sent_at": gap.since if gap and in_doubt else None,
     }
 
 

@@ -15,7 +15,7 @@ from django.db import connection
 
 from promoportal import jobs, lifeline
 from promoportal.locality import is_loopback
-from promoportal.management.commands.runworkers import clusters
+from promoportal.management.commands.runworkers import clusters, notice_restoring
 from promoportal.supervisor import Program, Supervisor
 
 # Hosts that start together migrate one after the other. "migrate", near enough.
@@ -36,6 +36,7 @@ class Command(BaseCommand):
         lifeline.tie()
         with listen(host, port) as listener:
             migrate()
+            notice_restoring()
             self._tell(listener)
             Supervisor([web(listener), *clusters()], say=self.stderr.write).run()
         self.stdout.write("Stopped.")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import Error as DatabaseLost
+from django.db import connection
 
-from promoportal import jobs, lifeline, pipeline
+from promoportal import jobs, lifeline, pipeline, restoring
 from promoportal.jobs import cluster
 from promoportal.supervisor import Program, Supervisor
 
@@ -34,6 +37,7 @@ class Command(BaseCommand):
     ) -> None:
         if queue is None:
             lifeline.tie()
+            notice_restoring()
             self.stdout.write(
                 f"Workers for {', '.join(jobs.QUEUES)}. Ctrl-C ends them."
             )
@@ -54,6 +58,13 @@ def clusters() -> list[Program]:
         )
         for queue in jobs.QUEUES
     ]
+
+
+def notice_restoring() -> None:
+    """Before anything is sent; where there is no database yet, the tick sees to it."""
+    with suppress(DatabaseLost):
+        restoring.look()
+    connection.close()
 
 
 def become(queue: str) -> None:

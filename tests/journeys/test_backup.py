@@ -1,0 +1,148 @@
+"""A dump taken in the middle of an execution, more activations, and the dump restored."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from promoportal import sandbox
+from promoportal.embedded import programs
+from promoportal.sandbox import Fault
+from tests.engine.conftest import database_url, put_down
+from tests.engine.processes import until
+
+MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+
+
+class Portal:
+    """A whole portal of real processes, on a database of its own."""
+
+    def __init__(self, box: sandbox.Box, name: str) -> None:
+        url = database_url().replace(
+            f"/{connection.settings_dict['NAME']}?", f"/{name}?"
+        )
+        self.name, self.url = name, url
+        self.environment = os.environ | {
+            "DATABASE_URL": url,
+            "OPTIMOVE_API_URL": box.optimove_url,
+            "OPTIMOVE_PROMOTIONS_URL": box.promotions_url,
+            "OPTIMOVE_API_KEY": box.api_key,
+            "PLATFORM_URL": box.platform_url,
+            "PLATFORM_TOKEN": box.platform_token,
+            "REDEMPTION_INTERVAL_SECONDS": "1",
+        }
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        process = subprocess.Popen(
+            [*MANAGE, "run", "--port", "0"],
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            assert process.stdout
+            assert process.stdout.readline()
+            yield
+        finally:
+            put_down(process)  # SIGKILL, to all of it
+
+    def manage(self, *words: str) -> None:
+        subprocess.run(
+            [*MANAGE, *words],
+            env=self.environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def begin(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f'CREATE DATABASE "{self.name}"')
+
+    def end(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def portal(transactional_db: None, box: sandbox.Box) -> Iterator[Portal]:
+    portal = Portal(box, f"backup_{uuid.uuid4().hex[:12]}")
+    portal.begin()
+    yield portal
+    portal.end()
+
+
+@pytest.fixture
+def postgresql() -> Path:
+    wheel = programs.find()
+    if wheel is None:
+        pytest.skip("There is no pg_dump for this platform.")
+    return programs.of_version(wheel, None)
+
+
+def call(program: Path, portal: Portal, *words: str) -> None:
+    """One of PostgreSQL's own programs."""
+    subprocess.run([program, *words, portal.url], check=True, stdout=subprocess.DEVNULL)
+
+
+Are = Callable[[], bool]
+
+
+@pytest.mark.timeout(180)
+def test_nothing_is_given_twice_and_nothing_lost_over_a_restored_dump(
+    portal: Portal, box: sandbox.Box, postgresql: Path, tmp_path: Path
+) -> None:
+    occurrence = box.execute(customers=600, eligible=1.0, announce=False)
+    box.order(Fault(kind="slow", side="platform", seconds=0.1, times=600))
+    dump = tmp_path / "dump.sql"
+
+    def agrees() -> bool:
+        found = box.books(occurrence).agreement
+        assert found is not None
+        return not (found.missing + found.unreported)
+
+    with portal.running():
+        portal.manage("open", occurrence)
+        until(lambda: len(box.credits) > 50, "some were given", seconds=40)
+        call(postgresql / "pg_dump", portal, "--file", str(dump), "--dbname")
+        at_the_dump = len(box.credits)
+        until(agrees, "all were given and reported", seconds=60)
+    portal.end()
+    portal.begin()
+    call(postgresql / "psql", portal, "--quiet", "--file", str(dump), "--dbname")
+    with portal.running():
+        until(lambda: portal_agrees(portal), "the portal knows it again", seconds=60)
+
+    assert at_the_dump < 600
+    books = box.books(occurrence)
+    assert (books.platform.credits, books.platform.most_per_assignment) == (600, 1)
+    assert books.vendor.accepted == 600
+
+
+def portal_agrees(portal: Portal) -> bool:
+    """Whether all is active and reported, also by its own books."""
+    done = subprocess.run(
+        [*MANAGE, "shell", "--no-imports", "-c", _UNSETTLED],
+        env=portal.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip() == "600"
+
+
+_UNSETTLED = (
+    "from redemptions.models import Redemption as R;"
+    "print(R.objects.filter(state='REPORTED', assignment__state='ACTIVE').count())"
+)

@@ -1,0 +1,202 @@
+"""A restored backup knows nothing of what was sent since; nothing is given twice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from pytest_django import Settings
+
+from promoportal import pipeline, restoring
+from promoportal.continuity import Continuity
+from redemptions.models import Redemption
+from redemptions.models import State as Reporting
+from rewards import deciding
+from rewards.models import Assignment, Reason, State
+from tests.conftest import Agree
+from tests.world import World
+
+PLATFORMS = ["idempotent,askable", "idempotent", "askable", "neither"]
+KINDS = {
+    "idempotent,askable": "idempotent",
+    "idempotent": "keyed",
+    "askable": "askable",
+    "neither": "neither",
+}
+
+
+@pytest.fixture(params=PLATFORMS)
+def capability(request: pytest.FixtureRequest, settings: Settings, box: Any) -> str:
+    capability: str = request.param
+    settings.PLATFORM_CAPABILITY = capability
+    box.become(KINDS[capability])
+    return capability
+
+
+def backup() -> list[dict[str, Any]]:
+    """What a dump taken now would know of rewards."""
+    restoring.look()
+    rows: Any = Assignment.objects.values()
+    return list(rows)
+
+
+def restore(rows: list[dict[str, Any]], *, taken: timedelta = timedelta(0)) -> None:
+    """The dump, in a database of its own; rows that it does not know are gone."""
+    Redemption.objects.all().delete()
+    Assignment.objects.all().delete()
+    Assignment.objects.bulk_create([Assignment(**row) for row in rows])
+    Continuity.objects.update(database="elsewhere", seen_at=timezone.now() - taken)
+
+
+def owe(world: World, count: int = 5) -> None:
+    for number in range(count):
+        world.box.assign("7311", f"C{number}")
+    world.collect("7311")
+
+
+def test_what_was_given_since_is_not_given_again(world: World, capability: str) -> None:
+    owe(world)
+    dump = backup()
+    world.work()
+    assert len(world.box.credits) == 5
+
+    restore(dump)
+    world.wait()
+
+    assert len(world.box.credits) == 5
+    states = set(Assignment.objects.values_list("state", flat=True))
+    assert states == {State.HELD if capability == "neither" else State.ACTIVE}
+
+
+def test_what_was_not_given_is_given_once_by_whoever_can_tell(
+    world: World, capability: str
+) -> None:
+    owe(world)
+    restore(backup())
+
+    world.wait()
+
+    if capability == "neither":
+        rows = Assignment.objects.filter(state=State.HELD, doubtful=True)
+        assert rows.filter(reason=Reason.UNANSWERED).count() == 5
+        assert not world.box.credits
+    else:
+        assert len({credit.customer for credit in world.box.credits}) == 5
+        assert len(world.box.credits) == 5
+
+
+def test_what_was_listed_since_is_listed_and_not_given_again(
+    world: World, capability: str
+) -> None:
+    dump = backup()
+    owe(world)
+    world.work()
+
+    restore(dump)
+    world.announce("7311")
+    world.wait()
+
+    assert len(world.box.credits) == 5
+    assert Assignment.objects.count() == 5
+
+
+def test_what_is_assigned_after_it_is_as_ever(world: World, settings: Settings) -> None:
+    settings.PLATFORM_CAPABILITY = "neither"
+    world.box.become("neither")
+    restore(backup())
+    pipeline.tick()
+    restoring.look()
+    later = timezone.now() + timedelta(minutes=10)
+    world.box.assign("7311", "C1", assignedAt=f"{later:%Y-%m-%dT%H:%M:%SZ}")
+
+    world.announce("7311")
+
+    assert world.assignment("C1").state == State.ACTIVE
+
+
+@pytest.mark.parametrize("capability", ["idempotent,askable"], indirect=True)
+def test_past_what_the_platform_remembers_a_person_decides(
+    world: World, capability: str
+) -> None:
+    owe(world)
+    dump = backup()
+    world.work()
+    world.box.forget_keys()
+
+    restore(dump, taken=timedelta(days=2))
+    world.wait()
+
+    held = Assignment.objects.filter(state=State.HELD, reason=Reason.UNANSWERED)
+    assert held.count() == 5
+    assert len(world.box.credits) == 5
+
+
+def test_held_and_void_rewards_are_in_doubt_too(world: World, db: None) -> None:
+    world.box.assign("7311", "C1", status="Pending")
+    world.box.assign("7311", "C2", status="NotEligible")
+    world.collect("7311")
+
+    restore(backup())
+    pipeline.tick()
+    restoring.look()
+
+    assert set(Assignment.objects.values_list("doubtful", flat=True)) == {True}
+
+
+def test_said_not_to_be_given_what_was_never_understood_stays_held(
+    world: World,
+) -> None:
+    world.box.assign("7311", "C1", status="Pending")
+    world.collect("7311")
+    restore(backup())
+    restoring.look()
+
+    deciding.not_given(Assignment.objects.all(), by=None, why="Not in their books.")
+
+    row = world.assignment("C1")
+    assert (row.state, row.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
+    assert not row.doubtful
+
+
+def test_in_its_own_database_nothing_is_ever_in_doubt(world: World) -> None:
+    owe(world)
+    assert restoring.look() is None
+    assert restoring.look() is None
+
+    assert not Assignment.objects.filter(doubtful=True).exists()
+    assert Continuity.objects.get().gap_since is None
+
+
+def test_where_a_repeated_report_counts_twice_reports_wait_for_a_person(
+    world: World, agree: Agree
+) -> None:
+    agree(("repeat_is_safe = true", "repeat_is_safe = false"))
+    owe(world)
+    world.run_activation()
+    assert Redemption.objects.filter(state=Reporting.WAITING).count() == 5
+    restoring.look()
+    Continuity.objects.update(database="elsewhere")
+
+    restoring.look()
+
+    held = Redemption.objects.filter(state=Reporting.HELD, reason="UNANSWERED")
+    assert held.count() == 5
+
+
+def test_of_copied_files_a_person_tells(world: World) -> None:
+    owe(world)
+
+    call_command("restored", "2026-03-29T02:00", "--json")
+
+    assert Assignment.objects.filter(doubtful=True).count() == 5
+    first = set(Assignment.objects.values_list("first_sent_at", flat=True))
+    assert {f"{at:%Y-%m-%d %H:%M}" for at in first if at} == {"2026-03-29 02:00"}
+
+
+@pytest.mark.parametrize("taken", ["yesterday", "2126-01-01T00:00"])
+def test_a_time_that_cannot_be_is_refused_with_a_sentence(db: None, taken: str) -> None:
+    with pytest.raises(CommandError):
+        call_command("restored", taken)
