@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from promoportal.sandbox._journal import Keep, forget
 
 
 class Listener(NamedTuple):
@@ -25,6 +28,7 @@ class Listener(NamedTuple):
 class Listeners:
     """All of them, one for each event type and channel."""
 
+    keep: Keep = forget
     _known: dict[tuple[int, int | None], Listener] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -32,13 +36,21 @@ class Listeners:
 
     def register(self, listener: Listener) -> None:
         # ASSUMED: a second one for the same event and channel replaces the first.
-        self._known[listener.event, listener.channel] = listener
+        self.know([listener])
+        self._keep()
+
+    def know(self, listeners: Iterable[Listener]) -> None:
+        self._known |= {(one.event, one.channel): one for one in listeners}
+
+    def forget_all(self) -> None:
+        self._known.clear()
 
     def unregister(self, event: int, channel: int | None) -> None:
         # ASSUMED: a channel narrows it, and no channel means every one.
         for key in list(self._known):
             if key[0] == event and channel in {None, key[1]}:
                 del self._known[key]
+        self._keep()
 
     def all(self) -> list[Listener]:
         return list(self._known.values())
@@ -51,3 +63,6 @@ class Listeners:
             if listener.event == event
             and (channel is None or listener.channel in {None, channel})
         ]
+
+    def _keep(self) -> None:
+        self.keep("listening", {"listeners": self.all()})

@@ -19,6 +19,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
+from promoportal.sandbox._journal import Keep, forget
 from promoportal.sandbox._messages import (
     Answer,
     Asked,
@@ -135,6 +136,7 @@ class Platform:
     capability: Capability = Capability.IDEMPOTENT
     ledger: Ledger = field(default_factory=Ledger)
     refused: Counter[str] = field(default_factory=Counter)  # by sentence
+    keep: Keep = forget
     _by_key: dict[str, Credit] = field(default_factory=dict)
 
     def gate(self, asked: Asked) -> Answer | None:
@@ -191,9 +193,15 @@ class Platform:
         reference = f"R{len(self.ledger.credits) + 1:08d}"
         at = datetime.now(UTC).timestamp()
         credit = Credit(reference, key, *order, at=at, body=digest)
-        self.ledger.add(credit)
-        self._by_key.setdefault(key, credit)
+        said = {"value": str(credit.value), "body": digest.hex()}
+        self.keep("credited", credit._asdict() | said)
+        self.know(credit)
         return credit
+
+    def know(self, credit: Credit) -> None:
+        """Enter what became real."""
+        self.ledger.add(credit)
+        self._by_key.setdefault(credit.key, credit)
 
 
 def _key(asked: Asked) -> str:

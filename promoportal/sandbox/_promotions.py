@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from promoportal.sandbox._campaigns import Campaigns, Occurrence
+from promoportal.sandbox._journal import Keep, forget
 from promoportal.sandbox._messages import (
     Answer,
     Asked,
@@ -64,6 +65,7 @@ class Redemptions:
     duplicates: Counter[str] = field(default_factory=Counter)  # by occurrence
     rejected: Counter[str] = field(default_factory=Counter)
     by_promotion: Counter[str] = field(default_factory=Counter)  # accepted ones
+    keep: Keep = forget
 
     def take(self, item: object) -> str:
         """
@@ -76,10 +78,20 @@ class Redemptions:
             self.duplicates[redeemed.occurrence] += 1
             return "Duplicate"
         row = self._row(redeemed)
+        self.keep("redeemed", redeemed._asdict())
+        self._accept(row, redeemed)
+        return "Accepted"
+
+    def know(self, redeemed: Redeemed) -> None:
+        """Accept what was accepted before."""
+        occurrence = self.campaigns.known(redeemed.occurrence)
+        self._accept(occurrence.row(redeemed.assignment), redeemed)
+
+    def _accept(self, row: Row | None, redeemed: Redeemed) -> None:
         self.accepted[redeemed.reference] = redeemed
         self.by_promotion[redeemed.promotion] += 1
-        row.reference = redeemed.reference
-        return "Accepted"
+        if row is not None:
+            row.reference = redeemed.reference
 
     def refuse(self, refusal: Refusal) -> dict[str, object]:
         self.rejected[refusal.code] += 1

@@ -144,6 +144,17 @@ class Handmade:
         return identity(self._get(name))
 
 
+@dataclass(slots=True)
+class Recalled(Handmade):
+    """A row the engine made in an earlier process, as it was listed."""
+
+    said: dict[str, object]
+
+    def listed(self) -> dict[str, object]:
+        given = self.status == ASSIGNED
+        return self.said | ({} if given else {"reward": None, "uniqueCode": None})
+
+
 class Table:
     """What the engine gave the customers of one execution for one promotion."""
 

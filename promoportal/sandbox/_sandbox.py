@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from promoportal.sandbox._books import Books, books
@@ -23,6 +24,8 @@ from promoportal.sandbox._external import External
 from promoportal.sandbox._faults import AROUND_WORK, TOO_MANY, Fault, Faults
 from promoportal.sandbox._inside import SIDE as INSIDE
 from promoportal.sandbox._inside import Inside, Tell
+from promoportal.sandbox._journal import Journal, Keep, forget
+from promoportal.sandbox._keeping import Known, keep_rows
 from promoportal.sandbox._listeners import Listeners
 from promoportal.sandbox._lists import ON_LISTS, around_page
 from promoportal.sandbox._memory import many_that_stay
@@ -81,6 +84,7 @@ class Options:
     capability: Capability = Capability.IDEMPOTENT
     scenario: Scenario | None = None
     mailing: Mailing = field(default_factory=Mailing)
+    keep: Path | None = None  # where what is known outlives the process
 
 
 class Call(NamedTuple):
@@ -106,6 +110,7 @@ class Sandbox:
     listeners: Listeners = field(default_factory=Listeners)
     faults: Faults = field(default_factory=Faults)
     calls: deque[Call] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    journal: Journal | None = None
 
     def __post_init__(self) -> None:
         options = self.options
@@ -113,6 +118,9 @@ class Sandbox:
         self.redemptions = Redemptions(self.campaigns)
         self.platform = Platform(options.platform_token, options.capability)
         self.notices = Notices(self.listeners, self.faults, self.post)
+        if self.journal:
+            parts = (self.campaigns, self.listeners, self.redemptions, self.platform)
+            Known(*parts).recall(self.journal)
         self.inside = Inside(self.tell)
         self.external = External(self.campaigns, self.listeners)
         self.tenant = self._tenant(options.scenario, options.mailing)
@@ -187,6 +195,7 @@ class Sandbox:
         customers = generated(launch.customers, seed=seed, ids=launch.ids)
         with many_that_stay(launch.customers):
             occurrence.give(customers, launch.offers, launch.mix)
+            keep_rows(self._keep, occurrence)
         if launch.announce:
             self.announce(occurrence.id)
         return occurrence
@@ -202,7 +211,7 @@ class Sandbox:
         customers = self._met(trigger, occurrence)
         self._after(
             trigger.listed_after,
-            lambda: occurrence.give_once(customers, trigger.offers, trigger.mix),
+            lambda: self._give_once(trigger, occurrence, customers),
         )
         if trigger.announce:
             self._announce_each(trigger, occurrence, customers)
@@ -247,7 +256,9 @@ class Sandbox:
 
         :raises ValueError: if there is none
         """
-        self.campaigns.known(occurrence).cancel(relist=relist)
+        known = self.campaigns.known(occurrence)
+        self._keep("cancelled", {"occurrence": known.id, "relist": relist})
+        known.cancel(relist=relist)
         if announce:
             self.announce(occurrence, event=CANCELLED)
 
@@ -274,12 +285,14 @@ class Sandbox:
             "properties": {"wageringMultiplier": 10, "expiryDays": 7},
             "assignedAt": f"{known.started_at:%Y-%m-%dT%H:%M:%SZ}",
         }
-        known.add(Handmade(row | fields))
+        self.list_row(occurrence, row | fields)
         return str(row["assignmentId"])
 
     def list_row(self, occurrence: str | int, row: object) -> None:
         """List anything at all."""
-        self.campaigns.open(occurrence).add(Handmade(row))
+        known = self.campaigns.open(occurrence)
+        known.add(Handmade(row))
+        keep_rows(self._keep, known, since=len(known.rows) - 1)
 
     def change(
         self,
@@ -295,7 +308,9 @@ class Sandbox:
         :raises ValueError: if there is no such row
         """
         known = self.campaigns.known(occurrence)
-        known.change(self._row(known, assignment), status=status, reward=reward)
+        row = self._row(known, assignment)
+        self._keep_move(known, assignment, status=status, reward=reward)
+        known.change(row, status=status, reward=reward)
 
     def unlist(self, occurrence: str | int, assignment: str) -> None:
         """
@@ -304,7 +319,9 @@ class Sandbox:
         :raises ValueError: if there is no such row
         """
         known = self.campaigns.known(occurrence)
-        known.remove(self._row(known, assignment))
+        row = self._row(known, assignment)
+        self._keep_move(known, assignment, listed=False)
+        known.remove(row)
 
     def books(self, occurrence: str | int | None = None) -> Books:
         """
@@ -316,6 +333,29 @@ class Sandbox:
         return books(self.campaigns, self.redemptions, self.platform.ledger, known)
 
     # --- Below --------------------------------------------------------------------
+
+    @property
+    def _keep(self) -> Keep:
+        return self.journal.keep if self.journal else forget
+
+    def _keep_move(
+        self,
+        known: Occurrence,
+        assignment: str,
+        *,
+        listed: bool = True,
+        status: str | None = None,
+        reward: Reward | None = None,
+    ) -> None:
+        where = {"occurrence": known.id, "assignment": assignment, "listed": listed}
+        self._keep("moved", {**where, "status": status, "reward": reward})
+
+    def _give_once(
+        self, trigger: Trigger, occurrence: Occurrence, customers: Sequence[Customer]
+    ) -> None:
+        there = len(occurrence.rows)
+        occurrence.give_once(customers, trigger.offers, trigger.mix)
+        keep_rows(self._keep, occurrence, since=there)
 
     def _tenant(self, scenario: Scenario | None, mailing: Mailing) -> Tenant | None:
         if scenario is None:

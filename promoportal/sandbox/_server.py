@@ -17,6 +17,7 @@ from aiohttp import web
 
 from promoportal.sandbox import page
 from promoportal.sandbox._control import Control
+from promoportal.sandbox._journal import Journal
 from promoportal.sandbox._messages import Answer, Asked, Manner
 from promoportal.sandbox._sandbox import Options, Sandbox
 
@@ -36,6 +37,7 @@ class Server:
         self.host = host
         self.port = port
         self.local = _is_loopback(host)
+        self._journal = Journal(options.keep) if options.keep else None
 
     async def __aenter__(self) -> Self:
         request = partial(
@@ -67,6 +69,8 @@ class Server:
         await asyncio.gather(*self._leaving)
         await self._client.close()
         await self._web.cleanup()
+        if self._journal:
+            self._journal.close()
 
     @property
     def url(self) -> str:
@@ -77,10 +81,12 @@ class Server:
         task = asyncio.create_task(self.sandbox.close())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+        if self._journal:
+            self._journal.begin_anew()
         self._seat(options or self.options)
 
     def _seat(self, options: Options) -> None:
-        self.sandbox = Sandbox(options, self._post, self._tell)
+        self.sandbox = Sandbox(options, self._post, self._tell, journal=self._journal)
         self.sandbox.start()
         self._control = Control(self.sandbox, self.reset, self.local)
         self._door = page.Door(self.sandbox, self.local)

@@ -22,6 +22,12 @@ from tests.engine.processes import until
 
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 
+# It is restored later than a minute after it was taken.
+LEASES_ARE_OVER = (
+    "UPDATE rewards_assignment SET lease_until = now() WHERE lease_until > now()",
+    "UPDATE redemptions_redemption SET lease_until = now() WHERE lease_until > now()",
+)
+
 
 class Portal:
     """A whole portal of real processes, on a database of its own."""
@@ -121,10 +127,8 @@ def test_nothing_is_given_twice_and_nothing_lost_over_a_restored_dump(
     portal.end()
     portal.begin()
     call(postgresql / "psql", portal, "--quiet", "--file", str(dump), "--dbname")
-    for table in ("rewards_assignment", "redemptions_redemption"):
-        # It is restored later than a minute after it was taken.
-        over = f"UPDATE {table} SET lease_until = now() WHERE lease_until > now()"
-        call(postgresql / "psql", portal, "--command", over, "--dbname")
+    for leases_are_over in LEASES_ARE_OVER:
+        call(postgresql / "psql", portal, "--command", leases_are_over, "--dbname")
     with portal.running():
         until(lambda: portal_agrees(portal), "the portal knows it again", seconds=60)
 

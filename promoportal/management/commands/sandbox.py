@@ -39,6 +39,12 @@ class Command(BaseCommand):
             "--smtp", type=_host_and_port, metavar="HOST:PORT", help="send them there"
         )
         parser.add_argument(
+            "--keep",
+            type=Path,
+            metavar="FOLDER",
+            help="keep executions, credits and redemptions here, over restarts",
+        )
+        parser.add_argument(
             "--capability", choices=_CAPABILITIES, default=sandbox.Capability.IDEMPOTENT
         )
         parser.add_argument("--json", action="store_true", help="one line, the last")
@@ -98,6 +104,10 @@ def _options(options: dict[str, Any]) -> sandbox.Options:
     name = options["scenario"]
     if name is None and options["customers"] is not None:
         raise CommandError("--customers goes with --scenario.")
+    if name is not None and options["keep"]:
+        raise CommandError(
+            "--keep keeps what is ordered by hand; --scenario has its own."
+        )
     return sandbox.Options(
         api_key=settings.OPTIMOVE_API_KEY,
         platform_token=settings.PLATFORM_TOKEN,
@@ -105,6 +115,7 @@ def _options(options: dict[str, Any]) -> sandbox.Options:
         seed=1 if options["seed"] is None else options["seed"],
         capability=sandbox.Capability(options["capability"]),
         calls=options["calls"],
+        keep=options["keep"],
         scenario=None if name is None else scenario.chosen(name, options),
         mailing=sandbox.Mailing(directory=options["mails"], smtp=options["smtp"]),
     )
