@@ -18,7 +18,8 @@ from django.db.models.functions import Length
 from executions import announcing, notices, signals, stopping
 from executions.models import Delivery, Execution, Reading, Reason, Stop
 from executions.notices import Cancelled, Notice, Scheduled, Triggered, Unacted
-from promoportal import states
+from promoportal import crashing, states
+from promoportal.crashing import Point
 from promoportal.leases import Budget, after, unleased
 
 # How many are read in one transaction.
@@ -39,6 +40,7 @@ def read_due() -> None:
     """Read what is unread, for one turn."""
     budget = Budget(TURN)
     while not budget.is_spent() and (keys := _take()):
+        crashing.at(Point.READING_TAKEN)
         try:
             read(keys)
         except DatabaseError:
@@ -61,6 +63,7 @@ def read(keys: Sequence[int]) -> None:
         for occurrence in sorted({_occurrence(notice) for _, notice in said}):
             part = [row for row in said if _occurrence(row[1]) == occurrence]
             _follow(occurrence, part)
+        crashing.at(Point.READING_FOLLOWED)
 
 
 def read_again(delivery: Delivery, *, by: Any, why: str) -> None:

@@ -11,6 +11,7 @@ E007  the database cannot be used
 E008  DEBUG with a public address
 E009  a secret that anyone could guess, or that no request can carry
 E010  an address at which nobody answers, or over which secrets would go unencrypted
+E011  processes are told to die, as only tests tell them
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connections
 from django.http.request import validate_host
 
-from promoportal import optimove, platforms
+from promoportal import crashing, optimove, platforms
 from promoportal.locality import is_local, leads_here
 from promoportal.management import output
 from rewards import limits
@@ -54,7 +55,7 @@ def register() -> None:
     """Make Django ask before any command that needs a right configuration."""
     for check in (
         *(_contract, _sandbox, _retry, _timeout, _broker, _flow, _missing, _desk),
-        *(_secrets, _own_address, _in_clear),
+        *(_secrets, _own_address, _in_clear, _crashing),
     ):
         django_register(check)
     django_register(_database, Tags.database)
@@ -253,4 +254,16 @@ def _in_clear(**_: Any) -> list[CheckMessage]:
         )
         for name, address in addresses
         if name != "PLATFORM_URL" and address.startswith("http:")
+    ]
+
+
+def _crashing(**_: Any) -> list[CheckMessage]:
+    if settings.DEBUG or crashing.chosen() is None:
+        return []
+    return [
+        Error(
+            f"{crashing.VARIABLE} is set: processes would kill themselves at work.",
+            hint="Take it out of the environment; only tests set it.",
+            id="promoportal.E011",
+        )
     ]

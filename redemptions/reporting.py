@@ -15,7 +15,8 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from promoportal import breakers, optimove, states, wire
+from promoportal import breakers, crashing, optimove, states, wire
+from promoportal.crashing import Point
 from promoportal.leases import Budget, Lease, after, due, wait
 from promoportal.leave import NotNow, one_call
 from promoportal.optimove import Promotions, Verdict, allowance
@@ -55,7 +56,9 @@ def report() -> None:
             carried = claim(batch_limit=client.batch_limit)
             if carried is None:
                 return
+            crashing.at(Point.REPORTING_CLAIMED)
             send(carried, client)
+            crashing.at(Point.REPORTING_CONCLUDED)
 
 
 def is_due() -> bool:
@@ -144,6 +147,7 @@ def send(carried: Carried, client: Promotions) -> None:
     except wire.WireError as error:
         _failed(carried, error)
     else:
+        crashing.at(Point.REPORTING_ANSWERED)
         _answered(carried, verdict)
 
 

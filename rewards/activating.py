@@ -15,8 +15,9 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from executions.models import Execution, Progress, Stop, Trigger
-from promoportal import breakers, platforms, wire
+from promoportal import breakers, crashing, platforms, wire
 from promoportal.breakers import Gate, Side
+from promoportal.crashing import Point
 from promoportal.leases import Budget
 from promoportal.platforms import Order, Platform, Receipt
 from rewards import leave, signals
@@ -87,6 +88,7 @@ def _activate(
     most = 1 if gate is Gate.PROBE else leave.chunk_of(platform, threads)
     taken = claim(execution_pk, capability=platform.capability, most=most, only=only)
     if taken:
+        crashing.at(Point.ACTIVATING_CLAIMED)
         carry_out(taken, platform, budget, threads)
     elif gate is Gate.PROBE:
         breakers.forgo(Side.PLATFORM)
@@ -124,7 +126,9 @@ def carry_out(taken: Claim, platform: Platform, budget: Budget, threads: int) ->
     )
     every = CONCLUDE_EVERY if leave.settles_by_itself(platform) else 1
     for part in _parts(answers, every):
+        crashing.at(Point.ACTIVATING_ANSWERED)
         conclude(taken, part)
+        crashing.at(Point.ACTIVATING_CONCLUDED)
         leave.heed(part)
 
 

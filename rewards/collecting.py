@@ -14,8 +14,9 @@ from django.db import DataError, IntegrityError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from executions.models import Asking, Execution, Progress, Trigger
-from promoportal import breakers, optimove, wire
+from promoportal import breakers, crashing, optimove, wire
 from promoportal.breakers import Side
+from promoportal.crashing import Point
 from promoportal.leases import Budget, Lease, due
 from promoportal.leave import NotNow, one_call
 from promoportal.optimove import Page, Promotions
@@ -54,6 +55,7 @@ def collect_from(execution: Execution, client: Promotions, priority: Priority) -
     held = passes.take(execution.pk)
     if held is None:
         return
+    crashing.at(Point.COLLECTING_TAKEN)
     collection, lease = held
     try:
         _step(collection, lease, client, priority)
@@ -116,6 +118,7 @@ def _ask(
         for half in question.halves():
             _ask(collection, lease, client, half, priority)
     else:
+        crashing.at(Point.ASKING_ANSWERED)
         asking.save(collection, question, pages, lease=lease)
 
 
@@ -147,7 +150,9 @@ def _fetch(
         page = client.assignments(
             collection.execution.reference, cursor=collection.cursor or None
         )
+    crashing.at(Point.COLLECTING_ANSWERED)
     passes.save(collection, page, lease=lease)
+    crashing.at(Point.COLLECTING_SAVED)
 
 
 def _follow(collection: Collection, error: wire.WireError) -> None:

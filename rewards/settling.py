@@ -16,8 +16,9 @@ from django.db.models.functions import Now
 
 from executions.announcing import share
 from executions.models import Execution, Stop
-from promoportal import breakers, platforms, states
+from promoportal import breakers, crashing, platforms, states
 from promoportal.breakers import Gate, Side
+from promoportal.crashing import Point
 from promoportal.leases import Budget, after, due, wait
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Platform, Receipt
@@ -192,7 +193,9 @@ def _ask_some(platform: Platform, budget: Budget, threads: int) -> bool:
     if gate is Gate.OPEN:
         return False
     rows = _take_to_ask(1 if gate is Gate.PROBE else ASKED)
-    if not rows and gate is Gate.PROBE:
+    if rows:
+        crashing.at(Point.SETTLING_TAKEN)
+    elif gate is Gate.PROBE:
         breakers.forgo(Side.PLATFORM)
     answers = call_all(
         rows,
@@ -201,6 +204,7 @@ def _ask_some(platform: Platform, budget: Budget, threads: int) -> bool:
         may_begin=lambda: not budget.is_spent(),
     )
     for answer in answers:
+        crashing.at(Point.SETTLING_ANSWERED)
         _conclude(answer, platform.capability)
     return bool(rows)
 

@@ -23,25 +23,53 @@ _MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 _PATIENCE = 120.0
 
 
+# Jobs are handed out again while they run, and killed at work.
+_WRONG_QUEUE = {"JOB_RETRY_SECONDS": "1", "JOB_TIMEOUT_SECONDS": "6"}
+# Every job is there twice, for two to run it at once.
+_EVERY_JOB_TWICE = """
+    CREATE FUNCTION chaos_job_twice() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF pg_trigger_depth() = 1 THEN
+            INSERT INTO django_q_ormq (key, payload, lock)
+            VALUES (NEW.key, NEW.payload, NEW.lock);
+        END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER chaos_job_twice AFTER INSERT ON django_q_ormq
+    FOR EACH ROW EXECUTE FUNCTION chaos_job_twice();
+"""
+
+
 class Stage:
     """An installation of its own below a folder; it ends with us."""
 
-    def __init__(self, home: Path, *, capability: str = "idempotent,askable") -> None:
-        """:param capability: what the platform can, and what the portal is told"""
+    def __init__(
+        self,
+        home: Path,
+        *,
+        capability: str = "idempotent,askable",
+        wrong_queue: bool = False,
+    ) -> None:
+        """
+        :param capability: what the platform can, and what the portal is told
+        :param wrong_queue: set django-q2 as it must not be, and have every job run twice
+        """
         self.home = home
         self.portal_port, self.sandbox_port = free_port(0), free_port(0)
         self._capability = capability
+        self._wrong_queue = wrong_queue
         self._log: IO[bytes] | None = None
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._log = (self.home / "chaos.log").open("ab")
-        self._start("sandbox", "sandbox", *self._sandbox())
-        self._start("portal", "run", "--port", str(self.portal_port))
+        self._start_far_sides()
+        self._start("portal", "run", "--port", str(self.portal_port), "--skip-checks")
         self._wait_for(f"{self.control}/")
         self._wait_for(f"http://127.0.0.1:{self.portal_port}/healthz")
-        self._start("second host", "runworkers")
+        if self._wrong_queue:
+            self.execute(_EVERY_JOB_TWICE)
+        self._start("second host", "runworkers", "--skip-checks")
         self.manage("listeners", "register")
         return self
 
@@ -67,6 +95,13 @@ class Stage:
         """The supervisors' pids: what is below them may be killed."""
         return [self._started[name].pid for name in ("portal", "second host")]
 
+    def kill_far_sides(self) -> None:
+        """Kill them, and start them again at the same address."""
+        self._started["far sides"].kill()
+        self._bury(self._started["far sides"])
+        self._start_far_sides()
+        self._wait_for(f"{self.control}/")
+
     @property
     def database(self) -> int | None:
         """The pid of the embedded database's first process, if it runs."""
@@ -88,8 +123,23 @@ class Stage:
 
     def manage(self, *words: str) -> dict[str, Any]:
         """Run a command of the portal as a person does; gives what it says as JSON."""
+        said: dict[str, Any] = json.loads(self._said(*words, "--json"))
+        return said
+
+    def execute(self, sql: str) -> None:
+        """Do something to the portal's database behind its back."""
+        script = (
+            f"from django.db import connection; connection.cursor().execute({sql!r})"
+        )
+        self._said("shell", "--no-imports", "-c", script)
+
+    def ask(self, script: str) -> Any:
+        """Have the portal's own code look something up; what it prints, as JSON."""
+        return json.loads(self._said("shell", "--no-imports", "-c", script))
+
+    def _said(self, *words: str) -> str:
         done = subprocess.run(  # noqa: S603
-            [*_MANAGE, *words, "--json"],
+            [*_MANAGE, *words],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -98,8 +148,7 @@ class Stage:
         if done.returncode:
             msg = f"{' '.join(words)}: {done.stderr.strip()[-500:]}"
             raise RuntimeError(msg)
-        said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return said
+        return done.stdout.strip().rpartition("\n")[2]
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         with wire.Client(
@@ -107,10 +156,11 @@ class Stage:
         ) as client:
             return client.ask(method, f"/{path}", body=body).body
 
-    def _sandbox(self) -> list[str]:
-        platform = {"": "neither", "idempotent": "keyed", "askable": "askable"}
-        capability = platform.get(self._capability, "idempotent")
-        return ["--port", str(self.sandbox_port), "--capability", capability]
+    def _start_far_sides(self) -> None:
+        own = {"idempotent": "keyed", "idempotent,askable": "idempotent"}
+        words = ["--capability", own.get(self._capability, self._capability)]
+        words += ["--port", str(self.sandbox_port), "--keep", str(self.home / "far")]
+        self._start("far sides", "sandbox", *words)
 
     @property
     def _environment(self) -> Mapping[str, str]:
@@ -124,6 +174,7 @@ class Stage:
             "PLATFORM_URL": f"{far}/platform",
             "PLATFORM_CAPABILITY": self._capability,
             "REDEMPTION_INTERVAL_SECONDS": "2",
+            **(_WRONG_QUEUE if self._wrong_queue else {}),
             **lifeline.environment(),
         }
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +59,7 @@ class Storm:
     blows: Counter[str] = field(default_factory=Counter)
     occurrences: list[str] = field(default_factory=list)
     _frozen: dict[int, float] = field(default_factory=dict)  # pid: until when
+    _stalled: list[socket.socket] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)  # noqa: S311 - to be repeatable
@@ -77,6 +80,8 @@ class Storm:
     def calm(self) -> None:
         """No more faults; what is frozen stays so, as long as it was meant to."""
         self.stage.clear_faults()
+        for caller in self._stalled:
+            caller.close()
 
     def thaw(self) -> bool:
         """Let go on whose time has come; whether none is frozen any more."""
@@ -135,6 +140,21 @@ class Storm:
             return ""
         return "database: immediate shutdown"
 
+    def kill_far_sides(self) -> str:
+        """Both of them at once; what they know outlives them."""
+        self.stage.kill_far_sides()
+        return "kill: the far sides"
+
+    def stall(self) -> str:
+        """A caller that begins a request and never ends it."""
+        with suppress(OSError):
+            address = ("127.0.0.1", self.stage.portal_port)
+            caller = socket.create_connection(address, timeout=5)
+            caller.sendall(b"POST /webhooks/optimove/x/ HTTP/1.1\r\nHost: ")
+            self._stalled.append(caller)
+            return "web: a caller that stalls"
+        return ""
+
     def fault_of_platform(self) -> str:
         return self._order("platform", _PLATFORM, most=20)
 
@@ -185,4 +205,6 @@ _BLOWS: Mapping[str, tuple[float, Blow]] = {
     "platform": (6, Storm.fault_of_platform),
     "vendor": (3, Storm.fault_of_vendor),
     "notices": (3, Storm.fault_of_notices),
+    "far sides": (0.7, Storm.kill_far_sides),
+    "stall": (0.5, Storm.stall),
 }

@@ -28,6 +28,8 @@ CLEAN: dict[str, Any] = {
     "most_credits": 1,
     **dict.fromkeys(("doubled", "lost", "uncalled_for", "different"), 0),
     **dict.fromkeys(("unreported", "premature", "uncertain", "held", "drift"), 0),
+    "held_why": {},
+    "unproven": 0,
     "seconds_to_settle": 1.0,
     "blows": {},
 }
@@ -67,6 +69,7 @@ def test_without_a_blow_every_reward_is_credited_and_reported_once(home: Path) -
     [
         {"most_credits": 2, "doubled": 1},
         *({name: 1} for name in ("lost", "uncalled_for", "different", "premature")),
+        {"unproven": 1},
     ],
     ids=str,
 )

@@ -13,8 +13,10 @@ from django.db.models import TextChoices
 import executions.models
 import redemptions.models
 import rewards.models
+from promoportal import crashing
 from promoportal.sandbox._faults import kinds_of
 from promoportal.sandbox.scenarios import load
+from tests.engine import test_crash_points
 from tests.project import drawing, tree
 
 _LINK = re.compile(r"!?\[[^]]*]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
@@ -93,6 +95,13 @@ def test_every_reason_has_its_heading(part: str, reasons: type[TextChoices]) -> 
     told = tree.section(tree.say(OPERATIONS), part)
     expected = {f"{reason.label} (`{reason.value}`)" for reason in reasons}
     assert set(tree.headings(told, 3)) == expected
+
+
+def test_every_place_to_die_is_told_and_tested() -> None:
+    told = tree.section(tree.say("docs/guarantees.md"), "Where it may die")
+    named = re.findall(r"^\| `([a-z.]+)` \|", told, re.MULTILINE)
+    assert named == list(crashing.Point)
+    assert set(test_crash_points.CASES) == set(crashing.Point)
 
 
 def test_every_refusal_to_start_has_its_line() -> None:

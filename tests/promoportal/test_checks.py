@@ -85,6 +85,7 @@ def test_nothing_set_at_all_is_a_desk_that_starts() -> None:
             {"OPTIMOVE_API_URL": "http://api5.optimove.net"}, "E010", id="E010, clear"
         ),
         pytest.param({"JOB_TIMEOUT_SECONDS": "5"}, "E003", id="E003, a short job"),
+        pytest.param({"PORTAL_CRASH_AT": "reading.taken"}, "E011", id="E011"),
         pytest.param(
             {"LIMIT_VALUE": "EUR=5,EUR=6"}, "named once", id="E005, a unit twice"
         ),

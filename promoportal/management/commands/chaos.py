@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from promoportal.chaos import Stage, Storm, Verdict, judge, settle
 
-_CAPABILITIES = ("idempotent,askable", "idempotent", "askable", "")
+_CAPABILITIES = ("idempotent,askable", "idempotent", "askable", "neither")
 
 
 class Command(BaseCommand):
@@ -29,6 +29,11 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--capability", choices=_CAPABILITIES, default=_CAPABILITIES[0]
+        )
+        parser.add_argument(
+            "--wrong-queue",
+            action="store_true",
+            help="jobs handed out again while they run, killed at work, each run twice",
         )
         parser.add_argument(
             "--home", type=Path, help="where it lives; a folder below PORTAL_HOME"
@@ -49,7 +54,8 @@ class Command(BaseCommand):
 
     def _storm(self, options: dict[str, Any]) -> Verdict:
         home = options["home"] or settings.PORTAL_HOME / f"chaos-{options['seed']}"
-        with Stage(home, capability=options["capability"]) as stage:
+        told = {name: options[name] for name in ("capability", "wrong_queue")}
+        with Stage(home, **told) as stage:
             storm = Storm(
                 stage, options["seed"], options["rewards"], options["seconds"]
             )
