@@ -32,7 +32,7 @@ from django.http.request import validate_host
 from promoportal import crashing, optimove, platforms
 from promoportal.locality import is_local, leads_here
 from promoportal.management import output
-from rewards import limits
+from rewards import limits, seconding
 
 _ADDRESSES = ("OPTIMOVE_API_URL", "OPTIMOVE_PROMOTIONS_URL", "PLATFORM_URL")
 _NEEDED = (
@@ -156,7 +156,9 @@ def _options() -> dict[str, Any]:
 
 
 def _flow(**_: Any) -> Iterable[CheckMessage]:
-    reads: list[Callable[[], Any]] = [platforms.from_settings, limits.limits]
+    reads: list[Callable[[], Any]] = [
+        *(platforms.from_settings, limits.limits, seconding.alone_up_to)
+    ]
     for read in reads:
         try:
             read()

@@ -93,6 +93,7 @@ SWEEPS = [
     restoring.look,
     settling.expire,
     settling.hold_too_late,
+    settling.hold_unsettled,
     reports_settling.expire,
     reports_settling.settle,
     progress.follow,

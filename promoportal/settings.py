@@ -197,6 +197,9 @@ REDEMPTION_INTERVAL = timedelta(
 ACTIVATE_WITHIN = timedelta(
     hours=environment.number("ACTIVATE_WITHIN_HOURS", 72, least=1)
 )
+SETTLE_WITHIN = timedelta(hours=environment.number("SETTLE_WITHIN_HOURS", 24, least=1))
+# For each unit: up to which value one person says whether a doubtful reward was given.
+DECIDE_ALONE_UP_TO = environment.names("DECIDE_ALONE_UP_TO")
 # Safeguards: an execution past a limit waits for a person. Empty: no limit.
 LIMIT_CUSTOMERS = environment.names("LIMIT_CUSTOMERS")
 LIMIT_VALUE = environment.names("LIMIT_VALUE")

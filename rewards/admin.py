@@ -28,7 +28,7 @@ from promoportal.admin.showing import (
     stamp,
 )
 from promoportal.leases import after
-from rewards import deciding
+from rewards import deciding, seconding
 from rewards.models import Assignment, Attempt, Collecting, Collection, Promotion, State
 
 # Settling takes a minute or two; what is unanswered for longer is looked at.
@@ -225,6 +225,11 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             lambda: Q(state=State.HELD, doubtful=True),
         ),
         Attention(
+            "proposed",
+            "Doubtful assignments wait for a second person to say the same",
+            lambda: Q(proposal__in=seconding.open_proposals()),
+        ),
+        Attention(
             "unanswered",
             "Assignments were sent, and had no answer for 15 minutes",
             lambda: Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)),
@@ -293,6 +298,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
                     "execution_link",
                     "problem_in_full",
                     "doubt",
+                    "proposed",
                     "second",
                     "next_time",
                     "too_late",
@@ -365,6 +371,14 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         if not row.doubtful:
             return ""
         return "An attempt went unanswered: the customer may have it, or not."
+
+    @admin.display(description="waits for a second person")
+    def proposed(self, row: Assignment) -> SafeString:
+        first = seconding.open_proposals().filter(assignment=row).first()
+        if first is None:
+            return _nothing()
+        said = f"{first.by} says: {first.get_says_display()}. {first.why}"
+        return format_html("{} {}", said, since(first.at))
 
     @admin.display(description="second assignment")
     def second(self, row: Assignment) -> str:

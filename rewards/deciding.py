@@ -15,10 +15,11 @@ from executions.announcing import reopen, seize
 from executions.models import Stop
 from promoportal import optimove
 from promoportal.optimove import Meaning
-from rewards import limits, listing, signals
+from rewards import limits, listing, seconding, signals
 from rewards.concluding import give
 from rewards.models import Assignment, Reason, State
 from rewards.owing import owe
+from rewards.seconding import Says
 
 _READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
 # Held not because it failed, but because someone must say that it is meant.
@@ -183,17 +184,19 @@ def _doubt(row: Assignment) -> str:
 
 
 def _given(row: Assignment, *, by: Any, why: str) -> str:
-    why_not = _doubt(row)
+    why_not = _doubt(row) or seconding.waits(row, Says.GIVEN, by=by, why=why)
     if not why_not:
         rows = Assignment.objects.filter(pk=row.pk)
-        give(rows, {row.pk: f"said by {by}"[:200]}, by=by, why=why)
+        both = seconding.heard(row, why=why)
+        give(rows, {row.pk: f"said by {by}"[:200]}, by=by, why=both)
     return why_not
 
 
 def _not_given(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
-    why_not = _doubt(row)
+    why_not = _doubt(row) or seconding.waits(row, Says.NOT_GIVEN, by=by, why=why)
     if why_not:
         return why_not
+    why = seconding.heard(row, why=why)
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
     if row.state == State.HELD and row.reason in (*TO_BE_MEANT, *_READ_ANEW):
         # Nothing was given, and what to give, if anything, is the next question.

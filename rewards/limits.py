@@ -192,12 +192,17 @@ def _limits(
         raise ImproperlyConfigured(msg)
     return Limits(
         customers=int(customers[0]) if customers else None,
-        value=_amounts("LIMIT_VALUE", value),
-        reward=_amounts("LIMIT_REWARD", reward),
+        value=amounts("LIMIT_VALUE", value),
+        reward=amounts("LIMIT_REWARD", reward),
     )
 
 
-def _amounts(name: str, parts: tuple[str, ...]) -> dict[str, Decimal]:
+def amounts(name: str, parts: tuple[str, ...]) -> dict[str, Decimal]:
+    """
+    An amount for each unit, from parts such as EUR=5000.
+
+    :raises ImproperlyConfigured: naming the variable and what is wrong with it
+    """
     amounts = dict(_amount(name, part) for part in parts)
     if len(amounts) < len(parts):
         msg = f"{name} is {','.join(parts)!r}; each unit may be named once."

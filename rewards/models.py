@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
@@ -303,11 +304,11 @@ class Assignment(Stateful, Leased):
                 name="assignment_held",
                 condition=models.Q(state=State.HELD),
             ),
-            # Owed and in doubt: sent again only for as long as its key is remembered.
+            # In doubt: sent again only while its key is remembered, and not for ever.
             models.Index(
                 fields=["first_sent_at"],
-                name="assignment_owed_in_doubt",
-                condition=models.Q(state=State.OWED, doubtful=True),
+                name="assignment_in_doubt",
+                condition=models.Q(state__in=["OWED", "UNCERTAIN"], doubtful=True),
             ),
             # What waits for its pass to be checked against the limits.
             models.Index(
@@ -372,3 +373,24 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number} ({self.kind}) of {self.assignment_id}"
+
+
+class Proposal(models.Model):
+    """One person's word about a doubtful reward that takes the same word of a second."""
+
+    class Says(models.TextChoices):
+        GIVEN = "GIVEN", "It was given"
+        NOT_GIVEN = "NOT_GIVEN", "It was not given"
+
+    assignment = models.OneToOneField(
+        Assignment, on_delete=models.CASCADE, related_name="proposal"
+    )
+    says = models.CharField(max_length=10, choices=Says)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    why = models.TextField()
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.by}: {self.get_says_display()}"

@@ -80,6 +80,26 @@ def hold_too_late() -> int:
     return len(held)
 
 
+def hold_unsettled() -> int:
+    """What was in doubt for too long is for a person, with all that is known of it."""
+    hours = settings.SETTLE_WITHIN.total_seconds() / 3600
+    problem = f"For {hours:g} hours the platform did not say what became of it."
+    overdue = Assignment.objects.filter(
+        state__in=[State.OWED, State.UNCERTAIN],
+        doubtful=True,
+        first_sent_at__lte=after(-settings.SETTLE_WITHIN.total_seconds()),
+    )[:SWEEP]
+    with transaction.atomic():
+        held = states.move_all(
+            overdue.select_for_update(skip_locked=True),
+            State.HELD,
+            why=problem,
+            reason=Reason.UNANSWERED,
+            problem=problem,
+        )
+    return len(held)
+
+
 def settle() -> None:
     """Settle what is uncertain and due, each as the platform allows."""
     with closing(platforms.from_settings()) as platform:

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db.models import Model
+from pytest_django import Settings
 
 from executions.models import Asking, Execution, Reading, Stop
-from promoportal.roles import Role
+from promoportal.roles import Role, group_of
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards.admin import PromotionAdmin
@@ -25,6 +26,7 @@ from tests.factories import (
     PromotionFactory,
     RedemptionFactory,
     TriggerFactory,
+    UserFactory,
 )
 
 OPERATIONS = {Role.OPERATIONS}
@@ -467,3 +469,27 @@ def test_strangers_are_sent_to_log_in(operations: Desk) -> None:
 
 def _place(row: Model) -> str:
     return f"{row._meta.app_label}/{row._meta.model_name}"
+
+
+@pytest.mark.parametrize("deed", ["given", "not_given"])
+def test_a_costly_reward_takes_two_desks(
+    deed: str, desk_of: Callable[[Role], Desk], settings: Settings
+) -> None:
+    settings.DECIDE_ALONE_UP_TO = ["EUR=1"]
+    row, operations = doubtful(), desk_of(Role.OPERATIONS)
+    Assignment.objects.update(value=50, unit="EUR")
+    colleague = Desk(UserFactory(is_staff=True))
+    colleague.user.groups.add(group_of(Role.OPERATIONS))
+
+    said = operations.do(deed, row)
+    assert "takes a second person" in said
+    assert WHY in operations.page(row)
+    assert "Doubtful assignments wait for a second person" in operations.text("/admin/")
+    desk_of(Role.SUPPORT).post(deed, row, confirmed="yes")
+    row.refresh_from_db()
+    assert row.state == State.HELD
+    colleague.do(deed, row)
+
+    row.refresh_from_db()
+    assert row.state in {State.ACTIVE, State.OWED}
+    assert "wait for a second person" not in operations.text("/admin/")

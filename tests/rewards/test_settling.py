@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 from pytest_django import Settings
 
 from executions import stopping
-from promoportal import platforms
+from promoportal import breakers, pipeline, platforms, wire
+from promoportal.breakers import Side
 from promoportal.leases import Budget, Lease, after
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability
@@ -477,3 +478,65 @@ def test_in_a_cancelled_execution_what_is_in_doubt_is_asked_about(
     owed.refresh_from_db()
     assert (owed.state, owed.doubtful) == (State.VOID, False)
     assert not world.box.credits
+
+
+# --- Not for ever -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [State.UNCERTAIN, State.OWED])
+def test_what_stays_in_doubt_for_a_day_is_for_a_person(
+    world: World, owed: Assignment, state: State
+) -> None:
+    world.box.order(LOST)
+    world.run_activation()
+    Assignment.objects.update(
+        state=state, first_sent_at=after(-24 * 3600), not_before=after(600)
+    )
+
+    pipeline.tick()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+    assert owed.problem == "For 24 hours the platform did not say what became of it."
+    assert owed.doubtful
+    assert owed.order is not None
+    assert owed.order["customer"] == "C1"
+    assert [attempt.outcome for attempt in owed.history.all()] == [Outcome.UNANSWERED]
+
+
+def test_also_while_the_platform_rests(world: World, owed: Assignment) -> None:
+    world.box.order(LOST)
+    world.run_activation()
+    breakers.rest(Side.PLATFORM, wire.Unavailable("later"), 3600)
+    Assignment.objects.update(first_sent_at=after(-24 * 3600))
+
+    pipeline.tick()
+
+    owed.refresh_from_db()
+    assert owed.state == State.HELD
+
+
+def test_what_was_never_in_doubt_may_be_owed_for_longer(
+    world: World, owed: Assignment
+) -> None:
+    Assignment.objects.update(first_sent_at=after(-24 * 3600))
+
+    assert settling.hold_unsettled() == 0
+
+    owed.refresh_from_db()
+    assert owed.state == State.OWED
+
+
+def test_a_receipt_that_comes_after_the_day_still_counts(
+    world: World, owed: Assignment
+) -> None:
+    taken = claimed(owed)
+    let_lease_end()
+    settling.expire()
+    Assignment.objects.update(first_sent_at=after(-24 * 3600))
+    assert settling.hold_unsettled() == 1
+
+    conclude(taken, [Answered(taken.rows[0], Outcome.GIVEN, receipt="R-late")])
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.receipt, owed.doubtful) == (State.ACTIVE, "R-late", False)
