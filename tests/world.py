@@ -130,3 +130,14 @@ class World:
 
 def listener(event_type: int = EventType.SCHEDULED) -> Listener:
     return listening.open_listener(event_type).listener
+
+
+def far_sides(box: sandbox.Box) -> dict[str, str]:
+    """What a process's environment says of where they are."""
+    return {
+        "OPTIMOVE_API_URL": box.optimove_url,
+        "OPTIMOVE_PROMOTIONS_URL": box.promotions_url,
+        "OPTIMOVE_API_KEY": box.api_key,
+        "PLATFORM_URL": box.platform_url,
+        "PLATFORM_TOKEN": box.platform_token,
+    }

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -163,7 +162,7 @@ class Stage:
         self._start("far sides", "sandbox", *words)
 
     @property
-    def _environment(self) -> Mapping[str, str]:
+    def _environment(self) -> dict[str, str]:
         far = f"http://127.0.0.1:{self.sandbox_port}"
         outer = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
         return outer | {
@@ -174,14 +173,14 @@ class Stage:
             "PLATFORM_URL": f"{far}/platform",
             "PLATFORM_CAPABILITY": self._capability,
             "REDEMPTION_INTERVAL_SECONDS": "2",
-            **(_WRONG_QUEUE if self._wrong_queue else {}),
             **lifeline.environment(),
         }
 
     def _start(self, name: str, *words: str) -> None:
         self._started[name] = subprocess.Popen(  # noqa: S603
             [*_MANAGE, *words],
-            env=self._environment,
+            # Only those that work: a person's commands would be refused (E003).
+            env=self._environment | (_WRONG_QUEUE if self._wrong_queue else {}),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,

@@ -122,14 +122,15 @@ def judge(stage: Stage, storm: Storm, seconds: float) -> Verdict:
     left = stage.ask(_LEFT)
     rewards_held = Counter(left["rewards_held"])
     held = rewards_held + Counter(left["reports_held"])
-    waiting = rewards_held.total() + portal["uncertain"]
+    known = portal["active"] + rewards_held.total() + portal["uncertain"]
     return Verdict(
         seed=storm.seed,
         rewards=books["assigned"],
         credits=platform["credits"],
         most_credits=platform["most_per_assignment"],
         doubled=books["doubled"],
-        lost=max(0, books["missing"] - waiting),
+        lost=_lost(books["assigned"], known)
+        + _lost(portal["active"], platform["credits"]),
         uncalled_for=books["uncalled_for"],
         different=books["different"],
         unreported=books["unreported"],
@@ -142,3 +143,7 @@ def judge(stage: Stage, storm: Storm, seconds: float) -> Verdict:
         seconds_to_settle=seconds,
         blows=dict(sorted(storm.blows.items())),
     )
+
+
+def _lost(there: int, accounted_for: int) -> int:
+    return max(0, there - accounted_for)

@@ -25,7 +25,7 @@ from django.db import connections
 from django_q.cluster import Cluster, Sentinel, get_mp_context
 from django_q.conf import Conf
 
-from promoportal import lifeline
+from promoportal import ending, lifeline
 from promoportal.jobs.ticker import Ticker
 from promoportal.jobs.watchdog import Watchdog
 
@@ -72,6 +72,7 @@ class PortalCluster(Cluster):  # type: ignore[misc]
         # django-q2 would wait for the whole stop in here, in the middle of a tick and
         # of its transaction.
         self._is_asked_to_stop = True
+        ending.announce()
         os.write(self._ring, b"!")
 
     def run(self, tick: Callable[[], None], *, watchdog: Watchdog | None = None) -> int:

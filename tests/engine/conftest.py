@@ -82,6 +82,20 @@ def start_workers(environment: dict[str, str]) -> Iterator[Callable[..., Workers
         put_down(workers.process)
 
 
+def start_cluster(queue: str, environment: dict[str, str]) -> subprocess.Popen[str]:
+    """A real cluster of that queue that says nothing."""
+    return subprocess.Popen(
+        [
+            *(sys.executable, str(settings.BASE_DIR / "manage.py")),
+            *("runworkers", "--queue", queue, "--skip-checks"),
+        ],
+        env=environment | {"Q_CLUSTER_NAME": queue},
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
 def put_down(process: subprocess.Popen[str]) -> None:
     """End it, its descendants, and what it left behind if it is what a test is about."""
     for pid in family(process.pid):

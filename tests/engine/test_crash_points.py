@@ -21,9 +21,9 @@ from promoportal.sandbox import Fault
 from redemptions.models import Redemption, Report
 from redemptions.models import State as Reporting
 from rewards.models import Assignment, Attempt, Collecting, Collection, State
-from tests.engine.conftest import put_down
+from tests.engine.conftest import put_down, start_cluster
 from tests.engine.processes import family, until
-from tests.world import World
+from tests.world import World, far_sides
 
 LOST = Fault(kind="lost_answer", side="platform", route="rewards")
 
@@ -32,16 +32,7 @@ class Victim:
     """A cluster of which a worker dies at a place, as soon as it comes there."""
 
     def __init__(self, environment: dict[str, str], queue: str) -> None:
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, str(settings.BASE_DIR / "manage.py")),
-                *("runworkers", "--queue", queue, "--skip-checks"),
-            ],
-            env=environment | {"Q_CLUSTER_NAME": queue},
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
+        self.process = start_cluster(queue, environment)
         until(lambda: len(family(self.process.pid)) == 6, "all its workers are there")
         self.first = family(self.process.pid)
 
@@ -59,13 +50,6 @@ QUEUES = {"reading": "portal", "activating": "bulk"}  # others: collect
 def start(
     environment: dict[str, str], box: sandbox.Box, settings: Settings
 ) -> Iterator[Start]:
-    far = {
-        "OPTIMOVE_API_URL": box.optimove_url,
-        "OPTIMOVE_PROMOTIONS_URL": box.promotions_url,
-        "OPTIMOVE_API_KEY": box.api_key,
-        "PLATFORM_URL": box.platform_url,
-        "PLATFORM_TOKEN": box.platform_token,
-    }
     started: list[Victim] = []
 
     def start(point: Point) -> Victim:
@@ -74,7 +58,7 @@ def start(
             "PLATFORM_CAPABILITY": settings.PLATFORM_CAPABILITY,
         }
         queue = QUEUES.get(point.partition(".")[0], "collect")
-        started.append(Victim(environment | far | more, queue))
+        started.append(Victim(environment | far_sides(box) | more, queue))
         return started[-1]
 
     yield start

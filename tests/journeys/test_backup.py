@@ -19,6 +19,7 @@ from promoportal.embedded import programs
 from promoportal.sandbox import Fault
 from tests.engine.conftest import database_url, put_down
 from tests.engine.processes import until
+from tests.world import far_sides
 
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 
@@ -39,11 +40,7 @@ class Portal:
         self.name, self.url = name, url
         self.environment = os.environ | {
             "DATABASE_URL": url,
-            "OPTIMOVE_API_URL": box.optimove_url,
-            "OPTIMOVE_PROMOTIONS_URL": box.promotions_url,
-            "OPTIMOVE_API_KEY": box.api_key,
-            "PLATFORM_URL": box.platform_url,
-            "PLATFORM_TOKEN": box.platform_token,
+            **far_sides(box),
             "REDEMPTION_INTERVAL_SECONDS": "1",
         }
 
