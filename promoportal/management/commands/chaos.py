@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--seconds", type=float, default=60)
         parser.add_argument("--seed", type=int, default=7)
         parser.add_argument(
-            "--patience", type=float, default=180, help="seconds to settle in"
+            "--patience", type=float, default=120, help="seconds to settle in"
         )
         parser.add_argument(
             "--capability", choices=_CAPABILITIES, default=_CAPABILITIES[0]
@@ -51,6 +51,9 @@ class Command(BaseCommand):
             self.stdout.write(_told(verdict))
         if not verdict.is_clean:
             raise CommandError("The storm found something: see above.", returncode=1)
+        if not verdict.is_settled and options["capability"] != "neither":
+            msg = f"Not all was settled {options['patience']:g} s after the storm."
+            raise CommandError(msg, returncode=1)
 
     def _storm(self, options: dict[str, Any]) -> Verdict:
         home = options["home"] or settings.PORTAL_HOME / f"chaos-{options['seed']}"
