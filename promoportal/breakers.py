@@ -140,8 +140,12 @@ def passed(side: Side) -> None:
     probed = _SHUT & Q(probing=True)
     stumbled_lately = Q(opened_at=None, failures__gt=0)
     rows = Breaker.objects.filter(probed | stumbled_lately, side=side)
+    before = rows.first()
+    if before is None:
+        return
     afresh = {"opened_at": None, "open_until": None, "probing": False}
-    if rows.update(failures=0, pauses=0, problem="", **afresh):
+    closed = rows.update(failures=0, pauses=0, problem="", **afresh)
+    if closed and before.opened_at:
         _log.info("breaker.closed", extra={"side": str(side)})
 
 
