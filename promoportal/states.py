@@ -137,14 +137,13 @@ def _statement(
     since = ['"state_since" = statement_timestamp()'] if machine == "state" else []
     same = [f'"{column}" = {value}' for column, value in values.items()]
     joined = f"JOIN {sets.recordset(model, ['pk', *names])} ON each.pk = chosen.id"
-    # The compare of compare-and-set: with the state we chose it by.
+    # The compare of compare-and-set: of the state it has once it is locked.
     sql = f"""
         WITH chosen (id, before) AS ({chosen}),
         moved AS (
             UPDATE {table} SET {", ".join([*since, *same, *sets.own(model, names)])}
             FROM chosen {joined if each else ""}
             WHERE {table}.id = chosen.id
-              AND {table}."{machine}" = chosen.before
               AND chosen.before = ANY(%s)
             RETURNING {table}.id, chosen.before
         )
