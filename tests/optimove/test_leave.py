@@ -1,0 +1,88 @@
+"""Leave to call the vendor: what one call that fails tells all the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from promoportal import breakers, wire
+from promoportal.breakers import Side
+from promoportal.leave import NotNow, one_call
+from promoportal.optimove.allowance import Allowance, Priority
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MOST = breakers.MOST_FAILURES[Side.VENDOR]
+
+
+def answered(kind: type[wire.WireError], status: int) -> wire.WireError:
+    return kind(f"The vendor answered {status}", wire.Evidence(status))
+
+
+STRANGER = answered(wire.Misconfigured, 401)
+FORBIDDEN = answered(wire.Misconfigured, 403)
+BROKEN = answered(wire.Unavailable, 500)
+SILENT = wire.Unanswered("No answer.")
+BUSY = wire.Unavailable("Later", wire.Evidence(503), retry_after=90)
+
+
+def call(error: wire.WireError | None = None, *, times: int = 1) -> None:
+    for _ in range(times):
+        if error is None:
+            with one_call(Priority.PERSON):
+                pass
+        else:
+            with pytest.raises(type(error)), one_call(Priority.PERSON):
+                raise error
+
+
+def test_a_wrong_key_stops_all_calls_at_once() -> None:
+    call(STRANGER)
+
+    with pytest.raises(NotNow), one_call(Priority.PERSON):
+        raise AssertionError("It was let through.")
+
+
+@pytest.mark.parametrize("error", [FORBIDDEN, BROKEN, SILENT], ids=str)
+def test_what_may_be_one_campaigns_matter_stops_all_only_if_nothing_else_goes_well(
+    error: wire.WireError,
+) -> None:
+    call(error, times=MOST - 1)
+    call()
+    call(error, times=MOST - 1)
+    assert not breakers.rests(Side.VENDOR)
+
+    call(error)
+
+    assert breakers.rests(Side.VENDOR)
+
+
+def test_a_rest_it_asks_for_is_for_all() -> None:
+    call(BUSY)
+
+    assert breakers.rests(Side.VENDOR)
+
+
+def test_too_many_is_a_matter_of_the_allowance() -> None:
+    call(wire.Unavailable("Too many", wire.Evidence(429), retry_after=90))
+
+    assert not breakers.rests(Side.VENDOR)
+    assert Allowance.objects.get().not_before is not None
+
+
+@pytest.mark.parametrize("kind", [wire.Rejected, wire.Malformed])
+def test_whoever_says_no_is_there(kind: type[wire.WireError]) -> None:
+    call(SILENT, times=MOST - 1)
+    call(answered(kind, 400))
+    call(SILENT)
+
+    assert not breakers.rests(Side.VENDOR)
+
+
+def test_the_one_that_tries_opens_the_way_for_all() -> None:
+    call(STRANGER)
+    breakers.Breaker.objects.update(open_until="2026-01-01T00:00Z")
+
+    call()
+
+    call()
+    assert not breakers.rests(Side.VENDOR)
