@@ -17,6 +17,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
@@ -280,7 +281,10 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         return HttpResponseRedirect(self._where(request))
 
     def _where(self, request: HttpRequest) -> str:
-        """The page it was asked from: a row's own, or the list as it was narrowed."""
+        """The page it was asked from: a row's, another of ours, or the list as it was."""
+        back = request.POST.get("back", "")
+        if back.startswith("/") and url_has_allowed_host_and_scheme(back, None):
+            return back
         if page := request.POST.get("page"):
             row = self.get_object(request, unquote(page))
             if row is not None:

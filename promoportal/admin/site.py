@@ -8,7 +8,7 @@ from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from promoportal.admin import attention
+from promoportal.admin import attention, tasks
 
 # The order of the work, not of the alphabet.
 _ROOMS = ("executions", "rewards", "redemptions", "promoportal", "django_q", "auth")
@@ -36,6 +36,15 @@ class PortalSite(AdminSite):
             app["name"] = _NAMES.get(app["app_label"], app["name"])
             app["models"].sort(key=lambda model: _place(_MODELS, model["object_name"]))
         return sorted(apps, key=lambda app: _place(_ROOMS, app["app_label"]))
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        context = super().each_context(request)
+        lists = {
+            model["object_name"]: model
+            for app in context["available_apps"]
+            for model in app["models"]
+        }
+        return {**context, "tasks": tasks.of(request, lists)}
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -1,0 +1,50 @@
+"""The navigation: by what one came to do, and not by where it is in the code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+# What staff look at all day; everything else is behind it.
+_FIRST = ("Execution", "Customer", "Assignment", "Redemption", "Delivery")
+
+
+@dataclass(frozen=True)
+class Task:
+    label: str
+    href: str
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class Tasks:
+    first: Sequence[Task]
+    more: Sequence[Task]
+
+    @property
+    def is_more_open(self) -> bool:
+        return any(task.is_current for task in self.more)
+
+
+def of(request: HttpRequest, lists: Mapping[str, Mapping[str, Any]]) -> Tasks:
+    """What this person may look at; `lists` are those of the site, by their model."""
+    known = {name: (str(one["name"]), one["admin_url"]) for name, one in lists.items()}
+    if "Assignment" in known:
+        known["Customer"] = ("Customers", reverse("customers"))
+    first = [_task(request, *known.pop(name)) for name in _FIRST if name in known]
+    overview = Task("Overview", reverse("admin:index"), _is_at(request, "admin:index"))
+    return Tasks(
+        [overview, *first], [_task(request, *one) for one in known.values() if one[1]]
+    )
+
+
+def _task(request: HttpRequest, label: str, href: str) -> Task:
+    return Task(label, href, request.path.startswith(href))
+
+
+def _is_at(request: HttpRequest, name: str) -> bool:
+    return request.path == reverse(name)

@@ -1,0 +1,184 @@
+"""
+"Where is my bonus?": a customer by their id, and all that they were ever assigned.
+
+There is no table of customers: one is whoever an assignment names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+
+from promoportal import prospects
+from promoportal.admin import showing
+from promoportal.admin.deeds import Deed
+from promoportal.admin.rows import ReadOnlyAdmin
+from promoportal.admin.showing import badge, list_of, moment, stamp
+from promoportal.prospects import Prospect
+from redemptions.models import Redemption
+from redemptions.models import State as Reporting
+from rewards.admin import worth
+from rewards.models import Assignment, State
+
+# Ids that a beginning of one may lead to; rewards on one page.
+MOST_FOUND = 50
+MOST_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class Owed:
+    """One reward as support reads it."""
+
+    row: Assignment
+    worth: str
+    state: SafeString
+    next: Prospect
+    deeds: list[Deed]
+
+    @property
+    def code(self) -> str:
+        """Its code, masked: enough to recognise it by, not to use it."""
+        code = self.row.unique_code
+        return f"••••{code[-4:]}" if len(code) > 8 else "••••" if code else ""
+
+    @property
+    def when(self) -> SafeString:
+        return moment(self.row.assigned_at or self.row.created_at)
+
+    @property
+    def page(self) -> str:
+        return showing.page_of(self.row)
+
+    @property
+    def execution_page(self) -> str:
+        return showing.page_of(self.row.execution)
+
+    @property
+    def evidence(self) -> str:
+        """All that settles a dispute, as text to be copied."""
+        row, redemption = self.row, _redemption(self.row)
+        is_reported = redemption and redemption.state == Reporting.REPORTED
+        reported = redemption.state_since if redemption and is_reported else None
+        said = [
+            ("Customer", row.customer),
+            ("Reward", self.worth),
+            ("Promotion", str(row.promotion or "")),
+            ("Execution", row.execution.reference),
+            ("Assignment", row.reference),
+            ("Assigned", _time(row.assigned_at)),
+            ("First sent", _time(row.first_sent_at)),
+            ("Key", str(row.key or "")),
+            ("State", f"{State(row.state).label}, since {_time(row.state_since)}"),
+            ("Receipt", row.receipt),
+            ("Reported", _time(reported)),
+            (
+                "Reference of the report",
+                str(redemption.reference) if redemption else "",
+            ),
+        ]
+        return "\n".join(f"{name}: {value}" for name, value in said if value)
+
+
+def _time(at: datetime | None) -> str:
+    return f"{localtime(at):%Y-%m-%d %H:%M:%S %Z}" if at else ""
+
+
+def _redemption(row: Assignment) -> Redemption | None:
+    return getattr(row, "redemption", None)
+
+
+def search(request: HttpRequest) -> HttpResponse:
+    """Find a customer by their id, or by how it begins."""
+    _demand_leave(request)
+    term = request.GET.get("q", "").strip().replace("\0", "")
+    found = _found(term) if term else []
+    if found[:1] == [term] or len(found) == 1:
+        return HttpResponseRedirect(page_of(found[0]))
+    context = {
+        "title": "Customers",
+        "term": term,
+        "found": [(one, page_of(one)) for one in found[:MOST_FOUND]],
+        "is_more": len(found) > MOST_FOUND,
+        "most": MOST_FOUND,
+    }
+    return _page(request, "admin/customers.html", context)
+
+
+def customer(request: HttpRequest, customer: str) -> HttpResponse:
+    """All that one customer was assigned over all campaigns, the newest first."""
+    _demand_leave(request)
+    older = request.GET.get("older", "")
+    rows = list(_of(customer, older)[: MOST_SHOWN + 1])
+    if not rows and not older:
+        nobody = {"title": "Customers", "term": customer, "found": ""}
+        return _page(request, "admin/customers.html", nobody, status=404)
+    shown = rows[:MOST_SHOWN]
+    context: dict[str, Any] = {
+        "title": f"Customer {customer}",
+        "customer": customer,
+        "rewards": [_owed(row, request) for row in shown],
+        "older": shown[-1].pk if len(rows) > MOST_SHOWN else "",
+        "is_first": not older,
+        "deeds_address": list_of(Assignment),
+        "here": page_of(customer),
+    }
+    return _page(request, "admin/customer.html", context)
+
+
+def page_of(customer: str) -> str:
+    return reverse("customer", args=[customer])
+
+
+def _demand_leave(request: HttpRequest) -> None:
+    if not request.user.has_perm("rewards.view_assignment"):
+        raise PermissionDenied
+
+
+def _page(
+    request: HttpRequest, template: str, context: dict[str, Any], **how: Any
+) -> TemplateResponse:
+    context = {**admin.site.each_context(request), **context}
+    return TemplateResponse(request, template, context, **how)
+
+
+def _found(term: str) -> list[str]:
+    """Ids that begin so, in their order; read off the index, whatever the table holds."""
+    some = Assignment.objects.filter(customer__startswith=term).order_by("customer")
+    ids = some.values_list("customer", flat=True).distinct()
+    return list(ids[: MOST_FOUND + 1])
+
+
+def _of(customer: str, older: str) -> QuerySet[Assignment]:
+    rows = Assignment.objects.filter(customer=customer).order_by("-pk")
+    if older.isascii() and older.isdecimal():
+        rows = rows.filter(pk__lt=int(older[:18]))
+    return rows.select_related("execution__campaign", "promotion", "redemption")
+
+
+def _owed(row: Assignment, request: HttpRequest) -> Owed:
+    shown = badge(row.state, State(row.state).label)
+    doubt = stamp("doubt", "?", "In doubt")
+    return Owed(
+        row,
+        worth(row) or "Reward",
+        SafeString(f"{shown} {doubt}") if row.doubtful else shown,
+        prospects.of(row),
+        [deed for deed in _deeds(request) if deed.fits(row)],
+    )
+
+
+def _deeds(request: HttpRequest) -> list[Deed]:
+    """What support does without asking: to try again what may be tried again."""
+    rows = admin.site.get_model_admin(Assignment)
+    assert isinstance(rows, ReadOnlyAdmin)  # noqa: S101 - we registered it
+    return [deed for deed in rows.allowed(request) if deed.name == "retry"]

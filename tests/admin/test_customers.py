@@ -1,0 +1,300 @@
+"""Where is my bonus? A customer by their id, what they were assigned, and what is next."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import quote
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from executions.models import Stop
+from promoportal import customers, prospects
+from promoportal.customers import MOST_FOUND, MOST_SHOWN, page_of
+from redemptions.models import State as Reporting
+from rewards.models import Assignment, Reason, State
+from tests.admin.desk import Desk
+from tests.factories import (
+    AssignmentFactory,
+    ExecutionFactory,
+    RedemptionFactory,
+    UserFactory,
+)
+
+SEARCH = "/admin/customers/"
+
+
+def held(customer: str = "C1") -> Assignment:
+    return AssignmentFactory(
+        customer=customer, state=State.HELD, reason=Reason.REFUSED, problem="Closed."
+    )
+
+
+def find(desk: Desk, term: str) -> str:
+    """Where a search leads, or what it shows."""
+    answer = desk.client.get(SEARCH, {"q": term})
+    return (
+        answer["Location"]
+        if answer.status_code == 302
+        else desk.text(f"{SEARCH}?q={quote(term)}")
+    )
+
+
+# --- Finding ----------------------------------------------------------------------------
+
+
+def test_a_whole_id_leads_to_the_customer(crm: Desk) -> None:
+    for name in ("C1", "C10", "C11"):
+        AssignmentFactory(customer=name)
+
+    assert find(crm, " C1 ") == page_of("C1")
+
+
+def test_how_it_begins_leads_to_all_that_begin_so(crm: Desk) -> None:
+    for name in ("C20", "C21", "C21", "D1"):
+        AssignmentFactory(customer=name)
+
+    shown = find(crm, "C2")
+
+    assert shown.count(page_of("C21")) == shown.count(page_of("C20")) == 1
+    assert page_of("D1") not in shown
+
+
+def test_if_only_one_begins_so_it_leads_there(crm: Desk) -> None:
+    AssignmentFactory(customer="C30")
+
+    assert find(crm, "C3") == page_of("C30")
+
+
+def test_of_many_the_first_are_shown_and_more_is_asked_for(crm: Desk) -> None:
+    for number in range(MOST_FOUND + 1):
+        AssignmentFactory(customer=f"C{number:03}")
+
+    assert f"These are the first {MOST_FOUND}" in find(crm, "C")
+
+
+@pytest.mark.parametrize("term", ["nobody", "%", "C_", "\0"])
+def test_whom_nothing_was_assigned_is_not_found_and_it_says_so(
+    crm: Desk, term: str
+) -> None:
+    AssignmentFactory(customer="C1")
+
+    shown = find(crm, term)
+
+    assert "No customer's id is or begins with" in shown or term == "\0"
+    assert page_of("C1") not in shown
+
+
+def test_the_page_of_nobody_says_so(crm: Desk) -> None:
+    answer = crm.get(page_of("nobody"))
+
+    assert answer.status_code == 404
+    assert "No customer's id is or begins with" in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", ["a/b", "ä ö", "<b>x</b>", "a?b#c", "older"])
+def test_an_id_may_be_anything(crm: Desk, name: str) -> None:
+    AssignmentFactory(customer=name)
+
+    assert find(crm, name) == page_of(name)
+    assert f"Customer {name}" in crm.text(page_of(name))
+    assert "<b>x</b>" not in crm.get(page_of(name)).content.decode()
+
+
+def test_no_search_reads_the_whole_table(crm: Desk) -> None:
+    for number in range(30):
+        AssignmentFactory(customer=f"C{number}")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE rewards_assignment")
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+    for rows in (
+        Assignment.objects.filter(customer__startswith="C1")
+        .order_by("customer")
+        .values_list("customer", flat=True)
+        .distinct()[:51],
+        customers._of("C1", "")[:51],
+    ):
+        plan = rows.explain()
+        assert "assignment_by_customer" in plan, plan
+        assert "Seq Scan on rewards_assignment" not in plan
+        assert "Sort" not in plan
+
+
+# --- What is there ----------------------------------------------------------------------
+
+
+def test_all_campaigns_newest_first_and_page_after_page(crm: Desk) -> None:
+    rows = [AssignmentFactory(customer="C1") for _ in range(MOST_SHOWN + 1)]
+    AssignmentFactory(customer="C2")
+
+    first = crm.get(page_of("C1")).context
+    rest = crm.get(f"{page_of('C1')}?older={first['older']}").context
+
+    shown = [one.row.pk for one in [*first["rewards"], *rest["rewards"]]]
+    assert shown == [row.pk for row in reversed(rows)]
+    assert rest["older"] == ""
+
+
+def test_it_costs_the_same_however_many_there_are(crm: Desk) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as made:
+            crm.text(page_of("C1"))
+        return len(made)
+
+    RedemptionFactory(assignment=AssignmentFactory(customer="C1", state=State.ACTIVE))
+    few = queries()
+    for _ in range(10):
+        row = AssignmentFactory(customer="C1", state=State.ACTIVE)
+        RedemptionFactory(assignment=row)
+
+    assert queries() == few
+
+
+def test_a_code_is_shown_so_that_it_is_known_and_cannot_be_used(crm: Desk) -> None:
+    AssignmentFactory(customer="C1", unique_code="SUMMER-2026-7F3A", reward=None)
+    AssignmentFactory(customer="C1", unique_code="SHORT", reward=None)
+
+    shown = crm.text(page_of("C1"))
+
+    assert "code ••••7F3A" in shown
+    assert "SUMMER" not in shown
+    assert "SHORT" not in shown
+
+
+def test_the_evidence_of_a_dispute_is_text_to_be_copied(crm: Desk) -> None:
+    row = AssignmentFactory(customer="C1", state=State.ACTIVE, receipt="R-77")
+    redemption = RedemptionFactory(assignment=row, state=Reporting.REPORTED)
+
+    shown = crm.text(page_of("C1"))
+
+    for said in (
+        "Customer: C1",
+        f"Key: {row.key}",
+        "Receipt: R-77",
+        f"Reference of the report: {redemption.reference}",
+    ):
+        assert said in shown
+
+
+# --- What happens next ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("reason", ["", *Reason])
+@pytest.mark.parametrize("doubtful", [False, True])
+def test_of_every_reward_it_is_said_what_happens_next(
+    state: State, reason: str, doubtful: bool
+) -> None:
+    execution = ExecutionFactory.build(stop=Stop.NONE)
+    row = Assignment(
+        execution=execution, state=state, reason=reason, doubtful=doubtful, cleared=True
+    )
+
+    said = prospects.of(row)
+
+    assert said.sentence.endswith(".")
+    assert said.takes_a_person == (state == State.HELD)
+
+
+@pytest.mark.parametrize("state", Reporting)
+def test_of_what_is_active_it_is_said_whether_optimove_knows(
+    db: None, state: Reporting
+) -> None:
+    row = AssignmentFactory(state=State.ACTIVE)
+    RedemptionFactory(assignment=row, state=state)
+
+    said = prospects.of(Assignment.objects.get())
+
+    assert said.sentence.startswith("The customer has it. Optimove")
+    assert (said.at is not None) == (state in {Reporting.WAITING, Reporting.UNCERTAIN})
+
+
+def test_when_it_is_tried_again_is_said_to_the_second(crm: Desk) -> None:
+    at = timezone.now() + timedelta(minutes=5)
+    AssignmentFactory(
+        customer="C1", state=State.OWED, failures=2, not_before=at, cleared=True
+    )
+
+    shown = crm.text(page_of("C1"))
+
+    assert "The platform was not available; it is tried again." in shown
+    assert f"{at:%H:%M:%S}" in shown
+
+
+def test_of_a_paused_execution_it_is_said_that_somebody_must_resume_it(
+    crm: Desk,
+) -> None:
+    paused = ExecutionFactory(stop=Stop.PAUSED)
+    AssignmentFactory(customer="C1", state=State.OWED, execution=paused, cleared=True)
+
+    assert "Its execution is stopped" in crm.text(page_of("C1"))
+
+
+# --- What may be done -------------------------------------------------------------------
+
+
+def test_support_tries_again_with_one_press_and_stays_there(support: Desk) -> None:
+    row = held()
+    assert "Try again" in support.text(page_of("C1"))
+
+    answer = support.post(
+        "retry", row, why="The customer asked for it.", back=page_of("C1")
+    )
+
+    assert answer["Location"] == page_of("C1")
+    assert support.said(page_of("C1")) == "1 assignment will be tried again."
+    row.refresh_from_db()
+    assert row.state == State.OWED
+    assert row.transitions.get().why == "The customer asked for it."
+
+
+def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
+    crm: Desk,
+) -> None:
+    row = held()
+
+    assert "Try again" not in crm.text(page_of("C1"))
+    assert crm.post("retry", row, back=page_of("C1")).status_code == 403
+
+    row.refresh_from_db()
+    assert row.state == State.HELD
+
+
+@pytest.mark.parametrize(
+    "away", ["https://evil.example.com/", "//evil.example.com/", "\\\\evil", "evil"]
+)
+def test_nobody_is_led_away(support: Desk, away: str) -> None:
+    answer = support.post("retry", held(), back=away)
+
+    assert answer["Location"].startswith("/admin/rewards/assignment/")
+
+
+@pytest.mark.parametrize("address", [SEARCH, page_of("C1")])
+def test_strangers_are_sent_to_log_in(db: None, address: str) -> None:
+    answer = Client().get(address)
+
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/admin/login/")
+
+
+def test_staff_without_a_role_see_no_customer(db: None) -> None:
+    nobody = Desk(UserFactory(is_staff=True))
+
+    assert nobody.get(SEARCH).status_code == 403
+    assert "Customers" not in nobody.text("/admin/")
+
+
+def test_the_navigation_says_where_one_is(crm: Desk) -> None:
+    tasks = crm.get(SEARCH).context["tasks"]
+
+    assert [task.label for task in tasks.first] == [
+        *("Overview", "Executions", "Customers", "Assignments", "Redemptions"),
+        "Deliveries",
+    ]
+    assert [task.label for task in tasks.first if task.is_current] == ["Customers"]
+    assert not tasks.is_more_open
+    assert crm.get("/admin/rewards/promotion/").context["tasks"].is_more_open
