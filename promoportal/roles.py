@@ -1,5 +1,5 @@
 """
-The three roles of staff, and what each may do.
+The four roles of staff, and what each may do.
 
 They are brought up to date after every migration, and not by a data migration:
 permissions come into being only after migrations have run, and what a role may do
@@ -18,33 +18,43 @@ from django.db.models import Q, QuerySet
 from django.db.models.signals import post_migrate
 
 _ROOMS = ("executions", "rewards", "redemptions", "promoportal")
+_EXPORTS = {
+    ("rewards", "export_assignment"),
+    ("redemptions", "export_redemption"),
+}
+_OF_AUDITOR = _EXPORTS | {("admin", "view_logentry"), ("django_q", "view_failure")}
 _OF_SUPPORT = {
     ("rewards", "retry_assignment"),
     ("redemptions", "report_again_redemption"),
 }
-_OF_OPERATIONS = _OF_SUPPORT | {
-    ("executions", "manage_listener"),
-    ("executions", "open_execution"),
-    ("executions", "stop_execution"),
-    ("executions", "reread_delivery"),
-    ("rewards", "set_redemption_mode"),
-    ("rewards", "decide_assignment"),
-    ("rewards", "write_off_assignment"),
-    ("redemptions", "write_off_redemption"),
-    ("django_q", "view_failure"),
-}
+_OF_OPERATIONS = (
+    _OF_SUPPORT
+    | _OF_AUDITOR
+    | {
+        ("executions", "manage_listener"),
+        ("executions", "open_execution"),
+        ("executions", "stop_execution"),
+        ("executions", "reread_delivery"),
+        ("rewards", "set_redemption_mode"),
+        ("rewards", "decide_assignment"),
+        ("rewards", "write_off_assignment"),
+        ("redemptions", "write_off_redemption"),
+    }
+)
 
 
 class Role(enum.StrEnum):
-    CRM = "CRM staff"  # looks
+    CRM = "CRM staff"  # looks, and takes lists along
     SUPPORT = "Support"  # and tries again, and reports again
     OPERATIONS = "Operations"  # and all the rest
+    AUDITOR = "Auditor"  # looks, also at who did what, and changes nothing
 
 
 _MAY: dict[Role, set[tuple[str, str]]] = {
-    Role.CRM: set(),
+    Role.CRM: _EXPORTS,
     Role.SUPPORT: _OF_SUPPORT,
     Role.OPERATIONS: _OF_OPERATIONS,
+    Role.AUDITOR: _OF_AUDITOR,
 }
 
 

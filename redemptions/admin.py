@@ -18,6 +18,7 @@ from promoportal.admin.deeds import Deed, Done
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.pages import Fact, Moment, Panel, moves_of
 from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
+from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
     badge,
     link,
@@ -74,6 +75,19 @@ class Told(admin.SimpleListFilter):
 
 @admin.register(Redemption)
 class RedemptionAdmin(StatefulAdmin[Redemption]):
+    sheet = Sheet(
+        "redemptions.export_redemption",
+        {
+            "customer": "assignment__customer",
+            "execution": "execution__reference",
+            "assignment": "assignment__reference",
+            "activated at": "redeemed_at",
+            "state": "state",
+            "since": "state_since",
+            "reason": "reason",
+            "reference": "reference",
+        },
+    )
     list_display = (
         "who",
         "what",

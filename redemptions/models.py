@@ -155,6 +155,7 @@ class Redemption(Stateful, Leased):
         permissions = [
             ("report_again_redemption", "Can report held redemptions again"),
             ("write_off_redemption", "Can write off held redemptions"),
+            ("export_redemption", "Can export redemptions as CSV"),
         ]
 
     def __str__(self) -> str:

@@ -17,6 +17,7 @@ from promoportal.admin.deeds import Deed, Done
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.pages import Fact, Moment, Panel
 from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
+from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
     badge,
     link,
@@ -213,6 +214,25 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     )
     finds = ("customer",)
     finds_uuid = ("key",)
+    # Codes are money, and stay here.
+    sheet = Sheet(
+        "rewards.export_assignment",
+        {
+            "customer": "customer",
+            "execution": "execution__reference",
+            "promotion": "promotion__reference",
+            "assignment": "reference",
+            "value": "value",
+            "unit": "unit",
+            "state": "state",
+            "since": "state_since",
+            "reason": "reason",
+            "in doubt": "doubtful",
+            "assigned at": "assigned_at",
+            "first sent at": "first_sent_at",
+            "receipt": "receipt",
+        },
+    )
     search_help_text = "A customer's id or a key, in full"
     labels = dict(State.choices)
     attention = (

@@ -323,6 +323,7 @@ class Assignment(Stateful, Leased):
             ("retry_assignment", "Can try held assignments again"),
             ("decide_assignment", "Can say whether a doubtful reward was given"),
             ("write_off_assignment", "Can write off held assignments"),
+            ("export_assignment", "Can export assignments as CSV"),
         ]
 
     def __str__(self) -> str:

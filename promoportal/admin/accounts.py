@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
 
@@ -83,6 +85,41 @@ class FailureAdmin(ReadOnlyAdmin[Failure]):
         return f"Failed job {row.name}"
 
 
+class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
+    """Who did what to which row, when and why; also who took which list along."""
+
+    list_display = ("when", "user", "what_it_was", "row", "said")
+    list_select_related = ("user", "content_type")
+    list_filter = ("user", "content_type", ("action_time", admin.DateFieldListFilter))
+    finds = ("object_id",)
+    search_help_text = "A row's key, in full"
+    fields = ("when", "user", "what_it_was", "row", "said")
+    list_display_links = ("when",)
+
+    @admin.display(description="when")
+    def when(self, row: LogEntry) -> SafeString:
+        return moment(row.action_time)
+
+    @admin.display(description="of what kind")
+    def what_it_was(self, row: LogEntry) -> str:
+        return str(row.content_type.name) if row.content_type else ""
+
+    @admin.display(description="row")
+    def row(self, row: LogEntry) -> SafeString:
+        address = row.get_admin_url()
+        shown = short(row.object_repr)
+        if not address or not row.object_id:
+            return format_html("{}", shown)
+        return format_html('<a href="{}">{}</a>', address, shown)
+
+    @admin.display(description="what was done, and why")
+    def said(self, row: LogEntry) -> str:
+        return str(row.get_change_message())
+
+    def heading(self, row: LogEntry) -> str:
+        return f"Done by {row.user}"
+
+
 def register() -> None:
     """Put ours in the place of what Django and django-q2 registered."""
     for model in (User, Group, OrmQ, Schedule, Success, Failure):
@@ -93,3 +130,4 @@ def register() -> None:
     # A Schedule runs any function there is: permission to add one is a shell. The
     # queue's rows are signed pickles, and no successes are kept.
     admin.site.register(Failure, FailureAdmin)
+    admin.site.register(LogEntry, DeedsDoneAdmin)

@@ -16,11 +16,13 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
+from promoportal.admin import sheets
 from promoportal.admin.attention import Attention, NeedsAPerson
 from promoportal.admin.deeds import (
     MOST_AT_ONCE,
@@ -37,6 +39,7 @@ from promoportal.admin.pages import (
     story_of,
 )
 from promoportal.admin.paging import KeysetChangeList
+from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
     badge,
     list_of,
@@ -72,6 +75,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
 
     deeds: ClassVar[Sequence[Deed]] = ()
     attention: ClassVar[Sequence[Attention]] = ()
+    # What of it may be had as CSV.
+    sheet: ClassVar[Sheet | None] = None
     # Looked up as they are, so that an index answers.
     finds: ClassVar[Sequence[str]] = ()
     finds_uuid: ClassVar[Sequence[str]] = ()
@@ -144,11 +149,13 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    ) -> Any:
         if not self.has_view_permission(request):
             raise PermissionDenied
         if _has_nul(request):
             return HttpResponseRedirect(f"{request.path}?e=1")
+        if request.method == "POST" and "export" in request.POST:
+            return self._export(request)
         if request.method == "POST":
             return self._act(request)
         deeds = self.allowed(request)
@@ -157,6 +164,7 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
             "title": capfirst(self.opts.verbose_name_plural),
             "action_form": form,
             "most_at_once": MOST_AT_ONCE,
+            "may_export": self._may_export(request),
         }
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
@@ -207,6 +215,20 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
     def allowed(self, request: HttpRequest) -> list[Deed]:
         """The deeds this person may do."""
         return [deed for deed in self.deeds if request.user.has_perm(deed.permission)]
+
+    def _may_export(self, request: HttpRequest) -> bool:
+        return bool(self.sheet and request.user.has_perm(self.sheet.permission))
+
+    def _export(self, request: HttpRequest) -> HttpResponseBase:
+        """All that match, as CSV; who had it is kept first."""
+        if self.sheet is None or not self._may_export(request):
+            raise PermissionDenied
+        rows = self.get_changelist_instance(request).get_queryset(request)
+        narrowed = ", ".join(
+            f"{name} is {value}" for name, value in request.GET.items()
+        )
+        sheets.note(self.model, by=request.user, narrowed=narrowed)
+        return sheets.answer(self.sheet, rows)
 
     def _act(self, request: HttpRequest) -> HttpResponse:
         """Do what was asked, or ask first, or say what is missing; then go back."""

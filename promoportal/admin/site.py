@@ -11,8 +11,21 @@ from django.template.response import TemplateResponse
 from promoportal.admin import attention, tasks
 
 # The order of the work, not of the alphabet.
-_ROOMS = ("executions", "rewards", "redemptions", "promoportal", "django_q", "auth")
-_NAMES = {"promoportal": "Far sides", "django_q": "Queue", "auth": "Accounts"}
+_ROOMS = (
+    "executions",
+    "rewards",
+    "redemptions",
+    "promoportal",
+    "django_q",
+    "admin",
+    "auth",
+)
+_NAMES = {
+    "promoportal": "Far sides",
+    "django_q": "Queue",
+    "auth": "Accounts",
+    "admin": "Who did what",
+}
 _MODELS = (
     *("Execution", "Delivery", "Trigger", "Campaign", "Listener"),
     *("Assignment", "Collection", "Promotion"),

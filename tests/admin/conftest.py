@@ -39,5 +39,10 @@ def operations(desk_of: Callable[[Role], Desk]) -> Desk:
 
 
 @pytest.fixture
+def auditor(desk_of: Callable[[Role], Desk]) -> Desk:
+    return desk_of(Role.AUDITOR)
+
+
+@pytest.fixture
 def superuser(db: None) -> Desk:
     return Desk(User.objects.create_superuser("root"))

@@ -137,6 +137,7 @@ def test_lists_are_in_the_order_of_the_work(operations: Desk) -> None:
         ("Redemptions", ["Redemptions", "Reports"]),
         ("Far sides", ["Breakers", "Allowances"]),
         ("Queue", ["Failed tasks"]),
+        ("Who did what", ["Log entries"]),
     ]
 
 
