@@ -12,6 +12,7 @@ from promoportal.sandbox._books import Agreement, Books, PlatformBook, VendorBoo
 from promoportal.sandbox._box import Box, serving
 from promoportal.sandbox._catalogue import CATALOGUE
 from promoportal.sandbox._faults import Fault
+from promoportal.sandbox._journal import Taken
 from promoportal.sandbox._listeners import Listener
 from promoportal.sandbox._notices import Posted
 from promoportal.sandbox._outbox import Mailing
@@ -39,6 +40,7 @@ __all__ = [
     "Promotion",
     "Redeemed",
     "SlidingWindow",
+    "Taken",
     "Tier",
     "VendorBook",
     "run",

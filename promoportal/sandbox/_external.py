@@ -13,6 +13,7 @@ from itertools import islice
 from urllib.parse import unquote, urlsplit
 
 from promoportal.sandbox._campaigns import Campaigns, Occurrence
+from promoportal.sandbox._journal import Keep, forget
 from promoportal.sandbox._listeners import Listener, Listeners
 from promoportal.sandbox._messages import (
     Answer,
@@ -42,6 +43,7 @@ class External:
     listeners: Listeners
     # What the campaign builder knows: names by code.
     promotions: dict[str, str] = field(default_factory=dict)
+    keep: Keep = forget
 
     def answer(self, asked: Asked) -> Answer:
         path = asked.path.lower().removeprefix("current/")
@@ -89,6 +91,7 @@ class External:
         items = _listed_in(asked, MOST_PROMOTIONS)
         named = {_text(one, "promocode"): _text(one, "promotionname") for one in items}
         self.promotions.update(named)
+        self._keep_promotions()
         return Answer()
 
     def _get_promotions(self, asked: Asked) -> Answer:
@@ -102,7 +105,11 @@ class External:
         items = _listed_in(asked, MOST_PROMOTIONS)
         for code in [_text(one, "promocode") for one in items]:
             self.promotions.pop(code, None)
+        self._keep_promotions()
         return Answer()
+
+    def _keep_promotions(self) -> None:
+        self.keep("promotions", {"names": self.promotions})
 
     def _update_status(self, asked: Asked) -> Answer:
         """Take who may go on; what comes after the campaign went out is too late."""

@@ -7,6 +7,7 @@ process, and a line that was cut off in the middle was never answered for.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,10 @@ def forget(kind: str, fact: Mapping[str, Any]) -> None:
     """Keep nothing: what is known ends with the process."""
 
 
+class Taken(Exception):
+    """Another sandbox keeps its facts there."""
+
+
 class Journal:
     """A file of facts, in the order in which they became so."""
 
@@ -29,10 +34,12 @@ class Journal:
         Open it, or begin it.
 
         :raises OSError: if the folder cannot be written
+        :raises Taken: if another process has it open
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = folder / "journal.jsonl"
         self._file = os.open(self._path, os.O_APPEND | os.O_CREAT | os.O_RDWR, 0o600)
+        self._lock()
         self._cut_torn_line()
 
     def keep(self, kind: str, fact: Mapping[str, Any]) -> None:
@@ -52,6 +59,15 @@ class Journal:
 
     def close(self) -> None:
         os.close(self._file)
+
+    def _lock(self) -> None:
+        """Until our process ends, however it does."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._file)
+            msg = f"Another sandbox keeps what it knows in {self._path.parent}."
+            raise Taken(msg) from error
 
     def _cut_torn_line(self) -> None:
         end = 0

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from promoportal.sandbox._campaigns import Campaigns, Occurrence
+from promoportal.sandbox._external import External
 from promoportal.sandbox._journal import Journal, Keep
 from promoportal.sandbox._listeners import Listener, Listeners
 from promoportal.sandbox._platform import Credit, Platform
@@ -24,13 +25,17 @@ class Known:
     listeners: Listeners
     redemptions: Redemptions
     platform: Platform
+    external: External
 
     def recall(self, journal: Journal) -> None:
         """Know again all that was kept, and keep what is learned from now on."""
         for kind, fact in journal.facts():
             _KINDS[kind](self, fact)
-        self.listeners.keep = self.redemptions.keep = journal.keep
-        self.platform.keep = journal.keep
+        self.keep_with(journal.keep)
+
+    def keep_with(self, keep: Keep) -> None:
+        self.listeners.keep = self.redemptions.keep = keep
+        self.platform.keep = self.external.keep = keep
 
     def listed(self, fact: Mapping[str, Any]) -> None:
         occurrence = self.campaigns.open(
@@ -60,6 +65,10 @@ class Known:
         self.listeners.forget_all()
         self.listeners.know(Listener(*one) for one in fact["listeners"])
 
+    def promotions(self, fact: Mapping[str, Any]) -> None:
+        self.external.promotions.clear()
+        self.external.promotions.update(fact["names"])
+
     def redeemed(self, fact: Mapping[str, Any]) -> None:
         self.redemptions.know(Redeemed(**fact))
 
@@ -73,6 +82,7 @@ _KINDS: dict[str, Callable[[Known, Mapping[str, Any]], None]] = {
     "moved": Known.moved,
     "cancelled": Known.cancelled,
     "listening": Known.listening,
+    "promotions": Known.promotions,
     "redeemed": Known.redeemed,
     "credited": Known.credited,
 }

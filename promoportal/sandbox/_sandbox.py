@@ -118,11 +118,17 @@ class Sandbox:
         self.redemptions = Redemptions(self.campaigns)
         self.platform = Platform(options.platform_token, options.capability)
         self.notices = Notices(self.listeners, self.faults, self.post)
-        if self.journal:
-            parts = (self.campaigns, self.listeners, self.redemptions, self.platform)
-            Known(*parts).recall(self.journal)
         self.inside = Inside(self.tell)
         self.external = External(self.campaigns, self.listeners)
+        self._known = Known(
+            self.campaigns,
+            self.listeners,
+            self.redemptions,
+            self.platform,
+            self.external,
+        )
+        if self.journal:
+            self._known.recall(self.journal)
         self.tenant = self._tenant(options.scenario, options.mailing)
         self._promotions = Promotions(
             self.campaigns,
@@ -174,6 +180,11 @@ class Sandbox:
             self.tenant.close()
         await self.notices.close()
 
+    def keep_no_more(self) -> None:
+        """Another takes over the journal; what is under way here is not for it."""
+        self.journal = None
+        self._known.keep_with(forget)
+
     @property
     def at_work(self) -> Tenant:
         """
@@ -209,6 +220,7 @@ class Sandbox:
             triggered=True,
         )
         customers = self._met(trigger, occurrence)
+        keep_rows(self._keep, occurrence, since=len(occurrence.rows))
         self._after(
             trigger.listed_after,
             lambda: self._give_once(trigger, occurrence, customers),

@@ -82,6 +82,7 @@ class Server:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
         if self._journal:
+            self.sandbox.keep_no_more()
             self._journal.begin_anew()
         self._seat(options or self.options)
 

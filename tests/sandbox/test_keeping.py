@@ -263,6 +263,47 @@ def test_a_reset_forgets_all_for_good(desk: Desk) -> None:
     assert desk.listed(occurrence) == []
 
 
+def test_what_was_under_way_at_a_reset_is_forgotten_with_it(desk: Desk) -> None:
+    done = desk.control("trigger", customers=2, listed_after=0.5, announce=False)
+    desk.control("reset")
+    time.sleep(1)
+
+    desk.restart()
+
+    assert desk.listed(str(done["occurrence"])) == []
+
+
+def test_an_execution_that_lists_nobody_yet_is_known(desk: Desk) -> None:
+    done = desk.control("trigger", customers=2, listed_after=60, announce=False)
+
+    desk.restart()
+
+    assert desk.ledger(str(done["occurrence"]))["vendor"]["occurrences"] == 1
+
+
+def test_promotions_that_were_added_and_deleted_are_so(desk: Desk) -> None:
+    def call(method: str, what: str, body: object = None) -> Any:
+        url = f"{desk.url}/optimove/Integrations/{what}"
+        return requests.request(
+            method, url, data=json.dumps(body), headers=KEY, timeout=10
+        )
+
+    codes = [{"PromoCode": c, "PromotionName": f"The {c}"} for c in ("A1", "B2")]
+    call("POST", "AddPromotions", codes)
+    call("POST", "DeletePromotions", codes[:1])
+    before = call("GET", "GetPromotions").json()
+
+    desk.restart()
+
+    assert call("GET", "GetPromotions").json() == before
+    assert [one["PromoCode"] for one in before] == ["B2"]
+
+
+def test_two_never_keep_in_one_folder(desk: Desk) -> None:
+    with started("--keep", str(desk.folder)) as second:
+        assert second.wait(20) != 0
+
+
 def test_a_scenario_is_not_kept_and_says_so(tmp_path: Path) -> None:
     with started("--scenario", "welcome_back", "--keep", str(tmp_path)) as process:
         assert process.wait(20) != 0

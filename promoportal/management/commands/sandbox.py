@@ -67,6 +67,8 @@ class Command(BaseCommand):
                 started=self._told_json if options["json"] else self._told,
                 parent=options["with_parent"],
             )
+        except sandbox.Taken as error:
+            raise CommandError(str(error)) from error
         except OSError as error:
             msg = f"The sandbox cannot listen at {options['host']}:{options['port']}: {error.strerror}."
             raise CommandError(msg) from error
