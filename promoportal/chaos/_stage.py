@@ -17,6 +17,7 @@ from django.conf import settings
 from promoportal import lifeline, wire
 from promoportal.chaos._processes import send
 from promoportal.demo import free_port
+from promoportal.embedded.house import House, server_of
 
 _MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 _PATIENCE = 120.0
@@ -104,11 +105,7 @@ class Stage:
     @property
     def database(self) -> int | None:
         """The pid of the embedded database's first process, if it runs."""
-        file = self.home / "postgres" / "postmaster.pid"
-        try:
-            return int(file.read_text().split()[0])
-        except (OSError, ValueError, IndexError):
-            return None
+        return server_of(House(self.home).data)
 
     def order(self, what: str, **body: Any) -> Any:
         """Have the sandbox do something; gives what it says."""

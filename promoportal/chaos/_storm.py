@@ -60,6 +60,7 @@ class Storm:
     occurrences: list[str] = field(default_factory=list)
     _frozen: dict[int, float] = field(default_factory=dict)  # pid: until when
     _stalled: list[socket.socket] = field(default_factory=list)
+    _first: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)  # noqa: S311 - to be repeatable
@@ -68,6 +69,8 @@ class Storm:
         """Rage for as long as it lasts, while campaigns are executed."""
         began = time.monotonic()
         campaigns = self._campaigns()
+        # Each of them at least once, and then as chance has it.
+        self._first = self._chance.sample(list(_BLOWS), len(_BLOWS))
         while (now := time.monotonic() - began) < self.seconds:
             while campaigns and campaigns[0][0] <= now:
                 self._execute(*campaigns.pop(0)[1:])
@@ -108,11 +111,16 @@ class Storm:
     # --- Blows ------------------------------------------------------------------------
 
     def _strike(self) -> None:
+        name = self._next()
+        told = _BLOWS[name][1](self)
+        self.blows[told or f"missed: {name}"] += 1
+
+    def _next(self) -> str:
+        if self._first:
+            return self._first.pop()
         names = list(_BLOWS)
         [name] = self._chance.choices(names, [_BLOWS[name][0] for name in names])
-        told = _BLOWS[name][1](self)
-        if told:
-            self.blows[told] += 1
+        return name
 
     def kill_one(self) -> str:
         """A worker, idle or busy, a web worker, or any other process of a host."""

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from promoportal.chaos import Verdict
+from promoportal.chaos import Stage, Storm, Verdict
 from promoportal.chaos._processes import descendants, everyone, send
+from promoportal.chaos._storm import _BLOWS
 from promoportal.embedded import programs
 from promoportal.embedded.house import House
 from tests.embedded.conftest import clear
@@ -100,3 +101,25 @@ def test_all_below_a_process_are_found_and_can_be_killed() -> None:
     assert all(killed)
     assert not {one.pid for one in below} & everyone().keys()
     assert not send(process.pid, signal.SIGKILL)
+
+
+def test_the_database_that_a_storm_shuts_down_is_found(tmp_path: Path) -> None:
+    data = House(tmp_path).data
+    data.mkdir(parents=True)
+    assert Stage(tmp_path).database is None
+
+    with subprocess.Popen(["sleep", "60"], cwd=data) as process:
+        (data / "postmaster.pid").write_text(f"{process.pid}\n{data}\n")
+        found = Stage(tmp_path).database
+        process.kill()
+
+    assert found == process.pid
+
+
+def test_every_blow_comes_at_least_once(tmp_path: Path) -> None:
+    storm = Storm(Stage(tmp_path), seed=1, rewards=10, seconds=1)
+    storm._first = list(_BLOWS)
+
+    struck = [storm._next() for _ in _BLOWS]
+
+    assert set(struck) == set(_BLOWS)
