@@ -28,13 +28,23 @@ from redemptions import reporting
 from redemptions import settling as reports_settling
 from redemptions.opening import open_redemptions
 from redemptions.tasks import report
-from rewards import activating, asking, cancelling, collecting, limits, passes, settling
+from rewards import (
+    activating,
+    asking,
+    cancelling,
+    collecting,
+    limits,
+    passes,
+    retrying,
+    settling,
+)
 from rewards.tasks import (
     activate,
     activate_one,
     collect,
     follow_cancellations,
     follow_clearances,
+    retry_many,
     settle,
 )
 
@@ -72,6 +82,7 @@ WAKES = [
     Wake(executions.signals.resumed, activate, "bulk"),
     Wake(executions.signals.cancelled, follow_cancellations, "bulk"),
     Wake(rewards.signals.cleared, follow_clearances, "bulk"),
+    Wake(rewards.signals.retrying, retry_many, "bulk"),
     Wake(redemptions.signals.waiting, report, "collect"),
 ]
 
@@ -115,6 +126,7 @@ DUE = [
     Due(settling.is_due, settle, "collect"),
     Due(cancelling.is_due, follow_cancellations, "bulk"),
     Due(limits.is_due, follow_clearances, "bulk"),
+    Due(retrying.is_due, retry_many, "bulk"),
     Due(reporting.is_due, report, "collect"),
 ]
 

@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -29,7 +33,7 @@ from promoportal.admin.showing import (
     stamp,
 )
 from promoportal.leases import after
-from rewards import deciding, seconding
+from rewards import deciding, retrials, seconding
 from rewards.models import Assignment, Attempt, Collecting, Collection, Promotion, State
 
 # Settling takes a minute or two; what is unanswered for longer is looked at.
@@ -355,8 +359,31 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             },
         ),
     )
+    change_list_template = "admin/assignments.html"
     assigned = when("assigned_at")
     first_sent = when("first_sent_at", "first sent")
+
+    def posted(self, request: HttpRequest) -> HttpResponseBase | None:
+        """Ask what trying again all that match would do, and then do it."""
+        if "retry_all" not in request.POST:
+            return None
+        if not request.user.has_perm("rewards.retry_assignment"):
+            raise PermissionDenied
+        rows = self.get_changelist_instance(request).get_queryset(request)
+        said = request.POST if "why" in request.POST else None
+        form = retrials.RetryAllForm(said)
+        if form.is_valid():
+            retrial = retrials.begin(rows, form.cleaned_data, request)
+            return HttpResponseRedirect(page_of(retrial))
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Try again all that match",
+            "preview": retrials.preview(rows),
+            "form": form,
+            "back": request.get_full_path(),
+        }
+        return TemplateResponse(request, "admin/retry_all.html", context)
 
     @admin.display(description="customer")
     def who(self, row: Assignment) -> str:

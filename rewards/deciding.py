@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from executions.announcing import reopen, seize
-from executions.models import Stop
+from executions.models import Execution, Stop
 from promoportal import optimove
 from promoportal.optimove import Meaning
 from rewards import limits, listing, seconding, signals
@@ -45,6 +45,50 @@ def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
     What nobody may have meant is left for `release`.
     """
     return _each(rows, lambda row, stop: _retry(row, stop, by=by, why=why))
+
+
+def retry_together(rows: QuerySet[Assignment], *, by: Any, why: str) -> dict[int, str]:
+    """
+    The same for rows of many executions in one transaction; why each was left, or not.
+
+    Those that need nothing but to be owed again are, whole executions at a time.
+    """
+    found: dict[int, str] = {}
+    with transaction.atomic():
+        for execution_pk in sorted(set(rows.values_list("execution_id", flat=True))):
+            stop = seize(execution_pk)
+            locked = _locked_of(rows.filter(execution=execution_pk))
+            found |= _retry_each(locked, stop, by=by, why=why)
+    return found
+
+
+def _retry_each(
+    locked: list[Assignment], stop: Stop, *, by: Any, why: str
+) -> dict[int, str]:
+    obstacles = {row.pk: obstacle(row, stop) for row in locked}
+    free = [row for row in locked if not obstacles[row.pk]]
+    plain = [row for row in free if row.reason not in _READ_ANEW]
+    anew = [row for row in free if row.reason in _READ_ANEW]
+    if plain:
+        _owe(plain, stop, by=by, why=why, first_sent_at=None)
+        signals.owed.send(Execution)
+    return obstacles | {row.pk: _retry(row, stop, by=by, why=why) for row in anew}
+
+
+def _locked_of(rows: QuerySet[Assignment]) -> list[Assignment]:
+    related = rows.select_related("execution", "promotion").order_by("pk")
+    return list(related.select_for_update(of=["self"]))
+
+
+def obstacle(row: Assignment, stop: Stop) -> str:
+    """Why a row would be left alone if it were tried again; or nothing."""
+    if why_not := _stays(row, stop):
+        return why_not
+    if row.reason in TO_BE_MEANT:
+        return f"held as {Reason(row.reason).label}: {_IF_MEANT}"
+    if row.reason not in _READ_ANEW and row.meaning != Meaning.ACTIVATE:
+        return f"the vendor lists it as {row.vendor_status}"
+    return ""
 
 
 def release(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
@@ -91,17 +135,12 @@ def _locked(pk: int) -> Assignment:
 
 
 def _retry(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
-    if why_not := _stays(row, stop):
+    if why_not := obstacle(row, stop):
         return why_not
-    if row.reason in TO_BE_MEANT:
-        return f"held as {Reason(row.reason).label}: {_IF_MEANT}"
-    if row.reason in _READ_ANEW:
-        unreadable = _read_anew(row)
-        if unreadable:
-            return unreadable
-    elif row.meaning != Meaning.ACTIVATE:
-        return f"the vendor lists it as {row.vendor_status}"
-    _owe(row, stop, by=by, why=why, first_sent_at=None)
+    if row.reason in _READ_ANEW and (unreadable := _read_anew(row)):
+        return unreadable
+    _owe([row], stop, by=by, why=why, first_sent_at=None)
+    signals.released.send(Assignment, row=row)
     return ""
 
 
@@ -113,7 +152,8 @@ def _release(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
     if row.meaning != Meaning.ACTIVATE:
         return f"the vendor lists it as {row.vendor_status}"
     _as_listed(row)
-    _owe(row, stop, by=by, why=why, first_sent_at=None)
+    _owe([row], stop, by=by, why=why, first_sent_at=None)
+    signals.released.send(Assignment, row=row)
     return ""
 
 
@@ -155,9 +195,12 @@ def _hold_second(row: Assignment) -> str:
     return f"read, and it is a second assignment: {_IF_MEANT}"
 
 
-def _owe(row: Assignment, stop: Stop, *, by: Any, why: str, **changes: Any) -> None:
+def _owe(
+    rows: list[Assignment], stop: Stop, *, by: Any, why: str, **changes: Any
+) -> None:
+    """Rows of one execution."""
     owe(
-        Assignment.objects.filter(pk=row.pk),
+        Assignment.objects.filter(pk__in=[row.pk for row in rows]),
         stop=stop,
         settled=True,
         by=by,
@@ -171,8 +214,7 @@ def _owe(row: Assignment, stop: Stop, *, by: Any, why: str, **changes: Any) -> N
         deaths=0,
         **changes,
     )
-    reopen([row.execution_id], by=by, why=why)
-    signals.released.send(Assignment, row=row)
+    reopen([rows[0].execution_id], by=by, why=why)
 
 
 def _doubt(row: Assignment) -> str:
@@ -202,7 +244,8 @@ def _not_given(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
         # Nothing was given, and what to give, if anything, is the next question.
         Assignment.objects.filter(pk=row.pk).update(**settled)
     else:
-        _owe(row, stop, by=by, why=why, **settled)
+        _owe([row], stop, by=by, why=why, **settled)
+        signals.released.send(Assignment, row=row)
     return ""
 
 

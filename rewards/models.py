@@ -49,6 +49,13 @@ class Reason(models.TextChoices):
     WRITTEN_OFF = "WRITTEN_OFF", "Written off by staff"
 
 
+class Trying(models.TextChoices):
+    RUNNING = "RUNNING", "Under way"
+    PAUSED = "PAUSED", "Paused"
+    DONE = "DONE", "Done"
+    CANCELLED = "CANCELLED", "Cancelled"
+
+
 class Promotion(models.Model):
     """What is offered, as far as the vendor told us."""
 
@@ -396,3 +403,80 @@ class Proposal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.by}: {self.get_says_display()}"
+
+
+class Retrial(Stateful):
+    """A person's word to try again all that matched a list, some thousands or a million."""
+
+    machines = {
+        "state": {
+            Trying.RUNNING: frozenset({Trying.PAUSED, Trying.DONE, Trying.CANCELLED}),
+            Trying.PAUSED: frozenset({Trying.RUNNING, Trying.CANCELLED}),
+            Trying.DONE: frozenset(),
+            Trying.CANCELLED: frozenset(),
+        }
+    }
+
+    state = models.CharField(max_length=20, choices=Trying, default=Trying.RUNNING)
+    form = models.UUIDField(unique=True, help_text="Pressed twice, it is one word.")
+    narrowed = models.TextField(blank=True, help_text="How the list was narrowed.")
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    why = models.TextField()
+    total = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    left_alone = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [constraint("retrial_state_known", Trying.values)]
+        indexes = [
+            # What the tick and its job look for.
+            models.Index(
+                fields=["id"],
+                name="retrial_running",
+                condition=models.Q(state=Trying.RUNNING),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"retrial of {self.total:,}"
+
+
+class RetrialTransition(Transition):
+    row = models.ForeignKey(
+        Retrial, on_delete=models.CASCADE, related_name="transitions"
+    )
+
+
+class Retried(models.Model):
+    """What became of one assignment that was to be tried again with others."""
+
+    retrial = models.ForeignKey(
+        Retrial, on_delete=models.CASCADE, related_name="rows", db_index=False
+    )
+    assignment = models.ForeignKey(
+        Assignment, on_delete=models.CASCADE, related_name="+"
+    )
+    is_over = models.BooleanField(default=False)
+    left_alone = models.TextField(blank=True, help_text="Why; empty if it was done.")
+
+    class Meta:
+        verbose_name = "retried assignment"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["retrial", "assignment"], name="retried_once"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["retrial", "id"], name="retried_listed"),
+            models.Index(
+                fields=["retrial", "id"],
+                name="retried_left",
+                condition=models.Q(is_over=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.assignment_id} in {self.retrial_id}"

@@ -13,4 +13,5 @@ collecting = Signal()  # something is to be collected
 owed = Signal()  # assignments may be claimed
 cleared = Signal()  # more passed the limits than could be let go at once
 released = Signal()  # one assignment was released by a person: `row`
+retrying = Signal()  # many are to be tried again
 activated = Signal()  # assignments became active: `keys`, their primary keys

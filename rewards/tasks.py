@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rewards import activating, cancelling, collecting, limits, settling
+from rewards import activating, cancelling, collecting, limits, retrying, settling
 
 
 def collect() -> None:
@@ -27,3 +27,7 @@ def follow_clearances() -> None:
 
 def settle() -> None:
     settling.settle()
+
+
+def retry_many() -> None:
+    retrying.follow()

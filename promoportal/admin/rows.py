@@ -154,10 +154,11 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
             raise PermissionDenied
         if _has_nul(request):
             return HttpResponseRedirect(f"{request.path}?e=1")
-        if request.method == "POST" and "export" in request.POST:
-            return self._export(request)
         if request.method == "POST":
-            return self._act(request)
+            try:
+                return self._posted(request)
+            except IncorrectLookupParameters:
+                return HttpResponseRedirect(f"{request.path}?e=1")
         deeds = self.allowed(request)
         form = DeedForm(deeds) if deeds else None
         context = {
@@ -215,6 +216,15 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
     def allowed(self, request: HttpRequest) -> list[Deed]:
         """The deeds this person may do."""
         return [deed for deed in self.deeds if request.user.has_perm(deed.permission)]
+
+    def posted(self, request: HttpRequest) -> HttpResponseBase | None:
+        """Answer what only these rows are asked; None: it is something else."""
+        return None
+
+    def _posted(self, request: HttpRequest) -> HttpResponseBase:
+        if "export" in request.POST:
+            return self._export(request)
+        return self.posted(request) or self._act(request)
 
     def _may_export(self, request: HttpRequest) -> bool:
         return bool(self.sheet and request.user.has_perm(self.sheet.permission))

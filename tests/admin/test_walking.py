@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -31,7 +32,7 @@ from promoportal.breakers import Breaker, Side
 from promoportal.optimove.allowance import Allowance
 from promoportal.roles import Role
 from redemptions.models import Redemption, Report
-from rewards.models import Assignment, Collection, Promotion
+from rewards.models import Assignment, Collection, Promotion, Retrial, Retried
 from tests.admin.desk import Desk
 from tests.factories import (
     AssignmentFactory,
@@ -77,6 +78,13 @@ def logged() -> LogEntry:
     )
 
 
+def retried() -> Retried:
+    retrial = Retrial.objects.create(form=uuid4(), by=UserFactory(), why="Mended.")
+    return Retried.objects.create(
+        retrial=retrial, assignment=AssignmentFactory(state="HELD", reason="REFUSED")
+    )
+
+
 MAKE: dict[type[Model], Callable[..., Any]] = {
     Execution: lambda: ExecutionFactory(stop="HELD", reason="OVER_LIMIT"),
     Delivery: lambda: DeliveryFactory(execution=ExecutionFactory(), state="HELD"),
@@ -92,6 +100,8 @@ MAKE: dict[type[Model], Callable[..., Any]] = {
     Allowance: lambda: Allowance.objects.get_or_create(pk=1)[0],
     Failure: failure,
     LogEntry: logged,
+    Retrial: lambda: retried().retrial,
+    Retried: retried,
 }
 FOR_FEW = {Failure, LogEntry}
 FOR_SUPERUSERS = {User, Group}

@@ -1,0 +1,255 @@
+"""Pages of trying again all that match a list: what it would do, and how far it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from executions.admin import one_by_one
+from executions.models import Stop
+from promoportal.admin.deeds import Deed, Done
+from promoportal.admin.narrowing import narrowed
+from promoportal.admin.pages import Fact, Panel
+from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
+from promoportal.admin.showing import link, list_of
+from rewards import deciding, retrying
+from rewards.models import Assignment, Retrial, Retried, Trying
+
+# Reasons for leaving rows alone that a preview tells apart.
+MOST_REASONS = 12
+# Seconds after which the page of one that is under way is shown anew.
+REFRESH = 3
+_LOOKED_AT = (
+    *("state", "reason", "doubtful", "meaning", "vendor_status", "unit"),
+    "execution__stop",
+)
+
+
+class RetryAllForm(forms.Form):
+    """The reason, and what tells a second press from a second wish."""
+
+    why = forms.CharField(
+        max_length=500,
+        error_messages={"required": "Say why; the reason is kept with every row."},
+        widget=forms.TextInput({"autocomplete": "off"}),
+    )
+    form = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
+
+
+@dataclass
+class Preview:
+    """What trying them again would do, by the figures of now."""
+
+    tried: int = 0
+    values: Counter[str] = field(default_factory=Counter)
+    left_alone: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def worth(self) -> str:
+        sums = ((unit, Decimal(value)) for unit, value in sorted(self.values.items()))
+        return ", ".join(f"{value:,.2f} {unit}" for unit, value in sums if unit)
+
+    @property
+    def reasons(self) -> list[tuple[str, int]]:
+        return self.left_alone.most_common(MOST_REASONS)
+
+    @property
+    def left(self) -> int:
+        return self.left_alone.total()
+
+
+def preview(rows: QuerySet[Assignment]) -> Preview:
+    """Count them, each kind by itself, without looking at each."""
+    found = Preview()
+    kinds = rows.order_by().values(*_LOOKED_AT)
+    for kind in kinds.annotate(count=Count("pk"), worth=Sum("value")):
+        count, worth = kind.pop("count"), kind.pop("worth")
+        stop = Stop(kind.pop("execution__stop"))
+        why_not = deciding.obstacle(Assignment(**kind), stop)
+        if why_not:
+            found.left_alone[why_not] += count
+        else:
+            found.tried += count
+            found.values[kind["unit"]] += worth or 0
+    return found
+
+
+def begin(
+    rows: QuerySet[Assignment], said: dict[str, Any], request: HttpRequest
+) -> Retrial:
+    form: UUID = said["form"]
+    how = ", ".join(f"{name} is {value}" for name, value in request.GET.items())
+    return retrying.begin(
+        rows, form=form, narrowed=how, by=request.user, why=said["why"]
+    )
+
+
+def _move(service: Any, refused: str) -> Any:
+    def move(rows: QuerySet[Retrial], by: Any, why: str) -> Done:
+        return one_by_one(rows, service, lambda _: refused, by=by, why=why)
+
+    return move
+
+
+def _may(state: Trying, row: Retrial) -> bool:
+    return row.state == state
+
+
+@admin.register(Retrial)
+class RetrialAdmin(StatefulAdmin[Retrial]):
+    list_display = ("identity", "status", "since", "person", "said", "how_far")
+    list_select_related = ("by",)
+    list_filter = ("state",)
+    labels = dict(Trying.choices)
+    fields = ("person", "said", "of_which", "begun")
+    begun = when("created_at", "begun")
+    deeds = (
+        Deed(
+            "pause",
+            "Pause",
+            "rewards.retry_assignment",
+            _move(retrying.pause, "it is not under way"),
+            said=("is paused", "are paused"),
+            fits=partial(_may, Trying.RUNNING),
+        ),
+        Deed(
+            "resume",
+            "Resume",
+            "rewards.retry_assignment",
+            _move(retrying.resume, "it is not paused"),
+            said=("goes on", "go on"),
+            fits=partial(_may, Trying.PAUSED),
+        ),
+        Deed(
+            "cancel",
+            "Cancel the rest",
+            "rewards.retry_assignment",
+            _move(retrying.cancel, "it is over"),
+            said=("is cancelled", "are cancelled"),
+            warning="What was tried again stays so; the rest is left as it is.",
+            fits=lambda row: row.state in {Trying.RUNNING, Trying.PAUSED},
+        ),
+    )
+
+    @admin.display(description="retrial")
+    def identity(self, row: Retrial) -> str:
+        return f"Retrial {row.pk}"
+
+    @admin.display(description="by")
+    def person(self, row: Retrial) -> str:
+        return str(row.by)
+
+    @admin.display(description="why")
+    def said(self, row: Retrial) -> str:
+        return row.why
+
+    @admin.display(description="of those where")
+    def of_which(self, row: Retrial) -> str:
+        return row.narrowed or "(all of them)"
+
+    @admin.display(description="how far it is")
+    def how_far(self, row: Retrial) -> str:
+        return f"{row.done + row.left_alone:,} of {row.total:,}"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, *args: Any, **more: Any
+    ) -> HttpResponse:
+        answer = super().change_view(request, object_id, *args, **more)
+        if Retrial.objects.filter(
+            pk__in=_key(object_id), state=Trying.RUNNING
+        ).exists():
+            answer["Refresh"] = str(REFRESH)
+        return answer
+
+    def heading(self, row: Retrial) -> str:
+        return f"{row.total:,} tried again"
+
+    def panels(self, row: Retrial) -> Iterable[Panel]:
+        every = {"retrial": row.pk}
+        yield Panel(
+            "How far it is",
+            facts=[
+                Fact("chosen", f"{row.total:,}", list_of(Retried, **every), "main"),
+                Fact("owed again", f"{row.done:,}", _list(row, "no"), "main"),
+                Fact("left alone", f"{row.left_alone:,}", _list(row, "yes"), "main"),
+            ],
+            sentences=[_bar(row)],
+            is_wide=True,
+        )
+
+
+def _key(object_id: str) -> list[int]:
+    return [int(object_id)] if object_id.isdecimal() and len(object_id) < 19 else []
+
+
+def _list(row: Retrial, left_alone: str) -> str:
+    return list_of(Retried, retrial=row.pk, left_alone=left_alone)
+
+
+def _bar(row: Retrial) -> SafeString:
+    over = row.done + row.left_alone
+    return format_html(
+        '<progress max="{}" value="{}" aria-label="How far it is"></progress> {}',
+        max(row.total, 1),
+        over if row.total else 1,
+        f"{over:,} of {row.total:,}",
+    )
+
+
+class LeftAlone(admin.SimpleListFilter):
+    """Whether it was tried again, or why not."""
+
+    title = "whether it was left alone"
+    parameter_name = "left_alone"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("no", "Owed again"), ("yes", "Left alone"), ("not_yet", "Not yet")]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Retried]
+    ) -> QuerySet[Retried]:
+        over = queryset.filter(is_over=True)
+        rows = {
+            "no": over.filter(left_alone=""),
+            "yes": over.exclude(left_alone=""),
+            "not_yet": queryset.filter(is_over=False),
+        }
+        return rows.get(self.value() or "", queryset)
+
+
+@admin.register(Retried)
+class RetriedAdmin(ReadOnlyAdmin[Retried]):
+    list_display = ("identity", "outcome")
+    list_select_related = ("assignment",)
+    list_filter = (narrowed("retrial", Retrial), LeftAlone)
+    fields = ("assignment_link", "retrial_link", "outcome")
+
+    @admin.display(description="assignment")
+    def identity(self, row: Retried) -> str:
+        return f"{row.assignment.customer}: {row.assignment.reference}"
+
+    @admin.display(description="assignment")
+    def assignment_link(self, row: Retried) -> SafeString:
+        return link(row.assignment)
+
+    @admin.display(description="retrial")
+    def retrial_link(self, row: Retried) -> SafeString:
+        return link(row.retrial, f"Retrial {row.retrial_id}")
+
+    @admin.display(description="what became of it")
+    def outcome(self, row: Retried) -> str:
+        if not row.is_over:
+            return "Not yet"
+        return f"Left alone: {row.left_alone}" if row.left_alone else "Owed again"

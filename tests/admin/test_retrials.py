@@ -1,0 +1,142 @@
+"""Trying again all that match a list, from its preview to its end."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from promoportal.admin.showing import list_of, page_of
+from rewards import retrying
+from rewards.models import Assignment, Reason, Retrial, Retried, State, Trying
+from tests.admin.desk import Desk
+from tests.factories import AssignmentFactory
+
+HELD = list_of(Assignment, state__exact=State.HELD)
+
+
+def held(count: int, **more: Any) -> list[Assignment]:
+    more = {"reason": Reason.REFUSED, **more}
+    return [AssignmentFactory(state=State.HELD, **more) for _ in range(count)]
+
+
+def ask(desk: Desk, address: str = HELD, **said: Any) -> Any:
+    return desk.client.post(address, {"retry_all": "ask", **said})
+
+
+def press(desk: Desk, form: str = "", why: str = "Mended.") -> Any:
+    return ask(desk, retry_all="yes", why=why, form=form or str(uuid4()))
+
+
+def test_first_it_is_said_what_it_would_do(support: Desk) -> None:
+    held(3)
+    held(1, doubtful=True)
+    held(1, reason=Reason.REPEATED)
+    AssignmentFactory(state=State.OWED)
+
+    shown = ask(support).content.decode()
+
+    assert "<strong>3</strong> would be tried again, worth 30.00 EUR" in shown
+    assert "2 would be left alone" in shown
+    assert "in doubt: say first whether it was given" in shown
+    assert not Retrial.objects.exists()
+
+
+def test_then_it_is_done_and_its_page_says_how_far_it_is(support: Desk) -> None:
+    held(3)
+
+    answer = press(support)
+
+    retrial = Retrial.objects.get()
+    assert answer["Location"] == page_of(retrial)
+    assert (retrial.by, retrial.why) == (support.user, "Mended.")
+    assert retrial.narrowed == "state__exact is HELD"
+    page = support.get(page_of(retrial))
+    assert page["Refresh"] == "3"
+    assert "0 of 3" in page.content.decode()
+    retrying.follow()
+    page = support.get(page_of(retrial))
+    assert "Refresh" not in page
+    assert "3 of 3" in page.content.decode()
+    assert support.list(Retried, retrial=retrial.pk, left_alone="no") == list(
+        Retried.objects.order_by("-pk")
+    )
+    assert support.list(Retried, retrial=retrial.pk, left_alone="yes") == []
+
+
+def test_pressed_twice_it_is_done_once(support: Desk) -> None:
+    held(1)
+    form = str(uuid4())
+
+    first, second = press(support, form), press(support, form)
+
+    assert first["Location"] == second["Location"]
+    assert Retrial.objects.count() == 1
+
+
+@pytest.mark.parametrize("form", ["", "x"])
+def test_without_a_reason_or_with_a_forged_form_nothing_begins(
+    support: Desk, form: str
+) -> None:
+    held(1)
+
+    shown = ask(support, retry_all="yes", why=" ", form=form or str(uuid4()))
+
+    assert "Say why" in shown.content.decode()
+    assert not Retrial.objects.exists()
+
+
+def test_who_may_not_is_offered_nothing_and_a_forged_one_begins_nothing(
+    crm: Desk,
+) -> None:
+    held(1)
+
+    assert "Try again all" not in crm.text(HELD)
+    assert ask(crm).status_code == 403
+    assert press(crm).status_code == 403
+    assert not Retrial.objects.exists()
+
+
+def test_a_filter_that_is_none_leads_back_to_the_list(support: Desk) -> None:
+    answer = ask(support, f"{list_of(Assignment)}?state__regex=x")
+
+    assert answer.status_code == 302
+    assert answer["Location"].endswith("?e=1")
+
+
+@pytest.mark.parametrize(
+    ("deed", "before", "after"),
+    [
+        ("pause", Trying.RUNNING, Trying.PAUSED),
+        ("resume", Trying.PAUSED, Trying.RUNNING),
+        ("cancel", Trying.RUNNING, Trying.CANCELLED),
+        ("cancel", Trying.PAUSED, Trying.CANCELLED),
+    ],
+)
+def test_it_can_be_paused_resumed_and_cancelled_by_who_may(
+    support: Desk, crm: Desk, deed: str, before: Trying, after: Trying
+) -> None:
+    held(1)
+    press(support)
+    Retrial.objects.update(state=before)
+    retrial = Retrial.objects.get()
+
+    assert deed in support.offered(retrial)
+    assert crm.offered(retrial) == set()
+    assert crm.post(deed, retrial, confirmed="yes").status_code == 403
+    support.do(deed, retrial)
+
+    retrial.refresh_from_db()
+    assert retrial.state == after
+
+
+@pytest.mark.parametrize("deed", ["pause", "resume", "cancel"])
+def test_what_is_over_is_left_alone(support: Desk, deed: str) -> None:
+    held(1)
+    press(support)
+    retrying.follow()
+    retrial = Retrial.objects.get()
+
+    assert "left alone" in support.do(deed, retrial)
+    assert support.offered(retrial) == set()

@@ -1,0 +1,216 @@
+"""Trying again all that match: chosen once, done in parts, and each row accounted for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from executions.models import Execution, Progress, Stop
+from promoportal.states import IllegalMove
+from rewards import retrying
+from rewards.models import Assignment, Reason, Retrial, Retried, State, Trying
+from tests.factories import AssignmentFactory, ExecutionFactory, UserFactory
+from tests.promoportal.elsewhere import elsewhere
+from tests.world import World
+
+
+@pytest.fixture
+def person(db: None) -> User:
+    return UserFactory()
+
+
+def held(count: int = 1, **more: object) -> list[Assignment]:
+    more = {"reason": Reason.REFUSED, **more}
+    return [AssignmentFactory(state=State.HELD, **more) for _ in range(count)]
+
+
+def begin(person: User, form: UUID | None = None) -> Retrial:
+    rows = Assignment.objects.exclude(state=State.ACTIVE)
+    return retrying.begin(
+        rows, form=form or uuid4(), narrowed="all", by=person, why="Mended."
+    )
+
+
+def outcomes(retrial: Retrial) -> Counter[str]:
+    rows = Retried.objects.filter(retrial=retrial, is_over=True)
+    return Counter(rows.values_list("left_alone", flat=True))
+
+
+def test_all_that_were_held_are_owed_again_and_each_is_accounted_for(
+    person: User,
+) -> None:
+    execution = ExecutionFactory(state=Progress.SETTLED)
+    held(3, execution=execution)
+    held(2)
+
+    retrial = begin(person)
+    retrying.follow()
+
+    retrial.refresh_from_db()
+    assert set(Assignment.objects.values_list("state", flat=True)) == {State.OWED}
+    assert (retrial.state, retrial.total, retrial.done) == (Trying.DONE, 5, 5)
+    assert outcomes(retrial) == {"": 5}
+    row = Assignment.objects.first()
+    assert row is not None
+    moved = row.transitions.get()
+    assert (moved.by, moved.why) == (person, "Mended.")
+    execution.refresh_from_db()
+    assert execution.state == Progress.ACTIVATING
+
+
+def test_what_may_not_be_tried_again_is_left_and_it_is_said_of_each_why(
+    person: User,
+) -> None:
+    held(1)
+    held(1, doubtful=True)
+    held(1, reason=Reason.REPEATED)
+    held(1, execution=ExecutionFactory(stop=Stop.CANCELLED))
+    held(1, meaning="NOTHING", vendor_status="NotEligible")
+    AssignmentFactory(state=State.OWED)
+
+    retrial = begin(person)
+    retrying.follow()
+
+    retrial.refresh_from_db()
+    said = outcomes(retrial)
+    assert (retrial.done, retrial.left_alone, retrial.total) == (1, 5, 6)
+    assert said.pop("") == 1
+    assert set(said.values()) == {1}
+    assert {why.split(":")[0] for why in said} == {
+        "in doubt",
+        "held as A second assignment of the same promotion",
+        "its execution is cancelled",
+        "the vendor lists it as NotEligible",
+        "To be activated, not held",
+    }
+
+
+def test_what_could_not_be_read_is_read_anew(world: World, person: User) -> None:
+    world.box.assign("7311", "C1")
+    world.collect("7311")
+    Assignment.objects.update(state=State.HELD, reason=Reason.UNREADABLE)
+    assignment = world.assignment("C1")
+    Assignment.objects.update(as_assigned={**assignment.as_assigned, "status": "Odd"})
+    world.box.assign("7312", "C2")
+    world.collect("7312")
+    Assignment.objects.filter(customer="C2").update(
+        state=State.HELD, reason=Reason.UNREADABLE
+    )
+
+    retrial = begin(person)
+    retrying.follow()
+
+    assert world.assignment("C2").state == State.OWED
+    assert world.assignment("C1").state == State.HELD
+    assert any("it still cannot be activated" in why for why in outcomes(retrial))
+
+
+def test_whatever_is_owed_so_is_given_once(world: World, person: User) -> None:
+    for number in range(5):
+        world.box.assign("7311", f"C{number}")
+    world.collect("7311")
+    Assignment.objects.update(state=State.HELD, reason=Reason.REFUSED)
+
+    begin(person)
+    world.work()
+
+    assert len(world.box.credits) == 5
+    assert set(Assignment.objects.values_list("state", flat=True)) == {State.ACTIVE}
+
+
+def test_pressed_twice_it_is_one_word(person: User) -> None:
+    held(2)
+    form = uuid4()
+
+    first, second = begin(person, form), begin(person, form)
+
+    assert first == second
+    assert Retried.objects.count() == 2
+
+
+def test_what_comes_later_is_not_in_it(person: User) -> None:
+    held(1)
+    begin(person)
+    (late,) = held(1)
+
+    retrying.follow()
+
+    late.refresh_from_db()
+    assert late.state == State.HELD
+
+
+def test_paused_it_rests_and_resumed_it_goes_on(person: User) -> None:
+    held(2)
+    retrial = begin(person)
+    retrying.pause(retrial, by=person, why="Wait.")
+
+    retrying.follow()
+    assert not Assignment.objects.filter(state=State.OWED).exists()
+    retrying.resume(retrial, by=person, why="Go on.")
+    retrying.follow()
+
+    assert Assignment.objects.filter(state=State.OWED).count() == 2
+    with pytest.raises(IllegalMove):
+        retrying.pause(Retrial.objects.get(), by=person, why="Too late.")
+
+
+def test_cancelled_the_rest_stays_as_it_is(person: User) -> None:
+    held(2)
+    retrial = begin(person)
+
+    retrying.cancel(retrial, by=person, why="Not those.")
+    retrying.follow()
+
+    assert not Assignment.objects.filter(state=State.OWED).exists()
+    assert not retrying.is_due()
+
+
+def test_it_goes_on_part_by_part(person: User) -> None:
+    execution = ExecutionFactory()
+    held(retrying.PART + 1, execution=execution)
+    retrial = begin(person)
+
+    assert retrying._some()
+    retrial.refresh_from_db()
+    assert (retrial.state, retrial.done) == (Trying.RUNNING, retrying.PART)
+    assert retrying._some()
+
+    retrial.refresh_from_db()
+    assert (retrial.state, retrial.done) == (Trying.DONE, retrying.PART + 1)
+    assert not retrying._some()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_never_do_the_same_part() -> None:
+    held(3)
+    begin(UserFactory())
+    with elsewhere() as other:
+        other.begin()
+        assert other.do(retrying._some)
+        assert not retrying._some()
+        other.commit()
+
+    assert Retrial.objects.get().done == 3
+
+
+def test_a_worker_that_dies_in_the_middle_of_a_part_leaves_it_whole(
+    person: User,
+) -> None:
+    held(3)
+    begin(person)
+    with pytest.raises(RuntimeError, match="killed"), transaction.atomic():
+        assert retrying._some()
+        raise RuntimeError("killed")
+    # What it had not committed is as if it had never been.
+    assert set(Assignment.objects.values_list("state", flat=True)) == {State.HELD}
+
+    retrying.follow()
+
+    retrial = Retrial.objects.get()
+    assert (retrial.done, retrial.state) == (3, Trying.DONE)
+    assert outcomes(retrial) == {"": 3}
+    assert Execution.objects.exclude(state=Progress.SETTLED).exists()
