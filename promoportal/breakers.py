@@ -27,6 +27,7 @@ _log = logging.getLogger("promoportal.breakers")
 PAUSE = timedelta(seconds=60)
 # After failures in a row: 2, 4, 8 ... seconds, and at most:
 LONGEST = 30.0
+_MOST_DOUBLED = 10
 # Longer than a call can take; a probe that died holds the next one up no longer.
 PROBE = timedelta(seconds=30)
 
@@ -168,7 +169,8 @@ def _open(
             default=Greatest(F("open_until"), Now() + pause),
         ),
         probing=False,
-        pauses=F("pauses") + 1,
+        # An outage may last for days: beyond this they grow no more.
+        pauses=Least(F("pauses") + 1, _MOST_DOUBLED),
         problem=error.problem,
         **changes,
     )

@@ -156,6 +156,16 @@ def test_each_probe_that_fails_makes_the_pause_longer_up_to_half_a_minute() -> N
 
 
 @pytest.mark.django_db
+def test_an_outage_may_last_for_days() -> None:
+    breakers.stumbled(Side.VENDOR, SILENT, count=breakers.MOST_FAILURES[Side.VENDOR])
+    for _ in range(2000):
+        Breaker.objects.update(probing=True)
+        breakers.stumbled(Side.VENDOR, SILENT)
+
+    assert round(seconds_left()) == 30
+
+
+@pytest.mark.django_db
 def test_what_was_under_way_when_it_opened_keeps_it_open_no_longer() -> None:
     breakers.stumbled(Side.VENDOR, SILENT, count=breakers.MOST_FAILURES[Side.VENDOR])
 
