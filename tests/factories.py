@@ -29,7 +29,15 @@ from executions.models import (
 from promoportal.optimove import Meaning
 from redemptions.models import Mode, Redemption, Report
 from redemptions.models import State as Reporting
-from rewards.models import Assignment, Attempt, Collecting, Collection, Promotion, State
+from rewards.models import (
+    Assignment,
+    Attempt,
+    Collecting,
+    Collection,
+    Promotion,
+    Retrial,
+    State,
+)
 
 M = TypeVar("M", bound=Model)
 _HERE = UUID("5eed0000-0000-4000-8000-000000000000")
@@ -158,6 +166,10 @@ AssignmentFactory = of(
     order=make.LazyAttribute(
         lambda row: None if row.state == State.OWED else {"customerId": row.customer}
     ),
+)
+
+RetrialFactory = of(
+    Retrial, form=make.Sequence(uuid), by=make.SubFactory(UserFactory), why="Mended."
 )
 
 AttemptFactory = of(

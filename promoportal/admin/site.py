@@ -28,7 +28,7 @@ _NAMES = {
 }
 _MODELS = (
     *("Execution", "Delivery", "Trigger", "Campaign", "Listener"),
-    *("Assignment", "Collection", "Promotion"),
+    *("Assignment", "Retrial", "Retried", "Collection", "Promotion"),
     *("Redemption", "Report"),
     *("Breaker", "Allowance"),
 )

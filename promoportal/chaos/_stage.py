@@ -156,6 +156,7 @@ class Stage:
         own = {"idempotent": "keyed", "idempotent,askable": "idempotent"}
         words = ["--capability", own.get(self._capability, self._capability)]
         words += ["--port", str(self.sandbox_port), "--keep", str(self.home / "far")]
+        words += ["--with-parent", str(os.getpid())]  # also if we are killed
         self._start("far sides", "sandbox", *words)
 
     @property

@@ -133,7 +133,13 @@ def test_lists_are_in_the_order_of_the_work(operations: Desk) -> None:
             "Executions",
             ["Executions", "Deliveries", "Triggers", "Campaigns", "Listeners"],
         ),
-        ("Rewards", ["Assignments", "Collections", "Promotions"]),
+        (
+            "Rewards",
+            [
+                *("Assignments", "Retrials", "Retried assignments"),
+                *("Collections", "Promotions"),
+            ],
+        ),
         ("Redemptions", ["Redemptions", "Reports"]),
         ("Far sides", ["Breakers", "Allowances"]),
         ("Queue", ["Failed tasks"]),

@@ -16,7 +16,14 @@ from promoportal.sets import NotForStates, set_each
 from promoportal.states import IllegalMove, LostRace, Stateful, move_all
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
-from rewards.models import Assignment, Collecting, Collection, State
+from rewards.models import (
+    Assignment,
+    Collecting,
+    Collection,
+    Retrial,
+    State,
+    Trying,
+)
 from tests import factories
 from tests.factories import DeliveryFactory, ExecutionFactory, TriggerFactory
 from tests.promoportal.elsewhere import elsewhere, patiently, waits
@@ -29,6 +36,7 @@ MACHINES: list[tuple[type[Stateful], str, type[TextChoices]]] = [
     (Collection, "state", Collecting),
     (Assignment, "state", State),
     (Redemption, "state", Reporting),
+    (Retrial, "state", Trying),
 ]
 IDS = [f"{model.__name__}.{machine}" for model, machine, _ in MACHINES]
 

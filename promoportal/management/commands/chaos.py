@@ -74,5 +74,6 @@ def _told(verdict: Verdict) -> str:
     lines = [f"  {count:>7,}  {name}" for name, count in verdict.blows.items()]
     figures = verdict.as_json()
     figures.pop("blows")
-    lines += [f"{name:<18}{value:>10}" for name, value in figures.items()]
+    figures["held_why"] = figures["held_why"] or "-"
+    lines += [f"{name:<18}{value!s:>10}" for name, value in figures.items()]
     return "\n".join(["What happened:", *lines])
