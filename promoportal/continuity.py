@@ -13,6 +13,8 @@ from typing import NamedTuple
 from django.db import connection, models
 from django.db.models.functions import Now
 
+from promoportal.leases import after
+
 # The server and its timeline, which a restore to a point in time begins anew; and the
 # table's own number, which a restored dump has of its own.
 _HERE = """
@@ -71,3 +73,9 @@ def gap() -> Gap | None:
     if row is None or row.gap_since is None or row.gap_until is None:
         return None
     return Gap(row.gap_since, row.gap_until + _MARGIN)
+
+
+def was_broken(*, within: timedelta) -> bool:
+    """Whether a gap ended in that time, so that what it put in doubt is still new."""
+    lately = after(-within.total_seconds())
+    return Continuity.objects.filter(gap_until__gt=lately).exists()

@@ -1,8 +1,8 @@
 """
 Places at which a process may be told to die, so that a test sees what the next one does.
 
-`PORTAL_CRASH_AT` names one; only tests and storms set it, and without DEBUG the portal
-does not start with it (E011). docs/guarantees.md tells of each what is on disk then.
+`PORTAL_CRASH_AT` names one; only tests and storms set it. Without DEBUG the portal does
+not start with it (E011), and whatever skips the checks does not heed it. docs/guarantees.md tells of each what is on disk then.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import enum
 import os
 import signal
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 VARIABLE = "PORTAL_CRASH_AT"
@@ -49,7 +50,7 @@ def chosen() -> Point | None:
 
 
 # Read once: it is asked for with every call.
-_CHOSEN = chosen()
+_CHOSEN = chosen() if settings.DEBUG else None
 
 
 def at(point: Point) -> None:

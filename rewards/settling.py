@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from executions.announcing import share
 from executions.models import Execution, Stop
-from promoportal import breakers, crashing, platforms, states
+from promoportal import breakers, continuity, crashing, platforms, states
 from promoportal.breakers import Gate, Side
 from promoportal.crashing import Point
 from promoportal.leases import Budget, after, due, wait
@@ -81,7 +81,14 @@ def hold_too_late() -> int:
 
 
 def hold_unsettled() -> int:
-    """What was in doubt for too long is for a person, with all that is known of it."""
+    """
+    What was in doubt for too long is for a person, with all that is known of it.
+
+    After a restored backup the time begins anew: what the gap put in doubt was not asked
+    about yet.
+    """
+    if continuity.was_broken(within=settings.SETTLE_WITHIN):
+        return 0
     hours = settings.SETTLE_WITHIN.total_seconds() / 3600
     problem = f"For {hours:g} hours the platform did not say what became of it."
     overdue = Assignment.objects.filter(

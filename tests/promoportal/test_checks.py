@@ -118,6 +118,18 @@ def test_a_mistake_stops_the_start_with_one_sentence(
     assert "sesame" not in done.stderr
 
 
+def test_in_production_no_place_to_die_is_heeded_even_if_checks_are_skipped() -> None:
+    reach = (
+        "from promoportal import crashing; crashing.at(crashing.Point.READING_TAKEN);"
+        "print('went on')"
+    )
+    done = manage(
+        "shell", "-v0", "-c", reach, **production(PORTAL_CRASH_AT="reading.taken")
+    )
+
+    assert (done.returncode, done.stdout) == (0, "went on\n")
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -134,6 +134,34 @@ def test_past_what_the_platform_remembers_a_person_decides(
     assert len(world.box.credits) == 5
 
 
+@pytest.mark.parametrize("capability", ["askable"], indirect=True)
+def test_however_old_it_is_the_platform_is_asked_before_a_person(
+    world: World, capability: str
+) -> None:
+    owe(world)
+
+    restore(backup(), taken=timedelta(days=2))
+    world.wait()
+
+    assert set(Assignment.objects.values_list("state", flat=True)) == {State.ACTIVE}
+    assert len(world.box.credits) == 5
+
+
+@pytest.mark.parametrize("capability", ["askable"], indirect=True)
+def test_what_it_never_says_is_for_a_person_after_the_time_to_settle(
+    world: World, settings: Settings, capability: str
+) -> None:
+    owe(world)
+    restore(backup(), taken=timedelta(days=2))
+    restoring.look()
+
+    settings.SETTLE_WITHIN = timedelta(0)
+    pipeline.tick()
+
+    held = Assignment.objects.filter(state=State.HELD, reason=Reason.UNANSWERED)
+    assert held.count() == 5
+
+
 def test_held_and_void_rewards_are_in_doubt_too(world: World, db: None) -> None:
     world.box.assign("7311", "C1", status="Pending")
     world.box.assign("7311", "C2", status="NotEligible")
