@@ -91,8 +91,8 @@ class Client:
         self._seconds = seconds
         self._later = later
         self._authorities = authorities
-        self._adapter: Adapter | None = None
-        self._owner = 0
+        # By process: a forked child must not speak over its parent's sockets.
+        self._adapters: dict[int, Adapter] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -107,9 +107,9 @@ class Client:
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
-        if self._adapter is not None and self._owner == os.getpid():
-            self._adapter.close()
-        self._adapter = None
+        adapter = self._adapters.pop(os.getpid(), None)
+        if adapter is not None:
+            adapter.close()
 
     def ask(
         self,
@@ -246,11 +246,11 @@ class Client:
         return requests.Request(call.method, call.url, headers, data=data).prepare()
 
     def _ours(self) -> Adapter:
-        # A forked child must not speak over its parent's sockets.
-        if self._adapter is None or self._owner != os.getpid():
-            self._adapter = Adapter(self._threads)
-            self._owner = os.getpid()
-        return self._adapter
+        process = os.getpid()
+        if process not in self._adapters:
+            # One step: threads that come first together all get the same.
+            self._adapters.setdefault(process, Adapter(self._threads))
+        return self._adapters[process]
 
     def _not_sent(self, call: _Call, error: Exception) -> WireError:
         evidence = Evidence(duration_ms=call.duration_ms())
