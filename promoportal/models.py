@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from promoportal.breakers import Breaker
+from promoportal.census import Census
 from promoportal.continuity import Continuity
 from promoportal.installation import Installation
 from promoportal.optimove.allowance import Allowance
 
-__all__ = ["Allowance", "Breaker", "Continuity", "Installation"]
+__all__ = ["Allowance", "Breaker", "Census", "Continuity", "Installation"]

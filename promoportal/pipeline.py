@@ -23,7 +23,7 @@ import rewards.signals
 from executions import reading
 from executions.models import Execution, Progress
 from executions.tasks import read_deliveries
-from promoportal import jobs, progress, restoring
+from promoportal import census, jobs, progress, restoring
 from redemptions import reporting
 from redemptions import settling as reports_settling
 from redemptions.opening import open_redemptions
@@ -108,6 +108,7 @@ SWEEPS = [
     reports_settling.expire,
     reports_settling.settle,
     progress.follow,
+    census.fold,
 ]
 
 

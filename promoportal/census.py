@@ -1,0 +1,196 @@
+"""
+How many rows are in which state, kept as they move and never counted anew.
+
+PostgreSQL adds one row here for what each statement changed, in the statement's own
+transaction, whoever made it: so that the sums are right at any moment, and a page reads
+a few rows where a million would have to be counted. Nothing is updated, so that nobody
+waits for another's count. What is old is folded: into its minute, its hour, its day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import connection, models
+from django.db.models import Q, QuerySet, Sum
+from django.db.models.functions import Now, TruncHour
+
+
+class Kind(models.TextChoices):
+    ASSIGNMENT = "ASSIGNMENT", "Assignments"
+    REDEMPTION = "REDEMPTION", "Redemptions"
+
+
+class Census(models.Model):
+    """By how many more, or fewer, rows were so from then on."""
+
+    kind = models.CharField(max_length=10, choices=Kind)
+    # No constraint: to look for it with every row would cost more than the counting.
+    execution = models.ForeignKey(
+        "executions.Execution",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="census",
+    )
+    at = models.DateTimeField(db_default=Now())
+    folded = models.PositiveIntegerField(
+        db_default=0, help_text="Seconds that `at` stands for; 0: it is exact."
+    )
+    meaning = models.CharField(max_length=10, db_default="")
+    state = models.CharField(max_length=20)
+    reason = models.CharField(max_length=20, db_default="")
+    unit = models.CharField(max_length=50, db_default="")
+    count = models.BigIntegerField()
+    value = models.DecimalField(max_digits=32, decimal_places=6, db_default=0)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["execution"], name="census_by_execution"),
+            models.Index(fields=["at"], name="census_by_time"),
+            models.Index(
+                fields=["folded", "at"],
+                name="census_to_fold",
+                condition=Q(folded__lt=86400),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.count:+} {self.state} of {self.execution_id}"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """So many rows of one execution are so."""
+
+    kind: str
+    meaning: str
+    state: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What came to be in one hour."""
+
+    hour: datetime
+    assigned: int
+    activated: int
+    reported: int
+
+
+def of(execution_pk: int) -> list[Counted]:
+    """An execution's rows, by kind, meaning, state and reason."""
+    names = ("kind", "meaning", "state", "reason")
+    sums = (
+        Census.objects.filter(execution=execution_pk)
+        .values(*names)
+        .annotate(total=Sum("count"))
+        .exclude(total=0)
+        .order_by(*names)
+    )
+    return [Counted(*one) for one in sums.values_list(*names, "total")]
+
+
+_ACTIVATED = Q(kind=Kind.ASSIGNMENT, state="ACTIVE")
+_REPORTED = Q(kind=Kind.REDEMPTION, state="REPORTED")
+
+
+def flows(since: datetime, until: datetime) -> Iterator[Flow]:
+    """What came to be in each hour of that time, where anything did."""
+    hours = (
+        _between(since, until)
+        .annotate(hour=TruncHour("at"))
+        .values("hour")
+        .annotate(
+            assigned=_sum(Q(kind=Kind.ASSIGNMENT)),
+            activated=_sum(_ACTIVATED),
+            reported=_sum(_REPORTED),
+        )
+        .order_by("hour")
+    )
+    for one in hours.values_list("hour", "assigned", "activated", "reported"):
+        yield Flow(*one)
+
+
+def given(since: datetime, until: datetime) -> dict[str, Decimal]:
+    """The value that became active in that time, by its unit."""
+    sums = (
+        _between(since, until)
+        .filter(_ACTIVATED)
+        .exclude(unit="")
+        .values_list("unit")
+        .annotate(total=Sum("value"))
+        .order_by("unit")
+    )
+    return {unit: total for unit, total in sums if total}
+
+
+def activated_since(since: datetime) -> dict[int, int]:
+    """How many became active since then, by execution; exact for the last minutes."""
+    sums = (
+        Census.objects.filter(_ACTIVATED, at__gte=since)
+        .values_list("execution_id")
+        .annotate(total=Sum("count"))
+    )
+    return dict(sums)
+
+
+def _between(since: datetime, until: datetime) -> QuerySet[Census]:
+    return Census.objects.filter(at__gte=since, at__lt=until)
+
+
+def _sum(where: Q) -> Sum:
+    return Sum("count", filter=where, default=0)
+
+
+# --- Folding ----------------------------------------------------------------------------
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """Rows this old are folded into the start of what they stand for from then on."""
+
+    before: int
+    into: int
+    age: timedelta
+    start: str
+
+
+_FOLDS = (
+    _Fold(0, _MINUTE, timedelta(minutes=5), "minute"),
+    _Fold(_MINUTE, _HOUR, timedelta(hours=2), "hour"),
+    _Fold(_HOUR, _DAY, timedelta(days=30), "day"),
+)
+# How many rows a statement folds: the rest comes a second later.
+_AT_ONCE = 10_000
+
+_FOLD = """
+    WITH gone AS (
+        DELETE FROM promoportal_census WHERE id IN (
+            SELECT id FROM promoportal_census
+            WHERE folded = %(before)s AND at < statement_timestamp() - %(age)s
+            ORDER BY at LIMIT %(most)s FOR UPDATE SKIP LOCKED
+        ) RETURNING *
+    )
+    INSERT INTO promoportal_census
+        (kind, execution_id, at, folded, meaning, state, reason, unit, count, value)
+    SELECT kind, execution_id, date_trunc(%(start)s, at), %(into)s,
+           meaning, state, reason, unit, sum(count), sum(value)
+    FROM gone
+    GROUP BY 1, 2, 3, 5, 6, 7, 8
+    HAVING sum(count) <> 0 OR sum(value) <> 0
+"""
+
+
+def fold() -> None:
+    """Fold what is old, so that a year of work is as quick to sum as an hour's."""
+    with connection.cursor() as cursor:
+        for one in _FOLDS:
+            cursor.execute(_FOLD, {**asdict(one), "most": _AT_ONCE})
