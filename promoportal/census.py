@@ -83,17 +83,20 @@ class Flow:
     reported: int
 
 
-def of(execution_pk: int) -> list[Counted]:
-    """An execution's rows, by kind, meaning, state and reason."""
+def of(*executions: int) -> dict[int, list[Counted]]:
+    """The rows of each execution, by kind, meaning, state and reason."""
     names = ("kind", "meaning", "state", "reason")
     sums = (
-        Census.objects.filter(execution=execution_pk)
-        .values(*names)
+        Census.objects.filter(execution__in=executions)
+        .values("execution_id", *names)
         .annotate(total=Sum("count"))
         .exclude(total=0)
         .order_by(*names)
     )
-    return [Counted(*one) for one in sums.values_list(*names, "total")]
+    found: dict[int, list[Counted]] = {pk: [] for pk in executions}
+    for pk, *said in sums.values_list("execution_id", *names, "total"):
+        found[pk].append(Counted(*said))
+    return found
 
 
 _ACTIVATED = Q(kind=Kind.ASSIGNMENT, state="ACTIVE")

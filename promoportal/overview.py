@@ -1,153 +1,141 @@
-"""What joins the stages on a page: an execution's three ledgers; and both far sides."""
+"""The first page: what is under way, today beside the same day a week ago, both far sides."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
 
-from django.contrib import admin
-from django.db.models import Q
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 
-from executions.models import Execution
+from executions.models import Delivery, Execution, Progress
+from promoportal import census
 from promoportal.admin import pages
-from promoportal.admin.attention import Attention
-from promoportal.admin.pages import Fact, Panel
-from promoportal.admin.rows import ReadOnlyAdmin, when
-from promoportal.admin.showing import list_of, moment, since, stamp
-from promoportal.breakers import Breaker
-from promoportal.leases import after, database_now
-from promoportal.optimove.allowance import WINDOW, Allowance, Priority
-from promoportal.reconciling import Reconciled, reconcile
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
-from rewards.models import Assignment, State
+from promoportal.admin.drawing import columns, shares
+from promoportal.admin.pages import Panel
+from promoportal.admin.showing import badge, link, list_of, since, stamp
+from promoportal.breakers import Breaker, Side
+from promoportal.census import Flow
+from promoportal.leases import database_now
+from promoportal.standing import Standing
+from rewards.models import State
 
-# Seconds for which a breaker may be open before staff are told.
-_A_WHILE = 15
+# So many executions are shown; the list has all of them.
+MOST_SHOWN = 8
+_WEEK = timedelta(days=7)
+_DAY = timedelta(days=1)
+_HOURS = 24
+_FLOWS = ("assigned", "activated", "reported")
 
 
-@pages.panel(Execution)
-def ledgers(execution: Execution) -> Panel:
-    """What the vendor lists, what is active, what is reported; and where they differ."""
-    found = reconcile(execution)
+@pages.front
+def under_way(request: HttpRequest) -> Panel | None:
+    """Executions that are not settled, the newest first, each with how far it is."""
+    if not request.user.has_perm("executions.view_execution"):
+        return None
+    moving = Execution.objects.exclude(state=Progress.SETTLED).order_by("-pk")
+    rows = Standing.of_each(moving[:MOST_SHOWN])
+    if not rows:
+        return Panel("Under way", sentences=["No execution is under way."])
     return Panel(
-        "From the vendor's list to the report",
-        facts=_figures(execution, found),
-        sentences=list(_differences(found)),
-        is_wide=True,
+        "Under way",
+        columns=("Execution", "How far", "Active", "Pace"),
+        rows=[
+            (
+                link(row.execution, row.execution.reference),
+                shares(row.parts()),
+                f"{row.assigned(State.ACTIVE):,} of {row.eligible():,}",
+                row.pace() or _standing_still(row.execution),
+            )
+            for row in rows
+        ],
+        more=[("All executions", list_of(Execution))],
     )
 
 
-def _figures(execution: Execution, found: Reconciled) -> Sequence[Fact]:
-    def assigned(state: State) -> str:
-        return list_of(Assignment, execution=execution.pk, state__exact=state)
-
-    def redeemed(state: Reporting) -> str:
-        return list_of(Redemption, execution=execution.pk, state__exact=state)
-
-    every = list_of(Assignment, execution=execution.pk)
-    figures = [
-        Fact("listed", found.listed, every, "main"),
-        Fact("eligible", found.eligible, every, "main"),
-        Fact("active", found.active, assigned(State.ACTIVE), "main"),
-        Fact("reported", found.reported, redeemed(Reporting.REPORTED), "main"),
-    ]
-    beside = [
-        Fact("owed", found.owed, assigned(State.OWED)),
-        Fact("uncertain", found.uncertain, assigned(State.UNCERTAIN)),
-        Fact("held", found.held, assigned(State.HELD), "warn"),
-        Fact("void", found.void, assigned(State.VOID)),
-        Fact("to be reported", found.waiting, _unreported(execution)),
-        Fact("reports held", found.reports_held, redeemed(Reporting.HELD), "warn"),
-        Fact("in drift", found.drift, "", "warn"),
-    ]
-    return [*figures, *(fact for fact in beside if fact.value)]
+def _standing_still(row: Execution) -> SafeString:
+    if row.stop != "NONE":
+        return badge(row.stop, str(row.get_stop_display()))
+    return badge(row.state, str(row.get_state_display()))
 
 
-def _unreported(execution: Execution) -> str:
-    return list_of(Redemption, execution=execution.pk, reported="no")
-
-
-def _differences(found: Reconciled) -> Iterator[str]:
-    """Where two ledgers differ, and by what."""
-    if found.eligible > found.active:
-        missing = found.eligible - found.active
-        yield f"{missing:,} that the vendor assigned are not active: {_where(found)}."
-    if found.active > found.reported:
-        missing = found.active - found.reported
-        yield f"{missing:,} that are active are not reported yet, or not to be."
-    if found.drift:
-        yield (
-            f"{found.drift:,} disagree with the vendor's list, or lack a redemption. "
-            "Collect the execution again; what still disagrees then is for an engineer."
-        )
-
-
-def _where(found: Reconciled) -> str:
-    named = found.owed + found.uncertain + found.held
-    rest = found.eligible - found.active - named
-    parts = [
-        f"{count:,} {name}"
-        for count, name in (
-            (found.owed, "owed"),
-            (found.uncertain, "uncertain"),
-            (found.held, "held"),
-            (rest, "void"),
-        )
-        if count > 0
-    ]
-    return ", ".join(parts)
-
-
-@admin.register(Breaker)
-class BreakerAdmin(ReadOnlyAdmin[Breaker]):
-    """Whether each far side may be called."""
-
-    list_display = ("side", "status", "opened", "problem", "next_time", "failures")
-    fields = ("side", "status", "opened", "next_time", "failures", "problem")
-    attention = (
-        Attention(
-            "open",
-            "Breakers are open: a far side is not called",
-            # A rest of some seconds, which a busy platform asks for, needs nobody.
-            lambda: Q(opened_at__lte=after(-_A_WHILE)),
-        ),
+@pages.front
+def today(request: HttpRequest) -> Panel | None:
+    """What came to be today, hour by hour, beside the same weekday before."""
+    if not request.user.has_perm("rewards.view_assignment"):
+        return None
+    now = localtime(database_now())
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    this, last = _flows(midnight), _flows(midnight - _WEEK)
+    rows = [_flow(name, this, last, now.hour) for name in _FLOWS]
+    return Panel(
+        f"Today, beside last {midnight:%A}",
+        columns=("", "By the hour", "Today", "Then, by this hour"),
+        rows=[*rows, *_values(midnight, now)],
     )
-    opened = when("opened_at")
-    next_time = when("open_until", "next call at")
-
-    @admin.display(description="state")
-    def status(self, row: Breaker) -> SafeString:
-        if row.opened_at is None:
-            return stamp("good", "✓", "Closed: calls are made")
-        return stamp("held", "!", "Open: no calls are made")
-
-    def marks(self, row: Breaker) -> list[SafeString]:
-        return [self.status(row), since(row.opened_at)]
 
 
-@admin.register(Allowance)
-class AllowanceAdmin(ReadOnlyAdmin[Allowance]):
-    """How many calls the vendor's key has left."""
+def _flows(midnight: datetime) -> dict[int, Flow]:
+    """What came to be in each hour of the day that begins there."""
+    flows = census.flows(midnight, midnight + _DAY)
+    return {localtime(flow.hour).hour: flow for flow in flows}
 
-    list_display = ("name", "lately", "paused", "refusals")
-    fields = ("lately", "paused", "refusals")
 
-    @admin.display(description="allowance")
-    def name(self, row: Allowance) -> str:
-        return "Calls to Optimove"
+def _flow(
+    name: str, this: dict[int, Flow], last: dict[int, Flow], hour: int
+) -> tuple[str, SafeString, str, str]:
+    now, then = ([_of(name, day, at) for at in range(_HOURS)] for day in (this, last))
+    so_far, by_now = sum(now), sum(then[: hour + 1])
+    said = f"{so_far:,} {name} today, {by_now:,} by this hour a week ago"
+    return name, columns(now, then, said), f"{so_far:,}", f"{by_now:,}"
 
-    @admin.display(description="calls lately")
-    def lately(self, row: Allowance) -> str:
-        begun = database_now() - WINDOW
-        count = sum(at > begun for at in row.granted_at)
-        most, seconds = int(Priority.PERSON), WINDOW / timedelta(seconds=1)
-        return f"{count} of {most} in the last {seconds:g} seconds"
 
-    @admin.display(description="the vendor said too many; wait until")
-    def paused(self, row: Allowance) -> SafeString:
-        return moment(row.not_before)
+def _of(name: str, day: dict[int, Flow], hour: int) -> int:
+    count: int = getattr(day[hour], name) if hour in day else 0
+    return count
 
-    def heading(self, row: Allowance) -> str:
-        return "Calls to Optimove"
+
+def _values(midnight: datetime, now: datetime) -> Iterator[tuple[str, str, str, str]]:
+    this = census.given(midnight, now)
+    last = census.given(midnight - _WEEK, now - _WEEK)
+    for unit in sorted(this.keys() | last.keys()):
+        yield f"{unit} given", "", _worth(this.get(unit)), _worth(last.get(unit))
+
+
+def _worth(value: Decimal | None) -> str:
+    return f"{value or 0:,.2f}"
+
+
+@pages.front
+def far_sides(request: HttpRequest) -> Panel | None:
+    """Whether each far side is called, and when the vendor was last heard of."""
+    if not request.user.has_perm("promoportal.view_breaker"):
+        return None
+    breakers = {row.side: row for row in Breaker.objects.all()}
+    rows = [
+        (
+            side.label,
+            _health(breakers.get(side.value)),
+            _problem(breakers.get(side.value)),
+        )
+        for side in Side
+    ]
+    last = (
+        Delivery.objects.order_by("-pk").values_list("received_at", flat=True).first()
+    )
+    heard = since(last) if last else SafeString("No notice came yet.")
+    return Panel("Far sides", rows=[*rows, ("Notices", "", heard)])
+
+
+def _health(row: Breaker | None) -> SafeString:
+    if row is None or (row.opened_at is None and not row.failures):
+        return stamp("good", "✓", "Answers")
+    if row.opened_at is None:
+        return stamp("doubt", "?", f"{row.failures:,} failures in a row")
+    return stamp("held", "!", "Not called")
+
+
+def _problem(row: Breaker | None) -> str:
+    return row.problem if row and row.opened_at else ""

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from django.db.models import Model
+from django.http import HttpRequest
 from django.utils.html import format_html
 
 from promoportal.admin.showing import badge
@@ -39,22 +40,36 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Group:
+    """So many rows for the same reason, and the list of them."""
+
+    name: str
+    count: int
+    href: str
+    can_retry: bool = False
+
+
+@dataclass(frozen=True)
 class Panel:
     """Some facts, some rows, some sentences under one heading."""
 
     title: str
+    drawing: str = ""
     facts: Sequence[Fact] = ()
+    groups: Sequence[Group] = ()
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[Any]] = field(default=())
     sentences: Sequence[str] = ()
     more: Sequence[tuple[str, str]] = ()  # what a link says, and where it leads
     is_wide: bool = False  # above all others, over the page's whole width
+    is_live: bool = False  # asked for anew while somebody looks
 
 
 R = TypeVar("R", bound=Model)
 Drawn = Callable[[R], Panel | None]
 Told = Callable[[R], Iterable[Moment]]
 
+_fronts: list[Callable[[HttpRequest], Panel | None]] = []
 _panels: defaultdict[type[Model], list[Drawn[Any]]] = defaultdict(list)
 _stories: defaultdict[type[Model], list[Told[Any]]] = defaultdict(list)
 
@@ -77,6 +92,18 @@ def story(model: type[R]) -> Callable[[Told[R]], Told[R]]:
         return told
 
     return add
+
+
+def front(
+    drawn: Callable[[HttpRequest], Panel | None],
+) -> Callable[[HttpRequest], Panel | None]:
+    """Add what this draws to the first page, for those who may see it."""
+    _fronts.append(drawn)
+    return drawn
+
+
+def fronts_for(request: HttpRequest) -> list[Panel]:
+    return [panel for draw in _fronts if (panel := draw(request))]
 
 
 def panels_of(row: Model) -> list[Panel]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django_htmx.http import HttpResponseClientRefresh
 
-from promoportal.admin import attention, tasks
+from promoportal.admin import attention, pages, tasks
 
 # The order of the work, not of the alphabet.
 _ROOMS = (
@@ -69,7 +70,16 @@ class PortalSite(AdminSite):
             for model in app["models"]
             for figure in attention.figures(self.get_model_admin(model["model"]))
         ]
-        return super().index(request, {**(extra_context or {}), "figures": figures})
+        found = {"figures": figures, "panels": pages.fronts_for(request)}
+        return super().index(request, {**(extra_context or {}), **found})
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Have whoever looks on after their session ended see that, and log in anew."""
+        if getattr(request, "htmx", None):
+            return HttpResponseClientRefresh()
+        return super().login(request, extra_context)
 
 
 def _place(names: tuple[str, ...], name: str) -> int:

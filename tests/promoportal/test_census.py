@@ -27,7 +27,7 @@ def told(execution: Execution) -> Counter[tuple[str, ...]]:
     return Counter(
         {
             (one.kind, one.meaning, one.state, one.reason): one.count
-            for one in census.of(execution.pk)
+            for one in census.of(execution.pk)[execution.pk]
         }
     )
 
