@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from promoportal.breakers import Breaker
 from promoportal.census import Census
-from promoportal.continuity import Continuity
+from promoportal.continuity import Continuity, Gap
 from promoportal.installation import Installation
 from promoportal.optimove.allowance import Allowance
 
-__all__ = ["Allowance", "Breaker", "Census", "Continuity", "Installation"]
+__all__ = ["Allowance", "Breaker", "Census", "Continuity", "Gap", "Installation"]

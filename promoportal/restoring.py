@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
 from promoportal import continuity, optimove, states
-from promoportal.continuity import Continuity
+from promoportal.continuity import Continuity, Gap
 from promoportal.leases import after, database_now
 from redemptions.models import Reason as Unreported
 from redemptions.models import Redemption
@@ -30,13 +30,13 @@ _NOTED_EVERY = 10.0
 _UNSENT = [State.OWED, State.HELD, State.VOID]
 
 
-def look() -> Continuity | None:
+def look() -> Gap | None:
     """
     Doubt what may have been sent meanwhile if this is a restored database.
 
     If it is not, note that the portal works here.
 
-    :returns: the row with the gap that was found, if one was just now
+    :returns: the gap that was found, if one was just now
     """
     database = continuity.here()
     lately = Continuity.objects.filter(
@@ -49,10 +49,10 @@ def look() -> Continuity | None:
         if row.database == database:
             Continuity.objects.update(seen_at=Now())
             return None
-        return _doubt(row, row.seen_at)
+        return _doubt(row.seen_at)
 
 
-def restored(since: datetime) -> Continuity:
+def restored(since: datetime) -> Gap:
     """
     Doubt what may have been sent since then, because a person says so.
 
@@ -64,20 +64,18 @@ def restored(since: datetime) -> Continuity:
         )
         raise ValueError(msg)
     with transaction.atomic():
-        return _doubt(continuity.locked(), since)
+        continuity.locked()
+        return _doubt(since)
 
 
-def _doubt(row: Continuity, since: datetime) -> Continuity:
+def _doubt(since: datetime) -> Gap:
     unsent = Assignment.objects.filter(state__in=_UNSENT)
     unsent.update(doubtful=True, first_sent_at=Coalesce("first_sent_at", since))
     if not optimove.current().redemptions.repeat_is_safe:
         _hold_reports()
-    Continuity.objects.update(
-        database=continuity.here(), seen_at=Now(), gap_since=since, gap_until=Now()
-    )
-    row.refresh_from_db()
+    Continuity.objects.update(database=continuity.here(), seen_at=Now())
     _log.warning("database.restored", extra={"since": str(since)})
-    return row
+    return Gap.objects.create(since=since)
 
 
 def _hold_reports() -> None:

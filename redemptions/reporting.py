@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from promoportal import breakers, crashing, optimove, states, wire
+from promoportal import breakers, continuity, crashing, optimove, states, wire
 from promoportal.crashing import Point
 from promoportal.leases import Budget, Lease, after, due, wait
 from promoportal.leave import NotNow, one_call
@@ -82,7 +82,7 @@ def _rests() -> bool:
 def claim(*, batch_limit: int) -> Carried | None:
     """Take what the next report carries, and write the report down."""
     with transaction.atomic(durable=True):
-        rows = _chosen(batch_limit)
+        rows = [] if continuity.is_broken() else _chosen(batch_limit)
         if not rows:
             return None
         lease = Lease(LEASE)

@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce, Now
 
 from executions.announcing import share
 from executions.models import Stop
-from promoportal import sets, states
+from promoportal import continuity, sets, states
 from promoportal.leases import Lease, after, due
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Order, Reward
@@ -46,12 +46,13 @@ def claim(
     """
     Claim rewards of an execution that are due, the longest due first; None if none.
 
-    `only` names one assignment. Nothing of a stopped execution can be claimed.
+    `only` names one assignment. Nothing of a stopped execution can be claimed, nor in a
+    restored database before what may have been sent is in doubt.
     """
     # Durable, so that no one can wrap the calls that follow in a transaction: a slow
     # platform must not hold our locks, nor a rollback forget that we asked.
     with transaction.atomic(durable=True):
-        if share(execution_pk) != Stop.NONE:
+        if share(execution_pk) != Stop.NONE or continuity.is_broken():
             return None
         rows = _chosen(
             claimable(capability).filter(execution_id=execution_pk), most, only

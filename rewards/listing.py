@@ -185,12 +185,12 @@ def _insert(
     listed_pass: int,
     stop: Stop,
 ) -> list[Columns]:
-    taken, gap = _taken(execution, rows), continuity.gap()
+    taken, gaps = _taken(execution, rows), list(Gap.objects.all())
     new: list[Columns] = []
     for row in rows:
         three = (promotions.get(row.promotion), row.customer)
         columns = _new(execution, row, three, repeated=three in taken, stop=stop)
-        new.append({**columns, **_doubt(row, gap)})
+        new.append({**columns, **_doubt(row, gaps)})
         taken.add(three)
     sets.insert_each(
         Assignment,
@@ -234,13 +234,10 @@ def _new(
     }
 
 
-def _doubt(row: Row, gap: Gap | None) -> Columns:
+def _doubt(row: Row, gaps: Iterable[Gap]) -> Columns:
     """What was assigned in a gap of our rows may have been sent in it."""
-    in_doubt = gap and (row.assigned_at is None or row.assigned_at <= gap.until)
-    return {
-        "doubtful": bool(in_doubt),
-        "first_sent_at": gap.since if gap and in_doubt else None,
-    }
+    since = continuity.doubtful_since(row.assigned_at, gaps)
+    return {"doubtful": since is not None, "first_sent_at": since}
 
 
 def key_of(execution: Execution, row: Row, *, repeated: bool) -> Any:

@@ -11,7 +11,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from promoportal import pipeline, restoring
-from promoportal.continuity import Continuity
+from promoportal.continuity import Continuity, Gap
+from redemptions import reporting
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards import deciding
@@ -69,6 +70,56 @@ def test_what_was_given_since_is_not_given_again(world: World, capability: str) 
     assert len(world.box.credits) == 5
     states = set(Assignment.objects.values_list("state", flat=True))
     assert states == {State.HELD if capability == "neither" else State.ACTIVE}
+
+
+def test_a_worker_that_was_there_all_the_time_is_no_quicker_than_the_doubt(
+    world: World, capability: str
+) -> None:
+    """In a failover nobody stops the portal: its workers come again within a second."""
+    owe(world)
+    dump = backup()
+    world.work()
+
+    restore(dump)
+    world.run_activation()
+    world.wait()
+
+    assert len(world.box.credits) == 5
+
+
+def test_nor_is_one_that_reports(world: World, agree: Agree) -> None:
+    agree(("repeat_is_safe = true", "repeat_is_safe = false"))
+    owe(world)
+    restoring.look()
+    world.run_activation()
+    Continuity.objects.update(database="elsewhere")
+
+    reporting.report()
+    assert not world.box.redemptions
+
+    restoring.look()
+    held = Redemption.objects.filter(state=Reporting.HELD, reason="UNANSWERED")
+    assert held.count() == 5
+
+
+@pytest.mark.parametrize("capability", ["idempotent"], indirect=True)
+def test_a_second_gap_makes_nobody_forget_the_first(
+    world: World, capability: str
+) -> None:
+    dump = backup()
+    owe(world)
+    world.work()
+    world.box.forget_keys()
+
+    restore(dump, taken=timedelta(days=2))
+    restoring.look()
+    Continuity.objects.update(database="elsewhere", seen_at=timezone.now())
+    restoring.look()
+    world.announce("7311")
+    world.wait()
+
+    assert len(world.box.credits) == 5
+    assert Assignment.objects.filter(state=State.HELD).count() == 5
 
 
 def test_what_was_not_given_is_given_once_by_whoever_can_tell(
@@ -195,7 +246,7 @@ def test_in_its_own_database_nothing_is_ever_in_doubt(world: World) -> None:
     assert restoring.look() is None
 
     assert not Assignment.objects.filter(doubtful=True).exists()
-    assert Continuity.objects.get().gap_since is None
+    assert not Gap.objects.exists()
 
 
 def test_where_a_repeated_report_counts_twice_reports_wait_for_a_person(

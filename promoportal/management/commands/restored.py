@@ -27,14 +27,14 @@ class Command(PortalCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             since = datetime.fromisoformat(options["taken"])
-            row = restoring.restored(
+            gap = restoring.restored(
                 since if since.tzinfo else since.replace(tzinfo=UTC)
             )
         except ValueError as error:
             raise CommandError(str(error)) from error
         self.say(
             options,
-            f"What may have been sent since {row.gap_since:%Y-%m-%d %H:%M %Z} is in doubt "
+            f"What may have been sent since {gap.since:%Y-%m-%d %H:%M %Z} is in doubt "
             "now, and is settled before anything of it is sent.",
-            since=row.gap_since.isoformat() if row.gap_since else "",
+            since=gap.since.isoformat(),
         )
