@@ -98,11 +98,6 @@ def forgo(side: Side) -> None:
     probed.update(open_until=Now(), probing=False)
 
 
-def is_open(side: Side) -> bool:
-    """Whether nothing may be sent. False may be the one call that tries: see `gate`."""
-    return gate(side) is Gate.OPEN
-
-
 def rests(side: Side) -> bool:
     """Whether nothing would be sent now; unlike `gate`, it takes no one's probe."""
     shut = Breaker.objects.filter(_SHUT, side=side)

@@ -32,7 +32,8 @@ def one_call(priority: Priority) -> Iterator[None]:
 
 
 _TOO_MANY = 429
-_STRANGER = 401
+# Our key is refused, whoever it is for.
+STRANGER = 401
 
 
 def _heed(error: wire.WireError) -> None:
@@ -41,7 +42,7 @@ def _heed(error: wire.WireError) -> None:
             allowance.refused(error.retry_after)
         case wire.Unavailable() if error.retry_after:
             breakers.rest(Side.VENDOR, error, error.retry_after)
-        case wire.Misconfigured() if error.status == _STRANGER:
+        case wire.Misconfigured() if error.status == STRANGER:
             breakers.trip(Side.VENDOR, error)
         case wire.Unavailable() | wire.Unanswered() | wire.Misconfigured():
             # What is forbidden may be one campaign's matter; if all is, it adds up.

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from promoportal import breakers, continuity, crashing, optimove, states, wire
 from promoportal.crashing import Point
 from promoportal.leases import Budget, Lease, after, due, wait
-from promoportal.leave import NotNow, one_call
+from promoportal.leave import STRANGER, NotNow, one_call
 from promoportal.optimove import Promotions, Verdict, allowance
 from promoportal.optimove.allowance import Priority
 from redemptions.models import Mode, Reason, Redemption, Report, State
@@ -219,7 +219,7 @@ def _failed(carried: Carried, error: wire.WireError) -> None:
         match error:
             case wire.Misconfigured():
                 _close(carried, Report.Outcome.MISCONFIGURED, _evidence(error))
-                _again(carried, 10, str(error))
+                _forbidden(carried, error)
             case wire.Rejected():
                 _close(carried, Report.Outcome.REFUSED, _evidence(error))
                 _refused_whole(carried, error)
@@ -266,6 +266,14 @@ def _again(carried: Carried, seconds: float, problem: str, **changes: Any) -> No
         **changes,
         **_RELEASED,
     )
+
+
+def _forbidden(carried: Carried, error: wire.WireError) -> None:
+    """What is forbidden to everybody is the breaker's matter; else it adds up."""
+    if error.status == STRANGER:
+        _again(carried, 10, str(error))
+    else:
+        _unavailable(carried, error)
 
 
 def _unavailable(carried: Carried, error: wire.WireError) -> None:

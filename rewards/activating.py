@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import count, islice
+from threading import Event
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
@@ -55,7 +56,7 @@ def activate_one(pk: int) -> None:
     row = Assignment.objects.only("execution").get(pk=pk)
     with (
         closing(platforms.from_settings()) as platform,
-        leave.to_call(kept=0) as threads,
+        leave.to_call_once() as threads,
     ):
         if threads:
             _activate(row.execution_id, platform, Budget(TURN), threads, only=pk)
@@ -118,11 +119,15 @@ def due_executions(*, triggered_first: bool = False) -> QuerySet[Execution]:
 
 
 def carry_out(taken: Claim, platform: Platform, budget: Budget, threads: int) -> None:
+    enough = Event()
     answers = call_all(
         taken.rows,
         lambda row: send(row, platform),
         threads=threads,
-        may_begin=lambda: taken.lease.left() > LONGEST_CALL and not budget.is_spent(),
+        may_begin=lambda: (
+            not (enough.is_set() or budget.is_spent())
+            and taken.lease.left() > LONGEST_CALL
+        ),
     )
     every = CONCLUDE_EVERY if leave.settles_by_itself(platform) else 1
     for part in _parts(answers, every):
@@ -130,6 +135,8 @@ def carry_out(taken: Claim, platform: Platform, budget: Budget, threads: int) ->
         conclude(taken, part)
         crashing.at(Point.ACTIVATING_CONCLUDED)
         leave.heed(part)
+        if breakers.rests(Side.PLATFORM):
+            enough.set()  # the rest of the claim goes back unsent
 
 
 def send(row: Assignment, platform: Platform) -> Receipt:

@@ -18,7 +18,7 @@ from promoportal import breakers, crashing, optimove, wire
 from promoportal.breakers import Side
 from promoportal.crashing import Point
 from promoportal.leases import Budget, Lease, due
-from promoportal.leave import NotNow, one_call
+from promoportal.leave import STRANGER, NotNow, one_call
 from promoportal.optimove import Page, Promotions
 from promoportal.optimove.allowance import Priority
 from promoportal.states import LostRace
@@ -161,7 +161,7 @@ def _follow(collection: Collection, error: wire.WireError) -> None:
     match error:
         case optimove.CursorRefused():
             passes.restart(collection, str(error))
-        case wire.Misconfigured():
+        case wire.Misconfigured() if error.status == STRANGER:
             passes.postpone(collection, CLOSED, problem=str(error))
         case wire.Rejected():
             passes.hold(collection, Reason.REFUSED, str(error))

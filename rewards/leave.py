@@ -19,9 +19,14 @@ AT_ONCE = 8
 _FAILED = {Outcome.UNAVAILABLE, Outcome.UNANSWERED}
 
 
-def to_call(*, kept: int = 1) -> AbstractContextManager[int]:
-    """Permits for the calls of one job; `kept` of all are left for others."""
-    return permits.taken(AT_ONCE, of=max(settings.PLATFORM_CONCURRENCY - kept, 1))
+def to_call() -> AbstractContextManager[int]:
+    """Permits for the calls of one job; one of all is left for what a person waits for."""
+    return permits.taken(AT_ONCE, of=max(settings.PLATFORM_CONCURRENCY - 1, 1))
+
+
+def to_call_once() -> AbstractContextManager[int]:
+    """A permit for one call that a person waits for."""
+    return permits.taken(1, of=settings.PLATFORM_CONCURRENCY)
 
 
 def gate() -> Gate:

@@ -208,13 +208,11 @@ def _by_execution(rows: QuerySet[Assignment]) -> dict[int, list[int]]:
 def _ask(platform: Platform) -> None:
     budget = Budget(TURN)
     with leave.to_call() as threads:
-        while (
-            threads and not budget.is_spent() and _ask_some(platform, budget, threads)
-        ):
+        while threads and not budget.is_spent() and ask_some(platform, budget, threads):
             pass
 
 
-def _ask_some(platform: Platform, budget: Budget, threads: int) -> bool:
+def ask_some(platform: Platform, budget: Budget, threads: int) -> bool:
     """Ask about some, or about one that tries; whether there may be more to ask."""
     gate = leave.gate()
     if gate is Gate.OPEN:
@@ -261,6 +259,10 @@ def _conclude(answer: Answered, capability: Capability) -> None:
     same = Assignment.objects.filter(
         pk=row.pk, state=State.UNCERTAIN, attempts=row.attempts + 1
     )
+    if answer.outcome == Outcome.NOT_SENT:
+        # The turn was over: nobody was asked, and nothing failed.
+        same.update(not_before=Now(), attempts=row.attempts)
+        return
     leave.heed([answer])
     with transaction.atomic():
         stop = share(row.execution_id)

@@ -564,10 +564,13 @@ def test_what_goes_unanswered_for_days_is_a_persons_matter(
     assert (row.state, row.reason) == (State.HELD, Reason.GIVEN_UP)
 
 
-def test_a_vendor_out_for_days_is_a_persons_matter(world: World, give: Give) -> None:
+@pytest.mark.parametrize("status", [503, 403])
+def test_a_vendor_out_for_days_is_a_persons_matter(
+    world: World, give: Give, status: int
+) -> None:
     give(1)
     Redemption.objects.update(failures=reporting.GIVE_UP_AFTER)
-    world.box.order(fault("error_before", status=503))
+    world.box.order(fault("error_before", status=status))
 
     world.wait()
 

@@ -461,3 +461,27 @@ def test_the_last_pass_is_what_listed_means(world: World) -> None:
 
     latest = Assignment.objects.aggregate(latest=Max("listed_pass"))["latest"]
     assert latest == collection("7311").finished == 2
+
+
+@pytest.mark.parametrize("status", [500, 403])
+def test_a_list_that_fails_for_days_is_a_persons_matter(
+    world: World, status: int
+) -> None:
+    world.open("7311")
+    Collection.objects.update(failures=passes.GIVE_UP_AFTER)
+    world.box.order(Fault(kind="error_before", side="promotions", status=status))
+
+    collecting.collect()
+
+    row = Collection.objects.get()
+    assert (row.state, row.reason) == (Collecting.HELD, Reason.GIVEN_UP)
+
+
+def test_while_our_key_is_refused_no_list_is_given_up(world: World) -> None:
+    world.open("7311")
+    Collection.objects.update(failures=passes.GIVE_UP_AFTER)
+    world.box.order(Fault(kind="error_before", side="promotions", status=401))
+
+    collecting.collect()
+
+    assert Collection.objects.get().state == Collecting.COLLECTING

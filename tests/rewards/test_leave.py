@@ -31,7 +31,11 @@ def test_an_outage_opens_the_breaker_and_wears_out_no_more_rows(world: World) ->
 
     assert breakers.rests(Side.PLATFORM)
     tried = Assignment.objects.filter(attempts__gt=0).count()
-    assert breakers.MOST_FAILURES[Side.PLATFORM] <= tried <= CHUNK
+    # The rest of the claim goes back unsent.
+    assert tried == CHUNK
+    failed = Assignment.objects.filter(failures__gt=0).count()
+    most = breakers.MOST_FAILURES[Side.PLATFORM]
+    assert most <= failed <= most + 2 * leave.AT_ONCE
 
 
 def test_after_the_outage_one_call_tries_and_the_rest_follows(world: World) -> None:
@@ -83,6 +87,18 @@ def test_whom_a_person_waits_for_has_a_permit_of_its_own(
     with elsewhere() as other:
         held = leave.to_call()
         assert other.do(held.__enter__) == 2
+        activating.activate_one(released.pk)
+
+    released.refresh_from_db()
+    assert released.state == State.ACTIVE
+
+
+def test_several_persons_each_have_a_permit(world: World, settings: Settings) -> None:
+    settings.PLATFORM_CONCURRENCY = 2
+    owe_many(world, 1)
+    (released,) = Assignment.objects.all()
+    with elsewhere() as other:
+        assert other.do(leave.to_call_once().__enter__) == 1
         activating.activate_one(released.pk)
 
     released.refresh_from_db()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -478,6 +479,25 @@ def test_in_a_cancelled_execution_what_is_in_doubt_is_asked_about(
     owed.refresh_from_db()
     assert (owed.state, owed.doubtful) == (State.VOID, False)
     assert not world.box.credits
+
+
+def test_what_a_turn_was_too_short_to_ask_about_has_no_failure_to_its_name(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "askable")
+    world.box.order(LOST)
+    world.run_activation()
+    let_grace_pass()
+
+    with closing(platforms.from_settings()) as platform:
+        settling.ask_some(platform, Budget(0), 1)
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.failures) == (State.UNCERTAIN, 1)
+    assert not Attempt.objects.filter(kind=Attempt.Kind.LOOK_UP).exists()
+    settling.settle()
+    owed.refresh_from_db()
+    assert owed.state == State.ACTIVE
 
 
 # --- Not for ever -----------------------------------------------------------------------
