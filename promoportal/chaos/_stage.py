@@ -162,8 +162,10 @@ class Stage:
     @property
     def _environment(self) -> dict[str, str]:
         far = f"http://127.0.0.1:{self.sandbox_port}"
-        outer = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
+        outer = {k: v for k, v in os.environ.items() if k != "DATABASE_URL_FILE"}
         return outer | {
+            # Said, so that no .env says another: the storm has a database of its own.
+            "DATABASE_URL": "",
             "PORTAL_HOME": str(self.home),
             "PORTAL_URL": f"http://127.0.0.1:{self.portal_port}",
             "OPTIMOVE_API_URL": f"{far}/optimove",

@@ -18,8 +18,13 @@ from promoportal.wire import WireError
 
 # Seconds between two blows.
 _PAUSE = (0.2, 1.2)
+# The event of a scheduled campaign's execution, told once for each channel.
+_SCHEDULED = 13
 # Longer than any lease.
 _FROZEN = 65.0
+
+# By so much a notice is late.
+_DELAYED = 4.0
 
 _PLATFORM: list[dict[str, Any]] = [
     *({"kind": kind} for kind in ("lost_answer", "half_answer", "reset", "empty")),
@@ -44,13 +49,15 @@ _VENDOR: list[dict[str, Any]] = [
 ]
 _NOTICES: list[dict[str, Any]] = [
     *({"kind": kind} for kind in ("lost", "doubled")),
-    *({"kind": kind, "seconds": 4} for kind in ("delayed", "reordered")),
+    *({"kind": kind, "seconds": _DELAYED} for kind in ("delayed", "reordered")),
 ]
 
 
 @dataclass
 class Storm:
-    """One storm; the same seed gives the same blows in the same order."""
+    """
+    One storm. A seed repeats which blows fall and when; whom they hit is whoever lives.
+    """
 
     stage: Stage
     seed: int
@@ -58,6 +65,7 @@ class Storm:
     seconds: float
     blows: Counter[str] = field(default_factory=Counter)
     occurrences: list[str] = field(default_factory=list)
+    heard: set[str] = field(default_factory=set)  # whose notice the portal took
     _frozen: dict[int, float] = field(default_factory=dict)  # pid: until when
     _stalled: list[socket.socket] = field(default_factory=list)
     _first: list[str] = field(default_factory=list)
@@ -83,13 +91,28 @@ class Storm:
     def calm(self) -> None:
         """No more faults; what is frozen stays so, as long as it was meant to."""
         self.stage.clear_faults()
+        time.sleep(_DELAYED + 1)
+        self._listen()
         for caller in self._stalled:
             caller.close()
+
+    @property
+    def unheard(self) -> list[str]:
+        """Executions whose notices were lost, or of customers who act one by one."""
+        return [one for one in self.occurrences if one not in self.heard]
 
     def thaw(self) -> bool:
         """Let go on whose time has come; whether none is frozen any more."""
         self._thaw(time.monotonic())
         return not self._frozen
+
+    def _listen(self) -> None:
+        """Learn whose notices were answered with 200: the portal has promised to act."""
+        with suppress(WireError):
+            for posted in self.stage.look("notices?last=20000"):
+                if posted["event"] == _SCHEDULED and posted["status"] == 200:
+                    said = {str(value) for value in posted["body"].values()}
+                    self.heard |= said & set(self.occurrences)
 
     def _campaigns(self) -> list[tuple[float, str, int]]:
         """When, what and for how many; of five customers four get something."""
@@ -150,6 +173,7 @@ class Storm:
 
     def kill_far_sides(self) -> str:
         """Both of them at once; what they know outlives them."""
+        self._listen()
         self.stage.kill_far_sides()
         return "kill: the far sides"
 

@@ -28,10 +28,13 @@ CLEAN: dict[str, Any] = {
     "credits": 5,
     "most_credits": 1,
     **dict.fromkeys(("doubled", "lost", "uncalled_for", "different"), 0),
-    **dict.fromkeys(("unreported", "premature", "uncertain", "held", "drift"), 0),
+    **dict.fromkeys(
+        ("unreported", "premature", "uncertain", "moving", "held", "drift"), 0
+    ),
     "held_why": {},
     "unproven": 0,
     "seconds_to_settle": 1.0,
+    "opened_by_hand": 0,
     "blows": {},
 }
 # A shell that starts two others and waits.
@@ -62,6 +65,7 @@ def test_without_a_blow_every_reward_is_credited_and_reported_once(home: Path) -
     assert found["rewards"] == found["credits"] > 40
     assert (found["most_credits"], found["lost"], found["drift"]) == (1, 0, 0)
     assert found["clean"] is found["settled"] is True
+    assert found["opened_by_hand"] == 8  # the triggered ones
     assert set(found["blows"]) == {"campaign: execute", "campaign: trigger"}
 
 
@@ -71,6 +75,7 @@ def test_without_a_blow_every_reward_is_credited_and_reported_once(home: Path) -
         {"most_credits": 2, "doubled": 1},
         *({name: 1} for name in ("lost", "uncalled_for", "different", "premature")),
         {"unproven": 1},
+        {"rewards": 0, "credits": 0},
     ],
     ids=str,
 )
@@ -79,7 +84,7 @@ def test_one_reward_gone_wrong_is_enough(wrong: dict[str, Any]) -> None:
     assert not Verdict(**CLEAN | wrong).is_clean
 
 
-@pytest.mark.parametrize("left", ["uncertain", "held", "unreported", "drift"])
+@pytest.mark.parametrize("left", ["uncertain", "moving", "held", "unreported", "drift"])
 def test_what_a_person_is_left_with_is_clean_and_not_settled(left: str) -> None:
     verdict = Verdict(**CLEAN | {left: 1})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,10 @@ class Command(BaseCommand):
             raise CommandError(msg, returncode=1)
 
     def _storm(self, options: dict[str, Any]) -> Verdict:
-        home = options["home"] or settings.PORTAL_HOME / f"chaos-{options['seed']}"
+        home = options["home"] or _new_home()
+        if home.exists() and any(home.iterdir()):
+            msg = f"{home} is not empty: the ledgers of two storms must not be mixed."
+            raise CommandError(msg)
         told = {name: options[name] for name in ("capability", "wrong_queue")}
         with Stage(home, **told) as stage:
             storm = Storm(
@@ -68,6 +72,11 @@ class Command(BaseCommand):
             self.stderr.write("It is over; waiting until all is settled ...")
             seconds = settle(stage, storm, patience=options["patience"])
             return judge(stage, storm, seconds)
+
+
+def _new_home() -> Path:
+    settings.PORTAL_HOME.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="chaos-", dir=settings.PORTAL_HOME))
 
 
 def _told(verdict: Verdict) -> str:
