@@ -137,7 +137,10 @@ def send(carried: Carried, client: Promotions) -> None:
         return
     rows = [told(row) for row in carried.rows]
     try:
-        with one_call(Priority.REPORTING):
+        with (
+            one_call(Priority.REPORTING),
+            wire.only_while(lambda: carried.lease.left() > 0),
+        ):
             if carried.report.is_batch:
                 verdict = client.report_batch(rows)
             else:

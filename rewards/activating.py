@@ -19,7 +19,7 @@ from executions.models import Execution, Progress, Stop, Trigger
 from promoportal import breakers, crashing, platforms, wire
 from promoportal.breakers import Gate, Side
 from promoportal.crashing import Point
-from promoportal.leases import Budget
+from promoportal.leases import Budget, Lease
 from promoportal.platforms import Order, Platform, Receipt
 from rewards import leave, signals
 from rewards.calling import Answered, call_all
@@ -122,7 +122,7 @@ def carry_out(taken: Claim, platform: Platform, budget: Budget, threads: int) ->
     enough = Event()
     answers = call_all(
         taken.rows,
-        lambda row: send(row, platform),
+        lambda row: send(row, platform, taken.lease),
         threads=threads,
         may_begin=lambda: (
             not (enough.is_set() or budget.is_spent())
@@ -139,10 +139,16 @@ def carry_out(taken: Claim, platform: Platform, budget: Budget, threads: int) ->
             enough.set()  # the rest of the claim goes back unsent
 
 
-def send(row: Assignment, platform: Platform) -> Receipt:
+def send(row: Assignment, platform: Platform, lease: Lease) -> Receipt:
+    """
+    Make the call, unless the lease is over by the time its first byte would leave.
+
+    :raises wire.WireError:
+    """
     if row.key is None or row.order is None:
         raise wire.Rejected(f"{row} has no key.")
-    return platform.activate(Order.from_json(row.order), key=row.key)
+    with wire.only_while(lambda: lease.left() > 0):
+        return platform.activate(Order.from_json(row.order), key=row.key)
 
 
 def _parts(answers: Iterator[Answered], size: int) -> Iterator[list[Answered]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from promoportal.wire._bodies import Cleaned, Json, NotJson, clean, clean_text, parse
 from promoportal.wire._client import MIB, Answer, Client
 from promoportal.wire._outcomes import LATER
+from promoportal.wire._sockets import only_while
 from promoportal.wire.errors import (
     Evidence,
     Malformed,
@@ -32,5 +33,6 @@ __all__ = [
     "WireError",
     "clean",
     "clean_text",
+    "only_while",
     "parse",
 ]

@@ -12,6 +12,8 @@ import http.client
 import io
 import socket
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +51,20 @@ class Exchange:
 # urllib3 does the whole of a call in the caller's thread, and offers no other way to
 # hand anything down to the connection.
 current: ContextVar[Exchange] = ContextVar("exchange")
+_may_begin: ContextVar[Callable[[], bool]] = ContextVar("may begin")
+
+
+@contextmanager
+def only_while(may_begin: Callable[[], bool]) -> Iterator[None]:
+    """
+    Send nothing inside once this says no: it is asked last of all, as the first byte is
+    about to leave, however long the process stood still or the machine slept before.
+    """
+    token = _may_begin.set(may_begin)
+    try:
+        yield
+    finally:
+        _may_begin.reset(token)
 
 
 class _Timed(io.RawIOBase):
@@ -87,6 +103,10 @@ class _Response(http.client.HTTPResponse):
             raise http.client.RemoteDisconnected("the head of the answer broke off")
 
 
+def _always() -> bool:
+    return True
+
+
 class Connection(HTTPConnection):
     response_class = _Response
     _used_at = 0.0
@@ -105,6 +125,8 @@ class Connection(HTTPConnection):
         # Looking up a name can't be interrupted: whatever that took, no byte of a
         # request leaves after its time.
         self.sock.settimeout(current.get().left())
+        if not current.get().begun and not _may_begin.get(_always)():
+            raise TimeoutError("there is no leave to begin this call any more")
         current.get().begun = True
         super().send(data)
 

@@ -367,7 +367,7 @@ def test_a_worker_that_died_after_sending_gave_it_once(
 
 def with_platform(taken: Claim) -> platforms.Receipt:
     """The call of a claim, made by hand."""
-    return activating.send(taken.rows[0], platforms.from_settings())
+    return activating.send(taken.rows[0], platforms.from_settings(), taken.lease)
 
 
 @pytest.mark.parametrize("state", [State.OWED, State.UNCERTAIN, State.HELD, State.VOID])
@@ -498,6 +498,21 @@ def test_what_a_turn_was_too_short_to_ask_about_has_no_failure_to_its_name(
     settling.settle()
     owed.refresh_from_db()
     assert owed.state == State.ACTIVE
+
+
+def test_whoever_wakes_up_after_its_lease_sends_nothing(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    """It was frozen after it was allowed to begin, and others have settled it since."""
+    become(world, settings, "askable")
+    (row,) = claimed(owed).rows
+
+    with closing(platforms.from_settings()) as platform:
+        with pytest.raises(wire.Unavailable):
+            activating.send(row, platform, Lease(-1.0))
+        activating.send(row, platform, Lease(1.0))
+
+    assert len(world.box.credits) == 1
 
 
 # --- Not for ever -----------------------------------------------------------------------

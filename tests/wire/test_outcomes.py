@@ -383,3 +383,16 @@ def test_a_contract_may_name_other_answers_that_mean_later() -> None:
             change(client)
         with pytest.raises(wire.Unanswered):
             change_once(client)
+
+
+def test_whose_leave_is_over_as_the_first_byte_would_go_sends_none() -> None:
+    with (
+        farside.serving(farside.saying(farside.answer())) as far,
+        calling(far.address) as client,
+    ):
+        with wire.only_while(lambda: False), pytest.raises(wire.Unavailable):
+            change(client)
+        assert not far.heads
+
+        change(client)
+        assert len(far.heads) == 1
