@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import DataError
 from django.db.models import Max
 from pytest_django import Settings
 
 from executions.announcing import announce
 from executions.models import Asking, Trigger
 from promoportal import optimove, states
-from promoportal.optimove import Promotions
+from promoportal.leases import Lease
+from promoportal.optimove import Page, Promotions
 from promoportal.optimove.allowance import Priority
 from promoportal.sandbox import Fault, Options
 from rewards import asking, collecting, passes
@@ -485,3 +488,34 @@ def test_while_our_key_is_refused_no_list_is_given_up(world: World) -> None:
     collecting.collect()
 
     assert Collection.objects.get().state == Collecting.COLLECTING
+
+
+def first_page(world: World) -> tuple[Collection, Lease, Page]:
+    """The first page of a list, taken from the vendor and not saved yet."""
+    world.box.assign("7311", "C1")
+    execution = world.open("7311")
+    taken = passes.take(execution.pk)
+    assert taken is not None
+    passes.begin(taken[0])
+    with Promotions.from_settings() as client:
+        return *taken, client.assignments("7311")
+
+
+def test_of_a_page_whose_place_cannot_be_kept_nothing_is(world: World) -> None:
+    collection, lease, page = first_page(world)
+
+    with pytest.raises(DataError):
+        passes.save(collection, replace(page, next_cursor="\0"), lease=lease)
+
+    assert not Assignment.objects.exists()
+
+
+def test_a_page_is_not_saved_over_one_that_was_quicker(world: World) -> None:
+    collection, lease, page = first_page(world)
+    same = Collection.objects.select_related("execution").get()
+    passes.save(collection, replace(page, next_cursor="2"), lease=lease)
+
+    with pytest.raises(states.LostRace):
+        passes.save(same, replace(page, next_cursor="3"), lease=lease)
+
+    assert Collection.objects.get().cursor == "2"
