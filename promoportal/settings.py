@@ -196,6 +196,8 @@ REDEMPTION_MODE = environment.choice(
 REDEMPTION_INTERVAL = timedelta(
     seconds=environment.number("REDEMPTION_INTERVAL_SECONDS", 300, least=1)
 )
+# What the vendor lists late, though it said the list was whole; 0: nobody looks again.
+LIST_AGAIN_AFTER = timedelta(seconds=environment.number("LIST_AGAIN_AFTER_SECONDS", 60))
 ACTIVATE_WITHIN = timedelta(
     hours=environment.number("ACTIVATE_WITHIN_HOURS", 72, least=1)
 )

@@ -116,6 +116,9 @@ class Collection(Stateful, Leased):
     )
     restarts = models.PositiveIntegerField(default=0)
     empties = models.PositiveIntegerField(default=0)
+    looked_again = models.BooleanField(
+        default=False, help_text="A whole list is looked at once more, or was."
+    )
     malformed = models.PositiveIntegerField(default=0)
     deaths = models.PositiveIntegerField(default=0)
     taken_back = models.BooleanField(

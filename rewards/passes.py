@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
@@ -46,6 +47,7 @@ _AFRESH: dict[str, Any] = {
     "malformed": 0,
     "restarts": 0,
     "empties": 0,
+    "looked_again": False,
     "deaths": 0,
 }
 _FROM_THE_START: dict[str, Any] = {
@@ -230,10 +232,23 @@ def _found_nobody(locked: Collection) -> None:
 
 
 def _finish(locked: Collection) -> None:
-    to = Collecting.WAITING if locked.again else Collecting.DONE
     why = f"Pass {locked.number} saw {locked.seen} rows on {locked.pages} pages."
-    locked.move(to, why=why, finished=locked.number, restarts=0, empties=0)
+    to, changes = _next(locked)
+    locked.move(to, why=why, finished=locked.number, restarts=0, empties=0, **changes)
     limits.clear(locked)
+
+
+def _next(locked: Collection) -> tuple[Collecting, dict[str, Any]]:
+    """
+    What follows a whole list: the pass that was asked for meanwhile, or one more look
+    some time later. By its own total a list is whole also while a row is still to come.
+    """
+    if locked.again:
+        return Collecting.WAITING, {}
+    pause = settings.LIST_AGAIN_AFTER.total_seconds()
+    if locked.looked_again or not pause:
+        return Collecting.DONE, {}
+    return Collecting.WAITING, {"looked_again": True, "not_before": after(pause)}
 
 
 def _update(collection: Collection, **changes: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,14 @@ from promoportal.optimove import _contract
 from tests.world import World
 
 Agree = Callable[..., None]
+
+# A second look is for the tests that are about it; others would wait a minute for it.
+os.environ["LIST_AGAIN_AFTER_SECONDS"] = "0"
+
+
+@pytest.fixture(autouse=True)
+def no_second_look(settings: Settings) -> None:
+    settings.LIST_AGAIN_AFTER = timedelta(0)
 
 
 @pytest.fixture(scope="session")

@@ -173,6 +173,7 @@ class Stage:
             "PLATFORM_URL": f"{far}/platform",
             "PLATFORM_CAPABILITY": self._capability,
             "REDEMPTION_INTERVAL_SECONDS": "2",
+            "LIST_AGAIN_AFTER_SECONDS": "10",
             **lifeline.environment(),
         }
 

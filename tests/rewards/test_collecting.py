@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -519,3 +520,33 @@ def test_a_page_is_not_saved_over_one_that_was_quicker(world: World) -> None:
         passes.save(same, replace(page, next_cursor="3"), lease=lease)
 
     assert Collection.objects.get().cursor == "2"
+
+
+def test_who_is_listed_late_is_found_by_the_second_look(
+    world: World, settings: Settings
+) -> None:
+    """The list was whole by its own total while a customer was still to come."""
+    settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
+    world.box.assign("7311", "C1")
+    world.announce("7311")
+    assert world.assignment("C1").state == State.ACTIVE
+    assert collection("7311").state == Collecting.WAITING
+
+    world.box.assign("7311", "C2")
+    world.wait()
+
+    assert world.assignment("C2").state == State.ACTIVE
+    assert collection("7311").state == Collecting.DONE
+    assert collection("7311").number == 2
+
+
+def test_what_is_announced_anew_is_looked_at_again_anew(
+    world: World, settings: Settings
+) -> None:
+    settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
+    world.box.assign("7311", "C1")
+    for _ in range(2):
+        world.announce("7311")
+        world.wait()
+
+    assert collection("7311").number == 4
