@@ -100,6 +100,7 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
         ("received_at", admin.DateFieldListFilter),
     )
     finds = ("execution__reference",)
+    indexed = ("execution", "listener", "state__exact", "reason__exact", "needs", "q")
     search_help_text = "An execution's id, in full"
     labels = dict(Reading.choices)
     attention = (
@@ -418,6 +419,7 @@ class TriggerAdmin(StatefulAdmin[Trigger]):
     list_select_related = ("execution",)
     list_filter = ("state", "reason", narrowed("execution", Execution))
     finds = ("customer",)
+    indexed = ("execution", "state__exact", "reason__exact", "needs")
     search_help_text = "A customer's id, in full"
     labels = dict(Asking.choices)
     attention = (

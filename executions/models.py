@@ -7,11 +7,12 @@ import secrets
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.crypto import constant_time_compare
 
-from promoportal.states import Stateful, Transition, constraint
+from promoportal.states import NEWEST, Stateful, Transition, constraint
 
 
 class EventType(models.IntegerChoices):
@@ -211,7 +212,7 @@ class Delivery(Stateful):
         }
     }
 
-    listener = models.ForeignKey(Listener, on_delete=models.PROTECT)
+    listener = models.ForeignKey(Listener, on_delete=models.PROTECT, db_index=False)
     body = models.BinaryField()
     content_type = models.CharField(max_length=200, blank=True)
     verdict = models.JSONField(
@@ -222,7 +223,7 @@ class Delivery(Stateful):
     reason = models.CharField(max_length=20, choices=Reason, blank=True)
     problem = models.TextField(blank=True)
     execution = models.ForeignKey(
-        Execution, null=True, blank=True, on_delete=models.PROTECT
+        Execution, null=True, blank=True, on_delete=models.PROTECT, db_index=False
     )
     attempts = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -236,7 +237,23 @@ class Delivery(Stateful):
                 fields=["id"],
                 name="delivery_unread",
                 condition=models.Q(state=Reading.UNREAD),
-            )
+            ),
+            # Lists as staff narrow them.
+            models.Index("execution", NEWEST, name="delivery_of_execution"),
+            models.Index("listener", NEWEST, name="delivery_of_listener"),
+            models.Index("state", NEWEST, name="delivery_in_state"),
+            models.Index(
+                "reason",
+                NEWEST,
+                name="delivery_why",
+                condition=~models.Q(reason=""),
+            ),
+            BrinIndex(
+                fields=["received_at"],
+                name="delivery_by_day",
+                pages_per_range=8,
+                autosummarize=True,
+            ),
         ]
         permissions = [("reread_delivery", "Can read a delivery again")]
 
@@ -262,7 +279,7 @@ class Trigger(Stateful):
     }
 
     execution = models.ForeignKey(
-        Execution, on_delete=models.PROTECT, related_name="triggers"
+        Execution, on_delete=models.PROTECT, related_name="triggers", db_index=False
     )
     customer = models.CharField(max_length=200)
     delivery = models.ForeignKey(
@@ -291,6 +308,15 @@ class Trigger(Stateful):
                 condition=models.Q(state=Asking.WAITING),
             ),
             models.Index(fields=["customer"], name="trigger_by_customer"),
+            # Lists as staff narrow them.
+            models.Index("execution", NEWEST, name="trigger_of_execution"),
+            models.Index("state", NEWEST, name="trigger_in_state"),
+            models.Index(
+                "reason",
+                NEWEST,
+                name="trigger_why",
+                condition=~models.Q(reason=""),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from django.conf import settings
-from django.db.models import Count, Q
+from django.db.models import Count, FilteredRelation, Q
 
 from executions.models import Execution, Stop
 from promoportal.optimove import Meaning
@@ -41,7 +41,9 @@ class Reconciled:
 
 def reconcile(execution: Execution) -> Reconciled:
     """Count one execution's rows, in one statement."""
-    rows = Assignment.objects.filter(execution=execution)
+    # Said of the redemptions too: of all there are, those of one execution are few.
+    own = FilteredRelation("redemption", condition=Q(redemption__execution=execution))
+    rows = Assignment.objects.filter(execution=execution).annotate(report=own)
     collection = Collection.objects.filter(execution=execution).first()
     last_pass = collection.finished if collection else 0
     missing = _missing(collection)
@@ -72,9 +74,9 @@ def _counts(last_pass: int, execution: Execution) -> dict[str, Count]:
         "uncertain": _in(State.UNCERTAIN),
         "held": _in(State.HELD),
         "void": _in(State.VOID),
-        "reported": Count("pk", filter=Q(redemption__state=Reporting.REPORTED)),
-        "waiting": Count("pk", filter=Q(redemption__state__in=_UNREPORTED)),
-        "reports_held": Count("pk", filter=Q(redemption__state=Reporting.HELD)),
+        "reported": Count("pk", filter=Q(report__state=Reporting.REPORTED)),
+        "waiting": Count("pk", filter=Q(report__state__in=_UNREPORTED)),
+        "reports_held": Count("pk", filter=Q(report__state=Reporting.HELD)),
         "drift": Count("pk", filter=_drift(listed, assigned, execution)),
     }
 
@@ -88,7 +90,7 @@ def _in(*states: State) -> Count:
 
 def _drift(listed: Q, assigned: Q, execution: Execution) -> Q:
     """Each way in which a row can disagree; a row counts once."""
-    unreported = Q(state=State.ACTIVE, redemption=None) & ~_off()
+    unreported = Q(state=State.ACTIVE, report=None) & ~_off()
     wrongly_void = assigned & Q(state=State.VOID) & ~Q(reason=Reason.WRITTEN_OFF)
     if execution.stop == Stop.CANCELLED:
         wrongly_void = Q(pk=None)

@@ -20,6 +20,8 @@ from promoportal import sets
 
 Moves = Mapping[str, frozenset[str]]
 S = TypeVar("S", bound="Stateful")
+# The newest rows first, in the order that narrowed lists ask for.
+NEWEST = -models.F("id")
 
 
 class IllegalMove(Exception):
@@ -79,11 +81,21 @@ class Transition(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="+",
+        db_index=False,
     )
     why = models.TextField(blank=True)
 
     class Meta:
         abstract = True
+        indexes = [
+            # Of the few that a person made: a million moves need no entry each for
+            # having been made by nobody.
+            models.Index(
+                fields=["by"],
+                name="%(class)s_by",
+                condition=models.Q(by__isnull=False),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.before} → {self.after}"

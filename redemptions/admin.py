@@ -30,7 +30,7 @@ from promoportal.admin.showing import (
 )
 from promoportal.leases import after
 from redemptions import deciding
-from redemptions.models import Redemption, Report, State
+from redemptions.models import UNREPORTED, Redemption, Report, State
 from rewards.admin import UNANSWERED_FOR, worth
 from rewards.models import Assignment
 
@@ -69,7 +69,7 @@ class Told(admin.SimpleListFilter):
         if self.value() == "yes":
             return queryset.filter(state=State.REPORTED)
         if self.value() == "no":
-            return queryset.exclude(state__in=[State.REPORTED, State.WRITTEN_OFF])
+            return queryset.filter(state__in=UNREPORTED)
         return queryset
 
 
@@ -97,18 +97,21 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
         "report_link",
         "execution_link",
     )
-    list_select_related = ("assignment", "execution", "report")
+    list_select_related = ("assignment", "execution")
     list_filter = (
         Told,
         "state",
         "reason",
-        "mode",
         narrowed("execution", Execution),
         narrowed("report", Report),
         ("redeemed_at", admin.DateFieldListFilter),
     )
     finds = ("assignment__customer",)
     finds_uuid = ("reference",)
+    indexed = (
+        *("execution", "report", "state__exact", "reason__exact"),
+        *("reported", "needs"),
+    )
     search_help_text = "A customer's id or our reference, in full"
     labels = dict(State.choices)
     attention = (
@@ -179,7 +182,9 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
 
     @admin.display(description="latest report")
     def report_link(self, row: Redemption) -> SafeString:
-        return link(row.report, f"Report {row.report_id}")
+        # Its key is all that is shown, and no reason to fetch it.
+        report = Report(pk=row.report_id) if row.report_id else None
+        return link(report, f"Report {row.report_id}")
 
     @admin.display(description="next")
     def next_time(self, row: Redemption) -> SafeString:
@@ -220,6 +225,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
         "status",
         "duration_ms",
     )
+    indexed = ("outcome__exact", "is_batch__exact")
     list_filter = ("outcome", "is_batch", ("begun_at", admin.DateFieldListFilter))
     fieldsets = (
         (None, {"fields": ("how", "size", "accepted", "rejected")}),

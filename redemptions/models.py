@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
 from executions.models import Execution
 from promoportal.leases import Leased
-from promoportal.states import Stateful, Transition, constraint
+from promoportal.states import NEWEST, Stateful, Transition, constraint
 from rewards.models import Assignment
 
 
@@ -18,6 +19,10 @@ class State(models.TextChoices):
     REPORTED = "REPORTED", "Reported"
     HELD = "HELD", "Held for staff"
     WRITTEN_OFF = "WRITTEN_OFF", "Written off"
+
+
+# What the vendor does not know yet, whether by itself or by a person it will.
+UNREPORTED = [State.WAITING, State.REPORTING, State.UNCERTAIN, State.HELD]
 
 
 class Mode(models.TextChoices):
@@ -60,12 +65,20 @@ class Report(models.Model):
 
     class Meta:
         indexes = [
+            models.Index("outcome", NEWEST, name="report_outcome"),
+            models.Index("is_batch", NEWEST, name="report_kind"),
+            BrinIndex(
+                fields=["begun_at"],
+                name="report_by_day",
+                pages_per_range=8,
+                autosummarize=True,
+            ),
             # Reports whose worker died are closed by the tick.
             models.Index(
                 fields=["token"],
                 name="report_under_way",
                 condition=models.Q(outcome=""),
-            )
+            ),
         ]
 
     def __str__(self) -> str:
@@ -92,7 +105,7 @@ class Redemption(Stateful, Leased):
         Assignment, on_delete=models.PROTECT, related_name="redemption"
     )
     execution = models.ForeignKey(
-        Execution, on_delete=models.PROTECT, related_name="redemptions"
+        Execution, on_delete=models.PROTECT, related_name="redemptions", db_index=False
     )
     reference = models.UUIDField(unique=True, help_text="Ours; sent with every report.")
     redeemed_at = models.DateTimeField()
@@ -106,6 +119,7 @@ class Redemption(Stateful, Leased):
         blank=True,
         on_delete=models.PROTECT,
         related_name="redemptions",
+        db_index=False,
         help_text="The latest report that carried it.",
     )
     batch_limit = models.PositiveIntegerField(
@@ -139,17 +153,43 @@ class Redemption(Stateful, Leased):
                 name="redemption_uncertain",
                 condition=models.Q(state=State.UNCERTAIN),
             ),
-            # Settled or not: is any redemption of this execution still moving?
+            # Lists as staff narrow them.
+            models.Index("execution", NEWEST, name="redemption_of_execution"),
+            models.Index("report", NEWEST, name="redemption_of_report"),
+            models.Index("state", NEWEST, name="redemption_in_state"),
+            # Settled or not, too: is any redemption of this execution still moving?
             models.Index(
-                fields=["execution", "state"],
-                name="redemption_moving",
-                condition=models.Q(state__in=["WAITING", "REPORTING", "UNCERTAIN"]),
+                "execution", "state", NEWEST, name="redemption_of_execution_in"
             ),
-            # What needs a person.
             models.Index(
-                fields=["reason"],
-                name="redemption_held",
-                condition=models.Q(state=State.HELD),
+                NEWEST,
+                name="redemption_unreported",
+                condition=models.Q(state__in=UNREPORTED),
+            ),
+            models.Index(
+                "execution",
+                NEWEST,
+                name="redemption_unreported_of",
+                condition=models.Q(state__in=UNREPORTED),
+            ),
+            models.Index(
+                "reason",
+                NEWEST,
+                name="redemption_why",
+                condition=~models.Q(reason=""),
+            ),
+            models.Index(
+                "state",
+                "reason",
+                NEWEST,
+                name="redemption_in_state_why",
+                condition=~models.Q(reason=""),
+            ),
+            BrinIndex(
+                fields=["redeemed_at"],
+                name="redemption_by_day",
+                pages_per_range=8,
+                autosummarize=True,
             ),
         ]
         permissions = [

@@ -218,6 +218,11 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     )
     finds = ("customer",)
     finds_uuid = ("key",)
+    indexed = (
+        *("execution", "promotion", "state__exact", "reason__exact"),
+        *("doubtful__exact=1", "cancelled_too_late__exact=1"),
+        *("needs=held", "needs=in_doubt", "needs=unanswered"),
+    )
     # Codes are money, and stay here.
     sheet = Sheet(
         "rewards.export_assignment",

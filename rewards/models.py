@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
 from executions.models import Execution
 from promoportal.leases import Leased
-from promoportal.states import Stateful, Transition, constraint
+from promoportal.states import NEWEST, Stateful, Transition, constraint
 
 
 class State(models.TextChoices):
@@ -204,10 +205,10 @@ class Assignment(Stateful, Leased):
     }
 
     execution = models.ForeignKey(
-        Execution, on_delete=models.PROTECT, related_name="assignments"
+        Execution, on_delete=models.PROTECT, related_name="assignments", db_index=False
     )
     promotion = models.ForeignKey(
-        Promotion, null=True, blank=True, on_delete=models.PROTECT
+        Promotion, null=True, blank=True, on_delete=models.PROTECT, db_index=False
     )
     reference = models.CharField(
         max_length=200, help_text="The vendor's assignment id."
@@ -303,17 +304,52 @@ class Assignment(Stateful, Leased):
                 name="assignment_uncertain",
                 condition=models.Q(state=State.UNCERTAIN),
             ),
-            # Settled or not: is any row of this execution still moving?
+            # Lists as staff narrow them. Without the key in it an index finds the rows,
+            # but has them sorted: all half a million of an execution.
+            models.Index("execution", NEWEST, name="assignment_of_execution"),
+            models.Index("promotion", NEWEST, name="assignment_of_promotion"),
+            models.Index("state", NEWEST, name="assignment_in_state"),
+            # Settled or not, too: is any row of this execution still moving?
             models.Index(
-                fields=["execution", "state"],
-                name="assignment_moving",
-                condition=models.Q(state__in=["OWED", "ACTIVATING", "UNCERTAIN"]),
+                "execution", "state", NEWEST, name="assignment_of_execution_in"
             ),
-            # The list of what needs a person.
+            # The few that something is to be said about; the others cost nothing here.
             models.Index(
-                fields=["execution", "reason"],
-                name="assignment_held",
-                condition=models.Q(state=State.HELD),
+                "reason",
+                NEWEST,
+                name="assignment_why",
+                condition=~models.Q(reason=""),
+            ),
+            models.Index(
+                "state",
+                "reason",
+                NEWEST,
+                name="assignment_in_state_why",
+                condition=~models.Q(reason=""),
+            ),
+            models.Index(
+                "execution",
+                "reason",
+                NEWEST,
+                name="assignment_of_execution_why",
+                condition=~models.Q(reason=""),
+            ),
+            models.Index(
+                NEWEST,
+                name="assignment_doubtful",
+                condition=models.Q(doubtful=True),
+            ),
+            models.Index(
+                NEWEST,
+                name="assignment_too_late",
+                condition=models.Q(cancelled_too_late=True),
+            ),
+            # Made in order of time: some bytes for many pages find where a day begins.
+            BrinIndex(
+                fields=["created_at"],
+                name="assignment_by_day",
+                pages_per_range=8,
+                autosummarize=True,
             ),
             # In doubt: sent again only while its key is remembered, and not for ever.
             models.Index(
@@ -474,6 +510,16 @@ class Retried(models.Model):
         ]
         indexes = [
             models.Index(fields=["retrial", "id"], name="retried_listed"),
+            models.Index(
+                fields=["retrial", "id"],
+                name="retried_done",
+                condition=models.Q(is_over=True, left_alone=""),
+            ),
+            models.Index(
+                fields=["retrial", "id"],
+                name="retried_left_alone",
+                condition=models.Q(is_over=True) & ~models.Q(left_alone=""),
+            ),
             models.Index(
                 fields=["retrial", "id"],
                 name="retried_left",

@@ -92,6 +92,7 @@ class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
     list_select_related = ("user", "content_type")
     list_filter = ("user", "content_type", ("action_time", admin.DateFieldListFilter))
     finds = ("object_id",)
+    indexed = ("q",)
     search_help_text = "A row's key, in full"
     fields = ("when", "user", "what_it_was", "row", "said")
     list_display_links = ("when",)

@@ -11,6 +11,7 @@ from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
+from promoportal.admin.order import order_of
 from promoportal.admin.paging import MOST_COUNTED
 from promoportal.admin.showing import list_of
 
@@ -66,21 +67,22 @@ def attention_of(model_admin: ModelAdmin[Any]) -> Sequence[Attention]:
 def figures(model_admin: ModelAdmin[Any]) -> Iterator[Figure]:
     """One number for each kind that has rows, each with its list."""
     for kind in attention_of(model_admin):
-        figure = _figure(model_admin.model, kind)
+        figure = _figure(model_admin, kind)
         if figure:
             yield figure
 
 
-def _figure(model: type[Model], kind: Attention) -> Figure | None:
-    # Counted only so far: a campaign can be held a million times over.
-    rows = model._base_manager.filter(kind.where())
+def _figure(model_admin: ModelAdmin[Any], kind: Attention) -> Figure | None:
+    # Counted only so far: a campaign can be held a million times over. In the order of
+    # the list, so that the index is used that serves it.
+    model, here = model_admin.model, {PARAMETER: kind.name}
+    rows = order_of(model_admin, here).newest(model._base_manager.filter(kind.where()))
     column = "reason" if kind.by_reason else "pk"
     some = rows.values_list(column, flat=True)[: MOST_COUNTED + 1]
     counts = Counter(some) if kind.by_reason else Counter({"": some.count()})
     total = counts.total()
     if not total:
         return None
-    here = {PARAMETER: kind.name}
     labels = _labels(model) if kind.by_reason else {}
     reasons = [
         Figure(

@@ -14,6 +14,8 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from promoportal.admin.order import order_of
+
 OLDER, NEWER = "older", "newer"
 # Beyond this a number says "more than", and nothing is counted further.
 MOST_COUNTED = 10_000
@@ -33,7 +35,8 @@ class KeysetChangeList(ChangeList):
         return super().get_queryset(request, *args, **kwargs)
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        return ["-pk"]
+        self.order = order_of(self.model_admin, request.GET.dict())
+        return [*self.order.newest(queryset).query.order_by]
 
     def get_results(self, request: HttpRequest) -> None:
         rows, is_more = self._page(request)
@@ -56,8 +59,12 @@ class KeysetChangeList(ChangeList):
         )
 
     def count(self) -> int:
-        """How many there are; one more than is counted if there are more."""
-        some: QuerySet[Any] = self.queryset.order_by()[: MOST_COUNTED + 1]
+        """
+        How many there are; one more than is counted if there are more.
+
+        In the order of the list: in none, the table might be read from its other end.
+        """
+        some: QuerySet[Any] = self.queryset[: MOST_COUNTED + 1]
         return some.count()
 
     @property
@@ -77,10 +84,10 @@ class KeysetChangeList(ChangeList):
         newer = self._key(request, NEWER)
         older = self._key(request, OLDER)
         if newer is not None:
-            found = list(rows.filter(pk__gt=newer).order_by("pk")[: size + 1])
+            found = list(self.order.oldest(self.order.newer(rows, newer))[: size + 1])
             return found[:size][::-1], len(found) > size
         if older is not None:
-            rows = rows.filter(pk__lt=older)
+            rows = self.order.older(rows, older)
         found = list(rows[: size + 1])
         return found[:size], len(found) > size
 

@@ -17,6 +17,8 @@ from django.db.models import Model, QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
+from promoportal.admin.order import Order
+
 # Rows asked for at a time, by key: no cursor is held while a slow browser reads.
 AT_A_TIME = 2_000
 # A spreadsheet takes what begins so for a formula, which can send what is beside it away.
@@ -34,11 +36,11 @@ class Sheet:
     """The path of each value, by its heading."""
 
 
-def answer(sheet: Sheet, rows: QuerySet[Any]) -> StreamingHttpResponse:
+def answer(sheet: Sheet, rows: QuerySet[Any], order: Order) -> StreamingHttpResponse:
     """The rows as a file to be kept."""
     name = f"{rows.model._meta.model_name}s-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
     return StreamingHttpResponse(
-        lines(sheet, rows),
+        lines(sheet, rows, order),
         content_type="text/csv; charset=utf-8",
         headers={
             "Content-Disposition": f'attachment; filename="{name}"',
@@ -47,11 +49,11 @@ def answer(sheet: Sheet, rows: QuerySet[Any]) -> StreamingHttpResponse:
     )
 
 
-def lines(sheet: Sheet, rows: QuerySet[Any]) -> Iterator[str]:
+def lines(sheet: Sheet, rows: QuerySet[Any], order: Order) -> Iterator[str]:
     """The sheet line by line, the newest row first."""
     write = csv.writer(_Echo()).writerow
     yield _MARK + write(sheet.columns)
-    for row in _by_key(rows, list(sheet.columns.values())):
+    for row in _by_key(rows, order, list(sheet.columns.values())):
         yield write([safe(value) for value in row])
 
 
@@ -81,12 +83,15 @@ class _Echo:
         return line
 
 
-def _by_key(rows: QuerySet[Any], paths: list[str]) -> Iterator[tuple[Any, ...]]:
+def _by_key(
+    rows: QuerySet[Any], order: Order, paths: list[str]
+) -> Iterator[tuple[Any, ...]]:
+    rows = order.newest(rows)
     found = list(_some(rows, paths))
     while found:
         yield from (values for _, *values in found)  # type: ignore[misc]
-        found = list(_some(rows.filter(pk__lt=found[-1][0]), paths))
+        found = list(_some(order.older(rows, found[-1][0]), paths))
 
 
 def _some(rows: QuerySet[Any], paths: list[str]) -> QuerySet[Any, tuple[Any, ...]]:
-    return rows.order_by("-pk").values_list("pk", *paths)[:AT_A_TIME]
+    return rows.values_list("pk", *paths)[:AT_A_TIME]

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rewards', '0006_retrying'),
+        ('rewards', '0007_listing'),
     ]
 
     operations = [

@@ -1,0 +1,234 @@
+"""
+Tables as they are after some months: so many assignments, and all that belongs to them.
+
+Everything is made in the database, a million rows in some minutes. Half of them are of
+one execution; the newest is under way, and the platform hardly answers; what is rare is
+among the oldest, where a list that looks for it row by row from the newest would have to
+pass all others.
+"""
+
+from __future__ import annotations
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.core.management.color import no_style
+from django.db import connection
+
+from executions.models import Campaign, Delivery, Execution, Listener, Trigger
+from redemptions.models import Redemption, Report
+from rewards.models import Assignment, Collection, Promotion, Retrial, Retried
+
+EXECUTIONS = 20
+# Half of all rows are of this one, with as many newer ones as older ones.
+LARGEST = 10
+TRIGGERED = 5
+_SLICES = """
+    CASE WHEN 4 * n < %(count)s THEN 1 + 36 * n / %(count)s
+         WHEN 4 * n < 3 * %(count)s::bigint THEN 10
+         ELSE least(20, 11 + 40 * (n - 3 * %(count)s::bigint / 4) / %(count)s) END
+"""
+_EMPTY = """
+    TRUNCATE rewards_assignment, executions_execution, executions_campaign,
+        executions_delivery, executions_listener, rewards_promotion,
+        redemptions_report, rewards_retrial, django_admin_log, promoportal_census
+        CASCADE
+"""
+_FEW = """
+    INSERT INTO executions_campaign (id, reference)
+        SELECT n, 'plan-' || n FROM generate_series(1, 5) AS n;
+    INSERT INTO rewards_promotion (id, reference, code, redemption_mode)
+        SELECT n, 'promotion-' || n, 'CODE' || n, '' FROM generate_series(1, 5) AS n;
+    INSERT INTO executions_execution
+        (id, reference, campaign_id, kind, state, stop, reason, problem, opened_at)
+        SELECT n, 1000 + n, 1 + n %% 5,
+            CASE n WHEN 5 THEN 'TRIGGERED' ELSE 'SCHEDULED' END,
+            CASE n WHEN 20 THEN 'ACTIVATING' ELSE 'SETTLED' END, 'NONE', '', '',
+            now() - (20 - n) * interval '3 days'
+        FROM generate_series(1, 20) AS n;
+    INSERT INTO executions_listener
+        (id, event_type, secret_digest, header_name, header_digest, networks)
+        VALUES (1, 13, 'a', '', '', '{}'), (2, 11, 'b', '', '', '{}');
+"""
+_ASSIGNMENTS = f"""
+    WITH sliced AS (
+        SELECT n, {_SLICES} AS execution, 7 * n %% 1000 AS part
+        FROM generate_series(1, %(count)s) AS n
+    ), placed AS (
+        SELECT *, CASE
+            WHEN n <= 5 THEN 'VOID'
+            WHEN execution = 20 AND part < 200 THEN 'OWED'
+            WHEN execution = 20 AND part < 205 THEN 'ACTIVATING'
+            WHEN execution = 20 AND part < 600 THEN 'UNCERTAIN'
+            WHEN part < 45 THEN 'VOID'
+            WHEN execution <= 10 AND part < 125 THEN 'HELD'
+            ELSE 'ACTIVE' END AS state
+        FROM sliced
+    ), told AS (
+        SELECT *, CASE
+            WHEN n <= 5 THEN 'WRITTEN_OFF'
+            WHEN state = 'VOID' AND part < 40 THEN 'NOT_ASSIGNED'
+            WHEN state = 'VOID' THEN 'CANCELLED'
+            WHEN state = 'HELD' AND part < 65 THEN 'UNANSWERED'
+            WHEN state = 'HELD' AND part < 93 THEN 'DIFFERS'
+            WHEN state = 'HELD' AND part < 97 THEN 'OVER_LIMIT'
+            WHEN state = 'HELD' THEN 'REFUSED'
+            ELSE '' END AS reason
+        FROM placed
+    )
+    INSERT INTO rewards_assignment (
+        id, state_since, not_before, lease_until, token, attempts, failures, reference,
+        customer, as_assigned, vendor_status, meaning, reward, value, unit,
+        unique_code, properties, assigned_at, listed_pass, state, reason, problem,
+        repeated, cleared, doubtful, cancelled_too_late, key, "order", first_sent_at,
+        receipt, evidence, malformed, deaths, owed_since, created_at, execution_id,
+        promotion_id)
+    SELECT n, at, at, CASE state WHEN 'ACTIVATING' THEN now() + interval '1 day' END,
+        CASE state WHEN 'ACTIVATING' THEN gen_random_uuid() END, 1, 0, 'A' || n,
+        'C' || lpad((n %% (%(count)s / 4))::text, 7, '0'),
+        jsonb_build_object('assignmentId', 'A' || n, 'customerId', 'C' || n,
+            'status', 'Assigned', 'campaignPlanId', 7, 'channelId', 505),
+        'Assigned', CASE reason WHEN 'NOT_ASSIGNED' THEN 'IGNORE' ELSE 'ACTIVATE' END,
+        '{{"type": "Cash", "value": "10", "currency": "EUR", "tier": "Gold"}}', 10,
+        'EUR', '', '{{}}', at, 1, state, reason,
+        CASE reason WHEN 'REFUSED' THEN 'The account is closed.' ELSE '' END,
+        false, true, state = 'UNCERTAIN' OR reason = 'UNANSWERED', n <= 5,
+        gen_random_uuid(), '{{"amount": "10", "currency": "EUR"}}', at,
+        CASE state WHEN 'ACTIVE' THEN 'R' || n ELSE '' END, '', 0, 0, at, at,
+        execution, 1 + n / (%(count)s / 4)
+    FROM told, LATERAL (
+        SELECT now() - (20 - execution) * interval '3 days' AS at) AS times
+    ORDER BY n
+"""  # noqa: S608 - nothing in it comes from outside
+_MOVES = """
+    INSERT INTO {table}transition (row_id, before, after, at, why)
+    SELECT row.id, move.before, move.after, row.state_since, ''
+    FROM {table} AS row,
+        (VALUES ('{first}', '{second}'), ('{second}', '{third}')) AS move (before, after)
+    WHERE row.state IN ('{third}', 'HELD')
+    ORDER BY row.id
+"""
+_ATTEMPTS = """
+    INSERT INTO rewards_attempt
+        (assignment_id, kind, number, begun_at, outcome, status, answer, duration_ms)
+    SELECT id, 'ACTIVATE', 1, created_at, CASE state WHEN 'ACTIVE' THEN 'GIVEN'
+        WHEN 'HELD' THEN 'REFUSED' ELSE 'UNANSWERED' END, 200, '{}', 40
+    FROM rewards_assignment WHERE state IN ('ACTIVE', 'HELD', 'UNCERTAIN') ORDER BY id
+"""
+_REPORTS = """
+    INSERT INTO redemptions_report
+        (id, size, is_batch, token, begun_at, outcome, accepted, rejected, status, answer)
+    SELECT n, 10, n > 5, gen_random_uuid(),
+        now() - (%(count)s / 10 + 1 - n) * interval '60 days' / (%(count)s / 10),
+        CASE WHEN n <= 3 THEN 'REFUSED' ELSE 'ACCEPTED' END, 10, 0, 200, ''
+    FROM generate_series(1, %(count)s / 10 + 1) AS n ORDER BY n
+"""
+_REDEMPTIONS = """
+    INSERT INTO redemptions_redemption (
+        id, state_since, not_before, attempts, failures, reference, redeemed_at, mode,
+        state, reason, problem, batch_limit, malformed, assignment_id, execution_id,
+        report_id)
+    SELECT id, created_at, created_at, 1, 0, gen_random_uuid(), created_at, 'SCHEDULED',
+        state, CASE state WHEN 'HELD' THEN 'REFUSED' ELSE '' END, '', 0, 0, id,
+        execution_id, CASE state WHEN 'WAITING' THEN NULL ELSE 1 + id / 10 END
+    FROM (
+        SELECT id, created_at, execution_id, CASE
+            WHEN id < 100 AND id %% 10 = 0 THEN 'WRITTEN_OFF'
+            WHEN execution_id <= 10 AND id %% 30 = 9 THEN 'HELD'
+            WHEN execution_id = 20 AND id %% 100 = 99 THEN 'UNCERTAIN'
+            WHEN execution_id = 20 THEN 'WAITING'
+            ELSE 'REPORTED' END AS state
+        FROM rewards_assignment WHERE rewards_assignment.state = 'ACTIVE') AS given
+    ORDER BY id
+"""
+_DELIVERIES = """
+    INSERT INTO executions_delivery (
+        id, state_since, body, content_type, verdict, received_at, state, reason,
+        problem, execution_id, attempts, listener_id)
+    SELECT n, at, '\\x7b7d', 'application/json', '{}', at,
+        CASE WHEN n <= 9 THEN 'HELD' WHEN n %% 100 = 99 THEN 'IGNORED' ELSE 'READ' END,
+        CASE WHEN n <= 9 THEN 'UNREADABLE' ELSE '' END, '',
+        CASE WHEN n <= 20 THEN n ELSE 5 END, 1, CASE WHEN n <= 20 THEN 1 ELSE 2 END
+    FROM generate_series(1, %(count)s / 5) AS n, LATERAL (
+        SELECT now() - (%(count)s / 5 - n) * interval '60 days' / (%(count)s / 5) AS at
+    ) AS times ORDER BY n
+"""
+_TRIGGERS = """
+    INSERT INTO executions_trigger (
+        id, state_since, execution_id, customer, delivery_id, state, reason, problem,
+        announced, attempts, not_before)
+    SELECT id, received_at, 5, 'T' || id, id,
+        CASE WHEN id <= 29 THEN 'HELD' ELSE 'DONE' END,
+        CASE WHEN id <= 29 THEN 'NOT_LISTED' ELSE '' END, '', 1, 1, received_at
+    FROM executions_delivery WHERE id > 20 ORDER BY id
+"""
+_COLLECTIONS = """
+    INSERT INTO rewards_collection (
+        id, state_since, not_before, attempts, failures, execution_id, state, reason,
+        problem, again, number, finished, cursor, pages, seen, total, barren, restarts,
+        empties, malformed, deaths, taken_back, waived)
+    SELECT execution_id, max(created_at), now(), 1, 0, execution_id, 'DONE', '', '',
+        false, 1, 1, '', 1 + count(*) / 1000, count(*), count(*), 0, 0, 0, 0, 0, false,
+        '{}'
+    FROM rewards_assignment GROUP BY execution_id
+"""
+_RETRIALS = """
+    INSERT INTO rewards_retrial
+        (id, state, form, narrowed, by_id, why, total, done, left_alone)
+    VALUES (1, 'DONE', gen_random_uuid(), 'state__exact is HELD', %(user)s, 'Mended.',
+        %(count)s / 10, %(count)s / 10 - 5, 5);
+    INSERT INTO rewards_retried (id, retrial_id, assignment_id, is_over, left_alone)
+    SELECT n, 1, n, n > 15, CASE WHEN n <= 20 AND n > 15 THEN 'it moved on' ELSE '' END
+    FROM generate_series(1, %(count)s / 10) AS n ORDER BY n
+"""
+_DEEDS = """
+    INSERT INTO django_admin_log (
+        id, action_time, object_id, object_repr, action_flag, change_message,
+        content_type_id, user_id)
+    SELECT n, now() - (%(count)s / 10 - n) * interval '60 days' / (%(count)s / 10), n,
+        'assignment A' || n, 2, 'Try again: The platform was down.', %(kind)s, %(user)s
+    FROM generate_series(1, %(count)s / 10) AS n ORDER BY n
+"""
+# What autovacuum does to them meanwhile.
+_BY_DAY = (
+    *("assignment_by_day", "redemption_by_day", "report_by_day", "delivery_by_day"),
+    "deed_by_day",
+)
+
+
+def fill(count: int, user: User) -> None:
+    """Have so many assignments, and nothing of what was there before."""
+    kind = ContentType.objects.get_for_model(Assignment).pk
+    named = {"count": count, "user": user.pk, "kind": kind}
+    with connection.cursor() as cursor:
+        for statement in (_EMPTY, *_statements()):
+            cursor.execute(statement, named)
+        for statement in _counters():
+            cursor.execute(statement)
+        for index in _BY_DAY:
+            cursor.execute("SELECT brin_summarize_new_values(%s::regclass)", [index])
+        cursor.execute("ANALYZE")
+
+
+def _counters() -> list[str]:
+    """What has keys go on after those that were given here."""
+    given = [
+        *(Campaign, Execution, Listener, Delivery, Trigger, Promotion, Assignment),
+        *(Collection, Retrial, Retried, Report, Redemption, LogEntry),
+    ]
+    return connection.ops.sequence_reset_sql(no_style(), given)
+
+
+def _statements() -> list[str]:
+    given = {"first": "OWED", "second": "ACTIVATING", "third": "ACTIVE"}
+    told = {"first": "WAITING", "second": "REPORTING", "third": "REPORTED"}
+    return [
+        *(_FEW, _ASSIGNMENTS),
+        *(_MOVES.format(table="rewards_assignment", **given), _ATTEMPTS),
+        *(
+            _REPORTS,
+            _REDEMPTIONS,
+            _MOVES.format(table="redemptions_redemption", **told),
+        ),
+        *(_DELIVERIES, _TRIGGERS, _COLLECTIONS, _RETRIALS, _DEEDS),
+    ]

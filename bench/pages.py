@@ -1,0 +1,163 @@
+"""Every page of the admin over a million assignments, against the same over ten thousand."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from django.conf import settings
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+
+from bench import filling
+from bench.stage import Measured, Stage, seconds
+from executions.models import Delivery, Execution, Trigger
+from promoportal import customers
+from promoportal.admin.showing import list_of, page_of
+from redemptions.models import Redemption, Report
+from rewards.models import Assignment, Retrial, Retried
+
+FEW = 10_000
+# More than this, and a page grows with what the tables hold.
+MOST = 2.0
+_TIMES = 5
+_SENT = {"export": "csv"}, {"retry_all": "ask"}
+
+
+def measure(_stage: Stage, size: int) -> Measured:
+    settings.DEBUG = False  # which keeps every query
+    user = User.objects.create_superuser("bench")
+    few, many = _over(FEW, user), _over(size, user)
+    for name, slow in many.items():
+        ratio = slow / few[name]
+        mark = "  !" if ratio > MOST else ""
+        line = f"{name:<50} {1e3 * few[name]:7.1f} ms {1e3 * slow:7.1f} ms {ratio:5.1f}"
+        print(f"{line}{mark}", file=sys.stderr)  # noqa: T201 - it is what it says
+    floor = f"the same over {FEW:,} assignments and not {size:,}"
+    return Measured("pages", len(few), sum(many.values()), sum(few.values()), floor)
+
+
+def _over(count: int, user: User) -> dict[str, float]:
+    """How long each page takes over so many assignments, in seconds."""
+    filling.fill(count, user)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+    client = Client(SERVER_NAME="127.0.0.1")
+    client.force_login(user)
+    return {name: _median(client, *asked) for name, asked in _asked(count).items()}
+
+
+def _median(client: Client, address: str, sent: Any = None) -> float:
+    def ask() -> None:
+        answer: Any = client.post(address, sent) if sent else client.get(address)
+        assert answer.status_code == 200, (address, answer)
+        # Of a list to take along, as much as is asked of the database at once.
+        if answer.streaming:
+            assert list(islice(answer.streaming_content, 1_000))
+
+    ask()
+    return statistics.median(seconds(ask) for _ in range(_TIMES))
+
+
+def _asked(count: int) -> dict[str, tuple[Any, ...]]:
+    """Where each page is, and what is sent there, by its name."""
+    export, retry = _SENT
+    return {
+        "overview": ("/admin/",),
+        **{name: (address,) for name, address in _lists(count)},
+        **{name: (address,) for name, address in _pages(count)},
+        "assignments as CSV, the first": (list_of(Assignment), export),
+        "redemptions as CSV, the first": (list_of(Redemption), export),
+        "trying held ones again, asked": (
+            list_of(Assignment, execution=1, state__exact="HELD"),
+            retry,
+        ),
+    }
+
+
+def _lists(count: int) -> Iterator[tuple[str, str]]:
+    for model, narrowings in _NARROWED.items():
+        name = str(model._meta.verbose_name_plural)
+        yield name, list_of(model)
+        yield f"{name}: in the middle", list_of(model, older=count // 100)
+        yield f"{name}: back from the oldest", list_of(model, newer=7)
+        for narrowed in narrowings:
+            said = ", ".join(f"{key} {value}" for key, value in narrowed.items())
+            yield f"{name}: {said.replace('__exact', '')}", list_of(model, **narrowed)
+
+
+_STATE, _WHY = "state__exact", "reason__exact"
+_LARGEST, _OLD = filling.LARGEST, 1
+_NARROWED: dict[Any, list[dict[str, Any]]] = {
+    Assignment: [
+        *({_STATE: state} for state in ("OWED", "UNCERTAIN", "ACTIVE", "HELD", "VOID")),
+        *({_WHY: reason} for reason in ("REFUSED", "NOT_ASSIGNED", "WRITTEN_OFF")),
+        {_STATE: "VOID", _WHY: "WRITTEN_OFF"},
+        {"doubtful__exact": 1},
+        {"cancelled_too_late__exact": 1},
+        *({"needs": kind} for kind in ("held", "in_doubt", "proposed", "unanswered")),
+        {"execution": _OLD},
+        {"execution": _LARGEST},
+        {"execution": _OLD, _STATE: "ACTIVE"},
+        {"execution": _LARGEST, _STATE: "VOID"},
+        {"execution": _LARGEST, _STATE: "ACTIVE"},
+        {"execution": _LARGEST, _STATE: "HELD", _WHY: "DIFFERS"},
+        {"execution": _LARGEST, _STATE: "UNCERTAIN"},
+        {"promotion": 1},
+        {"promotion": 1, _STATE: "HELD"},
+        {"q": "C0000007"},
+        {"q": "nobody"},
+    ],
+    Redemption: [
+        *({_STATE: state} for state in ("WAITING", "REPORTED", "HELD", "WRITTEN_OFF")),
+        {_WHY: "REFUSED"},
+        {"reported": "no"},
+        {"reported": "yes"},
+        {"execution": _LARGEST},
+        {"execution": _LARGEST, "reported": "no"},
+        {"execution": _LARGEST, _STATE: "REPORTED"},
+        {"execution": _OLD, _STATE: "WAITING"},
+        {"report": 3},
+        {"needs": "unanswered"},
+        {"q": "C0000007"},
+    ],
+    Delivery: [
+        *({_STATE: state} for state in ("UNREAD", "READ", "HELD")),
+        {_WHY: "UNREADABLE"},
+        {"execution": filling.TRIGGERED},
+        {"listener": 1},
+        {"q": 1005},
+    ],
+    Trigger: [
+        *({_STATE: state} for state in ("WAITING", "DONE", "HELD")),
+        {"execution": filling.TRIGGERED},
+        {"q": "T77"},
+    ],
+    Report: [{"outcome__exact": "REFUSED"}, {"is_batch__exact": 0}],
+    Execution: [{_STATE: "ACTIVATING"}],
+    Retrial: [],
+    Retried: [
+        {"retrial": 1},
+        *({"retrial": 1, "left_alone": said} for said in ("no", "yes", "not_yet")),
+    ],
+    LogEntry: [{"q": 77}],
+}
+
+
+def _pages(count: int) -> Iterator[tuple[str, str]]:
+    yield "customer", customers.page_of("C0000007")
+    yield "customers, by a beginning", "/admin/customers/?q=C00000"
+    yield "customers, nobody", "/admin/customers/?q=nobody"
+    yield "assignment, reported", page_of(Assignment(pk=count // 2 + 18))
+    yield "assignment, held", page_of(Assignment(pk=8))
+    yield "redemption", page_of(Redemption(pk=count // 2 + 18))
+    yield "execution, the largest", page_of(Execution(pk=_LARGEST))
+    yield "execution, under way", page_of(Execution(pk=filling.EXECUTIONS))
+    yield "delivery", page_of(Delivery(pk=77))
+    yield "report", page_of(Report(pk=7))
+    yield "retrial", page_of(Retrial(pk=1))
