@@ -27,6 +27,7 @@ from promoportal.admin.showing import badge, list_of, moment, stamp
 from promoportal.prospects import Prospect
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
+from rewards import revealing
 from rewards.admin import worth
 from rewards.models import Assignment, State
 
@@ -47,9 +48,7 @@ class Owed:
 
     @property
     def code(self) -> str:
-        """Its code, masked: enough to recognise it by, not to use it."""
-        code = self.row.unique_code
-        return f"••••{code[-4:]}" if len(code) > 8 else "••••" if code else ""
+        return revealing.masked(self.row.unique_code)
 
     @property
     def when(self) -> SafeString:

@@ -33,7 +33,7 @@ from promoportal.admin.showing import (
     stamp,
 )
 from promoportal.leases import after
-from rewards import deciding, retrials, seconding
+from rewards import deciding, retrials, revealing, seconding
 from rewards.models import Assignment, Attempt, Collecting, Collection, Promotion, State
 
 # Settling takes a minute or two; what is unanswered for longer is looked at.
@@ -196,6 +196,15 @@ def _is_doubtful(row: Assignment) -> bool:
     return row.doubtful and row.state in {State.UNCERTAIN, State.HELD}
 
 
+# What may hold a code, or what Optimove knows of a customer, and what stands for it.
+_HIDDEN = {
+    "unique_code": "masked_code",
+    "vendors_row": "hidden_row",
+    "what_is_sent": "hidden_order",
+}
+_NOT_SHOWN = "Not shown. Who may see it says why first."
+
+
 @admin.register(Assignment)
 class AssignmentAdmin(StatefulAdmin[Assignment]):
     list_display = (
@@ -315,6 +324,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             warning="The reward will not be given: nothing tries it again.",
             fits=_is_held,
         ),
+        revealing.REVEAL,
     )
     fieldsets = (
         (
@@ -455,6 +465,30 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         return (
             format_html("{} {}", name, moment(row.not_before)) if name else _nothing()
         )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Assignment | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None and revealing.is_revealed(obj, request.user):
+            return fieldsets
+        return [
+            (
+                name,
+                {"fields": [_HIDDEN.get(str(each), each) for each in told["fields"]]},
+            )
+            for name, told in fieldsets
+        ]
+
+    @admin.display(description="unique code")
+    def masked_code(self, row: Assignment) -> str:
+        return revealing.masked(row.unique_code)
+
+    @admin.display(description="the row")
+    def hidden_row(self, row: Assignment) -> str:
+        return _NOT_SHOWN
+
+    @admin.display(description="what is sent")
+    def hidden_order(self, row: Assignment) -> str:
+        return _NOT_SHOWN if row.order else ""
 
     @admin.display(description="the row")
     def vendors_row(self, row: Assignment) -> SafeString:

@@ -370,6 +370,7 @@ class Assignment(Stateful, Leased):
             ("decide_assignment", "Can say whether a doubtful reward was given"),
             ("write_off_assignment", "Can write off held assignments"),
             ("export_assignment", "Can export assignments as CSV"),
+            ("reveal_assignment", "Can see codes, and payloads as they came"),
         ]
 
     def __str__(self) -> str:

@@ -54,6 +54,8 @@ class Deed:
     said: tuple[str, str]
     warning: str = ""
     fits: Callable[[Any], bool] = lambda _: True
+    # About one row, from its page alone.
+    in_list: bool = True
     # The log is all that tells of it, so both are kept or neither.
     is_only_logged: bool = False
     # How long a person waits for the answer; gunicorn would wait for a minute.

@@ -173,7 +173,7 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
                 return self._posted(request)
             except IncorrectLookupParameters:
                 return HttpResponseRedirect(f"{request.path}?e=1")
-        deeds = self.allowed(request)
+        deeds = [deed for deed in self.allowed(request) if deed.in_list]
         form = DeedForm(deeds) if deeds else None
         context = {
             "title": capfirst(self.opts.verbose_name_plural),

@@ -180,11 +180,11 @@ def test_a_page_offers_only_what_fits_and_what_one_may(
     doubtful = AssignmentFactory(state=State.HELD, doubtful=True)
     active = AssignmentFactory(state=State.ACTIVE)
 
-    assert operations.offered(held) == {"retry", "write_off"}
-    assert operations.offered(doubtful) == {"given", "not_given"}
-    assert operations.offered(active) == set()
-    assert support.offered(held) == {"retry"}
-    assert support.offered(doubtful) == set()
+    assert operations.offered(held) == {"retry", "write_off", "reveal"}
+    assert operations.offered(doubtful) == {"given", "not_given", "reveal"}
+    assert operations.offered(active) == {"reveal"}
+    assert support.offered(held) == {"retry", "reveal"}
+    assert support.offered(doubtful) == {"reveal"}
     assert crm.offered(held) == set()
     assert "kept with the row" not in crm.page(held)
 

@@ -12,6 +12,7 @@ from promoportal.roles import Role, create_staff
 
 ROOMS = ["executions", "rewards", "redemptions", "promoportal"]
 ACTS = {
+    "reveal_assignment",
     "open_execution",
     "stop_execution",
     "reread_delivery",
@@ -45,6 +46,7 @@ def test_after_migrating_every_role_is_there_with_what_it_may_do() -> None:
     assert may(Role.CRM) == views() | EXPORTS
     assert may(Role.SUPPORT) == views() | {
         "retry_assignment",
+        "reveal_assignment",
         "report_again_redemption",
     }
     assert may(Role.OPERATIONS) == views() | ACTS | EXPORTS | AUDITS

@@ -1,0 +1,58 @@
+"""
+Who may see an assignment's code, and what was said of it as it came.
+
+Nobody sees them by looking. Whoever may, says why; that is kept in the log, and what is
+in the log is the permission: for some minutes, for this row, for this person.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from promoportal.admin.deeds import Deed, Done
+from rewards.models import Assignment
+
+PERMISSION = "rewards.reveal_assignment"
+# How long it can be seen after it was said why.
+FOR = timedelta(minutes=5)
+
+
+def _reveal(rows: QuerySet[Assignment], _by: Any, _why: str) -> Done:
+    """Nothing is moved: that it was said why is all there is to it."""
+    return Done(done=rows.count())
+
+
+REVEAL = Deed(
+    "reveal",
+    "Show code and payloads",
+    PERMISSION,
+    _reveal,
+    said=("shows its code and payloads", "show their codes and payloads"),
+    in_list=False,
+    is_only_logged=True,
+)
+
+
+def is_revealed(row: Assignment, user: Any) -> bool:
+    """Whether this person said lately why they must see it, and still may."""
+    if not user.has_perm(PERMISSION):
+        return False
+    said = LogEntry.objects.filter(
+        user=user,
+        content_type=ContentType.objects.get_for_model(Assignment),
+        object_id=str(row.pk),
+        action_time__gte=timezone.now() - FOR,
+        change_message__startswith=f"{REVEAL.label}: ",
+    )
+    return said.exists()
+
+
+def masked(code: str) -> str:
+    """Enough to recognise a code by, not to use it."""
+    return f"••••{code[-4:]}" if len(code) > 8 else "••••" if code else ""
