@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 
 from executions.models import Asking, Execution, Progress, Trigger
 from promoportal import states
@@ -47,7 +48,11 @@ def _is_collecting() -> Q:
         execution=OuterRef("pk"), state__in=[Collecting.WAITING, Collecting.COLLECTING]
     )
     triggers = Trigger.objects.filter(execution=OuterRef("pk"), state=Asking.WAITING)
-    return Q(Exists(passes)) | Q(Exists(triggers))
+    return Q(Exists(passes.exclude(_SECOND_LOOK))) | Q(Exists(triggers))
+
+
+# All is there, as far as the vendor says; whoever is listed late is looked for later.
+_SECOND_LOOK = Q(state=Collecting.WAITING, looked_again=True, not_before__gt=Now())
 
 
 def _is_moving() -> Q:
@@ -57,4 +62,5 @@ def _is_moving() -> Q:
     redemptions = Redemption.objects.filter(
         execution=OuterRef("pk"), state__in=unreported
     )
-    return Q(Exists(assignments)) | Q(Exists(redemptions))
+    looks = Collection.objects.filter(_SECOND_LOOK, execution=OuterRef("pk"))
+    return Q(Exists(assignments)) | Q(Exists(redemptions)) | Q(Exists(looks))

@@ -15,8 +15,8 @@ from django.db.models import Max
 from pytest_django import Settings
 
 from executions.announcing import announce
-from executions.models import Asking, Trigger
-from promoportal import optimove, states
+from executions.models import Asking, Progress, Trigger
+from promoportal import optimove, pipeline, states
 from promoportal.leases import Lease
 from promoportal.optimove import Page, Promotions
 from promoportal.optimove.allowance import Priority
@@ -531,9 +531,15 @@ def test_who_is_listed_late_is_found_by_the_second_look(
     world.announce("7311")
     assert world.assignment("C1").state == State.ACTIVE
     assert collection("7311").state == Collecting.WAITING
+    execution = collection("7311").execution
+    assert execution.state == Progress.ACTIVATING
 
     world.box.assign("7311", "C2")
     world.wait()
+    pipeline.tick()
+
+    execution.refresh_from_db()
+    assert execution.state == Progress.SETTLED
 
     assert world.assignment("C2").state == State.ACTIVE
     assert collection("7311").state == Collecting.DONE
