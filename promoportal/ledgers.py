@@ -17,14 +17,13 @@ from promoportal.admin.showing import list_of
 from promoportal.census import Kind
 from promoportal.reconciling import reconcile
 from promoportal.standing import Standing
+from redemptions.models import UNREPORTED, Redemption
 from redemptions.models import Reason as Unreported
-from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards.models import Assignment, Reason, State
 
 # Of more rows than this, comparing them one by one takes too long for a page.
 MOST_COMPARED = 20_000
-_UNREPORTED = (Reporting.WAITING, Reporting.REPORTING, Reporting.UNCERTAIN)
 
 
 @pages.panel(Execution)
@@ -69,7 +68,7 @@ def _beside(standing: Standing) -> Iterator[Fact]:
         if count := standing.assigned(state):
             href = list_of(Assignment, execution=pk, state__exact=state)
             yield Fact(name, f"{count:,}", href, tone)
-    if count := standing.redeemed(*_UNREPORTED):
+    if count := standing.redeemed(*UNREPORTED):
         href = list_of(Redemption, execution=pk, reported="no")
         yield Fact("to be reported", f"{count:,}", href)
     if count := standing.redeemed(Reporting.HELD):

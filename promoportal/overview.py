@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
-from executions.models import Delivery, Execution, Progress
+from executions.models import Delivery, Execution, Progress, Stop
 from promoportal import census
 from promoportal.admin import pages
 from promoportal.admin.drawing import columns, shares
@@ -56,7 +56,7 @@ def under_way(request: HttpRequest) -> Panel | None:
 
 
 def _standing_still(row: Execution) -> SafeString:
-    if row.stop != "NONE":
+    if row.stop != Stop.NONE:
         return badge(row.stop, str(row.get_stop_display()))
     return badge(row.state, str(row.get_state_display()))
 

@@ -106,7 +106,7 @@ def test_an_executions_page_has_three_ledgers_and_names_where_they_differ(
         AssignmentFactory(execution=execution, state=State.ACTIVE) for _ in range(2)
     )
     RedemptionFactory(assignment=reported, state=Reporting.REPORTED)
-    RedemptionFactory(assignment=waiting)
+    RedemptionFactory(assignment=waiting, state=Reporting.HELD)
     AssignmentFactory(execution=execution, state=State.OWED)
     AssignmentFactory(execution=execution, state=State.HELD)
     AssignmentFactory(execution=execution, state=State.HELD)
@@ -124,6 +124,7 @@ def test_an_executions_page_has_three_ledgers_and_names_where_they_differ(
         "held": "2",
         "void": "1",
         "to be reported": "1",
+        "reports held": "1",
     }
     assert ledgers[-1].sentences[:2] == [
         "3 that the vendor assigned are not active: 1 owed, 2 held.",
