@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from promoportal.roles import Role
@@ -60,6 +61,12 @@ def test_of_that_row_alone_by_that_person_alone_and_not_for_long(
 
     assert CODE not in operations.page(coded)
     assert "WINTER-2026-9B1C" not in support.page(other)
+    operations.do("reveal", coded)
+    operations.user.groups.clear()
+    operations.user.user_permissions.add(
+        Permission.objects.get(codename="view_assignment")
+    )
+    assert CODE not in operations.page(coded)
     LogEntry.objects.update(action_time=timezone.now() - timedelta(minutes=6))
     assert CODE not in support.page(coded)
 

@@ -93,6 +93,7 @@ def test_nor_is_one_that_reports(world: World, agree: Agree) -> None:
     restoring.look()
     world.run_activation()
     Continuity.objects.update(database="elsewhere")
+    world.let_time_come()
 
     reporting.report()
     assert not world.box.redemptions
