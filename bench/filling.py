@@ -166,10 +166,11 @@ _COLLECTIONS = """
     INSERT INTO rewards_collection (
         id, state_since, not_before, attempts, failures, execution_id, state, reason,
         problem, again, number, finished, cursor, pages, seen, total, barren, restarts,
-        empties, malformed, deaths, taken_back, waived, looked_again)
+        empties, malformed, deaths, taken_back, waived, looks,
+        seen_before)
     SELECT execution_id, max(created_at), now(), 1, 0, execution_id, 'DONE', '', '',
         false, 1, 1, '', 1 + count(*) / 1000, count(*), count(*), 0, 0, 0, 0, 0, false,
-        '{}', true
+        '{}', 2, count(*)
     FROM rewards_assignment GROUP BY execution_id
 """
 _RETRIALS = """

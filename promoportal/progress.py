@@ -52,7 +52,7 @@ def _is_collecting() -> Q:
 
 
 # All is there, as far as the vendor says; whoever is listed late is looked for later.
-_SECOND_LOOK = Q(state=Collecting.WAITING, looked_again=True, not_before__gt=Now())
+_SECOND_LOOK = Q(state=Collecting.WAITING, looks__gt=0, not_before__gt=Now())
 
 
 def _is_moving() -> Q:

@@ -117,8 +117,11 @@ class Collection(Stateful, Leased):
     )
     restarts = models.PositiveIntegerField(default=0)
     empties = models.PositiveIntegerField(default=0)
-    looked_again = models.BooleanField(
-        default=False, help_text="A whole list is looked at once more, or was."
+    looks = models.PositiveSmallIntegerField(
+        default=0, help_text="How often the list was whole since it was asked for."
+    )
+    seen_before = models.PositiveIntegerField(
+        default=0, help_text="Distinct rows of the whole list before."
     )
     malformed = models.PositiveIntegerField(default=0)
     deaths = models.PositiveIntegerField(default=0)

@@ -34,6 +34,8 @@ GIVE_UP_AFTER = 300
 EMPTY_WAITS = (60, 5 * 60, 15 * 60, 60 * 60)
 MOST_RESTARTS = 3
 MOST_MALFORMED = 8
+# Whole lists in a row, each unlike the one before, until the last one stands as it is.
+MOST_LOOKS = 5
 # How often a worker may die with it before a person looks.
 MOST_DEATHS = 5
 # Pages in a row with nothing new on them: the vendor's cursor runs in a circle.
@@ -47,7 +49,7 @@ _AFRESH: dict[str, Any] = {
     "malformed": 0,
     "restarts": 0,
     "empties": 0,
-    "looked_again": False,
+    "looks": 0,
     "deaths": 0,
 }
 _FROM_THE_START: dict[str, Any] = {
@@ -234,21 +236,32 @@ def _found_nobody(locked: Collection) -> None:
 def _finish(locked: Collection) -> None:
     why = f"Pass {locked.number} saw {locked.seen} rows on {locked.pages} pages."
     to, changes = _next(locked)
-    locked.move(to, why=why, finished=locked.number, restarts=0, empties=0, **changes)
+    locked.move(
+        to,
+        why=why,
+        finished=locked.number,
+        restarts=0,
+        empties=0,
+        looks=locked.looks + 1,
+        seen_before=locked.seen,
+        **changes,
+    )
     limits.clear(locked)
 
 
 def _next(locked: Collection) -> tuple[Collecting, dict[str, Any]]:
     """
     What follows a whole list: the pass that was asked for meanwhile, or one more look
-    some time later. By its own total a list is whole also while a row is still to come.
+    some time later, until two in a row are alike. By its own total a list is whole also
+    while a row is still to come, or is left out this once.
     """
     if locked.again:
         return Collecting.WAITING, {}
     pause = settings.LIST_AGAIN_AFTER.total_seconds()
-    if locked.looked_again or not pause:
+    is_as_before = locked.looks > 0 and locked.seen == locked.seen_before
+    if not pause or is_as_before or locked.looks + 1 >= MOST_LOOKS:
         return Collecting.DONE, {}
-    return Collecting.WAITING, {"looked_again": True, "not_before": after(pause)}
+    return Collecting.WAITING, {"not_before": after(pause)}
 
 
 def _update(collection: Collection, **changes: Any) -> None:

@@ -12,7 +12,12 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name='collection',
-            name='looked_again',
-            field=models.BooleanField(default=False, help_text='A whole list is looked at once more, or was.'),
+            name='looks',
+            field=models.PositiveSmallIntegerField(default=0, help_text='How often the list was whole since it was asked for.'),
+        ),
+        migrations.AddField(
+            model_name='collection',
+            name='seen_before',
+            field=models.PositiveIntegerField(default=0, help_text='Distinct rows of the whole list before.'),
         ),
     ]

@@ -543,7 +543,41 @@ def test_who_is_listed_late_is_found_by_the_second_look(
 
     assert world.assignment("C2").state == State.ACTIVE
     assert collection("7311").state == Collecting.DONE
-    assert collection("7311").number == 2
+    # The third one was as the second.
+    assert collection("7311").number == 3
+
+
+def test_a_look_that_leaves_somebody_out_is_not_the_last(
+    world: World, settings: Settings
+) -> None:
+    """Else the customer has the reward, and the ledgers differ until somebody asks."""
+    settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
+    for customer in ("C1", "C2"):
+        world.box.assign("7311", customer)
+    world.announce("7311")
+    world.box.order(Fault(kind="listed_late", side="promotions", seconds=0))
+
+    world.wait()
+
+    assert not world.box.faults
+    assert collection("7311").state == Collecting.DONE
+    assert world.reconcile("7311").listed == 2
+    assert world.reconcile("7311").drift == 0
+
+
+def test_a_list_that_is_another_each_time_is_looked_at_so_often_and_no_more(
+    world: World, settings: Settings
+) -> None:
+    settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
+    world.box.assign("7311", "C0")
+    world.announce("7311")
+    for late in range(1, passes.MOST_LOOKS + 2):
+        world.box.assign("7311", f"C{late}")
+        world.let_time_come()
+        world.work()
+
+    assert collection("7311").state == Collecting.DONE
+    assert collection("7311").number == passes.MOST_LOOKS
 
 
 def test_what_is_announced_anew_is_looked_at_again_anew(
