@@ -2,16 +2,23 @@
 How many calls to a far side may be under way at a time, over all processes and hosts.
 
 A permit is an advisory lock of the database, held by the connection of whoever has it:
-when a process dies, however it dies, its permits are free at once, and while one is
-frozen with calls under way they are not.
+when a process dies, however it dies, its permits are free at once. While one is frozen
+with calls under way they are not; after longer than any job lasts, they are taken from it.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from django.db import InterfaceError, OperationalError, connection
+
+_log = logging.getLogger(__name__)
+
+# Seconds for which nobody who works keeps a permit and asks the database nothing: a job's
+# turn and a call, twice over. What was sent is answered by then, or never.
+FROZEN = 60.0
 
 # "call"; it only has to be unlike the first number of other pairs.
 _CALLS = 0x63616C6C
@@ -20,6 +27,18 @@ _CALLS = 0x63616C6C
 _TAKE = """
     SELECT number FROM generate_series(1, %s) AS number
     WHERE pg_try_advisory_lock(%s, number) LIMIT %s
+"""
+# Those that asked nothing for so long, though they have permits; never ourselves.
+_END_FROZEN = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid() AND state LIKE 'idle%%'
+        AND state_change < statement_timestamp() - make_interval(secs => %s)
+        AND pid IN (
+            SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = %s
+            AND database = (
+                SELECT oid FROM pg_database WHERE datname = current_database()
+            )
+        )
 """
 _GIVE_BACK = "SELECT pg_advisory_unlock(%s, number) FROM unnest(%s::int[]) AS number"
 
@@ -40,3 +59,20 @@ def taken(most: int, *, of: int) -> Iterator[int]:
         # Where the connection is lost, they went with it.
         with suppress(InterfaceError, OperationalError), connection.cursor() as cursor:
             cursor.execute(_GIVE_BACK, [_CALLS, numbers])
+
+
+def end_frozen(seconds: float = FROZEN) -> int:
+    """
+    Whoever has permits and stands still keeps the others waiting no longer.
+
+    Its connection ends, and so will its job if it ever goes on; its rows are leased, and
+    settled like those of a process that died.
+
+    :returns: how many that were
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_END_FROZEN, [seconds, _CALLS])
+        ended = int(cursor.fetchone()[0])
+    if ended:
+        _log.warning("permits.frozen", extra={"ended": ended})
+    return ended

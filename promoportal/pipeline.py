@@ -23,7 +23,7 @@ import rewards.signals
 from executions import reading
 from executions.models import Execution, Progress
 from executions.tasks import read_deliveries
-from promoportal import census, jobs, progress, restoring
+from promoportal import census, jobs, permits, progress, restoring
 from redemptions import reporting
 from redemptions import settling as reports_settling
 from redemptions.opening import open_redemptions
@@ -102,6 +102,7 @@ WAKES_ABOUT = [
 # Each moves whole sets in one statement.
 SWEEPS = [
     restoring.look,
+    permits.end_frozen,
     settling.expire,
     settling.hold_too_late,
     settling.hold_unsettled,

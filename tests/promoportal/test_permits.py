@@ -67,3 +67,25 @@ def test_a_lost_connection_ends_the_work_with_its_own_error() -> None:
     with pytest.raises(RuntimeError, match="the work"), permits.taken(1, of=1):
         connection.close()
         raise RuntimeError("the work")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_is_frozen_keeps_them_no_longer_than_a_job_may(take: Take) -> None:
+    with elsewhere() as other:
+        other.do(lambda: take(5, of=5))
+        assert permits.end_frozen() == 0
+        assert take(1, of=5) == 0
+
+        assert permits.end_frozen(seconds=0) == 1
+
+        until(lambda: take(1, of=5), "the server let go")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_has_none_may_stand_still_and_who_looks_may_have_some(take: Take) -> None:
+    with elsewhere() as other:
+        other.do(permits.end_frozen)
+        assert take(1, of=5) == 1
+
+        assert permits.end_frozen(seconds=0) == 0
+        assert other.do(lambda: take(1, of=5)) == 1
