@@ -20,13 +20,25 @@ _FAILED = {Outcome.UNAVAILABLE, Outcome.UNANSWERED}
 
 
 def to_call() -> AbstractContextManager[int]:
-    """Permits for the calls of one job; one of all is left for what a person waits for."""
-    return permits.taken(AT_ONCE, of=max(settings.PLATFORM_CONCURRENCY - 1, 1))
+    """
+    Permits for the calls of one job. Of all there are, one is left for what is in doubt,
+    and one for what a person waits for.
+    """
+    return permits.taken(AT_ONCE, of=_all_but(2))
+
+
+def to_ask() -> AbstractContextManager[int]:
+    """Permits for asking about what is in doubt, also while campaigns take all others."""
+    return permits.taken(AT_ONCE, of=_all_but(1))
 
 
 def to_call_once() -> AbstractContextManager[int]:
     """A permit for one call that a person waits for."""
     return permits.taken(1, of=settings.PLATFORM_CONCURRENCY)
+
+
+def _all_but(count: int) -> int:
+    return max(settings.PLATFORM_CONCURRENCY - count, 1)
 
 
 def gate() -> Gate:

@@ -207,7 +207,7 @@ def _by_execution(rows: QuerySet[Assignment]) -> dict[int, list[int]]:
 
 def _ask(platform: Platform) -> None:
     budget = Budget(TURN)
-    with leave.to_call() as threads:
+    with leave.to_ask() as threads:
         while threads and not budget.is_spent() and ask_some(platform, budget, threads):
             pass
 

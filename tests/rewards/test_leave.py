@@ -8,7 +8,7 @@ from executions.models import Asking, Execution
 from promoportal import breakers
 from promoportal.breakers import Breaker, Side
 from promoportal.sandbox import Fault
-from rewards import activating, leave
+from rewards import activating, leave, settling
 from rewards.claiming import CHUNK
 from rewards.models import Assignment, State
 from tests.factories import TriggerFactory
@@ -65,7 +65,7 @@ def test_a_platform_that_asks_for_a_rest_gets_it_from_all(world: World) -> None:
 def test_without_a_permit_nothing_is_sent_and_nothing_is_lost(
     world: World, settings: Settings
 ) -> None:
-    settings.PLATFORM_CONCURRENCY = 3
+    settings.PLATFORM_CONCURRENCY = 4
     owe_many(world, 5)
     with elsewhere() as other:
         held = leave.to_call()
@@ -85,12 +85,29 @@ def test_whom_a_person_waits_for_has_a_permit_of_its_own(
     released = Assignment.objects.order_by("pk").first()
     assert released is not None
     with elsewhere() as other:
-        held = leave.to_call()
+        held = leave.to_ask()
         assert other.do(held.__enter__) == 2
         activating.activate_one(released.pk)
 
     released.refresh_from_db()
     assert released.state == State.ACTIVE
+
+
+def test_what_is_in_doubt_is_asked_about_while_campaigns_make_all_calls(
+    world: World, settings: Settings
+) -> None:
+    settings.PLATFORM_CONCURRENCY, settings.PLATFORM_CAPABILITY = 3, "askable"
+    owe_many(world, 2)
+    world.box.order(Fault(kind="lost_answer", side="platform", times=1))
+    world.run_activation()
+    (doubtful,) = Assignment.objects.filter(state=State.UNCERTAIN)
+    with elsewhere() as other:
+        assert other.do(leave.to_call().__enter__) == 1
+        world.let_time_come()
+        settling.settle()
+
+    doubtful.refresh_from_db()
+    assert (doubtful.state, doubtful.doubtful) == (State.ACTIVE, False)
 
 
 def test_several_persons_each_have_a_permit(world: World, settings: Settings) -> None:
