@@ -40,6 +40,8 @@ def _heed(error: wire.WireError) -> None:
     match error:
         case wire.Unavailable() if error.status == _TOO_MANY:
             allowance.refused(error.retry_after)
+            # It is there: what it refused was no probe of that.
+            breakers.forgo(Side.VENDOR)
         case wire.Unavailable() if error.retry_after:
             breakers.rest(Side.VENDOR, error, error.retry_after)
         case wire.Misconfigured() if error.status == STRANGER:

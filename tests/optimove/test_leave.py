@@ -22,6 +22,7 @@ STRANGER = answered(wire.Misconfigured, 401)
 FORBIDDEN = answered(wire.Misconfigured, 403)
 BROKEN = answered(wire.Unavailable, 500)
 SILENT = wire.Unanswered("No answer.")
+TOO_MANY = wire.Unavailable("Too many", wire.Evidence(429), retry_after=90)
 BUSY = wire.Unavailable("Later", wire.Evidence(503), retry_after=90)
 
 
@@ -63,7 +64,7 @@ def test_a_rest_it_asks_for_is_for_all() -> None:
 
 
 def test_too_many_is_a_matter_of_the_allowance() -> None:
-    call(wire.Unavailable("Too many", wire.Evidence(429), retry_after=90))
+    call(TOO_MANY)
 
     assert not breakers.rests(Side.VENDOR)
     assert Allowance.objects.get().not_before is not None
@@ -85,4 +86,15 @@ def test_the_one_that_tries_opens_the_way_for_all() -> None:
     call()
 
     call()
+    assert not breakers.rests(Side.VENDOR)
+
+
+def test_one_that_tries_and_came_too_often_leaves_the_way_to_the_next() -> None:
+    call(BROKEN, times=MOST)
+    breakers.Breaker.objects.update(open_until="2026-01-01T00:00Z")
+    call(TOO_MANY)
+    Allowance.objects.update(not_before=None)
+
+    call()
+
     assert not breakers.rests(Side.VENDOR)
