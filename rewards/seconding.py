@@ -63,9 +63,12 @@ def open_proposals() -> QuerySet[Proposal]:
 
 
 def heard(row: Assignment, *, why: str) -> str:
-    """Why it is done, by both who said so; the first word is used up."""
+    """Why it is done, by both who said so where it takes two; a first word is used up."""
     first = open_proposals().filter(assignment=row).select_related("by").first()
     if first is None:
+        return why
+    if not takes_two(row):
+        first.delete()
         return why
     first.delete()
     return f"{first.by}: {first.why} Seconded: {why}"

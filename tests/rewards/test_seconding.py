@@ -126,6 +126,19 @@ def test_up_to_it_and_in_other_units_one_is_enough(
     assert state() == State.ACTIVE
 
 
+def test_where_one_is_enough_by_now_nobody_is_said_to_have_seconded(
+    first: User, second: User, settings: Settings
+) -> None:
+    row = doubtful()
+    say(given, first)
+    settings.DECIDE_ALONE_UP_TO = ["EUR=1000"]
+
+    assert say(given, second, why="I looked.") == []
+
+    assert row.transitions.latest("pk").why == "I looked."
+    assert not Proposal.objects.exists()
+
+
 def test_a_word_about_what_was_before_does_not_count(first: User, second: User) -> None:
     """It was tried again since: there is something new to be known of it."""
     row = doubtful()
