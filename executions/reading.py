@@ -45,8 +45,7 @@ def read_due() -> None:
             read(keys)
         except DatabaseError:
             # One of them cannot be followed: the others do not wait for it.
-            for pk in keys:
-                read([pk])
+            _read_each(keys)
 
 
 def is_due() -> bool:
@@ -83,6 +82,18 @@ def read_again(delivery: Delivery, *, by: Any, why: str) -> None:
             lease_until=None,
         )
         signals.delivered.send(Delivery, row=delivery)
+
+
+def _read_each(keys: Sequence[int]) -> None:
+    """:raises ExceptionGroup: after the others were read all the same"""
+    errors = []
+    for pk in keys:
+        try:
+            read([pk])
+        except DatabaseError as error:
+            errors.append(error)
+    if errors:
+        raise ExceptionGroup("Some deliveries could not be followed.", errors)
 
 
 def _free() -> QuerySet[Delivery]:
