@@ -100,7 +100,7 @@ WAKES_ABOUT = [
 ]
 
 # Each moves whole sets in one statement.
-SWEEPS = [
+SWEEPS: list[Callable[[], Any]] = [
     restoring.look,
     permits.end_frozen,
     settling.expire,
