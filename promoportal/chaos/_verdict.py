@@ -12,6 +12,9 @@ from promoportal.chaos._storm import Storm
 
 # Seconds between two looks at the portal's own rows, each of which starts a process.
 _EVERY = 3.0
+# Beyond the patience it is not settled in time. It is waited for all the same, so many
+# times as long: books that are still written in tell nothing of what is lost.
+_LONGEST = 5
 
 # What is left in the portal's rows: what still moves, what waits for a person and why,
 # and what is in doubt with nothing on record that was sent.
@@ -63,6 +66,7 @@ class Verdict:
     unproven: int  # in doubt, with no evidence of what was sent
     drift: int
     seconds_to_settle: float
+    patience: float  # seconds in which it should have
     opened_by_hand: int  # executions of which the portal was never told
     blows: dict[str, int]
 
@@ -75,9 +79,10 @@ class Verdict:
 
     @property
     def is_settled(self) -> bool:
-        """Nothing is left for a person either."""
+        """Nothing is left for a person either, and it did not take too long."""
         left = self.uncertain + self.moving + self.held
-        return not left + self.unreported + self.drift
+        in_time = self.seconds_to_settle <= self.patience
+        return in_time and not left + self.unreported + self.drift
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "clean": self.is_clean, "settled": self.is_settled}
@@ -85,7 +90,8 @@ class Verdict:
 
 def settle(stage: Stage, storm: Storm, *, patience: float) -> float:
     """
-    Wait until nothing is left that happens by itself; give the seconds it took.
+    Wait until nothing is left that happens by itself; give the seconds it took, also
+    if that is longer than it should.
 
     As after any night of lost notices, what nobody told the portal of is opened by hand
     first. A scheduled execution of which one notice was answered with 200 is not: the
@@ -94,7 +100,7 @@ def settle(stage: Stage, storm: Storm, *, patience: float) -> float:
     began = time.monotonic()
     for occurrence in storm.unheard:
         stage.manage("open", occurrence)
-    while time.monotonic() - began < patience:
+    while time.monotonic() - began < patience * _LONGEST:
         if storm.thaw() and not stage.ask(_LEFT)["moving"]:
             break
         time.sleep(_EVERY)
@@ -111,7 +117,7 @@ def _agreements(stage: Stage, storm: Storm) -> Counter[str]:
     return found
 
 
-def judge(stage: Stage, storm: Storm, seconds: float) -> Verdict:
+def judge(stage: Stage, storm: Storm, seconds: float, *, patience: float) -> Verdict:
     """Count."""
     books = _agreements(stage, storm)
     portal: Counter[str] = Counter()
@@ -142,6 +148,7 @@ def judge(stage: Stage, storm: Storm, seconds: float) -> Verdict:
         unproven=left["unproven"],
         drift=portal["drift"],
         seconds_to_settle=seconds,
+        patience=patience,
         opened_by_hand=len(storm.unheard),
         blows=dict(sorted(storm.blows.items())),
     )

@@ -34,6 +34,7 @@ CLEAN: dict[str, Any] = {
     "held_why": {},
     "unproven": 0,
     "seconds_to_settle": 1.0,
+    "patience": 120.0,
     "opened_by_hand": 0,
     "blows": {},
 }
@@ -90,6 +91,11 @@ def test_what_a_person_is_left_with_is_clean_and_not_settled(left: str) -> None:
 
     assert verdict.is_clean
     assert not verdict.is_settled
+
+
+def test_what_took_too_long_was_not_settled_in_time() -> None:
+    assert Verdict(**CLEAN).is_settled
+    assert not Verdict(**CLEAN | {"seconds_to_settle": 120.1}).is_settled
 
 
 def test_all_below_a_process_are_found_and_can_be_killed() -> None:

@@ -70,8 +70,9 @@ class Command(BaseCommand):
             storm.rage()
             storm.calm()
             self.stderr.write("It is over; waiting until all is settled ...")
-            seconds = settle(stage, storm, patience=options["patience"])
-            return judge(stage, storm, seconds)
+            patience = options["patience"]
+            seconds = settle(stage, storm, patience=patience)
+            return judge(stage, storm, seconds, patience=patience)
 
 
 def _new_home() -> Path:
