@@ -360,6 +360,13 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
         """How far it is, and what stops it."""
         return format_html("{} {}", self.status(row), self.stopped(row))
 
+    def version(self, row: Execution) -> str:
+        """It moves by itself all the time; what stops it is what people decide about."""
+        return row.stop
+
+    def stands(self, row: Execution) -> str:
+        return str(row.get_stop_display())
+
     def stopped(self, row: Execution) -> SafeString:
         if row.stop == Stop.NONE:
             return SafeString("")

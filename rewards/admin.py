@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from executions.models import Execution, Trigger
+from executions.models import Execution, Stop, Trigger
 from promoportal.admin import pages
 from promoportal.admin.attention import Attention
 from promoportal.admin.deeds import Deed, Done
@@ -180,20 +180,20 @@ def _decide(
     return decide
 
 
-def _is_held(row: Assignment) -> bool:
-    return row.state == State.HELD and not row.doubtful
+def _may_be_tried_again(row: Assignment) -> bool:
+    return not deciding.obstacle(row, Stop(row.execution.stop))
 
 
-def _is_tried_again(row: Assignment) -> bool:
-    return _is_held(row) and row.reason not in deciding.TO_BE_MEANT
+def _may_be_released(row: Assignment) -> bool:
+    return not deciding.obstacle_to_release(row, Stop(row.execution.stop))
 
 
-def _is_to_be_meant(row: Assignment) -> bool:
-    return _is_held(row) and row.reason in deciding.TO_BE_MEANT
+def _may_be_said(row: Assignment) -> bool:
+    return not deciding.obstacle_to_saying(row)
 
 
-def _is_doubtful(row: Assignment) -> bool:
-    return row.doubtful and row.state in {State.UNCERTAIN, State.HELD}
+def _may_be_written_off(row: Assignment) -> bool:
+    return not deciding.obstacle_to_writing_off(row)
 
 
 # What may hold a code, or what Optimove knows of a customer, and what stands for it.
@@ -280,7 +280,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             "rewards.retry_assignment",
             _decide(deciding.retry),
             said=("will be tried again", "will be tried again"),
-            fits=_is_tried_again,
+            fits=_may_be_tried_again,
         ),
         Deed(
             "release",
@@ -291,7 +291,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             warning="The customer gets what was held because nobody may have meant it: "
             "a second reward, one past a limit, or one that Optimove changed. Say so "
             "only if CRM says that it is meant.",
-            fits=_is_to_be_meant,
+            fits=_may_be_released,
         ),
         Deed(
             "given",
@@ -302,7 +302,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             warning="It becomes active, is never sent to the platform again, and is "
             "reported to Optimove. Say so only if the platform's own books show that "
             "the customer has it.",
-            fits=_is_doubtful,
+            fits=_may_be_said,
         ),
         Deed(
             "not_given",
@@ -313,7 +313,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             warning="It is sent to the platform again. If the customer has it already, "
             "they get it twice: say so only if the platform's own books show that they "
             "do not.",
-            fits=_is_doubtful,
+            fits=_may_be_said,
         ),
         Deed(
             "write_off",
@@ -322,7 +322,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             _decide(deciding.write_off),
             said=("is written off", "are written off"),
             warning="The reward will not be given: nothing tries it again.",
-            fits=_is_held,
+            fits=_may_be_written_off,
         ),
         revealing.REVEAL,
     )
@@ -381,6 +381,12 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     def posted(self, request: HttpRequest) -> HttpResponseBase | None:
         """Ask what trying again all that match would do, and then do it."""
         if "retry_all" not in request.POST:
+    def offered(self, row: Assignment, request: HttpRequest) -> list[Deed]:
+        """Without what this person said already, and a second has to say."""
+        deeds = super().offered(row, request)
+        said = seconding.said_by(row, request.user) if row.doubtful else ""
+        return [deed for deed in deeds if deed.name != said.lower()]
+
             return None
         if not request.user.has_perm("rewards.retry_assignment"):
             raise PermissionDenied

@@ -85,10 +85,37 @@ def obstacle(row: Assignment, stop: Stop) -> str:
     if why_not := _stays(row, stop):
         return why_not
     if row.reason in TO_BE_MEANT:
-        return f"held as {Reason(row.reason).label}: {_IF_MEANT}"
+        return f"{_held_as(row)}: {_IF_MEANT}"
     if row.reason not in _READ_ANEW and row.meaning != Meaning.ACTIVATE:
         return f"the vendor lists it as {row.vendor_status}"
     return ""
+
+
+def obstacle_to_release(row: Assignment, stop: Stop) -> str:
+    """Why a row would be left alone if it were released; or nothing."""
+    if why_not := _stays(row, stop):
+        return why_not
+    if row.reason not in TO_BE_MEANT:
+        return f'{_held_as(row)}: press "Try again"'
+    if row.meaning != Meaning.ACTIVATE:
+        return f"the vendor lists it as {row.vendor_status}"
+    return ""
+
+
+def obstacle_to_saying(row: Assignment) -> str:
+    """Why nobody can say whether it was given; or nothing."""
+    if not row.doubtful:
+        return "not in doubt"
+    if row.state not in {State.UNCERTAIN, State.HELD}:
+        return f"{State(row.state).label}: wait for its answer"
+    return ""
+
+
+def obstacle_to_writing_off(row: Assignment) -> str:
+    """Why a row would not be written off; or nothing."""
+    if row.state != State.HELD:
+        return f"{State(row.state).label}, not held"
+    return "in doubt: say first whether it was given" if row.doubtful else ""
 
 
 def release(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
@@ -145,16 +172,16 @@ def _retry(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
 
 
 def _release(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
-    if why_not := _stays(row, stop):
+    if why_not := obstacle_to_release(row, stop):
         return why_not
-    if row.reason not in TO_BE_MEANT:
-        return f'held as {Reason(row.reason).label}: press "Try again"'
-    if row.meaning != Meaning.ACTIVATE:
-        return f"the vendor lists it as {row.vendor_status}"
     _as_listed(row)
     _owe([row], stop, by=by, why=why, first_sent_at=None)
     signals.released.send(Assignment, row=row)
     return ""
+
+
+def _held_as(row: Assignment) -> str:
+    return f"held as {Reason(row.reason).label}" if row.reason else "held"
 
 
 _IF_MEANT = 'press "Give it all the same" if it is meant'
@@ -162,10 +189,8 @@ _IF_MEANT = 'press "Give it all the same" if it is meant'
 
 def _stays(row: Assignment, stop: Stop) -> str:
     """Why nothing may be given by hand; or nothing."""
-    if row.state != State.HELD:
-        return f"{State(row.state).label}, not held"
-    if row.doubtful:
-        return "in doubt: say first whether it was given"
+    if why_not := obstacle_to_writing_off(row):
+        return why_not
     return "its execution is cancelled" if stop == Stop.CANCELLED else ""
 
 
@@ -217,16 +242,10 @@ def _owe(
     reopen([rows[0].execution_id], by=by, why=why)
 
 
-def _doubt(row: Assignment) -> str:
-    if not row.doubtful:
-        return "not in doubt"
-    if row.state not in {State.UNCERTAIN, State.HELD}:
-        return f"{State(row.state).label}: wait for its answer"
-    return ""
-
-
 def _given(row: Assignment, *, by: Any, why: str) -> str:
-    why_not = _doubt(row) or seconding.waits(row, Says.GIVEN, by=by, why=why)
+    why_not = obstacle_to_saying(row) or seconding.waits(
+        row, Says.GIVEN, by=by, why=why
+    )
     if not why_not:
         rows = Assignment.objects.filter(pk=row.pk)
         both = seconding.heard(row, why=why)
@@ -235,7 +254,9 @@ def _given(row: Assignment, *, by: Any, why: str) -> str:
 
 
 def _not_given(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
-    why_not = _doubt(row) or seconding.waits(row, Says.NOT_GIVEN, by=by, why=why)
+    why_not = obstacle_to_saying(row) or seconding.waits(
+        row, Says.NOT_GIVEN, by=by, why=why
+    )
     if why_not:
         return why_not
     why = seconding.heard(row, why=why)
@@ -250,9 +271,7 @@ def _not_given(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
 
 
 def _write_off(row: Assignment, *, by: Any, why: str) -> str:
-    if row.state != State.HELD:
-        return f"{State(row.state).label}, not held"
-    if row.doubtful:
-        return "in doubt: say first whether it was given"
+    if why_not := obstacle_to_writing_off(row):
+        return why_not
     row.move(State.VOID, by=by, why=why, reason=Reason.WRITTEN_OFF, problem=why)
     return ""

@@ -62,6 +62,12 @@ def open_proposals() -> QuerySet[Proposal]:
     )
 
 
+def said_by(row: Assignment, person: Any) -> str:
+    """What this person said already and a second has not; or nothing."""
+    said = open_proposals().filter(assignment=row, by=person)
+    return said.values_list("says", flat=True).first() or ""
+
+
 def heard(row: Assignment, *, why: str) -> str:
     """Why it is done, by both who said so where it takes two; a first word is used up."""
     first = open_proposals().filter(assignment=row).select_related("by").first()

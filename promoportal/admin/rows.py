@@ -196,14 +196,14 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         self, request: Any, context: Any, *args: Any, **kwargs: Any
     ) -> Any:
         row = kwargs["obj"]
-        deeds = [deed for deed in self.allowed(request) if deed.fits(row)]
         context.update(
             title=short(self.heading(row)),
             subtitle=None,
             marks=self.marks(row),
             story=story_of(row, self.story(row)),
             panels=[*self.panels(row), *panels_of(row)],
-            deeds=deeds,
+            deeds=self.offered(row, request),
+            seen=self.version(row),
             list_address=list_of(self.model),
         )
         return super().render_change_form(request, context, *args, **kwargs)
@@ -230,6 +230,18 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
     def allowed(self, request: HttpRequest) -> list[Deed]:
         """The deeds this person may do."""
         return [deed for deed in self.deeds if request.user.has_perm(deed.permission)]
+
+    def offered(self, row: M, request: HttpRequest) -> list[Deed]:
+        """The deeds that this person may do about the row as it is."""
+        return [deed for deed in self.allowed(request) if deed.fits(row)]
+
+    def version(self, row: M) -> str:
+        """What a page saw of the row that nothing may be done about once it changed."""
+        return ""
+
+    def stands(self, row: M) -> str:
+        """How the row is, in a word."""
+        return ""
 
     def posted(self, request: HttpRequest) -> HttpResponseBase | None:
         """Answer what only these rows are asked; None: it is something else."""
@@ -262,6 +274,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         rows, is_more = self._chosen(request)
         if not rows:
             return self._back(request, "Nothing was done: choose at least one row.")
+        if moved_on := self._moved_on(request, rows):
+            return self._back(request, moved_on)
         form = DeedForm(self.deeds, request.POST)
         if not form.is_valid() or (deed.warning and "confirmed" not in request.POST):
             return self._ask(request, deed, rows, form, is_more=is_more)
@@ -278,6 +292,17 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         if deed and not request.user.has_perm(deed.permission):
             raise PermissionDenied
         return deed
+
+    def _moved_on(self, request: HttpRequest, keys: list[Any]) -> str:
+        """Whether the row is no longer as the page showed it from which this comes."""
+        seen = request.POST.get("seen", "")
+        row = self.get_queryset(request).get(pk=keys[0]) if seen else None
+        if row is None or self.version(row) == seen:
+            return ""
+        return (
+            f"Nothing was done: the {self.opts.verbose_name} moved on while you looked, "
+            f"and is now: {self.stands(row)}."
+        )
 
     def _chosen(self, request: HttpRequest) -> tuple[list[Any], bool]:
         """
@@ -317,6 +342,7 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
             "form": form,
             "back": self._where(request),
             "page": request.POST.get("page", ""),
+            "seen": request.POST.get("seen", ""),
         }
         return TemplateResponse(request, "admin/confirm.html", context)
 
@@ -346,6 +372,12 @@ class StatefulAdmin(ReadOnlyAdmin[S]):
 
     # What each state of every machine of the row is called.
     labels: ClassVar[dict[str, str]] = {}
+
+    def version(self, row: Any) -> str:
+        return f"{row.state} {row.state_since.isoformat()}"
+
+    def stands(self, row: Any) -> str:
+        return str(row.get_state_display())
 
     @admin.display(description="state")
     def status(self, row: Any) -> SafeString:
