@@ -33,6 +33,17 @@ def of(row: Assignment) -> Prospect:
     return _OF[State(row.state)](row)
 
 
+def has_it(row: Assignment) -> str:
+    """Whether the customer has it, as far as anybody knows."""
+    if row.state == State.ACTIVE:
+        return "The customer has it."
+    if row.doubtful or row.state in {State.ACTIVATING, State.UNCERTAIN}:
+        return "Nobody knows yet whether the customer has it."
+    if row.state == State.VOID:
+        return "The customer does not get it."
+    return "The customer does not have it yet."
+
+
 def _owed(row: Assignment) -> Prospect:
     if not row.cleared:
         return Prospect("Its execution is checked against the limits first.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.contrib import admin
@@ -16,21 +16,25 @@ from promoportal.admin import pages
 from promoportal.admin.attention import Attention
 from promoportal.admin.deeds import Deed, Done
 from promoportal.admin.narrowing import narrowed
-from promoportal.admin.pages import Fact, Moment, Panel, moves_of
+from promoportal.admin.order import Order
+from promoportal.admin.pages import Moment, Panel, moves_of
 from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
     badge,
+    exchange,
     link,
     list_of,
     moment,
     page_of,
     since,
     stamp,
+    words,
 )
 from promoportal.leases import after
 from redemptions import deciding
 from redemptions.models import UNREPORTED, Redemption, Report, State
+from rewards import revealing
 from rewards.admin import UNANSWERED_FOR, worth
 from rewards.models import Assignment
 
@@ -282,15 +286,11 @@ def reported(assignment: Assignment) -> Panel | None:
     row = _redemption(assignment)
     if row is None:
         return Panel("Redemption", sentences=["There is nothing to report yet."])
-    facts = [Fact("latest report", link(row.report))] if row.report else []
     said = [badge(row.state, str(row.get_state_display())), since(row.state_since)]
+    problem = revealing.hidden(row.problem, assignment)
     return Panel(
         "Redemption",
-        facts=facts,
-        sentences=[
-            format_html("{} {}", *said),
-            *([row.problem] if row.problem else []),
-        ],
+        sentences=[format_html("{} {}", *said), *([problem] if problem else [])],
         more=[("The redemption", page_of(row))],
     )
 
@@ -299,7 +299,39 @@ def reported(assignment: Assignment) -> Panel | None:
 def told(assignment: Assignment) -> list[Moment]:
     """What became of telling the vendor."""
     row = _redemption(assignment)
-    return moves_of(row, dict(State.choices), what="Redemption:") if row else []
+    if row is None:
+        return []
+    reports = [_carried(row.report, assignment)] if row.report else []
+    return [*moves_of(row, dict(State.choices), what="Redemption:"), *reports]
+
+
+def _carried(report: Report, assignment: Assignment) -> Moment:
+    """The report as one of those that it carried tells of it."""
+    status = f"HTTP {report.status}" if report.status else ""
+    took = "" if report.duration_ms is None else f"{report.duration_ms} ms"
+    outcome = str(report.get_outcome_display()) if report.outcome else "Under way"
+    said = ", ".join(part for part in (outcome, status, took) if part)
+    return Moment(
+        at=report.begun_at,
+        what="Report",
+        why=f"{said}.",
+        detail=exchange(
+            link(report), words(revealing.hidden(report.answer, assignment), "Nothing")
+        ),
+    )
+
+
+@pages.story(Execution)
+def activated(execution: Execution) -> Iterator[Moment]:
+    """When its customers began to have it, and when the last so far did."""
+    rows = Redemption.objects.filter(execution=execution)
+    order = Order(is_narrowed=True)
+    first, last = order.oldest(rows).first(), order.newest(rows).first()
+    if first is None or last is None:
+        return
+    yield Moment(at=first.redeemed_at, what="First activation")
+    if last != first:
+        yield Moment(at=last.redeemed_at, what="Last activation so far")
 
 
 def _redemption(assignment: Assignment) -> Redemption | None:

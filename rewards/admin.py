@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin
@@ -11,19 +12,22 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from executions.models import Execution, Stop, Trigger
+from promoportal import platforms
 from promoportal.admin import pages
 from promoportal.admin.attention import Attention
 from promoportal.admin.deeds import Deed, Done
 from promoportal.admin.narrowing import narrowed
-from promoportal.admin.pages import Fact, Moment, Panel
+from promoportal.admin.pages import Fact, Moment, Panel, moves_of
 from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
     badge,
+    exchange,
     link,
     list_of,
     moment,
@@ -31,6 +35,7 @@ from promoportal.admin.showing import (
     pretty,
     since,
     stamp,
+    words,
 )
 from promoportal.leases import after
 from rewards import deciding, retrials, revealing, seconding
@@ -331,15 +336,13 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             None,
             {
                 "fields": (
-                    "customer",
+                    "customer_link",
                     "reward_in_words",
                     "promotion_link",
                     "execution_link",
-                    "problem_in_full",
                     "doubt",
                     "proposed",
                     "second",
-                    "next_time",
                     "too_late",
                     "receipt",
                     "evidence",
@@ -375,18 +378,19 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         ),
     )
     change_list_template = "admin/assignments.html"
+    change_form_template = "admin/assignment.html"
     assigned = when("assigned_at")
     first_sent = when("first_sent_at", "first sent")
 
-    def posted(self, request: HttpRequest) -> HttpResponseBase | None:
-        """Ask what trying again all that match would do, and then do it."""
-        if "retry_all" not in request.POST:
     def offered(self, row: Assignment, request: HttpRequest) -> list[Deed]:
         """Without what this person said already, and a second has to say."""
         deeds = super().offered(row, request)
         said = seconding.said_by(row, request.user) if row.doubtful else ""
         return [deed for deed in deeds if deed.name != said.lower()]
 
+    def posted(self, request: HttpRequest) -> HttpResponseBase | None:
+        """Ask what trying again all that match would do, and then do it."""
+        if "retry_all" not in request.POST:
             return None
         if not request.user.has_perm("rewards.retry_assignment"):
             raise PermissionDenied
@@ -409,6 +413,17 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     @admin.display(description="customer")
     def who(self, row: Assignment) -> str:
         return row.customer or "(not readable)"
+
+    @admin.display(description="customer")
+    def customer_link(self, row: Assignment) -> SafeString:
+        if not row.customer:
+            return SafeString(self.who(row))
+        here = reverse("customer", args=[row.customer])
+        return format_html('<a href="{}">{}</a>', here, row.customer)
+
+    @admin.display(description="why")
+    def why(self, row: Assignment) -> str:
+        return revealing.hidden(super().why(row), row)
 
     @admin.display(description="reward")
     def what(self, row: Assignment) -> SafeString:
@@ -460,18 +475,6 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             return ""
         return "It was taken back after the customer had it."
 
-    @admin.display(description="next")
-    def next_time(self, row: Assignment) -> SafeString:
-        if row.state == State.OWED and not row.cleared:
-            return SafeString(
-                "Waits until its execution is checked against the limits."
-            )
-        said = {State.OWED: "Tried at", State.UNCERTAIN: "Asked about at"}
-        name = said.get(State(row.state))
-        return (
-            format_html("{} {}", name, moment(row.not_before)) if name else _nothing()
-        )
-
     def get_fieldsets(self, request: HttpRequest, obj: Assignment | None = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         if obj is not None and revealing.is_revealed(obj, request.user):
@@ -521,9 +524,11 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             what="Listed by the vendor",
             why=f"Its status was {row.vendor_status}." if row.vendor_status else "",
         )
-        yield from super().story(row)
+        for moved in super().story(row):
+            yield replace(moved, why=revealing.hidden(moved.why, row))
         latest = row.history.order_by("-begun_at", "-pk")[:MOST_ATTEMPTS]
-        yield from map(_attempted, latest)
+        for attempt in latest:
+            yield _attempted(row, attempt)
 
 
 def worth(row: Assignment) -> str:
@@ -538,7 +543,8 @@ def worth(row: Assignment) -> str:
     return " ".join(f"{amount} {kind} {f'({tier})' if tier else ''}".split())
 
 
-def _attempted(attempt: Attempt) -> Moment:
+def _attempted(row: Assignment, attempt: Attempt) -> Moment:
+    """One call: what was sent, what came back, and what that means."""
     outcome = attempt.get_outcome_display() if attempt.outcome else "Under way"
     status = f", HTTP {attempt.status}" if attempt.status else ""
     took = f", {attempt.duration_ms} ms" if attempt.duration_ms is not None else ""
@@ -546,8 +552,23 @@ def _attempted(attempt: Attempt) -> Moment:
         at=attempt.begun_at,
         what=f"{attempt.get_kind_display()}, attempt {attempt.number}",
         why=f"{outcome}{status}{took}.",
-        detail=format_html("<pre>{}</pre>", attempt.answer) if attempt.answer else "",
+        detail=exchange(_sent(row, attempt), _came_back(row, attempt)),
     )
+
+
+def _sent(row: Assignment, attempt: Attempt) -> SafeString:
+    if attempt.outcome == Attempt.Outcome.NOT_SENT or row.key is None:
+        return SafeString("Nothing")
+    call = platforms.asks(attempt.kind.lower(), row.key)
+    said = format_html("<code>{}</code> ", call) if call else _nothing()
+    if attempt.kind == Attempt.Kind.LOOK_UP:
+        return said or format_html("A question about the key <code>{}</code>", row.key)
+    return format_html("{}The body above, under the key <code>{}</code>", said, row.key)
+
+
+def _came_back(row: Assignment, attempt: Attempt) -> SafeString:
+    said = revealing.hidden(attempt.answer, row)
+    return words(said, "Nothing" if attempt.outcome else "Nothing yet")
 
 
 def _nothing() -> SafeString:

@@ -116,6 +116,21 @@ def body(raw: bytes | memoryview) -> SafeString:
         return _pre(text, "This is not JSON.")
 
 
+def exchange(sent: str, came_back: str) -> SafeString:
+    """One call to a far side: what was sent, and what came back."""
+    return format_html(
+        '<dl class="exchange"><div><dt>Sent</dt><dd>{}</dd></div>'
+        "<div><dt>Came back</dt><dd>{}</dd></div></dl>",
+        sent,
+        came_back,
+    )
+
+
+def words(said: str, otherwise: str) -> SafeString:
+    """What a far side answered, cut as it was kept."""
+    return format_html("<pre>{}</pre>" if said else "{}", said or otherwise)
+
+
 def _visible(content: bytes) -> str:
     return content[: LONGEST + 1].decode("utf-8", "backslashreplace")
 

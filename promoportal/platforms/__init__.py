@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, cast
 from uuid import UUID
 
@@ -20,6 +21,7 @@ __all__ = [
     "Platform",
     "Receipt",
     "Reward",
+    "asks",
     "from_settings",
 ]
 
@@ -61,6 +63,16 @@ def from_settings() -> Platform:
         msg = f"PLATFORM_ADAPTER is {name!r}, which has no from_settings() to make it."
         raise ImproperlyConfigured(msg)
     return _checked(name, make())
+
+
+def asks(method: str, key: UUID) -> str:
+    """
+    What the adapter that is set says of the call it makes for a method, such as
+    "GET /rewards/<key>"; or nothing, of one that does not say.
+    """
+    adapter = import_string(settings.PLATFORM_ADAPTER)
+    said: Mapping[str, str] = getattr(adapter, "asks", {})
+    return said.get(method, "").format(key=key)
 
 
 def _checked(name: str, platform: object) -> Platform:

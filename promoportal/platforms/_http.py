@@ -13,10 +13,14 @@ from promoportal.platforms._capability import Capability
 from promoportal.platforms._records import Order, Receipt, Reward
 
 _LONGEST = 200
+_ACTIVATE = ("POST", "/rewards")
+_LOOK_UP = ("GET", "/rewards/{key}")
 
 
 class HttpPlatform:
     """The operator's platform over HTTP. Threads may share it."""
+
+    asks = {"activate": " ".join(_ACTIVATE), "look_up": " ".join(_LOOK_UP)}
 
     def __init__(
         self,
@@ -67,8 +71,7 @@ class HttpPlatform:
         :raises wire.WireError:
         """
         answer = self._client.change(
-            "POST",
-            "/rewards",
+            *_ACTIVATE,
             safe_to_repeat=self.capability.idempotent,
             headers={"Idempotency-Key": str(key)},
             body=_body(order),
@@ -81,8 +84,9 @@ class HttpPlatform:
 
         :raises wire.WireError: but never Unanswered
         """
+        method, path = _LOOK_UP
         try:
-            return _receipt(self._client.ask("GET", f"/rewards/{key}"))
+            return _receipt(self._client.ask(method, path.format(key=key)))
         except wire.Rejected as error:
             if error.status == 404:
                 return None

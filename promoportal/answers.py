@@ -1,0 +1,48 @@
+"""What an assignment's page says before all else: who has it, and what happens next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from promoportal import prospects
+from promoportal.admin import pages
+from promoportal.admin.pages import Panel
+from promoportal.admin.showing import badge, moment, since
+from promoportal.prospects import Prospect
+from rewards import revealing
+from rewards.models import Assignment
+
+
+@pages.panel(Assignment)
+def answer(row: Assignment) -> Panel:
+    """Where the bonus is, for whoever asks on the customer's behalf."""
+    return Panel("Where it is", sentences=list(_sentences(row)), is_wide=True)
+
+
+def _sentences(row: Assignment) -> Iterator[str]:
+    has_it, next_step = prospects.has_it(row), prospects.of(row)
+    yield format_html(
+        "<strong>{}</strong> {} since {}",
+        has_it,
+        badge(row.state, str(row.get_state_display())),
+        since(row.state_since),
+    )
+    if why := _why(row):
+        yield why
+    yield _next(next_step, has_it)
+
+
+def _why(row: Assignment) -> str:
+    said = (row.get_reason_display(), revealing.hidden(row.problem, row))
+    return " ".join(f"{part.rstrip('.')}." for part in said if part)
+
+
+def _next(step: Prospect, known: str) -> SafeString:
+    """The next step, without what was said already, and when it is taken."""
+    sentence = step.sentence.removeprefix(known).strip()
+    if step.at is None:
+        return format_html("{}", sentence)
+    return format_html("{} Not before {}.", sentence, moment(step.at))
