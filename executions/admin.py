@@ -380,9 +380,32 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
         yield from super().story(row)
 
     def panels(self, row: Execution) -> Iterable[Panel]:
-        yield _deliveries(row, execution=row)
+        yield _notices(row)
         if row.kind == Kind.TRIGGERED:
             yield _triggers(row)
+
+
+def _notices(row: Execution) -> Panel:
+    """What the vendor told of it, the latest first."""
+    latest = Delivery.objects.filter(execution=row).order_by("-pk")
+    told = without_bodies(latest.select_related("listener"))[:MOST_SHOWN]
+    shown = [
+        (
+            link(one),
+            str(one.listener.get_event_type_display()),
+            _state(one),
+            moment(one.received_at),
+        )
+        for one in told
+    ]
+    nobody = "The vendor told nothing of it: somebody opened it by hand."
+    return Panel(
+        "The notices that made it",
+        columns=("Delivery", "Event", "State", "Received"),
+        rows=shown,
+        sentences=[] if shown else [nobody],
+        more=[("All its deliveries", list_of(Delivery, execution=row.pk))],
+    )
 
 
 def _triggers(row: Execution) -> Panel:

@@ -31,11 +31,12 @@ def announce(
 
     A cancelled execution is not reopened.
     """
+    why = why or "It was announced."
     with transaction.atomic():
         execution = seized(join(occurrence, kind=kind))
         if execution.stop != Stop.CANCELLED:
-            collect_again(execution, by=by, why=why or "It was announced.")
-            signals.announced.send(Execution, row=execution)
+            collect_again(execution, by=by, why=why)
+            signals.announced.send(Execution, row=execution, by=by, why=why)
     return execution
 
 

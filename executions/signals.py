@@ -9,7 +9,7 @@ from __future__ import annotations
 from django.dispatch import Signal
 
 delivered = Signal()  # a delivery is kept, or to be read again
-announced = Signal()  # an execution's list is to be collected, all of it
+announced = Signal()  # an execution's list is to be collected, all of it; `by`, `why`
 triggered = Signal()  # customers of an execution are to be asked for
 cancelled = Signal()  # an execution is cancelled for good; `by` whom, or the vendor
 resumed = Signal()  # an execution runs again, its limits let go; `by` whom

@@ -7,19 +7,24 @@ the three ledgers agree row by row is counted only where that is quick.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
-from executions.models import Execution
+from executions.models import Execution, Stop
 from promoportal.admin import pages
 from promoportal.admin.drawing import shares
-from promoportal.admin.pages import Fact, Group, Panel
+from promoportal.admin.pages import Difference, Group, Panel, Stage
 from promoportal.admin.showing import list_of
-from promoportal.census import Kind
+from promoportal.census import Counted, Kind
+from promoportal.optimove import Meaning
 from promoportal.reconciling import reconcile
 from promoportal.standing import Standing
-from redemptions.models import UNREPORTED, Redemption
 from redemptions.models import Reason as Unreported
+from redemptions.models import Redemption
 from redemptions.models import State as Reporting
+from rewards import deciding
 from rewards.models import Assignment, Reason, State
 
 # Of more rows than this, comparing them one by one takes too long for a page.
@@ -33,64 +38,148 @@ def ledgers(execution: Execution) -> Panel:
     return Panel(
         "From the vendor's list to the report",
         drawing=shares(standing.parts()),
-        facts=[*_stages(standing), *_beside(standing)],
+        stages=list(_stages(standing)),
         sentences=list(_sentences(standing)),
         groups=[*_held_assignments(standing), *_held_redemptions(standing)],
+        export=list_of(Assignment, execution=execution.pk),
         is_wide=True,
         is_live=standing.is_moving(),
     )
 
 
-def _stages(standing: Standing) -> Iterator[Fact]:
+def _stages(standing: Standing) -> Iterator[Stage]:
     pk = standing.execution.pk
-    every = list_of(Assignment, execution=pk)
-    active = list_of(Assignment, execution=pk, state__exact=State.ACTIVE)
-    reported = list_of(Redemption, execution=pk, state__exact=Reporting.REPORTED)
-    for name, count, href in (
-        ("listed", standing.assigned(), every),
-        ("eligible", standing.eligible(), every),
-        ("active", standing.assigned(State.ACTIVE), active),
-        ("reported", standing.redeemed(Reporting.REPORTED), reported),
-    ):
-        yield Fact(name, f"{count:,}", href, "main")
+    active = {"execution": pk, "state__exact": State.ACTIVE}
+    reported = {"execution": pk, "state__exact": Reporting.REPORTED}
+    yield Stage("listed", standing.assigned(), list_of(Assignment, execution=pk))
+    yield Stage("eligible", standing.eligible(), "", _not_eligible(standing))
+    yield Stage(
+        "active",
+        standing.assigned(State.ACTIVE),
+        list_of(Assignment, **active),
+        [*_not_active(standing), *_taken_back(standing)],
+    )
+    yield Stage(
+        "reported",
+        standing.redeemed(Reporting.REPORTED),
+        list_of(Redemption, **reported),
+        [*_not_reported(standing), *_not_to_be_reported(standing)],
+    )
 
 
-def _beside(standing: Standing) -> Iterator[Fact]:
-    """What lies between two stages, where anything does."""
-    pk = standing.execution.pk
-    for name, state, tone in (
-        ("owed", State.OWED, ""),
-        ("being activated", State.ACTIVATING, ""),
-        ("uncertain", State.UNCERTAIN, ""),
-        ("held", State.HELD, "warn"),
-        ("void", State.VOID, ""),
-    ):
-        if count := standing.assigned(state):
-            href = list_of(Assignment, execution=pk, state__exact=state)
-            yield Fact(name, f"{count:,}", href, tone)
-    if count := standing.redeemed(*UNREPORTED):
-        href = list_of(Redemption, execution=pk, reported="no")
-        yield Fact("to be reported", f"{count:,}", href)
-    if count := standing.redeemed(Reporting.HELD):
-        href = list_of(Redemption, execution=pk, state__exact=Reporting.HELD)
-        yield Fact("reports held", f"{count:,}", href, "warn")
+def _not_eligible(standing: Standing) -> list[Difference]:
+    """Listed, and not to be given as the list says now."""
+    return _differences(standing, lambda one: one.meaning != Meaning.ACTIVATE)
+
+
+def _not_active(standing: Standing) -> list[Difference]:
+    """To be given, and not given."""
+    return _differences(
+        standing,
+        lambda one: one.meaning == Meaning.ACTIVATE and one.state != State.ACTIVE,
+    )
+
+
+def _taken_back(standing: Standing) -> list[Difference]:
+    """No longer to be given, and active all the same."""
+    found = _differences(
+        standing,
+        lambda one: one.meaning != Meaning.ACTIVATE and one.state == State.ACTIVE,
+    )
+    return [replace(each, is_more=True) for each in found]
+
+
+def _differences(
+    standing: Standing, are_these: Callable[[Counted], bool]
+) -> list[Difference]:
+    """These assignments by what they are; what is void, by why."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for one in standing.all_of(Kind.ASSIGNMENT):
+        if are_these(one):
+            counts[_told(one)] += one.count
+    return [
+        Difference(_name(*told), count, _exactly(standing, *told))
+        for told, count in counts.most_common()
+    ]
+
+
+def _told(one: Counted) -> tuple[str, str, str]:
+    return one.meaning, one.state, one.reason if one.state == State.VOID else ""
+
+
+def _name(_: str, state: str, reason: str) -> str:
+    label = dict(Reason.choices).get(reason, "")
+    return f"{label[:1].lower()}{label[1:]}" or _WORDS[State(state)]
+
+
+def _exactly(standing: Standing, meaning: str, state: str, reason: str) -> str:
+    """
+    The list of these and no others. It is narrowed by no more than it takes: by an
+    execution, a state and a reason an index finds them, by what they mean none does.
+    """
+    narrowed: dict[str, Any] = {"state__exact": state}
+    if state == State.ACTIVE:  # a few of many, whom their mark's own index finds
+        narrowed["cancelled_too_late__exact"] = 1
+    if reason:
+        narrowed["reason__exact"] = reason
+    others = [
+        one
+        for one in standing.all_of(Kind.ASSIGNMENT)
+        if _told(one)[1:] == (state, reason) and one.meaning != meaning
+    ]
+    if others:
+        narrowed["meaning__exact"] = meaning
+    return list_of(Assignment, execution=standing.execution.pk, **narrowed)
+
+
+_WORDS = {
+    State.OWED: "owed",
+    State.ACTIVATING: "being activated",
+    State.UNCERTAIN: "sent, no answer yet",
+    State.ACTIVE: "taken back too late",
+    State.HELD: "held",
+    State.VOID: "nothing to activate",
+}
+
+
+def _not_reported(standing: Standing) -> Iterator[Difference]:
+    """Active, and the vendor does not know it, by itself or by a person."""
+    for state, name in _UNTOLD.items():
+        if count := standing.redeemed(state):
+            narrowed = {"execution": standing.execution.pk, "state__exact": state}
+            yield Difference(name, count, list_of(Redemption, **narrowed))
+
+
+_UNTOLD = {
+    Reporting.WAITING: "to be reported",
+    Reporting.REPORTING: "being reported",
+    Reporting.UNCERTAIN: "sent, no answer yet",
+    Reporting.HELD: "reports held",
+    Reporting.WRITTEN_OFF: "written off",
+}
+
+
+def _not_to_be_reported(standing: Standing) -> Iterator[Difference]:
+    """Active without a redemption: their promotion is not reported."""
+    redeemed = standing.redeemed(*Reporting)
+    count = standing.assigned(State.ACTIVE) - redeemed
+    if count <= 0:
+        return
+    narrowed: dict[str, Any] = {"state__exact": State.ACTIVE}
+    if redeemed:
+        narrowed["redemption__isnull"] = True
+    href = list_of(Assignment, execution=standing.execution.pk, **narrowed)
+    yield Difference("not to be reported", count, href)
 
 
 def _sentences(standing: Standing) -> Iterator[str]:
-    active = standing.assigned(State.ACTIVE)
-    missing = standing.eligible() - active
-    if missing > 0:
-        where = ", ".join(
-            f"{part.count:,} {part.name}"
-            for part in standing.parts()
-            if part.count and part.name not in {"active", "void"}
-        )
-        yield f"{missing:,} that the vendor assigned are not active: {where}."
-    unreported = active - standing.redeemed(Reporting.REPORTED)
-    if unreported > 0:
-        yield f"{unreported:,} that are active are not reported yet, or not to be."
+    owed = standing.assigned(State.OWED, State.ACTIVATING)
     if pace := standing.pace():
         yield f"It goes at {pace}."
+    elif owed and standing.is_moving():
+        yield "Nothing became active in the last two minutes."
+    elif owed and standing.execution.stop != Stop.NONE:
+        yield f"It is stopped: {owed:,} owed wait until somebody resumes it."
     yield from _drift(standing)
 
 
@@ -108,7 +197,12 @@ def _drift(standing: Standing) -> Iterator[str]:
         )
 
 
+# These take a person's word about each.
+_NOT_BY_RETRYING = {*deciding.TO_BE_MEANT, Reason.UNANSWERED}
+
+
 def _held_assignments(standing: Standing) -> Iterator[Group]:
+    is_over = standing.execution.stop == Stop.CANCELLED
     for reason, count in standing.held(Kind.ASSIGNMENT):
         yield Group(
             dict(Reason.choices).get(reason, "For another reason"),
@@ -119,7 +213,7 @@ def _held_assignments(standing: Standing) -> Iterator[Group]:
                 state__exact=State.HELD,
                 reason__exact=reason,
             ),
-            can_retry=True,
+            can_retry=reason not in _NOT_BY_RETRYING and not is_over,
         )
 
 

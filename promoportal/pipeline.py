@@ -59,7 +59,7 @@ class Follow(NamedTuple):
 
 
 FOLLOWS = [
-    Follow(executions.signals.announced, passes.ask, ("row",)),
+    Follow(executions.signals.announced, passes.ask, ("row",), ("by", "why")),
     Follow(executions.signals.triggered, asking.wake, ("row",)),
     Follow(executions.signals.cancelled, cancelling.begin, ("row",), ("by",)),
     Follow(executions.signals.resumed, limits.release, ("row",)),

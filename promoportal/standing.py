@@ -71,6 +71,10 @@ class Standing:
             if one.kind == Kind.REDEMPTION and one.state in states
         )
 
+    def all_of(self, kind: Kind) -> list[Counted]:
+        """The figures of one kind of rows."""
+        return [one for one in self.counted if one.kind == kind]
+
     def held(self, kind: Kind) -> list[tuple[str, int]]:
         """Held rows by their reason, the most first."""
         reasons: dict[str, int] = {}

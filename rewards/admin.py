@@ -601,6 +601,13 @@ def collected(execution: Execution) -> Panel | None:
     )
 
 
+@pages.story(Execution)
+def passes(execution: Execution) -> list[Moment]:
+    """When its list was asked for, by whom and why, and when it was through."""
+    row = Collection.objects.filter(execution=execution).first()
+    return moves_of(row, dict(Collecting.choices), what="Collection:") if row else []
+
+
 @pages.panel(Trigger)
 def assigned(trigger: Trigger) -> Panel | None:
     """What the customer was assigned by it."""

@@ -50,17 +50,39 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """What a stage has less than the one before, or more; and the list of it."""
+
+    name: str
+    count: int
+    href: str
+    is_more: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of several after each other, and how it differs from the one before."""
+
+    name: str
+    count: int
+    href: str = ""
+    differences: Sequence[Difference] = ()
+
+
+@dataclass(frozen=True)
 class Panel:
     """Some facts, some rows, some sentences under one heading."""
 
     title: str
     drawing: str = ""
     facts: Sequence[Fact] = ()
+    stages: Sequence[Stage] = ()
     groups: Sequence[Group] = ()
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[Any]] = field(default=())
     sentences: Sequence[str] = ()
     more: Sequence[tuple[str, str]] = ()  # what a link says, and where it leads
+    export: str = ""  # the list that may be had as CSV
     is_wide: bool = False  # above all others, over the page's whole width
     is_live: bool = False  # asked for anew while somebody looks
 
