@@ -6,6 +6,7 @@ There is no table of customers: one is whoever an assignment names.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,7 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
+from executions.models import Trigger
 from promoportal import prospects
 from promoportal.admin import showing
 from promoportal.admin.deeds import Deed
@@ -45,10 +47,17 @@ class Owed:
     state: SafeString
     next: Prospect
     deeds: list[Deed]
+    seen: str
+    is_revealed: bool
 
     @property
     def code(self) -> str:
-        return revealing.masked(self.row.unique_code)
+        code = self.row.unique_code
+        return code if self.is_revealed else revealing.masked(code)
+
+    @property
+    def problem(self) -> str:
+        return revealing.hidden(self.row.problem, self.row)
 
     @property
     def when(self) -> SafeString:
@@ -78,6 +87,7 @@ class Owed:
             ("First sent", _time(row.first_sent_at)),
             ("Key", str(row.key or "")),
             ("State", f"{State(row.state).label}, since {_time(row.state_since)}"),
+            ("Attempts", str(row.attempts or "")),
             ("Receipt", row.receipt),
             ("Reported", _time(reported)),
             (
@@ -119,19 +129,31 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
     older = request.GET.get("older", "")
     rows = list(_of(customer, older)[: MOST_SHOWN + 1])
     if not rows and not older:
-        nobody = {"title": "Customers", "term": customer, "found": ""}
-        return _page(request, "admin/customers.html", nobody, status=404)
+        return _nobody(request, customer)
     shown = rows[:MOST_SHOWN]
+    revealed = revealing.revealed(shown, request.user)
     context: dict[str, Any] = {
         "title": f"Customer {customer}",
         "customer": customer,
-        "rewards": [_owed(row, request) for row in shown],
+        "rewards": [_owed(row, request, revealed) for row in shown],
+        "reveal": revealing.REVEAL,
         "older": shown[-1].pk if len(rows) > MOST_SHOWN else "",
         "is_first": not older,
         "deeds_address": list_of(Assignment),
         "here": page_of(customer),
     }
     return _page(request, "admin/customer.html", context)
+
+
+def _nobody(request: HttpRequest, customer: str) -> HttpResponse:
+    """Nothing was assigned: what may be the reason, as far as the portal can tell."""
+    announced = Trigger.objects.filter(customer=customer).order_by("-pk")[:MOST_SHOWN]
+    context = {
+        "title": "Customers",
+        "term": customer,
+        "announced": [(one, showing.page_of(one)) for one in announced],
+    }
+    return _page(request, "admin/customers.html", context, status=404)
 
 
 def page_of(customer: str) -> str:
@@ -164,20 +186,27 @@ def _of(customer: str, older: str) -> QuerySet[Assignment]:
     return rows.select_related("execution__campaign", "promotion", "redemption")
 
 
-def _owed(row: Assignment, request: HttpRequest) -> Owed:
+def _owed(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Owed:
     shown = badge(row.state, State(row.state).label)
     doubt = stamp("doubt", "?", "In doubt")
+    rows = _assignments()
     return Owed(
         row,
         worth(row) or "Reward",
         SafeString(f"{shown} {doubt}") if row.doubtful else shown,
         prospects.of(row),
-        [deed for deed in _deeds(request) if deed.fits(row)],
+        [deed for deed in rows.allowed(request) if _is_plain(deed) and deed.fits(row)],
+        rows.version(row),
+        row.pk in revealed,
     )
 
 
-def _deeds(request: HttpRequest) -> list[Deed]:
+def _is_plain(deed: Deed) -> bool:
     """What support does without asking: to try again what may be tried again."""
+    return deed.name == "retry"
+
+
+def _assignments() -> ReadOnlyAdmin[Assignment]:
     rows = admin.site.get_model_admin(Assignment)
     assert isinstance(rows, ReadOnlyAdmin)  # noqa: S101 - we registered it
-    return [deed for deed in rows.allowed(request) if deed.name == "retry"]
+    return rows

@@ -6,12 +6,14 @@ from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from executions.models import Stop
+from executions.models import Asking, Stop
 from promoportal import customers, prospects
+from promoportal.admin import showing
 from promoportal.customers import MOST_FOUND, MOST_SHOWN, page_of
 from redemptions.models import State as Reporting
 from rewards.models import Assignment, Reason, State
@@ -20,6 +22,7 @@ from tests.factories import (
     AssignmentFactory,
     ExecutionFactory,
     RedemptionFactory,
+    TriggerFactory,
     UserFactory,
 )
 
@@ -94,6 +97,20 @@ def test_the_page_of_nobody_says_so(crm: Desk) -> None:
     assert "No customer's id is or begins with" in answer.content.decode()
 
 
+def test_of_whom_optimove_announced_and_does_not_list_it_says_that(crm: Desk) -> None:
+    trigger = TriggerFactory(
+        customer="T1", state=Asking.HELD, problem="The vendor does not list them."
+    )
+
+    answer = crm.get(page_of("T1"))
+
+    assert answer.status_code == 404
+    said = answer.content.decode()
+    assert "Optimove announced this customer, and lists nothing for them" in said
+    assert f'<a href="{showing.page_of(trigger)}">Held for staff</a>' in said
+    assert "The vendor does not list them." in said
+
+
 @pytest.mark.parametrize("name", ["a/b", "ä ö", "<b>x</b>", "a?b#c", "older"])
 def test_an_id_may_be_anything(crm: Desk, name: str) -> None:
     AssignmentFactory(customer=name)
@@ -147,6 +164,43 @@ def test_a_code_is_shown_so_that_it_is_known_and_cannot_be_used(crm: Desk) -> No
     assert "code ••••7F3A" in shown
     assert "SUMMER" not in shown
     assert "SHORT" not in shown
+
+
+def test_a_code_is_shown_to_who_may_says_why_and_stays_there(
+    support: Desk, crm: Desk
+) -> None:
+    row, other = (
+        AssignmentFactory(customer="C1", unique_code=code, reward=None)
+        for code in ("SUMMER-2026-7F3A", "WINTER-2026-9B1C")
+    )
+    assert "Show the code" in support.text(page_of("C1"))
+
+    said = support.do("reveal", row, why="A dispute.", back=page_of("C1"))
+
+    assert said == "1 assignment shows its code and payloads."
+    shown = support.text(page_of("C1"))
+    assert "code SUMMER-2026-7F3A" in shown
+    assert other.unique_code not in shown
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (support.user, str(row.pk))
+    assert entry.change_message == "Show code and payloads: A dispute."
+    assert "SUMMER" not in crm.text(page_of("C1"))
+
+
+def test_who_may_not_see_codes_is_not_offered_to_and_a_forged_one_shows_none(
+    crm: Desk,
+) -> None:
+    row = AssignmentFactory(customer="C1", unique_code="SUMMER-2026-7F3A", reward=None)
+
+    assert "Show the code" not in crm.text(page_of("C1"))
+    assert crm.post("reveal", row, back=page_of("C1")).status_code == 403
+    assert "SUMMER" not in crm.text(page_of("C1"))
+
+
+def test_where_there_is_no_code_none_is_offered(support: Desk) -> None:
+    AssignmentFactory(customer="C1")
+
+    assert "Show the code" not in support.text(page_of("C1"))
 
 
 def test_the_evidence_of_a_dispute_is_text_to_be_copied(crm: Desk) -> None:
@@ -234,6 +288,24 @@ def test_support_tries_again_with_one_press_and_stays_there(support: Desk) -> No
     row.refresh_from_db()
     assert row.state == State.OWED
     assert row.transitions.get().why == "The customer asked for it."
+
+
+def test_pressed_twice_it_is_tried_again_once(support: Desk) -> None:
+    row = held()
+    [owed] = support.get(page_of("C1")).context["rewards"]
+
+    said = [
+        support.do("retry", row, seen=owed.seen, back=page_of("C1")) for _ in range(2)
+    ]
+
+    assert said == [
+        "1 assignment will be tried again.",
+        (
+            "Nothing was done: the assignment moved on while you looked, and is now: "
+            "To be activated."
+        ),
+    ]
+    assert row.transitions.count() == 1
 
 
 def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
