@@ -421,9 +421,8 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         here = reverse("customer", args=[row.customer])
         return format_html('<a href="{}">{}</a>', here, row.customer)
 
-    @admin.display(description="why")
-    def why(self, row: Assignment) -> str:
-        return revealing.hidden(super().why(row), row)
+    def problem_of(self, row: Assignment) -> str:
+        return revealing.hidden(row.problem, row)
 
     @admin.display(description="reward")
     def what(self, row: Assignment) -> SafeString:

@@ -63,7 +63,9 @@ def open_proposals() -> QuerySet[Proposal]:
 
 
 def said_by(row: Assignment, person: Any) -> str:
-    """What this person said already and a second has not; or nothing."""
+    """What this person said already and a second has not, where it takes one."""
+    if not takes_two(row):
+        return ""
     said = open_proposals().filter(assignment=row, by=person)
     return said.values_list("says", flat=True).first() or ""
 

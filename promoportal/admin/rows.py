@@ -387,18 +387,20 @@ class StatefulAdmin(ReadOnlyAdmin[S]):
     def since(self, row: Any) -> SafeString:
         return since(row.state_since)
 
+    def problem_of(self, row: Any) -> str:
+        """The words beside the reason, as they may be shown."""
+        return str(row.problem)
+
     @admin.display(description="why")
     def why(self, row: Any) -> str:
         """The reason, and the words beside it."""
-        reason = row.get_reason_display()
-        if reason and row.problem:
-            return f"{reason}. {short(row.problem)}"
-        return reason or short(row.problem)
+        reason, problem = row.get_reason_display(), short(self.problem_of(row))
+        return f"{reason}. {problem}" if reason and problem else reason or problem
 
     @admin.display(description="what is wrong")
     def problem_in_full(self, row: Any) -> str:
-        reason = row.get_reason_display()
-        return ". ".join(part for part in (reason, row.problem) if part)
+        said = (row.get_reason_display(), self.problem_of(row))
+        return ". ".join(part for part in said if part)
 
     def marks(self, row: Any) -> list[SafeString]:
         return [self.status(row), since(row.state_since)]

@@ -25,7 +25,7 @@ from promoportal.optimove import Meaning
 from promoportal.roles import Role
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
-from rewards.models import Assignment, Reason, State
+from rewards.models import Assignment, Collection, Reason, State
 from tests.admin.desk import WHY, Desk
 from tests.factories import (
     AssignmentFactory,
@@ -251,6 +251,18 @@ def test_pressed_twice_it_is_done_once(
     assert second.startswith("Nothing was done: ")
     assert LogEntry.objects.count() == 1
     assert row.transitions.filter(by=operations.user, why=WHY).count() == 1
+
+
+def test_collecting_again_pressed_twice_asks_for_one_pass(operations: Desk) -> None:
+    row = ExecutionFactory(state=Progress.SETTLED)
+    before = seen(operations, row)
+
+    for _ in range(2):
+        operations.do("open", row, seen=before, page=row.pk)
+
+    asked = Collection.objects.get(execution=row).transitions.filter(after="WAITING")
+    assert [(move.by, move.why) for move in asked] == [(operations.user, WHY)]
+    assert row.transitions.count() == 1
 
 
 def test_an_execution_that_only_got_on_meanwhile_is_stopped_all_the_same(

@@ -194,6 +194,14 @@ def test_a_code_that_a_far_side_repeats_is_masked_wherever_it_stands(
         assert form not in page, address
 
 
+def test_a_code_is_masked_also_where_a_list_cuts_what_was_said(crm: Desk) -> None:
+    AssignmentFactory(
+        state=State.HELD, problem=f"{'x' * 92} {CODE} is spent.", unique_code=CODE
+    )
+
+    assert "SUMMER" not in crm.text(list_of(Assignment))
+
+
 def test_what_is_too_short_for_a_code_is_left_in_its_sentence() -> None:
     row = Assignment(unique_code="a")
 
