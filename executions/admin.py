@@ -392,7 +392,7 @@ def _notices(row: Execution) -> Panel:
     shown = [
         (
             link(one),
-            str(one.listener.get_event_type_display()),
+            _event(one.listener),
             _state(one),
             moment(one.received_at),
         )
@@ -406,6 +406,11 @@ def _notices(row: Execution) -> Panel:
         sentences=[] if shown else [nobody],
         more=[("All its deliveries", list_of(Delivery, execution=row.pk))],
     )
+
+
+def _event(listener: Listener) -> str:
+    on = f", channel {listener.channel}" if listener.channel else ""
+    return f"Event {listener.event_type}{on}"
 
 
 def _triggers(row: Execution) -> Panel:

@@ -23,6 +23,7 @@ from tests.factories import (
     CollectionFactory,
     DeliveryFactory,
     ExecutionFactory,
+    ListenerFactory,
     RedemptionFactory,
 )
 
@@ -180,7 +181,8 @@ def test_only_what_trying_again_would_do_is_offered_to_be_tried_again(
 
 def test_the_notices_that_made_it_are_there_the_latest_first(crm: Desk) -> None:
     execution = ExecutionFactory()
-    rows = [DeliveryFactory(execution=execution) for _ in range(11)]
+    listener = ListenerFactory(channel=505)
+    rows = [DeliveryFactory(execution=execution, listener=listener) for _ in range(11)]
 
     notices = crm.get(page_of(execution)).context["panels"][0]
     page = crm.page(execution)
@@ -189,7 +191,7 @@ def test_the_notices_that_made_it_are_there_the_latest_first(crm: Desk) -> None:
     assert len(notices.rows) == 10
     assert page_of(rows[-1]) in page
     assert f'"{page_of(rows[0])}"' not in page
-    assert "13: a scheduled campaign was executed on one channel" in page
+    assert "Event 13, channel 505" in page
     assert list_of(type(rows[0]), execution=execution.pk) in page
 
 
