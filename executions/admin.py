@@ -10,7 +10,7 @@ from django.db.models import Model, Q, QuerySet
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from executions import announcing, reading, stopping
+from executions import announcing, reading, replaying, stopping
 from executions.models import (
     Asking,
     Campaign,
@@ -80,6 +80,38 @@ def _read_again(rows: QuerySet[Delivery], by: Any, why: str) -> Done:
     )
 
 
+def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
+    """What reading them again would do, one panel for each execution they name."""
+    looked_at = rows.select_related("listener").order_by("pk")
+    plan = replaying.foresee(
+        list(looked_at[: replaying.MOST_FORESEEN]), of=rows.count()
+    )
+    yield from map(_would, plan.foreseen)
+    if plan.idle:
+        yield Panel(
+            "Nothing would follow from",
+            columns=("Delivery", "Why"),
+            rows=[(link(delivery), why) for delivery, why in plan.idle],
+        )
+    if plan.unseen:
+        shown = f"Only the first {replaying.MOST_FORESEEN} are looked at here"
+        yield Panel("And more", sentences=[f"{shown}, and {plan.unseen:,} are not."])
+
+
+def _would(foreseen: replaying.Foreseen) -> Panel:
+    told = replaying.consequences(foreseen)
+    count = len(foreseen.deliveries)
+    return Panel(
+        f"Execution {foreseen.occurrence}",
+        facts=[fact for one in told for fact in one.facts],
+        sentences=[
+            *([f"{count:,} deliveries name it."] if count > 1 else []),
+            *foreseen.sentences(),
+            *(sentence for one in told for sentence in one.sentences),
+        ],
+    )
+
+
 @admin.register(Delivery)
 class DeliveryAdmin(StatefulAdmin[Delivery]):
     list_display = (
@@ -120,6 +152,7 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
             "executions.reread_delivery",
             _read_again,
             said=("will be read again", "will be read again"),
+            plan=_plan,
             fits=lambda row: row.state != Reading.UNREAD,
         ),
     )

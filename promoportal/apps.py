@@ -10,7 +10,7 @@ class PortalAdminConfig(AdminConfig):
     def ready(self) -> None:
         super().ready()
         # After every room's admin: they are above all rooms, or in the place of others.
-        from promoportal import farsides, ledgers, overview  # noqa: F401
+        from promoportal import farsides, ledgers, overview, replaying  # noqa: F401
         from promoportal.admin import accounts
 
         accounts.register()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import BinaryField, Model, QuerySet
 
+from promoportal.admin.pages import Panel
 from promoportal.leases import Budget
 
 # One press moves so many at most, as long as the time lasts: somebody waits for it.
@@ -43,8 +44,9 @@ class Deed:
     One thing that may be done about rows, from their list and from a row's page.
 
     `said` ends the sentence "1 assignment ..." and "2 assignments ...". With a
-    `warning`, which says what will happen, it is asked about first. `fits` says whether
-    a row's page should offer it; the service decides anyway.
+    `warning`, which says what will happen, or a `plan`, which finds out what would, it
+    is asked about first. `fits` says whether a row's page should offer it; the service
+    decides anyway.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Deed:
     act: Callable[[QuerySet[Any], Any, str], Done]
     said: tuple[str, str]
     warning: str = ""
+    plan: Callable[[QuerySet[Any]], Iterable[Panel]] | None = None
     fits: Callable[[Any], bool] = lambda _: True
     # About one row, from its page alone.
     in_list: bool = True
@@ -60,6 +63,10 @@ class Deed:
     is_only_logged: bool = False
     # How long a person waits for the answer; gunicorn would wait for a minute.
     seconds: float = 20
+
+    @property
+    def asks_first(self) -> bool:
+        return bool(self.warning or self.plan)
 
     def perform(
         self, model: type[Model], keys: Sequence[Any], *, by: Any, why: str

@@ -263,7 +263,7 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         if not rows:
             return self._back(request, "Nothing was done: choose at least one row.")
         form = DeedForm(self.deeds, request.POST)
-        if not form.is_valid() or (deed.warning and "confirmed" not in request.POST):
+        if not form.is_valid() or (deed.asks_first and "confirmed" not in request.POST):
             return self._ask(request, deed, rows, form, is_more=is_more)
         why = form.cleaned_data["why"]
         done = deed.perform(self.model, rows, by=request.user, why=why)
@@ -305,13 +305,15 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         is_more: bool,
     ) -> HttpResponse:
         """Ask whether it is meant, and for the reason if it is missing or no good."""
-        one = self.model._base_manager.get(pk=rows[0]) if len(rows) == 1 else None
+        every = self.model._base_manager.filter(pk__in=rows)
+        one = every.get() if len(rows) == 1 else None
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": deed.label,
             "deed": deed,
             "chosen": str(one) if one else count_of(len(rows), self.model),
+            "plan": list(deed.plan(every)) if deed.plan else [],
             "rest": _rest(is_more=is_more),
             "keys": ",".join(str(key) for key in rows),
             "form": form,
