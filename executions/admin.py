@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -214,17 +216,36 @@ class ListenerAdmin(ReadOnlyAdmin[Listener]):
         "event_type",
         "channel",
         "status",
+        "heard",
         "opened",
         "registered",
+    )
+    attention = (
+        Attention(
+            "silent",
+            "Listeners have heard nothing for unusually long",
+            lambda: Q(
+                pk__in=Listener.objects.silent(
+                    settings.LISTENER_SILENT_AFTER_HOURS
+                ).values("pk")
+            ),
+        ),
     )
     list_filter = ("event_type", ("closed_at", admin.EmptyFieldListFilter))
     fieldsets = (
         (None, {"fields": ("event_type", "every_channel", "header", "from_where")}),
-        ("Dates", {"fields": ("opened", "registered", "closed")}),
+        ("Dates", {"fields": ("heard", "opened", "registered", "closed")}),
     )
     opened = when("opened_at")
     registered = when("registered_at")
     closed = when("closed_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Listener]:
+        return Listener.objects.with_last_heard()
+
+    @admin.display(description="last heard")
+    def heard(self, row: Any) -> SafeString:
+        return since(row.last_heard_at)
 
     @admin.display(description="listener")
     def identity(self, row: Listener) -> str:
