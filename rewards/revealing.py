@@ -15,6 +15,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from promoportal.admin import log
 from promoportal.admin.deeds import Deed, Done
 from rewards.models import Assignment
 
@@ -36,6 +37,7 @@ REVEAL = Deed(
     said=("shows its code and payloads", "show their codes and payloads"),
     in_list=False,
     is_only_logged=True,
+    kind=log.Kind.REVEALED,
 )
 
 
@@ -48,7 +50,7 @@ def is_revealed(row: Assignment, user: Any) -> bool:
         content_type=ContentType.objects.get_for_model(Assignment),
         object_id=str(row.pk),
         action_time__gte=timezone.now() - FOR,
-        change_message__startswith=f"{REVEAL.label}: ",
+        action_flag=log.Kind.REVEALED,
     )
     return said.exists()
 

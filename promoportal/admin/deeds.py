@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django import forms
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import BinaryField, Model, QuerySet
 
+from promoportal.admin import log
 from promoportal.admin.pages import Panel
 from promoportal.leases import Budget
 
@@ -61,6 +60,8 @@ class Deed:
     in_list: bool = True
     # The log is all that tells of it, so both are kept or neither.
     is_only_logged: bool = False
+    # As what it stands in the log.
+    kind: log.Kind = log.Kind.DONE
     # How long a person waits for the answer; gunicorn would wait for a minute.
     seconds: float = 20
 
@@ -69,24 +70,37 @@ class Deed:
         return bool(self.warning or self.plan)
 
     def perform(
-        self, model: type[Model], keys: Sequence[Any], *, by: Any, why: str
+        self,
+        model: type[Model],
+        keys: Sequence[Any],
+        *,
+        by: Any,
+        why: str,
+        address: str,
     ) -> Done:
         """
         Do it to some rows after the others, each with an entry in the log that says
-        what became of those taken with it. What the time is too short for is left.
+        what became of those taken with it, and from where it was done. What the time is
+        too short for is left.
         """
         budget, done = Budget(self.seconds), Done(unreached=len(keys))
         while done.unreached and not (done.unreached < len(keys) and budget.is_spent()):
             reached = len(keys) - done.unreached
             taken = keys[reached : reached + TOGETHER]
-            done.add(self._take(model._base_manager.filter(pk__in=taken), by, why))
+            rows = model._base_manager.filter(pk__in=taken)
+            done.add(self._take(rows, by, why, address))
             done.unreached -= len(taken)
         return done
 
-    def _take(self, rows: QuerySet[Any], by: Any, why: str) -> Done:
+    def _take(self, rows: QuerySet[Any], by: Any, why: str, address: str) -> Done:
         with transaction.atomic() if self.is_only_logged else nullcontext():
             done = self.act(rows, by, why)
-            _log(rows, by, f"{self.label}: {why}{_figures(done)}")
+            said = f"{self.label}: {why}{_figures(done)}"
+            entries = [
+                log.entry(rows.model, self.kind, said, by=by, about=row)
+                for row in without_bodies(rows.all())  # asked anew: as they are now
+            ]
+            log.keep(entries, address=address)
         return done
 
     def tell(self, done: Done, model: type[Model]) -> str:
@@ -154,19 +168,3 @@ def without_bodies(rows: QuerySet[Any]) -> QuerySet[Any]:
     """The rows without what may be a megabyte in each of them, read when it is shown."""
     fields = rows.model._meta.fields
     return rows.defer(*[each.name for each in fields if isinstance(each, BinaryField)])
-
-
-def _log(rows: QuerySet[Any], by: Any, message: str) -> None:
-    kind = ContentType.objects.get_for_model(rows.model)
-    entries = [
-        LogEntry(
-            user=by,
-            content_type=kind,
-            object_id=str(row.pk),
-            object_repr=str(row)[:200],
-            action_flag=CHANGE,
-            change_message=message,
-        )
-        for row in without_bodies(rows.all())  # asked anew: as they are now
-    ]
-    LogEntry.objects.bulk_create(entries, batch_size=1_000)

@@ -212,6 +212,8 @@ LISTS: list[tuple[type[Model], dict[str, Any]]] = [
     (Retried, {"retrial": 1}),
     (LogEntry, {}),
     (LogEntry, {"q": 77}),
+    (LogEntry, {"kind": 11}),
+    (LogEntry, {"kind": 15}),
     (Execution, {}),
 ]
 every_list = pytest.mark.parametrize(
