@@ -22,7 +22,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from promoportal.admin import sheets
+from promoportal.admin import interruptions, sheets
 from promoportal.admin.attention import Attention, NeedsAPerson
 from promoportal.admin.deeds import (
     MOST_AT_ONCE,
@@ -177,6 +177,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
                 return self._posted(request)
             except IncorrectLookupParameters:
                 return HttpResponseRedirect(f"{request.path}?e=1")
+        if resumed := self._resumed(request):
+            return resumed
         deeds = [deed for deed in self.allowed(request) if deed.in_list]
         form = DeedForm(deeds) if deeds else None
         context = {
@@ -285,6 +287,22 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         level = messages.SUCCESS if done.done else messages.WARNING
         said = deed.tell(done, self.model)
         return self._back(request, f"{said}{_rest(is_more=is_more)}", level)
+
+    def _resumed(self, request: HttpRequest) -> HttpResponse | None:
+        """Ask about what was asked for before the session ended, once."""
+        said = interruptions.asked(request)
+        if said is None:
+            return None
+        request.POST = said  # type: ignore[assignment]
+        name = said.get("action")
+        deed = next((deed for deed in self.allowed(request) if deed.name == name), None)
+        rows, is_more = self._chosen(request)
+        if deed is None or not rows:
+            return None
+        form = DeedForm(self.deeds, said)
+        answer = self._ask(request, deed, rows, form, is_more=is_more)
+        interruptions.forget(answer)
+        return answer
 
     def _asked(self, request: HttpRequest) -> Deed | None:
         """The deed that was asked for, by one who may."""
