@@ -187,8 +187,13 @@ _DEEDS = """
         id, action_time, object_id, object_repr, action_flag, change_message,
         content_type_id, user_id)
     SELECT n, now() - (%(count)s / 10 - n) * interval '60 days' / (%(count)s / 10), n,
-        'assignment A' || n, 2, 'Try again: The platform was down.', %(kind)s, %(user)s
+        'assignment A' || n, CASE WHEN n <= 9 THEN 15 ELSE 11 END,
+        'Try again: The platform was down.', %(kind)s, %(user)s
     FROM generate_series(1, %(count)s / 10) AS n ORDER BY n
+"""
+_ORIGINS = """
+    INSERT INTO promoportal_origin (entry_id, address)
+    SELECT id, '192.0.2.1' FROM django_admin_log ORDER BY id
 """
 # What autovacuum does to them meanwhile.
 _BY_DAY = (
@@ -231,5 +236,5 @@ def _statements() -> list[str]:
             _REDEMPTIONS,
             _MOVES.format(table="redemptions_redemption", **told),
         ),
-        *(_DELIVERIES, _TRIGGERS, _COLLECTIONS, _RETRIALS, _DEEDS),
+        *(_DELIVERIES, _TRIGGERS, _COLLECTIONS, _RETRIALS, _DEEDS, _ORIGINS),
     ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from executions import announcing, reading, stopping
+from executions import announcing, reading, replaying, stopping
 from executions.models import (
     Asking,
     Campaign,
@@ -80,6 +82,38 @@ def _read_again(rows: QuerySet[Delivery], by: Any, why: str) -> Done:
     )
 
 
+def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
+    """What reading them again would do, one panel for each execution they name."""
+    looked_at = rows.select_related("listener").order_by("pk")
+    plan = replaying.foresee(
+        list(looked_at[: replaying.MOST_FORESEEN]), of=rows.count()
+    )
+    yield from map(_would, plan.foreseen)
+    if plan.idle:
+        yield Panel(
+            "Nothing would follow from",
+            columns=("Delivery", "Why"),
+            rows=[(link(delivery), why) for delivery, why in plan.idle],
+        )
+    if plan.unseen:
+        shown = f"Only the first {replaying.MOST_FORESEEN} are looked at here"
+        yield Panel("And more", sentences=[f"{shown}, and {plan.unseen:,} are not."])
+
+
+def _would(foreseen: replaying.Foreseen) -> Panel:
+    told = replaying.consequences(foreseen)
+    count = len(foreseen.deliveries)
+    return Panel(
+        f"Execution {foreseen.occurrence}",
+        facts=[fact for one in told for fact in one.facts],
+        sentences=[
+            *([f"{count:,} deliveries name it."] if count > 1 else []),
+            *foreseen.sentences(),
+            *(sentence for one in told for sentence in one.sentences),
+        ],
+    )
+
+
 @admin.register(Delivery)
 class DeliveryAdmin(StatefulAdmin[Delivery]):
     list_display = (
@@ -120,6 +154,7 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
             "executions.reread_delivery",
             _read_again,
             said=("will be read again", "will be read again"),
+            plan=_plan,
             fits=lambda row: row.state != Reading.UNREAD,
         ),
     )
@@ -181,17 +216,36 @@ class ListenerAdmin(ReadOnlyAdmin[Listener]):
         "event_type",
         "channel",
         "status",
+        "heard",
         "opened",
         "registered",
+    )
+    attention = (
+        Attention(
+            "silent",
+            "Listeners have heard nothing for unusually long",
+            lambda: Q(
+                pk__in=Listener.objects.silent(
+                    settings.LISTENER_SILENT_AFTER_HOURS
+                ).values("pk")
+            ),
+        ),
     )
     list_filter = ("event_type", ("closed_at", admin.EmptyFieldListFilter))
     fieldsets = (
         (None, {"fields": ("event_type", "every_channel", "header", "from_where")}),
-        ("Dates", {"fields": ("opened", "registered", "closed")}),
+        ("Dates", {"fields": ("heard", "opened", "registered", "closed")}),
     )
     opened = when("opened_at")
     registered = when("registered_at")
     closed = when("closed_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Listener]:
+        return Listener.objects.with_last_heard()
+
+    @admin.display(description="last heard")
+    def heard(self, row: Any) -> SafeString:
+        return since(row.last_heard_at)
 
     @admin.display(description="listener")
     def identity(self, row: Listener) -> str:

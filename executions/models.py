@@ -9,9 +9,11 @@ from typing import Self
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
+from django.db.models.lookups import LessThan
 from django.utils.crypto import constant_time_compare
 
+from promoportal.leases import after
 from promoportal.states import NEWEST, Stateful, Transition, constraint
 
 
@@ -26,6 +28,11 @@ class EventType(models.IntegerChoices):
     TRIGGERED = 11, "11: one customer met a triggered campaign's criteria"
     SCHEDULED = 13, "13: a scheduled campaign was executed on one channel"
     ENGAGEMENT = 14, "14: a campaign is ready for the Engagement SDK"
+
+
+# By these the vendor tells of rewards, day by day. A cancellation is rare, and about the
+# others nothing is done: that nothing is heard of them says nothing.
+TELL_OF_REWARDS = (EventType.SCHEDULED, EventType.TRIGGERED)
 
 
 class Kind(models.TextChoices):
@@ -76,6 +83,24 @@ class Asking(models.TextChoices):
 class ListenerQuerySet(models.QuerySet["Listener"]):
     def open(self) -> Self:
         return self.filter(closed_at=None)
+
+    def with_last_heard(self) -> Self:
+        """Each with when it was last called as `last_heard_at`, if it ever was."""
+        calls = Delivery.objects.filter(listener=models.OuterRef("pk"))
+        last = calls.order_by(NEWEST).values("received_at")[:1]
+        return self.annotate(last_heard_at=models.Subquery(last))
+
+    def silent(self, hours: int) -> Self:
+        """
+        Open ones that tell of rewards, and heard nothing for so long; 0: none is.
+
+        One that never heard anything is counted from its opening.
+        """
+        if not hours:
+            return self.none()
+        telling = self.open().filter(event_type__in=TELL_OF_REWARDS).with_last_heard()
+        last = Coalesce("last_heard_at", "opened_at")
+        return telling.filter(models.Q(LessThan(last, after(-3600 * hours))))
 
     def known_by(self, secret: str) -> Listener | None:
         """The open listener with this secret, compared in constant time with each."""

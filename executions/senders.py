@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from django.conf import settings
 from django.utils.crypto import constant_time_compare
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
 from executions.models import Listener
+from promoportal.callers import client_address
 
 
 class KnownListener:
@@ -41,20 +41,6 @@ class ListenerSecret(BaseAuthentication):
         if not (_has_header(listener, request) and _is_from(listener, address)):
             raise NotFound
         return KnownListener(listener, _verdict(listener, address)), None
-
-
-def client_address(meta: dict[str, Any]) -> str:
-    """
-    Who called, as far as we can trust it: only the last `TRUSTED_PROXIES` entries of
-    X-Forwarded-For were written by proxies of ours; the sender can write the others.
-    """
-    if not settings.TRUSTED_PROXIES:
-        return str(meta.get("REMOTE_ADDR", ""))[:100]
-    hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",")]
-    if len(hops) < settings.TRUSTED_PROXIES:
-        return ""
-    sender: str = hops[-settings.TRUSTED_PROXIES]
-    return sender.replace("\0", "")[:100]
 
 
 def _has_header(listener: Listener, request: Request) -> bool:

@@ -10,7 +10,13 @@ class PortalAdminConfig(AdminConfig):
     def ready(self) -> None:
         super().ready()
         # After every room's admin: they are above all rooms, or in the place of others.
-        from promoportal import answers, farsides, ledgers, overview  # noqa: F401
+        from promoportal import (  # noqa: F401
+            answers,
+            farsides,
+            ledgers,
+            overview,
+            replaying,
+        )
         from promoportal.admin import accounts
 
         accounts.register()

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from promoportal.admin.log import Origin
 from promoportal.breakers import Breaker
 from promoportal.census import Census
 from promoportal.continuity import Continuity, Gap
 from promoportal.installation import Installation
 from promoportal.optimove.allowance import Allowance
 
-__all__ = ["Allowance", "Breaker", "Census", "Continuity", "Gap", "Installation"]
+__all__ = [
+    "Allowance",
+    "Breaker",
+    "Census",
+    "Continuity",
+    "Gap",
+    "Installation",
+    "Origin",
+]

@@ -202,6 +202,8 @@ ACTIVATE_WITHIN = timedelta(
     hours=environment.number("ACTIVATE_WITHIN_HOURS", 72, least=1)
 )
 SETTLE_WITHIN = timedelta(hours=environment.number("SETTLE_WITHIN_HOURS", 24, least=1))
+# After which silence of an open listener a person is told; 0: never.
+LISTENER_SILENT_AFTER_HOURS = environment.number("LISTENER_SILENT_AFTER_HOURS", 36)
 # For each unit: up to which value one person says whether a doubtful reward was given.
 DECIDE_ALONE_UP_TO = environment.names("DECIDE_ALONE_UP_TO")
 # Safeguards: an execution past a limit waits for a person. Empty: no limit.

@@ -5,7 +5,9 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from promoportal import customers, health
+from promoportal.admin import refusals
 
+handler403 = refusals.answer
 _staff = admin.site.admin_view
 
 urlpatterns = [

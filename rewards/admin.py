@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -393,7 +392,9 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         if "retry_all" not in request.POST:
             return None
         if not request.user.has_perm("rewards.retry_assignment"):
-            raise PermissionDenied
+            raise self.refused(
+                request, "Try again all that match", "rewards.retry_assignment"
+            )
         rows = self.get_changelist_instance(request).get_queryset(request)
         said = request.POST if "why" in request.POST else None
         form = retrials.RetryAllForm(said)

@@ -347,6 +347,19 @@ class Assignment(Stateful, Leased):
                 name="assignment_too_late",
                 condition=models.Q(cancelled_too_late=True),
             ),
+            # What a cancellation would do to them, asked before it does it.
+            models.Index(
+                "execution",
+                NEWEST,
+                name="assignment_of_execution_doubt",
+                condition=models.Q(doubtful=True),
+            ),
+            models.Index(
+                "execution",
+                NEWEST,
+                name="assignment_of_execution_late",
+                condition=models.Q(cancelled_too_late=True),
+            ),
             # Made in order of time: some bytes for many pages find where a day begins.
             BrinIndex(
                 fields=["created_at"],

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -19,11 +20,13 @@ from django.utils.safestring import SafeString
 
 from executions.admin import one_by_one
 from executions.models import Stop
+from promoportal.admin import log
 from promoportal.admin.deeds import Deed, Done
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.pages import Fact, Panel
 from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
 from promoportal.admin.showing import link, list_of
+from promoportal.callers import client_address
 from rewards import deciding, retrying
 from rewards.models import Assignment, Retrial, Retried, Trying
 
@@ -89,11 +92,25 @@ def preview(rows: QuerySet[Assignment]) -> Preview:
 def begin(
     rows: QuerySet[Assignment], said: dict[str, Any], request: HttpRequest
 ) -> Retrial:
+    """Begin it once, however often the form is sent, with one entry in the log."""
     form: UUID = said["form"]
     how = ", ".join(f"{name} is {value}" for name, value in request.GET.items())
-    return retrying.begin(
-        rows, form=form, narrowed=how, by=request.user, why=said["why"]
-    )
+    with transaction.atomic():
+        is_new = not Retrial.objects.filter(form=form).exists()
+        retrial = retrying.begin(
+            rows, form=form, narrowed=how, by=request.user, why=said["why"]
+        )
+        if is_new:
+            _log(retrial, request)
+    return retrial
+
+
+def _log(row: Retrial, request: HttpRequest) -> None:
+    where = row.narrowed or "all of them"
+    said = f"Try again all that match: {row.why} ({row.total:,} chosen: {where})"
+    kind = log.Kind.DONE_TO_ALL
+    entry = log.entry(Retrial, kind, said, by=request.user, about=row)
+    log.keep([entry], address=client_address(request.META))
 
 
 def _move(service: Any, refused: str) -> Any:

@@ -18,6 +18,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from promoportal.admin import log
 from promoportal.admin.deeds import Deed, Done
 from rewards.models import Assignment
 
@@ -41,6 +42,7 @@ REVEAL = Deed(
     said=("shows its code and payloads", "show their codes and payloads"),
     in_list=False,
     is_only_logged=True,
+    kind=log.Kind.REVEALED,
 )
 
 
@@ -58,7 +60,7 @@ def revealed(rows: Sequence[Assignment], user: Any) -> set[int]:
         content_type=ContentType.objects.get_for_model(Assignment),
         object_id__in=[str(row.pk) for row in rows],
         action_time__gte=timezone.now() - FOR,
-        change_message__startswith=f"{REVEAL.label}: ",
+        action_flag=log.Kind.REVEALED,
     )
     keys = set(said.values_list("object_id", flat=True))
     return {row.pk for row in rows if str(row.pk) in keys}

@@ -9,18 +9,23 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
 
+from promoportal.admin import log
 from promoportal.admin.rows import ReadOnlyAdmin
-from promoportal.admin.showing import moment, pretty, short
+from promoportal.admin.showing import moment, pretty, short, stamp
+from promoportal.callers import client_address
 
 if TYPE_CHECKING:
     _UserAdmin = UserAdmin[User]
+    _ModelAdmin = admin.ModelAdmin[Any]
 else:
     _UserAdmin = UserAdmin
+    _ModelAdmin = admin.ModelAdmin
 
 
 def is_superuser(request: HttpRequest) -> bool:
@@ -46,11 +51,33 @@ class ForSuperusers:
         return is_superuser(request)
 
 
-class StaffAdmin(ForSuperusers, _UserAdmin):
+class Noted(_ModelAdmin):
+    """What Django itself keeps in the log, with from where it was done."""
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> LogEntry:
+        return _noted(request, super().log_addition(request, obj, message))
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> LogEntry:
+        return _noted(request, super().log_change(request, obj, message))
+
+    def log_deletions(
+        self, request: HttpRequest, queryset: QuerySet[Any]
+    ) -> list[LogEntry]:
+        kept = super().log_deletions(request, queryset)
+        log.note(kept, address=client_address(request.META))
+        return kept
+
+
+def _noted(request: HttpRequest, kept: LogEntry) -> LogEntry:
+    log.note([kept], address=client_address(request.META))
+    return kept
+
+
+class StaffAdmin(ForSuperusers, Noted, _UserAdmin):
     list_display = ("username", "email", "is_staff", "is_superuser", "last_login")
 
 
-class RoleAdmin(ForSuperusers, GroupAdmin):
+class RoleAdmin(ForSuperusers, Noted, GroupAdmin):
     pass
 
 
@@ -85,23 +112,64 @@ class FailureAdmin(ReadOnlyAdmin[Failure]):
         return f"Failed job {row.name}"
 
 
-class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
-    """Who did what to which row, when and why; also who took which list along."""
+class OfKind(admin.SimpleListFilter):
+    """What kind of deed it was."""
 
-    list_display = ("when", "user", "what_it_was", "row", "said")
-    list_select_related = ("user", "content_type")
-    list_filter = ("user", "content_type", ("action_time", admin.DateFieldListFilter))
+    title = "what was done"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(kind.value), kind.label) for kind in log.Kind]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[LogEntry]
+    ) -> QuerySet[LogEntry]:
+        chosen = [kind for kind in log.Kind if str(kind.value) == self.value()]
+        return queryset.filter(action_flag__in=chosen) if self.value() else queryset
+
+
+class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
+    """Who did what to which row, when, why and from where; exports and refusals too."""
+
+    list_display = (
+        "when",
+        "user",
+        "kind",
+        "what_it_was",
+        "row",
+        "said",
+        "from_where",
+    )
+    list_select_related = ("user", "content_type", "origin")
+    list_filter = (
+        OfKind,
+        "user",
+        "content_type",
+        ("action_time", admin.DateFieldListFilter),
+    )
     finds = ("object_id",)
-    indexed = ("q",)
+    indexed = ("q", "kind", "user__id__exact", "content_type__id__exact")
     search_help_text = "A row's key, in full"
-    fields = ("when", "user", "what_it_was", "row", "said")
+    fields = ("when", "user", "kind", "what_it_was", "row", "said", "from_where")
     list_display_links = ("when",)
+
+    @admin.display(description="what was done")
+    def kind(self, row: LogEntry) -> SafeString:
+        if row.action_flag == log.Kind.REFUSED:
+            return stamp("held", "!", log.Kind.REFUSED.label)
+        known = row.action_flag in log.Kind.values
+        return SafeString(log.Kind(row.action_flag).label if known else "")
+
+    @admin.display(description="from where")
+    def from_where(self, row: LogEntry) -> str:
+        origin: log.Origin | None = getattr(row, "origin", None)
+        return origin.address if origin else ""
 
     @admin.display(description="when")
     def when(self, row: LogEntry) -> SafeString:
         return moment(row.action_time)
 
-    @admin.display(description="of what kind")
+    @admin.display(description="to what")
     def what_it_was(self, row: LogEntry) -> str:
         return str(row.content_type.name) if row.content_type else ""
 
@@ -113,7 +181,7 @@ class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
             return format_html("{}", shown)
         return format_html('<a href="{}">{}</a>', address, shown)
 
-    @admin.display(description="what was done, and why")
+    @admin.display(description="and why")
     def said(self, row: LogEntry) -> str:
         return str(row.get_change_message())
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from django import forms
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import BinaryField, Model, QuerySet
 
+from promoportal.admin import log
+from promoportal.admin.pages import Panel
 from promoportal.leases import Budget
 
 # One press moves so many at most, as long as the time lasts: somebody waits for it.
@@ -43,8 +43,9 @@ class Deed:
     One thing that may be done about rows, from their list and from a row's page.
 
     `said` ends the sentence "1 assignment ..." and "2 assignments ...". With a
-    `warning`, which says what will happen, it is asked about first. `fits` says whether
-    a row's page should offer it; the service decides anyway.
+    `warning`, which says what will happen, or a `plan`, which finds out what would, it
+    is asked about first. `fits` says whether a row's page should offer it; the service
+    decides anyway.
     """
 
     name: str
@@ -53,33 +54,53 @@ class Deed:
     act: Callable[[QuerySet[Any], Any, str], Done]
     said: tuple[str, str]
     warning: str = ""
+    plan: Callable[[QuerySet[Any]], Iterable[Panel]] | None = None
     fits: Callable[[Any], bool] = lambda _: True
     # About one row, from its page alone.
     in_list: bool = True
     # The log is all that tells of it, so both are kept or neither.
     is_only_logged: bool = False
+    # As what it stands in the log.
+    kind: log.Kind = log.Kind.DONE
     # How long a person waits for the answer; gunicorn would wait for a minute.
     seconds: float = 20
 
+    @property
+    def asks_first(self) -> bool:
+        return bool(self.warning or self.plan)
+
     def perform(
-        self, model: type[Model], keys: Sequence[Any], *, by: Any, why: str
+        self,
+        model: type[Model],
+        keys: Sequence[Any],
+        *,
+        by: Any,
+        why: str,
+        address: str,
     ) -> Done:
         """
         Do it to some rows after the others, each with an entry in the log that says
-        what became of those taken with it. What the time is too short for is left.
+        what became of those taken with it, and from where it was done. What the time is
+        too short for is left.
         """
         budget, done = Budget(self.seconds), Done(unreached=len(keys))
         while done.unreached and not (done.unreached < len(keys) and budget.is_spent()):
             reached = len(keys) - done.unreached
             taken = keys[reached : reached + TOGETHER]
-            done.add(self._take(model._base_manager.filter(pk__in=taken), by, why))
+            rows = model._base_manager.filter(pk__in=taken)
+            done.add(self._take(rows, by, why, address))
             done.unreached -= len(taken)
         return done
 
-    def _take(self, rows: QuerySet[Any], by: Any, why: str) -> Done:
+    def _take(self, rows: QuerySet[Any], by: Any, why: str, address: str) -> Done:
         with transaction.atomic() if self.is_only_logged else nullcontext():
             done = self.act(rows, by, why)
-            _log(rows, by, f"{self.label}: {why}{_figures(done)}")
+            said = f"{self.label}: {why}{_figures(done)}"
+            entries = [
+                log.entry(rows.model, self.kind, said, by=by, about=row)
+                for row in without_bodies(rows.all())  # asked anew: as they are now
+            ]
+            log.keep(entries, address=address)
         return done
 
     def tell(self, done: Done, model: type[Model]) -> str:
@@ -147,19 +168,3 @@ def without_bodies(rows: QuerySet[Any]) -> QuerySet[Any]:
     """The rows without what may be a megabyte in each of them, read when it is shown."""
     fields = rows.model._meta.fields
     return rows.defer(*[each.name for each in fields if isinstance(each, BinaryField)])
-
-
-def _log(rows: QuerySet[Any], by: Any, message: str) -> None:
-    kind = ContentType.objects.get_for_model(rows.model)
-    entries = [
-        LogEntry(
-            user=by,
-            content_type=kind,
-            object_id=str(row.pk),
-            object_repr=str(row)[:200],
-            action_flag=CHANGE,
-            change_message=message,
-        )
-        for row in without_bodies(rows.all())  # asked anew: as they are now
-    ]
-    LogEntry.objects.bulk_create(entries, batch_size=1_000)

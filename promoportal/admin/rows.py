@@ -13,7 +13,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
+from django.contrib.auth import get_permission_codename
 from django.db.models import Model, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -22,7 +22,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from promoportal.admin import sheets
+from promoportal.admin import interruptions, sheets
 from promoportal.admin.attention import Attention, NeedsAPerson
 from promoportal.admin.deeds import (
     MOST_AT_ONCE,
@@ -39,6 +39,7 @@ from promoportal.admin.pages import (
     story_of,
 )
 from promoportal.admin.paging import KeysetChangeList
+from promoportal.admin.refusals import Refused
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
     badge,
@@ -48,6 +49,7 @@ from promoportal.admin.showing import (
     short,
     since,
 )
+from promoportal.callers import client_address
 
 # Lookups of text that no filter offers, and no index serves.
 _NOT_ASKED = {
@@ -165,7 +167,9 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
         if not self.has_view_permission(request):
-            raise PermissionDenied
+            name = str(self.opts.verbose_name_plural)
+            view = f"{self.opts.app_label}.{get_permission_codename('view', self.opts)}"
+            raise self.refused(request, f"Look at {name}", view)
         if _has_nul(request):
             return HttpResponseRedirect(f"{request.path}?e=1")
         if request.method == "POST":
@@ -173,6 +177,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
                 return self._posted(request)
             except IncorrectLookupParameters:
                 return HttpResponseRedirect(f"{request.path}?e=1")
+        if resumed := self._resumed(request):
+            return resumed
         deeds = [deed for deed in self.allowed(request) if deed.in_list]
         form = DeedForm(deeds) if deeds else None
         context = {
@@ -247,6 +253,13 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         """Answer what only these rows are asked; None: it is something else."""
         return None
 
+    def refused(self, request: HttpRequest, what: str, permission: str) -> Refused:
+        """What to raise where this person may not; which rows they meant is kept."""
+        is_all = request.POST.get("select_across") == "1"
+        keys = [] if is_all else _keys(request)
+        narrowed = "" if keys else _narrowed(request)
+        return Refused(what, permission, keys=keys, narrowed=narrowed)
+
     def _posted(self, request: HttpRequest) -> HttpResponseBase:
         if "export" in request.POST:
             return self._export(request)
@@ -258,12 +271,15 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
     def _export(self, request: HttpRequest) -> HttpResponseBase:
         """All that match, as CSV; who had it is kept first."""
         if self.sheet is None or not self._may_export(request):
-            raise PermissionDenied
+            may = self.sheet.permission if self.sheet else ""
+            raise self.refused(request, "All that match, as CSV", may)
         changes: Any = self.get_changelist_instance(request)
-        narrowed = ", ".join(
-            f"{name} is {value}" for name, value in request.GET.items()
+        sheets.note(
+            self.model,
+            by=request.user,
+            narrowed=_narrowed(request),
+            address=client_address(request.META),
         )
-        sheets.note(self.model, by=request.user, narrowed=narrowed)
         return sheets.answer(self.sheet, changes.queryset, changes.order)
 
     def _act(self, request: HttpRequest) -> HttpResponse:
@@ -277,20 +293,37 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         if moved_on := self._moved_on(request, rows):
             return self._back(request, moved_on)
         form = DeedForm(self.deeds, request.POST)
-        if not form.is_valid() or (deed.warning and "confirmed" not in request.POST):
+        if not form.is_valid() or (deed.asks_first and "confirmed" not in request.POST):
             return self._ask(request, deed, rows, form, is_more=is_more)
         why = form.cleaned_data["why"]
-        done = deed.perform(self.model, rows, by=request.user, why=why)
+        address = client_address(request.META)
+        done = deed.perform(self.model, rows, by=request.user, why=why, address=address)
         level = messages.SUCCESS if done.done else messages.WARNING
         said = deed.tell(done, self.model)
         return self._back(request, f"{said}{_rest(is_more=is_more)}", level)
+
+    def _resumed(self, request: HttpRequest) -> HttpResponse | None:
+        """Ask about what was asked for before the session ended, once."""
+        said = interruptions.asked(request)
+        if said is None:
+            return None
+        request.POST = said  # type: ignore[assignment]
+        name = said.get("action")
+        deed = next((deed for deed in self.allowed(request) if deed.name == name), None)
+        rows, is_more = self._chosen(request)
+        if deed is None or not rows:
+            return None
+        form = DeedForm(self.deeds, said)
+        answer = self._ask(request, deed, rows, form, is_more=is_more)
+        interruptions.forget(answer)
+        return answer
 
     def _asked(self, request: HttpRequest) -> Deed | None:
         """The deed that was asked for, by one who may."""
         name = request.POST.get("action", "")
         deed = next((deed for deed in self.deeds if deed.name == name), None)
         if deed and not request.user.has_perm(deed.permission):
-            raise PermissionDenied
+            raise self.refused(request, deed.label, deed.permission)
         return deed
 
     def _moved_on(self, request: HttpRequest, keys: list[Any]) -> str:
@@ -330,13 +363,15 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         is_more: bool,
     ) -> HttpResponse:
         """Ask whether it is meant, and for the reason if it is missing or no good."""
-        one = self.model._base_manager.get(pk=rows[0]) if len(rows) == 1 else None
+        every = self.model._base_manager.filter(pk__in=rows)
+        one = every.get() if len(rows) == 1 else None
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": deed.label,
             "deed": deed,
             "chosen": str(one) if one else count_of(len(rows), self.model),
+            "plan": list(deed.plan(every)) if deed.plan else [],
             "rest": _rest(is_more=is_more),
             "keys": ",".join(str(key) for key in rows),
             "form": form,
@@ -429,6 +464,11 @@ def _keys(request: HttpRequest) -> list[int]:
         *request.POST.get("keys", "").split(","),
     ]
     return [int(key) for key in said if _KEY.fullmatch(key)]
+
+
+def _narrowed(request: HttpRequest) -> str:
+    """To which rows a list is narrowed, in words."""
+    return ", ".join(f"{name} is {value}" for name, value in request.GET.items())
 
 
 def _rest(*, is_more: bool) -> str:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
+from promoportal.admin import log
 from promoportal.admin.order import Order
 
 # Rows asked for at a time, by key: no cursor is held while a slow browser reads.
@@ -65,15 +64,12 @@ def safe(value: object) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def note(model: type[Model], *, by: Any, narrowed: str) -> None:
+def note(model: type[Model], *, by: Any, narrowed: str, address: str) -> None:
     """Keep who exported what, before the first row leaves."""
-    LogEntry.objects.create(
-        user=by,
-        content_type=ContentType.objects.get_for_model(model),
-        object_repr=str(model._meta.verbose_name_plural),
-        action_flag=CHANGE,
-        change_message=f"Exported as CSV: {narrowed or 'all of them'}",
-    )
+    said = f"Exported as CSV: {narrowed or 'all of them'}"
+    name = str(model._meta.verbose_name_plural)
+    entry = log.entry(model, log.Kind.EXPORTED, said, by=by, about=name)
+    log.keep([entry], address=address)
 
 
 class _Echo:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import update_wrapper
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django_htmx.http import HttpResponseClientRefresh
 
-from promoportal.admin import attention, pages, tasks
+from promoportal.admin import attention, interruptions, pages, tasks
 
 # The order of the work, not of the alphabet.
 _ROOMS = (
@@ -72,6 +75,19 @@ class PortalSite(AdminSite):
         ]
         found = {"figures": figures, "panels": pages.fronts_for(request)}
         return super().index(request, {**(extra_context or {}), **found})
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Have whoever asks for something without a session told that it was not done."""
+        usual: Callable[..., HttpResponse] = super().admin_view(view, cacheable)
+
+        def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.method != "POST" or self.has_permission(request):
+                return usual(request, *args, **kwargs)
+            if request.user.is_authenticated:
+                raise PermissionDenied
+            return interruptions.answer(request)
+
+        return update_wrapper(answer, usual)
 
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

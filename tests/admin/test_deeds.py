@@ -13,6 +13,7 @@ from django.db.models import Model
 from pytest_django import Settings
 
 from executions.models import Asking, Execution, Reading, Stop
+from promoportal.admin.log import Kind
 from promoportal.roles import Role, group_of
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
@@ -246,7 +247,8 @@ def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
         assert case.deed not in offered
         assert answer.status_code == 403
         assert as_it_is(row) == before
-        assert not LogEntry.objects.exists()
+        [entry] = LogEntry.objects.filter(user=desk.user)
+        assert (entry.action_flag, entry.object_id) == (Kind.REFUSED, str(row.pk))
 
 
 @every_case
@@ -445,7 +447,9 @@ def test_what_the_time_is_too_short_for_is_left_and_counted(operations: Desk) ->
     deed = next(deed for deed in PromotionAdmin.deeds if deed.name == "not_at_all")
     hasty = replace(deed, seconds=0)
 
-    done = hasty.perform(Promotion, keys, by=operations.user, why=WHY)
+    done = hasty.perform(
+        Promotion, keys, by=operations.user, why=WHY, address="192.0.2.1"
+    )
 
     assert hasty.tell(done, Promotion) == (
         "100 promotions are not reported from now on. "

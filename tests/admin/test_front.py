@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 from django_q.models import OrmQ
+from pytest_django import Settings
 
-from executions.models import Asking, Delivery, Reading, Stop
+from executions.models import Asking, Delivery, Listener, Reading, Stop
 from executions.models import Reason as Why
 from promoportal.breakers import Breaker, Side
 from redemptions.models import State as Reporting
@@ -43,6 +45,7 @@ def needs_a_person() -> None:
         RedemptionFactory(state=Reporting.UNCERTAIN, state_since=long_ago)
     for side in Side:
         Breaker.objects.create(side=side, opened_at=long_ago, open_until=long_ago)
+        ListenerFactory(opened_at=timezone.now() - timedelta(hours=37))
     ExecutionFactory(stop=Stop.PAUSED)
     DeliveryFactory(state=Reading.UNREAD)
     AssignmentFactory(state=State.UNCERTAIN, doubtful=True)
@@ -69,6 +72,7 @@ def test_every_number_is_that_of_the_list_it_leads_to(crm: Desk) -> None:
         "Held assignments may have been given: find out, and say so": "2",
         "Assignments were sent, and had no answer for 15 minutes": "2",
         "Collections are held": "2",
+        "Listeners have heard nothing for unusually long": "2",
         "Redemptions are held": "2",
         "Redemptions were sent, and had no answer for 15 minutes": "2",
         "Breakers are open: a far side is not called": "2",
@@ -88,6 +92,61 @@ def test_the_held_are_told_apart_by_reason(crm: Desk) -> None:
         "The platform refused it": "2",
         "Nobody can say whether it was given": "2",
     }
+
+
+def test_what_optimove_refused_to_be_told_has_its_number(crm: Desk) -> None:
+    needs_a_person()
+
+    [refused] = figures(crm)["Redemptions are held"].reasons
+
+    assert (refused.label, refused.number) == ("The vendor refused it", "2")
+
+
+def silent(desk: Desk) -> list[Any]:
+    return desk.list(Listener, needs="silent")
+
+
+def hours_ago(hours: float) -> datetime:
+    return timezone.now() - timedelta(hours=hours)
+
+
+def test_a_listener_is_silent_that_was_last_called_too_long_ago(crm: Desk) -> None:
+    old = ListenerFactory(opened_at=hours_ago(1000))
+    DeliveryFactory(listener=old, received_at=hours_ago(900))
+    last = DeliveryFactory(listener=old, received_at=hours_ago(35))
+    assert silent(crm) == []
+
+    Delivery.objects.filter(pk=last.pk).update(received_at=hours_ago(37))
+
+    assert silent(crm) == [old]
+    assert figures(crm)["Listeners have heard nothing for unusually long"].number == "1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_silent"),
+    [
+        ({}, True),
+        ({"event_type": 11}, True),
+        ({"event_type": 4}, False),
+        ({"event_type": 2}, False),
+        ({"closed_at": timezone.now()}, False),
+        ({"opened_at": hours_ago(35)}, False),
+    ],
+)
+def test_only_open_ones_that_tell_of_rewards_are_silent(
+    crm: Desk, changes: dict[str, Any], is_silent: bool
+) -> None:
+    ListenerFactory(**{"opened_at": hours_ago(37), **changes})
+
+    assert bool(silent(crm)) == is_silent
+
+
+def test_how_long_is_set_and_nought_is_never(crm: Desk, settings: Settings) -> None:
+    ListenerFactory(opened_at=hours_ago(37))
+
+    for hours, count in ((36, 1), (38, 0), (0, 0)):
+        settings.LISTENER_SILENT_AFTER_HOURS = hours
+        assert len(silent(crm)) == count
 
 
 def test_where_nothing_is_held_it_says_so(crm: Desk) -> None:

@@ -24,7 +24,7 @@ from django.db.models import Model, QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from bench import filling
-from executions.models import Delivery, Execution, Trigger
+from executions.models import Delivery, Execution, Listener, Trigger
 from promoportal.admin import sheets
 from promoportal.admin.paging import MOST_COUNTED
 from promoportal.admin.showing import list_of, page_of
@@ -212,6 +212,8 @@ LISTS: list[tuple[type[Model], dict[str, Any]]] = [
     (Retried, {"retrial": 1}),
     (LogEntry, {}),
     (LogEntry, {"q": 77}),
+    (LogEntry, {"kind": 11}),
+    (LogEntry, {"kind": 15}),
     (Execution, {}),
 ]
 every_list = pytest.mark.parametrize(
@@ -340,6 +342,21 @@ def test_a_list_taken_along_is_read_in_parts(
         why for why in found if f"Scan {model._meta.db_table}" in why or "skip" in why
     ]
     assert not own, "\n".join(own)
+
+
+def test_what_reading_again_would_do_is_found_without_counting(desk: Desk) -> None:
+    about = Execution.objects.get(pk=LARGEST).reference
+    said = f'{{"CampaignID": {about}}}'.encode()
+    cancelling = Listener.objects.create(event_type=4, secret_digest="c")
+    Delivery.objects.filter(pk=7).update(body=said, listener=cancelling)
+
+    def ask(address: str) -> Any:
+        said = {"action": "read_again", "why": "To be sure.", "_selected_action": [7]}
+        return desk.client.post(address, said)
+
+    found = faults(desk, list_of(Delivery), ask)
+
+    assert not found, "\n".join(found)
 
 
 HELD = list_of(Assignment, execution=1, state__exact="HELD")

@@ -10,6 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
+from promoportal.admin.log import Kind
 from promoportal.roles import Role
 from rewards.models import Assignment
 from tests.admin.desk import WHY, Desk
@@ -78,5 +79,5 @@ def test_who_may_not_is_refused_and_sees_nothing(
 
     assert crm.post("reveal", coded).status_code == 403
 
-    assert not LogEntry.objects.exists()
+    assert LogEntry.objects.get().action_flag == Kind.REFUSED
     assert CODE not in crm.page(coded)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
 from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.db.models.signals import post_migrate
 from django.test import Client
 
+from promoportal.admin.deeds import Deed
+from promoportal.admin.log import Kind
+from promoportal.admin.showing import list_of, page_of
 from promoportal.roles import Role, create_staff
+from tests.admin.desk import Desk
+from tests.admin.test_walking import MAKE
 
 ROOMS = ["executions", "rewards", "redemptions", "promoportal"]
 ACTS = {
@@ -97,3 +107,66 @@ def test_staff_of_a_role_log_in_with_their_password(role: Role) -> None:
     assert client.get("/admin/").status_code == 200
     assert [group.name for group in user.groups.all()] == [role]
     assert not user.is_superuser
+
+
+# --- Whatever there is to do, by everybody --------------------------------------------
+
+
+def _sheet(page: Any) -> bool:
+    return bool(getattr(page, "sheet", None))
+
+
+def every_deed() -> Iterator[Any]:
+    for model, page in admin.site._registry.items():
+        for deed in getattr(page, "deeds", ()):
+            yield pytest.param(model, deed, id=f"{model.__name__}-{deed.name}")
+
+
+@pytest.mark.parametrize(("model", "deed"), every_deed())
+def test_every_deed_is_done_by_who_may_and_kept_as_refused_of_who_may_not(
+    model: Any, deed: Deed, desk_of: Callable[[Role], Desk]
+) -> None:
+    row = MAKE[model]()
+    may = {role: desk_of(role).user.has_perm(deed.permission) for role in Role}
+    assert set(may.values()) == {True, False}
+
+    for role, is_allowed in may.items():
+        LogEntry.objects.all().delete()
+        answer = desk_of(role).post(deed.name, row, page=row.pk, confirmed="yes")
+
+        (kind,) = LogEntry.objects.values_list("action_flag", flat=True)
+        assert answer.status_code == (302 if is_allowed else 403), role
+        assert kind == (deed.kind if is_allowed else Kind.REFUSED), role
+
+
+@pytest.mark.parametrize(
+    "model", [model for model, page in admin.site._registry.items() if _sheet(page)]
+)
+def test_every_list_is_taken_along_by_who_may_and_kept_as_refused_of_who_may_not(
+    model: Any, desk_of: Callable[[Role], Desk]
+) -> None:
+    MAKE[model]()
+    expected = {
+        Role.CRM: Kind.EXPORTED,
+        Role.SUPPORT: Kind.REFUSED,
+        Role.OPERATIONS: Kind.EXPORTED,
+        Role.AUDITOR: Kind.EXPORTED,
+    }
+
+    for role in Role:
+        desk_of(role).client.post(list_of(model), {"export": "csv"})
+
+    kept = dict(LogEntry.objects.values_list("user__username", "action_flag"))
+    assert kept == {role.name.lower(): kind for role, kind in expected.items()}
+
+
+def test_the_auditor_sees_every_page_and_changes_nothing_on_any(
+    desk_of: Callable[[Role], Desk],
+) -> None:
+    auditor = desk_of(Role.AUDITOR)
+
+    for model, make in MAKE.items():
+        row = make()
+        assert auditor.get(list_of(model)).status_code == 200
+        assert auditor.get(page_of(row)).status_code == 200
+        assert auditor.offered(row) == set()

@@ -13,6 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from promoportal.admin import sheets
+from promoportal.admin.log import Kind
 from promoportal.admin.order import Order
 from promoportal.admin.sheets import safe
 from promoportal.admin.showing import list_of
@@ -92,7 +93,7 @@ def test_who_may_not_is_offered_nothing_and_gets_nothing(support: Desk) -> None:
     assert "as CSV" not in support.text(list_of(Assignment))
     answer = support.client.post(list_of(Assignment), {"export": "csv"})
     assert answer.status_code == 403
-    assert not LogEntry.objects.exists()
+    assert LogEntry.objects.get().action_flag == Kind.REFUSED
 
 
 def test_a_list_that_is_no_sheet_is_none(operations: Desk) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from django.apps import apps
 from django.contrib import admin
-from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
@@ -27,6 +27,7 @@ from executions.models import (
     Listener,
     Trigger,
 )
+from promoportal.admin.log import Kind
 from promoportal.admin.showing import list_of, page_of
 from promoportal.breakers import Breaker, Side
 from promoportal.optimove.allowance import Allowance
@@ -73,7 +74,7 @@ def logged() -> LogEntry:
         content_type=ContentType.objects.get_for_model(row),
         object_id=str(row.pk),
         object_repr=str(row),
-        action_flag=CHANGE,
+        action_flag=Kind.DONE,
         change_message="Try again: The customer asked.",
     )
 
