@@ -122,7 +122,7 @@ def every_deed() -> Iterator[Any]:
             yield pytest.param(model, deed, id=f"{model.__name__}-{deed.name}")
 
 
-@pytest.mark.parametrize(("model", "deed"), every_deed())
+@pytest.mark.parametrize(("model", "deed"), list(every_deed()))
 def test_every_deed_is_done_by_who_may_and_kept_as_refused_of_who_may_not(
     model: Any, deed: Deed, desk_of: Callable[[Role], Desk]
 ) -> None:
