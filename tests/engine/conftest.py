@@ -7,12 +7,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote, urlencode
 
 import pytest
 from django.conf import settings
-from django.db import connection
 
+from bench.clusters import database_url
 from tests.engine.processes import Book, children, family, kill, until
 
 
@@ -82,20 +81,6 @@ def start_workers(environment: dict[str, str]) -> Iterator[Callable[..., Workers
         put_down(workers.process)
 
 
-def start_cluster(queue: str, environment: dict[str, str]) -> subprocess.Popen[str]:
-    """A real cluster of that queue that says nothing."""
-    return subprocess.Popen(
-        [
-            *(sys.executable, str(settings.BASE_DIR / "manage.py")),
-            *("runworkers", "--queue", queue, "--skip-checks"),
-        ],
-        env=environment | {"Q_CLUSTER_NAME": queue},
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def put_down(process: subprocess.Popen[str]) -> None:
     """End it, its descendants, and what it left behind if it is what a test is about."""
     for pid in family(process.pid):
@@ -104,16 +89,3 @@ def put_down(process: subprocess.Popen[str]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-
-
-def database_url() -> str:
-    """Where this test's database is, for other processes."""
-    parameters = connection.get_connection_params()
-    who = quote(str(parameters.get("user", "")), safe="")
-    if password := parameters.get("password"):
-        who += f":{quote(str(password), safe='')}"
-    where: dict[str, object] = {
-        name: given for name, given in parameters.items() if name in {"host", "port"}
-    }
-    name = connection.settings_dict["NAME"]
-    return f"postgresql://{who}@/{name}?{urlencode(where)}"

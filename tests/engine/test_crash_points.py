@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django_q.models import OrmQ
 from pytest_django import Settings
 
+from bench.clusters import start_cluster
 from executions.models import Asking, Delivery, Execution, Reading, Trigger
 from promoportal import sandbox
 from promoportal.crashing import VARIABLE, Point
@@ -21,7 +22,7 @@ from promoportal.sandbox import Fault
 from redemptions.models import Redemption, Report
 from redemptions.models import State as Reporting
 from rewards.models import Assignment, Attempt, Collecting, Collection, State
-from tests.engine.conftest import put_down, start_cluster
+from tests.engine.conftest import put_down
 from tests.engine.processes import family, until
 from tests.world import World, far_sides
 

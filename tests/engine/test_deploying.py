@@ -9,13 +9,14 @@ from django.db import transaction
 from django_q.models import Failure, OrmQ
 from django_q.tasks import async_task
 
+from bench.clusters import start_cluster
 from executions.models import Delivery, Reading
 from promoportal import jobs, sandbox
 from promoportal.sandbox import Fault
 from redemptions.models import Redemption, Report
 from redemptions.models import State as Reporting
 from rewards.models import Assignment, Attempt, State
-from tests.engine.conftest import put_down, start_cluster
+from tests.engine.conftest import put_down
 from tests.engine.processes import until
 from tests.world import World, far_sides
 

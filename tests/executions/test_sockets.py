@@ -14,10 +14,11 @@ import pytest
 from django.conf import settings
 from pytest_django import DjangoDbBlocker, live_server_helper
 
+from bench.clusters import database_url
 from executions import listening
 from executions.bodies import DRAINED, LARGEST
 from executions.models import Delivery, EventType
-from tests.engine.conftest import database_url, put_down
+from tests.engine.conftest import put_down
 
 MIB = 1024 * 1024
 PATIENCE = 20.0

@@ -14,10 +14,11 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from bench.clusters import database_url
 from promoportal import sandbox
 from promoportal.embedded import programs
 from promoportal.sandbox import Fault
-from tests.engine.conftest import database_url, put_down
+from tests.engine.conftest import put_down
 from tests.engine.processes import until
 from tests.world import far_sides
 

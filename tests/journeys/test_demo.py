@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.engine.conftest import database_url
+from bench.clusters import database_url
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,8 +11,8 @@ import pytest
 from django.conf import settings
 from pytest_django import Settings
 
+from bench.clusters import database_url
 from promoportal import checks, locality, optimove
-from tests.engine.conftest import database_url
 
 PRODUCTION = {
     "DEBUG": "false",
