@@ -166,9 +166,12 @@ def tick() -> None:
 
 
 def _is_busy() -> bool:
-    """Whether any execution is not settled, or any delivery not read."""
+    """
+    Whether any execution is not settled, or any delivery not read, or a person waits
+    for many to be tried again, which no execution knows of before the first is.
+    """
     unsettled = Execution.objects.exclude(state=Progress.SETTLED)
-    return unsettled.exists() or reading.is_due()
+    return unsettled.exists() or reading.is_due() or retrying.is_due()
 
 
 def _all(steps: Iterable[Callable[[], Any]]) -> None:

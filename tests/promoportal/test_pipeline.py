@@ -29,6 +29,7 @@ from tests.factories import (
     DeliveryFactory,
     ExecutionFactory,
     RedemptionFactory,
+    RetrialFactory,
 )
 
 ROOMS = [executions.signals, rewards.signals, redemptions.signals]
@@ -150,6 +151,7 @@ def wait() -> None:
         pytest.param(owe, "activate", id="a reward that is owed"),
         pytest.param(doubt, "settle", id="a reward in doubt"),
         pytest.param(wait, "report", id="a redemption"),
+        pytest.param(RetrialFactory, "retry_many", id="many to be tried again"),
     ],
 )
 def test_the_tick_finds_what_no_job_was_left_for(
