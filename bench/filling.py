@@ -88,7 +88,7 @@ _ASSIGNMENTS = f"""
         'C' || lpad((n %% (%(count)s / 4))::text, 7, '0'),
         jsonb_build_object('assignmentId', 'A' || n, 'customerId', 'C' || n,
             'status', 'Assigned', 'campaignPlanId', 7, 'channelId', 505),
-        'Assigned', CASE reason WHEN 'NOT_ASSIGNED' THEN 'IGNORE' ELSE 'ACTIVATE' END,
+        'Assigned', CASE reason WHEN 'NOT_ASSIGNED' THEN 'nothing' ELSE 'activate' END,
         '{{"type": "Cash", "value": "10", "currency": "EUR", "tier": "Gold"}}', 10,
         'EUR', '', '{{}}', at, 1, state, reason,
         CASE reason WHEN 'REFUSED' THEN 'The account is closed.' ELSE '' END,
@@ -178,8 +178,8 @@ _RETRIALS = """
         (id, state, form, narrowed, by_id, why, total, done, left_alone)
     VALUES (1, 'DONE', gen_random_uuid(), 'state__exact is HELD', %(user)s, 'Mended.',
         %(count)s / 10, %(count)s / 10 - 5, 5);
-    INSERT INTO rewards_retried (id, retrial_id, assignment_id, is_over, left_alone)
-    SELECT n, 1, n, n > 15, CASE WHEN n <= 20 AND n > 15 THEN 'it moved on' ELSE '' END
+    INSERT INTO rewards_retried (id, retrial_id, assignment_id, left_alone)
+    SELECT n, 1, n, CASE WHEN n <= 5 THEN 'it moved on' ELSE '' END
     FROM generate_series(1, %(count)s / 10) AS n ORDER BY n
 """
 _DEEDS = """
@@ -195,6 +195,27 @@ _ORIGINS = """
     INSERT INTO promoportal_origin (entry_id, address)
     SELECT id, '192.0.2.1' FROM django_admin_log ORDER BY id
 """
+# Refused one after the other; one in fifty had no answer, and is in doubt. What becomes
+# of them again is not sent: that is measured elsewhere.
+_HELD = """
+    UPDATE executions_execution SET stop = 'PAUSED';
+    INSERT INTO rewards_assignment (
+        id, state_since, not_before, attempts, failures, reference, customer,
+        as_assigned, vendor_status, meaning, reward, value, unit, unique_code,
+        properties, assigned_at, listed_pass, state, reason, problem, repeated, cleared,
+        doubtful, cancelled_too_late, key, "order", first_sent_at, receipt, evidence,
+        malformed, deaths, owed_since, created_at, execution_id, promotion_id)
+    SELECT n, now(), now(), 1, 0, 'A' || n, 'C' || lpad(n::text, 7, '0'),
+        jsonb_build_object('assignmentId', 'A' || n, 'customerId', 'C' || n,
+            'status', 'Assigned', 'campaignPlanId', 7, 'channelId', 505),
+        'Assigned', 'activate',
+        '{"type": "Cash", "value": "10", "currency": "EUR", "tier": "Gold"}', 10,
+        'EUR', '', '{}', now(), 1, 'HELD',
+        CASE WHEN n %% 50 = 0 THEN 'UNANSWERED' ELSE 'REFUSED' END, '', false, true,
+        n %% 50 = 0, false, gen_random_uuid(), '{"amount": "10", "currency": "EUR"}',
+        now(), '', '', 0, 0, now(), now(), 1 + n * 20 / (%(count)s + 1), 1
+    FROM generate_series(1, %(count)s::bigint) AS n ORDER BY n
+"""
 # What autovacuum does to them meanwhile.
 _BY_DAY = (
     *("assignment_by_day", "redemption_by_day", "report_by_day", "delivery_by_day"),
@@ -205,9 +226,17 @@ _BY_DAY = (
 def fill(count: int, user: User) -> None:
     """Have so many assignments, and nothing of what was there before."""
     kind = ContentType.objects.get_for_model(Assignment).pk
-    named = {"count": count, "user": user.pk, "kind": kind}
+    _fill(_statements(), {"count": count, "user": user.pk, "kind": kind})
+
+
+def hold(count: int) -> None:
+    """Have so many that are held, of executions that are paused, and nothing else."""
+    _fill([_FEW, _HELD], {"count": count})
+
+
+def _fill(statements: list[str], named: dict[str, int]) -> None:
     with connection.cursor() as cursor:
-        for statement in (_EMPTY, *_statements()):
+        for statement in (_EMPTY, *statements):
             cursor.execute(statement, named)
         for statement in _counters():
             cursor.execute(statement)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
@@ -506,8 +507,32 @@ class RetrialTransition(Transition):
     )
 
 
+class RetrialPart(models.Model):
+    """
+    Assignments of a retrial that are still to be tried again, in one go.
+
+    Their keys, and not a row for each: a million are chosen while somebody waits.
+    """
+
+    retrial = models.ForeignKey(
+        Retrial, on_delete=models.CASCADE, related_name="parts", db_index=False
+    )
+    number = models.PositiveIntegerField()
+    assignments = ArrayField(models.BigIntegerField())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["retrial", "number"], name="retrial_part_numbered"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"part {self.number} of {self.retrial_id}"
+
+
 class Retried(models.Model):
-    """What became of one assignment that was to be tried again with others."""
+    """What became of one assignment that was tried again with others."""
 
     retrial = models.ForeignKey(
         Retrial, on_delete=models.CASCADE, related_name="rows", db_index=False
@@ -515,7 +540,6 @@ class Retried(models.Model):
     assignment = models.ForeignKey(
         Assignment, on_delete=models.CASCADE, related_name="+"
     )
-    is_over = models.BooleanField(default=False)
     left_alone = models.TextField(blank=True, help_text="Why; empty if it was done.")
 
     class Meta:
@@ -530,17 +554,12 @@ class Retried(models.Model):
             models.Index(
                 fields=["retrial", "id"],
                 name="retried_done",
-                condition=models.Q(is_over=True, left_alone=""),
+                condition=models.Q(left_alone=""),
             ),
             models.Index(
                 fields=["retrial", "id"],
                 name="retried_left_alone",
-                condition=models.Q(is_over=True) & ~models.Q(left_alone=""),
-            ),
-            models.Index(
-                fields=["retrial", "id"],
-                name="retried_left",
-                condition=models.Q(is_over=False),
+                condition=~models.Q(left_alone=""),
             ),
         ]
 

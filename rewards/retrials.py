@@ -232,16 +232,14 @@ class LeftAlone(admin.SimpleListFilter):
     parameter_name = "left_alone"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("no", "Owed again"), ("yes", "Left alone"), ("not_yet", "Not yet")]
+        return [("no", "Owed again"), ("yes", "Left alone")]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Retried]
     ) -> QuerySet[Retried]:
-        over = queryset.filter(is_over=True)
         rows = {
-            "no": over.filter(left_alone=""),
-            "yes": over.exclude(left_alone=""),
-            "not_yet": queryset.filter(is_over=False),
+            "no": queryset.filter(left_alone=""),
+            "yes": queryset.exclude(left_alone=""),
         }
         return rows.get(self.value() or "", queryset)
 
@@ -267,6 +265,4 @@ class RetriedAdmin(ReadOnlyAdmin[Retried]):
 
     @admin.display(description="what became of it")
     def outcome(self, row: Retried) -> str:
-        if not row.is_over:
-            return "Not yet"
         return f"Left alone: {row.left_alone}" if row.left_alone else "Owed again"

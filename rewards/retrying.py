@@ -2,8 +2,8 @@
 Trying again all that match a list: chosen once, then done in parts, each of them whole.
 
 A part is one transaction: the rewards are owed again, what became of each is written
-down, and the figures go on, or nothing of it. So a killed worker loses at most one part,
-which the next one does, and nothing is done twice.
+down, the figures go on, and the part is gone, or nothing of it. So a killed worker loses
+at most one part, which the next one does, and nothing is done twice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.db.models import F, QuerySet
 from promoportal import sets
 from promoportal.leases import Budget
 from rewards import deciding, signals
-from rewards.models import Assignment, Retrial, Retried, Trying
+from rewards.models import Assignment, Retrial, RetrialPart, Retried, Trying
 
 # Rows of one part.
 PART = 500
@@ -49,7 +49,8 @@ def follow() -> None:
     budget = Budget(TURN)
     while not budget.is_spent() and _some():
         pass
-    if is_due():
+    # Whoever is at what is left wakes the next one; who found nothing to do does not.
+    if budget.is_spent() and is_due():
         with transaction.atomic():
             signals.retrying.send(Retrial)
 
@@ -81,16 +82,18 @@ def cancel(retrial: Retrial, *, by: Any, why: str) -> None:
 
 
 def _choose(rows: QuerySet[Assignment], retrial: Retrial) -> int:
-    """In one statement, whatever their number; ordered, as they are done later."""
-    sql, params = rows.order_by("pk").values_list("pk").query.sql_with_params()
+    """In one statement, whatever their number, part by part; gives their number."""
+    sql, params = rows.order_by().values_list("pk").query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {sets.table(Retried)}"  # noqa: S608 - our own table
-            " (retrial_id, assignment_id, is_over, left_alone)"
-            f" SELECT %s, chosen.id, false, '' FROM ({sql}) AS chosen (id)",
-            [retrial.pk, *params],
+            f"INSERT INTO {sets.table(RetrialPart)} (retrial_id, number, assignments)"  # noqa: S608 - our own table
+            " SELECT %s, place / %s, array_agg(id ORDER BY id) FROM ("
+            " SELECT id, row_number() OVER (ORDER BY id) - 1 AS place"
+            f" FROM ({sql}) AS chosen (id)) AS placed GROUP BY 2"
+            " RETURNING cardinality(assignments)",
+            [retrial.pk, PART, *params],
         )
-        return int(cursor.rowcount)
+        return sum(count for (count,) in cursor.fetchall())
 
 
 def _some() -> bool:
@@ -101,28 +104,29 @@ def _some() -> bool:
         retrial = running.select_for_update(skip_locked=True).first()
         if retrial is None:
             return False
-        rows = Retried.objects.filter(retrial=retrial, is_over=False).order_by("pk")
-        part = dict(rows.values_list("assignment_id", "pk")[:PART])
-        if part:
-            _conclude(retrial, part, _retry(part, retrial))
-        if len(part) < PART:
-            why = f"{retrial.total:,} were looked at."
-            retrial.move(Trying.DONE, why=why)
+        part = retrial.parts.order_by("number").first()
+        if part is not None:
+            _conclude(retrial, part, _retry(part.assignments, retrial))
+        if not retrial.parts.exists():
+            retrial.move(Trying.DONE, why=f"{retrial.total:,} were looked at.")
         return True
 
 
-def _retry(part: Mapping[int, int], retrial: Retrial) -> Mapping[int, str]:
+def _retry(part: list[int], retrial: Retrial) -> Mapping[int, str]:
     rows = Assignment.objects.filter(pk__in=part)
     return deciding.retry_together(rows, by=retrial.by, why=retrial.why)
 
 
 def _conclude(
-    retrial: Retrial, part: Mapping[int, int], left_alone: Mapping[int, str]
+    retrial: Retrial, part: RetrialPart, left_alone: Mapping[int, str]
 ) -> None:
     """Write down what became of each, beside the figures of all."""
-    said = {pk: {"left_alone": left_alone[row]} for row, pk in part.items()}
-    sets.set_each(Retried, said, is_over=True)
+    said = [
+        {"assignment": row, "left_alone": left_alone[row]} for row in part.assignments
+    ]
+    sets.insert_each(Retried, said, retrial=retrial)
+    part.delete()
     done = sum(1 for why_not in left_alone.values() if not why_not)
     Retrial.objects.filter(pk=retrial.pk).update(
-        done=F("done") + done, left_alone=F("left_alone") + len(part) - done
+        done=F("done") + done, left_alone=F("left_alone") + len(said) - done
     )

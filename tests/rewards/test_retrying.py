@@ -8,12 +8,23 @@ from uuid import UUID, uuid4
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
+from django_q.models import OrmQ
 
+from executions import stopping
 from executions.models import Execution, Progress, Stop
 from promoportal.states import IllegalMove
-from rewards import retrying
-from rewards.models import Assignment, Reason, Retrial, Retried, State, Trying
+from rewards import deciding, retrying
+from rewards.models import (
+    Assignment,
+    Reason,
+    Retrial,
+    RetrialPart,
+    Retried,
+    State,
+    Trying,
+)
 from tests.factories import AssignmentFactory, ExecutionFactory, UserFactory
+from tests.many import multiply
 from tests.promoportal.elsewhere import elsewhere
 from tests.world import World
 
@@ -36,7 +47,7 @@ def begin(person: User, form: UUID | None = None) -> Retrial:
 
 
 def outcomes(retrial: Retrial) -> Counter[str]:
-    rows = Retried.objects.filter(retrial=retrial, is_over=True)
+    rows = Retried.objects.filter(retrial=retrial)
     return Counter(rows.values_list("left_alone", flat=True))
 
 
@@ -129,7 +140,7 @@ def test_pressed_twice_it_is_one_word(person: User) -> None:
     first, second = begin(person, form), begin(person, form)
 
     assert first == second
-    assert Retried.objects.count() == 2
+    assert [len(part.assignments) for part in RetrialPart.objects.all()] == [2]
 
 
 def test_what_comes_later_is_not_in_it(person: User) -> None:
@@ -169,6 +180,66 @@ def test_cancelled_the_rest_stays_as_it_is(person: User) -> None:
     assert not retrying.is_due()
 
 
+def test_what_moved_on_meanwhile_is_left_and_accounted_for(person: User) -> None:
+    first, second = held(2)
+    retrial = begin(person)
+    deciding.write_off(Assignment.objects.filter(pk=first.pk), by=person, why="No.")
+
+    retrying.follow()
+
+    retrial.refresh_from_db()
+    assert (retrial.total, retrial.done, retrial.left_alone) == (2, 1, 1)
+    assert outcomes(retrial) == {"": 1, "Nothing to activate, not held": 1}
+    second.refresh_from_db()
+    assert second.state == State.OWED
+
+
+@pytest.mark.parametrize("stop", [Stop.PAUSED, Stop.HELD])
+def test_what_stopped_meanwhile_is_owed_again_and_given_only_once_it_goes_on(
+    world: World, person: User, stop: Stop
+) -> None:
+    world.box.assign("7311", "C1")
+    execution = world.collect("7311")
+    Assignment.objects.update(state=State.HELD, reason=Reason.REFUSED)
+    begin(person)
+    Execution.objects.update(stop=stop)
+
+    world.work()
+
+    assert world.assignment("C1").state == State.OWED
+    assert not world.box.credits
+    stopping.resume(Execution.objects.get(pk=execution.pk), by=person, why="Go on.")
+    world.work()
+    assert len(world.box.credits) == 1
+
+
+def test_paused_and_cancelled_in_the_middle_its_figures_say_how_far_it_came(
+    person: User,
+) -> None:
+    held(1)
+    multiply(
+        Assignment.objects.get(),
+        2 * retrying.PART,
+        reference="'R' || n",
+        customer="'X' || n",
+        key="gen_random_uuid()",
+    )
+    retrial = begin(person)
+    assert retrying._some()
+    retrying.pause(Retrial.objects.get(), by=person, why="Wait.")
+    assert not retrying._some()
+    retrying.resume(Retrial.objects.get(), by=person, why="Go on.")
+    assert retrying._some()
+
+    retrying.cancel(Retrial.objects.get(), by=person, why="Enough.")
+    retrying.follow()
+
+    retrial.refresh_from_db()
+    assert (retrial.total, retrial.done) == (2 * retrying.PART + 1, 2 * retrying.PART)
+    assert outcomes(retrial) == {"": 2 * retrying.PART}
+    assert Assignment.objects.filter(state=State.OWED).count() == 2 * retrying.PART
+
+
 def test_it_goes_on_part_by_part(person: User) -> None:
     execution = ExecutionFactory()
     held(retrying.PART + 1, execution=execution)
@@ -195,6 +266,21 @@ def test_two_workers_never_do_the_same_part() -> None:
         other.commit()
 
     assert Retrial.objects.get().done == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_finds_it_in_other_hands_wakes_nobody() -> None:
+    """It would be woken at once by its own job, again and again."""
+    held(1)
+    begin(UserFactory())
+    OrmQ.objects.all().delete()
+    with elsewhere() as other:
+        other.begin()
+        assert other.do(retrying._some)
+
+        retrying.follow()
+
+        assert not OrmQ.objects.exists()
 
 
 def test_a_worker_that_dies_in_the_middle_of_a_part_leaves_it_whole(
