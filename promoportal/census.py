@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection, models
 from django.db.models import Q, QuerySet, Sum
@@ -74,6 +75,19 @@ class Counted:
 
 
 @dataclass(frozen=True)
+class Alike:
+    """So many assignments, of executions that are stopped or not, are so."""
+
+    stop: str
+    meaning: str
+    state: str
+    reason: str
+    unit: str
+    count: int
+    value: Decimal
+
+
+@dataclass(frozen=True)
 class Flow:
     """What came to be in one hour."""
 
@@ -97,6 +111,20 @@ def of(*executions: int) -> dict[int, list[Counted]]:
     for pk, *said in sums.values_list("execution_id", *names, "total"):
         found[pk].append(Counted(*said))
     return found
+
+
+def assignments(**narrowed: Any) -> Iterator[Alike]:
+    """Those of an execution, in a state, for a reason; all where it is not said."""
+    names = ("execution__stop", "meaning", "state", "reason", "unit")
+    sums = (
+        Census.objects.filter(kind=Kind.ASSIGNMENT, **narrowed)
+        .values_list(*names)
+        .annotate(total=Sum("count"), worth=Sum("value"))
+        .exclude(total=0)
+        .order_by(*names)
+    )
+    for one in sums:
+        yield Alike(*one)
 
 
 _ACTIVATED = Q(kind=Kind.ASSIGNMENT, state="ACTIVE")

@@ -405,7 +405,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": "Try again all that match",
-            "preview": retrials.preview(rows),
+            "preview": retrials.preview(rows, request.GET.dict()),
             "form": form,
             "back": request.get_full_path(),
         }

@@ -6,12 +6,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db.models import QuerySet
 
+from executions.models import Stop
 from promoportal.admin.showing import list_of, page_of
-from rewards import retrying
+from rewards import retrials, retrying
 from rewards.models import Assignment, Reason, Retrial, Retried, State, Trying
 from tests.admin.desk import Desk
-from tests.factories import AssignmentFactory
+from tests.factories import AssignmentFactory, ExecutionFactory
 
 HELD = list_of(Assignment, state__exact=State.HELD)
 
@@ -41,6 +43,62 @@ def test_first_it_is_said_what_it_would_do(support: Desk) -> None:
     assert "2 would be left alone" in shown
     assert "in doubt: say first whether it was given" in shown
     assert not Retrial.objects.exists()
+
+
+def many() -> QuerySet[Assignment]:
+    """Of two executions, one of them cancelled; the oldest are in doubt."""
+    gone = ExecutionFactory(stop=Stop.CANCELLED)
+    held(2, doubtful=True)
+    held(1, doubtful=True, execution=gone)
+    held(1, meaning="nothing", vendor_status="NotEligible")
+    held(1, reason=Reason.REPEATED)
+    held(2, execution=gone)
+    held(3)
+    return Assignment.objects.order_by("-pk")
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [{}, {"state__exact": "HELD"}, {"needs": "held"}, {"older": "7"}],
+)
+def test_of_more_than_can_be_looked_at_the_census_says_the_same(
+    db: None, narrowed: dict[str, str]
+) -> None:
+    rows = many()
+    looked_at = retrials.preview(rows, narrowed)
+
+    counted = retrials.preview(rows, narrowed, few=0)
+
+    assert (counted.tried, counted.worth) == (looked_at.tried, looked_at.worth)
+    assert (counted.tried, counted.left, counted.but) == (3, "7", "")
+    assert counted.left_alone["in doubt: say first whether it was given"] == 3
+    assert counted.left_alone["its execution is cancelled"] == 2
+    assert sorted(counted.left_alone.values()) == sorted(looked_at.left_alone.values())
+
+
+def test_where_too_many_are_in_doubt_it_is_said_that_it_is_less(db: None) -> None:
+    found = retrials.preview(many(), {}, few=0, most=2)
+
+    assert "fewer tried again" in found.but
+
+
+def test_what_the_census_does_not_know_is_told_of_the_newest_alone(db: None) -> None:
+    found = retrials.preview(many(), {"promotion": "1"}, few=0, most=2)
+
+    assert (found.tried, found.left) == (3, "")
+    assert "the newest 3 alone" in found.but
+
+
+def test_each_execution_state_and_reason_is_counted_by_itself(db: None) -> None:
+    rows = many()
+    (pk,) = rows.filter(reason=Reason.REPEATED).values_list("execution", flat=True)
+
+    said = {"execution": str(pk)}, {"reason__exact": "REPEATED"}
+    of_one = retrials.preview(rows.filter(execution=pk), said[0], few=0)
+    repeated = retrials.preview(rows.filter(reason="REPEATED"), said[1], few=0)
+
+    assert (of_one.tried, of_one.left) == (0, "1")
+    assert (repeated.tried, repeated.left) == (0, "1")
 
 
 def test_then_it_is_done_and_its_page_says_how_far_it_is(support: Desk) -> None:
