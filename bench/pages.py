@@ -1,11 +1,17 @@
-"""Every page of the admin over a million assignments, against the same over ten thousand."""
+"""
+Every page of the admin over a million assignments, against the same over ten thousand.
+
+What is told is the time that this process and its session of the database were at work,
+and the least of many: what others do on the machine meanwhile only ever adds to it.
+"""
 
 from __future__ import annotations
 
-import statistics
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +21,7 @@ from django.db import connection
 from django.test import Client
 
 from bench import filling
-from bench.stage import Measured, Stage, seconds
+from bench.stage import Measured, Stage
 from executions.models import Delivery, Execution, Trigger
 from promoportal import customers
 from promoportal.admin.showing import list_of, page_of
@@ -25,7 +31,7 @@ from rewards.models import Assignment, Retrial, Retried
 FEW = 10_000
 # More than this, and a page grows with what the tables hold.
 MOST = 2.0
-_TIMES = 5
+_TIMES = 15
 _SENT = {"export": "csv"}, {"retry_all": "ask"}
 
 
@@ -47,12 +53,14 @@ def _over(count: int, user: User) -> dict[str, float]:
     filling.fill(count, user)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
+        # All is done in the one session whose work is told.
+        cursor.execute("SET max_parallel_workers_per_gather = 0")
     client = Client(SERVER_NAME="127.0.0.1")
     client.force_login(user)
-    return {name: _median(client, *asked) for name, asked in _asked(count).items()}
+    return {name: _least(client, *asked) for name, asked in _asked(count).items()}
 
 
-def _median(client: Client, address: str, sent: Any = None) -> float:
+def _least(client: Client, address: str, sent: Any = None) -> float:
     def ask() -> None:
         answer: Any = client.post(address, sent) if sent else client.get(address)
         assert answer.status_code == 200, (address, answer)
@@ -61,7 +69,26 @@ def _median(client: Client, address: str, sent: Any = None) -> float:
             assert list(islice(answer.streaming_content, 1_000))
 
     ask()
-    return statistics.median(seconds(ask) for _ in range(_TIMES))
+    return min(_at_work(ask) for _ in range(_TIMES))
+
+
+def _at_work(work: Callable[[], None]) -> float:
+    """Seconds of the processor that it takes, here and in the database."""
+    began = _used()
+    work()
+    return _used() - began
+
+
+def _used() -> float:
+    return time.process_time() + _used_by_session()
+
+
+def _used_by_session() -> float:
+    """As Linux counts it, where the database is on this machine."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def _asked(count: int) -> dict[str, tuple[Any, ...]]:
@@ -75,6 +102,14 @@ def _asked(count: int) -> dict[str, tuple[Any, ...]]:
         "redemptions as CSV, the first": (list_of(Redemption), export),
         "trying held ones again, asked": (
             list_of(Assignment, execution=1, state__exact="HELD"),
+            retry,
+        ),
+        "trying all held ones again, asked": (
+            list_of(Assignment, state__exact="HELD"),
+            retry,
+        ),
+        "trying again of a promotion, asked": (
+            list_of(Assignment, promotion=1, state__exact="HELD"),
             retry,
         ),
     }
@@ -143,7 +178,7 @@ _NARROWED: dict[Any, list[dict[str, Any]]] = {
     Retrial: [],
     Retried: [
         {"retrial": 1},
-        *({"retrial": 1, "left_alone": said} for said in ("no", "yes", "not_yet")),
+        *({"retrial": 1, "left_alone": said} for said in ("no", "yes")),
     ],
     LogEntry: [{"q": 77}],
 }
