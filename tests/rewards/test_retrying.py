@@ -25,7 +25,7 @@ from rewards.models import (
 )
 from tests.factories import AssignmentFactory, ExecutionFactory, UserFactory
 from tests.many import multiply
-from tests.promoportal.elsewhere import elsewhere
+from tests.promoportal.elsewhere import elsewhere, patiently, waits
 from tests.world import World
 
 
@@ -140,6 +140,22 @@ def test_pressed_twice_it_is_one_word(person: User) -> None:
     first, second = begin(person, form), begin(person, form)
 
     assert first == second
+    assert [len(part.assignments) for part in RetrialPart.objects.all()] == [2]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pressed_twice_at_once_it_is_one_word() -> None:
+    held(2)
+    person, form = UserFactory(), uuid4()
+    with elsewhere() as one, elsewhere() as other:
+        one.begin()
+        first = one.do(lambda: begin(person, form))
+        second = other.start(lambda: begin(person, form))
+        assert waits(second)
+        one.commit()
+
+        assert patiently(second) == first
+
     assert [len(part.assignments) for part in RetrialPart.objects.all()] == [2]
 
 
