@@ -31,7 +31,7 @@ from rewards.models import Assignment, Retrial, Retried
 FEW = 10_000
 # More than this, and a page grows with what the tables hold.
 MOST = 2.0
-_TIMES = 15
+_TIMES = 5
 _SENT = {"export": "csv"}, {"retry_all": "ask"}
 
 
