@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -75,7 +75,7 @@ class Preview:
     """What trying them again would do, by the figures of now."""
 
     tried: int = 0
-    values: Counter[str] = field(default_factory=Counter)
+    values: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     left_alone: Counter[str] = field(default_factory=Counter)
     # What these figures do not tell, in a sentence.
     but: str = ""
@@ -86,7 +86,7 @@ class Preview:
 
     @property
     def worth(self) -> str:
-        sums = ((unit, Decimal(value)) for unit, value in sorted(self.values.items()))
+        sums = sorted(self.values.items())
         return ", ".join(f"{value:,.2f} {unit}" for unit, value in sums if unit)
 
     @property
