@@ -52,6 +52,13 @@ class Census(models.Model):
         indexes = [
             models.Index(fields=["execution"], name="census_by_execution"),
             models.Index(fields=["at"], name="census_by_time"),
+            # The first page: what is held, of whatever execution.
+            models.Index(
+                fields=["kind", "reason"],
+                name="census_held",
+                include=["count"],
+                condition=Q(state="HELD"),
+            ),
             models.Index(
                 fields=["folded", "at"],
                 name="census_to_fold",
@@ -111,6 +118,17 @@ def of(*executions: int) -> dict[int, list[Counted]]:
     for pk, *said in sums.values_list("execution_id", *names, "total"):
         found[pk].append(Counted(*said))
     return found
+
+
+def held(kind: Kind) -> dict[str, int]:
+    """How many are held for each reason."""
+    sums = (
+        Census.objects.filter(kind=kind, state="HELD")
+        .values_list("reason")
+        .annotate(total=Sum("count"))
+        .exclude(total=0)
+    )
+    return dict(sums)
 
 
 def assignments(**narrowed: Any) -> Iterator[Alike]:

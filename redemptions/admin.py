@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -12,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from executions.models import Execution
+from promoportal import census
 from promoportal.admin import pages
 from promoportal.admin.attention import Attention
 from promoportal.admin.deeds import Deed, Done
@@ -120,7 +122,11 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
     labels = dict(State.choices)
     attention = (
         Attention(
-            "held", "Redemptions are held", lambda: Q(state=State.HELD), by_reason=True
+            "held",
+            "Redemptions are held",
+            lambda: Q(state=State.HELD),
+            by_reason=True,
+            known=partial(census.held, census.Kind.REDEMPTION),
         ),
         Attention(
             "unanswered",

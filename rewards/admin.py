@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -16,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from executions.models import Execution, Stop, Trigger
-from promoportal import platforms
+from promoportal import census, platforms
 from promoportal.admin import pages
 from promoportal.admin.attention import Attention
 from promoportal.admin.deeds import Deed, Done
@@ -259,7 +260,11 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     labels = dict(State.choices)
     attention = (
         Attention(
-            "held", "Assignments are held", lambda: Q(state=State.HELD), by_reason=True
+            "held",
+            "Assignments are held",
+            lambda: Q(state=State.HELD),
+            by_reason=True,
+            known=partial(census.held, census.Kind.ASSIGNMENT),
         ),
         Attention(
             "in_doubt",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ class Attention:
     label: str
     where: Callable[[], Q]
     by_reason: bool = False
+    # How many there are for each reason, where that need not be counted.
+    known: Callable[[], Mapping[str, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,9 @@ def figures(model_admin: ModelAdmin[Any]) -> Iterator[Figure]:
 
 
 def _figure(model_admin: ModelAdmin[Any], kind: Attention) -> Figure | None:
-    # Counted only so far: a campaign can be held a million times over. In the order of
-    # the list, so that the index is used that serves it.
     model, here = model_admin.model, {PARAMETER: kind.name}
-    rows = order_of(model_admin, here).newest(model._base_manager.filter(kind.where()))
-    column = "reason" if kind.by_reason else "pk"
-    some = rows.values_list(column, flat=True)[: MOST_COUNTED + 1]
-    counts = Counter(some) if kind.by_reason else Counter({"": some.count()})
+    is_known = kind.known is not None
+    counts = Counter(kind.known()) if kind.known else _counted(model_admin, kind)
     total = counts.total()
     if not total:
         return None
@@ -87,13 +85,26 @@ def _figure(model_admin: ModelAdmin[Any], kind: Attention) -> Figure | None:
     reasons = [
         Figure(
             labels.get(reason, reason),
-            _number(count),
+            _number(count, is_known=is_known),
             list_of(model, **here, reason__exact=reason),
         )
         for reason, count in counts.most_common()
         if reason
     ]
-    return Figure(kind.label, _number(total), list_of(model, **here), reasons)
+    number = _number(total, is_known=is_known)
+    return Figure(kind.label, number, list_of(model, **here), reasons)
+
+
+def _counted(model_admin: ModelAdmin[Any], kind: Attention) -> Counter[str]:
+    """
+    Only so far: a campaign can be held a million times over. In the order of the list,
+    so that the index is used that serves it.
+    """
+    rows = model_admin.model._base_manager.filter(kind.where())
+    ordered = order_of(model_admin, {PARAMETER: kind.name}).newest(rows)
+    column = "reason" if kind.by_reason else "pk"
+    some = ordered.values_list(column, flat=True)[: MOST_COUNTED + 1]
+    return Counter(some) if kind.by_reason else Counter({"": some.count()})
 
 
 def _labels(model: type[Model]) -> dict[Any, str]:
@@ -101,5 +112,7 @@ def _labels(model: type[Model]) -> dict[Any, str]:
     return dict(field.flatchoices)
 
 
-def _number(count: int) -> str:
-    return f"over {MOST_COUNTED:,}" if count > MOST_COUNTED else f"{count:,}"
+def _number(count: int, *, is_known: bool) -> str:
+    if count > MOST_COUNTED and not is_known:
+        return f"over {MOST_COUNTED:,}"
+    return f"{count:,}"

@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from executions.models import Asking, Delivery, Listener, Reading, Stop
 from executions.models import Reason as Why
+from promoportal.admin.paging import MOST_COUNTED
 from promoportal.breakers import Breaker, Side
 from redemptions.models import State as Reporting
 from rewards.models import Collecting, Reason, State
@@ -27,6 +28,7 @@ from tests.factories import (
     TriggerFactory,
     UserFactory,
 )
+from tests.many import multiply
 
 
 def needs_a_person() -> None:
@@ -170,6 +172,18 @@ def test_counting_stops_somewhere(crm: Desk) -> None:
     Delivery.objects.bulk_create(held)
 
     assert figures(crm)["Deliveries are held"].number == "over 10,000"
+
+
+def test_what_the_census_knows_is_told_exactly(crm: Desk) -> None:
+    multiply(
+        AssignmentFactory(state=State.HELD, reason=Reason.REFUSED),
+        MOST_COUNTED,
+        reference="'R' || n",
+        customer="'X' || n",
+        key="gen_random_uuid()",
+    )
+
+    assert figures(crm)["Assignments are held"].number == "10,001"
 
 
 def test_only_what_one_may_see_is_counted(db: None) -> None:
