@@ -68,7 +68,7 @@ def _retry_each(
     obstacles = {row.pk: obstacle(row, stop) for row in locked}
     free = [row for row in locked if not obstacles[row.pk]]
     plain = [row for row in free if row.reason not in _READ_ANEW]
-    anew = [row for row in free if row.reason in _READ_ANEW]
+    anew = [_locked(row.pk) for row in free if row.reason in _READ_ANEW]
     if plain:
         _owe(plain, stop, by=by, why=why, first_sent_at=None)
         signals.owed.send(Execution)
@@ -76,8 +76,9 @@ def _retry_each(
 
 
 def _locked_of(rows: QuerySet[Assignment]) -> list[Assignment]:
-    related = rows.select_related("execution", "promotion").order_by("pk")
-    return list(related.select_for_update(of=["self"]))
+    """Without what takes longest to read, and is looked at of few."""
+    short = rows.defer("as_assigned", "reward", "properties", "order").order_by("pk")
+    return list(short.select_for_update())
 
 
 def obstacle(row: Assignment, stop: Stop) -> str:
