@@ -34,6 +34,8 @@ from promoportal.admin.deeds import (
 from promoportal.admin.pages import (
     Moment,
     Panel,
+    beside,
+    columns_of,
     moves_of,
     panels_of,
     story_of,
@@ -119,7 +121,11 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         boxes = ["action_checkbox"] if self.allowed(request) else []
-        return [*boxes, *self.list_display]
+        return [*boxes, *columns_of(self.model, self.list_display)]
+
+    def get_list_select_related(self, request: HttpRequest) -> Any:
+        own, added = self.list_select_related, beside(self.model)
+        return [*own, *added] if isinstance(own, tuple) else own
 
     def get_list_display_links(
         self, request: HttpRequest, list_display: Sequence[Any]
