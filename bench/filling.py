@@ -89,7 +89,9 @@ _ASSIGNMENTS = f"""
         jsonb_build_object('assignmentId', 'A' || n, 'customerId', 'C' || n,
             'status', 'Assigned', 'campaignPlanId', 7, 'channelId', 505),
         'Assigned', CASE reason WHEN 'NOT_ASSIGNED' THEN 'IGNORE' ELSE 'ACTIVATE' END,
-        '{{"type": "Cash", "value": "10", "currency": "EUR", "tier": "Gold"}}', 10,
+        jsonb_build_object('type', 'Cash', 'value', '10', 'currency', 'EUR', 'tier',
+            CASE WHEN n = %(count)s / 4 + 9 THEN 'Diamond' WHEN part < 300 THEN 'Silver'
+            ELSE 'Gold' END), 10,
         'EUR', '', '{{}}', at, 1, state, reason,
         CASE reason WHEN 'REFUSED' THEN 'The account is closed.' ELSE '' END,
         false, true, state = 'UNCERTAIN' OR reason = 'UNANSWERED', n <= 5,
@@ -195,11 +197,6 @@ _ORIGINS = """
     INSERT INTO promoportal_origin (entry_id, address)
     SELECT id, '192.0.2.1' FROM django_admin_log ORDER BY id
 """
-# What autovacuum does to them meanwhile.
-_BY_DAY = (
-    *("assignment_by_day", "redemption_by_day", "report_by_day", "delivery_by_day"),
-    "deed_by_day",
-)
 
 
 def fill(count: int, user: User) -> None:
@@ -211,8 +208,6 @@ def fill(count: int, user: User) -> None:
             cursor.execute(statement, named)
         for statement in _counters():
             cursor.execute(statement)
-        for index in _BY_DAY:
-            cursor.execute("SELECT brin_summarize_new_values(%s::regclass)", [index])
         cursor.execute("ANALYZE")
 
 
