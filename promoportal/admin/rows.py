@@ -21,7 +21,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from promoportal.admin import interruptions, sheets
+from promoportal.admin import interruptions, saving, sheets
 from promoportal.admin.attention import Attention, NeedsAPerson
 from promoportal.admin.deeds import (
     MOST_AT_ONCE,
@@ -179,7 +179,12 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
             "most_at_once": MOST_AT_ONCE,
             "may_export": self._may_export(request),
         }
-        return super().changelist_view(request, {**context, **(extra_context or {})})
+        page: Any = super().changelist_view(
+            request, {**context, **(extra_context or {})}
+        )
+        if changes := getattr(page, "context_data", {}).get("cl"):
+            page.context_data.update(saving.shown(changes, request))
+        return page
 
     # --- The page ---------------------------------------------------------------------
 
@@ -255,6 +260,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
     def _posted(self, request: HttpRequest) -> HttpResponseBase:
         if "export" in request.POST:
             return self._export(request)
+        if "saved" in request.POST:
+            return saving.answer(self.get_changelist_instance(request), request)
         return self.posted(request) or self._act(request)
 
     def _may_export(self, request: HttpRequest) -> bool:
