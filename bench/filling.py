@@ -89,7 +89,9 @@ _ASSIGNMENTS = f"""
         jsonb_build_object('assignmentId', 'A' || n, 'customerId', 'C' || n,
             'status', 'Assigned', 'campaignPlanId', 7, 'channelId', 505),
         'Assigned', CASE reason WHEN 'NOT_ASSIGNED' THEN 'nothing' ELSE 'activate' END,
-        '{{"type": "Cash", "value": "10", "currency": "EUR", "tier": "Gold"}}', 10,
+        jsonb_build_object('type', 'Cash', 'value', '10', 'currency', 'EUR', 'tier',
+            CASE WHEN n = %(count)s / 4 + 9 THEN 'Diamond' WHEN part < 300 THEN 'Silver'
+            ELSE 'Gold' END), 10,
         'EUR', '', '{{}}', at, 1, state, reason,
         CASE reason WHEN 'REFUSED' THEN 'The account is closed.' ELSE '' END,
         false, true, state = 'UNCERTAIN' OR reason = 'UNANSWERED', n <= 5,
@@ -216,11 +218,6 @@ _HELD = """
         now(), '', '', 0, 0, now(), now(), 1 + n * 20 / (%(count)s + 1), 1
     FROM generate_series(1, %(count)s::bigint) AS n ORDER BY n
 """
-# What autovacuum does to them meanwhile.
-_BY_DAY = (
-    *("assignment_by_day", "redemption_by_day", "report_by_day", "delivery_by_day"),
-    "deed_by_day",
-)
 
 
 def fill(count: int, user: User) -> None:
@@ -240,8 +237,6 @@ def _fill(statements: list[str], named: dict[str, int]) -> None:
             cursor.execute(statement, named)
         for statement in _counters():
             cursor.execute(statement)
-        for index in _BY_DAY:
-            cursor.execute("SELECT brin_summarize_new_values(%s::regclass)", [index])
         cursor.execute("ANALYZE")
 
 

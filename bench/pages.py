@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
+from django.utils.timezone import localdate
 
 from bench import filling
 from bench.stage import Measured, Stage
@@ -128,6 +130,11 @@ def _lists(count: int) -> Iterator[tuple[str, str]]:
 
 _STATE, _WHY = "state__exact", "reason__exact"
 _LARGEST, _OLD = filling.LARGEST, 1
+# Of the largest execution's, and some older ones.
+_DAYS = {
+    "from": f"{localdate() - timedelta(days=33):%Y-%m-%d}",
+    "to": f"{localdate() - timedelta(days=29):%Y-%m-%d}",
+}
 _NARROWED: dict[Any, list[dict[str, Any]]] = {
     Assignment: [
         *({_STATE: state} for state in ("OWED", "UNCERTAIN", "ACTIVE", "HELD", "VOID")),
@@ -143,6 +150,15 @@ _NARROWED: dict[Any, list[dict[str, Any]]] = {
         {"execution": _LARGEST, _STATE: "ACTIVE"},
         {"execution": _LARGEST, _STATE: "HELD", _WHY: "DIFFERS"},
         {"execution": _LARGEST, _STATE: "UNCERTAIN"},
+        {"execution": _LARGEST, "tier": "Diamond"},
+        {"execution": _LARGEST, **_DAYS},
+        {"execution": _LARGEST, _STATE: "ACTIVE", **_DAYS},
+        {"campaign": 1},
+        {"campaign": 1, _STATE: "HELD"},
+        {"campaign": 1, **_DAYS},
+        _DAYS,
+        {"days": "week"},
+        {_STATE: "HELD", **_DAYS},
         {"promotion": 1},
         {"promotion": 1, _STATE: "HELD"},
         {"q": "C0000007"},
@@ -154,6 +170,8 @@ _NARROWED: dict[Any, list[dict[str, Any]]] = {
         {"reported": "no"},
         {"reported": "yes"},
         {"execution": _LARGEST},
+        {"campaign": 1},
+        _DAYS,
         {"execution": _LARGEST, "reported": "no"},
         {"execution": _LARGEST, _STATE: "REPORTED"},
         {"execution": _OLD, _STATE: "WAITING"},

@@ -26,6 +26,7 @@ from executions.models import (
     Trigger,
 )
 from promoportal.admin.attention import Attention
+from promoportal.admin.days import days
 from promoportal.admin.deeds import Deed, Done, without_bodies
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.pages import Moment, Panel
@@ -131,7 +132,7 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
         "reason",
         narrowed("execution", Execution),
         narrowed("listener", Listener),
-        ("received_at", admin.DateFieldListFilter),
+        days("received_at", "days"),
     )
     finds = ("execution__reference",)
     indexed = ("execution", "listener", "state__exact", "reason__exact", "needs", "q")
@@ -353,7 +354,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
         "reason",
         "kind",
         narrowed("campaign", Campaign),
-        ("opened_at", admin.DateFieldListFilter),
+        days("opened_at", "days"),
     )
     finds = ("reference", "campaign__reference")
     search_help_text = "An execution's or a campaign's id, in full"

@@ -7,7 +7,6 @@ import secrets
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import LessThan
@@ -272,12 +271,6 @@ class Delivery(Stateful):
                 NEWEST,
                 name="delivery_why",
                 condition=~models.Q(reason=""),
-            ),
-            BrinIndex(
-                fields=["received_at"],
-                name="delivery_by_day",
-                pages_per_range=8,
-                autosummarize=True,
             ),
         ]
         permissions = [("reread_delivery", "Can read a delivery again")]

@@ -15,6 +15,7 @@ class PortalAdminConfig(AdminConfig):
             farsides,
             ledgers,
             overview,
+            prospects,
             replaying,
         )
         from promoportal.admin import accounts

@@ -6,6 +6,7 @@ from promoportal.admin.log import Origin
 from promoportal.breakers import Breaker
 from promoportal.census import Census
 from promoportal.continuity import Continuity, Gap
+from promoportal.filters import SavedFilter
 from promoportal.installation import Installation
 from promoportal.optimove.allowance import Allowance
 
@@ -17,4 +18,5 @@ __all__ = [
     "Gap",
     "Installation",
     "Origin",
+    "SavedFilter",
 ]

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from executions.models import Stop
+from promoportal.admin import pages
+from promoportal.admin.showing import moment
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards.models import Assignment, Reason, State
@@ -131,3 +136,17 @@ _OF = {
     State.HELD: _held,
     State.VOID: _void,
 }
+
+
+# --- In the list ----------------------------------------------------------------------
+
+
+@pages.column(Assignment, after="why", beside=("redemption",))
+@admin.display(description="what happens next")
+def happens_next(row: Assignment) -> SafeString:
+    """What happens next to it, and when."""
+    prospect = of(row)
+    if prospect.at is None:
+        return format_html("{}", prospect.sentence)
+    at = moment(prospect.at)
+    return format_html('{} <span class="beside">{}</span>', prospect.sentence, at)

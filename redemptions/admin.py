@@ -13,9 +13,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from executions.models import Execution
+from executions.narrowing import OfCampaign
 from promoportal import census
 from promoportal.admin import pages
 from promoportal.admin.attention import Attention
+from promoportal.admin.days import days
 from promoportal.admin.deeds import Deed, Done
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.order import Order
@@ -100,6 +102,7 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
         "status",
         "since",
         "why",
+        "next_time",
         "report_link",
         "execution_link",
     )
@@ -108,14 +111,15 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
         Told,
         "state",
         "reason",
+        OfCampaign,
         narrowed("execution", Execution),
         narrowed("report", Report),
-        ("redeemed_at", admin.DateFieldListFilter),
+        days("redeemed_at", "days of activation"),
     )
     finds = ("assignment__customer",)
     finds_uuid = ("reference",)
     indexed = (
-        *("execution", "report", "state__exact", "reason__exact"),
+        *("campaign", "execution", "report", "state__exact", "reason__exact"),
         *("reported", "needs"),
     )
     search_help_text = "A customer's id or our reference, in full"
@@ -236,7 +240,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
         "duration_ms",
     )
     indexed = ("outcome__exact", "is_batch__exact")
-    list_filter = ("outcome", "is_batch", ("begun_at", admin.DateFieldListFilter))
+    list_filter = ("outcome", "is_batch", days("begun_at", "days"))
     fieldsets = (
         (None, {"fields": ("how", "size", "accepted", "rejected")}),
         ("The call", {"fields": ("begun", "ended", "status", "duration_ms", "said")}),

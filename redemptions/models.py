@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
@@ -67,12 +66,6 @@ class Report(models.Model):
         indexes = [
             models.Index("outcome", NEWEST, name="report_outcome"),
             models.Index("is_batch", NEWEST, name="report_kind"),
-            BrinIndex(
-                fields=["begun_at"],
-                name="report_by_day",
-                pages_per_range=8,
-                autosummarize=True,
-            ),
             # Reports whose worker died are closed by the tick.
             models.Index(
                 fields=["token"],
@@ -184,12 +177,6 @@ class Redemption(Stateful, Leased):
                 NEWEST,
                 name="redemption_in_state_why",
                 condition=~models.Q(reason=""),
-            ),
-            BrinIndex(
-                fields=["redeemed_at"],
-                name="redemption_by_day",
-                pages_per_range=8,
-                autosummarize=True,
             ),
         ]
         permissions = [

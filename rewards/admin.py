@@ -16,10 +16,12 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from executions.models import Execution, Stop, Trigger
+from executions.models import Campaign, Execution, Stop, Trigger
+from executions.narrowing import OfCampaign
 from promoportal import census, platforms
 from promoportal.admin import pages
 from promoportal.admin.attention import Attention
+from promoportal.admin.days import days
 from promoportal.admin.deeds import Deed, Done
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.pages import Fact, Moment, Panel, moves_of
@@ -40,6 +42,7 @@ from promoportal.admin.showing import (
 from promoportal.leases import after
 from rewards import deciding, retrials, revealing, seconding
 from rewards.models import Assignment, Attempt, Collecting, Collection, Promotion, State
+from rewards.tiers import OfTier
 
 # Settling takes a minute or two; what is unanswered for longer is looked at.
 UNANSWERED_FOR = 15 * 60
@@ -226,14 +229,16 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         "reason",
         "doubtful",
         "cancelled_too_late",
+        OfCampaign,
         narrowed("execution", Execution),
         narrowed("promotion", Promotion),
-        ("created_at", admin.DateFieldListFilter),
+        OfTier,
+        days("created_at", "days it was listed on"),
     )
     finds = ("customer",)
     finds_uuid = ("key",)
     indexed = (
-        *("execution", "promotion", "state__exact", "reason__exact"),
+        *("campaign", "execution", "promotion", "state__exact", "reason__exact"),
         *("doubtful__exact=1", "cancelled_too_late__exact=1"),
         *("needs=held", "needs=in_doubt", "needs=unanswered"),
     )
@@ -611,6 +616,13 @@ def passes(execution: Execution) -> list[Moment]:
     """When its list was asked for, by whom and why, and when it was through."""
     row = Collection.objects.filter(execution=execution).first()
     return moves_of(row, dict(Collecting.choices), what="Collection:") if row else []
+
+
+@pages.panel(Campaign)
+def assigned_by(campaign: Campaign) -> Panel:
+    """The way to all that it assigned."""
+    href = list_of(Assignment, campaign=campaign.pk)
+    return Panel("Assignments", more=[("All assignments of this campaign", href)])
 
 
 @pages.panel(Trigger)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
+from django.db.models.fields.json import KT
 from django.db.models.functions import Now
+from django.db.models.lookups import IsNull
 
 from executions.models import Execution
 from promoportal.leases import Leased
 from promoportal.states import NEWEST, Stateful, Transition, constraint
+
+# The level of a promotion that a reward is of, as it was listed.
+TIER = KT("reward__tier")
 
 
 class State(models.TextChoices):
@@ -339,6 +343,13 @@ class Assignment(Stateful, Leased):
                 condition=~models.Q(reason=""),
             ),
             models.Index(
+                "execution",
+                TIER,
+                NEWEST,
+                name="assignment_of_execution_tier",
+                condition=models.Q(IsNull(TIER, False)),
+            ),
+            models.Index(
                 NEWEST,
                 name="assignment_doubtful",
                 condition=models.Q(doubtful=True),
@@ -360,13 +371,6 @@ class Assignment(Stateful, Leased):
                 NEWEST,
                 name="assignment_of_execution_late",
                 condition=models.Q(cancelled_too_late=True),
-            ),
-            # Made in order of time: some bytes for many pages find where a day begins.
-            BrinIndex(
-                fields=["created_at"],
-                name="assignment_by_day",
-                pages_per_range=8,
-                autosummarize=True,
             ),
             # In doubt: sent again only while its key is remembered, and not for ever.
             models.Index(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
@@ -16,8 +15,10 @@ from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from promoportal.admin import log
+from promoportal.admin.days import days
 from promoportal.admin.rows import ReadOnlyAdmin
 from promoportal.admin.showing import moment, pretty, short, stamp
+from promoportal.admin.understanding import UnderstoodChangeList
 from promoportal.callers import client_address
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class FailureAdmin(ReadOnlyAdmin[Failure]):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Any]:
         # Their keys are drawn at random, so the newest are not the highest.
-        return ChangeList
+        return UnderstoodChangeList
 
     @admin.display(description="started")
     def started_at(self, row: Failure) -> SafeString:
@@ -145,7 +146,7 @@ class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
         OfKind,
         "user",
         "content_type",
-        ("action_time", admin.DateFieldListFilter),
+        days("action_time", "days"),
     )
     finds = ("object_id",)
     indexed = ("q", "kind", "user__id__exact", "content_type__id__exact")

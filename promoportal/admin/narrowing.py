@@ -2,35 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+# So many of the newest are offered.
+MOST_OFFERED = 10
+
 
 class NarrowedTo(SimpleListFilter):
     """
     The one row to which a list is narrowed, so that it can be let go.
 
-    It offers no others: there may be thousands, and a list costs the same whatever
-    there is.
+    Of all others it offers the newest: there may be thousands, and a list costs the same
+    whatever there is.
     """
 
     path: ClassVar[str]
     model: ClassVar[type[Model]]
+    row: Model | None = None
 
     def lookups(
         self, request: HttpRequest, model_admin: ModelAdmin[Any]
     ) -> list[tuple[str, str]]:
-        value = self.used_parameters.get(str(self.parameter_name))
-        if value is None:
-            return []
-        self.row = _find(self.model, str(value))
-        return [(str(value), str(self.row) if self.row else "not there")]
+        value = self.value()
+        newest = self.model._base_manager.order_by("-pk")[:MOST_OFFERED]
+        offered = {str(row.pk): row for row in newest}
+        if value is not None:
+            self.row = offered.get(value) or find(self.model, value)
+        self.is_all = len(offered) < MOST_OFFERED
+        chosen = [] if value is None or value in offered else [(value, self._chosen())]
+        return [*chosen, *((key, str(row)) for key, row in offered.items())]
+
+    @property
+    def hint(self) -> str:
+        if self.is_all:
+            return ""
+        return (
+            f"These are the newest. An older {self.title}'s own page leads here, too."
+        )
+
+    def misread(self) -> Iterator[str]:
+        if self.value() is not None and self.row is None:
+            yield (
+                f"The {self.title} that this list was narrowed to is not there, or no "
+                "longer."
+            )
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(**{self.path: self.row}) if self.row else queryset.none()
+        if self.value() is None:
+            return queryset
+        return self._of(queryset) if self.row else queryset.none()
+
+    def _of(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(**{self.path: self.row})
+
+    def _chosen(self) -> str:
+        return str(self.row) if self.row else "not there"
 
 
 def narrowed(path: str, model: type[Model]) -> type[NarrowedTo]:
@@ -43,7 +74,7 @@ def narrowed(path: str, model: type[Model]) -> type[NarrowedTo]:
     )
 
 
-def _find(model: type[Model], key: str) -> Model | None:
+def find(model: type[Model], key: str) -> Model | None:
     try:
         return model._base_manager.filter(pk=key).first()
     except (ValueError, TypeError):

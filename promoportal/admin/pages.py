@@ -90,8 +90,20 @@ class Panel:
 R = TypeVar("R", bound=Model)
 Drawn = Callable[[R], Panel | None]
 Told = Callable[[R], Iterable[Moment]]
+Shown = Callable[[R], Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One more column of a list."""
+
+    shown: Callable[[Any], Any]
+    after: str
+    beside: Sequence[str]
+
 
 _fronts: list[Callable[[HttpRequest], Panel | None]] = []
+_columns: defaultdict[type[Model], list[Column]] = defaultdict(list)
 _panels: defaultdict[type[Model], list[Drawn[Any]]] = defaultdict(list)
 _stories: defaultdict[type[Model], list[Told[Any]]] = defaultdict(list)
 
@@ -114,6 +126,34 @@ def story(model: type[R]) -> Callable[[Told[R]], Told[R]]:
         return told
 
     return add
+
+
+def column(
+    model: type[R], *, after: str, beside: Sequence[str] = ()
+) -> Callable[[Shown[R]], Shown[R]]:
+    """
+    Add what this shows to the list of the model, after one of its columns; `beside` is
+    what of a row it looks at, to be fetched with it.
+    """
+
+    def add(shown: Shown[R]) -> Shown[R]:
+        _columns[model].append(Column(shown, after, beside))
+        return shown
+
+    return add
+
+
+def columns_of(model: type[Model], own: Sequence[Any]) -> list[Any]:
+    """The columns of the model's list, each added one in its place."""
+    columns = list(own)
+    for added in _columns[model]:
+        columns.insert(columns.index(added.after) + 1, added.shown)
+    return columns
+
+
+def beside(model: type[Model]) -> list[str]:
+    """What the added columns look at."""
+    return [name for added in _columns[model] for name in added.beside]
 
 
 def front(

@@ -7,35 +7,44 @@ the same, and rows that arrive meanwhile do not shift what is read.
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
-from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from promoportal.admin.days import Days
 from promoportal.admin.order import order_of
+from promoportal.admin.showing import short
+from promoportal.admin.understanding import UnderstoodChangeList
 
 OLDER, NEWER = "older", "newer"
 # Beyond this a number says "more than", and nothing is counted further.
 MOST_COUNTED = 10_000
 
 
-class KeysetChangeList(ChangeList):
+class KeysetChangeList(UnderstoodChangeList):
     """A list of the newest rows, and the way to older and to newer ones."""
 
+    beside = (OLDER, NEWER)
     older_than: str = ""
     newer_than: str = ""
+    estimated: str = ""
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        # Said in the address beside the filters, but no filters.
-        for name in (OLDER, NEWER):
-            self.params.pop(name, None)
-            self.filter_params.pop(name, None)
-        return super().get_queryset(request, *args, **kwargs)
+        self.order = order_of(self.model_admin, request.GET.dict())
+        rows = super().get_queryset(request, *args, **kwargs)
+        for name in self.beside:
+            said = request.GET.get(name)
+            if said and self._key(request, name) is None:
+                self.problems.append(f"“{short(said)}” is no place in this list.")
+        return rows.none() if self.problems else rows
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        self.order = order_of(self.model_admin, request.GET.dict())
+        parts = [getattr(spec, "parts", ()) for spec in self.filter_specs]
+        self.order = replace(self.order, parts=[one for some in parts for one in some])
         return [*self.order.newest(queryset).query.order_by]
 
     def get_results(self, request: HttpRequest) -> None:
@@ -49,6 +58,7 @@ class KeysetChangeList(ChangeList):
         self.result_list: Any = rows
         self.is_one_page = not (self.older_than or self.newer_than)
         self.result_count = len(rows) if self.is_one_page else self.count()
+        self.estimated = self._estimated()
         self.multi_page = not self.is_one_page
         self.full_result_count = None
         self.show_full_result_count = False
@@ -64,8 +74,7 @@ class KeysetChangeList(ChangeList):
 
         In the order of the list: in none, the table might be read from its other end.
         """
-        some: QuerySet[Any] = self.queryset[: MOST_COUNTED + 1]
-        return some.count()
+        return self.order.some(self.queryset, MOST_COUNTED + 1).count()
 
     @property
     def counted(self) -> str:
@@ -84,12 +93,25 @@ class KeysetChangeList(ChangeList):
         newer = self._key(request, NEWER)
         older = self._key(request, OLDER)
         if newer is not None:
-            found = list(self.order.oldest(self.order.newer(rows, newer))[: size + 1])
+            found = list(self.order.first_newer(rows, newer, size + 1))
             return found[:size][::-1], len(found) > size
-        if older is not None:
-            rows = self.order.older(rows, older)
-        found = list(rows[: size + 1])
+        found = list(self.order.first_older(rows, older, size + 1))
         return found[:size], len(found) > size
+
+    def _estimated(self) -> str:
+        """
+        How many the database believes there are, where they are more than are counted.
+
+        Of days it believes too little: it does not know how keys and times go together.
+        """
+        by_day = any(
+            isinstance(spec, Days) and spec.is_used for spec in self.filter_specs
+        )
+        if by_day or self.result_count <= MOST_COUNTED:
+            return ""
+        (said,) = json.loads(self.queryset.order_by().explain(format="json"))
+        rows = int(said["Plan"]["Plan Rows"])
+        return f"{float(f'{rows:.2g}'):,.0f}" if rows > MOST_COUNTED else ""
 
     def _key(self, request: HttpRequest, name: str) -> Any:
         """The key an address names; an address that names none is the first page's."""

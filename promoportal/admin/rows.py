@@ -11,7 +11,6 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_permission_codename
 from django.db.models import Model, Q, QuerySet, Subquery
@@ -22,7 +21,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from promoportal.admin import interruptions, sheets
+from promoportal.admin import interruptions, saving, sheets
 from promoportal.admin.attention import Attention, NeedsAPerson
 from promoportal.admin.deeds import (
     MOST_AT_ONCE,
@@ -34,6 +33,8 @@ from promoportal.admin.deeds import (
 from promoportal.admin.pages import (
     Moment,
     Panel,
+    beside,
+    columns_of,
     moves_of,
     panels_of,
     story_of,
@@ -50,12 +51,6 @@ from promoportal.admin.showing import (
     since,
 )
 from promoportal.callers import client_address
-
-# Lookups of text that no filter offers, and no index serves.
-_NOT_ASKED = {
-    *("regex", "iregex", "contains", "icontains", "startswith", "istartswith"),
-    *("endswith", "iendswith", "iexact", "range"),
-}
 
 M = TypeVar("M", bound=Model)
 
@@ -119,7 +114,11 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         boxes = ["action_checkbox"] if self.allowed(request) else []
-        return [*boxes, *self.list_display]
+        return [*boxes, *columns_of(self.model, self.list_display)]
+
+    def get_list_select_related(self, request: HttpRequest) -> Any:
+        own, added = self.list_select_related, beside(self.model)
+        return [*own, *added] if isinstance(own, tuple) else own
 
     def get_list_display_links(
         self, request: HttpRequest, list_display: Sequence[Any]
@@ -131,10 +130,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         return [*needs, *self.list_filter]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Only what the filters ask for: a regex can be one that the database refuses."""
-        if lookup.rpartition("__")[2] in _NOT_ASKED:
-            raise IncorrectLookupParameters
-        return super().lookup_allowed(lookup, value, request)
+        """All are; but what no filter asks for is never looked up, and said to be so."""
+        return True
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         return [*self.finds, *self.finds_uuid]
@@ -170,13 +167,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
             name = str(self.opts.verbose_name_plural)
             view = f"{self.opts.app_label}.{get_permission_codename('view', self.opts)}"
             raise self.refused(request, f"Look at {name}", view)
-        if _has_nul(request):
-            return HttpResponseRedirect(f"{request.path}?e=1")
         if request.method == "POST":
-            try:
-                return self._posted(request)
-            except IncorrectLookupParameters:
-                return HttpResponseRedirect(f"{request.path}?e=1")
+            return self._posted(request)
         if resumed := self._resumed(request):
             return resumed
         deeds = [deed for deed in self.allowed(request) if deed.in_list]
@@ -187,7 +179,12 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
             "most_at_once": MOST_AT_ONCE,
             "may_export": self._may_export(request),
         }
-        return super().changelist_view(request, {**context, **(extra_context or {})})
+        page: Any = super().changelist_view(
+            request, {**context, **(extra_context or {})}
+        )
+        if changes := getattr(page, "context_data", {}).get("cl"):
+            page.context_data.update(saving.shown(changes, request))
+        return page
 
     # --- The page ---------------------------------------------------------------------
 
@@ -263,6 +260,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
     def _posted(self, request: HttpRequest) -> HttpResponseBase:
         if "export" in request.POST:
             return self._export(request)
+        if "saved" in request.POST:
+            return saving.answer(self.get_changelist_instance(request), request)
         return self.posted(request) or self._act(request)
 
     def _may_export(self, request: HttpRequest) -> bool:
@@ -487,7 +486,3 @@ def _is_uuid(term: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _has_nul(request: HttpRequest) -> bool:
-    return any("\0" in value for values in request.GET.lists() for value in values[1])

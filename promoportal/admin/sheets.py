@@ -82,12 +82,9 @@ class _Echo:
 def _by_key(
     rows: QuerySet[Any], order: Order, paths: list[str]
 ) -> Iterator[tuple[Any, ...]]:
-    rows = order.newest(rows)
-    found = list(_some(rows, paths))
-    while found:
-        yield from (values for _, *values in found)  # type: ignore[misc]
-        found = list(_some(order.older(rows, found[-1][0]), paths))
-
-
-def _some(rows: QuerySet[Any], paths: list[str]) -> QuerySet[Any, tuple[Any, ...]]:
-    return rows.values_list("pk", *paths)[:AT_A_TIME]
+    key = None
+    while found := list(
+        order.first_older(rows, key, AT_A_TIME).values_list("pk", *paths)
+    ):
+        yield from (values for _, *values in found)
+        key = found[-1][0]

@@ -12,22 +12,25 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
 from django.contrib import admin
-from django.contrib.admin import DateFieldListFilter
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import F, Model, QuerySet
+from django.http import QueryDict
+from django.utils.timezone import localdate
 from django_q.models import Failure
 
 from bench import filling
 from executions.models import Campaign, Delivery, Execution, Listener, Trigger
 from promoportal.admin import sheets
+from promoportal.admin.narrowing import NarrowedTo
 from promoportal.admin.order import Order
 from promoportal.admin.paging import MOST_COUNTED
 from promoportal.admin.rows import ReadOnlyAdmin
@@ -175,6 +178,8 @@ def faults(
     ("index", "narrowed"),
     [
         ("assignment_of_execution", {"execution": LARGEST}),
+        ("assignment_of_execution", {"campaign": 1}),
+        ("assignment_of_execution_tier", {"execution": LARGEST, "tier": "Diamond"}),
         ("assignment_of_promotion", {"promotion": 1}),
         ("assignment_in_state", {"state__exact": "ACTIVE"}),
         ("assignment_by_customer", {"q": "C0000007"}),
@@ -220,21 +225,39 @@ def test_moving_all_is_noticed_and_done_once(desk: Desk) -> None:
 
 # --- Lists ----------------------------------------------------------------------------
 
+# Of the largest execution's, and some older ones.
+SOME_DAYS = {
+    "from": f"{localdate() - timedelta(days=33):%Y-%m-%d}",
+    "to": f"{localdate() - timedelta(days=29):%Y-%m-%d}",
+}
 # As pages link to them, and as staff then go on.
 LISTS: list[tuple[type[Model], dict[str, Any]]] = [
     (Assignment, {}),
     (Assignment, {"execution": LARGEST}),
+    (Assignment, {"execution": LARGEST, "tier": "Gold"}),
+    (Assignment, {"execution": LARGEST, "tier": "Diamond"}),
+    (Assignment, {"execution": LARGEST, **SOME_DAYS}),
+    (Assignment, {"campaign": 1}),
+    (Assignment, {"campaign": 1, "tier": "Diamond"}),
+    (Assignment, {"campaign": 1, **SOME_DAYS}),
     (Assignment, {"promotion": 1}),
+    (Assignment, SOME_DAYS),
+    (Assignment, {"days": "week"}),
     (Assignment, {"state__exact": "HELD"}),
+    (Assignment, {"state__exact": "HELD", **SOME_DAYS}),
+    (Assignment, {"needs": "held", **SOME_DAYS}),
     (Assignment, {"state__exact": "VOID"}),
     (Assignment, {"q": "C0000007"}),
     (Redemption, {}),
     (Redemption, {"execution": LARGEST}),
+    (Redemption, {"campaign": 1}),
     (Redemption, {"report": 7}),
+    (Redemption, SOME_DAYS),
     (Redemption, {"state__exact": "HELD"}),
     (Redemption, {"reported": "no"}),
     (Redemption, {"q": "C0000007"}),
     (Delivery, {}),
+    (Delivery, SOME_DAYS),
     (Delivery, {"execution": filling.TRIGGERED}),
     (Delivery, {"listener": 1}),
     (Delivery, {"q": 1005}),
@@ -242,11 +265,13 @@ LISTS: list[tuple[type[Model], dict[str, Any]]] = [
     (Trigger, {"execution": filling.TRIGGERED}),
     (Trigger, {"q": "T77"}),
     (Report, {}),
+    (Report, SOME_DAYS),
     (Retried, {"retrial": 1}),
     (LogEntry, {}),
     (LogEntry, {"q": 77}),
     (LogEntry, {"kind": 11}),
     (LogEntry, {"kind": 15}),
+    (LogEntry, SOME_DAYS),
     (Execution, {}),
     (Execution, {"q": 1005}),
     (Campaign, {}),
@@ -315,17 +340,21 @@ def test_the_way_to_older_rows_and_back(
     assert not found, "\n".join(found)
 
 
-def _chosen(changes: Any, here: str) -> Iterator[str]:
-    """
-    Where each filter of a list leads.
+# No index holds both. What is read is all of an execution, at most.
+UNSERVED = ({"promotion", "execution"}, {"promotion", "campaign"})
 
-    Not to a day of what is narrowed already, which no index holds together.
-    """
+
+def _chosen(changes: Any, here: str) -> Iterator[str]:
+    """Where each filter of a list leads, but for the pairs that no index serves."""
     yield here
     for spec in changes.filter_specs:
-        is_day = isinstance(spec, DateFieldListFilter)
-        for choice in [] if is_day and "?" in here else spec.choices(changes):
-            yield here.partition("?")[0] + choice["query_string"]
+        choices = [*spec.choices(changes)]
+        # Of those that are all alike, the newest and the oldest.
+        is_one_of_many = isinstance(spec, NarrowedTo) and len(choices) > 3
+        for choice in [*choices[:2], choices[-1]] if is_one_of_many else choices:
+            names = {*QueryDict(choice["query_string"][1:])}
+            if not any(pair <= names for pair in UNSERVED):
+                yield here.partition("?")[0] + choice["query_string"]
 
 
 def test_no_list_is_sorted_by_what_somebody_writes_into_an_address(desk: Desk) -> None:
