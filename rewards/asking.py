@@ -21,7 +21,7 @@ from promoportal import optimove, states
 from promoportal.leases import Lease, after, due, wait
 from promoportal.optimove import Page
 from rewards import limits, listing, passes, signals
-from rewards.models import Assignment, Collecting, Collection
+from rewards.models import Assignment, Collection
 
 # Seconds until a customer who is not listed yet is asked for again; then a person looks.
 WAITS = (1, 2, 5, 10, 30, 60, 5 * 60, 15 * 60, 30 * 60)
@@ -46,8 +46,7 @@ class Question:
 def wake(execution: Execution) -> None:
     """Customers wait to be asked for, also where asking was given up before."""
     with transaction.atomic():
-        held = passes.row_of(execution)
-        states.move_all(held, Collecting.IDLE, why="A customer triggered it.")
+        passes.let_go(execution, why="A customer triggered it.")
         signals.collecting.send(Execution)
 
 
@@ -90,9 +89,7 @@ def save(
         )
         limits.clear(locked)
         _conclude(question, listed.customers)
-        Collection.objects.filter(pk=locked.pk).update(
-            failures=0, malformed=0, problem=""
-        )
+        passes.answered(locked, listed.fresh)
 
 
 def _question(rows: Sequence[tuple[tuple[int, int], str]]) -> Question:

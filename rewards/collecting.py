@@ -8,7 +8,9 @@ transaction is open, and none that the vendor's limit would refuse.
 from __future__ import annotations
 
 import logging
+import random
 from contextlib import suppress
+from itertools import count as counting
 
 from django.db import DataError, IntegrityError
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -38,15 +40,28 @@ logger = logging.getLogger(__name__)
 def collect(*, priority: Priority = Priority.COLLECTING) -> None:
     """
     Collect what is due, for one turn: one call for one execution, then for another, so
-    that a triggered customer never waits behind a list of a million.
+    that a triggered customer never waits behind a list of a million, nor a list behind
+    customers who never cease.
     """
     budget = Budget(TURN)
+    # Begun with either, or calls that take a whole turn would always be of one kind.
+    turns = counting(random.randrange(2))  # noqa: S311 - nobody's secret
     with Promotions.from_settings() as client, suppress(NotNow):
-        while not budget.is_spent() and (execution := due_executions().first()):
-            collect_from(execution, client, priority)
+        for turn in turns:
+            asks = turn % 2 == 0
+            execution = due_executions(triggered_first=asks).first()
+            if execution is None or budget.is_spent():
+                return
+            collect_from(execution, client, priority, list_first=not asks)
 
 
-def collect_from(execution: Execution, client: Promotions, priority: Priority) -> None:
+def collect_from(
+    execution: Execution,
+    client: Promotions,
+    priority: Priority,
+    *,
+    list_first: bool = False,
+) -> None:
     """
     Make the next call for an execution and store what it brings, if nobody else does.
 
@@ -58,7 +73,7 @@ def collect_from(execution: Execution, client: Promotions, priority: Priority) -
     crashing.at(Point.COLLECTING_TAKEN)
     collection, lease = held
     try:
-        _step(collection, lease, client, priority)
+        _step(collection, lease, client, priority, list_first=list_first)
     except LostRace:
         logger.info("collecting.lost_race", extra={"execution": execution.pk})
     except wire.WireError as error:
@@ -74,30 +89,33 @@ def is_due() -> bool:
     return not breakers.rests(Side.VENDOR) and due_executions().exists()
 
 
-def due_executions() -> QuerySet[Execution]:
-    """Executions with something to collect right now: triggered first, then any."""
+def due_executions(*, triggered_first: bool = True) -> QuerySet[Execution]:
+    """Executions with something to collect right now, in turns."""
     free = passes.free().filter(execution=OuterRef("pk"))
     waiting = Trigger.objects.filter(
         due(), execution=OuterRef("pk"), state=Asking.WAITING
     )
     unsettled = Execution.objects.exclude(state=Progress.SETTLED)
-    return (
-        unsettled.annotate(
-            asked=Exists(waiting) & Exists(free), listed=Exists(free.filter(_UNDER_WAY))
-        )
-        .filter(Q(asked=True) | Q(listed=True))
-        .order_by("-asked", "?")
-    )
+    listed = Exists(free.filter(_UNDER_WAY, due()))
+    found = unsettled.annotate(asked=Exists(waiting) & Exists(free), listed=listed)
+    first = "-asked" if triggered_first else "-listed"
+    return found.filter(Q(asked=True) | Q(listed=True)).order_by(first, "?")
 
 
 def _step(
-    collection: Collection, lease: Lease, client: Promotions, priority: Priority
+    collection: Collection,
+    lease: Lease,
+    client: Promotions,
+    priority: Priority,
+    *,
+    list_first: bool,
 ) -> None:
+    listed = Collection.objects.filter(_UNDER_WAY, due(), pk=collection.pk).exists()
     question = asking.gather(collection.execution, most=client.customers_per_call)
-    if question:
-        _ask(collection, lease, client, question, priority)
-    elif Collection.objects.filter(_UNDER_WAY, due(), pk=collection.pk).exists():
+    if listed and (list_first or not question):
         _fetch(collection, lease, client, priority)
+    elif question:
+        _ask(collection, lease, client, question, priority)
 
 
 def _ask(

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from executions import announcing
@@ -22,7 +22,7 @@ from promoportal import states
 from promoportal.leases import Lease, after, due, unleased, wait
 from promoportal.optimove import Page
 from rewards import limits, listing, signals
-from rewards.models import Collecting, Collection, Reason
+from rewards.models import Assignment, Collecting, Collection, Reason
 
 # Twice what a call can take: a worker that is gone holds a list up no longer.
 LEASE = 30.0
@@ -40,6 +40,8 @@ MOST_LOOKS = 5
 MOST_DEATHS = 5
 # Pages in a row with nothing new on them: the vendor's cursor runs in a circle.
 MOST_BARREN = 20
+# All is there, as far as the vendor says; whoever is listed late is looked for later.
+BETWEEN_LOOKS = Q(state=Collecting.WAITING, looks__gt=0, failures=0)
 
 _AFRESH: dict[str, Any] = {
     "reason": "",
@@ -68,11 +70,27 @@ def ask(
     """Ask for the whole list: now, or once more after the pass under way."""
     with transaction.atomic():
         rows = row_of(execution)
-        asked = states.move_all(rows, Collecting.WAITING, by=by, why=why, **_AFRESH)
-        if not asked:
-            rows.filter(state=Collecting.COLLECTING).update(again=True)
-            rows.filter(state=Collecting.WAITING).update(not_before=Now())
+        at_rest = rows.exclude(state=Collecting.COLLECTING)
+        if not states.move_all(at_rest, Collecting.WAITING, by=by, why=why, **_AFRESH):
+            _hasten(rows)
         signals.collecting.send(Execution)
+
+
+def _hasten(rows: QuerySet[Collection]) -> None:
+    """
+    A pass is asked for, or under way: it comes now, or another follows it at once. The
+    looks count anew, since of what was said just now the vendor may list some later.
+    """
+    rows.filter(state=Collecting.COLLECTING).update(again=True, not_before=Now())
+    rows.filter(state=Collecting.WAITING).update(not_before=Now(), looks=0)
+
+
+def let_go(execution: Execution, *, why: str) -> None:
+    """Let a held collection be asked again; a list that was not whole begins anew."""
+    held = row_of(execution).filter(state=Collecting.HELD)
+    whole = held.filter(number=F("finished"))
+    states.move_all(whole, Collecting.IDLE, why=why, **_AFRESH)
+    states.move_all(held, Collecting.WAITING, why=why, **_AFRESH)
 
 
 def row_of(execution: Execution) -> QuerySet[Collection]:
@@ -102,8 +120,9 @@ def take(execution_pk: int) -> tuple[Collection, Lease] | None:
 
 
 def free() -> QuerySet[Collection]:
-    """Collections nobody holds, whose time has come."""
-    return Collection.objects.filter(unleased(), due()).exclude(state=Collecting.HELD)
+    """Collections nobody holds, whose time has come, or that rest between two looks."""
+    rows = Collection.objects.filter(unleased()).exclude(state=Collecting.HELD)
+    return rows.filter(due() | BETWEEN_LOOKS)
 
 
 def hand_back(collection: Collection, lease: Lease) -> None:
@@ -150,6 +169,15 @@ def lock(collection: Collection, lease: Lease) -> Collection:
     if locked is None:
         raise states.LostRace(f"{collection} is held by someone else.")
     return locked
+
+
+def answered(locked: Collection, fresh: int) -> None:
+    """
+    A question about some customers was answered, with so many rows that the pass under
+    way had not seen: it has seen them now, and does not miss them on its pages.
+    """
+    seen = fresh if locked.state == Collecting.COLLECTING else 0
+    _update(locked, failures=0, malformed=0, problem="", seen=F("seen") + seen)
 
 
 def restart(collection: Collection, problem: str) -> None:
@@ -236,16 +264,8 @@ def _found_nobody(locked: Collection) -> None:
 def _finish(locked: Collection) -> None:
     why = f"Pass {locked.number} saw {locked.seen} rows on {locked.pages} pages."
     to, changes = _next(locked)
-    locked.move(
-        to,
-        why=why,
-        finished=locked.number,
-        restarts=0,
-        empties=0,
-        looks=locked.looks + 1,
-        seen_before=locked.seen,
-        **changes,
-    )
+    changes = {"looks": locked.looks + 1, "seen_before": locked.seen, **changes}
+    locked.move(to, why=why, finished=locked.number, restarts=0, empties=0, **changes)
     limits.clear(locked)
 
 
@@ -256,12 +276,21 @@ def _next(locked: Collection) -> tuple[Collecting, dict[str, Any]]:
     while a row is still to come, or is left out this once.
     """
     if locked.again:
-        return Collecting.WAITING, {}
+        return Collecting.WAITING, {"looks": 0}
     pause = settings.LIST_AGAIN_AFTER.total_seconds()
-    is_as_before = locked.looks > 0 and locked.seen == locked.seen_before
-    if not pause or is_as_before or locked.looks + 1 >= MOST_LOOKS:
+    if not pause or locked.looks + 1 >= MOST_LOOKS or _is_as_before(locked):
         return Collecting.DONE, {}
     return Collecting.WAITING, {"not_before": after(pause)}
+
+
+def _is_as_before(locked: Collection) -> bool:
+    """Whether this pass listed the very rows that the whole list before had."""
+    if not locked.looks or locked.seen != locked.seen_before:
+        return False
+    left_out = Assignment.objects.filter(
+        execution=locked.execution_id, listed_pass=locked.finished
+    )
+    return not left_out.exists()
 
 
 def _update(collection: Collection, **changes: Any) -> None:

@@ -14,8 +14,8 @@ from django.db import DataError
 from django.db.models import Max
 from pytest_django import Settings
 
-from executions.announcing import announce
-from executions.models import Asking, Progress, Trigger
+from executions.announcing import announce, trigger
+from executions.models import Asking, EventType, Progress, Trigger
 from promoportal import optimove, pipeline, states
 from promoportal.leases import Lease
 from promoportal.optimove import Page, Promotions
@@ -73,11 +73,14 @@ def test_a_crash_between_two_pages_resumes_at_the_second(small_pages: World) -> 
     assert Assignment.objects.count() == 35
 
 
-def one_call(world: World) -> None:
+def one_call(world: World, *, list_first: bool = False) -> None:
     """One page is fetched and stored; then the worker is gone."""
-    [execution] = collecting.due_executions()
+    execution = collecting.due_executions(triggered_first=not list_first).first()
+    assert execution is not None
     with Promotions.from_settings() as client:
-        collecting.collect_from(execution, client, Priority.COLLECTING)
+        collecting.collect_from(
+            execution, client, Priority.COLLECTING, list_first=list_first
+        )
 
 
 def test_a_worker_that_was_thought_dead_stores_nothing(small_pages: World) -> None:
@@ -107,9 +110,24 @@ def test_any_number_of_notices_while_a_pass_runs_ask_for_one_more(
 
     for _ in range(3):
         announce("7311")
+    one_call(small_pages)
+    assert (collection("7311").finished, Assignment.objects.count()) == (1, 15)
     small_pages.work()
 
     assert collection("7311").finished == 2
+
+
+def test_notices_that_never_cease_do_not_keep_a_pass_from_its_end(
+    small_pages: World,
+) -> None:
+    assign(small_pages, 35)
+    announce("7311")
+    for _ in range(4):
+        one_call(small_pages)
+        announce("7311")
+
+    assert collection("7311").finished == 1
+    assert Assignment.objects.count() == 35
 
 
 def test_a_settled_execution_is_collected_again_when_announced_again(
@@ -547,6 +565,72 @@ def test_who_is_listed_late_is_found_by_the_second_look(
     assert collection("7311").number == 3
 
 
+def test_a_notice_for_another_channel_does_not_take_the_second_looks_place(
+    world: World, settings: Settings
+) -> None:
+    settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
+    world.box.assign("7311", "C1")
+    world.announce("7311")
+    world.announce("7311")
+    assert collection("7311").state == Collecting.WAITING
+
+    world.box.assign("7311", "C2")
+    world.wait()
+
+    assert world.assignment("C2").state == State.ACTIVE
+
+
+def test_nor_does_one_that_comes_during_the_first_pass(
+    small_pages: World, settings: Settings
+) -> None:
+    settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
+    assign(small_pages, 15)
+    announce("7311")
+    one_call(small_pages)
+    announce("7311")
+    small_pages.work()
+    assert (collection("7311").state, collection("7311").finished) == ("WAITING", 2)
+
+    assign(small_pages, 1, first=15)
+    small_pages.wait()
+
+    assert Assignment.objects.filter(state=State.ACTIVE).count() == 16
+
+
+def test_as_many_as_before_and_not_the_same_are_not_as_before(
+    world: World, settings: Settings
+) -> None:
+    settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
+    for customer in ("C1", "C2"):
+        world.box.assign("7311", customer)
+    world.announce("7311")
+    world.box.assign("7311", "C3")
+    world.box.order(Fault(kind="shifted_up", side="promotions", seconds=60))
+    with Promotions.from_settings() as client:
+        client.assignments("7311")  # from now on the first row is not listed
+
+    world.let_time_come()
+    world.work()
+
+    assert collection("7311").number == collection("7311").seen == 2
+    assert collection("7311").state == Collecting.WAITING
+
+
+def test_who_acts_just_now_does_not_wait_for_the_second_look(
+    world: World, settings: Settings
+) -> None:
+    settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
+    world.box.assign("7311", "C1")
+    world.announce("7311")
+    world.box.assign("7311", "C2")
+
+    world.notify(EventType.TRIGGERED, campaignID=7311, customerID="C2")
+    world.work()
+
+    assert world.assignment("C2").state == State.ACTIVE
+    assert collection("7311").state == Collecting.WAITING
+
+
 def test_a_look_that_leaves_somebody_out_is_not_the_last(
     world: World, settings: Settings
 ) -> None:
@@ -590,3 +674,64 @@ def test_what_is_announced_anew_is_looked_at_again_anew(
         world.wait()
 
     assert collection("7311").number == 4
+
+
+def test_customers_who_never_cease_do_not_keep_a_list_waiting(world: World) -> None:
+    assign(world, 3)
+    announce("7311")
+    calls = 0
+    while not collection("7311").finished:
+        world.box.assign("7400", f"T{calls}")
+        trigger("7400", [(f"T{calls}", None)])
+        one_call(world, list_first=calls % 2 == 1)
+        calls += 1
+
+    assert calls == 2
+    assert Assignment.objects.filter(execution__reference="7311").count() == 3
+
+
+def test_nor_does_an_execution_of_which_customers_trigger_all_the_time(
+    world: World,
+) -> None:
+    announce("7400")
+    world.box.assign("7400", "T1")
+    trigger("7400", [("T1", None)])
+
+    one_call(world, list_first=True)
+
+    assert collection("7400").pages == 1
+    assert Trigger.objects.get().state == Asking.WAITING
+
+
+def test_who_is_asked_for_during_a_pass_is_not_missed_on_its_pages(
+    small_pages: World,
+) -> None:
+    assign(small_pages, 15)
+    announce("7311")
+    one_call(small_pages)
+    trigger("7311", [("C14", None)])
+    one_call(small_pages)
+
+    small_pages.work()
+
+    found = collection("7311")
+    assert (found.state, found.restarts, found.seen) == (Collecting.DONE, 0, 15)
+    assert found.number == 1
+
+
+def test_a_list_that_was_held_is_not_forgotten_because_somebody_triggers(
+    small_pages: World,
+) -> None:
+    assign(small_pages, 15)
+    announce("7311")
+    one_call(small_pages)
+    passes.hold(
+        collection("7311"), Reason.INCOMPLETE, "The vendor says there are more."
+    )
+    trigger("7311", [("C1", None)])
+
+    small_pages.work()
+
+    found = collection("7311")
+    assert (found.state, found.reason) == (Collecting.DONE, "")
+    assert Assignment.objects.count() == 15
