@@ -74,7 +74,8 @@ class KeysetChangeList(UnderstoodChangeList):
 
         In the order of the list: in none, the table might be read from its other end.
         """
-        return self.order.some(self.queryset, MOST_COUNTED + 1).count()
+        most = MOST_COUNTED + 1
+        return self.order.some(self.queryset, most)[:most].count()
 
     @property
     def counted(self) -> str:

@@ -143,7 +143,7 @@ class Looking:
 
 def _is_question(sql: str) -> bool:
     """Whether it is about large tables, and not about the transaction."""
-    first = sql.split(None, 1)[0]
+    first = sql.lstrip("(").split(None, 1)[0]
     return first in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"} and any(
         table in sql for table in large()
     )
