@@ -23,7 +23,7 @@ from promoportal.admin import pages
 from promoportal.admin.attention import Attention
 from promoportal.admin.days import days
 from promoportal.admin.deeds import Deed, Done
-from promoportal.admin.narrowing import narrowed
+from promoportal.admin.narrowing import narrowed, narrowed_by
 from promoportal.admin.pages import Fact, Moment, Panel, moves_of
 from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
 from promoportal.admin.sheets import Sheet
@@ -40,6 +40,7 @@ from promoportal.admin.showing import (
     words,
 )
 from promoportal.leases import after
+from promoportal.optimove import Meaning
 from rewards import deciding, retrials, revealing, seconding
 from rewards.models import Assignment, Attempt, Collecting, Collection, Promotion, State
 from rewards.tiers import OfTier
@@ -204,6 +205,24 @@ def _may_be_written_off(row: Assignment) -> bool:
     return not deciding.obstacle_to_writing_off(row)
 
 
+# Where an execution's page leads to exactly the rows that it counts.
+_BESIDE = (
+    narrowed_by(
+        "meaning__exact",
+        "what Optimove's word means",
+        {
+            Meaning.ACTIVATE: ("to be given", Meaning.ACTIVATE),
+            Meaning.NOTHING: ("nothing to give", Meaning.NOTHING),
+            Meaning.CANCELLED: ("taken back", Meaning.CANCELLED),
+            Meaning.UNKNOWN: ("not understood", Meaning.UNKNOWN),
+        },
+    ),
+    narrowed_by(
+        "redemption__isnull", "report", {"True": ("without a redemption", True)}
+    ),
+)
+
+
 # What may hold a code, or what Optimove knows of a customer, and what stands for it.
 _HIDDEN = {
     "unique_code": "masked_code",
@@ -233,6 +252,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         narrowed("execution", Execution),
         narrowed("promotion", Promotion),
         OfTier,
+        *_BESIDE,
         days("created_at", "days it was listed on"),
     )
     finds = ("customer",)
@@ -406,6 +426,8 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
                 request, "Try again all that match", "rewards.retry_assignment"
             )
         rows = self.get_changelist_instance(request).get_queryset(request)
+        if rows.query.is_empty():
+            return self._back(request, "Nothing was done: the list says why.")
         said = request.POST if "why" in request.POST else None
         form = retrials.RetryAllForm(said)
         if form.is_valid():

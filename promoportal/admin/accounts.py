@@ -141,7 +141,8 @@ class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
         "said",
         "from_where",
     )
-    list_select_related = ("user", "content_type", "origin")
+    list_select_related = ("user", "content_type")
+    list_beside = ("origin",)
     list_filter = (
         OfKind,
         "user",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
@@ -71,6 +71,37 @@ def narrowed(path: str, model: type[Model]) -> type[NarrowedTo]:
         f"NarrowedTo{model.__name__}",
         (NarrowedTo,),
         {"title": name, "parameter_name": name, "path": path, "model": model},
+    )
+
+
+class NarrowedBy(SimpleListFilter):
+    """
+    What a link narrows a list by beside its filters, so that it can be let go. By itself
+    it offers nothing, since no index would serve it alone.
+    """
+
+    says: ClassVar[Mapping[str, tuple[str, Any]]]
+
+    def lookups(
+        self, request: HttpRequest, model_admin: ModelAdmin[Any]
+    ) -> list[tuple[str, str]]:
+        value = self.value()
+        known = self.says.get(value) if value else None
+        return [(str(value), known[0])] if known else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        _, wanted = self.says[str(self.value())]
+        return queryset.filter(**{str(self.parameter_name): wanted})
+
+
+def narrowed_by(
+    lookup: str, title: str, says: Mapping[str, tuple[str, Any]]
+) -> type[NarrowedBy]:
+    """A filter by a look-up: for each value in an address, its label and what it is."""
+    return type(
+        "NarrowedBy",
+        (NarrowedBy,),
+        {"title": title, "parameter_name": lookup, "says": says},
     )
 
 

@@ -12,11 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 from django.http import HttpRequest
 
 from promoportal.admin.days import Days
 from promoportal.admin.order import order_of
+from promoportal.admin.pages import beside
 from promoportal.admin.showing import short
 from promoportal.admin.understanding import UnderstoodChangeList
 
@@ -95,9 +96,18 @@ class KeysetChangeList(UnderstoodChangeList):
         older = self._key(request, OLDER)
         if newer is not None:
             found = list(self.order.first_newer(rows, newer, size + 1))
-            return found[:size][::-1], len(found) > size
+            return self._complete(found[:size][::-1]), len(found) > size
         found = list(self.order.first_older(rows, older, size + 1))
-        return found[:size], len(found) > size
+        return self._complete(found[:size]), len(found) > size
+
+    def _complete(self, rows: list[Any]) -> list[Any]:
+        """
+        With what columns look at in other large tables, found by the keys of one page.
+        Joined, the database might read such a table from its beginning.
+        """
+        own = getattr(self.model_admin, "list_beside", ())
+        prefetch_related_objects(rows, *own, *beside(self.model))
+        return rows
 
     def _estimated(self) -> str:
         """

@@ -33,7 +33,6 @@ from promoportal.admin.deeds import (
 from promoportal.admin.pages import (
     Moment,
     Panel,
-    beside,
     columns_of,
     moves_of,
     panels_of,
@@ -77,6 +76,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
     # Looked up as they are, so that an index answers.
     finds: ClassVar[Sequence[str]] = ()
     finds_uuid: ClassVar[Sequence[str]] = ()
+    # What its columns look at in other large tables (see paging.py).
+    list_beside: ClassVar[Sequence[str]] = ()
     # What of an address an index serves that holds the key turned round (see order.py).
     indexed: ClassVar[Sequence[str]] = ()
 
@@ -115,10 +116,6 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         boxes = ["action_checkbox"] if self.allowed(request) else []
         return [*boxes, *columns_of(self.model, self.list_display)]
-
-    def get_list_select_related(self, request: HttpRequest) -> Any:
-        own, added = self.list_select_related, beside(self.model)
-        return [*own, *added] if isinstance(own, tuple) else own
 
     def get_list_display_links(
         self, request: HttpRequest, list_display: Sequence[Any]

@@ -341,7 +341,10 @@ def test_the_way_to_older_rows_and_back(
 
 
 # No index holds both. What is read is all of an execution, at most.
-UNSERVED = ({"promotion", "execution"}, {"promotion", "campaign"})
+UNSERVED = (
+    *({"promotion", "execution"}, {"promotion", "campaign"}),
+    *({"q", "days"}, {"q", "from"}),
+)
 
 
 def _chosen(changes: Any, here: str) -> Iterator[str]:

@@ -156,11 +156,19 @@ def test_who_may_not_is_offered_nothing_and_a_forged_one_begins_nothing(
     assert not Retrial.objects.exists()
 
 
-def test_a_filter_that_is_none_leads_back_to_the_list(support: Desk) -> None:
-    answer = ask(support, f"{list_of(Assignment)}?state__regex=x")
+def test_a_filter_that_is_none_tries_nothing_and_leads_back_to_the_list(
+    support: Desk,
+) -> None:
+    held(1)
+    address = f"{list_of(Assignment)}?state__regex=x"
 
-    assert answer.status_code == 302
-    assert answer["Location"].endswith("?e=1")
+    for said in ({}, {"why": "Mended.", "form": str(uuid4())}):
+        answer = ask(support, address, **said)
+
+        assert answer.status_code == 302
+        assert answer["Location"] == address
+    assert not Retrial.objects.exists()
+    assert "is not narrowed by" in support.text(address)
 
 
 @pytest.mark.parametrize(
