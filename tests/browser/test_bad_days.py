@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from executions.models import Execution, Progress, Stop
 from promoportal.admin.showing import list_of, page_of
 from promoportal.customers import page_of as customer
-from promoportal.roles import Role
+from promoportal.roles import Role, create_staff
 from rewards.models import Assignment, Reason, Retrial, State
 from tests.browser.conftest import SitDown
 from tests.factories import AssignmentFactory, ExecutionFactory
@@ -22,21 +22,27 @@ def held(customer: str = "C1", execution: Execution | None = None) -> Assignment
     )
 
 
-def test_a_session_that_ended_meanwhile_does_nothing_and_asks_to_log_in(
+def test_what_was_asked_for_when_the_session_had_ended_is_asked_about_later(
     sit_down: SitDown,
 ) -> None:
-    row = held()
-    screen = sit_down(Role.SUPPORT)
+    row, user = held(), create_staff("sam", Role.SUPPORT, "secret")
+    screen = sit_down(user)
     screen.open(page_of(row))
     screen.write("Why", "The account is open again.")
     Session.objects.all().delete()
 
     screen.press("Try again")
+    screen.write("Username:", "sam")
+    screen.write("Password:", "secret")
+    screen.press("Log in")
+    screen.sees("The account is open again.")
+    assert not row.transitions.exists()
+    screen.press("Yes, try again")
 
-    expect(screen.page.get_by_label("Username:")).to_be_focused()
-    row.refresh_from_db()
-    assert row.state == State.HELD
-    assert not LogEntry.objects.exists()
+    screen.sees("1 assignment will be tried again.")
+    assert [move.why for move in row.transitions.all()] == [
+        "The account is open again."
+    ]
 
 
 def test_a_page_from_before_the_latest_login_says_so(sit_down: SitDown) -> None:
@@ -47,7 +53,7 @@ def test_a_page_from_before_the_latest_login_says_so(sit_down: SitDown) -> None:
 
     screen.press("Try again")
 
-    screen.sees("The page was too old")
+    screen.sees("Go back, load that page anew")
     screen.forgive("status of 403")
     row.refresh_from_db()
     assert row.state == State.HELD
@@ -91,7 +97,7 @@ def test_what_moved_on_since_the_page_was_opened_is_left_alone(
     first.sees("1 assignment will be tried again.")
     second.press("Try again")
 
-    second.sees("0 assignments will be tried again.")
+    second.sees("moved on while you looked")
     assert row.transitions.count() == 1
 
 
