@@ -81,6 +81,7 @@ _BOXES: Any = {ManyToManyField: {"widget": CheckboxSelectMultiple}}
 
 class StaffAdmin(ForSuperusers, Noted, _UserAdmin):
     list_display = ("username", "email", "is_staff", "is_superuser", "last_login")
+    readonly_fields = ("last_login", "date_joined")
     filter_horizontal = ()
     formfield_overrides = _BOXES
 

@@ -98,14 +98,15 @@ def test_why_was_this_customer_not_rewarded(sit_down: SitDown) -> None:
 
 
 def test_yesterdays_activations_are_taken_along(sit_down: SitDown) -> None:
-    yesterday = timezone.now() - timedelta(days=1)
-    mine = RedemptionFactory(redeemed_at=yesterday)
-    RedemptionFactory(redeemed_at=yesterday - timedelta(days=30))
+    now = timezone.now()
+    _, mine, _ = (
+        RedemptionFactory(redeemed_at=now - timedelta(days=days)) for days in (2, 1, 0)
+    )
     screen = sit_down(Role.CRM)
 
     screen.open(list_of(Redemption))
-    screen.unfold("Redeemed at")
-    screen.follow("Past 7 days")
+    screen.unfold("Days of activation")
+    screen.follow("Yesterday")
     with screen.page.expect_download() as downloaded:
         screen.press("All that match, as CSV")
 
