@@ -37,6 +37,7 @@ def ledgers(execution: Execution) -> Panel:
     (standing,) = Standing.of_each([execution])
     return Panel(
         "From the vendor's list to the report",
+        "progress",
         drawing=shares(standing.parts()),
         stages=list(_stages(standing)),
         sentences=list(_sentences(standing)),

@@ -14,7 +14,7 @@ from django import forms
 from django.contrib import admin
 from django.db import connection, transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -35,8 +35,6 @@ from rewards.models import Assignment, Retrial, Retried, State, Trying
 
 # Reasons for leaving rows alone that a preview tells apart.
 MOST_REASONS = 12
-# Seconds after which the page of one that is under way is shown anew.
-REFRESH = 3
 # Of no more than these it is quick to look at each.
 FEW = 1_000
 # So many are looked at while somebody waits.
@@ -301,16 +299,6 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
     def how_far(self, row: Retrial) -> str:
         return f"{row.done + row.left_alone:,} of {row.total:,}"
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, *args: Any, **more: Any
-    ) -> HttpResponse:
-        answer = super().change_view(request, object_id, *args, **more)
-        if Retrial.objects.filter(
-            pk__in=_key(object_id), state=Trying.RUNNING
-        ).exists():
-            answer["Refresh"] = str(REFRESH)
-        return answer
-
     def heading(self, row: Retrial) -> str:
         return f"{row.total:,} tried again"
 
@@ -318,6 +306,7 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
         every = {"retrial": row.pk}
         yield Panel(
             "How far it is",
+            "progress",
             facts=[
                 Fact("chosen", f"{row.total:,}", list_of(Retried, **every), "main"),
                 Fact("owed again", f"{row.done:,}", _list(row, "no"), "main"),
@@ -325,11 +314,8 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
             ],
             sentences=[_bar(row)],
             is_wide=True,
+            is_live=row.state == Trying.RUNNING,
         )
-
-
-def _key(object_id: str) -> list[int]:
-    return [int(object_id)] if object_id.isdecimal() and len(object_id) < 19 else []
 
 
 def _list(row: Retrial, left_alone: str) -> str:

@@ -8,7 +8,8 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import QuerySet
+from django.db.models import ManyToManyField, QuerySet
+from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -74,12 +75,20 @@ def _noted(request: HttpRequest, kept: LogEntry) -> LogEntry:
     return kept
 
 
+# Boxes to be ticked: two lists with arrows between them are not read aloud.
+_BOXES: Any = {ManyToManyField: {"widget": CheckboxSelectMultiple}}
+
+
 class StaffAdmin(ForSuperusers, Noted, _UserAdmin):
     list_display = ("username", "email", "is_staff", "is_superuser", "last_login")
+    readonly_fields = ("last_login", "date_joined")
+    filter_horizontal = ()
+    formfield_overrides = _BOXES
 
 
 class RoleAdmin(ForSuperusers, Noted, GroupAdmin):
-    pass
+    filter_horizontal = ()
+    formfield_overrides = _BOXES
 
 
 class FailureAdmin(ReadOnlyAdmin[Failure]):

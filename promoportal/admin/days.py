@@ -28,6 +28,7 @@ SLACK = timedelta(seconds=30)
 _YEARS = range(2000, 2101)
 _NAMED = {
     "today": "Today",
+    "yesterday": "Yesterday",
     "week": "Past 7 days",
     "month": "This month",
     "year": "This year",
@@ -135,13 +136,15 @@ def days(field: str, title: str) -> type[Days]:
 
 def _named(name: str) -> tuple[date | None, date | None]:
     today = localdate()
-    firsts = {
-        "today": today,
-        "week": today - timedelta(days=7),
-        "month": today.replace(day=1),
-        "year": today.replace(month=1, day=1),
+    yesterday = today - timedelta(days=1)
+    spans: dict[str, tuple[date | None, date | None]] = {
+        "today": (today, None),
+        "yesterday": (yesterday, yesterday),
+        "week": (today - timedelta(days=7), None),
+        "month": (today.replace(day=1), None),
+        "year": (today.replace(month=1, day=1), None),
     }
-    return firsts.get(name), None
+    return spans.get(name, (None, None))
 
 
 def _day(said: str) -> date | None:

@@ -74,6 +74,7 @@ class Panel:
     """Some facts, some rows, some sentences under one heading."""
 
     title: str
+    name: str = ""  # by which the page finds it that asks for it anew
     drawing: str = ""
     facts: Sequence[Fact] = ()
     stages: Sequence[Stage] = ()
@@ -84,7 +85,7 @@ class Panel:
     more: Sequence[tuple[str, str]] = ()  # what a link says, and where it leads
     export: str = ""  # the list that may be had as CSV
     is_wide: bool = False  # above all others, over the page's whole width
-    is_live: bool = False  # asked for anew while somebody looks
+    is_live: bool = False  # asked for anew, by its name, while somebody looks
 
 
 R = TypeVar("R", bound=Model)

@@ -82,10 +82,12 @@ def test_days_by_name_and_with_whatever_else(crm: Desk) -> None:
     execution = ExecutionFactory()
     old = listed(300, execution=execution, state="HELD")
     week = listed(6, execution=execution, state="HELD")
-    other, now = listed(6, execution=execution), listed(0, execution=execution)
+    other, yesterday = listed(6, execution=execution), listed(1)
+    now = listed(0, execution=execution)
 
     assert crm.list(Assignment, days="today") == [now]
-    assert crm.list(Assignment, days="week") == [now, other, week]
+    assert crm.list(Assignment, days="week") == [now, yesterday, other, week]
+    assert crm.list(Assignment, days="yesterday") == [yesterday]
     assert old not in crm.list(Assignment, execution=execution.pk, days="week")
     here = {"execution": execution.pk, "state__exact": "HELD"}
     assert crm.list(Assignment, **here, days="week") == [week]

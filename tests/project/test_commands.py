@@ -29,14 +29,18 @@ class Desk:
         file.chmod(0o755)
         return file
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, alone: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """:param alone: with no programs but the stand-ins"""
         # Without what a `make test` around us says to its children.
         inherited = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("MAKE", "MFLAGS"))
         }
-        path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        others = "" if alone else f"{os.pathsep}{os.environ['PATH']}"
+        path = f"{self.folder / 'bin'}{others}"
         return subprocess.run(
             command,
             cwd=self.folder,
@@ -126,6 +130,7 @@ def test_check_says_that_all_is_well(set_up: Desk) -> None:
 @pytest.mark.parametrize("failing", ["", "test", "check", "test check"])
 def test_ci_runs_both_and_ends_with_the_outcome(desk: Desk, failing: str) -> None:
     cases = "|".join(failing.split()) or "nothing"
+    desk.program("bin/chromium", "exit 0")
     desk.program("bin/make", f'echo "$1 runs"; case "$1" in {cases}) exit 1;; esac')
     said = desk.run(str(desk.folder / ".ci/run"))
     assert "test runs" in said.stdout
@@ -136,6 +141,21 @@ def test_ci_runs_both_and_ends_with_the_outcome(desk: Desk, failing: str) -> Non
     if failing:
         failed = re.findall(r'"make (\w+)"', last)
         assert failed == failing.split()
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+def test_ci_installs_a_browser_where_there_is_none(desk: Desk, tries: int) -> None:
+    for name in ("bash", "dirname"):
+        desk.program(f"bin/{name}", f'exec {shutil.which(name)} "$@"')
+    desk.program("bin/make", 'echo "browser needed: $PORTAL_TESTS_NEED_BROWSER"')
+    known = "true" if tries == 1 else "test -e updated"
+    desk.program("bin/apt-get", f'echo "$1"; [ $1 = install ] || : >updated; {known}')
+
+    said = desk.run(str(desk.folder / ".ci/run"), alone=True)
+
+    asked = re.findall("^(install|update)$", said.stdout, re.MULTILINE)
+    assert asked == (["install"] if tries == 1 else ["install", "update", "install"])
+    assert "browser needed: 1" in said.stdout
 
 
 def test_ci_calls_what_the_readme_tells_a_person_to_call() -> None:

@@ -1,0 +1,144 @@
+"""What a browser does that nobody meant: late, twice, or to what has moved on."""
+
+from __future__ import annotations
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.sessions.models import Session
+from playwright.sync_api import expect
+
+from executions.models import Execution, Progress, Stop
+from promoportal.admin.showing import list_of, page_of
+from promoportal.customers import page_of as customer
+from promoportal.roles import Role, create_staff
+from rewards.models import Assignment, Reason, Retrial, State
+from tests.browser.conftest import SitDown
+from tests.factories import AssignmentFactory, ExecutionFactory
+
+
+def held(customer: str = "C1", execution: Execution | None = None) -> Assignment:
+    more = {"execution": execution} if execution else {}
+    return AssignmentFactory(
+        customer=customer, state=State.HELD, reason=Reason.REFUSED, **more
+    )
+
+
+def test_what_was_asked_for_when_the_session_had_ended_is_asked_about_later(
+    sit_down: SitDown,
+) -> None:
+    row, user = held(), create_staff("sam", Role.SUPPORT, "secret")
+    screen = sit_down(user)
+    screen.open(page_of(row))
+    screen.write("Why", "The account is open again.")
+    Session.objects.all().delete()
+
+    screen.press("Try again")
+    screen.write("Username:", "sam")
+    screen.write("Password:", "secret")
+    screen.press("Log in")
+    screen.sees("The account is open again.")
+    assert not row.transitions.exists()
+    screen.press("Yes, try again")
+
+    screen.sees("1 assignment will be tried again.")
+    assert [move.why for move in row.transitions.all()] == [
+        "The account is open again."
+    ]
+
+
+def test_a_page_from_before_the_latest_login_says_so(sit_down: SitDown) -> None:
+    row = held()
+    screen = sit_down(Role.SUPPORT)
+    screen.open(customer("C1"))
+    screen.context.clear_cookies(name="csrftoken")
+
+    screen.press("Try again")
+
+    screen.sees("Go back, load that page anew")
+    screen.forgive("status of 403")
+    row.refresh_from_db()
+    assert row.state == State.HELD
+
+
+def test_a_double_click_on_a_deed_does_it_once(sit_down: SitDown) -> None:
+    row = held()
+    screen = sit_down(Role.SUPPORT)
+    screen.open(customer("C1"))
+
+    screen.page.get_by_role("button", name="Try again").dblclick()
+
+    screen.sees("1 assignment will be tried again.")
+    assert row.transitions.count() == 1
+    assert LogEntry.objects.count() == 1
+
+
+def test_a_double_click_on_all_that_match_begins_once(sit_down: SitDown) -> None:
+    held()
+    screen = sit_down(Role.SUPPORT)
+    screen.open(list_of(Assignment))
+    screen.press("Try again all that match …")
+    screen.write("Why", "Mended.")
+
+    screen.page.get_by_role("button", name="Try them again").dblclick()
+
+    screen.sees("0 of 1")
+    assert Retrial.objects.count() == 1
+
+
+def test_what_moved_on_since_the_page_was_opened_is_left_alone(
+    sit_down: SitDown,
+) -> None:
+    row = held()
+    first, second = sit_down(Role.SUPPORT), sit_down(Role.OPERATIONS)
+    for screen in (first, second):
+        screen.open(page_of(row))
+        screen.write("Why", "Mended.")
+
+    first.press("Try again")
+    first.sees("1 assignment will be tried again.")
+    second.press("Try again")
+
+    second.sees("moved on while you looked")
+    assert row.transitions.count() == 1
+
+
+def test_an_execution_that_settles_while_one_looks_shows_it_and_stays(
+    sit_down: SitDown,
+) -> None:
+    execution = ExecutionFactory(state=Progress.ACTIVATING)
+    AssignmentFactory(execution=execution, state=State.ACTIVE)
+    screen = sit_down(Role.CRM)
+    screen.open(page_of(execution))
+    screen.sees("Activating and reporting")
+
+    Execution.objects.update(state=Progress.SETTLED)
+
+    screen.sees("Settled")
+    expect(screen.page.locator("[hx-get]")).to_have_count(0)
+    screen.sees("From the vendor's list to the report")
+
+
+def test_the_first_page_follows_what_happens(sit_down: SitDown) -> None:
+    execution = ExecutionFactory(state=Progress.ACTIVATING)
+    screen = sit_down(Role.CRM)
+    screen.page.clock.install()
+    screen.open("/admin/")
+    screen.sees("Nothing needs a person.")
+
+    Execution.objects.update(stop=Stop.HELD, reason="OVER_LIMIT")
+    screen.page.clock.run_for(10_000)
+
+    screen.sees("1 Executions are held")
+    assert execution.reference in screen.page.locator("#live").inner_text()
+
+
+def test_who_looks_on_after_their_session_ended_is_asked_to_log_in(
+    sit_down: SitDown,
+) -> None:
+    screen = sit_down(Role.CRM)
+    screen.page.clock.install()
+    screen.open("/admin/")
+
+    Session.objects.all().delete()
+    screen.page.clock.run_for(10_000)
+
+    expect(screen.page.get_by_label("Username:")).to_be_visible()

@@ -1,0 +1,148 @@
+"""Everything can be done without a mouse, and one sees where one is."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from executions.models import Execution, Stop
+from promoportal.admin.showing import list_of, page_of
+from promoportal.roles import Role
+from rewards.models import Assignment, Reason, State
+from tests.browser.conftest import SitDown
+from tests.browser.screen import Screen
+from tests.factories import AssignmentFactory, ExecutionFactory
+
+# How a browser or the stylesheet draws a ring around what has the focus.
+_RING = "getComputedStyle(document.activeElement).outlineStyle"
+# No page of ours has as many places to be at.
+MOST_PLACES = 200
+
+
+def walk(screen: Screen) -> list[str]:
+    """The places that Tab leads to, in their order; at each, one sees to be there."""
+    places: list[str] = []
+    for _ in range(MOST_PLACES):
+        screen.keys("Tab")
+        if screen.page.evaluate("document.activeElement === document.body"):
+            return places
+        places.append(screen.focused())
+        assert screen.page.evaluate(_RING) != "none", places
+    raise AssertionError("The way never ends.")
+
+
+def tab_to(screen: Screen, name: str) -> None:
+    for _ in range(MOST_PLACES):
+        screen.keys("Tab")
+        if screen.focused() == name:
+            return
+    raise AssertionError(f"No way leads to {name}.")
+
+
+def in_order(places: list[str], *names: str) -> bool:
+    """Whether one comes by these, in this order."""
+    rest = iter(places)
+    return all(name in rest for name in names)
+
+
+def test_tab_leads_through_a_list_in_the_order_of_reading(sit_down: SitDown) -> None:
+    row = AssignmentFactory(state=State.HELD, reason=Reason.REFUSED)
+    screen = sit_down(Role.OPERATIONS)
+    screen.open(list_of(Assignment))
+
+    places = walk(screen)
+
+    assert in_order(
+        places,
+        *("Skip to main content", "Overview", "Assignments", "Settings and more"),
+        *("Do this", "Why", "Go"),
+        row.customer,
+        row.execution.reference,
+    ), places
+    assert {"Find", "State ▾".removesuffix(" ▾"), "Try again all that match …"} <= {
+        *places
+    }, places
+
+
+def test_the_skip_link_leads_past_the_navigation(sit_down: SitDown) -> None:
+    screen = sit_down(Role.CRM)
+    screen.open("/admin/")
+
+    screen.keys("Tab", "Enter", "Tab")
+
+    assert screen.focused() == "Where is whose bonus?"
+
+
+def test_a_slash_leads_to_the_search_and_is_a_slash_there(sit_down: SitDown) -> None:
+    AssignmentFactory(customer="C/1")
+    screen = sit_down(Role.CRM)
+    for address in ("/admin/", list_of(Assignment)):
+        screen.open(address)
+        screen.keys("/")
+        screen.page.keyboard.type("C/1")
+        screen.keys("Enter")
+        screen.sees("C/1")
+
+
+def test_a_filter_is_chosen(sit_down: SitDown) -> None:
+    AssignmentFactory(state=State.HELD, reason=Reason.REFUSED)
+    AssignmentFactory(customer="given", state=State.ACTIVE)
+    screen = sit_down(Role.CRM)
+    screen.open(list_of(Assignment))
+
+    tab_to(screen, "State")
+    screen.keys("Enter")
+    tab_to(screen, "Active")
+    screen.keys("Enter")
+
+    screen.sees("1 assignment, newest first.")
+    screen.sees("given")
+
+
+def test_a_deed_is_done_from_its_list_to_its_end(sit_down: SitDown) -> None:
+    row = AssignmentFactory(state=State.HELD, reason=Reason.REFUSED)
+    screen = sit_down(Role.OPERATIONS)
+    screen.open(list_of(Assignment))
+
+    tab_to(screen, "Do this")
+    screen.page.keyboard.type("Write off")
+    screen.keys("Tab")
+    screen.page.keyboard.type("They left.")
+    tab_to(screen, f"Select this object for an action - {row}")
+    screen.keys("Space")
+    screen.sees("1 of 1 selected")
+    screen.page.get_by_label("Why").focus()
+    screen.keys("Enter")
+    screen.sees("The reward will not be given")
+    tab_to(screen, "Yes, write off")
+    screen.keys("Enter")
+
+    screen.sees("1 assignment is written off.")
+    row.refresh_from_db()
+    assert row.state == State.VOID
+
+
+def test_a_deed_is_done_on_a_page(sit_down: SitDown) -> None:
+    execution = ExecutionFactory()
+    screen = sit_down(Role.OPERATIONS)
+    screen.open(page_of(execution))
+
+    tab_to(screen, "Why")
+    screen.page.keyboard.type("Too many.")
+    tab_to(screen, "Pause")
+    screen.keys("Space")
+
+    screen.sees("1 execution is paused.")
+    assert Execution.objects.get().stop == Stop.PAUSED
+
+
+def test_what_shows_itself_anew_leaves_the_focus_where_it_is(sit_down: SitDown) -> None:
+    execution = ExecutionFactory()
+    AssignmentFactory(execution=execution, state=State.HELD, reason=Reason.REFUSED)
+    screen = sit_down(Role.SUPPORT)
+    screen.open(page_of(execution))
+    again = screen.page.get_by_role("button", name="Try these again")
+
+    again.focus()
+    screen.page.wait_for_timeout(3_500)
+
+    expect(again).to_be_focused()
