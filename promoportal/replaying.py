@@ -133,7 +133,7 @@ def _pass(execution: Execution) -> Iterator[str]:
     if collection is None:
         return
     if collection.state == Collecting.COLLECTING:
-        yield "A pass over its list is under way, and would begin from the start."
+        yield "A pass over its list is under way, and one more would follow it."
     elif collection.state == Collecting.WAITING:
         yield "Its list is to be asked for already, and would be at once."
     elif collection.state == Collecting.HELD:

@@ -138,16 +138,16 @@ def test_its_rewards_are_told_by_what_is_known_of_them(operations: Desk) -> None
 
 
 @pytest.mark.parametrize(
-    ("state", "says"),
+    ("state", "says", "then"),
     [
-        (Collecting.COLLECTING, "is under way, and would begin from the start"),
-        (Collecting.WAITING, "would be at once"),
-        (Collecting.HELD, "a pass from the start"),
-        (Collecting.DONE, "asked for its whole list"),
+        (Collecting.COLLECTING, "one more would follow it", Collecting.COLLECTING),
+        (Collecting.WAITING, "would be at once", Collecting.WAITING),
+        (Collecting.HELD, "a pass from the start", Collecting.WAITING),
+        (Collecting.DONE, "asked for its whole list", Collecting.WAITING),
     ],
 )
 def test_how_far_its_collection_is_decides_what_the_next_pass_is(
-    world: World, operations: Desk, state: Collecting, says: str
+    world: World, operations: Desk, state: Collecting, says: str, then: Collecting
 ) -> None:
     collection = CollectionFactory(
         execution=ExecutionFactory(reference="7311"), state=state
@@ -160,7 +160,8 @@ def test_how_far_its_collection_is_decides_what_the_next_pass_is(
 
     assert says in said(panel)
     collection.refresh_from_db()
-    assert collection.state == Collecting.WAITING
+    assert collection.state == then
+    assert collection.again == (state == Collecting.COLLECTING)
 
 
 @pytest.mark.parametrize("stop", [Stop.PAUSED, Stop.HELD])
