@@ -130,13 +130,14 @@ def carry_out(taken: Claim, platform: Platform, budget: Budget, threads: int) ->
         ),
     )
     every = CONCLUDE_EVERY if leave.settles_by_itself(platform) else 1
-    for part in _parts(answers, every):
-        crashing.at(Point.ACTIVATING_ANSWERED)
-        conclude(taken, part)
-        crashing.at(Point.ACTIVATING_CONCLUDED)
-        leave.heed(part)
-        if breakers.rests(Side.PLATFORM):
-            enough.set()  # the rest of the claim goes back unsent
+    with closing(answers):
+        for part in _parts(answers, every):
+            crashing.at(Point.ACTIVATING_ANSWERED)
+            conclude(taken, part)
+            crashing.at(Point.ACTIVATING_CONCLUDED)
+            leave.heed(part)
+            if breakers.rests(Side.PLATFORM):
+                enough.set()  # the rest of the claim goes back unsent
 
 
 def send(row: Assignment, platform: Platform, lease: Lease) -> Receipt:

@@ -228,9 +228,10 @@ def ask_some(platform: Platform, budget: Budget, threads: int) -> bool:
         threads=threads,
         may_begin=lambda: not budget.is_spent(),
     )
-    for answer in answers:
-        crashing.at(Point.SETTLING_ANSWERED)
-        _conclude(answer, platform.capability)
+    with closing(answers):
+        for answer in answers:
+            crashing.at(Point.SETTLING_ANSWERED)
+            _conclude(answer, platform.capability)
     return bool(rows)
 
 
