@@ -12,7 +12,7 @@ from contextlib import closing
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Now
 
 from executions.announcing import share
 from executions.models import Execution, Stop
@@ -37,11 +37,17 @@ ASKED = 50
 _FORGOTTEN = "It was sent so long ago that the platform may have forgotten its key."
 # Deaths alone, after those in company, until a person looks.
 MOST_DEATHS_ALONE = 3
+# Seconds after a lease's end in which it is seen to be over, unless nobody looked or the
+# database's clock was set forward.
+PROMPTLY = 5.0
 
 
 def expire() -> int:
     """
     What a lease ran out on may have been sent: uncertain, never owed.
+
+    If its end is long past, by a clock that may have been set forward, whoever holds it
+    may have sent it just now: "not known there" counts only some time after this.
 
     :returns: how many rows that were
     """
@@ -57,6 +63,7 @@ def expire() -> int:
             deaths=F("deaths") + 1,
             token=None,
             not_before=Now(),
+            lease_until=Greatest("lease_until", after(-PROMPTLY)),
         )
         Attempt.objects.filter(assignment__in=lost, outcome="").update(
             outcome=Outcome.LOST, ended_at=Now()
