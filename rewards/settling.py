@@ -28,7 +28,7 @@ from rewards.calling import Answered, Outcome, call_all
 from rewards.claiming import COMPANY, remembered
 from rewards.concluding import WAITS, give
 from rewards.models import Assignment, Attempt, Reason, State
-from rewards.owing import owe
+from rewards.owing import ask_about, owe
 
 # How many rows a statement of a sweep moves: the rest comes a second later.
 SWEEP = 5000
@@ -130,7 +130,7 @@ def settle() -> None:
         else:
             _hold_unanswered(
                 _uncertain().filter(_taken_back()),
-                "It was taken back, and the platform cannot be asked about it.",
+                "It is not assigned any more, and the platform cannot be asked about it.",
             )
 
 
@@ -153,9 +153,8 @@ def _taken_back() -> Q:
 def _stranded(capability: Capability) -> QuerySet[Assignment]:
     """Owed and in doubt, and not to be sent again: nobody would ever claim it."""
     in_doubt = Assignment.objects.filter(due(), state=State.OWED, doubtful=True)
-    return (
-        in_doubt.exclude(remembered(capability)) if capability.idempotent else in_doubt
-    )
+    again = remembered(capability) & Q(meaning=Meaning.ACTIVATE)
+    return in_doubt.exclude(again) if capability.idempotent else in_doubt
 
 
 def _hold_poison() -> None:
@@ -185,14 +184,11 @@ def _send_again(capability: Capability) -> None:
 def _stop_stranded(capability: Capability) -> None:
     rows = _stranded(capability)
     if capability.idempotent:
-        _hold_unanswered(rows, _FORGOTTEN)
+        _hold_unanswered(rows.exclude(remembered(capability)), _FORGOTTEN)
+        unassigned = rows.exclude(meaning=Meaning.ACTIVATE)
+        ask_about(unassigned[:SWEEP], why="It is in doubt, and not assigned any more.")
     else:
-        states.move_all(
-            rows[:SWEEP],
-            State.UNCERTAIN,
-            why="It is in doubt, and the platform knows no keys.",
-            lease_until=Now(),
-        )
+        ask_about(rows[:SWEEP], why="It is in doubt, and the platform knows no keys.")
 
 
 def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
