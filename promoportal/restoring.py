@@ -28,9 +28,6 @@ _log = logging.getLogger(__name__)
 # Seconds; what was sent so shortly before a backup is in doubt without need.
 _NOTED_EVERY = 10.0
 
-_AT_REST = [State.HELD, State.VOID]
-_MOVING = [State.OWED, State.ACTIVATING, State.UNCERTAIN]
-
 
 def look() -> Gap | None:
     """
@@ -71,12 +68,13 @@ def restored(since: datetime) -> Gap:
 
 
 def _doubt(since: datetime) -> Gap:
-    sent = {"doubtful": True, "first_sent_at": Coalesce("first_sent_at", since)}
-    Assignment.objects.filter(state__in=_AT_REST).update(**sent)
     # Whoever held them last, of whom this database knows nothing, may be sending still:
     # from its lease's end on a platform is given time until "not known" counts.
-    moving = Assignment.objects.filter(state__in=_MOVING)
-    moving.update(**sent, lease_until=after(LEASE))
+    Assignment.objects.exclude(state=State.ACTIVE).update(
+        doubtful=True,
+        first_sent_at=Coalesce("first_sent_at", since),
+        lease_until=after(LEASE),
+    )
     if not optimove.current().redemptions.repeat_is_safe:
         _hold_reports()
     Continuity.objects.update(database=continuity.here(), seen_at=Now())
