@@ -20,12 +20,7 @@ from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from promoportal import ending
-
-
-def clock() -> float:
-    """Seconds that also pass while the machine sleeps, where it can tell."""
-    boot = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boot is None else time.clock_gettime(boot)
+from promoportal.clocks import clock
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,13 @@ from promoportal.leases import after, database_now
 from redemptions.models import Reason as Unreported
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
+from rewards.claiming import LEASE
 from rewards.models import Assignment, State
 
 _log = logging.getLogger(__name__)
 
 # Seconds; what was sent so shortly before a backup is in doubt without need.
 _NOTED_EVERY = 10.0
-
-_UNSENT = [State.OWED, State.HELD, State.VOID]
 
 
 def look() -> Gap | None:
@@ -69,8 +68,13 @@ def restored(since: datetime) -> Gap:
 
 
 def _doubt(since: datetime) -> Gap:
-    unsent = Assignment.objects.filter(state__in=_UNSENT)
-    unsent.update(doubtful=True, first_sent_at=Coalesce("first_sent_at", since))
+    # Whoever held them last, of whom this database knows nothing, may be sending still:
+    # from its lease's end on a platform is given time until "not known" counts.
+    Assignment.objects.exclude(state=State.ACTIVE).update(
+        doubtful=True,
+        first_sent_at=Coalesce("first_sent_at", since),
+        lease_until=after(LEASE),
+    )
     if not optimove.current().redemptions.repeat_is_safe:
         _hold_reports()
     Continuity.objects.update(database=continuity.here(), seen_at=Now())

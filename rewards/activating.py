@@ -7,10 +7,11 @@ in between, the attempt is on record, the lease runs out, and settling finds out
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, islice
-from threading import Event
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
@@ -23,9 +24,10 @@ from promoportal.leases import Budget, Lease
 from promoportal.platforms import Order, Platform, Receipt
 from rewards import leave, signals
 from rewards.calling import Answered, call_all
-from rewards.claiming import Claim, claim, claimable
+from rewards.claiming import Claim, claim, claimable, still_ours
 from rewards.concluding import conclude
 from rewards.models import Assignment
+from rewards.sessions import Session
 
 # Seconds one call can take, connecting included, with some to spare.
 LONGEST_CALL = 20.0
@@ -119,24 +121,62 @@ def due_executions(*, triggered_first: bool = False) -> QuerySet[Execution]:
 
 
 def carry_out(taken: Claim, platform: Platform, budget: Budget, threads: int) -> None:
-    enough = Event()
+    """Send what was claimed, and write down what came of it while it comes."""
+    sending = _Sending(taken, platform, budget)
     answers = call_all(
-        taken.rows,
-        lambda row: send(row, platform, taken.lease),
-        threads=threads,
-        may_begin=lambda: (
-            not (enough.is_set() or budget.is_spent())
-            and taken.lease.left() > LONGEST_CALL
-        ),
+        sending.rows(), sending.send, threads=threads, may_begin=sending.may_begin
     )
     every = CONCLUDE_EVERY if leave.settles_by_itself(platform) else 1
-    for part in _parts(answers, every):
-        crashing.at(Point.ACTIVATING_ANSWERED)
-        conclude(taken, part)
-        crashing.at(Point.ACTIVATING_CONCLUDED)
+    with closing(answers):
+        for part in _parts(answers, every):
+            crashing.at(Point.ACTIVATING_ANSWERED)
+            sending.conclude(part)
+            crashing.at(Point.ACTIVATING_CONCLUDED)
+    sending.session.end()
+
+
+@dataclass
+class _Sending:
+    """A claim on its way to the platform."""
+
+    taken: Claim
+    platform: Platform
+    budget: Budget
+    session: Session = field(default_factory=Session)
+    leases: dict[int, Lease] = field(default_factory=dict)
+    rests: bool = False
+
+    def may_begin(self) -> bool:
+        """Whether a call may begin; the rest of the claim goes back unsent."""
+        over = self.rests or self.session.lost or self.budget.is_spent()
+        return not over and self.taken.lease.left() > LONGEST_CALL
+
+    def rows(self) -> Iterator[Assignment]:
+        """The rows, each looked at as it is about to be sent, if it must not go twice."""
+        for row in self.taken.rows:
+            self.leases[row.pk] = self.taken.lease
+            if self.may_begin() and not self.platform.capability.idempotent:
+                self.session.lasts(partial(self._look_at, row))
+            if row.pk in self.leases:
+                yield row
+
+    def _look_at(self, row: Assignment) -> None:
+        lease = still_ours(self.taken, row)
+        if lease is None:
+            del self.leases[row.pk]  # it is others' to settle
+        else:
+            self.leases[row.pk] = lease
+
+    def send(self, row: Assignment) -> Receipt:
+        return send(row, self.platform, self.leases[row.pk])
+
+    def conclude(self, part: Sequence[Answered]) -> None:
+        self.session.surely(partial(conclude, self.taken, part), within=LONGEST_CALL)
+        self.session.lasts(partial(self._heed, part))
+
+    def _heed(self, part: Sequence[Answered]) -> None:
         leave.heed(part)
-        if breakers.rests(Side.PLATFORM):
-            enough.set()  # the rest of the claim goes back unsent
+        self.rests = breakers.rests(Side.PLATFORM)
 
 
 def send(row: Assignment, platform: Platform, lease: Lease) -> Receipt:

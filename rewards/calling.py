@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
+from threading import Event
 
 from promoportal import wire
 from promoportal.platforms import Receipt
@@ -41,28 +42,37 @@ _OUTCOMES: dict[type[wire.WireError], Outcome] = {
 
 
 def call_all(
-    rows: Sequence[Assignment],
+    rows: Iterable[Assignment],
     call: Call,
     *,
     threads: int,
     may_begin: Callable[[], bool],
-) -> Iterator[Answered]:
+) -> Generator[Answered, None, None]:
     """
     Call for each row from a pool of threads, and yield what came as it comes.
 
     Rows are taken up lazily: once `may_begin` says no, the rest is handed back unsent.
-    The threads only call; whoever iterates talks to the database.
+    The threads only call; whoever iterates talks to the database, also where it says
+    which row is next. Whoever stops iterating closes this: no call begins after that,
+    of which nobody would write down what came.
     """
+    stopped = Event()
     waiting = iter(rows)
     with ThreadPoolExecutor(threads) as pool:
-        under_way = {
-            pool.submit(_call, row, call, may_begin) for row in islice(waiting, threads)
-        }
-        while under_way:
-            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            for row in islice(waiting, len(done)):
-                under_way.add(pool.submit(_call, row, call, may_begin))
-            yield from (future.result() for future in done)
+
+        def begin(row: Assignment) -> Future[Answered]:
+            return pool.submit(
+                _call, row, call, lambda: may_begin() and not stopped.is_set()
+            )
+
+        try:
+            under_way = {begin(row) for row in islice(waiting, threads)}
+            while under_way:
+                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                under_way |= {begin(row) for row in islice(waiting, len(done))}
+                yield from (future.result() for future in done)
+        finally:
+            stopped.set()
 
 
 def _call(row: Assignment, call: Call, may_begin: Callable[[], bool]) -> Answered:

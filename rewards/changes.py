@@ -15,7 +15,7 @@ from promoportal.optimove import Meaning, Row
 from promoportal.sets import Columns
 from rewards import limits, listing, signals
 from rewards.models import Assignment, Reason, State
-from rewards.owing import owe, take_back
+from rewards.owing import ask_about, owe, take_back
 
 # Held for what the vendor said, so that what it says now decides.
 _READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
@@ -102,6 +102,13 @@ def _unclear(old: Assignment, row: Row, stop: Stop) -> None:
         why=problem,
         reason=reason,
         problem=problem,
+    )
+    # Nobody would claim what is not assigned: whether it was given is found out first.
+    unassigned = _one(old).exclude(meaning=Meaning.ACTIVATE)
+    ask_about(
+        unassigned.filter(doubtful=True, state=State.OWED),
+        why="The vendor says what nobody understands: the platform is asked first.",
+        not_before=Now(),
     )
 
 

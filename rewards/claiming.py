@@ -27,6 +27,9 @@ CHUNK = 100
 # A row that was held this often when its worker died goes alone from then on, so that
 # only deaths it may itself have caused count against it.
 COMPANY = 2
+# Seconds for which a row that was seen to be still ours counts as that: looking up a name
+# and connecting take some of them.
+CONFIRMED = 10.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,22 @@ def claimable(capability: Capability) -> QuerySet[Assignment]:
 def remembered(capability: Capability) -> Q:
     """What the platform will know again, also if it is sent at the lease's very end."""
     seconds = capability.remembers_for.total_seconds() - LEASE
-    return Q(first_sent_at__gt=after(-seconds))
+    # What was sent later than now was sent before a clock was set back: nobody knows when.
+    return Q(first_sent_at__gt=after(-seconds), first_sent_at__lte=Now())
+
+
+def still_ours(taken: Claim, row: Assignment) -> Lease | None:
+    """
+    Some seconds to send a row in, if it is still ours; None if it was taken from us.
+
+    Our own clock says how long the lease lasts, the database's says when it is over. If
+    that one is set forward, others settle the row and may send it, while we believe we
+    have time. A platform without keys would credit both; so there the row is looked at
+    right before it is sent.
+    """
+    seen = Lease(min(CONFIRMED, taken.lease.left()), taken.lease.token)
+    held = Assignment.objects.filter(pk=row.pk, state=State.ACTIVATING)
+    return seen if held.filter(token=taken.lease.token).exists() else None
 
 
 def _chosen(

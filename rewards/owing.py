@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Now
 
 from executions.models import Stop
 from promoportal import states
 from promoportal.optimove import Meaning
 from rewards.models import Assignment, Reason, State
+
+_TAKEN_BACK = "It was taken back while in doubt: the platform is asked, not told again."
 
 
 def owe(
@@ -39,7 +41,9 @@ def owe(
     stopped = [
         *_unclear(rows.filter(unclear).exclude(doubtful), changes),
         *_void(rows.filter(taken_back).exclude(unclear | doubtful), by, changes),
-        *_ask(rows.filter(taken_back).filter(doubtful), changes),
+        *ask_about(
+            rows.filter(taken_back).filter(doubtful), why=_TAKEN_BACK, **changes
+        ),
         *_differing(rows.exclude(taken_back), changes),
     ]
     rest = rows.exclude(taken_back).exclude(pk__in=stopped)
@@ -58,9 +62,16 @@ def take_back(
     marked = Assignment.objects.filter(pk__in=_given(rows).values("pk")[:most])
     return (
         len(_void(_waiting(rows)[:most], by, {}))
-        + len(_ask(_in_doubt(rows)[:most], {"not_before": Now()}))
+        + len(ask_about(_in_doubt(rows)[:most], why=_TAKEN_BACK, not_before=Now()))
         + marked.update(cancelled_too_late=True)
     )
+
+
+def ask_about(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> list[int]:
+    """The platform is asked what became of them, and not told again."""
+    # "Not known there" counts only some time after this; after a restored backup, later.
+    asked = {**changes, "lease_until": Greatest("lease_until", Now())}
+    return states.move_all(rows, State.UNCERTAIN, why=why, **asked)
 
 
 def left(rows: QuerySet[Assignment]) -> bool:
@@ -103,13 +114,6 @@ def _unclear(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
     # Not what differs from row to row: that says why it is tried again, and it is not.
     same = {name: value for name, value in changes.items() if name != "each"}
     return states.move_all(rows, State.HELD, why=problem, **{**same, **why})
-
-
-def _ask(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
-    why = "It was taken back while in doubt: the platform is asked, not told again."
-    # "Not known there" counts only some time after this.
-    asked = {**changes, "lease_until": Now()}
-    return states.move_all(rows, State.UNCERTAIN, why=why, **asked)
 
 
 def _differing(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:

@@ -12,7 +12,7 @@ from contextlib import closing
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Now
 
 from executions.announcing import share
 from executions.models import Execution, Stop
@@ -28,7 +28,7 @@ from rewards.calling import Answered, Outcome, call_all
 from rewards.claiming import COMPANY, remembered
 from rewards.concluding import WAITS, give
 from rewards.models import Assignment, Attempt, Reason, State
-from rewards.owing import owe
+from rewards.owing import ask_about, owe
 
 # How many rows a statement of a sweep moves: the rest comes a second later.
 SWEEP = 5000
@@ -37,11 +37,17 @@ ASKED = 50
 _FORGOTTEN = "It was sent so long ago that the platform may have forgotten its key."
 # Deaths alone, after those in company, until a person looks.
 MOST_DEATHS_ALONE = 3
+# Seconds after a lease's end in which it is seen to be over, unless nobody looked or the
+# database's clock was set forward.
+PROMPTLY = 5.0
 
 
 def expire() -> int:
     """
     What a lease ran out on may have been sent: uncertain, never owed.
+
+    If its end is long past, by a clock that may have been set forward, whoever holds it
+    may have sent it just now: "not known there" counts only some time after this.
 
     :returns: how many rows that were
     """
@@ -57,6 +63,7 @@ def expire() -> int:
             deaths=F("deaths") + 1,
             token=None,
             not_before=Now(),
+            lease_until=Greatest("lease_until", after(-PROMPTLY)),
         )
         Attempt.objects.filter(assignment__in=lost, outcome="").update(
             outcome=Outcome.LOST, ended_at=Now()
@@ -123,7 +130,7 @@ def settle() -> None:
         else:
             _hold_unanswered(
                 _uncertain().filter(_taken_back()),
-                "It was taken back, and the platform cannot be asked about it.",
+                "It is not assigned any more, and the platform cannot be asked about it.",
             )
 
 
@@ -146,9 +153,8 @@ def _taken_back() -> Q:
 def _stranded(capability: Capability) -> QuerySet[Assignment]:
     """Owed and in doubt, and not to be sent again: nobody would ever claim it."""
     in_doubt = Assignment.objects.filter(due(), state=State.OWED, doubtful=True)
-    return (
-        in_doubt.exclude(remembered(capability)) if capability.idempotent else in_doubt
-    )
+    again = remembered(capability) & Q(meaning=Meaning.ACTIVATE)
+    return in_doubt.exclude(again) if capability.idempotent else in_doubt
 
 
 def _hold_poison() -> None:
@@ -178,14 +184,11 @@ def _send_again(capability: Capability) -> None:
 def _stop_stranded(capability: Capability) -> None:
     rows = _stranded(capability)
     if capability.idempotent:
-        _hold_unanswered(rows, _FORGOTTEN)
+        _hold_unanswered(rows.exclude(remembered(capability)), _FORGOTTEN)
+        unassigned = rows.exclude(meaning=Meaning.ACTIVATE)
+        ask_about(unassigned[:SWEEP], why="It is in doubt, and not assigned any more.")
     else:
-        states.move_all(
-            rows[:SWEEP],
-            State.UNCERTAIN,
-            why="It is in doubt, and the platform knows no keys.",
-            lease_until=Now(),
-        )
+        ask_about(rows[:SWEEP], why="It is in doubt, and the platform knows no keys.")
 
 
 def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
@@ -228,9 +231,10 @@ def ask_some(platform: Platform, budget: Budget, threads: int) -> bool:
         threads=threads,
         may_begin=lambda: not budget.is_spent(),
     )
-    for answer in answers:
-        crashing.at(Point.SETTLING_ANSWERED)
-        _conclude(answer, platform.capability)
+    with closing(answers):
+        for answer in answers:
+            crashing.at(Point.SETTLING_ANSWERED)
+            _conclude(answer, platform.capability)
     return bool(rows)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -14,6 +13,7 @@ from urllib.parse import quote, urlencode
 import requests
 from urllib3.exceptions import HTTPError
 
+from promoportal.clocks import clock
 from promoportal.wire import _outcomes
 from promoportal.wire._bodies import Json, NotJson, clean_text, encode, parse
 from promoportal.wire._sockets import Adapter, Exchange, current
@@ -59,10 +59,10 @@ class _Call:
     limit: int
     later: frozenset[int]
     forgiving: bool = False
-    started_at: float = field(default_factory=time.monotonic)
+    started_at: float = field(default_factory=clock)
 
     def duration_ms(self) -> int:
-        return round((time.monotonic() - self.started_at) * 1000)
+        return round((clock() - self.started_at) * 1000)
 
 
 class Client:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import http.client
 import io
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +22,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import HTTPResponse
 
+from promoportal.clocks import clock
+
 # A far side closes a connection that idles: gunicorn after 2 s, Node after 5. A request
 # sent at that moment is lost without a word, so we let go of it first.
 _IDLE_SECONDS = 1.5
@@ -32,7 +33,7 @@ _IDLE_SECONDS = 1.5
 class Exchange:
     """One request and its answer."""
 
-    ends_at: float  # on the monotonic clock
+    ends_at: float  # by `clock`
     fresh: bool = False  # never on a connection that was used before
     begun: bool = False  # a byte of the request may have left
 
@@ -42,7 +43,7 @@ class Exchange:
 
         :raises TimeoutError: if there are none
         """
-        left = self.ends_at - time.monotonic()
+        left = self.ends_at - clock()
         if left <= 0:
             raise TimeoutError("the time for this call is over")
         return left
@@ -51,20 +52,21 @@ class Exchange:
 # urllib3 does the whole of a call in the caller's thread, and offers no other way to
 # hand anything down to the connection.
 current: ContextVar[Exchange] = ContextVar("exchange")
-_may_begin: ContextVar[Callable[[], bool]] = ContextVar("may begin")
+_may_send: ContextVar[Callable[[], bool]] = ContextVar("may send")
 
 
 @contextmanager
-def only_while(may_begin: Callable[[], bool]) -> Iterator[None]:
+def only_while(may_send: Callable[[], bool]) -> Iterator[None]:
     """
-    Send nothing inside once this says no: it is asked last of all, as the first byte is
-    about to leave, however long the process stood still or the machine slept before.
+    Send nothing inside once this says no: it is asked last of all, as bytes are about to
+    leave, however long the process stood still or the machine slept before. A request
+    leaves in parts, head and body: one of which the head has left is unanswered.
     """
-    token = _may_begin.set(may_begin)
+    token = _may_send.set(may_send)
     try:
         yield
     finally:
-        _may_begin.reset(token)
+        _may_send.reset(token)
 
 
 class _Timed(io.RawIOBase):
@@ -114,7 +116,7 @@ class Connection(HTTPConnection):
     @property
     def is_connected(self) -> bool:
         """Whether the pool may use it again; if not, it connects anew."""
-        idle = time.monotonic() - self._used_at
+        idle = clock() - self._used_at
         if current.get().fresh or idle > _IDLE_SECONDS:
             return False
         return super().is_connected
@@ -125,14 +127,14 @@ class Connection(HTTPConnection):
         # Looking up a name can't be interrupted: whatever that took, no byte of a
         # request leaves after its time.
         self.sock.settimeout(current.get().left())
-        if not current.get().begun and not _may_begin.get(_always)():
-            raise TimeoutError("there is no leave to begin this call any more")
+        if not _may_send.get(_always)():
+            raise TimeoutError("there is no leave to send this any more")
         current.get().begun = True
         super().send(data)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3's own
         response = super().getresponse()
-        self._used_at = time.monotonic()
+        self._used_at = clock()
         if response.status < 200:
             # A 103 is not the answer. The answer is still to come, and must not be
             # read as that of the next request.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,6 +13,7 @@ from pytest_django import Settings
 
 from promoportal import pipeline, restoring
 from promoportal.continuity import Continuity, Gap
+from promoportal.leases import after, database_now
 from redemptions import reporting
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
@@ -212,6 +214,30 @@ def test_what_it_never_says_is_for_a_person_after_the_time_to_settle(
 
     held = Assignment.objects.filter(state=State.HELD, reason=Reason.UNANSWERED)
     assert held.count() == 5
+
+
+@pytest.mark.parametrize("capability", ["askable"], indirect=True)
+@pytest.mark.parametrize("state", ["UNCERTAIN", "ACTIVATING", "OWED"])
+def test_what_was_sent_just_before_the_restore_is_given_time_to_be_known(
+    world: World, capability: str, state: str
+) -> None:
+    """The dump knows an old lease, and not that somebody has sent it again since."""
+    owe(world, 1)
+    sent = {"doubtful": True, "first_sent_at": after(-600), "lease_until": after(-300)}
+    token = uuid4() if state == "ACTIVATING" else None
+    Assignment.objects.update(state=state, token=token, key=uuid4(), order={}, **sent)
+
+    restore(backup())
+    pipeline.tick()
+    restoring.look()
+    world.work()
+
+    row = world.assignment("C0")
+    assert row.lease_until is not None
+    assert row.lease_until > database_now() + timedelta(seconds=50)
+    assert not world.box.credits
+    # Meanwhile the platform carries out what reached it before.
+    assert row.state != State.OWED
 
 
 def test_held_and_void_rewards_are_in_doubt_too(world: World, db: None) -> None:

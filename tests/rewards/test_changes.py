@@ -12,6 +12,7 @@ from pytest_django import Settings
 from executions import stopping
 from executions.models import Stop
 from promoportal import platforms, sets
+from promoportal.optimove import Meaning
 from promoportal.sandbox import Fault
 from rewards import cancelling, deciding
 from rewards.calling import Answered, Outcome
@@ -340,6 +341,50 @@ def test_taken_back_while_in_doubt_is_asked_about_and_not_given_again(
     assignment = world.assignment("C1")
     assert (assignment.state, assignment.doubtful) == (State.VOID, False)
     assert not world.box.credits
+
+
+@pytest.mark.parametrize("capability", ["idempotent,askable", "idempotent"])
+@pytest.mark.parametrize("kind", ["error_before", "error_after"])
+def test_in_doubt_and_then_of_a_status_nobody_knows_is_settled(
+    world: World, settings: Settings, capability: str, kind: str
+) -> None:
+    """It is owed and nobody may claim it: that must not last until its key is forgotten."""
+    settings.PLATFORM_CAPABILITY = capability
+    world.box.become("idempotent" if "askable" in capability else "keyed")
+    assigned = world.box.assign("7311", "C1")
+    world.collect("7311")
+    world.box.order(Fault(kind=kind, side="platform", route="rewards", status=503))
+    world.run_activation()
+    assert world.assignment("C1").doubtful
+
+    world.box.change("7311", assigned, status="Frobnicated")
+    world.announce("7311")
+    world.wait()
+
+    row = world.assignment("C1")
+    given = kind == "error_after"
+    asked = (State.ACTIVE, "") if given else (State.HELD, Reason.UNKNOWN_STATUS)
+    unasked = State.HELD, Reason.UNANSWERED
+    assert (row.state, row.reason) == (asked if "," in capability else unasked)
+    assert row.doubtful is ("," not in capability)
+    assert len(world.box.credits) == given
+
+
+def test_what_was_left_owed_and_not_assigned_is_found_and_asked_about(
+    world: World,
+) -> None:
+    world.box.assign("7311", "C1")
+    world.collect("7311")
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=503)
+    )
+    world.run_activation()
+    Assignment.objects.update(meaning=Meaning.UNKNOWN)
+
+    world.wait()
+
+    row = world.assignment("C1")
+    assert (row.state, row.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
 
 
 def test_taken_back_while_in_doubt_and_given_is_marked(world: World) -> None:

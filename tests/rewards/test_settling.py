@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from uuid import UUID
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.db.models import F
 from django.db.models.functions import Now
 from pytest_django import Settings
 
 from executions import stopping
-from promoportal import breakers, pipeline, platforms, wire
+from promoportal import breakers, permits, pipeline, platforms, wire
 from promoportal.breakers import Side
-from promoportal.leases import Budget, Lease, after
+from promoportal.leases import Budget, Lease, after, database_now
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability
 from promoportal.sandbox import Fault
 from rewards import activating, concluding, deciding, leave, settling
 from rewards.calling import Answered, Outcome
-from rewards.claiming import Claim, claim
+from rewards.claiming import Claim, claim, remembered, still_ours
 from rewards.concluding import conclude
 from rewards.models import Assignment, Attempt, Reason, State
 from tests.factories import AssignmentFactory
@@ -513,6 +518,114 @@ def test_whoever_wakes_up_after_its_lease_sends_nothing(
         activating.send(row, platform, Lease(1.0))
 
     assert len(world.box.credits) == 1
+
+
+def set_clock_forward() -> None:
+    """The database's, by more than a lease: all its leases are over, and ours are not."""
+    Assignment.objects.exclude(lease_until=None).update(lease_until=after(-240))
+
+
+def test_whoever_sends_while_a_clock_is_set_forward_has_time_to_be_known(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    """It may have begun its call the moment before; the platform may not know it yet."""
+    become(world, settings, "askable")
+    claimed(owed)
+    set_clock_forward()
+
+    world.work()
+
+    owed.refresh_from_db()
+    assert owed.state == State.UNCERTAIN
+    assert owed.not_before > database_now() + timedelta(seconds=50)
+
+
+@pytest.mark.parametrize("capability", ["askable", "neither"])
+def test_what_others_settled_since_a_clock_was_set_forward_is_not_sent(
+    world: World, settings: Settings, owed: Assignment, capability: str
+) -> None:
+    """By its own clock its lease is good, and no key would tell the platform."""
+    become(world, settings, capability)
+    believing = claimed(owed)
+    set_clock_forward()
+    world.wait()
+    deciding.not_given(Assignment.objects.all(), by=None, why="The books say no.")
+    world.work()
+    assert len(world.box.credits) == 1
+
+    turn = Budget(activating.TURN)
+    activating.carry_out(believing, platforms.from_settings(), turn, threads=1)
+
+    owed.refresh_from_db()
+    assert (owed.state, len(world.box.credits)) == (State.ACTIVE, 1)
+
+
+def test_what_was_seen_to_be_ours_is_sent_soon_or_not_at_all(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "askable")
+    taken = claimed(owed)
+    lease = still_ours(taken, taken.rows[0])
+
+    assert lease is not None
+    assert lease.left() < settling.PROMPTLY + 6
+
+
+def test_what_was_sent_at_a_time_to_come_is_not_remembered(owed: Assignment) -> None:
+    """A clock was set back since: nobody knows how long ago it was."""
+    Assignment.objects.update(first_sent_at=after(3600))
+    capability = Capability(idempotent=True, askable=False)
+
+    assert not Assignment.objects.filter(remembered(capability)).exists()
+
+
+# --- A database that goes away ----------------------------------------------------------
+
+
+@dataclass
+class Meanwhile:
+    """The platform, and what happens here between its work and its answer."""
+
+    real: platforms.Platform
+    happens: Callable[[], object]
+
+    @property
+    def capability(self) -> Capability:
+        return self.real.capability
+
+    def activate(self, order: platforms.Order, *, key: UUID) -> platforms.Receipt:
+        receipt = self.real.activate(order, key=key)
+        self.happens()
+        return receipt
+
+    def look_up(self, key: UUID) -> platforms.Receipt | None:
+        return self.real.look_up(key)
+
+    def close(self) -> None:
+        self.real.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("capability", ["idempotent", "askable", "neither"])
+def test_receipts_in_hand_outlive_the_session_they_were_to_be_written_over(
+    world: World, settings: Settings, capability: str
+) -> None:
+    become(world, settings, capability)
+    for number in range(3):
+        world.box.assign("7311", f"C{number}")
+    execution = world.collect("7311")
+    with elsewhere() as other, closing(platforms.from_settings()) as real:
+        platform = Meanwhile(real, lambda: other.do(partial(permits.end_frozen, 0)))
+        with leave.to_call():
+            taken = claim(execution.pk, capability=real.capability, most=3)
+            assert taken is not None
+            with pytest.raises((OperationalError, InterfaceError)):
+                activating.carry_out(taken, platform, Budget(8), threads=1)
+
+    given = Assignment.objects.filter(state=State.ACTIVE).exclude(receipt="")
+    assert given.count() == len(world.box.credits) >= 1
+    unsent = Assignment.objects.filter(state=State.OWED, doubtful=False)
+    assert given.count() + unsent.count() == 3
 
 
 # --- Not for ever -----------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from email.utils import formatdate
 import pytest
 
 from promoportal import wire
+from promoportal.clocks import clock
 from promoportal.wire import _sockets
 from tests.wire import farside
 
@@ -265,7 +268,7 @@ def test_a_far_side_that_does_not_read_holds_no_call_either() -> None:
 
 def test_no_byte_of_a_request_leaves_after_its_time() -> None:
     # As after a name that took long to look up, which nothing can interrupt.
-    late = _sockets.Exchange(ends_at=time.monotonic() - 0.01)
+    late = _sockets.Exchange(ends_at=clock() - 0.01)
     with farside.serving(farside.saying(farside.answer())) as far:
         port = int(far.address.rpartition(":")[2])
         connection = _sockets.Connection("127.0.0.1", port)
@@ -396,3 +399,42 @@ def test_whose_leave_is_over_as_the_first_byte_would_go_sends_none() -> None:
 
         change(client)
         assert len(far.heads) == 1
+
+
+def test_whose_leave_is_over_between_head_and_body_sends_no_body() -> None:
+    """The head has left, and nobody can say what was made of it."""
+    leave = iter([True, False])
+    with (
+        farside.serving(farside.saying(farside.answer())) as far,
+        calling(far.address) as client,
+    ):
+        with wire.only_while(lambda: next(leave)), pytest.raises(wire.Unanswered):
+            change(client)
+
+        assert not far.bodies
+        assert next(leave, None) is None
+
+
+SLEPT = ["unshare", "--fork", "--time", "--boottime", "3600"]
+LEFT = """
+from promoportal.clocks import clock
+from promoportal.wire import _sockets
+print(_sockets.Exchange(ends_at=clock() + 5).left())
+"""
+
+
+def can_sleep() -> bool:
+    """Whether we may make a process believe that its machine has slept for an hour."""
+    try:
+        subprocess.run([*SLEPT, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+@pytest.mark.skipif(not can_sleep(), reason="needs unshare, and leave to use it")
+def test_a_calls_time_goes_by_the_clock_that_leases_go_by() -> None:
+    """It passes while the machine sleeps; another would let a call outlive its lease."""
+    told = subprocess.check_output([*SLEPT, sys.executable, "-c", LEFT], text=True)
+
+    assert 4 < float(told) <= 5

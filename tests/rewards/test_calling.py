@@ -1,0 +1,57 @@
+"""Calling for many rows at once: what begins, and what does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from threading import Event
+
+import pytest
+
+from promoportal.platforms import Receipt
+from rewards.calling import Outcome, call_all
+from rewards.models import Assignment
+
+ROWS = [Assignment(customer=f"C{number}") for number in range(6)]
+
+
+def test_once_whoever_writes_down_fails_no_other_call_begins() -> None:
+    called: list[str] = []
+    failing = Event()
+
+    def call(row: Assignment) -> Receipt:
+        called.append(row.customer)
+        return Receipt("R")
+
+    def may_begin() -> bool:
+        if called:
+            failing.wait(5)  # the second is taken up already, and not sent yet
+            time.sleep(0.2)
+        return True
+
+    def write_down() -> None:
+        with closing(call_all(ROWS, call, threads=1, may_begin=may_begin)) as answers:
+            next(answers)
+            failing.set()
+            raise RuntimeError("the database is gone")
+
+    with pytest.raises(RuntimeError):
+        write_down()
+
+    assert called == ["C0"]
+
+
+def test_which_row_is_next_is_asked_when_a_thread_is_free_for_it() -> None:
+    asked: list[str] = []
+
+    def rows() -> Iterator[Assignment]:
+        for row in ROWS:
+            asked.append(row.customer)
+            yield row
+
+    with closing(
+        call_all(rows(), lambda _: None, threads=2, may_begin=lambda: True)
+    ) as answers:
+        assert next(answers).outcome == Outcome.NOT_FOUND
+        assert len(asked) <= 4
