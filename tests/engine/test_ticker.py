@@ -32,8 +32,8 @@ def test_only_one_ticks() -> None:
 
 
 def test_one_that_stands_still_stops_the_clock_for_half_a_minute_at_most() -> None:
-    ticks: list[int] = []
-    ours = Ticker(lambda: ticks.append(1))
+    ticks: list[str] = []
+    ours = Ticker(lambda: ticks.append("ours"))
     with Elsewhere() as frozen:
         assert frozen.take()
         with later(10):
