@@ -131,7 +131,7 @@ def test_what_is_another_s_by_now_is_to_be_written_off(crm: Desk) -> None:
 
     page = crm.page(row)
 
-    assert "Its id is another customer&#x27;s or promotion&#x27;s by now" in page
+    assert "Its id is another customer's or promotion's by now" in page
     assert "Give it all the same" not in page
     assert "Write off" in page
 
