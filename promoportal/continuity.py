@@ -78,6 +78,12 @@ def is_broken() -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def was_seen(*, within: timedelta) -> bool:
+    """Whether the portal worked here lately. The tick notes it, an idle one as well."""
+    since = after(-within.total_seconds())
+    return Continuity.objects.filter(seen_at__gt=since).exists()
+
+
 def locked() -> Continuity:
     """The one row, until the transaction ends; made when it is first needed."""
     Continuity.objects.bulk_create(

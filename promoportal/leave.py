@@ -22,11 +22,11 @@ def one_call(priority: Priority) -> Iterator[None]:
 
     :raises NotNow: before the call, if there is no leave for it
     """
-    _take(priority)
+    gate = _take(priority)
     try:
         yield
     except wire.WireError as error:
-        _heed(error)
+        _heed(error, gate)
         raise
     breakers.passed(Side.VENDOR)
 
@@ -36,12 +36,13 @@ _TOO_MANY = 429
 STRANGER = 401
 
 
-def _heed(error: wire.WireError) -> None:
+def _heed(error: wire.WireError, gate: Gate) -> None:
     match error:
         case wire.Unavailable() if error.status == _TOO_MANY:
             allowance.refused(error.retry_after)
-            # It is there: what it refused was no probe of that.
-            breakers.forgo(Side.VENDOR)
+            # It is there, and said nothing of what the probe was to find out.
+            if gate is Gate.PROBE:
+                breakers.forgo(Side.VENDOR)
         case wire.Unavailable() if error.retry_after:
             breakers.rest(Side.VENDOR, error, error.retry_after)
         case wire.Misconfigured() if error.status == STRANGER:
@@ -53,7 +54,7 @@ def _heed(error: wire.WireError) -> None:
             breakers.passed(Side.VENDOR)
 
 
-def _take(priority: Priority) -> None:
+def _take(priority: Priority) -> Gate:
     if breakers.rests(Side.VENDOR):
         raise NotNow
     granted = allowance.take(priority)
@@ -65,3 +66,4 @@ def _take(priority: Priority) -> None:
     # What leaves late may arrive among too many others.
     if gate is Gate.OPEN or not granted.is_good:
         raise NotNow
+    return gate

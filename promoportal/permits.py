@@ -8,13 +8,12 @@ with calls under way they are not; after longer than any job lasts, they are tak
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from django.db import InterfaceError, OperationalError, connection
 
-_log = logging.getLogger(__name__)
+from promoportal import frozen
 
 # Seconds for which nobody who works keeps a permit and asks the database nothing: a job's
 # turn and a call, twice over. What was sent is answered by then, or never.
@@ -27,18 +26,6 @@ _CALLS = 0x63616C6C
 _TAKE = """
     SELECT number FROM generate_series(1, %s) AS number
     WHERE pg_try_advisory_lock(%s, number) LIMIT %s
-"""
-# Those that asked nothing for so long, though they have permits; never ourselves.
-_END_FROZEN = """
-    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-    WHERE pid <> pg_backend_pid() AND state LIKE 'idle%%'
-        AND state_change < statement_timestamp() - make_interval(secs => %s)
-        AND pid IN (
-            SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = %s
-            AND database = (
-                SELECT oid FROM pg_database WHERE datname = current_database()
-            )
-        )
 """
 _GIVE_BACK = "SELECT pg_advisory_unlock(%s, number) FROM unnest(%s::int[]) AS number"
 
@@ -70,9 +57,4 @@ def end_frozen(seconds: float = FROZEN) -> int:
 
     :returns: how many that were
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_END_FROZEN, [seconds, _CALLS])
-        ended = int(cursor.fetchone()[0])
-    if ended:
-        _log.warning("permits.frozen", extra={"ended": ended})
-    return ended
+    return frozen.end(frozen.all_pairs("permits", _CALLS), seconds=seconds)

@@ -52,7 +52,8 @@ def _is_collecting() -> Q:
 
 
 # All is there, as far as the vendor says; whoever is listed late is looked for later.
-_SECOND_LOOK = Q(state=Collecting.WAITING, looks__gt=0, not_before__gt=Now())
+# A list that was empty this time is not there.
+_SECOND_LOOK = Q(state=Collecting.WAITING, looks__gt=0, empties=0, not_before__gt=Now())
 
 
 def _is_moving() -> Q:

@@ -15,6 +15,7 @@ from promoportal.admin import pages
 from promoportal.admin.showing import moment
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
+from rewards import deciding
 from rewards.models import Assignment, Reason, State
 
 
@@ -101,6 +102,8 @@ def _held(row: Assignment) -> Prospect:
     if row.doubtful:
         said = "Somebody looks in the platform's books, and says whether it was given."
         return Prospect(said, None, True)
+    if why_not := deciding.not_theirs(row):
+        return Prospect(f"{why_not[0].upper()}{why_not[1:]}.", None, True)
     said = _HELD.get(Reason(row.reason), "") if row.reason else ""
     return Prospect(said or "A person looks at it.", None, True)
 

@@ -15,7 +15,6 @@ from django.db import transaction
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
 from executions import announcing
-from executions.announcing import share
 from executions.models import Asking, Execution, Reason, Trigger
 from promoportal import optimove, states
 from promoportal.leases import Lease, after, due, wait
@@ -80,7 +79,7 @@ def save(
     :raises states.LostRace: if someone else holds the collection
     """
     with transaction.atomic():
-        stop = share(collection.execution_id)
+        stop = limits.look(collection.execution_id, ends=True)
         locked = passes.lock(collection, lease)
         rows = [row for page in pages for row in page.rows]
         announcing.name_campaign(locked.execution, pages[0].series)

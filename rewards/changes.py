@@ -17,8 +17,11 @@ from rewards import limits, listing, signals
 from rewards.models import Assignment, Reason, State
 from rewards.owing import ask_about, owe, take_back
 
+FOR_ANOTHER = "The vendor lists another customer or promotion than before."
 # Held for what the vendor said, so that what it says now decides.
 _READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
+# And what differed, which may be as it was again.
+_LOOKED_AT_ANEW = (*_READ_ANEW, Reason.DIFFERS)
 # What a row is worth; frozen once it was sent.
 _WORTH = ("reward", "value", "unit", "unique_code", "properties")
 
@@ -39,21 +42,21 @@ def follow(
             take_back(_one(old))
         elif _is_new_to_us(old, was_owed=was_owed):
             _assigned_now(execution, old, row, stop, differs)
-        elif differs:
-            _hold_differing(old, differs)
+        else:
+            _assigned_still(old, stop, differs)
 
 
 def _differs(old: Assignment, row: Row) -> bool:
     said = (row.status, row.meaning)
     if (old.vendor_status, old.meaning) != said or _differs_in(old, row):
         return True
-    return old.reason in _READ_ANEW and old.as_assigned != row.raw
+    return old.reason in _LOOKED_AT_ANEW and old.as_assigned != row.raw
 
 
 def _differs_in(old: Assignment, row: Row) -> str:
     """What the vendor changed of what was read, as a sentence; or nothing."""
     if _whose(old) != (row.customer, row.promotion):
-        return "The vendor lists another customer or promotion than before."
+        return FOR_ANOTHER
     if _worth(old) != _worth_of(row):
         return "The vendor lists another reward than before."
     return ""
@@ -159,6 +162,14 @@ def _owe(rows: QuerySet[Assignment], stop: Stop, said: Columns) -> bool:
     if moved:
         signals.owed.send(Execution)
     return bool(moved)
+
+
+def _assigned_still(old: Assignment, stop: Stop, differs: str) -> None:
+    if old.cancelled_too_late and stop != Stop.CANCELLED:
+        # Taken back after the customer had it, and now it is theirs again.
+        _one(old).update(cancelled_too_late=False)
+    if differs:
+        _hold_differing(old, differs)
 
 
 def _hold_differing(old: Assignment, problem: str) -> None:

@@ -16,6 +16,7 @@ from executions.models import Execution, Stop
 from promoportal import optimove
 from promoportal.optimove import Meaning
 from rewards import limits, listing, seconding, signals
+from rewards.changes import FOR_ANOTHER
 from rewards.concluding import give
 from rewards.models import Assignment, Reason, State
 from rewards.owing import owe
@@ -24,6 +25,11 @@ from rewards.seconding import Says
 _READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
 # Held not because it failed, but because someone must say that it is meant.
 TO_BE_MEANT = (Reason.REPEATED, Reason.OVER_LIMIT, Reason.DIFFERS)
+
+NOT_THEIRS = (
+    "its id is another customer's or promotion's by now: write it off, and have CRM "
+    "assign what is listed now under an id of its own"
+)
 
 
 @dataclass
@@ -89,7 +95,7 @@ def obstacle(row: Assignment, stop: Stop) -> str:
         return f"{_held_as(row)}: {_IF_MEANT}"
     if row.reason not in _READ_ANEW and row.meaning != Meaning.ACTIVATE:
         return f"the vendor lists it as {row.vendor_status}"
-    return ""
+    return "" if row.reason in _READ_ANEW else not_theirs(row)
 
 
 def obstacle_to_release(row: Assignment, stop: Stop) -> str:
@@ -100,7 +106,17 @@ def obstacle_to_release(row: Assignment, stop: Stop) -> str:
         return f'{_held_as(row)}: press "Try again"'
     if row.meaning != Meaning.ACTIVATE:
         return f"the vendor lists it as {row.vendor_status}"
-    return ""
+    return not_theirs(row)
+
+
+def not_theirs(row: Assignment) -> str:
+    """Why what the vendor lists by now is not this reward, but another's; or nothing."""
+    if FOR_ANOTHER not in row.problem:
+        return ""
+    listed = optimove.reread(row.as_assigned)
+    of = row.promotion.reference if row.promotion else ""
+    is_theirs = (listed.customer, listed.promotion) == (row.customer, of)
+    return "" if is_theirs else NOT_THEIRS
 
 
 def obstacle_to_saying(row: Assignment) -> str:
@@ -173,9 +189,8 @@ def _retry(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
 
 
 def _release(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
-    if why_not := obstacle_to_release(row, stop):
+    if why_not := obstacle_to_release(row, stop) or _as_listed(row):
         return why_not
-    _as_listed(row)
     _owe([row], stop, by=by, why=why, first_sent_at=None)
     signals.released.send(Assignment, row=row)
     return ""
@@ -195,11 +210,19 @@ def _stays(row: Assignment, stop: Stop) -> str:
     return "its execution is cancelled" if stop == Stop.CANCELLED else ""
 
 
-def _as_listed(row: Assignment) -> None:
-    """Nothing was given of it, so that what the vendor lists now is what it is worth."""
-    if row.reason == Reason.DIFFERS:
-        said = listing.substance(optimove.reread(row.as_assigned))
-        Assignment.objects.filter(pk=row.pk).update(order=None, **said)
+def _as_listed(row: Assignment) -> str:
+    """
+    Nothing was given of it, so that what the vendor lists now is what it is worth; say
+    what stops that, or nothing.
+    """
+    if row.reason != Reason.DIFFERS:
+        return ""
+    said = optimove.reread(row.as_assigned)
+    if said.problem:
+        return f"what is listed now cannot be read. {said.problem}"
+    columns = listing.substance(said)
+    Assignment.objects.filter(pk=row.pk).update(order=None, **columns)
+    return ""
 
 
 def _read_anew(row: Assignment) -> str:

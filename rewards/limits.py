@@ -19,7 +19,8 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 
 from executions import stopping
-from executions.models import Execution
+from executions.announcing import seize, share
+from executions.models import Execution, Stop
 from promoportal.leases import Budget
 from rewards import signals
 from rewards.models import Assignment, Collection, Tally
@@ -74,6 +75,14 @@ def count(execution: Execution, rows: Iterable[tuple[str, Decimal | None]]) -> N
         Tally.objects.filter(execution=execution, unit=unit).update(
             customers=F("customers") + customers, value=F("value") + total
         )
+
+
+def look(execution_pk: int, *, ends: bool) -> Stop:
+    """
+    Whether the execution is stopped, and keep it so: strongly where `clear` follows at the
+    end of the pass, which may hold it.
+    """
+    return (seize if ends and not clear_at_once() else share)(execution_pk)
 
 
 def clear(collection: Collection) -> None:

@@ -16,7 +16,6 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from executions import announcing
-from executions.announcing import share
 from executions.models import Execution
 from promoportal import states
 from promoportal.leases import Lease, after, due, unleased, wait
@@ -146,7 +145,7 @@ def save(collection: Collection, page: Page, *, lease: Lease) -> None:
     :raises states.LostRace: if someone else holds the collection or moved its cursor
     """
     with transaction.atomic():
-        stop = share(collection.execution_id)
+        stop = limits.look(collection.execution_id, ends=not page.next_cursor)
         locked = lock(collection, lease)
         if (locked.number, locked.cursor) != (collection.number, collection.cursor):
             raise states.LostRace(f"{collection} has moved on.")

@@ -10,6 +10,8 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, connections
 from django_q.conf import Conf
 
+from promoportal import frozen
+
 _log = logging.getLogger(__name__)
 
 
@@ -19,13 +21,18 @@ class Ticker:
     Ticks if no one else does.
 
     The lock belongs to a connection to the database. Who has it keeps it, so that the
-    others ask one question a second; it is free as soon as its holder is gone.
+    others ask little; it is free as soon as its holder is gone. One that is frozen is not
+    gone, and would stop the clock of all hosts: the others end its connection.
     """
 
     # "tick"; it only has to be unlike the numbers of the portal's other locks.
     LOCK = 0x7469636B
+    # Seconds for which nobody who ticks asks the database nothing: a tick is a second
+    # away from the last, and is made of nothing but questions.
+    FROZEN = 30.0
 
     tick: Callable[[], None]
+    patience: float = FROZEN
     _ours_on: Any = None
     _is_lost: bool = False
 
@@ -34,6 +41,8 @@ class Ticker:
         try:
             if self._is_ours():
                 self.tick()
+            else:
+                frozen.end(frozen.the_one("tick", self.LOCK), seconds=self.patience)
             self._is_lost = False
         except (InterfaceError, OperationalError) as error:
             self._lose(error)

@@ -29,6 +29,7 @@ from tests.factories import (
     TriggerFactory,
     UserFactory,
 )
+from tests.rewards.test_changes import row as listed
 
 OPERATIONS = {Role.OPERATIONS}
 SUPPORT_TOO = {Role.SUPPORT, Role.OPERATIONS}
@@ -81,7 +82,12 @@ CASES = [
     *(
         Case(
             "release",
-            partial(AssignmentFactory, state=State.HELD, reason=reason),
+            partial(
+                AssignmentFactory,
+                state=State.HELD,
+                reason=reason,
+                as_assigned=listed("9f0c", customer="C1"),
+            ),
             OPERATIONS,
             "1 assignment will be given all the same.",
             {"state": State.OWED, "reason": ""},

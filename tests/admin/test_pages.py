@@ -10,7 +10,8 @@ from executions.models import Asking, Execution, Kind
 from promoportal.admin.showing import list_of, page_of
 from promoportal.breakers import Breaker, Side
 from redemptions.models import Redemption, Report
-from rewards.models import Assignment, Attempt, Collecting, State
+from rewards.changes import FOR_ANOTHER
+from rewards.models import Assignment, Attempt, Collecting, Reason, State
 from tests.admin.desk import Desk
 from tests.factories import (
     AssignmentFactory,
@@ -118,6 +119,21 @@ def test_what_happens_next_is_said(crm: Desk) -> None:
     assert "The portal finds out what became of it" in crm.page(uncertain)
     assert "the customer may have it, or not" in crm.page(uncertain)
     assert "Reported at" in crm.page(waiting)
+
+
+def test_what_is_another_s_by_now_is_to_be_written_off(crm: Desk) -> None:
+    row = AssignmentFactory(
+        state=State.HELD,
+        reason=Reason.DIFFERS,
+        problem=FOR_ANOTHER,
+        as_assigned={"assignmentId": "9f0c", "customerId": "another"},
+    )
+
+    page = crm.page(row)
+
+    assert "Its id is another customer's or promotion's by now" in page
+    assert "Give it all the same" not in page
+    assert "Write off" in page
 
 
 def test_a_listeners_page_keeps_its_secrets(superuser: Desk) -> None:

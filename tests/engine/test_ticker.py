@@ -8,6 +8,7 @@ from django.db import connection
 
 from promoportal.jobs.ticker import Ticker
 from tests.engine.processes import until
+from tests.promoportal.elsewhere import later
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,6 +29,22 @@ def test_only_one_ticks() -> None:
         assert not elsewhere.take()
         ours.let_go()
         until(elsewhere.take, "our lock is free")
+
+
+def test_one_that_stands_still_stops_the_clock_for_half_a_minute_at_most() -> None:
+    ticks: list[str] = []
+    ours = Ticker(lambda: ticks.append("ours"))
+    with Elsewhere() as frozen:
+        assert frozen.take()
+        with later(10):
+            ours.run()
+        assert frozen.take()
+
+        with later(31):
+            ours.run()
+
+        until(lambda: _tick(ours, ticks), "its lock was taken from it")
+    ours.let_go()
 
 
 def test_a_tick_that_fails_is_followed_by_another() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promoportal import breakers, wire
-from promoportal.breakers import Side
+from promoportal.breakers import Gate, Side
 from promoportal.leave import NotNow, one_call
 from promoportal.optimove.allowance import Allowance, Priority
 
@@ -87,6 +87,16 @@ def test_the_one_that_tries_opens_the_way_for_all() -> None:
 
     call()
     assert not breakers.rests(Side.VENDOR)
+
+
+def test_who_came_too_often_before_it_opened_lets_no_second_one_try() -> None:
+    with pytest.raises(wire.Unavailable), one_call(Priority.PERSON):
+        call(BROKEN, times=MOST)
+        breakers.Breaker.objects.update(open_until="2026-01-01T00:00Z")
+        assert breakers.gate(Side.VENDOR) is Gate.PROBE
+        raise TOO_MANY
+
+    assert breakers.gate(Side.VENDOR) is Gate.OPEN
 
 
 def test_one_that_tries_and_came_too_often_leaves_the_way_to_the_next() -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
 from typing import TypeVar
 
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 
 Result = TypeVar("Result")
 _PATIENCE = 20.0
@@ -52,6 +52,24 @@ def elsewhere() -> Iterator[Elsewhere]:
             yield other
         finally:
             other.end()
+
+
+_LATER = """
+    CREATE TEMP VIEW pg_stat_activity AS
+    SELECT pid, state, state_change - make_interval(secs => %s) AS state_change
+    FROM pg_catalog.pg_stat_activity
+"""
+
+
+@contextmanager
+def later(seconds: float) -> Iterator[None]:
+    """As this connection sees it, whoever does nothing has done so for so much longer."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LATER, [seconds])
+        try:
+            yield
+        finally:
+            cursor.execute("DROP VIEW pg_temp.pg_stat_activity")
 
 
 def waits(future: Future[Result]) -> bool:

@@ -8,9 +8,11 @@ from contextlib import AbstractContextManager
 import pytest
 from django.db import connection
 
-from promoportal import permits
+from promoportal import permits, pipeline
+from promoportal.jobs.ticker import Ticker
 from tests.engine.processes import until
-from tests.promoportal.elsewhere import elsewhere
+from tests.factories import AssignmentFactory
+from tests.promoportal.elsewhere import elsewhere, later, patiently, waits
 
 Take = Callable[..., int]
 
@@ -32,6 +34,11 @@ def die() -> None:
     """The system closes the sockets of whoever was killed; nobody says goodbye."""
     assert connection.connection is not None
     connection.connection.close()
+
+
+def ask_for_long() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(1)")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -89,3 +96,41 @@ def test_who_has_none_may_stand_still_and_who_looks_may_have_some(take: Take) ->
 
         assert permits.end_frozen(seconds=0) == 0
         assert other.do(lambda: take(1, of=5)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_waits_for_the_database_is_not_frozen(take: Take) -> None:
+    with elsewhere() as other:
+        other.do(lambda: take(5, of=5))
+        asking = other.start(ask_for_long)
+        assert waits(asking)
+
+        with later(permits.FROZEN * 10):
+            assert permits.end_frozen() == 0
+
+        patiently(asking)
+        assert take(1, of=5) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_tick_takes_them_from_who_was_frozen_for_a_minute(take: Take) -> None:
+    AssignmentFactory()  # so that the portal is not idle
+    with elsewhere() as other:
+        other.do(lambda: take(5, of=5))
+        with later(permits.FROZEN / 3):
+            pipeline.tick()
+        assert take(1, of=5) == 0
+
+        with later(permits.FROZEN + 5):
+            pipeline.tick()
+
+        until(lambda: take(1, of=5), "the server let go")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_ticks_and_stands_still_has_no_permits_to_lose() -> None:
+    ticking = Ticker(lambda: None)
+    with elsewhere() as other:
+        other.do(ticking.run)
+
+        assert permits.end_frozen(seconds=0) == 0

@@ -9,6 +9,7 @@ import pytest
 from executions.announcing import seize, share
 from executions.models import Asking, Execution, Progress
 from promoportal import progress
+from promoportal.leases import after as later
 from redemptions.models import State as Reporting
 from rewards.models import Collecting, State
 from tests.factories import (
@@ -108,6 +109,28 @@ def test_collecting_comes_before_what_it_brought(db: None) -> None:
 
     execution.refresh_from_db()
     assert execution.state == Progress.COLLECTING
+
+
+@pytest.mark.parametrize(
+    ("empties", "after"), [(0, Progress.ACTIVATING), (1, Progress.COLLECTING)]
+)
+def test_a_list_is_there_until_a_later_look_finds_it_empty(
+    db: None, empties: int, after: Progress
+) -> None:
+    execution = ExecutionFactory()
+    CollectionFactory(
+        execution=execution,
+        state=Collecting.WAITING,
+        looks=1,
+        seen_before=3,
+        empties=empties,
+        not_before=later(60),
+    )
+
+    progress.follow()
+
+    execution.refresh_from_db()
+    assert execution.state == after
 
 
 def test_the_trace_says_why(db: None) -> None:

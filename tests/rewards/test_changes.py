@@ -12,9 +12,9 @@ from pytest_django import Settings
 from executions import stopping
 from executions.models import Stop
 from promoportal import platforms, sets
-from promoportal.optimove import Meaning
+from promoportal.optimove import Meaning, Promotions
 from promoportal.sandbox import Fault
-from rewards import cancelling, deciding
+from rewards import cancelling, deciding, passes
 from rewards.calling import Answered, Outcome
 from rewards.cancelling import AT_ONCE
 from rewards.claiming import claim
@@ -159,6 +159,45 @@ def test_what_becomes_readable_and_is_a_second_assignment_is_held(world: World) 
     late = Assignment.objects.get(reference="9f0c")
     assert (late.state, late.reason) == (State.HELD, Reason.REPEATED)
     assert len(world.box.credits) == 1
+
+
+@pytest.mark.parametrize("reward", [None, OTHER], ids=["as before", "and another"])
+def test_what_is_assigned_again_was_not_cancelled_too_late(
+    world: World, reward: dict[str, Any] | None
+) -> None:
+    reference = owed(world)
+    world.work()
+    world.box.change("7311", reference, status="Cancelled")
+    assert look_again(world).cancelled_too_late
+    anew = {"reward": reward} if reward else {}
+    world.box.change("7311", reference, status="Assigned", **anew)
+
+    assignment = look_again(world)
+    world.work()
+
+    assert not assignment.cancelled_too_late
+    assert (assignment.reason == Reason.DIFFERS) == bool(reward)
+    assert len(world.box.credits) == 1
+
+
+def test_what_a_cancelled_execution_gave_stays_cancelled_too_late(world: World) -> None:
+    reference = owed(world)
+    world.work()
+    world.box.change("7311", reference, status="Cancelled")
+    look_again(world)
+    world.box.change("7311", reference, status="Assigned")
+    execution = world.open("7311")
+    taken = passes.take(execution.pk)
+    assert taken
+    held, lease = taken
+    passes.begin(held)
+
+    with Promotions.from_settings() as client:
+        page = client.assignments("7311")
+    stopping.cancel(execution, by=None, why="Enough.")
+    passes.save(held, page, lease=lease)
+
+    assert world.assignment("C1").cancelled_too_late
 
 
 @pytest.mark.parametrize("name", ["customerId", "promotionId"])

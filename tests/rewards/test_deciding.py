@@ -14,6 +14,7 @@ from redemptions.models import Redemption
 from rewards import deciding
 from rewards.deciding import Decided
 from rewards.models import Assignment, Reason, State
+from tests.rewards.test_changes import OTHER, row
 from tests.world import World
 
 Decide = Callable[..., Decided]
@@ -154,6 +155,79 @@ def test_a_second_assignment_is_given_once_a_person_releases_it(
 
     assert len(world.box.credits) == 2
     assert len({credit.key for credit in world.box.credits}) == 2
+
+
+@pytest.mark.parametrize("name", ["customerId", "promotionId"])
+def test_what_is_listed_for_another_is_not_given_to_the_one_before(
+    world: World, agent: User, name: str
+) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    listed |= {name: "another", "reward": {**OTHER, "value": "5000"}}
+    world.collect("7311")
+    rows = Assignment.objects.all()
+
+    decided = deciding.release(rows, by=agent, why="The new one is right.")
+    world.work()
+
+    assert decided.skipped == {deciding.NOT_THEIRS: 1}
+    assert not world.box.credits
+    assert deciding.write_off(rows, by=agent, why="It is another's now.").done == 1
+
+
+def test_what_was_refused_and_is_another_s_by_now_is_not_tried_again(
+    world: World, agent: User
+) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=422)
+    )
+    world.run_activation()
+    listed["customerId"] = "another"
+    world.collect("7311")
+
+    decided = deciding.retry(Assignment.objects.all(), by=agent, why="Open now.")
+    world.work()
+
+    assert decided.skipped == {deciding.NOT_THEIRS: 1}
+    assert not world.box.credits
+
+
+def test_what_is_listed_for_the_first_one_again_is_given_once_it_is_released(
+    world: World, agent: User
+) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    listed["customerId"] = "another"
+    world.collect("7311")
+    listed["customerId"] = "C1"
+    world.collect("7311")
+
+    decided = deciding.release(Assignment.objects.all(), by=agent, why="As it was.")
+    world.work()
+
+    assert decided.done == 1
+    assert [credit.customer for credit in world.box.credits] == ["C1"]
+
+
+def test_what_cannot_be_read_any_more_is_not_given(world: World, agent: User) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    listed["reward"] = {**OTHER, "value": "5"}
+    world.collect("7311")
+    listed["reward"] = {**OTHER, "value": "many"}
+    world.collect("7311")
+
+    decided = deciding.release(Assignment.objects.all(), by=agent, why="Meant.")
+    world.work()
+
+    assert "cannot be read" in next(iter(decided.skipped))
+    assert not world.box.credits
 
 
 def test_an_unknown_status_is_not_given_because_someone_presses_a_button(

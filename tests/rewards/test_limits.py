@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
 from executions import stopping
-from executions.announcing import announce
+from executions.announcing import announce, share
 from executions.models import Execution, Stop
 from promoportal import sets
 from promoportal.optimove import Promotions
 from promoportal.optimove.allowance import Priority
 from promoportal.sandbox import Options
-from rewards import collecting
+from rewards import asking, collecting, passes
 from rewards import limits as limits_of
 from rewards.limits import AT_ONCE, limits
 from rewards.models import Assignment, Collecting, Collection, Reason, State, Tally
 from tests.factories import AssignmentFactory
+from tests.promoportal.elsewhere import elsewhere, patiently, waits
 from tests.world import World
 
 TEN = {"category": "Amount", "type": "BonusCash", "value": "10", "currency": "EUR"}
@@ -193,6 +196,69 @@ def test_what_comes_while_others_are_let_go_is_checked_itself(
     limits_of.follow()
 
     assert list(Assignment.objects.filter(cleared=False)) == [fresh]
+
+
+def fetched(execution: Execution, *, asked: bool = False) -> Callable[[], None]:
+    """Saves what the vendor lists: as a page, or as what it answered about customers."""
+    announce(execution.reference)
+    taken = passes.take(execution.pk)
+    assert taken
+    collection, lease = taken
+    passes.begin(collection)
+    with Promotions.from_settings() as client:
+        page = client.assignments(execution.reference)
+    if asked:
+        nobody = asking.Question({}, ())
+        return partial(asking.save, collection, nobody, [page], lease=lease)
+    return partial(passes.save, collection, page, lease=lease)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("asked", [False, True], ids=["a page", "an answer"])
+def test_who_holds_an_execution_and_who_gives_of_it_do_not_wait_for_each_other(
+    world: World, settings: Settings, asked: bool
+) -> None:
+    settings.LIMIT_CUSTOMERS = ["1"]
+    assign(world, "C1")
+    execution = world.collect("7311")
+    changed = Assignment.objects.filter(customer="C1")
+    changed.update(vendor_status="Promised")
+    assign(world, "C2")
+    save = fetched(execution, asked=asked)
+
+    with elsewhere() as giving, elsewhere() as listing:
+        giving.begin()
+        giving.do(lambda: share(execution.pk))
+        saving = listing.start(save)
+        assert waits(saving)
+        giving.do(lambda: list(changed.select_for_update()))
+        giving.commit()
+        patiently(saving)
+
+    execution.refresh_from_db()
+    assert execution.stop == Stop.HELD
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("most", "largest_page"),
+    [(["9"], 1), ([], 10)],
+    ids=["another page follows", "no limits"],
+)
+def test_a_page_that_cannot_hold_an_execution_waits_for_nobody_who_gives_of_it(
+    world: World, settings: Settings, most: list[str], largest_page: int
+) -> None:
+    settings.LIMIT_CUSTOMERS = most
+    world.box.reset(Options(largest_page=largest_page))
+    assign(world, "C1", "C2")
+    execution = world.collect("7311")
+    save = fetched(execution)
+
+    with elsewhere() as giving, elsewhere() as listing:
+        giving.begin()
+        giving.do(lambda: share(execution.pk))
+
+        patiently(listing.start(save))
 
 
 def test_storing_a_page_again_counts_nothing_twice(world: World) -> None:
