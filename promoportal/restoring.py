@@ -20,6 +20,7 @@ from promoportal.leases import after, database_now
 from redemptions.models import Reason as Unreported
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
+from rewards import settling
 from rewards.claiming import LEASE
 from rewards.models import Assignment, State
 
@@ -68,6 +69,10 @@ def restored(since: datetime) -> Gap:
 
 
 def _doubt(since: datetime) -> Gap:
+    settling.lose(
+        Assignment.objects.filter(state=State.ACTIVATING),
+        why="A backup was restored: it may have been sent since that was taken.",
+    )
     # Whoever held them last, of whom this database knows nothing, may be sending still:
     # from its lease's end on a platform is given time until "not known" counts.
     Assignment.objects.exclude(state=State.ACTIVE).update(

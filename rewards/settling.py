@@ -8,6 +8,7 @@ asked; of any other, a person decides. Nothing here credits anything.
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -55,19 +56,28 @@ def expire() -> int:
         state=State.ACTIVATING, lease_until__lte=Now()
     ).order_by("lease_until")[:SWEEP]
     with transaction.atomic():
-        lost = states.move_all(
+        return lose(
             over.select_for_update(skip_locked=True),
-            State.UNCERTAIN,
             why="Its worker died or froze while it may have been sent.",
-            doubtful=True,
             deaths=F("deaths") + 1,
-            token=None,
-            not_before=Now(),
             lease_until=Greatest("lease_until", after(-PROMPTLY)),
         )
-        Attempt.objects.filter(assignment__in=lost, outcome="").update(
-            outcome=Outcome.LOST, ended_at=Now()
-        )
+
+
+def lose(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> int:
+    """What is being activated by nobody who could tell is uncertain; say how many."""
+    lost = states.move_all(
+        rows,
+        State.UNCERTAIN,
+        why=why,
+        doubtful=True,
+        token=None,
+        not_before=Now(),
+        **changes,
+    )
+    Attempt.objects.filter(assignment__in=lost, outcome="").update(
+        outcome=Outcome.LOST, ended_at=Now()
+    )
     return len(lost)
 
 

@@ -236,8 +236,7 @@ def test_what_was_sent_just_before_the_restore_is_given_time_to_be_known(
     assert row.lease_until is not None
     assert row.lease_until > database_now() + timedelta(seconds=50)
     assert not world.box.credits
-    # Meanwhile the platform carries out what reached it before.
-    assert row.state != State.OWED
+    assert row.state == State.UNCERTAIN
 
 
 def test_held_and_void_rewards_are_in_doubt_too(world: World, db: None) -> None:

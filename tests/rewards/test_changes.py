@@ -12,6 +12,7 @@ from pytest_django import Settings
 from executions import stopping
 from executions.models import Stop
 from promoportal import platforms, sets
+from promoportal.leases import after
 from promoportal.optimove import Meaning, Promotions
 from promoportal.sandbox import Fault
 from rewards import cancelling, deciding, passes
@@ -395,6 +396,7 @@ def test_in_doubt_and_then_of_a_status_nobody_knows_is_settled(
     world.box.order(Fault(kind=kind, side="platform", route="rewards", status=503))
     world.run_activation()
     assert world.assignment("C1").doubtful
+    Assignment.objects.update(not_before=after(600))
 
     world.box.change("7311", assigned, status="Frobnicated")
     world.announce("7311")
