@@ -121,7 +121,7 @@ def test_what_happens_next_is_said(crm: Desk) -> None:
     assert "Reported at" in crm.page(waiting)
 
 
-def test_what_is_another_s_by_now_is_to_be_written_off(crm: Desk) -> None:
+def test_what_is_another_s_by_now_is_to_be_written_off(superuser: Desk) -> None:
     row = AssignmentFactory(
         state=State.HELD,
         reason=Reason.DIFFERS,
@@ -129,7 +129,7 @@ def test_what_is_another_s_by_now_is_to_be_written_off(crm: Desk) -> None:
         as_assigned={"assignmentId": "9f0c", "customerId": "another"},
     )
 
-    page = crm.page(row)
+    page = superuser.page(row)
 
     assert "Its id is another customer's or promotion's by now" in page
     assert "Give it all the same" not in page
