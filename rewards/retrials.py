@@ -38,7 +38,7 @@ MOST_REASONS = 12
 # Of no more than these it is quick to look at each.
 FEW = 1_000
 # So many are looked at while somebody waits.
-MOST_LOOKED_AT = 50_000
+MOST_LOOKED_AT = 10_000
 _LOOKED_AT = (
     *("state", "reason", "doubtful", "meaning", "vendor_status", "unit"),
     "execution__stop",
