@@ -133,6 +133,19 @@ def test_who_saw_it_elsewhere_loses_the_race(db: None) -> None:
     assert row.transitions.count() == 1
 
 
+def test_nor_may_it_go_on_from_where_it_went_meanwhile(db: None) -> None:
+    """From there, too, it may be read again: but nobody asked for that who saw it so."""
+    row = DeliveryFactory(state=Reading.HELD)
+    as_another_sees_it = Delivery.objects.get(pk=row.pk)
+    for state in (Reading.UNREAD, Reading.READ):
+        row.move(state, why="Meanwhile.")
+
+    with pytest.raises(LostRace, match="no longer HELD"):
+        as_another_sees_it.move(Reading.UNREAD, why="Again.")
+
+    assert Delivery.objects.get().state == Reading.READ
+
+
 def test_a_second_machine_moves_by_itself(db: None) -> None:
     row = ExecutionFactory()
     since = row.state_since
