@@ -159,7 +159,7 @@ def test_what_comes_back_decides_what_follows(
     assignment = owe_one(world)
     world.box.order(replace(fault, side="platform"))
 
-    activating.activate()
+    activating.activate_one(assignment.pk)
 
     assignment.refresh_from_db()
     assert attempts(assignment) == [outcome]
@@ -185,7 +185,7 @@ def test_whatever_happens_once_the_reward_is_given_once_in_the_end(
     assignment = owe_one(world)
     world.box.order(fault)
 
-    activating.activate()
+    activating.activate_one(assignment.pk)
     world.wait()
 
     assignment.refresh_from_db()
@@ -198,7 +198,7 @@ def test_whatever_happens_once_the_reward_is_given_once_in_the_end(
 def test_what_is_sent_is_frozen_at_the_first_attempt(world: World) -> None:
     assignment = owe_one(world)
     world.box.order(Fault(kind="error_before", side="platform", status=503))
-    activating.activate()
+    activating.activate_one(assignment.pk)
     Assignment.objects.update(reward=None, unique_code="CHANGED")
 
     world.wait()
@@ -215,7 +215,7 @@ def test_a_refusal_is_held_with_the_platforms_words(world: World) -> None:
         Fault(kind="error_before", side="platform", status=422, text="Account closed")
     )
 
-    activating.activate()
+    activating.activate_one(assignment.pk)
 
     assignment.refresh_from_db()
     [attempt] = Attempt.objects.filter(assignment=assignment)
@@ -277,7 +277,7 @@ def test_what_is_forbidden_again_waits_longer_and_lets_others_go_first(
         Fault(kind="error_before", side="platform", route="rewards", status=403)
     )
 
-    activating.activate()
+    activating.activate_one(forbidden.pk)
 
     forbidden.refresh_from_db()
     assert forbidden.failures == 1

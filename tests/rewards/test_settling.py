@@ -327,7 +327,7 @@ def test_what_waits_to_be_sent_again_too_long_is_not_sent(
     Assignment.objects.update(first_sent_at=after(-25 * 3600))
     world.box.forget_keys()
 
-    activating.activate()
+    activating.activate_one(owed.pk)
 
     assert len(world.box.credits) == 1
 
