@@ -32,6 +32,8 @@ GIVE_UP_AFTER = 300
 # Seconds until a list that was empty is asked for again; then a person looks.
 EMPTY_WAITS = (60, 5 * 60, 15 * 60, 60 * 60)
 MOST_RESTARTS = 3
+# Seconds until a list that was not whole is read anew: it may be written still.
+RESTART_WAITS = (5, 20, 60)
 MOST_MALFORMED = 8
 # Whole lists in a row, each unlike the one before, until the last one stands as it is.
 MOST_LOOKS = 5
@@ -188,7 +190,7 @@ def restart(collection: Collection, problem: str) -> None:
             collection,
             restarts=F("restarts") + 1,
             problem=problem,
-            not_before=after(wait(WAITS, collection.restarts + 1)),
+            not_before=after(wait(RESTART_WAITS, collection.restarts + 1)),
             **_FROM_THE_START,
         )
 

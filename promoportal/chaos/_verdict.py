@@ -40,6 +40,9 @@ print(json.dumps({
     "moving": sum(some.filter(state__in=moving).count() for some in every),
     "rewards_held": why(rows),
     "others_held": [why(some) for some in every[1:]],
+    "lists_held": list(Collection.objects.filter(state="HELD").values_list(
+        "execution__reference", flat=True
+    )),
     "unproven": rows.filter(doubtful=True).exclude(proven).count(),
 }))
 """
@@ -55,6 +58,7 @@ class Verdict:
     most_credits: int  # of one reward
     doubled: int
     lost: int  # assigned, not credited, and not before a person with a reason
+    unlisted: int  # assigned, and on a list that a person has to have read again
     uncalled_for: int
     different: int
     unreported: int
@@ -107,36 +111,41 @@ def settle(stage: Stage, storm: Storm, *, patience: float) -> float:
     return round(time.monotonic() - began, 1)
 
 
-def _agreements(stage: Stage, storm: Storm) -> Counter[str]:
+def _agreements(stage: Stage, storm: Storm, held: list[str]) -> Counter[str]:
     """What is assigned and where the books differ, over all executions."""
     found: Counter[str] = Counter()
     for occurrence in storm.occurrences:
         agreement = stage.look(f"ledger?occurrence={occurrence}")["agreement"]
         agreement.pop("examples")
         found.update(agreement)
+        found["unlisted"] += agreement["missing"] if occurrence in held else 0
     return found
 
 
 def judge(stage: Stage, storm: Storm, seconds: float, *, patience: float) -> Verdict:
     """Count."""
-    books = _agreements(stage, storm)
+    left = stage.ask(_LEFT)
+    books = _agreements(stage, storm, left["lists_held"])
     portal: Counter[str] = Counter()
     for occurrence in storm.occurrences:
         said = stage.manage("reconcile", occurrence)
         portal.update({k: v for k, v in said.items() if k != "occurrence"})
     platform = stage.look("ledger")["platform"]
-    left = stage.ask(_LEFT)
     rewards_held = Counter(left["rewards_held"])
     held = sum(map(Counter, left["others_held"]), rewards_held)
-    waiting = rewards_held.total() + portal["uncertain"]
+    waiting = rewards_held.total() + portal["uncertain"] + books["unlisted"]
     return Verdict(
         seed=storm.seed,
         rewards=books["assigned"],
         credits=platform["credits"],
         most_credits=platform["most_per_assignment"],
         doubled=books["doubled"],
-        lost=_lost(books["assigned"], portal["active"] + waiting)
-        + _lost(books["missing"], waiting),
+        # As the portal tells it, and as the platform does.
+        lost=max(
+            _lost(books["assigned"], portal["active"] + waiting),
+            _lost(books["missing"], waiting),
+        ),
+        unlisted=books["unlisted"],
         uncalled_for=books["uncalled_for"],
         different=books["different"],
         unreported=books["unreported"],

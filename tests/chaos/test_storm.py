@@ -32,6 +32,7 @@ CLEAN: dict[str, Any] = {
         ("unreported", "premature", "uncertain", "moving", "held", "drift"), 0
     ),
     "held_why": {},
+    "unlisted": 0,
     "unproven": 0,
     "seconds_to_settle": 1.0,
     "patience": 120.0,
