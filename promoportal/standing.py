@@ -24,7 +24,6 @@ _PARTS = (
     ("owed", "next", (State.OWED, State.ACTIVATING)),
     ("uncertain", "doubt", (State.UNCERTAIN,)),
     ("held", "held", (State.HELD,)),
-    ("void", "over", (State.VOID,)),
 )
 
 
@@ -84,7 +83,7 @@ class Standing:
         return sorted(reasons.items(), key=lambda each: -each[1])
 
     def parts(self) -> list[Part]:
-        """All assignments, by what became of them."""
+        """What was ever to be given, by what became of it: all of it is the bar's whole."""
         return [
             Part(name, self.assigned(*states), tone) for name, tone, states in _PARTS
         ]
