@@ -17,7 +17,7 @@ from pytest_django import Settings
 from executions.announcing import announce, trigger
 from executions.models import Asking, EventType, Progress, Trigger
 from promoportal import optimove, pipeline, states
-from promoportal.leases import Lease
+from promoportal.leases import Lease, after
 from promoportal.optimove import Page, Promotions
 from promoportal.optimove.allowance import Priority
 from promoportal.sandbox import Fault, Options
@@ -735,3 +735,14 @@ def test_a_list_that_was_held_is_not_forgotten_because_somebody_triggers(
     found = collection("7311")
     assert (found.state, found.reason) == (Collecting.DONE, "")
     assert Assignment.objects.count() == 15
+
+
+def test_a_list_that_was_not_whole_is_given_time_to_be_written(world: World) -> None:
+    assign(world, 3)
+    world.box.order(Fault(kind="wrong_total", side="promotions", by=2))
+    announce("7311")
+
+    one_call(world)
+
+    assert collection("7311").restarts == 1
+    assert Collection.objects.filter(not_before__gt=after(3)).exists()
