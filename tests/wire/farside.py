@@ -30,7 +30,9 @@ class Connection:
             heard += more
         head, _, body = heard.partition(b"\r\n\r\n")
         while len(body) < _length(head):
-            body += self.sock.recv(65536)
+            if not (more := self.sock.recv(65536)):
+                return None
+            body += more
         self.far.heads.append(head.decode())
         self.far.bodies.append(body)
         return body
