@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from promoportal import prospects
 from promoportal.admin import pages
 from promoportal.admin.pages import Panel
-from promoportal.admin.showing import badge, moment, since
+from promoportal.admin.showing import moment, since, state_of
 from promoportal.prospects import Prospect
 from rewards import revealing
 from rewards.models import Assignment
@@ -27,7 +27,7 @@ def _sentences(row: Assignment) -> Iterator[str]:
     yield format_html(
         "<strong>{}</strong> {} since {}",
         has_it,
-        badge(row.state, str(row.get_state_display())),
+        state_of(row),
         since(row.state_since),
     )
     if why := _why(row):

@@ -30,8 +30,8 @@ from promoportal.prospects import Prospect
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards import revealing
-from rewards.admin import worth
 from rewards.models import Assignment, State
+from rewards.worth import worth
 
 # Ids that a beginning of one may lead to; rewards on one page.
 MOST_FOUND = 50

@@ -15,7 +15,7 @@ from promoportal import census
 from promoportal.admin import pages
 from promoportal.admin.drawing import columns, shares
 from promoportal.admin.pages import Panel
-from promoportal.admin.showing import badge, link, list_of, since, stamp
+from promoportal.admin.showing import badge, link, list_of, since, stamp, state_of
 from promoportal.breakers import Breaker, Side
 from promoportal.census import Flow
 from promoportal.leases import database_now
@@ -58,7 +58,7 @@ def under_way(request: HttpRequest) -> Panel | None:
 def _standing_still(row: Execution) -> SafeString:
     if row.stop != Stop.NONE:
         return badge(row.stop, str(row.get_stop_display()))
-    return badge(row.state, str(row.get_state_display()))
+    return state_of(row)
 
 
 @pages.front

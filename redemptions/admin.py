@@ -21,11 +21,10 @@ from promoportal.admin.days import days
 from promoportal.admin.deeds import Deed, Done
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.order import Order
-from promoportal.admin.pages import Moment, Panel, moves_of
+from promoportal.admin.pages import MOST_SHOWN, Moment, Panel, moves_of
 from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
-    badge,
     exchange,
     link,
     list_of,
@@ -33,16 +32,16 @@ from promoportal.admin.showing import (
     page_of,
     since,
     stamp,
+    state_of,
     words,
 )
 from promoportal.leases import after
 from redemptions import deciding
 from redemptions.models import UNREPORTED, Redemption, Report, State
 from rewards import revealing
-from rewards.admin import UNANSWERED_FOR, worth
+from rewards.admin.assignments import UNANSWERED_FOR
 from rewards.models import Assignment
-
-MOST_SHOWN = 10
+from rewards.worth import worth
 
 
 def _decide(
@@ -279,7 +278,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
                 (
                     link(one, one.assignment.customer),
                     worth(one.assignment),
-                    badge(one.state, str(one.get_state_display())),
+                    state_of(one),
                 )
                 for one in latest[:MOST_SHOWN]
             ],
@@ -296,7 +295,7 @@ def reported(assignment: Assignment) -> Panel | None:
     row = _redemption(assignment)
     if row is None:
         return Panel("Redemption", sentences=["There is nothing to report yet."])
-    said = [badge(row.state, str(row.get_state_display())), since(row.state_since)]
+    said = [state_of(row), since(row.state_since)]
     problem = revealing.hidden(row.problem, assignment)
     return Panel(
         "Redemption",

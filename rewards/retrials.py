@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from executions.admin import one_by_one
+from executions.admin.moves import one_by_one
 from executions.models import Stop
 from promoportal import census
 from promoportal.admin import log

@@ -17,6 +17,9 @@ from django.utils.html import format_html
 
 from promoportal.admin.showing import badge
 
+# So many of what belongs to a row are shown on its page; a list has all of them.
+MOST_SHOWN = 10
+
 
 @dataclass(frozen=True)
 class Moment:

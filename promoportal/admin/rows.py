@@ -41,14 +41,7 @@ from promoportal.admin.pages import (
 from promoportal.admin.paging import KeysetChangeList
 from promoportal.admin.refusals import Refused
 from promoportal.admin.sheets import Sheet
-from promoportal.admin.showing import (
-    badge,
-    list_of,
-    moment,
-    page_of,
-    short,
-    since,
-)
+from promoportal.admin.showing import list_of, moment, page_of, short, since, state_of
 from promoportal.callers import client_address
 
 M = TypeVar("M", bound=Model)
@@ -412,7 +405,7 @@ class StatefulAdmin(ReadOnlyAdmin[S]):
 
     @admin.display(description="state")
     def status(self, row: Any) -> SafeString:
-        return badge(row.state, row.get_state_display())
+        return state_of(row)
 
     @admin.display(description="since")
     def since(self, row: Any) -> SafeString:

@@ -40,6 +40,11 @@ def badge(state: str, label: str) -> SafeString:
     return stamp(tone, mark, label)
 
 
+def state_of(row: Any) -> SafeString:
+    """The badge of a row that has states."""
+    return badge(row.state, str(row.get_state_display()))
+
+
 def stamp(tone: str, mark: str, label: str) -> SafeString:
     return format_html(
         '<span class="state state-{}"><span aria-hidden="true">{}</span> {}</span>',

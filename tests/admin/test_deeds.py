@@ -17,7 +17,7 @@ from promoportal.admin.log import Kind
 from promoportal.roles import Role, group_of
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
-from rewards.admin import PromotionAdmin
+from rewards.admin.promotions import PromotionAdmin
 from rewards.models import Assignment, Promotion, Reason, State
 from tests.admin.desk import WHY, Desk
 from tests.factories import (

@@ -18,7 +18,7 @@ from promoportal.admin.order import Order
 from promoportal.admin.sheets import safe
 from promoportal.admin.showing import list_of
 from redemptions.models import Redemption
-from rewards.admin import AssignmentAdmin
+from rewards.admin.assignments import AssignmentAdmin
 from rewards.models import Assignment, State
 from tests.admin.desk import Desk
 from tests.factories import AssignmentFactory, RedemptionFactory

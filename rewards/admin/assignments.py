@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
@@ -16,193 +16,29 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from executions.models import Campaign, Execution, Stop, Trigger
+from executions.models import Execution
 from executions.narrowing import OfCampaign
-from promoportal import census, platforms
-from promoportal.admin import pages
+from promoportal import census
 from promoportal.admin.attention import Attention
 from promoportal.admin.days import days
-from promoportal.admin.deeds import Deed, Done
+from promoportal.admin.deeds import Deed
 from promoportal.admin.narrowing import narrowed, narrowed_by
-from promoportal.admin.pages import Fact, Moment, Panel, moves_of
-from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
+from promoportal.admin.pages import Moment
+from promoportal.admin.rows import StatefulAdmin, when
 from promoportal.admin.sheets import Sheet
-from promoportal.admin.showing import (
-    badge,
-    exchange,
-    link,
-    list_of,
-    moment,
-    page_of,
-    pretty,
-    since,
-    stamp,
-    words,
-)
+from promoportal.admin.showing import link, page_of, pretty, since, stamp
 from promoportal.leases import after
 from promoportal.optimove import Meaning
-from rewards import deciding, retrials, revealing, seconding
-from rewards.models import Assignment, Attempt, Collecting, Collection, Promotion, State
+from rewards import retrials, revealing, seconding
+from rewards.admin.attempts import attempted
+from rewards.admin.deeds import DEEDS
+from rewards.models import Assignment, Promotion, State
 from rewards.tiers import OfTier
+from rewards.worth import worth
 
 # Settling takes a minute or two; what is unanswered for longer is looked at.
 UNANSWERED_FOR = 15 * 60
-MOST_SHOWN = 10
 MOST_ATTEMPTS = 200
-
-
-# --- Promotion ------------------------------------------------------------------------
-
-
-def _report(mode: Promotion.Mode) -> Callable[[QuerySet[Promotion], Any, str], Done]:
-    def set_mode(rows: QuerySet[Promotion], _by: Any, _why: str) -> Done:
-        there = rows.count()
-        others = rows.exclude(redemption_mode=mode)
-        done = Done(done=others.update(redemption_mode=mode))
-        if there > done.done:
-            done.skipped["it is reported like this already"] += there - done.done
-        return done
-
-    return set_mode
-
-
-def _mode(name: str, label: str, mode: Promotion.Mode, says: str) -> Deed:
-    return Deed(
-        name,
-        label,
-        "rewards.set_redemption_mode",
-        _report(mode),
-        said=(f"is {says} from now on", f"are {says} from now on"),
-        fits=lambda row: row.redemption_mode != mode,
-        is_only_logged=True,
-    )
-
-
-@admin.register(Promotion)
-class PromotionAdmin(ReadOnlyAdmin[Promotion]):
-    list_display = ("reference", "code", "reported", "first_seen")
-    list_filter = ("redemption_mode",)
-    finds = ("reference", "code")
-    search_help_text = "A promotion's id or code, in full"
-    fields = ("reference", "code", "reported", "first_seen")
-    deeds = (
-        _mode(
-            "at_once", "Report at once", Promotion.Mode.TRIGGERED, "reported at once"
-        ),
-        _mode(
-            "in_batches",
-            "Report in batches",
-            Promotion.Mode.SCHEDULED,
-            "reported in batches",
-        ),
-        _mode("not_at_all", "Do not report", Promotion.Mode.OFF, "not reported"),
-        _mode(
-            "as_set",
-            "Report as the portal is set",
-            Promotion.Mode.DEFAULT,
-            "reported as the portal is set",
-        ),
-    )
-    first_seen = when("first_seen_at", "first seen")
-
-    @admin.display(description="activations are reported")
-    def reported(self, row: Promotion) -> str:
-        return str(row.get_redemption_mode_display())
-
-    def heading(self, row: Promotion) -> str:
-        return f"Promotion {row.reference}"
-
-    def panels(self, row: Promotion) -> Iterable[Panel]:
-        href = list_of(Assignment, promotion=row.pk)
-        yield Panel("Assignments", more=[("All assignments of this promotion", href)])
-
-
-# --- Collection -----------------------------------------------------------------------
-
-
-@admin.register(Collection)
-class CollectionAdmin(StatefulAdmin[Collection]):
-    list_display = (
-        "execution_name",
-        "status",
-        "since",
-        "why",
-        "number",
-        "pages",
-        "seen",
-        "total",
-        "next_time",
-    )
-    list_display_links = ("execution_name",)
-    list_select_related = ("execution",)
-    list_filter = ("state", "reason")
-    finds = ("execution__reference",)
-    search_help_text = "An execution's id, in full"
-    labels = dict(Collecting.choices)
-    attention = (
-        Attention(
-            "held",
-            "Collections are held",
-            lambda: Q(state=Collecting.HELD),
-            by_reason=True,
-        ),
-    )
-    fieldsets = (
-        (None, {"fields": ("execution_link", "problem_in_full")}),
-        (
-            "This pass",
-            {"fields": ("number", "finished", "pages", "seen", "total", "restarts")},
-        ),
-        (
-            "Work",
-            {"fields": ("next_time", "failures", "malformed", "deaths", "waived")},
-        ),
-    )
-
-    @admin.display(description="execution")
-    def execution_name(self, row: Collection) -> str:
-        return row.execution.reference
-
-    @admin.display(description="execution")
-    def execution_link(self, row: Collection) -> SafeString:
-        return link(row.execution, row.execution.reference)
-
-    @admin.display(description="next try")
-    def next_time(self, row: Collection) -> SafeString:
-        waits = row.state in {Collecting.WAITING, Collecting.COLLECTING}
-        return moment(row.not_before if waits else None)
-
-    def heading(self, row: Collection) -> str:
-        return f"Collection of {row.execution.reference}"
-
-
-# --- Assignment -----------------------------------------------------------------------
-
-
-def _decide(
-    service: Callable[..., deciding.Decided],
-) -> Callable[[QuerySet[Assignment], Any, str], Done]:
-    def decide(rows: QuerySet[Assignment], by: Any, why: str) -> Done:
-        decided = service(rows, by=by, why=why)
-        return Done(decided.done, decided.skipped)
-
-    return decide
-
-
-def _may_be_tried_again(row: Assignment) -> bool:
-    return not deciding.obstacle(row, Stop(row.execution.stop))
-
-
-def _may_be_released(row: Assignment) -> bool:
-    return not deciding.obstacle_to_release(row, Stop(row.execution.stop))
-
-
-def _may_be_said(row: Assignment) -> bool:
-    return not deciding.obstacle_to_saying(row)
-
-
-def _may_be_written_off(row: Assignment) -> bool:
-    return not deciding.obstacle_to_writing_off(row)
 
 
 # Where an execution's page leads to exactly the rows that it counts.
@@ -307,59 +143,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             lambda: Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)),
         ),
     )
-    deeds = (
-        Deed(
-            "retry",
-            "Try again",
-            "rewards.retry_assignment",
-            _decide(deciding.retry),
-            said=("will be tried again", "will be tried again"),
-            fits=_may_be_tried_again,
-        ),
-        Deed(
-            "release",
-            "Give it all the same",
-            "rewards.decide_assignment",
-            _decide(deciding.release),
-            said=("will be given all the same", "will be given all the same"),
-            warning="The customer gets what was held because nobody may have meant it: "
-            "a second reward, one past a limit, or one that Optimove changed. Say so "
-            "only if CRM says that it is meant.",
-            fits=_may_be_released,
-        ),
-        Deed(
-            "given",
-            "It was given",
-            "rewards.decide_assignment",
-            _decide(deciding.given),
-            said=("counts as given now", "count as given now"),
-            warning="It becomes active, is never sent to the platform again, and is "
-            "reported to Optimove. Say so only if the platform's own books show that "
-            "the customer has it.",
-            fits=_may_be_said,
-        ),
-        Deed(
-            "not_given",
-            "It was not given",
-            "rewards.decide_assignment",
-            _decide(deciding.not_given),
-            said=("is owed again", "are owed again"),
-            warning="It is sent to the platform again. If the customer has it already, "
-            "they get it twice: say so only if the platform's own books show that they "
-            "do not.",
-            fits=_may_be_said,
-        ),
-        Deed(
-            "write_off",
-            "Write off",
-            "rewards.write_off_assignment",
-            _decide(deciding.write_off),
-            said=("is written off", "are written off"),
-            warning="The reward will not be given: nothing tries it again.",
-            fits=_may_be_written_off,
-        ),
-        revealing.REVEAL,
-    )
+    deeds = DEEDS
     fieldsets = (
         (
             None,
@@ -491,7 +275,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     def proposed(self, row: Assignment) -> SafeString:
         first = seconding.open_proposals().filter(assignment=row).first()
         if first is None:
-            return _nothing()
+            return SafeString("")
         said = f"{first.by} says: {first.get_says_display()}. {first.why}"
         return format_html("{} {}", said, since(first.at))
 
@@ -560,106 +344,4 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             yield replace(moved, why=revealing.hidden(moved.why, row))
         latest = row.history.order_by("-begun_at", "-pk")[:MOST_ATTEMPTS]
         for attempt in latest:
-            yield _attempted(row, attempt)
-
-
-def worth(row: Assignment) -> str:
-    """What it is worth, in a few words."""
-    if not row.reward:
-        return "A code" if row.unique_code else ""
-    said = row.reward
-    amount = (
-        f"{said.get('value') or ''} {said.get('currency') or said.get('unit') or ''}"
-    )
-    kind, tier = said.get("type") or said.get("category") or "", said.get("tier")
-    return " ".join(f"{amount} {kind} {f'({tier})' if tier else ''}".split())
-
-
-def _attempted(row: Assignment, attempt: Attempt) -> Moment:
-    """One call: what was sent, what came back, and what that means."""
-    outcome = attempt.get_outcome_display() if attempt.outcome else "Under way"
-    status = f", HTTP {attempt.status}" if attempt.status else ""
-    took = f", {attempt.duration_ms} ms" if attempt.duration_ms is not None else ""
-    return Moment(
-        at=attempt.begun_at,
-        what=f"{attempt.get_kind_display()}, attempt {attempt.number}",
-        why=f"{outcome}{status}{took}.",
-        detail=exchange(_sent(row, attempt), _came_back(row, attempt)),
-    )
-
-
-def _sent(row: Assignment, attempt: Attempt) -> SafeString:
-    if attempt.outcome == Attempt.Outcome.NOT_SENT or row.key is None:
-        return SafeString("Nothing")
-    call = platforms.asks(attempt.kind.lower(), row.key)
-    said = format_html("<code>{}</code> ", call) if call else _nothing()
-    if attempt.kind == Attempt.Kind.LOOK_UP:
-        return said or format_html("A question about the key <code>{}</code>", row.key)
-    return format_html("{}The body above, under the key <code>{}</code>", said, row.key)
-
-
-def _came_back(row: Assignment, attempt: Attempt) -> SafeString:
-    said = revealing.hidden(attempt.answer, row)
-    return words(said, "Nothing" if attempt.outcome else "Nothing yet")
-
-
-def _nothing() -> SafeString:
-    return SafeString("")
-
-
-# --- On the pages of earlier rooms ----------------------------------------------------
-
-
-@pages.panel(Execution)
-def collected(execution: Execution) -> Panel | None:
-    """How far its list is collected."""
-    row = Collection.objects.filter(execution=execution).first()
-    if row is None:
-        return Panel("Collection", sentences=["Nothing was collected yet."])
-    of = f" of {row.total:,}" if row.total is not None else ""
-    facts = [
-        Fact("passes begun", f"{row.number:,}"),
-        Fact("rows seen in the last", f"{row.seen:,}{of}"),
-    ]
-    said = [badge(row.state, str(row.get_state_display())), since(row.state_since)]
-    return Panel(
-        "Collection",
-        facts=facts,
-        sentences=[
-            format_html("{} {}", *said),
-            *([row.problem] if row.problem else []),
-        ],
-        more=[("How it was collected", page_of(row))],
-    )
-
-
-@pages.story(Execution)
-def passes(execution: Execution) -> list[Moment]:
-    """When its list was asked for, by whom and why, and when it was through."""
-    row = Collection.objects.filter(execution=execution).first()
-    return moves_of(row, dict(Collecting.choices), what="Collection:") if row else []
-
-
-@pages.panel(Campaign)
-def assigned_by(campaign: Campaign) -> Panel:
-    """The way to all that it assigned."""
-    href = list_of(Assignment, campaign=campaign.pk)
-    return Panel("Assignments", more=[("All assignments of this campaign", href)])
-
-
-@pages.panel(Trigger)
-def assigned(trigger: Trigger) -> Panel | None:
-    """What the customer was assigned by it."""
-    found = Assignment.objects.filter(
-        execution=trigger.execution_id, customer=trigger.customer
-    )
-    rows = [
-        (
-            link(row, worth(row) or str(row)),
-            badge(row.state, str(row.get_state_display())),
-        )
-        for row in found.order_by("-pk")[:MOST_SHOWN]
-    ]
-    if not rows:
-        return Panel("Assignments", sentences=["The vendor lists none yet."])
-    return Panel("Assignments", columns=("Reward", "State"), rows=rows)
+            yield attempted(row, attempt)

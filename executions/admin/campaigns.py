@@ -1,0 +1,37 @@
+"""The campaigns that were seen, and what they ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib import admin
+
+from executions.models import Campaign, Execution
+from promoportal.admin.pages import MOST_SHOWN, Panel
+from promoportal.admin.rows import ReadOnlyAdmin, when
+from promoportal.admin.showing import link, list_of, moment, state_of
+
+
+@admin.register(Campaign)
+class CampaignAdmin(ReadOnlyAdmin[Campaign]):
+    list_display = ("reference", "first_seen")
+    finds = ("reference",)
+    search_help_text = "A campaign's id, in full"
+    fields = ("reference", "first_seen")
+    first_seen = when("first_seen_at", "first seen")
+
+    def panels(self, row: Campaign) -> Iterable[Panel]:
+        latest = Execution.objects.filter(campaign=row).order_by("-pk")[:MOST_SHOWN]
+        shown = [
+            (link(run, run.reference), state_of(run), moment(run.opened_at))
+            for run in latest
+        ]
+        more = [
+            ("All executions of this campaign", list_of(Execution, campaign=row.pk))
+        ]
+        yield Panel(
+            "The latest executions",
+            columns=("Execution", "Progress", "Opened"),
+            rows=shown,
+            more=more,
+        )

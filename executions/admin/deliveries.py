@@ -1,0 +1,157 @@
+"""What the vendor told us, and having it read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.utils.safestring import SafeString
+
+from executions import reading, replaying
+from executions.admin.moves import one_by_one
+from executions.models import Delivery, Execution, Listener, Reading, Trigger
+from promoportal.admin.attention import Attention
+from promoportal.admin.days import days
+from promoportal.admin.deeds import Deed, Done, without_bodies
+from promoportal.admin.narrowing import narrowed
+from promoportal.admin.pages import MOST_SHOWN, Moment, Panel
+from promoportal.admin.rows import StatefulAdmin, when
+from promoportal.admin.showing import body, link, pretty, state_of
+from promoportal.leases import after
+
+# A delivery that nobody read by then waits for a worker that is not there.
+UNREAD_FOR = 60
+
+
+def _read_again(rows: QuerySet[Delivery], by: Any, why: str) -> Done:
+    return one_by_one(
+        without_bodies(rows),
+        reading.read_again,
+        lambda _: "it is still to be read",
+        by=by,
+        why=why,
+    )
+
+
+def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
+    """What reading them again would do, one panel for each execution they name."""
+    looked_at = rows.select_related("listener").order_by("pk")
+    plan = replaying.foresee(
+        list(looked_at[: replaying.MOST_FORESEEN]), of=rows.count()
+    )
+    yield from map(_would, plan.foreseen)
+    if plan.idle:
+        yield Panel(
+            "Nothing would follow from",
+            columns=("Delivery", "Why"),
+            rows=[(link(delivery), why) for delivery, why in plan.idle],
+        )
+    if plan.unseen:
+        shown = f"Only the first {replaying.MOST_FORESEEN} are looked at here"
+        yield Panel("And more", sentences=[f"{shown}, and {plan.unseen:,} are not."])
+
+
+def _would(foreseen: replaying.Foreseen) -> Panel:
+    told = replaying.consequences(foreseen)
+    count = len(foreseen.deliveries)
+    return Panel(
+        f"Execution {foreseen.occurrence}",
+        facts=[fact for one in told for fact in one.facts],
+        sentences=[
+            *([f"{count:,} deliveries name it."] if count > 1 else []),
+            *foreseen.sentences(),
+            *(sentence for one in told for sentence in one.sentences),
+        ],
+    )
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(StatefulAdmin[Delivery]):
+    list_display = (
+        "identity",
+        "listener_link",
+        "status",
+        "received",
+        "why",
+        "execution_link",
+        "attempts",
+    )
+    list_select_related = ("listener", "execution")
+    list_filter = (
+        "state",
+        "reason",
+        narrowed("execution", Execution),
+        narrowed("listener", Listener),
+        days("received_at", "days"),
+    )
+    finds = ("execution__reference",)
+    indexed = ("execution", "listener", "state__exact", "reason__exact", "needs", "q")
+    search_help_text = "An execution's id, in full"
+    labels = dict(Reading.choices)
+    attention = (
+        Attention(
+            "held", "Deliveries are held", lambda: Q(state=Reading.HELD), by_reason=True
+        ),
+        Attention(
+            "unread",
+            "Deliveries wait for a worker to read them",
+            lambda: Q(state=Reading.UNREAD, received_at__lt=after(-UNREAD_FOR)),
+        ),
+    )
+    deeds = (
+        Deed(
+            "read_again",
+            "Read again",
+            "executions.reread_delivery",
+            _read_again,
+            said=("will be read again", "will be read again"),
+            plan=_plan,
+            fits=lambda row: row.state != Reading.UNREAD,
+        ),
+    )
+    fieldsets = (
+        (None, {"fields": ("execution_link", "event", "problem_in_full")}),
+        ("As it came", {"fields": ("received", "content_type", "sender", "raw")}),
+        ("Work", {"fields": ("attempts",)}),
+    )
+    received = when("received_at")
+
+    @admin.display(description="delivery")
+    def identity(self, row: Delivery) -> str:
+        return f"Delivery {row.pk}"
+
+    @admin.display(description="listener")
+    def listener_link(self, row: Delivery) -> SafeString:
+        return link(row.listener, f"Event {row.listener.event_type}")
+
+    @admin.display(description="listener")
+    def event(self, row: Delivery) -> SafeString:
+        return link(row.listener, str(row.listener.get_event_type_display()))
+
+    @admin.display(description="execution")
+    def execution_link(self, row: Delivery) -> SafeString:
+        return link(row.execution, row.execution.reference if row.execution else "")
+
+    @admin.display(description="how the sender was known")
+    def sender(self, row: Delivery) -> SafeString:
+        return pretty(row.verdict)
+
+    @admin.display(description="body")
+    def raw(self, row: Delivery) -> SafeString:
+        return body(row.body)
+
+    def story(self, row: Delivery) -> Iterable[Moment]:
+        yield Moment(at=row.received_at, what="Received")
+        yield from super().story(row)
+
+    def panels(self, row: Delivery) -> Iterable[Panel]:
+        triggers = Trigger.objects.filter(delivery=row)[:MOST_SHOWN]
+        shown = [
+            (link(trigger, trigger.customer), state_of(trigger)) for trigger in triggers
+        ]
+        if shown:
+            yield Panel(
+                "The customer it announced", columns=("Customer", "State"), rows=shown
+            )

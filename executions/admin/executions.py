@@ -1,0 +1,204 @@
+"""One run of a campaign: how far it is, and what stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from executions import announcing, stopping
+from executions.admin.moves import one_by_one
+from executions.models import (
+    Campaign,
+    Delivery,
+    Execution,
+    Kind,
+    Listener,
+    Progress,
+    Stop,
+    Trigger,
+)
+from promoportal.admin.attention import Attention
+from promoportal.admin.days import days
+from promoportal.admin.deeds import Deed, Done, without_bodies
+from promoportal.admin.narrowing import narrowed
+from promoportal.admin.pages import MOST_SHOWN, Moment, Panel
+from promoportal.admin.rows import StatefulAdmin, when
+from promoportal.admin.showing import badge, link, list_of, moment, since, state_of
+
+
+def _open_again(rows: QuerySet[Execution], by: Any, why: str) -> Done:
+    done = Done()
+    for row in rows.order_by("pk"):
+        if row.stop == Stop.CANCELLED:
+            done.skipped["it is cancelled"] += 1
+        else:
+            announcing.announce(row.reference, kind=Kind(row.kind), by=by, why=why)
+            done.done += 1
+    return done
+
+
+def _stopping(
+    act: Callable[..., Any],
+) -> Callable[[QuerySet[Execution], Any, str], Done]:
+    def stop(rows: QuerySet[Execution], by: Any, why: str) -> Done:
+        return one_by_one(rows, act, _stands, by=by, why=why)
+
+    return stop
+
+
+def _stands(row: Execution) -> str:
+    return f"it is {str(row.get_stop_display()).lower()}"
+
+
+def _is(*stops: Stop) -> Callable[[Execution], bool]:
+    return lambda row: row.stop in stops
+
+
+@admin.register(Execution)
+class ExecutionAdmin(StatefulAdmin[Execution]):
+    list_display = (
+        "reference",
+        "campaign_link",
+        "kind",
+        "standing",
+        "since",
+        "why",
+        "opened",
+    )
+    list_select_related = ("campaign",)
+    list_filter = (
+        "state",
+        "stop",
+        "reason",
+        "kind",
+        narrowed("campaign", Campaign),
+        days("opened_at", "days"),
+    )
+    finds = ("reference", "campaign__reference")
+    search_help_text = "An execution's or a campaign's id, in full"
+    labels = {**dict(Progress.choices), **dict(Stop.choices)}
+    attention = (
+        Attention(
+            "held", "Executions are held", lambda: Q(stop=Stop.HELD), by_reason=True
+        ),
+    )
+    deeds = (
+        Deed(
+            "open",
+            "Collect again",
+            "executions.open_execution",
+            _open_again,
+            said=("will be collected again", "will be collected again"),
+            fits=_is(Stop.NONE, Stop.PAUSED, Stop.HELD),
+        ),
+        Deed(
+            "pause",
+            "Pause",
+            "executions.stop_execution",
+            _stopping(stopping.pause),
+            said=("is paused", "are paused"),
+            fits=_is(Stop.NONE),
+        ),
+        Deed(
+            "resume",
+            "Resume",
+            "executions.stop_execution",
+            _stopping(stopping.resume),
+            said=("runs again", "run again"),
+            fits=_is(Stop.HELD, Stop.PAUSED),
+        ),
+        Deed(
+            "cancel",
+            "Cancel",
+            "executions.stop_execution",
+            _stopping(stopping.cancel),
+            said=("is cancelled", "are cancelled"),
+            warning="Nothing more of it will be given, for good: what is owed or held "
+            "becomes void, and a later notice does not open it again. What customers "
+            "have already, they keep; what is in doubt is still settled.",
+            fits=_is(Stop.NONE, Stop.PAUSED, Stop.HELD),
+        ),
+    )
+    fieldsets = (
+        (None, {"fields": ("campaign_link", "kind", "opened", "problem_in_full")}),
+    )
+    opened = when("opened_at")
+
+    @admin.display(description="campaign")
+    def campaign_link(self, row: Execution) -> SafeString:
+        return link(row.campaign, row.campaign.reference if row.campaign else "")
+
+    @admin.display(description="state")
+    def standing(self, row: Execution) -> SafeString:
+        """How far it is, and what stops it."""
+        return format_html("{} {}", self.status(row), self.stopped(row))
+
+    def version(self, row: Execution) -> str:
+        """It moves by itself all the time; what stops it is what people decide about."""
+        return row.stop
+
+    def stands(self, row: Execution) -> str:
+        return str(row.get_stop_display())
+
+    def stopped(self, row: Execution) -> SafeString:
+        if row.stop == Stop.NONE:
+            return SafeString("")
+        return badge(row.stop, str(row.get_stop_display()))
+
+    def marks(self, row: Execution) -> list[SafeString]:
+        return [*super().marks(row), self.stopped(row)]
+
+    def story(self, row: Execution) -> Iterable[Moment]:
+        yield Moment(at=row.opened_at, what="Opened")
+        yield from super().story(row)
+
+    def panels(self, row: Execution) -> Iterable[Panel]:
+        yield _notices(row)
+        if row.kind == Kind.TRIGGERED:
+            yield _triggers(row)
+
+
+def _notices(row: Execution) -> Panel:
+    """What the vendor told of it, the latest first."""
+    latest = Delivery.objects.filter(execution=row).order_by("-pk")
+    told = without_bodies(latest.select_related("listener"))[:MOST_SHOWN]
+    shown = [
+        (
+            link(one),
+            _event(one.listener),
+            state_of(one),
+            moment(one.received_at),
+        )
+        for one in told
+    ]
+    nobody = "The vendor told nothing of it: somebody opened it by hand."
+    return Panel(
+        "The notices that made it",
+        columns=("Delivery", "Event", "State", "Received"),
+        rows=shown,
+        sentences=[] if shown else [nobody],
+        more=[("All its deliveries", list_of(Delivery, execution=row.pk))],
+    )
+
+
+def _event(listener: Listener) -> str:
+    on = f", channel {listener.channel}" if listener.channel else ""
+    return f"Event {listener.event_type}{on}"
+
+
+def _triggers(row: Execution) -> Panel:
+    latest = Trigger.objects.filter(execution=row).order_by("-pk")[:MOST_SHOWN]
+    return Panel(
+        "The customers who triggered it",
+        columns=("Customer", "State", "Since"),
+        rows=[
+            (link(one, one.customer), state_of(one), since(one.state_since))
+            for one in latest
+        ],
+        more=[("All customers", list_of(Trigger, execution=row.pk))],
+    )

@@ -1,0 +1,95 @@
+"""Customers who came one by one, and asking for them again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.utils.safestring import SafeString
+
+from executions import announcing
+from executions.admin.moves import one_by_one
+from executions.models import Asking, Execution, Trigger
+from promoportal.admin.attention import Attention
+from promoportal.admin.deeds import Deed, Done
+from promoportal.admin.narrowing import narrowed
+from promoportal.admin.rows import StatefulAdmin
+from promoportal.admin.showing import link, moment
+
+
+def _ask_again(rows: QuerySet[Trigger], by: Any, why: str) -> Done:
+    chosen = rows.select_related("execution")
+    return one_by_one(
+        chosen,
+        announcing.ask_again,
+        lambda _: "it waits to be asked for already",
+        by=by,
+        why=why,
+    )
+
+
+@admin.register(Trigger)
+class TriggerAdmin(StatefulAdmin[Trigger]):
+    list_display = (
+        "customer",
+        "execution_link",
+        "status",
+        "since",
+        "why",
+        "attempts",
+        "next_time",
+    )
+    list_select_related = ("execution",)
+    list_filter = ("state", "reason", narrowed("execution", Execution))
+    finds = ("customer",)
+    indexed = ("execution", "state__exact", "reason__exact", "needs")
+    search_help_text = "A customer's id, in full"
+    labels = dict(Asking.choices)
+    attention = (
+        Attention(
+            "held",
+            "Triggered customers are held",
+            lambda: Q(state=Asking.HELD),
+            by_reason=True,
+        ),
+    )
+    deeds = (
+        Deed(
+            "ask_again",
+            "Ask again",
+            "executions.open_execution",
+            _ask_again,
+            said=("will be asked for again", "will be asked for again"),
+            fits=lambda row: row.state != Asking.WAITING,
+        ),
+    )
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "customer",
+                    "execution_link",
+                    "delivery_link",
+                    "problem_in_full",
+                )
+            },
+        ),
+        ("Work", {"fields": ("announced", "attempts", "next_time")}),
+    )
+
+    @admin.display(description="execution")
+    def execution_link(self, row: Trigger) -> SafeString:
+        return link(row.execution, row.execution.reference)
+
+    @admin.display(description="delivery")
+    def delivery_link(self, row: Trigger) -> SafeString:
+        return link(row.delivery)
+
+    @admin.display(description="asked for next")
+    def next_time(self, row: Trigger) -> SafeString:
+        return moment(row.not_before if row.state == Asking.WAITING else None)
+
+    def heading(self, row: Trigger) -> str:
+        return f"Customer {row.customer}, who triggered {row.execution.reference}"

@@ -1,0 +1,7 @@
+"""What each customer is owed, to look at and to decide about."""
+
+from __future__ import annotations
+
+from rewards.admin import assignments, beside, collections, promotions
+
+__all__ = ["assignments", "beside", "collections", "promotions"]

@@ -1,0 +1,67 @@
+"""What was collected and assigned, on the pages of earlier rooms."""
+
+from __future__ import annotations
+
+from django.utils.html import format_html
+
+from executions.models import Campaign, Execution, Trigger
+from promoportal.admin import pages
+from promoportal.admin.pages import MOST_SHOWN, Fact, Moment, Panel, moves_of
+from promoportal.admin.showing import link, list_of, page_of, since, state_of
+from rewards.models import Assignment, Collecting, Collection
+from rewards.worth import worth
+
+
+@pages.panel(Execution)
+def collected(execution: Execution) -> Panel | None:
+    """How far its list is collected."""
+    row = Collection.objects.filter(execution=execution).first()
+    if row is None:
+        return Panel("Collection", sentences=["Nothing was collected yet."])
+    of = f" of {row.total:,}" if row.total is not None else ""
+    facts = [
+        Fact("passes begun", f"{row.number:,}"),
+        Fact("rows seen in the last", f"{row.seen:,}{of}"),
+    ]
+    said = [state_of(row), since(row.state_since)]
+    return Panel(
+        "Collection",
+        facts=facts,
+        sentences=[
+            format_html("{} {}", *said),
+            *([row.problem] if row.problem else []),
+        ],
+        more=[("How it was collected", page_of(row))],
+    )
+
+
+@pages.story(Execution)
+def passes(execution: Execution) -> list[Moment]:
+    """When its list was asked for, by whom and why, and when it was through."""
+    row = Collection.objects.filter(execution=execution).first()
+    return moves_of(row, dict(Collecting.choices), what="Collection:") if row else []
+
+
+@pages.panel(Campaign)
+def assigned_by(campaign: Campaign) -> Panel:
+    """The way to all that it assigned."""
+    href = list_of(Assignment, campaign=campaign.pk)
+    return Panel("Assignments", more=[("All assignments of this campaign", href)])
+
+
+@pages.panel(Trigger)
+def assigned(trigger: Trigger) -> Panel | None:
+    """What the customer was assigned by it."""
+    found = Assignment.objects.filter(
+        execution=trigger.execution_id, customer=trigger.customer
+    )
+    rows = [
+        (
+            link(row, worth(row) or str(row)),
+            state_of(row),
+        )
+        for row in found.order_by("-pk")[:MOST_SHOWN]
+    ]
+    if not rows:
+        return Panel("Assignments", sentences=["The vendor lists none yet."])
+    return Panel("Assignments", columns=("Reward", "State"), rows=rows)

@@ -1,0 +1,68 @@
+"""How far each execution's list is collected."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import Q
+from django.utils.safestring import SafeString
+
+from promoportal.admin.attention import Attention
+from promoportal.admin.rows import StatefulAdmin
+from promoportal.admin.showing import link, moment
+from rewards.models import Collecting, Collection
+
+
+@admin.register(Collection)
+class CollectionAdmin(StatefulAdmin[Collection]):
+    list_display = (
+        "execution_name",
+        "status",
+        "since",
+        "why",
+        "number",
+        "pages",
+        "seen",
+        "total",
+        "next_time",
+    )
+    list_display_links = ("execution_name",)
+    list_select_related = ("execution",)
+    list_filter = ("state", "reason")
+    finds = ("execution__reference",)
+    search_help_text = "An execution's id, in full"
+    labels = dict(Collecting.choices)
+    attention = (
+        Attention(
+            "held",
+            "Collections are held",
+            lambda: Q(state=Collecting.HELD),
+            by_reason=True,
+        ),
+    )
+    fieldsets = (
+        (None, {"fields": ("execution_link", "problem_in_full")}),
+        (
+            "This pass",
+            {"fields": ("number", "finished", "pages", "seen", "total", "restarts")},
+        ),
+        (
+            "Work",
+            {"fields": ("next_time", "failures", "malformed", "deaths", "waived")},
+        ),
+    )
+
+    @admin.display(description="execution")
+    def execution_name(self, row: Collection) -> str:
+        return row.execution.reference
+
+    @admin.display(description="execution")
+    def execution_link(self, row: Collection) -> SafeString:
+        return link(row.execution, row.execution.reference)
+
+    @admin.display(description="next try")
+    def next_time(self, row: Collection) -> SafeString:
+        waits = row.state in {Collecting.WAITING, Collecting.COLLECTING}
+        return moment(row.not_before if waits else None)
+
+    def heading(self, row: Collection) -> str:
+        return f"Collection of {row.execution.reference}"

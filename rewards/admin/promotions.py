@@ -1,0 +1,78 @@
+"""Promotions, and how what they give is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from promoportal.admin.deeds import Deed, Done
+from promoportal.admin.pages import Panel
+from promoportal.admin.rows import ReadOnlyAdmin, when
+from promoportal.admin.showing import list_of
+from rewards.models import Assignment, Promotion
+
+
+def _report(mode: Promotion.Mode) -> Callable[[QuerySet[Promotion], Any, str], Done]:
+    def set_mode(rows: QuerySet[Promotion], _by: Any, _why: str) -> Done:
+        there = rows.count()
+        others = rows.exclude(redemption_mode=mode)
+        done = Done(done=others.update(redemption_mode=mode))
+        if there > done.done:
+            done.skipped["it is reported like this already"] += there - done.done
+        return done
+
+    return set_mode
+
+
+def _mode(name: str, label: str, mode: Promotion.Mode, says: str) -> Deed:
+    return Deed(
+        name,
+        label,
+        "rewards.set_redemption_mode",
+        _report(mode),
+        said=(f"is {says} from now on", f"are {says} from now on"),
+        fits=lambda row: row.redemption_mode != mode,
+        is_only_logged=True,
+    )
+
+
+@admin.register(Promotion)
+class PromotionAdmin(ReadOnlyAdmin[Promotion]):
+    list_display = ("reference", "code", "reported", "first_seen")
+    list_filter = ("redemption_mode",)
+    finds = ("reference", "code")
+    search_help_text = "A promotion's id or code, in full"
+    fields = ("reference", "code", "reported", "first_seen")
+    deeds = (
+        _mode(
+            "at_once", "Report at once", Promotion.Mode.TRIGGERED, "reported at once"
+        ),
+        _mode(
+            "in_batches",
+            "Report in batches",
+            Promotion.Mode.SCHEDULED,
+            "reported in batches",
+        ),
+        _mode("not_at_all", "Do not report", Promotion.Mode.OFF, "not reported"),
+        _mode(
+            "as_set",
+            "Report as the portal is set",
+            Promotion.Mode.DEFAULT,
+            "reported as the portal is set",
+        ),
+    )
+    first_seen = when("first_seen_at", "first seen")
+
+    @admin.display(description="activations are reported")
+    def reported(self, row: Promotion) -> str:
+        return str(row.get_redemption_mode_display())
+
+    def heading(self, row: Promotion) -> str:
+        return f"Promotion {row.reference}"
+
+    def panels(self, row: Promotion) -> Iterable[Panel]:
+        href = list_of(Assignment, promotion=row.pk)
+        yield Panel("Assignments", more=[("All assignments of this promotion", href)])
