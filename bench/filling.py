@@ -4,7 +4,8 @@ Tables as they are after some months: so many assignments, and all that belongs 
 Everything is made in the database, a million rows in some minutes. Half of them are of
 one execution; the newest is under way, and the platform hardly answers; what is rare is
 among the oldest, where a list that looks for it row by row from the newest would have to
-pass all others.
+pass all others. Of ten thousand, too, what is not rare fills a page: an empty page and a
+full one could not be compared.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ _ASSIGNMENTS = f"""
     ), placed AS (
         SELECT *, CASE
             WHEN n <= 5 THEN 'VOID'
-            WHEN execution = 20 AND part < 200 THEN 'OWED'
-            WHEN execution = 20 AND part < 205 THEN 'ACTIVATING'
-            WHEN execution = 20 AND part < 600 THEN 'UNCERTAIN'
+            WHEN execution = 20 AND part < 420 THEN 'OWED'
+            WHEN execution = 20 AND part < 425 THEN 'ACTIVATING'
+            WHEN execution = 20 AND part < 850 THEN 'UNCERTAIN'
             WHEN part < 45 THEN 'VOID'
             WHEN execution <= 10 AND part < 125 THEN 'HELD'
             ELSE 'ACTIVE' END AS state
@@ -99,7 +100,8 @@ _ASSIGNMENTS = f"""
         CASE state WHEN 'ACTIVE' THEN 'R' || n ELSE '' END, '', 0, 0, at, at,
         execution, 1 + n / (%(count)s / 4)
     FROM told, LATERAL (
-        SELECT now() - (20 - execution) * interval '3 days' AS at) AS times
+        SELECT now() - (20 - execution) * interval '3 days' - interval '1 hour' AS at
+    ) AS times
     ORDER BY n
 """  # noqa: S608 - nothing in it comes from outside
 _MOVES = """
@@ -137,7 +139,7 @@ _REDEMPTIONS = """
         SELECT id, created_at, execution_id, CASE
             WHEN id < 100 AND id %% 10 = 0 THEN 'WRITTEN_OFF'
             WHEN execution_id <= 10 AND id %% 30 = 9 THEN 'HELD'
-            WHEN execution_id = 20 AND id %% 100 = 99 THEN 'UNCERTAIN'
+            WHEN execution_id > 10 AND id %% 15 = 9 THEN 'UNCERTAIN'
             WHEN execution_id = 20 THEN 'WAITING'
             ELSE 'REPORTED' END AS state
         FROM rewards_assignment WHERE rewards_assignment.state = 'ACTIVE') AS given

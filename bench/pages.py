@@ -28,7 +28,7 @@ from executions.models import Delivery, Execution, Trigger
 from promoportal import customers
 from promoportal.admin.showing import list_of, page_of
 from redemptions.models import Redemption, Report
-from rewards.models import Assignment, Retrial, Retried
+from rewards.models import Activation, Assignment, Retrial, Retried
 
 FEW = 10_000
 # More than this, and a page grows with what the tables hold.
@@ -101,6 +101,10 @@ def _asked(count: int) -> dict[str, tuple[Any, ...]]:
         **{name: (address,) for name, address in _lists(count)},
         **{name: (address,) for name, address in _pages(count)},
         "assignments as CSV, the first": (list_of(Assignment), export),
+        "activations of some days as CSV, the first": (
+            list_of(Activation, **_DAYS),
+            export,
+        ),
         "redemptions as CSV, the first": (list_of(Redemption), export),
         "trying held ones again, asked": (
             list_of(Assignment, execution=1, state__exact="HELD"),
@@ -164,6 +168,7 @@ _NARROWED: dict[Any, list[dict[str, Any]]] = {
         {"q": "C0000007"},
         {"q": "nobody"},
     ],
+    Activation: [_DAYS, {"days": "week"}],
     Redemption: [
         *({_STATE: state} for state in ("WAITING", "REPORTED", "HELD", "WRITTEN_OFF")),
         {_WHY: "REFUSED"},

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
@@ -20,7 +21,7 @@ from promoportal.breakers import Breaker, Side
 from promoportal.census import Flow
 from promoportal.leases import database_now
 from promoportal.standing import Standing
-from rewards.models import State
+from rewards.models import Activation, Assignment, State
 
 # So many executions are shown; the list has all of them.
 MOST_SHOWN = 8
@@ -28,6 +29,8 @@ _WEEK = timedelta(days=7)
 _DAY = timedelta(days=1)
 _HOURS = 24
 _FLOWS = ("assigned", "activated", "reported")
+# Where the rows of today are.
+_ROWS = {"assigned": Assignment, "activated": Activation}
 
 
 @pages.front
@@ -85,11 +88,19 @@ def _flows(midnight: datetime) -> dict[int, Flow]:
 
 def _flow(
     name: str, this: dict[int, Flow], last: dict[int, Flow], hour: int
-) -> tuple[str, SafeString, str, str]:
+) -> tuple[str, SafeString, SafeString, str]:
     now, then = ([_of(name, day, at) for at in range(_HOURS)] for day in (this, last))
     so_far, by_now = sum(now), sum(then[: hour + 1])
     said = f"{so_far:,} {name} today, {by_now:,} by this hour a week ago"
-    return name, columns(now, then, said), f"{so_far:,}", f"{by_now:,}"
+    return name, columns(now, then, said), _linked(name, so_far), f"{by_now:,}"
+
+
+def _linked(name: str, count: int) -> SafeString:
+    """The number, and the list that it counts if there is one of that day."""
+    if name not in _ROWS:
+        return format_html("{}", f"{count:,}")
+    href = list_of(_ROWS[name], days="today")
+    return format_html('<a href="{}">{}</a>', href, f"{count:,}")
 
 
 def _of(name: str, day: dict[int, Flow], hour: int) -> int:

@@ -146,6 +146,13 @@ class Redemption(Stateful, Leased):
                 name="redemption_uncertain",
                 condition=models.Q(state=State.UNCERTAIN),
             ),
+            # What the first page counts: these few, and not all that were ever sent.
+            models.Index(
+                NEWEST,
+                name="redemption_unanswered",
+                include=["id", "state_since"],
+                condition=models.Q(state=State.UNCERTAIN),
+            ),
             # Lists as staff narrow them.
             models.Index("execution", NEWEST, name="redemption_of_execution"),
             models.Index("report", NEWEST, name="redemption_of_report"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -359,6 +361,25 @@ class Assignment(Stateful, Leased):
                 name="assignment_too_late",
                 condition=models.Q(cancelled_too_late=True),
             ),
+            # What the first page counts: these few, and not all that are held or sent.
+            models.Index(
+                NEWEST,
+                name="assignment_held_in_doubt",
+                include=["id"],
+                condition=models.Q(state=State.HELD, doubtful=True),
+            ),
+            models.Index(
+                NEWEST,
+                name="assignment_unanswered",
+                include=["id", "state_since"],
+                condition=models.Q(state=State.UNCERTAIN),
+            ),
+            models.Index(
+                "promotion",
+                NEWEST,
+                name="assignment_of_promotion_held",
+                condition=models.Q(state=State.HELD),
+            ),
             # What a cancellation would do to them, asked before it does it.
             models.Index(
                 "execution",
@@ -402,6 +423,35 @@ class AssignmentTransition(Transition):
     row = models.ForeignKey(
         Assignment, on_delete=models.CASCADE, related_name="transitions"
     )
+
+    class Meta(Transition.Meta):
+        indexes = [
+            *Transition.Meta.indexes,
+            # What was activated, the latest first.
+            models.Index(
+                NEWEST,
+                name="assignment_activated",
+                condition=models.Q(after=State.ACTIVE),
+            ),
+        ]
+
+
+class ActivationManager(models.Manager["Activation"]):
+    def get_queryset(self) -> models.QuerySet[Activation]:
+        return super().get_queryset().filter(after=State.ACTIVE)
+
+
+class Activation(AssignmentTransition):
+    """The move that made an assignment active, of which there is one and no more."""
+
+    objects: ClassVar[ActivationManager] = ActivationManager()
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"activation of {self.row_id}"
 
 
 class Attempt(models.Model):

@@ -88,4 +88,4 @@ def _alone(rows: QuerySet[M], keys: list[Any]) -> QuerySet[M]:
 def order_of(model_admin: Any, narrowed: Mapping[str, str]) -> Order:
     """In which a list is shown that is narrowed so."""
     said = {*narrowed, *(f"{name}={value}" for name, value in narrowed.items())}
-    return Order(not said.isdisjoint(model_admin.indexed))
+    return Order(model_admin.is_narrowed or not said.isdisjoint(model_admin.indexed))

@@ -71,7 +71,9 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
     finds_uuid: ClassVar[Sequence[str]] = ()
     # What its columns look at in other large tables (see paging.py).
     list_beside: ClassVar[Sequence[str]] = ()
-    # What of an address an index serves that holds the key turned round (see order.py).
+    # Whether an index serves the whole list that holds the key turned round (see order.py).
+    is_narrowed: ClassVar[bool] = False
+    # What of an address such an index serves.
     indexed: ClassVar[Sequence[str]] = ()
 
     actions = None

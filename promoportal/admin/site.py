@@ -32,7 +32,7 @@ _NAMES = {
 }
 _MODELS = (
     *("Execution", "Delivery", "Trigger", "Campaign", "Listener"),
-    *("Assignment", "Retrial", "Retried", "Collection", "Promotion"),
+    *("Assignment", "Activation", "Retrial", "Retried", "Collection", "Promotion"),
     *("Redemption", "Report"),
     *("Breaker", "Allowance"),
 )

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rewards.admin import assignments, beside, collections, promotions
+from rewards.admin import activations, assignments, beside, collections, promotions
 
-__all__ = ["assignments", "beside", "collections", "promotions"]
+__all__ = ["activations", "assignments", "beside", "collections", "promotions"]

@@ -209,7 +209,8 @@ def test_lists_are_in_the_order_of_the_work(operations: Desk) -> None:
         (
             "Rewards",
             [
-                *("Assignments", "Retrials", "Retried assignments"),
+                *("Assignments", "Activations", "Retrials"),
+                "Retried assignments",
                 *("Collections", "Promotions"),
             ],
         ),

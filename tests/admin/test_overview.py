@@ -12,14 +12,14 @@ from django.test import Client
 from django.utils import timezone
 
 from executions.models import Execution, Progress, Stop
-from promoportal.admin.showing import page_of
+from promoportal.admin.showing import list_of, page_of
 from promoportal.breakers import Breaker, Side
 from promoportal.census import Census
 from promoportal.leases import after
 from promoportal.roles import Role
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
-from rewards.models import Assignment, Reason, Retrial, State
+from rewards.models import Activation, Assignment, Reason, Retrial, State
 from tests.admin.desk import Desk
 from tests.factories import (
     AssignmentFactory,
@@ -75,8 +75,11 @@ def test_today_stands_beside_the_same_day_a_week_ago(crm: Desk) -> None:
 
     rows = {row[0]: row[2:] for row in panel(crm, "Today").rows}
 
-    assert rows["assigned"] == ("1", "4")
-    assert rows["activated"] == ("0", "1")
+    assert rows["assigned"][0] == f'<a href="{list_of(Assignment, days="today")}">1</a>'
+    assert (
+        rows["activated"][0] == f'<a href="{list_of(Activation, days="today")}">0</a>'
+    )
+    assert (rows["assigned"][1], rows["activated"][1]) == ("4", "1")
     assert rows["reported"] == ("0", "1")
 
 

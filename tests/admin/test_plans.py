@@ -40,7 +40,14 @@ from promoportal.ledgers import MOST_COMPARED
 from promoportal.optimove.allowance import Allowance
 from redemptions.models import Redemption, Report
 from rewards import retrials, retrying
-from rewards.models import Assignment, Collection, Promotion, Retrial, Retried
+from rewards.models import (
+    Activation,
+    Assignment,
+    Collection,
+    Promotion,
+    Retrial,
+    Retried,
+)
 from tests.admin.desk import Desk
 
 # What a test changes is not there for the next.
@@ -248,6 +255,8 @@ LISTS: list[tuple[type[Model], dict[str, Any]]] = [
     (Assignment, {"needs": "held", **SOME_DAYS}),
     (Assignment, {"state__exact": "VOID"}),
     (Assignment, {"q": "C0000007"}),
+    (Activation, {}),
+    (Activation, SOME_DAYS),
     (Redemption, {}),
     (Redemption, {"execution": LARGEST}),
     (Redemption, {"campaign": 1}),

@@ -33,7 +33,14 @@ from promoportal.breakers import Breaker, Side
 from promoportal.optimove.allowance import Allowance
 from promoportal.roles import Role
 from redemptions.models import Redemption, Report
-from rewards.models import Assignment, Collection, Promotion, Retrial, Retried
+from rewards.models import (
+    Activation,
+    Assignment,
+    Collection,
+    Promotion,
+    Retrial,
+    Retried,
+)
 from tests.admin.desk import Desk
 from tests.factories import (
     AssignmentFactory,
@@ -86,6 +93,11 @@ def retried() -> Retried:
     )
 
 
+def activation() -> Activation:
+    row = AssignmentFactory(state="ACTIVE")
+    return Activation.objects.create(row=row, before="ACTIVATING", after="ACTIVE")
+
+
 MAKE: dict[type[Model], Callable[..., Any]] = {
     Execution: lambda: ExecutionFactory(stop="HELD", reason="OVER_LIMIT"),
     Delivery: lambda: DeliveryFactory(execution=ExecutionFactory(), state="HELD"),
@@ -103,6 +115,7 @@ MAKE: dict[type[Model], Callable[..., Any]] = {
     LogEntry: logged,
     Retrial: lambda: retried().retrial,
     Retried: retried,
+    Activation: activation,
 }
 FOR_FEW = {Failure, LogEntry}
 FOR_SUPERUSERS = {User, Group}

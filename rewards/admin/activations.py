@@ -1,0 +1,57 @@
+"""What was activated, day by day: the list that finance and CRM take along."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+
+from promoportal.admin.days import days
+from promoportal.admin.rows import ReadOnlyAdmin, when
+from promoportal.admin.sheets import Sheet
+from promoportal.admin.showing import link
+from rewards.models import Activation
+from rewards.worth import worth
+
+
+@admin.register(Activation)
+class ActivationAdmin(ReadOnlyAdmin[Activation]):
+    """Kept in the order of time, so that a day of them is as quick as any page."""
+
+    list_display = ("at_when", "who", "what", "execution_link", "person")
+    list_filter = (days("at", "days"),)
+    list_beside = ("row__execution", "row__promotion", "by")
+    is_narrowed = True
+    # Codes are money, and stay here.
+    sheet = Sheet(
+        "rewards.export_assignment",
+        {
+            "activated at": "at",
+            "customer": "row__customer",
+            "value": "row__value",
+            "unit": "row__unit",
+            "promotion": "row__promotion__reference",
+            "execution": "row__execution__reference",
+            "assignment": "row__reference",
+            "receipt": "row__receipt",
+            "said by": "by__username",
+        },
+    )
+    fields = ("at_when", "who", "what", "execution_link", "person")
+    at_when = when("at", "activated")
+
+    @admin.display(description="customer")
+    def who(self, row: Activation) -> SafeString:
+        return link(row.row, row.row.customer or "(not readable)")
+
+    @admin.display(description="reward")
+    def what(self, row: Activation) -> str:
+        return worth(row.row)
+
+    @admin.display(description="execution")
+    def execution_link(self, row: Activation) -> SafeString:
+        return link(row.row.execution, row.row.execution.reference)
+
+    @admin.display(description="said by")
+    def person(self, row: Activation) -> str:
+        """Who said that it was given; nobody, where the platform did."""
+        return str(row.by or "")
