@@ -85,6 +85,10 @@ class StaffAdmin(ForSuperusers, Noted, _UserAdmin):
     filter_horizontal = ()
     formfield_overrides = _BOXES
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody's: with an account would go what it did. Who has left is not active."""
+        return False
+
 
 class RoleAdmin(ForSuperusers, Noted, GroupAdmin):
     filter_horizontal = ()

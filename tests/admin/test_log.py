@@ -89,17 +89,30 @@ def test_whatever_is_done_is_kept_with_its_kind_and_from_where(
 
 @pytest.mark.usefixtures("behind_a_proxy")
 def test_accounts_too(superuser: Desk) -> None:
-    other, client = UserFactory(), from_home(superuser).client
+    client = from_home(superuser).client
 
     added = {"name": "Night shift", "permissions": []}
     client.post("/admin/auth/group/add/", added)
     group = Group.objects.get(name="Night shift")
     client.post(page_of(group), {**added, "name": "Day shift"})
-    client.post(page_of(other).replace("change", "delete"), {"post": "yes"})
+    client.post(page_of(group).replace("change", "delete"), {"post": "yes"})
 
     assert kinds() == [Kind.ADDED, Kind.CHANGED, Kind.DELETED]
     assert set(Origin.objects.values_list("address", flat=True)) == {HOME}
-    assert not User.objects.filter(pk=other.pk).exists()
+    assert not Group.objects.exclude(name__in=Role).exists()
+
+
+def test_what_somebody_did_is_not_deleted_with_their_account(
+    superuser: Desk, operations: Desk
+) -> None:
+    operations.do("retry", held())
+    export(operations)
+
+    page = page_of(operations.user).replace("change", "delete")
+    answer = superuser.client.post(page, {"post": "yes"})
+
+    assert answer.status_code == 403
+    assert kinds() == [Kind.DONE, Kind.EXPORTED, Kind.REFUSED]
 
 
 def test_the_auditor_sees_it_and_narrows_it(auditor: Desk, operations: Desk) -> None:
