@@ -239,7 +239,8 @@ def _fill(statements: list[str], named: dict[str, int]) -> None:
             cursor.execute(statement, named)
         for statement in _counters():
             cursor.execute(statement)
-        cursor.execute("ANALYZE")
+        # Not the tables of all databases, too: who is in a transaction would hold them.
+        cursor.execute(f"ANALYZE {', '.join(connection.introspection.table_names())}")
 
 
 def _counters() -> list[str]:
