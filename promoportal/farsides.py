@@ -64,7 +64,7 @@ class AllowanceAdmin(ReadOnlyAdmin[Allowance]):
         most, seconds = int(Priority.PERSON), WINDOW / timedelta(seconds=1)
         return f"{count} of {most} in the last {seconds:g} seconds"
 
-    @admin.display(description="the vendor said too many; wait until")
+    @admin.display(description="Optimove said too many; wait until")
     def paused(self, row: Allowance) -> SafeString:
         return moment(row.not_before)
 

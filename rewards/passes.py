@@ -233,7 +233,7 @@ def _advance(locked: Collection, page: Page, fresh: int) -> None:
     _update(locked, **changes)
     locked.refresh_from_db()
     if circular or locked.barren >= MOST_BARREN:
-        hold(locked, Reason.MALFORMED, "The vendor's pages run in a circle.")
+        hold(locked, Reason.MALFORMED, "Optimove's pages run in a circle.")
     elif not page.next_cursor:
         _end(locked)
 
@@ -243,7 +243,7 @@ def _end(locked: Collection) -> None:
         _found_nobody(locked)
     elif locked.total is not None and locked.seen < locked.total:
         problem = (
-            f"The vendor lists {locked.seen} rows and says there are {locked.total}."
+            f"Optimove lists {locked.seen} rows and says there are {locked.total}."
         )
         restart(locked, problem)
     else:
@@ -252,11 +252,11 @@ def _end(locked: Collection) -> None:
 
 def _found_nobody(locked: Collection) -> None:
     if locked.empties >= len(EMPTY_WAITS):
-        hold(locked, Reason.EMPTY, "The vendor lists nobody for this execution.")
+        hold(locked, Reason.EMPTY, "Optimove lists nobody for this execution.")
         return
     locked.move(
         Collecting.WAITING,
-        why="The vendor lists nobody yet.",
+        why="Optimove lists nobody yet.",
         empties=locked.empties + 1,
         not_before=after(EMPTY_WAITS[locked.empties]),
     )

@@ -176,7 +176,7 @@ def _notices(row: Execution) -> Panel:
         )
         for one in told
     ]
-    nobody = "The vendor told nothing of it: somebody opened it by hand."
+    nobody = "Optimove told nothing of it: somebody opened it by hand."
     return Panel(
         "The notices that made it",
         columns=("Delivery", "Event", "State", "Received"),

@@ -163,11 +163,11 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             },
         ),
         (
-            "What the vendor said",
+            "What Optimove said",
             {
                 "fields": (
                     "reference",
-                    "vendor_status",
+                    "listed_as",
                     "assigned",
                     "unique_code",
                     "vendors_row",
@@ -291,17 +291,9 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             return ""
         return "It was taken back after the customer had it."
 
-    def get_fieldsets(self, request: HttpRequest, obj: Assignment | None = None) -> Any:
-        fieldsets = super().get_fieldsets(request, obj)
-        if obj is not None and revealing.is_revealed(obj, request.user):
-            return fieldsets
-        return [
-            (
-                name,
-                {"fields": [_HIDDEN.get(str(each), each) for each in told["fields"]]},
-            )
-            for name, told in fieldsets
-        ]
+    @admin.display(description="its status")
+    def listed_as(self, row: Assignment) -> str:
+        return row.vendor_status
 
     @admin.display(description="unique code")
     def masked_code(self, row: Assignment) -> str:
@@ -337,7 +329,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     def story(self, row: Assignment) -> Iterable[Moment]:
         yield Moment(
             at=row.created_at,
-            what="Listed by the vendor",
+            what="Listed by Optimove",
             why=f"Its status was {row.vendor_status}." if row.vendor_status else "",
         )
         for moved in super().story(row):

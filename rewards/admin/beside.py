@@ -63,5 +63,5 @@ def assigned(trigger: Trigger) -> Panel | None:
         for row in found.order_by("-pk")[:MOST_SHOWN]
     ]
     if not rows:
-        return Panel("Assignments", sentences=["The vendor lists none yet."])
+        return Panel("Assignments", sentences=["Optimove lists none yet."])
     return Panel("Assignments", columns=("Reward", "State"), rows=rows)

@@ -99,7 +99,7 @@ def test_the_page_of_nobody_says_so(crm: Desk) -> None:
 
 def test_of_whom_optimove_announced_and_does_not_list_it_says_that(crm: Desk) -> None:
     trigger = TriggerFactory(
-        customer="T1", state=Asking.HELD, problem="The vendor does not list them."
+        customer="T1", state=Asking.HELD, problem="Optimove does not list them."
     )
 
     answer = crm.get(page_of("T1"))
@@ -108,7 +108,7 @@ def test_of_whom_optimove_announced_and_does_not_list_it_says_that(crm: Desk) ->
     said = answer.content.decode()
     assert "Optimove announced this customer, and lists nothing for them" in said
     assert f'<a href="{showing.page_of(trigger)}">Held for staff</a>' in said
-    assert "The vendor does not list them." in said
+    assert "Optimove does not list them." in said
 
 
 @pytest.mark.parametrize("name", ["a/b", "ä ö", "<b>x</b>", "a?b#c", "older"])

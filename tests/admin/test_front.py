@@ -101,7 +101,7 @@ def test_what_optimove_refused_to_be_told_has_its_number(crm: Desk) -> None:
 
     [refused] = figures(crm)["Redemptions are held"].reasons
 
-    assert (refused.label, refused.number) == ("The vendor refused it", "2")
+    assert (refused.label, refused.number) == ("Optimove refused it", "2")
 
 
 def silent(desk: Desk) -> list[Any]:

@@ -80,7 +80,7 @@ def test_each_stage_is_there_with_what_it_lacks_of_the_one_before(crm: Desk) -> 
         "reported": 2,
     }
     assert _said(found["eligible"]) == {
-        "the vendor assigned nothing": -4,
+        "Optimove assigned nothing": -4,
         "cancelled before it was given": -1,
         "held": -1,
         "taken back too late": -1,

@@ -51,7 +51,7 @@ def test_an_assignments_story_is_in_order_of_time(crm: Desk) -> None:
     story = [(moment.at, moment.what) for moment in answer.context["story"]]
     assert [moment_at for moment_at, _ in story] == [*at[:4], at[5]]
     page = answer.content.decode()
-    for said in ("Listed by the vendor", "by crm", "Seen there.", "Bad gateway"):
+    for said in ("Listed by Optimove", "by crm", "Seen there.", "Bad gateway"):
         assert said in page
     assert "No answer; it may have happened, HTTP 502." in page
 
@@ -101,7 +101,7 @@ def test_drift_is_named_with_what_to_do(crm: Desk) -> None:
     execution = ExecutionFactory()
     AssignmentFactory(execution=execution, state=State.ACTIVE)
 
-    assert "1 disagree with the vendor's list" in crm.page(execution)
+    assert "1 disagrees with Optimove's list" in crm.page(execution)
 
 
 def test_an_execution_that_was_never_collected_says_so(crm: Desk) -> None:
@@ -209,7 +209,7 @@ def test_a_call_under_way_says_so(crm: Desk) -> None:
 def test_a_trigger_that_nothing_came_of_says_so(crm: Desk) -> None:
     trigger = TriggerFactory(state=Asking.WAITING)
 
-    assert "The vendor lists none yet." in crm.page(trigger)
+    assert "Optimove lists none yet." in crm.page(trigger)
     assert "Customer " in crm.page(trigger)
 
 
