@@ -30,6 +30,7 @@ from promoportal.admin.showing import (
     list_of,
     moment,
     page_of,
+    quoted,
     since,
     stamp,
     state_of,
@@ -261,7 +262,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
 
     @admin.display(description="answer")
     def said(self, row: Report) -> SafeString:
-        return format_html("<pre>{}</pre>", row.answer) if row.answer else _nothing()
+        return words(row.answer, "")
 
     def heading(self, row: Report) -> str:
         return f"Report {row.pk}"
@@ -296,7 +297,7 @@ def reported(assignment: Assignment) -> Panel | None:
     if row is None:
         return Panel("Redemption", sentences=["There is nothing to report yet."])
     said = [state_of(row), since(row.state_since)]
-    problem = revealing.hidden(row.problem, assignment)
+    problem = quoted(revealing.hidden(row.problem, assignment))
     return Panel(
         "Redemption",
         sentences=[format_html("{} {}", *said), *([problem] if problem else [])],

@@ -41,7 +41,15 @@ from promoportal.admin.pages import (
 from promoportal.admin.paging import KeysetChangeList
 from promoportal.admin.refusals import Refused
 from promoportal.admin.sheets import Sheet
-from promoportal.admin.showing import list_of, moment, page_of, short, since, state_of
+from promoportal.admin.showing import (
+    list_of,
+    moment,
+    page_of,
+    quoted,
+    short,
+    since,
+    state_of,
+)
 from promoportal.callers import client_address
 
 M = TypeVar("M", bound=Model)
@@ -424,9 +432,9 @@ class StatefulAdmin(ReadOnlyAdmin[S]):
         return f"{reason}. {problem}" if reason and problem else reason or problem
 
     @admin.display(description="what is wrong")
-    def problem_in_full(self, row: Any) -> str:
+    def problem_in_full(self, row: Any) -> SafeString:
         said = (row.get_reason_display(), self.problem_of(row))
-        return ". ".join(part for part in said if part)
+        return quoted(". ".join(part for part in said if part))
 
     def marks(self, row: Any) -> list[SafeString]:
         return [self.status(row), since(row.state_since)]

@@ -139,3 +139,44 @@ def test_no_page_has_a_script_or_a_style_of_its_own(operations: Desk) -> None:
         assert " style=" not in page
         assert " onclick=" not in page
         assert "<script>" not in page
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param('{"error": "closed"}', id="JSON"),
+        pytest.param(r'"{\"error\": \"closed\"}"', id="JSON in a string of JSON"),
+    ],
+)
+def test_what_optimove_answered_is_laid_out(crm: Desk, answer: str) -> None:
+    assignment = AssignmentFactory(state=State.ACTIVE)
+    row = RedemptionFactory(
+        assignment=assignment,
+        state="HELD",
+        reason="REFUSED",
+        problem=f"Optimove answered 422: {answer}",
+        report=ReportFactory(answer=answer),
+    )
+
+    for page in (row, row.report, assignment):
+        shown = crm.page(page)
+        assert '<pre>{\n  "error": "closed"\n}</pre>' in shown
+        assert r"\"error" not in shown
+    assert "Optimove refused it. Optimove answered 422: <pre>" in crm.page(row)
+
+
+@pytest.mark.parametrize(
+    "words", ["No words.", 'It is "closed".', '422: {"error": "cl']
+)
+def test_words_that_are_no_json_are_shown_as_they_are(crm: Desk, words: str) -> None:
+    assignment = AssignmentFactory(state=State.ACTIVE)
+    row = RedemptionFactory(
+        assignment=assignment,
+        state="HELD",
+        reason="REFUSED",
+        problem=words,
+        report=ReportFactory(answer=words),
+    )
+
+    assert f"Optimove refused it. {words}" in crm.page(row)
+    assert f"<pre>{words}</pre>" in crm.page(row.report)
