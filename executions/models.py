@@ -273,7 +273,10 @@ class Delivery(Stateful):
                 condition=~models.Q(reason=""),
             ),
         ]
-        permissions = [("reread_delivery", "Can read a delivery again")]
+        permissions = [
+            ("reread_delivery", "Can read a delivery again"),
+            ("reveal_delivery", "Can see a delivery's body as it came"),
+        ]
 
     def __str__(self) -> str:
         return f"delivery {self.pk}"

@@ -40,6 +40,7 @@ from promoportal.admin.pages import (
 )
 from promoportal.admin.paging import KeysetChangeList
 from promoportal.admin.refusals import Refused
+from promoportal.admin.revealing import Reveal
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
     list_of,
@@ -77,6 +78,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
     # Looked up as they are, so that an index answers.
     finds: ClassVar[Sequence[str]] = ()
     finds_uuid: ClassVar[Sequence[str]] = ()
+    # What of a row is shown only to who says why.
+    reveal: ClassVar[Reveal | None] = None
     # What its columns look at in other large tables (see paging.py).
     list_beside: ClassVar[Sequence[str]] = ()
     # Whether an index serves the whole list that holds the key turned round (see order.py).
@@ -194,6 +197,12 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         if "\0" in object_id:  # which the database could not be asked for
             return None
         return super().get_object(request, object_id, from_field)
+
+    def get_fieldsets(self, request: HttpRequest, obj: M | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if self.reveal is None or (obj and self.reveal.is_shown(obj, request.user)):
+            return fieldsets
+        return self.reveal.hidden(fieldsets)
 
     def render_change_form(
         self, request: Any, context: Any, *args: Any, **kwargs: Any

@@ -25,6 +25,7 @@ from promoportal.admin.deeds import Deed
 from promoportal.admin.narrowing import narrowed, narrowed_by
 from promoportal.admin.pages import Moment
 from promoportal.admin.rows import StatefulAdmin, when
+from promoportal.admin.revealing import NOT_SHOWN
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import link, page_of, pretty, since, stamp
 from promoportal.leases import after
@@ -57,15 +58,6 @@ _BESIDE = (
         "redemption__isnull", "report", {"True": ("without a redemption", True)}
     ),
 )
-
-
-# What may hold a code, or what Optimove knows of a customer, and what stands for it.
-_HIDDEN = {
-    "unique_code": "masked_code",
-    "vendors_row": "hidden_row",
-    "what_is_sent": "hidden_order",
-}
-_NOT_SHOWN = "Not shown. Who may see it says why first."
 
 
 @admin.register(Assignment)
@@ -147,6 +139,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     fieldsets = (
         (
             None,
+    reveal = revealing.CODES
             {
                 "fields": (
                     "customer_link",
@@ -301,11 +294,11 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
 
     @admin.display(description="the row")
     def hidden_row(self, row: Assignment) -> str:
-        return _NOT_SHOWN
+        return NOT_SHOWN
 
     @admin.display(description="what is sent")
     def hidden_order(self, row: Assignment) -> str:
-        return _NOT_SHOWN if row.order else ""
+        return NOT_SHOWN if row.order else ""
 
     @admin.display(description="the row")
     def vendors_row(self, row: Assignment) -> SafeString:
