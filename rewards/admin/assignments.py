@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from executions.models import Execution
 from executions.narrowing import OfCampaign
@@ -42,17 +43,19 @@ UNANSWERED_FOR = 15 * 60
 MOST_ATTEMPTS = 200
 
 
+_MEANINGS: dict[str, str] = {
+    Meaning.ACTIVATE: "to be given",
+    Meaning.NOTHING: "nothing to give",
+    Meaning.CANCELLED: "taken back",
+    Meaning.UNKNOWN: "not understood",
+}
+
 # Where an execution's page leads to exactly the rows that it counts.
 _BESIDE = (
     narrowed_by(
         "meaning__exact",
         "what Optimove's word means",
-        {
-            Meaning.ACTIVATE: ("to be given", Meaning.ACTIVATE),
-            Meaning.NOTHING: ("nothing to give", Meaning.NOTHING),
-            Meaning.CANCELLED: ("taken back", Meaning.CANCELLED),
-            Meaning.UNKNOWN: ("not understood", Meaning.UNKNOWN),
-        },
+        {meaning: (label, meaning) for meaning, label in _MEANINGS.items()},
     ),
     narrowed_by(
         "redemption__isnull", "report", {"True": ("without a redemption", True)}
@@ -306,7 +309,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
 
     @admin.display(description="its status means")
     def meaning_in_words(self, row: Assignment) -> str:
-        return row.meaning
+        return capfirst(_MEANINGS.get(row.meaning, row.meaning))
 
     @admin.display(description="reward")
     def reward_read(self, row: Assignment) -> SafeString:
