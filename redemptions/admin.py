@@ -98,8 +98,8 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
     )
     list_display = (
         "who",
-        "what",
         "status",
+        "what",
         "since",
         "why",
         "next_time",

@@ -67,8 +67,8 @@ _BESIDE = (
 class AssignmentAdmin(StatefulAdmin[Assignment]):
     list_display = (
         "who",
-        "what",
         "status",
+        "what",
         "since",
         "why",
         "execution_link",
