@@ -263,7 +263,7 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         """What to raise where this person may not; which rows they meant is kept."""
         is_all = request.POST.get("select_across") == "1"
         keys = [] if is_all else _keys(request)
-        narrowed = "" if keys else _narrowed(request)
+        narrowed = "" if keys else self.get_changelist_instance(request).narrowed
         return Refused(what, permission, keys=keys, narrowed=narrowed)
 
     def _posted(self, request: HttpRequest) -> HttpResponseBase:
@@ -285,7 +285,7 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         sheets.note(
             self.model,
             by=request.user,
-            narrowed=_narrowed(request),
+            narrowed=changes.narrowed,
             address=client_address(request.META),
         )
         return sheets.answer(self.sheet, changes.queryset, changes.order)
@@ -472,11 +472,6 @@ def _keys(request: HttpRequest) -> list[int]:
         *request.POST.get("keys", "").split(","),
     ]
     return [int(key) for key in said if _KEY.fullmatch(key)]
-
-
-def _narrowed(request: HttpRequest) -> str:
-    """To which rows a list is narrowed, in words."""
-    return ", ".join(f"{name} is {value}" for name, value in request.GET.items())
 
 
 def _rest(*, is_more: bool) -> str:

@@ -25,8 +25,8 @@ from promoportal.admin.days import days
 from promoportal.admin.deeds import Deed
 from promoportal.admin.narrowing import narrowed, narrowed_by
 from promoportal.admin.pages import Moment
-from promoportal.admin.rows import StatefulAdmin, when
 from promoportal.admin.revealing import NOT_SHOWN
+from promoportal.admin.rows import StatefulAdmin, when
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import link, page_of, pretty, since, stamp
 from promoportal.leases import after
@@ -139,10 +139,10 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         ),
     )
     deeds = DEEDS
+    reveal = revealing.CODES
     fieldsets = (
         (
             None,
-    reveal = revealing.CODES
             {
                 "fields": (
                     "customer_link",
@@ -205,18 +205,22 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             raise self.refused(
                 request, "Try again all that match", "rewards.retry_assignment"
             )
-        rows = self.get_changelist_instance(request).get_queryset(request)
+        changes: Any = self.get_changelist_instance(request)
+        rows = changes.get_queryset(request)
         if rows.query.is_empty():
             return self._back(request, "Nothing was done: the list says why.")
         said = request.POST if "why" in request.POST else None
         form = retrials.RetryAllForm(said)
         if form.is_valid():
-            retrial = retrials.begin(rows, form.cleaned_data, request)
+            retrial = retrials.begin(
+                rows, form.cleaned_data, request, narrowed=changes.narrowed
+            )
             return HttpResponseRedirect(page_of(retrial))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": "Try again all that match",
+            "cl": changes,
             "preview": retrials.preview(rows, request.GET.dict()),
             "form": form,
             "back": request.get_full_path(),
