@@ -109,8 +109,9 @@ def _told(one: Counted) -> tuple[str, str, str]:
 
 
 def _name(_: str, state: str, reason: str) -> str:
-    label = dict(Reason.choices).get(reason, "")
-    return f"{label[:1].lower()}{label[1:]}" or _WORDS[State(state)]
+    label = dict(Reason.choices).get(reason, "") or _WORDS[State(state)]
+    is_name = label.startswith("Optimove")
+    return label if is_name else f"{label[:1].lower()}{label[1:]}"
 
 
 def _exactly(standing: Standing, meaning: str, state: str, reason: str) -> str:

@@ -263,7 +263,9 @@ def _found_nobody(locked: Collection) -> None:
 
 
 def _finish(locked: Collection) -> None:
-    why = f"Pass {locked.number} saw {locked.seen} rows on {locked.pages} pages."
+    rows = f"{locked.seen:,} {'row' if locked.seen == 1 else 'rows'}"
+    pages = f"{locked.pages:,} {'page' if locked.pages == 1 else 'pages'}"
+    why = f"Pass {locked.number} saw {rows} on {pages}."
     to, changes = _next(locked)
     changes = {"looks": locked.looks + 1, "seen_before": locked.seen, **changes}
     locked.move(to, why=why, finished=locked.number, restarts=0, empties=0, **changes)

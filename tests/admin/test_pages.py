@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from django.utils import timezone
 
 from executions.models import Asking, Execution, Kind
 from promoportal.admin.showing import list_of, page_of
 from promoportal.breakers import Breaker, Side
+from promoportal.optimove import Meaning
 from redemptions.models import Redemption, Report
 from rewards.changes import FOR_ANOTHER
 from rewards.models import Assignment, Attempt, Collecting, Reason, State
@@ -222,3 +224,27 @@ def test_a_held_collection_is_explained_on_its_executions_page(crm: Desk) -> Non
 
     assert "498 of 500 are listed." in crm.page(execution)
     assert crm.list(Execution) == [execution]
+
+
+@pytest.mark.parametrize(
+    ("meaning", "said"),
+    [(Meaning.NOTHING, "Nothing to give"), (Meaning.CANCELLED, "Taken back")],
+)
+def test_what_a_status_means_is_said_as_staff_would(
+    crm: Desk, meaning: Meaning, said: str
+) -> None:
+    row = AssignmentFactory(state=State.VOID, meaning=meaning)
+
+    assert f"<dt>Its status means</dt><dd>{said}</dd>" in crm.page(row)
+
+
+def test_of_one_it_is_said_as_of_one(crm: Desk) -> None:
+    row = CollectionFactory(number=1, seen=1)
+    assert "<strong>1</strong> pass begun" in crm.page(row.execution)
+
+    row.number, row.seen = 2, 2
+    row.save()
+
+    shown = crm.page(row.execution)
+    assert "<strong>2</strong> passes begun" in shown
+    assert "rows seen in the last" in shown
