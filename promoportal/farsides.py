@@ -29,6 +29,7 @@ class BreakerAdmin(ReadOnlyAdmin[Breaker]):
         Attention(
             "open",
             "Breakers are open: a far side is not called",
+            "Breaker is open: a far side is not called",
             # A rest of some seconds, which a busy platform asks for, needs nobody.
             lambda: Q(opened_at__lte=after(-_A_WHILE)),
         ),

@@ -128,6 +128,7 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
         Attention(
             "held",
             "Redemptions are held",
+            "Redemption is held",
             lambda: Q(state=State.HELD),
             by_reason=True,
             known=partial(census.held, census.Kind.REDEMPTION),
@@ -135,6 +136,7 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
         Attention(
             "unanswered",
             "Redemptions were sent, and had no answer for 15 minutes",
+            "Redemption was sent, and had no answer for 15 minutes",
             lambda: Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)),
         ),
     )

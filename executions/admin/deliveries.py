@@ -102,11 +102,16 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
     labels = dict(Reading.choices)
     attention = (
         Attention(
-            "held", "Deliveries are held", lambda: Q(state=Reading.HELD), by_reason=True
+            "held",
+            "Deliveries are held",
+            "Delivery is held",
+            lambda: Q(state=Reading.HELD),
+            by_reason=True,
         ),
         Attention(
             "unread",
             "Deliveries wait for a worker to read them",
+            "Delivery waits for a worker to read it",
             lambda: Q(state=Reading.UNREAD, received_at__lt=after(-UNREAD_FOR)),
         ),
     )

@@ -84,7 +84,11 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
     labels = {**dict(Progress.choices), **dict(Stop.choices)}
     attention = (
         Attention(
-            "held", "Executions are held", lambda: Q(stop=Stop.HELD), by_reason=True
+            "held",
+            "Executions are held",
+            "Execution is held",
+            lambda: Q(stop=Stop.HELD),
+            by_reason=True,
         ),
     )
     deeds = (

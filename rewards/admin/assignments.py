@@ -118,6 +118,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         Attention(
             "held",
             "Assignments are held",
+            "Assignment is held",
             lambda: Q(state=State.HELD),
             by_reason=True,
             known=partial(census.held, census.Kind.ASSIGNMENT),
@@ -125,16 +126,19 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         Attention(
             "in_doubt",
             "Held assignments may have been given: find out, and say so",
+            "Held assignment may have been given: find out, and say so",
             lambda: Q(state=State.HELD, doubtful=True),
         ),
         Attention(
             "proposed",
             "Doubtful assignments wait for a second person to say the same",
+            "Doubtful assignment waits for a second person to say the same",
             lambda: Q(proposal__in=seconding.open_proposals()),
         ),
         Attention(
             "unanswered",
             "Assignments were sent, and had no answer for 15 minutes",
+            "Assignment was sent, and had no answer for 15 minutes",
             lambda: Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)),
         ),
     )

@@ -121,7 +121,7 @@ def test_a_listener_is_silent_that_was_last_called_too_long_ago(crm: Desk) -> No
     Delivery.objects.filter(pk=last.pk).update(received_at=hours_ago(37))
 
     assert silent(crm) == [old]
-    assert figures(crm)["Listeners have heard nothing for unusually long"].number == "1"
+    assert figures(crm)["Listener has heard nothing for unusually long"].number == "1"
 
 
 @pytest.mark.parametrize(
