@@ -263,8 +263,10 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         """What to raise where this person may not; which rows they meant is kept."""
         is_all = request.POST.get("select_across") == "1"
         keys = [] if is_all else _keys(request)
-        narrowed = "" if keys else self.get_changelist_instance(request).narrowed
-        return Refused(what, permission, keys=keys, narrowed=narrowed)
+        if keys:
+            return Refused(what, permission, keys=keys)
+        changes: Any = self.get_changelist_instance(request)
+        return Refused(what, permission, narrowed=changes.narrowed)
 
     def _posted(self, request: HttpRequest) -> HttpResponseBase:
         if "export" in request.POST:

@@ -109,8 +109,8 @@ def test_markup_from_outside_is_escaped_wherever_it_is_shown(superuser: Desk) ->
     redemption = RedemptionFactory(assignment=assignment, problem=SCRIPT, report=report)
     assignment.transitions.create(after="HELD", why=SCRIPT)
 
-    for row in (delivery, plain, broken):
-        superuser.do("reveal", row)
+    for each in (delivery, plain, broken):
+        superuser.do("reveal", each)
     rows: list[Model] = [execution, delivery, plain, broken]
     rows += [trigger, assignment, redemption, report]
     for row in rows:
@@ -157,15 +157,16 @@ def test_no_page_has_a_script_or_a_style_of_its_own(operations: Desk) -> None:
 )
 def test_what_optimove_answered_is_laid_out(crm: Desk, answer: str) -> None:
     assignment = AssignmentFactory(state=State.ACTIVE)
+    report = ReportFactory(answer=answer)
     row = RedemptionFactory(
         assignment=assignment,
         state="HELD",
         reason="REFUSED",
         problem=f"Optimove answered 422: {answer}",
-        report=ReportFactory(answer=answer),
+        report=report,
     )
 
-    for page in (row, row.report, assignment):
+    for page in (row, report, assignment):
         shown = crm.page(page)
         assert '<pre>{\n  "error": "closed"\n}</pre>' in shown
         assert r"\"error" not in shown
@@ -177,13 +178,14 @@ def test_what_optimove_answered_is_laid_out(crm: Desk, answer: str) -> None:
 )
 def test_words_that_are_no_json_are_shown_as_they_are(crm: Desk, words: str) -> None:
     assignment = AssignmentFactory(state=State.ACTIVE)
+    report = ReportFactory(answer=words)
     row = RedemptionFactory(
         assignment=assignment,
         state="HELD",
         reason="REFUSED",
         problem=words,
-        report=ReportFactory(answer=words),
+        report=report,
     )
 
     assert f"Optimove refused it. {words}" in crm.page(row)
-    assert f"<pre>{words}</pre>" in crm.page(row.report)
+    assert f"<pre>{words}</pre>" in crm.page(report)
