@@ -263,10 +263,10 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         """What to raise where this person may not; which rows they meant is kept."""
         is_all = request.POST.get("select_across") == "1"
         keys = [] if is_all else _keys(request)
-        if keys:
+        if keys or request.method != "POST":
             return Refused(what, permission, keys=keys)
         changes: Any = self.get_changelist_instance(request)
-        return Refused(what, permission, narrowed=changes.narrowed)
+        return Refused(what, permission, narrowed=", ".join(changes.narrowed))
 
     def _posted(self, request: HttpRequest) -> HttpResponseBase:
         if "export" in request.POST:
@@ -287,7 +287,7 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         sheets.note(
             self.model,
             by=request.user,
-            narrowed=changes.narrowed,
+            narrowed=", ".join(changes.narrowed),
             address=client_address(request.META),
         )
         return sheets.answer(self.sheet, changes.queryset, changes.order)

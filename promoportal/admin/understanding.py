@@ -59,10 +59,9 @@ class UnderstoodChangeList(ChangeList):
         return [said for spec in self.filter_specs for said in self._chosen(spec)]
 
     @property
-    def narrowed(self) -> str:
-        """The same in a line, with what was searched for; nothing if it has all."""
-        found = [f"Found by: {self.query}"] if self.query else []
-        return ", ".join([*self.chosen, *found])
+    def narrowed(self) -> list[str]:
+        """The same, and what was searched for."""
+        return [*self.chosen, *([f"Found by: {self.query}"] if self.query else [])]
 
     @property
     def notes(self) -> list[str]:

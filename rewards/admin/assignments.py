@@ -217,7 +217,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         form = retrials.RetryAllForm(said)
         if form.is_valid():
             retrial = retrials.begin(
-                rows, form.cleaned_data, request, narrowed=changes.narrowed
+                rows, form.cleaned_data, request, narrowed=", ".join(changes.narrowed)
             )
             return HttpResponseRedirect(page_of(retrial))
         context = {
@@ -225,6 +225,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             "opts": self.opts,
             "title": "Try again all that match",
             "cl": changes,
+            "narrowed": changes.narrowed,
             "preview": retrials.preview(rows, request.GET.dict()),
             "form": form,
             "back": request.get_full_path(),

@@ -64,7 +64,7 @@ def test_the_list_and_its_filters_are_said_in_words_before_and_after(
         "Days it was listed on: Past 7 days",
         "Found by: C1",
     ]
-    assert "<strong>1</strong> assignment" in shown
+    assert "<strong>1</strong> assignment matches:" in shown
     assert all(f"<li>{each}</li>" in shown for each in words)
     assert 'placeholder="The reason, kept with every row"' in shown
     retrial = Retrial.objects.get()
