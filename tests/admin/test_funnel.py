@@ -266,7 +266,7 @@ def test_its_assignments_are_taken_along_with_one_press_by_who_may(
         assert other.reference not in text
         entry = LogEntry.objects.get()
         assert entry.user == desk.user
-        assert f"execution is {execution.pk}" in entry.change_message
+        assert f"Execution: {execution.reference}" in entry.change_message
     else:
         assert LogEntry.objects.get().change_message.startswith("Refused:")
 
