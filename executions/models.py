@@ -45,11 +45,11 @@ class Reason(models.TextChoices):
 
     UNREADABLE = "UNREADABLE", "It could not be read"
     WRONG_LISTENER = "WRONG_LISTENER", "It was sent to the wrong listener"
-    NOT_LISTED = "NOT_LISTED", "The vendor does not list this customer"
-    REFUSED = "REFUSED", "The vendor refused to be asked for it"
+    NOT_LISTED = "NOT_LISTED", "Optimove does not list this customer"
+    REFUSED = "REFUSED", "Optimove refused to be asked for it"
     OVER_LIMIT = "OVER_LIMIT", "It is past a limit"
     BY_STAFF = "BY_STAFF", "Staff stopped it"
-    BY_VENDOR = "BY_VENDOR", "The vendor cancelled it"
+    BY_VENDOR = "BY_VENDOR", "Optimove cancelled it"
     POISON = "POISON", "Reading it killed the worker"
 
 
@@ -273,7 +273,10 @@ class Delivery(Stateful):
                 condition=~models.Q(reason=""),
             ),
         ]
-        permissions = [("reread_delivery", "Can read a delivery again")]
+        permissions = [
+            ("reread_delivery", "Can read a delivery again"),
+            ("reveal_delivery", "Can see a delivery's body as it came"),
+        ]
 
     def __str__(self) -> str:
         return f"delivery {self.pk}"
@@ -307,7 +310,7 @@ class Trigger(Stateful):
     reason = models.CharField(max_length=20, choices=Reason, blank=True)
     problem = models.TextField(blank=True)
     announced = models.PositiveIntegerField(
-        default=1, help_text="How often the vendor announced this customer."
+        default=1, help_text="How often Optimove announced this customer."
     )
     attempts = models.PositiveIntegerField(default=0)
     not_before = models.DateTimeField(db_default=Now())

@@ -69,5 +69,5 @@ def cancel_by_vendor(occurrence: str) -> Execution:
     with transaction.atomic():
         execution = seized(join(occurrence, kind=Kind.UNKNOWN))
         if execution.stop != Stop.CANCELLED:
-            cancel(execution, by=None, why="The vendor cancelled it (event 4).")
+            cancel(execution, by=None, why="Optimove cancelled it (event 4).")
     return execution

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from promoportal import prospects
 from promoportal.admin import pages
 from promoportal.admin.pages import Panel
-from promoportal.admin.showing import moment, since, state_of
+from promoportal.admin.showing import moment, quoted, since, state_of
 from promoportal.prospects import Prospect
 from rewards import revealing
 from rewards.models import Assignment
@@ -31,7 +31,7 @@ def _sentences(row: Assignment) -> Iterator[str]:
         since(row.state_since),
     )
     if why := _why(row):
-        yield why
+        yield quoted(why)
     yield _next(next_step, has_it)
 
 

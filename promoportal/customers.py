@@ -6,14 +6,16 @@ There is no table of customers: one is whoever an assignment names.
 
 from __future__ import annotations
 
-from collections.abc import Set
+import enum
+import re
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -26,16 +28,29 @@ from promoportal.admin import showing
 from promoportal.admin.deeds import Deed
 from promoportal.admin.rows import ReadOnlyAdmin
 from promoportal.admin.showing import badge, list_of, moment, stamp
+from promoportal.leases import after
+from promoportal.optimove import Meaning
 from promoportal.prospects import Prospect
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards import revealing
+from rewards.admin.assignments import UNANSWERED_FOR
 from rewards.models import Assignment, State
 from rewards.worth import worth
 
 # Ids that a beginning of one may lead to; rewards on one page.
 MOST_FOUND = 50
 MOST_SHOWN = 50
+# The part and the key of the row after which a page begins.
+_PLACE = re.compile("([0-2])-([0-9]{1,18})")
+
+
+class Part(enum.IntEnum):
+    """Of what a customer was assigned, in the order in which it is shown."""
+
+    NEEDING = 0  # somebody: it is held, or has had no answer for too long
+    OTHERS = 1
+    NOTHING = 2  # to give, as Optimove says
 
 
 @dataclass(frozen=True)
@@ -124,20 +139,22 @@ def search(request: HttpRequest) -> HttpResponse:
 
 
 def customer(request: HttpRequest, customer: str) -> HttpResponse:
-    """All that one customer was assigned over all campaigns, the newest first."""
+    """All that one customer was assigned over all campaigns, part after part."""
     _demand_leave(request)
     older = request.GET.get("older", "")
-    rows = list(_of(customer, older)[: MOST_SHOWN + 1])
-    if not rows and not older:
+    found = _found_of(customer, _place(older))
+    if not found and not older:
         return _nobody(request, customer)
-    shown = rows[:MOST_SHOWN]
-    revealed = revealing.revealed(shown, request.user)
+    shown = found[:MOST_SHOWN]
+    revealed = revealing.CODES.shown([row for _, row in shown], request.user)
+    owed = [(part, _owed(row, request, revealed)) for part, row in shown]
     context: dict[str, Any] = {
         "title": f"Customer {customer}",
         "customer": customer,
-        "rewards": [_owed(row, request, revealed) for row in shown],
-        "reveal": revealing.REVEAL,
-        "older": shown[-1].pk if len(rows) > MOST_SHOWN else "",
+        "rewards": [one for part, one in owed if part != Part.NOTHING],
+        "nothing": [one for part, one in owed if part == Part.NOTHING],
+        "reveal": revealing.CODES.deed,
+        "older": _older(*shown[-1]) if len(found) > MOST_SHOWN else "",
         "is_first": not older,
         "deeds_address": list_of(Assignment),
         "here": page_of(customer),
@@ -179,11 +196,53 @@ def _found(term: str) -> list[str]:
     return list(ids[: MOST_FOUND + 1])
 
 
-def _of(customer: str, older: str) -> QuerySet[Assignment]:
-    rows = Assignment.objects.filter(customer=customer).order_by("-pk")
-    if older.isascii() and older.isdecimal():
-        rows = rows.filter(pk__lt=int(older[:18]))
+def _found_of(
+    customer: str, place: tuple[Part, int | None]
+) -> list[tuple[Part, Assignment]]:
+    """One page from this place on, and one row more if there is one."""
+    first, key = place
+    found: list[tuple[Part, Assignment]] = []
+    for part in Part:
+        if part >= first:
+            rows = _of(customer, part)
+            if key is not None and part == first:
+                rows = rows.filter(pk__lt=key)
+            missing = MOST_SHOWN + 1 - len(found)
+            found += [(part, row) for row in rows[:missing]]
+    return found
+
+
+def _of(customer: str, part: Part) -> QuerySet[Assignment]:
+    """A part of what a customer was assigned, the newest first."""
+    rows = Assignment.objects.filter(_IS[part](), customer=customer).order_by("-pk")
     return rows.select_related("execution__campaign", "promotion", "redemption")
+
+
+def _needs_somebody() -> Q:
+    unanswered = Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR))
+    return Q(state=State.HELD) | unanswered
+
+
+def _has_nothing() -> Q:
+    return Q(state=State.VOID, meaning=Meaning.NOTHING)
+
+
+_IS: dict[Part, Callable[[], Q]] = {
+    Part.NEEDING: _needs_somebody,
+    Part.OTHERS: lambda: ~_needs_somebody() & ~_has_nothing(),
+    Part.NOTHING: _has_nothing,
+}
+
+
+def _older(part: Part, row: Assignment) -> str:
+    """How an address says what comes after this row."""
+    return f"{part}-{row.pk}"
+
+
+def _place(older: str) -> tuple[Part, int | None]:
+    """The same read; an address that says nothing of the kind is the first page's."""
+    said = _PLACE.fullmatch(older)
+    return (Part(int(said[1])), int(said[2])) if said else (Part.NEEDING, None)
 
 
 def _owed(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Owed:

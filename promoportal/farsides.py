@@ -29,6 +29,7 @@ class BreakerAdmin(ReadOnlyAdmin[Breaker]):
         Attention(
             "open",
             "Breakers are open: a far side is not called",
+            "Breaker is open: a far side is not called",
             # A rest of some seconds, which a busy platform asks for, needs nobody.
             lambda: Q(opened_at__lte=after(-_A_WHILE)),
         ),
@@ -64,7 +65,7 @@ class AllowanceAdmin(ReadOnlyAdmin[Allowance]):
         most, seconds = int(Priority.PERSON), WINDOW / timedelta(seconds=1)
         return f"{count} of {most} in the last {seconds:g} seconds"
 
-    @admin.display(description="the vendor said too many; wait until")
+    @admin.display(description="Optimove said too many; wait until")
     def paused(self, row: Allowance) -> SafeString:
         return moment(row.not_before)
 

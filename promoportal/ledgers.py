@@ -36,7 +36,7 @@ def ledgers(execution: Execution) -> Panel:
     """What the vendor lists, what is active, what is reported; and where they differ."""
     (standing,) = Standing.of_each([execution])
     return Panel(
-        "From the vendor's list to the report",
+        "From Optimove's list to the report",
         "progress",
         drawing=shares(standing.parts()),
         stages=list(_stages(standing)),
@@ -109,8 +109,9 @@ def _told(one: Counted) -> tuple[str, str, str]:
 
 
 def _name(_: str, state: str, reason: str) -> str:
-    label = dict(Reason.choices).get(reason, "")
-    return f"{label[:1].lower()}{label[1:]}" or _WORDS[State(state)]
+    label = dict(Reason.choices).get(reason, "") or _WORDS[State(state)]
+    is_name = label.startswith("Optimove")
+    return label if is_name else f"{label[:1].lower()}{label[1:]}"
 
 
 def _exactly(standing: Standing, meaning: str, state: str, reason: str) -> str:
@@ -188,12 +189,14 @@ def _drift(standing: Standing) -> Iterator[str]:
     execution = standing.execution
     if standing.assigned() > MOST_COMPARED:
         yield (
-            "So many are compared with the vendor's list row by row by "
+            "So many are compared with Optimove's list row by row by "
             f"manage.py reconcile {execution.reference}."
         )
     elif drift := reconcile(execution).drift:
+        they = "disagrees" if drift == 1 else "disagree"
+        lack = "lacks" if drift == 1 else "lack"
         yield (
-            f"{drift:,} disagree with the vendor's list, or lack a redemption. "
+            f"{drift:,} {they} with Optimove's list, or {lack} a redemption. "
             "Collect the execution again; what still disagrees then is for an engineer."
         )
 

@@ -144,7 +144,8 @@ def _health(row: Breaker | None) -> SafeString:
     if row is None or (row.opened_at is None and not row.failures):
         return stamp("good", "✓", "Answers")
     if row.opened_at is None:
-        return stamp("doubt", "?", f"{row.failures:,} failures in a row")
+        failures = "failure" if row.failures == 1 else "failures in a row"
+        return stamp("doubt", "?", f"{row.failures:,} {failures}")
     return stamp("held", "!", "Not called")
 
 

@@ -24,6 +24,7 @@ _EXPORTS = {
 }
 _OF_AUDITOR = _EXPORTS | {("admin", "view_logentry"), ("django_q", "view_failure")}
 _OF_SUPPORT = {
+    ("executions", "reveal_delivery"),
     ("rewards", "retry_assignment"),
     ("rewards", "reveal_assignment"),
     ("redemptions", "report_again_redemption"),

@@ -30,6 +30,7 @@ from promoportal.admin.showing import (
     list_of,
     moment,
     page_of,
+    quoted,
     since,
     stamp,
     state_of,
@@ -97,8 +98,8 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
     )
     list_display = (
         "who",
-        "what",
         "status",
+        "what",
         "since",
         "why",
         "next_time",
@@ -127,6 +128,7 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
         Attention(
             "held",
             "Redemptions are held",
+            "Redemption is held",
             lambda: Q(state=State.HELD),
             by_reason=True,
             known=partial(census.held, census.Kind.REDEMPTION),
@@ -134,6 +136,7 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
         Attention(
             "unanswered",
             "Redemptions were sent, and had no answer for 15 minutes",
+            "Redemption was sent, and had no answer for 15 minutes",
             lambda: Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)),
         ),
     )
@@ -261,7 +264,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
 
     @admin.display(description="answer")
     def said(self, row: Report) -> SafeString:
-        return format_html("<pre>{}</pre>", row.answer) if row.answer else _nothing()
+        return words(row.answer, "")
 
     def heading(self, row: Report) -> str:
         return f"Report {row.pk}"
@@ -296,7 +299,7 @@ def reported(assignment: Assignment) -> Panel | None:
     if row is None:
         return Panel("Redemption", sentences=["There is nothing to report yet."])
     said = [state_of(row), since(row.state_since)]
-    problem = revealing.hidden(row.problem, assignment)
+    problem = quoted(revealing.hidden(row.problem, assignment))
     return Panel(
         "Redemption",
         sentences=[format_html("{} {}", *said), *([problem] if problem else [])],

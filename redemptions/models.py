@@ -30,7 +30,7 @@ class Mode(models.TextChoices):
 
 
 class Reason(models.TextChoices):
-    REFUSED = "REFUSED", "The vendor refused it"
+    REFUSED = "REFUSED", "Optimove refused it"
     UNANSWERED = "UNANSWERED", "Nobody can say whether it was taken"
     MALFORMED = "MALFORMED", "Answers break the contract"
     GIVEN_UP = "GIVEN_UP", "It failed too often"

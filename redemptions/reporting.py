@@ -189,7 +189,7 @@ def _answered(carried: Carried, verdict: Verdict) -> None:
         states.move_all(
             taken,
             State.REPORTED,
-            why=f"The vendor took report {carried.report.pk}.",
+            why=f"Optimove took report {carried.report.pk}.",
             reason="",
             problem="",
             **_RELEASED,

@@ -64,7 +64,7 @@ def refuse(question: Question, problem: str) -> None:
     states.move_all(
         _still_waiting(question),
         Asking.HELD,
-        why="The vendor refuses to be asked for this customer.",
+        why="Optimove refuses to be asked for this customer.",
         reason=Reason.REFUSED,
         problem=problem,
     )
@@ -103,7 +103,7 @@ def _conclude(question: Question, listed: Set[str]) -> None:
     states.move_all(
         waiting.filter(customer__in=list(listed)).exclude(_expects_more()),
         Asking.DONE,
-        why="The vendor lists this customer.",
+        why="Optimove lists this customer.",
         problem="",
         reason="",
     )
@@ -111,9 +111,9 @@ def _conclude(question: Question, listed: Set[str]) -> None:
     states.move_all(
         missing.filter(attempts__gte=len(WAITS)),
         Asking.HELD,
-        why="The vendor still does not list this customer.",
+        why="Optimove still does not list this customer.",
         reason=Reason.NOT_LISTED,
-        problem="The vendor announced this customer and does not list them.",
+        problem="Optimove announced this customer and does not list them.",
     )
     # The longest waiting first, or a row would be moved on from wait to wait.
     for attempts, seconds in reversed(list(enumerate(WAITS))):

@@ -17,7 +17,7 @@ from rewards import limits, listing, signals
 from rewards.models import Assignment, Reason, State
 from rewards.owing import ask_about, owe, take_back
 
-FOR_ANOTHER = "The vendor lists another customer or promotion than before."
+FOR_ANOTHER = "Optimove lists another customer or promotion than before."
 # Held for what the vendor said, so that what it says now decides.
 _READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
 # And what differed, which may be as it was again.
@@ -58,7 +58,7 @@ def _differs_in(old: Assignment, row: Row) -> str:
     if _whose(old) != (row.customer, row.promotion):
         return FOR_ANOTHER
     if _worth(old) != _worth_of(row):
-        return "The vendor lists another reward than before."
+        return "Optimove lists another reward than before."
     return ""
 
 
@@ -110,7 +110,7 @@ def _unclear(old: Assignment, row: Row, stop: Stop) -> None:
     unassigned = _one(old).exclude(meaning=Meaning.ACTIVATE)
     ask_about(
         unassigned.filter(doubtful=True, state=State.OWED),
-        why="The vendor says what nobody understands: the platform is asked first.",
+        why="Optimove says what nobody understands: the platform is asked first.",
         not_before=Now(),
     )
 
@@ -153,7 +153,7 @@ def _owe(rows: QuerySet[Assignment], stop: Stop, said: Columns) -> bool:
     moved = owe(
         rows,
         stop=stop,
-        why="The vendor assigns it now.",
+        why="Optimove assigns it now.",
         not_before=Now(),
         owed_since=Now(),
         cleared=limits.clear_at_once(),

@@ -150,7 +150,7 @@ def _answer(
     pages: list[Page] = []
     while not pages or pages[-1].next_cursor:
         if len(pages) > passes.MOST_BARREN:
-            raise wire.Malformed("The vendor's pages run in a circle.")
+            raise wire.Malformed("Optimove's pages run in a circle.")
         cursor = pages[-1].next_cursor if pages else None
         with one_call(priority):
             page = client.assignments(

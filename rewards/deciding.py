@@ -94,7 +94,7 @@ def obstacle(row: Assignment, stop: Stop) -> str:
     if row.reason in TO_BE_MEANT:
         return f"{_held_as(row)}: {_IF_MEANT}"
     if row.reason not in _READ_ANEW and row.meaning != Meaning.ACTIVATE:
-        return f"the vendor lists it as {row.vendor_status}"
+        return f"Optimove lists it as {row.vendor_status}"
     return "" if row.reason in _READ_ANEW else not_theirs(row)
 
 
@@ -105,7 +105,7 @@ def obstacle_to_release(row: Assignment, stop: Stop) -> str:
     if row.reason not in TO_BE_MEANT:
         return f'{_held_as(row)}: press "Try again"'
     if row.meaning != Meaning.ACTIVATE:
-        return f"the vendor lists it as {row.vendor_status}"
+        return f"Optimove lists it as {row.vendor_status}"
     return not_theirs(row)
 
 

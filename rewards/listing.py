@@ -69,7 +69,7 @@ def _says(row: Row) -> tuple[Any, ...]:
 def _contrary(row: Row) -> Row:
     """A row that says otherwise than another of the same reference: a person decides."""
     digest = hashlib.sha256(repr(_says(row)).encode()).hexdigest()[:16]
-    problem = "The vendor lists this assignment id twice, and not the same both times."
+    problem = "Optimove lists this assignment id twice, and not the same both times."
     reference = f"{row.reference[:180]}#{digest}"
     return replace(row, reference=reference, problem=row.problem or problem)
 
@@ -129,7 +129,7 @@ def verdict(row: Row) -> tuple[State, str, str]:
         problem = f"The contract does not say what status {row.status!r} means."
         return State.HELD, Reason.UNKNOWN_STATUS, problem
     if row.meaning == Meaning.CANCELLED:
-        return State.VOID, Reason.CANCELLED, "The vendor lists it as cancelled."
+        return State.VOID, Reason.CANCELLED, "Optimove lists it as cancelled."
     if row.meaning == Meaning.NOTHING:
         return State.VOID, Reason.NOT_ASSIGNED, f"Its status is {row.status}."
     return _limited(row)

@@ -39,20 +39,20 @@ class Collecting(models.TextChoices):
 class Reason(models.TextChoices):
     """Why a row is held or void; prose goes beside it."""
 
-    UNREADABLE = "UNREADABLE", "The vendor's row could not be read"
+    UNREADABLE = "UNREADABLE", "Optimove's row could not be read"
     UNKNOWN_STATUS = "UNKNOWN_STATUS", "The contract does not know its status"
     REFUSED = "REFUSED", "The platform refused it"
     UNANSWERED = "UNANSWERED", "Nobody can say whether it was given"
     MALFORMED = "MALFORMED", "Answers break the contract"
-    DIFFERS = "DIFFERS", "The vendor changed the reward"
+    DIFFERS = "DIFFERS", "Optimove changed the reward"
     REPEATED = "REPEATED", "A second assignment of the same promotion"
     TOO_LATE = "TOO_LATE", "It was not activated in time"
     OVER_LIMIT = "OVER_LIMIT", "It is past a limit"
     POISON = "POISON", "Working on it killed the worker"
-    INCOMPLETE = "INCOMPLETE", "The vendor lists fewer than it says"
-    EMPTY = "EMPTY", "The vendor lists nobody"
+    INCOMPLETE = "INCOMPLETE", "Optimove lists fewer than it says"
+    EMPTY = "EMPTY", "Optimove lists nobody"
     GIVEN_UP = "GIVEN_UP", "It failed too often"
-    NOT_ASSIGNED = "NOT_ASSIGNED", "The vendor assigned nothing"
+    NOT_ASSIGNED = "NOT_ASSIGNED", "Optimove assigned nothing"
     CANCELLED = "CANCELLED", "Cancelled before it was given"
     WRITTEN_OFF = "WRITTEN_OFF", "Written off by staff"
 
@@ -117,7 +117,7 @@ class Collection(Stateful, Leased):
         default=0, help_text="Distinct rows of this pass."
     )
     total = models.PositiveIntegerField(
-        null=True, blank=True, help_text="How many the vendor says there are."
+        null=True, blank=True, help_text="How many Optimove says there are."
     )
     barren = models.PositiveIntegerField(
         default=0, help_text="Pages in a row that brought nothing new."
@@ -220,16 +220,14 @@ class Assignment(Stateful, Leased):
     promotion = models.ForeignKey(
         Promotion, null=True, blank=True, on_delete=models.PROTECT, db_index=False
     )
-    reference = models.CharField(
-        max_length=200, help_text="The vendor's assignment id."
-    )
+    reference = models.CharField(max_length=200, help_text="Optimove's assignment id.")
     # In the order of its characters, so that an index finds how an id begins.
     customer = models.CharField(max_length=200, blank=True, db_collation="C")
 
-    as_assigned = models.JSONField(help_text="The row as the vendor said it.")
+    as_assigned = models.JSONField(help_text="The row as Optimove said it.")
     vendor_status = models.CharField(max_length=200, blank=True)
     meaning = models.CharField(
-        max_length=10, help_text="What the contract makes of the vendor's status."
+        max_length=10, help_text="What the contract makes of Optimove's status."
     )
     reward = models.JSONField(null=True, blank=True, help_text="What is owed, read.")
     value = models.DecimalField(max_digits=20, decimal_places=6, null=True, blank=True)

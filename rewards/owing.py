@@ -109,7 +109,7 @@ def _void(rows: QuerySet[Assignment], by: Any, changes: dict[str, Any]) -> list[
 
 
 def _unclear(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
-    problem = "The vendor says now what the contract does not know."
+    problem = "Optimove says now what the contract does not know."
     why = {"reason": Reason.UNKNOWN_STATUS, "problem": problem}
     # Not what differs from row to row: that says why it is tried again, and it is not.
     same = {name: value for name, value in changes.items() if name != "each"}
@@ -119,5 +119,5 @@ def _unclear(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
 def _differing(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
     differing = rows.filter(reason=Reason.DIFFERS)
     kept = {**changes, "reason": F("reason")}
-    why = "The vendor changed the reward meanwhile."
+    why = "Optimove changed the reward meanwhile."
     return states.move_all(differing, State.HELD, why=why, **kept)

@@ -233,7 +233,7 @@ def _advance(locked: Collection, page: Page, fresh: int) -> None:
     _update(locked, **changes)
     locked.refresh_from_db()
     if circular or locked.barren >= MOST_BARREN:
-        hold(locked, Reason.MALFORMED, "The vendor's pages run in a circle.")
+        hold(locked, Reason.MALFORMED, "Optimove's pages run in a circle.")
     elif not page.next_cursor:
         _end(locked)
 
@@ -243,7 +243,7 @@ def _end(locked: Collection) -> None:
         _found_nobody(locked)
     elif locked.total is not None and locked.seen < locked.total:
         problem = (
-            f"The vendor lists {locked.seen} rows and says there are {locked.total}."
+            f"Optimove lists {locked.seen} rows and says there are {locked.total}."
         )
         restart(locked, problem)
     else:
@@ -252,18 +252,20 @@ def _end(locked: Collection) -> None:
 
 def _found_nobody(locked: Collection) -> None:
     if locked.empties >= len(EMPTY_WAITS):
-        hold(locked, Reason.EMPTY, "The vendor lists nobody for this execution.")
+        hold(locked, Reason.EMPTY, "Optimove lists nobody for this execution.")
         return
     locked.move(
         Collecting.WAITING,
-        why="The vendor lists nobody yet.",
+        why="Optimove lists nobody yet.",
         empties=locked.empties + 1,
         not_before=after(EMPTY_WAITS[locked.empties]),
     )
 
 
 def _finish(locked: Collection) -> None:
-    why = f"Pass {locked.number} saw {locked.seen} rows on {locked.pages} pages."
+    rows = f"{locked.seen:,} {'row' if locked.seen == 1 else 'rows'}"
+    pages = f"{locked.pages:,} {'page' if locked.pages == 1 else 'pages'}"
+    why = f"Pass {locked.number} saw {rows} on {pages}."
     to, changes = _next(locked)
     changes = {"looks": locked.looks + 1, "seen_before": locked.seen, **changes}
     locked.move(to, why=why, finished=locked.number, restarts=0, empties=0, **changes)

@@ -59,7 +59,9 @@ class RetryAllForm(forms.Form):
     why = forms.CharField(
         max_length=500,
         error_messages={"required": "Say why; the reason is kept with every row."},
-        widget=forms.TextInput({"autocomplete": "off"}),
+        widget=forms.TextInput(
+            {"placeholder": "The reason, kept with every row", "autocomplete": "off"}
+        ),
     )
     form = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
 
@@ -209,15 +211,21 @@ def _tell_doubtful_apart(found: Preview, rows: QuerySet[Assignment], most: int) 
 
 
 def begin(
-    rows: QuerySet[Assignment], said: dict[str, Any], request: HttpRequest
+    rows: QuerySet[Assignment],
+    said: dict[str, Any],
+    request: HttpRequest,
+    *,
+    narrowed: str,
 ) -> Retrial:
-    """Begin it once, however often the form is sent, with one entry in the log."""
+    """
+    Begin it once, however often the form is sent, with one entry in the log; both say
+    how the list was `narrowed`, in its own words.
+    """
     form: UUID = said["form"]
-    how = ", ".join(f"{name} is {value}" for name, value in request.GET.items())
     with transaction.atomic():
         is_new = not Retrial.objects.filter(form=form).exists()
         retrial = retrying.begin(
-            rows, form=form, narrowed=how, by=request.user, why=said["why"]
+            rows, form=form, narrowed=narrowed, by=request.user, why=said["why"]
         )
         if is_new:
             _log(retrial, request)
@@ -291,7 +299,7 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
     def said(self, row: Retrial) -> str:
         return row.why
 
-    @admin.display(description="of those where")
+    @admin.display(description="all that match")
     def of_which(self, row: Retrial) -> str:
         return row.narrowed or "(all of them)"
 

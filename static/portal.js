@@ -23,3 +23,8 @@ document.addEventListener("submit", (event) => {
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.target.contains(document.activeElement)) event.preventDefault();
 });
+
+// On a desk the filters lie open, also where the stylesheet cannot open them.
+const filters = document.querySelector(".filters");
+const isDesk = matchMedia("(min-width: 768px)").matches;
+if (filters && isDesk && !CSS.supports("selector(::details-content)")) filters.open = true;

@@ -17,12 +17,22 @@ from promoportal.admin.days import days
 from promoportal.admin.deeds import Deed, Done, without_bodies
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.pages import MOST_SHOWN, Moment, Panel
+from promoportal.admin.revealing import NOT_SHOWN, Reveal
 from promoportal.admin.rows import StatefulAdmin, when
 from promoportal.admin.showing import body, link, pretty, state_of
 from promoportal.leases import after
 
 # A delivery that nobody read by then waits for a worker that is not there.
 UNREAD_FOR = 60
+
+# It may hold whatever Optimove knows of a customer.
+_BODY = Reveal(
+    Delivery,
+    "executions.reveal_delivery",
+    "Show its body",
+    said=("shows its body", "show their bodies"),
+    instead={"raw": "hidden_body"},
+)
 
 
 def _read_again(rows: QuerySet[Delivery], by: Any, why: str) -> Done:
@@ -71,8 +81,8 @@ def _would(foreseen: replaying.Foreseen) -> Panel:
 class DeliveryAdmin(StatefulAdmin[Delivery]):
     list_display = (
         "identity",
-        "listener_link",
         "status",
+        "listener_link",
         "received",
         "why",
         "execution_link",
@@ -92,14 +102,20 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
     labels = dict(Reading.choices)
     attention = (
         Attention(
-            "held", "Deliveries are held", lambda: Q(state=Reading.HELD), by_reason=True
+            "held",
+            "Deliveries are held",
+            "Delivery is held",
+            lambda: Q(state=Reading.HELD),
+            by_reason=True,
         ),
         Attention(
             "unread",
             "Deliveries wait for a worker to read them",
+            "Delivery waits for a worker to read it",
             lambda: Q(state=Reading.UNREAD, received_at__lt=after(-UNREAD_FOR)),
         ),
     )
+    reveal = _BODY
     deeds = (
         Deed(
             "read_again",
@@ -110,6 +126,7 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
             plan=_plan,
             fits=lambda row: row.state != Reading.UNREAD,
         ),
+        _BODY.deed,
     )
     fieldsets = (
         (None, {"fields": ("execution_link", "event", "problem_in_full")}),
@@ -137,6 +154,10 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
     @admin.display(description="how the sender was known")
     def sender(self, row: Delivery) -> SafeString:
         return pretty(row.verdict)
+
+    @admin.display(description="body")
+    def hidden_body(self, row: Delivery) -> str:
+        return NOT_SHOWN
 
     @admin.display(description="body")
     def raw(self, row: Delivery) -> SafeString:

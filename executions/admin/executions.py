@@ -84,7 +84,11 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
     labels = {**dict(Progress.choices), **dict(Stop.choices)}
     attention = (
         Attention(
-            "held", "Executions are held", lambda: Q(stop=Stop.HELD), by_reason=True
+            "held",
+            "Executions are held",
+            "Execution is held",
+            lambda: Q(stop=Stop.HELD),
+            by_reason=True,
         ),
     )
     deeds = (
@@ -176,7 +180,7 @@ def _notices(row: Execution) -> Panel:
         )
         for one in told
     ]
-    nobody = "The vendor told nothing of it: somebody opened it by hand."
+    nobody = "Optimove told nothing of it: somebody opened it by hand."
     return Panel(
         "The notices that made it",
         columns=("Delivery", "Event", "State", "Received"),

@@ -39,6 +39,7 @@ class ListenerAdmin(ReadOnlyAdmin[Listener]):
         Attention(
             "silent",
             "Listeners have heard nothing for unusually long",
+            "Listener has heard nothing for unusually long",
             lambda: Q(
                 pk__in=Listener.objects.silent(
                     settings.LISTENER_SILENT_AFTER_HOURS

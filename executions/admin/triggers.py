@@ -50,6 +50,7 @@ class TriggerAdmin(StatefulAdmin[Trigger]):
         Attention(
             "held",
             "Triggered customers are held",
+            "Triggered customer is held",
             lambda: Q(state=Asking.HELD),
             by_reason=True,
         ),

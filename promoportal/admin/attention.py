@@ -24,6 +24,8 @@ class Attention:
 
     name: str
     label: str
+    # The same of one row.
+    one: str
     where: Callable[[], Q]
     by_reason: bool = False
     # How many there are for each reason, where that need not be counted.
@@ -92,7 +94,8 @@ def _figure(model_admin: ModelAdmin[Any], kind: Attention) -> Figure | None:
         if reason
     ]
     number = _number(total, is_known=is_known)
-    return Figure(kind.label, number, list_of(model, **here), reasons)
+    label = kind.one if total == 1 else kind.label
+    return Figure(label, number, list_of(model, **here), reasons)
 
 
 def _counted(model_admin: ModelAdmin[Any], kind: Attention) -> Counter[str]:

@@ -35,7 +35,7 @@ class NarrowedTo(SimpleListFilter):
             self.row = offered.get(value) or find(self.model, value)
         self.is_all = len(offered) < MOST_OFFERED
         chosen = [] if value is None or value in offered else [(value, self._chosen())]
-        return [*chosen, *((key, str(row)) for key, row in offered.items())]
+        return [*chosen, *((key, self._called(row)) for key, row in offered.items())]
 
     @property
     def hint(self) -> str:
@@ -61,7 +61,11 @@ class NarrowedTo(SimpleListFilter):
         return queryset.filter(**{self.path: self.row})
 
     def _chosen(self) -> str:
-        return str(self.row) if self.row else "not there"
+        return self._called(self.row) if self.row else "not there"
+
+    def _called(self, row: Model) -> str:
+        """Without the word that stands before it already."""
+        return str(row).removeprefix(f"{self.title} ")
 
 
 def narrowed(path: str, model: type[Model]) -> type[NarrowedTo]:

@@ -98,7 +98,7 @@ def _said(refused: Refused) -> str:
         said += f": {', '.join(map(str, refused.keys[:MOST_KEYS]))}"
         said += f" and {more:,} more" if more > 0 else ""
     if refused.narrowed:
-        said += f" (of those where {short(refused.narrowed, LONGEST)})"
+        said += f" (of those that match: {short(refused.narrowed, LONGEST)})"
     return said
 
 

@@ -40,8 +40,17 @@ from promoportal.admin.pages import (
 )
 from promoportal.admin.paging import KeysetChangeList
 from promoportal.admin.refusals import Refused
+from promoportal.admin.revealing import Reveal
 from promoportal.admin.sheets import Sheet
-from promoportal.admin.showing import list_of, moment, page_of, short, since, state_of
+from promoportal.admin.showing import (
+    list_of,
+    moment,
+    page_of,
+    quoted,
+    short,
+    since,
+    state_of,
+)
 from promoportal.callers import client_address
 
 M = TypeVar("M", bound=Model)
@@ -69,6 +78,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
     # Looked up as they are, so that an index answers.
     finds: ClassVar[Sequence[str]] = ()
     finds_uuid: ClassVar[Sequence[str]] = ()
+    # What of a row is shown only to who says why.
+    reveal: ClassVar[Reveal | None] = None
     # What its columns look at in other large tables (see paging.py).
     list_beside: ClassVar[Sequence[str]] = ()
     # Whether an index serves the whole list that holds the key turned round (see order.py).
@@ -187,6 +198,12 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
             return None
         return super().get_object(request, object_id, from_field)
 
+    def get_fieldsets(self, request: HttpRequest, obj: M | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if self.reveal is None or (obj and self.reveal.is_shown(obj, request.user)):
+            return fieldsets
+        return self.reveal.hidden(fieldsets)
+
     def render_change_form(
         self, request: Any, context: Any, *args: Any, **kwargs: Any
     ) -> Any:
@@ -246,8 +263,10 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         """What to raise where this person may not; which rows they meant is kept."""
         is_all = request.POST.get("select_across") == "1"
         keys = [] if is_all else _keys(request)
-        narrowed = "" if keys else _narrowed(request)
-        return Refused(what, permission, keys=keys, narrowed=narrowed)
+        if keys or request.method != "POST":
+            return Refused(what, permission, keys=keys)
+        changes: Any = self.get_changelist_instance(request)
+        return Refused(what, permission, narrowed=", ".join(changes.narrowed))
 
     def _posted(self, request: HttpRequest) -> HttpResponseBase:
         if "export" in request.POST:
@@ -268,7 +287,7 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         sheets.note(
             self.model,
             by=request.user,
-            narrowed=_narrowed(request),
+            narrowed=", ".join(changes.narrowed),
             address=client_address(request.META),
         )
         return sheets.answer(self.sheet, changes.queryset, changes.order)
@@ -424,9 +443,9 @@ class StatefulAdmin(ReadOnlyAdmin[S]):
         return f"{reason}. {problem}" if reason and problem else reason or problem
 
     @admin.display(description="what is wrong")
-    def problem_in_full(self, row: Any) -> str:
+    def problem_in_full(self, row: Any) -> SafeString:
         said = (row.get_reason_display(), self.problem_of(row))
-        return ". ".join(part for part in said if part)
+        return quoted(". ".join(part for part in said if part))
 
     def marks(self, row: Any) -> list[SafeString]:
         return [self.status(row), since(row.state_since)]
@@ -455,11 +474,6 @@ def _keys(request: HttpRequest) -> list[int]:
         *request.POST.get("keys", "").split(","),
     ]
     return [int(key) for key in said if _KEY.fullmatch(key)]
-
-
-def _narrowed(request: HttpRequest) -> str:
-    """To which rows a list is narrowed, in words."""
-    return ", ".join(f"{name} is {value}" for name, value in request.GET.items())
 
 
 def _rest(*, is_more: bool) -> str:

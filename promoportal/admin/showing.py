@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -132,8 +133,32 @@ def exchange(sent: str, came_back: str) -> SafeString:
 
 
 def words(said: str, otherwise: str) -> SafeString:
-    """What a far side answered, cut as it was kept."""
-    return format_html("<pre>{}</pre>" if said else "{}", said or otherwise)
+    """What a far side answered, cut as it was kept; laid out if it is whole JSON."""
+    if not said:
+        return format_html("{}", otherwise)
+    return pretty(_laid_open(said)) or format_html("<pre>{}</pre>", said)
+
+
+def quoted(said: str) -> SafeString:
+    """Words of ours that may end with what a far side answered, which is laid out."""
+    begun = _JSON.search(said)
+    answered = pretty(_laid_open(said[begun.start() :])) if begun else ""
+    if not begun or not answered:
+        return format_html("{}", said)
+    return format_html("{} {}", said[: begun.start()].strip(), answered)
+
+
+# An object, a list, or a string that may hold one of these.
+_JSON = re.compile(r'[{\["]')
+
+
+def _laid_open(text: str) -> Any:
+    """What stands there as JSON, also as JSON in a string of JSON; or nothing."""
+    try:
+        value = json.loads(text)
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return None
 
 
 def _visible(content: bytes) -> str:

@@ -14,6 +14,7 @@ from django.contrib.admin import ListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.http import HttpRequest
+from django.utils.text import capfirst
 
 from promoportal.admin.showing import short
 
@@ -53,6 +54,16 @@ class UnderstoodChangeList(ChangeList):
         return specs, is_any, {}, duplicates, is_active
 
     @property
+    def chosen(self) -> list[str]:
+        """What narrows the list, as its filters say it."""
+        return [said for spec in self.filter_specs for said in self._chosen(spec)]
+
+    @property
+    def narrowed(self) -> list[str]:
+        """The same, and what was searched for."""
+        return [*self.chosen, *([f"Found by: {self.query}"] if self.query else [])]
+
+    @property
     def notes(self) -> list[str]:
         """What a filter leaves out of the list, and why."""
         told = (getattr(spec, "notes", tuple) for spec in self.filter_specs)
@@ -63,6 +74,12 @@ class UnderstoodChangeList(ChangeList):
         self.filter_params.pop(name, None)
         if name == SEARCH_VAR:
             self.query = ""
+
+    def _chosen(self, spec: ListFilter) -> Iterator[str]:
+        _, *choices = spec.choices(self)
+        for choice in choices:
+            if choice["selected"]:
+                yield f"{capfirst(spec.title)}: {choice['display']}"
 
     def _misread(self, spec: ListFilter) -> Iterator[str]:
         """What a filter says of itself, or that what was chosen is not among its choices."""

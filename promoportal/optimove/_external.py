@@ -50,6 +50,7 @@ class External:
         self._client = wire.Client(
             address,
             side="vendor",
+            name="Optimove",
             secrets={self._calls.key_header: key},
             seconds=seconds,
             later=contract.vendor.retry,
@@ -148,7 +149,7 @@ def _listener(event_type: int, channel: int | None) -> dict[str, Json]:
 
 
 def _unreadable(evidence: wire.Evidence, why: str) -> wire.Malformed:
-    return wire.Malformed(f"The vendor's answer breaks the contract. {why}", evidence)
+    return wire.Malformed(f"Optimove's answer breaks the contract. {why}", evidence)
 
 
 def _name(error: wire.Malformed) -> NoReturn:
@@ -157,7 +158,7 @@ def _name(error: wire.Malformed) -> NoReturn:
     kind = _KNOWN_WORDS.get(words.lower())
     if kind is None:
         raise error
-    problem = f"The vendor answered {error.status}: {words}"
+    problem = f"Optimove answered {error.status}: {words}"
     raise kind(problem, error.evidence) from None
 
 

@@ -77,6 +77,7 @@ class Promotions:
             return wire.Client(
                 host or address,
                 side="vendor",
+                name="Optimove",
                 secrets={key_header: key},
                 threads=threads,
                 seconds=seconds,
@@ -201,7 +202,7 @@ class Promotions:
 
 def _malformed(answer: wire.Answer, wrong: Wrong) -> wire.Malformed:
     return wire.Malformed(
-        f"The vendor's answer breaks the contract. {wrong}", answer.evidence
+        f"Optimove's answer breaks the contract. {wrong}", answer.evidence
     )
 
 

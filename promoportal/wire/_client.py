@@ -69,6 +69,7 @@ class Client:
     """
     The way to one far side. Threads may share it; `threads` of them without waiting.
 
+    `side` is its name in the log, `name` in sentences for people.
     `secrets` are headers sent with every call, which no error and no log will show.
     `authorities` is a file of certificates to trust instead of the public ones.
     """
@@ -78,6 +79,7 @@ class Client:
         address: str,
         *,
         side: str,
+        name: str = "",
         secrets: Mapping[str, str],
         threads: int = 1,
         seconds: float = _SECONDS,
@@ -85,6 +87,7 @@ class Client:
         authorities: str = "",
     ) -> None:
         self.side = side
+        self._name = name or f"The {side}"
         self._address = address.rstrip("/")
         self._secrets = dict(secrets)
         self._threads = threads
@@ -256,17 +259,17 @@ class Client:
         evidence = Evidence(duration_ms=call.duration_ms())
         if isinstance(error, ValueError):  # also requests' own about either
             return Misconfigured(
-                f"The address or the key of the {self.side} can't be used "
-                f"({_innermost(error)}).",
+                f"{self._name} can't be called: its address or our key for it can't "
+                f"be used ({_innermost(error)}).",
                 evidence,
             )
         return Unavailable(
-            f"The {self.side} could not be reached ({_innermost(error)}).", evidence
+            f"{self._name} could not be reached ({_innermost(error)}).", evidence
         )
 
     def _lose(self, call: _Call, error: Exception, status: int | None) -> NoReturn:
         evidence = Evidence(status=status, duration_ms=call.duration_ms())
-        problem = f"The {self.side} did not answer to the end ({_innermost(error)})."
+        problem = f"{self._name} did not answer to the end ({_innermost(error)})."
         if call.changes:
             raise Unanswered(problem, evidence) from None
         raise Unavailable(problem, evidence) from None
@@ -298,13 +301,13 @@ class Client:
             safe_to_repeat=call.safe_to_repeat,
             later=call.later,
         )
-        return _outcomes.error(kind, self.side, evidence, response.headers)
+        return _outcomes.error(kind, self._name, evidence, response.headers)
 
     def _malformed(
         self, call: _Call, response: requests.Response, body: bytes, problem: str
     ) -> Malformed:
         return Malformed(
-            f"The {self.side}'s answer can't be read. {problem}",
+            f"{self._name}'s answer can't be read. {problem}",
             self._evidence(call, response, body),
         )
 

@@ -42,11 +42,11 @@ def meaning(
 
 
 def error(
-    kind: type[WireError], side: str, evidence: Evidence, headers: Mapping[str, str]
+    kind: type[WireError], name: str, evidence: Evidence, headers: Mapping[str, str]
 ) -> WireError:
     """Make the error that this answer amounts to."""
     words = evidence.answer[:_WORDS_SHOWN] or "no words"
-    problem = f"The {side} answered {evidence.status}: {words}"
+    problem = f"{name} answered {evidence.status}: {words}"
     if issubclass(kind, Unavailable):
         return kind(problem, evidence, retry_after=retry_after(headers))
     return kind(problem, evidence)

@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 ('redeemed_at', models.DateTimeField()),
                 ('mode', models.CharField(choices=[('TRIGGERED', 'At once'), ('SCHEDULED', 'In batches')], max_length=10)),
                 ('state', models.CharField(choices=[('WAITING', 'To be reported'), ('REPORTING', 'Being reported'), ('UNCERTAIN', 'Sent, no answer'), ('REPORTED', 'Reported'), ('HELD', 'Held for staff'), ('WRITTEN_OFF', 'Written off')], default='WAITING', max_length=20)),
-                ('reason', models.CharField(blank=True, choices=[('REFUSED', 'The vendor refused it'), ('UNANSWERED', 'Nobody can say whether it was taken'), ('MALFORMED', 'Answers break the contract'), ('GIVEN_UP', 'It failed too often')], max_length=20)),
+                ('reason', models.CharField(blank=True, choices=[('REFUSED', 'Optimove refused it'), ('UNANSWERED', 'Nobody can say whether it was taken'), ('MALFORMED', 'Answers break the contract'), ('GIVEN_UP', 'It failed too often')], max_length=20)),
                 ('problem', models.TextField(blank=True)),
                 ('batch_limit', models.PositiveIntegerField(default=0, help_text='A batch with it was refused whole: at most so many next.')),
                 ('malformed', models.PositiveIntegerField(default=0)),

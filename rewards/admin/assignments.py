@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from executions.models import Execution
 from executions.narrowing import OfCampaign
@@ -24,6 +25,7 @@ from promoportal.admin.days import days
 from promoportal.admin.deeds import Deed
 from promoportal.admin.narrowing import narrowed, narrowed_by
 from promoportal.admin.pages import Moment
+from promoportal.admin.revealing import NOT_SHOWN
 from promoportal.admin.rows import StatefulAdmin, when
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import link, page_of, pretty, since, stamp
@@ -41,17 +43,19 @@ UNANSWERED_FOR = 15 * 60
 MOST_ATTEMPTS = 200
 
 
+_MEANINGS: dict[str, str] = {
+    Meaning.ACTIVATE: "to be given",
+    Meaning.NOTHING: "nothing to give",
+    Meaning.CANCELLED: "taken back",
+    Meaning.UNKNOWN: "not understood",
+}
+
 # Where an execution's page leads to exactly the rows that it counts.
 _BESIDE = (
     narrowed_by(
         "meaning__exact",
         "what Optimove's word means",
-        {
-            Meaning.ACTIVATE: ("to be given", Meaning.ACTIVATE),
-            Meaning.NOTHING: ("nothing to give", Meaning.NOTHING),
-            Meaning.CANCELLED: ("taken back", Meaning.CANCELLED),
-            Meaning.UNKNOWN: ("not understood", Meaning.UNKNOWN),
-        },
+        {meaning: (label, meaning) for meaning, label in _MEANINGS.items()},
     ),
     narrowed_by(
         "redemption__isnull", "report", {"True": ("without a redemption", True)}
@@ -59,21 +63,12 @@ _BESIDE = (
 )
 
 
-# What may hold a code, or what Optimove knows of a customer, and what stands for it.
-_HIDDEN = {
-    "unique_code": "masked_code",
-    "vendors_row": "hidden_row",
-    "what_is_sent": "hidden_order",
-}
-_NOT_SHOWN = "Not shown. Who may see it says why first."
-
-
 @admin.register(Assignment)
 class AssignmentAdmin(StatefulAdmin[Assignment]):
     list_display = (
         "who",
-        "what",
         "status",
+        "what",
         "since",
         "why",
         "execution_link",
@@ -123,6 +118,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         Attention(
             "held",
             "Assignments are held",
+            "Assignment is held",
             lambda: Q(state=State.HELD),
             by_reason=True,
             known=partial(census.held, census.Kind.ASSIGNMENT),
@@ -130,20 +126,24 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         Attention(
             "in_doubt",
             "Held assignments may have been given: find out, and say so",
+            "Held assignment may have been given: find out, and say so",
             lambda: Q(state=State.HELD, doubtful=True),
         ),
         Attention(
             "proposed",
             "Doubtful assignments wait for a second person to say the same",
+            "Doubtful assignment waits for a second person to say the same",
             lambda: Q(proposal__in=seconding.open_proposals()),
         ),
         Attention(
             "unanswered",
             "Assignments were sent, and had no answer for 15 minutes",
+            "Assignment was sent, and had no answer for 15 minutes",
             lambda: Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)),
         ),
     )
     deeds = DEEDS
+    reveal = revealing.CODES
     fieldsets = (
         (
             None,
@@ -163,11 +163,11 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             },
         ),
         (
-            "What the vendor said",
+            "What Optimove said",
             {
                 "fields": (
                     "reference",
-                    "vendor_status",
+                    "listed_as",
                     "assigned",
                     "unique_code",
                     "vendors_row",
@@ -209,18 +209,23 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             raise self.refused(
                 request, "Try again all that match", "rewards.retry_assignment"
             )
-        rows = self.get_changelist_instance(request).get_queryset(request)
+        changes: Any = self.get_changelist_instance(request)
+        rows = changes.get_queryset(request)
         if rows.query.is_empty():
             return self._back(request, "Nothing was done: the list says why.")
         said = request.POST if "why" in request.POST else None
         form = retrials.RetryAllForm(said)
         if form.is_valid():
-            retrial = retrials.begin(rows, form.cleaned_data, request)
+            retrial = retrials.begin(
+                rows, form.cleaned_data, request, narrowed=", ".join(changes.narrowed)
+            )
             return HttpResponseRedirect(page_of(retrial))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": "Try again all that match",
+            "cl": changes,
+            "narrowed": changes.narrowed,
             "preview": retrials.preview(rows, request.GET.dict()),
             "form": form,
             "back": request.get_full_path(),
@@ -291,17 +296,9 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             return ""
         return "It was taken back after the customer had it."
 
-    def get_fieldsets(self, request: HttpRequest, obj: Assignment | None = None) -> Any:
-        fieldsets = super().get_fieldsets(request, obj)
-        if obj is not None and revealing.is_revealed(obj, request.user):
-            return fieldsets
-        return [
-            (
-                name,
-                {"fields": [_HIDDEN.get(str(each), each) for each in told["fields"]]},
-            )
-            for name, told in fieldsets
-        ]
+    @admin.display(description="its status")
+    def listed_as(self, row: Assignment) -> str:
+        return row.vendor_status
 
     @admin.display(description="unique code")
     def masked_code(self, row: Assignment) -> str:
@@ -309,11 +306,11 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
 
     @admin.display(description="the row")
     def hidden_row(self, row: Assignment) -> str:
-        return _NOT_SHOWN
+        return NOT_SHOWN
 
     @admin.display(description="what is sent")
     def hidden_order(self, row: Assignment) -> str:
-        return _NOT_SHOWN if row.order else ""
+        return NOT_SHOWN if row.order else ""
 
     @admin.display(description="the row")
     def vendors_row(self, row: Assignment) -> SafeString:
@@ -321,7 +318,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
 
     @admin.display(description="its status means")
     def meaning_in_words(self, row: Assignment) -> str:
-        return row.meaning
+        return capfirst(_MEANINGS.get(row.meaning, row.meaning))
 
     @admin.display(description="reward")
     def reward_read(self, row: Assignment) -> SafeString:
@@ -337,7 +334,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     def story(self, row: Assignment) -> Iterable[Moment]:
         yield Moment(
             at=row.created_at,
-            what="Listed by the vendor",
+            what="Listed by Optimove",
             why=f"Its status was {row.vendor_status}." if row.vendor_status else "",
         )
         for moved in super().story(row):

@@ -20,8 +20,11 @@ def collected(execution: Execution) -> Panel | None:
         return Panel("Collection", sentences=["Nothing was collected yet."])
     of = f" of {row.total:,}" if row.total is not None else ""
     facts = [
-        Fact("passes begun", f"{row.number:,}"),
-        Fact("rows seen in the last", f"{row.seen:,}{of}"),
+        Fact("pass begun" if row.number == 1 else "passes begun", f"{row.number:,}"),
+        Fact(
+            f"{'row' if row.seen == 1 else 'rows'} seen in the last",
+            f"{row.seen:,}{of}",
+        ),
     ]
     said = [state_of(row), since(row.state_since)]
     return Panel(
@@ -63,5 +66,5 @@ def assigned(trigger: Trigger) -> Panel | None:
         for row in found.order_by("-pk")[:MOST_SHOWN]
     ]
     if not rows:
-        return Panel("Assignments", sentences=["The vendor lists none yet."])
+        return Panel("Assignments", sentences=["Optimove lists none yet."])
     return Panel("Assignments", columns=("Reward", "State"), rows=rows)

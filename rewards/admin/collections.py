@@ -35,6 +35,7 @@ class CollectionAdmin(StatefulAdmin[Collection]):
         Attention(
             "held",
             "Collections are held",
+            "Collection is held",
             lambda: Q(state=Collecting.HELD),
             by_reason=True,
         ),

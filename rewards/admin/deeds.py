@@ -90,5 +90,5 @@ DEEDS = (
         warning="The reward will not be given: nothing tries it again.",
         fits=_may_be_written_off,
     ),
-    revealing.REVEAL,
+    revealing.CODES.deed,
 )

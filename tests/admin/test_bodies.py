@@ -43,17 +43,20 @@ SCRIPT = "<script>alert('hello')</script>"
         pytest.param("ü€😀".encode(), "ü€😀", id="beyond ASCII"),
     ],
 )
-def test_any_body_has_a_page(body: bytes, shown: str, crm: Desk) -> None:
+def test_any_body_has_a_page(body: bytes, shown: str, support: Desk) -> None:
     delivery = DeliveryFactory(body=body)
 
-    assert shown in crm.page(delivery)
-    assert delivery in crm.list(type(delivery))
+    support.do("reveal", delivery)
+
+    assert shown in support.page(delivery)
+    assert delivery in support.list(type(delivery))
 
 
-def test_a_long_body_is_cut_and_the_page_says_so(crm: Desk) -> None:
+def test_a_long_body_is_cut_and_the_page_says_so(support: Desk) -> None:
     delivery = DeliveryFactory(body=b"x" * 1024 * 1024)
+    support.do("reveal", delivery)
 
-    page = crm.page(delivery)
+    page = support.page(delivery)
 
     assert "Only the first 65,536 characters are shown." in page
     assert len(page) < LONGEST + 50_000
@@ -68,6 +71,8 @@ def test_only_the_page_that_shows_a_body_reads_it(operations: Desk) -> None:
         operations.page(row.listener)
         assert row.execution
         operations.page(row.execution)
+        operations.page(row)
+        operations.do("reveal", row)
     assert not [said for said in captured if '"body"' in said["sql"]]
 
     assert '"CampaignID": 1000' in operations.page(row)
@@ -104,6 +109,8 @@ def test_markup_from_outside_is_escaped_wherever_it_is_shown(superuser: Desk) ->
     redemption = RedemptionFactory(assignment=assignment, problem=SCRIPT, report=report)
     assignment.transitions.create(after="HELD", why=SCRIPT)
 
+    for each in (delivery, plain, broken):
+        superuser.do("reveal", each)
     rows: list[Model] = [execution, delivery, plain, broken]
     rows += [trigger, assignment, redemption, report]
     for row in rows:
@@ -139,3 +146,46 @@ def test_no_page_has_a_script_or_a_style_of_its_own(operations: Desk) -> None:
         assert " style=" not in page
         assert " onclick=" not in page
         assert "<script>" not in page
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param('{"error": "closed"}', id="JSON"),
+        pytest.param(r'"{\"error\": \"closed\"}"', id="JSON in a string of JSON"),
+    ],
+)
+def test_what_optimove_answered_is_laid_out(crm: Desk, answer: str) -> None:
+    assignment = AssignmentFactory(state=State.ACTIVE)
+    report = ReportFactory(answer=answer)
+    row = RedemptionFactory(
+        assignment=assignment,
+        state="HELD",
+        reason="REFUSED",
+        problem=f"Optimove answered 422: {answer}",
+        report=report,
+    )
+
+    for page in (row, report, assignment):
+        shown = crm.page(page)
+        assert '<pre>{\n  "error": "closed"\n}</pre>' in shown
+        assert r"\"error" not in shown
+    assert "Optimove refused it. Optimove answered 422: <pre>" in crm.page(row)
+
+
+@pytest.mark.parametrize(
+    "words", ["No words.", 'It is "closed".', '422: {"error": "cl']
+)
+def test_words_that_are_no_json_are_shown_as_they_are(crm: Desk, words: str) -> None:
+    assignment = AssignmentFactory(state=State.ACTIVE)
+    report = ReportFactory(answer=words)
+    row = RedemptionFactory(
+        assignment=assignment,
+        state="HELD",
+        reason="REFUSED",
+        problem=words,
+        report=report,
+    )
+
+    assert f"Optimove refused it. {words}" in crm.page(row)
+    assert f"<pre>{words}</pre>" in crm.page(report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -15,7 +16,9 @@ from executions.models import Asking, Stop
 from promoportal import customers, prospects
 from promoportal.admin import showing
 from promoportal.customers import MOST_FOUND, MOST_SHOWN, page_of
+from promoportal.optimove import Meaning
 from redemptions.models import State as Reporting
+from rewards.admin.assignments import UNANSWERED_FOR
 from rewards.models import Assignment, Reason, State
 from tests.admin.desk import Desk
 from tests.factories import (
@@ -99,7 +102,7 @@ def test_the_page_of_nobody_says_so(crm: Desk) -> None:
 
 def test_of_whom_optimove_announced_and_does_not_list_it_says_that(crm: Desk) -> None:
     trigger = TriggerFactory(
-        customer="T1", state=Asking.HELD, problem="The vendor does not list them."
+        customer="T1", state=Asking.HELD, problem="Optimove does not list them."
     )
 
     answer = crm.get(page_of("T1"))
@@ -108,7 +111,7 @@ def test_of_whom_optimove_announced_and_does_not_list_it_says_that(crm: Desk) ->
     said = answer.content.decode()
     assert "Optimove announced this customer, and lists nothing for them" in said
     assert f'<a href="{showing.page_of(trigger)}">Held for staff</a>' in said
-    assert "The vendor does not list them." in said
+    assert "Optimove does not list them." in said
 
 
 @pytest.mark.parametrize("name", ["a/b", "ä ö", "<b>x</b>", "a?b#c", "older"])
@@ -132,7 +135,7 @@ def test_no_search_reads_the_whole_table(crm: Desk) -> None:
         .order_by("customer")
         .values_list("customer", flat=True)
         .distinct()[:51],
-        customers._of("C1", "")[:51],
+        *(customers._of("C1", part)[:51] for part in customers.Part),
     ):
         plan = rows.explain()
         assert "assignment_by_customer" in plan, plan
@@ -153,6 +156,86 @@ def test_all_campaigns_newest_first_and_page_after_page(crm: Desk) -> None:
     shown = [one.row.pk for one in [*first["rewards"], *rest["rewards"]]]
     assert shown == [row.pk for row in reversed(rows)]
     assert rest["older"] == ""
+
+
+def nothing(customer: str = "C1") -> Assignment:
+    return AssignmentFactory(
+        customer=customer,
+        state=State.VOID,
+        reason=Reason.NOT_ASSIGNED,
+        meaning=Meaning.NOTHING,
+    )
+
+
+def late(customer: str = "C1") -> Assignment:
+    """One that was sent, and not answered for longer than settling takes."""
+    long_ago = timezone.now() - timedelta(seconds=2 * UNANSWERED_FOR)
+    return AssignmentFactory(
+        customer=customer, state=State.UNCERTAIN, state_since=long_ago
+    )
+
+
+def keys(rewards: list[Any]) -> list[int]:
+    return [one.row.pk for one in rewards]
+
+
+def test_what_needs_somebody_is_first_and_what_gives_nothing_is_folded(
+    crm: Desk,
+) -> None:
+    needing = [held(), late()]
+    others = [
+        AssignmentFactory(customer="C1", state=state)
+        for state in (State.UNCERTAIN, State.ACTIVE, State.OWED)
+    ]
+    # Written off by staff is no word of Optimove's.
+    others.append(AssignmentFactory(customer="C1", state=State.VOID))
+    folded = [nothing(), nothing()]
+    others.append(AssignmentFactory(customer="C1", state=State.ACTIVE))
+
+    shown = crm.get(page_of("C1")).context
+
+    newest = [*reversed(needing), *reversed(others)]
+    assert keys(shown["rewards"]) == [row.pk for row in newest]
+    assert keys(shown["nothing"]) == [row.pk for row in reversed(folded)]
+    assert "2 more, with nothing to give" in crm.text(page_of("C1"))
+
+
+def test_who_was_assigned_nothing_at_all_sees_that_unfolded(crm: Desk) -> None:
+    nothing()
+
+    shown = crm.text(page_of("C1"))
+
+    assert '<details class="nothing-to-give" open>' in shown
+    assert "1, with nothing to give" in shown
+
+
+def test_page_after_page_nothing_is_left_out_and_nothing_comes_twice(
+    crm: Desk,
+) -> None:
+    # So that one page ends amid what is given, and one amid what is not.
+    made = [make() for _ in range(10) for make in (held, late)]
+    made += [AssignmentFactory(customer="C1", state=State.ACTIVE) for _ in range(45)]
+    made += [nothing() for _ in range(50)]
+
+    pages, older = [], "first"
+    while older:
+        context = crm.get(f"{page_of('C1')}?older={older}").context
+        pages.append(keys(context["rewards"]) + keys(context["nothing"]))
+        older = context["older"]
+
+    seen = [key for page in pages for key in page]
+    assert [len(page) for page in pages] == [50, 50, 15]
+    assert {*seen[:20]} == {row.pk for row in made[:20]}
+    assert seen[20:] == [row.pk for row in [*made[64:19:-1], *made[:64:-1]]]
+
+
+@pytest.mark.parametrize("older", ["7", "3-1", "1-", "x", "1-" + "9" * 30, "0-1-2"])
+def test_a_place_that_is_none_is_the_first_page(crm: Desk, older: str) -> None:
+    row = held()
+
+    shown = crm.get(f"{page_of('C1')}?older={older}").context["rewards"]
+
+    assert keys(shown) == [row.pk]
 
 
 def test_a_code_is_shown_so_that_it_is_known_and_cannot_be_used(crm: Desk) -> None:

@@ -494,7 +494,7 @@ def test_a_costly_reward_takes_two_desks(
     said = operations.do(deed, row)
     assert "takes a second person" in said
     assert WHY in operations.page(row)
-    assert "Doubtful assignments wait for a second person" in operations.text("/admin/")
+    assert "Doubtful assignment waits for a second person" in operations.text("/admin/")
     desk_of(Role.SUPPORT).post(deed, row, confirmed="yes")
     row.refresh_from_db()
     assert row.state == State.HELD
@@ -502,4 +502,4 @@ def test_a_costly_reward_takes_two_desks(
 
     row.refresh_from_db()
     assert row.state in {State.ACTIVE, State.OWED}
-    assert "wait for a second person" not in operations.text("/admin/")
+    assert "for a second person" not in operations.text("/admin/")

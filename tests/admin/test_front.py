@@ -101,7 +101,7 @@ def test_what_optimove_refused_to_be_told_has_its_number(crm: Desk) -> None:
 
     [refused] = figures(crm)["Redemptions are held"].reasons
 
-    assert (refused.label, refused.number) == ("The vendor refused it", "2")
+    assert (refused.label, refused.number) == ("Optimove refused it", "2")
 
 
 def silent(desk: Desk) -> list[Any]:
@@ -121,7 +121,7 @@ def test_a_listener_is_silent_that_was_last_called_too_long_ago(crm: Desk) -> No
     Delivery.objects.filter(pk=last.pk).update(received_at=hours_ago(37))
 
     assert silent(crm) == [old]
-    assert figures(crm)["Listeners have heard nothing for unusually long"].number == "1"
+    assert figures(crm)["Listener has heard nothing for unusually long"].number == "1"
 
 
 @pytest.mark.parametrize(

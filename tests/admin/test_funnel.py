@@ -80,7 +80,7 @@ def test_each_stage_is_there_with_what_it_lacks_of_the_one_before(crm: Desk) -> 
         "reported": 2,
     }
     assert _said(found["eligible"]) == {
-        "the vendor assigned nothing": -4,
+        "Optimove assigned nothing": -4,
         "cancelled before it was given": -1,
         "held": -1,
         "taken back too late": -1,
@@ -266,7 +266,7 @@ def test_its_assignments_are_taken_along_with_one_press_by_who_may(
         assert other.reference not in text
         entry = LogEntry.objects.get()
         assert entry.user == desk.user
-        assert f"execution is {execution.pk}" in entry.change_message
+        assert f"Execution: {execution.reference}" in entry.change_message
     else:
         assert LogEntry.objects.get().change_message.startswith("Refused:")
 

@@ -145,7 +145,7 @@ def test_a_small_execution_is_compared_row_by_row(crm: Desk) -> None:
     execution = moving()
     Redemption.objects.all().delete()
 
-    assert "1 disagree with the vendor's list" in crm.page(execution)
+    assert "1 disagrees with Optimove's list" in crm.page(execution)
 
 
 @pytest.mark.django_db

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from django.utils import timezone
 
 from executions.models import Asking, Execution, Kind
 from promoportal.admin.showing import list_of, page_of
 from promoportal.breakers import Breaker, Side
+from promoportal.optimove import Meaning
 from redemptions.models import Redemption, Report
 from rewards.changes import FOR_ANOTHER
 from rewards.models import Assignment, Attempt, Collecting, Reason, State
@@ -51,7 +53,7 @@ def test_an_assignments_story_is_in_order_of_time(crm: Desk) -> None:
     story = [(moment.at, moment.what) for moment in answer.context["story"]]
     assert [moment_at for moment_at, _ in story] == [*at[:4], at[5]]
     page = answer.content.decode()
-    for said in ("Listed by the vendor", "by crm", "Seen there.", "Bad gateway"):
+    for said in ("Listed by Optimove", "by crm", "Seen there.", "Bad gateway"):
         assert said in page
     assert "No answer; it may have happened, HTTP 502." in page
 
@@ -101,7 +103,7 @@ def test_drift_is_named_with_what_to_do(crm: Desk) -> None:
     execution = ExecutionFactory()
     AssignmentFactory(execution=execution, state=State.ACTIVE)
 
-    assert "1 disagree with the vendor's list" in crm.page(execution)
+    assert "1 disagrees with Optimove's list" in crm.page(execution)
 
 
 def test_an_execution_that_was_never_collected_says_so(crm: Desk) -> None:
@@ -209,7 +211,7 @@ def test_a_call_under_way_says_so(crm: Desk) -> None:
 def test_a_trigger_that_nothing_came_of_says_so(crm: Desk) -> None:
     trigger = TriggerFactory(state=Asking.WAITING)
 
-    assert "The vendor lists none yet." in crm.page(trigger)
+    assert "Optimove lists none yet." in crm.page(trigger)
     assert "Customer " in crm.page(trigger)
 
 
@@ -222,3 +224,27 @@ def test_a_held_collection_is_explained_on_its_executions_page(crm: Desk) -> Non
 
     assert "498 of 500 are listed." in crm.page(execution)
     assert crm.list(Execution) == [execution]
+
+
+@pytest.mark.parametrize(
+    ("meaning", "said"),
+    [(Meaning.NOTHING, "Nothing to give"), (Meaning.CANCELLED, "Taken back")],
+)
+def test_what_a_status_means_is_said_as_staff_would(
+    crm: Desk, meaning: Meaning, said: str
+) -> None:
+    row = AssignmentFactory(state=State.VOID, meaning=meaning)
+
+    assert f"<dt>Its status means</dt><dd>{said}</dd>" in crm.page(row)
+
+
+def test_of_one_it_is_said_as_of_one(crm: Desk) -> None:
+    row = CollectionFactory(number=1, seen=1)
+    assert "<strong>1</strong> pass begun" in crm.page(row.execution)
+
+    row.number, row.seen = 2, 2
+    row.save()
+
+    shown = crm.page(row.execution)
+    assert "<strong>2</strong> passes begun" in shown
+    assert "rows seen in the last" in shown

@@ -175,7 +175,7 @@ def test_one_that_is_stopped_says_so(operations: Desk, stop: Stop) -> None:
 
 def test_one_that_is_cancelled_is_not_reopened(world: World, operations: Desk) -> None:
     execution = ExecutionFactory(reference="7311", state="SETTLED")
-    stopping.cancel(execution, by=None, why="The vendor cancelled it.")
+    stopping.cancel(execution, by=None, why="Optimove cancelled it.")
     delivery = held(SCHEDULED)
 
     [panel] = plan(operations, delivery)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
@@ -43,6 +46,31 @@ def test_first_it_is_said_what_it_would_do(support: Desk) -> None:
     assert "2 would be left alone" in shown
     assert "in doubt: say first whether it was given" in shown
     assert not Retrial.objects.exists()
+
+
+def test_the_list_and_its_filters_are_said_in_words_before_and_after(
+    support: Desk,
+) -> None:
+    row, _ = held(2, customer="C1")
+    [other] = held(1)
+    said = {"execution": row.execution_id, "q": "C1", "days": "week", "older": 9}
+    address = f"{HELD}&{urlencode(said)}"
+
+    shown = html.unescape(ask(support, address).content.decode())
+    ask(support, address, retry_all="yes", why="Mended.", form=str(uuid4()))
+
+    words = [
+        "State: Held for staff",
+        f"Execution: {row.execution.reference}",
+        "Days it was listed on: Past 7 days",
+        "Found by: C1",
+    ]
+    assert "<strong>1</strong> assignment matches:" in shown
+    assert re.findall("<li>([^<]*)</li>", shown) == words
+    assert 'placeholder="The reason, kept with every row"' in shown
+    retrial = Retrial.objects.get()
+    assert retrial.narrowed == ", ".join(words)
+    assert not Retried.objects.filter(retrial=retrial, assignment=other)
 
 
 def many() -> QuerySet[Assignment]:
@@ -109,8 +137,10 @@ def test_then_it_is_done_and_its_page_says_how_far_it_is(support: Desk) -> None:
     retrial = Retrial.objects.get()
     assert answer["Location"] == page_of(retrial)
     assert (retrial.by, retrial.why) == (support.user, "Mended.")
-    assert retrial.narrowed == "state__exact is HELD"
+    assert retrial.narrowed == "State: Held for staff"
     page = support.page(retrial)
+    assert "State: Held for staff" in page
+    assert "state__exact" not in page + support.text("/admin/")
     assert 'hx-trigger="every 3s"' in page
     assert "0 of 3" in page
     retrying.follow()

@@ -10,11 +10,13 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
+from executions.models import Delivery
 from promoportal.admin.log import Kind
+from promoportal.admin.revealing import NOT_SHOWN
 from promoportal.roles import Role
 from rewards.models import Assignment
 from tests.admin.desk import WHY, Desk
-from tests.factories import AssignmentFactory
+from tests.factories import AssignmentFactory, DeliveryFactory
 
 CODE = "SUMMER-2026-7F3A"
 
@@ -81,3 +83,65 @@ def test_who_may_not_is_refused_and_sees_nothing(
 
     assert LogEntry.objects.get().action_flag == Kind.REFUSED
     assert CODE not in crm.page(coded)
+
+
+# --- What a delivery brought ------------------------------------------------------------
+
+
+@pytest.fixture
+def delivery(db: None) -> Delivery:
+    row: Delivery = DeliveryFactory(body=b'{"attributes": {"city": "Utrecht"}}')
+    return row
+
+
+def test_nobody_sees_a_delivery_s_body_by_looking(
+    desk_of: Callable[[Role], Desk], delivery: Delivery
+) -> None:
+    for role in Role:
+        page = desk_of(role).page(delivery)
+
+        assert NOT_SHOWN in page
+        assert "Utrecht" not in page
+
+
+@pytest.mark.parametrize("role", [Role.SUPPORT, Role.OPERATIONS])
+def test_who_may_sees_it_after_saying_why_and_it_is_kept(
+    desk_of: Callable[[Role], Desk], delivery: Delivery, role: Role
+) -> None:
+    desk = desk_of(role)
+    other = DeliveryFactory(body=b'{"city": "Ghent"}')
+    assert "reveal" in desk.offered(delivery)
+
+    assert desk.do("reveal", delivery) == "1 delivery shows its body."
+
+    assert "Utrecht" in desk.page(delivery)
+    assert "Ghent" not in desk.page(other)
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (desk.user, str(delivery.pk))
+    assert entry.action_flag == Kind.REVEALED
+    assert entry.change_message == f"Show its body: {WHY}"
+    LogEntry.objects.update(action_time=timezone.now() - timedelta(minutes=6))
+    assert "Utrecht" not in desk.page(delivery)
+
+
+@pytest.mark.parametrize("role", [Role.CRM, Role.AUDITOR])
+def test_who_may_not_see_bodies_is_offered_nothing_and_a_forged_one_shows_none(
+    desk_of: Callable[[Role], Desk], delivery: Delivery, role: Role
+) -> None:
+    desk = desk_of(role)
+
+    assert "reveal" not in desk.offered(delivery)
+    assert desk.post("reveal", delivery).status_code == 403
+
+    assert LogEntry.objects.get().action_flag == Kind.REFUSED
+    assert "Utrecht" not in desk.page(delivery)
+
+
+def test_a_word_about_an_assignment_shows_no_delivery_of_the_same_key(
+    support: Desk, coded: Assignment
+) -> None:
+    delivery = DeliveryFactory(pk=coded.pk, body=b'{"city": "Ghent"}')
+
+    support.do("reveal", coded)
+
+    assert "Ghent" not in support.page(delivery)

@@ -23,6 +23,7 @@ from tests.admin.test_walking import MAKE
 ROOMS = ["executions", "rewards", "redemptions", "promoportal"]
 ACTS = {
     "reveal_assignment",
+    "reveal_delivery",
     "open_execution",
     "stop_execution",
     "reread_delivery",
@@ -57,6 +58,7 @@ def test_after_migrating_every_role_is_there_with_what_it_may_do() -> None:
     assert may(Role.SUPPORT) == views() | {
         "retry_assignment",
         "reveal_assignment",
+        "reveal_delivery",
         "report_again_redemption",
     }
     assert may(Role.OPERATIONS) == views() | ACTS | EXPORTS | AUDITS

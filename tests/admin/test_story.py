@@ -91,7 +91,7 @@ def test_it_is_told_in_the_order_in_which_one_asks(support: Desk) -> None:
     page = support.page(row)
 
     parts = [
-        *("The customer has it.", "What the vendor said", "What we made of it"),
+        *("The customer has it.", "What Optimove said", "What we made of it"),
         *("What happened", "Activate, attempt", "<h2>Redemption</h2>"),
     ]
     at = [page.index(part) for part in parts]

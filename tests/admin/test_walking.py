@@ -189,6 +189,52 @@ def test_nothing_written_into_a_page_would_run_or_be_shown(
 
 
 @every_model
+def test_a_page_calls_everything_by_one_name(
+    model: type[Model], superuser: Desk
+) -> None:
+    row = MAKE[model]()
+
+    for address in ("/admin/", *addresses(row)):
+        said = re.sub("<[^>]*>", " ", superuser.text(address))
+        assert not re.findall("vendor|home", said, re.IGNORECASE), address
+
+
+def test_no_label_has_another_name_for_optimove() -> None:
+    labels = [
+        str(label)
+        for model in MAKE
+        for field in model._meta.fields
+        for _, label in [*(field.flatchoices or ()), ("", field.help_text)]
+    ]
+
+    assert "Optimove refused it" in labels
+    assert not [said for said in labels if "vendor" in said.lower()]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/admin/password_change/", "/admin/password_change/done/", "/admin/auth/"),
+        *(list_of(User), f"{list_of(User)}add/", list_of(Group)),
+    ],
+)
+def test_the_way_back_leads_to_the_overview(superuser: Desk, address: str) -> None:
+    shown = superuser.text(address)
+
+    assert '<a href="/admin/">Overview</a>' in shown
+    assert ">Home<" not in shown
+
+
+def test_accounts_have_it_on_every_page(superuser: Desk) -> None:
+    account, role = page_of(UserFactory()), page_of(Group.objects.get(name=Role.CRM))
+    for address in (
+        *(account, account.replace("change", "history")),
+        *(account.replace("change", "password"), role.replace("change", "delete")),
+    ):
+        assert ">Home<" not in superuser.text(address)
+
+
+@every_model
 def test_strangers_are_sent_to_log_in(model: type[Model], db: None) -> None:
     row = MAKE[model]()
 

@@ -114,7 +114,7 @@ def test_an_execution_that_settles_while_one_looks_shows_it_and_stays(
 
     screen.sees("Settled")
     expect(screen.page.locator("[hx-get]")).to_have_count(0)
-    screen.sees("From the vendor's list to the report")
+    screen.sees("From Optimove's list to the report")
 
 
 def test_the_first_page_follows_what_happens(sit_down: SitDown) -> None:

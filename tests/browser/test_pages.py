@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db.models import Model
+from playwright.sync_api import expect
 
 from executions.models import Execution, Progress, Reading
 from promoportal.admin.showing import list_of, page_of
@@ -81,6 +82,44 @@ def test_what_staff_look_at_all_day(place: str, sit_down: SitDown) -> None:
     screen.page.set_viewport_size(PHONE)
 
     assert not found + screen.barriers()
+    assert not screen.is_too_wide()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_filters_lie_open_on_a_desk_and_are_folded_on_a_phone(
+    sit_down: SitDown, *, scripts: bool
+) -> None:
+    of_every_state(ExecutionFactory())
+    screen = sit_down(Role.OPERATIONS, java_script_enabled=scripts)
+    screen.open(list_of(Assignment, state__exact=State.HELD))
+    chip = screen.page.locator(".chip summary", has_text="State")
+    fold = screen.page.locator(".filters > summary")
+    expect(chip).to_be_visible()
+    expect(fold).to_be_hidden()
+
+    screen.page.set_viewport_size(PHONE)
+
+    expect(chip).to_be_hidden()
+    expect(fold).to_contain_text("Filter (1) State: Held for staff")
+    fold.focus()
+    screen.keys("Enter")
+    expect(chip).to_be_visible()
+
+
+def test_on_a_phone_a_row_is_a_card_on_the_first_screen(sit_down: SitDown) -> None:
+    of_every_state(ExecutionFactory())
+    screen = sit_down(Role.OPERATIONS, viewport=PHONE)
+    screen.open(list_of(Assignment))
+    card = screen.page.locator("#result_list tbody tr").first
+    whose, state = card.locator("th"), card.locator(".field-status")
+
+    places = [each.bounding_box() for each in (card, whose, state)]
+
+    top, left, right = (place or {"x": 0, "y": PHONE["height"]} for place in places)
+    assert top["y"] < PHONE["height"]
+    assert left["x"] < right["x"]
+    assert abs(left["y"] - right["y"]) < 9
+    expect(card.locator("[data-column=Execution]")).to_be_visible()
     assert not screen.is_too_wide()
 
 

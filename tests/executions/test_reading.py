@@ -288,12 +288,12 @@ def test_a_held_delivery_is_read_again_by_someone_with_a_reason(world: World) ->
     read(world)
     delivery.refresh_from_db()
 
-    reading.read_again(delivery, by=clerk, why="The vendor says it is right.")
+    reading.read_again(delivery, by=clerk, why="Optimove says it is right.")
     read(world)
 
     traces = delivery.transitions.order_by("pk")
     asked = traces.get(after=Reading.UNREAD)
-    assert (asked.by, asked.why) == (clerk, "The vendor says it is right.")
+    assert (asked.by, asked.why) == (clerk, "Optimove says it is right.")
     assert [trace.after for trace in traces] == ["HELD", "UNREAD", "HELD"]
 
 

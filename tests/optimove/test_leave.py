@@ -15,7 +15,7 @@ MOST = breakers.MOST_FAILURES[Side.VENDOR]
 
 
 def answered(kind: type[wire.WireError], status: int) -> wire.WireError:
-    return kind(f"The vendor answered {status}", wire.Evidence(status))
+    return kind(f"Optimove answered {status}", wire.Evidence(status))
 
 
 STRANGER = answered(wire.Misconfigured, 401)

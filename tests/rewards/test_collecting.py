@@ -725,9 +725,7 @@ def test_a_list_that_was_held_is_not_forgotten_because_somebody_triggers(
     assign(small_pages, 15)
     announce("7311")
     one_call(small_pages)
-    passes.hold(
-        collection("7311"), Reason.INCOMPLETE, "The vendor says there are more."
-    )
+    passes.hold(collection("7311"), Reason.INCOMPLETE, "Optimove says there are more.")
     trigger("7311", [("C1", None)])
 
     small_pages.work()

@@ -95,7 +95,7 @@ def test_what_may_not_be_tried_again_is_left_and_it_is_said_of_each_why(
         "in doubt",
         "held as A second assignment of the same promotion",
         "its execution is cancelled",
-        "the vendor lists it as NotEligible",
+        "Optimove lists it as NotEligible",
         "To be activated, not held",
     }
 
