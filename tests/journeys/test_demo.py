@@ -37,7 +37,7 @@ def test_a_scenario_goes_from_optimove_to_the_report(
     assert facts["active"] == facts["reported"] == facts["eligible"] > 0
     assert (facts["credits"], facts["most_credits"]) == (facts["eligible"], 1)
     assert (facts["held"], facts["uncertain"], facts["drift"]) == (0, 0, 0)
-    assert "1499.14 of 1500.00 EUR spent" in done.stderr
+    assert "2622.88 of 8000.00 EUR spent" in done.stderr
     mails = list((tmp_path / "demo-mails").rglob("*.eml"))
     assert len(mails) == facts["mails"] > 0
     for mail in mails:
