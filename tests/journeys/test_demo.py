@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from bench.clusters import database_url
+from rewards.models import Collecting, Collection
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,6 +22,7 @@ def test_a_scenario_goes_from_optimove_to_the_report(
     outer = os.environ | {
         "DATABASE_URL": database_url(),
         "PORTAL_HOME": str(tmp_path),
+        "LIST_AGAIN_AFTER_SECONDS": "1",
     }
     done = subprocess.run(
         [sys.executable, "manage.py", "demo", "--exit", "--json", "--port", "0"],
@@ -38,6 +40,10 @@ def test_a_scenario_goes_from_optimove_to_the_report(
     assert (facts["credits"], facts["most_credits"]) == (facts["eligible"], 1)
     assert (facts["held"], facts["uncertain"], facts["drift"]) == (0, 0, 0)
     assert "2622.88 of 8000.00 EUR spent" in done.stderr
+    looked = Collection.objects.filter(looks__gt=0)
+    assert looked
+    assert all(one.looks == 2 and one.state == Collecting.DONE for one in looked)
+    assert done.stderr.count("Each list is looked at once more") == 1
     mails = list((tmp_path / "demo-mails").rglob("*.eml"))
     assert len(mails) == facts["mails"] > 0
     for mail in mails:
