@@ -242,8 +242,8 @@ def _faults(faults: Sequence[State], form: Form) -> Html:
         form(
             "Let the platform refuse",
             "fault",
-            _text("text", "saying", "The customer's account is closed."),
             _number("status", "status", 422),
+            _text("text", "saying", "The customer's account is closed."),
             _number("times", "times", "", empty="each time"),
             _number("lasts", "seconds", 60, empty="until taken back"),
             kind="error_before",
@@ -334,7 +334,8 @@ def _number(
 
 
 def _text(name: str, label: str, value: str) -> Html:
-    return element("label", label, " ", element("input", name=name, value=value))
+    field = element("input", name=name, value=value, size=30)
+    return element("label", label, " ", field)
 
 
 def _choice(name: str, values: Iterable[str]) -> Html:
