@@ -21,7 +21,7 @@ help:   ## say what there is
 
 setup: $(READY)   ## install the locked dependencies into .venv, and nothing else
 
-demo: $(READY)   ## one campaign from notice to redemption, both far sides on your desk
+demo: $(READY)   ## campaigns from notice to redemption, both far sides on your desk
 	@exec $(PY) manage.py demo $(ARGS)
 
 run: $(READY)   ## the portal: web and workers, without the far sides

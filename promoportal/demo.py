@@ -25,6 +25,7 @@ from executions.models import Execution, Listener
 from promoportal import wire
 from promoportal.reconciling import Reconciled, reconcile
 from promoportal.supervisor import Program, Supervisor
+from rewards.models import Collecting, Collection
 
 # Seconds until the portal and the sandbox must have come up.
 _PATIENCE = 120.0
@@ -134,9 +135,19 @@ class Demo:
             found = found.add(reconcile(execution))
         return found
 
-    def is_settled(self, figures: Figures) -> bool:
+    def is_given(self, figures: Figures) -> bool:
         """Whether everything the vendor assigned has come to its end."""
         return figures.eligible == self._assigned and figures.are_settled
+
+    def is_settled(self, figures: Figures) -> bool:
+        """Whether no list is to be looked at again, besides."""
+        return self.is_given(figures) and not self._is_collecting()
+
+    def _is_collecting(self) -> bool:
+        return Collection.objects.filter(
+            execution__reference__in=self.occurrences,
+            state__in=[Collecting.WAITING, Collecting.COLLECTING],
+        ).exists()
 
     def vendor(self) -> dict[str, Any]:
         """The vendor's campaigns and promotions, and what they have come to."""
@@ -152,15 +163,14 @@ class Demo:
         return not self._supervisor.is_asked_to_stop
 
     def _programs(self) -> list[Program]:
+        # A minute, or five, are long for who watches.
+        pauses = {"LIST_AGAIN_AFTER_SECONDS": "3", "REDEMPTION_INTERVAL_SECONDS": "2"}
         environment = {
             "OPTIMOVE_API_URL": f"{self.ports.sandbox_url}/optimove",
             "OPTIMOVE_PROMOTIONS_URL": f"{self.ports.sandbox_url}/promotions",
             "PLATFORM_URL": f"{self.ports.sandbox_url}/platform",
             "PORTAL_URL": self.ports.portal_url,
-            # Five minutes are long for who watches.
-            "REDEMPTION_INTERVAL_SECONDS": os.environ.get(
-                "REDEMPTION_INTERVAL_SECONDS", "2"
-            ),
+            **{name: os.environ.get(name, short) for name, short in pauses.items()},
         }
         self._environment = os.environ | environment
         log = settings.PORTAL_HOME / "demo.log"

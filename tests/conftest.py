@@ -8,16 +8,20 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands
 from pytest_django import Settings
 
 from promoportal import sandbox
 from promoportal.optimove import _contract
+from tests import cleaning
 from tests.world import World
 
 Agree = Callable[..., None]
 
 # A second look is for the tests that are about it; others would wait a minute for it.
 os.environ["LIST_AGAIN_AFTER_SECONDS"] = "0"
+# What Django calls after each test that commits; it takes a command as well as a path.
+get_commands()["flush"] = cleaning.Command()  # type: ignore[assignment]
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -55,6 +56,7 @@ class Fault:
     # the path ("GET rewards/*"), in any case; for notices, the event type ("13").
     route: str = "*"
     times: int | None = 1  # None: until it is taken back
+    lasts: float | None = None  # seconds after which it takes itself back
     chance: float = 1.0
     seed: int = 1
     skip: int = 0  # how many go well first
@@ -75,9 +77,10 @@ class Fault:
         if not 0 <= self.chance <= 1 or (self.times is not None and self.times < 1):
             msg = "chance must be from 0 to 1, and times at least 1."
             raise ValueError(msg)
-        if not 0 <= self.seconds <= LONGEST:
-            msg = f"seconds must be from 0 to {LONGEST:,}."
-            raise ValueError(msg)
+        for name, seconds in (("seconds", self.seconds), ("lasts", self.lasts)):
+            if seconds is not None and not 0 <= seconds <= LONGEST:
+                msg = f"{name} must be from 0 to {LONGEST:,}."
+                raise ValueError(msg)
         if self.status is not None and not 200 <= self.status <= 599:
             msg = "status must be from 200 to 599."
             raise ValueError(msg)
@@ -100,6 +103,18 @@ class _Ordered:
     left: int | None
     skip: int
     luck: random.Random
+    at: float  # when it was ordered
+
+    @property
+    def lasts(self) -> float | None:
+        """For how many seconds more; None: as long as there are chances."""
+        if self.fault.lasts is None:
+            return None
+        return max(0.0, self.at + self.fault.lasts - time.monotonic())
+
+    @property
+    def remainder(self) -> Fault:
+        return replace(self.fault, times=self.left, lasts=self.lasts)
 
     def strikes(self) -> bool:
         """Count one chance to strike, and say whether it does."""
@@ -120,22 +135,28 @@ class Faults:
 
     def order(self, fault: Fault) -> None:
         luck = random.Random(fault.seed)  # noqa: S311 - to be repeatable, not secret
-        self._ordered.append(_Ordered(fault, fault.times, fault.skip, luck))
+        now = time.monotonic()
+        self._ordered.append(_Ordered(fault, fault.times, fault.skip, luck, now))
 
     def clear(self) -> None:
         self._ordered.clear()
 
     def waiting(self) -> list[Fault]:
-        return [replace(one.fault, times=one.left) for one in self._ordered]
+        self._forget_what_is_over()
+        return [one.remainder for one in self._ordered]
 
     def take(self, side: str, *names: str) -> Fault | None:
         """Find the fault that strikes this time, if any."""
+        self._forget_what_is_over()
         for one in self._ordered:
             if one.fault.concerns(side, *names) and one.strikes():
                 if one.left == 0:
                     self._ordered.remove(one)
                 return one.fault
         return None
+
+    def _forget_what_is_over(self) -> None:
+        self._ordered = [one for one in self._ordered if one.lasts != 0]
 
 
 Around = Callable[[Fault, Work], Awaitable[Answer]]

@@ -54,7 +54,7 @@ def until(is_so: Callable[[], object], what: str, *, seconds: float = 20) -> Non
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, f"Not so after {seconds} s: {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def everyone() -> dict[int, Relative]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import signal
-import threading
+import subprocess
+import sys
 from collections.abc import Callable
 
 import psycopg
 import pytest
 from django.db import connection, transaction
-from django_q.conf import Conf
 from django_q.models import Failure, OrmQ
 from django_q.signing import SignedPackage
 
 from promoportal import jobs
 from promoportal.jobs import broker
 from tests.engine import tasks
-from tests.engine.conftest import Workers
+from tests.engine.conftest import Workers, put_down
 from tests.engine.processes import Book, are_gone, children, kill, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -57,18 +57,22 @@ def test_a_job_waits_in_its_own_queue() -> None:
     assert [jobs.waiting(queue) for queue in jobs.QUEUES] == [0, 0, 1]
 
 
-def test_a_job_rings_when_it_commits(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Only the bell can wake who waits, before this test is over.
-    monkeypatch.setattr(Conf, "POLL", 600)
-    handed: list[int] = []
-    waiting = threading.Thread(target=_wait_for_job, args=(handed,), daemon=True)
-    waiting.start()
-    until(_someone_listens, "someone waits for the bell")
+def test_a_job_rings_when_it_commits(environment: dict[str, str]) -> None:
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "tests.engine.waiting"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until(_someone_listens, "someone waits for the bell")
 
-    enqueue(tasks.note, 1)
+        enqueue(tasks.note, 1)
 
-    waiting.join(timeout=20)
-    assert handed == [OrmQ.objects.get().pk]
+        said, _ = waiting.communicate(timeout=20)
+    finally:
+        put_down(waiting)
+    assert said.split() == [str(OrmQ.objects.get().pk)]
 
 
 def test_two_clusters_on_one_queue_run_each_job_once(
@@ -190,14 +194,6 @@ def test_a_cluster_with_nothing_to_do_does_not_give_up(
 def _package(**job: object) -> str:
     whole = {"id": "0" * 32, "name": "slipped", "args": (), "kwargs": {"pk": 0}}
     return str(SignedPackage.dumps(whole | job))
-
-
-def _wait_for_job(handed: list[int]) -> None:
-    waiting = broker.PortalBroker("portal")
-    while not handed:
-        handed += [pk for pk, _ in waiting.dequeue()]
-    waiting.hang_up()
-    connection.close()
 
 
 def _someone_listens() -> bool:

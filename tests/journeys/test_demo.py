@@ -6,11 +6,13 @@ import email
 import email.policy
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from bench.clusters import database_url
+from rewards.models import Collecting, Collection
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,9 +23,13 @@ def test_a_scenario_goes_from_optimove_to_the_report(
     outer = os.environ | {
         "DATABASE_URL": database_url(),
         "PORTAL_HOME": str(tmp_path),
+        "LIST_AGAIN_AFTER_SECONDS": "1",
     }
     done = subprocess.run(
-        [sys.executable, "manage.py", "demo", "--exit", "--json", "--port", "0"],
+        [
+            *(sys.executable, "manage.py", "demo", "--exit", "--json", "--port", "0"),
+            *("--customers", "600"),
+        ],
         cwd=ROOT,
         env=outer,
         capture_output=True,
@@ -37,7 +43,10 @@ def test_a_scenario_goes_from_optimove_to_the_report(
     assert facts["active"] == facts["reported"] == facts["eligible"] > 0
     assert (facts["credits"], facts["most_credits"]) == (facts["eligible"], 1)
     assert (facts["held"], facts["uncertain"], facts["drift"]) == (0, 0, 0)
-    assert "1499.14 of 1500.00 EUR spent" in done.stderr
+    assert re.search(r"WB23 .* of 8000\.00 EUR spent, .* of 1,100 codes", done.stderr)
+    looked = Collection.objects.filter(looks__gt=0)
+    assert looked
+    assert all(one.looks == 2 and one.state == Collecting.DONE for one in looked)
     mails = list((tmp_path / "demo-mails").rglob("*.eml"))
     assert len(mails) == facts["mails"] > 0
     for mail in mails:

@@ -176,7 +176,7 @@ def test_none_is_taken_inside_a_transaction() -> None:
 def hammered(seconds: float, threads: int, window: timedelta) -> list[datetime]:
     """Take from several connections at once, and return when each grant was given."""
     over = time.monotonic() + seconds
-    together = threading.Barrier(threads)
+    together = threading.Barrier(threads, timeout=20)
     given: list[datetime] = []
 
     def hammer(number: int) -> None:

@@ -133,7 +133,7 @@ def test_a_list_by_skip_goes_on_by_rows_received_to_an_empty_page() -> None:
         vendor(far.address, by_skip()) as client,
     ):
         cursors: list[str | None] = [None]
-        while len(cursors) == 1 or cursors[-1] is not None:
+        while len(cursors) == 1 or (cursors[-1] is not None and len(cursors) < 9):
             cursors.append(client.assignments("7311", cursor=cursors[-1]).next_cursor)
 
         assert cursors == [None, "2", "3", None]

@@ -1,4 +1,4 @@
-"""`make` and `.ci/run`: what they say, what they refuse, and what they end with."""
+"""`make`, `.ci/run`, `manage.py`: what they say, refuse, and end with."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import os
 import re
 import shutil
 import subprocess
+from argparse import ArgumentParser, _SubParsersAction
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands, load_command_class
 
 from tests.project import tree
 
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+OURS = [name for name, app in get_commands().items() if app == "promoportal"]
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,21 @@ def test_every_target_the_pages_name_is_there() -> None:
     for page in tree.pages():
         named = set(re.findall(r"(?:`|^)make ([a-z]+)", page.read_text(), re.MULTILINE))
         assert named <= targets, page
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_every_option_says_what_it_is_for(name: str) -> None:
+    command = load_command_class("promoportal", name)
+    assert not list(_unsaid(command.create_parser("manage.py", name)))
+
+
+def _unsaid(parser: ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        if isinstance(action, _SubParsersAction):
+            for verb in action.choices.values():
+                yield from _unsaid(verb)
+        elif not action.help:
+            yield f"{parser.prog} {action.dest}"
 
 
 def test_every_hook_uses_the_locked_tools() -> None:

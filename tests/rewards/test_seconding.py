@@ -15,7 +15,7 @@ from rewards import deciding, seconding
 from rewards.deciding import Decided, given, not_given
 from rewards.models import Assignment, Proposal, Reason, State
 from tests.factories import AssignmentFactory, UserFactory
-from tests.promoportal.elsewhere import elsewhere
+from tests.promoportal.elsewhere import elsewhere, patiently
 
 Says = Callable[..., Decided]
 
@@ -170,7 +170,7 @@ def test_a_double_click_is_one_word() -> None:
         other.do(lambda: say(given, person))
         late = other.start(lambda: say(given, person))
         other.commit()
-        late.result()
+        patiently(late)
 
     assert state() == State.HELD
     assert Proposal.objects.count() == 1

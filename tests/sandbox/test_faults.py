@@ -71,6 +71,29 @@ def test_an_answer_may_say_other_than_what_was_done(
     assert len(box.credits) == done
 
 
+def test_a_fault_strikes_as_long_as_it_lasts(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.order(Fault(kind="error_before", status=422, times=None, lasts=60))
+
+    answers = [operator.reward(ORDER).status_code for _ in range(2)]
+    [fault] = box.faults
+
+    assert answers == [422, 422]
+    assert fault.lasts is not None
+    assert 0 < fault.lasts < 60
+
+
+def test_a_fault_that_lasted_has_taken_itself_back(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    box.order(Fault(kind="error_before", times=None, lasts=0.2))
+    time.sleep(0.3)
+
+    assert box.faults == []
+    assert operator.reward(ORDER).status_code == 201
+
+
 def test_retry_after_comes_only_if_it_is_ordered(
     box: sandbox.Box, operator: Operator
 ) -> None:

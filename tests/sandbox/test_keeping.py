@@ -188,6 +188,7 @@ def test_who_listens_is_told_of_what_happens_later(desk: Desk) -> None:
 
         listening.settimeout(5)
         caller, _ = listening.accept()
+        caller.settimeout(5)
         with caller:
             assert caller.recv(100).startswith(b"POST / HTTP")
 
@@ -232,7 +233,7 @@ def test_killed_at_work_it_forgets_no_credit_that_it_answered_for(desk: Desk) ->
 
     with ThreadPoolExecutor(8) as pool:
         work = [pool.submit(credit, row) for row in rows]
-        while len(answered) < 60:
+        while len(answered) < 60 and not all(one.done() for one in work):
             time.sleep(0.01)
         desk.kill()
         assert len(answered) < len(rows)

@@ -93,7 +93,9 @@ class Mailbox(StreamRequestHandler):
 
     def _take(self) -> None:
         taken = b""
-        while (line := self.rfile.readline()) != b".\r\n":
+        for line in iter(self.rfile.readline, b".\r\n"):
+            if not line:
+                return  # the caller has gone
             taken += line
         boxes[self.server.server_address[1]].append(taken)  # type: ignore[index]
 

@@ -225,6 +225,7 @@ def test_a_listener_that_hangs_up_keeps_no_other_notice(
     box: sandbox.Box, ear: Ear
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as rude:
+        rude.settimeout(5)
         thread = threading.Thread(target=_hang_up, args=(rude,))
         thread.start()
         box.register(13, f"http://127.0.0.1:{rude.getsockname()[1]}/", channel=504)
@@ -239,5 +240,6 @@ def test_a_listener_that_hangs_up_keeps_no_other_notice(
 
 def _hang_up(rude: socket.socket) -> None:
     connection, _ = rude.accept()
+    connection.settimeout(5)
     connection.recv(65536)
     connection.close()

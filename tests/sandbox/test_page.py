@@ -13,7 +13,11 @@ import requests
 from promoportal import sandbox
 from promoportal.sandbox import Fault
 from tests.sandbox import tenants
+from tests.sandbox.callers import Operator
 from tests.sandbox.tenants import SCHEDULED
+from tests.sandbox.test_platform import ORDER
+
+SLOW = {"do": "fault", "kind": "slow", "side": "platform"}
 
 
 def see(box: sandbox.Box, **how: Any) -> requests.Response:
@@ -33,6 +37,16 @@ def send(box: sandbox.Box, **fields: object) -> str:
     told = re.search(r'<p class="told"[^>]*>(.*?)</p>', answer.text)
     assert told is not None
     return html.unescape(told[1])
+
+
+def form_of(answer: requests.Response, button: str) -> dict[str, str]:
+    """The fields of the form with this button, as they come filled in."""
+    [form] = re.findall(
+        rf"<form[^>]*>((?:(?!</form>).)*)>{button}</button>", answer.text
+    )
+    inputs = re.findall(r'name="(\w+)"(?: value="([^"]*)")?', form)
+    fields = {name: html.unescape(value) for name, value in inputs if value}
+    return {name: value for name, value in fields.items() if name != "nonce"}
 
 
 @pytest.fixture
@@ -153,6 +167,27 @@ def test_a_bad_day_is_ordered_and_taken_back(box: sandbox.Box) -> None:
     assert (back, box.faults) == ("No fault is ordered any more.", [])
 
 
+def test_the_platform_refuses_for_a_while_and_what_is_asked_is_not_refused(
+    box: sandbox.Box, operator: Operator
+) -> None:
+    order = form_of(see(box), "Let the platform refuse")
+    said = send(box, **order | {"lasts": 30})
+    shown = text_of(see(box))
+
+    refused = operator.reward(ORDER, key="k1")
+    asked = operator.look_up("k1")
+    send(box, do="clear")
+    taken = operator.reward(ORDER, key="k1")
+
+    assert said == "Ordered: error_before of platform, each time for 30 s."
+    assert "422 The customer's account is closed." in shown
+    assert (refused.status_code, refused.json()) == (
+        422,
+        "The customer's account is closed.",
+    )
+    assert (asked.status_code, taken.status_code) == (404, 201)
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
@@ -161,6 +196,8 @@ def test_a_bad_day_is_ordered_and_taken_back(box: sandbox.Box) -> None:
         ({"do": "event", "name": "dance"}, "No campaign waits for 'dance'"),
         ({"do": "fault", "kind": "no", "side": "any"}, "kind for any"),
         ({"do": "promotion", "id": "promo-20", "to": "eat"}, "do must be one of"),
+        ({**SLOW, "status": "42"}, "status must be from 200 to 599."),
+        ({**SLOW, "lasts": "86401"}, "lasts must be from 0 to 86,400."),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(

@@ -59,21 +59,22 @@ def test_people_see_tiers_limits_warnings_and_an_e_mail() -> None:
     for heading in ("CAMPAIGN 120", "CAMPAIGN 121", "LIMITS", "LOOK AT THIS"):
         assert heading in said
     assert "Subject: " in said
-    assert "of 1,500.00 EUR" in said
+    assert "of 8,000.00 EUR" in said
     assert "█" in said
     assert "None" not in said
 
 
-def test_the_welcome_back_scenario_uses_up_all_that_is_limited() -> None:
+def test_the_welcome_back_scenario_shows_all_that_can_happen_at_once() -> None:
     found = figures("welcome_back")
 
-    bonus, spins, _ = found["promotions"]
-    [first, second] = found["campaigns"][0]["promotions"]
-    assert bonus["codes"] == {"total": 100, "used": 100}
-    assert spins["cap"] == {"recipients": 60, "timeframe": "lifetime", "used": 60}
-    assert first["statuses"]["BudgetExceeded"] > 0
-    assert first["fallback_codes"] > 0
-    assert second["statuses"]["AudienceCapReached"] > 0
+    _, spins, thanks, _ = found["promotions"]
+    [first, second, third] = found["campaigns"][0]["promotions"]
+    assert first["statuses"]["NotEligible"] > 0
+    assert spins["codes"] == {"total": 100, "used": 100}
+    assert second["fallback_codes"] > 0
+    assert thanks["cap"] == {"recipients": 20, "timeframe": "lifetime", "used": 20}
+    assert third["statuses"]["BudgetExceeded"] > 0
+    assert third["statuses"]["AudienceCapReached"] > 0
     assert {tier["name"] for tier in first["tiers"] if tier["assigned"]} == {
         "Gold",
         "Silver",

@@ -54,6 +54,23 @@ def test_a_scheduled_campaign_gives_its_target_group_what_the_engine_says(
     assert done["series"] == str(SCHEDULED)
 
 
+def test_the_campaign_of_the_demo_gives_as_much_a_second_and_a_third_time(
+    box: sandbox.Box,
+) -> None:
+    begin(box, load("welcome_back"))
+
+    given = []
+    for _ in range(3):
+        before = box.promotion("promo-17")
+        box.campaign(SCHEDULED)
+        after = box.promotion("promo-17")
+        given.append((after["recipients"] - before["recipients"], _codes_left(after)))
+
+    assert [recipients for recipients, _ in given] == [338, 338, 338]
+    assert all(left > 0 for _, left in given)
+    assert box.promotion("promo-18")["recipients"] == 500
+
+
 def test_a_row_says_what_customer_assignment_promises(
     box: sandbox.Box, operator: Operator
 ) -> None:
@@ -501,3 +518,7 @@ def test_what_was_rehearsed_is_what_happens(box: sandbox.Box, name: str) -> None
         assert offer["recipients"] == account.recipients
         spent = offer["budget"] and offer["budget"]["spent"]
         assert spent in (None, str(account.spent))
+
+
+def _codes_left(promotion: dict[str, Any]) -> int:
+    return int(promotion["codes"]["total"] - promotion["codes"]["used"])

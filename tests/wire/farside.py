@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+_PATIENCE = 20.0
 CERTIFICATE = Path(__file__).with_name("farside.pem")
 
 
@@ -106,6 +107,8 @@ def serving(speak: Speech, *, tls: bool = False) -> Iterator[FarSide]:
         with contextlib.suppress(OSError):
             while True:
                 sock, _ = listener.accept()
+                # Nobody waits for ever for a caller who neither speaks nor leaves.
+                sock.settimeout(_PATIENCE)
                 far.connections += 1
                 socks.append(sock)
                 threads.append(threading.Thread(target=attend, args=(sock,)))

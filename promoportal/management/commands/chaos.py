@@ -22,14 +22,23 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--rewards", type=int, default=3_000)
-        parser.add_argument("--seconds", type=float, default=60)
-        parser.add_argument("--seed", type=int, default=7)
+        parser.add_argument(
+            "--rewards", type=int, default=3_000, help="about how many are assigned"
+        )
+        parser.add_argument(
+            "--seconds", type=float, default=60, help="how long the storm lasts"
+        )
+        parser.add_argument(
+            "--seed", type=int, default=7, help="another one draws other blows"
+        )
         parser.add_argument(
             "--patience", type=float, default=120, help="seconds to settle in"
         )
         parser.add_argument(
-            "--capability", choices=_CAPABILITIES, default=_CAPABILITIES[0]
+            "--capability",
+            choices=_CAPABILITIES,
+            default=_CAPABILITIES[0],
+            help="what the platform can do about a request whose answer was lost",
         )
         parser.add_argument(
             "--wrong-queue",

@@ -18,6 +18,10 @@ from promoportal.management.output import PortalCommand
 
 # Seconds without any progress after which the demo gives up.
 _STALLED = 120.0
+_ONCE_MORE = (
+    "All that is listed is reported. Each list is looked at once more, for whom Optimove "
+    "lists late ..."
+)
 _BAR = 30
 
 
@@ -30,7 +34,12 @@ class Command(PortalCommand):
         super().add_arguments(parser)
         parser.add_argument("--scenario", default="welcome_back", help=scenario.known())
         scenario.add_arguments(parser)
-        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument(
+            "--port",
+            type=int,
+            default=8000,
+            help="where the portal answers; 0, or if it is taken: any free one",
+        )
         parser.add_argument(
             "--exit", action="store_true", help="end once everything is settled"
         )
@@ -40,6 +49,8 @@ class Command(PortalCommand):
             msg = "The demo invents customers and staff; it runs with DEBUG=true only."
             raise CommandError(msg)
         scenario.chosen(options["scenario"], options)
+        # Who asks for JSON reads it on stdout, and the rest beside it.
+        self._people = self.stderr if options["json"] else self.stdout
         # Calls that fail while everything comes up are no news.
         logging.getLogger("promoportal.wire").setLevel(logging.WARNING)
         settings.PORTAL_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,19 +83,22 @@ class Command(PortalCommand):
     def _watch(self, demo: Demo) -> Figures:
         """Show where everything is until it is settled, or nothing moves any more."""
         figures, moved = demo.figures(), time.monotonic()
+        stalled = _STALLED + settings.LIST_AGAIN_AFTER.total_seconds()
         while not demo.is_settled(figures) and demo.look(0.5):
             now = demo.figures()
             if now != figures:
                 self._tell(_line(now))
+                if demo.is_given(now) and not demo.is_settled(now):
+                    self._tell(_ONCE_MORE)
                 figures, moved = now, time.monotonic()
-            if time.monotonic() - moved > _STALLED:
+            if time.monotonic() - moved > stalled:
                 break
         return figures
 
     def _sum_up(self, facts: dict[str, Any]) -> None:
         self._tell(
             "\n{listed:,} assignments were listed, {eligible:,} of them rewards; "
-            "{active:,} are active and {reported:,} reported, in {seconds:.1f} s.\n"
+            "{active:,} are active and {reported:,} reported, after {seconds:.1f} s.\n"
             "The platform's own ledger says: {credits:,} credits, at most "
             "{most_credits} for one reward.\n".format(**facts)
         )
@@ -112,9 +126,8 @@ class Command(PortalCommand):
             pass
 
     def _tell(self, sentence: str) -> None:
-        # For people: machines read stdout.
-        self.stderr.write(sentence)
-        self.stderr.flush()
+        self._people.write(sentence)
+        self._people.flush()
 
 
 def _staff() -> list[dict[str, str]]:

@@ -60,8 +60,15 @@ class Command(PortalCommand):
         self, parser: CommandParser, *, event_is_required: bool = True
     ) -> None:
         self._json(parser)
-        parser.add_argument("--event-type", type=int, required=event_is_required)
-        parser.add_argument("--channel", type=int)
+        parser.add_argument(
+            "--event-type",
+            type=int,
+            required=event_is_required,
+            help="of Optimove's: 13 scheduled, 11 triggered, 4 cancelled",
+        )
+        parser.add_argument(
+            "--channel", type=int, help="Optimove's number of it; any, without it"
+        )
         parser.add_argument("--header", default="", help='"Name: secret" it must carry')
         parser.add_argument(
             "--network",
@@ -76,7 +83,9 @@ class Command(PortalCommand):
 
     def _json(self, parser: CommandParser) -> None:
         # Given after the verb it must not be undone by the default before it.
-        parser.add_argument("--json", action="store_true", default=SUPPRESS)
+        parser.add_argument(
+            "--json", action="store_true", default=SUPPRESS, help="one line of JSON"
+        )
 
     def _open(self, event_type: int, options: dict[str, Any]) -> listening.Opened:
         return listening.open_listener(

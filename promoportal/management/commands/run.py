@@ -28,7 +28,9 @@ class Command(BaseCommand):
     help = "Migrates, then serves web and workers until Ctrl-C or SIGTERM."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument(
+            "--host", default="127.0.0.1", help="where the web process listens."
+        )
         parser.add_argument("--port", type=int, default=8000, help="0: any free one.")
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:

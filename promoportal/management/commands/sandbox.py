@@ -23,7 +23,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=8100, help="0: any free one")
-        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument(
+            "--host",
+            default="127.0.0.1",
+            help="where it answers; where others can connect, SANDBOX_CONTROL_TOKEN is wanted",
+        )
         parser.add_argument("--scenario", help=f"{scenario.known()}; default: none")
         scenario.add_arguments(parser)
         parser.add_argument(
@@ -45,7 +49,10 @@ class Command(BaseCommand):
             help="keep executions, credits and redemptions here, over restarts",
         )
         parser.add_argument(
-            "--capability", choices=_CAPABILITIES, default=sandbox.Capability.IDEMPOTENT
+            "--capability",
+            choices=_CAPABILITIES,
+            default=sandbox.Capability.IDEMPOTENT,
+            help="what the platform can do about a request whose answer was lost",
         )
         parser.add_argument("--json", action="store_true", help="one line, the last")
         parser.add_argument(

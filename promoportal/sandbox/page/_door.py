@@ -137,13 +137,20 @@ class Door:
         return f"{offer.promotion.code} is {offer.promotion.state} now."
 
     async def _fault(self, fields: Fields) -> str:
+        lasts = _number(fields, "lasts", 0) or None
         fault = Fault(
             kind=fields.get("kind", ""),
             side=fields.get("side", ""),
-            times=_number(fields, "times", 1),
+            route=fields.get("route", "*"),
+            times=_number(fields, "times", 0) or None,
+            lasts=lasts,
+            status=_number(fields, "status", 0) or None,
+            text=fields.get("text"),
         )
         self.sandbox.faults.order(fault)
-        return f"Ordered: {fault.kind} of {fault.side}, {fault.times} times."
+        often = f"{fault.times:,} times" if fault.times else "each time"
+        until = f" for {lasts:,} s" if lasts else ""
+        return f"Ordered: {fault.kind} of {fault.side}, {often}{until}."
 
     async def _clear(self, _fields: Fields) -> str:
         self.sandbox.faults.clear()

@@ -235,27 +235,45 @@ def _faults(faults: Sequence[State], form: Form) -> Html:
     far = sorted(SIDES.keys() - {NOTICES})
     ordered = _table_or(
         "None is ordered.",
-        ("Kind", "Side", "Route", "Times"),
-        [(f["kind"], f["side"], f["route"], f.get("times", "ever")) for f in faults],
+        ("Kind", "Side", "Route", "Answer", "Times", "Lasts"),
+        [_fault(one) for one in faults],
     )
     return join(
+        form(
+            "Let the platform refuse",
+            "fault",
+            _number("status", "status", 422),
+            _text("text", "saying", "The customer's account is closed."),
+            _number("times", "times", "", empty="each time"),
+            _number("lasts", "seconds", 60, empty="until taken back"),
+            kind="error_before",
+            side="platform",
+            route="POST rewards",
+        ),
         form(
             "Order this of a far side",
             "fault",
             _choice("kind", kinds_of("vendor")),
             _choice("side", far),
-            _number("times", "times", 1),
+            _number("times", "times", 1, empty="each time"),
         ),
         form(
             "Order this of notices",
             "fault",
             _choice("kind", kinds_of(NOTICES)),
-            _number("times", "times", 1),
+            _number("times", "times", 1, empty="each time"),
             side=NOTICES,
         ),
         ordered,
         form("Take all back", "clear") if faults else None,
     )
+
+
+def _fault(one: State) -> Sequence[Child]:
+    lasts = f"{one['lasts']:,.0f} s more" if "lasts" in one else "until taken back"
+    answer = " ".join(str(one[name]) for name in ("status", "text") if name in one)
+    times = one.get("times", "each time")
+    return one["kind"], one["side"], one["route"], answer, times, lasts
 
 
 # --- The rest -----------------------------------------------------------------------------
@@ -305,11 +323,19 @@ def _table_or(
     return table(heads, rows) if rows else element("p", nothing, class_="nothing")
 
 
-def _number(name: str, label: str, value: str | int) -> Html:
+def _number(
+    name: str, label: str, value: str | int, *, empty: str = "as set up"
+) -> Html:
+    """:param empty: what it means that nothing is entered"""
     field = element(
-        "input", type="number", name=name, value=value, min=1, placeholder="as set up"
+        "input", type="number", name=name, value=value, min=1, placeholder=empty
     )
     return element("label", field, " ", label)
+
+
+def _text(name: str, label: str, value: str) -> Html:
+    field = element("input", name=name, value=value, size=30)
+    return element("label", label, " ", field)
 
 
 def _choice(name: str, values: Iterable[str]) -> Html:
