@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +78,7 @@ class Keeper:
 
     house: House
     user: pwd.struct_passwd | None
+    patience: float = 20  # seconds that a fast shutdown may take
 
     def make_rooms(self) -> None:
         rooms = self.house.rooms
@@ -140,19 +141,30 @@ class Keeper:
 
         Where the system tells it of its parent's death it is ending already.
         """
-        for sign in (_FAST, _FAST, _IMMEDIATE, signal.SIGKILL):
+        for sign, seconds in self._words():
             pid = server_of(self.house.data)
             if pid is None:
                 break
             with suppress(ProcessLookupError):
                 os.kill(pid, sign)
-            self._wait_for_end(seconds=30)
+            self._wait_for_end(seconds=seconds)
         self._disown()
 
     def _wait_for_end(self, *, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and server_of(self.house.data):
             time.sleep(0.05)
+
+    def _words(self) -> Iterator[tuple[signal.Signals, float]]:
+        """
+        How it is told to end, ever more plainly, and how long each is waited for.
+
+        A fast shutdown that comes while it recovers from a crash may wait for itself for
+        ever. After the others it recovers with the next start what was committed.
+        """
+        yield from ((_FAST, self.patience), (_FAST, self.patience))
+        # By then it has killed what does not end, five seconds after the word.
+        yield from ((_IMMEDIATE, 10), (signal.SIGKILL, 10))
 
     def _disown(self) -> None:
         """
@@ -230,7 +242,15 @@ class Keeper:
     def stop_when_unused(self, server: subprocess.Popen[bytes], users: int) -> None:
         """Wait until no user is left. Who comes now waits for our end, and starts anew."""
         fcntl.flock(users, fcntl.LOCK_EX)
-        server.send_signal(_FAST)
+        self.end(server)
+
+    def end(self, server: subprocess.Popen[bytes]) -> None:
+        """End our own server, whatever becomes of its folder meanwhile."""
+        for sign, seconds in self._words():
+            server.send_signal(sign)
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(seconds)
+                break
 
     def clear_run(self) -> None:
         if self.house.run.is_symlink():
@@ -305,13 +325,15 @@ def keep(house: House, wheel: Path) -> int:
     keeper.end_orphan()
     keeper.make_data(folder)
     server = keeper.start(folder, keeper.make_run())
-    signal.signal(signal.SIGTERM, lambda *_: server.send_signal(_FAST))
-    threading.Thread(
-        target=keeper.stop_when_unused, args=(server, users), daemon=True
-    ).start()
+    signal.signal(signal.SIGTERM, lambda *_: _aside(keeper.end, server))
+    _aside(keeper.stop_when_unused, server, users)
     code = server.wait()
     keeper.clear_run()
     return abs(code)
+
+
+def _aside(work: Callable[..., None], *arguments: object) -> None:
+    threading.Thread(target=work, args=arguments, daemon=True).start()
 
 
 def main(home: str, wheel: str) -> None:

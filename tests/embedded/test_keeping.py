@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
+from promoportal.embedded import programs
 from promoportal.embedded.house import House
+from promoportal.embedded.keeper import Keeper
 from tests.embedded.conftest import (
     OUTSIDE,
     Enter,
@@ -20,6 +24,20 @@ from tests.embedded.conftest import (
 )
 
 STARTED = "SELECT pg_postmaster_start_time()"
+
+
+def checkpointer_of(server: int) -> int:
+    """Without it, a server that shuts down waits for ever."""
+    listed = subprocess.check_output(
+        ["ps", "-axww", "-o", "pid=,ppid=,command="], text=True
+    )
+    rows = (line.split(maxsplit=2) for line in listed.splitlines())
+    [found] = [
+        int(pid)
+        for pid, parent, command in rows
+        if int(parent) == server and command.rstrip().endswith("checkpointer")
+    ]
+    return found
 
 
 def test_the_first_user_starts_it_and_the_last_one_ends_it(
@@ -140,6 +158,21 @@ def test_a_killed_server_is_started_again_with_what_was_committed(
     count = "SELECT count(*) FROM committed"
     assert eventually(lambda: visitor.ask(count) == [[1000]])
     visitor.leave()
+    assert is_left(house)
+
+
+def test_a_server_that_does_not_end_is_made_to(house: House, wheel: Path) -> None:
+    keeper = Keeper(house, house.server_user(), patience=0.2)
+    folder = programs.within_reach(
+        programs.of_version(wheel, None), keeper.user, house.rooms.resolve()
+    )
+    server = keeper.start(folder, keeper.make_run())
+    assert eventually(house.is_ready)
+    os.kill(checkpointer_of(server.pid), signal.SIGSTOP)
+
+    keeper.end(server)
+
+    assert server.returncode is not None
     assert is_left(house)
 
 
