@@ -8,6 +8,7 @@ from django.core.management import call_command
 from django.utils.timezone import now
 from django_q.models import OrmQ
 
+from promoportal.census import Census
 from promoportal.roles import Role, group_of
 from rewards.models import Assignment
 from tests.factories import AssignmentFactory
@@ -28,6 +29,7 @@ def test_what_was_committed_is_gone_and_roles_stay(count: int) -> None:
     clean()
 
     assert not Assignment.objects.exists()
+    assert not Census.objects.exists()
     assert not OrmQ.objects.exists()
     assert group_of(Role.SUPPORT).permissions.count() == permissions > 0
 
