@@ -36,10 +36,11 @@ _EMPTY = """
         CASCADE
 """
 _FEW = """
-    INSERT INTO executions_campaign (id, reference)
-        SELECT n, 'plan-' || n FROM generate_series(1, 5) AS n;
-    INSERT INTO rewards_promotion (id, reference, code, redemption_mode)
-        SELECT n, 'promotion-' || n, 'CODE' || n, '' FROM generate_series(1, 5) AS n;
+    INSERT INTO executions_campaign (id, reference, name)
+        SELECT n, 'plan-' || n, 'Spring ' || n FROM generate_series(1, 5) AS n;
+    INSERT INTO rewards_promotion (id, reference, code, redemption_mode, name)
+        SELECT n, 'promotion-' || n, 'CODE' || n, '', 'Gift ' || n
+        FROM generate_series(1, 5) AS n;
     INSERT INTO executions_execution
         (id, reference, campaign_id, kind, state, stop, reason, problem, opened_at)
         SELECT n, 1000 + n, 1 + n %% 5,

@@ -13,6 +13,7 @@ from django.db.models.lookups import LessThan
 from django.utils.crypto import constant_time_compare
 
 from promoportal.leases import after
+from promoportal.naming import Named
 from promoportal.states import NEWEST, Stateful, Transition, constraint
 
 
@@ -150,11 +151,13 @@ class Listener(models.Model):
         return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class Campaign(models.Model):
+class Campaign(Named):
     """The plan as a whole, which runs again and again (the vendor's series)."""
 
-    reference = models.CharField(max_length=200, unique=True)
     first_seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta(Named.Meta):
+        permissions = [("name_campaign", "Can give a campaign a name")]
 
     def __str__(self) -> str:
         return f"campaign {self.reference}"

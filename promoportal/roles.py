@@ -22,6 +22,10 @@ _EXPORTS = {
     ("rewards", "export_assignment"),
     ("redemptions", "export_redemption"),
 }
+_NAMES = {
+    ("executions", "name_campaign"),
+    ("rewards", "name_promotion"),
+}
 _OF_AUDITOR = _EXPORTS | {("admin", "view_logentry"), ("django_q", "view_failure")}
 _OF_SUPPORT = {
     ("executions", "reveal_delivery"),
@@ -32,6 +36,7 @@ _OF_SUPPORT = {
 _OF_OPERATIONS = (
     _OF_SUPPORT
     | _OF_AUDITOR
+    | _NAMES
     | {
         ("executions", "manage_listener"),
         ("executions", "open_execution"),
@@ -46,14 +51,14 @@ _OF_OPERATIONS = (
 
 
 class Role(enum.StrEnum):
-    CRM = "CRM staff"  # looks, and takes lists along
+    CRM = "CRM staff"  # looks, takes lists along, and gives names
     SUPPORT = "Support"  # and tries again, and reports again
     OPERATIONS = "Operations"  # and all the rest
     AUDITOR = "Auditor"  # looks, also at who did what, and changes nothing
 
 
 _MAY: dict[Role, set[tuple[str, str]]] = {
-    Role.CRM: _EXPORTS,
+    Role.CRM: _EXPORTS | _NAMES,
     Role.SUPPORT: _OF_SUPPORT,
     Role.OPERATIONS: _OF_OPERATIONS,
     Role.AUDITOR: _OF_AUDITOR,

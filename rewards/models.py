@@ -13,6 +13,7 @@ from django.db.models.lookups import IsNull
 
 from executions.models import Execution
 from promoportal.leases import Leased
+from promoportal.naming import Named
 from promoportal.states import NEWEST, Stateful, Transition, constraint
 
 # The level of a promotion that a reward is of, as it was listed.
@@ -64,7 +65,7 @@ class Trying(models.TextChoices):
     CANCELLED = "CANCELLED", "Cancelled"
 
 
-class Promotion(models.Model):
+class Promotion(Named):
     """What is offered, as far as the vendor told us."""
 
     class Mode(models.TextChoices):
@@ -73,13 +74,20 @@ class Promotion(models.Model):
         SCHEDULED = "scheduled", "In batches, at an interval"
         OFF = "off", "Not reported"
 
-    reference = models.CharField(max_length=200, unique=True)
     code = models.CharField(max_length=200, blank=True)
     redemption_mode = models.CharField(max_length=10, choices=Mode, blank=True)
     first_seen_at = models.DateTimeField(db_default=Now())
 
-    class Meta:
-        permissions = [("set_redemption_mode", "Can set how activations are reported")]
+    class Meta(Named.Meta):
+        indexes = [
+            *Named.Meta.indexes,
+            # Looked for together with its name and its id, each by its own index.
+            models.Index(fields=["code"], name="promotion_by_code"),
+        ]
+        permissions = [
+            ("set_redemption_mode", "Can set how activations are reported"),
+            ("name_promotion", "Can give a promotion a name"),
+        ]
 
     def __str__(self) -> str:
         return self.reference

@@ -7,16 +7,18 @@ from collections.abc import Iterable
 from django.contrib import admin
 
 from executions.models import Campaign, Execution
+from promoportal.admin.naming import NamedAdmin
 from promoportal.admin.pages import MOST_SHOWN, Panel
-from promoportal.admin.rows import ReadOnlyAdmin, when
+from promoportal.admin.rows import when
 from promoportal.admin.showing import link, list_of, moment, state_of
 
 
 @admin.register(Campaign)
-class CampaignAdmin(ReadOnlyAdmin[Campaign]):
-    list_display = ("reference", "first_seen")
+class CampaignAdmin(NamedAdmin[Campaign]):
+    naming = "executions.name_campaign"
+    list_display = ("called", "first_seen")
     finds = ("reference",)
-    search_help_text = "A campaign's id, in full"
+    search_help_text = "A campaign's id in full, or how its name begins"
     fields = ("reference", "first_seen")
     first_seen = when("first_seen_at", "first seen")
 

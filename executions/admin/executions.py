@@ -28,7 +28,15 @@ from promoportal.admin.deeds import Deed, Done, without_bodies
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.pages import MOST_SHOWN, Moment, Panel
 from promoportal.admin.rows import StatefulAdmin, when
-from promoportal.admin.showing import badge, link, list_of, moment, since, state_of
+from promoportal.admin.showing import (
+    badge,
+    link,
+    link_by_name,
+    list_of,
+    moment,
+    since,
+    state_of,
+)
 
 
 def _open_again(rows: QuerySet[Execution], by: Any, why: str) -> Done:
@@ -135,7 +143,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
 
     @admin.display(description="campaign")
     def campaign_link(self, row: Execution) -> SafeString:
-        return link(row.campaign, row.campaign.reference if row.campaign else "")
+        return link_by_name(row.campaign)
 
     @admin.display(description="state")
     def standing(self, row: Execution) -> SafeString:

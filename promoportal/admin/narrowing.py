@@ -9,6 +9,9 @@ from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from promoportal.admin.showing import called
+from promoportal.naming import Named
+
 # So many of the newest are offered.
 MOST_OFFERED = 10
 
@@ -65,6 +68,8 @@ class NarrowedTo(SimpleListFilter):
 
     def _called(self, row: Model) -> str:
         """Without the word that stands before it already."""
+        if isinstance(row, Named):
+            return called(row)
         return str(row).removeprefix(f"{self.title} ")
 
 

@@ -78,6 +78,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
     # Looked up as they are, so that an index answers.
     finds: ClassVar[Sequence[str]] = ()
     finds_uuid: ClassVar[Sequence[str]] = ()
+    # Looked up by how they begin.
+    begins: ClassVar[Sequence[str]] = ()
     # What of a row is shown only to who says why.
     reveal: ClassVar[Reveal | None] = None
     # What its columns look at in other large tables (see paging.py).
@@ -137,7 +139,7 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         return True
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
-        return [*self.finds, *self.finds_uuid]
+        return [*self.finds, *self.finds_uuid, *self.begins]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[M], search_term: str
@@ -146,10 +148,15 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         return (queryset.filter(self._found(term)) if term else queryset), False
 
     def _found(self, term: str) -> Q:
-        """The whole term, as it is: an id may hold spaces, and case may matter."""
+        """
+        The whole term, as it is: an id may hold spaces, and case may matter. In a name
+        it does not, and few remember the whole of one.
+        """
         if self.finds_uuid and _is_uuid(term):
             return _any_of(self.finds_uuid, UUID(term))
-        return reduce(operator.or_, [self._found_by(path, term) for path in self.finds])
+        whole = [self._found_by(path, term) for path in self.finds]
+        begun = [Q(**{f"{path}__istartswith": term}) for path in self.begins]
+        return reduce(operator.or_, [*whole, *begun])
 
     def _found_by(self, path: str, term: str) -> Q:
         """

@@ -17,6 +17,8 @@ from django.utils.text import Truncator
 from django.utils.timesince import timesince
 from django.utils.timezone import localtime, now
 
+from promoportal.naming import Named
+
 # More of a body than this helps nobody, and makes a page that nobody can open.
 LONGEST = 64 * 1024
 
@@ -84,6 +86,23 @@ def link(row: Model | None, text: str = "") -> SafeString:
     if row is None:
         return SafeString("")
     return format_html('<a href="{}">{}</a>', page_of(row), text or str(row))
+
+
+def beside(text: str, more: str) -> SafeString:
+    """A text, and smaller beside it what tells more of it, if anything does."""
+    if not more:
+        return format_html("{}", text)
+    return format_html('{} <span class="beside">{}</span>', text, more)
+
+
+def called(row: Named) -> SafeString:
+    """What staff call it, with its id beside it; its id alone if it has no name."""
+    return beside(row.name, row.reference) if row.name else beside(row.reference, "")
+
+
+def link_by_name(row: Named | None) -> SafeString:
+    """A link to it as it is called, or nothing where there is none."""
+    return link(row, called(row)) if row else SafeString("")
 
 
 def page_of(row: Model) -> str:

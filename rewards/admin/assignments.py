@@ -28,7 +28,15 @@ from promoportal.admin.pages import Moment
 from promoportal.admin.revealing import NOT_SHOWN
 from promoportal.admin.rows import StatefulAdmin, when
 from promoportal.admin.sheets import Sheet
-from promoportal.admin.showing import link, page_of, pretty, since, stamp
+from promoportal.admin.showing import (
+    called,
+    link,
+    link_by_name,
+    page_of,
+    pretty,
+    since,
+    stamp,
+)
 from promoportal.leases import after
 from promoportal.optimove import Meaning
 from rewards import retrials, revealing, seconding
@@ -73,7 +81,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         "why",
         "execution_link",
     )
-    list_select_related = ("execution", "promotion")
+    list_select_related = ("execution__campaign", "promotion")
     list_filter = (
         "state",
         "reason",
@@ -248,7 +256,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
 
     @admin.display(description="reward")
     def what(self, row: Assignment) -> SafeString:
-        beside = row.promotion.reference if row.promotion else ""
+        beside = called(row.promotion) if row.promotion else ""
         return format_html('{}<span class="beside">{}</span>', worth(row), beside)
 
     @admin.display(description="reward")
@@ -257,11 +265,16 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
 
     @admin.display(description="promotion")
     def promotion_link(self, row: Assignment) -> SafeString:
-        return link(row.promotion)
+        return link_by_name(row.promotion)
 
     @admin.display(description="execution")
     def execution_link(self, row: Assignment) -> SafeString:
-        return link(row.execution, row.execution.reference)
+        campaign = row.execution.campaign
+        return format_html(
+            '{} <span class="beside">{}</span>',
+            link(row.execution, row.execution.reference),
+            campaign.name if campaign else "",
+        )
 
     @admin.display(description="state")
     def status(self, row: Assignment) -> SafeString:

@@ -9,8 +9,9 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from promoportal.admin.deeds import Deed, Done
+from promoportal.admin.naming import NamedAdmin
 from promoportal.admin.pages import Panel
-from promoportal.admin.rows import ReadOnlyAdmin, when
+from promoportal.admin.rows import when
 from promoportal.admin.showing import list_of
 from rewards.models import Assignment, Promotion
 
@@ -40,11 +41,12 @@ def _mode(name: str, label: str, mode: Promotion.Mode, says: str) -> Deed:
 
 
 @admin.register(Promotion)
-class PromotionAdmin(ReadOnlyAdmin[Promotion]):
-    list_display = ("reference", "code", "reported", "first_seen")
+class PromotionAdmin(NamedAdmin[Promotion]):
+    naming = "rewards.name_promotion"
+    list_display = ("called", "code", "reported", "first_seen")
     list_filter = ("redemption_mode",)
     finds = ("reference", "code")
-    search_help_text = "A promotion's id or code, in full"
+    search_help_text = "A promotion's id or code in full, or how its name begins"
     fields = ("reference", "code", "reported", "first_seen")
     deeds = (
         _mode(
@@ -71,7 +73,7 @@ class PromotionAdmin(ReadOnlyAdmin[Promotion]):
         return str(row.get_redemption_mode_display())
 
     def heading(self, row: Promotion) -> str:
-        return f"Promotion {row.reference}"
+        return row.name or f"Promotion {row.reference}"
 
     def panels(self, row: Promotion) -> Iterable[Panel]:
         href = list_of(Assignment, promotion=row.pk)

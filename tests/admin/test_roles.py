@@ -32,11 +32,14 @@ ACTS = {
     "decide_assignment",
     "write_off_assignment",
     "set_redemption_mode",
+    "name_campaign",
+    "name_promotion",
     "report_again_redemption",
     "write_off_redemption",
 }
 
 EXPORTS = {"export_assignment", "export_redemption"}
+NAMES = {"name_campaign", "name_promotion"}
 AUDITS = {"view_failure", "view_logentry"}
 
 
@@ -54,7 +57,7 @@ def views() -> set[str]:
 
 @pytest.mark.django_db
 def test_after_migrating_every_role_is_there_with_what_it_may_do() -> None:
-    assert may(Role.CRM) == views() | EXPORTS
+    assert may(Role.CRM) == views() | EXPORTS | NAMES
     assert may(Role.SUPPORT) == views() | {
         "retry_assignment",
         "reveal_assignment",

@@ -1,0 +1,62 @@
+"""
+What staff call what the vendor tells of by an id alone: a campaign, a promotion.
+
+The id stays, and goes wherever it went before. A name is for people to read.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import ClassVar
+
+from django.contrib.postgres.indexes import OpClass
+from django.db import models
+from django.db.models.functions import Upper
+
+LONGEST = 100
+# Control characters, marks of direction and breaks: unseen, they change what is read.
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+class NoName(Exception):
+    """Nothing is called so; the sentence says why."""
+
+
+class Named(models.Model):
+    """What the vendor has an id for, and staff perhaps a name."""
+
+    reference = models.CharField(max_length=200, unique=True)
+    # The database has a default too, for what is added while older code still runs.
+    name = models.CharField(max_length=LONGEST, blank=True, default="", db_default="")
+
+    class Meta:
+        abstract = True
+        indexes: ClassVar[list[models.Index]] = [
+            # Found by how it begins, in upper or lower case.
+            models.Index(
+                OpClass(Upper("name"), name="text_pattern_ops"),
+                name="%(class)s_by_name",
+            )
+        ]
+
+    @property
+    def called(self) -> str:
+        """Its name and its id, as plain text; its id alone if it has no name."""
+        return f"{self.name} ({self.reference})" if self.name else self.reference
+
+
+def as_name(said: str) -> str:
+    """
+    A name as it is kept.
+
+    :raises NoName: with the sentence that says what is wrong with it
+    """
+    name = said.strip()
+    if len(name) > LONGEST:
+        raise NoName(f"Nothing was done: a name has {LONGEST} characters at most.")
+    if any(unicodedata.category(one) in _UNSEEN for one in name):
+        raise NoName(
+            "Nothing was done: the name holds a character that nobody sees, such as a "
+            "line break. Type it anew."
+        )
+    return name
