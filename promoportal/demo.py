@@ -21,11 +21,12 @@ from typing import Any
 from django.conf import settings
 
 from executions import listening
-from executions.models import Execution, Listener
+from executions.models import Campaign, Execution, Listener
 from promoportal import wire
+from promoportal.naming import LONGEST, Named
 from promoportal.reconciling import Reconciled, reconcile
 from promoportal.supervisor import Program, Supervisor
-from rewards.models import Collecting, Collection
+from rewards.models import Collecting, Collection, Promotion
 
 # Seconds until the portal and the sandbox must have come up.
 _PATIENCE = 120.0
@@ -114,6 +115,14 @@ class Demo:
         """Tell the sandbox where the portal listens, with the command a person uses."""
         said = json.loads(self._manage("listeners", "register", "--json"))
         self._listeners = [told["id"] for told in said["listeners"]]
+
+    def name(self) -> None:
+        """Call campaigns and promotions as the scenario does, unless staff already did."""
+        set_up = self.vendor()
+        for one in set_up["campaigns"]:
+            _name(Campaign, one["plan"], one["name"])
+        for one in set_up["promotions"]:
+            _name(Promotion, one["id"], one["name"], code=one["code"])
 
     def run_campaigns(self) -> None:
         """Execute what is scheduled, and let happen what triggers the others."""
@@ -241,6 +250,12 @@ class Demo:
         if not isinstance(answer.body, dict):
             raise DemoFailed("The sandbox gave no answer.")
         return dict(answer.body)
+
+
+def _name(model: type[Named], reference: str, name: str, **known: str) -> None:
+    rows = model._base_manager
+    rows.get_or_create(reference=reference, defaults=known)
+    rows.filter(reference=reference, name="").update(name=name[:LONGEST])
 
 
 def free_port(wanted: int) -> int:

@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from bench.clusters import database_url
-from rewards.models import Collecting, Collection
+from executions.models import Campaign
+from rewards.models import Collecting, Collection, Promotion
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,6 +48,10 @@ def test_a_scenario_goes_from_optimove_to_the_report(
     looked = Collection.objects.filter(looks__gt=0)
     assert looked
     assert all(one.looks == 2 and one.state == Collecting.DONE for one in looked)
+    assert {row.called for row in Promotion.objects.all()} >= {
+        "Welcome back bonus (promo-17)"
+    }
+    assert all(row.name for row in Campaign.objects.all())
     mails = list((tmp_path / "demo-mails").rglob("*.eml"))
     assert len(mails) == facts["mails"] > 0
     for mail in mails:

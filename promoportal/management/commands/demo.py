@@ -71,6 +71,7 @@ class Command(PortalCommand):
         with demo.running():
             self._tell(f"They are up after {time.monotonic() - began:.1f} s.")
             demo.register()
+            demo.name()
             staff = _staff()
             demo.run_campaigns()
             began = time.monotonic()
