@@ -29,6 +29,8 @@ from rewards.models import Assignment, Reason, State
 
 # Of more rows than this, comparing them one by one takes too long for a page.
 MOST_COMPARED = 20_000
+# So many others may lie between the rows that a link leads to: no index leaves them out.
+MOST_BETWEEN = 20_000
 
 
 @pages.panel(Execution)
@@ -53,7 +55,9 @@ def _stages(standing: Standing) -> Iterator[Stage]:
     active = {"execution": pk, "state__exact": State.ACTIVE}
     reported = {"execution": pk, "state__exact": Reporting.REPORTED}
     yield Stage("listed", standing.assigned(), list_of(Assignment, execution=pk))
-    yield Stage("eligible", standing.eligible(), "", _not_eligible(standing))
+    yield Stage(
+        "eligible", standing.eligible(), _eligible(standing), _not_eligible(standing)
+    )
     yield Stage(
         "active",
         standing.assigned(State.ACTIVE),
@@ -66,6 +70,15 @@ def _stages(standing: Standing) -> Iterator[Stage]:
         list_of(Redemption, **reported),
         [*_not_reported(standing), *_not_to_be_reported(standing)],
     )
+
+
+def _eligible(standing: Standing) -> str:
+    """The list of them, unless too many others would have to be passed by."""
+    others = standing.assigned() - standing.eligible()
+    if others > MOST_BETWEEN:
+        return ""
+    narrowed = {"meaning__exact": Meaning.ACTIVATE} if others else {}
+    return list_of(Assignment, execution=standing.execution.pk, **narrowed)
 
 
 def _not_eligible(standing: Standing) -> list[Difference]:

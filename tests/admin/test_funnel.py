@@ -13,6 +13,8 @@ from django.utils import timezone
 from executions.models import Execution, Progress, Stop
 from promoportal.admin.pages import Panel, Stage
 from promoportal.admin.showing import list_of, page_of
+from promoportal.census import Census, Kind
+from promoportal.ledgers import MOST_BETWEEN
 from promoportal.optimove import Meaning
 from promoportal.roles import Role
 from redemptions.models import State as Reporting
@@ -122,10 +124,34 @@ def test_each_number_leads_to_the_list_of_exactly_these_rows(crm: Desk) -> None:
     for stage in stages(crm, execution).values():
         lists = [(one.name, one.count, one.href) for one in stage.differences]
         for name, count, href in [(stage.name, stage.count, stage.href), *lists]:
-            if href:
-                shown = crm.get(href).context["cl"].result_list
-                assert len(shown) == count, (stage.name, name)
-                assert {row.execution_id for row in shown} == {execution.pk}
+            shown = crm.get(href).context["cl"].result_list
+            assert len(shown) == count, (stage.name, name)
+            assert {row.execution_id for row in shown} == {execution.pk}
+
+
+def test_where_all_are_eligible_the_link_is_that_of_all(crm: Desk) -> None:
+    execution = ExecutionFactory()
+    AssignmentFactory(execution=execution)
+
+    found = stages(crm, execution)
+
+    assert found["eligible"].href == found["listed"].href
+
+
+def test_the_eligible_among_very_many_others_are_a_number_alone(crm: Desk) -> None:
+    execution = ExecutionFactory()
+    AssignmentFactory(execution=execution)
+    Census.objects.create(
+        kind=Kind.ASSIGNMENT,
+        execution=execution,
+        meaning=Meaning.NOTHING,
+        state=State.VOID,
+        count=MOST_BETWEEN + 1,
+    )
+
+    eligible = stages(crm, execution)["eligible"]
+
+    assert (eligible.count, eligible.href) == (1, "")
 
 
 def test_where_none_is_reported_all_that_are_active_are_shown(crm: Desk) -> None:

@@ -241,6 +241,7 @@ SOME_DAYS = {
 LISTS: list[tuple[type[Model], dict[str, Any]]] = [
     (Assignment, {}),
     (Assignment, {"execution": LARGEST}),
+    (Assignment, {"execution": LARGEST, "meaning__exact": "activate"}),
     (Assignment, {"execution": LARGEST, "tier": "Gold"}),
     (Assignment, {"execution": LARGEST, "tier": "Diamond"}),
     (Assignment, {"execution": LARGEST, **SOME_DAYS}),
