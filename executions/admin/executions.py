@@ -63,6 +63,10 @@ def _stands(row: Execution) -> str:
     return f"it is {str(row.get_stop_display()).lower()}"
 
 
+def _is_settled(row: Execution) -> bool:
+    return row.state == Progress.SETTLED
+
+
 def _is(*stops: Stop) -> Callable[[Execution], bool]:
     return lambda row: row.stop in stops
 
@@ -115,6 +119,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
             _stopping(stopping.pause),
             said=("is paused", "are paused"),
             fits=_is(Stop.NONE),
+            is_aside=_is_settled,
         ),
         Deed(
             "resume",
@@ -134,6 +139,8 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
             "becomes void, and a later notice does not open it again. What customers "
             "have already, they keep; what is in doubt is still settled.",
             fits=_is(Stop.NONE, Stop.PAUSED, Stop.HELD),
+            # A later notice may open it again, so it can be stopped before.
+            is_aside=_is_settled,
         ),
     )
     fieldsets = (

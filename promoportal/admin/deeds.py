@@ -56,6 +56,8 @@ class Deed:
     warning: str = ""
     plan: Callable[[QuerySet[Any]], Iterable[Panel]] | None = None
     fits: Callable[[Any], bool] = lambda _: True
+    # Offered behind "More", where few will want it.
+    is_aside: Callable[[Any], bool] = lambda _: False
     # About one row, from its page alone.
     in_list: bool = True
     # The log is all that tells of it, so both are kept or neither.

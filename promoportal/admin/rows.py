@@ -215,13 +215,15 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         self, request: Any, context: Any, *args: Any, **kwargs: Any
     ) -> Any:
         row = kwargs["obj"]
+        deeds = self.offered(row, request)
         context.update(
             title=short(self.heading(row)),
             subtitle=None,
             marks=self.marks(row),
             story=story_of(row, self.story(row)),
             panels=[*self.panels(row), *panels_of(row)],
-            deeds=self.offered(row, request),
+            deeds=deeds,
+            aside=[deed for deed in deeds if deed.is_aside(row)],
             seen=self.version(row),
             list_address=list_of(self.model),
         )

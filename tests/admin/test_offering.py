@@ -258,6 +258,30 @@ def test_pressed_twice_it_is_done_once(
     assert row.transitions.filter(by=operations.user, why=WHY).count() == 1
 
 
+@pytest.mark.parametrize(
+    ("state", "aside"),
+    [
+        (Progress.COLLECTING, set()),
+        (Progress.ACTIVATING, set()),
+        (Progress.SETTLED, {"pause", "cancel"}),
+    ],
+)
+def test_where_few_will_stop_it_any_more_that_is_offered_behind_more(
+    operations: Desk, state: Progress, aside: set[str]
+) -> None:
+    row = ExecutionFactory(state=state)
+
+    page = operations.get(page_of(row))
+
+    assert {deed.name for deed in page.context["aside"]} == aside
+    first, _, behind = page.content.decode().partition("<summary>More</summary>")
+    for name in ("open", "pause", "cancel"):
+        assert f'value="{name}"' in (behind if name in aside else first)
+    operations.do("pause", row, page=row.pk)
+    row.refresh_from_db()
+    assert row.stop == Stop.PAUSED
+
+
 def test_collecting_again_pressed_twice_asks_for_one_pass(operations: Desk) -> None:
     row = ExecutionFactory(state=Progress.SETTLED)
     before = seen(operations, row)
