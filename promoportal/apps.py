@@ -13,6 +13,7 @@ class PortalAdminConfig(AdminConfig):
         from promoportal import (  # noqa: F401
             answers,
             farsides,
+            howfar,
             ledgers,
             overview,
             prospects,

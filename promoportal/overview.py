@@ -14,14 +14,23 @@ from django.utils.timezone import localtime
 from executions.models import Delivery, Execution, Progress, Stop
 from promoportal import census
 from promoportal.admin import pages
-from promoportal.admin.drawing import columns, shares
+from promoportal.admin.drawing import columns
 from promoportal.admin.pages import Panel
-from promoportal.admin.showing import badge, link, list_of, since, stamp, state_of
+from promoportal.admin.showing import (
+    badge,
+    link,
+    link_by_name,
+    list_of,
+    since,
+    stamp,
+    state_of,
+)
 from promoportal.breakers import Breaker, Side
 from promoportal.census import Flow
+from promoportal.howfar import how_far
 from promoportal.leases import database_now
 from promoportal.standing import Standing
-from rewards.models import Activation, Assignment, State
+from rewards.models import Activation, Assignment
 
 # So many executions are shown; the list has all of them.
 MOST_SHOWN = 8
@@ -39,17 +48,18 @@ def under_way(request: HttpRequest) -> Panel | None:
     if not request.user.has_perm("executions.view_execution"):
         return None
     moving = Execution.objects.exclude(state=Progress.SETTLED).order_by("-pk")
-    rows = Standing.of_each(moving[:MOST_SHOWN])
+    newest = moving.select_related("campaign")[:MOST_SHOWN]
+    rows = Standing.of_each(newest)
     if not rows:
         return Panel("Under way", sentences=["No execution is under way."])
     return Panel(
         "Under way",
-        columns=("Execution", "How far", "Active", "Pace"),
+        columns=("Execution", "Campaign", "How far", "Pace"),
         rows=[
             (
                 link(row.execution, row.execution.reference),
-                shares(row.parts()),
-                f"{row.assigned(State.ACTIVE):,} of {row.eligible():,}",
+                link_by_name(row.execution.campaign),
+                how_far(row),
                 row.pace() or _standing_still(row.execution),
             )
             for row in rows

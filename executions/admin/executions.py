@@ -76,11 +76,11 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
     list_display = (
         "reference",
         "campaign_link",
-        "kind",
         "standing",
-        "since",
         "why",
+        "since",
         "opened",
+        "kind",
     )
     list_select_related = ("campaign",)
     list_filter = (

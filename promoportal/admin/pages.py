@@ -95,6 +95,7 @@ R = TypeVar("R", bound=Model)
 Drawn = Callable[[R], Panel | None]
 Told = Callable[[R], Iterable[Moment]]
 Shown = Callable[[R], Any]
+Prepared = Callable[[Sequence[Any]], None]
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Column:
     shown: Callable[[Any], Any]
     after: str
     beside: Sequence[str]
+    prepared: Prepared | None
 
 
 _fronts: list[Callable[[HttpRequest], Panel | None]] = []
@@ -133,15 +135,20 @@ def story(model: type[R]) -> Callable[[Told[R]], Told[R]]:
 
 
 def column(
-    model: type[R], *, after: str, beside: Sequence[str] = ()
+    model: type[R],
+    *,
+    after: str,
+    beside: Sequence[str] = (),
+    prepared: Prepared | None = None,
 ) -> Callable[[Shown[R]], Shown[R]]:
     """
     Add what this shows to the list of the model, after one of its columns; `beside` is
-    what of a row it looks at, to be fetched with it.
+    what of a row it looks at, to be fetched with it. By `prepared` all rows of a page are
+    given together what it shows of each.
     """
 
     def add(shown: Shown[R]) -> Shown[R]:
-        _columns[model].append(Column(shown, after, beside))
+        _columns[model].append(Column(shown, after, beside, prepared))
         return shown
 
     return add
@@ -158,6 +165,13 @@ def columns_of(model: type[Model], own: Sequence[Any]) -> list[Any]:
 def beside(model: type[Model]) -> list[str]:
     """What the added columns look at."""
     return [name for added in _columns[model] for name in added.beside]
+
+
+def prepare(model: type[Model], rows: Sequence[Model]) -> None:
+    """Give the rows of one page what the added columns show of them."""
+    for added in _columns[model]:
+        if added.prepared:
+            added.prepared(rows)
 
 
 def front(

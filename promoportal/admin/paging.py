@@ -17,7 +17,7 @@ from django.http import HttpRequest
 
 from promoportal.admin.days import Days
 from promoportal.admin.order import order_of
-from promoportal.admin.pages import beside
+from promoportal.admin.pages import beside, prepare
 from promoportal.admin.showing import short
 from promoportal.admin.understanding import UnderstoodChangeList
 
@@ -107,6 +107,7 @@ class KeysetChangeList(UnderstoodChangeList):
         """
         own = getattr(self.model_admin, "list_beside", ())
         prefetch_related_objects(rows, *own, *beside(self.model))
+        prepare(self.model, rows)
         return rows
 
     def _estimated(self) -> str:

@@ -10,11 +10,13 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from executions.models import Execution, Progress, Stop
 from promoportal.admin.showing import list_of, page_of
 from promoportal.breakers import Breaker, Side
 from promoportal.census import Census
+from promoportal.howfar import reached
 from promoportal.leases import after
 from promoportal.roles import Role
 from redemptions.models import Redemption
@@ -42,6 +44,11 @@ def moving(**changes: Any) -> Execution:
     return execution
 
 
+def figures(cell: str) -> str:
+    """What stands in it, as a person reads it."""
+    return strip_tags(cell)
+
+
 def panel(desk: Desk, title: str) -> Any:
     panels = desk.get("/admin/").context["panels"]
     return next(one for one in panels if one.title.startswith(title))
@@ -51,12 +58,45 @@ def test_what_is_under_way_shows_how_far_and_how_fast(crm: Desk) -> None:
     execution = moving()
     ExecutionFactory(state=Progress.SETTLED)
 
-    ((name, drawn, active, pace),) = panel(crm, "Under way").rows
+    ((name, campaign, far, pace),) = panel(crm, "Under way").rows
 
+    assert execution.campaign
     assert execution.reference in name
-    assert "1 active, 1 owed, 2 held" in drawn
-    assert active == "1 of 4"
+    assert execution.campaign.reference in campaign
+    assert "1 active, 1 owed, 2 held" in far
+    assert figures(far) == "4 eligible · 1 active · 1 reported · ! 2 held"
     assert pace == "0 a minute, about 2 min left"
+
+
+def test_a_list_of_executions_shows_of_each_how_far_it_is(crm: Desk) -> None:
+    first, second, empty = moving(), moving(), ExecutionFactory()
+    RedemptionFactory(
+        assignment__execution=second,
+        assignment__state=State.ACTIVE,
+        state=Reporting.HELD,
+    )
+
+    shown = {
+        row.pk: figures(reached(row)).strip()
+        for row in crm.get(list_of(Execution)).context["cl"].result_list
+    }
+
+    said = "eligible · {} active · 1 reported · ! 2 held"
+    assert shown == {
+        first.pk: f"4 {said.format(1)}",
+        second.pk: f"5 {said.format(2)} · ! 1 report held",
+        empty.pk: "Nothing is listed yet.",
+    }
+
+
+def test_what_is_held_leads_to_exactly_these_rows(crm: Desk) -> None:
+    execution, _ = moving(), moving()
+    held = Assignment.objects.filter(execution=execution, state=State.HELD)
+    href = list_of(Assignment, execution=execution.pk, state__exact=State.HELD)
+
+    for address in ("/admin/", list_of(Execution)):
+        assert f'href="{href}"' in crm.text(address)
+    assert set(crm.get(href).context["cl"].result_list) == set(held)
 
 
 def test_what_is_stopped_says_so_in_place_of_its_pace(crm: Desk) -> None:
