@@ -58,7 +58,7 @@ def _stand(rows: Sequence[Execution]) -> None:
         vars(standing.execution)["how_it_stands"] = standing
 
 
-@pages.column(Execution, after="standing", prepared=_stand)
+@pages.column(Execution, after="campaign_link", prepared=_stand)
 @admin.display(description="how far")
 def reached(row: Execution) -> SafeString:
     """How far the execution is."""

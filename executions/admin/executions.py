@@ -30,6 +30,7 @@ from promoportal.admin.pages import MOST_SHOWN, Moment, Panel
 from promoportal.admin.rows import StatefulAdmin, when
 from promoportal.admin.showing import (
     badge,
+    beside,
     link,
     link_by_name,
     list_of,
@@ -74,13 +75,11 @@ def _is(*stops: Stop) -> Callable[[Execution], bool]:
 @admin.register(Execution)
 class ExecutionAdmin(StatefulAdmin[Execution]):
     list_display = (
-        "reference",
+        "identity",
         "campaign_link",
         "standing",
         "why",
-        "since",
         "opened",
-        "kind",
     )
     list_select_related = ("campaign",)
     list_filter = (
@@ -148,14 +147,19 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
     )
     opened = when("opened_at")
 
+    @admin.display(description="execution")
+    def identity(self, row: Execution) -> SafeString:
+        return beside(row.reference, str(row.get_kind_display()))
+
     @admin.display(description="campaign")
     def campaign_link(self, row: Execution) -> SafeString:
         return link_by_name(row.campaign)
 
     @admin.display(description="state")
     def standing(self, row: Execution) -> SafeString:
-        """How far it is, and what stops it."""
-        return format_html("{} {}", self.status(row), self.stopped(row))
+        """How far it is, since when, and what stops it."""
+        shown = format_html("{} {}", self.status(row), self.stopped(row))
+        return beside(shown, since(row.state_since))
 
     def version(self, row: Execution) -> str:
         """It moves by itself all the time; what stops it is what people decide about."""

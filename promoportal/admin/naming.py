@@ -9,12 +9,11 @@ from django.contrib.admin.utils import unquote
 from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from promoportal.admin import log
 from promoportal.admin.rows import ReadOnlyAdmin
-from promoportal.admin.showing import called
+from promoportal.admin.showing import beside, called
 from promoportal.callers import client_address
 from promoportal.naming import LONGEST, Named, NoName, as_name
 
@@ -43,8 +42,7 @@ class NamedAdmin(ReadOnlyAdmin[N]):
         return row.name or super().heading(row)
 
     def marks(self, row: N) -> list[SafeString]:
-        beside = format_html('<span class="beside">{}</span>', row.reference)
-        return [beside] if row.name else []
+        return [beside("", row.reference)] if row.name else []
 
     def render_change_form(
         self, request: Any, context: Any, *args: Any, **kwargs: Any

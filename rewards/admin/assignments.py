@@ -29,6 +29,7 @@ from promoportal.admin.revealing import NOT_SHOWN
 from promoportal.admin.rows import StatefulAdmin, when
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
+    beside,
     called,
     link,
     link_by_name,
@@ -256,8 +257,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
 
     @admin.display(description="reward")
     def what(self, row: Assignment) -> SafeString:
-        beside = called(row.promotion) if row.promotion else ""
-        return format_html('{}<span class="beside">{}</span>', worth(row), beside)
+        return beside(worth(row), called(row.promotion) if row.promotion else "")
 
     @admin.display(description="reward")
     def reward_in_words(self, row: Assignment) -> str:
@@ -270,11 +270,8 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     @admin.display(description="execution")
     def execution_link(self, row: Assignment) -> SafeString:
         campaign = row.execution.campaign
-        return format_html(
-            '{} <span class="beside">{}</span>',
-            link(row.execution, row.execution.reference),
-            campaign.name if campaign else "",
-        )
+        more = campaign.name if campaign else ""
+        return link(row.execution, beside(row.execution.reference, more))
 
     @admin.display(description="state")
     def status(self, row: Assignment) -> SafeString:
