@@ -26,7 +26,7 @@ def how_far(standing: Standing) -> SafeString:
     return format_html(
         '{}<span class="reached">{}</span>',
         shares(standing.parts()),
-        format_html_join(" · ", "<span>{}</span>", ((one,) for one in figures)),
+        format_html_join(" ", "<span>{}</span>", ((one,) for one in figures)),
     )
 
 

@@ -64,7 +64,7 @@ def test_what_is_under_way_shows_how_far_and_how_fast(crm: Desk) -> None:
     assert execution.reference in name
     assert execution.campaign.reference in campaign
     assert "1 active, 1 owed, 2 held" in far
-    assert figures(far) == "4 eligible · 1 active · 1 reported · ! 2 held"
+    assert figures(far) == "4 eligible 1 active 1 reported ! 2 held"
     assert pace == "0 a minute, about 2 min left"
 
 
@@ -81,10 +81,10 @@ def test_a_list_of_executions_shows_of_each_how_far_it_is(crm: Desk) -> None:
         for row in crm.get(list_of(Execution)).context["cl"].result_list
     }
 
-    said = "eligible · {} active · 1 reported · ! 2 held"
+    said = "eligible {} active 1 reported ! 2 held"
     assert shown == {
         first.pk: f"4 {said.format(1)}",
-        second.pk: f"5 {said.format(2)} · ! 1 report held",
+        second.pk: f"5 {said.format(2)} ! 1 report held",
         empty.pk: "Nothing is listed yet.",
     }
 
