@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from django.utils.safestring import SafeString
+
+from promoportal.admin.showing import beside, called
 from rewards.models import Assignment
 
 
@@ -15,3 +18,8 @@ def worth(row: Assignment) -> str:
     )
     kind, tier = said.get("type") or said.get("category") or "", said.get("tier")
     return " ".join(f"{amount} {kind} {f'({tier})' if tier else ''}".split())
+
+
+def worth_and_promotion(row: Assignment) -> SafeString:
+    """The same, and what it is of beside it."""
+    return beside(worth(row), called(row.promotion) if row.promotion else "")

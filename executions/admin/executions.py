@@ -225,3 +225,9 @@ def _triggers(row: Execution) -> Panel:
         ],
         more=[("All customers", list_of(Trigger, execution=row.pk))],
     )
+
+
+def linked(row: Execution) -> SafeString:
+    """Its page, with its campaign's name beside it."""
+    name = row.campaign.name if row.campaign else ""
+    return link(row, beside(row.reference, name))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
+from executions.admin.executions import linked
 from promoportal.admin.days import days
 from promoportal.admin.rows import ReadOnlyAdmin, when
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import link
 from rewards.models import Activation
-from rewards.worth import worth
+from rewards.worth import worth_and_promotion
 
 
 @admin.register(Activation)
@@ -19,7 +20,7 @@ class ActivationAdmin(ReadOnlyAdmin[Activation]):
 
     list_display = ("at_when", "who", "what", "execution_link", "person")
     list_filter = (days("at", "days"),)
-    list_beside = ("row__execution", "row__promotion", "by")
+    list_beside = ("row__execution__campaign", "row__promotion", "by")
     is_narrowed = True
     # Codes are money, and stay here.
     sheet = Sheet(
@@ -44,12 +45,12 @@ class ActivationAdmin(ReadOnlyAdmin[Activation]):
         return link(row.row, row.row.customer or "(not readable)")
 
     @admin.display(description="reward")
-    def what(self, row: Activation) -> str:
-        return worth(row.row)
+    def what(self, row: Activation) -> SafeString:
+        return worth_and_promotion(row.row)
 
     @admin.display(description="execution")
     def execution_link(self, row: Activation) -> SafeString:
-        return link(row.row.execution, row.row.execution.reference)
+        return linked(row.row.execution)
 
     @admin.display(description="said by")
     def person(self, row: Activation) -> str:

@@ -17,6 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
+from executions.admin.executions import linked
 from executions.models import Execution
 from executions.narrowing import OfCampaign
 from promoportal import census
@@ -29,9 +30,6 @@ from promoportal.admin.revealing import NOT_SHOWN
 from promoportal.admin.rows import StatefulAdmin, when
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
-    beside,
-    called,
-    link,
     link_by_name,
     page_of,
     pretty,
@@ -45,7 +43,7 @@ from rewards.admin.attempts import attempted
 from rewards.admin.deeds import DEEDS
 from rewards.models import Assignment, Promotion, State
 from rewards.tiers import OfTier
-from rewards.worth import worth
+from rewards.worth import worth, worth_and_promotion
 
 # Settling takes a minute or two; what is unanswered for longer is looked at.
 UNANSWERED_FOR = 15 * 60
@@ -257,7 +255,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
 
     @admin.display(description="reward")
     def what(self, row: Assignment) -> SafeString:
-        return beside(worth(row), called(row.promotion) if row.promotion else "")
+        return worth_and_promotion(row)
 
     @admin.display(description="reward")
     def reward_in_words(self, row: Assignment) -> str:
@@ -269,9 +267,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
 
     @admin.display(description="execution")
     def execution_link(self, row: Assignment) -> SafeString:
-        campaign = row.execution.campaign
-        more = campaign.name if campaign else ""
-        return link(row.execution, beside(row.execution.reference, more))
+        return linked(row.execution)
 
     @admin.display(description="state")
     def status(self, row: Assignment) -> SafeString:

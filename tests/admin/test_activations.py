@@ -87,7 +87,7 @@ def test_who_took_them_along_is_kept(crm: Desk, auditor: Desk) -> None:
     export(crm, Activation, days="yesterday")
 
     [entry] = auditor.list(LogEntry, kind=Kind.EXPORTED)
-    assert "days is yesterday" in entry.change_message
+    assert "Days: Yesterday" in entry.change_message
 
 
 @pytest.mark.parametrize("days", ["then", "2026-13-40"])
