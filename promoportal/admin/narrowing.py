@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import Model, QuerySet
@@ -14,6 +14,21 @@ from promoportal.naming import Named
 
 # So many of the newest are offered.
 MOST_OFFERED = 10
+
+
+class _Called(str):
+    """Its name and its id: plain in a sentence, and as it is called on a page."""
+
+    __slots__ = ("row",)
+    row: Named
+
+    def __new__(cls, row: Named) -> Self:
+        text = super().__new__(cls, row.called)
+        text.row = row
+        return text
+
+    def __html__(self) -> str:
+        return called(self.row)
 
 
 class NarrowedTo(SimpleListFilter):
@@ -69,7 +84,7 @@ class NarrowedTo(SimpleListFilter):
     def _called(self, row: Model) -> str:
         """Without the word that stands before it already."""
         if isinstance(row, Named):
-            return called(row)
+            return _Called(row)
         return str(row).removeprefix(f"{self.title} ")
 
 

@@ -154,7 +154,9 @@ def test_the_name_comes_first_and_the_id_beside_it_wherever_they_are(crm: Desk) 
         assert PROMOTION in crm.get(address).content.decode()
     chip = 'Win &lt;them&gt; back <span class="beside">120</span></strong>'
     narrowed = list_of(Assignment, campaign=campaign.pk)
-    assert chip in crm.get(narrowed).content.decode()
+    shown = crm.get(narrowed)
+    assert chip in shown.content.decode()
+    assert shown.context["cl"].chosen == ["Campaign: Win <them> back (120)"]
     assert f"{PROMOTION}</a>" in crm.page(row)
     customer = crm.text(f"/admin/customers/{row.customer}/")
     assert "Friday spins (promo-17)" in customer
