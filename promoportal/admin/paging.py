@@ -57,7 +57,8 @@ class KeysetChangeList(UnderstoodChangeList):
         if rows and (is_more if newer is not None else older is not None):
             self.newer_than = self._link(NEWER, rows[0].pk)
         self.result_list: Any = rows
-        self.is_one_page = not (self.older_than or self.newer_than)
+        # Beyond the last row a page is empty, and the list is not.
+        self.is_one_page = not (is_more or older is not None or newer is not None)
         self.result_count = len(rows) if self.is_one_page else self.count()
         self.estimated = self._estimated()
         self.multi_page = not self.is_one_page

@@ -54,7 +54,7 @@ def test_the_list_and_its_filters_are_said_in_words_before_and_after(
 ) -> None:
     row, _ = held(2, customer="C1")
     [other] = held(1)
-    said = {"execution": row.execution_id, "q": "C1", "days": "week", "older": 9}
+    said = {"execution": row.execution_id, "q": "C1", "days": "week", "older": 1}
     address = f"{HELD}&{urlencode(said)}"
 
     shown = html.unescape(ask(support, address).content.decode())

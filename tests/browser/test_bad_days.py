@@ -127,7 +127,7 @@ def test_the_first_page_follows_what_happens(sit_down: SitDown) -> None:
     Execution.objects.update(stop=Stop.HELD, reason="OVER_LIMIT")
     screen.page.clock.run_for(10_000)
 
-    screen.sees("1 Executions are held")
+    screen.sees("1 Execution is held")
     assert execution.reference in screen.page.locator("#live").inner_text()
 
 
