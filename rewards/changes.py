@@ -17,7 +17,9 @@ from rewards import limits, listing, signals
 from rewards.models import Assignment, Reason, State
 from rewards.owing import ask_about, owe, take_back
 
-FOR_ANOTHER = "Optimove lists another customer or promotion than before."
+# Rows that are held keep these words, by which they are known later (`may_be_for_another`).
+_ANOTHERS = "lists another customer or promotion than before."
+FOR_ANOTHER = f"Optimove {_ANOTHERS}"
 # Held for what the vendor said, so that what it says now decides.
 _READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
 # And what differed, which may be as it was again.
@@ -44,6 +46,11 @@ def follow(
             _assigned_now(execution, old, row, stop, differs)
         else:
             _assigned_still(old, stop, differs)
+
+
+def may_be_for_another(row: Assignment) -> bool:
+    """Whether it was listed for another customer or promotion, once at least."""
+    return _ANOTHERS in row.problem
 
 
 def _differs(old: Assignment, row: Row) -> bool:

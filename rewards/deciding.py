@@ -16,7 +16,7 @@ from executions.models import Execution, Stop
 from promoportal import optimove
 from promoportal.optimove import Meaning
 from rewards import limits, listing, seconding, signals
-from rewards.changes import FOR_ANOTHER
+from rewards.changes import may_be_for_another
 from rewards.concluding import give
 from rewards.models import Assignment, Reason, State
 from rewards.owing import owe
@@ -111,7 +111,7 @@ def obstacle_to_release(row: Assignment, stop: Stop) -> str:
 
 def not_theirs(row: Assignment) -> str:
     """Why what the vendor lists by now is not this reward, but another's; or nothing."""
-    if FOR_ANOTHER not in row.problem:
+    if not may_be_for_another(row):
         return ""
     listed = optimove.reread(row.as_assigned)
     of = row.promotion.reference if row.promotion else ""

@@ -275,7 +275,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         if keys or request.method != "POST":
             return Refused(what, permission, keys=keys)
         changes: Any = self.get_changelist_instance(request)
-        return Refused(what, permission, narrowed=", ".join(changes.narrowed))
+        said = [*changes.narrowed, *changes.problems]
+        return Refused(what, permission, narrowed=", ".join(said))
 
     def _posted(self, request: HttpRequest) -> HttpResponseBase:
         if "export" in request.POST:
@@ -293,6 +294,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
             may = self.sheet.permission if self.sheet else ""
             raise self.refused(request, "All that match, as CSV", may)
         changes: Any = self.get_changelist_instance(request)
+        if changes.problems:
+            return self._back(request, "Nothing was exported: the list says why.")
         sheets.note(
             self.model,
             by=request.user,

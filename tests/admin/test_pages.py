@@ -12,7 +12,6 @@ from promoportal.admin.showing import list_of, page_of
 from promoportal.breakers import Breaker, Side
 from promoportal.optimove import Meaning
 from redemptions.models import Redemption, Report
-from rewards.changes import FOR_ANOTHER
 from rewards.models import Assignment, Attempt, Collecting, Reason, State
 from tests.admin.desk import Desk
 from tests.factories import (
@@ -123,11 +122,14 @@ def test_what_happens_next_is_said(crm: Desk) -> None:
     assert "Reported at" in crm.page(waiting)
 
 
-def test_what_is_another_s_by_now_is_to_be_written_off(superuser: Desk) -> None:
+@pytest.mark.parametrize("who", ["Optimove", "The vendor"])  # as it was called once
+def test_what_is_another_s_by_now_is_to_be_written_off(
+    superuser: Desk, who: str
+) -> None:
     row = AssignmentFactory(
         state=State.HELD,
         reason=Reason.DIFFERS,
-        problem=FOR_ANOTHER,
+        problem=f"{who} lists another customer or promotion than before.",
         as_assigned={"assignmentId": "9f0c", "customerId": "another"},
     )
 

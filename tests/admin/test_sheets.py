@@ -71,6 +71,16 @@ def test_whatever_is_in_it_comes_out_as_it_was(crm: Desk, value: str) -> None:
     assert found["customer"] == value == safe(value)
 
 
+def test_what_is_not_understood_is_not_exported_nor_logged(crm: Desk) -> None:
+    here = list_of(Assignment, state__exact="NOPE")
+
+    answer = crm.client.post(here, {"export": "csv"}, follow=True)
+
+    assert "Nothing was exported: the list says why." in answer.content.decode()
+    assert "“NOPE” is nothing to choose" in answer.content.decode()
+    assert not LogEntry.objects.exists()
+
+
 def test_codes_stay_here(crm: Desk) -> None:
     AssignmentFactory(unique_code="SECRET-CODE", reward=None)
 
