@@ -37,7 +37,12 @@ def _sentences(row: Assignment) -> Iterator[str]:
 
 def _why(row: Assignment) -> str:
     said = (row.get_reason_display(), revealing.hidden(row.problem, row))
-    return " ".join(f"{part.rstrip('.')}." for part in said if part)
+    return " ".join(map(_stopped, filter(None, said)))
+
+
+def _stopped(part: str) -> str:
+    """A sentence with its full stop, unless a far side's own words end it."""
+    return part if part.endswith((".", "}", "]", '"')) else f"{part}."
 
 
 def _next(step: Prospect, known: str) -> SafeString:

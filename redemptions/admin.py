@@ -180,6 +180,9 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
     )
     redeemed = when("redeemed_at")
 
+    def problem_of(self, row: Redemption) -> str:
+        return revealing.hidden(row.problem, row.assignment)
+
     @admin.display(description="customer")
     def who(self, row: Redemption) -> str:
         return row.assignment.customer
@@ -212,6 +215,13 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
 
     def heading(self, row: Redemption) -> str:
         return f"Redemption of {worth(row.assignment)} by {row.assignment.customer}"
+
+
+def _answer(report: Report) -> str:
+    """What Optimove answered, without the codes of those whose latest report it is."""
+    codes = report.redemptions.exclude(assignment__unique_code="")
+    listed = codes.values_list("assignment__unique_code", flat=True)
+    return revealing.without(report.answer, listed)
 
 
 def _outcome(report: Report) -> SafeString:
@@ -264,7 +274,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
 
     @admin.display(description="answer")
     def said(self, row: Report) -> SafeString:
-        return words(row.answer, "")
+        return words(_answer(row), "")
 
     def heading(self, row: Report) -> str:
         return f"Report {row.pk}"
@@ -313,11 +323,11 @@ def told(assignment: Assignment) -> list[Moment]:
     row = _redemption(assignment)
     if row is None:
         return []
-    reports = [_carried(row.report, assignment)] if row.report else []
+    reports = [_carried(row.report)] if row.report else []
     return [*moves_of(row, dict(State.choices), what="Redemption:"), *reports]
 
 
-def _carried(report: Report, assignment: Assignment) -> Moment:
+def _carried(report: Report) -> Moment:
     """The report as one of those that it carried tells of it."""
     status = f"HTTP {report.status}" if report.status else ""
     took = "" if report.duration_ms is None else f"{report.duration_ms} ms"
@@ -327,9 +337,7 @@ def _carried(report: Report, assignment: Assignment) -> Moment:
         at=report.begun_at,
         what="Report",
         why=f"{said}.",
-        detail=exchange(
-            link(report), words(revealing.hidden(report.answer, assignment), "Nothing")
-        ),
+        detail=exchange(link(report), words(_answer(report), "Nothing")),
     )
 
 

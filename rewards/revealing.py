@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from urllib.parse import quote
+import re
+from collections.abc import Iterable
 
 from promoportal.admin.revealing import Reveal
 from rewards.models import Assignment
@@ -22,16 +22,34 @@ CODES = Reveal(
 )
 # Less than this is no code, and stands in many a word.
 _SHORTEST = 4
+# What stands with a stroke before it in JSON.
+_ESCAPED = '/"\\'
 
 
 def hidden(text: str, row: Assignment) -> str:
     """What somebody said about the row, without its code: a far side may repeat it."""
-    code = row.unique_code
-    if len(code) < _SHORTEST:
-        return text
-    for form in (code, json.dumps(code)[1:-1], code.replace("/", "\\/"), quote(code)):
-        text = text.replace(form, masked(code))
+    return without(text, [row.unique_code])
+
+
+def without(text: str, codes: Iterable[str]) -> str:
+    """A text without these codes, in whatever form they stand in it."""
+    for code in codes:
+        if len(code) >= _SHORTEST:
+            # What is put in its place is no pattern, whatever the code ends with.
+            text = masked(code).join(re.split("".join(map(_written, code)), text))
     return text
+
+
+def _written(char: str) -> str:
+    """
+    How one character may be written: as it is, or as JSON or an address writes it; in
+    JSON within JSON with more strokes before it.
+    """
+    units = char.encode("utf-16-be").hex()
+    escaped = "".join(rf"\\+u{units[at : at + 4]}" for at in range(0, len(units), 4))
+    in_address = "".join(f"%{byte:02x}" for byte in char.encode())
+    plain = rf"\\*{re.escape(char)}" if char in _ESCAPED else re.escape(char)
+    return f"(?:{plain}|(?i:{escaped})|(?i:{in_address}))"
 
 
 def masked(code: str) -> str:

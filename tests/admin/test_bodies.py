@@ -156,6 +156,8 @@ def test_no_page_has_a_script_or_a_style_of_its_own(operations: Desk) -> None:
     ],
 )
 def test_what_optimove_answered_is_laid_out(crm: Desk, answer: str) -> None:
+    problem = f"The platform answered 422: {answer}"
+    held = AssignmentFactory(state=State.HELD, reason="REFUSED", problem=problem)
     assignment = AssignmentFactory(state=State.ACTIVE)
     report = ReportFactory(answer=answer)
     row = RedemptionFactory(
@@ -166,7 +168,7 @@ def test_what_optimove_answered_is_laid_out(crm: Desk, answer: str) -> None:
         report=report,
     )
 
-    for page in (row, report, assignment):
+    for page in (row, report, assignment, held):
         shown = crm.page(page)
         assert '<pre>{\n  "error": "closed"\n}</pre>' in shown
         assert r"\"error" not in shown

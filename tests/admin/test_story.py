@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from pytest_django import Settings
 from executions.models import Stop
 from promoportal import customers, platforms
 from promoportal.admin.showing import list_of, page_of
+from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards import revealing
 from rewards.models import Assignment, Attempt, Reason, State
@@ -172,11 +174,23 @@ def test_the_customer_is_a_link_to_all_they_were_assigned(crm: Desk) -> None:
     assert "(not readable)" in crm.page(nameless)
 
 
-@pytest.mark.parametrize("form", [CODE, CODE.replace("/", "\\/"), "SUMMER/2026%207F3A"])
+AS_JSON = json.dumps({"No such code": CODE}).replace("/", "\\/")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"No such code: {CODE}!",
+        "No such code: SUMMER/2026%207F3A!",
+        AS_JSON,
+        AS_JSON.replace("S", "\\u0053"),
+        json.dumps(AS_JSON),
+        json.dumps(AS_JSON.replace("S", "\\u0053")),
+    ],
+)
 def test_a_code_that_a_far_side_repeats_is_masked_wherever_it_stands(
-    crm: Desk, form: str
+    crm: Desk, said: str
 ) -> None:
-    said = f"No such code: {form}!"
     row = AssignmentFactory(
         customer="C1",
         state=State.HELD,
@@ -186,12 +200,15 @@ def test_a_code_that_a_far_side_repeats_is_masked_wherever_it_stands(
     )
     row.transitions.create(before="ACTIVATING", after="HELD", why=said)
     AttemptFactory(assignment=row, outcome=Attempt.Outcome.REFUSED, answer=said)
-    RedemptionFactory(assignment=row, problem=said, report=ReportFactory(answer=said))
+    report = ReportFactory(answer=said)
+    redemption = RedemptionFactory(assignment=row, problem=said, report=report)
 
-    for address in (page_of(row), list_of(Assignment), "/admin/customers/C1/"):
+    lists = [list_of(model) for model in (Assignment, Redemption)]
+    pages = [page_of(each) for each in (row, redemption, report)]
+    for address in (*lists, *pages, "/admin/customers/C1/"):
         page = crm.text(address)
-        assert "No such code: ••••7F3A!" in page, address
-        assert form not in page, address
+        assert "••••7F3A" in page, address
+        assert "UMMER" not in page, address
 
 
 def test_a_code_is_masked_also_where_a_list_cuts_what_was_said(crm: Desk) -> None:
