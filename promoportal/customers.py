@@ -6,9 +6,8 @@ There is no table of customers: one is whoever an assignment names.
 
 from __future__ import annotations
 
-import enum
 import re
-from collections.abc import Callable, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,16 +40,8 @@ from rewards.worth import worth
 # Ids that a beginning of one may lead to; rewards on one page.
 MOST_FOUND = 50
 MOST_SHOWN = 50
-# The part and the key of the row after which a page begins.
-_PLACE = re.compile("([0-2])-([0-9]{1,18})")
-
-
-class Part(enum.IntEnum):
-    """Of what a customer was assigned, in the order in which it is shown."""
-
-    NEEDING = 0  # somebody: it is held, or has had no answer for too long
-    OTHERS = 1
-    NOTHING = 2  # to give, as Optimove says
+# No more digits than a key has.
+_KEY = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -64,6 +55,11 @@ class Owed:
     deeds: list[Deed]
     seen: str
     is_revealed: bool
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether Optimove says that there is nothing to give."""
+        return self.row.state == State.VOID and self.row.meaning == Meaning.NOTHING
 
     @property
     def code(self) -> str:
@@ -139,23 +135,30 @@ def search(request: HttpRequest) -> HttpResponse:
 
 
 def customer(request: HttpRequest, customer: str) -> HttpResponse:
-    """All that one customer was assigned over all campaigns, part after part."""
+    """
+    All that one customer was assigned over all campaigns, the newest first.
+
+    Above them stands on the first page what needs somebody. The next pages have whatever
+    is older, as it may have come to need somebody meanwhile: what is shown twice does no
+    harm, and what is left out does.
+    """
     _demand_leave(request)
-    older = request.GET.get("older", "")
-    found = _found_of(customer, _place(older))
-    if not found and not older:
+    key = _place(request.GET.get("older", ""))
+    needing = list(_needing(customer)[:MOST_SHOWN]) if key is None else []
+    found = list(_others(customer, needing, key)[: MOST_SHOWN + 1])
+    if not needing and not found and key is None:
         return _nobody(request, customer)
-    shown = found[:MOST_SHOWN]
-    revealed = revealing.CODES.shown([row for _, row in shown], request.user)
-    owed = [(part, _owed(row, request, revealed)) for part, row in shown]
+    shown = [*needing, *found[:MOST_SHOWN]]
+    revealed = revealing.CODES.shown(shown, request.user)
+    owed = [_owed(row, request, revealed) for row in shown]
     context: dict[str, Any] = {
         "title": f"Customer {customer}",
         "customer": customer,
-        "rewards": [one for part, one in owed if part != Part.NOTHING],
-        "nothing": [one for part, one in owed if part == Part.NOTHING],
+        "rewards": [one for one in owed if not one.is_nothing],
+        "nothing": [one for one in owed if one.is_nothing],
         "reveal": revealing.CODES.deed,
-        "older": _older(*shown[-1]) if len(found) > MOST_SHOWN else "",
-        "is_first": not older,
+        "older": shown[-1].pk if len(found) > MOST_SHOWN else "",
+        "is_first": key is None,
         "deeds_address": list_of(Assignment),
         "here": page_of(customer),
     }
@@ -196,53 +199,28 @@ def _found(term: str) -> list[str]:
     return list(ids[: MOST_FOUND + 1])
 
 
-def _found_of(
-    customer: str, place: tuple[Part, int | None]
-) -> list[tuple[Part, Assignment]]:
-    """One page from this place on, and one row more if there is one."""
-    first, key = place
-    found: list[tuple[Part, Assignment]] = []
-    for part in Part:
-        if part >= first:
-            rows = _of(customer, part)
-            if key is not None and part == first:
-                rows = rows.filter(pk__lt=key)
-            missing = MOST_SHOWN + 1 - len(found)
-            found += [(part, row) for row in rows[:missing]]
-    return found
+def _needing(customer: str) -> QuerySet[Assignment]:
+    """What somebody is to look at: it is held, or has had no answer for too long."""
+    unanswered = Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR))
+    return _of(customer).filter(Q(state=State.HELD) | unanswered)
 
 
-def _of(customer: str, part: Part) -> QuerySet[Assignment]:
-    """A part of what a customer was assigned, the newest first."""
-    rows = Assignment.objects.filter(_IS[part](), customer=customer).order_by("-pk")
+def _others(
+    customer: str, shown: Sequence[Assignment], key: int | None
+) -> QuerySet[Assignment]:
+    """The others, or those after the row with this key, if one is given."""
+    rows = _of(customer).exclude(pk__in=[row.pk for row in shown])
+    return rows if key is None else rows.filter(pk__lt=key)
+
+
+def _of(customer: str) -> QuerySet[Assignment]:
+    rows = Assignment.objects.filter(customer=customer).order_by("-pk")
     return rows.select_related("execution__campaign", "promotion", "redemption")
 
 
-def _needs_somebody() -> Q:
-    unanswered = Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR))
-    return Q(state=State.HELD) | unanswered
-
-
-def _has_nothing() -> Q:
-    return Q(state=State.VOID, meaning=Meaning.NOTHING)
-
-
-_IS: dict[Part, Callable[[], Q]] = {
-    Part.NEEDING: _needs_somebody,
-    Part.OTHERS: lambda: ~_needs_somebody() & ~_has_nothing(),
-    Part.NOTHING: _has_nothing,
-}
-
-
-def _older(part: Part, row: Assignment) -> str:
-    """How an address says what comes after this row."""
-    return f"{part}-{row.pk}"
-
-
-def _place(older: str) -> tuple[Part, int | None]:
-    """The same read; an address that says nothing of the kind is the first page's."""
-    said = _PLACE.fullmatch(older)
-    return (Part(int(said[1])), int(said[2])) if said else (Part.NEEDING, None)
+def _place(older: str) -> int | None:
+    """The key that an address names; one that names none is the first page's."""
+    return int(older) if _KEY.fullmatch(older) else None
 
 
 def _owed(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Owed:

@@ -412,6 +412,11 @@ class Assignment(Stateful, Leased):
                 condition=models.Q(cleared=False),
             ),
             models.Index(fields=["customer", "-id"], name="assignment_by_customer"),
+            models.Index(
+                fields=["customer", "-id"],
+                name="assignment_of_customer_needing",
+                condition=models.Q(state__in=[State.HELD, State.UNCERTAIN]),
+            ),
         ]
         permissions = [
             ("retry_assignment", "Can try held assignments again"),
