@@ -36,7 +36,7 @@ REFUSED = "422: the account is closed."
 
 
 def execution(reference: str, **more: Any) -> Execution:
-    campaign = CampaignFactory(reference="512")
+    campaign = CampaignFactory(reference="512", name="Welcome back")
     return ExecutionFactory(
         reference=reference, campaign=campaign, state=Progress.ACTIVATING, **more
     )
@@ -68,13 +68,16 @@ def an_evening(promotion: Promotion) -> Execution:
     held(run, 2, promotion=promotion, reason=Reason.UNANSWERED, doubtful=True)
     for _ in range(12):
         AssignmentFactory(execution=run, promotion=promotion, state=State.OWED)
-    ExecutionFactory(reference="20421", stop=Stop.PAUSED)
+    weekend = CampaignFactory(reference="514", name="Weekend spins")
+    ExecutionFactory(reference="20421", campaign=weekend, stop=Stop.PAUSED)
     return run
 
 
 def a_customer(name: str, promotion: Promotion, run: Execution) -> None:
     ago = timezone.now() - timedelta(days=7)
-    before = ExecutionFactory(reference="20377", state=Progress.SETTLED)
+    before = ExecutionFactory(
+        reference="20377", campaign=run.campaign, state=Progress.SETTLED
+    )
     given(before, 1, customer=name, promotion=promotion, assigned_at=ago)
     held(
         run,
@@ -89,7 +92,7 @@ def a_customer(name: str, promotion: Promotion, run: Execution) -> None:
 def test_they_can_be_taken_anew_and_are_small(
     sit_down: SitDown, tmp_path: Path
 ) -> None:
-    promotion = PromotionFactory(reference="welcome-back", code="BACK")
+    promotion = PromotionFactory(reference="promo-17", name="Welcome back bonus")
     run = an_evening(promotion)
     a_customer("C-20077", promotion, run)
     folder = Path(os.environ.get("SCREENS", tmp_path))
