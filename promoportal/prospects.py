@@ -86,7 +86,7 @@ def _active(row: Assignment) -> Prospect:
 
 
 _REPORTED: dict[Reporting, tuple[str, bool]] = {
-    Reporting.WAITING: ("Optimove is told.", True),
+    Reporting.WAITING: ("Optimove will be told.", True),
     Reporting.REPORTING: ("Optimove is being told.", False),
     Reporting.UNCERTAIN: (
         "Optimove was told and did not answer; it is told again.",
