@@ -68,7 +68,7 @@ class NamedAdmin(ReadOnlyAdmin[N]):
         row = self._locked(request)
         was, row.name = row.name, as_name(request.POST.get("name", ""))
         if row.name == was:
-            raise NoName("Nothing was done: it is called so already.")
+            raise NoName(f"Nothing was done: it {_told(was, 'is')} already.")
         row.save(update_fields=["name"])
         entry = log.entry(
             self.model,
