@@ -23,7 +23,7 @@ from django.conf import settings
 from executions import listening
 from executions.models import Campaign, Execution, Listener
 from promoportal import wire
-from promoportal.naming import LONGEST, Named
+from promoportal.naming import LONGEST, Named, composed
 from promoportal.reconciling import Reconciled, reconcile
 from promoportal.supervisor import Program, Supervisor
 from rewards.models import Collecting, Collection, Promotion
@@ -255,7 +255,7 @@ class Demo:
 def _name(model: type[Named], reference: str, name: str, **known: str) -> None:
     rows = model._base_manager
     rows.get_or_create(reference=reference, defaults=known)
-    rows.filter(reference=reference, name="").update(name=name[:LONGEST])
+    rows.filter(reference=reference, name="").update(name=composed(name)[:LONGEST])
 
 
 def free_port(wanted: int) -> int:

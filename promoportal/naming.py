@@ -7,6 +7,7 @@ The id stays, and goes wherever it went before. A name is for people to read.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 from typing import ClassVar
 
 from django.contrib.postgres.indexes import OpClass
@@ -16,6 +17,10 @@ from django.db.models.functions import Upper
 LONGEST = 100
 # Control characters, marks of direction and breaks: unseen, they change what is read.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# Two of these only join what they stand between, as in an emoji or in Persian.
+_JOINERS = "\u200c\u200d"
+# Letters and signs by the book, but blank: Hangul's fillers, and Braille without a dot.
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
 
 
 class NoName(Exception):
@@ -45,18 +50,40 @@ class Named(models.Model):
         return f"{self.name} ({self.reference})" if self.name else self.reference
 
 
+def composed(text: str) -> str:
+    """In one of the ways Unicode has of writing the same, so that it is found again."""
+    return unicodedata.normalize("NFC", text)
+
+
 def as_name(said: str) -> str:
     """
     A name as it is kept.
 
     :raises NoName: with the sentence that says what is wrong with it
     """
-    name = said.strip()
+    name = composed(said).strip()
     if len(name) > LONGEST:
         raise NoName(f"Nothing was done: a name has {LONGEST} characters at most.")
-    if any(unicodedata.category(one) in _UNSEEN for one in name):
+    if any(unicodedata.category(one) in _UNSEEN for one in _unjoined(name)):
         raise NoName(
             "Nothing was done: the name holds a character that nobody sees, such as a "
             "line break. Type it anew."
         )
+    if name and not any(_is_seen(one, "LNPS") for one in name):
+        raise NoName(
+            "Nothing was done: nobody would see this name. Type a letter, a digit or "
+            "another character that can be seen."
+        )
     return name
+
+
+def _unjoined(name: str) -> Iterator[str]:
+    """Its characters but for the joiners that stand where they belong."""
+    for before, one, after in zip(f" {name}", name, f"{name[1:]} ", strict=False):
+        is_between = _is_seen(before, "LMNPS") and _is_seen(after, "LMNPS")
+        if one not in _JOINERS or not is_between:
+            yield one
+
+
+def _is_seen(one: str, kinds: str) -> bool:
+    return unicodedata.category(one)[0] in kinds and one not in _BLANK

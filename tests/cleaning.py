@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import ReferenceType
 
 from django.core.management.commands import flush
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
+from django.db.models.signals import post_migrate
 
 from promoportal.census import Census
 
@@ -16,6 +18,12 @@ _MADE = (
     "auth_group",
     "auth_group_permissions",
 )
+# Who makes that, told when migrating is over.
+_MAKERS = {
+    "django.contrib.auth.management",
+    "django.contrib.contenttypes.management",
+    "promoportal.roles",
+}
 # More rows are not deleted: the table would keep the room they took, and its statistics.
 _FEW = 1_000
 
@@ -27,14 +35,37 @@ class Command(flush.Command):
     That truncates each table, however empty, and makes every permission and role anew: a
     second where a few rows are to go. They are deleted instead, behind the same lock, so
     that whoever still writes is waited for.
+
+    Nobody is told then as after migrating. That is right where whoever listens makes
+    nothing but permissions and roles, which stay; so where somebody else does, and for
+    another database than the default, it is done as Django does it.
     """
 
     _as_made = ""
 
     def handle(self, **options: Any) -> None:
-        if options.get("reset_sequences", True) or not _delete_few(self._as_made):
+        if not _is_usual(options):
+            super().handle(**options)
+        elif not _delete_few(self._as_made):
             super().handle(**options)
             self._as_made = _made()
+
+
+def _is_usual(options: dict[str, Any]) -> bool:
+    return (
+        options["database"] == DEFAULT_DB_ALIAS
+        and not options.get("reset_sequences", True)
+        and _listeners() <= _MAKERS
+    )
+
+
+def _listeners() -> set[str]:
+    """The modules of those who are told when migrating is over."""
+    receivers = (
+        receiver() if isinstance(receiver, ReferenceType) else receiver
+        for _, receiver, *_ in post_migrate.receivers
+    )
+    return {receiver.__module__ for receiver in receivers if receiver}
 
 
 def _delete_few(as_made: str) -> bool:

@@ -24,8 +24,8 @@ FOR = timedelta(minutes=15)
 _LARGEST = 3_500
 _FIELDS = ("action", "why", "keys", "page", "back", ACTION_CHECKBOX_NAME)
 _LOST = (
-    "You were logged out meanwhile, so nothing was done. Log in, and you are back where "
-    "you were; choose again, and say again why."
+    "You were logged out meanwhile, so nothing was done, and what you chose or typed is "
+    "not kept. Log in, and do it again."
 )
 _KEPT = (
     "You were logged out meanwhile, so nothing was done. Log in, and you are asked "

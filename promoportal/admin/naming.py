@@ -10,10 +10,11 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from promoportal.admin import log
 from promoportal.admin.rows import ReadOnlyAdmin
-from promoportal.admin.showing import beside, called
+from promoportal.admin.showing import called, smaller
 from promoportal.callers import client_address
 from promoportal.naming import LONGEST, Named, NoName, as_name
 
@@ -39,10 +40,10 @@ class NamedAdmin(ReadOnlyAdmin[N]):
         return called(row)
 
     def heading(self, row: N) -> str:
-        return row.name or super().heading(row)
+        return row.name or f"{capfirst(self.opts.verbose_name)} {row.reference}"
 
     def marks(self, row: N) -> list[SafeString]:
-        return [beside("", row.reference)] if row.name else []
+        return [smaller(row.reference)] if row.name else []
 
     def render_change_form(
         self, request: Any, context: Any, *args: Any, **kwargs: Any
@@ -68,7 +69,7 @@ class NamedAdmin(ReadOnlyAdmin[N]):
         row = self._locked(request)
         was, row.name = row.name, as_name(request.POST.get("name", ""))
         if row.name == was:
-            raise NoName("Nothing was done: it is called so already.")
+            raise NoName(f"Nothing was done: it {_told(was, 'is')} already.")
         row.save(update_fields=["name"])
         entry = log.entry(
             self.model,

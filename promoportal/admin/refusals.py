@@ -2,7 +2,9 @@
 What somebody asked for and may not do: refused, explained, and kept in the log.
 
 It is kept when the answer is made, after whatever the request had begun was rolled back.
-One entry for each request, with nothing of what it carried but the keys of rows.
+One entry for each request. Of what it carried there are the keys of rows, or what the
+list was narrowed to: its filters, and what was searched for, be it a customer. Nothing
+that was typed into a form.
 """
 
 from __future__ import annotations

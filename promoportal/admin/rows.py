@@ -52,6 +52,7 @@ from promoportal.admin.showing import (
     state_of,
 )
 from promoportal.callers import client_address
+from promoportal.naming import composed
 
 M = TypeVar("M", bound=Model)
 
@@ -155,7 +156,8 @@ class ReadOnlyAdmin(_ModelAdmin[M]):
         if self.finds_uuid and _is_uuid(term):
             return _any_of(self.finds_uuid, UUID(term))
         whole = [self._found_by(path, term) for path in self.finds]
-        begun = [Q(**{f"{path}__istartswith": term}) for path in self.begins]
+        name = composed(term)
+        begun = [Q(**{f"{path}__istartswith": name}) for path in self.begins]
         return reduce(operator.or_, [*whole, *begun])
 
     def _found_by(self, path: str, term: str) -> Q:

@@ -88,11 +88,16 @@ def link(row: Model | None, text: str = "") -> SafeString:
     return format_html('<a href="{}">{}</a>', page_of(row), text or str(row))
 
 
+def smaller(text: str) -> SafeString:
+    """What tells more of something, to stand beside it."""
+    return format_html('<span class="beside">{}</span>', text)
+
+
 def beside(text: str, more: str) -> SafeString:
     """A text, and smaller beside it what tells more of it, if anything does."""
     if not more:
         return format_html("{}", text)
-    return format_html('{} <span class="beside">{}</span>', text, more)
+    return format_html("{} {}", text, smaller(more))
 
 
 def called(row: Named) -> SafeString:

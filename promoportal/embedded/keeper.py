@@ -1,8 +1,9 @@
 """
 The keeper: starts the server, is its parent, and stops it when nobody uses it.
 
-Run as `python -m promoportal.embedded.keeper PORTAL_HOME WHEEL` by the first user. It
-imports the standard library only: it stays for as long as the server does.
+Run as `python -m promoportal.embedded.keeper PORTAL_HOME WHEEL` by the first user; tests
+say besides how many seconds a fast shutdown may take. It imports the standard library
+only: it stays for as long as the server does.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Keeper:
 
     house: House
     user: pwd.struct_passwd | None
-    patience: float = 20  # seconds that a fast shutdown may take
+    patience: float  # seconds that a fast shutdown may take
 
     def make_rooms(self) -> None:
         rooms = self.house.rooms
@@ -148,7 +149,7 @@ class Keeper:
             with suppress(ProcessLookupError):
                 os.kill(pid, sign)
             self._wait_for_end(seconds=seconds)
-        self._disown()
+        self.disown()
 
     def _wait_for_end(self, *, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -166,13 +167,21 @@ class Keeper:
         # By then it has killed what does not end, five seconds after the word.
         yield from ((_IMMEDIATE, 10), (signal.SIGKILL, 10))
 
-    def _disown(self) -> None:
+    def disown(self) -> None:
         """
         Let PostgreSQL pass a pid file whose pid may by now be someone else's.
 
         It ignores its parent's pid. To remove the file would be wrong: it also names
         the memory by which it finds out that processes of the dead server still live.
+
+        :raises TimeoutError: if it is the pid of a server that outlived all words
         """
+        if pid := server_of(self.house.data):
+            msg = (
+                f"PostgreSQL (process {pid}) does not end, even if it is killed. Its "
+                "data is left alone until it does; restart the machine if it never does."
+            )
+            raise TimeoutError(msg)
         file = self.house.data / "postmaster.pid"
         with suppress(FileNotFoundError):
             lines = file.read_text().splitlines()
@@ -311,9 +320,9 @@ def _write_log(house: House) -> None:
     os.close(file)
 
 
-def keep(house: House, wheel: Path) -> int:
+def keep(house: House, wheel: Path, patience: float) -> int:
     """Start the server and stay until it ends. The exit code is the server's."""
-    keeper = Keeper(house, house.server_user())
+    keeper = Keeper(house, house.server_user(), patience)
     # First of all: a home that is deleted meanwhile must not keep us from waiting.
     users = open_private(house.users, os.O_RDWR)
     keeper.make_rooms()
@@ -336,21 +345,21 @@ def _aside(work: Callable[..., None], *arguments: object) -> None:
     threading.Thread(target=work, args=arguments, daemon=True).start()
 
 
-def main(home: str, wheel: str) -> None:
+def main(home: str, wheel: str, patience: str = "20") -> None:
     """Return when there is a keeper: this process's child, or one that was faster."""
     house = House(Path(home))
     with lock(house.keeping, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
         # The child holds the lock from here on: a lock is shared with forks.
         if held and os.fork() == 0:
-            os._exit(_keep_in_peace(house, Path(wheel)))
+            os._exit(_keep_in_peace(house, Path(wheel), float(patience)))
 
 
-def _keep_in_peace(house: House, wheel: Path) -> int:
+def _keep_in_peace(house: House, wheel: Path, patience: float) -> int:
     os.setsid()
     os.chdir("/")
     _write_log(house)
     try:
-        return keep(house, wheel)
+        return keep(house, wheel, patience)
     except (LookupError, OSError, subprocess.SubprocessError) as error:
         os.write(sys.stderr.fileno(), f"{error}\n".encode())
         return 1

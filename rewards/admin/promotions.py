@@ -72,9 +72,6 @@ class PromotionAdmin(NamedAdmin[Promotion]):
     def reported(self, row: Promotion) -> str:
         return str(row.get_redemption_mode_display())
 
-    def heading(self, row: Promotion) -> str:
-        return row.name or f"Promotion {row.reference}"
-
     def panels(self, row: Promotion) -> Iterable[Panel]:
         href = list_of(Assignment, promotion=row.pk)
         yield Panel("Assignments", more=[("All assignments of this promotion", href)])

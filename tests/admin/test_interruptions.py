@@ -75,6 +75,7 @@ MANY = ",".join(str(key) for key in range(5_000))
     [
         {"export": "csv"},
         {"retry_all": "yes", "why": WHY},
+        {"naming": "yes", "page": "1", "name": "Welcome"},
         {"action": "retry", "why": WHY, "select_across": "1"},
         {"action": "retry", "why": WHY, "keys": MANY},
     ],
@@ -89,7 +90,7 @@ def test_what_cannot_be_kept_leads_back_to_the_list_as_it_was(
     told = operations.client.get(answer["Location"]).content.decode()
     shown = log_in_again(operations, answer)
 
-    assert "choose again, and say again why" in told
+    assert "what you chose or typed is not kept. Log in, and do it again." in told
     assert shown.request["PATH_INFO"] + "?" + shown.request["QUERY_STRING"] == here
     assert "cl" in shown.context
 

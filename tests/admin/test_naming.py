@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -103,7 +104,15 @@ def test_what_it_was_and_what_it_is_stay_in_the_log(make: Make, crm: Desk) -> No
         ("Welcome\nback", "the name holds a character that nobody sees"),
         ("Welcome\0back", "the name holds a character that nobody sees"),
         ("kcab \u202eemocleW", "the name holds a character that nobody sees"),
-        ("Welcome", "it is called so already"),
+        ("Wel\u200bcome", "the name holds a character that nobody sees"),
+        ("Welcome\u200d", "the name holds a character that nobody sees"),
+        ("Welcome\u200d \u200cback", "the name holds a character that nobody sees"),
+        ("Welcome\u200d\u200dback", "the name holds a character that nobody sees"),
+        ("\u3164", "nobody would see this name"),
+        ("\u115f\u1160", "nobody would see this name"),
+        ("\u2800 \uffa0", "nobody would see this name"),
+        ("\u0301\ufe0f", "nobody would see this name"),
+        ("Welcome", "it is called “Welcome” already"),
     ],
 )
 def test_what_is_no_name_is_said_and_changes_nothing(
@@ -124,6 +133,36 @@ def test_what_is_not_there_is_not_named(key: str, crm: Desk) -> None:
     answer: Any = crm.client.post(list_of(Campaign), said)
 
     assert crm.said(answer["Location"]) == "Nothing was done: choose what to name."
+
+
+@pytest.mark.parametrize("said", ["", "  "])
+def test_to_take_away_the_name_of_what_has_none_is_said_to_be_so(
+    said: str, crm: Desk
+) -> None:
+    row = CampaignFactory()
+
+    assert called(crm, row, said) == "Nothing was done: it is without a name already."
+
+
+@pytest.mark.parametrize(
+    "so",
+    [
+        "👩\u200d💻 Club",
+        "❤\ufe0f\u200d🔥",
+        "می\u200cشد",
+        "क्\u200dष",
+        "한국 봄",
+        "⠏⠗⠕⠍⠕",
+        "!",
+    ],
+)
+def test_a_name_may_be_of_any_script_and_of_emoji(so: str, crm: Desk) -> None:
+    row = CampaignFactory()
+
+    called(crm, row, so)
+
+    row.refresh_from_db()
+    assert row.name == so
 
 
 def test_as_many_characters_as_there_may_be_are_kept(crm: Desk) -> None:
@@ -173,6 +212,16 @@ def test_a_page_is_called_by_the_name_with_the_id_beside_it(crm: Desk) -> None:
     assert '<span class="beside">promo-17</span>' in page
 
 
+@both
+def test_the_id_is_not_repeated_where_there_is_no_name(make: Make, crm: Desk) -> None:
+    row = make(reference="120")
+
+    page = crm.page(row)
+
+    assert f"<h1>{type(row).__name__} 120</h1>" in page
+    assert '<span id="marks"></span>' in page
+
+
 def test_without_a_name_there_is_the_id_alone(crm: Desk) -> None:
     row = ExecutionFactory(campaign=CampaignFactory(reference="120"))
     assert row.campaign
@@ -180,7 +229,6 @@ def test_without_a_name_there_is_the_id_alone(crm: Desk) -> None:
     assert f'<a href="{page_of(row.campaign)}">120</a></td>' in crm.text(
         list_of(Execution)
     )
-    assert "<h1>Campaign 120</h1>" in crm.page(row.campaign)
 
 
 # --- Found ----------------------------------------------------------------------------
@@ -195,6 +243,23 @@ def test_it_is_found_by_how_its_name_begins_and_by_its_id(
     make(name="Not welcome back")
 
     assert crm.list(type(row), q=term) == [row]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("asked", ["NFC", "NFD"])
+def test_it_is_found_whichever_keyboard_wrote_its_letters(
+    form: Any, asked: Any, crm: Desk
+) -> None:
+    row = CampaignFactory()
+    called(crm, row, normalize(form, "Ångström für alle"))
+
+    assert crm.list(Campaign, q=normalize(asked, "ångström fü")) == [row]
+
+
+def test_an_id_is_looked_up_as_it_is_written(crm: Desk) -> None:
+    row = CampaignFactory(reference=normalize("NFD", "Ü-7"))
+
+    assert crm.list(Campaign, q=row.reference) == [row]
 
 
 def test_what_a_search_gives_a_meaning_to_is_only_a_character(crm: Desk) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from promoportal.embedded import programs
-from promoportal.embedded.house import House
+from promoportal.embedded.house import House, lock
 from promoportal.embedded.keeper import Keeper
 from tests.embedded.conftest import (
     OUTSIDE,
+    ROOT,
     Enter,
+    Visitor,
     clear,
     eventually,
     is_left,
@@ -161,19 +165,71 @@ def test_a_killed_server_is_started_again_with_what_was_committed(
     assert is_left(house)
 
 
-def test_a_server_that_does_not_end_is_made_to(house: House, wheel: Path) -> None:
-    keeper = Keeper(house, house.server_user(), patience=0.2)
-    folder = programs.within_reach(
-        programs.of_version(wheel, None), keeper.user, house.rooms.resolve()
+def keep_impatiently(house: House, wheel: Path) -> None:
+    """As a visitor has it kept, but for how long a fast shutdown may take."""
+    subprocess.run(
+        [sys.executable, "-m", "promoportal.embedded.keeper", house.home, wheel, "0.2"],
+        check=True,
+        cwd=ROOT,
     )
-    server = keeper.start(folder, keeper.make_run())
-    assert eventually(house.is_ready)
-    os.kill(checkpointer_of(server.pid), signal.SIGSTOP)
 
-    keeper.end(server)
 
-    assert server.returncode is not None
-    assert is_left(house)
+def the_user_leaves(visitor: Visitor, _house: House, _wheel: Path) -> None:
+    visitor.leave()
+
+
+def the_keeper_is_told(_visitor: Visitor, house: House, _wheel: Path) -> None:
+    os.kill(the("keeper", house), signal.SIGTERM)
+
+
+def the_keeper_is_replaced(_visitor: Visitor, house: House, wheel: Path) -> None:
+    os.kill(the("keeper", house), signal.SIGKILL)
+    keep_impatiently(house, wheel)
+
+
+@pytest.mark.parametrize(
+    "end", [the_user_leaves, the_keeper_is_told, the_keeper_is_replaced]
+)
+def test_a_server_that_does_not_end_is_made_to_and_keeps_what_was_committed(
+    end: Callable[[Visitor, House, Path], None],
+    house: House,
+    wheel: Path,
+    enter: Enter,
+) -> None:
+    with lock(house.users, fcntl.LOCK_SH):
+        keep_impatiently(house, wheel)
+        visitor = enter(house)
+        visitor.ask("CREATE TABLE kept AS SELECT 42 AS answer")
+    server = the("server", house)
+    os.kill(checkpointer_of(server), signal.SIGSTOP)
+    before = len(house.log.read_text())
+
+    end(visitor, house, wheel)
+
+    assert eventually(lambda: server not in processes(house), within=20)
+    told = house.log.read_text()[before:]
+    assert "received fast shutdown request" in told
+    assert "received immediate shutdown request" in told
+    # Which it could not say if it had had to be killed.
+    assert "database system is shut down" in told
+    later = enter(house)
+    assert later.value("SELECT answer FROM kept") == 42
+    later.ask("DROP TABLE kept")
+
+
+def test_the_pid_file_of_a_server_that_lives_is_left_as_it_is(
+    house: House, enter: Enter
+) -> None:
+    visitor = enter(house)
+    visitor.value("SELECT 1")
+    file = house.data / "postmaster.pid"
+    before = file.read_text()
+
+    with pytest.raises(TimeoutError, match="does not end, even if it is killed"):
+        Keeper(house, house.server_user(), patience=20).disown()
+
+    assert file.read_text() == before
+    assert visitor.value("SELECT 1") == 1
 
 
 def test_everybody_killed_at_once_is_recovered_from(house: House, enter: Enter) -> None:

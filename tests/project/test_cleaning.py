@@ -1,46 +1,90 @@
-"""After a test that committed, everything is as migrating left it."""
+"""After a test that committed, the database is as migrating made it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
 from django.core.management import call_command
-from django.utils.timezone import now
-from django_q.models import OrmQ
+from django.db import connection, connections
+from django.db.models.signals import post_migrate
+from django.test.utils import CaptureQueriesContext
 
-from promoportal.census import Census
-from promoportal.roles import Role, group_of
-from rewards.models import Assignment
-from tests.factories import AssignmentFactory
+from executions.models import Campaign
+from tests.factories import CampaignFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def clean() -> None:
-    call_command("flush", verbosity=0, interactive=False, reset_sequences=False)
+def flush(**options: Any) -> None:
+    """As after a test."""
+    call_command(
+        "flush", verbosity=0, interactive=False, reset_sequences=False, **options
+    )
 
 
-@pytest.mark.parametrize("count", [1, 1_001])
-def test_what_was_committed_is_gone_and_roles_stay(count: int) -> None:
-    permissions = group_of(Role.SUPPORT).permissions.count()
-    AssignmentFactory()
-    OrmQ.objects.bulk_create(OrmQ(key="portal", lock=now()) for _ in range(count))
-
-    clean()
-
-    assert not Assignment.objects.exists()
-    assert not Census.objects.exists()
-    assert not OrmQ.objects.exists()
-    assert group_of(Role.SUPPORT).permissions.count() == permissions > 0
+def truncated(queries: CaptureQueriesContext) -> bool:
+    return any("TRUNCATE" in query["sql"] for query in queries)
 
 
-def test_a_role_that_was_changed_is_made_anew() -> None:
-    permissions = group_of(Role.SUPPORT).permissions.count()
-    clean()
-    group_of(Role.SUPPORT).permissions.clear()
-    Group.objects.create(name="left behind")
+@pytest.fixture
+def other() -> Iterator[str]:
+    """The same database under another name."""
+    connections["other"] = connection.copy("other")
+    yield "other"
+    connections["other"].close()
+    del connections["other"]
 
-    clean()
 
-    assert group_of(Role.SUPPORT).permissions.count() == permissions
-    assert not Group.objects.filter(name="left behind").exists()
+@pytest.fixture
+def heard() -> Iterator[list[str]]:
+    """For whom it is told that migrating is over, to one who listens."""
+    heard: list[str] = []
+
+    def listen(using: str, **_: Any) -> None:
+        heard.append(using)
+
+    post_migrate.connect(listen)
+    yield heard
+    post_migrate.disconnect(listen)
+
+
+def test_few_rows_are_deleted_and_roles_are_left_as_they_are() -> None:
+    flush()
+    CampaignFactory()
+    roles = set(Group.objects.values_list("pk", flat=True))
+
+    with CaptureQueriesContext(connection) as queries:
+        flush()
+
+    assert not truncated(queries)
+    assert not Campaign.objects.exists()
+    assert set(Group.objects.values_list("pk", flat=True)) == roles
+
+
+def test_roles_that_were_changed_are_made_anew() -> None:
+    Group.objects.all().delete()
+
+    flush()
+
+    assert Group.objects.count() == 4
+
+
+def test_who_makes_more_after_migrating_is_told(heard: list[str]) -> None:
+    CampaignFactory()
+
+    flush()
+
+    assert set(heard) == {"default"}
+    assert not Campaign.objects.exists()
+
+
+def test_another_database_is_emptied_as_django_does(other: str) -> None:
+    flush()
+
+    with CaptureQueriesContext(connections[other]) as queries:
+        flush(database=other)
+
+    assert truncated(queries)
