@@ -147,7 +147,9 @@ _OF = {
 @pages.column(Assignment, after="why", beside=("redemption",))
 @admin.display(description="what happens next")
 def happens_next(row: Assignment) -> SafeString:
-    """What happens next to it, and when."""
+    """What happens next to it, and when; nothing, where why it is void says so."""
+    if row.state == State.VOID and row.reason:
+        return SafeString("")
     prospect = of(row)
     if prospect.at is None:
         return format_html("{}", prospect.sentence)

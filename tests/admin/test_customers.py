@@ -340,6 +340,17 @@ def test_of_every_reward_it_is_said_what_happens_next(
     assert said.takes_a_person == (state == State.HELD)
 
 
+@pytest.mark.parametrize("reason", Reason)
+def test_in_the_list_why_a_reward_is_void_says_that_nothing_happens_next(
+    db: None, reason: Reason
+) -> None:
+    void = AssignmentFactory(state=State.VOID, reason=reason)
+    held = AssignmentFactory(state=State.HELD, reason=reason)
+
+    assert prospects.happens_next(void) == ""
+    assert prospects.happens_next(held) != ""
+
+
 @pytest.mark.parametrize("state", Reporting)
 def test_of_what_is_active_it_is_said_whether_optimove_knows(
     db: None, state: Reporting
