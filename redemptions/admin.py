@@ -98,9 +98,8 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
     )
     list_display = (
         "who",
-        "status",
+        "standing",
         "what",
-        "since",
         "why",
         "next_time",
         "report_link",

@@ -253,7 +253,7 @@ def _may(state: Trying, row: Retrial) -> bool:
 
 @admin.register(Retrial)
 class RetrialAdmin(StatefulAdmin[Retrial]):
-    list_display = ("identity", "status", "since", "person", "said", "how_far")
+    list_display = ("identity", "standing", "person", "said", "how_far")
     list_select_related = ("by",)
     list_filter = ("state",)
     labels = dict(Trying.choices)

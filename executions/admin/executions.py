@@ -156,10 +156,9 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
         return link_by_name(row.campaign)
 
     @admin.display(description="state")
-    def standing(self, row: Execution) -> SafeString:
-        """How far it is, since when, and what stops it."""
-        shown = format_html("{} {}", self.status(row), self.stopped(row))
-        return beside(shown, since(row.state_since))
+    def status(self, row: Execution) -> SafeString:
+        """How far it is, and what stops it."""
+        return format_html("{} {}", super().status(row), self.stopped(row))
 
     def version(self, row: Execution) -> str:
         """It moves by itself all the time; what stops it is what people decide about."""
@@ -172,9 +171,6 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
         if row.stop == Stop.NONE:
             return SafeString("")
         return badge(row.stop, str(row.get_stop_display()))
-
-    def marks(self, row: Execution) -> list[SafeString]:
-        return [*super().marks(row), self.stopped(row)]
 
     def story(self, row: Execution) -> Iterable[Moment]:
         yield Moment(at=row.opened_at, what="Opened")

@@ -34,8 +34,7 @@ class TriggerAdmin(StatefulAdmin[Trigger]):
     list_display = (
         "customer",
         "execution_link",
-        "status",
-        "since",
+        "standing",
         "why",
         "attempts",
         "next_time",

@@ -43,6 +43,7 @@ from promoportal.admin.refusals import Refused
 from promoportal.admin.revealing import Reveal
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
+    beside,
     list_of,
     moment,
     page_of,
@@ -442,9 +443,10 @@ class StatefulAdmin(ReadOnlyAdmin[S]):
     def status(self, row: Any) -> SafeString:
         return state_of(row)
 
-    @admin.display(description="since")
-    def since(self, row: Any) -> SafeString:
-        return since(row.state_since)
+    @admin.display(description="state")
+    def standing(self, row: Any) -> SafeString:
+        """How it is, and since when: in a column, so that a row fits a screen."""
+        return beside(self.status(row), since(row.state_since))
 
     def problem_of(self, row: Any) -> str:
         """The words beside the reason, as they may be shown."""

@@ -74,9 +74,8 @@ _BESIDE = (
 class AssignmentAdmin(StatefulAdmin[Assignment]):
     list_display = (
         "who",
-        "status",
+        "standing",
         "what",
-        "since",
         "why",
         "execution_link",
     )

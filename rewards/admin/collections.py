@@ -16,8 +16,7 @@ from rewards.models import Collecting, Collection
 class CollectionAdmin(StatefulAdmin[Collection]):
     list_display = (
         "execution_name",
-        "status",
-        "since",
+        "standing",
         "why",
         "number",
         "pages",

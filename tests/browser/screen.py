@@ -70,11 +70,11 @@ class Screen:
         """Wait until it is there."""
         expect(self.page.locator("main")).to_contain_text(text)
 
-    def is_too_wide(self) -> bool:
-        """Whether one would have to move the page to see all of it."""
+    def is_too_wide(self, of: str = "html") -> bool:
+        """Whether one would have to move the page, or a part of it, to see all of it."""
         return bool(
-            self.page.evaluate(
-                "document.documentElement.scrollWidth > window.innerWidth"
+            self.page.locator(of).evaluate(
+                "part => part.scrollWidth > part.clientWidth"
             )
         )
 

@@ -14,14 +14,18 @@ from executions.models import Execution, Progress, Reading
 from promoportal.admin.showing import list_of, page_of
 from promoportal.customers import page_of as customer
 from promoportal.roles import Role
+from redemptions.models import Redemption
+from redemptions.models import State as Reporting
 from rewards.models import Assignment, Reason, State
 from tests.admin.test_walking import MAKE, addresses
 from tests.browser.conftest import SitDown
 from tests.browser.screen import PHONE, Screen
 from tests.factories import (
     AssignmentFactory,
+    CampaignFactory,
     DeliveryFactory,
     ExecutionFactory,
+    RedemptionFactory,
     UserFactory,
 )
 
@@ -85,6 +89,20 @@ def test_what_staff_look_at_all_day(place: str, sit_down: SitDown) -> None:
     assert not screen.is_too_wide()
 
 
+@pytest.mark.parametrize("model", [Execution, Assignment, Redemption])
+def test_a_row_fits_the_screen_of_a_desk(model: type[Model], sit_down: SitDown) -> None:
+    campaign = CampaignFactory(name="Welcome back after the summer")
+    execution = ExecutionFactory(reference="ex-2026-11-28-0001", campaign=campaign)
+    of_every_state(execution, customer="customer-100200300")
+    for state in Reporting:
+        RedemptionFactory(assignment__execution=execution, state=state)
+    screen = sit_down(Role.OPERATIONS)
+
+    screen.open(list_of(model))
+
+    assert not screen.is_too_wide(of="#changelist-form .results")
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 def test_the_filters_lie_open_on_a_desk_and_are_folded_on_a_phone(
     sit_down: SitDown, *, scripts: bool
@@ -111,7 +129,7 @@ def test_on_a_phone_a_row_is_a_card_on_the_first_screen(sit_down: SitDown) -> No
     screen = sit_down(Role.OPERATIONS, viewport=PHONE)
     screen.open(list_of(Assignment))
     card = screen.page.locator("#result_list tbody tr").first
-    whose, state = card.locator("th"), card.locator(".field-status")
+    whose, state = card.locator("th"), card.locator(".field-standing .state")
 
     places = [each.bounding_box() for each in (card, whose, state)]
 
