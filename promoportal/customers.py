@@ -95,7 +95,7 @@ class Owed:
             ("Execution", row.execution.reference),
             ("Assignment", row.reference),
             ("Assigned", _time(row.assigned_at)),
-            ("First sent", _time(row.first_sent_at)),
+            ("First sent, since it was last owed", _time(row.first_sent_at)),
             ("Key", str(row.key or "")),
             ("State", f"{State(row.state).label}, since {_time(row.state_since)}"),
             ("Attempts", str(row.attempts or "")),

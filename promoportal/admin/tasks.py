@@ -11,6 +11,8 @@ from django.urls import reverse
 
 # What staff look at all day; everything else is behind it.
 _FIRST = ("Execution", "Customer", "Assignment", "Redemption", "Delivery")
+# And what they look at now and then, first of what is behind.
+_NEXT = ("Activation", "Campaign", "Promotion", "Retrial", "LogEntry")
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,10 @@ def of(request: HttpRequest, lists: Mapping[str, Mapping[str, Any]]) -> Tasks:
         known["Customer"] = ("Customers", reverse("customers"))
     first = [_task(request, *known.pop(name)) for name in _FIRST if name in known]
     overview = Task("Overview", reverse("admin:index"), _is_at(request, "admin:index"))
-    return Tasks(
-        [overview, *first], [_task(request, *one) for one in known.values() if one[1]]
-    )
+    # Each once, and those that are not named there in the order of the site.
+    behind = dict.fromkeys([*(name for name in _NEXT if name in known), *known])
+    more = [known[name] for name in behind]
+    return Tasks([overview, *first], [_task(request, *one) for one in more if one[1]])
 
 
 def _task(request: HttpRequest, label: str, href: str) -> Task:

@@ -114,7 +114,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             "reason": "reason",
             "in doubt": "doubtful",
             "assigned at": "assigned_at",
-            "first sent at": "first_sent_at",
+            "first sent at, since it was last owed": "first_sent_at",
             "receipt": "receipt",
         },
     )
@@ -199,7 +199,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     change_list_template = "admin/assignments.html"
     change_form_template = "admin/assignment.html"
     assigned = when("assigned_at")
-    first_sent = when("first_sent_at", "first sent")
+    first_sent = when("first_sent_at", "first sent, since it was last owed")
 
     def offered(self, row: Assignment, request: HttpRequest) -> list[Deed]:
         """Without what this person said already, and a second has to say."""

@@ -227,3 +227,13 @@ def test_looking_wakes_nobody(crm: Desk) -> None:
     crm.get("/admin/")
 
     assert not OrmQ.objects.exists()
+
+
+def test_what_is_looked_at_now_and_then_is_first_of_what_is_behind(
+    operations: Desk,
+) -> None:
+    more = [task.label for task in operations.get("/admin/").context["tasks"].more]
+
+    assert more[:4] == ["Activations", "Campaigns", "Promotions", "Retrials"]
+    assert "Breakers" in more
+    assert len(more) == len({*more})
