@@ -15,9 +15,8 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
@@ -28,6 +27,7 @@ from promoportal.admin.deeds import Deed
 from promoportal.admin.rows import ReadOnlyAdmin
 from promoportal.admin.showing import badge, list_of, moment, stamp
 from promoportal.leases import after
+from promoportal.nul import NUL
 from promoportal.optimove import Meaning
 from promoportal.prospects import Prospect
 from redemptions.models import Redemption
@@ -40,6 +40,7 @@ from rewards.worth import worth
 # Ids that a beginning of one may lead to; rewards on one page.
 MOST_FOUND = 50
 MOST_SHOWN = 50
+page_of = showing.page_of_customer
 # No more digits than a key has.
 _KEY = re.compile("[0-9]{1,18}")
 
@@ -99,7 +100,7 @@ class Owed:
             ("Key", str(row.key or "")),
             ("State", f"{State(row.state).label}, since {_time(row.state_since)}"),
             ("Attempts", str(row.attempts or "")),
-            ("Receipt", row.receipt),
+            ("Receipt", revealing.hidden(row.receipt, row)),
             ("Reported", _time(reported)),
             (
                 "Reference of the report",
@@ -143,6 +144,9 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
     harm, and what is left out does.
     """
     _demand_leave(request)
+    customer = showing.customer_named(customer)
+    if NUL in customer:
+        raise Http404
     key = _place(request.GET.get("older", ""))
     needing = list(_needing(customer)[:MOST_SHOWN]) if key is None else []
     found = list(_others(customer, needing, key)[: MOST_SHOWN + 1])
@@ -174,10 +178,6 @@ def _nobody(request: HttpRequest, customer: str) -> HttpResponse:
         "announced": [(one, showing.page_of(one)) for one in announced],
     }
     return _page(request, "admin/customers.html", context, status=404)
-
-
-def page_of(customer: str) -> str:
-    return reverse("customer", args=[customer])
 
 
 def _demand_leave(request: HttpRequest) -> None:

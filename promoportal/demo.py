@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 
 from executions import listening
 from executions.models import Campaign, Execution, Listener
@@ -218,6 +219,7 @@ class Demo:
 
     def _close_listeners(self) -> None:
         """The sandbox they are registered at is gone, and knows none of them again."""
+        connection.close()  # which the database may have ended meanwhile
         for listener in Listener.objects.filter(pk__in=self._listeners):
             listening.close(listener)
 

@@ -54,7 +54,7 @@ class NamedAdmin(ReadOnlyAdmin[N]):
 
     def posted(self, request: HttpRequest) -> HttpResponseBase | None:
         """Call a row so, or say why it is not."""
-        if "naming" not in request.POST:
+        if not {"naming", "name"} <= request.POST.keys():
             return super().posted(request)
         if not request.user.has_perm(self.naming):
             raise self.refused(request, "Name it", self.naming)

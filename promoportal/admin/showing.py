@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib.admin.utils import quote
+from django.contrib.admin.utils import quote, unquote
 from django.db.models import Model
 from django.urls import reverse
 from django.utils.html import format_html
@@ -112,6 +112,21 @@ def link_by_name(row: Named | None) -> SafeString:
 
 def page_of(row: Model) -> str:
     return reverse(_url(type(row), "change"), args=[quote(row.pk)])
+
+
+def page_of_customer(customer: str) -> str:
+    """
+    The address of whatever id: as the admin quotes keys, since strokes and line breaks
+    are not for addresses. Browsers take dots alone for a way up, so that a colon stands
+    before them, which nothing quoted begins with.
+    """
+    is_dots = not customer.strip(".")
+    return reverse("customer", args=[f":{customer}" if is_dots else quote(customer)])
+
+
+def customer_named(address: str) -> str:
+    """The id in such an address."""
+    return unquote(address.removeprefix(":"))
 
 
 def list_of(model: type[Model], **narrowed: Any) -> str:

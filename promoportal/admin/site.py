@@ -8,11 +8,12 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django_htmx.http import HttpResponseClientRefresh
 
 from promoportal.admin import attention, interruptions, pages, tasks
+from promoportal.nul import NUL
 
 # The order of the work, not of the alphabet.
 _ROOMS = (
@@ -75,6 +76,20 @@ class PortalSite(AdminSite):
         ]
         found = {"figures": figures, "panels": pages.fronts_for(request)}
         return super().index(request, {**(extra_context or {}), **found})
+
+    def get_urls(self) -> list[Any]:
+        """Without the way to pages of others: no row of ours has one there."""
+        return [
+            url
+            for url in super().get_urls()
+            if getattr(url, "name", None) != "view_on_site"
+        ]
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        if NUL in request.GET.get("term", ""):
+            raise Http404
+        answer: HttpResponse = super().autocomplete_view(request)
+        return answer
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         """Have whoever asks for something without a session told that it was not done."""

@@ -35,6 +35,9 @@ class UnderstoodChangeList(ChangeList):
             self._forget(name)
         for name in self.beside:
             self._forget(name)
+        if self.query and not self.search_fields:
+            self.problems.append("Nothing is looked for in this list.")
+            self._forget(SEARCH_VAR)
         try:
             rows = super().get_queryset(request, *args, **kwargs)
         except IncorrectLookupParameters:

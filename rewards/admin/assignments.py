@@ -12,7 +12,6 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -32,6 +31,7 @@ from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
     link_by_name,
     page_of,
+    page_of_customer,
     pretty,
     since,
     stamp,
@@ -163,7 +163,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
                     "proposed",
                     "second",
                     "too_late",
-                    "receipt",
+                    "masked_receipt",
                     "evidence",
                 )
             },
@@ -246,7 +246,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     def customer_link(self, row: Assignment) -> SafeString:
         if not row.customer:
             return SafeString(self.who(row))
-        here = reverse("customer", args=[row.customer])
+        here = page_of_customer(row.customer)
         return format_html('<a href="{}">{}</a>', here, row.customer)
 
     def problem_of(self, row: Assignment) -> str:
@@ -304,6 +304,10 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     @admin.display(description="its status")
     def listed_as(self, row: Assignment) -> str:
         return row.vendor_status
+
+    @admin.display(description="receipt")
+    def masked_receipt(self, row: Assignment) -> str:
+        return revealing.hidden(row.receipt, row)
 
     @admin.display(description="unique code")
     def masked_code(self, row: Assignment) -> str:
