@@ -22,7 +22,7 @@ from promoportal.admin.deeds import Deed, Done
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.order import Order
 from promoportal.admin.pages import MOST_SHOWN, Moment, Panel, moves_of
-from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
+from promoportal.admin.rows import ReadOnlyAdmin, when
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
     exchange,
@@ -36,6 +36,7 @@ from promoportal.admin.showing import (
     state_of,
     words,
 )
+from promoportal.admin.stateful import StatefulAdmin
 from promoportal.leases import after
 from redemptions import deciding
 from redemptions.models import UNREPORTED, Redemption, Report, State

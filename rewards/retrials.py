@@ -27,8 +27,9 @@ from promoportal.admin.deeds import Deed, Done
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.pages import Fact, Panel
 from promoportal.admin.paging import NEWER, OLDER
-from promoportal.admin.rows import ReadOnlyAdmin, StatefulAdmin, when
+from promoportal.admin.rows import ReadOnlyAdmin, when
 from promoportal.admin.showing import link, list_of
+from promoportal.admin.stateful import StatefulAdmin
 from promoportal.callers import client_address
 from rewards import deciding, retrying
 from rewards.models import Assignment, Retrial, Retried, State, Trying

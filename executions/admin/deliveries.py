@@ -18,8 +18,9 @@ from promoportal.admin.deeds import Deed, Done, without_bodies
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.pages import MOST_SHOWN, Moment, Panel
 from promoportal.admin.revealing import NOT_SHOWN, Reveal
-from promoportal.admin.rows import StatefulAdmin, when
+from promoportal.admin.rows import when
 from promoportal.admin.showing import body, link, pretty, state_of
+from promoportal.admin.stateful import StatefulAdmin
 from promoportal.leases import after
 
 # A delivery that nobody read by then waits for a worker that is not there.

@@ -27,7 +27,7 @@ from promoportal.admin.days import days
 from promoportal.admin.deeds import Deed, Done, without_bodies
 from promoportal.admin.narrowing import narrowed
 from promoportal.admin.pages import MOST_SHOWN, Moment, Panel
-from promoportal.admin.rows import StatefulAdmin, when
+from promoportal.admin.rows import when
 from promoportal.admin.showing import (
     badge,
     beside,
@@ -38,6 +38,7 @@ from promoportal.admin.showing import (
     since,
     state_of,
 )
+from promoportal.admin.stateful import StatefulAdmin
 
 
 def _open_again(rows: QuerySet[Execution], by: Any, why: str) -> Done:

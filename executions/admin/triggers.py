@@ -14,8 +14,8 @@ from executions.models import Asking, Execution, Trigger
 from promoportal.admin.attention import Attention
 from promoportal.admin.deeds import Deed, Done
 from promoportal.admin.narrowing import narrowed
-from promoportal.admin.rows import StatefulAdmin
 from promoportal.admin.showing import link, moment
+from promoportal.admin.stateful import StatefulAdmin
 
 
 def _ask_again(rows: QuerySet[Trigger], by: Any, why: str) -> Done:

@@ -26,7 +26,7 @@ from promoportal.admin.deeds import Deed
 from promoportal.admin.narrowing import narrowed, narrowed_by
 from promoportal.admin.pages import Moment
 from promoportal.admin.revealing import NOT_SHOWN
-from promoportal.admin.rows import StatefulAdmin, when
+from promoportal.admin.rows import when
 from promoportal.admin.sheets import Sheet
 from promoportal.admin.showing import (
     link_by_name,
@@ -36,6 +36,7 @@ from promoportal.admin.showing import (
     since,
     stamp,
 )
+from promoportal.admin.stateful import StatefulAdmin
 from promoportal.leases import after
 from promoportal.optimove import Meaning
 from rewards import retrials, revealing, seconding

@@ -7,8 +7,8 @@ from django.db.models import Q
 from django.utils.safestring import SafeString
 
 from promoportal.admin.attention import Attention
-from promoportal.admin.rows import StatefulAdmin
 from promoportal.admin.showing import link, moment
+from promoportal.admin.stateful import StatefulAdmin
 from rewards.models import Collecting, Collection
 
 
