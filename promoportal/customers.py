@@ -27,7 +27,6 @@ from promoportal.admin.deeds import Deed
 from promoportal.admin.rows import ReadOnlyAdmin
 from promoportal.admin.showing import badge, list_of, moment, stamp
 from promoportal.leases import after
-from promoportal.nul import NUL
 from promoportal.optimove import Meaning
 from promoportal.prospects import Prospect
 from redemptions.models import Redemption
@@ -145,7 +144,7 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
     """
     _demand_leave(request)
     customer = showing.customer_named(customer)
-    if NUL in customer:
+    if "\0" in customer:
         raise Http404
     key = _place(request.GET.get("older", ""))
     needing = list(_needing(customer)[:MOST_SHOWN]) if key is None else []

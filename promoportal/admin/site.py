@@ -13,7 +13,6 @@ from django.template.response import TemplateResponse
 from django_htmx.http import HttpResponseClientRefresh
 
 from promoportal.admin import attention, interruptions, pages, tasks
-from promoportal.nul import NUL
 
 # The order of the work, not of the alphabet.
 _ROOMS = (
@@ -86,7 +85,7 @@ class PortalSite(AdminSite):
         ]
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
-        if NUL in request.GET.get("term", ""):
+        if "\0" in request.GET.get("term", ""):
             raise Http404
         answer: HttpResponse = super().autocomplete_view(request)
         return answer

@@ -58,6 +58,15 @@ PROMOTION = 'Friday spins <span class="beside">promo-17</span>'
 # --- Given ----------------------------------------------------------------------------
 
 
+def test_a_form_that_says_no_name_takes_none_away(operations: Desk) -> None:
+    row = CampaignFactory(name="Welcome back")
+
+    operations.client.post(list_of(type(row)), {"naming": "yes", "page": row.pk})
+
+    row.refresh_from_db()
+    assert row.name == "Welcome back"
+
+
 @both
 @pytest.mark.parametrize("role", Role)
 def test_it_is_named_by_who_may_and_kept_as_refused_of_who_may_not(

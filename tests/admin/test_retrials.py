@@ -74,6 +74,15 @@ def test_the_list_and_its_filters_are_said_in_words_before_and_after(
     assert not Retried.objects.filter(retrial=retrial, assignment=other)
 
 
+def test_where_nothing_would_be_tried_there_is_nothing_to_press(support: Desk) -> None:
+    held(1, reason=Reason.REPEATED)
+
+    shown = ask(support).content.decode()
+
+    assert "1 would be left alone" in shown
+    assert 'name="retry_all" value="yes"' not in shown
+
+
 def many() -> QuerySet[Assignment]:
     """Of two executions, one of them cancelled; the oldest are in doubt."""
     gone = ExecutionFactory(stop=Stop.CANCELLED)

@@ -197,6 +197,7 @@ def test_a_code_that_a_far_side_repeats_is_masked_wherever_it_stands(
         reason=Reason.REFUSED,
         problem=said,
         unique_code=CODE,
+        receipt=said,
     )
     row.transitions.create(before="ACTIVATING", after="HELD", why=said)
     AttemptFactory(assignment=row, outcome=Attempt.Outcome.REFUSED, answer=said)
