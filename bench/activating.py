@@ -10,7 +10,7 @@ from bench.collecting import collect
 from bench.stage import Measured, Stage, seconds
 from promoportal import platforms
 from promoportal.platforms import Order
-from rewards import activating, leave
+from rewards.activation import activate, platform_throttle
 from rewards.models import Assignment, State
 
 
@@ -26,14 +26,14 @@ def measure(stage: Stage, size: int) -> Measured:
 
 def activate_all() -> None:
     """Activate whatever is owed."""
-    while activating.is_due():
-        activating.activate()
+    while activate.is_due():
+        activate.activate()
 
 
 def _send(orders: list[Order]) -> None:
     with (
         closing(platforms.from_settings()) as platform,
-        ThreadPoolExecutor(leave.AT_ONCE) as pool,
+        ThreadPoolExecutor(platform_throttle.AT_ONCE) as pool,
     ):
         sent = [
             pool.submit(platform.activate, order, key=uuid.uuid4()) for order in orders

@@ -7,10 +7,10 @@ import json
 from django.db import connection
 
 from bench.stage import Measured, Stage, seconds
-from executions.announcing import announce
-from promoportal.leave import NotNow
+from executions.lifecycle import announce
 from promoportal.optimove import Page, Promotions
-from rewards import passes
+from promoportal.optimove.throttle import NotNow
+from rewards.collection import fetch_runs
 from rewards.models import Assignment
 
 
@@ -45,14 +45,14 @@ def _pages(occurrence: str) -> list[Page]:
 
 def _store(occurrence: str, pages: list[Page]) -> None:
     execution = announce(occurrence)
-    held = passes.take(execution.pk)
+    held = fetch_runs.take(execution.pk)
     if held is None:
         raise NotNow
     collection, lease = held
-    passes.begin(collection)
+    fetch_runs.begin(collection)
     for page in pages:
-        passes.save(collection, page, lease=lease)
-    passes.hand_back(collection, lease)
+        fetch_runs.save(collection, page, lease=lease)
+    fetch_runs.hand_back(collection, lease)
 
 
 def _copy(pages: list[Page]) -> None:

@@ -17,7 +17,7 @@ from django.test import Client
 from bench import filling
 from bench.clusters import database_url
 from bench.stage import Measured, Stage, seconds
-from promoportal.admin.showing import list_of
+from promoportal.admin.links import list_of
 from rewards.models import Assignment
 
 # Over so few, and over as many as are asked for: the peak must be the same.

@@ -25,8 +25,8 @@ from django.utils.timezone import localdate
 from bench import filling
 from bench.stage import Measured, Stage
 from executions.models import Delivery, Execution, Trigger
-from promoportal import customers
-from promoportal.admin.showing import list_of, page_of
+from promoportal.admin.links import list_of, page_of
+from promoportal.dashboard import customers
 from redemptions.models import Redemption, Report
 from rewards.models import Activation, Assignment, Retrial, Retried
 

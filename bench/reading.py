@@ -7,12 +7,12 @@ import json
 from django.db import connection
 
 from bench.stage import Measured, Stage, seconds
-from executions import listening, reading
+from executions import inbox, listeners
 from executions.models import Delivery
 
 
 def measure(_stage: Stage, size: int) -> Measured:
-    listener = listening.open_listener(11).listener
+    listener = listeners.open_listener(11).listener
     Delivery.objects.bulk_create(
         Delivery(listener=listener, body=_body(number), verdict={})
         for number in range(size)
@@ -27,8 +27,8 @@ def _body(number: int) -> bytes:
 
 
 def _read_all() -> None:
-    while reading.is_due():
-        reading.read_due()
+    while inbox.is_due():
+        inbox.read_due()
 
 
 def _insert(size: int) -> None:

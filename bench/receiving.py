@@ -7,13 +7,13 @@ from django.test import Client
 from django_q.models import OrmQ
 
 from bench.stage import Measured, Stage, seconds
-from executions import listening
+from executions import listeners
 
 _BODY = b'{"campaignID":"7311","channelID":505,"customerID":"C234638"}'
 
 
 def measure(_stage: Stage, size: int) -> Measured:
-    client, path = Client(SERVER_NAME="127.0.0.1"), listening.open_listener(11).path
+    client, path = Client(SERVER_NAME="127.0.0.1"), listeners.open_listener(11).path
     work = seconds(lambda: _post(client, path, size))
     OrmQ.objects.all().delete()
     floor = seconds(lambda: _insert(size))

@@ -17,7 +17,7 @@ from django.test import Client
 from bench import filling
 from bench.clusters import database_url, kill_cluster, start_cluster
 from bench.stage import Measured, Stage, seconds
-from promoportal.admin.showing import list_of
+from promoportal.admin.links import list_of
 from rewards.models import Assignment, AssignmentTransition, Retrial, Retried, Trying
 
 # How much is done when the workers are killed.

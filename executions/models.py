@@ -12,9 +12,9 @@ from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import LessThan
 from django.utils.crypto import constant_time_compare
 
-from promoportal.leases import after
-from promoportal.naming import Named
-from promoportal.states import NEWEST, Stateful, Transition, constraint
+from promoportal.db.database_clock import after
+from promoportal.db.display_names import Named
+from promoportal.db.state_machine import NEWEST, Stateful, Transition, constraint
 
 
 class EventType(models.IntegerChoices):

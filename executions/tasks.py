@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from executions import reading
+from executions import inbox
 
 
 def read_deliveries() -> None:
-    reading.read_due()
+    inbox.read_due()

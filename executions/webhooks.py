@@ -14,9 +14,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from executions import signals
-from executions.bodies import CutShort, NoLength, TooLarge, read_body
+from executions.authentication import KnownListener, ListenerSecret
 from executions.models import Delivery
-from executions.senders import KnownListener, ListenerSecret
+from executions.request_body import CutShort, NoLength, TooLarge, read_body
 
 logger = logging.getLogger(__name__)
 

@@ -29,10 +29,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connections
 from django.http.request import validate_host
 
-from promoportal import crashing, optimove, platforms
-from promoportal.locality import is_local, leads_here
-from promoportal.management import output
-from rewards import limits, seconding
+from promoportal import optimove, platforms
+from promoportal.db import database_errors
+from promoportal.runtime import crash_points
+from promoportal.runtime.loopback import is_local, leads_here
+from rewards import approvals, limits
 
 _ADDRESSES = ("OPTIMOVE_API_URL", "OPTIMOVE_PROMOTIONS_URL", "PLATFORM_URL")
 _NEEDED = (
@@ -157,7 +158,7 @@ def _options() -> dict[str, Any]:
 
 def _flow(**_: Any) -> Iterable[CheckMessage]:
     reads: list[Callable[[], Any]] = [
-        *(platforms.from_settings, limits.limits, seconding.alone_up_to)
+        *(platforms.from_settings, limits.limits, approvals.alone_up_to)
     ]
     for read in reads:
         try:
@@ -190,7 +191,7 @@ def _unusable(alias: str) -> Iterable[CheckMessage]:
             cursor.execute("SHOW server_version_num")
             version = int(cursor.fetchone()[0])
     except OperationalError as error:
-        yield Error(output.unusable(error), hint=hint, id="promoportal.E007")
+        yield Error(database_errors.unusable(error), hint=hint, id="promoportal.E007")
     else:
         if version < _OLDEST:
             problem = f"The database is PostgreSQL {version // 10000}."
@@ -260,11 +261,11 @@ def _in_clear(**_: Any) -> list[CheckMessage]:
 
 
 def _crashing(**_: Any) -> list[CheckMessage]:
-    if settings.DEBUG or crashing.chosen() is None:
+    if settings.DEBUG or crash_points.chosen() is None:
         return []
     return [
         Error(
-            f"{crashing.VARIABLE} is set: processes would kill themselves at work.",
+            f"{crash_points.VARIABLE} is set: processes would kill themselves at work.",
             hint="Take it out of the environment; only tests set it.",
             id="promoportal.E011",
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from promoportal.admin.log import Origin
-from promoportal.breakers import Breaker
-from promoportal.census import Census
-from promoportal.continuity import Continuity, Gap
-from promoportal.filters import SavedFilter
-from promoportal.installation import Installation
-from promoportal.optimove.allowance import Allowance
+from promoportal.admin.audit_log import Origin
+from promoportal.admin.saved_filters import SavedFilter
+from promoportal.db.database_identity import Continuity, Gap
+from promoportal.db.installation import Installation
+from promoportal.db.state_counts import Census
+from promoportal.optimove.rate_limiter import Allowance
+from promoportal.resilience.circuit_breaker import Breaker
 
 __all__ = [
     "Allowance",

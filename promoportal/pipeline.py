@@ -20,24 +20,23 @@ from django.dispatch import Signal
 import executions.signals
 import redemptions.signals
 import rewards.signals
-from executions import reading
+from executions import inbox
 from executions.models import Execution, Progress
 from executions.tasks import read_deliveries
-from promoportal import census, jobs, permits, progress, restoring
+from promoportal import jobs
+from promoportal.db import state_counts
+from promoportal.operations import progress, restored_backup
+from promoportal.resilience import concurrency_limit
+from redemptions import in_doubt as reports_settling
 from redemptions import reporting
-from redemptions import settling as reports_settling
-from redemptions.opening import open_redemptions
+from redemptions.creation import open_redemptions
 from redemptions.tasks import report
-from rewards import (
-    activating,
-    asking,
-    cancelling,
-    collecting,
-    limits,
-    passes,
-    retrying,
-    settling,
-)
+from rewards import bulk_retry, cancellation, limits
+from rewards.activation import activate as activating
+from rewards.activation import deadlines
+from rewards.activation import in_doubt as settling
+from rewards.collection import collect as collecting
+from rewards.collection import fetch_runs, triggered_lookup
 from rewards.tasks import (
     activate,
     activate_one,
@@ -59,9 +58,9 @@ class Follow(NamedTuple):
 
 
 FOLLOWS = [
-    Follow(executions.signals.announced, passes.ask, ("row",), ("by", "why")),
-    Follow(executions.signals.triggered, asking.wake, ("row",)),
-    Follow(executions.signals.cancelled, cancelling.begin, ("row",), ("by",)),
+    Follow(executions.signals.announced, fetch_runs.ask, ("row",), ("by", "why")),
+    Follow(executions.signals.triggered, triggered_lookup.wake, ("row",)),
+    Follow(executions.signals.cancelled, cancellation.begin, ("row",), ("by",)),
     Follow(executions.signals.resumed, limits.release, ("row",)),
     Follow(rewards.signals.activated, open_redemptions, ("keys",)),
 ]
@@ -101,15 +100,15 @@ WAKES_ABOUT = [
 
 # Each moves whole sets in one statement.
 SWEEPS: list[Callable[[], Any]] = [
-    restoring.look,
-    permits.end_frozen,
-    settling.expire,
-    settling.hold_too_late,
-    settling.hold_unsettled,
+    restored_backup.look,
+    concurrency_limit.end_frozen,
+    deadlines.expire,
+    deadlines.hold_too_late,
+    deadlines.hold_unsettled,
     reports_settling.expire,
     reports_settling.settle,
     progress.follow,
-    census.fold,
+    state_counts.fold,
 ]
 
 
@@ -122,13 +121,13 @@ class Due(NamedTuple):
 
 
 DUE = [
-    Due(reading.is_due, read_deliveries, "portal"),
+    Due(inbox.is_due, read_deliveries, "portal"),
     Due(collecting.is_due, collect, "collect"),
     Due(activating.is_due, activate, "bulk"),
     Due(settling.is_due, settle, "collect"),
-    Due(cancelling.is_due, follow_cancellations, "bulk"),
+    Due(cancellation.is_due, follow_cancellations, "bulk"),
     Due(limits.is_due, follow_clearances, "bulk"),
-    Due(retrying.is_due, retry_many, "bulk"),
+    Due(bulk_retry.is_due, retry_many, "bulk"),
     Due(reporting.is_due, report, "collect"),
 ]
 
@@ -171,7 +170,7 @@ def _is_busy() -> bool:
     for many to be tried again, which no execution knows of before the first is.
     """
     unsettled = Execution.objects.exclude(state=Progress.SETTLED)
-    return unsettled.exists() or reading.is_due() or retrying.is_due()
+    return unsettled.exists() or inbox.is_due() or bulk_retry.is_due()
 
 
 def _all(steps: Iterable[Callable[[], Any]]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from csp import constants as csp
 
-from promoportal import environment
+from promoportal.runtime import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 environment.read_file(BASE_DIR / ".env")
@@ -51,7 +51,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "promoportal.cookies.readable",
+    "promoportal.middleware.readable",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -84,7 +84,7 @@ TEMPLATES = [
 # Without DATABASE_URL, a PostgreSQL that needs no installing, under PORTAL_HOME.
 EMBEDDED_DATABASE = environment.flag("EMBEDDED_DATABASE", default=DEBUG)
 _DATABASE = environment.database("DATABASE_URL") or {
-    "ENGINE": "promoportal.embedded",
+    "ENGINE": "promoportal.db.embedded",
     "NAME": "portal",
 }
 # A host that vanishes says no goodbye: its locks, the tick's among them, and its side of
@@ -248,7 +248,7 @@ Q_CLUSTER = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"redact": {"()": "promoportal.logs.Redact"}},
+    "filters": {"redact": {"()": "promoportal.runtime.log_redaction.Redact"}},
     "formatters": {
         "json": {
             "()": "pythonjsonlogger.json.JsonFormatter",

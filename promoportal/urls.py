@@ -4,10 +4,11 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from promoportal import customers, health
-from promoportal.admin import refusals
+from promoportal.admin import permission_denied
+from promoportal.dashboard import customers
+from promoportal.operations import health
 
-handler403 = refusals.answer
+handler403 = permission_denied.answer
 _staff = admin.site.admin_view
 
 urlpatterns = [

@@ -6,8 +6,8 @@ from django.db import models
 from django.db.models.functions import Now
 
 from executions.models import Execution
-from promoportal.leases import Leased
-from promoportal.states import NEWEST, Stateful, Transition, constraint
+from promoportal.db.leases import Leased
+from promoportal.db.state_machine import NEWEST, Stateful, Transition, constraint
 from rewards.models import Assignment
 
 

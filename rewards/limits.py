@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -18,10 +18,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from executions import stopping
-from executions.announcing import seize, share
+from executions import lifecycle
+from executions.locks import seize, share
 from executions.models import Execution, Stop
-from promoportal.leases import Budget
+from promoportal.runtime.environment import amounts
+from promoportal.runtime.time_budget import Budget
 from rewards import signals
 from rewards.models import Assignment, Collection, Tally
 
@@ -94,7 +95,7 @@ def clear(collection: Collection) -> None:
     execution = collection.execution
     over = _over(_figures(execution), collection.waived)
     if over:
-        stopping.hold(execution, problem=over)
+        lifecycle.hold(execution, problem=over)
     else:
         _let_claim(collection)
 
@@ -204,28 +205,3 @@ def _limits(
         value=amounts("LIMIT_VALUE", value),
         reward=amounts("LIMIT_REWARD", reward),
     )
-
-
-def amounts(name: str, parts: tuple[str, ...]) -> dict[str, Decimal]:
-    """
-    An amount for each unit, from parts such as EUR=5000.
-
-    :raises ImproperlyConfigured: naming the variable and what is wrong with it
-    """
-    amounts = dict(_amount(name, part) for part in parts)
-    if len(amounts) < len(parts):
-        msg = f"{name} is {','.join(parts)!r}; each unit may be named once."
-        raise ImproperlyConfigured(msg)
-    return amounts
-
-
-def _amount(name: str, part: str) -> tuple[str, Decimal]:
-    unit, _, amount = part.partition("=")
-    try:
-        most = Decimal(amount)
-    except InvalidOperation:
-        most = Decimal("NaN")
-    if not unit or not most.is_finite() or most < 0:
-        msg = f"{name} has {part!r}; each entry must be like EUR=5000 or spins=100."
-        raise ImproperlyConfigured(msg)
-    return unit, most

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rewards import activating, cancelling, collecting, limits, retrying, settling
+from rewards import bulk_retry, cancellation, limits
+from rewards.activation import activate as activating
+from rewards.activation import in_doubt
+from rewards.collection import collect as collecting
 
 
 def collect() -> None:
@@ -18,7 +21,7 @@ def activate_one(*, pk: int) -> None:
 
 
 def follow_cancellations() -> None:
-    cancelling.follow()
+    cancellation.follow()
 
 
 def follow_clearances() -> None:
@@ -26,8 +29,8 @@ def follow_clearances() -> None:
 
 
 def settle() -> None:
-    settling.settle()
+    in_doubt.settle()
 
 
 def retry_many() -> None:
-    retrying.follow()
+    bulk_retry.follow()

@@ -9,7 +9,7 @@ from django.core.management.commands import flush
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.db.models.signals import post_migrate
 
-from promoportal.census import Census
+from promoportal.db.state_counts import Census
 
 # What migrating puts there, and what nearly every test leaves as it is.
 _MADE = (

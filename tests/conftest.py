@@ -12,7 +12,7 @@ from django.core.management import get_commands
 from pytest_django import Settings
 
 from promoportal import sandbox
-from promoportal.optimove import _contract
+from promoportal.optimove import contract
 from tests import cleaning
 from tests.world import World
 
@@ -59,7 +59,7 @@ def agree(settings: Settings, tmp_path: Path) -> Agree:
     """The tenant's contract is the built-in one but for these lines."""
 
     def agree(*changes: tuple[str, str]) -> None:
-        text = _contract.BUILT_IN.read_text()
+        text = contract.BUILT_IN.read_text()
         for old, new in changes:
             assert text.count(old) == 1
             text = text.replace(old, new)

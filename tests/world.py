@@ -10,16 +10,17 @@ from django.db.models.functions import Now
 from django.test import Client
 from django_q.models import OrmQ
 
-from executions import listening
-from executions.announcing import announce
+from executions import listeners
+from executions.lifecycle import announce
 from executions.models import Delivery, EventType, Execution, Listener, Trigger
 from promoportal import pipeline, sandbox
-from promoportal.breakers import Breaker
-from promoportal.leases import after
-from promoportal.optimove.allowance import Allowance
-from promoportal.reconciling import Reconciled, reconcile
+from promoportal.db.database_clock import after
+from promoportal.operations.reconciliation import Reconciled, reconcile
+from promoportal.optimove.rate_limiter import Allowance
+from promoportal.resilience.circuit_breaker import Breaker
 from redemptions.models import Redemption
-from rewards import activating, collecting
+from rewards.activation import activate
+from rewards.collection import collect
 from rewards.models import Assignment, Collection
 
 
@@ -36,7 +37,7 @@ class World:
     def path(self, event_type: int = EventType.SCHEDULED) -> str:
         """The address of our listener for these events, opened when first needed."""
         if event_type not in self._paths:
-            self._paths[event_type] = listening.open_listener(event_type).path
+            self._paths[event_type] = listeners.open_listener(event_type).path
         return self._paths[event_type]
 
     def post(self, body: bytes, event_type: int = EventType.SCHEDULED) -> Delivery:
@@ -60,8 +61,8 @@ class World:
     def collect(self, occurrence: str) -> Execution:
         """Collect an execution's list, and leave what it owes alone."""
         execution = announce(occurrence)
-        while collecting.due_executions().exists():
-            collecting.collect()
+        while collect.due_executions().exists():
+            collect.collect()
         OrmQ.objects.all().delete()
         return execution
 
@@ -71,7 +72,7 @@ class World:
 
     def run_activation(self) -> None:
         """Activate what is due, once."""
-        activating.activate()
+        activate.activate()
         OrmQ.objects.all().delete()
 
     # --- What the workers do ----------------------------------------------------------
@@ -129,7 +130,7 @@ class World:
 
 
 def listener(event_type: int = EventType.SCHEDULED) -> Listener:
-    return listening.open_listener(event_type).listener
+    return listeners.open_listener(event_type).listener
 
 
 def far_sides(box: sandbox.Box) -> dict[str, str]:

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from django.contrib import admin
 
 from executions.models import Campaign, Execution
-from promoportal.admin.naming import NamedAdmin
-from promoportal.admin.pages import MOST_SHOWN, Panel
-from promoportal.admin.rows import when
-from promoportal.admin.showing import link, list_of, moment, state_of
+from promoportal.admin.display_name_admin import NamedAdmin
+from promoportal.admin.formatting import moment, state_of
+from promoportal.admin.links import link, list_of
+from promoportal.admin.list_columns import when
+from promoportal.admin.panels import MOST_SHOWN, Panel
 
 
 @admin.register(Campaign)

@@ -9,19 +9,23 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.utils.safestring import SafeString
 
-from executions import reading, replaying
-from executions.admin.moves import one_by_one
+from executions import inbox
+from executions.admin import replay_preview
 from executions.models import Delivery, Execution, Listener, Reading, Trigger
-from promoportal.admin.attention import Attention
-from promoportal.admin.days import days
-from promoportal.admin.deeds import Deed, Done, without_bodies
-from promoportal.admin.narrowing import narrowed
-from promoportal.admin.pages import MOST_SHOWN, Moment, Panel
-from promoportal.admin.revealing import NOT_SHOWN, Reveal
-from promoportal.admin.rows import when
-from promoportal.admin.showing import body, link, pretty, state_of
-from promoportal.admin.stateful import StatefulAdmin
-from promoportal.leases import after
+from promoportal.admin.actions import Deed, one_by_one
+from promoportal.admin.alerts import Attention
+from promoportal.admin.date_filter import days
+from promoportal.admin.formatting import body, pretty, state_of
+from promoportal.admin.links import link
+from promoportal.admin.list_columns import when
+from promoportal.admin.panels import MOST_SHOWN, Panel
+from promoportal.admin.querysets import without_bodies
+from promoportal.admin.related_filters import narrowed
+from promoportal.admin.sensitive_fields import NOT_SHOWN, Reveal
+from promoportal.admin.stateful_admin import StatefulAdmin
+from promoportal.admin.timeline import Moment
+from promoportal.db.bulk_result import Done
+from promoportal.db.database_clock import after
 
 # A delivery that nobody read by then waits for a worker that is not there.
 UNREAD_FOR = 60
@@ -39,7 +43,7 @@ _BODY = Reveal(
 def _read_again(rows: QuerySet[Delivery], by: Any, why: str) -> Done:
     return one_by_one(
         without_bodies(rows),
-        reading.read_again,
+        inbox.read_again,
         lambda _: "it is still to be read",
         by=by,
         why=why,
@@ -49,8 +53,8 @@ def _read_again(rows: QuerySet[Delivery], by: Any, why: str) -> Done:
 def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
     """What reading them again would do, one panel for each execution they name."""
     looked_at = rows.select_related("listener").order_by("pk")
-    plan = replaying.foresee(
-        list(looked_at[: replaying.MOST_FORESEEN]), of=rows.count()
+    plan = replay_preview.foresee(
+        list(looked_at[: replay_preview.MOST_FORESEEN]), of=rows.count()
     )
     yield from map(_would, plan.foreseen)
     if plan.idle:
@@ -60,12 +64,12 @@ def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
             rows=[(link(delivery), why) for delivery, why in plan.idle],
         )
     if plan.unseen:
-        shown = f"Only the first {replaying.MOST_FORESEEN} are looked at here"
+        shown = f"Only the first {replay_preview.MOST_FORESEEN} are looked at here"
         yield Panel("And more", sentences=[f"{shown}, and {plan.unseen:,} are not."])
 
 
-def _would(foreseen: replaying.Foreseen) -> Panel:
-    told = replaying.consequences(foreseen)
+def _would(foreseen: replay_preview.Foreseen) -> Panel:
+    told = replay_preview.consequences(foreseen)
     count = len(foreseen.deliveries)
     return Panel(
         f"Execution {foreseen.occurrence}",

@@ -10,8 +10,8 @@ from django.db.models import Q, QuerySet
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from executions import announcing, stopping
-from executions.admin.moves import one_by_one
+from executions import lifecycle as announcing
+from executions import lifecycle as stopping
 from executions.models import (
     Campaign,
     Delivery,
@@ -22,23 +22,18 @@ from executions.models import (
     Stop,
     Trigger,
 )
-from promoportal.admin.attention import Attention
-from promoportal.admin.days import days
-from promoportal.admin.deeds import Deed, Done, without_bodies
-from promoportal.admin.narrowing import narrowed
-from promoportal.admin.pages import MOST_SHOWN, Moment, Panel
-from promoportal.admin.rows import when
-from promoportal.admin.showing import (
-    badge,
-    beside,
-    link,
-    link_by_name,
-    list_of,
-    moment,
-    since,
-    state_of,
-)
-from promoportal.admin.stateful import StatefulAdmin
+from promoportal.admin.actions import Deed, one_by_one
+from promoportal.admin.alerts import Attention
+from promoportal.admin.date_filter import days
+from promoportal.admin.formatting import badge, beside, moment, since, state_of
+from promoportal.admin.links import link, link_by_name, list_of
+from promoportal.admin.list_columns import when
+from promoportal.admin.panels import MOST_SHOWN, Panel
+from promoportal.admin.querysets import without_bodies
+from promoportal.admin.related_filters import narrowed
+from promoportal.admin.stateful_admin import StatefulAdmin
+from promoportal.admin.timeline import Moment
+from promoportal.db.bulk_result import Done
 
 
 def _open_again(rows: QuerySet[Execution], by: Any, why: str) -> Done:

@@ -12,11 +12,13 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from executions.models import Delivery, Listener
-from promoportal.admin.attention import Attention
-from promoportal.admin.deeds import without_bodies
-from promoportal.admin.pages import MOST_SHOWN, Panel
-from promoportal.admin.rows import ReadOnlyAdmin, when
-from promoportal.admin.showing import link, list_of, moment, since, stamp, state_of
+from promoportal.admin.alerts import Attention
+from promoportal.admin.formatting import moment, since, stamp, state_of
+from promoportal.admin.links import link, list_of
+from promoportal.admin.list_columns import when
+from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.admin.panels import MOST_SHOWN, Panel
+from promoportal.admin.querysets import without_bodies
 
 OPEN = ("good", "✓", "Open")
 CLOSED = ("over", "◌", "Closed")

@@ -8,21 +8,22 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.utils.safestring import SafeString
 
-from executions import announcing
-from executions.admin.moves import one_by_one
+from executions import lifecycle
 from executions.models import Asking, Execution, Trigger
-from promoportal.admin.attention import Attention
-from promoportal.admin.deeds import Deed, Done
-from promoportal.admin.narrowing import narrowed
-from promoportal.admin.showing import link, moment
-from promoportal.admin.stateful import StatefulAdmin
+from promoportal.admin.actions import Deed, one_by_one
+from promoportal.admin.alerts import Attention
+from promoportal.admin.formatting import moment
+from promoportal.admin.links import link
+from promoportal.admin.related_filters import narrowed
+from promoportal.admin.stateful_admin import StatefulAdmin
+from promoportal.db.bulk_result import Done
 
 
 def _ask_again(rows: QuerySet[Trigger], by: Any, why: str) -> Done:
     chosen = rows.select_related("execution")
     return one_by_one(
         chosen,
-        announcing.ask_again,
+        lifecycle.ask_again,
         lambda _: "it waits to be asked for already",
         by=by,
         why=why,

@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django_htmx.http import HttpResponseClientRefresh
 
-from promoportal.admin import attention, interruptions, pages, tasks
+from promoportal.admin import alerts, navigation, page_extensions, session_expiry
 
 # The order of the work, not of the alphabet.
 _ROOMS = (
@@ -61,7 +61,7 @@ class PortalSite(AdminSite):
             for app in context["available_apps"]
             for model in app["models"]
         }
-        return {**context, "tasks": tasks.of(request, lists)}
+        return {**context, "tasks": navigation.of(request, lists)}
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -71,9 +71,9 @@ class PortalSite(AdminSite):
             figure
             for app in self.get_app_list(request)
             for model in app["models"]
-            for figure in attention.figures(self.get_model_admin(model["model"]))
+            for figure in alerts.figures(self.get_model_admin(model["model"]))
         ]
-        found = {"figures": figures, "panels": pages.fronts_for(request)}
+        found = {"figures": figures, "panels": page_extensions.fronts_for(request)}
         return super().index(request, {**(extra_context or {}), **found})
 
     def get_urls(self) -> list[Any]:
@@ -99,7 +99,7 @@ class PortalSite(AdminSite):
                 return usual(request, *args, **kwargs)
             if request.user.is_authenticated:
                 raise PermissionDenied
-            return interruptions.answer(request)
+            return session_expiry.answer(request)
 
         return update_wrapper(answer, usual)
 

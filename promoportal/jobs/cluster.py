@@ -25,9 +25,9 @@ from django.db import connections
 from django_q.cluster import Cluster, Sentinel, get_mp_context
 from django_q.conf import Conf
 
-from promoportal import ending, lifeline
-from promoportal.jobs.ticker import Ticker
+from promoportal.jobs.scheduler import Ticker
 from promoportal.jobs.watchdog import Watchdog
+from promoportal.runtime import parent_death, shutdown
 
 # Exit code of a cluster that gave itself up (EX_SOFTWARE of sysexits.h).
 GAVE_UP = 70
@@ -72,7 +72,7 @@ class PortalCluster(Cluster):  # type: ignore[misc]
         # django-q2 would wait for the whole stop in here, in the middle of a tick and
         # of its transaction.
         self._is_asked_to_stop = True
-        ending.announce()
+        shutdown.announce()
         os.write(self._ring, b"!")
 
     def run(self, tick: Callable[[], None], *, watchdog: Watchdog | None = None) -> int:
@@ -138,7 +138,7 @@ def run(tick: Callable[[], None], *, patience: float | None = None) -> int:
 
     :param patience: seconds after which a cluster with work that does not move gives up
     """
-    lifeline.tie()
+    parent_death.tie()
     watchdog = Watchdog(patience) if patience is not None else Watchdog()
     return PortalCluster().run(tick, watchdog=watchdog)
 

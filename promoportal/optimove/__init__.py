@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from promoportal.optimove import allowance
-from promoportal.optimove._contract import Contract, Meaning, current, load
-from promoportal.optimove._external import (
+from promoportal.optimove import rate_limiter
+from promoportal.optimove.contract import Contract, Meaning, current, load
+from promoportal.optimove.contract_reader import ContractError
+from promoportal.optimove.external_api import (
     ExecutedCampaign,
     External,
     RegisteredListener,
 )
-from promoportal.optimove._promotions import (
+from promoportal.optimove.promotions_api import (
     CursorRefused,
     Promotions,
     Refusal,
     Verdict,
 )
-from promoportal.optimove._records import Page, Redemption, Reward, Row, reread
-from promoportal.optimove._tables import ContractError
+from promoportal.optimove.records import Page, Redemption, Reward, Row, reread
 
 __all__ = [
     "Contract",
@@ -33,8 +33,8 @@ __all__ = [
     "Reward",
     "Row",
     "Verdict",
-    "allowance",
     "current",
     "load",
+    "rate_limiter",
     "reread",
 ]

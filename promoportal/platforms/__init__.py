@@ -10,9 +10,9 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from promoportal.platforms._capability import Capability
-from promoportal.platforms._http import HttpPlatform
-from promoportal.platforms._records import Order, Receipt, Reward
+from promoportal.platforms.capability import Capability
+from promoportal.platforms.http_adapter import HttpPlatform
+from promoportal.platforms.orders import Order, Receipt, Reward
 
 __all__ = [
     "Capability",

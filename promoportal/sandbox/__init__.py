@@ -8,20 +8,25 @@ is imported in production.
 
 from __future__ import annotations
 
-from promoportal.sandbox._books import Agreement, Books, PlatformBook, VendorBook
-from promoportal.sandbox._box import Box, serving
-from promoportal.sandbox._catalogue import CATALOGUE
-from promoportal.sandbox._faults import Fault
-from promoportal.sandbox._journal import Taken
-from promoportal.sandbox._listeners import Listener
-from promoportal.sandbox._notices import Posted
-from promoportal.sandbox._outbox import Mailing
-from promoportal.sandbox._outcomes import Promotion, Tier
-from promoportal.sandbox._platform import Capability, Credit
-from promoportal.sandbox._promotions import Redeemed
-from promoportal.sandbox._ratelimit import SlidingWindow
-from promoportal.sandbox._running import run
-from promoportal.sandbox._sandbox import Call, Options
+from promoportal.sandbox.faults import Fault
+from promoportal.sandbox.journal import Taken
+from promoportal.sandbox.ledger_comparison import (
+    Agreement,
+    Books,
+    PlatformBook,
+    VendorBook,
+)
+from promoportal.sandbox.operator_platform import Capability, Credit
+from promoportal.sandbox.optimove.accepted_redemptions import Redeemed
+from promoportal.sandbox.optimove.email_delivery import Mailing
+from promoportal.sandbox.optimove.rate_limit import SlidingWindow
+from promoportal.sandbox.optimove.registered_listeners import Listener
+from promoportal.sandbox.optimove.sample_promotions import CATALOGUE
+from promoportal.sandbox.optimove.webhook_sender import Posted
+from promoportal.sandbox.optimove.weighted_outcomes import Promotion, Tier
+from promoportal.sandbox.server.process import run
+from promoportal.sandbox.server.threaded_server import Box, serving
+from promoportal.sandbox.simulation import Call, Options
 
 __all__ = [
     "CATALOGUE",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from promoportal.wire._bodies import Cleaned, Json, NotJson, clean, clean_text, parse
-from promoportal.wire._client import MIB, Answer, Client
-from promoportal.wire._outcomes import LATER
-from promoportal.wire._sockets import only_while
+from promoportal.wire.deadline_transport import only_while
 from promoportal.wire.errors import (
     Evidence,
     Malformed,
@@ -15,6 +12,16 @@ from promoportal.wire.errors import (
     Unavailable,
     WireError,
 )
+from promoportal.wire.http_client import MIB, Answer, Client
+from promoportal.wire.json_bodies import (
+    Cleaned,
+    Json,
+    NotJson,
+    clean,
+    clean_text,
+    parse,
+)
+from promoportal.wire.status_policy import LATER
 
 __all__ = [
     "LATER",

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from rewards.admin import activations, assignments, beside, collections, promotions
+from rewards.admin import (
+    activations,
+    assignments,
+    collections,
+    execution_panels,
+    promotions,
+)
 
-__all__ = ["activations", "assignments", "beside", "collections", "promotions"]
+__all__ = [
+    "activations",
+    "assignments",
+    "collections",
+    "execution_panels",
+    "promotions",
+]

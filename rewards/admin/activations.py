@@ -6,12 +6,13 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from executions.admin.executions import linked
-from promoportal.admin.days import days
-from promoportal.admin.rows import ReadOnlyAdmin, when
-from promoportal.admin.sheets import Sheet
-from promoportal.admin.showing import link
+from promoportal.admin.csv_export import Sheet
+from promoportal.admin.date_filter import days
+from promoportal.admin.links import link
+from promoportal.admin.list_columns import when
+from promoportal.admin.model_admin import ReadOnlyAdmin
+from rewards.admin.reward_text import worth_and_promotion
 from rewards.models import Activation
-from rewards.worth import worth_and_promotion
 
 
 @admin.register(Activation)

@@ -16,35 +16,30 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
+from executions.admin.campaign_filter import OfCampaign
 from executions.admin.executions import linked
 from executions.models import Execution
-from executions.narrowing import OfCampaign
-from promoportal import census
-from promoportal.admin.attention import Attention
-from promoportal.admin.days import days
-from promoportal.admin.deeds import Deed
-from promoportal.admin.narrowing import narrowed, narrowed_by
-from promoportal.admin.pages import Moment
-from promoportal.admin.revealing import NOT_SHOWN
-from promoportal.admin.rows import when
-from promoportal.admin.sheets import Sheet
-from promoportal.admin.showing import (
-    link_by_name,
-    page_of,
-    page_of_customer,
-    pretty,
-    since,
-    stamp,
-)
-from promoportal.admin.stateful import StatefulAdmin
-from promoportal.leases import after
+from promoportal.admin.actions import Deed
+from promoportal.admin.alerts import Attention
+from promoportal.admin.csv_export import Sheet
+from promoportal.admin.date_filter import days
+from promoportal.admin.formatting import pretty, since, stamp
+from promoportal.admin.links import link_by_name, page_of, page_of_customer
+from promoportal.admin.list_columns import when
+from promoportal.admin.related_filters import narrowed, narrowed_by
+from promoportal.admin.sensitive_fields import NOT_SHOWN
+from promoportal.admin.stateful_admin import StatefulAdmin
+from promoportal.admin.timeline import Moment
+from promoportal.db import state_counts
+from promoportal.db.database_clock import after
 from promoportal.optimove import Meaning
-from rewards import retrials, revealing, seconding
-from rewards.admin.attempts import attempted
-from rewards.admin.deeds import DEEDS
+from rewards import approvals, redaction
+from rewards.admin import assignment_actions, bulk_retries, bulk_retry_preview
+from rewards.admin.assignment_actions import DEEDS
+from rewards.admin.attempt_timeline import attempted
+from rewards.admin.reward_text import worth, worth_and_promotion
+from rewards.admin.tier_filter import OfTier
 from rewards.models import Assignment, Promotion, State
-from rewards.tiers import OfTier
-from rewards.worth import worth, worth_and_promotion
 
 # Settling takes a minute or two; what is unanswered for longer is looked at.
 UNANSWERED_FOR = 15 * 60
@@ -128,7 +123,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             "Assignment is held",
             lambda: Q(state=State.HELD),
             by_reason=True,
-            known=partial(census.held, census.Kind.ASSIGNMENT),
+            known=partial(state_counts.held, state_counts.Kind.ASSIGNMENT),
         ),
         Attention(
             "in_doubt",
@@ -140,7 +135,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             "proposed",
             "Doubtful assignments wait for a second person to say the same",
             "Doubtful assignment waits for a second person to say the same",
-            lambda: Q(proposal__in=seconding.open_proposals()),
+            lambda: Q(proposal__in=approvals.open_proposals()),
         ),
         Attention(
             "unanswered",
@@ -150,7 +145,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         ),
     )
     deeds = DEEDS
-    reveal = revealing.CODES
+    reveal = assignment_actions.CODES
     fieldsets = (
         (
             None,
@@ -197,15 +192,15 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             },
         ),
     )
-    change_list_template = "admin/assignments.html"
-    change_form_template = "admin/assignment.html"
+    change_list_template = "admin/assignment_list.html"
+    change_form_template = "admin/assignment_detail.html"
     assigned = when("assigned_at")
     first_sent = when("first_sent_at", "first sent, since it was last owed")
 
     def offered(self, row: Assignment, request: HttpRequest) -> list[Deed]:
         """Without what this person said already, and a second has to say."""
         deeds = super().offered(row, request)
-        said = seconding.said_by(row, request.user) if row.doubtful else ""
+        said = approvals.said_by(row, request.user) if row.doubtful else ""
         return [deed for deed in deeds if deed.name != said.lower()]
 
     def posted(self, request: HttpRequest) -> HttpResponseBase | None:
@@ -221,9 +216,9 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         if rows.query.is_empty():
             return self._back(request, "Nothing was done: the list says why.")
         said = request.POST if "why" in request.POST else None
-        form = retrials.RetryAllForm(said)
+        form = bulk_retries.RetryAllForm(said)
         if form.is_valid():
-            retrial = retrials.begin(
+            retrial = bulk_retries.begin(
                 rows, form.cleaned_data, request, narrowed=", ".join(changes.narrowed)
             )
             return HttpResponseRedirect(page_of(retrial))
@@ -233,11 +228,11 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             "title": "Try again all that match",
             "cl": changes,
             "narrowed": changes.narrowed,
-            "preview": retrials.preview(rows, request.GET.dict()),
+            "preview": bulk_retry_preview.preview(rows, request.GET.dict()),
             "form": form,
             "back": request.get_full_path(),
         }
-        return TemplateResponse(request, "admin/retry_all.html", context)
+        return TemplateResponse(request, "admin/bulk_retry.html", context)
 
     @admin.display(description="customer")
     def who(self, row: Assignment) -> str:
@@ -251,7 +246,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         return format_html('<a href="{}">{}</a>', here, row.customer)
 
     def problem_of(self, row: Assignment) -> str:
-        return revealing.hidden(row.problem, row)
+        return redaction.hidden(row.problem, row)
 
     @admin.display(description="reward")
     def what(self, row: Assignment) -> SafeString:
@@ -284,7 +279,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
 
     @admin.display(description="waits for a second person")
     def proposed(self, row: Assignment) -> SafeString:
-        first = seconding.open_proposals().filter(assignment=row).first()
+        first = approvals.open_proposals().filter(assignment=row).first()
         if first is None:
             return SafeString("")
         said = f"{first.by} says: {first.get_says_display()}. {first.why}"
@@ -308,11 +303,11 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
 
     @admin.display(description="receipt")
     def masked_receipt(self, row: Assignment) -> str:
-        return revealing.hidden(row.receipt, row)
+        return redaction.hidden(row.receipt, row)
 
     @admin.display(description="unique code")
     def masked_code(self, row: Assignment) -> str:
-        return revealing.masked(row.unique_code)
+        return redaction.masked(row.unique_code)
 
     @admin.display(description="the row")
     def hidden_row(self, row: Assignment) -> str:
@@ -348,7 +343,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             why=f"Its status was {row.vendor_status}." if row.vendor_status else "",
         )
         for moved in super().story(row):
-            yield replace(moved, why=revealing.hidden(moved.why, row))
+            yield replace(moved, why=redaction.hidden(moved.why, row))
         latest = row.history.order_by("-begun_at", "-pk")[:MOST_ATTEMPTS]
         for attempt in latest:
             yield attempted(row, attempt)

@@ -6,9 +6,10 @@ from django.contrib import admin
 from django.db.models import Q
 from django.utils.safestring import SafeString
 
-from promoportal.admin.attention import Attention
-from promoportal.admin.showing import link, moment
-from promoportal.admin.stateful import StatefulAdmin
+from promoportal.admin.alerts import Attention
+from promoportal.admin.formatting import moment
+from promoportal.admin.links import link
+from promoportal.admin.stateful_admin import StatefulAdmin
 from rewards.models import Collecting, Collection
 
 

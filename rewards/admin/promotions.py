@@ -8,11 +8,12 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 
-from promoportal.admin.deeds import Deed, Done
-from promoportal.admin.naming import NamedAdmin
-from promoportal.admin.pages import Panel
-from promoportal.admin.rows import when
-from promoportal.admin.showing import list_of
+from promoportal.admin.actions import Deed
+from promoportal.admin.display_name_admin import NamedAdmin
+from promoportal.admin.links import list_of
+from promoportal.admin.list_columns import when
+from promoportal.admin.panels import Panel
+from promoportal.db.bulk_result import Done
 from rewards.models import Assignment, Promotion
 
 

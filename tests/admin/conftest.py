@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
-from promoportal.roles import Role, create_staff
+from promoportal.admin.roles import Role, create_staff
 from tests.admin.desk import Desk
 
 

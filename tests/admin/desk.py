@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import Model
 from django.test import Client
 
-from promoportal.admin.showing import list_of, page_of
+from promoportal.admin.links import list_of, page_of
 
 WHY = "The platform was down."
 

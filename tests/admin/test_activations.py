@@ -8,9 +8,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.utils.timezone import localtime, now
 
-from promoportal.admin.log import Kind
-from promoportal.admin.showing import list_of
-from rewards import deciding
+from promoportal.admin.audit_log import Kind
+from promoportal.admin.links import list_of
+from rewards import decisions
 from rewards.models import Activation, Assignment, AssignmentTransition, State
 from tests.admin.desk import Desk
 from tests.admin.test_sheets import export
@@ -64,7 +64,7 @@ def test_what_a_person_said_was_given_says_who(crm: Desk) -> None:
         first_sent_at=now(),
         order={},
     )
-    said = deciding.given(
+    said = decisions.given(
         Assignment.objects.filter(pk=row.pk), by=agent, why="The books show it."
     )
     assert said.done == 1

@@ -7,8 +7,8 @@ from django.contrib import admin
 from django.db.models import Model
 from django.test import Client
 
-from promoportal.admin.rows import ReadOnlyAdmin
-from promoportal.admin.showing import list_of, page_of
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.model_admin import ReadOnlyAdmin
 from rewards.models import Assignment
 from tests.admin.desk import Desk
 from tests.factories import AssignmentFactory

@@ -10,7 +10,8 @@ from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
 from executions.models import Delivery
-from promoportal.admin.showing import LONGEST, list_of, page_of
+from promoportal.admin.formatting import LONGEST
+from promoportal.admin.links import list_of, page_of
 from rewards.models import Assignment, State
 from tests.admin.desk import Desk
 from tests.factories import (

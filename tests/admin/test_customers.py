@@ -15,9 +15,10 @@ from django.test import Client
 from django.utils import timezone
 
 from executions.models import Asking, Stop
-from promoportal import customers, prospects
-from promoportal.admin import showing
-from promoportal.customers import MOST_FOUND, MOST_SHOWN, page_of
+from promoportal.admin import links
+from promoportal.dashboard import customers, next_step_panel
+from promoportal.dashboard.customers import MOST_FOUND, MOST_SHOWN, page_of
+from promoportal.operations import next_step
 from promoportal.optimove import Meaning
 from redemptions.models import State as Reporting
 from rewards.admin.assignments import UNANSWERED_FOR
@@ -112,7 +113,7 @@ def test_of_whom_optimove_announced_and_does_not_list_it_says_that(crm: Desk) ->
     assert answer.status_code == 404
     said = answer.content.decode()
     assert "Optimove announced this customer, and lists nothing for them" in said
-    assert f'<a href="{showing.page_of(trigger)}">Held for staff</a>' in said
+    assert f'<a href="{links.page_of(trigger)}">Held for staff</a>' in said
     assert "Optimove does not list them." in said
 
 
@@ -341,7 +342,7 @@ def test_of_every_reward_it_is_said_what_happens_next(
         execution=execution, state=state, reason=reason, doubtful=doubtful, cleared=True
     )
 
-    said = prospects.of(row)
+    said = next_step.of(row)
 
     assert said.sentence.endswith(".")
     assert said.takes_a_person == (state == State.HELD)
@@ -354,8 +355,8 @@ def test_in_the_list_why_a_reward_is_void_says_that_nothing_happens_next(
     void = AssignmentFactory(state=State.VOID, reason=reason)
     held = AssignmentFactory(state=State.HELD, reason=reason)
 
-    assert prospects.happens_next(void) == ""
-    assert prospects.happens_next(held) != ""
+    assert next_step_panel.happens_next(void) == ""
+    assert next_step_panel.happens_next(held) != ""
 
 
 @pytest.mark.parametrize("state", Reporting)
@@ -365,7 +366,7 @@ def test_of_what_is_active_it_is_said_whether_optimove_knows(
     row = AssignmentFactory(state=State.ACTIVE)
     RedemptionFactory(assignment=row, state=state)
 
-    said = prospects.of(Assignment.objects.get())
+    said = next_step.of(Assignment.objects.get())
 
     assert said.sentence.startswith("The customer has it. Optimove")
     assert (said.at is not None) == (state in {Reporting.WAITING, Reporting.UNCERTAIN})

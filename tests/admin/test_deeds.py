@@ -13,8 +13,8 @@ from django.db.models import Model
 from pytest_django import Settings
 
 from executions.models import Asking, Execution, Reading, Stop
-from promoportal.admin.log import Kind
-from promoportal.roles import Role, group_of
+from promoportal.admin.audit_log import Kind
+from promoportal.admin.roles import Role, group_of
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards.admin.promotions import PromotionAdmin

@@ -13,8 +13,8 @@ from pytest_django import Settings
 
 from executions.models import Asking, Delivery, Listener, Reading, Stop
 from executions.models import Reason as Why
-from promoportal.admin.paging import MOST_COUNTED
-from promoportal.breakers import Breaker, Side
+from promoportal.admin.keyset_pagination import MOST_COUNTED
+from promoportal.resilience.circuit_breaker import Breaker, Side
 from redemptions.models import State as Reporting
 from rewards.models import Collecting, Reason, State
 from tests.admin.desk import Desk

@@ -11,12 +11,12 @@ from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
 from executions.models import Execution, Progress, Stop
-from promoportal.admin.pages import Panel, Stage
-from promoportal.admin.showing import list_of, page_of
-from promoportal.census import Census, Kind
-from promoportal.ledgers import MOST_BETWEEN
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.panels import Panel, Stage
+from promoportal.admin.roles import Role
+from promoportal.dashboard.execution_funnel import MOST_BETWEEN
+from promoportal.db.state_counts import Census, Kind
 from promoportal.optimove import Meaning
-from promoportal.roles import Role
 from redemptions.models import State as Reporting
 from rewards.models import Assignment, Reason, State
 from tests.admin.desk import Desk

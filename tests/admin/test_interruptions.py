@@ -8,7 +8,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
-from promoportal.admin.showing import list_of, page_of
+from promoportal.admin.links import list_of, page_of
 from redemptions.models import Redemption
 from rewards.models import Assignment, State
 from tests.admin.desk import WHY, Desk

@@ -8,7 +8,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from executions.models import Campaign, Delivery, Execution, Trigger
-from promoportal.admin.showing import list_of
+from promoportal.admin.links import list_of
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards.models import Assignment, Promotion

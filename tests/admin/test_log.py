@@ -12,9 +12,9 @@ from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 from pytest_django import Settings
 
-from promoportal.admin.log import Kind, Origin
-from promoportal.admin.showing import list_of, page_of
-from promoportal.roles import Role
+from promoportal.admin.audit_log import Kind, Origin
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.roles import Role
 from rewards.models import Assignment, Retrial, State
 from tests.admin.desk import WHY, Desk
 from tests.factories import AssignmentFactory, UserFactory

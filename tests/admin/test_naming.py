@@ -11,10 +11,10 @@ from django.contrib.admin.models import LogEntry
 from django.db import connection
 
 from executions.models import Campaign, Execution
-from promoportal.admin.log import Kind
-from promoportal.admin.showing import list_of, page_of
-from promoportal.naming import LONGEST, Named
-from promoportal.roles import Role
+from promoportal.admin.audit_log import Kind
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.roles import Role
+from promoportal.db.display_names import LONGEST, Named
 from rewards.models import Assignment, Promotion
 from tests.admin.desk import Desk
 from tests.factories import (

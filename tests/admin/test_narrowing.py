@@ -10,10 +10,10 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 from django.utils.timezone import localdate, make_aware
 
+from executions.admin.campaign_filter import MOST_EXECUTIONS
 from executions.models import Delivery, Execution, Trigger
-from executions.narrowing import MOST_EXECUTIONS
-from promoportal.admin.days import SLACK
-from promoportal.admin.showing import list_of
+from promoportal.admin.date_filter import SLACK
+from promoportal.admin.links import list_of
 from redemptions.models import Redemption, Report
 from rewards.models import Assignment, State
 from tests.admin.desk import Desk

@@ -18,11 +18,11 @@ from django.db.models import Model
 from pytest_django import Settings
 
 from executions.models import Execution, Progress, Stop
-from promoportal.admin.deeds import Deed
-from promoportal.admin.rows import ReadOnlyAdmin
-from promoportal.admin.showing import page_of
+from promoportal.admin.actions import Deed
+from promoportal.admin.links import page_of
+from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.admin.roles import Role
 from promoportal.optimove import Meaning
-from promoportal.roles import Role
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards.models import Assignment, Collection, Reason, State

@@ -13,12 +13,12 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from executions.models import Execution, Progress, Stop
-from promoportal.admin.showing import list_of, page_of
-from promoportal.breakers import Breaker, Side
-from promoportal.census import Census
-from promoportal.howfar import reached
-from promoportal.leases import after
-from promoportal.roles import Role
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.roles import Role
+from promoportal.dashboard.progress_column import reached
+from promoportal.db.database_clock import after
+from promoportal.db.state_counts import Census
+from promoportal.resilience.circuit_breaker import Breaker, Side
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards.models import Activation, Assignment, Reason, Retrial, State

@@ -8,9 +8,9 @@ import pytest
 from django.utils import timezone
 
 from executions.models import Asking, Execution, Kind
-from promoportal.admin.showing import list_of, page_of
-from promoportal.breakers import Breaker, Side
+from promoportal.admin.links import list_of, page_of
 from promoportal.optimove import Meaning
+from promoportal.resilience.circuit_breaker import Breaker, Side
 from redemptions.models import Redemption, Report
 from rewards.models import Assignment, Attempt, Collecting, Reason, State
 from tests.admin.desk import Desk

@@ -29,17 +29,18 @@ from django_q.models import Failure
 
 from bench import filling
 from executions.models import Campaign, Delivery, Execution, Listener, Trigger
-from promoportal.admin import sheets
-from promoportal.admin.narrowing import NarrowedTo
-from promoportal.admin.order import Order
-from promoportal.admin.paging import MOST_COUNTED
-from promoportal.admin.rows import ReadOnlyAdmin
-from promoportal.admin.showing import list_of, page_of
-from promoportal.breakers import Breaker
-from promoportal.ledgers import MOST_COMPARED
-from promoportal.optimove.allowance import Allowance
+from promoportal.admin import csv_export
+from promoportal.admin.keyset_order import Order
+from promoportal.admin.keyset_pagination import MOST_COUNTED
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.admin.related_filters import NarrowedTo
+from promoportal.dashboard.execution_funnel import MOST_COMPARED
+from promoportal.optimove.rate_limiter import Allowance
+from promoportal.resilience.circuit_breaker import Breaker
 from redemptions.models import Redemption, Report
-from rewards import retrials, retrying
+from rewards import bulk_retry
+from rewards.admin import bulk_retry_preview
 from rewards.models import (
     Activation,
     Assignment,
@@ -452,7 +453,7 @@ def test_a_list_taken_along_is_read_in_parts(
             pass
         return answer
 
-    found = faults(desk, list_of(model, **narrowed), take, 3 * sheets.AT_A_TIME)
+    found = faults(desk, list_of(model, **narrowed), take, 3 * csv_export.AT_A_TIME)
 
     # What is joined to so large a part of so small tables may be read as a whole.
     own = [
@@ -486,20 +487,22 @@ def test_trying_all_again_looks_at_those_that_match(desk: Desk) -> None:
     assert not faults(desk, HELD, ask)
     # Of more than a few the census tells; what is in doubt is looked at.
     many = list_of(Assignment, state__exact="HELD")
-    assert not faults(desk, many, ask, retrials.MOST_LOOKED_AT)
+    assert not faults(desk, many, ask, bulk_retry_preview.MOST_LOOKED_AT)
 
 
 def test_of_many_no_more_are_looked_at_than_while_somebody_waits(desk: Desk) -> None:
     rows = Order(is_narrowed=True).newest(Assignment.objects.filter(promotion=1))
 
-    assert not asked(lambda: retrials.preview(rows, {"promotion": "1"}, most=1_200))
+    assert not asked(
+        lambda: bulk_retry_preview.preview(rows, {"promotion": "1"}, most=1_200)
+    )
 
 
 def test_trying_all_again_chooses_and_does_those_that_match(desk: Desk) -> None:
     said = {"retry_all": "yes", "why": "Mended.", "form": str(uuid4())}
 
     begun = asked(lambda: desk.client.post(HELD, said))
-    done = asked(retrying.follow)
+    done = asked(bulk_retry.follow)
 
     assert Retried.objects.filter(retrial__total__gt=1).count() > 5
     assert not [*begun, *done]

@@ -10,7 +10,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from executions import announcing, stopping
+from executions import lifecycle as announcing
+from executions import lifecycle as stopping
+from executions.admin.replay_preview import MOST_FORESEEN
 from executions.models import (
     Asking,
     Delivery,
@@ -21,7 +23,6 @@ from executions.models import (
     Stop,
     Trigger,
 )
-from executions.replaying import MOST_FORESEEN
 from rewards.models import Assignment, Collecting, Collection, State
 from tests.admin.desk import Desk
 from tests.factories import (

@@ -13,8 +13,9 @@ from django.db.models import QuerySet
 from django.utils.html import strip_tags
 
 from executions.models import Stop
-from promoportal.admin.showing import list_of, page_of
-from rewards import retrials, retrying
+from promoportal.admin.links import list_of, page_of
+from rewards import bulk_retry
+from rewards.admin import bulk_retry_preview
 from rewards.models import Assignment, Reason, Retrial, Retried, State, Trying
 from tests.admin.desk import Desk
 from tests.factories import AssignmentFactory, ExecutionFactory
@@ -103,9 +104,9 @@ def test_of_more_than_can_be_looked_at_the_census_says_the_same(
     db: None, narrowed: dict[str, str]
 ) -> None:
     rows = many()
-    looked_at = retrials.preview(rows, narrowed)
+    looked_at = bulk_retry_preview.preview(rows, narrowed)
 
-    counted = retrials.preview(rows, narrowed, few=0)
+    counted = bulk_retry_preview.preview(rows, narrowed, few=0)
 
     assert (counted.tried, counted.worth) == (looked_at.tried, looked_at.worth)
     assert (counted.tried, counted.left, counted.but) == (3, "7", "")
@@ -115,13 +116,13 @@ def test_of_more_than_can_be_looked_at_the_census_says_the_same(
 
 
 def test_where_too_many_are_in_doubt_it_is_said_that_it_is_less(db: None) -> None:
-    found = retrials.preview(many(), {}, few=0, most=2)
+    found = bulk_retry_preview.preview(many(), {}, few=0, most=2)
 
     assert "fewer tried again" in found.but
 
 
 def test_what_the_census_does_not_know_is_told_of_the_newest_alone(db: None) -> None:
-    found = retrials.preview(many(), {"promotion": "1"}, few=0, most=2)
+    found = bulk_retry_preview.preview(many(), {"promotion": "1"}, few=0, most=2)
 
     assert (found.tried, found.left) == (3, "")
     assert "the newest 3 alone" in found.but
@@ -132,8 +133,10 @@ def test_each_execution_state_and_reason_is_counted_by_itself(db: None) -> None:
     (pk,) = rows.filter(reason=Reason.REPEATED).values_list("execution", flat=True)
 
     said = {"execution": str(pk)}, {"reason__exact": "REPEATED"}
-    of_one = retrials.preview(rows.filter(execution=pk), said[0], few=0)
-    repeated = retrials.preview(rows.filter(reason="REPEATED"), said[1], few=0)
+    of_one = bulk_retry_preview.preview(rows.filter(execution=pk), said[0], few=0)
+    repeated = bulk_retry_preview.preview(
+        rows.filter(reason="REPEATED"), said[1], few=0
+    )
 
     assert (of_one.tried, of_one.left) == (0, "1")
     assert (repeated.tried, repeated.left) == (0, "1")
@@ -153,7 +156,7 @@ def test_then_it_is_done_and_its_page_says_how_far_it_is(support: Desk) -> None:
     assert "state__exact" not in strip_tags(page + support.text("/admin/"))
     assert 'hx-trigger="every 3s"' in page
     assert "0 of 3" in page
-    retrying.follow()
+    bulk_retry.follow()
     page = support.page(retrial)
     assert "hx-trigger" not in page
     assert "3 of 3" in page
@@ -241,7 +244,7 @@ def test_it_can_be_paused_resumed_and_cancelled_by_who_may(
 def test_what_is_over_is_left_alone(support: Desk, deed: str) -> None:
     held(1)
     press(support)
-    retrying.follow()
+    bulk_retry.follow()
     retrial = Retrial.objects.get()
 
     assert "left alone" in support.do(deed, retrial)

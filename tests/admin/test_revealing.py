@@ -11,9 +11,9 @@ from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from executions.models import Delivery
-from promoportal.admin.log import Kind
-from promoportal.admin.revealing import NOT_SHOWN
-from promoportal.roles import Role
+from promoportal.admin.audit_log import Kind
+from promoportal.admin.roles import Role
+from promoportal.admin.sensitive_fields import NOT_SHOWN
 from rewards.models import Assignment
 from tests.admin.desk import WHY, Desk
 from tests.factories import AssignmentFactory, DeliveryFactory

@@ -13,10 +13,10 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models.signals import post_migrate
 from django.test import Client
 
-from promoportal.admin.deeds import Deed
-from promoportal.admin.log import Kind
-from promoportal.admin.showing import list_of, page_of
-from promoportal.roles import Role, create_staff
+from promoportal.admin.actions import Deed
+from promoportal.admin.audit_log import Kind
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.roles import Role, create_staff
 from tests.admin.desk import Desk
 from tests.admin.test_walking import MAKE
 

@@ -9,8 +9,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.db.models import Model
 
-from promoportal.admin.showing import list_of
-from promoportal.filters import LONGEST_NAME, MOST_SAVED, SavedFilter
+from promoportal.admin.links import list_of
+from promoportal.admin.saved_filters import LONGEST_NAME, MOST_SAVED, SavedFilter
 from redemptions.models import Redemption
 from rewards.models import Assignment, State
 from tests.admin.desk import Desk

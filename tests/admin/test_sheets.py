@@ -12,11 +12,11 @@ from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from promoportal.admin import sheets
-from promoportal.admin.log import Kind
-from promoportal.admin.order import Order
-from promoportal.admin.sheets import safe
-from promoportal.admin.showing import list_of
+from promoportal.admin import csv_export
+from promoportal.admin.audit_log import Kind
+from promoportal.admin.csv_export import safe
+from promoportal.admin.keyset_order import Order
+from promoportal.admin.links import list_of
 from redemptions.models import Redemption
 from rewards.admin.assignments import AssignmentAdmin
 from rewards.models import Assignment, State
@@ -115,21 +115,21 @@ def test_a_list_that_is_no_sheet_is_none(operations: Desk) -> None:
 def test_a_large_one_is_read_by_key_in_parts_and_held_in_no_memory(db: None) -> None:
     multiply(
         AssignmentFactory(),
-        3 * sheets.AT_A_TIME,
+        3 * csv_export.AT_A_TIME,
         reference="'R' || n",
         customer="'X' || n",
         key="gen_random_uuid()",
     )
     tracemalloc.start()
     with CaptureQueriesContext(connection) as made:
-        lines = sheets.lines(
+        lines = csv_export.lines(
             AssignmentAdmin.sheet, Assignment.objects.all(), Order(is_narrowed=False)
         )
         count = len([None for _ in lines])
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert count == 3 * sheets.AT_A_TIME + 2  # the headings, and the first row
+    assert count == 3 * csv_export.AT_A_TIME + 2  # the headings, and the first row
     assert len(made) == 5
     assert not any("OFFSET" in query["sql"] for query in made)
     assert most < 12 * 1024 * 1024

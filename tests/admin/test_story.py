@@ -11,11 +11,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from executions.models import Stop
-from promoportal import customers, platforms
-from promoportal.admin.showing import list_of, page_of
+from promoportal import platforms
+from promoportal.admin.links import list_of, page_of
+from promoportal.dashboard import customers
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
-from rewards import revealing
+from rewards import redaction
 from rewards.models import Assignment, Attempt, Reason, State
 from tests.admin.desk import Desk
 from tests.factories import (
@@ -223,4 +224,4 @@ def test_a_code_is_masked_also_where_a_list_cuts_what_was_said(crm: Desk) -> Non
 def test_what_is_too_short_for_a_code_is_left_in_its_sentence() -> None:
     row = Assignment(unique_code="a")
 
-    assert revealing.hidden("a sentence", row) == "a sentence"
+    assert redaction.hidden("a sentence", row) == "a sentence"

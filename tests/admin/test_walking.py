@@ -20,18 +20,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
-from executions.models import (
-    Campaign,
-    Delivery,
-    Execution,
-    Listener,
-    Trigger,
-)
-from promoportal.admin.log import Kind
-from promoportal.admin.showing import list_of, page_of
-from promoportal.breakers import Breaker, Side
-from promoportal.optimove.allowance import Allowance
-from promoportal.roles import Role
+from executions.models import Campaign, Delivery, Execution, Listener, Trigger
+from promoportal.admin.audit_log import Kind
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.roles import Role
+from promoportal.optimove.rate_limiter import Allowance
+from promoportal.resilience.circuit_breaker import Breaker, Side
 from redemptions.models import Redemption, Report
 from rewards.models import (
     Activation,

@@ -19,7 +19,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Browser, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
-from promoportal.roles import Role, group_of
+from promoportal.admin.roles import Role, group_of
 from tests.admin.desk import Desk
 from tests.browser.screen import DESK, Screen
 from tests.factories import UserFactory

@@ -7,9 +7,9 @@ from django.contrib.sessions.models import Session
 from playwright.sync_api import expect
 
 from executions.models import Execution, Progress, Stop
-from promoportal.admin.showing import list_of, page_of
-from promoportal.customers import page_of as customer
-from promoportal.roles import Role, create_staff
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.roles import Role, create_staff
+from promoportal.dashboard.customers import page_of as customer
 from rewards.models import Assignment, Reason, Retrial, State
 from tests.browser.conftest import SitDown
 from tests.factories import AssignmentFactory, ExecutionFactory

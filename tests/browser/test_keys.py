@@ -5,8 +5,8 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from executions.models import Execution, Stop
-from promoportal.admin.showing import list_of, page_of
-from promoportal.roles import Role
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.roles import Role
 from rewards.models import Assignment, Reason, State
 from tests.browser.conftest import SitDown
 from tests.browser.screen import Screen

@@ -11,9 +11,9 @@ from django.db.models import Model
 from playwright.sync_api import expect
 
 from executions.models import Execution, Progress, Reading
-from promoportal.admin.showing import list_of, page_of
-from promoportal.customers import page_of as customer
-from promoportal.roles import Role
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.roles import Role
+from promoportal.dashboard.customers import page_of as customer
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards.models import Assignment, Reason, State

@@ -14,9 +14,9 @@ from typing import Any
 from django.utils import timezone
 
 from executions.models import Execution, Progress, Stop
-from promoportal.admin.showing import page_of
-from promoportal.customers import page_of as customer
-from promoportal.roles import Role
+from promoportal.admin.links import page_of
+from promoportal.admin.roles import Role
+from promoportal.dashboard.customers import page_of as customer
 from redemptions.models import State as Reporting
 from rewards.models import Assignment, Promotion, Reason, State
 from tests.browser.conftest import SitDown

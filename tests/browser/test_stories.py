@@ -10,10 +10,10 @@ from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
 from executions.models import Execution, Progress, Stop
-from promoportal.admin.showing import list_of, page_of
-from promoportal.roles import Role
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.roles import Role
 from redemptions.models import Redemption
-from rewards import retrying
+from rewards import bulk_retry
 from rewards.models import Assignment, Attempt, Reason, Retrial, State
 from tests.browser.conftest import SitDown
 from tests.factories import (
@@ -63,7 +63,7 @@ def test_what_went_wrong_in_last_nights_campaign(sit_down: SitDown) -> None:
     screen.write("Why", "The accounts are open again.")
     screen.press("Try them again")
     screen.sees("0 of 2")
-    retrying.follow()
+    bulk_retry.follow()
 
     # Nobody has to ask how far it is.
     screen.sees("2 of 2")

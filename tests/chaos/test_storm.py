@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from promoportal.chaos import Stage, Storm, Verdict
-from promoportal.chaos._processes import descendants, everyone, send
-from promoportal.chaos._storm import _BLOWS
-from promoportal.embedded import programs
-from promoportal.embedded.house import House
+from bench.chaos import Stage, Storm, Verdict
+from bench.chaos.fault_injection import _BLOWS
+from bench.chaos.processes import descendants, everyone, send
+from promoportal.db.embedded import binaries
+from promoportal.db.embedded.data_directory import House
 from tests.embedded.conftest import clear
 
 CLEAN: dict[str, Any] = {
@@ -45,7 +45,7 @@ FAMILY = ["sh", "-c", "sleep 60 & sh -c 'sleep 60 & wait' & wait"]
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    if programs.find() is None:
+    if binaries.find() is None:
         pytest.skip("There is no embedded PostgreSQL for this platform.")
     yield tmp_path / "chaos"
     clear(House(tmp_path / "chaos"))

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from promoportal.embedded import programs
-from promoportal.embedded.house import House
+from promoportal.db.embedded import binaries
+from promoportal.db.embedded.data_directory import House
 
 ROOT = Path(__file__).resolve().parents[2]
 VISITOR = Path(__file__).with_name("visitor.py")
@@ -109,7 +109,7 @@ def eventually(is_so: Callable[[], bool], within: float = 8) -> bool:
 
 @pytest.fixture(scope="session")
 def wheel() -> Path:
-    found = programs.find()
+    found = binaries.find()
     if found is None:
         pytest.skip("There is no embedded PostgreSQL for this platform.")
     return found

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from promoportal.embedded.house import House, lock
-from promoportal.embedded.keeper import Keeper
+from promoportal.db.embedded.data_directory import House, lock
+from promoportal.db.embedded.keeper import Keeper
 from tests.embedded.conftest import (
     OUTSIDE,
     ROOT,
@@ -168,7 +168,14 @@ def test_a_killed_server_is_started_again_with_what_was_committed(
 def keep_impatiently(house: House, wheel: Path) -> None:
     """As a visitor has it kept, but for how long a fast shutdown may take."""
     subprocess.run(
-        [sys.executable, "-m", "promoportal.embedded.keeper", house.home, wheel, "0.2"],
+        [
+            sys.executable,
+            "-m",
+            "promoportal.db.embedded.keeper",
+            house.home,
+            wheel,
+            "0.2",
+        ],
         check=True,
         cwd=ROOT,
     )

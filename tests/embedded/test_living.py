@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from promoportal.embedded.house import House
+from promoportal.db.embedded.data_directory import House
 from tests.embedded.conftest import OUTSIDE, ROOT, Enter, clear, is_left
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="Only root has this trouble.")

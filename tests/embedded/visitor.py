@@ -36,7 +36,7 @@ def main(home: str) -> None:
         EMBEDDED_DATABASE=os.environ.get("EMBEDDED_DATABASE") != "false",
         DATABASES={
             "default": {
-                "ENGINE": "promoportal.embedded",
+                "ENGINE": "promoportal.db.embedded",
                 "NAME": "portal",
                 "CONN_MAX_AGE": None,
                 "CONN_HEALTH_CHECKS": True,

@@ -16,8 +16,8 @@ from pytest_django import Settings
 from bench.clusters import start_cluster
 from executions.models import Asking, Delivery, Execution, Reading, Trigger
 from promoportal import sandbox
-from promoportal.crashing import VARIABLE, Point
-from promoportal.leases import after
+from promoportal.db.database_clock import after
+from promoportal.runtime.crash_points import VARIABLE, Point
 from promoportal.sandbox import Fault
 from redemptions.models import Redemption, Report
 from redemptions.models import State as Reporting

@@ -11,16 +11,16 @@ from django.db import connection, transaction
 
 from bench import filling
 from bench.clusters import start_cluster
-from promoportal.admin.showing import list_of
-from promoportal.roles import Role, create_staff
-from rewards import retrying
+from promoportal.admin.links import list_of
+from promoportal.admin.roles import Role, create_staff
+from rewards import bulk_retry
 from rewards.models import Assignment, AssignmentTransition, Retrial, Retried, Trying
 from tests.admin.desk import Desk
 from tests.engine.conftest import put_down
 from tests.engine.processes import until
 
 PARTS = 4
-ROWS = PARTS * retrying.PART
+ROWS = PARTS * bulk_retry.PART
 IN_DOUBT = ROWS // 50
 WHY_NOT = "in doubt: say first whether it was given"
 
@@ -34,7 +34,7 @@ def test_all_that_match_are_tried_once_though_their_workers_are_killed_twice(
     die_in_the_middle_of(part=1, environment=environment)
     die_in_the_middle_of(part=2, environment=environment)
     with workers(environment):
-        until(lambda: not retrying.is_due(), "all is done", seconds=40)
+        until(lambda: not bulk_retry.is_due(), "all is done", seconds=40)
 
     retrial = Retrial.objects.get()
     assert (retrial.state, retrial.total) == (Trying.DONE, ROWS)
@@ -58,11 +58,11 @@ def press() -> None:
 def die_in_the_middle_of(*, part: int, environment: Mapping[str, str]) -> None:
     """Kill the workers while one of them waits for a row of that part."""
     with transaction.atomic():
-        Assignment.objects.select_for_update().get(pk=part * retrying.PART + 7)
+        Assignment.objects.select_for_update().get(pk=part * bulk_retry.PART + 7)
         with workers(environment):
             until(is_waited_for, "a worker is in the middle of the part", seconds=40)
-    assert over() == part * retrying.PART
-    assert retrying.is_due()
+    assert over() == part * bulk_retry.PART
+    assert bulk_retry.is_due()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from urllib.error import HTTPError
 import pytest
 from django.conf import settings
 
-from promoportal.supervisor import Program, Supervisor
+from promoportal.runtime.supervisor import Program, Supervisor
 from tests.engine.conftest import put_down
 from tests.engine.processes import are_gone, children, everyone, family, kill, until
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from promoportal.jobs.ticker import Ticker
+from promoportal.jobs.scheduler import Ticker
 from tests.engine.processes import until
 from tests.promoportal.elsewhere import later
 

@@ -10,23 +10,23 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from executions import listening
-from executions.listening import WrongListener
+from executions import listeners
+from executions.listeners import WrongListener
 from executions.models import EventType, Listener
 from promoportal import sandbox, wire
-from promoportal.breakers import Breaker
-from promoportal.leave import NotNow
-from promoportal.optimove import External, allowance
+from promoportal.optimove import External, rate_limiter
+from promoportal.optimove.throttle import NotNow
+from promoportal.resilience.circuit_breaker import Breaker
 from promoportal.sandbox import Fault
 
 REGISTER = "General/RegisterEventListener"
 
 
-def secret(opened: listening.Opened) -> str:
+def secret(opened: listeners.Opened) -> str:
     return opened.path.strip("/").rpartition("/")[2]
 
 
-def known(opened: listening.Opened) -> Listener | None:
+def known(opened: listeners.Opened) -> Listener | None:
     return Listener.objects.known_by(secret(opened))
 
 
@@ -45,8 +45,8 @@ def run_json(*arguments: object) -> Any:
 
 
 def test_two_that_are_open_at_once_are_told_apart(db: None) -> None:
-    old = listening.open_listener(EventType.SCHEDULED)
-    new = listening.rotate(old.listener, None)
+    old = listeners.open_listener(EventType.SCHEDULED)
+    new = listeners.rotate(old.listener, None)
 
     assert known(old) == old.listener
     assert known(new) == new.listener
@@ -54,21 +54,21 @@ def test_two_that_are_open_at_once_are_told_apart(db: None) -> None:
 
 
 def test_the_one_that_is_closed_is_known_no_more(db: None) -> None:
-    old = listening.open_listener(EventType.SCHEDULED)
-    new = listening.rotate(old.listener, None)
+    old = listeners.open_listener(EventType.SCHEDULED)
+    new = listeners.rotate(old.listener, None)
 
-    listening.close(old.listener)
+    listeners.close(old.listener)
 
     assert known(old) is None
     assert known(new) == new.listener
 
 
 def test_a_rotated_listener_asks_for_what_the_old_one_did(db: None) -> None:
-    old = listening.open_listener(
+    old = listeners.open_listener(
         EventType.TRIGGERED, channel=505, header="X-A: b", networks=["192.0.2.0/24"]
     )
 
-    new = listening.rotate(old.listener, None).listener
+    new = listeners.rotate(old.listener, None).listener
 
     for name in ("event_type", "channel", "header_name", "header_digest", "networks"):
         assert getattr(new, name) == getattr(old.listener, name)
@@ -76,7 +76,7 @@ def test_a_rotated_listener_asks_for_what_the_old_one_did(db: None) -> None:
 
 
 def test_only_digests_are_stored(db: None) -> None:
-    opened = listening.open_listener(EventType.SCHEDULED, header="X-A: sesame")
+    opened = listeners.open_listener(EventType.SCHEDULED, header="X-A: sesame")
 
     stored = str(Listener.objects.values().get())
 
@@ -105,7 +105,7 @@ def test_what_makes_no_listener_is_a_sentence(
     db: None, wrong: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(WrongListener, match=words) as refused:
-        listening.open_listener(**{"event_type": 13, **wrong})
+        listeners.open_listener(**{"event_type": 13, **wrong})
 
     assert str(refused.value).endswith(".")
     assert not Listener.objects.exists()
@@ -176,11 +176,11 @@ def test_a_wrong_key_closes_it_again_and_opens_the_breaker(
 
 
 def test_without_leave_to_call_nothing_is_left_open(db: None, box: sandbox.Box) -> None:
-    allowance.refused(60)
-    opened = listening.open_listener(EventType.SCHEDULED)
+    rate_limiter.refused(60)
+    opened = listeners.open_listener(EventType.SCHEDULED)
 
     with pytest.raises(NotNow), External.from_settings() as vendor:
-        listening.register(opened, vendor)
+        listeners.register(opened, vendor)
     with pytest.raises(CommandError, match="Try again in a few seconds"):
         run("register", "--event-type", 13)
 
@@ -303,8 +303,8 @@ def test_what_was_registered_before_one_was_refused_is_told(
 def test_the_list_says_what_each_is_and_no_secret(db: None, box: sandbox.Box) -> None:
     assert run("list") == "There are no listeners.\n"
     registered = run_json("register", "--event-type", 13)
-    listening.close(listening.open_listener(EventType.TRIGGERED, channel=505).listener)
-    listening.open_listener(EventType.CANCELLED)
+    listeners.close(listeners.open_listener(EventType.TRIGGERED, channel=505).listener)
+    listeners.open_listener(EventType.CANCELLED)
 
     rows = run_json("list")["listeners"]
 
@@ -338,7 +338,7 @@ def test_a_mistake_is_a_sentence(db: None, words: list[object], sentence: str) -
 
 def test_the_vendors_refusal_is_told_by_its_kind(db: None, box: sandbox.Box) -> None:
     box.order(Fault(kind="lost_answer", side="optimove", route=REGISTER))
-    opened = listening.open_listener(EventType.SCHEDULED)
+    opened = listeners.open_listener(EventType.SCHEDULED)
 
     with pytest.raises(wire.Unanswered), External.from_settings() as vendor:
-        listening.register(opened, vendor)
+        listeners.register(opened, vendor)

@@ -12,7 +12,7 @@ from django.db import DataError
 from django_q.models import OrmQ
 from pytest_django import DjangoAssertNumQueries
 
-from executions import reading, signals
+from executions import inbox, signals
 from executions.models import (
     Asking,
     Delivery,
@@ -25,8 +25,9 @@ from executions.models import (
     Stop,
     Trigger,
 )
-from promoportal import pipeline, states
-from promoportal.leases import after
+from promoportal import pipeline
+from promoportal.db import state_machine
+from promoportal.db.database_clock import after
 from rewards.models import Assignment, Collection, State
 from tests.promoportal.elsewhere import elsewhere
 from tests.world import World
@@ -174,9 +175,9 @@ def test_what_is_not_acted_on_is_ignored_by_name(world: World, event_type: int) 
 def test_reading_twice_is_harmless(world: World) -> None:
     delivery = world.notify(EventType.TRIGGERED, campaignID=7311, customerID="C1")
 
-    reading.read([delivery.pk])
-    reading.read([delivery.pk])
-    reading.read_due()
+    inbox.read([delivery.pk])
+    inbox.read([delivery.pk])
+    inbox.read_due()
 
     assert Trigger.objects.get().announced == 1
     assert the(delivery).transitions.count() == 1
@@ -244,7 +245,7 @@ def test_one_that_cannot_be_followed_stops_no_other(world: World) -> None:
 
 def test_a_worker_that_reads_is_not_disturbed_by_the_tick(world: World) -> None:
     world.notify(CampaignID=7311)
-    reading._take()
+    inbox._take()
     OrmQ.objects.all().delete()
 
     pipeline.tick()
@@ -260,8 +261,8 @@ def test_two_workers_never_take_the_same(box: Any) -> None:
 
     with elsewhere() as other:
         other.begin()
-        theirs = other.do(reading._take)
-        ours = reading._take()
+        theirs = other.do(inbox._take)
+        ours = inbox._take()
 
     assert len(theirs) == 3
     assert not ours
@@ -274,7 +275,7 @@ def test_many_are_read_together(
         world.notify(EventType.TRIGGERED, campaignID=7311, customerID=f"C{number}")
 
     with django_assert_max_num_queries(80):
-        reading.read_due()
+        inbox.read_due()
 
     assert Trigger.objects.count() == 100
 
@@ -288,7 +289,7 @@ def test_a_held_delivery_is_read_again_by_someone_with_a_reason(world: World) ->
     read(world)
     delivery.refresh_from_db()
 
-    reading.read_again(delivery, by=clerk, why="Optimove says it is right.")
+    inbox.read_again(delivery, by=clerk, why="Optimove says it is right.")
     read(world)
 
     traces = delivery.transitions.order_by("pk")
@@ -303,7 +304,7 @@ def test_what_was_read_before_is_only_joined_again(world: World) -> None:
     world.work()
     delivery.refresh_from_db()
 
-    reading.read_again(delivery, by=None, why="To be sure.")
+    inbox.read_again(delivery, by=None, why="To be sure.")
     world.work()
 
     assert the(delivery).state == Reading.READ
@@ -314,8 +315,8 @@ def test_what_was_read_before_is_only_joined_again(world: World) -> None:
 def test_what_is_still_to_be_read_is_not_read_again(world: World) -> None:
     delivery = world.notify(CampaignID=7311)
 
-    with pytest.raises(states.IllegalMove):
-        reading.read_again(delivery, by=None, why="Now.")
+    with pytest.raises(state_machine.IllegalMove):
+        inbox.read_again(delivery, by=None, why="Now.")
 
 
 class Killed(BaseException):

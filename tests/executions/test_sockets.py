@@ -15,9 +15,9 @@ from django.conf import settings
 from pytest_django import DjangoDbBlocker, live_server_helper
 
 from bench.clusters import database_url
-from executions import listening
-from executions.bodies import DRAINED, LARGEST
+from executions import listeners
 from executions.models import Delivery, EventType
+from executions.request_body import DRAINED, LARGEST
 from tests.engine.conftest import put_down
 
 MIB = 1024 * 1024
@@ -71,8 +71,8 @@ def web(
 
 
 @pytest.fixture
-def opened(transactional_db: None) -> listening.Opened:
-    return listening.open_listener(EventType.SCHEDULED)
+def opened(transactional_db: None) -> listeners.Opened:
+    return listeners.open_listener(EventType.SCHEDULED)
 
 
 def ask(
@@ -122,7 +122,7 @@ CHUNKED = {"Transfer_Encoding": "chunked"}
     ],
 )
 def test_who_is_still_writing_gets_the_answer(
-    web: Web, opened: listening.Opened, size: int, expected: int
+    web: Web, opened: listeners.Opened, size: int, expected: int
 ) -> None:
     assert web.post(opened.path, b" " * size, **announced(size)) == expected
     assert Delivery.objects.count() == (expected == 200)
@@ -137,7 +137,7 @@ def test_who_is_still_writing_gets_the_answer(
     ],
 )
 def test_who_is_still_writing_in_chunks_gets_the_answer(
-    web: Web, opened: listening.Opened, size: int, expected: int
+    web: Web, opened: listeners.Opened, size: int, expected: int
 ) -> None:
     parts = chunks(b" " * size, 60_000)
 
@@ -147,7 +147,7 @@ def test_who_is_still_writing_in_chunks_gets_the_answer(
 
 @pytest.mark.parametrize("size", [1, 7, 70_000])
 def test_a_body_in_chunks_is_kept_whole(
-    web: Web, opened: listening.Opened, size: int
+    web: Web, opened: listeners.Opened, size: int
 ) -> None:
     body = json.dumps({"CampaignID": 7311, "x": "y" * 5 * size}).encode()
 
@@ -170,19 +170,19 @@ def test_a_body_in_chunks_is_kept_whole(
     ],
 )
 def test_half_a_body_is_not_kept_for_a_whole_one(
-    web: Web, opened: listening.Opened, headers: dict[str, str], sent: bytes
+    web: Web, opened: listeners.Opened, headers: dict[str, str], sent: bytes
 ) -> None:
     assert web.post(opened.path, sent, **headers) == 400
     assert not Delivery.objects.exists()
 
 
-def test_no_body_is_an_empty_one(web: Web, opened: listening.Opened) -> None:
+def test_no_body_is_an_empty_one(web: Web, opened: listeners.Opened) -> None:
     assert web.post(opened.path) == 200
     assert bytes(Delivery.objects.get().body) == b""
 
 
 def test_what_cannot_be_told_apart_from_another_request_is_refused(
-    web: Web, opened: listening.Opened
+    web: Web, opened: listeners.Opened
 ) -> None:
     body = b"13\r\n" + b'{"CampaignID":7311}' + b"\r\n0\r\n\r\n"
 
@@ -201,7 +201,7 @@ def test_a_guessed_address_is_not_in_the_log(web: Web, transactional_db: None) -
 
 
 def test_a_server_that_joins_no_chunks_says_so(
-    opened: listening.Opened, live_server: live_server_helper.LiveServer
+    opened: listeners.Opened, live_server: live_server_helper.LiveServer
 ) -> None:
     thread = live_server.thread
     sent = chunks(b'{"CampaignID":7311}', 5)

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from executions import stopping
-from executions.announcing import seize, share
+from executions import lifecycle
+from executions import lifecycle as stopping
+from executions.locks import seize, share
 from executions.models import Execution, Kind, Progress, Reason, Stop
-from promoportal import states
+from promoportal.db import state_machine
 from promoportal.platforms import Capability
-from rewards.claiming import claim
+from rewards.activation.claims import claim
 from rewards.models import Assignment, AssignmentTransition, State
 from tests.factories import AssignmentFactory, ExecutionFactory
 from tests.promoportal.elsewhere import elsewhere, patiently, waits
@@ -38,10 +39,10 @@ def last(execution: Execution) -> tuple[str, str, Any, str]:
 
 
 def test_a_pause_and_its_end_say_who_and_why(execution: Execution, clerk: User) -> None:
-    stopping.pause(execution, by=clerk, why="Too many complaints.")
+    lifecycle.pause(execution, by=clerk, why="Too many complaints.")
     paused = last(execution)
     reason = execution.reason, execution.problem
-    stopping.resume(execution, by=clerk, why="They were of another campaign.")
+    lifecycle.resume(execution, by=clerk, why="They were of another campaign.")
 
     assert paused == ("NONE", "PAUSED", clerk, "Too many complaints.")
     assert reason == (Reason.BY_STAFF, "Too many complaints.")
@@ -57,7 +58,7 @@ def test_a_cancellation_says_who_and_why_on_every_reward(
 ) -> None:
     AssignmentFactory.create_batch(2, execution=execution)
 
-    stopping.cancel(execution, by=clerk, why="It was a mistake.")
+    lifecycle.cancel(execution, by=clerk, why="It was a mistake.")
 
     voided = AssignmentTransition.objects.filter(after=State.VOID)
     assert last(execution) == ("NONE", "CANCELLED", clerk, "It was a mistake.")
@@ -66,7 +67,7 @@ def test_a_cancellation_says_who_and_why_on_every_reward(
 
 
 def test_the_vendors_cancellation_says_that_it_is_the_vendors(db: None) -> None:
-    execution = stopping.cancel_by_vendor("7311")
+    execution = lifecycle.cancel_by_vendor("7311")
 
     assert (execution.reason, execution.kind) == (Reason.BY_VENDOR, Kind.UNKNOWN)
     assert last(execution)[2] is None
@@ -99,7 +100,7 @@ def test_what_may_be_done_when(
         getattr(stopping, verb)(row, by=None, why="As it is.")
         assert row.stop != stop
     else:
-        with pytest.raises(states.IllegalMove):
+        with pytest.raises(state_machine.IllegalMove):
             getattr(stopping, verb)(row, by=None, why="As it is.")
         assert Execution.objects.get(pk=row.pk).stop == stop
 
@@ -110,7 +111,7 @@ def test_what_is_past_a_limit_is_held_where_it_runs_or_is_paused(
 ) -> None:
     row = ExecutionFactory(stop=stop)
 
-    moved = stopping.hold(row, problem="3 rewards were assigned; the limit is 2.")
+    moved = lifecycle.hold(row, problem="3 rewards were assigned; the limit is 2.")
 
     row.refresh_from_db()
     assert moved is MOVES[stop]["hold"]
@@ -119,18 +120,18 @@ def test_what_is_past_a_limit_is_held_where_it_runs_or_is_paused(
 
 def test_two_people_who_stop_it_at_once_do_not_both_do_so(execution: Execution) -> None:
     as_another_sees_it = Execution.objects.get(pk=execution.pk)
-    stopping.pause(execution, by=None, why="First.")
+    lifecycle.pause(execution, by=None, why="First.")
 
-    with pytest.raises(states.LostRace):
-        stopping.pause(as_another_sees_it, by=None, why="Second.")
+    with pytest.raises(state_machine.LostRace):
+        lifecycle.pause(as_another_sees_it, by=None, why="Second.")
 
     assert execution.transitions.count() == 1
 
 
 def test_the_vendor_cancels_what_a_person_has_just_paused(execution: Execution) -> None:
-    stopping.pause(execution, by=None, why="Wait.")
+    lifecycle.pause(execution, by=None, why="Wait.")
 
-    cancelled = stopping.cancel_by_vendor(execution.reference)
+    cancelled = lifecycle.cancel_by_vendor(execution.reference)
 
     assert cancelled.stop == Stop.CANCELLED
 
@@ -155,7 +156,7 @@ def test_cancelling_voids_what_is_owed_and_marks_what_was_given(world: World) ->
     world.box.assign("7311", "C9")
     world.collect("7311")
 
-    stopping.cancel(execution, by=None, why="It was a mistake.")
+    lifecycle.cancel(execution, by=None, why="It was a mistake.")
     world.wait()
 
     given = Assignment.objects.filter(state=State.ACTIVE, cancelled_too_late=True)
@@ -168,7 +169,7 @@ def test_cancelling_voids_what_is_owed_and_marks_what_was_given(world: World) ->
 def test_pages_that_come_after_it_insert_nothing_to_give(world: World) -> None:
     world.box.assign("7311", "C1")
     execution = world.open("7311")
-    stopping.cancel(execution, by=None, why="It was a mistake.")
+    lifecycle.cancel(execution, by=None, why="It was a mistake.")
 
     world.wait()
 
@@ -189,7 +190,7 @@ def test_a_stop_waits_for_claims_under_way_and_is_seen_by_all_after_it() -> None
     with elsewhere() as claimant, elsewhere() as clerk:
         claimant.begin()
         claimant.do(lambda: share(execution.pk))
-        pausing = clerk.start(lambda: stopping.pause(execution, by=None, why="Wait."))
+        pausing = clerk.start(lambda: lifecycle.pause(execution, by=None, why="Wait."))
         assert waits(pausing)
         claimant.commit()
         patiently(pausing)
@@ -204,7 +205,7 @@ def test_a_claim_that_begins_while_it_is_stopped_waits_and_sees_it() -> None:
 
     with elsewhere() as clerk, elsewhere() as claimant:
         clerk.begin()
-        clerk.do(lambda: stopping.cancel(execution, by=None, why="A mistake."))
+        clerk.do(lambda: lifecycle.cancel(execution, by=None, why="A mistake."))
         claiming = claimant.start(
             lambda: claim(execution.pk, capability=IDEMPOTENT, most=10)
         )
@@ -227,7 +228,7 @@ def test_what_collects_may_hold_while_a_notice_waits_for_it() -> None:
         reader.begin()
         noticing = reader.start(lambda: seize(execution.pk))
         assert waits(noticing)
-        held = collector.do(lambda: stopping.hold(execution, problem="Too many."))
+        held = collector.do(lambda: lifecycle.hold(execution, problem="Too many."))
         collector.commit()
         assert patiently(noticing) == Stop.HELD
 

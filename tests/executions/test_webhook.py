@@ -15,9 +15,9 @@ from django_q.models import OrmQ
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from executions import listening, signals
-from executions.bodies import LARGEST
+from executions import listeners, signals
 from executions.models import Delivery, EventType, Listener, Reading
+from executions.request_body import LARGEST
 from tests.world import World
 
 GOOD = b'{"EventTypeID":13,"TimeStamp":"2022-07-19 08:54","CampaignID":7311,"ChannelID":505}'
@@ -50,7 +50,7 @@ def nothing_is_stored() -> bool:
 def test_an_unknown_secret_finds_nothing_and_leaves_nothing(
     db: None, secret: str
 ) -> None:
-    listening.open_listener(EventType.SCHEDULED)
+    listeners.open_listener(EventType.SCHEDULED)
 
     answer = post(f"/webhooks/optimove/{secret}/")
 
@@ -59,8 +59,8 @@ def test_an_unknown_secret_finds_nothing_and_leaves_nothing(
 
 
 def test_a_closed_listener_is_an_unknown_one(db: None) -> None:
-    opened = listening.open_listener(EventType.SCHEDULED)
-    listening.close(opened.listener)
+    opened = listeners.open_listener(EventType.SCHEDULED)
+    listeners.close(opened.listener)
 
     assert post(opened.path).status_code == 404
     assert nothing_is_stored()
@@ -80,7 +80,7 @@ def test_a_closed_listener_is_an_unknown_one(db: None) -> None:
 def test_a_listener_that_asks_for_a_header_needs_it_right(
     db: None, headers: dict[str, str], status: int
 ) -> None:
-    opened = listening.open_listener(
+    opened = listeners.open_listener(
         EventType.SCHEDULED, header="X-Portal-Secret: open sesame"
     )
 
@@ -105,7 +105,7 @@ def test_a_listener_that_asks_for_a_header_needs_it_right(
 def test_a_listener_that_asks_for_a_network_is_called_from_there_alone(
     db: None, address: str, status: int
 ) -> None:
-    opened = listening.open_listener(
+    opened = listeners.open_listener(
         EventType.SCHEDULED, networks=["192.0.2.0/24", "2001:db8::1"]
     )
 
@@ -117,7 +117,7 @@ def test_a_listener_that_asks_for_a_network_is_called_from_there_alone(
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_a_listener_takes_posts_alone(db: None, method: str) -> None:
-    opened = listening.open_listener(EventType.SCHEDULED)
+    opened = listeners.open_listener(EventType.SCHEDULED)
 
     answer = Client().generic(method, opened.path, GOOD)
 
@@ -141,7 +141,7 @@ def test_a_stranger_does_not_learn_that_by_trying_methods(
 def test_a_good_notice_is_kept_as_it_came_with_how_its_sender_was_known(
     db: None, slash: str
 ) -> None:
-    opened = listening.open_listener(EventType.SCHEDULED)
+    opened = listeners.open_listener(EventType.SCHEDULED)
 
     answer = post(opened.path.rstrip("/") + slash, REMOTE_ADDR="192.0.2.7")
 
@@ -263,7 +263,7 @@ def test_what_the_sender_calls_it_does_not_matter(
 
 @pytest.mark.parametrize("accepted", ["text/html", "application/xml", "", "*/*;q=0"])
 def test_what_the_sender_accepts_does_not_matter(db: None, accepted: str) -> None:
-    opened = listening.open_listener(EventType.SCHEDULED)
+    opened = listeners.open_listener(EventType.SCHEDULED)
 
     answer = post(f"{opened.path}?format=xml", headers={"Accept": accepted})
 
@@ -272,7 +272,7 @@ def test_what_the_sender_accepts_does_not_matter(db: None, accepted: str) -> Non
 
 
 def test_a_mebibyte_is_kept_and_a_byte_more_is_too_large(db: None) -> None:
-    opened = listening.open_listener(EventType.SCHEDULED)
+    opened = listeners.open_listener(EventType.SCHEDULED)
 
     statuses = [
         post(opened.path, b" " * size).status_code for size in (LARGEST, LARGEST + 1)
@@ -324,7 +324,7 @@ def test_no_body_at_all_is_lost_or_stuck(world: World, body: bytes) -> None:
 
 
 def test_the_delivery_and_its_job_are_gone_together(db: None) -> None:
-    opened = listening.open_listener(EventType.SCHEDULED)
+    opened = listeners.open_listener(EventType.SCHEDULED)
 
     with suppress(_Crash), transaction.atomic():
         assert post(opened.path).status_code == 200
@@ -334,7 +334,7 @@ def test_the_delivery_and_its_job_are_gone_together(db: None) -> None:
 
 
 def test_what_cannot_be_queued_is_not_kept_and_not_answered_for(db: None) -> None:
-    opened = listening.open_listener(EventType.SCHEDULED)
+    opened = listeners.open_listener(EventType.SCHEDULED)
 
     with _queue_that_fails(), pytest.raises(_Crash):
         post(opened.path)
@@ -344,7 +344,7 @@ def test_what_cannot_be_queued_is_not_kept_and_not_answered_for(db: None) -> Non
 
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_goes_away_while_keeping_is_told_to_the_sender() -> None:
-    opened = listening.open_listener(EventType.SCHEDULED)
+    opened = listeners.open_listener(EventType.SCHEDULED)
 
     with _database_that_goes_away():
         answer = post(opened.path)
@@ -355,7 +355,7 @@ def test_a_database_that_goes_away_while_keeping_is_told_to_the_sender() -> None
 
 
 def test_the_secret_is_nowhere_in_the_database(db: None) -> None:
-    opened = listening.open_listener(EventType.SCHEDULED, header="X-Secret: sesame")
+    opened = listeners.open_listener(EventType.SCHEDULED, header="X-Secret: sesame")
     post(opened.path, headers={"X-Secret": "sesame"})
 
     rows = [*Listener.objects.values(), *Delivery.objects.values()]
@@ -365,7 +365,7 @@ def test_the_secret_is_nowhere_in_the_database(db: None) -> None:
     assert "sesame" not in str((rows, payloads))
 
 
-def secret_of(opened: listening.Opened) -> str:
+def secret_of(opened: listeners.Opened) -> str:
     return opened.path.strip("/").rpartition("/")[2]
 
 

@@ -16,7 +16,7 @@ from django.db import connection
 
 from bench.clusters import database_url
 from promoportal import sandbox
-from promoportal.embedded import programs
+from promoportal.db.embedded import binaries
 from promoportal.sandbox import Fault
 from tests.engine.conftest import put_down
 from tests.engine.processes import until
@@ -89,10 +89,10 @@ def portal(transactional_db: None, box: sandbox.Box) -> Iterator[Portal]:
 
 @pytest.fixture
 def postgresql() -> Path:
-    wheel = programs.find()
+    wheel = binaries.find()
     if wheel is None:
         pytest.skip("There is no pg_dump for this platform.")
-    return programs.of_version(wheel, None)
+    return binaries.of_version(wheel, None)
 
 
 def call(program: Path, portal: Portal, *words: str) -> None:

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import connection, transaction
 
-from promoportal.optimove import allowance
-from promoportal.optimove.allowance import Allowance, Granted, Priority, Wait
+from promoportal.optimove import rate_limiter
+from promoportal.optimove.rate_limiter import Allowance, Granted, Priority, Wait
 
 SHORT = timedelta(seconds=0.5)
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 def take(count: int, priority: Priority) -> int:
     """Take as many as there are, up to `count`."""
-    taken = [allowance.take(priority) for _ in range(count)]
+    taken = [rate_limiter.take(priority) for _ in range(count)]
     return sum(isinstance(each, Granted) for each in taken)
 
 
@@ -38,7 +38,7 @@ def set_clock_back(by: timedelta) -> None:
 
 def test_a_window_holds_48_calls_and_no_more() -> None:
     assert take(60, Priority.PERSON) == 48
-    assert allowance.remaining() == 0
+    assert rate_limiter.remaining() == 0
 
 
 def test_each_leaves_some_to_those_who_wait_more() -> None:
@@ -55,21 +55,21 @@ def test_collecting_that_never_stops_leaves_some_to_reports() -> None:
 
 
 def test_what_remains_depends_on_what_for() -> None:
-    assert allowance.remaining(Priority.REPORTING) == 36
+    assert rate_limiter.remaining(Priority.REPORTING) == 36
     take(10, Priority.COLLECTING)
 
-    assert allowance.remaining(Priority.REPORTING) == 26
-    assert allowance.remaining(Priority.COLLECTING) == 30
-    assert allowance.remaining() == 38
+    assert rate_limiter.remaining(Priority.REPORTING) == 26
+    assert rate_limiter.remaining(Priority.COLLECTING) == 30
+    assert rate_limiter.remaining() == 38
 
     take(30, Priority.COLLECTING)
-    assert allowance.remaining(Priority.REPORTING) == 4
+    assert rate_limiter.remaining(Priority.REPORTING) == 4
 
 
 def test_who_gets_none_is_told_how_long_to_stay_away() -> None:
     take(48, Priority.PERSON)
-    wait = allowance.take(Priority.PERSON)
-    later = allowance.take(Priority.REPORTING)
+    wait = rate_limiter.take(Priority.PERSON)
+    later = rate_limiter.take(Priority.REPORTING)
 
     assert isinstance(wait, Wait)
     assert isinstance(later, Wait)
@@ -79,16 +79,16 @@ def test_who_gets_none_is_told_how_long_to_stay_away() -> None:
 
 def test_a_window_slides() -> None:
     assert all(
-        isinstance(allowance.take(Priority.PERSON, window=SHORT), Granted)
+        isinstance(rate_limiter.take(Priority.PERSON, window=SHORT), Granted)
         for _ in range(48)
     )
-    wait = allowance.take(Priority.PERSON, window=SHORT)
+    wait = rate_limiter.take(Priority.PERSON, window=SHORT)
     assert isinstance(wait, Wait)
     assert wait.seconds <= 0.5
 
     time.sleep(wait.seconds + 0.001)
 
-    assert isinstance(allowance.take(Priority.PERSON, window=SHORT), Granted)
+    assert isinstance(rate_limiter.take(Priority.PERSON, window=SHORT), Granted)
 
 
 def test_a_grant_is_good_for_a_moment_only() -> None:
@@ -100,12 +100,12 @@ def test_a_grant_is_good_for_a_moment_only() -> None:
 
 
 def test_a_refusal_makes_everybody_wait_as_long_as_the_vendor_asks() -> None:
-    allowance.refused(7.5)
+    rate_limiter.refused(7.5)
 
-    wait = allowance.take(Priority.PERSON)
+    wait = rate_limiter.take(Priority.PERSON)
     assert isinstance(wait, Wait)
     assert 7 < wait.seconds <= 7.5
-    assert allowance.remaining() == 0
+    assert rate_limiter.remaining() == 0
     assert Allowance.objects.get().granted_at == []
 
 
@@ -113,8 +113,8 @@ def pauses(refusals: int) -> list[int]:
     """Be refused, wait it out, be refused again, and say how long each pause was."""
     found = []
     for _ in range(refusals):
-        allowance.refused(None)
-        wait = allowance.take(Priority.PERSON)
+        rate_limiter.refused(None)
+        wait = rate_limiter.take(Priority.PERSON)
         assert isinstance(wait, Wait)
         found.append(round(wait.seconds))
         set_clock_back(timedelta(seconds=-wait.seconds - 1))
@@ -127,18 +127,18 @@ def test_a_vendor_that_does_not_say_is_left_alone_longer_each_time() -> None:
 
 def test_refusals_of_one_moment_count_once() -> None:
     for _ in range(8):
-        allowance.refused(None)
+        rate_limiter.refused(None)
 
-    wait = allowance.take(Priority.PERSON)
+    wait = rate_limiter.take(Priority.PERSON)
     assert isinstance(wait, Wait)
     assert wait.seconds <= 2
 
 
 def test_a_shorter_pause_never_cuts_a_longer_one() -> None:
-    allowance.refused(30)
-    allowance.refused(1)
+    rate_limiter.refused(30)
+    rate_limiter.refused(1)
 
-    wait = allowance.take(Priority.PERSON)
+    wait = rate_limiter.take(Priority.PERSON)
     assert isinstance(wait, Wait)
     assert wait.seconds > 29
 
@@ -152,25 +152,25 @@ def test_a_minute_of_peace_forgives() -> None:
 
 @pytest.mark.parametrize("told", [-5.0, 0.0, 1e12])
 def test_no_answer_stops_us_for_good(told: float) -> None:
-    allowance.refused(told)
+    rate_limiter.refused(told)
 
-    found = allowance.take(Priority.PERSON)
+    found = rate_limiter.take(Priority.PERSON)
     assert isinstance(found, Granted) or found.seconds <= 3600
 
 
 def test_a_database_whose_clock_was_set_back_does_not_stop_us() -> None:
     take(48, Priority.PERSON)
-    allowance.refused(3600)
+    rate_limiter.refused(3600)
     set_clock_back(timedelta(hours=2))
 
-    assert allowance.remaining() == 48
+    assert rate_limiter.remaining() == 48
     assert take(48, Priority.PERSON) == 48
 
 
 @pytest.mark.django_db(transaction=True)
 def test_none_is_taken_inside_a_transaction() -> None:
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
-        allowance.take(Priority.PERSON)
+        rate_limiter.take(Priority.PERSON)
 
 
 def hammered(seconds: float, threads: int, window: timedelta) -> list[datetime]:
@@ -187,7 +187,7 @@ def hammered(seconds: float, threads: int, window: timedelta) -> list[datetime]:
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT clock_timestamp()")
                     before = cursor.fetchone()[0]
-                if isinstance(allowance.take(priority, window=window), Granted):
+                if isinstance(rate_limiter.take(priority, window=window), Granted):
                     with connection.cursor() as cursor:
                         cursor.execute("SELECT clock_timestamp()")
                         given.append(max(before, cursor.fetchone()[0]))

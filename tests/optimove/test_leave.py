@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from promoportal import breakers, wire
-from promoportal.breakers import Gate, Side
-from promoportal.leave import NotNow, one_call
-from promoportal.optimove.allowance import Allowance, Priority
+from promoportal import wire
+from promoportal.optimove.rate_limiter import Allowance, Priority
+from promoportal.optimove.throttle import NotNow, one_call
+from promoportal.resilience import circuit_breaker
+from promoportal.resilience.circuit_breaker import Gate, Side
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-MOST = breakers.MOST_FAILURES[Side.VENDOR]
+MOST = circuit_breaker.MOST_FAILURES[Side.VENDOR]
 
 
 def answered(kind: type[wire.WireError], status: int) -> wire.WireError:
@@ -50,23 +51,23 @@ def test_what_may_be_one_campaigns_matter_stops_all_only_if_nothing_else_goes_we
     call(error, times=MOST - 1)
     call()
     call(error, times=MOST - 1)
-    assert not breakers.rests(Side.VENDOR)
+    assert not circuit_breaker.rests(Side.VENDOR)
 
     call(error)
 
-    assert breakers.rests(Side.VENDOR)
+    assert circuit_breaker.rests(Side.VENDOR)
 
 
 def test_a_rest_it_asks_for_is_for_all() -> None:
     call(BUSY)
 
-    assert breakers.rests(Side.VENDOR)
+    assert circuit_breaker.rests(Side.VENDOR)
 
 
 def test_too_many_is_a_matter_of_the_allowance() -> None:
     call(TOO_MANY)
 
-    assert not breakers.rests(Side.VENDOR)
+    assert not circuit_breaker.rests(Side.VENDOR)
     assert Allowance.objects.get().not_before is not None
 
 
@@ -76,35 +77,35 @@ def test_whoever_says_no_is_there(kind: type[wire.WireError]) -> None:
     call(answered(kind, 400))
     call(SILENT)
 
-    assert not breakers.rests(Side.VENDOR)
+    assert not circuit_breaker.rests(Side.VENDOR)
 
 
 def test_the_one_that_tries_opens_the_way_for_all() -> None:
     call(STRANGER)
-    breakers.Breaker.objects.update(open_until="2026-01-01T00:00Z")
+    circuit_breaker.Breaker.objects.update(open_until="2026-01-01T00:00Z")
 
     call()
 
     call()
-    assert not breakers.rests(Side.VENDOR)
+    assert not circuit_breaker.rests(Side.VENDOR)
 
 
 def test_who_came_too_often_before_it_opened_lets_no_second_one_try() -> None:
     with pytest.raises(wire.Unavailable), one_call(Priority.PERSON):
         call(BROKEN, times=MOST)
-        breakers.Breaker.objects.update(open_until="2026-01-01T00:00Z")
-        assert breakers.gate(Side.VENDOR) is Gate.PROBE
+        circuit_breaker.Breaker.objects.update(open_until="2026-01-01T00:00Z")
+        assert circuit_breaker.gate(Side.VENDOR) is Gate.PROBE
         raise TOO_MANY
 
-    assert breakers.gate(Side.VENDOR) is Gate.OPEN
+    assert circuit_breaker.gate(Side.VENDOR) is Gate.OPEN
 
 
 def test_one_that_tries_and_came_too_often_leaves_the_way_to_the_next() -> None:
     call(BROKEN, times=MOST)
-    breakers.Breaker.objects.update(open_until="2026-01-01T00:00Z")
+    circuit_breaker.Breaker.objects.update(open_until="2026-01-01T00:00Z")
     call(TOO_MANY)
     Allowance.objects.update(not_before=None)
 
     call()
 
-    assert not breakers.rests(Side.VENDOR)
+    assert not circuit_breaker.rests(Side.VENDOR)

@@ -22,7 +22,7 @@ from promoportal.optimove import (
     Refusal,
     Verdict,
 )
-from promoportal.optimove._contract import Target
+from promoportal.optimove.contract import Target
 from tests.wire import farside
 
 CONTRACT = optimove.load(Path(optimove.__file__).with_name("contract.toml"))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from promoportal import optimove, wire
 from promoportal.optimove import Meaning, Reward, Row
-from promoportal.optimove._records import LONGEST, read_row
+from promoportal.optimove.records import LONGEST, read_row
 from promoportal.wire import Json
 
 CONTRACT = optimove.load(Path(optimove.__file__).with_name("contract.toml")).assignments

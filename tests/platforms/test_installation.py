@@ -6,7 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
-from promoportal.installation import Installation, installation_id
+from promoportal.db.installation import Installation, installation_id
 
 
 @pytest.mark.django_db

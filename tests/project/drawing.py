@@ -41,7 +41,7 @@ def redraw() -> None:
 # Imported late, here and below: run as a program, this module sets Django up first.
 def _machines() -> Iterator[tuple[str, str]]:
     apps = importlib.import_module("django.apps").apps
-    stateful = importlib.import_module("promoportal.states").Stateful
+    stateful = importlib.import_module("promoportal.db.state_machine").Stateful
     for model in apps.get_models():
         if issubclass(model, stateful):
             for column, machine in model.machines.items():

@@ -7,7 +7,6 @@ to it; a name that disappears breaks something that was deployed before.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import inspect
 import json
@@ -100,7 +99,7 @@ def _permissions() -> Iterator[str]:
 
 
 def _roles() -> Iterator[str]:
-    for role in _module("promoportal.roles").Role:
+    for role in _module("promoportal.admin.roles").Role:
         yield str(role)
 
 
@@ -124,8 +123,8 @@ def _query_parameters() -> Iterator[str]:
             if name := _parameter(listed):
                 yield f"{model._meta.label}: {name}"
     # Of the filter by date, and of paging.
-    keyset = _module("promoportal.admin.paging")
-    yield from (*_module("promoportal.admin.days")._NAMES, keyset.OLDER, keyset.NEWER)
+    keyset = _module("promoportal.admin.keyset_pagination")
+    yield from (*_module("promoportal.admin.date_filter")._NAMES, keyset.OLDER, keyset.NEWER)
 
 
 def _parameter(listed: Any) -> str:
@@ -142,7 +141,7 @@ def _actions() -> Iterator[str]:
 
 
 def _audit_kinds() -> Iterator[str]:
-    for kind in _module("promoportal.admin.log").Kind:
+    for kind in _module("promoportal.admin.audit_log").Kind:
         yield f"{kind.name} {kind.value}"
 
 
@@ -183,7 +182,7 @@ def _dotted_paths() -> Iterator[str]:
 
 
 def _crash_points() -> Iterator[str]:
-    for point in _module("promoportal.crashing").Point:
+    for point in _module("promoportal.runtime.crash_points").Point:
         yield str(point)
 
 

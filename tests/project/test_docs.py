@@ -13,8 +13,8 @@ from django.db.models import TextChoices
 import executions.models
 import redemptions.models
 import rewards.models
-from promoportal import crashing
-from promoportal.sandbox._faults import kinds_of
+from promoportal.runtime import crash_points
+from promoportal.sandbox.faults import kinds_of
 from promoportal.sandbox.scenarios import load
 from tests.engine import test_crash_points
 from tests.project import drawing, tree
@@ -100,8 +100,8 @@ def test_every_reason_has_its_heading(part: str, reasons: type[TextChoices]) -> 
 def test_every_place_to_die_is_told_and_tested() -> None:
     told = tree.section(tree.say("docs/guarantees.md"), "Where it may die")
     named = re.findall(r"^\| `([a-z.]+)` \|", told, re.MULTILINE)
-    assert named == list(crashing.Point)
-    assert set(test_crash_points.CASES) == set(crashing.Point)
+    assert named == list(crash_points.Point)
+    assert set(test_crash_points.CASES) == set(crash_points.Point)
 
 
 def test_every_refusal_to_start_has_its_line() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_django import Settings
 
-from promoportal.callers import client_address
+from promoportal.runtime.client_address import client_address
 
 US, SENDER, FORGED = "192.0.2.10", "198.51.100.7", "203.0.113.1"
 

@@ -11,10 +11,10 @@ from django.db import transaction
 from django.db.models import F, Sum
 from django.utils import timezone
 
-from executions import stopping
+from executions import lifecycle
 from executions.models import Execution
-from promoportal import census
-from promoportal.census import Census, Kind
+from promoportal.db import state_counts
+from promoportal.db.state_counts import Census, Kind
 from redemptions.models import Redemption
 from rewards.models import Assignment, State
 from tests.factories import AssignmentFactory, RedemptionFactory
@@ -27,7 +27,7 @@ def told(execution: Execution) -> Counter[tuple[str, ...]]:
     return Counter(
         {
             (one.kind, one.meaning, one.state, one.reason): one.count
-            for one in census.of(execution.pk)[execution.pk]
+            for one in state_counts.of(execution.pk)[execution.pk]
         }
     )
 
@@ -59,7 +59,7 @@ def test_it_is_right_at_every_step_of_a_reward(world: World) -> None:
     world.work()
     assert told(execution) == counted(execution)
 
-    stopping.cancel(execution, by=None, why="Enough.")
+    lifecycle.cancel(execution, by=None, why="Enough.")
     world.work()
     assert told(execution) == counted(execution)
     assert told(execution).total() == 4
@@ -111,7 +111,7 @@ def test_folded_it_says_the_same_in_fewer_rows() -> None:
 
     for age in (timedelta(minutes=6), timedelta(hours=3), timedelta(days=31)):
         Census.objects.update(at=timezone.now() - age)
-        census.fold()
+        state_counts.fold()
 
     assert told(execution) == before == counted(execution)
     assert Census.objects.filter(execution=execution).count() == 2
@@ -122,10 +122,10 @@ def test_what_is_new_is_not_folded_and_tells_how_fast_it_goes() -> None:
     row = AssignmentFactory(state=State.OWED)
     Assignment.objects.update(state=State.ACTIVE)
 
-    census.fold()
+    state_counts.fold()
 
     lately = timezone.now() - timedelta(minutes=2)
-    assert census.activated_since(lately) == {row.execution_id: 1}
+    assert state_counts.activated_since(lately) == {row.execution_id: 1}
     assert set(Census.objects.values_list("folded", flat=True)) == {0}
 
 
@@ -137,13 +137,13 @@ def test_a_day_is_told_by_the_hour_and_by_its_value() -> None:
     now = timezone.now()
     day = (now - timedelta(hours=12), now + timedelta(hours=12))
 
-    flows = list(census.flows(*day))
+    flows = list(state_counts.flows(*day))
 
     assert sum(flow.assigned for flow in flows) == 2
     assert sum(flow.activated for flow in flows) == 1
     assert sum(flow.reported for flow in flows) == 1
-    assert census.given(*day) == {"EUR": Decimal("12.50")}
-    assert not list(census.flows(day[0] - timedelta(days=7), day[0]))
+    assert state_counts.given(*day) == {"EUR": Decimal("12.50")}
+    assert not list(state_counts.flows(day[0] - timedelta(days=7), day[0]))
 
 
 def test_the_value_of_a_reward_that_changes_is_counted_anew() -> None:

@@ -12,7 +12,8 @@ from django.conf import settings
 from pytest_django import Settings
 
 from bench.clusters import database_url
-from promoportal import checks, locality, optimove
+from promoportal import checks, optimove
+from promoportal.runtime import loopback
 
 PRODUCTION = {
     "DEBUG": "false",
@@ -205,7 +206,7 @@ def ids(*found: object) -> list[str]:
     ],
 )
 def test_whether_an_address_leads_back_here(address: str, local: bool) -> None:
-    assert locality.is_local(address) is local
+    assert loopback.is_local(address) is local
 
 
 @pytest.mark.parametrize(

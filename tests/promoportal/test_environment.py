@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from promoportal import environment
+from promoportal.runtime import environment
 
 
 @pytest.fixture

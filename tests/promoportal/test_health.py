@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 
 from promoportal import pipeline
-from promoportal.continuity import Continuity
-from promoportal.leases import after
+from promoportal.db.database_clock import after
+from promoportal.db.database_identity import Continuity
 
 
 def readiness() -> tuple[int, str]:

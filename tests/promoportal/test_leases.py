@@ -7,7 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from promoportal.leases import Budget, Lease, after, database_now, due, unleased, wait
+from promoportal.db.database_clock import after, database_now
+from promoportal.db.leases import Lease, due, unleased
+from promoportal.resilience.backoff import wait
+from promoportal.runtime.time_budget import Budget
 from rewards.models import Collection
 from tests.factories import CollectionFactory
 

@@ -11,7 +11,7 @@ from django.test import RequestFactory
 from django.urls import Resolver404, resolve
 from pythonjsonlogger.json import JsonFormatter
 
-from promoportal.logs import Redact
+from promoportal.runtime.log_redaction import Redact
 
 PATH = "/webhooks/optimove/5eCr-3t_x/"
 

@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager
 import pytest
 from django.db import connection
 
-from promoportal import permits, pipeline
-from promoportal.jobs.ticker import Ticker
+from promoportal import pipeline
+from promoportal.jobs.scheduler import Ticker
+from promoportal.resilience import concurrency_limit
 from tests.engine.processes import until
 from tests.factories import AssignmentFactory
 from tests.promoportal.elsewhere import elsewhere, later, patiently, waits
@@ -23,7 +24,7 @@ def take() -> Iterator[Take]:
     kept: list[AbstractContextManager[int]] = []
 
     def take(most: int, *, of: int) -> int:
-        kept.append(permits.taken(most, of=of))
+        kept.append(concurrency_limit.taken(most, of=of))
         return kept[-1].__enter__()
 
     yield take
@@ -43,14 +44,14 @@ def ask_for_long() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_all_processes_together_get_no_more_than_there_are(take: Take) -> None:
-    with elsewhere() as other, permits.taken(3, of=5) as ours:
+    with elsewhere() as other, concurrency_limit.taken(3, of=5) as ours:
         assert ours == 3
         assert other.do(lambda: take(8, of=5)) == 2
 
 
 @pytest.mark.django_db(transaction=True)
 def test_what_is_given_back_is_free_at_once_also_after_a_failure(take: Take) -> None:
-    with pytest.raises(ZeroDivisionError), permits.taken(5, of=5):
+    with pytest.raises(ZeroDivisionError), concurrency_limit.taken(5, of=5):
         _ = 1 // 0
 
     with elsewhere() as other:
@@ -71,7 +72,10 @@ def test_a_process_that_is_gone_takes_none_along(take: Take) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_lost_connection_ends_the_work_with_its_own_error() -> None:
-    with pytest.raises(RuntimeError, match="the work"), permits.taken(1, of=1):
+    with (
+        pytest.raises(RuntimeError, match="the work"),
+        concurrency_limit.taken(1, of=1),
+    ):
         connection.close()
         raise RuntimeError("the work")
 
@@ -80,10 +84,10 @@ def test_a_lost_connection_ends_the_work_with_its_own_error() -> None:
 def test_who_is_frozen_keeps_them_no_longer_than_a_job_may(take: Take) -> None:
     with elsewhere() as other:
         other.do(lambda: take(5, of=5))
-        assert permits.end_frozen() == 0
+        assert concurrency_limit.end_frozen() == 0
         assert take(1, of=5) == 0
 
-        assert permits.end_frozen(seconds=0) == 1
+        assert concurrency_limit.end_frozen(seconds=0) == 1
 
         until(lambda: take(1, of=5), "the server let go")
 
@@ -91,10 +95,10 @@ def test_who_is_frozen_keeps_them_no_longer_than_a_job_may(take: Take) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_who_has_none_may_stand_still_and_who_looks_may_have_some(take: Take) -> None:
     with elsewhere() as other:
-        other.do(permits.end_frozen)
+        other.do(concurrency_limit.end_frozen)
         assert take(1, of=5) == 1
 
-        assert permits.end_frozen(seconds=0) == 0
+        assert concurrency_limit.end_frozen(seconds=0) == 0
         assert other.do(lambda: take(1, of=5)) == 1
 
 
@@ -105,8 +109,8 @@ def test_who_waits_for_the_database_is_not_frozen(take: Take) -> None:
         asking = other.start(ask_for_long)
         assert waits(asking)
 
-        with later(permits.FROZEN * 10):
-            assert permits.end_frozen() == 0
+        with later(concurrency_limit.FROZEN * 10):
+            assert concurrency_limit.end_frozen() == 0
 
         patiently(asking)
         assert take(1, of=5) == 0
@@ -117,11 +121,11 @@ def test_the_tick_takes_them_from_who_was_frozen_for_a_minute(take: Take) -> Non
     AssignmentFactory()  # so that the portal is not idle
     with elsewhere() as other:
         other.do(lambda: take(5, of=5))
-        with later(permits.FROZEN / 3):
+        with later(concurrency_limit.FROZEN / 3):
             pipeline.tick()
         assert take(1, of=5) == 0
 
-        with later(permits.FROZEN + 5):
+        with later(concurrency_limit.FROZEN + 5):
             pipeline.tick()
 
         until(lambda: take(1, of=5), "the server let go")
@@ -133,4 +137,4 @@ def test_who_ticks_and_stands_still_has_no_permits_to_lose() -> None:
     with elsewhere() as other:
         other.do(ticking.run)
 
-        assert permits.end_frozen(seconds=0) == 0
+        assert concurrency_limit.end_frozen(seconds=0) == 0

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from executions.announcing import seize, share
+from executions.locks import seize, share
 from executions.models import Asking, Execution, Progress
-from promoportal import progress
-from promoportal.leases import after as later
+from promoportal.db.database_clock import after as later
+from promoportal.operations import progress
 from redemptions.models import State as Reporting
 from rewards.models import Collecting, State
 from tests.factories import (

@@ -11,13 +11,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from executions import stopping
+from executions import lifecycle
 from executions.models import Execution, Progress
-from promoportal.reconciling import reconcile
+from promoportal.operations.reconciliation import reconcile
 from promoportal.sandbox import Fault
-from redemptions import deciding as reports
+from redemptions import decisions as reports
 from redemptions.models import Redemption
-from rewards import deciding
+from rewards import decisions as deciding
 from rewards.models import Assignment, State
 from tests.world import World
 
@@ -114,7 +114,7 @@ def test_what_was_cancelled_or_written_off_is_no_drift(world: World) -> None:
     deciding.write_off(Assignment.objects.all(), by=None, why="The account is closed.")
     world.box.assign("7311", "C3")
     world.collect("7311")
-    stopping.cancel(Execution.objects.get(), by=None, why="It was a mistake.")
+    lifecycle.cancel(Execution.objects.get(), by=None, why="It was a mistake.")
 
     found = world.reconcile("7311")
 
@@ -239,7 +239,7 @@ def test_what_live_finds_is_given_as_ever(settled: World) -> None:
 
 
 def test_live_gives_nothing_of_what_is_cancelled(settled: World) -> None:
-    stopping.cancel(Execution.objects.get(), by=None, why="It was a mistake.")
+    lifecycle.cancel(Execution.objects.get(), by=None, why="It was a mistake.")
     settled.box.assign("7311", "C9")
 
     found = run_json("--live")
@@ -271,7 +271,7 @@ def test_open_refuses_what_is_no_id(db: None, occurrence: str) -> None:
 
 
 def test_open_does_not_reopen_what_is_cancelled(db: None) -> None:
-    stopping.cancel_by_vendor("7311")
+    lifecycle.cancel_by_vendor("7311")
 
     with pytest.raises(CommandError, match="is cancelled"):
         call_command("open", "7311")

@@ -11,13 +11,14 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from promoportal import pipeline, restoring
-from promoportal.continuity import Continuity, Gap
-from promoportal.leases import after, database_now
+from promoportal import pipeline
+from promoportal.db.database_clock import after, database_now
+from promoportal.db.database_identity import Continuity, Gap
+from promoportal.operations import restored_backup
 from redemptions import reporting
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
-from rewards import deciding
+from rewards import decisions
 from rewards.models import Assignment, Reason, State
 from tests.conftest import Agree
 from tests.world import World
@@ -41,7 +42,7 @@ def capability(request: pytest.FixtureRequest, settings: Settings, box: Any) -> 
 
 def backup() -> list[dict[str, Any]]:
     """What a dump taken now would know of rewards."""
-    restoring.look()
+    restored_backup.look()
     rows: Any = Assignment.objects.values()
     return list(rows)
 
@@ -92,7 +93,7 @@ def test_a_worker_that_was_there_all_the_time_is_no_quicker_than_the_doubt(
 def test_nor_is_one_that_reports(world: World, agree: Agree) -> None:
     agree(("repeat_is_safe = true", "repeat_is_safe = false"))
     owe(world)
-    restoring.look()
+    restored_backup.look()
     world.run_activation()
     Continuity.objects.update(database="elsewhere")
     world.let_time_come()
@@ -100,7 +101,7 @@ def test_nor_is_one_that_reports(world: World, agree: Agree) -> None:
     reporting.report()
     assert not world.box.redemptions
 
-    restoring.look()
+    restored_backup.look()
     held = Redemption.objects.filter(state=Reporting.HELD, reason="UNANSWERED")
     assert held.count() == 5
 
@@ -115,9 +116,9 @@ def test_a_second_gap_makes_nobody_forget_the_first(
     world.box.forget_keys()
 
     restore(dump, taken=timedelta(days=2))
-    restoring.look()
+    restored_backup.look()
     Continuity.objects.update(database="elsewhere", seen_at=timezone.now())
-    restoring.look()
+    restored_backup.look()
     world.announce("7311")
     world.wait()
 
@@ -162,7 +163,7 @@ def test_what_is_assigned_after_it_is_as_ever(world: World, settings: Settings) 
     world.box.become("neither")
     restore(backup())
     pipeline.tick()
-    restoring.look()
+    restored_backup.look()
     later = timezone.now() + timedelta(minutes=10)
     world.box.assign("7311", "C1", assignedAt=f"{later:%Y-%m-%dT%H:%M:%SZ}")
 
@@ -207,7 +208,7 @@ def test_what_it_never_says_is_for_a_person_after_the_time_to_settle(
 ) -> None:
     owe(world)
     restore(backup(), taken=timedelta(days=2))
-    restoring.look()
+    restored_backup.look()
 
     settings.SETTLE_WITHIN = timedelta(0)
     pipeline.tick()
@@ -229,7 +230,7 @@ def test_what_was_sent_just_before_the_restore_is_given_time_to_be_known(
 
     restore(backup())
     pipeline.tick()
-    restoring.look()
+    restored_backup.look()
     world.work()
 
     row = world.assignment("C0")
@@ -246,7 +247,7 @@ def test_held_and_void_rewards_are_in_doubt_too(world: World, db: None) -> None:
 
     restore(backup())
     pipeline.tick()
-    restoring.look()
+    restored_backup.look()
 
     assert set(Assignment.objects.values_list("doubtful", flat=True)) == {True}
 
@@ -257,9 +258,9 @@ def test_said_not_to_be_given_what_was_never_understood_stays_held(
     world.box.assign("7311", "C1", status="Pending")
     world.collect("7311")
     restore(backup())
-    restoring.look()
+    restored_backup.look()
 
-    deciding.not_given(Assignment.objects.all(), by=None, why="Not in their books.")
+    decisions.not_given(Assignment.objects.all(), by=None, why="Not in their books.")
 
     row = world.assignment("C1")
     assert (row.state, row.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
@@ -268,8 +269,8 @@ def test_said_not_to_be_given_what_was_never_understood_stays_held(
 
 def test_in_its_own_database_nothing_is_ever_in_doubt(world: World) -> None:
     owe(world)
-    assert restoring.look() is None
-    assert restoring.look() is None
+    assert restored_backup.look() is None
+    assert restored_backup.look() is None
 
     assert not Assignment.objects.filter(doubtful=True).exists()
     assert not Gap.objects.exists()
@@ -282,10 +283,10 @@ def test_where_a_repeated_report_counts_twice_reports_wait_for_a_person(
     owe(world)
     world.run_activation()
     assert Redemption.objects.filter(state=Reporting.WAITING).count() == 5
-    restoring.look()
+    restored_backup.look()
     Continuity.objects.update(database="elsewhere")
 
-    restoring.look()
+    restored_backup.look()
 
     held = Redemption.objects.filter(state=Reporting.HELD, reason="UNANSWERED")
     assert held.count() == 5

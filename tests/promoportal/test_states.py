@@ -11,19 +11,12 @@ from django.db.models.functions import Concat
 
 from executions.models import Asking, Delivery, Execution, Progress, Reading, Trigger
 from executions.models import Stop as Stopped
-from promoportal import states
-from promoportal.sets import NotForStates, set_each
-from promoportal.states import IllegalMove, LostRace, Stateful, move_all
+from promoportal.db import state_machine
+from promoportal.db.bulk import NotForStates, set_each
+from promoportal.db.state_machine import IllegalMove, LostRace, Stateful, move_all
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
-from rewards.models import (
-    Assignment,
-    Collecting,
-    Collection,
-    Retrial,
-    State,
-    Trying,
-)
+from rewards.models import Assignment, Collecting, Collection, Retrial, State, Trying
 from tests import factories
 from tests.factories import DeliveryFactory, ExecutionFactory, TriggerFactory
 from tests.promoportal.elsewhere import elsewhere, patiently, waits
@@ -270,7 +263,7 @@ def test_columns_that_differ_are_set_but_never_a_state(db: None) -> None:
     ],
 )
 def test_where_a_state_can_be_reached_from(to: str, sources: set[str]) -> None:
-    assert set(states.sources(Trigger.machines["state"], to)) == sources
+    assert set(state_machine.sources(Trigger.machines["state"], to)) == sources
 
 
 # --- Two connections ------------------------------------------------------------------

@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from executions.models import Execution, Progress
-from promoportal import progress
-from redemptions import deciding
+from promoportal.operations import progress
+from redemptions import decisions
 from redemptions.models import Mode, Reason, Redemption, State
 from tests.factories import AssignmentFactory, ExecutionFactory, RedemptionFactory
 from tests.promoportal.elsewhere import elsewhere
@@ -34,7 +34,7 @@ def held(world: World, give: Give) -> Redemption:
 def test_a_held_one_is_reported_again_by_someone_with_a_reason(
     world: World, held: Redemption, clerk: User
 ) -> None:
-    moved = deciding.report_again(Redemption.objects.all(), by=clerk, why="Mended.")
+    moved = decisions.report_again(Redemption.objects.all(), by=clerk, why="Mended.")
     execution = Execution.objects.get()
     reopened = execution.state
     world.wait()
@@ -51,7 +51,7 @@ def test_a_held_one_is_reported_again_by_someone_with_a_reason(
 def test_it_goes_alone_so_that_it_spoils_no_batch_again(
     world: World, held: Redemption
 ) -> None:
-    deciding.report_again(Redemption.objects.all(), by=None, why="Mended.")
+    decisions.report_again(Redemption.objects.all(), by=None, why="Mended.")
     world.wait()
 
     held.refresh_from_db()
@@ -62,7 +62,7 @@ def test_it_goes_alone_so_that_it_spoils_no_batch_again(
 def test_a_held_one_is_written_off_by_someone_with_a_reason(
     world: World, held: Redemption, clerk: User
 ) -> None:
-    moved = deciding.write_off(Redemption.objects.all(), by=clerk, why="Too old.")
+    moved = decisions.write_off(Redemption.objects.all(), by=clerk, why="Too old.")
     world.wait()
 
     held.refresh_from_db()
@@ -78,8 +78,8 @@ def test_what_is_not_held_is_left_as_it_is(db: None, state: State) -> None:
     row = RedemptionFactory(state=state)
     everything = Redemption.objects.all()
 
-    assert deciding.report_again(everything, by=None, why="Again.") == []
-    assert deciding.write_off(everything, by=None, why="Enough.") == []
+    assert decisions.report_again(everything, by=None, why="Again.") == []
+    assert decisions.write_off(everything, by=None, why="Enough.") == []
 
     row.refresh_from_db()
     assert row.state == state
@@ -90,7 +90,7 @@ def test_what_failed_too_often_begins_anew(db: None) -> None:
         state=State.HELD, reason=Reason.GIVEN_UP, failures=81, malformed=8
     )
 
-    deciding.report_again(Redemption.objects.all(), by=None, why="It is back.")
+    decisions.report_again(Redemption.objects.all(), by=None, why="It is back.")
 
     row.refresh_from_db()
     assert (row.failures, row.malformed, row.reason) == (0, 0, "")
@@ -108,7 +108,7 @@ def test_nothing_is_settled_over_what_is_being_reported_again() -> None:
     with elsewhere() as clerk:
         clerk.begin()
         again = Redemption.objects.filter(pk=row.pk)
-        clerk.do(lambda: deciding.report_again(again, by=None, why="Mended."))
+        clerk.do(lambda: decisions.report_again(again, by=None, why="Mended."))
         progress.follow()
         clerk.commit()
     progress.follow()

@@ -11,11 +11,11 @@ from django.db.models import QuerySet
 from pytest_django import Settings
 
 from executions.models import Kind, Progress
-from promoportal.leases import database_now
+from promoportal.db.database_clock import database_now
+from redemptions.creation import next_batch, open_redemptions
 from redemptions.models import Mode, Redemption
-from redemptions.opening import next_batch, open_redemptions
-from rewards.concluding import give
 from rewards.models import Assignment, State
+from rewards.transitions import give
 from tests.factories import AssignmentFactory, ExecutionFactory, PromotionFactory
 from tests.world import World
 

@@ -10,12 +10,14 @@ import pytest
 from django.db import transaction
 from pytest_django import Settings
 
-from promoportal.breakers import Breaker
-from promoportal.leases import Lease, database_now
-from promoportal.optimove import Promotions, allowance
-from promoportal.optimove.allowance import Priority
+from promoportal.db.database_clock import database_now
+from promoportal.db.leases import Lease
+from promoportal.optimove import Promotions, rate_limiter
+from promoportal.optimove.rate_limiter import Priority
+from promoportal.resilience import outcome_policy
+from promoportal.resilience.circuit_breaker import Breaker
 from promoportal.sandbox import Fault
-from redemptions import reporting, settling
+from redemptions import in_doubt, report_outcomes, reporting
 from redemptions.models import Reason, Redemption, Report, State
 from tests.conftest import Agree
 from tests.factories import RedemptionFactory
@@ -110,8 +112,8 @@ def test_a_few_go_as_a_batch_when_fewer_calls_are_left(
     world: World, give: Give
 ) -> None:
     give(3)
-    while allowance.remaining(Priority.REPORTING) > 2:
-        allowance.take(Priority.REPORTING)
+    while rate_limiter.remaining(Priority.REPORTING) > 2:
+        rate_limiter.take(Priority.REPORTING)
 
     world.work()
 
@@ -120,8 +122,8 @@ def test_a_few_go_as_a_batch_when_fewer_calls_are_left(
 
 def test_nothing_is_claimed_that_could_not_be_sent(world: World, give: Give) -> None:
     give(3)
-    while allowance.remaining(Priority.REPORTING):
-        allowance.take(Priority.REPORTING)
+    while rate_limiter.remaining(Priority.REPORTING):
+        rate_limiter.take(Priority.REPORTING)
 
     world.work()
 
@@ -344,7 +346,7 @@ def test_eight_malformed_answers_in_a_row_are_a_persons_matter(
     assert set(Redemption.objects.values_list("reason", flat=True)) == {
         Reason.MALFORMED
     }
-    assert Report.objects.count() == reporting.MOST_MALFORMED
+    assert Report.objects.count() == outcome_policy.MOST_MALFORMED
 
 
 def test_a_batch_refused_whole_is_halved_until_the_bad_line_stands_alone(
@@ -422,7 +424,7 @@ def test_the_vendors_word_on_when_to_come_back_is_heeded(
     row = Redemption.objects.order_by("not_before")[0]
     assert row.not_before - database_now() > timedelta(seconds=590)
     assert calls(world) == {BATCH: 1}
-    assert allowance.remaining(Priority.PERSON) == 0
+    assert rate_limiter.remaining(Priority.PERSON) == 0
 
 
 def test_one_wrong_key_makes_no_heap_of_reports(
@@ -446,14 +448,14 @@ def test_one_wrong_key_makes_no_heap_of_reports(
 # --- Workers that die, or were thought dead -------------------------------------------
 
 
-def claim(world: World) -> reporting.Carried:
+def claim(world: World) -> report_outcomes.Carried:
     with Promotions.from_settings() as client:
         carried = reporting.claim(batch_limit=client.batch_limit)
     assert carried is not None
     return carried
 
 
-def send(carried: reporting.Carried) -> None:
+def send(carried: report_outcomes.Carried) -> None:
     with Promotions.from_settings() as client:
         reporting.send(carried, client)
 
@@ -481,7 +483,7 @@ def test_a_worker_that_dies_while_reporting_leaves_no_doubt_for_ever(
             client.report_batch([reporting.told(row) for row in carried.rows])
 
     world.let_time_come()
-    settling.expire()
+    in_doubt.expire()
     doubt = states()
     world.wait()
 
@@ -496,7 +498,7 @@ def test_what_is_leased_is_nobody_elses(world: World, give: Give) -> None:
     give(8)
     claim(world)
 
-    settling.expire()
+    in_doubt.expire()
     reporting.report()
 
     assert states() == {State.REPORTING: 8}
@@ -510,8 +512,8 @@ def test_an_answer_that_comes_late_is_evidence(
     give(8)
     carried = claim(world)
     world.let_time_come()
-    settling.expire()
-    settling.settle()
+    in_doubt.expire()
+    in_doubt.settle()
     thought = states()
 
     send(carried)
@@ -526,8 +528,8 @@ def test_a_late_answer_moves_nothing_that_someone_else_carries(
     give(8)
     carried = claim(world)
     world.let_time_come()
-    settling.expire()
-    settling.settle()
+    in_doubt.expire()
+    in_doubt.settle()
     world.let_time_come()
     theirs = claim(world)
 
@@ -555,7 +557,7 @@ def test_what_goes_unanswered_for_days_is_a_persons_matter(
     world: World, give: Give
 ) -> None:
     give(1)
-    Redemption.objects.update(failures=reporting.GIVE_UP_AFTER)
+    Redemption.objects.update(failures=report_outcomes.GIVE_UP_AFTER)
     world.box.order(fault("lost_answer"))
 
     world.wait()
@@ -569,7 +571,7 @@ def test_a_vendor_out_for_days_is_a_persons_matter(
     world: World, give: Give, status: int
 ) -> None:
     give(1)
-    Redemption.objects.update(failures=reporting.GIVE_UP_AFTER)
+    Redemption.objects.update(failures=report_outcomes.GIVE_UP_AFTER)
     world.box.order(fault("error_before", status=status))
 
     world.wait()

@@ -10,11 +10,12 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from executions import stopping
-from promoportal import breakers, platforms
+from executions import lifecycle
+from promoportal import platforms
+from promoportal.resilience import circuit_breaker
 from promoportal.sandbox import Fault
-from rewards import activating, claiming
-from rewards.claiming import claim, claimable
+from rewards.activation import activate, claims
+from rewards.activation.claims import claim, claimable
 from rewards.models import Assignment, Attempt, Reason, State
 from tests.factories import AssignmentFactory
 from tests.promoportal.elsewhere import elsewhere
@@ -49,7 +50,7 @@ def test_what_was_assigned_is_what_is_credited(world: World) -> None:
     }
     assignment = owe_one(world, reward=reward, properties={"wageringMultiplier": 10})
 
-    activating.activate()
+    activate.activate()
 
     [credit] = world.box.credits
     assignment.refresh_from_db()
@@ -159,7 +160,7 @@ def test_what_comes_back_decides_what_follows(
     assignment = owe_one(world)
     world.box.order(replace(fault, side="platform"))
 
-    activating.activate_one(assignment.pk)
+    activate.activate_one(assignment.pk)
 
     assignment.refresh_from_db()
     assert attempts(assignment) == [outcome]
@@ -185,7 +186,7 @@ def test_whatever_happens_once_the_reward_is_given_once_in_the_end(
     assignment = owe_one(world)
     world.box.order(fault)
 
-    activating.activate_one(assignment.pk)
+    activate.activate_one(assignment.pk)
     world.wait()
 
     assignment.refresh_from_db()
@@ -198,7 +199,7 @@ def test_whatever_happens_once_the_reward_is_given_once_in_the_end(
 def test_what_is_sent_is_frozen_at_the_first_attempt(world: World) -> None:
     assignment = owe_one(world)
     world.box.order(Fault(kind="error_before", side="platform", status=503))
-    activating.activate_one(assignment.pk)
+    activate.activate_one(assignment.pk)
     Assignment.objects.update(reward=None, unique_code="CHANGED")
 
     world.wait()
@@ -215,7 +216,7 @@ def test_a_refusal_is_held_with_the_platforms_words(world: World) -> None:
         Fault(kind="error_before", side="platform", status=422, text="Account closed")
     )
 
-    activating.activate_one(assignment.pk)
+    activate.activate_one(assignment.pk)
 
     assignment.refresh_from_db()
     [attempt] = Attempt.objects.filter(assignment=assignment)
@@ -262,11 +263,11 @@ def test_what_is_forbidden_for_one_customer_keeps_nobody_else_waiting(
         Fault(kind="error_before", side="platform", route="rewards", status=403)
     )
 
-    activating.activate()
+    activate.activate()
 
     states = Assignment.objects.values_list("state", flat=True)
     assert sorted(states) == [State.ACTIVE] * 4 + [State.OWED]
-    assert not breakers.rests(breakers.Side.PLATFORM)
+    assert not circuit_breaker.rests(circuit_breaker.Side.PLATFORM)
 
 
 def test_what_is_forbidden_again_waits_longer_and_lets_others_go_first(
@@ -277,7 +278,7 @@ def test_what_is_forbidden_again_waits_longer_and_lets_others_go_first(
         Fault(kind="error_before", side="platform", route="rewards", status=403)
     )
 
-    activating.activate_one(forbidden.pk)
+    activate.activate_one(forbidden.pk)
 
     forbidden.refresh_from_db()
     assert forbidden.failures == 1
@@ -286,7 +287,7 @@ def test_what_is_forbidden_again_waits_longer_and_lets_others_go_first(
 
 def test_nothing_of_a_paused_execution_is_claimed(world: World) -> None:
     assignment = owe_one(world)
-    stopping.pause(assignment.execution, by=None, why="Wait.")
+    lifecycle.pause(assignment.execution, by=None, why="Wait.")
 
     world.wait()
 
@@ -297,8 +298,8 @@ def test_nothing_of_a_paused_execution_is_claimed(world: World) -> None:
 
 def test_what_was_paused_goes_on_when_it_is_resumed(world: World) -> None:
     assignment = owe_one(world)
-    stopping.pause(assignment.execution, by=None, why="Wait.")
-    stopping.resume(assignment.execution, by=None, why="Go on.")
+    lifecycle.pause(assignment.execution, by=None, why="Wait.")
+    lifecycle.resume(assignment.execution, by=None, why="Go on.")
 
     world.work()
 
@@ -308,7 +309,7 @@ def test_what_was_paused_goes_on_when_it_is_resumed(world: World) -> None:
 
 def test_what_is_owed_for_too_long_is_held(world: World, settings: Settings) -> None:
     assignment = owe_one(world)
-    stopping.pause(assignment.execution, by=None, why="Wait.")
+    lifecycle.pause(assignment.execution, by=None, why="Wait.")
     settings.ACTIVATE_WITHIN = settings.ACTIVATE_WITHIN * 0
 
     world.work()
@@ -374,7 +375,7 @@ def test_two_who_claim_at_once_never_hold_the_same_reward(world: World) -> None:
     with elsewhere() as other:
         other.begin()
         free = claimable(capability).filter(execution=execution)
-        theirs = other.do(lambda: claiming._chosen(free, 4, None))
+        theirs = other.do(lambda: claims._chosen(free, 4, None))
         ours = claim(execution.pk, capability=capability, most=8)
 
     assert ours is not None
@@ -382,12 +383,12 @@ def test_two_who_claim_at_once_never_hold_the_same_reward(world: World) -> None:
     assert len(theirs) == len(ours.rows) == 4
 
 
-@pytest.mark.parametrize("stop", [stopping.pause, stopping.cancel])
+@pytest.mark.parametrize("stop", [lifecycle.pause, lifecycle.cancel])
 def test_nothing_is_claimed_of_an_execution_stopped_since_it_was_chosen(
     world: World, stop: Any
 ) -> None:
     assignment = owe_one(world)
-    chosen = activating.due_executions().get()
+    chosen = activate.due_executions().get()
     stop(chosen, by=None, why="Wrong list.")
     Assignment.objects.update(state=State.OWED)  # whatever its rows say
 

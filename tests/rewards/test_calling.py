@@ -10,7 +10,7 @@ from threading import Event
 import pytest
 
 from promoportal.platforms import Receipt
-from rewards.calling import Outcome, call_all
+from rewards.activation.call_pool import Outcome, call_all
 from rewards.models import Assignment
 
 ROWS = [Assignment(customer=f"C{number}") for number in range(6)]

@@ -9,17 +9,19 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from pytest_django import Settings
 
-from executions import stopping
+from executions import lifecycle
 from executions.models import Stop
-from promoportal import platforms, sets
-from promoportal.leases import after
+from promoportal import platforms
+from promoportal.db import bulk
+from promoportal.db.database_clock import after
 from promoportal.optimove import Meaning, Promotions
 from promoportal.sandbox import Fault
-from rewards import cancelling, deciding, passes
-from rewards.calling import Answered, Outcome
-from rewards.cancelling import AT_ONCE
-from rewards.claiming import claim
-from rewards.concluding import conclude
+from rewards import cancellation, decisions
+from rewards.activation.call_pool import Answered, Outcome
+from rewards.activation.claims import claim
+from rewards.activation.outcomes import conclude
+from rewards.cancellation import AT_ONCE
+from rewards.collection import fetch_runs
 from rewards.models import Assignment, Reason, State
 from tests.factories import AssignmentFactory, CollectionFactory, ExecutionFactory
 from tests.promoportal.elsewhere import elsewhere
@@ -188,15 +190,15 @@ def test_what_a_cancelled_execution_gave_stays_cancelled_too_late(world: World) 
     look_again(world)
     world.box.change("7311", reference, status="Assigned")
     execution = world.open("7311")
-    taken = passes.take(execution.pk)
+    taken = fetch_runs.take(execution.pk)
     assert taken
     held, lease = taken
-    passes.begin(held)
+    fetch_runs.begin(held)
 
     with Promotions.from_settings() as client:
         page = client.assignments("7311")
-    stopping.cancel(execution, by=None, why="Enough.")
-    passes.save(held, page, lease=lease)
+    lifecycle.cancel(execution, by=None, why="Enough.")
+    fetch_runs.save(held, page, lease=lease)
 
     assert world.assignment("C1").cancelled_too_late
 
@@ -340,7 +342,7 @@ def test_another_reward_is_given_once_a_person_releases_it(world: World) -> None
     world.box.change("7311", reference, reward=OTHER)
     look_again(world)
 
-    deciding.release(Assignment.objects.all(), by=None, why="The new one is right.")
+    decisions.release(Assignment.objects.all(), by=None, why="The new one is right.")
     world.work()
 
     [credit] = world.box.credits
@@ -445,7 +447,7 @@ def test_taken_back_while_in_doubt_and_given_is_marked(world: World) -> None:
 
 def test_what_staff_wrote_off_stays_written_off(world: World) -> None:
     reference = owed(world, status="AwaitingMoon")
-    deciding.write_off(Assignment.objects.all(), by=None, why="Not wanted.")
+    decisions.write_off(Assignment.objects.all(), by=None, why="Not wanted.")
     world.box.change("7311", reference, status="Assigned")
 
     assignment = look_again(world)
@@ -457,7 +459,7 @@ def test_a_cancelled_execution_gives_nothing_more(world: World) -> None:
     owed(world)
     execution = world.assignment("C1").execution
 
-    stopping.cancel(execution, by=None, why="Enough.")
+    lifecycle.cancel(execution, by=None, why="Enough.")
     world.wait()
 
     assert world.assignment("C1").state == State.VOID
@@ -468,7 +470,7 @@ def test_pages_that_come_after_a_cancellation_owe_nothing(world: World) -> None:
     world.box.assign("7311", "C1")
     execution = world.open("7311")
 
-    stopping.cancel(execution, by=None, why="Enough.")
+    lifecycle.cancel(execution, by=None, why="Enough.")
     world.wait()
 
     assert world.assignment("C1").state == State.VOID
@@ -494,15 +496,15 @@ def test_two_who_take_back_a_large_execution_leave_nothing_of_it() -> None:
 
     with elsewhere() as other:
         other.begin()
-        other.do(lambda: cancelling._take_back_some(execution))
-        cancelling.follow()
+        other.do(lambda: cancellation._take_back_some(execution))
+        cancellation.follow()
         other.do(lambda: transaction.set_rollback(True))
         other.commit()
 
-    assert cancelling.is_due()
-    cancelling.follow()
+    assert cancellation.is_due()
+    cancellation.follow()
     assert not Assignment.objects.exclude(state=State.VOID).exists()
-    assert not cancelling.is_due()
+    assert not cancellation.is_due()
 
 
 def test_a_large_cancelled_execution_is_taken_back_some_at_a_time(
@@ -512,11 +514,11 @@ def test_a_large_cancelled_execution_is_taken_back_some_at_a_time(
     owed(world)
     like = world.assignment("C1")
     more = [{"reference": f"R{n}", "customer": f"D{n}"} for n in range(AT_ONCE)]
-    sets.insert_each(
+    bulk.insert_each(
         Assignment, more, execution=like.execution, as_assigned={}, state=State.OWED
     )
 
-    stopping.cancel(like.execution, by=agent, why="Enough.")
+    lifecycle.cancel(like.execution, by=agent, why="Enough.")
     left = Assignment.objects.filter(state=State.OWED).count()
     world.work()
 

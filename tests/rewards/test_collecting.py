@@ -14,14 +14,16 @@ from django.db import DataError
 from django.db.models import Max
 from pytest_django import Settings
 
-from executions.announcing import announce, trigger
+from executions.lifecycle import announce, trigger
 from executions.models import Asking, EventType, Progress, Trigger
-from promoportal import optimove, pipeline, states
-from promoportal.leases import Lease, after
+from promoportal import optimove, pipeline
+from promoportal.db import state_machine
+from promoportal.db.database_clock import after
+from promoportal.db.leases import Lease
 from promoportal.optimove import Page, Promotions
-from promoportal.optimove.allowance import Priority
+from promoportal.optimove.rate_limiter import Priority
 from promoportal.sandbox import Fault, Options
-from rewards import asking, collecting, passes
+from rewards.collection import collect, fetch_runs, triggered_lookup
 from rewards.models import Assignment, Collecting, Collection, Reason, State
 from tests.world import World
 
@@ -75,10 +77,10 @@ def test_a_crash_between_two_pages_resumes_at_the_second(small_pages: World) -> 
 
 def one_call(world: World, *, list_first: bool = False) -> None:
     """One page is fetched and stored; then the worker is gone."""
-    execution = collecting.due_executions(triggered_first=not list_first).first()
+    execution = collect.due_executions(triggered_first=not list_first).first()
     assert execution is not None
     with Promotions.from_settings() as client:
-        collecting.collect_from(
+        collect.collect_from(
             execution, client, Priority.COLLECTING, list_first=list_first
         )
 
@@ -86,17 +88,17 @@ def one_call(world: World, *, list_first: bool = False) -> None:
 def test_a_worker_that_was_thought_dead_stores_nothing(small_pages: World) -> None:
     assign(small_pages, 15)
     execution = announce("7311")
-    held = passes.take(execution.pk)
+    held = fetch_runs.take(execution.pk)
     assert held is not None
     asleep, lease = held
-    passes.begin(asleep)
+    fetch_runs.begin(asleep)
     with Promotions.from_settings() as client:
         page = client.assignments("7311")
     small_pages.let_time_come()
     small_pages.work()
 
-    with pytest.raises(states.LostRace):
-        passes.save(asleep, page, lease=lease)
+    with pytest.raises(state_machine.LostRace):
+        fetch_runs.save(asleep, page, lease=lease)
 
     assert Assignment.objects.count() == 15
 
@@ -198,7 +200,7 @@ def test_an_empty_list_is_asked_for_again_and_then_held(world: World) -> None:
 
     found = collection("7311")
     assert (found.state, found.reason) == (Collecting.HELD, Reason.EMPTY)
-    assert listing_calls(world) == 1 + len(passes.EMPTY_WAITS)
+    assert listing_calls(world) == 1 + len(fetch_runs.EMPTY_WAITS)
 
 
 def test_a_list_that_comes_late_is_found(world: World) -> None:
@@ -418,17 +420,17 @@ def test_an_answer_to_an_earlier_question_does_not_settle_a_later_one(
     world.box.assign("7311", "C1")
     world.notify(11, campaignID="7311", customerID="C1")
     world.run_only("read_deliveries")
-    held = passes.take(Collection.objects.get().execution_id)
+    held = fetch_runs.take(Collection.objects.get().execution_id)
     assert held is not None
     found, lease = held
-    question = asking.gather(found.execution, most=10)
+    question = triggered_lookup.gather(found.execution, most=10)
     assert question is not None
     with Promotions.from_settings() as client:
         page = client.assignments("7311", customers=question.customers)
     world.notify(11, campaignID="7311", customerID="C1")
     world.run_only("read_deliveries")
 
-    asking.save(found, question, [page], lease=lease)
+    triggered_lookup.save(found, question, [page], lease=lease)
 
     assert Trigger.objects.get().state == Asking.WAITING
     assert world.assignment("C1").state == State.OWED
@@ -454,7 +456,7 @@ def test_the_vendor_is_never_called_more_often_than_it_allows(
     assign(small_pages, 600)
     announce("7311")
 
-    collecting.collect()
+    collect.collect()
 
     assert small_pages.box.rate.refused == 0
     assert 0 < small_pages.box.rate.most <= Priority.COLLECTING
@@ -490,10 +492,10 @@ def test_a_list_that_fails_for_days_is_a_persons_matter(
     world: World, status: int
 ) -> None:
     world.open("7311")
-    Collection.objects.update(failures=passes.GIVE_UP_AFTER)
+    Collection.objects.update(failures=fetch_runs.GIVE_UP_AFTER)
     world.box.order(Fault(kind="error_before", side="promotions", status=status))
 
-    collecting.collect()
+    collect.collect()
 
     row = Collection.objects.get()
     assert (row.state, row.reason) == (Collecting.HELD, Reason.GIVEN_UP)
@@ -501,10 +503,10 @@ def test_a_list_that_fails_for_days_is_a_persons_matter(
 
 def test_while_our_key_is_refused_no_list_is_given_up(world: World) -> None:
     world.open("7311")
-    Collection.objects.update(failures=passes.GIVE_UP_AFTER)
+    Collection.objects.update(failures=fetch_runs.GIVE_UP_AFTER)
     world.box.order(Fault(kind="error_before", side="promotions", status=401))
 
-    collecting.collect()
+    collect.collect()
 
     assert Collection.objects.get().state == Collecting.COLLECTING
 
@@ -513,9 +515,9 @@ def first_page(world: World) -> tuple[Collection, Lease, Page]:
     """The first page of a list, taken from the vendor and not saved yet."""
     world.box.assign("7311", "C1")
     execution = world.open("7311")
-    taken = passes.take(execution.pk)
+    taken = fetch_runs.take(execution.pk)
     assert taken is not None
-    passes.begin(taken[0])
+    fetch_runs.begin(taken[0])
     with Promotions.from_settings() as client:
         return *taken, client.assignments("7311")
 
@@ -524,7 +526,7 @@ def test_of_a_page_whose_place_cannot_be_kept_nothing_is(world: World) -> None:
     collection, lease, page = first_page(world)
 
     with pytest.raises(DataError):
-        passes.save(collection, replace(page, next_cursor="\0"), lease=lease)
+        fetch_runs.save(collection, replace(page, next_cursor="\0"), lease=lease)
 
     assert not Assignment.objects.exists()
 
@@ -532,10 +534,10 @@ def test_of_a_page_whose_place_cannot_be_kept_nothing_is(world: World) -> None:
 def test_a_page_is_not_saved_over_one_that_was_quicker(world: World) -> None:
     collection, lease, page = first_page(world)
     same = Collection.objects.select_related("execution").get()
-    passes.save(collection, replace(page, next_cursor="2"), lease=lease)
+    fetch_runs.save(collection, replace(page, next_cursor="2"), lease=lease)
 
-    with pytest.raises(states.LostRace):
-        passes.save(same, replace(page, next_cursor="3"), lease=lease)
+    with pytest.raises(state_machine.LostRace):
+        fetch_runs.save(same, replace(page, next_cursor="3"), lease=lease)
 
     assert Collection.objects.get().cursor == "2"
 
@@ -655,13 +657,13 @@ def test_a_list_that_is_another_each_time_is_looked_at_so_often_and_no_more(
     settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
     world.box.assign("7311", "C0")
     world.announce("7311")
-    for late in range(1, passes.MOST_LOOKS + 2):
+    for late in range(1, fetch_runs.MOST_LOOKS + 2):
         world.box.assign("7311", f"C{late}")
         world.let_time_come()
         world.work()
 
     assert collection("7311").state == Collecting.DONE
-    assert collection("7311").number == passes.MOST_LOOKS
+    assert collection("7311").number == fetch_runs.MOST_LOOKS
 
 
 def test_what_is_announced_anew_is_looked_at_again_anew(
@@ -725,7 +727,9 @@ def test_a_list_that_was_held_is_not_forgotten_because_somebody_triggers(
     assign(small_pages, 15)
     announce("7311")
     one_call(small_pages)
-    passes.hold(collection("7311"), Reason.INCOMPLETE, "Optimove says there are more.")
+    fetch_runs.hold(
+        collection("7311"), Reason.INCOMPLETE, "Optimove says there are more."
+    )
     trigger("7311", [("C1", None)])
 
     small_pages.work()

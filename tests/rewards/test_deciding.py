@@ -8,11 +8,11 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
-from executions import stopping
+from executions import lifecycle
 from promoportal.sandbox import Fault
 from redemptions.models import Redemption
-from rewards import deciding
-from rewards.deciding import Decided
+from rewards import decisions
+from rewards.decisions import Decided
 from rewards.models import Assignment, Reason, State
 from tests.rewards.test_changes import OTHER, row
 from tests.world import World
@@ -51,7 +51,7 @@ def doubt(world: World, settings: Settings, kind: str = "lost_answer") -> Assign
 def test_a_held_reward_is_tried_again(world: World, agent: User) -> None:
     held = hold(world)
 
-    decided = deciding.retry(Assignment.objects.all(), by=agent, why="Now it is open.")
+    decided = decisions.retry(Assignment.objects.all(), by=agent, why="Now it is open.")
     world.work()
 
     held.refresh_from_db()
@@ -67,7 +67,7 @@ def test_what_is_in_doubt_is_not_tried_again(
 ) -> None:
     doubtful = doubt(world, settings)
 
-    decided = deciding.retry(Assignment.objects.all(), by=agent, why="Try.")
+    decided = decisions.retry(Assignment.objects.all(), by=agent, why="Try.")
     world.work()
 
     doubtful.refresh_from_db()
@@ -80,7 +80,7 @@ def test_what_is_in_doubt_is_not_tried_again(
 def test_it_was_given(world: World, settings: Settings, agent: User) -> None:
     doubtful = doubt(world, settings)
 
-    decided = deciding.given(Assignment.objects.all(), by=agent, why="Seen there.")
+    decided = decisions.given(Assignment.objects.all(), by=agent, why="Seen there.")
     world.wait()
 
     doubtful.refresh_from_db()
@@ -93,7 +93,7 @@ def test_it_was_given(world: World, settings: Settings, agent: User) -> None:
 def test_it_was_not_given(world: World, settings: Settings, agent: User) -> None:
     doubtful = doubt(world, settings, kind="reset")
 
-    decided = deciding.not_given(Assignment.objects.all(), by=agent, why="Not there.")
+    decided = decisions.not_given(Assignment.objects.all(), by=agent, why="Not there.")
     world.work()
 
     doubtful.refresh_from_db()
@@ -102,7 +102,7 @@ def test_it_was_not_given(world: World, settings: Settings, agent: User) -> None
     assert len(world.box.credits) == 1
 
 
-@pytest.mark.parametrize("decide", [deciding.given, deciding.not_given])
+@pytest.mark.parametrize("decide", [decisions.given, decisions.not_given])
 def test_what_is_not_in_doubt_is_not_decided(
     world: World, agent: User, decide: Decide
 ) -> None:
@@ -118,7 +118,7 @@ def test_what_is_not_in_doubt_is_not_decided(
 def test_what_is_written_off_is_not_given(world: World, agent: User) -> None:
     held = hold(world)
 
-    decided = deciding.write_off(Assignment.objects.all(), by=agent, why="Closed.")
+    decided = decisions.write_off(Assignment.objects.all(), by=agent, why="Closed.")
     world.wait()
 
     held.refresh_from_db()
@@ -133,7 +133,7 @@ def test_what_is_in_doubt_is_not_written_off(
 ) -> None:
     doubt(world, settings)
 
-    decided = deciding.write_off(Assignment.objects.all(), by=agent, why="Closed.")
+    decided = decisions.write_off(Assignment.objects.all(), by=agent, why="Closed.")
 
     assert decided.done == 0
 
@@ -146,11 +146,11 @@ def test_a_second_assignment_is_given_once_a_person_releases_it(
     world.announce("7311")
     second = Assignment.objects.filter(reference="second")
 
-    tried = deciding.retry(second, by=agent, why="All that is held.")
+    tried = decisions.retry(second, by=agent, why="All that is held.")
     world.work()
     assert (tried.done, len(world.box.credits)) == (0, 1)
 
-    deciding.release(second, by=agent, why="It was meant.")
+    decisions.release(second, by=agent, why="It was meant.")
     world.work()
 
     assert len(world.box.credits) == 2
@@ -168,12 +168,12 @@ def test_what_is_listed_for_another_is_not_given_to_the_one_before(
     world.collect("7311")
     rows = Assignment.objects.all()
 
-    decided = deciding.release(rows, by=agent, why="The new one is right.")
+    decided = decisions.release(rows, by=agent, why="The new one is right.")
     world.work()
 
-    assert decided.skipped == {deciding.NOT_THEIRS: 1}
+    assert decided.skipped == {decisions.NOT_THEIRS: 1}
     assert not world.box.credits
-    assert deciding.write_off(rows, by=agent, why="It is another's now.").done == 1
+    assert decisions.write_off(rows, by=agent, why="It is another's now.").done == 1
 
 
 def test_what_was_refused_and_is_another_s_by_now_is_not_tried_again(
@@ -189,10 +189,10 @@ def test_what_was_refused_and_is_another_s_by_now_is_not_tried_again(
     listed["customerId"] = "another"
     world.collect("7311")
 
-    decided = deciding.retry(Assignment.objects.all(), by=agent, why="Open now.")
+    decided = decisions.retry(Assignment.objects.all(), by=agent, why="Open now.")
     world.work()
 
-    assert decided.skipped == {deciding.NOT_THEIRS: 1}
+    assert decided.skipped == {decisions.NOT_THEIRS: 1}
     assert not world.box.credits
 
 
@@ -207,7 +207,7 @@ def test_what_is_listed_for_the_first_one_again_is_given_once_it_is_released(
     listed["customerId"] = "C1"
     world.collect("7311")
 
-    decided = deciding.release(Assignment.objects.all(), by=agent, why="As it was.")
+    decided = decisions.release(Assignment.objects.all(), by=agent, why="As it was.")
     world.work()
 
     assert decided.done == 1
@@ -223,7 +223,7 @@ def test_what_cannot_be_read_any_more_is_not_given(world: World, agent: User) ->
     listed["reward"] = {**OTHER, "value": "many"}
     world.collect("7311")
 
-    decided = deciding.release(Assignment.objects.all(), by=agent, why="Meant.")
+    decided = decisions.release(Assignment.objects.all(), by=agent, why="Meant.")
     world.work()
 
     assert "cannot be read" in next(iter(decided.skipped))
@@ -236,7 +236,7 @@ def test_an_unknown_status_is_not_given_because_someone_presses_a_button(
     world.box.assign("7311", "C1", status="AwaitingMoon")
     world.announce("7311")
 
-    decided = deciding.retry(Assignment.objects.all(), by=agent, why="Try.")
+    decided = decisions.retry(Assignment.objects.all(), by=agent, why="Try.")
     world.work()
 
     assert decided.done == 0
@@ -248,9 +248,9 @@ def test_nothing_of_a_cancelled_execution_is_tried_again(
     world: World, agent: User
 ) -> None:
     held = hold(world)
-    stopping.cancel(held.execution, by=None, why="Enough.")
+    lifecycle.cancel(held.execution, by=None, why="Enough.")
 
-    decided = deciding.retry(Assignment.objects.all(), by=agent, why="Try.")
+    decided = decisions.retry(Assignment.objects.all(), by=agent, why="Try.")
     world.work()
 
     assert decided.done == 0
@@ -263,7 +263,7 @@ def test_a_settled_execution_goes_on_when_one_of_its_rewards_is_tried_again(
     held = hold(world)
     world.wait()
 
-    deciding.retry(Assignment.objects.all(), by=agent, why="Now it is open.")
+    decisions.retry(Assignment.objects.all(), by=agent, why="Now it is open.")
 
     held.execution.refresh_from_db()
     assert held.execution.state == "ACTIVATING"

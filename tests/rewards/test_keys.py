@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import product
 
-from executions.announcing import announce
+from executions.lifecycle import announce
 from redemptions.models import Redemption
-from rewards.keys import key_of, redemption_reference
+from rewards.idempotency import key_of, redemption_reference
 from rewards.models import Assignment, Collection, State
 from tests.world import World
 

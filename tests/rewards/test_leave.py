@@ -5,11 +5,11 @@ from __future__ import annotations
 from pytest_django import Settings
 
 from executions.models import Asking, Execution
-from promoportal import breakers
-from promoportal.breakers import Breaker, Side
+from promoportal.resilience import circuit_breaker
+from promoportal.resilience.circuit_breaker import Breaker, Side
 from promoportal.sandbox import Fault
-from rewards import activating, leave, settling
-from rewards.claiming import CHUNK
+from rewards.activation import activate, in_doubt, platform_throttle
+from rewards.activation.claims import CHUNK
 from rewards.models import Assignment, State
 from tests.factories import TriggerFactory
 from tests.promoportal.elsewhere import elsewhere
@@ -29,13 +29,13 @@ def test_an_outage_opens_the_breaker_and_wears_out_no_more_rows(world: World) ->
     world.run_activation()
     world.run_activation()
 
-    assert breakers.rests(Side.PLATFORM)
+    assert circuit_breaker.rests(Side.PLATFORM)
     tried = Assignment.objects.filter(attempts__gt=0).count()
     # The rest of the claim goes back unsent.
     assert tried == CHUNK
     failed = Assignment.objects.filter(failures__gt=0).count()
-    most = breakers.MOST_FAILURES[Side.PLATFORM]
-    assert most <= failed <= most + 2 * leave.AT_ONCE
+    most = circuit_breaker.MOST_FAILURES[Side.PLATFORM]
+    assert most <= failed <= most + 2 * platform_throttle.AT_ONCE
 
 
 def test_after_the_outage_one_call_tries_and_the_rest_follows(world: World) -> None:
@@ -58,7 +58,7 @@ def test_a_platform_that_asks_for_a_rest_gets_it_from_all(world: World) -> None:
     asked = len(world.box.calls)
     world.run_activation()
 
-    assert breakers.rests(Side.PLATFORM)
+    assert circuit_breaker.rests(Side.PLATFORM)
     assert len(world.box.calls) == asked
 
 
@@ -68,7 +68,7 @@ def test_without_a_permit_nothing_is_sent_and_nothing_is_lost(
     settings.PLATFORM_CONCURRENCY = 4
     owe_many(world, 5)
     with elsewhere() as other:
-        held = leave.to_call()
+        held = platform_throttle.to_call()
         theirs = other.do(held.__enter__)
         world.run_activation()
 
@@ -85,9 +85,9 @@ def test_whom_a_person_waits_for_has_a_permit_of_its_own(
     released = Assignment.objects.order_by("pk").first()
     assert released is not None
     with elsewhere() as other:
-        held = leave.to_ask()
+        held = platform_throttle.to_ask()
         assert other.do(held.__enter__) == 2
-        activating.activate_one(released.pk)
+        activate.activate_one(released.pk)
 
     released.refresh_from_db()
     assert released.state == State.ACTIVE
@@ -102,9 +102,9 @@ def test_what_is_in_doubt_is_asked_about_while_campaigns_make_all_calls(
     world.run_activation()
     (doubtful,) = Assignment.objects.filter(state=State.UNCERTAIN)
     with elsewhere() as other:
-        assert other.do(leave.to_call().__enter__) == 1
+        assert other.do(platform_throttle.to_call().__enter__) == 1
         world.let_time_come()
-        settling.settle()
+        in_doubt.settle()
 
     doubtful.refresh_from_db()
     assert (doubtful.state, doubtful.doubtful) == (State.ACTIVE, False)
@@ -115,8 +115,8 @@ def test_several_persons_each_have_a_permit(world: World, settings: Settings) ->
     owe_many(world, 1)
     (released,) = Assignment.objects.all()
     with elsewhere() as other:
-        assert other.do(leave.to_call_once().__enter__) == 1
-        activating.activate_one(released.pk)
+        assert other.do(platform_throttle.to_call_once().__enter__) == 1
+        activate.activate_one(released.pk)
 
     released.refresh_from_db()
     assert released.state == State.ACTIVE
@@ -131,10 +131,10 @@ def test_a_triggered_reward_waits_for_no_campaign_but_the_one_under_way(
     triggered = Execution.objects.get(reference="7500")
     TriggerFactory(execution=triggered, customer="C7500-0", state=Asking.DONE)
 
-    first = [activating.due_executions(triggered_first=True).first() for _ in range(5)]
+    first = [activate.due_executions(triggered_first=True).first() for _ in range(5)]
 
     assert {one.reference for one in first if one} == {"7500"}
     others = {
-        one.reference for _ in range(60) if (one := activating.due_executions().first())
+        one.reference for _ in range(60) if (one := activate.due_executions().first())
     }
     assert len(others) > 5  # the other turns go to anyone

@@ -10,15 +10,16 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
-from executions import stopping
-from executions.announcing import announce, share
+from executions import lifecycle
+from executions.lifecycle import announce
+from executions.locks import share
 from executions.models import Execution, Stop
-from promoportal import sets
+from promoportal.db import bulk
 from promoportal.optimove import Promotions
-from promoportal.optimove.allowance import Priority
+from promoportal.optimove.rate_limiter import Priority
 from promoportal.sandbox import Options
-from rewards import asking, collecting, passes
 from rewards import limits as limits_of
+from rewards.collection import collect, fetch_runs, triggered_lookup
 from rewards.limits import AT_ONCE, limits
 from rewards.models import Assignment, Collecting, Collection, Reason, State, Tally
 from tests.factories import AssignmentFactory
@@ -91,7 +92,7 @@ def test_a_person_lets_it_go_as_it_stands(world: World, settings: Settings) -> N
     execution = world.announce("7311")
     execution.refresh_from_db()
 
-    stopping.resume(execution, by=None, why="It was meant.")
+    lifecycle.resume(execution, by=None, why="It was meant.")
     world.work()
 
     assert len(world.box.credits) == 3
@@ -104,7 +105,7 @@ def test_what_comes_after_it_was_let_go_is_held_again(
     assign(world, "C1", "C2", "C3")
     execution = world.announce("7311")
     execution.refresh_from_db()
-    stopping.resume(execution, by=None, why="It was meant.")
+    lifecycle.resume(execution, by=None, why="It was meant.")
     world.work()
     assign(world, "C4")
 
@@ -151,7 +152,7 @@ def test_what_is_assigned_only_now_waits_for_the_end_of_its_pass(
         world.box.change("7311", reference, status="Assigned", reward=TEN)
     execution = announce("7311")
     with Promotions.from_settings() as client:
-        collecting.collect_from(execution, client, Priority.COLLECTING)
+        collect.collect_from(execution, client, Priority.COLLECTING)
 
     world.run_activation()
 
@@ -167,7 +168,7 @@ def test_a_large_pass_is_let_go_some_at_a_time(
     assign(world, "C1")
     like = world.collect("7311")
     many = [{"reference": f"R{n}", "customer": f"D{n}"} for n in range(2 * AT_ONCE)]
-    sets.insert_each(
+    bulk.insert_each(
         Assignment,
         many,
         execution=like,
@@ -201,16 +202,16 @@ def test_what_comes_while_others_are_let_go_is_checked_itself(
 def fetched(execution: Execution, *, asked: bool = False) -> Callable[[], None]:
     """Saves what the vendor lists: as a page, or as what it answered about customers."""
     announce(execution.reference)
-    taken = passes.take(execution.pk)
+    taken = fetch_runs.take(execution.pk)
     assert taken
     collection, lease = taken
-    passes.begin(collection)
+    fetch_runs.begin(collection)
     with Promotions.from_settings() as client:
         page = client.assignments(execution.reference)
     if asked:
-        nobody = asking.Question({}, ())
-        return partial(asking.save, collection, nobody, [page], lease=lease)
-    return partial(passes.save, collection, page, lease=lease)
+        nobody = triggered_lookup.Question({}, ())
+        return partial(triggered_lookup.save, collection, nobody, [page], lease=lease)
+    return partial(fetch_runs.save, collection, page, lease=lease)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django_q.models import OrmQ
 
-from executions import stopping
+from executions import lifecycle
 from executions.models import Execution, Progress, Stop
-from promoportal.states import IllegalMove
-from rewards import deciding, retrying
+from promoportal.db.state_machine import IllegalMove
+from rewards import bulk_retry, decisions
 from rewards.models import (
     Assignment,
     Reason,
@@ -41,7 +41,7 @@ def held(count: int = 1, **more: object) -> list[Assignment]:
 
 def begin(person: User, form: UUID | None = None) -> Retrial:
     rows = Assignment.objects.exclude(state=State.ACTIVE)
-    return retrying.begin(
+    return bulk_retry.begin(
         rows, form=form or uuid4(), narrowed="all", by=person, why="Mended."
     )
 
@@ -59,7 +59,7 @@ def test_all_that_were_held_are_owed_again_and_each_is_accounted_for(
     held(2)
 
     retrial = begin(person)
-    retrying.follow()
+    bulk_retry.follow()
 
     retrial.refresh_from_db()
     assert set(Assignment.objects.values_list("state", flat=True)) == {State.OWED}
@@ -84,7 +84,7 @@ def test_what_may_not_be_tried_again_is_left_and_it_is_said_of_each_why(
     AssignmentFactory(state=State.OWED)
 
     retrial = begin(person)
-    retrying.follow()
+    bulk_retry.follow()
 
     retrial.refresh_from_db()
     said = outcomes(retrial)
@@ -113,7 +113,7 @@ def test_what_could_not_be_read_is_read_anew(world: World, person: User) -> None
     )
 
     retrial = begin(person)
-    retrying.follow()
+    bulk_retry.follow()
 
     assert world.assignment("C2").state == State.OWED
     assert world.assignment("C1").state == State.HELD
@@ -164,7 +164,7 @@ def test_what_comes_later_is_not_in_it(person: User) -> None:
     begin(person)
     (late,) = held(1)
 
-    retrying.follow()
+    bulk_retry.follow()
 
     late.refresh_from_db()
     assert late.state == State.HELD
@@ -173,35 +173,35 @@ def test_what_comes_later_is_not_in_it(person: User) -> None:
 def test_paused_it_rests_and_resumed_it_goes_on(person: User) -> None:
     held(2)
     retrial = begin(person)
-    retrying.pause(retrial, by=person, why="Wait.")
+    bulk_retry.pause(retrial, by=person, why="Wait.")
 
-    retrying.follow()
+    bulk_retry.follow()
     assert not Assignment.objects.filter(state=State.OWED).exists()
-    retrying.resume(retrial, by=person, why="Go on.")
-    retrying.follow()
+    bulk_retry.resume(retrial, by=person, why="Go on.")
+    bulk_retry.follow()
 
     assert Assignment.objects.filter(state=State.OWED).count() == 2
     with pytest.raises(IllegalMove):
-        retrying.pause(Retrial.objects.get(), by=person, why="Too late.")
+        bulk_retry.pause(Retrial.objects.get(), by=person, why="Too late.")
 
 
 def test_cancelled_the_rest_stays_as_it_is(person: User) -> None:
     held(2)
     retrial = begin(person)
 
-    retrying.cancel(retrial, by=person, why="Not those.")
-    retrying.follow()
+    bulk_retry.cancel(retrial, by=person, why="Not those.")
+    bulk_retry.follow()
 
     assert not Assignment.objects.filter(state=State.OWED).exists()
-    assert not retrying.is_due()
+    assert not bulk_retry.is_due()
 
 
 def test_what_moved_on_meanwhile_is_left_and_accounted_for(person: User) -> None:
     first, second = held(2)
     retrial = begin(person)
-    deciding.write_off(Assignment.objects.filter(pk=first.pk), by=person, why="No.")
+    decisions.write_off(Assignment.objects.filter(pk=first.pk), by=person, why="No.")
 
-    retrying.follow()
+    bulk_retry.follow()
 
     retrial.refresh_from_db()
     assert (retrial.total, retrial.done, retrial.left_alone) == (2, 1, 1)
@@ -224,7 +224,7 @@ def test_what_stopped_meanwhile_is_owed_again_and_given_only_once_it_goes_on(
 
     assert world.assignment("C1").state == State.OWED
     assert not world.box.credits
-    stopping.resume(Execution.objects.get(pk=execution.pk), by=person, why="Go on.")
+    lifecycle.resume(Execution.objects.get(pk=execution.pk), by=person, why="Go on.")
     world.work()
     assert len(world.box.credits) == 1
 
@@ -235,40 +235,43 @@ def test_paused_and_cancelled_in_the_middle_its_figures_say_how_far_it_came(
     held(1)
     multiply(
         Assignment.objects.get(),
-        2 * retrying.PART,
+        2 * bulk_retry.PART,
         reference="'R' || n",
         customer="'X' || n",
         key="gen_random_uuid()",
     )
     retrial = begin(person)
-    assert retrying._some()
-    retrying.pause(Retrial.objects.get(), by=person, why="Wait.")
-    assert not retrying._some()
-    retrying.resume(Retrial.objects.get(), by=person, why="Go on.")
-    assert retrying._some()
+    assert bulk_retry._some()
+    bulk_retry.pause(Retrial.objects.get(), by=person, why="Wait.")
+    assert not bulk_retry._some()
+    bulk_retry.resume(Retrial.objects.get(), by=person, why="Go on.")
+    assert bulk_retry._some()
 
-    retrying.cancel(Retrial.objects.get(), by=person, why="Enough.")
-    retrying.follow()
+    bulk_retry.cancel(Retrial.objects.get(), by=person, why="Enough.")
+    bulk_retry.follow()
 
     retrial.refresh_from_db()
-    assert (retrial.total, retrial.done) == (2 * retrying.PART + 1, 2 * retrying.PART)
-    assert outcomes(retrial) == {"": 2 * retrying.PART}
-    assert Assignment.objects.filter(state=State.OWED).count() == 2 * retrying.PART
+    assert (retrial.total, retrial.done) == (
+        2 * bulk_retry.PART + 1,
+        2 * bulk_retry.PART,
+    )
+    assert outcomes(retrial) == {"": 2 * bulk_retry.PART}
+    assert Assignment.objects.filter(state=State.OWED).count() == 2 * bulk_retry.PART
 
 
 def test_it_goes_on_part_by_part(person: User) -> None:
     execution = ExecutionFactory()
-    held(retrying.PART + 1, execution=execution)
+    held(bulk_retry.PART + 1, execution=execution)
     retrial = begin(person)
 
-    assert retrying._some()
+    assert bulk_retry._some()
     retrial.refresh_from_db()
-    assert (retrial.state, retrial.done) == (Trying.RUNNING, retrying.PART)
-    assert retrying._some()
+    assert (retrial.state, retrial.done) == (Trying.RUNNING, bulk_retry.PART)
+    assert bulk_retry._some()
 
     retrial.refresh_from_db()
-    assert (retrial.state, retrial.done) == (Trying.DONE, retrying.PART + 1)
-    assert not retrying._some()
+    assert (retrial.state, retrial.done) == (Trying.DONE, bulk_retry.PART + 1)
+    assert not bulk_retry._some()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -277,8 +280,8 @@ def test_two_workers_never_do_the_same_part() -> None:
     begin(UserFactory())
     with elsewhere() as other:
         other.begin()
-        assert other.do(retrying._some)
-        assert not retrying._some()
+        assert other.do(bulk_retry._some)
+        assert not bulk_retry._some()
         other.commit()
 
     assert Retrial.objects.get().done == 3
@@ -292,9 +295,9 @@ def test_who_finds_it_in_other_hands_wakes_nobody() -> None:
     OrmQ.objects.all().delete()
     with elsewhere() as other:
         other.begin()
-        assert other.do(retrying._some)
+        assert other.do(bulk_retry._some)
 
-        retrying.follow()
+        bulk_retry.follow()
 
         assert not OrmQ.objects.exists()
 
@@ -305,12 +308,12 @@ def test_a_worker_that_dies_in_the_middle_of_a_part_leaves_it_whole(
     held(3)
     begin(person)
     with pytest.raises(RuntimeError, match="killed"), transaction.atomic():
-        assert retrying._some()
+        assert bulk_retry._some()
         raise RuntimeError("killed")
     # What it had not committed is as if it had never been.
     assert set(Assignment.objects.values_list("state", flat=True)) == {State.HELD}
 
-    retrying.follow()
+    bulk_retry.follow()
 
     retrial = Retrial.objects.get()
     assert (retrial.done, retrial.state) == (3, Trying.DONE)

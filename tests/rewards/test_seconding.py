@@ -11,8 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from rewards import deciding, seconding
-from rewards.deciding import Decided, given, not_given
+from rewards import approvals, decisions
+from rewards.decisions import Decided, given, not_given
 from rewards.models import Assignment, Proposal, Reason, State
 from tests.factories import AssignmentFactory, UserFactory
 from tests.promoportal.elsewhere import elsewhere, patiently
@@ -150,7 +150,7 @@ def test_a_word_about_what_was_before_does_not_count(first: User, second: User) 
     row.refresh_from_db()
     assert row.state == State.HELD
     assert Proposal.objects.get().by == second
-    assert seconding.open_proposals().count() == 1
+    assert approvals.open_proposals().count() == 1
 
 
 def test_without_a_name_nobody_said_anything(db: None) -> None:
@@ -181,10 +181,10 @@ def test_a_value_that_cannot_be_read_is_refused(settings: Settings, wrong: str) 
     settings.DECIDE_ALONE_UP_TO = [wrong]
 
     with pytest.raises(ImproperlyConfigured, match="DECIDE_ALONE_UP_TO"):
-        seconding.alone_up_to()
+        approvals.alone_up_to()
 
 
 def test_it_says_nothing_about_what_is_only_tried_again(first: User) -> None:
     AssignmentFactory(state=State.HELD, reason=Reason.REFUSED, value=Decimal(500))
 
-    assert not deciding.retry(Assignment.objects.all(), by=first, why="Again.").skipped
+    assert not decisions.retry(Assignment.objects.all(), by=first, why="Again.").skipped

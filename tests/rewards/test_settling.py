@@ -15,17 +15,28 @@ from django.db.models import F
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from executions import stopping
-from promoportal import breakers, permits, pipeline, platforms, wire
-from promoportal.breakers import Side
-from promoportal.leases import Budget, Lease, after, database_now
+from executions import lifecycle
+from promoportal import pipeline, platforms, wire
+from promoportal.db.database_clock import after, database_now
+from promoportal.db.leases import Lease
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability
+from promoportal.resilience import circuit_breaker, concurrency_limit
+from promoportal.resilience.circuit_breaker import Side
+from promoportal.runtime.time_budget import Budget
 from promoportal.sandbox import Fault
-from rewards import activating, concluding, deciding, leave, settling
-from rewards.calling import Answered, Outcome
-from rewards.claiming import Claim, claim, remembered, still_ours
-from rewards.concluding import conclude
+from rewards import decisions
+from rewards.activation import (
+    activate,
+    claims,
+    deadlines,
+    in_doubt,
+    outcomes,
+    platform_throttle,
+)
+from rewards.activation.call_pool import Answered, Outcome
+from rewards.activation.claims import Claim, claim, remembered, still_ours
+from rewards.activation.outcomes import conclude
 from rewards.models import Assignment, Attempt, Reason, State
 from tests.factories import AssignmentFactory
 from tests.promoportal.elsewhere import elsewhere, patiently, waits
@@ -115,7 +126,7 @@ def test_not_found_counts_only_some_time_after_the_lease(
     world.run_activation()
     Assignment.objects.update(not_before=Now())
 
-    settling.settle()
+    in_doubt.settle()
 
     owed.refresh_from_db()
     assert (owed.state, owed.doubtful) == (State.UNCERTAIN, True)
@@ -177,8 +188,8 @@ def test_a_platform_that_can_do_neither_gets_no_more_than_is_under_way(
     world.collect("7311")
     taken: list[int] = []
 
-    with leave.to_call() as threads:
-        taken.append(leave.chunk_of(platforms.from_settings(), threads))
+    with platform_throttle.to_call() as threads:
+        taken.append(platform_throttle.chunk_of(platforms.from_settings(), threads))
 
     assert taken == [2]  # the others are kept for what is in doubt, and for a person
 
@@ -233,7 +244,7 @@ def test_a_refusal_long_ago_makes_no_key_forgotten(
     Assignment.objects.update(first_sent_at=after(-30 * 3600))
     world.box.order(LOST)
 
-    deciding.retry(Assignment.objects.all(), by=None, why="The account was opened.")
+    decisions.retry(Assignment.objects.all(), by=None, why="The account was opened.")
     world.wait()
 
     owed.refresh_from_db()
@@ -250,7 +261,7 @@ def test_not_given_leaves_a_changed_reward_to_a_person(
     world.box.change("7311", owed.reference, reward=NINETY_NINE)
     world.collect("7311")
 
-    deciding.not_given(Assignment.objects.all(), by=None, why="The books say no.")
+    decisions.not_given(Assignment.objects.all(), by=None, why="The books say no.")
     world.work()
 
     owed.refresh_from_db()
@@ -273,7 +284,7 @@ def test_what_the_vendor_takes_back_meanwhile_is_not_sent_again(
     with elsewhere() as page, elsewhere() as sweeper:
         page.begin()
         page.do(lambda: one.update(meaning=Meaning.CANCELLED))
-        settled = sweeper.start(settling.settle)
+        settled = sweeper.start(in_doubt.settle)
         assert waits(settled)
         page.commit()
         patiently(settled)
@@ -292,8 +303,8 @@ def test_an_answer_and_the_end_of_its_lease_do_not_wait_for_each_other() -> None
 
     with elsewhere() as worker, elsewhere() as tick:
         worker.begin()
-        worker.do(lambda: concluding._still_ours(taken, answers))
-        expired = tick.start(settling.expire)
+        worker.do(lambda: outcomes._still_ours(taken, answers))
+        expired = tick.start(deadlines.expire)
         worker.do(lambda: conclude(taken, answers))
         worker.commit()
         patiently(expired)
@@ -323,11 +334,11 @@ def test_what_waits_to_be_sent_again_too_long_is_not_sent(
     world.box.order(LOST)
     world.run_activation()
     Assignment.objects.update(not_before=Now())
-    settling.settle()
+    in_doubt.settle()
     Assignment.objects.update(first_sent_at=after(-25 * 3600))
     world.box.forget_keys()
 
-    activating.activate_one(owed.pk)
+    activate.activate_one(owed.pk)
 
     assert len(world.box.credits) == 1
 
@@ -339,7 +350,7 @@ def test_what_a_lease_ran_out_on_is_uncertain_and_never_owed(owed: Assignment) -
     claimed(owed)
     let_lease_end()
 
-    settling.expire()
+    deadlines.expire()
 
     owed.refresh_from_db()
     [attempt] = Attempt.objects.all()
@@ -350,7 +361,7 @@ def test_what_a_lease_ran_out_on_is_uncertain_and_never_owed(owed: Assignment) -
 def test_a_lease_that_has_not_ended_is_left_alone(owed: Assignment) -> None:
     claimed(owed)
 
-    settling.expire()
+    deadlines.expire()
 
     owed.refresh_from_db()
     assert owed.state == State.ACTIVATING
@@ -372,7 +383,7 @@ def test_a_worker_that_died_after_sending_gave_it_once(
 
 def with_platform(taken: Claim) -> platforms.Receipt:
     """The call of a claim, made by hand."""
-    return activating.send(taken.rows[0], platforms.from_settings(), taken.lease)
+    return activate.send(taken.rows[0], platforms.from_settings(), taken.lease)
 
 
 @pytest.mark.parametrize("state", [State.OWED, State.UNCERTAIN, State.HELD, State.VOID])
@@ -432,8 +443,8 @@ def test_no_call_starts_on_a_lease_that_could_end_before_it(
         taken.attempts,
     )
 
-    turn = Budget(activating.TURN)
-    activating.carry_out(short, platforms.from_settings(), turn, threads=1)
+    turn = Budget(claims.TURN)
+    activate.carry_out(short, platforms.from_settings(), turn, threads=1)
 
     owed.refresh_from_db()
     [attempt] = Attempt.objects.all()
@@ -463,9 +474,9 @@ def test_a_row_that_kills_its_worker_alone_is_held_in_the_end(
         Assignment.objects.update(not_before=Now())
         claimed(owed)
         let_lease_end()
-        settling.expire()
+        deadlines.expire()
         Assignment.objects.update(not_before=Now())
-        settling.settle()
+        in_doubt.settle()
 
     owed.refresh_from_db()
     assert (owed.state, owed.reason) == (State.HELD, Reason.POISON)
@@ -476,7 +487,7 @@ def test_in_a_cancelled_execution_what_is_in_doubt_is_asked_about(
 ) -> None:
     world.box.order(BROKEN)
     world.run_activation()
-    stopping.cancel(owed.execution, by=None, why="Enough.")
+    lifecycle.cancel(owed.execution, by=None, why="Enough.")
     let_grace_pass()
 
     world.work()
@@ -495,12 +506,12 @@ def test_what_a_turn_was_too_short_to_ask_about_has_no_failure_to_its_name(
     let_grace_pass()
 
     with closing(platforms.from_settings()) as platform:
-        settling.ask_some(platform, Budget(0), 1)
+        in_doubt.ask_some(platform, Budget(0), 1)
 
     owed.refresh_from_db()
     assert (owed.state, owed.failures) == (State.UNCERTAIN, 1)
     assert not Attempt.objects.filter(kind=Attempt.Kind.LOOK_UP).exists()
-    settling.settle()
+    in_doubt.settle()
     owed.refresh_from_db()
     assert owed.state == State.ACTIVE
 
@@ -514,8 +525,8 @@ def test_whoever_wakes_up_after_its_lease_sends_nothing(
 
     with closing(platforms.from_settings()) as platform:
         with pytest.raises(wire.Unavailable):
-            activating.send(row, platform, Lease(-1.0))
-        activating.send(row, platform, Lease(1.0))
+            activate.send(row, platform, Lease(-1.0))
+        activate.send(row, platform, Lease(1.0))
 
     assert len(world.box.credits) == 1
 
@@ -549,12 +560,12 @@ def test_what_others_settled_since_a_clock_was_set_forward_is_not_sent(
     believing = claimed(owed)
     set_clock_forward()
     world.wait()
-    deciding.not_given(Assignment.objects.all(), by=None, why="The books say no.")
+    decisions.not_given(Assignment.objects.all(), by=None, why="The books say no.")
     world.work()
     assert len(world.box.credits) == 1
 
-    turn = Budget(activating.TURN)
-    activating.carry_out(believing, platforms.from_settings(), turn, threads=1)
+    turn = Budget(claims.TURN)
+    activate.carry_out(believing, platforms.from_settings(), turn, threads=1)
 
     owed.refresh_from_db()
     assert (owed.state, len(world.box.credits)) == (State.ACTIVE, 1)
@@ -568,7 +579,7 @@ def test_what_was_seen_to_be_ours_is_sent_soon_or_not_at_all(
     lease = still_ours(taken, taken.rows[0])
 
     assert lease is not None
-    assert lease.left() < settling.PROMPTLY + 6
+    assert lease.left() < deadlines.PROMPTLY + 6
 
 
 def test_what_was_sent_at_a_time_to_come_is_not_remembered(owed: Assignment) -> None:
@@ -615,12 +626,14 @@ def test_receipts_in_hand_outlive_the_session_they_were_to_be_written_over(
         world.box.assign("7311", f"C{number}")
     execution = world.collect("7311")
     with elsewhere() as other, closing(platforms.from_settings()) as real:
-        platform = Meanwhile(real, lambda: other.do(partial(permits.end_frozen, 0)))
-        with leave.to_call():
+        platform = Meanwhile(
+            real, lambda: other.do(partial(concurrency_limit.end_frozen, 0))
+        )
+        with platform_throttle.to_call():
             taken = claim(execution.pk, capability=real.capability, most=3)
             assert taken is not None
             with pytest.raises((OperationalError, InterfaceError)):
-                activating.carry_out(taken, platform, Budget(8), threads=1)
+                activate.carry_out(taken, platform, Budget(8), threads=1)
 
     given = Assignment.objects.filter(state=State.ACTIVE).exclude(receipt="")
     assert given.count() == len(world.box.credits) >= 1
@@ -655,7 +668,7 @@ def test_what_stays_in_doubt_for_a_day_is_for_a_person(
 def test_also_while_the_platform_rests(world: World, owed: Assignment) -> None:
     world.box.order(LOST)
     world.run_activation()
-    breakers.rest(Side.PLATFORM, wire.Unavailable("later"), 3600)
+    circuit_breaker.rest(Side.PLATFORM, wire.Unavailable("later"), 3600)
     Assignment.objects.update(first_sent_at=after(-24 * 3600))
 
     pipeline.tick()
@@ -669,7 +682,7 @@ def test_what_was_never_in_doubt_may_be_owed_for_longer(
 ) -> None:
     Assignment.objects.update(first_sent_at=after(-24 * 3600))
 
-    assert settling.hold_unsettled() == 0
+    assert deadlines.hold_unsettled() == 0
 
     owed.refresh_from_db()
     assert owed.state == State.OWED
@@ -680,9 +693,9 @@ def test_a_receipt_that_comes_after_the_day_still_counts(
 ) -> None:
     taken = claimed(owed)
     let_lease_end()
-    settling.expire()
+    deadlines.expire()
     Assignment.objects.update(first_sent_at=after(-24 * 3600))
-    assert settling.hold_unsettled() == 1
+    assert deadlines.hold_unsettled() == 1
 
     conclude(taken, [Answered(taken.rows[0], Outcome.GIVEN, receipt="R-late")])
 

@@ -22,7 +22,12 @@ from promoportal.sandbox.engine import (
     UniqueCodes,
     Value,
 )
-from promoportal.sandbox.scenarios._model import Campaign, Email, Scenario, TargetGroup
+from promoportal.sandbox.scenarios.scenario import (
+    Campaign,
+    Email,
+    Scenario,
+    TargetGroup,
+)
 
 SCHEDULED = 120
 TRIGGERED = 121

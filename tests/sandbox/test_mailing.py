@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email
 import email.policy
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
 
 from promoportal import sandbox
-from promoportal.sandbox.scenarios._model import Email
+from promoportal.sandbox.scenarios.scenario import Email
 from tests.sandbox import tenants
 from tests.sandbox.tenants import SCHEDULED
 

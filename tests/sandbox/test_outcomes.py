@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promoportal.sandbox import CATALOGUE
-from promoportal.sandbox._customers import Customer, generated
-from promoportal.sandbox._outcomes import ASSIGNED, Mix, decide
+from promoportal.sandbox.optimove.sample_customers import Customer, generated
+from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED, Mix, decide
 
 CUSTOMERS = st.builds(
     Customer,

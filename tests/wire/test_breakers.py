@@ -11,8 +11,9 @@ from django.db.models import ExpressionWrapper, F
 from django.db.models.functions import Now
 from pytest_django import DjangoAssertNumQueries
 
-from promoportal import breakers, wire
-from promoportal.breakers import Breaker, Gate, Side
+from promoportal import wire
+from promoportal.resilience import circuit_breaker
+from promoportal.resilience.circuit_breaker import Breaker, Gate, Side
 
 EXPIRED = wire.Misconfigured("The platform answered 401: expired", wire.Evidence(401))
 
@@ -30,19 +31,19 @@ def test_a_breaker_is_closed_and_cheap_to_ask(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     with django_assert_num_queries(1):
-        assert breakers.gate(Side.PLATFORM) is Gate.CLOSED
+        assert circuit_breaker.gate(Side.PLATFORM) is Gate.CLOSED
     with django_assert_num_queries(1):
-        breakers.passed(Side.PLATFORM)
+        circuit_breaker.passed(Side.PLATFORM)
     assert not Breaker.objects.exists()
 
 
 @pytest.mark.django_db
 def test_one_expired_key_opens_it_at_once_for_that_side_only() -> None:
-    breakers.trip(Side.PLATFORM, EXPIRED)
+    circuit_breaker.trip(Side.PLATFORM, EXPIRED)
 
-    assert breakers.gate(Side.PLATFORM) is Gate.OPEN
-    assert breakers.gate(Side.PLATFORM) is Gate.OPEN
-    assert breakers.gate(Side.VENDOR) is Gate.CLOSED
+    assert circuit_breaker.gate(Side.PLATFORM) is Gate.OPEN
+    assert circuit_breaker.gate(Side.PLATFORM) is Gate.OPEN
+    assert circuit_breaker.gate(Side.VENDOR) is Gate.CLOSED
     breaker = Breaker.objects.get()
     assert (breaker.failures, breaker.problem) == (1, EXPIRED.problem)
     assert str(breaker) == "Platform: open"
@@ -60,53 +61,53 @@ def test_one_expired_key_opens_it_at_once_for_that_side_only() -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_nothing_else_opens_it(error: wire.WireError) -> None:
-    breakers.trip(Side.PLATFORM, error)
+    circuit_breaker.trip(Side.PLATFORM, error)
 
-    assert breakers.gate(Side.PLATFORM) is Gate.CLOSED
+    assert circuit_breaker.gate(Side.PLATFORM) is Gate.CLOSED
 
 
 @pytest.mark.django_db
 def test_after_the_pause_one_call_tries_and_closes_it() -> None:
-    breakers.trip(Side.PLATFORM, EXPIRED)
-    let_pass(breakers.PAUSE)
+    circuit_breaker.trip(Side.PLATFORM, EXPIRED)
+    let_pass(circuit_breaker.PAUSE)
 
-    assert breakers.gate(Side.PLATFORM) is Gate.PROBE
-    assert breakers.gate(Side.PLATFORM) is Gate.OPEN
-    breakers.passed(Side.PLATFORM)
+    assert circuit_breaker.gate(Side.PLATFORM) is Gate.PROBE
+    assert circuit_breaker.gate(Side.PLATFORM) is Gate.OPEN
+    circuit_breaker.passed(Side.PLATFORM)
 
-    assert breakers.gate(Side.PLATFORM) is Gate.CLOSED
+    assert circuit_breaker.gate(Side.PLATFORM) is Gate.CLOSED
     assert (Breaker.objects.get().failures, Breaker.objects.get().problem) == (0, "")
 
 
 @pytest.mark.django_db
 def test_a_call_that_fails_again_keeps_it_open_since_when_it_was() -> None:
-    breakers.trip(Side.PLATFORM, EXPIRED)
+    circuit_breaker.trip(Side.PLATFORM, EXPIRED)
     opened_at = Breaker.objects.get().opened_at
-    let_pass(breakers.PAUSE)
-    breakers.gate(Side.PLATFORM)
-    breakers.trip(Side.PLATFORM, EXPIRED)
+    let_pass(circuit_breaker.PAUSE)
+    circuit_breaker.gate(Side.PLATFORM)
+    circuit_breaker.trip(Side.PLATFORM, EXPIRED)
 
-    assert breakers.gate(Side.PLATFORM) is Gate.OPEN
+    assert circuit_breaker.gate(Side.PLATFORM) is Gate.OPEN
     breaker = Breaker.objects.get()
     assert (breaker.opened_at, breaker.failures) == (opened_at, 2)
 
 
 @pytest.mark.django_db
 def test_a_success_from_before_does_not_close_it() -> None:
-    breakers.trip(Side.PLATFORM, EXPIRED)
-    breakers.passed(Side.PLATFORM)
+    circuit_breaker.trip(Side.PLATFORM, EXPIRED)
+    circuit_breaker.passed(Side.PLATFORM)
 
-    assert breakers.gate(Side.PLATFORM) is Gate.OPEN
+    assert circuit_breaker.gate(Side.PLATFORM) is Gate.OPEN
 
 
 @pytest.mark.django_db
 def test_a_probe_that_died_is_followed_by_another() -> None:
-    breakers.trip(Side.PLATFORM, EXPIRED)
-    let_pass(breakers.PAUSE)
-    assert breakers.gate(Side.PLATFORM) is Gate.PROBE
-    let_pass(breakers.PROBE)
+    circuit_breaker.trip(Side.PLATFORM, EXPIRED)
+    let_pass(circuit_breaker.PAUSE)
+    assert circuit_breaker.gate(Side.PLATFORM) is Gate.PROBE
+    let_pass(circuit_breaker.PROBE)
 
-    assert breakers.gate(Side.PLATFORM) is Gate.PROBE
+    assert circuit_breaker.gate(Side.PLATFORM) is Gate.PROBE
 
 
 def seconds_left() -> float:
@@ -121,35 +122,37 @@ def seconds_left() -> float:
 @pytest.mark.django_db
 @pytest.mark.parametrize("side", Side)
 def test_failures_in_a_row_open_it(side: Side) -> None:
-    most = breakers.MOST_FAILURES[side]
-    breakers.stumbled(side, SILENT, count=most - 1)
-    assert breakers.gate(side) is Gate.CLOSED
+    most = circuit_breaker.MOST_FAILURES[side]
+    circuit_breaker.stumbled(side, SILENT, count=most - 1)
+    assert circuit_breaker.gate(side) is Gate.CLOSED
 
-    breakers.stumbled(side, SILENT)
+    circuit_breaker.stumbled(side, SILENT)
 
-    assert breakers.gate(side) is Gate.OPEN
+    assert circuit_breaker.gate(side) is Gate.OPEN
     assert Breaker.objects.get().problem == SILENT.problem
 
 
 @pytest.mark.django_db
 def test_a_call_that_goes_well_between_them_begins_the_row_anew() -> None:
-    most = breakers.MOST_FAILURES[Side.VENDOR]
-    breakers.stumbled(Side.VENDOR, SILENT, count=most - 1)
+    most = circuit_breaker.MOST_FAILURES[Side.VENDOR]
+    circuit_breaker.stumbled(Side.VENDOR, SILENT, count=most - 1)
 
-    breakers.passed(Side.VENDOR)
-    breakers.stumbled(Side.VENDOR, SILENT, count=most - 1)
+    circuit_breaker.passed(Side.VENDOR)
+    circuit_breaker.stumbled(Side.VENDOR, SILENT, count=most - 1)
 
-    assert breakers.gate(Side.VENDOR) is Gate.CLOSED
+    assert circuit_breaker.gate(Side.VENDOR) is Gate.CLOSED
 
 
 @pytest.mark.django_db
 def test_each_probe_that_fails_makes_the_pause_longer_up_to_half_a_minute() -> None:
-    breakers.stumbled(Side.VENDOR, SILENT, count=breakers.MOST_FAILURES[Side.VENDOR])
+    circuit_breaker.stumbled(
+        Side.VENDOR, SILENT, count=circuit_breaker.MOST_FAILURES[Side.VENDOR]
+    )
     pauses = [round(seconds_left())]
     for _ in range(5):
-        let_pass(breakers.PAUSE)
-        assert breakers.gate(Side.VENDOR) is Gate.PROBE
-        breakers.stumbled(Side.VENDOR, SILENT)
+        let_pass(circuit_breaker.PAUSE)
+        assert circuit_breaker.gate(Side.VENDOR) is Gate.PROBE
+        circuit_breaker.stumbled(Side.VENDOR, SILENT)
         pauses.append(round(seconds_left()))
 
     assert pauses == [2, 4, 8, 16, 30, 30]
@@ -157,10 +160,12 @@ def test_each_probe_that_fails_makes_the_pause_longer_up_to_half_a_minute() -> N
 
 @pytest.mark.django_db
 def test_an_outage_may_last_for_days() -> None:
-    breakers.stumbled(Side.VENDOR, SILENT, count=breakers.MOST_FAILURES[Side.VENDOR])
+    circuit_breaker.stumbled(
+        Side.VENDOR, SILENT, count=circuit_breaker.MOST_FAILURES[Side.VENDOR]
+    )
     Breaker.objects.update(probing=True, pauses=32_767)  # no column holds one more
 
-    breakers.stumbled(Side.VENDOR, SILENT)
+    circuit_breaker.stumbled(Side.VENDOR, SILENT)
 
     assert round(seconds_left()) == 30
     assert Breaker.objects.get().pauses == 10
@@ -168,9 +173,11 @@ def test_an_outage_may_last_for_days() -> None:
 
 @pytest.mark.django_db
 def test_what_was_under_way_when_it_opened_keeps_it_open_no_longer() -> None:
-    breakers.stumbled(Side.VENDOR, SILENT, count=breakers.MOST_FAILURES[Side.VENDOR])
+    circuit_breaker.stumbled(
+        Side.VENDOR, SILENT, count=circuit_breaker.MOST_FAILURES[Side.VENDOR]
+    )
 
-    breakers.stumbled(Side.VENDOR, SILENT)
+    circuit_breaker.stumbled(Side.VENDOR, SILENT)
 
     assert seconds_left() <= 2
     assert Breaker.objects.get().pauses == 1
@@ -178,32 +185,32 @@ def test_what_was_under_way_when_it_opened_keeps_it_open_no_longer() -> None:
 
 @pytest.mark.django_db
 def test_a_far_side_gets_the_rest_it_asks_for_and_no_shorter_one() -> None:
-    breakers.rest(Side.PLATFORM, BUSY, 90)
-    breakers.rest(Side.PLATFORM, BUSY, 1)
+    circuit_breaker.rest(Side.PLATFORM, BUSY, 90)
+    circuit_breaker.rest(Side.PLATFORM, BUSY, 1)
 
-    assert breakers.gate(Side.PLATFORM) is Gate.OPEN
+    assert circuit_breaker.gate(Side.PLATFORM) is Gate.OPEN
     assert 80 < seconds_left() <= 90
 
 
 @pytest.mark.django_db
 def test_who_was_to_try_and_had_nothing_to_send_leaves_it_to_the_next() -> None:
-    breakers.trip(Side.PLATFORM, EXPIRED)
-    let_pass(breakers.PAUSE)
-    assert breakers.gate(Side.PLATFORM) is Gate.PROBE
+    circuit_breaker.trip(Side.PLATFORM, EXPIRED)
+    let_pass(circuit_breaker.PAUSE)
+    assert circuit_breaker.gate(Side.PLATFORM) is Gate.PROBE
 
-    breakers.forgo(Side.PLATFORM)
+    circuit_breaker.forgo(Side.PLATFORM)
 
-    assert breakers.gate(Side.PLATFORM) is Gate.PROBE
+    assert circuit_breaker.gate(Side.PLATFORM) is Gate.PROBE
 
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_at_once_one_is_let_through() -> None:
-    breakers.trip(Side.VENDOR, EXPIRED)
-    let_pass(breakers.PAUSE)
+    circuit_breaker.trip(Side.VENDOR, EXPIRED)
+    let_pass(circuit_breaker.PAUSE)
 
     def ask(_: int) -> Gate:
         try:
-            return breakers.gate(Side.VENDOR)
+            return circuit_breaker.gate(Side.VENDOR)
         finally:
             connection.close()
 

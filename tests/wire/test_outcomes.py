@@ -12,8 +12,8 @@ from email.utils import formatdate
 import pytest
 
 from promoportal import wire
-from promoportal.clocks import clock
-from promoportal.wire import _sockets
+from promoportal.runtime.monotonic_clock import clock
+from promoportal.wire import deadline_transport
 from tests.wire import farside
 
 SECRETS = {"X-API-KEY": "a/key+nobody=knows"}
@@ -268,14 +268,14 @@ def test_a_far_side_that_does_not_read_holds_no_call_either() -> None:
 
 def test_no_byte_of_a_request_leaves_after_its_time() -> None:
     # As after a name that took long to look up, which nothing can interrupt.
-    late = _sockets.Exchange(ends_at=clock() - 0.01)
+    late = deadline_transport.Exchange(ends_at=clock() - 0.01)
     with farside.serving(farside.saying(farside.answer())) as far:
         port = int(far.address.rpartition(":")[2])
-        connection = _sockets.Connection("127.0.0.1", port)
-        token = _sockets.current.set(late)
+        connection = deadline_transport.Connection("127.0.0.1", port)
+        token = deadline_transport.current.set(late)
         with pytest.raises(TimeoutError):
             connection.request("POST", "/", b"{}")
-        _sockets.current.reset(token)
+        deadline_transport.current.reset(token)
         connection.close()
 
     assert not late.begun

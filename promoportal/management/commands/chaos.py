@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from promoportal.chaos import Stage, Storm, Verdict, judge, settle
+from bench.chaos import Stage, Storm, Verdict, judge, settle
 
 _CAPABILITIES = ("idempotent,askable", "idempotent", "askable", "neither")
 

@@ -10,11 +10,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from promoportal import roles
-from promoportal.demo import Demo, DemoFailed, Figures, Ports, free_port
-from promoportal.management import scenario
+from promoportal.admin import roles
+from promoportal.management import scenario_options
+from promoportal.management.base_command import PortalCommand
 from promoportal.management.commands.run import migrate
-from promoportal.management.output import PortalCommand
+from promoportal.management.demo_run import Demo, DemoFailed, Figures
+from promoportal.runtime.ports import Ports, free_port
 
 # Seconds without any progress after which the demo gives up.
 _STALLED = 120.0
@@ -32,8 +33,10 @@ class Command(PortalCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--scenario", default="welcome_back", help=scenario.known())
-        scenario.add_arguments(parser)
+        parser.add_argument(
+            "--scenario", default="welcome_back", help=scenario_options.known()
+        )
+        scenario_options.add_arguments(parser)
         parser.add_argument(
             "--port",
             type=int,
@@ -48,7 +51,7 @@ class Command(PortalCommand):
         if not settings.DEBUG:
             msg = "The demo invents customers and staff; it runs with DEBUG=true only."
             raise CommandError(msg)
-        scenario.chosen(options["scenario"], options)
+        scenario_options.chosen(options["scenario"], options)
         # Who asks for JSON reads it on stdout, and the rest beside it.
         self._people = self.stderr if options["json"] else self.stdout
         # Calls that fail while everything comes up are no news.
@@ -65,7 +68,7 @@ class Command(PortalCommand):
 
     def _run(self, options: dict[str, Any]) -> dict[str, Any]:
         ports = Ports(portal=free_port(options["port"]), sandbox=free_port(8100))
-        demo = Demo(ports, scenario.as_arguments(options), self._tell)
+        demo = Demo(ports, scenario_options.as_arguments(options), self._tell)
         began = time.monotonic()
         self._tell("Starting the sandbox (Optimove and a platform) and the portal ...")
         with demo.running():

@@ -8,12 +8,12 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from executions import listening
+from executions import listeners
 from executions.models import EventType, Listener
 from promoportal import wire
-from promoportal.leave import NotNow
-from promoportal.management.output import PortalCommand
+from promoportal.management.base_command import PortalCommand
 from promoportal.optimove import External
+from promoportal.optimove.throttle import NotNow
 
 # What the portal acts on: registered together when no event type is named.
 ACTED_ON = (EventType.SCHEDULED, EventType.TRIGGERED, EventType.CANCELLED)
@@ -41,7 +41,7 @@ class Command(PortalCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             getattr(self, f"_{options['verb']}")(options)
-        except listening.WrongListener as error:
+        except listeners.WrongListener as error:
             raise CommandError(str(error)) from error
         except NotNow:
             msg = "Optimove's limit on calls is reached. Try again in a few seconds."
@@ -87,8 +87,8 @@ class Command(PortalCommand):
             "--json", action="store_true", default=SUPPRESS, help="one line of JSON"
         )
 
-    def _open(self, event_type: int, options: dict[str, Any]) -> listening.Opened:
-        return listening.open_listener(
+    def _open(self, event_type: int, options: dict[str, Any]) -> listeners.Opened:
+        return listeners.open_listener(
             event_type,
             channel=options["channel"],
             header=options["header"],
@@ -123,22 +123,22 @@ class Command(PortalCommand):
 
     def _registered(
         self, event_type: int, options: dict[str, Any], vendor: External
-    ) -> listening.Opened:
+    ) -> listeners.Opened:
         opened = self._open(event_type, options)
-        listening.register(opened, vendor)
+        listeners.register(opened, vendor)
         return opened
 
     def _unregister(self, options: dict[str, Any]) -> None:
         listener = self._named(options)
         with External.from_settings() as vendor:
-            listening.unregister(listener, vendor)
+            listeners.unregister(listener, vendor)
         self.say(options, f"Closed {listener}.", id=listener.pk, open=False)
 
     def _rotate(self, options: dict[str, Any]) -> None:
         old = self._named(options)
         told = External.from_settings() if options["register"] else nullcontext()
         with told as vendor:
-            opened = listening.rotate(old, vendor)
+            opened = listeners.rotate(old, vendor)
         self._show(options, opened, replaces=old.pk)
 
     def _list(self, options: dict[str, Any]) -> None:
@@ -157,7 +157,7 @@ class Command(PortalCommand):
         return listener
 
     def _show(
-        self, options: dict[str, Any], opened: listening.Opened, **more: Any
+        self, options: dict[str, Any], opened: listeners.Opened, **more: Any
     ) -> None:
         listener = opened.listener
         self.say(
@@ -168,7 +168,7 @@ class Command(PortalCommand):
         )
 
 
-def _told(opened: listening.Opened) -> dict[str, Any]:
+def _told(opened: listeners.Opened) -> dict[str, Any]:
     return {
         "id": opened.listener.pk,
         "path": opened.path,

@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from executions import notices
-from executions.announcing import announce
+from executions.lifecycle import announce
 from executions.models import Stop
-from promoportal.management.output import PortalCommand
+from promoportal.management.base_command import PortalCommand
 
 
 class Command(PortalCommand):

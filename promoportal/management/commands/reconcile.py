@@ -9,15 +9,15 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
-from executions import announcing
+from executions import lifecycle, locks
 from executions.models import Execution
-from promoportal.leave import NotNow
-from promoportal.management.output import PortalCommand
+from promoportal.management.base_command import PortalCommand
+from promoportal.operations.reconciliation import Reconciled, reconcile
 from promoportal.optimove import Promotions
-from promoportal.optimove.allowance import Priority
-from promoportal.reconciling import Reconciled, reconcile
-from rewards import passes
-from rewards.collecting import collect_from
+from promoportal.optimove.rate_limiter import Priority
+from promoportal.optimove.throttle import NotNow
+from rewards.collection import fetch_runs
+from rewards.collection.collect import collect_from
 from rewards.models import Collecting, Collection
 
 # How long to wait for a whole pass that was asked for with --live, in seconds.
@@ -72,10 +72,10 @@ def _collect_now(execution: Execution) -> None:
 def _ask(execution: Execution, *, why: str) -> None:
     """Of a cancelled one too: what is listed is asked for, and nothing is given."""
     with transaction.atomic():
-        announcing.seize(execution.pk)
+        locks.seize(execution.pk)
         # What it brings is worked on as ever: of a settled execution nothing would be.
-        announcing.collect_again(execution, why=why)
-        passes.ask(execution, why=why)
+        lifecycle.collect_again(execution, why=why)
+        fetch_runs.ask(execution, why=why)
 
 
 def _told(found: Reconciled) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from promoportal.management import scenario
+from promoportal.management import scenario_options
 from promoportal.sandbox.scenarios import as_json, rehearse, told
 
 
@@ -20,15 +20,15 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("scenario", help=scenario.known())
-        scenario.add_arguments(parser)
+        parser.add_argument("scenario", help=scenario_options.known())
+        scenario_options.add_arguments(parser)
         parser.add_argument(
             "--day", type=_day, help="as if it were that day; today without it"
         )
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        chosen = scenario.chosen(options["scenario"], options)
+        chosen = scenario_options.chosen(options["scenario"], options)
         day = options["day"] or datetime.now(UTC).date()
         rehearsed = rehearse(chosen, day=day)
         if options["json"]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from promoportal import restoring
-from promoportal.management.output import PortalCommand
+from promoportal.management.base_command import PortalCommand
+from promoportal.operations import restored_backup
 
 
 class Command(PortalCommand):
@@ -27,7 +27,7 @@ class Command(PortalCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             since = datetime.fromisoformat(options["taken"])
-            gap = restoring.restored(
+            gap = restored_backup.restored(
                 since if since.tzinfo else since.replace(tzinfo=UTC)
             )
         except ValueError as error:

@@ -13,10 +13,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseLost
 from django.db import connection
 
-from promoportal import jobs, lifeline
-from promoportal.locality import is_loopback
+from promoportal import jobs
 from promoportal.management.commands.runworkers import clusters, notice_restoring
-from promoportal.supervisor import Program, Supervisor
+from promoportal.runtime import parent_death
+from promoportal.runtime.loopback import is_loopback
+from promoportal.runtime.supervisor import Program, Supervisor
 
 # Hosts that start together migrate one after the other. "migrate", near enough.
 _LOCK = 0x6D696772
@@ -35,7 +36,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
         refuse_strangers(host)
-        lifeline.tie()
+        parent_death.tie()
         with listen(host, port) as listener:
             migrate()
             notice_restoring()
@@ -96,7 +97,7 @@ def migrate() -> None:
 
 def database() -> str:
     """Where the rows are, without a password."""
-    if connection.settings_dict["ENGINE"] == "promoportal.embedded":
+    if connection.settings_dict["ENGINE"] == "promoportal.db.embedded":
         return f"embedded PostgreSQL below {settings.PORTAL_HOME}"
     return "{NAME} at {HOST}".format(**connection.settings_dict)
 
@@ -108,7 +109,7 @@ def web(listener: socket.socket) -> Program:
         "Web",
         [
             *(sys.executable, "-m", "gunicorn"),
-            *("--config", "python:promoportal.gunicorn"),
+            *("--config", "python:promoportal.runtime.gunicorn_config"),
             *("--chdir", str(settings.BASE_DIR)),
             *("--bind", f"fd://{listener.fileno()}"),
         ],

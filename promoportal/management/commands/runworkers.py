@@ -12,9 +12,11 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error as DatabaseLost
 from django.db import connection
 
-from promoportal import jobs, lifeline, pipeline, restoring
+from promoportal import jobs, pipeline
 from promoportal.jobs import cluster
-from promoportal.supervisor import Program, Supervisor
+from promoportal.operations import restored_backup
+from promoportal.runtime import parent_death
+from promoportal.runtime.supervisor import Program, Supervisor
 
 
 class Command(BaseCommand):
@@ -36,7 +38,7 @@ class Command(BaseCommand):
         self, *args: Any, queue: str | None, patience: float | None, **options: Any
     ) -> None:
         if queue is None:
-            lifeline.tie()
+            parent_death.tie()
             notice_restoring()
             self.stdout.write(
                 f"Workers for {', '.join(jobs.QUEUES)}. Ctrl-C ends them."
@@ -63,7 +65,7 @@ def clusters() -> list[Program]:
 def notice_restoring() -> None:
     """Before anything is sent; where there is no database yet, the tick sees to it."""
     with suppress(DatabaseLost):
-        restoring.look()
+        restored_backup.look()
     connection.close()
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from promoportal import environment, sandbox
-from promoportal.management import scenario
+from promoportal import sandbox
+from promoportal.management import scenario_options
+from promoportal.runtime import environment
 
 _CAPABILITIES = [capability.value for capability in sandbox.Capability]
 
@@ -28,8 +29,10 @@ class Command(BaseCommand):
             default="127.0.0.1",
             help="where it answers; where others can connect, SANDBOX_CONTROL_TOKEN is wanted",
         )
-        parser.add_argument("--scenario", help=f"{scenario.known()}; default: none")
-        scenario.add_arguments(parser)
+        parser.add_argument(
+            "--scenario", help=f"{scenario_options.known()}; default: none"
+        )
+        scenario_options.add_arguments(parser)
         parser.add_argument(
             "--calls",
             type=int,
@@ -125,6 +128,6 @@ def _options(options: dict[str, Any]) -> sandbox.Options:
         capability=sandbox.Capability(options["capability"]),
         calls=options["calls"],
         keep=options["keep"],
-        scenario=None if name is None else scenario.chosen(name, options),
+        scenario=None if name is None else scenario_options.chosen(name, options),
         mailing=sandbox.Mailing(directory=options["mails"], smtp=options["smtp"]),
     )

@@ -7,21 +7,9 @@ which of them are CONFIRMED and which ASSUMED.
 
 from __future__ import annotations
 
-from promoportal.sandbox.engine._allocating import calculate
-from promoportal.sandbox.engine._conditions import holds, select
-from promoportal.sandbox.engine._lifecycle import (
-    activate,
-    archive,
-    deactivate,
-    with_tiers,
-)
-from promoportal.sandbox.engine._mistakes import (
-    Mistake,
-    Where,
-    mistakes,
-    mistakes_in,
-)
-from promoportal.sandbox.engine._model import (
+from promoportal.sandbox.engine.allocation import calculate
+from promoportal.sandbox.engine.conditions import holds, select
+from promoportal.sandbox.engine.model import (
     EVENT,
     EVERYONE,
     NOTHING,
@@ -50,6 +38,13 @@ from promoportal.sandbox.engine._model import (
     UniqueCodes,
     Value,
 )
+from promoportal.sandbox.engine.promotion_states import (
+    activate,
+    archive,
+    deactivate,
+    with_tiers,
+)
+from promoportal.sandbox.engine.validation import Mistake, Where, mistakes, mistakes_in
 
 __all__ = [
     "EVENT",

@@ -6,20 +6,20 @@ Begin with `load`, or with the files in `shipped`; docs/scenarios.md explains th
 
 from __future__ import annotations
 
-from promoportal.sandbox.scenarios._customers import Customers
-from promoportal.sandbox.scenarios._generated import generated
-from promoportal.sandbox.scenarios._letters import context, letter
-from promoportal.sandbox.scenarios._loading import load, shipped
-from promoportal.sandbox.scenarios._mistakes import Mistakes
-from promoportal.sandbox.scenarios._model import (
+from promoportal.sandbox.scenarios.email_context import context, letter
+from promoportal.sandbox.scenarios.generated_customers import generated
+from promoportal.sandbox.scenarios.loader import load, shipped
+from promoportal.sandbox.scenarios.population import Customers
+from promoportal.sandbox.scenarios.rehearsal import Rehearsal, rehearse
+from promoportal.sandbox.scenarios.rehearsal_report import as_json, told
+from promoportal.sandbox.scenarios.scenario import (
     Campaign,
     Email,
     Event,
     Scenario,
     TargetGroup,
 )
-from promoportal.sandbox.scenarios._telling import as_json, told
-from promoportal.sandbox.scenarios.rehearsal import Rehearsal, rehearse
+from promoportal.toml.problems import Mistakes
 
 __all__ = [
     "Campaign",

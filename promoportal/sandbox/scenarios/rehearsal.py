@@ -24,9 +24,9 @@ from promoportal.sandbox.engine import (
     calculate,
 )
 from promoportal.sandbox.mails import Mail
-from promoportal.sandbox.scenarios._letters import letter
-from promoportal.sandbox.scenarios._model import Campaign, Scenario
-from promoportal.sandbox.scenarios._playing import members, occurrences, seed_for
+from promoportal.sandbox.scenarios.email_context import letter
+from promoportal.sandbox.scenarios.event_playback import members, occurrences, seed_for
+from promoportal.sandbox.scenarios.scenario import Campaign, Scenario
 
 _NONE = Decimal(0)
 UNREACHED = frozenset({Status.NOT_ELIGIBLE, Status.FAILED})

@@ -12,14 +12,7 @@ from hypothesis import given
 from promoportal.sandbox import engine
 from tests.sandbox.engine import generated
 from tests.sandbox.engine.generated import CHANCE
-from tests.sandbox.engine.people import (
-    budget,
-    euros,
-    percent,
-    promotion,
-    reward,
-    tier,
-)
+from tests.sandbox.engine.people import budget, euros, percent, promotion, reward, tier
 
 MONEY, UNITS = engine.Category.AMOUNT, engine.Category.UNITS
 C = engine.Comparison

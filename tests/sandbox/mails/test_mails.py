@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email
 import email.policy
 from dataclasses import dataclass
 from datetime import UTC, datetime

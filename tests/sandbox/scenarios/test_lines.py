@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from promoportal.sandbox.scenarios._lines import Lines, Path
+from promoportal.toml.lines import Lines, Path
 
 
 def paths(value: Any, path: Path = ()) -> Iterator[Path]:

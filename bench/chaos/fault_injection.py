@@ -1,0 +1,242 @@
+"""The storm: campaigns, kills, frozen processes, and far sides that lie, from one seed."""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.chaos.processes import Process, descendants, send
+from bench.chaos.target import Stage
+from promoportal.wire import WireError
+
+# Seconds between two blows.
+_PAUSE = (0.2, 1.2)
+# The event of a scheduled campaign's execution, told once for each channel.
+_SCHEDULED = 13
+# Longer than any lease.
+_FROZEN = 65.0
+
+# By so much a notice is late.
+_DELAYED = 4.0
+
+_PLATFORM: list[dict[str, Any]] = [
+    *({"kind": kind} for kind in ("lost_answer", "half_answer", "reset", "empty")),
+    *({"kind": kind} for kind in ("error_after", "sentence", "sentence_after")),
+    *({"kind": "error_before", "status": status} for status in (500, 502, 503)),
+    {"kind": "too_many", "retry_after": 1},
+    {"kind": "slow", "seconds": 3},
+    {"kind": "drip", "seconds": 20},
+    {"kind": "late_work", "seconds": 17},
+]
+_VENDOR: list[dict[str, Any]] = [
+    *({"kind": kind} for kind in ("lost_answer", "half_answer", "reset", "empty")),
+    *({"kind": kind} for kind in ("error_after", "sentence", "sentence_after")),
+    *({"kind": "error_before", "status": status} for status in (500, 503)),
+    {"kind": "too_many"},
+    {"kind": "slow", "seconds": 3},
+    {"kind": "drip", "seconds": 20},
+    {"kind": "shifted_up", "seconds": 1},
+    {"kind": "shifted_down", "seconds": 1},
+    {"kind": "listed_late", "seconds": 3},
+    {"kind": "wrong_total", "by": 2},
+]
+_NOTICES: list[dict[str, Any]] = [
+    *({"kind": kind} for kind in ("lost", "doubled")),
+    *({"kind": kind, "seconds": _DELAYED} for kind in ("delayed", "reordered")),
+]
+
+
+@dataclass
+class Storm:
+    """
+    One storm. A seed repeats which blows fall and when; whom they hit is whoever lives.
+    """
+
+    stage: Stage
+    seed: int
+    rewards: int
+    seconds: float
+    blows: Counter[str] = field(default_factory=Counter)
+    occurrences: list[str] = field(default_factory=list)
+    heard: set[str] = field(default_factory=set)  # whose notice the portal took
+    _frozen: dict[int, float] = field(default_factory=dict)  # pid: until when
+    _stalled: list[socket.socket] = field(default_factory=list)
+    _first: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(self.seed)  # noqa: S311 - to be repeatable
+
+    def rage(self) -> None:
+        """Rage for as long as it lasts, while campaigns are executed."""
+        began = time.monotonic()
+        campaigns = self._campaigns()
+        # Each of them at least once, and then as chance has it.
+        self._first = self._chance.sample(list(_BLOWS), len(_BLOWS))
+        while (now := time.monotonic() - began) < self.seconds:
+            while campaigns and campaigns[0][0] <= now:
+                self._execute(*campaigns.pop(0)[1:])
+            self._strike()
+            self._thaw(time.monotonic())
+            time.sleep(self._chance.uniform(*_PAUSE))
+        for _, what, count in campaigns:
+            self._execute(what, count)
+
+    def calm(self) -> None:
+        """No more faults; what is frozen stays so, as long as it was meant to."""
+        self.stage.clear_faults()
+        time.sleep(_DELAYED + 1)
+        self._listen()
+        for caller in self._stalled:
+            caller.close()
+
+    @property
+    def unheard(self) -> list[str]:
+        """Executions whose notices were lost, or of customers who act one by one."""
+        return [one for one in self.occurrences if one not in self.heard]
+
+    def thaw(self) -> bool:
+        """Let go on whose time has come; whether none is frozen any more."""
+        self._thaw(time.monotonic())
+        return not self._frozen
+
+    def _listen(self) -> None:
+        """Learn whose notices were answered with 200: the portal has promised to act."""
+        with suppress(WireError):
+            for posted in self.stage.look("notices?last=20000"):
+                if posted["event"] == _SCHEDULED and posted["status"] == 200:
+                    said = {str(value) for value in posted["body"].values()}
+                    self.heard |= said & set(self.occurrences)
+
+    def _campaigns(self) -> list[tuple[float, str, int]]:
+        """When, what and for how many; of five customers four get something."""
+        customers = self.rewards * 5 // 4
+        large = [(part, "execute", customers // 6) for part in (0.0, 0.2, 0.4, 0.6)]
+        rest = customers - 4 * (customers // 6)
+        few = [(part / 10, "trigger", rest // 8 + 1) for part in range(8)]
+        whole = [
+            (part * self.seconds, what, count) for part, what, count in large + few
+        ]
+        return sorted(whole)
+
+    def _execute(self, what: str, count: int) -> None:
+        more = {"channels": [504, 505]} if what == "execute" else {"eligible": 0.8}
+        done = self.stage.order(what, customers=count, **more)
+        self.occurrences.append(str(done["occurrence"]))
+        self.blows[f"campaign: {what}"] += 1
+
+    # --- Blows ------------------------------------------------------------------------
+
+    def _strike(self) -> None:
+        name = self._next()
+        told = _BLOWS[name][1](self)
+        self.blows[told or f"missed: {name}"] += 1
+
+    def _next(self) -> str:
+        if self._first:
+            return self._first.pop()
+        names = list(_BLOWS)
+        [name] = self._chance.choices(names, [_BLOWS[name][0] for name in names])
+        return name
+
+    def kill_one(self) -> str:
+        """A worker, idle or busy, a web worker, or any other process of a host."""
+        victim = self._any(descendants(self._host()))
+        return self._kill(victim, "kill: one process")
+
+    def kill_cluster(self) -> str:
+        """A child of a supervisor, and with it all below it."""
+        host = self._host()
+        children = [one for one in descendants(host) if one.parent == host]
+        return self._kill(self._any(children), "kill: a cluster, or the web")
+
+    def freeze(self) -> str:
+        """SIGSTOP, for longer than a lease."""
+        victim = self._any(descendants(self._host()))
+        if victim is None or not send(victim.pid, signal.SIGSTOP):
+            return ""
+        self._frozen[victim.pid] = time.monotonic() + _FROZEN
+        return "freeze: one process"
+
+    def stop_database(self) -> str:
+        """An immediate shutdown: nothing is written any more; it recovers."""
+        pid = self.stage.database
+        if pid is None or not send(pid, signal.SIGQUIT):
+            return ""
+        return "database: immediate shutdown"
+
+    def kill_far_sides(self) -> str:
+        """Both of them at once; what they know outlives them."""
+        self._listen()
+        self.stage.kill_far_sides()
+        return "kill: the far sides"
+
+    def stall(self) -> str:
+        """A caller that begins a request and never ends it."""
+        with suppress(OSError):
+            address = ("127.0.0.1", self.stage.portal_port)
+            caller = socket.create_connection(address, timeout=5)
+            caller.sendall(b"POST /webhooks/optimove/x/ HTTP/1.1\r\nHost: ")
+            self._stalled.append(caller)
+            return "web: a caller that stalls"
+        return ""
+
+    def fault_of_platform(self) -> str:
+        return self._order("platform", _PLATFORM, most=20)
+
+    def fault_of_vendor(self) -> str:
+        return self._order("promotions", _VENDOR, most=3)
+
+    def fault_of_notices(self) -> str:
+        return self._order("notices", _NOTICES, most=20)
+
+    def _order(self, side: str, faults: list[dict[str, Any]], most: int) -> str:
+        fault = self._chance.choice(faults)
+        times = self._chance.randint(1, most)
+        try:
+            self.stage.order("faults", side=side, times=times, **fault)
+        except WireError:
+            return ""
+        return f"{side}: {fault['kind']}"
+
+    def _kill(self, victim: Process | None, told: str) -> str:
+        if victim is None or not send(victim.pid, signal.SIGKILL):
+            return ""
+        self._frozen.pop(victim.pid, None)
+        return told
+
+    def _any(self, those: list[Process]) -> Process | None:
+        # Never the database: below whoever happened to start it, it has a blow of its own.
+        ours = [one for one in those if "postgres" not in one.command]
+        return self._chance.choice(ours) if ours else None
+
+    def _host(self) -> int:
+        return self._chance.choice(self.stage.hosts)
+
+    def _thaw(self, now: float) -> None:
+        for pid, until in list(self._frozen.items()):
+            if until <= now:
+                send(pid, signal.SIGCONT)
+                del self._frozen[pid]
+
+
+Blow = Callable[[Storm], str]
+
+# How often each comes, compared with the others.
+_BLOWS: Mapping[str, tuple[float, Blow]] = {
+    "kill one": (4, Storm.kill_one),
+    "kill cluster": (2, Storm.kill_cluster),
+    "freeze": (0.6, Storm.freeze),
+    "database": (0.5, Storm.stop_database),
+    "platform": (6, Storm.fault_of_platform),
+    "vendor": (3, Storm.fault_of_vendor),
+    "notices": (3, Storm.fault_of_notices),
+    "far sides": (0.7, Storm.kill_far_sides),
+    "stall": (0.5, Storm.stall),
+}

@@ -1,0 +1,210 @@
+"""What the storm goes over: both far sides, the portal, and a second host's workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from django.conf import settings
+
+from bench.chaos.processes import send
+from promoportal import wire
+from promoportal.db.embedded.data_directory import House, server_of
+from promoportal.runtime import parent_death
+from promoportal.runtime.ports import free_port
+
+_MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+_PATIENCE = 120.0
+
+
+# Jobs are handed out again while they run, and killed at work.
+_WRONG_QUEUE = {"JOB_RETRY_SECONDS": "1", "JOB_TIMEOUT_SECONDS": "6"}
+# Every job is there twice, for two to run it at once.
+_EVERY_JOB_TWICE = """
+    CREATE FUNCTION chaos_job_twice() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF pg_trigger_depth() = 1 THEN
+            INSERT INTO django_q_ormq (key, payload, lock)
+            VALUES (NEW.key, NEW.payload, NEW.lock);
+        END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER chaos_job_twice AFTER INSERT ON django_q_ormq
+    FOR EACH ROW EXECUTE FUNCTION chaos_job_twice();
+"""
+
+
+class Stage:
+    """An installation of its own below a folder; it ends with us."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        capability: str = "idempotent,askable",
+        wrong_queue: bool = False,
+    ) -> None:
+        """
+        :param capability: what the platform can, and what the portal is told
+        :param wrong_queue: set django-q2 as it must not be, and have every job run twice
+        """
+        self.home = home
+        self.portal_port, self.sandbox_port = free_port(0), free_port(0)
+        self._capability = capability
+        self._wrong_queue = wrong_queue
+        self._log: IO[bytes] | None = None
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._log = (self.home / "chaos.log").open("ab")
+        self._start_far_sides()
+        self._start("portal", "run", "--port", str(self.portal_port), "--skip-checks")
+        self._wait_for(f"{self.control}/")
+        self._wait_for(f"http://127.0.0.1:{self.portal_port}/healthz")
+        if self._wrong_queue:
+            self.execute(_EVERY_JOB_TWICE)
+        self._start("second host", "runworkers", "--skip-checks")
+        self.manage("listeners", "register")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in self._started.values():
+            send(process.pid, signal.SIGTERM)
+        for process in reversed(self._started.values()):
+            self._bury(process)
+        if self._log:
+            self._log.close()
+
+    @property
+    def control(self) -> str:
+        return f"http://127.0.0.1:{self.sandbox_port}/control"
+
+    @property
+    def hosts(self) -> list[int]:
+        """The supervisors' pids: what is below them may be killed."""
+        return [self._started[name].pid for name in ("portal", "second host")]
+
+    def kill_far_sides(self) -> None:
+        """Kill them, and start them again at the same address."""
+        self._started["far sides"].kill()
+        self._bury(self._started["far sides"])
+        self._start_far_sides()
+        self._wait_for(f"{self.control}/")
+
+    @property
+    def database(self) -> int | None:
+        """The pid of the embedded database's first process, if it runs."""
+        return server_of(House(self.home).data)
+
+    def order(self, what: str, **body: Any) -> Any:
+        """Have the sandbox do something; gives what it says."""
+        return self._ask("POST", what, body)
+
+    def look(self, what: str) -> Any:
+        return self._ask("GET", what, None)
+
+    def clear_faults(self) -> None:
+        self._ask("DELETE", "faults", None)
+
+    def manage(self, *words: str) -> dict[str, Any]:
+        """Run a command of the portal as a person does; gives what it says as JSON."""
+        said: dict[str, Any] = json.loads(self._said(*words, "--json"))
+        return said
+
+    def execute(self, sql: str) -> None:
+        """Do something to the portal's database behind its back."""
+        script = (
+            f"from django.db import connection; connection.cursor().execute({sql!r})"
+        )
+        self._said("shell", "--no-imports", "-c", script)
+
+    def ask(self, script: str) -> Any:
+        """Have the portal's own code look something up; what it prints, as JSON."""
+        return json.loads(self._said("shell", "--no-imports", "-c", script))
+
+    def _said(self, *words: str) -> str:
+        done = subprocess.run(
+            [*_MANAGE, *words],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            msg = f"{' '.join(words)}: {done.stderr.strip()[-500:]}"
+            raise RuntimeError(msg)
+        return done.stdout.strip().rpartition("\n")[2]
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        with wire.Client(
+            self.control, side="sandbox", secrets={}, seconds=60
+        ) as client:
+            return client.ask(method, f"/{path}", body=body).body
+
+    def _start_far_sides(self) -> None:
+        own = {"idempotent": "keyed", "idempotent,askable": "idempotent"}
+        words = ["--capability", own.get(self._capability, self._capability)]
+        words += ["--port", str(self.sandbox_port), "--keep", str(self.home / "far")]
+        words += ["--with-parent", str(os.getpid())]  # also if we are killed
+        self._start("far sides", "sandbox", *words)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        far = f"http://127.0.0.1:{self.sandbox_port}"
+        outer = {k: v for k, v in os.environ.items() if k != "DATABASE_URL_FILE"}
+        return outer | {
+            # Said, so that no .env says another: the storm has a database of its own.
+            "DATABASE_URL": "",
+            "PORTAL_HOME": str(self.home),
+            "PORTAL_URL": f"http://127.0.0.1:{self.portal_port}",
+            "OPTIMOVE_API_URL": f"{far}/optimove",
+            "OPTIMOVE_PROMOTIONS_URL": f"{far}/promotions",
+            "PLATFORM_URL": f"{far}/platform",
+            "PLATFORM_CAPABILITY": self._capability,
+            "REDEMPTION_INTERVAL_SECONDS": "2",
+            "LIST_AGAIN_AFTER_SECONDS": "10",
+            **parent_death.environment(),
+        }
+
+    def _start(self, name: str, *words: str) -> None:
+        self._started[name] = subprocess.Popen(
+            [*_MANAGE, *words],
+            # Only those that work: a person's commands would be refused (E003).
+            env=self._environment | (_WRONG_QUEUE if self._wrong_queue else {}),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+
+    def _bury(self, process: subprocess.Popen[bytes]) -> None:
+        try:
+            process.wait(40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _wait_for(self, url: str) -> None:
+        until = time.monotonic() + _PATIENCE
+        with wire.Client(url, side="chaos", secrets={}, seconds=2) as client:
+            while time.monotonic() < until:
+                try:
+                    client.ask("GET", "")
+                except wire.WireError:
+                    time.sleep(0.2)
+                else:
+                    return
+        msg = f"{url} did not come up; {self.home / 'chaos.log'} says why."
+        raise RuntimeError(msg)

@@ -1,0 +1,56 @@
+"""Lists of what belongs to executions, narrowed to those of one campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.contrib.admin import ModelAdmin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from executions.models import Campaign, Execution
+from promoportal.admin.related_filters import NarrowedTo
+
+# Some rows of each are read for one page: of a campaign of every day, of eight weeks.
+MOST_EXECUTIONS = 56
+
+
+class OfCampaign(NarrowedTo):
+    """What belongs to the newest executions of a campaign, each found by an index."""
+
+    title = parameter_name = "campaign"
+    model = Campaign
+    executions: Sequence[int] = ()
+    is_more = False
+
+    def lookups(
+        self, request: HttpRequest, model_admin: ModelAdmin[Any]
+    ) -> list[tuple[str, str]]:
+        found = super().lookups(request, model_admin)
+        if self.row:
+            newest = newest_of(self.row.pk)
+            self.executions = newest[:MOST_EXECUTIONS]
+            self.is_more = len(newest) > MOST_EXECUTIONS
+        return found
+
+    @property
+    def parts(self) -> list[Q]:
+        return [Q(execution=execution) for execution in self.executions]
+
+    def notes(self) -> Iterator[str]:
+        """What of the campaign is not in the list."""
+        if self.is_more:
+            yield (
+                f"These are of the campaign's newest {MOST_EXECUTIONS} executions. For "
+                "an older one, open the execution and follow its links."
+            )
+
+    def _of(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(execution__in=self.executions)
+
+
+def newest_of(campaign: Any) -> list[int]:
+    """The executions of a campaign that a list looks through, and one more."""
+    rows = Execution.objects.filter(campaign=campaign).order_by("-pk")
+    return list(rows.values_list("pk", flat=True)[: MOST_EXECUTIONS + 1])

@@ -1,0 +1,71 @@
+"""Knowing who calls a listener."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from django.utils.crypto import constant_time_compare
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+
+from executions.models import Listener
+from promoportal.runtime.client_address import client_address
+
+
+class KnownListener:
+    """The sender of a request: a listener, and how it was known."""
+
+    is_authenticated = True
+
+    def __init__(self, listener: Listener, verdict: dict[str, Any]) -> None:
+        self.listener = listener
+        self.verdict = verdict
+
+
+class ListenerSecret(BaseAuthentication):
+    """
+    Knows the vendor by the secret in the address, which is all that it surely sends.
+
+    Where a listener also asks for a header or a network, all must hold. A stranger is
+    told that there is nothing here, and leaves no trace.
+    """
+
+    def authenticate(self, request: Request) -> tuple[KnownListener, None]:
+        secret = request.parser_context["kwargs"]["secret"]
+        listener = Listener.objects.known_by(secret)
+        if listener is None:
+            raise NotFound
+        address = client_address(request.META)
+        if not (_has_header(listener, request) and _is_from(listener, address)):
+            raise NotFound
+        return KnownListener(listener, _verdict(listener, address)), None
+
+
+def _has_header(listener: Listener, request: Request) -> bool:
+    if not listener.header_name:
+        return True
+    sent = request.headers.get(listener.header_name, "")
+    return constant_time_compare(Listener.digest(sent), listener.header_digest)
+
+
+def _is_from(listener: Listener, address: str) -> bool:
+    if not listener.networks:
+        return True
+    try:
+        sender = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    # A socket for both families shows an IPv4 sender as ::ffff:192.0.2.1.
+    sender = getattr(sender, "ipv4_mapped", None) or sender
+    return any(sender in ipaddress.ip_network(network) for network in listener.networks)
+
+
+def _verdict(listener: Listener, address: str) -> dict[str, Any]:
+    return {
+        "address": "known by its secret",
+        "header": "matched" if listener.header_name else "not asked for",
+        "network": "allowed" if listener.networks else "not asked for",
+        "from": address,
+    }

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from django.db import connection
+
+from executions.models import Execution, Stop
+
+
+def share(execution_pk: int) -> Stop:
+    """
+    Whether the execution is stopped, and keep it so until this transaction ends.
+
+    Whoever gives, owes or voids looks here first, so that a stop that was granted is
+    seen by all that begins after it, and nothing is settled over work on its way.
+    Executions are locked before any other row.
+    """
+    return _stop_of(execution_pk, "SHARE")
+
+
+def seize(execution_pk: int) -> Stop:
+    """
+    The same for whoever may go on to move the execution itself: two that share it and
+    then both want to change it would wait for each other.
+    """
+    return _stop_of(execution_pk, "NO KEY UPDATE")
+
+
+def seized(execution: Execution) -> Execution:
+    """The execution, seized, and stopped or not as it is by now."""
+    execution.stop = seize(execution.pk)
+    return execution
+
+
+def _stop_of(execution_pk: int, lock: str) -> Stop:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT stop FROM executions_execution WHERE id = %s FOR {lock}",  # noqa: S608
+            [execution_pk],
+        )
+        return Stop(cursor.fetchone()[0])

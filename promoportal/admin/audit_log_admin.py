@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from promoportal.admin import audit_log
+from promoportal.admin.date_filter import days
+from promoportal.admin.formatting import moment, short, stamp
+from promoportal.admin.model_admin import ReadOnlyAdmin
+
+
+class OfKind(admin.SimpleListFilter):
+    """What kind of deed it was."""
+
+    title = "what was done"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(kind.value), kind.label) for kind in audit_log.Kind]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[LogEntry]
+    ) -> QuerySet[LogEntry]:
+        chosen = [kind for kind in audit_log.Kind if str(kind.value) == self.value()]
+        return queryset.filter(action_flag__in=chosen) if self.value() else queryset
+
+
+class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
+    """Who did what to which row, when, why and from where; exports and refusals too."""
+
+    list_display = (
+        "when",
+        "user",
+        "kind",
+        "what_it_was",
+        "row",
+        "said",
+        "from_where",
+    )
+    list_select_related = ("user", "content_type")
+    list_beside = ("origin",)
+    list_filter = (
+        OfKind,
+        "user",
+        "content_type",
+        days("action_time", "days"),
+    )
+    finds = ("object_id",)
+    indexed = ("q", "kind", "user__id__exact", "content_type__id__exact")
+    search_help_text = "A row's key, in full"
+    fields = ("when", "user", "kind", "what_it_was", "row", "said", "from_where")
+    list_display_links = ("when",)
+
+    @admin.display(description="what was done")
+    def kind(self, row: LogEntry) -> SafeString:
+        if row.action_flag == audit_log.Kind.REFUSED:
+            return stamp("held", "!", audit_log.Kind.REFUSED.label)
+        known = row.action_flag in audit_log.Kind.values
+        return SafeString(audit_log.Kind(row.action_flag).label if known else "")
+
+    @admin.display(description="from where")
+    def from_where(self, row: LogEntry) -> str:
+        origin: audit_log.Origin | None = getattr(row, "origin", None)
+        return origin.address if origin else ""
+
+    @admin.display(description="when")
+    def when(self, row: LogEntry) -> SafeString:
+        return moment(row.action_time)
+
+    @admin.display(description="to what")
+    def what_it_was(self, row: LogEntry) -> str:
+        return str(row.content_type.name) if row.content_type else ""
+
+    @admin.display(description="row")
+    def row(self, row: LogEntry) -> SafeString:
+        address = row.get_admin_url()
+        shown = short(row.object_repr)
+        if not address or not row.object_id:
+            return format_html("{}", shown)
+        return format_html('<a href="{}">{}</a>', address, shown)
+
+    @admin.display(description="and why")
+    def said(self, row: LogEntry) -> str:
+        return str(row.get_change_message())
+
+    def heading(self, row: LogEntry) -> str:
+        return f"Done by {row.user}"

@@ -1,0 +1,197 @@
+"""
+Narrowing a list to some days, whatever else narrows it.
+
+Rows get their keys in the order of time, or nearly so. So the days are turned into keys,
+which every index of a list ends with: no index of its own is needed, and a page reads
+what it shows, and what came within `SLACK` of a midnight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta
+from typing import Any, ClassVar
+
+from django.contrib.admin import ListFilter, ModelAdmin
+from django.db import connection
+from django.db.models import BooleanField, Case, Model, QuerySet, Value, When
+from django.http import HttpRequest
+from django.utils.timezone import localdate, make_aware
+
+from promoportal.admin.formatting import short
+from promoportal.admin.keyset_order import order_of
+
+_NAMES = DAYS, FROM, TO = "days", "from", "to"
+# No statement that makes rows lasts longer, so that by so much no key is out of order.
+SLACK = timedelta(seconds=30)
+_YEARS = range(2000, 2101)
+_NAMED = {
+    "today": "Today",
+    "yesterday": "Yesterday",
+    "week": "Past 7 days",
+    "month": "This month",
+    "year": "This year",
+}
+
+
+class Days(ListFilter):
+    """Some days by name, or from one day to another."""
+
+    title = "days"
+    template = "admin/date_filter.html"
+    field: ClassVar[str]
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        params: dict[str, Any],
+        model: type[Model],
+        model_admin: ModelAdmin[Any],
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        given = {name: params.pop(name, [""])[-1] for name in _NAMES}
+        self.said = {name: value for name, value in given.items() if value}
+        self.used_parameters = {**self.said}
+        self.order = order_of(model_admin, request.GET.dict())
+        self.begins, self.ends = self._span()
+
+    @property
+    def is_used(self) -> bool:
+        return bool(self.said)
+
+    def has_output(self) -> bool:
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        return [*_NAMES]
+
+    def misread(self) -> Iterator[str]:
+        """What of it is no day, or none that a list could hold."""
+        named = self.said.get(DAYS)
+        if named and named not in _NAMED:
+            yield f"“{short(named)}” is nothing to choose for “{self.title}”."
+        for name in (FROM, TO):
+            said = self.said.get(name)
+            if said and _day(said) is None:
+                yield f"“{short(said)}” is no day: write one as {localdate():%Y-%m-%d}."
+        if self.begins and self.ends and self.begins >= self.ends:
+            yield "The days end before they begin."
+
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+        self.others = [
+            (name, value)
+            for name, value in changelist.params.items()
+            if name not in _NAMES
+        ]
+        yield {
+            "selected": not self.is_used,
+            "query_string": changelist.get_query_string(remove=[*_NAMES]),
+            "display": "All",
+        }
+        for name, label in _NAMED.items():
+            yield {
+                "selected": self.said == {DAYS: name},
+                "query_string": changelist.get_query_string({DAYS: name}, [FROM, TO]),
+                "display": label,
+            }
+        if FROM in self.said or TO in self.said:
+            yield {
+                "selected": True,
+                "query_string": changelist.get_query_string(),
+                "display": self._in_words(),
+            }
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not (self.begins or self.ends):
+            return queryset
+        times: dict[str, datetime] = {}
+        if self.begins:
+            first = _first_key(queryset.model, self.field, self.begins - SLACK)
+            queryset = self.order.newer(queryset, first - 1)
+            times[f"{self.field}__gte"] = self.begins
+        if self.ends:
+            end = _first_key(queryset.model, self.field, self.ends + SLACK)
+            queryset = self.order.older(queryset, end)
+            times[f"{self.field}__lt"] = self.ends
+        return queryset.filter(_exactly(times))
+
+    def _span(self) -> tuple[datetime | None, datetime | None]:
+        first, last = _named(self.said.get(DAYS, ""))
+        first = _day(self.said.get(FROM, "")) or first
+        last = _day(self.said.get(TO, "")) or last
+        after = last + timedelta(days=1) if last else None
+        return _midnight(first), _midnight(after)
+
+    def _in_words(self) -> str:
+        begin, end = (self.said.get(name) for name in (FROM, TO))
+        words = f"from {short(begin)}" if begin else ""
+        return f"{words} to {short(end)}".strip() if end else words
+
+
+def days(field: str, title: str) -> type[Days]:
+    """A filter for the days of a time that rows get when they are made."""
+    return type("DaysOf", (Days,), {"field": field, "title": title})
+
+
+def _named(name: str) -> tuple[date | None, date | None]:
+    today = localdate()
+    yesterday = today - timedelta(days=1)
+    spans: dict[str, tuple[date | None, date | None]] = {
+        "today": (today, None),
+        "yesterday": (yesterday, yesterday),
+        "week": (today - timedelta(days=7), None),
+        "month": (today.replace(day=1), None),
+        "year": (today.replace(month=1, day=1), None),
+    }
+    return spans.get(name, (None, None))
+
+
+def _day(said: str) -> date | None:
+    with suppress(ValueError):
+        day = date.fromisoformat(said)
+        return day if day.year in _YEARS else None
+    return None
+
+
+def _midnight(day: date | None) -> datetime | None:
+    return make_aware(datetime.combine(day, time.min)) if day else None
+
+
+def _exactly(times: dict[str, datetime]) -> Case:
+    """
+    The keys are right but for the slack. Said plainly, the database would expect that
+    the times leave out as many once more, and sort so few rather than read in order.
+    """
+    meant = When(**times, then=Value(True))
+    return Case(meant, default=Value(False), output_field=BooleanField())
+
+
+# Halving what lies between the first key and the last, until one is left.
+_HALVED = """
+    WITH RECURSIVE halved (low, high) AS (
+        SELECT coalesce(min({key}), 0), coalesce(max({key}) + 1, 0) FROM {table}
+        UNION ALL
+        SELECT CASE WHEN met.at < %(at)s THEN met.key + 1 ELSE low END,
+               CASE WHEN met.at < %(at)s THEN high ELSE (low + high) / 2 END
+        FROM halved, LATERAL (
+            SELECT {key} AS key, {field} AS at FROM {table}
+            WHERE {key} >= (low + high) / 2 ORDER BY {key} LIMIT 1
+        ) AS met
+        WHERE low < high
+    )
+    SELECT low FROM halved WHERE low >= high
+"""
+
+
+def _first_key(model: type[Model], field: str, at: datetime) -> int:
+    """The first key of that time or later, as if all were in its order."""
+    quote, names = connection.ops.quote_name, model._meta
+    said = _HALVED.format(
+        table=quote(names.db_table),
+        key=quote(str(names.pk.column)),
+        field=quote(str(names.get_field(field).column)),  # type: ignore[union-attr]
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(said, {"at": at})
+        return int(cursor.fetchone()[0])

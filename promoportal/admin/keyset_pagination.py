@@ -1,0 +1,137 @@
+"""
+Lists that cost the same whatever they hold: newest first, page after page by key.
+
+No page is counted to and none is skipped, so that the first and the ten-thousandth cost
+the same, and rows that arrive meanwhile do not shift what is read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet, prefetch_related_objects
+from django.http import HttpRequest
+
+from promoportal.admin.date_filter import Days
+from promoportal.admin.formatting import short
+from promoportal.admin.keyset_order import order_of
+from promoportal.admin.page_extensions import beside, prepare
+from promoportal.admin.strict_changelist import UnderstoodChangeList
+
+OLDER, NEWER = "older", "newer"
+# Beyond this a number says "more than", and nothing is counted further.
+MOST_COUNTED = 10_000
+
+
+class KeysetChangeList(UnderstoodChangeList):
+    """A list of the newest rows, and the way to older and to newer ones."""
+
+    beside = (OLDER, NEWER)
+    older_than: str = ""
+    newer_than: str = ""
+    estimated: str = ""
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        self.order = order_of(self.model_admin, request.GET.dict())
+        rows = super().get_queryset(request, *args, **kwargs)
+        for name in self.beside:
+            said = request.GET.get(name)
+            if said and self._key(request, name) is None:
+                self.problems.append(f"“{short(said)}” is no place in this list.")
+        return rows.none() if self.problems else rows
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        parts = [getattr(spec, "parts", ()) for spec in self.filter_specs]
+        self.order = replace(self.order, parts=[one for some in parts for one in some])
+        return [*self.order.newest(queryset).query.order_by]
+
+    def get_results(self, request: HttpRequest) -> None:
+        rows, is_more = self._page(request)
+        older, newer = self._key(request, OLDER), self._key(request, NEWER)
+        # Coming back from older rows there are older ones; coming from newer, newer.
+        if rows and (is_more or newer is not None):
+            self.older_than = self._link(OLDER, rows[-1].pk)
+        if rows and (is_more if newer is not None else older is not None):
+            self.newer_than = self._link(NEWER, rows[0].pk)
+        self.result_list: Any = rows
+        # Beyond the last row a page is empty, and the list is not.
+        self.is_one_page = not (is_more or older is not None or newer is not None)
+        self.result_count = len(rows) if self.is_one_page else self.count()
+        self.estimated = self._estimated()
+        self.multi_page = not self.is_one_page
+        self.full_result_count = None
+        self.show_full_result_count = False
+        self.show_admin_actions = True
+        self.can_show_all = False
+        self.paginator = self.model_admin.get_paginator(
+            request, self.queryset, self.list_per_page
+        )
+
+    def count(self) -> int:
+        """
+        How many there are; one more than is counted if there are more.
+
+        In the order of the list: in none, the table might be read from its other end.
+        """
+        most = MOST_COUNTED + 1
+        return self.order.some(self.queryset, most)[:most].count()
+
+    @property
+    def counted(self) -> str:
+        """The number of rows, in words."""
+        if self.result_count > MOST_COUNTED:
+            return f"more than {MOST_COUNTED:,}"
+        return f"{self.result_count:,}"
+
+    @property
+    def newest(self) -> str:
+        return self._link(OLDER, None)
+
+    def _page(self, request: HttpRequest) -> tuple[list[Any], bool]:
+        """One page of rows, newest first, and whether more lie beyond it."""
+        size, rows = self.list_per_page, self.queryset
+        newer = self._key(request, NEWER)
+        older = self._key(request, OLDER)
+        if newer is not None:
+            found = list(self.order.first_newer(rows, newer, size + 1))
+            return self._complete(found[:size][::-1]), len(found) > size
+        found = list(self.order.first_older(rows, older, size + 1))
+        return self._complete(found[:size]), len(found) > size
+
+    def _complete(self, rows: list[Any]) -> list[Any]:
+        """
+        With what columns look at in other large tables, found by the keys of one page.
+        Joined, the database might read such a table from its beginning.
+        """
+        own = getattr(self.model_admin, "list_beside", ())
+        prefetch_related_objects(rows, *own, *beside(self.model))
+        prepare(self.model, rows)
+        return rows
+
+    def _estimated(self) -> str:
+        """
+        How many the database believes there are, where they are more than are counted.
+
+        Of days it believes too little: it does not know how keys and times go together.
+        """
+        by_day = any(
+            isinstance(spec, Days) and spec.is_used for spec in self.filter_specs
+        )
+        if by_day or self.result_count <= MOST_COUNTED:
+            return ""
+        (said,) = json.loads(self.queryset.order_by().explain(format="json"))
+        rows = int(said["Plan"]["Plan Rows"])
+        return f"{float(f'{rows:.2g}'):,.0f}" if rows > MOST_COUNTED else ""
+
+    def _key(self, request: HttpRequest, name: str) -> Any:
+        """The key an address names; an address that names none is the first page's."""
+        try:
+            return self.lookup_opts.pk.to_python(request.GET.get(name) or None)
+        except ValidationError:
+            return None
+
+    def _link(self, name: str, key: Any) -> str:
+        return self.get_query_string({name: key} if key is not None else {})

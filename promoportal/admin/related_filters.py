@@ -1,0 +1,136 @@
+"""Filters that show to which rows a list was narrowed by a link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from promoportal.admin.formatting import called
+from promoportal.db.display_names import Named
+
+# So many of the newest are offered.
+MOST_OFFERED = 10
+
+
+class _Called(str):
+    """Its name and its id: plain in a sentence, and as it is called on a page."""
+
+    __slots__ = ("row",)
+    row: Named
+
+    def __new__(cls, row: Named) -> Self:
+        text = super().__new__(cls, row.called)
+        text.row = row
+        return text
+
+    def __html__(self) -> str:
+        return called(self.row)
+
+
+class NarrowedTo(SimpleListFilter):
+    """
+    The one row to which a list is narrowed, so that it can be let go.
+
+    Of all others it offers the newest: there may be thousands, and a list costs the same
+    whatever there is.
+    """
+
+    path: ClassVar[str]
+    model: ClassVar[type[Model]]
+    row: Model | None = None
+
+    def lookups(
+        self, request: HttpRequest, model_admin: ModelAdmin[Any]
+    ) -> list[tuple[str, str]]:
+        value = self.value()
+        newest = self.model._base_manager.order_by("-pk")[:MOST_OFFERED]
+        offered = {str(row.pk): row for row in newest}
+        if value is not None:
+            self.row = offered.get(value) or find(self.model, value)
+        self.is_all = len(offered) < MOST_OFFERED
+        chosen = [] if value is None or value in offered else [(value, self._chosen())]
+        return [*chosen, *((key, self._called(row)) for key, row in offered.items())]
+
+    @property
+    def hint(self) -> str:
+        if self.is_all:
+            return ""
+        return (
+            f"These are the newest. An older {self.title}'s own page leads here, too."
+        )
+
+    def misread(self) -> Iterator[str]:
+        if self.value() is not None and self.row is None:
+            yield (
+                f"The {self.title} that this list was narrowed to is not there, or no "
+                "longer."
+            )
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return queryset
+        return self._of(queryset) if self.row else queryset.none()
+
+    def _of(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(**{self.path: self.row})
+
+    def _chosen(self) -> str:
+        return self._called(self.row) if self.row else "not there"
+
+    def _called(self, row: Model) -> str:
+        """Without the word that stands before it already."""
+        if isinstance(row, Named):
+            return _Called(row)
+        return str(row).removeprefix(f"{self.title} ")
+
+
+def narrowed(path: str, model: type[Model]) -> type[NarrowedTo]:
+    """A filter for what `path` leads to."""
+    name = str(model._meta.verbose_name)
+    return type(
+        f"NarrowedTo{model.__name__}",
+        (NarrowedTo,),
+        {"title": name, "parameter_name": name, "path": path, "model": model},
+    )
+
+
+class NarrowedBy(SimpleListFilter):
+    """
+    What a link narrows a list by beside its filters, so that it can be let go. By itself
+    it offers nothing, since no index would serve it alone.
+    """
+
+    says: ClassVar[Mapping[str, tuple[str, Any]]]
+
+    def lookups(
+        self, request: HttpRequest, model_admin: ModelAdmin[Any]
+    ) -> list[tuple[str, str]]:
+        value = self.value()
+        known = self.says.get(value) if value else None
+        return [(str(value), known[0])] if known else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        _, wanted = self.says[str(self.value())]
+        return queryset.filter(**{str(self.parameter_name): wanted})
+
+
+def narrowed_by(
+    lookup: str, title: str, says: Mapping[str, tuple[str, Any]]
+) -> type[NarrowedBy]:
+    """A filter by a look-up: for each value in an address, its label and what it is."""
+    return type(
+        "NarrowedBy",
+        (NarrowedBy,),
+        {"title": title, "parameter_name": lookup, "says": says},
+    )
+
+
+def find(model: type[Model], key: str) -> Model | None:
+    try:
+        return model._base_manager.filter(pk=key).first()
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,95 @@
+"""A person's saved filters above a list: shown as chips, saved, renamed and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+
+from promoportal.admin import saved_filters
+from promoportal.admin.saved_filters import LONGEST_NAME, Refused
+
+_NAMELESS = "Nothing was saved: give the filter a name of at most {} characters."
+
+
+class NameForm(forms.Form):
+    """What a filter is to be called."""
+
+    name = forms.CharField(max_length=LONGEST_NAME)
+
+
+def shown(changes: Any, request: HttpRequest) -> dict[str, Any]:
+    """What the page shows of them: their own, which one is open, what may be saved."""
+    if not changes.filter_specs:
+        return {}
+    narrowed = narrowed_to(changes)
+    own = list(saved_filters.saved_by(request.user, changes.model).order_by("name"))
+    return {
+        "saved": own,
+        "opened": next((one for one in own if one.narrowed == narrowed), None),
+        "may_save": bool(narrowed) and not changes.problems,
+        "longest_name": LONGEST_NAME,
+    }
+
+
+def answer(changes: Any, request: HttpRequest) -> HttpResponse:
+    """Do what was asked about them, say so, and go back to the list as it was."""
+    act = _ACTS.get(request.POST["saved"], _unknown)
+    try:
+        messages.success(request, act(changes, request))
+    except Refused as refused:
+        messages.warning(request, str(refused))
+    return HttpResponseRedirect(request.get_full_path())
+
+
+def narrowed_to(changes: Any) -> dict[str, str]:
+    """What a list is narrowed to by its own filters, and by nothing else."""
+    names = [
+        name for spec in changes.filter_specs for name in spec.expected_parameters()
+    ]
+    return {name: changes.params[name] for name in names if changes.params.get(name)}
+
+
+def _save(changes: Any, request: HttpRequest) -> str:
+    if changes.problems:
+        raise Refused("Nothing was saved: what is not understood would find nothing.")
+    name, narrowed = _name(request), narrowed_to(changes)
+    saved_filters.save(changes.model, narrowed, name=name, by=request.user)
+    return f"Saved as “{name}”. Only you see it."
+
+
+def _rename(changes: Any, request: HttpRequest) -> str:
+    name = _name(request)
+    saved_filters.rename(changes.model, _key(request), name=name, by=request.user)
+    return f"It is called “{name}” now."
+
+
+def _remove(changes: Any, request: HttpRequest) -> str:
+    saved_filters.remove(changes.model, _key(request), by=request.user)
+    return "The saved filter is removed. What it led to is as it was."
+
+
+def _unknown(_: Any, __: HttpRequest) -> str:
+    raise Refused("Nothing was done: a filter is saved, renamed or removed.")
+
+
+_ACTS: dict[str, Callable[[Any, HttpRequest], str]] = {
+    "save": _save,
+    "rename": _rename,
+    "remove": _remove,
+}
+
+
+def _name(request: HttpRequest) -> str:
+    form = NameForm(request.POST)
+    if not form.is_valid():
+        raise Refused(_NAMELESS.format(LONGEST_NAME))
+    return str(form.cleaned_data["name"])
+
+
+def _key(request: HttpRequest) -> int:
+    said = request.POST.get("filter", "")
+    return int(said) if said.isdecimal() and len(said) < 19 else 0

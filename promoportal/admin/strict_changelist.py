@@ -1,0 +1,109 @@
+"""
+What an address asks of a list, and what of it nobody can make sense of.
+
+That is said, and nothing is shown: of a list that showed all instead, somebody would
+think that it is what was asked for, and act on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from django.contrib.admin import ListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
+from django.http import HttpRequest
+from django.utils.text import capfirst
+
+from promoportal.admin.formatting import short
+
+# No id and no name of a state is longer.
+LONGEST = 200
+
+
+class UnderstoodChangeList(ChangeList):
+    """A list of nothing, with the reasons why, where what is asked is not understood."""
+
+    # Said in the address beside the filters, but no filters.
+    beside: ClassVar[tuple[str, ...]] = ()
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        self.problems = []
+        for name, problem in _unreadable(request):
+            self.problems.append(problem)
+            self._forget(name)
+        for name in self.beside:
+            self._forget(name)
+        if self.query and not self.search_fields:
+            self.problems.append("Nothing is looked for in this list.")
+            self._forget(SEARCH_VAR)
+        try:
+            rows = super().get_queryset(request, *args, **kwargs)
+        except IncorrectLookupParameters:
+            rows = self.root_queryset
+            self.problems = self.problems or [
+                "What the address asks is not understood."
+            ]
+        return rows.none() if self.problems else rows
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        specs, is_any, _, duplicates, is_active = super().get_filters(request)
+        # A filter that has nothing to offer is not there, and swallowed what it was told.
+        known = {name for spec in specs for name in spec.expected_parameters()}
+        for name in self.get_filters_params().keys() - known:
+            self.problems.append(f"This list is not narrowed by “{short(name)}”.")
+        self.problems += [said for spec in specs for said in self._misread(spec)]
+        return specs, is_any, {}, duplicates, is_active
+
+    @property
+    def chosen(self) -> list[str]:
+        """What narrows the list, as its filters say it."""
+        return [said for spec in self.filter_specs for said in self._chosen(spec)]
+
+    @property
+    def narrowed(self) -> list[str]:
+        """The same, and what was searched for."""
+        return [*self.chosen, *([f"Found by: {self.query}"] if self.query else [])]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a filter leaves out of the list, and why."""
+        told = (getattr(spec, "notes", tuple) for spec in self.filter_specs)
+        return [note for tell in told for note in tell()]
+
+    def _forget(self, name: str) -> None:
+        self.params.pop(name, None)
+        self.filter_params.pop(name, None)
+        if name == SEARCH_VAR:
+            self.query = ""
+
+    def _chosen(self, spec: ListFilter) -> Iterator[str]:
+        _, *choices = spec.choices(self)
+        for choice in choices:
+            if choice["selected"]:
+                yield f"{capfirst(spec.title)}: {choice['display']}"
+
+    def _misread(self, spec: ListFilter) -> Iterator[str]:
+        """What a filter says of itself, or that what was chosen is not among its choices."""
+        if says := getattr(spec, "misread", None):
+            yield from says()
+            return
+        _, *choices = spec.choices(self)
+        if spec.used_parameters and not any(choice["selected"] for choice in choices):
+            yield f"“{_said(spec)}” is nothing to choose for “{spec.title}”."
+
+
+def _said(spec: ListFilter) -> str:
+    (value, *_) = spec.used_parameters.values()
+    return short(str(value[-1] if isinstance(value, list) and value else value))
+
+
+def _unreadable(request: HttpRequest) -> Iterator[tuple[str, str]]:
+    """What the database could not be asked for, by its name in the address."""
+    for name, values in request.GET.lists():
+        if "\0" in "".join([name, *values]):
+            yield name, "The address holds a character that no id and no name has."
+        elif len(name) > LONGEST or max(map(len, values)) > LONGEST:
+            said = short(max(values, key=len))
+            yield name, f"“{said}” is longer than anything that could be found."

@@ -1,0 +1,250 @@
+"""
+"Where is my bonus?": a customer by their id, and all that they were ever assigned.
+
+There is no table of customers: one is whoever an assignment names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+
+from executions.models import Trigger
+from promoportal.admin import links
+from promoportal.admin.actions import Deed
+from promoportal.admin.formatting import badge, moment, stamp
+from promoportal.admin.links import list_of
+from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.db.database_clock import after
+from promoportal.operations import next_step
+from promoportal.operations.next_step import Prospect
+from promoportal.optimove import Meaning
+from redemptions.models import Redemption
+from redemptions.models import State as Reporting
+from rewards import redaction
+from rewards.admin import assignment_actions
+from rewards.admin.assignments import UNANSWERED_FOR
+from rewards.admin.reward_text import worth
+from rewards.models import Assignment, State
+
+# Ids that a beginning of one may lead to; rewards on one page.
+MOST_FOUND = 50
+MOST_SHOWN = 50
+page_of = links.page_of_customer
+# No more digits than a key has.
+_KEY = re.compile("[0-9]{1,18}")
+
+
+@dataclass(frozen=True)
+class Owed:
+    """One reward as support reads it."""
+
+    row: Assignment
+    worth: str
+    state: SafeString
+    next: Prospect
+    deeds: list[Deed]
+    seen: str
+    is_revealed: bool
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether Optimove says that there is nothing to give."""
+        return self.row.state == State.VOID and self.row.meaning == Meaning.NOTHING
+
+    @property
+    def code(self) -> str:
+        code = self.row.unique_code
+        return code if self.is_revealed else redaction.masked(code)
+
+    @property
+    def problem(self) -> str:
+        return redaction.hidden(self.row.problem, self.row)
+
+    @property
+    def when(self) -> SafeString:
+        return moment(self.row.assigned_at or self.row.created_at)
+
+    @property
+    def page(self) -> str:
+        return links.page_of(self.row)
+
+    @property
+    def execution_page(self) -> str:
+        return links.page_of(self.row.execution)
+
+    @property
+    def evidence(self) -> str:
+        """All that settles a dispute, as text to be copied."""
+        row, redemption = self.row, _redemption(self.row)
+        is_reported = redemption and redemption.state == Reporting.REPORTED
+        reported = redemption.state_since if redemption and is_reported else None
+        said = [
+            ("Customer", row.customer),
+            ("Reward", self.worth),
+            ("Promotion", str(row.promotion or "")),
+            ("Execution", row.execution.reference),
+            ("Assignment", row.reference),
+            ("Assigned", _time(row.assigned_at)),
+            ("First sent, since it was last owed", _time(row.first_sent_at)),
+            ("Key", str(row.key or "")),
+            ("State", f"{State(row.state).label}, since {_time(row.state_since)}"),
+            ("Attempts", str(row.attempts or "")),
+            ("Receipt", redaction.hidden(row.receipt, row)),
+            ("Reported", _time(reported)),
+            (
+                "Reference of the report",
+                str(redemption.reference) if redemption else "",
+            ),
+        ]
+        return "\n".join(f"{name}: {value}" for name, value in said if value)
+
+
+def _time(at: datetime | None) -> str:
+    return f"{localtime(at):%Y-%m-%d %H:%M:%S %Z}" if at else ""
+
+
+def _redemption(row: Assignment) -> Redemption | None:
+    return getattr(row, "redemption", None)
+
+
+def search(request: HttpRequest) -> HttpResponse:
+    """Find a customer by their id, or by how it begins."""
+    _demand_leave(request)
+    term = request.GET.get("q", "").strip().replace("\0", "")
+    found = _found(term) if term else []
+    if found[:1] == [term] or len(found) == 1:
+        return HttpResponseRedirect(page_of(found[0]))
+    context = {
+        "title": "Customers",
+        "term": term,
+        "found": [(one, page_of(one)) for one in found[:MOST_FOUND]],
+        "is_more": len(found) > MOST_FOUND,
+        "most": MOST_FOUND,
+    }
+    return _page(request, "admin/customer_search.html", context)
+
+
+def customer(request: HttpRequest, customer: str) -> HttpResponse:
+    """
+    All that one customer was assigned over all campaigns, the newest first.
+
+    Above them stands on the first page what needs somebody. The next pages have whatever
+    is older, as it may have come to need somebody meanwhile: what is shown twice does no
+    harm, and what is left out does.
+    """
+    _demand_leave(request)
+    customer = links.customer_named(customer)
+    if "\0" in customer:
+        raise Http404
+    key = _place(request.GET.get("older", ""))
+    needing = list(_needing(customer)[:MOST_SHOWN]) if key is None else []
+    found = list(_others(customer, needing, key)[: MOST_SHOWN + 1])
+    if not needing and not found and key is None:
+        return _nobody(request, customer)
+    shown = [*needing, *found[:MOST_SHOWN]]
+    revealed = assignment_actions.CODES.shown(shown, request.user)
+    owed = [_owed(row, request, revealed) for row in shown]
+    context: dict[str, Any] = {
+        "title": f"Customer {customer}",
+        "customer": customer,
+        "rewards": [one for one in owed if not one.is_nothing],
+        "nothing": [one for one in owed if one.is_nothing],
+        "reveal": assignment_actions.CODES.deed,
+        "older": shown[-1].pk if len(found) > MOST_SHOWN else "",
+        "is_first": key is None,
+        "deeds_address": list_of(Assignment),
+        "here": page_of(customer),
+    }
+    return _page(request, "admin/customer_detail.html", context)
+
+
+def _nobody(request: HttpRequest, customer: str) -> HttpResponse:
+    """Nothing was assigned: what may be the reason, as far as the portal can tell."""
+    announced = Trigger.objects.filter(customer=customer).order_by("-pk")[:MOST_SHOWN]
+    context = {
+        "title": "Customers",
+        "term": customer,
+        "announced": [(one, links.page_of(one)) for one in announced],
+    }
+    return _page(request, "admin/customer_search.html", context, status=404)
+
+
+def _demand_leave(request: HttpRequest) -> None:
+    if not request.user.has_perm("rewards.view_assignment"):
+        raise PermissionDenied
+
+
+def _page(
+    request: HttpRequest, template: str, context: dict[str, Any], **how: Any
+) -> TemplateResponse:
+    context = {**admin.site.each_context(request), **context}
+    return TemplateResponse(request, template, context, **how)
+
+
+def _found(term: str) -> list[str]:
+    """Ids that begin so, in their order; read off the index, whatever the table holds."""
+    some = Assignment.objects.filter(customer__startswith=term).order_by("customer")
+    ids = some.values_list("customer", flat=True).distinct()
+    return list(ids[: MOST_FOUND + 1])
+
+
+def _needing(customer: str) -> QuerySet[Assignment]:
+    """What somebody is to look at: it is held, or has had no answer for too long."""
+    unanswered = Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR))
+    return _of(customer).filter(Q(state=State.HELD) | unanswered)
+
+
+def _others(
+    customer: str, shown: Sequence[Assignment], key: int | None
+) -> QuerySet[Assignment]:
+    """The others, or those after the row with this key, if one is given."""
+    rows = _of(customer).exclude(pk__in=[row.pk for row in shown])
+    return rows if key is None else rows.filter(pk__lt=key)
+
+
+def _of(customer: str) -> QuerySet[Assignment]:
+    rows = Assignment.objects.filter(customer=customer).order_by("-pk")
+    return rows.select_related("execution__campaign", "promotion", "redemption")
+
+
+def _place(older: str) -> int | None:
+    """The key that an address names; one that names none is the first page's."""
+    return int(older) if _KEY.fullmatch(older) else None
+
+
+def _owed(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Owed:
+    shown = badge(row.state, State(row.state).label)
+    doubt = stamp("doubt", "?", "In doubt")
+    rows = _assignments()
+    return Owed(
+        row,
+        worth(row) or "Reward",
+        SafeString(f"{shown} {doubt}") if row.doubtful else shown,
+        next_step.of(row),
+        [deed for deed in rows.allowed(request) if _is_plain(deed) and deed.fits(row)],
+        rows.version(row),
+        row.pk in revealed,
+    )
+
+
+def _is_plain(deed: Deed) -> bool:
+    """What support does without asking: to try again what may be tried again."""
+    return deed.name == "retry"
+
+
+def _assignments() -> ReadOnlyAdmin[Assignment]:
+    rows = admin.site.get_model_admin(Assignment)
+    assert isinstance(rows, ReadOnlyAdmin)  # noqa: S101 - we registered it
+    return rows

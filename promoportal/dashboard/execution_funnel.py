@@ -1,0 +1,249 @@
+"""
+An execution's page: how its rewards get on, from the vendor's list to the report.
+
+The figures are the census's: they cost the same of ten rewards and of a million. Whether
+the three ledgers agree row by row is counted only where that is quick.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from executions.models import Execution, Stop
+from promoportal.admin import page_extensions
+from promoportal.admin.charts import shares
+from promoportal.admin.links import list_of
+from promoportal.admin.panels import Difference, Group, Panel, Stage
+from promoportal.db.state_counts import Counted, Kind
+from promoportal.operations.execution_statistics import Standing
+from promoportal.operations.reconciliation import reconcile
+from promoportal.optimove import Meaning
+from redemptions.models import Reason as Unreported
+from redemptions.models import Redemption
+from redemptions.models import State as Reporting
+from rewards import decisions
+from rewards.models import Assignment, Reason, State
+
+# Of more rows than this, comparing them one by one takes too long for a page.
+MOST_COMPARED = 20_000
+# So many others may lie between the rows that a link leads to: no index leaves them out.
+MOST_BETWEEN = 20_000
+
+
+@page_extensions.panel(Execution)
+def ledgers(execution: Execution) -> Panel:
+    """What the vendor lists, what is active, what is reported; and where they differ."""
+    (standing,) = Standing.of_each([execution])
+    return Panel(
+        "From Optimove's list to the report",
+        "progress",
+        drawing=shares(standing.parts()),
+        stages=list(_stages(standing)),
+        sentences=list(_sentences(standing)),
+        groups=[*_held_assignments(standing), *_held_redemptions(standing)],
+        export=list_of(Assignment, execution=execution.pk),
+        is_wide=True,
+        is_live=standing.is_moving(),
+    )
+
+
+def _stages(standing: Standing) -> Iterator[Stage]:
+    pk = standing.execution.pk
+    active = {"execution": pk, "state__exact": State.ACTIVE}
+    reported = {"execution": pk, "state__exact": Reporting.REPORTED}
+    yield Stage("listed", standing.assigned(), list_of(Assignment, execution=pk))
+    yield Stage(
+        "eligible", standing.eligible(), _eligible(standing), _not_eligible(standing)
+    )
+    yield Stage(
+        "active",
+        standing.assigned(State.ACTIVE),
+        list_of(Assignment, **active),
+        [*_not_active(standing), *_taken_back(standing)],
+    )
+    yield Stage(
+        "reported",
+        standing.redeemed(Reporting.REPORTED),
+        list_of(Redemption, **reported),
+        [*_not_reported(standing), *_not_to_be_reported(standing)],
+    )
+
+
+def _eligible(standing: Standing) -> str:
+    """The list of them, unless too many others would have to be passed by."""
+    others = standing.assigned() - standing.eligible()
+    if others > MOST_BETWEEN:
+        return ""
+    narrowed = {"meaning__exact": Meaning.ACTIVATE} if others else {}
+    return list_of(Assignment, execution=standing.execution.pk, **narrowed)
+
+
+def _not_eligible(standing: Standing) -> list[Difference]:
+    """Listed, and not to be given as the list says now."""
+    return _differences(standing, lambda one: one.meaning != Meaning.ACTIVATE)
+
+
+def _not_active(standing: Standing) -> list[Difference]:
+    """To be given, and not given."""
+    return _differences(
+        standing,
+        lambda one: one.meaning == Meaning.ACTIVATE and one.state != State.ACTIVE,
+    )
+
+
+def _taken_back(standing: Standing) -> list[Difference]:
+    """No longer to be given, and active all the same."""
+    found = _differences(
+        standing,
+        lambda one: one.meaning != Meaning.ACTIVATE and one.state == State.ACTIVE,
+    )
+    return [replace(each, is_more=True) for each in found]
+
+
+def _differences(
+    standing: Standing, are_these: Callable[[Counted], bool]
+) -> list[Difference]:
+    """These assignments by what they are; what is void, by why."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for one in standing.all_of(Kind.ASSIGNMENT):
+        if are_these(one):
+            counts[_told(one)] += one.count
+    return [
+        Difference(_name(*told), count, _exactly(standing, *told))
+        for told, count in counts.most_common()
+    ]
+
+
+def _told(one: Counted) -> tuple[str, str, str]:
+    return one.meaning, one.state, one.reason if one.state == State.VOID else ""
+
+
+def _name(_: str, state: str, reason: str) -> str:
+    label = dict(Reason.choices).get(reason, "") or _WORDS[State(state)]
+    is_name = label.startswith("Optimove")
+    return label if is_name else f"{label[:1].lower()}{label[1:]}"
+
+
+def _exactly(standing: Standing, meaning: str, state: str, reason: str) -> str:
+    """
+    The list of these and no others. It is narrowed by no more than it takes: by an
+    execution, a state and a reason an index finds them, by what they mean none does.
+    """
+    narrowed: dict[str, Any] = {"state__exact": state}
+    if state == State.ACTIVE:  # a few of many, whom their mark's own index finds
+        narrowed["cancelled_too_late__exact"] = 1
+    if reason:
+        narrowed["reason__exact"] = reason
+    others = [
+        one
+        for one in standing.all_of(Kind.ASSIGNMENT)
+        if _told(one)[1:] == (state, reason) and one.meaning != meaning
+    ]
+    if others:
+        narrowed["meaning__exact"] = meaning
+    return list_of(Assignment, execution=standing.execution.pk, **narrowed)
+
+
+_WORDS = {
+    State.OWED: "owed",
+    State.ACTIVATING: "being activated",
+    State.UNCERTAIN: "sent, no answer yet",
+    State.ACTIVE: "taken back too late",
+    State.HELD: "held",
+    State.VOID: "nothing to activate",
+}
+
+
+def _not_reported(standing: Standing) -> Iterator[Difference]:
+    """Active, and the vendor does not know it, by itself or by a person."""
+    for state, name in _UNTOLD.items():
+        if count := standing.redeemed(state):
+            narrowed = {"execution": standing.execution.pk, "state__exact": state}
+            yield Difference(name, count, list_of(Redemption, **narrowed))
+
+
+_UNTOLD = {
+    Reporting.WAITING: "to be reported",
+    Reporting.REPORTING: "being reported",
+    Reporting.UNCERTAIN: "sent, no answer yet",
+    Reporting.HELD: "reports held",
+    Reporting.WRITTEN_OFF: "written off",
+}
+
+
+def _not_to_be_reported(standing: Standing) -> Iterator[Difference]:
+    """Active without a redemption: their promotion is not reported."""
+    redeemed = standing.redeemed(*Reporting)
+    count = standing.assigned(State.ACTIVE) - redeemed
+    if count <= 0:
+        return
+    narrowed: dict[str, Any] = {"state__exact": State.ACTIVE}
+    if redeemed:
+        narrowed["redemption__isnull"] = True
+    href = list_of(Assignment, execution=standing.execution.pk, **narrowed)
+    yield Difference("not to be reported", count, href)
+
+
+def _sentences(standing: Standing) -> Iterator[str]:
+    owed = standing.assigned(State.OWED, State.ACTIVATING)
+    if pace := standing.pace():
+        yield f"It goes at {pace}."
+    elif owed and standing.is_moving():
+        yield "Nothing became active in the last two minutes."
+    elif owed and standing.execution.stop != Stop.NONE:
+        yield f"It is stopped: {owed:,} owed wait until somebody resumes it."
+    yield from _drift(standing)
+
+
+def _drift(standing: Standing) -> Iterator[str]:
+    execution = standing.execution
+    if standing.assigned() > MOST_COMPARED:
+        yield (
+            "So many are compared with Optimove's list row by row by "
+            f"manage.py reconcile {execution.reference}."
+        )
+    elif drift := reconcile(execution).drift:
+        they = "disagrees" if drift == 1 else "disagree"
+        lack = "lacks" if drift == 1 else "lack"
+        yield (
+            f"{drift:,} {they} with Optimove's list, or {lack} a redemption. "
+            "Collect the execution again; what still disagrees then is for an engineer."
+        )
+
+
+# These take a person's word about each.
+_NOT_BY_RETRYING = {*decisions.TO_BE_MEANT, Reason.UNANSWERED}
+
+
+def _held_assignments(standing: Standing) -> Iterator[Group]:
+    is_over = standing.execution.stop == Stop.CANCELLED
+    for reason, count in standing.held(Kind.ASSIGNMENT):
+        yield Group(
+            dict(Reason.choices).get(reason, "For another reason"),
+            count,
+            list_of(
+                Assignment,
+                execution=standing.execution.pk,
+                state__exact=State.HELD,
+                reason__exact=reason,
+            ),
+            can_retry=reason not in _NOT_BY_RETRYING and not is_over,
+        )
+
+
+def _held_redemptions(standing: Standing) -> Iterator[Group]:
+    for reason, count in standing.held(Kind.REDEMPTION):
+        label = dict(Unreported.choices).get(reason, "for another reason")
+        yield Group(
+            f"Reports: {label}",
+            count,
+            list_of(
+                Redemption,
+                execution=standing.execution.pk,
+                state__exact=Reporting.HELD,
+                reason__exact=reason,
+            ),
+        )

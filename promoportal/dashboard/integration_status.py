@@ -1,0 +1,74 @@
+"""Both far sides, to look at: whether they are called, and how much may be asked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.contrib import admin
+from django.db.models import Q
+from django.utils.safestring import SafeString
+
+from promoportal.admin.alerts import Attention
+from promoportal.admin.formatting import moment, since, stamp
+from promoportal.admin.list_columns import when
+from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.db.database_clock import after, database_now
+from promoportal.optimove.rate_limiter import WINDOW, Allowance, Priority
+from promoportal.resilience.circuit_breaker import Breaker
+
+# Seconds for which a breaker may be open before staff are told.
+_A_WHILE = 15
+
+
+@admin.register(Breaker)
+class BreakerAdmin(ReadOnlyAdmin[Breaker]):
+    """Whether each far side may be called."""
+
+    list_display = ("side", "status", "opened", "problem", "next_time", "failures")
+    fields = ("side", "status", "opened", "next_time", "failures", "problem")
+    attention = (
+        Attention(
+            "open",
+            "Breakers are open: a far side is not called",
+            "Breaker is open: a far side is not called",
+            # A rest of some seconds, which a busy platform asks for, needs nobody.
+            lambda: Q(opened_at__lte=after(-_A_WHILE)),
+        ),
+    )
+    opened = when("opened_at")
+    next_time = when("open_until", "next call at")
+
+    @admin.display(description="state")
+    def status(self, row: Breaker) -> SafeString:
+        if row.opened_at is None:
+            return stamp("good", "✓", "Closed: calls are made")
+        return stamp("held", "!", "Open: no calls are made")
+
+    def marks(self, row: Breaker) -> list[SafeString]:
+        return [self.status(row), since(row.opened_at)]
+
+
+@admin.register(Allowance)
+class AllowanceAdmin(ReadOnlyAdmin[Allowance]):
+    """How many calls the vendor's key has left."""
+
+    list_display = ("name", "lately", "paused", "refusals")
+    fields = ("lately", "paused", "refusals")
+
+    @admin.display(description="allowance")
+    def name(self, row: Allowance) -> str:
+        return "Calls to Optimove"
+
+    @admin.display(description="calls lately")
+    def lately(self, row: Allowance) -> str:
+        begun = database_now() - WINDOW
+        count = sum(at > begun for at in row.granted_at)
+        most, seconds = int(Priority.PERSON), WINDOW / timedelta(seconds=1)
+        return f"{count} of {most} in the last {seconds:g} seconds"
+
+    @admin.display(description="Optimove said too many; wait until")
+    def paused(self, row: Allowance) -> SafeString:
+        return moment(row.not_before)
+
+    def heading(self, row: Allowance) -> str:
+        return "Calls to Optimove"

@@ -1,0 +1,156 @@
+"""The first page: what is under way, today beside the same day a week ago, both far sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+
+from executions.models import Delivery, Execution, Progress, Stop
+from promoportal.admin import page_extensions
+from promoportal.admin.charts import columns
+from promoportal.admin.formatting import badge, since, stamp, state_of
+from promoportal.admin.links import link, link_by_name, list_of
+from promoportal.admin.panels import Panel
+from promoportal.dashboard.progress_column import how_far
+from promoportal.db import state_counts
+from promoportal.db.database_clock import database_now
+from promoportal.db.state_counts import Flow
+from promoportal.operations.execution_statistics import Standing
+from promoportal.resilience.circuit_breaker import Breaker, Side
+from rewards.models import Activation, Assignment
+
+# So many executions are shown; the list has all of them.
+MOST_SHOWN = 8
+_WEEK = timedelta(days=7)
+_DAY = timedelta(days=1)
+_HOURS = 24
+_FLOWS = ("assigned", "activated", "reported")
+# Where the rows of today are.
+_ROWS = {"assigned": Assignment, "activated": Activation}
+
+
+@page_extensions.front
+def under_way(request: HttpRequest) -> Panel | None:
+    """Executions that are not settled, the newest first, each with how far it is."""
+    if not request.user.has_perm("executions.view_execution"):
+        return None
+    moving = Execution.objects.exclude(state=Progress.SETTLED).order_by("-pk")
+    newest = moving.select_related("campaign")[:MOST_SHOWN]
+    rows = Standing.of_each(newest)
+    if not rows:
+        return Panel("Under way", sentences=["No execution is under way."])
+    return Panel(
+        "Under way",
+        columns=("Execution", "Campaign", "How far", "Pace"),
+        rows=[
+            (
+                link(row.execution, row.execution.reference),
+                link_by_name(row.execution.campaign),
+                how_far(row),
+                row.pace() or _standing_still(row.execution),
+            )
+            for row in rows
+        ],
+        more=[("All executions", list_of(Execution))],
+    )
+
+
+def _standing_still(row: Execution) -> SafeString:
+    if row.stop != Stop.NONE:
+        return badge(row.stop, str(row.get_stop_display()))
+    return state_of(row)
+
+
+@page_extensions.front
+def today(request: HttpRequest) -> Panel | None:
+    """What came to be today, hour by hour, beside the same weekday before."""
+    if not request.user.has_perm("rewards.view_assignment"):
+        return None
+    now = localtime(database_now())
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    this, last = _flows(midnight), _flows(midnight - _WEEK)
+    rows = [_flow(name, this, last, now.hour) for name in _FLOWS]
+    return Panel(
+        f"Today, beside last {midnight:%A}",
+        columns=("", "By the hour", "Today", "Then, by this hour"),
+        rows=[*rows, *_values(midnight, now)],
+    )
+
+
+def _flows(midnight: datetime) -> dict[int, Flow]:
+    """What came to be in each hour of the day that begins there."""
+    flows = state_counts.flows(midnight, midnight + _DAY)
+    return {localtime(flow.hour).hour: flow for flow in flows}
+
+
+def _flow(
+    name: str, this: dict[int, Flow], last: dict[int, Flow], hour: int
+) -> tuple[str, SafeString, SafeString, str]:
+    now, then = ([_of(name, day, at) for at in range(_HOURS)] for day in (this, last))
+    so_far, by_now = sum(now), sum(then[: hour + 1])
+    said = f"{so_far:,} {name} today, {by_now:,} by this hour a week ago"
+    return name, columns(now, then, said), _linked(name, so_far), f"{by_now:,}"
+
+
+def _linked(name: str, count: int) -> SafeString:
+    """The number, and the list that it counts if there is one of that day."""
+    if name not in _ROWS:
+        return format_html("{}", f"{count:,}")
+    href = list_of(_ROWS[name], days="today")
+    return format_html('<a href="{}">{}</a>', href, f"{count:,}")
+
+
+def _of(name: str, day: dict[int, Flow], hour: int) -> int:
+    count: int = getattr(day[hour], name) if hour in day else 0
+    return count
+
+
+def _values(midnight: datetime, now: datetime) -> Iterator[tuple[str, str, str, str]]:
+    this = state_counts.given(midnight, now)
+    last = state_counts.given(midnight - _WEEK, now - _WEEK)
+    for unit in sorted(this.keys() | last.keys()):
+        yield f"{unit} given", "", _worth(this.get(unit)), _worth(last.get(unit))
+
+
+def _worth(value: Decimal | None) -> str:
+    return f"{value or 0:,.2f}"
+
+
+@page_extensions.front
+def far_sides(request: HttpRequest) -> Panel | None:
+    """Whether each far side is called, and when the vendor was last heard of."""
+    if not request.user.has_perm("promoportal.view_breaker"):
+        return None
+    breakers = {row.side: row for row in Breaker.objects.all()}
+    rows = [
+        (
+            side.label,
+            _health(breakers.get(side.value)),
+            _problem(breakers.get(side.value)),
+        )
+        for side in Side
+    ]
+    last = (
+        Delivery.objects.order_by("-pk").values_list("received_at", flat=True).first()
+    )
+    heard = since(last) if last else SafeString("No notice came yet.")
+    return Panel("Far sides", rows=[*rows, ("Notices", "", heard)])
+
+
+def _health(row: Breaker | None) -> SafeString:
+    if row is None or (row.opened_at is None and not row.failures):
+        return stamp("good", "✓", "Answers")
+    if row.opened_at is None:
+        failures = "failure" if row.failures == 1 else "failures in a row"
+        return stamp("doubt", "?", f"{row.failures:,} {failures}")
+    return stamp("held", "!", "Not called")
+
+
+def _problem(row: Breaker | None) -> str:
+    return row.problem if row and row.opened_at else ""

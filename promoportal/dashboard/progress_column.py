@@ -1,0 +1,66 @@
+"""How far an execution is, in one cell: a bar, its figures, and what keeps the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from django.contrib import admin
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from executions.models import Execution
+from promoportal.admin import page_extensions
+from promoportal.admin.charts import shares
+from promoportal.admin.formatting import stamp
+from promoportal.admin.links import list_of
+from promoportal.operations.execution_statistics import Standing
+from redemptions.models import Redemption
+from redemptions.models import State as Reporting
+from rewards.models import Assignment, State
+
+
+def how_far(standing: Standing) -> SafeString:
+    """What is held leads to exactly these rows."""
+    if not standing.assigned():
+        return SafeString("Nothing is listed yet.")
+    figures = [*_counts(standing), *_held(standing)]
+    return format_html(
+        '{}<span class="reached">{}</span>',
+        shares(standing.parts()),
+        format_html_join(" ", "<span>{}</span>", ((one,) for one in figures)),
+    )
+
+
+def _counts(standing: Standing) -> Iterator[str]:
+    yield f"{standing.eligible():,} eligible"
+    yield f"{standing.assigned(State.ACTIVE):,} active"
+    yield f"{standing.redeemed(Reporting.REPORTED):,} reported"
+
+
+def _held(standing: Standing) -> Iterator[SafeString]:
+    narrowed = {"execution": standing.execution.pk, "state__exact": State.HELD}
+    if count := standing.assigned(State.HELD):
+        yield _lead(list_of(Assignment, **narrowed), f"{count:,} held")
+    if count := standing.redeemed(Reporting.HELD):
+        reports = "report" if count == 1 else "reports"
+        yield _lead(list_of(Redemption, **narrowed), f"{count:,} {reports} held")
+
+
+def _lead(href: str, label: str) -> SafeString:
+    return format_html('<a href="{}">{}</a>', href, stamp("held", "!", label))
+
+
+# --- In the list ----------------------------------------------------------------------
+
+
+def _stand(rows: Sequence[Execution]) -> None:
+    """Have each row of a page say how it stands, in two questions for all of them."""
+    for standing in Standing.of_each(rows):
+        vars(standing.execution)["how_it_stands"] = standing
+
+
+@page_extensions.column(Execution, after="campaign_link", prepared=_stand)
+@admin.display(description="how far")
+def reached(row: Execution) -> SafeString:
+    """How far the execution is."""
+    return how_far(vars(row)["how_it_stands"])

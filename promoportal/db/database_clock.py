@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import connection
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
+
+
+def after(seconds: float) -> CombinedExpression:
+    """That many seconds from now, by the database's clock."""
+    return Now() + timedelta(seconds=seconds)
+
+
+def database_now() -> datetime:
+    """What time it is there, where times are compared."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+        return now

@@ -1,0 +1,60 @@
+"""
+Work that one process holds for a while.
+
+A lease is a fact in the row, by the database's clock; whoever holds it measures what is
+left by its own clock, which runs on while the machine sleeps, from before it asked, so that no two clocks are ever
+compared. What is left when a process freezes is less than it thinks, never more.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import models
+from django.db.models.functions import Now
+
+from promoportal.runtime.monotonic_clock import clock
+
+_RELEASED: dict[str, Any] = {"token": None, "lease_until": None}
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A claim on rows: its token, and how long it lasts in seconds."""
+
+    seconds: float
+    token: uuid.UUID = field(default_factory=uuid.uuid4)
+    taken: float = field(default_factory=clock)
+
+    def left(self) -> float:
+        """Seconds for which the rows are still ours."""
+        return self.taken + self.seconds - clock()
+
+
+class Leased(models.Model):
+    """A row that is worked on by one at a time, tried again, and not before a time."""
+
+    not_before = models.DateTimeField(db_default=Now())
+    lease_until = models.DateTimeField(null=True, blank=True)
+    token = models.UUIDField(null=True, blank=True, editable=False)
+    attempts = models.PositiveIntegerField(
+        default=0, help_text="How often it was taken up; numbers its attempts."
+    )
+    failures = models.PositiveIntegerField(
+        default=0, help_text="Failures since it last went well; sets the next wait."
+    )
+
+    class Meta:
+        abstract = True
+
+
+def due() -> models.Q:
+    """Rows whose time has come."""
+    return models.Q(not_before__lte=Now())
+
+
+def unleased() -> models.Q:
+    """Rows nobody holds."""
+    return models.Q(lease_until=None) | models.Q(lease_until__lte=Now())

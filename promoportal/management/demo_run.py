@@ -1,0 +1,244 @@
+"""
+A campaign on your desk: both far sides, the portal, and its rewards on their way.
+
+Everything is as in production - a real web server, a real queue, a real PostgreSQL and
+real HTTP on both far sides - but for the far sides, which are the sandbox.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from executions import listeners
+from executions.models import Campaign, Execution, Listener
+from promoportal import wire
+from promoportal.db.display_names import LONGEST, Named, composed
+from promoportal.operations.reconciliation import Reconciled, reconcile
+from promoportal.runtime.ports import Ports
+from promoportal.runtime.supervisor import Program, Supervisor
+from rewards.models import Collecting, Collection, Promotion
+
+# Seconds until the portal and the sandbox must have come up.
+_PATIENCE = 120.0
+_MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on, as a sentence."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Where all assignments of the demo are."""
+
+    listed: int = 0
+    eligible: int = 0
+    active: int = 0
+    owed: int = 0
+    uncertain: int = 0
+    held: int = 0
+    void: int = 0
+    reported: int = 0
+    waiting: int = 0
+    drift: int = 0
+
+    def add(self, found: Reconciled) -> Figures:
+        return Figures(
+            **{name: value + getattr(found, name) for name, value in vars(self).items()}
+        )
+
+    @property
+    def are_settled(self) -> bool:
+        """Whether every reward that was assigned is active and reported."""
+        all_given = self.eligible == self.active == self.reported
+        nothing_left = not (self.owed or self.uncertain or self.held or self.waiting)
+        return all_given and nothing_left and not self.drift
+
+
+class Demo:
+    """One demo of a scenario, from its processes' start to their end."""
+
+    def __init__(
+        self, ports: Ports, scenario: Sequence[str], say: Callable[[str], Any]
+    ) -> None:
+        """:param scenario: what the sandbox is told of it"""
+        self.ports = ports
+        self.mails = settings.PORTAL_HOME / "demo-mails"
+        self._scenario = scenario
+        self._say = say
+        self._supervisor = Supervisor(self._programs(), say=say)
+        self.occurrences: list[str] = []
+        self.sent = 0  # e-mails
+        self._listeners: list[int] = []
+        self._assigned = 0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Both far sides and the portal, as long as the block lasts."""
+        with self._supervisor.listening():
+            self._supervisor.start()
+            try:
+                self._wait_for(f"{self.ports.sandbox_url}/control/")
+                self._wait_for(f"{self.ports.portal_url}/healthz")
+                yield
+            finally:
+                self._supervisor.stop()
+                self._close_listeners()
+
+    def register(self) -> None:
+        """Tell the sandbox where the portal listens, with the command a person uses."""
+        said = json.loads(self._manage("listeners", "register", "--json"))
+        self._listeners = [told["id"] for told in said["listeners"]]
+
+    def name(self) -> None:
+        """Call campaigns and promotions as the scenario does, unless staff already did."""
+        set_up = self.vendor()
+        for one in set_up["campaigns"]:
+            _name(Campaign, one["plan"], one["name"])
+        for one in set_up["promotions"]:
+            _name(Promotion, one["id"], one["name"], code=one["code"])
+
+    def run_campaigns(self) -> None:
+        """Execute what is scheduled, and let happen what triggers the others."""
+        set_up = self.vendor()
+        for campaign in set_up["campaigns"]:
+            if not campaign["event"]:
+                self._note(
+                    self._control("POST", "campaign", {"plan": campaign["plan"]})
+                )
+        for event in set_up["scenario"]["events"]:
+            happened = self._control("POST", "event", {"name": event})
+            for execution in happened["executions"]:
+                self._note(execution)
+
+    def figures(self) -> Figures:
+        """Where everything is now."""
+        found = Figures()
+        for execution in Execution.objects.filter(reference__in=self.occurrences):
+            found = found.add(reconcile(execution))
+        return found
+
+    def is_given(self, figures: Figures) -> bool:
+        """Whether everything the vendor assigned has come to its end."""
+        return figures.eligible == self._assigned and figures.are_settled
+
+    def is_settled(self, figures: Figures) -> bool:
+        """Whether no list is to be looked at again, besides."""
+        return self.is_given(figures) and not self._is_collecting()
+
+    def _is_collecting(self) -> bool:
+        return Collection.objects.filter(
+            execution__reference__in=self.occurrences,
+            state__in=[Collecting.WAITING, Collecting.COLLECTING],
+        ).exists()
+
+    def vendor(self) -> dict[str, Any]:
+        """The vendor's campaigns and promotions, and what they have come to."""
+        return self._control("GET", "")
+
+    def ledger(self) -> dict[str, Any]:
+        """What the far sides' own books say."""
+        return self._control("GET", "ledger")
+
+    def look(self, seconds: float) -> bool:
+        """Wait a little; say whether to go on."""
+        self._supervisor.look(seconds)
+        return not self._supervisor.is_asked_to_stop
+
+    def _programs(self) -> list[Program]:
+        # A minute, or five, are long for who watches.
+        pauses = {"LIST_AGAIN_AFTER_SECONDS": "3", "REDEMPTION_INTERVAL_SECONDS": "2"}
+        environment = {
+            "OPTIMOVE_API_URL": f"{self.ports.sandbox_url}/optimove",
+            "OPTIMOVE_PROMOTIONS_URL": f"{self.ports.sandbox_url}/promotions",
+            "PLATFORM_URL": f"{self.ports.sandbox_url}/platform",
+            "PORTAL_URL": self.ports.portal_url,
+            **{name: os.environ.get(name, short) for name, short in pauses.items()},
+        }
+        self._environment = os.environ | environment
+        log = settings.PORTAL_HOME / "demo.log"
+        return [
+            Program(
+                "Sandbox",
+                [
+                    *_MANAGE,
+                    *("sandbox", "--port", str(self.ports.sandbox)),
+                    *("--with-parent", str(os.getpid())),
+                    *("--mails", str(self.mails), *self._scenario),
+                ],
+                environment,
+                log=log,
+            ),
+            Program(
+                "Portal",
+                [*_MANAGE, "run", "--port", str(self.ports.portal)],
+                environment,
+                log=log,
+            ),
+        ]
+
+    def _wait_for(self, url: str) -> None:
+        until = time.monotonic() + _PATIENCE
+        with wire.Client(url, side="demo", secrets={}, seconds=2) as client:
+            while time.monotonic() < until and self.look(0.2):
+                try:
+                    client.ask("GET", "")
+                except wire.WireError:
+                    continue
+                return
+        log = settings.PORTAL_HOME / "demo.log"
+        msg = f"{url} did not come up within {_PATIENCE:.0f} s; {log} says why."
+        raise DemoFailed(msg)
+
+    def _close_listeners(self) -> None:
+        """The sandbox they are registered at is gone, and knows none of them again."""
+        connection.close()  # which the database may have ended meanwhile
+        for listener in Listener.objects.filter(pk__in=self._listeners):
+            listeners.close(listener)
+
+    def _manage(self, *arguments: str) -> str:
+        done = subprocess.run(  # noqa: S603
+            [*_MANAGE, *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise DemoFailed(done.stderr.strip())
+        return done.stdout
+
+    def _note(self, execution: dict[str, Any]) -> None:
+        """Remember what was executed, and how many rewards are to come of it."""
+        if execution["problem"]:
+            raise DemoFailed(f"Optimove's side failed. {execution['problem']}")
+        self.occurrences.append(str(execution["occurrence"]))
+        self._assigned += int(execution["statuses"].get("Assigned", 0))
+        self.sent += int(execution["mails"]["sent"])
+
+    def _control(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        address = f"{self.ports.sandbox_url}/control"
+        with wire.Client(address, side="sandbox", secrets={}, seconds=600) as client:
+            answer = client.ask(method, f"/{path}", body=body)
+        if not isinstance(answer.body, dict):
+            raise DemoFailed("The sandbox gave no answer.")
+        return dict(answer.body)
+
+
+def _name(model: type[Named], reference: str, name: str, **known: str) -> None:
+    rows = model._base_manager
+    rows.get_or_create(reference=reference, defaults=known)
+    rows.filter(reference=reference, name="").update(name=composed(name)[:LONGEST])

@@ -1,0 +1,117 @@
+"""How an execution stands: how many of its rewards are where, how fast, how long still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from executions.models import Execution, Progress, Stop
+from promoportal.admin.charts import Part
+from promoportal.db import state_counts
+from promoportal.db.database_clock import database_now
+from promoportal.db.state_counts import Counted, Kind
+from promoportal.optimove import Meaning
+from redemptions.models import State as Reporting
+from rewards.models import State
+
+# How fast it goes is what it did in this time.
+LATELY = timedelta(minutes=2)
+
+_PARTS = (
+    ("active", "good", (State.ACTIVE,)),
+    ("owed", "next", (State.OWED, State.ACTIVATING)),
+    ("uncertain", "doubt", (State.UNCERTAIN,)),
+    ("held", "held", (State.HELD,)),
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One execution's figures; `rate` is rewards made active in a second, lately."""
+
+    execution: Execution
+    counted: Sequence[Counted]
+    rate: float
+
+    @classmethod
+    def of_each(cls, executions: Iterable[Execution]) -> list[Self]:
+        """Of several executions, in two questions to the database."""
+        rows = list(executions)
+        counted = state_counts.of(*(row.pk for row in rows))
+        lately = state_counts.activated_since(database_now() - LATELY)
+        seconds = LATELY.total_seconds()
+        return [
+            cls(row, counted[row.pk], lately.get(row.pk, 0) / seconds) for row in rows
+        ]
+
+    def assigned(self, *states: State) -> int:
+        """How many assignments there are, or are in one of these states."""
+        return sum(
+            one.count
+            for one in self.counted
+            if one.kind == Kind.ASSIGNMENT and (not states or one.state in states)
+        )
+
+    def eligible(self) -> int:
+        """How many the vendor wants to be given."""
+        return sum(
+            one.count
+            for one in self.counted
+            if one.kind == Kind.ASSIGNMENT and one.meaning == Meaning.ACTIVATE
+        )
+
+    def redeemed(self, *states: Reporting) -> int:
+        """How many redemptions are in one of these states."""
+        return sum(
+            one.count
+            for one in self.counted
+            if one.kind == Kind.REDEMPTION and one.state in states
+        )
+
+    def all_of(self, kind: Kind) -> list[Counted]:
+        """The figures of one kind of rows."""
+        return [one for one in self.counted if one.kind == kind]
+
+    def held(self, kind: Kind) -> list[tuple[str, int]]:
+        """Held rows by their reason, the most first."""
+        reasons: dict[str, int] = {}
+        for one in self.counted:
+            if one.kind == kind and one.state == State.HELD:
+                reasons[one.reason] = reasons.get(one.reason, 0) + one.count
+        return sorted(reasons.items(), key=lambda each: -each[1])
+
+    def parts(self) -> list[Part]:
+        """What was ever to be given, by what became of it: all of it is the bar's whole."""
+        return [
+            Part(name, self.assigned(*states), tone) for name, tone, states in _PARTS
+        ]
+
+    def is_moving(self) -> bool:
+        """Whether it goes on by itself."""
+        row = self.execution
+        return row.stop == Stop.NONE and row.state != Progress.SETTLED
+
+    def seconds_left(self) -> float | None:
+        """Until all that is owed is active, if it goes on as it did; None: nobody knows."""
+        owed = self.assigned(State.OWED, State.ACTIVATING)
+        return owed / self.rate if self.rate and self.is_moving() else None
+
+    def pace(self) -> str:
+        """How fast it goes and how long it takes still, in words."""
+        left = self.seconds_left()
+        if not self.is_moving() or not self.rate:
+            return ""
+        said = f"{self.rate:,.0f} a second"
+        if self.rate < 1:
+            said = f"{60 * self.rate:,.0f} a minute"
+        return f"{said}, {_long(left)} left" if left else said
+
+
+def _long(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"about {round(seconds / 60)} min"
+    return f"about {round(seconds / 3600)} h"

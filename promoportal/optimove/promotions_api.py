@@ -1,0 +1,374 @@
+"""The Promotions API, spoken as the contract says: assignments in, redemptions out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC
+from types import TracebackType
+from typing import Self
+
+from django.conf import settings
+
+from promoportal import wire
+from promoportal.optimove.contract import (
+    Assignments,
+    Contract,
+    Place,
+    RedemptionAnswer,
+    RedemptionRequest,
+    Target,
+    current,
+)
+from promoportal.optimove.records import (
+    Page,
+    Redemption,
+    Row,
+    Wrong,
+    find,
+    identity,
+    optional_text,
+    read_row,
+)
+from promoportal.wire import Json
+
+_LONGEST_CURSOR = 4000
+_WORDS_KEPT = 2000
+
+
+class CursorRefused(wire.Rejected):
+    """The vendor no longer knows the place we stopped at: start from the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One redemption of a report that was not taken, by its place in the report."""
+
+    index: int
+    code: str
+    message: str
+    duplicate: bool  # it was taken before
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How many redemptions of a report count, which do not, and what was said."""
+
+    accepted: int
+    rejected: tuple[Refusal, ...]
+    evidence: wire.Evidence = field(default=wire.Evidence(), compare=False)
+
+
+class Promotions:
+    """The vendor's Promotions API. Threads may share it."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        key: str,
+        contract: Contract,
+        threads: int = 1,
+        seconds: float = 15.0,
+    ) -> None:
+        self.contract = contract
+
+        def client(host: str, key_header: str) -> wire.Client:
+            return wire.Client(
+                host or address,
+                side="vendor",
+                name="Optimove",
+                secrets={key_header: key},
+                threads=threads,
+                seconds=seconds,
+                later=contract.vendor.retry,
+            )
+
+        listed, told = contract.assignments, contract.redemptions
+        self._assignments = client(listed.host, listed.key_header)
+        self._redemptions = client(told.host, told.key_header)
+
+    @classmethod
+    def from_settings(cls) -> Self:
+        return cls(
+            settings.OPTIMOVE_PROMOTIONS_URL,
+            key=settings.OPTIMOVE_API_KEY,
+            contract=current(),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._assignments.close()
+        self._redemptions.close()
+
+    @property
+    def customers_per_call(self) -> int:
+        return self.contract.assignments.customers_per_call
+
+    @property
+    def batch_limit(self) -> int:
+        """How many redemptions one report may carry; 1 if the tenant has no batches."""
+        told = self.contract.redemptions
+        return told.batch_limit if told.batch else 1
+
+    def assignments(
+        self,
+        occurrence: str,
+        *,
+        customers: Sequence[str] | None = None,
+        cursor: str | None = None,
+    ) -> Page:
+        """
+        Ask for one page of an execution's assignments, of all customers or of some.
+
+        :raises CursorRefused: if the vendor does not know the cursor
+        :raises wire.WireError: but never Unanswered
+        """
+        query, body = _question(self.contract, occurrence, customers, cursor)
+        listed = self.contract.assignments
+        try:
+            answer = self._assignments.ask(
+                "POST",
+                listed.path,
+                query=query,
+                body=body,
+                limit=32 * wire.MIB,
+                forgiving=True,
+            )
+        except wire.Rejected as error:
+            if cursor is not None:
+                raise CursorRefused(error.problem, error.evidence) from error
+            if error.status == 404 and listed.first_list_may_be_missing:
+                return Page(occurrence, None, (), None, None)
+            raise
+        try:
+            return _page(answer.body, self.contract, occurrence, cursor)
+        except Wrong as wrong:
+            raise _malformed(answer, wrong) from None
+
+    def report(self, redemption: Redemption) -> Verdict:
+        """
+        Tell the vendor of one activation.
+
+        :raises wire.WireError:
+        """
+        told = self.contract.redemptions
+        answer = self._change(told.single, _report(self.contract, redemption))
+        try:
+            said = _verdict(answer.body, told.answer)
+        except Wrong as wrong:
+            raise _malformed(answer, wrong) from None
+        return replace(said, evidence=answer.evidence)
+
+    def report_batch(self, redemptions: Sequence[Redemption]) -> Verdict:
+        """
+        Tell the vendor of up to `batch_limit` activations.
+
+        :raises wire.WireError:
+        """
+        told = self.contract.redemptions
+        if not told.batch or len(redemptions) > told.batch_limit:
+            raise ValueError("The contract does not allow for such a batch.")
+        reports: list[Json] = [_report(self.contract, each) for each in redemptions]
+        body: Json = reports
+        if told.request.batch:
+            body = {}
+            _put(body, told.request.batch, reports)
+        answer = self._change(told.batch, body)
+        try:
+            said = _batch_verdict(answer.body, self.contract, len(reports))
+        except Wrong as wrong:
+            raise _malformed(answer, wrong) from None
+        return replace(said, evidence=answer.evidence)
+
+    def _change(self, path: str, body: Json) -> wire.Answer:
+        return self._redemptions.change(
+            "POST",
+            path,
+            safe_to_repeat=self.contract.redemptions.repeat_is_safe,
+            body=body,
+        )
+
+
+def _malformed(answer: wire.Answer, wrong: Wrong) -> wire.Malformed:
+    return wire.Malformed(
+        f"Optimove's answer breaks the contract. {wrong}", answer.evidence
+    )
+
+
+# --- Assignments ------------------------------------------------------------------
+
+
+def _question(
+    contract: Contract,
+    occurrence: str,
+    customers: Sequence[str] | None,
+    cursor: str | None,
+) -> tuple[Mapping[str, str], Json]:
+    listed = contract.assignments
+    query: dict[str, str] = {}
+    body: dict[str, Json] = {}
+
+    def put(target: Target, value: Json) -> None:
+        if not target.in_query:
+            _put(body, target.place, value)
+        elif value is not None:
+            query[target.place[0]] = str(value)
+
+    put(listed.request.occurrence, _occurrence(contract, occurrence))
+    put(listed.request.size, listed.paging.size)
+    put(listed.request.cursor, _cursor(listed, cursor))
+    if customers is not None:
+        if len(customers) > listed.customers_per_call:
+            raise ValueError("The contract does not allow for so many customers.")
+        put(listed.request.customers, list(customers))
+    return query, body
+
+
+def _cursor(listed: Assignments, cursor: str | None) -> Json:
+    return int(cursor or 0) if listed.paging.by == "skip" else cursor
+
+
+def _occurrence(contract: Contract, occurrence: str) -> Json:
+    whole = occurrence.isascii() and occurrence.isdecimal() and occurrence[0] != "0"
+    as_number = whole and contract.vendor.occurrence_as == "number"
+    return int(occurrence) if as_number else occurrence
+
+
+def _put(body: dict[str, Json], place: Place, value: Json) -> None:
+    for step in place[:-1]:
+        inner = body.setdefault(step, {})
+        assert isinstance(inner, dict)  # noqa: S101 - the contract has no collisions
+        body = inner
+    body[place[-1]] = value
+
+
+def _page(said: Json, contract: Contract, occurrence: str, cursor: str | None) -> Page:
+    listed = contract.assignments
+    said_rows = find(said, listed.page.rows) if listed.page.rows else said
+    if not isinstance(said_rows, list):
+        raise Wrong(f"{'.'.join(listed.page.rows) or 'It'} is not a list.")
+    around = said if isinstance(said, dict) else None
+    _check_occurrence(around, listed.page.occurrence, occurrence)
+    zone = contract.vendor.time_zone
+    rows = tuple(read_row(row, listed, zone) for row in said_rows)
+    return Page(
+        occurrence=occurrence,
+        series=_text_at(around, listed.page.series),
+        rows=rows,
+        next_cursor=_next(around, listed, rows, cursor),
+        total=_total(around, listed.page.total),
+    )
+
+
+def _text_at(said: Json, place: Place) -> str | None:
+    return optional_text(find(said, place), ".".join(place))
+
+
+def _check_occurrence(said: Json, place: Place, occurrence: str) -> None:
+    told = _text_at(said, place)
+    if told is not None and told != occurrence:
+        raise Wrong("It is about another execution.")
+
+
+def _total(said: Json, place: Place) -> int | None:
+    total = find(said, place)
+    if isinstance(total, str) and total.isascii() and total.isdecimal():
+        total = int(total)  # ids and numbers do come as text here
+    if total is None:
+        return None
+    if not isinstance(total, int) or isinstance(total, bool) or not 0 <= total < 2**31:
+        raise Wrong(f"{'.'.join(place)} is not a number of rows.")
+    return total
+
+
+def _next(
+    said: Json, listed: Assignments, rows: tuple[Row, ...], cursor: str | None
+) -> str | None:
+    if listed.paging.by == "skip":
+        return str(int(cursor or 0) + len(rows)) if rows else None
+    name = ".".join(listed.page.next)
+    token = find(said, listed.page.next)
+    if isinstance(token, int) and not isinstance(token, bool):
+        token = str(token)
+    if token is None or token == "":
+        return None
+    if not isinstance(token, str) or len(token) > _LONGEST_CURSOR:
+        raise Wrong(f"{name} is no token.")
+    if token == cursor or wire.clean_text(token) != token:
+        raise Wrong(f"{name} leads nowhere.")
+    return token
+
+
+# --- Redemptions ------------------------------------------------------------------
+
+
+def _report(contract: Contract, redemption: Redemption) -> dict[str, Json]:
+    places: RedemptionRequest = contract.redemptions.request
+    at = redemption.redeemed_at.astimezone(UTC).replace(tzinfo=None)
+    values: list[tuple[Place, Json]] = [
+        (places.occurrence, _occurrence(contract, redemption.occurrence)),
+        (places.promotion, redemption.promotion),
+        (places.customer, redemption.customer),
+        (places.assignment, redemption.assignment),
+        (places.redeemed_at, f"{at.isoformat(timespec='seconds')}Z"),
+        (places.reference, str(redemption.reference)),
+    ]
+    body: dict[str, Json] = {}
+    for place, value in values:
+        if place:
+            _put(body, place, value)
+    return body
+
+
+def _verdict(said: Json, places: RedemptionAnswer) -> Verdict:
+    word = find(said, places.verdict)
+    if isinstance(word, str) and word in places.accepted:
+        return Verdict(1, ())
+    if isinstance(word, str) and word in places.duplicate:
+        return Verdict(0, (Refusal(0, word, "", duplicate=True),))
+    raise Wrong("It does not say whether the report counts.")
+
+
+def _batch_verdict(said: Json, contract: Contract, sent: int) -> Verdict:
+    places = contract.redemptions.batch_answer
+    accepted = find(said, places.accepted)
+    if not isinstance(accepted, int) or isinstance(accepted, bool) or accepted < 0:
+        raise Wrong(f"{'.'.join(places.accepted)} is not a number of reports.")
+    refused = find(said, places.rejected)
+    if not isinstance(refused, list | None):
+        raise Wrong(f"{'.'.join(places.rejected)} is not a list.")
+    rejected = tuple(_refusal(each, contract, sent) for each in refused or [])
+    if len({refusal.index for refusal in rejected}) != len(rejected):
+        raise Wrong("It refuses one report twice.")
+    if accepted + len(rejected) != sent:
+        raise Wrong(
+            f"It accounts for {accepted + len(rejected):,} of {sent:,} reports."
+        )
+    return Verdict(accepted, rejected)
+
+
+def _refusal(said: Json, contract: Contract, sent: int) -> Refusal:
+    places = contract.redemptions.batch_answer
+    index = find(said, places.index)
+    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < sent:
+        raise Wrong(f"{'.'.join(places.index)} is no place in the batch.")
+    code = identity(find(said, places.code), ".".join(places.code))
+    message = find(said, places.message)
+    words = message if isinstance(message, str) else ""
+    return Refusal(
+        index=index,
+        code=code,
+        message=wire.clean_text(words[:_WORDS_KEPT]),
+        duplicate=code in places.duplicate,
+    )

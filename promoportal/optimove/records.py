@@ -1,0 +1,303 @@
+"""What the vendor says of an execution's assignments, read once at the edge."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from typing import TypeVar
+from uuid import UUID
+
+from promoportal import wire
+from promoportal.optimove.contract import (
+    Assignments,
+    Meaning,
+    Place,
+    RowPlaces,
+    current,
+)
+from promoportal.wire import Json
+
+LONGEST = 200
+_TOO_MUCH = Decimal(10) ** 14  # numeric(20, 6) holds no more
+_FINEST = Decimal("0.000001")
+_PLAIN = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """What an assignment is worth. `value_text` has the digits as the vendor said them."""
+
+    category: str
+    type: str
+    value: Decimal
+    value_text: str
+    currency: str | None
+    unit: str | None
+    tier: str | None
+    tier_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    One assignment as the vendor lists it.
+
+    With a `problem` it must not be acted on; what could be read of it is there to be
+    seen, and `reference` tells it from the others all the same.
+    """
+
+    reference: str
+    customer: str
+    promotion: str
+    promotion_code: str | None
+    status: str
+    meaning: Meaning
+    reward: Reward | None
+    unique_code: str | None
+    properties: dict[str, Json]
+    assigned_at: datetime | None
+    raw: dict[str, Json]
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of an execution's assignments, and where the next ones are."""
+
+    occurrence: str
+    series: str | None
+    rows: tuple[Row, ...]
+    next_cursor: str | None
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Redemption:
+    """One activation, as it is told to the vendor."""
+
+    occurrence: str
+    promotion: str
+    customer: str
+    assignment: str
+    redeemed_at: datetime
+    reference: UUID
+
+
+class Wrong(ValueError):
+    """A value that is not what the contract says, as a sentence."""
+
+
+def find(said: Json, place: Place) -> Json:
+    """
+    Follow a place into what was said; None if it is not there.
+
+    :raises Wrong: if something on the way is not an object
+    """
+    if not place:
+        return None
+    for depth, step in enumerate(place):
+        if said is None:
+            return None
+        if not isinstance(said, dict):
+            raise Wrong(f"{'.'.join(place[:depth]) or 'It'} is not an object.")
+        said = said.get(step)
+    return said
+
+
+def identity(said: Json, name: str) -> str:
+    """
+    Read an id, said as text or as a number; from here on it is text.
+
+    :raises Wrong: if it is none
+    """
+    text = optional_text(said, name)
+    if text is None or not text.strip():
+        raise Wrong(f"{name} is missing.")
+    return text
+
+
+def optional_text(said: Json, name: str) -> str | None:
+    """
+    Read text that may also be a whole number, or nothing.
+
+    :raises Wrong: if it is anything else
+    """
+    if said is None:
+        return None
+    if isinstance(said, int) and not isinstance(said, bool):
+        said = str(said)
+    if not isinstance(said, str):
+        raise Wrong(f"{name} is neither text nor a whole number.")
+    if len(said) > LONGEST:
+        raise Wrong(f"{name} is longer than {LONGEST} characters.")
+    text = wire.clean_text(said)
+    if "\ufffd" in text:
+        # Also where it was cleaned when it was stored, and is now read again.
+        raise Wrong(f"{name} has characters that can't be read.")
+    return text
+
+
+def read_row(said: Json, contract: Assignments, zone: tzinfo) -> Row:
+    """Read one row; what is wrong with it is said in its `problem`, never raised."""
+    cleaned = wire.clean(said)
+    value = cleaned.value
+    raw: dict[str, Json] = value if isinstance(value, dict) else {"row": value}
+    reading = _RowReading(said, contract)
+    if cleaned.changed:
+        reading.problems.append("It has characters that can't be stored.")
+    return reading.row(raw, zone)
+
+
+def reread(raw: dict[str, Json]) -> Row:
+    """Read a row again as it was stored, by what the contract says now."""
+    contract = current()
+    # Back to exact numbers: the database's JSON comes with floats.
+    said = wire.parse(json.dumps(raw).encode())
+    return read_row(said, contract.assignments, contract.vendor.time_zone)
+
+
+class _RowReading:
+    """One reading of a row, and what was wrong with it."""
+
+    def __init__(self, said: Json, contract: Assignments) -> None:
+        self._said = said
+        self._contract = contract
+        self._places: RowPlaces = contract.row
+        self.problems: list[str] = []
+
+    def row(self, raw: dict[str, Json], zone: tzinfo) -> Row:
+        places = self._places
+        customer = self._get(identity, places.customer) or ""
+        promotion = self._get(identity, places.promotion) or ""
+        status = self._get(identity, places.status) or ""
+        meaning = self._contract.statuses.get(status, Meaning.UNKNOWN)
+        unique_code = self._get(optional_text, places.unique_code) or None
+        return Row(
+            reference=self._reference(customer, promotion, raw),
+            customer=customer,
+            promotion=promotion,
+            promotion_code=self._get(optional_text, places.promotion_code) or None,
+            status=status,
+            meaning=meaning,
+            reward=self._reward(meaning, unique_code),
+            unique_code=unique_code,
+            properties=self._get(_object, places.properties) or {},
+            assigned_at=self._get(_time_in(zone), places.assigned_at),
+            raw=raw,
+            problem=" ".join(dict.fromkeys(self.problems)),
+        )
+
+    def _get(self, read: Callable[[Json, str], _T], place: Place) -> _T | None:
+        if not place and read is not identity:
+            return None
+        try:
+            return read(find(self._said, place), ".".join(place))
+        except Wrong as wrong:
+            self.problems.append(str(wrong))
+            return None
+
+    def _reference(self, customer: str, promotion: str, raw: dict[str, Json]) -> str:
+        if self._places.reference:
+            own = self._get(identity, self._places.reference)
+        else:
+            own = _digest([customer, promotion]) if customer and promotion else None
+        return own or f"unreadable-{_digest(raw)}"
+
+    def _reward(self, meaning: Meaning, unique_code: str | None) -> Reward | None:
+        if meaning is not Meaning.ACTIVATE:
+            # Nothing is owed, so that nothing about it can be wrong.
+            return None
+        try:
+            reward = _read_reward(self._said, self._contract)
+        except Wrong as wrong:
+            self.problems.append(str(wrong))
+            return None
+        if reward is None and unique_code is None:
+            self.problems.append("There is neither a reward nor a code to give.")
+        return reward
+
+
+def _read_reward(said: Json, contract: Assignments) -> Reward | None:
+    at = contract.row
+    places = (at.category, at.type, at.value, at.currency, at.unit, at.tier)
+    if all(find(said, place) is None for place in (*places, at.tier_name)):
+        return None
+
+    def text(place: Place) -> str | None:
+        return optional_text(find(said, place), ".".join(place)) or None
+
+    category = identity(find(said, at.category), ".".join(at.category))
+    value, value_text = _number(find(said, at.value), ".".join(at.value))
+    reward = Reward(
+        category=category,
+        type=text(at.type) or "",
+        value=value,
+        value_text=value_text,
+        currency=text(at.currency),
+        unit=text(at.unit),
+        tier=text(at.tier),
+        tier_name=text(at.tier_name),
+    )
+    _check_complete(reward, contract)
+    return reward
+
+
+def _check_complete(reward: Reward, contract: Assignments) -> None:
+    need = contract.categories.get(reward.category)
+    if need is None:
+        raise Wrong(f'The contract has no category "{reward.category}".')
+    if need != "nothing" and getattr(reward, need) is None:
+        raise Wrong(f'A reward of category "{reward.category}" has no {need}.')
+
+
+def _number(said: Json, name: str) -> tuple[Decimal, str]:
+    number, text = _digits(said, name)
+    if number.is_signed() or number >= _TOO_MUCH or len(text) > 40:
+        raise Wrong(f"{name} is not between 0 and {_TOO_MUCH:,}.")
+    if number.quantize(_FINEST) != number:
+        raise Wrong(f"{name} has more than six decimals.")
+    return number, text
+
+
+def _digits(said: Json, name: str) -> tuple[Decimal, str]:
+    if isinstance(said, str) and _PLAIN.fullmatch(said):
+        return Decimal(said), said
+    if isinstance(said, int | Decimal) and not isinstance(said, bool):
+        number = Decimal(said)
+        return number, f"{number:f}"
+    raise Wrong(f"{name} is {'missing' if said is None else 'not a plain number'}.")
+
+
+def _object(said: Json, name: str) -> dict[str, Json]:
+    value = wire.clean(said).value
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Wrong(f"{name} is not an object.")
+    return value
+
+
+def _time_in(zone: tzinfo) -> Callable[[Json, str], datetime | None]:
+    def read(said: Json, name: str) -> datetime | None:
+        if said is None:
+            return None
+        try:
+            at = datetime.fromisoformat(said) if isinstance(said, str) else None
+        except ValueError:
+            at = None
+        if at is None or not 2000 <= at.year < 2100:
+            raise Wrong(f"{name} is not a time.")
+        return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+
+    return read
+
+
+def _digest(value: Json) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,133 @@
+"""A platform that keeps the portal's own HTTP contract: see docs/vendor.md."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from django.conf import settings
+
+from promoportal import wire
+from promoportal.platforms.capability import Capability
+from promoportal.platforms.orders import Order, Receipt, Reward
+
+_LONGEST = 200
+_ACTIVATE = ("POST", "/rewards")
+_LOOK_UP = ("GET", "/rewards/{key}")
+
+
+class HttpPlatform:
+    """The operator's platform over HTTP. Threads may share it."""
+
+    asks = {"activate": " ".join(_ACTIVATE), "look_up": " ".join(_LOOK_UP)}
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str,
+        capability: Capability,
+        threads: int = 1,
+        seconds: float = 15.0,
+    ) -> None:
+        self._capability = capability
+        self._client = wire.Client(
+            address,
+            side="platform",
+            secrets={"Authorization": f"Bearer {token}"} if token else {},
+            threads=threads,
+            seconds=seconds,
+        )
+
+    @classmethod
+    def from_settings(cls) -> Self:
+        return cls(
+            settings.PLATFORM_URL,
+            token=settings.PLATFORM_TOKEN,
+            capability=Capability.parse(settings.PLATFORM_CAPABILITY),
+            threads=settings.PLATFORM_CONCURRENCY,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def capability(self) -> Capability:
+        return self._capability
+
+    def activate(self, order: Order, *, key: UUID) -> Receipt:
+        """
+        Turn a reward on.
+
+        :raises wire.WireError:
+        """
+        answer = self._client.change(
+            *_ACTIVATE,
+            safe_to_repeat=self.capability.idempotent,
+            headers={"Idempotency-Key": str(key)},
+            body=_body(order),
+        )
+        return _receipt(answer)
+
+    def look_up(self, key: UUID) -> Receipt | None:
+        """
+        Ask what became of a key; None if the platform does not know it.
+
+        :raises wire.WireError: but never Unanswered
+        """
+        method, path = _LOOK_UP
+        try:
+            return _receipt(self._client.ask(method, path.format(key=key)))
+        except wire.Rejected as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _body(order: Order) -> wire.Json:
+    return {
+        "customerId": order.customer,
+        "reward": _reward(order.reward) if order.reward else None,
+        "uniqueCode": order.unique_code,
+        "promotionId": order.promotion,
+        "promotionCode": order.promotion_code,
+        "occurrenceId": order.occurrence,
+        "properties": dict(order.properties),
+    }
+
+
+def _reward(reward: Reward) -> wire.Json:
+    return {
+        "category": reward.category,
+        "type": reward.type,
+        "value": reward.value,
+        "currency": reward.currency,
+        "unit": reward.unit,
+        "tier": reward.tier,
+    }
+
+
+def _receipt(answer: wire.Answer) -> Receipt:
+    # 200 or 201. Of the others that sound well, a 202 is a promise and no receipt.
+    said = answer.body if answer.evidence.status in {200, 201} else None
+    reference = said.get("reference") if isinstance(said, dict) else None
+    if isinstance(reference, int) and not isinstance(reference, bool):
+        reference = str(reference)
+    if not isinstance(reference, str) or not 0 < len(reference.strip()) <= _LONGEST:
+        raise wire.Malformed(
+            "The platform's answer is no receipt: it has no usable reference.",
+            answer.evidence,
+        )
+    return Receipt(wire.clean_text(reference.strip()), answer.evidence)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the portal and the sandbox answer, on this machine."""
+
+    portal: int
+    sandbox: int
+
+    @property
+    def portal_url(self) -> str:
+        return f"http://127.0.0.1:{self.portal}"
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://127.0.0.1:{self.sandbox}"
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port, or any other if something else answers there."""
+    for port in (wanted, 0):
+        try:
+            with socket.create_server(("127.0.0.1", port)) as taken:
+                return int(taken.getsockname()[1])
+        except OSError:
+            continue
+    raise OSError("There is no free port on this machine.")

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from promoportal.runtime import shutdown
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a job may go on taking work, in seconds; no longer than its process."""
+
+    seconds: float
+    begun: float = field(default_factory=time.monotonic)
+
+    def is_spent(self) -> bool:
+        return shutdown.is_near() or time.monotonic() - self.begun >= self.seconds

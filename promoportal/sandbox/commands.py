@@ -1,0 +1,189 @@
+"""What can be ordered from the vendor's side, each checked with a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from promoportal.sandbox.engine import Value
+from promoportal.sandbox.faults import LONGEST
+from promoportal.sandbox.optimove.sample_customers import IDS, Ids
+from promoportal.sandbox.optimove.sample_promotions import chosen
+from promoportal.sandbox.optimove.webhook_sender import CASINGS, Casing
+from promoportal.sandbox.optimove.weighted_outcomes import UNLUCKY, Mix, Promotion
+
+MOST_CUSTOMERS = 5_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Order:
+    """What every execution has."""
+
+    promotions: Sequence[str | Promotion] = ("promo-17",)
+    eligible: float = 0.8
+    statuses: Mapping[str, float] = field(default_factory=lambda: dict(UNLUCKY))
+    channels: Sequence[int] = (505,)
+    ids: Ids = "strings"
+    seed: int | None = None
+    series: str | int | None = None
+    announce: bool = True
+
+    def __post_init__(self) -> None:
+        """:raises ValueError: with a sentence, if it makes no sense"""
+        chosen(self.promotions)
+        _demand(0 <= self.eligible <= 1, "eligible must be from 0 to 1")
+        _demand(_are_weights(self.statuses), "statuses must be names with weights")
+        _demand(_are_whole(self.channels), "channels must be a list of numbers")
+        _demand(self.ids in IDS, f"ids must be one of {', '.join(IDS)}")
+
+    @property
+    def offers(self) -> tuple[Promotion, ...]:
+        return chosen(self.promotions)
+
+    @property
+    def mix(self) -> Mix:
+        return Mix(self.eligible, self.statuses)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch(_Order):
+    """Execute a scheduled campaign over generated customers, one row for each promotion."""
+
+    customers: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        inside = _are_whole([self.customers]) and self.customers <= MOST_CUSTOMERS
+        _demand(inside, f"customers must be a number up to {MOST_CUSTOMERS}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger(_Order):
+    """Let customers, so many or these, meet the criteria of a real-time campaign."""
+
+    customers: int | Sequence[str | int] = 1
+    occurrence: str | int | None = None  # None: a fresh one
+    eligible: float = 1.0
+    casing: Casing = "alternate"
+    listed_after: float = 0.0  # how long the list lags behind the notice, in seconds
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole = _are_whole([self.customers])
+        few = whole or (_is_list(self.customers) and _are_ids(self.customers))
+        _demand(few, "customers must be a number or a list of ids")
+        _demand(self.casing in CASINGS, f"casing must be one of {', '.join(CASINGS)}")
+        _demand(0 <= self.listed_after <= LONGEST, f"listed_after goes up to {LONGEST}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Execute a campaign of the scenario, now or at a time."""
+
+    plan: int
+    at: str | None = None
+    announce: bool = True
+
+    def __post_init__(self) -> None:
+        """:raises ValueError: with a sentence, if it makes no sense"""
+        _demand(_are_whole([self.plan]), "plan must be the number of a campaign")
+        _demand(self.due is None or self.due.tzinfo is not None, _AT)
+
+    @property
+    def due(self) -> datetime | None:
+        try:
+            return datetime.fromisoformat(self.at) if self.at is not None else None
+        except (TypeError, ValueError) as error:
+            msg = f"{_AT}."
+            raise ValueError(msg) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Let customers of the scenario, these or so many, do something."""
+
+    name: str
+    customers: int | Sequence[str | int] | None = None  # None: as the scenario says
+    # As they are, or anywhere between two numbers; None: as the scenario says.
+    values: Mapping[str, object] | None = None
+    announce: bool = True
+
+    def __post_init__(self) -> None:
+        """:raises ValueError: with a sentence, if it makes no sense"""
+        _demand(isinstance(self.name, str), "name must be that of an event")
+        who = self.customers
+        _demand(who is None or _are_whole([who]) or _are_ids(who), _WHO)
+        values = {} if self.values is None else self.values
+        _demand(isinstance(values, Mapping), "values must be an object")
+        _demand(all(_is_value(one) for one in values.values()), _VALUES)
+
+    @property
+    def drawn(self) -> dict[str, Value | tuple[Decimal, Decimal]] | None:
+        if self.values is None:
+            return None
+        return {name: _value(given) for name, given in self.values.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """Activate, deactivate or archive a promotion of the scenario."""
+
+    id: str
+    do: str
+
+
+_AT = "at must be a time with its zone"
+_WHO = "customers must be a number or a list of ids"
+_VALUES = "each of values must be a text, a number, a truth or two numbers"
+
+
+def _is_value(given: object) -> bool:
+    if isinstance(given, list | tuple):
+        return len(given) == 2 and all(_is_number(one) for one in given)
+    return isinstance(given, str | int | float)
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
+
+
+def _value(given: Any) -> Value | tuple[Decimal, Decimal]:
+    """Numbers as they are written: money is not to be rounded."""
+    if isinstance(given, list | tuple):
+        return Decimal(str(given[0])), Decimal(str(given[1]))
+    return Decimal(str(given)) if isinstance(given, float) else given
+
+
+def _demand(fine: bool, sentence: str) -> None:
+    if not fine:
+        msg = f"{sentence}."
+        raise ValueError(msg)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _are_ids(values: object) -> bool:
+    return isinstance(values, list | tuple) and all(
+        isinstance(value, str | int) and not isinstance(value, bool) for value in values
+    )
+
+
+def _are_whole(values: object) -> bool:
+    return isinstance(values, list | tuple) and all(
+        isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        for value in values
+    )
+
+
+def _are_weights(values: object) -> bool:
+    return (
+        isinstance(values, Mapping)
+        and bool(values)
+        and all(isinstance(name, str) for name in values)
+        and all(isinstance(weight, int | float) for weight in values.values())
+    )

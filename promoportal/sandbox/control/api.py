@@ -1,0 +1,267 @@
+"""
+`/control/`: what people, the demo and tests order, as JSON.
+
+It can do anything to the sandbox, so it is for this machine only, or behind a token.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from promoportal.sandbox.commands import Event, Launch, Life, Plan, Trigger
+from promoportal.sandbox.control import state_view
+from promoportal.sandbox.control.type_check import check
+from promoportal.sandbox.faults import Fault
+from promoportal.sandbox.messages import (
+    Answer,
+    Asked,
+    Handler,
+    Unreadable,
+    find,
+    is_same,
+    said,
+)
+from promoportal.sandbox.operator_platform import Capability
+from promoportal.sandbox.optimove.assignment_rows import Row
+from promoportal.sandbox.optimove.occurrences import Occurrence
+from promoportal.sandbox.optimove.registered_listeners import Listener
+from promoportal.sandbox.simulation import Sandbox
+
+_MOST_SHOWN = 1_000
+Order = TypeVar("Order")
+Waiting = Callable[[Asked], Awaitable[Answer]]
+
+
+@dataclass
+class Control:
+    """The door to everything, for one sandbox."""
+
+    sandbox: Sandbox
+    reset: Callable[[], None]
+    local: bool  # only this machine can connect
+
+    async def answer(self, asked: Asked) -> Answer:
+        refusal = self._gate(asked)
+        if refusal:
+            return said({"error": refusal}, 403)
+        handler = find(self._routes, asked, asked.path)
+        if isinstance(handler, Answer):
+            return handler
+        try:
+            answer = handler(asked)
+            return answer if isinstance(answer, Answer) else await answer
+        except ValueError as error:  # Unreadable is one
+            return said({"error": str(error)}, 400)
+
+    @property
+    def _routes(self) -> Mapping[str, Handler | Waiting]:
+        return {
+            "GET ": self._state,
+            "POST execute": self._execute,
+            "POST trigger": self._trigger,
+            "POST campaign": self._campaign,
+            "POST event": self._event,
+            "POST promotion": self._promotion,
+            "POST announce": self._announce,
+            "POST cancel": self._cancel,
+            "POST assign": self._assign,
+            "POST change": self._change,
+            "POST unlist": self._unlist,
+            "GET ledger": self._ledger,
+            "GET rewards": self._rewards,
+            "GET calls": self._calls,
+            "GET notices": self._notices,
+            "GET faults": self._faults,
+            "POST faults": self._order_fault,
+            "DELETE faults": self._clear_faults,
+            "POST listeners": self._register,
+            "POST platform": self._platform,
+            "POST reset": self._reset,
+        }
+
+    # --- Who may --------------------------------------------------------------------
+
+    def _gate(self, asked: Asked) -> str:
+        token = self.sandbox.options.control_token
+        if token:
+            right = is_same(asked.header("Authorization"), f"Bearer {token}")
+            return "" if right else "The control token is wrong."
+        if not self.local:
+            return "Others can connect to this sandbox, and it has no control token."
+        # A page in a browser on this machine is a stranger too: it can name us by a
+        # name of its own, and post what is not JSON, without asking.
+        if not is_here(asked.header("Host")):
+            return "Without a control token, only this machine may ask, by its address."
+        if asked.method == "POST" and "json" not in asked.header("Content-Type"):
+            return "The content type must be application/json."
+        return ""
+
+    # --- The vendor's side ------------------------------------------------------------
+
+    def _execute(self, asked: Asked) -> Answer:
+        launch = _order(Launch, asked.fields())
+        return said(state_view.occurrence(self.sandbox.execute(launch)))
+
+    def _trigger(self, asked: Asked) -> Answer:
+        trigger = _order(Trigger, asked.fields())
+        return said(state_view.occurrence(self.sandbox.trigger(trigger)))
+
+    async def _campaign(self, asked: Asked) -> Answer:
+        order = _order(Plan, asked.fields())
+        tenant = self.sandbox.at_work
+        if order.due is not None:
+            return said(state_view.planned(tenant.plan(order.plan, order.due)), 202)
+        running = tenant.execute(order.plan, announce=order.announce)
+        return said(state_view.execution(await running))
+
+    async def _event(self, asked: Asked) -> Answer:
+        executions = await self.sandbox.happen(_order(Event, asked.fields()))
+        return said({"executions": [state_view.execution(one) for one in executions]})
+
+    def _promotion(self, asked: Asked) -> Answer:
+        order = _order(Life, asked.fields())
+        offer = self.sandbox.at_work.offers.move(order.id, order.do)
+        return said(state_view.offer(offer, self.sandbox.redemptions))
+
+    def _announce(self, asked: Asked) -> Answer:
+        return self._call(self.sandbox.announce, asked)
+
+    def _cancel(self, asked: Asked) -> Answer:
+        return self._call(self.sandbox.cancel, asked)
+
+    def _assign(self, asked: Asked) -> Answer:
+        body = asked.fields()
+        occurrence, rows = _occurrence(body), body.get("rows")
+        if not isinstance(rows, list):
+            msg = "rows must be a list, of anything."
+            raise Unreadable(msg)
+        for row in rows:
+            self.sandbox.list_row(occurrence, row)
+        return said(state_view.occurrence(self.sandbox.campaigns.known(occurrence)))
+
+    def _change(self, asked: Asked) -> Answer:
+        return self._call(self.sandbox.change, asked)
+
+    def _unlist(self, asked: Asked) -> Answer:
+        return self._call(self.sandbox.unlist, asked)
+
+    def _register(self, asked: Asked) -> Answer:
+        body = asked.fields()
+        if not isinstance(body.get("url"), str):
+            msg = "url must be a string."
+            raise Unreadable(msg)
+        listener = _order(Listener, {"channel": None} | body)
+        self.sandbox.listeners.register(listener)
+        return said({})
+
+    # --- The books --------------------------------------------------------------------
+
+    def _state(self, asked: Asked) -> Answer:
+        return said(state_view.state(self.sandbox))
+
+    def _ledger(self, asked: Asked) -> Answer:
+        return said(asdict(self.sandbox.books(asked.query.get("occurrence"))))
+
+    def _rewards(self, asked: Asked) -> Answer:
+        query = asked.query
+        occurrence = self.sandbox.campaigns.known(query.get("occurrence", ""))
+        customer = query.get("customer")
+        rows = occurrence.among([customer] if customer else None)
+        skip = _whole(query.get("skip", "0"))
+        shown = islice(rows, skip, skip + _MOST_SHOWN)
+        rewards = [self._reward(occurrence, row) for row in shown]
+        return said({"total": len(rows), "rewards": rewards})
+
+    def _reward(self, occurrence: Occurrence, row: Row) -> dict[str, object]:
+        ledger = self.sandbox.platform.ledger
+        count = ledger.count(occurrence.id, row.promotion or "", row.customer or "")
+        return {"row": row.listed(), "credits": count, "redemption": row.reference}
+
+    def _calls(self, asked: Asked) -> Answer:
+        last = list(self.sandbox.calls)[-_last(asked) :]
+        return said([call._asdict() for call in last])
+
+    def _notices(self, asked: Asked) -> Answer:
+        last = list(self.sandbox.notices.posted)[-_last(asked) :]
+        return said([posted._asdict() for posted in last])
+
+    # --- Bad days ---------------------------------------------------------------------
+
+    def _faults(self, asked: Asked) -> Answer:
+        return said([fault.shown() for fault in self.sandbox.faults.waiting()])
+
+    def _order_fault(self, asked: Asked) -> Answer:
+        self.sandbox.faults.order(_order(Fault, asked.fields()))
+        return self._faults(asked)
+
+    def _clear_faults(self, asked: Asked) -> Answer:
+        self.sandbox.faults.clear()
+        return said([])
+
+    def _platform(self, asked: Asked) -> Answer:
+        body = asked.fields()
+        platform = self.sandbox.platform
+        if "capability" in body:
+            platform.capability = Capability(str(body["capability"]))
+        if body.get("forget_keys"):
+            platform.forget_keys()
+        return said({"capability": platform.capability})
+
+    def _reset(self, asked: Asked) -> Answer:
+        self.reset()
+        return said({})
+
+    def _call(self, what: Callable[..., None], asked: Asked) -> Answer:
+        body = asked.fields()
+        occurrence = _occurrence(body)
+        check(what, body)
+        try:
+            what(**body)
+        except TypeError as error:
+            raise Unreadable(_plain(error)) from error
+        return said(state_view.occurrence(self.sandbox.campaigns.known(occurrence)))
+
+
+def _order(kind: Callable[..., Order], body: Mapping[str, object]) -> Order:
+    check(kind, body)
+    try:
+        return kind(**body)
+    except TypeError as error:
+        raise Unreadable(_plain(error)) from error
+
+
+def _plain(error: TypeError) -> str:
+    """Python names the argument; whoever posted JSON need not know of `__init__`."""
+    return f"The order cannot be read: {str(error).partition('() ')[2] or error}."
+
+
+def _occurrence(body: Mapping[str, object]) -> str | int:
+    occurrence = body.get("occurrence")
+    if not isinstance(occurrence, str | int):
+        msg = "occurrence must be given."
+        raise Unreadable(msg)
+    return occurrence
+
+
+def _last(asked: Asked) -> int:
+    return max(1, _whole(asked.query.get("last", "100")))
+
+
+def _whole(value: str) -> int:
+    if not (value.isascii() and value.isdecimal()):
+        msg = f"{value!r} is not a whole number."
+        raise Unreadable(msg)
+    return int(value)
+
+
+def is_here(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"

@@ -1,0 +1,343 @@
+"""What the page shows, from what `/control/` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from promoportal.sandbox.control import state_view
+from promoportal.sandbox.control.page.html import Child, Html, element, join, table
+from promoportal.sandbox.faults import NOTICES, SIDES, kinds_of
+from promoportal.sandbox.simulation import Sandbox
+
+_LATEST = 15  # occurrences, the newest first
+State = Mapping[str, Any]
+Form = Callable[..., Html]
+
+
+def page(sandbox: Sandbox, *, nonce: str, told: str, refresh: int | None) -> str:
+    """
+    The whole page.
+
+    :param nonce: goes with every form, so that no other page can send one
+    :param told: what came of the last form
+    """
+    state = state_view.state(sandbox)
+    form = _former(nonce)
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width"),
+        element("meta", http_equiv="refresh", content=refresh) if refresh else None,
+        element("title", "Optimove on your desk"),
+        element("link", rel="stylesheet", href="/page.css"),
+    )
+    body = element("body", _top(state), _told(told), *_sections(state, form))
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}"
+
+
+def _former(nonce: str) -> Form:
+    """What makes forms: one thing to do, and perhaps fields that say more."""
+
+    def form(label: str, do: str, *fields: Child, **hidden: str | int) -> Html:
+        kept = {"nonce": nonce, "do": do, **hidden}
+        inputs = [
+            element("input", type="hidden", name=name, value=value)
+            for name, value in kept.items()
+        ]
+        button = element("button", label, type="submit")
+        return element("form", *inputs, *fields, button, method="post", action="/")
+
+    return form
+
+
+def _top(state: State) -> Html:
+    scenario = state["scenario"]
+    title = scenario["title"] if scenario else "No scenario"
+    about = (
+        f"{scenario['about']} {scenario['customers']:,} customers, "
+        f"seed {scenario['seed']}."
+        if scenario
+        else "Start with --scenario for campaigns, tiers, budgets and e-mails."
+    )
+    links = element(
+        "p",
+        element("a", "Refresh", href="/"),
+        " or ",
+        element("a", "every 5 s", href="/?every=5"),
+        ". All of it as JSON, and more to order, at ",
+        element("a", "/control/", href="/control/"),
+        ".",
+    )
+    name = element("p", "Optimove on your desk", class_="name")
+    return element("header", name, element("h1", title), element("p", about), links)
+
+
+def _told(told: str) -> Html | None:
+    return element("p", told, class_="told", role="status") if told else None
+
+
+def _sections(state: State, form: Form) -> Iterable[Html]:
+    if state["scenario"]:
+        yield _section("Campaigns", _campaigns(state, form))
+        yield _section("Promotions", _promotions(state["promotions"], form))
+    else:
+        yield _section("Execute", _without_scenario(form))
+    yield _section("Executions", _occurrences(state["occurrences"]))
+    yield _section("Bad days", _faults(state["faults"], form))
+    yield _section("Listeners", _listeners(state))
+    yield _section("The operator's platform", _platform(state["platform"]))
+    yield _section("The last requests", _rate(state["rate"]), _calls(state["calls"]))
+
+
+def _section(title: str, *content: Html) -> Html:
+    return element("section", element("h2", title), *content)
+
+
+# --- Campaigns ----------------------------------------------------------------------------
+
+
+def _campaigns(state: State, form: Form) -> Html:
+    return table(
+        ("Plan", "Campaign", "For", "Promotions", "When", "Executed", ""),
+        [_campaign(one, form) for one in state["campaigns"]],
+    )
+
+
+def _campaign(one: State, form: Form) -> Sequence[Child]:
+    if one["event"]:
+        when = f"triggered by {one['event']}"
+        button = form(
+            "Let it happen",
+            "event",
+            _number("customers", "customers", ""),
+            name=one["event"],
+        )
+    else:
+        when = f"scheduled, {one['at']} UTC" if one["at"] else "scheduled"
+        button = form("Execute now", "campaign", plan=one["plan"])
+    promotions = ", ".join(one["promotions"])
+    group = one["target_group"]["name"]
+    times = len(one["executed"])
+    return one["plan"], one["name"], group, promotions, when, times, button
+
+
+def _without_scenario(form: Form) -> Html:
+    customers = _number("customers", "customers", 100)
+    few = _number("customers", "customers", 5)
+    return join(
+        form("Execute a campaign", "execute", customers),
+        form("Fire a trigger", "trigger", few),
+    )
+
+
+# --- Promotions ---------------------------------------------------------------------------
+
+
+def _promotions(promotions: Sequence[State], form: Form) -> Html:
+    heads = ("Promotion", "State", "Budget", "Cap", "Codes", "Recipients", "Redeemed")
+    return table((*heads, ""), [_promotion(one, form) for one in promotions])
+
+
+def _promotion(one: State, form: Form) -> Sequence[Child]:
+    name = join(one["code"], element("small", one["name"]))
+    return (
+        name,
+        one["state"],
+        _budget(one["budget"]),
+        _cap(one["cap"]),
+        _codes(one["codes"]),
+        f"{one['recipients']:,}",
+        _redeemed(one),
+        _life(one, form),
+    )
+
+
+def _budget(budget: State | None) -> Child:
+    if budget is None:
+        return "none"
+    told = f"{budget['spent']} of {budget['total']} {budget['measure']}"
+    return _used(told, budget["spent"], budget["total"])
+
+
+def _cap(cap: State | None) -> Child:
+    if cap is None:
+        return "none"
+    told = f"{cap['used']:,} of {cap['recipients']:,}, {cap['timeframe']}"
+    return _used(told, cap["used"], cap["recipients"])
+
+
+def _codes(codes: State | None) -> Child:
+    if codes is None:
+        return "shared"
+    return _used(
+        f"{codes['used']:,} of {codes['total']:,}", codes["used"], codes["total"]
+    )
+
+
+def _redeemed(one: State) -> Child:
+    if not one["recipients"]:
+        return ""
+    told = f"{one['redeemed']:,}, {one['redemption_rate']:.0%}"
+    return _used(told, one["redeemed"], one["recipients"])
+
+
+def _used(told: str, part: str | int, whole: str | int) -> Html:
+    return join(element("meter", told, value=part, max=whole), element("small", told))
+
+
+def _life(one: State, form: Form) -> Child:
+    """What can be done to it now."""
+    deeds = {"Draft": "activate", "Active": "deactivate", "Deactivated": "activate"}
+    do = deeds.get(one["state"])
+    return form(do.capitalize(), "promotion", id=one["id"], to=do) if do else None
+
+
+# --- What came of it ----------------------------------------------------------------------
+
+
+def _occurrences(occurrences: Sequence[State]) -> Html:
+    heads = ("Execution", "Campaign", "Kind", "Listed", "Statuses", "E-mails", "")
+    latest = list(occurrences)[-_LATEST:]
+    return _table_or(
+        "Nothing was executed yet.", heads, [_occurrence(one) for one in latest[::-1]]
+    )
+
+
+def _occurrence(one: State) -> Sequence[Child]:
+    statuses = ", ".join(f"{count:,} {name}" for name, count in one["statuses"].items())
+    mails = one.get("mails", {})
+    told = f"{mails['sent']:,} to {mails['where'] or 'nowhere'}" if mails else ""
+    return (
+        one["occurrence"],
+        one.get("campaign", one["series"]),
+        f"triggered by {one['event']}" if one.get("event") else "scheduled",
+        f"{one['listed']:,}",
+        statuses,
+        told,
+        _how(one),
+    )
+
+
+def _how(one: State) -> str:
+    if one["cancelled"]:
+        return "cancelled"
+    if one.get("problem"):
+        return str(one["problem"])
+    return "" if one.get("over", True) else "under way"
+
+
+# --- Bad days -----------------------------------------------------------------------------
+
+
+def _faults(faults: Sequence[State], form: Form) -> Html:
+    far = sorted(SIDES.keys() - {NOTICES})
+    ordered = _table_or(
+        "None is ordered.",
+        ("Kind", "Side", "Route", "Answer", "Times", "Lasts"),
+        [_fault(one) for one in faults],
+    )
+    return join(
+        form(
+            "Let the platform refuse",
+            "fault",
+            _number("status", "status", 422),
+            _text("text", "saying", "The customer's account is closed."),
+            _number("times", "times", "", empty="each time"),
+            _number("lasts", "seconds", 60, empty="until taken back"),
+            kind="error_before",
+            side="platform",
+            route="POST rewards",
+        ),
+        form(
+            "Order this of a far side",
+            "fault",
+            _choice("kind", kinds_of("vendor")),
+            _choice("side", far),
+            _number("times", "times", 1, empty="each time"),
+        ),
+        form(
+            "Order this of notices",
+            "fault",
+            _choice("kind", kinds_of(NOTICES)),
+            _number("times", "times", 1, empty="each time"),
+            side=NOTICES,
+        ),
+        ordered,
+        form("Take all back", "clear") if faults else None,
+    )
+
+
+def _fault(one: State) -> Sequence[Child]:
+    lasts = f"{one['lasts']:,.0f} s more" if "lasts" in one else "until taken back"
+    answer = " ".join(str(one[name]) for name in ("status", "text") if name in one)
+    times = one.get("times", "each time")
+    return one["kind"], one["side"], one["route"], answer, times, lasts
+
+
+# --- The rest -----------------------------------------------------------------------------
+
+
+def _listeners(state: State) -> Html:
+    notices = state["notices"]
+    told = f"{notices['posted']:,} notices posted, {notices['pending']:,} under way."
+    rows = [
+        (one["event"], one["channel"] or "any", one["to"]) for one in state["listeners"]
+    ]
+    listed = _table_or("Nobody listens.", ("Event", "Channel", "Address"), rows)
+    return join(listed, element("p", told))
+
+
+def _platform(platform: State) -> Html:
+    refused = sum(platform["refused"].values())
+    told = f"{platform['credits']:,} credits given, {refused:,} requests refused."
+    return element("p", told)
+
+
+def _rate(rate: State) -> Html:
+    told = (
+        f"{rate['calls']:,} calls to the vendor, {rate['refused']:,} of them refused; at "
+        f"most {rate['most_in_any_window']:,} in any {rate['seconds']:g} s, where "
+        f"{rate['limit']:,} are allowed."
+    )
+    return element("p", told)
+
+
+def _calls(calls: Sequence[State]) -> Html:
+    heads = ("At", "Side", "Request", "Answer", "Took", "Fault")
+    return _table_or("There were none.", heads, [_call(one) for one in calls[::-1]])
+
+
+def _call(one: State) -> Sequence[Child]:
+    at = datetime.fromtimestamp(one["at"], UTC)
+    status = one["status"] or "cut off"
+    took = f"{one['seconds'] * 1000:,.0f} ms"
+    request = f"{one['method']} {one['path']}"
+    return f"{at:%H:%M:%S}", one["side"], request, status, took, one["fault"]
+
+
+def _table_or(
+    nothing: str, heads: Sequence[str], rows: Sequence[Sequence[Child]]
+) -> Html:
+    return table(heads, rows) if rows else element("p", nothing, class_="nothing")
+
+
+def _number(
+    name: str, label: str, value: str | int, *, empty: str = "as set up"
+) -> Html:
+    """:param empty: what it means that nothing is entered"""
+    field = element(
+        "input", type="number", name=name, value=value, min=1, placeholder=empty
+    )
+    return element("label", field, " ", label)
+
+
+def _text(name: str, label: str, value: str) -> Html:
+    field = element("input", name=name, value=value, size=30)
+    return element("label", label, " ", field)
+
+
+def _choice(name: str, values: Iterable[str]) -> Html:
+    options = [element("option", value) for value in values]
+    return element("select", *options, name=name, aria_label=name)

@@ -1,0 +1,196 @@
+"""Who may see the page, and what its forms do."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from promoportal.sandbox.commands import Event, Launch, Plan, Trigger
+from promoportal.sandbox.control.api import is_here
+from promoportal.sandbox.control.page.content import page
+from promoportal.sandbox.control.page.style import STYLE
+from promoportal.sandbox.faults import Fault
+from promoportal.sandbox.messages import Answer, Asked, is_same
+from promoportal.sandbox.simulation import Sandbox
+
+SIDES = frozenset({"", "page.css"})
+# Seconds a form waits for what it set off; a large campaign goes on by itself.
+_PATIENCE = 3.0
+_POLICY = (
+    "default-src 'none'; style-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
+_HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": _POLICY,
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+Fields = Mapping[str, str]
+Doing = Callable[[Fields], Awaitable[str]]
+
+
+@dataclass
+class Door:
+    """The page of one sandbox."""
+
+    sandbox: Sandbox
+    local: bool  # only this machine can connect
+    _nonce: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    _told: str = ""
+    _under_way: set[asyncio.Task[str]] = field(default_factory=set)
+
+    async def answer(self, asked: Asked) -> Answer:
+        refusal = self._gate(asked)
+        if refusal is not None:
+            return refusal
+        if asked.side == "page.css":
+            kind = {"Content-Type": "text/css; charset=utf-8"}
+            return Answer(body=STYLE.encode(), headers=_HEADERS | kind)
+        if asked.method == "POST":
+            return await self._post(asked)
+        if asked.method not in ("GET", "HEAD"):
+            return _plain("Method Not Allowed", 405)
+        return self._page(asked)
+
+    # --- Who may ----------------------------------------------------------------------
+
+    def _gate(self, asked: Asked) -> Answer | None:
+        token = self.sandbox.options.control_token
+        if token:
+            return None if is_same(_password(asked), token) else _UNKNOWN
+        # A page elsewhere could name us by a name of its own, and read what is here.
+        if self.local and is_here(asked.header("Host")):
+            return None
+        return _plain("Only this machine may look, by its address.", 403)
+
+    # --- What it shows ----------------------------------------------------------------
+
+    def _page(self, asked: Asked) -> Answer:
+        every = asked.query.get("every", "")
+        refresh = 5 if every == "5" else None
+        told, self._told = self._told, ""
+        html = page(self.sandbox, nonce=self._nonce, told=told, refresh=refresh)
+        return Answer(body=html.encode(), headers=_HEADERS)
+
+    # --- What it does -----------------------------------------------------------------
+
+    async def _post(self, asked: Asked) -> Answer:
+        fields = dict(parse_qsl(asked.body.decode(errors="replace")))
+        if not is_same(fields.get("nonce", ""), self._nonce):
+            return _plain("This form is not of this page; load it anew.", 403)
+        doing = self._doings.get(fields.get("do", ""))
+        if doing is None:
+            return _plain("There is no such thing to do.", 400)
+        self._told = await self._do(doing(fields))
+        return Answer(303, headers=_HEADERS | {"Location": "/"})
+
+    async def _do(self, doing: Awaitable[str]) -> str:
+        task = asyncio.ensure_future(_in_words(doing))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        done, _ = await asyncio.wait({task}, timeout=_PATIENCE)
+        return task.result() if done else "It is under way."
+
+    @property
+    def _doings(self) -> Mapping[str, Doing]:
+        return {
+            "campaign": self._campaign,
+            "event": self._event,
+            "execute": self._execute,
+            "trigger": self._trigger,
+            "promotion": self._promotion,
+            "fault": self._fault,
+            "clear": self._clear,
+        }
+
+    async def _campaign(self, fields: Fields) -> str:
+        order = Plan(plan=_number(fields, "plan", 0))
+        done = await self.sandbox.at_work.execute(order.plan)
+        return f"Campaign {order.plan} was executed: execution {done.occurrence.id}."
+
+    async def _event(self, fields: Fields) -> str:
+        customers = _number(fields, "customers", 0) or None
+        event = Event(name=fields.get("name", ""), customers=customers)
+        done = await self.sandbox.happen(event)
+        went_on = sum(len(one.audience.going) for one in done)
+        return f"{event.name.capitalize()}: {went_on:,} customers got something."
+
+    async def _execute(self, fields: Fields) -> str:
+        launch = Launch(customers=_number(fields, "customers", 100))
+        done = self.sandbox.execute(launch)
+        return f"Execution {done.id} lists {len(done.rows):,} customers."
+
+    async def _trigger(self, fields: Fields) -> str:
+        trigger = Trigger(customers=_number(fields, "customers", 1))
+        done = self.sandbox.trigger(trigger)
+        return f"Execution {done.id} was triggered by {len(done.rows):,} customers."
+
+    async def _promotion(self, fields: Fields) -> str:
+        offers = self.sandbox.at_work.offers
+        offer = offers.move(fields.get("id", ""), fields.get("to", ""))
+        return f"{offer.promotion.code} is {offer.promotion.state} now."
+
+    async def _fault(self, fields: Fields) -> str:
+        lasts = _number(fields, "lasts", 0) or None
+        fault = Fault(
+            kind=fields.get("kind", ""),
+            side=fields.get("side", ""),
+            route=fields.get("route", "*"),
+            times=_number(fields, "times", 0) or None,
+            lasts=lasts,
+            status=_number(fields, "status", 0) or None,
+            text=fields.get("text"),
+        )
+        self.sandbox.faults.order(fault)
+        often = f"{fault.times:,} times" if fault.times else "each time"
+        until = f" for {lasts:,} s" if lasts else ""
+        return f"Ordered: {fault.kind} of {fault.side}, {often}{until}."
+
+    async def _clear(self, _fields: Fields) -> str:
+        self.sandbox.faults.clear()
+        return "No fault is ordered any more."
+
+
+async def _in_words(doing: Awaitable[str]) -> str:
+    try:
+        return await doing
+    except ValueError as error:
+        return f"Nothing was done. {error}"
+
+
+def _number(fields: Fields, name: str, default: int) -> int:
+    text = fields.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        msg = f"{name} must be a whole number."
+        raise ValueError(msg)
+    return int(text)
+
+
+def _password(asked: Asked) -> str:
+    """What a browser asks a person for; the name beside it does not matter."""
+    kind, _, given = asked.header("Authorization").partition(" ")
+    try:
+        known = base64.b64decode(given, validate=True).decode()
+    except ValueError:
+        return ""
+    return known.partition(":")[2] if kind.lower() == "basic" else ""
+
+
+def _plain(text: str, status: int, **headers: str) -> Answer:
+    kind = {"Content-Type": "text/plain; charset=utf-8"}
+    return Answer(status, f"{text}\n".encode(), _HEADERS | kind | headers)
+
+
+_UNKNOWN = _plain(
+    "The password is the sandbox's control token.",
+    401,
+    **{"WWW-Authenticate": 'Basic realm="sandbox", charset="UTF-8"'},
+)

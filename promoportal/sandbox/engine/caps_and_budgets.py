@@ -1,0 +1,102 @@
+"""What may still be given: a cap on recipients, a budget, unique codes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+from promoportal.sandbox.engine.model import Account, Outcome, Promotion, Status
+from promoportal.sandbox.engine.rounding import EXACT
+
+_NOTHING = Decimal(0)
+
+
+def rolled(account: Account, day: date) -> Account:
+    """
+    Begin a new day, if it is one. ASSUMED (optimove.md, section 5, says only "daily").
+
+    A day that is over does not begin again: what comes late counts for the latest.
+    """
+    if account.day is None or account.day < day:
+        return replace(account, day=day, today=0)
+    return account
+
+
+class Limits:
+    """What is left of a promotion while customers are served, one after the other."""
+
+    def __init__(self, promotion: Promotion, account: Account) -> None:
+        self._account = account
+        self._budget = promotion.budget
+        self._codes = promotion.unique_codes
+        self._places = _places(promotion, account)
+        self._served = 0
+        self._left = _left(promotion, account)
+        self._codes_used = account.codes_used
+
+    def account(self) -> Account:
+        """Say what is used up by now."""
+        spent = self._account.spent
+        if self._budget and self._left is not None:
+            spent = EXACT.subtract(self._budget.total, self._left)
+        return replace(
+            self._account,
+            spent=spent,
+            recipients=self._account.recipients + self._served,
+            today=self._account.today + self._served,
+            codes_used=self._codes_used,
+        )
+
+    def serve(self, offer: Outcome) -> Outcome:
+        """
+        Give what is offered if the limits allow, and count it at once.
+
+        CONFIRMED (optimove.md, section 5): cap, budget, unique codes with a fallback.
+        ASSUMED: the budget is consumed at allocation; one whose reward does not fit is
+        passed over, and the next one tried; whoever is refused uses up nothing. Where
+        several limits refuse, the status is of the first: cap, budget, codes.
+        """
+        cost = _NOTHING if offer.value is None else offer.value
+        refusal = self._refusal(cost)
+        if refusal is not None:
+            return Outcome(offer.position, refusal)
+        code = self._take(cost)
+        return offer if code is None else Outcome(*offer[:4], unique_code=code)
+
+    def _refusal(self, cost: Decimal) -> Status | None:
+        if self._places is not None and self._served >= self._places:
+            return Status.AUDIENCE_CAP_REACHED
+        if self._left is not None and cost > self._left:
+            return Status.BUDGET_EXCEEDED
+        if self._codes and self._codes.fallback is None and not self._has_code():
+            return Status.NO_CODE_AVAILABLE
+        return None
+
+    def _take(self, cost: Decimal) -> str | None:
+        """Count one served; ASSUMED: without a budget, nothing is spent of it."""
+        self._served += 1
+        if self._left is not None:
+            self._left = EXACT.subtract(self._left, cost)
+        if not self._codes:
+            return None
+        if not self._has_code():
+            return self._codes.fallback
+        self._codes_used += 1
+        return self._codes.codes[self._codes_used - 1]
+
+    def _has_code(self) -> bool:
+        return self._codes is not None and self._codes_used < len(self._codes.codes)
+
+
+def _places(promotion: Promotion, account: Account) -> int | None:
+    """Say how many more may be served now; None: as many as come."""
+    cap = promotion.cap
+    return None if cap is None else cap.recipients - cap.used(account)
+
+
+def _left(promotion: Promotion, account: Account) -> Decimal | None:
+    """Say how much of the budget is left; None: there is no budget."""
+    if promotion.budget is None:
+        return None
+    return EXACT.subtract(promotion.budget.total, account.spent)

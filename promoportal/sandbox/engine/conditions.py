@@ -1,0 +1,184 @@
+"""Who matches a condition. It is made ready once, and then asked column by column."""
+
+from __future__ import annotations
+
+import math
+import operator
+import typing
+from collections.abc import Callable, Mapping, Sequence, Set
+from decimal import Decimal
+
+from promoportal.sandbox.engine.model import (
+    NOTHING,
+    All,
+    Any,
+    Comparison,
+    Condition,
+    Population,
+    Test,
+    Value,
+)
+from promoportal.sandbox.engine.value_kinds import Kind, kind_of, number
+from promoportal.sandbox.engine.value_readers import reader
+
+Matches = Callable[[Value], bool]
+# Of two values of one kind: what is compared has been looked at before.
+Operator = Callable[[typing.Any, typing.Any], bool]
+
+OPERATORS: dict[Comparison, Operator] = {
+    Comparison.IS: operator.eq,
+    Comparison.IS_NOT: operator.ne,
+    Comparison.AT_LEAST: operator.ge,
+    Comparison.AT_MOST: operator.le,
+    Comparison.ABOVE: operator.gt,
+    Comparison.BELOW: operator.lt,
+    Comparison.ONE_OF: operator.eq,
+    Comparison.NONE_OF: operator.ne,
+}
+OF_MANY = frozenset({Comparison.ONE_OF, Comparison.NONE_OF})
+UNORDERED = OF_MANY | {Comparison.IS, Comparison.IS_NOT}
+
+
+def select(
+    condition: Condition, population: Population, event: Mapping[str, Value] = NOTHING
+) -> list[int]:
+    """Give the positions of all customers that match, in their order."""
+    return matching(condition, population, range(len(population)), event)
+
+
+def holds(
+    condition: Condition,
+    population: Population,
+    position: int,
+    event: Mapping[str, Value] = NOTHING,
+) -> bool:
+    """Tell whether one customer matches."""
+    return bool(matching(condition, population, [position], event))
+
+
+def matching(
+    condition: Condition,
+    population: Population,
+    positions: Sequence[int],
+    event: Mapping[str, Value],
+) -> list[int]:
+    """
+    Give those of some positions that match, in the order they came in.
+
+    CONFIRMED (optimove.md, section 5): a tree of branches over attributes and values of
+    the event. ASSUMED: what the comparisons are, and that values of different kinds, or
+    missing ones, match nothing - not even `is_not` and `none_of`.
+    """
+    if isinstance(condition, All):
+        return _matching_all(condition, population, positions, event)
+    if isinstance(condition, Any):
+        return _matching_any(condition, population, positions, event)
+    read = reader(population, event, condition.attribute)
+    matches = matcher(condition)
+    return [position for position in positions if matches(read(position))]
+
+
+def _matching_all(
+    condition: All,
+    population: Population,
+    positions: Sequence[int],
+    event: Mapping[str, Value],
+) -> list[int]:
+    for branch in condition.branches:
+        positions = matching(branch, population, positions, event)
+    return list(positions)
+
+
+def _matching_any(
+    condition: Any,
+    population: Population,
+    positions: Sequence[int],
+    event: Mapping[str, Value],
+) -> list[int]:
+    found: set[int] = set()
+    for branch in condition.branches:
+        rest = [position for position in positions if position not in found]
+        found.update(matching(branch, population, rest, event))
+    return [position for position in positions if position in found]
+
+
+# --- One comparison -------------------------------------------------------------------
+
+
+def matcher(test: Test) -> Matches:
+    """Make a leaf ready: a function of the value that tells whether it matches."""
+    if test.comparison in OF_MANY:
+        return _of_many(test)
+    if isinstance(test.wanted, tuple):
+        return _never
+    return _single(test.comparison, test.wanted)
+
+
+def _of_many(test: Test) -> Matches:
+    """
+    Make a list ready. One of it: it is any of them. None of it: it is_not each of them.
+
+    So a list of mixed kinds excludes everyone from `none_of`: see `mistakes`.
+    """
+    wanted = test.wanted if isinstance(test.wanted, tuple) else (test.wanted,)
+    kinds = {kind_of(value) for value in wanted}
+    listed = {
+        kind: {_exactly(value) for value in wanted if kind_of(value) is kind}
+        for kind in kinds - {None}
+    }
+    if test.comparison is Comparison.ONE_OF:
+        return lambda value: _exactly(value) in listed.get(kind_of(value), ())
+    if None in kinds or len(kinds) > 1:
+        return _never
+    return lambda value: _is_outside(value, listed)
+
+
+def _is_outside(value: Value, listed: Mapping[Kind | None, Set[Value]]) -> bool:
+    """Tell whether a value is of the kind of a list, or the list empty, and not on it."""
+    kind = kind_of(value)
+    if kind is None or (listed and kind not in listed):
+        return False
+    return _exactly(value) not in listed.get(kind, ())
+
+
+def _exactly(value: Value) -> Value:
+    exactly = number(value)
+    return value if exactly is None else exactly
+
+
+def _single(comparison: Comparison, wanted: Value) -> Matches:
+    compare = OPERATORS[comparison]
+    exactly = number(wanted)
+    if exactly is not None:
+        return _number(compare, exactly)
+    kind = kind_of(wanted)
+    if kind is None or (kind is Kind.TRUTH and comparison not in UNORDERED):
+        return _never
+    return lambda value: kind_of(value) is kind and compare(value, wanted)
+
+
+def _number(compare: Operator, exactly: Decimal) -> Matches:
+    """
+    Compare numbers as they are written: a column's 0.1 is what a scenario calls 0.1.
+
+    Floats keep their order when they are written down, so a float is compared with the
+    float next to what is wanted; only where the two are the same, the writing decides.
+    """
+    nearest = float(exactly)
+    same = compare(Decimal(repr(nearest)), exactly)
+
+    def matches(value: Value) -> bool:
+        if type(value) is float:
+            return math.isfinite(value) and (
+                same if value == nearest else compare(value, nearest)
+            )
+        if type(value) is int:
+            return compare(value, exactly)
+        found = number(value)
+        return found is not None and compare(found, exactly)
+
+    return matches
+
+
+def _never(_: Value) -> bool:
+    return False

@@ -1,0 +1,64 @@
+"""What a tier's reward is worth to a customer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from promoportal.sandbox.engine.model import (
+    Fixed,
+    Percentage,
+    Population,
+    Reward,
+    Value,
+)
+from promoportal.sandbox.engine.rounding import EXACT, Uncomputable, minor_unit, rounded
+from promoportal.sandbox.engine.value_kinds import number
+from promoportal.sandbox.engine.value_readers import reader
+
+# By position; None: it cannot be computed.
+Worth = Callable[[int], Decimal | None]
+
+
+def worth(reward: Reward, population: Population, event: Mapping[str, Value]) -> Worth:
+    """
+    Make a reward ready: a function that tells what it is worth to whom.
+
+    CONFIRMED (optimove.md, section 5): fixed, or a percentage of an attribute, with
+    optional minimum and maximum. ASSUMED: these are applied before it is rounded, and the
+    maximum has the last word; what is missing or no number has no percentage.
+    """
+    unit = minor_unit(reward.category, reward.measure)
+    if isinstance(reward.size, Fixed):
+        value = _or_none(lambda size: rounded(size, unit), reward.size.value)
+        return lambda _: value
+    size = reward.size
+    read = reader(population, event, size.attribute)
+    part = _part(size, unit)
+    return lambda position: _or_none(part, number(read(position)))
+
+
+def _part(size: Percentage, unit: Decimal) -> Callable[[Decimal], Decimal]:
+    percent, least, most = size.percent, size.minimum, size.maximum
+
+    def part(whole: Decimal) -> Decimal:
+        value = EXACT.multiply(whole, percent).scaleb(-2, EXACT)
+        if least is not None and value < least:
+            value = least
+        if most is not None and value > most:
+            value = most
+        return rounded(value, unit)
+
+    return part
+
+
+def _or_none(
+    compute: Callable[[Decimal], Decimal], size: Decimal | None
+) -> Decimal | None:
+    if size is None:
+        return None
+    try:
+        value = compute(size)
+    except Uncomputable:
+        return None
+    return value if value.is_finite() else None

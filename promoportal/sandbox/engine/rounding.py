@@ -1,0 +1,38 @@
+"""How fine a reward can be, and how it is rounded to that."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Context, Decimal, DecimalException, Inexact
+
+from promoportal.sandbox.engine.model import Category
+
+# ISO 4217: how many decimals a currency has, where they are not two.
+DECIMALS = dict.fromkeys(
+    [
+        *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF"),
+        *("UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"),
+    ],
+    0,
+)
+DECIMALS |= dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3)
+DECIMALS |= dict.fromkeys(["CLF", "UYW"], 4)
+
+# Whoever calls may have set up decimal arithmetic otherwise; here it is always the same.
+_ROUNDING = Context(prec=28, rounding=ROUND_HALF_UP)
+EXACT = Context(prec=100, traps=[*Context().traps, Inexact])
+Uncomputable = DecimalException
+
+
+def minor_unit(category: Category, measure: str) -> Decimal:
+    """Give the smallest there can be of it: a cent, a yen, one spin."""
+    decimals = DECIMALS.get(measure, 2) if category is Category.AMOUNT else 0
+    return Decimal(1).scaleb(-decimals)
+
+
+def rounded(value: Decimal, unit: Decimal) -> Decimal:
+    """
+    Round half-up (away from zero) to the minor unit. ASSUMED (optimove.md, section 5).
+
+    :raises Uncomputable: if there is no end to it, or 28 digits are not enough
+    """
+    return value.quantize(unit, context=_ROUNDING)

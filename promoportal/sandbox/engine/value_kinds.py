@@ -1,0 +1,75 @@
+"""What kind of thing a value is. Only values of one kind are ever compared."""
+
+from __future__ import annotations
+
+import enum
+import math
+from datetime import date, datetime
+from decimal import Decimal
+
+from promoportal.sandbox.engine.model import Value
+
+
+class Kind(enum.IntEnum):
+    """
+    The kinds there are, in the order in which a mixed column is sorted. ASSUMED.
+
+    The documentation (optimove.md, section 5) names no types at all.
+    """
+
+    NUMBER = enum.auto()
+    DATE = enum.auto()
+    TEXT = enum.auto()
+    TRUTH = enum.auto()
+
+
+_KINDS: dict[type, Kind] = {
+    bool: Kind.TRUTH,
+    int: Kind.NUMBER,
+    float: Kind.NUMBER,
+    Decimal: Kind.NUMBER,
+    str: Kind.TEXT,
+    date: Kind.DATE,
+}
+
+
+def kind_of(value: object) -> Kind | None:
+    """
+    Tell the kind of a value, None for one that is missing.
+
+    ASSUMED: not-a-number and the infinities are no numbers, so they are missing; a moment
+    (`datetime`) is no date, and missing too; true and false are no numbers.
+    """
+    kind = _KINDS.get(type(value)) or _inherited(value)
+    if kind is Kind.NUMBER and _is_endless(value):
+        return None
+    return kind
+
+
+def _inherited(value: object) -> Kind | None:
+    """Tell the kind of what is more than a plain number, text or date."""
+    if value is None or isinstance(value, datetime):
+        return None
+    return next(
+        (kind for like, kind in _KINDS.items() if isinstance(value, like)), None
+    )
+
+
+def _is_endless(value: object) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    return isinstance(value, Decimal) and not value.is_finite()
+
+
+def number(value: Value) -> Decimal | None:
+    """
+    Give a number exactly as a person would write it, None if it is no number.
+
+    A float is what its shortest text says: 0.1 is a tenth, not the binary fraction next
+    to it.
+    """
+    if isinstance(value, float):
+        return Decimal(float.__repr__(value)) if math.isfinite(value) else None
+    if kind_of(value) is not Kind.NUMBER:
+        return None
+    return Decimal(value)  # type: ignore[arg-type]  # an int or a Decimal, as its kind says

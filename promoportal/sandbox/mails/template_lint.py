@@ -1,0 +1,114 @@
+"""What is wrong with a template, before anyone is sent what comes of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from django.template import TemplateSyntaxError
+from django.template.base import FilterExpression, Node, NodeList, Variable
+from django.template.defaulttags import ForNode, WithNode
+from django.template.smartif import TokenBase
+
+from promoportal.sandbox.mails.template_engine import compiled
+
+# What there is to be written between the braces; None: whatever stands below it.
+Names = Mapping[str, "Names | None"]
+_NAMING = ("asvar", "variable_name", "var_name")
+
+
+class WrongLine(NamedTuple):
+    """What is wrong on one line of a template."""
+
+    line: int
+    sentence: str
+
+
+def mistakes(
+    source: str, names: Names | None = None, *, markup: bool = False
+) -> list[WrongLine]:
+    """
+    List what is wrong with a template.
+
+    :param names: what it may be filled with; None: nobody can tell
+    """
+    try:
+        template = compiled(source, markup=markup)
+    except TemplateSyntaxError as error:
+        token = getattr(error, "token", None)
+        return [WrongLine(getattr(token, "lineno", None) or 1, _reason(error))]
+    return [] if names is None else list(_unknown(template.nodelist, names))
+
+
+def _reason(error: TemplateSyntaxError) -> str:
+    """Say what Django says, without the line, and without advice to load something."""
+    reason = re.sub(r" on line \d+", "", str(error))
+    reason = reason.removesuffix(" Did you forget to register or load this tag?")
+    return f"The template cannot be read: {reason.rstrip('.')}."
+
+
+def _unknown(nodes: Iterable[Node], names: Names) -> Iterator[WrongLine]:
+    """Walk a template; a name that a tag gives holds from there on, or inside it."""
+    for node in nodes:
+        names = {**names, **_given(node)}
+        line = (node.token and node.token.lineno) or 1
+        for variable in _variables(vars(node)):
+            sentence = _sentence(variable, names)
+            if sentence:
+                yield WrongLine(line, sentence)
+        for below in node.child_nodelists:
+            yield from _unknown(
+                getattr(node, below, None) or (), {**names, **_inside(node)}
+            )
+
+
+def _given(node: Node) -> Names:
+    given = (getattr(node, attribute, None) for attribute in _NAMING)
+    return {name: None for name in given if isinstance(name, str)}
+
+
+def _inside(node: Node) -> Names:
+    if isinstance(node, ForNode):
+        return dict.fromkeys([*node.loopvars, "forloop"])
+    if isinstance(node, WithNode):
+        return dict.fromkeys(node.extra_context)
+    return {}
+
+
+def _variables(found: object) -> Iterator[Variable]:
+    """Find the variables that a tag itself looks at, not those inside it."""
+    if isinstance(found, Variable):
+        yield found
+    elif isinstance(found, FilterExpression):
+        yield from _variables((found.var, [args for _, args in found.filters]))
+    elif isinstance(found, TokenBase):
+        yield from _variables(vars(found))
+    elif isinstance(found, Mapping):
+        yield from _variables(list(found.values()))
+    elif isinstance(found, list | tuple) and not isinstance(found, NodeList):
+        for each in found:
+            yield from _variables(each)
+
+
+def _sentence(variable: Variable, names: Names) -> str | None:
+    known: Names | None = names
+    above = ""
+    for name in variable.lookups or ():
+        if known is None:
+            return None
+        if name not in known:
+            return f"{variable.var} is not known; {_instead(above, name, known)}"
+        known = known[name]
+        above += f"{name}."
+    return None
+
+
+def _instead(above: str, name: str, known: Names) -> str:
+    near = get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {above}{near[0]}?"
+    if not known:
+        return f"there is nothing in {above.rstrip('.')}."
+    return f"known are: {', '.join(above + each for each in known)}."

@@ -1,0 +1,119 @@
+"""
+What Promotions does when it hears that a campaign was executed.
+
+It calculates what each targeted customer gets, allocates it, and says to the campaign
+who may go on, over a real connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from promoportal.sandbox.engine import Outcome, Population, Promotion
+from promoportal.sandbox.gc_pause import many_that_stay
+from promoportal.sandbox.optimove.assignment_table import Table
+from promoportal.sandbox.optimove.execution_record import Execution
+from promoportal.sandbox.optimove.internal_calls import Inside, Untold
+from promoportal.sandbox.optimove.occurrences import Occurrence
+from promoportal.sandbox.optimove.promotion_usage import Offers
+
+# CONFIRMED: at most so many customers a call.
+MOST_UPDATED = 10_000
+UPDATE = "/optimove/Integrations/UpdateCustomerPromotionStatus"
+
+
+@dataclass
+class Validation:
+    """Promotions' half of a run."""
+
+    offers: Offers
+    population: Population
+    inside: Inside
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def begin(self, execution: Execution) -> None:
+        """Go to work, and let the campaign wait for it."""
+        task = asyncio.create_task(self._validate(execution))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def _validate(self, execution: Execution) -> None:
+        try:
+            with many_that_stay(len(execution.audience)):
+                await self._allocate(execution)
+            await self._update(execution)
+        # Whatever is wrong with a promotion, the campaign must not wait for ever.
+        except Exception as error:  # noqa: BLE001
+            execution.problem = f"Promotions failed: {error}"
+        finally:
+            execution.validated.set()
+
+    async def _allocate(self, execution: Execution) -> None:
+        with execution.step("Calculate and allocate") as step:
+            for name in execution.campaign.promotions:
+                await self.offers.known(name).allocate(
+                    self.population,
+                    execution.asked,
+                    day=execution.day,
+                    seed=execution.seeds[name],
+                    install=self._installer(execution.occurrence),
+                )
+            statuses = sorted(execution.occurrence.statuses.items())
+            step.say(", ".join(f"{count} {name}" for name, count in statuses))
+
+    def _installer(
+        self, occurrence: Occurrence
+    ) -> Callable[[Promotion, Sequence[Outcome]], Callable[[], None]]:
+        at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+        def install(
+            promotion: Promotion, outcomes: Sequence[Outcome]
+        ) -> Callable[[], None]:
+            table = Table(occurrence.id, promotion, self.population, outcomes, at=at)
+            return lambda: occurrence.install(table)
+
+        return install
+
+    async def _update(self, execution: Execution) -> None:
+        """Say who got something; ASSUMED: something from one of its promotions will do."""
+        with execution.step("Update customer status") as step:
+            calls = lost = 0
+            for body in _updates(execution):
+                calls += 1
+                try:
+                    await self.inside.tell(UPDATE, body)
+                except Untold as error:
+                    # CONFIRMED: whoever is never sent counts as false. ASSUMED: it is
+                    # not sent again.
+                    lost += 1
+                    execution.problem = f"Customer status: {error}"
+            step.say(f"{calls} calls, {lost} of them lost")
+
+
+def _updates(execution: Execution) -> Iterator[dict[str, object]]:
+    """
+    Those it was calculated for, true where something was assigned, call by call.
+
+    ASSUMED: those who get nothing are said to be false, and not left out.
+    """
+    ids = execution.audience.crowd.population.ids
+    positions, given = execution.audience.positions, execution.occurrence.rows.given()
+    for start in range(0, len(given), MOST_UPDATED):
+        stop = start + MOST_UPDATED
+        yield {
+            "TimeStamp": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
+            "CampaignID": execution.occurrence.number,
+            "PromosUpdated": [
+                {"CustomerID": str(ids[position]), "Status": bool(status)}
+                for position, status in zip(
+                    positions[start:stop], given[start:stop], strict=True
+                )
+            ],
+        }

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from promoportal.sandbox import engine
+from promoportal.sandbox.optimove.audience import found
+from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED, Reward
+
+# Well below 2**53, where a JSON reader may begin to round.
+_ROWS = 10_000_000
+
+
+class Table:
+    """What the engine gave the customers of one execution for one promotion."""
+
+    def __init__(
+        self,
+        occurrence: str,
+        promotion: engine.Promotion,
+        population: engine.Population,
+        outcomes: Sequence[engine.Outcome],
+        *,
+        at: str,
+    ) -> None:
+        """Keep the outcomes; they come in the order of their positions."""
+        self.promotion = promotion
+        self.first = 0  # how many rows the occurrence has made before
+        self.references: dict[int, str] = {}
+        self._occurrence = occurrence
+        self._population = population
+        self._at = at
+        self._positions = array("I", (one.position for one in outcomes))
+        self._statuses = bytes(_STATUSES.index(one.status) for one in outcomes)
+        self._tiers = bytes(_tiers(promotion, outcomes))
+        self._values = _texts(outcomes)
+        self._codes = _codes(outcomes)
+        self._changes: dict[int, tuple[str | None, Reward | None]] = {}
+        self._hidden: set[int] = set()
+        self._shown: Sequence[int] = range(len(self._positions))
+
+    def __len__(self) -> int:
+        return len(self._shown)
+
+    def __iter__(self) -> Iterator[Allotted]:
+        return (Allotted(self, index) for index in self._shown)
+
+    def part(self, start: int, stop: int) -> Iterator[Allotted]:
+        return (Allotted(self, index) for index in self._shown[start:stop])
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many have which status, as calculated."""
+        counts = Counter(self._statuses)
+        return Counter({str(_STATUSES[key]): count for key, count in counts.items()})
+
+    def numbered(self, number: int) -> Allotted | None:
+        """Find the row of an assignment's number."""
+        index = number - self.first - 1
+        there = 0 <= index < len(self._positions) and index not in self._hidden
+        return Allotted(self, index) if there else None
+
+    def at(self, position: int) -> Allotted | None:
+        """Find the row of a customer's position in the population."""
+        index = found(self._positions, position)
+        return None if index is None or index in self._hidden else Allotted(self, index)
+
+    def outcome(self, position: int) -> engine.Outcome | None:
+        """What was calculated for a customer, whatever is listed since."""
+        index = found(self._positions, position)
+        if index is None:
+            return None
+        tier, value = self._tiers[index], self._values[index]
+        return engine.Outcome(
+            position,
+            _STATUSES[self._statuses[index]],
+            self.promotion.tiers[tier - 1] if tier else None,
+            Decimal(value) if value else None,
+            self.code(index),
+        )
+
+    @property
+    def given(self) -> bytes:
+        """For each customer, one if something was assigned."""
+        return self._statuses.translate(_IS_GIVEN)
+
+    def hide(self, index: int) -> None:
+        self._hidden.add(index)
+        self._show()
+
+    def show(self, index: int) -> None:
+        self._hidden.discard(index)
+        self._show()
+
+    def change(self, index: int, status: str | None, reward: Reward | None) -> None:
+        earlier, given = self._changes.get(index, (None, None))
+        self._changes[index] = status or earlier, given if reward is None else reward
+
+    # --- One row --------------------------------------------------------------------------
+
+    def assignment_id(self, index: int) -> str | int:
+        number = self.first + index + 1
+        customer = self.customer_id(index)
+        return _assignment(self._occurrence, number, as_number=customer)
+
+    def customer_id(self, index: int) -> str | int:
+        return self._population.ids[self._positions[index]]
+
+    def status(self, index: int) -> str:
+        changed = self._changes.get(index, (None, None))[0]
+        return changed or str(_STATUSES[self._statuses[index]])
+
+    def reward(self, index: int) -> Reward | None:
+        changed = self._changes.get(index, (None, None))[1]
+        if changed is not None or not self._tiers[index]:
+            return changed
+        tier = self.promotion.tiers[self._tiers[index] - 1]
+        return _reward(tier, self._values[index])
+
+    def code(self, index: int) -> str | None:
+        return self._codes[index] if self._codes else None
+
+    def listed(self, index: int) -> dict[str, object]:
+        given = self.status(index) == ASSIGNED
+        return {
+            "assignmentId": self.assignment_id(index),
+            "customerId": self.customer_id(index),
+            "promotionId": self.promotion.id,
+            "promotionCode": self.promotion.code,
+            "status": self.status(index),
+            "reward": self.reward(index) if given else None,
+            "uniqueCode": self.code(index) if given else None,
+            "properties": self.promotion.properties,
+            "assignedAt": self._at,
+        }
+
+    def _show(self) -> None:
+        every = range(len(self._positions))
+        hidden = self._hidden
+        self._shown = (
+            array("I", (index for index in every if index not in hidden))
+            if hidden
+            else every
+        )
+
+
+_STATUSES = tuple(engine.Status)
+_IS_GIVEN = bytes(
+    number == _STATUSES.index(engine.Status.ASSIGNED) for number in range(256)
+)
+
+
+def _tiers(
+    promotion: engine.Promotion, outcomes: Iterable[engine.Outcome]
+) -> Iterator[int]:
+    """Number the tiers from one, nought is none; there are few, so one byte is enough."""
+    numbers = {tier.id: number for number, tier in enumerate(promotion.tiers, start=1)}
+    for outcome in outcomes:
+        yield numbers[outcome.tier.id] if outcome.tier else 0
+
+
+def _texts(outcomes: Iterable[engine.Outcome]) -> list[str | None]:
+    """Write each value once, however many customers get as much."""
+    known: dict[str, str] = {}
+    texts: list[str | None] = []
+    for outcome in outcomes:
+        text = None if outcome.value is None else format(outcome.value, "f")
+        texts.append(known.setdefault(text, text) if text else None)
+    return texts
+
+
+def _codes(outcomes: Iterable[engine.Outcome]) -> list[str | None] | None:
+    codes = [outcome.unique_code for outcome in outcomes]
+    return codes if any(codes) else None
+
+
+def _reward(tier: engine.Tier, value: str | None) -> Reward | None:
+    reward = tier.reward
+    if reward is None:
+        return None
+    money = reward.category is engine.Category.AMOUNT
+    return {
+        "tierId": tier.id,
+        "tierName": tier.name,
+        "category": str(reward.category),
+        "type": reward.type,
+        "value": value,
+        "currency" if money else "unit": reward.measure,
+    }
+
+
+@dataclass(slots=True)
+class Allotted:
+    """A row of a table."""
+
+    table: Table
+    index: int
+
+    @property
+    def assignment(self) -> str:
+        return str(self.table.assignment_id(self.index))
+
+    @property
+    def customer(self) -> str:
+        return str(self.table.customer_id(self.index))
+
+    @property
+    def promotion(self) -> str:
+        return self.table.promotion.id
+
+    @property
+    def code(self) -> str:
+        return self.table.promotion.code
+
+    @property
+    def status(self) -> str:
+        return self.table.status(self.index)
+
+    @property
+    def reward(self) -> Reward | None:
+        return self.table.reward(self.index)
+
+    @property
+    def unique_code(self) -> str | None:
+        return self.table.code(self.index)
+
+    @property
+    def reference(self) -> str | None:
+        return self.table.references.get(self.index)
+
+    @reference.setter
+    def reference(self, reference: str | None) -> None:
+        if reference is not None:
+            self.table.references[self.index] = reference
+
+    def change(self, *, status: str | None, reward: Reward | None) -> None:
+        self.table.change(self.index, status, reward)
+
+    def listed(self) -> dict[str, object]:
+        return self.table.listed(self.index)
+
+
+def _nobody(_: str) -> None:
+    return None
+
+
+def _assignment(occurrence: str, number: int, *, as_number: object) -> str | int:
+    if isinstance(as_number, int) and occurrence.isdecimal():
+        return int(occurrence) * _ROWS + number
+    return f"{occurrence}-{number:x}"

@@ -1,0 +1,283 @@
+"""
+The External API: listeners, and what is to be known of campaigns.
+
+CONFIRMED: PascalCase, both styles of path in any case, errors that are bare JSON
+strings, 200 with an empty body where there is nothing to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from urllib.parse import unquote, urlsplit
+
+from promoportal.sandbox.journal import Keep, forget
+from promoportal.sandbox.messages import (
+    Answer,
+    Asked,
+    Handler,
+    Unreadable,
+    find,
+    identity,
+    said,
+)
+from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence
+from promoportal.sandbox.optimove.registered_listeners import Listener, Listeners
+from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED
+
+EVENTS = frozenset({1, 2, 3, 4, 5, 11, 13, 14})
+_WITHOUT_CHANNEL = 5  # CONFIRMED: conditional execution is registered for no channel
+MOST_PROMOTIONS = 100  # CONFIRMED, in a call
+MOST_UPDATED = 10_000  # CONFIRMED, in a call
+_LARGEST_PAGE = 1_000  # ASSUMED
+# CONFIRMED: ActionID 1 is the control group, which gets nothing; no campaign here has one.
+_OFFERED = 2
+
+
+@dataclass
+class External:
+    """The API, without its key and its limit."""
+
+    campaigns: Campaigns
+    listeners: Listeners
+    # What the campaign builder knows: names by code.
+    promotions: dict[str, str] = field(default_factory=dict)
+    keep: Keep = forget
+
+    def answer(self, asked: Asked) -> Answer:
+        path = asked.path.lower().removeprefix("current/")
+        handler = find(self._routes, asked, path)
+        if isinstance(handler, Answer):
+            return handler
+        try:
+            return handler(asked)
+        except Unreadable:
+            return said("Bad Request", 400)
+
+    @property
+    def _routes(self) -> Mapping[str, Handler]:
+        return {
+            "POST general/registereventlistener": self._register,
+            "POST general/unregistereventlistener": self._unregister,
+            "GET general/getregisteredeventlisteners": self._registered,
+            "POST integrations/addpromotions": self._add_promotions,
+            "GET integrations/getpromotions": self._get_promotions,
+            "POST integrations/deletepromotions": self._delete_promotions,
+            "POST integrations/updatecustomerpromotionstatus": self._update_status,
+            "GET actions/getcampaigndetails": self._campaign,
+            "GET actions/getexecutedcampaigndetails": self._executed,
+            "GET customers/getcustomerexecutiondetailsbycampaign": self._customers,
+        }
+
+    def _register(self, asked: Asked) -> Answer:
+        body = _folded(asked)
+        listener = Listener(_event(body), _channel(body), _address(body))
+        if listener.event == _WITHOUT_CHANNEL and listener.channel is not None:
+            raise Unreadable
+        self.listeners.register(listener)
+        return Answer()
+
+    def _unregister(self, asked: Asked) -> Answer:
+        body = _folded(asked)
+        self.listeners.unregister(_event(body), _channel(body))
+        return Answer()
+
+    def _registered(self, asked: Asked) -> Answer:
+        return said([_listed(listener) for listener in self.listeners.all()])
+
+    def _add_promotions(self, asked: Asked) -> Answer:
+        """CONFIRMED: a code that is known gets its name replaced."""
+        items = _listed_in(asked, MOST_PROMOTIONS)
+        named = {_text(one, "promocode"): _text(one, "promotionname") for one in items}
+        self.promotions.update(named)
+        self._keep_promotions()
+        return Answer()
+
+    def _get_promotions(self, asked: Asked) -> Answer:
+        known = self.promotions.items()
+        return said(
+            [{"PromoCode": code, "PromotionName": name} for code, name in known]
+        )
+
+    def _delete_promotions(self, asked: Asked) -> Answer:
+        # ASSUMED: one that is not known is gone already.
+        items = _listed_in(asked, MOST_PROMOTIONS)
+        for code in [_text(one, "promocode") for one in items]:
+            self.promotions.pop(code, None)
+        self._keep_promotions()
+        return Answer()
+
+    def _keep_promotions(self) -> None:
+        self.keep("promotions", {"names": self.promotions})
+
+    def _update_status(self, asked: Asked) -> Answer:
+        """Take who may go on; what comes after the campaign went out is too late."""
+        body = _folded(asked)
+        occurrence = self.campaigns.get(identity(body.get("campaignid")) or "")
+        if occurrence is None or not isinstance(body.get("timestamp"), str):
+            raise Unreadable
+        audience = occurrence.audience
+        statuses = [
+            _status(one) for one in _objects(body.get("promosupdated"), MOST_UPDATED)
+        ]
+        if audience is not None:
+            for customer, status in statuses:
+                audience.say(customer, status)
+        return Answer()
+
+    def _campaign(self, asked: Asked) -> Answer:
+        occurrence = self.campaigns.get(_query(asked).get("campaignid", ""))
+        # CONFIRMED: one object (nicolasramy/optimove reads it so). ASSUMED: of none, this.
+        return said(_details(occurrence)) if occurrence else said("Bad Request", 400)
+
+    def _executed(self, asked: Asked) -> Answer:
+        day = _query(asked).get("date", "")
+        return said(
+            [
+                _details(occurrence)
+                for occurrence in self.campaigns
+                if f"{occurrence.started_at:%Y-%m-%d}" == day
+            ]
+        )
+
+    def _customers(self, asked: Asked) -> Answer:
+        query = _query(asked)
+        occurrence = self.campaigns.get(query.get("campaignid", ""))
+        channel = _number(query.get("channelid"))
+        if occurrence is None or channel not in occurrence.channels:
+            return said([])
+        sent = _slice(_sent(occurrence), query)
+        return said([_execution(occurrence, *one, channel) for one in sent])
+
+
+def _folded(asked: Asked) -> dict[str, object]:
+    """The body, its names in lower case."""
+    return {name.lower(): value for name, value in asked.fields().items()}
+
+
+def _query(asked: Asked) -> dict[str, str]:
+    return {name.lower(): value for name, value in asked.query.items()}
+
+
+def _number(value: object) -> int:
+    """Read a number, which may come as a string."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise Unreadable
+    text = str(value)
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise Unreadable
+    return int(text)
+
+
+def _event(body: Mapping[str, object]) -> int:
+    event = _number(body.get("eventtypeid"))
+    if event not in EVENTS:
+        raise Unreadable
+    return event
+
+
+def _channel(body: Mapping[str, object]) -> int | None:
+    channel = body.get("channelid")
+    return None if channel is None else _number(channel)
+
+
+def _address(body: Mapping[str, object]) -> str:
+    url = body.get("listenerurl")
+    if not isinstance(url, str):
+        raise Unreadable
+    # CONFIRMED: older clients encode it, inside the JSON.
+    decoded = url if "://" in url else unquote(url)
+    if not _is_address(decoded):
+        raise Unreadable
+    return decoded
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def _listed(listener: Listener) -> dict[str, object]:
+    shown: dict[str, object] = {"EventTypeID": listener.event}
+    if listener.channel is not None:  # ASSUMED: absent where it is for all channels
+        shown["ChannelID"] = listener.channel
+    return {**shown, "ListenerURL": listener.url}
+
+
+def _details(occurrence: Occurrence) -> dict[str, object]:
+    return {
+        "CampaignID": occurrence.number,
+        "CampaignPlanID": occurrence.series,
+        "TargetGroupID": occurrence.audience.group if occurrence.audience else 15,
+        "CampaignType": "Test/Control",
+        "Duration": 7,
+        "LeadTime": 3,
+        "Notes": "",
+        "IsMultiChannel": "true" if len(occurrence.channels) > 1 else "false",
+        "IsRecurrence": "false",
+        "Status": "Cancelled" if occurrence.cancelled else "Successful",
+        "Error": "",
+    }
+
+
+def _sent(occurrence: Occurrence) -> Iterator[tuple[str, str]]:
+    """Whom the campaign went out to, with the codes they were given. CONFIRMED."""
+    if occurrence.audience is None:
+        rows = (row for row in occurrence.rows if row.status == ASSIGNED)
+        return ((row.customer or "", row.code) for row in rows)
+    return ((str(one), "") for one in occurrence.audience.ids())
+
+
+def _slice(
+    sent: Iterator[tuple[str, str]], query: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    skip = _number(query.get("$skip", "0"))
+    top = min(_number(query.get("$top", "100")), _LARGEST_PAGE)
+    return islice(sent, skip, skip + top)
+
+
+def _execution(
+    occurrence: Occurrence, customer: str, code: str, channel: int
+) -> dict[str, object]:
+    return {
+        "CustomerID": customer,
+        "ActionID": _OFFERED,
+        "ChannelID": channel,
+        "TemplateID": 12,
+        "TemplateName": occurrence.name,
+        "ScheduleTime": f"{occurrence.started_at:%Y-%m-%d %H:%M:%S}",
+        "PromoCode": code or ",".join(occurrence.codes_of(customer)),
+    }
+
+
+def _listed_in(asked: Asked, most: int) -> list[dict[str, object]]:
+    return _objects(asked.json(), most)
+
+
+def _objects(value: object, most: int) -> list[dict[str, object]]:
+    """Read a list of so many objects at most, their names in lower case."""
+    if not isinstance(value, list) or len(value) > most:
+        raise Unreadable
+    if not all(isinstance(one, dict) for one in value):
+        raise Unreadable
+    return [{name.lower(): item for name, item in one.items()} for one in value]
+
+
+def _text(item: Mapping[str, object], name: str) -> str:
+    text = item.get(name)
+    if not isinstance(text, str) or not text:
+        raise Unreadable
+    return text
+
+
+def _status(item: Mapping[str, object]) -> tuple[str, bool]:
+    customer, status = identity(item.get("customerid")), item.get("status")
+    if isinstance(status, str):  # CONFIRMED of others: "true" for true
+        status = {"true": True, "false": False}.get(status.lower())
+    if customer is None or not isinstance(status, bool):
+        raise Unreadable
+    return customer, status

@@ -1,0 +1,78 @@
+"""The promotions the sandbox ships with, one of each kind of reward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from promoportal.sandbox.optimove.weighted_outcomes import Promotion, Reward, Tier
+
+
+def _money(tier: str, value: str) -> Reward:
+    return {
+        "tierId": tier.lower(),
+        "tierName": tier,
+        "category": "Amount",
+        "type": "BonusCash",
+        "value": value,
+        "currency": "EUR",
+    }
+
+
+def _spins(tier: str, count: int) -> Reward:
+    return {
+        "tierId": tier.lower(),
+        "tierName": tier,
+        "category": "Units",
+        "type": "FreeSpins",
+        "value": str(count),
+        "unit": "spins",
+    }
+
+
+WELCOME = Promotion(
+    id="promo-17",
+    code="WB23",
+    name="Welcome back",
+    tiers=(
+        Tier(_money("Gold", "25.00"), at_least=300),
+        Tier(_money("Silver", "10.00"), at_least=100),
+        Tier(_money("Bronze", "2.50")),
+    ),
+    properties={"wageringMultiplier": 10, "expiryDays": 7},
+)
+SPINS = Promotion(
+    id="promo-18",
+    code="SPIN50",
+    name="Weekend spins",
+    tiers=(Tier(_spins("High", 50), at_least=200), Tier(_spins("Low", 20))),
+    properties={"game": "fruits", "expiryDays": 2},
+)
+VOUCHER = Promotion(
+    id="promo-19",
+    code="TENOFF",
+    name="Ten per cent off",
+    tiers=(Tier(None),),
+    unique_codes=True,
+)
+CATALOGUE: Mapping[str, Promotion] = MappingProxyType(
+    {promotion.id: promotion for promotion in (WELCOME, SPINS, VOUCHER)}
+)
+
+
+def chosen(promotions: Iterable[str | Promotion]) -> tuple[Promotion, ...]:
+    """
+    Look up promotions given by id.
+
+    :raises ValueError: if one is not in the catalogue
+    """
+    return tuple(
+        item if isinstance(item, Promotion) else _known(item) for item in promotions
+    )
+
+
+def _known(name: str) -> Promotion:
+    if name not in CATALOGUE:
+        msg = f"There is no promotion {name!r}; there is {', '.join(CATALOGUE)}."
+        raise ValueError(msg)
+    return CATALOGUE[name]

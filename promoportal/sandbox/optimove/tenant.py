@@ -1,0 +1,361 @@
+"""
+An operator's tenant at work: the campaigns of a scenario, executed step by step.
+
+The order of the steps is CONFIRMED ("How It Works" of the vendor's Auto Flow guide):
+campaign webhook, calculation, allocation, customer status, then the campaign to those
+with a reward, and last the notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+
+from promoportal.sandbox.engine import Value, holds, select
+from promoportal.sandbox.messages import Answer, Asked, Unreadable, find, identity, said
+from promoportal.sandbox.optimove import email_delivery
+from promoportal.sandbox.optimove.allocation_run import Validation
+from promoportal.sandbox.optimove.audience import Audience, Crowd
+from promoportal.sandbox.optimove.email_delivery import Mailing
+from promoportal.sandbox.optimove.execution_record import Execution, Happening
+from promoportal.sandbox.optimove.internal_calls import Inside, Untold
+from promoportal.sandbox.optimove.occurrences import Campaigns
+from promoportal.sandbox.optimove.promotion_usage import Offers
+from promoportal.sandbox.optimove.webhook_sender import Notices, executed, triggered
+from promoportal.sandbox.scenarios.event_playback import occurrences, seed_for
+from promoportal.sandbox.scenarios.scenario import Campaign, Event, Scenario
+
+WEBHOOK = "/inside/campaignWebhook"
+Customers = Sequence[str | int] | int
+Values = Mapping[str, Value | tuple[Decimal, Decimal]]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An execution that waits for its time."""
+
+    plan: int
+    at: datetime
+    timer: asyncio.TimerHandle
+
+
+@dataclass
+class Tenant:
+    """The campaigns of one scenario, and what came of them."""
+
+    scenario: Scenario
+    campaigns: Campaigns
+    notices: Notices
+    inside: Inside
+    mailing: Mailing
+    executions: dict[str, Execution] = field(default_factory=dict)  # by occurrence
+    planned: list[Planned] = field(default_factory=list)
+    _executed: Counter[int] = field(default_factory=Counter)
+    _happened: Counter[str] = field(default_factory=Counter)
+    _tasks: set[asyncio.Task[object]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.crowd = Crowd(self.scenario.population)
+        self.offers = Offers(self.scenario.promotions)
+        self._plans = {campaign.plan: campaign for campaign in self.scenario.campaigns}
+        self._validation = Validation(
+            self.offers, self.scenario.population, self.inside
+        )
+
+    def start(self) -> None:
+        """Get ready for what is asked about customers, and plan what has a time."""
+        self._do(asyncio.to_thread(self.crowd.know))
+        for campaign in self.scenario.campaigns:
+            if campaign.at is not None and not campaign.is_triggered:
+                self._every_day(campaign.plan, campaign.at)
+
+    def close(self) -> None:
+        """Let nothing more happen."""
+        for planned in self.planned:
+            planned.timer.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        self._validation.close()
+
+    # --- What people and tests order ------------------------------------------------------
+
+    async def execute(self, plan: int, *, announce: bool = True) -> Execution:
+        """
+        Execute a scheduled campaign now, every step of it.
+
+        :raises ValueError: if there is none, or it waits for an event
+        """
+        campaign = self._scheduled(plan)
+        group, population = campaign.target_group, self.scenario.population
+        if group.members is None:
+            targeted = await asyncio.to_thread(select, group.condition, population)
+        else:
+            targeted = self._found(group.members)
+        return await self._run(campaign, targeted, announce=announce)
+
+    async def happen(
+        self,
+        event: str,
+        customers: Customers | None = None,
+        values: Values | None = None,
+        *,
+        announce: bool = True,
+    ) -> list[Execution]:
+        """
+        Let customers do something, and execute the campaigns that it triggers.
+
+        ASSUMED: what happens at once to several customers is one occurrence. Values
+        given as two numbers are anywhere between them, for each customer anew. What is
+        not given is as the scenario says.
+
+        :raises ValueError: if no campaign waits for it, or a customer is not known
+        """
+        waiting = [one for one in self.scenario.campaigns if one.event == event]
+        if not waiting:
+            known = sorted({one.event for one in self.scenario.campaigns if one.event})
+            msg = f"No campaign waits for {event!r}; there is {', '.join(known) or 'none'}."
+            raise ValueError(msg)
+        happened = self._play(self._event(event, customers, values))
+        return [
+            await self._run(
+                campaign,
+                targeted,
+                happening=Happening(event, targeted),
+                announce=announce,
+            )
+            for campaign in waiting
+            for targeted in [self._targeted(campaign, happened)]
+        ]
+
+    def plan(self, plan: int, at: datetime) -> Planned:
+        """
+        Execute a scheduled campaign at a time.
+
+        :raises ValueError: if there is none, or it waits for an event
+        """
+        self._scheduled(plan)
+        return self._at(plan, at, lambda: None)
+
+    def answer(self, asked: Asked) -> Answer:
+        """Be told by the other half of the vendor."""
+        handler = find({"POST campaignWebhook": self._webhook}, asked, asked.path)
+        if isinstance(handler, Answer):
+            return handler
+        try:
+            return handler(asked)
+        except Unreadable as error:
+            return said({"error": str(error)}, 400)
+
+    # --- The steps ------------------------------------------------------------------------
+
+    async def _run(
+        self,
+        campaign: Campaign,
+        targeted: Iterable[int],
+        *,
+        happening: Happening | None = None,
+        announce: bool = True,
+    ) -> Execution:
+        execution = self._begun(campaign, targeted, happening, announce=announce)
+        try:
+            await self._tell_promotions(execution)
+            await execution.validated.wait()
+            execution.audience.go()
+            await self._mail(execution)
+            self._announce(execution)
+        finally:
+            execution.over = True
+        return execution
+
+    def _begun(
+        self,
+        campaign: Campaign,
+        targeted: Iterable[int],
+        happening: Happening | None,
+        *,
+        announce: bool,
+    ) -> Execution:
+        audience = Audience(self.crowd, sorted(targeted), campaign.target_group.id)
+        occurrence = self.campaigns.open(
+            channels=campaign.channels,
+            series=campaign.plan,
+            triggered=campaign.is_triggered,
+            audience=audience,
+            name=campaign.name,
+        )
+        execution = Execution(
+            campaign,
+            occurrence,
+            audience,
+            self._seeds(campaign),
+            happening,
+            announce=announce,
+        )
+        self.executions[occurrence.id] = execution
+        return execution
+
+    def _seeds(self, campaign: Campaign) -> dict[str, int]:
+        """Other lots for each execution of a campaign; the first are the rehearsal's."""
+        turn = self._executed[campaign.plan]
+        self._executed[campaign.plan] += 1
+        return {
+            promotion: seed_for(self.scenario, campaign.plan, promotion) + turn
+            for promotion in campaign.promotions
+        }
+
+    async def _tell_promotions(self, execution: Execution) -> None:
+        with execution.step("Campaign webhook") as step:
+            step.say(f"{len(execution.audience)} customers are targeted")
+            try:
+                await self.inside.tell(WEBHOOK, _told(execution))
+            except Untold as error:
+                # Promotions knows nothing of it: no one has a reward, no one goes on.
+                execution.problem = f"Campaign webhook: {error}"
+                execution.validated.set()
+
+    def _webhook(self, asked: Asked) -> Answer:
+        occurrence = identity(asked.fields().get("CampaignID"))
+        execution = self.executions.get(occurrence or "")
+        if execution is None:
+            return said("Bad Request", 400)
+        self._validation.begin(execution)
+        return Answer()
+
+    async def _mail(self, execution: Execution) -> None:
+        if execution.campaign.email is None:
+            return
+        with execution.step("E-mail") as step:
+            try:
+                await email_delivery.send(execution, self.mailing)
+            except OSError as error:
+                execution.problem = f"E-mail: {error}"
+            mailed = execution.mailed
+            step.say(f"{mailed.sent} went out, {mailed.kept} of them to {mailed.where}")
+
+    def _announce(self, execution: Execution) -> None:
+        if not execution.announce:
+            return
+        with execution.step("Notices") as step:
+            before = self.notices.announced
+            announce = (
+                self._announce_each if execution.happening else self._announce_once
+            )
+            announce(execution)
+            step.say(f"{self.notices.announced - before} to listeners")
+
+    def _announce_once(self, execution: Execution) -> None:
+        """CONFIRMED: a 13 for each channel. ASSUMED: also if no one was left to go on."""
+        for channel in execution.occurrence.channels:
+            self.notices.announce(executed(execution.occurrence, channel))
+
+    def _announce_each(self, execution: Execution) -> None:
+        occurrence, ids = execution.occurrence, self.scenario.population.ids
+        for number, position in enumerate(execution.audience.going):
+            for channel in occurrence.channels:
+                self.notices.announce(
+                    triggered(
+                        occurrence,
+                        ids[position],
+                        occurrence.codes_of(str(ids[position])),
+                        channel=channel,
+                        pascal=number % 2 == 1,
+                        values=execution.values(position),
+                    )
+                )
+
+    # --- Who, and when --------------------------------------------------------------------
+
+    def _scheduled(self, plan: int) -> Campaign:
+        campaign = self._plans.get(plan)
+        if campaign is None:
+            known = ", ".join(str(one) for one in self._plans)
+            msg = f"There is no campaign {plan}; there is {known}."
+            raise ValueError(msg)
+        if campaign.is_triggered:
+            msg = f"Campaign {plan} waits for {campaign.event!r}; let that happen."
+            raise ValueError(msg)
+        return campaign
+
+    def _found(self, customers: Iterable[str | int]) -> list[int]:
+        found = [self.crowd.position(str(customer)) for customer in customers]
+        return sorted({one for one in found if one is not None})
+
+    def _event(
+        self, name: str, customers: Customers | None, values: Values | None
+    ) -> Event:
+        """What is to happen: as the scenario says, but for what is given here."""
+        scenarios = {one.name: one for one in self.scenario.events}
+        usual = scenarios.get(name, Event(name=name, customers=1))
+        return replace(
+            usual,
+            customers=usual.customers if customers is None else self._known(customers),
+            values=usual.values if values is None else values,
+        )
+
+    def _known(self, customers: Customers) -> Sequence[str] | int:
+        if isinstance(customers, int):
+            return customers
+        for customer in customers:
+            if self.crowd.position(str(customer)) is None:
+                msg = f"There is no customer {customer}."
+                raise ValueError(msg)
+        return [str(customer) for customer in customers]
+
+    def _play(self, event: Event) -> dict[int, Mapping[str, Value]]:
+        """Other customers each time it happens; the first are the rehearsal's."""
+        seed = self.scenario.seed + self._happened[event.name]
+        self._happened[event.name] += 1
+        return dict(occurrences(event, self.scenario.population, seed))
+
+    def _targeted(
+        self, campaign: Campaign, happened: Mapping[int, Mapping[str, Value]]
+    ) -> dict[int, Mapping[str, Value]]:
+        group, population = campaign.target_group, self.scenario.population
+        members = None if group.members is None else set(group.members)
+
+        def is_targeted(position: int) -> bool:
+            if members is not None:
+                return str(population.ids[position]) in members
+            return holds(group.condition, population, position, happened[position])
+
+        return {one: happened[one] for one in happened if is_targeted(one)}
+
+    def _every_day(self, plan: int, at: time) -> None:
+        today = datetime.now(UTC)
+        then = datetime.combine(today, at.replace(tzinfo=UTC))
+        if then <= today:
+            then += timedelta(days=1)
+        self._at(plan, then, lambda: self._every_day(plan, at))
+
+    def _at(self, plan: int, at: datetime, then: Callable[[], None]) -> Planned:
+        def run() -> None:
+            self.planned.remove(planned)
+            self._do(self.execute(plan))
+            then()
+
+        seconds = max(0.0, (at - datetime.now(UTC)).total_seconds())
+        timer = asyncio.get_running_loop().call_later(seconds, run)
+        planned = Planned(plan, at, timer)
+        self.planned.append(planned)
+        return planned
+
+    def _do(self, what: Coroutine[object, object, object]) -> None:
+        task = asyncio.create_task(what)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _told(execution: Execution) -> dict[str, object]:
+    """ASSUMED, all of it: the vendor does not say what its halves tell each other."""
+    happening = execution.happening
+    return {
+        "CampaignID": execution.occurrence.number,
+        "CampaignPlanID": execution.campaign.plan,
+        "TargetGroupID": execution.campaign.target_group.id,
+        "Event": happening.name if happening else None,
+        "Customers": len(execution.audience),
+    }

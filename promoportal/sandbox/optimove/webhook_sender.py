@@ -1,0 +1,202 @@
+"""
+What the vendor posts to listeners, and how.
+
+CONFIRMED: one 13 for each channel, one 11 for each customer, in two casings. Nothing is
+signed, nothing is repeated: a listener that is down has missed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+from promoportal.sandbox.faults import NOTICES, ON_NOTICES, Faults, Way
+from promoportal.sandbox.optimove.occurrences import Occurrence
+from promoportal.sandbox.optimove.registered_listeners import Listener, Listeners
+
+CANCELLED = 4
+TRIGGERED = 11
+EXECUTED = 13
+Casing = Literal["alternate", "camel", "pascal"]
+CASINGS: tuple[Casing, ...] = ("alternate", "camel", "pascal")
+
+NO_VALUES: Mapping[str, object] = MappingProxyType({})
+_AT_ONCE = 16
+_REMEMBERED = 20_000
+
+
+class Notice(NamedTuple):
+    """Something that happened, in the vendor's words."""
+
+    event: int
+    channel: int | None
+    body: dict[str, object]
+
+
+class Posted(NamedTuple):
+    """One delivery of a notice, and what the listener answered."""
+
+    event: int
+    to: str  # the listener's address without its secret
+    body: dict[str, object]
+    at: float
+    status: int | None  # None: no answer
+    problem: str
+
+
+class _Posting(NamedTuple):
+    number: int  # in the order they were announced
+    listener: Listener
+    body: dict[str, object]
+
+
+# Posts a body to an address, gives the status, and raises OSError or TimeoutError.
+Post = Callable[[str, bytes], Awaitable[int]]
+
+
+@dataclass
+class Notices:
+    """Everything on its way to a listener."""
+
+    listeners: Listeners
+    faults: Faults
+    post: Post
+    posted: deque[Posted] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    pending: int = 0
+    announced: int = 0
+    _ready: deque[_Posting] = field(default_factory=deque)
+    _behind: list[_Posting] = field(default_factory=list)
+    _posters: set[asyncio.Task[None]] = field(default_factory=set)
+    _timers: set[asyncio.TimerHandle] = field(default_factory=set)
+
+    def announce(self, notice: Notice) -> None:
+        """Send it to whoever listens, unless a fault says otherwise."""
+        for listener in self.listeners.of(notice.event, notice.channel):
+            for way in self._ways(notice):
+                self.announced += 1
+                self._send(_Posting(self.announced, listener, notice.body), way)
+
+    async def close(self) -> None:
+        """Let nothing more go out."""
+        for timer in self._timers:
+            timer.cancel()
+        self._ready.clear()
+        posters = list(self._posters)
+        for poster in posters:
+            poster.cancel()
+        await asyncio.gather(*posters, return_exceptions=True)
+
+    def _ways(self, notice: Notice) -> list[Way]:
+        fault = self.faults.take(NOTICES, str(notice.event))
+        return ON_NOTICES[fault.kind](fault) if fault else [Way()]
+
+    def _send(self, posting: _Posting, way: Way) -> None:
+        self.pending += 1
+        if way.behind_next:
+            self._behind.append(posting)
+            self._later(way.after, lambda: self._overtaken(posting))
+        elif way.after:
+            self._later(way.after, lambda: self._put(posting))
+        else:
+            self._put(posting)
+
+    def _later(self, seconds: float, then: Callable[[], None]) -> None:
+        def run() -> None:
+            self._timers.discard(timer)
+            then()
+
+        timer = asyncio.get_running_loop().call_later(seconds, run)
+        self._timers.add(timer)
+
+    def _put(self, posting: _Posting) -> None:
+        self._ready.append(posting)
+        if len(self._posters) < _AT_ONCE:
+            self._posters.add(asyncio.create_task(self._post_all()))
+
+    async def _post_all(self) -> None:
+        while self._ready:
+            posting = self._ready.popleft()
+            self.posted.append(await self._try(posting))
+            self.pending -= 1
+            self._let_go_behind(posting)
+        # Here, not in a callback: whoever is put next must see that no one is at it.
+        if (task := asyncio.current_task()) is not None:
+            self._posters.discard(task)
+
+    async def _try(self, posting: _Posting) -> Posted:
+        status, problem = None, ""
+        try:
+            body = json.dumps(posting.body, default=str).encode()
+            status = await self.post(posting.listener.url, body)
+        except (OSError, TimeoutError, ValueError) as error:
+            problem = type(error).__name__
+        to, event = posting.listener.shown, posting.listener.event
+        return Posted(event, to, posting.body, time.time(), status, problem)
+
+    def _overtaken(self, posting: _Posting) -> None:
+        if posting in self._behind:
+            self._behind.remove(posting)
+            self._put(posting)
+
+    def _let_go_behind(self, passed: _Posting) -> None:
+        for posting in list(self._behind):
+            if posting.number < passed.number:
+                self._overtaken(posting)
+
+
+def executed(occurrence: Occurrence, channel: int) -> Notice:
+    body = {**_stamped(EXECUTED, occurrence), "ChannelID": channel}
+    return Notice(EXECUTED, channel, body)
+
+
+def cancelled(occurrence: Occurrence) -> Notice:
+    # ASSUMED: as 13, without the channel.
+    return Notice(CANCELLED, None, _stamped(CANCELLED, occurrence))
+
+
+def triggered(
+    occurrence: Occurrence,
+    customer: str | int,
+    codes: list[str],
+    *,
+    channel: int,
+    pascal: bool,
+    values: Mapping[str, object] = NO_VALUES,
+) -> Notice:
+    """
+    Say it of one customer; CONFIRMED: the event type is not promised to be there, and
+    parameters of the trigger may come along. ASSUMED: as `event_` and their names.
+    """
+    body: dict[str, object] = {
+        "campaignID": occurrence.id,
+        "channelID": channel,
+        "templateID": 12,
+        "customerID": customer,
+        "promoCode": codes,
+        "notes": '{"duration":7}',
+    }
+    if pascal:
+        body = {name[0].upper() + name[1:]: value for name, value in body.items()}
+        body |= {"PromoCode": ",".join(codes), "event_device_type": "mobile"}
+    body |= {f"event_{name}": _as_json(value) for name, value in values.items()}
+    return Notice(TRIGGERED, channel, body)
+
+
+def _as_json(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _stamped(event: int, occurrence: Occurrence) -> dict[str, object]:
+    return {
+        "EventTypeID": event,
+        "TimeStamp": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+        "CampaignID": occurrence.number,
+    }

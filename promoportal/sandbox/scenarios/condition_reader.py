@@ -1,0 +1,160 @@
+"""Conditions as they are written, and the attributes they may be about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from promoportal.sandbox.engine import (
+    EVENT,
+    EVERYONE,
+    All,
+    Comparison,
+    Condition,
+    Test,
+    Value,
+)
+from promoportal.sandbox.engine import Any as AnyOf
+from promoportal.toml.lines import Path as Place
+from promoportal.toml.problems import Problems, instead
+from promoportal.toml.tables import Table, as_number, shown
+
+_TREES: dict[str, type[All | AnyOf]] = {"all": All, "any": AnyOf}
+_MANY = {Comparison.ONE_OF, Comparison.NONE_OF}
+_EXAMPLE = '{attribute = "country", is = "DE"}'
+# In the words of a sentence: "must be a text, as country is".
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a number",
+    Decimal: "a number",
+    float: "a number",
+    str: "a text",
+    date: "a date",
+}
+
+
+class Attributes:
+    """
+    The names a condition may use, and what kind of value each has.
+
+    :param open_event: whether an event may bring values of any name
+    """
+
+    def __init__(
+        self, kinds: Mapping[str, str | None], *, open_event: bool = False
+    ) -> None:
+        self._kinds = kinds
+        self._open_event = open_event
+
+    def with_event(
+        self, values: Mapping[str, str | None], *, open_event: bool = False
+    ) -> Attributes:
+        """Add those of an event, as they are written in conditions."""
+        of_event = {f"{EVENT}{name}": kind for name, kind in values.items()}
+        return Attributes({**self._kinds, **of_event}, open_event=open_event)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._kinds)
+
+    def kind(self, name: str) -> str | None:
+        """Say what its values are; None: nobody can tell yet."""
+        return self._kinds.get(name)
+
+    def check(self, table: Table, key: str, name: str) -> bool:
+        """Note a name that there is not."""
+        of_event = name.startswith(EVENT)
+        if name in self._kinds or (of_event and self._open_event):
+            return True
+        says = f'names the attribute "{name}", which no customer has'
+        if of_event:
+            says = f'names "{name}", which no event here gives'
+        table.wrong(key, f"{says}; {instead(name, self.names)}")
+        return False
+
+
+def kind_of(value: object) -> str | None:
+    """Say what kind of value it is; None: it cannot be compared."""
+    return _KINDS.get(type(value))
+
+
+def condition(table: Table, key: str, attributes: Attributes | None) -> Condition:
+    """Read a tree of conditions; without any, everyone matches."""
+    if not table.has(key):
+        return EVERYONE
+    branch = table.table(key)
+    return EVERYONE if branch is None else _branch(branch, attributes)
+
+
+def _branch(table: Table, attributes: Attributes | None) -> Condition:
+    """Read `{all = [...]}`, `{any = [...]}`, or a comparison of one attribute."""
+    trees = [key for key in _TREES if table.has(key)]
+    if not trees and table.has("attribute"):
+        return _leaf(table, attributes)
+    if len(trees) != 1 or len(table.values) != 1:
+        says = f'must be "all" or "any" of a list, or one comparison: {_EXAMPLE}.'
+        table.problems.at(table.place, says)
+        return EVERYONE
+    key = trees[0]
+    branches = [
+        _branch(below, attributes)
+        for below in table.tables(key, written="a list of conditions")
+    ]
+    return _TREES[key](tuple(branches))
+
+
+def _leaf(table: Table, attributes: Attributes | None) -> Condition:
+    name = table.text("attribute")
+    known = attributes is None or (name and attributes.check(table, "attribute", name))
+    kind = attributes.kind(name) if attributes is not None and known else None
+    tests = [
+        Test(name, comparison, _wanted(table, comparison, name, kind))
+        for comparison in Comparison
+        if table.has(comparison.value)
+    ]
+    if not tests:
+        words = ", ".join(Comparison)
+        table.problems.at(table.place, f"must compare by one of {words}.")
+    table.end()
+    return tests[0] if len(tests) == 1 else All(tuple(tests))
+
+
+def _wanted(
+    table: Table, comparison: Comparison, name: str, kind: str | None
+) -> Value | tuple[Value, ...]:
+    value = table.values[comparison]
+    place = table.at(comparison)
+    if comparison not in _MANY:
+        return _one(table.problems, place, value, name, kind)
+    if not isinstance(value, list) or not value:
+        table.wrong(comparison, f"must be a list of values; it is {shown(value)}.")
+        return ()
+    return tuple(
+        _one(table.problems, (*place, number), each, name, kind)
+        for number, each in enumerate(value)
+    )
+
+
+def _one(
+    problems: Problems, place: Place, value: Any, name: str, kind: str | None
+) -> Value:
+    found = kind_of(value)
+    if kind == "a number" and as_number(value) is not None:
+        return as_number(value)  # money may be written as a text
+    if found is None:
+        expected = kind or "a text, a number, a date, true or false"
+        problems.at(place, f"must be {expected}; it is {shown(value)}.")
+        return None
+    if kind is not None and found != kind:
+        problems.at(place, f"must be {kind}, as {name} is; it is {shown(value)}.")
+        return None
+    wanted: Value = value
+    return wanted
+
+
+def kinds_in(column: Iterable[Value]) -> str | None:
+    """Say what kind of values a column has, by the first that is there."""
+    first = next((value for value in column if value is not None), None)
+    return "a date" if isinstance(first, datetime) else kind_of(first)

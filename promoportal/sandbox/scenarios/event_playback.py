@@ -1,0 +1,81 @@
+"""Who is in a target group, and who does what when: the same for the same seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import NamedTuple
+from zlib import crc32
+
+from promoportal.sandbox.engine import Population, Value, select
+from promoportal.sandbox.scenarios.population import Customers
+from promoportal.sandbox.scenarios.scenario import Event, Scenario, TargetGroup
+
+
+class Occurrence(NamedTuple):
+    """One customer does something, once."""
+
+    position: int  # in the population
+    values: Mapping[str, Value]
+
+
+def members(group: TargetGroup, population: Population) -> list[int]:
+    """Find the customers of a target group, by position; ids nobody has are left out."""
+    if group.members is None:
+        return select(group.condition, population)
+    position = finder(population)
+    found = (position(customer) for customer in group.members)
+    return [each for each in found if each is not None]
+
+
+def occurrences(
+    event: Event, population: Population, seed: int
+) -> Iterator[Occurrence]:
+    """Play an event: customer after customer, each with values of their own."""
+    chance = random.Random(f"event:{event.name}:{seed}")  # noqa: S311 - to be repeatable
+    for position in _customers(event, population, chance):
+        values = {name: _drawn(each, chance) for name, each in event.values.items()}
+        yield Occurrence(position, values)
+
+
+def seed_for(scenario: Scenario, plan: int, promotion: str) -> int:
+    """
+    Give the seed by which a campaign's promotion draws its lots.
+
+    Each has its own: else whoever is lucky in one promotion would be lucky in all.
+    """
+    return crc32(f"{scenario.seed}:{plan}:{promotion}".encode())
+
+
+def finder(population: Population) -> Callable[[str], int | None]:
+    """Find what finds customers by their id."""
+    if isinstance(population, Customers):
+        return population.position
+    return {str(each): number for number, each in enumerate(population.ids)}.get
+
+
+def _customers(
+    event: Event, population: Population, chance: random.Random
+) -> Iterator[int]:
+    if isinstance(event.customers, int):
+        count = min(event.customers, len(population))
+        yield from chance.sample(range(len(population)), count)
+        return
+    position = finder(population)
+    found = (position(customer) for customer in event.customers)
+    yield from (each for each in found if each is not None)
+
+
+def _drawn(value: Value | tuple[Decimal, Decimal], chance: random.Random) -> Value:
+    """Draw a value from a range, as fine as its ends are written."""
+    if not isinstance(value, tuple):
+        return value
+    places = max(_places(end) for end in value)
+    least, most = (int(end.scaleb(places)) for end in value)
+    return Decimal(chance.randint(least, most)).scaleb(-places)
+
+
+def _places(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0

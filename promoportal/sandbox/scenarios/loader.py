@@ -1,0 +1,201 @@
+"""A scenario from its file, or all that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from promoportal.sandbox.scenarios import campaign_reader, promotion_reader
+from promoportal.sandbox.scenarios.condition_reader import Attributes, kinds_in
+from promoportal.sandbox.scenarios.data_files import customers as from_file
+from promoportal.sandbox.scenarios.generated_customers import generated
+from promoportal.sandbox.scenarios.population import Customers
+from promoportal.sandbox.scenarios.scenario import Event, Scenario
+from promoportal.toml.lines import Lines
+from promoportal.toml.problems import Mistakes, Problems
+from promoportal.toml.tables import Table
+
+# Enough of them to know what kind of values they have.
+_SAMPLE = 200
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+def shipped() -> list[str]:
+    """Name the scenarios that come with the sandbox."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+def load(
+    path: Path | str, *, customers: int | None = None, seed: int | None = None
+) -> Scenario:
+    """
+    Read a scenario: its file by path, or one of those shipped by name.
+
+    :param customers: so many instead of those that the file says
+    :param seed: another than the file's
+    :raises Mistakes: with a sentence for everything that is wrong, if anything is
+    """
+    found = _found(path)
+    text = _text(found)
+    try:
+        values = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise Mistakes([_not_toml(found, text, error)]) from error
+    table = Table(values, (), Problems(found, Lines(text)))
+    return _scenario(table, customers, seed)
+
+
+def _found(path: Path | str) -> Path:
+    is_shipped = str(path) in shipped() and not Path(path).exists()
+    return SHIPPED / f"{path}.toml" if is_shipped else Path(path)
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        names = ", ".join(shipped())
+        sentence = (
+            f"{path}:1: A scenario must be here, but it cannot be read: "
+            f"{error.strerror}. Shipped are {names}."
+        )
+        raise Mistakes([sentence]) from error
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        sentence = f"{path}:{line}: This is not UTF-8, which is expected."
+        raise Mistakes([sentence]) from error
+
+
+def _not_toml(path: Path, text: str, error: tomllib.TOMLDecodeError) -> str:
+    said = re.fullmatch(
+        r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", str(error)
+    )
+    reason = said[1] if said else str(error)
+    line = said[2] if said and said[2] else str(len(text.splitlines()) or 1)
+    return f"{path}:{line}: This is not TOML: {reason}."
+
+
+def _scenario(table: Table, customers: int | None, seed: int | None) -> Scenario:
+    title = table.text("title")
+    about = table.text("about", default="")
+    written = table.whole("seed", least=0, most=2**63, default=1)
+    chosen = written if seed is None else seed
+    populate, attributes = _population(table, customers, chosen)
+    event_tables = table.tables("events", at_least_one=False)
+    group_tables = table.tables("target_groups")
+    promotion_tables = table.tables("promotions")
+    campaign_tables = table.tables("campaigns")
+    events = [campaign_reader.event(each) for each in event_tables]
+    groups = [campaign_reader.group(each, attributes) for each in group_tables]
+    promotions = [
+        promotion_reader.promotion(
+            each, _with_events(each, attributes, table.values, events)
+        )
+        for each in promotion_tables
+    ]
+    campaigns = [
+        campaign_reader.campaign(
+            each,
+            {group.id: group for group in groups},
+            {promotion.id: promotion for promotion in promotions},
+            attributes,
+        )
+        for each in campaign_tables
+    ]
+    for tables, key in (
+        (group_tables, "id"),
+        (promotion_tables, "id"),
+        (promotion_tables, "code"),
+        (campaign_tables, "plan"),
+    ):
+        promotion_reader.once(tables, key)
+    table.end()
+    table.problems.refuse()
+    return Scenario(
+        path=table.problems.file,
+        title=title,
+        about=about.strip(),
+        seed=chosen,
+        population=populate(),
+        groups=tuple(groups),
+        promotions=tuple(promotions),
+        campaigns=tuple(campaigns),
+        events=tuple(events),
+    )
+
+
+def _population(
+    table: Table, wanted: int | None, seed: int
+) -> tuple[Callable[[], Customers], Attributes | None]:
+    """
+    Find the customers, and what they have.
+
+    A million take their time: a few tell what they have, and all of them are made when
+    nothing is wrong with the rest.
+    """
+    below = table.table("customers")
+    if below is None:
+        return lambda: generated(0, seed), None
+    if below.has("file"):
+        return _from_file(below, wanted)
+    count = below.whole("count")
+    below.end()
+    return lambda: generated(wanted or count, seed), _attributes(generated(_SAMPLE, 1))
+
+
+def _from_file(
+    table: Table, wanted: int | None
+) -> tuple[Callable[[], Customers], Attributes | None]:
+    if table.has("count"):
+        table.wrong("count", 'stands beside "file"; the customers are of one of them.')
+    table.end()
+    found = from_file(table, "file", wanted)
+    if found is None:
+        return lambda: generated(0, 0), None
+    return lambda: found, _attributes(found)
+
+
+def _attributes(customers: Customers) -> Attributes:
+    return Attributes(
+        {name: kinds_in(customers.column(name)) for name in customers.attributes}
+    )
+
+
+def _with_events(
+    table: Table,
+    attributes: Attributes | None,
+    scenario: Mapping[str, Any],
+    events: list[Event],
+) -> Attributes | None:
+    """Add the values of the events that may trigger a promotion."""
+    if attributes is None:
+        return None
+    names = set(_triggers(table.values.get("id"), scenario.get("campaigns")))
+    kinds: dict[str, str | None] = {}
+    for event in events:
+        if event.name in names:
+            kinds |= campaign_reader.kinds(event)
+    # One that is triggered by hand may bring whatever it likes.
+    is_open = not names <= {event.name for event in events}
+    return attributes.with_event(kinds, open_event=is_open)
+
+
+def _triggers(promotion: object, campaigns: object) -> list[str]:
+    """Find the events of the campaigns that offer a promotion, as far as can be read."""
+    found = []
+    for campaign in campaigns if isinstance(campaigns, list) else []:
+        event = campaign.get("event") if isinstance(campaign, dict) else None
+        offered = campaign.get("promotions") if event else None
+        if (
+            isinstance(event, str)
+            and isinstance(offered, list)
+            and promotion in offered
+        ):
+            found.append(event)
+    return found

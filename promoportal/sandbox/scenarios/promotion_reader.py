@@ -1,0 +1,250 @@
+"""Promotions as they are set up: tiers, rewards, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+
+from promoportal.sandbox.engine import (
+    Budget,
+    Cap,
+    Category,
+    Direction,
+    Fixed,
+    Percentage,
+    Promotion,
+    Reward,
+    Sorting,
+    State,
+    Tier,
+    Timeframe,
+    UniqueCodes,
+    Where,
+    mistakes,
+    mistakes_in,
+)
+from promoportal.sandbox.engine import Condition as Tree
+from promoportal.sandbox.scenarios.condition_reader import Attributes, condition
+from promoportal.sandbox.scenarios.data_files import column
+from promoportal.toml.lines import Path as Place
+from promoportal.toml.problems import named
+from promoportal.toml.tables import Table
+
+_MEASURES = {Category.AMOUNT: "currency", Category.UNITS: "unit"}
+_COMPARISONS = ("is", "is_not", "at_least", "at_most", "above", "below")
+# What the engine's values are called in the file.
+_WRITTEN: dict[str, tuple[str, ...]] = {
+    "condition": ("when", "where"),
+    "branches": ("all", "any"),
+    "wanted": (*_COMPARISONS, "one_of", "none_of"),
+    "measure": ("currency", "unit"),
+    "attribute": ("attribute", "of", "sort_by"),
+    "codes": ("file",),
+}
+
+
+def promotion(table: Table, attributes: Attributes | None) -> Promotion:
+    """Read one promotion, and note whatever the engine finds wrong with it."""
+    before = len(table.problems)
+    has_codes = table.has("unique_codes")
+    state = table.choice("state", State, default=State.ACTIVE)
+    tiers = [_tier(each, attributes, has_codes) for each in table.tables("tiers")]
+    found = Promotion(
+        id=table.text("id"),
+        code=table.text("code"),
+        name=table.text("name"),
+        properties=_properties(table),
+        sorting=_sorting(table, attributes),
+        budget=_budget(table) if table.has("budget") else None,
+        cap=_cap(table) if table.has("cap") else None,
+        unique_codes=_codes(table) if has_codes else None,
+        tiers=tuple(tiers),
+        state=state,
+        frozen=state is not State.DRAFT,
+    )
+    table.end()
+    # What could not be read is nothing, and the engine would find fault with that too.
+    if len(table.problems) == before:
+        for mistake in mistakes(found):
+            _tell(table, mistake.where, mistake.sentence)
+    return found
+
+
+def check(table: Table, tree: Tree) -> None:
+    """Note whatever the engine finds wrong with the condition in a table."""
+    for mistake in mistakes_in(tree, ("condition",)):
+        _tell(table, mistake.where, mistake.sentence)
+
+
+def _tell(table: Table, where: Where, sentence: str) -> None:
+    place = written(where, table.values, table.place)
+    table.problems.at(place, f"is not right. {sentence}")
+
+
+def written(where: Where, values: object, place: Place) -> Place:
+    """Find where in the file the engine's values come from, as far as they are there."""
+    for part in where:
+        names = _WRITTEN.get(part, (part,)) if isinstance(part, str) else (part,)
+        name = next((name for name in names if _has(values, name)), None)
+        if name is not None:
+            values = values[name]  # type: ignore[index]  # it has it
+            place = (*place, name)
+    return place
+
+
+def _has(values: object, name: str | int) -> bool:
+    if isinstance(values, list):
+        return isinstance(name, int) and name < len(values)
+    return isinstance(values, dict) and name in values
+
+
+# --- Tiers ----------------------------------------------------------------------------
+
+
+def _tier(table: Table, attributes: Attributes | None, has_codes: bool) -> Tier:
+    reward = None
+    if table.has("reward"):
+        below = table.table("reward")
+        reward = _reward(below, attributes) if below is not None else None
+    elif not has_codes:
+        says = "is missing; only a promotion with unique codes may have tiers without."
+        table.wrong("reward", says)
+    tier = Tier(
+        id=table.text("id"),
+        name=table.text("name"),
+        condition=condition(table, "when", attributes),
+        reward=reward,
+    )
+    table.end()
+    return tier
+
+
+def _reward(table: Table, attributes: Attributes | None) -> Reward:
+    category, measure = _measure(table)
+    reward = Reward(
+        category=category,
+        type=table.text("type"),
+        measure=measure,
+        size=_size(table, attributes),
+    )
+    table.end()
+    return reward
+
+
+def _measure(table: Table) -> tuple[Category, str]:
+    """Read the category, and the currency of an amount or the unit of units."""
+    category = table.choice("category", Category)
+    right = _MEASURES[category]
+    for key in _MEASURES.values():
+        if key != right and table.has(key):
+            says = f'does not go with the category "{category}"; write {right}.'
+            table.wrong(key, says)
+            return category, ""
+    return category, table.text(right)
+
+
+def _size(table: Table, attributes: Attributes | None) -> Fixed | Percentage:
+    if table.has("value") == table.has("percent"):
+        says = 'must have either a "value", or a "percent" and what it is "of".'
+        table.problems.at(table.place, says)
+    if not table.has("percent"):
+        for key in ("of", "minimum", "maximum"):
+            if table.has(key):
+                table.wrong(key, 'goes with a "percent", which there is not.')
+        return Fixed(table.number("value") if table.has("value") else Decimal(0))
+    of = table.text("of")
+    if of and attributes is not None and attributes.check(table, "of", of):
+        kind = attributes.kind(of)
+        if kind not in (None, "a number"):
+            table.wrong("of", f"must be an attribute that is a number; {of} is {kind}.")
+    return Percentage(table.number("percent"), of, *_bounds(table))
+
+
+def _bounds(table: Table) -> tuple[Decimal | None, Decimal | None]:
+    least, most = (
+        table.number(key) if table.has(key) else None for key in ("minimum", "maximum")
+    )
+    if least is not None and most is not None and least > most:
+        table.wrong("minimum", f"must be at most the maximum ({most}); it is {least}.")
+    return least, most
+
+
+# --- Limits ---------------------------------------------------------------------------
+
+
+def _properties(table: Table) -> Mapping[str, object]:
+    if not table.has("properties"):
+        return {}
+    below = table.table("properties")
+    return {} if below is None else _as_json(below.values)
+
+
+def _as_json(value: Any) -> Any:
+    """Make of a value what JSON can say: properties are handed on, never counted with."""
+    if isinstance(value, dict):
+        return {name: _as_json(below) for name, below in value.items()}
+    if isinstance(value, list):
+        return [_as_json(below) for below in value]
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.isoformat() if isinstance(value, date | time) else value
+
+
+def _sorting(table: Table, attributes: Attributes | None) -> Sorting | None:
+    has_direction = table.has("sort")
+    if not table.has("sort_by"):
+        if has_direction:
+            table.wrong("sort", 'goes with "sort_by", which there is not.')
+        return None
+    attribute = table.text("sort_by")
+    if attribute and attributes is not None:
+        attributes.check(table, "sort_by", attribute)
+    return Sorting(
+        attribute, table.choice("sort", Direction, default=Direction.HIGH_TO_LOW)
+    )
+
+
+def _budget(table: Table) -> Budget | None:
+    below = table.table("budget")
+    if below is None:
+        return None
+    category, measure = _measure(below)
+    budget = Budget(category, measure, below.number("total"))
+    below.end()
+    return budget
+
+
+def _cap(table: Table) -> Cap | None:
+    below = table.table("cap")
+    if below is None:
+        return None
+    cap = Cap(
+        below.whole("recipients"),
+        below.choice("timeframe", Timeframe, default=Timeframe.LIFETIME),
+    )
+    below.end()
+    return cap
+
+
+def _codes(table: Table) -> UniqueCodes | None:
+    below = table.table("unique_codes")
+    if below is None:
+        return None
+    fallback = below.text("fallback") if below.has("fallback") else None
+    codes = UniqueCodes(column(below, "file"), fallback)
+    below.end()
+    return codes
+
+
+def once(tables: list[Table], key: str) -> None:
+    """Note what should be different in each of some tables, and is not."""
+    seen: dict[object, Table] = {}
+    for table in tables:
+        value = table.values.get(key)
+        if not isinstance(value, str | int):
+            continue
+        if value in seen:
+            table.wrong(key, f"is that of {named(seen[value].place)} too.")
+        seen.setdefault(value, table)

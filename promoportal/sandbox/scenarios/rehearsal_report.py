@@ -1,0 +1,245 @@
+"""A rehearsal told: as a table with small charts for people, as JSON for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from promoportal.sandbox.engine import Account, Category, Promotion, Status, Tier
+from promoportal.sandbox.mails import Mail
+from promoportal.sandbox.scenarios.rehearsal import (
+    CampaignFigures,
+    PromotionFigures,
+    Rehearsal,
+    TierFigures,
+)
+from promoportal.sandbox.scenarios.rehearsal_warnings import warnings
+from promoportal.sandbox.scenarios.scenario import Campaign
+
+_BAR = 24  # characters of a whole bar
+_NAME = 20
+
+
+def told(rehearsal: Rehearsal) -> str:
+    """Everything a person wants to know before the campaign runs."""
+    return "\n".join(line.rstrip() for line in _lines(rehearsal))
+
+
+def as_json(rehearsal: Rehearsal) -> dict[str, Any]:
+    """The same figures; money and units as text, as they are exact."""
+    scenario = rehearsal.scenario
+    return {
+        "scenario": scenario.title,
+        "customers": len(scenario.population),
+        "seed": scenario.seed,
+        "day": rehearsal.day.isoformat(),
+        "campaigns": [_campaign_as_json(one) for one in rehearsal.campaigns],
+        "promotions": [
+            _limits_as_json(promotion, rehearsal.accounts[promotion.id])
+            for promotion in scenario.promotions
+        ],
+        "warnings": warnings(rehearsal),
+    }
+
+
+# --- For people ---------------------------------------------------------------------------
+
+
+def _lines(rehearsal: Rehearsal) -> Iterator[str]:
+    scenario = rehearsal.scenario
+    yield f"{scenario.title}: {scenario.about}"
+    yield (
+        f"{len(scenario.population):,} customers, seed {scenario.seed}, "
+        f"as if it were {rehearsal.day}."
+    )
+    for figures in rehearsal.campaigns:
+        yield ""
+        yield from _campaign(figures)
+    yield from _limits(rehearsal)
+    yield from _warned(warnings(rehearsal))
+    for figures in rehearsal.campaigns:
+        if figures.sample:
+            yield from _mail(figures.campaign, figures.sample)
+
+
+def _campaign(figures: CampaignFigures) -> Iterator[str]:
+    campaign = figures.campaign
+    group = campaign.target_group.name
+    yield f"CAMPAIGN {campaign.plan}, {campaign.name} ({_when(campaign)})"
+    yield f'  {figures.in_group:,} customers are in the target group "{group}".'
+    if campaign.is_triggered:
+        yield (
+            f"  {figures.times:,} of them do what triggers it, and "
+            f"{figures.outside:,} others do."
+        )
+    yield f"  {len(figures.recipients):,} customers get something."
+    for promotion in figures.promotions:
+        yield ""
+        yield from _promotion(promotion)
+
+
+def _when(campaign: Campaign) -> str:
+    if campaign.is_triggered:
+        return f"triggered by {campaign.event}"
+    if campaign.at is None:
+        return "scheduled"
+    return f"scheduled at {campaign.at:%H:%M} UTC"
+
+
+def _promotion(figures: PromotionFigures) -> Iterator[str]:
+    promotion = figures.promotion
+    yield f"  {promotion.code}  {promotion.name}"
+    for status in Status:
+        count = figures.statuses[status]
+        if count:
+            bar = _bar(count, figures.targeted)
+            yield f"    {status:<{_NAME}}{count:>10,}  {bar}"
+    if figures.eligible:
+        yield f"    {'tier':<{_NAME}}{'reached':>10}{'given':>10}{'in all':>16}"
+        for tier in figures.tiers.values():
+            yield f"    {_tier(tier)}"
+
+
+def _tier(figures: TierFigures) -> str:
+    worth = _worth(figures.tier, figures.value)
+    return (
+        f"{figures.tier.name:<{_NAME}}{figures.reached:>10,}{figures.assigned:>10,}"
+        f"{worth:>16}"
+    )
+
+
+def _worth(tier: Tier, value: Decimal) -> str:
+    """A code alone has no value that anyone knows of."""
+    return f"{value:,} {tier.reward.measure}" if tier.reward else "codes"
+
+
+def _limits(rehearsal: Rehearsal) -> Iterator[str]:
+    limited = [
+        line
+        for promotion in rehearsal.scenario.promotions
+        for line in _limits_of(promotion, rehearsal.accounts[promotion.id])
+    ]
+    if limited:
+        yield ""
+        yield "LIMITS"
+        yield from limited
+
+
+def _limits_of(promotion: Promotion, account: Account) -> Iterator[str]:
+    if budget := promotion.budget:
+        used = f"{account.spent:,} of {budget.total:,} {budget.measure}"
+        yield _limit(promotion, "budget", used, account.spent, budget.total)
+    if cap := promotion.cap:
+        count = cap.used(account)
+        used = f"{count:,} of {cap.recipients:,} ({cap.timeframe})"
+        yield _limit(promotion, "cap", used, count, cap.recipients)
+    if codes := promotion.unique_codes:
+        used = f"{account.codes_used:,} of {len(codes.codes):,}"
+        yield _limit(promotion, "codes", used, account.codes_used, len(codes.codes))
+
+
+def _limit(
+    promotion: Promotion,
+    name: str,
+    used: str,
+    part: Decimal | int,
+    whole: Decimal | int,
+) -> str:
+    return f"  {promotion.code:<10}{name:<8}{_bar(part, whole):<{_BAR}}  {used}"
+
+
+def _bar(part: Decimal | int, whole: Decimal | int) -> str:
+    """A bar as long as the part is of the whole; whatever is not nothing shows."""
+    if not part or not whole:
+        return ""
+    return "█" * max(1, round(part * _BAR / whole))
+
+
+def _warned(sentences: list[str]) -> Iterator[str]:
+    if sentences:
+        yield ""
+        yield "LOOK AT THIS"
+        yield from (f"  ! {sentence}" for sentence in sentences)
+
+
+def _mail(campaign: Campaign, mail: Mail) -> Iterator[str]:
+    yield ""
+    yield f"THE E-MAIL of campaign {campaign.plan}, to one of them"
+    yield f"  From: {mail.sender}"
+    yield f"  To: {mail.to}"
+    yield f"  Subject: {mail.subject}"
+    yield ""
+    yield from (f"  {line}" for line in mail.text.splitlines())
+
+
+# --- For machines -------------------------------------------------------------------------
+
+
+def _campaign_as_json(figures: CampaignFigures) -> dict[str, Any]:
+    sample = figures.sample
+    return {
+        "plan": figures.campaign.plan,
+        "name": figures.campaign.name,
+        "in_target_group": figures.in_group,
+        "executed": figures.times,
+        "recipients": len(figures.recipients),
+        "promotions": [_promotion_as_json(each) for each in figures.promotions],
+        "email": sample
+        and {"to": sample.to, "subject": sample.subject, "text": sample.text},
+    }
+
+
+def _promotion_as_json(figures: PromotionFigures) -> dict[str, Any]:
+    return {
+        "id": figures.promotion.id,
+        "targeted": figures.targeted,
+        "statuses": {status: figures.statuses[status] for status in Status},
+        "tiers": [_tier_as_json(tier) for tier in figures.tiers.values()],
+        "value": _by_type(figures),
+        "unique_codes": figures.unique_codes,
+        "fallback_codes": figures.fallbacks,
+    }
+
+
+def _by_type(figures: PromotionFigures) -> Mapping[str, str]:
+    """What is given in all of each reward type, with its currency or unit."""
+    found: dict[str, Decimal] = {}
+    for tier in figures.tiers.values():
+        if reward := tier.tier.reward:
+            name = f"{reward.type} {reward.measure}"
+            found[name] = found.get(name, Decimal(0)) + tier.value
+    return {name: str(value) for name, value in found.items()}
+
+
+def _tier_as_json(figures: TierFigures) -> dict[str, Any]:
+    return {
+        "id": figures.tier.id,
+        "name": figures.tier.name,
+        "reached": figures.reached,
+        "assigned": figures.assigned,
+        "value": str(figures.value) if figures.tier.reward else None,
+    }
+
+
+def _limits_as_json(promotion: Promotion, account: Account) -> dict[str, Any]:
+    budget, cap, codes = promotion.budget, promotion.cap, promotion.unique_codes
+    is_money = budget is not None and budget.category is Category.AMOUNT
+    return {
+        "id": promotion.id,
+        "code": promotion.code,
+        "recipients": account.recipients,
+        "budget": budget
+        and {
+            "total": str(budget.total),
+            "spent": str(account.spent),
+            "currency" if is_money else "unit": budget.measure,
+        },
+        "cap": cap
+        and {
+            "recipients": cap.recipients,
+            "timeframe": cap.timeframe,
+            "used": cap.used(account),
+        },
+        "codes": codes and {"total": len(codes.codes), "used": account.codes_used},
+    }

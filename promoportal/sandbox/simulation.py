@@ -1,0 +1,452 @@
+"""
+Both far sides with one memory, and everything that can be done to them.
+
+Nothing here waits but a fault: each change is one step of the one event loop, so it is
+whole without a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from promoportal.sandbox.commands import Event, Launch, Trigger
+from promoportal.sandbox.faults import AROUND_WORK, TOO_MANY, Fault, Faults
+from promoportal.sandbox.gc_pause import many_that_stay
+from promoportal.sandbox.journal import Journal, Keep, forget
+from promoportal.sandbox.ledger_comparison import Books, books
+from promoportal.sandbox.messages import (
+    Answer,
+    Asked,
+    Handler,
+    Manner,
+    Work,
+    is_same,
+    said,
+)
+from promoportal.sandbox.operator_platform import Capability, Platform
+from promoportal.sandbox.optimove.accepted_redemptions import Redemptions
+from promoportal.sandbox.optimove.assignment_rows import Handmade, Row
+from promoportal.sandbox.optimove.email_delivery import Mailing
+from promoportal.sandbox.optimove.execution_record import Execution
+from promoportal.sandbox.optimove.external_endpoints import External
+from promoportal.sandbox.optimove.internal_calls import SIDE as INSIDE
+from promoportal.sandbox.optimove.internal_calls import Inside, Tell
+from promoportal.sandbox.optimove.list_faults import ON_LISTS, around_page
+from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence
+from promoportal.sandbox.optimove.promotions_endpoints import Promotions
+from promoportal.sandbox.optimove.rate_limit import SlidingWindow
+from promoportal.sandbox.optimove.registered_listeners import Listeners
+from promoportal.sandbox.optimove.sample_customers import Customer, generated, named
+from promoportal.sandbox.optimove.tenant import Tenant
+from promoportal.sandbox.optimove.webhook_sender import (
+    CANCELLED,
+    EXECUTED,
+    Notices,
+    Post,
+    cancelled,
+    executed,
+    triggered,
+)
+from promoportal.sandbox.optimove.weighted_outcomes import Reward
+from promoportal.sandbox.recovery import Known, keep_rows
+from promoportal.sandbox.scenarios.scenario import Scenario
+
+_REMEMBERED = 20_000
+_UNSAID = frozenset({Manner.CUT, Manner.RESET})
+_A_REWARD: Reward = {
+    "tierId": "gold",
+    "tierName": "Gold",
+    "category": "Amount",
+    "type": "BonusCash",
+    "value": "10.00",
+    "currency": "EUR",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a sandbox is told at its start."""
+
+    api_key: str = "desk-key"
+    platform_token: str = "desk-token"  # noqa: S105 - for a desk
+    control_token: str = ""  # needed where others than this machine can connect
+    seed: int = 1
+    page_size: int = 100  # ASSUMED: where none is asked for
+    largest_page: int = 1_000
+    calls: int = 50
+    seconds: float = 10.0
+    capability: Capability = Capability.IDEMPOTENT
+    scenario: Scenario | None = None
+    mailing: Mailing = field(default_factory=Mailing)
+    keep: Path | None = None  # where what is known outlives the process
+
+
+class Call(NamedTuple):
+    """One request to a far side, without its key and its body."""
+
+    at: float
+    side: str
+    method: str
+    path: str
+    status: int | None  # None: the connection was cut
+    seconds: float
+    fault: str  # the kind that struck, if any
+
+
+@dataclass
+class Sandbox:
+    """Optimove and a platform, from one reset to the next."""
+
+    options: Options
+    post: Post
+    tell: Tell
+    campaigns: Campaigns = field(default_factory=Campaigns)
+    listeners: Listeners = field(default_factory=Listeners)
+    faults: Faults = field(default_factory=Faults)
+    calls: deque[Call] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    journal: Journal | None = None
+
+    def __post_init__(self) -> None:
+        options = self.options
+        self.limit = SlidingWindow(options.calls, options.seconds)
+        self.redemptions = Redemptions(self.campaigns)
+        self.platform = Platform(options.platform_token, options.capability)
+        self.notices = Notices(self.listeners, self.faults, self.post)
+        self.inside = Inside(self.tell)
+        self.external = External(self.campaigns, self.listeners)
+        self._known = Known(
+            self.campaigns,
+            self.listeners,
+            self.redemptions,
+            self.platform,
+            self.external,
+        )
+        if self.journal:
+            self._known.recall(self.journal)
+        self.tenant = self._tenant(options.scenario, options.mailing)
+        self._promotions = Promotions(
+            self.campaigns,
+            self.redemptions,
+            page_size=options.page_size,
+            largest_page=options.largest_page,
+            seal=secrets.token_hex(8),
+        )
+        self._sides: dict[str, _Side] = {
+            "optimove": _Side(self._vendor_gate, self.external.answer),
+            "promotions": _Side(self._vendor_gate, self._promotions.answer),
+            "platform": _Side(self.platform.gate, self.platform.answer),
+        }
+        if self.tenant is not None:
+            self._sides |= {INSIDE: _Side(self._inside_gate, self.tenant.answer)}
+
+    async def answer(self, asked: Asked) -> Answer:
+        """Answer for the far side that is asked."""
+        side = self._sides.get(asked.side)
+        if side is None:
+            return said("Not Found", 404)
+        started = time.perf_counter()
+        kind, answer = await self._answer(side, asked)
+        self._remember(asked, answer, time.perf_counter() - started, kind)
+        return answer
+
+    async def _answer(self, side: _Side, asked: Asked) -> tuple[str, Answer]:
+        if (refusal := side.gate(asked)) is not None:
+            return "", refusal
+        route = f"{asked.method} {asked.path}"
+        fault = self.faults.take(self._from(asked), asked.path, route)
+        if fault is None:
+            return "", side.work(asked)
+        return fault.kind, await self._strike(fault, asked, lambda: side.work(asked))
+
+    def _strike(self, fault: Fault, asked: Asked, work: Work) -> Awaitable[Answer]:
+        if fault.kind in ON_LISTS:
+            return around_page(fault, asked, self.campaigns, work)
+        return AROUND_WORK[fault.kind](fault, work)
+
+    def start(self) -> None:
+        """Begin what happens by itself."""
+        if self.tenant is not None:
+            self.tenant.start()
+
+    async def close(self) -> None:
+        """Let nothing more happen, and nothing more go out."""
+        if self.tenant is not None:
+            self.tenant.close()
+        await self.notices.close()
+
+    def keep_no_more(self) -> None:
+        """Another takes over the journal; what is under way here is not for it."""
+        self.journal = None
+        self._known.keep_with(forget)
+
+    @property
+    def at_work(self) -> Tenant:
+        """
+        The tenant of the scenario.
+
+        :raises ValueError: if there is no scenario
+        """
+        if self.tenant is None:
+            msg = "There is no scenario; start the sandbox with --scenario."
+            raise ValueError(msg)
+        return self.tenant
+
+    # --- What people and tests order ----------------------------------------------
+
+    def execute(self, launch: Launch) -> Occurrence:
+        """Execute a scheduled campaign, and announce it once per channel."""
+        occurrence = self.campaigns.open(channels=launch.channels, series=launch.series)
+        seed = self._seed(launch.seed)
+        customers = generated(launch.customers, seed=seed, ids=launch.ids)
+        with many_that_stay(launch.customers):
+            occurrence.give(customers, launch.offers, launch.mix)
+            keep_rows(self._keep, occurrence)
+        if launch.announce:
+            self.announce(occurrence.id)
+        return occurrence
+
+    def trigger(self, trigger: Trigger) -> Occurrence:
+        """Give each customer what a real-time campaign gives, and announce each."""
+        occurrence = self.campaigns.open(
+            trigger.occurrence,
+            channels=trigger.channels,
+            series=trigger.series,
+            triggered=True,
+        )
+        customers = self._met(trigger, occurrence)
+        keep_rows(self._keep, occurrence, since=len(occurrence.rows))
+        self._after(
+            trigger.listed_after,
+            lambda: self._give_once(trigger, occurrence, customers),
+        )
+        if trigger.announce:
+            self._announce_each(trigger, occurrence, customers)
+        return occurrence
+
+    async def happen(self, event: Event) -> list[Execution]:
+        """Let customers of the scenario do something, and execute what it triggers."""
+        return await self.at_work.happen(
+            event.name, event.customers, event.drawn, announce=event.announce
+        )
+
+    def announce(
+        self,
+        occurrence: str | int,
+        *,
+        event: int = EXECUTED,
+        channels: Sequence[int] | None = None,
+    ) -> None:
+        """
+        Say (again) that it was executed, or that it was cancelled.
+
+        :raises ValueError: if there is no such occurrence, or no such notice
+        """
+        known = self.campaigns.known(occurrence)
+        if event == CANCELLED:
+            self.notices.announce(cancelled(known))
+        elif event == EXECUTED:
+            for channel in known.channels if channels is None else channels:
+                self.notices.announce(executed(known, channel))
+        else:
+            msg = f"event must be {EXECUTED} or {CANCELLED}; trigger sends 11."
+            raise ValueError(msg)
+
+    def cancel(
+        self, occurrence: str | int, *, relist: bool = False, announce: bool = True
+    ) -> None:
+        """
+        Cancel an occurrence.
+
+        ASSUMED: its list goes on saying Assigned, so that the notice is the only sign;
+        `relist` makes the rows say Cancelled.
+
+        :raises ValueError: if there is none
+        """
+        known = self.campaigns.known(occurrence)
+        self._keep("cancelled", {"occurrence": known.id, "relist": relist})
+        known.cancel(relist=relist)
+        if announce:
+            self.announce(occurrence, event=CANCELLED)
+
+    def assign(
+        self,
+        occurrence: str | int,
+        customer: str | int,
+        *,
+        promotion: str = "promo-17",
+        status: str = "Assigned",
+        assignment_id: str | int | None = None,
+        **fields: object,
+    ) -> str:
+        """List one row made by hand; `fields` add to it or replace what is there."""
+        known = self.campaigns.open(occurrence)
+        row = {
+            "assignmentId": assignment_id or known.fresh_assignment(),
+            "customerId": customer,
+            "promotionId": promotion,
+            "promotionCode": "WB23",
+            "status": status,
+            "reward": dict(_A_REWARD) if status == "Assigned" else None,
+            "uniqueCode": None,
+            "properties": {"wageringMultiplier": 10, "expiryDays": 7},
+            "assignedAt": f"{known.started_at:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        self.list_row(occurrence, row | fields)
+        return str(row["assignmentId"])
+
+    def list_row(self, occurrence: str | int, row: object) -> None:
+        """List anything at all."""
+        known = self.campaigns.open(occurrence)
+        known.add(Handmade(row))
+        keep_rows(self._keep, known, since=len(known.rows) - 1)
+
+    def change(
+        self,
+        occurrence: str | int,
+        assignment: str,
+        *,
+        status: str | None = None,
+        reward: Reward | None = None,
+    ) -> None:
+        """
+        Let the next pass see another status, or another reward.
+
+        :raises ValueError: if there is no such row
+        """
+        known = self.campaigns.known(occurrence)
+        row = self._row(known, assignment)
+        self._keep_move(known, assignment, status=status, reward=reward)
+        known.change(row, status=status, reward=reward)
+
+    def unlist(self, occurrence: str | int, assignment: str) -> None:
+        """
+        Let the next pass see the row no longer.
+
+        :raises ValueError: if there is no such row
+        """
+        known = self.campaigns.known(occurrence)
+        row = self._row(known, assignment)
+        self._keep_move(known, assignment, listed=False)
+        known.remove(row)
+
+    def books(self, occurrence: str | int | None = None) -> Books:
+        """
+        Read both sides' books.
+
+        :raises ValueError: if there is no such occurrence
+        """
+        known = None if occurrence is None else self.campaigns.known(occurrence)
+        return books(self.campaigns, self.redemptions, self.platform.ledger, known)
+
+    # --- Below --------------------------------------------------------------------
+
+    @property
+    def _keep(self) -> Keep:
+        return self.journal.keep if self.journal else forget
+
+    def _keep_move(
+        self,
+        known: Occurrence,
+        assignment: str,
+        *,
+        listed: bool = True,
+        status: str | None = None,
+        reward: Reward | None = None,
+    ) -> None:
+        where = {"occurrence": known.id, "assignment": assignment, "listed": listed}
+        self._keep("moved", {**where, "status": status, "reward": reward})
+
+    def _give_once(
+        self, trigger: Trigger, occurrence: Occurrence, customers: Sequence[Customer]
+    ) -> None:
+        there = len(occurrence.rows)
+        occurrence.give_once(customers, trigger.offers, trigger.mix)
+        keep_rows(self._keep, occurrence, since=there)
+
+    def _tenant(self, scenario: Scenario | None, mailing: Mailing) -> Tenant | None:
+        if scenario is None:
+            return None
+        # ASSUMED: the campaign builder knows the promotions made in Promotions.
+        codes = {one.code: one.name for one in scenario.promotions}
+        self.external.promotions.update(codes)
+        return Tenant(scenario, self.campaigns, self.notices, self.inside, mailing)
+
+    def _from(self, asked: Asked) -> str:
+        """The side that is asked, or `inside` where the vendor asks itself."""
+        return INSIDE if self.inside.comes_from(asked) else asked.side
+
+    def _inside_gate(self, asked: Asked) -> Answer | None:
+        """To strangers there is nothing here."""
+        return None if self.inside.comes_from(asked) else said("Not Found", 404)
+
+    def _vendor_gate(self, asked: Asked) -> Answer | None:
+        """The key, the limit both APIs share, and the one content type."""
+        if asked.side == "optimove" and self.inside.comes_from(asked):
+            return None
+        key = asked.header("X-API-KEY")
+        if not is_same(key, self.options.api_key):
+            return said("Unauthorized", 401)
+        if not self.limit.grants(key, now=time.monotonic()):
+            return said(dict(TOO_MANY), 429)
+        exact = asked.header("Content-Type") == "application/json"
+        if asked.method == "POST" and not exact:
+            return said("Unsupported Media Type", 415)
+        return None
+
+    def _remember(
+        self, asked: Asked, answer: Answer, seconds: float, kind: str
+    ) -> None:
+        status = None if answer.manner in _UNSAID else answer.status
+        at = time.time() - seconds
+        self.calls.append(
+            Call(at, self._from(asked), asked.method, asked.path, status, seconds, kind)
+        )
+
+    def _seed(self, seed: int | None) -> int:
+        return self.options.seed if seed is None else seed
+
+    def _met(self, trigger: Trigger, occurrence: Occurrence) -> list[Customer]:
+        seed, customers = self._seed(trigger.seed), trigger.customers
+        if isinstance(customers, int):
+            after = len(occurrence.rows)
+            return list(generated(customers, seed=seed, ids=trigger.ids, after=after))
+        return [named(customer, seed=seed) for customer in customers]
+
+    def _announce_each(
+        self, trigger: Trigger, occurrence: Occurrence, customers: Sequence[Customer]
+    ) -> None:
+        codes = [promotion.code for promotion in trigger.offers]
+        for number, customer in enumerate(customers):
+            odd = trigger.casing == "alternate" and number % 2 == 1
+            pascal = odd or trigger.casing == "pascal"
+            for channel in occurrence.channels:
+                self.notices.announce(
+                    triggered(
+                        occurrence, customer.id, codes, channel=channel, pascal=pascal
+                    )
+                )
+
+    def _after(self, seconds: float, then: Callable[[], None]) -> None:
+        if seconds:
+            asyncio.get_running_loop().call_later(seconds, then)
+        else:
+            then()
+
+    def _row(self, occurrence: Occurrence, assignment: str) -> Row:
+        row = occurrence.row(assignment)
+        if row is None:
+            msg = f"Occurrence {occurrence.id} has no assignment {assignment}."
+            raise ValueError(msg)
+        return row
+
+
+class _Side(NamedTuple):
+    gate: Callable[[Asked], Answer | None]
+    work: Handler

@@ -1,0 +1,201 @@
+"""A table of TOML, read key by key: what is wrong is noted, and reading goes on."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeVar
+
+from promoportal.toml.lines import Path as Place
+from promoportal.toml.problems import Problems, instead
+
+_E = TypeVar("_E", bound=enum.StrEnum)
+_MOST = 5_000_000
+
+
+class Table:
+    """
+    One table, and the keys that were asked for.
+
+    Whatever is wrong is given as nothing - an empty text, a zero - and noted: nobody uses
+    a scenario with mistakes, but all of them are found at once.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Any], place: Place, problems: Problems
+    ) -> None:
+        self.values = values
+        self.place = place
+        self.problems = problems
+        self._asked: dict[str, None] = {}
+
+    def has(self, key: str) -> bool:
+        self._asked[key] = None
+        return key in self.values
+
+    def at(self, key: str) -> Place:
+        return (*self.place, key)
+
+    def wrong(self, key: str, says: str) -> None:
+        self.problems.at(self.at(key), says)
+
+    def end(self) -> None:
+        """Name the keys that nobody asked for."""
+        for key in self.values:
+            if key not in self._asked:
+                offered = instead(key, list(self._asked))
+                self.wrong(key, f"is not known here; {offered}")
+
+    # --- Values -----------------------------------------------------------------------
+
+    def text(self, key: str, *, default: str | None = None) -> str:
+        """Read a text that says something."""
+        value = self._value(key, "a text", default)
+        if isinstance(value, str) and value.strip():
+            return value
+        self._must(key, "be a text", value, default)
+        return default or ""
+
+    def whole(
+        self, key: str, *, least: int = 1, most: int = _MOST, default: int | None = None
+    ) -> int:
+        """Read a whole number within bounds."""
+        value = self._value(key, "a whole number", default)
+        if is_whole(value) and least <= value <= most:
+            return int(value)
+        bounds = f" from {least:,} to {most:,}"
+        self._must(key, f"be a whole number{bounds}", value, default)
+        return least
+
+    def number(self, key: str) -> Decimal:
+        """Read money, a number of units or a percentage: as a number or a text."""
+        value = self._value(key, 'a number, such as "10.00"', None)
+        number = as_number(value)
+        if number is None:
+            self._must(key, 'be a number, such as "10.00"', value, None)
+            return Decimal(0)
+        return number
+
+    def choice(self, key: str, kind: type[_E], *, default: _E | None = None) -> _E:
+        """Read one of some words."""
+        words = " or ".join(f'"{each.value}"' for each in kind)
+        value = self._value(key, words, default)
+        if isinstance(value, str) and value in list(kind):
+            return kind(value)
+        self._must(key, f"be {words}", value, default)
+        return default or next(iter(kind))
+
+    def clock(self, key: str) -> time | None:
+        """Read a time of day: as a time, or as a text without seconds."""
+        value = self.values.get(key)
+        self.has(key)
+        if isinstance(value, time):
+            return value
+        try:
+            return time.fromisoformat(value)  # type: ignore[arg-type]  # see below
+        except (TypeError, ValueError):
+            self._must(key, 'be a time of day, such as "09:30"', value, None)
+            return None
+
+    def wholes(self, key: str) -> tuple[int, ...]:
+        """Read a list of whole numbers, at least one."""
+        return tuple(self._many(key, "whole numbers", int))
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Read a list of texts, at least one."""
+        return tuple(self._many(key, "texts", str))
+
+    # --- Tables -----------------------------------------------------------------------
+
+    def table(self, key: str) -> Table | None:
+        """Read a table in this one; None: it is missing, or is none."""
+        value = self._value(key, "a table", None)
+        if isinstance(value, dict):
+            return Table(value, self.at(key), self.problems)
+        self._must(key, "be a table", value, None)
+        return None
+
+    def tables(
+        self, key: str, *, at_least_one: bool = True, written: str | None = None
+    ) -> list[Table]:
+        """Read an array of tables, which is written as headers if it is not said how."""
+        written = written or f"one or more {self._header(key)}"
+        if not self.has(key):
+            if at_least_one:
+                self.wrong(key, f"is missing; write {written}.")
+            return []
+        value = self.values[key]
+        if isinstance(value, list) and all(isinstance(each, dict) for each in value):
+            if not value and at_least_one:
+                self.wrong(key, f"must be {written}; it is an empty list.")
+            return [
+                Table(each, (*self.at(key), number), self.problems)
+                for number, each in enumerate(value)
+            ]
+        self._must(key, f"be {written}", value, None)
+        return []
+
+    def _header(self, key: str) -> str:
+        path = [part for part in self.at(key) if isinstance(part, str)]
+        return f"[[{'.'.join(path)}]]"
+
+    # --- What is wrong ----------------------------------------------------------------
+
+    def _value(self, key: str, expected: str, default: object) -> Any:
+        """Give what is written; nothing, and nothing wrong, where there is a default."""
+        if not self.has(key):
+            if default is None:
+                self.wrong(key, f"is missing; it must be {expected}.")
+            return None
+        return self.values[key]
+
+    def _must(self, key: str, expected: str, value: Any, default: object) -> None:
+        if key in self.values:
+            self.wrong(key, f"must {expected}; it is {shown(value)}.")
+
+    def _many(self, key: str, kind: str, of: type) -> list[Any]:
+        value = self._value(key, f"a list of {kind}", None)
+        if isinstance(value, list) and value and all(_is(each, of) for each in value):
+            if len(set(value)) < len(value):
+                self.wrong(key, "must name each of them once.")
+            return value
+        self._must(key, f"be a list of {kind}, at least one", value, None)
+        return []
+
+
+def is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is(value: object, of: type) -> bool:
+    return is_whole(value) if of is int else isinstance(value, str) and bool(value)
+
+
+def as_number(value: object) -> Decimal | None:
+    """Read a number that is one, or is written as a text."""
+    if not (is_whole(value) or isinstance(value, str | Decimal)):
+        return None
+    try:
+        number = Decimal(value)  # type: ignore[arg-type]  # one of these
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def shown(value: object) -> str:
+    """Write a value as it stands in the file, or what it is if that is long."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"' if len(value) <= 60 else f'"{value[:57]}..."'
+    if isinstance(value, datetime):
+        return f"{value.isoformat()}, a moment"
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    return str(value)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.utils.html import format_html
+
+from executions.models import Execution
+from promoportal.admin import page_extensions
+from promoportal.admin.formatting import exchange, quoted, since, state_of, words
+from promoportal.admin.keyset_order import Order
+from promoportal.admin.links import link, page_of
+from promoportal.admin.panels import Panel
+from promoportal.admin.timeline import Moment, moves_of
+from redemptions.admin.reports import _answer
+from redemptions.models import Redemption, Report, State
+from rewards import redaction
+from rewards.models import Assignment
+
+# --- On the pages of earlier rooms ----------------------------------------------------
+
+
+@page_extensions.panel(Assignment)
+def reported(assignment: Assignment) -> Panel | None:
+    """Whether the vendor was told."""
+    row = _redemption(assignment)
+    if row is None:
+        return Panel("Redemption", sentences=["There is nothing to report yet."])
+    said = [state_of(row), since(row.state_since)]
+    problem = quoted(redaction.hidden(row.problem, assignment))
+    return Panel(
+        "Redemption",
+        sentences=[format_html("{} {}", *said), *([problem] if problem else [])],
+        more=[("The redemption", page_of(row))],
+    )
+
+
+@page_extensions.story(Assignment)
+def told(assignment: Assignment) -> list[Moment]:
+    """What became of telling the vendor."""
+    row = _redemption(assignment)
+    if row is None:
+        return []
+    reports = [_carried(row.report)] if row.report else []
+    return [*moves_of(row, dict(State.choices), what="Redemption:"), *reports]
+
+
+def _carried(report: Report) -> Moment:
+    """The report as one of those that it carried tells of it."""
+    status = f"HTTP {report.status}" if report.status else ""
+    took = "" if report.duration_ms is None else f"{report.duration_ms} ms"
+    outcome = str(report.get_outcome_display()) if report.outcome else "Under way"
+    said = ", ".join(part for part in (outcome, status, took) if part)
+    return Moment(
+        at=report.begun_at,
+        what="Report",
+        why=f"{said}.",
+        detail=exchange(link(report), words(_answer(report), "Nothing")),
+    )
+
+
+@page_extensions.story(Execution)
+def activated(execution: Execution) -> Iterator[Moment]:
+    """When its customers began to have it, and when the last so far did."""
+    rows = Redemption.objects.filter(execution=execution)
+    order = Order(is_narrowed=True)
+    first, last = order.oldest(rows).first(), order.newest(rows).first()
+    if first is None or last is None:
+        return
+    yield Moment(at=first.redeemed_at, what="First activation")
+    if last != first:
+        yield Moment(at=last.redeemed_at, what="Last activation so far")
+
+
+def _redemption(assignment: Assignment) -> Redemption | None:
+    return (
+        Redemption.objects.filter(assignment=assignment)
+        .select_related("report")
+        .first()
+    )

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+
+from promoportal.admin.date_filter import days
+from promoportal.admin.formatting import since, stamp, state_of, words
+from promoportal.admin.links import link, list_of
+from promoportal.admin.list_columns import when
+from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.admin.panels import MOST_SHOWN, Panel
+from redemptions.models import Redemption, Report
+from rewards import redaction
+from rewards.admin.reward_text import worth
+
+
+def _answer(report: Report) -> str:
+    """What Optimove answered, without the codes of those whose latest report it is."""
+    codes = report.redemptions.exclude(assignment__unique_code="")
+    listed = codes.values_list("assignment__unique_code", flat=True)
+    return redaction.without(report.answer, listed)
+
+
+def _outcome(report: Report) -> SafeString:
+    looks = {
+        Report.Outcome.ACCEPTED: ("good", "✓"),
+        "": ("busy", "▸"),
+        Report.Outcome.UNANSWERED: ("doubt", "?"),
+        Report.Outcome.LOST: ("doubt", "?"),
+        Report.Outcome.UNAVAILABLE: ("next", "○"),
+        Report.Outcome.NOT_SENT: ("over", "◌"),
+    }
+    tone, mark = looks.get(report.outcome, ("held", "!"))
+    label = str(report.get_outcome_display()) if report.outcome else "Under way"
+    return stamp(tone, mark, label)
+
+
+@admin.register(Report)
+class ReportAdmin(ReadOnlyAdmin[Report]):
+    list_display = (
+        "identity",
+        "how",
+        "size",
+        "status_badge",
+        "begun",
+        "accepted",
+        "rejected",
+        "status",
+        "duration_ms",
+    )
+    indexed = ("outcome__exact", "is_batch__exact")
+    list_filter = ("outcome", "is_batch", days("begun_at", "days"))
+    fieldsets = (
+        (None, {"fields": ("how", "size", "accepted", "rejected")}),
+        ("The call", {"fields": ("begun", "ended", "status", "duration_ms", "said")}),
+    )
+    begun = when("begun_at")
+    ended = when("ended_at")
+
+    @admin.display(description="report")
+    def identity(self, row: Report) -> str:
+        return f"Report {row.pk}"
+
+    @admin.display(description="kind")
+    def how(self, row: Report) -> str:
+        return "A batch" if row.is_batch else "One by one"
+
+    @admin.display(description="outcome")
+    def status_badge(self, row: Report) -> SafeString:
+        return _outcome(row)
+
+    @admin.display(description="answer")
+    def said(self, row: Report) -> SafeString:
+        return words(_answer(row), "")
+
+    def heading(self, row: Report) -> str:
+        return f"Report {row.pk}"
+
+    def marks(self, row: Report) -> list[SafeString]:
+        return [_outcome(row), since(row.begun_at)]
+
+    def panels(self, row: Report) -> Iterable[Panel]:
+        latest = row.redemptions.select_related("assignment").order_by("-pk")
+        yield Panel(
+            "Redemptions whose latest report this is",
+            columns=("Customer", "Reward", "State"),
+            rows=[
+                (
+                    link(one, one.assignment.customer),
+                    worth(one.assignment),
+                    state_of(one),
+                )
+                for one in latest[:MOST_SHOWN]
+            ],
+            more=[("All of them", list_of(Redemption, report=row.pk))],
+        )

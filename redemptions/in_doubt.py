@@ -1,0 +1,70 @@
+"""Reports that were sent and not answered, or whose worker died."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Now
+
+from promoportal import optimove
+from promoportal.db import state_machine
+from promoportal.db.leases import due
+from redemptions.models import Reason, Redemption, Report, State
+from redemptions.report_outcomes import GIVE_UP_AFTER
+
+SWEEP = 5000
+
+
+def expire() -> int:
+    """What a lease ran out on may have been reported: uncertain."""
+    over = Redemption.objects.filter(
+        state=State.REPORTING, lease_until__lte=Now()
+    ).order_by("lease_until")[:SWEEP]
+    with transaction.atomic():
+        lost = state_machine.move_all(
+            over.select_for_update(skip_locked=True),
+            State.UNCERTAIN,
+            why="Its worker died or froze while it may have been sent.",
+            failures=F("failures") + 1,
+            token=None,
+            lease_until=None,
+            not_before=Now(),
+        )
+        Report.objects.filter(redemptions__in=lost, outcome="").update(
+            outcome=Report.Outcome.LOST, ended_at=Now()
+        )
+    return len(lost)
+
+
+def settle() -> None:
+    """Report again where the vendor knows a repeat by its reference; else ask a person."""
+    state_machine.move_all(
+        _uncertain(failures__gt=GIVE_UP_AFTER),
+        State.HELD,
+        why="It was never answered.",
+        reason=Reason.GIVEN_UP,
+    )
+    if optimove.current().redemptions.repeat_is_safe:
+        state_machine.move_all(
+            _uncertain(),
+            State.WAITING,
+            why="It is reported again under the same reference.",
+            not_before=Now(),
+        )
+    else:
+        problem = "It was sent, no answer came, and a repeat might be counted twice."
+        state_machine.move_all(
+            _uncertain(),
+            State.HELD,
+            why=problem,
+            reason=Reason.UNANSWERED,
+            problem=problem,
+        )
+
+
+def _uncertain(**narrowed: Any) -> QuerySet[Redemption]:
+    """Some of what is due to be settled: the rest comes a second later."""
+    rows = Redemption.objects.filter(due(), state=State.UNCERTAIN, **narrowed)
+    return rows.order_by("not_before")[:SWEEP]

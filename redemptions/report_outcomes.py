@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
+
+from promoportal import wire
+from promoportal.db import state_machine
+from promoportal.db.database_clock import after
+from promoportal.db.leases import _RELEASED, Lease
+from promoportal.optimove import Verdict
+from promoportal.optimove.throttle import STRANGER
+from promoportal.resilience.backoff import wait
+from promoportal.resilience.outcome_policy import MOST_MALFORMED, WAITS
+from redemptions.models import Reason, Redemption, Report, State
+
+# Three days of them.
+GIVE_UP_AFTER = 80
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A report that is ours to send, with what it carries."""
+
+    report: Report
+    lease: Lease
+    rows: Sequence[Redemption]
+
+
+def _ours(carried: Carried) -> QuerySet[Redemption]:
+    return Redemption.objects.filter(state=State.REPORTING, token=carried.lease.token)
+
+
+def _answered(carried: Carried, verdict: Verdict) -> None:
+    # One that was taken before is taken: it counts, and a repeat changes nothing.
+    refused = {
+        carried.rows[refusal.index].pk: {
+            "problem": f"{refusal.code}: {refusal.message}"[:2000]
+        }
+        for refusal in verdict.rejected
+        if not refusal.duplicate
+    }
+    with transaction.atomic():
+        outcome = Report.Outcome.PARTLY if refused else Report.Outcome.ACCEPTED
+        accepted = len(carried.rows) - len(refused)
+        counted = {"accepted": accepted, "rejected": len(refused)}
+        _close(carried, outcome, verdict.evidence, **counted)
+        _hold(carried, refused, Reason.REFUSED)
+        taken = _ours(carried) | _given_up_for_lost(carried).exclude(pk__in=refused)
+        state_machine.move_all(
+            taken,
+            State.REPORTED,
+            why=f"Optimove took report {carried.report.pk}.",
+            reason="",
+            problem="",
+            **_RELEASED,
+        )
+
+
+def _given_up_for_lost(carried: Carried) -> QuerySet[Redemption]:
+    """What our lease ran out on: an answer that comes late is evidence all the same."""
+    return Redemption.objects.filter(
+        Q(state=State.UNCERTAIN) | Q(state=State.HELD, reason=Reason.UNANSWERED),
+        report=carried.report,
+    )
+
+
+def _hold(
+    carried: Carried, problems: Mapping[int, Mapping[str, Any]], reason: Reason
+) -> None:
+    state_machine.move_all(
+        _ours(carried),
+        State.HELD,
+        why=f"Report {carried.report.pk}: {reason.label}.",
+        each=problems,
+        reason=reason,
+        **_RELEASED,
+    )
+
+
+def _failed(carried: Carried, error: wire.WireError) -> None:
+    with transaction.atomic():
+        match error:
+            case wire.Misconfigured():
+                _close(carried, Report.Outcome.MISCONFIGURED, _evidence(error))
+                _forbidden(carried, error)
+            case wire.Rejected():
+                _close(carried, Report.Outcome.REFUSED, _evidence(error))
+                _refused_whole(carried, error)
+            case wire.Malformed():
+                _close(carried, Report.Outcome.MALFORMED, _evidence(error))
+                _malformed(carried, error)
+            case wire.Unanswered():
+                _close(carried, Report.Outcome.UNANSWERED, _evidence(error))
+                _unanswered(carried, error)
+            case _:
+                _close(carried, Report.Outcome.UNAVAILABLE, _evidence(error))
+                _unavailable(carried, error)
+
+
+def _hand_back(carried: Carried) -> None:
+    with transaction.atomic():
+        _close(carried, Report.Outcome.NOT_SENT)
+        _again(carried, 1, "")
+
+
+def _evidence(error: wire.WireError) -> wire.Evidence:
+    return wire.Evidence(error.status, error.answer or str(error), error.duration_ms)
+
+
+def _close(
+    carried: Carried,
+    outcome: Report.Outcome,
+    evidence: wire.Evidence | None = None,
+    **changes: Any,
+) -> None:
+    said = asdict(evidence) if evidence else {}
+    Report.objects.filter(pk=carried.report.pk).update(
+        outcome=outcome, ended_at=Now(), **said, **changes
+    )
+
+
+def _again(carried: Carried, seconds: float, problem: str, **changes: Any) -> None:
+    state_machine.move_all(
+        _ours(carried),
+        State.WAITING,
+        why=f"Report {carried.report.pk} is tried again.",
+        problem=problem,
+        not_before=after(seconds),
+        **changes,
+        **_RELEASED,
+    )
+
+
+def _forbidden(carried: Carried, error: wire.WireError) -> None:
+    """What is forbidden to everybody is the breaker's matter; else it adds up."""
+    if error.status == STRANGER:
+        _again(carried, 10, str(error))
+    else:
+        _unavailable(carried, error)
+
+
+def _unavailable(carried: Carried, error: wire.WireError) -> None:
+    hopeless = _ours(carried).filter(failures__gte=GIVE_UP_AFTER)
+    _hold(carried, _said(hopeless, error), Reason.GIVEN_UP)
+    seconds = _wait(carried, getattr(error, "retry_after", None))
+    _again(carried, seconds, str(error), failures=F("failures") + 1)
+
+
+def _refused_whole(carried: Carried, error: wire.WireError) -> None:
+    """One bad line may spoil a batch: it is halved until the line stands alone."""
+    if len(carried.rows) == 1:
+        _hold(carried, _said(_ours(carried), error), Reason.REFUSED)
+    else:
+        half = (len(carried.rows) + 1) // 2
+        _again(carried, 0, str(error), batch_limit=half)
+
+
+def _malformed(carried: Carried, error: wire.WireError) -> None:
+    hopeless = _ours(carried).filter(malformed__gte=MOST_MALFORMED - 1)
+    _hold(carried, _said(hopeless, error), Reason.MALFORMED)
+    _ours(carried).update(malformed=F("malformed") + 1)
+    _unanswered(carried, error)
+
+
+def _unanswered(carried: Carried, error: wire.WireError) -> None:
+    state_machine.move_all(
+        _ours(carried),
+        State.UNCERTAIN,
+        why=f"Report {carried.report.pk} was sent and not answered.",
+        problem=str(error),
+        failures=F("failures") + 1,
+        not_before=after(_wait(carried, None)),
+        **_RELEASED,
+    )
+
+
+def _wait(carried: Carried, retry_after: float | None) -> float:
+    return wait(WAITS, max(row.failures for row in carried.rows) + 1, retry_after)
+
+
+def _said(
+    rows: QuerySet[Redemption], error: wire.WireError
+) -> dict[int, dict[str, str]]:
+    return {pk: {"problem": str(error)} for pk in rows.values_list("pk", flat=True)}

@@ -1,0 +1,206 @@
+"""
+Turning rewards on at the platform: claim, call, conclude.
+
+A short transaction, the wire with no transaction, a short transaction. Whatever kills us
+in between, the attempt is on record, the lease runs out, and settling finds out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count, islice
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+
+from executions.models import Execution, Progress, Stop, Trigger
+from promoportal import platforms, wire
+from promoportal.db.leases import Lease
+from promoportal.db.reconnecting_session import Session
+from promoportal.platforms import Order, Platform, Receipt
+from promoportal.resilience import circuit_breaker
+from promoportal.resilience.circuit_breaker import Gate, Side
+from promoportal.runtime import crash_points
+from promoportal.runtime.crash_points import Point
+from promoportal.runtime.time_budget import Budget
+from rewards import signals
+from rewards.activation import platform_throttle
+from rewards.activation.call_pool import Answered, call_all
+from rewards.activation.claims import (
+    LONGEST_CALL,
+    TURN,
+    Claim,
+    claim,
+    claimable,
+    still_ours,
+)
+from rewards.activation.outcomes import conclude
+from rewards.models import Assignment
+
+# Finding everything claimed by others this often in a row ends a turn.
+MOST_MISSES = 5
+# Written back so often, which bounds what a crash leaves in doubt.
+CONCLUDE_EVERY = 50
+
+
+def activate() -> None:
+    """
+    Activate what is owed, for one turn: some of one execution, then some of another, so
+    that no campaign of a hundred thousand keeps a triggered reward waiting.
+    """
+    with (
+        closing(platforms.from_settings()) as platform,
+        platform_throttle.to_call() as threads,
+    ):
+        if not threads:
+            return  # others make all the calls that may be made, and go on
+        _take_turns(platform, threads)
+    if is_due():
+        with transaction.atomic():
+            signals.owed.send(Execution)
+
+
+def activate_one(pk: int) -> None:
+    """Activate one assignment now: someone is waiting for it."""
+    row = Assignment.objects.only("execution").get(pk=pk)
+    with (
+        closing(platforms.from_settings()) as platform,
+        platform_throttle.to_call_once() as threads,
+    ):
+        if threads:
+            _activate(row.execution_id, platform, Budget(TURN), threads, only=pk)
+
+
+def _take_turns(platform: Platform, threads: int) -> None:
+    budget = Budget(TURN)
+    misses = 0
+    for turn in count():
+        if budget.is_spent() or misses == MOST_MISSES:
+            return
+        due = due_executions(triggered_first=turn % 2 == 0).first()
+        if due is None or circuit_breaker.rests(Side.PLATFORM):
+            return
+        activated = _activate(due.pk, platform, budget, threads)
+        misses = 0 if activated else misses + 1
+
+
+def _activate(
+    execution_pk: int,
+    platform: Platform,
+    budget: Budget,
+    threads: int,
+    only: int | None = None,
+) -> bool:
+    """Activate a chunk of an execution's, or one that tries; whether there was any."""
+    gate = platform_throttle.gate()
+    if gate is Gate.OPEN:
+        return False
+    most = 1 if gate is Gate.PROBE else platform_throttle.chunk_of(platform, threads)
+    taken = claim(execution_pk, capability=platform.capability, most=most, only=only)
+    if taken:
+        crash_points.at(Point.ACTIVATING_CLAIMED)
+        carry_out(taken, platform, budget, threads)
+    elif gate is Gate.PROBE:
+        circuit_breaker.forgo(Side.PLATFORM)
+    return taken is not None
+
+
+def is_due() -> bool:
+    """Whether a job would find something to send."""
+    return not circuit_breaker.rests(Side.PLATFORM) and due_executions().exists()
+
+
+def due_executions(*, triggered_first: bool = False) -> QuerySet[Execution]:
+    """
+    Executions that owe something right now and are not stopped, in turns.
+
+    Every other turn goes to customers who act just now, if there are any: however many
+    campaigns are under way, they wait for one chunk and not for one of each.
+    """
+    capability = platforms.from_settings().capability
+    owed = claimable(capability).filter(execution=OuterRef("pk"))
+    running = Execution.objects.filter(stop=Stop.NONE).exclude(state=Progress.SETTLED)
+    due = running.filter(Exists(owed))
+    if not triggered_first:
+        return due.order_by("?")
+    triggers = Trigger.objects.filter(execution=OuterRef("pk"))
+    return due.annotate(triggered=Exists(triggers)).order_by("-triggered", "?")
+
+
+def carry_out(taken: Claim, platform: Platform, budget: Budget, threads: int) -> None:
+    """Send what was claimed, and write down what came of it while it comes."""
+    sending = _Sending(taken, platform, budget)
+    answers = call_all(
+        sending.rows(), sending.send, threads=threads, may_begin=sending.may_begin
+    )
+    every = CONCLUDE_EVERY if platform_throttle.settles_by_itself(platform) else 1
+    with closing(answers):
+        for part in _parts(answers, every):
+            crash_points.at(Point.ACTIVATING_ANSWERED)
+            sending.conclude(part)
+            crash_points.at(Point.ACTIVATING_CONCLUDED)
+    sending.session.end()
+
+
+@dataclass
+class _Sending:
+    """A claim on its way to the platform."""
+
+    taken: Claim
+    platform: Platform
+    budget: Budget
+    session: Session = field(default_factory=Session)
+    leases: dict[int, Lease] = field(default_factory=dict)
+    rests: bool = False
+
+    def may_begin(self) -> bool:
+        """Whether a call may begin; the rest of the claim goes back unsent."""
+        over = self.rests or self.session.lost or self.budget.is_spent()
+        return not over and self.taken.lease.left() > LONGEST_CALL
+
+    def rows(self) -> Iterator[Assignment]:
+        """The rows, each looked at as it is about to be sent, if it must not go twice."""
+        for row in self.taken.rows:
+            self.leases[row.pk] = self.taken.lease
+            if self.may_begin() and not self.platform.capability.idempotent:
+                self.session.lasts(partial(self._look_at, row))
+            if row.pk in self.leases:
+                yield row
+
+    def _look_at(self, row: Assignment) -> None:
+        lease = still_ours(self.taken, row)
+        if lease is None:
+            del self.leases[row.pk]  # it is others' to settle
+        else:
+            self.leases[row.pk] = lease
+
+    def send(self, row: Assignment) -> Receipt:
+        return send(row, self.platform, self.leases[row.pk])
+
+    def conclude(self, part: Sequence[Answered]) -> None:
+        self.session.surely(partial(conclude, self.taken, part), within=LONGEST_CALL)
+        self.session.lasts(partial(self._heed, part))
+
+    def _heed(self, part: Sequence[Answered]) -> None:
+        platform_throttle.heed(part)
+        self.rests = circuit_breaker.rests(Side.PLATFORM)
+
+
+def send(row: Assignment, platform: Platform, lease: Lease) -> Receipt:
+    """
+    Make the call, unless the lease is over by the time its first byte would leave.
+
+    :raises wire.WireError:
+    """
+    if row.key is None or row.order is None:
+        raise wire.Rejected(f"{row} has no key.")
+    with wire.only_while(lambda: lease.left() > 0):
+        return platform.activate(Order.from_json(row.order), key=row.key)
+
+
+def _parts(answers: Iterator[Answered], size: int) -> Iterator[list[Answered]]:
+    while part := list(islice(answers, size)):
+        yield part

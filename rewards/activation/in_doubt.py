@@ -1,0 +1,241 @@
+"""
+Finding out what became of a reward that was sent and not answered.
+
+With a platform that remembers keys, the same key is sent again; one that can be asked is
+asked; of any other, a person decides. Nothing here credits anything.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
+
+from executions.locks import share
+from executions.models import Execution, Stop
+from promoportal import platforms
+from promoportal.db import state_machine
+from promoportal.db.database_clock import after
+from promoportal.db.leases import due
+from promoportal.optimove import Meaning
+from promoportal.platforms import Capability, Platform, Receipt
+from promoportal.resilience import circuit_breaker
+from promoportal.resilience.backoff import wait
+from promoportal.resilience.circuit_breaker import Gate, Side
+from promoportal.resilience.outcome_policy import WAITS
+from promoportal.runtime import crash_points
+from promoportal.runtime.crash_points import Point
+from promoportal.runtime.time_budget import Budget
+from rewards import signals
+from rewards.activation import platform_throttle
+from rewards.activation.call_pool import Answered, Outcome, call_all
+from rewards.activation.claims import COMPANY, LONGEST_CALL, TURN, remembered
+from rewards.activation.deadlines import SWEEP
+from rewards.models import Assignment, Attempt, Reason, State
+from rewards.transitions import ask_about, give, owe
+
+# Rows asked about before others get their turn.
+ASKED = 50
+_FORGOTTEN = "It was sent so long ago that the platform may have forgotten its key."
+# Deaths alone, after those in company, until a person looks.
+MOST_DEATHS_ALONE = 3
+
+
+def settle() -> None:
+    """Settle what is uncertain and due, each as the platform allows."""
+    with closing(platforms.from_settings()) as platform:
+        capability = platform.capability
+        _hold_poison()
+        _stop_stranded(capability)
+        if capability.idempotent:
+            _send_again(capability)
+            _hold_unanswered(_uncertain().exclude(remembered(capability)), _FORGOTTEN)
+        if capability.askable:
+            _ask(platform)
+        elif not capability.idempotent:
+            _hold_unanswered(_uncertain(), "The platform cannot be asked about it.")
+        else:
+            _hold_unanswered(
+                _uncertain().filter(_taken_back()),
+                "It is not assigned any more, and the platform cannot be asked about it.",
+            )
+
+
+def is_due() -> bool:
+    """Whether a job would find something to settle."""
+    if circuit_breaker.rests(Side.PLATFORM):
+        return False
+    capability = platforms.from_settings().capability
+    return _uncertain().exists() or _stranded(capability).exists()
+
+
+def _uncertain() -> QuerySet[Assignment]:
+    return Assignment.objects.filter(due(), state=State.UNCERTAIN)
+
+
+def _taken_back() -> Q:
+    return ~Q(meaning=Meaning.ACTIVATE) | Q(execution__stop=Stop.CANCELLED)
+
+
+def _stranded(capability: Capability) -> QuerySet[Assignment]:
+    """Owed and in doubt, and not to be sent again: nobody would ever claim it."""
+    in_doubt = Assignment.objects.filter(due(), state=State.OWED, doubtful=True)
+    again = remembered(capability) & Q(meaning=Meaning.ACTIVATE)
+    return in_doubt.exclude(again) if capability.idempotent else in_doubt
+
+
+def _hold_poison() -> None:
+    deadly = _uncertain().filter(deaths__gte=COMPANY + MOST_DEATHS_ALONE)
+    state_machine.move_all(
+        deadly[:SWEEP],
+        State.HELD,
+        why="Activating it killed the worker, repeatedly, while it went alone.",
+        reason=Reason.POISON,
+    )
+
+
+def _send_again(capability: Capability) -> None:
+    """The same key credits nothing twice, for as long as it is remembered."""
+    again = _uncertain().filter(remembered(capability)).exclude(_taken_back())
+    for execution_pk, keys in _by_execution(again).items():
+        with transaction.atomic():
+            moved = owe(
+                again.filter(pk__in=keys),
+                stop=share(execution_pk),
+                why="It is sent again with the same key.",
+            )
+            if moved:
+                signals.owed.send(Execution)
+
+
+def _stop_stranded(capability: Capability) -> None:
+    rows = _stranded(capability)
+    if capability.idempotent:
+        _hold_unanswered(rows.exclude(remembered(capability)), _FORGOTTEN)
+        unassigned = rows.exclude(meaning=Meaning.ACTIVATE)
+        ask_about(unassigned[:SWEEP], why="It is in doubt, and not assigned any more.")
+    else:
+        ask_about(rows[:SWEEP], why="It is in doubt, and the platform knows no keys.")
+
+
+def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
+    state_machine.move_all(
+        rows[:SWEEP],
+        State.HELD,
+        why=problem,
+        reason=Reason.UNANSWERED,
+        problem=problem,
+    )
+
+
+def _by_execution(rows: QuerySet[Assignment]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for pk, execution_pk in rows.values_list("pk", "execution_id")[:SWEEP]:
+        found.setdefault(execution_pk, []).append(pk)
+    return found
+
+
+def _ask(platform: Platform) -> None:
+    budget = Budget(TURN)
+    with platform_throttle.to_ask() as threads:
+        while threads and not budget.is_spent() and ask_some(platform, budget, threads):
+            pass
+
+
+def ask_some(platform: Platform, budget: Budget, threads: int) -> bool:
+    """Ask about some, or about one that tries; whether there may be more to ask."""
+    gate = platform_throttle.gate()
+    if gate is Gate.OPEN:
+        return False
+    rows = _take_to_ask(1 if gate is Gate.PROBE else ASKED)
+    if rows:
+        crash_points.at(Point.SETTLING_TAKEN)
+    elif gate is Gate.PROBE:
+        circuit_breaker.forgo(Side.PLATFORM)
+    answers = call_all(
+        rows,
+        lambda row: _look_up(row, platform),
+        threads=threads,
+        may_begin=lambda: not budget.is_spent(),
+    )
+    with closing(answers):
+        for answer in answers:
+            crash_points.at(Point.SETTLING_ANSWERED)
+            _conclude(answer, platform.capability)
+    return bool(rows)
+
+
+def _look_up(row: Assignment, platform: Platform) -> Receipt | None:
+    assert row.key is not None  # noqa: S101 - it was sent, and so it has a key
+    return platform.look_up(row.key)
+
+
+def _take_to_ask(most: int) -> list[Assignment]:
+    """Rows to ask about; nobody else asks about them until we had the time to."""
+    with transaction.atomic():
+        rows = list(
+            _uncertain()
+            .select_related("execution")
+            .order_by("not_before")
+            .select_for_update(of=["self"], skip_locked=True)[:most]
+        )
+        chosen = Assignment.objects.filter(pk__in=[row.pk for row in rows])
+        chosen.update(not_before=after(TURN + LONGEST_CALL), attempts=F("attempts") + 1)
+        return rows
+
+
+def _conclude(answer: Answered, capability: Capability) -> None:
+    row = answer.row
+    # As it was asked about: a row that moved on meanwhile stays where it is.
+    same = Assignment.objects.filter(
+        pk=row.pk, state=State.UNCERTAIN, attempts=row.attempts + 1
+    )
+    if answer.outcome == Outcome.NOT_SENT:
+        # The turn was over: nobody was asked, and nothing failed.
+        same.update(not_before=Now(), attempts=row.attempts)
+        return
+    platform_throttle.heed([answer])
+    with transaction.atomic():
+        stop = share(row.execution_id)
+        _record(answer)
+        if answer.outcome == Outcome.GIVEN:
+            give(same, {row.pk: answer.receipt}, why="The platform knows it: given.")
+        elif answer.outcome == Outcome.NOT_FOUND:
+            _not_found(same, capability, stop)
+        else:
+            seconds = wait(WAITS, row.failures + 1, answer.retry_after)
+            same.update(not_before=after(seconds), failures=F("failures") + 1)
+
+
+def _not_found(same: QuerySet[Assignment], capability: Capability, stop: Stop) -> None:
+    """It counts only some time after the lease's end: a call may still be under way."""
+    grace = capability.settle_grace
+    moved = owe(
+        same.filter(lease_until__lte=Now() - grace),
+        stop=stop,
+        settled=True,
+        why="The platform does not know it: it was not given.",
+        doubtful=False,
+        first_sent_at=None,
+        lease_until=None,
+        not_before=Now(),
+    )
+    if moved:
+        signals.owed.send(Execution)
+    else:
+        same.update(not_before=F("lease_until") + grace)
+
+
+def _record(answer: Answered) -> None:
+    Attempt.objects.create(
+        assignment=answer.row,
+        kind=Attempt.Kind.LOOK_UP,
+        number=answer.row.attempts + 1,
+        ended_at=Now(),
+        outcome=answer.outcome,
+        status=answer.status,
+        answer=answer.answer or answer.problem,
+        duration_ms=answer.duration_ms,
+    )

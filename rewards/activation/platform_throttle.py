@@ -1,0 +1,86 @@
+"""Leave to call the platform: permits shared by all processes, and its breaker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from django.conf import settings
+
+from promoportal.platforms import Platform
+from promoportal.resilience import circuit_breaker, concurrency_limit
+from promoportal.resilience.circuit_breaker import Gate, Side
+from rewards.activation.call_pool import Answered, Outcome
+from rewards.activation.claims import CHUNK
+
+# Calls one job makes at a time, if there are permits for them.
+AT_ONCE = 8
+
+_FAILED = {Outcome.UNAVAILABLE, Outcome.UNANSWERED}
+
+
+def to_call() -> AbstractContextManager[int]:
+    """
+    Permits for the calls of one job. Of all there are, one is left for what is in doubt,
+    and one for what a person waits for.
+    """
+    return concurrency_limit.taken(AT_ONCE, of=_all_but(2))
+
+
+def to_ask() -> AbstractContextManager[int]:
+    """Permits for asking about what is in doubt, also while campaigns take all others."""
+    return concurrency_limit.taken(AT_ONCE, of=_all_but(1))
+
+
+def to_call_once() -> AbstractContextManager[int]:
+    """A permit for one call that a person waits for."""
+    return concurrency_limit.taken(1, of=settings.PLATFORM_CONCURRENCY)
+
+
+def _all_but(count: int) -> int:
+    return max(settings.PLATFORM_CONCURRENCY - count, 1)
+
+
+def gate() -> Gate:
+    return circuit_breaker.gate(Side.PLATFORM)
+
+
+def chunk_of(platform: Platform, threads: int) -> int:
+    """
+    How many rows a crash may leave in doubt.
+
+    Where doubt can only be settled by a person, no more than are under way at once.
+    """
+    return CHUNK if settles_by_itself(platform) else threads
+
+
+def settles_by_itself(platform: Platform) -> bool:
+    return platform.capability.idempotent or platform.capability.askable
+
+
+def heed(answers: Sequence[Answered]) -> None:
+    """
+    Learn from calls that went on side by side whether there is any use in more.
+
+    What fails, or is forbidden, for one customer while others are served is that row's
+    matter.
+    """
+    said = [answer for answer in answers if answer.outcome != Outcome.NOT_SENT]
+    failed = [a for a in said if a.outcome in _FAILED]
+    forbidden = [a for a in said if a.outcome == Outcome.MISCONFIGURED]
+    if len(failed) + len(forbidden) < len(said):
+        circuit_breaker.passed(Side.PLATFORM)
+    elif forbidden and forbidden[0].error:
+        circuit_breaker.trip(Side.PLATFORM, forbidden[0].error)
+    elif failed:
+        _stumble(failed)
+
+
+def _stumble(failed: Sequence[Answered]) -> None:
+    last = max(failed, key=lambda answer: answer.retry_after or 0)
+    if last.error is None:
+        return
+    if last.retry_after:
+        circuit_breaker.rest(Side.PLATFORM, last.error, last.retry_after)
+    else:
+        circuit_breaker.stumbled(Side.PLATFORM, last.error, count=len(failed))

@@ -1,0 +1,109 @@
+"""What a person may do about an assignment, and with which right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import QuerySet
+
+from executions.models import Stop
+from promoportal.admin.actions import Deed
+from promoportal.admin.sensitive_fields import Reveal
+from promoportal.db.bulk_result import Done
+from rewards import decisions
+from rewards.models import Assignment
+
+# What may hold a code, or what Optimove knows of a customer.
+CODES = Reveal(
+    Assignment,
+    "rewards.reveal_assignment",
+    "Show code and payloads",
+    said=("shows its code and payloads", "show their codes and payloads"),
+    instead={
+        "unique_code": "masked_code",
+        "vendors_row": "hidden_row",
+        "what_is_sent": "hidden_order",
+    },
+)
+
+
+def _decide(
+    service: Callable[..., decisions.Decided],
+) -> Callable[[QuerySet[Assignment], Any, str], Done]:
+    def decide(rows: QuerySet[Assignment], by: Any, why: str) -> Done:
+        decided = service(rows, by=by, why=why)
+        return Done(decided.done, decided.skipped)
+
+    return decide
+
+
+def _may_be_tried_again(row: Assignment) -> bool:
+    return not decisions.obstacle(row, Stop(row.execution.stop))
+
+
+def _may_be_released(row: Assignment) -> bool:
+    return not decisions.obstacle_to_release(row, Stop(row.execution.stop))
+
+
+def _may_be_said(row: Assignment) -> bool:
+    return not decisions.obstacle_to_saying(row)
+
+
+def _may_be_written_off(row: Assignment) -> bool:
+    return not decisions.obstacle_to_writing_off(row)
+
+
+DEEDS = (
+    Deed(
+        "retry",
+        "Try again",
+        "rewards.retry_assignment",
+        _decide(decisions.retry),
+        said=("will be tried again", "will be tried again"),
+        fits=_may_be_tried_again,
+    ),
+    Deed(
+        "release",
+        "Give it all the same",
+        "rewards.decide_assignment",
+        _decide(decisions.release),
+        said=("will be given all the same", "will be given all the same"),
+        warning="The customer gets what was held because nobody may have meant it: "
+        "a second reward, one past a limit, or one that Optimove changed. Say so "
+        "only if CRM says that it is meant.",
+        fits=_may_be_released,
+    ),
+    Deed(
+        "given",
+        "It was given",
+        "rewards.decide_assignment",
+        _decide(decisions.given),
+        said=("counts as given now", "count as given now"),
+        warning="It becomes active, is never sent to the platform again, and is "
+        "reported to Optimove. Say so only if the platform's own books show that "
+        "the customer has it.",
+        fits=_may_be_said,
+    ),
+    Deed(
+        "not_given",
+        "It was not given",
+        "rewards.decide_assignment",
+        _decide(decisions.not_given),
+        said=("is owed again", "are owed again"),
+        warning="It is sent to the platform again. If the customer has it already, "
+        "they get it twice: say so only if the platform's own books show that they "
+        "do not.",
+        fits=_may_be_said,
+    ),
+    Deed(
+        "write_off",
+        "Write off",
+        "rewards.write_off_assignment",
+        _decide(decisions.write_off),
+        said=("is written off", "are written off"),
+        warning="The reward will not be given: nothing tries it again.",
+        fits=_may_be_written_off,
+    ),
+    CODES.deed,
+)

@@ -1,0 +1,40 @@
+"""Each call about an assignment, told on its page."""
+
+from __future__ import annotations
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from promoportal import platforms
+from promoportal.admin.formatting import exchange, words
+from promoportal.admin.timeline import Moment
+from rewards import redaction
+from rewards.models import Assignment, Attempt
+
+
+def attempted(row: Assignment, attempt: Attempt) -> Moment:
+    """One call: what was sent, what came back, and what that means."""
+    outcome = attempt.get_outcome_display() if attempt.outcome else "Under way"
+    status = f", HTTP {attempt.status}" if attempt.status else ""
+    took = f", {attempt.duration_ms} ms" if attempt.duration_ms is not None else ""
+    return Moment(
+        at=attempt.begun_at,
+        what=f"{attempt.get_kind_display()}, attempt {attempt.number}",
+        why=f"{outcome}{status}{took}.",
+        detail=exchange(_sent(row, attempt), _came_back(row, attempt)),
+    )
+
+
+def _sent(row: Assignment, attempt: Attempt) -> SafeString:
+    if attempt.outcome == Attempt.Outcome.NOT_SENT or row.key is None:
+        return SafeString("Nothing")
+    call = platforms.asks(attempt.kind.lower(), row.key)
+    said = format_html("<code>{}</code> ", call) if call else SafeString("")
+    if attempt.kind == Attempt.Kind.LOOK_UP:
+        return said or format_html("A question about the key <code>{}</code>", row.key)
+    return format_html("{}The body above, under the key <code>{}</code>", said, row.key)
+
+
+def _came_back(row: Assignment, attempt: Attempt) -> SafeString:
+    said = redaction.hidden(attempt.answer, row)
+    return words(said, "Nothing" if attempt.outcome else "Nothing yet")

@@ -1,0 +1,72 @@
+"""What was collected and assigned, on the pages of earlier rooms."""
+
+from __future__ import annotations
+
+from django.utils.html import format_html
+
+from executions.models import Campaign, Execution, Trigger
+from promoportal.admin import page_extensions
+from promoportal.admin.formatting import since, state_of
+from promoportal.admin.links import link, list_of, page_of
+from promoportal.admin.panels import MOST_SHOWN, Fact, Panel
+from promoportal.admin.timeline import Moment, moves_of
+from rewards.admin.reward_text import worth
+from rewards.models import Assignment, Collecting, Collection
+
+
+@page_extensions.panel(Execution)
+def collected(execution: Execution) -> Panel | None:
+    """How far its list is collected."""
+    row = Collection.objects.filter(execution=execution).first()
+    if row is None:
+        return Panel("Collection", sentences=["Nothing was collected yet."])
+    of = f" of {row.total:,}" if row.total is not None else ""
+    facts = [
+        Fact("pass begun" if row.number == 1 else "passes begun", f"{row.number:,}"),
+        Fact(
+            f"{'row' if row.seen == 1 else 'rows'} seen in the last",
+            f"{row.seen:,}{of}",
+        ),
+    ]
+    said = [state_of(row), since(row.state_since)]
+    return Panel(
+        "Collection",
+        facts=facts,
+        sentences=[
+            format_html("{} {}", *said),
+            *([row.problem] if row.problem else []),
+        ],
+        more=[("How it was collected", page_of(row))],
+    )
+
+
+@page_extensions.story(Execution)
+def passes(execution: Execution) -> list[Moment]:
+    """When its list was asked for, by whom and why, and when it was through."""
+    row = Collection.objects.filter(execution=execution).first()
+    return moves_of(row, dict(Collecting.choices), what="Collection:") if row else []
+
+
+@page_extensions.panel(Campaign)
+def assigned_by(campaign: Campaign) -> Panel:
+    """The way to all that it assigned."""
+    href = list_of(Assignment, campaign=campaign.pk)
+    return Panel("Assignments", more=[("All assignments of this campaign", href)])
+
+
+@page_extensions.panel(Trigger)
+def assigned(trigger: Trigger) -> Panel | None:
+    """What the customer was assigned by it."""
+    found = Assignment.objects.filter(
+        execution=trigger.execution_id, customer=trigger.customer
+    )
+    rows = [
+        (
+            link(row, worth(row) or str(row)),
+            state_of(row),
+        )
+        for row in found.order_by("-pk")[:MOST_SHOWN]
+    ]
+    if not rows:
+        return Panel("Assignments", sentences=["Optimove lists none yet."])
+    return Panel("Assignments", columns=("Reward", "State"), rows=rows)

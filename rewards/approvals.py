@@ -1,0 +1,97 @@
+"""
+A second person for what is worth more than one may decide alone.
+
+Whether a doubtful reward was given is for people to find out, and a wrong word gives it
+twice or not at all. So above a value the first word is kept and moves nothing; only the
+same word of another person does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.db.models import F, QuerySet
+
+from promoportal.runtime import environment
+from rewards.models import Assignment, Proposal
+
+Says = Proposal.Says
+
+
+def alone_up_to() -> Mapping[str, Decimal]:
+    """
+    Up to which value one person decides, by unit; of other units and of codes, always.
+
+    :raises ImproperlyConfigured: naming the variable and what is wrong with it
+    """
+    return _alone_up_to(tuple(settings.DECIDE_ALONE_UP_TO))
+
+
+def takes_two(row: Assignment) -> bool:
+    most = alone_up_to().get(row.unit)
+    return most is not None and row.value is not None and row.value > most
+
+
+def waits(row: Assignment, says: Proposal.Says, *, by: Any, why: str) -> str:
+    """
+    Keep one person's word, or hear a second; say what it still waits for, or nothing.
+
+    The row is locked by the caller.
+    """
+    if not takes_two(row):
+        return ""
+    if by is None:
+        return "it takes two persons, and nobody is named"
+    first = open_proposals().filter(assignment=row).select_related("by").first()
+    if first is None or first.by_id == by.pk:
+        return _propose(row, first, says, by=by, why=why)
+    if first.says == says:
+        return ""
+    first.delete()
+    return f"{first.by} said the opposite: neither counts, talk to each other"
+
+
+def open_proposals() -> QuerySet[Proposal]:
+    """Words that still wait for a second: since they were said, nothing has happened."""
+    return Proposal.objects.filter(
+        assignment__doubtful=True, at__gte=F("assignment__state_since")
+    )
+
+
+def said_by(row: Assignment, person: Any) -> str:
+    """What this person said already and a second has not, where it takes one."""
+    if not takes_two(row):
+        return ""
+    said = open_proposals().filter(assignment=row, by=person)
+    return said.values_list("says", flat=True).first() or ""
+
+
+def heard(row: Assignment, *, why: str) -> str:
+    """Why it is done, by both who said so where it takes two; a first word is used up."""
+    first = open_proposals().filter(assignment=row).select_related("by").first()
+    if first is None:
+        return why
+    if not takes_two(row):
+        first.delete()
+        return why
+    first.delete()
+    return f"{first.by}: {first.why} Seconded: {why}"
+
+
+def _propose(
+    row: Assignment, first: Proposal | None, says: Proposal.Says, *, by: Any, why: str
+) -> str:
+    if first and first.says == says:
+        return "you said so already: it takes a second person"
+    Proposal.objects.filter(assignment=row).delete()
+    Proposal.objects.create(assignment=row, says=says, by=by, why=why)
+    return "your word is kept: at its value it takes a second person"
+
+
+@cache
+def _alone_up_to(parts: tuple[str, ...]) -> Mapping[str, Decimal]:
+    return environment.amounts("DECIDE_ALONE_UP_TO", parts)

@@ -1,0 +1,71 @@
+"""
+Taking back what a cancelled execution owes.
+
+It is stopped at once: nothing of it can be claimed. Its rows follow some thousands at a
+time, as a million of them in the transaction that reads the vendor's notice would
+outlast the job that reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from executions.locks import share
+from executions.models import Execution, ExecutionTransition, Stop
+from promoportal.runtime.time_budget import Budget
+from rewards.models import Assignment, Collection
+from rewards.transitions import left, take_back
+
+AT_ONCE = 5000
+# Seconds a job goes on, so that others get their turn.
+TURN = 8.0
+
+
+def begin(execution: Execution, *, by: Any = None) -> None:
+    """Take back the first of it, which usually is all, in the cancelling transaction."""
+    take_back(Assignment.objects.filter(execution=execution), by=by, most=AT_ONCE)
+
+
+def follow() -> None:
+    """Take back what is left, for one turn."""
+    budget = Budget(TURN)
+    for collection in unfinished():
+        while not budget.is_spent():
+            # None of it was free, or none is left: others may be at it.
+            if not _take_back_some(collection.execution):
+                _finish(collection)
+                break
+
+
+def is_due() -> bool:
+    """Whether something of a cancelled execution may be left."""
+    return unfinished().exists()
+
+
+def unfinished() -> QuerySet[Collection]:
+    """Collections of cancelled executions that were not looked through to the end."""
+    cancelled = Collection.objects.filter(execution__stop=Stop.CANCELLED)
+    return cancelled.filter(taken_back=False).select_related("execution")
+
+
+def _take_back_some(execution: Execution) -> int:
+    with transaction.atomic():
+        share(execution.pk)
+        rows = Assignment.objects.filter(execution=execution)
+        free = rows.select_for_update(skip_locked=True, no_key=True)
+        return take_back(free, by=_who_cancelled(execution), most=AT_ONCE)
+
+
+def _finish(collection: Collection) -> None:
+    """Look no more, once there is nothing left; of a stopped execution nothing comes."""
+    if not left(Assignment.objects.filter(execution=collection.execution_id)):
+        Collection.objects.filter(pk=collection.pk).update(taken_back=True)
+
+
+def _who_cancelled(execution: Execution) -> Any:
+    moves = ExecutionTransition.objects.filter(row=execution, after=Stop.CANCELLED)
+    move = moves.select_related("by").order_by("pk").last()
+    return move.by if move else None

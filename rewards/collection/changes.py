@@ -1,0 +1,199 @@
+"""What follows when the vendor lists a row otherwise than before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Concat, Now, Trim
+
+from executions.models import Execution, Stop
+from promoportal.db import state_machine
+from promoportal.db.bulk import Columns
+from promoportal.optimove import Meaning, Row
+from rewards import limits, signals
+from rewards.collection import evaluation
+from rewards.models import Assignment, Reason, State
+from rewards.transitions import ask_about, owe, take_back
+
+# Rows that are held keep these words, by which they are known later (`may_be_for_another`).
+_ANOTHERS = "lists another customer or promotion than before."
+FOR_ANOTHER = f"Optimove {_ANOTHERS}"
+# Held for what the vendor said, so that what it says now decides.
+_READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
+# And what differed, which may be as it was again.
+_LOOKED_AT_ANEW = (*_READ_ANEW, Reason.DIFFERS)
+# What a row is worth; frozen once it was sent.
+_WORTH = ("reward", "value", "unit", "unique_code", "properties")
+
+
+def follow(
+    execution: Execution, pairs: Sequence[tuple[Assignment, Row]], *, stop: Stop
+) -> None:
+    """Follow every difference between what was listed and what is listed now."""
+    changed = {old.pk: row for old, row in pairs if _differs(old, row)}
+    for old in _locked(changed):
+        row = changed[old.pk]
+        differs = _differs_in(old, row)
+        was_owed = old.meaning == Meaning.ACTIVATE
+        _say(old, row)
+        if row.problem or row.meaning == Meaning.UNKNOWN:
+            _unclear(old, row, stop)
+        elif row.meaning != Meaning.ACTIVATE:
+            take_back(_one(old))
+        elif _is_new_to_us(old, was_owed=was_owed):
+            _assigned_now(execution, old, row, stop, differs)
+        else:
+            _assigned_still(old, stop, differs)
+
+
+def may_be_for_another(row: Assignment) -> bool:
+    """Whether it was listed for another customer or promotion, once at least."""
+    return _ANOTHERS in row.problem
+
+
+def _differs(old: Assignment, row: Row) -> bool:
+    said = (row.status, row.meaning)
+    if (old.vendor_status, old.meaning) != said or _differs_in(old, row):
+        return True
+    return old.reason in _LOOKED_AT_ANEW and old.as_assigned != row.raw
+
+
+def _differs_in(old: Assignment, row: Row) -> str:
+    """What the vendor changed of what was read, as a sentence; or nothing."""
+    if _whose(old) != (row.customer, row.promotion):
+        return FOR_ANOTHER
+    if _worth(old) != _worth_of(row):
+        return "Optimove lists another reward than before."
+    return ""
+
+
+def _locked(changed: Iterable[int]) -> Iterable[Assignment]:
+    """As they are now, and as they stay until this transaction ends."""
+    rows = Assignment.objects.filter(pk__in=list(changed)).order_by("pk")
+    return rows.select_for_update()
+
+
+def _whose(old: Assignment) -> tuple[str, str]:
+    return old.customer, old.promotion.reference if old.promotion else ""
+
+
+def _worth(old: Assignment) -> Any:
+    return _exact(old.reward), old.unique_code, old.properties
+
+
+def _worth_of(row: Row) -> Any:
+    reward = evaluation.worth(row.reward) if row.reward else None
+    return _exact(reward), row.unique_code or "", row.properties
+
+
+def _exact(reward: Columns | None) -> Columns | None:
+    """The reward with its value as a number: 10.00 and 10.0 are the same."""
+    return reward and {**reward, "value": Decimal(reward["value"])}
+
+
+def _say(old: Assignment, row: Row) -> None:
+    """Keep what the vendor says now; what was sent stays as it was sent."""
+    columns = evaluation.substance(row)
+    for name in _WORTH if old.order is not None else ():
+        del columns[name]
+    _one(old).update(**columns)
+
+
+def _unclear(old: Assignment, row: Row, stop: Stop) -> None:
+    """Nobody can say what it means now, so that a person has to."""
+    _, reason, problem = evaluation.verdict(row)
+    waiting = [State.OWED] if stop == Stop.CANCELLED else [State.OWED, State.VOID]
+    unsent = _one(old).filter(doubtful=False, state__in=waiting)
+    state_machine.move_all(
+        unsent.exclude(reason=Reason.WRITTEN_OFF),
+        State.HELD,
+        why=problem,
+        reason=reason,
+        problem=problem,
+    )
+    # Nobody would claim what is not assigned: whether it was given is found out first.
+    unassigned = _one(old).exclude(meaning=Meaning.ACTIVATE)
+    ask_about(
+        unassigned.filter(doubtful=True, state=State.OWED),
+        why="Optimove says what nobody understands: the platform is asked first.",
+        not_before=Now(),
+    )
+
+
+def _is_new_to_us(old: Assignment, *, was_owed: bool) -> bool:
+    """It was not assigned before, or not readably, and is now."""
+    if old.state == State.VOID:
+        return not was_owed and old.reason != Reason.WRITTEN_OFF
+    return old.state == State.HELD and old.reason in _READ_ANEW and not old.doubtful
+
+
+def _assigned_now(
+    execution: Execution, old: Assignment, row: Row, stop: Stop, differs: str
+) -> None:
+    """As if it were listed for the first time, but for what is known of it."""
+    whose = {} if old.key else evaluation.whose(old, row)
+    repeated = whose.get("repeated", old.repeated)
+    state, reason, problem = evaluation.standing(row, repeated=repeated, stop=stop)
+    if state == State.OWED and old.order and differs:
+        state, reason, problem = State.HELD, Reason.DIFFERS, differs
+    said = {"reason": reason, "problem": problem, **whose}
+    if state == State.HELD:
+        _hold(_one(old), said)
+    elif not _owe(_one(old), stop, said):
+        return
+    if not limits.clear_at_once():
+        limits.check_again(execution)
+    fresh = _one(old).get()
+    limits.count(execution, [(fresh.unit, fresh.value)])
+
+
+def _hold(rows: QuerySet[Assignment], said: Columns) -> None:
+    rows.filter(state=State.HELD).update(**said)
+    state_machine.move_all(
+        rows.exclude(state=State.HELD), State.HELD, why=said["problem"], **said
+    )
+
+
+def _owe(rows: QuerySet[Assignment], stop: Stop, said: Columns) -> bool:
+    moved = owe(
+        rows,
+        stop=stop,
+        why="Optimove assigns it now.",
+        not_before=Now(),
+        owed_since=Now(),
+        cleared=limits.clear_at_once(),
+        **said,
+    )
+    if moved:
+        signals.owed.send(Execution)
+    return bool(moved)
+
+
+def _assigned_still(old: Assignment, stop: Stop, differs: str) -> None:
+    if old.cancelled_too_late and stop != Stop.CANCELLED:
+        # Taken back after the customer had it, and now it is theirs again.
+        _one(old).update(cancelled_too_late=False)
+    if differs:
+        _hold_differing(old, differs)
+
+
+def _hold_differing(old: Assignment, problem: str) -> None:
+    note: Columns = {"reason": Reason.DIFFERS, "problem": problem}
+    owed = _one(old).filter(state=State.OWED, doubtful=False)
+    if not state_machine.move_all(owed, State.HELD, why=problem, **note):
+        # Given, or on its way: it is marked, and whatever comes back to be owed is held.
+        _one(old).exclude(state__in=[State.VOID, State.HELD]).update(**note)
+        _add_to_why_it_is_held(old, problem)
+
+
+def _add_to_why_it_is_held(old: Assignment, problem: str) -> None:
+    """Why it was held stays the reason: a second assignment must not pass for a change."""
+    held = _one(old).filter(state=State.HELD).exclude(problem__contains=problem)
+    held.update(problem=Trim(Concat("problem", Value(f" {problem}"))))
+
+
+def _one(old: Assignment) -> QuerySet[Assignment]:
+    return Assignment.objects.filter(pk=old.pk)

@@ -1,0 +1,302 @@
+"""What a person may do about a reward, each with who and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from executions.lifecycle import reopen
+from executions.locks import seize
+from executions.models import Execution, Stop
+from promoportal import optimove
+from promoportal.optimove import Meaning
+from rewards import approvals, limits, signals
+from rewards.approvals import Says
+from rewards.collection import evaluation
+from rewards.collection.changes import may_be_for_another
+from rewards.models import Assignment, Reason, State
+from rewards.transitions import give, owe
+
+_READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
+# Held not because it failed, but because someone must say that it is meant.
+TO_BE_MEANT = (Reason.REPEATED, Reason.OVER_LIMIT, Reason.DIFFERS)
+
+NOT_THEIRS = (
+    "its id is another customer's or promotion's by now: write it off, and have CRM "
+    "assign what is listed now under an id of its own"
+)
+
+
+@dataclass
+class Decided:
+    """How many rows a decision moved, and why it left others."""
+
+    done: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def skip(self, why: str) -> None:
+        self.skipped[why] += 1
+
+
+def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+    """
+    Try held rewards again. What is in doubt is left: it might be given twice.
+
+    What was held because it could not be read is read anew, with the contract of now.
+    What nobody may have meant is left for `release`.
+    """
+    return _each(rows, lambda row, stop: _retry(row, stop, by=by, why=why))
+
+
+def retry_together(rows: QuerySet[Assignment], *, by: Any, why: str) -> dict[int, str]:
+    """
+    The same for rows of many executions in one transaction; why each was left, or not.
+
+    Those that need nothing but to be owed again are, whole executions at a time.
+    """
+    found: dict[int, str] = {}
+    with transaction.atomic():
+        for execution_pk in sorted(set(rows.values_list("execution_id", flat=True))):
+            stop = seize(execution_pk)
+            locked = _locked_of(rows.filter(execution=execution_pk))
+            found |= _retry_each(locked, stop, by=by, why=why)
+    return found
+
+
+def _retry_each(
+    locked: list[Assignment], stop: Stop, *, by: Any, why: str
+) -> dict[int, str]:
+    obstacles = {row.pk: obstacle(row, stop) for row in locked}
+    free = [row for row in locked if not obstacles[row.pk]]
+    plain = [row for row in free if row.reason not in _READ_ANEW]
+    anew = [_locked(row.pk) for row in free if row.reason in _READ_ANEW]
+    if plain:
+        _owe(plain, stop, by=by, why=why, first_sent_at=None)
+        signals.owed.send(Execution)
+    return obstacles | {row.pk: _retry(row, stop, by=by, why=why) for row in anew}
+
+
+def _locked_of(rows: QuerySet[Assignment]) -> list[Assignment]:
+    """Without what takes longest to read, and is looked at of few."""
+    short = rows.defer("as_assigned", "reward", "properties", "order").order_by("pk")
+    return list(short.select_for_update())
+
+
+def obstacle(row: Assignment, stop: Stop) -> str:
+    """Why a row would be left alone if it were tried again; or nothing."""
+    if why_not := _stays(row, stop):
+        return why_not
+    if row.reason in TO_BE_MEANT:
+        return f"{_held_as(row)}: {_IF_MEANT}"
+    if row.reason not in _READ_ANEW and row.meaning != Meaning.ACTIVATE:
+        return f"Optimove lists it as {row.vendor_status}"
+    return "" if row.reason in _READ_ANEW else not_theirs(row)
+
+
+def obstacle_to_release(row: Assignment, stop: Stop) -> str:
+    """Why a row would be left alone if it were released; or nothing."""
+    if why_not := _stays(row, stop):
+        return why_not
+    if row.reason not in TO_BE_MEANT:
+        return f'{_held_as(row)}: press "Try again"'
+    if row.meaning != Meaning.ACTIVATE:
+        return f"Optimove lists it as {row.vendor_status}"
+    return not_theirs(row)
+
+
+def not_theirs(row: Assignment) -> str:
+    """Why what the vendor lists by now is not this reward, but another's; or nothing."""
+    if not may_be_for_another(row):
+        return ""
+    listed = optimove.reread(row.as_assigned)
+    of = row.promotion.reference if row.promotion else ""
+    is_theirs = (listed.customer, listed.promotion) == (row.customer, of)
+    return "" if is_theirs else NOT_THEIRS
+
+
+def obstacle_to_saying(row: Assignment) -> str:
+    """Why nobody can say whether it was given; or nothing."""
+    if not row.doubtful:
+        return "not in doubt"
+    if row.state not in {State.UNCERTAIN, State.HELD}:
+        return f"{State(row.state).label}: wait for its answer"
+    return ""
+
+
+def obstacle_to_writing_off(row: Assignment) -> str:
+    """Why a row would not be written off; or nothing."""
+    if row.state != State.HELD:
+        return f"{State(row.state).label}, not held"
+    return "in doubt: say first whether it was given" if row.doubtful else ""
+
+
+def release(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+    """A person found out that seconds, or rewards past a limit, or changed are meant."""
+    return _each(rows, lambda row, stop: _release(row, stop, by=by, why=why))
+
+
+def given(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+    """A person found out that doubtful rewards were given."""
+    return _each(rows, lambda row, _: _given(row, by=by, why=why))
+
+
+def not_given(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+    """A person found out that doubtful rewards were not given: they are owed again."""
+    return _each(rows, lambda row, stop: _not_given(row, stop, by=by, why=why))
+
+
+def write_off(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+    """Held rewards will not be given."""
+    return _each(rows, lambda row, _: _write_off(row, by=by, why=why))
+
+
+Decision = Callable[[Assignment, Stop], str]
+"""Decides about one locked row; says why it did not, or nothing."""
+
+
+def _each(rows: QuerySet[Assignment], decide: Decision) -> Decided:
+    decided = Decided()
+    for pk, execution_pk in rows.order_by("pk").values_list("pk", "execution_id"):
+        with transaction.atomic():
+            stop = seize(execution_pk)
+            row = _locked(pk)
+            why_not = decide(row, stop)
+        if why_not:
+            decided.skip(why_not)
+        else:
+            decided.done += 1
+    return decided
+
+
+def _locked(pk: int) -> Assignment:
+    rows = Assignment.objects.select_related("execution", "promotion")
+    return rows.select_for_update(of=["self"]).get(pk=pk)
+
+
+def _retry(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
+    if why_not := obstacle(row, stop):
+        return why_not
+    if row.reason in _READ_ANEW and (unreadable := _read_anew(row)):
+        return unreadable
+    _owe([row], stop, by=by, why=why, first_sent_at=None)
+    signals.released.send(Assignment, row=row)
+    return ""
+
+
+def _release(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
+    if why_not := obstacle_to_release(row, stop) or _as_listed(row):
+        return why_not
+    _owe([row], stop, by=by, why=why, first_sent_at=None)
+    signals.released.send(Assignment, row=row)
+    return ""
+
+
+def _held_as(row: Assignment) -> str:
+    return f"held as {Reason(row.reason).label}" if row.reason else "held"
+
+
+_IF_MEANT = 'press "Give it all the same" if it is meant'
+
+
+def _stays(row: Assignment, stop: Stop) -> str:
+    """Why nothing may be given by hand; or nothing."""
+    if why_not := obstacle_to_writing_off(row):
+        return why_not
+    return "its execution is cancelled" if stop == Stop.CANCELLED else ""
+
+
+def _as_listed(row: Assignment) -> str:
+    """
+    Nothing was given of it, so that what the vendor lists now is what it is worth; say
+    what stops that, or nothing.
+    """
+    if row.reason != Reason.DIFFERS:
+        return ""
+    said = optimove.reread(row.as_assigned)
+    if said.problem:
+        return f"what is listed now cannot be read. {said.problem}"
+    columns = evaluation.substance(said)
+    Assignment.objects.filter(pk=row.pk).update(order=None, **columns)
+    return ""
+
+
+def _read_anew(row: Assignment) -> str:
+    """Read what the vendor said again; say what still stops it, or nothing."""
+    said = optimove.reread(row.as_assigned)
+    state, _, problem = evaluation.verdict(said)
+    if state != State.OWED:
+        return f"it still cannot be activated. {problem}"
+    columns = {**evaluation.substance(said), **evaluation.whose(row, said)}
+    Assignment.objects.filter(pk=row.pk).update(**columns)
+    limits.count(row.execution, [(columns["unit"], columns["value"])])
+    return _hold_second(row) if columns["repeated"] else ""
+
+
+def _hold_second(row: Assignment) -> str:
+    Assignment.objects.filter(pk=row.pk).update(
+        reason=Reason.REPEATED, problem=evaluation.REPEATED
+    )
+    return f"read, and it is a second assignment: {_IF_MEANT}"
+
+
+def _owe(
+    rows: list[Assignment], stop: Stop, *, by: Any, why: str, **changes: Any
+) -> None:
+    """Rows of one execution."""
+    owe(
+        Assignment.objects.filter(pk__in=[row.pk for row in rows]),
+        stop=stop,
+        settled=True,
+        by=by,
+        why=why,
+        reason="",
+        problem="",
+        not_before=Now(),
+        owed_since=Now(),
+        failures=0,
+        malformed=0,
+        deaths=0,
+        **changes,
+    )
+    reopen([rows[0].execution_id], by=by, why=why)
+
+
+def _given(row: Assignment, *, by: Any, why: str) -> str:
+    why_not = obstacle_to_saying(row) or approvals.waits(
+        row, Says.GIVEN, by=by, why=why
+    )
+    if not why_not:
+        rows = Assignment.objects.filter(pk=row.pk)
+        both = approvals.heard(row, why=why)
+        give(rows, {row.pk: f"said by {by}"[:200]}, by=by, why=both)
+    return why_not
+
+
+def _not_given(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
+    why_not = obstacle_to_saying(row) or approvals.waits(
+        row, Says.NOT_GIVEN, by=by, why=why
+    )
+    if why_not:
+        return why_not
+    why = approvals.heard(row, why=why)
+    settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
+    if row.state == State.HELD and row.reason in (*TO_BE_MEANT, *_READ_ANEW):
+        # Nothing was given, and what to give, if anything, is the next question.
+        Assignment.objects.filter(pk=row.pk).update(**settled)
+    else:
+        _owe([row], stop, by=by, why=why, **settled)
+        signals.released.send(Assignment, row=row)
+    return ""
+
+
+def _write_off(row: Assignment, *, by: Any, why: str) -> str:
+    if why_not := obstacle_to_writing_off(row):
+        return why_not
+    row.move(State.VOID, by=by, why=why, reason=Reason.WRITTEN_OFF, problem=why)
+    return ""

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models.fields.json import KT
+from django.db.models.functions import Now
+from django.db.models.lookups import IsNull
+
+from executions.models import Execution
+from promoportal.db.leases import Leased
+from promoportal.db.state_machine import NEWEST, Stateful, Transition, constraint
+from rewards.models.choices import Reason, State
+from rewards.models.promotion import Promotion
+
+# The level of a promotion that a reward is of, as it was listed.
+TIER = KT("reward__tier")
+
+
+class Assignment(Stateful, Leased):
+    """What one customer was assigned by one execution, until they have it."""
+
+    machines = {
+        "state": {
+            State.OWED: frozenset(
+                {
+                    State.ACTIVATING,
+                    State.ACTIVE,
+                    State.UNCERTAIN,
+                    State.HELD,
+                    State.VOID,
+                }
+            ),
+            State.ACTIVATING: frozenset(
+                {State.ACTIVE, State.OWED, State.UNCERTAIN, State.HELD, State.VOID}
+            ),
+            State.UNCERTAIN: frozenset(
+                {State.ACTIVE, State.OWED, State.HELD, State.VOID}
+            ),
+            State.HELD: frozenset({State.OWED, State.VOID, State.ACTIVE}),
+            State.VOID: frozenset({State.OWED, State.HELD, State.ACTIVE}),
+            State.ACTIVE: frozenset(),
+        }
+    }
+
+    execution = models.ForeignKey(
+        Execution, on_delete=models.PROTECT, related_name="assignments", db_index=False
+    )
+    promotion = models.ForeignKey(
+        Promotion, null=True, blank=True, on_delete=models.PROTECT, db_index=False
+    )
+    reference = models.CharField(max_length=200, help_text="Optimove's assignment id.")
+    # In the order of its characters, so that an index finds how an id begins.
+    customer = models.CharField(max_length=200, blank=True, db_collation="C")
+
+    as_assigned = models.JSONField(help_text="The row as Optimove said it.")
+    vendor_status = models.CharField(max_length=200, blank=True)
+    meaning = models.CharField(
+        max_length=10, help_text="What the contract makes of Optimove's status."
+    )
+    reward = models.JSONField(null=True, blank=True, help_text="What is owed, read.")
+    value = models.DecimalField(max_digits=20, decimal_places=6, null=True, blank=True)
+    unit = models.CharField(max_length=50, blank=True)
+    unique_code = models.CharField(max_length=200, blank=True)
+    properties = models.JSONField(default=dict, blank=True)
+    assigned_at = models.DateTimeField(null=True, blank=True)
+    listed_pass = models.PositiveIntegerField(default=0)
+
+    state = models.CharField(max_length=20, choices=State)
+    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    problem = models.TextField(blank=True)
+    repeated = models.BooleanField(default=False)
+    cleared = models.BooleanField(default=False, help_text="It passed the limits.")
+    doubtful = models.BooleanField(
+        default=False, help_text="An attempt went unanswered and is not settled yet."
+    )
+    cancelled_too_late = models.BooleanField(default=False)
+
+    key = models.UUIDField(
+        null=True, unique=True, help_text="Sent with every attempt; never changes."
+    )
+    order = models.JSONField(
+        null=True, blank=True, help_text="What is sent, frozen at the first attempt."
+    )
+    first_sent_at = models.DateTimeField(null=True, blank=True)
+    receipt = models.CharField(max_length=200, blank=True)
+    evidence = models.CharField(
+        max_length=200, blank=True, help_text="A receipt that came late."
+    )
+    malformed = models.PositiveIntegerField(default=0)
+    deaths = models.PositiveIntegerField(
+        default=0, help_text="How often its worker died while holding it."
+    )
+    owed_since = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            constraint("assignment_state_known", State.values),
+            models.UniqueConstraint(
+                fields=["execution", "reference"], name="assignment_once_per_execution"
+            ),
+            # Whatever ids the vendor gives, one promotion is credited to one customer
+            # once per execution, unless a person released the second.
+            models.UniqueConstraint(
+                fields=["execution", "promotion", "customer"],
+                name="assignment_once_per_customer",
+                condition=models.Q(repeated=False) & ~models.Q(customer=""),
+            ),
+            models.CheckConstraint(
+                name="assignment_activating_is_leased",
+                condition=~models.Q(state=State.ACTIVATING)
+                | models.Q(lease_until__isnull=False, token__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="assignment_activating_has_key_and_order",
+                condition=~models.Q(state=State.ACTIVATING)
+                | models.Q(key__isnull=False, order__isnull=False),
+            ),
+        ]
+        indexes = [
+            # The claim: what is owed by this execution, the longest due first.
+            models.Index(
+                fields=["execution", "not_before", "id"],
+                name="assignment_due",
+                condition=models.Q(state=State.OWED, cleared=True),
+            ),
+            # The tick: what is owed for too long, expired, or to be settled.
+            models.Index(
+                fields=["owed_since"],
+                name="assignment_owed_since",
+                condition=models.Q(state=State.OWED),
+            ),
+            models.Index(
+                fields=["lease_until"],
+                name="assignment_leased",
+                condition=models.Q(state=State.ACTIVATING),
+            ),
+            models.Index(
+                fields=["not_before"],
+                name="assignment_uncertain",
+                condition=models.Q(state=State.UNCERTAIN),
+            ),
+            # Lists as staff narrow them. Without the key in it an index finds the rows,
+            # but has them sorted: all half a million of an execution.
+            models.Index("execution", NEWEST, name="assignment_of_execution"),
+            models.Index("promotion", NEWEST, name="assignment_of_promotion"),
+            models.Index("state", NEWEST, name="assignment_in_state"),
+            # Settled or not, too: is any row of this execution still moving?
+            models.Index(
+                "execution", "state", NEWEST, name="assignment_of_execution_in"
+            ),
+            # The few that something is to be said about; the others cost nothing here.
+            models.Index(
+                "reason",
+                NEWEST,
+                name="assignment_why",
+                condition=~models.Q(reason=""),
+            ),
+            models.Index(
+                "state",
+                "reason",
+                NEWEST,
+                name="assignment_in_state_why",
+                condition=~models.Q(reason=""),
+            ),
+            models.Index(
+                "execution",
+                "reason",
+                NEWEST,
+                name="assignment_of_execution_why",
+                condition=~models.Q(reason=""),
+            ),
+            models.Index(
+                "execution",
+                TIER,
+                NEWEST,
+                name="assignment_of_execution_tier",
+                condition=models.Q(IsNull(TIER, False)),
+            ),
+            models.Index(
+                NEWEST,
+                name="assignment_doubtful",
+                condition=models.Q(doubtful=True),
+            ),
+            models.Index(
+                NEWEST,
+                name="assignment_too_late",
+                condition=models.Q(cancelled_too_late=True),
+            ),
+            # What the first page counts: these few, and not all that are held or sent.
+            models.Index(
+                NEWEST,
+                name="assignment_held_in_doubt",
+                include=["id"],
+                condition=models.Q(state=State.HELD, doubtful=True),
+            ),
+            models.Index(
+                NEWEST,
+                name="assignment_unanswered",
+                include=["id", "state_since"],
+                condition=models.Q(state=State.UNCERTAIN),
+            ),
+            models.Index(
+                "promotion",
+                NEWEST,
+                name="assignment_of_promotion_held",
+                condition=models.Q(state=State.HELD),
+            ),
+            # What a cancellation would do to them, asked before it does it.
+            models.Index(
+                "execution",
+                NEWEST,
+                name="assignment_of_execution_doubt",
+                condition=models.Q(doubtful=True),
+            ),
+            models.Index(
+                "execution",
+                NEWEST,
+                name="assignment_of_execution_late",
+                condition=models.Q(cancelled_too_late=True),
+            ),
+            # In doubt: sent again only while its key is remembered, and not for ever.
+            models.Index(
+                fields=["first_sent_at"],
+                name="assignment_in_doubt",
+                condition=models.Q(state__in=["OWED", "UNCERTAIN"], doubtful=True),
+            ),
+            # What waits for its pass to be checked against the limits.
+            models.Index(
+                fields=["execution", "id"],
+                name="assignment_uncleared",
+                condition=models.Q(cleared=False),
+            ),
+            models.Index(fields=["customer", "-id"], name="assignment_by_customer"),
+            models.Index(
+                fields=["customer", "-id"],
+                name="assignment_of_customer_needing",
+                condition=models.Q(state__in=[State.HELD, State.UNCERTAIN]),
+            ),
+        ]
+        permissions = [
+            ("retry_assignment", "Can try held assignments again"),
+            ("decide_assignment", "Can say whether a doubtful reward was given"),
+            ("write_off_assignment", "Can write off held assignments"),
+            ("export_assignment", "Can export assignments as CSV"),
+            ("reveal_assignment", "Can see codes, and payloads as they came"),
+        ]
+
+    def __str__(self) -> str:
+        return f"assignment {self.reference} of {self.customer or 'nobody'}"
+
+
+class AssignmentTransition(Transition):
+    row = models.ForeignKey(
+        Assignment, on_delete=models.CASCADE, related_name="transitions"
+    )
+
+    class Meta(Transition.Meta):
+        indexes = [
+            *Transition.Meta.indexes,
+            # What was activated, the latest first.
+            models.Index(
+                NEWEST,
+                name="assignment_activated",
+                condition=models.Q(after=State.ACTIVE),
+            ),
+        ]
+
+
+class ActivationManager(models.Manager["Activation"]):
+    def get_queryset(self) -> models.QuerySet[Activation]:
+        return super().get_queryset().filter(after=State.ACTIVE)
+
+
+class Activation(AssignmentTransition):
+    """The move that made an assignment active, of which there is one and no more."""
+
+    objects: ClassVar[ActivationManager] = ActivationManager()
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"activation of {self.row_id}"

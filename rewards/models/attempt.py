@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from rewards.models.assignment import Assignment
+
+
+class Attempt(models.Model):
+    """One call to the platform for one assignment, written down before it was made."""
+
+    class Kind(models.TextChoices):
+        ACTIVATE = "ACTIVATE", "Activate"
+        LOOK_UP = "LOOK_UP", "Look up"
+
+    class Outcome(models.TextChoices):
+        GIVEN = "GIVEN", "Given"
+        NOT_FOUND = "NOT_FOUND", "Not known there"
+        UNAVAILABLE = "UNAVAILABLE", "Not available, nothing happened"
+        UNANSWERED = "UNANSWERED", "No answer; it may have happened"
+        REFUSED = "REFUSED", "Refused"
+        MALFORMED = "MALFORMED", "The answer breaks the contract"
+        MISCONFIGURED = "MISCONFIGURED", "Refused for our configuration"
+        NOT_SENT = "NOT_SENT", "Handed back unsent"
+        LOST = "LOST", "The worker died; it may have happened"
+
+    assignment = models.ForeignKey(
+        Assignment, on_delete=models.CASCADE, related_name="history", db_index=False
+    )
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.ACTIVATE)
+    number = models.PositiveIntegerField()
+    begun_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=15, choices=Outcome, blank=True)
+    status = models.PositiveSmallIntegerField(null=True, blank=True)
+    answer = models.TextField(blank=True)
+    duration_ms = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["assignment", "kind", "number"], name="attempt_numbered"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} ({self.kind}) of {self.assignment_id}"

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from django.db import models
+
+from executions.models import Execution
+from promoportal.db.leases import Leased
+from promoportal.db.state_machine import Stateful, Transition, constraint
+from rewards.models.choices import Collecting, Reason
+
+
+class Collection(Stateful, Leased):
+    """The fetching of one execution's assignments, page after page, pass after pass."""
+
+    machines = {
+        "state": {
+            Collecting.IDLE: frozenset({Collecting.WAITING, Collecting.HELD}),
+            Collecting.WAITING: frozenset({Collecting.COLLECTING, Collecting.HELD}),
+            Collecting.COLLECTING: frozenset(
+                {Collecting.WAITING, Collecting.DONE, Collecting.HELD}
+            ),
+            Collecting.DONE: frozenset({Collecting.WAITING, Collecting.HELD}),
+            Collecting.HELD: frozenset({Collecting.WAITING, Collecting.IDLE}),
+        }
+    }
+
+    execution = models.OneToOneField(
+        Execution, on_delete=models.CASCADE, related_name="collection"
+    )
+    state = models.CharField(max_length=20, choices=Collecting, default=Collecting.IDLE)
+    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    problem = models.TextField(blank=True)
+    again = models.BooleanField(
+        default=False, help_text="One more pass was asked for while one was under way."
+    )
+    number = models.PositiveIntegerField(default=0, help_text="Passes begun.")
+    finished = models.PositiveIntegerField(default=0, help_text="The last full pass.")
+    cursor = models.TextField(blank=True, help_text="Where the next page begins.")
+    pages = models.PositiveIntegerField(default=0)
+    seen = models.PositiveIntegerField(
+        default=0, help_text="Distinct rows of this pass."
+    )
+    total = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How many Optimove says there are."
+    )
+    barren = models.PositiveIntegerField(
+        default=0, help_text="Pages in a row that brought nothing new."
+    )
+    restarts = models.PositiveIntegerField(default=0)
+    empties = models.PositiveIntegerField(default=0)
+    looks = models.PositiveSmallIntegerField(
+        default=0, help_text="How often the list was whole since it was asked for."
+    )
+    seen_before = models.PositiveIntegerField(
+        default=0, help_text="Distinct rows of the whole list before."
+    )
+    malformed = models.PositiveIntegerField(default=0)
+    deaths = models.PositiveIntegerField(default=0)
+    taken_back = models.BooleanField(
+        default=False, help_text="It was cancelled, and all its rows followed."
+    )
+    cleared_to = models.BigIntegerField(
+        null=True,
+        help_text="Rows up to here passed the limits; some wait to be let go.",
+    )
+    waived = models.JSONField(
+        default=dict, help_text="The figures past the limits that a person let go."
+    )
+
+    class Meta:
+        constraints = [constraint("collection_state_known", Collecting.values)]
+        indexes = [
+            # The tick looks for passes to take up, every second.
+            models.Index(
+                fields=["not_before"],
+                name="collection_due",
+                condition=models.Q(state__in=["WAITING", "COLLECTING"]),
+            ),
+            models.Index(
+                fields=["cleared_to"],
+                name="collection_clearing",
+                condition=models.Q(cleared_to__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"collection of {self.execution_id}"
+
+
+class CollectionTransition(Transition):
+    row = models.ForeignKey(
+        Collection, on_delete=models.CASCADE, related_name="transitions"
+    )
+
+
+class Tally(models.Model):
+    """What one execution assigned so far, by unit; limits are checked against it."""
+
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="tallies"
+    )
+    unit = models.CharField(max_length=50, blank=True, help_text="EUR, spins, ...")
+    customers = models.PositiveIntegerField(default=0)
+    value = models.DecimalField(max_digits=26, decimal_places=6, default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["execution", "unit"], name="tally_per_unit")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.execution_id}: {self.customers} of {self.unit or 'codes'}"

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from promoportal.db.display_names import Named
+
+
+class Promotion(Named):
+    """What is offered, as far as the vendor told us."""
+
+    class Mode(models.TextChoices):
+        DEFAULT = "", "As the portal is set"
+        TRIGGERED = "triggered", "At once, one by one"
+        SCHEDULED = "scheduled", "In batches, at an interval"
+        OFF = "off", "Not reported"
+
+    code = models.CharField(max_length=200, blank=True)
+    redemption_mode = models.CharField(max_length=10, choices=Mode, blank=True)
+    first_seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta(Named.Meta):
+        indexes = [
+            *Named.Meta.indexes,
+            # Looked for together with its name and its id, each by its own index.
+            models.Index(fields=["code"], name="promotion_by_code"),
+        ]
+        permissions = [
+            ("set_redemption_mode", "Can set how activations are reported"),
+            ("name_promotion", "Can give a promotion a name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.reference

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from rewards.models.assignment import Assignment
+
+
+class Proposal(models.Model):
+    """One person's word about a doubtful reward that takes the same word of a second."""
+
+    class Says(models.TextChoices):
+        GIVEN = "GIVEN", "It was given"
+        NOT_GIVEN = "NOT_GIVEN", "It was not given"
+
+    assignment = models.OneToOneField(
+        Assignment, on_delete=models.CASCADE, related_name="proposal"
+    )
+    says = models.CharField(max_length=10, choices=Says)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    why = models.TextField()
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.by}: {self.get_says_display()}"

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from promoportal.db.state_machine import Stateful, Transition, constraint
+from rewards.models.assignment import Assignment
+from rewards.models.choices import Trying
+
+
+class Retrial(Stateful):
+    """A person's word to try again all that matched a list, some thousands or a million."""
+
+    machines = {
+        "state": {
+            Trying.RUNNING: frozenset({Trying.PAUSED, Trying.DONE, Trying.CANCELLED}),
+            Trying.PAUSED: frozenset({Trying.RUNNING, Trying.CANCELLED}),
+            Trying.DONE: frozenset(),
+            Trying.CANCELLED: frozenset(),
+        }
+    }
+
+    state = models.CharField(max_length=20, choices=Trying, default=Trying.RUNNING)
+    form = models.UUIDField(unique=True, help_text="Pressed twice, it is one word.")
+    narrowed = models.TextField(blank=True, help_text="How the list was narrowed.")
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    why = models.TextField()
+    total = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    left_alone = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [constraint("retrial_state_known", Trying.values)]
+        indexes = [
+            # What the tick and its job look for.
+            models.Index(
+                fields=["id"],
+                name="retrial_running",
+                condition=models.Q(state=Trying.RUNNING),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"retrial of {self.total:,}"
+
+
+class RetrialTransition(Transition):
+    row = models.ForeignKey(
+        Retrial, on_delete=models.CASCADE, related_name="transitions"
+    )
+
+
+class RetrialPart(models.Model):
+    """
+    Assignments of a retrial that are still to be tried again, in one go.
+
+    Their keys, and not a row for each: a million are chosen while somebody waits.
+    """
+
+    retrial = models.ForeignKey(
+        Retrial, on_delete=models.CASCADE, related_name="parts", db_index=False
+    )
+    number = models.PositiveIntegerField()
+    assignments = ArrayField(models.BigIntegerField())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["retrial", "number"], name="retrial_part_numbered"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"part {self.number} of {self.retrial_id}"
+
+
+class Retried(models.Model):
+    """What became of one assignment that was tried again with others."""
+
+    retrial = models.ForeignKey(
+        Retrial, on_delete=models.CASCADE, related_name="rows", db_index=False
+    )
+    assignment = models.ForeignKey(
+        Assignment, on_delete=models.CASCADE, related_name="+"
+    )
+    left_alone = models.TextField(blank=True, help_text="Why; empty if it was done.")
+
+    class Meta:
+        verbose_name = "retried assignment"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["retrial", "assignment"], name="retried_once"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["retrial", "id"], name="retried_listed"),
+            models.Index(
+                fields=["retrial", "id"],
+                name="retried_done",
+                condition=models.Q(left_alone=""),
+            ),
+            models.Index(
+                fields=["retrial", "id"],
+                name="retried_left_alone",
+                condition=~models.Q(left_alone=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.assignment_id} in {self.retrial_id}"

@@ -1,0 +1,166 @@
+"""What becomes of a reward that is not given yet: owed, void, asked about or held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
+from django.db.models.functions import Greatest, Now
+
+from executions.models import Stop
+from promoportal.db import state_machine
+from promoportal.db.leases import _RELEASED
+from promoportal.optimove import Meaning
+from rewards import signals
+from rewards.models import Assignment, Reason, State
+
+
+def give(
+    rows: QuerySet[Assignment],
+    receipts: dict[int, str],
+    *,
+    why: str,
+    by: Any = None,
+) -> list[int]:
+    """Make rows active, each with its receipt, from wherever that is allowed."""
+    moved = state_machine.move_all(
+        rows,
+        State.ACTIVE,
+        by=by,
+        why=why,
+        each={pk: {"receipt": receipt} for pk, receipt in receipts.items()},
+        doubtful=False,
+        failures=0,
+        reason=_unless_differing("reason"),
+        problem=_unless_differing("problem"),
+        **_RELEASED,
+    )
+    if moved:
+        _mark_taken_back(moved)
+        signals.activated.send(Assignment, keys=moved)
+    return moved
+
+
+def _unless_differing(name: str) -> Case:
+    """Nothing, but for what staff must still see of a reward that was given."""
+    differs = When(reason=Reason.DIFFERS, then=F(name))
+    return Case(differs, default=Value(""), output_field=TextField())
+
+
+def _mark_taken_back(keys: Sequence[int]) -> None:
+    """What was taken back while it was on its way: staff must see that it was given."""
+    given = Assignment.objects.filter(pk__in=keys)
+    taken_back = ~Q(meaning=Meaning.ACTIVATE) | Q(execution__stop=Stop.CANCELLED)
+    given.filter(taken_back).update(cancelled_too_late=True)
+
+
+_TAKEN_BACK = "It was taken back while in doubt: the platform is asked, not told again."
+
+
+def owe(
+    rows: QuerySet[Assignment],
+    *,
+    stop: Stop,
+    why: str,
+    by: Any = None,
+    settled: bool = False,
+    **changes: Any,
+) -> list[int]:
+    """
+    Make the rows owed again, but for those that must not be given; say which moved.
+
+    In a cancelled execution, or once the vendor took it back, what would become owed
+    becomes void - unless it is in doubt: then it is asked about and not given again.
+    Where the vendor changed the reward, or says what nobody understands, a person
+    decides. `stop` was read under the share lock by the caller; `settled` says that no
+    row of the set is in doubt any more.
+    """
+    everything, nothing = Q(pk__gt=0), Q(pk=None)
+    is_over = stop == Stop.CANCELLED
+    taken_back = everything if is_over else ~_assigned()
+    unclear = nothing if is_over else Q(meaning=Meaning.UNKNOWN)
+    doubtful = nothing if settled else Q(doubtful=True)
+    stopped = [
+        *_unclear(rows.filter(unclear).exclude(doubtful), changes),
+        *_void(rows.filter(taken_back).exclude(unclear | doubtful), by, changes),
+        *ask_about(
+            rows.filter(taken_back).filter(doubtful), why=_TAKEN_BACK, **changes
+        ),
+        *_differing(rows.exclude(taken_back), changes),
+    ]
+    rest = rows.exclude(taken_back).exclude(pk__in=stopped)
+    return stopped + state_machine.move_all(rest, State.OWED, by=by, why=why, **changes)
+
+
+def take_back(
+    rows: QuerySet[Assignment], *, by: Any = None, most: int | None = None
+) -> int:
+    """
+    What is not given yet becomes void, what is in doubt is asked about, what is given
+    is marked: a state may not lie about what the customer has.
+
+    At most so many of each kind; gives back how many that were.
+    """
+    marked = Assignment.objects.filter(pk__in=_given(rows).values("pk")[:most])
+    return (
+        len(_void(_waiting(rows)[:most], by, {}))
+        + len(ask_about(_in_doubt(rows)[:most], why=_TAKEN_BACK, not_before=Now()))
+        + marked.update(cancelled_too_late=True)
+    )
+
+
+def ask_about(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> list[int]:
+    """The platform is asked what became of them, and not told again."""
+    # "Not known there" counts only some time after this; after a restored backup, later.
+    asked = {**changes, "lease_until": Greatest("lease_until", Now())}
+    return state_machine.move_all(rows, State.UNCERTAIN, why=why, **asked)
+
+
+def left(rows: QuerySet[Assignment]) -> bool:
+    """Whether there is something left to take back."""
+    kinds = _waiting(rows), _in_doubt(rows), _given(rows)
+    return any(kind.exists() for kind in kinds)
+
+
+def _waiting(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
+    return rows.filter(state__in=[State.OWED, State.HELD], doubtful=False)
+
+
+def _in_doubt(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
+    return rows.filter(state=State.OWED, doubtful=True)
+
+
+def _given(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
+    return rows.filter(state=State.ACTIVE, cancelled_too_late=False)
+
+
+def _assigned() -> Q:
+    return Q(meaning=Meaning.ACTIVATE)
+
+
+def _void(rows: QuerySet[Assignment], by: Any, changes: dict[str, Any]) -> list[int]:
+    taken_back = "It was taken back before it was given."
+    reason = Case(
+        When(meaning=Meaning.NOTHING, then=Value(Reason.NOT_ASSIGNED)),
+        default=Value(Reason.CANCELLED),
+        output_field=TextField(),
+    )
+    return state_machine.move_all(
+        rows, State.VOID, by=by, why=taken_back, **{**changes, "reason": reason}
+    )
+
+
+def _unclear(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
+    problem = "Optimove says now what the contract does not know."
+    why = {"reason": Reason.UNKNOWN_STATUS, "problem": problem}
+    # Not what differs from row to row: that says why it is tried again, and it is not.
+    same = {name: value for name, value in changes.items() if name != "each"}
+    return state_machine.move_all(rows, State.HELD, why=problem, **{**same, **why})
+
+
+def _differing(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
+    differing = rows.filter(reason=Reason.DIFFERS)
+    kept = {**changes, "reason": F("reason")}
+    why = "Optimove changed the reward meanwhile."
+    return state_machine.move_all(differing, State.HELD, why=why, **kept)
