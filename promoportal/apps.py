@@ -9,15 +9,9 @@ class PortalAdminConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        # After every room's admin: they are above all rooms, or in the place of others.
+        # After the admin modules of the apps, which these pages extend or replace.
+        from promoportal import dashboard  # noqa: F401
         from promoportal.admin import accounts
-        from promoportal.dashboard import execution_funnel as ledgers  # noqa: F401
-        from promoportal.dashboard import integration_status as farsides  # noqa: F401
-        from promoportal.dashboard import next_step_panel as answers  # noqa: F401
-        from promoportal.dashboard import overview  # noqa: F401
-        from promoportal.dashboard import progress_column as howfar  # noqa: F401
-        from promoportal.dashboard import replay_impact as replaying  # noqa: F401
-        from promoportal.operations import next_step as prospects  # noqa: F401
 
         accounts.register()
 

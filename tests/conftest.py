@@ -8,12 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import get_commands
 from pytest_django import Settings
 
 from promoportal import sandbox
+from promoportal.admin.roles import Role, create_staff
 from promoportal.optimove import contract
-from tests import cleaning
+from tests import database_cleanup as cleaning
+from tests.staff_client import Desk
 from tests.world import World
 
 Agree = Callable[..., None]
@@ -68,3 +71,42 @@ def agree(settings: Settings, tmp_path: Path) -> Agree:
         settings.OPTIMOVE_CONTRACT = str(path)
 
     return agree
+
+
+# --- Staff, each logged in with one role ---------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Settings) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def desk_of(db: None) -> Callable[[Role], Desk]:
+    """The desk of somebody with that role."""
+    return lambda role: Desk(create_staff(role.name.lower(), role, "secret"))
+
+
+@pytest.fixture
+def crm(desk_of: Callable[[Role], Desk]) -> Desk:
+    return desk_of(Role.CRM)
+
+
+@pytest.fixture
+def support(desk_of: Callable[[Role], Desk]) -> Desk:
+    return desk_of(Role.SUPPORT)
+
+
+@pytest.fixture
+def operations(desk_of: Callable[[Role], Desk]) -> Desk:
+    return desk_of(Role.OPERATIONS)
+
+
+@pytest.fixture
+def auditor(desk_of: Callable[[Role], Desk]) -> Desk:
+    return desk_of(Role.AUDITOR)
+
+
+@pytest.fixture
+def superuser(db: None) -> Desk:
+    return Desk(User.objects.create_superuser("root"))

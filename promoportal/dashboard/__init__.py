@@ -1,0 +1,23 @@
+"""Staff pages for all three stages. Importing this package registers all of them."""
+
+from __future__ import annotations
+
+from promoportal.dashboard import (
+    customers,
+    execution_funnel,
+    integration_status,
+    next_step_panel,
+    overview,
+    progress_column,
+    replay_impact,
+)
+
+__all__ = [
+    "customers",
+    "execution_funnel",
+    "integration_status",
+    "next_step_panel",
+    "overview",
+    "progress_column",
+    "replay_impact",
+]

@@ -17,6 +17,7 @@ from promoportal.admin import page_extensions
 from promoportal.admin.charts import shares
 from promoportal.admin.links import list_of
 from promoportal.admin.panels import Difference, Group, Panel, Stage
+from promoportal.dashboard.progress_column import parts
 from promoportal.db.state_counts import Counted, Kind
 from promoportal.operations.execution_statistics import Standing
 from promoportal.operations.reconciliation import reconcile
@@ -40,7 +41,7 @@ def ledgers(execution: Execution) -> Panel:
     return Panel(
         "From Optimove's list to the report",
         "progress",
-        drawing=shares(standing.parts()),
+        drawing=shares(parts(standing)),
         stages=list(_stages(standing)),
         sentences=list(_sentences(standing)),
         groups=[*_held_assignments(standing), *_held_redemptions(standing)],

@@ -10,13 +10,27 @@ from django.utils.safestring import SafeString
 
 from executions.models import Execution
 from promoportal.admin import page_extensions
-from promoportal.admin.charts import shares
+from promoportal.admin.charts import Part, shares
 from promoportal.admin.formatting import stamp
 from promoportal.admin.links import list_of
 from promoportal.operations.execution_statistics import Standing
 from redemptions.models import Redemption
 from redemptions.models import State as Reporting
 from rewards.models import Assignment, State
+
+_PARTS = (
+    ("active", "good", (State.ACTIVE,)),
+    ("owed", "next", (State.OWED, State.ACTIVATING)),
+    ("uncertain", "doubt", (State.UNCERTAIN,)),
+    ("held", "held", (State.HELD,)),
+)
+
+
+def parts(standing: Standing) -> list[Part]:
+    """Return the execution's assignments by state, as parts of a bar."""
+    return [
+        Part(name, standing.assigned(*states), tone) for name, tone, states in _PARTS
+    ]
 
 
 def how_far(standing: Standing) -> SafeString:
@@ -26,7 +40,7 @@ def how_far(standing: Standing) -> SafeString:
     figures = [*_counts(standing), *_held(standing)]
     return format_html(
         '{}<span class="reached">{}</span>',
-        shares(standing.parts()),
+        shares(parts(standing)),
         format_html_join(" ", "<span>{}</span>", ((one,) for one in figures)),
     )
 

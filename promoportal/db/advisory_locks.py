@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("promoportal.frozen")
 
 
 class Locks(NamedTuple):

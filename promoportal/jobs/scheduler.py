@@ -12,7 +12,7 @@ from django_q.conf import Conf
 
 from promoportal.db import advisory_locks
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("promoportal.jobs.ticker")
 
 
 @dataclass

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Self
 
 from executions.models import Execution, Progress, Stop
-from promoportal.admin.charts import Part
 from promoportal.db import state_counts
 from promoportal.db.database_clock import database_now
 from promoportal.db.state_counts import Counted, Kind
@@ -18,13 +17,6 @@ from rewards.models import State
 
 # How fast it goes is what it did in this time.
 LATELY = timedelta(minutes=2)
-
-_PARTS = (
-    ("active", "good", (State.ACTIVE,)),
-    ("owed", "next", (State.OWED, State.ACTIVATING)),
-    ("uncertain", "doubt", (State.UNCERTAIN,)),
-    ("held", "held", (State.HELD,)),
-)
 
 
 @dataclass(frozen=True)
@@ -81,12 +73,6 @@ class Standing:
             if one.kind == kind and one.state == State.HELD:
                 reasons[one.reason] = reasons.get(one.reason, 0) + one.count
         return sorted(reasons.items(), key=lambda each: -each[1])
-
-    def parts(self) -> list[Part]:
-        """What was ever to be given, by what became of it: all of it is the bar's whole."""
-        return [
-            Part(name, self.assigned(*states), tone) for name, tone, states in _PARTS
-        ]
 
     def is_moving(self) -> bool:
         """Whether it goes on by itself."""

@@ -25,7 +25,7 @@ from rewards.activation import deadlines
 from rewards.activation.claims import LEASE
 from rewards.models import Assignment, State
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("promoportal.restoring")
 
 # Seconds; what was sent so shortly before a backup is in doubt without need.
 _NOTED_EVERY = 10.0

@@ -1,4 +1,4 @@
-"""How gunicorn serves the portal. Read by gunicorn: `--config python:promoportal.gunicorn`."""
+"""How gunicorn serves the portal. Read by gunicorn: `--config python:promoportal.runtime.gunicorn_config`."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ CLOSED = 10.0
 
 _UNDER_WAY = Q(state__in=[Collecting.WAITING, Collecting.COLLECTING])
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("rewards.collecting")
 
 
 def collect(*, priority: Priority = Priority.COLLECTING) -> None:

@@ -20,9 +20,9 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from promoportal.admin.roles import Role, group_of
-from tests.admin.desk import Desk
 from tests.browser.screen import DESK, Screen
 from tests.factories import UserFactory
+from tests.staff_client import Desk
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 # It asks nobody for news of itself: a test talks to this machine alone.

@@ -59,7 +59,7 @@ def test_a_job_waits_in_its_own_queue() -> None:
 
 def test_a_job_rings_when_it_commits(environment: dict[str, str]) -> None:
     waiting = subprocess.Popen(
-        [sys.executable, "-m", "tests.engine.waiting"],
+        [sys.executable, "-m", "tests.engine.waiting_process"],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,

@@ -37,7 +37,7 @@ class Web:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "gunicorn"),
-                    *("--config", "python:promoportal.gunicorn"),
+                    *("--config", "python:promoportal.runtime.gunicorn_config"),
                     *("--bind", f"fd://{handed_on}"),
                 ],
                 cwd=settings.BASE_DIR,

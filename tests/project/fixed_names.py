@@ -124,7 +124,11 @@ def _query_parameters() -> Iterator[str]:
                 yield f"{model._meta.label}: {name}"
     # Of the filter by date, and of paging.
     keyset = _module("promoportal.admin.keyset_pagination")
-    yield from (*_module("promoportal.admin.date_filter")._NAMES, keyset.OLDER, keyset.NEWER)
+    yield from (
+        *_module("promoportal.admin.date_filter")._NAMES,
+        keyset.OLDER,
+        keyset.NEWER,
+    )
 
 
 def _parameter(listed: Any) -> str:

@@ -121,7 +121,7 @@ def test_a_mistake_stops_the_start_with_one_sentence(
 
 def test_in_production_no_place_to_die_is_heeded_even_if_checks_are_skipped() -> None:
     reach = (
-        "from promoportal import crashing; crashing.at(crashing.Point.READING_TAKEN);"
+        "from promoportal.runtime import crash_points; crash_points.at(crash_points.Point.READING_TAKEN);"
         "print('went on')"
     )
     done = manage(

@@ -21,7 +21,7 @@ from redemptions import in_doubt, report_outcomes, reporting
 from redemptions.models import Reason, Redemption, Report, State
 from tests.conftest import Agree
 from tests.factories import RedemptionFactory
-from tests.promoportal.elsewhere import elsewhere
+from tests.promoportal.db.second_connection import elsewhere
 from tests.redemptions.conftest import OCCURRENCE, Give
 from tests.world import World
 

@@ -23,7 +23,7 @@ from rewards.collection import collect, fetch_runs, triggered_lookup
 from rewards.limits import AT_ONCE, limits
 from rewards.models import Assignment, Collecting, Collection, Reason, State, Tally
 from tests.factories import AssignmentFactory
-from tests.promoportal.elsewhere import elsewhere, patiently, waits
+from tests.promoportal.db.second_connection import elsewhere, patiently, waits
 from tests.world import World
 
 TEN = {"category": "Amount", "type": "BonusCash", "value": "10", "currency": "EUR"}

@@ -10,7 +10,7 @@ from requests.exceptions import ChunkedEncodingError
 from promoportal import sandbox
 from promoportal.sandbox import Fault
 from tests.sandbox.callers import Operator
-from tests.sandbox.test_platform import ORDER
+from tests.sandbox.test_operator_platform import ORDER
 
 
 def test_an_answer_lost_after_the_work_leaves_the_work_done(

@@ -1,7 +1,7 @@
 """
 The database that needs no installing: a PostgreSQL of our own, below PORTAL_HOME.
 
-`"ENGINE": "promoportal.embedded"` is Django's PostgreSQL backend that first makes sure
+`"ENGINE": "promoportal.db.embedded"` is Django's PostgreSQL backend that first makes sure
 that the server is up. Every process that opens a connection is a *user* and holds a
 shared lock for as long as it lives. The server has a *keeper*, a small process which is
 its parent and waits for the exclusive form of that lock: it gets it when the last user

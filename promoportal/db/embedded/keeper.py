@@ -1,7 +1,7 @@
 """
 The keeper: starts the server, is its parent, and stops it when nobody uses it.
 
-Run as `python -m promoportal.embedded.keeper PORTAL_HOME WHEEL` by the first user; tests
+Run as `python -m promoportal.db.embedded.keeper PORTAL_HOME WHEEL` by the first user; tests
 say besides how many seconds a fast shutdown may take. It imports the standard library
 only: it stays for as long as the server does.
 """

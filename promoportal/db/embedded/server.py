@@ -31,7 +31,7 @@ PATIENCE = 300.0
 _TRIES = 3
 
 _ROOT = Path(__file__).resolve().parent.parent.parent.parent
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("promoportal.embedded.server")
 
 # Our shared locks: kept open for as long as we live, and by our forks as long as they do.
 _held: dict[Path, int] = {}

@@ -1,0 +1,1 @@
+"""The old name of `promoportal.db.embedded`, for one release."""

@@ -1,0 +1,14 @@
+"""
+The old name of `promoportal.db.embedded.keeper`, for one release.
+
+A process that was started before the upgrade starts the keeper with it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from promoportal.db.embedded.keeper import main
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,9 @@
+"""
+The old name of `promoportal.runtime.gunicorn_config`, for one release.
+
+A supervisor that was started before the upgrade restarts the web process with it.
+"""
+
+from __future__ import annotations
+
+from promoportal.runtime.gunicorn_config import *  # noqa: F403

@@ -1,0 +1,107 @@
+"""
+The README's pictures of the admin.
+
+They are taken anew with `SCREENS=docs/screens make test ARGS=tests/browser/test_screenshots.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.utils import timezone
+
+from executions.models import Execution, Progress, Stop
+from promoportal.admin.links import page_of
+from promoportal.admin.roles import Role
+from promoportal.dashboard.customers import page_of as customer
+from redemptions.models import State as Reporting
+from rewards.models import Assignment, Promotion, Reason, State
+from tests.browser.conftest import SitDown
+from tests.factories import (
+    AssignmentFactory,
+    CampaignFactory,
+    CollectionFactory,
+    DeliveryFactory,
+    ExecutionFactory,
+    PromotionFactory,
+    RedemptionFactory,
+)
+
+# Bytes; whoever reads a README waits for its pictures.
+MOST = 120_000
+REFUSED = "422: the account is closed."
+
+
+def execution(reference: str, **more: Any) -> Execution:
+    campaign = CampaignFactory(reference="512", name="Welcome back")
+    return ExecutionFactory(
+        reference=reference, campaign=campaign, state=Progress.ACTIVATING, **more
+    )
+
+
+def held(run: Execution, count: int, **more: Any) -> None:
+    for _ in range(count):
+        AssignmentFactory(execution=run, state=State.HELD, **more)
+
+
+def given(run: Execution, count: int, **more: Any) -> None:
+    for number in range(count):
+        row = AssignmentFactory(execution=run, state=State.OWED, **more)
+        Assignment.objects.filter(pk=row.pk).update(
+            state=State.ACTIVE, receipt=f"R-{row.pk}"
+        )
+        row.refresh_from_db()
+        state = Reporting.WAITING if number % 4 == 0 else Reporting.REPORTED
+        RedemptionFactory(assignment=row, state=state)
+
+
+def an_evening(promotion: Promotion) -> Execution:
+    """One execution on its way, with what keeps parts of it; another is paused."""
+    run = execution("20418")
+    CollectionFactory(execution=run, total=52, seen=52)
+    DeliveryFactory(execution=run)
+    given(run, 31, promotion=promotion)
+    held(run, 6, promotion=promotion, reason=Reason.REFUSED, problem=REFUSED)
+    held(run, 2, promotion=promotion, reason=Reason.UNANSWERED, doubtful=True)
+    for _ in range(12):
+        AssignmentFactory(execution=run, promotion=promotion, state=State.OWED)
+    weekend = CampaignFactory(reference="514", name="Weekend spins")
+    ExecutionFactory(reference="20421", campaign=weekend, stop=Stop.PAUSED)
+    return run
+
+
+def a_customer(name: str, promotion: Promotion, run: Execution) -> None:
+    ago = timezone.now() - timedelta(days=7)
+    before = ExecutionFactory(
+        reference="20377", campaign=run.campaign, state=Progress.SETTLED
+    )
+    given(before, 1, customer=name, promotion=promotion, assigned_at=ago)
+    held(
+        run,
+        1,
+        customer=name,
+        promotion=promotion,
+        reason=Reason.REFUSED,
+        problem=REFUSED,
+    )
+
+
+def test_they_can_be_taken_anew_and_are_small(
+    sit_down: SitDown, tmp_path: Path
+) -> None:
+    promotion = PromotionFactory(reference="promo-17", name="Welcome back bonus")
+    run = an_evening(promotion)
+    a_customer("C-20077", promotion, run)
+    folder = Path(os.environ.get("SCREENS", tmp_path))
+    screen = sit_down(Role.OPERATIONS)
+    for name, address in (
+        ("overview", "/admin/"),
+        ("execution", page_of(run)),
+        ("customer", customer("C-20077")),
+    ):
+        screen.open(address)
+        picture = screen.page.screenshot(path=folder / f"{name}.png")
+        assert len(picture) < MOST, name

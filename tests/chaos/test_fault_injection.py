@@ -1,0 +1,137 @@
+"""The storm's tools: who is killed, and how credits are counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from bench.chaos import Stage, Storm, Verdict
+from bench.chaos.fault_injection import _BLOWS
+from bench.chaos.processes import descendants, everyone, send
+from promoportal.db.embedded import binaries
+from promoportal.db.embedded.data_directory import House
+from tests.promoportal.db.embedded.conftest import clear
+
+CLEAN: dict[str, Any] = {
+    "seed": 1,
+    "rewards": 5,
+    "credits": 5,
+    "most_credits": 1,
+    **dict.fromkeys(("doubled", "lost", "uncalled_for", "different"), 0),
+    **dict.fromkeys(
+        ("unreported", "premature", "uncertain", "moving", "held", "drift"), 0
+    ),
+    "held_why": {},
+    "unlisted": 0,
+    "unproven": 0,
+    "seconds_to_settle": 1.0,
+    "patience": 120.0,
+    "opened_by_hand": 0,
+    "blows": {},
+}
+# A shell that starts two others and waits.
+FAMILY = ["sh", "-c", "sleep 60 & sh -c 'sleep 60 & wait' & wait"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    if binaries.find() is None:
+        pytest.skip("There is no embedded PostgreSQL for this platform.")
+    yield tmp_path / "chaos"
+    clear(House(tmp_path / "chaos"))
+
+
+@pytest.mark.timeout(400)
+def test_without_a_blow_every_reward_is_credited_and_reported_once(home: Path) -> None:
+    words = ("--rewards", "60", "--seconds", "0", "--home", str(home), "--json")
+    done = subprocess.run(
+        [sys.executable, str(settings.BASE_DIR / "manage.py"), "chaos", *words],
+        env={k: v for k, v in os.environ.items() if k != "DATABASE_URL"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["rewards"] == found["credits"] > 40
+    assert (found["most_credits"], found["lost"], found["drift"]) == (1, 0, 0)
+    assert found["clean"] is found["settled"] is True
+    assert found["opened_by_hand"] == 8  # the triggered ones
+    assert set(found["blows"]) == {"campaign: execute", "campaign: trigger"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"most_credits": 2, "doubled": 1},
+        *({name: 1} for name in ("lost", "uncalled_for", "different", "premature")),
+        {"unproven": 1},
+        {"rewards": 0, "credits": 0},
+    ],
+    ids=str,
+)
+def test_one_reward_gone_wrong_is_enough(wrong: dict[str, Any]) -> None:
+    assert Verdict(**CLEAN).is_clean
+    assert not Verdict(**CLEAN | wrong).is_clean
+
+
+@pytest.mark.parametrize("left", ["uncertain", "moving", "held", "unreported", "drift"])
+def test_what_a_person_is_left_with_is_clean_and_not_settled(left: str) -> None:
+    verdict = Verdict(**CLEAN | {left: 1})
+
+    assert verdict.is_clean
+    assert not verdict.is_settled
+
+
+def test_what_took_too_long_was_not_settled_in_time() -> None:
+    assert Verdict(**CLEAN).is_settled
+    assert not Verdict(**CLEAN | {"seconds_to_settle": 120.1}).is_settled
+
+
+def test_all_below_a_process_are_found_and_can_be_killed() -> None:
+    with subprocess.Popen(FAMILY, start_new_session=True) as process:
+        until = time.monotonic() + 10
+        while len(descendants(process.pid)) < 3 and time.monotonic() < until:
+            time.sleep(0.02)
+        below = descendants(process.pid)
+        killed = [send(one.pid, signal.SIGKILL) for one in [*below[::-1]]]
+        process.kill()
+
+    assert len(below) == 3
+    assert {one.parent for one in below} > {process.pid}
+    assert all(killed)
+    assert not {one.pid for one in below} & everyone().keys()
+    assert not send(process.pid, signal.SIGKILL)
+
+
+def test_the_database_that_a_storm_shuts_down_is_found(tmp_path: Path) -> None:
+    data = House(tmp_path).data
+    data.mkdir(parents=True)
+    assert Stage(tmp_path).database is None
+
+    with subprocess.Popen(["sleep", "60"], cwd=data) as process:
+        (data / "postmaster.pid").write_text(f"{process.pid}\n{data}\n")
+        found = Stage(tmp_path).database
+        process.kill()
+
+    assert found == process.pid
+
+
+def test_every_blow_comes_at_least_once(tmp_path: Path) -> None:
+    storm = Storm(Stage(tmp_path), seed=1, rewards=10, seconds=1)
+    storm._first = list(_BLOWS)
+
+    struck = [storm._next() for _ in _BLOWS]
+
+    assert set(struck) == set(_BLOWS)

@@ -1,0 +1,235 @@
+"""Holding an execution back: what is seen, what is traced, what is claimed after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from executions import lifecycle
+from executions import lifecycle as stopping
+from executions.locks import seize, share
+from executions.models import Execution, Kind, Progress, Reason, Stop
+from promoportal.db import state_machine
+from promoportal.platforms import Capability
+from rewards.activation.claims import claim
+from rewards.models import Assignment, AssignmentTransition, State
+from tests.factories import AssignmentFactory, ExecutionFactory
+from tests.promoportal.db.second_connection import elsewhere, patiently, waits
+from tests.world import World
+
+
+@pytest.fixture
+def clerk(db: None) -> User:
+    return User.objects.create_user("clerk")
+
+
+@pytest.fixture
+def execution(db: None) -> Execution:
+    return ExecutionFactory()
+
+
+def last(execution: Execution) -> tuple[str, str, Any, str]:
+    trace = execution.transitions.latest("pk")
+    return trace.before, trace.after, trace.by, trace.why
+
+
+# --- Who, and why -------------------------------------------------------------------
+
+
+def test_a_pause_and_its_end_say_who_and_why(execution: Execution, clerk: User) -> None:
+    lifecycle.pause(execution, by=clerk, why="Too many complaints.")
+    paused = last(execution)
+    reason = execution.reason, execution.problem
+    lifecycle.resume(execution, by=clerk, why="They were of another campaign.")
+
+    assert paused == ("NONE", "PAUSED", clerk, "Too many complaints.")
+    assert reason == (Reason.BY_STAFF, "Too many complaints.")
+    assert last(execution) == (
+        *("PAUSED", "NONE"),
+        *(clerk, "They were of another campaign."),
+    )
+    assert (execution.reason, execution.problem) == ("", "")
+
+
+def test_a_cancellation_says_who_and_why_on_every_reward(
+    execution: Execution, clerk: User
+) -> None:
+    AssignmentFactory.create_batch(2, execution=execution)
+
+    lifecycle.cancel(execution, by=clerk, why="It was a mistake.")
+
+    voided = AssignmentTransition.objects.filter(after=State.VOID)
+    assert last(execution) == ("NONE", "CANCELLED", clerk, "It was a mistake.")
+    assert execution.reason == Reason.BY_STAFF
+    assert [trace.by for trace in voided] == [clerk, clerk]
+
+
+def test_the_vendors_cancellation_says_that_it_is_the_vendors(db: None) -> None:
+    execution = lifecycle.cancel_by_vendor("7311")
+
+    assert (execution.reason, execution.kind) == (Reason.BY_VENDOR, Kind.UNKNOWN)
+    assert last(execution)[2] is None
+    assert "event 4" in last(execution)[3]
+
+
+MOVES = {
+    Stop.NONE: {"pause": True, "resume": False, "cancel": True, "hold": True},
+    Stop.HELD: {"pause": False, "resume": True, "cancel": True, "hold": False},
+    Stop.PAUSED: {"pause": False, "resume": True, "cancel": True, "hold": True},
+    Stop.CANCELLED: {"pause": False, "resume": False, "cancel": False, "hold": False},
+}
+
+
+@pytest.mark.parametrize(
+    ("stop", "verb", "allowed"),
+    [
+        pytest.param(stop, verb, allowed, id=f"{verb} when {stop}")
+        for stop, verbs in MOVES.items()
+        for verb, allowed in verbs.items()
+        if verb != "hold"
+    ],
+)
+def test_what_may_be_done_when(
+    execution: Execution, stop: Stop, verb: str, allowed: bool
+) -> None:
+    row = ExecutionFactory(stop=stop)
+
+    if allowed:
+        getattr(stopping, verb)(row, by=None, why="As it is.")
+        assert row.stop != stop
+    else:
+        with pytest.raises(state_machine.IllegalMove):
+            getattr(stopping, verb)(row, by=None, why="As it is.")
+        assert Execution.objects.get(pk=row.pk).stop == stop
+
+
+@pytest.mark.parametrize("stop", Stop)
+def test_what_is_past_a_limit_is_held_where_it_runs_or_is_paused(
+    db: None, stop: Stop
+) -> None:
+    row = ExecutionFactory(stop=stop)
+
+    moved = lifecycle.hold(row, problem="3 rewards were assigned; the limit is 2.")
+
+    row.refresh_from_db()
+    assert moved is MOVES[stop]["hold"]
+    assert (row.stop == Stop.HELD) is (moved or stop == Stop.HELD)
+
+
+def test_two_people_who_stop_it_at_once_do_not_both_do_so(execution: Execution) -> None:
+    as_another_sees_it = Execution.objects.get(pk=execution.pk)
+    lifecycle.pause(execution, by=None, why="First.")
+
+    with pytest.raises(state_machine.LostRace):
+        lifecycle.pause(as_another_sees_it, by=None, why="Second.")
+
+    assert execution.transitions.count() == 1
+
+
+def test_the_vendor_cancels_what_a_person_has_just_paused(execution: Execution) -> None:
+    lifecycle.pause(execution, by=None, why="Wait.")
+
+    cancelled = lifecycle.cancel_by_vendor(execution.reference)
+
+    assert cancelled.stop == Stop.CANCELLED
+
+
+# --- What it is for -----------------------------------------------------------------
+
+IDEMPOTENT = Capability(idempotent=True, askable=True)
+
+
+@pytest.mark.parametrize("stop", [Stop.HELD, Stop.PAUSED, Stop.CANCELLED])
+def test_nothing_of_a_stopped_execution_is_claimed(db: None, stop: Stop) -> None:
+    owed = AssignmentFactory(execution=ExecutionFactory(stop=stop))
+
+    assert claim(owed.execution_id, capability=IDEMPOTENT, most=10) is None
+    assert Assignment.objects.get().state == State.OWED
+
+
+def test_cancelling_voids_what_is_owed_and_marks_what_was_given(world: World) -> None:
+    for number in range(3):
+        world.box.assign("7311", f"C{number}")
+    execution = world.announce("7311")
+    world.box.assign("7311", "C9")
+    world.collect("7311")
+
+    lifecycle.cancel(execution, by=None, why="It was a mistake.")
+    world.wait()
+
+    given = Assignment.objects.filter(state=State.ACTIVE, cancelled_too_late=True)
+    assert given.count() == 3
+    assert world.assignment("C9").state == State.VOID
+    assert len(world.box.credits) == 3
+    assert world.reconcile("7311").drift == 0
+
+
+def test_pages_that_come_after_it_insert_nothing_to_give(world: World) -> None:
+    world.box.assign("7311", "C1")
+    execution = world.open("7311")
+    lifecycle.cancel(execution, by=None, why="It was a mistake.")
+
+    world.wait()
+
+    execution.refresh_from_db()
+    assert world.assignment("C1").state == State.VOID
+    assert execution.state == Progress.SETTLED
+    assert not world.box.credits
+
+
+# --- Two connections ----------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stop_waits_for_claims_under_way_and_is_seen_by_all_after_it() -> None:
+    owed = AssignmentFactory()
+    execution = owed.execution
+
+    with elsewhere() as claimant, elsewhere() as clerk:
+        claimant.begin()
+        claimant.do(lambda: share(execution.pk))
+        pausing = clerk.start(lambda: lifecycle.pause(execution, by=None, why="Wait."))
+        assert waits(pausing)
+        claimant.commit()
+        patiently(pausing)
+
+    assert claim(execution.pk, capability=IDEMPOTENT, most=10) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_that_begins_while_it_is_stopped_waits_and_sees_it() -> None:
+    owed = AssignmentFactory()
+    execution = owed.execution
+
+    with elsewhere() as clerk, elsewhere() as claimant:
+        clerk.begin()
+        clerk.do(lambda: lifecycle.cancel(execution, by=None, why="A mistake."))
+        claiming = claimant.start(
+            lambda: claim(execution.pk, capability=IDEMPOTENT, most=10)
+        )
+        assert waits(claiming)
+        clerk.commit()
+        assert patiently(claiming) is None
+
+    owed.refresh_from_db()
+    assert owed.state == State.VOID
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_collects_may_hold_while_a_notice_waits_for_it() -> None:
+    """A pass shares the execution, a notice queues up behind it, the pass holds it."""
+    execution = ExecutionFactory()
+
+    with elsewhere() as collector, elsewhere() as reader:
+        collector.begin()
+        collector.do(lambda: share(execution.pk))
+        reader.begin()
+        noticing = reader.start(lambda: seize(execution.pk))
+        assert waits(noticing)
+        held = collector.do(lambda: lifecycle.hold(execution, problem="Too many."))
+        collector.commit()
+        assert patiently(noticing) == Stop.HELD
+
+    assert held

@@ -1,0 +1,304 @@
+"""
+What a page offers is what would be done: of every state, to everyone who may, and no more.
+
+And what was offered is not done to a row that moved on meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.db import transaction
+from django.db.models import Model
+from pytest_django import Settings
+
+from executions.models import Execution, Progress, Stop
+from promoportal.admin.actions import Deed
+from promoportal.admin.links import page_of
+from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.admin.roles import Role
+from promoportal.optimove import Meaning
+from redemptions.models import Redemption
+from redemptions.models import State as Reporting
+from rewards.models import Assignment, Collection, Reason, State
+from tests.factories import (
+    AssignmentFactory,
+    ExecutionFactory,
+    RedemptionFactory,
+    UserFactory,
+)
+from tests.staff_client import WHY, Desk
+
+# Whether these can be read, as they are listed now, is found out by reading them anew.
+READ_ANEW = {Reason.UNREADABLE, Reason.UNKNOWN_STATUS, Reason.DIFFERS}
+
+
+def deeds_of(model: type[Model]) -> list[Deed]:
+    rows = admin.site.get_model_admin(model)
+    assert isinstance(rows, ReadOnlyAdmin)
+    return list(rows.deeds)
+
+
+def would_do(deed: Deed, row: Model, by: Any) -> bool:
+    """Whether it would be done, found out by doing it and taking it back."""
+    with transaction.atomic():
+        done = deed.act(type(row)._base_manager.filter(pk=row.pk), by, WHY)
+        transaction.set_rollback(True)
+    return bool(done.done)
+
+
+# What the vendor lists, and whether the execution is over, where both matter.
+CIRCUMSTANCES = [
+    (Meaning.ACTIVATE, Stop.NONE),
+    (Meaning.NOTHING, Stop.NONE),
+    (Meaning.ACTIVATE, Stop.CANCELLED),
+]
+
+
+def assignments(state: State, reason: str = "") -> Iterator[Assignment]:
+    for (meaning, stop), doubtful in product(CIRCUMSTANCES, (False, True)):
+        yield AssignmentFactory(
+            state=state,
+            reason=reason,
+            doubtful=doubtful,
+            meaning=meaning,
+            execution__stop=stop,
+        )
+
+
+def redemptions(state: Reporting) -> Iterator[Redemption]:
+    yield RedemptionFactory(state=state)
+
+
+def executions(stop: Stop) -> Iterator[Execution]:
+    for progress in Progress:
+        yield ExecutionFactory(stop=stop, state=progress)
+
+
+STATES: list[Any] = [
+    *(pytest.param(assignments, (state,), id=f"assignment-{state}") for state in State),
+    *(pytest.param(redemptions, (on,), id=f"redemption-{on}") for on in Reporting),
+    *(pytest.param(executions, (stop,), id=f"execution-{stop}") for stop in Stop),
+]
+HELD: list[Any] = [
+    pytest.param(assignments, (State.HELD, reason), id=f"held-{reason}")
+    for reason in Reason
+    if reason not in READ_ANEW
+]
+
+
+@pytest.mark.parametrize(("make", "how"), [*STATES, *HELD])
+def test_what_fits_is_what_would_be_done(
+    db: None, make: Callable[..., Iterator[Model]], how: tuple[Any, ...]
+) -> None:
+    person = UserFactory()
+    for row in make(*how):
+        for deed in deeds_of(type(row)):
+            would = would_do(deed, row, person)
+            assert deed.fits(row) == would, (deed.name, vars(row))
+
+
+@pytest.mark.parametrize(("make", "how"), STATES)
+def test_everyone_is_offered_what_fits_and_they_may_and_nothing_else(
+    desk_of: Callable[[Role], Desk],
+    make: Callable[..., Iterator[Model]],
+    how: tuple[Any, ...],
+) -> None:
+    row = next(make(*how))
+    fitting = [deed for deed in deeds_of(type(row)) if deed.fits(row)]
+    for role in Role:
+        desk = desk_of(role)
+
+        assert desk.offered(row) == {
+            deed.name for deed in fitting if desk.user.has_perm(deed.permission)
+        }
+
+
+def test_who_said_it_already_is_offered_to_say_the_opposite_alone(
+    desk_of: Callable[[Role], Desk], settings: Settings
+) -> None:
+    settings.DECIDE_ALONE_UP_TO = ["EUR=1"]
+    row = AssignmentFactory(state=State.HELD, doubtful=True)
+    operations = desk_of(Role.OPERATIONS)
+
+    operations.do("given", row)
+
+    assert operations.offered(row) == {"not_given", "reveal"}
+
+
+# --- A page that is no longer so ------------------------------------------------------
+
+
+def seen(desk: Desk, row: Model) -> str:
+    """What the row's page saw of it, as it is posted with whatever is pressed there."""
+    version: str = desk.get(page_of(row)).context["seen"]
+    return version
+
+
+def held(**more: Any) -> Assignment:
+    return AssignmentFactory(state=State.HELD, reason=Reason.REFUSED, **more)
+
+
+def move(row: Any, to: str, **how: Any) -> None:
+    type(row).objects.get(pk=row.pk).move(to, why="Meanwhile.", **how)
+
+
+def gone(row: Assignment) -> None:
+    move(row, State.OWED)
+
+
+def held_for_something_else(row: Assignment) -> None:
+    move(row, State.OWED)
+    move(row, State.HELD, reason=Reason.TOO_LATE)
+
+
+STALE: list[Any] = [
+    *(
+        pytest.param(deed, held, meanwhile, says, id=f"{deed}-{meanwhile.__name__}")
+        for deed in ("retry", "write_off")
+        for meanwhile, says in (
+            (gone, "the assignment moved on while you looked, and is now: To be"),
+            (held_for_something_else, "and is now: Held for staff."),
+        )
+    ),
+    pytest.param(
+        "report_again",
+        lambda: RedemptionFactory(state=Reporting.HELD),
+        lambda row: move(row, Reporting.WAITING),
+        "the redemption moved on while you looked, and is now: To be reported.",
+        id="report_again",
+    ),
+    *(
+        pytest.param(
+            deed,
+            ExecutionFactory,
+            lambda row: move(row, Stop.CANCELLED, machine="stop"),
+            "the execution moved on while you looked, and is now: Cancelled.",
+            id=deed,
+        )
+        for deed in ("pause", "cancel", "open")
+    ),
+    pytest.param(
+        "resume",
+        lambda: ExecutionFactory(stop=Stop.PAUSED),
+        lambda row: move(row, Stop.HELD, machine="stop"),
+        "and is now: Held for staff.",
+        id="resume",
+    ),
+]
+
+
+@pytest.mark.parametrize(("deed", "make", "meanwhile", "says"), STALE)
+def test_what_moved_on_meanwhile_is_left_as_it_is_and_it_says_so(
+    operations: Desk,
+    deed: str,
+    make: Callable[[], Model],
+    meanwhile: Callable[[Model], None],
+    says: str,
+) -> None:
+    row = make()
+    before = seen(operations, row)
+    meanwhile(row)
+    as_it_is = type(row)._base_manager.filter(pk=row.pk).values().get()
+
+    said = operations.do(deed, row, seen=before, page=row.pk)
+
+    assert said.startswith("Nothing was done: ")
+    assert says in said
+    assert type(row)._base_manager.filter(pk=row.pk).values().get() == as_it_is
+    assert not LogEntry.objects.exists()
+
+
+def test_also_if_it_moved_on_while_somebody_was_asked_whether_it_is_meant(
+    operations: Desk,
+) -> None:
+    row = held()
+    asked = operations.post("write_off", row, seen=seen(operations, row))
+    held_for_something_else(row)
+
+    said = operations.do("write_off", row, seen=asked.context["seen"])
+
+    assert said.startswith("Nothing was done: ")
+    row.refresh_from_db()
+    assert row.state == State.HELD
+
+
+@pytest.mark.parametrize(
+    ("deed", "make"),
+    [
+        ("retry", held),
+        ("given", lambda: AssignmentFactory(state=State.HELD, doubtful=True)),
+        ("not_given", lambda: AssignmentFactory(state=State.HELD, doubtful=True)),
+        ("write_off", held),
+        ("report_again", lambda: RedemptionFactory(state=Reporting.HELD)),
+        ("write_off", lambda: RedemptionFactory(state=Reporting.HELD)),
+        ("pause", ExecutionFactory),
+        ("resume", lambda: ExecutionFactory(stop=Stop.PAUSED)),
+        ("cancel", ExecutionFactory),
+    ],
+)
+def test_pressed_twice_it_is_done_once(
+    operations: Desk, deed: str, make: Callable[[], Any]
+) -> None:
+    row = make()
+    before = seen(operations, row)
+
+    first, second = (
+        operations.do(deed, row, seen=before, page=row.pk) for _ in range(2)
+    )
+
+    assert not first.startswith("Nothing was done")
+    assert second.startswith("Nothing was done: ")
+    assert LogEntry.objects.count() == 1
+    assert row.transitions.filter(by=operations.user, why=WHY).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "aside"),
+    [
+        (Progress.COLLECTING, set()),
+        (Progress.ACTIVATING, set()),
+        (Progress.SETTLED, {"pause", "cancel"}),
+    ],
+)
+def test_where_few_will_stop_it_any_more_that_is_offered_behind_more(
+    operations: Desk, state: Progress, aside: set[str]
+) -> None:
+    row = ExecutionFactory(state=state)
+
+    page = operations.get(page_of(row))
+
+    assert {deed.name for deed in page.context["aside"]} == aside
+    first, _, behind = page.content.decode().partition("<summary>More</summary>")
+    for name in ("open", "pause", "cancel"):
+        assert f'value="{name}"' in (behind if name in aside else first)
+    operations.do("pause", row, page=row.pk)
+    row.refresh_from_db()
+    assert row.stop == Stop.PAUSED
+
+
+def test_collecting_again_pressed_twice_asks_for_one_pass(operations: Desk) -> None:
+    row = ExecutionFactory(state=Progress.SETTLED)
+    before = seen(operations, row)
+
+    for _ in range(2):
+        operations.do("open", row, seen=before, page=row.pk)
+
+    asked = Collection.objects.get(execution=row).transitions.filter(after="WAITING")
+    assert [(move.by, move.why) for move in asked] == [(operations.user, WHY)]
+    assert row.transitions.count() == 1
+
+
+def test_an_execution_that_only_got_on_meanwhile_is_stopped_all_the_same(
+    operations: Desk,
+) -> None:
+    row = ExecutionFactory(state=Progress.COLLECTING)
+    before = seen(operations, row)
+    move(row, Progress.ACTIVATING)
+
+    assert operations.do("pause", row, seen=before) == "1 execution is paused."

@@ -1,0 +1,505 @@
+"""What a person may do about a row, each done by one who may and one who may not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db.models import Model
+from pytest_django import Settings
+
+from executions.models import Asking, Execution, Reading, Stop
+from promoportal.admin.audit_log import Kind
+from promoportal.admin.roles import Role, group_of
+from redemptions.models import Redemption
+from redemptions.models import State as Reporting
+from rewards.admin.promotions import PromotionAdmin
+from rewards.models import Assignment, Promotion, Reason, State
+from tests.factories import (
+    AssignmentFactory,
+    DeliveryFactory,
+    ExecutionFactory,
+    PromotionFactory,
+    RedemptionFactory,
+    TriggerFactory,
+    UserFactory,
+)
+from tests.rewards.collection.test_changes import row as listed
+from tests.staff_client import WHY, Desk
+
+OPERATIONS = {Role.OPERATIONS}
+SUPPORT_TOO = {Role.SUPPORT, Role.OPERATIONS}
+
+
+def held() -> Assignment:
+    return AssignmentFactory(state=State.HELD, reason=Reason.REFUSED)
+
+
+def second() -> Assignment:
+    return AssignmentFactory(state=State.HELD, reason=Reason.REPEATED, repeated=True)
+
+
+def doubtful() -> Assignment:
+    return AssignmentFactory(
+        state=State.HELD, reason=Reason.UNANSWERED, doubtful=True, attempts=1
+    )
+
+
+def held_redemption() -> Redemption:
+    return RedemptionFactory(state=Reporting.HELD)
+
+
+def paused() -> Execution:
+    return ExecutionFactory(stop=Stop.PAUSED)
+
+
+def not_reported() -> Promotion:
+    return PromotionFactory(redemption_mode=Promotion.Mode.OFF)
+
+
+class Case(NamedTuple):
+    """A deed, a row it fits, who may, what it says, and what the row is then."""
+
+    deed: str
+    row: Callable[[], Model]
+    may: set[Role]
+    says: str
+    after: dict[str, Any]
+
+
+CASES = [
+    Case(
+        "retry",
+        held,
+        SUPPORT_TOO,
+        "1 assignment will be tried again.",
+        {"state": State.OWED, "reason": ""},
+    ),
+    *(
+        Case(
+            "release",
+            partial(
+                AssignmentFactory,
+                state=State.HELD,
+                reason=reason,
+                as_assigned=listed("9f0c", customer="C1"),
+            ),
+            OPERATIONS,
+            "1 assignment will be given all the same.",
+            {"state": State.OWED, "reason": ""},
+        )
+        for reason in (Reason.REPEATED, Reason.OVER_LIMIT, Reason.DIFFERS)
+    ),
+    Case(
+        "given",
+        doubtful,
+        OPERATIONS,
+        "1 assignment counts as given now.",
+        {"state": State.ACTIVE, "doubtful": False},
+    ),
+    Case(
+        "not_given",
+        doubtful,
+        OPERATIONS,
+        "1 assignment is owed again.",
+        {"state": State.OWED, "doubtful": False},
+    ),
+    Case(
+        "write_off",
+        held,
+        OPERATIONS,
+        "1 assignment is written off.",
+        {"state": State.VOID, "reason": Reason.WRITTEN_OFF},
+    ),
+    Case(
+        "report_again",
+        held_redemption,
+        SUPPORT_TOO,
+        "1 redemption will be reported again.",
+        {"state": Reporting.WAITING},
+    ),
+    Case(
+        "write_off",
+        held_redemption,
+        OPERATIONS,
+        "1 redemption is written off.",
+        {"state": Reporting.WRITTEN_OFF},
+    ),
+    Case(
+        "read_again",
+        lambda: DeliveryFactory(state=Reading.HELD),
+        OPERATIONS,
+        "1 delivery will be read again.",
+        {"state": Reading.UNREAD},
+    ),
+    Case(
+        "ask_again",
+        lambda: TriggerFactory(state=Asking.HELD),
+        OPERATIONS,
+        "1 trigger will be asked for again.",
+        {"state": Asking.WAITING},
+    ),
+    Case(
+        "open",
+        lambda: ExecutionFactory(state="SETTLED"),
+        OPERATIONS,
+        "1 execution will be collected again.",
+        {"state": "COLLECTING"},
+    ),
+    Case(
+        "pause",
+        ExecutionFactory,
+        OPERATIONS,
+        "1 execution is paused.",
+        {"stop": Stop.PAUSED, "problem": WHY},
+    ),
+    Case("resume", paused, OPERATIONS, "1 execution runs again.", {"stop": Stop.NONE}),
+    Case(
+        "cancel",
+        ExecutionFactory,
+        OPERATIONS,
+        "1 execution is cancelled.",
+        {"stop": Stop.CANCELLED},
+    ),
+    Case(
+        "at_once",
+        not_reported,
+        OPERATIONS,
+        "1 promotion is reported at once from now on.",
+        {"redemption_mode": "triggered"},
+    ),
+    Case(
+        "in_batches",
+        not_reported,
+        OPERATIONS,
+        "1 promotion is reported in batches from now on.",
+        {"redemption_mode": "scheduled"},
+    ),
+    Case(
+        "not_at_all",
+        PromotionFactory,
+        OPERATIONS,
+        "1 promotion is not reported from now on.",
+        {"redemption_mode": "off"},
+    ),
+    Case(
+        "as_set",
+        not_reported,
+        OPERATIONS,
+        "1 promotion is reported as the portal is set from now on.",
+        {"redemption_mode": ""},
+    ),
+]
+every_case = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=f"{number}-{case.deed}")
+        for number, case in enumerate(CASES)
+    ],
+)
+
+
+def column(row: Model, name: str) -> Any:
+    return getattr(type(row)._base_manager.get(pk=row.pk), name)
+
+
+def as_it_is(row: Model) -> dict[str, Any]:
+    return type(row)._base_manager.filter(pk=row.pk).values().get()
+
+
+@every_case
+def test_who_may_does_it_and_is_told_so(
+    case: Case, desk_of: Callable[[Role], Desk]
+) -> None:
+    for role in case.may:
+        row, desk = case.row(), desk_of(role)
+
+        said = desk.do(case.deed, row)
+
+        assert said == case.says
+        assert {name: column(row, name) for name in case.after} == case.after
+
+
+@every_case
+def test_who_and_why_are_kept(case: Case, operations: Desk) -> None:
+    row: Any = case.row()
+
+    operations.do(case.deed, row)
+
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (operations.user, str(row.pk))
+    assert WHY in entry.get_change_message()
+    if hasattr(row, "transitions"):
+        moves = row.transitions.filter(by=operations.user)
+        assert [move.why for move in moves] == [WHY]
+    assert WHY in operations.text(f"/admin/{_place(row)}/{row.pk}/history/")
+
+
+@every_case
+def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
+    case: Case, desk_of: Callable[[Role], Desk]
+) -> None:
+    for role in set(Role) - case.may:
+        row, desk = case.row(), desk_of(role)
+        before = as_it_is(row)
+
+        offered = desk.offered(row)
+        answer = desk.post(case.deed, row, confirmed="yes")
+
+        assert case.deed not in offered
+        assert answer.status_code == 403
+        assert as_it_is(row) == before
+        [entry] = LogEntry.objects.filter(user=desk.user)
+        assert (entry.action_flag, entry.object_id) == (Kind.REFUSED, str(row.pk))
+
+
+@every_case
+def test_its_page_offers_it_and_comes_back_to_it(case: Case, operations: Desk) -> None:
+    row = case.row()
+
+    offered = operations.offered(row)
+    answer = operations.post(case.deed, row, page=row.pk, confirmed="yes")
+
+    assert case.deed in offered
+    assert answer["Location"] == f"/admin/{_place(row)}/{row.pk}/change/"
+    assert {name: column(row, name) for name in case.after} == case.after
+
+
+@every_case
+def test_without_a_reason_nothing_happens_and_the_rows_stay_chosen(
+    case: Case, operations: Desk
+) -> None:
+    row = case.row()
+    before = as_it_is(row)
+
+    asked = operations.post(case.deed, row, why="   ", confirmed="yes")
+
+    assert asked.status_code == 200
+    assert asked.context["keys"] == str(row.pk)
+    page = asked.content.decode()
+    assert "Say why; the reason is kept with every row." in page
+    assert 'name="why"' in page
+    assert as_it_is(row) == before
+
+
+@pytest.mark.parametrize(
+    ("deed", "make"),
+    [
+        ("given", doubtful),
+        ("release", second),
+        ("not_given", doubtful),
+        ("write_off", held),
+        ("write_off", held_redemption),
+        ("cancel", ExecutionFactory),
+    ],
+)
+def test_what_is_final_is_asked_about_first(
+    deed: str, make: Callable[[], Model], operations: Desk
+) -> None:
+    row = make()
+    before = as_it_is(row)
+
+    answer = operations.post(deed, row)
+
+    assert answer.status_code == 200
+    assert as_it_is(row) == before
+    page = answer.content.decode()
+    assert str(row) in page
+    assert WHY in page
+    assert answer.context["deed"].warning.replace("'", "&#x27;") in page
+
+
+def test_what_was_confirmed_is_what_was_asked_about(operations: Desk) -> None:
+    asked_about = [held(), held()]
+    asked = operations.post("write_off", *asked_about)
+    later = held()
+
+    operations.do("write_off", later, _selected_action=[], keys=asked.context["keys"])
+
+    assert "2 assignments" in asked.content.decode()
+    assert {column(row, "state") for row in asked_about} == {State.VOID}
+    assert column(later, "state") == State.HELD
+
+
+def test_what_is_left_alone_is_counted_and_explained(operations: Desk) -> None:
+    rows = [held(), held(), doubtful(), AssignmentFactory(state=State.ACTIVE)]
+
+    said = operations.do("retry", *rows)
+
+    assert said == (
+        "2 assignments will be tried again. "
+        "1 was left alone: in doubt: say first whether it was given. "
+        "1 was left alone: Active, not held."
+    )
+
+
+def test_more_reasons_than_anyone_reads_are_summed_up(operations: Desk) -> None:
+    rows = [
+        AssignmentFactory(
+            state=State.HELD,
+            reason=Reason.REFUSED,
+            meaning="nothing",
+            vendor_status=f"Status {number}",
+        )
+        for number in range(7)
+    ]
+
+    said = operations.do("retry", *rows)
+
+    assert said.startswith("0 assignments will be tried again. 1 was left alone: ")
+    assert said.endswith("2 more were left alone for other reasons.")
+
+
+def test_redemptions_that_are_not_held_are_counted(operations: Desk) -> None:
+    rows = [held_redemption(), RedemptionFactory(), RedemptionFactory()]
+
+    said = operations.do("report_again", *rows)
+
+    assert said == ("1 redemption will be reported again. 2 were left alone: not held.")
+
+
+@pytest.mark.parametrize(
+    ("deed", "row", "says"),
+    [
+        (
+            "read_again",
+            lambda: DeliveryFactory(state=Reading.UNREAD),
+            "it is still to be read",
+        ),
+        ("release", held, 'held as The platform refused it: press "Try again"'),
+        (
+            "retry",
+            second,
+            (
+                "held as A second assignment of the same promotion: "
+                'press "Give it all the same" if it is meant'
+            ),
+        ),
+        ("ask_again", TriggerFactory, "it waits to be asked for already"),
+        ("pause", paused, "it is paused"),
+        ("resume", ExecutionFactory, "it is running"),
+        ("cancel", lambda: ExecutionFactory(stop=Stop.CANCELLED), "it is cancelled"),
+        ("open", lambda: ExecutionFactory(stop=Stop.CANCELLED), "it is cancelled"),
+        ("as_set", PromotionFactory, "it is reported like this already"),
+    ],
+)
+def test_what_does_not_fit_is_left_alone(
+    deed: str, row: Callable[[], Model], says: str, operations: Desk
+) -> None:
+    there = row()
+
+    said = operations.do(deed, there)
+
+    assert f"1 was left alone: {says}." in said
+    assert deed not in operations.offered(there)
+
+
+def test_choosing_nothing_does_nothing(operations: Desk) -> None:
+    row = held()
+
+    assert operations.do("retry", row, _selected_action=[]) == (
+        "Nothing was done: choose at least one row."
+    )
+    assert operations.do("", row) == "Nothing was done: choose what to do."
+    assert operations.do("delete_selected", row) == (
+        "Nothing was done: choose what to do."
+    )
+    assert column(row, "state") == State.HELD
+
+
+@pytest.mark.parametrize("key", ["x", "-1", "1e3", "²", "9" * 40, "\0"])
+def test_keys_that_are_none_choose_nothing(key: str, operations: Desk) -> None:
+    row = held()
+
+    said = operations.do("retry", row, _selected_action=[key])
+
+    assert said == "Nothing was done: choose at least one row."
+
+
+def test_a_reason_that_cannot_be_kept_is_refused(operations: Desk) -> None:
+    row = held()
+
+    for why, problem in (
+        ("\0", "Null characters are not allowed"),
+        ("x" * 501, "at most 500"),
+    ):
+        asked = operations.post("retry", row, why=why, confirmed="yes")
+        assert problem in asked.content.decode()
+    assert column(row, "state") == State.HELD
+
+
+def test_all_that_match_a_list_can_be_chosen(operations: Desk) -> None:
+    matching = [held() for _ in range(3)]
+    other = AssignmentFactory(state=State.HELD, reason=Reason.TOO_LATE)
+
+    said = operations.do(
+        "retry",
+        matching[0],
+        select_across="1",
+        at="/admin/rewards/assignment/?reason__exact=REFUSED",
+    )
+
+    assert said == "3 assignments will be tried again."
+    assert column(other, "state") == State.HELD
+
+
+def test_what_the_time_is_too_short_for_is_left_and_counted(operations: Desk) -> None:
+    made = [Promotion(reference=f"{number}") for number in range(250)]
+    keys = [row.pk for row in Promotion.objects.bulk_create(made)]
+    deed = next(deed for deed in PromotionAdmin.deeds if deed.name == "not_at_all")
+    hasty = replace(deed, seconds=0)
+
+    done = hasty.perform(
+        Promotion, keys, by=operations.user, why=WHY, address="192.0.2.1"
+    )
+
+    assert hasty.tell(done, Promotion) == (
+        "100 promotions are not reported from now on. "
+        "150 were not reached in time; do it again for them."
+    )
+    off = Promotion.objects.filter(redemption_mode="off")
+    assert [row.pk for row in off.order_by("pk")] == keys[:100]
+    assert LogEntry.objects.count() == 100
+
+
+def test_strangers_are_sent_to_log_in(operations: Desk) -> None:
+    row = held()
+    operations.client.logout()
+
+    answer = operations.post("retry", row)
+
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/admin/login/")
+    assert column(row, "state") == State.HELD
+
+
+def _place(row: Model) -> str:
+    return f"{row._meta.app_label}/{row._meta.model_name}"
+
+
+@pytest.mark.parametrize("deed", ["given", "not_given"])
+def test_a_costly_reward_takes_two_desks(
+    deed: str, desk_of: Callable[[Role], Desk], settings: Settings
+) -> None:
+    settings.DECIDE_ALONE_UP_TO = ["EUR=1"]
+    row, operations = doubtful(), desk_of(Role.OPERATIONS)
+    Assignment.objects.update(value=50, unit="EUR")
+    colleague = Desk(UserFactory(is_staff=True))
+    colleague.user.groups.add(group_of(Role.OPERATIONS))
+
+    said = operations.do(deed, row)
+    assert "takes a second person" in said
+    assert WHY in operations.page(row)
+    assert "Doubtful assignment waits for a second person" in operations.text("/admin/")
+    desk_of(Role.SUPPORT).post(deed, row, confirmed="yes")
+    row.refresh_from_db()
+    assert row.state == State.HELD
+    colleague.do(deed, row)
+
+    row.refresh_from_db()
+    assert row.state in {State.ACTIVE, State.OWED}
+    assert "for a second person" not in operations.text("/admin/")

@@ -1,0 +1,239 @@
+"""The first page: what needs a person, as numbers that lead to their lists."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.utils import timezone
+from django_q.models import OrmQ
+from pytest_django import Settings
+
+from executions.models import Asking, Delivery, Listener, Reading, Stop
+from executions.models import Reason as Why
+from promoportal.admin.keyset_pagination import MOST_COUNTED
+from promoportal.resilience.circuit_breaker import Breaker, Side
+from redemptions.models import State as Reporting
+from rewards.models import Collecting, Reason, State
+from tests.factories import (
+    AssignmentFactory,
+    CollectionFactory,
+    DeliveryFactory,
+    ExecutionFactory,
+    ListenerFactory,
+    RedemptionFactory,
+    TriggerFactory,
+    UserFactory,
+)
+from tests.many import multiply
+from tests.staff_client import Desk
+
+
+def needs_a_person() -> None:
+    """Two of each kind, and of each kind one that needs nobody."""
+    long_ago = timezone.now() - timedelta(hours=1)
+    for _ in range(2):
+        ExecutionFactory(stop=Stop.HELD, reason=Why.OVER_LIMIT)
+        DeliveryFactory(state=Reading.HELD, reason=Why.UNREADABLE)
+        DeliveryFactory(state=Reading.UNREAD, received_at=long_ago)
+        TriggerFactory(state=Asking.HELD, reason=Why.NOT_LISTED)
+        AssignmentFactory(state=State.HELD, reason=Reason.REFUSED)
+        AssignmentFactory(state=State.HELD, reason=Reason.UNANSWERED, doubtful=True)
+        AssignmentFactory(state=State.UNCERTAIN, doubtful=True, state_since=long_ago)
+        CollectionFactory(state=Collecting.HELD, reason=Reason.INCOMPLETE)
+        RedemptionFactory(state=Reporting.HELD, reason="REFUSED")
+        RedemptionFactory(state=Reporting.UNCERTAIN, state_since=long_ago)
+    for side in Side:
+        Breaker.objects.create(side=side, opened_at=long_ago, open_until=long_ago)
+        ListenerFactory(opened_at=timezone.now() - timedelta(hours=37))
+    ExecutionFactory(stop=Stop.PAUSED)
+    DeliveryFactory(state=Reading.UNREAD)
+    AssignmentFactory(state=State.UNCERTAIN, doubtful=True)
+    RedemptionFactory(state=Reporting.UNCERTAIN)
+    RedemptionFactory(state=Reporting.REPORTED)
+
+
+def figures(desk: Desk) -> dict[str, Any]:
+    return {one.label: one for one in desk.get("/admin/").context["figures"]}
+
+
+def test_every_number_is_that_of_the_list_it_leads_to(crm: Desk) -> None:
+    needs_a_person()
+
+    found = figures(crm)
+
+    numbers = {label: figure.number for label, figure in found.items()}
+    assert numbers == {
+        "Executions are held": "2",
+        "Deliveries are held": "2",
+        "Deliveries wait for a worker to read them": "2",
+        "Triggered customers are held": "2",
+        "Assignments are held": "4",
+        "Held assignments may have been given: find out, and say so": "2",
+        "Assignments were sent, and had no answer for 15 minutes": "2",
+        "Collections are held": "2",
+        "Listeners have heard nothing for unusually long": "2",
+        "Redemptions are held": "2",
+        "Redemptions were sent, and had no answer for 15 minutes": "2",
+        "Breakers are open: a far side is not called": "2",
+    }
+    for figure in found.values():
+        for one in [figure, *figure.reasons]:
+            shown = crm.get(one.href).context["cl"].result_list
+            assert str(len(shown)) == one.number
+
+
+def test_the_held_are_told_apart_by_reason(crm: Desk) -> None:
+    needs_a_person()
+
+    found = figures(crm)["Assignments are held"].reasons
+
+    assert {one.label: one.number for one in found} == {
+        "The platform refused it": "2",
+        "Nobody can say whether it was given": "2",
+    }
+
+
+def test_what_optimove_refused_to_be_told_has_its_number(crm: Desk) -> None:
+    needs_a_person()
+
+    [refused] = figures(crm)["Redemptions are held"].reasons
+
+    assert (refused.label, refused.number) == ("Optimove refused it", "2")
+
+
+def silent(desk: Desk) -> list[Any]:
+    return desk.list(Listener, needs="silent")
+
+
+def hours_ago(hours: float) -> datetime:
+    return timezone.now() - timedelta(hours=hours)
+
+
+def test_a_listener_is_silent_that_was_last_called_too_long_ago(crm: Desk) -> None:
+    old = ListenerFactory(opened_at=hours_ago(1000))
+    DeliveryFactory(listener=old, received_at=hours_ago(900))
+    last = DeliveryFactory(listener=old, received_at=hours_ago(35))
+    assert silent(crm) == []
+
+    Delivery.objects.filter(pk=last.pk).update(received_at=hours_ago(37))
+
+    assert silent(crm) == [old]
+    assert figures(crm)["Listener has heard nothing for unusually long"].number == "1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_silent"),
+    [
+        ({}, True),
+        ({"event_type": 11}, True),
+        ({"event_type": 4}, False),
+        ({"event_type": 2}, False),
+        ({"closed_at": timezone.now()}, False),
+        ({"opened_at": hours_ago(35)}, False),
+    ],
+)
+def test_only_open_ones_that_tell_of_rewards_are_silent(
+    crm: Desk, changes: dict[str, Any], is_silent: bool
+) -> None:
+    ListenerFactory(**{"opened_at": hours_ago(37), **changes})
+
+    assert bool(silent(crm)) == is_silent
+
+
+def test_how_long_is_set_and_nought_is_never(crm: Desk, settings: Settings) -> None:
+    ListenerFactory(opened_at=hours_ago(37))
+
+    for hours, count in ((36, 1), (38, 0), (0, 0)):
+        settings.LISTENER_SILENT_AFTER_HOURS = hours
+        assert len(silent(crm)) == count
+
+
+def test_where_nothing_is_held_it_says_so(crm: Desk) -> None:
+    assert "Nothing needs a person." in crm.text("/admin/")
+
+
+def test_counting_stops_somewhere(crm: Desk) -> None:
+    listener, now = ListenerFactory(), timezone.now()
+    held = [
+        Delivery(
+            listener=listener,
+            body=b"",
+            verdict={},
+            state=Reading.HELD,
+            reason=Why.UNREADABLE,
+            received_at=now,
+            state_since=now,
+        )
+        for _ in range(10_001)
+    ]
+    Delivery.objects.bulk_create(held)
+
+    assert figures(crm)["Deliveries are held"].number == "over 10,000"
+
+
+def test_what_the_census_knows_is_told_exactly(crm: Desk) -> None:
+    multiply(
+        AssignmentFactory(state=State.HELD, reason=Reason.REFUSED),
+        MOST_COUNTED,
+        reference="'R' || n",
+        customer="'X' || n",
+        key="gen_random_uuid()",
+    )
+
+    assert figures(crm)["Assignments are held"].number == "10,001"
+
+
+def test_only_what_one_may_see_is_counted(db: None) -> None:
+    needs_a_person()
+    user = UserFactory(is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_redemption"))
+
+    assert figures(Desk(user)).keys() == {
+        "Redemptions are held",
+        "Redemptions were sent, and had no answer for 15 minutes",
+    }
+
+
+def test_lists_are_in_the_order_of_the_work(operations: Desk) -> None:
+    apps = operations.get("/admin/").context["app_list"]
+
+    names = [(app["name"], [model["name"] for model in app["models"]]) for app in apps]
+    assert names == [
+        (
+            "Executions",
+            ["Executions", "Deliveries", "Triggers", "Campaigns", "Listeners"],
+        ),
+        (
+            "Rewards",
+            [
+                *("Assignments", "Activations", "Retrials"),
+                "Retried assignments",
+                *("Collections", "Promotions"),
+            ],
+        ),
+        ("Redemptions", ["Redemptions", "Reports"]),
+        ("Far sides", ["Breakers", "Allowances"]),
+        ("Queue", ["Failed tasks"]),
+        ("Who did what", ["Log entries"]),
+    ]
+
+
+def test_looking_wakes_nobody(crm: Desk) -> None:
+    needs_a_person()
+
+    crm.get("/admin/")
+
+    assert not OrmQ.objects.exists()
+
+
+def test_what_is_looked_at_now_and_then_is_first_of_what_is_behind(
+    operations: Desk,
+) -> None:
+    more = [task.label for task in operations.get("/admin/").context["tasks"].more]
+
+    assert more[:4] == ["Activations", "Campaigns", "Promotions", "Retrials"]
+    assert "Breakers" in more
+    assert len(more) == len({*more})

@@ -1,0 +1,266 @@
+"""The log says who did what to which row, when, why and from where; refusals too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
+from pytest_django import Settings
+
+from promoportal.admin.audit_log import Kind, Origin
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.roles import Role
+from rewards.models import Assignment, Retrial, State
+from tests.factories import AssignmentFactory, UserFactory
+from tests.staff_client import WHY, Desk
+
+HOME, FORGED = "198.51.100.7", "203.0.113.1"
+
+
+def held(**more: Any) -> Assignment:
+    return AssignmentFactory(state=State.HELD, reason="REFUSED", **more)
+
+
+def kinds() -> list[int]:
+    return list(LogEntry.objects.order_by("pk").values_list("action_flag", flat=True))
+
+
+# --- From where -----------------------------------------------------------------------
+
+
+def from_home(desk: Desk) -> Desk:
+    desk.client.defaults["HTTP_X_FORWARDED_FOR"] = f"{FORGED}, {HOME}"
+    return desk
+
+
+@pytest.fixture
+def behind_a_proxy(settings: Settings) -> None:
+    settings.TRUSTED_PROXIES = 1
+
+
+def retry(desk: Desk) -> None:
+    desk.do("retry", held(), held())
+
+
+def reveal(desk: Desk) -> None:
+    desk.do("reveal", held())
+
+
+def export(desk: Desk) -> None:
+    desk.client.post(list_of(Assignment), {"export": "csv"})
+
+
+def retry_all(desk: Desk) -> None:
+    said = {"retry_all": "yes", "why": WHY, "form": str(uuid4())}
+    for _ in range(2):  # pressed twice, begun once
+        desk.client.post(list_of(Assignment), said)
+
+
+def forge(desk: Desk) -> None:
+    desk.user.groups.clear()
+    desk.post("retry", held(), confirmed="yes")
+
+
+@pytest.mark.usefixtures("behind_a_proxy")
+@pytest.mark.parametrize(
+    ("do", "expected"),
+    [
+        (retry, [Kind.DONE] * 2),
+        (reveal, [Kind.REVEALED]),
+        (export, [Kind.EXPORTED]),
+        (retry_all, [Kind.DONE_TO_ALL]),
+        (forge, [Kind.REFUSED]),
+    ],
+)
+def test_whatever_is_done_is_kept_with_its_kind_and_from_where(
+    operations: Desk, do: Callable[[Desk], None], expected: list[Kind]
+) -> None:
+    do(from_home(operations))
+
+    assert kinds() == expected
+    assert {entry.user for entry in LogEntry.objects.all()} == {operations.user}
+    assert [origin.address for origin in Origin.objects.all()] == [HOME] * len(expected)
+
+
+@pytest.mark.usefixtures("behind_a_proxy")
+def test_accounts_too(superuser: Desk) -> None:
+    client = from_home(superuser).client
+
+    added = {"name": "Night shift", "permissions": []}
+    client.post("/admin/auth/group/add/", added)
+    group = Group.objects.get(name="Night shift")
+    client.post(page_of(group), {**added, "name": "Day shift"})
+    client.post(page_of(group).replace("change", "delete"), {"post": "yes"})
+
+    assert kinds() == [Kind.ADDED, Kind.CHANGED, Kind.DELETED]
+    assert set(Origin.objects.values_list("address", flat=True)) == {HOME}
+    assert not Group.objects.exclude(name__in=Role).exists()
+
+
+def test_what_somebody_did_is_not_deleted_with_their_account(
+    superuser: Desk, operations: Desk
+) -> None:
+    operations.do("retry", held())
+    export(operations)
+
+    page = page_of(operations.user).replace("change", "delete")
+    answer = superuser.client.post(page, {"post": "yes"})
+
+    assert answer.status_code == 403
+    assert kinds() == [Kind.DONE, Kind.EXPORTED, Kind.REFUSED]
+
+
+def test_the_auditor_sees_it_and_narrows_it(auditor: Desk, operations: Desk) -> None:
+    row = held()
+    operations.do("retry", row)
+    export(operations)
+    auditor.post("retry", row)
+
+    [refused] = auditor.list(LogEntry, kind=Kind.REFUSED)
+    [exported] = auditor.list(LogEntry, kind=Kind.EXPORTED)
+    by_operations = auditor.list(LogEntry, user__id__exact=operations.user.pk)
+    shown = auditor.text(list_of(LogEntry))
+
+    assert (refused.user, refused.object_id) == (auditor.user, str(row.pk))
+    assert exported.user == operations.user
+    assert len(by_operations) == 2
+    assert "127.0.0.1" in shown
+    assert "Refused: Try again" in shown
+    assert "127.0.0.1" in auditor.page(refused)
+    assert auditor.list(LogEntry, kind="x") == []
+
+
+def test_what_was_kept_before_shows_no_address(auditor: Desk) -> None:
+    LogEntry.objects.create(user=auditor.user, object_repr="?", action_flag=2)
+
+    assert "and why" in auditor.text(list_of(LogEntry)).lower()
+
+
+# --- What was refused -----------------------------------------------------------------
+
+FORGERIES: dict[str, dict[str, str]] = {
+    "deed": {"action": "write_off", "why": "secret reason", "confirmed": "yes"},
+    "deed about all": {"action": "retry", "why": "secret reason", "select_across": "1"},
+    "reveal": {"action": "reveal", "why": "secret reason"},
+    "export": {"export": "csv", "why": "secret reason"},
+    "retry all": {"retry_all": "yes", "why": "secret reason", "form": "x"},
+    "retry all, asked": {"retry_all": "ask", "why": "secret reason"},
+}
+
+
+@pytest.fixture
+def nobody(db: None) -> Desk:
+    return Desk(UserFactory(is_staff=True, username="nobody"))
+
+
+@pytest.mark.parametrize("said", FORGERIES.values(), ids=FORGERIES)
+@pytest.mark.parametrize("who", ["nobody", "onlooker"])
+def test_a_forged_post_to_a_list_is_refused_explained_and_kept(
+    said: dict[str, str], who: str, nobody: Desk, desk_of: Callable[[Role], Desk]
+) -> None:
+    desk = nobody if who == "nobody" else desk_of(Role.AUDITOR)
+    if who == "onlooker":
+        desk.user.groups.clear()
+        _let_look(desk.user)
+    row = held(unique_code="SUMMER-2026-7F3A")
+
+    answer = desk.client.post(
+        list_of(Assignment, state__exact="HELD"),
+        {**said, "_selected_action": [row.pk]},
+    )
+
+    page = answer.content.decode()
+    assert answer.status_code == 403
+    assert "Nothing was done." in page
+    assert "kept in the log" in page
+    assert "SUMMER" not in page
+    row.refresh_from_db()
+    assert row.state == State.HELD
+    assert not Retrial.objects.exists()
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.action_flag) == (desk.user, Kind.REFUSED)
+    assert entry.content_type == ContentType.objects.get_for_model(row)
+    assert "secret reason" not in entry.change_message
+    assert Origin.objects.get().address == "127.0.0.1"
+
+
+def _let_look(user: User) -> None:
+    user.user_permissions.add(Permission.objects.get(codename="view_assignment"))
+
+
+def test_it_says_who_may(crm: Desk) -> None:
+    page = crm.post("retry", held()).content.decode()
+
+    assert "Your role does not allow this: <strong>Try again</strong>." in page
+    assert "Who may: Operations, Support." in page
+
+
+def test_which_rows_were_meant_is_kept_and_not_more_than_some(crm: Desk) -> None:
+    rows = [held() for _ in range(12)]
+
+    crm.post("retry", *rows)
+
+    entry = LogEntry.objects.get()
+    assert (entry.object_id, entry.object_repr) == (None, "12 assignments")
+    keys = ", ".join(str(row.pk) for row in rows[:10])
+    assert entry.change_message == f"Refused: Try again: {keys} and 2 more"
+
+
+def test_of_all_that_match_it_is_kept_which_those_were(crm: Desk) -> None:
+    row = held()
+    here = list_of(Assignment, state__exact="HELD", q="x" * 900)
+
+    crm.post("retry", row, select_across="1", at=here)
+
+    entry = LogEntry.objects.get()
+    assert entry.object_repr == "assignments"
+    assert "of those that match: State: Held for staff" in entry.change_message
+    assert len(entry.change_message) < 500
+
+
+@pytest.mark.parametrize("to", ["change", "delete", "history"])
+def test_a_post_to_a_page_is_kept_with_its_row(superuser: Desk, to: str) -> None:
+    row = held()
+
+    answer = superuser.client.post(
+        page_of(row).replace("change", to), {"state": "ACTIVE", "post": "yes"}
+    )
+
+    if to == "history":  # which only shows, whatever it is sent
+        assert answer.status_code == 200
+        return
+    entry = LogEntry.objects.get()
+    assert answer.status_code == 403
+    assert (entry.action_flag, entry.object_id) == (Kind.REFUSED, str(row.pk))
+    assert "ACTIVE" not in entry.change_message
+
+
+def test_a_post_to_accounts_is_kept(operations: Desk) -> None:
+    answer = operations.client.post("/admin/auth/user/add/", {"username": "mine"})
+
+    assert answer.status_code == 403
+    assert LogEntry.objects.get().action_flag == Kind.REFUSED
+    assert not User.objects.filter(username="mine").exists()
+
+
+def test_looking_where_one_may_not_is_explained_and_not_kept(crm: Desk) -> None:
+    answer = crm.get(list_of(LogEntry))
+
+    assert answer.status_code == 403
+    assert "Who may: Auditor, Operations." in answer.content.decode()
+    assert not LogEntry.objects.exists()
+
+
+def test_a_refusal_reveals_nothing(
+    desk_of: Callable[[Role], Desk],
+) -> None:
+    row, auditor = held(unique_code="SUMMER-2026-7F3A"), desk_of(Role.AUDITOR)
+
+    auditor.post("reveal", row)
+
+    assert "SUMMER" not in auditor.page(row)

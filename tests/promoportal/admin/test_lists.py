@@ -1,0 +1,244 @@
+"""Lists: found exactly, narrowed visibly, read page by page."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db.models import Model
+from django.utils import timezone
+
+from executions.models import Campaign, Delivery, Execution, Trigger
+from promoportal.admin.links import list_of
+from redemptions.models import Redemption
+from redemptions.models import State as Reporting
+from rewards.models import Assignment, Promotion
+from tests.factories import (
+    AssignmentFactory,
+    CampaignFactory,
+    DeliveryFactory,
+    ExecutionFactory,
+    PromotionFactory,
+    RedemptionFactory,
+    TriggerFactory,
+)
+from tests.many import multiply, plan
+from tests.staff_client import Desk
+
+
+@pytest.mark.parametrize("customer", ["C1", "a b", "Ü%_'\"", "c1"])
+def test_a_customer_is_found_exactly(customer: str, crm: Desk) -> None:
+    mine = AssignmentFactory(customer=customer)
+    told = RedemptionFactory(assignment=mine)
+    triggered = TriggerFactory(customer=customer)
+    for other in (f"{customer}0", f"0{customer}", customer.swapcase() + "x", "C10"):
+        RedemptionFactory(assignment=AssignmentFactory(customer=other))
+        TriggerFactory(customer=other)
+
+    assert crm.list(Assignment, q=f" {customer} ") == [mine]
+    assert crm.list(Redemption, q=customer) == [told]
+    assert crm.list(Trigger, q=customer) == [triggered]
+
+
+def test_a_customer_among_many_is_found_by_an_index(crm: Desk) -> None:
+    mine = AssignmentFactory(customer="C1")
+    told = RedemptionFactory(assignment=mine)
+    multiply(
+        mine,
+        5_000,
+        reference="'R' || n",
+        customer="'other' || n",
+        key="gen_random_uuid()",
+    )
+    others = "(SELECT id FROM rewards_assignment WHERE reference = 'R' || n)"
+    multiply(told, 5_000, assignment_id=others, reference="gen_random_uuid()")
+
+    for model, row in ((Assignment, mine), (Redemption, told)):
+        found = crm.get(list_of(model, q="C1")).context["cl"]
+
+        assert list(found.result_list) == [row]
+        assert "IS NULL" not in str(found.queryset.query)
+        assert "assignment_by_customer" in plan(found.queryset)
+
+
+def test_case_matters(crm: Desk) -> None:
+    AssignmentFactory(customer="abc")
+
+    assert crm.list(Assignment, q="ABC") == []
+
+
+def test_a_key_and_a_reference_of_ours_find_their_row(crm: Desk) -> None:
+    redemption = RedemptionFactory()
+    RedemptionFactory()
+
+    assert crm.list(Redemption, q=str(redemption.reference)) == [redemption]
+    key = str(redemption.assignment.key).upper()
+    assert crm.list(Assignment, q=key) == [redemption.assignment]
+
+
+def test_executions_campaigns_and_promotions_are_found_by_their_ids(crm: Desk) -> None:
+    execution = ExecutionFactory(campaign=CampaignFactory(reference="7001"))
+    delivery = DeliveryFactory(execution=execution)
+    promotion = PromotionFactory(code="WELCOME")
+    ExecutionFactory(), PromotionFactory(), DeliveryFactory()
+
+    assert crm.list(Execution, q=execution.reference) == [execution]
+    assert crm.list(Execution, q="7001") == [execution]
+    assert crm.list(Delivery, q=execution.reference) == [delivery]
+    assert crm.list(Promotion, q="WELCOME") == [promotion]
+
+
+def test_a_list_can_be_narrowed_to_what_a_page_links_to(crm: Desk) -> None:
+    mine = RedemptionFactory()
+    RedemptionFactory()
+    execution, promotion = mine.execution, mine.assignment.promotion
+    assert promotion
+
+    assert crm.list(Redemption, execution=execution.pk) == [mine]
+    assert crm.list(Assignment, promotion=promotion.pk) == [mine.assignment]
+    text = crm.text(list_of(Assignment, execution=execution.pk))
+    assert f"<strong>{execution.reference}</strong>" in text
+
+
+@pytest.mark.parametrize("key", ["0", "x", "9" * 30, ""])
+def test_narrowed_to_what_is_not_there_it_shows_nothing(key: str, crm: Desk) -> None:
+    AssignmentFactory()
+
+    assert crm.list(Assignment, execution=key) == []
+
+
+def test_what_is_not_reported_yet_is_a_list(crm: Desk) -> None:
+    waiting = RedemptionFactory(state=Reporting.WAITING)
+    done = RedemptionFactory(state=Reporting.REPORTED)
+    RedemptionFactory(state=Reporting.WRITTEN_OFF)
+
+    assert crm.list(Redemption, reported="no") == [waiting]
+    assert crm.list(Redemption, reported="yes") == [done]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "state__exact=%00",
+        "q=%00",
+        "older=x",
+        "newer=" + "9" * 40,
+        "older=-1",
+        "no_such=1",
+        "created_at__gte=yesterday",
+        "promotion__id__exact=x",
+        "needs=nothing",
+        "reported=maybe",
+        "p=-3&all=1&o=1.2.-9",
+        "execution=%00",
+        "_facets=True",
+        "state__regex=[]",
+        "state__contains=O",
+        "created_at__year=x",
+        "id__exact=" + "9" * 5_000,
+    ],
+)
+def test_an_address_that_makes_no_sense_gets_a_page(query: str, crm: Desk) -> None:
+    AssignmentFactory()
+    for model in (Assignment, Redemption):
+        answer = crm.client.get(f"{list_of(model)}?{query}", follow=True)
+
+        assert answer.status_code == 200
+
+
+def test_a_row_that_is_not_there_leads_back_with_a_sentence(crm: Desk) -> None:
+    for key in ("0", "x", "%00", "9" * 40):
+        answer = crm.client.get(f"/admin/rewards/assignment/{key}/change/", follow=True)
+
+        assert answer.status_code == 200
+        (said,) = answer.context["messages"]
+        assert "exist" in str(said)
+
+
+# --- Page by page ---------------------------------------------------------------------
+
+
+def campaigns(count: int) -> list[Campaign]:
+    """So many, the newest first."""
+    now = timezone.now()
+    made = [
+        Campaign(reference=f"{number}", first_seen_at=now) for number in range(count)
+    ]
+    return Campaign.objects.bulk_create(made)[::-1]
+
+
+def pages(desk: Desk, model: type[Model], way: str, query: str) -> list[list[Model]]:
+    """The pages one sees by going on in one direction."""
+    seen = []
+    while query:
+        changes = desk.get(f"{list_of(model)}{query}").context["cl"]
+        seen.append(list(changes.result_list))
+        query = getattr(changes, way)
+    return seen
+
+
+@pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
+def test_every_row_is_on_one_page_there_and_back(count: int, crm: Desk) -> None:
+    made = campaigns(count)
+
+    there = pages(crm, Campaign, "older_than", "?")
+
+    assert [row for page in there for row in page] == made
+    assert len(there) == max(1, -(-count // 100))
+    if len(there) > 1:
+        before = f"?newer={there[-1][0].pk}"
+        assert pages(crm, Campaign, "newer_than", before)[::-1] == there[:-1]
+
+
+def test_rows_that_arrive_meanwhile_shift_nothing(crm: Desk) -> None:
+    made = campaigns(150)
+    first = crm.get(list_of(Campaign)).context["cl"]
+    CampaignFactory()
+
+    second = crm.get(f"{list_of(Campaign)}{first.older_than}").context["cl"]
+
+    assert list(second.result_list) == made[100:]
+    assert second.newer_than
+
+
+def test_going_on_keeps_what_the_list_was_narrowed_to(crm: Desk) -> None:
+    made = [
+        Promotion(reference=f"{number}", redemption_mode=mode)
+        for number, mode in enumerate(["off", "triggered"] * 150)
+    ]
+    off = Promotion.objects.bulk_create(made)[::2][::-1]
+
+    seen = pages(crm, Promotion, "older_than", "?redemption_mode__exact=off")
+
+    assert [row for page in seen for row in page] == off
+
+
+def test_a_list_says_how_many_there_are_and_stops_counting_somewhere(
+    crm: Desk,
+) -> None:
+    campaigns(150)
+    assert "150 campaigns, 100 on this page, newest first." in _words(crm)
+
+    Campaign.objects.all().delete()
+    campaigns(10_001)
+    assert "More than 10,000 campaigns, 100 on this page" in _words(crm)
+
+
+def test_all_that_match_are_taken_so_many_at_once(operations: Desk) -> None:
+    now = timezone.now()
+    made = [
+        Promotion(reference=f"{number}", first_seen_at=now) for number in range(5_002)
+    ]
+    Promotion.objects.bulk_create(made)
+
+    said = operations.do("not_at_all", made[0], select_across="1")
+
+    assert said == (
+        "5,000 promotions are not reported from now on. More rows match than the "
+        "5,000 taken at once; do it again for the rest."
+    )
+    assert Promotion.objects.filter(redemption_mode="off").count() == 5_000
+    assert LogEntry.objects.count() == 5_000
+
+
+def _words(desk: Desk) -> str:
+    return " ".join(desk.text(list_of(Campaign)).split())

@@ -1,0 +1,508 @@
+"""
+How the database finds what pages show: each by an index, and no more than is shown.
+
+A page is asked for as staff ask for it, and what it asked of the database is asked
+again with an account of the rows that were touched. The tables hold more than lists
+count to, and what is rare is among the oldest rows, so that whatever is looked for row
+by row touches more than it may.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.db.models import F, Model, QuerySet
+from django.http import QueryDict
+from django.utils.timezone import localdate
+from django_q.models import Failure
+
+from bench import filling
+from executions.models import Campaign, Delivery, Execution, Listener, Trigger
+from promoportal.admin import csv_export
+from promoportal.admin.keyset_order import Order
+from promoportal.admin.keyset_pagination import MOST_COUNTED
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.admin.related_filters import NarrowedTo
+from promoportal.dashboard.execution_funnel import MOST_COMPARED
+from promoportal.optimove.rate_limiter import Allowance
+from promoportal.resilience.circuit_breaker import Breaker
+from redemptions.models import Redemption, Report
+from rewards import bulk_retry
+from rewards.admin import bulk_retry_preview
+from rewards.models import (
+    Activation,
+    Assignment,
+    Collection,
+    Promotion,
+    Retrial,
+    Retried,
+)
+from tests.staff_client import Desk
+
+# What a test changes is not there for the next.
+pytestmark = pytest.mark.django_db
+ROWS = 24_000
+# Rows of one table that a question may touch where it counts nothing.
+MOST_TOUCHED = 1_500
+LARGEST = filling.LARGEST
+# One row or two, or what django-q2 keeps of its last jobs, whatever happens.
+BOUNDED = {Breaker, Allowance, Failure}
+
+
+@pytest.fixture(scope="module")
+def desk(django_db_setup: None, django_db_blocker: Any) -> Iterator[Desk]:
+    """A superuser's, over large tables."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        user = User.objects.create_superuser("root")
+        filling.fill(ROWS, user)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
+            )
+            # These tables are small enough to be read as a whole, those are not.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        yield Desk(user)
+        transaction.set_rollback(True)
+
+
+# --- What a question costs ------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """One step of a plan: what it does, to which table, and how many rows it touched."""
+
+    kind: str
+    table: str
+    touched: int
+
+
+def _steps(plan: dict[str, Any]) -> Iterator[Step]:
+    below: list[dict[str, Any]] = plan.get("Plans", [])
+    rows = below[0]["Actual Rows"] if "Sort" in plan["Node Type"] else _read(plan)
+    loops = max(1, plan["Actual Loops"])
+    yield Step(plan["Node Type"], plan.get("Relation Name", ""), rows * loops)
+    for each in below:
+        yield from _steps(each)
+
+
+def _read(plan: dict[str, Any]) -> int:
+    """The rows it gave, and those that it found and threw away."""
+    thrown = (value for name, value in plan.items() if name.startswith("Rows Removed"))
+    return int(plan["Actual Rows"] + sum(thrown))
+
+
+@cache
+def large() -> frozenset[str]:
+    """The tables with so many rows that they are not to be read as a whole."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples > %s",
+            [MOST_TOUCHED],
+        )
+        return frozenset(name for (name,) in cursor.fetchall())
+
+
+def wrong(sql: str, plan: dict[str, Any], at_most: int) -> Iterator[str]:
+    """What a question does that it should not."""
+    if "OFFSET" in sql:
+        yield "skips rows"
+    # Of few more than are counted to, all may be sorted: it is cheaper.
+    counts = f"LIMIT {MOST_COUNTED + 1}" in sql
+    most = MOST_COUNTED * 5 // 4 if counts else at_most
+    for step in _steps(plan):
+        if step.kind == "Seq Scan" and step.table in large():
+            yield f"reads all of {step.table}"
+        if step.touched > most and (step.table in large() or "Sort" in step.kind):
+            yield f"touches {step.touched} rows: {step.kind} {step.table}"
+
+
+@dataclass
+class Looking:
+    """Looks at how the database goes about each question, before it is asked."""
+
+    at_most: int
+    found: list[str] = field(default_factory=list)
+
+    def __call__(self, ask: Any, sql: str, said: Any, many: bool, context: Any) -> Any:
+        if _is_question(sql):
+            # Whatever it would change is changed once.
+            ask("SAVEPOINT before", None, False, context)
+            ask(
+                f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) {sql}", said, many, context
+            )
+            (plans,) = context["cursor"].fetchone()
+            ask("ROLLBACK TO SAVEPOINT before", None, False, context)
+            plan = (json.loads(plans) if isinstance(plans, str) else plans)[0]["Plan"]
+            self.found += [f"{why}: {sql}" for why in wrong(sql, plan, self.at_most)]
+        return ask(sql, said, many, context)
+
+
+def _is_question(sql: str) -> bool:
+    """Whether it is about large tables, and not about the transaction."""
+    first = sql.lstrip("(").split(None, 1)[0]
+    return first in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"} and any(
+        table in sql for table in large()
+    )
+
+
+def asked(ask: Callable[[], Any], at_most: int = MOST_TOUCHED) -> list[str]:
+    """What is wrong with all that is asked of the database meanwhile."""
+    large()  # asked for before anybody looks
+    looking = Looking(at_most)
+    with connection.execute_wrapper(looking):
+        ask()
+    return looking.found
+
+
+def faults(
+    desk: Desk,
+    address: str,
+    ask: Callable[[str], Any] | None = None,
+    at_most: int = MOST_TOUCHED,
+) -> list[str]:
+    """What is wrong with all that one page asks."""
+    answers: list[Any] = []
+    found = asked(lambda: answers.append((ask or desk.get)(address)), at_most)
+    assert answers[0].status_code == 200, address
+    return [f"{address} {why}" for why in found]
+
+
+# --- What is noticed ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("index", "narrowed"),
+    [
+        ("assignment_of_execution", {"execution": LARGEST}),
+        ("assignment_of_execution", {"campaign": 1}),
+        ("assignment_of_execution_tier", {"execution": LARGEST, "tier": "Diamond"}),
+        ("assignment_of_promotion", {"promotion": 1}),
+        ("assignment_in_state", {"state__exact": "ACTIVE"}),
+        ("assignment_by_customer", {"q": "C0000007"}),
+    ],
+)
+def test_a_list_without_its_index_is_noticed(
+    desk: Desk, index: str, narrowed: dict[str, Any]
+) -> None:
+    here = list_of(Assignment, **narrowed)
+    assert not faults(desk, here)
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP INDEX {index}")
+
+    assert faults(desk, here)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        Assignment.objects.filter(receipt="R7").order_by("-pk")[:101],
+        Assignment.objects.filter(problem="Rare.").order_by("-pk")[:101],
+        Assignment.objects.order_by("-value", "-pk")[:101],
+        Assignment.objects.order_by("-pk")[20_000:20_100],
+        Redemption.objects.filter(malformed=7).order_by("-pk")[:101],
+    ],
+)
+def test_what_no_index_holds_is_noticed(desk: Desk, rows: QuerySet[Model]) -> None:
+    assert asked(lambda: list(rows.all()))
+
+
+def test_counting_all_is_noticed(desk: Desk) -> None:
+    assert asked(Assignment.objects.count)
+
+
+def test_moving_all_is_noticed_and_done_once(desk: Desk) -> None:
+    rows = Assignment.objects.filter(pk__lte=2 * MOST_TOUCHED)
+
+    assert asked(lambda: rows.update(listed_pass=F("listed_pass") + 1))
+
+    assert set(rows.values_list("listed_pass", flat=True)) == {2}
+
+
+# --- Lists ----------------------------------------------------------------------------
+
+# Of the largest execution's, and some older ones.
+SOME_DAYS = {
+    "from": f"{localdate() - timedelta(days=33):%Y-%m-%d}",
+    "to": f"{localdate() - timedelta(days=29):%Y-%m-%d}",
+}
+# As pages link to them, and as staff then go on.
+LISTS: list[tuple[type[Model], dict[str, Any]]] = [
+    (Assignment, {}),
+    (Assignment, {"execution": LARGEST}),
+    (Assignment, {"execution": LARGEST, "meaning__exact": "activate"}),
+    (Assignment, {"execution": LARGEST, "tier": "Gold"}),
+    (Assignment, {"execution": LARGEST, "tier": "Diamond"}),
+    (Assignment, {"execution": LARGEST, **SOME_DAYS}),
+    (Assignment, {"campaign": 1}),
+    (Assignment, {"campaign": 1, "tier": "Diamond"}),
+    (Assignment, {"campaign": 1, **SOME_DAYS}),
+    (Assignment, {"promotion": 1}),
+    (Assignment, SOME_DAYS),
+    (Assignment, {"days": "week"}),
+    (Assignment, {"state__exact": "HELD"}),
+    (Assignment, {"state__exact": "HELD", **SOME_DAYS}),
+    (Assignment, {"needs": "held", **SOME_DAYS}),
+    (Assignment, {"state__exact": "VOID"}),
+    (Assignment, {"q": "C0000007"}),
+    (Activation, {}),
+    (Activation, SOME_DAYS),
+    (Redemption, {}),
+    (Redemption, {"execution": LARGEST}),
+    (Redemption, {"campaign": 1}),
+    (Redemption, {"report": 7}),
+    (Redemption, SOME_DAYS),
+    (Redemption, {"state__exact": "HELD"}),
+    (Redemption, {"reported": "no"}),
+    (Redemption, {"q": "C0000007"}),
+    (Delivery, {}),
+    (Delivery, SOME_DAYS),
+    (Delivery, {"execution": filling.TRIGGERED}),
+    (Delivery, {"listener": 1}),
+    (Delivery, {"q": 1005}),
+    (Trigger, {}),
+    (Trigger, {"execution": filling.TRIGGERED}),
+    (Trigger, {"q": "T77"}),
+    (Report, {}),
+    (Report, SOME_DAYS),
+    (Retried, {"retrial": 1}),
+    (LogEntry, {}),
+    (LogEntry, {"q": 77}),
+    (LogEntry, {"kind": 11}),
+    (LogEntry, {"kind": 15}),
+    (LogEntry, SOME_DAYS),
+    (Execution, {}),
+    (Execution, {"q": 1005}),
+    (Campaign, {}),
+    (Campaign, {"q": "plan-1"}),
+    (Listener, {}),
+    (Promotion, {}),
+    (Campaign, {"q": "spring 2"}),
+    (Promotion, {"q": "CODE1"}),
+    (Promotion, {"q": "gift"}),
+    (Collection, {}),
+    (Collection, {"q": 1005}),
+    (Retrial, {}),
+]
+every_list = pytest.mark.parametrize(
+    ("model", "narrowed"),
+    [
+        pytest.param(model, narrowed, id=f"{model.__name__}-{narrowed or 'all'}")
+        for model, narrowed in LISTS
+    ],
+)
+
+
+def ours() -> dict[type[Model], ReadOnlyAdmin[Any]]:
+    """The lists that grow with what the portal does."""
+    return {
+        model: each
+        for model, each in admin.site._registry.items()
+        if isinstance(each, ReadOnlyAdmin) and model not in BOUNDED
+    }
+
+
+def test_every_list_and_every_search_is_among_them() -> None:
+    searched = {model for model, narrowed in LISTS if "q" in narrowed}
+
+    assert {model for model, _ in LISTS} == set(ours())
+    assert searched == {m for m, each in ours().items() if each.finds}
+
+
+@pytest.mark.parametrize("name", ["00000000-0000-4000-8000-000000000007", "7"])
+def test_a_search_for_any_kind_of_name(desk: Desk, name: str) -> None:
+    for model in {model for model, narrowed in LISTS if "q" in narrowed}:
+        assert not faults(desk, list_of(model, q=name))
+
+
+@every_list
+def test_a_list_and_each_of_its_filters(
+    desk: Desk, model: type[Model], narrowed: dict[str, Any]
+) -> None:
+    here = list_of(model, **narrowed)
+    filters = desk.get(here).context["cl"]
+
+    found = [why for each in _chosen(filters, here) for why in faults(desk, each)]
+
+    assert not found, "\n".join(found)
+
+
+@every_list
+def test_the_way_to_older_rows_and_back(
+    desk: Desk, model: type[Model], narrowed: dict[str, Any]
+) -> None:
+    here = list_of(model, **narrowed)
+    older = {**narrowed, "older": 500}
+    newer = {**narrowed, "newer": 3}
+
+    asked = [here, list_of(model, **older), list_of(model, **newer)]
+    found = [why for each in asked for why in faults(desk, each)]
+
+    assert not found, "\n".join(found)
+
+
+# No index holds both. What is read is all of an execution, at most.
+UNSERVED = (
+    *({"promotion", "execution"}, {"promotion", "campaign"}),
+    *({"q", "days"}, {"q", "from"}),
+)
+
+
+def _chosen(changes: Any, here: str) -> Iterator[str]:
+    """Where each filter of a list leads, but for the pairs that no index serves."""
+    yield here
+    for spec in changes.filter_specs:
+        choices = [*spec.choices(changes)]
+        # Of those that are all alike, the newest and the oldest.
+        is_one_of_many = isinstance(spec, NarrowedTo) and len(choices) > 3
+        for choice in [*choices[:2], choices[-1]] if is_one_of_many else choices:
+            names = {*QueryDict(choice["query_string"][1:])}
+            if not any(pair <= names for pair in UNSERVED):
+                yield here.partition("?")[0] + choice["query_string"]
+
+
+def test_no_list_is_sorted_by_what_somebody_writes_into_an_address(desk: Desk) -> None:
+    for model in {model for model, _ in LISTS}:
+        here = f"{list_of(model)}?o=1.-2"
+        keys = [row.pk for row in desk.get(here).context["cl"].result_list]
+
+        assert keys == sorted(keys, reverse=True)
+        assert not faults(desk, here)
+
+
+# --- Pages ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/admin/",
+        "/admin/customers/?q=C00",
+        "/admin/customers/?q=nobody",
+        "/admin/customers/C0000007/",
+        "/admin/customers/C0000007/?older=9000",
+        page_of(Assignment(pk=ROWS // 2 + 18)),
+        page_of(Assignment(pk=8)),
+        page_of(Redemption(pk=ROWS // 2 + 18)),
+        page_of(Delivery(pk=77)),
+        page_of(Trigger(pk=77)),
+        page_of(Report(pk=7)),
+        "/admin/executions/campaign/1/change/",
+        "/admin/executions/listener/2/change/",
+        "/admin/rewards/promotion/1/change/",
+        "/admin/rewards/retrial/1/change/",
+        "/admin/rewards/collection/1/change/",
+        "/admin/rewards/assignment/8/history/",
+    ],
+)
+def test_a_page(desk: Desk, address: str) -> None:
+    found = faults(desk, address)
+
+    assert not found, "\n".join(found)
+
+
+def test_the_first_and_the_last_page_of_each_kind(desk: Desk) -> None:
+    for model in ours():
+        for order in ("pk", "-pk"):
+            row = model._base_manager.order_by(order).first()
+            assert row is not None, model
+            at_most = MOST_COMPARED if model is Execution else MOST_TOUCHED
+            assert not faults(desk, page_of(row), at_most=at_most)
+
+
+@pytest.mark.parametrize(
+    ("execution", "at_most"),
+    [
+        (1, MOST_TOUCHED),
+        (filling.EXECUTIONS, MOST_TOUCHED),
+        # It has few enough to be compared one by one.
+        (LARGEST, MOST_COMPARED),
+    ],
+)
+def test_the_page_of_an_execution(desk: Desk, execution: int, at_most: int) -> None:
+    found = faults(desk, page_of(Execution(pk=execution)), at_most=at_most)
+
+    assert not found, "\n".join(found)
+
+
+# --- What is sent ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [Assignment, Redemption])
+@pytest.mark.parametrize(
+    "narrowed", [{}, {"execution": LARGEST}, {"state__exact": "HELD"}]
+)
+def test_a_list_taken_along_is_read_in_parts(
+    desk: Desk, model: type[Model], narrowed: dict[str, Any]
+) -> None:
+    def take(address: str) -> Any:
+        answer: Any = desk.client.post(address, {"export": "csv"})
+        for _ in answer.streaming_content:
+            pass
+        return answer
+
+    found = faults(desk, list_of(model, **narrowed), take, 3 * csv_export.AT_A_TIME)
+
+    # What is joined to so large a part of so small tables may be read as a whole.
+    own = [
+        why for why in found if f"Scan {model._meta.db_table}" in why or "skip" in why
+    ]
+    assert not own, "\n".join(own)
+
+
+def test_what_reading_again_would_do_is_found_without_counting(desk: Desk) -> None:
+    about = Execution.objects.get(pk=LARGEST).reference
+    said = f'{{"CampaignID": {about}}}'.encode()
+    cancelling = Listener.objects.create(event_type=4, secret_digest="c")
+    Delivery.objects.filter(pk=7).update(body=said, listener=cancelling)
+
+    def ask(address: str) -> Any:
+        said = {"action": "read_again", "why": "To be sure.", "_selected_action": [7]}
+        return desk.client.post(address, said)
+
+    found = faults(desk, list_of(Delivery), ask)
+
+    assert not found, "\n".join(found)
+
+
+HELD = list_of(Assignment, execution=1, state__exact="HELD")
+
+
+def test_trying_all_again_looks_at_those_that_match(desk: Desk) -> None:
+    def ask(address: str) -> Any:
+        return desk.client.post(address, {"retry_all": "ask"})
+
+    assert not faults(desk, HELD, ask)
+    # Of more than a few the census tells; what is in doubt is looked at.
+    many = list_of(Assignment, state__exact="HELD")
+    assert not faults(desk, many, ask, bulk_retry_preview.MOST_LOOKED_AT)
+
+
+def test_of_many_no_more_are_looked_at_than_while_somebody_waits(desk: Desk) -> None:
+    rows = Order(is_narrowed=True).newest(Assignment.objects.filter(promotion=1))
+
+    assert not asked(
+        lambda: bulk_retry_preview.preview(rows, {"promotion": "1"}, most=1_200)
+    )
+
+
+def test_trying_all_again_chooses_and_does_those_that_match(desk: Desk) -> None:
+    said = {"retry_all": "yes", "why": "Mended.", "form": str(uuid4())}
+
+    begun = asked(lambda: desk.client.post(HELD, said))
+    done = asked(bulk_retry.follow)
+
+    assert Retried.objects.filter(retrial__total__gt=1).count() > 5
+    assert not [*begun, *done]

@@ -1,0 +1,177 @@
+"""What each role may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission
+from django.db.models.signals import post_migrate
+from django.test import Client
+
+from promoportal.admin.actions import Deed
+from promoportal.admin.audit_log import Kind
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.roles import Role, create_staff
+from tests.promoportal.admin.test_every_page import MAKE
+from tests.staff_client import Desk
+
+ROOMS = ["executions", "rewards", "redemptions", "promoportal"]
+ACTS = {
+    "reveal_assignment",
+    "reveal_delivery",
+    "open_execution",
+    "stop_execution",
+    "reread_delivery",
+    "manage_listener",
+    "retry_assignment",
+    "decide_assignment",
+    "write_off_assignment",
+    "set_redemption_mode",
+    "name_campaign",
+    "name_promotion",
+    "report_again_redemption",
+    "write_off_redemption",
+}
+
+EXPORTS = {"export_assignment", "export_redemption"}
+NAMES = {"name_campaign", "name_promotion"}
+AUDITS = {"view_failure", "view_logentry"}
+
+
+def may(role: Role) -> set[str]:
+    permissions = Permission.objects.filter(group__name=role)
+    return set(permissions.values_list("codename", flat=True))
+
+
+def views() -> set[str]:
+    models = [
+        model for room in ROOMS for model in apps.get_app_config(room).get_models()
+    ]
+    return {f"view_{model._meta.model_name}" for model in models}
+
+
+@pytest.mark.django_db
+def test_after_migrating_every_role_is_there_with_what_it_may_do() -> None:
+    assert may(Role.CRM) == views() | EXPORTS | NAMES
+    assert may(Role.SUPPORT) == views() | {
+        "retry_assignment",
+        "reveal_assignment",
+        "reveal_delivery",
+        "report_again_redemption",
+    }
+    assert may(Role.OPERATIONS) == views() | ACTS | EXPORTS | AUDITS
+    assert may(Role.AUDITOR) == views() | EXPORTS | AUDITS
+
+
+@pytest.mark.django_db
+def test_operations_may_do_all_there_is_to_do() -> None:
+    ours = Permission.objects.filter(content_type__app_label__in=ROOMS)
+    names = set(ours.values_list("codename", flat=True))
+    edits = {
+        name for name in names if name.split("_")[0] in {"add", "change", "delete"}
+    }
+
+    assert names - edits == may(Role.OPERATIONS) - AUDITS
+    assert not edits & may(Role.OPERATIONS)
+
+
+@pytest.mark.django_db
+def test_migrating_again_sets_the_roles_right_and_leaves_other_groups_alone() -> None:
+    support, own = (
+        Group.objects.get(name=Role.SUPPORT),
+        Group.objects.create(name="Own"),
+    )
+    a_permission = Permission.objects.get(codename="add_user")
+    support.permissions.set([a_permission])
+    own.permissions.set([a_permission])
+
+    for app in apps.get_app_configs():
+        post_migrate.send(
+            app, app_config=app, verbosity=0, interactive=False, using="default"
+        )
+
+    assert "retry_assignment" in may(Role.SUPPORT)
+    assert "add_user" not in may(Role.SUPPORT)
+    assert list(own.permissions.all()) == [a_permission]
+    assert Group.objects.filter(name__in=Role).count() == 4
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", Role)
+def test_staff_of_a_role_log_in_with_their_password(role: Role) -> None:
+    create_staff("somebody", Role.OPERATIONS, "other")
+    user = create_staff("somebody", role, "secret")
+
+    client = Client()
+    assert client.login(username="somebody", password="secret")
+    assert client.get("/admin/").status_code == 200
+    assert [group.name for group in user.groups.all()] == [role]
+    assert not user.is_superuser
+
+
+# --- Whatever there is to do, by everybody --------------------------------------------
+
+
+def _sheet(page: Any) -> bool:
+    return bool(getattr(page, "sheet", None))
+
+
+def every_deed() -> Iterator[Any]:
+    for model, page in admin.site._registry.items():
+        for deed in getattr(page, "deeds", ()):
+            yield pytest.param(model, deed, id=f"{model.__name__}-{deed.name}")
+
+
+@pytest.mark.parametrize(("model", "deed"), list(every_deed()))
+def test_every_deed_is_done_by_who_may_and_kept_as_refused_of_who_may_not(
+    model: Any, deed: Deed, desk_of: Callable[[Role], Desk]
+) -> None:
+    row = MAKE[model]()
+    may = {role: desk_of(role).user.has_perm(deed.permission) for role in Role}
+    assert set(may.values()) == {True, False}
+
+    for role, is_allowed in may.items():
+        LogEntry.objects.all().delete()
+        answer = desk_of(role).post(deed.name, row, page=row.pk, confirmed="yes")
+
+        (kind,) = LogEntry.objects.values_list("action_flag", flat=True)
+        assert answer.status_code == (302 if is_allowed else 403), role
+        assert kind == (deed.kind if is_allowed else Kind.REFUSED), role
+
+
+@pytest.mark.parametrize(
+    "model", [model for model, page in admin.site._registry.items() if _sheet(page)]
+)
+def test_every_list_is_taken_along_by_who_may_and_kept_as_refused_of_who_may_not(
+    model: Any, desk_of: Callable[[Role], Desk]
+) -> None:
+    MAKE[model]()
+    expected = {
+        Role.CRM: Kind.EXPORTED,
+        Role.SUPPORT: Kind.REFUSED,
+        Role.OPERATIONS: Kind.EXPORTED,
+        Role.AUDITOR: Kind.EXPORTED,
+    }
+
+    for role in Role:
+        desk_of(role).client.post(list_of(model), {"export": "csv"})
+
+    kept = dict(LogEntry.objects.values_list("user__username", "action_flag"))
+    assert kept == {role.name.lower(): kind for role, kind in expected.items()}
+
+
+def test_the_auditor_sees_every_page_and_changes_nothing_on_any(
+    desk_of: Callable[[Role], Desk],
+) -> None:
+    auditor = desk_of(Role.AUDITOR)
+
+    for model, make in MAKE.items():
+        row = make()
+        assert auditor.get(list_of(model)).status_code == 200
+        assert auditor.get(page_of(row)).status_code == 200
+        assert auditor.offered(row) == set()

@@ -1,0 +1,146 @@
+"""A session that ended while somebody filled in a form does nothing and loses little."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+
+from promoportal.admin.links import list_of, page_of
+from redemptions.models import Redemption
+from rewards.models import Assignment, State
+from tests.factories import AssignmentFactory, UserFactory
+from tests.staff_client import WHY, Desk
+
+
+def held() -> Assignment:
+    return AssignmentFactory(state=State.HELD, reason="REFUSED")
+
+
+def log_in_again(desk: Desk, answer: Any) -> Any:
+    """As the browser would: to the login, and back to where it leads."""
+    desk.user.set_password("secret")
+    desk.user.save()
+    said = {"username": desk.user.username, "password": "secret"}
+    return desk.client.post(answer["Location"], said, follow=True)
+
+
+def test_what_was_chosen_is_asked_about_after_logging_in_again(
+    operations: Desk,
+) -> None:
+    rows = [held(), held()]
+    operations.client.logout()
+
+    answer = operations.post("retry", *rows)
+    told = operations.client.get(answer["Location"]).content.decode()
+    asked = log_in_again(operations, answer)
+
+    assert "You were logged out meanwhile, so nothing was done." in told
+    assert asked.status_code == 200
+    assert asked.context["keys"] == f"{rows[0].pk},{rows[1].pk}"
+    assert WHY in asked.content.decode()
+    assert set(Assignment.objects.values_list("state", flat=True)) == {State.HELD}
+    assert not LogEntry.objects.exists()
+    again = operations.get(asked.request["PATH_INFO"])
+    assert "keys" not in again.context
+    said = operations.do(
+        "retry", rows[0], _selected_action=[], keys=asked.context["keys"]
+    )
+    assert said == "2 assignments will be tried again."
+
+
+def test_what_was_confirmed_is_asked_about_once_more(operations: Desk) -> None:
+    row = held()
+    operations.client.logout()
+
+    answer = operations.post(
+        "write_off", row, page=row.pk, confirmed="yes", _selected_action=[row.pk]
+    )
+    asked = log_in_again(operations, answer)
+
+    assert asked.context["deed"].name == "write_off"
+    assert asked.context["back"] == page_of(row)
+    row.refresh_from_db()
+    assert row.state == State.HELD
+
+
+# More than a browser keeps.
+MANY = ",".join(str(key) for key in range(5_000))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"export": "csv"},
+        {"retry_all": "yes", "why": WHY},
+        {"naming": "yes", "page": "1", "name": "Welcome"},
+        {"action": "retry", "why": WHY, "select_across": "1"},
+        {"action": "retry", "why": WHY, "keys": MANY},
+    ],
+)
+def test_what_cannot_be_kept_leads_back_to_the_list_as_it_was(
+    operations: Desk, said: dict[str, Any]
+) -> None:
+    here = list_of(Assignment, state__exact="HELD")
+    operations.client.logout()
+
+    answer = operations.client.post(here, said)
+    told = operations.client.get(answer["Location"]).content.decode()
+    shown = log_in_again(operations, answer)
+
+    assert "what you chose or typed is not kept. Log in, and do it again." in told
+    assert shown.request["PATH_INFO"] + "?" + shown.request["QUERY_STRING"] == here
+    assert "cl" in shown.context
+
+
+def test_whoever_may_not_is_shown_the_list(operations: Desk, crm: Desk) -> None:
+    row = held()
+    operations.client.logout()
+
+    answer = operations.post("retry", row)
+    operations.user = crm.user
+    shown = log_in_again(operations, answer)
+
+    assert shown.status_code == 200
+    assert "keys" not in shown.context
+
+
+def test_what_a_stranger_writes_into_the_cookie_is_not_believed(
+    operations: Desk,
+) -> None:
+    operations.client.cookies["interrupted"] = '["/admin/rewards/assignment/","x"]'
+
+    assert "keys" not in operations.get(list_of(Assignment)).context
+
+
+def test_a_form_older_than_the_login_does_nothing_and_says_so(
+    operations: Desk,
+) -> None:
+    row = held()
+    careful = Client(enforce_csrf_checks=True)
+    careful.force_login(operations.user)
+
+    answer = careful.post(list_of(Assignment), {"action": "retry", "why": WHY})
+
+    assert answer.status_code == 403
+    assert "Nothing was done" in answer.content.decode()
+    row.refresh_from_db()
+    assert row.state == State.HELD
+
+
+def test_redemptions_too(operations: Desk) -> None:
+    operations.client.logout()
+
+    answer = operations.client.post(list_of(Redemption), {"export": "csv"})
+
+    assert answer["Location"].startswith("/admin/login/?next=/admin/redemptions/")
+
+
+def test_who_is_no_staff_is_refused_and_kept(db: None) -> None:
+    desk = Desk(UserFactory(is_staff=False))
+
+    assert desk.post("retry", held()).status_code == 403
+
+    assert LogEntry.objects.get().user == desk.user

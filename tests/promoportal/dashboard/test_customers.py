@@ -1,0 +1,477 @@
+"""Where is my bonus? A customer by their id, what they were assigned, and what is next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from executions.models import Asking, Stop
+from promoportal.admin import links
+from promoportal.dashboard import customers, next_step_panel
+from promoportal.dashboard.customers import MOST_FOUND, MOST_SHOWN, page_of
+from promoportal.operations import next_step
+from promoportal.optimove import Meaning
+from redemptions.models import State as Reporting
+from rewards.admin.assignments import UNANSWERED_FOR
+from rewards.models import Assignment, Reason, State
+from tests.factories import (
+    AssignmentFactory,
+    ExecutionFactory,
+    RedemptionFactory,
+    TriggerFactory,
+    UserFactory,
+)
+from tests.staff_client import Desk
+
+SEARCH = "/admin/customers/"
+
+
+def held(customer: str = "C1") -> Assignment:
+    return AssignmentFactory(
+        customer=customer, state=State.HELD, reason=Reason.REFUSED, problem="Closed."
+    )
+
+
+def find(desk: Desk, term: str) -> str:
+    """Where a search leads, or what it shows."""
+    answer = desk.client.get(SEARCH, {"q": term})
+    return (
+        answer["Location"]
+        if answer.status_code == 302
+        else desk.text(f"{SEARCH}?q={quote(term)}")
+    )
+
+
+# --- Finding ----------------------------------------------------------------------------
+
+
+def test_a_whole_id_leads_to_the_customer(crm: Desk) -> None:
+    for name in ("C1", "C10", "C11"):
+        AssignmentFactory(customer=name)
+
+    assert find(crm, " C1 ") == page_of("C1")
+
+
+def test_how_it_begins_leads_to_all_that_begin_so(crm: Desk) -> None:
+    for name in ("C20", "C21", "C21", "D1"):
+        AssignmentFactory(customer=name)
+
+    shown = find(crm, "C2")
+
+    assert shown.count(page_of("C21")) == shown.count(page_of("C20")) == 1
+    assert page_of("D1") not in shown
+
+
+def test_if_only_one_begins_so_it_leads_there(crm: Desk) -> None:
+    AssignmentFactory(customer="C30")
+
+    assert find(crm, "C3") == page_of("C30")
+
+
+def test_of_many_the_first_are_shown_and_more_is_asked_for(crm: Desk) -> None:
+    for number in range(MOST_FOUND + 1):
+        AssignmentFactory(customer=f"C{number:03}")
+
+    assert f"These are the first {MOST_FOUND}" in find(crm, "C")
+
+
+@pytest.mark.parametrize("term", ["nobody", "%", "C_", "\0"])
+def test_whom_nothing_was_assigned_is_not_found_and_it_says_so(
+    crm: Desk, term: str
+) -> None:
+    AssignmentFactory(customer="C1")
+
+    shown = find(crm, term)
+
+    assert "No customer's id is or begins with" in shown or term == "\0"
+    assert page_of("C1") not in shown
+
+
+def test_the_page_of_nobody_says_so(crm: Desk) -> None:
+    answer = crm.get(page_of("nobody"))
+
+    assert answer.status_code == 404
+    assert "No customer's id is or begins with" in answer.content.decode()
+
+
+def test_of_whom_optimove_announced_and_does_not_list_it_says_that(crm: Desk) -> None:
+    trigger = TriggerFactory(
+        customer="T1", state=Asking.HELD, problem="Optimove does not list them."
+    )
+
+    answer = crm.get(page_of("T1"))
+
+    assert answer.status_code == 404
+    said = answer.content.decode()
+    assert "Optimove announced this customer, and lists nothing for them" in said
+    assert f'<a href="{links.page_of(trigger)}">Held for staff</a>' in said
+    assert "Optimove does not list them." in said
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a/b", "ä ö", "<b>x</b>", "a?b#c", "older"),
+        *(".", "..", "a/../b", "a_2Fb", "a\nb"),
+    ],
+)
+def test_an_id_may_be_anything(crm: Desk, name: str) -> None:
+    AssignmentFactory(customer=name)
+
+    assert find(crm, name) == page_of(name)
+    assert f"Customer {name}" in crm.text(page_of(name))
+    assert "<b>x</b>" not in crm.get(page_of(name)).content.decode()
+
+
+def test_no_search_reads_the_whole_table(crm: Desk) -> None:
+    for number in range(30):
+        AssignmentFactory(customer=f"C{number}")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE rewards_assignment")
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+    for rows in (
+        Assignment.objects.filter(customer__startswith="C1")
+        .order_by("customer")
+        .values_list("customer", flat=True)
+        .distinct()[:51],
+        customers._needing("C1")[:50],
+        customers._others("C1", [Assignment(pk=7)], 10**15)[:51],
+    ):
+        plan = rows.explain()
+        assert re.search("assignment_(by|of)_customer", plan), plan
+        assert "Seq Scan on rewards_assignment" not in plan
+        assert "Sort" not in plan
+
+
+# --- What is there ----------------------------------------------------------------------
+
+
+def test_all_campaigns_newest_first_and_page_after_page(crm: Desk) -> None:
+    rows = [AssignmentFactory(customer="C1") for _ in range(MOST_SHOWN + 1)]
+    AssignmentFactory(customer="C2")
+
+    first = crm.get(page_of("C1")).context
+    rest = crm.get(f"{page_of('C1')}?older={first['older']}").context
+
+    shown = [one.row.pk for one in [*first["rewards"], *rest["rewards"]]]
+    assert shown == [row.pk for row in reversed(rows)]
+    assert rest["older"] == ""
+
+
+def nothing(customer: str = "C1") -> Assignment:
+    return AssignmentFactory(
+        customer=customer,
+        state=State.VOID,
+        reason=Reason.NOT_ASSIGNED,
+        meaning=Meaning.NOTHING,
+    )
+
+
+def late(customer: str = "C1") -> Assignment:
+    """One that was sent, and not answered for longer than settling takes."""
+    long_ago = timezone.now() - timedelta(seconds=2 * UNANSWERED_FOR)
+    return AssignmentFactory(
+        customer=customer, state=State.UNCERTAIN, state_since=long_ago
+    )
+
+
+def keys(rewards: list[Any]) -> list[int]:
+    return [one.row.pk for one in rewards]
+
+
+def test_what_needs_somebody_is_first_and_what_gives_nothing_is_folded(
+    crm: Desk,
+) -> None:
+    needing = [held(), late()]
+    others = [
+        AssignmentFactory(customer="C1", state=state)
+        for state in (State.UNCERTAIN, State.ACTIVE, State.OWED)
+    ]
+    # Written off by staff is no word of Optimove's.
+    others.append(AssignmentFactory(customer="C1", state=State.VOID))
+    folded = [nothing(), nothing()]
+    others.append(AssignmentFactory(customer="C1", state=State.ACTIVE))
+
+    shown = crm.get(page_of("C1")).context
+
+    newest = [*reversed(needing), *reversed(others)]
+    assert keys(shown["rewards"]) == [row.pk for row in newest]
+    assert keys(shown["nothing"]) == [row.pk for row in reversed(folded)]
+    assert "2 more, with nothing to give" in crm.text(page_of("C1"))
+
+
+def test_who_was_assigned_nothing_at_all_sees_that_unfolded(crm: Desk) -> None:
+    nothing()
+
+    shown = crm.text(page_of("C1"))
+
+    assert '<details class="nothing-to-give" open>' in shown
+    assert "1, with nothing to give" in shown
+
+
+def page_after_page(desk: Desk, between: Callable[[], object]) -> list[list[int]]:
+    """The keys on each page, where something happens between one and the next."""
+    pages: list[list[int]] = []
+    older = "first"
+    while older and len(pages) < 9:  # and not for ever, where a page repeats itself
+        context = desk.get(f"{page_of('C1')}?older={older}").context
+        pages.append(keys(context["rewards"]) + keys(context["nothing"]))
+        older = context["older"]
+        between()
+    return pages
+
+
+def test_page_after_page_nothing_is_left_out(crm: Desk) -> None:
+    made = [make() for _ in range(10) for make in (held, late)]
+    made += [AssignmentFactory(customer="C1", state=State.ACTIVE) for _ in range(45)]
+    made += [nothing() for _ in range(50)]
+
+    first, second, *rest = page_after_page(crm, lambda: None)
+
+    assert {*first[:20]} == {row.pk for row in made[:20]}
+    assert [*first[20:], *second] == [
+        row.pk for row in [*made[:64:-1], *made[64:14:-1]]
+    ]
+    assert {*first, *second, *(key for page in rest for key in page)} == {
+        row.pk for row in made
+    }
+
+
+def test_what_comes_to_need_somebody_meanwhile_is_not_left_out(crm: Desk) -> None:
+    made = [AssignmentFactory(customer="C1", state=State.OWED) for _ in range(101)]
+    rows = Assignment.objects.filter(pk__in=[row.pk for row in made])
+
+    pages = page_after_page(crm, lambda: rows.update(state=State.HELD))
+
+    assert {key for page in pages for key in page} == {row.pk for row in made}
+
+
+@pytest.mark.parametrize("older", ["-1", "1-2", "x", "9" * 30, "٣"])
+def test_a_place_that_is_none_is_the_first_page(crm: Desk, older: str) -> None:
+    row = held()
+
+    shown = crm.get(f"{page_of('C1')}?older={older}").context["rewards"]
+
+    assert keys(shown) == [row.pk]
+
+
+def test_a_code_is_shown_so_that_it_is_known_and_cannot_be_used(crm: Desk) -> None:
+    AssignmentFactory(customer="C1", unique_code="SUMMER-2026-7F3A", reward=None)
+    AssignmentFactory(customer="C1", unique_code="SHORT", reward=None)
+
+    shown = crm.text(page_of("C1"))
+
+    assert "code ••••7F3A" in shown
+    assert "SUMMER" not in shown
+    assert "SHORT" not in shown
+
+
+def test_a_code_is_shown_to_who_may_says_why_and_stays_there(
+    support: Desk, crm: Desk
+) -> None:
+    row, other = (
+        AssignmentFactory(customer="C1", unique_code=code, reward=None)
+        for code in ("SUMMER-2026-7F3A", "WINTER-2026-9B1C")
+    )
+    assert "Show the code" in support.text(page_of("C1"))
+
+    said = support.do("reveal", row, why="A dispute.", back=page_of("C1"))
+
+    assert said == "1 assignment shows its code and payloads."
+    shown = support.text(page_of("C1"))
+    assert "code SUMMER-2026-7F3A" in shown
+    assert other.unique_code not in shown
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (support.user, str(row.pk))
+    assert entry.change_message == "Show code and payloads: A dispute."
+    assert "SUMMER" not in crm.text(page_of("C1"))
+
+
+def test_who_may_not_see_codes_is_not_offered_to_and_a_forged_one_shows_none(
+    crm: Desk,
+) -> None:
+    row = AssignmentFactory(customer="C1", unique_code="SUMMER-2026-7F3A", reward=None)
+
+    assert "Show the code" not in crm.text(page_of("C1"))
+    assert crm.post("reveal", row, back=page_of("C1")).status_code == 403
+    assert "SUMMER" not in crm.text(page_of("C1"))
+
+
+def test_where_there_is_no_code_none_is_offered(support: Desk) -> None:
+    AssignmentFactory(customer="C1")
+
+    assert "Show the code" not in support.text(page_of("C1"))
+
+
+def test_the_evidence_of_a_dispute_is_text_to_be_copied(crm: Desk) -> None:
+    row = AssignmentFactory(customer="C1", state=State.ACTIVE, receipt="R-77")
+    redemption = RedemptionFactory(assignment=row, state=Reporting.REPORTED)
+
+    shown = crm.text(page_of("C1"))
+
+    for said in (
+        "Customer: C1",
+        f"Key: {row.key}",
+        "Receipt: R-77",
+        f"Reference of the report: {redemption.reference}",
+    ):
+        assert said in shown
+
+
+# --- What happens next ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("reason", ["", *Reason])
+@pytest.mark.parametrize("doubtful", [False, True])
+def test_of_every_reward_it_is_said_what_happens_next(
+    state: State, reason: str, doubtful: bool
+) -> None:
+    execution = ExecutionFactory.build(stop=Stop.NONE)
+    row = Assignment(
+        execution=execution, state=state, reason=reason, doubtful=doubtful, cleared=True
+    )
+
+    said = next_step.of(row)
+
+    assert said.sentence.endswith(".")
+    assert said.takes_a_person == (state == State.HELD)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_in_the_list_why_a_reward_is_void_says_that_nothing_happens_next(
+    db: None, reason: Reason
+) -> None:
+    void = AssignmentFactory(state=State.VOID, reason=reason)
+    held = AssignmentFactory(state=State.HELD, reason=reason)
+
+    assert next_step_panel.happens_next(void) == ""
+    assert next_step_panel.happens_next(held) != ""
+
+
+@pytest.mark.parametrize("state", Reporting)
+def test_of_what_is_active_it_is_said_whether_optimove_knows(
+    db: None, state: Reporting
+) -> None:
+    row = AssignmentFactory(state=State.ACTIVE)
+    RedemptionFactory(assignment=row, state=state)
+
+    said = next_step.of(Assignment.objects.get())
+
+    assert said.sentence.startswith("The customer has it. Optimove")
+    assert (said.at is not None) == (state in {Reporting.WAITING, Reporting.UNCERTAIN})
+
+
+def test_when_it_is_tried_again_is_said_to_the_second(crm: Desk) -> None:
+    at = timezone.now() + timedelta(minutes=5)
+    AssignmentFactory(
+        customer="C1", state=State.OWED, failures=2, not_before=at, cleared=True
+    )
+
+    shown = crm.text(page_of("C1"))
+
+    assert "The platform was not available; it is tried again." in shown
+    assert f"{at:%H:%M:%S}" in shown
+
+
+def test_of_a_paused_execution_it_is_said_that_somebody_must_resume_it(
+    crm: Desk,
+) -> None:
+    paused = ExecutionFactory(stop=Stop.PAUSED)
+    AssignmentFactory(customer="C1", state=State.OWED, execution=paused, cleared=True)
+
+    assert "Its execution is stopped" in crm.text(page_of("C1"))
+
+
+# --- What may be done -------------------------------------------------------------------
+
+
+def test_support_tries_again_with_one_press_and_stays_there(support: Desk) -> None:
+    row = held()
+    assert "Try again" in support.text(page_of("C1"))
+
+    answer = support.post(
+        "retry", row, why="Tried again on the customer's page.", back=page_of("C1")
+    )
+
+    assert answer["Location"] == page_of("C1")
+    assert support.said(page_of("C1")) == "1 assignment will be tried again."
+    row.refresh_from_db()
+    assert row.state == State.OWED
+    assert row.transitions.get().why == "Tried again on the customer's page."
+
+
+def test_pressed_twice_it_is_tried_again_once(support: Desk) -> None:
+    row = held()
+    [owed] = support.get(page_of("C1")).context["rewards"]
+
+    said = [
+        support.do("retry", row, seen=owed.seen, back=page_of("C1")) for _ in range(2)
+    ]
+
+    assert said == [
+        "1 assignment will be tried again.",
+        (
+            "Nothing was done: the assignment moved on while you looked, and is now: "
+            "To be activated."
+        ),
+    ]
+    assert row.transitions.count() == 1
+
+
+def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
+    crm: Desk,
+) -> None:
+    row = held()
+
+    assert "Try again" not in crm.text(page_of("C1"))
+    assert crm.post("retry", row, back=page_of("C1")).status_code == 403
+
+    row.refresh_from_db()
+    assert row.state == State.HELD
+
+
+@pytest.mark.parametrize(
+    "away", ["https://evil.example.com/", "//evil.example.com/", "\\\\evil", "evil"]
+)
+def test_nobody_is_led_away(support: Desk, away: str) -> None:
+    answer = support.post("retry", held(), back=away)
+
+    assert answer["Location"].startswith("/admin/rewards/assignment/")
+
+
+@pytest.mark.parametrize("address", [SEARCH, page_of("C1")])
+def test_strangers_are_sent_to_log_in(db: None, address: str) -> None:
+    answer = Client().get(address)
+
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/admin/login/")
+
+
+def test_staff_without_a_role_see_no_customer(db: None) -> None:
+    nobody = Desk(UserFactory(is_staff=True))
+
+    assert nobody.get(SEARCH).status_code == 403
+    assert "Customers" not in nobody.text("/admin/")
+
+
+def test_the_navigation_says_where_one_is(crm: Desk) -> None:
+    tasks = crm.get(SEARCH).context["tasks"]
+
+    assert [task.label for task in tasks.first] == [
+        *("Overview", "Executions", "Customers", "Assignments", "Redemptions"),
+        "Deliveries",
+    ]
+    assert [task.label for task in tasks.first if task.is_current] == ["Customers"]
+    assert not tasks.is_more_open
+    assert crm.get("/admin/rewards/promotion/").context["tasks"].is_more_open

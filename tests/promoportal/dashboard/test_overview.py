@@ -1,0 +1,200 @@
+"""The first page and an execution's: how far, how fast, what keeps it, and both far sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from django.utils.html import strip_tags
+
+from executions.models import Execution, Progress, Stop
+from promoportal.admin.links import list_of, page_of
+from promoportal.admin.roles import Role
+from promoportal.dashboard.progress_column import reached
+from promoportal.db.database_clock import after
+from promoportal.db.state_counts import Census
+from promoportal.resilience.circuit_breaker import Breaker, Side
+from redemptions.models import Redemption
+from redemptions.models import State as Reporting
+from rewards.models import Activation, Assignment, Reason, Retrial, State
+from tests.factories import (
+    AssignmentFactory,
+    DeliveryFactory,
+    ExecutionFactory,
+    RedemptionFactory,
+    UserFactory,
+)
+from tests.staff_client import Desk
+
+
+def moving(**changes: Any) -> Execution:
+    """Of four rewards one is active, one owed, two held for different reasons."""
+    execution = ExecutionFactory(state=Progress.ACTIVATING, **changes)
+    given = AssignmentFactory(execution=execution, state=State.OWED)
+    Assignment.objects.filter(pk=given.pk).update(state=State.ACTIVE)
+    RedemptionFactory(assignment=given, state=Reporting.REPORTED)
+    AssignmentFactory(execution=execution, state=State.OWED)
+    for reason in (Reason.REFUSED, Reason.TOO_LATE):
+        AssignmentFactory(execution=execution, state=State.HELD, reason=reason)
+    return execution
+
+
+def figures(cell: str) -> str:
+    """What stands in it, as a person reads it."""
+    return strip_tags(cell)
+
+
+def panel(desk: Desk, title: str) -> Any:
+    panels = desk.get("/admin/").context["panels"]
+    return next(one for one in panels if one.title.startswith(title))
+
+
+def test_what_is_under_way_shows_how_far_and_how_fast(crm: Desk) -> None:
+    execution = moving()
+    ExecutionFactory(state=Progress.SETTLED)
+
+    ((name, campaign, far, pace),) = panel(crm, "Under way").rows
+
+    assert execution.campaign
+    assert execution.reference in name
+    assert execution.campaign.reference in campaign
+    assert "1 active, 1 owed, 2 held" in far
+    assert figures(far) == "4 eligible 1 active 1 reported ! 2 held"
+    assert pace == "0 a minute, about 2 min left"
+
+
+def test_a_list_of_executions_shows_of_each_how_far_it_is(crm: Desk) -> None:
+    first, second, empty = moving(), moving(), ExecutionFactory()
+    RedemptionFactory(
+        assignment__execution=second,
+        assignment__state=State.ACTIVE,
+        state=Reporting.HELD,
+    )
+
+    shown = {
+        row.pk: figures(reached(row)).strip()
+        for row in crm.get(list_of(Execution)).context["cl"].result_list
+    }
+
+    said = "eligible {} active 1 reported ! 2 held"
+    assert shown == {
+        first.pk: f"4 {said.format(1)}",
+        second.pk: f"5 {said.format(2)} ! 1 report held",
+        empty.pk: "Nothing is listed yet.",
+    }
+
+
+def test_what_is_held_leads_to_exactly_these_rows(crm: Desk) -> None:
+    execution, _ = moving(), moving()
+    held = Assignment.objects.filter(execution=execution, state=State.HELD)
+    href = list_of(Assignment, execution=execution.pk, state__exact=State.HELD)
+
+    for address in ("/admin/", list_of(Execution)):
+        assert f'href="{href}"' in crm.text(address)
+    assert set(crm.get(href).context["cl"].result_list) == set(held)
+
+
+def test_what_is_stopped_says_so_in_place_of_its_pace(crm: Desk) -> None:
+    moving(stop=Stop.PAUSED)
+
+    ((*_, pace),) = panel(crm, "Under way").rows
+
+    assert "Paused" in pace
+
+
+def test_today_stands_beside_the_same_day_a_week_ago(crm: Desk) -> None:
+    moving()
+    week_ago = timezone.now() - timedelta(days=7)
+    Census.objects.update(at=week_ago)
+    AssignmentFactory(state=State.OWED)
+
+    rows = {row[0]: row[2:] for row in panel(crm, "Today").rows}
+
+    assert rows["assigned"][0] == f'<a href="{list_of(Assignment, days="today")}">1</a>'
+    assert (
+        rows["activated"][0] == f'<a href="{list_of(Activation, days="today")}">0</a>'
+    )
+    assert (rows["assigned"][1], rows["activated"][1]) == ("4", "1")
+    assert rows["reported"] == ("0", "1")
+
+
+def test_a_far_side_that_is_not_called_is_seen_with_its_problem(crm: Desk) -> None:
+    Breaker.objects.create(
+        side=Side.PLATFORM,
+        opened_at=timezone.now(),
+        open_until=after(60),
+        problem="The token is refused.",
+    )
+    DeliveryFactory()
+
+    vendor, platform, notices = panel(crm, "Far sides").rows
+
+    assert "Answers" in vendor[1]
+    assert "Not called" in platform[1]
+    assert platform[2] == "The token is refused."
+    assert "just now" in notices[2]
+
+
+def test_who_may_not_see_a_list_sees_no_figures_of_it(db: None) -> None:
+    moving()
+
+    assert not Desk(UserFactory(is_staff=True)).get("/admin/").context["panels"]
+
+
+def test_the_page_of_one_that_moves_is_asked_for_anew(crm: Desk) -> None:
+    execution = moving()
+    assert 'hx-trigger="every 3s"' in crm.page(execution)
+
+    Execution.objects.update(state=Progress.SETTLED)
+
+    assert 'hx-trigger="every 3s"' not in crm.page(execution)
+
+
+def test_what_is_held_is_told_by_reason_with_a_way_to_try_these_again(
+    desk_of: Callable[[Role], Desk],
+) -> None:
+    execution, support = moving(), desk_of(Role.SUPPORT)
+    groups = ledgers(support, execution).groups
+    assert {(group.name, group.count) for group in groups} == {
+        ("The platform refused it", 1),
+        ("It was not activated in time", 1),
+    }
+
+    asked = support.client.post(groups[0].href, {"retry_all": "ask"})
+    assert "<strong>1</strong> would be tried again" in asked.content.decode()
+    said = {"retry_all": "yes", "why": "Mended.", "form": str(uuid4())}
+    support.client.post(groups[0].href, said)
+
+    assert Retrial.objects.count() == 1
+
+
+def test_who_may_not_try_again_is_not_offered_it(
+    desk_of: Callable[[Role], Desk],
+) -> None:
+    execution = moving()
+
+    assert "Try these again" not in desk_of(Role.AUDITOR).page(execution)
+
+
+def test_a_small_execution_is_compared_row_by_row(crm: Desk) -> None:
+    execution = moving()
+    Redemption.objects.all().delete()
+
+    assert "1 disagrees with Optimove's list" in crm.page(execution)
+
+
+@pytest.mark.django_db
+def test_looking_on_after_the_session_ended_leads_to_the_login() -> None:
+    answer = Client().get("/admin/", follow=True, headers={"hx-request": "true"})
+
+    assert answer["HX-Refresh"] == "true"
+
+
+def ledgers(desk: Desk, execution: Execution) -> Any:
+    panels = desk.get(page_of(execution)).context["panels"]
+    return next(one for one in panels if one.is_wide)

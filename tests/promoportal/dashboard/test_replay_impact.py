@@ -1,0 +1,386 @@
+"""Before a delivery is read again it is said what that would do; and it is what happens."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from executions import lifecycle as announcing
+from executions import lifecycle as stopping
+from executions.admin.replay_preview import MOST_FORESEEN
+from executions.models import (
+    Asking,
+    Delivery,
+    EventType,
+    Execution,
+    Reading,
+    Reason,
+    Stop,
+    Trigger,
+)
+from rewards.models import Assignment, Collecting, Collection, State
+from tests.factories import (
+    AssignmentFactory,
+    CollectionFactory,
+    DeliveryFactory,
+    ExecutionFactory,
+    ListenerFactory,
+    TriggerFactory,
+)
+from tests.staff_client import Desk
+from tests.world import World
+
+
+def plan(desk: Desk, *deliveries: Delivery) -> list[Any]:
+    """What is said before they are read again; nothing is done by asking."""
+    before = everything()
+    answer = desk.post("read_again", *deliveries)
+    assert answer.status_code == 200, answer
+    assert everything() == before
+    assert "nothing was done yet" in html.unescape(answer.content.decode())
+    return list(answer.context["plan"])
+
+
+def everything() -> list[Any]:
+    models = (Delivery, Execution, Trigger, Assignment, Collection)
+    return [list(model._base_manager.order_by("pk").values()) for model in models]
+
+
+def said(panel: Any) -> str:
+    return " ".join(panel.sentences)
+
+
+def figures(panel: Any) -> dict[str, str]:
+    return {fact.name: fact.value for fact in panel.facts}
+
+
+def press(desk: Desk, *deliveries: Delivery) -> None:
+    assert "will be read again" in desk.do("read_again", *deliveries)
+
+
+def held(body: bytes, event_type: int = EventType.SCHEDULED, **more: Any) -> Delivery:
+    """One that could not be read when it came."""
+    more = {"state": Reading.HELD, "reason": Reason.UNREADABLE, **more}
+    listener = ListenerFactory(event_type=event_type)
+    return DeliveryFactory(listener=listener, body=body, **more)
+
+
+def of(execution: Execution, *states: str, **more: Any) -> list[Assignment]:
+    return [AssignmentFactory(execution=execution, state=s, **more) for s in states]
+
+
+SCHEDULED = b'{"CampaignID": 7311, "ChannelID": 505}'
+TRIGGERED = b'{"CampaignID": 7311, "CustomerID": "C1"}'
+CANCELLED = b'{"CampaignID": 7311}'
+
+
+# --- A scheduled execution ------------------------------------------------------------
+
+
+def test_one_that_is_not_here_is_opened_and_collected(
+    world: World, operations: Desk
+) -> None:
+    world.box.assign("7311", "C1")
+    delivery = held(SCHEDULED)
+
+    [panel] = plan(operations, delivery)
+    press(operations, delivery)
+    world.work()
+
+    assert panel.title == "Execution 7311"
+    assert said(panel) == (
+        "It is not known here, and would be opened. "
+        "Optimove would be asked for its whole list. No reward of it is here yet."
+    )
+    assert Execution.objects.get().reference == "7311"
+    assert Collection.objects.get().finished == 1
+    assert len(world.box.credits) == 1
+
+
+def test_one_that_is_here_is_joined_and_nothing_is_given_twice(
+    world: World, operations: Desk
+) -> None:
+    world.box.assign("7311", "C1")
+    world.announce("7311")
+    delivery = Delivery.objects.get()
+
+    [panel] = plan(operations, delivery)
+    press(operations, delivery)
+    world.work()
+
+    assert "It is here already, and would be joined." in said(panel)
+    assert "is not given again" in said(panel)
+    assert figures(panel)["active already"] == "1"
+    assert Collection.objects.get().finished == 2
+    assert len(world.box.credits) == 1
+
+
+def test_its_rewards_are_told_by_what_is_known_of_them(operations: Desk) -> None:
+    execution = ExecutionFactory(reference="7311")
+    of(execution, State.ACTIVE, State.ACTIVE, State.OWED, State.ACTIVATING)
+    of(execution, State.HELD, State.VOID)
+    of(execution, State.UNCERTAIN, State.HELD, State.OWED, doubtful=True)
+    of(ExecutionFactory(), State.ACTIVE, State.HELD)
+
+    [panel] = plan(operations, held(SCHEDULED))
+
+    assert figures(panel) == {
+        "active already": "2",
+        "to be activated": "2",
+        "in doubt": "3",
+        "held": "1",
+        "void": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "says", "then"),
+    [
+        (Collecting.COLLECTING, "one more would follow it", Collecting.COLLECTING),
+        (Collecting.WAITING, "would be at once", Collecting.WAITING),
+        (Collecting.HELD, "a pass from the start", Collecting.WAITING),
+        (Collecting.DONE, "asked for its whole list", Collecting.WAITING),
+    ],
+)
+def test_how_far_its_collection_is_decides_what_the_next_pass_is(
+    world: World, operations: Desk, state: Collecting, says: str, then: Collecting
+) -> None:
+    collection = CollectionFactory(
+        execution=ExecutionFactory(reference="7311"), state=state
+    )
+    delivery = held(SCHEDULED)
+
+    [panel] = plan(operations, delivery)
+    press(operations, delivery)
+    world.run_only("read_deliveries")
+
+    assert says in said(panel)
+    collection.refresh_from_db()
+    assert collection.state == then
+    assert collection.again == (state == Collecting.COLLECTING)
+
+
+@pytest.mark.parametrize("stop", [Stop.PAUSED, Stop.HELD])
+def test_one_that_is_stopped_says_so(operations: Desk, stop: Stop) -> None:
+    ExecutionFactory(reference="7311", stop=stop)
+
+    [panel] = plan(operations, held(SCHEDULED))
+
+    assert f"It is {stop.label.lower()}: nothing of it is given" in said(panel)
+
+
+def test_one_that_is_cancelled_is_not_reopened(world: World, operations: Desk) -> None:
+    execution = ExecutionFactory(reference="7311", state="SETTLED")
+    stopping.cancel(execution, by=None, why="Optimove cancelled it.")
+    delivery = held(SCHEDULED)
+
+    [panel] = plan(operations, delivery)
+    press(operations, delivery)
+    world.run_only("read_deliveries")
+
+    assert said(panel) == (
+        "It is cancelled and stays so: nothing more of it would be given."
+    )
+    execution.refresh_from_db()
+    assert (execution.stop, execution.state) == (Stop.CANCELLED, "SETTLED")
+    assert not Collection.objects.exists()
+
+
+# --- A customer of a triggered execution ----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [
+        (None, "customer C1, for the first time."),
+        (Asking.DONE, "customer C1 anew."),
+        (Asking.HELD, "customer C1 anew."),
+        (Asking.WAITING, "customer C1, who waits for it already, at once."),
+    ],
+)
+def test_a_customer_is_asked_for(
+    world: World, operations: Desk, before: Asking | None, says: str
+) -> None:
+    execution = ExecutionFactory(reference="7311", kind="TRIGGERED")
+    if before:
+        TriggerFactory(execution=execution, customer="C1", state=before)
+    of(execution, State.ACTIVE, customer="C1")
+    of(execution, State.HELD, customer="C2")
+    delivery = held(TRIGGERED, EventType.TRIGGERED)
+
+    [panel] = plan(operations, delivery)
+    press(operations, delivery)
+    world.run_only("read_deliveries")
+
+    assert f"Optimove would be asked for {says}" in said(panel)
+    assert "whole list" not in said(panel)
+    assert figures(panel)["active already"] == "1"
+    assert figures(panel)["held"] == "0"
+    trigger = Trigger.objects.get()
+    assert (trigger.customer, trigger.state) == ("C1", Asking.WAITING)
+
+
+# --- A cancellation -------------------------------------------------------------------
+
+
+def test_a_cancellation_says_what_it_takes_back(world: World, operations: Desk) -> None:
+    execution = ExecutionFactory(reference="7311")
+    of(execution, *[State.ACTIVE] * 4, *[State.OWED] * 3, *[State.HELD] * 2)
+    of(execution, State.ACTIVE, cancelled_too_late=True)
+    of(execution, State.OWED, State.HELD, State.UNCERTAIN, doubtful=True)
+    delivery = held(CANCELLED, EventType.CANCELLED)
+
+    [panel] = plan(operations, delivery)
+    before = count_states()
+    press(operations, delivery)
+    world.run_only("read_deliveries")
+
+    assert "It would be cancelled, for good." in said(panel)
+    assert "5 that are owed or held would become void." in said(panel)
+    assert "1 that are owed and in doubt would be asked about" in said(panel)
+    assert "4 that are active would be marked as cancelled too late" in said(panel)
+    after = count_states()
+    assert after[State.VOID] - before[State.VOID] == 5
+    assert after[State.UNCERTAIN] - before[State.UNCERTAIN] == 1
+    assert Assignment.objects.filter(cancelled_too_late=True).count() == 1 + 4
+    execution.refresh_from_db()
+    assert execution.stop == Stop.CANCELLED
+
+
+def test_a_cancellation_that_came_first_opens_it_cancelled(
+    world: World, operations: Desk
+) -> None:
+    delivery = held(CANCELLED, EventType.CANCELLED)
+
+    [panel] = plan(operations, delivery)
+    press(operations, delivery)
+    world.run_only("read_deliveries")
+
+    assert said(panel).startswith(
+        "It is not known here, and would be opened. It would be cancelled, for good."
+    )
+    assert Execution.objects.get().stop == Stop.CANCELLED
+
+
+def test_a_second_cancellation_changes_nothing(world: World, operations: Desk) -> None:
+    execution = announcing.announce("7311")
+    stopping.cancel_by_vendor("7311")
+    delivery = held(CANCELLED, EventType.CANCELLED)
+
+    [panel] = plan(operations, delivery)
+    press(operations, delivery)
+    world.run_only("read_deliveries")
+
+    assert "stays so" in said(panel)
+    assert "would be cancelled" not in said(panel)
+    assert execution.transitions.filter(after=Stop.CANCELLED).count() == 1
+
+
+# --- What announces nothing -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "event_type", "says", "after"),
+    [
+        (b"nonsense", 13, "It would be held again: The body is not JSON", "HELD"),
+        (b"{}", 13, "It would be held again: The body has no campaignID.", "HELD"),
+        (b"[" * 100_000, 13, "nested too deeply", "HELD"),
+        (
+            b'{"CampaignID": 7311, "EventTypeID": 11}',
+            13,
+            "It would be held again: This listener is for event 13",
+            "HELD",
+        ),
+        (CANCELLED, 2, "It would be ignored: the portal does nothing", "IGNORED"),
+    ],
+)
+def test_what_announces_nothing_says_why(
+    world: World, operations: Desk, body: bytes, event_type: int, says: str, after: str
+) -> None:
+    delivery = held(body, event_type)
+
+    [panel] = plan(operations, delivery)
+    press(operations, delivery)
+    world.run_only("read_deliveries")
+
+    [(_, why)] = panel.rows
+    assert says in why
+    delivery.refresh_from_db()
+    assert delivery.state == after
+    if after == Reading.HELD:
+        assert why.endswith(delivery.problem)
+
+
+def test_what_killed_its_worker_is_not_read_for_the_page(operations: Desk) -> None:
+    [panel] = plan(operations, held(SCHEDULED, reason=Reason.POISON))
+
+    [(_, why)] = panel.rows
+    assert "is not read for this page" in why
+
+
+def test_what_is_still_to_be_read_is_left_alone(operations: Desk) -> None:
+    [panel] = plan(operations, held(SCHEDULED, state=Reading.UNREAD, reason=""))
+
+    [(_, why)] = panel.rows
+    assert "would be left alone" in why
+
+
+# --- Many -----------------------------------------------------------------------------
+
+
+def test_deliveries_about_one_execution_are_told_together(
+    world: World, operations: Desk
+) -> None:
+    both = [held(SCHEDULED), held(CANCELLED, EventType.CANCELLED)]
+
+    [panel] = plan(operations, *both)
+    press(operations, *both)
+    world.work()
+
+    assert "2 deliveries name it." in said(panel)
+    assert "asked for its whole list. It would be cancelled" in said(panel)
+    assert Execution.objects.get().stop == Stop.CANCELLED
+
+
+def test_of_very_many_the_first_are_looked_at_and_it_is_said_so(
+    operations: Desk,
+) -> None:
+    many = [held(b'{"CampaignID": %d}' % number) for number in range(MOST_FORESEEN + 3)]
+
+    *about, rest = plan(operations, *many)
+
+    assert len(about) == MOST_FORESEEN
+    assert said(rest) == "Only the first 20 are looked at here, and 3 are not."
+
+
+def test_it_asks_the_same_of_the_database_however_many_rewards(
+    operations: Desk,
+) -> None:
+    execution = ExecutionFactory(reference="7311")
+    delivery = held(CANCELLED, EventType.CANCELLED)
+    few = questions(operations, delivery)
+    of(execution, *[State.ACTIVE, State.OWED, State.HELD] * 5)
+
+    assert questions(operations, delivery) == few
+
+
+def test_who_may_not_is_told_nothing(support: Desk) -> None:
+    delivery = held(SCHEDULED)
+
+    assert support.post("read_again", delivery).status_code == 403
+
+
+def questions(desk: Desk, delivery: Delivery) -> int:
+    with CaptureQueriesContext(connection) as captured:
+        plan_page = desk.post("read_again", delivery)
+    assert plan_page.status_code == 200
+    return len(captured)
+
+
+def count_states() -> Counter[str]:
+    return Counter(Assignment.objects.values_list("state", flat=True))

@@ -1,0 +1,300 @@
+"""Guarded moves and their trace."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import F, Model, TextChoices, Value
+from django.db.models.functions import Concat
+
+from executions.models import Asking, Delivery, Execution, Progress, Reading, Trigger
+from executions.models import Stop as Stopped
+from promoportal.db import state_machine
+from promoportal.db.bulk import NotForStates, set_each
+from promoportal.db.state_machine import IllegalMove, LostRace, Stateful, move_all
+from redemptions.models import Redemption
+from redemptions.models import State as Reporting
+from rewards.models import Assignment, Collecting, Collection, Retrial, State, Trying
+from tests import factories
+from tests.factories import DeliveryFactory, ExecutionFactory, TriggerFactory
+from tests.promoportal.db.second_connection import elsewhere, patiently, waits
+
+MACHINES: list[tuple[type[Stateful], str, type[TextChoices]]] = [
+    (Delivery, "state", Reading),
+    (Execution, "state", Progress),
+    (Execution, "stop", Stopped),
+    (Trigger, "state", Asking),
+    (Collection, "state", Collecting),
+    (Assignment, "state", State),
+    (Redemption, "state", Reporting),
+    (Retrial, "state", Trying),
+]
+IDS = [f"{model.__name__}.{machine}" for model, machine, _ in MACHINES]
+
+
+def a(model: type[Model]) -> Stateful:
+    made = getattr(factories, f"{model.__name__}Factory")()
+    assert isinstance(made, Stateful)
+    return made
+
+
+# --- The machines ---------------------------------------------------------------------
+
+
+def test_every_machine_of_the_portal_is_looked_at_here() -> None:
+    declared = {
+        (model, machine)
+        for model in apps.get_models()
+        if issubclass(model, Stateful)
+        for machine in model.machines
+    }
+
+    assert declared == {(model, machine) for model, machine, _ in MACHINES}
+
+
+@pytest.mark.parametrize(("model", "machine", "choices"), MACHINES, ids=IDS)
+def test_a_machine_declares_each_of_its_states(
+    model: type[Stateful], machine: str, choices: type[TextChoices]
+) -> None:
+    moves = model.machines[machine]
+    targets = {state for after in moves.values() for state in after}
+
+    assert set(moves) == set(choices)
+    assert targets <= set(choices)
+    assert not any(state in after for state, after in moves.items())
+
+
+@pytest.mark.parametrize(("model", "machine", "choices"), MACHINES, ids=IDS)
+def test_the_database_refuses_a_state_it_does_not_know(
+    db: None, model: type[Stateful], machine: str, choices: type[TextChoices]
+) -> None:
+    row = a(model)
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        model._base_manager.filter(pk=row.pk).update(**{machine: "PERHAPS"})
+
+
+@pytest.mark.parametrize(
+    "model", [Assignment, Redemption], ids=lambda each: each.__name__
+)
+def test_what_is_on_its_way_has_a_lease(db: None, model: type[Stateful]) -> None:
+    row = a(model)
+    under_way = {Assignment: State.ACTIVATING, Redemption: Reporting.REPORTING}[model]
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        model._base_manager.filter(pk=row.pk).update(state=under_way)
+
+
+# --- One row --------------------------------------------------------------------------
+
+
+def test_a_move_leaves_a_trace_with_who_and_why(db: None) -> None:
+    clerk = User.objects.create_user("clerk")
+    row = DeliveryFactory(state=Reading.HELD)
+    since = row.state_since
+
+    row.move(Reading.UNREAD, by=clerk, why="It is right.", problem="none")
+
+    trace = row.transitions.get()
+    assert (trace.before, trace.after) == (Reading.HELD, Reading.UNREAD)
+    assert (trace.by, trace.why) == (clerk, "It is right.")
+    assert (row.state, row.problem) == (Reading.UNREAD, "none")
+    assert row.state_since >= since
+    assert row.state_since == trace.at
+    assert str(trace) == "HELD → UNREAD"
+
+
+def test_a_move_that_is_not_declared_is_illegal(db: None) -> None:
+    row = DeliveryFactory(state=Reading.READ)
+
+    with pytest.raises(IllegalMove, match="cannot go from READ to HELD"):
+        row.move(Reading.HELD, why="No.")
+
+    assert not row.transitions.exists()
+
+
+def test_who_saw_it_elsewhere_loses_the_race(db: None) -> None:
+    row = DeliveryFactory(state=Reading.UNREAD)
+    as_another_sees_it = Delivery.objects.get(pk=row.pk)
+    row.move(Reading.READ, why="First.")
+
+    with pytest.raises(LostRace, match="no longer UNREAD"):
+        as_another_sees_it.move(Reading.HELD, why="Second.")
+
+    assert row.transitions.count() == 1
+
+
+def test_nor_may_it_go_on_from_where_it_went_meanwhile(db: None) -> None:
+    """From there, too, it may be read again: but nobody asked for that who saw it so."""
+    row = DeliveryFactory(state=Reading.HELD)
+    as_another_sees_it = Delivery.objects.get(pk=row.pk)
+    for state in (Reading.UNREAD, Reading.READ):
+        row.move(state, why="Meanwhile.")
+
+    with pytest.raises(LostRace, match="no longer HELD"):
+        as_another_sees_it.move(Reading.UNREAD, why="Again.")
+
+    assert Delivery.objects.get().state == Reading.READ
+
+
+def test_a_second_machine_moves_by_itself(db: None) -> None:
+    row = ExecutionFactory()
+    since = row.state_since
+
+    row.move(Stopped.PAUSED, machine="stop", why="Wait.")
+
+    assert (row.state, row.state_since) == (Progress.ACTIVATING, since)
+    assert row.stop == Stopped.PAUSED
+
+
+# --- A set ----------------------------------------------------------------------------
+
+
+def test_of_a_set_those_move_that_may(db: None) -> None:
+    rows = {state: DeliveryFactory(state=state) for state in Reading}
+
+    moved = move_all(Delivery.objects.all(), Reading.HELD, why="To be seen.")
+
+    assert moved == [rows[Reading.UNREAD].pk]
+    assert Delivery.objects.filter(state=Reading.HELD).count() == 2
+    assert not rows[Reading.READ].transitions.exists()
+
+
+def test_changes_may_be_values_and_expressions(db: None) -> None:
+    row = DeliveryFactory(state=Reading.UNREAD, attempts=2, problem="It is")
+
+    move_all(
+        Delivery.objects.all(),
+        Reading.HELD,
+        attempts=F("attempts") + 1,
+        problem=Concat("problem", Value(" 100% so.")),
+        execution=(execution := ExecutionFactory()),
+        lease_until=None,
+    )
+
+    row.refresh_from_db()
+    assert (row.attempts, row.problem) == (3, "It is 100% so.")
+    assert row.execution == execution
+
+
+def test_each_row_may_have_its_own(db: None) -> None:
+    one, two, other = TriggerFactory.create_batch(3)
+    words = "its \"own\" 'words' %s \\ ; DROP TABLE"
+
+    moved = move_all(
+        Trigger.objects.all(),
+        Asking.HELD,
+        each={
+            one.pk: {"problem": words, "delivery": None},
+            two.pk: {"problem": "", "delivery": DeliveryFactory().pk},
+        },
+        why="100% sure.",
+    )
+
+    for row in (one, two, other):
+        row.refresh_from_db()
+    assert sorted(moved) == [one.pk, two.pk]
+    assert (one.problem, two.problem) == (words, "")
+    assert two.delivery is not None
+    assert other.state == Asking.WAITING
+
+
+@pytest.mark.parametrize(
+    ("chosen", "each"),
+    [
+        pytest.param(Trigger.objects.none, None, id="none"),
+        pytest.param(lambda: Trigger.objects.filter(pk__in=[]), None, id="no keys"),
+        pytest.param(lambda: Trigger.objects.filter(pk=0), None, id="not there"),
+        pytest.param(Trigger.objects.all, {}, id="no row has its own"),
+        pytest.param(Trigger.objects.all, {0: {"problem": "x"}}, id="none of these"),
+    ],
+)
+def test_an_empty_set_moves_nothing(db: None, chosen: object, each: object) -> None:
+    row = TriggerFactory()
+
+    moved = move_all(chosen(), Asking.HELD, each=each)  # type: ignore[operator,arg-type]
+
+    row.refresh_from_db()
+    assert moved == []
+    assert row.state == Asking.WAITING
+
+
+def test_a_set_may_be_a_slice(db: None) -> None:
+    rows = DeliveryFactory.create_batch(3, state=Reading.UNREAD)
+
+    moved = move_all(Delivery.objects.order_by("-pk")[:2], Reading.HELD)
+
+    assert sorted(moved) == [rows[1].pk, rows[2].pk]
+
+
+def test_a_set_may_be_chosen_by_what_else_is_true(db: None) -> None:
+    stopped = DeliveryFactory(
+        state=Reading.UNREAD, execution=ExecutionFactory(stop=Stopped.PAUSED)
+    )
+    DeliveryFactory(state=Reading.UNREAD, execution=ExecutionFactory())
+
+    chosen = Delivery.objects.filter(execution__stop=Stopped.PAUSED)
+
+    assert move_all(chosen, Reading.HELD) == [stopped.pk]
+
+
+def test_columns_that_differ_are_set_but_never_a_state(db: None) -> None:
+    one, two = TriggerFactory.create_batch(2)
+
+    set_each(Trigger, {one.pk: {"problem": "a"}, two.pk: {"problem": "b"}}, attempts=7)
+    set_each(Trigger, {})
+
+    found = Trigger.objects.order_by("pk").values_list("problem", "attempts")
+    assert list(found) == [("a", 7), ("b", 7)]
+    with pytest.raises(NotForStates):
+        set_each(Trigger, {one.pk: {"state": "DONE"}})
+    with pytest.raises(NotForStates):
+        set_each(Trigger, {one.pk: {"problem": ""}}, state="DONE")
+
+
+@pytest.mark.parametrize(
+    ("to", "sources"),
+    [
+        (Asking.WAITING, {Asking.DONE, Asking.HELD}),
+        (Asking.DONE, {Asking.WAITING}),
+        ("PERHAPS", set()),
+    ],
+)
+def test_where_a_state_can_be_reached_from(to: str, sources: set[str]) -> None:
+    assert set(state_machine.sources(Trigger.machines["state"], to)) == sources
+
+
+# --- Two connections ------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_move_the_same_rows_one_does() -> None:
+    rows = DeliveryFactory.create_batch(5, state=Reading.UNREAD)
+    everything = Delivery.objects.all()
+
+    with elsewhere() as first, elsewhere() as second:
+        first.begin()
+        theirs = first.do(lambda: move_all(everything[:3], Reading.HELD, why="First."))
+        moving = second.start(
+            lambda: move_all(everything.all(), Reading.READ, why="Second.")
+        )
+        assert waits(moving)
+        first.commit()
+        ours = patiently(moving)
+
+    assert sorted([*theirs, *ours]) == [row.pk for row in rows]
+    assert all(row.transitions.count() == 1 for row in rows)
+
+
+def test_a_move_that_was_undone_leaves_no_trace(db: None) -> None:
+    row = DeliveryFactory(state=Reading.UNREAD)
+
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        row.move(Reading.READ, why="It was read.")
+        raise ZeroDivisionError
+
+    row.refresh_from_db()
+    assert row.state == Reading.UNREAD
+    assert not row.transitions.exists()

@@ -1,0 +1,201 @@
+"""How far an execution is, seen over all stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from executions.locks import seize, share
+from executions.models import Asking, Execution, Progress
+from promoportal.db.database_clock import after as later
+from promoportal.operations import progress
+from redemptions.models import State as Reporting
+from rewards.models import Collecting, State
+from tests.factories import (
+    AssignmentFactory,
+    CollectionFactory,
+    ExecutionFactory,
+    RedemptionFactory,
+    TriggerFactory,
+)
+from tests.promoportal.db.second_connection import elsewhere, patiently, waits
+
+
+def passes(execution: Execution, state: str) -> None:
+    CollectionFactory(execution=execution, state=state)
+
+
+def trigger(execution: Execution, state: str) -> None:
+    TriggerFactory(execution=execution, state=state)
+
+
+def assignment(execution: Execution, state: str) -> None:
+    AssignmentFactory(execution=execution, state=state)
+
+
+def redemption(execution: Execution, state: str) -> None:
+    given = AssignmentFactory(execution=execution, state=State.ACTIVE)
+    RedemptionFactory(assignment=given, state=state)
+
+
+def nothing(execution: Execution, state: str) -> None:
+    """It was announced, and that is all."""
+
+
+Work = tuple[Callable[[Execution, str], None], str]
+
+COLLECTS: list[Work] = [
+    (passes, Collecting.WAITING),
+    (passes, Collecting.COLLECTING),
+    (trigger, Asking.WAITING),
+]
+MOVES: list[Work] = [
+    (assignment, State.OWED),
+    (assignment, State.ACTIVATING),
+    (assignment, State.UNCERTAIN),
+    (redemption, Reporting.WAITING),
+    (redemption, Reporting.REPORTING),
+    (redemption, Reporting.UNCERTAIN),
+]
+RESTS: list[Work] = [
+    (passes, Collecting.IDLE),
+    (passes, Collecting.DONE),
+    (passes, Collecting.HELD),
+    (trigger, Asking.DONE),
+    (trigger, Asking.HELD),
+    (assignment, State.ACTIVE),
+    (assignment, State.HELD),
+    (assignment, State.VOID),
+    (redemption, Reporting.REPORTED),
+    (redemption, Reporting.HELD),
+    (redemption, Reporting.WRITTEN_OFF),
+    (nothing, "NOTHING"),
+]
+FOUND = [
+    pytest.param(work, after, id=f"{work[0].__name__} {work[1]}")
+    for some, after in (
+        (COLLECTS, Progress.COLLECTING),
+        (MOVES, Progress.ACTIVATING),
+        (RESTS, Progress.SETTLED),
+    )
+    for work in some
+]
+
+
+@pytest.mark.parametrize("before", [Progress.COLLECTING, Progress.ACTIVATING])
+@pytest.mark.parametrize(("work", "after"), FOUND)
+def test_an_execution_is_where_its_work_is(
+    db: None, before: Progress, work: Work, after: Progress
+) -> None:
+    execution = ExecutionFactory(state=before)
+    put, state = work
+    put(execution, state)
+
+    progress.follow()
+    progress.follow()
+
+    execution.refresh_from_db()
+    assert execution.state == after
+    assert execution.transitions.count() == (before != after)
+
+
+def test_collecting_comes_before_what_it_brought(db: None) -> None:
+    execution = ExecutionFactory()
+    for put, state in (*COLLECTS[1:], *MOVES):
+        put(execution, state)
+
+    progress.follow()
+
+    execution.refresh_from_db()
+    assert execution.state == Progress.COLLECTING
+
+
+@pytest.mark.parametrize(
+    ("empties", "after"), [(0, Progress.ACTIVATING), (1, Progress.COLLECTING)]
+)
+def test_a_list_is_there_until_a_later_look_finds_it_empty(
+    db: None, empties: int, after: Progress
+) -> None:
+    execution = ExecutionFactory()
+    CollectionFactory(
+        execution=execution,
+        state=Collecting.WAITING,
+        looks=1,
+        seen_before=3,
+        empties=empties,
+        not_before=later(60),
+    )
+
+    progress.follow()
+
+    execution.refresh_from_db()
+    assert execution.state == after
+
+
+def test_the_trace_says_why(db: None) -> None:
+    execution = ExecutionFactory()
+
+    progress.follow()
+
+    trace = execution.transitions.get()
+    assert (trace.before, trace.after) == (Progress.ACTIVATING, Progress.SETTLED)
+    assert trace.why == "Nothing is left that happens by itself."
+    assert trace.by is None
+
+
+# --- Two connections ------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("lock", [seize, share])
+def test_nothing_is_settled_over_work_on_its_way(
+    lock: Callable[[int], object],
+) -> None:
+    execution = ExecutionFactory()
+
+    with elsewhere() as collector:
+        collector.begin()
+        collector.do(lambda: lock(execution.pk))
+        collector.do(lambda: AssignmentFactory(execution=execution))
+        progress.follow()
+        collector.commit()
+    progress.follow()
+
+    execution.refresh_from_db()
+    assert execution.state == Progress.ACTIVATING
+    assert not execution.transitions.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_work_that_came_while_it_was_looked_for_is_seen() -> None:
+    """Nobody held it when it was locked, and there was work by then."""
+    execution = ExecutionFactory()
+    at_rest = Execution.objects.exclude(progress._is_moving())
+    slowly = at_rest.extra(where=["pg_sleep(0.5) IS NOT NULL"])
+
+    with elsewhere() as other:
+        settling = other.start(
+            lambda: progress._move(slowly, Progress.SETTLED, why="Nothing is left.")
+        )
+        assert waits(settling)
+        AssignmentFactory(execution=execution)
+        patiently(settling)
+
+    execution.refresh_from_db()
+    assert execution.state == Progress.ACTIVATING
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_someone_holds_keeps_no_other_waiting() -> None:
+    held, free = ExecutionFactory.create_batch(2)
+
+    with elsewhere() as clerk:
+        clerk.begin()
+        clerk.do(lambda: seize(held.pk))
+        progress.follow()
+        clerk.commit()
+
+    held.refresh_from_db()
+    free.refresh_from_db()
+    assert (held.state, free.state) == (Progress.ACTIVATING, Progress.SETTLED)

@@ -1,0 +1,117 @@
+"""What a person may do about a redemption."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+
+from executions.models import Execution, Progress
+from promoportal.operations import progress
+from redemptions import decisions
+from redemptions.models import Mode, Reason, Redemption, State
+from tests.factories import AssignmentFactory, ExecutionFactory, RedemptionFactory
+from tests.promoportal.db.second_connection import elsewhere
+from tests.redemptions.conftest import OCCURRENCE, Give
+from tests.world import World
+
+
+@pytest.fixture
+def clerk(db: None) -> User:
+    return User.objects.create_user("clerk")
+
+
+@pytest.fixture
+def held(world: World, give: Give) -> Redemption:
+    """One of eight, refused because the vendor did not know it."""
+    give(8)
+    [spoiled] = [row for row in world.box.rows(OCCURRENCE) if "'A3'" in str(row)]
+    world.box.unlist(OCCURRENCE, "A3")
+    world.wait()
+    world.box.list_row(OCCURRENCE, spoiled)
+    return Redemption.objects.get(state=State.HELD)
+
+
+def test_a_held_one_is_reported_again_by_someone_with_a_reason(
+    world: World, held: Redemption, clerk: User
+) -> None:
+    moved = decisions.report_again(Redemption.objects.all(), by=clerk, why="Mended.")
+    execution = Execution.objects.get()
+    reopened = execution.state
+    world.wait()
+
+    held.refresh_from_db()
+    trace = held.transitions.get(before=State.HELD)
+    execution.refresh_from_db()
+    assert moved == [held.pk]
+    assert (trace.by, trace.why) == (clerk, "Mended.")
+    assert (held.state, held.reason, held.problem) == (State.REPORTED, "", "")
+    assert (reopened, execution.state) == (Progress.ACTIVATING, Progress.SETTLED)
+
+
+def test_it_goes_alone_so_that_it_spoils_no_batch_again(
+    world: World, held: Redemption
+) -> None:
+    decisions.report_again(Redemption.objects.all(), by=None, why="Mended.")
+    world.wait()
+
+    held.refresh_from_db()
+    assert held.report is not None
+    assert held.report.size == 1
+
+
+def test_a_held_one_is_written_off_by_someone_with_a_reason(
+    world: World, held: Redemption, clerk: User
+) -> None:
+    moved = decisions.write_off(Redemption.objects.all(), by=clerk, why="Too old.")
+    world.wait()
+
+    held.refresh_from_db()
+    trace = held.transitions.get(before=State.HELD)
+    assert moved == [held.pk]
+    assert (held.state, held.problem) == (State.WRITTEN_OFF, "Too old.")
+    assert (trace.by, trace.why) == (clerk, "Too old.")
+    assert world.reconcile(OCCURRENCE).reports_held == 0
+
+
+@pytest.mark.parametrize("state", [state for state in State if state != State.HELD])
+def test_what_is_not_held_is_left_as_it_is(db: None, state: State) -> None:
+    row = RedemptionFactory(state=state)
+    everything = Redemption.objects.all()
+
+    assert decisions.report_again(everything, by=None, why="Again.") == []
+    assert decisions.write_off(everything, by=None, why="Enough.") == []
+
+    row.refresh_from_db()
+    assert row.state == state
+
+
+def test_what_failed_too_often_begins_anew(db: None) -> None:
+    row = RedemptionFactory(
+        state=State.HELD, reason=Reason.GIVEN_UP, failures=81, malformed=8
+    )
+
+    decisions.report_again(Redemption.objects.all(), by=None, why="It is back.")
+
+    row.refresh_from_db()
+    assert (row.failures, row.malformed, row.reason) == (0, 0, "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_settled_over_what_is_being_reported_again() -> None:
+    execution = ExecutionFactory()
+    row = RedemptionFactory(
+        assignment=AssignmentFactory(state="ACTIVE", execution=execution),
+        state=State.HELD,
+        mode=Mode.SCHEDULED,
+    )
+
+    with elsewhere() as clerk:
+        clerk.begin()
+        again = Redemption.objects.filter(pk=row.pk)
+        clerk.do(lambda: decisions.report_again(again, by=None, why="Mended."))
+        progress.follow()
+        clerk.commit()
+    progress.follow()
+
+    execution.refresh_from_db()
+    assert execution.state == Progress.ACTIVATING

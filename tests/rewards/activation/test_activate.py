@@ -1,0 +1,407 @@
+"""Turning rewards on: once, whatever comes back, or nothing at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from pytest_django import Settings
+
+from executions import lifecycle
+from promoportal import platforms
+from promoportal.resilience import circuit_breaker
+from promoportal.sandbox import Fault
+from rewards.activation import activate, claims
+from rewards.activation.claims import claim, claimable
+from rewards.models import Assignment, Attempt, Reason, State
+from tests.factories import AssignmentFactory
+from tests.promoportal.db.second_connection import elsewhere
+from tests.world import World
+
+Outcome = Attempt.Outcome
+KEYED = platforms.Capability(idempotent=True, askable=False)
+ASKABLE = platforms.Capability(idempotent=False, askable=True)
+NEITHER = platforms.Capability(idempotent=False, askable=False)
+
+
+def owe_one(world: World, **fields: Any) -> Assignment:
+    """One collected assignment that is owed and was not tried yet."""
+    world.box.assign("7311", "C1", **fields)
+    world.collect("7311")
+    return world.assignment("C1")
+
+
+def attempts(assignment: Assignment) -> list[str]:
+    history = Attempt.objects.filter(assignment=assignment).order_by("pk")
+    return list(history.values_list("outcome", flat=True))
+
+
+def test_what_was_assigned_is_what_is_credited(world: World) -> None:
+    reward = {
+        "tierId": "t1",
+        "tierName": "Gold",
+        "category": "Amount",
+        "type": "BonusCash",
+        "value": "10.10",
+        "currency": "EUR",
+    }
+    assignment = owe_one(world, reward=reward, properties={"wageringMultiplier": 10})
+
+    activate.activate()
+
+    [credit] = world.box.credits
+    assignment.refresh_from_db()
+    assert assignment.state == State.ACTIVE
+    assert assignment.receipt == credit.reference
+    assert credit.key == str(assignment.key)
+    assert (credit.occurrence, credit.promotion, credit.customer) == (
+        "7311",
+        "promo-17",
+        "C1",
+    )
+    assert (credit.category, credit.type) == ("Amount", "BonusCash")
+    assert (str(credit.value), credit.measure) == ("10.10", "EUR")
+    assert assignment.order is not None
+    assert assignment.order["reward"]["tier"] == "Gold"
+    assert assignment.order["properties"] == {"wageringMultiplier": 10}
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "state", "doubtful", "credits_given"),
+    [
+        pytest.param(
+            Fault(kind="error_before", status=503),
+            Outcome.UNAVAILABLE,
+            State.OWED,
+            True,  # a gateway may say so of work that was done
+            0,
+            id="503",
+        ),
+        pytest.param(
+            Fault(kind="too_many"), Outcome.UNAVAILABLE, State.OWED, False, 0, id="429"
+        ),
+        pytest.param(
+            Fault(kind="error_before", status=500),
+            Outcome.UNANSWERED,
+            State.UNCERTAIN,
+            True,
+            0,
+            id="500 before the work",
+        ),
+        pytest.param(
+            Fault(kind="error_after", status=502),
+            Outcome.UNANSWERED,
+            State.UNCERTAIN,
+            True,
+            1,
+            id="502 after the work",
+        ),
+        pytest.param(
+            Fault(kind="lost_answer"),
+            Outcome.UNANSWERED,
+            State.UNCERTAIN,
+            True,
+            1,
+            id="lost answer",
+        ),
+        pytest.param(
+            Fault(kind="reset"),
+            Outcome.UNANSWERED,
+            State.UNCERTAIN,
+            True,
+            0,
+            id="connection reset",
+        ),
+        pytest.param(
+            Fault(kind="error_before", status=409),
+            Outcome.UNANSWERED,
+            State.UNCERTAIN,
+            True,
+            0,
+            id="409",
+        ),
+        pytest.param(
+            Fault(kind="sentence_after"),
+            Outcome.MALFORMED,
+            State.UNCERTAIN,
+            True,
+            1,
+            id="a sentence with 200",
+        ),
+        pytest.param(
+            Fault(kind="error_before", status=422),
+            Outcome.REFUSED,
+            State.HELD,
+            False,
+            0,
+            id="422",
+        ),
+        pytest.param(
+            Fault(kind="error_before", status=401),
+            Outcome.MISCONFIGURED,
+            State.OWED,
+            False,
+            0,
+            id="401",
+        ),
+    ],
+)
+def test_what_comes_back_decides_what_follows(
+    world: World,
+    fault: Fault,
+    outcome: str,
+    state: str,
+    doubtful: bool,
+    credits_given: int,
+) -> None:
+    assignment = owe_one(world)
+    world.box.order(replace(fault, side="platform"))
+
+    activate.activate_one(assignment.pk)
+
+    assignment.refresh_from_db()
+    assert attempts(assignment) == [outcome]
+    assert (assignment.state, assignment.doubtful) == (state, doubtful)
+    assert len(world.box.credits) == credits_given
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind="lost_answer", side="platform", route="rewards"),
+        Fault(kind="error_after", side="platform", route="rewards"),
+        Fault(kind="half_answer", side="platform", route="rewards"),
+        Fault(kind="error_before", side="platform", route="rewards", times=3),
+        Fault(kind="too_many", side="platform", route="rewards", times=3),
+        Fault(kind="sentence_after", side="platform", route="rewards", times=3),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_whatever_happens_once_the_reward_is_given_once_in_the_end(
+    world: World, fault: Fault
+) -> None:
+    assignment = owe_one(world)
+    world.box.order(fault)
+
+    activate.activate_one(assignment.pk)
+    world.wait()
+
+    assignment.refresh_from_db()
+    assert assignment.state == State.ACTIVE
+    assert not assignment.doubtful
+    assert len(world.box.credits) == 1
+    assert len({str(assignment.key)} | {c.key for c in world.box.credits}) == 1
+
+
+def test_what_is_sent_is_frozen_at_the_first_attempt(world: World) -> None:
+    assignment = owe_one(world)
+    world.box.order(Fault(kind="error_before", side="platform", status=503))
+    activate.activate_one(assignment.pk)
+    Assignment.objects.update(reward=None, unique_code="CHANGED")
+
+    world.wait()
+
+    [credit] = world.box.credits
+    assert assignment.reward is not None
+    assert not credit.unique_code
+    assert credit.type == "BonusCash"
+
+
+def test_a_refusal_is_held_with_the_platforms_words(world: World) -> None:
+    assignment = owe_one(world)
+    world.box.order(
+        Fault(kind="error_before", side="platform", status=422, text="Account closed")
+    )
+
+    activate.activate_one(assignment.pk)
+
+    assignment.refresh_from_db()
+    [attempt] = Attempt.objects.filter(assignment=assignment)
+    assert assignment.reason == Reason.REFUSED
+    assert "Account closed" in attempt.answer
+    assert attempt.status == 422
+
+
+def test_one_expired_token_holds_no_row(world: World, settings: Settings) -> None:
+    for number in range(5):
+        world.box.assign("7311", f"C{number}")
+    world.collect("7311")
+    settings.PLATFORM_TOKEN = "expired"
+
+    world.work()
+
+    assert set(Assignment.objects.values_list("state", flat=True)) == {State.OWED}
+    assert not world.box.credits
+
+
+def test_when_the_token_is_mended_everything_goes_on(
+    world: World, settings: Settings
+) -> None:
+    for number in range(5):
+        world.box.assign("7311", f"C{number}")
+    world.collect("7311")
+    mended, settings.PLATFORM_TOKEN = settings.PLATFORM_TOKEN, "expired"
+    world.work()
+
+    settings.PLATFORM_TOKEN = mended
+    world.wait()
+
+    assert set(Assignment.objects.values_list("state", flat=True)) == {State.ACTIVE}
+    assert len(world.box.credits) == 5
+
+
+def test_what_is_forbidden_for_one_customer_keeps_nobody_else_waiting(
+    world: World,
+) -> None:
+    for number in range(5):
+        world.box.assign("7311", f"C{number}")
+    world.collect("7311")
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=403)
+    )
+
+    activate.activate()
+
+    states = Assignment.objects.values_list("state", flat=True)
+    assert sorted(states) == [State.ACTIVE] * 4 + [State.OWED]
+    assert not circuit_breaker.rests(circuit_breaker.Side.PLATFORM)
+
+
+def test_what_is_forbidden_again_waits_longer_and_lets_others_go_first(
+    world: World,
+) -> None:
+    forbidden = owe_one(world)
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=403)
+    )
+
+    activate.activate_one(forbidden.pk)
+
+    forbidden.refresh_from_db()
+    assert forbidden.failures == 1
+    assert Assignment.objects.filter(not_before__gt=Now()).get() == forbidden
+
+
+def test_nothing_of_a_paused_execution_is_claimed(world: World) -> None:
+    assignment = owe_one(world)
+    lifecycle.pause(assignment.execution, by=None, why="Wait.")
+
+    world.wait()
+
+    assignment.refresh_from_db()
+    assert assignment.state == State.OWED
+    assert not world.box.credits
+
+
+def test_what_was_paused_goes_on_when_it_is_resumed(world: World) -> None:
+    assignment = owe_one(world)
+    lifecycle.pause(assignment.execution, by=None, why="Wait.")
+    lifecycle.resume(assignment.execution, by=None, why="Go on.")
+
+    world.work()
+
+    assignment.refresh_from_db()
+    assert assignment.state == State.ACTIVE
+
+
+def test_what_is_owed_for_too_long_is_held(world: World, settings: Settings) -> None:
+    assignment = owe_one(world)
+    lifecycle.pause(assignment.execution, by=None, why="Wait.")
+    settings.ACTIVATE_WITHIN = settings.ACTIVATE_WITHIN * 0
+
+    world.work()
+
+    assignment.refresh_from_db()
+    assert (assignment.state, assignment.reason) == (State.HELD, Reason.TOO_LATE)
+
+
+def test_eight_malformed_answers_in_a_row_are_a_persons_matter(world: World) -> None:
+    assignment = owe_one(world)
+    world.box.order(
+        Fault(kind="sentence_after", side="platform", route="rewards", times=None)
+    )
+
+    world.wait()
+
+    assignment.refresh_from_db()
+    assert (assignment.state, assignment.reason) == (State.HELD, Reason.MALFORMED)
+    assert assignment.doubtful
+    assert len(attempts(assignment)) == 8
+    assert len(world.box.credits) == 1
+
+
+def test_the_attempt_is_on_record_before_the_call(world: World) -> None:
+    assignment = owe_one(world)
+
+    capability = platforms.from_settings().capability
+    taken = claim(assignment.execution_id, capability=capability, most=10)
+
+    assert taken is not None
+    [attempt] = Attempt.objects.filter(assignment=assignment)
+    assert attempt.outcome == ""
+    assert not world.box.credits
+
+
+def test_nobody_claims_inside_a_transaction_that_would_last_for_the_calls(
+    world: World,
+) -> None:
+    assignment = owe_one(world)
+    capability = platforms.from_settings().capability
+
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        claim(assignment.execution_id, capability=capability, most=10)
+
+
+def test_the_database_refuses_a_customers_second_row_of_a_promotion(
+    world: World,
+) -> None:
+    first = owe_one(world)
+    second = {"execution": first.execution, "promotion": first.promotion}
+
+    with pytest.raises(IntegrityError, match="assignment_once_per_customer"):
+        AssignmentFactory(customer=first.customer, **second)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_claim_at_once_never_hold_the_same_reward(world: World) -> None:
+    for number in range(8):
+        world.box.assign("7311", f"C{number}")
+    execution = world.collect("7311")
+    capability = platforms.from_settings().capability
+
+    with elsewhere() as other:
+        other.begin()
+        free = claimable(capability).filter(execution=execution)
+        theirs = other.do(lambda: claims._chosen(free, 4, None))
+        ours = claim(execution.pk, capability=capability, most=8)
+
+    assert ours is not None
+    assert len({row.pk for row in (*theirs, *ours.rows)}) == 8
+    assert len(theirs) == len(ours.rows) == 4
+
+
+@pytest.mark.parametrize("stop", [lifecycle.pause, lifecycle.cancel])
+def test_nothing_is_claimed_of_an_execution_stopped_since_it_was_chosen(
+    world: World, stop: Any
+) -> None:
+    assignment = owe_one(world)
+    chosen = activate.due_executions().get()
+    stop(chosen, by=None, why="Wrong list.")
+    Assignment.objects.update(state=State.OWED)  # whatever its rows say
+
+    assert claim(chosen.pk, capability=KEYED, most=10) is None
+    assert attempts(assignment) == []
+
+
+@pytest.mark.parametrize("capability", [ASKABLE, NEITHER])
+def test_what_is_in_doubt_is_never_sent_to_a_platform_without_keys(
+    world: World, capability: platforms.Capability
+) -> None:
+    assignment = owe_one(world)
+    Assignment.objects.update(doubtful=True, first_sent_at=Now())
+
+    assert claim(assignment.execution_id, capability=capability, most=10) is None
+    assert claim(assignment.execution_id, capability=KEYED, most=10) is not None

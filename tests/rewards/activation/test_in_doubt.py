@@ -1,0 +1,703 @@
+"""Finding out what became of a reward that was sent and not answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+import pytest
+from django.db import InterfaceError, OperationalError
+from django.db.models import F
+from django.db.models.functions import Now
+from pytest_django import Settings
+
+from executions import lifecycle
+from promoportal import pipeline, platforms, wire
+from promoportal.db.database_clock import after, database_now
+from promoportal.db.leases import Lease
+from promoportal.optimove import Meaning
+from promoportal.platforms import Capability
+from promoportal.resilience import circuit_breaker, concurrency_limit
+from promoportal.resilience.circuit_breaker import Side
+from promoportal.runtime.time_budget import Budget
+from promoportal.sandbox import Fault
+from rewards import decisions
+from rewards.activation import (
+    activate,
+    claims,
+    deadlines,
+    in_doubt,
+    outcomes,
+    platform_throttle,
+)
+from rewards.activation.call_pool import Answered, Outcome
+from rewards.activation.claims import Claim, claim, remembered, still_ours
+from rewards.activation.outcomes import conclude
+from rewards.models import Assignment, Attempt, Reason, State
+from tests.factories import AssignmentFactory
+from tests.promoportal.db.second_connection import elsewhere, patiently, waits
+from tests.world import World
+
+LOST = Fault(kind="lost_answer", side="platform", route="rewards")
+BROKEN = Fault(kind="error_before", side="platform", route="rewards", status=500)
+
+NINETY_NINE = {
+    "category": "Amount",
+    "type": "BonusCash",
+    "value": "99",
+    "currency": "EUR",
+}
+
+
+@pytest.fixture
+def owed(world: World) -> Assignment:
+    world.box.assign("7311", "C1")
+    world.collect("7311")
+    return world.assignment("C1")
+
+
+def become(world: World, settings: Settings, capability: str) -> None:
+    """The platform, and what we are told of it."""
+    settings.PLATFORM_CAPABILITY = capability
+    can = {"idempotent": "keyed", "idempotent,askable": "idempotent"}
+    world.box.become(can.get(capability, capability))
+
+
+def claimed(owed: Assignment) -> Claim:
+    """The assignment, claimed by a worker that will not conclude it."""
+    capability = platforms.from_settings().capability
+    taken = claim(owed.execution_id, capability=capability, most=10)
+    assert taken is not None
+    return taken
+
+
+def let_lease_end() -> None:
+    Assignment.objects.update(lease_until=after(-1))
+
+
+def let_grace_pass() -> None:
+    Assignment.objects.update(
+        lease_until=F("lease_until") - timedelta(hours=1), not_before=Now()
+    )
+
+
+# --- What the platform can do decides ---------------------------------------------------
+
+
+@pytest.mark.parametrize("capability", ["idempotent", "idempotent,askable"])
+@pytest.mark.parametrize("fault", [LOST, BROKEN], ids=["it was given", "it was not"])
+def test_with_a_key_the_same_key_is_sent_again(
+    world: World, settings: Settings, owed: Assignment, capability: str, fault: Fault
+) -> None:
+    become(world, settings, capability)
+    world.box.order(fault)
+    world.run_activation()
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (State.ACTIVE, False)
+    assert [credit.key for credit in world.box.credits] == [str(owed.key)]
+
+
+def test_one_that_can_be_asked_is_asked_and_it_was_given(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "askable")
+    world.box.order(LOST)
+    world.run_activation()
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (State.ACTIVE, False)
+    assert len(world.box.credits) == 1
+
+
+def test_not_found_counts_only_some_time_after_the_lease(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "askable")
+    world.box.order(BROKEN)
+    world.run_activation()
+    Assignment.objects.update(not_before=Now())
+
+    in_doubt.settle()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (State.UNCERTAIN, True)
+    assert owed.lease_until is not None
+    assert owed.not_before == owed.lease_until + timedelta(seconds=60)
+
+
+def test_once_it_is_not_found_it_is_owed_again(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "askable")
+    world.box.order(BROKEN)
+    world.run_activation()
+    let_grace_pass()
+
+    world.work()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (State.ACTIVE, False)
+    assert len(world.box.credits) == 1
+
+
+@pytest.mark.parametrize("fault", [LOST, BROKEN], ids=["it was given", "it was not"])
+def test_of_a_platform_that_can_do_neither_a_person_decides(
+    world: World, settings: Settings, owed: Assignment, fault: Fault
+) -> None:
+    become(world, settings, "neither")
+    world.box.order(fault)
+    world.run_activation()
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+    assert owed.doubtful
+    assert len(world.box.credits) <= 1
+
+
+@pytest.mark.parametrize("capability", ["askable", "neither"])
+def test_a_503_of_a_platform_without_keys_is_no_answer(
+    world: World, settings: Settings, owed: Assignment, capability: str
+) -> None:
+    become(world, settings, capability)
+    world.box.order(Fault(kind="error_before", side="platform", status=503))
+
+    world.run_activation()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (State.UNCERTAIN, True)
+
+
+def test_a_platform_that_can_do_neither_gets_no_more_than_is_under_way(
+    world: World, settings: Settings
+) -> None:
+    become(world, settings, "neither")
+    settings.PLATFORM_CONCURRENCY = 4
+    for number in range(10):
+        world.box.assign("7311", f"C{number}")
+    world.collect("7311")
+    taken: list[int] = []
+
+    with platform_throttle.to_call() as threads:
+        taken.append(platform_throttle.chunk_of(platforms.from_settings(), threads))
+
+    assert taken == [2]  # the others are kept for what is in doubt, and for a person
+
+
+@pytest.mark.parametrize("capability", ["idempotent", "askable", "idempotent,askable"])
+def test_a_503_after_the_work_gives_nothing_twice(
+    world: World, settings: Settings, owed: Assignment, capability: str
+) -> None:
+    become(world, settings, capability)
+    world.box.order(Fault(kind="error_after", side="platform", status=503))
+
+    world.run_activation()
+    world.wait()
+
+    owed.refresh_from_db()
+    assert owed.state == State.ACTIVE
+    assert len(world.box.credits) == 1
+
+
+def test_a_503_a_day_ago_may_be_forgotten_over_there(
+    world: World, owed: Assignment
+) -> None:
+    world.box.order(Fault(kind="error_after", side="platform", status=503))
+    world.run_activation()
+    Assignment.objects.update(first_sent_at=after(-25 * 3600))
+    world.box.forget_keys()
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+    assert len(world.box.credits) == 1
+
+
+def test_what_is_in_doubt_and_owed_is_seen_when_the_platform_loses_its_keys(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    Assignment.objects.update(doubtful=True, first_sent_at=Now())
+    become(world, settings, "neither")
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+
+
+def test_a_refusal_long_ago_makes_no_key_forgotten(
+    world: World, owed: Assignment
+) -> None:
+    world.box.order(Fault(kind="error_before", side="platform", status=422))
+    world.run_activation()
+    Assignment.objects.update(first_sent_at=after(-30 * 3600))
+    world.box.order(LOST)
+
+    decisions.retry(Assignment.objects.all(), by=None, why="The account was opened.")
+    world.wait()
+
+    owed.refresh_from_db()
+    assert owed.state == State.ACTIVE
+    assert len(world.box.credits) == 1
+
+
+def test_not_given_leaves_a_changed_reward_to_a_person(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "neither")
+    world.box.order(LOST)
+    world.run_activation()
+    world.box.change("7311", owed.reference, reward=NINETY_NINE)
+    world.collect("7311")
+
+    decisions.not_given(Assignment.objects.all(), by=None, why="The books say no.")
+    world.work()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason, owed.doubtful) == (
+        State.HELD,
+        Reason.DIFFERS,
+        False,
+    )
+    assert len(world.box.credits) == 1  # the one whose answer was lost
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_vendor_takes_back_meanwhile_is_not_sent_again(
+    world: World,
+) -> None:
+    sent = {"doubtful": True, "first_sent_at": Now(), "lease_until": Now()}
+    row = AssignmentFactory(state=State.UNCERTAIN, **sent)
+    one = Assignment.objects.filter(pk=row.pk)
+
+    with elsewhere() as page, elsewhere() as sweeper:
+        page.begin()
+        page.do(lambda: one.update(meaning=Meaning.CANCELLED))
+        settled = sweeper.start(in_doubt.settle)
+        assert waits(settled)
+        page.commit()
+        patiently(settled)
+
+    assert one.get().state != State.OWED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_and_the_end_of_its_lease_do_not_wait_for_each_other() -> None:
+    row = AssignmentFactory(state=State.OWED)
+    capability = Capability(idempotent=True, askable=True)
+    taken = claim(row.execution_id, capability=capability, most=1)
+    assert taken is not None
+    Assignment.objects.update(lease_until=after(-1))
+    answers = [Answered(taken.rows[0], Outcome.GIVEN, receipt="R1")]
+
+    with elsewhere() as worker, elsewhere() as tick:
+        worker.begin()
+        worker.do(lambda: outcomes._still_ours(taken, answers))
+        expired = tick.start(deadlines.expire)
+        worker.do(lambda: conclude(taken, answers))
+        worker.commit()
+        patiently(expired)
+
+    row.refresh_from_db()
+    assert (row.state, row.receipt) == (State.ACTIVE, "R1")
+
+
+def test_past_what_the_platform_remembers_a_person_decides(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    world.box.order(LOST)
+    world.run_activation()
+    Assignment.objects.update(first_sent_at=after(-25 * 3600))
+    world.box.forget_keys()
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+    assert len(world.box.credits) == 1
+
+
+def test_what_waits_to_be_sent_again_too_long_is_not_sent(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    world.box.order(LOST)
+    world.run_activation()
+    Assignment.objects.update(not_before=Now())
+    in_doubt.settle()
+    Assignment.objects.update(first_sent_at=after(-25 * 3600))
+    world.box.forget_keys()
+
+    activate.activate_one(owed.pk)
+
+    assert len(world.box.credits) == 1
+
+
+# --- Workers that die or freeze ---------------------------------------------------------
+
+
+def test_what_a_lease_ran_out_on_is_uncertain_and_never_owed(owed: Assignment) -> None:
+    claimed(owed)
+    let_lease_end()
+
+    deadlines.expire()
+
+    owed.refresh_from_db()
+    [attempt] = Attempt.objects.all()
+    assert (owed.state, owed.doubtful, owed.deaths) == (State.UNCERTAIN, True, 1)
+    assert attempt.outcome == Attempt.Outcome.LOST
+
+
+def test_a_lease_that_has_not_ended_is_left_alone(owed: Assignment) -> None:
+    claimed(owed)
+
+    deadlines.expire()
+
+    owed.refresh_from_db()
+    assert owed.state == State.ACTIVATING
+
+
+def test_a_worker_that_died_after_sending_gave_it_once(
+    world: World, owed: Assignment
+) -> None:
+    taken = claimed(owed)
+    with_platform(taken)
+    let_lease_end()
+
+    world.wait()
+
+    owed.refresh_from_db()
+    assert owed.state == State.ACTIVE
+    assert len(world.box.credits) == 1
+
+
+def with_platform(taken: Claim) -> platforms.Receipt:
+    """The call of a claim, made by hand."""
+    return activate.send(taken.rows[0], platforms.from_settings(), taken.lease)
+
+
+@pytest.mark.parametrize("state", [State.OWED, State.UNCERTAIN, State.HELD, State.VOID])
+def test_an_answer_that_comes_late_is_evidence(
+    world: World, owed: Assignment, state: str
+) -> None:
+    taken = claimed(owed)
+    receipt = with_platform(taken)
+    Assignment.objects.update(state=state, token=None, lease_until=None)
+
+    conclude(taken, [given(taken, receipt)])
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.receipt) == (State.ACTIVE, receipt.reference)
+
+
+def given(taken: Claim, receipt: platforms.Receipt) -> Answered:
+    outcome = Attempt.Outcome.GIVEN
+    return Answered(taken.rows[0], outcome, receipt=receipt.reference)
+
+
+def test_a_late_answer_outweighs_what_the_next_attempt_heard(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    frozen = claimed(owed)
+    receipt = with_platform(frozen)
+    Assignment.objects.update(state=State.OWED, token=None, lease_until=None)
+    second = claimed(owed)
+    conclude(frozen, [given(frozen, receipt)])
+
+    conclude(second, [Answered(second.rows[0], Attempt.Outcome.UNAVAILABLE)])
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.receipt) == (State.ACTIVE, receipt.reference)
+    assert len(world.box.credits) == 1
+
+
+def test_a_late_failure_moves_nothing(owed: Assignment) -> None:
+    frozen = claimed(owed)
+    Assignment.objects.update(state=State.OWED, token=None, lease_until=None)
+    claimed(owed)
+
+    conclude(frozen, [Answered(frozen.rows[0], Attempt.Outcome.UNAVAILABLE)])
+
+    owed.refresh_from_db()
+    assert owed.state == State.ACTIVATING
+
+
+def test_no_call_starts_on_a_lease_that_could_end_before_it(
+    world: World, owed: Assignment
+) -> None:
+    taken = claimed(owed)
+    short = Claim(
+        Lease(5, token=taken.lease.token),
+        taken.execution_pk,
+        taken.rows,
+        taken.attempts,
+    )
+
+    turn = Budget(claims.TURN)
+    activate.carry_out(short, platforms.from_settings(), turn, threads=1)
+
+    owed.refresh_from_db()
+    [attempt] = Attempt.objects.all()
+    assert attempt.outcome == Attempt.Outcome.NOT_SENT
+    assert (owed.state, owed.doubtful, owed.first_sent_at) == (State.OWED, False, None)
+    assert not world.box.credits
+
+
+def test_a_row_whose_chunk_died_twice_goes_alone(world: World) -> None:
+    for number in range(4):
+        world.box.assign("7311", f"C{number}")
+    world.collect("7311")
+    Assignment.objects.filter(customer__in=["C0", "C1"]).update(deaths=2)
+    owed = world.assignment("C0")
+
+    in_company = claimed(owed)
+    first_alone = claimed(owed)
+
+    assert {row.customer for row in in_company.rows} == {"C2", "C3"}
+    assert len(first_alone.rows) == 1
+
+
+def test_a_row_that_kills_its_worker_alone_is_held_in_the_end(
+    world: World, owed: Assignment
+) -> None:
+    for _ in range(5):
+        Assignment.objects.update(not_before=Now())
+        claimed(owed)
+        let_lease_end()
+        deadlines.expire()
+        Assignment.objects.update(not_before=Now())
+        in_doubt.settle()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason) == (State.HELD, Reason.POISON)
+
+
+def test_in_a_cancelled_execution_what_is_in_doubt_is_asked_about(
+    world: World, owed: Assignment
+) -> None:
+    world.box.order(BROKEN)
+    world.run_activation()
+    lifecycle.cancel(owed.execution, by=None, why="Enough.")
+    let_grace_pass()
+
+    world.work()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (State.VOID, False)
+    assert not world.box.credits
+
+
+def test_what_a_turn_was_too_short_to_ask_about_has_no_failure_to_its_name(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "askable")
+    world.box.order(LOST)
+    world.run_activation()
+    let_grace_pass()
+
+    with closing(platforms.from_settings()) as platform:
+        in_doubt.ask_some(platform, Budget(0), 1)
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.failures) == (State.UNCERTAIN, 1)
+    assert not Attempt.objects.filter(kind=Attempt.Kind.LOOK_UP).exists()
+    in_doubt.settle()
+    owed.refresh_from_db()
+    assert owed.state == State.ACTIVE
+
+
+def test_whoever_wakes_up_after_its_lease_sends_nothing(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    """It was frozen after it was allowed to begin, and others have settled it since."""
+    become(world, settings, "askable")
+    (row,) = claimed(owed).rows
+
+    with closing(platforms.from_settings()) as platform:
+        with pytest.raises(wire.Unavailable):
+            activate.send(row, platform, Lease(-1.0))
+        activate.send(row, platform, Lease(1.0))
+
+    assert len(world.box.credits) == 1
+
+
+def set_clock_forward() -> None:
+    """The database's, by more than a lease: all its leases are over, and ours are not."""
+    Assignment.objects.exclude(lease_until=None).update(lease_until=after(-240))
+
+
+def test_whoever_sends_while_a_clock_is_set_forward_has_time_to_be_known(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    """It may have begun its call the moment before; the platform may not know it yet."""
+    become(world, settings, "askable")
+    claimed(owed)
+    set_clock_forward()
+
+    world.work()
+
+    owed.refresh_from_db()
+    assert owed.state == State.UNCERTAIN
+    assert owed.not_before > database_now() + timedelta(seconds=50)
+
+
+@pytest.mark.parametrize("capability", ["askable", "neither"])
+def test_what_others_settled_since_a_clock_was_set_forward_is_not_sent(
+    world: World, settings: Settings, owed: Assignment, capability: str
+) -> None:
+    """By its own clock its lease is good, and no key would tell the platform."""
+    become(world, settings, capability)
+    believing = claimed(owed)
+    set_clock_forward()
+    world.wait()
+    decisions.not_given(Assignment.objects.all(), by=None, why="The books say no.")
+    world.work()
+    assert len(world.box.credits) == 1
+
+    turn = Budget(claims.TURN)
+    activate.carry_out(believing, platforms.from_settings(), turn, threads=1)
+
+    owed.refresh_from_db()
+    assert (owed.state, len(world.box.credits)) == (State.ACTIVE, 1)
+
+
+def test_what_was_seen_to_be_ours_is_sent_soon_or_not_at_all(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "askable")
+    taken = claimed(owed)
+    lease = still_ours(taken, taken.rows[0])
+
+    assert lease is not None
+    assert lease.left() < deadlines.PROMPTLY + 6
+
+
+def test_what_was_sent_at_a_time_to_come_is_not_remembered(owed: Assignment) -> None:
+    """A clock was set back since: nobody knows how long ago it was."""
+    Assignment.objects.update(first_sent_at=after(3600))
+    capability = Capability(idempotent=True, askable=False)
+
+    assert not Assignment.objects.filter(remembered(capability)).exists()
+
+
+# --- A database that goes away ----------------------------------------------------------
+
+
+@dataclass
+class Meanwhile:
+    """The platform, and what happens here between its work and its answer."""
+
+    real: platforms.Platform
+    happens: Callable[[], object]
+
+    @property
+    def capability(self) -> Capability:
+        return self.real.capability
+
+    def activate(self, order: platforms.Order, *, key: UUID) -> platforms.Receipt:
+        receipt = self.real.activate(order, key=key)
+        self.happens()
+        return receipt
+
+    def look_up(self, key: UUID) -> platforms.Receipt | None:
+        return self.real.look_up(key)
+
+    def close(self) -> None:
+        self.real.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("capability", ["idempotent", "askable", "neither"])
+def test_receipts_in_hand_outlive_the_session_they_were_to_be_written_over(
+    world: World, settings: Settings, capability: str
+) -> None:
+    become(world, settings, capability)
+    for number in range(3):
+        world.box.assign("7311", f"C{number}")
+    execution = world.collect("7311")
+    with elsewhere() as other, closing(platforms.from_settings()) as real:
+        platform = Meanwhile(
+            real, lambda: other.do(partial(concurrency_limit.end_frozen, 0))
+        )
+        with platform_throttle.to_call():
+            taken = claim(execution.pk, capability=real.capability, most=3)
+            assert taken is not None
+            with pytest.raises((OperationalError, InterfaceError)):
+                activate.carry_out(taken, platform, Budget(8), threads=1)
+
+    given = Assignment.objects.filter(state=State.ACTIVE).exclude(receipt="")
+    assert given.count() == len(world.box.credits) >= 1
+    unsent = Assignment.objects.filter(state=State.OWED, doubtful=False)
+    assert given.count() + unsent.count() == 3
+
+
+# --- Not for ever -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [State.UNCERTAIN, State.OWED])
+def test_what_stays_in_doubt_for_a_day_is_for_a_person(
+    world: World, owed: Assignment, state: State
+) -> None:
+    world.box.order(LOST)
+    world.run_activation()
+    Assignment.objects.update(
+        state=state, first_sent_at=after(-24 * 3600), not_before=after(600)
+    )
+
+    pipeline.tick()
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+    assert owed.problem == "For 24 hours the platform did not say what became of it."
+    assert owed.doubtful
+    assert owed.order is not None
+    assert owed.order["customer"] == "C1"
+    assert [attempt.outcome for attempt in owed.history.all()] == [Outcome.UNANSWERED]
+
+
+def test_also_while_the_platform_rests(world: World, owed: Assignment) -> None:
+    world.box.order(LOST)
+    world.run_activation()
+    circuit_breaker.rest(Side.PLATFORM, wire.Unavailable("later"), 3600)
+    Assignment.objects.update(first_sent_at=after(-24 * 3600))
+
+    pipeline.tick()
+
+    owed.refresh_from_db()
+    assert owed.state == State.HELD
+
+
+def test_what_was_never_in_doubt_may_be_owed_for_longer(
+    world: World, owed: Assignment
+) -> None:
+    Assignment.objects.update(first_sent_at=after(-24 * 3600))
+
+    assert deadlines.hold_unsettled() == 0
+
+    owed.refresh_from_db()
+    assert owed.state == State.OWED
+
+
+def test_a_receipt_that_comes_after_the_day_still_counts(
+    world: World, owed: Assignment
+) -> None:
+    taken = claimed(owed)
+    let_lease_end()
+    deadlines.expire()
+    Assignment.objects.update(first_sent_at=after(-24 * 3600))
+    assert deadlines.hold_unsettled() == 1
+
+    conclude(taken, [Answered(taken.rows[0], Outcome.GIVEN, receipt="R-late")])
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.receipt, owed.doubtful) == (State.ACTIVE, "R-late", False)

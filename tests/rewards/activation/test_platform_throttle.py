@@ -1,0 +1,140 @@
+"""Leave to call the platform: an outage, a rest it asks for, and whose turn it is."""
+
+from __future__ import annotations
+
+from pytest_django import Settings
+
+from executions.models import Asking, Execution
+from promoportal.resilience import circuit_breaker
+from promoportal.resilience.circuit_breaker import Breaker, Side
+from promoportal.sandbox import Fault
+from rewards.activation import activate, in_doubt, platform_throttle
+from rewards.activation.claims import CHUNK
+from rewards.models import Assignment, State
+from tests.factories import TriggerFactory
+from tests.promoportal.db.second_connection import elsewhere
+from tests.world import World
+
+
+def owe_many(world: World, count: int, occurrence: str = "7311") -> None:
+    for number in range(count):
+        world.box.assign(occurrence, f"C{occurrence}-{number}")
+    world.collect(occurrence)
+
+
+def test_an_outage_opens_the_breaker_and_wears_out_no_more_rows(world: World) -> None:
+    owe_many(world, 150)
+    world.box.order(Fault(kind="error_before", side="platform", status=500, times=1000))
+
+    world.run_activation()
+    world.run_activation()
+
+    assert circuit_breaker.rests(Side.PLATFORM)
+    tried = Assignment.objects.filter(attempts__gt=0).count()
+    # The rest of the claim goes back unsent.
+    assert tried == CHUNK
+    failed = Assignment.objects.filter(failures__gt=0).count()
+    most = circuit_breaker.MOST_FAILURES[Side.PLATFORM]
+    assert most <= failed <= most + 2 * platform_throttle.AT_ONCE
+
+
+def test_after_the_outage_one_call_tries_and_the_rest_follows(world: World) -> None:
+    owe_many(world, 60)
+    world.box.order(Fault(kind="error_before", side="platform", status=500, times=50))
+    world.run_activation()
+
+    world.wait()
+
+    assert set(Assignment.objects.values_list("state", flat=True)) == {State.ACTIVE}
+    assert len(world.box.credits) == 60
+    assert not Breaker.objects.filter(opened_at__isnull=False).exists()
+
+
+def test_a_platform_that_asks_for_a_rest_gets_it_from_all(world: World) -> None:
+    owe_many(world, 30)
+    world.box.order(Fault(kind="too_many", side="platform", retry_after=90, times=1000))
+
+    world.run_activation()
+    asked = len(world.box.calls)
+    world.run_activation()
+
+    assert circuit_breaker.rests(Side.PLATFORM)
+    assert len(world.box.calls) == asked
+
+
+def test_without_a_permit_nothing_is_sent_and_nothing_is_lost(
+    world: World, settings: Settings
+) -> None:
+    settings.PLATFORM_CONCURRENCY = 4
+    owe_many(world, 5)
+    with elsewhere() as other:
+        held = platform_throttle.to_call()
+        theirs = other.do(held.__enter__)
+        world.run_activation()
+
+        assert (theirs, len(world.box.credits)) == (2, 0)
+    world.work()
+    assert len(world.box.credits) == 5
+
+
+def test_whom_a_person_waits_for_has_a_permit_of_its_own(
+    world: World, settings: Settings
+) -> None:
+    settings.PLATFORM_CONCURRENCY = 3
+    owe_many(world, 5)
+    released = Assignment.objects.order_by("pk").first()
+    assert released is not None
+    with elsewhere() as other:
+        held = platform_throttle.to_ask()
+        assert other.do(held.__enter__) == 2
+        activate.activate_one(released.pk)
+
+    released.refresh_from_db()
+    assert released.state == State.ACTIVE
+
+
+def test_what_is_in_doubt_is_asked_about_while_campaigns_make_all_calls(
+    world: World, settings: Settings
+) -> None:
+    settings.PLATFORM_CONCURRENCY, settings.PLATFORM_CAPABILITY = 3, "askable"
+    owe_many(world, 2)
+    world.box.order(Fault(kind="lost_answer", side="platform", times=1))
+    world.run_activation()
+    (doubtful,) = Assignment.objects.filter(state=State.UNCERTAIN)
+    with elsewhere() as other:
+        assert other.do(platform_throttle.to_call().__enter__) == 1
+        world.let_time_come()
+        in_doubt.settle()
+
+    doubtful.refresh_from_db()
+    assert (doubtful.state, doubtful.doubtful) == (State.ACTIVE, False)
+
+
+def test_several_persons_each_have_a_permit(world: World, settings: Settings) -> None:
+    settings.PLATFORM_CONCURRENCY = 2
+    owe_many(world, 1)
+    (released,) = Assignment.objects.all()
+    with elsewhere() as other:
+        assert other.do(platform_throttle.to_call_once().__enter__) == 1
+        activate.activate_one(released.pk)
+
+    released.refresh_from_db()
+    assert released.state == State.ACTIVE
+
+
+def test_a_triggered_reward_waits_for_no_campaign_but_the_one_under_way(
+    world: World,
+) -> None:
+    for number in range(20):
+        owe_many(world, 1, occurrence=f"74{number:02}")
+    owe_many(world, 1, occurrence="7500")
+    triggered = Execution.objects.get(reference="7500")
+    TriggerFactory(execution=triggered, customer="C7500-0", state=Asking.DONE)
+
+    first = [activate.due_executions(triggered_first=True).first() for _ in range(5)]
+
+    assert {one.reference for one in first if one} == {"7500"}
+    others = {
+        one.reference for _ in range(60) if (one := activate.due_executions().first())
+    }
+    assert len(others) > 5  # the other turns go to anyone

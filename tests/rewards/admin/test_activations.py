@@ -1,0 +1,99 @@
+"""What was activated on which day: a list, and a file to take along."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.utils.timezone import localtime, now
+
+from promoportal.admin.audit_log import Kind
+from promoportal.admin.links import list_of
+from rewards import decisions
+from rewards.models import Activation, Assignment, AssignmentTransition, State
+from tests.factories import AssignmentFactory, UserFactory
+from tests.promoportal.admin.test_csv_export import export
+from tests.staff_client import Desk
+
+
+def activated(*, days_ago: int = 0) -> Assignment:
+    """An assignment that became active so many days ago, at noon."""
+    row = AssignmentFactory(state=State.ACTIVE, receipt="R7", value=10, unit="EUR")
+    noon = localtime().replace(hour=12, minute=0, second=0, microsecond=0)
+    moved(row, State.ACTIVE, at=noon - timedelta(days=days_ago))
+    return row
+
+
+def moved(row: Assignment, to: State, *, at: datetime) -> None:
+    AssignmentTransition.objects.create(row=row, before="OWED", after=to, at=at)
+
+
+def test_yesterdays_are_those_that_became_active_yesterday(crm: Desk) -> None:
+    activated(days_ago=2)
+    row = activated(days_ago=1)
+    moved(AssignmentFactory(state=State.HELD), State.HELD, at=now())
+    activated()
+
+    [found] = export(crm, Activation, days="yesterday")
+
+    assert found["customer"] == row.customer
+    assert found["assignment"] == row.reference
+    assert found["receipt"] == "R7"
+    assert (found["value"], found["unit"]) == ("10.000000", "EUR")
+    assert found["activated at"].startswith(
+        f"{localtime() - timedelta(days=1):%Y-%m-%d}"
+    )
+
+
+def test_whatever_was_not_activated_is_not_among_them(crm: Desk) -> None:
+    row = activated()
+    moved(AssignmentFactory(state=State.HELD), State.HELD, at=now())
+
+    [found] = crm.list(Activation)
+
+    assert found.row == row
+
+
+def test_what_a_person_said_was_given_says_who(crm: Desk) -> None:
+    agent = UserFactory(username="agent")
+    row = AssignmentFactory(
+        state=State.HELD,
+        reason="UNANSWERED",
+        doubtful=True,
+        first_sent_at=now(),
+        order={},
+    )
+    said = decisions.given(
+        Assignment.objects.filter(pk=row.pk), by=agent, why="The books show it."
+    )
+    assert said.done == 1
+
+    [found] = export(crm, Activation)
+
+    assert found["said by"] == "agent"
+
+
+def test_who_may_not_take_them_along_does_not(support: Desk) -> None:
+    row = activated()
+    Assignment.objects.filter(pk=row.pk).update(customer="has it already")
+
+    answer = support.client.post(list_of(Activation), {"export": "csv"})
+
+    assert answer.status_code == 403
+    assert "has it already" not in answer.content.decode()
+
+
+def test_who_took_them_along_is_kept(crm: Desk, auditor: Desk) -> None:
+    export(crm, Activation, days="yesterday")
+
+    [entry] = auditor.list(LogEntry, kind=Kind.EXPORTED)
+    assert "Days: Yesterday" in entry.change_message
+
+
+@pytest.mark.parametrize("days", ["then", "2026-13-40"])
+def test_what_is_no_day_is_said(crm: Desk, days: str) -> None:
+    activated()
+
+    assert crm.list(Activation, days=days) == []
+    assert f"“{days}” is nothing to choose" in crm.text(list_of(Activation, days=days))

@@ -1,0 +1,227 @@
+"""An assignment's page, from top to bottom: the answer first, and then how it came to it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from executions.models import Stop
+from promoportal import platforms
+from promoportal.admin.links import list_of, page_of
+from promoportal.dashboard import customers
+from redemptions.models import Redemption
+from redemptions.models import State as Reporting
+from rewards import redaction
+from rewards.models import Assignment, Attempt, Reason, State
+from tests.factories import (
+    AssignmentFactory,
+    AttemptFactory,
+    ExecutionFactory,
+    RedemptionFactory,
+    ReportFactory,
+)
+from tests.staff_client import Desk
+
+CODE = "SUMMER/2026 7F3A"
+KEY = UUID("5eed0000-0000-4000-8000-000000000001")
+
+
+def answer(desk: Desk, row: Assignment) -> str:
+    """What stands above all else on its page."""
+    panel = desk.get(page_of(row)).context["panels"][-1]
+    assert panel.is_wide
+    return " ".join(panel.sentences)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"state": State.OWED}, "The customer does not have it yet."),
+        ({"state": State.OWED, "doubtful": True}, "Nobody knows yet whether"),
+        ({"state": State.ACTIVATING}, "Nobody knows yet whether"),
+        ({"state": State.UNCERTAIN, "doubtful": True}, "Nobody knows yet whether"),
+        ({"state": State.HELD, "doubtful": True}, "Nobody knows yet whether"),
+        ({"state": State.HELD}, "The customer does not have it yet."),
+        ({"state": State.ACTIVE}, "The customer has it."),
+        ({"state": State.VOID}, "The customer does not get it."),
+    ],
+)
+def test_it_says_first_whether_the_customer_has_it(
+    crm: Desk, row: dict[str, object], says: str
+) -> None:
+    assert says in answer(crm, AssignmentFactory(**row))
+
+
+def test_then_why_and_what_happens_next_and_when(crm: Desk) -> None:
+    at = timezone.now() + timedelta(minutes=5)
+    held = AssignmentFactory(
+        state=State.HELD, reason=Reason.REFUSED, problem="The account is closed."
+    )
+    owed = AssignmentFactory(state=State.OWED, failures=2, not_before=at)
+    paused = AssignmentFactory(
+        state=State.OWED, execution=ExecutionFactory(stop=Stop.PAUSED)
+    )
+
+    assert "The platform refused it. The account is closed. Mend at the" in answer(
+        crm, held
+    )
+    assert "it is tried again. Not before" in answer(crm, owed)
+    assert f"{at:%H:%M:%S}" in answer(crm, owed)
+    assert "Its execution is stopped: somebody resumes it" in answer(crm, paused)
+
+
+def test_what_is_given_says_once_that_the_customer_has_it(crm: Desk) -> None:
+    row = AssignmentFactory(state=State.ACTIVE)
+    RedemptionFactory(assignment=row, state=Reporting.REPORTED)
+
+    said = answer(crm, row)
+
+    assert said.count("The customer has it.") == 1
+    assert "Optimove knows it; nothing is left to do." in said
+
+
+def test_it_is_told_in_the_order_in_which_one_asks(support: Desk) -> None:
+    row = AssignmentFactory(state=State.ACTIVE, order={"customer": "C1"})
+    AttemptFactory(assignment=row)
+    RedemptionFactory(assignment=row, state=Reporting.REPORTED, report=ReportFactory())
+    support.do("reveal", row)
+
+    page = support.page(row)
+
+    parts = [
+        *("The customer has it.", "What Optimove said", "What we made of it"),
+        *("What happened", "Activate, attempt", "<h2>Redemption</h2>"),
+    ]
+    at = [page.index(part) for part in parts]
+    assert at == sorted(at)
+
+
+def test_each_attempt_shows_what_was_sent_and_what_came_back(crm: Desk) -> None:
+    row = AssignmentFactory(state=State.ACTIVE, key=KEY)
+    AttemptFactory(
+        assignment=row,
+        outcome=Attempt.Outcome.UNANSWERED,
+        status=502,
+        duration_ms=31,
+        answer="Bad <gateway>",
+    )
+    AttemptFactory(
+        assignment=row,
+        kind=Attempt.Kind.LOOK_UP,
+        outcome=Attempt.Outcome.NOT_FOUND,
+        status=None,
+    )
+
+    page = crm.get(page_of(row)).content.decode()
+
+    assert (
+        f"<code>POST /rewards</code> The body above, under the key <code>{KEY}" in page
+    )
+    assert "No answer; it may have happened, HTTP 502, 31 ms." in page
+    assert "<pre>Bad &lt;gateway&gt;</pre>" in page
+    assert f"<code>GET /rewards/{KEY}</code>" in page
+
+
+def test_what_was_not_sent_says_so(crm: Desk) -> None:
+    row = AssignmentFactory(state=State.OWED)
+    AttemptFactory(assignment=row, outcome=Attempt.Outcome.NOT_SENT, status=None)
+
+    page = crm.get(page_of(row)).content.decode()
+
+    assert "<dt>Sent</dt><dd>Nothing</dd>" in page
+    assert "POST /rewards" not in page
+
+
+class Letters:
+    """A platform that is written to, and says nothing of how."""
+
+
+def test_of_a_platform_that_does_not_say_how_it_is_asked_the_key_is_shown(
+    crm: Desk, settings: Settings
+) -> None:
+    settings.PLATFORM_ADAPTER = f"{__name__}.Letters"
+    row = AssignmentFactory(state=State.ACTIVE, key=KEY)
+    for kind in Attempt.Kind:
+        AttemptFactory(assignment=row, kind=kind)
+
+    page = crm.get(page_of(row)).content.decode()
+
+    assert platforms.asks("activate", KEY) == ""
+    assert f"<dd>The body above, under the key <code>{KEY}" in page
+    assert f"A question about the key <code>{KEY}" in page
+
+
+def test_its_report_shows_what_optimove_answered(crm: Desk) -> None:
+    row = AssignmentFactory(state=State.ACTIVE)
+    report = ReportFactory(duration_ms=88, answer="Taken, thank you.")
+    RedemptionFactory(assignment=row, state=Reporting.REPORTED, report=report)
+
+    page = crm.page(row)
+
+    assert "Accepted, HTTP 200, 88 ms." in page
+    assert "<pre>Taken, thank you.</pre>" in page
+    assert page_of(report) in page
+
+
+def test_the_customer_is_a_link_to_all_they_were_assigned(crm: Desk) -> None:
+    named, nameless = (AssignmentFactory(customer=customer) for customer in ("C/1", ""))
+
+    assert f'href="{customers.page_of("C/1")}"' in crm.page(named)
+    assert "(not readable)" in crm.page(nameless)
+
+
+AS_JSON = json.dumps({"No such code": CODE}).replace("/", "\\/")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"No such code: {CODE}!",
+        "No such code: SUMMER/2026%207F3A!",
+        AS_JSON,
+        AS_JSON.replace("S", "\\u0053"),
+        json.dumps(AS_JSON),
+        json.dumps(AS_JSON.replace("S", "\\u0053")),
+    ],
+)
+def test_a_code_that_a_far_side_repeats_is_masked_wherever_it_stands(
+    crm: Desk, said: str
+) -> None:
+    row = AssignmentFactory(
+        customer="C1",
+        state=State.HELD,
+        reason=Reason.REFUSED,
+        problem=said,
+        unique_code=CODE,
+        receipt=said,
+    )
+    row.transitions.create(before="ACTIVATING", after="HELD", why=said)
+    AttemptFactory(assignment=row, outcome=Attempt.Outcome.REFUSED, answer=said)
+    report = ReportFactory(answer=said)
+    redemption = RedemptionFactory(assignment=row, problem=said, report=report)
+
+    lists = [list_of(model) for model in (Assignment, Redemption)]
+    pages = [page_of(each) for each in (row, redemption, report)]
+    for address in (*lists, *pages, "/admin/customers/C1/"):
+        page = crm.text(address)
+        assert "••••7F3A" in page, address
+        assert "UMMER" not in page, address
+
+
+def test_a_code_is_masked_also_where_a_list_cuts_what_was_said(crm: Desk) -> None:
+    AssignmentFactory(
+        state=State.HELD, problem=f"{'x' * 92} {CODE} is spent.", unique_code=CODE
+    )
+
+    assert "SUMMER" not in crm.text(list_of(Assignment))
+
+
+def test_what_is_too_short_for_a_code_is_left_in_its_sentence() -> None:
+    row = Assignment(unique_code="a")
+
+    assert redaction.hidden("a sentence", row) == "a sentence"

@@ -1,0 +1,251 @@
+"""Trying again all that match a list, from its preview to its end."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import pytest
+from django.db.models import QuerySet
+from django.utils.html import strip_tags
+
+from executions.models import Stop
+from promoportal.admin.links import list_of, page_of
+from rewards import bulk_retry
+from rewards.admin import bulk_retry_preview
+from rewards.models import Assignment, Reason, Retrial, Retried, State, Trying
+from tests.factories import AssignmentFactory, ExecutionFactory
+from tests.staff_client import Desk
+
+HELD = list_of(Assignment, state__exact=State.HELD)
+
+
+def held(count: int, **more: Any) -> list[Assignment]:
+    more = {"reason": Reason.REFUSED, **more}
+    return [AssignmentFactory(state=State.HELD, **more) for _ in range(count)]
+
+
+def ask(desk: Desk, address: str = HELD, **said: Any) -> Any:
+    return desk.client.post(address, {"retry_all": "ask", **said})
+
+
+def press(desk: Desk, form: str = "", why: str = "Mended.") -> Any:
+    return ask(desk, retry_all="yes", why=why, form=form or str(uuid4()))
+
+
+def test_first_it_is_said_what_it_would_do(support: Desk) -> None:
+    held(3)
+    held(1, doubtful=True)
+    held(1, reason=Reason.REPEATED)
+    AssignmentFactory(state=State.OWED)
+
+    shown = ask(support).content.decode()
+
+    assert "<strong>3</strong> would be tried again, worth 30.00 EUR" in shown
+    assert "2 would be left alone" in shown
+    assert "in doubt: say first whether it was given" in shown
+    assert not Retrial.objects.exists()
+
+
+def test_the_list_and_its_filters_are_said_in_words_before_and_after(
+    support: Desk,
+) -> None:
+    row, _ = held(2, customer="C1")
+    [other] = held(1)
+    said = {"execution": row.execution_id, "q": "C1", "days": "week", "older": 1}
+    address = f"{HELD}&{urlencode(said)}"
+
+    shown = html.unescape(ask(support, address).content.decode())
+    ask(support, address, retry_all="yes", why="Mended.", form=str(uuid4()))
+
+    words = [
+        "State: Held for staff",
+        f"Execution: {row.execution.reference}",
+        "Days it was listed on: Past 7 days",
+        "Found by: C1",
+    ]
+    assert "<strong>1</strong> assignment matches:" in shown
+    assert re.findall("<li>([^<]*)</li>", shown) == words
+    assert 'placeholder="The reason, kept with every row"' in shown
+    retrial = Retrial.objects.get()
+    assert retrial.narrowed == ", ".join(words)
+    assert not Retried.objects.filter(retrial=retrial, assignment=other)
+
+
+def test_where_nothing_would_be_tried_there_is_nothing_to_press(support: Desk) -> None:
+    held(1, reason=Reason.REPEATED)
+
+    shown = ask(support).content.decode()
+
+    assert "1 would be left alone" in shown
+    assert 'name="retry_all" value="yes"' not in shown
+
+
+def many() -> QuerySet[Assignment]:
+    """Of two executions, one of them cancelled; the oldest are in doubt."""
+    gone = ExecutionFactory(stop=Stop.CANCELLED)
+    held(2, doubtful=True)
+    held(1, doubtful=True, execution=gone)
+    held(1, meaning="nothing", vendor_status="NotEligible")
+    held(1, reason=Reason.REPEATED)
+    held(2, execution=gone)
+    held(3)
+    return Assignment.objects.order_by("-pk")
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [{}, {"state__exact": "HELD"}, {"needs": "held"}, {"older": "7"}],
+)
+def test_of_more_than_can_be_looked_at_the_census_says_the_same(
+    db: None, narrowed: dict[str, str]
+) -> None:
+    rows = many()
+    looked_at = bulk_retry_preview.preview(rows, narrowed)
+
+    counted = bulk_retry_preview.preview(rows, narrowed, few=0)
+
+    assert (counted.tried, counted.worth) == (looked_at.tried, looked_at.worth)
+    assert (counted.tried, counted.left, counted.but) == (3, "7", "")
+    assert counted.left_alone["in doubt: say first whether it was given"] == 3
+    assert counted.left_alone["its execution is cancelled"] == 2
+    assert sorted(counted.left_alone.values()) == sorted(looked_at.left_alone.values())
+
+
+def test_where_too_many_are_in_doubt_it_is_said_that_it_is_less(db: None) -> None:
+    found = bulk_retry_preview.preview(many(), {}, few=0, most=2)
+
+    assert "fewer tried again" in found.but
+
+
+def test_what_the_census_does_not_know_is_told_of_the_newest_alone(db: None) -> None:
+    found = bulk_retry_preview.preview(many(), {"promotion": "1"}, few=0, most=2)
+
+    assert (found.tried, found.left) == (3, "")
+    assert "the newest 3 alone" in found.but
+
+
+def test_each_execution_state_and_reason_is_counted_by_itself(db: None) -> None:
+    rows = many()
+    (pk,) = rows.filter(reason=Reason.REPEATED).values_list("execution", flat=True)
+
+    said = {"execution": str(pk)}, {"reason__exact": "REPEATED"}
+    of_one = bulk_retry_preview.preview(rows.filter(execution=pk), said[0], few=0)
+    repeated = bulk_retry_preview.preview(
+        rows.filter(reason="REPEATED"), said[1], few=0
+    )
+
+    assert (of_one.tried, of_one.left) == (0, "1")
+    assert (repeated.tried, repeated.left) == (0, "1")
+
+
+def test_then_it_is_done_and_its_page_says_how_far_it_is(support: Desk) -> None:
+    held(3)
+
+    answer = press(support)
+
+    retrial = Retrial.objects.get()
+    assert answer["Location"] == page_of(retrial)
+    assert (retrial.by, retrial.why) == (support.user, "Mended.")
+    assert retrial.narrowed == "State: Held for staff"
+    page = support.page(retrial)
+    assert "State: Held for staff" in page
+    assert "state__exact" not in strip_tags(page + support.text("/admin/"))
+    assert 'hx-trigger="every 3s"' in page
+    assert "0 of 3" in page
+    bulk_retry.follow()
+    page = support.page(retrial)
+    assert "hx-trigger" not in page
+    assert "3 of 3" in page
+    assert support.list(Retried, retrial=retrial.pk, left_alone="no") == list(
+        Retried.objects.order_by("-pk")
+    )
+    assert support.list(Retried, retrial=retrial.pk, left_alone="yes") == []
+
+
+def test_pressed_twice_it_is_done_once(support: Desk) -> None:
+    held(1)
+    form = str(uuid4())
+
+    first, second = press(support, form), press(support, form)
+
+    assert first["Location"] == second["Location"]
+    assert Retrial.objects.count() == 1
+
+
+@pytest.mark.parametrize("form", ["", "x"])
+def test_without_a_reason_or_with_a_forged_form_nothing_begins(
+    support: Desk, form: str
+) -> None:
+    held(1)
+
+    shown = ask(support, retry_all="yes", why=" ", form=form or str(uuid4()))
+
+    assert "Say why" in shown.content.decode()
+    assert not Retrial.objects.exists()
+
+
+def test_who_may_not_is_offered_nothing_and_a_forged_one_begins_nothing(
+    crm: Desk,
+) -> None:
+    held(1)
+
+    assert "Try again all" not in crm.text(HELD)
+    assert ask(crm).status_code == 403
+    assert press(crm).status_code == 403
+    assert not Retrial.objects.exists()
+
+
+def test_a_filter_that_is_none_tries_nothing_and_leads_back_to_the_list(
+    support: Desk,
+) -> None:
+    held(1)
+    address = f"{list_of(Assignment)}?state__regex=x"
+
+    for said in ({}, {"why": "Mended.", "form": str(uuid4())}):
+        answer = ask(support, address, **said)
+
+        assert answer.status_code == 302
+        assert answer["Location"] == address
+    assert not Retrial.objects.exists()
+    assert "is not narrowed by" in support.text(address)
+
+
+@pytest.mark.parametrize(
+    ("deed", "before", "after"),
+    [
+        ("pause", Trying.RUNNING, Trying.PAUSED),
+        ("resume", Trying.PAUSED, Trying.RUNNING),
+        ("cancel", Trying.RUNNING, Trying.CANCELLED),
+        ("cancel", Trying.PAUSED, Trying.CANCELLED),
+    ],
+)
+def test_it_can_be_paused_resumed_and_cancelled_by_who_may(
+    support: Desk, crm: Desk, deed: str, before: Trying, after: Trying
+) -> None:
+    held(1)
+    press(support)
+    Retrial.objects.update(state=before)
+    retrial = Retrial.objects.get()
+
+    assert deed in support.offered(retrial)
+    assert crm.offered(retrial) == set()
+    assert crm.post(deed, retrial, confirmed="yes").status_code == 403
+    support.do(deed, retrial)
+
+    retrial.refresh_from_db()
+    assert retrial.state == after
+
+
+@pytest.mark.parametrize("deed", ["pause", "resume", "cancel"])
+def test_what_is_over_is_left_alone(support: Desk, deed: str) -> None:
+    held(1)
+    press(support)
+    bulk_retry.follow()
+    retrial = Retrial.objects.get()
+
+    assert "left alone" in support.do(deed, retrial)
+    assert support.offered(retrial) == set()

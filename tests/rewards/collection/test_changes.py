@@ -1,0 +1,529 @@
+"""What follows when the vendor lists a row otherwise than before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+from pytest_django import Settings
+
+from executions import lifecycle
+from executions.models import Stop
+from promoportal import platforms
+from promoportal.db import bulk
+from promoportal.db.database_clock import after
+from promoportal.optimove import Meaning, Promotions
+from promoportal.sandbox import Fault
+from rewards import cancellation, decisions
+from rewards.activation.call_pool import Answered, Outcome
+from rewards.activation.claims import claim
+from rewards.activation.outcomes import conclude
+from rewards.cancellation import AT_ONCE
+from rewards.collection import fetch_runs
+from rewards.models import Assignment, Reason, State
+from tests.factories import AssignmentFactory, CollectionFactory, ExecutionFactory
+from tests.promoportal.db.second_connection import elsewhere
+from tests.world import World
+
+OTHER = {"category": "Amount", "type": "BonusCash", "value": "99", "currency": "EUR"}
+
+
+def row(reference: str, *, customer: str | None) -> dict[str, Any]:
+    """One row as the vendor lists it."""
+    return {
+        "assignmentId": reference,
+        "customerId": customer,
+        "promotionId": "promo-17",
+        "promotionCode": "WB23",
+        "status": "Assigned",
+        "reward": {**OTHER},
+        "uniqueCode": None,
+        "properties": {},
+    }
+
+
+def owed(world: World, **fields: Any) -> str:
+    """One assignment that is owed and not given yet; gives its reference."""
+    reference = world.box.assign("7311", "C1", **fields)
+    world.collect("7311")
+    return reference
+
+
+def look_again(world: World) -> Assignment:
+    """One more pass, and what the assignment is after it."""
+    world.collect("7311")
+    return world.assignment("C1")
+
+
+def test_cancelled_at_the_vendor_voids_what_is_owed(world: World) -> None:
+    reference = owed(world)
+    world.box.change("7311", reference, status="Cancelled")
+
+    assignment = look_again(world)
+    world.work()
+
+    assert (assignment.state, assignment.reason) == (State.VOID, Reason.CANCELLED)
+    assert not world.box.credits
+
+
+def test_cancelled_at_the_vendor_marks_what_is_active(world: World) -> None:
+    reference = owed(world)
+    world.work()
+    world.box.change("7311", reference, status="Cancelled")
+
+    assignment = look_again(world)
+
+    assert assignment.state == State.ACTIVE
+    assert assignment.cancelled_too_late
+
+
+@pytest.mark.parametrize("before", ["NotEligible", "Cancelled", "BudgetExceeded"])
+def test_assigned_after_all_makes_void_owed(world: World, before: str) -> None:
+    reference = owed(world, status=before)
+    assert world.assignment("C1").state == State.VOID
+    world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    look_again(world)
+    world.work()
+
+    assert world.assignment("C1").state == State.ACTIVE
+    assert len(world.box.credits) == 1
+
+
+def test_assigned_after_all_past_the_limit_for_one_is_held(
+    world: World, settings: Settings
+) -> None:
+    settings.LIMIT_REWARD = ["EUR=50"]
+    reference = owed(world, status="NotEligible")
+    world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    assignment = look_again(world)
+    world.work()
+
+    assert (assignment.state, assignment.reason) == (State.HELD, Reason.OVER_LIMIT)
+    assert not world.box.credits
+
+
+def test_assigned_after_all_past_the_limit_for_all_holds_the_execution(
+    world: World, settings: Settings
+) -> None:
+    settings.LIMIT_CUSTOMERS = ["2"]
+    rows = [world.box.assign("7311", f"C{n}", status="NotEligible") for n in range(3)]
+    world.announce("7311")
+    for reference in rows:
+        world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    execution = world.announce("7311")
+
+    execution.refresh_from_db()
+    assert execution.stop == Stop.HELD
+    assert "3 rewards were assigned; the limit is 2." in execution.problem
+    assert not world.box.credits
+
+
+def test_a_second_assignment_after_all_is_held_as_any_second_is(world: World) -> None:
+    world.box.assign("7311", "C1")
+    second = world.box.assign("7311", "C1", status="NotEligible")
+    world.announce("7311")
+    world.box.change("7311", second, status="Assigned", reward=OTHER)
+
+    world.announce("7311")
+
+    late = Assignment.objects.get(reference=second)
+    assert (late.state, late.reason) == (State.HELD, Reason.REPEATED)
+    assert len(world.box.credits) == 1
+
+
+def test_what_becomes_readable_is_given_to_whom_it_is_for(world: World) -> None:
+    broken = row("9f0c", customer=None)
+    world.box.list_row("7311", broken)
+    world.announce("7311")
+    held = Assignment.objects.get()
+    assert (held.state, held.customer) == (State.HELD, "")
+    broken["customerId"] = "C7"
+
+    world.announce("7311")
+
+    assert world.assignment("C7").state == State.ACTIVE
+    assert [credit.customer for credit in world.box.credits] == ["C7"]
+
+
+def test_what_becomes_readable_and_is_a_second_assignment_is_held(world: World) -> None:
+    broken = row("9f0c", customer=None)
+    world.box.list_row("7311", broken)
+    world.box.assign("7311", "C7")
+    world.announce("7311")
+    broken["customerId"] = "C7"
+
+    world.announce("7311")
+
+    late = Assignment.objects.get(reference="9f0c")
+    assert (late.state, late.reason) == (State.HELD, Reason.REPEATED)
+    assert len(world.box.credits) == 1
+
+
+@pytest.mark.parametrize("reward", [None, OTHER], ids=["as before", "and another"])
+def test_what_is_assigned_again_was_not_cancelled_too_late(
+    world: World, reward: dict[str, Any] | None
+) -> None:
+    reference = owed(world)
+    world.work()
+    world.box.change("7311", reference, status="Cancelled")
+    assert look_again(world).cancelled_too_late
+    anew = {"reward": reward} if reward else {}
+    world.box.change("7311", reference, status="Assigned", **anew)
+
+    assignment = look_again(world)
+    world.work()
+
+    assert not assignment.cancelled_too_late
+    assert (assignment.reason == Reason.DIFFERS) == bool(reward)
+    assert len(world.box.credits) == 1
+
+
+def test_what_a_cancelled_execution_gave_stays_cancelled_too_late(world: World) -> None:
+    reference = owed(world)
+    world.work()
+    world.box.change("7311", reference, status="Cancelled")
+    look_again(world)
+    world.box.change("7311", reference, status="Assigned")
+    execution = world.open("7311")
+    taken = fetch_runs.take(execution.pk)
+    assert taken
+    held, lease = taken
+    fetch_runs.begin(held)
+
+    with Promotions.from_settings() as client:
+        page = client.assignments("7311")
+    lifecycle.cancel(execution, by=None, why="Enough.")
+    fetch_runs.save(held, page, lease=lease)
+
+    assert world.assignment("C1").cancelled_too_late
+
+
+@pytest.mark.parametrize("name", ["customerId", "promotionId"])
+def test_the_same_assignment_for_another_is_a_persons_matter(
+    world: World, name: str
+) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    listed[name] = "another"
+
+    held = look_again(world)
+    world.work()
+
+    assert (held.state, held.reason) == (State.HELD, Reason.DIFFERS)
+    assert "another customer or promotion" in held.problem
+    assert not world.box.credits
+
+
+def test_a_status_that_becomes_unknown_on_its_way_is_a_persons_matter(
+    world: World,
+) -> None:
+    reference = owed(world)
+    world.box.order(Fault(kind="too_many", side="platform"))
+    capability = platforms.from_settings().capability
+    row = world.assignment("C1")
+    taken = claim(row.execution_id, capability=capability, most=1)
+    assert taken is not None
+    world.box.change("7311", reference, status="AwaitingMoon")
+    world.collect("7311")
+
+    conclude(taken, [Answered(taken.rows[0], Outcome.UNAVAILABLE)])
+
+    held = world.assignment("C1")
+    assert (held.state, held.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
+
+
+def test_two_of_one_id_on_a_page_are_both_seen(world: World) -> None:
+    world.box.list_row("7311", row("9f0c", customer="C1"))
+    world.box.list_row("7311", row("9f0c", customer="C2"))
+
+    world.announce("7311")
+
+    assert world.assignment("C1").state == State.ACTIVE
+    other = world.assignment("C2")
+    assert (other.state, other.reason) == (State.HELD, Reason.UNREADABLE)
+    assert "twice, and not the same" in other.problem
+
+
+def test_a_second_assignment_that_changes_is_still_a_second(world: World) -> None:
+    world.box.assign("7311", "C1")
+    second = world.box.assign("7311", "C1")
+    world.collect("7311")
+    world.box.change("7311", second, reward=OTHER)
+
+    world.collect("7311")
+    world.collect("7311")
+
+    held = Assignment.objects.get(reference=second)
+    assert (held.state, held.reason) == (State.HELD, Reason.REPEATED)
+    assert held.problem.count("another reward than before") == 1
+
+
+def test_assigned_again_with_another_reward_after_it_was_sent(world: World) -> None:
+    reference = owed(world)
+    world.box.order(Fault(kind="error_before", side="platform", status=503))
+    world.run_activation()
+    Assignment.objects.update(doubtful=False, state=State.VOID)
+    world.box.change("7311", reference, status="Cancelled")
+    world.collect("7311")
+    world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    assignment = look_again(world)
+    world.wait()
+
+    assert (assignment.state, assignment.reason) == (State.HELD, Reason.DIFFERS)
+    assert not world.box.credits
+
+
+def test_what_was_never_sent_is_given_as_it_is_listed_now(world: World) -> None:
+    reference = owed(world)
+    world.box.order(Fault(kind="too_many", side="platform"))
+    world.run_activation()
+    world.box.change("7311", reference, status="Cancelled")
+    world.collect("7311")
+    world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    look_again(world)
+    world.wait()
+
+    assert [str(credit.value) for credit in world.box.credits] == ["99"]
+
+
+def test_a_status_that_becomes_known_releases_what_was_held_for_it(
+    world: World,
+) -> None:
+    reference = owed(world, status="AwaitingMoon")
+    world.box.change("7311", reference, status="Assigned", reward=OTHER)
+
+    look_again(world)
+    world.work()
+
+    assert world.assignment("C1").state == State.ACTIVE
+
+
+def test_assigned_after_all_but_unreadably_is_a_persons_matter(world: World) -> None:
+    reference = owed(world, status="NotEligible")
+    world.box.change("7311", reference, status="Assigned")
+
+    assignment = look_again(world)
+
+    assert (assignment.state, assignment.reason) == (State.HELD, Reason.UNREADABLE)
+
+
+def test_a_status_that_becomes_unknown_stops_what_is_owed(world: World) -> None:
+    reference = owed(world)
+    world.box.change("7311", reference, status="AwaitingMoon")
+
+    assignment = look_again(world)
+    world.work()
+
+    assert (assignment.state, assignment.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
+    assert not world.box.credits
+
+
+def test_another_reward_is_held(world: World) -> None:
+    reference = owed(world)
+    world.box.change("7311", reference, reward=OTHER)
+
+    assignment = look_again(world)
+    world.work()
+
+    assert (assignment.state, assignment.reason) == (State.HELD, Reason.DIFFERS)
+    assert not world.box.credits
+
+
+def test_another_reward_is_given_once_a_person_releases_it(world: World) -> None:
+    reference = owed(world)
+    world.box.change("7311", reference, reward=OTHER)
+    look_again(world)
+
+    decisions.release(Assignment.objects.all(), by=None, why="The new one is right.")
+    world.work()
+
+    [credit] = world.box.credits
+    assert str(credit.value) == "99"
+
+
+def test_the_same_value_in_other_digits_is_no_other_reward(world: World) -> None:
+    reference = owed(world, reward={**OTHER, "value": "10.00"})
+    world.box.change("7311", reference, reward={**OTHER, "value": 10.0})
+
+    assert look_again(world).reason == ""
+
+
+def test_another_reward_after_it_was_given_is_marked(world: World) -> None:
+    reference = owed(world)
+    world.work()
+    world.box.change("7311", reference, reward=OTHER)
+
+    assignment = look_again(world)
+
+    assert (assignment.state, assignment.reason) == (State.ACTIVE, Reason.DIFFERS)
+    assert len(world.box.credits) == 1
+
+
+def test_taken_back_while_in_doubt_is_asked_about_and_not_given_again(
+    world: World,
+) -> None:
+    reference = owed(world)
+    world.box.order(
+        Fault(kind="error_before", side="platform", status=500, route="rewards")
+    )
+    world.run_activation()
+    world.box.change("7311", reference, status="Cancelled")
+    look_again(world)
+
+    world.wait()
+
+    assignment = world.assignment("C1")
+    assert (assignment.state, assignment.doubtful) == (State.VOID, False)
+    assert not world.box.credits
+
+
+@pytest.mark.parametrize("capability", ["idempotent,askable", "idempotent"])
+@pytest.mark.parametrize("kind", ["error_before", "error_after"])
+def test_in_doubt_and_then_of_a_status_nobody_knows_is_settled(
+    world: World, settings: Settings, capability: str, kind: str
+) -> None:
+    """It is owed and nobody may claim it: that must not last until its key is forgotten."""
+    settings.PLATFORM_CAPABILITY = capability
+    world.box.become("idempotent" if "askable" in capability else "keyed")
+    assigned = world.box.assign("7311", "C1")
+    world.collect("7311")
+    world.box.order(Fault(kind=kind, side="platform", route="rewards", status=503))
+    world.run_activation()
+    assert world.assignment("C1").doubtful
+    Assignment.objects.update(not_before=after(600))
+
+    world.box.change("7311", assigned, status="Frobnicated")
+    world.announce("7311")
+    world.wait()
+
+    row = world.assignment("C1")
+    given = kind == "error_after"
+    asked = (State.ACTIVE, "") if given else (State.HELD, Reason.UNKNOWN_STATUS)
+    unasked = State.HELD, Reason.UNANSWERED
+    assert (row.state, row.reason) == (asked if "," in capability else unasked)
+    assert row.doubtful is ("," not in capability)
+    assert len(world.box.credits) == given
+
+
+def test_what_was_left_owed_and_not_assigned_is_found_and_asked_about(
+    world: World,
+) -> None:
+    world.box.assign("7311", "C1")
+    world.collect("7311")
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=503)
+    )
+    world.run_activation()
+    Assignment.objects.update(meaning=Meaning.UNKNOWN)
+
+    world.wait()
+
+    row = world.assignment("C1")
+    assert (row.state, row.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
+
+
+def test_taken_back_while_in_doubt_and_given_is_marked(world: World) -> None:
+    reference = owed(world)
+    world.box.order(Fault(kind="lost_answer", side="platform", route="rewards"))
+    world.run_activation()
+    world.box.change("7311", reference, status="Cancelled")
+    look_again(world)
+
+    world.wait()
+
+    assignment = world.assignment("C1")
+    assert assignment.state == State.ACTIVE
+    assert assignment.cancelled_too_late
+    assert len(world.box.credits) == 1
+
+
+def test_what_staff_wrote_off_stays_written_off(world: World) -> None:
+    reference = owed(world, status="AwaitingMoon")
+    decisions.write_off(Assignment.objects.all(), by=None, why="Not wanted.")
+    world.box.change("7311", reference, status="Assigned")
+
+    assignment = look_again(world)
+
+    assert (assignment.state, assignment.reason) == (State.VOID, Reason.WRITTEN_OFF)
+
+
+def test_a_cancelled_execution_gives_nothing_more(world: World) -> None:
+    owed(world)
+    execution = world.assignment("C1").execution
+
+    lifecycle.cancel(execution, by=None, why="Enough.")
+    world.wait()
+
+    assert world.assignment("C1").state == State.VOID
+    assert not world.box.credits
+
+
+def test_pages_that_come_after_a_cancellation_owe_nothing(world: World) -> None:
+    world.box.assign("7311", "C1")
+    execution = world.open("7311")
+
+    lifecycle.cancel(execution, by=None, why="Enough.")
+    world.wait()
+
+    assert world.assignment("C1").state == State.VOID
+    assert world.reconcile("7311").drift == 0
+
+
+def test_a_notice_after_a_cancellation_reopens_nothing(world: World) -> None:
+    world.box.assign("7311", "C1")
+    world.notify(4, EventTypeID=4, CampaignID=7311)
+    world.work()
+
+    world.announce("7311")
+
+    assert not Assignment.objects.exists()
+    assert not world.box.credits
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_take_back_a_large_execution_leave_nothing_of_it() -> None:
+    execution = ExecutionFactory(stop=Stop.CANCELLED)
+    CollectionFactory(execution=execution)
+    AssignmentFactory.create_batch(3, execution=execution, state=State.OWED)
+
+    with elsewhere() as other:
+        other.begin()
+        other.do(lambda: cancellation._take_back_some(execution))
+        cancellation.follow()
+        other.do(lambda: transaction.set_rollback(True))
+        other.commit()
+
+    assert cancellation.is_due()
+    cancellation.follow()
+    assert not Assignment.objects.exclude(state=State.VOID).exists()
+    assert not cancellation.is_due()
+
+
+def test_a_large_cancelled_execution_is_taken_back_some_at_a_time(
+    world: World, django_user_model: type[User]
+) -> None:
+    agent = django_user_model.objects.create_user("agent")
+    owed(world)
+    like = world.assignment("C1")
+    more = [{"reference": f"R{n}", "customer": f"D{n}"} for n in range(AT_ONCE)]
+    bulk.insert_each(
+        Assignment, more, execution=like.execution, as_assigned={}, state=State.OWED
+    )
+
+    lifecycle.cancel(like.execution, by=agent, why="Enough.")
+    left = Assignment.objects.filter(state=State.OWED).count()
+    world.work()
+
+    void = Assignment.objects.filter(state=State.VOID)
+    assert left == 1
+    assert void.count() == AT_ONCE + 1
+    assert not void.exclude(transitions__by=agent).exists()
+    assert not world.box.credits

@@ -1,0 +1,190 @@
+"""Above a value it takes two persons to say whether a doubtful reward was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models.functions import Now
+from pytest_django import Settings
+
+from rewards import approvals, decisions
+from rewards.decisions import Decided, given, not_given
+from rewards.models import Assignment, Proposal, Reason, State
+from tests.factories import AssignmentFactory, UserFactory
+from tests.promoportal.db.second_connection import elsewhere, patiently
+
+Says = Callable[..., Decided]
+
+BOTH = pytest.mark.parametrize(
+    ("says", "state"), [(given, State.ACTIVE), (not_given, State.OWED)]
+)
+
+
+@pytest.fixture(autouse=True)
+def hundred(settings: Settings) -> None:
+    settings.DECIDE_ALONE_UP_TO = ["EUR=100"]
+
+
+def doubtful(value: str = "100.01", unit: str = "EUR") -> Assignment:
+    return AssignmentFactory(
+        state=State.HELD,
+        reason=Reason.UNANSWERED,
+        doubtful=True,
+        value=Decimal(value),
+        unit=unit,
+    )
+
+
+def say(says: Says, by: User | None, why: str = "Their books show it.") -> list[str]:
+    decided = says(Assignment.objects.all(), by=by, why=why)
+    return list(decided.skipped)
+
+
+def state() -> str:
+    return Assignment.objects.get().state
+
+
+@pytest.fixture
+def first(db: None) -> User:
+    return UserFactory()
+
+
+@pytest.fixture
+def second(db: None) -> User:
+    return UserFactory()
+
+
+@BOTH
+def test_one_word_moves_nothing_and_a_second_does(
+    first: User, second: User, says: Says, state: State
+) -> None:
+    row = doubtful()
+
+    assert say(says, first) == [
+        "your word is kept: at its value it takes a second person"
+    ]
+    row.refresh_from_db()
+    assert (row.state, row.doubtful) == (State.HELD, True)
+    assert say(says, second, why="I looked too.") == []
+
+    row.refresh_from_db()
+    assert (row.state, row.doubtful) == (state, False)
+    assert not Proposal.objects.exists()
+    moved = row.transitions.latest("pk")
+    assert moved.by == second
+    assert moved.why == f"{first}: Their books show it. Seconded: I looked too."
+
+
+@BOTH
+def test_nobody_is_their_own_second(first: User, says: Says, state: State) -> None:
+    row = doubtful()
+    say(says, first)
+
+    assert say(says, first) == ["you said so already: it takes a second person"]
+
+    row.refresh_from_db()
+    assert row.state == State.HELD != state
+
+
+def test_the_opposite_takes_both_words_back(first: User, second: User) -> None:
+    doubtful()
+    say(given, first)
+
+    [said] = say(not_given, second)
+
+    assert said == f"{first} said the opposite: neither counts, talk to each other"
+    assert state() == State.HELD
+    assert not Proposal.objects.exists()
+
+
+def test_one_may_change_ones_mind_and_then_that_is_what_takes_a_second(
+    first: User, second: User
+) -> None:
+    doubtful()
+    say(given, first)
+    say(not_given, first)
+
+    assert Proposal.objects.get().says == Proposal.Says.NOT_GIVEN
+    assert say(not_given, second) == []
+    assert state() == State.OWED
+
+
+@pytest.mark.parametrize(
+    ("value", "unit"), [("100", "EUR"), ("5000", "spins")], ids=["up to", "not named"]
+)
+def test_up_to_it_and_in_other_units_one_is_enough(
+    first: User, value: str, unit: str
+) -> None:
+    doubtful(value, unit)
+
+    assert say(given, first) == []
+
+    assert state() == State.ACTIVE
+
+
+def test_where_one_is_enough_by_now_nobody_is_said_to_have_seconded(
+    first: User, second: User, settings: Settings
+) -> None:
+    row = doubtful()
+    say(given, first)
+    settings.DECIDE_ALONE_UP_TO = ["EUR=1000"]
+
+    assert say(given, second, why="I looked.") == []
+
+    assert row.transitions.latest("pk").why == "I looked."
+    assert not Proposal.objects.exists()
+
+
+def test_a_word_about_what_was_before_does_not_count(first: User, second: User) -> None:
+    """It was tried again since: there is something new to be known of it."""
+    row = doubtful()
+    say(not_given, first)
+    Assignment.objects.update(state_since=Now())
+
+    assert say(not_given, second) != []
+
+    row.refresh_from_db()
+    assert row.state == State.HELD
+    assert Proposal.objects.get().by == second
+    assert approvals.open_proposals().count() == 1
+
+
+def test_without_a_name_nobody_said_anything(db: None) -> None:
+    doubtful()
+
+    assert say(given, None) == ["it takes two persons, and nobody is named"]
+
+    assert state() == State.HELD
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_double_click_is_one_word() -> None:
+    doubtful()
+    person = UserFactory()
+    with elsewhere() as other:
+        other.begin()
+        other.do(lambda: say(given, person))
+        late = other.start(lambda: say(given, person))
+        other.commit()
+        patiently(late)
+
+    assert state() == State.HELD
+    assert Proposal.objects.count() == 1
+
+
+@pytest.mark.parametrize("wrong", ["EUR", "EUR=x", "EUR=-1"])
+def test_a_value_that_cannot_be_read_is_refused(settings: Settings, wrong: str) -> None:
+    settings.DECIDE_ALONE_UP_TO = [wrong]
+
+    with pytest.raises(ImproperlyConfigured, match="DECIDE_ALONE_UP_TO"):
+        approvals.alone_up_to()
+
+
+def test_it_says_nothing_about_what_is_only_tried_again(first: User) -> None:
+    AssignmentFactory(state=State.HELD, reason=Reason.REFUSED, value=Decimal(500))
+
+    assert not decisions.retry(Assignment.objects.all(), by=first, why="Again.").skipped

@@ -1,0 +1,269 @@
+"""What a person may do about a reward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django import Settings
+
+from executions import lifecycle
+from promoportal.sandbox import Fault
+from redemptions.models import Redemption
+from rewards import decisions
+from rewards.decisions import Decided
+from rewards.models import Assignment, Reason, State
+from tests.rewards.collection.test_changes import OTHER, row
+from tests.world import World
+
+Decide = Callable[..., Decided]
+
+
+@pytest.fixture
+def agent(db: None) -> User:
+    return User.objects.create_user("agent")
+
+
+def hold(world: World, *, status: int = 422) -> Assignment:
+    """An assignment the platform refused."""
+    world.box.assign("7311", "C1")
+    world.collect("7311")
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=status)
+    )
+    world.run_activation()
+    return world.assignment("C1")
+
+
+def doubt(world: World, settings: Settings, kind: str = "lost_answer") -> Assignment:
+    """An assignment nobody can say of whether it was given."""
+    settings.PLATFORM_CAPABILITY = "neither"
+    world.box.become("neither")
+    world.box.assign("7311", "C1")
+    world.collect("7311")
+    world.box.order(Fault(kind=kind, side="platform", route="rewards"))
+    world.run_activation()
+    world.wait()
+    return world.assignment("C1")
+
+
+def test_a_held_reward_is_tried_again(world: World, agent: User) -> None:
+    held = hold(world)
+
+    decided = decisions.retry(Assignment.objects.all(), by=agent, why="Now it is open.")
+    world.work()
+
+    held.refresh_from_db()
+    retried = held.transitions.filter(after=State.OWED).latest("pk")
+    assert decided.done == 1
+    assert held.state == State.ACTIVE
+    assert (retried.by, retried.why) == (agent, "Now it is open.")
+    assert len(world.box.credits) == 1
+
+
+def test_what_is_in_doubt_is_not_tried_again(
+    world: World, settings: Settings, agent: User
+) -> None:
+    doubtful = doubt(world, settings)
+
+    decided = decisions.retry(Assignment.objects.all(), by=agent, why="Try.")
+    world.work()
+
+    doubtful.refresh_from_db()
+    assert decided.done == 0
+    assert decided.skipped == {"in doubt: say first whether it was given": 1}
+    assert doubtful.state == State.HELD
+    assert len(world.box.credits) == 1
+
+
+def test_it_was_given(world: World, settings: Settings, agent: User) -> None:
+    doubtful = doubt(world, settings)
+
+    decided = decisions.given(Assignment.objects.all(), by=agent, why="Seen there.")
+    world.wait()
+
+    doubtful.refresh_from_db()
+    assert decided.done == 1
+    assert (doubtful.state, doubtful.doubtful) == (State.ACTIVE, False)
+    assert len(world.box.credits) == 1
+    assert Redemption.objects.get(assignment=doubtful).state == "REPORTED"
+
+
+def test_it_was_not_given(world: World, settings: Settings, agent: User) -> None:
+    doubtful = doubt(world, settings, kind="reset")
+
+    decided = decisions.not_given(Assignment.objects.all(), by=agent, why="Not there.")
+    world.work()
+
+    doubtful.refresh_from_db()
+    assert decided.done == 1
+    assert (doubtful.state, doubtful.doubtful) == (State.ACTIVE, False)
+    assert len(world.box.credits) == 1
+
+
+@pytest.mark.parametrize("decide", [decisions.given, decisions.not_given])
+def test_what_is_not_in_doubt_is_not_decided(
+    world: World, agent: User, decide: Decide
+) -> None:
+    held = hold(world)
+
+    decided = decide(Assignment.objects.all(), by=agent, why="Guess.")
+
+    held.refresh_from_db()
+    assert decided.skipped == {"not in doubt": 1}
+    assert held.state == State.HELD
+
+
+def test_what_is_written_off_is_not_given(world: World, agent: User) -> None:
+    held = hold(world)
+
+    decided = decisions.write_off(Assignment.objects.all(), by=agent, why="Closed.")
+    world.wait()
+
+    held.refresh_from_db()
+    assert decided.done == 1
+    assert (held.state, held.reason) == (State.VOID, Reason.WRITTEN_OFF)
+    assert not world.box.credits
+    assert world.reconcile("7311").drift == 0
+
+
+def test_what_is_in_doubt_is_not_written_off(
+    world: World, settings: Settings, agent: User
+) -> None:
+    doubt(world, settings)
+
+    decided = decisions.write_off(Assignment.objects.all(), by=agent, why="Closed.")
+
+    assert decided.done == 0
+
+
+def test_a_second_assignment_is_given_once_a_person_releases_it(
+    world: World, agent: User
+) -> None:
+    world.box.assign("7311", "C1", assignment_id="first")
+    world.box.assign("7311", "C1", assignment_id="second")
+    world.announce("7311")
+    second = Assignment.objects.filter(reference="second")
+
+    tried = decisions.retry(second, by=agent, why="All that is held.")
+    world.work()
+    assert (tried.done, len(world.box.credits)) == (0, 1)
+
+    decisions.release(second, by=agent, why="It was meant.")
+    world.work()
+
+    assert len(world.box.credits) == 2
+    assert len({credit.key for credit in world.box.credits}) == 2
+
+
+@pytest.mark.parametrize("name", ["customerId", "promotionId"])
+def test_what_is_listed_for_another_is_not_given_to_the_one_before(
+    world: World, agent: User, name: str
+) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    listed |= {name: "another", "reward": {**OTHER, "value": "5000"}}
+    world.collect("7311")
+    rows = Assignment.objects.all()
+
+    decided = decisions.release(rows, by=agent, why="The new one is right.")
+    world.work()
+
+    assert decided.skipped == {decisions.NOT_THEIRS: 1}
+    assert not world.box.credits
+    assert decisions.write_off(rows, by=agent, why="It is another's now.").done == 1
+
+
+def test_what_was_refused_and_is_another_s_by_now_is_not_tried_again(
+    world: World, agent: User
+) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=422)
+    )
+    world.run_activation()
+    listed["customerId"] = "another"
+    world.collect("7311")
+
+    decided = decisions.retry(Assignment.objects.all(), by=agent, why="Open now.")
+    world.work()
+
+    assert decided.skipped == {decisions.NOT_THEIRS: 1}
+    assert not world.box.credits
+
+
+def test_what_is_listed_for_the_first_one_again_is_given_once_it_is_released(
+    world: World, agent: User
+) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    listed["customerId"] = "another"
+    world.collect("7311")
+    listed["customerId"] = "C1"
+    world.collect("7311")
+
+    decided = decisions.release(Assignment.objects.all(), by=agent, why="As it was.")
+    world.work()
+
+    assert decided.done == 1
+    assert [credit.customer for credit in world.box.credits] == ["C1"]
+
+
+def test_what_cannot_be_read_any_more_is_not_given(world: World, agent: User) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    listed["reward"] = {**OTHER, "value": "5"}
+    world.collect("7311")
+    listed["reward"] = {**OTHER, "value": "many"}
+    world.collect("7311")
+
+    decided = decisions.release(Assignment.objects.all(), by=agent, why="Meant.")
+    world.work()
+
+    assert "cannot be read" in next(iter(decided.skipped))
+    assert not world.box.credits
+
+
+def test_an_unknown_status_is_not_given_because_someone_presses_a_button(
+    world: World, agent: User
+) -> None:
+    world.box.assign("7311", "C1", status="AwaitingMoon")
+    world.announce("7311")
+
+    decided = decisions.retry(Assignment.objects.all(), by=agent, why="Try.")
+    world.work()
+
+    assert decided.done == 0
+    assert "AwaitingMoon" in next(iter(decided.skipped))
+    assert not world.box.credits
+
+
+def test_nothing_of_a_cancelled_execution_is_tried_again(
+    world: World, agent: User
+) -> None:
+    held = hold(world)
+    lifecycle.cancel(held.execution, by=None, why="Enough.")
+
+    decided = decisions.retry(Assignment.objects.all(), by=agent, why="Try.")
+    world.work()
+
+    assert decided.done == 0
+    assert not world.box.credits
+
+
+def test_a_settled_execution_goes_on_when_one_of_its_rewards_is_tried_again(
+    world: World, agent: User
+) -> None:
+    held = hold(world)
+    world.wait()
+
+    decisions.retry(Assignment.objects.all(), by=agent, why="Now it is open.")
+
+    held.execution.refresh_from_db()
+    assert held.execution.state == "ACTIVATING"
