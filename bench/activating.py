@@ -11,15 +11,15 @@ from bench.stage import Measured, Stage, seconds
 from promoportal import platforms
 from promoportal.platforms import Order
 from rewards.activation import activate, platform_throttle
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 
 
 def measure(stage: Stage, size: int) -> Measured:
     collect(stage, size)
     orders = [_order(number) for number in range(size)]
-    owed = Assignment.objects.filter(state=State.OWED).count()
+    owed = Assignment.objects.filter(state=AssignmentState.OWED).count()
     work = seconds(activate_all)
-    assert not Assignment.objects.filter(state=State.OWED).exists()
+    assert not Assignment.objects.filter(state=AssignmentState.OWED).exists()
     floor = seconds(lambda: _send(orders[:owed]))
     return Measured("rewards", owed, work, floor, "the same calls, nothing kept")
 

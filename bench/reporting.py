@@ -9,21 +9,21 @@ from bench.collecting import collect
 from bench.stage import Measured, Stage, seconds
 from promoportal.optimove import Promotions
 from redemptions import reporting
-from redemptions.models import Redemption, State
+from redemptions.models import Redemption, RedemptionState
 
 
 def measure(stage: Stage, size: int) -> Measured:
     collect(stage, size)
     activate_all()
     Redemption.objects.update(not_before=Now())
-    count = Redemption.objects.filter(state=State.WAITING).count()
+    count = Redemption.objects.filter(state=RedemptionState.WAITING).count()
     work = seconds(_report_all)
     floor = seconds(_repeat)
     return Measured("redemptions", count, work, floor, "the same calls, nothing kept")
 
 
 def _report_all() -> None:
-    while Redemption.objects.filter(state=State.WAITING).exists():
+    while Redemption.objects.filter(state=RedemptionState.WAITING).exists():
         reporting.report()
 
 

@@ -18,7 +18,13 @@ from bench import filling
 from bench.clusters import database_url, kill_cluster, start_cluster
 from bench.stage import Measured, Stage, seconds
 from promoportal.admin.links import list_of
-from rewards.models import Assignment, AssignmentTransition, Retrial, Retried, Trying
+from rewards.models import (
+    Assignment,
+    AssignmentTransition,
+    Retrial,
+    RetrialState,
+    Retried,
+)
 
 # How much is done when the workers are killed.
 _KILLS = (0.3, 0.6)
@@ -79,7 +85,9 @@ def _work() -> None:
 def _is_so_far(share: float) -> bool:
     retrial = Retrial.objects.get()
     over = retrial.done + retrial.left_alone
-    return retrial.state == Trying.DONE or (share < 1 and over >= share * retrial.total)
+    return retrial.state == RetrialState.DONE or (
+        share < 1 and over >= share * retrial.total
+    )
 
 
 def _tell(size: int, asked: float, pressed: float, work: float) -> None:

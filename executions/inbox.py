@@ -18,7 +18,13 @@ from django.db.models.functions import Length
 from executions import lifecycle as announcing
 from executions import lifecycle as stopping
 from executions import notices, signals
-from executions.models import Delivery, Execution, Reading, Reason, Stop
+from executions.models import (
+    Delivery,
+    DeliveryState,
+    Execution,
+    ExecutionReason,
+    ExecutionStop,
+)
 from executions.notices import Cancelled, Notice, Scheduled, Triggered, Unacted
 from promoportal.db import state_machine
 from promoportal.db.database_clock import after
@@ -61,7 +67,7 @@ def is_due() -> bool:
 def read(keys: Sequence[int]) -> None:
     """Read deliveries and act on them, all or none; unreadable ones are held."""
     with transaction.atomic():
-        found = Delivery.objects.filter(pk__in=keys, state=Reading.UNREAD)
+        found = Delivery.objects.filter(pk__in=keys, state=DeliveryState.UNREAD)
         rows = found.select_related("listener").order_by("pk")
         said = list(_said(rows.select_for_update(of=["self"])))
         for occurrence in sorted({_occurrence(notice) for _, notice in said}):
@@ -78,7 +84,7 @@ def read_again(delivery: Delivery, *, by: Any, why: str) -> None:
     """
     with transaction.atomic():
         delivery.move(
-            Reading.UNREAD,
+            DeliveryState.UNREAD,
             by=by,
             why=why,
             reason="",
@@ -102,7 +108,7 @@ def _read_each(keys: Sequence[int]) -> None:
 
 
 def _free() -> QuerySet[Delivery]:
-    return Delivery.objects.filter(unleased(), state=Reading.UNREAD)
+    return Delivery.objects.filter(unleased(), state=DeliveryState.UNREAD)
 
 
 def _take() -> list[int]:
@@ -140,7 +146,7 @@ def _said(deliveries: Iterable[Delivery]) -> Iterable[Said]:
     for delivery in deliveries:
         if delivery.attempts > DEADLY:
             problem = "Reading it failed or killed the worker, repeatedly."
-            _hold(delivery, Reason.POISON, problem)
+            _hold(delivery, ExecutionReason.POISON, problem)
             continue
         try:
             yield (
@@ -150,9 +156,9 @@ def _said(deliveries: Iterable[Delivery]) -> Iterable[Said]:
                 ),
             )
         except notices.WrongListener as error:
-            _hold(delivery, Reason.WRONG_LISTENER, str(error))
+            _hold(delivery, ExecutionReason.WRONG_LISTENER, str(error))
         except notices.Unreadable as error:
-            _hold(delivery, Reason.UNREADABLE, str(error))
+            _hold(delivery, ExecutionReason.UNREADABLE, str(error))
 
 
 def _occurrence(notice: Notice) -> str:
@@ -189,16 +195,16 @@ def _heard(occurrence: str, kinds: set[type], said: Sequence[Said]) -> Execution
 def _ignore(said: Iterable[Said]) -> None:
     for delivery, notice in said:
         problem = f"The portal does nothing about event {getattr(notice, 'name', '')}."
-        delivery.move(Reading.IGNORED, why=problem, problem=problem)
+        delivery.move(DeliveryState.IGNORED, why=problem, problem=problem)
 
 
 def _conclude(deliveries: Iterable[Delivery], execution: Execution) -> None:
     why = f"It announced {execution}."
-    if execution.stop == Stop.CANCELLED:
+    if execution.stop == ExecutionStop.CANCELLED:
         why = f"It names {execution}, which is cancelled."
     rows = Delivery.objects.filter(pk__in=[delivery.pk for delivery in deliveries])
-    state_machine.move_all(rows, Reading.READ, why=why, execution=execution)
+    state_machine.move_all(rows, DeliveryState.READ, why=why, execution=execution)
 
 
-def _hold(delivery: Delivery, reason: Reason, problem: str) -> None:
-    delivery.move(Reading.HELD, why=problem, reason=reason, problem=problem)
+def _hold(delivery: Delivery, reason: ExecutionReason, problem: str) -> None:
+    delivery.move(DeliveryState.HELD, why=problem, reason=reason, problem=problem)

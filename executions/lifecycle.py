@@ -12,21 +12,25 @@ from django.db.models.functions import Now
 from executions import signals
 from executions.locks import seize, seized
 from executions.models import (
-    Asking,
     Campaign,
     Delivery,
     Execution,
-    Kind,
-    Progress,
-    Reason,
-    Stop,
+    ExecutionKind,
+    ExecutionProgress,
+    ExecutionReason,
+    ExecutionStop,
     Trigger,
+    TriggerState,
 )
 from promoportal.db import bulk, state_machine
 
 
 def announce(
-    occurrence: str, *, kind: Kind = Kind.SCHEDULED, by: Any = None, why: str = ""
+    occurrence: str,
+    *,
+    kind: ExecutionKind = ExecutionKind.SCHEDULED,
+    by: Any = None,
+    why: str = "",
 ) -> Execution:
     """
     Open or join the execution of that occurrence, and ask for its whole list.
@@ -36,7 +40,7 @@ def announce(
     why = why or "It was announced."
     with transaction.atomic():
         execution = seized(join(occurrence, kind=kind))
-        if execution.stop != Stop.CANCELLED:
+        if execution.stop != ExecutionStop.CANCELLED:
             collect_again(execution, by=by, why=why)
             signals.announced.send(Execution, row=execution, by=by, why=why)
     return execution
@@ -47,7 +51,7 @@ def trigger(
 ) -> Execution:
     """Ask for customers of a triggered execution, anew for those asked before."""
     with transaction.atomic():
-        execution = seized(join(occurrence, kind=Kind.TRIGGERED))
+        execution = seized(join(occurrence, kind=ExecutionKind.TRIGGERED))
         named = dict(customers)
         rows = Trigger.objects.filter(execution=execution, customer__in=named)
         known = dict(rows.values_list("customer", "pk"))
@@ -70,17 +74,17 @@ def ask_again(row: Trigger, *, by: Any, why: str) -> None:
     """
     with transaction.atomic():
         seize(row.execution_id)
-        row.move(Asking.WAITING, by=by, why=why, attempts=0, not_before=Now())
+        row.move(TriggerState.WAITING, by=by, why=why, attempts=0, not_before=Now())
         collect_again(row.execution, by=by, why=why)
         signals.triggered.send(Execution, row=row.execution)
 
 
-def join(occurrence: str, *, kind: Kind) -> Execution:
+def join(occurrence: str, *, kind: ExecutionKind) -> Execution:
     """The one execution of that occurrence, whoever announces it first."""
     execution, _ = Execution.objects.get_or_create(
         reference=occurrence, defaults={"kind": kind}
     )
-    if execution.kind == Kind.UNKNOWN != kind:
+    if execution.kind == ExecutionKind.UNKNOWN != kind:
         Execution.objects.filter(pk=execution.pk).update(kind=kind)
     return execution
 
@@ -96,14 +100,16 @@ def name_campaign(execution: Execution, series: str | None) -> None:
 
 def reopen(keys: Iterable[int], *, by: Any = None, why: str) -> None:
     """Settled executions have something to do again."""
-    settled = Execution.objects.filter(pk__in=list(keys), state=Progress.SETTLED)
-    state_machine.move_all(settled, Progress.ACTIVATING, by=by, why=why)
+    settled = Execution.objects.filter(
+        pk__in=list(keys), state=ExecutionProgress.SETTLED
+    )
+    state_machine.move_all(settled, ExecutionProgress.ACTIVATING, by=by, why=why)
 
 
 def collect_again(execution: Execution, *, by: Any = None, why: str) -> None:
     """It has something to collect; of a settled execution nothing is collected."""
     rows = Execution.objects.filter(pk=execution.pk)
-    state_machine.move_all(rows, Progress.COLLECTING, by=by, why=why)
+    state_machine.move_all(rows, ExecutionProgress.COLLECTING, by=by, why=why)
 
 
 def _ask_anew(
@@ -122,7 +128,7 @@ def _ask_anew(
         not_before=Now(),
     )
     state_machine.move_all(
-        rows, Asking.WAITING, why="It was announced again.", reason="", problem=""
+        rows, TriggerState.WAITING, why="It was announced again.", reason="", problem=""
     )
 
 
@@ -131,10 +137,10 @@ def hold(execution: Execution, *, problem: str) -> bool:
     rows = Execution.objects.filter(pk=execution.pk)
     moved = state_machine.move_all(
         rows,
-        Stop.HELD,
+        ExecutionStop.HELD,
         machine="stop",
         why=problem,
-        reason=Reason.OVER_LIMIT,
+        reason=ExecutionReason.OVER_LIMIT,
         problem=problem,
     )
     return bool(moved)
@@ -148,7 +154,12 @@ def pause(execution: Execution, *, by: Any, why: str) -> None:
     :raises states.LostRace: if someone else stopped it meanwhile
     """
     execution.move(
-        Stop.PAUSED, machine="stop", by=by, why=why, reason=Reason.BY_STAFF, problem=why
+        ExecutionStop.PAUSED,
+        machine="stop",
+        by=by,
+        why=why,
+        reason=ExecutionReason.BY_STAFF,
+        problem=why,
     )
 
 
@@ -160,7 +171,9 @@ def resume(execution: Execution, *, by: Any, why: str) -> None:
     :raises states.LostRace: if someone else moved it meanwhile
     """
     with transaction.atomic():
-        execution.move(Stop.NONE, machine="stop", by=by, why=why, reason="", problem="")
+        execution.move(
+            ExecutionStop.NONE, machine="stop", by=by, why=why, reason="", problem=""
+        )
         signals.resumed.send(Execution, row=execution, by=by)
 
 
@@ -171,9 +184,14 @@ def cancel(execution: Execution, *, by: Any, why: str) -> None:
     :raises states.IllegalMove: if it is cancelled already
     """
     with transaction.atomic():
-        reason = Reason.BY_STAFF if by else Reason.BY_VENDOR
+        reason = ExecutionReason.BY_STAFF if by else ExecutionReason.BY_VENDOR
         execution.move(
-            Stop.CANCELLED, machine="stop", by=by, why=why, reason=reason, problem=why
+            ExecutionStop.CANCELLED,
+            machine="stop",
+            by=by,
+            why=why,
+            reason=reason,
+            problem=why,
         )
         signals.cancelled.send(Execution, row=execution, by=by)
 
@@ -181,7 +199,7 @@ def cancel(execution: Execution, *, by: Any, why: str) -> None:
 def cancel_by_vendor(occurrence: str) -> Execution:
     """The vendor cancelled it, perhaps before it announced it, perhaps twice."""
     with transaction.atomic():
-        execution = seized(join(occurrence, kind=Kind.UNKNOWN))
-        if execution.stop != Stop.CANCELLED:
+        execution = seized(join(occurrence, kind=ExecutionKind.UNKNOWN))
+        if execution.stop != ExecutionStop.CANCELLED:
             cancel(execution, by=None, why="Optimove cancelled it (event 4).")
     return execution

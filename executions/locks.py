@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from django.db import connection
 
-from executions.models import Execution, Stop
+from executions.models import Execution, ExecutionStop
 
 
-def share(execution_pk: int) -> Stop:
+def share(execution_pk: int) -> ExecutionStop:
     """
     Whether the execution is stopped, and keep it so until this transaction ends.
 
@@ -16,7 +16,7 @@ def share(execution_pk: int) -> Stop:
     return _stop_of(execution_pk, "SHARE")
 
 
-def seize(execution_pk: int) -> Stop:
+def seize(execution_pk: int) -> ExecutionStop:
     """
     The same for whoever may go on to move the execution itself: two that share it and
     then both want to change it would wait for each other.
@@ -30,10 +30,10 @@ def seized(execution: Execution) -> Execution:
     return execution
 
 
-def _stop_of(execution_pk: int, lock: str) -> Stop:
+def _stop_of(execution_pk: int, lock: str) -> ExecutionStop:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT stop FROM executions_execution WHERE id = %s FOR {lock}",  # noqa: S608
             [execution_pk],
         )
-        return Stop(cursor.fetchone()[0])
+        return ExecutionStop(cursor.fetchone()[0])

@@ -35,13 +35,13 @@ class EventType(models.IntegerChoices):
 TELL_OF_REWARDS = (EventType.SCHEDULED, EventType.TRIGGERED)
 
 
-class Kind(models.TextChoices):
+class ExecutionKind(models.TextChoices):
     SCHEDULED = "SCHEDULED", "Scheduled"
     TRIGGERED = "TRIGGERED", "Triggered"
     UNKNOWN = "UNKNOWN", "Not known yet"
 
 
-class Reason(models.TextChoices):
+class ExecutionReason(models.TextChoices):
     """Why a delivery or a trigger is held, or an execution stopped."""
 
     UNREADABLE = "UNREADABLE", "It could not be read"
@@ -54,27 +54,27 @@ class Reason(models.TextChoices):
     POISON = "POISON", "Reading it killed the worker"
 
 
-class Reading(models.TextChoices):
+class DeliveryState(models.TextChoices):
     UNREAD = "UNREAD", "To be read"
     READ = "READ", "Read"
     IGNORED = "IGNORED", "Nothing to do"
     HELD = "HELD", "Held for staff"
 
 
-class Progress(models.TextChoices):
+class ExecutionProgress(models.TextChoices):
     COLLECTING = "COLLECTING", "Collecting assignments"
     ACTIVATING = "ACTIVATING", "Activating and reporting"
     SETTLED = "SETTLED", "Settled"
 
 
-class Stop(models.TextChoices):
+class ExecutionStop(models.TextChoices):
     NONE = "NONE", "Running"
     HELD = "HELD", "Held for staff"
     PAUSED = "PAUSED", "Paused"
     CANCELLED = "CANCELLED", "Cancelled"
 
 
-class Asking(models.TextChoices):
+class TriggerState(models.TextChoices):
     WAITING = "WAITING", "To be asked for"
     DONE = "DONE", "Listed"
     HELD = "HELD", "Held for staff"
@@ -168,15 +168,27 @@ class Execution(Stateful):
 
     machines = {
         "state": {
-            Progress.COLLECTING: frozenset({Progress.ACTIVATING, Progress.SETTLED}),
-            Progress.ACTIVATING: frozenset({Progress.COLLECTING, Progress.SETTLED}),
-            Progress.SETTLED: frozenset({Progress.COLLECTING, Progress.ACTIVATING}),
+            ExecutionProgress.COLLECTING: frozenset(
+                {ExecutionProgress.ACTIVATING, ExecutionProgress.SETTLED}
+            ),
+            ExecutionProgress.ACTIVATING: frozenset(
+                {ExecutionProgress.COLLECTING, ExecutionProgress.SETTLED}
+            ),
+            ExecutionProgress.SETTLED: frozenset(
+                {ExecutionProgress.COLLECTING, ExecutionProgress.ACTIVATING}
+            ),
         },
         "stop": {
-            Stop.NONE: frozenset({Stop.HELD, Stop.PAUSED, Stop.CANCELLED}),
-            Stop.HELD: frozenset({Stop.NONE, Stop.CANCELLED}),
-            Stop.PAUSED: frozenset({Stop.NONE, Stop.HELD, Stop.CANCELLED}),
-            Stop.CANCELLED: frozenset(),
+            ExecutionStop.NONE: frozenset(
+                {ExecutionStop.HELD, ExecutionStop.PAUSED, ExecutionStop.CANCELLED}
+            ),
+            ExecutionStop.HELD: frozenset(
+                {ExecutionStop.NONE, ExecutionStop.CANCELLED}
+            ),
+            ExecutionStop.PAUSED: frozenset(
+                {ExecutionStop.NONE, ExecutionStop.HELD, ExecutionStop.CANCELLED}
+            ),
+            ExecutionStop.CANCELLED: frozenset(),
         },
     }
 
@@ -184,32 +196,39 @@ class Execution(Stateful):
     campaign = models.ForeignKey(
         Campaign, null=True, blank=True, on_delete=models.PROTECT
     )
-    kind = models.CharField(max_length=10, choices=Kind, default=Kind.UNKNOWN)
-    state = models.CharField(
-        "progress", max_length=20, choices=Progress, default=Progress.COLLECTING
+    kind = models.CharField(
+        max_length=10, choices=ExecutionKind, default=ExecutionKind.UNKNOWN
     )
-    stop = models.CharField(max_length=20, choices=Stop, default=Stop.NONE)
-    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    state = models.CharField(
+        "progress",
+        max_length=20,
+        choices=ExecutionProgress,
+        default=ExecutionProgress.COLLECTING,
+    )
+    stop = models.CharField(
+        max_length=20, choices=ExecutionStop, default=ExecutionStop.NONE
+    )
+    reason = models.CharField(max_length=20, choices=ExecutionReason, blank=True)
     problem = models.TextField(blank=True)
     opened_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         constraints = [
-            constraint("execution_progress_known", Progress.values),
-            constraint("execution_stop_known", Stop.values, field="stop"),
+            constraint("execution_progress_known", ExecutionProgress.values),
+            constraint("execution_stop_known", ExecutionStop.values, field="stop"),
         ]
         indexes = [
             # The tick looks at what is not settled yet, every second.
             models.Index(
                 fields=["state"],
                 name="execution_unsettled",
-                condition=~models.Q(state=Progress.SETTLED),
+                condition=~models.Q(state=ExecutionProgress.SETTLED),
             ),
             # And at what was cancelled.
             models.Index(
                 fields=["stop"],
                 name="execution_cancelled",
-                condition=models.Q(stop=Stop.CANCELLED),
+                condition=models.Q(stop=ExecutionStop.CANCELLED),
             ),
         ]
         permissions = [
@@ -232,10 +251,12 @@ class Delivery(Stateful):
 
     machines = {
         "state": {
-            Reading.UNREAD: frozenset({Reading.READ, Reading.IGNORED, Reading.HELD}),
-            Reading.READ: frozenset({Reading.UNREAD}),
-            Reading.IGNORED: frozenset({Reading.UNREAD}),
-            Reading.HELD: frozenset({Reading.UNREAD}),
+            DeliveryState.UNREAD: frozenset(
+                {DeliveryState.READ, DeliveryState.IGNORED, DeliveryState.HELD}
+            ),
+            DeliveryState.READ: frozenset({DeliveryState.UNREAD}),
+            DeliveryState.IGNORED: frozenset({DeliveryState.UNREAD}),
+            DeliveryState.HELD: frozenset({DeliveryState.UNREAD}),
         }
     }
 
@@ -246,8 +267,10 @@ class Delivery(Stateful):
         help_text="How we knew the sender: the address, the header, the network."
     )
     received_at = models.DateTimeField(db_default=Now())
-    state = models.CharField(max_length=20, choices=Reading, default=Reading.UNREAD)
-    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    state = models.CharField(
+        max_length=20, choices=DeliveryState, default=DeliveryState.UNREAD
+    )
+    reason = models.CharField(max_length=20, choices=ExecutionReason, blank=True)
     problem = models.TextField(blank=True)
     execution = models.ForeignKey(
         Execution, null=True, blank=True, on_delete=models.PROTECT, db_index=False
@@ -257,13 +280,13 @@ class Delivery(Stateful):
 
     class Meta:
         verbose_name_plural = "deliveries"
-        constraints = [constraint("delivery_state_known", Reading.values)]
+        constraints = [constraint("delivery_state_known", DeliveryState.values)]
         indexes = [
             # What is to be read, the oldest first.
             models.Index(
                 fields=["id"],
                 name="delivery_unread",
-                condition=models.Q(state=Reading.UNREAD),
+                condition=models.Q(state=DeliveryState.UNREAD),
             ),
             # Lists as staff narrow them.
             models.Index("execution", NEWEST, name="delivery_of_execution"),
@@ -296,9 +319,9 @@ class Trigger(Stateful):
 
     machines = {
         "state": {
-            Asking.WAITING: frozenset({Asking.DONE, Asking.HELD}),
-            Asking.DONE: frozenset({Asking.WAITING}),
-            Asking.HELD: frozenset({Asking.WAITING}),
+            TriggerState.WAITING: frozenset({TriggerState.DONE, TriggerState.HELD}),
+            TriggerState.DONE: frozenset({TriggerState.WAITING}),
+            TriggerState.HELD: frozenset({TriggerState.WAITING}),
         }
     }
 
@@ -309,8 +332,10 @@ class Trigger(Stateful):
     delivery = models.ForeignKey(
         Delivery, null=True, blank=True, on_delete=models.PROTECT
     )
-    state = models.CharField(max_length=20, choices=Asking, default=Asking.WAITING)
-    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    state = models.CharField(
+        max_length=20, choices=TriggerState, default=TriggerState.WAITING
+    )
+    reason = models.CharField(max_length=20, choices=ExecutionReason, blank=True)
     problem = models.TextField(blank=True)
     announced = models.PositiveIntegerField(
         default=1, help_text="How often Optimove announced this customer."
@@ -320,7 +345,7 @@ class Trigger(Stateful):
 
     class Meta:
         constraints = [
-            constraint("trigger_state_known", Asking.values),
+            constraint("trigger_state_known", TriggerState.values),
             models.UniqueConstraint(
                 fields=["execution", "customer"], name="trigger_once_per_customer"
             ),
@@ -329,7 +354,7 @@ class Trigger(Stateful):
             models.Index(
                 fields=["execution", "not_before"],
                 name="trigger_waiting",
-                condition=models.Q(state=Asking.WAITING),
+                condition=models.Q(state=TriggerState.WAITING),
             ),
             models.Index(fields=["customer"], name="trigger_by_customer"),
             # Lists as staff narrow them.

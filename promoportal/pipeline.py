@@ -21,7 +21,7 @@ import executions.signals
 import redemptions.signals
 import rewards.signals
 from executions import inbox
-from executions.models import Execution, Progress
+from executions.models import Execution, ExecutionProgress
 from executions.tasks import read_deliveries
 from promoportal import jobs
 from promoportal.db import state_counts
@@ -169,7 +169,7 @@ def _is_busy() -> bool:
     Whether any execution is not settled, or any delivery not read, or a person waits
     for many to be tried again, which no execution knows of before the first is.
     """
-    unsettled = Execution.objects.exclude(state=Progress.SETTLED)
+    unsettled = Execution.objects.exclude(state=ExecutionProgress.SETTLED)
     return unsettled.exists() or inbox.is_due() or bulk_retry.is_due()
 
 

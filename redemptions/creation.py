@@ -8,18 +8,18 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from executions.lifecycle import reopen
-from executions.models import Kind
+from executions.models import ExecutionKind
 from promoportal.db import bulk
 from promoportal.db.bulk import Columns
 from promoportal.db.database_clock import database_now
 from redemptions import signals
-from redemptions.models import Mode, Redemption
+from redemptions.models import Redemption, ReportMode
 from rewards.idempotency import redemption_reference
 from rewards.models import Assignment, Promotion
 
-_MODES: dict[str, Mode] = {
-    Promotion.Mode.TRIGGERED: Mode.TRIGGERED,
-    Promotion.Mode.SCHEDULED: Mode.SCHEDULED,
+_MODES: dict[str, ReportMode] = {
+    Promotion.Mode.TRIGGERED: ReportMode.TRIGGERED,
+    Promotion.Mode.SCHEDULED: ReportMode.SCHEDULED,
 }
 
 
@@ -30,18 +30,18 @@ def open_redemptions(keys: Sequence[int]) -> None:
     # One per assignment: opening twice changes nothing.
     bulk.insert_each(Redemption, rows, ignore_conflicts=True)
     reopen({row["execution"] for row in rows}, why="There is something to report.")
-    if any(row["mode"] == Mode.TRIGGERED for row in rows):
+    if any(row["mode"] == ReportMode.TRIGGERED for row in rows):
         signals.waiting.send(Redemption)
 
 
-def mode_of(assignment: Assignment) -> Mode | None:
+def mode_of(assignment: Assignment) -> ReportMode | None:
     """How it is reported: as its promotion says, or as the portal is set; or not."""
     promotion = assignment.promotion
     own = promotion.redemption_mode if promotion else ""
     chosen: str = own or settings.REDEMPTION_MODE
     if chosen == "auto":
-        is_triggered = assignment.execution.kind == Kind.TRIGGERED
-        return Mode.TRIGGERED if is_triggered else Mode.SCHEDULED
+        is_triggered = assignment.execution.kind == ExecutionKind.TRIGGERED
+        return ReportMode.TRIGGERED if is_triggered else ReportMode.SCHEDULED
     return _MODES.get(chosen)
 
 
@@ -60,8 +60,8 @@ def _activated(keys: Sequence[int]) -> Iterable[Assignment]:
 
 def _new(assignments: Iterable[Assignment], now: datetime) -> Iterable[Columns]:
     due = {
-        Mode.TRIGGERED: now,
-        Mode.SCHEDULED: next_batch(now, settings.REDEMPTION_INTERVAL),
+        ReportMode.TRIGGERED: now,
+        ReportMode.SCHEDULED: next_batch(now, settings.REDEMPTION_INTERVAL),
     }
     for assignment in assignments:
         mode = mode_of(assignment)

@@ -12,17 +12,17 @@ from executions.lifecycle import reopen
 from executions.locks import seize
 from promoportal.db import state_machine
 from redemptions import signals
-from redemptions.models import Redemption, State
+from redemptions.models import Redemption, RedemptionState
 
 
 def report_again(rows: QuerySet[Redemption], *, by: Any, why: str) -> list[int]:
     """Report held redemptions once more; say which."""
-    held = rows.filter(state=State.HELD)
+    held = rows.filter(state=RedemptionState.HELD)
     with transaction.atomic():
         _seize(held)
         moved = state_machine.move_all(
             held,
-            State.WAITING,
+            RedemptionState.WAITING,
             by=by,
             why=why,
             reason="",
@@ -53,5 +53,7 @@ def _reopen(moved: list[int], *, by: Any, why: str) -> None:
 
 def write_off(rows: QuerySet[Redemption], *, by: Any, why: str) -> list[int]:
     """Held redemptions will not be reported; say which."""
-    held = rows.filter(state=State.HELD)
-    return state_machine.move_all(held, State.WRITTEN_OFF, by=by, why=why, problem=why)
+    held = rows.filter(state=RedemptionState.HELD)
+    return state_machine.move_all(
+        held, RedemptionState.WRITTEN_OFF, by=by, why=why, problem=why
+    )

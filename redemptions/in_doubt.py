@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from promoportal import optimove
 from promoportal.db import state_machine
 from promoportal.db.leases import due
-from redemptions.models import Reason, Redemption, Report, State
+from redemptions.models import Redemption, RedemptionReason, RedemptionState, Report
 from redemptions.report_outcomes import GIVE_UP_AFTER
 
 SWEEP = 5000
@@ -20,12 +20,12 @@ SWEEP = 5000
 def expire() -> int:
     """What a lease ran out on may have been reported: uncertain."""
     over = Redemption.objects.filter(
-        state=State.REPORTING, lease_until__lte=Now()
+        state=RedemptionState.REPORTING, lease_until__lte=Now()
     ).order_by("lease_until")[:SWEEP]
     with transaction.atomic():
         lost = state_machine.move_all(
             over.select_for_update(skip_locked=True),
-            State.UNCERTAIN,
+            RedemptionState.UNCERTAIN,
             why="Its worker died or froze while it may have been sent.",
             failures=F("failures") + 1,
             token=None,
@@ -42,14 +42,14 @@ def settle() -> None:
     """Report again where the vendor knows a repeat by its reference; else ask a person."""
     state_machine.move_all(
         _uncertain(failures__gt=GIVE_UP_AFTER),
-        State.HELD,
+        RedemptionState.HELD,
         why="It was never answered.",
-        reason=Reason.GIVEN_UP,
+        reason=RedemptionReason.GIVEN_UP,
     )
     if optimove.current().redemptions.repeat_is_safe:
         state_machine.move_all(
             _uncertain(),
-            State.WAITING,
+            RedemptionState.WAITING,
             why="It is reported again under the same reference.",
             not_before=Now(),
         )
@@ -57,14 +57,14 @@ def settle() -> None:
         problem = "It was sent, no answer came, and a repeat might be counted twice."
         state_machine.move_all(
             _uncertain(),
-            State.HELD,
+            RedemptionState.HELD,
             why=problem,
-            reason=Reason.UNANSWERED,
+            reason=RedemptionReason.UNANSWERED,
             problem=problem,
         )
 
 
 def _uncertain(**narrowed: Any) -> QuerySet[Redemption]:
     """Some of what is due to be settled: the rest comes a second later."""
-    rows = Redemption.objects.filter(due(), state=State.UNCERTAIN, **narrowed)
+    rows = Redemption.objects.filter(due(), state=RedemptionState.UNCERTAIN, **narrowed)
     return rows.order_by("not_before")[:SWEEP]

@@ -11,7 +11,7 @@ from promoportal.db.state_machine import NEWEST, Stateful, Transition, constrain
 from rewards.models import Assignment
 
 
-class State(models.TextChoices):
+class RedemptionState(models.TextChoices):
     WAITING = "WAITING", "To be reported"
     REPORTING = "REPORTING", "Being reported"
     UNCERTAIN = "UNCERTAIN", "Sent, no answer"
@@ -21,15 +21,20 @@ class State(models.TextChoices):
 
 
 # What the vendor does not know yet, whether by itself or by a person it will.
-UNREPORTED = [State.WAITING, State.REPORTING, State.UNCERTAIN, State.HELD]
+UNREPORTED = [
+    RedemptionState.WAITING,
+    RedemptionState.REPORTING,
+    RedemptionState.UNCERTAIN,
+    RedemptionState.HELD,
+]
 
 
-class Mode(models.TextChoices):
+class ReportMode(models.TextChoices):
     TRIGGERED = "TRIGGERED", "At once"
     SCHEDULED = "SCHEDULED", "In batches"
 
 
-class Reason(models.TextChoices):
+class RedemptionReason(models.TextChoices):
     REFUSED = "REFUSED", "Optimove refused it"
     UNANSWERED = "UNANSWERED", "Nobody can say whether it was taken"
     MALFORMED = "MALFORMED", "Answers break the contract"
@@ -83,14 +88,33 @@ class Redemption(Stateful, Leased):
 
     machines = {
         "state": {
-            State.WAITING: frozenset({State.REPORTING, State.HELD}),
-            State.REPORTING: frozenset(
-                {State.REPORTED, State.WAITING, State.UNCERTAIN, State.HELD}
+            RedemptionState.WAITING: frozenset(
+                {RedemptionState.REPORTING, RedemptionState.HELD}
             ),
-            State.UNCERTAIN: frozenset({State.WAITING, State.REPORTED, State.HELD}),
-            State.HELD: frozenset({State.WAITING, State.REPORTED, State.WRITTEN_OFF}),
-            State.REPORTED: frozenset(),
-            State.WRITTEN_OFF: frozenset(),
+            RedemptionState.REPORTING: frozenset(
+                {
+                    RedemptionState.REPORTED,
+                    RedemptionState.WAITING,
+                    RedemptionState.UNCERTAIN,
+                    RedemptionState.HELD,
+                }
+            ),
+            RedemptionState.UNCERTAIN: frozenset(
+                {
+                    RedemptionState.WAITING,
+                    RedemptionState.REPORTED,
+                    RedemptionState.HELD,
+                }
+            ),
+            RedemptionState.HELD: frozenset(
+                {
+                    RedemptionState.WAITING,
+                    RedemptionState.REPORTED,
+                    RedemptionState.WRITTEN_OFF,
+                }
+            ),
+            RedemptionState.REPORTED: frozenset(),
+            RedemptionState.WRITTEN_OFF: frozenset(),
         }
     }
 
@@ -102,9 +126,11 @@ class Redemption(Stateful, Leased):
     )
     reference = models.UUIDField(unique=True, help_text="Ours; sent with every report.")
     redeemed_at = models.DateTimeField()
-    mode = models.CharField(max_length=10, choices=Mode)
-    state = models.CharField(max_length=20, choices=State, default=State.WAITING)
-    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    mode = models.CharField(max_length=10, choices=ReportMode)
+    state = models.CharField(
+        max_length=20, choices=RedemptionState, default=RedemptionState.WAITING
+    )
+    reason = models.CharField(max_length=20, choices=RedemptionReason, blank=True)
     problem = models.TextField(blank=True)
     report = models.ForeignKey(
         Report,
@@ -122,10 +148,10 @@ class Redemption(Stateful, Leased):
 
     class Meta:
         constraints = [
-            constraint("redemption_state_known", State.values),
+            constraint("redemption_state_known", RedemptionState.values),
             models.CheckConstraint(
                 name="redemption_reporting_is_leased",
-                condition=~models.Q(state=State.REPORTING)
+                condition=~models.Q(state=RedemptionState.REPORTING)
                 | models.Q(lease_until__isnull=False, token__isnull=False),
             ),
         ]
@@ -134,24 +160,24 @@ class Redemption(Stateful, Leased):
             models.Index(
                 fields=["not_before", "id"],
                 name="redemption_due",
-                condition=models.Q(state=State.WAITING),
+                condition=models.Q(state=RedemptionState.WAITING),
             ),
             models.Index(
                 fields=["lease_until"],
                 name="redemption_leased",
-                condition=models.Q(state=State.REPORTING),
+                condition=models.Q(state=RedemptionState.REPORTING),
             ),
             models.Index(
                 fields=["not_before"],
                 name="redemption_uncertain",
-                condition=models.Q(state=State.UNCERTAIN),
+                condition=models.Q(state=RedemptionState.UNCERTAIN),
             ),
             # What the first page counts: these few, and not all that were ever sent.
             models.Index(
                 NEWEST,
                 name="redemption_unanswered",
                 include=["id", "state_since"],
-                condition=models.Q(state=State.UNCERTAIN),
+                condition=models.Q(state=RedemptionState.UNCERTAIN),
             ),
             # Lists as staff narrow them.
             models.Index("execution", NEWEST, name="redemption_of_execution"),
@@ -197,7 +223,7 @@ class Redemption(Stateful, Leased):
 
     @property
     def is_batched(self) -> bool:
-        return self.mode == Mode.SCHEDULED
+        return self.mode == ReportMode.SCHEDULED
 
 
 class RedemptionTransition(Transition):

@@ -16,7 +16,7 @@ from promoportal.optimove import Verdict
 from promoportal.optimove.throttle import STRANGER
 from promoportal.resilience.backoff import wait
 from promoportal.resilience.outcome_policy import MOST_MALFORMED, WAITS
-from redemptions.models import Reason, Redemption, Report, State
+from redemptions.models import Redemption, RedemptionReason, RedemptionState, Report
 
 # Three days of them.
 GIVE_UP_AFTER = 80
@@ -32,7 +32,9 @@ class Carried:
 
 
 def _ours(carried: Carried) -> QuerySet[Redemption]:
-    return Redemption.objects.filter(state=State.REPORTING, token=carried.lease.token)
+    return Redemption.objects.filter(
+        state=RedemptionState.REPORTING, token=carried.lease.token
+    )
 
 
 def _answered(carried: Carried, verdict: Verdict) -> None:
@@ -49,11 +51,11 @@ def _answered(carried: Carried, verdict: Verdict) -> None:
         accepted = len(carried.rows) - len(refused)
         counted = {"accepted": accepted, "rejected": len(refused)}
         _close(carried, outcome, verdict.evidence, **counted)
-        _hold(carried, refused, Reason.REFUSED)
+        _hold(carried, refused, RedemptionReason.REFUSED)
         taken = _ours(carried) | _given_up_for_lost(carried).exclude(pk__in=refused)
         state_machine.move_all(
             taken,
-            State.REPORTED,
+            RedemptionState.REPORTED,
             why=f"Optimove took report {carried.report.pk}.",
             reason="",
             problem="",
@@ -64,17 +66,20 @@ def _answered(carried: Carried, verdict: Verdict) -> None:
 def _given_up_for_lost(carried: Carried) -> QuerySet[Redemption]:
     """What our lease ran out on: an answer that comes late is evidence all the same."""
     return Redemption.objects.filter(
-        Q(state=State.UNCERTAIN) | Q(state=State.HELD, reason=Reason.UNANSWERED),
+        Q(state=RedemptionState.UNCERTAIN)
+        | Q(state=RedemptionState.HELD, reason=RedemptionReason.UNANSWERED),
         report=carried.report,
     )
 
 
 def _hold(
-    carried: Carried, problems: Mapping[int, Mapping[str, Any]], reason: Reason
+    carried: Carried,
+    problems: Mapping[int, Mapping[str, Any]],
+    reason: RedemptionReason,
 ) -> None:
     state_machine.move_all(
         _ours(carried),
-        State.HELD,
+        RedemptionState.HELD,
         why=f"Report {carried.report.pk}: {reason.label}.",
         each=problems,
         reason=reason,
@@ -127,7 +132,7 @@ def _close(
 def _again(carried: Carried, seconds: float, problem: str, **changes: Any) -> None:
     state_machine.move_all(
         _ours(carried),
-        State.WAITING,
+        RedemptionState.WAITING,
         why=f"Report {carried.report.pk} is tried again.",
         problem=problem,
         not_before=after(seconds),
@@ -146,7 +151,7 @@ def _forbidden(carried: Carried, error: wire.WireError) -> None:
 
 def _unavailable(carried: Carried, error: wire.WireError) -> None:
     hopeless = _ours(carried).filter(failures__gte=GIVE_UP_AFTER)
-    _hold(carried, _said(hopeless, error), Reason.GIVEN_UP)
+    _hold(carried, _said(hopeless, error), RedemptionReason.GIVEN_UP)
     seconds = _wait(carried, getattr(error, "retry_after", None))
     _again(carried, seconds, str(error), failures=F("failures") + 1)
 
@@ -154,7 +159,7 @@ def _unavailable(carried: Carried, error: wire.WireError) -> None:
 def _refused_whole(carried: Carried, error: wire.WireError) -> None:
     """One bad line may spoil a batch: it is halved until the line stands alone."""
     if len(carried.rows) == 1:
-        _hold(carried, _said(_ours(carried), error), Reason.REFUSED)
+        _hold(carried, _said(_ours(carried), error), RedemptionReason.REFUSED)
     else:
         half = (len(carried.rows) + 1) // 2
         _again(carried, 0, str(error), batch_limit=half)
@@ -162,7 +167,7 @@ def _refused_whole(carried: Carried, error: wire.WireError) -> None:
 
 def _malformed(carried: Carried, error: wire.WireError) -> None:
     hopeless = _ours(carried).filter(malformed__gte=MOST_MALFORMED - 1)
-    _hold(carried, _said(hopeless, error), Reason.MALFORMED)
+    _hold(carried, _said(hopeless, error), RedemptionReason.MALFORMED)
     _ours(carried).update(malformed=F("malformed") + 1)
     _unanswered(carried, error)
 
@@ -170,7 +175,7 @@ def _malformed(carried: Carried, error: wire.WireError) -> None:
 def _unanswered(carried: Carried, error: wire.WireError) -> None:
     state_machine.move_all(
         _ours(carried),
-        State.UNCERTAIN,
+        RedemptionState.UNCERTAIN,
         why=f"Report {carried.report.pk} was sent and not answered.",
         problem=str(error),
         failures=F("failures") + 1,

@@ -23,7 +23,7 @@ from promoportal.resilience import circuit_breaker
 from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import Budget
-from redemptions.models import Mode, Redemption, Report, State
+from redemptions.models import Redemption, RedemptionState, Report, ReportMode
 from redemptions.report_outcomes import Carried, _answered, _failed, _hand_back
 
 LEASE = 60.0
@@ -54,7 +54,7 @@ def is_due() -> bool:
 
 
 def _due() -> QuerySet[Redemption]:
-    return Redemption.objects.filter(due(), state=State.WAITING)
+    return Redemption.objects.filter(due(), state=RedemptionState.WAITING)
 
 
 def _may_call() -> bool:
@@ -101,14 +101,14 @@ def _most(first: Redemption, batch_limit: int) -> int:
     if first.is_batched:
         return most
     calls = min(ONE_BY_ONE, rate_limiter.remaining(Priority.REPORTING))
-    waiting = _due().filter(mode=Mode.TRIGGERED)[: calls + 1].count()
+    waiting = _due().filter(mode=ReportMode.TRIGGERED)[: calls + 1].count()
     return most if waiting > calls else 1
 
 
 def _take(rows: Sequence[Redemption], written: Report, lease: Lease) -> None:
     state_machine.move_all(
         Redemption.objects.filter(pk__in=[row.pk for row in rows]),
-        State.REPORTING,
+        RedemptionState.REPORTING,
         why=f"Report {written.pk} carries it.",
         report=written,
         token=lease.token,

@@ -18,7 +18,7 @@ from django.db.models import F, QuerySet
 from promoportal.db import bulk
 from promoportal.runtime.time_budget import Budget
 from rewards import decisions, signals
-from rewards.models import Assignment, Retrial, RetrialPart, Retried, Trying
+from rewards.models import Assignment, Retrial, RetrialPart, RetrialState, Retried
 
 # Rows of one part.
 PART = 500
@@ -57,18 +57,18 @@ def follow() -> None:
 
 def is_due() -> bool:
     """Whether any is under way."""
-    return Retrial.objects.filter(state=Trying.RUNNING).exists()
+    return Retrial.objects.filter(state=RetrialState.RUNNING).exists()
 
 
 def pause(retrial: Retrial, *, by: Any, why: str) -> None:
     """:raises IllegalMove: if it is not under way"""
-    retrial.move(Trying.PAUSED, by=by, why=why)
+    retrial.move(RetrialState.PAUSED, by=by, why=why)
 
 
 def resume(retrial: Retrial, *, by: Any, why: str) -> None:
     """:raises IllegalMove: if it is not paused"""
     with transaction.atomic():
-        retrial.move(Trying.RUNNING, by=by, why=why)
+        retrial.move(RetrialState.RUNNING, by=by, why=why)
         signals.retrying.send(Retrial)
 
 
@@ -78,7 +78,7 @@ def cancel(retrial: Retrial, *, by: Any, why: str) -> None:
 
     :raises IllegalMove: if it is over
     """
-    retrial.move(Trying.CANCELLED, by=by, why=why)
+    retrial.move(RetrialState.CANCELLED, by=by, why=why)
 
 
 def _choose(rows: QuerySet[Assignment], retrial: Retrial) -> int:
@@ -100,7 +100,7 @@ def _some() -> bool:
     """Do a part of one that nobody else is at; whether there was any."""
     with transaction.atomic():
         # Held until the part is done, so that a pause waits for it and counts.
-        running = Retrial.objects.filter(state=Trying.RUNNING).order_by("?")
+        running = Retrial.objects.filter(state=RetrialState.RUNNING).order_by("?")
         retrial = running.select_for_update(skip_locked=True).first()
         if retrial is None:
             return False
@@ -108,7 +108,7 @@ def _some() -> bool:
         if part is not None:
             _conclude(retrial, part, _retry(part.assignments, retrial))
         if not retrial.parts.exists():
-            retrial.move(Trying.DONE, why=f"{retrial.total:,} were looked at.")
+            retrial.move(RetrialState.DONE, why=f"{retrial.total:,} were looked at.")
         return True
 
 

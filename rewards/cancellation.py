@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from executions.locks import share
-from executions.models import Execution, ExecutionTransition, Stop
+from executions.models import Execution, ExecutionStop, ExecutionTransition
 from promoportal.runtime.time_budget import Budget
 from rewards.models import Assignment, Collection
 from rewards.transitions import left, take_back
@@ -47,7 +47,7 @@ def is_due() -> bool:
 
 def unfinished() -> QuerySet[Collection]:
     """Collections of cancelled executions that were not looked through to the end."""
-    cancelled = Collection.objects.filter(execution__stop=Stop.CANCELLED)
+    cancelled = Collection.objects.filter(execution__stop=ExecutionStop.CANCELLED)
     return cancelled.filter(taken_back=False).select_related("execution")
 
 
@@ -66,6 +66,8 @@ def _finish(collection: Collection) -> None:
 
 
 def _who_cancelled(execution: Execution) -> Any:
-    moves = ExecutionTransition.objects.filter(row=execution, after=Stop.CANCELLED)
+    moves = ExecutionTransition.objects.filter(
+        row=execution, after=ExecutionStop.CANCELLED
+    )
     move = moves.select_related("by").order_by("pk").last()
     return move.by if move else None

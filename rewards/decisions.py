@@ -13,19 +13,23 @@ from django.db.models.functions import Now
 
 from executions.lifecycle import reopen
 from executions.locks import seize
-from executions.models import Execution, Stop
+from executions.models import Execution, ExecutionStop
 from promoportal import optimove
 from promoportal.optimove import Meaning
 from rewards import approvals, limits, signals
 from rewards.approvals import Says
 from rewards.collection import evaluation
 from rewards.collection.changes import may_be_for_another
-from rewards.models import Assignment, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState
 from rewards.transitions import give, owe
 
-_READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
+_READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
 # Held not because it failed, but because someone must say that it is meant.
-TO_BE_MEANT = (Reason.REPEATED, Reason.OVER_LIMIT, Reason.DIFFERS)
+TO_BE_MEANT = (
+    AssignmentReason.REPEATED,
+    AssignmentReason.OVER_LIMIT,
+    AssignmentReason.DIFFERS,
+)
 
 NOT_THEIRS = (
     "its id is another customer's or promotion's by now: write it off, and have CRM "
@@ -70,7 +74,7 @@ def retry_together(rows: QuerySet[Assignment], *, by: Any, why: str) -> dict[int
 
 
 def _retry_each(
-    locked: list[Assignment], stop: Stop, *, by: Any, why: str
+    locked: list[Assignment], stop: ExecutionStop, *, by: Any, why: str
 ) -> dict[int, str]:
     obstacles = {row.pk: obstacle(row, stop) for row in locked}
     free = [row for row in locked if not obstacles[row.pk]]
@@ -88,7 +92,7 @@ def _locked_of(rows: QuerySet[Assignment]) -> list[Assignment]:
     return list(short.select_for_update())
 
 
-def obstacle(row: Assignment, stop: Stop) -> str:
+def obstacle(row: Assignment, stop: ExecutionStop) -> str:
     """Why a row would be left alone if it were tried again; or nothing."""
     if why_not := _stays(row, stop):
         return why_not
@@ -99,7 +103,7 @@ def obstacle(row: Assignment, stop: Stop) -> str:
     return "" if row.reason in _READ_ANEW else not_theirs(row)
 
 
-def obstacle_to_release(row: Assignment, stop: Stop) -> str:
+def obstacle_to_release(row: Assignment, stop: ExecutionStop) -> str:
     """Why a row would be left alone if it were released; or nothing."""
     if why_not := _stays(row, stop):
         return why_not
@@ -124,15 +128,15 @@ def obstacle_to_saying(row: Assignment) -> str:
     """Why nobody can say whether it was given; or nothing."""
     if not row.doubtful:
         return "not in doubt"
-    if row.state not in {State.UNCERTAIN, State.HELD}:
-        return f"{State(row.state).label}: wait for its answer"
+    if row.state not in {AssignmentState.UNCERTAIN, AssignmentState.HELD}:
+        return f"{AssignmentState(row.state).label}: wait for its answer"
     return ""
 
 
 def obstacle_to_writing_off(row: Assignment) -> str:
     """Why a row would not be written off; or nothing."""
-    if row.state != State.HELD:
-        return f"{State(row.state).label}, not held"
+    if row.state != AssignmentState.HELD:
+        return f"{AssignmentState(row.state).label}, not held"
     return "in doubt: say first whether it was given" if row.doubtful else ""
 
 
@@ -156,7 +160,7 @@ def write_off(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
     return _each(rows, lambda row, _: _write_off(row, by=by, why=why))
 
 
-Decision = Callable[[Assignment, Stop], str]
+Decision = Callable[[Assignment, ExecutionStop], str]
 """Decides about one locked row; says why it did not, or nothing."""
 
 
@@ -179,7 +183,7 @@ def _locked(pk: int) -> Assignment:
     return rows.select_for_update(of=["self"]).get(pk=pk)
 
 
-def _retry(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
+def _retry(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
     if why_not := obstacle(row, stop):
         return why_not
     if row.reason in _READ_ANEW and (unreadable := _read_anew(row)):
@@ -189,7 +193,7 @@ def _retry(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
     return ""
 
 
-def _release(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
+def _release(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
     if why_not := obstacle_to_release(row, stop) or _as_listed(row):
         return why_not
     _owe([row], stop, by=by, why=why, first_sent_at=None)
@@ -198,17 +202,17 @@ def _release(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
 
 
 def _held_as(row: Assignment) -> str:
-    return f"held as {Reason(row.reason).label}" if row.reason else "held"
+    return f"held as {AssignmentReason(row.reason).label}" if row.reason else "held"
 
 
 _IF_MEANT = 'press "Give it all the same" if it is meant'
 
 
-def _stays(row: Assignment, stop: Stop) -> str:
+def _stays(row: Assignment, stop: ExecutionStop) -> str:
     """Why nothing may be given by hand; or nothing."""
     if why_not := obstacle_to_writing_off(row):
         return why_not
-    return "its execution is cancelled" if stop == Stop.CANCELLED else ""
+    return "its execution is cancelled" if stop == ExecutionStop.CANCELLED else ""
 
 
 def _as_listed(row: Assignment) -> str:
@@ -216,7 +220,7 @@ def _as_listed(row: Assignment) -> str:
     Nothing was given of it, so that what the vendor lists now is what it is worth; say
     what stops that, or nothing.
     """
-    if row.reason != Reason.DIFFERS:
+    if row.reason != AssignmentReason.DIFFERS:
         return ""
     said = optimove.reread(row.as_assigned)
     if said.problem:
@@ -230,7 +234,7 @@ def _read_anew(row: Assignment) -> str:
     """Read what the vendor said again; say what still stops it, or nothing."""
     said = optimove.reread(row.as_assigned)
     state, _, problem = evaluation.verdict(said)
-    if state != State.OWED:
+    if state != AssignmentState.OWED:
         return f"it still cannot be activated. {problem}"
     columns = {**evaluation.substance(said), **evaluation.whose(row, said)}
     Assignment.objects.filter(pk=row.pk).update(**columns)
@@ -240,13 +244,13 @@ def _read_anew(row: Assignment) -> str:
 
 def _hold_second(row: Assignment) -> str:
     Assignment.objects.filter(pk=row.pk).update(
-        reason=Reason.REPEATED, problem=evaluation.REPEATED
+        reason=AssignmentReason.REPEATED, problem=evaluation.REPEATED
     )
     return f"read, and it is a second assignment: {_IF_MEANT}"
 
 
 def _owe(
-    rows: list[Assignment], stop: Stop, *, by: Any, why: str, **changes: Any
+    rows: list[Assignment], stop: ExecutionStop, *, by: Any, why: str, **changes: Any
 ) -> None:
     """Rows of one execution."""
     owe(
@@ -278,7 +282,7 @@ def _given(row: Assignment, *, by: Any, why: str) -> str:
     return why_not
 
 
-def _not_given(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
+def _not_given(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
     why_not = obstacle_to_saying(row) or approvals.waits(
         row, Says.NOT_GIVEN, by=by, why=why
     )
@@ -286,7 +290,7 @@ def _not_given(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
         return why_not
     why = approvals.heard(row, why=why)
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
-    if row.state == State.HELD and row.reason in (*TO_BE_MEANT, *_READ_ANEW):
+    if row.state == AssignmentState.HELD and row.reason in (*TO_BE_MEANT, *_READ_ANEW):
         # Nothing was given, and what to give, if anything, is the next question.
         Assignment.objects.filter(pk=row.pk).update(**settled)
     else:
@@ -298,5 +302,11 @@ def _not_given(row: Assignment, stop: Stop, *, by: Any, why: str) -> str:
 def _write_off(row: Assignment, *, by: Any, why: str) -> str:
     if why_not := obstacle_to_writing_off(row):
         return why_not
-    row.move(State.VOID, by=by, why=why, reason=Reason.WRITTEN_OFF, problem=why)
+    row.move(
+        AssignmentState.VOID,
+        by=by,
+        why=why,
+        reason=AssignmentReason.WRITTEN_OFF,
+        problem=why,
+    )
     return ""

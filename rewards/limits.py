@@ -20,7 +20,7 @@ from django.db.models import F, QuerySet
 
 from executions import lifecycle
 from executions.locks import seize, share
-from executions.models import Execution, Stop
+from executions.models import Execution, ExecutionStop
 from promoportal.runtime.environment import amounts
 from promoportal.runtime.time_budget import Budget
 from rewards import signals
@@ -78,7 +78,7 @@ def count(execution: Execution, rows: Iterable[tuple[str, Decimal | None]]) -> N
         )
 
 
-def look(execution_pk: int, *, ends: bool) -> Stop:
+def look(execution_pk: int, *, ends: bool) -> ExecutionStop:
     """
     Whether the execution is stopped, and keep it so: strongly where `clear` follows at the
     end of the pass, which may hold it.

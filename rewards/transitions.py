@@ -8,12 +8,12 @@ from typing import Any
 from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Greatest, Now
 
-from executions.models import Stop
+from executions.models import ExecutionStop
 from promoportal.db import state_machine
 from promoportal.db.leases import _RELEASED
 from promoportal.optimove import Meaning
 from rewards import signals
-from rewards.models import Assignment, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 
 def give(
@@ -26,7 +26,7 @@ def give(
     """Make rows active, each with its receipt, from wherever that is allowed."""
     moved = state_machine.move_all(
         rows,
-        State.ACTIVE,
+        AssignmentState.ACTIVE,
         by=by,
         why=why,
         each={pk: {"receipt": receipt} for pk, receipt in receipts.items()},
@@ -44,14 +44,16 @@ def give(
 
 def _unless_differing(name: str) -> Case:
     """Nothing, but for what staff must still see of a reward that was given."""
-    differs = When(reason=Reason.DIFFERS, then=F(name))
+    differs = When(reason=AssignmentReason.DIFFERS, then=F(name))
     return Case(differs, default=Value(""), output_field=TextField())
 
 
 def _mark_taken_back(keys: Sequence[int]) -> None:
     """What was taken back while it was on its way: staff must see that it was given."""
     given = Assignment.objects.filter(pk__in=keys)
-    taken_back = ~Q(meaning=Meaning.ACTIVATE) | Q(execution__stop=Stop.CANCELLED)
+    taken_back = ~Q(meaning=Meaning.ACTIVATE) | Q(
+        execution__stop=ExecutionStop.CANCELLED
+    )
     given.filter(taken_back).update(cancelled_too_late=True)
 
 
@@ -61,7 +63,7 @@ _TAKEN_BACK = "It was taken back while in doubt: the platform is asked, not told
 def owe(
     rows: QuerySet[Assignment],
     *,
-    stop: Stop,
+    stop: ExecutionStop,
     why: str,
     by: Any = None,
     settled: bool = False,
@@ -77,7 +79,7 @@ def owe(
     row of the set is in doubt any more.
     """
     everything, nothing = Q(pk__gt=0), Q(pk=None)
-    is_over = stop == Stop.CANCELLED
+    is_over = stop == ExecutionStop.CANCELLED
     taken_back = everything if is_over else ~_assigned()
     unclear = nothing if is_over else Q(meaning=Meaning.UNKNOWN)
     doubtful = nothing if settled else Q(doubtful=True)
@@ -90,7 +92,9 @@ def owe(
         *_differing(rows.exclude(taken_back), changes),
     ]
     rest = rows.exclude(taken_back).exclude(pk__in=stopped)
-    return stopped + state_machine.move_all(rest, State.OWED, by=by, why=why, **changes)
+    return stopped + state_machine.move_all(
+        rest, AssignmentState.OWED, by=by, why=why, **changes
+    )
 
 
 def take_back(
@@ -114,7 +118,7 @@ def ask_about(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> list[i
     """The platform is asked what became of them, and not told again."""
     # "Not known there" counts only some time after this; after a restored backup, later.
     asked = {**changes, "lease_until": Greatest("lease_until", Now())}
-    return state_machine.move_all(rows, State.UNCERTAIN, why=why, **asked)
+    return state_machine.move_all(rows, AssignmentState.UNCERTAIN, why=why, **asked)
 
 
 def left(rows: QuerySet[Assignment]) -> bool:
@@ -124,15 +128,17 @@ def left(rows: QuerySet[Assignment]) -> bool:
 
 
 def _waiting(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
-    return rows.filter(state__in=[State.OWED, State.HELD], doubtful=False)
+    return rows.filter(
+        state__in=[AssignmentState.OWED, AssignmentState.HELD], doubtful=False
+    )
 
 
 def _in_doubt(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
-    return rows.filter(state=State.OWED, doubtful=True)
+    return rows.filter(state=AssignmentState.OWED, doubtful=True)
 
 
 def _given(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
-    return rows.filter(state=State.ACTIVE, cancelled_too_late=False)
+    return rows.filter(state=AssignmentState.ACTIVE, cancelled_too_late=False)
 
 
 def _assigned() -> Q:
@@ -142,25 +148,31 @@ def _assigned() -> Q:
 def _void(rows: QuerySet[Assignment], by: Any, changes: dict[str, Any]) -> list[int]:
     taken_back = "It was taken back before it was given."
     reason = Case(
-        When(meaning=Meaning.NOTHING, then=Value(Reason.NOT_ASSIGNED)),
-        default=Value(Reason.CANCELLED),
+        When(meaning=Meaning.NOTHING, then=Value(AssignmentReason.NOT_ASSIGNED)),
+        default=Value(AssignmentReason.CANCELLED),
         output_field=TextField(),
     )
     return state_machine.move_all(
-        rows, State.VOID, by=by, why=taken_back, **{**changes, "reason": reason}
+        rows,
+        AssignmentState.VOID,
+        by=by,
+        why=taken_back,
+        **{**changes, "reason": reason},
     )
 
 
 def _unclear(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
     problem = "Optimove says now what the contract does not know."
-    why = {"reason": Reason.UNKNOWN_STATUS, "problem": problem}
+    why = {"reason": AssignmentReason.UNKNOWN_STATUS, "problem": problem}
     # Not what differs from row to row: that says why it is tried again, and it is not.
     same = {name: value for name, value in changes.items() if name != "each"}
-    return state_machine.move_all(rows, State.HELD, why=problem, **{**same, **why})
+    return state_machine.move_all(
+        rows, AssignmentState.HELD, why=problem, **{**same, **why}
+    )
 
 
 def _differing(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
-    differing = rows.filter(reason=Reason.DIFFERS)
+    differing = rows.filter(reason=AssignmentReason.DIFFERS)
     kept = {**changes, "reason": F("reason")}
     why = "Optimove changed the reward meanwhile."
-    return state_machine.move_all(differing, State.HELD, why=why, **kept)
+    return state_machine.move_all(differing, AssignmentState.HELD, why=why, **kept)

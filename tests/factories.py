@@ -15,28 +15,27 @@ from django.db.models import Model
 from django.utils import timezone
 
 from executions.models import (
-    Asking,
     Campaign,
     Delivery,
+    DeliveryState,
     EventType,
     Execution,
-    Kind,
+    ExecutionKind,
+    ExecutionProgress,
     Listener,
-    Progress,
-    Reading,
     Trigger,
+    TriggerState,
 )
 from promoportal.optimove import Meaning
-from redemptions.models import Mode, Redemption, Report
-from redemptions.models import State as Reporting
+from redemptions.models import Redemption, RedemptionState, Report, ReportMode
 from rewards.models import (
     Assignment,
+    AssignmentState,
     Attempt,
-    Collecting,
     Collection,
+    CollectionState,
     Promotion,
     Retrial,
-    State,
 )
 
 M = TypeVar("M", bound=Model)
@@ -91,8 +90,8 @@ ExecutionFactory = of(
     Execution,
     reference=make.Sequence(lambda number: f"{1000 + number}"),
     campaign=make.SubFactory(CampaignFactory),
-    kind=Kind.SCHEDULED,
-    state=Progress.ACTIVATING,
+    kind=ExecutionKind.SCHEDULED,
+    state=ExecutionProgress.ACTIVATING,
 )
 
 DeliveryFactory = of(
@@ -101,14 +100,14 @@ DeliveryFactory = of(
     body=b'{"CampaignID": 1000, "ChannelID": 505}',
     content_type="application/json",
     verdict={"address": "known by its secret", "from": "192.0.2.1"},
-    state=Reading.READ,
+    state=DeliveryState.READ,
 )
 
 TriggerFactory = of(
     Trigger,
-    execution=make.SubFactory(ExecutionFactory, kind=Kind.TRIGGERED),
+    execution=make.SubFactory(ExecutionFactory, kind=ExecutionKind.TRIGGERED),
     customer=make.Sequence(lambda number: f"T{number}"),
-    state=Asking.WAITING,
+    state=TriggerState.WAITING,
 )
 
 PromotionFactory = of(
@@ -120,7 +119,7 @@ PromotionFactory = of(
 CollectionFactory = of(
     Collection,
     execution=make.SubFactory(ExecutionFactory),
-    state=Collecting.DONE,
+    state=CollectionState.DONE,
     number=1,
     finished=1,
     pages=1,
@@ -151,20 +150,22 @@ AssignmentFactory = of(
     },
     value="10",
     unit="EUR",
-    state=State.OWED,
+    state=AssignmentState.OWED,
     cleared=True,
     listed_pass=1,
     key=make.Sequence(uuid),
     assigned_at=make.LazyFunction(timezone.now),
     # What a row that is being worked on must have.
     token=make.LazyAttribute(
-        lambda row: row.key if row.state == State.ACTIVATING else None
+        lambda row: row.key if row.state == AssignmentState.ACTIVATING else None
     ),
     lease_until=make.LazyAttribute(
-        lambda row: timezone.now() if row.state == State.ACTIVATING else None
+        lambda row: timezone.now() if row.state == AssignmentState.ACTIVATING else None
     ),
     order=make.LazyAttribute(
-        lambda row: None if row.state == State.OWED else {"customerId": row.customer}
+        lambda row: (
+            None if row.state == AssignmentState.OWED else {"customerId": row.customer}
+        )
     ),
 )
 
@@ -191,16 +192,16 @@ ReportFactory = of(
 
 RedemptionFactory = of(
     Redemption,
-    assignment=make.SubFactory(AssignmentFactory, state=State.ACTIVE),
+    assignment=make.SubFactory(AssignmentFactory, state=AssignmentState.ACTIVE),
     execution=make.SelfAttribute("assignment.execution"),
     reference=make.Sequence(uuid),
     redeemed_at=make.LazyFunction(timezone.now),
-    mode=Mode.SCHEDULED,
-    state=Reporting.WAITING,
+    mode=ReportMode.SCHEDULED,
+    state=RedemptionState.WAITING,
     token=make.LazyAttribute(
-        lambda row: row.reference if row.state == Reporting.REPORTING else None
+        lambda row: row.reference if row.state == RedemptionState.REPORTING else None
     ),
     lease_until=make.LazyAttribute(
-        lambda row: timezone.now() if row.state == Reporting.REPORTING else None
+        lambda row: timezone.now() if row.state == RedemptionState.REPORTING else None
     ),
 )

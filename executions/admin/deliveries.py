@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from executions import inbox
 from executions.admin import replay_preview
-from executions.models import Delivery, Execution, Listener, Reading, Trigger
+from executions.models import Delivery, DeliveryState, Execution, Listener, Trigger
 from promoportal.admin.actions import Deed, one_by_one
 from promoportal.admin.alerts import Attention
 from promoportal.admin.date_filter import days
@@ -104,20 +104,20 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
     finds = ("execution__reference",)
     indexed = ("execution", "listener", "state__exact", "reason__exact", "needs", "q")
     search_help_text = "An execution's id, in full"
-    labels = dict(Reading.choices)
+    labels = dict(DeliveryState.choices)
     attention = (
         Attention(
             "held",
             "Deliveries are held",
             "Delivery is held",
-            lambda: Q(state=Reading.HELD),
+            lambda: Q(state=DeliveryState.HELD),
             by_reason=True,
         ),
         Attention(
             "unread",
             "Deliveries wait for a worker to read them",
             "Delivery waits for a worker to read it",
-            lambda: Q(state=Reading.UNREAD, received_at__lt=after(-UNREAD_FOR)),
+            lambda: Q(state=DeliveryState.UNREAD, received_at__lt=after(-UNREAD_FOR)),
         ),
     )
     reveal = _BODY
@@ -129,7 +129,7 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
             _read_again,
             said=("will be read again", "will be read again"),
             plan=_plan,
-            fits=lambda row: row.state != Reading.UNREAD,
+            fits=lambda row: row.state != DeliveryState.UNREAD,
         ),
         _BODY.deed,
     )

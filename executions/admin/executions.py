@@ -16,10 +16,10 @@ from executions.models import (
     Campaign,
     Delivery,
     Execution,
-    Kind,
+    ExecutionKind,
+    ExecutionProgress,
+    ExecutionStop,
     Listener,
-    Progress,
-    Stop,
     Trigger,
 )
 from promoportal.admin.actions import Deed, one_by_one
@@ -39,10 +39,12 @@ from promoportal.db.bulk_result import Done
 def _open_again(rows: QuerySet[Execution], by: Any, why: str) -> Done:
     done = Done()
     for row in rows.order_by("pk"):
-        if row.stop == Stop.CANCELLED:
+        if row.stop == ExecutionStop.CANCELLED:
             done.skipped["it is cancelled"] += 1
         else:
-            announcing.announce(row.reference, kind=Kind(row.kind), by=by, why=why)
+            announcing.announce(
+                row.reference, kind=ExecutionKind(row.kind), by=by, why=why
+            )
             done.done += 1
     return done
 
@@ -61,10 +63,10 @@ def _stands(row: Execution) -> str:
 
 
 def _is_settled(row: Execution) -> bool:
-    return row.state == Progress.SETTLED
+    return row.state == ExecutionProgress.SETTLED
 
 
-def _is(*stops: Stop) -> Callable[[Execution], bool]:
+def _is(*stops: ExecutionStop) -> Callable[[Execution], bool]:
     return lambda row: row.stop in stops
 
 
@@ -88,13 +90,13 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
     )
     finds = ("reference", "campaign__reference")
     search_help_text = "An execution's or a campaign's id, in full"
-    labels = {**dict(Progress.choices), **dict(Stop.choices)}
+    labels = {**dict(ExecutionProgress.choices), **dict(ExecutionStop.choices)}
     attention = (
         Attention(
             "held",
             "Executions are held",
             "Execution is held",
-            lambda: Q(stop=Stop.HELD),
+            lambda: Q(stop=ExecutionStop.HELD),
             by_reason=True,
         ),
     )
@@ -105,7 +107,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
             "executions.open_execution",
             _open_again,
             said=("will be collected again", "will be collected again"),
-            fits=_is(Stop.NONE, Stop.PAUSED, Stop.HELD),
+            fits=_is(ExecutionStop.NONE, ExecutionStop.PAUSED, ExecutionStop.HELD),
         ),
         Deed(
             "pause",
@@ -113,7 +115,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
             "executions.stop_execution",
             _stopping(stopping.pause),
             said=("is paused", "are paused"),
-            fits=_is(Stop.NONE),
+            fits=_is(ExecutionStop.NONE),
             is_aside=_is_settled,
         ),
         Deed(
@@ -122,7 +124,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
             "executions.stop_execution",
             _stopping(stopping.resume),
             said=("runs again", "run again"),
-            fits=_is(Stop.HELD, Stop.PAUSED),
+            fits=_is(ExecutionStop.HELD, ExecutionStop.PAUSED),
         ),
         Deed(
             "cancel",
@@ -133,7 +135,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
             warning="Nothing more of it will be given, for good: what is owed or held "
             "becomes void, and a later notice does not open it again. What customers "
             "have already, they keep; what is in doubt is still settled.",
-            fits=_is(Stop.NONE, Stop.PAUSED, Stop.HELD),
+            fits=_is(ExecutionStop.NONE, ExecutionStop.PAUSED, ExecutionStop.HELD),
             # A later notice may open it again, so it can be stopped before.
             is_aside=_is_settled,
         ),
@@ -164,7 +166,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
         return str(row.get_stop_display())
 
     def stopped(self, row: Execution) -> SafeString:
-        if row.stop == Stop.NONE:
+        if row.stop == ExecutionStop.NONE:
             return SafeString("")
         return badge(row.stop, str(row.get_stop_display()))
 
@@ -174,7 +176,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
 
     def panels(self, row: Execution) -> Iterable[Panel]:
         yield _notices(row)
-        if row.kind == Kind.TRIGGERED:
+        if row.kind == ExecutionKind.TRIGGERED:
             yield _triggers(row)
 
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 from executions import notices
 from executions.models import (
-    Asking,
     Delivery,
+    DeliveryState,
     Execution,
-    Reading,
-    Reason,
-    Stop,
+    ExecutionReason,
+    ExecutionStop,
     Trigger,
+    TriggerState,
 )
 from executions.notices import Cancelled, Notice, Scheduled, Triggered, Unacted
 from promoportal.admin.panels import Fact
@@ -39,7 +39,9 @@ class Foreseen:
     def __post_init__(self) -> None:
         rows = Execution.objects.filter(reference=self.occurrence)
         self.execution = rows.first()
-        self.is_over = bool(self.execution and self.execution.stop == Stop.CANCELLED)
+        self.is_over = bool(
+            self.execution and self.execution.stop == ExecutionStop.CANCELLED
+        )
 
     @property
     def collects(self) -> bool:
@@ -75,7 +77,7 @@ class Foreseen:
             return "It is not known here, and would be opened."
         if self.is_over:
             return "It is cancelled and stays so: nothing more of it would be given."
-        if self.execution.stop == Stop.NONE:
+        if self.execution.stop == ExecutionStop.NONE:
             return "It is here already, and would be joined."
         stopped = str(self.execution.get_stop_display()).lower()
         return (
@@ -153,9 +155,9 @@ def _read(
 
 
 def _why_not(delivery: Delivery) -> str:
-    if delivery.state == Reading.UNREAD:
+    if delivery.state == DeliveryState.UNREAD:
         return "It is still to be read, and would be left alone."
-    if delivery.reason == Reason.POISON:
+    if delivery.reason == ExecutionReason.POISON:
         return (
             "Reading it killed the worker, so it is not read for this page; a worker "
             "would try it again."
@@ -177,6 +179,6 @@ def _said(delivery: Delivery) -> Scheduled | Triggered | Cancelled | str:
 def _when(state: str | None) -> str:
     if state is None:
         return ", for the first time"
-    if state == Asking.WAITING:
+    if state == TriggerState.WAITING:
         return ", who waits for it already, at once"
     return " anew"

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.utils.safestring import SafeString
 
 from executions import lifecycle
-from executions.models import Asking, Execution, Trigger
+from executions.models import Execution, Trigger, TriggerState
 from promoportal.admin.actions import Deed, one_by_one
 from promoportal.admin.alerts import Attention
 from promoportal.admin.formatting import moment
@@ -45,13 +45,13 @@ class TriggerAdmin(StatefulAdmin[Trigger]):
     finds = ("customer",)
     indexed = ("execution", "state__exact", "reason__exact", "needs")
     search_help_text = "A customer's id, in full"
-    labels = dict(Asking.choices)
+    labels = dict(TriggerState.choices)
     attention = (
         Attention(
             "held",
             "Triggered customers are held",
             "Triggered customer is held",
-            lambda: Q(state=Asking.HELD),
+            lambda: Q(state=TriggerState.HELD),
             by_reason=True,
         ),
     )
@@ -62,7 +62,7 @@ class TriggerAdmin(StatefulAdmin[Trigger]):
             "executions.open_execution",
             _ask_again,
             said=("will be asked for again", "will be asked for again"),
-            fits=lambda row: row.state != Asking.WAITING,
+            fits=lambda row: row.state != TriggerState.WAITING,
         ),
     )
     fieldsets = (
@@ -90,7 +90,7 @@ class TriggerAdmin(StatefulAdmin[Trigger]):
 
     @admin.display(description="asked for next")
     def next_time(self, row: Trigger) -> SafeString:
-        return moment(row.not_before if row.state == Asking.WAITING else None)
+        return moment(row.not_before if row.state == TriggerState.WAITING else None)
 
     def heading(self, row: Trigger) -> str:
         return f"Customer {row.customer}, who triggered {row.execution.reference}"

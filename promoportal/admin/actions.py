@@ -73,7 +73,7 @@ class Deed:
     # The log is all that tells of it, so both are kept or neither.
     is_only_logged: bool = False
     # As what it stands in the log.
-    kind: audit_log.Kind = audit_log.Kind.DONE
+    kind: audit_log.AuditKind = audit_log.AuditKind.DONE
     # How long a person waits for the answer; gunicorn would wait for a minute.
     seconds: float = 20
 

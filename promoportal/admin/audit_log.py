@@ -16,7 +16,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models, transaction
 
 
-class Kind(models.IntegerChoices):
+class AuditKind(models.IntegerChoices):
     """What was done. The first three are Django's own, of accounts."""
 
     ADDED = ADDITION, "Added"
@@ -43,7 +43,7 @@ class Origin(models.Model):
 
 def entry(
     model: type[models.Model] | None,
-    kind: Kind,
+    kind: AuditKind,
     said: str,
     *,
     by: Any,

@@ -22,12 +22,14 @@ class OfKind(admin.SimpleListFilter):
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(kind.value), kind.label) for kind in audit_log.Kind]
+        return [(str(kind.value), kind.label) for kind in audit_log.AuditKind]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[LogEntry]
     ) -> QuerySet[LogEntry]:
-        chosen = [kind for kind in audit_log.Kind if str(kind.value) == self.value()]
+        chosen = [
+            kind for kind in audit_log.AuditKind if str(kind.value) == self.value()
+        ]
         return queryset.filter(action_flag__in=chosen) if self.value() else queryset
 
 
@@ -59,10 +61,10 @@ class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
 
     @admin.display(description="what was done")
     def kind(self, row: LogEntry) -> SafeString:
-        if row.action_flag == audit_log.Kind.REFUSED:
-            return stamp("held", "!", audit_log.Kind.REFUSED.label)
-        known = row.action_flag in audit_log.Kind.values
-        return SafeString(audit_log.Kind(row.action_flag).label if known else "")
+        if row.action_flag == audit_log.AuditKind.REFUSED:
+            return stamp("held", "!", audit_log.AuditKind.REFUSED.label)
+        known = row.action_flag in audit_log.AuditKind.values
+        return SafeString(audit_log.AuditKind(row.action_flag).label if known else "")
 
     @admin.display(description="from where")
     def from_where(self, row: LogEntry) -> str:

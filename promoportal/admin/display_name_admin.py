@@ -73,7 +73,7 @@ class NamedAdmin(ReadOnlyAdmin[N]):
         row.save(update_fields=["name"])
         entry = audit_log.entry(
             self.model,
-            audit_log.Kind.DONE,
+            audit_log.AuditKind.DONE,
             f"Name it: it {_told(was, 'was')}, and {_told(row.name, 'is')} now.",
             by=request.user,
             about=row,

@@ -72,7 +72,7 @@ def _keep(request: HttpRequest, refused: Refused) -> None:
     about = _about(request, refused, of)
     entry = audit_log.entry(
         of.model if of else None,
-        audit_log.Kind.REFUSED,
+        audit_log.AuditKind.REFUSED,
         f"Refused: {_said(refused)}",
         by=request.user,
         about=about,

@@ -48,7 +48,7 @@ class Reveal:
             said=self.said,
             in_list=False,
             is_only_logged=True,
-            kind=audit_log.Kind.REVEALED,
+            kind=audit_log.AuditKind.REVEALED,
         )
 
     def is_shown(self, row: Model, user: Any) -> bool:
@@ -64,7 +64,7 @@ class Reveal:
             content_type=ContentType.objects.get_for_model(self.model),
             object_id__in=[str(row.pk) for row in rows],
             action_time__gte=timezone.now() - FOR,
-            action_flag=audit_log.Kind.REVEALED,
+            action_flag=audit_log.AuditKind.REVEALED,
         )
         keys = set(said.values_list("object_id", flat=True))
         return {row.pk for row in rows if str(row.pk) in keys}

@@ -30,13 +30,12 @@ from promoportal.db.database_clock import after
 from promoportal.operations import next_step
 from promoportal.operations.next_step import Prospect
 from promoportal.optimove import Meaning
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
+from redemptions.models import Redemption, RedemptionState
 from rewards import redaction
 from rewards.admin import assignment_actions
 from rewards.admin.assignments import UNANSWERED_FOR
 from rewards.admin.reward_text import worth
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 
 # Ids that a beginning of one may lead to; rewards on one page.
 MOST_FOUND = 50
@@ -61,7 +60,10 @@ class Owed:
     @property
     def is_nothing(self) -> bool:
         """Whether Optimove says that there is nothing to give."""
-        return self.row.state == State.VOID and self.row.meaning == Meaning.NOTHING
+        return (
+            self.row.state == AssignmentState.VOID
+            and self.row.meaning == Meaning.NOTHING
+        )
 
     @property
     def code(self) -> str:
@@ -88,7 +90,7 @@ class Owed:
     def evidence(self) -> str:
         """All that settles a dispute, as text to be copied."""
         row, redemption = self.row, _redemption(self.row)
-        is_reported = redemption and redemption.state == Reporting.REPORTED
+        is_reported = redemption and redemption.state == RedemptionState.REPORTED
         reported = redemption.state_since if redemption and is_reported else None
         said = [
             ("Customer", row.customer),
@@ -99,7 +101,10 @@ class Owed:
             ("Assigned", _time(row.assigned_at)),
             ("First sent, since it was last owed", _time(row.first_sent_at)),
             ("Key", str(row.key or "")),
-            ("State", f"{State(row.state).label}, since {_time(row.state_since)}"),
+            (
+                "State",
+                f"{AssignmentState(row.state).label}, since {_time(row.state_since)}",
+            ),
             ("Attempts", str(row.attempts or "")),
             ("Receipt", redaction.hidden(row.receipt, row)),
             ("Reported", _time(reported)),
@@ -202,8 +207,10 @@ def _found(term: str) -> list[str]:
 
 def _needing(customer: str) -> QuerySet[Assignment]:
     """What somebody is to look at: it is held, or has had no answer for too long."""
-    unanswered = Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR))
-    return _of(customer).filter(Q(state=State.HELD) | unanswered)
+    unanswered = Q(
+        state=AssignmentState.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)
+    )
+    return _of(customer).filter(Q(state=AssignmentState.HELD) | unanswered)
 
 
 def _others(
@@ -225,7 +232,7 @@ def _place(older: str) -> int | None:
 
 
 def _owed(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Owed:
-    shown = badge(row.state, State(row.state).label)
+    shown = badge(row.state, AssignmentState(row.state).label)
     doubt = stamp("doubt", "?", "In doubt")
     rows = _assignments()
     return Owed(

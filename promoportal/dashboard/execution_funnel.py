@@ -12,21 +12,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from executions.models import Execution, Stop
+from executions.models import Execution, ExecutionStop
 from promoportal.admin import page_extensions
 from promoportal.admin.charts import shares
 from promoportal.admin.links import list_of
 from promoportal.admin.panels import Difference, Group, Panel, Stage
 from promoportal.dashboard.progress_column import parts
-from promoportal.db.state_counts import Counted, Kind
+from promoportal.db.state_counts import Counted, CountKind
 from promoportal.operations.execution_statistics import Standing
 from promoportal.operations.reconciliation import reconcile
 from promoportal.optimove import Meaning
-from redemptions.models import Reason as Unreported
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
+from redemptions.models import Redemption, RedemptionReason, RedemptionState
 from rewards import decisions
-from rewards.models import Assignment, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 # Of more rows than this, comparing them one by one takes too long for a page.
 MOST_COMPARED = 20_000
@@ -53,21 +51,21 @@ def ledgers(execution: Execution) -> Panel:
 
 def _stages(standing: Standing) -> Iterator[Stage]:
     pk = standing.execution.pk
-    active = {"execution": pk, "state__exact": State.ACTIVE}
-    reported = {"execution": pk, "state__exact": Reporting.REPORTED}
+    active = {"execution": pk, "state__exact": AssignmentState.ACTIVE}
+    reported = {"execution": pk, "state__exact": RedemptionState.REPORTED}
     yield Stage("listed", standing.assigned(), list_of(Assignment, execution=pk))
     yield Stage(
         "eligible", standing.eligible(), _eligible(standing), _not_eligible(standing)
     )
     yield Stage(
         "active",
-        standing.assigned(State.ACTIVE),
+        standing.assigned(AssignmentState.ACTIVE),
         list_of(Assignment, **active),
         [*_not_active(standing), *_taken_back(standing)],
     )
     yield Stage(
         "reported",
-        standing.redeemed(Reporting.REPORTED),
+        standing.redeemed(RedemptionState.REPORTED),
         list_of(Redemption, **reported),
         [*_not_reported(standing), *_not_to_be_reported(standing)],
     )
@@ -91,7 +89,9 @@ def _not_active(standing: Standing) -> list[Difference]:
     """To be given, and not given."""
     return _differences(
         standing,
-        lambda one: one.meaning == Meaning.ACTIVATE and one.state != State.ACTIVE,
+        lambda one: (
+            one.meaning == Meaning.ACTIVATE and one.state != AssignmentState.ACTIVE
+        ),
     )
 
 
@@ -99,7 +99,9 @@ def _taken_back(standing: Standing) -> list[Difference]:
     """No longer to be given, and active all the same."""
     found = _differences(
         standing,
-        lambda one: one.meaning != Meaning.ACTIVATE and one.state == State.ACTIVE,
+        lambda one: (
+            one.meaning != Meaning.ACTIVATE and one.state == AssignmentState.ACTIVE
+        ),
     )
     return [replace(each, is_more=True) for each in found]
 
@@ -109,7 +111,7 @@ def _differences(
 ) -> list[Difference]:
     """These assignments by what they are; what is void, by why."""
     counts: Counter[tuple[str, str, str]] = Counter()
-    for one in standing.all_of(Kind.ASSIGNMENT):
+    for one in standing.all_of(CountKind.ASSIGNMENT):
         if are_these(one):
             counts[_told(one)] += one.count
     return [
@@ -119,11 +121,17 @@ def _differences(
 
 
 def _told(one: Counted) -> tuple[str, str, str]:
-    return one.meaning, one.state, one.reason if one.state == State.VOID else ""
+    return (
+        one.meaning,
+        one.state,
+        one.reason if one.state == AssignmentState.VOID else "",
+    )
 
 
 def _name(_: str, state: str, reason: str) -> str:
-    label = dict(Reason.choices).get(reason, "") or _WORDS[State(state)]
+    label = (
+        dict(AssignmentReason.choices).get(reason, "") or _WORDS[AssignmentState(state)]
+    )
     is_name = label.startswith("Optimove")
     return label if is_name else f"{label[:1].lower()}{label[1:]}"
 
@@ -134,13 +142,15 @@ def _exactly(standing: Standing, meaning: str, state: str, reason: str) -> str:
     execution, a state and a reason an index finds them, by what they mean none does.
     """
     narrowed: dict[str, Any] = {"state__exact": state}
-    if state == State.ACTIVE:  # a few of many, whom their mark's own index finds
+    if (
+        state == AssignmentState.ACTIVE
+    ):  # a few of many, whom their mark's own index finds
         narrowed["cancelled_too_late__exact"] = 1
     if reason:
         narrowed["reason__exact"] = reason
     others = [
         one
-        for one in standing.all_of(Kind.ASSIGNMENT)
+        for one in standing.all_of(CountKind.ASSIGNMENT)
         if _told(one)[1:] == (state, reason) and one.meaning != meaning
     ]
     if others:
@@ -149,12 +159,12 @@ def _exactly(standing: Standing, meaning: str, state: str, reason: str) -> str:
 
 
 _WORDS = {
-    State.OWED: "owed",
-    State.ACTIVATING: "being activated",
-    State.UNCERTAIN: "sent, no answer yet",
-    State.ACTIVE: "taken back too late",
-    State.HELD: "held",
-    State.VOID: "nothing to activate",
+    AssignmentState.OWED: "owed",
+    AssignmentState.ACTIVATING: "being activated",
+    AssignmentState.UNCERTAIN: "sent, no answer yet",
+    AssignmentState.ACTIVE: "taken back too late",
+    AssignmentState.HELD: "held",
+    AssignmentState.VOID: "nothing to activate",
 }
 
 
@@ -167,21 +177,21 @@ def _not_reported(standing: Standing) -> Iterator[Difference]:
 
 
 _UNTOLD = {
-    Reporting.WAITING: "to be reported",
-    Reporting.REPORTING: "being reported",
-    Reporting.UNCERTAIN: "sent, no answer yet",
-    Reporting.HELD: "reports held",
-    Reporting.WRITTEN_OFF: "written off",
+    RedemptionState.WAITING: "to be reported",
+    RedemptionState.REPORTING: "being reported",
+    RedemptionState.UNCERTAIN: "sent, no answer yet",
+    RedemptionState.HELD: "reports held",
+    RedemptionState.WRITTEN_OFF: "written off",
 }
 
 
 def _not_to_be_reported(standing: Standing) -> Iterator[Difference]:
     """Active without a redemption: their promotion is not reported."""
-    redeemed = standing.redeemed(*Reporting)
-    count = standing.assigned(State.ACTIVE) - redeemed
+    redeemed = standing.redeemed(*RedemptionState)
+    count = standing.assigned(AssignmentState.ACTIVE) - redeemed
     if count <= 0:
         return
-    narrowed: dict[str, Any] = {"state__exact": State.ACTIVE}
+    narrowed: dict[str, Any] = {"state__exact": AssignmentState.ACTIVE}
     if redeemed:
         narrowed["redemption__isnull"] = True
     href = list_of(Assignment, execution=standing.execution.pk, **narrowed)
@@ -189,12 +199,12 @@ def _not_to_be_reported(standing: Standing) -> Iterator[Difference]:
 
 
 def _sentences(standing: Standing) -> Iterator[str]:
-    owed = standing.assigned(State.OWED, State.ACTIVATING)
+    owed = standing.assigned(AssignmentState.OWED, AssignmentState.ACTIVATING)
     if pace := standing.pace():
         yield f"It goes at {pace}."
     elif owed and standing.is_moving():
         yield "Nothing became active in the last two minutes."
-    elif owed and standing.execution.stop != Stop.NONE:
+    elif owed and standing.execution.stop != ExecutionStop.NONE:
         yield f"It is stopped: {owed:,} owed wait until somebody resumes it."
     yield from _drift(standing)
 
@@ -216,19 +226,19 @@ def _drift(standing: Standing) -> Iterator[str]:
 
 
 # These take a person's word about each.
-_NOT_BY_RETRYING = {*decisions.TO_BE_MEANT, Reason.UNANSWERED}
+_NOT_BY_RETRYING = {*decisions.TO_BE_MEANT, AssignmentReason.UNANSWERED}
 
 
 def _held_assignments(standing: Standing) -> Iterator[Group]:
-    is_over = standing.execution.stop == Stop.CANCELLED
-    for reason, count in standing.held(Kind.ASSIGNMENT):
+    is_over = standing.execution.stop == ExecutionStop.CANCELLED
+    for reason, count in standing.held(CountKind.ASSIGNMENT):
         yield Group(
-            dict(Reason.choices).get(reason, "For another reason"),
+            dict(AssignmentReason.choices).get(reason, "For another reason"),
             count,
             list_of(
                 Assignment,
                 execution=standing.execution.pk,
-                state__exact=State.HELD,
+                state__exact=AssignmentState.HELD,
                 reason__exact=reason,
             ),
             can_retry=reason not in _NOT_BY_RETRYING and not is_over,
@@ -236,15 +246,15 @@ def _held_assignments(standing: Standing) -> Iterator[Group]:
 
 
 def _held_redemptions(standing: Standing) -> Iterator[Group]:
-    for reason, count in standing.held(Kind.REDEMPTION):
-        label = dict(Unreported.choices).get(reason, "for another reason")
+    for reason, count in standing.held(CountKind.REDEMPTION):
+        label = dict(RedemptionReason.choices).get(reason, "for another reason")
         yield Group(
             f"Reports: {label}",
             count,
             list_of(
                 Redemption,
                 execution=standing.execution.pk,
-                state__exact=Reporting.HELD,
+                state__exact=RedemptionState.HELD,
                 reason__exact=reason,
             ),
         )

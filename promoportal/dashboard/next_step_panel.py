@@ -14,7 +14,7 @@ from promoportal.admin.panels import Panel
 from promoportal.operations import next_step as prospects
 from promoportal.operations.next_step import Prospect, of
 from rewards import redaction
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 
 # --- In the list ----------------------------------------------------------------------
 
@@ -23,7 +23,7 @@ from rewards.models import Assignment, State
 @admin.display(description="what happens next")
 def happens_next(row: Assignment) -> SafeString:
     """What happens next to it, and when; nothing, where why it is void says so."""
-    if row.state == State.VOID and row.reason:
+    if row.state == AssignmentState.VOID and row.reason:
         return SafeString("")
     prospect = of(row)
     if prospect.at is None:

@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
-from executions.models import Delivery, Execution, Progress, Stop
+from executions.models import Delivery, Execution, ExecutionProgress, ExecutionStop
 from promoportal.admin import page_extensions
 from promoportal.admin.charts import columns
 from promoportal.admin.formatting import badge, since, stamp, state_of
@@ -40,7 +40,7 @@ def under_way(request: HttpRequest) -> Panel | None:
     """Executions that are not settled, the newest first, each with how far it is."""
     if not request.user.has_perm("executions.view_execution"):
         return None
-    moving = Execution.objects.exclude(state=Progress.SETTLED).order_by("-pk")
+    moving = Execution.objects.exclude(state=ExecutionProgress.SETTLED).order_by("-pk")
     newest = moving.select_related("campaign")[:MOST_SHOWN]
     rows = Standing.of_each(newest)
     if not rows:
@@ -62,7 +62,7 @@ def under_way(request: HttpRequest) -> Panel | None:
 
 
 def _standing_still(row: Execution) -> SafeString:
-    if row.stop != Stop.NONE:
+    if row.stop != ExecutionStop.NONE:
         return badge(row.stop, str(row.get_stop_display()))
     return state_of(row)
 

@@ -14,15 +14,14 @@ from promoportal.admin.charts import Part, shares
 from promoportal.admin.formatting import stamp
 from promoportal.admin.links import list_of
 from promoportal.operations.execution_statistics import Standing
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
-from rewards.models import Assignment, State
+from redemptions.models import Redemption, RedemptionState
+from rewards.models import Assignment, AssignmentState
 
 _PARTS = (
-    ("active", "good", (State.ACTIVE,)),
-    ("owed", "next", (State.OWED, State.ACTIVATING)),
-    ("uncertain", "doubt", (State.UNCERTAIN,)),
-    ("held", "held", (State.HELD,)),
+    ("active", "good", (AssignmentState.ACTIVE,)),
+    ("owed", "next", (AssignmentState.OWED, AssignmentState.ACTIVATING)),
+    ("uncertain", "doubt", (AssignmentState.UNCERTAIN,)),
+    ("held", "held", (AssignmentState.HELD,)),
 )
 
 
@@ -47,15 +46,18 @@ def how_far(standing: Standing) -> SafeString:
 
 def _counts(standing: Standing) -> Iterator[str]:
     yield f"{standing.eligible():,} eligible"
-    yield f"{standing.assigned(State.ACTIVE):,} active"
-    yield f"{standing.redeemed(Reporting.REPORTED):,} reported"
+    yield f"{standing.assigned(AssignmentState.ACTIVE):,} active"
+    yield f"{standing.redeemed(RedemptionState.REPORTED):,} reported"
 
 
 def _held(standing: Standing) -> Iterator[SafeString]:
-    narrowed = {"execution": standing.execution.pk, "state__exact": State.HELD}
-    if count := standing.assigned(State.HELD):
+    narrowed = {
+        "execution": standing.execution.pk,
+        "state__exact": AssignmentState.HELD,
+    }
+    if count := standing.assigned(AssignmentState.HELD):
         yield _lead(list_of(Assignment, **narrowed), f"{count:,} held")
-    if count := standing.redeemed(Reporting.HELD):
+    if count := standing.redeemed(RedemptionState.HELD):
         reports = "report" if count == 1 else "reports"
         yield _lead(list_of(Redemption, **narrowed), f"{count:,} {reports} held")
 

@@ -22,9 +22,9 @@ from promoportal.admin.keyset_pagination import MOST_COUNTED
 from promoportal.admin.links import list_of
 from promoportal.admin.panels import Fact
 from promoportal.operations.execution_statistics import Standing
-from rewards.models import Assignment, Collecting, Collection, State
+from rewards.models import Assignment, AssignmentState, Collection, CollectionState
 
-_NOT_GIVEN = (State.OWED, State.HELD)
+_NOT_GIVEN = (AssignmentState.OWED, AssignmentState.HELD)
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Rewards:
         (standing,) = Standing.of_each([execution])
         rows = Assignment.objects.filter(execution=execution)
         return cls(
-            Counter({state: standing.assigned(state) for state in State}),
+            Counter({state: standing.assigned(state) for state in AssignmentState}),
             _states(rows.filter(doubtful=True)),
-            _states(rows.filter(cancelled_too_late=True))[State.ACTIVE],
+            _states(rows.filter(cancelled_too_late=True))[AssignmentState.ACTIVE],
         )
 
     @classmethod
@@ -58,17 +58,17 @@ class Rewards:
     @property
     def asked_about(self) -> int:
         """How many it has asked about, and not given again."""
-        return self.doubtful[State.OWED]
+        return self.doubtful[AssignmentState.OWED]
 
     @property
     def marked_too_late(self) -> int:
         """How many it marks: the customers keep them."""
-        return self.states[State.ACTIVE] - self.marked
+        return self.states[AssignmentState.ACTIVE] - self.marked
 
     @property
     def unknown(self) -> int:
         """How many may have been given, or not."""
-        return self.states[State.UNCERTAIN] + sum(
+        return self.states[AssignmentState.UNCERTAIN] + sum(
             self.doubtful[each] for each in _NOT_GIVEN
         )
 
@@ -80,15 +80,18 @@ class Rewards:
     def facts(self, address: str) -> Iterator[Fact]:
         """Each reward once; those in doubt are counted as such, whatever their state."""
         for name, count in (
-            ("active already", self.states[State.ACTIVE]),
-            ("to be activated", self._certain(State.OWED, State.ACTIVATING)),
+            ("active already", self.states[AssignmentState.ACTIVE]),
+            (
+                "to be activated",
+                self._certain(AssignmentState.OWED, AssignmentState.ACTIVATING),
+            ),
             ("in doubt", self.unknown),
-            ("held", self._certain(State.HELD)),
-            ("void", self.states[State.VOID]),
+            ("held", self._certain(AssignmentState.HELD)),
+            ("void", self.states[AssignmentState.VOID]),
         ):
             yield Fact(name, f"{count:,}", address)
 
-    def _certain(self, *states: State) -> int:
+    def _certain(self, *states: AssignmentState) -> int:
         return sum(self.states[each] - self.doubtful[each] for each in states)
 
 
@@ -132,11 +135,11 @@ def _pass(execution: Execution) -> Iterator[str]:
     collection = Collection.objects.filter(execution=execution).first()
     if collection is None:
         return
-    if collection.state == Collecting.COLLECTING:
+    if collection.state == CollectionState.COLLECTING:
         yield "A pass over its list is under way, and one more would follow it."
-    elif collection.state == Collecting.WAITING:
+    elif collection.state == CollectionState.WAITING:
         yield "Its list is to be asked for already, and would be at once."
-    elif collection.state == Collecting.HELD:
+    elif collection.state == CollectionState.HELD:
         yield "Its collection is held, and would go on with a pass from the start."
 
 

@@ -20,7 +20,7 @@ from django.db.models import Q, QuerySet, Sum
 from django.db.models.functions import Now, TruncHour
 
 
-class Kind(models.TextChoices):
+class CountKind(models.TextChoices):
     ASSIGNMENT = "ASSIGNMENT", "Assignments"
     REDEMPTION = "REDEMPTION", "Redemptions"
 
@@ -28,7 +28,7 @@ class Kind(models.TextChoices):
 class Census(models.Model):
     """By how many more, or fewer, rows were so from then on."""
 
-    kind = models.CharField(max_length=10, choices=Kind)
+    kind = models.CharField(max_length=10, choices=CountKind)
     # No constraint: to look for it with every row would cost more than the counting.
     execution = models.ForeignKey(
         "executions.Execution",
@@ -120,7 +120,7 @@ def of(*executions: int) -> dict[int, list[Counted]]:
     return found
 
 
-def held(kind: Kind) -> dict[str, int]:
+def held(kind: CountKind) -> dict[str, int]:
     """How many are held for each reason."""
     sums = (
         Census.objects.filter(kind=kind, state="HELD")
@@ -135,7 +135,7 @@ def assignments(**narrowed: Any) -> Iterator[Alike]:
     """Those of an execution, in a state, for a reason; all where it is not said."""
     names = ("execution__stop", "meaning", "state", "reason", "unit")
     sums = (
-        Census.objects.filter(kind=Kind.ASSIGNMENT, **narrowed)
+        Census.objects.filter(kind=CountKind.ASSIGNMENT, **narrowed)
         .values_list(*names)
         .annotate(total=Sum("count"), worth=Sum("value"))
         .exclude(total=0)
@@ -145,8 +145,8 @@ def assignments(**narrowed: Any) -> Iterator[Alike]:
         yield Alike(*one)
 
 
-_ACTIVATED = Q(kind=Kind.ASSIGNMENT, state="ACTIVE")
-_REPORTED = Q(kind=Kind.REDEMPTION, state="REPORTED")
+_ACTIVATED = Q(kind=CountKind.ASSIGNMENT, state="ACTIVE")
+_REPORTED = Q(kind=CountKind.REDEMPTION, state="REPORTED")
 
 
 def flows(since: datetime, until: datetime) -> Iterator[Flow]:
@@ -156,7 +156,7 @@ def flows(since: datetime, until: datetime) -> Iterator[Flow]:
         .annotate(hour=TruncHour("at"))
         .values("hour")
         .annotate(
-            assigned=_sum(Q(kind=Kind.ASSIGNMENT)),
+            assigned=_sum(Q(kind=CountKind.ASSIGNMENT)),
             activated=_sum(_ACTIVATED),
             reported=_sum(_REPORTED),
         )

@@ -27,7 +27,7 @@ from promoportal.db.display_names import LONGEST, Named, composed
 from promoportal.operations.reconciliation import Reconciled, reconcile
 from promoportal.runtime.ports import Ports
 from promoportal.runtime.supervisor import Program, Supervisor
-from rewards.models import Collecting, Collection, Promotion
+from rewards.models import Collection, CollectionState, Promotion
 
 # Seconds until the portal and the sandbox must have come up.
 _PATIENCE = 120.0
@@ -140,7 +140,7 @@ class Demo:
     def _is_collecting(self) -> bool:
         return Collection.objects.filter(
             execution__reference__in=self.occurrences,
-            state__in=[Collecting.WAITING, Collecting.COLLECTING],
+            state__in=[CollectionState.WAITING, CollectionState.COLLECTING],
         ).exists()
 
     def vendor(self) -> dict[str, Any]:

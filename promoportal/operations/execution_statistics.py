@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
-from executions.models import Execution, Progress, Stop
+from executions.models import Execution, ExecutionProgress, ExecutionStop
 from promoportal.db import state_counts
 from promoportal.db.database_clock import database_now
-from promoportal.db.state_counts import Counted, Kind
+from promoportal.db.state_counts import Counted, CountKind
 from promoportal.optimove import Meaning
-from redemptions.models import State as Reporting
-from rewards.models import State
+from redemptions.models import RedemptionState
+from rewards.models import AssignmentState
 
 # How fast it goes is what it did in this time.
 LATELY = timedelta(minutes=2)
@@ -38,12 +38,12 @@ class Standing:
             cls(row, counted[row.pk], lately.get(row.pk, 0) / seconds) for row in rows
         ]
 
-    def assigned(self, *states: State) -> int:
+    def assigned(self, *states: AssignmentState) -> int:
         """How many assignments there are, or are in one of these states."""
         return sum(
             one.count
             for one in self.counted
-            if one.kind == Kind.ASSIGNMENT and (not states or one.state in states)
+            if one.kind == CountKind.ASSIGNMENT and (not states or one.state in states)
         )
 
     def eligible(self) -> int:
@@ -51,37 +51,37 @@ class Standing:
         return sum(
             one.count
             for one in self.counted
-            if one.kind == Kind.ASSIGNMENT and one.meaning == Meaning.ACTIVATE
+            if one.kind == CountKind.ASSIGNMENT and one.meaning == Meaning.ACTIVATE
         )
 
-    def redeemed(self, *states: Reporting) -> int:
+    def redeemed(self, *states: RedemptionState) -> int:
         """How many redemptions are in one of these states."""
         return sum(
             one.count
             for one in self.counted
-            if one.kind == Kind.REDEMPTION and one.state in states
+            if one.kind == CountKind.REDEMPTION and one.state in states
         )
 
-    def all_of(self, kind: Kind) -> list[Counted]:
+    def all_of(self, kind: CountKind) -> list[Counted]:
         """The figures of one kind of rows."""
         return [one for one in self.counted if one.kind == kind]
 
-    def held(self, kind: Kind) -> list[tuple[str, int]]:
+    def held(self, kind: CountKind) -> list[tuple[str, int]]:
         """Held rows by their reason, the most first."""
         reasons: dict[str, int] = {}
         for one in self.counted:
-            if one.kind == kind and one.state == State.HELD:
+            if one.kind == kind and one.state == AssignmentState.HELD:
                 reasons[one.reason] = reasons.get(one.reason, 0) + one.count
         return sorted(reasons.items(), key=lambda each: -each[1])
 
     def is_moving(self) -> bool:
         """Whether it goes on by itself."""
         row = self.execution
-        return row.stop == Stop.NONE and row.state != Progress.SETTLED
+        return row.stop == ExecutionStop.NONE and row.state != ExecutionProgress.SETTLED
 
     def seconds_left(self) -> float | None:
         """Until all that is owed is active, if it goes on as it did; None: nobody knows."""
-        owed = self.assigned(State.OWED, State.ACTIVATING)
+        owed = self.assigned(AssignmentState.OWED, AssignmentState.ACTIVATING)
         return owed / self.rate if self.rate and self.is_moving() else None
 
     def pace(self) -> str:

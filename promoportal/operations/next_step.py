@@ -7,11 +7,10 @@ from datetime import datetime
 
 from django.conf import settings
 
-from executions.models import Stop
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
+from executions.models import ExecutionStop
+from redemptions.models import Redemption, RedemptionState
 from rewards import decisions
-from rewards.models import Assignment, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 
 @dataclass(frozen=True)
@@ -27,20 +26,23 @@ def of(row: Assignment) -> Prospect:
     """
     Say it of one reward. Its execution and its redemption are best selected with it.
     """
-    if row.execution.stop != Stop.NONE and row.state == State.OWED:
+    if row.execution.stop != ExecutionStop.NONE and row.state == AssignmentState.OWED:
         return Prospect(
             "Its execution is stopped: somebody resumes it, or not.", None, True
         )
-    return _OF[State(row.state)](row)
+    return _OF[AssignmentState(row.state)](row)
 
 
 def has_it(row: Assignment) -> str:
     """Whether the customer has it, as far as anybody knows."""
-    if row.state == State.ACTIVE:
+    if row.state == AssignmentState.ACTIVE:
         return "The customer has it."
-    if row.doubtful or row.state in {State.ACTIVATING, State.UNCERTAIN}:
+    if row.doubtful or row.state in {
+        AssignmentState.ACTIVATING,
+        AssignmentState.UNCERTAIN,
+    }:
         return "Nobody knows yet whether the customer has it."
-    if row.state == State.VOID:
+    if row.state == AssignmentState.VOID:
         return "The customer does not get it."
     return "The customer does not have it yet."
 
@@ -74,22 +76,22 @@ def _active(row: Assignment) -> Prospect:
     redemption: Redemption | None = getattr(row, "redemption", None)
     if redemption is None:
         return Prospect("The customer has it. It is not reported to Optimove.")
-    sentence, is_due = _REPORTED[Reporting(redemption.state)]
+    sentence, is_due = _REPORTED[RedemptionState(redemption.state)]
     at = redemption.not_before if is_due else None
-    is_held = redemption.state == Reporting.HELD
+    is_held = redemption.state == RedemptionState.HELD
     return Prospect(f"The customer has it. {sentence}", at, is_held)
 
 
-_REPORTED: dict[Reporting, tuple[str, bool]] = {
-    Reporting.WAITING: ("Optimove will be told.", True),
-    Reporting.REPORTING: ("Optimove is being told.", False),
-    Reporting.UNCERTAIN: (
+_REPORTED: dict[RedemptionState, tuple[str, bool]] = {
+    RedemptionState.WAITING: ("Optimove will be told.", True),
+    RedemptionState.REPORTING: ("Optimove is being told.", False),
+    RedemptionState.UNCERTAIN: (
         "Optimove was told and did not answer; it is told again.",
         True,
     ),
-    Reporting.REPORTED: ("Optimove knows it; nothing is left to do.", False),
-    Reporting.HELD: ("Optimove does not know it; a person looks at why.", False),
-    Reporting.WRITTEN_OFF: ("Optimove will not be told.", False),
+    RedemptionState.REPORTED: ("Optimove knows it; nothing is left to do.", False),
+    RedemptionState.HELD: ("Optimove does not know it; a person looks at why.", False),
+    RedemptionState.WRITTEN_OFF: ("Optimove will not be told.", False),
 }
 
 
@@ -99,38 +101,38 @@ def _held(row: Assignment) -> Prospect:
         return Prospect(said, None, True)
     if why_not := decisions.not_theirs(row):
         return Prospect(f"{why_not[0].upper()}{why_not[1:]}.", None, True)
-    said = _HELD.get(Reason(row.reason), "") if row.reason else ""
+    said = _HELD.get(AssignmentReason(row.reason), "") if row.reason else ""
     return Prospect(said or "A person looks at it.", None, True)
 
 
 _HELD = {
-    Reason.UNREADABLE: "An engineer mends the contract, or Optimove the row; then try again.",
-    Reason.UNKNOWN_STATUS: "An engineer adds the status to the contract; then try again.",
-    Reason.REFUSED: "Mend at the platform what its words name, then try again.",
-    Reason.DIFFERS: "CRM says whether what Optimove lists now is meant.",
-    Reason.REPEATED: "CRM says whether a second one is meant.",
-    Reason.OVER_LIMIT: "CRM says whether so much is meant.",
-    Reason.TOO_LATE: "CRM says whether it still makes sense; then try again.",
-    Reason.POISON: "An engineer looks at what killed the worker.",
+    AssignmentReason.UNREADABLE: "An engineer mends the contract, or Optimove the row; then try again.",
+    AssignmentReason.UNKNOWN_STATUS: "An engineer adds the status to the contract; then try again.",
+    AssignmentReason.REFUSED: "Mend at the platform what its words name, then try again.",
+    AssignmentReason.DIFFERS: "CRM says whether what Optimove lists now is meant.",
+    AssignmentReason.REPEATED: "CRM says whether a second one is meant.",
+    AssignmentReason.OVER_LIMIT: "CRM says whether so much is meant.",
+    AssignmentReason.TOO_LATE: "CRM says whether it still makes sense; then try again.",
+    AssignmentReason.POISON: "An engineer looks at what killed the worker.",
 }
 
 
 def _void(row: Assignment) -> Prospect:
-    said = _VOID.get(Reason(row.reason), "") if row.reason else ""
+    said = _VOID.get(AssignmentReason(row.reason), "") if row.reason else ""
     return Prospect(said or "Nothing was assigned.")
 
 
 _VOID = {
-    Reason.NOT_ASSIGNED: "Optimove assigned nothing, so there is nothing to give.",
-    Reason.CANCELLED: "It was cancelled before the customer had it.",
-    Reason.WRITTEN_OFF: "Staff decided that it will not be given.",
+    AssignmentReason.NOT_ASSIGNED: "Optimove assigned nothing, so there is nothing to give.",
+    AssignmentReason.CANCELLED: "It was cancelled before the customer had it.",
+    AssignmentReason.WRITTEN_OFF: "Staff decided that it will not be given.",
 }
 
 _OF = {
-    State.OWED: _owed,
-    State.ACTIVATING: _activating,
-    State.UNCERTAIN: _uncertain,
-    State.ACTIVE: _active,
-    State.HELD: _held,
-    State.VOID: _void,
+    AssignmentState.OWED: _owed,
+    AssignmentState.ACTIVATING: _activating,
+    AssignmentState.UNCERTAIN: _uncertain,
+    AssignmentState.ACTIVE: _active,
+    AssignmentState.HELD: _held,
+    AssignmentState.VOID: _void,
 }

@@ -6,34 +6,33 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
-from executions.models import Asking, Execution, Progress, Trigger
+from executions.models import Execution, ExecutionProgress, Trigger, TriggerState
 from promoportal.db import state_machine
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
-from rewards.models import Assignment, Collecting, Collection, State
+from redemptions.models import Redemption, RedemptionState
+from rewards.models import Assignment, AssignmentState, Collection, CollectionState
 
 
 def follow() -> None:
     """Move every execution that is not settled to where it is now."""
-    rows = Execution.objects.exclude(state=Progress.SETTLED)
+    rows = Execution.objects.exclude(state=ExecutionProgress.SETTLED)
     _move(
         rows.filter(_is_collecting()),
-        Progress.COLLECTING,
+        ExecutionProgress.COLLECTING,
         why="There is more to collect.",
     )
     _move(
         rows.exclude(_is_collecting()).filter(_is_moving()),
-        Progress.ACTIVATING,
+        ExecutionProgress.ACTIVATING,
         why="All is collected.",
     )
     _move(
         rows.exclude(_is_collecting()).exclude(_is_moving()),
-        Progress.SETTLED,
+        ExecutionProgress.SETTLED,
         why="Nothing is left that happens by itself.",
     )
 
 
-def _move(rows: QuerySet[Execution], to: Progress, *, why: str) -> None:
+def _move(rows: QuerySet[Execution], to: ExecutionProgress, *, why: str) -> None:
     # Whoever makes work locks the execution first. Locked here, and looked at anew, it
     # cannot be settled over work that was on its way when we first looked. One that
     # someone holds has its turn in a second: nobody waits for a long cancellation.
@@ -45,21 +44,34 @@ def _move(rows: QuerySet[Execution], to: Progress, *, why: str) -> None:
 
 def _is_collecting() -> Q:
     passes = Collection.objects.filter(
-        execution=OuterRef("pk"), state__in=[Collecting.WAITING, Collecting.COLLECTING]
+        execution=OuterRef("pk"),
+        state__in=[CollectionState.WAITING, CollectionState.COLLECTING],
     )
-    triggers = Trigger.objects.filter(execution=OuterRef("pk"), state=Asking.WAITING)
+    triggers = Trigger.objects.filter(
+        execution=OuterRef("pk"), state=TriggerState.WAITING
+    )
     return Q(Exists(passes.exclude(_SECOND_LOOK))) | Q(Exists(triggers))
 
 
 # All is there, as far as the vendor says; whoever is listed late is looked for later.
 # A list that was empty this time is not there.
-_SECOND_LOOK = Q(state=Collecting.WAITING, looks__gt=0, empties=0, not_before__gt=Now())
+_SECOND_LOOK = Q(
+    state=CollectionState.WAITING, looks__gt=0, empties=0, not_before__gt=Now()
+)
 
 
 def _is_moving() -> Q:
-    moving = [State.OWED, State.ACTIVATING, State.UNCERTAIN]
+    moving = [
+        AssignmentState.OWED,
+        AssignmentState.ACTIVATING,
+        AssignmentState.UNCERTAIN,
+    ]
     assignments = Assignment.objects.filter(execution=OuterRef("pk"), state__in=moving)
-    unreported = [Reporting.WAITING, Reporting.REPORTING, Reporting.UNCERTAIN]
+    unreported = [
+        RedemptionState.WAITING,
+        RedemptionState.REPORTING,
+        RedemptionState.UNCERTAIN,
+    ]
     redemptions = Redemption.objects.filter(
         execution=OuterRef("pk"), state__in=unreported
     )

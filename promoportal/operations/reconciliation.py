@@ -12,10 +12,16 @@ from dataclasses import asdict, dataclass
 from django.conf import settings
 from django.db.models import Count, FilteredRelation, Q
 
-from executions.models import Execution, Stop
+from executions.models import Execution, ExecutionStop
 from promoportal.optimove import Meaning
-from redemptions.models import State as Reporting
-from rewards.models import Assignment, Collection, Promotion, Reason, State
+from redemptions.models import RedemptionState
+from rewards.models import (
+    Assignment,
+    AssignmentReason,
+    AssignmentState,
+    Collection,
+    Promotion,
+)
 
 
 @dataclass(frozen=True)
@@ -69,32 +75,45 @@ def _counts(last_pass: int, execution: Execution) -> dict[str, Count]:
     return {
         "listed": Count("pk", filter=listed),
         "eligible": Count("pk", filter=assigned),
-        "active": _in(State.ACTIVE),
-        "owed": _in(State.OWED, State.ACTIVATING),
-        "uncertain": _in(State.UNCERTAIN),
-        "held": _in(State.HELD),
-        "void": _in(State.VOID),
-        "reported": Count("pk", filter=Q(report__state=Reporting.REPORTED)),
+        "active": _in(AssignmentState.ACTIVE),
+        "owed": _in(AssignmentState.OWED, AssignmentState.ACTIVATING),
+        "uncertain": _in(AssignmentState.UNCERTAIN),
+        "held": _in(AssignmentState.HELD),
+        "void": _in(AssignmentState.VOID),
+        "reported": Count("pk", filter=Q(report__state=RedemptionState.REPORTED)),
         "waiting": Count("pk", filter=Q(report__state__in=_UNREPORTED)),
-        "reports_held": Count("pk", filter=Q(report__state=Reporting.HELD)),
+        "reports_held": Count("pk", filter=Q(report__state=RedemptionState.HELD)),
         "drift": Count("pk", filter=_drift(listed, assigned, execution)),
     }
 
 
-_UNREPORTED = [Reporting.WAITING, Reporting.REPORTING, Reporting.UNCERTAIN]
+_UNREPORTED = [
+    RedemptionState.WAITING,
+    RedemptionState.REPORTING,
+    RedemptionState.UNCERTAIN,
+]
 
 
-def _in(*states: State) -> Count:
+def _in(*states: AssignmentState) -> Count:
     return Count("pk", filter=Q(state__in=states))
 
 
 def _drift(listed: Q, assigned: Q, execution: Execution) -> Q:
     """Each way in which a row can disagree; a row counts once."""
-    unreported = Q(state=State.ACTIVE, report=None) & ~_off()
-    wrongly_void = assigned & Q(state=State.VOID) & ~Q(reason=Reason.WRITTEN_OFF)
-    if execution.stop == Stop.CANCELLED:
+    unreported = Q(state=AssignmentState.ACTIVE, report=None) & ~_off()
+    wrongly_void = (
+        assigned
+        & Q(state=AssignmentState.VOID)
+        & ~Q(reason=AssignmentReason.WRITTEN_OFF)
+    )
+    if execution.stop == ExecutionStop.CANCELLED:
         wrongly_void = Q(pk=None)
-    return ~listed | (Q(state=State.ACTIVE) & ~assigned) | unreported | wrongly_void
+    return (
+        ~listed
+        | (Q(state=AssignmentState.ACTIVE) & ~assigned)
+        | unreported
+        | wrongly_void
+    )
 
 
 def _off() -> Q:

@@ -18,12 +18,10 @@ from promoportal import optimove
 from promoportal.db import database_identity, state_machine
 from promoportal.db.database_clock import after, database_now
 from promoportal.db.database_identity import Continuity, Gap
-from redemptions.models import Reason as Unreported
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
+from redemptions.models import Redemption, RedemptionReason, RedemptionState
 from rewards.activation import deadlines
 from rewards.activation.claims import LEASE
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 
 _log = logging.getLogger("promoportal.restoring")
 
@@ -71,12 +69,12 @@ def restored(since: datetime) -> Gap:
 
 def _doubt(since: datetime) -> Gap:
     deadlines.lose(
-        Assignment.objects.filter(state=State.ACTIVATING),
+        Assignment.objects.filter(state=AssignmentState.ACTIVATING),
         why="A backup was restored: it may have been sent since that was taken.",
     )
     # Whoever held them last, of whom this database knows nothing, may be sending still:
     # from its lease's end on a platform is given time until "not known" counts.
-    Assignment.objects.exclude(state=State.ACTIVE).update(
+    Assignment.objects.exclude(state=AssignmentState.ACTIVE).update(
         doubtful=True,
         first_sent_at=Coalesce("first_sent_at", since),
         lease_until=after(LEASE),
@@ -91,9 +89,9 @@ def _doubt(since: datetime) -> Gap:
 def _hold_reports() -> None:
     problem = "A backup was restored: it may have been reported since that was taken."
     state_machine.move_all(
-        Redemption.objects.filter(state=Reporting.WAITING),
-        Reporting.HELD,
+        Redemption.objects.filter(state=RedemptionState.WAITING),
+        RedemptionState.HELD,
         why=problem,
-        reason=Unreported.UNANSWERED,
+        reason=RedemptionReason.UNANSWERED,
         problem=problem,
     )

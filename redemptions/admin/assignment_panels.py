@@ -12,7 +12,7 @@ from promoportal.admin.links import link, page_of
 from promoportal.admin.panels import Panel
 from promoportal.admin.timeline import Moment, moves_of
 from redemptions.admin.reports import _answer
-from redemptions.models import Redemption, Report, State
+from redemptions.models import Redemption, RedemptionState, Report
 from rewards import redaction
 from rewards.models import Assignment
 
@@ -41,7 +41,7 @@ def told(assignment: Assignment) -> list[Moment]:
     if row is None:
         return []
     reports = [_carried(row.report)] if row.report else []
-    return [*moves_of(row, dict(State.choices), what="Redemption:"), *reports]
+    return [*moves_of(row, dict(RedemptionState.choices), what="Redemption:"), *reports]
 
 
 def _carried(report: Report) -> Moment:

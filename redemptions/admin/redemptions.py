@@ -27,7 +27,7 @@ from promoportal.db import state_counts
 from promoportal.db.bulk_result import Done
 from promoportal.db.database_clock import after
 from redemptions import decisions
-from redemptions.models import UNREPORTED, Redemption, Report, State
+from redemptions.models import UNREPORTED, Redemption, RedemptionState, Report
 from rewards import redaction
 from rewards.admin.assignments import UNANSWERED_FOR
 from rewards.admin.reward_text import worth
@@ -47,7 +47,7 @@ def _decide(
 
 
 def _is_held(row: Redemption) -> bool:
-    return row.state == State.HELD
+    return row.state == RedemptionState.HELD
 
 
 class Told(admin.SimpleListFilter):
@@ -63,7 +63,7 @@ class Told(admin.SimpleListFilter):
         self, request: HttpRequest, queryset: QuerySet[Redemption]
     ) -> QuerySet[Redemption]:
         if self.value() == "yes":
-            return queryset.filter(state=State.REPORTED)
+            return queryset.filter(state=RedemptionState.REPORTED)
         if self.value() == "no":
             return queryset.filter(state__in=UNREPORTED)
         return queryset
@@ -110,21 +110,23 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
         *("reported", "needs"),
     )
     search_help_text = "A customer's id or our reference, in full"
-    labels = dict(State.choices)
+    labels = dict(RedemptionState.choices)
     attention = (
         Attention(
             "held",
             "Redemptions are held",
             "Redemption is held",
-            lambda: Q(state=State.HELD),
+            lambda: Q(state=RedemptionState.HELD),
             by_reason=True,
-            known=partial(state_counts.held, state_counts.Kind.REDEMPTION),
+            known=partial(state_counts.held, state_counts.CountKind.REDEMPTION),
         ),
         Attention(
             "unanswered",
             "Redemptions were sent, and had no answer for 15 minutes",
             "Redemption was sent, and had no answer for 15 minutes",
-            lambda: Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)),
+            lambda: Q(
+                state=RedemptionState.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)
+            ),
         ),
     )
     deeds = (
@@ -194,8 +196,11 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
 
     @admin.display(description="next")
     def next_time(self, row: Redemption) -> SafeString:
-        said = {State.WAITING: "Reported at", State.UNCERTAIN: "Looked at again at"}
-        name = said.get(State(row.state))
+        said = {
+            RedemptionState.WAITING: "Reported at",
+            RedemptionState.UNCERTAIN: "Looked at again at",
+        }
+        name = said.get(RedemptionState(row.state))
         return (
             format_html("{} {}", name, moment(row.not_before)) if name else _nothing()
         )

@@ -16,7 +16,7 @@ from itertools import count, islice
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from executions.models import Execution, Progress, Stop, Trigger
+from executions.models import Execution, ExecutionProgress, ExecutionStop, Trigger
 from promoportal import platforms, wire
 from promoportal.db.leases import Lease
 from promoportal.db.reconnecting_session import Session
@@ -122,7 +122,9 @@ def due_executions(*, triggered_first: bool = False) -> QuerySet[Execution]:
     """
     capability = platforms.from_settings().capability
     owed = claimable(capability).filter(execution=OuterRef("pk"))
-    running = Execution.objects.filter(stop=Stop.NONE).exclude(state=Progress.SETTLED)
+    running = Execution.objects.filter(stop=ExecutionStop.NONE).exclude(
+        state=ExecutionProgress.SETTLED
+    )
     due = running.filter(Exists(owed))
     if not triggered_first:
         return due.order_by("?")

@@ -14,13 +14,13 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
 from executions.locks import share
-from executions.models import Stop
+from executions.models import ExecutionStop
 from promoportal.db import bulk, database_identity, state_machine
 from promoportal.db.database_clock import after
 from promoportal.db.leases import Lease, due
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Order, Reward
-from rewards.models import Assignment, Attempt, State
+from rewards.models import Assignment, AssignmentState, Attempt
 
 # Seconds one call can take, connecting included, with some to spare.
 LONGEST_CALL = 20.0
@@ -61,7 +61,7 @@ def claim(
     # Durable, so that no one can wrap the calls that follow in a transaction: a slow
     # platform must not hold our locks, nor a rollback forget that we asked.
     with transaction.atomic(durable=True):
-        if share(execution_pk) != Stop.NONE or database_identity.is_broken():
+        if share(execution_pk) != ExecutionStop.NONE or database_identity.is_broken():
             return None
         rows = _chosen(
             claimable(capability).filter(execution_id=execution_pk), most, only
@@ -77,7 +77,7 @@ def claimable(capability: Capability) -> QuerySet[Assignment]:
     """What may be sent now: due, past the limits, and safe to send (again)."""
     # What the vendor took back is void already; this is the last look before it is sent.
     owed = Assignment.objects.filter(
-        due(), state=State.OWED, cleared=True, meaning=Meaning.ACTIVATE
+        due(), state=AssignmentState.OWED, cleared=True, meaning=Meaning.ACTIVATE
     )
     if not capability.idempotent:
         return owed.filter(doubtful=False)
@@ -101,7 +101,7 @@ def still_ours(taken: Claim, row: Assignment) -> Lease | None:
     right before it is sent.
     """
     seen = Lease(min(CONFIRMED, taken.lease.left()), taken.lease.token)
-    held = Assignment.objects.filter(pk=row.pk, state=State.ACTIVATING)
+    held = Assignment.objects.filter(pk=row.pk, state=AssignmentState.ACTIVATING)
     return seen if held.filter(token=taken.lease.token).exists() else None
 
 
@@ -123,7 +123,7 @@ def _take(rows: Sequence[Assignment], lease: Lease) -> None:
     orders = {row.pk: {"order": row.order} for row in rows}
     state_machine.move_all(
         Assignment.objects.filter(pk__in=orders),
-        State.ACTIVATING,
+        AssignmentState.ACTIVATING,
         each=orders,
         token=lease.token,
         lease_until=after(LEASE),

@@ -10,7 +10,7 @@ from django.db.models.functions import Greatest, Now
 from promoportal.db import database_identity, state_machine
 from promoportal.db.database_clock import after
 from rewards.activation.call_pool import Outcome
-from rewards.models import Assignment, Attempt, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 
 # How many rows a statement of a sweep moves: the rest comes a second later.
 SWEEP = 5000
@@ -29,7 +29,7 @@ def expire() -> int:
     :returns: how many rows that were
     """
     over = Assignment.objects.filter(
-        state=State.ACTIVATING, lease_until__lte=Now()
+        state=AssignmentState.ACTIVATING, lease_until__lte=Now()
     ).order_by("lease_until")[:SWEEP]
     with transaction.atomic():
         return lose(
@@ -44,7 +44,7 @@ def lose(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> int:
     """What is being activated by nobody who could tell is uncertain; say how many."""
     lost = state_machine.move_all(
         rows,
-        State.UNCERTAIN,
+        AssignmentState.UNCERTAIN,
         why=why,
         doubtful=True,
         token=None,
@@ -60,15 +60,15 @@ def lose(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> int:
 def hold_too_late() -> int:
     """What is owed for too long is not given any more without a person's word."""
     late = Assignment.objects.filter(
-        state=State.OWED,
+        state=AssignmentState.OWED,
         owed_since__lte=after(-settings.ACTIVATE_WITHIN.total_seconds()),
     )[:SWEEP]
     with transaction.atomic():
         held = state_machine.move_all(
             late.select_for_update(skip_locked=True),
-            State.HELD,
+            AssignmentState.HELD,
             why="It was not activated in time.",
-            reason=Reason.TOO_LATE,
+            reason=AssignmentReason.TOO_LATE,
         )
     return len(held)
 
@@ -85,16 +85,16 @@ def hold_unsettled() -> int:
     hours = settings.SETTLE_WITHIN.total_seconds() / 3600
     problem = f"For {hours:g} hours the platform did not say what became of it."
     overdue = Assignment.objects.filter(
-        state__in=[State.OWED, State.UNCERTAIN],
+        state__in=[AssignmentState.OWED, AssignmentState.UNCERTAIN],
         doubtful=True,
         first_sent_at__lte=after(-settings.SETTLE_WITHIN.total_seconds()),
     )[:SWEEP]
     with transaction.atomic():
         held = state_machine.move_all(
             overdue.select_for_update(skip_locked=True),
-            State.HELD,
+            AssignmentState.HELD,
             why=problem,
-            reason=Reason.UNANSWERED,
+            reason=AssignmentReason.UNANSWERED,
             problem=problem,
         )
     return len(held)

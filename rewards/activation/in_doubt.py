@@ -14,7 +14,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from executions.locks import share
-from executions.models import Execution, Stop
+from executions.models import Execution, ExecutionStop
 from promoportal import platforms
 from promoportal.db import state_machine
 from promoportal.db.database_clock import after
@@ -33,7 +33,7 @@ from rewards.activation import platform_throttle
 from rewards.activation.call_pool import Answered, Outcome, call_all
 from rewards.activation.claims import COMPANY, LONGEST_CALL, TURN, remembered
 from rewards.activation.deadlines import SWEEP
-from rewards.models import Assignment, Attempt, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 from rewards.transitions import ask_about, give, owe
 
 # Rows asked about before others get their turn.
@@ -72,16 +72,18 @@ def is_due() -> bool:
 
 
 def _uncertain() -> QuerySet[Assignment]:
-    return Assignment.objects.filter(due(), state=State.UNCERTAIN)
+    return Assignment.objects.filter(due(), state=AssignmentState.UNCERTAIN)
 
 
 def _taken_back() -> Q:
-    return ~Q(meaning=Meaning.ACTIVATE) | Q(execution__stop=Stop.CANCELLED)
+    return ~Q(meaning=Meaning.ACTIVATE) | Q(execution__stop=ExecutionStop.CANCELLED)
 
 
 def _stranded(capability: Capability) -> QuerySet[Assignment]:
     """Owed and in doubt, and not to be sent again: nobody would ever claim it."""
-    in_doubt = Assignment.objects.filter(due(), state=State.OWED, doubtful=True)
+    in_doubt = Assignment.objects.filter(
+        due(), state=AssignmentState.OWED, doubtful=True
+    )
     again = remembered(capability) & Q(meaning=Meaning.ACTIVATE)
     return in_doubt.exclude(again) if capability.idempotent else in_doubt
 
@@ -90,9 +92,9 @@ def _hold_poison() -> None:
     deadly = _uncertain().filter(deaths__gte=COMPANY + MOST_DEATHS_ALONE)
     state_machine.move_all(
         deadly[:SWEEP],
-        State.HELD,
+        AssignmentState.HELD,
         why="Activating it killed the worker, repeatedly, while it went alone.",
-        reason=Reason.POISON,
+        reason=AssignmentReason.POISON,
     )
 
 
@@ -123,9 +125,9 @@ def _stop_stranded(capability: Capability) -> None:
 def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
     state_machine.move_all(
         rows[:SWEEP],
-        State.HELD,
+        AssignmentState.HELD,
         why=problem,
-        reason=Reason.UNANSWERED,
+        reason=AssignmentReason.UNANSWERED,
         problem=problem,
     )
 
@@ -190,7 +192,7 @@ def _conclude(answer: Answered, capability: Capability) -> None:
     row = answer.row
     # As it was asked about: a row that moved on meanwhile stays where it is.
     same = Assignment.objects.filter(
-        pk=row.pk, state=State.UNCERTAIN, attempts=row.attempts + 1
+        pk=row.pk, state=AssignmentState.UNCERTAIN, attempts=row.attempts + 1
     )
     if answer.outcome == Outcome.NOT_SENT:
         # The turn was over: nobody was asked, and nothing failed.
@@ -209,7 +211,9 @@ def _conclude(answer: Answered, capability: Capability) -> None:
             same.update(not_before=after(seconds), failures=F("failures") + 1)
 
 
-def _not_found(same: QuerySet[Assignment], capability: Capability, stop: Stop) -> None:
+def _not_found(
+    same: QuerySet[Assignment], capability: Capability, stop: ExecutionStop
+) -> None:
     """It counts only some time after the lease's end: a call may still be under way."""
     grace = capability.settle_grace
     moved = owe(

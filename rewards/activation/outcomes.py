@@ -12,7 +12,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from executions.locks import seize, share
-from executions.models import Stop
+from executions.models import ExecutionStop
 from promoportal.db import bulk, state_machine
 from promoportal.db.database_clock import database_now
 from promoportal.db.leases import _RELEASED
@@ -20,7 +20,7 @@ from promoportal.resilience.backoff import wait
 from promoportal.resilience.outcome_policy import MOST_MALFORMED, WAITS
 from rewards.activation.call_pool import Answered, Outcome
 from rewards.activation.claims import Claim
-from rewards.models import Assignment, Attempt, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 from rewards.transitions import give, owe
 
 
@@ -30,7 +30,7 @@ class _Group:
 
     rows: QuerySet[Assignment]
     answers: Sequence[Answered]
-    stop: Stop
+    stop: ExecutionStop
 
 
 def conclude(claim: Claim, answers: Sequence[Answered]) -> None:
@@ -52,7 +52,9 @@ def _still_ours(claim: Claim, answers: Iterable[Answered]) -> dict[int, str]:
 
 def _claimed(claim: Claim) -> QuerySet[Assignment]:
     # The token: a row that was lost to its lease's end and claimed anew is not ours.
-    return Assignment.objects.filter(state=State.ACTIVATING, token=claim.lease.token)
+    return Assignment.objects.filter(
+        state=AssignmentState.ACTIVATING, token=claim.lease.token
+    )
 
 
 def _record(claim: Claim, answers: Iterable[Answered]) -> None:
@@ -72,7 +74,10 @@ def _record(claim: Claim, answers: Iterable[Answered]) -> None:
 
 
 def _follow(
-    claim: Claim, answers: Sequence[Answered], evidence: dict[int, str], stop: Stop
+    claim: Claim,
+    answers: Sequence[Answered],
+    evidence: dict[int, str],
+    stop: ExecutionStop,
 ) -> None:
     by_outcome: dict[Outcome, list[Answered]] = {}
     for answer in answers:
@@ -134,7 +139,7 @@ def _unanswered(group: _Group) -> None:
     # The lease's end stays: a platform that is asked gets some time from there on.
     state_machine.move_all(
         group.rows,
-        State.UNCERTAIN,
+        AssignmentState.UNCERTAIN,
         why="It was sent and no answer came that says what became of it.",
         each=_waits(group.answers),
         doubtful=True,
@@ -147,10 +152,10 @@ def _malformed(group: _Group) -> None:
     hopeless = group.rows.filter(malformed__gte=MOST_MALFORMED - 1)
     state_machine.move_all(
         hopeless,
-        State.HELD,
+        AssignmentState.HELD,
         why="The platform's answers keep breaking its contract.",
         each=_problems(group.answers),
-        reason=Reason.MALFORMED,
+        reason=AssignmentReason.MALFORMED,
         doubtful=True,
         **_RELEASED,
     )
@@ -161,10 +166,10 @@ def _malformed(group: _Group) -> None:
 def _refused(group: _Group) -> None:
     state_machine.move_all(
         group.rows,
-        State.HELD,
+        AssignmentState.HELD,
         why="The platform refused it.",
         each=_problems(group.answers),
-        reason=Reason.REFUSED,
+        reason=AssignmentReason.REFUSED,
         **_RELEASED,
     )
 
@@ -196,7 +201,9 @@ def _problems(answers: Iterable[Answered]) -> dict[int, dict[str, Any]]:
 def _forget_unsent(answers: Iterable[Answered]) -> None:
     """Nothing was sent, so that nothing is remembered over there, nor frozen here."""
     rows = Assignment.objects.filter(pk__in=[a.row.pk for a in answers])
-    unsent = rows.filter(doubtful=False, state__in=[State.OWED, State.VOID])
+    unsent = rows.filter(
+        doubtful=False, state__in=[AssignmentState.OWED, AssignmentState.VOID]
+    )
     unsent.update(first_sent_at=None, order=None)
 
 
@@ -214,5 +221,7 @@ def _heed_late(claim: Claim, answers: Sequence[Answered]) -> None:
         seize(claim.execution_pk)  # it may be settled, and has to be reopened
         rows = Assignment.objects.filter(pk__in=receipts)
         bulk.set_each(Assignment, {pk: {"evidence": r} for pk, r in receipts.items()})
-        waiting = rows.exclude(state__in=[State.ACTIVATING, State.ACTIVE])
+        waiting = rows.exclude(
+            state__in=[AssignmentState.ACTIVATING, AssignmentState.ACTIVE]
+        )
         give(waiting, receipts, why="The platform's answer came late: it was given.")

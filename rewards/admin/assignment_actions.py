@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from executions.models import Stop
+from executions.models import ExecutionStop
 from promoportal.admin.actions import Deed
 from promoportal.admin.sensitive_fields import Reveal
 from promoportal.db.bulk_result import Done
@@ -39,11 +39,11 @@ def _decide(
 
 
 def _may_be_tried_again(row: Assignment) -> bool:
-    return not decisions.obstacle(row, Stop(row.execution.stop))
+    return not decisions.obstacle(row, ExecutionStop(row.execution.stop))
 
 
 def _may_be_released(row: Assignment) -> bool:
-    return not decisions.obstacle_to_release(row, Stop(row.execution.stop))
+    return not decisions.obstacle_to_release(row, ExecutionStop(row.execution.stop))
 
 
 def _may_be_said(row: Assignment) -> bool:

@@ -39,7 +39,7 @@ from rewards.admin.assignment_actions import DEEDS
 from rewards.admin.attempt_timeline import attempted
 from rewards.admin.reward_text import worth, worth_and_promotion
 from rewards.admin.tier_filter import OfTier
-from rewards.models import Assignment, Promotion, State
+from rewards.models import Assignment, AssignmentState, Promotion
 
 # Settling takes a minute or two; what is unanswered for longer is looked at.
 UNANSWERED_FOR = 15 * 60
@@ -115,21 +115,21 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         },
     )
     search_help_text = "A customer's id or a key, in full"
-    labels = dict(State.choices)
+    labels = dict(AssignmentState.choices)
     attention = (
         Attention(
             "held",
             "Assignments are held",
             "Assignment is held",
-            lambda: Q(state=State.HELD),
+            lambda: Q(state=AssignmentState.HELD),
             by_reason=True,
-            known=partial(state_counts.held, state_counts.Kind.ASSIGNMENT),
+            known=partial(state_counts.held, state_counts.CountKind.ASSIGNMENT),
         ),
         Attention(
             "in_doubt",
             "Held assignments may have been given: find out, and say so",
             "Held assignment may have been given: find out, and say so",
-            lambda: Q(state=State.HELD, doubtful=True),
+            lambda: Q(state=AssignmentState.HELD, doubtful=True),
         ),
         Attention(
             "proposed",
@@ -141,7 +141,9 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             "unanswered",
             "Assignments were sent, and had no answer for 15 minutes",
             "Assignment was sent, and had no answer for 15 minutes",
-            lambda: Q(state=State.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)),
+            lambda: Q(
+                state=AssignmentState.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)
+            ),
         ),
     )
     deeds = DEEDS

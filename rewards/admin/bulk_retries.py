@@ -26,7 +26,7 @@ from promoportal.admin.stateful_admin import StatefulAdmin
 from promoportal.db.bulk_result import Done
 from promoportal.runtime.client_address import client_address
 from rewards import bulk_retry
-from rewards.models import Assignment, Retrial, Retried, Trying
+from rewards.models import Assignment, Retrial, RetrialState, Retried
 
 
 class RetryAllForm(forms.Form):
@@ -70,7 +70,7 @@ def begin(
 def _log(row: Retrial, request: HttpRequest) -> None:
     where = row.narrowed or "all of them"
     said = f"Try again all that match: {row.why} ({row.total:,} chosen: {where})"
-    kind = audit_log.Kind.DONE_TO_ALL
+    kind = audit_log.AuditKind.DONE_TO_ALL
     entry = audit_log.entry(Retrial, kind, said, by=request.user, about=row)
     audit_log.keep([entry], address=client_address(request.META))
 
@@ -82,7 +82,7 @@ def _move(service: Any, refused: str) -> Any:
     return move
 
 
-def _may(state: Trying, row: Retrial) -> bool:
+def _may(state: RetrialState, row: Retrial) -> bool:
     return row.state == state
 
 
@@ -91,7 +91,7 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
     list_display = ("identity", "standing", "person", "said", "how_far")
     list_select_related = ("by",)
     list_filter = ("state",)
-    labels = dict(Trying.choices)
+    labels = dict(RetrialState.choices)
     fields = ("person", "said", "of_which", "begun")
     begun = when("created_at", "begun")
     deeds = (
@@ -101,7 +101,7 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
             "rewards.retry_assignment",
             _move(bulk_retry.pause, "it is not under way"),
             said=("is paused", "are paused"),
-            fits=partial(_may, Trying.RUNNING),
+            fits=partial(_may, RetrialState.RUNNING),
         ),
         Deed(
             "resume",
@@ -109,7 +109,7 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
             "rewards.retry_assignment",
             _move(bulk_retry.resume, "it is not paused"),
             said=("goes on", "go on"),
-            fits=partial(_may, Trying.PAUSED),
+            fits=partial(_may, RetrialState.PAUSED),
         ),
         Deed(
             "cancel",
@@ -118,7 +118,7 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
             _move(bulk_retry.cancel, "it is over"),
             said=("is cancelled", "are cancelled"),
             warning="What was tried again stays so; the rest is left as it is.",
-            fits=lambda row: row.state in {Trying.RUNNING, Trying.PAUSED},
+            fits=lambda row: row.state in {RetrialState.RUNNING, RetrialState.PAUSED},
         ),
     )
 
@@ -157,7 +157,7 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
             ],
             sentences=[_bar(row)],
             is_wide=True,
-            is_live=row.state == Trying.RUNNING,
+            is_live=row.state == RetrialState.RUNNING,
         )
 
 

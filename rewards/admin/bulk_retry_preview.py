@@ -9,12 +9,12 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
-from executions.models import Stop
+from executions.models import ExecutionStop
 from promoportal.admin.alerts import PARAMETER
 from promoportal.admin.keyset_pagination import NEWER, OLDER
 from promoportal.db import state_counts
 from rewards import decisions
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 
 # Reasons for leaving rows alone that a preview tells apart.
 MOST_REASONS = 12
@@ -70,7 +70,9 @@ class Preview:
     def add(self, kind: Kind, count: int, worth: Decimal) -> None:
         """So many of that kind; or so many fewer."""
         row = {name: kind[name] for name in _LOOKED_AT if "__" not in name}
-        why_not = decisions.obstacle(Assignment(**row), Stop(kind["execution__stop"]))
+        why_not = decisions.obstacle(
+            Assignment(**row), ExecutionStop(kind["execution__stop"])
+        )
         if why_not:
             self.left_alone[why_not] += count
         else:
@@ -145,7 +147,7 @@ def _known(narrowed: Mapping[str, str]) -> dict[str, str] | None:
     """How the census says the same; None if it does not know of something."""
     said = {k: v for k, v in narrowed.items() if k not in {OLDER, NEWER}}
     if said.get(PARAMETER) == "held":
-        said["state__exact"] = State.HELD
+        said["state__exact"] = AssignmentState.HELD
         del said[PARAMETER]
     if not said.keys() <= _OF_CENSUS.keys():
         return None
@@ -168,7 +170,9 @@ def _counted(known: Mapping[str, str]) -> Iterator[tuple[Kind, int, Decimal]]:
 
 def _tell_doubtful_apart(found: Preview, rows: QuerySet[Assignment], most: int) -> None:
     """Of what is in doubt the census does not know."""
-    doubtful = list(_kinds(rows.filter(state=State.HELD, doubtful=True), most))
+    doubtful = list(
+        _kinds(rows.filter(state=AssignmentState.HELD, doubtful=True), most)
+    )
     for kind, count, worth in doubtful:
         found.add({**kind, **_CERTAIN}, -count, -worth)
         found.add(kind, count, worth)

@@ -10,7 +10,7 @@ from promoportal.admin.alerts import Attention
 from promoportal.admin.formatting import moment
 from promoportal.admin.links import link
 from promoportal.admin.stateful_admin import StatefulAdmin
-from rewards.models import Collecting, Collection
+from rewards.models import Collection, CollectionState
 
 
 @admin.register(Collection)
@@ -30,13 +30,13 @@ class CollectionAdmin(StatefulAdmin[Collection]):
     list_filter = ("state", "reason")
     finds = ("execution__reference",)
     search_help_text = "An execution's id, in full"
-    labels = dict(Collecting.choices)
+    labels = dict(CollectionState.choices)
     attention = (
         Attention(
             "held",
             "Collections are held",
             "Collection is held",
-            lambda: Q(state=Collecting.HELD),
+            lambda: Q(state=CollectionState.HELD),
             by_reason=True,
         ),
     )
@@ -62,7 +62,7 @@ class CollectionAdmin(StatefulAdmin[Collection]):
 
     @admin.display(description="next try")
     def next_time(self, row: Collection) -> SafeString:
-        waits = row.state in {Collecting.WAITING, Collecting.COLLECTING}
+        waits = row.state in {CollectionState.WAITING, CollectionState.COLLECTING}
         return moment(row.not_before if waits else None)
 
     def heading(self, row: Collection) -> str:

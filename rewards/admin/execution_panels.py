@@ -11,7 +11,7 @@ from promoportal.admin.links import link, list_of, page_of
 from promoportal.admin.panels import MOST_SHOWN, Fact, Panel
 from promoportal.admin.timeline import Moment, moves_of
 from rewards.admin.reward_text import worth
-from rewards.models import Assignment, Collecting, Collection
+from rewards.models import Assignment, Collection, CollectionState
 
 
 @page_extensions.panel(Execution)
@@ -44,7 +44,9 @@ def collected(execution: Execution) -> Panel | None:
 def passes(execution: Execution) -> list[Moment]:
     """When its list was asked for, by whom and why, and when it was through."""
     row = Collection.objects.filter(execution=execution).first()
-    return moves_of(row, dict(Collecting.choices), what="Collection:") if row else []
+    return (
+        moves_of(row, dict(CollectionState.choices), what="Collection:") if row else []
+    )
 
 
 @page_extensions.panel(Campaign)

@@ -9,28 +9,31 @@ from typing import Any
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Concat, Now, Trim
 
-from executions.models import Execution, Stop
+from executions.models import Execution, ExecutionStop
 from promoportal.db import state_machine
 from promoportal.db.bulk import Columns
 from promoportal.optimove import Meaning, Row
 from rewards import limits, signals
 from rewards.collection import evaluation
-from rewards.models import Assignment, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState
 from rewards.transitions import ask_about, owe, take_back
 
 # Rows that are held keep these words, by which they are known later (`may_be_for_another`).
 _ANOTHERS = "lists another customer or promotion than before."
 FOR_ANOTHER = f"Optimove {_ANOTHERS}"
 # Held for what the vendor said, so that what it says now decides.
-_READ_ANEW = (Reason.UNREADABLE, Reason.UNKNOWN_STATUS)
+_READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
 # And what differed, which may be as it was again.
-_LOOKED_AT_ANEW = (*_READ_ANEW, Reason.DIFFERS)
+_LOOKED_AT_ANEW = (*_READ_ANEW, AssignmentReason.DIFFERS)
 # What a row is worth; frozen once it was sent.
 _WORTH = ("reward", "value", "unit", "unique_code", "properties")
 
 
 def follow(
-    execution: Execution, pairs: Sequence[tuple[Assignment, Row]], *, stop: Stop
+    execution: Execution,
+    pairs: Sequence[tuple[Assignment, Row]],
+    *,
+    stop: ExecutionStop,
 ) -> None:
     """Follow every difference between what was listed and what is listed now."""
     changed = {old.pk: row for old, row in pairs if _differs(old, row)}
@@ -102,14 +105,18 @@ def _say(old: Assignment, row: Row) -> None:
     _one(old).update(**columns)
 
 
-def _unclear(old: Assignment, row: Row, stop: Stop) -> None:
+def _unclear(old: Assignment, row: Row, stop: ExecutionStop) -> None:
     """Nobody can say what it means now, so that a person has to."""
     _, reason, problem = evaluation.verdict(row)
-    waiting = [State.OWED] if stop == Stop.CANCELLED else [State.OWED, State.VOID]
+    waiting = (
+        [AssignmentState.OWED]
+        if stop == ExecutionStop.CANCELLED
+        else [AssignmentState.OWED, AssignmentState.VOID]
+    )
     unsent = _one(old).filter(doubtful=False, state__in=waiting)
     state_machine.move_all(
-        unsent.exclude(reason=Reason.WRITTEN_OFF),
-        State.HELD,
+        unsent.exclude(reason=AssignmentReason.WRITTEN_OFF),
+        AssignmentState.HELD,
         why=problem,
         reason=reason,
         problem=problem,
@@ -117,7 +124,7 @@ def _unclear(old: Assignment, row: Row, stop: Stop) -> None:
     # Nobody would claim what is not assigned: whether it was given is found out first.
     unassigned = _one(old).exclude(meaning=Meaning.ACTIVATE)
     ask_about(
-        unassigned.filter(doubtful=True, state=State.OWED),
+        unassigned.filter(doubtful=True, state=AssignmentState.OWED),
         why="Optimove says what nobody understands: the platform is asked first.",
         not_before=Now(),
     )
@@ -125,22 +132,26 @@ def _unclear(old: Assignment, row: Row, stop: Stop) -> None:
 
 def _is_new_to_us(old: Assignment, *, was_owed: bool) -> bool:
     """It was not assigned before, or not readably, and is now."""
-    if old.state == State.VOID:
-        return not was_owed and old.reason != Reason.WRITTEN_OFF
-    return old.state == State.HELD and old.reason in _READ_ANEW and not old.doubtful
+    if old.state == AssignmentState.VOID:
+        return not was_owed and old.reason != AssignmentReason.WRITTEN_OFF
+    return (
+        old.state == AssignmentState.HELD
+        and old.reason in _READ_ANEW
+        and not old.doubtful
+    )
 
 
 def _assigned_now(
-    execution: Execution, old: Assignment, row: Row, stop: Stop, differs: str
+    execution: Execution, old: Assignment, row: Row, stop: ExecutionStop, differs: str
 ) -> None:
     """As if it were listed for the first time, but for what is known of it."""
     whose = {} if old.key else evaluation.whose(old, row)
     repeated = whose.get("repeated", old.repeated)
     state, reason, problem = evaluation.standing(row, repeated=repeated, stop=stop)
-    if state == State.OWED and old.order and differs:
-        state, reason, problem = State.HELD, Reason.DIFFERS, differs
+    if state == AssignmentState.OWED and old.order and differs:
+        state, reason, problem = AssignmentState.HELD, AssignmentReason.DIFFERS, differs
     said = {"reason": reason, "problem": problem, **whose}
-    if state == State.HELD:
+    if state == AssignmentState.HELD:
         _hold(_one(old), said)
     elif not _owe(_one(old), stop, said):
         return
@@ -151,13 +162,16 @@ def _assigned_now(
 
 
 def _hold(rows: QuerySet[Assignment], said: Columns) -> None:
-    rows.filter(state=State.HELD).update(**said)
+    rows.filter(state=AssignmentState.HELD).update(**said)
     state_machine.move_all(
-        rows.exclude(state=State.HELD), State.HELD, why=said["problem"], **said
+        rows.exclude(state=AssignmentState.HELD),
+        AssignmentState.HELD,
+        why=said["problem"],
+        **said,
     )
 
 
-def _owe(rows: QuerySet[Assignment], stop: Stop, said: Columns) -> bool:
+def _owe(rows: QuerySet[Assignment], stop: ExecutionStop, said: Columns) -> bool:
     moved = owe(
         rows,
         stop=stop,
@@ -172,8 +186,8 @@ def _owe(rows: QuerySet[Assignment], stop: Stop, said: Columns) -> bool:
     return bool(moved)
 
 
-def _assigned_still(old: Assignment, stop: Stop, differs: str) -> None:
-    if old.cancelled_too_late and stop != Stop.CANCELLED:
+def _assigned_still(old: Assignment, stop: ExecutionStop, differs: str) -> None:
+    if old.cancelled_too_late and stop != ExecutionStop.CANCELLED:
         # Taken back after the customer had it, and now it is theirs again.
         _one(old).update(cancelled_too_late=False)
     if differs:
@@ -181,17 +195,21 @@ def _assigned_still(old: Assignment, stop: Stop, differs: str) -> None:
 
 
 def _hold_differing(old: Assignment, problem: str) -> None:
-    note: Columns = {"reason": Reason.DIFFERS, "problem": problem}
-    owed = _one(old).filter(state=State.OWED, doubtful=False)
-    if not state_machine.move_all(owed, State.HELD, why=problem, **note):
+    note: Columns = {"reason": AssignmentReason.DIFFERS, "problem": problem}
+    owed = _one(old).filter(state=AssignmentState.OWED, doubtful=False)
+    if not state_machine.move_all(owed, AssignmentState.HELD, why=problem, **note):
         # Given, or on its way: it is marked, and whatever comes back to be owed is held.
-        _one(old).exclude(state__in=[State.VOID, State.HELD]).update(**note)
+        _one(old).exclude(
+            state__in=[AssignmentState.VOID, AssignmentState.HELD]
+        ).update(**note)
         _add_to_why_it_is_held(old, problem)
 
 
 def _add_to_why_it_is_held(old: Assignment, problem: str) -> None:
     """Why it was held stays the reason: a second assignment must not pass for a change."""
-    held = _one(old).filter(state=State.HELD).exclude(problem__contains=problem)
+    held = (
+        _one(old).filter(state=AssignmentState.HELD).exclude(problem__contains=problem)
+    )
     held.update(problem=Trim(Concat("problem", Value(f" {problem}"))))
 
 

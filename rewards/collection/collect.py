@@ -15,7 +15,7 @@ from itertools import count as counting
 from django.db import DataError, IntegrityError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from executions.models import Asking, Execution, Progress, Trigger
+from executions.models import Execution, ExecutionProgress, Trigger, TriggerState
 from promoportal import optimove, wire
 from promoportal.db.leases import Lease, due
 from promoportal.db.state_machine import LostRace
@@ -28,14 +28,14 @@ from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import Budget
 from rewards.collection import fetch_runs, triggered_lookup
-from rewards.models import Collecting, Collection, Reason
+from rewards.models import AssignmentReason, Collection, CollectionState
 
 # Seconds a job goes on, so that others on its queue get their turn.
 TURN = 5.0
 # Seconds until a vendor that refuses our configuration is asked again.
 CLOSED = 10.0
 
-_UNDER_WAY = Q(state__in=[Collecting.WAITING, Collecting.COLLECTING])
+_UNDER_WAY = Q(state__in=[CollectionState.WAITING, CollectionState.COLLECTING])
 
 logger = logging.getLogger("rewards.collecting")
 
@@ -96,9 +96,9 @@ def due_executions(*, triggered_first: bool = True) -> QuerySet[Execution]:
     """Executions with something to collect right now, in turns."""
     free = fetch_runs.free().filter(execution=OuterRef("pk"))
     waiting = Trigger.objects.filter(
-        due(), execution=OuterRef("pk"), state=Asking.WAITING
+        due(), execution=OuterRef("pk"), state=TriggerState.WAITING
     )
-    unsettled = Execution.objects.exclude(state=Progress.SETTLED)
+    unsettled = Execution.objects.exclude(state=ExecutionProgress.SETTLED)
     listed = Exists(free.filter(_UNDER_WAY, due()))
     found = unsettled.annotate(asked=Exists(waiting) & Exists(free), listed=listed)
     first = "-asked" if triggered_first else "-listed"
@@ -187,9 +187,9 @@ def _follow(collection: Collection, error: wire.WireError) -> None:
         case wire.Misconfigured() if error.status == STRANGER:
             fetch_runs.postpone(collection, CLOSED, problem=str(error))
         case wire.Rejected():
-            fetch_runs.hold(collection, Reason.REFUSED, str(error))
+            fetch_runs.hold(collection, AssignmentReason.REFUSED, str(error))
         case wire.Malformed() if collection.malformed + 1 >= fetch_runs.MOST_MALFORMED:
-            fetch_runs.hold(collection, Reason.MALFORMED, str(error))
+            fetch_runs.hold(collection, AssignmentReason.MALFORMED, str(error))
         case wire.Malformed():
             count = collection.malformed + 1
             fetch_runs.fail(collection, str(error), None, malformed=count)

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from executions.models import Execution, Stop
+from executions.models import Execution, ExecutionStop
 from promoportal import optimove, platforms
 from promoportal.db.bulk import Columns
 from promoportal.optimove import Meaning, Reward, Row
 from rewards import idempotency, limits
-from rewards.models import Assignment, Promotion, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Promotion
 
 REPEATED = "This customer was assigned this promotion already, under another id."
 
@@ -49,38 +49,52 @@ def unit(reward: Reward) -> str:
     return (reward.currency or reward.unit or reward.type)[:50]
 
 
-def standing(row: Row, *, repeated: bool, stop: Stop) -> tuple[State, str, str]:
+def standing(
+    row: Row, *, repeated: bool, stop: ExecutionStop
+) -> tuple[AssignmentState, str, str]:
     """What a row amounts to in its execution: state, reason, problem."""
     state, reason, problem = verdict(row)
     if row.meaning != Meaning.ACTIVATE or row.problem:
         return state, reason, problem
-    if stop == Stop.CANCELLED:
-        return State.VOID, Reason.CANCELLED, "The execution is cancelled."
+    if stop == ExecutionStop.CANCELLED:
+        return (
+            AssignmentState.VOID,
+            AssignmentReason.CANCELLED,
+            "The execution is cancelled.",
+        )
     if repeated and not optimove.current().vendor.repeats_are_meant:
-        return State.HELD, Reason.REPEATED, REPEATED
+        return AssignmentState.HELD, AssignmentReason.REPEATED, REPEATED
     return state, reason, problem
 
 
-def verdict(row: Row) -> tuple[State, str, str]:
+def verdict(row: Row) -> tuple[AssignmentState, str, str]:
     """What a row amounts to, whoever else it meets: state, reason, problem."""
     if row.problem:
-        return State.HELD, Reason.UNREADABLE, row.problem
+        return AssignmentState.HELD, AssignmentReason.UNREADABLE, row.problem
     if row.meaning == Meaning.UNKNOWN:
         problem = f"The contract does not say what status {row.status!r} means."
-        return State.HELD, Reason.UNKNOWN_STATUS, problem
+        return AssignmentState.HELD, AssignmentReason.UNKNOWN_STATUS, problem
     if row.meaning == Meaning.CANCELLED:
-        return State.VOID, Reason.CANCELLED, "Optimove lists it as cancelled."
+        return (
+            AssignmentState.VOID,
+            AssignmentReason.CANCELLED,
+            "Optimove lists it as cancelled.",
+        )
     if row.meaning == Meaning.NOTHING:
-        return State.VOID, Reason.NOT_ASSIGNED, f"Its status is {row.status}."
+        return (
+            AssignmentState.VOID,
+            AssignmentReason.NOT_ASSIGNED,
+            f"Its status is {row.status}.",
+        )
     return _limited(row)
 
 
-def _limited(row: Row) -> tuple[State, str, str]:
+def _limited(row: Row) -> tuple[AssignmentState, str, str]:
     reward = row.reward
     if reward is None or limits.limits().allow_reward(reward.value, unit(reward)):
-        return State.OWED, "", ""
+        return AssignmentState.OWED, "", ""
     problem = f"{reward.value} {unit(reward)} is past the limit for one reward."
-    return State.HELD, Reason.OVER_LIMIT, problem
+    return AssignmentState.HELD, AssignmentReason.OVER_LIMIT, problem
 
 
 def _promotions(rows: Iterable[Row]) -> dict[str, int]:

@@ -24,7 +24,7 @@ from promoportal.optimove import Page
 from promoportal.resilience.backoff import wait
 from rewards import limits, signals
 from rewards.collection import ingest
-from rewards.models import Assignment, Collecting, Collection, Reason
+from rewards.models import Assignment, AssignmentReason, Collection, CollectionState
 
 # Twice what a call can take: a worker that is gone holds a list up no longer.
 LEASE = 30.0
@@ -45,7 +45,7 @@ MOST_DEATHS = 5
 # Pages in a row with nothing new on them: the vendor's cursor runs in a circle.
 MOST_BARREN = 20
 # All is there, as far as the vendor says; whoever is listed late is looked for later.
-BETWEEN_LOOKS = Q(state=Collecting.WAITING, looks__gt=0, failures=0)
+BETWEEN_LOOKS = Q(state=CollectionState.WAITING, looks__gt=0, failures=0)
 
 _AFRESH: dict[str, Any] = {
     "reason": "",
@@ -74,9 +74,9 @@ def ask(
     """Ask for the whole list: now, or once more after the pass under way."""
     with transaction.atomic():
         rows = row_of(execution)
-        at_rest = rows.exclude(state=Collecting.COLLECTING)
+        at_rest = rows.exclude(state=CollectionState.COLLECTING)
         if not state_machine.move_all(
-            at_rest, Collecting.WAITING, by=by, why=why, **_AFRESH
+            at_rest, CollectionState.WAITING, by=by, why=why, **_AFRESH
         ):
             _hasten(rows)
         signals.collecting.send(Execution)
@@ -87,16 +87,16 @@ def _hasten(rows: QuerySet[Collection]) -> None:
     A pass is asked for, or under way: it comes now, or another follows it at once. The
     looks count anew, since of what was said just now the vendor may list some later.
     """
-    rows.filter(state=Collecting.COLLECTING).update(again=True, not_before=Now())
-    rows.filter(state=Collecting.WAITING).update(not_before=Now(), looks=0)
+    rows.filter(state=CollectionState.COLLECTING).update(again=True, not_before=Now())
+    rows.filter(state=CollectionState.WAITING).update(not_before=Now(), looks=0)
 
 
 def let_go(execution: Execution, *, why: str) -> None:
     """Let a held collection be asked again; a list that was not whole begins anew."""
-    held = row_of(execution).filter(state=Collecting.HELD)
+    held = row_of(execution).filter(state=CollectionState.HELD)
     whole = held.filter(number=F("finished"))
-    state_machine.move_all(whole, Collecting.IDLE, why=why, **_AFRESH)
-    state_machine.move_all(held, Collecting.WAITING, why=why, **_AFRESH)
+    state_machine.move_all(whole, CollectionState.IDLE, why=why, **_AFRESH)
+    state_machine.move_all(held, CollectionState.WAITING, why=why, **_AFRESH)
 
 
 def row_of(execution: Execution) -> QuerySet[Collection]:
@@ -119,7 +119,11 @@ def take(execution_pk: int) -> tuple[Collection, Lease] | None:
     held = Collection.objects.select_related("execution")
     collection = held.get(execution_id=execution_pk)
     if collection.deaths > MOST_DEATHS:
-        hold(collection, Reason.POISON, "Collecting it killed the worker, repeatedly.")
+        hold(
+            collection,
+            AssignmentReason.POISON,
+            "Collecting it killed the worker, repeatedly.",
+        )
         hand_back(collection, lease)
         return None
     return collection, lease
@@ -127,7 +131,7 @@ def take(execution_pk: int) -> tuple[Collection, Lease] | None:
 
 def free() -> QuerySet[Collection]:
     """Collections nobody holds, whose time has come, or that rest between two looks."""
-    rows = Collection.objects.filter(unleased()).exclude(state=Collecting.HELD)
+    rows = Collection.objects.filter(unleased()).exclude(state=CollectionState.HELD)
     return rows.filter(due() | BETWEEN_LOOKS)
 
 
@@ -139,9 +143,12 @@ def hand_back(collection: Collection, lease: Lease) -> None:
 
 def begin(collection: Collection) -> None:
     """Begin the pass that is asked for, or go on with the one under way."""
-    if collection.state == Collecting.WAITING:
+    if collection.state == CollectionState.WAITING:
         collection.move(
-            Collecting.COLLECTING, why="A pass begins.", again=False, **_FROM_THE_START
+            CollectionState.COLLECTING,
+            why="A pass begins.",
+            again=False,
+            **_FROM_THE_START,
         )
 
 
@@ -182,14 +189,14 @@ def answered(locked: Collection, fresh: int) -> None:
     A question about some customers was answered, with so many rows that the pass under
     way had not seen: it has seen them now, and does not miss them on its pages.
     """
-    seen = fresh if locked.state == Collecting.COLLECTING else 0
+    seen = fresh if locked.state == CollectionState.COLLECTING else 0
     _update(locked, failures=0, malformed=0, problem="", seen=F("seen") + seen)
 
 
 def restart(collection: Collection, problem: str) -> None:
     """Begin the pass again: what is stored stays, so that this costs only time."""
     if collection.restarts >= MOST_RESTARTS:
-        hold(collection, Reason.INCOMPLETE, problem)
+        hold(collection, AssignmentReason.INCOMPLETE, problem)
     else:
         _update(
             collection,
@@ -210,16 +217,16 @@ def fail(
 ) -> None:
     """A call failed: later, and after days of it, never."""
     if collection.failures >= GIVE_UP_AFTER:
-        hold(collection, Reason.GIVEN_UP, problem)
+        hold(collection, AssignmentReason.GIVEN_UP, problem)
     else:
         seconds = wait(WAITS, collection.failures + 1, retry_after)
         more = {"failures": F("failures") + 1, "problem": problem, **changes}
         postpone(collection, seconds, **more)
 
 
-def hold(collection: Collection, reason: Reason, problem: str) -> None:
+def hold(collection: Collection, reason: AssignmentReason, problem: str) -> None:
     """Nothing more happens by itself; a person looks at it."""
-    collection.move(Collecting.HELD, why=problem, reason=reason, problem=problem)
+    collection.move(CollectionState.HELD, why=problem, reason=reason, problem=problem)
 
 
 def _advance(locked: Collection, page: Page, fresh: int) -> None:
@@ -238,7 +245,7 @@ def _advance(locked: Collection, page: Page, fresh: int) -> None:
     _update(locked, **changes)
     locked.refresh_from_db()
     if circular or locked.barren >= MOST_BARREN:
-        hold(locked, Reason.MALFORMED, "Optimove's pages run in a circle.")
+        hold(locked, AssignmentReason.MALFORMED, "Optimove's pages run in a circle.")
     elif not page.next_cursor:
         _end(locked)
 
@@ -257,10 +264,12 @@ def _end(locked: Collection) -> None:
 
 def _found_nobody(locked: Collection) -> None:
     if locked.empties >= len(EMPTY_WAITS):
-        hold(locked, Reason.EMPTY, "Optimove lists nobody for this execution.")
+        hold(
+            locked, AssignmentReason.EMPTY, "Optimove lists nobody for this execution."
+        )
         return
     locked.move(
-        Collecting.WAITING,
+        CollectionState.WAITING,
         why="Optimove lists nobody yet.",
         empties=locked.empties + 1,
         not_before=after(EMPTY_WAITS[locked.empties]),
@@ -277,18 +286,18 @@ def _finish(locked: Collection) -> None:
     limits.clear(locked)
 
 
-def _next(locked: Collection) -> tuple[Collecting, dict[str, Any]]:
+def _next(locked: Collection) -> tuple[CollectionState, dict[str, Any]]:
     """
     What follows a whole list: the pass that was asked for meanwhile, or one more look
     some time later, until two in a row are alike. By its own total a list is whole also
     while a row is still to come, or is left out this once.
     """
     if locked.again:
-        return Collecting.WAITING, {"looks": 0}
+        return CollectionState.WAITING, {"looks": 0}
     pause = settings.LIST_AGAIN_AFTER.total_seconds()
     if not pause or locked.looks + 1 >= MOST_LOOKS or _is_as_before(locked):
-        return Collecting.DONE, {}
-    return Collecting.WAITING, {"not_before": after(pause)}
+        return CollectionState.DONE, {}
+    return CollectionState.WAITING, {"not_before": after(pause)}
 
 
 def _is_as_before(locked: Collection) -> bool:

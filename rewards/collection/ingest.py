@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from executions.models import Execution, Stop
+from executions.models import Execution, ExecutionStop
 from promoportal.db import bulk, database_identity
 from promoportal.db.bulk import Columns
 from promoportal.db.database_identity import Gap
@@ -21,7 +21,7 @@ from rewards.collection.evaluation import (
     substance,
     worth,
 )
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Listed:
 
 
 def store(
-    execution: Execution, page: Sequence[Row], *, listed_pass: int, stop: Stop
+    execution: Execution, page: Sequence[Row], *, listed_pass: int, stop: ExecutionStop
 ) -> Listed:
     """
     Insert what is new and follow what changed. Storing a page again changes nothing.
@@ -92,7 +92,7 @@ def _insert(
     rows: Sequence[Row],
     promotions: Mapping[str, int],
     listed_pass: int,
-    stop: Stop,
+    stop: ExecutionStop,
 ) -> list[Columns]:
     taken, gaps = _taken(execution, rows), list(Gap.objects.all())
     new: list[Columns] = []
@@ -126,7 +126,7 @@ def _new(
     three: tuple[int | None, str],
     *,
     repeated: bool,
-    stop: Stop,
+    stop: ExecutionStop,
 ) -> Columns:
     repeated = repeated and bool(row.customer) and three[0] is not None
     state, reason, problem = standing(row, repeated=repeated, stop=stop)
@@ -159,5 +159,5 @@ def _tell(execution: Execution, inserted: Iterable[Columns]) -> None:
     wanted = [row for row in inserted if row["meaning"] == Meaning.ACTIVATE]
     limits.count(execution, [(row["unit"], row["value"]) for row in wanted])
     # Those that wait for the limits are told of once they passed them.
-    if any(row["state"] == State.OWED for row in wanted):
+    if any(row["state"] == AssignmentState.OWED for row in wanted):
         signals.owed.send(Execution)

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
 from executions import lifecycle
-from executions.models import Asking, Execution, Reason, Trigger
+from executions.models import Execution, ExecutionReason, Trigger, TriggerState
 from promoportal import optimove
 from promoportal.db import state_machine
 from promoportal.db.database_clock import after
@@ -56,7 +56,7 @@ def wake(execution: Execution) -> None:
 def gather(execution: Execution, *, most: int) -> Question | None:
     """All that wait, up to what a call may carry."""
     waiting = Trigger.objects.filter(
-        due(), execution=execution, state=Asking.WAITING
+        due(), execution=execution, state=TriggerState.WAITING
     ).order_by("not_before", "pk")[:most]
     rows = waiting.values_list("pk", "announced", "customer")
     found = [((pk, announced), customer) for pk, announced, customer in rows]
@@ -67,9 +67,9 @@ def refuse(question: Question, problem: str) -> None:
     """The vendor refuses to be asked for this customer: a person looks."""
     state_machine.move_all(
         _still_waiting(question),
-        Asking.HELD,
+        TriggerState.HELD,
         why="Optimove refuses to be asked for this customer.",
-        reason=Reason.REFUSED,
+        reason=ExecutionReason.REFUSED,
         problem=problem,
     )
 
@@ -106,7 +106,7 @@ def _conclude(question: Question, listed: Set[str]) -> None:
     waiting = _still_waiting(question)
     state_machine.move_all(
         waiting.filter(customer__in=list(listed)).exclude(_expects_more()),
-        Asking.DONE,
+        TriggerState.DONE,
         why="Optimove lists this customer.",
         problem="",
         reason="",
@@ -114,9 +114,9 @@ def _conclude(question: Question, listed: Set[str]) -> None:
     missing = waiting.all()  # those that were not concluded just now
     state_machine.move_all(
         missing.filter(attempts__gte=len(WAITS)),
-        Asking.HELD,
+        TriggerState.HELD,
         why="Optimove still does not list this customer.",
-        reason=Reason.NOT_LISTED,
+        reason=ExecutionReason.NOT_LISTED,
         problem="Optimove announced this customer and does not list them.",
     )
     # The longest waiting first, or a row would be moved on from wait to wait.
@@ -153,4 +153,4 @@ def _still_waiting(question: Question) -> QuerySet[Trigger]:
         by_count.setdefault(announced, []).append(pk)
     for announced, keys in by_count.items():
         same |= Q(pk__in=keys, announced=announced)
-    return Trigger.objects.filter(same, state=Asking.WAITING)
+    return Trigger.objects.filter(same, state=TriggerState.WAITING)

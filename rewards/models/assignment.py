@@ -10,7 +10,7 @@ from django.db.models.lookups import IsNull
 from executions.models import Execution
 from promoportal.db.leases import Leased
 from promoportal.db.state_machine import NEWEST, Stateful, Transition, constraint
-from rewards.models.choices import Reason, State
+from rewards.models.choices import AssignmentReason, AssignmentState
 from rewards.models.promotion import Promotion
 
 # The level of a promotion that a reward is of, as it was listed.
@@ -22,24 +22,39 @@ class Assignment(Stateful, Leased):
 
     machines = {
         "state": {
-            State.OWED: frozenset(
+            AssignmentState.OWED: frozenset(
                 {
-                    State.ACTIVATING,
-                    State.ACTIVE,
-                    State.UNCERTAIN,
-                    State.HELD,
-                    State.VOID,
+                    AssignmentState.ACTIVATING,
+                    AssignmentState.ACTIVE,
+                    AssignmentState.UNCERTAIN,
+                    AssignmentState.HELD,
+                    AssignmentState.VOID,
                 }
             ),
-            State.ACTIVATING: frozenset(
-                {State.ACTIVE, State.OWED, State.UNCERTAIN, State.HELD, State.VOID}
+            AssignmentState.ACTIVATING: frozenset(
+                {
+                    AssignmentState.ACTIVE,
+                    AssignmentState.OWED,
+                    AssignmentState.UNCERTAIN,
+                    AssignmentState.HELD,
+                    AssignmentState.VOID,
+                }
             ),
-            State.UNCERTAIN: frozenset(
-                {State.ACTIVE, State.OWED, State.HELD, State.VOID}
+            AssignmentState.UNCERTAIN: frozenset(
+                {
+                    AssignmentState.ACTIVE,
+                    AssignmentState.OWED,
+                    AssignmentState.HELD,
+                    AssignmentState.VOID,
+                }
             ),
-            State.HELD: frozenset({State.OWED, State.VOID, State.ACTIVE}),
-            State.VOID: frozenset({State.OWED, State.HELD, State.ACTIVE}),
-            State.ACTIVE: frozenset(),
+            AssignmentState.HELD: frozenset(
+                {AssignmentState.OWED, AssignmentState.VOID, AssignmentState.ACTIVE}
+            ),
+            AssignmentState.VOID: frozenset(
+                {AssignmentState.OWED, AssignmentState.HELD, AssignmentState.ACTIVE}
+            ),
+            AssignmentState.ACTIVE: frozenset(),
         }
     }
 
@@ -66,8 +81,8 @@ class Assignment(Stateful, Leased):
     assigned_at = models.DateTimeField(null=True, blank=True)
     listed_pass = models.PositiveIntegerField(default=0)
 
-    state = models.CharField(max_length=20, choices=State)
-    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    state = models.CharField(max_length=20, choices=AssignmentState)
+    reason = models.CharField(max_length=20, choices=AssignmentReason, blank=True)
     problem = models.TextField(blank=True)
     repeated = models.BooleanField(default=False)
     cleared = models.BooleanField(default=False, help_text="It passed the limits.")
@@ -96,7 +111,7 @@ class Assignment(Stateful, Leased):
 
     class Meta:
         constraints = [
-            constraint("assignment_state_known", State.values),
+            constraint("assignment_state_known", AssignmentState.values),
             models.UniqueConstraint(
                 fields=["execution", "reference"], name="assignment_once_per_execution"
             ),
@@ -109,12 +124,12 @@ class Assignment(Stateful, Leased):
             ),
             models.CheckConstraint(
                 name="assignment_activating_is_leased",
-                condition=~models.Q(state=State.ACTIVATING)
+                condition=~models.Q(state=AssignmentState.ACTIVATING)
                 | models.Q(lease_until__isnull=False, token__isnull=False),
             ),
             models.CheckConstraint(
                 name="assignment_activating_has_key_and_order",
-                condition=~models.Q(state=State.ACTIVATING)
+                condition=~models.Q(state=AssignmentState.ACTIVATING)
                 | models.Q(key__isnull=False, order__isnull=False),
             ),
         ]
@@ -123,23 +138,23 @@ class Assignment(Stateful, Leased):
             models.Index(
                 fields=["execution", "not_before", "id"],
                 name="assignment_due",
-                condition=models.Q(state=State.OWED, cleared=True),
+                condition=models.Q(state=AssignmentState.OWED, cleared=True),
             ),
             # The tick: what is owed for too long, expired, or to be settled.
             models.Index(
                 fields=["owed_since"],
                 name="assignment_owed_since",
-                condition=models.Q(state=State.OWED),
+                condition=models.Q(state=AssignmentState.OWED),
             ),
             models.Index(
                 fields=["lease_until"],
                 name="assignment_leased",
-                condition=models.Q(state=State.ACTIVATING),
+                condition=models.Q(state=AssignmentState.ACTIVATING),
             ),
             models.Index(
                 fields=["not_before"],
                 name="assignment_uncertain",
-                condition=models.Q(state=State.UNCERTAIN),
+                condition=models.Q(state=AssignmentState.UNCERTAIN),
             ),
             # Lists as staff narrow them. Without the key in it an index finds the rows,
             # but has them sorted: all half a million of an execution.
@@ -193,19 +208,19 @@ class Assignment(Stateful, Leased):
                 NEWEST,
                 name="assignment_held_in_doubt",
                 include=["id"],
-                condition=models.Q(state=State.HELD, doubtful=True),
+                condition=models.Q(state=AssignmentState.HELD, doubtful=True),
             ),
             models.Index(
                 NEWEST,
                 name="assignment_unanswered",
                 include=["id", "state_since"],
-                condition=models.Q(state=State.UNCERTAIN),
+                condition=models.Q(state=AssignmentState.UNCERTAIN),
             ),
             models.Index(
                 "promotion",
                 NEWEST,
                 name="assignment_of_promotion_held",
-                condition=models.Q(state=State.HELD),
+                condition=models.Q(state=AssignmentState.HELD),
             ),
             # What a cancellation would do to them, asked before it does it.
             models.Index(
@@ -236,7 +251,9 @@ class Assignment(Stateful, Leased):
             models.Index(
                 fields=["customer", "-id"],
                 name="assignment_of_customer_needing",
-                condition=models.Q(state__in=[State.HELD, State.UNCERTAIN]),
+                condition=models.Q(
+                    state__in=[AssignmentState.HELD, AssignmentState.UNCERTAIN]
+                ),
             ),
         ]
         permissions = [
@@ -263,14 +280,14 @@ class AssignmentTransition(Transition):
             models.Index(
                 NEWEST,
                 name="assignment_activated",
-                condition=models.Q(after=State.ACTIVE),
+                condition=models.Q(after=AssignmentState.ACTIVE),
             ),
         ]
 
 
 class ActivationManager(models.Manager["Activation"]):
     def get_queryset(self) -> models.QuerySet[Activation]:
-        return super().get_queryset().filter(after=State.ACTIVE)
+        return super().get_queryset().filter(after=AssignmentState.ACTIVE)
 
 
 class Activation(AssignmentTransition):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db import models
 
 
-class State(models.TextChoices):
+class AssignmentState(models.TextChoices):
     OWED = "OWED", "To be activated"
     ACTIVATING = "ACTIVATING", "Being activated"
     UNCERTAIN = "UNCERTAIN", "Sent, no answer"
@@ -12,7 +12,7 @@ class State(models.TextChoices):
     VOID = "VOID", "Nothing to activate"
 
 
-class Collecting(models.TextChoices):
+class CollectionState(models.TextChoices):
     IDLE = "IDLE", "Nothing asked for"
     WAITING = "WAITING", "A pass is asked for"
     COLLECTING = "COLLECTING", "A pass is under way"
@@ -20,7 +20,7 @@ class Collecting(models.TextChoices):
     HELD = "HELD", "Held for staff"
 
 
-class Reason(models.TextChoices):
+class AssignmentReason(models.TextChoices):
     """Why a row is held or void; prose goes beside it."""
 
     UNREADABLE = "UNREADABLE", "Optimove's row could not be read"
@@ -41,7 +41,7 @@ class Reason(models.TextChoices):
     WRITTEN_OFF = "WRITTEN_OFF", "Written off by staff"
 
 
-class Trying(models.TextChoices):
+class RetrialState(models.TextChoices):
     RUNNING = "RUNNING", "Under way"
     PAUSED = "PAUSED", "Paused"
     DONE = "DONE", "Done"

@@ -5,7 +5,7 @@ from django.db import models
 from executions.models import Execution
 from promoportal.db.leases import Leased
 from promoportal.db.state_machine import Stateful, Transition, constraint
-from rewards.models.choices import Collecting, Reason
+from rewards.models.choices import AssignmentReason, CollectionState
 
 
 class Collection(Stateful, Leased):
@@ -13,21 +13,31 @@ class Collection(Stateful, Leased):
 
     machines = {
         "state": {
-            Collecting.IDLE: frozenset({Collecting.WAITING, Collecting.HELD}),
-            Collecting.WAITING: frozenset({Collecting.COLLECTING, Collecting.HELD}),
-            Collecting.COLLECTING: frozenset(
-                {Collecting.WAITING, Collecting.DONE, Collecting.HELD}
+            CollectionState.IDLE: frozenset(
+                {CollectionState.WAITING, CollectionState.HELD}
             ),
-            Collecting.DONE: frozenset({Collecting.WAITING, Collecting.HELD}),
-            Collecting.HELD: frozenset({Collecting.WAITING, Collecting.IDLE}),
+            CollectionState.WAITING: frozenset(
+                {CollectionState.COLLECTING, CollectionState.HELD}
+            ),
+            CollectionState.COLLECTING: frozenset(
+                {CollectionState.WAITING, CollectionState.DONE, CollectionState.HELD}
+            ),
+            CollectionState.DONE: frozenset(
+                {CollectionState.WAITING, CollectionState.HELD}
+            ),
+            CollectionState.HELD: frozenset(
+                {CollectionState.WAITING, CollectionState.IDLE}
+            ),
         }
     }
 
     execution = models.OneToOneField(
         Execution, on_delete=models.CASCADE, related_name="collection"
     )
-    state = models.CharField(max_length=20, choices=Collecting, default=Collecting.IDLE)
-    reason = models.CharField(max_length=20, choices=Reason, blank=True)
+    state = models.CharField(
+        max_length=20, choices=CollectionState, default=CollectionState.IDLE
+    )
+    reason = models.CharField(max_length=20, choices=AssignmentReason, blank=True)
     problem = models.TextField(blank=True)
     again = models.BooleanField(
         default=False, help_text="One more pass was asked for while one was under way."
@@ -67,7 +77,7 @@ class Collection(Stateful, Leased):
     )
 
     class Meta:
-        constraints = [constraint("collection_state_known", Collecting.values)]
+        constraints = [constraint("collection_state_known", CollectionState.values)]
         indexes = [
             # The tick looks for passes to take up, every second.
             models.Index(

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from promoportal.db.state_machine import Stateful, Transition, constraint
 from rewards.models.assignment import Assignment
-from rewards.models.choices import Trying
+from rewards.models.choices import RetrialState
 
 
 class Retrial(Stateful):
@@ -15,14 +15,20 @@ class Retrial(Stateful):
 
     machines = {
         "state": {
-            Trying.RUNNING: frozenset({Trying.PAUSED, Trying.DONE, Trying.CANCELLED}),
-            Trying.PAUSED: frozenset({Trying.RUNNING, Trying.CANCELLED}),
-            Trying.DONE: frozenset(),
-            Trying.CANCELLED: frozenset(),
+            RetrialState.RUNNING: frozenset(
+                {RetrialState.PAUSED, RetrialState.DONE, RetrialState.CANCELLED}
+            ),
+            RetrialState.PAUSED: frozenset(
+                {RetrialState.RUNNING, RetrialState.CANCELLED}
+            ),
+            RetrialState.DONE: frozenset(),
+            RetrialState.CANCELLED: frozenset(),
         }
     }
 
-    state = models.CharField(max_length=20, choices=Trying, default=Trying.RUNNING)
+    state = models.CharField(
+        max_length=20, choices=RetrialState, default=RetrialState.RUNNING
+    )
     form = models.UUIDField(unique=True, help_text="Pressed twice, it is one word.")
     narrowed = models.TextField(blank=True, help_text="How the list was narrowed.")
     by = models.ForeignKey(
@@ -35,13 +41,13 @@ class Retrial(Stateful):
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        constraints = [constraint("retrial_state_known", Trying.values)]
+        constraints = [constraint("retrial_state_known", RetrialState.values)]
         indexes = [
             # What the tick and its job look for.
             models.Index(
                 fields=["id"],
                 name="retrial_running",
-                condition=models.Q(state=Trying.RUNNING),
+                condition=models.Q(state=RetrialState.RUNNING),
             )
         ]
 

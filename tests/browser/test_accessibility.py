@@ -10,13 +10,12 @@ from django.contrib.auth.models import Group, User
 from django.db.models import Model
 from playwright.sync_api import expect
 
-from executions.models import Execution, Progress, Reading
+from executions.models import DeliveryState, Execution, ExecutionProgress
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role
 from promoportal.dashboard.customers import page_of as customer
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
-from rewards.models import Assignment, Reason, State
+from redemptions.models import Redemption, RedemptionState
+from rewards.models import Assignment, AssignmentReason, AssignmentState
 from tests.browser.conftest import SitDown
 from tests.browser.screen import PHONE, Screen
 from tests.factories import (
@@ -41,8 +40,8 @@ def superuser() -> User:
 
 
 def of_every_state(execution: Execution, customer: str = "C1") -> None:
-    for state in State:
-        reason = Reason.REFUSED if state == State.HELD else ""
+    for state in AssignmentState:
+        reason = AssignmentReason.REFUSED if state == AssignmentState.HELD else ""
         AssignmentFactory(
             execution=execution, customer=customer, state=state, reason=reason
         )
@@ -76,9 +75,9 @@ PLACES: dict[str, Callable[[Execution], str]] = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_what_staff_look_at_all_day(place: str, sit_down: SitDown) -> None:
-    execution = ExecutionFactory(state=Progress.ACTIVATING)
+    execution = ExecutionFactory(state=ExecutionProgress.ACTIVATING)
     of_every_state(execution)
-    DeliveryFactory(execution=execution, state=Reading.HELD)
+    DeliveryFactory(execution=execution, state=DeliveryState.HELD)
     screen = sit_down(Role.OPERATIONS)
     screen.open(PLACES[place](execution))
     found = screen.barriers()
@@ -94,7 +93,7 @@ def test_a_row_fits_the_screen_of_a_desk(model: type[Model], sit_down: SitDown) 
     campaign = CampaignFactory(name="Welcome back after the summer")
     execution = ExecutionFactory(reference="ex-2026-11-28-0001", campaign=campaign)
     of_every_state(execution, customer="customer-100200300")
-    for state in Reporting:
+    for state in RedemptionState:
         RedemptionFactory(assignment__execution=execution, state=state)
     screen = sit_down(Role.OPERATIONS)
 
@@ -109,7 +108,7 @@ def test_the_filters_lie_open_on_a_desk_and_are_folded_on_a_phone(
 ) -> None:
     of_every_state(ExecutionFactory())
     screen = sit_down(Role.OPERATIONS, java_script_enabled=scripts)
-    screen.open(list_of(Assignment, state__exact=State.HELD))
+    screen.open(list_of(Assignment, state__exact=AssignmentState.HELD))
     chip = screen.page.locator(".chip summary", has_text="State")
     fold = screen.page.locator(".filters > summary")
     expect(chip).to_be_visible()

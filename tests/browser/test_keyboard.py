@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from executions.models import Execution, Stop
+from executions.models import Execution, ExecutionStop
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role
-from rewards.models import Assignment, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState
 from tests.browser.conftest import SitDown
 from tests.browser.screen import Screen
 from tests.factories import AssignmentFactory, ExecutionFactory
@@ -45,7 +45,7 @@ def in_order(places: list[str], *names: str) -> bool:
 
 
 def test_tab_leads_through_a_list_in_the_order_of_reading(sit_down: SitDown) -> None:
-    row = AssignmentFactory(state=State.HELD, reason=Reason.REFUSED)
+    row = AssignmentFactory(state=AssignmentState.HELD, reason=AssignmentReason.REFUSED)
     screen = sit_down(Role.OPERATIONS)
     screen.open(list_of(Assignment))
 
@@ -84,8 +84,8 @@ def test_a_slash_leads_to_the_search_and_is_a_slash_there(sit_down: SitDown) -> 
 
 
 def test_a_filter_is_chosen(sit_down: SitDown) -> None:
-    AssignmentFactory(state=State.HELD, reason=Reason.REFUSED)
-    AssignmentFactory(customer="given", state=State.ACTIVE)
+    AssignmentFactory(state=AssignmentState.HELD, reason=AssignmentReason.REFUSED)
+    AssignmentFactory(customer="given", state=AssignmentState.ACTIVE)
     screen = sit_down(Role.CRM)
     screen.open(list_of(Assignment))
 
@@ -99,7 +99,7 @@ def test_a_filter_is_chosen(sit_down: SitDown) -> None:
 
 
 def test_a_deed_is_done_from_its_list_to_its_end(sit_down: SitDown) -> None:
-    row = AssignmentFactory(state=State.HELD, reason=Reason.REFUSED)
+    row = AssignmentFactory(state=AssignmentState.HELD, reason=AssignmentReason.REFUSED)
     screen = sit_down(Role.OPERATIONS)
     screen.open(list_of(Assignment))
 
@@ -118,7 +118,7 @@ def test_a_deed_is_done_from_its_list_to_its_end(sit_down: SitDown) -> None:
 
     screen.sees("1 assignment is written off.")
     row.refresh_from_db()
-    assert row.state == State.VOID
+    assert row.state == AssignmentState.VOID
 
 
 def test_a_deed_is_done_on_a_page(sit_down: SitDown) -> None:
@@ -132,12 +132,14 @@ def test_a_deed_is_done_on_a_page(sit_down: SitDown) -> None:
     screen.keys("Space")
 
     screen.sees("1 execution is paused.")
-    assert Execution.objects.get().stop == Stop.PAUSED
+    assert Execution.objects.get().stop == ExecutionStop.PAUSED
 
 
 def test_what_shows_itself_anew_leaves_the_focus_where_it_is(sit_down: SitDown) -> None:
     execution = ExecutionFactory()
-    AssignmentFactory(execution=execution, state=State.HELD, reason=Reason.REFUSED)
+    AssignmentFactory(
+        execution=execution, state=AssignmentState.HELD, reason=AssignmentReason.REFUSED
+    )
     screen = sit_down(Role.SUPPORT)
     screen.open(page_of(execution))
     again = screen.page.get_by_role("button", name="Try these again")

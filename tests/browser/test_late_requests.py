@@ -6,11 +6,11 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.sessions.models import Session
 from playwright.sync_api import expect
 
-from executions.models import Execution, Progress, Stop
+from executions.models import Execution, ExecutionProgress, ExecutionStop
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role, create_staff
 from promoportal.dashboard.customers import page_of as customer
-from rewards.models import Assignment, Reason, Retrial, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Retrial
 from tests.browser.conftest import SitDown
 from tests.factories import AssignmentFactory, ExecutionFactory
 
@@ -18,7 +18,10 @@ from tests.factories import AssignmentFactory, ExecutionFactory
 def held(customer: str = "C1", execution: Execution | None = None) -> Assignment:
     more = {"execution": execution} if execution else {}
     return AssignmentFactory(
-        customer=customer, state=State.HELD, reason=Reason.REFUSED, **more
+        customer=customer,
+        state=AssignmentState.HELD,
+        reason=AssignmentReason.REFUSED,
+        **more,
     )
 
 
@@ -56,7 +59,7 @@ def test_a_page_from_before_the_latest_login_says_so(sit_down: SitDown) -> None:
     screen.sees("Go back, load that page anew")
     screen.forgive("status of 403")
     row.refresh_from_db()
-    assert row.state == State.HELD
+    assert row.state == AssignmentState.HELD
 
 
 def test_a_double_click_on_a_deed_does_it_once(sit_down: SitDown) -> None:
@@ -104,13 +107,13 @@ def test_what_moved_on_since_the_page_was_opened_is_left_alone(
 def test_an_execution_that_settles_while_one_looks_shows_it_and_stays(
     sit_down: SitDown,
 ) -> None:
-    execution = ExecutionFactory(state=Progress.ACTIVATING)
-    AssignmentFactory(execution=execution, state=State.ACTIVE)
+    execution = ExecutionFactory(state=ExecutionProgress.ACTIVATING)
+    AssignmentFactory(execution=execution, state=AssignmentState.ACTIVE)
     screen = sit_down(Role.CRM)
     screen.open(page_of(execution))
     screen.sees("Activating and reporting")
 
-    Execution.objects.update(state=Progress.SETTLED)
+    Execution.objects.update(state=ExecutionProgress.SETTLED)
 
     screen.sees("Settled")
     expect(screen.page.locator("[hx-get]")).to_have_count(0)
@@ -118,13 +121,13 @@ def test_an_execution_that_settles_while_one_looks_shows_it_and_stays(
 
 
 def test_the_first_page_follows_what_happens(sit_down: SitDown) -> None:
-    execution = ExecutionFactory(state=Progress.ACTIVATING)
+    execution = ExecutionFactory(state=ExecutionProgress.ACTIVATING)
     screen = sit_down(Role.CRM)
     screen.page.clock.install()
     screen.open("/admin/")
     screen.sees("Nothing needs a person.")
 
-    Execution.objects.update(stop=Stop.HELD, reason="OVER_LIMIT")
+    Execution.objects.update(stop=ExecutionStop.HELD, reason="OVER_LIMIT")
     screen.page.clock.run_for(10_000)
 
     screen.sees("1 Execution is held")

@@ -13,12 +13,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from executions.models import Execution, Progress, Stop
+from executions.models import Execution, ExecutionProgress, ExecutionStop
 from promoportal.admin.links import page_of
 from promoportal.admin.roles import Role
 from promoportal.dashboard.customers import page_of as customer
-from redemptions.models import State as Reporting
-from rewards.models import Assignment, Promotion, Reason, State
+from redemptions.models import RedemptionState
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Promotion
 from tests.browser.conftest import SitDown
 from tests.factories import (
     AssignmentFactory,
@@ -38,23 +38,26 @@ REFUSED = "422: the account is closed."
 def execution(reference: str, **more: Any) -> Execution:
     campaign = CampaignFactory(reference="512", name="Welcome back")
     return ExecutionFactory(
-        reference=reference, campaign=campaign, state=Progress.ACTIVATING, **more
+        reference=reference,
+        campaign=campaign,
+        state=ExecutionProgress.ACTIVATING,
+        **more,
     )
 
 
 def held(run: Execution, count: int, **more: Any) -> None:
     for _ in range(count):
-        AssignmentFactory(execution=run, state=State.HELD, **more)
+        AssignmentFactory(execution=run, state=AssignmentState.HELD, **more)
 
 
 def given(run: Execution, count: int, **more: Any) -> None:
     for number in range(count):
-        row = AssignmentFactory(execution=run, state=State.OWED, **more)
+        row = AssignmentFactory(execution=run, state=AssignmentState.OWED, **more)
         Assignment.objects.filter(pk=row.pk).update(
-            state=State.ACTIVE, receipt=f"R-{row.pk}"
+            state=AssignmentState.ACTIVE, receipt=f"R-{row.pk}"
         )
         row.refresh_from_db()
-        state = Reporting.WAITING if number % 4 == 0 else Reporting.REPORTED
+        state = RedemptionState.WAITING if number % 4 == 0 else RedemptionState.REPORTED
         RedemptionFactory(assignment=row, state=state)
 
 
@@ -64,19 +67,21 @@ def an_evening(promotion: Promotion) -> Execution:
     CollectionFactory(execution=run, total=52, seen=52)
     DeliveryFactory(execution=run)
     given(run, 31, promotion=promotion)
-    held(run, 6, promotion=promotion, reason=Reason.REFUSED, problem=REFUSED)
-    held(run, 2, promotion=promotion, reason=Reason.UNANSWERED, doubtful=True)
+    held(run, 6, promotion=promotion, reason=AssignmentReason.REFUSED, problem=REFUSED)
+    held(run, 2, promotion=promotion, reason=AssignmentReason.UNANSWERED, doubtful=True)
     for _ in range(12):
-        AssignmentFactory(execution=run, promotion=promotion, state=State.OWED)
+        AssignmentFactory(
+            execution=run, promotion=promotion, state=AssignmentState.OWED
+        )
     weekend = CampaignFactory(reference="514", name="Weekend spins")
-    ExecutionFactory(reference="20421", campaign=weekend, stop=Stop.PAUSED)
+    ExecutionFactory(reference="20421", campaign=weekend, stop=ExecutionStop.PAUSED)
     return run
 
 
 def a_customer(name: str, promotion: Promotion, run: Execution) -> None:
     ago = timezone.now() - timedelta(days=7)
     before = ExecutionFactory(
-        reference="20377", campaign=run.campaign, state=Progress.SETTLED
+        reference="20377", campaign=run.campaign, state=ExecutionProgress.SETTLED
     )
     given(before, 1, customer=name, promotion=promotion, assigned_at=ago)
     held(
@@ -84,7 +89,7 @@ def a_customer(name: str, promotion: Promotion, run: Execution) -> None:
         1,
         customer=name,
         promotion=promotion,
-        reason=Reason.REFUSED,
+        reason=AssignmentReason.REFUSED,
         problem=REFUSED,
     )
 

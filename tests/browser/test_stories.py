@@ -9,12 +9,18 @@ from typing import Any
 from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
-from executions.models import Execution, Progress, Stop
+from executions.models import Execution, ExecutionProgress, ExecutionStop
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role
 from redemptions.models import Redemption
 from rewards import bulk_retry
-from rewards.models import Assignment, Attempt, Reason, Retrial, State
+from rewards.models import (
+    Assignment,
+    AssignmentReason,
+    AssignmentState,
+    Attempt,
+    Retrial,
+)
 from tests.browser.conftest import SitDown
 from tests.factories import (
     AssignmentFactory,
@@ -27,13 +33,18 @@ PROBLEM = "422: the account is closed."
 
 
 def held(**more: Any) -> Assignment:
-    row = {"state": State.HELD, "reason": Reason.REFUSED, "problem": PROBLEM, **more}
+    row = {
+        "state": AssignmentState.HELD,
+        "reason": AssignmentReason.REFUSED,
+        "problem": PROBLEM,
+        **more,
+    }
     return AssignmentFactory(**row)
 
 
 def test_where_is_my_bonus(sit_down: SitDown) -> None:
     row = held(customer="C-77")
-    AssignmentFactory(customer="C-7", state=State.ACTIVE)
+    AssignmentFactory(customer="C-7", state=AssignmentState.ACTIVE)
     screen = sit_down(Role.SUPPORT)
     screen.open("/admin/")
 
@@ -45,14 +56,14 @@ def test_where_is_my_bonus(sit_down: SitDown) -> None:
     screen.sees("1 assignment will be tried again.")
     assert screen.clicks <= 3
     row.refresh_from_db()
-    assert row.state == State.OWED
+    assert row.state == AssignmentState.OWED
     assert [str(move.by) for move in row.transitions.all()] == ["support"]
 
 
 def test_what_went_wrong_in_last_nights_campaign(sit_down: SitDown) -> None:
-    execution = ExecutionFactory(state=Progress.ACTIVATING)
+    execution = ExecutionFactory(state=ExecutionProgress.ACTIVATING)
     refused = [held(execution=execution) for _ in range(2)]
-    late = held(execution=execution, reason=Reason.TOO_LATE)
+    late = held(execution=execution, reason=AssignmentReason.TOO_LATE)
     screen = sit_down(Role.SUPPORT)
 
     screen.open("/admin/")
@@ -72,7 +83,7 @@ def test_what_went_wrong_in_last_nights_campaign(sit_down: SitDown) -> None:
     for row in (*refused, late):
         row.refresh_from_db()
     assert [row.state for row in (*refused, late)] == [
-        *(State.OWED, State.OWED, State.HELD)
+        *(AssignmentState.OWED, AssignmentState.OWED, AssignmentState.HELD)
     ]
 
 
@@ -119,29 +130,29 @@ def test_yesterdays_activations_are_taken_along(sit_down: SitDown) -> None:
 
 
 def test_stop_this_execution_now(sit_down: SitDown) -> None:
-    execution = ExecutionFactory(state=Progress.ACTIVATING)
-    owed = AssignmentFactory(execution=execution, state=State.OWED)
+    execution = ExecutionFactory(state=ExecutionProgress.ACTIVATING)
+    owed = AssignmentFactory(execution=execution, state=AssignmentState.OWED)
     screen = sit_down(Role.OPERATIONS)
     screen.open(page_of(execution))
 
     screen.write("Why", "Far too many customers.")
     screen.press("Pause")
     screen.sees("1 execution is paused.")
-    assert stop_of(execution) == Stop.PAUSED
+    assert stop_of(execution) == ExecutionStop.PAUSED
     screen.write("Why", "They are meant after all.")
     screen.press("Resume")
     screen.sees("1 execution runs again.")
-    assert stop_of(execution) == Stop.NONE
+    assert stop_of(execution) == ExecutionStop.NONE
     screen.write("Why", "They are not.")
     screen.press("Cancel …")
     screen.sees("Nothing more of it will be given, for good")
-    assert stop_of(execution) == Stop.NONE
+    assert stop_of(execution) == ExecutionStop.NONE
     screen.press("Yes, cancel")
 
     screen.sees("1 execution is cancelled.")
-    assert stop_of(execution) == Stop.CANCELLED
+    assert stop_of(execution) == ExecutionStop.CANCELLED
     owed.refresh_from_db()
-    assert owed.state == State.VOID
+    assert owed.state == AssignmentState.VOID
     told = [move.why for move in execution.transitions.order_by("pk")]
     assert told[-1] == "They are not."
 

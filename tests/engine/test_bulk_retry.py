@@ -14,7 +14,13 @@ from bench.clusters import start_cluster
 from promoportal.admin.links import list_of
 from promoportal.admin.roles import Role, create_staff
 from rewards import bulk_retry
-from rewards.models import Assignment, AssignmentTransition, Retrial, Retried, Trying
+from rewards.models import (
+    Assignment,
+    AssignmentTransition,
+    Retrial,
+    RetrialState,
+    Retried,
+)
 from tests.engine.conftest import put_down
 from tests.engine.processes import until
 from tests.staff_client import Desk
@@ -37,7 +43,7 @@ def test_all_that_match_are_tried_once_though_their_workers_are_killed_twice(
         until(lambda: not bulk_retry.is_due(), "all is done", seconds=40)
 
     retrial = Retrial.objects.get()
-    assert (retrial.state, retrial.total) == (Trying.DONE, ROWS)
+    assert (retrial.state, retrial.total) == (RetrialState.DONE, ROWS)
     assert (retrial.done, retrial.left_alone) == (ROWS - IN_DOUBT, IN_DOUBT)
     assert outcomes() == {"": ROWS - IN_DOUBT, WHY_NOT: IN_DOUBT}
     assert times_moved() == {1: ROWS - IN_DOUBT}

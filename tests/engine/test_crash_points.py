@@ -14,14 +14,19 @@ from django_q.models import OrmQ
 from pytest_django import Settings
 
 from bench.clusters import start_cluster
-from executions.models import Asking, Delivery, Execution, Reading, Trigger
+from executions.models import Delivery, DeliveryState, Execution, Trigger, TriggerState
 from promoportal import sandbox
 from promoportal.db.database_clock import after
 from promoportal.runtime.crash_points import VARIABLE, Point
 from promoportal.sandbox import Fault
-from redemptions.models import Redemption, Report
-from redemptions.models import State as Reporting
-from rewards.models import Assignment, Attempt, Collecting, Collection, State
+from redemptions.models import Redemption, RedemptionState, Report
+from rewards.models import (
+    Assignment,
+    AssignmentState,
+    Attempt,
+    Collection,
+    CollectionState,
+)
 from tests.engine.conftest import put_down
 from tests.engine.processes import family, until
 from tests.world import World, far_sides
@@ -115,7 +120,7 @@ def active(world: World) -> None:
 
 def unread_but_taken(_: World) -> None:
     delivery = Delivery.objects.get()
-    assert (delivery.state, delivery.attempts) == (Reading.UNREAD, 1)
+    assert (delivery.state, delivery.attempts) == (DeliveryState.UNREAD, 1)
     assert delivery.lease_until is not None
     assert not Execution.objects.exists()
 
@@ -129,54 +134,54 @@ def collection_taken(_: World) -> None:
 
 def page_saved(_: World) -> None:
     collection = Collection.objects.get()
-    assert (collection.state, collection.deaths) == (Collecting.DONE, 1)
-    assert one().state == State.OWED
+    assert (collection.state, collection.deaths) == (CollectionState.DONE, 1)
+    assert one().state == AssignmentState.OWED
 
 
 def customer_still_asked_for(_: World) -> None:
-    assert Trigger.objects.get().state == Asking.WAITING
+    assert Trigger.objects.get().state == TriggerState.WAITING
     assert not Assignment.objects.exists()
 
 
 def claimed(world: World) -> None:
     row = one()
-    assert (row.state, attempts()) == (State.ACTIVATING, [""])
+    assert (row.state, attempts()) == (AssignmentState.ACTIVATING, [""])
     assert None not in (row.key, row.order, row.first_sent_at, row.lease_until)
     assert not world.box.credits
 
 
 def credited_unknown_to_us(world: World) -> None:
-    assert (one().state, attempts()) == (State.ACTIVATING, [""])
+    assert (one().state, attempts()) == (AssignmentState.ACTIVATING, [""])
     assert len(world.box.credits) == 1
 
 
 def credited_and_known(world: World) -> None:
-    assert (one().state, attempts()) == (State.ACTIVE, ["GIVEN"])
-    assert Redemption.objects.get().state == Reporting.WAITING
+    assert (one().state, attempts()) == (AssignmentState.ACTIVE, ["GIVEN"])
+    assert Redemption.objects.get().state == RedemptionState.WAITING
     assert len(world.box.credits) == 1
 
 
 def still_uncertain(world: World) -> None:
     row = one()
-    assert (row.state, row.doubtful) == (State.UNCERTAIN, True)
+    assert (row.state, row.doubtful) == (AssignmentState.UNCERTAIN, True)
     assert attempts(Attempt.Kind.LOOK_UP) == []
     assert len(world.box.credits) == 1
 
 
 def report_written_down(world: World) -> None:
-    assert Redemption.objects.get().state == Reporting.REPORTING
+    assert Redemption.objects.get().state == RedemptionState.REPORTING
     assert Report.objects.get().outcome == ""
     assert not world.box.redemptions
 
 
 def report_taken_unknown_to_us(world: World) -> None:
-    assert Redemption.objects.get().state == Reporting.REPORTING
+    assert Redemption.objects.get().state == RedemptionState.REPORTING
     assert Report.objects.get().outcome == ""
     assert len(world.box.redemptions) == 1
 
 
 def reported(world: World) -> None:
-    assert Redemption.objects.get().state == Reporting.REPORTED
+    assert Redemption.objects.get().state == RedemptionState.REPORTED
     assert len(world.box.redemptions) == 1
 
 
@@ -228,8 +233,8 @@ def test_whoever_dies_there_leaves_what_the_next_one_needs(
     case.left(world)
     let_leases_end()
     world.wait()
-    assert (one().state, tuple(attempts())) == (State.ACTIVE, case.attempts)
-    assert Redemption.objects.get().state == Reporting.REPORTED
+    assert (one().state, tuple(attempts())) == (AssignmentState.ACTIVE, case.attempts)
+    assert Redemption.objects.get().state == RedemptionState.REPORTED
     assert (len(box.credits), len(box.redemptions)) == (1, 1)
 
 
@@ -260,7 +265,9 @@ def test_whatever_the_platform_can_a_death_in_mid_call_gives_it_once_at_most(
     world.wait()
 
     row = one()
-    expected = State.HELD if capability == "neither" else State.ACTIVE
+    expected = (
+        AssignmentState.HELD if capability == "neither" else AssignmentState.ACTIVE
+    )
     assert (row.state, len(box.credits)) == (expected, 1)
     assert row.doubtful == (capability == "neither")
 

@@ -10,12 +10,11 @@ from django_q.models import Failure, OrmQ
 from django_q.tasks import async_task
 
 from bench.clusters import start_cluster
-from executions.models import Delivery, Reading
+from executions.models import Delivery, DeliveryState
 from promoportal import jobs, sandbox
 from promoportal.sandbox import Fault
-from redemptions.models import Redemption, Report
-from redemptions.models import State as Reporting
-from rewards.models import Assignment, Attempt, State
+from redemptions.models import Redemption, RedemptionState, Report
+from rewards.models import Assignment, AssignmentState, Attempt
 from tests.engine.conftest import put_down
 from tests.engine.processes import until
 from tests.world import World, far_sides
@@ -55,7 +54,7 @@ def test_asked_to_end_it_hands_back_within_seconds_what_it_claimed(
     finally:
         put_down(process)
     states = set(Assignment.objects.values_list("state", flat=True))
-    assert states == {State.OWED, State.ACTIVE}
+    assert states == {AssignmentState.OWED, AssignmentState.ACTIVE}
     assert not Attempt.objects.filter(outcome="").exists()
     assert Attempt.objects.filter(outcome=Attempt.Outcome.NOT_SENT).exists()
     box.clear_faults()
@@ -105,9 +104,9 @@ def prepared(world: World, queue: str) -> Assignment:
 
 def is_done(queue: str) -> bool:
     """The queue's work, seen in the rows."""
-    activated = Assignment.objects.filter(state=State.ACTIVE).exists()
-    read = not Delivery.objects.filter(state=Reading.UNREAD).exists()
+    activated = Assignment.objects.filter(state=AssignmentState.ACTIVE).exists()
+    read = not Delivery.objects.filter(state=DeliveryState.UNREAD).exists()
     reported = Report.objects.exists() and not Redemption.objects.exclude(
-        state=Reporting.REPORTED
+        state=RedemptionState.REPORTED
     )
     return {"portal": activated and read, "bulk": activated, "collect": reported}[queue]

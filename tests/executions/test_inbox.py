@@ -14,21 +14,21 @@ from pytest_django import DjangoAssertNumQueries
 
 from executions import inbox, signals
 from executions.models import (
-    Asking,
     Delivery,
+    DeliveryState,
     EventType,
     Execution,
-    Kind,
-    Progress,
-    Reading,
-    Reason,
-    Stop,
+    ExecutionKind,
+    ExecutionProgress,
+    ExecutionReason,
+    ExecutionStop,
     Trigger,
+    TriggerState,
 )
 from promoportal import pipeline
 from promoportal.db import state_machine
 from promoportal.db.database_clock import after
-from rewards.models import Assignment, Collection, State
+from rewards.models import Assignment, AssignmentState, Collection
 from tests.promoportal.db.second_connection import elsewhere
 from tests.world import World
 
@@ -54,7 +54,7 @@ def test_a_campaign_announced_once_per_channel_is_one_execution(world: World) ->
     world.work()
 
     execution = Execution.objects.get()
-    assert (execution.reference, execution.kind) == ("7311", Kind.SCHEDULED)
+    assert (execution.reference, execution.kind) == ("7311", ExecutionKind.SCHEDULED)
     assert Collection.objects.get().finished <= 2
     assert Delivery.objects.filter(execution=execution).count() == 4
     assert len(world.box.credits) == 1
@@ -88,8 +88,11 @@ def test_a_cancellation_that_comes_first_holds_when_the_execution_comes(
     world.work()
 
     execution = Execution.objects.get()
-    assert (execution.stop, execution.reason) == (Stop.CANCELLED, Reason.BY_VENDOR)
-    assert execution.kind == Kind.SCHEDULED
+    assert (execution.stop, execution.reason) == (
+        ExecutionStop.CANCELLED,
+        ExecutionReason.BY_VENDOR,
+    )
+    assert execution.kind == ExecutionKind.SCHEDULED
     assert not world.box.credits
     assert "cancelled" in the(late).transitions.get().why
 
@@ -104,7 +107,10 @@ def test_a_notice_after_the_cancellation_does_not_reopen(world: World) -> None:
     world.announce("7311")
 
     execution = Execution.objects.get()
-    assert (execution.stop, execution.state) == (Stop.CANCELLED, Progress.SETTLED)
+    assert (execution.stop, execution.state) == (
+        ExecutionStop.CANCELLED,
+        ExecutionProgress.SETTLED,
+    )
     assert len(world.box.credits) == 1
     assert Assignment.objects.get().cancelled_too_late
 
@@ -119,7 +125,7 @@ def test_a_customer_of_a_cancelled_execution_is_listed_and_given_nothing(
     world.notify(EventType.TRIGGERED, campaignID=7311, customerID="C1")
     world.work()
 
-    assert world.assignment("C1").state == State.VOID
+    assert world.assignment("C1").state == AssignmentState.VOID
     assert not world.box.credits
 
 
@@ -129,8 +135,8 @@ def test_cancelling_twice_is_cancelling(world: World) -> None:
         read(world)
 
     execution = Execution.objects.get()
-    assert execution.transitions.filter(after=Stop.CANCELLED).count() == 1
-    assert set(Delivery.objects.values_list("state", flat=True)) == {Reading.READ}
+    assert execution.transitions.filter(after=ExecutionStop.CANCELLED).count() == 1
+    assert set(Delivery.objects.values_list("state", flat=True)) == {DeliveryState.READ}
 
 
 def test_a_customer_who_triggers_again_is_asked_for_anew(world: World) -> None:
@@ -142,7 +148,7 @@ def test_a_customer_who_triggers_again_is_asked_for_anew(world: World) -> None:
     read(world)
 
     trigger = Trigger.objects.get()
-    assert (trigger.state, trigger.announced) == (Asking.WAITING, 2)
+    assert (trigger.state, trigger.announced) == (TriggerState.WAITING, 2)
     assert trigger.delivery == second
     assert the(first).execution == the(second).execution == trigger.execution
 
@@ -164,7 +170,7 @@ def test_what_is_not_acted_on_is_ignored_by_name(world: World, event_type: int) 
     read(world)
 
     ignored = the(delivery)
-    assert ignored.state == Reading.IGNORED
+    assert ignored.state == DeliveryState.IGNORED
     assert EventType(event_type).label in ignored.problem
     assert not Execution.objects.exists()
 
@@ -199,7 +205,7 @@ def test_a_lost_job_is_found_by_the_tick(world: World) -> None:
     pipeline.tick()
     read(world)
 
-    assert the(delivery).state == Reading.READ
+    assert the(delivery).state == DeliveryState.READ
 
 
 def test_a_body_that_kills_its_worker_is_held_after_three_deaths(
@@ -212,7 +218,7 @@ def test_a_body_that_kills_its_worker_is_held_after_three_deaths(
 
     held = the(deadly)
     assert deaths == [True, True, True, False, False, False]
-    assert (held.state, held.reason) == (Reading.HELD, Reason.POISON)
+    assert (held.state, held.reason) == (DeliveryState.HELD, ExecutionReason.POISON)
     assert held.problem.endswith(".")
 
 
@@ -225,8 +231,8 @@ def test_its_neighbours_are_read_all_the_same(world: World) -> None:
         for _ in range(6):
             died(world)
 
-    assert the(before).state == the(behind).state == Reading.READ
-    assert the(deadly).state == Reading.HELD
+    assert the(before).state == the(behind).state == DeliveryState.READ
+    assert the(deadly).state == DeliveryState.HELD
 
 
 def test_one_that_cannot_be_followed_stops_no_other(world: World) -> None:
@@ -236,11 +242,11 @@ def test_one_that_cannot_be_followed_stops_no_other(world: World) -> None:
     with killed_by("666", DataError("No row can hold it.")):
         # The others do not wait for a lease to end either.
         assert died(world)
-        assert {the(each).state for each in good} == {Reading.READ}
+        assert {the(each).state for each in good} == {DeliveryState.READ}
         for _ in range(8):
             died(world)
 
-    assert the(bad).state == Reading.HELD
+    assert the(bad).state == DeliveryState.HELD
 
 
 def test_a_worker_that_reads_is_not_disturbed_by_the_tick(world: World) -> None:
@@ -293,7 +299,7 @@ def test_a_held_delivery_is_read_again_by_someone_with_a_reason(world: World) ->
     read(world)
 
     traces = delivery.transitions.order_by("pk")
-    asked = traces.get(after=Reading.UNREAD)
+    asked = traces.get(after=DeliveryState.UNREAD)
     assert (asked.by, asked.why) == (clerk, "Optimove says it is right.")
     assert [trace.after for trace in traces] == ["HELD", "UNREAD", "HELD"]
 
@@ -307,7 +313,7 @@ def test_what_was_read_before_is_only_joined_again(world: World) -> None:
     inbox.read_again(delivery, by=None, why="To be sure.")
     world.work()
 
-    assert the(delivery).state == Reading.READ
+    assert the(delivery).state == DeliveryState.READ
     assert Execution.objects.count() == 1
     assert len(world.box.credits) == 1
 

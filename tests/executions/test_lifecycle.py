@@ -10,11 +10,17 @@ from django.contrib.auth.models import User
 from executions import lifecycle
 from executions import lifecycle as stopping
 from executions.locks import seize, share
-from executions.models import Execution, Kind, Progress, Reason, Stop
+from executions.models import (
+    Execution,
+    ExecutionKind,
+    ExecutionProgress,
+    ExecutionReason,
+    ExecutionStop,
+)
 from promoportal.db import state_machine
 from promoportal.platforms import Capability
 from rewards.activation.claims import claim
-from rewards.models import Assignment, AssignmentTransition, State
+from rewards.models import Assignment, AssignmentState, AssignmentTransition
 from tests.factories import AssignmentFactory, ExecutionFactory
 from tests.promoportal.db.second_connection import elsewhere, patiently, waits
 from tests.world import World
@@ -45,7 +51,7 @@ def test_a_pause_and_its_end_say_who_and_why(execution: Execution, clerk: User) 
     lifecycle.resume(execution, by=clerk, why="They were of another campaign.")
 
     assert paused == ("NONE", "PAUSED", clerk, "Too many complaints.")
-    assert reason == (Reason.BY_STAFF, "Too many complaints.")
+    assert reason == (ExecutionReason.BY_STAFF, "Too many complaints.")
     assert last(execution) == (
         *("PAUSED", "NONE"),
         *(clerk, "They were of another campaign."),
@@ -60,25 +66,38 @@ def test_a_cancellation_says_who_and_why_on_every_reward(
 
     lifecycle.cancel(execution, by=clerk, why="It was a mistake.")
 
-    voided = AssignmentTransition.objects.filter(after=State.VOID)
+    voided = AssignmentTransition.objects.filter(after=AssignmentState.VOID)
     assert last(execution) == ("NONE", "CANCELLED", clerk, "It was a mistake.")
-    assert execution.reason == Reason.BY_STAFF
+    assert execution.reason == ExecutionReason.BY_STAFF
     assert [trace.by for trace in voided] == [clerk, clerk]
 
 
 def test_the_vendors_cancellation_says_that_it_is_the_vendors(db: None) -> None:
     execution = lifecycle.cancel_by_vendor("7311")
 
-    assert (execution.reason, execution.kind) == (Reason.BY_VENDOR, Kind.UNKNOWN)
+    assert (execution.reason, execution.kind) == (
+        ExecutionReason.BY_VENDOR,
+        ExecutionKind.UNKNOWN,
+    )
     assert last(execution)[2] is None
     assert "event 4" in last(execution)[3]
 
 
 MOVES = {
-    Stop.NONE: {"pause": True, "resume": False, "cancel": True, "hold": True},
-    Stop.HELD: {"pause": False, "resume": True, "cancel": True, "hold": False},
-    Stop.PAUSED: {"pause": False, "resume": True, "cancel": True, "hold": True},
-    Stop.CANCELLED: {"pause": False, "resume": False, "cancel": False, "hold": False},
+    ExecutionStop.NONE: {"pause": True, "resume": False, "cancel": True, "hold": True},
+    ExecutionStop.HELD: {"pause": False, "resume": True, "cancel": True, "hold": False},
+    ExecutionStop.PAUSED: {
+        "pause": False,
+        "resume": True,
+        "cancel": True,
+        "hold": True,
+    },
+    ExecutionStop.CANCELLED: {
+        "pause": False,
+        "resume": False,
+        "cancel": False,
+        "hold": False,
+    },
 }
 
 
@@ -92,7 +111,7 @@ MOVES = {
     ],
 )
 def test_what_may_be_done_when(
-    execution: Execution, stop: Stop, verb: str, allowed: bool
+    execution: Execution, stop: ExecutionStop, verb: str, allowed: bool
 ) -> None:
     row = ExecutionFactory(stop=stop)
 
@@ -105,9 +124,9 @@ def test_what_may_be_done_when(
         assert Execution.objects.get(pk=row.pk).stop == stop
 
 
-@pytest.mark.parametrize("stop", Stop)
+@pytest.mark.parametrize("stop", ExecutionStop)
 def test_what_is_past_a_limit_is_held_where_it_runs_or_is_paused(
-    db: None, stop: Stop
+    db: None, stop: ExecutionStop
 ) -> None:
     row = ExecutionFactory(stop=stop)
 
@@ -115,7 +134,7 @@ def test_what_is_past_a_limit_is_held_where_it_runs_or_is_paused(
 
     row.refresh_from_db()
     assert moved is MOVES[stop]["hold"]
-    assert (row.stop == Stop.HELD) is (moved or stop == Stop.HELD)
+    assert (row.stop == ExecutionStop.HELD) is (moved or stop == ExecutionStop.HELD)
 
 
 def test_two_people_who_stop_it_at_once_do_not_both_do_so(execution: Execution) -> None:
@@ -133,7 +152,7 @@ def test_the_vendor_cancels_what_a_person_has_just_paused(execution: Execution) 
 
     cancelled = lifecycle.cancel_by_vendor(execution.reference)
 
-    assert cancelled.stop == Stop.CANCELLED
+    assert cancelled.stop == ExecutionStop.CANCELLED
 
 
 # --- What it is for -----------------------------------------------------------------
@@ -141,12 +160,16 @@ def test_the_vendor_cancels_what_a_person_has_just_paused(execution: Execution) 
 IDEMPOTENT = Capability(idempotent=True, askable=True)
 
 
-@pytest.mark.parametrize("stop", [Stop.HELD, Stop.PAUSED, Stop.CANCELLED])
-def test_nothing_of_a_stopped_execution_is_claimed(db: None, stop: Stop) -> None:
+@pytest.mark.parametrize(
+    "stop", [ExecutionStop.HELD, ExecutionStop.PAUSED, ExecutionStop.CANCELLED]
+)
+def test_nothing_of_a_stopped_execution_is_claimed(
+    db: None, stop: ExecutionStop
+) -> None:
     owed = AssignmentFactory(execution=ExecutionFactory(stop=stop))
 
     assert claim(owed.execution_id, capability=IDEMPOTENT, most=10) is None
-    assert Assignment.objects.get().state == State.OWED
+    assert Assignment.objects.get().state == AssignmentState.OWED
 
 
 def test_cancelling_voids_what_is_owed_and_marks_what_was_given(world: World) -> None:
@@ -159,9 +182,11 @@ def test_cancelling_voids_what_is_owed_and_marks_what_was_given(world: World) ->
     lifecycle.cancel(execution, by=None, why="It was a mistake.")
     world.wait()
 
-    given = Assignment.objects.filter(state=State.ACTIVE, cancelled_too_late=True)
+    given = Assignment.objects.filter(
+        state=AssignmentState.ACTIVE, cancelled_too_late=True
+    )
     assert given.count() == 3
-    assert world.assignment("C9").state == State.VOID
+    assert world.assignment("C9").state == AssignmentState.VOID
     assert len(world.box.credits) == 3
     assert world.reconcile("7311").drift == 0
 
@@ -174,8 +199,8 @@ def test_pages_that_come_after_it_insert_nothing_to_give(world: World) -> None:
     world.wait()
 
     execution.refresh_from_db()
-    assert world.assignment("C1").state == State.VOID
-    assert execution.state == Progress.SETTLED
+    assert world.assignment("C1").state == AssignmentState.VOID
+    assert execution.state == ExecutionProgress.SETTLED
     assert not world.box.credits
 
 
@@ -214,7 +239,7 @@ def test_a_claim_that_begins_while_it_is_stopped_waits_and_sees_it() -> None:
         assert patiently(claiming) is None
 
     owed.refresh_from_db()
-    assert owed.state == State.VOID
+    assert owed.state == AssignmentState.VOID
 
 
 @pytest.mark.django_db(transaction=True)
@@ -230,6 +255,6 @@ def test_what_collects_may_hold_while_a_notice_waits_for_it() -> None:
         assert waits(noticing)
         held = collector.do(lambda: lifecycle.hold(execution, problem="Too many."))
         collector.commit()
-        assert patiently(noticing) == Stop.HELD
+        assert patiently(noticing) == ExecutionStop.HELD
 
     assert held

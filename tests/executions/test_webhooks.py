@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from executions import listeners, signals
-from executions.models import Delivery, EventType, Listener, Reading
+from executions.models import Delivery, DeliveryState, EventType, Listener
 from executions.request_body import LARGEST
 from tests.world import World
 
 GOOD = b'{"EventTypeID":13,"TimeStamp":"2022-07-19 08:54","CampaignID":7311,"ChannelID":505}'
-ENDED = {Reading.HELD, Reading.IGNORED}
+ENDED = {DeliveryState.HELD, DeliveryState.IGNORED}
 NESTED = b"[" * 100_000 + b"]" * 100_000
 
 
@@ -149,7 +149,7 @@ def test_a_good_notice_is_kept_as_it_came_with_how_its_sender_was_known(
     assert (answer.status_code, json.loads(answer.content)["status"]) == (200, "kept")
     assert (bytes(kept.body), kept.content_type) == (GOOD, "application/json")
     assert kept.verdict["from"] == "192.0.2.7"
-    assert kept.state == Reading.UNREAD
+    assert kept.state == DeliveryState.UNREAD
     assert OrmQ.objects.count() == 1
 
 
@@ -208,7 +208,7 @@ def test_whatever_is_said_is_kept_and_ends_in_a_sentence(
     assert kept.state in ENDED
     assert kept.reason
     assert kept.problem.endswith(".")
-    assert good.state == Reading.READ
+    assert good.state == DeliveryState.READ
     assert "executions.tasks.read_deliveries" not in queued()
 
 
@@ -232,7 +232,7 @@ def test_what_can_be_understood_is_understood(world: World, body: bytes) -> None
     world.run_only("read_deliveries")
 
     kept.refresh_from_db()
-    assert kept.state == Reading.READ
+    assert kept.state == DeliveryState.READ
     assert kept.execution is not None
     assert kept.execution.reference == "7311"
 
@@ -258,7 +258,7 @@ def test_what_the_sender_calls_it_does_not_matter(
 
     [kept] = Delivery.objects.all()
     assert answer.status_code == 200
-    assert (bytes(kept.body), kept.state) == (GOOD, Reading.READ)
+    assert (bytes(kept.body), kept.state) == (GOOD, DeliveryState.READ)
 
 
 @pytest.mark.parametrize("accepted", ["text/html", "application/xml", "", "*/*;q=0"])
@@ -317,7 +317,7 @@ def test_no_body_at_all_is_lost_or_stuck(world: World, body: bytes) -> None:
     kept.refresh_from_db()
     assert bytes(kept.body) == body
     assert kept.problem if kept.state in ENDED else kept.execution
-    assert kept.state != Reading.UNREAD
+    assert kept.state != DeliveryState.UNREAD
 
 
 # --- Both or neither --------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.clusters import database_url
 from executions.models import Campaign
-from rewards.models import Collecting, Collection, Promotion
+from rewards.models import Collection, CollectionState, Promotion
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,7 +46,7 @@ def test_a_scenario_goes_from_optimove_to_the_report(
     assert re.search(r"WB23 .* of 8000\.00 EUR spent, .* of 1,100 codes", done.stderr)
     looked = Collection.objects.filter(looks__gt=0)
     assert looked
-    assert all(one.looks == 2 and one.state == Collecting.DONE for one in looked)
+    assert all(one.looks == 2 and one.state == CollectionState.DONE for one in looked)
     assert {row.called for row in Promotion.objects.all()} >= {
         "Welcome back bonus (promo-17)"
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executions.models import Progress
+from executions.models import ExecutionProgress
 from tests.world import World
 
 
@@ -25,7 +25,7 @@ def test_a_scheduled_campaign_reaches_every_eligible_customer_once(
     assert books.agreement.assigned == found.active
     assert not books.agreement.examples
     execution.refresh_from_db()
-    assert execution.state == Progress.SETTLED
+    assert execution.state == ExecutionProgress.SETTLED
 
 
 def test_triggered_customers_are_asked_for_together(world: World) -> None:

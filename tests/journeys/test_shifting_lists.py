@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from executions.models import Execution, Stop
+from executions.models import Execution, ExecutionStop
 from promoportal.sandbox import Fault
-from rewards.models import Assignment, Collection, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Collection
 from tests.conftest import Agree
 from tests.world import World
 
@@ -66,8 +66,8 @@ def test_a_total_that_is_never_true_is_a_persons_matter_and_the_rest_is_given(
     world.announce("7311")
     world.wait()
 
-    assert Collection.objects.get().reason == Reason.INCOMPLETE
-    assert Assignment.objects.filter(state=State.ACTIVE).count() == 4
+    assert Collection.objects.get().reason == AssignmentReason.INCOMPLETE
+    assert Assignment.objects.filter(state=AssignmentState.ACTIVE).count() == 4
     assert world.reconcile("7311").drift == 2
 
 
@@ -83,9 +83,11 @@ def test_a_cancelled_execution_gives_nothing_whichever_notice_comes_first(
         world.notify(event, **said)
     world.wait()
 
-    assert Execution.objects.get().stop == Stop.CANCELLED
+    assert Execution.objects.get().stop == ExecutionStop.CANCELLED
     assert not world.box.credits
-    assert set(Assignment.objects.values_list("state", flat=True)) <= {State.VOID}
+    assert set(Assignment.objects.values_list("state", flat=True)) <= {
+        AssignmentState.VOID
+    }
     assert world.reconcile("7311").drift == 0
 
 

@@ -86,9 +86,9 @@ def test_every_dependency_is_here_for_a_reason() -> None:
 @pytest.mark.parametrize(
     ("part", "reasons"),
     [
-        ("Deliveries, triggers and executions", executions.models.Reason),
-        ("Assignments and collections", rewards.models.Reason),
-        ("Redemptions", redemptions.models.Reason),
+        ("Deliveries, triggers and executions", executions.models.ExecutionReason),
+        ("Assignments and collections", rewards.models.AssignmentReason),
+        ("Redemptions", redemptions.models.RedemptionReason),
     ],
 )
 def test_every_reason_has_its_heading(part: str, reasons: type[TextChoices]) -> None:

@@ -16,12 +16,12 @@ from pytest_django import Settings
 import executions.signals
 import redemptions.signals
 import rewards.signals
-from executions.models import Execution, Progress, Reading
+from executions.models import DeliveryState, Execution, ExecutionProgress
 from executions.tasks import read_deliveries
 from promoportal import jobs, pipeline
-from redemptions.models import State as Reporting
+from redemptions.models import RedemptionState
 from redemptions.tasks import report
-from rewards.models import Collecting, State
+from rewards.models import AssignmentState, CollectionState
 from rewards.tasks import activate_one
 from tests.factories import (
     AssignmentFactory,
@@ -123,12 +123,12 @@ def test_many_wakes_fill_no_queue(db: None) -> None:
 
 
 def deliver() -> None:
-    DeliveryFactory(state=Reading.UNREAD)
+    DeliveryFactory(state=DeliveryState.UNREAD)
 
 
 def ask() -> None:
-    execution = ExecutionFactory(state=Progress.COLLECTING)
-    CollectionFactory(execution=execution, state=Collecting.WAITING)
+    execution = ExecutionFactory(state=ExecutionProgress.COLLECTING)
+    CollectionFactory(execution=execution, state=CollectionState.WAITING)
 
 
 def owe() -> None:
@@ -136,11 +136,11 @@ def owe() -> None:
 
 
 def doubt() -> None:
-    AssignmentFactory(state=State.UNCERTAIN, doubtful=True)
+    AssignmentFactory(state=AssignmentState.UNCERTAIN, doubtful=True)
 
 
 def wait() -> None:
-    RedemptionFactory(state=Reporting.WAITING)
+    RedemptionFactory(state=RedemptionState.WAITING)
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,18 @@ from django.db import transaction
 from django.db.models import QuerySet
 from pytest_django import Settings
 
-from executions.models import Kind, Progress
+from executions.models import ExecutionKind, ExecutionProgress
 from promoportal.db.database_clock import database_now
 from redemptions.creation import next_batch, open_redemptions
-from redemptions.models import Mode, Redemption
-from rewards.models import Assignment, State
+from redemptions.models import Redemption, ReportMode
+from rewards.models import Assignment, AssignmentState
 from rewards.transitions import give
 from tests.factories import AssignmentFactory, ExecutionFactory, PromotionFactory
 from tests.world import World
 
 
 def on_its_way() -> QuerySet[Assignment]:
-    row = AssignmentFactory(state=State.ACTIVATING)
+    row = AssignmentFactory(state=AssignmentState.ACTIVATING)
     return Assignment.objects.filter(pk=row.pk)
 
 
@@ -31,7 +31,7 @@ def test_what_becomes_active_is_to_be_reported(db: None) -> None:
     give(rows, {rows.get().pk: "receipt"}, why="The platform gave it.")
 
     redemption = Redemption.objects.get()
-    assert redemption.assignment == rows.get(state=State.ACTIVE)
+    assert redemption.assignment == rows.get(state=AssignmentState.ACTIVE)
     assert redemption.redeemed_at == rows.get().state_since
 
 
@@ -43,22 +43,48 @@ def test_neither_is_true_if_the_transaction_is_lost(db: None) -> None:
         assert Redemption.objects.exists()
         raise ZeroDivisionError
 
-    assert rows.get().state == State.ACTIVATING
+    assert rows.get().state == AssignmentState.ACTIVATING
     assert not Redemption.objects.exists()
 
 
 @pytest.mark.parametrize(
     ("portal", "promotion", "kind", "mode"),
     [
-        pytest.param("auto", "", Kind.TRIGGERED, Mode.TRIGGERED, id="auto, triggered"),
-        pytest.param("auto", "", Kind.SCHEDULED, Mode.SCHEDULED, id="auto, scheduled"),
-        pytest.param("auto", "", Kind.UNKNOWN, Mode.SCHEDULED, id="auto, unknown"),
-        pytest.param("triggered", "", Kind.SCHEDULED, Mode.TRIGGERED, id="at once"),
-        pytest.param("scheduled", "", Kind.TRIGGERED, Mode.SCHEDULED, id="batches"),
-        pytest.param("off", "", Kind.TRIGGERED, None, id="off"),
-        pytest.param("off", "triggered", Kind.SCHEDULED, Mode.TRIGGERED, id="own"),
-        pytest.param("off", "scheduled", Kind.TRIGGERED, Mode.SCHEDULED, id="own, too"),
-        pytest.param("auto", "off", Kind.TRIGGERED, None, id="own is off"),
+        pytest.param(
+            "auto",
+            "",
+            ExecutionKind.TRIGGERED,
+            ReportMode.TRIGGERED,
+            id="auto, triggered",
+        ),
+        pytest.param(
+            "auto",
+            "",
+            ExecutionKind.SCHEDULED,
+            ReportMode.SCHEDULED,
+            id="auto, scheduled",
+        ),
+        pytest.param(
+            "auto", "", ExecutionKind.UNKNOWN, ReportMode.SCHEDULED, id="auto, unknown"
+        ),
+        pytest.param(
+            "triggered", "", ExecutionKind.SCHEDULED, ReportMode.TRIGGERED, id="at once"
+        ),
+        pytest.param(
+            "scheduled", "", ExecutionKind.TRIGGERED, ReportMode.SCHEDULED, id="batches"
+        ),
+        pytest.param("off", "", ExecutionKind.TRIGGERED, None, id="off"),
+        pytest.param(
+            "off", "triggered", ExecutionKind.SCHEDULED, ReportMode.TRIGGERED, id="own"
+        ),
+        pytest.param(
+            "off",
+            "scheduled",
+            ExecutionKind.TRIGGERED,
+            ReportMode.SCHEDULED,
+            id="own, too",
+        ),
+        pytest.param("auto", "off", ExecutionKind.TRIGGERED, None, id="own is off"),
     ],
 )
 def test_how_it_is_reported_is_said_by_its_promotion_or_the_portal(
@@ -66,12 +92,12 @@ def test_how_it_is_reported_is_said_by_its_promotion_or_the_portal(
     settings: Settings,
     portal: str,
     promotion: str,
-    kind: Kind,
-    mode: Mode | None,
+    kind: ExecutionKind,
+    mode: ReportMode | None,
 ) -> None:
     settings.REDEMPTION_MODE = portal
     row = AssignmentFactory(
-        state=State.ACTIVE,
+        state=AssignmentState.ACTIVE,
         execution=ExecutionFactory(kind=kind),
         promotion=PromotionFactory(redemption_mode=promotion),
     )
@@ -107,9 +133,10 @@ def test_a_batch_leaves_at_whole_intervals(now: str, seconds: int, leaves: str) 
 def test_at_once_is_now_and_a_batch_is_later(db: None, settings: Settings) -> None:
     settings.REDEMPTION_INTERVAL = timedelta(hours=1)
     now = AssignmentFactory(
-        state=State.ACTIVE, promotion=PromotionFactory(redemption_mode="triggered")
+        state=AssignmentState.ACTIVE,
+        promotion=PromotionFactory(redemption_mode="triggered"),
     )
-    later = AssignmentFactory(state=State.ACTIVE)
+    later = AssignmentFactory(state=AssignmentState.ACTIVE)
 
     open_redemptions([now.pk, later.pk])
 
@@ -118,7 +145,7 @@ def test_at_once_is_now_and_a_batch_is_later(db: None, settings: Settings) -> No
 
 
 def test_opening_twice_changes_nothing(db: None) -> None:
-    row = AssignmentFactory(state=State.ACTIVE)
+    row = AssignmentFactory(state=AssignmentState.ACTIVE)
 
     open_redemptions([row.pk])
     open_redemptions([row.pk])
@@ -127,7 +154,7 @@ def test_opening_twice_changes_nothing(db: None) -> None:
 
 
 def test_the_reference_is_the_same_after_a_restored_backup(db: None) -> None:
-    row = AssignmentFactory(state=State.ACTIVE)
+    row = AssignmentFactory(state=AssignmentState.ACTIVE)
     open_redemptions([row.pk])
     before = Redemption.objects.get().reference
     Redemption.objects.all().delete()
@@ -139,13 +166,14 @@ def test_the_reference_is_the_same_after_a_restored_backup(db: None) -> None:
 
 def test_a_settled_execution_has_something_to_do_again(db: None) -> None:
     row = AssignmentFactory(
-        state=State.ACTIVE, execution=ExecutionFactory(state=Progress.SETTLED)
+        state=AssignmentState.ACTIVE,
+        execution=ExecutionFactory(state=ExecutionProgress.SETTLED),
     )
 
     open_redemptions([row.pk])
 
     row.execution.refresh_from_db()
-    assert row.execution.state == Progress.ACTIVATING
+    assert row.execution.state == ExecutionProgress.ACTIVATING
 
 
 def test_what_is_not_reported_is_no_drift(world: World, settings: Settings) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
-from executions.models import Execution, Progress
+from executions.models import Execution, ExecutionProgress
 from promoportal.operations import progress
 from redemptions import decisions
-from redemptions.models import Mode, Reason, Redemption, State
+from redemptions.models import Redemption, RedemptionReason, RedemptionState, ReportMode
 from tests.factories import AssignmentFactory, ExecutionFactory, RedemptionFactory
 from tests.promoportal.db.second_connection import elsewhere
 from tests.redemptions.conftest import OCCURRENCE, Give
@@ -28,7 +28,7 @@ def held(world: World, give: Give) -> Redemption:
     world.box.unlist(OCCURRENCE, "A3")
     world.wait()
     world.box.list_row(OCCURRENCE, spoiled)
-    return Redemption.objects.get(state=State.HELD)
+    return Redemption.objects.get(state=RedemptionState.HELD)
 
 
 def test_a_held_one_is_reported_again_by_someone_with_a_reason(
@@ -40,12 +40,15 @@ def test_a_held_one_is_reported_again_by_someone_with_a_reason(
     world.wait()
 
     held.refresh_from_db()
-    trace = held.transitions.get(before=State.HELD)
+    trace = held.transitions.get(before=RedemptionState.HELD)
     execution.refresh_from_db()
     assert moved == [held.pk]
     assert (trace.by, trace.why) == (clerk, "Mended.")
-    assert (held.state, held.reason, held.problem) == (State.REPORTED, "", "")
-    assert (reopened, execution.state) == (Progress.ACTIVATING, Progress.SETTLED)
+    assert (held.state, held.reason, held.problem) == (RedemptionState.REPORTED, "", "")
+    assert (reopened, execution.state) == (
+        ExecutionProgress.ACTIVATING,
+        ExecutionProgress.SETTLED,
+    )
 
 
 def test_it_goes_alone_so_that_it_spoils_no_batch_again(
@@ -66,15 +69,17 @@ def test_a_held_one_is_written_off_by_someone_with_a_reason(
     world.wait()
 
     held.refresh_from_db()
-    trace = held.transitions.get(before=State.HELD)
+    trace = held.transitions.get(before=RedemptionState.HELD)
     assert moved == [held.pk]
-    assert (held.state, held.problem) == (State.WRITTEN_OFF, "Too old.")
+    assert (held.state, held.problem) == (RedemptionState.WRITTEN_OFF, "Too old.")
     assert (trace.by, trace.why) == (clerk, "Too old.")
     assert world.reconcile(OCCURRENCE).reports_held == 0
 
 
-@pytest.mark.parametrize("state", [state for state in State if state != State.HELD])
-def test_what_is_not_held_is_left_as_it_is(db: None, state: State) -> None:
+@pytest.mark.parametrize(
+    "state", [state for state in RedemptionState if state != RedemptionState.HELD]
+)
+def test_what_is_not_held_is_left_as_it_is(db: None, state: RedemptionState) -> None:
     row = RedemptionFactory(state=state)
     everything = Redemption.objects.all()
 
@@ -87,7 +92,10 @@ def test_what_is_not_held_is_left_as_it_is(db: None, state: State) -> None:
 
 def test_what_failed_too_often_begins_anew(db: None) -> None:
     row = RedemptionFactory(
-        state=State.HELD, reason=Reason.GIVEN_UP, failures=81, malformed=8
+        state=RedemptionState.HELD,
+        reason=RedemptionReason.GIVEN_UP,
+        failures=81,
+        malformed=8,
     )
 
     decisions.report_again(Redemption.objects.all(), by=None, why="It is back.")
@@ -101,8 +109,8 @@ def test_nothing_is_settled_over_what_is_being_reported_again() -> None:
     execution = ExecutionFactory()
     row = RedemptionFactory(
         assignment=AssignmentFactory(state="ACTIVE", execution=execution),
-        state=State.HELD,
-        mode=Mode.SCHEDULED,
+        state=RedemptionState.HELD,
+        mode=ReportMode.SCHEDULED,
     )
 
     with elsewhere() as clerk:
@@ -114,4 +122,4 @@ def test_nothing_is_settled_over_what_is_being_reported_again() -> None:
     progress.follow()
 
     execution.refresh_from_db()
-    assert execution.state == Progress.ACTIVATING
+    assert execution.state == ExecutionProgress.ACTIVATING

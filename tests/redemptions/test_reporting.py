@@ -18,7 +18,7 @@ from promoportal.resilience import outcome_policy
 from promoportal.resilience.circuit_breaker import Breaker
 from promoportal.sandbox import Fault
 from redemptions import in_doubt, report_outcomes, reporting
-from redemptions.models import Reason, Redemption, Report, State
+from redemptions.models import Redemption, RedemptionReason, RedemptionState, Report
 from tests.conftest import Agree
 from tests.factories import RedemptionFactory
 from tests.promoportal.db.second_connection import elsewhere
@@ -71,7 +71,7 @@ def test_scheduled_ones_leave_together_when_it_is_time(
 
     assert not before
     assert calls(world) == {BATCH: 1}
-    assert states() == {State.REPORTED: 30}
+    assert states() == {RedemptionState.REPORTED: 30}
     assert counted(world) == (30, 0)
 
 
@@ -81,7 +81,7 @@ def test_a_few_that_are_due_at_once_go_one_by_one(world: World, give: Give) -> N
     world.work()
 
     assert calls(world) == {ONE: reporting.ONE_BY_ONE}
-    assert states() == {State.REPORTED: reporting.ONE_BY_ONE}
+    assert states() == {RedemptionState.REPORTED: reporting.ONE_BY_ONE}
 
 
 @pytest.mark.parametrize("count", [1, 8], ids=["alone", "in a batch"])
@@ -105,7 +105,7 @@ def test_more_than_a_few_go_as_a_batch(world: World, give: Give) -> None:
     world.work()
 
     assert calls(world) == {BATCH: 1}
-    assert states() == {State.REPORTED: reporting.ONE_BY_ONE + 1}
+    assert states() == {RedemptionState.REPORTED: reporting.ONE_BY_ONE + 1}
 
 
 def test_a_few_go_as_a_batch_when_fewer_calls_are_left(
@@ -128,7 +128,7 @@ def test_nothing_is_claimed_that_could_not_be_sent(world: World, give: Give) -> 
     world.work()
 
     assert not Report.objects.exists()
-    assert states() == {State.WAITING: 3}
+    assert states() == {RedemptionState.WAITING: 3}
 
 
 def test_no_batch_is_larger_than_the_contract_allows(
@@ -164,7 +164,7 @@ def test_a_contract_that_came_to_allow_less_is_kept(
 
     world.wait()
 
-    assert states() == {State.REPORTED: 8}
+    assert states() == {RedemptionState.REPORTED: 8}
     assert max(Report.objects.values_list("size", flat=True)) == 3
 
 
@@ -183,7 +183,11 @@ def test_what_is_told_is_what_was_given(world: World, give: Give) -> None:
 
 # --- What comes back ------------------------------------------------------------------
 
-WAITING, UNCERTAIN, HELD = State.WAITING, State.UNCERTAIN, State.HELD
+WAITING, UNCERTAIN, HELD = (
+    RedemptionState.WAITING,
+    RedemptionState.UNCERTAIN,
+    RedemptionState.HELD,
+)
 UNCLEAR = {"status": "Perhaps", "accepted": "all"}
 ANSWERS = [
     (fault("lost_answer"), Outcome.UNANSWERED, UNCERTAIN),
@@ -246,7 +250,7 @@ def test_whatever_came_it_is_told_in_the_end_and_counted_once(
     world.wait()
     world.wait()
 
-    assert states() == {State.REPORTED: 8}
+    assert states() == {RedemptionState.REPORTED: 8}
     assert counted(world)[0] == 8
     assert {told.reference for told in world.box.redemptions} == {
         str(row.reference) for row in rows
@@ -261,7 +265,7 @@ def test_an_answer_lost_after_the_work_is_reported_again_under_its_reference(
 
     world.wait()
 
-    assert states() == {State.REPORTED: 8}
+    assert states() == {RedemptionState.REPORTED: 8}
     assert counted(world) == (8, 8)
     outcomes = Report.objects.order_by("pk").values_list("outcome", flat=True)
     assert list(outcomes) == [Outcome.UNANSWERED, Outcome.ACCEPTED]
@@ -274,7 +278,7 @@ def test_the_vendors_words_are_kept_whatever_they_are(world: World, give: Give) 
 
     world.work()
 
-    assert states() == {State.HELD: 1}
+    assert states() == {RedemptionState.HELD: 1}
     assert "such" in Report.objects.get().answer
 
 
@@ -289,13 +293,13 @@ def test_a_refused_line_is_held_with_the_vendors_words_and_the_rest_stands(
 
     world.work()
 
-    held = Redemption.objects.get(state=State.HELD)
+    held = Redemption.objects.get(state=RedemptionState.HELD)
     report = Report.objects.get()
     assert held.assignment.reference == "A3"
-    assert held.reason == Reason.REFUSED
+    assert held.reason == RedemptionReason.REFUSED
     assert "UnknownAssignment" in held.problem
     assert (report.outcome, report.accepted, report.rejected) == (Outcome.PARTLY, 7, 1)
-    assert states() == {State.REPORTED: 7, State.HELD: 1}
+    assert states() == {RedemptionState.REPORTED: 7, RedemptionState.HELD: 1}
 
 
 def test_a_line_the_vendor_knew_already_counts(world: World, give: Give) -> None:
@@ -305,7 +309,7 @@ def test_a_line_the_vendor_knew_already_counts(world: World, give: Give) -> None
 
     world.work()
 
-    assert states() == {State.REPORTED: 8}
+    assert states() == {RedemptionState.REPORTED: 8}
     assert Report.objects.get().outcome == Outcome.ACCEPTED
 
 
@@ -331,7 +335,7 @@ def test_an_answer_that_does_not_add_up_says_nothing(
     reporting.report()
 
     assert Report.objects.get().outcome == Outcome.MALFORMED
-    assert states() == {State.UNCERTAIN: 8}
+    assert states() == {RedemptionState.UNCERTAIN: 8}
 
 
 def test_eight_malformed_answers_in_a_row_are_a_persons_matter(
@@ -342,9 +346,9 @@ def test_eight_malformed_answers_in_a_row_are_a_persons_matter(
 
     world.wait()
 
-    assert states() == {State.HELD: 8}
+    assert states() == {RedemptionState.HELD: 8}
     assert set(Redemption.objects.values_list("reason", flat=True)) == {
-        Reason.MALFORMED
+        RedemptionReason.MALFORMED
     }
     assert Report.objects.count() == outcome_policy.MOST_MALFORMED
 
@@ -365,13 +369,16 @@ def test_a_batch_refused_whole_is_halved_until_the_bad_line_stands_alone(
 
     first.refresh_from_db()
     sizes = Report.objects.order_by("pk").values_list("size", "outcome")
-    assert (first.state, first.reason) == (State.HELD, Reason.REFUSED)
+    assert (first.state, first.reason) == (
+        RedemptionState.HELD,
+        RedemptionReason.REFUSED,
+    )
     assert "C0 is closed." in first.problem or "400" in first.problem
     assert list(sizes) == [
         *((8, "REFUSED"), (4, "REFUSED"), (4, "ACCEPTED")),
         *((2, "REFUSED"), (2, "ACCEPTED"), (1, "REFUSED"), (1, "ACCEPTED")),
     ]
-    assert states() == {State.HELD: 1, State.REPORTED: len(others)}
+    assert states() == {RedemptionState.HELD: 1, RedemptionState.REPORTED: len(others)}
 
 
 # --- Where a repeat is not safe -----------------------------------------------------
@@ -388,9 +395,9 @@ def test_where_a_repeat_may_count_twice_a_person_decides(
 
     world.wait()
 
-    assert states() == {State.HELD: 8}
+    assert states() == {RedemptionState.HELD: 8}
     assert set(Redemption.objects.values_list("reason", flat=True)) == {
-        Reason.UNANSWERED
+        RedemptionReason.UNANSWERED
     }
     assert all(row.problem.endswith(".") for row in Redemption.objects.all())
     assert calls(world) == {BATCH: 1}
@@ -406,7 +413,7 @@ def test_there_too_what_surely_did_not_happen_is_told_again(
 
     world.wait()
 
-    assert states() == {State.REPORTED: 8}
+    assert states() == {RedemptionState.REPORTED: 8}
     assert counted(world) == (8, 0)
 
 
@@ -441,7 +448,7 @@ def test_one_wrong_key_makes_no_heap_of_reports(
     world.wait()
 
     assert tried == 1
-    assert states() == {State.REPORTED: 8}
+    assert states() == {RedemptionState.REPORTED: 8}
     assert not Breaker.objects.filter(opened_at__isnull=False).exists()
 
 
@@ -468,7 +475,7 @@ def test_the_report_is_on_record_before_the_call(world: World, give: Give) -> No
     report = Report.objects.get()
     assert (report.size, report.outcome, report.token) == (8, "", carried.lease.token)
     assert set(Redemption.objects.values_list("report", flat=True)) == {report.pk}
-    assert states() == {State.REPORTING: 8}
+    assert states() == {RedemptionState.REPORTING: 8}
     assert not calls(world)
 
 
@@ -488,9 +495,9 @@ def test_a_worker_that_dies_while_reporting_leaves_no_doubt_for_ever(
     world.wait()
 
     carried.report.refresh_from_db()
-    assert doubt == {State.UNCERTAIN: 8}
+    assert doubt == {RedemptionState.UNCERTAIN: 8}
     assert carried.report.outcome == Outcome.LOST
-    assert states() == {State.REPORTED: 8}
+    assert states() == {RedemptionState.REPORTED: 8}
     assert counted(world) == (8, 8 if sent else 0)
 
 
@@ -501,7 +508,7 @@ def test_what_is_leased_is_nobody_elses(world: World, give: Give) -> None:
     in_doubt.expire()
     reporting.report()
 
-    assert states() == {State.REPORTING: 8}
+    assert states() == {RedemptionState.REPORTING: 8}
     assert not calls(world)
 
 
@@ -518,8 +525,8 @@ def test_an_answer_that_comes_late_is_evidence(
 
     send(carried)
 
-    assert thought == {State.HELD: 8}
-    assert states() == {State.REPORTED: 8}
+    assert thought == {RedemptionState.HELD: 8}
+    assert states() == {RedemptionState.REPORTED: 8}
 
 
 def test_a_late_answer_moves_nothing_that_someone_else_carries(
@@ -535,9 +542,9 @@ def test_a_late_answer_moves_nothing_that_someone_else_carries(
 
     send(carried)
 
-    assert states() == {State.REPORTING: 8}
+    assert states() == {RedemptionState.REPORTING: 8}
     send(theirs)
-    assert states() == {State.REPORTED: 8}
+    assert states() == {RedemptionState.REPORTED: 8}
     assert counted(world) == (8, 8)
 
 
@@ -548,7 +555,7 @@ def test_no_call_begins_that_could_outlive_its_lease(world: World, give: Give) -
 
     send(replace(carried, lease=short))
 
-    assert states() == {State.WAITING: 8}
+    assert states() == {RedemptionState.WAITING: 8}
     assert Report.objects.get().outcome == Outcome.NOT_SENT
     assert not calls(world)
 
@@ -563,7 +570,7 @@ def test_what_goes_unanswered_for_days_is_a_persons_matter(
     world.wait()
 
     row = Redemption.objects.get()
-    assert (row.state, row.reason) == (State.HELD, Reason.GIVEN_UP)
+    assert (row.state, row.reason) == (RedemptionState.HELD, RedemptionReason.GIVEN_UP)
 
 
 @pytest.mark.parametrize("status", [503, 403])
@@ -577,7 +584,7 @@ def test_a_vendor_out_for_days_is_a_persons_matter(
     world.wait()
 
     row = Redemption.objects.get()
-    assert (row.state, row.reason) == (State.HELD, Reason.GIVEN_UP)
+    assert (row.state, row.reason) == (RedemptionState.HELD, RedemptionReason.GIVEN_UP)
 
 
 @pytest.mark.django_db(transaction=True)

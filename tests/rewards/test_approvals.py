@@ -13,14 +13,15 @@ from pytest_django import Settings
 
 from rewards import approvals, decisions
 from rewards.decisions import Decided, given, not_given
-from rewards.models import Assignment, Proposal, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Proposal
 from tests.factories import AssignmentFactory, UserFactory
 from tests.promoportal.db.second_connection import elsewhere, patiently
 
 Says = Callable[..., Decided]
 
 BOTH = pytest.mark.parametrize(
-    ("says", "state"), [(given, State.ACTIVE), (not_given, State.OWED)]
+    ("says", "state"),
+    [(given, AssignmentState.ACTIVE), (not_given, AssignmentState.OWED)],
 )
 
 
@@ -31,8 +32,8 @@ def hundred(settings: Settings) -> None:
 
 def doubtful(value: str = "100.01", unit: str = "EUR") -> Assignment:
     return AssignmentFactory(
-        state=State.HELD,
-        reason=Reason.UNANSWERED,
+        state=AssignmentState.HELD,
+        reason=AssignmentReason.UNANSWERED,
         doubtful=True,
         value=Decimal(value),
         unit=unit,
@@ -60,7 +61,7 @@ def second(db: None) -> User:
 
 @BOTH
 def test_one_word_moves_nothing_and_a_second_does(
-    first: User, second: User, says: Says, state: State
+    first: User, second: User, says: Says, state: AssignmentState
 ) -> None:
     row = doubtful()
 
@@ -68,7 +69,7 @@ def test_one_word_moves_nothing_and_a_second_does(
         "your word is kept: at its value it takes a second person"
     ]
     row.refresh_from_db()
-    assert (row.state, row.doubtful) == (State.HELD, True)
+    assert (row.state, row.doubtful) == (AssignmentState.HELD, True)
     assert say(says, second, why="I looked too.") == []
 
     row.refresh_from_db()
@@ -80,14 +81,16 @@ def test_one_word_moves_nothing_and_a_second_does(
 
 
 @BOTH
-def test_nobody_is_their_own_second(first: User, says: Says, state: State) -> None:
+def test_nobody_is_their_own_second(
+    first: User, says: Says, state: AssignmentState
+) -> None:
     row = doubtful()
     say(says, first)
 
     assert say(says, first) == ["you said so already: it takes a second person"]
 
     row.refresh_from_db()
-    assert row.state == State.HELD != state
+    assert row.state == AssignmentState.HELD != state
 
 
 def test_the_opposite_takes_both_words_back(first: User, second: User) -> None:
@@ -97,7 +100,7 @@ def test_the_opposite_takes_both_words_back(first: User, second: User) -> None:
     [said] = say(not_given, second)
 
     assert said == f"{first} said the opposite: neither counts, talk to each other"
-    assert state() == State.HELD
+    assert state() == AssignmentState.HELD
     assert not Proposal.objects.exists()
 
 
@@ -110,7 +113,7 @@ def test_one_may_change_ones_mind_and_then_that_is_what_takes_a_second(
 
     assert Proposal.objects.get().says == Proposal.Says.NOT_GIVEN
     assert say(not_given, second) == []
-    assert state() == State.OWED
+    assert state() == AssignmentState.OWED
 
 
 @pytest.mark.parametrize(
@@ -123,7 +126,7 @@ def test_up_to_it_and_in_other_units_one_is_enough(
 
     assert say(given, first) == []
 
-    assert state() == State.ACTIVE
+    assert state() == AssignmentState.ACTIVE
 
 
 def test_where_one_is_enough_by_now_nobody_is_said_to_have_seconded(
@@ -148,7 +151,7 @@ def test_a_word_about_what_was_before_does_not_count(first: User, second: User) 
     assert say(not_given, second) != []
 
     row.refresh_from_db()
-    assert row.state == State.HELD
+    assert row.state == AssignmentState.HELD
     assert Proposal.objects.get().by == second
     assert approvals.open_proposals().count() == 1
 
@@ -158,7 +161,7 @@ def test_without_a_name_nobody_said_anything(db: None) -> None:
 
     assert say(given, None) == ["it takes two persons, and nobody is named"]
 
-    assert state() == State.HELD
+    assert state() == AssignmentState.HELD
 
 
 @pytest.mark.django_db(transaction=True)
@@ -172,7 +175,7 @@ def test_a_double_click_is_one_word() -> None:
         other.commit()
         patiently(late)
 
-    assert state() == State.HELD
+    assert state() == AssignmentState.HELD
     assert Proposal.objects.count() == 1
 
 
@@ -185,6 +188,8 @@ def test_a_value_that_cannot_be_read_is_refused(settings: Settings, wrong: str) 
 
 
 def test_it_says_nothing_about_what_is_only_tried_again(first: User) -> None:
-    AssignmentFactory(state=State.HELD, reason=Reason.REFUSED, value=Decimal(500))
+    AssignmentFactory(
+        state=AssignmentState.HELD, reason=AssignmentReason.REFUSED, value=Decimal(500)
+    )
 
     assert not decisions.retry(Assignment.objects.all(), by=first, why="Again.").skipped

@@ -11,17 +11,17 @@ from django.db import transaction
 from django_q.models import OrmQ
 
 from executions import lifecycle
-from executions.models import Execution, Progress, Stop
+from executions.models import Execution, ExecutionProgress, ExecutionStop
 from promoportal.db.state_machine import IllegalMove
 from rewards import bulk_retry, decisions
 from rewards.models import (
     Assignment,
-    Reason,
+    AssignmentReason,
+    AssignmentState,
     Retrial,
     RetrialPart,
+    RetrialState,
     Retried,
-    State,
-    Trying,
 )
 from tests.factories import AssignmentFactory, ExecutionFactory, UserFactory
 from tests.many import multiply
@@ -35,12 +35,12 @@ def person(db: None) -> User:
 
 
 def held(count: int = 1, **more: object) -> list[Assignment]:
-    more = {"reason": Reason.REFUSED, **more}
-    return [AssignmentFactory(state=State.HELD, **more) for _ in range(count)]
+    more = {"reason": AssignmentReason.REFUSED, **more}
+    return [AssignmentFactory(state=AssignmentState.HELD, **more) for _ in range(count)]
 
 
 def begin(person: User, form: UUID | None = None) -> Retrial:
-    rows = Assignment.objects.exclude(state=State.ACTIVE)
+    rows = Assignment.objects.exclude(state=AssignmentState.ACTIVE)
     return bulk_retry.begin(
         rows, form=form or uuid4(), narrowed="all", by=person, why="Mended."
     )
@@ -54,7 +54,7 @@ def outcomes(retrial: Retrial) -> Counter[str]:
 def test_all_that_were_held_are_owed_again_and_each_is_accounted_for(
     person: User,
 ) -> None:
-    execution = ExecutionFactory(state=Progress.SETTLED)
+    execution = ExecutionFactory(state=ExecutionProgress.SETTLED)
     held(3, execution=execution)
     held(2)
 
@@ -62,15 +62,17 @@ def test_all_that_were_held_are_owed_again_and_each_is_accounted_for(
     bulk_retry.follow()
 
     retrial.refresh_from_db()
-    assert set(Assignment.objects.values_list("state", flat=True)) == {State.OWED}
-    assert (retrial.state, retrial.total, retrial.done) == (Trying.DONE, 5, 5)
+    assert set(Assignment.objects.values_list("state", flat=True)) == {
+        AssignmentState.OWED
+    }
+    assert (retrial.state, retrial.total, retrial.done) == (RetrialState.DONE, 5, 5)
     assert outcomes(retrial) == {"": 5}
     row = Assignment.objects.first()
     assert row is not None
     moved = row.transitions.get()
     assert (moved.by, moved.why) == (person, "Mended.")
     execution.refresh_from_db()
-    assert execution.state == Progress.ACTIVATING
+    assert execution.state == ExecutionProgress.ACTIVATING
 
 
 def test_what_may_not_be_tried_again_is_left_and_it_is_said_of_each_why(
@@ -78,10 +80,10 @@ def test_what_may_not_be_tried_again_is_left_and_it_is_said_of_each_why(
 ) -> None:
     held(1)
     held(1, doubtful=True)
-    held(1, reason=Reason.REPEATED)
-    held(1, execution=ExecutionFactory(stop=Stop.CANCELLED))
+    held(1, reason=AssignmentReason.REPEATED)
+    held(1, execution=ExecutionFactory(stop=ExecutionStop.CANCELLED))
     held(1, meaning="NOTHING", vendor_status="NotEligible")
-    AssignmentFactory(state=State.OWED)
+    AssignmentFactory(state=AssignmentState.OWED)
 
     retrial = begin(person)
     bulk_retry.follow()
@@ -103,20 +105,22 @@ def test_what_may_not_be_tried_again_is_left_and_it_is_said_of_each_why(
 def test_what_could_not_be_read_is_read_anew(world: World, person: User) -> None:
     world.box.assign("7311", "C1")
     world.collect("7311")
-    Assignment.objects.update(state=State.HELD, reason=Reason.UNREADABLE)
+    Assignment.objects.update(
+        state=AssignmentState.HELD, reason=AssignmentReason.UNREADABLE
+    )
     assignment = world.assignment("C1")
     Assignment.objects.update(as_assigned={**assignment.as_assigned, "status": "Odd"})
     world.box.assign("7312", "C2")
     world.collect("7312")
     Assignment.objects.filter(customer="C2").update(
-        state=State.HELD, reason=Reason.UNREADABLE
+        state=AssignmentState.HELD, reason=AssignmentReason.UNREADABLE
     )
 
     retrial = begin(person)
     bulk_retry.follow()
 
-    assert world.assignment("C2").state == State.OWED
-    assert world.assignment("C1").state == State.HELD
+    assert world.assignment("C2").state == AssignmentState.OWED
+    assert world.assignment("C1").state == AssignmentState.HELD
     assert any("it still cannot be activated" in why for why in outcomes(retrial))
 
 
@@ -124,13 +128,17 @@ def test_whatever_is_owed_so_is_given_once(world: World, person: User) -> None:
     for number in range(5):
         world.box.assign("7311", f"C{number}")
     world.collect("7311")
-    Assignment.objects.update(state=State.HELD, reason=Reason.REFUSED)
+    Assignment.objects.update(
+        state=AssignmentState.HELD, reason=AssignmentReason.REFUSED
+    )
 
     begin(person)
     world.work()
 
     assert len(world.box.credits) == 5
-    assert set(Assignment.objects.values_list("state", flat=True)) == {State.ACTIVE}
+    assert set(Assignment.objects.values_list("state", flat=True)) == {
+        AssignmentState.ACTIVE
+    }
 
 
 def test_pressed_twice_it_is_one_word(person: User) -> None:
@@ -167,7 +175,7 @@ def test_what_comes_later_is_not_in_it(person: User) -> None:
     bulk_retry.follow()
 
     late.refresh_from_db()
-    assert late.state == State.HELD
+    assert late.state == AssignmentState.HELD
 
 
 def test_paused_it_rests_and_resumed_it_goes_on(person: User) -> None:
@@ -176,11 +184,11 @@ def test_paused_it_rests_and_resumed_it_goes_on(person: User) -> None:
     bulk_retry.pause(retrial, by=person, why="Wait.")
 
     bulk_retry.follow()
-    assert not Assignment.objects.filter(state=State.OWED).exists()
+    assert not Assignment.objects.filter(state=AssignmentState.OWED).exists()
     bulk_retry.resume(retrial, by=person, why="Go on.")
     bulk_retry.follow()
 
-    assert Assignment.objects.filter(state=State.OWED).count() == 2
+    assert Assignment.objects.filter(state=AssignmentState.OWED).count() == 2
     with pytest.raises(IllegalMove):
         bulk_retry.pause(Retrial.objects.get(), by=person, why="Too late.")
 
@@ -192,7 +200,7 @@ def test_cancelled_the_rest_stays_as_it_is(person: User) -> None:
     bulk_retry.cancel(retrial, by=person, why="Not those.")
     bulk_retry.follow()
 
-    assert not Assignment.objects.filter(state=State.OWED).exists()
+    assert not Assignment.objects.filter(state=AssignmentState.OWED).exists()
     assert not bulk_retry.is_due()
 
 
@@ -207,22 +215,24 @@ def test_what_moved_on_meanwhile_is_left_and_accounted_for(person: User) -> None
     assert (retrial.total, retrial.done, retrial.left_alone) == (2, 1, 1)
     assert outcomes(retrial) == {"": 1, "Nothing to activate, not held": 1}
     second.refresh_from_db()
-    assert second.state == State.OWED
+    assert second.state == AssignmentState.OWED
 
 
-@pytest.mark.parametrize("stop", [Stop.PAUSED, Stop.HELD])
+@pytest.mark.parametrize("stop", [ExecutionStop.PAUSED, ExecutionStop.HELD])
 def test_what_stopped_meanwhile_is_owed_again_and_given_only_once_it_goes_on(
-    world: World, person: User, stop: Stop
+    world: World, person: User, stop: ExecutionStop
 ) -> None:
     world.box.assign("7311", "C1")
     execution = world.collect("7311")
-    Assignment.objects.update(state=State.HELD, reason=Reason.REFUSED)
+    Assignment.objects.update(
+        state=AssignmentState.HELD, reason=AssignmentReason.REFUSED
+    )
     begin(person)
     Execution.objects.update(stop=stop)
 
     world.work()
 
-    assert world.assignment("C1").state == State.OWED
+    assert world.assignment("C1").state == AssignmentState.OWED
     assert not world.box.credits
     lifecycle.resume(Execution.objects.get(pk=execution.pk), by=person, why="Go on.")
     world.work()
@@ -256,7 +266,10 @@ def test_paused_and_cancelled_in_the_middle_its_figures_say_how_far_it_came(
         2 * bulk_retry.PART,
     )
     assert outcomes(retrial) == {"": 2 * bulk_retry.PART}
-    assert Assignment.objects.filter(state=State.OWED).count() == 2 * bulk_retry.PART
+    assert (
+        Assignment.objects.filter(state=AssignmentState.OWED).count()
+        == 2 * bulk_retry.PART
+    )
 
 
 def test_it_goes_on_part_by_part(person: User) -> None:
@@ -266,11 +279,11 @@ def test_it_goes_on_part_by_part(person: User) -> None:
 
     assert bulk_retry._some()
     retrial.refresh_from_db()
-    assert (retrial.state, retrial.done) == (Trying.RUNNING, bulk_retry.PART)
+    assert (retrial.state, retrial.done) == (RetrialState.RUNNING, bulk_retry.PART)
     assert bulk_retry._some()
 
     retrial.refresh_from_db()
-    assert (retrial.state, retrial.done) == (Trying.DONE, bulk_retry.PART + 1)
+    assert (retrial.state, retrial.done) == (RetrialState.DONE, bulk_retry.PART + 1)
     assert not bulk_retry._some()
 
 
@@ -311,11 +324,13 @@ def test_a_worker_that_dies_in_the_middle_of_a_part_leaves_it_whole(
         assert bulk_retry._some()
         raise RuntimeError("killed")
     # What it had not committed is as if it had never been.
-    assert set(Assignment.objects.values_list("state", flat=True)) == {State.HELD}
+    assert set(Assignment.objects.values_list("state", flat=True)) == {
+        AssignmentState.HELD
+    }
 
     bulk_retry.follow()
 
     retrial = Retrial.objects.get()
-    assert (retrial.done, retrial.state) == (3, Trying.DONE)
+    assert (retrial.done, retrial.state) == (3, RetrialState.DONE)
     assert outcomes(retrial) == {"": 3}
-    assert Execution.objects.exclude(state=Progress.SETTLED).exists()
+    assert Execution.objects.exclude(state=ExecutionProgress.SETTLED).exists()

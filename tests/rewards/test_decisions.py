@@ -13,7 +13,7 @@ from promoportal.sandbox import Fault
 from redemptions.models import Redemption
 from rewards import decisions
 from rewards.decisions import Decided
-from rewards.models import Assignment, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState
 from tests.rewards.collection.test_changes import OTHER, row
 from tests.world import World
 
@@ -55,9 +55,9 @@ def test_a_held_reward_is_tried_again(world: World, agent: User) -> None:
     world.work()
 
     held.refresh_from_db()
-    retried = held.transitions.filter(after=State.OWED).latest("pk")
+    retried = held.transitions.filter(after=AssignmentState.OWED).latest("pk")
     assert decided.done == 1
-    assert held.state == State.ACTIVE
+    assert held.state == AssignmentState.ACTIVE
     assert (retried.by, retried.why) == (agent, "Now it is open.")
     assert len(world.box.credits) == 1
 
@@ -73,7 +73,7 @@ def test_what_is_in_doubt_is_not_tried_again(
     doubtful.refresh_from_db()
     assert decided.done == 0
     assert decided.skipped == {"in doubt: say first whether it was given": 1}
-    assert doubtful.state == State.HELD
+    assert doubtful.state == AssignmentState.HELD
     assert len(world.box.credits) == 1
 
 
@@ -85,7 +85,7 @@ def test_it_was_given(world: World, settings: Settings, agent: User) -> None:
 
     doubtful.refresh_from_db()
     assert decided.done == 1
-    assert (doubtful.state, doubtful.doubtful) == (State.ACTIVE, False)
+    assert (doubtful.state, doubtful.doubtful) == (AssignmentState.ACTIVE, False)
     assert len(world.box.credits) == 1
     assert Redemption.objects.get(assignment=doubtful).state == "REPORTED"
 
@@ -98,7 +98,7 @@ def test_it_was_not_given(world: World, settings: Settings, agent: User) -> None
 
     doubtful.refresh_from_db()
     assert decided.done == 1
-    assert (doubtful.state, doubtful.doubtful) == (State.ACTIVE, False)
+    assert (doubtful.state, doubtful.doubtful) == (AssignmentState.ACTIVE, False)
     assert len(world.box.credits) == 1
 
 
@@ -112,7 +112,7 @@ def test_what_is_not_in_doubt_is_not_decided(
 
     held.refresh_from_db()
     assert decided.skipped == {"not in doubt": 1}
-    assert held.state == State.HELD
+    assert held.state == AssignmentState.HELD
 
 
 def test_what_is_written_off_is_not_given(world: World, agent: User) -> None:
@@ -123,7 +123,10 @@ def test_what_is_written_off_is_not_given(world: World, agent: User) -> None:
 
     held.refresh_from_db()
     assert decided.done == 1
-    assert (held.state, held.reason) == (State.VOID, Reason.WRITTEN_OFF)
+    assert (held.state, held.reason) == (
+        AssignmentState.VOID,
+        AssignmentReason.WRITTEN_OFF,
+    )
     assert not world.box.credits
     assert world.reconcile("7311").drift == 0
 

@@ -7,7 +7,7 @@ from itertools import product
 from executions.lifecycle import announce
 from redemptions.models import Redemption
 from rewards.idempotency import key_of, redemption_reference
-from rewards.models import Assignment, Collection, State
+from rewards.models import Assignment, AssignmentState, Collection
 from tests.world import World
 
 
@@ -30,7 +30,9 @@ def test_what_a_restored_backup_forgot_is_credited_only_once(world: World) -> No
     world.wait()
 
     assert dict(Assignment.objects.values_list("reference", "key")) == before
-    assert set(Assignment.objects.values_list("state", flat=True)) == {State.ACTIVE}
+    assert set(Assignment.objects.values_list("state", flat=True)) == {
+        AssignmentState.ACTIVE
+    }
     assert world.box.books("7311").platform.most_per_assignment == 1
     assert len(world.box.credits) == 3
 

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from executions import lifecycle
 from executions.lifecycle import announce
 from executions.locks import share
-from executions.models import Execution, Stop
+from executions.models import Execution, ExecutionStop
 from promoportal.db import bulk
 from promoportal.optimove import Promotions
 from promoportal.optimove.rate_limiter import Priority
@@ -21,7 +21,14 @@ from promoportal.sandbox import Options
 from rewards import limits as limits_of
 from rewards.collection import collect, fetch_runs, triggered_lookup
 from rewards.limits import AT_ONCE, limits
-from rewards.models import Assignment, Collecting, Collection, Reason, State, Tally
+from rewards.models import (
+    Assignment,
+    AssignmentReason,
+    AssignmentState,
+    Collection,
+    CollectionState,
+    Tally,
+)
 from tests.factories import AssignmentFactory
 from tests.promoportal.db.second_connection import elsewhere, patiently, waits
 from tests.world import World
@@ -43,7 +50,7 @@ def test_past_a_limit_on_value_nothing_is_given(
     execution = world.announce("7311")
 
     execution.refresh_from_db()
-    assert execution.stop == Stop.HELD
+    assert execution.stop == ExecutionStop.HELD
     assert "30.000000 EUR were assigned; the limit is 25." in execution.problem
     assert not world.box.credits
 
@@ -71,7 +78,7 @@ def test_many_small_passes_cannot_go_past_what_one_may_not(
     execution = world.announce("7311")
 
     execution.refresh_from_db()
-    assert execution.stop == Stop.HELD
+    assert execution.stop == ExecutionStop.HELD
     assert len(world.box.credits) == 2
 
 
@@ -83,7 +90,7 @@ def test_triggered_customers_count_together(world: World, settings: Settings) ->
         world.work()
 
     assert len(world.box.credits) == 2
-    assert Execution.objects.get().stop == Stop.HELD
+    assert Execution.objects.get().stop == ExecutionStop.HELD
 
 
 def test_a_person_lets_it_go_as_it_stands(world: World, settings: Settings) -> None:
@@ -112,7 +119,7 @@ def test_what_comes_after_it_was_let_go_is_held_again(
     world.announce("7311")
 
     execution.refresh_from_db()
-    assert execution.stop == Stop.HELD
+    assert execution.stop == ExecutionStop.HELD
     assert len(world.box.credits) == 3
 
 
@@ -126,7 +133,10 @@ def test_one_reward_past_its_limit_is_held_alone(
     world.announce("7311")
 
     held = world.assignment("C2")
-    assert (held.state, held.reason) == (State.HELD, Reason.OVER_LIMIT)
+    assert (held.state, held.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.OVER_LIMIT,
+    )
     assert len(world.box.credits) == 1
 
 
@@ -134,7 +144,7 @@ def test_what_did_not_pass_cannot_be_claimed(world: World, settings: Settings) -
     settings.LIMIT_CUSTOMERS = ["2"]
     assign(world, "C1", "C2", "C3")
     world.collect("7311")
-    Execution.objects.update(stop=Stop.NONE)
+    Execution.objects.update(stop=ExecutionStop.NONE)
 
     world.run_activation()
 
@@ -156,8 +166,8 @@ def test_what_is_assigned_only_now_waits_for_the_end_of_its_pass(
 
     world.run_activation()
 
-    assert Collection.objects.get().state == Collecting.COLLECTING
-    assert Assignment.objects.filter(state=State.OWED).exists()
+    assert Collection.objects.get().state == CollectionState.COLLECTING
+    assert Assignment.objects.filter(state=AssignmentState.OWED).exists()
     assert not world.box.credits
 
 
@@ -173,7 +183,7 @@ def test_a_large_pass_is_let_go_some_at_a_time(
         many,
         execution=like,
         as_assigned={},
-        state=State.OWED,
+        state=AssignmentState.OWED,
         cleared=False,
     )
 
@@ -190,9 +200,11 @@ def test_what_comes_while_others_are_let_go_is_checked_itself(
     db: None, settings: Settings
 ) -> None:
     settings.LIMIT_CUSTOMERS = ["1"]
-    old = AssignmentFactory(cleared=False, state=State.OWED)
+    old = AssignmentFactory(cleared=False, state=AssignmentState.OWED)
     Collection.objects.create(execution=old.execution, cleared_to=old.pk)
-    fresh = AssignmentFactory(execution=old.execution, cleared=False, state=State.OWED)
+    fresh = AssignmentFactory(
+        execution=old.execution, cleared=False, state=AssignmentState.OWED
+    )
 
     limits_of.follow()
 
@@ -237,7 +249,7 @@ def test_who_holds_an_execution_and_who_gives_of_it_do_not_wait_for_each_other(
         patiently(saving)
 
     execution.refresh_from_db()
-    assert execution.stop == Stop.HELD
+    assert execution.stop == ExecutionStop.HELD
 
 
 @pytest.mark.django_db(transaction=True)

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from executions import notices
 from executions.lifecycle import announce
-from executions.models import Stop
+from executions.models import ExecutionStop
 from promoportal.management.base_command import PortalCommand
 
 
@@ -25,7 +25,7 @@ class Command(PortalCommand):
         except notices.Unreadable as error:
             raise CommandError(str(error)) from error
         execution = announce(occurrence, why="Opened by hand.")
-        if execution.stop == Stop.CANCELLED:
+        if execution.stop == ExecutionStop.CANCELLED:
             msg = f"{execution} is cancelled; nothing more of it is given."
             raise CommandError(msg)
         self.say(

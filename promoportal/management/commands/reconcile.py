@@ -18,7 +18,7 @@ from promoportal.optimove.rate_limiter import Priority
 from promoportal.optimove.throttle import NotNow
 from rewards.collection import fetch_runs
 from rewards.collection.collect import collect_from
-from rewards.models import Collecting, Collection
+from rewards.models import Collection, CollectionState
 
 # How long to wait for a whole pass that was asked for with --live, in seconds.
 PATIENCE = 3600
@@ -59,7 +59,7 @@ def _collect_now(execution: Execution) -> None:
     with Promotions.from_settings() as client:
         while time.monotonic() < until:
             collection = Collection.objects.get(execution=execution)
-            if collection.state in {Collecting.DONE, Collecting.HELD}:
+            if collection.state in {CollectionState.DONE, CollectionState.HELD}:
                 return
             with suppress(NotNow):
                 collect_from(execution, client, Priority.PERSON)

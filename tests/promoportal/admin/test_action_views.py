@@ -17,15 +17,14 @@ from django.db import transaction
 from django.db.models import Model
 from pytest_django import Settings
 
-from executions.models import Execution, Progress, Stop
+from executions.models import Execution, ExecutionProgress, ExecutionStop
 from promoportal.admin.actions import Deed
 from promoportal.admin.links import page_of
 from promoportal.admin.model_admin import ReadOnlyAdmin
 from promoportal.admin.roles import Role
 from promoportal.optimove import Meaning
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
-from rewards.models import Assignment, Collection, Reason, State
+from redemptions.models import Redemption, RedemptionState
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Collection
 from tests.factories import (
     AssignmentFactory,
     ExecutionFactory,
@@ -35,7 +34,11 @@ from tests.factories import (
 from tests.staff_client import WHY, Desk
 
 # Whether these can be read, as they are listed now, is found out by reading them anew.
-READ_ANEW = {Reason.UNREADABLE, Reason.UNKNOWN_STATUS, Reason.DIFFERS}
+READ_ANEW = {
+    AssignmentReason.UNREADABLE,
+    AssignmentReason.UNKNOWN_STATUS,
+    AssignmentReason.DIFFERS,
+}
 
 
 def deeds_of(model: type[Model]) -> list[Deed]:
@@ -54,13 +57,13 @@ def would_do(deed: Deed, row: Model, by: Any) -> bool:
 
 # What the vendor lists, and whether the execution is over, where both matter.
 CIRCUMSTANCES = [
-    (Meaning.ACTIVATE, Stop.NONE),
-    (Meaning.NOTHING, Stop.NONE),
-    (Meaning.ACTIVATE, Stop.CANCELLED),
+    (Meaning.ACTIVATE, ExecutionStop.NONE),
+    (Meaning.NOTHING, ExecutionStop.NONE),
+    (Meaning.ACTIVATE, ExecutionStop.CANCELLED),
 ]
 
 
-def assignments(state: State, reason: str = "") -> Iterator[Assignment]:
+def assignments(state: AssignmentState, reason: str = "") -> Iterator[Assignment]:
     for (meaning, stop), doubtful in product(CIRCUMSTANCES, (False, True)):
         yield AssignmentFactory(
             state=state,
@@ -71,23 +74,32 @@ def assignments(state: State, reason: str = "") -> Iterator[Assignment]:
         )
 
 
-def redemptions(state: Reporting) -> Iterator[Redemption]:
+def redemptions(state: RedemptionState) -> Iterator[Redemption]:
     yield RedemptionFactory(state=state)
 
 
-def executions(stop: Stop) -> Iterator[Execution]:
-    for progress in Progress:
+def executions(stop: ExecutionStop) -> Iterator[Execution]:
+    for progress in ExecutionProgress:
         yield ExecutionFactory(stop=stop, state=progress)
 
 
 STATES: list[Any] = [
-    *(pytest.param(assignments, (state,), id=f"assignment-{state}") for state in State),
-    *(pytest.param(redemptions, (on,), id=f"redemption-{on}") for on in Reporting),
-    *(pytest.param(executions, (stop,), id=f"execution-{stop}") for stop in Stop),
+    *(
+        pytest.param(assignments, (state,), id=f"assignment-{state}")
+        for state in AssignmentState
+    ),
+    *(
+        pytest.param(redemptions, (on,), id=f"redemption-{on}")
+        for on in RedemptionState
+    ),
+    *(
+        pytest.param(executions, (stop,), id=f"execution-{stop}")
+        for stop in ExecutionStop
+    ),
 ]
 HELD: list[Any] = [
-    pytest.param(assignments, (State.HELD, reason), id=f"held-{reason}")
-    for reason in Reason
+    pytest.param(assignments, (AssignmentState.HELD, reason), id=f"held-{reason}")
+    for reason in AssignmentReason
     if reason not in READ_ANEW
 ]
 
@@ -123,7 +135,7 @@ def test_who_said_it_already_is_offered_to_say_the_opposite_alone(
     desk_of: Callable[[Role], Desk], settings: Settings
 ) -> None:
     settings.DECIDE_ALONE_UP_TO = ["EUR=1"]
-    row = AssignmentFactory(state=State.HELD, doubtful=True)
+    row = AssignmentFactory(state=AssignmentState.HELD, doubtful=True)
     operations = desk_of(Role.OPERATIONS)
 
     operations.do("given", row)
@@ -141,7 +153,9 @@ def seen(desk: Desk, row: Model) -> str:
 
 
 def held(**more: Any) -> Assignment:
-    return AssignmentFactory(state=State.HELD, reason=Reason.REFUSED, **more)
+    return AssignmentFactory(
+        state=AssignmentState.HELD, reason=AssignmentReason.REFUSED, **more
+    )
 
 
 def move(row: Any, to: str, **how: Any) -> None:
@@ -149,12 +163,12 @@ def move(row: Any, to: str, **how: Any) -> None:
 
 
 def gone(row: Assignment) -> None:
-    move(row, State.OWED)
+    move(row, AssignmentState.OWED)
 
 
 def held_for_something_else(row: Assignment) -> None:
-    move(row, State.OWED)
-    move(row, State.HELD, reason=Reason.TOO_LATE)
+    move(row, AssignmentState.OWED)
+    move(row, AssignmentState.HELD, reason=AssignmentReason.TOO_LATE)
 
 
 STALE: list[Any] = [
@@ -168,8 +182,8 @@ STALE: list[Any] = [
     ),
     pytest.param(
         "report_again",
-        lambda: RedemptionFactory(state=Reporting.HELD),
-        lambda row: move(row, Reporting.WAITING),
+        lambda: RedemptionFactory(state=RedemptionState.HELD),
+        lambda row: move(row, RedemptionState.WAITING),
         "the redemption moved on while you looked, and is now: To be reported.",
         id="report_again",
     ),
@@ -177,7 +191,7 @@ STALE: list[Any] = [
         pytest.param(
             deed,
             ExecutionFactory,
-            lambda row: move(row, Stop.CANCELLED, machine="stop"),
+            lambda row: move(row, ExecutionStop.CANCELLED, machine="stop"),
             "the execution moved on while you looked, and is now: Cancelled.",
             id=deed,
         )
@@ -185,8 +199,8 @@ STALE: list[Any] = [
     ),
     pytest.param(
         "resume",
-        lambda: ExecutionFactory(stop=Stop.PAUSED),
-        lambda row: move(row, Stop.HELD, machine="stop"),
+        lambda: ExecutionFactory(stop=ExecutionStop.PAUSED),
+        lambda row: move(row, ExecutionStop.HELD, machine="stop"),
         "and is now: Held for staff.",
         id="resume",
     ),
@@ -225,20 +239,23 @@ def test_also_if_it_moved_on_while_somebody_was_asked_whether_it_is_meant(
 
     assert said.startswith("Nothing was done: ")
     row.refresh_from_db()
-    assert row.state == State.HELD
+    assert row.state == AssignmentState.HELD
 
 
 @pytest.mark.parametrize(
     ("deed", "make"),
     [
         ("retry", held),
-        ("given", lambda: AssignmentFactory(state=State.HELD, doubtful=True)),
-        ("not_given", lambda: AssignmentFactory(state=State.HELD, doubtful=True)),
+        ("given", lambda: AssignmentFactory(state=AssignmentState.HELD, doubtful=True)),
+        (
+            "not_given",
+            lambda: AssignmentFactory(state=AssignmentState.HELD, doubtful=True),
+        ),
         ("write_off", held),
-        ("report_again", lambda: RedemptionFactory(state=Reporting.HELD)),
-        ("write_off", lambda: RedemptionFactory(state=Reporting.HELD)),
+        ("report_again", lambda: RedemptionFactory(state=RedemptionState.HELD)),
+        ("write_off", lambda: RedemptionFactory(state=RedemptionState.HELD)),
         ("pause", ExecutionFactory),
-        ("resume", lambda: ExecutionFactory(stop=Stop.PAUSED)),
+        ("resume", lambda: ExecutionFactory(stop=ExecutionStop.PAUSED)),
         ("cancel", ExecutionFactory),
     ],
 )
@@ -261,13 +278,13 @@ def test_pressed_twice_it_is_done_once(
 @pytest.mark.parametrize(
     ("state", "aside"),
     [
-        (Progress.COLLECTING, set()),
-        (Progress.ACTIVATING, set()),
-        (Progress.SETTLED, {"pause", "cancel"}),
+        (ExecutionProgress.COLLECTING, set()),
+        (ExecutionProgress.ACTIVATING, set()),
+        (ExecutionProgress.SETTLED, {"pause", "cancel"}),
     ],
 )
 def test_where_few_will_stop_it_any_more_that_is_offered_behind_more(
-    operations: Desk, state: Progress, aside: set[str]
+    operations: Desk, state: ExecutionProgress, aside: set[str]
 ) -> None:
     row = ExecutionFactory(state=state)
 
@@ -279,11 +296,11 @@ def test_where_few_will_stop_it_any_more_that_is_offered_behind_more(
         assert f'value="{name}"' in (behind if name in aside else first)
     operations.do("pause", row, page=row.pk)
     row.refresh_from_db()
-    assert row.stop == Stop.PAUSED
+    assert row.stop == ExecutionStop.PAUSED
 
 
 def test_collecting_again_pressed_twice_asks_for_one_pass(operations: Desk) -> None:
-    row = ExecutionFactory(state=Progress.SETTLED)
+    row = ExecutionFactory(state=ExecutionProgress.SETTLED)
     before = seen(operations, row)
 
     for _ in range(2):
@@ -297,8 +314,8 @@ def test_collecting_again_pressed_twice_asks_for_one_pass(operations: Desk) -> N
 def test_an_execution_that_only_got_on_meanwhile_is_stopped_all_the_same(
     operations: Desk,
 ) -> None:
-    row = ExecutionFactory(state=Progress.COLLECTING)
+    row = ExecutionFactory(state=ExecutionProgress.COLLECTING)
     before = seen(operations, row)
-    move(row, Progress.ACTIVATING)
+    move(row, ExecutionProgress.ACTIVATING)
 
     assert operations.do("pause", row, seen=before) == "1 execution is paused."

@@ -12,13 +12,12 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 from pytest_django import Settings
 
-from executions.models import Asking, Execution, Reading, Stop
-from promoportal.admin.audit_log import Kind
+from executions.models import DeliveryState, Execution, ExecutionStop, TriggerState
+from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.roles import Role, group_of
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
+from redemptions.models import Redemption, RedemptionState
 from rewards.admin.promotions import PromotionAdmin
-from rewards.models import Assignment, Promotion, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Promotion
 from tests.factories import (
     AssignmentFactory,
     DeliveryFactory,
@@ -36,25 +35,32 @@ SUPPORT_TOO = {Role.SUPPORT, Role.OPERATIONS}
 
 
 def held() -> Assignment:
-    return AssignmentFactory(state=State.HELD, reason=Reason.REFUSED)
+    return AssignmentFactory(
+        state=AssignmentState.HELD, reason=AssignmentReason.REFUSED
+    )
 
 
 def second() -> Assignment:
-    return AssignmentFactory(state=State.HELD, reason=Reason.REPEATED, repeated=True)
+    return AssignmentFactory(
+        state=AssignmentState.HELD, reason=AssignmentReason.REPEATED, repeated=True
+    )
 
 
 def doubtful() -> Assignment:
     return AssignmentFactory(
-        state=State.HELD, reason=Reason.UNANSWERED, doubtful=True, attempts=1
+        state=AssignmentState.HELD,
+        reason=AssignmentReason.UNANSWERED,
+        doubtful=True,
+        attempts=1,
     )
 
 
 def held_redemption() -> Redemption:
-    return RedemptionFactory(state=Reporting.HELD)
+    return RedemptionFactory(state=RedemptionState.HELD)
 
 
 def paused() -> Execution:
-    return ExecutionFactory(stop=Stop.PAUSED)
+    return ExecutionFactory(stop=ExecutionStop.PAUSED)
 
 
 def not_reported() -> Promotion:
@@ -77,71 +83,75 @@ CASES = [
         held,
         SUPPORT_TOO,
         "1 assignment will be tried again.",
-        {"state": State.OWED, "reason": ""},
+        {"state": AssignmentState.OWED, "reason": ""},
     ),
     *(
         Case(
             "release",
             partial(
                 AssignmentFactory,
-                state=State.HELD,
+                state=AssignmentState.HELD,
                 reason=reason,
                 as_assigned=listed("9f0c", customer="C1"),
             ),
             OPERATIONS,
             "1 assignment will be given all the same.",
-            {"state": State.OWED, "reason": ""},
+            {"state": AssignmentState.OWED, "reason": ""},
         )
-        for reason in (Reason.REPEATED, Reason.OVER_LIMIT, Reason.DIFFERS)
+        for reason in (
+            AssignmentReason.REPEATED,
+            AssignmentReason.OVER_LIMIT,
+            AssignmentReason.DIFFERS,
+        )
     ),
     Case(
         "given",
         doubtful,
         OPERATIONS,
         "1 assignment counts as given now.",
-        {"state": State.ACTIVE, "doubtful": False},
+        {"state": AssignmentState.ACTIVE, "doubtful": False},
     ),
     Case(
         "not_given",
         doubtful,
         OPERATIONS,
         "1 assignment is owed again.",
-        {"state": State.OWED, "doubtful": False},
+        {"state": AssignmentState.OWED, "doubtful": False},
     ),
     Case(
         "write_off",
         held,
         OPERATIONS,
         "1 assignment is written off.",
-        {"state": State.VOID, "reason": Reason.WRITTEN_OFF},
+        {"state": AssignmentState.VOID, "reason": AssignmentReason.WRITTEN_OFF},
     ),
     Case(
         "report_again",
         held_redemption,
         SUPPORT_TOO,
         "1 redemption will be reported again.",
-        {"state": Reporting.WAITING},
+        {"state": RedemptionState.WAITING},
     ),
     Case(
         "write_off",
         held_redemption,
         OPERATIONS,
         "1 redemption is written off.",
-        {"state": Reporting.WRITTEN_OFF},
+        {"state": RedemptionState.WRITTEN_OFF},
     ),
     Case(
         "read_again",
-        lambda: DeliveryFactory(state=Reading.HELD),
+        lambda: DeliveryFactory(state=DeliveryState.HELD),
         OPERATIONS,
         "1 delivery will be read again.",
-        {"state": Reading.UNREAD},
+        {"state": DeliveryState.UNREAD},
     ),
     Case(
         "ask_again",
-        lambda: TriggerFactory(state=Asking.HELD),
+        lambda: TriggerFactory(state=TriggerState.HELD),
         OPERATIONS,
         "1 trigger will be asked for again.",
-        {"state": Asking.WAITING},
+        {"state": TriggerState.WAITING},
     ),
     Case(
         "open",
@@ -155,15 +165,21 @@ CASES = [
         ExecutionFactory,
         OPERATIONS,
         "1 execution is paused.",
-        {"stop": Stop.PAUSED, "problem": WHY},
+        {"stop": ExecutionStop.PAUSED, "problem": WHY},
     ),
-    Case("resume", paused, OPERATIONS, "1 execution runs again.", {"stop": Stop.NONE}),
+    Case(
+        "resume",
+        paused,
+        OPERATIONS,
+        "1 execution runs again.",
+        {"stop": ExecutionStop.NONE},
+    ),
     Case(
         "cancel",
         ExecutionFactory,
         OPERATIONS,
         "1 execution is cancelled.",
-        {"stop": Stop.CANCELLED},
+        {"stop": ExecutionStop.CANCELLED},
     ),
     Case(
         "at_once",
@@ -254,7 +270,7 @@ def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
         assert answer.status_code == 403
         assert as_it_is(row) == before
         [entry] = LogEntry.objects.filter(user=desk.user)
-        assert (entry.action_flag, entry.object_id) == (Kind.REFUSED, str(row.pk))
+        assert (entry.action_flag, entry.object_id) == (AuditKind.REFUSED, str(row.pk))
 
 
 @every_case
@@ -321,12 +337,12 @@ def test_what_was_confirmed_is_what_was_asked_about(operations: Desk) -> None:
     operations.do("write_off", later, _selected_action=[], keys=asked.context["keys"])
 
     assert "2 assignments" in asked.content.decode()
-    assert {column(row, "state") for row in asked_about} == {State.VOID}
-    assert column(later, "state") == State.HELD
+    assert {column(row, "state") for row in asked_about} == {AssignmentState.VOID}
+    assert column(later, "state") == AssignmentState.HELD
 
 
 def test_what_is_left_alone_is_counted_and_explained(operations: Desk) -> None:
-    rows = [held(), held(), doubtful(), AssignmentFactory(state=State.ACTIVE)]
+    rows = [held(), held(), doubtful(), AssignmentFactory(state=AssignmentState.ACTIVE)]
 
     said = operations.do("retry", *rows)
 
@@ -340,8 +356,8 @@ def test_what_is_left_alone_is_counted_and_explained(operations: Desk) -> None:
 def test_more_reasons_than_anyone_reads_are_summed_up(operations: Desk) -> None:
     rows = [
         AssignmentFactory(
-            state=State.HELD,
-            reason=Reason.REFUSED,
+            state=AssignmentState.HELD,
+            reason=AssignmentReason.REFUSED,
             meaning="nothing",
             vendor_status=f"Status {number}",
         )
@@ -367,7 +383,7 @@ def test_redemptions_that_are_not_held_are_counted(operations: Desk) -> None:
     [
         (
             "read_again",
-            lambda: DeliveryFactory(state=Reading.UNREAD),
+            lambda: DeliveryFactory(state=DeliveryState.UNREAD),
             "it is still to be read",
         ),
         ("release", held, 'held as The platform refused it: press "Try again"'),
@@ -382,8 +398,16 @@ def test_redemptions_that_are_not_held_are_counted(operations: Desk) -> None:
         ("ask_again", TriggerFactory, "it waits to be asked for already"),
         ("pause", paused, "it is paused"),
         ("resume", ExecutionFactory, "it is running"),
-        ("cancel", lambda: ExecutionFactory(stop=Stop.CANCELLED), "it is cancelled"),
-        ("open", lambda: ExecutionFactory(stop=Stop.CANCELLED), "it is cancelled"),
+        (
+            "cancel",
+            lambda: ExecutionFactory(stop=ExecutionStop.CANCELLED),
+            "it is cancelled",
+        ),
+        (
+            "open",
+            lambda: ExecutionFactory(stop=ExecutionStop.CANCELLED),
+            "it is cancelled",
+        ),
         ("as_set", PromotionFactory, "it is reported like this already"),
     ],
 )
@@ -408,7 +432,7 @@ def test_choosing_nothing_does_nothing(operations: Desk) -> None:
     assert operations.do("delete_selected", row) == (
         "Nothing was done: choose what to do."
     )
-    assert column(row, "state") == State.HELD
+    assert column(row, "state") == AssignmentState.HELD
 
 
 @pytest.mark.parametrize("key", ["x", "-1", "1e3", "²", "9" * 40, "\0"])
@@ -429,12 +453,14 @@ def test_a_reason_that_cannot_be_kept_is_refused(operations: Desk) -> None:
     ):
         asked = operations.post("retry", row, why=why, confirmed="yes")
         assert problem in asked.content.decode()
-    assert column(row, "state") == State.HELD
+    assert column(row, "state") == AssignmentState.HELD
 
 
 def test_all_that_match_a_list_can_be_chosen(operations: Desk) -> None:
     matching = [held() for _ in range(3)]
-    other = AssignmentFactory(state=State.HELD, reason=Reason.TOO_LATE)
+    other = AssignmentFactory(
+        state=AssignmentState.HELD, reason=AssignmentReason.TOO_LATE
+    )
 
     said = operations.do(
         "retry",
@@ -444,7 +470,7 @@ def test_all_that_match_a_list_can_be_chosen(operations: Desk) -> None:
     )
 
     assert said == "3 assignments will be tried again."
-    assert column(other, "state") == State.HELD
+    assert column(other, "state") == AssignmentState.HELD
 
 
 def test_what_the_time_is_too_short_for_is_left_and_counted(operations: Desk) -> None:
@@ -474,7 +500,7 @@ def test_strangers_are_sent_to_log_in(operations: Desk) -> None:
 
     assert answer.status_code == 302
     assert answer["Location"].startswith("/admin/login/")
-    assert column(row, "state") == State.HELD
+    assert column(row, "state") == AssignmentState.HELD
 
 
 def _place(row: Model) -> str:
@@ -497,9 +523,9 @@ def test_a_costly_reward_takes_two_desks(
     assert "Doubtful assignment waits for a second person" in operations.text("/admin/")
     desk_of(Role.SUPPORT).post(deed, row, confirmed="yes")
     row.refresh_from_db()
-    assert row.state == State.HELD
+    assert row.state == AssignmentState.HELD
     colleague.do(deed, row)
 
     row.refresh_from_db()
-    assert row.state in {State.ACTIVE, State.OWED}
+    assert row.state in {AssignmentState.ACTIVE, AssignmentState.OWED}
     assert "for a second person" not in operations.text("/admin/")

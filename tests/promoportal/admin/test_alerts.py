@@ -11,12 +11,18 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
 
-from executions.models import Asking, Delivery, Listener, Reading, Stop
-from executions.models import Reason as Why
+from executions.models import (
+    Delivery,
+    DeliveryState,
+    ExecutionReason,
+    ExecutionStop,
+    Listener,
+    TriggerState,
+)
 from promoportal.admin.keyset_pagination import MOST_COUNTED
 from promoportal.resilience.circuit_breaker import Breaker, Side
-from redemptions.models import State as Reporting
-from rewards.models import Collecting, Reason, State
+from redemptions.models import RedemptionState
+from rewards.models import AssignmentReason, AssignmentState, CollectionState
 from tests.factories import (
     AssignmentFactory,
     CollectionFactory,
@@ -35,24 +41,32 @@ def needs_a_person() -> None:
     """Two of each kind, and of each kind one that needs nobody."""
     long_ago = timezone.now() - timedelta(hours=1)
     for _ in range(2):
-        ExecutionFactory(stop=Stop.HELD, reason=Why.OVER_LIMIT)
-        DeliveryFactory(state=Reading.HELD, reason=Why.UNREADABLE)
-        DeliveryFactory(state=Reading.UNREAD, received_at=long_ago)
-        TriggerFactory(state=Asking.HELD, reason=Why.NOT_LISTED)
-        AssignmentFactory(state=State.HELD, reason=Reason.REFUSED)
-        AssignmentFactory(state=State.HELD, reason=Reason.UNANSWERED, doubtful=True)
-        AssignmentFactory(state=State.UNCERTAIN, doubtful=True, state_since=long_ago)
-        CollectionFactory(state=Collecting.HELD, reason=Reason.INCOMPLETE)
-        RedemptionFactory(state=Reporting.HELD, reason="REFUSED")
-        RedemptionFactory(state=Reporting.UNCERTAIN, state_since=long_ago)
+        ExecutionFactory(stop=ExecutionStop.HELD, reason=ExecutionReason.OVER_LIMIT)
+        DeliveryFactory(state=DeliveryState.HELD, reason=ExecutionReason.UNREADABLE)
+        DeliveryFactory(state=DeliveryState.UNREAD, received_at=long_ago)
+        TriggerFactory(state=TriggerState.HELD, reason=ExecutionReason.NOT_LISTED)
+        AssignmentFactory(state=AssignmentState.HELD, reason=AssignmentReason.REFUSED)
+        AssignmentFactory(
+            state=AssignmentState.HELD,
+            reason=AssignmentReason.UNANSWERED,
+            doubtful=True,
+        )
+        AssignmentFactory(
+            state=AssignmentState.UNCERTAIN, doubtful=True, state_since=long_ago
+        )
+        CollectionFactory(
+            state=CollectionState.HELD, reason=AssignmentReason.INCOMPLETE
+        )
+        RedemptionFactory(state=RedemptionState.HELD, reason="REFUSED")
+        RedemptionFactory(state=RedemptionState.UNCERTAIN, state_since=long_ago)
     for side in Side:
         Breaker.objects.create(side=side, opened_at=long_ago, open_until=long_ago)
         ListenerFactory(opened_at=timezone.now() - timedelta(hours=37))
-    ExecutionFactory(stop=Stop.PAUSED)
-    DeliveryFactory(state=Reading.UNREAD)
-    AssignmentFactory(state=State.UNCERTAIN, doubtful=True)
-    RedemptionFactory(state=Reporting.UNCERTAIN)
-    RedemptionFactory(state=Reporting.REPORTED)
+    ExecutionFactory(stop=ExecutionStop.PAUSED)
+    DeliveryFactory(state=DeliveryState.UNREAD)
+    AssignmentFactory(state=AssignmentState.UNCERTAIN, doubtful=True)
+    RedemptionFactory(state=RedemptionState.UNCERTAIN)
+    RedemptionFactory(state=RedemptionState.REPORTED)
 
 
 def figures(desk: Desk) -> dict[str, Any]:
@@ -162,8 +176,8 @@ def test_counting_stops_somewhere(crm: Desk) -> None:
             listener=listener,
             body=b"",
             verdict={},
-            state=Reading.HELD,
-            reason=Why.UNREADABLE,
+            state=DeliveryState.HELD,
+            reason=ExecutionReason.UNREADABLE,
             received_at=now,
             state_since=now,
         )
@@ -176,7 +190,7 @@ def test_counting_stops_somewhere(crm: Desk) -> None:
 
 def test_what_the_census_knows_is_told_exactly(crm: Desk) -> None:
     multiply(
-        AssignmentFactory(state=State.HELD, reason=Reason.REFUSED),
+        AssignmentFactory(state=AssignmentState.HELD, reason=AssignmentReason.REFUSED),
         MOST_COUNTED,
         reference="'R' || n",
         customer="'X' || n",

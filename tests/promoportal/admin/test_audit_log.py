@@ -12,10 +12,10 @@ from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 from pytest_django import Settings
 
-from promoportal.admin.audit_log import Kind, Origin
+from promoportal.admin.audit_log import AuditKind, Origin
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role
-from rewards.models import Assignment, Retrial, State
+from rewards.models import Assignment, AssignmentState, Retrial
 from tests.factories import AssignmentFactory, UserFactory
 from tests.staff_client import WHY, Desk
 
@@ -23,7 +23,7 @@ HOME, FORGED = "198.51.100.7", "203.0.113.1"
 
 
 def held(**more: Any) -> Assignment:
-    return AssignmentFactory(state=State.HELD, reason="REFUSED", **more)
+    return AssignmentFactory(state=AssignmentState.HELD, reason="REFUSED", **more)
 
 
 def kinds() -> list[int]:
@@ -70,15 +70,15 @@ def forge(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("do", "expected"),
     [
-        (retry, [Kind.DONE] * 2),
-        (reveal, [Kind.REVEALED]),
-        (export, [Kind.EXPORTED]),
-        (retry_all, [Kind.DONE_TO_ALL]),
-        (forge, [Kind.REFUSED]),
+        (retry, [AuditKind.DONE] * 2),
+        (reveal, [AuditKind.REVEALED]),
+        (export, [AuditKind.EXPORTED]),
+        (retry_all, [AuditKind.DONE_TO_ALL]),
+        (forge, [AuditKind.REFUSED]),
     ],
 )
 def test_whatever_is_done_is_kept_with_its_kind_and_from_where(
-    operations: Desk, do: Callable[[Desk], None], expected: list[Kind]
+    operations: Desk, do: Callable[[Desk], None], expected: list[AuditKind]
 ) -> None:
     do(from_home(operations))
 
@@ -97,7 +97,7 @@ def test_accounts_too(superuser: Desk) -> None:
     client.post(page_of(group), {**added, "name": "Day shift"})
     client.post(page_of(group).replace("change", "delete"), {"post": "yes"})
 
-    assert kinds() == [Kind.ADDED, Kind.CHANGED, Kind.DELETED]
+    assert kinds() == [AuditKind.ADDED, AuditKind.CHANGED, AuditKind.DELETED]
     assert set(Origin.objects.values_list("address", flat=True)) == {HOME}
     assert not Group.objects.exclude(name__in=Role).exists()
 
@@ -112,7 +112,7 @@ def test_what_somebody_did_is_not_deleted_with_their_account(
     answer = superuser.client.post(page, {"post": "yes"})
 
     assert answer.status_code == 403
-    assert kinds() == [Kind.DONE, Kind.EXPORTED, Kind.REFUSED]
+    assert kinds() == [AuditKind.DONE, AuditKind.EXPORTED, AuditKind.REFUSED]
 
 
 def test_the_auditor_sees_it_and_narrows_it(auditor: Desk, operations: Desk) -> None:
@@ -121,8 +121,8 @@ def test_the_auditor_sees_it_and_narrows_it(auditor: Desk, operations: Desk) -> 
     export(operations)
     auditor.post("retry", row)
 
-    [refused] = auditor.list(LogEntry, kind=Kind.REFUSED)
-    [exported] = auditor.list(LogEntry, kind=Kind.EXPORTED)
+    [refused] = auditor.list(LogEntry, kind=AuditKind.REFUSED)
+    [exported] = auditor.list(LogEntry, kind=AuditKind.EXPORTED)
     by_operations = auditor.list(LogEntry, user__id__exact=operations.user.pk)
     shown = auditor.text(list_of(LogEntry))
 
@@ -180,10 +180,10 @@ def test_a_forged_post_to_a_list_is_refused_explained_and_kept(
     assert "kept in the log" in page
     assert "SUMMER" not in page
     row.refresh_from_db()
-    assert row.state == State.HELD
+    assert row.state == AssignmentState.HELD
     assert not Retrial.objects.exists()
     entry = LogEntry.objects.get()
-    assert (entry.user, entry.action_flag) == (desk.user, Kind.REFUSED)
+    assert (entry.user, entry.action_flag) == (desk.user, AuditKind.REFUSED)
     assert entry.content_type == ContentType.objects.get_for_model(row)
     assert "secret reason" not in entry.change_message
     assert Origin.objects.get().address == "127.0.0.1"
@@ -236,7 +236,7 @@ def test_a_post_to_a_page_is_kept_with_its_row(superuser: Desk, to: str) -> None
         return
     entry = LogEntry.objects.get()
     assert answer.status_code == 403
-    assert (entry.action_flag, entry.object_id) == (Kind.REFUSED, str(row.pk))
+    assert (entry.action_flag, entry.object_id) == (AuditKind.REFUSED, str(row.pk))
     assert "ACTIVE" not in entry.change_message
 
 
@@ -244,7 +244,7 @@ def test_a_post_to_accounts_is_kept(operations: Desk) -> None:
     answer = operations.client.post("/admin/auth/user/add/", {"username": "mine"})
 
     assert answer.status_code == 403
-    assert LogEntry.objects.get().action_flag == Kind.REFUSED
+    assert LogEntry.objects.get().action_flag == AuditKind.REFUSED
     assert not User.objects.filter(username="mine").exists()
 
 

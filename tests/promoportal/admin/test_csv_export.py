@@ -13,13 +13,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from promoportal.admin import csv_export
-from promoportal.admin.audit_log import Kind
+from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.csv_export import safe
 from promoportal.admin.keyset_order import Order
 from promoportal.admin.links import list_of
 from redemptions.models import Redemption
 from rewards.admin.assignments import AssignmentAdmin
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 from tests.factories import AssignmentFactory, RedemptionFactory
 from tests.many import multiply
 from tests.staff_client import Desk
@@ -33,10 +33,10 @@ def export(desk: Desk, model: Any, **narrowed: Any) -> list[dict[str, str]]:
 
 
 def test_all_that_match_are_in_it_newest_first(crm: Desk) -> None:
-    active = [AssignmentFactory(state=State.ACTIVE) for _ in range(3)]
-    AssignmentFactory(state=State.HELD)
+    active = [AssignmentFactory(state=AssignmentState.ACTIVE) for _ in range(3)]
+    AssignmentFactory(state=AssignmentState.HELD)
 
-    found = export(crm, Assignment, state__exact=State.ACTIVE)
+    found = export(crm, Assignment, state__exact=AssignmentState.ACTIVE)
 
     assert [one["customer"] for one in found] == [
         row.customer for row in reversed(active)
@@ -103,7 +103,7 @@ def test_who_may_not_is_offered_nothing_and_gets_nothing(support: Desk) -> None:
     assert "as CSV" not in support.text(list_of(Assignment))
     answer = support.client.post(list_of(Assignment), {"export": "csv"})
     assert answer.status_code == 403
-    assert LogEntry.objects.get().action_flag == Kind.REFUSED
+    assert LogEntry.objects.get().action_flag == AuditKind.REFUSED
 
 
 def test_a_list_that_is_no_sheet_is_none(operations: Desk) -> None:
@@ -138,7 +138,7 @@ def test_a_large_one_is_read_by_key_in_parts_and_held_in_no_memory(db: None) -> 
 def test_the_auditor_sees_who_did_what_and_may_do_nothing(
     auditor: Desk, crm: Desk
 ) -> None:
-    row = AssignmentFactory(state=State.HELD, reason="REFUSED")
+    row = AssignmentFactory(state=AssignmentState.HELD, reason="REFUSED")
     crm.client.post(list_of(Assignment), {"export": "csv"})
 
     shown = auditor.text(list_of(LogEntry))

@@ -7,12 +7,18 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from executions.models import Asking, Execution, Kind
+from executions.models import Execution, ExecutionKind, TriggerState
 from promoportal.admin.links import list_of, page_of
 from promoportal.optimove import Meaning
 from promoportal.resilience.circuit_breaker import Breaker, Side
 from redemptions.models import Redemption, Report
-from rewards.models import Assignment, Attempt, Collecting, Reason, State
+from rewards.models import (
+    Assignment,
+    AssignmentReason,
+    AssignmentState,
+    Attempt,
+    CollectionState,
+)
 from tests.factories import (
     AssignmentFactory,
     AttemptFactory,
@@ -30,7 +36,7 @@ from tests.world import World
 
 def test_an_assignments_story_is_in_order_of_time(crm: Desk) -> None:
     begun = timezone.now() - timedelta(hours=2)
-    row = AssignmentFactory(state=State.ACTIVE, created_at=begun)
+    row = AssignmentFactory(state=AssignmentState.ACTIVE, created_at=begun)
     redemption = RedemptionFactory(assignment=row)
     at = [begun + timedelta(minutes=number) for number in range(6)]
     row.transitions.create(before="OWED", after="ACTIVATING", at=at[1])
@@ -100,7 +106,7 @@ def test_the_whole_way_of_one_reward_can_be_followed_by_links(
 
 def test_drift_is_named_with_what_to_do(crm: Desk) -> None:
     execution = ExecutionFactory()
-    AssignmentFactory(execution=execution, state=State.ACTIVE)
+    AssignmentFactory(execution=execution, state=AssignmentState.ACTIVE)
 
     assert "1 disagrees with Optimove's list" in crm.page(execution)
 
@@ -110,9 +116,9 @@ def test_an_execution_that_was_never_collected_says_so(crm: Desk) -> None:
 
 
 def test_what_happens_next_is_said(crm: Desk) -> None:
-    owed = AssignmentFactory(state=State.OWED)
-    uncleared = AssignmentFactory(state=State.OWED, cleared=False)
-    uncertain = AssignmentFactory(state=State.UNCERTAIN, doubtful=True)
+    owed = AssignmentFactory(state=AssignmentState.OWED)
+    uncleared = AssignmentFactory(state=AssignmentState.OWED, cleared=False)
+    uncertain = AssignmentFactory(state=AssignmentState.UNCERTAIN, doubtful=True)
     waiting = RedemptionFactory()
 
     assert "It is sent to the platform. Not before" in crm.page(owed)
@@ -127,8 +133,8 @@ def test_what_is_another_s_by_now_is_to_be_written_off(
     superuser: Desk, who: str
 ) -> None:
     row = AssignmentFactory(
-        state=State.HELD,
-        reason=Reason.DIFFERS,
+        state=AssignmentState.HELD,
+        reason=AssignmentReason.DIFFERS,
         problem=f"{who} lists another customer or promotion than before.",
         as_assigned={"assignmentId": "9f0c", "customerId": "another"},
     )
@@ -157,9 +163,9 @@ def test_a_listeners_page_keeps_its_secrets(superuser: Desk) -> None:
 def test_a_page_offers_only_what_fits_and_what_one_may(
     crm: Desk, support: Desk, operations: Desk
 ) -> None:
-    held = AssignmentFactory(state=State.HELD)
-    doubtful = AssignmentFactory(state=State.HELD, doubtful=True)
-    active = AssignmentFactory(state=State.ACTIVE)
+    held = AssignmentFactory(state=AssignmentState.HELD)
+    doubtful = AssignmentFactory(state=AssignmentState.HELD, doubtful=True)
+    active = AssignmentFactory(state=AssignmentState.ACTIVE)
 
     assert operations.offered(held) == {"retry", "write_off", "reveal"}
     assert operations.offered(doubtful) == {"given", "not_given", "reveal"}
@@ -192,8 +198,10 @@ def test_the_far_sides_are_there_to_be_seen(operations: Desk) -> None:
 
 
 def test_rewards_are_read_in_words(crm: Desk) -> None:
-    code = AssignmentFactory(reward=None, unique_code="XYZ", state=State.ACTIVE)
-    unreadable = AssignmentFactory(reward=None, customer="", state=State.HELD)
+    code = AssignmentFactory(
+        reward=None, unique_code="XYZ", state=AssignmentState.ACTIVE
+    )
+    unreadable = AssignmentFactory(reward=None, customer="", state=AssignmentState.HELD)
 
     assert "A code for C" in crm.page(code)
     assert "Assignment for nobody" in crm.page(unreadable)
@@ -202,7 +210,7 @@ def test_rewards_are_read_in_words(crm: Desk) -> None:
 
 def test_a_call_under_way_says_so(crm: Desk) -> None:
     report = ReportFactory(outcome="", status=None)
-    assignment = AssignmentFactory(state=State.ACTIVATING)
+    assignment = AssignmentFactory(state=AssignmentState.ACTIVATING)
     AttemptFactory(assignment=assignment, outcome="", status=None)
 
     assert "Under way" in crm.page(report)
@@ -211,16 +219,18 @@ def test_a_call_under_way_says_so(crm: Desk) -> None:
 
 
 def test_a_trigger_that_nothing_came_of_says_so(crm: Desk) -> None:
-    trigger = TriggerFactory(state=Asking.WAITING)
+    trigger = TriggerFactory(state=TriggerState.WAITING)
 
     assert "Optimove lists none yet." in crm.page(trigger)
     assert "Customer " in crm.page(trigger)
 
 
 def test_a_held_collection_is_explained_on_its_executions_page(crm: Desk) -> None:
-    execution = ExecutionFactory(kind=Kind.SCHEDULED)
+    execution = ExecutionFactory(kind=ExecutionKind.SCHEDULED)
     CollectionFactory(
-        execution=execution, state=Collecting.HELD, problem="498 of 500 are listed."
+        execution=execution,
+        state=CollectionState.HELD,
+        problem="498 of 500 are listed.",
     )
     DeliveryFactory(execution=execution)
 
@@ -235,7 +245,7 @@ def test_a_held_collection_is_explained_on_its_executions_page(crm: Desk) -> Non
 def test_what_a_status_means_is_said_as_staff_would(
     crm: Desk, meaning: Meaning, said: str
 ) -> None:
-    row = AssignmentFactory(state=State.VOID, meaning=meaning)
+    row = AssignmentFactory(state=AssignmentState.VOID, meaning=meaning)
 
     assert f"<dt>Its status means</dt><dd>{said}</dd>" in crm.page(row)
 

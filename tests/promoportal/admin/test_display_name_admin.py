@@ -11,7 +11,7 @@ from django.contrib.admin.models import LogEntry
 from django.db import connection
 
 from executions.models import Campaign, Execution
-from promoportal.admin.audit_log import Kind
+from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role
 from promoportal.db.display_names import LONGEST, Named
@@ -82,7 +82,7 @@ def test_it_is_named_by_who_may_and_kept_as_refused_of_who_may_not(
     entry = LogEntry.objects.get()
     assert answer.status_code == (302 if may else 403)
     assert row.name == ("Welcome back" if may else "")
-    assert entry.action_flag == (Kind.DONE if may else Kind.REFUSED)
+    assert entry.action_flag == (AuditKind.DONE if may else AuditKind.REFUSED)
     assert (entry.user, entry.object_id) == (desk.user, str(row.pk))
 
 

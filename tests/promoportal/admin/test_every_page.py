@@ -21,7 +21,7 @@ from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
 from executions.models import Campaign, Delivery, Execution, Listener, Trigger
-from promoportal.admin.audit_log import Kind
+from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role
 from promoportal.optimove.rate_limiter import Allowance
@@ -75,7 +75,7 @@ def logged() -> LogEntry:
         content_type=ContentType.objects.get_for_model(row),
         object_id=str(row.pk),
         object_repr=str(row),
-        action_flag=Kind.DONE,
+        action_flag=AuditKind.DONE,
         change_message="Try again: The customer asked.",
     )
 

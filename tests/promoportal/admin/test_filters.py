@@ -15,7 +15,7 @@ from executions.models import Delivery, Execution, Trigger
 from promoportal.admin.date_filter import SLACK
 from promoportal.admin.links import list_of
 from redemptions.models import Redemption, Report
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 from tests.factories import (
     AssignmentFactory,
     CampaignFactory,
@@ -249,7 +249,7 @@ def said(desk: Desk, model: type[Model] = Assignment, **narrowed: Any) -> str:
 def test_what_is_not_understood_is_said_and_shows_nothing(
     narrowed: dict[str, Any], sentence: str, crm: Desk
 ) -> None:
-    AssignmentFactory(state=State.HELD, reason="REFUSED")
+    AssignmentFactory(state=AssignmentState.HELD, reason="REFUSED")
 
     assert sentence in said(crm, **narrowed)
     assert sentence in said(crm, **{"state__exact": "HELD", **narrowed})
@@ -277,7 +277,7 @@ def test_it_is_the_same_in_every_list(
 def test_nothing_is_done_about_all_that_match_what_is_not_understood(
     operations: Desk,
 ) -> None:
-    row = AssignmentFactory(state=State.HELD, reason="REFUSED")
+    row = AssignmentFactory(state=AssignmentState.HELD, reason="REFUSED")
 
     told = operations.do(
         "write_off", row, select_across="1", at=list_of(Assignment, state__exact="FOO")
@@ -285,4 +285,4 @@ def test_nothing_is_done_about_all_that_match_what_is_not_understood(
 
     assert told == "Nothing was done: choose at least one row."
     row.refresh_from_db()
-    assert row.state == State.HELD
+    assert row.state == AssignmentState.HELD

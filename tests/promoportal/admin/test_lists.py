@@ -9,8 +9,7 @@ from django.utils import timezone
 
 from executions.models import Campaign, Delivery, Execution, Trigger
 from promoportal.admin.links import list_of
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
+from redemptions.models import Redemption, RedemptionState
 from rewards.models import Assignment, Promotion
 from tests.factories import (
     AssignmentFactory,
@@ -107,9 +106,9 @@ def test_narrowed_to_what_is_not_there_it_shows_nothing(key: str, crm: Desk) -> 
 
 
 def test_what_is_not_reported_yet_is_a_list(crm: Desk) -> None:
-    waiting = RedemptionFactory(state=Reporting.WAITING)
-    done = RedemptionFactory(state=Reporting.REPORTED)
-    RedemptionFactory(state=Reporting.WRITTEN_OFF)
+    waiting = RedemptionFactory(state=RedemptionState.WAITING)
+    done = RedemptionFactory(state=RedemptionState.REPORTED)
+    RedemptionFactory(state=RedemptionState.WRITTEN_OFF)
 
     assert crm.list(Redemption, reported="no") == [waiting]
     assert crm.list(Redemption, reported="yes") == [done]

@@ -14,7 +14,7 @@ from django.db.models.signals import post_migrate
 from django.test import Client
 
 from promoportal.admin.actions import Deed
-from promoportal.admin.audit_log import Kind
+from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role, create_staff
 from tests.promoportal.admin.test_every_page import MAKE
@@ -141,7 +141,7 @@ def test_every_deed_is_done_by_who_may_and_kept_as_refused_of_who_may_not(
 
         (kind,) = LogEntry.objects.values_list("action_flag", flat=True)
         assert answer.status_code == (302 if is_allowed else 403), role
-        assert kind == (deed.kind if is_allowed else Kind.REFUSED), role
+        assert kind == (deed.kind if is_allowed else AuditKind.REFUSED), role
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ def test_every_list_is_taken_along_by_who_may_and_kept_as_refused_of_who_may_not
 ) -> None:
     MAKE[model]()
     expected = {
-        Role.CRM: Kind.EXPORTED,
-        Role.SUPPORT: Kind.REFUSED,
-        Role.OPERATIONS: Kind.EXPORTED,
-        Role.AUDITOR: Kind.EXPORTED,
+        Role.CRM: AuditKind.EXPORTED,
+        Role.SUPPORT: AuditKind.REFUSED,
+        Role.OPERATIONS: AuditKind.EXPORTED,
+        Role.AUDITOR: AuditKind.EXPORTED,
     }
 
     for role in Role:

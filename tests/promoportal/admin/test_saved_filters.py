@@ -12,7 +12,7 @@ from django.db.models import Model
 from promoportal.admin.links import list_of
 from promoportal.admin.saved_filters import LONGEST_NAME, MOST_SAVED, SavedFilter
 from redemptions.models import Redemption
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 from tests.factories import AssignmentFactory, ExecutionFactory, UserFactory
 from tests.staff_client import Desk
 
@@ -42,7 +42,7 @@ def shelf(desk: Desk, model: type[Model] = Assignment) -> dict[str, str]:
 
 
 def test_a_filter_is_saved_under_a_name_and_opened_by_it(crm: Desk) -> None:
-    mine = AssignmentFactory(state=State.HELD)
+    mine = AssignmentFactory(state=AssignmentState.HELD)
     AssignmentFactory()
 
     said = press(crm, "save", name=" Held & <new> ")

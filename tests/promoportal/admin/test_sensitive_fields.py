@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from executions.models import Delivery
-from promoportal.admin.audit_log import Kind
+from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.roles import Role
 from promoportal.admin.sensitive_fields import NOT_SHOWN
 from rewards.models import Assignment
@@ -81,7 +81,7 @@ def test_who_may_not_is_refused_and_sees_nothing(
 
     assert crm.post("reveal", coded).status_code == 403
 
-    assert LogEntry.objects.get().action_flag == Kind.REFUSED
+    assert LogEntry.objects.get().action_flag == AuditKind.REFUSED
     assert CODE not in crm.page(coded)
 
 
@@ -118,7 +118,7 @@ def test_who_may_sees_it_after_saying_why_and_it_is_kept(
     assert "Ghent" not in desk.page(other)
     entry = LogEntry.objects.get()
     assert (entry.user, entry.object_id) == (desk.user, str(delivery.pk))
-    assert entry.action_flag == Kind.REVEALED
+    assert entry.action_flag == AuditKind.REVEALED
     assert entry.change_message == f"Show its body: {WHY}"
     LogEntry.objects.update(action_time=timezone.now() - timedelta(minutes=6))
     assert "Utrecht" not in desk.page(delivery)
@@ -133,7 +133,7 @@ def test_who_may_not_see_bodies_is_offered_nothing_and_a_forged_one_shows_none(
     assert "reveal" not in desk.offered(delivery)
     assert desk.post("reveal", delivery).status_code == 403
 
-    assert LogEntry.objects.get().action_flag == Kind.REFUSED
+    assert LogEntry.objects.get().action_flag == AuditKind.REFUSED
     assert "Utrecht" not in desk.page(delivery)
 
 

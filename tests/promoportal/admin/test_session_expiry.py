@@ -10,13 +10,13 @@ from django.test import Client
 
 from promoportal.admin.links import list_of, page_of
 from redemptions.models import Redemption
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 from tests.factories import AssignmentFactory, UserFactory
 from tests.staff_client import WHY, Desk
 
 
 def held() -> Assignment:
-    return AssignmentFactory(state=State.HELD, reason="REFUSED")
+    return AssignmentFactory(state=AssignmentState.HELD, reason="REFUSED")
 
 
 def log_in_again(desk: Desk, answer: Any) -> Any:
@@ -41,7 +41,9 @@ def test_what_was_chosen_is_asked_about_after_logging_in_again(
     assert asked.status_code == 200
     assert asked.context["keys"] == f"{rows[0].pk},{rows[1].pk}"
     assert WHY in asked.content.decode()
-    assert set(Assignment.objects.values_list("state", flat=True)) == {State.HELD}
+    assert set(Assignment.objects.values_list("state", flat=True)) == {
+        AssignmentState.HELD
+    }
     assert not LogEntry.objects.exists()
     again = operations.get(asked.request["PATH_INFO"])
     assert "keys" not in again.context
@@ -63,7 +65,7 @@ def test_what_was_confirmed_is_asked_about_once_more(operations: Desk) -> None:
     assert asked.context["deed"].name == "write_off"
     assert asked.context["back"] == page_of(row)
     row.refresh_from_db()
-    assert row.state == State.HELD
+    assert row.state == AssignmentState.HELD
 
 
 # More than a browser keeps.
@@ -127,7 +129,7 @@ def test_a_form_older_than_the_login_does_nothing_and_says_so(
     assert answer.status_code == 403
     assert "Nothing was done" in answer.content.decode()
     row.refresh_from_db()
-    assert row.state == State.HELD
+    assert row.state == AssignmentState.HELD
 
 
 def test_redemptions_too(operations: Desk) -> None:

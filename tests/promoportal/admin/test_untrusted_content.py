@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from executions.models import Delivery
 from promoportal.admin.formatting import LONGEST
 from promoportal.admin.links import list_of, page_of
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 from tests.factories import (
     AssignmentFactory,
     AttemptFactory,
@@ -96,7 +96,7 @@ def test_markup_from_outside_is_escaped_wherever_it_is_shown(superuser: Desk) ->
         execution=execution,
         customer=SCRIPT,
         reference=SCRIPT,
-        state=State.HELD,
+        state=AssignmentState.HELD,
         problem=SCRIPT,
         vendor_status=SCRIPT,
         as_assigned={SCRIPT: SCRIPT},
@@ -124,7 +124,7 @@ def test_markup_from_outside_is_escaped_wherever_it_is_shown(superuser: Desk) ->
 def test_a_reason_that_is_markup_is_escaped_where_it_is_asked_about(
     operations: Desk,
 ) -> None:
-    row = AssignmentFactory(state=State.HELD, customer=SCRIPT)
+    row = AssignmentFactory(state=AssignmentState.HELD, customer=SCRIPT)
 
     answer = operations.post("write_off", row, why=SCRIPT)
 
@@ -135,7 +135,7 @@ def test_a_reason_that_is_markup_is_escaped_where_it_is_asked_about(
 
 
 def test_no_page_has_a_script_or_a_style_of_its_own(operations: Desk) -> None:
-    row = AssignmentFactory(state=State.HELD, doubtful=True)
+    row = AssignmentFactory(state=AssignmentState.HELD, doubtful=True)
     asked = operations.post("given", row).content.decode()
     pages = [
         operations.text(address)
@@ -158,8 +158,10 @@ def test_no_page_has_a_script_or_a_style_of_its_own(operations: Desk) -> None:
 )
 def test_what_optimove_answered_is_laid_out(crm: Desk, answer: str) -> None:
     problem = f"The platform answered 422: {answer}"
-    held = AssignmentFactory(state=State.HELD, reason="REFUSED", problem=problem)
-    assignment = AssignmentFactory(state=State.ACTIVE)
+    held = AssignmentFactory(
+        state=AssignmentState.HELD, reason="REFUSED", problem=problem
+    )
+    assignment = AssignmentFactory(state=AssignmentState.ACTIVE)
     report = ReportFactory(answer=answer)
     row = RedemptionFactory(
         assignment=assignment,
@@ -180,7 +182,7 @@ def test_what_optimove_answered_is_laid_out(crm: Desk, answer: str) -> None:
     "words", ["No words.", 'It is "closed".', '422: {"error": "cl']
 )
 def test_words_that_are_no_json_are_shown_as_they_are(crm: Desk, words: str) -> None:
-    assignment = AssignmentFactory(state=State.ACTIVE)
+    assignment = AssignmentFactory(state=AssignmentState.ACTIVE)
     report = ReportFactory(answer=words)
     row = RedemptionFactory(
         assignment=assignment,

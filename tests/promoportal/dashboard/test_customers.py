@@ -14,15 +14,15 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from executions.models import Asking, Stop
+from executions.models import ExecutionStop, TriggerState
 from promoportal.admin import links
 from promoportal.dashboard import customers, next_step_panel
 from promoportal.dashboard.customers import MOST_FOUND, MOST_SHOWN, page_of
 from promoportal.operations import next_step
 from promoportal.optimove import Meaning
-from redemptions.models import State as Reporting
+from redemptions.models import RedemptionState
 from rewards.admin.assignments import UNANSWERED_FOR
-from rewards.models import Assignment, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState
 from tests.factories import (
     AssignmentFactory,
     ExecutionFactory,
@@ -37,7 +37,10 @@ SEARCH = "/admin/customers/"
 
 def held(customer: str = "C1") -> Assignment:
     return AssignmentFactory(
-        customer=customer, state=State.HELD, reason=Reason.REFUSED, problem="Closed."
+        customer=customer,
+        state=AssignmentState.HELD,
+        reason=AssignmentReason.REFUSED,
+        problem="Closed.",
     )
 
 
@@ -105,7 +108,7 @@ def test_the_page_of_nobody_says_so(crm: Desk) -> None:
 
 def test_of_whom_optimove_announced_and_does_not_list_it_says_that(crm: Desk) -> None:
     trigger = TriggerFactory(
-        customer="T1", state=Asking.HELD, problem="Optimove does not list them."
+        customer="T1", state=TriggerState.HELD, problem="Optimove does not list them."
     )
 
     answer = crm.get(page_of("T1"))
@@ -171,8 +174,8 @@ def test_all_campaigns_newest_first_and_page_after_page(crm: Desk) -> None:
 def nothing(customer: str = "C1") -> Assignment:
     return AssignmentFactory(
         customer=customer,
-        state=State.VOID,
-        reason=Reason.NOT_ASSIGNED,
+        state=AssignmentState.VOID,
+        reason=AssignmentReason.NOT_ASSIGNED,
         meaning=Meaning.NOTHING,
     )
 
@@ -181,7 +184,7 @@ def late(customer: str = "C1") -> Assignment:
     """One that was sent, and not answered for longer than settling takes."""
     long_ago = timezone.now() - timedelta(seconds=2 * UNANSWERED_FOR)
     return AssignmentFactory(
-        customer=customer, state=State.UNCERTAIN, state_since=long_ago
+        customer=customer, state=AssignmentState.UNCERTAIN, state_since=long_ago
     )
 
 
@@ -195,12 +198,16 @@ def test_what_needs_somebody_is_first_and_what_gives_nothing_is_folded(
     needing = [held(), late()]
     others = [
         AssignmentFactory(customer="C1", state=state)
-        for state in (State.UNCERTAIN, State.ACTIVE, State.OWED)
+        for state in (
+            AssignmentState.UNCERTAIN,
+            AssignmentState.ACTIVE,
+            AssignmentState.OWED,
+        )
     ]
     # Written off by staff is no word of Optimove's.
-    others.append(AssignmentFactory(customer="C1", state=State.VOID))
+    others.append(AssignmentFactory(customer="C1", state=AssignmentState.VOID))
     folded = [nothing(), nothing()]
-    others.append(AssignmentFactory(customer="C1", state=State.ACTIVE))
+    others.append(AssignmentFactory(customer="C1", state=AssignmentState.ACTIVE))
 
     shown = crm.get(page_of("C1")).context
 
@@ -233,7 +240,10 @@ def page_after_page(desk: Desk, between: Callable[[], object]) -> list[list[int]
 
 def test_page_after_page_nothing_is_left_out(crm: Desk) -> None:
     made = [make() for _ in range(10) for make in (held, late)]
-    made += [AssignmentFactory(customer="C1", state=State.ACTIVE) for _ in range(45)]
+    made += [
+        AssignmentFactory(customer="C1", state=AssignmentState.ACTIVE)
+        for _ in range(45)
+    ]
     made += [nothing() for _ in range(50)]
 
     first, second, *rest = page_after_page(crm, lambda: None)
@@ -248,10 +258,12 @@ def test_page_after_page_nothing_is_left_out(crm: Desk) -> None:
 
 
 def test_what_comes_to_need_somebody_meanwhile_is_not_left_out(crm: Desk) -> None:
-    made = [AssignmentFactory(customer="C1", state=State.OWED) for _ in range(101)]
+    made = [
+        AssignmentFactory(customer="C1", state=AssignmentState.OWED) for _ in range(101)
+    ]
     rows = Assignment.objects.filter(pk__in=[row.pk for row in made])
 
-    pages = page_after_page(crm, lambda: rows.update(state=State.HELD))
+    pages = page_after_page(crm, lambda: rows.update(state=AssignmentState.HELD))
 
     assert {key for page in pages for key in page} == {row.pk for row in made}
 
@@ -314,8 +326,8 @@ def test_where_there_is_no_code_none_is_offered(support: Desk) -> None:
 
 
 def test_the_evidence_of_a_dispute_is_text_to_be_copied(crm: Desk) -> None:
-    row = AssignmentFactory(customer="C1", state=State.ACTIVE, receipt="R-77")
-    redemption = RedemptionFactory(assignment=row, state=Reporting.REPORTED)
+    row = AssignmentFactory(customer="C1", state=AssignmentState.ACTIVE, receipt="R-77")
+    redemption = RedemptionFactory(assignment=row, state=RedemptionState.REPORTED)
 
     shown = crm.text(page_of("C1"))
 
@@ -331,13 +343,13 @@ def test_the_evidence_of_a_dispute_is_text_to_be_copied(crm: Desk) -> None:
 # --- What happens next ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("reason", ["", *Reason])
+@pytest.mark.parametrize("state", AssignmentState)
+@pytest.mark.parametrize("reason", ["", *AssignmentReason])
 @pytest.mark.parametrize("doubtful", [False, True])
 def test_of_every_reward_it_is_said_what_happens_next(
-    state: State, reason: str, doubtful: bool
+    state: AssignmentState, reason: str, doubtful: bool
 ) -> None:
-    execution = ExecutionFactory.build(stop=Stop.NONE)
+    execution = ExecutionFactory.build(stop=ExecutionStop.NONE)
     row = Assignment(
         execution=execution, state=state, reason=reason, doubtful=doubtful, cleared=True
     )
@@ -345,37 +357,43 @@ def test_of_every_reward_it_is_said_what_happens_next(
     said = next_step.of(row)
 
     assert said.sentence.endswith(".")
-    assert said.takes_a_person == (state == State.HELD)
+    assert said.takes_a_person == (state == AssignmentState.HELD)
 
 
-@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("reason", AssignmentReason)
 def test_in_the_list_why_a_reward_is_void_says_that_nothing_happens_next(
-    db: None, reason: Reason
+    db: None, reason: AssignmentReason
 ) -> None:
-    void = AssignmentFactory(state=State.VOID, reason=reason)
-    held = AssignmentFactory(state=State.HELD, reason=reason)
+    void = AssignmentFactory(state=AssignmentState.VOID, reason=reason)
+    held = AssignmentFactory(state=AssignmentState.HELD, reason=reason)
 
     assert next_step_panel.happens_next(void) == ""
     assert next_step_panel.happens_next(held) != ""
 
 
-@pytest.mark.parametrize("state", Reporting)
+@pytest.mark.parametrize("state", RedemptionState)
 def test_of_what_is_active_it_is_said_whether_optimove_knows(
-    db: None, state: Reporting
+    db: None, state: RedemptionState
 ) -> None:
-    row = AssignmentFactory(state=State.ACTIVE)
+    row = AssignmentFactory(state=AssignmentState.ACTIVE)
     RedemptionFactory(assignment=row, state=state)
 
     said = next_step.of(Assignment.objects.get())
 
     assert said.sentence.startswith("The customer has it. Optimove")
-    assert (said.at is not None) == (state in {Reporting.WAITING, Reporting.UNCERTAIN})
+    assert (said.at is not None) == (
+        state in {RedemptionState.WAITING, RedemptionState.UNCERTAIN}
+    )
 
 
 def test_when_it_is_tried_again_is_said_to_the_second(crm: Desk) -> None:
     at = timezone.now() + timedelta(minutes=5)
     AssignmentFactory(
-        customer="C1", state=State.OWED, failures=2, not_before=at, cleared=True
+        customer="C1",
+        state=AssignmentState.OWED,
+        failures=2,
+        not_before=at,
+        cleared=True,
     )
 
     shown = crm.text(page_of("C1"))
@@ -387,8 +405,10 @@ def test_when_it_is_tried_again_is_said_to_the_second(crm: Desk) -> None:
 def test_of_a_paused_execution_it_is_said_that_somebody_must_resume_it(
     crm: Desk,
 ) -> None:
-    paused = ExecutionFactory(stop=Stop.PAUSED)
-    AssignmentFactory(customer="C1", state=State.OWED, execution=paused, cleared=True)
+    paused = ExecutionFactory(stop=ExecutionStop.PAUSED)
+    AssignmentFactory(
+        customer="C1", state=AssignmentState.OWED, execution=paused, cleared=True
+    )
 
     assert "Its execution is stopped" in crm.text(page_of("C1"))
 
@@ -407,7 +427,7 @@ def test_support_tries_again_with_one_press_and_stays_there(support: Desk) -> No
     assert answer["Location"] == page_of("C1")
     assert support.said(page_of("C1")) == "1 assignment will be tried again."
     row.refresh_from_db()
-    assert row.state == State.OWED
+    assert row.state == AssignmentState.OWED
     assert row.transitions.get().why == "Tried again on the customer's page."
 
 
@@ -438,7 +458,7 @@ def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
     assert crm.post("retry", row, back=page_of("C1")).status_code == 403
 
     row.refresh_from_db()
-    assert row.state == State.HELD
+    assert row.state == AssignmentState.HELD
 
 
 @pytest.mark.parametrize(

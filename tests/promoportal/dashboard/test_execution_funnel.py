@@ -10,15 +10,15 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
-from executions.models import Execution, Progress, Stop
+from executions.models import Execution, ExecutionProgress, ExecutionStop
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.panels import Panel, Stage
 from promoportal.admin.roles import Role
 from promoportal.dashboard.execution_funnel import MOST_BETWEEN
-from promoportal.db.state_counts import Census, Kind
+from promoportal.db.state_counts import Census, CountKind
 from promoportal.optimove import Meaning
-from redemptions.models import State as Reporting
-from rewards.models import Assignment, Reason, State
+from redemptions.models import RedemptionState
+from rewards.models import Assignment, AssignmentReason, AssignmentState
 from tests.factories import (
     AssignmentFactory,
     CollectionFactory,
@@ -31,16 +31,37 @@ from tests.staff_client import Desk
 
 # A row of each kind that a page tells apart, and how many of it there are.
 ASSIGNED: list[tuple[int, dict[str, Any]]] = [
-    (3, {"state": State.OWED}),
-    (1, {"state": State.ACTIVATING}),
-    (2, {"state": State.UNCERTAIN, "doubtful": True}),
-    (2, {"state": State.HELD, "reason": Reason.REFUSED}),
-    (1, {"state": State.HELD, "reason": Reason.REPEATED}),
-    (1, {"state": State.HELD, "reason": "UNKNOWN_STATUS", "meaning": Meaning.UNKNOWN}),
-    (4, {"state": State.VOID, "reason": "NOT_ASSIGNED", "meaning": Meaning.NOTHING}),
-    (2, {"state": State.VOID, "reason": Reason.CANCELLED}),
-    (1, {"state": State.VOID, "reason": "CANCELLED", "meaning": Meaning.NOTHING}),
-    (1, {"state": State.VOID, "reason": Reason.WRITTEN_OFF}),
+    (3, {"state": AssignmentState.OWED}),
+    (1, {"state": AssignmentState.ACTIVATING}),
+    (2, {"state": AssignmentState.UNCERTAIN, "doubtful": True}),
+    (2, {"state": AssignmentState.HELD, "reason": AssignmentReason.REFUSED}),
+    (1, {"state": AssignmentState.HELD, "reason": AssignmentReason.REPEATED}),
+    (
+        1,
+        {
+            "state": AssignmentState.HELD,
+            "reason": "UNKNOWN_STATUS",
+            "meaning": Meaning.UNKNOWN,
+        },
+    ),
+    (
+        4,
+        {
+            "state": AssignmentState.VOID,
+            "reason": "NOT_ASSIGNED",
+            "meaning": Meaning.NOTHING,
+        },
+    ),
+    (2, {"state": AssignmentState.VOID, "reason": AssignmentReason.CANCELLED}),
+    (
+        1,
+        {
+            "state": AssignmentState.VOID,
+            "reason": "CANCELLED",
+            "meaning": Meaning.NOTHING,
+        },
+    ),
+    (1, {"state": AssignmentState.VOID, "reason": AssignmentReason.WRITTEN_OFF}),
 ]
 
 
@@ -48,13 +69,15 @@ def fill(execution: Execution) -> None:
     for count, what in ASSIGNED:
         for _ in range(count):
             AssignmentFactory(execution=execution, **what)
-    for state in [*Reporting, Reporting.REPORTED]:
-        active = AssignmentFactory(execution=execution, state=State.ACTIVE)
+    for state in [*RedemptionState, RedemptionState.REPORTED]:
+        active = AssignmentFactory(execution=execution, state=AssignmentState.ACTIVE)
         RedemptionFactory(assignment=active, state=state)
-    AssignmentFactory(execution=execution, state=State.ACTIVE)  # not to be reported
+    AssignmentFactory(
+        execution=execution, state=AssignmentState.ACTIVE
+    )  # not to be reported
     AssignmentFactory(
         execution=execution,
-        state=State.ACTIVE,
+        state=AssignmentState.ACTIVE,
         meaning=Meaning.NOTHING,
         cancelled_too_late=True,
     )
@@ -142,10 +165,10 @@ def test_the_eligible_among_very_many_others_are_a_number_alone(crm: Desk) -> No
     execution = ExecutionFactory()
     AssignmentFactory(execution=execution)
     Census.objects.create(
-        kind=Kind.ASSIGNMENT,
+        kind=CountKind.ASSIGNMENT,
         execution=execution,
         meaning=Meaning.NOTHING,
-        state=State.VOID,
+        state=AssignmentState.VOID,
         count=MOST_BETWEEN + 1,
     )
 
@@ -156,25 +179,25 @@ def test_the_eligible_among_very_many_others_are_a_number_alone(crm: Desk) -> No
 
 def test_where_none_is_reported_all_that_are_active_are_shown(crm: Desk) -> None:
     execution = ExecutionFactory()
-    AssignmentFactory(execution=execution, state=State.ACTIVE)
+    AssignmentFactory(execution=execution, state=AssignmentState.ACTIVE)
 
     [difference] = stages(crm, execution)["reported"].differences
 
     assert difference.name == "not to be reported"
     assert difference.href == list_of(
-        Assignment, execution=execution.pk, state__exact=State.ACTIVE
+        Assignment, execution=execution.pk, state__exact=AssignmentState.ACTIVE
     )
 
 
 def test_how_fast_it_goes_is_said_or_that_it_does_not(crm: Desk) -> None:
     execution = ExecutionFactory()
-    AssignmentFactory(execution=execution, state=State.OWED)
+    AssignmentFactory(execution=execution, state=AssignmentState.OWED)
 
     assert "Nothing became active in the last two minutes." in crm.page(execution)
     for _ in range(4):
-        AssignmentFactory(execution=execution, state=State.ACTIVE)
+        AssignmentFactory(execution=execution, state=AssignmentState.ACTIVE)
     assert "It goes at 2 a minute, about 30 s left." in crm.page(execution)
-    Execution.objects.update(stop=Stop.PAUSED)
+    Execution.objects.update(stop=ExecutionStop.PAUSED)
     assert "It is stopped: 1 owed wait until somebody resumes it." in crm.page(
         execution
     )
@@ -185,12 +208,15 @@ def test_only_what_trying_again_would_do_is_offered_to_be_tried_again(
 ) -> None:
     execution = ExecutionFactory()
     for reason, doubtful in (
-        (Reason.REFUSED, False),
-        (Reason.REPEATED, False),
-        (Reason.UNANSWERED, True),
+        (AssignmentReason.REFUSED, False),
+        (AssignmentReason.REPEATED, False),
+        (AssignmentReason.UNANSWERED, True),
     ):
         AssignmentFactory(
-            execution=execution, state=State.HELD, reason=reason, doubtful=doubtful
+            execution=execution,
+            state=AssignmentState.HELD,
+            reason=reason,
+            doubtful=doubtful,
         )
 
     offered = {
@@ -198,7 +224,7 @@ def test_only_what_trying_again_would_do_is_offered_to_be_tried_again(
     }
     assert offered == {"The platform refused it"}
 
-    Execution.objects.update(stop=Stop.CANCELLED)
+    Execution.objects.update(stop=ExecutionStop.CANCELLED)
     assert not [one for one in panel(support, execution).groups if one.can_retry]
 
 
@@ -231,12 +257,12 @@ def test_of_one_that_no_notice_made_it_is_said_so(crm: Desk) -> None:
 def test_its_time_line_has_all_that_it_went_through(
     crm: Desk, operations: Desk
 ) -> None:
-    execution = ExecutionFactory(state=Progress.SETTLED)
+    execution = ExecutionFactory(state=ExecutionProgress.SETTLED)
     CollectionFactory(execution=execution)
     for redeemed in range(3):
         RedemptionFactory(
             assignment__execution=execution,
-            assignment__state=State.ACTIVE,
+            assignment__state=AssignmentState.ACTIVE,
             redeemed_at=timezone.now() + timedelta(seconds=redeemed),
         )
     for deed in ("pause", "resume", "open"):
@@ -261,7 +287,9 @@ def test_its_time_line_has_all_that_it_went_through(
 
 def test_one_activation_is_the_first_and_no_last_one(crm: Desk) -> None:
     execution = ExecutionFactory()
-    RedemptionFactory(assignment__execution=execution, assignment__state=State.ACTIVE)
+    RedemptionFactory(
+        assignment__execution=execution, assignment__state=AssignmentState.ACTIVE
+    )
 
     page = crm.page(execution)
 

@@ -12,16 +12,21 @@ from django.test import Client
 from django.utils import timezone
 from django.utils.html import strip_tags
 
-from executions.models import Execution, Progress, Stop
+from executions.models import Execution, ExecutionProgress, ExecutionStop
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role
 from promoportal.dashboard.progress_column import reached
 from promoportal.db.database_clock import after
 from promoportal.db.state_counts import Census
 from promoportal.resilience.circuit_breaker import Breaker, Side
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
-from rewards.models import Activation, Assignment, Reason, Retrial, State
+from redemptions.models import Redemption, RedemptionState
+from rewards.models import (
+    Activation,
+    Assignment,
+    AssignmentReason,
+    AssignmentState,
+    Retrial,
+)
 from tests.factories import (
     AssignmentFactory,
     DeliveryFactory,
@@ -34,13 +39,15 @@ from tests.staff_client import Desk
 
 def moving(**changes: Any) -> Execution:
     """Of four rewards one is active, one owed, two held for different reasons."""
-    execution = ExecutionFactory(state=Progress.ACTIVATING, **changes)
-    given = AssignmentFactory(execution=execution, state=State.OWED)
-    Assignment.objects.filter(pk=given.pk).update(state=State.ACTIVE)
-    RedemptionFactory(assignment=given, state=Reporting.REPORTED)
-    AssignmentFactory(execution=execution, state=State.OWED)
-    for reason in (Reason.REFUSED, Reason.TOO_LATE):
-        AssignmentFactory(execution=execution, state=State.HELD, reason=reason)
+    execution = ExecutionFactory(state=ExecutionProgress.ACTIVATING, **changes)
+    given = AssignmentFactory(execution=execution, state=AssignmentState.OWED)
+    Assignment.objects.filter(pk=given.pk).update(state=AssignmentState.ACTIVE)
+    RedemptionFactory(assignment=given, state=RedemptionState.REPORTED)
+    AssignmentFactory(execution=execution, state=AssignmentState.OWED)
+    for reason in (AssignmentReason.REFUSED, AssignmentReason.TOO_LATE):
+        AssignmentFactory(
+            execution=execution, state=AssignmentState.HELD, reason=reason
+        )
     return execution
 
 
@@ -56,7 +63,7 @@ def panel(desk: Desk, title: str) -> Any:
 
 def test_what_is_under_way_shows_how_far_and_how_fast(crm: Desk) -> None:
     execution = moving()
-    ExecutionFactory(state=Progress.SETTLED)
+    ExecutionFactory(state=ExecutionProgress.SETTLED)
 
     ((name, campaign, far, pace),) = panel(crm, "Under way").rows
 
@@ -72,8 +79,8 @@ def test_a_list_of_executions_shows_of_each_how_far_it_is(crm: Desk) -> None:
     first, second, empty = moving(), moving(), ExecutionFactory()
     RedemptionFactory(
         assignment__execution=second,
-        assignment__state=State.ACTIVE,
-        state=Reporting.HELD,
+        assignment__state=AssignmentState.ACTIVE,
+        state=RedemptionState.HELD,
     )
 
     shown = {
@@ -91,8 +98,10 @@ def test_a_list_of_executions_shows_of_each_how_far_it_is(crm: Desk) -> None:
 
 def test_what_is_held_leads_to_exactly_these_rows(crm: Desk) -> None:
     execution, _ = moving(), moving()
-    held = Assignment.objects.filter(execution=execution, state=State.HELD)
-    href = list_of(Assignment, execution=execution.pk, state__exact=State.HELD)
+    held = Assignment.objects.filter(execution=execution, state=AssignmentState.HELD)
+    href = list_of(
+        Assignment, execution=execution.pk, state__exact=AssignmentState.HELD
+    )
 
     for address in ("/admin/", list_of(Execution)):
         assert f'href="{href}"' in crm.text(address)
@@ -100,7 +109,7 @@ def test_what_is_held_leads_to_exactly_these_rows(crm: Desk) -> None:
 
 
 def test_what_is_stopped_says_so_in_place_of_its_pace(crm: Desk) -> None:
-    moving(stop=Stop.PAUSED)
+    moving(stop=ExecutionStop.PAUSED)
 
     ((*_, pace),) = panel(crm, "Under way").rows
 
@@ -111,7 +120,7 @@ def test_today_stands_beside_the_same_day_a_week_ago(crm: Desk) -> None:
     moving()
     week_ago = timezone.now() - timedelta(days=7)
     Census.objects.update(at=week_ago)
-    AssignmentFactory(state=State.OWED)
+    AssignmentFactory(state=AssignmentState.OWED)
 
     rows = {row[0]: row[2:] for row in panel(crm, "Today").rows}
 
@@ -150,7 +159,7 @@ def test_the_page_of_one_that_moves_is_asked_for_anew(crm: Desk) -> None:
     execution = moving()
     assert 'hx-trigger="every 3s"' in crm.page(execution)
 
-    Execution.objects.update(state=Progress.SETTLED)
+    Execution.objects.update(state=ExecutionProgress.SETTLED)
 
     assert 'hx-trigger="every 3s"' not in crm.page(execution)
 

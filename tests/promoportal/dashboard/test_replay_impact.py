@@ -14,16 +14,16 @@ from executions import lifecycle as announcing
 from executions import lifecycle as stopping
 from executions.admin.replay_preview import MOST_FORESEEN
 from executions.models import (
-    Asking,
     Delivery,
+    DeliveryState,
     EventType,
     Execution,
-    Reading,
-    Reason,
-    Stop,
+    ExecutionReason,
+    ExecutionStop,
     Trigger,
+    TriggerState,
 )
-from rewards.models import Assignment, Collecting, Collection, State
+from rewards.models import Assignment, AssignmentState, Collection, CollectionState
 from tests.factories import (
     AssignmentFactory,
     CollectionFactory,
@@ -65,7 +65,7 @@ def press(desk: Desk, *deliveries: Delivery) -> None:
 
 def held(body: bytes, event_type: int = EventType.SCHEDULED, **more: Any) -> Delivery:
     """One that could not be read when it came."""
-    more = {"state": Reading.HELD, "reason": Reason.UNREADABLE, **more}
+    more = {"state": DeliveryState.HELD, "reason": ExecutionReason.UNREADABLE, **more}
     listener = ListenerFactory(event_type=event_type)
     return DeliveryFactory(listener=listener, body=body, **more)
 
@@ -122,10 +122,22 @@ def test_one_that_is_here_is_joined_and_nothing_is_given_twice(
 
 def test_its_rewards_are_told_by_what_is_known_of_them(operations: Desk) -> None:
     execution = ExecutionFactory(reference="7311")
-    of(execution, State.ACTIVE, State.ACTIVE, State.OWED, State.ACTIVATING)
-    of(execution, State.HELD, State.VOID)
-    of(execution, State.UNCERTAIN, State.HELD, State.OWED, doubtful=True)
-    of(ExecutionFactory(), State.ACTIVE, State.HELD)
+    of(
+        execution,
+        AssignmentState.ACTIVE,
+        AssignmentState.ACTIVE,
+        AssignmentState.OWED,
+        AssignmentState.ACTIVATING,
+    )
+    of(execution, AssignmentState.HELD, AssignmentState.VOID)
+    of(
+        execution,
+        AssignmentState.UNCERTAIN,
+        AssignmentState.HELD,
+        AssignmentState.OWED,
+        doubtful=True,
+    )
+    of(ExecutionFactory(), AssignmentState.ACTIVE, AssignmentState.HELD)
 
     [panel] = plan(operations, held(SCHEDULED))
 
@@ -141,14 +153,22 @@ def test_its_rewards_are_told_by_what_is_known_of_them(operations: Desk) -> None
 @pytest.mark.parametrize(
     ("state", "says", "then"),
     [
-        (Collecting.COLLECTING, "one more would follow it", Collecting.COLLECTING),
-        (Collecting.WAITING, "would be at once", Collecting.WAITING),
-        (Collecting.HELD, "a pass from the start", Collecting.WAITING),
-        (Collecting.DONE, "asked for its whole list", Collecting.WAITING),
+        (
+            CollectionState.COLLECTING,
+            "one more would follow it",
+            CollectionState.COLLECTING,
+        ),
+        (CollectionState.WAITING, "would be at once", CollectionState.WAITING),
+        (CollectionState.HELD, "a pass from the start", CollectionState.WAITING),
+        (CollectionState.DONE, "asked for its whole list", CollectionState.WAITING),
     ],
 )
 def test_how_far_its_collection_is_decides_what_the_next_pass_is(
-    world: World, operations: Desk, state: Collecting, says: str, then: Collecting
+    world: World,
+    operations: Desk,
+    state: CollectionState,
+    says: str,
+    then: CollectionState,
 ) -> None:
     collection = CollectionFactory(
         execution=ExecutionFactory(reference="7311"), state=state
@@ -162,11 +182,11 @@ def test_how_far_its_collection_is_decides_what_the_next_pass_is(
     assert says in said(panel)
     collection.refresh_from_db()
     assert collection.state == then
-    assert collection.again == (state == Collecting.COLLECTING)
+    assert collection.again == (state == CollectionState.COLLECTING)
 
 
-@pytest.mark.parametrize("stop", [Stop.PAUSED, Stop.HELD])
-def test_one_that_is_stopped_says_so(operations: Desk, stop: Stop) -> None:
+@pytest.mark.parametrize("stop", [ExecutionStop.PAUSED, ExecutionStop.HELD])
+def test_one_that_is_stopped_says_so(operations: Desk, stop: ExecutionStop) -> None:
     ExecutionFactory(reference="7311", stop=stop)
 
     [panel] = plan(operations, held(SCHEDULED))
@@ -187,7 +207,7 @@ def test_one_that_is_cancelled_is_not_reopened(world: World, operations: Desk) -
         "It is cancelled and stays so: nothing more of it would be given."
     )
     execution.refresh_from_db()
-    assert (execution.stop, execution.state) == (Stop.CANCELLED, "SETTLED")
+    assert (execution.stop, execution.state) == (ExecutionStop.CANCELLED, "SETTLED")
     assert not Collection.objects.exists()
 
 
@@ -198,19 +218,19 @@ def test_one_that_is_cancelled_is_not_reopened(world: World, operations: Desk) -
     ("before", "says"),
     [
         (None, "customer C1, for the first time."),
-        (Asking.DONE, "customer C1 anew."),
-        (Asking.HELD, "customer C1 anew."),
-        (Asking.WAITING, "customer C1, who waits for it already, at once."),
+        (TriggerState.DONE, "customer C1 anew."),
+        (TriggerState.HELD, "customer C1 anew."),
+        (TriggerState.WAITING, "customer C1, who waits for it already, at once."),
     ],
 )
 def test_a_customer_is_asked_for(
-    world: World, operations: Desk, before: Asking | None, says: str
+    world: World, operations: Desk, before: TriggerState | None, says: str
 ) -> None:
     execution = ExecutionFactory(reference="7311", kind="TRIGGERED")
     if before:
         TriggerFactory(execution=execution, customer="C1", state=before)
-    of(execution, State.ACTIVE, customer="C1")
-    of(execution, State.HELD, customer="C2")
+    of(execution, AssignmentState.ACTIVE, customer="C1")
+    of(execution, AssignmentState.HELD, customer="C2")
     delivery = held(TRIGGERED, EventType.TRIGGERED)
 
     [panel] = plan(operations, delivery)
@@ -222,7 +242,7 @@ def test_a_customer_is_asked_for(
     assert figures(panel)["active already"] == "1"
     assert figures(panel)["held"] == "0"
     trigger = Trigger.objects.get()
-    assert (trigger.customer, trigger.state) == ("C1", Asking.WAITING)
+    assert (trigger.customer, trigger.state) == ("C1", TriggerState.WAITING)
 
 
 # --- A cancellation -------------------------------------------------------------------
@@ -230,9 +250,20 @@ def test_a_customer_is_asked_for(
 
 def test_a_cancellation_says_what_it_takes_back(world: World, operations: Desk) -> None:
     execution = ExecutionFactory(reference="7311")
-    of(execution, *[State.ACTIVE] * 4, *[State.OWED] * 3, *[State.HELD] * 2)
-    of(execution, State.ACTIVE, cancelled_too_late=True)
-    of(execution, State.OWED, State.HELD, State.UNCERTAIN, doubtful=True)
+    of(
+        execution,
+        *[AssignmentState.ACTIVE] * 4,
+        *[AssignmentState.OWED] * 3,
+        *[AssignmentState.HELD] * 2,
+    )
+    of(execution, AssignmentState.ACTIVE, cancelled_too_late=True)
+    of(
+        execution,
+        AssignmentState.OWED,
+        AssignmentState.HELD,
+        AssignmentState.UNCERTAIN,
+        doubtful=True,
+    )
     delivery = held(CANCELLED, EventType.CANCELLED)
 
     [panel] = plan(operations, delivery)
@@ -245,11 +276,11 @@ def test_a_cancellation_says_what_it_takes_back(world: World, operations: Desk) 
     assert "1 that are owed and in doubt would be asked about" in said(panel)
     assert "4 that are active would be marked as cancelled too late" in said(panel)
     after = count_states()
-    assert after[State.VOID] - before[State.VOID] == 5
-    assert after[State.UNCERTAIN] - before[State.UNCERTAIN] == 1
+    assert after[AssignmentState.VOID] - before[AssignmentState.VOID] == 5
+    assert after[AssignmentState.UNCERTAIN] - before[AssignmentState.UNCERTAIN] == 1
     assert Assignment.objects.filter(cancelled_too_late=True).count() == 1 + 4
     execution.refresh_from_db()
-    assert execution.stop == Stop.CANCELLED
+    assert execution.stop == ExecutionStop.CANCELLED
 
 
 def test_a_cancellation_that_came_first_opens_it_cancelled(
@@ -264,7 +295,7 @@ def test_a_cancellation_that_came_first_opens_it_cancelled(
     assert said(panel).startswith(
         "It is not known here, and would be opened. It would be cancelled, for good."
     )
-    assert Execution.objects.get().stop == Stop.CANCELLED
+    assert Execution.objects.get().stop == ExecutionStop.CANCELLED
 
 
 def test_a_second_cancellation_changes_nothing(world: World, operations: Desk) -> None:
@@ -278,7 +309,7 @@ def test_a_second_cancellation_changes_nothing(world: World, operations: Desk) -
 
     assert "stays so" in said(panel)
     assert "would be cancelled" not in said(panel)
-    assert execution.transitions.filter(after=Stop.CANCELLED).count() == 1
+    assert execution.transitions.filter(after=ExecutionStop.CANCELLED).count() == 1
 
 
 # --- What announces nothing -----------------------------------------------------------
@@ -312,19 +343,19 @@ def test_what_announces_nothing_says_why(
     assert says in why
     delivery.refresh_from_db()
     assert delivery.state == after
-    if after == Reading.HELD:
+    if after == DeliveryState.HELD:
         assert why.endswith(delivery.problem)
 
 
 def test_what_killed_its_worker_is_not_read_for_the_page(operations: Desk) -> None:
-    [panel] = plan(operations, held(SCHEDULED, reason=Reason.POISON))
+    [panel] = plan(operations, held(SCHEDULED, reason=ExecutionReason.POISON))
 
     [(_, why)] = panel.rows
     assert "is not read for this page" in why
 
 
 def test_what_is_still_to_be_read_is_left_alone(operations: Desk) -> None:
-    [panel] = plan(operations, held(SCHEDULED, state=Reading.UNREAD, reason=""))
+    [panel] = plan(operations, held(SCHEDULED, state=DeliveryState.UNREAD, reason=""))
 
     [(_, why)] = panel.rows
     assert "would be left alone" in why
@@ -344,7 +375,7 @@ def test_deliveries_about_one_execution_are_told_together(
 
     assert "2 deliveries name it." in said(panel)
     assert "asked for its whole list. It would be cancelled" in said(panel)
-    assert Execution.objects.get().stop == Stop.CANCELLED
+    assert Execution.objects.get().stop == ExecutionStop.CANCELLED
 
 
 def test_of_very_many_the_first_are_looked_at_and_it_is_said_so(
@@ -364,7 +395,10 @@ def test_it_asks_the_same_of_the_database_however_many_rewards(
     execution = ExecutionFactory(reference="7311")
     delivery = held(CANCELLED, EventType.CANCELLED)
     few = questions(operations, delivery)
-    of(execution, *[State.ACTIVE, State.OWED, State.HELD] * 5)
+    of(
+        execution,
+        *[AssignmentState.ACTIVE, AssignmentState.OWED, AssignmentState.HELD] * 5,
+    )
 
     assert questions(operations, delivery) == few
 

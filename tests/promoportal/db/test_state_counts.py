@@ -14,9 +14,9 @@ from django.utils import timezone
 from executions import lifecycle
 from executions.models import Execution
 from promoportal.db import state_counts
-from promoportal.db.state_counts import Census, Kind
+from promoportal.db.state_counts import Census, CountKind
 from redemptions.models import Redemption
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 from tests.factories import AssignmentFactory, RedemptionFactory
 from tests.world import World
 
@@ -38,11 +38,11 @@ def counted(execution: Execution) -> Counter[tuple[str, ...]]:
     return Counter(
         [
             *(
-                (Kind.ASSIGNMENT.value, *said)
+                (CountKind.ASSIGNMENT.value, *said)
                 for said in rows.values_list("meaning", "state", "reason")
             ),
             *(
-                (Kind.REDEMPTION.value, "", *said)
+                (CountKind.REDEMPTION.value, "", *said)
                 for said in reports.values_list("state", "reason")
             ),
         ]
@@ -66,12 +66,12 @@ def test_it_is_right_at_every_step_of_a_reward(world: World) -> None:
 
 
 def test_it_is_right_whoever_moves_a_row_and_however() -> None:
-    rows = AssignmentFactory.create_batch(5, state=State.OWED)
+    rows = AssignmentFactory.create_batch(5, state=AssignmentState.OWED)
     execution = rows[0].execution
     Assignment.objects.update(execution=execution)
 
     Assignment.objects.filter(pk=rows[0].pk).update(
-        state=State.VOID, reason="CANCELLED"
+        state=AssignmentState.VOID, reason="CANCELLED"
     )
     Assignment.objects.filter(pk__in=[rows[1].pk, rows[2].pk]).update(meaning="NOTHING")
     rows[3].delete()
@@ -82,18 +82,18 @@ def test_it_is_right_whoever_moves_a_row_and_however() -> None:
 
 
 def test_what_is_rolled_back_is_not_counted() -> None:
-    row = AssignmentFactory(state=State.OWED)
+    row = AssignmentFactory(state=AssignmentState.OWED)
     before = told(row.execution)
 
     with pytest.raises(KeyboardInterrupt), transaction.atomic():
-        Assignment.objects.update(state=State.VOID)
+        Assignment.objects.update(state=AssignmentState.VOID)
         raise KeyboardInterrupt
 
     assert told(row.execution) == before
 
 
 def test_a_change_that_changes_no_sum_leaves_no_row() -> None:
-    AssignmentFactory(state=State.OWED)
+    AssignmentFactory(state=AssignmentState.OWED)
     rows = Census.objects.count()
 
     Assignment.objects.update(attempts=F("attempts") + 1)
@@ -102,11 +102,11 @@ def test_a_change_that_changes_no_sum_leaves_no_row() -> None:
 
 
 def test_folded_it_says_the_same_in_fewer_rows() -> None:
-    rows = AssignmentFactory.create_batch(6, state=State.OWED)
+    rows = AssignmentFactory.create_batch(6, state=AssignmentState.OWED)
     execution = rows[0].execution
     Assignment.objects.update(execution=execution)
     for row in rows[:4]:
-        Assignment.objects.filter(pk=row.pk).update(state=State.VOID)
+        Assignment.objects.filter(pk=row.pk).update(state=AssignmentState.VOID)
     before = told(execution)
 
     for age in (timedelta(minutes=6), timedelta(hours=3), timedelta(days=31)):
@@ -119,8 +119,8 @@ def test_folded_it_says_the_same_in_fewer_rows() -> None:
 
 
 def test_what_is_new_is_not_folded_and_tells_how_fast_it_goes() -> None:
-    row = AssignmentFactory(state=State.OWED)
-    Assignment.objects.update(state=State.ACTIVE)
+    row = AssignmentFactory(state=AssignmentState.OWED)
+    Assignment.objects.update(state=AssignmentState.ACTIVE)
 
     state_counts.fold()
 
@@ -130,10 +130,12 @@ def test_what_is_new_is_not_folded_and_tells_how_fast_it_goes() -> None:
 
 
 def test_a_day_is_told_by_the_hour_and_by_its_value() -> None:
-    row = AssignmentFactory(state=State.OWED, value=Decimal("12.50"), unit="EUR")
-    Assignment.objects.update(state=State.ACTIVE)
+    row = AssignmentFactory(
+        state=AssignmentState.OWED, value=Decimal("12.50"), unit="EUR"
+    )
+    Assignment.objects.update(state=AssignmentState.ACTIVE)
     RedemptionFactory(assignment=row, state="REPORTED")
-    AssignmentFactory(state=State.OWED, value=Decimal(99), unit="EUR")
+    AssignmentFactory(state=AssignmentState.OWED, value=Decimal(99), unit="EUR")
     now = timezone.now()
     day = (now - timedelta(hours=12), now + timedelta(hours=12))
 
@@ -147,7 +149,7 @@ def test_a_day_is_told_by_the_hour_and_by_its_value() -> None:
 
 
 def test_the_value_of_a_reward_that_changes_is_counted_anew() -> None:
-    AssignmentFactory(state=State.OWED, value=Decimal(5), unit="EUR")
+    AssignmentFactory(state=AssignmentState.OWED, value=Decimal(5), unit="EUR")
 
     Assignment.objects.update(value=Decimal(7))
 

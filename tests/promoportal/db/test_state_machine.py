@@ -9,27 +9,40 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Model, TextChoices, Value
 from django.db.models.functions import Concat
 
-from executions.models import Asking, Delivery, Execution, Progress, Reading, Trigger
-from executions.models import Stop as Stopped
+from executions.models import (
+    Delivery,
+    DeliveryState,
+    Execution,
+    ExecutionProgress,
+    ExecutionStop,
+    Trigger,
+    TriggerState,
+)
 from promoportal.db import state_machine
 from promoportal.db.bulk import NotForStates, set_each
 from promoportal.db.state_machine import IllegalMove, LostRace, Stateful, move_all
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
-from rewards.models import Assignment, Collecting, Collection, Retrial, State, Trying
+from redemptions.models import Redemption, RedemptionState
+from rewards.models import (
+    Assignment,
+    AssignmentState,
+    Collection,
+    CollectionState,
+    Retrial,
+    RetrialState,
+)
 from tests import factories
 from tests.factories import DeliveryFactory, ExecutionFactory, TriggerFactory
 from tests.promoportal.db.second_connection import elsewhere, patiently, waits
 
 MACHINES: list[tuple[type[Stateful], str, type[TextChoices]]] = [
-    (Delivery, "state", Reading),
-    (Execution, "state", Progress),
-    (Execution, "stop", Stopped),
-    (Trigger, "state", Asking),
-    (Collection, "state", Collecting),
-    (Assignment, "state", State),
-    (Redemption, "state", Reporting),
-    (Retrial, "state", Trying),
+    (Delivery, "state", DeliveryState),
+    (Execution, "state", ExecutionProgress),
+    (Execution, "stop", ExecutionStop),
+    (Trigger, "state", TriggerState),
+    (Collection, "state", CollectionState),
+    (Assignment, "state", AssignmentState),
+    (Redemption, "state", RedemptionState),
+    (Retrial, "state", RetrialState),
 ]
 IDS = [f"{model.__name__}.{machine}" for model, machine, _ in MACHINES]
 
@@ -81,7 +94,10 @@ def test_the_database_refuses_a_state_it_does_not_know(
 )
 def test_what_is_on_its_way_has_a_lease(db: None, model: type[Stateful]) -> None:
     row = a(model)
-    under_way = {Assignment: State.ACTIVATING, Redemption: Reporting.REPORTING}[model]
+    under_way = {
+        Assignment: AssignmentState.ACTIVATING,
+        Redemption: RedemptionState.REPORTING,
+    }[model]
 
     with pytest.raises(IntegrityError), transaction.atomic():
         model._base_manager.filter(pk=row.pk).update(state=under_way)
@@ -92,82 +108,82 @@ def test_what_is_on_its_way_has_a_lease(db: None, model: type[Stateful]) -> None
 
 def test_a_move_leaves_a_trace_with_who_and_why(db: None) -> None:
     clerk = User.objects.create_user("clerk")
-    row = DeliveryFactory(state=Reading.HELD)
+    row = DeliveryFactory(state=DeliveryState.HELD)
     since = row.state_since
 
-    row.move(Reading.UNREAD, by=clerk, why="It is right.", problem="none")
+    row.move(DeliveryState.UNREAD, by=clerk, why="It is right.", problem="none")
 
     trace = row.transitions.get()
-    assert (trace.before, trace.after) == (Reading.HELD, Reading.UNREAD)
+    assert (trace.before, trace.after) == (DeliveryState.HELD, DeliveryState.UNREAD)
     assert (trace.by, trace.why) == (clerk, "It is right.")
-    assert (row.state, row.problem) == (Reading.UNREAD, "none")
+    assert (row.state, row.problem) == (DeliveryState.UNREAD, "none")
     assert row.state_since >= since
     assert row.state_since == trace.at
     assert str(trace) == "HELD → UNREAD"
 
 
 def test_a_move_that_is_not_declared_is_illegal(db: None) -> None:
-    row = DeliveryFactory(state=Reading.READ)
+    row = DeliveryFactory(state=DeliveryState.READ)
 
     with pytest.raises(IllegalMove, match="cannot go from READ to HELD"):
-        row.move(Reading.HELD, why="No.")
+        row.move(DeliveryState.HELD, why="No.")
 
     assert not row.transitions.exists()
 
 
 def test_who_saw_it_elsewhere_loses_the_race(db: None) -> None:
-    row = DeliveryFactory(state=Reading.UNREAD)
+    row = DeliveryFactory(state=DeliveryState.UNREAD)
     as_another_sees_it = Delivery.objects.get(pk=row.pk)
-    row.move(Reading.READ, why="First.")
+    row.move(DeliveryState.READ, why="First.")
 
     with pytest.raises(LostRace, match="no longer UNREAD"):
-        as_another_sees_it.move(Reading.HELD, why="Second.")
+        as_another_sees_it.move(DeliveryState.HELD, why="Second.")
 
     assert row.transitions.count() == 1
 
 
 def test_nor_may_it_go_on_from_where_it_went_meanwhile(db: None) -> None:
     """From there, too, it may be read again: but nobody asked for that who saw it so."""
-    row = DeliveryFactory(state=Reading.HELD)
+    row = DeliveryFactory(state=DeliveryState.HELD)
     as_another_sees_it = Delivery.objects.get(pk=row.pk)
-    for state in (Reading.UNREAD, Reading.READ):
+    for state in (DeliveryState.UNREAD, DeliveryState.READ):
         row.move(state, why="Meanwhile.")
 
     with pytest.raises(LostRace, match="no longer HELD"):
-        as_another_sees_it.move(Reading.UNREAD, why="Again.")
+        as_another_sees_it.move(DeliveryState.UNREAD, why="Again.")
 
-    assert Delivery.objects.get().state == Reading.READ
+    assert Delivery.objects.get().state == DeliveryState.READ
 
 
 def test_a_second_machine_moves_by_itself(db: None) -> None:
     row = ExecutionFactory()
     since = row.state_since
 
-    row.move(Stopped.PAUSED, machine="stop", why="Wait.")
+    row.move(ExecutionStop.PAUSED, machine="stop", why="Wait.")
 
-    assert (row.state, row.state_since) == (Progress.ACTIVATING, since)
-    assert row.stop == Stopped.PAUSED
+    assert (row.state, row.state_since) == (ExecutionProgress.ACTIVATING, since)
+    assert row.stop == ExecutionStop.PAUSED
 
 
 # --- A set ----------------------------------------------------------------------------
 
 
 def test_of_a_set_those_move_that_may(db: None) -> None:
-    rows = {state: DeliveryFactory(state=state) for state in Reading}
+    rows = {state: DeliveryFactory(state=state) for state in DeliveryState}
 
-    moved = move_all(Delivery.objects.all(), Reading.HELD, why="To be seen.")
+    moved = move_all(Delivery.objects.all(), DeliveryState.HELD, why="To be seen.")
 
-    assert moved == [rows[Reading.UNREAD].pk]
-    assert Delivery.objects.filter(state=Reading.HELD).count() == 2
-    assert not rows[Reading.READ].transitions.exists()
+    assert moved == [rows[DeliveryState.UNREAD].pk]
+    assert Delivery.objects.filter(state=DeliveryState.HELD).count() == 2
+    assert not rows[DeliveryState.READ].transitions.exists()
 
 
 def test_changes_may_be_values_and_expressions(db: None) -> None:
-    row = DeliveryFactory(state=Reading.UNREAD, attempts=2, problem="It is")
+    row = DeliveryFactory(state=DeliveryState.UNREAD, attempts=2, problem="It is")
 
     move_all(
         Delivery.objects.all(),
-        Reading.HELD,
+        DeliveryState.HELD,
         attempts=F("attempts") + 1,
         problem=Concat("problem", Value(" 100% so.")),
         execution=(execution := ExecutionFactory()),
@@ -185,7 +201,7 @@ def test_each_row_may_have_its_own(db: None) -> None:
 
     moved = move_all(
         Trigger.objects.all(),
-        Asking.HELD,
+        TriggerState.HELD,
         each={
             one.pk: {"problem": words, "delivery": None},
             two.pk: {"problem": "", "delivery": DeliveryFactory().pk},
@@ -198,7 +214,7 @@ def test_each_row_may_have_its_own(db: None) -> None:
     assert sorted(moved) == [one.pk, two.pk]
     assert (one.problem, two.problem) == (words, "")
     assert two.delivery is not None
-    assert other.state == Asking.WAITING
+    assert other.state == TriggerState.WAITING
 
 
 @pytest.mark.parametrize(
@@ -214,30 +230,31 @@ def test_each_row_may_have_its_own(db: None) -> None:
 def test_an_empty_set_moves_nothing(db: None, chosen: object, each: object) -> None:
     row = TriggerFactory()
 
-    moved = move_all(chosen(), Asking.HELD, each=each)  # type: ignore[operator,arg-type]
+    moved = move_all(chosen(), TriggerState.HELD, each=each)  # type: ignore[operator,arg-type]
 
     row.refresh_from_db()
     assert moved == []
-    assert row.state == Asking.WAITING
+    assert row.state == TriggerState.WAITING
 
 
 def test_a_set_may_be_a_slice(db: None) -> None:
-    rows = DeliveryFactory.create_batch(3, state=Reading.UNREAD)
+    rows = DeliveryFactory.create_batch(3, state=DeliveryState.UNREAD)
 
-    moved = move_all(Delivery.objects.order_by("-pk")[:2], Reading.HELD)
+    moved = move_all(Delivery.objects.order_by("-pk")[:2], DeliveryState.HELD)
 
     assert sorted(moved) == [rows[1].pk, rows[2].pk]
 
 
 def test_a_set_may_be_chosen_by_what_else_is_true(db: None) -> None:
     stopped = DeliveryFactory(
-        state=Reading.UNREAD, execution=ExecutionFactory(stop=Stopped.PAUSED)
+        state=DeliveryState.UNREAD,
+        execution=ExecutionFactory(stop=ExecutionStop.PAUSED),
     )
-    DeliveryFactory(state=Reading.UNREAD, execution=ExecutionFactory())
+    DeliveryFactory(state=DeliveryState.UNREAD, execution=ExecutionFactory())
 
-    chosen = Delivery.objects.filter(execution__stop=Stopped.PAUSED)
+    chosen = Delivery.objects.filter(execution__stop=ExecutionStop.PAUSED)
 
-    assert move_all(chosen, Reading.HELD) == [stopped.pk]
+    assert move_all(chosen, DeliveryState.HELD) == [stopped.pk]
 
 
 def test_columns_that_differ_are_set_but_never_a_state(db: None) -> None:
@@ -257,8 +274,8 @@ def test_columns_that_differ_are_set_but_never_a_state(db: None) -> None:
 @pytest.mark.parametrize(
     ("to", "sources"),
     [
-        (Asking.WAITING, {Asking.DONE, Asking.HELD}),
-        (Asking.DONE, {Asking.WAITING}),
+        (TriggerState.WAITING, {TriggerState.DONE, TriggerState.HELD}),
+        (TriggerState.DONE, {TriggerState.WAITING}),
         ("PERHAPS", set()),
     ],
 )
@@ -271,14 +288,16 @@ def test_where_a_state_can_be_reached_from(to: str, sources: set[str]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_two_who_move_the_same_rows_one_does() -> None:
-    rows = DeliveryFactory.create_batch(5, state=Reading.UNREAD)
+    rows = DeliveryFactory.create_batch(5, state=DeliveryState.UNREAD)
     everything = Delivery.objects.all()
 
     with elsewhere() as first, elsewhere() as second:
         first.begin()
-        theirs = first.do(lambda: move_all(everything[:3], Reading.HELD, why="First."))
+        theirs = first.do(
+            lambda: move_all(everything[:3], DeliveryState.HELD, why="First.")
+        )
         moving = second.start(
-            lambda: move_all(everything.all(), Reading.READ, why="Second.")
+            lambda: move_all(everything.all(), DeliveryState.READ, why="Second.")
         )
         assert waits(moving)
         first.commit()
@@ -289,12 +308,12 @@ def test_of_two_who_move_the_same_rows_one_does() -> None:
 
 
 def test_a_move_that_was_undone_leaves_no_trace(db: None) -> None:
-    row = DeliveryFactory(state=Reading.UNREAD)
+    row = DeliveryFactory(state=DeliveryState.UNREAD)
 
     with pytest.raises(ZeroDivisionError), transaction.atomic():
-        row.move(Reading.READ, why="It was read.")
+        row.move(DeliveryState.READ, why="It was read.")
         raise ZeroDivisionError
 
     row.refresh_from_db()
-    assert row.state == Reading.UNREAD
+    assert row.state == DeliveryState.UNREAD
     assert not row.transitions.exists()

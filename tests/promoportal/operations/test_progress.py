@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from executions.locks import seize, share
-from executions.models import Asking, Execution, Progress
+from executions.models import Execution, ExecutionProgress, TriggerState
 from promoportal.db.database_clock import after as later
 from promoportal.operations import progress
-from redemptions.models import State as Reporting
-from rewards.models import Collecting, State
+from redemptions.models import RedemptionState
+from rewards.models import AssignmentState, CollectionState
 from tests.factories import (
     AssignmentFactory,
     CollectionFactory,
@@ -35,7 +35,7 @@ def assignment(execution: Execution, state: str) -> None:
 
 
 def redemption(execution: Execution, state: str) -> None:
-    given = AssignmentFactory(execution=execution, state=State.ACTIVE)
+    given = AssignmentFactory(execution=execution, state=AssignmentState.ACTIVE)
     RedemptionFactory(assignment=given, state=state)
 
 
@@ -46,47 +46,49 @@ def nothing(execution: Execution, state: str) -> None:
 Work = tuple[Callable[[Execution, str], None], str]
 
 COLLECTS: list[Work] = [
-    (passes, Collecting.WAITING),
-    (passes, Collecting.COLLECTING),
-    (trigger, Asking.WAITING),
+    (passes, CollectionState.WAITING),
+    (passes, CollectionState.COLLECTING),
+    (trigger, TriggerState.WAITING),
 ]
 MOVES: list[Work] = [
-    (assignment, State.OWED),
-    (assignment, State.ACTIVATING),
-    (assignment, State.UNCERTAIN),
-    (redemption, Reporting.WAITING),
-    (redemption, Reporting.REPORTING),
-    (redemption, Reporting.UNCERTAIN),
+    (assignment, AssignmentState.OWED),
+    (assignment, AssignmentState.ACTIVATING),
+    (assignment, AssignmentState.UNCERTAIN),
+    (redemption, RedemptionState.WAITING),
+    (redemption, RedemptionState.REPORTING),
+    (redemption, RedemptionState.UNCERTAIN),
 ]
 RESTS: list[Work] = [
-    (passes, Collecting.IDLE),
-    (passes, Collecting.DONE),
-    (passes, Collecting.HELD),
-    (trigger, Asking.DONE),
-    (trigger, Asking.HELD),
-    (assignment, State.ACTIVE),
-    (assignment, State.HELD),
-    (assignment, State.VOID),
-    (redemption, Reporting.REPORTED),
-    (redemption, Reporting.HELD),
-    (redemption, Reporting.WRITTEN_OFF),
+    (passes, CollectionState.IDLE),
+    (passes, CollectionState.DONE),
+    (passes, CollectionState.HELD),
+    (trigger, TriggerState.DONE),
+    (trigger, TriggerState.HELD),
+    (assignment, AssignmentState.ACTIVE),
+    (assignment, AssignmentState.HELD),
+    (assignment, AssignmentState.VOID),
+    (redemption, RedemptionState.REPORTED),
+    (redemption, RedemptionState.HELD),
+    (redemption, RedemptionState.WRITTEN_OFF),
     (nothing, "NOTHING"),
 ]
 FOUND = [
     pytest.param(work, after, id=f"{work[0].__name__} {work[1]}")
     for some, after in (
-        (COLLECTS, Progress.COLLECTING),
-        (MOVES, Progress.ACTIVATING),
-        (RESTS, Progress.SETTLED),
+        (COLLECTS, ExecutionProgress.COLLECTING),
+        (MOVES, ExecutionProgress.ACTIVATING),
+        (RESTS, ExecutionProgress.SETTLED),
     )
     for work in some
 ]
 
 
-@pytest.mark.parametrize("before", [Progress.COLLECTING, Progress.ACTIVATING])
+@pytest.mark.parametrize(
+    "before", [ExecutionProgress.COLLECTING, ExecutionProgress.ACTIVATING]
+)
 @pytest.mark.parametrize(("work", "after"), FOUND)
 def test_an_execution_is_where_its_work_is(
-    db: None, before: Progress, work: Work, after: Progress
+    db: None, before: ExecutionProgress, work: Work, after: ExecutionProgress
 ) -> None:
     execution = ExecutionFactory(state=before)
     put, state = work
@@ -108,19 +110,20 @@ def test_collecting_comes_before_what_it_brought(db: None) -> None:
     progress.follow()
 
     execution.refresh_from_db()
-    assert execution.state == Progress.COLLECTING
+    assert execution.state == ExecutionProgress.COLLECTING
 
 
 @pytest.mark.parametrize(
-    ("empties", "after"), [(0, Progress.ACTIVATING), (1, Progress.COLLECTING)]
+    ("empties", "after"),
+    [(0, ExecutionProgress.ACTIVATING), (1, ExecutionProgress.COLLECTING)],
 )
 def test_a_list_is_there_until_a_later_look_finds_it_empty(
-    db: None, empties: int, after: Progress
+    db: None, empties: int, after: ExecutionProgress
 ) -> None:
     execution = ExecutionFactory()
     CollectionFactory(
         execution=execution,
-        state=Collecting.WAITING,
+        state=CollectionState.WAITING,
         looks=1,
         seen_before=3,
         empties=empties,
@@ -139,7 +142,10 @@ def test_the_trace_says_why(db: None) -> None:
     progress.follow()
 
     trace = execution.transitions.get()
-    assert (trace.before, trace.after) == (Progress.ACTIVATING, Progress.SETTLED)
+    assert (trace.before, trace.after) == (
+        ExecutionProgress.ACTIVATING,
+        ExecutionProgress.SETTLED,
+    )
     assert trace.why == "Nothing is left that happens by itself."
     assert trace.by is None
 
@@ -163,7 +169,7 @@ def test_nothing_is_settled_over_work_on_its_way(
     progress.follow()
 
     execution.refresh_from_db()
-    assert execution.state == Progress.ACTIVATING
+    assert execution.state == ExecutionProgress.ACTIVATING
     assert not execution.transitions.exists()
 
 
@@ -176,14 +182,16 @@ def test_work_that_came_while_it_was_looked_for_is_seen() -> None:
 
     with elsewhere() as other:
         settling = other.start(
-            lambda: progress._move(slowly, Progress.SETTLED, why="Nothing is left.")
+            lambda: progress._move(
+                slowly, ExecutionProgress.SETTLED, why="Nothing is left."
+            )
         )
         assert waits(settling)
         AssignmentFactory(execution=execution)
         patiently(settling)
 
     execution.refresh_from_db()
-    assert execution.state == Progress.ACTIVATING
+    assert execution.state == ExecutionProgress.ACTIVATING
 
 
 @pytest.mark.django_db(transaction=True)
@@ -198,4 +206,7 @@ def test_one_that_someone_holds_keeps_no_other_waiting() -> None:
 
     held.refresh_from_db()
     free.refresh_from_db()
-    assert (held.state, free.state) == (Progress.ACTIVATING, Progress.SETTLED)
+    assert (held.state, free.state) == (
+        ExecutionProgress.ACTIVATING,
+        ExecutionProgress.SETTLED,
+    )

@@ -12,13 +12,13 @@ from django.core.management import CommandError, call_command
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from executions import lifecycle
-from executions.models import Execution, Progress
+from executions.models import Execution, ExecutionProgress
 from promoportal.operations.reconciliation import reconcile
 from promoportal.sandbox import Fault
 from redemptions import decisions as reports
 from redemptions.models import Redemption
 from rewards import decisions as deciding
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 from tests.world import World
 
 KEYS = [
@@ -170,7 +170,7 @@ def test_active_and_never_to_be_reported(world: World, settings: Settings) -> No
 def test_void_though_assigned(settled: World) -> None:
     """No move leads there: it is what a hand in the database would leave."""
     Redemption.objects.filter(assignment__customer="C0").delete()
-    Assignment.objects.filter(customer="C0").update(state=State.VOID)
+    Assignment.objects.filter(customer="C0").update(state=AssignmentState.VOID)
 
     found = settled.reconcile("7311")
 
@@ -233,8 +233,8 @@ def test_what_live_finds_is_given_as_ever(settled: World) -> None:
     run("--live")
     settled.wait()
 
-    assert settled.assignment("C9").state == State.ACTIVE
-    assert Execution.objects.get().state == Progress.SETTLED
+    assert settled.assignment("C9").state == AssignmentState.ACTIVE
+    assert Execution.objects.get().state == ExecutionProgress.SETTLED
     assert len(settled.box.credits) == 6
 
 
@@ -246,7 +246,7 @@ def test_live_gives_nothing_of_what_is_cancelled(settled: World) -> None:
     settled.wait()
 
     assert (found["listed"], found["drift"]) == (7, 0)
-    assert settled.assignment("C9").state == State.VOID
+    assert settled.assignment("C9").state == AssignmentState.VOID
     assert len(settled.box.credits) == 5
 
 
@@ -259,7 +259,7 @@ def test_open_starts_what_was_never_announced(world: World) -> None:
 
     [line] = out.getvalue().splitlines()
     assert json.loads(line)["occurrence"] == "7311"
-    assert world.assignment("C1").state == State.ACTIVE
+    assert world.assignment("C1").state == AssignmentState.ACTIVE
 
 
 @pytest.mark.parametrize("occurrence", ["", "x" * 201, "7\x0011"])

@@ -16,10 +16,9 @@ from promoportal.db.database_clock import after, database_now
 from promoportal.db.database_identity import Continuity, Gap
 from promoportal.operations import restored_backup
 from redemptions import reporting
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
+from redemptions.models import Redemption, RedemptionState
 from rewards import decisions
-from rewards.models import Assignment, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState
 from tests.conftest import Agree
 from tests.world import World
 
@@ -72,7 +71,9 @@ def test_what_was_given_since_is_not_given_again(world: World, capability: str) 
 
     assert len(world.box.credits) == 5
     states = set(Assignment.objects.values_list("state", flat=True))
-    assert states == {State.HELD if capability == "neither" else State.ACTIVE}
+    assert states == {
+        AssignmentState.HELD if capability == "neither" else AssignmentState.ACTIVE
+    }
 
 
 def test_a_worker_that_was_there_all_the_time_is_no_quicker_than_the_doubt(
@@ -102,7 +103,7 @@ def test_nor_is_one_that_reports(world: World, agree: Agree) -> None:
     assert not world.box.redemptions
 
     restored_backup.look()
-    held = Redemption.objects.filter(state=Reporting.HELD, reason="UNANSWERED")
+    held = Redemption.objects.filter(state=RedemptionState.HELD, reason="UNANSWERED")
     assert held.count() == 5
 
 
@@ -123,7 +124,7 @@ def test_a_second_gap_makes_nobody_forget_the_first(
     world.wait()
 
     assert len(world.box.credits) == 5
-    assert Assignment.objects.filter(state=State.HELD).count() == 5
+    assert Assignment.objects.filter(state=AssignmentState.HELD).count() == 5
 
 
 def test_what_was_not_given_is_given_once_by_whoever_can_tell(
@@ -135,8 +136,8 @@ def test_what_was_not_given_is_given_once_by_whoever_can_tell(
     world.wait()
 
     if capability == "neither":
-        rows = Assignment.objects.filter(state=State.HELD, doubtful=True)
-        assert rows.filter(reason=Reason.UNANSWERED).count() == 5
+        rows = Assignment.objects.filter(state=AssignmentState.HELD, doubtful=True)
+        assert rows.filter(reason=AssignmentReason.UNANSWERED).count() == 5
         assert not world.box.credits
     else:
         assert len({credit.customer for credit in world.box.credits}) == 5
@@ -169,7 +170,7 @@ def test_what_is_assigned_after_it_is_as_ever(world: World, settings: Settings) 
 
     world.announce("7311")
 
-    assert world.assignment("C1").state == State.ACTIVE
+    assert world.assignment("C1").state == AssignmentState.ACTIVE
 
 
 @pytest.mark.parametrize("capability", ["idempotent,askable"], indirect=True)
@@ -184,7 +185,9 @@ def test_past_what_the_platform_remembers_a_person_decides(
     restore(dump, taken=timedelta(days=2))
     world.wait()
 
-    held = Assignment.objects.filter(state=State.HELD, reason=Reason.UNANSWERED)
+    held = Assignment.objects.filter(
+        state=AssignmentState.HELD, reason=AssignmentReason.UNANSWERED
+    )
     assert held.count() == 5
     assert len(world.box.credits) == 5
 
@@ -198,7 +201,9 @@ def test_however_old_it_is_the_platform_is_asked_before_a_person(
     restore(backup(), taken=timedelta(days=2))
     world.wait()
 
-    assert set(Assignment.objects.values_list("state", flat=True)) == {State.ACTIVE}
+    assert set(Assignment.objects.values_list("state", flat=True)) == {
+        AssignmentState.ACTIVE
+    }
     assert len(world.box.credits) == 5
 
 
@@ -213,7 +218,9 @@ def test_what_it_never_says_is_for_a_person_after_the_time_to_settle(
     settings.SETTLE_WITHIN = timedelta(0)
     pipeline.tick()
 
-    held = Assignment.objects.filter(state=State.HELD, reason=Reason.UNANSWERED)
+    held = Assignment.objects.filter(
+        state=AssignmentState.HELD, reason=AssignmentReason.UNANSWERED
+    )
     assert held.count() == 5
 
 
@@ -237,7 +244,7 @@ def test_what_was_sent_just_before_the_restore_is_given_time_to_be_known(
     assert row.lease_until is not None
     assert row.lease_until > database_now() + timedelta(seconds=50)
     assert not world.box.credits
-    assert row.state == State.UNCERTAIN
+    assert row.state == AssignmentState.UNCERTAIN
 
 
 def test_held_and_void_rewards_are_in_doubt_too(world: World, db: None) -> None:
@@ -263,7 +270,10 @@ def test_said_not_to_be_given_what_was_never_understood_stays_held(
     decisions.not_given(Assignment.objects.all(), by=None, why="Not in their books.")
 
     row = world.assignment("C1")
-    assert (row.state, row.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
+    assert (row.state, row.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.UNKNOWN_STATUS,
+    )
     assert not row.doubtful
 
 
@@ -282,13 +292,13 @@ def test_where_a_repeated_report_counts_twice_reports_wait_for_a_person(
     agree(("repeat_is_safe = true", "repeat_is_safe = false"))
     owe(world)
     world.run_activation()
-    assert Redemption.objects.filter(state=Reporting.WAITING).count() == 5
+    assert Redemption.objects.filter(state=RedemptionState.WAITING).count() == 5
     restored_backup.look()
     Continuity.objects.update(database="elsewhere")
 
     restored_backup.look()
 
-    held = Redemption.objects.filter(state=Reporting.HELD, reason="UNANSWERED")
+    held = Redemption.objects.filter(state=RedemptionState.HELD, reason="UNANSWERED")
     assert held.count() == 5
 
 

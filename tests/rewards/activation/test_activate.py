@@ -16,7 +16,7 @@ from promoportal.resilience import circuit_breaker
 from promoportal.sandbox import Fault
 from rewards.activation import activate, claims
 from rewards.activation.claims import claim, claimable
-from rewards.models import Assignment, Attempt, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 from tests.factories import AssignmentFactory
 from tests.promoportal.db.second_connection import elsewhere
 from tests.world import World
@@ -54,7 +54,7 @@ def test_what_was_assigned_is_what_is_credited(world: World) -> None:
 
     [credit] = world.box.credits
     assignment.refresh_from_db()
-    assert assignment.state == State.ACTIVE
+    assert assignment.state == AssignmentState.ACTIVE
     assert assignment.receipt == credit.reference
     assert credit.key == str(assignment.key)
     assert (credit.occurrence, credit.promotion, credit.customer) == (
@@ -75,18 +75,23 @@ def test_what_was_assigned_is_what_is_credited(world: World) -> None:
         pytest.param(
             Fault(kind="error_before", status=503),
             Outcome.UNAVAILABLE,
-            State.OWED,
+            AssignmentState.OWED,
             True,  # a gateway may say so of work that was done
             0,
             id="503",
         ),
         pytest.param(
-            Fault(kind="too_many"), Outcome.UNAVAILABLE, State.OWED, False, 0, id="429"
+            Fault(kind="too_many"),
+            Outcome.UNAVAILABLE,
+            AssignmentState.OWED,
+            False,
+            0,
+            id="429",
         ),
         pytest.param(
             Fault(kind="error_before", status=500),
             Outcome.UNANSWERED,
-            State.UNCERTAIN,
+            AssignmentState.UNCERTAIN,
             True,
             0,
             id="500 before the work",
@@ -94,7 +99,7 @@ def test_what_was_assigned_is_what_is_credited(world: World) -> None:
         pytest.param(
             Fault(kind="error_after", status=502),
             Outcome.UNANSWERED,
-            State.UNCERTAIN,
+            AssignmentState.UNCERTAIN,
             True,
             1,
             id="502 after the work",
@@ -102,7 +107,7 @@ def test_what_was_assigned_is_what_is_credited(world: World) -> None:
         pytest.param(
             Fault(kind="lost_answer"),
             Outcome.UNANSWERED,
-            State.UNCERTAIN,
+            AssignmentState.UNCERTAIN,
             True,
             1,
             id="lost answer",
@@ -110,7 +115,7 @@ def test_what_was_assigned_is_what_is_credited(world: World) -> None:
         pytest.param(
             Fault(kind="reset"),
             Outcome.UNANSWERED,
-            State.UNCERTAIN,
+            AssignmentState.UNCERTAIN,
             True,
             0,
             id="connection reset",
@@ -118,7 +123,7 @@ def test_what_was_assigned_is_what_is_credited(world: World) -> None:
         pytest.param(
             Fault(kind="error_before", status=409),
             Outcome.UNANSWERED,
-            State.UNCERTAIN,
+            AssignmentState.UNCERTAIN,
             True,
             0,
             id="409",
@@ -126,7 +131,7 @@ def test_what_was_assigned_is_what_is_credited(world: World) -> None:
         pytest.param(
             Fault(kind="sentence_after"),
             Outcome.MALFORMED,
-            State.UNCERTAIN,
+            AssignmentState.UNCERTAIN,
             True,
             1,
             id="a sentence with 200",
@@ -134,7 +139,7 @@ def test_what_was_assigned_is_what_is_credited(world: World) -> None:
         pytest.param(
             Fault(kind="error_before", status=422),
             Outcome.REFUSED,
-            State.HELD,
+            AssignmentState.HELD,
             False,
             0,
             id="422",
@@ -142,7 +147,7 @@ def test_what_was_assigned_is_what_is_credited(world: World) -> None:
         pytest.param(
             Fault(kind="error_before", status=401),
             Outcome.MISCONFIGURED,
-            State.OWED,
+            AssignmentState.OWED,
             False,
             0,
             id="401",
@@ -190,7 +195,7 @@ def test_whatever_happens_once_the_reward_is_given_once_in_the_end(
     world.wait()
 
     assignment.refresh_from_db()
-    assert assignment.state == State.ACTIVE
+    assert assignment.state == AssignmentState.ACTIVE
     assert not assignment.doubtful
     assert len(world.box.credits) == 1
     assert len({str(assignment.key)} | {c.key for c in world.box.credits}) == 1
@@ -220,7 +225,7 @@ def test_a_refusal_is_held_with_the_platforms_words(world: World) -> None:
 
     assignment.refresh_from_db()
     [attempt] = Attempt.objects.filter(assignment=assignment)
-    assert assignment.reason == Reason.REFUSED
+    assert assignment.reason == AssignmentReason.REFUSED
     assert "Account closed" in attempt.answer
     assert attempt.status == 422
 
@@ -233,7 +238,9 @@ def test_one_expired_token_holds_no_row(world: World, settings: Settings) -> Non
 
     world.work()
 
-    assert set(Assignment.objects.values_list("state", flat=True)) == {State.OWED}
+    assert set(Assignment.objects.values_list("state", flat=True)) == {
+        AssignmentState.OWED
+    }
     assert not world.box.credits
 
 
@@ -249,7 +256,9 @@ def test_when_the_token_is_mended_everything_goes_on(
     settings.PLATFORM_TOKEN = mended
     world.wait()
 
-    assert set(Assignment.objects.values_list("state", flat=True)) == {State.ACTIVE}
+    assert set(Assignment.objects.values_list("state", flat=True)) == {
+        AssignmentState.ACTIVE
+    }
     assert len(world.box.credits) == 5
 
 
@@ -266,7 +275,7 @@ def test_what_is_forbidden_for_one_customer_keeps_nobody_else_waiting(
     activate.activate()
 
     states = Assignment.objects.values_list("state", flat=True)
-    assert sorted(states) == [State.ACTIVE] * 4 + [State.OWED]
+    assert sorted(states) == [AssignmentState.ACTIVE] * 4 + [AssignmentState.OWED]
     assert not circuit_breaker.rests(circuit_breaker.Side.PLATFORM)
 
 
@@ -292,7 +301,7 @@ def test_nothing_of_a_paused_execution_is_claimed(world: World) -> None:
     world.wait()
 
     assignment.refresh_from_db()
-    assert assignment.state == State.OWED
+    assert assignment.state == AssignmentState.OWED
     assert not world.box.credits
 
 
@@ -304,7 +313,7 @@ def test_what_was_paused_goes_on_when_it_is_resumed(world: World) -> None:
     world.work()
 
     assignment.refresh_from_db()
-    assert assignment.state == State.ACTIVE
+    assert assignment.state == AssignmentState.ACTIVE
 
 
 def test_what_is_owed_for_too_long_is_held(world: World, settings: Settings) -> None:
@@ -315,7 +324,10 @@ def test_what_is_owed_for_too_long_is_held(world: World, settings: Settings) -> 
     world.work()
 
     assignment.refresh_from_db()
-    assert (assignment.state, assignment.reason) == (State.HELD, Reason.TOO_LATE)
+    assert (assignment.state, assignment.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.TOO_LATE,
+    )
 
 
 def test_eight_malformed_answers_in_a_row_are_a_persons_matter(world: World) -> None:
@@ -327,7 +339,10 @@ def test_eight_malformed_answers_in_a_row_are_a_persons_matter(world: World) -> 
     world.wait()
 
     assignment.refresh_from_db()
-    assert (assignment.state, assignment.reason) == (State.HELD, Reason.MALFORMED)
+    assert (assignment.state, assignment.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.MALFORMED,
+    )
     assert assignment.doubtful
     assert len(attempts(assignment)) == 8
     assert len(world.box.credits) == 1
@@ -390,7 +405,7 @@ def test_nothing_is_claimed_of_an_execution_stopped_since_it_was_chosen(
     assignment = owe_one(world)
     chosen = activate.due_executions().get()
     stop(chosen, by=None, why="Wrong list.")
-    Assignment.objects.update(state=State.OWED)  # whatever its rows say
+    Assignment.objects.update(state=AssignmentState.OWED)  # whatever its rows say
 
     assert claim(chosen.pk, capability=KEYED, most=10) is None
     assert attempts(assignment) == []

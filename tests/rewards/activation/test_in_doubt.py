@@ -37,7 +37,7 @@ from rewards.activation import (
 from rewards.activation.call_pool import Answered, Outcome
 from rewards.activation.claims import Claim, claim, remembered, still_ours
 from rewards.activation.outcomes import conclude
-from rewards.models import Assignment, Attempt, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 from tests.factories import AssignmentFactory
 from tests.promoportal.db.second_connection import elsewhere, patiently, waits
 from tests.world import World
@@ -100,7 +100,7 @@ def test_with_a_key_the_same_key_is_sent_again(
     world.wait()
 
     owed.refresh_from_db()
-    assert (owed.state, owed.doubtful) == (State.ACTIVE, False)
+    assert (owed.state, owed.doubtful) == (AssignmentState.ACTIVE, False)
     assert [credit.key for credit in world.box.credits] == [str(owed.key)]
 
 
@@ -114,7 +114,7 @@ def test_one_that_can_be_asked_is_asked_and_it_was_given(
     world.wait()
 
     owed.refresh_from_db()
-    assert (owed.state, owed.doubtful) == (State.ACTIVE, False)
+    assert (owed.state, owed.doubtful) == (AssignmentState.ACTIVE, False)
     assert len(world.box.credits) == 1
 
 
@@ -129,7 +129,7 @@ def test_not_found_counts_only_some_time_after_the_lease(
     in_doubt.settle()
 
     owed.refresh_from_db()
-    assert (owed.state, owed.doubtful) == (State.UNCERTAIN, True)
+    assert (owed.state, owed.doubtful) == (AssignmentState.UNCERTAIN, True)
     assert owed.lease_until is not None
     assert owed.not_before == owed.lease_until + timedelta(seconds=60)
 
@@ -145,7 +145,7 @@ def test_once_it_is_not_found_it_is_owed_again(
     world.work()
 
     owed.refresh_from_db()
-    assert (owed.state, owed.doubtful) == (State.ACTIVE, False)
+    assert (owed.state, owed.doubtful) == (AssignmentState.ACTIVE, False)
     assert len(world.box.credits) == 1
 
 
@@ -160,7 +160,10 @@ def test_of_a_platform_that_can_do_neither_a_person_decides(
     world.wait()
 
     owed.refresh_from_db()
-    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+    assert (owed.state, owed.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.UNANSWERED,
+    )
     assert owed.doubtful
     assert len(world.box.credits) <= 1
 
@@ -175,7 +178,7 @@ def test_a_503_of_a_platform_without_keys_is_no_answer(
     world.run_activation()
 
     owed.refresh_from_db()
-    assert (owed.state, owed.doubtful) == (State.UNCERTAIN, True)
+    assert (owed.state, owed.doubtful) == (AssignmentState.UNCERTAIN, True)
 
 
 def test_a_platform_that_can_do_neither_gets_no_more_than_is_under_way(
@@ -205,7 +208,7 @@ def test_a_503_after_the_work_gives_nothing_twice(
     world.wait()
 
     owed.refresh_from_db()
-    assert owed.state == State.ACTIVE
+    assert owed.state == AssignmentState.ACTIVE
     assert len(world.box.credits) == 1
 
 
@@ -220,7 +223,10 @@ def test_a_503_a_day_ago_may_be_forgotten_over_there(
     world.wait()
 
     owed.refresh_from_db()
-    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+    assert (owed.state, owed.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.UNANSWERED,
+    )
     assert len(world.box.credits) == 1
 
 
@@ -233,7 +239,10 @@ def test_what_is_in_doubt_and_owed_is_seen_when_the_platform_loses_its_keys(
     world.wait()
 
     owed.refresh_from_db()
-    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+    assert (owed.state, owed.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.UNANSWERED,
+    )
 
 
 def test_a_refusal_long_ago_makes_no_key_forgotten(
@@ -248,7 +257,7 @@ def test_a_refusal_long_ago_makes_no_key_forgotten(
     world.wait()
 
     owed.refresh_from_db()
-    assert owed.state == State.ACTIVE
+    assert owed.state == AssignmentState.ACTIVE
     assert len(world.box.credits) == 1
 
 
@@ -266,8 +275,8 @@ def test_not_given_leaves_a_changed_reward_to_a_person(
 
     owed.refresh_from_db()
     assert (owed.state, owed.reason, owed.doubtful) == (
-        State.HELD,
-        Reason.DIFFERS,
+        AssignmentState.HELD,
+        AssignmentReason.DIFFERS,
         False,
     )
     assert len(world.box.credits) == 1  # the one whose answer was lost
@@ -278,7 +287,7 @@ def test_what_the_vendor_takes_back_meanwhile_is_not_sent_again(
     world: World,
 ) -> None:
     sent = {"doubtful": True, "first_sent_at": Now(), "lease_until": Now()}
-    row = AssignmentFactory(state=State.UNCERTAIN, **sent)
+    row = AssignmentFactory(state=AssignmentState.UNCERTAIN, **sent)
     one = Assignment.objects.filter(pk=row.pk)
 
     with elsewhere() as page, elsewhere() as sweeper:
@@ -289,12 +298,12 @@ def test_what_the_vendor_takes_back_meanwhile_is_not_sent_again(
         page.commit()
         patiently(settled)
 
-    assert one.get().state != State.OWED
+    assert one.get().state != AssignmentState.OWED
 
 
 @pytest.mark.django_db(transaction=True)
 def test_an_answer_and_the_end_of_its_lease_do_not_wait_for_each_other() -> None:
-    row = AssignmentFactory(state=State.OWED)
+    row = AssignmentFactory(state=AssignmentState.OWED)
     capability = Capability(idempotent=True, askable=True)
     taken = claim(row.execution_id, capability=capability, most=1)
     assert taken is not None
@@ -310,7 +319,7 @@ def test_an_answer_and_the_end_of_its_lease_do_not_wait_for_each_other() -> None
         patiently(expired)
 
     row.refresh_from_db()
-    assert (row.state, row.receipt) == (State.ACTIVE, "R1")
+    assert (row.state, row.receipt) == (AssignmentState.ACTIVE, "R1")
 
 
 def test_past_what_the_platform_remembers_a_person_decides(
@@ -324,7 +333,10 @@ def test_past_what_the_platform_remembers_a_person_decides(
     world.wait()
 
     owed.refresh_from_db()
-    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+    assert (owed.state, owed.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.UNANSWERED,
+    )
     assert len(world.box.credits) == 1
 
 
@@ -354,7 +366,11 @@ def test_what_a_lease_ran_out_on_is_uncertain_and_never_owed(owed: Assignment) -
 
     owed.refresh_from_db()
     [attempt] = Attempt.objects.all()
-    assert (owed.state, owed.doubtful, owed.deaths) == (State.UNCERTAIN, True, 1)
+    assert (owed.state, owed.doubtful, owed.deaths) == (
+        AssignmentState.UNCERTAIN,
+        True,
+        1,
+    )
     assert attempt.outcome == Attempt.Outcome.LOST
 
 
@@ -364,7 +380,7 @@ def test_a_lease_that_has_not_ended_is_left_alone(owed: Assignment) -> None:
     deadlines.expire()
 
     owed.refresh_from_db()
-    assert owed.state == State.ACTIVATING
+    assert owed.state == AssignmentState.ACTIVATING
 
 
 def test_a_worker_that_died_after_sending_gave_it_once(
@@ -377,7 +393,7 @@ def test_a_worker_that_died_after_sending_gave_it_once(
     world.wait()
 
     owed.refresh_from_db()
-    assert owed.state == State.ACTIVE
+    assert owed.state == AssignmentState.ACTIVE
     assert len(world.box.credits) == 1
 
 
@@ -386,7 +402,15 @@ def with_platform(taken: Claim) -> platforms.Receipt:
     return activate.send(taken.rows[0], platforms.from_settings(), taken.lease)
 
 
-@pytest.mark.parametrize("state", [State.OWED, State.UNCERTAIN, State.HELD, State.VOID])
+@pytest.mark.parametrize(
+    "state",
+    [
+        AssignmentState.OWED,
+        AssignmentState.UNCERTAIN,
+        AssignmentState.HELD,
+        AssignmentState.VOID,
+    ],
+)
 def test_an_answer_that_comes_late_is_evidence(
     world: World, owed: Assignment, state: str
 ) -> None:
@@ -397,7 +421,7 @@ def test_an_answer_that_comes_late_is_evidence(
     conclude(taken, [given(taken, receipt)])
 
     owed.refresh_from_db()
-    assert (owed.state, owed.receipt) == (State.ACTIVE, receipt.reference)
+    assert (owed.state, owed.receipt) == (AssignmentState.ACTIVE, receipt.reference)
 
 
 def given(taken: Claim, receipt: platforms.Receipt) -> Answered:
@@ -410,26 +434,26 @@ def test_a_late_answer_outweighs_what_the_next_attempt_heard(
 ) -> None:
     frozen = claimed(owed)
     receipt = with_platform(frozen)
-    Assignment.objects.update(state=State.OWED, token=None, lease_until=None)
+    Assignment.objects.update(state=AssignmentState.OWED, token=None, lease_until=None)
     second = claimed(owed)
     conclude(frozen, [given(frozen, receipt)])
 
     conclude(second, [Answered(second.rows[0], Attempt.Outcome.UNAVAILABLE)])
 
     owed.refresh_from_db()
-    assert (owed.state, owed.receipt) == (State.ACTIVE, receipt.reference)
+    assert (owed.state, owed.receipt) == (AssignmentState.ACTIVE, receipt.reference)
     assert len(world.box.credits) == 1
 
 
 def test_a_late_failure_moves_nothing(owed: Assignment) -> None:
     frozen = claimed(owed)
-    Assignment.objects.update(state=State.OWED, token=None, lease_until=None)
+    Assignment.objects.update(state=AssignmentState.OWED, token=None, lease_until=None)
     claimed(owed)
 
     conclude(frozen, [Answered(frozen.rows[0], Attempt.Outcome.UNAVAILABLE)])
 
     owed.refresh_from_db()
-    assert owed.state == State.ACTIVATING
+    assert owed.state == AssignmentState.ACTIVATING
 
 
 def test_no_call_starts_on_a_lease_that_could_end_before_it(
@@ -449,7 +473,11 @@ def test_no_call_starts_on_a_lease_that_could_end_before_it(
     owed.refresh_from_db()
     [attempt] = Attempt.objects.all()
     assert attempt.outcome == Attempt.Outcome.NOT_SENT
-    assert (owed.state, owed.doubtful, owed.first_sent_at) == (State.OWED, False, None)
+    assert (owed.state, owed.doubtful, owed.first_sent_at) == (
+        AssignmentState.OWED,
+        False,
+        None,
+    )
     assert not world.box.credits
 
 
@@ -479,7 +507,7 @@ def test_a_row_that_kills_its_worker_alone_is_held_in_the_end(
         in_doubt.settle()
 
     owed.refresh_from_db()
-    assert (owed.state, owed.reason) == (State.HELD, Reason.POISON)
+    assert (owed.state, owed.reason) == (AssignmentState.HELD, AssignmentReason.POISON)
 
 
 def test_in_a_cancelled_execution_what_is_in_doubt_is_asked_about(
@@ -493,7 +521,7 @@ def test_in_a_cancelled_execution_what_is_in_doubt_is_asked_about(
     world.work()
 
     owed.refresh_from_db()
-    assert (owed.state, owed.doubtful) == (State.VOID, False)
+    assert (owed.state, owed.doubtful) == (AssignmentState.VOID, False)
     assert not world.box.credits
 
 
@@ -509,11 +537,11 @@ def test_what_a_turn_was_too_short_to_ask_about_has_no_failure_to_its_name(
         in_doubt.ask_some(platform, Budget(0), 1)
 
     owed.refresh_from_db()
-    assert (owed.state, owed.failures) == (State.UNCERTAIN, 1)
+    assert (owed.state, owed.failures) == (AssignmentState.UNCERTAIN, 1)
     assert not Attempt.objects.filter(kind=Attempt.Kind.LOOK_UP).exists()
     in_doubt.settle()
     owed.refresh_from_db()
-    assert owed.state == State.ACTIVE
+    assert owed.state == AssignmentState.ACTIVE
 
 
 def test_whoever_wakes_up_after_its_lease_sends_nothing(
@@ -547,7 +575,7 @@ def test_whoever_sends_while_a_clock_is_set_forward_has_time_to_be_known(
     world.work()
 
     owed.refresh_from_db()
-    assert owed.state == State.UNCERTAIN
+    assert owed.state == AssignmentState.UNCERTAIN
     assert owed.not_before > database_now() + timedelta(seconds=50)
 
 
@@ -568,7 +596,7 @@ def test_what_others_settled_since_a_clock_was_set_forward_is_not_sent(
     activate.carry_out(believing, platforms.from_settings(), turn, threads=1)
 
     owed.refresh_from_db()
-    assert (owed.state, len(world.box.credits)) == (State.ACTIVE, 1)
+    assert (owed.state, len(world.box.credits)) == (AssignmentState.ACTIVE, 1)
 
 
 def test_what_was_seen_to_be_ours_is_sent_soon_or_not_at_all(
@@ -635,18 +663,18 @@ def test_receipts_in_hand_outlive_the_session_they_were_to_be_written_over(
             with pytest.raises((OperationalError, InterfaceError)):
                 activate.carry_out(taken, platform, Budget(8), threads=1)
 
-    given = Assignment.objects.filter(state=State.ACTIVE).exclude(receipt="")
+    given = Assignment.objects.filter(state=AssignmentState.ACTIVE).exclude(receipt="")
     assert given.count() == len(world.box.credits) >= 1
-    unsent = Assignment.objects.filter(state=State.OWED, doubtful=False)
+    unsent = Assignment.objects.filter(state=AssignmentState.OWED, doubtful=False)
     assert given.count() + unsent.count() == 3
 
 
 # --- Not for ever -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", [State.UNCERTAIN, State.OWED])
+@pytest.mark.parametrize("state", [AssignmentState.UNCERTAIN, AssignmentState.OWED])
 def test_what_stays_in_doubt_for_a_day_is_for_a_person(
-    world: World, owed: Assignment, state: State
+    world: World, owed: Assignment, state: AssignmentState
 ) -> None:
     world.box.order(LOST)
     world.run_activation()
@@ -657,7 +685,10 @@ def test_what_stays_in_doubt_for_a_day_is_for_a_person(
     pipeline.tick()
 
     owed.refresh_from_db()
-    assert (owed.state, owed.reason) == (State.HELD, Reason.UNANSWERED)
+    assert (owed.state, owed.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.UNANSWERED,
+    )
     assert owed.problem == "For 24 hours the platform did not say what became of it."
     assert owed.doubtful
     assert owed.order is not None
@@ -674,7 +705,7 @@ def test_also_while_the_platform_rests(world: World, owed: Assignment) -> None:
     pipeline.tick()
 
     owed.refresh_from_db()
-    assert owed.state == State.HELD
+    assert owed.state == AssignmentState.HELD
 
 
 def test_what_was_never_in_doubt_may_be_owed_for_longer(
@@ -685,7 +716,7 @@ def test_what_was_never_in_doubt_may_be_owed_for_longer(
     assert deadlines.hold_unsettled() == 0
 
     owed.refresh_from_db()
-    assert owed.state == State.OWED
+    assert owed.state == AssignmentState.OWED
 
 
 def test_a_receipt_that_comes_after_the_day_still_counts(
@@ -700,4 +731,8 @@ def test_a_receipt_that_comes_after_the_day_still_counts(
     conclude(taken, [Answered(taken.rows[0], Outcome.GIVEN, receipt="R-late")])
 
     owed.refresh_from_db()
-    assert (owed.state, owed.receipt, owed.doubtful) == (State.ACTIVE, "R-late", False)
+    assert (owed.state, owed.receipt, owed.doubtful) == (
+        AssignmentState.ACTIVE,
+        "R-late",
+        False,
+    )

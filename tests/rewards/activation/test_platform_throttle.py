@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pytest_django import Settings
 
-from executions.models import Asking, Execution
+from executions.models import Execution, TriggerState
 from promoportal.resilience import circuit_breaker
 from promoportal.resilience.circuit_breaker import Breaker, Side
 from promoportal.sandbox import Fault
 from rewards.activation import activate, in_doubt, platform_throttle
 from rewards.activation.claims import CHUNK
-from rewards.models import Assignment, State
+from rewards.models import Assignment, AssignmentState
 from tests.factories import TriggerFactory
 from tests.promoportal.db.second_connection import elsewhere
 from tests.world import World
@@ -45,7 +45,9 @@ def test_after_the_outage_one_call_tries_and_the_rest_follows(world: World) -> N
 
     world.wait()
 
-    assert set(Assignment.objects.values_list("state", flat=True)) == {State.ACTIVE}
+    assert set(Assignment.objects.values_list("state", flat=True)) == {
+        AssignmentState.ACTIVE
+    }
     assert len(world.box.credits) == 60
     assert not Breaker.objects.filter(opened_at__isnull=False).exists()
 
@@ -90,7 +92,7 @@ def test_whom_a_person_waits_for_has_a_permit_of_its_own(
         activate.activate_one(released.pk)
 
     released.refresh_from_db()
-    assert released.state == State.ACTIVE
+    assert released.state == AssignmentState.ACTIVE
 
 
 def test_what_is_in_doubt_is_asked_about_while_campaigns_make_all_calls(
@@ -100,14 +102,14 @@ def test_what_is_in_doubt_is_asked_about_while_campaigns_make_all_calls(
     owe_many(world, 2)
     world.box.order(Fault(kind="lost_answer", side="platform", times=1))
     world.run_activation()
-    (doubtful,) = Assignment.objects.filter(state=State.UNCERTAIN)
+    (doubtful,) = Assignment.objects.filter(state=AssignmentState.UNCERTAIN)
     with elsewhere() as other:
         assert other.do(platform_throttle.to_call().__enter__) == 1
         world.let_time_come()
         in_doubt.settle()
 
     doubtful.refresh_from_db()
-    assert (doubtful.state, doubtful.doubtful) == (State.ACTIVE, False)
+    assert (doubtful.state, doubtful.doubtful) == (AssignmentState.ACTIVE, False)
 
 
 def test_several_persons_each_have_a_permit(world: World, settings: Settings) -> None:
@@ -119,7 +121,7 @@ def test_several_persons_each_have_a_permit(world: World, settings: Settings) ->
         activate.activate_one(released.pk)
 
     released.refresh_from_db()
-    assert released.state == State.ACTIVE
+    assert released.state == AssignmentState.ACTIVE
 
 
 def test_a_triggered_reward_waits_for_no_campaign_but_the_one_under_way(
@@ -129,7 +131,7 @@ def test_a_triggered_reward_waits_for_no_campaign_but_the_one_under_way(
         owe_many(world, 1, occurrence=f"74{number:02}")
     owe_many(world, 1, occurrence="7500")
     triggered = Execution.objects.get(reference="7500")
-    TriggerFactory(execution=triggered, customer="C7500-0", state=Asking.DONE)
+    TriggerFactory(execution=triggered, customer="C7500-0", state=TriggerState.DONE)
 
     first = [activate.due_executions(triggered_first=True).first() for _ in range(5)]
 

@@ -8,10 +8,10 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.utils.timezone import localtime, now
 
-from promoportal.admin.audit_log import Kind
+from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import list_of
 from rewards import decisions
-from rewards.models import Activation, Assignment, AssignmentTransition, State
+from rewards.models import Activation, Assignment, AssignmentState, AssignmentTransition
 from tests.factories import AssignmentFactory, UserFactory
 from tests.promoportal.admin.test_csv_export import export
 from tests.staff_client import Desk
@@ -19,20 +19,22 @@ from tests.staff_client import Desk
 
 def activated(*, days_ago: int = 0) -> Assignment:
     """An assignment that became active so many days ago, at noon."""
-    row = AssignmentFactory(state=State.ACTIVE, receipt="R7", value=10, unit="EUR")
+    row = AssignmentFactory(
+        state=AssignmentState.ACTIVE, receipt="R7", value=10, unit="EUR"
+    )
     noon = localtime().replace(hour=12, minute=0, second=0, microsecond=0)
-    moved(row, State.ACTIVE, at=noon - timedelta(days=days_ago))
+    moved(row, AssignmentState.ACTIVE, at=noon - timedelta(days=days_ago))
     return row
 
 
-def moved(row: Assignment, to: State, *, at: datetime) -> None:
+def moved(row: Assignment, to: AssignmentState, *, at: datetime) -> None:
     AssignmentTransition.objects.create(row=row, before="OWED", after=to, at=at)
 
 
 def test_yesterdays_are_those_that_became_active_yesterday(crm: Desk) -> None:
     activated(days_ago=2)
     row = activated(days_ago=1)
-    moved(AssignmentFactory(state=State.HELD), State.HELD, at=now())
+    moved(AssignmentFactory(state=AssignmentState.HELD), AssignmentState.HELD, at=now())
     activated()
 
     [found] = export(crm, Activation, days="yesterday")
@@ -48,7 +50,7 @@ def test_yesterdays_are_those_that_became_active_yesterday(crm: Desk) -> None:
 
 def test_whatever_was_not_activated_is_not_among_them(crm: Desk) -> None:
     row = activated()
-    moved(AssignmentFactory(state=State.HELD), State.HELD, at=now())
+    moved(AssignmentFactory(state=AssignmentState.HELD), AssignmentState.HELD, at=now())
 
     [found] = crm.list(Activation)
 
@@ -58,7 +60,7 @@ def test_whatever_was_not_activated_is_not_among_them(crm: Desk) -> None:
 def test_what_a_person_said_was_given_says_who(crm: Desk) -> None:
     agent = UserFactory(username="agent")
     row = AssignmentFactory(
-        state=State.HELD,
+        state=AssignmentState.HELD,
         reason="UNANSWERED",
         doubtful=True,
         first_sent_at=now(),
@@ -87,7 +89,7 @@ def test_who_may_not_take_them_along_does_not(support: Desk) -> None:
 def test_who_took_them_along_is_kept(crm: Desk, auditor: Desk) -> None:
     export(crm, Activation, days="yesterday")
 
-    [entry] = auditor.list(LogEntry, kind=Kind.EXPORTED)
+    [entry] = auditor.list(LogEntry, kind=AuditKind.EXPORTED)
     assert "Days: Yesterday" in entry.change_message
 
 

@@ -10,14 +10,13 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from executions.models import Stop
+from executions.models import ExecutionStop
 from promoportal import platforms
 from promoportal.admin.links import list_of, page_of
 from promoportal.dashboard import customers
-from redemptions.models import Redemption
-from redemptions.models import State as Reporting
+from redemptions.models import Redemption, RedemptionState
 from rewards import redaction
-from rewards.models import Assignment, Attempt, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 from tests.factories import (
     AssignmentFactory,
     AttemptFactory,
@@ -41,14 +40,17 @@ def answer(desk: Desk, row: Assignment) -> str:
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ({"state": State.OWED}, "The customer does not have it yet."),
-        ({"state": State.OWED, "doubtful": True}, "Nobody knows yet whether"),
-        ({"state": State.ACTIVATING}, "Nobody knows yet whether"),
-        ({"state": State.UNCERTAIN, "doubtful": True}, "Nobody knows yet whether"),
-        ({"state": State.HELD, "doubtful": True}, "Nobody knows yet whether"),
-        ({"state": State.HELD}, "The customer does not have it yet."),
-        ({"state": State.ACTIVE}, "The customer has it."),
-        ({"state": State.VOID}, "The customer does not get it."),
+        ({"state": AssignmentState.OWED}, "The customer does not have it yet."),
+        ({"state": AssignmentState.OWED, "doubtful": True}, "Nobody knows yet whether"),
+        ({"state": AssignmentState.ACTIVATING}, "Nobody knows yet whether"),
+        (
+            {"state": AssignmentState.UNCERTAIN, "doubtful": True},
+            "Nobody knows yet whether",
+        ),
+        ({"state": AssignmentState.HELD, "doubtful": True}, "Nobody knows yet whether"),
+        ({"state": AssignmentState.HELD}, "The customer does not have it yet."),
+        ({"state": AssignmentState.ACTIVE}, "The customer has it."),
+        ({"state": AssignmentState.VOID}, "The customer does not get it."),
     ],
 )
 def test_it_says_first_whether_the_customer_has_it(
@@ -60,11 +62,14 @@ def test_it_says_first_whether_the_customer_has_it(
 def test_then_why_and_what_happens_next_and_when(crm: Desk) -> None:
     at = timezone.now() + timedelta(minutes=5)
     held = AssignmentFactory(
-        state=State.HELD, reason=Reason.REFUSED, problem="The account is closed."
+        state=AssignmentState.HELD,
+        reason=AssignmentReason.REFUSED,
+        problem="The account is closed.",
     )
-    owed = AssignmentFactory(state=State.OWED, failures=2, not_before=at)
+    owed = AssignmentFactory(state=AssignmentState.OWED, failures=2, not_before=at)
     paused = AssignmentFactory(
-        state=State.OWED, execution=ExecutionFactory(stop=Stop.PAUSED)
+        state=AssignmentState.OWED,
+        execution=ExecutionFactory(stop=ExecutionStop.PAUSED),
     )
 
     assert "The platform refused it. The account is closed. Mend at the" in answer(
@@ -76,8 +81,8 @@ def test_then_why_and_what_happens_next_and_when(crm: Desk) -> None:
 
 
 def test_what_is_given_says_once_that_the_customer_has_it(crm: Desk) -> None:
-    row = AssignmentFactory(state=State.ACTIVE)
-    RedemptionFactory(assignment=row, state=Reporting.REPORTED)
+    row = AssignmentFactory(state=AssignmentState.ACTIVE)
+    RedemptionFactory(assignment=row, state=RedemptionState.REPORTED)
 
     said = answer(crm, row)
 
@@ -86,9 +91,11 @@ def test_what_is_given_says_once_that_the_customer_has_it(crm: Desk) -> None:
 
 
 def test_it_is_told_in_the_order_in_which_one_asks(support: Desk) -> None:
-    row = AssignmentFactory(state=State.ACTIVE, order={"customer": "C1"})
+    row = AssignmentFactory(state=AssignmentState.ACTIVE, order={"customer": "C1"})
     AttemptFactory(assignment=row)
-    RedemptionFactory(assignment=row, state=Reporting.REPORTED, report=ReportFactory())
+    RedemptionFactory(
+        assignment=row, state=RedemptionState.REPORTED, report=ReportFactory()
+    )
     support.do("reveal", row)
 
     page = support.page(row)
@@ -102,7 +109,7 @@ def test_it_is_told_in_the_order_in_which_one_asks(support: Desk) -> None:
 
 
 def test_each_attempt_shows_what_was_sent_and_what_came_back(crm: Desk) -> None:
-    row = AssignmentFactory(state=State.ACTIVE, key=KEY)
+    row = AssignmentFactory(state=AssignmentState.ACTIVE, key=KEY)
     AttemptFactory(
         assignment=row,
         outcome=Attempt.Outcome.UNANSWERED,
@@ -128,7 +135,7 @@ def test_each_attempt_shows_what_was_sent_and_what_came_back(crm: Desk) -> None:
 
 
 def test_what_was_not_sent_says_so(crm: Desk) -> None:
-    row = AssignmentFactory(state=State.OWED)
+    row = AssignmentFactory(state=AssignmentState.OWED)
     AttemptFactory(assignment=row, outcome=Attempt.Outcome.NOT_SENT, status=None)
 
     page = crm.get(page_of(row)).content.decode()
@@ -145,7 +152,7 @@ def test_of_a_platform_that_does_not_say_how_it_is_asked_the_key_is_shown(
     crm: Desk, settings: Settings
 ) -> None:
     settings.PLATFORM_ADAPTER = f"{__name__}.Letters"
-    row = AssignmentFactory(state=State.ACTIVE, key=KEY)
+    row = AssignmentFactory(state=AssignmentState.ACTIVE, key=KEY)
     for kind in Attempt.Kind:
         AttemptFactory(assignment=row, kind=kind)
 
@@ -157,9 +164,9 @@ def test_of_a_platform_that_does_not_say_how_it_is_asked_the_key_is_shown(
 
 
 def test_its_report_shows_what_optimove_answered(crm: Desk) -> None:
-    row = AssignmentFactory(state=State.ACTIVE)
+    row = AssignmentFactory(state=AssignmentState.ACTIVE)
     report = ReportFactory(duration_ms=88, answer="Taken, thank you.")
-    RedemptionFactory(assignment=row, state=Reporting.REPORTED, report=report)
+    RedemptionFactory(assignment=row, state=RedemptionState.REPORTED, report=report)
 
     page = crm.page(row)
 
@@ -194,8 +201,8 @@ def test_a_code_that_a_far_side_repeats_is_masked_wherever_it_stands(
 ) -> None:
     row = AssignmentFactory(
         customer="C1",
-        state=State.HELD,
-        reason=Reason.REFUSED,
+        state=AssignmentState.HELD,
+        reason=AssignmentReason.REFUSED,
         problem=said,
         unique_code=CODE,
         receipt=said,
@@ -215,7 +222,9 @@ def test_a_code_that_a_far_side_repeats_is_masked_wherever_it_stands(
 
 def test_a_code_is_masked_also_where_a_list_cuts_what_was_said(crm: Desk) -> None:
     AssignmentFactory(
-        state=State.HELD, problem=f"{'x' * 92} {CODE} is spent.", unique_code=CODE
+        state=AssignmentState.HELD,
+        problem=f"{'x' * 92} {CODE} is spent.",
+        unique_code=CODE,
     )
 
     assert "SUMMER" not in crm.text(list_of(Assignment))

@@ -12,20 +12,27 @@ import pytest
 from django.db.models import QuerySet
 from django.utils.html import strip_tags
 
-from executions.models import Stop
+from executions.models import ExecutionStop
 from promoportal.admin.links import list_of, page_of
 from rewards import bulk_retry
 from rewards.admin import bulk_retry_preview
-from rewards.models import Assignment, Reason, Retrial, Retried, State, Trying
+from rewards.models import (
+    Assignment,
+    AssignmentReason,
+    AssignmentState,
+    Retrial,
+    RetrialState,
+    Retried,
+)
 from tests.factories import AssignmentFactory, ExecutionFactory
 from tests.staff_client import Desk
 
-HELD = list_of(Assignment, state__exact=State.HELD)
+HELD = list_of(Assignment, state__exact=AssignmentState.HELD)
 
 
 def held(count: int, **more: Any) -> list[Assignment]:
-    more = {"reason": Reason.REFUSED, **more}
-    return [AssignmentFactory(state=State.HELD, **more) for _ in range(count)]
+    more = {"reason": AssignmentReason.REFUSED, **more}
+    return [AssignmentFactory(state=AssignmentState.HELD, **more) for _ in range(count)]
 
 
 def ask(desk: Desk, address: str = HELD, **said: Any) -> Any:
@@ -39,8 +46,8 @@ def press(desk: Desk, form: str = "", why: str = "Mended.") -> Any:
 def test_first_it_is_said_what_it_would_do(support: Desk) -> None:
     held(3)
     held(1, doubtful=True)
-    held(1, reason=Reason.REPEATED)
-    AssignmentFactory(state=State.OWED)
+    held(1, reason=AssignmentReason.REPEATED)
+    AssignmentFactory(state=AssignmentState.OWED)
 
     shown = ask(support).content.decode()
 
@@ -76,7 +83,7 @@ def test_the_list_and_its_filters_are_said_in_words_before_and_after(
 
 
 def test_where_nothing_would_be_tried_there_is_nothing_to_press(support: Desk) -> None:
-    held(1, reason=Reason.REPEATED)
+    held(1, reason=AssignmentReason.REPEATED)
 
     shown = ask(support).content.decode()
 
@@ -86,11 +93,11 @@ def test_where_nothing_would_be_tried_there_is_nothing_to_press(support: Desk) -
 
 def many() -> QuerySet[Assignment]:
     """Of two executions, one of them cancelled; the oldest are in doubt."""
-    gone = ExecutionFactory(stop=Stop.CANCELLED)
+    gone = ExecutionFactory(stop=ExecutionStop.CANCELLED)
     held(2, doubtful=True)
     held(1, doubtful=True, execution=gone)
     held(1, meaning="nothing", vendor_status="NotEligible")
-    held(1, reason=Reason.REPEATED)
+    held(1, reason=AssignmentReason.REPEATED)
     held(2, execution=gone)
     held(3)
     return Assignment.objects.order_by("-pk")
@@ -130,7 +137,9 @@ def test_what_the_census_does_not_know_is_told_of_the_newest_alone(db: None) -> 
 
 def test_each_execution_state_and_reason_is_counted_by_itself(db: None) -> None:
     rows = many()
-    (pk,) = rows.filter(reason=Reason.REPEATED).values_list("execution", flat=True)
+    (pk,) = rows.filter(reason=AssignmentReason.REPEATED).values_list(
+        "execution", flat=True
+    )
 
     said = {"execution": str(pk)}, {"reason__exact": "REPEATED"}
     of_one = bulk_retry_preview.preview(rows.filter(execution=pk), said[0], few=0)
@@ -217,14 +226,14 @@ def test_a_filter_that_is_none_tries_nothing_and_leads_back_to_the_list(
 @pytest.mark.parametrize(
     ("deed", "before", "after"),
     [
-        ("pause", Trying.RUNNING, Trying.PAUSED),
-        ("resume", Trying.PAUSED, Trying.RUNNING),
-        ("cancel", Trying.RUNNING, Trying.CANCELLED),
-        ("cancel", Trying.PAUSED, Trying.CANCELLED),
+        ("pause", RetrialState.RUNNING, RetrialState.PAUSED),
+        ("resume", RetrialState.PAUSED, RetrialState.RUNNING),
+        ("cancel", RetrialState.RUNNING, RetrialState.CANCELLED),
+        ("cancel", RetrialState.PAUSED, RetrialState.CANCELLED),
     ],
 )
 def test_it_can_be_paused_resumed_and_cancelled_by_who_may(
-    support: Desk, crm: Desk, deed: str, before: Trying, after: Trying
+    support: Desk, crm: Desk, deed: str, before: RetrialState, after: RetrialState
 ) -> None:
     held(1)
     press(support)

@@ -10,7 +10,7 @@ from django.db import transaction
 from pytest_django import Settings
 
 from executions import lifecycle
-from executions.models import Stop
+from executions.models import ExecutionStop
 from promoportal import platforms
 from promoportal.db import bulk
 from promoportal.db.database_clock import after
@@ -22,7 +22,7 @@ from rewards.activation.claims import claim
 from rewards.activation.outcomes import conclude
 from rewards.cancellation import AT_ONCE
 from rewards.collection import fetch_runs
-from rewards.models import Assignment, Reason, State
+from rewards.models import Assignment, AssignmentReason, AssignmentState
 from tests.factories import AssignmentFactory, CollectionFactory, ExecutionFactory
 from tests.promoportal.db.second_connection import elsewhere
 from tests.world import World
@@ -64,7 +64,10 @@ def test_cancelled_at_the_vendor_voids_what_is_owed(world: World) -> None:
     assignment = look_again(world)
     world.work()
 
-    assert (assignment.state, assignment.reason) == (State.VOID, Reason.CANCELLED)
+    assert (assignment.state, assignment.reason) == (
+        AssignmentState.VOID,
+        AssignmentReason.CANCELLED,
+    )
     assert not world.box.credits
 
 
@@ -75,20 +78,20 @@ def test_cancelled_at_the_vendor_marks_what_is_active(world: World) -> None:
 
     assignment = look_again(world)
 
-    assert assignment.state == State.ACTIVE
+    assert assignment.state == AssignmentState.ACTIVE
     assert assignment.cancelled_too_late
 
 
 @pytest.mark.parametrize("before", ["NotEligible", "Cancelled", "BudgetExceeded"])
 def test_assigned_after_all_makes_void_owed(world: World, before: str) -> None:
     reference = owed(world, status=before)
-    assert world.assignment("C1").state == State.VOID
+    assert world.assignment("C1").state == AssignmentState.VOID
     world.box.change("7311", reference, status="Assigned", reward=OTHER)
 
     look_again(world)
     world.work()
 
-    assert world.assignment("C1").state == State.ACTIVE
+    assert world.assignment("C1").state == AssignmentState.ACTIVE
     assert len(world.box.credits) == 1
 
 
@@ -102,7 +105,10 @@ def test_assigned_after_all_past_the_limit_for_one_is_held(
     assignment = look_again(world)
     world.work()
 
-    assert (assignment.state, assignment.reason) == (State.HELD, Reason.OVER_LIMIT)
+    assert (assignment.state, assignment.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.OVER_LIMIT,
+    )
     assert not world.box.credits
 
 
@@ -118,7 +124,7 @@ def test_assigned_after_all_past_the_limit_for_all_holds_the_execution(
     execution = world.announce("7311")
 
     execution.refresh_from_db()
-    assert execution.stop == Stop.HELD
+    assert execution.stop == ExecutionStop.HELD
     assert "3 rewards were assigned; the limit is 2." in execution.problem
     assert not world.box.credits
 
@@ -132,7 +138,10 @@ def test_a_second_assignment_after_all_is_held_as_any_second_is(world: World) ->
     world.announce("7311")
 
     late = Assignment.objects.get(reference=second)
-    assert (late.state, late.reason) == (State.HELD, Reason.REPEATED)
+    assert (late.state, late.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.REPEATED,
+    )
     assert len(world.box.credits) == 1
 
 
@@ -141,12 +150,12 @@ def test_what_becomes_readable_is_given_to_whom_it_is_for(world: World) -> None:
     world.box.list_row("7311", broken)
     world.announce("7311")
     held = Assignment.objects.get()
-    assert (held.state, held.customer) == (State.HELD, "")
+    assert (held.state, held.customer) == (AssignmentState.HELD, "")
     broken["customerId"] = "C7"
 
     world.announce("7311")
 
-    assert world.assignment("C7").state == State.ACTIVE
+    assert world.assignment("C7").state == AssignmentState.ACTIVE
     assert [credit.customer for credit in world.box.credits] == ["C7"]
 
 
@@ -160,7 +169,10 @@ def test_what_becomes_readable_and_is_a_second_assignment_is_held(world: World) 
     world.announce("7311")
 
     late = Assignment.objects.get(reference="9f0c")
-    assert (late.state, late.reason) == (State.HELD, Reason.REPEATED)
+    assert (late.state, late.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.REPEATED,
+    )
     assert len(world.box.credits) == 1
 
 
@@ -179,7 +191,7 @@ def test_what_is_assigned_again_was_not_cancelled_too_late(
     world.work()
 
     assert not assignment.cancelled_too_late
-    assert (assignment.reason == Reason.DIFFERS) == bool(reward)
+    assert (assignment.reason == AssignmentReason.DIFFERS) == bool(reward)
     assert len(world.box.credits) == 1
 
 
@@ -215,7 +227,7 @@ def test_the_same_assignment_for_another_is_a_persons_matter(
     held = look_again(world)
     world.work()
 
-    assert (held.state, held.reason) == (State.HELD, Reason.DIFFERS)
+    assert (held.state, held.reason) == (AssignmentState.HELD, AssignmentReason.DIFFERS)
     assert "another customer or promotion" in held.problem
     assert not world.box.credits
 
@@ -235,7 +247,10 @@ def test_a_status_that_becomes_unknown_on_its_way_is_a_persons_matter(
     conclude(taken, [Answered(taken.rows[0], Outcome.UNAVAILABLE)])
 
     held = world.assignment("C1")
-    assert (held.state, held.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
+    assert (held.state, held.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.UNKNOWN_STATUS,
+    )
 
 
 def test_two_of_one_id_on_a_page_are_both_seen(world: World) -> None:
@@ -244,9 +259,12 @@ def test_two_of_one_id_on_a_page_are_both_seen(world: World) -> None:
 
     world.announce("7311")
 
-    assert world.assignment("C1").state == State.ACTIVE
+    assert world.assignment("C1").state == AssignmentState.ACTIVE
     other = world.assignment("C2")
-    assert (other.state, other.reason) == (State.HELD, Reason.UNREADABLE)
+    assert (other.state, other.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.UNREADABLE,
+    )
     assert "twice, and not the same" in other.problem
 
 
@@ -260,7 +278,10 @@ def test_a_second_assignment_that_changes_is_still_a_second(world: World) -> Non
     world.collect("7311")
 
     held = Assignment.objects.get(reference=second)
-    assert (held.state, held.reason) == (State.HELD, Reason.REPEATED)
+    assert (held.state, held.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.REPEATED,
+    )
     assert held.problem.count("another reward than before") == 1
 
 
@@ -268,7 +289,7 @@ def test_assigned_again_with_another_reward_after_it_was_sent(world: World) -> N
     reference = owed(world)
     world.box.order(Fault(kind="error_before", side="platform", status=503))
     world.run_activation()
-    Assignment.objects.update(doubtful=False, state=State.VOID)
+    Assignment.objects.update(doubtful=False, state=AssignmentState.VOID)
     world.box.change("7311", reference, status="Cancelled")
     world.collect("7311")
     world.box.change("7311", reference, status="Assigned", reward=OTHER)
@@ -276,7 +297,10 @@ def test_assigned_again_with_another_reward_after_it_was_sent(world: World) -> N
     assignment = look_again(world)
     world.wait()
 
-    assert (assignment.state, assignment.reason) == (State.HELD, Reason.DIFFERS)
+    assert (assignment.state, assignment.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.DIFFERS,
+    )
     assert not world.box.credits
 
 
@@ -303,7 +327,7 @@ def test_a_status_that_becomes_known_releases_what_was_held_for_it(
     look_again(world)
     world.work()
 
-    assert world.assignment("C1").state == State.ACTIVE
+    assert world.assignment("C1").state == AssignmentState.ACTIVE
 
 
 def test_assigned_after_all_but_unreadably_is_a_persons_matter(world: World) -> None:
@@ -312,7 +336,10 @@ def test_assigned_after_all_but_unreadably_is_a_persons_matter(world: World) -> 
 
     assignment = look_again(world)
 
-    assert (assignment.state, assignment.reason) == (State.HELD, Reason.UNREADABLE)
+    assert (assignment.state, assignment.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.UNREADABLE,
+    )
 
 
 def test_a_status_that_becomes_unknown_stops_what_is_owed(world: World) -> None:
@@ -322,7 +349,10 @@ def test_a_status_that_becomes_unknown_stops_what_is_owed(world: World) -> None:
     assignment = look_again(world)
     world.work()
 
-    assert (assignment.state, assignment.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
+    assert (assignment.state, assignment.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.UNKNOWN_STATUS,
+    )
     assert not world.box.credits
 
 
@@ -333,7 +363,10 @@ def test_another_reward_is_held(world: World) -> None:
     assignment = look_again(world)
     world.work()
 
-    assert (assignment.state, assignment.reason) == (State.HELD, Reason.DIFFERS)
+    assert (assignment.state, assignment.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.DIFFERS,
+    )
     assert not world.box.credits
 
 
@@ -363,7 +396,10 @@ def test_another_reward_after_it_was_given_is_marked(world: World) -> None:
 
     assignment = look_again(world)
 
-    assert (assignment.state, assignment.reason) == (State.ACTIVE, Reason.DIFFERS)
+    assert (assignment.state, assignment.reason) == (
+        AssignmentState.ACTIVE,
+        AssignmentReason.DIFFERS,
+    )
     assert len(world.box.credits) == 1
 
 
@@ -381,7 +417,7 @@ def test_taken_back_while_in_doubt_is_asked_about_and_not_given_again(
     world.wait()
 
     assignment = world.assignment("C1")
-    assert (assignment.state, assignment.doubtful) == (State.VOID, False)
+    assert (assignment.state, assignment.doubtful) == (AssignmentState.VOID, False)
     assert not world.box.credits
 
 
@@ -406,8 +442,12 @@ def test_in_doubt_and_then_of_a_status_nobody_knows_is_settled(
 
     row = world.assignment("C1")
     given = kind == "error_after"
-    asked = (State.ACTIVE, "") if given else (State.HELD, Reason.UNKNOWN_STATUS)
-    unasked = State.HELD, Reason.UNANSWERED
+    asked = (
+        (AssignmentState.ACTIVE, "")
+        if given
+        else (AssignmentState.HELD, AssignmentReason.UNKNOWN_STATUS)
+    )
+    unasked = AssignmentState.HELD, AssignmentReason.UNANSWERED
     assert (row.state, row.reason) == (asked if "," in capability else unasked)
     assert row.doubtful is ("," not in capability)
     assert len(world.box.credits) == given
@@ -427,7 +467,10 @@ def test_what_was_left_owed_and_not_assigned_is_found_and_asked_about(
     world.wait()
 
     row = world.assignment("C1")
-    assert (row.state, row.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
+    assert (row.state, row.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.UNKNOWN_STATUS,
+    )
 
 
 def test_taken_back_while_in_doubt_and_given_is_marked(world: World) -> None:
@@ -440,7 +483,7 @@ def test_taken_back_while_in_doubt_and_given_is_marked(world: World) -> None:
     world.wait()
 
     assignment = world.assignment("C1")
-    assert assignment.state == State.ACTIVE
+    assert assignment.state == AssignmentState.ACTIVE
     assert assignment.cancelled_too_late
     assert len(world.box.credits) == 1
 
@@ -452,7 +495,10 @@ def test_what_staff_wrote_off_stays_written_off(world: World) -> None:
 
     assignment = look_again(world)
 
-    assert (assignment.state, assignment.reason) == (State.VOID, Reason.WRITTEN_OFF)
+    assert (assignment.state, assignment.reason) == (
+        AssignmentState.VOID,
+        AssignmentReason.WRITTEN_OFF,
+    )
 
 
 def test_a_cancelled_execution_gives_nothing_more(world: World) -> None:
@@ -462,7 +508,7 @@ def test_a_cancelled_execution_gives_nothing_more(world: World) -> None:
     lifecycle.cancel(execution, by=None, why="Enough.")
     world.wait()
 
-    assert world.assignment("C1").state == State.VOID
+    assert world.assignment("C1").state == AssignmentState.VOID
     assert not world.box.credits
 
 
@@ -473,7 +519,7 @@ def test_pages_that_come_after_a_cancellation_owe_nothing(world: World) -> None:
     lifecycle.cancel(execution, by=None, why="Enough.")
     world.wait()
 
-    assert world.assignment("C1").state == State.VOID
+    assert world.assignment("C1").state == AssignmentState.VOID
     assert world.reconcile("7311").drift == 0
 
 
@@ -490,9 +536,9 @@ def test_a_notice_after_a_cancellation_reopens_nothing(world: World) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_who_take_back_a_large_execution_leave_nothing_of_it() -> None:
-    execution = ExecutionFactory(stop=Stop.CANCELLED)
+    execution = ExecutionFactory(stop=ExecutionStop.CANCELLED)
     CollectionFactory(execution=execution)
-    AssignmentFactory.create_batch(3, execution=execution, state=State.OWED)
+    AssignmentFactory.create_batch(3, execution=execution, state=AssignmentState.OWED)
 
     with elsewhere() as other:
         other.begin()
@@ -503,7 +549,7 @@ def test_two_who_take_back_a_large_execution_leave_nothing_of_it() -> None:
 
     assert cancellation.is_due()
     cancellation.follow()
-    assert not Assignment.objects.exclude(state=State.VOID).exists()
+    assert not Assignment.objects.exclude(state=AssignmentState.VOID).exists()
     assert not cancellation.is_due()
 
 
@@ -515,14 +561,18 @@ def test_a_large_cancelled_execution_is_taken_back_some_at_a_time(
     like = world.assignment("C1")
     more = [{"reference": f"R{n}", "customer": f"D{n}"} for n in range(AT_ONCE)]
     bulk.insert_each(
-        Assignment, more, execution=like.execution, as_assigned={}, state=State.OWED
+        Assignment,
+        more,
+        execution=like.execution,
+        as_assigned={},
+        state=AssignmentState.OWED,
     )
 
     lifecycle.cancel(like.execution, by=agent, why="Enough.")
-    left = Assignment.objects.filter(state=State.OWED).count()
+    left = Assignment.objects.filter(state=AssignmentState.OWED).count()
     world.work()
 
-    void = Assignment.objects.filter(state=State.VOID)
+    void = Assignment.objects.filter(state=AssignmentState.VOID)
     assert left == 1
     assert void.count() == AT_ONCE + 1
     assert not void.exclude(transitions__by=agent).exists()

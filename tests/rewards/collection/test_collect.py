@@ -15,7 +15,7 @@ from django.db.models import Max
 from pytest_django import Settings
 
 from executions.lifecycle import announce, trigger
-from executions.models import Asking, EventType, Progress, Trigger
+from executions.models import EventType, ExecutionProgress, Trigger, TriggerState
 from promoportal import optimove, pipeline
 from promoportal.db import state_machine
 from promoportal.db.database_clock import after
@@ -24,7 +24,13 @@ from promoportal.optimove import Page, Promotions
 from promoportal.optimove.rate_limiter import Priority
 from promoportal.sandbox import Fault, Options
 from rewards.collection import collect, fetch_runs, triggered_lookup
-from rewards.models import Assignment, Collecting, Collection, Reason, State
+from rewards.models import (
+    Assignment,
+    AssignmentReason,
+    AssignmentState,
+    Collection,
+    CollectionState,
+)
 from tests.world import World
 
 BUILT_IN = Path(optimove.__file__).with_name("contract.toml")
@@ -59,7 +65,7 @@ def test_every_page_is_fetched(small_pages: World) -> None:
 
     found = collection("7311")
     assert Assignment.objects.count() == 35
-    assert (found.state, found.pages, found.seen) == (Collecting.DONE, 4, 35)
+    assert (found.state, found.pages, found.seen) == (CollectionState.DONE, 4, 35)
 
 
 def test_a_crash_between_two_pages_resumes_at_the_second(small_pages: World) -> None:
@@ -141,7 +147,7 @@ def test_a_settled_execution_is_collected_again_when_announced_again(
 
     world.announce("7311")
 
-    assert Assignment.objects.filter(state=State.ACTIVE).count() == 5
+    assert Assignment.objects.filter(state=AssignmentState.ACTIVE).count() == 5
     assert len(world.box.credits) == 5
 
 
@@ -155,7 +161,10 @@ def test_a_list_that_is_shorter_than_it_says_is_fetched_three_times_more(
     world.wait()
 
     found = collection("7311")
-    assert (found.state, found.reason) == (Collecting.HELD, Reason.INCOMPLETE)
+    assert (found.state, found.reason) == (
+        CollectionState.HELD,
+        AssignmentReason.INCOMPLETE,
+    )
     assert found.number == 4
     assert "3 rows" in found.problem
     assert world.reconcile("7311").drift == 1
@@ -176,8 +185,8 @@ def test_a_refused_page_token_begins_the_pass_again(small_pages: World) -> None:
 
     small_pages.wait()
 
-    assert collection("7311").state == Collecting.DONE
-    assert Assignment.objects.filter(state=State.ACTIVE).count() == 15
+    assert collection("7311").state == CollectionState.DONE
+    assert Assignment.objects.filter(state=AssignmentState.ACTIVE).count() == 15
 
 
 def test_a_page_token_that_repeats_does_not_go_round_for_ever(
@@ -189,7 +198,7 @@ def test_a_page_token_that_repeats_does_not_go_round_for_ever(
 
     small_pages.wait()
 
-    assert collection("7311").state == Collecting.HELD
+    assert collection("7311").state == CollectionState.HELD
 
 
 def test_an_empty_list_is_asked_for_again_and_then_held(world: World) -> None:
@@ -199,7 +208,7 @@ def test_an_empty_list_is_asked_for_again_and_then_held(world: World) -> None:
     world.wait()
 
     found = collection("7311")
-    assert (found.state, found.reason) == (Collecting.HELD, Reason.EMPTY)
+    assert (found.state, found.reason) == (CollectionState.HELD, AssignmentReason.EMPTY)
     assert listing_calls(world) == 1 + len(fetch_runs.EMPTY_WAITS)
 
 
@@ -210,7 +219,7 @@ def test_a_list_that_comes_late_is_found(world: World) -> None:
 
     world.wait()
 
-    assert Assignment.objects.filter(state=State.ACTIVE).count() == 2
+    assert Assignment.objects.filter(state=AssignmentState.ACTIVE).count() == 2
 
 
 @pytest.mark.parametrize(
@@ -231,7 +240,7 @@ def test_a_vendor_having_a_bad_day_is_asked_again(world: World, fault: Fault) ->
 
     world.wait()
 
-    assert Assignment.objects.filter(state=State.ACTIVE).count() == 3
+    assert Assignment.objects.filter(state=AssignmentState.ACTIVE).count() == 3
 
 
 def test_eight_malformed_answers_in_a_row_are_a_persons_matter(world: World) -> None:
@@ -242,7 +251,10 @@ def test_eight_malformed_answers_in_a_row_are_a_persons_matter(world: World) -> 
     world.wait()
 
     found = collection("7311")
-    assert (found.state, found.reason) == (Collecting.HELD, Reason.MALFORMED)
+    assert (found.state, found.reason) == (
+        CollectionState.HELD,
+        AssignmentReason.MALFORMED,
+    )
     assert listing_calls(world) == 8
 
 
@@ -261,9 +273,9 @@ def test_one_row_that_cannot_be_read_is_held_and_the_rest_goes_on(
     world.announce("7311")
 
     by_state = Counter(Assignment.objects.values_list("state", flat=True))
-    held = Assignment.objects.filter(state=State.HELD)
-    assert by_state == {State.ACTIVE: 3, State.HELD: 4}
-    assert set(held.values_list("reason", flat=True)) == {Reason.UNREADABLE}
+    held = Assignment.objects.filter(state=AssignmentState.HELD)
+    assert by_state == {AssignmentState.ACTIVE: 3, AssignmentState.HELD: 4}
+    assert set(held.values_list("reason", flat=True)) == {AssignmentReason.UNREADABLE}
     assert all(held.values_list("problem", flat=True))
 
 
@@ -286,7 +298,10 @@ def test_one_value_that_nobody_can_hold_spoils_its_row_alone(
     world.announce("7311")
 
     held = Assignment.objects.get(reference="bad")
-    assert (held.state, held.reason) == (State.HELD, Reason.UNREADABLE)
+    assert (held.state, held.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.UNREADABLE,
+    )
     assert len(world.box.credits) == 3
 
 
@@ -299,7 +314,10 @@ def test_a_status_the_contract_does_not_know_stops_that_reward_alone(
     world.announce("7311")
 
     held = world.assignment("C9")
-    assert (held.state, held.reason) == (State.HELD, Reason.UNKNOWN_STATUS)
+    assert (held.state, held.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.UNKNOWN_STATUS,
+    )
     assert "AwaitingMoon" in held.problem
     assert len(world.box.credits) == 2
 
@@ -321,7 +339,7 @@ def test_what_was_not_assigned_is_kept_and_not_given(world: World, status: str) 
     world.announce("7311")
 
     kept = world.assignment("C1")
-    assert kept.state == State.VOID
+    assert kept.state == AssignmentState.VOID
     assert kept.as_assigned["status"] == status
     assert not world.box.credits
 
@@ -333,7 +351,10 @@ def test_a_second_assignment_of_the_same_three_is_kept_and_held(world: World) ->
     world.announce("7311")
 
     second = Assignment.objects.get(reference="second")
-    assert (second.state, second.reason) == (State.HELD, Reason.REPEATED)
+    assert (second.state, second.reason) == (
+        AssignmentState.HELD,
+        AssignmentReason.REPEATED,
+    )
     assert len(world.box.credits) == 1
 
 
@@ -354,7 +375,7 @@ def test_customer_ids_that_are_numbers_work(world: World) -> None:
     world.announce("7311")
 
     [credit] = world.box.credits
-    assert world.assignment("234638").state == State.ACTIVE
+    assert world.assignment("234638").state == AssignmentState.ACTIVE
     assert credit.customer == "234638"
 
 
@@ -366,8 +387,8 @@ def test_a_customer_not_listed_yet_is_asked_for_again(world: World) -> None:
 
     world.wait()
 
-    assert world.assignment("C1").state == State.ACTIVE
-    assert Trigger.objects.get().state == Asking.DONE
+    assert world.assignment("C1").state == AssignmentState.ACTIVE
+    assert Trigger.objects.get().state == TriggerState.DONE
 
 
 def test_a_customer_who_is_never_listed_is_held(world: World) -> None:
@@ -377,7 +398,7 @@ def test_a_customer_who_is_never_listed_is_held(world: World) -> None:
     world.wait()
 
     held = Trigger.objects.get()
-    assert (held.state, held.reason) == (Asking.HELD, "NOT_LISTED")
+    assert (held.state, held.reason) == (TriggerState.HELD, "NOT_LISTED")
 
 
 def test_where_each_notice_may_mean_one_more_the_second_is_waited_for(
@@ -399,7 +420,7 @@ def test_where_each_notice_may_mean_one_more_the_second_is_waited_for(
     world.wait()
 
     assert len(world.box.credits) == 2
-    assert Trigger.objects.get().state == Asking.DONE
+    assert Trigger.objects.get().state == TriggerState.DONE
 
 
 def test_a_second_notice_asks_for_a_held_customer_anew(world: World) -> None:
@@ -411,7 +432,7 @@ def test_a_second_notice_asks_for_a_held_customer_anew(world: World) -> None:
     world.notify(11, CampaignID=7311, CustomerID="C1")
     world.work()
 
-    assert world.assignment("C1").state == State.ACTIVE
+    assert world.assignment("C1").state == AssignmentState.ACTIVE
 
 
 def test_an_answer_to_an_earlier_question_does_not_settle_a_later_one(
@@ -432,8 +453,8 @@ def test_an_answer_to_an_earlier_question_does_not_settle_a_later_one(
 
     triggered_lookup.save(found, question, [page], lease=lease)
 
-    assert Trigger.objects.get().state == Asking.WAITING
-    assert world.assignment("C1").state == State.OWED
+    assert Trigger.objects.get().state == TriggerState.WAITING
+    assert world.assignment("C1").state == AssignmentState.OWED
 
 
 def test_one_customer_id_the_vendor_refuses_spoils_no_others(world: World) -> None:
@@ -446,8 +467,10 @@ def test_one_customer_id_the_vendor_refuses_spoils_no_others(world: World) -> No
 
     world.wait()
 
-    assert Trigger.objects.filter(state=Asking.HELD, reason="REFUSED").count() <= 1
-    assert Assignment.objects.filter(state=State.ACTIVE).count() >= 4
+    assert (
+        Trigger.objects.filter(state=TriggerState.HELD, reason="REFUSED").count() <= 1
+    )
+    assert Assignment.objects.filter(state=AssignmentState.ACTIVE).count() >= 4
 
 
 def test_the_vendor_is_never_called_more_often_than_it_allows(
@@ -460,7 +483,7 @@ def test_the_vendor_is_never_called_more_often_than_it_allows(
 
     assert small_pages.box.rate.refused == 0
     assert 0 < small_pages.box.rate.most <= Priority.COLLECTING
-    assert collection("7311").state == Collecting.COLLECTING
+    assert collection("7311").state == CollectionState.COLLECTING
 
 
 def test_a_pass_is_checked_against_the_limits_before_anything_is_given(
@@ -498,7 +521,7 @@ def test_a_list_that_fails_for_days_is_a_persons_matter(
     collect.collect()
 
     row = Collection.objects.get()
-    assert (row.state, row.reason) == (Collecting.HELD, Reason.GIVEN_UP)
+    assert (row.state, row.reason) == (CollectionState.HELD, AssignmentReason.GIVEN_UP)
 
 
 def test_while_our_key_is_refused_no_list_is_given_up(world: World) -> None:
@@ -508,7 +531,7 @@ def test_while_our_key_is_refused_no_list_is_given_up(world: World) -> None:
 
     collect.collect()
 
-    assert Collection.objects.get().state == Collecting.COLLECTING
+    assert Collection.objects.get().state == CollectionState.COLLECTING
 
 
 def first_page(world: World) -> tuple[Collection, Lease, Page]:
@@ -549,20 +572,20 @@ def test_who_is_listed_late_is_found_by_the_second_look(
     settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
     world.box.assign("7311", "C1")
     world.announce("7311")
-    assert world.assignment("C1").state == State.ACTIVE
-    assert collection("7311").state == Collecting.WAITING
+    assert world.assignment("C1").state == AssignmentState.ACTIVE
+    assert collection("7311").state == CollectionState.WAITING
     execution = collection("7311").execution
-    assert execution.state == Progress.ACTIVATING
+    assert execution.state == ExecutionProgress.ACTIVATING
 
     world.box.assign("7311", "C2")
     world.wait()
     pipeline.tick()
 
     execution.refresh_from_db()
-    assert execution.state == Progress.SETTLED
+    assert execution.state == ExecutionProgress.SETTLED
 
-    assert world.assignment("C2").state == State.ACTIVE
-    assert collection("7311").state == Collecting.DONE
+    assert world.assignment("C2").state == AssignmentState.ACTIVE
+    assert collection("7311").state == CollectionState.DONE
     # The third one was as the second.
     assert collection("7311").number == 3
 
@@ -574,12 +597,12 @@ def test_a_notice_for_another_channel_does_not_take_the_second_looks_place(
     world.box.assign("7311", "C1")
     world.announce("7311")
     world.announce("7311")
-    assert collection("7311").state == Collecting.WAITING
+    assert collection("7311").state == CollectionState.WAITING
 
     world.box.assign("7311", "C2")
     world.wait()
 
-    assert world.assignment("C2").state == State.ACTIVE
+    assert world.assignment("C2").state == AssignmentState.ACTIVE
 
 
 def test_nor_does_one_that_comes_during_the_first_pass(
@@ -596,7 +619,7 @@ def test_nor_does_one_that_comes_during_the_first_pass(
     assign(small_pages, 1, first=15)
     small_pages.wait()
 
-    assert Assignment.objects.filter(state=State.ACTIVE).count() == 16
+    assert Assignment.objects.filter(state=AssignmentState.ACTIVE).count() == 16
 
 
 def test_as_many_as_before_and_not_the_same_are_not_as_before(
@@ -615,7 +638,7 @@ def test_as_many_as_before_and_not_the_same_are_not_as_before(
     world.work()
 
     assert collection("7311").number == collection("7311").seen == 2
-    assert collection("7311").state == Collecting.WAITING
+    assert collection("7311").state == CollectionState.WAITING
 
 
 def test_who_acts_just_now_does_not_wait_for_the_second_look(
@@ -629,8 +652,8 @@ def test_who_acts_just_now_does_not_wait_for_the_second_look(
     world.notify(EventType.TRIGGERED, campaignID=7311, customerID="C2")
     world.work()
 
-    assert world.assignment("C2").state == State.ACTIVE
-    assert collection("7311").state == Collecting.WAITING
+    assert world.assignment("C2").state == AssignmentState.ACTIVE
+    assert collection("7311").state == CollectionState.WAITING
 
 
 def test_a_look_that_leaves_somebody_out_is_not_the_last(
@@ -646,7 +669,7 @@ def test_a_look_that_leaves_somebody_out_is_not_the_last(
     world.wait()
 
     assert not world.box.faults
-    assert collection("7311").state == Collecting.DONE
+    assert collection("7311").state == CollectionState.DONE
     assert world.reconcile("7311").listed == 2
     assert world.reconcile("7311").drift == 0
 
@@ -662,7 +685,7 @@ def test_a_list_that_is_another_each_time_is_looked_at_so_often_and_no_more(
         world.let_time_come()
         world.work()
 
-    assert collection("7311").state == Collecting.DONE
+    assert collection("7311").state == CollectionState.DONE
     assert collection("7311").number == fetch_runs.MOST_LOOKS
 
 
@@ -702,7 +725,7 @@ def test_nor_does_an_execution_of_which_customers_trigger_all_the_time(
     one_call(world, list_first=True)
 
     assert collection("7400").pages == 1
-    assert Trigger.objects.get().state == Asking.WAITING
+    assert Trigger.objects.get().state == TriggerState.WAITING
 
 
 def test_who_is_asked_for_during_a_pass_is_not_missed_on_its_pages(
@@ -717,7 +740,7 @@ def test_who_is_asked_for_during_a_pass_is_not_missed_on_its_pages(
     small_pages.work()
 
     found = collection("7311")
-    assert (found.state, found.restarts, found.seen) == (Collecting.DONE, 0, 15)
+    assert (found.state, found.restarts, found.seen) == (CollectionState.DONE, 0, 15)
     assert found.number == 1
 
 
@@ -728,14 +751,14 @@ def test_a_list_that_was_held_is_not_forgotten_because_somebody_triggers(
     announce("7311")
     one_call(small_pages)
     fetch_runs.hold(
-        collection("7311"), Reason.INCOMPLETE, "Optimove says there are more."
+        collection("7311"), AssignmentReason.INCOMPLETE, "Optimove says there are more."
     )
     trigger("7311", [("C1", None)])
 
     small_pages.work()
 
     found = collection("7311")
-    assert (found.state, found.reason) == (Collecting.DONE, "")
+    assert (found.state, found.reason) == (CollectionState.DONE, "")
     assert Assignment.objects.count() == 15
 
 
