@@ -33,7 +33,7 @@ def activate_all() -> None:
 def _send(orders: list[Order]) -> None:
     with (
         closing(platforms.from_settings()) as platform,
-        ThreadPoolExecutor(platform_throttle.AT_ONCE) as pool,
+        ThreadPoolExecutor(platform_throttle.MAX_CALLS_PER_JOB) as pool,
     ):
         sent = [
             pool.submit(platform.activate, order, key=uuid.uuid4()) for order in orders

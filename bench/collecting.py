@@ -7,9 +7,9 @@ import json
 from django.db import connection
 
 from bench.stage import Measured, Stage, seconds
-from executions.lifecycle import announce
+from executions.lifecycle import open_execution
 from promoportal.optimove import Page, Promotions
-from promoportal.optimove.throttle import NotNow
+from promoportal.optimove.throttle import Throttled
 from rewards.collection import fetch_runs
 from rewards.models import Assignment
 
@@ -44,15 +44,15 @@ def _pages(occurrence: str) -> list[Page]:
 
 
 def _store(occurrence: str, pages: list[Page]) -> None:
-    execution = announce(occurrence)
-    held = fetch_runs.take(execution.pk)
+    execution = open_execution(occurrence)
+    held = fetch_runs.acquire_lease(execution.pk)
     if held is None:
-        raise NotNow
+        raise Throttled
     collection, lease = held
     fetch_runs.begin(collection)
     for page in pages:
         fetch_runs.save(collection, page, lease=lease)
-    fetch_runs.hand_back(collection, lease)
+    fetch_runs.release_lease(collection, lease)
 
 
 def _copy(pages: list[Page]) -> None:

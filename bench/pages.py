@@ -32,7 +32,7 @@ from rewards.models import Activation, Assignment, Retrial, Retried
 
 FEW = 10_000
 # More than this, and a page grows with what the tables hold.
-MOST = 2.0
+MAX_RATIO = 2.0
 _TIMES = 5
 _SENT = {"export": "csv"}, {"retry_all": "ask"}
 
@@ -43,7 +43,7 @@ def measure(_stage: Stage, size: int) -> Measured:
     few, many = _over(FEW, user), _over(size, user)
     for name, slow in many.items():
         ratio = slow / few[name]
-        mark = "  !" if ratio > MOST else ""
+        mark = "  !" if ratio > MAX_RATIO else ""
         line = f"{name:<50} {1e3 * few[name]:7.1f} ms {1e3 * slow:7.1f} ms {ratio:5.1f}"
         print(f"{line}{mark}", file=sys.stderr)  # noqa: T201 - it is what it says
     floor = f"the same over {FEW:,} assignments and not {size:,}"

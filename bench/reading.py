@@ -28,7 +28,7 @@ def _body(number: int) -> bytes:
 
 def _read_all() -> None:
     while inbox.is_due():
-        inbox.read_due()
+        inbox.process_due()
 
 
 def _insert(size: int) -> None:

@@ -32,7 +32,7 @@ def _repeat() -> None:
     rows = Redemption.objects.select_related(
         "assignment__execution", "assignment__promotion"
     )
-    told = [reporting.told(row) for row in rows]
+    told = [reporting.vendor_record(row) for row in rows]
     with Promotions.from_settings() as client:
         for start in range(0, len(told), client.batch_limit):
             client.report_batch(told[start : start + client.batch_limit])

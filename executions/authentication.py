@@ -14,7 +14,7 @@ from executions.models import Listener
 from promoportal.runtime.client_address import client_address
 
 
-class KnownListener:
+class AuthenticatedListener:
     """The sender of a request: a listener, and how it was known."""
 
     is_authenticated = True
@@ -24,7 +24,7 @@ class KnownListener:
         self.verdict = verdict
 
 
-class ListenerSecret(BaseAuthentication):
+class ListenerAuthentication(BaseAuthentication):
     """
     Knows the vendor by the secret in the address, which is all that it surely sends.
 
@@ -32,7 +32,7 @@ class ListenerSecret(BaseAuthentication):
     told that there is nothing here, and leaves no trace.
     """
 
-    def authenticate(self, request: Request) -> tuple[KnownListener, None]:
+    def authenticate(self, request: Request) -> tuple[AuthenticatedListener, None]:
         secret = request.parser_context["kwargs"]["secret"]
         listener = Listener.objects.known_by(secret)
         if listener is None:
@@ -40,7 +40,7 @@ class ListenerSecret(BaseAuthentication):
         address = client_address(request.META)
         if not (_has_header(listener, request) and _is_from(listener, address)):
             raise NotFound
-        return KnownListener(listener, _verdict(listener, address)), None
+        return AuthenticatedListener(listener, _verdict(listener, address)), None
 
 
 def _has_header(listener: Listener, request: Request) -> bool:

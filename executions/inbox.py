@@ -15,9 +15,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Length
 
-from executions import lifecycle as announcing
-from executions import lifecycle as stopping
-from executions import notices, signals
+from executions import lifecycle, notices, signals
 from executions.models import (
     Delivery,
     DeliveryState,
@@ -25,18 +23,18 @@ from executions.models import (
     ExecutionReason,
     ExecutionStop,
 )
-from executions.notices import Cancelled, Notice, Scheduled, Triggered, Unacted
+from executions.notices import Cancelled, Notice, Scheduled, Triggered, UnhandledEvent
 from promoportal.db import state_machine
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.leases import unleased
 from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
-from promoportal.runtime.time_budget import Budget
+from promoportal.runtime.time_budget import TimeBudget
 
 # How many are read in one transaction.
-CHUNK = 100
+BATCH_SIZE = 100
 # And how many bytes: a worker that holds a hundred of the largest would be killed.
-MOST_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 # Seconds after which whoever took them is thought dead.
 LEASE = 30.0
 # Seconds a job goes on reading, so that a single retry need not wait long behind it.
@@ -47,9 +45,9 @@ DEADLY = 3
 Said = tuple[Delivery, Notice]
 
 
-def read_due() -> None:
+def process_due() -> None:
     """Read what is unread, for one turn."""
-    budget = Budget(TURN)
+    budget = TimeBudget(TURN)
     while not budget.is_spent() and (keys := _take()):
         crash_points.at(Point.READING_TAKEN)
         try:
@@ -116,9 +114,9 @@ def _take() -> list[int]:
     with transaction.atomic():
         free = _free().order_by("pk").select_for_update(skip_locked=True)
         sized = free.annotate(size=Length("body"))
-        keys = _together(list(sized.values_list("pk", "attempts", "size")[:CHUNK]))
+        keys = _together(list(sized.values_list("pk", "attempts", "size")[:BATCH_SIZE]))
         Delivery.objects.filter(pk__in=keys).update(
-            attempts=F("attempts") + 1, lease_until=after(LEASE)
+            attempts=F("attempts") + 1, lease_until=seconds_from_now(LEASE)
         )
         return keys
 
@@ -133,7 +131,7 @@ def _together(waiting: Sequence[tuple[int, int, int]]) -> list[int]:
     total = 0
     for pk, attempts, size in waiting:
         total += size
-        if keys and (attempts or total > MOST_BYTES):
+        if keys and (attempts or total > MAX_BYTES):
             break
         keys.append(pk)
         if attempts:
@@ -155,20 +153,20 @@ def _said(deliveries: Iterable[Delivery]) -> Iterable[Said]:
                     bytes(delivery.body), event_type=delivery.listener.event_type
                 ),
             )
-        except notices.WrongListener as error:
+        except notices.WrongEventType as error:
             _hold(delivery, ExecutionReason.WRONG_LISTENER, str(error))
         except notices.Unreadable as error:
             _hold(delivery, ExecutionReason.UNREADABLE, str(error))
 
 
 def _occurrence(notice: Notice) -> str:
-    return "" if isinstance(notice, Unacted) else notice.occurrence
+    return "" if isinstance(notice, UnhandledEvent) else notice.occurrence
 
 
 def _follow(occurrence: str, said: Sequence[Said]) -> None:
     """Do what the notices about one execution say, whichever came first."""
     kinds = {type(notice) for _, notice in said}
-    if Unacted in kinds:
+    if UnhandledEvent in kinds:
         _ignore(said)
     else:
         _conclude([delivery for delivery, _ in said], _heard(occurrence, kinds, said))
@@ -177,9 +175,9 @@ def _follow(occurrence: str, said: Sequence[Said]) -> None:
 def _heard(occurrence: str, kinds: set[type], said: Sequence[Said]) -> Execution:
     """The execution, once it heard all that was said about it."""
     if Scheduled in kinds:
-        announcing.announce(occurrence)
+        lifecycle.open_execution(occurrence)
     if Triggered in kinds:
-        announcing.trigger(
+        lifecycle.add_triggers(
             occurrence,
             [
                 (n.customer, delivery)
@@ -188,7 +186,7 @@ def _heard(occurrence: str, kinds: set[type], said: Sequence[Said]) -> Execution
             ],
         )
     if Cancelled in kinds:
-        stopping.cancel_by_vendor(occurrence)
+        lifecycle.cancel_by_vendor(occurrence)
     return Execution.objects.get(reference=occurrence)
 
 

@@ -10,7 +10,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from executions import signals
-from executions.locks import seize, seized
+from executions.locks import lock_exclusive, seized
 from executions.models import (
     Campaign,
     Delivery,
@@ -25,7 +25,7 @@ from executions.models import (
 from promoportal.db import bulk, state_machine
 
 
-def announce(
+def open_execution(
     occurrence: str,
     *,
     kind: ExecutionKind = ExecutionKind.SCHEDULED,
@@ -41,12 +41,12 @@ def announce(
     with transaction.atomic():
         execution = seized(join(occurrence, kind=kind))
         if execution.stop != ExecutionStop.CANCELLED:
-            collect_again(execution, by=by, why=why)
+            mark_collecting(execution, by=by, why=why)
             signals.announced.send(Execution, row=execution, by=by, why=why)
     return execution
 
 
-def trigger(
+def add_triggers(
     occurrence: str, customers: Sequence[tuple[str, Delivery | None]]
 ) -> Execution:
     """Ask for customers of a triggered execution, anew for those asked before."""
@@ -61,7 +61,7 @@ def trigger(
             for customer, delivery in named.items()
             if customer not in known
         )
-        collect_again(execution, why="A customer triggered it.")
+        mark_collecting(execution, why="A customer triggered it.")
         signals.triggered.send(Execution, row=execution)
     return execution
 
@@ -73,9 +73,9 @@ def ask_again(row: Trigger, *, by: Any, why: str) -> None:
     :raises states.IllegalMove: if it is not held
     """
     with transaction.atomic():
-        seize(row.execution_id)
+        lock_exclusive(row.execution_id)
         row.move(TriggerState.WAITING, by=by, why=why, attempts=0, not_before=Now())
-        collect_again(row.execution, by=by, why=why)
+        mark_collecting(row.execution, by=by, why=why)
         signals.triggered.send(Execution, row=row.execution)
 
 
@@ -106,7 +106,7 @@ def reopen(keys: Iterable[int], *, by: Any = None, why: str) -> None:
     state_machine.move_all(settled, ExecutionProgress.ACTIVATING, by=by, why=why)
 
 
-def collect_again(execution: Execution, *, by: Any = None, why: str) -> None:
+def mark_collecting(execution: Execution, *, by: Any = None, why: str) -> None:
     """It has something to collect; of a settled execution nothing is collected."""
     rows = Execution.objects.filter(pk=execution.pk)
     state_machine.move_all(rows, ExecutionProgress.COLLECTING, by=by, why=why)
@@ -117,7 +117,7 @@ def _ask_anew(
 ) -> None:
     # Counting the announcement first: an answer to an earlier question, on its way
     # now, compares this count and leaves the row waiting.
-    bulk.set_each(
+    bulk.bulk_update(
         Trigger,
         {
             pk: {"delivery": delivery.pk if delivery else None}

@@ -22,16 +22,16 @@ from executions.models import EventType, Listener
 from promoportal import wire
 from promoportal.optimove import External
 from promoportal.optimove.rate_limiter import Priority
-from promoportal.optimove.throttle import NotNow, one_call
+from promoportal.optimove.throttle import Throttled, throttled_call
 
 # Whoever raises these says that the vendor knows nothing of it.
-_UNTAKEN = (NotNow, wire.Rejected, wire.Unavailable, wire.Misconfigured)
+_UNTAKEN = (Throttled, wire.Rejected, wire.Unavailable, wire.Misconfigured)
 # Servers drop names with an underscore, and read values as Latin-1.
 _HEADER = re.compile(r"([A-Za-z0-9-]+)\s*:\s*([!-~](?:[ -~]*[!-~])?)")
-_MOST_CHANNEL = 2**31 - 1
+_MAX_CHANNEL = 2**31 - 1
 
 
-class WrongListener(ValueError):
+class InvalidListener(ValueError):
     """What was asked for makes no listener, as a sentence."""
 
 
@@ -61,9 +61,11 @@ def open_listener(
     """
     if event_type not in EventType.values:
         known = ", ".join(str(value) for value in EventType.values)
-        raise WrongListener(f"There is no event type {event_type}; known are {known}.")
-    if channel is not None and not 0 < channel <= _MOST_CHANNEL:
-        raise WrongListener(f"There is no channel {channel}; 505 is one.")
+        raise InvalidListener(
+            f"There is no event type {event_type}; known are {known}."
+        )
+    if channel is not None and not 0 < channel <= _MAX_CHANNEL:
+        raise InvalidListener(f"There is no channel {channel}; 505 is one.")
     name, value = _header(header)
     secret = Listener.new_secret()
     listener = Listener.objects.create(
@@ -86,11 +88,11 @@ def register(opened: Opened, vendor: External) -> None:
     may be this address, and a notice sent to a closed one is lost.
 
     :raises wire.WireError: as the client does
-    :raises leave.NotNow: if the vendor's limit is reached
+    :raises throttle.Throttled: if the vendor's limit is reached
     """
     listener = opened.listener
     try:
-        with one_call(Priority.PERSON):
+        with throttled_call(Priority.PERSON):
             vendor.register_listener(listener.event_type, listener.channel, opened.url)
     except _UNTAKEN:
         close(listener)
@@ -106,7 +108,7 @@ def unregister(listener: Listener, vendor: External) -> None:
     :raises wire.WireError: as the client does; the listener stays open
     """
     if not _successors(listener).exists():
-        with one_call(Priority.PERSON):
+        with throttled_call(Priority.PERSON):
             vendor.unregister_listener(listener.event_type, listener.channel)
     close(listener)
 
@@ -154,7 +156,7 @@ def _header(header: str) -> tuple[str, str]:
         return "", ""
     found = _HEADER.fullmatch(header.strip())
     if not found:
-        raise WrongListener(
+        raise InvalidListener(
             'The header must be like "X-Portal-Secret: some long secret".'
         )
     return found[1], found[2]
@@ -165,4 +167,4 @@ def _network(network: str) -> str:
         return str(ipaddress.ip_network(network))
     except ValueError:
         msg = f"{network!r} is no network; 192.0.2.0/24 and 2001:db8::1 are."
-        raise WrongListener(msg) from None
+        raise InvalidListener(msg) from None

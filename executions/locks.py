@@ -5,7 +5,7 @@ from django.db import connection
 from executions.models import Execution, ExecutionStop
 
 
-def share(execution_pk: int) -> ExecutionStop:
+def lock_shared(execution_pk: int) -> ExecutionStop:
     """
     Whether the execution is stopped, and keep it so until this transaction ends.
 
@@ -16,7 +16,7 @@ def share(execution_pk: int) -> ExecutionStop:
     return _stop_of(execution_pk, "SHARE")
 
 
-def seize(execution_pk: int) -> ExecutionStop:
+def lock_exclusive(execution_pk: int) -> ExecutionStop:
     """
     The same for whoever may go on to move the execution itself: two that share it and
     then both want to change it would wait for each other.
@@ -26,7 +26,7 @@ def seize(execution_pk: int) -> ExecutionStop:
 
 def seized(execution: Execution) -> Execution:
     """The execution, seized, and stopped or not as it is by now."""
-    execution.stop = seize(execution.pk)
+    execution.stop = lock_exclusive(execution.pk)
     return execution
 
 

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import LessThan
 from django.utils.crypto import constant_time_compare
 
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.display_names import Named
 from promoportal.db.state_machine import NEWEST, Stateful, Transition, constraint
 
@@ -100,7 +100,7 @@ class ListenerQuerySet(models.QuerySet["Listener"]):
             return self.none()
         telling = self.open().filter(event_type__in=TELL_OF_REWARDS).with_last_heard()
         last = Coalesce("last_heard_at", "opened_at")
-        return telling.filter(models.Q(LessThan(last, after(-3600 * hours))))
+        return telling.filter(models.Q(LessThan(last, seconds_from_now(-3600 * hours))))
 
     def known_by(self, secret: str) -> Listener | None:
         """The open listener with this secret, compared in constant time with each."""

@@ -13,14 +13,14 @@ from typing import Any
 
 from executions.models import EventType
 
-LONGEST_ID = 200
+MAX_ID_LENGTH = 200
 
 
 class Unreadable(Exception):
     """The body does not say what a notice of its kind has to say."""
 
 
-class WrongListener(Unreadable):
+class WrongEventType(Unreadable):
     """The body is a notice of another kind than this listener's."""
 
 
@@ -47,13 +47,13 @@ class Cancelled:
 
 
 @dataclass(frozen=True)
-class Unacted:
+class UnhandledEvent:
     """An event the portal does nothing about, with the vendor's name for it."""
 
     name: str
 
 
-Notice = Scheduled | Triggered | Cancelled | Unacted
+Notice = Scheduled | Triggered | Cancelled | UnhandledEvent
 
 
 def read(body: bytes, *, event_type: int) -> Notice:
@@ -68,7 +68,7 @@ def read(body: bytes, *, event_type: int) -> Notice:
         raise Unreadable("The body is nested too deeply to be a notice.") from None
     _check_type(said, event_type)
     reader = _READERS.get(event_type)
-    return reader(said) if reader else Unacted(_named(event_type))
+    return reader(said) if reader else UnhandledEvent(_named(event_type))
 
 
 def occurrence_of(text: str) -> str:
@@ -86,7 +86,7 @@ def _scheduled(said: Mapping[str, Any]) -> Notice:
             "This listener is for scheduled executions (13); it was sent what looks "
             "like a triggered one (11)."
         )
-        raise WrongListener(msg)
+        raise WrongEventType(msg)
     return Scheduled(_occurrence(said))
 
 
@@ -96,7 +96,7 @@ def _triggered(said: Mapping[str, Any]) -> Notice:
             "This listener is for triggered executions (11); it was sent a notice "
             "without a customerID, which looks like a scheduled one (13)."
         )
-        raise WrongListener(msg)
+        raise WrongEventType(msg)
     return Triggered(_occurrence(said), _id(said, "customerID"))
 
 
@@ -141,7 +141,7 @@ def _check_type(said: Mapping[str, Any], event_type: int) -> None:
     sent = _id(said, "EventTypeID")
     if sent != str(event_type):
         msg = f"This listener is for event {event_type}; it was sent event {sent}."
-        raise WrongListener(msg)
+        raise WrongEventType(msg)
 
 
 def _id(said: Mapping[str, Any], name: str) -> str:
@@ -152,8 +152,8 @@ def _id(said: Mapping[str, Any], name: str) -> str:
         msg = f"{name} is {_kind(value)}; a string or a whole number was expected."
         raise Unreadable(msg)
     text = str(value).strip()
-    if not text or len(text) > LONGEST_ID:
-        msg = f"{name} has {len(text)} characters; 1 to {LONGEST_ID} were expected."
+    if not text or len(text) > MAX_ID_LENGTH:
+        msg = f"{name} has {len(text)} characters; 1 to {MAX_ID_LENGTH} were expected."
         raise Unreadable(msg)
     if not text.isprintable():
         raise Unreadable(f"{name} has characters that are not printable.")

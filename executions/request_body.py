@@ -8,7 +8,7 @@ LARGEST = 1024 * 1024
 # A sender that is still writing must get the answer and not a reset connection, so
 # that what is too large is read to its end, up to here, and thrown away.
 DRAINED = 16 * 1024 * 1024
-_CHUNK = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 
 
 class TooLarge(Exception):
@@ -60,7 +60,7 @@ def _take(stream: _Stream, announced: int | None, most: int) -> bytes:
     """At most one byte more than wanted, so that too much can be told from enough."""
     left = most + 1 if announced is None else min(announced, most + 1)
     parts: list[bytes] = []
-    while left and (part := _read(stream, min(left, _CHUNK))):
+    while left and (part := _read(stream, min(left, _CHUNK_BYTES))):
         parts.append(part)
         left -= len(part)
     return b"".join(parts)
@@ -68,7 +68,7 @@ def _take(stream: _Stream, announced: int | None, most: int) -> bytes:
 
 def _drain(stream: _Stream, announced: int | None, taken: int) -> None:
     left = (DRAINED if announced is None else min(announced, DRAINED)) - taken
-    while left > 0 and (part := _read(stream, min(left, _CHUNK))):
+    while left > 0 and (part := _read(stream, min(left, _CHUNK_BYTES))):
         left -= len(part)
 
 

@@ -6,4 +6,4 @@ from executions import inbox
 
 
 def read_deliveries() -> None:
-    inbox.read_due()
+    inbox.process_due()

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from executions import signals
-from executions.authentication import KnownListener, ListenerSecret
+from executions.authentication import AuthenticatedListener, ListenerAuthentication
 from executions.models import Delivery
 from executions.request_body import CutShort, NoLength, TooLarge, read_body
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 _UNKEPT = (DatabaseError, InterfaceError)
 
 
-class AnyAnswerWillDo(BaseContentNegotiation):
+class IgnoreClientContentNegotiation(BaseContentNegotiation):
     """The vendor reads no answer, so what it accepts does not matter."""
 
     def select_parser(self, request: Request, parsers: Any) -> None:
@@ -36,7 +36,7 @@ class AnyAnswerWillDo(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-class Unkept(APIException):
+class DeliveryNotStored(APIException):
     """We could not keep it, so the sender has to send it again."""
 
     status_code = 503
@@ -47,18 +47,18 @@ class Webhook(APIView):
     """Receives every notice of one listener."""
 
     http_method_names = ["post"]
-    authentication_classes = [ListenerSecret]
+    authentication_classes = [ListenerAuthentication]
     permission_classes = []
     parser_classes = []
     renderer_classes = [JSONRenderer]
-    content_negotiation_class = AnyAnswerWillDo
+    content_negotiation_class = IgnoreClientContentNegotiation
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         try:
             super().initial(request, *args, **kwargs)
         except _UNKEPT as error:
             logger.exception("delivery.unkept")
-            raise Unkept from error
+            raise DeliveryNotStored from error
 
     def post(self, request: Request, **kwargs: Any) -> Response:
         try:
@@ -72,18 +72,20 @@ class Webhook(APIView):
         return self.keep(request, body)
 
     def keep(self, request: Request, body: bytes) -> Response:
-        sender: KnownListener = request.user  # type: ignore[assignment]
+        sender: AuthenticatedListener = request.user  # type: ignore[assignment]
         try:
             delivery = receive(
                 sender, body=body, content_type=request.META.get("CONTENT_TYPE", "")
             )
         except _UNKEPT as error:
             logger.exception("delivery.unkept")
-            raise Unkept from error
+            raise DeliveryNotStored from error
         return Response({"status": "kept", "delivery": delivery.pk})
 
 
-def receive(sender: KnownListener, *, body: bytes, content_type: str) -> Delivery:
+def receive(
+    sender: AuthenticatedListener, *, body: bytes, content_type: str
+) -> Delivery:
     """Keep a delivery and queue its reading, both or neither."""
     with transaction.atomic():
         delivery = Delivery.objects.create(

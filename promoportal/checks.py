@@ -191,7 +191,11 @@ def _unusable(alias: str) -> Iterable[CheckMessage]:
             cursor.execute("SHOW server_version_num")
             version = int(cursor.fetchone()[0])
     except OperationalError as error:
-        yield Error(database_errors.unusable(error), hint=hint, id="promoportal.E007")
+        yield Error(
+            database_errors.database_error_message(error),
+            hint=hint,
+            id="promoportal.E007",
+        )
     else:
         if version < _OLDEST:
             problem = f"The database is PostgreSQL {version // 10000}."

@@ -29,7 +29,7 @@ from promoportal.operations import progress, restored_backup
 from promoportal.resilience import concurrency_limit
 from redemptions import in_doubt as reports_settling
 from redemptions import reporting
-from redemptions.creation import open_redemptions
+from redemptions.creation import create_redemptions
 from redemptions.tasks import report
 from rewards import bulk_retry, cancellation, limits
 from rewards.activation import activate as activating
@@ -58,11 +58,13 @@ class Follow(NamedTuple):
 
 
 FOLLOWS = [
-    Follow(executions.signals.announced, fetch_runs.ask, ("row",), ("by", "why")),
+    Follow(
+        executions.signals.announced, fetch_runs.request_run, ("row",), ("by", "why")
+    ),
     Follow(executions.signals.triggered, triggered_lookup.wake, ("row",)),
     Follow(executions.signals.cancelled, cancellation.begin, ("row",), ("by",)),
-    Follow(executions.signals.resumed, limits.release, ("row",)),
-    Follow(rewards.signals.activated, open_redemptions, ("keys",)),
+    Follow(executions.signals.resumed, limits.waive, ("row",)),
+    Follow(rewards.signals.activated, create_redemptions, ("keys",)),
 ]
 
 
@@ -100,15 +102,15 @@ WAKES_ABOUT = [
 
 # Each moves whole sets in one statement.
 SWEEPS: list[Callable[[], Any]] = [
-    restored_backup.look,
+    restored_backup.detect_restore,
     concurrency_limit.end_frozen,
     deadlines.expire,
     deadlines.hold_too_late,
     deadlines.hold_unsettled,
     reports_settling.expire,
     reports_settling.settle,
-    progress.follow,
-    state_counts.fold,
+    progress.update_progress,
+    state_counts.compact,
 ]
 
 
@@ -132,10 +134,10 @@ DUE = [
 ]
 
 # More jobs that do whatever is due would only find that it is done.
-MOST_WAITING = 8
+MAX_JOBS_WAITING = 8
 # The tick's own places: however busy the wakes keep a queue, no kind of work that is due
 # waits for it to be idle.
-MOST_DUE = MOST_WAITING + 4
+MAX_JOBS_DUE = MAX_JOBS_WAITING + 4
 
 
 def connect() -> None:
@@ -159,7 +161,7 @@ def tick() -> None:
     # same, so that nothing rests on this being right.
     if not _is_busy() and round(time.monotonic()) % 60:
         return
-    free = {queue for queue in jobs.QUEUES if jobs.waiting(queue) < MOST_DUE}
+    free = {queue for queue in jobs.QUEUES if jobs.waiting(queue) < MAX_JOBS_DUE}
     wakes = [partial(_wake_due, due) for due in DUE if due.queue in free]
     _all([*SWEEPS, *wakes])
 
@@ -197,7 +199,7 @@ def _follow(follow: Follow, **said: Any) -> None:
 
 
 def _wake(wake: Wake, **_: Any) -> None:
-    if jobs.waiting(wake.queue) < MOST_WAITING:
+    if jobs.waiting(wake.queue) < MAX_JOBS_WAITING:
         jobs.enqueue_sweep(wake.task, queue=wake.queue)
 
 

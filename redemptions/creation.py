@@ -23,12 +23,12 @@ _MODES: dict[str, ReportMode] = {
 }
 
 
-def open_redemptions(keys: Sequence[int]) -> None:
+def create_redemptions(keys: Sequence[int]) -> None:
     """What became active is to be reported, unless its promotion is not reported."""
     now = database_now()
     rows = list(_new(_activated(keys), now))
     # One per assignment: opening twice changes nothing.
-    bulk.insert_each(Redemption, rows, ignore_conflicts=True)
+    bulk.bulk_insert(Redemption, rows, ignore_conflicts=True)
     reopen({row["execution"] for row in rows}, why="There is something to report.")
     if any(row["mode"] == ReportMode.TRIGGERED for row in rows):
         signals.waiting.send(Redemption)

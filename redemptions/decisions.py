@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from executions.lifecycle import reopen
-from executions.locks import seize
+from executions.locks import lock_exclusive
 from promoportal.db import state_machine
 from redemptions import signals
 from redemptions.models import Redemption, RedemptionState
@@ -42,7 +42,7 @@ def _seize(rows: QuerySet[Redemption]) -> None:
     """Executions come first, in one order: so none is settled over what is to come."""
     executions = rows.order_by("execution_id").values_list("execution_id", flat=True)
     for execution_pk in executions.distinct():
-        seize(execution_pk)
+        lock_exclusive(execution_pk)
 
 
 def _reopen(moved: list[int], *, by: Any, why: str) -> None:

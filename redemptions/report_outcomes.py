@@ -10,12 +10,12 @@ from django.db.models.functions import Now
 
 from promoportal import wire
 from promoportal.db import state_machine
-from promoportal.db.database_clock import after
-from promoportal.db.leases import _RELEASED, Lease
+from promoportal.db.database_clock import seconds_from_now
+from promoportal.db.leases import RELEASED, Lease
 from promoportal.optimove import Verdict
-from promoportal.optimove.throttle import STRANGER
-from promoportal.resilience.backoff import wait
-from promoportal.resilience.outcome_policy import MOST_MALFORMED, WAITS
+from promoportal.optimove.throttle import UNAUTHORIZED
+from promoportal.resilience.backoff import backoff_seconds
+from promoportal.resilience.outcome_policy import BACKOFF, MAX_MALFORMED
 from redemptions.models import Redemption, RedemptionReason, RedemptionState, Report
 
 # Three days of them.
@@ -23,7 +23,7 @@ GIVE_UP_AFTER = 80
 
 
 @dataclass(frozen=True)
-class Carried:
+class ClaimedReport:
     """A report that is ours to send, with what it carries."""
 
     report: Report
@@ -31,13 +31,13 @@ class Carried:
     rows: Sequence[Redemption]
 
 
-def _ours(carried: Carried) -> QuerySet[Redemption]:
+def _ours(carried: ClaimedReport) -> QuerySet[Redemption]:
     return Redemption.objects.filter(
         state=RedemptionState.REPORTING, token=carried.lease.token
     )
 
 
-def _answered(carried: Carried, verdict: Verdict) -> None:
+def apply_response(carried: ClaimedReport, verdict: Verdict) -> None:
     # One that was taken before is taken: it counts, and a repeat changes nothing.
     refused = {
         carried.rows[refusal.index].pk: {
@@ -59,11 +59,11 @@ def _answered(carried: Carried, verdict: Verdict) -> None:
             why=f"Optimove took report {carried.report.pk}.",
             reason="",
             problem="",
-            **_RELEASED,
+            **RELEASED,
         )
 
 
-def _given_up_for_lost(carried: Carried) -> QuerySet[Redemption]:
+def _given_up_for_lost(carried: ClaimedReport) -> QuerySet[Redemption]:
     """What our lease ran out on: an answer that comes late is evidence all the same."""
     return Redemption.objects.filter(
         Q(state=RedemptionState.UNCERTAIN)
@@ -73,7 +73,7 @@ def _given_up_for_lost(carried: Carried) -> QuerySet[Redemption]:
 
 
 def _hold(
-    carried: Carried,
+    carried: ClaimedReport,
     problems: Mapping[int, Mapping[str, Any]],
     reason: RedemptionReason,
 ) -> None:
@@ -83,11 +83,11 @@ def _hold(
         why=f"Report {carried.report.pk}: {reason.label}.",
         each=problems,
         reason=reason,
-        **_RELEASED,
+        **RELEASED,
     )
 
 
-def _failed(carried: Carried, error: wire.WireError) -> None:
+def apply_error(carried: ClaimedReport, error: wire.WireError) -> None:
     with transaction.atomic():
         match error:
             case wire.Misconfigured():
@@ -107,7 +107,7 @@ def _failed(carried: Carried, error: wire.WireError) -> None:
                 _unavailable(carried, error)
 
 
-def _hand_back(carried: Carried) -> None:
+def hand_back(carried: ClaimedReport) -> None:
     with transaction.atomic():
         _close(carried, Report.Outcome.NOT_SENT)
         _again(carried, 1, "")
@@ -118,7 +118,7 @@ def _evidence(error: wire.WireError) -> wire.Evidence:
 
 
 def _close(
-    carried: Carried,
+    carried: ClaimedReport,
     outcome: Report.Outcome,
     evidence: wire.Evidence | None = None,
     **changes: Any,
@@ -129,34 +129,36 @@ def _close(
     )
 
 
-def _again(carried: Carried, seconds: float, problem: str, **changes: Any) -> None:
+def _again(
+    carried: ClaimedReport, seconds: float, problem: str, **changes: Any
+) -> None:
     state_machine.move_all(
         _ours(carried),
         RedemptionState.WAITING,
         why=f"Report {carried.report.pk} is tried again.",
         problem=problem,
-        not_before=after(seconds),
+        not_before=seconds_from_now(seconds),
         **changes,
-        **_RELEASED,
+        **RELEASED,
     )
 
 
-def _forbidden(carried: Carried, error: wire.WireError) -> None:
+def _forbidden(carried: ClaimedReport, error: wire.WireError) -> None:
     """What is forbidden to everybody is the breaker's matter; else it adds up."""
-    if error.status == STRANGER:
+    if error.status == UNAUTHORIZED:
         _again(carried, 10, str(error))
     else:
         _unavailable(carried, error)
 
 
-def _unavailable(carried: Carried, error: wire.WireError) -> None:
+def _unavailable(carried: ClaimedReport, error: wire.WireError) -> None:
     hopeless = _ours(carried).filter(failures__gte=GIVE_UP_AFTER)
     _hold(carried, _said(hopeless, error), RedemptionReason.GIVEN_UP)
     seconds = _wait(carried, getattr(error, "retry_after", None))
     _again(carried, seconds, str(error), failures=F("failures") + 1)
 
 
-def _refused_whole(carried: Carried, error: wire.WireError) -> None:
+def _refused_whole(carried: ClaimedReport, error: wire.WireError) -> None:
     """One bad line may spoil a batch: it is halved until the line stands alone."""
     if len(carried.rows) == 1:
         _hold(carried, _said(_ours(carried), error), RedemptionReason.REFUSED)
@@ -165,27 +167,29 @@ def _refused_whole(carried: Carried, error: wire.WireError) -> None:
         _again(carried, 0, str(error), batch_limit=half)
 
 
-def _malformed(carried: Carried, error: wire.WireError) -> None:
-    hopeless = _ours(carried).filter(malformed__gte=MOST_MALFORMED - 1)
+def _malformed(carried: ClaimedReport, error: wire.WireError) -> None:
+    hopeless = _ours(carried).filter(malformed__gte=MAX_MALFORMED - 1)
     _hold(carried, _said(hopeless, error), RedemptionReason.MALFORMED)
     _ours(carried).update(malformed=F("malformed") + 1)
     _unanswered(carried, error)
 
 
-def _unanswered(carried: Carried, error: wire.WireError) -> None:
+def _unanswered(carried: ClaimedReport, error: wire.WireError) -> None:
     state_machine.move_all(
         _ours(carried),
         RedemptionState.UNCERTAIN,
         why=f"Report {carried.report.pk} was sent and not answered.",
         problem=str(error),
         failures=F("failures") + 1,
-        not_before=after(_wait(carried, None)),
-        **_RELEASED,
+        not_before=seconds_from_now(_wait(carried, None)),
+        **RELEASED,
     )
 
 
-def _wait(carried: Carried, retry_after: float | None) -> float:
-    return wait(WAITS, max(row.failures for row in carried.rows) + 1, retry_after)
+def _wait(carried: ClaimedReport, retry_after: float | None) -> float:
+    return backoff_seconds(
+        BACKOFF, max(row.failures for row in carried.rows) + 1, retry_after
+    )
 
 
 def _said(

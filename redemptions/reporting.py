@@ -14,21 +14,26 @@ from django.db.models import F, QuerySet
 
 from promoportal import optimove, wire
 from promoportal.db import database_identity, state_machine
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.leases import Lease, due
 from promoportal.optimove import Promotions, rate_limiter
 from promoportal.optimove.rate_limiter import Priority
-from promoportal.optimove.throttle import NotNow, one_call
+from promoportal.optimove.throttle import Throttled, throttled_call
 from promoportal.resilience import circuit_breaker
 from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
-from promoportal.runtime.time_budget import Budget
+from promoportal.runtime.time_budget import TimeBudget
 from redemptions.models import Redemption, RedemptionState, Report, ReportMode
-from redemptions.report_outcomes import Carried, _answered, _failed, _hand_back
+from redemptions.report_outcomes import (
+    ClaimedReport,
+    apply_error,
+    apply_response,
+    hand_back,
+)
 
 LEASE = 60.0
 # Seconds a call can take; none is begun that could outlive its lease.
-LONGEST_CALL = 20.0
+MAX_CALL_SECONDS = 20.0
 # Seconds a job goes on reporting, so that others get their turn.
 TURN = 5.0
 # Waiting ones that still go one by one: more would take seconds of the vendor's limit.
@@ -37,7 +42,7 @@ ONE_BY_ONE = 5
 
 def report() -> None:
     """Report what is due, for one turn."""
-    budget = Budget(TURN)
+    budget = TimeBudget(TURN)
     with Promotions.from_settings() as client:
         while not budget.is_spent() and _may_call():
             carried = claim(batch_limit=client.batch_limit)
@@ -63,13 +68,13 @@ def _may_call() -> bool:
 
 
 def _rests() -> bool:
-    return circuit_breaker.rests(circuit_breaker.Side.VENDOR)
+    return circuit_breaker.is_open(circuit_breaker.Side.VENDOR)
 
 
-def claim(*, batch_limit: int) -> Carried | None:
+def claim(*, batch_limit: int) -> ClaimedReport | None:
     """Take what the next report carries, and write the report down."""
     with transaction.atomic(durable=True):
-        rows = [] if database_identity.is_broken() else _chosen(batch_limit)
+        rows = [] if database_identity.has_changed() else _chosen(batch_limit)
         if not rows:
             return None
         lease = Lease(LEASE)
@@ -79,7 +84,7 @@ def claim(*, batch_limit: int) -> Carried | None:
             token=lease.token,
         )
         _take(rows, written, lease)
-        return Carried(written, lease, rows)
+        return ClaimedReport(written, lease, rows)
 
 
 def _chosen(batch_limit: int) -> list[Redemption]:
@@ -112,36 +117,36 @@ def _take(rows: Sequence[Redemption], written: Report, lease: Lease) -> None:
         why=f"Report {written.pk} carries it.",
         report=written,
         token=lease.token,
-        lease_until=after(LEASE),
+        lease_until=seconds_from_now(LEASE),
         attempts=F("attempts") + 1,
     )
 
 
-def send(carried: Carried, client: Promotions) -> None:
+def send(carried: ClaimedReport, client: Promotions) -> None:
     """Send one report and follow its answer."""
-    if carried.lease.left() < LONGEST_CALL:
-        _hand_back(carried)
+    if carried.lease.left() < MAX_CALL_SECONDS:
+        hand_back(carried)
         return
-    rows = [told(row) for row in carried.rows]
+    rows = [vendor_record(row) for row in carried.rows]
     try:
         with (
-            one_call(Priority.REPORTING),
+            throttled_call(Priority.REPORTING),
             wire.only_while(lambda: carried.lease.left() > 0),
         ):
             if carried.report.is_batch:
                 verdict = client.report_batch(rows)
             else:
                 verdict = client.report(rows[0])
-    except NotNow:
-        _hand_back(carried)
+    except Throttled:
+        hand_back(carried)
     except wire.WireError as error:
-        _failed(carried, error)
+        apply_error(carried, error)
     else:
         crash_points.at(Point.REPORTING_ANSWERED)
-        _answered(carried, verdict)
+        apply_response(carried, verdict)
 
 
-def told(row: Redemption) -> optimove.Redemption:
+def vendor_record(row: Redemption) -> optimove.Redemption:
     assignment = row.assignment
     return optimove.Redemption(
         occurrence=assignment.execution.reference,

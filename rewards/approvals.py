@@ -31,18 +31,20 @@ def alone_up_to() -> Mapping[str, Decimal]:
     return _alone_up_to(tuple(settings.DECIDE_ALONE_UP_TO))
 
 
-def takes_two(row: Assignment) -> bool:
+def needs_second_approval(row: Assignment) -> bool:
     most = alone_up_to().get(row.unit)
     return most is not None and row.value is not None and row.value > most
 
 
-def waits(row: Assignment, says: Proposal.Says, *, by: Any, why: str) -> str:
+def propose_or_approve(
+    row: Assignment, says: Proposal.Says, *, by: Any, why: str
+) -> str:
     """
     Keep one person's word, or hear a second; say what it still waits for, or nothing.
 
     The row is locked by the caller.
     """
-    if not takes_two(row):
+    if not needs_second_approval(row):
         return ""
     if by is None:
         return "it takes two persons, and nobody is named"
@@ -64,18 +66,18 @@ def open_proposals() -> QuerySet[Proposal]:
 
 def said_by(row: Assignment, person: Any) -> str:
     """What this person said already and a second has not, where it takes one."""
-    if not takes_two(row):
+    if not needs_second_approval(row):
         return ""
     said = open_proposals().filter(assignment=row, by=person)
     return said.values_list("says", flat=True).first() or ""
 
 
-def heard(row: Assignment, *, why: str) -> str:
+def consume_proposal(row: Assignment, *, why: str) -> str:
     """Why it is done, by both who said so where it takes two; a first word is used up."""
     first = open_proposals().filter(assignment=row).select_related("by").first()
     if first is None:
         return why
-    if not takes_two(row):
+    if not needs_second_approval(row):
         first.delete()
         return why
     first.delete()

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from promoportal.db import bulk
-from promoportal.runtime.time_budget import Budget
+from promoportal.runtime.time_budget import TimeBudget
 from rewards import decisions, signals
 from rewards.models import Assignment, Retrial, RetrialPart, RetrialState, Retried
 
@@ -46,7 +46,7 @@ def begin(
 
 def follow() -> None:
     """Do some of each that is under way, for one turn."""
-    budget = Budget(TURN)
+    budget = TimeBudget(TURN)
     while not budget.is_spent() and _some():
         pass
     # Whoever is at what is left wakes the next one; who found nothing to do does not.
@@ -124,7 +124,7 @@ def _conclude(
     said = [
         {"assignment": row, "left_alone": left_alone[row]} for row in part.assignments
     ]
-    bulk.insert_each(Retried, said, retrial=retrial)
+    bulk.bulk_insert(Retried, said, retrial=retrial)
     part.delete()
     done = sum(1 for why_not in left_alone.values() if not why_not)
     Retrial.objects.filter(pk=retrial.pk).update(

@@ -13,25 +13,27 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from executions.locks import share
+from executions.locks import lock_shared
 from executions.models import Execution, ExecutionStop, ExecutionTransition
-from promoportal.runtime.time_budget import Budget
+from promoportal.runtime.time_budget import TimeBudget
 from rewards.models import Assignment, Collection
-from rewards.transitions import left, take_back
+from rewards.transitions import cancel_assignments, has_cancellable
 
-AT_ONCE = 5000
+BATCH_SIZE = 5000
 # Seconds a job goes on, so that others get their turn.
 TURN = 8.0
 
 
 def begin(execution: Execution, *, by: Any = None) -> None:
     """Take back the first of it, which usually is all, in the cancelling transaction."""
-    take_back(Assignment.objects.filter(execution=execution), by=by, most=AT_ONCE)
+    cancel_assignments(
+        Assignment.objects.filter(execution=execution), by=by, most=BATCH_SIZE
+    )
 
 
 def follow() -> None:
     """Take back what is left, for one turn."""
-    budget = Budget(TURN)
+    budget = TimeBudget(TURN)
     for collection in unfinished():
         while not budget.is_spent():
             # None of it was free, or none is left: others may be at it.
@@ -53,15 +55,17 @@ def unfinished() -> QuerySet[Collection]:
 
 def _take_back_some(execution: Execution) -> int:
     with transaction.atomic():
-        share(execution.pk)
+        lock_shared(execution.pk)
         rows = Assignment.objects.filter(execution=execution)
         free = rows.select_for_update(skip_locked=True, no_key=True)
-        return take_back(free, by=_who_cancelled(execution), most=AT_ONCE)
+        return cancel_assignments(free, by=_who_cancelled(execution), most=BATCH_SIZE)
 
 
 def _finish(collection: Collection) -> None:
     """Look no more, once there is nothing left; of a stopped execution nothing comes."""
-    if not left(Assignment.objects.filter(execution=collection.execution_id)):
+    if not has_cancellable(
+        Assignment.objects.filter(execution=collection.execution_id)
+    ):
         Collection.objects.filter(pk=collection.pk).update(taken_back=True)
 
 

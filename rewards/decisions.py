@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from executions.lifecycle import reopen
-from executions.locks import seize
+from executions.locks import lock_exclusive
 from executions.models import Execution, ExecutionStop
 from promoportal import optimove
 from promoportal.optimove import Meaning
@@ -21,11 +21,11 @@ from rewards.approvals import Says
 from rewards.collection import evaluation
 from rewards.collection.changes import may_be_for_another
 from rewards.models import Assignment, AssignmentReason, AssignmentState
-from rewards.transitions import give, owe
+from rewards.transitions import mark_active, mark_owed
 
 _READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
 # Held not because it failed, but because someone must say that it is meant.
-TO_BE_MEANT = (
+NEEDS_CONFIRMATION = (
     AssignmentReason.REPEATED,
     AssignmentReason.OVER_LIMIT,
     AssignmentReason.DIFFERS,
@@ -67,7 +67,7 @@ def retry_together(rows: QuerySet[Assignment], *, by: Any, why: str) -> dict[int
     found: dict[int, str] = {}
     with transaction.atomic():
         for execution_pk in sorted(set(rows.values_list("execution_id", flat=True))):
-            stop = seize(execution_pk)
+            stop = lock_exclusive(execution_pk)
             locked = _locked_of(rows.filter(execution=execution_pk))
             found |= _retry_each(locked, stop, by=by, why=why)
     return found
@@ -76,7 +76,7 @@ def retry_together(rows: QuerySet[Assignment], *, by: Any, why: str) -> dict[int
 def _retry_each(
     locked: list[Assignment], stop: ExecutionStop, *, by: Any, why: str
 ) -> dict[int, str]:
-    obstacles = {row.pk: obstacle(row, stop) for row in locked}
+    obstacles = {row.pk: retry_skip_reason(row, stop) for row in locked}
     free = [row for row in locked if not obstacles[row.pk]]
     plain = [row for row in free if row.reason not in _READ_ANEW]
     anew = [_locked(row.pk) for row in free if row.reason in _READ_ANEW]
@@ -92,29 +92,29 @@ def _locked_of(rows: QuerySet[Assignment]) -> list[Assignment]:
     return list(short.select_for_update())
 
 
-def obstacle(row: Assignment, stop: ExecutionStop) -> str:
+def retry_skip_reason(row: Assignment, stop: ExecutionStop) -> str:
     """Why a row would be left alone if it were tried again; or nothing."""
     if why_not := _stays(row, stop):
         return why_not
-    if row.reason in TO_BE_MEANT:
+    if row.reason in NEEDS_CONFIRMATION:
         return f"{_held_as(row)}: {_IF_MEANT}"
     if row.reason not in _READ_ANEW and row.meaning != Meaning.ACTIVATE:
         return f"Optimove lists it as {row.vendor_status}"
-    return "" if row.reason in _READ_ANEW else not_theirs(row)
+    return "" if row.reason in _READ_ANEW else owner_conflict(row)
 
 
 def obstacle_to_release(row: Assignment, stop: ExecutionStop) -> str:
     """Why a row would be left alone if it were released; or nothing."""
     if why_not := _stays(row, stop):
         return why_not
-    if row.reason not in TO_BE_MEANT:
+    if row.reason not in NEEDS_CONFIRMATION:
         return f'{_held_as(row)}: press "Try again"'
     if row.meaning != Meaning.ACTIVATE:
         return f"Optimove lists it as {row.vendor_status}"
-    return not_theirs(row)
+    return owner_conflict(row)
 
 
-def not_theirs(row: Assignment) -> str:
+def owner_conflict(row: Assignment) -> str:
     """Why what the vendor lists by now is not this reward, but another's; or nothing."""
     if not may_be_for_another(row):
         return ""
@@ -168,7 +168,7 @@ def _each(rows: QuerySet[Assignment], decide: Decision) -> Decided:
     decided = Decided()
     for pk, execution_pk in rows.order_by("pk").values_list("pk", "execution_id"):
         with transaction.atomic():
-            stop = seize(execution_pk)
+            stop = lock_exclusive(execution_pk)
             row = _locked(pk)
             why_not = decide(row, stop)
         if why_not:
@@ -184,7 +184,7 @@ def _locked(pk: int) -> Assignment:
 
 
 def _retry(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
-    if why_not := obstacle(row, stop):
+    if why_not := retry_skip_reason(row, stop):
         return why_not
     if row.reason in _READ_ANEW and (unreadable := _read_anew(row)):
         return unreadable
@@ -225,7 +225,7 @@ def _as_listed(row: Assignment) -> str:
     said = optimove.reread(row.as_assigned)
     if said.problem:
         return f"what is listed now cannot be read. {said.problem}"
-    columns = evaluation.substance(said)
+    columns = evaluation.vendor_columns(said)
     Assignment.objects.filter(pk=row.pk).update(order=None, **columns)
     return ""
 
@@ -233,12 +233,12 @@ def _as_listed(row: Assignment) -> str:
 def _read_anew(row: Assignment) -> str:
     """Read what the vendor said again; say what still stops it, or nothing."""
     said = optimove.reread(row.as_assigned)
-    state, _, problem = evaluation.verdict(said)
+    state, _, problem = evaluation.evaluate(said)
     if state != AssignmentState.OWED:
         return f"it still cannot be activated. {problem}"
-    columns = {**evaluation.substance(said), **evaluation.whose(row, said)}
+    columns = {**evaluation.vendor_columns(said), **evaluation.owner_columns(row, said)}
     Assignment.objects.filter(pk=row.pk).update(**columns)
-    limits.count(row.execution, [(columns["unit"], columns["value"])])
+    limits.admit(row.execution, [(columns["unit"], columns["value"])])
     return _hold_second(row) if columns["repeated"] else ""
 
 
@@ -253,7 +253,7 @@ def _owe(
     rows: list[Assignment], stop: ExecutionStop, *, by: Any, why: str, **changes: Any
 ) -> None:
     """Rows of one execution."""
-    owe(
+    mark_owed(
         Assignment.objects.filter(pk__in=[row.pk for row in rows]),
         stop=stop,
         settled=True,
@@ -272,25 +272,28 @@ def _owe(
 
 
 def _given(row: Assignment, *, by: Any, why: str) -> str:
-    why_not = obstacle_to_saying(row) or approvals.waits(
+    why_not = obstacle_to_saying(row) or approvals.propose_or_approve(
         row, Says.GIVEN, by=by, why=why
     )
     if not why_not:
         rows = Assignment.objects.filter(pk=row.pk)
-        both = approvals.heard(row, why=why)
-        give(rows, {row.pk: f"said by {by}"[:200]}, by=by, why=both)
+        both = approvals.consume_proposal(row, why=why)
+        mark_active(rows, {row.pk: f"said by {by}"[:200]}, by=by, why=both)
     return why_not
 
 
 def _not_given(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
-    why_not = obstacle_to_saying(row) or approvals.waits(
+    why_not = obstacle_to_saying(row) or approvals.propose_or_approve(
         row, Says.NOT_GIVEN, by=by, why=why
     )
     if why_not:
         return why_not
-    why = approvals.heard(row, why=why)
+    why = approvals.consume_proposal(row, why=why)
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
-    if row.state == AssignmentState.HELD and row.reason in (*TO_BE_MEANT, *_READ_ANEW):
+    if row.state == AssignmentState.HELD and row.reason in (
+        *NEEDS_CONFIRMATION,
+        *_READ_ANEW,
+    ):
         # Nothing was given, and what to give, if anything, is the next question.
         Assignment.objects.filter(pk=row.pk).update(**settled)
     else:

@@ -14,7 +14,9 @@ from uuid import UUID, uuid5
 from promoportal.db.installation import installation_id
 
 
-def key_of(occurrence: str, promotion: str, customer: str, repeat: str = "") -> UUID:
+def idempotency_key(
+    occurrence: str, promotion: str, customer: str, repeat: str = ""
+) -> UUID:
     """
     The key of what one customer gets of one promotion in one occurrence.
 

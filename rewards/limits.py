@@ -19,14 +19,14 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 
 from executions import lifecycle
-from executions.locks import seize, share
+from executions.locks import lock_exclusive, lock_shared
 from executions.models import Execution, ExecutionStop
 from promoportal.runtime.environment import amounts
-from promoportal.runtime.time_budget import Budget
+from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
 from rewards.models import Assignment, Collection, Tally
 
-AT_ONCE = 5000
+BATCH_SIZE = 5000
 # Seconds a job goes on, so that others get their turn.
 TURN = 8.0
 
@@ -60,12 +60,12 @@ def limits() -> Limits:
     )
 
 
-def clear_at_once() -> bool:
+def is_execution_unlimited() -> bool:
     """Whether what is assigned need not wait for its pass to be checked."""
     return not limits().bound_executions()
 
 
-def count(execution: Execution, rows: Iterable[tuple[str, Decimal | None]]) -> None:
+def admit(execution: Execution, rows: Iterable[tuple[str, Decimal | None]]) -> None:
     """Add newly assigned rewards, each with its unit and value, to the tallies."""
     sums: dict[str, tuple[int, Decimal]] = {}
     for unit, value in rows:
@@ -83,10 +83,12 @@ def look(execution_pk: int, *, ends: bool) -> ExecutionStop:
     Whether the execution is stopped, and keep it so: strongly where `clear` follows at the
     end of the pass, which may hold it.
     """
-    return (seize if ends and not clear_at_once() else share)(execution_pk)
+    return (lock_exclusive if ends and not is_execution_unlimited() else lock_shared)(
+        execution_pk
+    )
 
 
-def clear(collection: Collection) -> None:
+def check_run(collection: Collection) -> None:
     """
     Let what was collected be claimed, or hold the execution before it is.
 
@@ -100,7 +102,7 @@ def clear(collection: Collection) -> None:
         _let_claim(collection)
 
 
-def release(execution: Execution) -> None:
+def waive(execution: Execution) -> None:
     """A person let the execution go as it stands now: these figures are allowed."""
     collection, _ = Collection.objects.get_or_create(execution=execution)
     locked = Collection.objects.select_for_update().get(pk=collection.pk)
@@ -118,9 +120,9 @@ def check_again(execution: Execution) -> None:
     Collection.objects.filter(execution=execution).update(cleared_to=None)
 
 
-def follow() -> None:
+def release_admitted() -> None:
     """Let be claimed what is left of what passed, for one turn."""
-    budget = Budget(TURN)
+    budget = TimeBudget(TURN)
     for collection in unfinished():
         while not budget.is_spent() and _let_claim_some(collection.pk):
             pass
@@ -154,12 +156,12 @@ def _let_claim_some(collection_pk: int) -> bool:
         waiting = Assignment.objects.filter(
             execution=mine.execution_id, cleared=False, pk__lte=mine.cleared_to
         )
-        some = list(waiting.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+        some = list(waiting.order_by("pk").values_list("pk", flat=True)[:BATCH_SIZE])
         if Assignment.objects.filter(pk__in=some).update(cleared=True):
             signals.owed.send(Execution)
-        if len(some) < AT_ONCE:
+        if len(some) < BATCH_SIZE:
             Collection.objects.filter(pk=collection_pk).update(cleared_to=None)
-        return len(some) == AT_ONCE
+        return len(some) == BATCH_SIZE
 
 
 def _figures(execution: Execution) -> dict[str, Any]:

@@ -13,7 +13,7 @@ _SHORTEST = 4
 _ESCAPED = '/"\\'
 
 
-def hidden(text: str, row: Assignment) -> str:
+def redact_code(text: str, row: Assignment) -> str:
     """What somebody said about the row, without its code: a far side may repeat it."""
     return without(text, [row.unique_code])
 

@@ -25,7 +25,7 @@ def follow_cancellations() -> None:
 
 
 def follow_clearances() -> None:
-    limits.follow()
+    limits.release_admitted()
 
 
 def settle() -> None:

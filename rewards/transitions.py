@@ -10,13 +10,13 @@ from django.db.models.functions import Greatest, Now
 
 from executions.models import ExecutionStop
 from promoportal.db import state_machine
-from promoportal.db.leases import _RELEASED
+from promoportal.db.leases import RELEASED
 from promoportal.optimove import Meaning
 from rewards import signals
 from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 
-def give(
+def mark_active(
     rows: QuerySet[Assignment],
     receipts: dict[int, str],
     *,
@@ -34,7 +34,7 @@ def give(
         failures=0,
         reason=_unless_differing("reason"),
         problem=_unless_differing("problem"),
-        **_RELEASED,
+        **RELEASED,
     )
     if moved:
         _mark_taken_back(moved)
@@ -60,7 +60,7 @@ def _mark_taken_back(keys: Sequence[int]) -> None:
 _TAKEN_BACK = "It was taken back while in doubt: the platform is asked, not told again."
 
 
-def owe(
+def mark_owed(
     rows: QuerySet[Assignment],
     *,
     stop: ExecutionStop,
@@ -86,7 +86,7 @@ def owe(
     stopped = [
         *_unclear(rows.filter(unclear).exclude(doubtful), changes),
         *_void(rows.filter(taken_back).exclude(unclear | doubtful), by, changes),
-        *ask_about(
+        *mark_uncertain(
             rows.filter(taken_back).filter(doubtful), why=_TAKEN_BACK, **changes
         ),
         *_differing(rows.exclude(taken_back), changes),
@@ -97,7 +97,7 @@ def owe(
     )
 
 
-def take_back(
+def cancel_assignments(
     rows: QuerySet[Assignment], *, by: Any = None, most: int | None = None
 ) -> int:
     """
@@ -109,19 +109,21 @@ def take_back(
     marked = Assignment.objects.filter(pk__in=_given(rows).values("pk")[:most])
     return (
         len(_void(_waiting(rows)[:most], by, {}))
-        + len(ask_about(_in_doubt(rows)[:most], why=_TAKEN_BACK, not_before=Now()))
+        + len(mark_uncertain(_in_doubt(rows)[:most], why=_TAKEN_BACK, not_before=Now()))
         + marked.update(cancelled_too_late=True)
     )
 
 
-def ask_about(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> list[int]:
+def mark_uncertain(
+    rows: QuerySet[Assignment], *, why: str, **changes: Any
+) -> list[int]:
     """The platform is asked what became of them, and not told again."""
     # "Not known there" counts only some time after this; after a restored backup, later.
     asked = {**changes, "lease_until": Greatest("lease_until", Now())}
     return state_machine.move_all(rows, AssignmentState.UNCERTAIN, why=why, **asked)
 
 
-def left(rows: QuerySet[Assignment]) -> bool:
+def has_cancellable(rows: QuerySet[Assignment]) -> bool:
     """Whether there is something left to take back."""
     kinds = _waiting(rows), _in_doubt(rows), _given(rows)
     return any(kind.exists() for kind in kinds)

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from promoportal import sandbox
 from promoportal.admin.roles import Role, create_staff
 from promoportal.optimove import contract
-from tests import database_cleanup as cleaning
+from tests import database_cleanup
 from tests.staff_client import Desk
 from tests.world import World
 
@@ -24,7 +24,7 @@ Agree = Callable[..., None]
 # A second look is for the tests that are about it; others would wait a minute for it.
 os.environ["LIST_AGAIN_AFTER_SECONDS"] = "0"
 # What Django calls after each test that commits; it takes a command as well as a path.
-get_commands()["flush"] = cleaning.Command()  # type: ignore[assignment]
+get_commands()["flush"] = database_cleanup.Command()  # type: ignore[assignment]
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +33,14 @@ def no_second_look(settings: Settings) -> None:
 
 
 @pytest.fixture(scope="session")
-def served() -> Iterator[sandbox.Box]:
+def served() -> Iterator[sandbox.SandboxHandle]:
     """Both far sides, served once for all tests."""
     with sandbox.serving() as box:
         yield box
 
 
 @pytest.fixture
-def box(served: sandbox.Box, settings: Settings) -> sandbox.Box:
+def box(served: sandbox.SandboxHandle, settings: Settings) -> sandbox.SandboxHandle:
     """Both far sides as on their first day, at the addresses the portal is set to."""
     served.reset()
     settings.OPTIMOVE_API_URL = served.optimove_url
@@ -52,7 +52,7 @@ def box(served: sandbox.Box, settings: Settings) -> sandbox.Box:
 
 
 @pytest.fixture
-def world(db: None, box: sandbox.Box) -> World:
+def world(db: None, box: sandbox.SandboxHandle) -> World:
     """The portal between its two far sides, with workers that work when told."""
     return World(box)
 

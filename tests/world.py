@@ -11,10 +11,10 @@ from django.test import Client
 from django_q.models import OrmQ
 
 from executions import listeners
-from executions.lifecycle import announce
+from executions.lifecycle import open_execution
 from executions.models import Delivery, EventType, Execution, Listener, Trigger
 from promoportal import pipeline, sandbox
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.operations.reconciliation import Reconciled, reconcile
 from promoportal.optimove.rate_limiter import Allowance
 from promoportal.resilience.circuit_breaker import Breaker
@@ -27,7 +27,7 @@ from rewards.models import Assignment, Collection
 class World:
     """The portal between both far sides. Jobs run from the real queue, here and now."""
 
-    def __init__(self, box: sandbox.Box) -> None:
+    def __init__(self, box: sandbox.SandboxHandle) -> None:
         self.box = box
         self.client = Client()
         self._paths: dict[int, str] = {}
@@ -60,7 +60,7 @@ class World:
 
     def collect(self, occurrence: str) -> Execution:
         """Collect an execution's list, and leave what it owes alone."""
-        execution = announce(occurrence)
+        execution = open_execution(occurrence)
         while collect.due_executions().exists():
             collect.collect()
         OrmQ.objects.all().delete()
@@ -68,7 +68,7 @@ class World:
 
     def open(self, occurrence: str) -> Execution:
         """Announce an execution, and leave its collecting to the workers."""
-        return announce(occurrence)
+        return open_execution(occurrence)
 
     def run_activation(self) -> None:
         """Activate what is due, once."""
@@ -118,7 +118,9 @@ class World:
             model.objects.filter(not_before__gt=Now()).update(not_before=Now())
         Breaker.objects.update(open_until=Now())
         for leased in (Assignment, Collection, Redemption):
-            leased.objects.exclude(lease_until=None).update(lease_until=after(-3600))
+            leased.objects.exclude(lease_until=None).update(
+                lease_until=seconds_from_now(-3600)
+            )
 
     # --- What came of it --------------------------------------------------------------
 
@@ -133,7 +135,7 @@ def listener(event_type: int = EventType.SCHEDULED) -> Listener:
     return listeners.open_listener(event_type).listener
 
 
-def far_sides(box: sandbox.Box) -> dict[str, str]:
+def far_sides(box: sandbox.SandboxHandle) -> dict[str, str]:
     """What a process's environment says of where they are."""
     return {
         "OPTIMOVE_API_URL": box.optimove_url,

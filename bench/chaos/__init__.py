@@ -7,8 +7,8 @@ outside, and what became of it is read from the far sides' own books.
 
 from __future__ import annotations
 
-from bench.chaos.fault_injection import Storm
-from bench.chaos.target import Stage
+from bench.chaos.fault_injection import FaultTest
+from bench.chaos.target import SystemUnderTest
 from bench.chaos.verdict import Verdict, judge, settle
 
-__all__ = ["Stage", "Storm", "Verdict", "judge", "settle"]
+__all__ = ["FaultTest", "SystemUnderTest", "Verdict", "judge", "settle"]

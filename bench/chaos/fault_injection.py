@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.chaos.processes import Process, descendants, send
-from bench.chaos.target import Stage
+from bench.chaos.target import SystemUnderTest
 from promoportal.wire import WireError
 
 # Seconds between two blows.
@@ -54,12 +54,12 @@ _NOTICES: list[dict[str, Any]] = [
 
 
 @dataclass
-class Storm:
+class FaultTest:
     """
     One storm. A seed repeats which blows fall and when; whom they hit is whoever lives.
     """
 
-    stage: Stage
+    stage: SystemUnderTest
     seed: int
     rewards: int
     seconds: float
@@ -226,17 +226,17 @@ class Storm:
                 del self._frozen[pid]
 
 
-Blow = Callable[[Storm], str]
+Blow = Callable[[FaultTest], str]
 
 # How often each comes, compared with the others.
 _BLOWS: Mapping[str, tuple[float, Blow]] = {
-    "kill one": (4, Storm.kill_one),
-    "kill cluster": (2, Storm.kill_cluster),
-    "freeze": (0.6, Storm.freeze),
-    "database": (0.5, Storm.stop_database),
-    "platform": (6, Storm.fault_of_platform),
-    "vendor": (3, Storm.fault_of_vendor),
-    "notices": (3, Storm.fault_of_notices),
-    "far sides": (0.7, Storm.kill_far_sides),
-    "stall": (0.5, Storm.stall),
+    "kill one": (4, FaultTest.kill_one),
+    "kill cluster": (2, FaultTest.kill_cluster),
+    "freeze": (0.6, FaultTest.freeze),
+    "database": (0.5, FaultTest.stop_database),
+    "platform": (6, FaultTest.fault_of_platform),
+    "vendor": (3, FaultTest.fault_of_vendor),
+    "notices": (3, FaultTest.fault_of_notices),
+    "far sides": (0.7, FaultTest.kill_far_sides),
+    "stall": (0.5, FaultTest.stall),
 }

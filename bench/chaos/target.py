@@ -40,7 +40,7 @@ _EVERY_JOB_TWICE = """
 """
 
 
-class Stage:
+class SystemUnderTest:
     """An installation of its own below a folder; it ends with us."""
 
     def __init__(

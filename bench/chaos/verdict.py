@@ -7,14 +7,14 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.chaos.fault_injection import Storm
-from bench.chaos.target import Stage
+from bench.chaos.fault_injection import FaultTest
+from bench.chaos.target import SystemUnderTest
 
 # Seconds between two looks at the portal's own rows, each of which starts a process.
 _EVERY = 3.0
 # Beyond the patience it is not settled in time. It is waited for all the same, so many
 # times as long: books that are still written in tell nothing of what is lost.
-_LONGEST = 5
+_MAX_LENGTH = 5
 
 # What is left in the portal's rows: what still moves, what waits for a person and why,
 # and what is in doubt with nothing on record that was sent.
@@ -92,7 +92,7 @@ class Verdict:
         return {**asdict(self), "clean": self.is_clean, "settled": self.is_settled}
 
 
-def settle(stage: Stage, storm: Storm, *, patience: float) -> float:
+def settle(stage: SystemUnderTest, storm: FaultTest, *, patience: float) -> float:
     """
     Wait until nothing is left that happens by itself; give the seconds it took, also
     if that is longer than it should.
@@ -104,14 +104,16 @@ def settle(stage: Stage, storm: Storm, *, patience: float) -> float:
     began = time.monotonic()
     for occurrence in storm.unheard:
         stage.manage("open", occurrence)
-    while time.monotonic() - began < patience * _LONGEST:
+    while time.monotonic() - began < patience * _MAX_LENGTH:
         if storm.thaw() and not stage.ask(_LEFT)["moving"]:
             break
         time.sleep(_EVERY)
     return round(time.monotonic() - began, 1)
 
 
-def _agreements(stage: Stage, storm: Storm, held: list[str]) -> Counter[str]:
+def _agreements(
+    stage: SystemUnderTest, storm: FaultTest, held: list[str]
+) -> Counter[str]:
     """What is assigned and where the books differ, over all executions."""
     found: Counter[str] = Counter()
     for occurrence in storm.occurrences:
@@ -122,7 +124,9 @@ def _agreements(stage: Stage, storm: Storm, held: list[str]) -> Counter[str]:
     return found
 
 
-def judge(stage: Stage, storm: Storm, seconds: float, *, patience: float) -> Verdict:
+def judge(
+    stage: SystemUnderTest, storm: FaultTest, seconds: float, *, patience: float
+) -> Verdict:
     """Count."""
     left = stage.ask(_LEFT)
     books = _agreements(stage, storm, left["lists_held"])

@@ -10,13 +10,13 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from executions.models import Campaign, Execution
-from promoportal.admin.related_filters import NarrowedTo
+from promoportal.admin.related_filters import RelatedRowFilter
 
 # Some rows of each are read for one page: of a campaign of every day, of eight weeks.
-MOST_EXECUTIONS = 56
+MAX_EXECUTIONS = 56
 
 
-class OfCampaign(NarrowedTo):
+class OfCampaign(RelatedRowFilter):
     """What belongs to the newest executions of a campaign, each found by an index."""
 
     title = parameter_name = "campaign"
@@ -30,8 +30,8 @@ class OfCampaign(NarrowedTo):
         found = super().lookups(request, model_admin)
         if self.row:
             newest = newest_of(self.row.pk)
-            self.executions = newest[:MOST_EXECUTIONS]
-            self.is_more = len(newest) > MOST_EXECUTIONS
+            self.executions = newest[:MAX_EXECUTIONS]
+            self.is_more = len(newest) > MAX_EXECUTIONS
         return found
 
     @property
@@ -42,7 +42,7 @@ class OfCampaign(NarrowedTo):
         """What of the campaign is not in the list."""
         if self.is_more:
             yield (
-                f"These are of the campaign's newest {MOST_EXECUTIONS} executions. For "
+                f"These are of the campaign's newest {MAX_EXECUTIONS} executions. For "
                 "an older one, open the execution and follow its links."
             )
 
@@ -53,4 +53,4 @@ class OfCampaign(NarrowedTo):
 def newest_of(campaign: Any) -> list[int]:
     """The executions of a campaign that a list looks through, and one more."""
     rows = Execution.objects.filter(campaign=campaign).order_by("-pk")
-    return list(rows.values_list("pk", flat=True)[: MOST_EXECUTIONS + 1])
+    return list(rows.values_list("pk", flat=True)[: MAX_EXECUTIONS + 1])

@@ -11,7 +11,7 @@ from promoportal.admin.display_name_admin import NamedAdmin
 from promoportal.admin.formatting import moment, state_of
 from promoportal.admin.links import link, list_of
 from promoportal.admin.list_columns import when
-from promoportal.admin.panels import MOST_SHOWN, Panel
+from promoportal.admin.panels import MAX_ROWS_SHOWN, Panel
 
 
 @admin.register(Campaign)
@@ -24,7 +24,7 @@ class CampaignAdmin(NamedAdmin[Campaign]):
     first_seen = when("first_seen_at", "first seen")
 
     def panels(self, row: Campaign) -> Iterable[Panel]:
-        latest = Execution.objects.filter(campaign=row).order_by("-pk")[:MOST_SHOWN]
+        latest = Execution.objects.filter(campaign=row).order_by("-pk")[:MAX_ROWS_SHOWN]
         shown = [
             (link(run, run.reference), state_of(run), moment(run.opened_at))
             for run in latest

@@ -12,20 +12,20 @@ from django.utils.safestring import SafeString
 from executions import inbox
 from executions.admin import replay_preview
 from executions.models import Delivery, DeliveryState, Execution, Listener, Trigger
-from promoportal.admin.actions import Deed, one_by_one
-from promoportal.admin.alerts import Attention
+from promoportal.admin.actions import Action, one_by_one
+from promoportal.admin.alerts import Alert
 from promoportal.admin.date_filter import days
 from promoportal.admin.formatting import body, pretty, state_of
 from promoportal.admin.links import link
 from promoportal.admin.list_columns import when
-from promoportal.admin.panels import MOST_SHOWN, Panel
+from promoportal.admin.panels import MAX_ROWS_SHOWN, Panel
 from promoportal.admin.querysets import without_bodies
 from promoportal.admin.related_filters import narrowed
 from promoportal.admin.sensitive_fields import NOT_SHOWN, Reveal
 from promoportal.admin.stateful_admin import StatefulAdmin
 from promoportal.admin.timeline import Moment
-from promoportal.db.bulk_result import Done
-from promoportal.db.database_clock import after
+from promoportal.db.bulk_result import BulkResult
+from promoportal.db.database_clock import seconds_from_now
 
 # A delivery that nobody read by then waits for a worker that is not there.
 UNREAD_FOR = 60
@@ -40,7 +40,7 @@ _BODY = Reveal(
 )
 
 
-def _read_again(rows: QuerySet[Delivery], by: Any, why: str) -> Done:
+def _read_again(rows: QuerySet[Delivery], by: Any, why: str) -> BulkResult:
     return one_by_one(
         without_bodies(rows),
         inbox.read_again,
@@ -54,7 +54,7 @@ def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
     """What reading them again would do, one panel for each execution they name."""
     looked_at = rows.select_related("listener").order_by("pk")
     plan = replay_preview.foresee(
-        list(looked_at[: replay_preview.MOST_FORESEEN]), of=rows.count()
+        list(looked_at[: replay_preview.MAX_DELIVERIES]), of=rows.count()
     )
     yield from map(_would, plan.foreseen)
     if plan.idle:
@@ -64,11 +64,11 @@ def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
             rows=[(link(delivery), why) for delivery, why in plan.idle],
         )
     if plan.unseen:
-        shown = f"Only the first {replay_preview.MOST_FORESEEN} are looked at here"
+        shown = f"Only the first {replay_preview.MAX_DELIVERIES} are looked at here"
         yield Panel("And more", sentences=[f"{shown}, and {plan.unseen:,} are not."])
 
 
-def _would(foreseen: replay_preview.Foreseen) -> Panel:
+def _would(foreseen: replay_preview.ReplayPreview) -> Panel:
     told = replay_preview.consequences(foreseen)
     count = len(foreseen.deliveries)
     return Panel(
@@ -106,23 +106,26 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
     search_help_text = "An execution's id, in full"
     labels = dict(DeliveryState.choices)
     attention = (
-        Attention(
+        Alert(
             "held",
             "Deliveries are held",
             "Delivery is held",
             lambda: Q(state=DeliveryState.HELD),
             by_reason=True,
         ),
-        Attention(
+        Alert(
             "unread",
             "Deliveries wait for a worker to read them",
             "Delivery waits for a worker to read it",
-            lambda: Q(state=DeliveryState.UNREAD, received_at__lt=after(-UNREAD_FOR)),
+            lambda: Q(
+                state=DeliveryState.UNREAD,
+                received_at__lt=seconds_from_now(-UNREAD_FOR),
+            ),
         ),
     )
     reveal = _BODY
     deeds = (
-        Deed(
+        Action(
             "read_again",
             "Read again",
             "executions.reread_delivery",
@@ -173,7 +176,7 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
         yield from super().story(row)
 
     def panels(self, row: Delivery) -> Iterable[Panel]:
-        triggers = Trigger.objects.filter(delivery=row)[:MOST_SHOWN]
+        triggers = Trigger.objects.filter(delivery=row)[:MAX_ROWS_SHOWN]
         shown = [
             (link(trigger, trigger.customer), state_of(trigger)) for trigger in triggers
         ]

@@ -10,8 +10,7 @@ from django.db.models import Q, QuerySet
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from executions import lifecycle as announcing
-from executions import lifecycle as stopping
+from executions import lifecycle
 from executions.models import (
     Campaign,
     Delivery,
@@ -22,27 +21,27 @@ from executions.models import (
     Listener,
     Trigger,
 )
-from promoportal.admin.actions import Deed, one_by_one
-from promoportal.admin.alerts import Attention
+from promoportal.admin.actions import Action, one_by_one
+from promoportal.admin.alerts import Alert
 from promoportal.admin.date_filter import days
 from promoportal.admin.formatting import badge, beside, moment, since, state_of
 from promoportal.admin.links import link, link_by_name, list_of
 from promoportal.admin.list_columns import when
-from promoportal.admin.panels import MOST_SHOWN, Panel
+from promoportal.admin.panels import MAX_ROWS_SHOWN, Panel
 from promoportal.admin.querysets import without_bodies
 from promoportal.admin.related_filters import narrowed
 from promoportal.admin.stateful_admin import StatefulAdmin
 from promoportal.admin.timeline import Moment
-from promoportal.db.bulk_result import Done
+from promoportal.db.bulk_result import BulkResult
 
 
-def _open_again(rows: QuerySet[Execution], by: Any, why: str) -> Done:
-    done = Done()
+def _open_again(rows: QuerySet[Execution], by: Any, why: str) -> BulkResult:
+    done = BulkResult()
     for row in rows.order_by("pk"):
         if row.stop == ExecutionStop.CANCELLED:
             done.skipped["it is cancelled"] += 1
         else:
-            announcing.announce(
+            lifecycle.open_execution(
                 row.reference, kind=ExecutionKind(row.kind), by=by, why=why
             )
             done.done += 1
@@ -51,8 +50,8 @@ def _open_again(rows: QuerySet[Execution], by: Any, why: str) -> Done:
 
 def _stopping(
     act: Callable[..., Any],
-) -> Callable[[QuerySet[Execution], Any, str], Done]:
-    def stop(rows: QuerySet[Execution], by: Any, why: str) -> Done:
+) -> Callable[[QuerySet[Execution], Any, str], BulkResult]:
+    def stop(rows: QuerySet[Execution], by: Any, why: str) -> BulkResult:
         return one_by_one(rows, act, _stands, by=by, why=why)
 
     return stop
@@ -92,7 +91,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
     search_help_text = "An execution's or a campaign's id, in full"
     labels = {**dict(ExecutionProgress.choices), **dict(ExecutionStop.choices)}
     attention = (
-        Attention(
+        Alert(
             "held",
             "Executions are held",
             "Execution is held",
@@ -101,7 +100,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
         ),
     )
     deeds = (
-        Deed(
+        Action(
             "open",
             "Collect again",
             "executions.open_execution",
@@ -109,28 +108,28 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
             said=("will be collected again", "will be collected again"),
             fits=_is(ExecutionStop.NONE, ExecutionStop.PAUSED, ExecutionStop.HELD),
         ),
-        Deed(
+        Action(
             "pause",
             "Pause",
             "executions.stop_execution",
-            _stopping(stopping.pause),
+            _stopping(lifecycle.pause),
             said=("is paused", "are paused"),
             fits=_is(ExecutionStop.NONE),
             is_aside=_is_settled,
         ),
-        Deed(
+        Action(
             "resume",
             "Resume",
             "executions.stop_execution",
-            _stopping(stopping.resume),
+            _stopping(lifecycle.resume),
             said=("runs again", "run again"),
             fits=_is(ExecutionStop.HELD, ExecutionStop.PAUSED),
         ),
-        Deed(
+        Action(
             "cancel",
             "Cancel",
             "executions.stop_execution",
-            _stopping(stopping.cancel),
+            _stopping(lifecycle.cancel),
             said=("is cancelled", "are cancelled"),
             warning="Nothing more of it will be given, for good: what is owed or held "
             "becomes void, and a later notice does not open it again. What customers "
@@ -183,7 +182,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
 def _notices(row: Execution) -> Panel:
     """What the vendor told of it, the latest first."""
     latest = Delivery.objects.filter(execution=row).order_by("-pk")
-    told = without_bodies(latest.select_related("listener"))[:MOST_SHOWN]
+    told = without_bodies(latest.select_related("listener"))[:MAX_ROWS_SHOWN]
     shown = [
         (
             link(one),
@@ -209,7 +208,7 @@ def _event(listener: Listener) -> str:
 
 
 def _triggers(row: Execution) -> Panel:
-    latest = Trigger.objects.filter(execution=row).order_by("-pk")[:MOST_SHOWN]
+    latest = Trigger.objects.filter(execution=row).order_by("-pk")[:MAX_ROWS_SHOWN]
     return Panel(
         "The customers who triggered it",
         columns=("Customer", "State", "Since"),

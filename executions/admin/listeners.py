@@ -12,12 +12,12 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from executions.models import Delivery, Listener
-from promoportal.admin.alerts import Attention
+from promoportal.admin.alerts import Alert
 from promoportal.admin.formatting import moment, since, stamp, state_of
 from promoportal.admin.links import link, list_of
 from promoportal.admin.list_columns import when
 from promoportal.admin.model_admin import ReadOnlyAdmin
-from promoportal.admin.panels import MOST_SHOWN, Panel
+from promoportal.admin.panels import MAX_ROWS_SHOWN, Panel
 from promoportal.admin.querysets import without_bodies
 
 OPEN = ("good", "✓", "Open")
@@ -38,7 +38,7 @@ class ListenerAdmin(ReadOnlyAdmin[Listener]):
         "registered",
     )
     attention = (
-        Attention(
+        Alert(
             "silent",
             "Listeners have heard nothing for unusually long",
             "Listener has heard nothing for unusually long",
@@ -101,7 +101,7 @@ def _deliveries(row: Listener) -> Panel:
         columns=("Delivery", "State", "Received"),
         rows=[
             (link(one), state_of(one), moment(one.received_at))
-            for one in without_bodies(rows)[:MOST_SHOWN]
+            for one in without_bodies(rows)[:MAX_ROWS_SHOWN]
         ],
         more=[("All deliveries", list_of(Delivery, listener=row.pk))],
     )

@@ -21,15 +21,15 @@ from executions.models import (
     Trigger,
     TriggerState,
 )
-from executions.notices import Cancelled, Notice, Scheduled, Triggered, Unacted
+from executions.notices import Cancelled, Notice, Scheduled, Triggered, UnhandledEvent
 from promoportal.admin.panels import Fact
 
 # So many are looked at: a body may be a megabyte, and somebody waits for the page.
-MOST_FORESEEN = 20
+MAX_DELIVERIES = 20
 
 
 @dataclass
-class Foreseen:
+class ReplayPreview:
     """What some deliveries would do about the one execution they name."""
 
     occurrence: str
@@ -102,7 +102,7 @@ class Foreseen:
 class Plan:
     """What reading some deliveries again would do."""
 
-    foreseen: Sequence[Foreseen]
+    foreseen: Sequence[ReplayPreview]
     # Those that would announce nothing, each with the reason.
     idle: Sequence[tuple[Delivery, str]]
     # How many more there are, which were not looked at.
@@ -117,7 +117,7 @@ class Consequence:
     sentences: Sequence[str] = ()
 
 
-Told = Callable[[Foreseen], Consequence]
+Told = Callable[[ReplayPreview], Consequence]
 _told: list[Told] = []
 
 
@@ -127,20 +127,20 @@ def also(tell: Told) -> Told:
     return tell
 
 
-def consequences(foreseen: Foreseen) -> list[Consequence]:
+def consequences(foreseen: ReplayPreview) -> list[Consequence]:
     return [tell(foreseen) for tell in _told]
 
 
 def foresee(deliveries: Sequence[Delivery], *, of: int) -> Plan:
     """What reading these again would do, all together; there are so many in all."""
-    found: dict[str, Foreseen] = {}
+    found: dict[str, ReplayPreview] = {}
     idle: list[tuple[Delivery, str]] = []
     for delivery, said in _read(deliveries):
         if isinstance(said, str):
             idle.append((delivery, said))
             continue
         if said.occurrence not in found:
-            found[said.occurrence] = Foreseen(said.occurrence)
+            found[said.occurrence] = ReplayPreview(said.occurrence)
         found[said.occurrence].deliveries.append(delivery)
         found[said.occurrence].notices.append(said)
     return Plan(list(found.values()), idle, of - len(deliveries))
@@ -171,7 +171,7 @@ def _said(delivery: Delivery) -> Scheduled | Triggered | Cancelled | str:
         said = notices.read(body, event_type=event_type)
     except notices.Unreadable as error:
         return f"It would be held again: {error}"
-    if isinstance(said, Unacted):
+    if isinstance(said, UnhandledEvent):
         return f"It would be ignored: the portal does nothing about event {said.name}."
     return said
 

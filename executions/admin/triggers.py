@@ -10,16 +10,16 @@ from django.utils.safestring import SafeString
 
 from executions import lifecycle
 from executions.models import Execution, Trigger, TriggerState
-from promoportal.admin.actions import Deed, one_by_one
-from promoportal.admin.alerts import Attention
+from promoportal.admin.actions import Action, one_by_one
+from promoportal.admin.alerts import Alert
 from promoportal.admin.formatting import moment
 from promoportal.admin.links import link
 from promoportal.admin.related_filters import narrowed
 from promoportal.admin.stateful_admin import StatefulAdmin
-from promoportal.db.bulk_result import Done
+from promoportal.db.bulk_result import BulkResult
 
 
-def _ask_again(rows: QuerySet[Trigger], by: Any, why: str) -> Done:
+def _ask_again(rows: QuerySet[Trigger], by: Any, why: str) -> BulkResult:
     chosen = rows.select_related("execution")
     return one_by_one(
         chosen,
@@ -47,7 +47,7 @@ class TriggerAdmin(StatefulAdmin[Trigger]):
     search_help_text = "A customer's id, in full"
     labels = dict(TriggerState.choices)
     attention = (
-        Attention(
+        Alert(
             "held",
             "Triggered customers are held",
             "Triggered customer is held",
@@ -56,7 +56,7 @@ class TriggerAdmin(StatefulAdmin[Trigger]):
         ),
     )
     deeds = (
-        Deed(
+        Action(
             "ask_again",
             "Ask again",
             "executions.open_execution",

@@ -16,31 +16,31 @@ from django.template.response import TemplateResponse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from promoportal.admin import csv_export, saved_filter_views, session_expiry
-from promoportal.admin.actions import MOST_AT_ONCE, Deed, DeedForm, count_of
-from promoportal.admin.csv_export import Sheet
+from promoportal.admin.actions import MAX_ROWS, Action, ActionForm, count_of
+from promoportal.admin.csv_export import CsvExport
 from promoportal.admin.links import page_of
 from promoportal.admin.permission_denied import Refused
-from promoportal.admin.search import FindingAdmin
+from promoportal.admin.search import Search
 from promoportal.runtime.client_address import client_address
 
 A = TypeVar("A", bound=Model)
 
 
-class ActingAdmin(FindingAdmin[A]):
+class ActionViews(Search[A]):
     """
     Rows about which something may be done, each with its own permission and for a
     reason, and which may be taken along.
     """
 
-    deeds: ClassVar[Sequence[Deed]] = ()
+    deeds: ClassVar[Sequence[Action]] = ()
     # What of it may be had as CSV.
-    sheet: ClassVar[Sheet | None] = None
+    sheet: ClassVar[CsvExport | None] = None
 
-    def allowed(self, request: HttpRequest) -> list[Deed]:
+    def allowed(self, request: HttpRequest) -> list[Action]:
         """The deeds this person may do."""
         return [deed for deed in self.deeds if request.user.has_perm(deed.permission)]
 
-    def offered(self, row: A, request: HttpRequest) -> list[Deed]:
+    def offered(self, row: A, request: HttpRequest) -> list[Action]:
         """The deeds that this person may do about the row as it is."""
         return [deed for deed in self.allowed(request) if deed.fits(row)]
 
@@ -104,7 +104,7 @@ class ActingAdmin(FindingAdmin[A]):
             return self._back(request, "Nothing was done: choose at least one row.")
         if moved_on := self._moved_on(request, rows):
             return self._back(request, moved_on)
-        form = DeedForm(self.deeds, request.POST)
+        form = ActionForm(self.deeds, request.POST)
         if not form.is_valid() or (deed.asks_first and "confirmed" not in request.POST):
             return self._ask(request, deed, rows, form, is_more=is_more)
         why = form.cleaned_data["why"]
@@ -125,12 +125,12 @@ class ActingAdmin(FindingAdmin[A]):
         rows, is_more = self._chosen(request)
         if deed is None or not rows:
             return None
-        form = DeedForm(self.deeds, said)
+        form = ActionForm(self.deeds, said)
         answer = self._ask(request, deed, rows, form, is_more=is_more)
         session_expiry.forget(answer)
         return answer
 
-    def _asked(self, request: HttpRequest) -> Deed | None:
+    def _asked(self, request: HttpRequest) -> Action | None:
         """The deed that was asked for, by one who may."""
         name = request.POST.get("action", "")
         deed = next((deed for deed in self.deeds if deed.name == name), None)
@@ -160,17 +160,15 @@ class ActingAdmin(FindingAdmin[A]):
             rows = changes.get_queryset(request)
         else:
             rows = self.get_queryset(request).filter(pk__in=_keys(request))
-        keys = list(
-            rows.order_by("pk").values_list("pk", flat=True)[: MOST_AT_ONCE + 1]
-        )
-        return keys[:MOST_AT_ONCE], len(keys) > MOST_AT_ONCE
+        keys = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_ROWS + 1])
+        return keys[:MAX_ROWS], len(keys) > MAX_ROWS
 
     def _ask(
         self,
         request: HttpRequest,
-        deed: Deed,
+        deed: Action,
         rows: list[Any],
-        form: DeedForm,
+        form: ActionForm,
         *,
         is_more: bool,
     ) -> HttpResponse:
@@ -226,4 +224,4 @@ def _keys(request: HttpRequest) -> list[int]:
 def _rest(*, is_more: bool) -> str:
     if not is_more:
         return ""
-    return f" More rows match than the {MOST_AT_ONCE:,} taken at once; do it again for the rest."
+    return f" More rows match than the {MAX_ROWS:,} taken at once; do it again for the rest."

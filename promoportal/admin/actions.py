@@ -14,9 +14,9 @@ from django.db.models import Model, QuerySet
 from promoportal.admin import audit_log
 from promoportal.admin.panels import Panel
 from promoportal.admin.querysets import without_bodies
-from promoportal.db.bulk_result import Done
+from promoportal.db.bulk_result import BulkResult
 from promoportal.db.state_machine import IllegalMove, LostRace
-from promoportal.runtime.time_budget import Budget
+from promoportal.runtime.time_budget import TimeBudget
 
 
 def one_by_one(
@@ -24,9 +24,9 @@ def one_by_one(
     act: Callable[..., Any],
     refused: Callable[[Any], str],
     **how: Any,
-) -> Done:
+) -> BulkResult:
     """Do it to each row; those that may not go there stay, and `refused` says why."""
-    done = Done()
+    done = BulkResult()
     for row in rows.order_by("pk"):
         try:
             act(row, **how)
@@ -40,15 +40,15 @@ def one_by_one(
 
 
 # One press moves so many at most, as long as the time lasts: somebody waits for it.
-MOST_AT_ONCE = 5_000
+MAX_ROWS = 5_000
 # So many are taken one after the other before the time is looked at.
 TOGETHER = 100
 # So many different reasons for leaving rows alone are told apart.
-MOST_REASONS = 5
+MAX_REASONS = 5
 
 
 @dataclass(frozen=True)
-class Deed:
+class Action:
     """
     One thing that may be done about rows, from their list and from a row's page.
 
@@ -61,7 +61,7 @@ class Deed:
     name: str
     label: str
     permission: str
-    act: Callable[[QuerySet[Any], Any, str], Done]
+    act: Callable[[QuerySet[Any], Any, str], BulkResult]
     said: tuple[str, str]
     warning: str = ""
     plan: Callable[[QuerySet[Any]], Iterable[Panel]] | None = None
@@ -89,13 +89,13 @@ class Deed:
         by: Any,
         why: str,
         address: str,
-    ) -> Done:
+    ) -> BulkResult:
         """
         Do it to some rows after the others, each with an entry in the log that says
         what became of those taken with it, and from where it was done. What the time is
         too short for is left.
         """
-        budget, done = Budget(self.seconds), Done(unreached=len(keys))
+        budget, done = TimeBudget(self.seconds), BulkResult(unreached=len(keys))
         while done.unreached and not (done.unreached < len(keys) and budget.is_spent()):
             reached = len(keys) - done.unreached
             taken = keys[reached : reached + TOGETHER]
@@ -104,7 +104,7 @@ class Deed:
             done.unreached -= len(taken)
         return done
 
-    def _take(self, rows: QuerySet[Any], by: Any, why: str, address: str) -> Done:
+    def _take(self, rows: QuerySet[Any], by: Any, why: str, address: str) -> BulkResult:
         with transaction.atomic() if self.is_only_logged else nullcontext():
             done = self.act(rows, by, why)
             said = f"{self.label}: {why}{_figures(done)}"
@@ -115,14 +115,14 @@ class Deed:
             audit_log.keep(entries, address=address)
         return done
 
-    def tell(self, done: Done, model: type[Model]) -> str:
+    def tell(self, done: BulkResult, model: type[Model]) -> str:
         """What was done and what was left alone, in whole sentences."""
         sentences = [f"{_count(done.done, model)} {self.said[done.done != 1]}."]
-        for why, count in done.skipped.most_common(MOST_REASONS):
+        for why, count in done.skipped.most_common(MAX_REASONS):
             were = "was" if count == 1 else "were"
             sentences.append(f"{count:,} {were} left alone: {why.rstrip('.')}.")
         rest = sum(done.skipped.values()) - sum(
-            count for _, count in done.skipped.most_common(MOST_REASONS)
+            count for _, count in done.skipped.most_common(MAX_REASONS)
         )
         if rest:
             sentences.append(f"{rest:,} more were left alone for other reasons.")
@@ -133,7 +133,7 @@ class Deed:
         return " ".join(sentences)
 
 
-class DeedForm(forms.Form):
+class ActionForm(forms.Form):
     """What is to be done, and why."""
 
     action = forms.ChoiceField(label="Do this", widget=forms.Select())
@@ -151,7 +151,7 @@ class DeedForm(forms.Form):
         widget=forms.HiddenInput({"class": "select-across"}),
     )
 
-    def __init__(self, deeds: Sequence[Deed], said: Any = None) -> None:
+    def __init__(self, deeds: Sequence[Action], said: Any = None) -> None:
         super().__init__(said, auto_id="do_%s")
         choices = [(deed.name, deed.label) for deed in deeds]
         field: Any = self.fields["action"]
@@ -169,7 +169,7 @@ def _count(number: int, model: type[Model]) -> str:
     return f"{number:,} {name}"
 
 
-def _figures(done: Done) -> str:
+def _figures(done: BulkResult) -> str:
     skipped = sum(done.skipped.values())
     if done.done + skipped == 1:
         return "" if done.done else f" (left alone: {next(iter(done.skipped))})"

@@ -12,14 +12,14 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
 from promoportal.admin.keyset_order import order_of
-from promoportal.admin.keyset_pagination import MOST_COUNTED
+from promoportal.admin.keyset_pagination import MAX_ROWS_COUNTED
 from promoportal.admin.links import list_of
 
 PARAMETER = "needs"
 
 
 @dataclass(frozen=True)
-class Attention:
+class Alert:
     """Rows that nothing will happen to until a person looks, or not soon enough."""
 
     name: str
@@ -42,7 +42,7 @@ class Figure:
     reasons: Sequence[Figure] = ()
 
 
-class NeedsAPerson(SimpleListFilter):
+class AlertFilter(SimpleListFilter):
     """The same rows that the first page counts."""
 
     title = "what needs a person"
@@ -51,7 +51,7 @@ class NeedsAPerson(SimpleListFilter):
     def lookups(
         self, request: HttpRequest, model_admin: ModelAdmin[Any]
     ) -> list[tuple[str, str]]:
-        self.kinds = {kind.name: kind for kind in attention_of(model_admin)}
+        self.kinds = {kind.name: kind for kind in alerts_of(model_admin)}
         return [(kind.name, kind.label) for kind in self.kinds.values()]
 
     def queryset(
@@ -64,19 +64,19 @@ class NeedsAPerson(SimpleListFilter):
         return queryset.filter(kind.where()) if kind else queryset.none()
 
 
-def attention_of(model_admin: ModelAdmin[Any]) -> Sequence[Attention]:
+def alerts_of(model_admin: ModelAdmin[Any]) -> Sequence[Alert]:
     return getattr(model_admin, "attention", ())
 
 
 def figures(model_admin: ModelAdmin[Any]) -> Iterator[Figure]:
     """One number for each kind that has rows, each with its list."""
-    for kind in attention_of(model_admin):
+    for kind in alerts_of(model_admin):
         figure = _figure(model_admin, kind)
         if figure:
             yield figure
 
 
-def _figure(model_admin: ModelAdmin[Any], kind: Attention) -> Figure | None:
+def _figure(model_admin: ModelAdmin[Any], kind: Alert) -> Figure | None:
     model, here = model_admin.model, {PARAMETER: kind.name}
     is_known = kind.known is not None
     counts = Counter(kind.known()) if kind.known else _counted(model_admin, kind)
@@ -98,7 +98,7 @@ def _figure(model_admin: ModelAdmin[Any], kind: Attention) -> Figure | None:
     return Figure(label, number, list_of(model, **here), reasons)
 
 
-def _counted(model_admin: ModelAdmin[Any], kind: Attention) -> Counter[str]:
+def _counted(model_admin: ModelAdmin[Any], kind: Alert) -> Counter[str]:
     """
     Only so far: a campaign can be held a million times over. In the order of the list,
     so that the index is used that serves it.
@@ -106,7 +106,7 @@ def _counted(model_admin: ModelAdmin[Any], kind: Attention) -> Counter[str]:
     rows = model_admin.model._base_manager.filter(kind.where())
     ordered = order_of(model_admin, {PARAMETER: kind.name}).newest(rows)
     column = "reason" if kind.by_reason else "pk"
-    some = ordered.values_list(column, flat=True)[: MOST_COUNTED + 1]
+    some = ordered.values_list(column, flat=True)[: MAX_ROWS_COUNTED + 1]
     return Counter(some) if kind.by_reason else Counter({"": some.count()})
 
 
@@ -116,6 +116,6 @@ def _labels(model: type[Model]) -> dict[Any, str]:
 
 
 def _number(count: int, *, is_known: bool) -> str:
-    if count > MOST_COUNTED and not is_known:
-        return f"over {MOST_COUNTED:,}"
+    if count > MAX_ROWS_COUNTED and not is_known:
+        return f"over {MAX_ROWS_COUNTED:,}"
     return f"{count:,}"

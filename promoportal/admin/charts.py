@@ -20,7 +20,7 @@ class Part:
     tone: str
 
 
-def shares(parts: Sequence[Part]) -> SafeString:
+def stacked_bar(parts: Sequence[Part]) -> SafeString:
     """A bar, divided as the whole is."""
     total = sum(part.count for part in parts) or 1
     drawn, at = [], 0.0

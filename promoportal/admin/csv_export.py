@@ -27,7 +27,7 @@ _MARK = "\ufeff"
 
 
 @dataclass(frozen=True)
-class Sheet:
+class CsvExport:
     """What of a row is exported, under which headings, and who may."""
 
     permission: str
@@ -35,7 +35,9 @@ class Sheet:
     """The path of each value, by its heading."""
 
 
-def answer(sheet: Sheet, rows: QuerySet[Any], order: Order) -> StreamingHttpResponse:
+def answer(
+    sheet: CsvExport, rows: QuerySet[Any], order: Order
+) -> StreamingHttpResponse:
     """The rows as a file to be kept."""
     name = f"{rows.model._meta.model_name}s-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
     return StreamingHttpResponse(
@@ -48,7 +50,7 @@ def answer(sheet: Sheet, rows: QuerySet[Any], order: Order) -> StreamingHttpResp
     )
 
 
-def lines(sheet: Sheet, rows: QuerySet[Any], order: Order) -> Iterator[str]:
+def lines(sheet: CsvExport, rows: QuerySet[Any], order: Order) -> Iterator[str]:
     """The sheet line by line, the newest row first."""
     write = csv.writer(_Echo()).writerow
     yield _MARK + write(sheet.columns)

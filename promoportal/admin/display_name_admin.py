@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from promoportal.admin import audit_log
 from promoportal.admin.formatting import called, smaller
 from promoportal.admin.model_admin import ReadOnlyAdmin
-from promoportal.db.display_names import LONGEST, Named, NoName, as_name
+from promoportal.db.display_names import MAX_LENGTH, Named, NoName, as_name
 from promoportal.runtime.client_address import client_address
 
 N = TypeVar("N", bound=Named)
@@ -49,7 +49,7 @@ class NamedAdmin(ReadOnlyAdmin[N]):
         self, request: Any, context: Any, *args: Any, **kwargs: Any
     ) -> Any:
         may_name = request.user.has_perm(self.naming)
-        context.update(may_name=may_name, longest_name=LONGEST)
+        context.update(may_name=may_name, longest_name=MAX_LENGTH)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def posted(self, request: HttpRequest) -> HttpResponseBase | None:

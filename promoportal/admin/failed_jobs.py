@@ -9,7 +9,7 @@ from django_q.models import Failure
 
 from promoportal.admin.formatting import moment, pretty, short
 from promoportal.admin.model_admin import ReadOnlyAdmin
-from promoportal.admin.strict_changelist import UnderstoodChangeList
+from promoportal.admin.strict_changelist import StrictChangeList
 
 
 class FailureAdmin(ReadOnlyAdmin[Failure]):
@@ -21,7 +21,7 @@ class FailureAdmin(ReadOnlyAdmin[Failure]):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Any]:
         # Their keys are drawn at random, so the newest are not the highest.
-        return UnderstoodChangeList
+        return StrictChangeList
 
     @admin.display(description="started")
     def started_at(self, row: Failure) -> SafeString:

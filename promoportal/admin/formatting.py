@@ -16,7 +16,7 @@ from django.utils.timezone import localtime, now
 from promoportal.db.display_names import Named
 
 # More of a body than this helps nobody, and makes a page that nobody can open.
-LONGEST = 64 * 1024
+MAX_LENGTH = 64 * 1024
 
 # What a state means to whoever looks, told by a mark and a word before any colour.
 _TONES = {
@@ -160,14 +160,14 @@ def _laid_open(text: str) -> Any:
 
 
 def _visible(content: bytes) -> str:
-    return content[: LONGEST + 1].decode("utf-8", "backslashreplace")
+    return content[: MAX_LENGTH + 1].decode("utf-8", "backslashreplace")
 
 
 def _pre(text: str, note: str = "") -> SafeString:
-    if len(text) > LONGEST:
-        note = f"{note} Only the first {LONGEST:,} characters are shown.".strip()
+    if len(text) > MAX_LENGTH:
+        note = f"{note} Only the first {MAX_LENGTH:,} characters are shown.".strip()
     # A lone surrogate cannot be sent to a browser, and a NUL would not be seen there.
-    shown = text[:LONGEST].encode("utf-8", "backslashreplace").decode()
+    shown = text[:MAX_LENGTH].encode("utf-8", "backslashreplace").decode()
     return format_html(
         "{}<pre>{}</pre>",
         format_html('<p class="note">{}</p>', note) if note else "",

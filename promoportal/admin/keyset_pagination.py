@@ -18,15 +18,15 @@ from django.http import HttpRequest
 from promoportal.admin.date_filter import Days
 from promoportal.admin.formatting import short
 from promoportal.admin.keyset_order import order_of
-from promoportal.admin.page_extensions import beside, prepare
-from promoportal.admin.strict_changelist import UnderstoodChangeList
+from promoportal.admin.page_extensions import prefetch_lookups, prepare
+from promoportal.admin.strict_changelist import StrictChangeList
 
 OLDER, NEWER = "older", "newer"
 # Beyond this a number says "more than", and nothing is counted further.
-MOST_COUNTED = 10_000
+MAX_ROWS_COUNTED = 10_000
 
 
-class KeysetChangeList(UnderstoodChangeList):
+class KeysetChangeList(StrictChangeList):
     """A list of the newest rows, and the way to older and to newer ones."""
 
     beside = (OLDER, NEWER)
@@ -76,14 +76,14 @@ class KeysetChangeList(UnderstoodChangeList):
 
         In the order of the list: in none, the table might be read from its other end.
         """
-        most = MOST_COUNTED + 1
+        most = MAX_ROWS_COUNTED + 1
         return self.order.some(self.queryset, most)[:most].count()
 
     @property
     def counted(self) -> str:
         """The number of rows, in words."""
-        if self.result_count > MOST_COUNTED:
-            return f"more than {MOST_COUNTED:,}"
+        if self.result_count > MAX_ROWS_COUNTED:
+            return f"more than {MAX_ROWS_COUNTED:,}"
         return f"{self.result_count:,}"
 
     @property
@@ -107,7 +107,7 @@ class KeysetChangeList(UnderstoodChangeList):
         Joined, the database might read such a table from its beginning.
         """
         own = getattr(self.model_admin, "list_beside", ())
-        prefetch_related_objects(rows, *own, *beside(self.model))
+        prefetch_related_objects(rows, *own, *prefetch_lookups(self.model))
         prepare(self.model, rows)
         return rows
 
@@ -120,11 +120,11 @@ class KeysetChangeList(UnderstoodChangeList):
         by_day = any(
             isinstance(spec, Days) and spec.is_used for spec in self.filter_specs
         )
-        if by_day or self.result_count <= MOST_COUNTED:
+        if by_day or self.result_count <= MAX_ROWS_COUNTED:
             return ""
         (said,) = json.loads(self.queryset.order_by().explain(format="json"))
         rows = int(said["Plan"]["Plan Rows"])
-        return f"{float(f'{rows:.2g}'):,.0f}" if rows > MOST_COUNTED else ""
+        return f"{float(f'{rows:.2g}'):,.0f}" if rows > MAX_ROWS_COUNTED else ""
 
     def _key(self, request: HttpRequest, name: str) -> Any:
         """The key an address names; an address that names none is the first page's."""

@@ -13,9 +13,9 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from promoportal.admin import saved_filter_views
-from promoportal.admin.action_views import ActingAdmin
-from promoportal.admin.actions import MOST_AT_ONCE, DeedForm
-from promoportal.admin.alerts import Attention, NeedsAPerson
+from promoportal.admin.action_views import ActionViews
+from promoportal.admin.actions import MAX_ROWS, ActionForm
+from promoportal.admin.alerts import Alert, AlertFilter
 from promoportal.admin.formatting import short
 from promoportal.admin.keyset_pagination import KeysetChangeList
 from promoportal.admin.links import list_of
@@ -28,7 +28,7 @@ from promoportal.admin.timeline import Moment
 M = TypeVar("M", bound=Model)
 
 
-class ReadOnlyAdmin(ActingAdmin[M]):
+class ReadOnlyAdmin(ActionViews[M]):
     """
     Rows to look at, in a list and on a page of their own.
 
@@ -36,7 +36,7 @@ class ReadOnlyAdmin(ActingAdmin[M]):
     them is in `deeds`: each has its own permission, and is done for a reason.
     """
 
-    attention: ClassVar[Sequence[Attention]] = ()
+    attention: ClassVar[Sequence[Alert]] = ()
     # What of a row is shown only to who says why.
     reveal: ClassVar[Reveal | None] = None
     # What its columns look at in other large tables (see paging.py).
@@ -88,7 +88,7 @@ class ReadOnlyAdmin(ActingAdmin[M]):
         return [*(self.list_display_links or self.list_display[:1])]
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        needs = [NeedsAPerson] if self.attention else []
+        needs = [AlertFilter] if self.attention else []
         return [*needs, *self.list_filter]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
@@ -107,11 +107,11 @@ class ReadOnlyAdmin(ActingAdmin[M]):
         if resumed := self._resumed(request):
             return resumed
         deeds = [deed for deed in self.allowed(request) if deed.in_list]
-        form = DeedForm(deeds) if deeds else None
+        form = ActionForm(deeds) if deeds else None
         context = {
             "title": capfirst(self.opts.verbose_name_plural),
             "action_form": form,
-            "most_at_once": MOST_AT_ONCE,
+            "most_at_once": MAX_ROWS,
             "may_export": self._may_export(request),
         }
         page: Any = super().changelist_view(

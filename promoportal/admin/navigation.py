@@ -23,7 +23,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Tasks:
+class Navigation:
     first: Sequence[Task]
     more: Sequence[Task]
 
@@ -32,7 +32,7 @@ class Tasks:
         return any(task.is_current for task in self.more)
 
 
-def of(request: HttpRequest, lists: Mapping[str, Mapping[str, Any]]) -> Tasks:
+def of(request: HttpRequest, lists: Mapping[str, Mapping[str, Any]]) -> Navigation:
     """What this person may look at; `lists` are those of the site, by their model."""
     known = {name: (str(one["name"]), one["admin_url"]) for name, one in lists.items()}
     if "Assignment" in known:
@@ -42,7 +42,9 @@ def of(request: HttpRequest, lists: Mapping[str, Mapping[str, Any]]) -> Tasks:
     # Each once, and those that are not named there in the order of the site.
     behind = dict.fromkeys([*(name for name in _NEXT if name in known), *known])
     more = [known[name] for name in behind]
-    return Tasks([overview, *first], [_task(request, *one) for one in more if one[1]])
+    return Navigation(
+        [overview, *first], [_task(request, *one) for one in more if one[1]]
+    )
 
 
 def _task(request: HttpRequest, label: str, href: str) -> Task:

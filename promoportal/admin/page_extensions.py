@@ -29,7 +29,7 @@ class Column:
 
     shown: Callable[[Any], Any]
     after: str
-    beside: Sequence[str]
+    prefetch_lookups: Sequence[str]
     prepared: Prepared | None
 
 
@@ -63,17 +63,17 @@ def column(
     model: type[R],
     *,
     after: str,
-    beside: Sequence[str] = (),
+    prefetch_lookups: Sequence[str] = (),
     prepared: Prepared | None = None,
 ) -> Callable[[Shown[R]], Shown[R]]:
     """
-    Add what this shows to the list of the model, after one of its columns; `beside` is
+    Add what this shows to the list of the model, after one of its columns; `prefetch_lookups` are
     what of a row it looks at, to be fetched with it. By `prepared` all rows of a page are
     given together what it shows of each.
     """
 
     def add(shown: Shown[R]) -> Shown[R]:
-        _columns[model].append(Column(shown, after, beside, prepared))
+        _columns[model].append(Column(shown, after, prefetch_lookups, prepared))
         return shown
 
     return add
@@ -87,9 +87,9 @@ def columns_of(model: type[Model], own: Sequence[Any]) -> list[Any]:
     return columns
 
 
-def beside(model: type[Model]) -> list[str]:
+def prefetch_lookups(model: type[Model]) -> list[str]:
     """What the added columns look at."""
-    return [name for added in _columns[model] for name in added.beside]
+    return [name for added in _columns[model] for name in added.prefetch_lookups]
 
 
 def prepare(model: type[Model], rows: Sequence[Model]) -> None:

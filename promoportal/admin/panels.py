@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # So many of what belongs to a row are shown on its page; a list has all of them.
-MOST_SHOWN = 10
+MAX_ROWS_SHOWN = 10
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from promoportal.admin.formatting import short
 from promoportal.runtime.client_address import client_address
 
 # So many keys of rows that were asked for are kept.
-MOST_KEYS = 10
+MAX_KEYS = 10
 # And so much of an address that somebody may have written by hand.
-LONGEST = 300
+MAX_LENGTH = 300
 
 
 class Refused(PermissionDenied):
@@ -94,13 +94,13 @@ def _about(request: HttpRequest, refused: Refused, of: Any) -> Model | str:
 
 
 def _said(refused: Refused) -> str:
-    said = short(refused.what.replace("\0", ""), LONGEST)
+    said = short(refused.what.replace("\0", ""), MAX_LENGTH)
     if len(refused.keys) > 1:
-        more = len(refused.keys) - MOST_KEYS
-        said += f": {', '.join(map(str, refused.keys[:MOST_KEYS]))}"
+        more = len(refused.keys) - MAX_KEYS
+        said += f": {', '.join(map(str, refused.keys[:MAX_KEYS]))}"
         said += f" and {more:,} more" if more > 0 else ""
     if refused.narrowed:
-        said += f" (of those that match: {short(refused.narrowed, LONGEST)})"
+        said += f" (of those that match: {short(refused.narrowed, MAX_LENGTH)})"
     return said
 
 

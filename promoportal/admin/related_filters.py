@@ -13,7 +13,7 @@ from promoportal.admin.formatting import called
 from promoportal.db.display_names import Named
 
 # So many of the newest are offered.
-MOST_OFFERED = 10
+MAX_OFFERED = 10
 
 
 class _Called(str):
@@ -31,7 +31,7 @@ class _Called(str):
         return called(self.row)
 
 
-class NarrowedTo(SimpleListFilter):
+class RelatedRowFilter(SimpleListFilter):
     """
     The one row to which a list is narrowed, so that it can be let go.
 
@@ -47,11 +47,11 @@ class NarrowedTo(SimpleListFilter):
         self, request: HttpRequest, model_admin: ModelAdmin[Any]
     ) -> list[tuple[str, str]]:
         value = self.value()
-        newest = self.model._base_manager.order_by("-pk")[:MOST_OFFERED]
+        newest = self.model._base_manager.order_by("-pk")[:MAX_OFFERED]
         offered = {str(row.pk): row for row in newest}
         if value is not None:
             self.row = offered.get(value) or find(self.model, value)
-        self.is_all = len(offered) < MOST_OFFERED
+        self.is_all = len(offered) < MAX_OFFERED
         chosen = [] if value is None or value in offered else [(value, self._chosen())]
         return [*chosen, *((key, self._called(row)) for key, row in offered.items())]
 
@@ -88,17 +88,17 @@ class NarrowedTo(SimpleListFilter):
         return str(row).removeprefix(f"{self.title} ")
 
 
-def narrowed(path: str, model: type[Model]) -> type[NarrowedTo]:
+def narrowed(path: str, model: type[Model]) -> type[RelatedRowFilter]:
     """A filter for what `path` leads to."""
     name = str(model._meta.verbose_name)
     return type(
         f"NarrowedTo{model.__name__}",
-        (NarrowedTo,),
+        (RelatedRowFilter,),
         {"title": name, "parameter_name": name, "path": path, "model": model},
     )
 
 
-class NarrowedBy(SimpleListFilter):
+class LookupFilter(SimpleListFilter):
     """
     What a link narrows a list by beside its filters, so that it can be let go. By itself
     it offers nothing, since no index would serve it alone.
@@ -120,11 +120,11 @@ class NarrowedBy(SimpleListFilter):
 
 def narrowed_by(
     lookup: str, title: str, says: Mapping[str, tuple[str, Any]]
-) -> type[NarrowedBy]:
+) -> type[LookupFilter]:
     """A filter by a look-up: for each value in an address, its label and what it is."""
     return type(
         "NarrowedBy",
-        (NarrowedBy,),
+        (LookupFilter,),
         {"title": title, "parameter_name": lookup, "says": says},
     )
 

@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from promoportal.admin import saved_filters
-from promoportal.admin.saved_filters import LONGEST_NAME, Refused
+from promoportal.admin.saved_filters import MAX_NAME_LENGTH, Refused
 
 _NAMELESS = "Nothing was saved: give the filter a name of at most {} characters."
 
@@ -18,7 +18,7 @@ _NAMELESS = "Nothing was saved: give the filter a name of at most {} characters.
 class NameForm(forms.Form):
     """What a filter is to be called."""
 
-    name = forms.CharField(max_length=LONGEST_NAME)
+    name = forms.CharField(max_length=MAX_NAME_LENGTH)
 
 
 def shown(changes: Any, request: HttpRequest) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def shown(changes: Any, request: HttpRequest) -> dict[str, Any]:
         "saved": own,
         "opened": next((one for one in own if one.narrowed == narrowed), None),
         "may_save": bool(narrowed) and not changes.problems,
-        "longest_name": LONGEST_NAME,
+        "longest_name": MAX_NAME_LENGTH,
     }
 
 
@@ -86,7 +86,7 @@ _ACTS: dict[str, Callable[[Any, HttpRequest], str]] = {
 def _name(request: HttpRequest) -> str:
     form = NameForm(request.POST)
     if not form.is_valid():
-        raise Refused(_NAMELESS.format(LONGEST_NAME))
+        raise Refused(_NAMELESS.format(MAX_NAME_LENGTH))
     return str(form.cleaned_data["name"])
 
 

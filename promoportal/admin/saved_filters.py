@@ -16,8 +16,8 @@ from django.contrib.auth.models import User
 from django.db import models, transaction
 
 # Of one person, for one list: more would be a list of lists.
-MOST_SAVED = 20
-LONGEST_NAME = 60
+MAX_SAVED = 20
+MAX_NAME_LENGTH = 60
 
 
 class Refused(Exception):
@@ -31,7 +31,7 @@ class SavedFilter(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
     )
     list = models.CharField(max_length=100, help_text="The model whose list it is.")
-    name = models.CharField(max_length=LONGEST_NAME)
+    name = models.CharField(max_length=MAX_NAME_LENGTH)
     narrowed = models.JSONField(help_text="The list's own filters, by their names.")
 
     class Meta:
@@ -73,9 +73,9 @@ def save(
         )
     with transaction.atomic():
         own = _locked(by, model)
-        if own.count() >= MOST_SAVED:
+        if own.count() >= MAX_SAVED:
             raise Refused(
-                f"Nothing was saved: you have {MOST_SAVED} filters for this list. "
+                f"Nothing was saved: you have {MAX_SAVED} filters for this list. "
                 "Remove one first."
             )
         _demand_free(own, name)

@@ -24,7 +24,7 @@ else:
         pass
 
 
-class FindingAdmin(_ModelAdmin[M]):
+class Search(_ModelAdmin[M]):
     """Rows of which some are found by one term, with an index for each way."""
 
     # Looked up as they are, so that an index answers.

@@ -19,8 +19,8 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from promoportal.admin import audit_log
-from promoportal.admin.actions import Deed
-from promoportal.db.bulk_result import Done
+from promoportal.admin.actions import Action
+from promoportal.db.bulk_result import BulkResult
 
 # How long it can be seen after it was said why.
 FOR = timedelta(minutes=5)
@@ -39,8 +39,8 @@ class Reveal:
     instead: Mapping[str, str]
 
     @cached_property
-    def deed(self) -> Deed:
-        return Deed(
+    def deed(self) -> Action:
+        return Action(
             "reveal",
             self.label,
             self.permission,
@@ -84,6 +84,6 @@ class Reveal:
         ]
 
 
-def _say_why(rows: QuerySet[Any], _by: Any, _why: str) -> Done:
+def _say_why(rows: QuerySet[Any], _by: Any, _why: str) -> BulkResult:
     """Nothing is moved: that it was said why is all there is to it."""
-    return Done(done=rows.count())
+    return BulkResult(done=rows.count())

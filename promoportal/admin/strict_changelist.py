@@ -19,10 +19,10 @@ from django.utils.text import capfirst
 from promoportal.admin.formatting import short
 
 # No id and no name of a state is longer.
-LONGEST = 200
+MAX_LENGTH = 200
 
 
-class UnderstoodChangeList(ChangeList):
+class StrictChangeList(ChangeList):
     """A list of nothing, with the reasons why, where what is asked is not understood."""
 
     # Said in the address beside the filters, but no filters.
@@ -104,6 +104,6 @@ def _unreadable(request: HttpRequest) -> Iterator[tuple[str, str]]:
     for name, values in request.GET.lists():
         if "\0" in "".join([name, *values]):
             yield name, "The address holds a character that no id and no name has."
-        elif len(name) > LONGEST or max(map(len, values)) > LONGEST:
+        elif len(name) > MAX_LENGTH or max(map(len, values)) > MAX_LENGTH:
             said = short(max(values, key=len))
             yield name, f"“{said}” is longer than anything that could be found."

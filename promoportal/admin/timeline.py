@@ -21,12 +21,12 @@ class Moment:
 
 
 # Of a row that moved more often than this, the latest moves are told.
-MOST_TOLD = 200
+MAX_TRANSITIONS = 200
 
 
 def moves_of(row: Any, labels: dict[str, str], what: str = "") -> list[Moment]:
     """The transitions of a row, each with who and why."""
-    latest = row.transitions.select_related("by").order_by("-pk")[:MOST_TOLD]
+    latest = row.transitions.select_related("by").order_by("-pk")[:MAX_TRANSITIONS]
     return [
         Moment(
             at=move.at,

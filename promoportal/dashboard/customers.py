@@ -22,24 +22,24 @@ from django.utils.timezone import localtime
 
 from executions.models import Trigger
 from promoportal.admin import links
-from promoportal.admin.actions import Deed
+from promoportal.admin.actions import Action
 from promoportal.admin.formatting import badge, moment, stamp
 from promoportal.admin.links import list_of
 from promoportal.admin.model_admin import ReadOnlyAdmin
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.operations import next_step
-from promoportal.operations.next_step import Prospect
+from promoportal.operations.next_step import NextStep
 from promoportal.optimove import Meaning
 from redemptions.models import Redemption, RedemptionState
 from rewards import redaction
 from rewards.admin import assignment_actions
 from rewards.admin.assignments import UNANSWERED_FOR
-from rewards.admin.reward_text import worth
+from rewards.admin.reward_text import reward_text
 from rewards.models import Assignment, AssignmentState
 
 # Ids that a beginning of one may lead to; rewards on one page.
-MOST_FOUND = 50
-MOST_SHOWN = 50
+MAX_CUSTOMERS_FOUND = 50
+MAX_ASSIGNMENTS_SHOWN = 50
 page_of = links.page_of_customer
 # No more digits than a key has.
 _KEY = re.compile("[0-9]{1,18}")
@@ -52,8 +52,8 @@ class Owed:
     row: Assignment
     worth: str
     state: SafeString
-    next: Prospect
-    deeds: list[Deed]
+    next: NextStep
+    deeds: list[Action]
     seen: str
     is_revealed: bool
 
@@ -72,7 +72,7 @@ class Owed:
 
     @property
     def problem(self) -> str:
-        return redaction.hidden(self.row.problem, self.row)
+        return redaction.redact_code(self.row.problem, self.row)
 
     @property
     def when(self) -> SafeString:
@@ -106,7 +106,7 @@ class Owed:
                 f"{AssignmentState(row.state).label}, since {_time(row.state_since)}",
             ),
             ("Attempts", str(row.attempts or "")),
-            ("Receipt", redaction.hidden(row.receipt, row)),
+            ("Receipt", redaction.redact_code(row.receipt, row)),
             ("Reported", _time(reported)),
             (
                 "Reference of the report",
@@ -134,9 +134,9 @@ def search(request: HttpRequest) -> HttpResponse:
     context = {
         "title": "Customers",
         "term": term,
-        "found": [(one, page_of(one)) for one in found[:MOST_FOUND]],
-        "is_more": len(found) > MOST_FOUND,
-        "most": MOST_FOUND,
+        "found": [(one, page_of(one)) for one in found[:MAX_CUSTOMERS_FOUND]],
+        "is_more": len(found) > MAX_CUSTOMERS_FOUND,
+        "most": MAX_CUSTOMERS_FOUND,
     }
     return _page(request, "admin/customer_search.html", context)
 
@@ -154,11 +154,11 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
     if "\0" in customer:
         raise Http404
     key = _place(request.GET.get("older", ""))
-    needing = list(_needing(customer)[:MOST_SHOWN]) if key is None else []
-    found = list(_others(customer, needing, key)[: MOST_SHOWN + 1])
+    needing = list(_needing(customer)[:MAX_ASSIGNMENTS_SHOWN]) if key is None else []
+    found = list(_others(customer, needing, key)[: MAX_ASSIGNMENTS_SHOWN + 1])
     if not needing and not found and key is None:
         return _nobody(request, customer)
-    shown = [*needing, *found[:MOST_SHOWN]]
+    shown = [*needing, *found[:MAX_ASSIGNMENTS_SHOWN]]
     revealed = assignment_actions.CODES.shown(shown, request.user)
     owed = [_owed(row, request, revealed) for row in shown]
     context: dict[str, Any] = {
@@ -167,7 +167,7 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
         "rewards": [one for one in owed if not one.is_nothing],
         "nothing": [one for one in owed if one.is_nothing],
         "reveal": assignment_actions.CODES.deed,
-        "older": shown[-1].pk if len(found) > MOST_SHOWN else "",
+        "older": shown[-1].pk if len(found) > MAX_ASSIGNMENTS_SHOWN else "",
         "is_first": key is None,
         "deeds_address": list_of(Assignment),
         "here": page_of(customer),
@@ -177,7 +177,9 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
 
 def _nobody(request: HttpRequest, customer: str) -> HttpResponse:
     """Nothing was assigned: what may be the reason, as far as the portal can tell."""
-    announced = Trigger.objects.filter(customer=customer).order_by("-pk")[:MOST_SHOWN]
+    announced = Trigger.objects.filter(customer=customer).order_by("-pk")[
+        :MAX_ASSIGNMENTS_SHOWN
+    ]
     context = {
         "title": "Customers",
         "term": customer,
@@ -202,13 +204,14 @@ def _found(term: str) -> list[str]:
     """Ids that begin so, in their order; read off the index, whatever the table holds."""
     some = Assignment.objects.filter(customer__startswith=term).order_by("customer")
     ids = some.values_list("customer", flat=True).distinct()
-    return list(ids[: MOST_FOUND + 1])
+    return list(ids[: MAX_CUSTOMERS_FOUND + 1])
 
 
 def _needing(customer: str) -> QuerySet[Assignment]:
     """What somebody is to look at: it is held, or has had no answer for too long."""
     unanswered = Q(
-        state=AssignmentState.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)
+        state=AssignmentState.UNCERTAIN,
+        state_since__lt=seconds_from_now(-UNANSWERED_FOR),
     )
     return _of(customer).filter(Q(state=AssignmentState.HELD) | unanswered)
 
@@ -237,7 +240,7 @@ def _owed(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Owed:
     rows = _assignments()
     return Owed(
         row,
-        worth(row) or "Reward",
+        reward_text(row) or "Reward",
         SafeString(f"{shown} {doubt}") if row.doubtful else shown,
         next_step.of(row),
         [deed for deed in rows.allowed(request) if _is_plain(deed) and deed.fits(row)],
@@ -246,7 +249,7 @@ def _owed(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Owed:
     )
 
 
-def _is_plain(deed: Deed) -> bool:
+def _is_plain(deed: Action) -> bool:
     """What support does without asking: to try again what may be tried again."""
     return deed.name == "retry"
 

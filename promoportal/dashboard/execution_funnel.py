@@ -14,12 +14,12 @@ from typing import Any
 
 from executions.models import Execution, ExecutionStop
 from promoportal.admin import page_extensions
-from promoportal.admin.charts import shares
+from promoportal.admin.charts import stacked_bar
 from promoportal.admin.links import list_of
 from promoportal.admin.panels import Difference, Group, Panel, Stage
 from promoportal.dashboard.progress_column import parts
 from promoportal.db.state_counts import Counted, CountKind
-from promoportal.operations.execution_statistics import Standing
+from promoportal.operations.execution_statistics import ExecutionStatistics
 from promoportal.operations.reconciliation import reconcile
 from promoportal.optimove import Meaning
 from redemptions.models import Redemption, RedemptionReason, RedemptionState
@@ -27,19 +27,19 @@ from rewards import decisions
 from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 # Of more rows than this, comparing them one by one takes too long for a page.
-MOST_COMPARED = 20_000
+MAX_ROWS_COMPARED = 20_000
 # So many others may lie between the rows that a link leads to: no index leaves them out.
-MOST_BETWEEN = 20_000
+MAX_ROWS_BETWEEN = 20_000
 
 
 @page_extensions.panel(Execution)
-def ledgers(execution: Execution) -> Panel:
+def funnel_panel(execution: Execution) -> Panel:
     """What the vendor lists, what is active, what is reported; and where they differ."""
-    (standing,) = Standing.of_each([execution])
+    (standing,) = ExecutionStatistics.of_each([execution])
     return Panel(
         "From Optimove's list to the report",
         "progress",
-        drawing=shares(parts(standing)),
+        drawing=stacked_bar(parts(standing)),
         stages=list(_stages(standing)),
         sentences=list(_sentences(standing)),
         groups=[*_held_assignments(standing), *_held_redemptions(standing)],
@@ -49,7 +49,7 @@ def ledgers(execution: Execution) -> Panel:
     )
 
 
-def _stages(standing: Standing) -> Iterator[Stage]:
+def _stages(standing: ExecutionStatistics) -> Iterator[Stage]:
     pk = standing.execution.pk
     active = {"execution": pk, "state__exact": AssignmentState.ACTIVE}
     reported = {"execution": pk, "state__exact": RedemptionState.REPORTED}
@@ -71,21 +71,21 @@ def _stages(standing: Standing) -> Iterator[Stage]:
     )
 
 
-def _eligible(standing: Standing) -> str:
+def _eligible(standing: ExecutionStatistics) -> str:
     """The list of them, unless too many others would have to be passed by."""
     others = standing.assigned() - standing.eligible()
-    if others > MOST_BETWEEN:
+    if others > MAX_ROWS_BETWEEN:
         return ""
     narrowed = {"meaning__exact": Meaning.ACTIVATE} if others else {}
     return list_of(Assignment, execution=standing.execution.pk, **narrowed)
 
 
-def _not_eligible(standing: Standing) -> list[Difference]:
+def _not_eligible(standing: ExecutionStatistics) -> list[Difference]:
     """Listed, and not to be given as the list says now."""
     return _differences(standing, lambda one: one.meaning != Meaning.ACTIVATE)
 
 
-def _not_active(standing: Standing) -> list[Difference]:
+def _not_active(standing: ExecutionStatistics) -> list[Difference]:
     """To be given, and not given."""
     return _differences(
         standing,
@@ -95,7 +95,7 @@ def _not_active(standing: Standing) -> list[Difference]:
     )
 
 
-def _taken_back(standing: Standing) -> list[Difference]:
+def _taken_back(standing: ExecutionStatistics) -> list[Difference]:
     """No longer to be given, and active all the same."""
     found = _differences(
         standing,
@@ -107,7 +107,7 @@ def _taken_back(standing: Standing) -> list[Difference]:
 
 
 def _differences(
-    standing: Standing, are_these: Callable[[Counted], bool]
+    standing: ExecutionStatistics, are_these: Callable[[Counted], bool]
 ) -> list[Difference]:
     """These assignments by what they are; what is void, by why."""
     counts: Counter[tuple[str, str, str]] = Counter()
@@ -136,7 +136,9 @@ def _name(_: str, state: str, reason: str) -> str:
     return label if is_name else f"{label[:1].lower()}{label[1:]}"
 
 
-def _exactly(standing: Standing, meaning: str, state: str, reason: str) -> str:
+def _exactly(
+    standing: ExecutionStatistics, meaning: str, state: str, reason: str
+) -> str:
     """
     The list of these and no others. It is narrowed by no more than it takes: by an
     execution, a state and a reason an index finds them, by what they mean none does.
@@ -168,7 +170,7 @@ _WORDS = {
 }
 
 
-def _not_reported(standing: Standing) -> Iterator[Difference]:
+def _not_reported(standing: ExecutionStatistics) -> Iterator[Difference]:
     """Active, and the vendor does not know it, by itself or by a person."""
     for state, name in _UNTOLD.items():
         if count := standing.redeemed(state):
@@ -185,7 +187,7 @@ _UNTOLD = {
 }
 
 
-def _not_to_be_reported(standing: Standing) -> Iterator[Difference]:
+def _not_to_be_reported(standing: ExecutionStatistics) -> Iterator[Difference]:
     """Active without a redemption: their promotion is not reported."""
     redeemed = standing.redeemed(*RedemptionState)
     count = standing.assigned(AssignmentState.ACTIVE) - redeemed
@@ -198,7 +200,7 @@ def _not_to_be_reported(standing: Standing) -> Iterator[Difference]:
     yield Difference("not to be reported", count, href)
 
 
-def _sentences(standing: Standing) -> Iterator[str]:
+def _sentences(standing: ExecutionStatistics) -> Iterator[str]:
     owed = standing.assigned(AssignmentState.OWED, AssignmentState.ACTIVATING)
     if pace := standing.pace():
         yield f"It goes at {pace}."
@@ -209,9 +211,9 @@ def _sentences(standing: Standing) -> Iterator[str]:
     yield from _drift(standing)
 
 
-def _drift(standing: Standing) -> Iterator[str]:
+def _drift(standing: ExecutionStatistics) -> Iterator[str]:
     execution = standing.execution
-    if standing.assigned() > MOST_COMPARED:
+    if standing.assigned() > MAX_ROWS_COMPARED:
         yield (
             "So many are compared with Optimove's list row by row by "
             f"manage.py reconcile {execution.reference}."
@@ -226,10 +228,10 @@ def _drift(standing: Standing) -> Iterator[str]:
 
 
 # These take a person's word about each.
-_NOT_BY_RETRYING = {*decisions.TO_BE_MEANT, AssignmentReason.UNANSWERED}
+_NOT_BY_RETRYING = {*decisions.NEEDS_CONFIRMATION, AssignmentReason.UNANSWERED}
 
 
-def _held_assignments(standing: Standing) -> Iterator[Group]:
+def _held_assignments(standing: ExecutionStatistics) -> Iterator[Group]:
     is_over = standing.execution.stop == ExecutionStop.CANCELLED
     for reason, count in standing.held(CountKind.ASSIGNMENT):
         yield Group(
@@ -245,7 +247,7 @@ def _held_assignments(standing: Standing) -> Iterator[Group]:
         )
 
 
-def _held_redemptions(standing: Standing) -> Iterator[Group]:
+def _held_redemptions(standing: ExecutionStatistics) -> Iterator[Group]:
     for reason, count in standing.held(CountKind.REDEMPTION):
         label = dict(RedemptionReason.choices).get(reason, "for another reason")
         yield Group(

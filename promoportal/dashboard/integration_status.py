@@ -8,11 +8,11 @@ from django.contrib import admin
 from django.db.models import Q
 from django.utils.safestring import SafeString
 
-from promoportal.admin.alerts import Attention
+from promoportal.admin.alerts import Alert
 from promoportal.admin.formatting import moment, since, stamp
 from promoportal.admin.list_columns import when
 from promoportal.admin.model_admin import ReadOnlyAdmin
-from promoportal.db.database_clock import after, database_now
+from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.optimove.rate_limiter import WINDOW, Allowance, Priority
 from promoportal.resilience.circuit_breaker import Breaker
 
@@ -27,12 +27,12 @@ class BreakerAdmin(ReadOnlyAdmin[Breaker]):
     list_display = ("side", "status", "opened", "problem", "next_time", "failures")
     fields = ("side", "status", "opened", "next_time", "failures", "problem")
     attention = (
-        Attention(
+        Alert(
             "open",
             "Breakers are open: a far side is not called",
             "Breaker is open: a far side is not called",
             # A rest of some seconds, which a busy platform asks for, needs nobody.
-            lambda: Q(opened_at__lte=after(-_A_WHILE)),
+            lambda: Q(opened_at__lte=seconds_from_now(-_A_WHILE)),
         ),
     )
     opened = when("opened_at")

@@ -12,14 +12,14 @@ from promoportal.admin import page_extensions
 from promoportal.admin.formatting import moment, quoted, since, state_of
 from promoportal.admin.panels import Panel
 from promoportal.operations import next_step as prospects
-from promoportal.operations.next_step import Prospect, of
+from promoportal.operations.next_step import NextStep, of
 from rewards import redaction
 from rewards.models import Assignment, AssignmentState
 
 # --- In the list ----------------------------------------------------------------------
 
 
-@page_extensions.column(Assignment, after="why", beside=("redemption",))
+@page_extensions.column(Assignment, after="why", prefetch_lookups=("redemption",))
 @admin.display(description="what happens next")
 def happens_next(row: Assignment) -> SafeString:
     """What happens next to it, and when; nothing, where why it is void says so."""
@@ -39,7 +39,7 @@ def answer(row: Assignment) -> Panel:
 
 
 def _sentences(row: Assignment) -> Iterator[str]:
-    has_it, next_step = prospects.has_it(row), prospects.of(row)
+    has_it, next_step = prospects.activation_status(row), prospects.of(row)
     yield format_html(
         "<strong>{}</strong> {} since {}",
         has_it,
@@ -52,7 +52,7 @@ def _sentences(row: Assignment) -> Iterator[str]:
 
 
 def _why(row: Assignment) -> str:
-    said = (row.get_reason_display(), redaction.hidden(row.problem, row))
+    said = (row.get_reason_display(), redaction.redact_code(row.problem, row))
     return " ".join(map(_stopped, filter(None, said)))
 
 
@@ -61,7 +61,7 @@ def _stopped(part: str) -> str:
     return part if part.endswith((".", "}", "]", '"')) else f"{part}."
 
 
-def _next(step: Prospect, known: str) -> SafeString:
+def _next(step: NextStep, known: str) -> SafeString:
     """The next step, without what was said already, and when it is taken."""
     sentence = step.sentence.removeprefix(known).strip()
     if step.at is None:

@@ -21,12 +21,12 @@ from promoportal.dashboard.progress_column import how_far
 from promoportal.db import state_counts
 from promoportal.db.database_clock import database_now
 from promoportal.db.state_counts import Flow
-from promoportal.operations.execution_statistics import Standing
+from promoportal.operations.execution_statistics import ExecutionStatistics
 from promoportal.resilience.circuit_breaker import Breaker, Side
 from rewards.models import Activation, Assignment
 
 # So many executions are shown; the list has all of them.
-MOST_SHOWN = 8
+MAX_EXECUTIONS_SHOWN = 8
 _WEEK = timedelta(days=7)
 _DAY = timedelta(days=1)
 _HOURS = 24
@@ -41,8 +41,8 @@ def under_way(request: HttpRequest) -> Panel | None:
     if not request.user.has_perm("executions.view_execution"):
         return None
     moving = Execution.objects.exclude(state=ExecutionProgress.SETTLED).order_by("-pk")
-    newest = moving.select_related("campaign")[:MOST_SHOWN]
-    rows = Standing.of_each(newest)
+    newest = moving.select_related("campaign")[:MAX_EXECUTIONS_SHOWN]
+    rows = ExecutionStatistics.of_each(newest)
     if not rows:
         return Panel("Under way", sentences=["No execution is under way."])
     return Panel(

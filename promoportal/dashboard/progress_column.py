@@ -10,10 +10,10 @@ from django.utils.safestring import SafeString
 
 from executions.models import Execution
 from promoportal.admin import page_extensions
-from promoportal.admin.charts import Part, shares
+from promoportal.admin.charts import Part, stacked_bar
 from promoportal.admin.formatting import stamp
 from promoportal.admin.links import list_of
-from promoportal.operations.execution_statistics import Standing
+from promoportal.operations.execution_statistics import ExecutionStatistics
 from redemptions.models import Redemption, RedemptionState
 from rewards.models import Assignment, AssignmentState
 
@@ -25,32 +25,32 @@ _PARTS = (
 )
 
 
-def parts(standing: Standing) -> list[Part]:
+def parts(standing: ExecutionStatistics) -> list[Part]:
     """Return the execution's assignments by state, as parts of a bar."""
     return [
         Part(name, standing.assigned(*states), tone) for name, tone, states in _PARTS
     ]
 
 
-def how_far(standing: Standing) -> SafeString:
+def how_far(standing: ExecutionStatistics) -> SafeString:
     """What is held leads to exactly these rows."""
     if not standing.assigned():
         return SafeString("Nothing is listed yet.")
     figures = [*_counts(standing), *_held(standing)]
     return format_html(
-        '{}<span class="reached">{}</span>',
-        shares(parts(standing)),
+        '{}<span class="progress-figures">{}</span>',
+        stacked_bar(parts(standing)),
         format_html_join(" ", "<span>{}</span>", ((one,) for one in figures)),
     )
 
 
-def _counts(standing: Standing) -> Iterator[str]:
+def _counts(standing: ExecutionStatistics) -> Iterator[str]:
     yield f"{standing.eligible():,} eligible"
     yield f"{standing.assigned(AssignmentState.ACTIVE):,} active"
     yield f"{standing.redeemed(RedemptionState.REPORTED):,} reported"
 
 
-def _held(standing: Standing) -> Iterator[SafeString]:
+def _held(standing: ExecutionStatistics) -> Iterator[SafeString]:
     narrowed = {
         "execution": standing.execution.pk,
         "state__exact": AssignmentState.HELD,
@@ -71,12 +71,12 @@ def _lead(href: str, label: str) -> SafeString:
 
 def _stand(rows: Sequence[Execution]) -> None:
     """Have each row of a page say how it stands, in two questions for all of them."""
-    for standing in Standing.of_each(rows):
+    for standing in ExecutionStatistics.of_each(rows):
         vars(standing.execution)["how_it_stands"] = standing
 
 
 @page_extensions.column(Execution, after="campaign_link", prepared=_stand)
 @admin.display(description="how far")
-def reached(row: Execution) -> SafeString:
+def progress(row: Execution) -> SafeString:
     """How far the execution is."""
     return how_far(vars(row)["how_it_stands"])

@@ -15,13 +15,13 @@ from typing import Self
 from django.db.models import QuerySet
 
 from executions.admin import replay_preview
-from executions.admin.replay_preview import Consequence, Foreseen
+from executions.admin.replay_preview import Consequence, ReplayPreview
 from executions.models import Execution
 from promoportal.admin.keyset_order import Order
-from promoportal.admin.keyset_pagination import MOST_COUNTED
+from promoportal.admin.keyset_pagination import MAX_ROWS_COUNTED
 from promoportal.admin.links import list_of
 from promoportal.admin.panels import Fact
-from promoportal.operations.execution_statistics import Standing
+from promoportal.operations.execution_statistics import ExecutionStatistics
 from rewards.models import Assignment, AssignmentState, Collection, CollectionState
 
 _NOT_GIVEN = (AssignmentState.OWED, AssignmentState.HELD)
@@ -37,7 +37,7 @@ class Rewards:
 
     @classmethod
     def of(cls, execution: Execution) -> Self:
-        (standing,) = Standing.of_each([execution])
+        (standing,) = ExecutionStatistics.of_each([execution])
         rows = Assignment.objects.filter(execution=execution)
         return cls(
             Counter({state: standing.assigned(state) for state in AssignmentState}),
@@ -75,7 +75,7 @@ class Rewards:
     @property
     def is_exact(self) -> bool:
         """Whether all that are special were counted."""
-        return max(self.doubtful.total(), self.marked) < MOST_COUNTED
+        return max(self.doubtful.total(), self.marked) < MAX_ROWS_COUNTED
 
     def facts(self, address: str) -> Iterator[Fact]:
         """Each reward once; those in doubt are counted as such, whatever their state."""
@@ -96,7 +96,7 @@ class Rewards:
 
 
 @replay_preview.also
-def rewards(foreseen: Foreseen) -> Consequence:
+def rewards(foreseen: ReplayPreview) -> Consequence:
     """How the rewards it is about stand, and what would become of them."""
     execution = foreseen.execution
     if execution is None:
@@ -108,7 +108,7 @@ def rewards(foreseen: Foreseen) -> Consequence:
     )
 
 
-def rewards_of(execution: Execution, foreseen: Foreseen) -> Rewards:
+def rewards_of(execution: Execution, foreseen: ReplayPreview) -> Rewards:
     """Those that the deliveries are about."""
     if foreseen.is_about_customers_alone:
         return Rewards.of_customers(execution, foreseen.customers)
@@ -116,7 +116,7 @@ def rewards_of(execution: Execution, foreseen: Foreseen) -> Rewards:
 
 
 def _sentences(
-    execution: Execution, found: Rewards, foreseen: Foreseen
+    execution: Execution, found: Rewards, foreseen: ReplayPreview
 ) -> Iterator[str]:
     if not found.is_exact:
         yield "So many are in doubt, or marked, that these figures are about right only."
@@ -158,4 +158,4 @@ def _taken_back(found: Rewards) -> Iterator[str]:
 
 def _states(rows: QuerySet[Assignment]) -> Counter[str]:
     some = Order(is_narrowed=True).newest(rows).values_list("state", flat=True)
-    return Counter(some[:MOST_COUNTED])
+    return Counter(some[:MAX_ROWS_COUNTED])

@@ -50,7 +50,7 @@ _END = """
 """
 
 
-def end(locks: Locks, *, seconds: float) -> int:
+def terminate_idle_holders(locks: Locks, *, seconds: float) -> int:
     """
     End the connections that hold such locks and asked for nothing for so long.
 

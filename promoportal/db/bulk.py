@@ -30,7 +30,7 @@ class NotForStates(ValueError):
     """A state was to be set, and not moved."""
 
 
-def insert_each(
+def bulk_insert(
     model: type[models.Model],
     rows: Sequence[Columns],
     *,
@@ -59,7 +59,7 @@ def insert_each(
         return list(cursor.fetchall())
 
 
-def set_each(
+def bulk_update(
     model: type[models.Model], each: Mapping[int, Columns], **same: Any
 ) -> None:
     """

@@ -7,7 +7,7 @@ from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 
-def after(seconds: float) -> CombinedExpression:
+def seconds_from_now(seconds: float) -> CombinedExpression:
     """That many seconds from now, by the database's clock."""
     return Now() + timedelta(seconds=seconds)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 
-def unusable(error: Exception) -> str:
+def database_error_message(error: Exception) -> str:
     """What a person is told of a database that cannot be used."""
     lines = str(error).strip().splitlines() or ["no reason was given"]
     return f"The database cannot be used: {lines[0].strip()}. Check DATABASE_URL."

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from django.db import connection, models
 from django.db.models.functions import Now
 
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 
 # The server and its timeline, which a failover and a restore to a point in time begin
 # anew; and the table's own number, which a restored dump has of its own. The timeline is
@@ -67,7 +67,7 @@ def here() -> str:
         return str(cursor.fetchone()[0])
 
 
-def is_broken() -> bool:
+def has_changed() -> bool:
     """
     Whether this is another database than the portal last worked in, as far as anybody
     noticed. Whoever is about to send asks in the transaction that takes the rows: a
@@ -80,7 +80,7 @@ def is_broken() -> bool:
 
 def was_seen(*, within: timedelta) -> bool:
     """Whether the portal worked here lately. The tick notes it, an idle one as well."""
-    since = after(-within.total_seconds())
+    since = seconds_from_now(-within.total_seconds())
     return Continuity.objects.filter(seen_at__gt=since).exists()
 
 
@@ -106,4 +106,6 @@ def doubtful_since(
 
 def was_broken(*, within: timedelta) -> bool:
     """Whether a gap ended in that time, so that what it put in doubt is still new."""
-    return Gap.objects.filter(until__gt=after(-within.total_seconds())).exists()
+    return Gap.objects.filter(
+        until__gt=seconds_from_now(-within.total_seconds())
+    ).exists()

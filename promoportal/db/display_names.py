@@ -14,7 +14,7 @@ from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models.functions import Upper
 
-LONGEST = 100
+MAX_LENGTH = 100
 # Control characters, marks of direction and breaks: unseen, they change what is read.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # Two of these only join what they stand between, as in an emoji or in Persian.
@@ -32,7 +32,9 @@ class Named(models.Model):
 
     reference = models.CharField(max_length=200, unique=True)
     # The database has a default too, for what is added while older code still runs.
-    name = models.CharField(max_length=LONGEST, blank=True, default="", db_default="")
+    name = models.CharField(
+        max_length=MAX_LENGTH, blank=True, default="", db_default=""
+    )
 
     class Meta:
         abstract = True
@@ -62,8 +64,8 @@ def as_name(said: str) -> str:
     :raises NoName: with the sentence that says what is wrong with it
     """
     name = composed(said).strip()
-    if len(name) > LONGEST:
-        raise NoName(f"Nothing was done: a name has {LONGEST} characters at most.")
+    if len(name) > MAX_LENGTH:
+        raise NoName(f"Nothing was done: a name has {MAX_LENGTH} characters at most.")
     if any(unicodedata.category(one) in _UNSEEN for one in _unjoined(name)):
         raise NoName(
             "Nothing was done: the name holds a character that nobody sees, such as a "

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from promoportal.runtime.monotonic_clock import clock
 
-_RELEASED: dict[str, Any] = {"token": None, "lease_until": None}
+RELEASED: dict[str, Any] = {"token": None, "lease_until": None}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from django.db import InterfaceError, OperationalError, connection
 
-from promoportal.runtime.time_budget import Budget
+from promoportal.runtime.time_budget import TimeBudget
 
 # Seconds between two tries while the database is away.
 _PAUSE = 0.5
@@ -26,13 +26,13 @@ class Session:
 
     lost: InterfaceError | OperationalError | None = None
 
-    def surely(self, work: Callable[[], None], *, within: float) -> None:
+    def run_with_reconnect(self, work: Callable[[], None], *, within: float) -> None:
         """
         Do it, and if the session is lost again over a new one, for so many seconds.
 
         :raises InterfaceError, OperationalError: if the database does not come back
         """
-        budget = Budget(within)
+        budget = TimeBudget(within)
         while not self.lasts(work):
             if budget.is_spent():
                 self.end()

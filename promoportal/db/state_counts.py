@@ -104,7 +104,7 @@ class Flow:
     reported: int
 
 
-def of(*executions: int) -> dict[int, list[Counted]]:
+def by_execution(*executions: int) -> dict[int, list[Counted]]:
     """The rows of each execution, by kind, meaning, state and reason."""
     names = ("kind", "meaning", "state", "reason")
     sums = (
@@ -218,7 +218,7 @@ _FOLDS = (
     _Fold(_HOUR, _DAY, timedelta(days=30), "day"),
 )
 # How many rows a statement folds: the rest comes a second later.
-_AT_ONCE = 10_000
+_BATCH_SIZE = 10_000
 
 _FOLD = """
     WITH gone AS (
@@ -238,8 +238,8 @@ _FOLD = """
 """
 
 
-def fold() -> None:
+def compact() -> None:
     """Fold what is old, so that a year of work is as quick to sum as an hour's."""
     with connection.cursor() as cursor:
         for one in _FOLDS:
-            cursor.execute(_FOLD, {**asdict(one), "most": _AT_ONCE})
+            cursor.execute(_FOLD, {**asdict(one), "most": _BATCH_SIZE})

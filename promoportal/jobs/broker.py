@@ -24,7 +24,7 @@ handed = Signal()
 # A job that was handed out this often and never concluded takes its worker, or its
 # cluster, down with it. It is only a wake-up: the tick wakes again whatever is due,
 # and the row it is about has its own limit.
-MOST_DELIVERIES = 3
+MAX_DELIVERIES = 3
 
 # A delivery is counted by a blank before the payload, which has none of its own. The
 # time is the database's: hosts whose clocks differ must not run each other's jobs.
@@ -146,6 +146,6 @@ def _problem(payload: str, deliveries: int) -> str:
         return f"it cannot be read ({type(error).__name__}: {error})."
     if not is_runnable:
         return f"{path!r} is not the path of a function."
-    if deliveries > MOST_DELIVERIES:
-        return f"{path} was handed out {MOST_DELIVERIES} times and never concluded."
+    if deliveries > MAX_DELIVERIES:
+        return f"{path} was handed out {MAX_DELIVERIES} times and never concluded."
     return ""

@@ -25,7 +25,7 @@ from django.db import connections
 from django_q.cluster import Cluster, Sentinel, get_mp_context
 from django_q.conf import Conf
 
-from promoportal.jobs.scheduler import Ticker
+from promoportal.jobs.scheduler import Scheduler
 from promoportal.jobs.watchdog import Watchdog
 from promoportal.runtime import parent_death, shutdown
 
@@ -81,7 +81,7 @@ class PortalCluster(Cluster):  # type: ignore[misc]
         watchdog.connect()
         connections.close_all()
         self.start()
-        ticker = Ticker(tick)
+        ticker = Scheduler(tick)
         while self.sentinel.is_alive() and not self._is_asked_to_stop:
             ticker.run()
             if _is_hung(watchdog):
@@ -138,7 +138,7 @@ def run(tick: Callable[[], None], *, patience: float | None = None) -> int:
 
     :param patience: seconds after which a cluster with work that does not move gives up
     """
-    parent_death.tie()
+    parent_death.exit_with_parent()
     watchdog = Watchdog(patience) if patience is not None else Watchdog()
     return PortalCluster().run(tick, watchdog=watchdog)
 

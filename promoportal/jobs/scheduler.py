@@ -16,7 +16,7 @@ _log = logging.getLogger("promoportal.jobs.ticker")
 
 
 @dataclass
-class Ticker:
+class Scheduler:
     """
     Ticks if no one else does.
 
@@ -42,7 +42,7 @@ class Ticker:
             if self._is_ours():
                 self.tick()
             else:
-                advisory_locks.end(
+                advisory_locks.terminate_idle_holders(
                     advisory_locks.the_one("tick", self.LOCK), seconds=self.patience
                 )
             self._is_lost = False

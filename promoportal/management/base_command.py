@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, ProgrammingError
 
-from promoportal.db.database_errors import unusable
+from promoportal.db.database_errors import database_error_message
 
 
 class PortalCommand(BaseCommand):
@@ -24,7 +24,7 @@ class PortalCommand(BaseCommand):
         try:
             return super().execute(*args, **options)
         except OperationalError as error:
-            raise CommandError(unusable(error)) from error
+            raise CommandError(database_error_message(error)) from error
         except ProgrammingError as error:
             if "does not exist" not in str(error):
                 raise

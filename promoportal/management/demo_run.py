@@ -23,7 +23,7 @@ from django.db import connection
 from executions import listeners
 from executions.models import Campaign, Execution, Listener
 from promoportal import wire
-from promoportal.db.display_names import LONGEST, Named, composed
+from promoportal.db.display_names import MAX_LENGTH, Named, composed
 from promoportal.operations.reconciliation import Reconciled, reconcile
 from promoportal.runtime.ports import Ports
 from promoportal.runtime.supervisor import Program, Supervisor
@@ -241,4 +241,4 @@ class Demo:
 def _name(model: type[Named], reference: str, name: str, **known: str) -> None:
     rows = model._base_manager
     rows.get_or_create(reference=reference, defaults=known)
-    rows.filter(reference=reference, name="").update(name=composed(name)[:LONGEST])
+    rows.filter(reference=reference, name="").update(name=composed(name)[:MAX_LENGTH])

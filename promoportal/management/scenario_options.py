@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from promoportal.sandbox.scenarios import Mistakes, Scenario, load, shipped
+from promoportal.sandbox.scenarios import InvalidFile, Scenario, load, shipped
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -47,5 +47,5 @@ def chosen(name: str, options: dict[str, Any]) -> Scenario:
         raise CommandError("--customers must be at least 1.")
     try:
         return load(name, customers=customers, seed=options["seed"])
-    except Mistakes as mistakes:
+    except InvalidFile as mistakes:
         raise CommandError(str(mistakes)) from mistakes

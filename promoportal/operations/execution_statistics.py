@@ -20,7 +20,7 @@ LATELY = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
-class Standing:
+class ExecutionStatistics:
     """One execution's figures; `rate` is rewards made active in a second, lately."""
 
     execution: Execution
@@ -31,7 +31,7 @@ class Standing:
     def of_each(cls, executions: Iterable[Execution]) -> list[Self]:
         """Of several executions, in two questions to the database."""
         rows = list(executions)
-        counted = state_counts.of(*(row.pk for row in rows))
+        counted = state_counts.by_execution(*(row.pk for row in rows))
         lately = state_counts.activated_since(database_now() - LATELY)
         seconds = LATELY.total_seconds()
         return [

@@ -14,7 +14,7 @@ from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 
 @dataclass(frozen=True)
-class Prospect:
+class NextStep:
     """What happens next; from when on, where that is known; and whether by a person."""
 
     sentence: str
@@ -22,18 +22,18 @@ class Prospect:
     takes_a_person: bool = False
 
 
-def of(row: Assignment) -> Prospect:
+def of(row: Assignment) -> NextStep:
     """
     Say it of one reward. Its execution and its redemption are best selected with it.
     """
     if row.execution.stop != ExecutionStop.NONE and row.state == AssignmentState.OWED:
-        return Prospect(
+        return NextStep(
             "Its execution is stopped: somebody resumes it, or not.", None, True
         )
     return _OF[AssignmentState(row.state)](row)
 
 
-def has_it(row: Assignment) -> str:
+def activation_status(row: Assignment) -> str:
     """Whether the customer has it, as far as anybody knows."""
     if row.state == AssignmentState.ACTIVE:
         return "The customer has it."
@@ -47,39 +47,39 @@ def has_it(row: Assignment) -> str:
     return "The customer does not have it yet."
 
 
-def _owed(row: Assignment) -> Prospect:
+def _owed(row: Assignment) -> NextStep:
     if not row.cleared:
-        return Prospect("Its execution is checked against the limits first.")
+        return NextStep("Its execution is checked against the limits first.")
     if row.doubtful:
-        return Prospect("It is sent again under the same key.", row.not_before)
+        return NextStep("It is sent again under the same key.", row.not_before)
     if row.failures:
-        return Prospect(
+        return NextStep(
             "The platform was not available; it is tried again.", row.not_before
         )
-    return Prospect("It is sent to the platform.", row.not_before)
+    return NextStep("It is sent to the platform.", row.not_before)
 
 
-def _activating(_: Assignment) -> Prospect:
-    return Prospect("It is being sent right now.")
+def _activating(_: Assignment) -> NextStep:
+    return NextStep("It is being sent right now.")
 
 
-def _uncertain(row: Assignment) -> Prospect:
+def _uncertain(row: Assignment) -> NextStep:
     hours = settings.SETTLE_WITHIN.total_seconds() / 3600
     said = (
         "It was sent and not answered. The portal finds out what became of it; after "
         f"{hours:g} hours a person does."
     )
-    return Prospect(said, row.not_before)
+    return NextStep(said, row.not_before)
 
 
-def _active(row: Assignment) -> Prospect:
+def _active(row: Assignment) -> NextStep:
     redemption: Redemption | None = getattr(row, "redemption", None)
     if redemption is None:
-        return Prospect("The customer has it. It is not reported to Optimove.")
+        return NextStep("The customer has it. It is not reported to Optimove.")
     sentence, is_due = _REPORTED[RedemptionState(redemption.state)]
     at = redemption.not_before if is_due else None
     is_held = redemption.state == RedemptionState.HELD
-    return Prospect(f"The customer has it. {sentence}", at, is_held)
+    return NextStep(f"The customer has it. {sentence}", at, is_held)
 
 
 _REPORTED: dict[RedemptionState, tuple[str, bool]] = {
@@ -95,14 +95,14 @@ _REPORTED: dict[RedemptionState, tuple[str, bool]] = {
 }
 
 
-def _held(row: Assignment) -> Prospect:
+def _held(row: Assignment) -> NextStep:
     if row.doubtful:
         said = "Somebody looks in the platform's books, and says whether it was given."
-        return Prospect(said, None, True)
-    if why_not := decisions.not_theirs(row):
-        return Prospect(f"{why_not[0].upper()}{why_not[1:]}.", None, True)
+        return NextStep(said, None, True)
+    if why_not := decisions.owner_conflict(row):
+        return NextStep(f"{why_not[0].upper()}{why_not[1:]}.", None, True)
     said = _HELD.get(AssignmentReason(row.reason), "") if row.reason else ""
-    return Prospect(said or "A person looks at it.", None, True)
+    return NextStep(said or "A person looks at it.", None, True)
 
 
 _HELD = {
@@ -117,9 +117,9 @@ _HELD = {
 }
 
 
-def _void(row: Assignment) -> Prospect:
+def _void(row: Assignment) -> NextStep:
     said = _VOID.get(AssignmentReason(row.reason), "") if row.reason else ""
-    return Prospect(said or "Nothing was assigned.")
+    return NextStep(said or "Nothing was assigned.")
 
 
 _VOID = {

@@ -12,7 +12,7 @@ from redemptions.models import Redemption, RedemptionState
 from rewards.models import Assignment, AssignmentState, Collection, CollectionState
 
 
-def follow() -> None:
+def update_progress() -> None:
     """Move every execution that is not settled to where it is now."""
     rows = Execution.objects.exclude(state=ExecutionProgress.SETTLED)
     _move(

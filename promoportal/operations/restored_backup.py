@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce, Now
 
 from promoportal import optimove
 from promoportal.db import database_identity, state_machine
-from promoportal.db.database_clock import after, database_now
+from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.db.database_identity import Continuity, Gap
 from redemptions.models import Redemption, RedemptionReason, RedemptionState
 from rewards.activation import deadlines
@@ -29,7 +29,7 @@ _log = logging.getLogger("promoportal.restoring")
 _NOTED_EVERY = 10.0
 
 
-def look() -> Gap | None:
+def detect_restore() -> Gap | None:
     """
     Doubt what may have been sent meanwhile if this is a restored database.
 
@@ -39,7 +39,7 @@ def look() -> Gap | None:
     """
     database = database_identity.here()
     lately = Continuity.objects.filter(
-        database=database, seen_at__gt=after(-_NOTED_EVERY)
+        database=database, seen_at__gt=seconds_from_now(-_NOTED_EVERY)
     )
     if lately.exists():
         return None
@@ -77,7 +77,7 @@ def _doubt(since: datetime) -> Gap:
     Assignment.objects.exclude(state=AssignmentState.ACTIVE).update(
         doubtful=True,
         first_sent_at=Coalesce("first_sent_at", since),
-        lease_until=after(LEASE),
+        lease_until=seconds_from_now(LEASE),
     )
     if not optimove.current().redemptions.repeat_is_safe:
         _hold_reports()

@@ -32,7 +32,7 @@ from promoportal.optimove.records import (
 )
 from promoportal.wire import Json
 
-_LONGEST_CURSOR = 4000
+_MAX_CURSOR_LENGTH = 4000
 _WORDS_KEPT = 2000
 
 
@@ -303,7 +303,7 @@ def _next(
         token = str(token)
     if token is None or token == "":
         return None
-    if not isinstance(token, str) or len(token) > _LONGEST_CURSOR:
+    if not isinstance(token, str) or len(token) > _MAX_CURSOR_LENGTH:
         raise Wrong(f"{name} is no token.")
     if token == cursor or wire.clean_text(token) != token:
         raise Wrong(f"{name} leads nowhere.")

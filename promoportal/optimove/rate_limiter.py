@@ -159,7 +159,7 @@ _REFUSED = f"""
 """  # noqa: S608 - of the constants above
 
 
-def take(priority: Priority, *, window: timedelta = WINDOW) -> Granted | Wait:
+def acquire(priority: Priority, *, window: timedelta = WINDOW) -> Granted | Wait:
     """
     Take one call from the window, or learn how long to stay away.
 
@@ -175,7 +175,7 @@ def take(priority: Priority, *, window: timedelta = WINDOW) -> Granted | Wait:
         if found is None:
             cursor.execute(_BEGIN)
     if found is None:
-        return take(priority, window=window)
+        return acquire(priority, window=window)
     # It may have become free since; then at once, but not in a tight circle.
     return Wait(max(float(found[0] or 0), 0.01))
 

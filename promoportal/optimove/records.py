@@ -22,7 +22,7 @@ from promoportal.optimove.contract import (
 )
 from promoportal.wire import Json
 
-LONGEST = 200
+MAX_LENGTH = 200
 _TOO_MUCH = Decimal(10) ** 14  # numeric(20, 6) holds no more
 _FINEST = Decimal("0.000001")
 _PLAIN = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
@@ -134,8 +134,8 @@ def optional_text(said: Json, name: str) -> str | None:
         said = str(said)
     if not isinstance(said, str):
         raise Wrong(f"{name} is neither text nor a whole number.")
-    if len(said) > LONGEST:
-        raise Wrong(f"{name} is longer than {LONGEST} characters.")
+    if len(said) > MAX_LENGTH:
+        raise Wrong(f"{name} is longer than {MAX_LENGTH} characters.")
     text = wire.clean_text(said)
     if "\ufffd" in text:
         # Also where it was cleaned when it was stored, and is now read again.

@@ -12,7 +12,7 @@ from promoportal import wire
 from promoportal.platforms.capability import Capability
 from promoportal.platforms.orders import Order, Receipt, Reward
 
-_LONGEST = 200
+_MAX_LENGTH = 200
 _ACTIVATE = ("POST", "/rewards")
 _LOOK_UP = ("GET", "/rewards/{key}")
 
@@ -125,7 +125,7 @@ def _receipt(answer: wire.Answer) -> Receipt:
     reference = said.get("reference") if isinstance(said, dict) else None
     if isinstance(reference, int) and not isinstance(reference, bool):
         reference = str(reference)
-    if not isinstance(reference, str) or not 0 < len(reference.strip()) <= _LONGEST:
+    if not isinstance(reference, str) or not 0 < len(reference.strip()) <= _MAX_LENGTH:
         raise wire.Malformed(
             "The platform's answer is no receipt: it has no usable reference.",
             answer.evidence,

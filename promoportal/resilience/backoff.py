@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 
-def wait(
+def backoff_seconds(
     waits: Sequence[float], failures: int, retry_after: float | None = None
 ) -> float:
     """

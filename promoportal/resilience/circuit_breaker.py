@@ -26,8 +26,8 @@ _log = logging.getLogger("promoportal.breakers")
 # While our own configuration is wrong; it takes a person to mend that.
 PAUSE = timedelta(seconds=60)
 # After failures in a row: 2, 4, 8 ... seconds, and at most:
-LONGEST = 30.0
-_MOST_DOUBLED = 10
+MAX_SECONDS = 30.0
+_MAX_DOUBLINGS = 10
 # Longer than a call can take; a probe that died holds the next one up no longer.
 PROBE = timedelta(seconds=30)
 
@@ -39,10 +39,10 @@ class Side(models.TextChoices):
 
 # Failures in a row, over all processes, after which it opens. The platform is called by
 # many at once, and a part of a chunk fails together.
-MOST_FAILURES: Mapping[Side, int] = {Side.VENDOR: 10, Side.PLATFORM: 50}
+MAX_FAILURES: Mapping[Side, int] = {Side.VENDOR: 10, Side.PLATFORM: 50}
 
 
-class Gate(enum.Enum):
+class BreakerState(enum.Enum):
     """What may be sent to a far side now."""
 
     CLOSED = "anything"
@@ -79,26 +79,26 @@ class Breaker(models.Model):
 _SHUT = Q(opened_at__isnull=False)
 
 
-def gate(side: Side) -> Gate:
+def acquire_permission(side: Side) -> BreakerState:
     """
     Say what may be sent now. Whoever is told PROBE makes one call, and says how it went.
     """
     # The usual case is one indexed read that finds nothing.
     opened = Breaker.objects.filter(_SHUT, side=side)
     if not opened.exists():
-        return Gate.CLOSED
+        return BreakerState.CLOSED
     over = opened.filter(open_until__lte=Now())
     taken = over.update(open_until=Now() + PROBE, probing=True)
-    return Gate.PROBE if taken else Gate.OPEN
+    return BreakerState.PROBE if taken else BreakerState.OPEN
 
 
-def forgo(side: Side) -> None:
+def release_permission(side: Side) -> None:
     """Whoever was told PROBE found nothing to send: another may try at once."""
     probed = Breaker.objects.filter(_SHUT, side=side, probing=True)
     probed.update(open_until=Now(), probing=False)
 
 
-def rests(side: Side) -> bool:
+def is_open(side: Side) -> bool:
     """Whether nothing would be sent now; unlike `gate`, it takes no one's probe."""
     shut = Breaker.objects.filter(_SHUT, side=side)
     return shut.filter(open_until__gt=Now()).exists()
@@ -110,24 +110,24 @@ def trip(side: Side, error: WireError) -> None:
         _open(_row(side), PAUSE, error, failures=F("failures") + 1)
 
 
-def stumbled(side: Side, error: WireError, *, count: int = 1) -> None:
+def record_failures(side: Side, error: WireError, *, count: int = 1) -> None:
     """Count calls that failed, with none between them that went well; too many open it."""
     row = _row(side)
     row.update(failures=F("failures") + count, problem=error.problem)
-    too_many = Q(opened_at=None, failures__gte=MOST_FAILURES[side])
-    seconds = Least(Power(2.0, F("pauses") + 1), LONGEST)
+    too_many = Q(opened_at=None, failures__gte=MAX_FAILURES[side])
+    seconds = Least(Power(2.0, F("pauses") + 1), MAX_SECONDS)
     pause = models.ExpressionWrapper(
         seconds * timedelta(seconds=1), output_field=models.DurationField()
     )
     _open(row.filter(too_many | Q(probing=True)), pause, error)
 
 
-def rest(side: Side, error: WireError, seconds: float) -> None:
+def open_for(side: Side, error: WireError, seconds: float) -> None:
     """Open the breaker for as long as the far side asked for (`Retry-After`)."""
     _open(_row(side), timedelta(seconds=seconds), error)
 
 
-def passed(side: Side) -> None:
+def record_success(side: Side) -> None:
     """
     A call went well: forget the failures, and close the breaker if that was its probe.
 
@@ -165,7 +165,7 @@ def _open(
         ),
         probing=False,
         # An outage may last for days: beyond this they grow no more.
-        pauses=Least(F("pauses") + 1, _MOST_DOUBLED),
+        pauses=Least(F("pauses") + 1, _MAX_DOUBLINGS),
         problem=error.problem,
         **changes,
     )

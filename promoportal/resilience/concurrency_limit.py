@@ -31,7 +31,7 @@ _GIVE_BACK = "SELECT pg_advisory_unlock(%s, number) FROM unnest(%s::int[]) AS nu
 
 
 @contextmanager
-def taken(most: int, *, of: int) -> Iterator[int]:
+def acquire_permits(most: int, *, of: int) -> Iterator[int]:
     """
     Hold as many permits as are free, up to `most` of `of` in all; say how many, if any.
 
@@ -57,6 +57,6 @@ def end_frozen(seconds: float = FROZEN) -> int:
 
     :returns: how many that were
     """
-    return advisory_locks.end(
+    return advisory_locks.terminate_idle_holders(
         advisory_locks.all_pairs("permits", _CALLS), seconds=seconds
     )

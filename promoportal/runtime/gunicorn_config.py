@@ -47,4 +47,4 @@ control_socket_disable = True
 
 
 def on_starting(_server: Any) -> None:
-    parent_death.tie()
+    parent_death.exit_with_parent()

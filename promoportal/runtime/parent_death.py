@@ -31,7 +31,7 @@ def environment() -> dict[str, str]:
     return {_PARENT: str(os.getpid())}
 
 
-def tie() -> None:
+def exit_with_parent() -> None:
     """
     End with the parent that started us so, and let our forks end with us.
 

@@ -18,5 +18,5 @@ def announce() -> None:
     _is_near.value = True
 
 
-def is_near() -> bool:
+def is_requested() -> bool:
     return bool(_is_near.value)

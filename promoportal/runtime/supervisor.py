@@ -17,7 +17,7 @@ from promoportal.runtime import parent_death
 
 # Seconds before a program is started again: at once, and later if it dies again and
 # again. All well within the ten seconds in which everything is to be back.
-_WAITS = [0.0, 0.5, 1.0, 2.0, 4.0]
+_RESTART_DELAYS = [0.0, 0.5, 1.0, 2.0, 4.0]
 _STEADY = 10.0  # seconds alive after which a death is the first one again
 
 # Seconds: `make` and `timeout` pass on a signal that the terminal sent us too.
@@ -74,7 +74,10 @@ class Child:
         self.process = None
         lived = time.monotonic() - self.began
         self.deaths = 1 if lived > _STEADY else self.deaths + 1
-        self.due = time.monotonic() + _WAITS[min(self.deaths, len(_WAITS)) - 1]
+        self.due = (
+            time.monotonic()
+            + _RESTART_DELAYS[min(self.deaths, len(_RESTART_DELAYS)) - 1]
+        )
         return f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
 
 

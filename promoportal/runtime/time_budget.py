@@ -7,11 +7,11 @@ from promoportal.runtime import shutdown
 
 
 @dataclass(frozen=True)
-class Budget:
+class TimeBudget:
     """How long a job may go on taking work, in seconds; no longer than its process."""
 
     seconds: float
     begun: float = field(default_factory=time.monotonic)
 
     def is_spent(self) -> bool:
-        return shutdown.is_near() or time.monotonic() - self.begun >= self.seconds
+        return shutdown.is_requested() or time.monotonic() - self.begun >= self.seconds

@@ -25,14 +25,13 @@ from promoportal.sandbox.optimove.sample_promotions import CATALOGUE
 from promoportal.sandbox.optimove.webhook_sender import Posted
 from promoportal.sandbox.optimove.weighted_outcomes import Promotion, Tier
 from promoportal.sandbox.server.process import run
-from promoportal.sandbox.server.threaded_server import Box, serving
+from promoportal.sandbox.server.threaded_server import SandboxHandle, serving
 from promoportal.sandbox.simulation import Call, Options
 
 __all__ = [
     "CATALOGUE",
     "Agreement",
     "Books",
-    "Box",
     "Call",
     "Capability",
     "Credit",
@@ -44,6 +43,7 @@ __all__ = [
     "Posted",
     "Promotion",
     "Redeemed",
+    "SandboxHandle",
     "SlidingWindow",
     "Taken",
     "Tier",

@@ -9,13 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 from promoportal.sandbox.engine import Value
-from promoportal.sandbox.faults import LONGEST
+from promoportal.sandbox.faults import MAX_SECONDS
 from promoportal.sandbox.optimove.sample_customers import IDS, Ids
 from promoportal.sandbox.optimove.sample_promotions import chosen
 from promoportal.sandbox.optimove.webhook_sender import CASINGS, Casing
 from promoportal.sandbox.optimove.weighted_outcomes import UNLUCKY, Mix, Promotion
 
-MOST_CUSTOMERS = 5_000_000
+MAX_CUSTOMERS = 5_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,8 @@ class Launch(_Order):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        inside = _are_whole([self.customers]) and self.customers <= MOST_CUSTOMERS
-        _demand(inside, f"customers must be a number up to {MOST_CUSTOMERS}")
+        inside = _are_whole([self.customers]) and self.customers <= MAX_CUSTOMERS
+        _demand(inside, f"customers must be a number up to {MAX_CUSTOMERS}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,10 @@ class Trigger(_Order):
         few = whole or (_is_list(self.customers) and _are_ids(self.customers))
         _demand(few, "customers must be a number or a list of ids")
         _demand(self.casing in CASINGS, f"casing must be one of {', '.join(CASINGS)}")
-        _demand(0 <= self.listed_after <= LONGEST, f"listed_after goes up to {LONGEST}")
+        _demand(
+            0 <= self.listed_after <= MAX_SECONDS,
+            f"listed_after goes up to {MAX_SECONDS}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ TOO_MANY = MappingProxyType(
 )
 NOTICES = "notices"
 # Seconds: a day. Whatever is later than that is as good as never.
-LONGEST = 86_400
+MAX_SECONDS = 86_400
 SIDES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "optimove": frozenset({"optimove"}),
@@ -87,8 +87,8 @@ class Fault:
             msg = "chance must be from 0 to 1, and times at least 1."
             raise ValueError(msg)
         for name, seconds in (("seconds", self.seconds), ("lasts", self.lasts)):
-            if seconds is not None and not 0 <= seconds <= LONGEST:
-                msg = f"{name} must be from 0 to {LONGEST:,}."
+            if seconds is not None and not 0 <= seconds <= MAX_SECONDS:
+                msg = f"{name} must be from 0 to {MAX_SECONDS:,}."
                 raise ValueError(msg)
         if self.status is not None and not 200 <= self.status <= 599:
             msg = "status must be from 200 to 599."

@@ -30,7 +30,7 @@ from promoportal.sandbox.messages import (
 )
 
 _VALUE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
-_LONGEST_KEY = 255
+_MAX_KEY_LENGTH = 255
 
 
 class Capability(StrEnum):
@@ -206,8 +206,10 @@ class Platform:
 
 def _key(asked: Asked) -> str:
     key = asked.header("Idempotency-Key")
-    if not key or len(key) > _LONGEST_KEY:
-        msg = f"Idempotency-Key must be given, with at most {_LONGEST_KEY} characters."
+    if not key or len(key) > _MAX_KEY_LENGTH:
+        msg = (
+            f"Idempotency-Key must be given, with at most {_MAX_KEY_LENGTH} characters."
+        )
         raise Unreadable(msg)
     return key
 

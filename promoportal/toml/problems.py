@@ -10,7 +10,7 @@ from promoportal.toml.lines import Lines
 from promoportal.toml.lines import Path as Place
 
 
-class Mistakes(ValueError):
+class InvalidFile(ValueError):
     """A scenario that cannot be used; one sentence for each thing to mend."""
 
     def __init__(self, sentences: Sequence[str]) -> None:
@@ -46,7 +46,7 @@ class Problems:
         """
         if self._found:
             ordered = sorted(self._found, key=lambda found: found[:3])
-            raise Mistakes(
+            raise InvalidFile(
                 [f"{file}:{line}: {sentence}" for _, file, line, sentence in ordered]
             )
 

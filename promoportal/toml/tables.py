@@ -12,7 +12,7 @@ from promoportal.toml.lines import Path as Place
 from promoportal.toml.problems import Problems, instead
 
 _E = TypeVar("_E", bound=enum.StrEnum)
-_MOST = 5_000_000
+_MAX_NUMBER = 5_000_000
 
 
 class Table:
@@ -59,7 +59,12 @@ class Table:
         return default or ""
 
     def whole(
-        self, key: str, *, least: int = 1, most: int = _MOST, default: int | None = None
+        self,
+        key: str,
+        *,
+        least: int = 1,
+        most: int = _MAX_NUMBER,
+        default: int | None = None,
     ) -> int:
         """Read a whole number within bounds."""
         value = self._value(key, "a whole number", default)

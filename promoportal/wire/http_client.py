@@ -33,7 +33,7 @@ _CONNECT_SECONDS = 3.0
 _SECONDS = 15.0
 _ANSWER_KEPT = 2000
 _REFUSAL_READ = 64 * 1024
-_CHUNK = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 
 # What requests, urllib3 and the sockets below raise. ValueError covers an address or a
 # header that can't be sent.
@@ -336,7 +336,7 @@ class _TooLong(Exception):
 
 def _bounded(response: requests.Response, limit: int) -> Iterator[bytes]:
     length = 0
-    for chunk in response.iter_content(_CHUNK):
+    for chunk in response.iter_content(_CHUNK_BYTES):
         length += len(chunk)
         if length > limit:
             raise _TooLong(f"It is longer than {limit:,} bytes.")

@@ -23,7 +23,7 @@ _OUR_MISTAKE = frozenset({301, 307, 308, 401, 403, 405, 415})
 _UNDECIDED = frozenset({408, 409})
 LATER = frozenset({429, 503})
 # No far side may put us off for longer with one answer.
-_LONGEST_WAIT = 3600.0
+_MAX_RETRY_AFTER = 3600.0
 _WORDS_SHOWN = 300
 
 
@@ -56,13 +56,13 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, if the far side says so in a way that can be read."""
     told = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", told):
-        return min(float(told), _LONGEST_WAIT)
+        return min(float(told), _MAX_RETRY_AFTER)
     until = _date(told)
     if until is None:
         return None
     # By the far side's own clock, so that a difference between the two does not matter.
     now = _date(headers.get("Date", "")) or datetime.now(UTC)
-    return min(max((until - now).total_seconds(), 0.0), _LONGEST_WAIT)
+    return min(max((until - now).total_seconds(), 0.0), _MAX_RETRY_AFTER)
 
 
 def _date(text: str) -> datetime | None:

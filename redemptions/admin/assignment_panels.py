@@ -11,7 +11,7 @@ from promoportal.admin.keyset_order import Order
 from promoportal.admin.links import link, page_of
 from promoportal.admin.panels import Panel
 from promoportal.admin.timeline import Moment, moves_of
-from redemptions.admin.reports import _answer
+from redemptions.admin.reports import response
 from redemptions.models import Redemption, RedemptionState, Report
 from rewards import redaction
 from rewards.models import Assignment
@@ -26,7 +26,7 @@ def reported(assignment: Assignment) -> Panel | None:
     if row is None:
         return Panel("Redemption", sentences=["There is nothing to report yet."])
     said = [state_of(row), since(row.state_since)]
-    problem = quoted(redaction.hidden(row.problem, assignment))
+    problem = quoted(redaction.redact_code(row.problem, assignment))
     return Panel(
         "Redemption",
         sentences=[format_html("{} {}", *said), *([problem] if problem else [])],
@@ -54,7 +54,7 @@ def _carried(report: Report) -> Moment:
         at=report.begun_at,
         what="Report",
         why=f"{said}.",
-        detail=exchange(link(report), words(_answer(report), "Nothing")),
+        detail=exchange(link(report), words(response(report), "Nothing")),
     )
 
 

@@ -14,9 +14,9 @@ from django.utils.safestring import SafeString
 
 from executions.admin.campaign_filter import OfCampaign
 from executions.models import Execution
-from promoportal.admin.actions import Deed
-from promoportal.admin.alerts import Attention
-from promoportal.admin.csv_export import Sheet
+from promoportal.admin.actions import Action
+from promoportal.admin.alerts import Alert
+from promoportal.admin.csv_export import CsvExport
 from promoportal.admin.date_filter import days
 from promoportal.admin.formatting import moment
 from promoportal.admin.links import link
@@ -24,21 +24,21 @@ from promoportal.admin.list_columns import when
 from promoportal.admin.related_filters import narrowed
 from promoportal.admin.stateful_admin import StatefulAdmin
 from promoportal.db import state_counts
-from promoportal.db.bulk_result import Done
-from promoportal.db.database_clock import after
+from promoportal.db.bulk_result import BulkResult
+from promoportal.db.database_clock import seconds_from_now
 from redemptions import decisions
 from redemptions.models import UNREPORTED, Redemption, RedemptionState, Report
 from rewards import redaction
 from rewards.admin.assignments import UNANSWERED_FOR
-from rewards.admin.reward_text import worth
+from rewards.admin.reward_text import reward_text
 
 
 def _decide(
     service: Callable[..., list[int]],
-) -> Callable[[QuerySet[Redemption], Any, str], Done]:
-    def decide(rows: QuerySet[Redemption], by: Any, why: str) -> Done:
+) -> Callable[[QuerySet[Redemption], Any, str], BulkResult]:
+    def decide(rows: QuerySet[Redemption], by: Any, why: str) -> BulkResult:
         there = rows.count()
-        done = Done(len(service(rows, by=by, why=why)))
+        done = BulkResult(len(service(rows, by=by, why=why)))
         if there > done.done:
             done.skipped["not held"] += there - done.done
         return done
@@ -71,7 +71,7 @@ class Told(admin.SimpleListFilter):
 
 @admin.register(Redemption)
 class RedemptionAdmin(StatefulAdmin[Redemption]):
-    sheet = Sheet(
+    sheet = CsvExport(
         "redemptions.export_redemption",
         {
             "customer": "assignment__customer",
@@ -112,7 +112,7 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
     search_help_text = "A customer's id or our reference, in full"
     labels = dict(RedemptionState.choices)
     attention = (
-        Attention(
+        Alert(
             "held",
             "Redemptions are held",
             "Redemption is held",
@@ -120,17 +120,18 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
             by_reason=True,
             known=partial(state_counts.held, state_counts.CountKind.REDEMPTION),
         ),
-        Attention(
+        Alert(
             "unanswered",
             "Redemptions were sent, and had no answer for 15 minutes",
             "Redemption was sent, and had no answer for 15 minutes",
             lambda: Q(
-                state=RedemptionState.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)
+                state=RedemptionState.UNCERTAIN,
+                state_since__lt=seconds_from_now(-UNANSWERED_FOR),
             ),
         ),
     )
     deeds = (
-        Deed(
+        Action(
             "report_again",
             "Report again",
             "redemptions.report_again_redemption",
@@ -138,7 +139,7 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
             said=("will be reported again", "will be reported again"),
             fits=_is_held,
         ),
-        Deed(
+        Action(
             "write_off",
             "Write off",
             "redemptions.write_off_redemption",
@@ -170,7 +171,7 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
     redeemed = when("redeemed_at")
 
     def problem_of(self, row: Redemption) -> str:
-        return redaction.hidden(row.problem, row.assignment)
+        return redaction.redact_code(row.problem, row.assignment)
 
     @admin.display(description="customer")
     def who(self, row: Redemption) -> str:
@@ -178,7 +179,7 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
 
     @admin.display(description="reward")
     def what(self, row: Redemption) -> str:
-        return worth(row.assignment)
+        return reward_text(row.assignment)
 
     @admin.display(description="assignment")
     def assignment_link(self, row: Redemption) -> SafeString:
@@ -206,7 +207,9 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
         )
 
     def heading(self, row: Redemption) -> str:
-        return f"Redemption of {worth(row.assignment)} by {row.assignment.customer}"
+        return (
+            f"Redemption of {reward_text(row.assignment)} by {row.assignment.customer}"
+        )
 
 
 def _nothing() -> SafeString:

@@ -10,13 +10,13 @@ from promoportal.admin.formatting import since, stamp, state_of, words
 from promoportal.admin.links import link, list_of
 from promoportal.admin.list_columns import when
 from promoportal.admin.model_admin import ReadOnlyAdmin
-from promoportal.admin.panels import MOST_SHOWN, Panel
+from promoportal.admin.panels import MAX_ROWS_SHOWN, Panel
 from redemptions.models import Redemption, Report
 from rewards import redaction
-from rewards.admin.reward_text import worth
+from rewards.admin.reward_text import reward_text
 
 
-def _answer(report: Report) -> str:
+def response(report: Report) -> str:
     """What Optimove answered, without the codes of those whose latest report it is."""
     codes = report.redemptions.exclude(assignment__unique_code="")
     listed = codes.values_list("assignment__unique_code", flat=True)
@@ -73,7 +73,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
 
     @admin.display(description="answer")
     def said(self, row: Report) -> SafeString:
-        return words(_answer(row), "")
+        return words(response(row), "")
 
     def heading(self, row: Report) -> str:
         return f"Report {row.pk}"
@@ -89,10 +89,10 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
             rows=[
                 (
                     link(one, one.assignment.customer),
-                    worth(one.assignment),
+                    reward_text(one.assignment),
                     state_of(one),
                 )
-                for one in latest[:MOST_SHOWN]
+                for one in latest[:MAX_ROWS_SHOWN]
             ],
             more=[("All of them", list_of(Redemption, report=row.pk))],
         )

@@ -22,26 +22,26 @@ from promoportal.db.leases import Lease
 from promoportal.db.reconnecting_session import Session
 from promoportal.platforms import Order, Platform, Receipt
 from promoportal.resilience import circuit_breaker
-from promoportal.resilience.circuit_breaker import Gate, Side
+from promoportal.resilience.circuit_breaker import BreakerState, Side
 from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
-from promoportal.runtime.time_budget import Budget
+from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
 from rewards.activation import platform_throttle
-from rewards.activation.call_pool import Answered, call_all
+from rewards.activation.call_pool import CallResult, call_all
 from rewards.activation.claims import (
-    LONGEST_CALL,
+    MAX_CALL_SECONDS,
     TURN,
     Claim,
     claim,
     claimable,
-    still_ours,
+    confirm_claim,
 )
 from rewards.activation.outcomes import conclude
 from rewards.models import Assignment
 
 # Finding everything claimed by others this often in a row ends a turn.
-MOST_MISSES = 5
+MAX_MISSES = 5
 # Written back so often, which bounds what a crash leaves in doubt.
 CONCLUDE_EVERY = 50
 
@@ -71,17 +71,17 @@ def activate_one(pk: int) -> None:
         platform_throttle.to_call_once() as threads,
     ):
         if threads:
-            _activate(row.execution_id, platform, Budget(TURN), threads, only=pk)
+            _activate(row.execution_id, platform, TimeBudget(TURN), threads, only=pk)
 
 
 def _take_turns(platform: Platform, threads: int) -> None:
-    budget = Budget(TURN)
+    budget = TimeBudget(TURN)
     misses = 0
     for turn in count():
-        if budget.is_spent() or misses == MOST_MISSES:
+        if budget.is_spent() or misses == MAX_MISSES:
             return
         due = due_executions(triggered_first=turn % 2 == 0).first()
-        if due is None or circuit_breaker.rests(Side.PLATFORM):
+        if due is None or circuit_breaker.is_open(Side.PLATFORM):
             return
         activated = _activate(due.pk, platform, budget, threads)
         misses = 0 if activated else misses + 1
@@ -90,27 +90,31 @@ def _take_turns(platform: Platform, threads: int) -> None:
 def _activate(
     execution_pk: int,
     platform: Platform,
-    budget: Budget,
+    budget: TimeBudget,
     threads: int,
     only: int | None = None,
 ) -> bool:
     """Activate a chunk of an execution's, or one that tries; whether there was any."""
     gate = platform_throttle.gate()
-    if gate is Gate.OPEN:
+    if gate is BreakerState.OPEN:
         return False
-    most = 1 if gate is Gate.PROBE else platform_throttle.chunk_of(platform, threads)
+    most = (
+        1
+        if gate is BreakerState.PROBE
+        else platform_throttle.chunk_of(platform, threads)
+    )
     taken = claim(execution_pk, capability=platform.capability, most=most, only=only)
     if taken:
         crash_points.at(Point.ACTIVATING_CLAIMED)
         carry_out(taken, platform, budget, threads)
-    elif gate is Gate.PROBE:
-        circuit_breaker.forgo(Side.PLATFORM)
+    elif gate is BreakerState.PROBE:
+        circuit_breaker.release_permission(Side.PLATFORM)
     return taken is not None
 
 
 def is_due() -> bool:
     """Whether a job would find something to send."""
-    return not circuit_breaker.rests(Side.PLATFORM) and due_executions().exists()
+    return not circuit_breaker.is_open(Side.PLATFORM) and due_executions().exists()
 
 
 def due_executions(*, triggered_first: bool = False) -> QuerySet[Execution]:
@@ -132,7 +136,9 @@ def due_executions(*, triggered_first: bool = False) -> QuerySet[Execution]:
     return due.annotate(triggered=Exists(triggers)).order_by("-triggered", "?")
 
 
-def carry_out(taken: Claim, platform: Platform, budget: Budget, threads: int) -> None:
+def carry_out(
+    taken: Claim, platform: Platform, budget: TimeBudget, threads: int
+) -> None:
     """Send what was claimed, and write down what came of it while it comes."""
     sending = _Sending(taken, platform, budget)
     answers = call_all(
@@ -153,7 +159,7 @@ class _Sending:
 
     taken: Claim
     platform: Platform
-    budget: Budget
+    budget: TimeBudget
     session: Session = field(default_factory=Session)
     leases: dict[int, Lease] = field(default_factory=dict)
     rests: bool = False
@@ -161,7 +167,7 @@ class _Sending:
     def may_begin(self) -> bool:
         """Whether a call may begin; the rest of the claim goes back unsent."""
         over = self.rests or self.session.lost or self.budget.is_spent()
-        return not over and self.taken.lease.left() > LONGEST_CALL
+        return not over and self.taken.lease.left() > MAX_CALL_SECONDS
 
     def rows(self) -> Iterator[Assignment]:
         """The rows, each looked at as it is about to be sent, if it must not go twice."""
@@ -173,7 +179,7 @@ class _Sending:
                 yield row
 
     def _look_at(self, row: Assignment) -> None:
-        lease = still_ours(self.taken, row)
+        lease = confirm_claim(self.taken, row)
         if lease is None:
             del self.leases[row.pk]  # it is others' to settle
         else:
@@ -182,13 +188,15 @@ class _Sending:
     def send(self, row: Assignment) -> Receipt:
         return send(row, self.platform, self.leases[row.pk])
 
-    def conclude(self, part: Sequence[Answered]) -> None:
-        self.session.surely(partial(conclude, self.taken, part), within=LONGEST_CALL)
+    def conclude(self, part: Sequence[CallResult]) -> None:
+        self.session.run_with_reconnect(
+            partial(conclude, self.taken, part), within=MAX_CALL_SECONDS
+        )
         self.session.lasts(partial(self._heed, part))
 
-    def _heed(self, part: Sequence[Answered]) -> None:
-        platform_throttle.heed(part)
-        self.rests = circuit_breaker.rests(Side.PLATFORM)
+    def _heed(self, part: Sequence[CallResult]) -> None:
+        platform_throttle.record_results(part)
+        self.rests = circuit_breaker.is_open(Side.PLATFORM)
 
 
 def send(row: Assignment, platform: Platform, lease: Lease) -> Receipt:
@@ -203,6 +211,6 @@ def send(row: Assignment, platform: Platform, lease: Lease) -> Receipt:
         return platform.activate(Order.from_json(row.order), key=row.key)
 
 
-def _parts(answers: Iterator[Answered], size: int) -> Iterator[list[Answered]]:
+def _parts(answers: Iterator[CallResult], size: int) -> Iterator[list[CallResult]]:
     while part := list(islice(answers, size)):
         yield part

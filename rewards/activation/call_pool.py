@@ -16,7 +16,7 @@ Outcome = Attempt.Outcome
 
 
 @dataclass(frozen=True)
-class Answered:
+class CallResult:
     """What came of one call, in the words of an attempt."""
 
     row: Assignment
@@ -47,7 +47,7 @@ def call_all(
     *,
     threads: int,
     may_begin: Callable[[], bool],
-) -> Generator[Answered, None, None]:
+) -> Generator[CallResult, None, None]:
     """
     Call for each row from a pool of threads, and yield what came as it comes.
 
@@ -60,7 +60,7 @@ def call_all(
     waiting = iter(rows)
     with ThreadPoolExecutor(threads) as pool:
 
-        def begin(row: Assignment) -> Future[Answered]:
+        def begin(row: Assignment) -> Future[CallResult]:
             return pool.submit(
                 _call, row, call, lambda: may_begin() and not stopped.is_set()
             )
@@ -75,18 +75,18 @@ def call_all(
             stopped.set()
 
 
-def _call(row: Assignment, call: Call, may_begin: Callable[[], bool]) -> Answered:
+def _call(row: Assignment, call: Call, may_begin: Callable[[], bool]) -> CallResult:
     # Asked here, in the thread and last of all: no call may start on a lease that could
     # end before the call does.
     if not may_begin():
-        return Answered(row, Outcome.NOT_SENT)
+        return CallResult(row, Outcome.NOT_SENT)
     try:
         receipt = call(row)
     except wire.WireError as error:
         return _failed(row, error)
     if receipt is None:
-        return Answered(row, Outcome.NOT_FOUND)
-    return Answered(
+        return CallResult(row, Outcome.NOT_FOUND)
+    return CallResult(
         row,
         Outcome.GIVEN,
         receipt=receipt.reference,
@@ -96,9 +96,9 @@ def _call(row: Assignment, call: Call, may_begin: Callable[[], bool]) -> Answere
     )
 
 
-def _failed(row: Assignment, error: wire.WireError) -> Answered:
+def _failed(row: Assignment, error: wire.WireError) -> CallResult:
     kind = next(kind for kind in _OUTCOMES if isinstance(error, kind))
-    return Answered(
+    return CallResult(
         row,
         _OUTCOMES[kind],
         problem=str(error),

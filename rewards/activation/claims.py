@@ -13,23 +13,23 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
-from executions.locks import share
+from executions.locks import lock_shared
 from executions.models import ExecutionStop
 from promoportal.db import bulk, database_identity, state_machine
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.leases import Lease, due
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Order, Reward
 from rewards.models import Assignment, AssignmentState, Attempt
 
 # Seconds one call can take, connecting included, with some to spare.
-LONGEST_CALL = 20.0
+MAX_CALL_SECONDS = 20.0
 # Seconds a job goes on claiming, so that several executions take turns.
 TURN = 8.0
 
 # How long a claimed row is ours, in seconds: a job's turn and a call, several times.
 LEASE = 60.0
-CHUNK = 100
+BATCH_SIZE = 100
 # A row that was held this often when its worker died goes alone from then on, so that
 # only deaths it may itself have caused count against it.
 COMPANY = 2
@@ -61,7 +61,10 @@ def claim(
     # Durable, so that no one can wrap the calls that follow in a transaction: a slow
     # platform must not hold our locks, nor a rollback forget that we asked.
     with transaction.atomic(durable=True):
-        if share(execution_pk) != ExecutionStop.NONE or database_identity.is_broken():
+        if (
+            lock_shared(execution_pk) != ExecutionStop.NONE
+            or database_identity.has_changed()
+        ):
             return None
         rows = _chosen(
             claimable(capability).filter(execution_id=execution_pk), most, only
@@ -81,17 +84,17 @@ def claimable(capability: Capability) -> QuerySet[Assignment]:
     )
     if not capability.idempotent:
         return owed.filter(doubtful=False)
-    return owed.filter(Q(doubtful=False) | remembered(capability))
+    return owed.filter(Q(doubtful=False) | within_key_retention(capability))
 
 
-def remembered(capability: Capability) -> Q:
+def within_key_retention(capability: Capability) -> Q:
     """What the platform will know again, also if it is sent at the lease's very end."""
     seconds = capability.remembers_for.total_seconds() - LEASE
     # What was sent later than now was sent before a clock was set back: nobody knows when.
-    return Q(first_sent_at__gt=after(-seconds), first_sent_at__lte=Now())
+    return Q(first_sent_at__gt=seconds_from_now(-seconds), first_sent_at__lte=Now())
 
 
-def still_ours(taken: Claim, row: Assignment) -> Lease | None:
+def confirm_claim(taken: Claim, row: Assignment) -> Lease | None:
     """
     Some seconds to send a row in, if it is still ours; None if it was taken from us.
 
@@ -126,7 +129,7 @@ def _take(rows: Sequence[Assignment], lease: Lease) -> None:
         AssignmentState.ACTIVATING,
         each=orders,
         token=lease.token,
-        lease_until=after(LEASE),
+        lease_until=seconds_from_now(LEASE),
         attempts=F("attempts") + 1,
         first_sent_at=Coalesce("first_sent_at", Now()),
     )
@@ -134,7 +137,7 @@ def _take(rows: Sequence[Assignment], lease: Lease) -> None:
 
 def _write_down(rows: Sequence[Assignment]) -> dict[int, int]:
     attempts = [{"assignment": row.pk, "number": row.attempts + 1} for row in rows]
-    written = bulk.insert_each(Attempt, attempts)
+    written = bulk.bulk_insert(Attempt, attempts)
     return {assignment: pk for pk, assignment, _ in written}
 
 

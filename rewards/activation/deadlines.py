@@ -8,7 +8,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Greatest, Now
 
 from promoportal.db import database_identity, state_machine
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from rewards.activation.call_pool import Outcome
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 
@@ -36,7 +36,7 @@ def expire() -> int:
             over.select_for_update(skip_locked=True),
             why="Its worker died or froze while it may have been sent.",
             deaths=F("deaths") + 1,
-            lease_until=Greatest("lease_until", after(-PROMPTLY)),
+            lease_until=Greatest("lease_until", seconds_from_now(-PROMPTLY)),
         )
 
 
@@ -61,7 +61,7 @@ def hold_too_late() -> int:
     """What is owed for too long is not given any more without a person's word."""
     late = Assignment.objects.filter(
         state=AssignmentState.OWED,
-        owed_since__lte=after(-settings.ACTIVATE_WITHIN.total_seconds()),
+        owed_since__lte=seconds_from_now(-settings.ACTIVATE_WITHIN.total_seconds()),
     )[:SWEEP]
     with transaction.atomic():
         held = state_machine.move_all(
@@ -87,7 +87,7 @@ def hold_unsettled() -> int:
     overdue = Assignment.objects.filter(
         state__in=[AssignmentState.OWED, AssignmentState.UNCERTAIN],
         doubtful=True,
-        first_sent_at__lte=after(-settings.SETTLE_WITHIN.total_seconds()),
+        first_sent_at__lte=seconds_from_now(-settings.SETTLE_WITHIN.total_seconds()),
     )[:SWEEP]
     with transaction.atomic():
         held = state_machine.move_all(

@@ -13,34 +13,39 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from executions.locks import share
+from executions.locks import lock_shared
 from executions.models import Execution, ExecutionStop
 from promoportal import platforms
 from promoportal.db import state_machine
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.leases import due
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Platform, Receipt
 from promoportal.resilience import circuit_breaker
-from promoportal.resilience.backoff import wait
-from promoportal.resilience.circuit_breaker import Gate, Side
-from promoportal.resilience.outcome_policy import WAITS
+from promoportal.resilience.backoff import backoff_seconds
+from promoportal.resilience.circuit_breaker import BreakerState, Side
+from promoportal.resilience.outcome_policy import BACKOFF
 from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
-from promoportal.runtime.time_budget import Budget
+from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
 from rewards.activation import platform_throttle
-from rewards.activation.call_pool import Answered, Outcome, call_all
-from rewards.activation.claims import COMPANY, LONGEST_CALL, TURN, remembered
+from rewards.activation.call_pool import CallResult, Outcome, call_all
+from rewards.activation.claims import (
+    COMPANY,
+    MAX_CALL_SECONDS,
+    TURN,
+    within_key_retention,
+)
 from rewards.activation.deadlines import SWEEP
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
-from rewards.transitions import ask_about, give, owe
+from rewards.transitions import mark_active, mark_owed, mark_uncertain
 
 # Rows asked about before others get their turn.
 ASKED = 50
 _FORGOTTEN = "It was sent so long ago that the platform may have forgotten its key."
 # Deaths alone, after those in company, until a person looks.
-MOST_DEATHS_ALONE = 3
+MAX_CRASHES_ALONE = 3
 
 
 def settle() -> None:
@@ -51,7 +56,9 @@ def settle() -> None:
         _stop_stranded(capability)
         if capability.idempotent:
             _send_again(capability)
-            _hold_unanswered(_uncertain().exclude(remembered(capability)), _FORGOTTEN)
+            _hold_unanswered(
+                _uncertain().exclude(within_key_retention(capability)), _FORGOTTEN
+            )
         if capability.askable:
             _ask(platform)
         elif not capability.idempotent:
@@ -65,7 +72,7 @@ def settle() -> None:
 
 def is_due() -> bool:
     """Whether a job would find something to settle."""
-    if circuit_breaker.rests(Side.PLATFORM):
+    if circuit_breaker.is_open(Side.PLATFORM):
         return False
     capability = platforms.from_settings().capability
     return _uncertain().exists() or _stranded(capability).exists()
@@ -84,12 +91,12 @@ def _stranded(capability: Capability) -> QuerySet[Assignment]:
     in_doubt = Assignment.objects.filter(
         due(), state=AssignmentState.OWED, doubtful=True
     )
-    again = remembered(capability) & Q(meaning=Meaning.ACTIVATE)
+    again = within_key_retention(capability) & Q(meaning=Meaning.ACTIVATE)
     return in_doubt.exclude(again) if capability.idempotent else in_doubt
 
 
 def _hold_poison() -> None:
-    deadly = _uncertain().filter(deaths__gte=COMPANY + MOST_DEATHS_ALONE)
+    deadly = _uncertain().filter(deaths__gte=COMPANY + MAX_CRASHES_ALONE)
     state_machine.move_all(
         deadly[:SWEEP],
         AssignmentState.HELD,
@@ -100,12 +107,12 @@ def _hold_poison() -> None:
 
 def _send_again(capability: Capability) -> None:
     """The same key credits nothing twice, for as long as it is remembered."""
-    again = _uncertain().filter(remembered(capability)).exclude(_taken_back())
+    again = _uncertain().filter(within_key_retention(capability)).exclude(_taken_back())
     for execution_pk, keys in _by_execution(again).items():
         with transaction.atomic():
-            moved = owe(
+            moved = mark_owed(
                 again.filter(pk__in=keys),
-                stop=share(execution_pk),
+                stop=lock_shared(execution_pk),
                 why="It is sent again with the same key.",
             )
             if moved:
@@ -115,11 +122,15 @@ def _send_again(capability: Capability) -> None:
 def _stop_stranded(capability: Capability) -> None:
     rows = _stranded(capability)
     if capability.idempotent:
-        _hold_unanswered(rows.exclude(remembered(capability)), _FORGOTTEN)
+        _hold_unanswered(rows.exclude(within_key_retention(capability)), _FORGOTTEN)
         unassigned = rows.exclude(meaning=Meaning.ACTIVATE)
-        ask_about(unassigned[:SWEEP], why="It is in doubt, and not assigned any more.")
+        mark_uncertain(
+            unassigned[:SWEEP], why="It is in doubt, and not assigned any more."
+        )
     else:
-        ask_about(rows[:SWEEP], why="It is in doubt, and the platform knows no keys.")
+        mark_uncertain(
+            rows[:SWEEP], why="It is in doubt, and the platform knows no keys."
+        )
 
 
 def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
@@ -140,22 +151,22 @@ def _by_execution(rows: QuerySet[Assignment]) -> dict[int, list[int]]:
 
 
 def _ask(platform: Platform) -> None:
-    budget = Budget(TURN)
+    budget = TimeBudget(TURN)
     with platform_throttle.to_ask() as threads:
         while threads and not budget.is_spent() and ask_some(platform, budget, threads):
             pass
 
 
-def ask_some(platform: Platform, budget: Budget, threads: int) -> bool:
+def ask_some(platform: Platform, budget: TimeBudget, threads: int) -> bool:
     """Ask about some, or about one that tries; whether there may be more to ask."""
     gate = platform_throttle.gate()
-    if gate is Gate.OPEN:
+    if gate is BreakerState.OPEN:
         return False
-    rows = _take_to_ask(1 if gate is Gate.PROBE else ASKED)
+    rows = _take_to_ask(1 if gate is BreakerState.PROBE else ASKED)
     if rows:
         crash_points.at(Point.SETTLING_TAKEN)
-    elif gate is Gate.PROBE:
-        circuit_breaker.forgo(Side.PLATFORM)
+    elif gate is BreakerState.PROBE:
+        circuit_breaker.release_permission(Side.PLATFORM)
     answers = call_all(
         rows,
         lambda row: _look_up(row, platform),
@@ -184,11 +195,14 @@ def _take_to_ask(most: int) -> list[Assignment]:
             .select_for_update(of=["self"], skip_locked=True)[:most]
         )
         chosen = Assignment.objects.filter(pk__in=[row.pk for row in rows])
-        chosen.update(not_before=after(TURN + LONGEST_CALL), attempts=F("attempts") + 1)
+        chosen.update(
+            not_before=seconds_from_now(TURN + MAX_CALL_SECONDS),
+            attempts=F("attempts") + 1,
+        )
         return rows
 
 
-def _conclude(answer: Answered, capability: Capability) -> None:
+def _conclude(answer: CallResult, capability: Capability) -> None:
     row = answer.row
     # As it was asked about: a row that moved on meanwhile stays where it is.
     same = Assignment.objects.filter(
@@ -198,17 +212,21 @@ def _conclude(answer: Answered, capability: Capability) -> None:
         # The turn was over: nobody was asked, and nothing failed.
         same.update(not_before=Now(), attempts=row.attempts)
         return
-    platform_throttle.heed([answer])
+    platform_throttle.record_results([answer])
     with transaction.atomic():
-        stop = share(row.execution_id)
+        stop = lock_shared(row.execution_id)
         _record(answer)
         if answer.outcome == Outcome.GIVEN:
-            give(same, {row.pk: answer.receipt}, why="The platform knows it: given.")
+            mark_active(
+                same, {row.pk: answer.receipt}, why="The platform knows it: given."
+            )
         elif answer.outcome == Outcome.NOT_FOUND:
             _not_found(same, capability, stop)
         else:
-            seconds = wait(WAITS, row.failures + 1, answer.retry_after)
-            same.update(not_before=after(seconds), failures=F("failures") + 1)
+            seconds = backoff_seconds(BACKOFF, row.failures + 1, answer.retry_after)
+            same.update(
+                not_before=seconds_from_now(seconds), failures=F("failures") + 1
+            )
 
 
 def _not_found(
@@ -216,7 +234,7 @@ def _not_found(
 ) -> None:
     """It counts only some time after the lease's end: a call may still be under way."""
     grace = capability.settle_grace
-    moved = owe(
+    moved = mark_owed(
         same.filter(lease_until__lte=Now() - grace),
         stop=stop,
         settled=True,
@@ -232,7 +250,7 @@ def _not_found(
         same.update(not_before=F("lease_until") + grace)
 
 
-def _record(answer: Answered) -> None:
+def _record(answer: CallResult) -> None:
     Attempt.objects.create(
         assignment=answer.row,
         kind=Attempt.Kind.LOOK_UP,

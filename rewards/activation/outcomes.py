@@ -11,17 +11,17 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from executions.locks import seize, share
+from executions.locks import lock_exclusive, lock_shared
 from executions.models import ExecutionStop
 from promoportal.db import bulk, state_machine
 from promoportal.db.database_clock import database_now
-from promoportal.db.leases import _RELEASED
-from promoportal.resilience.backoff import wait
-from promoportal.resilience.outcome_policy import MOST_MALFORMED, WAITS
-from rewards.activation.call_pool import Answered, Outcome
+from promoportal.db.leases import RELEASED
+from promoportal.resilience.backoff import backoff_seconds
+from promoportal.resilience.outcome_policy import BACKOFF, MAX_MALFORMED
+from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import Claim
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
-from rewards.transitions import give, owe
+from rewards.transitions import mark_active, mark_owed
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,21 @@ class _Group:
     """Claimed rows with one outcome, and whether their execution is stopped."""
 
     rows: QuerySet[Assignment]
-    answers: Sequence[Answered]
+    answers: Sequence[CallResult]
     stop: ExecutionStop
 
 
-def conclude(claim: Claim, answers: Sequence[Answered]) -> None:
+def conclude(claim: Claim, answers: Sequence[CallResult]) -> None:
     """Record every attempt and move every row on, all or none."""
     with transaction.atomic():
-        stop = share(claim.execution_pk)
+        stop = lock_shared(claim.execution_pk)
         ours = _still_ours(claim, answers)  # rows before attempts, as expiring does
         _record(claim, answers)
         _follow(claim, [a for a in answers if a.row.pk in ours], ours, stop)
     _heed_late(claim, [a for a in answers if a.row.pk not in ours])
 
 
-def _still_ours(claim: Claim, answers: Iterable[Answered]) -> dict[int, str]:
+def _still_ours(claim: Claim, answers: Iterable[CallResult]) -> dict[int, str]:
     """Rows our lease still holds, each with a receipt that came late, if one did."""
     rows = _claimed(claim).filter(pk__in=[answer.row.pk for answer in answers])
     locked = rows.order_by("pk").select_for_update()
@@ -57,8 +57,8 @@ def _claimed(claim: Claim) -> QuerySet[Assignment]:
     )
 
 
-def _record(claim: Claim, answers: Iterable[Answered]) -> None:
-    bulk.set_each(
+def _record(claim: Claim, answers: Iterable[CallResult]) -> None:
+    bulk.bulk_update(
         Attempt,
         {
             claim.attempts[answer.row.pk]: {
@@ -75,11 +75,11 @@ def _record(claim: Claim, answers: Iterable[Answered]) -> None:
 
 def _follow(
     claim: Claim,
-    answers: Sequence[Answered],
+    answers: Sequence[CallResult],
     evidence: dict[int, str],
     stop: ExecutionStop,
 ) -> None:
-    by_outcome: dict[Outcome, list[Answered]] = {}
+    by_outcome: dict[Outcome, list[CallResult]] = {}
     for answer in answers:
         # A receipt that came late from an earlier attempt outweighs what came now.
         late = evidence[answer.row.pk]
@@ -93,18 +93,18 @@ def _follow(
 
 def _given(group: _Group) -> None:
     receipts = {a.row.pk: a.receipt for a in group.answers}
-    give(group.rows, receipts, why="The platform gave it.")
+    mark_active(group.rows, receipts, why="The platform gave it.")
 
 
 def _unavailable(group: _Group) -> None:
     _doubt(group)
-    owe(
+    mark_owed(
         group.rows,
         stop=group.stop,
         why="The platform was not available; it is tried again.",
         each=_waits(group.answers),
         failures=F("failures") + 1,
-        **_RELEASED,
+        **RELEASED,
     )
     _forget_unsent(group.answers)
 
@@ -117,20 +117,20 @@ def _doubt(group: _Group) -> None:
 
 
 def _not_sent(group: _Group) -> None:
-    owe(group.rows, stop=group.stop, why="It was handed back unsent.", **_RELEASED)
+    mark_owed(group.rows, stop=group.stop, why="It was handed back unsent.", **RELEASED)
     _forget_unsent(group.answers)
 
 
 def _misconfigured(group: _Group) -> None:
     # Each waits longer than the last time: if it is about this row alone, the others
     # have their turn before it.
-    owe(
+    mark_owed(
         group.rows,
         stop=group.stop,
         why="The platform did not take our token or address; it is tried again.",
         each=_waits(group.answers),
         failures=F("failures") + 1,
-        **_RELEASED,
+        **RELEASED,
     )
     _forget_unsent(group.answers)
 
@@ -149,7 +149,7 @@ def _unanswered(group: _Group) -> None:
 
 
 def _malformed(group: _Group) -> None:
-    hopeless = group.rows.filter(malformed__gte=MOST_MALFORMED - 1)
+    hopeless = group.rows.filter(malformed__gte=MAX_MALFORMED - 1)
     state_machine.move_all(
         hopeless,
         AssignmentState.HELD,
@@ -157,7 +157,7 @@ def _malformed(group: _Group) -> None:
         each=_problems(group.answers),
         reason=AssignmentReason.MALFORMED,
         doubtful=True,
-        **_RELEASED,
+        **RELEASED,
     )
     group.rows.update(malformed=F("malformed") + 1)
     _unanswered(group)
@@ -170,7 +170,7 @@ def _refused(group: _Group) -> None:
         why="The platform refused it.",
         each=_problems(group.answers),
         reason=AssignmentReason.REFUSED,
-        **_RELEASED,
+        **RELEASED,
     )
 
 
@@ -185,20 +185,23 @@ _FOLLOWS = {
 }
 
 
-def _waits(answers: Iterable[Answered]) -> dict[int, dict[str, Any]]:
+def _waits(answers: Iterable[CallResult]) -> dict[int, dict[str, Any]]:
     now = database_now()
-    waits = ((a, wait(WAITS, a.row.failures + 1, a.retry_after)) for a in answers)
+    waits = (
+        (a, backoff_seconds(BACKOFF, a.row.failures + 1, a.retry_after))
+        for a in answers
+    )
     return {
         a.row.pk: {"problem": a.problem, "not_before": now + timedelta(seconds=seconds)}
         for a, seconds in waits
     }
 
 
-def _problems(answers: Iterable[Answered]) -> dict[int, dict[str, Any]]:
+def _problems(answers: Iterable[CallResult]) -> dict[int, dict[str, Any]]:
     return {a.row.pk: {"problem": a.problem} for a in answers}
 
 
-def _forget_unsent(answers: Iterable[Answered]) -> None:
+def _forget_unsent(answers: Iterable[CallResult]) -> None:
     """Nothing was sent, so that nothing is remembered over there, nor frozen here."""
     rows = Assignment.objects.filter(pk__in=[a.row.pk for a in answers])
     unsent = rows.filter(
@@ -207,7 +210,7 @@ def _forget_unsent(answers: Iterable[Answered]) -> None:
     unsent.update(first_sent_at=None, order=None)
 
 
-def _heed_late(claim: Claim, answers: Sequence[Answered]) -> None:
+def _heed_late(claim: Claim, answers: Sequence[CallResult]) -> None:
     """
     An answer to a claim that is no longer ours is evidence.
 
@@ -218,10 +221,14 @@ def _heed_late(claim: Claim, answers: Sequence[Answered]) -> None:
     if not receipts:
         return
     with transaction.atomic():
-        seize(claim.execution_pk)  # it may be settled, and has to be reopened
+        lock_exclusive(claim.execution_pk)  # it may be settled, and has to be reopened
         rows = Assignment.objects.filter(pk__in=receipts)
-        bulk.set_each(Assignment, {pk: {"evidence": r} for pk, r in receipts.items()})
+        bulk.bulk_update(
+            Assignment, {pk: {"evidence": r} for pk, r in receipts.items()}
+        )
         waiting = rows.exclude(
             state__in=[AssignmentState.ACTIVATING, AssignmentState.ACTIVE]
         )
-        give(waiting, receipts, why="The platform's answer came late: it was given.")
+        mark_active(
+            waiting, receipts, why="The platform's answer came late: it was given."
+        )

@@ -9,12 +9,12 @@ from django.conf import settings
 
 from promoportal.platforms import Platform
 from promoportal.resilience import circuit_breaker, concurrency_limit
-from promoportal.resilience.circuit_breaker import Gate, Side
-from rewards.activation.call_pool import Answered, Outcome
-from rewards.activation.claims import CHUNK
+from promoportal.resilience.circuit_breaker import BreakerState, Side
+from rewards.activation.call_pool import CallResult, Outcome
+from rewards.activation.claims import BATCH_SIZE
 
 # Calls one job makes at a time, if there are permits for them.
-AT_ONCE = 8
+MAX_CALLS_PER_JOB = 8
 
 _FAILED = {Outcome.UNAVAILABLE, Outcome.UNANSWERED}
 
@@ -24,25 +24,25 @@ def to_call() -> AbstractContextManager[int]:
     Permits for the calls of one job. Of all there are, one is left for what is in doubt,
     and one for what a person waits for.
     """
-    return concurrency_limit.taken(AT_ONCE, of=_all_but(2))
+    return concurrency_limit.acquire_permits(MAX_CALLS_PER_JOB, of=_all_but(2))
 
 
 def to_ask() -> AbstractContextManager[int]:
     """Permits for asking about what is in doubt, also while campaigns take all others."""
-    return concurrency_limit.taken(AT_ONCE, of=_all_but(1))
+    return concurrency_limit.acquire_permits(MAX_CALLS_PER_JOB, of=_all_but(1))
 
 
 def to_call_once() -> AbstractContextManager[int]:
     """A permit for one call that a person waits for."""
-    return concurrency_limit.taken(1, of=settings.PLATFORM_CONCURRENCY)
+    return concurrency_limit.acquire_permits(1, of=settings.PLATFORM_CONCURRENCY)
 
 
 def _all_but(count: int) -> int:
     return max(settings.PLATFORM_CONCURRENCY - count, 1)
 
 
-def gate() -> Gate:
-    return circuit_breaker.gate(Side.PLATFORM)
+def gate() -> BreakerState:
+    return circuit_breaker.acquire_permission(Side.PLATFORM)
 
 
 def chunk_of(platform: Platform, threads: int) -> int:
@@ -51,14 +51,14 @@ def chunk_of(platform: Platform, threads: int) -> int:
 
     Where doubt can only be settled by a person, no more than are under way at once.
     """
-    return CHUNK if settles_by_itself(platform) else threads
+    return BATCH_SIZE if settles_by_itself(platform) else threads
 
 
 def settles_by_itself(platform: Platform) -> bool:
     return platform.capability.idempotent or platform.capability.askable
 
 
-def heed(answers: Sequence[Answered]) -> None:
+def record_results(answers: Sequence[CallResult]) -> None:
     """
     Learn from calls that went on side by side whether there is any use in more.
 
@@ -69,18 +69,18 @@ def heed(answers: Sequence[Answered]) -> None:
     failed = [a for a in said if a.outcome in _FAILED]
     forbidden = [a for a in said if a.outcome == Outcome.MISCONFIGURED]
     if len(failed) + len(forbidden) < len(said):
-        circuit_breaker.passed(Side.PLATFORM)
+        circuit_breaker.record_success(Side.PLATFORM)
     elif forbidden and forbidden[0].error:
         circuit_breaker.trip(Side.PLATFORM, forbidden[0].error)
     elif failed:
         _stumble(failed)
 
 
-def _stumble(failed: Sequence[Answered]) -> None:
+def _stumble(failed: Sequence[CallResult]) -> None:
     last = max(failed, key=lambda answer: answer.retry_after or 0)
     if last.error is None:
         return
     if last.retry_after:
-        circuit_breaker.rest(Side.PLATFORM, last.error, last.retry_after)
+        circuit_breaker.open_for(Side.PLATFORM, last.error, last.retry_after)
     else:
-        circuit_breaker.stumbled(Side.PLATFORM, last.error, count=len(failed))
+        circuit_breaker.record_failures(Side.PLATFORM, last.error, count=len(failed))

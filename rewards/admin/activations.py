@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from executions.admin.executions import linked
-from promoportal.admin.csv_export import Sheet
+from promoportal.admin.csv_export import CsvExport
 from promoportal.admin.date_filter import days
 from promoportal.admin.links import link
 from promoportal.admin.list_columns import when
@@ -24,7 +24,7 @@ class ActivationAdmin(ReadOnlyAdmin[Activation]):
     list_beside = ("row__execution__campaign", "row__promotion", "by")
     is_narrowed = True
     # Codes are money, and stay here.
-    sheet = Sheet(
+    sheet = CsvExport(
         "rewards.export_assignment",
         {
             "activated at": "at",

@@ -8,9 +8,9 @@ from typing import Any
 from django.db.models import QuerySet
 
 from executions.models import ExecutionStop
-from promoportal.admin.actions import Deed
+from promoportal.admin.actions import Action
 from promoportal.admin.sensitive_fields import Reveal
-from promoportal.db.bulk_result import Done
+from promoportal.db.bulk_result import BulkResult
 from rewards import decisions
 from rewards.models import Assignment
 
@@ -30,16 +30,16 @@ CODES = Reveal(
 
 def _decide(
     service: Callable[..., decisions.Decided],
-) -> Callable[[QuerySet[Assignment], Any, str], Done]:
-    def decide(rows: QuerySet[Assignment], by: Any, why: str) -> Done:
+) -> Callable[[QuerySet[Assignment], Any, str], BulkResult]:
+    def decide(rows: QuerySet[Assignment], by: Any, why: str) -> BulkResult:
         decided = service(rows, by=by, why=why)
-        return Done(decided.done, decided.skipped)
+        return BulkResult(decided.done, decided.skipped)
 
     return decide
 
 
 def _may_be_tried_again(row: Assignment) -> bool:
-    return not decisions.obstacle(row, ExecutionStop(row.execution.stop))
+    return not decisions.retry_skip_reason(row, ExecutionStop(row.execution.stop))
 
 
 def _may_be_released(row: Assignment) -> bool:
@@ -55,7 +55,7 @@ def _may_be_written_off(row: Assignment) -> bool:
 
 
 DEEDS = (
-    Deed(
+    Action(
         "retry",
         "Try again",
         "rewards.retry_assignment",
@@ -63,7 +63,7 @@ DEEDS = (
         said=("will be tried again", "will be tried again"),
         fits=_may_be_tried_again,
     ),
-    Deed(
+    Action(
         "release",
         "Give it all the same",
         "rewards.decide_assignment",
@@ -74,7 +74,7 @@ DEEDS = (
         "only if CRM says that it is meant.",
         fits=_may_be_released,
     ),
-    Deed(
+    Action(
         "given",
         "It was given",
         "rewards.decide_assignment",
@@ -85,7 +85,7 @@ DEEDS = (
         "the customer has it.",
         fits=_may_be_said,
     ),
-    Deed(
+    Action(
         "not_given",
         "It was not given",
         "rewards.decide_assignment",
@@ -96,7 +96,7 @@ DEEDS = (
         "do not.",
         fits=_may_be_said,
     ),
-    Deed(
+    Action(
         "write_off",
         "Write off",
         "rewards.write_off_assignment",

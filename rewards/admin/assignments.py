@@ -19,9 +19,9 @@ from django.utils.text import capfirst
 from executions.admin.campaign_filter import OfCampaign
 from executions.admin.executions import linked
 from executions.models import Execution
-from promoportal.admin.actions import Deed
-from promoportal.admin.alerts import Attention
-from promoportal.admin.csv_export import Sheet
+from promoportal.admin.actions import Action
+from promoportal.admin.alerts import Alert
+from promoportal.admin.csv_export import CsvExport
 from promoportal.admin.date_filter import days
 from promoportal.admin.formatting import pretty, since, stamp
 from promoportal.admin.links import link_by_name, page_of, page_of_customer
@@ -31,19 +31,19 @@ from promoportal.admin.sensitive_fields import NOT_SHOWN
 from promoportal.admin.stateful_admin import StatefulAdmin
 from promoportal.admin.timeline import Moment
 from promoportal.db import state_counts
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.optimove import Meaning
 from rewards import approvals, redaction
 from rewards.admin import assignment_actions, bulk_retries, bulk_retry_preview
 from rewards.admin.assignment_actions import DEEDS
 from rewards.admin.attempt_timeline import attempted
-from rewards.admin.reward_text import worth, worth_and_promotion
+from rewards.admin.reward_text import reward_text, worth_and_promotion
 from rewards.admin.tier_filter import OfTier
 from rewards.models import Assignment, AssignmentState, Promotion
 
 # Settling takes a minute or two; what is unanswered for longer is looked at.
 UNANSWERED_FOR = 15 * 60
-MOST_ATTEMPTS = 200
+MAX_ATTEMPTS = 200
 
 
 _MEANINGS: dict[str, str] = {
@@ -96,7 +96,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         *("needs=held", "needs=in_doubt", "needs=unanswered"),
     )
     # Codes are money, and stay here.
-    sheet = Sheet(
+    sheet = CsvExport(
         "rewards.export_assignment",
         {
             "customer": "customer",
@@ -117,7 +117,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     search_help_text = "A customer's id or a key, in full"
     labels = dict(AssignmentState.choices)
     attention = (
-        Attention(
+        Alert(
             "held",
             "Assignments are held",
             "Assignment is held",
@@ -125,24 +125,25 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             by_reason=True,
             known=partial(state_counts.held, state_counts.CountKind.ASSIGNMENT),
         ),
-        Attention(
+        Alert(
             "in_doubt",
             "Held assignments may have been given: find out, and say so",
             "Held assignment may have been given: find out, and say so",
             lambda: Q(state=AssignmentState.HELD, doubtful=True),
         ),
-        Attention(
+        Alert(
             "proposed",
             "Doubtful assignments wait for a second person to say the same",
             "Doubtful assignment waits for a second person to say the same",
             lambda: Q(proposal__in=approvals.open_proposals()),
         ),
-        Attention(
+        Alert(
             "unanswered",
             "Assignments were sent, and had no answer for 15 minutes",
             "Assignment was sent, and had no answer for 15 minutes",
             lambda: Q(
-                state=AssignmentState.UNCERTAIN, state_since__lt=after(-UNANSWERED_FOR)
+                state=AssignmentState.UNCERTAIN,
+                state_since__lt=seconds_from_now(-UNANSWERED_FOR),
             ),
         ),
     )
@@ -199,7 +200,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     assigned = when("assigned_at")
     first_sent = when("first_sent_at", "first sent, since it was last owed")
 
-    def offered(self, row: Assignment, request: HttpRequest) -> list[Deed]:
+    def offered(self, row: Assignment, request: HttpRequest) -> list[Action]:
         """Without what this person said already, and a second has to say."""
         deeds = super().offered(row, request)
         said = approvals.said_by(row, request.user) if row.doubtful else ""
@@ -248,7 +249,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         return format_html('<a href="{}">{}</a>', here, row.customer)
 
     def problem_of(self, row: Assignment) -> str:
-        return redaction.hidden(row.problem, row)
+        return redaction.redact_code(row.problem, row)
 
     @admin.display(description="reward")
     def what(self, row: Assignment) -> SafeString:
@@ -256,7 +257,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
 
     @admin.display(description="reward")
     def reward_in_words(self, row: Assignment) -> str:
-        return worth(row)
+        return reward_text(row)
 
     @admin.display(description="promotion")
     def promotion_link(self, row: Assignment) -> SafeString:
@@ -305,7 +306,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
 
     @admin.display(description="receipt")
     def masked_receipt(self, row: Assignment) -> str:
-        return redaction.hidden(row.receipt, row)
+        return redaction.redact_code(row.receipt, row)
 
     @admin.display(description="unique code")
     def masked_code(self, row: Assignment) -> str:
@@ -336,7 +337,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         return pretty(row.order)
 
     def heading(self, row: Assignment) -> str:
-        return f"{worth(row) or 'Assignment'} for {row.customer or 'nobody'}"
+        return f"{reward_text(row) or 'Assignment'} for {row.customer or 'nobody'}"
 
     def story(self, row: Assignment) -> Iterable[Moment]:
         yield Moment(
@@ -345,7 +346,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             why=f"Its status was {row.vendor_status}." if row.vendor_status else "",
         )
         for moved in super().story(row):
-            yield replace(moved, why=redaction.hidden(moved.why, row))
-        latest = row.history.order_by("-begun_at", "-pk")[:MOST_ATTEMPTS]
+            yield replace(moved, why=redaction.redact_code(moved.why, row))
+        latest = row.history.order_by("-begun_at", "-pk")[:MAX_ATTEMPTS]
         for attempt in latest:
             yield attempted(row, attempt)

@@ -36,5 +36,5 @@ def _sent(row: Assignment, attempt: Attempt) -> SafeString:
 
 
 def _came_back(row: Assignment, attempt: Attempt) -> SafeString:
-    said = redaction.hidden(attempt.answer, row)
+    said = redaction.redact_code(attempt.answer, row)
     return words(said, "Nothing" if attempt.outcome else "Nothing yet")

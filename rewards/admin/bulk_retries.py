@@ -16,14 +16,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from promoportal.admin import audit_log
-from promoportal.admin.actions import Deed, one_by_one
+from promoportal.admin.actions import Action, one_by_one
 from promoportal.admin.links import link, list_of
 from promoportal.admin.list_columns import when
 from promoportal.admin.model_admin import ReadOnlyAdmin
 from promoportal.admin.panels import Fact, Panel
 from promoportal.admin.related_filters import narrowed
 from promoportal.admin.stateful_admin import StatefulAdmin
-from promoportal.db.bulk_result import Done
+from promoportal.db.bulk_result import BulkResult
 from promoportal.runtime.client_address import client_address
 from rewards import bulk_retry
 from rewards.models import Assignment, Retrial, RetrialState, Retried
@@ -76,7 +76,7 @@ def _log(row: Retrial, request: HttpRequest) -> None:
 
 
 def _move(service: Any, refused: str) -> Any:
-    def move(rows: QuerySet[Retrial], by: Any, why: str) -> Done:
+    def move(rows: QuerySet[Retrial], by: Any, why: str) -> BulkResult:
         return one_by_one(rows, service, lambda _: refused, by=by, why=why)
 
     return move
@@ -95,7 +95,7 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
     fields = ("person", "said", "of_which", "begun")
     begun = when("created_at", "begun")
     deeds = (
-        Deed(
+        Action(
             "pause",
             "Pause",
             "rewards.retry_assignment",
@@ -103,7 +103,7 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
             said=("is paused", "are paused"),
             fits=partial(_may, RetrialState.RUNNING),
         ),
-        Deed(
+        Action(
             "resume",
             "Resume",
             "rewards.retry_assignment",
@@ -111,7 +111,7 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
             said=("goes on", "go on"),
             fits=partial(_may, RetrialState.PAUSED),
         ),
-        Deed(
+        Action(
             "cancel",
             "Cancel the rest",
             "rewards.retry_assignment",

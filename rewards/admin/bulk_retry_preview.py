@@ -17,11 +17,11 @@ from rewards import decisions
 from rewards.models import Assignment, AssignmentState
 
 # Reasons for leaving rows alone that a preview tells apart.
-MOST_REASONS = 12
+MAX_REASONS = 12
 # Of no more than these it is quick to look at each.
 FEW = 1_000
 # So many are looked at while somebody waits.
-MOST_LOOKED_AT = 10_000
+MAX_ROWS_EXAMINED = 10_000
 _LOOKED_AT = (
     *("state", "reason", "doubtful", "meaning", "vendor_status", "unit"),
     "execution__stop",
@@ -60,7 +60,7 @@ class Preview:
 
     @property
     def reasons(self) -> list[tuple[str, str]]:
-        most = self.left_alone.most_common(MOST_REASONS)
+        most = self.left_alone.most_common(MAX_REASONS)
         return [(why, f"{count:,}") for why, count in most if count]
 
     @property
@@ -70,7 +70,7 @@ class Preview:
     def add(self, kind: Kind, count: int, worth: Decimal) -> None:
         """So many of that kind; or so many fewer."""
         row = {name: kind[name] for name in _LOOKED_AT if "__" not in name}
-        why_not = decisions.obstacle(
+        why_not = decisions.retry_skip_reason(
             Assignment(**row), ExecutionStop(kind["execution__stop"])
         )
         if why_not:
@@ -85,7 +85,7 @@ def preview(
     narrowed: Mapping[str, str],
     *,
     few: int = FEW,
-    most: int = MOST_LOOKED_AT,
+    most: int = MAX_ROWS_EXAMINED,
 ) -> Preview:
     """
     Count them, each kind by itself.

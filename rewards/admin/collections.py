@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import Q
 from django.utils.safestring import SafeString
 
-from promoportal.admin.alerts import Attention
+from promoportal.admin.alerts import Alert
 from promoportal.admin.formatting import moment
 from promoportal.admin.links import link
 from promoportal.admin.stateful_admin import StatefulAdmin
@@ -32,7 +32,7 @@ class CollectionAdmin(StatefulAdmin[Collection]):
     search_help_text = "An execution's id, in full"
     labels = dict(CollectionState.choices)
     attention = (
-        Attention(
+        Alert(
             "held",
             "Collections are held",
             "Collection is held",

@@ -8,9 +8,9 @@ from executions.models import Campaign, Execution, Trigger
 from promoportal.admin import page_extensions
 from promoportal.admin.formatting import since, state_of
 from promoportal.admin.links import link, list_of, page_of
-from promoportal.admin.panels import MOST_SHOWN, Fact, Panel
+from promoportal.admin.panels import MAX_ROWS_SHOWN, Fact, Panel
 from promoportal.admin.timeline import Moment, moves_of
-from rewards.admin.reward_text import worth
+from rewards.admin.reward_text import reward_text
 from rewards.models import Assignment, Collection, CollectionState
 
 
@@ -64,10 +64,10 @@ def assigned(trigger: Trigger) -> Panel | None:
     )
     rows = [
         (
-            link(row, worth(row) or str(row)),
+            link(row, reward_text(row) or str(row)),
             state_of(row),
         )
-        for row in found.order_by("-pk")[:MOST_SHOWN]
+        for row in found.order_by("-pk")[:MAX_ROWS_SHOWN]
     ]
     if not rows:
         return Panel("Assignments", sentences=["Optimove lists none yet."])

@@ -8,20 +8,22 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 
-from promoportal.admin.actions import Deed
+from promoportal.admin.actions import Action
 from promoportal.admin.display_name_admin import NamedAdmin
 from promoportal.admin.links import list_of
 from promoportal.admin.list_columns import when
 from promoportal.admin.panels import Panel
-from promoportal.db.bulk_result import Done
+from promoportal.db.bulk_result import BulkResult
 from rewards.models import Assignment, Promotion
 
 
-def _report(mode: Promotion.Mode) -> Callable[[QuerySet[Promotion], Any, str], Done]:
-    def set_mode(rows: QuerySet[Promotion], _by: Any, _why: str) -> Done:
+def _report(
+    mode: Promotion.Mode,
+) -> Callable[[QuerySet[Promotion], Any, str], BulkResult]:
+    def set_mode(rows: QuerySet[Promotion], _by: Any, _why: str) -> BulkResult:
         there = rows.count()
         others = rows.exclude(redemption_mode=mode)
-        done = Done(done=others.update(redemption_mode=mode))
+        done = BulkResult(done=others.update(redemption_mode=mode))
         if there > done.done:
             done.skipped["it is reported like this already"] += there - done.done
         return done
@@ -29,8 +31,8 @@ def _report(mode: Promotion.Mode) -> Callable[[QuerySet[Promotion], Any, str], D
     return set_mode
 
 
-def _mode(name: str, label: str, mode: Promotion.Mode, says: str) -> Deed:
-    return Deed(
+def _mode(name: str, label: str, mode: Promotion.Mode, says: str) -> Action:
+    return Action(
         name,
         label,
         "rewards.set_redemption_mode",

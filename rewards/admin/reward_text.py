@@ -8,7 +8,7 @@ from promoportal.admin.formatting import beside, called
 from rewards.models import Assignment
 
 
-def worth(row: Assignment) -> str:
+def reward_text(row: Assignment) -> str:
     """What it is worth, in a few words."""
     if not row.reward:
         return "A code" if row.unique_code else ""
@@ -22,4 +22,4 @@ def worth(row: Assignment) -> str:
 
 def worth_and_promotion(row: Assignment) -> SafeString:
     """The same, and what it is of beside it."""
-    return beside(worth(row), called(row.promotion) if row.promotion else "")
+    return beside(reward_text(row), called(row.promotion) if row.promotion else "")

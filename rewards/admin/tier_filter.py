@@ -11,11 +11,11 @@ from django.db.models import QuerySet
 from django.db.models.lookups import Exact
 from django.http import HttpRequest
 
-from executions.admin.campaign_filter import MOST_EXECUTIONS, newest_of
+from executions.admin.campaign_filter import MAX_EXECUTIONS, newest_of
 from rewards.models import TIER, Assignment
 
 # So many different ones of an execution are offered.
-MOST_TIERS = 30
+MAX_TIERS = 30
 
 
 class OfTier(SimpleListFilter):
@@ -65,7 +65,7 @@ def _executions(request: HttpRequest) -> list[int]:
     keys = {name: int(key) for name, key in said.items() if key.isdecimal()}
     if "execution" in keys:
         return [keys["execution"]]
-    return newest_of(keys["campaign"])[:MOST_EXECUTIONS] if "campaign" in keys else []
+    return newest_of(keys["campaign"])[:MAX_EXECUTIONS] if "campaign" in keys else []
 
 
 # From one name to the next, so that those many who have the same are not read.
@@ -91,5 +91,5 @@ def _tiers(executions: list[int]) -> list[str]:
     if not executions:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(_NAMES, {"executions": executions, "most": MOST_TIERS})
+        cursor.execute(_NAMES, {"executions": executions, "most": MAX_TIERS})
         return [name for (name,) in cursor.fetchall()]

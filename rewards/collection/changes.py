@@ -16,7 +16,7 @@ from promoportal.optimove import Meaning, Row
 from rewards import limits, signals
 from rewards.collection import evaluation
 from rewards.models import Assignment, AssignmentReason, AssignmentState
-from rewards.transitions import ask_about, owe, take_back
+from rewards.transitions import cancel_assignments, mark_owed, mark_uncertain
 
 # Rows that are held keep these words, by which they are known later (`may_be_for_another`).
 _ANOTHERS = "lists another customer or promotion than before."
@@ -29,7 +29,7 @@ _LOOKED_AT_ANEW = (*_READ_ANEW, AssignmentReason.DIFFERS)
 _WORTH = ("reward", "value", "unit", "unique_code", "properties")
 
 
-def follow(
+def apply_changes(
     execution: Execution,
     pairs: Sequence[tuple[Assignment, Row]],
     *,
@@ -45,7 +45,7 @@ def follow(
         if row.problem or row.meaning == Meaning.UNKNOWN:
             _unclear(old, row, stop)
         elif row.meaning != Meaning.ACTIVATE:
-            take_back(_one(old))
+            cancel_assignments(_one(old))
         elif _is_new_to_us(old, was_owed=was_owed):
             _assigned_now(execution, old, row, stop, differs)
         else:
@@ -88,7 +88,7 @@ def _worth(old: Assignment) -> Any:
 
 
 def _worth_of(row: Row) -> Any:
-    reward = evaluation.worth(row.reward) if row.reward else None
+    reward = evaluation.reward_payload(row.reward) if row.reward else None
     return _exact(reward), row.unique_code or "", row.properties
 
 
@@ -99,7 +99,7 @@ def _exact(reward: Columns | None) -> Columns | None:
 
 def _say(old: Assignment, row: Row) -> None:
     """Keep what the vendor says now; what was sent stays as it was sent."""
-    columns = evaluation.substance(row)
+    columns = evaluation.vendor_columns(row)
     for name in _WORTH if old.order is not None else ():
         del columns[name]
     _one(old).update(**columns)
@@ -107,7 +107,7 @@ def _say(old: Assignment, row: Row) -> None:
 
 def _unclear(old: Assignment, row: Row, stop: ExecutionStop) -> None:
     """Nobody can say what it means now, so that a person has to."""
-    _, reason, problem = evaluation.verdict(row)
+    _, reason, problem = evaluation.evaluate(row)
     waiting = (
         [AssignmentState.OWED]
         if stop == ExecutionStop.CANCELLED
@@ -123,7 +123,7 @@ def _unclear(old: Assignment, row: Row, stop: ExecutionStop) -> None:
     )
     # Nobody would claim what is not assigned: whether it was given is found out first.
     unassigned = _one(old).exclude(meaning=Meaning.ACTIVATE)
-    ask_about(
+    mark_uncertain(
         unassigned.filter(doubtful=True, state=AssignmentState.OWED),
         why="Optimove says what nobody understands: the platform is asked first.",
         not_before=Now(),
@@ -145,9 +145,11 @@ def _assigned_now(
     execution: Execution, old: Assignment, row: Row, stop: ExecutionStop, differs: str
 ) -> None:
     """As if it were listed for the first time, but for what is known of it."""
-    whose = {} if old.key else evaluation.whose(old, row)
+    whose = {} if old.key else evaluation.owner_columns(old, row)
     repeated = whose.get("repeated", old.repeated)
-    state, reason, problem = evaluation.standing(row, repeated=repeated, stop=stop)
+    state, reason, problem = evaluation.evaluate_in_execution(
+        row, repeated=repeated, stop=stop
+    )
     if state == AssignmentState.OWED and old.order and differs:
         state, reason, problem = AssignmentState.HELD, AssignmentReason.DIFFERS, differs
     said = {"reason": reason, "problem": problem, **whose}
@@ -155,10 +157,10 @@ def _assigned_now(
         _hold(_one(old), said)
     elif not _owe(_one(old), stop, said):
         return
-    if not limits.clear_at_once():
+    if not limits.is_execution_unlimited():
         limits.check_again(execution)
     fresh = _one(old).get()
-    limits.count(execution, [(fresh.unit, fresh.value)])
+    limits.admit(execution, [(fresh.unit, fresh.value)])
 
 
 def _hold(rows: QuerySet[Assignment], said: Columns) -> None:
@@ -172,13 +174,13 @@ def _hold(rows: QuerySet[Assignment], said: Columns) -> None:
 
 
 def _owe(rows: QuerySet[Assignment], stop: ExecutionStop, said: Columns) -> bool:
-    moved = owe(
+    moved = mark_owed(
         rows,
         stop=stop,
         why="Optimove assigns it now.",
         not_before=Now(),
         owed_since=Now(),
-        cleared=limits.clear_at_once(),
+        cleared=limits.is_execution_unlimited(),
         **said,
     )
     if moved:

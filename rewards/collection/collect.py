@@ -21,12 +21,12 @@ from promoportal.db.leases import Lease, due
 from promoportal.db.state_machine import LostRace
 from promoportal.optimove import Page, Promotions
 from promoportal.optimove.rate_limiter import Priority
-from promoportal.optimove.throttle import STRANGER, NotNow, one_call
+from promoportal.optimove.throttle import UNAUTHORIZED, Throttled, throttled_call
 from promoportal.resilience import circuit_breaker
 from promoportal.resilience.circuit_breaker import Side
 from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
-from promoportal.runtime.time_budget import Budget
+from promoportal.runtime.time_budget import TimeBudget
 from rewards.collection import fetch_runs, triggered_lookup
 from rewards.models import AssignmentReason, Collection, CollectionState
 
@@ -46,10 +46,10 @@ def collect(*, priority: Priority = Priority.COLLECTING) -> None:
     that a triggered customer never waits behind a list of a million, nor a list behind
     customers who never cease.
     """
-    budget = Budget(TURN)
+    budget = TimeBudget(TURN)
     # Begun with either, or calls that take a whole turn would always be of one kind.
     turns = counting(random.randrange(2))  # noqa: S311 - nobody's secret
-    with Promotions.from_settings() as client, suppress(NotNow):
+    with Promotions.from_settings() as client, suppress(Throttled):
         for turn in turns:
             asks = turn % 2 == 0
             execution = due_executions(triggered_first=asks).first()
@@ -70,7 +70,7 @@ def collect_from(
 
     :raises NotNow: if the vendor is not to be called now
     """
-    held = fetch_runs.take(execution.pk)
+    held = fetch_runs.acquire_lease(execution.pk)
     if held is None:
         return
     crash_points.at(Point.COLLECTING_TAKEN)
@@ -84,12 +84,12 @@ def collect_from(
     except (DataError, IntegrityError) as error:
         _follow(collection, wire.Malformed(f"It cannot be stored: {error}"))
     finally:
-        fetch_runs.hand_back(collection, lease)
+        fetch_runs.release_lease(collection, lease)
 
 
 def is_due() -> bool:
     """Whether a job would find something to ask for."""
-    return not circuit_breaker.rests(Side.VENDOR) and due_executions().exists()
+    return not circuit_breaker.is_open(Side.VENDOR) and due_executions().exists()
 
 
 def due_executions(*, triggered_first: bool = True) -> QuerySet[Execution]:
@@ -127,7 +127,7 @@ def _ask(
     collection: Collection,
     lease: Lease,
     client: Promotions,
-    question: triggered_lookup.Question,
+    question: triggered_lookup.CustomerQuery,
     priority: Priority,
 ) -> None:
     try:
@@ -148,16 +148,16 @@ def _ask(
 def _answer(
     occurrence: str,
     client: Promotions,
-    question: triggered_lookup.Question,
+    question: triggered_lookup.CustomerQuery,
     priority: Priority,
 ) -> list[Page]:
     """Every page of it, before any is stored: a customer may be on several."""
     pages: list[Page] = []
     while not pages or pages[-1].next_cursor:
-        if len(pages) > fetch_runs.MOST_BARREN:
+        if len(pages) > fetch_runs.MAX_PAGES_WITHOUT_NEW_ROWS:
             raise wire.Malformed("Optimove's pages run in a circle.")
         cursor = pages[-1].next_cursor if pages else None
-        with one_call(priority):
+        with throttled_call(priority):
             page = client.assignments(
                 occurrence, customers=question.customers, cursor=cursor
             )
@@ -168,7 +168,7 @@ def _answer(
 def _fetch(
     collection: Collection, lease: Lease, client: Promotions, priority: Priority
 ) -> None:
-    with one_call(priority):
+    with throttled_call(priority):
         fetch_runs.begin(collection)
         page = client.assignments(
             collection.execution.reference, cursor=collection.cursor or None
@@ -184,11 +184,11 @@ def _follow(collection: Collection, error: wire.WireError) -> None:
     match error:
         case optimove.CursorRefused():
             fetch_runs.restart(collection, str(error))
-        case wire.Misconfigured() if error.status == STRANGER:
+        case wire.Misconfigured() if error.status == UNAUTHORIZED:
             fetch_runs.postpone(collection, CLOSED, problem=str(error))
         case wire.Rejected():
             fetch_runs.hold(collection, AssignmentReason.REFUSED, str(error))
-        case wire.Malformed() if collection.malformed + 1 >= fetch_runs.MOST_MALFORMED:
+        case wire.Malformed() if collection.malformed + 1 >= fetch_runs.MAX_MALFORMED:
             fetch_runs.hold(collection, AssignmentReason.MALFORMED, str(error))
         case wire.Malformed():
             count = collection.malformed + 1

@@ -14,14 +14,14 @@ from rewards.models import Assignment, AssignmentReason, AssignmentState, Promot
 REPEATED = "This customer was assigned this promotion already, under another id."
 
 
-def substance(row: Row) -> dict[str, Any]:
+def vendor_columns(row: Row) -> dict[str, Any]:
     """The columns that say what the vendor said."""
     reward = row.reward
     return {
         "as_assigned": row.raw,
         "vendor_status": row.status,
         "meaning": row.meaning,
-        "reward": worth(reward) if reward else None,
+        "reward": reward_payload(reward) if reward else None,
         "value": reward.value if reward else None,
         "unit": unit(reward) if reward else "",
         "unique_code": row.unique_code or "",
@@ -30,7 +30,7 @@ def substance(row: Row) -> dict[str, Any]:
     }
 
 
-def worth(reward: Reward) -> dict[str, Any]:
+def reward_payload(reward: Reward) -> dict[str, Any]:
     """A reward as the platform is told of it, with the digits the vendor used."""
     return asdict(
         platforms.Reward(
@@ -49,11 +49,11 @@ def unit(reward: Reward) -> str:
     return (reward.currency or reward.unit or reward.type)[:50]
 
 
-def standing(
+def evaluate_in_execution(
     row: Row, *, repeated: bool, stop: ExecutionStop
 ) -> tuple[AssignmentState, str, str]:
     """What a row amounts to in its execution: state, reason, problem."""
-    state, reason, problem = verdict(row)
+    state, reason, problem = evaluate(row)
     if row.meaning != Meaning.ACTIVATE or row.problem:
         return state, reason, problem
     if stop == ExecutionStop.CANCELLED:
@@ -67,7 +67,7 @@ def standing(
     return state, reason, problem
 
 
-def verdict(row: Row) -> tuple[AssignmentState, str, str]:
+def evaluate(row: Row) -> tuple[AssignmentState, str, str]:
     """What a row amounts to, whoever else it meets: state, reason, problem."""
     if row.problem:
         return AssignmentState.HELD, AssignmentReason.UNREADABLE, row.problem
@@ -97,7 +97,7 @@ def _limited(row: Row) -> tuple[AssignmentState, str, str]:
     return AssignmentState.HELD, AssignmentReason.OVER_LIMIT, problem
 
 
-def _promotions(rows: Iterable[Row]) -> dict[str, int]:
+def known_promotions(rows: Iterable[Row]) -> dict[str, int]:
     """Our key of each promotion named on the page."""
     codes = {row.promotion: row.promotion_code or "" for row in rows if row.promotion}
     known = Promotion.objects.filter(reference__in=codes)
@@ -109,9 +109,9 @@ def _promotions(rows: Iterable[Row]) -> dict[str, int]:
     return dict(known.all().values_list("reference", "pk"))
 
 
-def whose(assignment: Assignment, row: Row) -> Columns:
+def owner_columns(assignment: Assignment, row: Row) -> Columns:
     """Whose an assignment is that could not be read before, and its key."""
-    promotion = _promotions([row])[row.promotion]
+    promotion = known_promotions([row])[row.promotion]
     same = Assignment.objects.filter(
         execution=assignment.execution_id, promotion=promotion, customer=row.customer
     )
@@ -127,4 +127,6 @@ def whose(assignment: Assignment, row: Row) -> Columns:
 
 def key_of(execution: Execution, row: Row, *, repeated: bool) -> Any:
     repeat = row.reference if repeated else ""
-    return idempotency.key_of(execution.reference, row.promotion, row.customer, repeat)
+    return idempotency.idempotency_key(
+        execution.reference, row.promotion, row.customer, repeat
+    )

@@ -18,10 +18,10 @@ from django.db.models.functions import Now
 from executions import lifecycle
 from executions.models import Execution
 from promoportal.db import state_machine
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.leases import Lease, due, unleased
 from promoportal.optimove import Page
-from promoportal.resilience.backoff import wait
+from promoportal.resilience.backoff import backoff_seconds
 from rewards import limits, signals
 from rewards.collection import ingest
 from rewards.models import Assignment, AssignmentReason, Collection, CollectionState
@@ -29,23 +29,23 @@ from rewards.models import Assignment, AssignmentReason, Collection, CollectionS
 # Twice what a call can take: a worker that is gone holds a list up no longer.
 LEASE = 30.0
 # Seconds to wait after a failure; the last for ever after.
-WAITS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 900)
+BACKOFF = (1, 2, 5, 10, 30, 60, 120, 300, 600, 900)
 # Three days of them.
 GIVE_UP_AFTER = 300
 # Seconds until a list that was empty is asked for again; then a person looks.
 EMPTY_WAITS = (60, 5 * 60, 15 * 60, 60 * 60)
-MOST_RESTARTS = 3
+MAX_RESTARTS = 3
 # Seconds until a list that was not whole is read anew: it may be written still.
 RESTART_WAITS = (5, 20, 60)
-MOST_MALFORMED = 8
+MAX_MALFORMED = 8
 # Whole lists in a row, each unlike the one before, until the last one stands as it is.
-MOST_LOOKS = 5
+MAX_RECHECKS = 5
 # How often a worker may die with it before a person looks.
-MOST_DEATHS = 5
+MAX_CRASHES = 5
 # Pages in a row with nothing new on them: the vendor's cursor runs in a circle.
-MOST_BARREN = 20
+MAX_PAGES_WITHOUT_NEW_ROWS = 20
 # All is there, as far as the vendor says; whoever is listed late is looked for later.
-BETWEEN_LOOKS = Q(state=CollectionState.WAITING, looks__gt=0, failures=0)
+AWAITING_RECHECK = Q(state=CollectionState.WAITING, looks__gt=0, failures=0)
 
 _AFRESH: dict[str, Any] = {
     "reason": "",
@@ -68,7 +68,7 @@ _FROM_THE_START: dict[str, Any] = {
 }
 
 
-def ask(
+def request_run(
     execution: Execution, *, by: Any = None, why: str = "It was announced."
 ) -> None:
     """Ask for the whole list: now, or once more after the pass under way."""
@@ -91,7 +91,7 @@ def _hasten(rows: QuerySet[Collection]) -> None:
     rows.filter(state=CollectionState.WAITING).update(not_before=Now(), looks=0)
 
 
-def let_go(execution: Execution, *, why: str) -> None:
+def resume_held(execution: Execution, *, why: str) -> None:
     """Let a held collection be asked again; a list that was not whole begins anew."""
     held = row_of(execution).filter(state=CollectionState.HELD)
     whole = held.filter(number=F("finished"))
@@ -105,26 +105,30 @@ def row_of(execution: Execution) -> QuerySet[Collection]:
     return Collection.objects.filter(execution=execution)
 
 
-def take(execution_pk: int) -> tuple[Collection, Lease] | None:
+def acquire_lease(execution_pk: int) -> tuple[Collection, Lease] | None:
     """The collection, held by us alone for a while, if it is free and due."""
     lease = Lease(LEASE)
     # Counted now and taken back when it is handed back: only deaths stay counted.
     taken = (
         free()
         .filter(execution_id=execution_pk)
-        .update(lease_until=after(LEASE), token=lease.token, deaths=F("deaths") + 1)
+        .update(
+            lease_until=seconds_from_now(LEASE),
+            token=lease.token,
+            deaths=F("deaths") + 1,
+        )
     )
     if not taken:
         return None
     held = Collection.objects.select_related("execution")
     collection = held.get(execution_id=execution_pk)
-    if collection.deaths > MOST_DEATHS:
+    if collection.deaths > MAX_CRASHES:
         hold(
             collection,
             AssignmentReason.POISON,
             "Collecting it killed the worker, repeatedly.",
         )
-        hand_back(collection, lease)
+        release_lease(collection, lease)
         return None
     return collection, lease
 
@@ -132,10 +136,10 @@ def take(execution_pk: int) -> tuple[Collection, Lease] | None:
 def free() -> QuerySet[Collection]:
     """Collections nobody holds, whose time has come, or that rest between two looks."""
     rows = Collection.objects.filter(unleased()).exclude(state=CollectionState.HELD)
-    return rows.filter(due() | BETWEEN_LOOKS)
+    return rows.filter(due() | AWAITING_RECHECK)
 
 
-def hand_back(collection: Collection, lease: Lease) -> None:
+def release_lease(collection: Collection, lease: Lease) -> None:
     """Let others take it."""
     ours = Collection.objects.filter(pk=collection.pk, token=lease.token)
     ours.update(lease_until=None, token=None, deaths=0)
@@ -195,21 +199,23 @@ def answered(locked: Collection, fresh: int) -> None:
 
 def restart(collection: Collection, problem: str) -> None:
     """Begin the pass again: what is stored stays, so that this costs only time."""
-    if collection.restarts >= MOST_RESTARTS:
+    if collection.restarts >= MAX_RESTARTS:
         hold(collection, AssignmentReason.INCOMPLETE, problem)
     else:
         _update(
             collection,
             restarts=F("restarts") + 1,
             problem=problem,
-            not_before=after(wait(RESTART_WAITS, collection.restarts + 1)),
+            not_before=seconds_from_now(
+                backoff_seconds(RESTART_WAITS, collection.restarts + 1)
+            ),
             **_FROM_THE_START,
         )
 
 
 def postpone(collection: Collection, seconds: float, **changes: Any) -> None:
     """Nothing is wrong with it; not now."""
-    _update(collection, not_before=after(seconds), **changes)
+    _update(collection, not_before=seconds_from_now(seconds), **changes)
 
 
 def fail(
@@ -219,7 +225,7 @@ def fail(
     if collection.failures >= GIVE_UP_AFTER:
         hold(collection, AssignmentReason.GIVEN_UP, problem)
     else:
-        seconds = wait(WAITS, collection.failures + 1, retry_after)
+        seconds = backoff_seconds(BACKOFF, collection.failures + 1, retry_after)
         more = {"failures": F("failures") + 1, "problem": problem, **changes}
         postpone(collection, seconds, **more)
 
@@ -244,7 +250,7 @@ def _advance(locked: Collection, page: Page, fresh: int) -> None:
     circular = page.next_cursor and page.next_cursor == locked.cursor
     _update(locked, **changes)
     locked.refresh_from_db()
-    if circular or locked.barren >= MOST_BARREN:
+    if circular or locked.barren >= MAX_PAGES_WITHOUT_NEW_ROWS:
         hold(locked, AssignmentReason.MALFORMED, "Optimove's pages run in a circle.")
     elif not page.next_cursor:
         _end(locked)
@@ -272,7 +278,7 @@ def _found_nobody(locked: Collection) -> None:
         CollectionState.WAITING,
         why="Optimove lists nobody yet.",
         empties=locked.empties + 1,
-        not_before=after(EMPTY_WAITS[locked.empties]),
+        not_before=seconds_from_now(EMPTY_WAITS[locked.empties]),
     )
 
 
@@ -283,7 +289,7 @@ def _finish(locked: Collection) -> None:
     to, changes = _next(locked)
     changes = {"looks": locked.looks + 1, "seen_before": locked.seen, **changes}
     locked.move(to, why=why, finished=locked.number, restarts=0, empties=0, **changes)
-    limits.clear(locked)
+    limits.check_run(locked)
 
 
 def _next(locked: Collection) -> tuple[CollectionState, dict[str, Any]]:
@@ -295,9 +301,9 @@ def _next(locked: Collection) -> tuple[CollectionState, dict[str, Any]]:
     if locked.again:
         return CollectionState.WAITING, {"looks": 0}
     pause = settings.LIST_AGAIN_AFTER.total_seconds()
-    if not pause or locked.looks + 1 >= MOST_LOOKS or _is_as_before(locked):
+    if not pause or locked.looks + 1 >= MAX_RECHECKS or _is_as_before(locked):
         return CollectionState.DONE, {}
-    return CollectionState.WAITING, {"not_before": after(pause)}
+    return CollectionState.WAITING, {"not_before": seconds_from_now(pause)}
 
 
 def _is_as_before(locked: Collection) -> bool:

@@ -15,11 +15,11 @@ from promoportal.optimove import Meaning, Row
 from rewards import limits, signals
 from rewards.collection import changes
 from rewards.collection.evaluation import (
-    _promotions,
+    evaluate_in_execution,
     key_of,
-    standing,
-    substance,
-    worth,
+    known_promotions,
+    reward_payload,
+    vendor_columns,
 )
 from rewards.models import Assignment, AssignmentState
 
@@ -42,13 +42,13 @@ def store(
     so that nobody else stores rows of this execution meanwhile.
     """
     rows = _by_reference(page)
-    promotions = _promotions(rows.values())
+    promotions = known_promotions(rows.values())
     known = _known(execution, rows)
     new = [row for row in rows.values() if row.reference not in known]
     inserted = _insert(execution, new, promotions, listed_pass, stop)
     seen_again = _mark_listed(known.values(), listed_pass)
     again = [(known[ref], row) for ref, row in rows.items() if ref in known]
-    changes.follow(execution, again, stop=stop)
+    changes.apply_changes(execution, again, stop=stop)
     _tell(execution, inserted)
     return Listed(
         fresh=len(inserted) + seen_again,
@@ -68,7 +68,7 @@ def _by_reference(page: Iterable[Row]) -> dict[str, Row]:
 
 
 def _says(row: Row) -> tuple[Any, ...]:
-    reward = worth(row.reward) if row.reward else None
+    reward = reward_payload(row.reward) if row.reward else None
     return row.customer, row.promotion, row.status, reward, row.unique_code
 
 
@@ -101,12 +101,12 @@ def _insert(
         columns = _new(execution, row, three, repeated=three in taken, stop=stop)
         new.append({**columns, **_doubt(row, gaps)})
         taken.add(three)
-    bulk.insert_each(
+    bulk.bulk_insert(
         Assignment,
         new,
         execution=execution,
         listed_pass=listed_pass,
-        cleared=limits.clear_at_once(),
+        cleared=limits.is_execution_unlimited(),
     )
     return new
 
@@ -129,7 +129,7 @@ def _new(
     stop: ExecutionStop,
 ) -> Columns:
     repeated = repeated and bool(row.customer) and three[0] is not None
-    state, reason, problem = standing(row, repeated=repeated, stop=stop)
+    state, reason, problem = evaluate_in_execution(row, repeated=repeated, stop=stop)
     return {
         "promotion": three[0],
         "reference": row.reference,
@@ -139,7 +139,7 @@ def _new(
         "problem": problem,
         "repeated": repeated,
         "key": None if row.problem else key_of(execution, row, repeated=repeated),
-        **substance(row),
+        **vendor_columns(row),
     }
 
 
@@ -157,7 +157,7 @@ def _mark_listed(known: Iterable[Assignment], listed_pass: int) -> int:
 
 def _tell(execution: Execution, inserted: Iterable[Columns]) -> None:
     wanted = [row for row in inserted if row["meaning"] == Meaning.ACTIVATE]
-    limits.count(execution, [(row["unit"], row["value"]) for row in wanted])
+    limits.admit(execution, [(row["unit"], row["value"]) for row in wanted])
     # Those that wait for the limits are told of once they passed them.
     if any(row["state"] == AssignmentState.OWED for row in wanted):
         signals.owed.send(Execution)

@@ -18,28 +18,28 @@ from executions import lifecycle
 from executions.models import Execution, ExecutionReason, Trigger, TriggerState
 from promoportal import optimove
 from promoportal.db import state_machine
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.leases import Lease, due
 from promoportal.optimove import Page
-from promoportal.resilience.backoff import wait
+from promoportal.resilience.backoff import backoff_seconds
 from rewards import limits, signals
 from rewards.collection import fetch_runs, ingest
 from rewards.models import Assignment, Collection
 
 # Seconds until a customer who is not listed yet is asked for again; then a person looks.
-WAITS = (1, 2, 5, 10, 30, 60, 5 * 60, 15 * 60, 30 * 60)
+BACKOFF = (1, 2, 5, 10, 30, 60, 5 * 60, 15 * 60, 30 * 60)
 # How often one is asked for who may have been assigned something more.
-MOST_FOR_MORE = 6
+MAX_FAILURES_TOGETHER = 6
 
 
 @dataclass(frozen=True)
-class Question:
+class CustomerQuery:
     """The customers one call asks for, each as often announced as when we asked."""
 
     announced: dict[int, int]
     customers: tuple[str, ...]
 
-    def halves(self) -> tuple[Question, Question]:
+    def halves(self) -> tuple[CustomerQuery, CustomerQuery]:
         """The same in two questions: one customer's id may spoil a call for all."""
         rows = list(zip(self.announced.items(), self.customers, strict=True))
         middle = len(rows) // 2
@@ -49,11 +49,11 @@ class Question:
 def wake(execution: Execution) -> None:
     """Customers wait to be asked for, also where asking was given up before."""
     with transaction.atomic():
-        fetch_runs.let_go(execution, why="A customer triggered it.")
+        fetch_runs.resume_held(execution, why="A customer triggered it.")
         signals.collecting.send(Execution)
 
 
-def gather(execution: Execution, *, most: int) -> Question | None:
+def gather(execution: Execution, *, most: int) -> CustomerQuery | None:
     """All that wait, up to what a call may carry."""
     waiting = Trigger.objects.filter(
         due(), execution=execution, state=TriggerState.WAITING
@@ -63,7 +63,7 @@ def gather(execution: Execution, *, most: int) -> Question | None:
     return _question(found) if found else None
 
 
-def refuse(question: Question, problem: str) -> None:
+def refuse(question: CustomerQuery, problem: str) -> None:
     """The vendor refuses to be asked for this customer: a person looks."""
     state_machine.move_all(
         _still_waiting(question),
@@ -75,7 +75,7 @@ def refuse(question: Question, problem: str) -> None:
 
 
 def save(
-    collection: Collection, question: Question, pages: list[Page], *, lease: Lease
+    collection: Collection, question: CustomerQuery, pages: list[Page], *, lease: Lease
 ) -> None:
     """
     Store the whole answer, and conclude the customers it lists, in one transaction.
@@ -90,19 +90,19 @@ def save(
         listed = ingest.store(
             locked.execution, rows, listed_pass=locked.number, stop=stop
         )
-        limits.clear(locked)
+        limits.check_run(locked)
         _conclude(question, listed.customers)
         fetch_runs.answered(locked, listed.fresh)
 
 
-def _question(rows: Sequence[tuple[tuple[int, int], str]]) -> Question:
-    return Question(
+def _question(rows: Sequence[tuple[tuple[int, int], str]]) -> CustomerQuery:
+    return CustomerQuery(
         announced=dict(key for key, _ in rows),
         customers=tuple(customer for _, customer in rows),
     )
 
 
-def _conclude(question: Question, listed: Set[str]) -> None:
+def _conclude(question: CustomerQuery, listed: Set[str]) -> None:
     waiting = _still_waiting(question)
     state_machine.move_all(
         waiting.filter(customer__in=list(listed)).exclude(_expects_more()),
@@ -113,16 +113,17 @@ def _conclude(question: Question, listed: Set[str]) -> None:
     )
     missing = waiting.all()  # those that were not concluded just now
     state_machine.move_all(
-        missing.filter(attempts__gte=len(WAITS)),
+        missing.filter(attempts__gte=len(BACKOFF)),
         TriggerState.HELD,
         why="Optimove still does not list this customer.",
         reason=ExecutionReason.NOT_LISTED,
         problem="Optimove announced this customer and does not list them.",
     )
     # The longest waiting first, or a row would be moved on from wait to wait.
-    for attempts, seconds in reversed(list(enumerate(WAITS))):
+    for attempts, seconds in reversed(list(enumerate(BACKOFF))):
         missing.filter(attempts=attempts).update(
-            attempts=F("attempts") + 1, not_before=after(wait([seconds], 1))
+            attempts=F("attempts") + 1,
+            not_before=seconds_from_now(backoff_seconds([seconds], 1)),
         )
 
 
@@ -140,12 +141,13 @@ def _expects_more() -> Q:
     )
     counted = theirs.order_by().values("customer").annotate(number=Count("pk"))
     short = Trigger.objects.filter(
-        announced__gt=Subquery(counted.values("number")), attempts__lt=MOST_FOR_MORE
+        announced__gt=Subquery(counted.values("number")),
+        attempts__lt=MAX_FAILURES_TOGETHER,
     )
     return Q(pk__in=short.values("pk"))
 
 
-def _still_waiting(question: Question) -> QuerySet[Trigger]:
+def _still_waiting(question: CustomerQuery) -> QuerySet[Trigger]:
     """Those not announced again meanwhile: an answer to an old question is no answer."""
     same = Q(pk=None)
     by_count: dict[int, list[int]] = {}

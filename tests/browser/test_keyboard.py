@@ -15,13 +15,13 @@ from tests.factories import AssignmentFactory, ExecutionFactory
 # How a browser or the stylesheet draws a ring around what has the focus.
 _RING = "getComputedStyle(document.activeElement).outlineStyle"
 # No page of ours has as many places to be at.
-MOST_PLACES = 200
+MAX_PLACES = 200
 
 
 def walk(screen: Screen) -> list[str]:
     """The places that Tab leads to, in their order; at each, one sees to be there."""
     places: list[str] = []
-    for _ in range(MOST_PLACES):
+    for _ in range(MAX_PLACES):
         screen.keys("Tab")
         if screen.page.evaluate("document.activeElement === document.body"):
             return places
@@ -31,7 +31,7 @@ def walk(screen: Screen) -> list[str]:
 
 
 def tab_to(screen: Screen, name: str) -> None:
-    for _ in range(MOST_PLACES):
+    for _ in range(MAX_PLACES):
         screen.keys("Tab")
         if screen.focused() == name:
             return

@@ -31,7 +31,7 @@ from tests.factories import (
 )
 
 # Bytes; whoever reads a README waits for its pictures.
-MOST = 120_000
+MAX_BYTES = 120_000
 REFUSED = "422: the account is closed."
 
 
@@ -109,4 +109,4 @@ def test_they_can_be_taken_anew_and_are_small(
     ):
         screen.open(address)
         picture = screen.page.screenshot(path=folder / f"{name}.png")
-        assert len(picture) < MOST, name
+        assert len(picture) < MAX_BYTES, name

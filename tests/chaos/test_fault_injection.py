@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from bench.chaos import Stage, Storm, Verdict
+from bench.chaos import FaultTest, SystemUnderTest, Verdict
 from bench.chaos.fault_injection import _BLOWS
 from bench.chaos.processes import descendants, everyone, send
 from promoportal.db.embedded import binaries
@@ -118,18 +118,18 @@ def test_all_below_a_process_are_found_and_can_be_killed() -> None:
 def test_the_database_that_a_storm_shuts_down_is_found(tmp_path: Path) -> None:
     data = House(tmp_path).data
     data.mkdir(parents=True)
-    assert Stage(tmp_path).database is None
+    assert SystemUnderTest(tmp_path).database is None
 
     with subprocess.Popen(["sleep", "60"], cwd=data) as process:
         (data / "postmaster.pid").write_text(f"{process.pid}\n{data}\n")
-        found = Stage(tmp_path).database
+        found = SystemUnderTest(tmp_path).database
         process.kill()
 
     assert found == process.pid
 
 
 def test_every_blow_comes_at_least_once(tmp_path: Path) -> None:
-    storm = Storm(Stage(tmp_path), seed=1, rewards=10, seconds=1)
+    storm = FaultTest(SystemUnderTest(tmp_path), seed=1, rewards=10, seconds=1)
     storm._first = list(_BLOWS)
 
     struck = [storm._next() for _ in _BLOWS]

@@ -16,7 +16,7 @@ from pytest_django import Settings
 from bench.clusters import start_cluster
 from executions.models import Delivery, DeliveryState, Execution, Trigger, TriggerState
 from promoportal import sandbox
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.runtime.crash_points import VARIABLE, Point
 from promoportal.sandbox import Fault
 from redemptions.models import Redemption, RedemptionState, Report
@@ -54,7 +54,7 @@ QUEUES = {"reading": "portal", "activating": "bulk"}  # others: collect
 
 @pytest.fixture
 def start(
-    environment: dict[str, str], box: sandbox.Box, settings: Settings
+    environment: dict[str, str], box: sandbox.SandboxHandle, settings: Settings
 ) -> Iterator[Start]:
     started: list[Victim] = []
 
@@ -109,7 +109,7 @@ def uncertain(world: World) -> None:
     owed(world)
     world.box.order(LOST)
     world.run_activation()
-    Assignment.objects.update(not_before=Now(), lease_until=after(-3600))
+    Assignment.objects.update(not_before=Now(), lease_until=seconds_from_now(-3600))
 
 
 def active(world: World) -> None:
@@ -217,7 +217,7 @@ CASES = {
 @pytest.mark.parametrize("point", Point)
 def test_whoever_dies_there_leaves_what_the_next_one_needs(
     transactional_db: None,
-    box: sandbox.Box,
+    box: sandbox.SandboxHandle,
     settings: Settings,
     start: Start,
     point: Point,
@@ -241,15 +241,17 @@ def test_whoever_dies_there_leaves_what_the_next_one_needs(
 def let_leases_end() -> None:
     """A minute later; the jobs that were handed out are lost, too."""
     OrmQ.objects.all().delete()
-    Delivery.objects.exclude(lease_until=None).update(lease_until=after(-1))
+    Delivery.objects.exclude(lease_until=None).update(lease_until=seconds_from_now(-1))
     for model in (Assignment, Collection, Redemption):
-        model.objects.exclude(lease_until=None).update(lease_until=after(-3600))
+        model.objects.exclude(lease_until=None).update(
+            lease_until=seconds_from_now(-3600)
+        )
 
 
 @pytest.mark.parametrize("capability", ["neither", "askable", "idempotent"])
 def test_whatever_the_platform_can_a_death_in_mid_call_gives_it_once_at_most(
     transactional_db: None,
-    box: sandbox.Box,
+    box: sandbox.SandboxHandle,
     settings: Settings,
     start: Start,
     capability: str,

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from promoportal.jobs.scheduler import Ticker
+from promoportal.jobs.scheduler import Scheduler
 from tests.engine.processes import until
 from tests.promoportal.db.second_connection import later
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_only_one_ticks() -> None:
     ticks: list[str] = []
-    ours = Ticker(lambda: ticks.append("ours"))
+    ours = Scheduler(lambda: ticks.append("ours"))
     with Elsewhere() as elsewhere:
         assert elsewhere.take()
         ours.run()
@@ -33,7 +33,7 @@ def test_only_one_ticks() -> None:
 
 def test_one_that_stands_still_stops_the_clock_for_half_a_minute_at_most() -> None:
     ticks: list[str] = []
-    ours = Ticker(lambda: ticks.append("ours"))
+    ours = Scheduler(lambda: ticks.append("ours"))
     with Elsewhere() as frozen:
         assert frozen.take()
         with later(10):
@@ -54,7 +54,7 @@ def test_a_tick_that_fails_is_followed_by_another() -> None:
         ticks.append(1)
         raise ZeroDivisionError
 
-    ticker = Ticker(fail)
+    ticker = Scheduler(fail)
     ticker.run()
     ticker.run()
 
@@ -69,7 +69,7 @@ def test_a_tick_that_loses_the_database_is_followed_by_another() -> None:
             cursor.execute("SELECT pg_backend_pid()")
             ticks.append(cursor.fetchone()[0])
 
-    ticker = Ticker(ask)
+    ticker = Scheduler(ask)
     ticker.run()
     with Elsewhere() as elsewhere:
         elsewhere.throw_out(ticks[0])
@@ -79,7 +79,7 @@ def test_a_tick_that_loses_the_database_is_followed_by_another() -> None:
     assert len(set(ticks)) == 2
 
 
-def _tick(ticker: Ticker, ticks: list[str]) -> bool:
+def _tick(ticker: Scheduler, ticks: list[str]) -> bool:
     ticker.run()
     return bool(ticks)
 
@@ -97,7 +97,7 @@ class Elsewhere:
 
     def take(self) -> bool:
         """The lock of those who tick; false if another has it."""
-        key = Ticker.LOCK
+        key = Scheduler.LOCK
         row = self._connection.execute(
             "SELECT pg_try_advisory_lock(%s)", [key]
         ).fetchone()

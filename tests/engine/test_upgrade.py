@@ -36,7 +36,7 @@ RELEASED = {
 
 
 def test_asked_to_end_it_hands_back_within_seconds_what_it_claimed(
-    transactional_db: None, box: sandbox.Box, environment: dict[str, str]
+    transactional_db: None, box: sandbox.SandboxHandle, environment: dict[str, str]
 ) -> None:
     """A turn would go on for eight seconds, and a chunk of a hundred for longer."""
     world = World(box)
@@ -69,7 +69,7 @@ def test_asked_to_end_it_hands_back_within_seconds_what_it_claimed(
 @pytest.mark.parametrize("queue", jobs.QUEUES)
 def test_jobs_that_the_last_release_queued_are_run(
     transactional_db: None,
-    box: sandbox.Box,
+    box: sandbox.SandboxHandle,
     environment: dict[str, str],
     queue: jobs.Queue,
 ) -> None:

@@ -27,7 +27,7 @@ from executions.models import (
 )
 from promoportal import pipeline
 from promoportal.db import state_machine
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from rewards.models import Assignment, AssignmentState, Collection
 from tests.promoportal.db.second_connection import elsewhere
 from tests.world import World
@@ -183,7 +183,7 @@ def test_reading_twice_is_harmless(world: World) -> None:
 
     inbox.read([delivery.pk])
     inbox.read([delivery.pk])
-    inbox.read_due()
+    inbox.process_due()
 
     assert Trigger.objects.get().announced == 1
     assert the(delivery).transitions.count() == 1
@@ -281,7 +281,7 @@ def test_many_are_read_together(
         world.notify(EventType.TRIGGERED, campaignID=7311, customerID=f"C{number}")
 
     with django_assert_max_num_queries(80):
-        inbox.read_due()
+        inbox.process_due()
 
     assert Trigger.objects.count() == 100
 
@@ -346,7 +346,7 @@ def killed_by(occurrence: str, how: BaseException | None = None) -> Iterator[Non
 
 def died(world: World) -> bool:
     """Let the time come, tick, and let a worker read until it has read all, or dies."""
-    Delivery.objects.exclude(lease_until=None).update(lease_until=after(-1))
+    Delivery.objects.exclude(lease_until=None).update(lease_until=seconds_from_now(-1))
     pipeline.tick()
     try:
         read(world)

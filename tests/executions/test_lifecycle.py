@@ -8,8 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from executions import lifecycle
-from executions import lifecycle as stopping
-from executions.locks import seize, share
+from executions.locks import lock_exclusive, lock_shared
 from executions.models import (
     Execution,
     ExecutionKind,
@@ -116,11 +115,11 @@ def test_what_may_be_done_when(
     row = ExecutionFactory(stop=stop)
 
     if allowed:
-        getattr(stopping, verb)(row, by=None, why="As it is.")
+        getattr(lifecycle, verb)(row, by=None, why="As it is.")
         assert row.stop != stop
     else:
         with pytest.raises(state_machine.IllegalMove):
-            getattr(stopping, verb)(row, by=None, why="As it is.")
+            getattr(lifecycle, verb)(row, by=None, why="As it is.")
         assert Execution.objects.get(pk=row.pk).stop == stop
 
 
@@ -214,7 +213,7 @@ def test_a_stop_waits_for_claims_under_way_and_is_seen_by_all_after_it() -> None
 
     with elsewhere() as claimant, elsewhere() as clerk:
         claimant.begin()
-        claimant.do(lambda: share(execution.pk))
+        claimant.do(lambda: lock_shared(execution.pk))
         pausing = clerk.start(lambda: lifecycle.pause(execution, by=None, why="Wait."))
         assert waits(pausing)
         claimant.commit()
@@ -249,9 +248,9 @@ def test_what_collects_may_hold_while_a_notice_waits_for_it() -> None:
 
     with elsewhere() as collector, elsewhere() as reader:
         collector.begin()
-        collector.do(lambda: share(execution.pk))
+        collector.do(lambda: lock_shared(execution.pk))
         reader.begin()
-        noticing = reader.start(lambda: seize(execution.pk))
+        noticing = reader.start(lambda: lock_exclusive(execution.pk))
         assert waits(noticing)
         held = collector.do(lambda: lifecycle.hold(execution, problem="Too many."))
         collector.commit()

@@ -11,11 +11,11 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from executions import listeners
-from executions.listeners import WrongListener
+from executions.listeners import InvalidListener
 from executions.models import EventType, Listener
 from promoportal import sandbox, wire
 from promoportal.optimove import External, rate_limiter
-from promoportal.optimove.throttle import NotNow
+from promoportal.optimove.throttle import Throttled
 from promoportal.resilience.circuit_breaker import Breaker
 from promoportal.sandbox import Fault
 
@@ -104,7 +104,7 @@ def test_only_digests_are_stored(db: None) -> None:
 def test_what_makes_no_listener_is_a_sentence(
     db: None, wrong: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(WrongListener, match=words) as refused:
+    with pytest.raises(InvalidListener, match=words) as refused:
         listeners.open_listener(**{"event_type": 13, **wrong})
 
     assert str(refused.value).endswith(".")
@@ -115,7 +115,7 @@ def test_what_makes_no_listener_is_a_sentence(
 
 
 def test_registering_tells_the_vendor_an_address_that_is_known(
-    db: None, box: sandbox.Box
+    db: None, box: sandbox.SandboxHandle
 ) -> None:
     told = run_json("register", "--event-type", 13, "--channel", 505)
 
@@ -138,7 +138,7 @@ def test_registering_tells_the_vendor_an_address_that_is_known(
     ids=lambda fault: f"{fault.kind} {fault.status}",
 )
 def test_what_the_vendor_does_not_take_is_closed_again(
-    db: None, box: sandbox.Box, fault: Fault
+    db: None, box: sandbox.SandboxHandle, fault: Fault
 ) -> None:
     box.order(fault)
 
@@ -151,7 +151,7 @@ def test_what_the_vendor_does_not_take_is_closed_again(
 
 @pytest.mark.parametrize("kind", ["lost_answer", "error_after"])
 def test_what_the_vendor_may_have_taken_stays_open(
-    db: None, box: sandbox.Box, kind: str
+    db: None, box: sandbox.SandboxHandle, kind: str
 ) -> None:
     box.order(Fault(kind=kind, side="optimove", route=REGISTER))
 
@@ -164,7 +164,7 @@ def test_what_the_vendor_may_have_taken_stays_open(
 
 
 def test_a_wrong_key_closes_it_again_and_opens_the_breaker(
-    db: None, box: sandbox.Box, settings: Settings
+    db: None, box: sandbox.SandboxHandle, settings: Settings
 ) -> None:
     settings.OPTIMOVE_API_KEY = "expired"
 
@@ -175,11 +175,13 @@ def test_a_wrong_key_closes_it_again_and_opens_the_breaker(
     assert Breaker.objects.get().opened_at is not None
 
 
-def test_without_leave_to_call_nothing_is_left_open(db: None, box: sandbox.Box) -> None:
+def test_without_leave_to_call_nothing_is_left_open(
+    db: None, box: sandbox.SandboxHandle
+) -> None:
     rate_limiter.refused(60)
     opened = listeners.open_listener(EventType.SCHEDULED)
 
-    with pytest.raises(NotNow), External.from_settings() as vendor:
+    with pytest.raises(Throttled), External.from_settings() as vendor:
         listeners.register(opened, vendor)
     with pytest.raises(CommandError, match="Try again in a few seconds"):
         run("register", "--event-type", 13)
@@ -188,7 +190,9 @@ def test_without_leave_to_call_nothing_is_left_open(db: None, box: sandbox.Box) 
     assert not box.calls
 
 
-def test_unregistering_takes_the_address_back(db: None, box: sandbox.Box) -> None:
+def test_unregistering_takes_the_address_back(
+    db: None, box: sandbox.SandboxHandle
+) -> None:
     told = run_json("register", "--event-type", 13)
 
     said = run_json("unregister", told["id"])
@@ -199,7 +203,7 @@ def test_unregistering_takes_the_address_back(db: None, box: sandbox.Box) -> Non
 
 
 def test_unregistering_the_old_one_leaves_its_successor_alone(
-    db: None, box: sandbox.Box
+    db: None, box: sandbox.SandboxHandle
 ) -> None:
     old = run_json("register", "--event-type", 13)
     new = run_json("rotate", old["id"], "--register")
@@ -213,7 +217,7 @@ def test_unregistering_the_old_one_leaves_its_successor_alone(
 
 @pytest.mark.parametrize("other", [("--event-type", 11), ("--channel", 504)])
 def test_a_listener_for_something_else_is_no_successor(
-    db: None, box: sandbox.Box, other: tuple[str, int]
+    db: None, box: sandbox.SandboxHandle, other: tuple[str, int]
 ) -> None:
     ours = {"--event-type": 13, "--channel": 505}
     old = run_json("register", *_flat(ours))
@@ -230,7 +234,7 @@ def _flat(options: dict[str, int]) -> list[object]:
 
 
 def test_what_the_vendor_does_not_take_back_stays_open(
-    db: None, box: sandbox.Box
+    db: None, box: sandbox.SandboxHandle
 ) -> None:
     told = run_json("register", "--event-type", 13)
     box.order(Fault(kind="error_before", side="optimove", status=503))
@@ -242,7 +246,7 @@ def test_what_the_vendor_does_not_take_back_stays_open(
 
 
 def test_rotating_what_the_vendor_refuses_leaves_the_old_one(
-    db: None, box: sandbox.Box
+    db: None, box: sandbox.SandboxHandle
 ) -> None:
     old = run_json("register", "--event-type", 13)
     box.order(Fault(kind="error_before", side="optimove", route=REGISTER, status=400))
@@ -275,7 +279,7 @@ def test_json_may_be_asked_for_before_or_after_the_verb(db: None, before: bool) 
 
 
 def test_all_that_the_portal_acts_on_is_registered_in_one_line(
-    db: None, box: sandbox.Box
+    db: None, box: sandbox.SandboxHandle
 ) -> None:
     told = run_json("register")
 
@@ -286,7 +290,7 @@ def test_all_that_the_portal_acts_on_is_registered_in_one_line(
 
 
 def test_what_was_registered_before_one_was_refused_is_told(
-    db: None, box: sandbox.Box
+    db: None, box: sandbox.SandboxHandle
 ) -> None:
     box.order(
         Fault(kind="error_before", side="optimove", route=REGISTER, status=400, skip=1)
@@ -300,7 +304,9 @@ def test_what_was_registered_before_one_was_refused_is_told(
     assert [row.pk for row in Listener.objects.open()] == [first["id"]]
 
 
-def test_the_list_says_what_each_is_and_no_secret(db: None, box: sandbox.Box) -> None:
+def test_the_list_says_what_each_is_and_no_secret(
+    db: None, box: sandbox.SandboxHandle
+) -> None:
     assert run("list") == "There are no listeners.\n"
     registered = run_json("register", "--event-type", 13)
     listeners.close(listeners.open_listener(EventType.TRIGGERED, channel=505).listener)
@@ -336,7 +342,9 @@ def test_a_mistake_is_a_sentence(db: None, words: list[object], sentence: str) -
     assert refused.value.returncode == 1
 
 
-def test_the_vendors_refusal_is_told_by_its_kind(db: None, box: sandbox.Box) -> None:
+def test_the_vendors_refusal_is_told_by_its_kind(
+    db: None, box: sandbox.SandboxHandle
+) -> None:
     box.order(Fault(kind="lost_answer", side="optimove", route=REGISTER))
     opened = listeners.open_listener(EventType.SCHEDULED)
 

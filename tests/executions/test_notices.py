@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from executions import notices
 from executions.models import EventType
 from executions.notices import (
-    LONGEST_ID,
+    MAX_ID_LENGTH,
     Cancelled,
     Notice,
     Scheduled,
     Triggered,
-    Unacted,
+    UnhandledEvent,
     Unreadable,
-    WrongListener,
+    WrongEventType,
 )
 
 
@@ -117,7 +117,7 @@ def test_an_occurrence_that_begins_with_a_zero_is_no_other_occurrence(
 def test_what_the_portal_does_nothing_about_has_a_name(event_type: int) -> None:
     notice = notices.read(body(EventTypeID=event_type), event_type=event_type)
 
-    assert notice == Unacted(EventType(event_type).label)
+    assert notice == UnhandledEvent(EventType(event_type).label)
 
 
 @pytest.mark.parametrize(
@@ -137,12 +137,12 @@ def test_what_the_portal_does_nothing_about_has_a_name(event_type: int) -> None:
 def test_a_notice_at_the_wrong_listener_is_told_so(
     event_type: int, said: bytes, words: str
 ) -> None:
-    with pytest.raises(WrongListener, match=words):
+    with pytest.raises(WrongEventType, match=words):
         notices.read(said, event_type=event_type)
 
 
 def test_a_cancellation_at_the_listener_for_executions_starts_nothing() -> None:
-    with pytest.raises(WrongListener):
+    with pytest.raises(WrongEventType):
         notices.read(body(EventTypeID=4, CampaignID=1), event_type=13)
 
 
@@ -161,8 +161,8 @@ def test_any_depth_is_read_or_refused(depth: int) -> None:
     [
         pytest.param("7311", "7311", id="a number"),
         pytest.param(" 7311 ", "7311", id="with white space"),
-        pytest.param("x" * LONGEST_ID, "x" * LONGEST_ID, id="the longest"),
-        pytest.param("x" * (LONGEST_ID + 1), None, id="too long"),
+        pytest.param("x" * MAX_ID_LENGTH, "x" * MAX_ID_LENGTH, id="the longest"),
+        pytest.param("x" * (MAX_ID_LENGTH + 1), None, id="too long"),
         pytest.param("", None, id="nothing"),
         pytest.param("73\x0011", None, id="not printable"),
     ],
@@ -198,5 +198,5 @@ def test_any_json_is_a_notice_or_unreadable(said: object, event_type: int) -> No
         texts = [str(told)]
         assert str(told).endswith(".")
     else:
-        assert all(0 < len(text) <= LONGEST_ID for text in texts)
+        assert all(0 < len(text) <= MAX_ID_LENGTH for text in texts)
     assert all(text.isprintable() for text in texts)  # and so can be stored

@@ -34,7 +34,7 @@ LEASES_ARE_OVER = (
 class Portal:
     """A whole portal of real processes, on a database of its own."""
 
-    def __init__(self, box: sandbox.Box, name: str) -> None:
+    def __init__(self, box: sandbox.SandboxHandle, name: str) -> None:
         url = database_url().replace(
             f"/{connection.settings_dict['NAME']}?", f"/{name}?"
         )
@@ -80,7 +80,7 @@ class Portal:
 
 
 @pytest.fixture
-def portal(transactional_db: None, box: sandbox.Box) -> Iterator[Portal]:
+def portal(transactional_db: None, box: sandbox.SandboxHandle) -> Iterator[Portal]:
     portal = Portal(box, f"backup_{uuid.uuid4().hex[:12]}")
     portal.begin()
     yield portal
@@ -105,7 +105,7 @@ Are = Callable[[], bool]
 
 @pytest.mark.timeout(180)
 def test_nothing_is_given_twice_and_nothing_lost_over_a_restored_dump(
-    portal: Portal, box: sandbox.Box, postgresql: Path, tmp_path: Path
+    portal: Portal, box: sandbox.SandboxHandle, postgresql: Path, tmp_path: Path
 ) -> None:
     occurrence = box.execute(customers=600, eligible=1.0, announce=False)
     box.order(Fault(kind="slow", side="platform", seconds=0.1, times=600))

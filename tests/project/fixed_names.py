@@ -145,7 +145,7 @@ def _actions() -> Iterator[str]:
 
 
 def _audit_kinds() -> Iterator[str]:
-    for kind in _module("promoportal.admin.audit_log").Kind:
+    for kind in _module("promoportal.admin.audit_log").AuditKind:
         yield f"{kind.name} {kind.value}"
 
 

@@ -116,7 +116,7 @@ def test_many_wakes_fill_no_queue(db: None) -> None:
     for _ in range(100):
         rewards.signals.owed.send(Execution)
 
-    assert queued() == ["activate"] * pipeline.MOST_WAITING
+    assert queued() == ["activate"] * pipeline.MAX_JOBS_WAITING
 
 
 # --- Work whose wake was lost ---------------------------------------------------------
@@ -178,7 +178,7 @@ def test_a_busy_queue_keeps_no_other_work_waiting(db: None) -> None:
 
     pipeline.tick()
 
-    assert queued() == [*["collect"] * pipeline.MOST_WAITING, "report"]
+    assert queued() == [*["collect"] * pipeline.MAX_JOBS_WAITING, "report"]
 
 
 def test_a_queue_nobody_serves_does_not_grow_for_ever(db: None) -> None:
@@ -187,7 +187,7 @@ def test_a_queue_nobody_serves_does_not_grow_for_ever(db: None) -> None:
     for _ in range(20):
         pipeline.tick()
 
-    assert queued() == ["report"] * pipeline.MOST_DUE
+    assert queued() == ["report"] * pipeline.MAX_JOBS_DUE
 
 
 def test_what_cannot_be_done_stops_nothing_else(db: None, settings: Settings) -> None:

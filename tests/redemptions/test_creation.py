@@ -12,10 +12,10 @@ from pytest_django import Settings
 
 from executions.models import ExecutionKind, ExecutionProgress
 from promoportal.db.database_clock import database_now
-from redemptions.creation import next_batch, open_redemptions
+from redemptions.creation import create_redemptions, next_batch
 from redemptions.models import Redemption, ReportMode
 from rewards.models import Assignment, AssignmentState
-from rewards.transitions import give
+from rewards.transitions import mark_active
 from tests.factories import AssignmentFactory, ExecutionFactory, PromotionFactory
 from tests.world import World
 
@@ -28,7 +28,7 @@ def on_its_way() -> QuerySet[Assignment]:
 def test_what_becomes_active_is_to_be_reported(db: None) -> None:
     rows = on_its_way()
 
-    give(rows, {rows.get().pk: "receipt"}, why="The platform gave it.")
+    mark_active(rows, {rows.get().pk: "receipt"}, why="The platform gave it.")
 
     redemption = Redemption.objects.get()
     assert redemption.assignment == rows.get(state=AssignmentState.ACTIVE)
@@ -39,7 +39,7 @@ def test_neither_is_true_if_the_transaction_is_lost(db: None) -> None:
     rows = on_its_way()
 
     with suppress(ZeroDivisionError), transaction.atomic():
-        give(rows, {rows.get().pk: "receipt"}, why="The platform gave it.")
+        mark_active(rows, {rows.get().pk: "receipt"}, why="The platform gave it.")
         assert Redemption.objects.exists()
         raise ZeroDivisionError
 
@@ -102,7 +102,7 @@ def test_how_it_is_reported_is_said_by_its_promotion_or_the_portal(
         promotion=PromotionFactory(redemption_mode=promotion),
     )
 
-    open_redemptions([row.pk])
+    create_redemptions([row.pk])
 
     modes = list(Redemption.objects.values_list("mode", flat=True))
     assert modes == ([mode] if mode else [])
@@ -138,7 +138,7 @@ def test_at_once_is_now_and_a_batch_is_later(db: None, settings: Settings) -> No
     )
     later = AssignmentFactory(state=AssignmentState.ACTIVE)
 
-    open_redemptions([now.pk, later.pk])
+    create_redemptions([now.pk, later.pk])
 
     assert now.redemption.not_before <= database_now()
     assert later.redemption.not_before > database_now()
@@ -147,19 +147,19 @@ def test_at_once_is_now_and_a_batch_is_later(db: None, settings: Settings) -> No
 def test_opening_twice_changes_nothing(db: None) -> None:
     row = AssignmentFactory(state=AssignmentState.ACTIVE)
 
-    open_redemptions([row.pk])
-    open_redemptions([row.pk])
+    create_redemptions([row.pk])
+    create_redemptions([row.pk])
 
     assert Redemption.objects.count() == 1
 
 
 def test_the_reference_is_the_same_after_a_restored_backup(db: None) -> None:
     row = AssignmentFactory(state=AssignmentState.ACTIVE)
-    open_redemptions([row.pk])
+    create_redemptions([row.pk])
     before = Redemption.objects.get().reference
     Redemption.objects.all().delete()
 
-    open_redemptions([row.pk])
+    create_redemptions([row.pk])
 
     assert Redemption.objects.get().reference == before
 
@@ -170,7 +170,7 @@ def test_a_settled_execution_has_something_to_do_again(db: None) -> None:
         execution=ExecutionFactory(state=ExecutionProgress.SETTLED),
     )
 
-    open_redemptions([row.pk])
+    create_redemptions([row.pk])
 
     row.execution.refresh_from_db()
     assert row.execution.state == ExecutionProgress.ACTIVATING

@@ -117,9 +117,9 @@ def test_nothing_is_settled_over_what_is_being_reported_again() -> None:
         clerk.begin()
         again = Redemption.objects.filter(pk=row.pk)
         clerk.do(lambda: decisions.report_again(again, by=None, why="Mended."))
-        progress.follow()
+        progress.update_progress()
         clerk.commit()
-    progress.follow()
+    progress.update_progress()
 
     execution.refresh_from_db()
     assert execution.state == ExecutionProgress.ACTIVATING

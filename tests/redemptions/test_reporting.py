@@ -113,7 +113,7 @@ def test_a_few_go_as_a_batch_when_fewer_calls_are_left(
 ) -> None:
     give(3)
     while rate_limiter.remaining(Priority.REPORTING) > 2:
-        rate_limiter.take(Priority.REPORTING)
+        rate_limiter.acquire(Priority.REPORTING)
 
     world.work()
 
@@ -123,7 +123,7 @@ def test_a_few_go_as_a_batch_when_fewer_calls_are_left(
 def test_nothing_is_claimed_that_could_not_be_sent(world: World, give: Give) -> None:
     give(3)
     while rate_limiter.remaining(Priority.REPORTING):
-        rate_limiter.take(Priority.REPORTING)
+        rate_limiter.acquire(Priority.REPORTING)
 
     world.work()
 
@@ -350,7 +350,7 @@ def test_eight_malformed_answers_in_a_row_are_a_persons_matter(
     assert set(Redemption.objects.values_list("reason", flat=True)) == {
         RedemptionReason.MALFORMED
     }
-    assert Report.objects.count() == outcome_policy.MOST_MALFORMED
+    assert Report.objects.count() == outcome_policy.MAX_MALFORMED
 
 
 def test_a_batch_refused_whole_is_halved_until_the_bad_line_stands_alone(
@@ -455,14 +455,14 @@ def test_one_wrong_key_makes_no_heap_of_reports(
 # --- Workers that die, or were thought dead -------------------------------------------
 
 
-def claim(world: World) -> report_outcomes.Carried:
+def claim(world: World) -> report_outcomes.ClaimedReport:
     with Promotions.from_settings() as client:
         carried = reporting.claim(batch_limit=client.batch_limit)
     assert carried is not None
     return carried
 
 
-def send(carried: report_outcomes.Carried) -> None:
+def send(carried: report_outcomes.ClaimedReport) -> None:
     with Promotions.from_settings() as client:
         reporting.send(carried, client)
 
@@ -487,7 +487,7 @@ def test_a_worker_that_dies_while_reporting_leaves_no_doubt_for_ever(
     carried = claim(world)
     if sent:
         with Promotions.from_settings() as client:
-            client.report_batch([reporting.told(row) for row in carried.rows])
+            client.report_batch([reporting.vendor_record(row) for row in carried.rows])
 
     world.let_time_come()
     in_doubt.expire()
@@ -551,7 +551,7 @@ def test_a_late_answer_moves_nothing_that_someone_else_carries(
 def test_no_call_begins_that_could_outlive_its_lease(world: World, give: Give) -> None:
     give(8)
     carried = claim(world)
-    short = Lease(reporting.LONGEST_CALL / 2, token=carried.lease.token)
+    short = Lease(reporting.MAX_CALL_SECONDS / 2, token=carried.lease.token)
 
     send(replace(carried, lease=short))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import product
 
-from executions.lifecycle import announce
+from executions.lifecycle import open_execution
 from redemptions.models import Redemption
-from rewards.idempotency import key_of, redemption_reference
+from rewards.idempotency import idempotency_key, redemption_reference
 from rewards.models import Assignment, AssignmentState, Collection
 from tests.world import World
 
@@ -21,12 +21,12 @@ def forget_what_was_collected() -> None:
 def test_what_a_restored_backup_forgot_is_credited_only_once(world: World) -> None:
     for customer in ("C1", "C2", "C3"):
         world.box.assign("7311", customer)
-    announce("7311")
+    open_execution("7311")
     world.wait()
     before = dict(Assignment.objects.values_list("reference", "key"))
     forget_what_was_collected()
 
-    announce("7311")
+    open_execution("7311")
     world.wait()
 
     assert dict(Assignment.objects.values_list("reference", "key")) == before
@@ -40,14 +40,17 @@ def test_what_a_restored_backup_forgot_is_credited_only_once(world: World) -> No
 def test_each_reward_has_a_key_of_its_own(world: World) -> None:
     # Ids that are the same when they are merely put together.
     ids = ("1", "11", "1,1", '1","1', "")
-    keys = {key_of(*three) for three in product(ids, repeat=3)}
+    keys = {idempotency_key(*three) for three in product(ids, repeat=3)}
 
     assert len(keys) == len(ids) ** 3
-    assert key_of("1", "1", "1", "1") not in keys
+    assert idempotency_key("1", "1", "1", "1") not in keys
 
 
 def test_a_report_has_the_same_reference_each_time(world: World) -> None:
-    one, other = key_of("7311", "promo-17", "C1"), key_of("7311", "promo-17", "C2")
+    one, other = (
+        idempotency_key("7311", "promo-17", "C1"),
+        idempotency_key("7311", "promo-17", "C2"),
+    )
 
     assert redemption_reference(one) == redemption_reference(one)
     assert redemption_reference(one) not in {one, redemption_reference(other)}

@@ -11,8 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
 from executions import lifecycle
-from executions.lifecycle import announce
-from executions.locks import share
+from executions.lifecycle import open_execution
+from executions.locks import lock_shared
 from executions.models import Execution, ExecutionStop
 from promoportal.db import bulk
 from promoportal.optimove import Promotions
@@ -20,7 +20,7 @@ from promoportal.optimove.rate_limiter import Priority
 from promoportal.sandbox import Options
 from rewards import limits as limits_of
 from rewards.collection import collect, fetch_runs, triggered_lookup
-from rewards.limits import AT_ONCE, limits
+from rewards.limits import BATCH_SIZE, limits
 from rewards.models import (
     Assignment,
     AssignmentReason,
@@ -160,7 +160,7 @@ def test_what_is_assigned_only_now_waits_for_the_end_of_its_pass(
     world.announce("7311")
     for reference in rows:
         world.box.change("7311", reference, status="Assigned", reward=TEN)
-    execution = announce("7311")
+    execution = open_execution("7311")
     with Promotions.from_settings() as client:
         collect.collect_from(execution, client, Priority.COLLECTING)
 
@@ -177,8 +177,8 @@ def test_a_large_pass_is_let_go_some_at_a_time(
     settings.LIMIT_CUSTOMERS = ["1000000"]
     assign(world, "C1")
     like = world.collect("7311")
-    many = [{"reference": f"R{n}", "customer": f"D{n}"} for n in range(2 * AT_ONCE)]
-    bulk.insert_each(
+    many = [{"reference": f"R{n}", "customer": f"D{n}"} for n in range(2 * BATCH_SIZE)]
+    bulk.bulk_insert(
         Assignment,
         many,
         execution=like,
@@ -187,11 +187,11 @@ def test_a_large_pass_is_let_go_some_at_a_time(
         cleared=False,
     )
 
-    limits_of.clear(Collection.objects.get())
+    limits_of.check_run(Collection.objects.get())
     at_first = Assignment.objects.filter(cleared=True).count()
     world.run_jobs()
 
-    assert at_first == 1 + AT_ONCE
+    assert at_first == 1 + BATCH_SIZE
     assert not Assignment.objects.filter(cleared=False).exists()
     assert not limits_of.is_due()
 
@@ -206,22 +206,22 @@ def test_what_comes_while_others_are_let_go_is_checked_itself(
         execution=old.execution, cleared=False, state=AssignmentState.OWED
     )
 
-    limits_of.follow()
+    limits_of.release_admitted()
 
     assert list(Assignment.objects.filter(cleared=False)) == [fresh]
 
 
 def fetched(execution: Execution, *, asked: bool = False) -> Callable[[], None]:
     """Saves what the vendor lists: as a page, or as what it answered about customers."""
-    announce(execution.reference)
-    taken = fetch_runs.take(execution.pk)
+    open_execution(execution.reference)
+    taken = fetch_runs.acquire_lease(execution.pk)
     assert taken
     collection, lease = taken
     fetch_runs.begin(collection)
     with Promotions.from_settings() as client:
         page = client.assignments(execution.reference)
     if asked:
-        nobody = triggered_lookup.Question({}, ())
+        nobody = triggered_lookup.CustomerQuery({}, ())
         return partial(triggered_lookup.save, collection, nobody, [page], lease=lease)
     return partial(fetch_runs.save, collection, page, lease=lease)
 
@@ -241,7 +241,7 @@ def test_who_holds_an_execution_and_who_gives_of_it_do_not_wait_for_each_other(
 
     with elsewhere() as giving, elsewhere() as listing:
         giving.begin()
-        giving.do(lambda: share(execution.pk))
+        giving.do(lambda: lock_shared(execution.pk))
         saving = listing.start(save)
         assert waits(saving)
         giving.do(lambda: list(changed.select_for_update()))
@@ -269,7 +269,7 @@ def test_a_page_that_cannot_hold_an_execution_waits_for_nobody_who_gives_of_it(
 
     with elsewhere() as giving, elsewhere() as listing:
         giving.begin()
-        giving.do(lambda: share(execution.pk))
+        giving.do(lambda: lock_shared(execution.pk))
 
         patiently(listing.start(save))
 

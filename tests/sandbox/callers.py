@@ -18,7 +18,7 @@ TIMEOUT = 5
 class Operator:
     """Someone with the right key and the right token."""
 
-    box: sandbox.Box
+    box: sandbox.SandboxHandle
     session: requests.Session
 
     def ask(self, path: str, method: str = "GET", **rest: Any) -> requests.Response:

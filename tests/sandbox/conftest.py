@@ -40,19 +40,19 @@ class _Hearing(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="session")
-def served() -> Iterator[sandbox.Box]:
+def served() -> Iterator[sandbox.SandboxHandle]:
     with sandbox.serving() as box:
         yield box
 
 
 @pytest.fixture
-def box(served: sandbox.Box) -> sandbox.Box:
+def box(served: sandbox.SandboxHandle) -> sandbox.SandboxHandle:
     served.reset()
     return served
 
 
 @pytest.fixture
-def operator(box: sandbox.Box) -> Iterator[Operator]:
+def operator(box: sandbox.SandboxHandle) -> Iterator[Operator]:
     with requests.Session() as session:
         session.trust_env = False
         yield Operator(box, session)

@@ -14,7 +14,7 @@ from tests.sandbox.test_operator_platform import ORDER
 
 
 def test_an_answer_lost_after_the_work_leaves_the_work_done(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="lost_answer", side="platform"))
 
@@ -27,7 +27,7 @@ def test_an_answer_lost_after_the_work_leaves_the_work_done(
 
 
 def test_half_an_answer_leaves_the_work_done(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="half_answer", side="platform"))
 
@@ -37,7 +37,9 @@ def test_half_an_answer_leaves_the_work_done(
     assert len(box.credits) == 1
 
 
-def test_a_reset_comes_before_any_work(box: sandbox.Box, operator: Operator) -> None:
+def test_a_reset_comes_before_any_work(
+    box: sandbox.SandboxHandle, operator: Operator
+) -> None:
     box.order(Fault(kind="reset", side="platform"))
 
     with pytest.raises(requests.ConnectionError, match="reset by peer"):
@@ -60,7 +62,7 @@ def test_a_reset_comes_before_any_work(box: sandbox.Box, operator: Operator) -> 
     ],
 )
 def test_an_answer_may_say_other_than_what_was_done(
-    box: sandbox.Box, operator: Operator, fault: Fault, status: int, done: int
+    box: sandbox.SandboxHandle, operator: Operator, fault: Fault, status: int, done: int
 ) -> None:
     box.order(fault)
 
@@ -72,7 +74,7 @@ def test_an_answer_may_say_other_than_what_was_done(
 
 
 def test_a_fault_strikes_as_long_as_it_lasts(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="error_before", status=422, times=None, lasts=60))
 
@@ -85,7 +87,7 @@ def test_a_fault_strikes_as_long_as_it_lasts(
 
 
 def test_a_fault_that_lasted_has_taken_itself_back(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="error_before", times=None, lasts=0.2))
     time.sleep(0.3)
@@ -95,7 +97,7 @@ def test_a_fault_that_lasted_has_taken_itself_back(
 
 
 def test_retry_after_comes_only_if_it_is_ordered(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="too_many"))
     box.order(Fault(kind="too_many", retry_after=3))
@@ -105,7 +107,7 @@ def test_retry_after_comes_only_if_it_is_ordered(
 
 
 def test_an_error_sentence_is_a_bare_string_where_an_object_was_due(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="sentence", side="promotions", text="Bad Request"))
 
@@ -115,7 +117,7 @@ def test_an_error_sentence_is_a_bare_string_where_an_object_was_due(
 
 
 def test_any_field_of_an_answer_can_be_altered(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=3)
     changes = {"totalCount": 4, "nextPageToken": "round and round"}
@@ -128,7 +130,7 @@ def test_any_field_of_an_answer_can_be_altered(
 
 
 def test_a_slow_answer_comes_after_the_work(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="slow", side="platform", seconds=0.5))
 
@@ -139,7 +141,7 @@ def test_a_slow_answer_comes_after_the_work(
 
 
 def test_late_work_is_done_when_no_one_waits_for_it_any_more(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="late_work", side="platform", seconds=0.1))
 
@@ -152,7 +154,7 @@ def test_late_work_is_done_when_no_one_waits_for_it_any_more(
 
 
 def test_an_answer_that_drips_defeats_a_timeout_per_read(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="drip", side="platform", seconds=0.3))
     started = time.perf_counter()
@@ -164,7 +166,7 @@ def test_an_answer_that_drips_defeats_a_timeout_per_read(
 
 
 def test_one_who_stops_listening_to_a_drip_harms_nothing(
-    box: sandbox.Box, operator: Operator, caplog: pytest.LogCaptureFixture
+    box: sandbox.SandboxHandle, operator: Operator, caplog: pytest.LogCaptureFixture
 ) -> None:
     box.order(Fault(kind="drip", side="platform", seconds=0.1))
 
@@ -176,7 +178,7 @@ def test_one_who_stops_listening_to_a_drip_harms_nothing(
 
 
 def test_a_fault_strikes_as_often_as_ordered_after_what_is_skipped(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="error_before", side="platform", skip=1, times=2))
 
@@ -186,7 +188,7 @@ def test_a_fault_strikes_as_often_as_ordered_after_what_is_skipped(
 
 
 def test_a_fault_without_an_end_strikes_until_it_is_taken_back(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="error_before", times=None))
     before = [operator.reward(ORDER).status_code for _ in range(3)]
@@ -198,7 +200,7 @@ def test_a_fault_without_an_end_strikes_until_it_is_taken_back(
 
 
 def test_a_fault_by_chance_is_the_same_for_the_same_seed(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     def answers() -> list[int]:
         box.clear_faults()
@@ -222,7 +224,7 @@ def test_a_fault_by_chance_is_the_same_for_the_same_seed(
     ],
 )
 def test_a_fault_keeps_to_its_route(
-    box: sandbox.Box, operator: Operator, route: str, struck: bool
+    box: sandbox.SandboxHandle, operator: Operator, route: str, struck: bool
 ) -> None:
     box.order(Fault(kind="error_before", side="platform", route=route))
 
@@ -234,7 +236,7 @@ def test_a_fault_keeps_to_its_route(
     [("vendor", "vp"), ("promotions", "p"), ("optimove", "v"), ("platform", "")],
 )
 def test_a_fault_keeps_to_its_side(
-    box: sandbox.Box, operator: Operator, side: str, struck: str
+    box: sandbox.SandboxHandle, operator: Operator, side: str, struck: str
 ) -> None:
     box.order(Fault(kind="error_before", side=side, times=None))
 
@@ -261,7 +263,7 @@ def test_a_fault_that_makes_no_sense_cannot_be_ordered(mistake: dict[str, str]) 
         Fault(**mistake)  # type: ignore[arg-type]
 
 
-def test_a_stranger_uses_up_no_fault(box: sandbox.Box) -> None:
+def test_a_stranger_uses_up_no_fault(box: sandbox.SandboxHandle) -> None:
     box.order(Fault(kind="error_before", side="platform"))
 
     requests.post(f"{box.platform_url}/rewards", json=ORDER, timeout=5)
@@ -270,7 +272,7 @@ def test_a_stranger_uses_up_no_fault(box: sandbox.Box) -> None:
 
 
 def test_calls_are_kept_without_their_keys(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="lost_answer", side="platform"))
     with pytest.raises(requests.ConnectionError):

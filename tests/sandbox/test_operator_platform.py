@@ -26,7 +26,7 @@ ORDER = {
 
 
 def test_a_reward_is_credited_once_per_key(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     first = operator.reward(ORDER, key="k1")
     again = operator.reward(ORDER, key="k1")
@@ -44,7 +44,7 @@ def test_a_credit_can_be_looked_up_by_its_key(operator: Operator) -> None:
 
 
 def test_a_key_is_for_one_body_however_it_is_spaced(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     operator.reward(ORDER, key="k1")
 
@@ -56,7 +56,7 @@ def test_a_key_is_for_one_body_however_it_is_spaced(
 
 
 def test_a_double_credit_under_two_keys_stays_visible(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     for _ in range(3):
         operator.reward(ORDER)
@@ -68,7 +68,7 @@ def test_a_double_credit_under_two_keys_stays_visible(
 
 
 def test_values_are_summed_to_the_cent_by_type_and_measure(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     spins = {"category": "Units", "type": "FreeSpins", "value": 20, "unit": "spins"}
     for value in ("0.10", 0.2, "0.70"):
@@ -79,7 +79,9 @@ def test_values_are_summed_to_the_cent_by_type_and_measure(
     assert totals == {("BonusCash", "EUR"): "1.00", ("FreeSpins", "spins"): "20"}
 
 
-def test_a_code_is_given_without_a_reward(box: sandbox.Box, operator: Operator) -> None:
+def test_a_code_is_given_without_a_reward(
+    box: sandbox.SandboxHandle, operator: Operator
+) -> None:
     answer = operator.reward(ORDER | {"reward": None, "uniqueCode": "U1"})
 
     assert answer.status_code == 201
@@ -109,7 +111,7 @@ def test_a_code_is_given_without_a_reward(box: sandbox.Box, operator: Operator) 
     ],
 )
 def test_an_order_that_makes_no_sense_gets_a_sentence_and_no_credit(
-    box: sandbox.Box, operator: Operator, changes: dict[str, object]
+    box: sandbox.SandboxHandle, operator: Operator, changes: dict[str, object]
 ) -> None:
     answer = operator.reward(ORDER | changes)
 
@@ -119,7 +121,7 @@ def test_an_order_that_makes_no_sense_gets_a_sentence_and_no_credit(
 
 
 def test_an_order_without_a_key_gets_a_sentence_and_no_credit(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     answer = operator.reward(ORDER, key=None)
 
@@ -129,7 +131,9 @@ def test_an_order_without_a_key_gets_a_sentence_and_no_credit(
 
 
 @pytest.mark.parametrize("token", ["", "Bearer wrong", "desk-token", b"\xff\xfe"])
-def test_a_stranger_is_turned_away(box: sandbox.Box, token: str | bytes) -> None:
+def test_a_stranger_is_turned_away(
+    box: sandbox.SandboxHandle, token: str | bytes
+) -> None:
     headers = {"Authorization": token, "Idempotency-Key": "k1"}
     url = f"{box.platform_url}/rewards"
 
@@ -149,7 +153,11 @@ def test_a_stranger_is_turned_away(box: sandbox.Box, token: str | bytes) -> None
     ],
 )
 def test_a_platform_can_do_what_it_is_ordered_to(
-    box: sandbox.Box, operator: Operator, capability: str, credits_: int, found: int
+    box: sandbox.SandboxHandle,
+    operator: Operator,
+    capability: str,
+    credits_: int,
+    found: int,
 ) -> None:
     box.become(capability)
 
@@ -161,7 +169,7 @@ def test_a_platform_can_do_what_it_is_ordered_to(
 
 
 def test_a_key_that_was_forgotten_credits_again(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     operator.reward(ORDER, key="k1")
 
@@ -172,7 +180,9 @@ def test_a_key_that_was_forgotten_credits_again(
     assert box.books().platform.most_per_assignment == 2
 
 
-def test_only_rewards_are_to_be_had(box: sandbox.Box, operator: Operator) -> None:
+def test_only_rewards_are_to_be_had(
+    box: sandbox.SandboxHandle, operator: Operator
+) -> None:
     token = {"Authorization": f"Bearer {box.platform_token}"}
 
     def status(method: str, path: str) -> int:
@@ -186,7 +196,7 @@ def test_only_rewards_are_to_be_had(box: sandbox.Box, operator: Operator) -> Non
 
 
 def test_a_listed_reward_can_be_ordered_as_it_is(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     promotions = ["promo-17", "promo-18", "promo-19"]
     occurrence = box.execute(customers=3, eligible=1, promotions=promotions)

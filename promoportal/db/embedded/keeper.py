@@ -32,7 +32,7 @@ from promoportal.db.embedded.data_directory import House, lock, open_private, se
 ROLE = "portal"
 
 # Linux takes 107 bytes, macOS 103.
-LONGEST_SOCKET = 103
+MAX_SOCKET_PATH = 103
 _AWKWARD = re.compile(r"""[,"'\\@]""")
 
 # A file in such rooms that says whose they are: a hard link of one in the home, as the
@@ -298,7 +298,7 @@ def _end_with_parent() -> None:
 
 def _fits(run: Path) -> bool:
     name = os.fsencode(run / House.SOCKET)
-    return len(name) <= LONGEST_SOCKET and not _AWKWARD.search(str(run))
+    return len(name) <= MAX_SOCKET_PATH and not _AWKWARD.search(str(run))
 
 
 def _sync(folder: Path) -> None:

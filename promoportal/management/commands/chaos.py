@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from bench.chaos import Stage, Storm, Verdict, judge, settle
+from bench.chaos import FaultTest, SystemUnderTest, Verdict, judge, settle
 
 _CAPABILITIES = ("idempotent,askable", "idempotent", "askable", "neither")
 
@@ -71,8 +71,8 @@ class Command(BaseCommand):
             msg = f"{home} is not empty: the ledgers of two storms must not be mixed."
             raise CommandError(msg)
         told = {name: options[name] for name in ("capability", "wrong_queue")}
-        with Stage(home, **told) as stage:
-            storm = Storm(
+        with SystemUnderTest(home, **told) as stage:
+            storm = FaultTest(
                 stage, options["seed"], options["rewards"], options["seconds"]
             )
             self.stderr.write(f"A storm of {options['seconds']:.0f} s ...")

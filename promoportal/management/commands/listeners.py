@@ -13,7 +13,7 @@ from executions.models import EventType, Listener
 from promoportal import wire
 from promoportal.management.base_command import PortalCommand
 from promoportal.optimove import External
-from promoportal.optimove.throttle import NotNow
+from promoportal.optimove.throttle import Throttled
 
 # What the portal acts on: registered together when no event type is named.
 ACTED_ON = (EventType.SCHEDULED, EventType.TRIGGERED, EventType.CANCELLED)
@@ -41,9 +41,9 @@ class Command(PortalCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             getattr(self, f"_{options['verb']}")(options)
-        except listeners.WrongListener as error:
+        except listeners.InvalidListener as error:
             raise CommandError(str(error)) from error
-        except NotNow:
+        except Throttled:
             msg = "Optimove's limit on calls is reached. Try again in a few seconds."
             raise CommandError(msg) from None
         except (wire.Unanswered, wire.Malformed) as error:

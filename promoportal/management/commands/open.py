@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from executions import notices
-from executions.lifecycle import announce
+from executions.lifecycle import open_execution
 from executions.models import ExecutionStop
 from promoportal.management.base_command import PortalCommand
 
@@ -24,7 +24,7 @@ class Command(PortalCommand):
             occurrence = notices.occurrence_of(options["occurrence"])
         except notices.Unreadable as error:
             raise CommandError(str(error)) from error
-        execution = announce(occurrence, why="Opened by hand.")
+        execution = open_execution(occurrence, why="Opened by hand.")
         if execution.stop == ExecutionStop.CANCELLED:
             msg = f"{execution} is cancelled; nothing more of it is given."
             raise CommandError(msg)

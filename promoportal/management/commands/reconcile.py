@@ -15,7 +15,7 @@ from promoportal.management.base_command import PortalCommand
 from promoportal.operations.reconciliation import Reconciled, reconcile
 from promoportal.optimove import Promotions
 from promoportal.optimove.rate_limiter import Priority
-from promoportal.optimove.throttle import NotNow
+from promoportal.optimove.throttle import Throttled
 from rewards.collection import fetch_runs
 from rewards.collection.collect import collect_from
 from rewards.models import Collection, CollectionState
@@ -61,7 +61,7 @@ def _collect_now(execution: Execution) -> None:
             collection = Collection.objects.get(execution=execution)
             if collection.state in {CollectionState.DONE, CollectionState.HELD}:
                 return
-            with suppress(NotNow):
+            with suppress(Throttled):
                 collect_from(execution, client, Priority.PERSON)
             # A worker may hold it, or it may have to wait.
             time.sleep(PAUSE)
@@ -72,10 +72,10 @@ def _collect_now(execution: Execution) -> None:
 def _ask(execution: Execution, *, why: str) -> None:
     """Of a cancelled one too: what is listed is asked for, and nothing is given."""
     with transaction.atomic():
-        locks.seize(execution.pk)
+        locks.lock_exclusive(execution.pk)
         # What it brings is worked on as ever: of a settled execution nothing would be.
-        lifecycle.collect_again(execution, why=why)
-        fetch_runs.ask(execution, why=why)
+        lifecycle.mark_collecting(execution, why=why)
+        fetch_runs.request_run(execution, why=why)
 
 
 def _told(found: Reconciled) -> str:

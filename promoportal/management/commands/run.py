@@ -36,7 +36,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
         refuse_strangers(host)
-        parent_death.tie()
+        parent_death.exit_with_parent()
         with listen(host, port) as listener:
             migrate()
             notice_restoring()

@@ -38,7 +38,7 @@ class Command(BaseCommand):
         self, *args: Any, queue: str | None, patience: float | None, **options: Any
     ) -> None:
         if queue is None:
-            parent_death.tie()
+            parent_death.exit_with_parent()
             notice_restoring()
             self.stdout.write(
                 f"Workers for {', '.join(jobs.QUEUES)}. Ctrl-C ends them."
@@ -65,7 +65,7 @@ def clusters() -> list[Program]:
 def notice_restoring() -> None:
     """Before anything is sent; where there is no database yet, the tick sees to it."""
     with suppress(DatabaseLost):
-        restored_backup.look()
+        restored_backup.detect_restore()
     connection.close()
 
 

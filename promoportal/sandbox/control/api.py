@@ -32,7 +32,7 @@ from promoportal.sandbox.optimove.occurrences import Occurrence
 from promoportal.sandbox.optimove.registered_listeners import Listener
 from promoportal.sandbox.simulation import Sandbox
 
-_MOST_SHOWN = 1_000
+_MAX_SHOWN = 1_000
 Order = TypeVar("Order")
 Waiting = Callable[[Asked], Awaitable[Answer]]
 
@@ -173,7 +173,7 @@ class Control:
         customer = query.get("customer")
         rows = occurrence.among([customer] if customer else None)
         skip = _whole(query.get("skip", "0"))
-        shown = islice(rows, skip, skip + _MOST_SHOWN)
+        shown = islice(rows, skip, skip + _MAX_SHOWN)
         rewards = [self._reward(occurrence, row) for row in shown]
         return said({"total": len(rows), "rewards": rewards})
 

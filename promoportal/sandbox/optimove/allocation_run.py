@@ -16,12 +16,12 @@ from promoportal.sandbox.engine import Outcome, Population, Promotion
 from promoportal.sandbox.gc_pause import many_that_stay
 from promoportal.sandbox.optimove.assignment_table import Table
 from promoportal.sandbox.optimove.execution_record import Execution
-from promoportal.sandbox.optimove.internal_calls import Inside, Untold
+from promoportal.sandbox.optimove.internal_calls import Inside, InternalCallFailed
 from promoportal.sandbox.optimove.occurrences import Occurrence
 from promoportal.sandbox.optimove.promotion_usage import Offers
 
 # CONFIRMED: at most so many customers a call.
-MOST_UPDATED = 10_000
+MAX_UPDATED = 10_000
 UPDATE = "/optimove/Integrations/UpdateCustomerPromotionStatus"
 
 
@@ -89,7 +89,7 @@ class Validation:
                 calls += 1
                 try:
                     await self.inside.tell(UPDATE, body)
-                except Untold as error:
+                except InternalCallFailed as error:
                     # CONFIRMED: whoever is never sent counts as false. ASSUMED: it is
                     # not sent again.
                     lost += 1
@@ -105,8 +105,8 @@ def _updates(execution: Execution) -> Iterator[dict[str, object]]:
     """
     ids = execution.audience.crowd.population.ids
     positions, given = execution.audience.positions, execution.occurrence.rows.given()
-    for start in range(0, len(given), MOST_UPDATED):
-        stop = start + MOST_UPDATED
+    for start in range(0, len(given), MAX_UPDATED):
+        stop = start + MAX_UPDATED
         yield {
             "TimeStamp": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
             "CampaignID": execution.occurrence.number,

@@ -15,11 +15,11 @@ from typing import Protocol, overload
 from promoportal.sandbox import engine
 from promoportal.sandbox.messages import identity
 from promoportal.sandbox.optimove.assignment_table import (
-    _ROWS,
-    Allotted,
+    ROWS,
+    CalculatedRow,
     Table,
-    _assignment,
-    _nobody,
+    assignment_row,
+    no_customer,
 )
 from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED, Promotion, Reward
 
@@ -163,7 +163,7 @@ class Rows(Sequence[Row]):
     """The rows of one occurrence, in the order they are listed."""
 
     occurrence: str
-    who: Who = _nobody
+    who: Who = no_customer
     made: int = 0
     _front: list[Row] = field(default_factory=list)
     _tables: list[Table] = field(default_factory=list)
@@ -231,7 +231,7 @@ class Rows(Sequence[Row]):
 
     def remove(self, row: Row) -> Callable[[], None]:
         """List it no longer; gives what lists it again, at its place."""
-        if isinstance(row, Allotted):
+        if isinstance(row, CalculatedRow):
             table, index = row.table, row.index
             table.hide(index)
             return lambda: table.show(index)
@@ -257,7 +257,7 @@ class Rows(Sequence[Row]):
     def fresh_assignment(self, *, as_number: object = "") -> str | int:
         """Make an assignment id: a number where the customer's is one, else a text."""
         self.made += 1
-        return _assignment(self.occurrence, self.made, as_number=as_number)
+        return assignment_row(self.occurrence, self.made, as_number=as_number)
 
     def _part(self, start: int, stop: int) -> Iterator[Row]:
         parts: list[list[Row] | Table] = [self._front, *self._tables, self._single]
@@ -302,6 +302,6 @@ def _number(occurrence: str, assignment: str) -> int | None:
     try:
         if name:
             return int(text, 16) if name == occurrence else None
-        return int(text) % _ROWS
+        return int(text) % ROWS
     except ValueError:
         return None

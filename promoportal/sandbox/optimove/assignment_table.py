@@ -11,7 +11,7 @@ from promoportal.sandbox.optimove.audience import found
 from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED, Reward
 
 # Well below 2**53, where a JSON reader may begin to round.
-_ROWS = 10_000_000
+ROWS = 10_000_000
 
 
 class Table:
@@ -45,11 +45,11 @@ class Table:
     def __len__(self) -> int:
         return len(self._shown)
 
-    def __iter__(self) -> Iterator[Allotted]:
-        return (Allotted(self, index) for index in self._shown)
+    def __iter__(self) -> Iterator[CalculatedRow]:
+        return (CalculatedRow(self, index) for index in self._shown)
 
-    def part(self, start: int, stop: int) -> Iterator[Allotted]:
-        return (Allotted(self, index) for index in self._shown[start:stop])
+    def part(self, start: int, stop: int) -> Iterator[CalculatedRow]:
+        return (CalculatedRow(self, index) for index in self._shown[start:stop])
 
     @property
     def counts(self) -> Counter[str]:
@@ -57,16 +57,20 @@ class Table:
         counts = Counter(self._statuses)
         return Counter({str(_STATUSES[key]): count for key, count in counts.items()})
 
-    def numbered(self, number: int) -> Allotted | None:
+    def numbered(self, number: int) -> CalculatedRow | None:
         """Find the row of an assignment's number."""
         index = number - self.first - 1
         there = 0 <= index < len(self._positions) and index not in self._hidden
-        return Allotted(self, index) if there else None
+        return CalculatedRow(self, index) if there else None
 
-    def at(self, position: int) -> Allotted | None:
+    def at(self, position: int) -> CalculatedRow | None:
         """Find the row of a customer's position in the population."""
         index = found(self._positions, position)
-        return None if index is None or index in self._hidden else Allotted(self, index)
+        return (
+            None
+            if index is None or index in self._hidden
+            else CalculatedRow(self, index)
+        )
 
     def outcome(self, position: int) -> engine.Outcome | None:
         """What was calculated for a customer, whatever is listed since."""
@@ -104,7 +108,7 @@ class Table:
     def assignment_id(self, index: int) -> str | int:
         number = self.first + index + 1
         customer = self.customer_id(index)
-        return _assignment(self._occurrence, number, as_number=customer)
+        return assignment_row(self._occurrence, number, as_number=customer)
 
     def customer_id(self, index: int) -> str | int:
         return self._population.ids[self._positions[index]]
@@ -193,7 +197,7 @@ def _reward(tier: engine.Tier, value: str | None) -> Reward | None:
 
 
 @dataclass(slots=True)
-class Allotted:
+class CalculatedRow:
     """A row of a table."""
 
     table: Table
@@ -243,11 +247,11 @@ class Allotted:
         return self.table.listed(self.index)
 
 
-def _nobody(_: str) -> None:
+def no_customer(_: str) -> None:
     return None
 
 
-def _assignment(occurrence: str, number: int, *, as_number: object) -> str | int:
+def assignment_row(occurrence: str, number: int, *, as_number: object) -> str | int:
     if isinstance(as_number, int) and occurrence.isdecimal():
-        return int(occurrence) * _ROWS + number
+        return int(occurrence) * ROWS + number
     return f"{occurrence}-{number:x}"

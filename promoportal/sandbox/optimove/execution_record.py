@@ -30,7 +30,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Happening:
+class TriggerEvent:
     """What customers did that set it off, and with which values each."""
 
     name: str
@@ -54,7 +54,7 @@ class Execution:
     occurrence: Occurrence
     audience: Audience
     seeds: Mapping[str, int]  # by which each of its promotions draws lots
-    happening: Happening | None = None
+    happening: TriggerEvent | None = None
     announce: bool = True
     day: date = field(default_factory=lambda: datetime.now(UTC).date())
     steps: list[Step] = field(default_factory=list)

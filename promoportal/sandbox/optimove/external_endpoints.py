@@ -28,8 +28,8 @@ from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED
 
 EVENTS = frozenset({1, 2, 3, 4, 5, 11, 13, 14})
 _WITHOUT_CHANNEL = 5  # CONFIRMED: conditional execution is registered for no channel
-MOST_PROMOTIONS = 100  # CONFIRMED, in a call
-MOST_UPDATED = 10_000  # CONFIRMED, in a call
+MAX_PROMOTIONS = 100  # CONFIRMED, in a call
+MAX_UPDATED = 10_000  # CONFIRMED, in a call
 _LARGEST_PAGE = 1_000  # ASSUMED
 # CONFIRMED: ActionID 1 is the control group, which gets nothing; no campaign here has one.
 _OFFERED = 2
@@ -88,7 +88,7 @@ class External:
 
     def _add_promotions(self, asked: Asked) -> Answer:
         """CONFIRMED: a code that is known gets its name replaced."""
-        items = _listed_in(asked, MOST_PROMOTIONS)
+        items = _listed_in(asked, MAX_PROMOTIONS)
         named = {_text(one, "promocode"): _text(one, "promotionname") for one in items}
         self.promotions.update(named)
         self._keep_promotions()
@@ -102,7 +102,7 @@ class External:
 
     def _delete_promotions(self, asked: Asked) -> Answer:
         # ASSUMED: one that is not known is gone already.
-        items = _listed_in(asked, MOST_PROMOTIONS)
+        items = _listed_in(asked, MAX_PROMOTIONS)
         for code in [_text(one, "promocode") for one in items]:
             self.promotions.pop(code, None)
         self._keep_promotions()
@@ -119,7 +119,7 @@ class External:
             raise Unreadable
         audience = occurrence.audience
         statuses = [
-            _status(one) for one in _objects(body.get("promosupdated"), MOST_UPDATED)
+            _status(one) for one in _objects(body.get("promosupdated"), MAX_UPDATED)
         ]
         if audience is not None:
             for customer, status in statuses:

@@ -20,7 +20,7 @@ _HEADER = "X-Inside"
 Tell = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
 
 
-class Untold(Exception):
+class InternalCallFailed(Exception):
     """A call inside did not arrive, or was not taken."""
 
 
@@ -46,7 +46,7 @@ class Inside:
             status = await self._tell(path, json.dumps(body).encode(), headers)
         except (OSError, TimeoutError) as error:
             msg = f"{path} was not answered: {type(error).__name__}."
-            raise Untold(msg) from error
+            raise InternalCallFailed(msg) from error
         if status != 200:
             msg = f"{path} answered {status}."
-            raise Untold(msg)
+            raise InternalCallFailed(msg)

@@ -31,7 +31,7 @@ from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence
 
 LARGEST_BATCH = 1_000
 # ASSUMED: as many as the vendor's other bulk calls take.
-MOST_CUSTOMERS = 10_000
+MAX_CUSTOMERS = 10_000
 
 
 @dataclass
@@ -138,8 +138,8 @@ def _customers(value: object) -> tuple[str, ...] | None:
     # ASSUMED: an empty list asks about no one, it does not ask about everyone.
     if value is None:
         return None
-    if not isinstance(value, list) or len(value) > MOST_CUSTOMERS:
-        msg = f"customerIds must be a list of at most {MOST_CUSTOMERS}."
+    if not isinstance(value, list) or len(value) > MAX_CUSTOMERS:
+        msg = f"customerIds must be a list of at most {MAX_CUSTOMERS}."
         raise Unreadable(msg)
     customers = [identity(item) for item in value]
     if None in customers:

@@ -21,8 +21,8 @@ from promoportal.sandbox.optimove import email_delivery
 from promoportal.sandbox.optimove.allocation_run import Validation
 from promoportal.sandbox.optimove.audience import Audience, Crowd
 from promoportal.sandbox.optimove.email_delivery import Mailing
-from promoportal.sandbox.optimove.execution_record import Execution, Happening
-from promoportal.sandbox.optimove.internal_calls import Inside, Untold
+from promoportal.sandbox.optimove.execution_record import Execution, TriggerEvent
+from promoportal.sandbox.optimove.internal_calls import Inside, InternalCallFailed
 from promoportal.sandbox.optimove.occurrences import Campaigns
 from promoportal.sandbox.optimove.promotion_usage import Offers
 from promoportal.sandbox.optimove.webhook_sender import Notices, executed, triggered
@@ -124,7 +124,7 @@ class Tenant:
             await self._run(
                 campaign,
                 targeted,
-                happening=Happening(event, targeted),
+                happening=TriggerEvent(event, targeted),
                 announce=announce,
             )
             for campaign in waiting
@@ -157,7 +157,7 @@ class Tenant:
         campaign: Campaign,
         targeted: Iterable[int],
         *,
-        happening: Happening | None = None,
+        happening: TriggerEvent | None = None,
         announce: bool = True,
     ) -> Execution:
         execution = self._begun(campaign, targeted, happening, announce=announce)
@@ -175,7 +175,7 @@ class Tenant:
         self,
         campaign: Campaign,
         targeted: Iterable[int],
-        happening: Happening | None,
+        happening: TriggerEvent | None,
         *,
         announce: bool,
     ) -> Execution:
@@ -212,7 +212,7 @@ class Tenant:
             step.say(f"{len(execution.audience)} customers are targeted")
             try:
                 await self.inside.tell(WEBHOOK, _told(execution))
-            except Untold as error:
+            except InternalCallFailed as error:
                 # Promotions knows nothing of it: no one has a reward, no one goes on.
                 execution.problem = f"Campaign webhook: {error}"
                 execution.validated.set()

@@ -29,7 +29,7 @@ Casing = Literal["alternate", "camel", "pascal"]
 CASINGS: tuple[Casing, ...] = ("alternate", "camel", "pascal")
 
 NO_VALUES: Mapping[str, object] = MappingProxyType({})
-_AT_ONCE = 16
+_MAX_THREADS = 16
 _REMEMBERED = 20_000
 
 
@@ -118,7 +118,7 @@ class Notices:
 
     def _put(self, posting: _Posting) -> None:
         self._ready.append(posting)
-        if len(self._posters) < _AT_ONCE:
+        if len(self._posters) < _MAX_THREADS:
             self._posters.add(asyncio.create_task(self._post_all()))
 
     async def _post_all(self) -> None:

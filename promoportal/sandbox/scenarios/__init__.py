@@ -19,14 +19,14 @@ from promoportal.sandbox.scenarios.scenario import (
     Scenario,
     TargetGroup,
 )
-from promoportal.toml.problems import Mistakes
+from promoportal.toml.problems import InvalidFile
 
 __all__ = [
     "Campaign",
     "Customers",
     "Email",
     "Event",
-    "Mistakes",
+    "InvalidFile",
     "Rehearsal",
     "Scenario",
     "TargetGroup",

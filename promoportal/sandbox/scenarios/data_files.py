@@ -17,8 +17,8 @@ from promoportal.toml.problems import Problems
 from promoportal.toml.tables import Table
 
 # CONFIRMED (optimove.md, section 5): a CSV of one column, at most 10 MB.
-MOST_BYTES = 10 * 1024 * 1024
-_MOST_TOLD = 10
+MAX_BYTES = 10 * 1024 * 1024
+_MAX_PROBLEMS_SHOWN = 10
 
 
 class _File:
@@ -33,11 +33,11 @@ class _File:
     def wrong(self, line: int, sentence: str) -> None:
         """Tell the first of many; someone who sees ten knows what is the matter."""
         self._wrong += 1
-        if self._wrong <= _MOST_TOLD:
+        if self._wrong <= _MAX_PROBLEMS_SHOWN:
             self._problems.elsewhere(self.path, line, sentence)
 
     def end(self) -> None:
-        more = self._wrong - _MOST_TOLD
+        more = self._wrong - _MAX_PROBLEMS_SHOWN
         if more > 0:
             line = self.text.count("\n") + 1
             self._problems.elsewhere(self.path, line, f"{more:,} more are wrong.")
@@ -58,7 +58,7 @@ def text(table: Table, key: str) -> tuple[Path, str] | None:
 
 def column(table: Table, key: str) -> tuple[str, ...]:
     """Read a column without a header: each value once."""
-    found = _read(table, key, most=MOST_BYTES)
+    found = _read(table, key, most=MAX_BYTES)
     if found is None:
         return ()
     lines: dict[str, int] = {}

@@ -16,7 +16,7 @@ from promoportal.sandbox.scenarios.generated_customers import generated
 from promoportal.sandbox.scenarios.population import Customers
 from promoportal.sandbox.scenarios.scenario import Event, Scenario
 from promoportal.toml.lines import Lines
-from promoportal.toml.problems import Mistakes, Problems
+from promoportal.toml.problems import InvalidFile, Problems
 from promoportal.toml.tables import Table
 
 # Enough of them to know what kind of values they have.
@@ -44,7 +44,7 @@ def load(
     try:
         values = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
-        raise Mistakes([_not_toml(found, text, error)]) from error
+        raise InvalidFile([_not_toml(found, text, error)]) from error
     table = Table(values, (), Problems(found, Lines(text)))
     return _scenario(table, customers, seed)
 
@@ -63,13 +63,13 @@ def _text(path: Path) -> str:
             f"{path}:1: A scenario must be here, but it cannot be read: "
             f"{error.strerror}. Shipped are {names}."
         )
-        raise Mistakes([sentence]) from error
+        raise InvalidFile([sentence]) from error
     try:
         return content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         sentence = f"{path}:{line}: This is not UTF-8, which is expected."
-        raise Mistakes([sentence]) from error
+        raise InvalidFile([sentence]) from error
 
 
 def _not_toml(path: Path, text: str, error: tomllib.TOMLDecodeError) -> str:

@@ -29,7 +29,7 @@ Waited = TypeVar("Waited")
 _PATIENCE = 60.0
 
 
-class Box:
+class SandboxHandle:
     """The handle on a sandbox that is being served."""
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
@@ -347,7 +347,7 @@ class Box:
 @contextmanager
 def serving(
     options: Options | None = None, *, host: str = "127.0.0.1", port: int = 0
-) -> Iterator[Box]:
+) -> Iterator[SandboxHandle]:
     """
     Serve a fresh sandbox from a thread, as long as the block lasts.
 
@@ -358,7 +358,7 @@ def serving(
     thread = threading.Thread(target=life.run, name="sandbox", daemon=True)
     thread.start()
     try:
-        yield Box(server, life.started.result(_PATIENCE))
+        yield SandboxHandle(server, life.started.result(_PATIENCE))
     finally:
         life.end()
         thread.join(_PATIENCE)

@@ -18,7 +18,7 @@ from django.db.models import Model
 from pytest_django import Settings
 
 from executions.models import Execution, ExecutionProgress, ExecutionStop
-from promoportal.admin.actions import Deed
+from promoportal.admin.actions import Action
 from promoportal.admin.links import page_of
 from promoportal.admin.model_admin import ReadOnlyAdmin
 from promoportal.admin.roles import Role
@@ -41,13 +41,13 @@ READ_ANEW = {
 }
 
 
-def deeds_of(model: type[Model]) -> list[Deed]:
+def deeds_of(model: type[Model]) -> list[Action]:
     rows = admin.site.get_model_admin(model)
     assert isinstance(rows, ReadOnlyAdmin)
     return list(rows.deeds)
 
 
-def would_do(deed: Deed, row: Model, by: Any) -> bool:
+def would_do(deed: Action, row: Model, by: Any) -> bool:
     """Whether it would be done, found out by doing it and taking it back."""
     with transaction.atomic():
         done = deed.act(type(row)._base_manager.filter(pk=row.pk), by, WHY)

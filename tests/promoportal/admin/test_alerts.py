@@ -19,7 +19,7 @@ from executions.models import (
     Listener,
     TriggerState,
 )
-from promoportal.admin.keyset_pagination import MOST_COUNTED
+from promoportal.admin.keyset_pagination import MAX_ROWS_COUNTED
 from promoportal.resilience.circuit_breaker import Breaker, Side
 from redemptions.models import RedemptionState
 from rewards.models import AssignmentReason, AssignmentState, CollectionState
@@ -191,7 +191,7 @@ def test_counting_stops_somewhere(crm: Desk) -> None:
 def test_what_the_census_knows_is_told_exactly(crm: Desk) -> None:
     multiply(
         AssignmentFactory(state=AssignmentState.HELD, reason=AssignmentReason.REFUSED),
-        MOST_COUNTED,
+        MAX_ROWS_COUNTED,
         reference="'R' || n",
         customer="'X' || n",
         key="gen_random_uuid()",

@@ -14,7 +14,7 @@ from executions.models import Campaign, Execution
 from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role
-from promoportal.db.display_names import LONGEST, Named
+from promoportal.db.display_names import MAX_LENGTH, Named
 from rewards.models import Assignment, Promotion
 from tests.factories import (
     AssignmentFactory,
@@ -109,7 +109,7 @@ def test_what_it_was_and_what_it_is_stay_in_the_log(make: Make, crm: Desk) -> No
 @pytest.mark.parametrize(
     ("so", "why"),
     [
-        ("x" * (LONGEST + 1), "a name has 100 characters at most"),
+        ("x" * (MAX_LENGTH + 1), "a name has 100 characters at most"),
         ("Welcome\nback", "the name holds a character that nobody sees"),
         ("Welcome\0back", "the name holds a character that nobody sees"),
         ("kcab \u202eemocleW", "the name holds a character that nobody sees"),
@@ -177,10 +177,10 @@ def test_a_name_may_be_of_any_script_and_of_emoji(so: str, crm: Desk) -> None:
 def test_as_many_characters_as_there_may_be_are_kept(crm: Desk) -> None:
     row = CampaignFactory()
 
-    called(crm, row, "ü" * LONGEST)
+    called(crm, row, "ü" * MAX_LENGTH)
 
     row.refresh_from_db()
-    assert row.name == "ü" * LONGEST
+    assert row.name == "ü" * MAX_LENGTH
 
 
 # --- Shown ----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 from django.utils.timezone import localdate, make_aware
 
-from executions.admin.campaign_filter import MOST_EXECUTIONS
+from executions.admin.campaign_filter import MAX_EXECUTIONS
 from executions.models import Delivery, Execution, Trigger
 from promoportal.admin.date_filter import SLACK
 from promoportal.admin.links import list_of
@@ -170,12 +170,12 @@ def test_of_a_campaign_with_very_many_executions_the_newest_are_looked_through(
     crm: Desk,
 ) -> None:
     campaign = CampaignFactory()
-    old, *_ = ExecutionFactory.create_batch(MOST_EXECUTIONS + 1, campaign=campaign)
+    old, *_ = ExecutionFactory.create_batch(MAX_EXECUTIONS + 1, campaign=campaign)
     AssignmentFactory(execution=old)
 
     assert crm.list(Assignment, campaign=campaign.pk) == []
     text = crm.text(list_of(Assignment, campaign=campaign.pk))
-    assert f"the campaign's newest {MOST_EXECUTIONS} executions" in text
+    assert f"the campaign's newest {MAX_EXECUTIONS} executions" in text
 
 
 # --- Tiers ----------------------------------------------------------------------------

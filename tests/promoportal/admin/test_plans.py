@@ -31,11 +31,11 @@ from bench import filling
 from executions.models import Campaign, Delivery, Execution, Listener, Trigger
 from promoportal.admin import csv_export
 from promoportal.admin.keyset_order import Order
-from promoportal.admin.keyset_pagination import MOST_COUNTED
+from promoportal.admin.keyset_pagination import MAX_ROWS_COUNTED
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.model_admin import ReadOnlyAdmin
-from promoportal.admin.related_filters import NarrowedTo
-from promoportal.dashboard.execution_funnel import MOST_COMPARED
+from promoportal.admin.related_filters import RelatedRowFilter
+from promoportal.dashboard.execution_funnel import MAX_ROWS_COMPARED
 from promoportal.optimove.rate_limiter import Allowance
 from promoportal.resilience.circuit_breaker import Breaker
 from redemptions.models import Redemption, Report
@@ -55,7 +55,7 @@ from tests.staff_client import Desk
 pytestmark = pytest.mark.django_db
 ROWS = 24_000
 # Rows of one table that a question may touch where it counts nothing.
-MOST_TOUCHED = 1_500
+MAX_TOUCHED = 1_500
 LARGEST = filling.LARGEST
 # One row or two, or what django-q2 keeps of its last jobs, whatever happens.
 BOUNDED = {Breaker, Allowance, Failure}
@@ -109,7 +109,7 @@ def large() -> frozenset[str]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples > %s",
-            [MOST_TOUCHED],
+            [MAX_TOUCHED],
         )
         return frozenset(name for (name,) in cursor.fetchall())
 
@@ -119,8 +119,8 @@ def wrong(sql: str, plan: dict[str, Any], at_most: int) -> Iterator[str]:
     if "OFFSET" in sql:
         yield "skips rows"
     # Of few more than are counted to, all may be sorted: it is cheaper.
-    counts = f"LIMIT {MOST_COUNTED + 1}" in sql
-    most = MOST_COUNTED * 5 // 4 if counts else at_most
+    counts = f"LIMIT {MAX_ROWS_COUNTED + 1}" in sql
+    most = MAX_ROWS_COUNTED * 5 // 4 if counts else at_most
     for step in _steps(plan):
         if step.kind == "Seq Scan" and step.table in large():
             yield f"reads all of {step.table}"
@@ -157,7 +157,7 @@ def _is_question(sql: str) -> bool:
     )
 
 
-def asked(ask: Callable[[], Any], at_most: int = MOST_TOUCHED) -> list[str]:
+def asked(ask: Callable[[], Any], at_most: int = MAX_TOUCHED) -> list[str]:
     """What is wrong with all that is asked of the database meanwhile."""
     large()  # asked for before anybody looks
     looking = Looking(at_most)
@@ -170,7 +170,7 @@ def faults(
     desk: Desk,
     address: str,
     ask: Callable[[str], Any] | None = None,
-    at_most: int = MOST_TOUCHED,
+    at_most: int = MAX_TOUCHED,
 ) -> list[str]:
     """What is wrong with all that one page asks."""
     answers: list[Any] = []
@@ -224,7 +224,7 @@ def test_counting_all_is_noticed(desk: Desk) -> None:
 
 
 def test_moving_all_is_noticed_and_done_once(desk: Desk) -> None:
-    rows = Assignment.objects.filter(pk__lte=2 * MOST_TOUCHED)
+    rows = Assignment.objects.filter(pk__lte=2 * MAX_TOUCHED)
 
     assert asked(lambda: rows.update(listed_pass=F("listed_pass") + 1))
 
@@ -366,7 +366,7 @@ def _chosen(changes: Any, here: str) -> Iterator[str]:
     for spec in changes.filter_specs:
         choices = [*spec.choices(changes)]
         # Of those that are all alike, the newest and the oldest.
-        is_one_of_many = isinstance(spec, NarrowedTo) and len(choices) > 3
+        is_one_of_many = isinstance(spec, RelatedRowFilter) and len(choices) > 3
         for choice in [*choices[:2], choices[-1]] if is_one_of_many else choices:
             names = {*QueryDict(choice["query_string"][1:])}
             if not any(pair <= names for pair in UNSERVED):
@@ -418,17 +418,17 @@ def test_the_first_and_the_last_page_of_each_kind(desk: Desk) -> None:
         for order in ("pk", "-pk"):
             row = model._base_manager.order_by(order).first()
             assert row is not None, model
-            at_most = MOST_COMPARED if model is Execution else MOST_TOUCHED
+            at_most = MAX_ROWS_COMPARED if model is Execution else MAX_TOUCHED
             assert not faults(desk, page_of(row), at_most=at_most)
 
 
 @pytest.mark.parametrize(
     ("execution", "at_most"),
     [
-        (1, MOST_TOUCHED),
-        (filling.EXECUTIONS, MOST_TOUCHED),
+        (1, MAX_TOUCHED),
+        (filling.EXECUTIONS, MAX_TOUCHED),
         # It has few enough to be compared one by one.
-        (LARGEST, MOST_COMPARED),
+        (LARGEST, MAX_ROWS_COMPARED),
     ],
 )
 def test_the_page_of_an_execution(desk: Desk, execution: int, at_most: int) -> None:
@@ -487,7 +487,7 @@ def test_trying_all_again_looks_at_those_that_match(desk: Desk) -> None:
     assert not faults(desk, HELD, ask)
     # Of more than a few the census tells; what is in doubt is looked at.
     many = list_of(Assignment, state__exact="HELD")
-    assert not faults(desk, many, ask, bulk_retry_preview.MOST_LOOKED_AT)
+    assert not faults(desk, many, ask, bulk_retry_preview.MAX_ROWS_EXAMINED)
 
 
 def test_of_many_no_more_are_looked_at_than_while_somebody_waits(desk: Desk) -> None:

@@ -13,7 +13,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models.signals import post_migrate
 from django.test import Client
 
-from promoportal.admin.actions import Deed
+from promoportal.admin.actions import Action
 from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role, create_staff
@@ -129,7 +129,7 @@ def every_deed() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("model", "deed"), list(every_deed()))
 def test_every_deed_is_done_by_who_may_and_kept_as_refused_of_who_may_not(
-    model: Any, deed: Deed, desk_of: Callable[[Role], Desk]
+    model: Any, deed: Action, desk_of: Callable[[Role], Desk]
 ) -> None:
     row = MAKE[model]()
     may = {role: desk_of(role).user.has_perm(deed.permission) for role in Role}

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission
 from django.db.models import Model
 
 from promoportal.admin.links import list_of
-from promoportal.admin.saved_filters import LONGEST_NAME, MOST_SAVED, SavedFilter
+from promoportal.admin.saved_filters import MAX_NAME_LENGTH, MAX_SAVED, SavedFilter
 from redemptions.models import Redemption
 from rewards.models import Assignment, AssignmentState
 from tests.factories import AssignmentFactory, ExecutionFactory, UserFactory
@@ -100,7 +100,7 @@ def test_a_name_is_taken_once_by_one_person_for_one_list(
     assert shelf(crm).keys() == {"Held", "Other"}
 
 
-@pytest.mark.parametrize("name", ["", " ", "\0", "x" * (LONGEST_NAME + 1)])
+@pytest.mark.parametrize("name", ["", " ", "\0", "x" * (MAX_NAME_LENGTH + 1)])
 def test_what_is_no_name_is_refused(name: str, crm: Desk) -> None:
     press(crm, "save", name="Held")
     [saved] = SavedFilter.objects.all()
@@ -116,13 +116,13 @@ def test_what_is_no_name_is_refused(name: str, crm: Desk) -> None:
 
 
 def test_there_is_room_for_so_many(crm: Desk) -> None:
-    for number in range(MOST_SAVED):
+    for number in range(MAX_SAVED):
         press(crm, "save", name=f"Held {number}")
 
     said = press(crm, "save", name="One more")
 
     assert "you have 20 filters for this list. Remove one first." in said
-    assert len(shelf(crm)) == MOST_SAVED
+    assert len(shelf(crm)) == MAX_SAVED
 
 
 def test_only_the_list_s_own_filters_are_kept(crm: Desk) -> None:

@@ -10,7 +10,7 @@ from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
 from executions.models import Delivery
-from promoportal.admin.formatting import LONGEST
+from promoportal.admin.formatting import MAX_LENGTH
 from promoportal.admin.links import list_of, page_of
 from rewards.models import Assignment, AssignmentState
 from tests.factories import (
@@ -60,7 +60,7 @@ def test_a_long_body_is_cut_and_the_page_says_so(support: Desk) -> None:
     page = support.page(delivery)
 
     assert "Only the first 65,536 characters are shown." in page
-    assert len(page) < LONGEST + 50_000
+    assert len(page) < MAX_LENGTH + 50_000
 
 
 def test_only_the_page_that_shows_a_body_reads_it(operations: Desk) -> None:

@@ -17,7 +17,11 @@ from django.utils import timezone
 from executions.models import ExecutionStop, TriggerState
 from promoportal.admin import links
 from promoportal.dashboard import customers, next_step_panel
-from promoportal.dashboard.customers import MOST_FOUND, MOST_SHOWN, page_of
+from promoportal.dashboard.customers import (
+    MAX_ASSIGNMENTS_SHOWN,
+    MAX_CUSTOMERS_FOUND,
+    page_of,
+)
 from promoportal.operations import next_step
 from promoportal.optimove import Meaning
 from redemptions.models import RedemptionState
@@ -81,10 +85,10 @@ def test_if_only_one_begins_so_it_leads_there(crm: Desk) -> None:
 
 
 def test_of_many_the_first_are_shown_and_more_is_asked_for(crm: Desk) -> None:
-    for number in range(MOST_FOUND + 1):
+    for number in range(MAX_CUSTOMERS_FOUND + 1):
         AssignmentFactory(customer=f"C{number:03}")
 
-    assert f"These are the first {MOST_FOUND}" in find(crm, "C")
+    assert f"These are the first {MAX_CUSTOMERS_FOUND}" in find(crm, "C")
 
 
 @pytest.mark.parametrize("term", ["nobody", "%", "C_", "\0"])
@@ -160,7 +164,7 @@ def test_no_search_reads_the_whole_table(crm: Desk) -> None:
 
 
 def test_all_campaigns_newest_first_and_page_after_page(crm: Desk) -> None:
-    rows = [AssignmentFactory(customer="C1") for _ in range(MOST_SHOWN + 1)]
+    rows = [AssignmentFactory(customer="C1") for _ in range(MAX_ASSIGNMENTS_SHOWN + 1)]
     AssignmentFactory(customer="C2")
 
     first = crm.get(page_of("C1")).context

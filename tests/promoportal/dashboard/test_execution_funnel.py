@@ -14,7 +14,7 @@ from executions.models import Execution, ExecutionProgress, ExecutionStop
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.panels import Panel, Stage
 from promoportal.admin.roles import Role
-from promoportal.dashboard.execution_funnel import MOST_BETWEEN
+from promoportal.dashboard.execution_funnel import MAX_ROWS_BETWEEN
 from promoportal.db.state_counts import Census, CountKind
 from promoportal.optimove import Meaning
 from redemptions.models import RedemptionState
@@ -169,7 +169,7 @@ def test_the_eligible_among_very_many_others_are_a_number_alone(crm: Desk) -> No
         execution=execution,
         meaning=Meaning.NOTHING,
         state=AssignmentState.VOID,
-        count=MOST_BETWEEN + 1,
+        count=MAX_ROWS_BETWEEN + 1,
     )
 
     eligible = stages(crm, execution)["eligible"]

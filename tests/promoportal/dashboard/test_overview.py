@@ -15,8 +15,8 @@ from django.utils.html import strip_tags
 from executions.models import Execution, ExecutionProgress, ExecutionStop
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role
-from promoportal.dashboard.progress_column import reached
-from promoportal.db.database_clock import after
+from promoportal.dashboard.progress_column import progress
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.state_counts import Census
 from promoportal.resilience.circuit_breaker import Breaker, Side
 from redemptions.models import Redemption, RedemptionState
@@ -84,7 +84,7 @@ def test_a_list_of_executions_shows_of_each_how_far_it_is(crm: Desk) -> None:
     )
 
     shown = {
-        row.pk: figures(reached(row)).strip()
+        row.pk: figures(progress(row)).strip()
         for row in crm.get(list_of(Execution)).context["cl"].result_list
     }
 
@@ -136,7 +136,7 @@ def test_a_far_side_that_is_not_called_is_seen_with_its_problem(crm: Desk) -> No
     Breaker.objects.create(
         side=Side.PLATFORM,
         opened_at=timezone.now(),
-        open_until=after(60),
+        open_until=seconds_from_now(60),
         problem="The token is refused.",
     )
     DeliveryFactory()

@@ -10,9 +10,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from executions import lifecycle as announcing
-from executions import lifecycle as stopping
-from executions.admin.replay_preview import MOST_FORESEEN
+from executions import lifecycle
+from executions.admin.replay_preview import MAX_DELIVERIES
 from executions.models import (
     Delivery,
     DeliveryState,
@@ -196,7 +195,7 @@ def test_one_that_is_stopped_says_so(operations: Desk, stop: ExecutionStop) -> N
 
 def test_one_that_is_cancelled_is_not_reopened(world: World, operations: Desk) -> None:
     execution = ExecutionFactory(reference="7311", state="SETTLED")
-    stopping.cancel(execution, by=None, why="Optimove cancelled it.")
+    lifecycle.cancel(execution, by=None, why="Optimove cancelled it.")
     delivery = held(SCHEDULED)
 
     [panel] = plan(operations, delivery)
@@ -299,8 +298,8 @@ def test_a_cancellation_that_came_first_opens_it_cancelled(
 
 
 def test_a_second_cancellation_changes_nothing(world: World, operations: Desk) -> None:
-    execution = announcing.announce("7311")
-    stopping.cancel_by_vendor("7311")
+    execution = lifecycle.open_execution("7311")
+    lifecycle.cancel_by_vendor("7311")
     delivery = held(CANCELLED, EventType.CANCELLED)
 
     [panel] = plan(operations, delivery)
@@ -381,11 +380,13 @@ def test_deliveries_about_one_execution_are_told_together(
 def test_of_very_many_the_first_are_looked_at_and_it_is_said_so(
     operations: Desk,
 ) -> None:
-    many = [held(b'{"CampaignID": %d}' % number) for number in range(MOST_FORESEEN + 3)]
+    many = [
+        held(b'{"CampaignID": %d}' % number) for number in range(MAX_DELIVERIES + 3)
+    ]
 
     *about, rest = plan(operations, *many)
 
-    assert len(about) == MOST_FORESEEN
+    assert len(about) == MAX_DELIVERIES
     assert said(rest) == "Only the first 20 are looked at here, and 3 are not."
 
 

@@ -7,14 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from promoportal.db.database_clock import after, database_now
+from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.db.leases import Lease, due, unleased
-from promoportal.resilience.backoff import wait
-from promoportal.runtime.time_budget import Budget
+from promoportal.resilience.backoff import backoff_seconds
+from promoportal.runtime.time_budget import TimeBudget
 from rewards.models import Collection
 from tests.factories import CollectionFactory
 
-WAITS = (1, 5, 60)
+BACKOFF = (1, 5, 60)
 
 
 @pytest.mark.parametrize(
@@ -32,14 +32,14 @@ WAITS = (1, 5, 60)
 def test_how_long_to_wait(
     failures: int, retry_after: float | None, seconds: float
 ) -> None:
-    found = [wait(WAITS, failures, retry_after) for _ in range(200)]
+    found = [backoff_seconds(BACKOFF, failures, retry_after) for _ in range(200)]
 
     assert 0.8 * seconds <= min(found) < max(found) <= 1.2 * seconds
 
 
 @pytest.mark.parametrize("failures", [1, 3])
 def test_what_the_far_side_asks_for_is_not_undercut(failures: int) -> None:
-    assert all(wait(WAITS, failures, 600) == 600 for _ in range(20))
+    assert all(backoff_seconds(BACKOFF, failures, 600) == 600 for _ in range(20))
 
 
 def test_a_lease_is_measured_from_before_it_was_asked_for() -> None:
@@ -55,7 +55,7 @@ def test_a_lease_that_is_over_has_less_than_nothing_left() -> None:
 
 @pytest.mark.parametrize(("passed", "spent"), [(0, False), (4, False), (5, True)])
 def test_a_budget_is_spent_when_its_time_has_passed(passed: int, spent: bool) -> None:
-    assert Budget(5, begun=time.monotonic() - passed).is_spent() is spent
+    assert TimeBudget(5, begun=time.monotonic() - passed).is_spent() is spent
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_what_is_due_is_said_by_the_database(
     db: None, seconds: float, is_due: bool
 ) -> None:
     row = CollectionFactory()
-    Collection.objects.update(not_before=after(seconds))
+    Collection.objects.update(not_before=seconds_from_now(seconds))
 
     assert Collection.objects.filter(due(), pk=row.pk).exists() is is_due
 
@@ -77,7 +77,7 @@ def test_who_holds_it_is_said_by_the_database(
     db: None, seconds: float | None, is_free: bool
 ) -> None:
     row = CollectionFactory()
-    until = None if seconds is None else after(seconds)
+    until = None if seconds is None else seconds_from_now(seconds)
     Collection.objects.update(lease_until=until)
 
     assert Collection.objects.filter(unleased(), pk=row.pk).exists() is is_free

@@ -27,7 +27,7 @@ def told(execution: Execution) -> Counter[tuple[str, ...]]:
     return Counter(
         {
             (one.kind, one.meaning, one.state, one.reason): one.count
-            for one in state_counts.of(execution.pk)[execution.pk]
+            for one in state_counts.by_execution(execution.pk)[execution.pk]
         }
     )
 
@@ -111,7 +111,7 @@ def test_folded_it_says_the_same_in_fewer_rows() -> None:
 
     for age in (timedelta(minutes=6), timedelta(hours=3), timedelta(days=31)):
         Census.objects.update(at=timezone.now() - age)
-        state_counts.fold()
+        state_counts.compact()
 
     assert told(execution) == before == counted(execution)
     assert Census.objects.filter(execution=execution).count() == 2
@@ -122,7 +122,7 @@ def test_what_is_new_is_not_folded_and_tells_how_fast_it_goes() -> None:
     row = AssignmentFactory(state=AssignmentState.OWED)
     Assignment.objects.update(state=AssignmentState.ACTIVE)
 
-    state_counts.fold()
+    state_counts.compact()
 
     lately = timezone.now() - timedelta(minutes=2)
     assert state_counts.activated_since(lately) == {row.execution_id: 1}

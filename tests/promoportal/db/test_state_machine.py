@@ -19,7 +19,7 @@ from executions.models import (
     TriggerState,
 )
 from promoportal.db import state_machine
-from promoportal.db.bulk import NotForStates, set_each
+from promoportal.db.bulk import NotForStates, bulk_update
 from promoportal.db.state_machine import IllegalMove, LostRace, Stateful, move_all
 from redemptions.models import Redemption, RedemptionState
 from rewards.models import (
@@ -260,15 +260,17 @@ def test_a_set_may_be_chosen_by_what_else_is_true(db: None) -> None:
 def test_columns_that_differ_are_set_but_never_a_state(db: None) -> None:
     one, two = TriggerFactory.create_batch(2)
 
-    set_each(Trigger, {one.pk: {"problem": "a"}, two.pk: {"problem": "b"}}, attempts=7)
-    set_each(Trigger, {})
+    bulk_update(
+        Trigger, {one.pk: {"problem": "a"}, two.pk: {"problem": "b"}}, attempts=7
+    )
+    bulk_update(Trigger, {})
 
     found = Trigger.objects.order_by("pk").values_list("problem", "attempts")
     assert list(found) == [("a", 7), ("b", 7)]
     with pytest.raises(NotForStates):
-        set_each(Trigger, {one.pk: {"state": "DONE"}})
+        bulk_update(Trigger, {one.pk: {"state": "DONE"}})
     with pytest.raises(NotForStates):
-        set_each(Trigger, {one.pk: {"problem": ""}}, state="DONE")
+        bulk_update(Trigger, {one.pk: {"problem": ""}}, state="DONE")
 
 
 @pytest.mark.parametrize(

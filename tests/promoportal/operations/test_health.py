@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from promoportal import pipeline
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.database_identity import Continuity
 
 
@@ -28,6 +28,8 @@ def test_where_it_ticks_all_is_well(db: None) -> None:
 def test_a_clock_that_stands_is_told_of_and_notices_are_taken_all_the_same(
     db: None, minutes: int, said: str
 ) -> None:
-    Continuity.objects.create(pk=1, database="here", seen_at=after(-60 * minutes))
+    Continuity.objects.create(
+        pk=1, database="here", seen_at=seconds_from_now(-60 * minutes)
+    )
 
     assert readiness() == (200, said)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from executions.locks import seize, share
+from executions.locks import lock_exclusive, lock_shared
 from executions.models import Execution, ExecutionProgress, TriggerState
-from promoportal.db.database_clock import after as later
+from promoportal.db.database_clock import seconds_from_now as later
 from promoportal.operations import progress
 from redemptions.models import RedemptionState
 from rewards.models import AssignmentState, CollectionState
@@ -94,8 +94,8 @@ def test_an_execution_is_where_its_work_is(
     put, state = work
     put(execution, state)
 
-    progress.follow()
-    progress.follow()
+    progress.update_progress()
+    progress.update_progress()
 
     execution.refresh_from_db()
     assert execution.state == after
@@ -107,7 +107,7 @@ def test_collecting_comes_before_what_it_brought(db: None) -> None:
     for put, state in (*COLLECTS[1:], *MOVES):
         put(execution, state)
 
-    progress.follow()
+    progress.update_progress()
 
     execution.refresh_from_db()
     assert execution.state == ExecutionProgress.COLLECTING
@@ -130,7 +130,7 @@ def test_a_list_is_there_until_a_later_look_finds_it_empty(
         not_before=later(60),
     )
 
-    progress.follow()
+    progress.update_progress()
 
     execution.refresh_from_db()
     assert execution.state == after
@@ -139,7 +139,7 @@ def test_a_list_is_there_until_a_later_look_finds_it_empty(
 def test_the_trace_says_why(db: None) -> None:
     execution = ExecutionFactory()
 
-    progress.follow()
+    progress.update_progress()
 
     trace = execution.transitions.get()
     assert (trace.before, trace.after) == (
@@ -154,7 +154,7 @@ def test_the_trace_says_why(db: None) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("lock", [seize, share])
+@pytest.mark.parametrize("lock", [lock_exclusive, lock_shared])
 def test_nothing_is_settled_over_work_on_its_way(
     lock: Callable[[int], object],
 ) -> None:
@@ -164,9 +164,9 @@ def test_nothing_is_settled_over_work_on_its_way(
         collector.begin()
         collector.do(lambda: lock(execution.pk))
         collector.do(lambda: AssignmentFactory(execution=execution))
-        progress.follow()
+        progress.update_progress()
         collector.commit()
-    progress.follow()
+    progress.update_progress()
 
     execution.refresh_from_db()
     assert execution.state == ExecutionProgress.ACTIVATING
@@ -200,8 +200,8 @@ def test_one_that_someone_holds_keeps_no_other_waiting() -> None:
 
     with elsewhere() as clerk:
         clerk.begin()
-        clerk.do(lambda: seize(held.pk))
-        progress.follow()
+        clerk.do(lambda: lock_exclusive(held.pk))
+        progress.update_progress()
         clerk.commit()
 
     held.refresh_from_db()

@@ -17,7 +17,7 @@ from promoportal.operations.reconciliation import reconcile
 from promoportal.sandbox import Fault
 from redemptions import decisions as reports
 from redemptions.models import Redemption
-from rewards import decisions as deciding
+from rewards import decisions
 from rewards.models import Assignment, AssignmentState
 from tests.world import World
 
@@ -111,7 +111,7 @@ def test_what_was_cancelled_or_written_off_is_no_drift(world: World) -> None:
     )
     world.collect("7311")
     world.run_activation()
-    deciding.write_off(Assignment.objects.all(), by=None, why="The account is closed.")
+    decisions.write_off(Assignment.objects.all(), by=None, why="The account is closed.")
     world.box.assign("7311", "C3")
     world.collect("7311")
     lifecycle.cancel(Execution.objects.get(), by=None, why="It was a mistake.")

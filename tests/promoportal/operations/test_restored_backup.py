@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from promoportal import pipeline
-from promoportal.db.database_clock import after, database_now
+from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.db.database_identity import Continuity, Gap
 from promoportal.operations import restored_backup
 from redemptions import reporting
@@ -41,7 +41,7 @@ def capability(request: pytest.FixtureRequest, settings: Settings, box: Any) -> 
 
 def backup() -> list[dict[str, Any]]:
     """What a dump taken now would know of rewards."""
-    restored_backup.look()
+    restored_backup.detect_restore()
     rows: Any = Assignment.objects.values()
     return list(rows)
 
@@ -94,7 +94,7 @@ def test_a_worker_that_was_there_all_the_time_is_no_quicker_than_the_doubt(
 def test_nor_is_one_that_reports(world: World, agree: Agree) -> None:
     agree(("repeat_is_safe = true", "repeat_is_safe = false"))
     owe(world)
-    restored_backup.look()
+    restored_backup.detect_restore()
     world.run_activation()
     Continuity.objects.update(database="elsewhere")
     world.let_time_come()
@@ -102,7 +102,7 @@ def test_nor_is_one_that_reports(world: World, agree: Agree) -> None:
     reporting.report()
     assert not world.box.redemptions
 
-    restored_backup.look()
+    restored_backup.detect_restore()
     held = Redemption.objects.filter(state=RedemptionState.HELD, reason="UNANSWERED")
     assert held.count() == 5
 
@@ -117,9 +117,9 @@ def test_a_second_gap_makes_nobody_forget_the_first(
     world.box.forget_keys()
 
     restore(dump, taken=timedelta(days=2))
-    restored_backup.look()
+    restored_backup.detect_restore()
     Continuity.objects.update(database="elsewhere", seen_at=timezone.now())
-    restored_backup.look()
+    restored_backup.detect_restore()
     world.announce("7311")
     world.wait()
 
@@ -164,7 +164,7 @@ def test_what_is_assigned_after_it_is_as_ever(world: World, settings: Settings) 
     world.box.become("neither")
     restore(backup())
     pipeline.tick()
-    restored_backup.look()
+    restored_backup.detect_restore()
     later = timezone.now() + timedelta(minutes=10)
     world.box.assign("7311", "C1", assignedAt=f"{later:%Y-%m-%dT%H:%M:%SZ}")
 
@@ -213,7 +213,7 @@ def test_what_it_never_says_is_for_a_person_after_the_time_to_settle(
 ) -> None:
     owe(world)
     restore(backup(), taken=timedelta(days=2))
-    restored_backup.look()
+    restored_backup.detect_restore()
 
     settings.SETTLE_WITHIN = timedelta(0)
     pipeline.tick()
@@ -231,13 +231,17 @@ def test_what_was_sent_just_before_the_restore_is_given_time_to_be_known(
 ) -> None:
     """The dump knows an old lease, and not that somebody has sent it again since."""
     owe(world, 1)
-    sent = {"doubtful": True, "first_sent_at": after(-600), "lease_until": after(-300)}
+    sent = {
+        "doubtful": True,
+        "first_sent_at": seconds_from_now(-600),
+        "lease_until": seconds_from_now(-300),
+    }
     token = uuid4() if state == "ACTIVATING" else None
     Assignment.objects.update(state=state, token=token, key=uuid4(), order={}, **sent)
 
     restore(backup())
     pipeline.tick()
-    restored_backup.look()
+    restored_backup.detect_restore()
     world.work()
 
     row = world.assignment("C0")
@@ -254,7 +258,7 @@ def test_held_and_void_rewards_are_in_doubt_too(world: World, db: None) -> None:
 
     restore(backup())
     pipeline.tick()
-    restored_backup.look()
+    restored_backup.detect_restore()
 
     assert set(Assignment.objects.values_list("doubtful", flat=True)) == {True}
 
@@ -265,7 +269,7 @@ def test_said_not_to_be_given_what_was_never_understood_stays_held(
     world.box.assign("7311", "C1", status="Pending")
     world.collect("7311")
     restore(backup())
-    restored_backup.look()
+    restored_backup.detect_restore()
 
     decisions.not_given(Assignment.objects.all(), by=None, why="Not in their books.")
 
@@ -279,8 +283,8 @@ def test_said_not_to_be_given_what_was_never_understood_stays_held(
 
 def test_in_its_own_database_nothing_is_ever_in_doubt(world: World) -> None:
     owe(world)
-    assert restored_backup.look() is None
-    assert restored_backup.look() is None
+    assert restored_backup.detect_restore() is None
+    assert restored_backup.detect_restore() is None
 
     assert not Assignment.objects.filter(doubtful=True).exists()
     assert not Gap.objects.exists()
@@ -293,10 +297,10 @@ def test_where_a_repeated_report_counts_twice_reports_wait_for_a_person(
     owe(world)
     world.run_activation()
     assert Redemption.objects.filter(state=RedemptionState.WAITING).count() == 5
-    restored_backup.look()
+    restored_backup.detect_restore()
     Continuity.objects.update(database="elsewhere")
 
-    restored_backup.look()
+    restored_backup.detect_restore()
 
     held = Redemption.objects.filter(state=RedemptionState.HELD, reason="UNANSWERED")
     assert held.count() == 5

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 def take(count: int, priority: Priority) -> int:
     """Take as many as there are, up to `count`."""
-    taken = [rate_limiter.take(priority) for _ in range(count)]
+    taken = [rate_limiter.acquire(priority) for _ in range(count)]
     return sum(isinstance(each, Granted) for each in taken)
 
 
@@ -68,8 +68,8 @@ def test_what_remains_depends_on_what_for() -> None:
 
 def test_who_gets_none_is_told_how_long_to_stay_away() -> None:
     take(48, Priority.PERSON)
-    wait = rate_limiter.take(Priority.PERSON)
-    later = rate_limiter.take(Priority.REPORTING)
+    wait = rate_limiter.acquire(Priority.PERSON)
+    later = rate_limiter.acquire(Priority.REPORTING)
 
     assert isinstance(wait, Wait)
     assert isinstance(later, Wait)
@@ -79,16 +79,16 @@ def test_who_gets_none_is_told_how_long_to_stay_away() -> None:
 
 def test_a_window_slides() -> None:
     assert all(
-        isinstance(rate_limiter.take(Priority.PERSON, window=SHORT), Granted)
+        isinstance(rate_limiter.acquire(Priority.PERSON, window=SHORT), Granted)
         for _ in range(48)
     )
-    wait = rate_limiter.take(Priority.PERSON, window=SHORT)
+    wait = rate_limiter.acquire(Priority.PERSON, window=SHORT)
     assert isinstance(wait, Wait)
     assert wait.seconds <= 0.5
 
     time.sleep(wait.seconds + 0.001)
 
-    assert isinstance(rate_limiter.take(Priority.PERSON, window=SHORT), Granted)
+    assert isinstance(rate_limiter.acquire(Priority.PERSON, window=SHORT), Granted)
 
 
 def test_a_grant_is_good_for_a_moment_only() -> None:
@@ -102,7 +102,7 @@ def test_a_grant_is_good_for_a_moment_only() -> None:
 def test_a_refusal_makes_everybody_wait_as_long_as_the_vendor_asks() -> None:
     rate_limiter.refused(7.5)
 
-    wait = rate_limiter.take(Priority.PERSON)
+    wait = rate_limiter.acquire(Priority.PERSON)
     assert isinstance(wait, Wait)
     assert 7 < wait.seconds <= 7.5
     assert rate_limiter.remaining() == 0
@@ -114,7 +114,7 @@ def pauses(refusals: int) -> list[int]:
     found = []
     for _ in range(refusals):
         rate_limiter.refused(None)
-        wait = rate_limiter.take(Priority.PERSON)
+        wait = rate_limiter.acquire(Priority.PERSON)
         assert isinstance(wait, Wait)
         found.append(round(wait.seconds))
         set_clock_back(timedelta(seconds=-wait.seconds - 1))
@@ -129,7 +129,7 @@ def test_refusals_of_one_moment_count_once() -> None:
     for _ in range(8):
         rate_limiter.refused(None)
 
-    wait = rate_limiter.take(Priority.PERSON)
+    wait = rate_limiter.acquire(Priority.PERSON)
     assert isinstance(wait, Wait)
     assert wait.seconds <= 2
 
@@ -138,7 +138,7 @@ def test_a_shorter_pause_never_cuts_a_longer_one() -> None:
     rate_limiter.refused(30)
     rate_limiter.refused(1)
 
-    wait = rate_limiter.take(Priority.PERSON)
+    wait = rate_limiter.acquire(Priority.PERSON)
     assert isinstance(wait, Wait)
     assert wait.seconds > 29
 
@@ -154,7 +154,7 @@ def test_a_minute_of_peace_forgives() -> None:
 def test_no_answer_stops_us_for_good(told: float) -> None:
     rate_limiter.refused(told)
 
-    found = rate_limiter.take(Priority.PERSON)
+    found = rate_limiter.acquire(Priority.PERSON)
     assert isinstance(found, Granted) or found.seconds <= 3600
 
 
@@ -170,7 +170,7 @@ def test_a_database_whose_clock_was_set_back_does_not_stop_us() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_none_is_taken_inside_a_transaction() -> None:
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
-        rate_limiter.take(Priority.PERSON)
+        rate_limiter.acquire(Priority.PERSON)
 
 
 def hammered(seconds: float, threads: int, window: timedelta) -> list[datetime]:
@@ -187,7 +187,7 @@ def hammered(seconds: float, threads: int, window: timedelta) -> list[datetime]:
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT clock_timestamp()")
                     before = cursor.fetchone()[0]
-                if isinstance(rate_limiter.take(priority, window=window), Granted):
+                if isinstance(rate_limiter.acquire(priority, window=window), Granted):
                     with connection.cursor() as cursor:
                         cursor.execute("SELECT clock_timestamp()")
                         given.append(max(before, cursor.fetchone()[0]))

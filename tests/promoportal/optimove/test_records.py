@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from promoportal import optimove, wire
 from promoportal.optimove import Meaning, Reward, Row
-from promoportal.optimove.records import LONGEST, read_row
+from promoportal.optimove.records import MAX_LENGTH, read_row
 from promoportal.wire import Json
 
 CONTRACT = optimove.load(Path(optimove.__file__).with_name("contract.toml")).assignments
@@ -364,7 +364,7 @@ def test_anything_is_a_row_or_a_problem_and_can_be_stored(said: Json) -> None:
 
     texts = [row.reference, row.customer, row.promotion, row.status, row.problem]
     texts += [row.promotion_code or "", row.unique_code or ""]
-    assert all(len(text) <= LONGEST for text in texts if text != row.problem)
+    assert all(len(text) <= MAX_LENGTH for text in texts if text != row.problem)
     assert row.reference
     if not row.problem:
         assert row.customer

@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from promoportal import wire
 from promoportal.resilience import circuit_breaker
-from promoportal.resilience.circuit_breaker import Breaker, Gate, Side
+from promoportal.resilience.circuit_breaker import Breaker, BreakerState, Side
 
 EXPIRED = wire.Misconfigured("The platform answered 401: expired", wire.Evidence(401))
 
@@ -31,9 +31,9 @@ def test_a_breaker_is_closed_and_cheap_to_ask(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     with django_assert_num_queries(1):
-        assert circuit_breaker.gate(Side.PLATFORM) is Gate.CLOSED
+        assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.CLOSED
     with django_assert_num_queries(1):
-        circuit_breaker.passed(Side.PLATFORM)
+        circuit_breaker.record_success(Side.PLATFORM)
     assert not Breaker.objects.exists()
 
 
@@ -41,9 +41,9 @@ def test_a_breaker_is_closed_and_cheap_to_ask(
 def test_one_expired_key_opens_it_at_once_for_that_side_only() -> None:
     circuit_breaker.trip(Side.PLATFORM, EXPIRED)
 
-    assert circuit_breaker.gate(Side.PLATFORM) is Gate.OPEN
-    assert circuit_breaker.gate(Side.PLATFORM) is Gate.OPEN
-    assert circuit_breaker.gate(Side.VENDOR) is Gate.CLOSED
+    assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.OPEN
+    assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.OPEN
+    assert circuit_breaker.acquire_permission(Side.VENDOR) is BreakerState.CLOSED
     breaker = Breaker.objects.get()
     assert (breaker.failures, breaker.problem) == (1, EXPIRED.problem)
     assert str(breaker) == "Platform: open"
@@ -63,7 +63,7 @@ def test_one_expired_key_opens_it_at_once_for_that_side_only() -> None:
 def test_nothing_else_opens_it(error: wire.WireError) -> None:
     circuit_breaker.trip(Side.PLATFORM, error)
 
-    assert circuit_breaker.gate(Side.PLATFORM) is Gate.CLOSED
+    assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.CLOSED
 
 
 @pytest.mark.django_db
@@ -71,11 +71,11 @@ def test_after_the_pause_one_call_tries_and_closes_it() -> None:
     circuit_breaker.trip(Side.PLATFORM, EXPIRED)
     let_pass(circuit_breaker.PAUSE)
 
-    assert circuit_breaker.gate(Side.PLATFORM) is Gate.PROBE
-    assert circuit_breaker.gate(Side.PLATFORM) is Gate.OPEN
-    circuit_breaker.passed(Side.PLATFORM)
+    assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.PROBE
+    assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.OPEN
+    circuit_breaker.record_success(Side.PLATFORM)
 
-    assert circuit_breaker.gate(Side.PLATFORM) is Gate.CLOSED
+    assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.CLOSED
     assert (Breaker.objects.get().failures, Breaker.objects.get().problem) == (0, "")
 
 
@@ -84,10 +84,10 @@ def test_a_call_that_fails_again_keeps_it_open_since_when_it_was() -> None:
     circuit_breaker.trip(Side.PLATFORM, EXPIRED)
     opened_at = Breaker.objects.get().opened_at
     let_pass(circuit_breaker.PAUSE)
-    circuit_breaker.gate(Side.PLATFORM)
+    circuit_breaker.acquire_permission(Side.PLATFORM)
     circuit_breaker.trip(Side.PLATFORM, EXPIRED)
 
-    assert circuit_breaker.gate(Side.PLATFORM) is Gate.OPEN
+    assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.OPEN
     breaker = Breaker.objects.get()
     assert (breaker.opened_at, breaker.failures) == (opened_at, 2)
 
@@ -95,19 +95,19 @@ def test_a_call_that_fails_again_keeps_it_open_since_when_it_was() -> None:
 @pytest.mark.django_db
 def test_a_success_from_before_does_not_close_it() -> None:
     circuit_breaker.trip(Side.PLATFORM, EXPIRED)
-    circuit_breaker.passed(Side.PLATFORM)
+    circuit_breaker.record_success(Side.PLATFORM)
 
-    assert circuit_breaker.gate(Side.PLATFORM) is Gate.OPEN
+    assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.OPEN
 
 
 @pytest.mark.django_db
 def test_a_probe_that_died_is_followed_by_another() -> None:
     circuit_breaker.trip(Side.PLATFORM, EXPIRED)
     let_pass(circuit_breaker.PAUSE)
-    assert circuit_breaker.gate(Side.PLATFORM) is Gate.PROBE
+    assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.PROBE
     let_pass(circuit_breaker.PROBE)
 
-    assert circuit_breaker.gate(Side.PLATFORM) is Gate.PROBE
+    assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.PROBE
 
 
 def seconds_left() -> float:
@@ -122,37 +122,37 @@ def seconds_left() -> float:
 @pytest.mark.django_db
 @pytest.mark.parametrize("side", Side)
 def test_failures_in_a_row_open_it(side: Side) -> None:
-    most = circuit_breaker.MOST_FAILURES[side]
-    circuit_breaker.stumbled(side, SILENT, count=most - 1)
-    assert circuit_breaker.gate(side) is Gate.CLOSED
+    most = circuit_breaker.MAX_FAILURES[side]
+    circuit_breaker.record_failures(side, SILENT, count=most - 1)
+    assert circuit_breaker.acquire_permission(side) is BreakerState.CLOSED
 
-    circuit_breaker.stumbled(side, SILENT)
+    circuit_breaker.record_failures(side, SILENT)
 
-    assert circuit_breaker.gate(side) is Gate.OPEN
+    assert circuit_breaker.acquire_permission(side) is BreakerState.OPEN
     assert Breaker.objects.get().problem == SILENT.problem
 
 
 @pytest.mark.django_db
 def test_a_call_that_goes_well_between_them_begins_the_row_anew() -> None:
-    most = circuit_breaker.MOST_FAILURES[Side.VENDOR]
-    circuit_breaker.stumbled(Side.VENDOR, SILENT, count=most - 1)
+    most = circuit_breaker.MAX_FAILURES[Side.VENDOR]
+    circuit_breaker.record_failures(Side.VENDOR, SILENT, count=most - 1)
 
-    circuit_breaker.passed(Side.VENDOR)
-    circuit_breaker.stumbled(Side.VENDOR, SILENT, count=most - 1)
+    circuit_breaker.record_success(Side.VENDOR)
+    circuit_breaker.record_failures(Side.VENDOR, SILENT, count=most - 1)
 
-    assert circuit_breaker.gate(Side.VENDOR) is Gate.CLOSED
+    assert circuit_breaker.acquire_permission(Side.VENDOR) is BreakerState.CLOSED
 
 
 @pytest.mark.django_db
 def test_each_probe_that_fails_makes_the_pause_longer_up_to_half_a_minute() -> None:
-    circuit_breaker.stumbled(
-        Side.VENDOR, SILENT, count=circuit_breaker.MOST_FAILURES[Side.VENDOR]
+    circuit_breaker.record_failures(
+        Side.VENDOR, SILENT, count=circuit_breaker.MAX_FAILURES[Side.VENDOR]
     )
     pauses = [round(seconds_left())]
     for _ in range(5):
         let_pass(circuit_breaker.PAUSE)
-        assert circuit_breaker.gate(Side.VENDOR) is Gate.PROBE
-        circuit_breaker.stumbled(Side.VENDOR, SILENT)
+        assert circuit_breaker.acquire_permission(Side.VENDOR) is BreakerState.PROBE
+        circuit_breaker.record_failures(Side.VENDOR, SILENT)
         pauses.append(round(seconds_left()))
 
     assert pauses == [2, 4, 8, 16, 30, 30]
@@ -160,12 +160,12 @@ def test_each_probe_that_fails_makes_the_pause_longer_up_to_half_a_minute() -> N
 
 @pytest.mark.django_db
 def test_an_outage_may_last_for_days() -> None:
-    circuit_breaker.stumbled(
-        Side.VENDOR, SILENT, count=circuit_breaker.MOST_FAILURES[Side.VENDOR]
+    circuit_breaker.record_failures(
+        Side.VENDOR, SILENT, count=circuit_breaker.MAX_FAILURES[Side.VENDOR]
     )
     Breaker.objects.update(probing=True, pauses=32_767)  # no column holds one more
 
-    circuit_breaker.stumbled(Side.VENDOR, SILENT)
+    circuit_breaker.record_failures(Side.VENDOR, SILENT)
 
     assert round(seconds_left()) == 30
     assert Breaker.objects.get().pauses == 10
@@ -173,11 +173,11 @@ def test_an_outage_may_last_for_days() -> None:
 
 @pytest.mark.django_db
 def test_what_was_under_way_when_it_opened_keeps_it_open_no_longer() -> None:
-    circuit_breaker.stumbled(
-        Side.VENDOR, SILENT, count=circuit_breaker.MOST_FAILURES[Side.VENDOR]
+    circuit_breaker.record_failures(
+        Side.VENDOR, SILENT, count=circuit_breaker.MAX_FAILURES[Side.VENDOR]
     )
 
-    circuit_breaker.stumbled(Side.VENDOR, SILENT)
+    circuit_breaker.record_failures(Side.VENDOR, SILENT)
 
     assert seconds_left() <= 2
     assert Breaker.objects.get().pauses == 1
@@ -185,10 +185,10 @@ def test_what_was_under_way_when_it_opened_keeps_it_open_no_longer() -> None:
 
 @pytest.mark.django_db
 def test_a_far_side_gets_the_rest_it_asks_for_and_no_shorter_one() -> None:
-    circuit_breaker.rest(Side.PLATFORM, BUSY, 90)
-    circuit_breaker.rest(Side.PLATFORM, BUSY, 1)
+    circuit_breaker.open_for(Side.PLATFORM, BUSY, 90)
+    circuit_breaker.open_for(Side.PLATFORM, BUSY, 1)
 
-    assert circuit_breaker.gate(Side.PLATFORM) is Gate.OPEN
+    assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.OPEN
     assert 80 < seconds_left() <= 90
 
 
@@ -196,11 +196,11 @@ def test_a_far_side_gets_the_rest_it_asks_for_and_no_shorter_one() -> None:
 def test_who_was_to_try_and_had_nothing_to_send_leaves_it_to_the_next() -> None:
     circuit_breaker.trip(Side.PLATFORM, EXPIRED)
     let_pass(circuit_breaker.PAUSE)
-    assert circuit_breaker.gate(Side.PLATFORM) is Gate.PROBE
+    assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.PROBE
 
-    circuit_breaker.forgo(Side.PLATFORM)
+    circuit_breaker.release_permission(Side.PLATFORM)
 
-    assert circuit_breaker.gate(Side.PLATFORM) is Gate.PROBE
+    assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.PROBE
 
 
 @pytest.mark.django_db(transaction=True)
@@ -208,14 +208,14 @@ def test_of_many_at_once_one_is_let_through() -> None:
     circuit_breaker.trip(Side.VENDOR, EXPIRED)
     let_pass(circuit_breaker.PAUSE)
 
-    def ask(_: int) -> Gate:
+    def ask(_: int) -> BreakerState:
         try:
-            return circuit_breaker.gate(Side.VENDOR)
+            return circuit_breaker.acquire_permission(Side.VENDOR)
         finally:
             connection.close()
 
     with ThreadPoolExecutor(6) as pool:
         gates = list(pool.map(ask, range(24)))
 
-    assert gates.count(Gate.PROBE) == 1
-    assert gates.count(Gate.OPEN) == 23
+    assert gates.count(BreakerState.PROBE) == 1
+    assert gates.count(BreakerState.OPEN) == 23

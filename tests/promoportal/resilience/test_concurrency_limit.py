@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from promoportal import pipeline
-from promoportal.jobs.scheduler import Ticker
+from promoportal.jobs.scheduler import Scheduler
 from promoportal.resilience import concurrency_limit
 from tests.engine.processes import until
 from tests.factories import AssignmentFactory
@@ -24,7 +24,7 @@ def take() -> Iterator[Take]:
     kept: list[AbstractContextManager[int]] = []
 
     def take(most: int, *, of: int) -> int:
-        kept.append(concurrency_limit.taken(most, of=of))
+        kept.append(concurrency_limit.acquire_permits(most, of=of))
         return kept[-1].__enter__()
 
     yield take
@@ -44,14 +44,14 @@ def ask_for_long() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_all_processes_together_get_no_more_than_there_are(take: Take) -> None:
-    with elsewhere() as other, concurrency_limit.taken(3, of=5) as ours:
+    with elsewhere() as other, concurrency_limit.acquire_permits(3, of=5) as ours:
         assert ours == 3
         assert other.do(lambda: take(8, of=5)) == 2
 
 
 @pytest.mark.django_db(transaction=True)
 def test_what_is_given_back_is_free_at_once_also_after_a_failure(take: Take) -> None:
-    with pytest.raises(ZeroDivisionError), concurrency_limit.taken(5, of=5):
+    with pytest.raises(ZeroDivisionError), concurrency_limit.acquire_permits(5, of=5):
         _ = 1 // 0
 
     with elsewhere() as other:
@@ -74,7 +74,7 @@ def test_a_process_that_is_gone_takes_none_along(take: Take) -> None:
 def test_a_lost_connection_ends_the_work_with_its_own_error() -> None:
     with (
         pytest.raises(RuntimeError, match="the work"),
-        concurrency_limit.taken(1, of=1),
+        concurrency_limit.acquire_permits(1, of=1),
     ):
         connection.close()
         raise RuntimeError("the work")
@@ -133,7 +133,7 @@ def test_the_tick_takes_them_from_who_was_frozen_for_a_minute(take: Take) -> Non
 
 @pytest.mark.django_db(transaction=True)
 def test_who_ticks_and_stands_still_has_no_permits_to_lose() -> None:
-    ticking = Ticker(lambda: None)
+    ticking = Scheduler(lambda: None)
     with elsewhere() as other:
         other.do(ticking.run)
 

@@ -276,7 +276,7 @@ def test_what_is_forbidden_for_one_customer_keeps_nobody_else_waiting(
 
     states = Assignment.objects.values_list("state", flat=True)
     assert sorted(states) == [AssignmentState.ACTIVE] * 4 + [AssignmentState.OWED]
-    assert not circuit_breaker.rests(circuit_breaker.Side.PLATFORM)
+    assert not circuit_breaker.is_open(circuit_breaker.Side.PLATFORM)
 
 
 def test_what_is_forbidden_again_waits_longer_and_lets_others_go_first(

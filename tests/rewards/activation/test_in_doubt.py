@@ -17,13 +17,13 @@ from pytest_django import Settings
 
 from executions import lifecycle
 from promoportal import pipeline, platforms, wire
-from promoportal.db.database_clock import after, database_now
+from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.db.leases import Lease
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability
 from promoportal.resilience import circuit_breaker, concurrency_limit
 from promoportal.resilience.circuit_breaker import Side
-from promoportal.runtime.time_budget import Budget
+from promoportal.runtime.time_budget import TimeBudget
 from promoportal.sandbox import Fault
 from rewards import decisions
 from rewards.activation import (
@@ -34,8 +34,8 @@ from rewards.activation import (
     outcomes,
     platform_throttle,
 )
-from rewards.activation.call_pool import Answered, Outcome
-from rewards.activation.claims import Claim, claim, remembered, still_ours
+from rewards.activation.call_pool import CallResult, Outcome
+from rewards.activation.claims import Claim, claim, confirm_claim, within_key_retention
 from rewards.activation.outcomes import conclude
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 from tests.factories import AssignmentFactory
@@ -76,7 +76,7 @@ def claimed(owed: Assignment) -> Claim:
 
 
 def let_lease_end() -> None:
-    Assignment.objects.update(lease_until=after(-1))
+    Assignment.objects.update(lease_until=seconds_from_now(-1))
 
 
 def let_grace_pass() -> None:
@@ -217,7 +217,7 @@ def test_a_503_a_day_ago_may_be_forgotten_over_there(
 ) -> None:
     world.box.order(Fault(kind="error_after", side="platform", status=503))
     world.run_activation()
-    Assignment.objects.update(first_sent_at=after(-25 * 3600))
+    Assignment.objects.update(first_sent_at=seconds_from_now(-25 * 3600))
     world.box.forget_keys()
 
     world.wait()
@@ -250,7 +250,7 @@ def test_a_refusal_long_ago_makes_no_key_forgotten(
 ) -> None:
     world.box.order(Fault(kind="error_before", side="platform", status=422))
     world.run_activation()
-    Assignment.objects.update(first_sent_at=after(-30 * 3600))
+    Assignment.objects.update(first_sent_at=seconds_from_now(-30 * 3600))
     world.box.order(LOST)
 
     decisions.retry(Assignment.objects.all(), by=None, why="The account was opened.")
@@ -307,8 +307,8 @@ def test_an_answer_and_the_end_of_its_lease_do_not_wait_for_each_other() -> None
     capability = Capability(idempotent=True, askable=True)
     taken = claim(row.execution_id, capability=capability, most=1)
     assert taken is not None
-    Assignment.objects.update(lease_until=after(-1))
-    answers = [Answered(taken.rows[0], Outcome.GIVEN, receipt="R1")]
+    Assignment.objects.update(lease_until=seconds_from_now(-1))
+    answers = [CallResult(taken.rows[0], Outcome.GIVEN, receipt="R1")]
 
     with elsewhere() as worker, elsewhere() as tick:
         worker.begin()
@@ -327,7 +327,7 @@ def test_past_what_the_platform_remembers_a_person_decides(
 ) -> None:
     world.box.order(LOST)
     world.run_activation()
-    Assignment.objects.update(first_sent_at=after(-25 * 3600))
+    Assignment.objects.update(first_sent_at=seconds_from_now(-25 * 3600))
     world.box.forget_keys()
 
     world.wait()
@@ -347,7 +347,7 @@ def test_what_waits_to_be_sent_again_too_long_is_not_sent(
     world.run_activation()
     Assignment.objects.update(not_before=Now())
     in_doubt.settle()
-    Assignment.objects.update(first_sent_at=after(-25 * 3600))
+    Assignment.objects.update(first_sent_at=seconds_from_now(-25 * 3600))
     world.box.forget_keys()
 
     activate.activate_one(owed.pk)
@@ -424,9 +424,9 @@ def test_an_answer_that_comes_late_is_evidence(
     assert (owed.state, owed.receipt) == (AssignmentState.ACTIVE, receipt.reference)
 
 
-def given(taken: Claim, receipt: platforms.Receipt) -> Answered:
+def given(taken: Claim, receipt: platforms.Receipt) -> CallResult:
     outcome = Attempt.Outcome.GIVEN
-    return Answered(taken.rows[0], outcome, receipt=receipt.reference)
+    return CallResult(taken.rows[0], outcome, receipt=receipt.reference)
 
 
 def test_a_late_answer_outweighs_what_the_next_attempt_heard(
@@ -438,7 +438,7 @@ def test_a_late_answer_outweighs_what_the_next_attempt_heard(
     second = claimed(owed)
     conclude(frozen, [given(frozen, receipt)])
 
-    conclude(second, [Answered(second.rows[0], Attempt.Outcome.UNAVAILABLE)])
+    conclude(second, [CallResult(second.rows[0], Attempt.Outcome.UNAVAILABLE)])
 
     owed.refresh_from_db()
     assert (owed.state, owed.receipt) == (AssignmentState.ACTIVE, receipt.reference)
@@ -450,7 +450,7 @@ def test_a_late_failure_moves_nothing(owed: Assignment) -> None:
     Assignment.objects.update(state=AssignmentState.OWED, token=None, lease_until=None)
     claimed(owed)
 
-    conclude(frozen, [Answered(frozen.rows[0], Attempt.Outcome.UNAVAILABLE)])
+    conclude(frozen, [CallResult(frozen.rows[0], Attempt.Outcome.UNAVAILABLE)])
 
     owed.refresh_from_db()
     assert owed.state == AssignmentState.ACTIVATING
@@ -467,7 +467,7 @@ def test_no_call_starts_on_a_lease_that_could_end_before_it(
         taken.attempts,
     )
 
-    turn = Budget(claims.TURN)
+    turn = TimeBudget(claims.TURN)
     activate.carry_out(short, platforms.from_settings(), turn, threads=1)
 
     owed.refresh_from_db()
@@ -534,7 +534,7 @@ def test_what_a_turn_was_too_short_to_ask_about_has_no_failure_to_its_name(
     let_grace_pass()
 
     with closing(platforms.from_settings()) as platform:
-        in_doubt.ask_some(platform, Budget(0), 1)
+        in_doubt.ask_some(platform, TimeBudget(0), 1)
 
     owed.refresh_from_db()
     assert (owed.state, owed.failures) == (AssignmentState.UNCERTAIN, 1)
@@ -561,7 +561,9 @@ def test_whoever_wakes_up_after_its_lease_sends_nothing(
 
 def set_clock_forward() -> None:
     """The database's, by more than a lease: all its leases are over, and ours are not."""
-    Assignment.objects.exclude(lease_until=None).update(lease_until=after(-240))
+    Assignment.objects.exclude(lease_until=None).update(
+        lease_until=seconds_from_now(-240)
+    )
 
 
 def test_whoever_sends_while_a_clock_is_set_forward_has_time_to_be_known(
@@ -592,7 +594,7 @@ def test_what_others_settled_since_a_clock_was_set_forward_is_not_sent(
     world.work()
     assert len(world.box.credits) == 1
 
-    turn = Budget(claims.TURN)
+    turn = TimeBudget(claims.TURN)
     activate.carry_out(believing, platforms.from_settings(), turn, threads=1)
 
     owed.refresh_from_db()
@@ -604,7 +606,7 @@ def test_what_was_seen_to_be_ours_is_sent_soon_or_not_at_all(
 ) -> None:
     become(world, settings, "askable")
     taken = claimed(owed)
-    lease = still_ours(taken, taken.rows[0])
+    lease = confirm_claim(taken, taken.rows[0])
 
     assert lease is not None
     assert lease.left() < deadlines.PROMPTLY + 6
@@ -612,10 +614,10 @@ def test_what_was_seen_to_be_ours_is_sent_soon_or_not_at_all(
 
 def test_what_was_sent_at_a_time_to_come_is_not_remembered(owed: Assignment) -> None:
     """A clock was set back since: nobody knows how long ago it was."""
-    Assignment.objects.update(first_sent_at=after(3600))
+    Assignment.objects.update(first_sent_at=seconds_from_now(3600))
     capability = Capability(idempotent=True, askable=False)
 
-    assert not Assignment.objects.filter(remembered(capability)).exists()
+    assert not Assignment.objects.filter(within_key_retention(capability)).exists()
 
 
 # --- A database that goes away ----------------------------------------------------------
@@ -661,7 +663,7 @@ def test_receipts_in_hand_outlive_the_session_they_were_to_be_written_over(
             taken = claim(execution.pk, capability=real.capability, most=3)
             assert taken is not None
             with pytest.raises((OperationalError, InterfaceError)):
-                activate.carry_out(taken, platform, Budget(8), threads=1)
+                activate.carry_out(taken, platform, TimeBudget(8), threads=1)
 
     given = Assignment.objects.filter(state=AssignmentState.ACTIVE).exclude(receipt="")
     assert given.count() == len(world.box.credits) >= 1
@@ -679,7 +681,9 @@ def test_what_stays_in_doubt_for_a_day_is_for_a_person(
     world.box.order(LOST)
     world.run_activation()
     Assignment.objects.update(
-        state=state, first_sent_at=after(-24 * 3600), not_before=after(600)
+        state=state,
+        first_sent_at=seconds_from_now(-24 * 3600),
+        not_before=seconds_from_now(600),
     )
 
     pipeline.tick()
@@ -699,8 +703,8 @@ def test_what_stays_in_doubt_for_a_day_is_for_a_person(
 def test_also_while_the_platform_rests(world: World, owed: Assignment) -> None:
     world.box.order(LOST)
     world.run_activation()
-    circuit_breaker.rest(Side.PLATFORM, wire.Unavailable("later"), 3600)
-    Assignment.objects.update(first_sent_at=after(-24 * 3600))
+    circuit_breaker.open_for(Side.PLATFORM, wire.Unavailable("later"), 3600)
+    Assignment.objects.update(first_sent_at=seconds_from_now(-24 * 3600))
 
     pipeline.tick()
 
@@ -711,7 +715,7 @@ def test_also_while_the_platform_rests(world: World, owed: Assignment) -> None:
 def test_what_was_never_in_doubt_may_be_owed_for_longer(
     world: World, owed: Assignment
 ) -> None:
-    Assignment.objects.update(first_sent_at=after(-24 * 3600))
+    Assignment.objects.update(first_sent_at=seconds_from_now(-24 * 3600))
 
     assert deadlines.hold_unsettled() == 0
 
@@ -725,10 +729,10 @@ def test_a_receipt_that_comes_after_the_day_still_counts(
     taken = claimed(owed)
     let_lease_end()
     deadlines.expire()
-    Assignment.objects.update(first_sent_at=after(-24 * 3600))
+    Assignment.objects.update(first_sent_at=seconds_from_now(-24 * 3600))
     assert deadlines.hold_unsettled() == 1
 
-    conclude(taken, [Answered(taken.rows[0], Outcome.GIVEN, receipt="R-late")])
+    conclude(taken, [CallResult(taken.rows[0], Outcome.GIVEN, receipt="R-late")])
 
     owed.refresh_from_db()
     assert (owed.state, owed.receipt, owed.doubtful) == (

@@ -9,7 +9,7 @@ from promoportal.resilience import circuit_breaker
 from promoportal.resilience.circuit_breaker import Breaker, Side
 from promoportal.sandbox import Fault
 from rewards.activation import activate, in_doubt, platform_throttle
-from rewards.activation.claims import CHUNK
+from rewards.activation.claims import BATCH_SIZE
 from rewards.models import Assignment, AssignmentState
 from tests.factories import TriggerFactory
 from tests.promoportal.db.second_connection import elsewhere
@@ -29,13 +29,13 @@ def test_an_outage_opens_the_breaker_and_wears_out_no_more_rows(world: World) ->
     world.run_activation()
     world.run_activation()
 
-    assert circuit_breaker.rests(Side.PLATFORM)
+    assert circuit_breaker.is_open(Side.PLATFORM)
     tried = Assignment.objects.filter(attempts__gt=0).count()
     # The rest of the claim goes back unsent.
-    assert tried == CHUNK
+    assert tried == BATCH_SIZE
     failed = Assignment.objects.filter(failures__gt=0).count()
-    most = circuit_breaker.MOST_FAILURES[Side.PLATFORM]
-    assert most <= failed <= most + 2 * platform_throttle.AT_ONCE
+    most = circuit_breaker.MAX_FAILURES[Side.PLATFORM]
+    assert most <= failed <= most + 2 * platform_throttle.MAX_CALLS_PER_JOB
 
 
 def test_after_the_outage_one_call_tries_and_the_rest_follows(world: World) -> None:
@@ -60,7 +60,7 @@ def test_a_platform_that_asks_for_a_rest_gets_it_from_all(world: World) -> None:
     asked = len(world.box.calls)
     world.run_activation()
 
-    assert circuit_breaker.rests(Side.PLATFORM)
+    assert circuit_breaker.is_open(Side.PLATFORM)
     assert len(world.box.calls) == asked
 
 

@@ -233,4 +233,4 @@ def test_a_code_is_masked_also_where_a_list_cuts_what_was_said(crm: Desk) -> Non
 def test_what_is_too_short_for_a_code_is_left_in_its_sentence() -> None:
     row = Assignment(unique_code="a")
 
-    assert redaction.hidden("a sentence", row) == "a sentence"
+    assert redaction.redact_code("a sentence", row) == "a sentence"

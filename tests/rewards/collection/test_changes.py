@@ -13,14 +13,14 @@ from executions import lifecycle
 from executions.models import ExecutionStop
 from promoportal import platforms
 from promoportal.db import bulk
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.optimove import Meaning, Promotions
 from promoportal.sandbox import Fault
 from rewards import cancellation, decisions
-from rewards.activation.call_pool import Answered, Outcome
+from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import claim
 from rewards.activation.outcomes import conclude
-from rewards.cancellation import AT_ONCE
+from rewards.cancellation import BATCH_SIZE
 from rewards.collection import fetch_runs
 from rewards.models import Assignment, AssignmentReason, AssignmentState
 from tests.factories import AssignmentFactory, CollectionFactory, ExecutionFactory
@@ -202,7 +202,7 @@ def test_what_a_cancelled_execution_gave_stays_cancelled_too_late(world: World) 
     look_again(world)
     world.box.change("7311", reference, status="Assigned")
     execution = world.open("7311")
-    taken = fetch_runs.take(execution.pk)
+    taken = fetch_runs.acquire_lease(execution.pk)
     assert taken
     held, lease = taken
     fetch_runs.begin(held)
@@ -244,7 +244,7 @@ def test_a_status_that_becomes_unknown_on_its_way_is_a_persons_matter(
     world.box.change("7311", reference, status="AwaitingMoon")
     world.collect("7311")
 
-    conclude(taken, [Answered(taken.rows[0], Outcome.UNAVAILABLE)])
+    conclude(taken, [CallResult(taken.rows[0], Outcome.UNAVAILABLE)])
 
     held = world.assignment("C1")
     assert (held.state, held.reason) == (
@@ -434,7 +434,7 @@ def test_in_doubt_and_then_of_a_status_nobody_knows_is_settled(
     world.box.order(Fault(kind=kind, side="platform", route="rewards", status=503))
     world.run_activation()
     assert world.assignment("C1").doubtful
-    Assignment.objects.update(not_before=after(600))
+    Assignment.objects.update(not_before=seconds_from_now(600))
 
     world.box.change("7311", assigned, status="Frobnicated")
     world.announce("7311")
@@ -559,8 +559,8 @@ def test_a_large_cancelled_execution_is_taken_back_some_at_a_time(
     agent = django_user_model.objects.create_user("agent")
     owed(world)
     like = world.assignment("C1")
-    more = [{"reference": f"R{n}", "customer": f"D{n}"} for n in range(AT_ONCE)]
-    bulk.insert_each(
+    more = [{"reference": f"R{n}", "customer": f"D{n}"} for n in range(BATCH_SIZE)]
+    bulk.bulk_insert(
         Assignment,
         more,
         execution=like.execution,
@@ -574,6 +574,6 @@ def test_a_large_cancelled_execution_is_taken_back_some_at_a_time(
 
     void = Assignment.objects.filter(state=AssignmentState.VOID)
     assert left == 1
-    assert void.count() == AT_ONCE + 1
+    assert void.count() == BATCH_SIZE + 1
     assert not void.exclude(transitions__by=agent).exists()
     assert not world.box.credits

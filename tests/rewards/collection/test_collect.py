@@ -14,11 +14,11 @@ from django.db import DataError
 from django.db.models import Max
 from pytest_django import Settings
 
-from executions.lifecycle import announce, trigger
+from executions.lifecycle import add_triggers, open_execution
 from executions.models import EventType, ExecutionProgress, Trigger, TriggerState
 from promoportal import optimove, pipeline
 from promoportal.db import state_machine
-from promoportal.db.database_clock import after
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.leases import Lease
 from promoportal.optimove import Page, Promotions
 from promoportal.optimove.rate_limiter import Priority
@@ -70,7 +70,7 @@ def test_every_page_is_fetched(small_pages: World) -> None:
 
 def test_a_crash_between_two_pages_resumes_at_the_second(small_pages: World) -> None:
     assign(small_pages, 35)
-    announce("7311")
+    open_execution("7311")
     one_call(small_pages)
     calls = listing_calls(small_pages)
 
@@ -93,8 +93,8 @@ def one_call(world: World, *, list_first: bool = False) -> None:
 
 def test_a_worker_that_was_thought_dead_stores_nothing(small_pages: World) -> None:
     assign(small_pages, 15)
-    execution = announce("7311")
-    held = fetch_runs.take(execution.pk)
+    execution = open_execution("7311")
+    held = fetch_runs.acquire_lease(execution.pk)
     assert held is not None
     asleep, lease = held
     fetch_runs.begin(asleep)
@@ -113,11 +113,11 @@ def test_any_number_of_notices_while_a_pass_runs_ask_for_one_more(
     small_pages: World,
 ) -> None:
     assign(small_pages, 15)
-    announce("7311")
+    open_execution("7311")
     one_call(small_pages)
 
     for _ in range(3):
-        announce("7311")
+        open_execution("7311")
     one_call(small_pages)
     assert (collection("7311").finished, Assignment.objects.count()) == (1, 15)
     small_pages.work()
@@ -129,10 +129,10 @@ def test_notices_that_never_cease_do_not_keep_a_pass_from_its_end(
     small_pages: World,
 ) -> None:
     assign(small_pages, 35)
-    announce("7311")
+    open_execution("7311")
     for _ in range(4):
         one_call(small_pages)
-        announce("7311")
+        open_execution("7311")
 
     assert collection("7311").finished == 1
     assert Assignment.objects.count() == 35
@@ -156,7 +156,7 @@ def test_a_list_that_is_shorter_than_it_says_is_fetched_three_times_more(
 ) -> None:
     assign(world, 3)
     world.box.order(altered(totalCount=4))
-    announce("7311")
+    open_execution("7311")
 
     world.wait()
 
@@ -181,7 +181,7 @@ def test_a_refused_page_token_begins_the_pass_again(small_pages: World) -> None:
     small_pages.box.order(
         Fault(kind="error_before", side="promotions", route=LISTED, status=400, skip=1)
     )
-    announce("7311")
+    open_execution("7311")
 
     small_pages.wait()
 
@@ -194,7 +194,7 @@ def test_a_page_token_that_repeats_does_not_go_round_for_ever(
 ) -> None:
     assign(small_pages, 15)
     small_pages.box.order(altered(nextPageToken="again"))
-    announce("7311")
+    open_execution("7311")
 
     small_pages.wait()
 
@@ -203,7 +203,7 @@ def test_a_page_token_that_repeats_does_not_go_round_for_ever(
 
 def test_an_empty_list_is_asked_for_again_and_then_held(world: World) -> None:
     world.box.open("7311")
-    announce("7311")
+    open_execution("7311")
 
     world.wait()
 
@@ -236,7 +236,7 @@ def test_a_list_that_comes_late_is_found(world: World) -> None:
 def test_a_vendor_having_a_bad_day_is_asked_again(world: World, fault: Fault) -> None:
     assign(world, 3)
     world.box.order(fault)
-    announce("7311")
+    open_execution("7311")
 
     world.wait()
 
@@ -246,7 +246,7 @@ def test_a_vendor_having_a_bad_day_is_asked_again(world: World, fault: Fault) ->
 def test_eight_malformed_answers_in_a_row_are_a_persons_matter(world: World) -> None:
     assign(world, 3)
     world.box.order(Fault(kind="sentence", side="promotions", route=LISTED, times=None))
-    announce("7311")
+    open_execution("7311")
 
     world.wait()
 
@@ -441,7 +441,7 @@ def test_an_answer_to_an_earlier_question_does_not_settle_a_later_one(
     world.box.assign("7311", "C1")
     world.notify(11, campaignID="7311", customerID="C1")
     world.run_only("read_deliveries")
-    held = fetch_runs.take(Collection.objects.get().execution_id)
+    held = fetch_runs.acquire_lease(Collection.objects.get().execution_id)
     assert held is not None
     found, lease = held
     question = triggered_lookup.gather(found.execution, most=10)
@@ -477,7 +477,7 @@ def test_the_vendor_is_never_called_more_often_than_it_allows(
     small_pages: World,
 ) -> None:
     assign(small_pages, 600)
-    announce("7311")
+    open_execution("7311")
 
     collect.collect()
 
@@ -538,7 +538,7 @@ def first_page(world: World) -> tuple[Collection, Lease, Page]:
     """The first page of a list, taken from the vendor and not saved yet."""
     world.box.assign("7311", "C1")
     execution = world.open("7311")
-    taken = fetch_runs.take(execution.pk)
+    taken = fetch_runs.acquire_lease(execution.pk)
     assert taken is not None
     fetch_runs.begin(taken[0])
     with Promotions.from_settings() as client:
@@ -610,9 +610,9 @@ def test_nor_does_one_that_comes_during_the_first_pass(
 ) -> None:
     settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
     assign(small_pages, 15)
-    announce("7311")
+    open_execution("7311")
     one_call(small_pages)
-    announce("7311")
+    open_execution("7311")
     small_pages.work()
     assert (collection("7311").state, collection("7311").finished) == ("WAITING", 2)
 
@@ -680,13 +680,13 @@ def test_a_list_that_is_another_each_time_is_looked_at_so_often_and_no_more(
     settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
     world.box.assign("7311", "C0")
     world.announce("7311")
-    for late in range(1, fetch_runs.MOST_LOOKS + 2):
+    for late in range(1, fetch_runs.MAX_RECHECKS + 2):
         world.box.assign("7311", f"C{late}")
         world.let_time_come()
         world.work()
 
     assert collection("7311").state == CollectionState.DONE
-    assert collection("7311").number == fetch_runs.MOST_LOOKS
+    assert collection("7311").number == fetch_runs.MAX_RECHECKS
 
 
 def test_what_is_announced_anew_is_looked_at_again_anew(
@@ -703,11 +703,11 @@ def test_what_is_announced_anew_is_looked_at_again_anew(
 
 def test_customers_who_never_cease_do_not_keep_a_list_waiting(world: World) -> None:
     assign(world, 3)
-    announce("7311")
+    open_execution("7311")
     calls = 0
     while not collection("7311").finished and calls < 9:
         world.box.assign("7400", f"T{calls}")
-        trigger("7400", [(f"T{calls}", None)])
+        add_triggers("7400", [(f"T{calls}", None)])
         one_call(world, list_first=calls % 2 == 1)
         calls += 1
 
@@ -718,9 +718,9 @@ def test_customers_who_never_cease_do_not_keep_a_list_waiting(world: World) -> N
 def test_nor_does_an_execution_of_which_customers_trigger_all_the_time(
     world: World,
 ) -> None:
-    announce("7400")
+    open_execution("7400")
     world.box.assign("7400", "T1")
-    trigger("7400", [("T1", None)])
+    add_triggers("7400", [("T1", None)])
 
     one_call(world, list_first=True)
 
@@ -732,9 +732,9 @@ def test_who_is_asked_for_during_a_pass_is_not_missed_on_its_pages(
     small_pages: World,
 ) -> None:
     assign(small_pages, 15)
-    announce("7311")
+    open_execution("7311")
     one_call(small_pages)
-    trigger("7311", [("C14", None)])
+    add_triggers("7311", [("C14", None)])
     one_call(small_pages)
 
     small_pages.work()
@@ -748,12 +748,12 @@ def test_a_list_that_was_held_is_not_forgotten_because_somebody_triggers(
     small_pages: World,
 ) -> None:
     assign(small_pages, 15)
-    announce("7311")
+    open_execution("7311")
     one_call(small_pages)
     fetch_runs.hold(
         collection("7311"), AssignmentReason.INCOMPLETE, "Optimove says there are more."
     )
-    trigger("7311", [("C1", None)])
+    add_triggers("7311", [("C1", None)])
 
     small_pages.work()
 
@@ -765,9 +765,9 @@ def test_a_list_that_was_held_is_not_forgotten_because_somebody_triggers(
 def test_a_list_that_was_not_whole_is_given_time_to_be_written(world: World) -> None:
     assign(world, 3)
     world.box.order(Fault(kind="wrong_total", side="promotions", by=2))
-    announce("7311")
+    open_execution("7311")
 
     one_call(world)
 
     assert collection("7311").restarts == 1
-    assert Collection.objects.filter(not_before__gt=after(3)).exists()
+    assert Collection.objects.filter(not_before__gt=seconds_from_now(3)).exists()

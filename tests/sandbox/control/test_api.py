@@ -11,7 +11,7 @@ from tests.sandbox.conftest import Ear
 
 
 def test_a_campaign_can_be_executed_by_hand(
-    box: sandbox.Box, operator: Operator, ear: Ear
+    box: sandbox.SandboxHandle, operator: Operator, ear: Ear
 ) -> None:
     box.register(13, ear.url)
 
@@ -33,7 +33,7 @@ def test_a_trigger_can_be_fired_by_hand(operator: Operator) -> None:
 
 
 def test_rows_can_be_listed_changed_and_taken_back_by_hand(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     row = {"assignmentId": "a1", "customerId": "C1", "status": "Assigned", "v": 1.5}
     order = {"occurrence": 7311, "rows": [row, "odd"]}
@@ -51,7 +51,7 @@ def test_rows_can_be_listed_changed_and_taken_back_by_hand(
 
 
 def test_cancelling_and_announcing_by_hand(
-    box: sandbox.Box, operator: Operator, ear: Ear
+    box: sandbox.SandboxHandle, operator: Operator, ear: Ear
 ) -> None:
     box.register(4, ear.url)
     occurrence = box.execute()
@@ -64,7 +64,7 @@ def test_cancelling_and_announcing_by_hand(
 
 
 def test_faults_can_be_ordered_seen_and_taken_back(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     fault = {"kind": "slow", "side": "platform", "times": 3, "seconds": 0.5}
 
@@ -76,7 +76,7 @@ def test_faults_can_be_ordered_seen_and_taken_back(
 
 
 def test_the_platform_can_be_made_a_poor_one(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     operator.control("POST", "platform", json={"capability": "neither"})
 
@@ -86,7 +86,7 @@ def test_the_platform_can_be_made_a_poor_one(
 
 
 def test_the_state_shows_the_limit_and_hides_the_secret(
-    box: sandbox.Box, operator: Operator, ear: Ear
+    box: sandbox.SandboxHandle, operator: Operator, ear: Ear
 ) -> None:
     box.register(13, ear.url)
     for _ in range(51):
@@ -105,7 +105,7 @@ def settle(operator: Operator, occurrence: str, row: dict[str, Any]) -> None:
 
 
 def test_the_ledger_agrees_when_everything_was_done(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=10, eligible=1)
     for row in operator.listed(occurrence):
@@ -120,7 +120,9 @@ def test_the_ledger_agrees_when_everything_was_done(
     assert ledger["platform"]["most_per_assignment"] == 1
 
 
-def test_the_ledger_names_each_difference(box: sandbox.Box, operator: Operator) -> None:
+def test_the_ledger_names_each_difference(
+    box: sandbox.SandboxHandle, operator: Operator
+) -> None:
     for customer in ("missing", "doubled", "different", "unreported", "premature"):
         box.assign("7311", customer)
     box.assign("7311", "uncalled", status="NotEligible")
@@ -150,7 +152,7 @@ def test_the_ledger_names_each_difference(box: sandbox.Box, operator: Operator) 
 
 
 def test_the_rewards_of_one_customer_can_be_looked_at(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=10, eligible=1)
     settle(operator, occurrence, operator.listed(occurrence)[3])
@@ -164,7 +166,7 @@ def test_the_rewards_of_one_customer_can_be_looked_at(
 
 
 def test_the_last_calls_and_notices_can_be_looked_at(
-    box: sandbox.Box, operator: Operator, ear: Ear
+    box: sandbox.SandboxHandle, operator: Operator, ear: Ear
 ) -> None:
     box.register(13, ear.url)
     operator.assignments("7311")
@@ -179,7 +181,9 @@ def test_the_last_calls_and_notices_can_be_looked_at(
     assert notice["status"] == 200
 
 
-def test_everything_can_begin_anew(box: sandbox.Box, operator: Operator) -> None:
+def test_everything_can_begin_anew(
+    box: sandbox.SandboxHandle, operator: Operator
+) -> None:
     box.execute()
 
     operator.control("POST", "reset", json={})
@@ -232,7 +236,7 @@ def test_what_control_does_not_have_is_not_found(operator: Operator) -> None:
 
 
 def test_a_page_in_a_browser_cannot_order_anything(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     plain = operator.control("POST", "reset", data="{}")
     renamed = operator.control("GET", "", headers={"Host": "evil.example:8100"})
@@ -257,7 +261,7 @@ def test_a_control_token_opens_it_to_whoever_has_it() -> None:
         assert requests.get(url, headers=right, timeout=5).status_code == 200
 
 
-def test_the_front_door_says_what_this_is(box: sandbox.Box) -> None:
+def test_the_front_door_says_what_this_is(box: sandbox.SandboxHandle) -> None:
     assert "/control/" in requests.get(f"{box.url}/", timeout=5).text
     assert requests.get(f"{box.url}/elsewhere", timeout=5).status_code == 404
 
@@ -284,7 +288,11 @@ def test_the_front_door_says_what_this_is(box: sandbox.Box) -> None:
     ],
 )
 def test_what_is_of_the_wrong_kind_is_refused_with_a_sentence(
-    box: sandbox.Box, operator: Operator, order: str, body: object, sentence: str
+    box: sandbox.SandboxHandle,
+    operator: Operator,
+    order: str,
+    body: object,
+    sentence: str,
 ) -> None:
     box.open(7)
 

@@ -20,7 +20,7 @@ from tests.sandbox.test_operator_platform import ORDER
 SLOW = {"do": "fault", "kind": "slow", "side": "platform"}
 
 
-def see(box: sandbox.Box, **how: Any) -> requests.Response:
+def see(box: sandbox.SandboxHandle, **how: Any) -> requests.Response:
     return requests.get(box.url, timeout=10, **how)
 
 
@@ -28,7 +28,7 @@ def text_of(answer: requests.Response) -> str:
     return html.unescape(re.sub(r"<[^>]*>", " ", answer.text))
 
 
-def send(box: sandbox.Box, **fields: object) -> str:
+def send(box: sandbox.SandboxHandle, **fields: object) -> str:
     """Send a form of the page as a browser does; gives what is told then."""
     nonce = re.search(r'name="nonce" value="([^"]+)"', see(box).text)
     assert nonce is not None
@@ -50,7 +50,7 @@ def form_of(answer: requests.Response, button: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def set_up(box: sandbox.Box) -> sandbox.Box:
+def set_up(box: sandbox.SandboxHandle) -> sandbox.SandboxHandle:
     limited = tenants.promotion(
         budget=tenants.budget("100.00"),
         cap=tenants.cap(9),
@@ -64,7 +64,7 @@ def set_up(box: sandbox.Box) -> sandbox.Box:
 
 
 def test_it_shows_campaigns_and_what_is_used_of_budget_cap_and_codes(
-    set_up: sandbox.Box,
+    set_up: sandbox.SandboxHandle,
 ) -> None:
     set_up.campaign(SCHEDULED)
 
@@ -78,7 +78,7 @@ def test_it_shows_campaigns_and_what_is_used_of_budget_cap_and_codes(
 
 
 def test_it_shows_faults_listeners_and_requests_without_secrets(
-    set_up: sandbox.Box,
+    set_up: sandbox.SandboxHandle,
 ) -> None:
     set_up.register(13, "http://127.0.0.1:9/webhooks/a-secret")
     set_up.order(Fault(kind="slow", side="platform"))
@@ -92,7 +92,7 @@ def test_it_shows_faults_listeners_and_requests_without_secrets(
     assert "a-secret" not in said
 
 
-def test_nothing_that_is_shown_becomes_markup(box: sandbox.Box) -> None:
+def test_nothing_that_is_shown_becomes_markup(box: sandbox.SandboxHandle) -> None:
     nasty = '<script>alert("1")</script>'
     scenario = replace(tenants.scenario(), title=nasty, about=nasty)
     box.reset(sandbox.Options(scenario=scenario))
@@ -107,7 +107,9 @@ def test_nothing_that_is_shown_becomes_markup(box: sandbox.Box) -> None:
     assert "unsafe" not in policy
 
 
-def test_its_style_comes_from_where_its_policy_allows(box: sandbox.Box) -> None:
+def test_its_style_comes_from_where_its_policy_allows(
+    box: sandbox.SandboxHandle,
+) -> None:
     style = requests.get(f"{box.url}/page.css", timeout=5)
 
     assert '<link rel="stylesheet" href="/page.css">' in see(box).text
@@ -115,7 +117,7 @@ def test_its_style_comes_from_where_its_policy_allows(box: sandbox.Box) -> None:
     assert "style=" not in see(box).text
 
 
-def test_it_loads_itself_anew_only_for_whom_asks(box: sandbox.Box) -> None:
+def test_it_loads_itself_anew_only_for_whom_asks(box: sandbox.SandboxHandle) -> None:
     assert "refresh" not in see(box).text.partition("<body>")[0]
     every = see(box, params={"every": "5"}).text
     assert '<meta http-equiv="refresh" content="5">' in every
@@ -124,21 +126,23 @@ def test_it_loads_itself_anew_only_for_whom_asks(box: sandbox.Box) -> None:
 # --- What its forms do --------------------------------------------------------------------
 
 
-def test_a_campaign_is_executed(set_up: sandbox.Box) -> None:
+def test_a_campaign_is_executed(set_up: sandbox.SandboxHandle) -> None:
     told = send(set_up, do="campaign", plan=SCHEDULED)
 
     assert re.fullmatch(r"Campaign 120 was executed: execution \d+\.", told)
     assert set_up.promotion("promo-20")["recipients"] > 0
 
 
-def test_customers_do_something_that_triggers_one(set_up: sandbox.Box) -> None:
+def test_customers_do_something_that_triggers_one(
+    set_up: sandbox.SandboxHandle,
+) -> None:
     # Nobody says how much they deposit, so that nobody gets a part of it.
     assert send(set_up, do="event", name="deposit", customers=4) == (
         "Deposit: 0 customers got something."
     )
 
 
-def test_without_a_scenario_customers_are_generated(box: sandbox.Box) -> None:
+def test_without_a_scenario_customers_are_generated(box: sandbox.SandboxHandle) -> None:
     executed = send(box, do="execute", customers=12)
     triggered = send(box, do="trigger", customers=3)
 
@@ -146,7 +150,9 @@ def test_without_a_scenario_customers_are_generated(box: sandbox.Box) -> None:
     assert triggered.endswith("was triggered by 3 customers.")
 
 
-def test_a_promotion_is_deactivated_and_activated_again(set_up: sandbox.Box) -> None:
+def test_a_promotion_is_deactivated_and_activated_again(
+    set_up: sandbox.SandboxHandle,
+) -> None:
     off = send(set_up, do="promotion", id="promo-20", to="deactivate")
     state = set_up.promotion("promo-20")["state"]
     on = send(set_up, do="promotion", id="promo-20", to="activate")
@@ -155,7 +161,7 @@ def test_a_promotion_is_deactivated_and_activated_again(set_up: sandbox.Box) -> 
     assert on == "PROMO-20 is Active now."
 
 
-def test_a_bad_day_is_ordered_and_taken_back(box: sandbox.Box) -> None:
+def test_a_bad_day_is_ordered_and_taken_back(box: sandbox.SandboxHandle) -> None:
     told = send(box, do="fault", kind="lost_answer", side="platform", times=3)
     ordered = box.faults
     back = send(box, do="clear")
@@ -168,7 +174,7 @@ def test_a_bad_day_is_ordered_and_taken_back(box: sandbox.Box) -> None:
 
 
 def test_the_platform_refuses_for_a_while_and_what_is_asked_is_not_refused(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     order = form_of(see(box), "Let the platform refuse")
     said = send(box, **order | {"lasts": 30})
@@ -201,7 +207,7 @@ def test_the_platform_refuses_for_a_while_and_what_is_asked_is_not_refused(
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(
-    set_up: sandbox.Box, fields: dict[str, str], sentence: str
+    set_up: sandbox.SandboxHandle, fields: dict[str, str], sentence: str
 ) -> None:
     told = send(set_up, **fields)
 
@@ -213,7 +219,9 @@ def test_what_cannot_be_done_is_told_in_a_sentence(
 
 
 @pytest.mark.parametrize("nonce", ["", "guessed"])
-def test_a_form_of_another_page_does_nothing(box: sandbox.Box, nonce: str) -> None:
+def test_a_form_of_another_page_does_nothing(
+    box: sandbox.SandboxHandle, nonce: str
+) -> None:
     form = {"nonce": nonce, "do": "execute", "customers": "5"}
 
     assert requests.post(box.url, form, timeout=5).status_code == 403
@@ -221,7 +229,7 @@ def test_a_form_of_another_page_does_nothing(box: sandbox.Box, nonce: str) -> No
 
 
 def test_a_page_that_names_this_machine_otherwise_sees_nothing(
-    box: sandbox.Box,
+    box: sandbox.SandboxHandle,
 ) -> None:
     answer = see(box, headers={"Host": "rebound.example"})
 
@@ -229,7 +237,7 @@ def test_a_page_that_names_this_machine_otherwise_sees_nothing(
     assert "nonce" not in answer.text
 
 
-def test_with_a_control_token_it_is_the_password(box: sandbox.Box) -> None:
+def test_with_a_control_token_it_is_the_password(box: sandbox.SandboxHandle) -> None:
     box.reset(sandbox.Options(control_token="let-me-in"))
 
     unknown, wrong = see(box), see(box, auth=("anyone", "guessed"))
@@ -246,7 +254,7 @@ def test_where_others_can_connect_nothing_is_shown_without_a_token() -> None:
         assert requests.get(f"http://127.0.0.1:{port}/", timeout=5).status_code == 403
 
 
-def test_other_methods_and_deeds_are_refused(box: sandbox.Box) -> None:
+def test_other_methods_and_deeds_are_refused(box: sandbox.SandboxHandle) -> None:
     nonce = re.search(r'name="nonce" value="([^"]+)"', see(box).text)
     assert nonce is not None
 

@@ -9,7 +9,7 @@ from tests.sandbox.callers import Operator, redemption_of
 
 
 @pytest.fixture
-def occurrence(box: sandbox.Box) -> str:
+def occurrence(box: sandbox.SandboxHandle) -> str:
     return box.execute(customers=10, eligible=1)
 
 
@@ -19,7 +19,10 @@ def rows(operator: Operator, occurrence: str) -> list[dict[str, Any]]:
 
 
 def test_a_report_is_accepted_once_and_known_again(
-    box: sandbox.Box, operator: Operator, occurrence: str, rows: list[dict[str, Any]]
+    box: sandbox.SandboxHandle,
+    operator: Operator,
+    occurrence: str,
+    rows: list[dict[str, Any]],
 ) -> None:
     redemption = redemption_of(rows[0], occurrence)
 
@@ -33,7 +36,10 @@ def test_a_report_is_accepted_once_and_known_again(
 
 
 def test_a_batch_is_accepted_whole(
-    box: sandbox.Box, operator: Operator, occurrence: str, rows: list[dict[str, Any]]
+    box: sandbox.SandboxHandle,
+    operator: Operator,
+    occurrence: str,
+    rows: list[dict[str, Any]],
 ) -> None:
     answer = operator.redeem_all([redemption_of(row, occurrence) for row in rows])
 
@@ -42,7 +48,10 @@ def test_a_batch_is_accepted_whole(
 
 
 def test_a_batch_stands_but_for_what_is_refused(
-    box: sandbox.Box, operator: Operator, occurrence: str, rows: list[dict[str, Any]]
+    box: sandbox.SandboxHandle,
+    operator: Operator,
+    occurrence: str,
+    rows: list[dict[str, Any]],
 ) -> None:
     batch: list[object] = [redemption_of(row, occurrence) for row in rows]
     batch[3] = redemption_of(rows[3], occurrence, assignmentId="never")
@@ -59,7 +68,10 @@ def test_a_batch_stands_but_for_what_is_refused(
 
 
 def test_what_is_known_already_counts_as_accepted_in_a_batch(
-    box: sandbox.Box, operator: Operator, occurrence: str, rows: list[dict[str, Any]]
+    box: sandbox.SandboxHandle,
+    operator: Operator,
+    occurrence: str,
+    rows: list[dict[str, Any]],
 ) -> None:
     batch = [redemption_of(row, occurrence) for row in rows]
     operator.redeem_all(batch)
@@ -99,7 +111,10 @@ def test_a_report_that_is_wrong_is_refused_with_a_code(
 
 
 def test_what_was_not_assigned_cannot_be_redeemed(
-    box: sandbox.Box, operator: Operator, occurrence: str, rows: list[dict[str, Any]]
+    box: sandbox.SandboxHandle,
+    operator: Operator,
+    occurrence: str,
+    rows: list[dict[str, Any]],
 ) -> None:
     box.change(occurrence, rows[0]["assignmentId"], status="Cancelled")
 
@@ -140,7 +155,7 @@ def test_a_batch_has_at_least_one_and_at_most_a_thousand(
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b"[" * 100_000])
 @pytest.mark.parametrize("path", ["redemptions", "redemptions/batch"])
 def test_a_body_that_is_not_a_report_is_refused(
-    box: sandbox.Box, operator: Operator, path: str, body: bytes
+    box: sandbox.SandboxHandle, operator: Operator, path: str, body: bytes
 ) -> None:
     answer = operator.session.post(
         f"{box.promotions_url}/v1/{path}",

@@ -8,7 +8,7 @@ from tests.sandbox.callers import Operator
 
 @pytest.mark.parametrize("size", [1, 7, 10, 1000])
 def test_following_the_tokens_lists_every_customer_once(
-    box: sandbox.Box, operator: Operator, size: int
+    box: sandbox.SandboxHandle, operator: Operator, size: int
 ) -> None:
     occurrence = box.execute(customers=20)
 
@@ -19,7 +19,7 @@ def test_following_the_tokens_lists_every_customer_once(
 
 
 def test_a_list_says_whose_it_is_and_how_long(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=20, series=120)
 
@@ -30,7 +30,7 @@ def test_a_list_says_whose_it_is_and_how_long(
 
 
 def test_a_reward_is_null_unless_it_was_assigned(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=200, eligible=0.5)
 
@@ -42,7 +42,7 @@ def test_a_reward_is_null_unless_it_was_assigned(
 
 
 def test_a_unique_code_comes_without_a_reward(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=5, promotions=["promo-19"], eligible=1)
 
@@ -53,7 +53,7 @@ def test_a_unique_code_comes_without_a_reward(
 
 
 def test_no_page_is_longer_than_the_vendor_allows(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=1_500)
 
@@ -64,7 +64,7 @@ def test_no_page_is_longer_than_the_vendor_allows(
 
 
 def test_without_a_page_size_pages_are_small(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=150)
 
@@ -75,7 +75,7 @@ def test_without_a_page_size_pages_are_small(
 
 
 def test_a_full_last_page_promises_another_that_is_empty(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=4)
 
@@ -86,7 +86,7 @@ def test_a_full_last_page_promises_another_that_is_empty(
 
 
 def test_a_list_of_one_page_has_no_token_at_all(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=4)
 
@@ -94,7 +94,7 @@ def test_a_list_of_one_page_has_no_token_at_all(
 
 
 def test_only_the_customers_asked_for_are_listed(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=20)
 
@@ -105,14 +105,16 @@ def test_only_the_customers_asked_for_are_listed(
     assert page["totalCount"] == 2
 
 
-def test_asking_about_no_one_lists_no_one(box: sandbox.Box, operator: Operator) -> None:
+def test_asking_about_no_one_lists_no_one(
+    box: sandbox.SandboxHandle, operator: Operator
+) -> None:
     occurrence = box.execute(customers=20)
 
     assert operator.listed(occurrence, customerIds=[]) == []
 
 
 def test_numeric_customers_are_found_as_text_too(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=3, ids="numbers")
 
@@ -123,7 +125,7 @@ def test_numeric_customers_are_found_as_text_too(
 
 
 def test_ids_may_be_text_and_numbers_in_one_list(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=2, ids="mixed")
 
@@ -133,7 +135,7 @@ def test_ids_may_be_text_and_numbers_in_one_list(
 
 
 def test_every_promotion_has_a_row_for_every_customer(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=10, promotions=["promo-17", "promo-18"])
 
@@ -168,7 +170,7 @@ def test_an_unknown_occurrence_looks_like_an_empty_campaign(operator: Operator) 
     ],
 )
 def test_a_question_that_makes_no_sense_is_refused(
-    box: sandbox.Box, operator: Operator, body: dict[str, object]
+    box: sandbox.SandboxHandle, operator: Operator, body: dict[str, object]
 ) -> None:
     occurrence = box.execute(customers=3)
 
@@ -178,7 +180,7 @@ def test_a_question_that_makes_no_sense_is_refused(
 
 
 def test_a_token_is_only_good_for_the_list_it_came_from(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     first, second = box.execute(customers=5), box.execute(customers=5)
     token = operator.assignments(first, pageSize=2).json()["nextPageToken"]
@@ -191,7 +193,7 @@ def test_a_token_is_only_good_for_the_list_it_came_from(
 
 
 def test_a_token_of_an_earlier_run_is_refused(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.open("7311")
     box.assign("7311", "C1")
@@ -204,7 +206,7 @@ def test_a_token_of_an_earlier_run_is_refused(
 
 
 def test_a_row_made_by_hand_is_listed_as_it_was_made(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     assignment = box.assign("7311", "C1", status="Teleported", reward={"value": 7})
     box.list_row("7311", "not a row")
@@ -218,7 +220,7 @@ def test_a_row_made_by_hand_is_listed_as_it_was_made(
 
 
 def test_a_later_pass_sees_what_was_changed(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=3, eligible=1)
     first, second, third = operator.listed(occurrence)
@@ -232,7 +234,9 @@ def test_a_later_pass_sees_what_was_changed(
     assert two["reward"] == {"value": "9.99"}
 
 
-def test_the_same_seed_gives_the_same_customers_the_same(box: sandbox.Box) -> None:
+def test_the_same_seed_gives_the_same_customers_the_same(
+    box: sandbox.SandboxHandle,
+) -> None:
     def decided(seed: int) -> list[tuple[object, object]]:
         rows = box.rows(box.execute(customers=50, seed=seed))
         return [(row["status"], row["reward"]) for row in rows]  # type: ignore[index]

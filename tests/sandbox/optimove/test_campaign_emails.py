@@ -25,7 +25,7 @@ WELCOME = Email(
 
 
 def run(
-    box: sandbox.Box, mailing: sandbox.Mailing, customers: int = 20
+    box: sandbox.SandboxHandle, mailing: sandbox.Mailing, customers: int = 20
 ) -> dict[str, object]:
     scenario = tenants.scenario(email=WELCOME, customers=customers)
     box.reset(sandbox.Options(scenario=scenario, mailing=mailing))
@@ -40,7 +40,7 @@ def read(file: Path) -> EmailMessage:
 
 
 def test_everyone_with_a_reward_gets_a_mail_that_a_mail_client_opens(
-    box: sandbox.Box, tmp_path: Path
+    box: sandbox.SandboxHandle, tmp_path: Path
 ) -> None:
     done = run(box, sandbox.Mailing(directory=tmp_path))
 
@@ -58,7 +58,7 @@ def test_everyone_with_a_reward_gets_a_mail_that_a_mail_client_opens(
 
 
 def test_of_many_only_some_are_kept_and_all_are_counted(
-    box: sandbox.Box, tmp_path: Path
+    box: sandbox.SandboxHandle, tmp_path: Path
 ) -> None:
     done = run(box, sandbox.Mailing(directory=tmp_path, keep=3))
 
@@ -70,7 +70,9 @@ def test_of_many_only_some_are_kept_and_all_are_counted(
     }
 
 
-def test_a_campaign_without_a_place_for_them_only_counts_them(box: sandbox.Box) -> None:
+def test_a_campaign_without_a_place_for_them_only_counts_them(
+    box: sandbox.SandboxHandle,
+) -> None:
     done = run(box, sandbox.Mailing())
 
     assert done["mails"] == {"sent": 11, "kept": 0, "where": ""}
@@ -112,7 +114,7 @@ def mailbox() -> Iterator[tuple[tuple[str, int], list[bytes]]]:
         server.shutdown()
 
 
-def test_on_request_they_are_sent_to_a_mail_server(box: sandbox.Box) -> None:
+def test_on_request_they_are_sent_to_a_mail_server(box: sandbox.SandboxHandle) -> None:
     with mailbox() as (address, taken):
         done = run(box, sandbox.Mailing(smtp=address))
 
@@ -126,7 +128,7 @@ def test_on_request_they_are_sent_to_a_mail_server(box: sandbox.Box) -> None:
 
 
 def test_a_mail_server_that_is_not_there_stops_neither_rewards_nor_notices(
-    box: sandbox.Box,
+    box: sandbox.SandboxHandle,
 ) -> None:
     with mailbox() as (address, _):
         pass
@@ -139,7 +141,7 @@ def test_a_mail_server_that_is_not_there_stops_neither_rewards_nor_notices(
 
 
 def test_whoever_has_no_address_gets_their_reward_and_no_mail(
-    box: sandbox.Box, tmp_path: Path
+    box: sandbox.SandboxHandle, tmp_path: Path
 ) -> None:
     scenario = tenants.scenario(email=WELCOME)
     population = tenants.Silent(scenario.population.ids)

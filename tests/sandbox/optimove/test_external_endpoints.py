@@ -22,7 +22,7 @@ LISTENER = {"EventTypeID": 13, "ChannelID": 505, "ListenerURL": URL}
     ],
 )
 def test_a_listener_is_registered_by_either_path_in_any_case(
-    box: sandbox.Box, operator: Operator, path: str
+    box: sandbox.SandboxHandle, operator: Operator, path: str
 ) -> None:
     answer = operator.tell(path, LISTENER)
 
@@ -34,7 +34,7 @@ def test_a_listener_is_registered_by_either_path_in_any_case(
     "given", [URL, quote(URL, safe=""), f"{URL}?a=b%20c", quote(f"{URL}?q=1", safe="")]
 )
 def test_an_address_may_come_encoded(
-    box: sandbox.Box, operator: Operator, given: str
+    box: sandbox.SandboxHandle, operator: Operator, given: str
 ) -> None:
     operator.tell("General/RegisterEventListener", LISTENER | {"ListenerURL": given})
 
@@ -42,7 +42,7 @@ def test_an_address_may_come_encoded(
 
 
 def test_a_second_registration_replaces_the_first(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     register = "General/RegisterEventListener"
     operator.tell(register, LISTENER)
@@ -66,7 +66,7 @@ def test_listeners_are_shown_as_they_were_registered(operator: Operator) -> None
 
 
 def test_unregistering_takes_one_channel_or_all(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     for channel in (504, 505, None):
         box.register(13, URL, channel=channel)
@@ -97,7 +97,7 @@ def test_unregistering_takes_one_channel_or_all(
     ],
 )
 def test_a_registration_that_makes_no_sense_is_a_bad_request(
-    box: sandbox.Box, operator: Operator, changes: dict[str, object]
+    box: sandbox.SandboxHandle, operator: Operator, changes: dict[str, object]
 ) -> None:
     answer = operator.tell("General/RegisterEventListener", LISTENER | changes)
 
@@ -111,7 +111,7 @@ def test_a_registration_that_makes_no_sense_is_a_bad_request(
     ["optimove/General/GetRegisteredEventListeners", "promotions/v1/redemptions"],
 )
 def test_without_the_key_both_apis_say_one_word(
-    box: sandbox.Box, path: str, key: bytes
+    box: sandbox.SandboxHandle, path: str, key: bytes
 ) -> None:
     headers = {"X-API-KEY": key}
 
@@ -136,7 +136,9 @@ def test_what_is_not_there_is_not_found(operator: Operator) -> None:
     assert operator.ask("General/RegisterEventListener").status_code == 405
 
 
-def test_a_day_lists_the_campaigns_it_had(box: sandbox.Box, operator: Operator) -> None:
+def test_a_day_lists_the_campaigns_it_had(
+    box: sandbox.SandboxHandle, operator: Operator
+) -> None:
     first, second = box.execute(channels=[504, 505]), box.execute()
     day = f"{datetime.now(UTC):%Y-%m-%d}"
 
@@ -148,7 +150,9 @@ def test_a_day_lists_the_campaigns_it_had(box: sandbox.Box, operator: Operator) 
     assert other.json() == []
 
 
-def test_a_campaign_has_its_details(box: sandbox.Box, operator: Operator) -> None:
+def test_a_campaign_has_its_details(
+    box: sandbox.SandboxHandle, operator: Operator
+) -> None:
     occurrence = box.execute(series=120)
 
     details = operator.ask(f"Actions/GetCampaignDetails?CampaignID={occurrence}")
@@ -158,7 +162,7 @@ def test_a_campaign_has_its_details(box: sandbox.Box, operator: Operator) -> Non
 
 
 def test_the_fall_back_list_pages_by_skip_over_those_with_a_reward(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=30, eligible=0.5)
     path = "Customers/GetCustomerExecutionDetailsByCampaign"
@@ -177,7 +181,7 @@ def test_the_fall_back_list_pages_by_skip_over_those_with_a_reward(
 
 
 def test_the_public_python_client_is_understood(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     """As `optimove` 2.0 from PyPI writes them, with an X-API-KEY added."""
 

@@ -24,14 +24,14 @@ def customers(operator: Operator, occurrence: str) -> Counter[str]:
 
 
 @pytest.fixture
-def occurrence(box: sandbox.Box) -> str:
+def occurrence(box: sandbox.SandboxHandle) -> str:
     for number in range(1, 6):
         box.assign("7311", f"C{number}", assignment_id=f"A{number}")
     return "7311"
 
 
 def test_a_list_that_shifts_up_misses_a_row(
-    box: sandbox.Box, operator: Operator, occurrence: str
+    box: sandbox.SandboxHandle, operator: Operator, occurrence: str
 ) -> None:
     box.order(bad("shifted_up", seconds=60))
 
@@ -41,7 +41,7 @@ def test_a_list_that_shifts_up_misses_a_row(
 
 
 def test_what_shifted_away_is_listed_again_at_its_place(
-    box: sandbox.Box, operator: Operator, occurrence: str
+    box: sandbox.SandboxHandle, operator: Operator, occurrence: str
 ) -> None:
     box.order(bad("shifted_up", seconds=0))
 
@@ -54,7 +54,7 @@ def test_what_shifted_away_is_listed_again_at_its_place(
 
 @pytest.mark.parametrize("kind", ["shifted_up", "listed_late"])
 def test_what_is_not_listed_for_a_while_is_known_all_the_same(
-    box: sandbox.Box, operator: Operator, occurrence: str, kind: str
+    box: sandbox.SandboxHandle, operator: Operator, occurrence: str, kind: str
 ) -> None:
     box.order(bad(kind, seconds=60))
     assert len(operator.listed(occurrence)) == 5 - (kind == "listed_late")
@@ -73,7 +73,7 @@ def test_what_is_not_listed_for_a_while_is_known_all_the_same(
 
 
 def test_a_list_that_shifts_down_repeats_a_row(
-    box: sandbox.Box, operator: Operator, occurrence: str
+    box: sandbox.SandboxHandle, operator: Operator, occurrence: str
 ) -> None:
     box.order(bad("shifted_down", seconds=60))
 
@@ -83,7 +83,7 @@ def test_a_list_that_shifts_down_repeats_a_row(
 
 
 def test_a_row_that_is_late_is_listed_the_next_time(
-    box: sandbox.Box, operator: Operator, occurrence: str
+    box: sandbox.SandboxHandle, operator: Operator, occurrence: str
 ) -> None:
     box.order(bad("listed_late", seconds=0))
 
@@ -95,7 +95,7 @@ def test_a_row_that_is_late_is_listed_the_next_time(
 
 @pytest.mark.parametrize(("by", "total"), [(2, 7), (-1, 4), (-9, 0)])
 def test_a_total_may_be_wrong(
-    box: sandbox.Box, operator: Operator, occurrence: str, by: int, total: int
+    box: sandbox.SandboxHandle, operator: Operator, occurrence: str, by: int, total: int
 ) -> None:
     box.order(bad("wrong_total", by=by))
 
@@ -105,7 +105,7 @@ def test_a_total_may_be_wrong(
 
 
 def test_ids_may_come_as_what_they_were_not(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.assign("7311", 17, assignment_id="40")
     box.assign("7311", "C1", assignment_id="A1")
@@ -118,7 +118,7 @@ def test_ids_may_come_as_what_they_were_not(
 
 
 def test_it_strikes_lists_alone_and_the_vendors_side(
-    box: sandbox.Box, operator: Operator, occurrence: str
+    box: sandbox.SandboxHandle, operator: Operator, occurrence: str
 ) -> None:
     box.order(bad("shifted_up"))
     operator.redeem([])
@@ -129,7 +129,7 @@ def test_it_strikes_lists_alone_and_the_vendors_side(
 
 
 def test_a_list_that_is_not_there_is_as_ever(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(bad("shifted_up"))
 

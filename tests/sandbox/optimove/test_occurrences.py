@@ -27,7 +27,7 @@ from tests.sandbox.tenants import SCHEDULED, TRIGGERED
 UPDATE = "/optimove/Integrations/UpdateCustomerPromotionStatus"
 
 
-def begin(box: sandbox.Box, scenario: Scenario, **options: Any) -> None:
+def begin(box: sandbox.SandboxHandle, scenario: Scenario, **options: Any) -> None:
     box.reset(sandbox.Options(scenario=scenario, **options))
 
 
@@ -38,7 +38,7 @@ def went_on(operator: Operator, occurrence: str) -> list[str]:
 
 
 def test_a_scheduled_campaign_gives_its_target_group_what_the_engine_says(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario())
 
@@ -55,7 +55,7 @@ def test_a_scheduled_campaign_gives_its_target_group_what_the_engine_says(
 
 
 def test_the_campaign_of_the_demo_gives_as_much_a_second_and_a_third_time(
-    box: sandbox.Box,
+    box: sandbox.SandboxHandle,
 ) -> None:
     begin(box, load("welcome_back"))
 
@@ -72,7 +72,7 @@ def test_the_campaign_of_the_demo_gives_as_much_a_second_and_a_third_time(
 
 
 def test_a_row_says_what_customer_assignment_promises(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario())
 
@@ -100,7 +100,7 @@ def test_a_row_says_what_customer_assignment_promises(
 
 
 def test_the_halves_of_the_vendor_call_each_other_and_the_tenant_pays_nothing(
-    box: sandbox.Box,
+    box: sandbox.SandboxHandle,
 ) -> None:
     begin(box, tenants.scenario())
 
@@ -114,7 +114,9 @@ def test_the_halves_of_the_vendor_call_each_other_and_the_tenant_pays_nothing(
     assert box.rate.total == 0
 
 
-def test_no_one_else_can_call_inside(box: sandbox.Box, operator: Operator) -> None:
+def test_no_one_else_can_call_inside(
+    box: sandbox.SandboxHandle, operator: Operator
+) -> None:
     begin(box, tenants.scenario())
     occurrence = box.campaign(SCHEDULED)["occurrence"]
     body = {"CampaignID": occurrence}
@@ -127,7 +129,7 @@ def test_no_one_else_can_call_inside(box: sandbox.Box, operator: Operator) -> No
 
 
 def test_only_customers_with_a_reward_go_on(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario())
 
@@ -140,7 +142,7 @@ def test_only_customers_with_a_reward_go_on(
 
 
 def test_the_customers_who_went_on_are_listed_with_their_codes(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     spins = tenants.promotion("spins")
     begin(box, tenants.scenario(promotions=[tenants.promotion(), spins]))
@@ -165,7 +167,7 @@ def test_the_customers_who_went_on_are_listed_with_their_codes(
 
 
 def test_a_customer_never_sent_counts_as_false(
-    box: sandbox.Box, operator: Operator, ear: Ear
+    box: sandbox.SandboxHandle, operator: Operator, ear: Ear
 ) -> None:
     begin(box, tenants.scenario())
     box.register(13, ear.url)
@@ -180,7 +182,7 @@ def test_a_customer_never_sent_counts_as_false(
 
 
 def test_without_the_webhook_promotions_gives_nothing(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario())
     box.order(Fault(kind="lost_answer", side="inside", route="POST campaign*"))
@@ -193,7 +195,7 @@ def test_without_the_webhook_promotions_gives_nothing(
     assert "campaignWebhook was not answered" in lost["problem"]
 
 
-def test_faults_for_the_tenant_do_not_strike_inside(box: sandbox.Box) -> None:
+def test_faults_for_the_tenant_do_not_strike_inside(box: sandbox.SandboxHandle) -> None:
     begin(box, tenants.scenario())
     box.order(Fault(kind="error_before"))
     box.order(Fault(kind="error_before", side="optimove"))
@@ -204,7 +206,7 @@ def test_faults_for_the_tenant_do_not_strike_inside(box: sandbox.Box) -> None:
 
 
 def test_the_notice_comes_after_the_rest_once_for_each_channel(
-    box: sandbox.Box, ear: Ear
+    box: sandbox.SandboxHandle, ear: Ear
 ) -> None:
     begin(box, tenants.scenario(channels=(504, 505)))
     box.register(13, ear.url)
@@ -223,7 +225,7 @@ def test_the_notice_comes_after_the_rest_once_for_each_channel(
 
 
 def test_what_customers_do_triggers_a_campaign_with_its_values(
-    box: sandbox.Box, operator: Operator, ear: Ear
+    box: sandbox.SandboxHandle, operator: Operator, ear: Ear
 ) -> None:
     begin(box, tenants.scenario())
     box.register(11, ear.url)
@@ -242,7 +244,7 @@ def test_what_customers_do_triggers_a_campaign_with_its_values(
 
 
 def test_no_notice_tells_of_a_customer_who_got_nothing(
-    box: sandbox.Box, ear: Ear
+    box: sandbox.SandboxHandle, ear: Ear
 ) -> None:
     begin(box, tenants.scenario())
     box.register(11, ear.url)
@@ -255,7 +257,7 @@ def test_no_notice_tells_of_a_customer_who_got_nothing(
 
 
 def test_a_range_gives_each_customer_a_value_of_their_own(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario())
 
@@ -270,7 +272,7 @@ def test_a_range_gives_each_customer_a_value_of_their_own(
 
 
 def test_events_at_the_same_time_never_give_more_than_the_budget(
-    box: sandbox.Box,
+    box: sandbox.SandboxHandle,
 ) -> None:
     begin(box, tenants.scenario(customers=60))
     done: list[dict[str, Any]] = []
@@ -292,7 +294,7 @@ def test_events_at_the_same_time_never_give_more_than_the_budget(
 
 
 def test_caps_and_codes_last_over_executions(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     offer = tenants.promotion(
         cap=tenants.cap(14), unique_codes=tenants.codes("A", "B", fallback="ALL")
@@ -310,7 +312,7 @@ def test_caps_and_codes_last_over_executions(
     assert promotion["codes"] == {"total": 2, "used": 2, "fallback": "ALL"}
 
 
-def test_only_active_promotions_give(box: sandbox.Box) -> None:
+def test_only_active_promotions_give(box: sandbox.SandboxHandle) -> None:
     begin(box, tenants.scenario())
 
     box.promotion("promo-20", "deactivate")
@@ -322,7 +324,7 @@ def test_only_active_promotions_give(box: sandbox.Box) -> None:
     assert again["statuses"]["Assigned"] == 11
 
 
-def test_a_run_can_be_repeated(box: sandbox.Box, operator: Operator) -> None:
+def test_a_run_can_be_repeated(box: sandbox.SandboxHandle, operator: Operator) -> None:
     few = tenants.scenario(promotions=[tenants.promotion(cap=tenants.cap(3))])
 
     def chosen() -> list[str]:
@@ -337,7 +339,9 @@ def test_a_run_can_be_repeated(box: sandbox.Box, operator: Operator) -> None:
     assert len(first) == 3
 
 
-def test_customers_may_have_numbers(box: sandbox.Box, operator: Operator) -> None:
+def test_customers_may_have_numbers(
+    box: sandbox.SandboxHandle, operator: Operator
+) -> None:
     begin(box, tenants.scenario(numbers=True))
 
     occurrence = box.campaign(SCHEDULED)["occurrence"]
@@ -350,7 +354,9 @@ def test_customers_may_have_numbers(box: sandbox.Box, operator: Operator) -> Non
     }
 
 
-def test_a_target_group_may_be_a_list(box: sandbox.Box, operator: Operator) -> None:
+def test_a_target_group_may_be_a_list(
+    box: sandbox.SandboxHandle, operator: Operator
+) -> None:
     group = TargetGroup(id=32, name="Few", members=["C20", "C404", "C2"])
     begin(box, tenants.scenario(group=group))
 
@@ -365,7 +371,7 @@ def test_a_target_group_may_be_a_list(box: sandbox.Box, operator: Operator) -> N
 
 
 def test_calculated_rows_are_paged_reported_changed_and_cancelled_like_any(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario(), page_size=3)
     occurrence = box.campaign(SCHEDULED)["occurrence"]
@@ -393,7 +399,7 @@ def test_calculated_rows_are_paged_reported_changed_and_cancelled_like_any(
 
 
 def test_a_promotion_tells_its_redemption_rate(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario())
     occurrence = box.campaign(SCHEDULED)["occurrence"]
@@ -406,7 +412,7 @@ def test_a_promotion_tells_its_redemption_rate(
     assert promotion["redemption_rate"] == pytest.approx(1 / 11)
 
 
-def test_a_campaign_runs_at_its_time(box: sandbox.Box) -> None:
+def test_a_campaign_runs_at_its_time(box: sandbox.SandboxHandle) -> None:
     soon = (datetime.now(UTC) + timedelta(seconds=0.4)).time()
     begin(box, tenants.scenario(at=soon))
 
@@ -420,7 +426,7 @@ def test_a_campaign_runs_at_its_time(box: sandbox.Box) -> None:
 
 
 def test_a_long_calculation_lets_others_be_answered(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     everyone = TargetGroup(id=1, name="All")
     begin(box, tenants.scenario(customers=60_000, group=everyone))
@@ -447,7 +453,7 @@ def in_a_thread(work: Any) -> Iterator[threading.Thread]:
 
 
 def test_a_promotion_that_cannot_be_calculated_keeps_no_campaign_waiting(
-    box: sandbox.Box,
+    box: sandbox.SandboxHandle,
 ) -> None:
     begin(box, tenants.scenario(promotions=[tenants.promotion()]))
     broken = tenants.scenario()
@@ -477,7 +483,7 @@ def replace_promotions(scenario: Scenario) -> Scenario:
     ],
 )
 def test_what_cannot_be_is_refused_with_a_sentence(
-    box: sandbox.Box, order: Any, sentence: str
+    box: sandbox.SandboxHandle, order: Any, sentence: str
 ) -> None:
     begin(box, tenants.scenario())
 
@@ -485,7 +491,7 @@ def test_what_cannot_be_is_refused_with_a_sentence(
         order(box)
 
 
-def test_without_a_scenario_there_is_no_tenant(box: sandbox.Box) -> None:
+def test_without_a_scenario_there_is_no_tenant(box: sandbox.SandboxHandle) -> None:
     with pytest.raises(ValueError, match="There is no scenario"):
         box.campaign(SCHEDULED)
 
@@ -494,7 +500,9 @@ def test_without_a_scenario_there_is_no_tenant(box: sandbox.Box) -> None:
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_what_was_rehearsed_is_what_happens(box: sandbox.Box, name: str) -> None:
+def test_what_was_rehearsed_is_what_happens(
+    box: sandbox.SandboxHandle, name: str
+) -> None:
     scenario = load(name, customers=600)
     day = datetime.now(UTC).date()
     rehearsed = rehearse(scenario, day=day)

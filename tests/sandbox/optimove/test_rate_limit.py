@@ -68,7 +68,7 @@ def test_each_key_has_its_own_budget() -> None:
 
 
 def test_fifty_calls_over_both_apis_and_then_the_documented_refusal(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=1)
     for _ in range(25):
@@ -89,7 +89,7 @@ def test_fifty_calls_over_both_apis_and_then_the_documented_refusal(
 
 
 def test_neither_strangers_nor_the_platform_use_up_the_budget(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     for _ in range(60):
         operator.ask("General/X", headers={"X-API-KEY": "wrong"})
@@ -99,7 +99,7 @@ def test_neither_strangers_nor_the_platform_use_up_the_budget(
 
 
 def test_a_reset_may_bring_other_limits_and_pages(
-    box: sandbox.Box, operator: Operator
+    box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.reset(sandbox.Options(calls=2, seconds=0.1, page_size=1, largest_page=2))
     occurrence = box.execute(customers=3)

@@ -16,7 +16,9 @@ def heard(ear: Ear, name: str) -> list[Any]:
     return [notice.get(name) for notice in ear.heard]
 
 
-def test_an_execution_is_announced_once_per_channel(box: sandbox.Box, ear: Ear) -> None:
+def test_an_execution_is_announced_once_per_channel(
+    box: sandbox.SandboxHandle, ear: Ear
+) -> None:
     box.register(13, ear.url)
 
     occurrence = box.execute(channels=[504, 505])
@@ -28,7 +30,7 @@ def test_an_execution_is_announced_once_per_channel(box: sandbox.Box, ear: Ear) 
 
 
 def test_a_listener_for_one_channel_hears_of_that_one(
-    box: sandbox.Box, ear: Ear
+    box: sandbox.SandboxHandle, ear: Ear
 ) -> None:
     box.register(13, ear.url, channel=504)
 
@@ -39,7 +41,7 @@ def test_a_listener_for_one_channel_hears_of_that_one(
 
 
 def test_an_execution_may_go_unannounced_and_be_announced_again(
-    box: sandbox.Box, ear: Ear
+    box: sandbox.SandboxHandle, ear: Ear
 ) -> None:
     box.register(13, ear.url)
     occurrence = box.execute(announce=False)
@@ -52,7 +54,7 @@ def test_an_execution_may_go_unannounced_and_be_announced_again(
 
 
 def test_each_trigger_is_told_of_one_customer_in_two_casings(
-    box: sandbox.Box, ear: Ear
+    box: sandbox.SandboxHandle, ear: Ear
 ) -> None:
     box.register(11, ear.url)
 
@@ -70,7 +72,7 @@ def test_each_trigger_is_told_of_one_customer_in_two_casings(
     ("casing", "name"), [("camel", "customerID"), ("pascal", "CustomerID")]
 )
 def test_the_casing_can_be_ordered(
-    box: sandbox.Box, ear: Ear, casing: Any, name: str
+    box: sandbox.SandboxHandle, ear: Ear, casing: Any, name: str
 ) -> None:
     box.register(11, ear.url)
 
@@ -80,7 +82,7 @@ def test_the_casing_can_be_ordered(
     assert sorted(heard(ear, name)) == ["C000001", "C000002"]
 
 
-def test_triggers_join_an_occurrence_and_give_once(box: sandbox.Box) -> None:
+def test_triggers_join_an_occurrence_and_give_once(box: sandbox.SandboxHandle) -> None:
     occurrence = box.trigger(2)
     box.trigger(3, occurrence=occurrence)
 
@@ -90,7 +92,7 @@ def test_triggers_join_an_occurrence_and_give_once(box: sandbox.Box) -> None:
     assert customers == ["C000001", "C000002", "C000003", "C000004", "C000005", "C9"]
 
 
-def test_the_list_may_lag_behind_the_notice(box: sandbox.Box) -> None:
+def test_the_list_may_lag_behind_the_notice(box: sandbox.SandboxHandle) -> None:
     occurrence = box.trigger(1, listed_after=0.05)
 
     assert box.rows(occurrence) == []
@@ -98,7 +100,9 @@ def test_the_list_may_lag_behind_the_notice(box: sandbox.Box) -> None:
     assert len(box.rows(occurrence)) == 1
 
 
-def test_a_cancellation_is_all_that_tells_of_it(box: sandbox.Box, ear: Ear) -> None:
+def test_a_cancellation_is_all_that_tells_of_it(
+    box: sandbox.SandboxHandle, ear: Ear
+) -> None:
     box.register(4, ear.url)
     occurrence = box.execute(customers=1, eligible=1)
 
@@ -110,7 +114,7 @@ def test_a_cancellation_is_all_that_tells_of_it(box: sandbox.Box, ear: Ear) -> N
     assert box.books(occurrence).vendor.statuses == {"Assigned": 1}
 
 
-def test_a_cancellation_may_show_in_the_list(box: sandbox.Box) -> None:
+def test_a_cancellation_may_show_in_the_list(box: sandbox.SandboxHandle) -> None:
     occurrence = box.execute(customers=1, eligible=1)
 
     box.cancel(occurrence, relist=True)
@@ -118,7 +122,9 @@ def test_a_cancellation_may_show_in_the_list(box: sandbox.Box) -> None:
     assert box.books(occurrence).vendor.statuses == {"Cancelled": 1}
 
 
-def test_a_listener_that_is_down_harms_no_one_else(box: sandbox.Box, ear: Ear) -> None:
+def test_a_listener_that_is_down_harms_no_one_else(
+    box: sandbox.SandboxHandle, ear: Ear
+) -> None:
     box.register(13, "http://127.0.0.1:9/closed/", channel=505)
     box.register(13, ear.url)
 
@@ -130,7 +136,7 @@ def test_a_listener_that_is_down_harms_no_one_else(box: sandbox.Box, ear: Ear) -
 
 
 def test_any_answer_is_recorded_and_nothing_is_repeated(
-    box: sandbox.Box, ear: Ear
+    box: sandbox.SandboxHandle, ear: Ear
 ) -> None:
     ear.answers = 503
     box.register(13, ear.url)
@@ -145,7 +151,7 @@ def test_any_answer_is_recorded_and_nothing_is_repeated(
 
 @pytest.mark.parametrize(("kind", "count"), [("lost", 0), ("doubled", 2)])
 def test_a_notice_can_be_lost_or_doubled(
-    box: sandbox.Box, ear: Ear, kind: str, count: int
+    box: sandbox.SandboxHandle, ear: Ear, kind: str, count: int
 ) -> None:
     box.register(13, ear.url)
     box.order(Fault(kind=kind, side="notices", route="13"))
@@ -156,7 +162,7 @@ def test_a_notice_can_be_lost_or_doubled(
     assert len(ear.heard) == count
 
 
-def test_a_notice_can_be_delayed(box: sandbox.Box, ear: Ear) -> None:
+def test_a_notice_can_be_delayed(box: sandbox.SandboxHandle, ear: Ear) -> None:
     box.register(13, ear.url)
     box.order(Fault(kind="delayed", side="notices", seconds=0.1))
 
@@ -168,7 +174,9 @@ def test_a_notice_can_be_delayed(box: sandbox.Box, ear: Ear) -> None:
     assert (early, len(ear.heard)) == (0, 1)
 
 
-def test_a_notice_can_be_overtaken_by_the_next(box: sandbox.Box, ear: Ear) -> None:
+def test_a_notice_can_be_overtaken_by_the_next(
+    box: sandbox.SandboxHandle, ear: Ear
+) -> None:
     box.register(13, ear.url)
     box.order(Fault(kind="reordered", side="notices", seconds=5))
 
@@ -179,7 +187,7 @@ def test_a_notice_can_be_overtaken_by_the_next(box: sandbox.Box, ear: Ear) -> No
 
 
 def test_a_notice_with_no_other_to_let_by_goes_alone(
-    box: sandbox.Box, ear: Ear
+    box: sandbox.SandboxHandle, ear: Ear
 ) -> None:
     box.register(13, ear.url)
     box.order(Fault(kind="reordered", side="notices", seconds=0.05))
@@ -190,7 +198,7 @@ def test_a_notice_with_no_other_to_let_by_goes_alone(
 
 
 def test_a_fault_on_triggers_leaves_the_others_alone(
-    box: sandbox.Box, ear: Ear
+    box: sandbox.SandboxHandle, ear: Ear
 ) -> None:
     box.register(13, ear.url)
     box.order(Fault(kind="lost", side="notices", route="11"))
@@ -200,7 +208,9 @@ def test_a_fault_on_triggers_leaves_the_others_alone(
     assert len(box.wait_for_notices(1)) == 1
 
 
-def test_hundreds_of_triggers_are_all_told(box: sandbox.Box, ear: Ear) -> None:
+def test_hundreds_of_triggers_are_all_told(
+    box: sandbox.SandboxHandle, ear: Ear
+) -> None:
     box.register(11, ear.url)
 
     box.trigger(300, casing="camel")
@@ -209,7 +219,9 @@ def test_hundreds_of_triggers_are_all_told(box: sandbox.Box, ear: Ear) -> None:
     assert len(set(heard(ear, "customerID"))) == 300
 
 
-def test_a_reset_stops_what_was_on_its_way(box: sandbox.Box, ear: Ear) -> None:
+def test_a_reset_stops_what_was_on_its_way(
+    box: sandbox.SandboxHandle, ear: Ear
+) -> None:
     box.register(13, ear.url)
     box.order(Fault(kind="delayed", side="notices", seconds=0.05))
     box.execute()
@@ -222,7 +234,7 @@ def test_a_reset_stops_what_was_on_its_way(box: sandbox.Box, ear: Ear) -> None:
 
 
 def test_a_listener_that_hangs_up_keeps_no_other_notice(
-    box: sandbox.Box, ear: Ear
+    box: sandbox.SandboxHandle, ear: Ear
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as rude:
         rude.settimeout(5)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from promoportal.sandbox.engine import Direction, Percentage, State, Timeframe
-from promoportal.sandbox.scenarios import Mistakes, Scenario, load, shipped
+from promoportal.sandbox.scenarios import InvalidFile, Scenario, load, shipped
 
 OURS = """\
 title = "Ours"
@@ -80,7 +80,7 @@ def written(folder: Path, text: str = OURS) -> Path:
 
 def wrong(folder: Path, text: str) -> list[str]:
     """What is said of a scenario, without the folder."""
-    with pytest.raises(Mistakes) as caught:
+    with pytest.raises(InvalidFile) as caught:
         load(written(folder, text))
     return [said.removeprefix(f"{folder}/") for said in caught.value.sentences]
 
@@ -438,7 +438,7 @@ def test_what_is_no_text_at_all_is_told_with_its_line(tmp_path: Path) -> None:
     file = written(tmp_path)
     file.write_bytes(b'title = "Ours"\nabout = "\xff"\n')
 
-    with pytest.raises(Mistakes) as caught:
+    with pytest.raises(InvalidFile) as caught:
         load(file)
 
     assert caught.value.sentences == (
@@ -447,7 +447,7 @@ def test_what_is_no_text_at_all_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 def test_a_scenario_that_is_not_there_is_told_with_those_that_are() -> None:
-    with pytest.raises(Mistakes) as caught:
+    with pytest.raises(InvalidFile) as caught:
         load("nowhere")
 
     assert str(caught.value).endswith(f"Shipped are {', '.join(shipped())}.")

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from promoportal.sandbox.engine import Value
-from promoportal.sandbox.scenarios import Customers, Mistakes, Scenario, generated, load
+from promoportal.sandbox.scenarios import (
+    Customers,
+    InvalidFile,
+    Scenario,
+    generated,
+    load,
+)
 
 SCENARIO = """\
 title = "Ours"
@@ -118,7 +124,7 @@ def test_a_files_columns_are_read_as_what_they_are(tmp_path: Path) -> None:
 
 def test_of_a_file_only_so_many_are_taken_as_are_asked_for(tmp_path: Path) -> None:
     assert len(brought(tmp_path, PEOPLE, customers=2).population) == 2
-    with pytest.raises(Mistakes, match=r"has 3 customers; 4 were asked for\."):
+    with pytest.raises(InvalidFile, match=r"has 3 customers; 4 were asked for\."):
         brought(tmp_path, PEOPLE, customers=4)
 
 
@@ -138,7 +144,7 @@ def test_of_a_file_only_so_many_are_taken_as_are_asked_for(tmp_path: Path) -> No
 def test_a_mistake_in_it_is_named_with_its_line(
     tmp_path: Path, people: str, sentence: str
 ) -> None:
-    with pytest.raises(Mistakes) as caught:
+    with pytest.raises(InvalidFile) as caught:
         brought(tmp_path, people)
 
     told = [one.removeprefix(f"{tmp_path}/") for one in caught.value.sentences]
@@ -148,7 +154,7 @@ def test_a_mistake_in_it_is_named_with_its_line(
 def test_of_many_mistakes_the_first_are_told_and_the_rest_counted(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(Mistakes) as caught:
+    with pytest.raises(InvalidFile) as caught:
         brought(tmp_path, "customer_id,a\n" + "1\n" * 50)
 
     assert len(caught.value.sentences) < 15

@@ -22,7 +22,7 @@ from promoportal.sandbox.engine.validation.problem import (
 )
 
 # Ten times what was deposited is a slip of the finger. Points may well be 100 to the euro.
-MOST_PERCENT_OF_MONEY = 1_000
+MAX_PERCENT_OF_MONEY = 1_000
 
 
 def of_tiers(tiers: Sequence[Tier]) -> Iterator[Mistake]:
@@ -85,10 +85,10 @@ def _of_percent(
         yield Mistake(where, f"The percentage is {percent}. Write a number.")
     elif percent <= 0:
         yield Mistake(where, f"The percentage is {percent}. Make it more than 0.")
-    elif category is Category.AMOUNT and percent > MOST_PERCENT_OF_MONEY:
+    elif category is Category.AMOUNT and percent > MAX_PERCENT_OF_MONEY:
         sentence = (
-            f"{percent} % gives more than {MOST_PERCENT_OF_MONEY // 100} times the "
-            f"amount. Write at most {MOST_PERCENT_OF_MONEY}."
+            f"{percent} % gives more than {MAX_PERCENT_OF_MONEY // 100} times the "
+            f"amount. Write at most {MAX_PERCENT_OF_MONEY}."
         )
         yield Mistake(where, sentence)
 
