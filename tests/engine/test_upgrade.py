@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 
 import pytest
 from django.db import transaction
@@ -17,6 +19,7 @@ from redemptions.models import Redemption, RedemptionState, Report
 from rewards.models import Assignment, AssignmentState, Attempt
 from tests.engine.conftest import put_down
 from tests.engine.processes import until
+from tests.project import fixed_names, tree
 from tests.world import World, far_sides
 
 # Jobs wait in the database while a release is put in: they name what the last one had.
@@ -31,6 +34,7 @@ RELEASED = {
         "rewards.tasks.activate",
         "rewards.tasks.follow_cancellations",
         "rewards.tasks.follow_clearances",
+        "rewards.tasks.retry_many",
     ],
 }
 
@@ -110,3 +114,23 @@ def is_done(queue: str) -> bool:
         state=RedemptionState.REPORTED
     )
     return {"portal": activated and read, "bulk": activated, "collect": reported}[queue]
+
+
+def test_the_list_of_released_jobs_has_every_task() -> None:
+    tasks = {name.partition("(")[0] for name in fixed_names.recorded()["tasks"]}
+    assert {name for names in RELEASED.values() for name in names} == tasks
+
+
+def test_a_supervisor_of_the_last_release_can_start_the_web_process_again() -> None:
+    """It names gunicorn's configuration as it was called then."""
+    checked = subprocess.run(
+        [
+            *(sys.executable, "-m", "gunicorn", "--check-config"),
+            *("--config", "python:promoportal.gunicorn"),
+        ],
+        cwd=tree.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr

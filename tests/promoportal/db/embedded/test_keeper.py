@@ -350,3 +350,21 @@ def test_data_of_another_version_is_refused(house: House, enter: Enter) -> None:
 
     (house.data / "PG_VERSION").write_text("18\n")
     assert "The data was written by PostgreSQL 9" in str(said)
+
+
+def test_the_last_releases_name_of_the_keeper_still_starts_the_server(
+    house: House, wheel: Path
+) -> None:
+    """A process that was started before an upgrade starts the keeper by that name."""
+    with lock(house.users, fcntl.LOCK_SH):
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "promoportal.embedded.keeper"),
+                *(house.home, wheel),
+            ],
+            cwd=ROOT,
+            check=True,
+        )
+
+        assert eventually(lambda: "server" in processes(house).values())
+    assert is_left(house)
