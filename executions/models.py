@@ -44,40 +44,40 @@ class ExecutionKind(models.TextChoices):
 class ExecutionReason(models.TextChoices):
     """Why a delivery or a trigger is held, or an execution stopped."""
 
-    UNREADABLE = "UNREADABLE", "It could not be read"
-    WRONG_LISTENER = "WRONG_LISTENER", "It was sent to the wrong listener"
-    NOT_LISTED = "NOT_LISTED", "Optimove does not list this customer"
-    REFUSED = "REFUSED", "Optimove refused to be asked for it"
-    OVER_LIMIT = "OVER_LIMIT", "It is past a limit"
-    BY_STAFF = "BY_STAFF", "Staff stopped it"
-    BY_VENDOR = "BY_VENDOR", "Optimove cancelled it"
-    POISON = "POISON", "Reading it killed the worker"
+    UNREADABLE = "UNREADABLE", "Invalid payload"
+    WRONG_LISTENER = "WRONG_LISTENER", "Wrong listener"
+    NOT_LISTED = "NOT_LISTED", "Customer not listed"
+    REFUSED = "REFUSED", "Rejected by Optimove"
+    OVER_LIMIT = "OVER_LIMIT", "Over limit"
+    BY_STAFF = "BY_STAFF", "Stopped by staff"
+    BY_VENDOR = "BY_VENDOR", "Cancelled by Optimove"
+    POISON = "POISON", "Repeated crash"
 
 
 class DeliveryState(models.TextChoices):
-    UNREAD = "UNREAD", "To be read"
-    READ = "READ", "Read"
-    IGNORED = "IGNORED", "Nothing to do"
-    HELD = "HELD", "Held for staff"
+    UNREAD = "UNREAD", "Pending"
+    READ = "READ", "Processed"
+    IGNORED = "IGNORED", "Ignored"
+    HELD = "HELD", "Needs review"
 
 
 class ExecutionProgress(models.TextChoices):
-    COLLECTING = "COLLECTING", "Collecting assignments"
+    COLLECTING = "COLLECTING", "Fetching assignments"
     ACTIVATING = "ACTIVATING", "Activating and reporting"
-    SETTLED = "SETTLED", "Settled"
+    SETTLED = "SETTLED", "Processed"
 
 
 class ExecutionStop(models.TextChoices):
     NONE = "NONE", "Running"
-    HELD = "HELD", "Held for staff"
+    HELD = "HELD", "Needs review"
     PAUSED = "PAUSED", "Paused"
     CANCELLED = "CANCELLED", "Cancelled"
 
 
 class TriggerState(models.TextChoices):
-    WAITING = "WAITING", "To be asked for"
+    WAITING = "WAITING", "Pending"
     DONE = "DONE", "Listed"
-    HELD = "HELD", "Held for staff"
+    HELD = "HELD", "Needs review"
 
 
 class ListenerQuerySet(models.QuerySet["Listener"]):

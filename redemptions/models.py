@@ -12,12 +12,12 @@ from rewards.models import Assignment
 
 
 class RedemptionState(models.TextChoices):
-    WAITING = "WAITING", "To be reported"
-    REPORTING = "REPORTING", "Being reported"
-    UNCERTAIN = "UNCERTAIN", "Sent, no answer"
+    WAITING = "WAITING", "Pending"
+    REPORTING = "REPORTING", "Sending"
+    UNCERTAIN = "UNCERTAIN", "Outcome unknown"
     REPORTED = "REPORTED", "Reported"
-    HELD = "HELD", "Held for staff"
-    WRITTEN_OFF = "WRITTEN_OFF", "Written off"
+    HELD = "HELD", "Needs review"
+    WRITTEN_OFF = "WRITTEN_OFF", "Not reported"
 
 
 # What the vendor does not know yet, whether by itself or by a person it will.
@@ -30,15 +30,15 @@ UNREPORTED = [
 
 
 class ReportMode(models.TextChoices):
-    TRIGGERED = "TRIGGERED", "At once"
-    SCHEDULED = "SCHEDULED", "In batches"
+    TRIGGERED = "TRIGGERED", "Immediate"
+    SCHEDULED = "SCHEDULED", "Batched"
 
 
 class RedemptionReason(models.TextChoices):
-    REFUSED = "REFUSED", "Optimove refused it"
-    UNANSWERED = "UNANSWERED", "Nobody can say whether it was taken"
-    MALFORMED = "MALFORMED", "Answers break the contract"
-    GIVEN_UP = "GIVEN_UP", "It failed too often"
+    REFUSED = "REFUSED", "Rejected by Optimove"
+    UNANSWERED = "UNANSWERED", "Outcome unknown"
+    MALFORMED = "MALFORMED", "Invalid response"
+    GIVEN_UP = "GIVEN_UP", "Retries exhausted"
 
 
 class Report(models.Model):
@@ -46,14 +46,14 @@ class Report(models.Model):
 
     class Outcome(models.TextChoices):
         ACCEPTED = "ACCEPTED", "Accepted"
-        PARTLY = "PARTLY", "Some were refused"
-        REFUSED = "REFUSED", "Refused"
-        UNAVAILABLE = "UNAVAILABLE", "Not available, nothing happened"
-        UNANSWERED = "UNANSWERED", "No answer; it may have happened"
-        MALFORMED = "MALFORMED", "The answer breaks the contract"
-        MISCONFIGURED = "MISCONFIGURED", "Refused for our configuration"
-        NOT_SENT = "NOT_SENT", "Handed back unsent"
-        LOST = "LOST", "The worker died; it may have happened"
+        PARTLY = "PARTLY", "Partly rejected"
+        REFUSED = "REFUSED", "Rejected"
+        UNAVAILABLE = "UNAVAILABLE", "Unavailable, no effect"
+        UNANSWERED = "UNANSWERED", "No response, effect unknown"
+        MALFORMED = "MALFORMED", "Invalid response"
+        MISCONFIGURED = "MISCONFIGURED", "Configuration error"
+        NOT_SENT = "NOT_SENT", "Not sent"
+        LOST = "LOST", "Worker stopped, effect unknown"
 
     size = models.PositiveIntegerField()
     is_batch = models.BooleanField()

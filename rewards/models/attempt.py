@@ -10,19 +10,19 @@ class Attempt(models.Model):
     """One call to the platform for one assignment, written down before it was made."""
 
     class Kind(models.TextChoices):
-        ACTIVATE = "ACTIVATE", "Activate"
-        LOOK_UP = "LOOK_UP", "Look up"
+        ACTIVATE = "ACTIVATE", "Activate request"
+        LOOK_UP = "LOOK_UP", "Status check"
 
     class Outcome(models.TextChoices):
-        GIVEN = "GIVEN", "Given"
-        NOT_FOUND = "NOT_FOUND", "Not known there"
-        UNAVAILABLE = "UNAVAILABLE", "Not available, nothing happened"
-        UNANSWERED = "UNANSWERED", "No answer; it may have happened"
-        REFUSED = "REFUSED", "Refused"
-        MALFORMED = "MALFORMED", "The answer breaks the contract"
-        MISCONFIGURED = "MISCONFIGURED", "Refused for our configuration"
-        NOT_SENT = "NOT_SENT", "Handed back unsent"
-        LOST = "LOST", "The worker died; it may have happened"
+        GIVEN = "GIVEN", "Activated"
+        NOT_FOUND = "NOT_FOUND", "Not found"
+        UNAVAILABLE = "UNAVAILABLE", "Unavailable, no effect"
+        UNANSWERED = "UNANSWERED", "No response, effect unknown"
+        REFUSED = "REFUSED", "Rejected"
+        MALFORMED = "MALFORMED", "Invalid response"
+        MISCONFIGURED = "MISCONFIGURED", "Configuration error"
+        NOT_SENT = "NOT_SENT", "Not sent"
+        LOST = "LOST", "Worker stopped, effect unknown"
 
     assignment = models.ForeignKey(
         Assignment, on_delete=models.CASCADE, related_name="history", db_index=False

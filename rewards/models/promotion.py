@@ -10,10 +10,10 @@ class Promotion(Named):
     """What is offered, as far as the vendor told us."""
 
     class Mode(models.TextChoices):
-        DEFAULT = "", "As the portal is set"
-        TRIGGERED = "triggered", "At once, one by one"
-        SCHEDULED = "scheduled", "In batches, at an interval"
-        OFF = "off", "Not reported"
+        DEFAULT = "", "Default"
+        TRIGGERED = "triggered", "Immediate"
+        SCHEDULED = "scheduled", "Batched"
+        OFF = "off", "Off"
 
     code = models.CharField(max_length=200, blank=True)
     redemption_mode = models.CharField(max_length=10, choices=Mode, blank=True)

@@ -11,8 +11,8 @@ class Proposal(models.Model):
     """One person's word about a doubtful reward that takes the same word of a second."""
 
     class Says(models.TextChoices):
-        GIVEN = "GIVEN", "It was given"
-        NOT_GIVEN = "NOT_GIVEN", "It was not given"
+        GIVEN = "GIVEN", "Activated"
+        NOT_GIVEN = "NOT_GIVEN", "Not activated"
 
     assignment = models.OneToOneField(
         Assignment, on_delete=models.CASCADE, related_name="proposal"

@@ -117,7 +117,7 @@ def test_the_filters_lie_open_on_a_desk_and_are_folded_on_a_phone(
     screen.page.set_viewport_size(PHONE)
 
     expect(chip).to_be_hidden()
-    expect(fold).to_contain_text("Filter (1) State: Held for staff")
+    expect(fold).to_contain_text("Filter (1) State: Needs review")
     fold.focus()
     screen.keys("Enter")
     expect(chip).to_be_visible()

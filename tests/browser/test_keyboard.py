@@ -91,7 +91,7 @@ def test_a_filter_is_chosen(sit_down: SitDown) -> None:
 
     tab_to(screen, "State")
     screen.keys("Enter")
-    tab_to(screen, "Active")
+    tab_to(screen, "Activated")
     screen.keys("Enter")
 
     screen.sees("1 assignment, newest first.")

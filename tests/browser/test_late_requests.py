@@ -115,7 +115,7 @@ def test_an_execution_that_settles_while_one_looks_shows_it_and_stays(
 
     Execution.objects.update(state=ExecutionProgress.SETTLED)
 
-    screen.sees("Settled")
+    screen.sees("Processed")
     expect(screen.page.locator("[hx-get]")).to_have_count(0)
     screen.sees("From Optimove's list to the report")
 

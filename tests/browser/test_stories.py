@@ -68,8 +68,8 @@ def test_what_went_wrong_in_last_nights_campaign(sit_down: SitDown) -> None:
 
     screen.open("/admin/")
     screen.follow(execution.reference)
-    screen.sees("2 The platform refused it")
-    screen.press("Try these again: The platform refused it")
+    screen.sees("2 Request rejected")
+    screen.press("Try these again: Request rejected")
     screen.sees("2 would be tried again, worth 20.00 EUR.")
     screen.write("Why", "The accounts are open again.")
     screen.press("Try them again")

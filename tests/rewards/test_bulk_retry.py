@@ -95,10 +95,10 @@ def test_what_may_not_be_tried_again_is_left_and_it_is_said_of_each_why(
     assert set(said.values()) == {1}
     assert {why.split(":")[0] for why in said} == {
         "in doubt",
-        "held as A second assignment of the same promotion",
+        "held as Duplicate assignment",
         "its execution is cancelled",
         "Optimove lists it as NotEligible",
-        "To be activated, not held",
+        "Pending, not held",
     }
 
 
@@ -213,7 +213,7 @@ def test_what_moved_on_meanwhile_is_left_and_accounted_for(person: User) -> None
 
     retrial.refresh_from_db()
     assert (retrial.total, retrial.done, retrial.left_alone) == (2, 1, 1)
-    assert outcomes(retrial) == {"": 1, "Nothing to activate, not held": 1}
+    assert outcomes(retrial) == {"": 1, "No reward, not held": 1}
     second.refresh_from_db()
     assert second.state == AssignmentState.OWED
 

@@ -176,15 +176,15 @@ STALE: list[Any] = [
         pytest.param(deed, held, meanwhile, says, id=f"{deed}-{meanwhile.__name__}")
         for deed in ("retry", "write_off")
         for meanwhile, says in (
-            (gone, "the assignment moved on while you looked, and is now: To be"),
-            (held_for_something_else, "and is now: Held for staff."),
+            (gone, "the assignment moved on while you looked, and is now: Pending"),
+            (held_for_something_else, "and is now: Needs review."),
         )
     ),
     pytest.param(
         "report_again",
         lambda: RedemptionFactory(state=RedemptionState.HELD),
         lambda row: move(row, RedemptionState.WAITING),
-        "the redemption moved on while you looked, and is now: To be reported.",
+        "the redemption moved on while you looked, and is now: Pending.",
         id="report_again",
     ),
     *(
@@ -201,7 +201,7 @@ STALE: list[Any] = [
         "resume",
         lambda: ExecutionFactory(stop=ExecutionStop.PAUSED),
         lambda row: move(row, ExecutionStop.HELD, machine="stop"),
-        "and is now: Held for staff.",
+        "and is now: Needs review.",
         id="resume",
     ),
 ]

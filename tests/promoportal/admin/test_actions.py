@@ -349,7 +349,7 @@ def test_what_is_left_alone_is_counted_and_explained(operations: Desk) -> None:
     assert said == (
         "2 assignments will be tried again. "
         "1 was left alone: in doubt: say first whether it was given. "
-        "1 was left alone: Active, not held."
+        "1 was left alone: Activated, not held."
     )
 
 
@@ -386,12 +386,12 @@ def test_redemptions_that_are_not_held_are_counted(operations: Desk) -> None:
             lambda: DeliveryFactory(state=DeliveryState.UNREAD),
             "it is still to be read",
         ),
-        ("release", held, 'held as The platform refused it: press "Try again"'),
+        ("release", held, 'held as Request rejected: press "Try again"'),
         (
             "retry",
             second,
             (
-                "held as A second assignment of the same promotion: "
+                "held as Duplicate assignment: "
                 'press "Give it all the same" if it is meant'
             ),
         ),

@@ -105,8 +105,8 @@ def test_the_held_are_told_apart_by_reason(crm: Desk) -> None:
     found = figures(crm)["Assignments are held"].reasons
 
     assert {one.label: one.number for one in found} == {
-        "The platform refused it": "2",
-        "Nobody can say whether it was given": "2",
+        "Request rejected": "2",
+        "Outcome unknown": "2",
     }
 
 
@@ -115,7 +115,7 @@ def test_what_optimove_refused_to_be_told_has_its_number(crm: Desk) -> None:
 
     [refused] = figures(crm)["Redemptions are held"].reasons
 
-    assert (refused.label, refused.number) == ("Optimove refused it", "2")
+    assert (refused.label, refused.number) == ("Rejected by Optimove", "2")
 
 
 def silent(desk: Desk) -> list[Any]:

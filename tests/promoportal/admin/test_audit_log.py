@@ -219,7 +219,7 @@ def test_of_all_that_match_it_is_kept_which_those_were(crm: Desk) -> None:
 
     entry = LogEntry.objects.get()
     assert entry.object_repr == "assignments"
-    assert "of those that match: State: Held for staff" in entry.change_message
+    assert "of those that match: State: Needs review" in entry.change_message
     assert len(entry.change_message) < 500
 
 

@@ -94,7 +94,7 @@ def test_who_exported_what_is_kept_before_a_row_leaves(crm: Desk) -> None:
 
     entry = LogEntry.objects.get()
     assert entry.user == crm.user
-    assert entry.change_message == "Exported as CSV: State: Held for staff"
+    assert entry.change_message == "Exported as CSV: State: Needs review"
 
 
 def test_who_may_not_is_offered_nothing_and_gets_nothing(support: Desk) -> None:

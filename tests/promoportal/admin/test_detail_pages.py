@@ -60,7 +60,7 @@ def test_an_assignments_story_is_in_order_of_time(crm: Desk) -> None:
     page = answer.content.decode()
     for said in ("Listed by Optimove", "by crm", "Seen there.", "Bad gateway"):
         assert said in page
-    assert "No answer; it may have happened, HTTP 502." in page
+    assert "No response, effect unknown, HTTP 502." in page
 
 
 def test_a_second_assignment_says_that_it_is_one(crm: Desk) -> None:

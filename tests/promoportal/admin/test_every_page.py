@@ -201,7 +201,7 @@ def test_no_label_has_another_name_for_optimove() -> None:
         for _, label in [*(field.flatchoices or ()), ("", field.help_text)]
     ]
 
-    assert "Optimove refused it" in labels
+    assert "Rejected by Optimove" in labels
     assert not [said for said in labels if "vendor" in said.lower()]
 
 

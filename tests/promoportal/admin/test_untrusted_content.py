@@ -175,7 +175,7 @@ def test_what_optimove_answered_is_laid_out(crm: Desk, answer: str) -> None:
         shown = crm.page(page)
         assert '<pre>{\n  "error": "closed"\n}</pre>' in shown
         assert r"\"error" not in shown
-    assert "Optimove refused it. Optimove answered 422: <pre>" in crm.page(row)
+    assert "Rejected by Optimove. Optimove answered 422: <pre>" in crm.page(row)
 
 
 @pytest.mark.parametrize(
@@ -192,5 +192,5 @@ def test_words_that_are_no_json_are_shown_as_they_are(crm: Desk, words: str) -> 
         report=report,
     )
 
-    assert f"Optimove refused it. {words}" in crm.page(row)
+    assert f"Rejected by Optimove. {words}" in crm.page(row)
     assert f"<pre>{words}</pre>" in crm.page(report)

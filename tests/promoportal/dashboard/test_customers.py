@@ -120,7 +120,7 @@ def test_of_whom_optimove_announced_and_does_not_list_it_says_that(crm: Desk) ->
     assert answer.status_code == 404
     said = answer.content.decode()
     assert "Optimove announced this customer, and lists nothing for them" in said
-    assert f'<a href="{links.page_of(trigger)}">Held for staff</a>' in said
+    assert f'<a href="{links.page_of(trigger)}">Needs review</a>' in said
     assert "Optimove does not list them." in said
 
 
@@ -447,7 +447,7 @@ def test_pressed_twice_it_is_tried_again_once(support: Desk) -> None:
         "1 assignment will be tried again.",
         (
             "Nothing was done: the assignment moved on while you looked, and is now: "
-            "To be activated."
+            "Pending."
         ),
     ]
     assert row.transitions.count() == 1

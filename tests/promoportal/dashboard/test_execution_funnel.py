@@ -105,8 +105,8 @@ def test_each_stage_is_there_with_what_it_lacks_of_the_one_before(crm: Desk) -> 
         "reported": 2,
     }
     assert _said(found["eligible"]) == {
-        "Optimove assigned nothing": -4,
-        "cancelled before it was given": -1,
+        "not assigned": -4,
+        "cancelled before activation": -1,
         "held": -1,
         "taken back too late": -1,
     }
@@ -114,9 +114,9 @@ def test_each_stage_is_there_with_what_it_lacks_of_the_one_before(crm: Desk) -> 
         "owed": -3,
         "held": -3,
         "sent, no answer yet": -2,
-        "cancelled before it was given": -2,
+        "cancelled before activation": -2,
         "being activated": -1,
-        "written off by staff": -1,
+        "written off": -1,
         "taken back too late": 1,
     }
     assert _said(found["reported"]) == {
@@ -222,7 +222,7 @@ def test_only_what_trying_again_would_do_is_offered_to_be_tried_again(
     offered = {
         group.name for group in panel(support, execution).groups if group.can_retry
     }
-    assert offered == {"The platform refused it"}
+    assert offered == {"Request rejected"}
 
     Execution.objects.update(stop=ExecutionStop.CANCELLED)
     assert not [one for one in panel(support, execution).groups if one.can_retry]
@@ -278,8 +278,8 @@ def test_its_time_line_has_all_that_it_went_through(
         "Last activation so far",
         "Paused</span> operations To pause it.",
         "Running</span> operations To resume it.",
-        "Collecting assignments</span> operations To open it.",
-        "A pass is asked for</span> operations To open it.",
+        "Fetching assignments</span> operations To open it.",
+        "Queued</span> operations To open it.",
     ):
         assert what in said, said
     assert [moment.at for moment in story] == sorted(moment.at for moment in story)

@@ -170,8 +170,8 @@ def test_what_is_held_is_told_by_reason_with_a_way_to_try_these_again(
     execution, support = moving(), desk_of(Role.SUPPORT)
     groups = ledgers(support, execution).groups
     assert {(group.name, group.count) for group in groups} == {
-        ("The platform refused it", 1),
-        ("It was not activated in time", 1),
+        ("Request rejected", 1),
+        ("Deadline passed", 1),
     }
 
     asked = support.client.post(groups[0].href, {"retry_all": "ask"})

@@ -72,9 +72,7 @@ def test_then_why_and_what_happens_next_and_when(crm: Desk) -> None:
         execution=ExecutionFactory(stop=ExecutionStop.PAUSED),
     )
 
-    assert "The platform refused it. The account is closed. Mend at the" in answer(
-        crm, held
-    )
+    assert "Request rejected. The account is closed. Mend at the" in answer(crm, held)
     assert "it is tried again. Not before" in answer(crm, owed)
     assert f"{at:%H:%M:%S}" in answer(crm, owed)
     assert "Its execution is stopped: somebody resumes it" in answer(crm, paused)
@@ -102,7 +100,7 @@ def test_it_is_told_in_the_order_in_which_one_asks(support: Desk) -> None:
 
     parts = [
         *("The customer has it.", "What Optimove said", "What we made of it"),
-        *("What happened", "Activate, attempt", "<h2>Redemption</h2>"),
+        *("What happened", "Activate request, attempt", "<h2>Redemption</h2>"),
     ]
     at = [page.index(part) for part in parts]
     assert at == sorted(at)
@@ -129,7 +127,7 @@ def test_each_attempt_shows_what_was_sent_and_what_came_back(crm: Desk) -> None:
     assert (
         f"<code>POST /rewards</code> The body above, under the key <code>{KEY}" in page
     )
-    assert "No answer; it may have happened, HTTP 502, 31 ms." in page
+    assert "No response, effect unknown, HTTP 502, 31 ms." in page
     assert "<pre>Bad &lt;gateway&gt;</pre>" in page
     assert f"<code>GET /rewards/{KEY}</code>" in page
 

@@ -69,7 +69,7 @@ def test_the_list_and_its_filters_are_said_in_words_before_and_after(
     ask(support, address, retry_all="yes", why="Mended.", form=str(uuid4()))
 
     words = [
-        "State: Held for staff",
+        "State: Needs review",
         f"Execution: {row.execution.reference}",
         "Days it was listed on: Past 7 days",
         "Found by: C1",
@@ -159,9 +159,9 @@ def test_then_it_is_done_and_its_page_says_how_far_it_is(support: Desk) -> None:
     retrial = Retrial.objects.get()
     assert answer["Location"] == page_of(retrial)
     assert (retrial.by, retrial.why) == (support.user, "Mended.")
-    assert retrial.narrowed == "State: Held for staff"
+    assert retrial.narrowed == "State: Needs review"
     page = support.page(retrial)
-    assert "State: Held for staff" in page
+    assert "State: Needs review" in page
     assert "state__exact" not in strip_tags(page + support.text("/admin/"))
     assert 'hx-trigger="every 3s"' in page
     assert "0 of 3" in page
