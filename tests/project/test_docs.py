@@ -86,9 +86,15 @@ def test_every_dependency_is_here_for_a_reason() -> None:
 @pytest.mark.parametrize(
     ("part", "reasons"),
     [
-        ("Deliveries, triggers and executions", executions.models.ExecutionReason),
-        ("Assignments and collections", rewards.models.AssignmentReason),
-        ("Redemptions", redemptions.models.RedemptionReason),
+        (
+            "Reasons: webhook deliveries, triggered customers and executions",
+            executions.models.ExecutionReason,
+        ),
+        (
+            "Reasons: assignments and assignment fetches",
+            rewards.models.AssignmentReason,
+        ),
+        ("Reasons: redemptions", redemptions.models.RedemptionReason),
     ],
 )
 def test_every_reason_has_its_heading(part: str, reasons: type[TextChoices]) -> None:

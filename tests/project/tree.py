@@ -63,9 +63,16 @@ def headings(text: str, level: int) -> list[str]:
 
 
 def section(text: str, heading: str) -> str:
-    """What stands under a heading of the second level."""
-    _, _, rest = text.partition(f"\n## {heading}\n")
-    return re.split(r"^## ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+    """
+    Return the text under a heading, up to the next one of its level or a higher one.
+
+    Empty if there is no such heading.
+    """
+    found = re.search(rf"^(#+) {re.escape(heading)}\n", text, re.MULTILINE)
+    if found is None:
+        return ""
+    end = rf"^#{{1,{len(found[1])}}} "
+    return re.split(end, text[found.end() :], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 @cache
