@@ -104,7 +104,7 @@ def test_every_reason_has_its_heading(part: str, reasons: type[TextChoices]) -> 
 
 
 def test_every_place_to_die_is_told_and_tested() -> None:
-    told = tree.section(tree.say("docs/guarantees.md"), "Where it may die")
+    told = tree.section(tree.say("docs/guarantees.md"), "Crash points")
     named = re.findall(r"^\| `([a-z.]+)` \|", told, re.MULTILINE)
     assert named == list(crash_points.Point)
     assert set(test_crash_points.CASES) == set(crash_points.Point)
