@@ -61,7 +61,7 @@ def test_every_decision_is_in_the_index_by_its_title() -> None:
 
 def test_every_decision_says_what_else_could_have_been() -> None:
     for page in (tree.ROOT / "docs/adr").glob("[0-9]*.md"):
-        assert tree.headings(page.read_text(), 2) == ["Instead of"], page.name
+        assert tree.headings(page.read_text(), 2) == ["Alternatives considered"], page.name
 
 
 def test_what_the_page_shows_of_the_code_is_what_the_code_says() -> None:
