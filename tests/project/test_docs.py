@@ -61,7 +61,9 @@ def test_every_decision_is_in_the_index_by_its_title() -> None:
 
 def test_every_decision_says_what_else_could_have_been() -> None:
     for page in (tree.ROOT / "docs/adr").glob("[0-9]*.md"):
-        assert tree.headings(page.read_text(), 2) == ["Instead of"], page.name
+        assert tree.headings(page.read_text(), 2) == ["Alternatives considered"], (
+            page.name
+        )
 
 
 def test_what_the_page_shows_of_the_code_is_what_the_code_says() -> None:
@@ -78,7 +80,7 @@ def test_every_dependency_is_here_for_a_reason() -> None:
             *project["dependency-groups"]["dev"],
         )
     ]
-    reasons = tree.section(tree.say(drawing.PAGE), "Why each dependency is here")
+    reasons = tree.section(tree.say(drawing.PAGE), "Dependencies")
     explained = re.findall(r"^\| `([^`]+)` \| \S", reasons, re.MULTILINE)
     assert sorted(explained) == sorted({name.lower() for name in wanted})
 
@@ -104,7 +106,7 @@ def test_every_reason_has_its_heading(part: str, reasons: type[TextChoices]) -> 
 
 
 def test_every_place_to_die_is_told_and_tested() -> None:
-    told = tree.section(tree.say("docs/guarantees.md"), "Where it may die")
+    told = tree.section(tree.say("docs/guarantees.md"), "Crash points")
     named = re.findall(r"^\| `([a-z.]+)` \|", told, re.MULTILINE)
     assert named == list(crash_points.Point)
     assert set(test_crash_points.CASES) == set(crash_points.Point)
@@ -125,7 +127,7 @@ def test_every_command_the_pages_name_is_there() -> None:
         path.stem
         for path in (tree.ROOT / "promoportal/management/commands").glob("*.py")
     }
-    djangos = {"check", "createsuperuser", "dbshell", "migrate"}
+    djangos = {"check", "createsuperuser", "dbshell", "makemigrations", "migrate"}
     for page in tree.pages():
         named = set(re.findall(r"manage\.py ([a-z]+)", page.read_text()))
         assert named <= commands | djangos, page.name
