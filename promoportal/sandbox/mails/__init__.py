@@ -1,7 +1,8 @@
 """
-The e-mails of campaigns: rendered from Django's templates, and opened by any mail client.
+E-mails of campaigns, rendered from Django templates into files for mail clients.
 
-The one room of the sandbox that knows Django, and of Django only the templates.
+This is the only package of the sandbox that uses Django, and it uses only the
+templates.
 """
 
 from __future__ import annotations
