@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from promoportal.sandbox.commands import Event, Launch, Trigger
 from promoportal.sandbox.faults import AROUND_WORK, TOO_MANY, Fault, Faults
-from promoportal.sandbox.gc_pause import many_that_stay
+from promoportal.sandbox.gc_pause import gc_paused
 from promoportal.sandbox.journal import Journal, Keep, forget
 from promoportal.sandbox.ledger_comparison import Books, books
 from promoportal.sandbox.messages import (
@@ -205,7 +205,7 @@ class Sandbox:
         occurrence = self.campaigns.open(channels=launch.channels, series=launch.series)
         seed = self._seed(launch.seed)
         customers = generated(launch.customers, seed=seed, ids=launch.ids)
-        with many_that_stay(launch.customers):
+        with gc_paused(launch.customers):
             occurrence.give(customers, launch.offers, launch.mix)
             keep_rows(self._keep, occurrence)
         if launch.announce:

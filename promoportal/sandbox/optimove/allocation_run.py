@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from promoportal.sandbox.engine import Outcome, Population, Promotion
-from promoportal.sandbox.gc_pause import many_that_stay
+from promoportal.sandbox.gc_pause import gc_paused
 from promoportal.sandbox.optimove.assignment_table import Table
 from promoportal.sandbox.optimove.execution_record import Execution
 from promoportal.sandbox.optimove.internal_calls import Inside, InternalCallFailed
@@ -46,7 +46,7 @@ class Validation:
 
     async def _validate(self, execution: Execution) -> None:
         try:
-            with many_that_stay(len(execution.audience)):
+            with gc_paused(len(execution.audience)):
                 await self._allocate(execution)
             await self._update(execution)
         # Whatever is wrong with a promotion, the campaign must not wait for ever.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from promoportal.sandbox.optimove.execution_record import Execution
-from promoportal.sandbox.scenarios.email_context import letter
+from promoportal.sandbox.scenarios.email_context import campaign_mail
 
 
 class Letter(NamedTuple):
@@ -21,7 +21,7 @@ def letters(execution: Execution) -> Iterator[Letter]:
     """Write them one by one, each when it is asked for; no address, no e-mail."""
     population = execution.audience.crowd.population
     for position in execution.audience.going:
-        mail = letter(
+        mail = campaign_mail(
             execution.campaign,
             population,
             position,

@@ -1,4 +1,4 @@
-"""Who is in a target group, and who does what when: the same for the same seed."""
+"""Members of target groups, and occurrences of events: the same for the same seed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from promoportal.sandbox.scenarios.scenario import Event, Scenario, TargetGroup
 
 
 class Occurrence(NamedTuple):
-    """One customer does something, once."""
+    """One event of one customer."""
 
     position: int  # in the population
     values: Mapping[str, Value]
 
 
 def members(group: TargetGroup, population: Population) -> list[int]:
-    """Find the customers of a target group, by position; ids nobody has are left out."""
+    """Return a target group's customers by position; unknown IDs are left out."""
     if group.members is None:
         return select(group.condition, population)
     position = finder(population)
@@ -32,7 +32,7 @@ def members(group: TargetGroup, population: Population) -> list[int]:
 def occurrences(
     event: Event, population: Population, seed: int
 ) -> Iterator[Occurrence]:
-    """Play an event: customer after customer, each with values of their own."""
+    """Yield the occurrences of an event, each with values of its own."""
     chance = random.Random(f"event:{event.name}:{seed}")  # noqa: S311 - to be repeatable
     for position in _customers(event, population, chance):
         values = {name: _drawn(each, chance) for name, each in event.values.items()}
@@ -41,15 +41,16 @@ def occurrences(
 
 def seed_for(scenario: Scenario, plan: int, promotion: str) -> int:
     """
-    Give the seed by which a campaign's promotion draws its lots.
+    Return the seed for the serving order of a campaign's promotion.
 
-    Each has its own: else whoever is lucky in one promotion would be lucky in all.
+    Each has its own: otherwise the same customers would be served first in all
+    promotions.
     """
     return crc32(f"{scenario.seed}:{plan}:{promotion}".encode())
 
 
 def finder(population: Population) -> Callable[[str], int | None]:
-    """Find what finds customers by their id."""
+    """Return a function from a customer's ID to the position; None if unknown."""
     if isinstance(population, Customers):
         return population.position
     return {str(each): number for number, each in enumerate(population.ids)}.get
@@ -68,7 +69,7 @@ def _customers(
 
 
 def _drawn(value: Value | tuple[Decimal, Decimal], chance: random.Random) -> Value:
-    """Draw a value from a range, as fine as its ends are written."""
+    """Return a value, drawn from its range with the decimals of the range's ends."""
     if not isinstance(value, tuple):
         return value
     places = max(_places(end) for end in value)

@@ -1,4 +1,4 @@
-"""Promotions as they are set up: tiers, rewards, limits."""
+"""Reader of promotions: tiers, rewards, limits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from promoportal.toml.tables import Table
 
 _MEASURES = {Category.AMOUNT: "currency", Category.UNITS: "unit"}
 _COMPARISONS = ("is", "is_not", "at_least", "at_most", "above", "below")
-# What the engine's values are called in the file.
+# The names in the file for the names in the engine's paths.
 _WRITTEN: dict[str, tuple[str, ...]] = {
     "condition": ("when", "where"),
     "branches": ("all", "any"),
@@ -46,7 +46,7 @@ _WRITTEN: dict[str, tuple[str, ...]] = {
 
 
 def promotion(table: Table, attributes: Attributes | None) -> Promotion:
-    """Read one promotion, and note whatever the engine finds wrong with it."""
+    """Return the promotion in a table, and note the mistakes the engine finds in it."""
     before = len(table.problems)
     has_codes = table.has("unique_codes")
     state = table.choice("state", State, default=State.ACTIVE)
@@ -65,26 +65,26 @@ def promotion(table: Table, attributes: Attributes | None) -> Promotion:
         frozen=state is not State.DRAFT,
     )
     table.end()
-    # What could not be read is nothing, and the engine would find fault with that too.
+    # Fields that could not be read are empty: the engine would report them once more.
     if len(table.problems) == before:
         for mistake in mistakes(found):
-            _tell(table, mistake.where, mistake.sentence)
+            _note(table, mistake.where, mistake.sentence)
     return found
 
 
 def check(table: Table, tree: Tree) -> None:
-    """Note whatever the engine finds wrong with the condition in a table."""
+    """Note the mistakes that the engine finds in the condition of a table."""
     for mistake in mistakes_in(tree, ("condition",)):
-        _tell(table, mistake.where, mistake.sentence)
+        _note(table, mistake.where, mistake.sentence)
 
 
-def _tell(table: Table, where: Where, sentence: str) -> None:
+def _note(table: Table, where: Where, sentence: str) -> None:
     place = written(where, table.values, table.place)
     table.problems.at(place, f"is not right. {sentence}")
 
 
 def written(where: Where, values: object, place: Place) -> Place:
-    """Find where in the file the engine's values come from, as far as they are there."""
+    """Return the path in the file for the engine's path, as far as it exists."""
     for part in where:
         names = _WRITTEN.get(part, (part,)) if isinstance(part, str) else (part,)
         name = next((name for name in names if _has(values, name)), None)
@@ -109,8 +109,10 @@ def _tier(table: Table, attributes: Attributes | None, has_codes: bool) -> Tier:
         below = table.table("reward")
         reward = _reward(below, attributes) if below is not None else None
     elif not has_codes:
-        says = "is missing; only a promotion with unique codes may have tiers without."
-        table.wrong("reward", says)
+        sentence = (
+            "is missing; only a promotion with unique codes may have tiers without."
+        )
+        table.wrong("reward", sentence)
     tier = Tier(
         id=table.text("id"),
         name=table.text("name"),
@@ -139,16 +141,16 @@ def _measure(table: Table) -> tuple[Category, str]:
     right = _MEASURES[category]
     for key in _MEASURES.values():
         if key != right and table.has(key):
-            says = f'does not go with the category "{category}"; write {right}.'
-            table.wrong(key, says)
+            sentence = f'does not go with the category "{category}"; write {right}.'
+            table.wrong(key, sentence)
             return category, ""
     return category, table.text(right)
 
 
 def _size(table: Table, attributes: Attributes | None) -> Fixed | Percentage:
     if table.has("value") == table.has("percent"):
-        says = 'must have either a "value", or a "percent" and what it is "of".'
-        table.problems.at(table.place, says)
+        sentence = 'must have either a "value", or a "percent" and what it is "of".'
+        table.problems.at(table.place, sentence)
     if not table.has("percent"):
         for key in ("of", "minimum", "maximum"):
             if table.has(key):
@@ -182,7 +184,7 @@ def _properties(table: Table) -> Mapping[str, object]:
 
 
 def _as_json(value: Any) -> Any:
-    """Make of a value what JSON can say: properties are handed on, never counted with."""
+    """Return a value of JSON's types: properties are passed on, not calculated with."""
     if isinstance(value, dict):
         return {name: _as_json(below) for name, below in value.items()}
     if isinstance(value, list):
@@ -239,7 +241,7 @@ def _codes(table: Table) -> UniqueCodes | None:
 
 
 def once(tables: list[Table], key: str) -> None:
-    """Note what should be different in each of some tables, and is not."""
+    """Note each value of `key` that an earlier table has too."""
     seen: dict[object, Table] = {}
     for table in tables:
         value = table.values.get(key)

@@ -147,8 +147,8 @@ def test_a_mistake_in_it_is_named_with_its_line(
     with pytest.raises(InvalidFile) as caught:
         brought(tmp_path, people)
 
-    told = [one.removeprefix(f"{tmp_path}/") for one in caught.value.sentences]
-    assert any(one.startswith(sentence) for one in told)
+    as_text = [one.removeprefix(f"{tmp_path}/") for one in caught.value.sentences]
+    assert any(one.startswith(sentence) for one in as_text)
 
 
 def test_of_many_mistakes_the_first_are_told_and_the_rest_counted(
