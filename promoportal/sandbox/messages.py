@@ -1,4 +1,4 @@
-"""What a far side is asked, and what it answers, before either meets a socket."""
+"""Requests to the simulated services and their answers, independent of sockets."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import TypeVar
 
 
 class Unreadable(ValueError):
-    """The body is not JSON, or not the JSON that was due."""
+    """The body is not JSON, or not the expected JSON."""
 
 
 class Manner(Enum):
-    """How an answer leaves: most leave whole, a fault may order otherwise."""
+    """The way an answer is sent; a fault may order another than WHOLE."""
 
     WHOLE = "whole"
-    HALF = "half"  # all the headers, half the body, then the line is cut
+    HALF = "half"  # all the headers, half the body, then the connection closes
     DRIP = "drip"  # byte by byte
-    CUT = "cut"  # nothing is said, the connection closes
-    RESET = "reset"  # nothing is said, the connection is torn down
+    CUT = "cut"  # nothing is sent, the connection closes
+    RESET = "reset"  # nothing is sent, the connection is reset
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request, as a far side sees it."""
+    """One request to a simulated service."""
 
     side: str
     method: str
@@ -40,7 +40,7 @@ class Asked:
 
     def json(self, *, number: Callable[[str], object] = float) -> object:
         """
-        Read the body, its numbers with a point as `number` (Decimal, for money).
+        Return the parsed body; `number` parses numbers with a point.
 
         :raises Unreadable: if it is not JSON
         """
@@ -55,7 +55,7 @@ class Asked:
 
     def fields(self, *, number: Callable[[str], object] = float) -> dict[str, object]:
         """
-        Read the body as an object.
+        Return the body as an object.
 
         :raises Unreadable: if it is anything else
         """
@@ -68,7 +68,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, not yet sent."""
+    """One answer that is not sent yet."""
 
     status: int = 200
     body: bytes = b""
@@ -82,7 +82,7 @@ Handler = Callable[[Asked], Answer]
 
 
 def said(what: object, status: int = 200) -> Answer:
-    """Answer with JSON; a bare string is how the vendor words an error."""
+    """Return an answer with JSON; Optimove sends errors as bare strings."""
     return Answer(status, json.dumps(what, default=str).encode())
 
 
@@ -90,7 +90,7 @@ Found = TypeVar("Found")
 
 
 def find(routes: Mapping[str, Found], asked: Asked, path: str) -> Found | Answer:
-    """Find who answers this method at this path, or how it is refused."""
+    """Return the handler of a method and path, or the answer that refuses them."""
     handler = routes.get(f"{asked.method} {path}")
     if handler is not None:
         return handler
@@ -99,13 +99,13 @@ def find(routes: Mapping[str, Found], asked: Asked, path: str) -> Found | Answer
 
 
 def is_same(given: str, secret: str) -> bool:
-    """Compare without telling by the time it takes how much was right."""
-    # A header may hold bytes that are no text at all.
+    """Return whether two texts are equal, in constant time."""
+    # A header may contain bytes that are no text.
     return hmac.compare_digest(given.encode(errors="replace"), secret.encode())
 
 
 def identity(value: object) -> str | None:
-    """An id as text, whether it came as a string or a number; None if it is neither."""
+    """Return an ID as text, from a string or a number; None if it is neither."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):

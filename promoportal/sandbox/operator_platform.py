@@ -195,10 +195,10 @@ class Platform:
         credit = Credit(reference, key, *order, at=at, body=digest)
         said = {"value": str(credit.value), "body": digest.hex()}
         self.keep("credited", credit._asdict() | said)
-        self.know(credit)
+        self.restore(credit)
         return credit
 
-    def know(self, credit: Credit) -> None:
+    def restore(self, credit: Credit) -> None:
         """Enter what became real."""
         self.ledger.add(credit)
         self._by_key.setdefault(credit.key, credit)

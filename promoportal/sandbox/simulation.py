@@ -181,13 +181,13 @@ class Sandbox:
             self.tenant.close()
         await self.notices.close()
 
-    def keep_no_more(self) -> None:
+    def stop_keeping(self) -> None:
         """Another takes over the journal; what is under way here is not for it."""
         self.journal = None
         self._known.keep_with(forget)
 
     @property
-    def at_work(self) -> Tenant:
+    def required_tenant(self) -> Tenant:
         """
         The tenant of the scenario.
 
@@ -206,7 +206,7 @@ class Sandbox:
         seed = self._seed(launch.seed)
         customers = generated(launch.customers, seed=seed, ids=launch.ids)
         with gc_paused(launch.customers):
-            occurrence.give(customers, launch.offers, launch.mix)
+            occurrence.assign(customers, launch.offers, launch.mix)
             keep_rows(self._keep, occurrence)
         if launch.announce:
             self.announce(occurrence.id)
@@ -232,7 +232,7 @@ class Sandbox:
 
     async def happen(self, event: Event) -> list[Execution]:
         """Let customers of the scenario do something, and execute what it triggers."""
-        return await self.at_work.happen(
+        return await self.required_tenant.happen(
             event.name, event.customers, event.drawn, announce=event.announce
         )
 
@@ -367,7 +367,7 @@ class Sandbox:
         self, trigger: Trigger, occurrence: Occurrence, customers: Sequence[Customer]
     ) -> None:
         there = len(occurrence.rows)
-        occurrence.give_once(customers, trigger.offers, trigger.mix)
+        occurrence.assign_once(customers, trigger.offers, trigger.mix)
         keep_rows(self._keep, occurrence, since=there)
 
     def _tenant(self, scenario: Scenario | None, mailing: Mailing) -> Tenant | None:

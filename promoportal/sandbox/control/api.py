@@ -113,7 +113,7 @@ class Control:
 
     async def _campaign(self, asked: Asked) -> Answer:
         order = _order(Plan, asked.fields())
-        tenant = self.sandbox.at_work
+        tenant = self.sandbox.required_tenant
         if order.due is not None:
             return said(state_view.planned(tenant.plan(order.plan, order.due)), 202)
         running = tenant.execute(order.plan, announce=order.announce)
@@ -125,7 +125,7 @@ class Control:
 
     def _promotion(self, asked: Asked) -> Answer:
         order = _order(Life, asked.fields())
-        offer = self.sandbox.at_work.offers.move(order.id, order.do)
+        offer = self.sandbox.required_tenant.offers.move(order.id, order.do)
         return said(state_view.offer(offer, self.sandbox.redemptions))
 
     def _announce(self, asked: Asked) -> Answer:

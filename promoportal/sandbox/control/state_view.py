@@ -117,7 +117,7 @@ def execution(one: Execution) -> dict[str, object]:
         **occurrence(one.occurrence),
         "plan": one.campaign.plan,
         "campaign": one.campaign.name,
-        "event": one.happening.name if one.happening else None,
+        "event": one.trigger_event.name if one.trigger_event else None,
         "targeted": len(one.audience),
         "went_on": len(one.audience.going),
         "mails": asdict(one.mailed),

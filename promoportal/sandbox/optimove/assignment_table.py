@@ -10,12 +10,12 @@ from promoportal.sandbox import engine
 from promoportal.sandbox.optimove.audience import found
 from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED, Reward
 
-# Well below 2**53, where a JSON reader may begin to round.
+# Keeps IDs well below 2**53, where a JSON reader may begin to round.
 ROWS = 10_000_000
 
 
 class Table:
-    """What the engine gave the customers of one execution for one promotion."""
+    """The outcomes of one promotion for the customers of one execution."""
 
     def __init__(
         self,
@@ -26,9 +26,9 @@ class Table:
         *,
         at: str,
     ) -> None:
-        """Keep the outcomes; they come in the order of their positions."""
+        """Store the outcomes, which are in the order of their positions."""
         self.promotion = promotion
-        self.first = 0  # how many rows the occurrence has made before
+        self.first = 0  # number of the occurrence's rows before this table
         self.references: dict[int, str] = {}
         self._occurrence = occurrence
         self._population = population
@@ -53,18 +53,18 @@ class Table:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many have which status, as calculated."""
+        """The number of rows with each status, as calculated."""
         counts = Counter(self._statuses)
         return Counter({str(_STATUSES[key]): count for key, count in counts.items()})
 
     def numbered(self, number: int) -> CalculatedRow | None:
-        """Find the row of an assignment's number."""
+        """Return the listed row of an assignment's number, or None."""
         index = number - self.first - 1
-        there = 0 <= index < len(self._positions) and index not in self._hidden
-        return CalculatedRow(self, index) if there else None
+        is_listed = 0 <= index < len(self._positions) and index not in self._hidden
+        return CalculatedRow(self, index) if is_listed else None
 
     def at(self, position: int) -> CalculatedRow | None:
-        """Find the row of a customer's position in the population."""
+        """Return the listed row of a customer's position, or None."""
         index = found(self._positions, position)
         return (
             None
@@ -73,7 +73,7 @@ class Table:
         )
 
     def outcome(self, position: int) -> engine.Outcome | None:
-        """What was calculated for a customer, whatever is listed since."""
+        """Return what was calculated for a customer, regardless of later changes."""
         index = found(self._positions, position)
         if index is None:
             return None
@@ -87,9 +87,9 @@ class Table:
         )
 
     @property
-    def given(self) -> bytes:
-        """For each customer, one if something was assigned."""
-        return self._statuses.translate(_IS_GIVEN)
+    def assigned_flags(self) -> bytes:
+        """A byte for each customer, 1 if something was assigned."""
+        return self._statuses.translate(_IS_ASSIGNED)
 
     def hide(self, index: int) -> None:
         self._hidden.add(index)
@@ -100,8 +100,11 @@ class Table:
         self._show()
 
     def change(self, index: int, status: str | None, reward: Reward | None) -> None:
-        earlier, given = self._changes.get(index, (None, None))
-        self._changes[index] = status or earlier, given if reward is None else reward
+        earlier, earlier_reward = self._changes.get(index, (None, None))
+        self._changes[index] = (
+            status or earlier,
+            earlier_reward if reward is None else reward,
+        )
 
     # --- One row --------------------------------------------------------------------------
 
@@ -128,15 +131,15 @@ class Table:
         return self._codes[index] if self._codes else None
 
     def listed(self, index: int) -> dict[str, object]:
-        given = self.status(index) == ASSIGNED
+        is_assigned = self.status(index) == ASSIGNED
         return {
             "assignmentId": self.assignment_id(index),
             "customerId": self.customer_id(index),
             "promotionId": self.promotion.id,
             "promotionCode": self.promotion.code,
             "status": self.status(index),
-            "reward": self.reward(index) if given else None,
-            "uniqueCode": self.code(index) if given else None,
+            "reward": self.reward(index) if is_assigned else None,
+            "uniqueCode": self.code(index) if is_assigned else None,
             "properties": self.promotion.properties,
             "assignedAt": self._at,
         }
@@ -152,7 +155,7 @@ class Table:
 
 
 _STATUSES = tuple(engine.Status)
-_IS_GIVEN = bytes(
+_IS_ASSIGNED = bytes(
     number == _STATUSES.index(engine.Status.ASSIGNED) for number in range(256)
 )
 
@@ -160,14 +163,14 @@ _IS_GIVEN = bytes(
 def _tiers(
     promotion: engine.Promotion, outcomes: Iterable[engine.Outcome]
 ) -> Iterator[int]:
-    """Number the tiers from one, nought is none; there are few, so one byte is enough."""
+    """Yield the number of each tier from 1, or 0 for none; few tiers fit into bytes."""
     numbers = {tier.id: number for number, tier in enumerate(promotion.tiers, start=1)}
     for outcome in outcomes:
         yield numbers[outcome.tier.id] if outcome.tier else 0
 
 
 def _texts(outcomes: Iterable[engine.Outcome]) -> list[str | None]:
-    """Write each value once, however many customers get as much."""
+    """Return the values as texts; equal ones are one object."""
     known: dict[str, str] = {}
     texts: list[str | None] = []
     for outcome in outcomes:

@@ -1,4 +1,4 @@
-"""Whom a scenario's campaign is for, and who of them goes on."""
+"""The targeted customers of an execution, and which of them remain in the campaign."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from promoportal.sandbox.engine import Population, Value
 
 
 def found(positions: Sequence[int], position: int) -> int | None:
-    """Find where a position is, among some in their order."""
+    """Return the index of a position in a sorted sequence; None if it is not in it."""
     index = bisect_left(positions, position)
-    there = index < len(positions) and positions[index] == position
-    return index if there else None
+    is_found = index < len(positions) and positions[index] == position
+    return index if is_found else None
 
 
 class Crowd:
-    """The customers of a scenario, found by id."""
+    """The customers of a scenario, found by ID."""
 
     def __init__(self, population: Population) -> None:
         self.population = population
@@ -29,11 +29,11 @@ class Crowd:
 
     def position(self, customer: str) -> int | None:
         if self._positions is None:
-            self.know()
+            self.index()
         return self._positions.get(customer) if self._positions else None
 
-    def know(self) -> None:
-        """Look at every customer once; a million take a moment."""
+    def index(self) -> None:
+        """Index all customers by ID; a million take a moment."""
         ids = self.population.ids
         self._positions = {str(one): position for position, one in enumerate(ids)}
 
@@ -46,9 +46,9 @@ class Crowd:
 
 class Audience:
     """
-    The targeted customers of one execution, and what Promotions said of each.
+    The targeted customers of one execution, and what Promotions reported of each.
 
-    CONFIRMED: a customer of whom nothing is said counts as false.
+    CONFIRMED: a customer who is not reported counts as false.
     """
 
     def __init__(self, crowd: Crowd, positions: Sequence[int], group: int) -> None:
@@ -56,26 +56,26 @@ class Audience:
         self.group = group
         self.positions = array("I", sorted(positions))
         self._true = bytearray(len(self.positions))
-        self._gone: array[int] | None = None
+        self._remaining: array[int] | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
 
-    def say(self, customer: str, status: bool) -> None:
-        """Take what is said of a customer; of strangers, nothing is taken."""
+    def set_status(self, customer: str, status: bool) -> None:
+        """Set the status of a targeted customer; other customers are ignored."""
         position = self.crowd.position(customer)
         index = None if position is None else found(self.positions, position)
         if index is not None:
             self._true[index] = status
 
     def go(self) -> None:
-        """Let the campaign go out to those who are true now; what is said later is late."""
-        self._gone = array("I", compress(self.positions, self._true))
+        """Fix the remaining customers: those whose status is true by now."""
+        self._remaining = array("I", compress(self.positions, self._true))
 
     @property
     def going(self) -> Sequence[int]:
-        """The positions of those the campaign went out to; no one before it did."""
-        return () if self._gone is None else self._gone
+        """The positions of the customers who remain; none before `go` was called."""
+        return () if self._remaining is None else self._remaining
 
     def ids(self) -> Iterator[str | int]:
         ids = self.crowd.population.ids

@@ -1,8 +1,8 @@
 """
-The External API: listeners, and what is to be known of campaigns.
+The External API: listeners, and data about campaigns.
 
 CONFIRMED: PascalCase, both styles of path in any case, errors that are bare JSON
-strings, 200 with an empty body where there is nothing to say.
+strings, 200 with an empty body where there is nothing to return.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from promoportal.sandbox.optimove.registered_listeners import Listener, Listener
 from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED
 
 EVENTS = frozenset({1, 2, 3, 4, 5, 11, 13, 14})
-_WITHOUT_CHANNEL = 5  # CONFIRMED: conditional execution is registered for no channel
+_WITHOUT_CHANNEL = 5  # CONFIRMED: conditional execution is registered without a channel
 MAX_PROMOTIONS = 100  # CONFIRMED, in a call
 MAX_UPDATED = 10_000  # CONFIRMED, in a call
 _LARGEST_PAGE = 1_000  # ASSUMED
@@ -37,11 +37,11 @@ _OFFERED = 2
 
 @dataclass
 class External:
-    """The API, without its key and its limit."""
+    """The API, without its key and its rate limit."""
 
     campaigns: Campaigns
     listeners: Listeners
-    # What the campaign builder knows: names by code.
+    # The promotions in the campaign builder: names by code.
     promotions: dict[str, str] = field(default_factory=dict)
     keep: Keep = forget
 
@@ -87,7 +87,7 @@ class External:
         return said([_listed(listener) for listener in self.listeners.all()])
 
     def _add_promotions(self, asked: Asked) -> Answer:
-        """CONFIRMED: a code that is known gets its name replaced."""
+        """Add promotions. CONFIRMED: a known code gets its name replaced."""
         items = _listed_in(asked, MAX_PROMOTIONS)
         named = {_text(one, "promocode"): _text(one, "promotionname") for one in items}
         self.promotions.update(named)
@@ -101,7 +101,7 @@ class External:
         )
 
     def _delete_promotions(self, asked: Asked) -> Answer:
-        # ASSUMED: one that is not known is gone already.
+        # ASSUMED: an unknown code is no error.
         items = _listed_in(asked, MAX_PROMOTIONS)
         for code in [_text(one, "promocode") for one in items]:
             self.promotions.pop(code, None)
@@ -112,7 +112,7 @@ class External:
         self.keep("promotions", {"names": self.promotions})
 
     def _update_status(self, asked: Asked) -> Answer:
-        """Take who may go on; what comes after the campaign went out is too late."""
+        """Set which customers remain; once the campaign went out, it is too late."""
         body = _folded(asked)
         occurrence = self.campaigns.get(identity(body.get("campaignid")) or "")
         if occurrence is None or not isinstance(body.get("timestamp"), str):
@@ -123,12 +123,13 @@ class External:
         ]
         if audience is not None:
             for customer, status in statuses:
-                audience.say(customer, status)
+                audience.set_status(customer, status)
         return Answer()
 
     def _campaign(self, asked: Asked) -> Answer:
         occurrence = self.campaigns.get(_query(asked).get("campaignid", ""))
-        # CONFIRMED: one object (nicolasramy/optimove reads it so). ASSUMED: of none, this.
+        # CONFIRMED: one object (nicolasramy/optimove reads it so). ASSUMED: the
+        # refusal.
         return said(_details(occurrence)) if occurrence else said("Bad Request", 400)
 
     def _executed(self, asked: Asked) -> Answer:
@@ -152,7 +153,7 @@ class External:
 
 
 def _folded(asked: Asked) -> dict[str, object]:
-    """The body, its names in lower case."""
+    """Return the body with its names in lower case."""
     return {name.lower(): value for name, value in asked.fields().items()}
 
 
@@ -161,7 +162,7 @@ def _query(asked: Asked) -> dict[str, str]:
 
 
 def _number(value: object) -> int:
-    """Read a number, which may come as a string."""
+    """Return a number, which may be sent as a string."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise Unreadable
     text = str(value)
@@ -186,7 +187,7 @@ def _address(body: Mapping[str, object]) -> str:
     url = body.get("listenerurl")
     if not isinstance(url, str):
         raise Unreadable
-    # CONFIRMED: older clients encode it, inside the JSON.
+    # CONFIRMED: older clients percent-encode it, inside the JSON.
     decoded = url if "://" in url else unquote(url)
     if not _is_address(decoded):
         raise Unreadable
@@ -203,7 +204,7 @@ def _is_address(url: str) -> bool:
 
 def _listed(listener: Listener) -> dict[str, object]:
     shown: dict[str, object] = {"EventTypeID": listener.event}
-    if listener.channel is not None:  # ASSUMED: absent where it is for all channels
+    if listener.channel is not None:  # ASSUMED: absent if it is for all channels
         shown["ChannelID"] = listener.channel
     return {**shown, "ListenerURL": listener.url}
 
@@ -225,7 +226,7 @@ def _details(occurrence: Occurrence) -> dict[str, object]:
 
 
 def _sent(occurrence: Occurrence) -> Iterator[tuple[str, str]]:
-    """Whom the campaign went out to, with the codes they were given. CONFIRMED."""
+    """Yield the customers the campaign was sent to, with their codes. CONFIRMED."""
     if occurrence.audience is None:
         rows = (row for row in occurrence.rows if row.status == ASSIGNED)
         return ((row.customer or "", row.code) for row in rows)
@@ -259,7 +260,7 @@ def _listed_in(asked: Asked, most: int) -> list[dict[str, object]]:
 
 
 def _objects(value: object, most: int) -> list[dict[str, object]]:
-    """Read a list of so many objects at most, their names in lower case."""
+    """Return a list of at most `most` objects with their names in lower case."""
     if not isinstance(value, list) or len(value) > most:
         raise Unreadable
     if not all(isinstance(one, dict) for one in value):
@@ -276,7 +277,7 @@ def _text(item: Mapping[str, object], name: str) -> str:
 
 def _status(item: Mapping[str, object]) -> tuple[str, bool]:
     customer, status = identity(item.get("customerid")), item.get("status")
-    if isinstance(status, str):  # CONFIRMED of others: "true" for true
+    if isinstance(status, str):  # CONFIRMED for other messages: "true" for true
         status = {"true": True, "false": False}.get(status.lower())
     if customer is None or not isinstance(status, bool):
         raise Unreadable

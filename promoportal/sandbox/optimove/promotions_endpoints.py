@@ -2,8 +2,8 @@
 The Promotions API: Customer Assignment and Redemption.
 
 CONFIRMED: the two endpoints exist, and roughly what they carry. Everything else here is
-ASSUMED, as section 4 of optimove.md words it; where that is silent too, the comment says
-so, and the nastier answer was chosen.
+ASSUMED, in the words of optimove.md, section 4. Where that says nothing either, the
+comment says so, and the answer that is harder for clients was chosen.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from promoportal.sandbox.optimove.assignment_rows import Row
 from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence
 
 LARGEST_BATCH = 1_000
-# ASSUMED: as many as the vendor's other bulk calls take.
+# ASSUMED: as many as Optimove's other bulk calls take.
 MAX_CUSTOMERS = 10_000
 
 
 @dataclass
 class Promotions:
-    """The API, without its key and its limit."""
+    """The API, without its key and its rate limit."""
 
     campaigns: Campaigns
     redemptions: Redemptions
-    page_size: int  # when none is asked for
-    largest_page: int  # whatever is asked for
-    seal: str  # of this run: a token of an earlier one is refused
+    page_size: int  # if none is requested
+    largest_page: int  # the maximum for any request
+    seal: str  # of this run: page tokens of earlier runs are refused
 
     def answer(self, asked: Asked) -> Answer:
-        # ASSUMED: unlike the External API's, these paths are read as they are written.
+        # ASSUMED: unlike in the External API, paths are case-sensitive.
         handler = find(self._routes, asked, asked.path)
         if isinstance(handler, Answer):
             return handler
@@ -77,7 +77,7 @@ class Promotions:
         try:
             return said({"status": self.redemptions.take(asked.json())})
         except Refusal as refusal:
-            # ASSUMED: the same words as for one of a batch.
+            # ASSUMED: the same code and message as in a batch.
             return said(self.redemptions.refuse(refusal), 400)
 
     def _redeem_batch(self, asked: Asked) -> Answer:
@@ -85,11 +85,15 @@ class Promotions:
         if not isinstance(batch, list) or not 0 < len(batch) <= LARGEST_BATCH:
             msg = f"redemptions must be a list of 1 to {LARGEST_BATCH}."
             raise Unreadable(msg)
-        rejected = [no for i, item in enumerate(batch) if (no := self._no(i, item))]
-        # ASSUMED: one that is known already counts as accepted.
+        rejected = [
+            rejection
+            for i, item in enumerate(batch)
+            if (rejection := self._rejection(i, item))
+        ]
+        # ASSUMED: a duplicate counts as accepted.
         return said({"accepted": len(batch) - len(rejected), "rejected": rejected})
 
-    def _no(self, index: int, item: object) -> dict[str, object] | None:
+    def _rejection(self, index: int, item: object) -> dict[str, object] | None:
         try:
             self.redemptions.take(item)
         except Refusal as refusal:
@@ -127,7 +131,7 @@ def _occurrence(value: object) -> str:
 
 
 def _size(value: object) -> int:
-    # ASSUMED: more than 1,000 is not an error, the page is merely shorter than asked.
+    # ASSUMED: more than 1,000 is no error; the page is shorter than requested.
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         msg = "pageSize must be a whole number of at least 1."
         raise Unreadable(msg)
@@ -135,7 +139,7 @@ def _size(value: object) -> int:
 
 
 def _customers(value: object) -> tuple[str, ...] | None:
-    # ASSUMED: an empty list asks about no one, it does not ask about everyone.
+    # ASSUMED: an empty list means no customer, not every customer.
     if value is None:
         return None
     if not isinstance(value, list) or len(value) > MAX_CUSTOMERS:
@@ -149,7 +153,7 @@ def _customers(value: object) -> tuple[str, ...] | None:
 
 
 def _no_such_list(wanted: _Wanted) -> dict[str, object]:
-    # ASSUMED: an unknown occurrence is not a 404, it looks like an empty campaign.
+    # ASSUMED: an unknown occurrence is no 404, but looks like an empty campaign.
     return {
         "occurrenceId": wanted.occurrence,
         "seriesId": None,
@@ -163,22 +167,22 @@ def _page(
     occurrence: Occurrence, rows: Sequence[Row], start: int, size: int, mark: int
 ) -> dict[str, object]:
     page = rows[start : start + size]
-    said: dict[str, object] = {
+    body: dict[str, object] = {
         "occurrenceId": _as_number(occurrence.id),
         "seriesId": _as_number(occurrence.series),
         "assignments": [row.listed() for row in page],
-        "totalCount": len(rows),  # ASSUMED: of those asked for
+        "totalCount": len(rows),  # ASSUMED: of the requested customers
     }
-    # ASSUMED: a page that is full promises another, which may turn out empty.
+    # ASSUMED: a full page promises another, which may be empty.
     if len(page) == size:
-        said["nextPageToken"] = _sealed(start + size, mark)
+        body["nextPageToken"] = _sealed(start + size, mark)
     elif start:  # null at the end of some lists, absent at the end of others
-        said["nextPageToken"] = None
-    return said
+        body["nextPageToken"] = None
+    return body
 
 
 def _mark(seal: str, wanted: _Wanted) -> int:
-    """Bind a token to this run and to what was asked for."""
+    """Return a checksum that binds a token to this run and to the request."""
     return zlib.crc32(repr((seal, wanted.occurrence, wanted.customers)).encode())
 
 

@@ -1,4 +1,4 @@
-"""The promotions the sandbox ships with, one of each kind of reward."""
+"""The sandbox's built-in promotions, one for each kind of reward."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ CATALOGUE: Mapping[str, Promotion] = MappingProxyType(
 
 def chosen(promotions: Iterable[str | Promotion]) -> tuple[Promotion, ...]:
     """
-    Look up promotions given by id.
+    Return promotions, each given as itself or by ID.
 
-    :raises ValueError: if one is not in the catalogue
+    :raises ValueError: if an ID is not in the catalogue
     """
     return tuple(
         item if isinstance(item, Promotion) else _known(item) for item in promotions

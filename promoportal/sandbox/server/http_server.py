@@ -82,8 +82,8 @@ class Server:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
         if self._journal:
-            self.sandbox.keep_no_more()
-            self._journal.begin_anew()
+            self.sandbox.stop_keeping()
+            self._journal.clear()
         self._seat(options or self.options)
 
     def _seat(self, options: Options) -> None:

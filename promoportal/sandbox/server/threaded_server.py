@@ -116,7 +116,7 @@ class SandboxHandle:
     def campaign(self, plan: int, *, announce: bool = True) -> dict[str, Any]:
         """Execute a campaign of the scenario, every step; gives what came of it."""
         return self._wait(
-            lambda sandbox: sandbox.at_work.execute(plan, announce=announce),
+            lambda sandbox: sandbox.required_tenant.execute(plan, announce=announce),
             state_view.execution,
         )
 
@@ -141,7 +141,7 @@ class SandboxHandle:
         """Look at a promotion of the scenario; activate, deactivate or archive it."""
 
         def look(sandbox: Sandbox) -> dict[str, Any]:
-            offers = sandbox.at_work.offers
+            offers = sandbox.required_tenant.offers
             offer = offers.move(promotion, do) if do else offers.known(promotion)
             return state_view.offer(offer, sandbox.redemptions)
 

@@ -111,7 +111,7 @@ class Door:
 
     async def _campaign(self, fields: Fields) -> str:
         order = Plan(plan=_number(fields, "plan", 0))
-        done = await self.sandbox.at_work.execute(order.plan)
+        done = await self.sandbox.required_tenant.execute(order.plan)
         return f"Campaign {order.plan} was executed: execution {done.occurrence.id}."
 
     async def _event(self, fields: Fields) -> str:
@@ -132,7 +132,7 @@ class Door:
         return f"Execution {done.id} was triggered by {len(done.rows):,} customers."
 
     async def _promotion(self, fields: Fields) -> str:
-        offers = self.sandbox.at_work.offers
+        offers = self.sandbox.required_tenant.offers
         offer = offers.move(fields.get("id", ""), fields.get("to", ""))
         return f"{offer.promotion.code} is {offer.promotion.state} now."
 
