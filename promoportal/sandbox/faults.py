@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import NamedTuple
 
-from promoportal.sandbox.messages import Answer, Manner, Work, said
+from promoportal.sandbox.messages import Answer, Manner, Work, reply
 
 # The routes and sides that faults apply to.
 LISTS = "v1/customerAssignments"
@@ -199,7 +199,7 @@ async def _error_after(fault: Fault, work: Work) -> Answer:
 
 async def _too_many(fault: Fault, _work: Work) -> Answer:
     """Answer 429, as at the limit; with Retry-After only if it is ordered."""
-    return replace(said(dict(TOO_MANY), 429), headers=_retry_after(fault))
+    return replace(reply(dict(TOO_MANY), 429), headers=_retry_after(fault))
 
 
 async def _slow(fault: Fault, work: Work) -> Answer:
@@ -217,13 +217,13 @@ async def _late_work(fault: Fault, work: Work) -> Answer:
 
 async def _sentence(fault: Fault, _work: Work) -> Answer:
     """Answer 200 with a bare JSON string instead of an object, without the work."""
-    return said(fault.text or "Bad Request", fault.status or 200)
+    return reply(fault.text or "Bad Request", fault.status or 200)
 
 
 async def _sentence_after(fault: Fault, work: Work) -> Answer:
     """Do the work, but answer with a bare JSON string."""
     work()
-    return said(fault.text or "Internal error", fault.status or 200)
+    return reply(fault.text or "Internal error", fault.status or 200)
 
 
 async def _empty(fault: Fault, work: Work) -> Answer:
@@ -292,7 +292,7 @@ def kinds_of(side: str) -> Collection[str]:
 
 
 def _failure(fault: Fault, status: int) -> Answer:
-    answer = said(fault.text or "An error occurred", fault.status or status)
+    answer = reply(fault.text or "An error occurred", fault.status or status)
     return replace(answer, headers=_retry_after(fault))
 
 

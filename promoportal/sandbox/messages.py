@@ -25,7 +25,7 @@ class Manner(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Request:
     """One request to a simulated service."""
 
     side: str
@@ -78,10 +78,10 @@ class Answer:
 
 
 Work = Callable[[], Answer]
-Handler = Callable[[Asked], Answer]
+Handler = Callable[[Request], Answer]
 
 
-def said(what: object, status: int = 200) -> Answer:
+def reply(what: object, status: int = 200) -> Answer:
     """Return an answer with JSON; Optimove sends errors as bare strings."""
     return Answer(status, json.dumps(what, default=str).encode())
 
@@ -89,13 +89,13 @@ def said(what: object, status: int = 200) -> Answer:
 Found = TypeVar("Found")
 
 
-def find(routes: Mapping[str, Found], asked: Asked, path: str) -> Found | Answer:
+def find(routes: Mapping[str, Found], request: Request, path: str) -> Found | Answer:
     """Return the handler of a method and path, or the answer that refuses them."""
-    handler = routes.get(f"{asked.method} {path}")
+    handler = routes.get(f"{request.method} {path}")
     if handler is not None:
         return handler
     known = any(route.partition(" ")[2] == path for route in routes)
-    return said("Method Not Allowed", 405) if known else said("Not Found", 404)
+    return reply("Method Not Allowed", 405) if known else reply("Not Found", 404)
 
 
 def is_same(given: str, secret: str) -> bool:

@@ -63,7 +63,7 @@ class Known:
 
     def listening(self, fact: Mapping[str, Any]) -> None:
         self.listeners.forget_all()
-        self.listeners.restore(Listener(*one) for one in fact["listeners"])
+        self.listeners.add_all(Listener(*one) for one in fact["listeners"])
 
     def promotions(self, fact: Mapping[str, Any]) -> None:
         self.external.promotions.clear()
@@ -74,7 +74,7 @@ class Known:
 
     def credited(self, fact: Mapping[str, Any]) -> None:
         body, value = bytes.fromhex(fact["body"]), Decimal(fact["value"])
-        self.platform.restore(Credit(**{**fact, "body": body, "value": value}))
+        self.platform.record(Credit(**{**fact, "body": body, "value": value}))
 
 
 _KINDS: dict[str, Callable[[Known, Mapping[str, Any]], None]] = {

@@ -15,12 +15,12 @@ from urllib.parse import unquote, urlsplit
 from promoportal.sandbox.journal import Keep, forget
 from promoportal.sandbox.messages import (
     Answer,
-    Asked,
     Handler,
+    Request,
     Unreadable,
     find,
     identity,
-    said,
+    reply,
 )
 from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence
 from promoportal.sandbox.optimove.registered_listeners import Listener, Listeners
@@ -45,15 +45,15 @@ class External:
     promotions: dict[str, str] = field(default_factory=dict)
     keep: Keep = forget
 
-    def answer(self, asked: Asked) -> Answer:
-        path = asked.path.lower().removeprefix("current/")
-        handler = find(self._routes, asked, path)
+    def answer(self, request: Request) -> Answer:
+        path = request.path.lower().removeprefix("current/")
+        handler = find(self._routes, request, path)
         if isinstance(handler, Answer):
             return handler
         try:
-            return handler(asked)
+            return handler(request)
         except Unreadable:
-            return said("Bad Request", 400)
+            return reply("Bad Request", 400)
 
     @property
     def _routes(self) -> Mapping[str, Handler]:
@@ -70,39 +70,39 @@ class External:
             "GET customers/getcustomerexecutiondetailsbycampaign": self._customers,
         }
 
-    def _register(self, asked: Asked) -> Answer:
-        body = _folded(asked)
+    def _register(self, request: Request) -> Answer:
+        body = _folded(request)
         listener = Listener(_event(body), _channel(body), _address(body))
         if listener.event == _WITHOUT_CHANNEL and listener.channel is not None:
             raise Unreadable
         self.listeners.register(listener)
         return Answer()
 
-    def _unregister(self, asked: Asked) -> Answer:
-        body = _folded(asked)
+    def _unregister(self, request: Request) -> Answer:
+        body = _folded(request)
         self.listeners.unregister(_event(body), _channel(body))
         return Answer()
 
-    def _registered(self, asked: Asked) -> Answer:
-        return said([_listed(listener) for listener in self.listeners.all()])
+    def _registered(self, request: Request) -> Answer:
+        return reply([_listed(listener) for listener in self.listeners.all()])
 
-    def _add_promotions(self, asked: Asked) -> Answer:
+    def _add_promotions(self, request: Request) -> Answer:
         """Add promotions. CONFIRMED: a known code gets its name replaced."""
-        items = _listed_in(asked, MAX_PROMOTIONS)
+        items = _listed_in(request, MAX_PROMOTIONS)
         named = {_text(one, "promocode"): _text(one, "promotionname") for one in items}
         self.promotions.update(named)
         self._keep_promotions()
         return Answer()
 
-    def _get_promotions(self, asked: Asked) -> Answer:
+    def _get_promotions(self, request: Request) -> Answer:
         known = self.promotions.items()
-        return said(
+        return reply(
             [{"PromoCode": code, "PromotionName": name} for code, name in known]
         )
 
-    def _delete_promotions(self, asked: Asked) -> Answer:
+    def _delete_promotions(self, request: Request) -> Answer:
         # ASSUMED: an unknown code is no error.
-        items = _listed_in(asked, MAX_PROMOTIONS)
+        items = _listed_in(request, MAX_PROMOTIONS)
         for code in [_text(one, "promocode") for one in items]:
             self.promotions.pop(code, None)
         self._keep_promotions()
@@ -111,9 +111,9 @@ class External:
     def _keep_promotions(self) -> None:
         self.keep("promotions", {"names": self.promotions})
 
-    def _update_status(self, asked: Asked) -> Answer:
+    def _update_status(self, request: Request) -> Answer:
         """Set which customers remain; once the campaign went out, it is too late."""
-        body = _folded(asked)
+        body = _folded(request)
         occurrence = self.campaigns.get(identity(body.get("campaignid")) or "")
         if occurrence is None or not isinstance(body.get("timestamp"), str):
             raise Unreadable
@@ -126,15 +126,15 @@ class External:
                 audience.set_status(customer, status)
         return Answer()
 
-    def _campaign(self, asked: Asked) -> Answer:
-        occurrence = self.campaigns.get(_query(asked).get("campaignid", ""))
+    def _campaign(self, request: Request) -> Answer:
+        occurrence = self.campaigns.get(_query(request).get("campaignid", ""))
         # CONFIRMED: one object (nicolasramy/optimove reads it so). ASSUMED: the
         # refusal.
-        return said(_details(occurrence)) if occurrence else said("Bad Request", 400)
+        return reply(_details(occurrence)) if occurrence else reply("Bad Request", 400)
 
-    def _executed(self, asked: Asked) -> Answer:
-        day = _query(asked).get("date", "")
-        return said(
+    def _executed(self, request: Request) -> Answer:
+        day = _query(request).get("date", "")
+        return reply(
             [
                 _details(occurrence)
                 for occurrence in self.campaigns
@@ -142,23 +142,23 @@ class External:
             ]
         )
 
-    def _customers(self, asked: Asked) -> Answer:
-        query = _query(asked)
+    def _customers(self, request: Request) -> Answer:
+        query = _query(request)
         occurrence = self.campaigns.get(query.get("campaignid", ""))
         channel = _number(query.get("channelid"))
         if occurrence is None or channel not in occurrence.channels:
-            return said([])
+            return reply([])
         sent = _slice(_sent(occurrence), query)
-        return said([_execution(occurrence, *one, channel) for one in sent])
+        return reply([_execution(occurrence, *one, channel) for one in sent])
 
 
-def _folded(asked: Asked) -> dict[str, object]:
+def _folded(request: Request) -> dict[str, object]:
     """Return the body with its names in lower case."""
-    return {name.lower(): value for name, value in asked.fields().items()}
+    return {name.lower(): value for name, value in request.fields().items()}
 
 
-def _query(asked: Asked) -> dict[str, str]:
-    return {name.lower(): value for name, value in asked.query.items()}
+def _query(request: Request) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.query.items()}
 
 
 def _number(value: object) -> int:
@@ -255,8 +255,8 @@ def _execution(
     }
 
 
-def _listed_in(asked: Asked, most: int) -> list[dict[str, object]]:
-    return _objects(asked.json(), most)
+def _listed_in(request: Request, most: int) -> list[dict[str, object]]:
+    return _objects(request.json(), most)
 
 
 def _objects(value: object, most: int) -> list[dict[str, object]]:

@@ -11,7 +11,7 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
-from promoportal.sandbox.messages import Asked, is_same
+from promoportal.sandbox.messages import Request, is_same
 
 SIDE = "inside"
 _HEADER = "X-Inside"
@@ -31,9 +31,9 @@ class Inside:
         self._tell = tell
         self._secret = secrets.token_urlsafe(32)
 
-    def comes_from(self, asked: Asked) -> bool:
+    def comes_from(self, request: Request) -> bool:
         """Return whether the request comes from the other half of Optimove."""
-        return is_same(asked.header(_HEADER), self._secret)
+        return is_same(request.header(_HEADER), self._secret)
 
     async def tell(self, path: str, body: object) -> None:
         """

@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from promoportal.sandbox.messages import Answer, Asked, Unreadable, Work, identity
+from promoportal.sandbox.messages import Answer, Request, Unreadable, Work, identity
 from promoportal.sandbox.optimove.assignment_rows import Row
 from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence
 
@@ -24,12 +24,12 @@ Around = Callable[["Fault", Occurrence, Work], Answer]
 
 
 def around_page(
-    fault: Fault, asked: Asked, campaigns: Campaigns, work: Work
+    fault: Fault, request: Request, campaigns: Campaigns, work: Work
 ) -> Awaitable[Answer]:
     """Answer with a page, and apply the fault to the page or to the list."""
 
     async def answer() -> Answer:
-        occurrence = _asked_for(asked, campaigns)
+        occurrence = _asked_for(request, campaigns)
         if occurrence is None or not occurrence.rows:
             return work()
         return ON_LISTS[fault.kind](fault, occurrence, work)
@@ -37,9 +37,9 @@ def around_page(
     return answer()
 
 
-def _asked_for(asked: Asked, campaigns: Campaigns) -> Occurrence | None:
+def _asked_for(request: Request, campaigns: Campaigns) -> Occurrence | None:
     try:
-        name = identity(asked.fields().get("occurrenceId"))
+        name = identity(request.fields().get("occurrenceId"))
     except Unreadable:
         return None
     return campaigns.get(name or "")

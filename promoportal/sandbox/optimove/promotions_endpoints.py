@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 from promoportal.sandbox.messages import (
     Answer,
-    Asked,
     Handler,
+    Request,
     Unreadable,
     find,
     identity,
-    said,
+    reply,
 )
 from promoportal.sandbox.optimove.accepted_redemptions import Redemptions, Refusal
 from promoportal.sandbox.optimove.assignment_rows import Row
@@ -44,15 +44,15 @@ class Promotions:
     largest_page: int  # the maximum for any request
     seal: str  # of this run: page tokens of earlier runs are refused
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, request: Request) -> Answer:
         # ASSUMED: unlike in the External API, paths are case-sensitive.
-        handler = find(self._routes, asked, asked.path)
+        handler = find(self._routes, request, request.path)
         if isinstance(handler, Answer):
             return handler
         try:
-            return handler(asked)
+            return handler(request)
         except Unreadable as error:
-            return said({"error": str(error)}, 400)
+            return reply({"error": str(error)}, 400)
 
     @property
     def _routes(self) -> Mapping[str, Handler]:
@@ -62,26 +62,26 @@ class Promotions:
             "POST v1/redemptions/batch": self._redeem_batch,
         }
 
-    def _assignments(self, asked: Asked) -> Answer:
-        wanted = _wanted(asked.fields(), self.page_size)
+    def _assignments(self, request: Request) -> Answer:
+        wanted = _wanted(request.fields(), self.page_size)
         occurrence = self.campaigns.get(wanted.occurrence)
         if occurrence is None:
-            return said(_no_such_list(wanted))
+            return reply(_no_such_list(wanted))
         mark = _mark(self.seal, wanted)
         start = _opened(wanted.token, mark) if wanted.token else 0
         size = min(wanted.size, self.largest_page)
         rows = occurrence.among(wanted.customers)
-        return said(_page(occurrence, rows, start, size, mark))
+        return reply(_page(occurrence, rows, start, size, mark))
 
-    def _redeem(self, asked: Asked) -> Answer:
+    def _redeem(self, request: Request) -> Answer:
         try:
-            return said({"status": self.redemptions.take(asked.json())})
+            return reply({"status": self.redemptions.take(request.json())})
         except Refusal as refusal:
             # ASSUMED: the same code and message as in a batch.
-            return said(self.redemptions.refuse(refusal), 400)
+            return reply(self.redemptions.refuse(refusal), 400)
 
-    def _redeem_batch(self, asked: Asked) -> Answer:
-        batch = asked.fields().get("redemptions")
+    def _redeem_batch(self, request: Request) -> Answer:
+        batch = request.fields().get("redemptions")
         if not isinstance(batch, list) or not 0 < len(batch) <= LARGEST_BATCH:
             msg = f"redemptions must be a list of 1 to {LARGEST_BATCH}."
             raise Unreadable(msg)
@@ -91,7 +91,7 @@ class Promotions:
             if (rejection := self._rejection(i, item))
         ]
         # ASSUMED: a duplicate counts as accepted.
-        return said({"accepted": len(batch) - len(rejected), "rejected": rejected})
+        return reply({"accepted": len(batch) - len(rejected), "rejected": rejected})
 
     def _rejection(self, index: int, item: object) -> dict[str, object] | None:
         try:

@@ -36,10 +36,10 @@ class Listeners:
 
     def register(self, listener: Listener) -> None:
         # ASSUMED: a second listener for the same event and channel replaces the first.
-        self.restore([listener])
+        self.add_all([listener])
         self._keep()
 
-    def restore(self, listeners: Iterable[Listener]) -> None:
+    def add_all(self, listeners: Iterable[Listener]) -> None:
         self._known |= {(one.event, one.channel): one for one in listeners}
 
     def forget_all(self) -> None:

@@ -16,7 +16,14 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
 from promoportal.sandbox.engine import Value, holds, select
-from promoportal.sandbox.messages import Answer, Asked, Unreadable, find, identity, said
+from promoportal.sandbox.messages import (
+    Answer,
+    Request,
+    Unreadable,
+    find,
+    identity,
+    reply,
+)
 from promoportal.sandbox.optimove import email_delivery
 from promoportal.sandbox.optimove.allocation_run import Validation
 from promoportal.sandbox.optimove.audience import Audience, Crowd
@@ -140,15 +147,15 @@ class Tenant:
         self._scheduled(plan)
         return self._at(plan, at, lambda: None)
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, request: Request) -> Answer:
         """Answer a call from the other half of Optimove."""
-        handler = find({"POST campaignWebhook": self._webhook}, asked, asked.path)
+        handler = find({"POST campaignWebhook": self._webhook}, request, request.path)
         if isinstance(handler, Answer):
             return handler
         try:
-            return handler(asked)
+            return handler(request)
         except Unreadable as error:
-            return said({"error": str(error)}, 400)
+            return reply({"error": str(error)}, 400)
 
     # --- The steps ------------------------------------------------------------------------
 
@@ -218,11 +225,11 @@ class Tenant:
                 execution.problem = f"Campaign webhook: {error}"
                 execution.validated.set()
 
-    def _webhook(self, asked: Asked) -> Answer:
-        occurrence = identity(asked.fields().get("CampaignID"))
+    def _webhook(self, request: Request) -> Answer:
+        occurrence = identity(request.fields().get("CampaignID"))
         execution = self.executions.get(occurrence or "")
         if execution is None:
-            return said("Bad Request", 400)
+            return reply("Bad Request", 400)
         self._validation.begin(execution)
         return Answer()
 

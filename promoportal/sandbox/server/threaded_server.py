@@ -1,4 +1,4 @@
-"""A sandbox in a thread, for tests: every method may be called from any thread."""
+"""A sandbox in a thread, for tests; every method may be called from any thread."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PATIENCE = 60.0
 
 
 class SandboxHandle:
-    """The handle on a sandbox that is being served."""
+    """A handle on a sandbox that is being served."""
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
         self._server = server
@@ -45,13 +45,13 @@ class SandboxHandle:
 
     def reset(self, options: Options | None = None) -> None:
         """
-        Begin anew: no campaigns, no listeners, no faults, empty books.
+        Start again without campaigns, listeners, faults and credits.
 
-        `options` hold until the next reset: small pages, a short window, other keys.
+        `options` apply until the next reset: small pages, a short window, other keys.
         """
         self._do(lambda _: self._server.reset(options))
 
-    # --- The vendor -------------------------------------------------------------------
+    # --- Optimove ---------------------------------------------------------------------
 
     def execute(
         self,
@@ -66,7 +66,7 @@ class SandboxHandle:
         series: str | int | None = None,
         announce: bool = True,
     ) -> str:
-        """Execute a scheduled campaign over generated customers; gives the occurrence."""
+        """Execute a scheduled campaign for new customers; return the occurrence."""
         launch = Launch(
             customers=customers,
             promotions=promotions,
@@ -96,7 +96,7 @@ class SandboxHandle:
         series: str | int | None = None,
         announce: bool = True,
     ) -> str:
-        """Let so many customers, or these, trigger a campaign; gives the occurrence."""
+        """Let customers, by number or ID, trigger a campaign; return the occurrence."""
         trigger = Trigger(
             customers=customers,
             occurrence=occurrence,
@@ -114,7 +114,7 @@ class SandboxHandle:
         return self._do(lambda sandbox: sandbox.trigger(trigger).id)
 
     def campaign(self, plan: int, *, announce: bool = True) -> dict[str, Any]:
-        """Execute a campaign of the scenario, every step; gives what came of it."""
+        """Execute all steps of a campaign of the scenario; return the execution."""
         return self._wait(
             lambda sandbox: sandbox.required_tenant.execute(plan, announce=announce),
             state_view.execution,
@@ -128,7 +128,7 @@ class SandboxHandle:
         announce: bool = True,
         **values: object,
     ) -> list[dict[str, Any]]:
-        """Let customers of the scenario do something; gives what that triggered."""
+        """Let customers of the scenario cause an event; return the executions."""
         order = Event(
             name=name, customers=customers, values=values or None, announce=announce
         )
@@ -138,7 +138,7 @@ class SandboxHandle:
         )
 
     def promotion(self, promotion: str, do: str | None = None) -> dict[str, Any]:
-        """Look at a promotion of the scenario; activate, deactivate or archive it."""
+        """Activate, deactivate or archive a promotion, if requested, and return it."""
 
         def look(sandbox: Sandbox) -> dict[str, Any]:
             offers = sandbox.required_tenant.offers
@@ -154,7 +154,7 @@ class SandboxHandle:
         channels: Sequence[int] = (505,),
         series: str | int | None = None,
     ) -> str:
-        """Start an occurrence with nothing in it yet."""
+        """Start an occurrence without rows; return its ID."""
         return self._do(
             lambda sandbox: (
                 sandbox.campaigns.open(occurrence, channels=channels, series=series).id
@@ -172,10 +172,10 @@ class SandboxHandle:
         **fields: object,
     ) -> str:
         """
-        List one row made by hand; gives its assignment id.
+        List a row made by hand; return its assignment ID.
 
-        `fields` are named as the vendor names them (`reward={...}`, `uniqueCode="U1"`)
-        and replace what would be there. The occurrence is opened if need be.
+        `fields` have Optimove's names (`reward={...}`, `uniqueCode="U1"`) and replace
+        the default values. The occurrence is opened if it does not exist.
         """
         return self._do(
             lambda sandbox: sandbox.assign(
@@ -189,7 +189,7 @@ class SandboxHandle:
         )
 
     def list_row(self, occurrence: str | int, row: object) -> None:
-        """List anything at all: a string, null, an object without its keys."""
+        """List any value as a row: a string, null, an object without its keys."""
         self._do(lambda sandbox: sandbox.list_row(occurrence, row))
 
     def change(
@@ -200,7 +200,7 @@ class SandboxHandle:
         status: str | None = None,
         reward: Reward | None = None,
     ) -> None:
-        """Let the next pass see another status, or another reward."""
+        """Change the status or the reward that later fetches see."""
         self._do(
             lambda sandbox: sandbox.change(
                 occurrence, assignment, status=status, reward=reward
@@ -208,7 +208,7 @@ class SandboxHandle:
         )
 
     def unlist(self, occurrence: str | int, assignment: str) -> None:
-        """Let the next pass see this row no longer."""
+        """Unlist a row, so that later fetches do not see it."""
         self._do(lambda sandbox: sandbox.unlist(occurrence, assignment))
 
     def announce(
@@ -218,7 +218,7 @@ class SandboxHandle:
         event: int = 13,
         channels: Sequence[int] | None = None,
     ) -> None:
-        """Send its notices (again): 13 once per channel, or 4."""
+        """Send the webhooks of an occurrence (again): 13 once per channel, or 4."""
         self._do(
             lambda sandbox: sandbox.announce(occurrence, event=event, channels=channels)
         )
@@ -226,13 +226,13 @@ class SandboxHandle:
     def cancel(
         self, occurrence: str | int, *, relist: bool = False, announce: bool = True
     ) -> None:
-        """Cancel it; `relist` lets its Assigned rows say Cancelled from now on."""
+        """Cancel an occurrence; `relist` changes its Assigned rows to Cancelled."""
         self._do(
             lambda sandbox: sandbox.cancel(occurrence, relist=relist, announce=announce)
         )
 
     def rows(self, occurrence: str | int) -> list[object]:
-        """Every row as the vendor would list it, past any limit or page."""
+        """Return every row as Optimove would list it, regardless of limit and pages."""
         return self._do(
             lambda sandbox: [
                 row.listed() for row in sandbox.campaigns.known(occurrence).rows
@@ -240,7 +240,7 @@ class SandboxHandle:
         )
 
     def register(self, event: int, url: str, *, channel: int | None = None) -> None:
-        """Register a listener without asking the API."""
+        """Register a listener without a call of the API."""
         listener = Listener(event, channel, url)
         self._do(lambda sandbox: sandbox.listeners.register(listener))
 
@@ -248,7 +248,7 @@ class SandboxHandle:
     def listeners(self) -> list[Listener]:
         return self._do(lambda sandbox: sandbox.listeners.all())
 
-    # --- Bad days ---------------------------------------------------------------------
+    # --- Faults -----------------------------------------------------------------------
 
     def order(self, fault: Fault) -> None:
         """Order a fault."""
@@ -259,23 +259,23 @@ class SandboxHandle:
 
     @property
     def faults(self) -> list[Fault]:
-        """Those that are ordered and have not all happened yet."""
+        """The ordered faults that have not ended."""
         return self._do(lambda sandbox: sandbox.faults.waiting())
 
     def become(self, capability: Capability | str) -> None:
-        """Let the platform honour keys and answer look-ups, or not."""
-        becoming = Capability(capability)
+        """Set whether the platform honours keys and answers look-ups."""
+        new = Capability(capability)
 
         def change(sandbox: Sandbox) -> None:
-            sandbox.platform.capability = becoming
+            sandbox.platform.capability = new
 
         self._do(change)
 
     def forget_keys(self) -> None:
-        """Let the platform remember no key, as after a day; the credits stay."""
+        """Let the platform forget all keys, as after a day; the credits stay."""
         self._do(lambda sandbox: sandbox.platform.forget_keys())
 
-    # --- The books --------------------------------------------------------------------
+    # --- Records ----------------------------------------------------------------------
 
     @property
     def credits(self) -> list[Credit]:
@@ -287,28 +287,28 @@ class SandboxHandle:
 
     @property
     def calls(self) -> list[Call]:
-        """The last requests to the far sides, without keys and bodies."""
+        """The last requests to the simulated services, without keys and bodies."""
         return self._do(lambda sandbox: list(sandbox.calls))
 
     @property
     def notices(self) -> list[Posted]:
-        """The notices that were posted, and what the listeners answered."""
+        """The webhooks that were sent, with the listeners' answers."""
         return self._do(lambda sandbox: list(sandbox.notices.posted))
 
     @property
     def rate(self) -> SlidingWindow:
-        """How the vendor's limit fared: `total`, `refused`, `most` in any window."""
+        """Optimove's rate limit, with `total`, `refused` and `most` in any window."""
         return self._do(lambda sandbox: sandbox.limit)
 
     def books(self, occurrence: str | int | None = None) -> Books:
-        """What both sides' books say; of one occurrence, also where they differ."""
+        """Return both services' records; for one occurrence also the differences."""
         return self._do(lambda sandbox: sandbox.books(occurrence))
 
     def wait_for_notices(self, count: int = 0, *, timeout: float = 5.0) -> list[Posted]:
         """
-        Wait until at least `count` were posted and none is on its way.
+        Wait until at least `count` webhooks were sent and none is pending.
 
-        :raises TimeoutError: if that takes too long
+        :raises TimeoutError: if that takes longer than `timeout` seconds
         """
         until = time.perf_counter() + timeout
         while not self._do(lambda sandbox: _all_posted(sandbox, count)):
@@ -323,7 +323,7 @@ class SandboxHandle:
         what: Callable[[Sandbox], Coroutine[Any, Any, Waited]],
         then: Callable[[Waited], Result],
     ) -> Result:
-        """Let it be done step by step, with others in between."""
+        """Run a coroutine in the sandbox's loop, with other steps in between."""
 
         async def do() -> Result:
             return then(await what(self._server.sandbox))
@@ -331,13 +331,13 @@ class SandboxHandle:
         return asyncio.run_coroutine_threadsafe(do(), self._loop).result(_PATIENCE)
 
     def _do(self, what: Callable[[Sandbox], Result]) -> Result:
-        """Let the sandbox's own thread do it, so that it is one step among the others."""
+        """Run a function in the sandbox's thread, as one step among the others."""
         done: Future[Result] = Future()
 
         def run() -> None:
             try:
                 done.set_result(what(self._server.sandbox))
-            except Exception as error:  # noqa: BLE001 - it belongs to the caller
+            except Exception as error:  # noqa: BLE001 - raised in the caller
                 done.set_exception(error)
 
         self._loop.call_soon_threadsafe(run)
@@ -349,12 +349,12 @@ def serving(
     options: Options | None = None, *, host: str = "127.0.0.1", port: int = 0
 ) -> Iterator[SandboxHandle]:
     """
-    Serve a fresh sandbox from a thread, as long as the block lasts.
+    Serve a new sandbox from a thread as long as the block lasts.
 
     :raises OSError: if the port is taken
     """
     server = Server(options or Options(), host=host, port=port)
-    life = _Life(server)
+    life = _Lifetime(server)
     thread = threading.Thread(target=life.run, name="sandbox", daemon=True)
     thread.start()
     try:
@@ -364,8 +364,8 @@ def serving(
         thread.join(_PATIENCE)
 
 
-class _Life:
-    """A server's time in its thread."""
+class _Lifetime:
+    """The lifetime of a server in its thread."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -375,7 +375,7 @@ class _Life:
     def run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except Exception as error:  # noqa: BLE001 - it belongs to who wanted the box
+        except Exception as error:  # noqa: BLE001 - raised in `serving`
             self.started.set_exception(error)
 
     def end(self) -> None:
