@@ -1,8 +1,8 @@
 """
-`make bench`: every measurement, or those named: `make bench ARGS="receiving"`.
+`make bench`: all benchmarks, or those named: `make bench ARGS="receiving"`.
 
-Only when they are named, `pages`, `retrying` and `exporting` are measured: so many rows
-take minutes to be made.
+`pages`, `retrying` and `exporting` run only if they are named, because it takes minutes
+to create their rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 import django
 
 _SIZE = 2_000
-# What says nothing when it is small, and takes too long to be measured every time.
+# Benchmarks that show nothing at a small size, and take too long to run every time.
 _SIZES = {"pages": 1_000_000, "retrying": 250_000, "exporting": 1_000_000}
 
 
@@ -59,7 +59,7 @@ def main() -> None:
         for name in options.names or [one for one in benches if one not in _SIZES]:
             found = benches[name](stage, options.size or _SIZES.get(name, _SIZE))
             measured[name] = found.as_json()
-            print(found.told(name), file=sys.stderr)  # noqa: T201 - it is what it says
+            print(found.as_text(name), file=sys.stderr)  # noqa: T201 - the output
     if options.json:
         print(json.dumps(measured))  # noqa: T201
 

@@ -1,4 +1,4 @@
-"""Calculating what a campaign's customers get, against a bare loop over their columns."""
+"""The allocation of a campaign's customers, against a bare loop over their columns."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _people(size: int) -> People:
 
 
 def _promotion(size: int) -> engine.Promotion:
-    """Three tiers of two conditions, and every limit there is."""
+    """Return a promotion with three tiers of two conditions, and every limit."""
     return engine.Promotion(
         id="promo-1",
         code="WB23",
@@ -92,7 +92,7 @@ def _allocate(promotion: engine.Promotion, population: People) -> engine.Allocat
 
 
 def _decide(population: People, size: int) -> list[tuple[int, float]]:
-    """The same questions with no exactness, no order and no account."""
+    """Decide the same without exact numbers, order and account."""
     served: list[tuple[int, float]] = []
     left = size * 20.0
     deposits, countries = population.column("deposits"), population.column("country")
