@@ -76,85 +76,76 @@ class Allowance(models.Model):
         return f"{len(self.granted_at)} calls granted lately"
 
 
-def _lately(column: str) -> str:
-    # clock_timestamp(), not now(): what counts is when, not in which transaction. Grants
-    # from a future that a clock set back has left behind do not count.
-    return f"""
-        SELECT at FROM unnest({column}) AS at
-        WHERE at > clock_timestamp() - make_interval(secs => %(window)s)
-        AND at < clock_timestamp() + make_interval(secs => %(window)s)
-    """  # noqa: S608 - a column of ours
-
-
-_CALLS = f"(SELECT count(*) FROM ({_lately('granted_at')}) AS lately)"  # noqa: S608
-_REPORTS = f"(SELECT count(*) FROM ({_lately('reports_at')}) AS lately)"  # noqa: S608
-_PAUSED = """
-    coalesce(
-        not_before > clock_timestamp()
-        AND not_before < clock_timestamp() + interval '61 minutes', false)
+# Count the calls of the window, and those that are free for a priority. The clock is read
+# after the row is locked, so that waiting for another process does not age its calls.
+# clock_timestamp(), not now(): what counts is when, not in which transaction. Calls from a
+# future that a clock set back has left behind do not count.
+_COUNTED = """
+    WITH held AS MATERIALIZED (
+        SELECT granted_at, reports_at, not_before
+        FROM promoportal_allowance WHERE id = 1 {lock}
+    ), clocked AS MATERIALIZED (
+        SELECT *, clock_timestamp() AS now, make_interval(secs => %(window)s) AS span
+        FROM held
+    ), recent AS MATERIALIZED (
+        SELECT *,
+            ARRAY(SELECT at FROM unnest(granted_at) AS at
+                  WHERE at > now - span AND at < now + span ORDER BY at) AS calls,
+            ARRAY(SELECT at FROM unnest(reports_at) AS at
+                  WHERE at > now - span AND at < now + span ORDER BY at) AS reports,
+            coalesce(not_before > now AND not_before < now + interval '61 minutes', false)
+                AS is_paused
+        FROM clocked
+    ), counted AS MATERIALIZED (
+        SELECT *, CASE WHEN is_paused THEN 0 ELSE greatest(0, CASE %(priority)s
+            WHEN 'PERSON' THEN %(person)s - cardinality(calls)
+            WHEN 'COLLECTING' THEN least(
+                %(collecting)s - cardinality(calls),
+                %(collecting)s - %(for_reports)s
+                    - (cardinality(calls) - cardinality(reports)))
+            ELSE least(
+                %(collecting)s - cardinality(calls),
+                greatest(%(reporting)s - cardinality(calls),
+                         %(for_reports)s - cardinality(reports)))
+            END) END AS free
+        FROM recent
+    )
 """
-_FREE = {
-    Priority.PERSON: f"{Priority.PERSON} - {_CALLS}",
-    Priority.COLLECTING: f"""least(
-        {Priority.COLLECTING} - {_CALLS},
-        {Priority.COLLECTING - FOR_REPORTS} - ({_CALLS} - {_REPORTS}))""",
-    Priority.REPORTING: f"""least(
-        {Priority.COLLECTING} - {_CALLS},
-        greatest({Priority.REPORTING} - {_CALLS}, {FOR_REPORTS} - {_REPORTS}))""",
-}
-_NOTED = {
-    Priority.REPORTING: f"""
-        , reports_at = array_append(
-            ARRAY({_lately("reports_at")} ORDER BY at), clock_timestamp())""",
-}
-
-
-def _taking(priority: Priority) -> str:
-    # One statement. Where another process was quicker, PostgreSQL waits for it and then
-    # asks the WHERE again, of the row as it is now.
-    return f"""
-        UPDATE promoportal_allowance
-        SET granted_at = array_append(
-            ARRAY({_lately("granted_at")} ORDER BY at), clock_timestamp())
-        {_NOTED.get(priority, "")}
-        WHERE id = 1 AND NOT {_PAUSED} AND {_FREE[priority]} > 0
-    """  # noqa: S608 - of the constants above
-
-
-# Until a pause is over, or the oldest call leaves the window: then it is worth a try.
-_WAIT = f"""
-    SELECT extract(epoch FROM greatest(
-        CASE WHEN {_PAUSED} THEN not_before END,
-        (SELECT min(at) + make_interval(secs => %(window)s)
-         FROM ({_lately("granted_at")}) AS lately)
-    ) - clock_timestamp())
-    FROM promoportal_allowance WHERE id = 1
-"""  # noqa: S608 - of the constants above
-
-
-def _left(priority: Priority) -> str:
-    return f"""
-        SELECT CASE WHEN {_PAUSED} THEN 0 ELSE greatest(0, {_FREE[priority]}) END
-        FROM promoportal_allowance WHERE id = 1
-    """  # noqa: S608 - of the constants above
-
-
+_REMAINING = f"{_COUNTED.format(lock='')} SELECT free FROM counted"  # noqa: S608
+# The row is locked, read and written in one statement: who comes second waits, and then
+# reads what the first has left. Who gets no call learns when it is worth another try:
+# after the pause, or when the oldest call leaves the window.
+_ACQUIRE = f"""
+    {_COUNTED.format(lock="FOR UPDATE")}, granted AS (
+        UPDATE promoportal_allowance AS row
+        SET granted_at = calls || now,
+            reports_at = CASE WHEN %(priority)s = 'REPORTING' THEN reports || now
+                         ELSE row.reports_at END
+        FROM counted WHERE row.id = 1 AND free > 0
+    )
+    SELECT free, extract(epoch FROM greatest(
+        CASE WHEN is_paused THEN not_before END, calls[1] + span) - now)
+    FROM counted
+"""  # noqa: S608 - of the constant above
 _BEGIN = """
     INSERT INTO promoportal_allowance (id, granted_at, reports_at, refusals)
     VALUES (1, '{}', '{}', 0) ON CONFLICT DO NOTHING
 """
+_PAUSED = """coalesce(
+    not_before > clock_timestamp()
+    AND not_before < clock_timestamp() + interval '61 minutes', false)"""
 # Of the calls refused in one moment, the first counts. A minute of peace forgives.
-_COUNTED = f"""
+_REFUSALS = f"""
     CASE WHEN {_PAUSED} THEN refusals
     WHEN not_before > clock_timestamp() - interval '1 minute'
     THEN least(refusals + 1, 6) ELSE 1 END
 """
 _REFUSED = f"""
     UPDATE promoportal_allowance
-    SET refusals = {_COUNTED}, not_before = greatest(
+    SET refusals = {_REFUSALS}, not_before = greatest(
         CASE WHEN {_PAUSED} THEN not_before END,
         clock_timestamp() + make_interval(
-            secs => coalesce(%(told)s, power(2, {_COUNTED})::float8)))
+            secs => coalesce(%(told)s, power(2, {_REFUSALS})::float8)))
     WHERE id = 1
 """  # noqa: S608 - of the constants above
 
@@ -165,29 +156,36 @@ def acquire(priority: Priority, *, window: timedelta = WINDOW) -> Granted | Wait
 
     Never inside a transaction: the row would be locked until its end.
     """
-    values = {"window": window.total_seconds()}
+    values = _values(priority, window)
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_taking(priority), values)
-        if cursor.rowcount:
-            return Granted()
-        cursor.execute(_WAIT, values)
+        cursor.execute(_ACQUIRE, values)
         found = cursor.fetchone()
         if found is None:
             cursor.execute(_BEGIN)
     if found is None:
         return acquire(priority, window=window)
+    free, seconds = found
     # It may have become free since; then at once, but not in a tight circle.
-    return Wait(max(float(found[0] or 0), 0.01))
+    return Granted() if free else Wait(max(float(seconds or 0), 0.01))
 
 
 def remaining(
     priority: Priority = Priority.PERSON, *, window: timedelta = WINDOW
 ) -> int:
-    """Say how many calls could be taken now; by the time one is, others may have been."""
+    """Return how many calls are free now; others may take them before the caller does."""
     with connection.cursor() as cursor:
-        cursor.execute(_left(priority), {"window": window.total_seconds()})
+        cursor.execute(_REMAINING, _values(priority, window))
         found = cursor.fetchone()
     return priority.value if found is None else int(found[0])
+
+
+def _values(priority: Priority, window: timedelta) -> dict[str, float | str]:
+    return {
+        "window": window.total_seconds(),
+        "priority": priority.name,
+        "for_reports": FOR_REPORTS,
+        **{each.name.lower(): each.value for each in Priority},
+    }
 
 
 def refused(retry_after: float | None) -> None:
