@@ -279,13 +279,19 @@ class Sandbox:
         self,
         occurrence: str | int,
         customer: str | int,
+        /,
         *,
         promotion: str = "promo-17",
         status: str = "Assigned",
         assignment_id: str | int | None = None,
         **fields: object,
     ) -> str:
-        """List one row made by hand; `fields` add to it or replace what is there."""
+        """
+        List one row made by hand, and return its assignment id.
+
+        `fields` are named as Optimove names them (`reward={...}`, `uniqueCode="U1"`), and
+        are added to the row or replace its values. The occurrence is opened if it is new.
+        """
         known = self.campaigns.open(occurrence)
         row = {
             "assignmentId": assignment_id or known.fresh_assignment(),
@@ -302,7 +308,7 @@ class Sandbox:
         return str(row["assignmentId"])
 
     def list_row(self, occurrence: str | int, row: object) -> None:
-        """List anything at all."""
+        """List anything: a string, null, an object without its keys."""
         known = self.campaigns.open(occurrence)
         known.add(Handmade(row))
         keep_rows(self._keep, known, since=len(known.rows) - 1)

@@ -5,28 +5,47 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
-from promoportal.sandbox.commands import Event, Launch, Trigger
+from promoportal.sandbox.commands import (
+    Event,
+    Launch,
+    LaunchOrder,
+    Trigger,
+    TriggerOrder,
+)
 from promoportal.sandbox.control import state_view
 from promoportal.sandbox.faults import Fault
-from promoportal.sandbox.ledger_comparison import Books
 from promoportal.sandbox.operator_platform import Capability, Credit
 from promoportal.sandbox.optimove.accepted_redemptions import Redeemed
 from promoportal.sandbox.optimove.rate_limit import SlidingWindow
 from promoportal.sandbox.optimove.registered_listeners import Listener
-from promoportal.sandbox.optimove.sample_customers import Ids
-from promoportal.sandbox.optimove.webhook_sender import Casing, Posted
-from promoportal.sandbox.optimove.weighted_outcomes import UNLUCKY, Promotion, Reward
+from promoportal.sandbox.optimove.webhook_sender import Posted
 from promoportal.sandbox.server.http_server import Server
 from promoportal.sandbox.simulation import Call, Options, Sandbox
 
 Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
 Waited = TypeVar("Waited")
 _PATIENCE = 60.0
+
+
+def _in_its_thread(
+    method: Callable[Concatenate[Sandbox, Arguments], Result],
+) -> Callable[Concatenate[SandboxHandle, Arguments], Result]:
+    """Make a method of the sandbox one of the handle, with the same arguments."""
+
+    @wraps(method)
+    def ordered(
+        handle: SandboxHandle, /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        return handle._do(lambda sandbox: method(sandbox, *args, **kwargs))
+
+    return ordered
 
 
 class SandboxHandle:
@@ -53,64 +72,18 @@ class SandboxHandle:
 
     # --- The vendor -------------------------------------------------------------------
 
-    def execute(
-        self,
-        *,
-        customers: int = 20,
-        promotions: Sequence[str | Promotion] = ("promo-17",),
-        eligible: float = 0.8,
-        statuses: Mapping[str, float] = UNLUCKY,
-        channels: Sequence[int] = (505,),
-        ids: Ids = "strings",
-        seed: int | None = None,
-        series: str | int | None = None,
-        announce: bool = True,
-    ) -> str:
+    def execute(self, *, customers: int = 20, **order: Unpack[LaunchOrder]) -> str:
         """Execute a scheduled campaign over generated customers; gives the occurrence."""
-        launch = Launch(
-            customers=customers,
-            promotions=promotions,
-            eligible=eligible,
-            statuses=statuses,
-            channels=channels,
-            ids=ids,
-            seed=seed,
-            series=series,
-            announce=announce,
-        )
+        launch = Launch(customers=customers, **order)
         return self._do(lambda sandbox: sandbox.execute(launch).id)
 
     def trigger(
         self,
         customers: int | Sequence[str | int] = 1,
-        *,
-        occurrence: str | int | None = None,
-        promotions: Sequence[str | Promotion] = ("promo-17",),
-        eligible: float = 1.0,
-        statuses: Mapping[str, float] = UNLUCKY,
-        channels: Sequence[int] = (505,),
-        ids: Ids = "strings",
-        casing: Casing = "alternate",
-        listed_after: float = 0.0,
-        seed: int | None = None,
-        series: str | int | None = None,
-        announce: bool = True,
+        **order: Unpack[TriggerOrder],
     ) -> str:
         """Let so many customers, or these, trigger a campaign; gives the occurrence."""
-        trigger = Trigger(
-            customers=customers,
-            occurrence=occurrence,
-            promotions=promotions,
-            eligible=eligible,
-            statuses=statuses,
-            channels=channels,
-            ids=ids,
-            casing=casing,
-            listed_after=listed_after,
-            seed=seed,
-            series=series,
-            announce=announce,
-        )
+        trigger = Trigger(customers=customers, **order)
         return self._do(lambda sandbox: sandbox.trigger(trigger).id)
 
     def campaign(self, plan: int, *, announce: bool = True) -> dict[str, Any]:
@@ -161,75 +134,13 @@ class SandboxHandle:
             )
         )
 
-    def assign(
-        self,
-        occurrence: str | int,
-        customer: str | int,
-        *,
-        promotion: str = "promo-17",
-        status: str = "Assigned",
-        assignment_id: str | int | None = None,
-        **fields: object,
-    ) -> str:
-        """
-        List one row made by hand; gives its assignment id.
-
-        `fields` are named as the vendor names them (`reward={...}`, `uniqueCode="U1"`)
-        and replace what would be there. The occurrence is opened if need be.
-        """
-        return self._do(
-            lambda sandbox: sandbox.assign(
-                occurrence,
-                customer,
-                promotion=promotion,
-                status=status,
-                assignment_id=assignment_id,
-                **fields,
-            )
-        )
-
-    def list_row(self, occurrence: str | int, row: object) -> None:
-        """List anything at all: a string, null, an object without its keys."""
-        self._do(lambda sandbox: sandbox.list_row(occurrence, row))
-
-    def change(
-        self,
-        occurrence: str | int,
-        assignment: str,
-        *,
-        status: str | None = None,
-        reward: Reward | None = None,
-    ) -> None:
-        """Let the next pass see another status, or another reward."""
-        self._do(
-            lambda sandbox: sandbox.change(
-                occurrence, assignment, status=status, reward=reward
-            )
-        )
-
-    def unlist(self, occurrence: str | int, assignment: str) -> None:
-        """Let the next pass see this row no longer."""
-        self._do(lambda sandbox: sandbox.unlist(occurrence, assignment))
-
-    def announce(
-        self,
-        occurrence: str | int,
-        *,
-        event: int = 13,
-        channels: Sequence[int] | None = None,
-    ) -> None:
-        """Send its notices (again): 13 once per channel, or 4."""
-        self._do(
-            lambda sandbox: sandbox.announce(occurrence, event=event, channels=channels)
-        )
-
-    def cancel(
-        self, occurrence: str | int, *, relist: bool = False, announce: bool = True
-    ) -> None:
-        """Cancel it; `relist` lets its Assigned rows say Cancelled from now on."""
-        self._do(
-            lambda sandbox: sandbox.cancel(occurrence, relist=relist, announce=announce)
-        )
+    assign = _in_its_thread(Sandbox.assign)
+    list_row = _in_its_thread(Sandbox.list_row)
+    change = _in_its_thread(Sandbox.change)
+    unlist = _in_its_thread(Sandbox.unlist)
+    announce = _in_its_thread(Sandbox.announce)
+    cancel = _in_its_thread(Sandbox.cancel)
+    books = _in_its_thread(Sandbox.books)
 
     def rows(self, occurrence: str | int) -> list[object]:
         """Every row as the vendor would list it, past any limit or page."""
@@ -299,10 +210,6 @@ class SandboxHandle:
     def rate(self) -> SlidingWindow:
         """How the vendor's limit fared: `total`, `refused`, `most` in any window."""
         return self._do(lambda sandbox: sandbox.limit)
-
-    def books(self, occurrence: str | int | None = None) -> Books:
-        """What both sides' books say; of one occurrence, also where they differ."""
-        return self._do(lambda sandbox: sandbox.books(occurrence))
 
     def wait_for_notices(self, count: int = 0, *, timeout: float = 5.0) -> list[Posted]:
         """
