@@ -12,15 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from django.conf import settings
-
 from bench.chaos.processes import send
 from promoportal import wire
 from promoportal.db.embedded.data_directory import House, server_of
 from promoportal.runtime import parent_death
 from promoportal.runtime.ports import free_port
 
-_MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+_MANAGE = [sys.executable, str(Path(__file__).parents[2] / "manage.py")]
 _PATIENCE = 120.0
 
 

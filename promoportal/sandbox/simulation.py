@@ -1,8 +1,7 @@
 """
 Both simulated services in one memory, and everything that can be ordered of them.
 
-Nothing here waits except a fault: each change is one step of the one event loop, so it
-needs no lock.
+Each change is one step of the one event loop, so it needs no lock; only faults wait.
 """
 
 from __future__ import annotations
@@ -281,13 +280,18 @@ class Sandbox:
         self,
         occurrence: str | int,
         customer: str | int,
+        /,
         *,
         promotion: str = "promo-17",
         status: str = "Assigned",
         assignment_id: str | int | None = None,
         **fields: object,
     ) -> str:
-        """List a row made by hand; `fields` add to it or replace what is there."""
+        """
+        List a row made by hand, and return its assignment ID.
+
+        `fields` add to the row or replace its values: `uniqueCode="U1"`.
+        """
         known = self.campaigns.open(occurrence)
         row = {
             "assignmentId": assignment_id or known.fresh_assignment(),
@@ -304,7 +308,7 @@ class Sandbox:
         return str(row["assignmentId"])
 
     def list_row(self, occurrence: str | int, row: object) -> None:
-        """List any JSON value as a row."""
+        """List any JSON value: a string, null, an object without its keys."""
         known = self.campaigns.open(occurrence)
         known.add(Handmade(row))
         keep_rows(self._keep, known, since=len(known.rows) - 1)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,8 @@ from promoportal.sandbox.scenarios.data_files import customers as from_file
 from promoportal.sandbox.scenarios.generated_customers import generated
 from promoportal.sandbox.scenarios.population import Customers
 from promoportal.sandbox.scenarios.scenario import Event, Scenario
-from promoportal.toml.lines import Lines
+from promoportal.toml import document
+from promoportal.toml.document import Fault, UnreadableFile
 from promoportal.toml.problems import InvalidFile, Problems
 from promoportal.toml.tables import Table
 
@@ -37,15 +35,14 @@ def load(
 
     :param customers: so many instead of those that the file says
     :param seed: another than the file's
-    :raises Mistakes: with a sentence for everything that is wrong, if anything is
+    :raises InvalidFile: with a sentence for everything that is wrong, if anything is
     """
     found = _found(path)
-    text = _text(found)
     try:
-        values = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidFile([_not_toml(found, text, error)]) from error
-    table = Table(values, (), Problems(found, Lines(text)))
+        read = document.read(found)
+    except UnreadableFile as error:
+        raise InvalidFile([f"{found}:{error.line}: {_unreadable(error)}"]) from error
+    table = Table(read.values, (), Problems(found, read.lines))
     return _scenario(table, customers, seed)
 
 
@@ -54,31 +51,16 @@ def _found(path: Path | str) -> Path:
     return SHIPPED / f"{path}.toml" if is_shipped else Path(path)
 
 
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        names = ", ".join(shipped())
-        sentence = (
-            f"{path}:1: A scenario must be here, but it cannot be read: "
-            f"{error.strerror}. Shipped are {names}."
-        )
-        raise InvalidFile([sentence]) from error
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        sentence = f"{path}:{line}: This is not UTF-8, which is expected."
-        raise InvalidFile([sentence]) from error
-
-
-def _not_toml(path: Path, text: str, error: tomllib.TOMLDecodeError) -> str:
-    said = re.fullmatch(
-        r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", str(error)
+def _unreadable(error: UnreadableFile) -> str:
+    if error.fault is Fault.NOT_UTF8:
+        return "This is not UTF-8, which is expected."
+    if error.fault is Fault.NOT_TOML:
+        # The line stands before the sentence.
+        return f"This is not TOML: {error.reason.partition(' (at ')[0]}."
+    return (
+        f"A scenario must be here, but it cannot be read: {error.reason}. "
+        f"Shipped are {', '.join(shipped())}."
     )
-    reason = said[1] if said else str(error)
-    line = said[2] if said and said[2] else str(len(text.splitlines()) or 1)
-    return f"{path}:{line}: This is not TOML: {reason}."
 
 
 def _scenario(table: Table, customers: int | None, seed: int | None) -> Scenario:

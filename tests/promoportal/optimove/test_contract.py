@@ -33,8 +33,8 @@ def edited(tmp_path: Path, before: str, after: str) -> Path:
 def mistakes(path: Path) -> list[str]:
     with pytest.raises(ContractError) as caught:
         optimove.load(path)
-    assert str(caught.value) == "\n".join(caught.value.mistakes)
-    return caught.value.mistakes
+    assert str(caught.value) == "\n".join(caught.value.sentences)
+    return list(caught.value.sentences)
 
 
 def test_the_built_in_contract_is_sound() -> None:
