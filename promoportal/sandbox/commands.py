@@ -19,7 +19,7 @@ MAX_CUSTOMERS = 5_000_000
 
 
 class LaunchOrder(TypedDict, total=False):
-    """The fields of every order of an execution, as keyword arguments."""
+    """The fields of every order to execute a campaign, as keyword arguments."""
 
     promotions: Sequence[str | Promotion]
     eligible: float
@@ -32,7 +32,7 @@ class LaunchOrder(TypedDict, total=False):
 
 
 class TriggerOrder(LaunchOrder, total=False):
-    """Those of a trigger."""
+    """The same for a trigger, with its own fields."""
 
     occurrence: str | int | None
     casing: Casing

@@ -240,7 +240,7 @@ def _codes(table: Table) -> UniqueCodes | None:
     return codes
 
 
-def once(tables: list[Table], key: str) -> None:
+def check_unique(tables: list[Table], key: str) -> None:
     """Note each value of `key` that an earlier table has too."""
     seen: dict[object, Table] = {}
     for table in tables:

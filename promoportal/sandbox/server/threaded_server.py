@@ -1,4 +1,4 @@
-"""A sandbox in a thread, for tests: every method may be called from any thread."""
+"""A sandbox in a thread, for tests; every method may be called from any thread."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PATIENCE = 60.0
 def _in_its_thread(
     method: Callable[Concatenate[Sandbox, Arguments], Result],
 ) -> Callable[Concatenate[SandboxHandle, Arguments], Result]:
-    """Make a method of the sandbox one of the handle, with the same arguments."""
+    """Return a method of the handle that calls the sandbox's in its own thread."""
 
     @wraps(method)
     def ordered(
@@ -49,7 +49,7 @@ def _in_its_thread(
 
 
 class SandboxHandle:
-    """The handle on a sandbox that is being served."""
+    """A handle on a sandbox that is being served."""
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
         self._server = server
@@ -64,16 +64,16 @@ class SandboxHandle:
 
     def reset(self, options: Options | None = None) -> None:
         """
-        Begin anew: no campaigns, no listeners, no faults, empty books.
+        Start again without campaigns, listeners, faults and credits.
 
-        `options` hold until the next reset: small pages, a short window, other keys.
+        `options` apply until the next reset: small pages, a short window, other keys.
         """
         self._do(lambda _: self._server.reset(options))
 
-    # --- The vendor -------------------------------------------------------------------
+    # --- Optimove ---------------------------------------------------------------------
 
     def execute(self, *, customers: int = 20, **order: Unpack[LaunchOrder]) -> str:
-        """Execute a scheduled campaign over generated customers; gives the occurrence."""
+        """Execute a scheduled campaign for new customers; return the occurrence."""
         launch = Launch(customers=customers, **order)
         return self._do(lambda sandbox: sandbox.execute(launch).id)
 
@@ -82,12 +82,12 @@ class SandboxHandle:
         customers: int | Sequence[str | int] = 1,
         **order: Unpack[TriggerOrder],
     ) -> str:
-        """Let so many customers, or these, trigger a campaign; gives the occurrence."""
+        """Let customers, by number or ID, trigger a campaign; return the occurrence."""
         trigger = Trigger(customers=customers, **order)
         return self._do(lambda sandbox: sandbox.trigger(trigger).id)
 
     def campaign(self, plan: int, *, announce: bool = True) -> dict[str, Any]:
-        """Execute a campaign of the scenario, every step; gives what came of it."""
+        """Execute all steps of a campaign of the scenario; return the execution."""
         return self._wait(
             lambda sandbox: sandbox.required_tenant.execute(plan, announce=announce),
             state_view.execution,
@@ -101,7 +101,7 @@ class SandboxHandle:
         announce: bool = True,
         **values: object,
     ) -> list[dict[str, Any]]:
-        """Let customers of the scenario do something; gives what that triggered."""
+        """Let customers of the scenario cause an event; return the executions."""
         order = Event(
             name=name, customers=customers, values=values or None, announce=announce
         )
@@ -111,7 +111,7 @@ class SandboxHandle:
         )
 
     def promotion(self, promotion: str, do: str | None = None) -> dict[str, Any]:
-        """Look at a promotion of the scenario; activate, deactivate or archive it."""
+        """Activate, deactivate or archive a promotion, if requested, and return it."""
 
         def look(sandbox: Sandbox) -> dict[str, Any]:
             offers = sandbox.required_tenant.offers
@@ -127,7 +127,7 @@ class SandboxHandle:
         channels: Sequence[int] = (505,),
         series: str | int | None = None,
     ) -> str:
-        """Start an occurrence with nothing in it yet."""
+        """Start an occurrence without rows; return its ID."""
         return self._do(
             lambda sandbox: (
                 sandbox.campaigns.open(occurrence, channels=channels, series=series).id
@@ -143,7 +143,7 @@ class SandboxHandle:
     books = _in_its_thread(Sandbox.books)
 
     def rows(self, occurrence: str | int) -> list[object]:
-        """Every row as the vendor would list it, past any limit or page."""
+        """Return every row as Optimove would list it, regardless of limit and pages."""
         return self._do(
             lambda sandbox: [
                 row.listed() for row in sandbox.campaigns.known(occurrence).rows
@@ -151,7 +151,7 @@ class SandboxHandle:
         )
 
     def register(self, event: int, url: str, *, channel: int | None = None) -> None:
-        """Register a listener without asking the API."""
+        """Register a listener without a call of the API."""
         listener = Listener(event, channel, url)
         self._do(lambda sandbox: sandbox.listeners.register(listener))
 
@@ -159,7 +159,7 @@ class SandboxHandle:
     def listeners(self) -> list[Listener]:
         return self._do(lambda sandbox: sandbox.listeners.all())
 
-    # --- Bad days ---------------------------------------------------------------------
+    # --- Faults -----------------------------------------------------------------------
 
     def order(self, fault: Fault) -> None:
         """Order a fault."""
@@ -170,23 +170,23 @@ class SandboxHandle:
 
     @property
     def faults(self) -> list[Fault]:
-        """Those that are ordered and have not all happened yet."""
+        """The ordered faults that have not ended."""
         return self._do(lambda sandbox: sandbox.faults.waiting())
 
     def become(self, capability: Capability | str) -> None:
-        """Let the platform honour keys and answer look-ups, or not."""
-        becoming = Capability(capability)
+        """Set whether the platform honours keys and answers look-ups."""
+        new = Capability(capability)
 
         def change(sandbox: Sandbox) -> None:
-            sandbox.platform.capability = becoming
+            sandbox.platform.capability = new
 
         self._do(change)
 
     def forget_keys(self) -> None:
-        """Let the platform remember no key, as after a day; the credits stay."""
+        """Let the platform forget all keys, as after a day; the credits stay."""
         self._do(lambda sandbox: sandbox.platform.forget_keys())
 
-    # --- The books --------------------------------------------------------------------
+    # --- Records ----------------------------------------------------------------------
 
     @property
     def credits(self) -> list[Credit]:
@@ -198,24 +198,24 @@ class SandboxHandle:
 
     @property
     def calls(self) -> list[Call]:
-        """The last requests to the far sides, without keys and bodies."""
+        """The last requests to the simulated services, without keys and bodies."""
         return self._do(lambda sandbox: list(sandbox.calls))
 
     @property
     def notices(self) -> list[Posted]:
-        """The notices that were posted, and what the listeners answered."""
+        """The webhooks that were sent, with the listeners' answers."""
         return self._do(lambda sandbox: list(sandbox.notices.posted))
 
     @property
     def rate(self) -> SlidingWindow:
-        """How the vendor's limit fared: `total`, `refused`, `most` in any window."""
+        """Optimove's rate limit, with `total`, `refused` and `most` in any window."""
         return self._do(lambda sandbox: sandbox.limit)
 
     def wait_for_notices(self, count: int = 0, *, timeout: float = 5.0) -> list[Posted]:
         """
-        Wait until at least `count` were posted and none is on its way.
+        Wait until at least `count` webhooks were sent and none is pending.
 
-        :raises TimeoutError: if that takes too long
+        :raises TimeoutError: if that takes longer than `timeout` seconds
         """
         until = time.perf_counter() + timeout
         while not self._do(lambda sandbox: _all_posted(sandbox, count)):
@@ -230,7 +230,7 @@ class SandboxHandle:
         what: Callable[[Sandbox], Coroutine[Any, Any, Waited]],
         then: Callable[[Waited], Result],
     ) -> Result:
-        """Let it be done step by step, with others in between."""
+        """Run a coroutine in the sandbox's loop, with other steps in between."""
 
         async def do() -> Result:
             return then(await what(self._server.sandbox))
@@ -238,13 +238,13 @@ class SandboxHandle:
         return asyncio.run_coroutine_threadsafe(do(), self._loop).result(_PATIENCE)
 
     def _do(self, what: Callable[[Sandbox], Result]) -> Result:
-        """Let the sandbox's own thread do it, so that it is one step among the others."""
+        """Run a function in the sandbox's thread, as one step among the others."""
         done: Future[Result] = Future()
 
         def run() -> None:
             try:
                 done.set_result(what(self._server.sandbox))
-            except Exception as error:  # noqa: BLE001 - it belongs to the caller
+            except Exception as error:  # noqa: BLE001 - raised in the caller
                 done.set_exception(error)
 
         self._loop.call_soon_threadsafe(run)
@@ -256,12 +256,12 @@ def serving(
     options: Options | None = None, *, host: str = "127.0.0.1", port: int = 0
 ) -> Iterator[SandboxHandle]:
     """
-    Serve a fresh sandbox from a thread, as long as the block lasts.
+    Serve a new sandbox from a thread as long as the block lasts.
 
     :raises OSError: if the port is taken
     """
     server = Server(options or Options(), host=host, port=port)
-    life = _Life(server)
+    life = _Lifetime(server)
     thread = threading.Thread(target=life.run, name="sandbox", daemon=True)
     thread.start()
     try:
@@ -271,8 +271,8 @@ def serving(
         thread.join(_PATIENCE)
 
 
-class _Life:
-    """A server's time in its thread."""
+class _Lifetime:
+    """The lifetime of a server in its thread."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -282,7 +282,7 @@ class _Life:
     def run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except Exception as error:  # noqa: BLE001 - it belongs to who wanted the box
+        except Exception as error:  # noqa: BLE001 - raised in `serving`
             self.started.set_exception(error)
 
     def end(self) -> None:
