@@ -1,4 +1,4 @@
-"""What becomes of a file that is no TOML, and where it stops being one."""
+"""Reading TOML files: the faults that a file can have, and the lines of them."""
 
 from __future__ import annotations
 
