@@ -1,4 +1,4 @@
-"""A step of the database's clock grants no call that the window does not hold."""
+"""A step of the database's clock grants no call beyond the window."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def step(db: None) -> Iterator[Step]:
-    """Set the clock that this session sees, by so much from the right time."""
+    """Return a function that shifts the clock of this session by an interval."""
 
     def set_to(by: str) -> None:
         with connection.cursor() as cursor:
@@ -66,7 +66,7 @@ def test_a_step_refills_nothing(by: str, step: Step) -> None:
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_a_step_stops_us_for_one_window_at_most(by: str, step: Step) -> None:
+def test_a_step_stops_calls_for_one_window_at_most(by: str, step: Step) -> None:
     assert take(48, SHORT) == 48
     step(by)
     assert take(1, SHORT) == 0
@@ -88,7 +88,7 @@ def test_a_machine_that_is_new_after_a_step_refills_nothing(
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_each_machine_notices_a_step_that_another_saw_first(
+def test_each_machine_detects_a_step_that_another_saw_first(
     by: str, step: Step
 ) -> None:
     assert take(1, of=other()) == 1
@@ -136,7 +136,7 @@ def test_a_step_that_only_a_new_machine_saw_refills_nothing(
     assert take(1, of=other()) == 0
 
 
-def test_a_small_step_that_is_undone_after_a_silence_refills_nothing(
+def test_a_small_step_that_is_undone_after_a_pause_refills_nothing(
     step: Step,
 ) -> None:
     assert take(1) + take(1, of=other()) == 2
@@ -148,7 +148,7 @@ def test_a_small_step_that_is_undone_after_a_silence_refills_nothing(
     assert take(1, SHORT) == 0
 
 
-def test_a_query_that_had_to_wait_costs_that_time_and_no_window(step: Step) -> None:
+def test_a_query_that_waits_costs_its_time_and_no_window(step: Step) -> None:
     assert take(48, SHORT) == 48
     time.sleep(1.1)
     step("0.3 seconds")
@@ -162,11 +162,11 @@ def test_machines_that_were_started_at_different_times_share_a_window(
     def asking(number: int) -> Machine:
         return Machine(f"machine {number}", machine().clock + 1_000 * number)
 
-    given = [take(1, SHORT, of=asking(number % 3)) for number in range(60)]
+    first = [take(1, SHORT, of=asking(number % 3)) for number in range(60)]
     time.sleep(SHORT.total_seconds())
-    again = [take(1, SHORT, of=asking(number % 3)) for number in range(60)]
+    second = [take(1, SHORT, of=asking(number % 3)) for number in range(60)]
 
-    assert sum(given) == sum(again) == 48
+    assert sum(first) == sum(second) == 48
 
 
 def test_a_restart_of_a_machine_refills_nothing() -> None:
@@ -175,7 +175,7 @@ def test_a_restart_of_a_machine_refills_nothing() -> None:
     assert take(1, of=Machine(machine().name, 5.0)) == 0
 
 
-def test_many_machines_are_not_kept_for_ever() -> None:
+def test_old_machines_are_forgotten() -> None:
     for number in range(120):
         rate_limiter.acquire(Priority.PERSON, machine=Machine(str(number), 1.0))
 
