@@ -240,8 +240,7 @@ def _fill(statements: list[str], named: dict[str, int]) -> None:
             cursor.execute(statement, named)
         for statement in _counters():
             cursor.execute(statement)
-        # Not the catalogs that all databases share: an open transaction would block
-        # them.
+        # Not the catalogs that all databases share: open transactions lock those.
         cursor.execute(f"ANALYZE {', '.join(connection.introspection.table_names())}")
 
 

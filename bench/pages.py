@@ -203,7 +203,7 @@ _NARROWED: dict[Any, list[dict[str, Any]]] = {
     Retrial: [],
     Retried: [
         {"retrial": 1},
-        *({"retrial": 1, "left_alone": said} for said in ("no", "yes")),
+        *({"retrial": 1, "left_alone": shown} for shown in ("no", "yes")),
     ],
     LogEntry: [{"q": 77}],
 }

@@ -48,7 +48,7 @@ class SandboxProcess:
     """The simulated Optimove and platform in a process of their own."""
 
     def __init__(self, *arguments: str) -> None:
-        """Start the sandbox; `arguments` are more ones for `manage.py sandbox`."""
+        """Start the sandbox with further arguments for `manage.py sandbox`."""
         self._process = subprocess.Popen(
             [
                 sys.executable,

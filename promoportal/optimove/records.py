@@ -138,8 +138,7 @@ def optional_text(data: Json, name: str) -> str | None:
         raise Wrong(f"{name} is longer than {MAX_LENGTH} characters.")
     text = wire.clean_text(data)
     if "\ufffd" in text:
-        # Also for a stored row that is read again: such characters were replaced
-        # before.
+        # Also when a stored row is read again: such characters were replaced.
         raise Wrong(f"{name} has characters that can't be read.")
     return text
 

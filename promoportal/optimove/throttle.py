@@ -41,7 +41,7 @@ def _record(error: wire.WireError, gate: BreakerState) -> None:
     match error:
         case wire.Unavailable() if error.status == _TOO_MANY:
             rate_limiter.refused(error.retry_after)
-            # Optimove is there, but the probe's question is still open.
+            # Optimove responds, but the result of the probe is still unknown.
             if gate is BreakerState.PROBE:
                 circuit_breaker.release_permission(Side.VENDOR)
         case wire.Unavailable() if error.retry_after:
@@ -49,8 +49,7 @@ def _record(error: wire.WireError, gate: BreakerState) -> None:
         case wire.Misconfigured() if error.status == UNAUTHORIZED:
             circuit_breaker.trip(Side.VENDOR, error)
         case wire.Unavailable() | wire.Unanswered() | wire.Misconfigured():
-            # A forbidden call may concern one campaign; if all are forbidden, failures
-            # add up.
+            # A 403 may concern one campaign; if every call gets one, failures add up.
             circuit_breaker.record_failures(Side.VENDOR, error)
         case _:
             circuit_breaker.record_success(Side.VENDOR)

@@ -90,8 +90,7 @@ class Ledger:
     """Every credit, with running totals."""
 
     credits: list[Credit] = field(default_factory=list)
-    # The credits of each (occurrence, promotion, customer) with more than one: usually
-    # none.
+    # Credits per (occurrence, promotion, customer) with more than one: usually empty.
     doubled: dict[tuple[str, str, str], int] = field(default_factory=dict)
     rewarded: int = 0
     _counts: defaultdict[tuple[str, str], Counter[str]] = field(

@@ -75,7 +75,7 @@ class Limits:
         return None
 
     def _take(self, cost: Decimal) -> str | None:
-        """Count one customer; return the code. ASSUMED: no budget, nothing spent."""
+        """Count one customer; return the code. ASSUMED: without budget, no spending."""
         self._served += 1
         if self._left is not None:
             self._left = EXACT.subtract(self._left, cost)

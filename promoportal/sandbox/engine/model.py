@@ -47,7 +47,7 @@ class Population(Protocol):
 
 
 class Comparison(enum.StrEnum):
-    """A comparison of an attribute with a wanted value; never true if it is missing."""
+    """A comparison of an attribute with a wanted value; false if one is missing."""
 
     IS = "is"
     IS_NOT = "is_not"

@@ -7,8 +7,7 @@ from dataclasses import replace
 from promoportal.sandbox.engine.model import Promotion, State, Tier
 
 # CONFIRMED (optimove.md, section 5): Draft -> Active <-> Deactivated -> Archived, which
-# is final. ASSUMED: no other transitions, so a draft or active promotion is not
-# archived.
+# is final. ASSUMED: no other transitions; a draft or active one is never archived.
 MOVES: dict[State, frozenset[State]] = {
     State.DRAFT: frozenset({State.ACTIVE}),
     State.ACTIVE: frozenset({State.DEACTIVATED}),

@@ -47,7 +47,7 @@ class Redemptions:
         """
         Accept one redemption, or recognise a duplicate; return the status.
 
-        :raises Refusal: if it is neither
+        :raises Refusal: if it is not acceptable
         """
         redeemed = _read(item)
         if self._known(redeemed):

@@ -20,7 +20,7 @@ from promoportal.sandbox.optimove.internal_calls import Inside, InternalCallFail
 from promoportal.sandbox.optimove.occurrences import Occurrence
 from promoportal.sandbox.optimove.promotion_usage import Offers
 
-# CONFIRMED: customers in one call.
+# CONFIRMED: the most customers in one call.
 MAX_UPDATED = 10_000
 UPDATE = "/optimove/Integrations/UpdateCustomerPromotionStatus"
 
@@ -90,8 +90,7 @@ class Validation:
                 try:
                     await self.inside.tell(UPDATE, body)
                 except InternalCallFailed as error:
-                    # CONFIRMED: a customer not reported counts as false. ASSUMED: no
-                    # second try.
+                    # CONFIRMED: not reported counts as false. ASSUMED: no retry.
                     failed += 1
                     execution.problem = f"Customer status: {error}"
             step.log(f"{calls} calls, {failed} of them lost")

@@ -243,7 +243,7 @@ class Rows(Sequence[Row]):
         return lambda: self._put_back(part, place, row)
 
     def hide(self, row: Row) -> Callable[[], None]:
-        """Unlist a row that keeps its ID; return a function that lists it again."""
+        """Unlist a row that can still be found by ID; return a function to undo it."""
         relist = self.remove(row)
         if row.assignment is not None:
             self._by_assignment[row.assignment] = row

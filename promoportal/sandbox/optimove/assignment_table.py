@@ -163,7 +163,7 @@ _IS_ASSIGNED = bytes(
 def _tiers(
     promotion: engine.Promotion, outcomes: Iterable[engine.Outcome]
 ) -> Iterator[int]:
-    """Yield the number of each tier from 1, or 0 for none; few tiers fit into bytes."""
+    """Yield a byte for each outcome: the number of its tier from 1, or 0 for none."""
     numbers = {tier.id: number for number, tier in enumerate(promotion.tiers, start=1)}
     for outcome in outcomes:
         yield numbers[outcome.tier.id] if outcome.tier else 0

@@ -128,8 +128,7 @@ class External:
 
     def _campaign(self, request: Request) -> Answer:
         occurrence = self.campaigns.get(_query(request).get("campaignid", ""))
-        # CONFIRMED: one object (nicolasramy/optimove reads it so). ASSUMED: the
-        # refusal.
+        # CONFIRMED: one object (nicolasramy/optimove). ASSUMED: 400 for an unknown ID.
         return reply(_details(occurrence)) if occurrence else reply("Bad Request", 400)
 
     def _executed(self, request: Request) -> Answer:

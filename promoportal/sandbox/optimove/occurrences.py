@@ -99,7 +99,7 @@ class Occurrence:
         return self._unlisted(row, self.rows.remove(row))
 
     def hide(self, row: Row) -> Callable[[], None]:
-        """Unlist a row that keeps its ID; return a function that lists it again."""
+        """Unlist a row that can still be found by ID; return a function to undo it."""
         return self._unlisted(row, self.rows.hide(row))
 
     def _unlisted(self, row: Row, put_back: Callable[[], None]) -> Callable[[], None]:

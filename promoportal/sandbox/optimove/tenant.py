@@ -220,8 +220,7 @@ class Tenant:
             try:
                 await self.inside.tell(WEBHOOK, _webhook_body(execution))
             except InternalCallFailed as error:
-                # Promotions does not know of it: no customer gets a reward, so none
-                # remains.
+                # Without Promotions no customer gets a reward, and none remains.
                 execution.problem = f"Campaign webhook: {error}"
                 execution.validated.set()
 

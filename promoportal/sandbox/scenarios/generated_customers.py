@@ -134,8 +134,7 @@ class _Draw:
         self._days = [LOOKED_AT - timedelta(days=ago) for ago in range(_OLDEST)]
 
     def _normal(self, spread: float = 1) -> float:
-        # Several times as fast as `random.gauss`, and a million customers call it
-        # often.
+        # Several times as fast as `random.gauss`; a million customers call it often.
         return spread * self._bell[int(_FINE * self._chance())]
 
     def row(self) -> Row:

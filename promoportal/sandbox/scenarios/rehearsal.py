@@ -127,8 +127,7 @@ class _Stage:
         self._members = {
             group.id: members(group, scenario.population) for group in scenario.groups
         }
-        # For lookups; only triggered campaigns need it, because a set of a million is
-        # slow.
+        # For lookups; only triggered campaigns need it, and a million take time.
         self._sets: dict[int, frozenset[int]] = {}
         self.accounts = {each.id: Account() for each in scenario.promotions}
         self.campaigns = [self._figures(each) for each in scenario.campaigns]
@@ -233,8 +232,7 @@ class _Stage:
         """Return the e-mail to the first customer who gets one."""
         if figures.campaign.email is None:
             return None
-        # One by one, in the order of targeting: usually one of the first gets an
-        # e-mail.
+        # One by one, as targeted: usually one of the first gets an e-mail.
         for outcomes in zip(*(outcomes for _, outcomes in allocated), strict=True):
             promotions = (promotion for promotion, _ in allocated)
             mail = campaign_mail(

@@ -37,7 +37,7 @@ _PATIENCE = 60.0
 def _in_its_thread(
     method: Callable[Concatenate[Sandbox, Arguments], Result],
 ) -> Callable[Concatenate[SandboxHandle, Arguments], Result]:
-    """Return a method of the handle that calls the sandbox's in its own thread."""
+    """Return a handle's method that calls the sandbox's method in its own thread."""
 
     @wraps(method)
     def ordered(

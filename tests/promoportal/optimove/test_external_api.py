@@ -82,12 +82,12 @@ def test_an_error_sentence_with_a_200_is_an_error(
 
 
 def test_registered_listeners_are_read_in_any_case() -> None:
-    said = [
+    data = [
         {"EventTypeID": 13, "ChannelID": 505, "ListenerURL": "https://a.example/"},
         {"eventTypeId": "11", "ChannelId": "506", "listenerUrl": "https://b.example/"},
         {"EventTypeID": 4, "ListenerURL": "https://c.example/\x00"},
     ]
-    with raw.serving(json_answer(said)) as api, connect(api.address) as client:
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         assert client.registered_listeners() == (
             RegisteredListener("13", "505", "https://a.example/"),
             RegisteredListener("11", "506", "https://b.example/"),
@@ -98,11 +98,11 @@ def test_registered_listeners_are_read_in_any_case() -> None:
 
 
 def test_the_campaigns_of_a_day_are_requested() -> None:
-    said = [
+    data = [
         {"CampaignID": 221, "TargetGroupID": 15, "Status": "Successful", "Error": ""},
         {"CampaignID": "222"},
     ]
-    with raw.serving(json_answer(said)) as api, connect(api.address) as client:
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         assert client.executed_campaigns(date(2026, 1, 15)) == (
             ExecutedCampaign("221", "Successful"),
             ExecutedCampaign("222", None),

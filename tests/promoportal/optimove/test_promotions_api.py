@@ -70,8 +70,8 @@ def by_skip() -> Contract:
 
 
 def test_the_assignments_of_an_execution_are_requested() -> None:
-    said = page(nextPageToken="more", totalCount=12345)
-    with raw.serving(json_answer(said)) as api, connect(api.address) as client:
+    data = page(nextPageToken="more", totalCount=12345)
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         found = client.assignments("7311")
 
         assert api.heads[0].startswith("POST /v1/customerAssignments HTTP/1.1")
@@ -100,8 +100,8 @@ def test_some_customers_and_the_next_page_are_requested() -> None:
 
 @pytest.mark.parametrize("occurrence", ["7311a", "07", "٣", "", "-5"])
 def test_an_id_that_is_no_number_is_sent_as_text(occurrence: str) -> None:
-    said = page(occurrenceId=occurrence)
-    with raw.serving(json_answer(said)) as api, connect(api.address) as client:
+    data = page(occurrenceId=occurrence)
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         client.assignments(occurrence)
 
         assert json.loads(api.bodies[0])["occurrenceId"] == occurrence
@@ -197,8 +197,8 @@ def test_a_page_that_breaks_the_contract_is_malformed(said: object) -> None:
 
 
 def test_a_broken_row_does_not_invalidate_its_page() -> None:
-    said = page(assignments=[None, "x", ROW, {"customerId": []}])
-    with raw.serving(json_answer(said)) as api, connect(api.address) as client:
+    data = page(assignments=[None, "x", ROW, {"customerId": []}])
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         rows = client.assignments("7311").rows
 
     assert [bool(row.problem) for row in rows] == [True, True, False, True]
@@ -238,8 +238,8 @@ def test_the_contract_may_make_a_404_for_the_first_list_an_error() -> None:
 
 @pytest.mark.parametrize("status", [400, 404, 410, 422])
 def test_a_refused_cursor_raises_its_own_error(status: int) -> None:
-    said = json_answer({"error": "token expired"}, status=status)
-    with raw.serving(said) as api, connect(api.address) as client:
+    data = json_answer({"error": "token expired"}, status=status)
+    with raw.serving(data) as api, connect(api.address) as client:
         with pytest.raises(CursorRefused, match="token expired") as caught:
             client.assignments("7311", cursor="old")
 
@@ -268,8 +268,8 @@ def test_too_many_customers_for_one_call_are_not_sent() -> None:
 
 def test_a_page_may_be_larger_than_other_answers() -> None:
     row = ROW | {"properties": {"text": "x" * 2_000_000}}
-    said = page(assignments=[row, row])
-    with raw.serving(json_answer(said)) as api, connect(api.address) as client:
+    data = page(assignments=[row, row])
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         assert len(client.assignments("7311").rows) == 2
 
 
@@ -323,8 +323,8 @@ def test_a_batch_is_reported_and_partly_refused() -> None:
         {"index": 2, "code": "UnknownAssignment", "message": "no\x00such"},
         {"index": 0, "code": "Duplicate"},
     ]
-    said = {"accepted": 1, "rejected": refused}
-    with raw.serving(json_answer(said)) as api, connect(api.address) as client:
+    data = {"accepted": 1, "rejected": refused}
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         verdict = client.report_batch([REDEMPTION] * 3)
 
         assert api.heads[0].startswith("POST /v1/redemptions/batch HTTP/1.1")
@@ -345,8 +345,8 @@ def refusing(*indexes: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("rejected", [[], None])
 def test_a_batch_may_be_accepted_whole(rejected: object) -> None:
-    said = {"accepted": 3, "rejected": rejected}
-    with raw.serving(json_answer(said)) as api, connect(api.address) as client:
+    data = {"accepted": 3, "rejected": rejected}
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         assert client.report_batch([REDEMPTION] * 3) == Verdict(3, ())
 
 
@@ -454,13 +454,13 @@ Call = Callable[[Promotions], object]
     ],
 )
 def test_a_429_is_unavailable_with_its_message(call: Call) -> None:
-    said = {
+    data = {
         "status": 429,
         "error": "Too Many Requests",
         "message": "Please retry later.",
     }
     with (
-        raw.serving(json_answer(said, status=429)) as api,
+        raw.serving(json_answer(data, status=429)) as api,
         connect(api.address) as client,
         pytest.raises(wire.Unavailable) as caught,
     ):

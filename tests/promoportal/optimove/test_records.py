@@ -137,8 +137,8 @@ def test_a_value_keeps_its_digits(value: object, text: str) -> None:
 
 
 def test_a_fraction_sent_as_a_number_keeps_its_digits() -> None:
-    said = wire.parse(json.dumps(GOOD).replace('"10.00"', "10.50").encode())
-    row = read(said)
+    data = wire.parse(json.dumps(GOOD).replace('"10.00"', "10.50").encode())
+    row = read(data)
 
     assert row.reward is not None
     assert row.reward.value_text == "10.50"
@@ -299,8 +299,8 @@ def test_an_unknown_field_is_kept_and_ignored() -> None:
 
 
 def test_a_stored_row_can_be_read_again() -> None:
-    said = wire.parse(json.dumps(GOOD).replace('"10.00"', "10.25").encode())
-    row = read(said)
+    data = wire.parse(json.dumps(GOOD).replace('"10.00"', "10.25").encode())
+    row = read(data)
     stored = json.loads(json.dumps(row.raw))
 
     assert optimove.reread(stored) == row

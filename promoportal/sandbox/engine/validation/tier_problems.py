@@ -21,8 +21,7 @@ from promoportal.sandbox.engine.validation.problem import (
     of_size,
 )
 
-# 1,000 % is ten times an amount: more is a typing mistake. 100 points for a euro are
-# not.
+# For money, more than 1,000 % is a typing mistake; 100 points for each euro is not.
 MAX_PERCENT_OF_MONEY = 1_000
 
 
