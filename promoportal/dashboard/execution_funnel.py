@@ -129,11 +129,9 @@ def _told(one: Counted) -> tuple[str, str, str]:
 
 
 def _name(_: str, state: str, reason: str) -> str:
-    label = (
-        dict(AssignmentReason.choices).get(reason, "") or _WORDS[AssignmentState(state)]
-    )
-    is_name = label.startswith("Optimove")
-    return label if is_name else f"{label[:1].lower()}{label[1:]}"
+    if reason in AssignmentReason.values:
+        return AssignmentReason(reason).phrase
+    return _WORDS[AssignmentState(state)]
 
 
 def _exactly(
