@@ -59,9 +59,7 @@ def _over(count: int, user: User) -> dict[str, float]:
         cursor.execute("SET max_parallel_workers_per_gather = 0")
     client = Client(SERVER_NAME="127.0.0.1")
     client.force_login(user)
-    return {
-        name: _least(client, *request) for name, request in _requests(count).items()
-    }
+    return {name: _least(client, *call) for name, call in _calls(count).items()}
 
 
 def _least(client: Client, address: str, sent: Any = None) -> float:
@@ -95,7 +93,7 @@ def _used_by_session() -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-def _requests(count: int) -> dict[str, tuple[Any, ...]]:
+def _calls(count: int) -> dict[str, tuple[Any, ...]]:
     """Return the address of each page, and the fields sent to it, by its name."""
     export, retry = _SENT
     return {

@@ -105,7 +105,6 @@ class Stage:
         connection.creation.destroy_test_db(self._name, verbosity=0)
 
     def order(self, what: str, **body: Any) -> dict[str, Any]:
-        """Send an order to the sandbox."""
         return self._sandbox.order(what, **body)
 
 

@@ -1,6 +1,4 @@
-"""
-A pause of garbage collection, which among many rows takes longer than making them.
-"""
+"""A pause of garbage collection, which takes longer than creating a million rows."""
 
 from __future__ import annotations
 

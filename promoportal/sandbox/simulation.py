@@ -265,7 +265,7 @@ class Sandbox:
         """
         Cancel an occurrence.
 
-        ASSUMED: its list still says Assigned, so that the webhook is the only sign;
+        ASSUMED: its list still says Assigned, and the webhook is the only sign;
         `relist` changes these rows to Cancelled.
 
         :raises ValueError: if there is none

@@ -28,8 +28,7 @@ def state(sandbox: Sandbox) -> dict[str, object]:
         else [],
         "planned": [planned(one) for one in tenant.planned] if tenant else [],
         "occurrences": [
-            _detailed(one, tenant.executions if tenant else {})
-            for one in sandbox.campaigns
+            _full(one, tenant.executions if tenant else {}) for one in sandbox.campaigns
         ],
         "codes": dict(sandbox.external.promotions),
         "listeners": [
@@ -139,9 +138,7 @@ def occurrence(one: Occurrence) -> dict[str, object]:
     }
 
 
-def _detailed(
-    one: Occurrence, executions: Mapping[str, Execution]
-) -> dict[str, object]:
+def _full(one: Occurrence, executions: Mapping[str, Execution]) -> dict[str, object]:
     known = executions.get(one.id)
     return execution(known) if known else occurrence(one)
 

@@ -49,8 +49,7 @@ def calculate(
        (`served_first`, `Limits.serve`);
     5. Assigned.
 
-    The caller stores the account and passes it to the next allocation; two allocations
-    of one promotion must not run at the same time.
+    The caller must pass the account to the next allocation, one allocation at a time.
 
     :raises ValueError: if a customer is targeted twice or is not in the population
     """

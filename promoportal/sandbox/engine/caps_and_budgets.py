@@ -16,8 +16,8 @@ def rolled(account: Account, day: date) -> Account:
     """
     Return the account with the daily count reset if `day` is later than its day.
 
-    ASSUMED: optimove.md, section 5, says only "daily". An earlier day resets nothing:
-    late allocations count for the latest day.
+    ASSUMED: optimove.md, section 5, says only "daily". A late allocation counts for the
+    latest day.
     """
     if account.day is None or account.day < day:
         return replace(account, day=day, today=0)

@@ -163,8 +163,7 @@ def _number(compare: Operator, exactly: Decimal) -> Matches:
     Return the function for a comparison with a number, as written in decimal.
 
     A column's float 0.1 equals a scenario's 0.1. Floats have the order of their decimal
-    texts, so a float is compared with the float nearest to the wanted number; the texts
-    decide only if these two floats are equal.
+    texts, so those decide only for the float that is nearest to the wanted number.
     """
     nearest = float(exactly)
     same = compare(Decimal(repr(nearest)), exactly)

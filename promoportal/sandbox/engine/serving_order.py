@@ -24,8 +24,7 @@ def served_first(
     CONFIRMED (optimove.md, section 5): at random, unless there is an attribute to sort
     by. ASSUMED: the random order comes from a seed; customers without the attribute
     come last; ties go to the lower customer ID, compared as text ("10" before "9"),
-    then to the lower position. The order in which customers were targeted does not
-    matter.
+    then to the lower position. The order of targeting does not matter.
     """
     order = sorted(positions)
     if sorting is None:
@@ -39,12 +38,7 @@ def served_first(
 
 
 def _sorted(order: list[int], read: Read, direction: Direction) -> list[int]:
-    """
-    Return the positions sorted by kind, then by value, the missing last; it is stable.
-
-    ASSUMED: the direction applies to the values; the order of the kinds is always the
-    same.
-    """
+    """Sort stably by kind and value. ASSUMED: the direction applies to values only."""
     by_kind: dict[Kind | None, list[int]] = {kind: [] for kind in (*Kind, None)}
     for position in order:
         by_kind[kind_of(read(position))].append(position)

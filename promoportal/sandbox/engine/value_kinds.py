@@ -65,8 +65,7 @@ def number(value: Value) -> Decimal | None:
     """
     Return a number exactly as it is written in decimal, None if it is no number.
 
-    A float is the number of its shortest text: 0.1 is a tenth, not the nearest binary
-    fraction.
+    A float is the number of its shortest text: 0.1 is exactly a tenth.
     """
     if isinstance(value, float):
         return Decimal(float.__repr__(value)) if math.isfinite(value) else None

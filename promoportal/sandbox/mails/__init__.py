@@ -1,8 +1,7 @@
 """
 E-mails of campaigns, rendered from Django templates into files for mail clients.
 
-This is the only package of the sandbox that uses Django, and it uses only the
-templates.
+No other package of the sandbox uses Django, and this one only its templates.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""
-Django's templates alone: without files, settings, and libraries to load.
-
-Variables, filters, conditions and loops are available.
-"""
+"""Django's templates without files or libraries: variables, filters, `if` and `for`."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def _updates(execution: Execution) -> Iterator[dict[str, object]]:
     ids = execution.audience.crowd.population.ids
     positions, flags = (
         execution.audience.positions,
-        execution.occurrence.rows.assigned_flags(),
+        execution.occurrence.rows.assigned(),
     )
     for start in range(0, len(flags), MAX_UPDATED):
         stop = start + MAX_UPDATED

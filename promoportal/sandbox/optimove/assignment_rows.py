@@ -202,9 +202,9 @@ class Rows(Sequence[Row]):
         self.made += len(table)
         self._tables.append(table)
 
-    def assigned_flags(self) -> bytes:
+    def assigned(self) -> bytes:
         """Return a byte for each customer, 1 if a table assigned something."""
-        tables = [table.assigned_flags for table in self._tables]
+        tables = [table.assigned for table in self._tables]
         return bytes(map(max, *tables)) if len(tables) > 1 else b"".join(tables)
 
     def outcomes(

@@ -87,7 +87,7 @@ class Table:
         )
 
     @property
-    def assigned_flags(self) -> bytes:
+    def assigned(self) -> bytes:
         """A byte for each customer, 1 if something was assigned."""
         return self._statuses.translate(_IS_ASSIGNED)
 
@@ -100,11 +100,8 @@ class Table:
         self._show()
 
     def change(self, index: int, status: str | None, reward: Reward | None) -> None:
-        earlier, earlier_reward = self._changes.get(index, (None, None))
-        self._changes[index] = (
-            status or earlier,
-            earlier_reward if reward is None else reward,
-        )
+        before, kept = self._changes.get(index, (None, None))
+        self._changes[index] = status or before, kept if reward is None else reward
 
     # --- One row --------------------------------------------------------------------------
 

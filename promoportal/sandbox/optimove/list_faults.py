@@ -1,8 +1,4 @@
-"""
-Faults of a list: it changes while it is read, or is reported wrongly.
-
-Each wraps the request for one page of Customer Assignment.
-"""
+"""Faults around one page: the list changes while it is read, or is reported wrongly."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""
-Occurrences: the executions of campaigns, and what they assigned.
-
-An occurrence has one row for each customer and promotion.
-"""
+"""Occurrences: executions of campaigns, with a row for each customer and promotion."""
 
 from __future__ import annotations
 
@@ -128,7 +124,6 @@ class Occurrence:
                 self.change(row, status=CANCELLED)
 
     def fresh_assignment(self) -> str | int:
-        """Return a new assignment ID."""
         return self.rows.fresh_assignment()
 
     def _assigned(

@@ -58,8 +58,7 @@ class Offer:
         """
         Calculate in a thread; then change account and rows in one step.
 
-        `install` makes rows of the outcomes, in the thread too, and returns a function
-        that lists them.
+        `install` makes rows in the thread, and returns a function that lists them.
         """
         async with self._turn:
             promotion, account = self.promotion, self.account

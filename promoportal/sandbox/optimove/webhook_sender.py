@@ -174,8 +174,8 @@ def triggered(
     """
     Return the webhook for one customer.
 
-    CONFIRMED: the event type may be absent, and parameters of the trigger may be
-    included. ASSUMED: each is named `event_` and its name.
+    CONFIRMED: the event type may be absent, and parameters of the trigger may be sent
+    as well. ASSUMED: as `event_` and their names.
     """
     body: dict[str, object] = {
         "campaignID": occurrence.id,

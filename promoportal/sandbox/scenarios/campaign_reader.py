@@ -70,10 +70,10 @@ def _customers(table: Table) -> Sequence[str] | int:
     if value is None or is_whole(value):
         return table.whole("customers")
     table.has("customers")
-    sentence = (
+    reason = (
         f"must be a number of customers, or a list of their ids; it is {shown(value)}."
     )
-    table.wrong("customers", sentence)
+    table.wrong("customers", reason)
     return 1
 
 
@@ -92,10 +92,8 @@ def _event_value(table: Table, key: str) -> Value | tuple[Decimal, Decimal]:
             below.wrong("from", f'must be at most "to" ({most}); it is {least}.')
         return least, most
     if kind_of(value) is None:
-        sentence = (
-            f"must be one value, or {{from = 10, to = 50}}; it is {shown(value)}."
-        )
-        table.wrong(key, sentence)
+        reason = f"must be one value, or {{from = 10, to = 50}}; it is {shown(value)}."
+        table.wrong(key, reason)
         return None
     number = as_number(value) if kind_of(value) == "a number" else None
     found: Value = value if number is None else number
@@ -152,9 +150,9 @@ def _promotions(table: Table, promotions: Mapping[str, Promotion]) -> tuple[str,
     wanted = table.texts("promotions")
     for number, each in enumerate(wanted):
         if each not in promotions:
-            sentence = f'names "{each}", which there is not;'
+            reason = f'names "{each}", which there is not;'
             place = (*table.at("promotions"), number)
-            table.problems.at(place, f"{sentence} {instead(each, list(promotions))}")
+            table.problems.at(place, f"{reason} {instead(each, list(promotions))}")
     return wanted
 
 
@@ -186,8 +184,8 @@ def _email(
         return None
     known = None if attributes is None else names(attributes.names, offered)
     if attributes is not None and "email" not in attributes.names:
-        sentence = 'needs the address of each customer: an attribute named "email".'
-        table.wrong("email", sentence)
+        reason = 'needs the address of each customer: an attribute named "email".'
+        table.wrong("email", reason)
     email = Email(
         sender=_sender(below),
         subject=_subject(below, known),

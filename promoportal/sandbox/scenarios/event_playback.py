@@ -40,12 +40,7 @@ def occurrences(
 
 
 def seed_for(scenario: Scenario, plan: int, promotion: str) -> int:
-    """
-    Return the seed for the serving order of a campaign's promotion.
-
-    Each has its own: otherwise the same customers would be served first in all
-    promotions.
-    """
+    """Return a promotion's own seed: a shared one would favour the same customers."""
     return crc32(f"{scenario.seed}:{plan}:{promotion}".encode())
 
 

@@ -86,11 +86,7 @@ _MONEY = {
 
 
 def generated(count: int, seed: int) -> Customers:
-    """
-    Return `count` customers; the same seed makes the same ones.
-
-    The first customers are the same for every count.
-    """
+    """Return the first `count` customers that a seed makes."""
     columns: list[list[Value] | array[int]] = [
         array("q") if name in _MONEY else [] for name in Row._fields
     ]

@@ -109,10 +109,10 @@ def _tier(table: Table, attributes: Attributes | None, has_codes: bool) -> Tier:
         below = table.table("reward")
         reward = _reward(below, attributes) if below is not None else None
     elif not has_codes:
-        sentence = (
+        reason = (
             "is missing; only a promotion with unique codes may have tiers without."
         )
-        table.wrong("reward", sentence)
+        table.wrong("reward", reason)
     tier = Tier(
         id=table.text("id"),
         name=table.text("name"),
@@ -141,16 +141,16 @@ def _measure(table: Table) -> tuple[Category, str]:
     right = _MEASURES[category]
     for key in _MEASURES.values():
         if key != right and table.has(key):
-            sentence = f'does not go with the category "{category}"; write {right}.'
-            table.wrong(key, sentence)
+            reason = f'does not go with the category "{category}"; write {right}.'
+            table.wrong(key, reason)
             return category, ""
     return category, table.text(right)
 
 
 def _size(table: Table, attributes: Attributes | None) -> Fixed | Percentage:
     if table.has("value") == table.has("percent"):
-        sentence = 'must have either a "value", or a "percent" and what it is "of".'
-        table.problems.at(table.place, sentence)
+        reason = 'must have either a "value", or a "percent" and what it is "of".'
+        table.problems.at(table.place, reason)
     if not table.has("percent"):
         for key in ("of", "minimum", "maximum"):
             if table.has(key):

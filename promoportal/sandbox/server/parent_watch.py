@@ -29,8 +29,7 @@ def _ask_for(number: signal.Signals) -> None:
     """
     Let Linux send a signal when the parent exits; other systems only poll.
 
-    The signal is only a hint: it also comes when the parent's thread that started this
-    process ends.
+    It is only a hint: it also comes when the thread that started this process ends.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)

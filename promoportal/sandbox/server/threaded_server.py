@@ -162,7 +162,6 @@ class SandboxHandle:
     # --- Faults -----------------------------------------------------------------------
 
     def order(self, fault: Fault) -> None:
-        """Order a fault."""
         self._do(lambda sandbox: sandbox.faults.order(fault))
 
     def clear_faults(self) -> None:
