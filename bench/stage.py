@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from types import TracebackType
 from typing import Any, Self
 
 from django.conf import settings
@@ -95,12 +94,7 @@ class Stage:
             setattr(settings, name, self._far.addresses[name])
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._far.end()
         connection.creation.destroy_test_db(self._name, verbosity=0)
 

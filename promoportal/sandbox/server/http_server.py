@@ -9,7 +9,6 @@ import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
 from typing import Self
 
 import aiohttp
@@ -59,12 +58,7 @@ class Server:
         self._seat(self.options)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.sandbox.close()
         await asyncio.gather(*self._leaving)
         await self._client.close()
