@@ -98,6 +98,16 @@ def find(routes: Mapping[str, Found], asked: Asked, path: str) -> Found | Answer
     return said("Method Not Allowed", 405) if known else said("Not Found", 404)
 
 
+def answered(routes: Mapping[str, Handler], asked: Asked, path: str) -> Answer:
+    """
+    Answer a request with the handler of its route, or refuse it.
+
+    :raises Unreadable: as the handler does
+    """
+    handler = find(routes, asked, path)
+    return handler if isinstance(handler, Answer) else handler(asked)
+
+
 def is_same(given: str, secret: str) -> bool:
     """Compare without telling by the time it takes how much was right."""
     # A header may hold bytes that are no text at all.

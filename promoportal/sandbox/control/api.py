@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -67,11 +68,11 @@ class Control:
             "POST campaign": self._campaign,
             "POST event": self._event,
             "POST promotion": self._promotion,
-            "POST announce": self._announce,
-            "POST cancel": self._cancel,
+            "POST announce": partial(self._call, self.sandbox.announce),
+            "POST cancel": partial(self._call, self.sandbox.cancel),
             "POST assign": self._assign,
-            "POST change": self._change,
-            "POST unlist": self._unlist,
+            "POST change": partial(self._call, self.sandbox.change),
+            "POST unlist": partial(self._call, self.sandbox.unlist),
             "GET ledger": self._ledger,
             "GET rewards": self._rewards,
             "GET calls": self._calls,
@@ -128,12 +129,6 @@ class Control:
         offer = self.sandbox.at_work.offers.move(order.id, order.do)
         return said(state_view.offer(offer, self.sandbox.redemptions))
 
-    def _announce(self, asked: Asked) -> Answer:
-        return self._call(self.sandbox.announce, asked)
-
-    def _cancel(self, asked: Asked) -> Answer:
-        return self._call(self.sandbox.cancel, asked)
-
     def _assign(self, asked: Asked) -> Answer:
         body = asked.fields()
         occurrence, rows = _occurrence(body), body.get("rows")
@@ -143,12 +138,6 @@ class Control:
         for row in rows:
             self.sandbox.list_row(occurrence, row)
         return said(state_view.occurrence(self.sandbox.campaigns.known(occurrence)))
-
-    def _change(self, asked: Asked) -> Answer:
-        return self._call(self.sandbox.change, asked)
-
-    def _unlist(self, asked: Asked) -> Answer:
-        return self._call(self.sandbox.unlist, asked)
 
     def _register(self, asked: Asked) -> Answer:
         body = asked.fields()
@@ -260,7 +249,11 @@ def _whole(value: str) -> int:
 
 
 def is_here(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
+    """Whether the host of a request is this machine."""
+    return is_loopback(urlsplit(f"//{host}").hostname or "")
+
+
+def is_loopback(name: str) -> bool:
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:

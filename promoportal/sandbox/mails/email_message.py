@@ -10,25 +10,18 @@ from email.header import Header
 from email.utils import format_datetime, formataddr, parseaddr
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Protocol
 
 from promoportal.sandbox.mails.template_engine import filled
 
 
-class Email(Protocol):
-    """What a campaign sets up: the sender, and templates for the rest."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Email:
+    """A campaign's e-mail: Django-style templates, of the customer, reward and code."""
 
-    @property
-    def sender(self) -> str: ...
-
-    @property
-    def subject(self) -> str: ...
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def html(self) -> str | None: ...
+    sender: str
+    subject: str
+    text: str
+    html: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

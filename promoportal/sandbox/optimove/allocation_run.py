@@ -103,7 +103,7 @@ def _updates(execution: Execution) -> Iterator[dict[str, object]]:
 
     ASSUMED: those who get nothing are said to be false, and not left out.
     """
-    ids = execution.audience.crowd.population.ids
+    ids = execution.audience.population.ids
     positions, given = execution.audience.positions, execution.occurrence.rows.given()
     for start in range(0, len(given), MAX_UPDATED):
         stop = start + MAX_UPDATED

@@ -19,7 +19,7 @@ class Letter(NamedTuple):
 
 def letters(execution: Execution) -> Iterator[Letter]:
     """Write them one by one, each when it is asked for; no address, no e-mail."""
-    population = execution.audience.crowd.population
+    population = execution.audience.population
     for position in execution.audience.going:
         mail = letter(
             execution.campaign,

@@ -39,7 +39,7 @@ async def send(execution: Execution, mailing: Mailing) -> None:
 
 def _addressed(execution: Execution) -> int:
     """How many of those who go on have an address; a million are not written for that."""
-    population = execution.audience.crowd.population
+    population = execution.audience.population
     if "email" not in population.attributes:
         return 0
     addresses = population.column("email")

@@ -18,7 +18,7 @@ from promoportal.sandbox.messages import (
     Asked,
     Handler,
     Unreadable,
-    find,
+    answered,
     identity,
     said,
 )
@@ -47,11 +47,8 @@ class External:
 
     def answer(self, asked: Asked) -> Answer:
         path = asked.path.lower().removeprefix("current/")
-        handler = find(self._routes, asked, path)
-        if isinstance(handler, Answer):
-            return handler
         try:
-            return handler(asked)
+            return answered(self._routes, asked, path)
         except Unreadable:
             return said("Bad Request", 400)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from promoportal.sandbox.optimove.assignment_rows import Assigned, Row, Rows
-from promoportal.sandbox.optimove.assignment_table import Table
+from promoportal.sandbox.optimove.assignment_table import Table, no_customer
 from promoportal.sandbox.optimove.audience import Audience
 from promoportal.sandbox.optimove.sample_customers import Customer
 from promoportal.sandbox.optimove.weighted_outcomes import (
@@ -29,7 +29,7 @@ from promoportal.sandbox.optimove.weighted_outcomes import (
 
 # Occurrence ids are tenths of seconds since then: they fit 32 bits, and no later run
 # of the sandbox meets the ids of an earlier one, which the portal's database remembers.
-_EXACT = 16  # digits, that every JSON reader keeps
+_EXACT = 16  # digits
 _BEGINNING = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -48,15 +48,12 @@ class Occurrence:
     statuses: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        who = self.audience.crowd.position if self.audience else _nobody
+        who = self.audience.position if self.audience else no_customer
         self.rows = Rows(self.id, who)
 
     @property
     def number(self) -> str | int:
-        """Its id as the vendor says it where it can: as a number."""
-        return (
-            int(self.id) if self.id.isdecimal() and len(self.id) < _EXACT else self.id
-        )
+        return as_number(self.id)
 
     def add(self, row: Row) -> None:
         self.rows.add(row)
@@ -146,8 +143,9 @@ class Occurrence:
         return Assigned(assignment, customer.id, promotion, status, reward, code, at)
 
 
-def _nobody(_: str) -> None:
-    return None
+def as_number(name: str) -> str | int:
+    """Return an id as Optimove says it: as a number, if every JSON reader keeps it."""
+    return int(name) if name.isdecimal() and len(name) < _EXACT else name
 
 
 @dataclass

@@ -21,13 +21,13 @@ from promoportal.sandbox.messages import (
     Asked,
     Handler,
     Unreadable,
-    find,
+    answered,
     identity,
     said,
 )
 from promoportal.sandbox.optimove.accepted_redemptions import Redemptions, Refusal
 from promoportal.sandbox.optimove.assignment_rows import Row
-from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence
+from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence, as_number
 
 LARGEST_BATCH = 1_000
 # ASSUMED: as many as the vendor's other bulk calls take.
@@ -46,11 +46,8 @@ class Promotions:
 
     def answer(self, asked: Asked) -> Answer:
         # ASSUMED: unlike the External API's, these paths are read as they are written.
-        handler = find(self._routes, asked, asked.path)
-        if isinstance(handler, Answer):
-            return handler
         try:
-            return handler(asked)
+            return answered(self._routes, asked, asked.path)
         except Unreadable as error:
             return said({"error": str(error)}, 400)
 
@@ -164,8 +161,8 @@ def _page(
 ) -> dict[str, object]:
     page = rows[start : start + size]
     said: dict[str, object] = {
-        "occurrenceId": _as_number(occurrence.id),
-        "seriesId": _as_number(occurrence.series),
+        "occurrenceId": occurrence.number,
+        "seriesId": as_number(occurrence.series),
         "assignments": [row.listed() for row in page],
         "totalCount": len(rows),  # ASSUMED: of those asked for
     }
@@ -195,7 +192,3 @@ def _opened(token: str, mark: int) -> int:
         msg = "pageToken is not of this list."
         raise Unreadable(msg)
     return offset
-
-
-def _as_number(name: str) -> str | int:
-    return int(name) if name.isdecimal() and len(name) < 16 else name

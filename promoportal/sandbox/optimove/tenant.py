@@ -15,18 +15,30 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
-from promoportal.sandbox.engine import Value, holds, select
-from promoportal.sandbox.messages import Answer, Asked, Unreadable, find, identity, said
+from promoportal.sandbox.engine import Value, holds
+from promoportal.sandbox.messages import (
+    Answer,
+    Asked,
+    Unreadable,
+    answered,
+    identity,
+    said,
+)
 from promoportal.sandbox.optimove import email_delivery
 from promoportal.sandbox.optimove.allocation_run import Validation
-from promoportal.sandbox.optimove.audience import Audience, Crowd
+from promoportal.sandbox.optimove.audience import Audience
 from promoportal.sandbox.optimove.email_delivery import Mailing
 from promoportal.sandbox.optimove.execution_record import Execution, TriggerEvent
 from promoportal.sandbox.optimove.internal_calls import Inside, InternalCallFailed
 from promoportal.sandbox.optimove.occurrences import Campaigns
 from promoportal.sandbox.optimove.promotion_usage import Offers
 from promoportal.sandbox.optimove.webhook_sender import Notices, executed, triggered
-from promoportal.sandbox.scenarios.event_playback import occurrences, seed_for
+from promoportal.sandbox.scenarios.event_playback import (
+    finder,
+    members,
+    occurrences,
+    seed_for,
+)
 from promoportal.sandbox.scenarios.scenario import Campaign, Event, Scenario
 
 WEBHOOK = "/inside/campaignWebhook"
@@ -59,7 +71,7 @@ class Tenant:
     _tasks: set[asyncio.Task[object]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.crowd = Crowd(self.scenario.population)
+        self._position = finder(self.scenario.population)
         self.offers = Offers(self.scenario.promotions)
         self._plans = {campaign.plan: campaign for campaign in self.scenario.campaigns}
         self._validation = Validation(
@@ -67,8 +79,7 @@ class Tenant:
         )
 
     def start(self) -> None:
-        """Get ready for what is asked about customers, and plan what has a time."""
-        self._do(asyncio.to_thread(self.crowd.know))
+        """Plan what has a time."""
         for campaign in self.scenario.campaigns:
             if campaign.at is not None and not campaign.is_triggered:
                 self._every_day(campaign.plan, campaign.at)
@@ -90,11 +101,9 @@ class Tenant:
         :raises ValueError: if there is none, or it waits for an event
         """
         campaign = self._scheduled(plan)
-        group, population = campaign.target_group, self.scenario.population
-        if group.members is None:
-            targeted = await asyncio.to_thread(select, group.condition, population)
-        else:
-            targeted = self._found(group.members)
+        targeted = await asyncio.to_thread(
+            members, campaign.target_group, self.scenario.population
+        )
         return await self._run(campaign, targeted, announce=announce)
 
     async def happen(
@@ -142,11 +151,9 @@ class Tenant:
 
     def answer(self, asked: Asked) -> Answer:
         """Be told by the other half of the vendor."""
-        handler = find({"POST campaignWebhook": self._webhook}, asked, asked.path)
-        if isinstance(handler, Answer):
-            return handler
+        routes = {"POST campaignWebhook": self._webhook}
         try:
-            return handler(asked)
+            return answered(routes, asked, asked.path)
         except Unreadable as error:
             return said({"error": str(error)}, 400)
 
@@ -179,7 +186,12 @@ class Tenant:
         *,
         announce: bool,
     ) -> Execution:
-        audience = Audience(self.crowd, sorted(targeted), campaign.target_group.id)
+        audience = Audience(
+            self.scenario.population,
+            self._position,
+            targeted,
+            campaign.target_group.id,
+        )
         occurrence = self.campaigns.open(
             channels=campaign.channels,
             series=campaign.plan,
@@ -280,10 +292,6 @@ class Tenant:
             raise ValueError(msg)
         return campaign
 
-    def _found(self, customers: Iterable[str | int]) -> list[int]:
-        found = [self.crowd.position(str(customer)) for customer in customers]
-        return sorted({one for one in found if one is not None})
-
     def _event(
         self, name: str, customers: Customers | None, values: Values | None
     ) -> Event:
@@ -300,7 +308,7 @@ class Tenant:
         if isinstance(customers, int):
             return customers
         for customer in customers:
-            if self.crowd.position(str(customer)) is None:
+            if self._position(str(customer)) is None:
                 msg = f"There is no customer {customer}."
                 raise ValueError(msg)
         return [str(customer) for customer in customers]

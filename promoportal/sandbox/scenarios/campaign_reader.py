@@ -18,7 +18,7 @@ from promoportal.sandbox.scenarios.condition_reader import (
 from promoportal.sandbox.scenarios.data_files import column, text
 from promoportal.sandbox.scenarios.email_context import names
 from promoportal.sandbox.scenarios.promotion_reader import check
-from promoportal.sandbox.scenarios.scenario import Campaign, Email, Event, TargetGroup
+from promoportal.sandbox.scenarios.scenario import Campaign, Event, TargetGroup
 from promoportal.toml.problems import instead
 from promoportal.toml.tables import Table, as_number, is_whole, shown
 
@@ -178,7 +178,7 @@ def _at(table: Table, kind: Kind) -> Any:
 
 def _email(
     table: Table, offered: Sequence[Promotion], attributes: Attributes | None
-) -> Email | None:
+) -> mails.Email | None:
     below = table.table("email") if table.has("email") else None
     if below is None:
         return None
@@ -186,7 +186,7 @@ def _email(
     if attributes is not None and "email" not in attributes.names:
         says = 'needs the address of each customer: an attribute named "email".'
         table.wrong("email", says)
-    email = Email(
+    email = mails.Email(
         sender=_sender(below),
         subject=_subject(below, known),
         text=_template(below, "text", known, markup=False),

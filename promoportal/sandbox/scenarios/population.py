@@ -46,10 +46,6 @@ class Customers:
         """Find a customer by id; None: there is no such one."""
         return self._find(customer)
 
-    def customer(self, position: int) -> dict[str, Value]:
-        """Give all attributes of one customer, by name."""
-        return {name: column[position] for name, column in self._columns.items()}
-
 
 def _found_in(ids: Sequence[str]) -> Callable[[str], int | None]:
     positions = {customer: position for position, customer in enumerate(ids)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import struct
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from promoportal.sandbox.control import page
-from promoportal.sandbox.control.api import Control
+from promoportal.sandbox.control.api import Control, is_loopback
 from promoportal.sandbox.journal import Journal
 from promoportal.sandbox.messages import Answer, Asked, Manner
 from promoportal.sandbox.simulation import Options, Sandbox
@@ -35,7 +34,7 @@ class Server:
         self.options = options
         self.host = host
         self.port = port
-        self.local = _is_loopback(host)
+        self.local = is_loopback(host)
         self._journal = Journal(options.keep) if options.keep else None
 
     async def __aenter__(self) -> Self:
@@ -204,10 +203,3 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _at(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

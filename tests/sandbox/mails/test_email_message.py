@@ -19,8 +19,8 @@ NAMES: mails.Names = {
 }
 
 
-@dataclass(frozen=True)
-class Set:
+@dataclass(frozen=True, kw_only=True)
+class Set(mails.Email):
     """What a campaign sets up."""
 
     sender: str = "The house <hello@example.com>"
