@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,10 @@ channels = [505]
 
 
 def measure(_stage: Stage, size: int) -> Measured:
-    far = far_sides(size)
-    try:
+    pages: list[bytes] = []
+    with closing(far_sides(size)) as far:
         occurrence = str(far.order("campaign", plan=1, announce=False)["occurrence"])
-        pages: list[bytes] = []
         work = seconds(lambda: pages.extend(listed(far.port, occurrence)))
-    finally:
-        far.end()
     read = [json.loads(page) for page in pages]
     assert sum(len(page["assignments"]) for page in read) == size
     floor = seconds(lambda: [json.dumps(page) for page in read])

@@ -77,7 +77,7 @@ class FarSides:
         assert isinstance(answer.body, dict)
         return dict(answer.body)
 
-    def end(self) -> None:
+    def close(self) -> None:
         self._control.close()
         self._process.terminate()
         self._process.wait()
@@ -95,7 +95,7 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._far.end()
+        self._far.close()
         connection.creation.destroy_test_db(self._name, verbosity=0)
 
     def order(self, what: str, **body: Any) -> dict[str, Any]:

@@ -135,8 +135,7 @@ class SystemUnderTest:
             check=False,
         )
         if done.returncode:
-            msg = f"{' '.join(words)}: {done.stderr.strip()[-500:]}"
-            raise RuntimeError(msg)
+            raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()[-500:]}")
         return done.stdout.strip().rpartition("\n")[2]
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:

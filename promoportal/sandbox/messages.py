@@ -49,8 +49,7 @@ class Asked:
                 self.body, parse_float=number, parse_constant=_refuse_constant
             )
         except (ValueError, RecursionError) as error:
-            msg = "The body is not JSON."
-            raise Unreadable(msg) from error
+            raise Unreadable("The body is not JSON.") from error
         return read
 
     def fields(self, *, number: Callable[[str], object] = float) -> dict[str, object]:
@@ -61,8 +60,7 @@ class Asked:
         """
         read = self.json(number=number)
         if not isinstance(read, dict):
-            msg = "The body must be a JSON object."
-            raise Unreadable(msg)
+            raise Unreadable("The body must be a JSON object.")
         return read
 
 
@@ -124,5 +122,4 @@ def identity(value: object) -> str | None:
 
 
 def _refuse_constant(name: str) -> object:
-    msg = f"{name} is not JSON."
-    raise ValueError(msg)
+    raise ValueError(f"{name} is not JSON.")

@@ -187,8 +187,7 @@ class Sandbox:
         :raises ValueError: if there is no scenario
         """
         if self.tenant is None:
-            msg = "There is no scenario; start the sandbox with --scenario."
-            raise ValueError(msg)
+            raise ValueError("There is no scenario; start the sandbox with --scenario.")
         return self.tenant
 
     # --- What people and tests order ----------------------------------------------

@@ -133,8 +133,7 @@ class Control:
         body = asked.fields()
         occurrence, rows = _occurrence(body), body.get("rows")
         if not isinstance(rows, list):
-            msg = "rows must be a list, of anything."
-            raise Unreadable(msg)
+            raise Unreadable("rows must be a list, of anything.")
         for row in rows:
             self.sandbox.list_row(occurrence, row)
         return said(state_view.occurrence(self.sandbox.campaigns.known(occurrence)))
@@ -142,8 +141,7 @@ class Control:
     def _register(self, asked: Asked) -> Answer:
         body = asked.fields()
         if not isinstance(body.get("url"), str):
-            msg = "url must be a string."
-            raise Unreadable(msg)
+            raise Unreadable("url must be a string.")
         listener = _order(Listener, {"channel": None} | body)
         self.sandbox.listeners.register(listener)
         return said({})
@@ -232,8 +230,7 @@ def _plain(error: TypeError) -> str:
 def _occurrence(body: Mapping[str, object]) -> str | int:
     occurrence = body.get("occurrence")
     if not isinstance(occurrence, str | int):
-        msg = "occurrence must be given."
-        raise Unreadable(msg)
+        raise Unreadable("occurrence must be given.")
     return occurrence
 
 
@@ -243,8 +240,7 @@ def _last(asked: Asked) -> int:
 
 def _whole(value: str) -> int:
     if not (value.isascii() and value.isdecimal()):
-        msg = f"{value!r} is not a whole number."
-        raise Unreadable(msg)
+        raise Unreadable(f"{value!r} is not a whole number.")
     return int(value)
 
 

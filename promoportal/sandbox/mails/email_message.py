@@ -88,8 +88,7 @@ def _mailbox(written: str) -> tuple[str, str]:
     name, address = parseaddr(written)
     local, at, host = address.rpartition("@")
     if not (local and at and host and address.isascii() and _is_line(written)):
-        msg = f"{written!r} is no e-mail address."
-        raise ValueError(msg)
+        raise ValueError(f"{written!r} is no e-mail address.")
     return formataddr((name, address)), host
 
 
@@ -113,8 +112,7 @@ def render(
     """
     address = _address(context) if to is None else to
     if not address:
-        msg = "The customer has no e-mail address."
-        raise ValueError(msg)
+        raise ValueError("The customer has no e-mail address.")
     html = email.html
     return Mail(
         sender=email.sender,

@@ -193,8 +193,7 @@ class Campaigns:
         """
         found = self._occurrences.get(str(occurrence))
         if found is None:
-            msg = f"There is no occurrence {occurrence}."
-            raise ValueError(msg)
+            raise ValueError(f"There is no occurrence {occurrence}.")
         return found
 
     def _fresh(self) -> str:

@@ -127,7 +127,6 @@ class Offers:
         """
         offer = self.known(promotion)
         if do not in _LIFE:
-            msg = f"do must be one of {', '.join(_LIFE)}."
-            raise ValueError(msg)
+            raise ValueError(f"do must be one of {', '.join(_LIFE)}.")
         offer.promotion = _LIFE[do](offer.promotion)
         return offer

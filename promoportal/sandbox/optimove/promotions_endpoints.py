@@ -80,8 +80,7 @@ class Promotions:
     def _redeem_batch(self, asked: Asked) -> Answer:
         batch = asked.fields().get("redemptions")
         if not isinstance(batch, list) or not 0 < len(batch) <= LARGEST_BATCH:
-            msg = f"redemptions must be a list of 1 to {LARGEST_BATCH}."
-            raise Unreadable(msg)
+            raise Unreadable(f"redemptions must be a list of 1 to {LARGEST_BATCH}.")
         rejected = [no for i, item in enumerate(batch) if (no := self._no(i, item))]
         # ASSUMED: one that is known already counts as accepted.
         return said({"accepted": len(batch) - len(rejected), "rejected": rejected})
@@ -105,8 +104,7 @@ def _wanted(body: Mapping[str, object], page_size: int) -> _Wanted:
     size = body.get("pageSize")
     token = body.get("pageToken")
     if token is not None and not isinstance(token, str):
-        msg = "pageToken must be a string."
-        raise Unreadable(msg)
+        raise Unreadable("pageToken must be a string.")
     return _Wanted(
         _occurrence(body.get("occurrenceId")),
         _customers(body.get("customerIds")),
@@ -118,16 +116,14 @@ def _wanted(body: Mapping[str, object], page_size: int) -> _Wanted:
 def _occurrence(value: object) -> str:
     occurrence = identity(value)
     if occurrence is None:
-        msg = "occurrenceId must be a number or a string."
-        raise Unreadable(msg)
+        raise Unreadable("occurrenceId must be a number or a string.")
     return occurrence
 
 
 def _size(value: object) -> int:
     # ASSUMED: more than 1,000 is not an error, the page is merely shorter than asked.
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        msg = "pageSize must be a whole number of at least 1."
-        raise Unreadable(msg)
+        raise Unreadable("pageSize must be a whole number of at least 1.")
     return value
 
 
@@ -136,12 +132,10 @@ def _customers(value: object) -> tuple[str, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) > MAX_CUSTOMERS:
-        msg = f"customerIds must be a list of at most {MAX_CUSTOMERS}."
-        raise Unreadable(msg)
+        raise Unreadable(f"customerIds must be a list of at most {MAX_CUSTOMERS}.")
     customers = [identity(item) for item in value]
     if None in customers:
-        msg = "customerIds must be numbers or strings."
-        raise Unreadable(msg)
+        raise Unreadable("customerIds must be numbers or strings.")
     return tuple(dict.fromkeys(one for one in customers if one is not None))
 
 
@@ -189,6 +183,5 @@ def _opened(token: str, mark: int) -> int:
     except (ValueError, TypeError, binascii.Error):
         offset, found = None, None
     if not isinstance(offset, int) or found != mark:
-        msg = "pageToken is not of this list."
-        raise Unreadable(msg)
+        raise Unreadable("pageToken is not of this list.")
     return offset

@@ -285,8 +285,7 @@ class Tenant:
         campaign = self._plans.get(plan)
         if campaign is None:
             known = ", ".join(str(one) for one in self._plans)
-            msg = f"There is no campaign {plan}; there is {known}."
-            raise ValueError(msg)
+            raise ValueError(f"There is no campaign {plan}; there is {known}.")
         if campaign.is_triggered:
             msg = f"Campaign {plan} waits for {campaign.event!r}; let that happen."
             raise ValueError(msg)
@@ -309,8 +308,7 @@ class Tenant:
             return customers
         for customer in customers:
             if self._position(str(customer)) is None:
-                msg = f"There is no customer {customer}."
-                raise ValueError(msg)
+                raise ValueError(f"There is no customer {customer}.")
         return [str(customer) for customer in customers]
 
     def _play(self, event: Event) -> dict[int, Mapping[str, Value]]:

@@ -179,23 +179,23 @@ def _at(table: Table, kind: Kind) -> Any:
 def _email(
     table: Table, offered: Sequence[Promotion], attributes: Attributes | None
 ) -> mails.Email | None:
-    below = table.table("email") if table.has("email") else None
-    if below is None:
+    if not table.has("email"):
         return None
     known = None if attributes is None else names(attributes.names, offered)
-    if attributes is not None and "email" not in attributes.names:
-        says = 'needs the address of each customer: an attribute named "email".'
-        table.wrong("email", says)
-    email = mails.Email(
-        sender=_sender(below),
-        subject=_subject(below, known),
-        text=_template(below, "text", known, markup=False),
-        html=_template(below, "html", known, markup=True)
-        if below.has("html")
-        else None,
-    )
-    below.end()
-    return email
+
+    def read(below: Table) -> mails.Email:
+        if attributes is not None and "email" not in attributes.names:
+            says = 'needs the address of each customer: an attribute named "email".'
+            table.wrong("email", says)
+        html = below.has("html")
+        return mails.Email(
+            sender=_sender(below),
+            subject=_subject(below, known),
+            text=_template(below, "text", known, markup=False),
+            html=_template(below, "html", known, markup=True) if html else None,
+        )
+
+    return table.read("email", read)
 
 
 def _sender(table: Table) -> str:
