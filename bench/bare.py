@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
-from types import TracebackType
 from typing import Any, Self
 
 _END = b"\r\n\r\n"
@@ -24,12 +23,7 @@ class Connection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._socket.close()
 
     def ask(self, path: str, body: bytes, **headers: str) -> bytes:

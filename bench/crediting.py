@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from uuid import UUID
 
 from bench.bare import Connection, echo
@@ -15,11 +16,8 @@ _AHEAD = 32
 
 def measure(_stage: Stage, size: int) -> Measured:
     orders = [_order(number) for number in range(size)]
-    sandbox = SandboxProcess()
-    try:
+    with closing(SandboxProcess()) as sandbox:
         work = seconds(lambda: _credit(sandbox.port, orders))
-    finally:
-        sandbox.end()
     with echo() as port:
         floor = seconds(lambda: _credit(port, orders))
     return Measured("credits", size, work, floor, "a server that looks at nothing")

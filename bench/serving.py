@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +58,12 @@ channels = [505]
 
 
 def measure(_stage: Stage, size: int) -> Measured:
-    sandbox = sandbox_with(size)
-    try:
+    pages: list[bytes] = []
+    with closing(sandbox_with(size)) as sandbox:
         occurrence = str(
             sandbox.order("campaign", plan=1, announce=False)["occurrence"]
         )
-        pages: list[bytes] = []
         work = seconds(lambda: pages.extend(listed(sandbox.port, occurrence)))
-    finally:
-        sandbox.end()
     read = [json.loads(page) for page in pages]
     assert sum(len(page["assignments"]) for page in read) == size
     floor = seconds(lambda: [json.dumps(page) for page in read])

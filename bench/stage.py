@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from types import TracebackType
 from typing import Any, Self
 
 from django.conf import settings
@@ -78,7 +77,7 @@ class SandboxProcess:
         assert isinstance(answer.body, dict)
         return dict(answer.body)
 
-    def end(self) -> None:
+    def close(self) -> None:
         self._control.close()
         self._process.terminate()
         self._process.wait()
@@ -95,13 +94,8 @@ class Stage:
             setattr(settings, name, self._sandbox.addresses[name])
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._sandbox.end()
+    def __exit__(self, *_: object) -> None:
+        self._sandbox.close()
         connection.creation.destroy_test_db(self._name, verbosity=0)
 
     def order(self, what: str, **body: Any) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
 from bench.chaos.processes import send
@@ -72,12 +71,7 @@ class SystemUnderTest:
         self.manage("listeners", "register")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for process in self._started.values():
             send(process.pid, signal.SIGTERM)
         for process in reversed(self._started.values()):
@@ -141,8 +135,7 @@ class SystemUnderTest:
             check=False,
         )
         if done.returncode:
-            msg = f"{' '.join(words)}: {done.stderr.strip()[-500:]}"
-            raise RuntimeError(msg)
+            raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()[-500:]}")
         return done.stdout.strip().rpartition("\n")[2]
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:

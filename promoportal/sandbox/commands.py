@@ -121,8 +121,7 @@ class Plan:
         try:
             return datetime.fromisoformat(self.at) if self.at is not None else None
         except (TypeError, ValueError) as error:
-            msg = f"{_AT}."
-            raise ValueError(msg) from error
+            raise ValueError(f"{_AT}.") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,8 +182,7 @@ def _value(given: Any) -> Value | tuple[Decimal, Decimal]:
 
 def _require(fine: bool, sentence: str) -> None:
     if not fine:
-        msg = f"{sentence}."
-        raise ValueError(msg)
+        raise ValueError(f"{sentence}.")
 
 
 def _is_list(value: object) -> bool:

@@ -84,15 +84,12 @@ class Fault:
         if self.kind not in kinds:
             raise ValueError(_choose(f"kind for {self.side}", self.kind, kinds))
         if not 0 <= self.chance <= 1 or (self.times is not None and self.times < 1):
-            msg = "chance must be from 0 to 1, and times at least 1."
-            raise ValueError(msg)
+            raise ValueError("chance must be from 0 to 1, and times at least 1.")
         for name, seconds in (("seconds", self.seconds), ("lasts", self.lasts)):
             if seconds is not None and not 0 <= seconds <= MAX_SECONDS:
-                msg = f"{name} must be from 0 to {MAX_SECONDS:,}."
-                raise ValueError(msg)
+                raise ValueError(f"{name} must be from 0 to {MAX_SECONDS:,}.")
         if self.status is not None and not 200 <= self.status <= 599:
-            msg = "status must be from 200 to 599."
-            raise ValueError(msg)
+            raise ValueError("status must be from 200 to 599.")
 
     def concerns(self, side: str, *names: str) -> bool:
         route = self.route.lower()

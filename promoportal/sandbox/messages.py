@@ -49,8 +49,7 @@ class Request:
                 self.body, parse_float=number, parse_constant=_refuse_constant
             )
         except (ValueError, RecursionError) as error:
-            msg = "The body is not JSON."
-            raise Unreadable(msg) from error
+            raise Unreadable("The body is not JSON.") from error
         return read
 
     def fields(self, *, number: Callable[[str], object] = float) -> dict[str, object]:
@@ -61,8 +60,7 @@ class Request:
         """
         read = self.json(number=number)
         if not isinstance(read, dict):
-            msg = "The body must be a JSON object."
-            raise Unreadable(msg)
+            raise Unreadable("The body must be a JSON object.")
         return read
 
 
@@ -98,6 +96,16 @@ def find(routes: Mapping[str, Found], request: Request, path: str) -> Found | An
     return reply("Method Not Allowed", 405) if known else reply("Not Found", 404)
 
 
+def answered(routes: Mapping[str, Handler], request: Request, path: str) -> Answer:
+    """
+    Return the answer of the route's handler, or the answer that refuses the request.
+
+    :raises Unreadable: if the handler does
+    """
+    handler = find(routes, request, path)
+    return handler if isinstance(handler, Answer) else handler(request)
+
+
 def is_same(given: str, secret: str) -> bool:
     """Return whether two texts are equal, in constant time."""
     # A header may contain bytes that are no text.
@@ -114,5 +122,4 @@ def identity(value: object) -> str | None:
 
 
 def _refuse_constant(name: str) -> object:
-    msg = f"{name} is not JSON."
-    raise ValueError(msg)
+    raise ValueError(f"{name} is not JSON.")

@@ -207,18 +207,16 @@ class Platform:
 def _key(request: Request) -> str:
     key = request.header("Idempotency-Key")
     if not key or len(key) > _MAX_KEY_LENGTH:
-        msg = (
+        raise Unreadable(
             f"Idempotency-Key must be given, with at most {_MAX_KEY_LENGTH} characters."
         )
-        raise Unreadable(msg)
     return key
 
 
 def _order(body: Mapping[str, object]) -> _Order:
     code = body.get("uniqueCode")
     if code is not None and not isinstance(code, str):
-        msg = "uniqueCode must be a string or null."
-        raise Unreadable(msg)
+        raise Unreadable("uniqueCode must be a string or null.")
     return _Order(
         _id(body, "occurrenceId"),
         _id(body, "promotionId"),
@@ -231,8 +229,7 @@ def _order(body: Mapping[str, object]) -> _Order:
 def _id(body: Mapping[str, object], name: str) -> str:
     value = identity(body.get(name))
     if value is None:
-        msg = f"{name} must be a string or a number."
-        raise Unreadable(msg)
+        raise Unreadable(f"{name} must be a string or a number.")
     return sys.intern(value)  # a million credits share few of these texts
 
 
@@ -244,8 +241,7 @@ def _reward(reward: object, code: str) -> tuple[str, str, Decimal, str]:
         raise Unreadable(msg)
     category = _word(reward, "category")
     if category not in {"Amount", "Units"}:
-        msg = "reward.category must be Amount or Units."
-        raise Unreadable(msg)
+        raise Unreadable("reward.category must be Amount or Units.")
     measure = "currency" if category == "Amount" else "unit"
     type_ = _word(reward, "type")
     return category, type_, _value(reward.get("value")), _word(reward, measure)
@@ -254,19 +250,16 @@ def _reward(reward: object, code: str) -> tuple[str, str, Decimal, str]:
 def _word(reward: Mapping[str, object], name: str) -> str:
     value = reward.get(name)
     if not isinstance(value, str) or not value:
-        msg = f"reward.{name} must be a string that is not empty."
-        raise Unreadable(msg)
+        raise Unreadable(f"reward.{name} must be a string that is not empty.")
     return sys.intern(value)
 
 
 def _value(value: object) -> Decimal:
     if isinstance(value, bool) or not _VALUE.fullmatch(str(value)):
-        msg = "reward.value must be a plain number, not below zero."
-        raise Unreadable(msg)
+        raise Unreadable("reward.value must be a plain number, not below zero.")
     number = Decimal(str(value))
     if not number:
-        msg = "reward.value must be more than zero."
-        raise Unreadable(msg)
+        raise Unreadable("reward.value must be more than zero.")
     return number
 
 

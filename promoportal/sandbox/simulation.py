@@ -43,6 +43,7 @@ from promoportal.sandbox.optimove.promotions_endpoints import Promotions
 from promoportal.sandbox.optimove.rate_limit import SlidingWindow
 from promoportal.sandbox.optimove.registered_listeners import Listeners
 from promoportal.sandbox.optimove.sample_customers import Customer, generated, named
+from promoportal.sandbox.optimove.sample_promotions import reward as sample_reward
 from promoportal.sandbox.optimove.tenant import Tenant
 from promoportal.sandbox.optimove.webhook_sender import (
     CANCELLED,
@@ -59,14 +60,6 @@ from promoportal.sandbox.scenarios.scenario import Scenario
 
 _REMEMBERED = 20_000
 _UNSENT = frozenset({Manner.CUT, Manner.RESET})
-_A_REWARD: Reward = {
-    "tierId": "gold",
-    "tierName": "Gold",
-    "category": "Amount",
-    "type": "BonusCash",
-    "value": "10.00",
-    "currency": "EUR",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,8 +188,7 @@ class Sandbox:
         :raises ValueError: if there is no scenario
         """
         if self.tenant is None:
-            msg = "There is no scenario; start the sandbox with --scenario."
-            raise ValueError(msg)
+            raise ValueError("There is no scenario; start the sandbox with --scenario.")
         return self.tenant
 
     # --- Orders -------------------------------------------------------------------
@@ -299,7 +291,7 @@ class Sandbox:
             "promotionId": promotion,
             "promotionCode": "WB23",
             "status": status,
-            "reward": dict(_A_REWARD) if status == "Assigned" else None,
+            "reward": sample_reward("Gold", "10.00") if status == "Assigned" else None,
             "uniqueCode": None,
             "properties": {"wageringMultiplier": 10, "expiryDays": 7},
             "assignedAt": f"{known.started_at:%Y-%m-%dT%H:%M:%SZ}",

@@ -22,9 +22,9 @@ from promoportal.sandbox.engine import (
     UniqueCodes,
     Value,
 )
+from promoportal.sandbox.mails import Email
 from promoportal.sandbox.scenarios.scenario import (
     Campaign,
-    Email,
     Scenario,
     TargetGroup,
 )

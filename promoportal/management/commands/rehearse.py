@@ -41,5 +41,4 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        msg = f"{text!r} is no day such as 2026-01-15."
-        raise ArgumentTypeError(msg) from error
+        raise ArgumentTypeError(f"{text!r} is no day such as 2026-01-15.") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -67,11 +68,11 @@ class Control:
             "POST campaign": self._campaign,
             "POST event": self._event,
             "POST promotion": self._promotion,
-            "POST announce": self._announce,
-            "POST cancel": self._cancel,
+            "POST announce": partial(self._call, self.sandbox.announce),
+            "POST cancel": partial(self._call, self.sandbox.cancel),
             "POST assign": self._assign,
-            "POST change": self._change,
-            "POST unlist": self._unlist,
+            "POST change": partial(self._call, self.sandbox.change),
+            "POST unlist": partial(self._call, self.sandbox.unlist),
             "GET ledger": self._ledger,
             "GET rewards": self._rewards,
             "GET calls": self._calls,
@@ -128,33 +129,19 @@ class Control:
         offer = self.sandbox.required_tenant.offers.move(order.id, order.do)
         return reply(state_view.offer(offer, self.sandbox.redemptions))
 
-    def _announce(self, request: Request) -> Answer:
-        return self._call(self.sandbox.announce, request)
-
-    def _cancel(self, request: Request) -> Answer:
-        return self._call(self.sandbox.cancel, request)
-
     def _assign(self, request: Request) -> Answer:
         body = request.fields()
         occurrence, rows = _occurrence(body), body.get("rows")
         if not isinstance(rows, list):
-            msg = "rows must be a list, of anything."
-            raise Unreadable(msg)
+            raise Unreadable("rows must be a list, of anything.")
         for row in rows:
             self.sandbox.list_row(occurrence, row)
         return reply(state_view.occurrence(self.sandbox.campaigns.known(occurrence)))
 
-    def _change(self, request: Request) -> Answer:
-        return self._call(self.sandbox.change, request)
-
-    def _unlist(self, request: Request) -> Answer:
-        return self._call(self.sandbox.unlist, request)
-
     def _register(self, request: Request) -> Answer:
         body = request.fields()
         if not isinstance(body.get("url"), str):
-            msg = "url must be a string."
-            raise Unreadable(msg)
+            raise Unreadable("url must be a string.")
         listener = _order(Listener, {"channel": None} | body)
         self.sandbox.listeners.register(listener)
         return reply({})
@@ -243,8 +230,7 @@ def _plain(error: TypeError) -> str:
 def _occurrence(body: Mapping[str, object]) -> str | int:
     occurrence = body.get("occurrence")
     if not isinstance(occurrence, str | int):
-        msg = "occurrence must be given."
-        raise Unreadable(msg)
+        raise Unreadable("occurrence must be given.")
     return occurrence
 
 
@@ -254,13 +240,16 @@ def _last(request: Request) -> int:
 
 def _whole(value: str) -> int:
     if not (value.isascii() and value.isdecimal()):
-        msg = f"{value!r} is not a whole number."
-        raise Unreadable(msg)
+        raise Unreadable(f"{value!r} is not a whole number.")
     return int(value)
 
 
 def is_here(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
+    """Return whether the host of a request is this machine."""
+    return is_loopback(urlsplit(f"//{host}").hostname or "")
+
+
+def is_loopback(name: str) -> bool:
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:

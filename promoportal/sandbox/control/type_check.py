@@ -21,8 +21,7 @@ def check(what: Callable[..., object], order: Mapping[str, object]) -> None:
     hints = get_type_hints(what)
     for name, value in order.items():
         if name in hints and not _fits(value, hints[name]):
-            msg = f"{name} must be {_called(hints[name])}."
-            raise Unreadable(msg)
+            raise Unreadable(f"{name} must be {_called(hints[name])}.")
 
 
 def _fits(value: object, hint: Any) -> bool:

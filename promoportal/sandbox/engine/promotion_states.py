@@ -50,11 +50,10 @@ def with_tiers(promotion: Promotion, tiers: tuple[Tier, ...]) -> Promotion:
     :raises ValueError: if it was ever active, which froze its tiers. CONFIRMED
     """
     if promotion.frozen or promotion.state is not State.DRAFT:
-        msg = (
+        raise ValueError(
             f"The tiers of promotion {promotion.id!r} were frozen when it was first "
             "activated; make a new promotion to give others."
         )
-        raise ValueError(msg)
     return replace(promotion, tiers=tiers)
 
 

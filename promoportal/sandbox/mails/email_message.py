@@ -10,25 +10,18 @@ from email.header import Header
 from email.utils import format_datetime, formataddr, parseaddr
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Protocol
 
 from promoportal.sandbox.mails.template_engine import filled
 
 
-class Email(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Email:
     """A campaign's e-mail: the sender, and templates for the other parts."""
 
-    @property
-    def sender(self) -> str: ...
-
-    @property
-    def subject(self) -> str: ...
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def html(self) -> str | None: ...
+    sender: str
+    subject: str
+    text: str
+    html: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +89,7 @@ def _mailbox(written: str) -> tuple[str, str]:
     name, address = parseaddr(written)
     local, at, host = address.rpartition("@")
     if not (local and at and host and address.isascii() and _is_line(written)):
-        msg = f"{written!r} is no e-mail address."
-        raise ValueError(msg)
+        raise ValueError(f"{written!r} is no e-mail address.")
     return formataddr((name, address)), host
 
 
@@ -121,8 +113,7 @@ def render(
     """
     address = _address(context) if to is None else to
     if not address:
-        msg = "The customer has no e-mail address."
-        raise ValueError(msg)
+        raise ValueError("The customer has no e-mail address.")
     html = email.html
     return Mail(
         sender=email.sender,

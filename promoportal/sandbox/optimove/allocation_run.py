@@ -102,7 +102,7 @@ def _updates(execution: Execution) -> Iterator[dict[str, object]]:
 
     ASSUMED: customers who get nothing are reported as false and not left out.
     """
-    ids = execution.audience.crowd.population.ids
+    ids = execution.audience.population.ids
     positions, flags = (
         execution.audience.positions,
         execution.occurrence.rows.assigned(),

@@ -30,17 +30,17 @@ class Table:
         self.promotion = promotion
         self.first = 0  # number of the occurrence's rows before this table
         self.references: dict[int, str] = {}
-        self._occurrence = occurrence
-        self._population = population
-        self._at = at
-        self._positions = array("I", (one.position for one in outcomes))
-        self._statuses = bytes(_STATUSES.index(one.status) for one in outcomes)
-        self._tiers = bytes(_tiers(promotion, outcomes))
-        self._values = _texts(outcomes)
+        self.occurrence = occurrence
+        self.population = population
+        self.assigned_at = at
+        self.positions = array("I", (one.position for one in outcomes))
+        self.statuses = bytes(_STATUSES.index(one.status) for one in outcomes)
+        self.tiers = bytes(_tiers(promotion, outcomes))
+        self.values = _texts(outcomes)
         self._codes = _codes(outcomes)
-        self._changes: dict[int, tuple[str | None, Reward | None]] = {}
+        self.changes: dict[int, tuple[str | None, Reward | None]] = {}
         self._hidden: set[int] = set()
-        self._shown: Sequence[int] = range(len(self._positions))
+        self._shown: Sequence[int] = range(len(self.positions))
 
     def __len__(self) -> int:
         return len(self._shown)
@@ -54,18 +54,18 @@ class Table:
     @property
     def counts(self) -> Counter[str]:
         """The number of rows with each status, as calculated."""
-        counts = Counter(self._statuses)
+        counts = Counter(self.statuses)
         return Counter({str(_STATUSES[key]): count for key, count in counts.items()})
 
     def numbered(self, number: int) -> CalculatedRow | None:
         """Return the listed row of an assignment's number, or None."""
         index = number - self.first - 1
-        is_listed = 0 <= index < len(self._positions) and index not in self._hidden
+        is_listed = 0 <= index < len(self.positions) and index not in self._hidden
         return CalculatedRow(self, index) if is_listed else None
 
     def at(self, position: int) -> CalculatedRow | None:
         """Return the listed row of a customer's position, or None."""
-        index = found(self._positions, position)
+        index = found(self.positions, position)
         return (
             None
             if index is None or index in self._hidden
@@ -74,13 +74,13 @@ class Table:
 
     def outcome(self, position: int) -> engine.Outcome | None:
         """Return what was calculated for a customer, regardless of later changes."""
-        index = found(self._positions, position)
+        index = found(self.positions, position)
         if index is None:
             return None
-        tier, value = self._tiers[index], self._values[index]
+        tier, value = self.tiers[index], self.values[index]
         return engine.Outcome(
             position,
-            _STATUSES[self._statuses[index]],
+            _STATUSES[self.statuses[index]],
             self.promotion.tiers[tier - 1] if tier else None,
             Decimal(value) if value else None,
             self.code(index),
@@ -89,7 +89,7 @@ class Table:
     @property
     def assigned(self) -> bytes:
         """A byte for each customer, 1 if something was assigned."""
-        return self._statuses.translate(_IS_ASSIGNED)
+        return self.statuses.translate(_IS_ASSIGNED)
 
     def hide(self, index: int) -> None:
         self._hidden.add(index)
@@ -99,50 +99,11 @@ class Table:
         self._hidden.discard(index)
         self._show()
 
-    def change(self, index: int, status: str | None, reward: Reward | None) -> None:
-        before, kept = self._changes.get(index, (None, None))
-        self._changes[index] = status or before, kept if reward is None else reward
-
-    # --- One row --------------------------------------------------------------------------
-
-    def assignment_id(self, index: int) -> str | int:
-        number = self.first + index + 1
-        customer = self.customer_id(index)
-        return assignment_row(self._occurrence, number, as_number=customer)
-
-    def customer_id(self, index: int) -> str | int:
-        return self._population.ids[self._positions[index]]
-
-    def status(self, index: int) -> str:
-        changed = self._changes.get(index, (None, None))[0]
-        return changed or str(_STATUSES[self._statuses[index]])
-
-    def reward(self, index: int) -> Reward | None:
-        changed = self._changes.get(index, (None, None))[1]
-        if changed is not None or not self._tiers[index]:
-            return changed
-        tier = self.promotion.tiers[self._tiers[index] - 1]
-        return _reward(tier, self._values[index])
-
     def code(self, index: int) -> str | None:
         return self._codes[index] if self._codes else None
 
-    def listed(self, index: int) -> dict[str, object]:
-        is_assigned = self.status(index) == ASSIGNED
-        return {
-            "assignmentId": self.assignment_id(index),
-            "customerId": self.customer_id(index),
-            "promotionId": self.promotion.id,
-            "promotionCode": self.promotion.code,
-            "status": self.status(index),
-            "reward": self.reward(index) if is_assigned else None,
-            "uniqueCode": self.code(index) if is_assigned else None,
-            "properties": self.promotion.properties,
-            "assignedAt": self._at,
-        }
-
     def _show(self) -> None:
-        every = range(len(self._positions))
+        every = range(len(self.positions))
         hidden = self._hidden
         self._shown = (
             array("I", (index for index in every if index not in hidden))
@@ -198,18 +159,18 @@ def _reward(tier: engine.Tier, value: str | None) -> Reward | None:
 
 @dataclass(slots=True)
 class CalculatedRow:
-    """A row of a table."""
+    """A row of a table, read from its columns."""
 
     table: Table
     index: int
 
     @property
     def assignment(self) -> str:
-        return str(self.table.assignment_id(self.index))
+        return str(self._assignment_id())
 
     @property
     def customer(self) -> str:
-        return str(self.table.customer_id(self.index))
+        return str(self._customer_id())
 
     @property
     def promotion(self) -> str:
@@ -221,15 +182,17 @@ class CalculatedRow:
 
     @property
     def status(self) -> str:
-        return self.table.status(self.index)
+        status = _STATUSES[self.table.statuses[self.index]]
+        return self._changes[0] or str(status)
 
     @property
     def reward(self) -> Reward | None:
-        return self.table.reward(self.index)
-
-    @property
-    def unique_code(self) -> str | None:
-        return self.table.code(self.index)
+        changed, tier = self._changes[1], self.table.tiers[self.index]
+        if changed is not None or not tier:
+            return changed
+        return _reward(
+            self.table.promotion.tiers[tier - 1], self.table.values[self.index]
+        )
 
     @property
     def reference(self) -> str | None:
@@ -241,10 +204,36 @@ class CalculatedRow:
             self.table.references[self.index] = reference
 
     def change(self, *, status: str | None, reward: Reward | None) -> None:
-        self.table.change(self.index, status, reward)
+        earlier, assigned = self._changes
+        changed = status or earlier, assigned if reward is None else reward
+        self.table.changes[self.index] = changed
 
     def listed(self) -> dict[str, object]:
-        return self.table.listed(self.index)
+        status, promotion = self.status, self.table.promotion
+        assigned = status == ASSIGNED
+        return {
+            "assignmentId": self._assignment_id(),
+            "customerId": self._customer_id(),
+            "promotionId": promotion.id,
+            "promotionCode": promotion.code,
+            "status": status,
+            "reward": self.reward if assigned else None,
+            "uniqueCode": self.table.code(self.index) if assigned else None,
+            "properties": promotion.properties,
+            "assignedAt": self.table.assigned_at,
+        }
+
+    @property
+    def _changes(self) -> tuple[str | None, Reward | None]:
+        return self.table.changes.get(self.index, (None, None))
+
+    def _assignment_id(self) -> str | int:
+        number = self.table.first + self.index + 1
+        customer = self._customer_id()
+        return assignment_row(self.table.occurrence, number, as_number=customer)
+
+    def _customer_id(self) -> str | int:
+        return self.table.population.ids[self.table.positions[self.index]]
 
 
 def no_customer(_: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import compress
 
-from promoportal.sandbox.engine import Population, Value
+from promoportal.sandbox.engine import Population
 
 
 def found(positions: Sequence[int], position: int) -> int | None:
@@ -17,33 +17,6 @@ def found(positions: Sequence[int], position: int) -> int | None:
     return index if is_found else None
 
 
-class Crowd:
-    """The customers of a scenario, found by ID."""
-
-    def __init__(self, population: Population) -> None:
-        self.population = population
-        self._positions: Mapping[str, int] | None = None
-
-    def __len__(self) -> int:
-        return len(self.population)
-
-    def position(self, customer: str) -> int | None:
-        if self._positions is None:
-            self.index()
-        return self._positions.get(customer) if self._positions else None
-
-    def index(self) -> None:
-        """Index all customers by ID; a million take a moment."""
-        ids = self.population.ids
-        self._positions = {str(one): position for position, one in enumerate(ids)}
-
-    def attributes(self, position: int) -> dict[str, Value]:
-        population = self.population
-        return {
-            name: population.column(name)[position] for name in population.attributes
-        }
-
-
 class Audience:
     """
     The targeted customers of one execution, and what Promotions reported of each.
@@ -51,8 +24,18 @@ class Audience:
     CONFIRMED: a customer who is not reported counts as false.
     """
 
-    def __init__(self, crowd: Crowd, positions: Sequence[int], group: int) -> None:
-        self.crowd = crowd
+    def __init__(
+        self,
+        population: Population,
+        position: Callable[[str], int | None],
+        positions: Iterable[int],
+        group: int,
+    ) -> None:
+        """
+        Store the targeted positions; `position` finds a customer's position by ID.
+        """
+        self.population = population
+        self.position = position
         self.group = group
         self.positions = array("I", sorted(positions))
         self._true = bytearray(len(self.positions))
@@ -63,7 +46,7 @@ class Audience:
 
     def set_status(self, customer: str, status: bool) -> None:
         """Set the status of a targeted customer; other customers are ignored."""
-        position = self.crowd.position(customer)
+        position = self.position(customer)
         index = None if position is None else found(self.positions, position)
         if index is not None:
             self._true[index] = status
@@ -78,5 +61,5 @@ class Audience:
         return () if self._remaining is None else self._remaining
 
     def ids(self) -> Iterator[str | int]:
-        ids = self.crowd.population.ids
+        ids = self.population.ids
         return (ids[position] for position in self.going)

@@ -19,7 +19,7 @@ class RenderedEmail(NamedTuple):
 
 def rendered_emails(execution: Execution) -> Iterator[RenderedEmail]:
     """Yield the e-mails, each rendered when it is needed; none without an address."""
-    population = execution.audience.crowd.population
+    population = execution.audience.population
     for position in execution.audience.going:
         mail = campaign_mail(
             execution.campaign,

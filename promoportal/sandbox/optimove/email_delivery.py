@@ -39,7 +39,7 @@ async def send(execution: Execution, mailing: Mailing) -> None:
 
 def _addressed(execution: Execution) -> int:
     """Return how many remaining customers have an address; render no e-mail for it."""
-    population = execution.audience.crowd.population
+    population = execution.audience.population
     if "email" not in population.attributes:
         return 0
     addresses = population.column("email")

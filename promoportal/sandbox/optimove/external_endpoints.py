@@ -18,7 +18,7 @@ from promoportal.sandbox.messages import (
     Handler,
     Request,
     Unreadable,
-    find,
+    answered,
     identity,
     reply,
 )
@@ -47,11 +47,8 @@ class External:
 
     def answer(self, request: Request) -> Answer:
         path = request.path.lower().removeprefix("current/")
-        handler = find(self._routes, request, path)
-        if isinstance(handler, Answer):
-            return handler
         try:
-            return handler(request)
+            return answered(self._routes, request, path)
         except Unreadable:
             return reply("Bad Request", 400)
 

@@ -48,5 +48,4 @@ class Inside:
             msg = f"{path} was not answered: {type(error).__name__}."
             raise InternalCallFailed(msg) from error
         if status != 200:
-            msg = f"{path} answered {status}."
-            raise InternalCallFailed(msg)
+            raise InternalCallFailed(f"{path} answered {status}.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from promoportal.sandbox.optimove.assignment_rows import Assigned, Row, Rows
-from promoportal.sandbox.optimove.assignment_table import Table
+from promoportal.sandbox.optimove.assignment_table import Table, no_customer
 from promoportal.sandbox.optimove.audience import Audience
 from promoportal.sandbox.optimove.sample_customers import Customer
 from promoportal.sandbox.optimove.weighted_outcomes import (
@@ -24,7 +24,7 @@ from promoportal.sandbox.optimove.weighted_outcomes import (
 
 # Occurrence IDs are tenths of seconds since `_BEGINNING`: they fit 32 bits, and no
 # later run of the sandbox reuses an ID that the portal's database remembers.
-_EXACT = 16  # digits that every JSON reader keeps
+_EXACT = 16  # digits
 _BEGINNING = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -43,15 +43,13 @@ class Occurrence:
     statuses: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        position_of = self.audience.crowd.position if self.audience else _no_position
+        position_of = self.audience.position if self.audience else no_customer
         self.rows = Rows(self.id, position_of)
 
     @property
     def number(self) -> str | int:
         """The ID as Optimove writes it where possible: as a number."""
-        return (
-            int(self.id) if self.id.isdecimal() and len(self.id) < _EXACT else self.id
-        )
+        return as_number(self.id)
 
     def add(self, row: Row) -> None:
         self.rows.add(row)
@@ -140,8 +138,11 @@ class Occurrence:
         return Assigned(assignment, customer.id, promotion, status, reward, code, at)
 
 
-def _no_position(_: str) -> None:
-    return None
+def as_number(name: str) -> str | int:
+    """
+    Return an ID as Optimove writes it: as a number, if every JSON reader keeps it.
+    """
+    return int(name) if name.isdecimal() and len(name) < _EXACT else name
 
 
 @dataclass
@@ -189,8 +190,7 @@ class Campaigns:
         """
         found = self._occurrences.get(str(occurrence))
         if found is None:
-            msg = f"There is no occurrence {occurrence}."
-            raise ValueError(msg)
+            raise ValueError(f"There is no occurrence {occurrence}.")
         return found
 
     def _fresh(self) -> str:

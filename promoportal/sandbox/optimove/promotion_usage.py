@@ -127,7 +127,6 @@ class Offers:
         """
         offer = self.known(promotion)
         if do not in _TRANSITIONS:
-            msg = f"do must be one of {', '.join(_TRANSITIONS)}."
-            raise ValueError(msg)
+            raise ValueError(f"do must be one of {', '.join(_TRANSITIONS)}.")
         offer.promotion = _TRANSITIONS[do](offer.promotion)
         return offer

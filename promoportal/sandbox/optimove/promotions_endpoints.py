@@ -21,13 +21,13 @@ from promoportal.sandbox.messages import (
     Handler,
     Request,
     Unreadable,
-    find,
+    answered,
     identity,
     reply,
 )
 from promoportal.sandbox.optimove.accepted_redemptions import Redemptions, Refusal
 from promoportal.sandbox.optimove.assignment_rows import Row
-from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence
+from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence, as_number
 
 LARGEST_BATCH = 1_000
 # ASSUMED: as many as Optimove's other bulk calls take.
@@ -46,11 +46,8 @@ class Promotions:
 
     def answer(self, request: Request) -> Answer:
         # ASSUMED: unlike in the External API, paths are case-sensitive.
-        handler = find(self._routes, request, request.path)
-        if isinstance(handler, Answer):
-            return handler
         try:
-            return handler(request)
+            return answered(self._routes, request, request.path)
         except Unreadable as error:
             return reply({"error": str(error)}, 400)
 
@@ -83,8 +80,7 @@ class Promotions:
     def _redeem_batch(self, request: Request) -> Answer:
         batch = request.fields().get("redemptions")
         if not isinstance(batch, list) or not 0 < len(batch) <= LARGEST_BATCH:
-            msg = f"redemptions must be a list of 1 to {LARGEST_BATCH}."
-            raise Unreadable(msg)
+            raise Unreadable(f"redemptions must be a list of 1 to {LARGEST_BATCH}.")
         rejected = [
             rejection
             for i, item in enumerate(batch)
@@ -112,8 +108,7 @@ def _wanted(body: Mapping[str, object], page_size: int) -> _Wanted:
     size = body.get("pageSize")
     token = body.get("pageToken")
     if token is not None and not isinstance(token, str):
-        msg = "pageToken must be a string."
-        raise Unreadable(msg)
+        raise Unreadable("pageToken must be a string.")
     return _Wanted(
         _occurrence(body.get("occurrenceId")),
         _customers(body.get("customerIds")),
@@ -125,16 +120,14 @@ def _wanted(body: Mapping[str, object], page_size: int) -> _Wanted:
 def _occurrence(value: object) -> str:
     occurrence = identity(value)
     if occurrence is None:
-        msg = "occurrenceId must be a number or a string."
-        raise Unreadable(msg)
+        raise Unreadable("occurrenceId must be a number or a string.")
     return occurrence
 
 
 def _size(value: object) -> int:
     # ASSUMED: more than 1,000 is no error; the page is shorter than requested.
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        msg = "pageSize must be a whole number of at least 1."
-        raise Unreadable(msg)
+        raise Unreadable("pageSize must be a whole number of at least 1.")
     return value
 
 
@@ -143,12 +136,10 @@ def _customers(value: object) -> tuple[str, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) > MAX_CUSTOMERS:
-        msg = f"customerIds must be a list of at most {MAX_CUSTOMERS}."
-        raise Unreadable(msg)
+        raise Unreadable(f"customerIds must be a list of at most {MAX_CUSTOMERS}.")
     customers = [identity(item) for item in value]
     if None in customers:
-        msg = "customerIds must be numbers or strings."
-        raise Unreadable(msg)
+        raise Unreadable("customerIds must be numbers or strings.")
     return tuple(dict.fromkeys(one for one in customers if one is not None))
 
 
@@ -168,8 +159,8 @@ def _page(
 ) -> dict[str, object]:
     page = rows[start : start + size]
     body: dict[str, object] = {
-        "occurrenceId": _as_number(occurrence.id),
-        "seriesId": _as_number(occurrence.series),
+        "occurrenceId": occurrence.number,
+        "seriesId": as_number(occurrence.series),
         "assignments": [row.listed() for row in page],
         "totalCount": len(rows),  # ASSUMED: of the requested customers
     }
@@ -196,10 +187,5 @@ def _opened(token: str, mark: int) -> int:
     except (ValueError, TypeError, binascii.Error):
         offset, found = None, None
     if not isinstance(offset, int) or found != mark:
-        msg = "pageToken is not of this list."
-        raise Unreadable(msg)
+        raise Unreadable("pageToken is not of this list.")
     return offset
-
-
-def _as_number(name: str) -> str | int:
-    return int(name) if name.isdecimal() and len(name) < 16 else name

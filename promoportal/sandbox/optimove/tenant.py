@@ -15,25 +15,30 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
-from promoportal.sandbox.engine import Value, holds, select
+from promoportal.sandbox.engine import Value, holds
 from promoportal.sandbox.messages import (
     Answer,
     Request,
     Unreadable,
-    find,
+    answered,
     identity,
     reply,
 )
 from promoportal.sandbox.optimove import email_delivery
 from promoportal.sandbox.optimove.allocation_run import Validation
-from promoportal.sandbox.optimove.audience import Audience, Crowd
+from promoportal.sandbox.optimove.audience import Audience
 from promoportal.sandbox.optimove.email_delivery import Mailing
 from promoportal.sandbox.optimove.execution_record import Execution, TriggerEvent
 from promoportal.sandbox.optimove.internal_calls import Inside, InternalCallFailed
 from promoportal.sandbox.optimove.occurrences import Campaigns
 from promoportal.sandbox.optimove.promotion_usage import Offers
 from promoportal.sandbox.optimove.webhook_sender import Notices, executed, triggered
-from promoportal.sandbox.scenarios.event_playback import occurrences, seed_for
+from promoportal.sandbox.scenarios.event_playback import (
+    finder,
+    members,
+    occurrences,
+    seed_for,
+)
 from promoportal.sandbox.scenarios.scenario import Campaign, Event, Scenario
 
 WEBHOOK = "/inside/campaignWebhook"
@@ -66,7 +71,7 @@ class Tenant:
     _tasks: set[asyncio.Task[object]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.crowd = Crowd(self.scenario.population)
+        self._position = finder(self.scenario.population)
         self.offers = Offers(self.scenario.promotions)
         self._plans = {campaign.plan: campaign for campaign in self.scenario.campaigns}
         self._validation = Validation(
@@ -74,8 +79,7 @@ class Tenant:
         )
 
     def start(self) -> None:
-        """Index the customers, and plan the campaigns that have a time."""
-        self._do(asyncio.to_thread(self.crowd.index))
+        """Plan the campaigns that have a time."""
         for campaign in self.scenario.campaigns:
             if campaign.at is not None and not campaign.is_triggered:
                 self._every_day(campaign.plan, campaign.at)
@@ -97,11 +101,9 @@ class Tenant:
         :raises ValueError: if there is no such campaign, or an event triggers it
         """
         campaign = self._scheduled(plan)
-        group, population = campaign.target_group, self.scenario.population
-        if group.members is None:
-            targeted = await asyncio.to_thread(select, group.condition, population)
-        else:
-            targeted = self._found(group.members)
+        targeted = await asyncio.to_thread(
+            members, campaign.target_group, self.scenario.population
+        )
         return await self._run(campaign, targeted, announce=announce)
 
     async def happen(
@@ -149,11 +151,9 @@ class Tenant:
 
     def answer(self, request: Request) -> Answer:
         """Answer a call from the other half of Optimove."""
-        handler = find({"POST campaignWebhook": self._webhook}, request, request.path)
-        if isinstance(handler, Answer):
-            return handler
+        routes = {"POST campaignWebhook": self._webhook}
         try:
-            return handler(request)
+            return answered(routes, request, request.path)
         except Unreadable as error:
             return reply({"error": str(error)}, 400)
 
@@ -186,7 +186,12 @@ class Tenant:
         *,
         announce: bool,
     ) -> Execution:
-        audience = Audience(self.crowd, sorted(targeted), campaign.target_group.id)
+        audience = Audience(
+            self.scenario.population,
+            self._position,
+            targeted,
+            campaign.target_group.id,
+        )
         occurrence = self.campaigns.open(
             channels=campaign.channels,
             series=campaign.plan,
@@ -280,16 +285,11 @@ class Tenant:
         campaign = self._plans.get(plan)
         if campaign is None:
             known = ", ".join(str(one) for one in self._plans)
-            msg = f"There is no campaign {plan}; there is {known}."
-            raise ValueError(msg)
+            raise ValueError(f"There is no campaign {plan}; there is {known}.")
         if campaign.is_triggered:
             msg = f"Campaign {plan} waits for {campaign.event!r}; let that happen."
             raise ValueError(msg)
         return campaign
-
-    def _found(self, customers: Iterable[str | int]) -> list[int]:
-        found = [self.crowd.position(str(customer)) for customer in customers]
-        return sorted({position for position in found if position is not None})
 
     def _event(
         self, name: str, customers: Customers | None, values: Values | None
@@ -307,9 +307,8 @@ class Tenant:
         if isinstance(customers, int):
             return customers
         for customer in customers:
-            if self.crowd.position(str(customer)) is None:
-                msg = f"There is no customer {customer}."
-                raise ValueError(msg)
+            if self._position(str(customer)) is None:
+                raise ValueError(f"There is no customer {customer}.")
         return [str(customer) for customer in customers]
 
     def _play(self, event: Event) -> dict[int, Mapping[str, Value]]:

@@ -6,34 +6,21 @@ Start with `load`, or with the files in `shipped`; docs/scenarios.md explains th
 
 from __future__ import annotations
 
-from promoportal.sandbox.scenarios.email_context import campaign_mail, context
 from promoportal.sandbox.scenarios.generated_customers import generated
 from promoportal.sandbox.scenarios.loader import load, shipped
 from promoportal.sandbox.scenarios.population import Customers
-from promoportal.sandbox.scenarios.rehearsal import Rehearsal, rehearse
+from promoportal.sandbox.scenarios.rehearsal import rehearse
 from promoportal.sandbox.scenarios.rehearsal_report import as_json, as_text
-from promoportal.sandbox.scenarios.scenario import (
-    Campaign,
-    Email,
-    Event,
-    Scenario,
-    TargetGroup,
-)
+from promoportal.sandbox.scenarios.scenario import Scenario, TargetGroup
 from promoportal.toml.problems import InvalidFile
 
 __all__ = [
-    "Campaign",
     "Customers",
-    "Email",
-    "Event",
     "InvalidFile",
-    "Rehearsal",
     "Scenario",
     "TargetGroup",
     "as_json",
     "as_text",
-    "campaign_mail",
-    "context",
     "generated",
     "load",
     "rehearse",

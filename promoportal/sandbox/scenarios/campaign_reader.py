@@ -18,7 +18,7 @@ from promoportal.sandbox.scenarios.condition_reader import (
 from promoportal.sandbox.scenarios.data_files import column, text
 from promoportal.sandbox.scenarios.email_context import names
 from promoportal.sandbox.scenarios.promotion_reader import check
-from promoportal.sandbox.scenarios.scenario import Campaign, Email, Event, TargetGroup
+from promoportal.sandbox.scenarios.scenario import Campaign, Event, TargetGroup
 from promoportal.toml.problems import instead
 from promoportal.toml.tables import Table, as_number, is_whole, shown
 
@@ -178,24 +178,24 @@ def _at(table: Table, kind: Kind) -> Any:
 
 def _email(
     table: Table, offered: Sequence[Promotion], attributes: Attributes | None
-) -> Email | None:
-    below = table.table("email") if table.has("email") else None
-    if below is None:
+) -> mails.Email | None:
+    if not table.has("email"):
         return None
     known = None if attributes is None else names(attributes.names, offered)
-    if attributes is not None and "email" not in attributes.names:
-        reason = 'needs the address of each customer: an attribute named "email".'
-        table.wrong("email", reason)
-    email = Email(
-        sender=_sender(below),
-        subject=_subject(below, known),
-        text=_template(below, "text", known, markup=False),
-        html=_template(below, "html", known, markup=True)
-        if below.has("html")
-        else None,
-    )
-    below.end()
-    return email
+
+    def read(below: Table) -> mails.Email:
+        if attributes is not None and "email" not in attributes.names:
+            reason = 'needs the address of each customer: an attribute named "email".'
+            table.wrong("email", reason)
+        html = below.has("html")
+        return mails.Email(
+            sender=_sender(below),
+            subject=_subject(below, known),
+            text=_template(below, "text", known, markup=False),
+            html=_template(below, "html", known, markup=True) if html else None,
+        )
+
+    return table.read("email", read)
 
 
 def _sender(table: Table) -> str:

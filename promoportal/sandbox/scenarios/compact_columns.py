@@ -76,7 +76,7 @@ def decimals(values: Iterable[Decimal | None]) -> Sequence[Value]:
     """Return a column of decimals, compact if they fit into 64-bit integers."""
     every = list(values)
     present = [value for value in every if value is not None]
-    places = max((_places(value) for value in present), default=0)
+    places = max((decimal_places(value) for value in present), default=0)
     most = max((abs(value.scaleb(places)) for value in present), default=Decimal(0))
     # Some digits fewer than an array or a decimal can hold.
     if places > 6 or most >= 10**18:
@@ -88,7 +88,7 @@ def decimals(values: Iterable[Decimal | None]) -> Sequence[Value]:
     return Computed(len(numbers), Cents(numbers, places))
 
 
-def _places(value: Decimal) -> int:
+def decimal_places(value: Decimal) -> int:
     exponent = value.as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 

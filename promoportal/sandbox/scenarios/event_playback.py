@@ -9,6 +9,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from promoportal.sandbox.engine import Population, Value, select
+from promoportal.sandbox.scenarios.compact_columns import decimal_places
 from promoportal.sandbox.scenarios.population import Customers
 from promoportal.sandbox.scenarios.scenario import Event, Scenario, TargetGroup
 
@@ -67,11 +68,6 @@ def _drawn(value: Value | tuple[Decimal, Decimal], chance: random.Random) -> Val
     """Return a value, drawn from its range with the decimals of the range's ends."""
     if not isinstance(value, tuple):
         return value
-    places = max(_places(end) for end in value)
+    places = max(decimal_places(end) for end in value)
     least, most = (int(end.scaleb(places)) for end in value)
     return Decimal(chance.randint(least, most)).scaleb(-places)
-
-
-def _places(number: Decimal) -> int:
-    exponent = number.as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0

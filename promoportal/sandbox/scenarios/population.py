@@ -46,10 +46,6 @@ class Customers:
         """Return the position of a customer by ID; None if no customer has it."""
         return self._find(customer)
 
-    def customer(self, position: int) -> dict[str, Value]:
-        """Return all attributes of one customer, by name."""
-        return {name: column[position] for name, column in self._columns.items()}
-
 
 def _lookup(ids: Sequence[str]) -> Callable[[str], int | None]:
     positions = {customer: position for position, customer in enumerate(ids)}

@@ -57,9 +57,9 @@ def promotion(table: Table, attributes: Attributes | None) -> Promotion:
         name=table.text("name"),
         properties=_properties(table),
         sorting=_sorting(table, attributes),
-        budget=_budget(table) if table.has("budget") else None,
-        cap=_cap(table) if table.has("cap") else None,
-        unique_codes=_codes(table) if has_codes else None,
+        budget=table.read("budget", _budget) if table.has("budget") else None,
+        cap=table.read("cap", _cap) if table.has("cap") else None,
+        unique_codes=table.read("unique_codes", _codes) if has_codes else None,
         tiers=tuple(tiers),
         state=state,
         frozen=state is not State.DRAFT,
@@ -106,8 +106,7 @@ def _has(values: object, name: str | int) -> bool:
 def _tier(table: Table, attributes: Attributes | None, has_codes: bool) -> Tier:
     reward = None
     if table.has("reward"):
-        below = table.table("reward")
-        reward = _reward(below, attributes) if below is not None else None
+        reward = table.read("reward", lambda below: _reward(below, attributes))
     elif not has_codes:
         reason = (
             "is missing; only a promotion with unique codes may have tiers without."
@@ -125,14 +124,12 @@ def _tier(table: Table, attributes: Attributes | None, has_codes: bool) -> Tier:
 
 def _reward(table: Table, attributes: Attributes | None) -> Reward:
     category, measure = _measure(table)
-    reward = Reward(
+    return Reward(
         category=category,
         type=table.text("type"),
         measure=measure,
         size=_size(table, attributes),
     )
-    table.end()
-    return reward
 
 
 def _measure(table: Table) -> tuple[Category, str]:
@@ -208,36 +205,20 @@ def _sorting(table: Table, attributes: Attributes | None) -> Sorting | None:
     )
 
 
-def _budget(table: Table) -> Budget | None:
-    below = table.table("budget")
-    if below is None:
-        return None
-    category, measure = _measure(below)
-    budget = Budget(category, measure, below.number("total"))
-    below.end()
-    return budget
+def _budget(table: Table) -> Budget:
+    return Budget(*_measure(table), table.number("total"))
 
 
-def _cap(table: Table) -> Cap | None:
-    below = table.table("cap")
-    if below is None:
-        return None
-    cap = Cap(
-        below.whole("recipients"),
-        below.choice("timeframe", Timeframe, default=Timeframe.LIFETIME),
+def _cap(table: Table) -> Cap:
+    return Cap(
+        table.whole("recipients"),
+        table.choice("timeframe", Timeframe, default=Timeframe.LIFETIME),
     )
-    below.end()
-    return cap
 
 
-def _codes(table: Table) -> UniqueCodes | None:
-    below = table.table("unique_codes")
-    if below is None:
-        return None
-    fallback = below.text("fallback") if below.has("fallback") else None
-    codes = UniqueCodes(column(below, "file"), fallback)
-    below.end()
-    return codes
+def _codes(table: Table) -> UniqueCodes:
+    fallback = table.text("fallback") if table.has("fallback") else None
+    return UniqueCodes(column(table, "file"), fallback)
 
 
 def check_unique(tables: list[Table], key: str) -> None:

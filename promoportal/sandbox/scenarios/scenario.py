@@ -16,6 +16,7 @@ from promoportal.sandbox.engine import (
     Promotion,
     Value,
 )
+from promoportal.sandbox.mails import Email
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,16 +27,6 @@ class TargetGroup:
     name: str
     condition: Condition = EVERYONE
     members: Sequence[str] | None = None  # None: the customers who match
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Email:
-    """A campaign's e-mail: Django templates with the customer, reward and code."""
-
-    sender: str
-    subject: str
-    text: str
-    html: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

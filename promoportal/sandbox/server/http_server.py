@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
 from typing import Self
 
 import aiohttp
 from aiohttp import web
 
 from promoportal.sandbox.control import page
-from promoportal.sandbox.control.api import Control
+from promoportal.sandbox.control.api import Control, is_loopback
 from promoportal.sandbox.journal import Journal
 from promoportal.sandbox.messages import Answer, Manner, Request
 from promoportal.sandbox.simulation import Options, Sandbox
@@ -36,7 +34,7 @@ class Server:
         self.options = options
         self.host = host
         self.port = port
-        self.local = _is_loopback(host)
+        self.local = is_loopback(host)
         self._journal = Journal(options.keep) if options.keep else None
 
     async def __aenter__(self) -> Self:
@@ -59,12 +57,7 @@ class Server:
         self._start_sandbox(self.options)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.sandbox.close()
         await asyncio.gather(*self._closing)
         await self._client.close()
@@ -210,10 +203,3 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _at(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

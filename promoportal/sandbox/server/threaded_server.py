@@ -219,8 +219,7 @@ class SandboxHandle:
         until = time.perf_counter() + timeout
         while not self._do(lambda sandbox: _all_posted(sandbox, count)):
             if time.perf_counter() > until:
-                msg = f"Not all notices were posted within {timeout} s."
-                raise TimeoutError(msg)
+                raise TimeoutError(f"Not all notices were posted within {timeout} s.")
             time.sleep(0.002)
         return self.notices
 

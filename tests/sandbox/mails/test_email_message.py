@@ -19,8 +19,8 @@ NAMES: mails.Names = {
 }
 
 
-@dataclass(frozen=True)
-class Templates:
+@dataclass(frozen=True, kw_only=True)
+class Templates(mails.Email):
     """A campaign's e-mail."""
 
     sender: str = "The house <hello@example.com>"

@@ -12,7 +12,7 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
 
 from promoportal import sandbox
-from promoportal.sandbox.scenarios.scenario import Email
+from promoportal.sandbox.mails import Email
 from tests.sandbox import tenants
 from tests.sandbox.tenants import SCHEDULED
 

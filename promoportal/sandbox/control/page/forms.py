@@ -169,8 +169,7 @@ def _number(fields: Fields, name: str, default: int) -> int:
     if not text:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        msg = f"{name} must be a whole number."
-        raise ValueError(msg)
+        raise ValueError(f"{name} must be a whole number.")
     return int(text)
 
 
