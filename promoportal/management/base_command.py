@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, ProgrammingError
 
-from promoportal.db.database_errors import database_error_message
+from promoportal.db.database_errors import database_error_message, is_not_migrated
 
 
 class PortalCommand(BaseCommand):
@@ -20,13 +20,13 @@ class PortalCommand(BaseCommand):
         )
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Say what is wrong with the database in a sentence: no mistake of ours."""
+        """Run the command; say what is wrong with the database in a sentence."""
         try:
             return super().execute(*args, **options)
         except OperationalError as error:
             raise CommandError(database_error_message(error)) from error
         except ProgrammingError as error:
-            if "does not exist" not in str(error):
+            if not is_not_migrated(error):
                 raise
             msg = "The database is not up to date; run `manage.py migrate` first."
             raise CommandError(msg) from error

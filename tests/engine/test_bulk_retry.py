@@ -34,7 +34,7 @@ WHY_NOT = "in doubt: say first whether it was given"
 def test_all_that_match_are_tried_once_though_their_workers_are_killed_twice(
     transactional_db: None, environment: dict[str, str]
 ) -> None:
-    filling.hold(ROWS)
+    filling.fill_held(ROWS)
     press()
 
     die_in_the_middle_of(part=1, environment=environment)

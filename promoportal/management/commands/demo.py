@@ -14,7 +14,8 @@ from promoportal.admin import roles
 from promoportal.management import scenario_options
 from promoportal.management.base_command import PortalCommand
 from promoportal.management.commands.run import migrate
-from promoportal.management.demo_run import Demo, DemoFailed, Figures
+from promoportal.management.demo_run import Demo, DemoFailed
+from promoportal.operations.reconciliation import Reconciled
 from promoportal.runtime.ports import Ports, free_port
 
 # Seconds without any progress after which the demo gives up.
@@ -24,6 +25,8 @@ _ONCE_MORE = (
     "lists late ..."
 )
 _BAR = 30
+# Figures of one execution that the demo does not tell.
+_ONE_EXECUTION = ("occurrence", "reports_held")
 
 
 class Command(PortalCommand):
@@ -84,7 +87,7 @@ class Command(PortalCommand):
             self._stay(demo, staff, options)
         return facts
 
-    def _watch(self, demo: Demo) -> Figures:
+    def _watch(self, demo: Demo) -> Reconciled:
         """Show where everything is until it is settled, or nothing moves any more."""
         figures, moved = demo.figures(), time.monotonic()
         stalled = _STALLED + settings.LIST_AGAIN_AFTER.total_seconds()
@@ -144,7 +147,7 @@ def _staff() -> list[dict[str, str]]:
     return staff
 
 
-def _line(figures: Figures) -> str:
+def _line(figures: Reconciled) -> str:
     done = figures.reported / figures.eligible if figures.eligible else 0
     bar = "#" * round(done * _BAR)
     return (
@@ -168,11 +171,12 @@ def _used(promotion: dict[str, Any]) -> str:
 
 
 def _facts(
-    demo: Demo, figures: Figures, staff: list[dict[str, str]], *, seconds: float
+    demo: Demo, figures: Reconciled, staff: list[dict[str, str]], *, seconds: float
 ) -> dict[str, Any]:
     platform = demo.ledger()["platform"]
+    counts = vars(figures).items()
     return {
-        **vars(figures),
+        **{name: count for name, count in counts if name not in _ONE_EXECUTION},
         "credits": platform["credits"],
         "most_credits": platform["most_per_assignment"],
         "seconds": round(seconds, 1),

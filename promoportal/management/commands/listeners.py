@@ -47,11 +47,10 @@ class Command(PortalCommand):
             msg = "Optimove's limit on calls is reached. Try again in a few seconds."
             raise CommandError(msg) from None
         except (wire.Unanswered, wire.Malformed) as error:
-            msg = (
+            raise CommandError(
                 f"Nobody can say whether Optimove took it: {error} The address stays "
                 "open. Try again; `listeners list` tells which are open."
-            )
-            raise CommandError(msg) from error
+            ) from error
         except wire.WireError as error:
             msg = f"Optimove did not take it: {error} Nothing was changed."
             raise CommandError(msg) from error

@@ -41,11 +41,10 @@ class Command(PortalCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         execution = Execution.objects.filter(reference=options["occurrence"]).first()
         if execution is None:
-            msg = (
+            raise CommandError(
                 f"There is no execution {options['occurrence']!r} here; "
                 "`open` starts one whose notice never came."
             )
-            raise CommandError(msg)
         if options["live"]:
             _collect_now(execution)
         found = reconcile(execution)

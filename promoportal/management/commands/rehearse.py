@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from promoportal.management import scenario_options
-from promoportal.sandbox.scenarios import as_json, rehearse, told
+from promoportal.sandbox.scenarios import as_json, as_text, rehearse
 
 
 class Command(BaseCommand):
@@ -34,12 +34,11 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(as_json(rehearsed)))
         else:
-            self.stdout.write(told(rehearsed))
+            self.stdout.write(as_text(rehearsed))
 
 
 def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        msg = f"{text!r} is no day such as 2026-01-15."
-        raise ArgumentTypeError(msg) from error
+        raise ArgumentTypeError(f"{text!r} is no day such as 2026-01-15.") from error

@@ -107,8 +107,7 @@ def _addresses(url: str) -> dict[str, str]:
 def _host_and_port(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal():
-        msg = f"{text!r} is no address such as localhost:1025."
-        raise ArgumentTypeError(msg)
+        raise ArgumentTypeError(f"{text!r} is no address such as localhost:1025.")
     return host, int(port)
 
 
