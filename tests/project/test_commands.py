@@ -16,7 +16,7 @@ from django.core.management import get_commands, load_command_class
 
 from tests.project import tree
 
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-forward.lock")
 OURS = [name for name, app in get_commands().items() if app == "promoportal"]
 
 
@@ -34,9 +34,14 @@ class Desk:
         return file
 
     def run(
-        self, *command: str, alone: bool = False
+        self, *command: str, alone: bool = False, **settings: str
     ) -> subprocess.CompletedProcess[str]:
-        """:param alone: with no programs but the stand-ins"""
+        """
+        Run a command in the folder.
+
+        :param alone: with no programs but the stand-ins
+        :param settings: environment variables
+        """
         # Without what a `make test` around us says to its children.
         inherited = {
             name: value
@@ -48,7 +53,7 @@ class Desk:
         return subprocess.run(
             command,
             cwd=self.folder,
-            env=inherited | {"PATH": path},
+            env=inherited | {"PATH": path} | settings,
             capture_output=True,
             check=False,
             text=True,
@@ -74,7 +79,8 @@ def set_up(desk: Desk) -> Desk:
 
 def test_make_alone_says_what_there_is(desk: Desk) -> None:
     said = desk.run("make")
-    for target in ("setup", "demo", "run", "test", "check", "bench", "chaos", "lock"):
+    targets = ("setup", "demo", "run", "test", "check", "bench", "chaos", "lock")
+    for target in (*targets, "forward"):
         assert f"make {target} " in said.stdout
     assert not (desk.folder / ".venv").exists()
 
@@ -131,7 +137,61 @@ def test_check_says_that_all_is_well(set_up: Desk) -> None:
     assert said.stdout.splitlines()[-1].startswith("make check: all is well")
 
 
-@pytest.mark.parametrize("failing", ["", "test", "check", "test check"])
+# --- The next versions ----------------------------------------------------------------
+
+
+def _python(version: str) -> str:
+    """Return a stand-in that has this version, and makes a venv of itself."""
+    return (
+        f'case "$2" in *"(3, 13)"*) exit {int(version != "3.13")};; esac\n'
+        'case "$*" in *"-m venv"*) for folder; do :; done; mkdir -p $folder/bin;'
+        ' cp "$0" $folder/bin/python;; esac\n'
+        f'echo "{version}: $*"'
+    )
+
+
+def test_the_next_versions_have_a_venv_and_a_lock_of_their_own(desk: Desk) -> None:
+    python = desk.program("new", _python("3.13"))
+    said = desk.run("make", "forward", f"PYTHON313={python}", "ARGS=-k 'a or b'")
+    assert said.stdout == "3.13: -m pytest --numprocesses auto -k a or b\n"
+    assert "--requirement requirements-forward.lock" in said.stderr
+    assert (desk.folder / ".venv-forward/.ready").exists()
+    assert not (desk.folder / ".venv").exists()
+
+
+def test_the_next_versions_take_the_python_they_are_given(desk: Desk) -> None:
+    desk.program("bin/python3.13", _python("3.13"))
+    given = desk.program("given", _python("3.13"))
+    said = desk.run("make", "python313", f"PYTHON313={given}")
+    assert said.stdout == f"{given}\n"
+
+
+@pytest.mark.parametrize("stand_in", [_python("3.12"), "exit 127"])
+def test_a_python313_that_does_not_start_is_passed_over(
+    desk: Desk, stand_in: str
+) -> None:
+    desk.program("bin/python3.13", stand_in)
+    pyenvs = desk.program("pyenv/versions/3.13.9/bin/python3.13", _python("3.13"))
+    said = desk.run("make", "python313", PYENV_ROOT=str(desk.folder / "pyenv"))
+    assert said.stdout == f"{pyenvs}\n"
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.14"])
+def test_without_a_python313_a_sentence_says_what_to_set(
+    desk: Desk, version: str
+) -> None:
+    other = desk.program("other", _python(version))
+    said = desk.run("make", "forward", f"PYTHON313={other}")
+    assert said.returncode
+    sentence, *_ = said.stderr.splitlines()
+    assert sentence.endswith("none was found: set PYTHON313=/path/to/python3.13.")
+    assert not (desk.folder / ".venv-forward").exists()
+
+
+# --- CI -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failing", ["", "test", "check", "test check", "forward"])
 def test_ci_runs_both_and_ends_with_the_outcome(desk: Desk, failing: str) -> None:
     cases = "|".join(failing.split()) or "nothing"
     desk.program("bin/chromium", "exit 0")
@@ -139,12 +199,22 @@ def test_ci_runs_both_and_ends_with_the_outcome(desk: Desk, failing: str) -> Non
     said = desk.run(str(desk.folder / ".ci/run"))
     assert "test runs" in said.stdout
     assert "check runs" in said.stdout
+    assert "forward runs" in said.stdout
     last = said.stdout.splitlines()[-1]
     assert last.startswith("FAILED:" if failing else "PASSED:")
     assert bool(said.returncode) is bool(failing)
     if failing:
-        failed = re.findall(r'"make (\w+)"', last)
+        failed = re.findall(r'"make (\w+)', last)
         assert failed == failing.split()
+
+
+def test_ci_leaves_the_next_versions_out_without_their_python(desk: Desk) -> None:
+    desk.program("bin/chromium", "exit 0")
+    desk.program("bin/make", 'echo "$1 runs"; test "$1" != python313')
+    said = desk.run(str(desk.folder / ".ci/run"))
+    assert not said.returncode
+    assert "forward runs" not in said.stdout
+    assert said.stdout.splitlines()[-1].endswith("no Python 3.13 for make forward")
 
 
 @pytest.mark.parametrize("tries", [1, 2])

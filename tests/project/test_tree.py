@@ -34,7 +34,7 @@ UNWELCOME = re.compile(
         + [r"index-url", r"(?<=\W)simple" + _SLASH]
     )
 )
-LOCKS = ["requirements.lock", "requirements-dev.lock"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-forward.lock"]
 _PIN = re.compile(r"^([a-z0-9._-]+)(?:\[[^]]*])?==(\S+)", re.MULTILINE)
 
 
@@ -69,17 +69,23 @@ def test_a_lock_names_packages_and_nothing_else(lock: str) -> None:
 
 
 def test_what_is_developed_with_is_what_runs() -> None:
-    runs, develops = (set(_PIN.findall(tree.say(lock))) for lock in LOCKS)
+    runs, develops, _ = (set(_PIN.findall(tree.say(lock))) for lock in LOCKS)
     assert runs <= develops
 
 
 def test_every_dependency_is_locked() -> None:
     project = tree.pyproject()
-    runs, develops = (
+    runs, develops, forward = (
         {name for name, _ in _PIN.findall(tree.say(lock))} for lock in LOCKS
     )
     assert {tree.package(r) for r in project["project"]["dependencies"]} <= runs
-    assert {tree.package(r) for r in project["dependency-groups"]["dev"]} <= develops
+    needed = {tree.package(r) for r in project["dependency-groups"]["dev"]}
+    assert needed <= develops
+    assert needed | runs <= forward
+
+
+def test_the_forward_lock_has_the_next_django() -> None:
+    assert re.search(r"^django==6\.1\.", tree.say(LOCKS[-1]), re.MULTILINE)
 
 
 def test_the_changelog_begins_with_this_version() -> None:
