@@ -58,8 +58,11 @@ lock: $(READY)   ## lock the dependencies again (ARGS=--upgrade: the newest that
 	$(COMPILE) --python-version 3.11 --group dev --output-file requirements-dev.lock $(ARGS)
 	$(COMPILE) --python-version 3.13 --group dev --output-file requirements-forward.lock $(ARGS)
 
-COMPILE = $(PY) -m uv pip compile pyproject.toml --quiet --universal \
-	--generate-hashes --no-header --no-emit-index-url
+# Only from the default index: what a machine's settings add to it may have other
+# versions, fewer files, and an address that uv would write down.
+COMPILE = env -u UV_CONFIG_FILE -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
+	$(PY) -m uv --no-config pip compile pyproject.toml --quiet --universal \
+	--generate-hashes --no-header
 
 # --- Each check by itself -----------------------------------------------------------
 

@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from argparse import ArgumentParser, _SubParsersAction
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from django.core.management import get_commands, load_command_class
@@ -34,7 +36,7 @@ class Desk:
         return file
 
     def run(
-        self, *command: str, alone: bool = False, **settings: str
+        self, *command: str, alone: bool = False, settings: Mapping[str, str] = {}
     ) -> subprocess.CompletedProcess[str]:
         """
         Run a command in the folder.
@@ -53,7 +55,7 @@ class Desk:
         return subprocess.run(
             command,
             cwd=self.folder,
-            env=inherited | {"PATH": path} | settings,
+            env=inherited | {"PATH": path} | dict(settings),
             capture_output=True,
             check=False,
             text=True,
@@ -137,6 +139,91 @@ def test_check_says_that_all_is_well(set_up: Desk) -> None:
     assert said.stdout.splitlines()[-1].startswith("make check: all is well")
 
 
+# --- Locks ----------------------------------------------------------------------------
+
+
+def _wheel(folder: Path, version: str) -> Path:
+    """Write the smallest wheel of a package called `theirs`."""
+    folder.mkdir(parents=True)
+    path = folder / f"theirs-{version}-py3-none-any.whl"
+    about = f"theirs-{version}.dist-info"
+    with ZipFile(path, "w") as wheel:
+        named = f"Metadata-Version: 2.1\nName: theirs\nVersion: {version}\n"
+        wheel.writestr(f"{about}/METADATA", named)
+        tagged = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{about}/WHEEL", tagged)
+        wheel.writestr(f"{about}/RECORD", "")
+    return path
+
+
+def _index(folder: Path, version: str) -> str:
+    """Serve one version from an index in a folder, and return the address of it."""
+    wheel = _wheel(folder / "theirs", version)
+    page = f'<a href="{wheel.name}">{wheel.name}</a>'
+    (wheel.parent / "index.html").write_text(page)
+    return folder.as_uri()
+
+
+@pytest.fixture
+def locking(set_up: Desk) -> Desk:
+    """The same, with uv, and with a project that needs one package."""
+    set_up.program(".venv/bin/python", f'exec {sys.executable} "$@"')
+    (set_up.folder / "pyproject.toml").write_text(
+        '[project]\nname = "ours"\nversion = "1"\ndependencies = ["theirs"]\n'
+        '[dependency-groups]\ndev = ["theirs"]\n'
+    )
+    for lock in LOCKS:
+        (set_up.folder / lock).write_text("")
+    (set_up.folder / ".venv/.ready").touch()
+    return set_up
+
+
+def test_a_lock_has_only_what_the_default_index_has(locking: Desk) -> None:
+    default = _index(locking.folder / "default", "2.0")
+    newer = _index(locking.folder / "newer", "3.0")
+    newest = _index(locking.folder / "newest", "4.0")
+    found = str(_wheel(locking.folder / "found", "5.0").parent)
+    settings = {
+        "UV_DEFAULT_INDEX": default,
+        "UV_INDEX": newer,
+        "UV_EXTRA_INDEX_URL": newest,
+        "UV_FIND_LINKS": found,
+    }
+
+    said = locking.run("make", "lock", settings=settings)
+
+    assert not said.returncode, said.stderr
+    _assert_locked(locking, "theirs==2.0 \\")
+
+
+@pytest.mark.parametrize("named", ["", "ours.toml"])
+def test_a_lock_does_not_tell_where_packages_came_from(
+    locking: Desk, named: str
+) -> None:
+    default = _index(locking.folder / "default", "2.0")
+    extra = _index(locking.folder / "extra", "3.0")
+    parts = ("index-url", "find-links", "index-annotation", "build-options")
+    emitted = "".join(f"emit-{part} = true\n" for part in parts)
+    config = (
+        f'[pip]\n{emitted}only-binary = ["theirs"]\nindex = [{{url = "{extra}"}}]\n'
+    )
+    (locking.folder / (named or "uv.toml")).write_text(config)
+    settings = {"UV_DEFAULT_INDEX": default}
+    settings |= {"UV_CONFIG_FILE": named} if named else {}
+
+    said = locking.run("make", "lock", settings=settings)
+
+    assert not said.returncode, said.stderr
+    _assert_locked(locking, "theirs==2.0 \\")
+
+
+def _assert_locked(desk: Desk, expected: str) -> None:
+    for lock in LOCKS:
+        first, *others = (desk.folder / lock).read_text().splitlines()
+        assert first == expected
+        assert all(tree.LOCK_LINE.fullmatch(line) for line in others), others
+
+
 # --- The next versions ----------------------------------------------------------------
 
 
@@ -172,7 +259,8 @@ def test_a_python313_that_does_not_start_is_passed_over(
 ) -> None:
     desk.program("bin/python3.13", stand_in)
     pyenvs = desk.program("pyenv/versions/3.13.9/bin/python3.13", _python("3.13"))
-    said = desk.run("make", "python313", PYENV_ROOT=str(desk.folder / "pyenv"))
+    settings = {"PYENV_ROOT": str(desk.folder / "pyenv")}
+    said = desk.run("make", "python313", settings=settings)
     assert said.stdout == f"{pyenvs}\n"
 
 
