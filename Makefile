@@ -9,12 +9,14 @@ ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# The next versions: Python 3.13, and the newest Django that pyproject.toml allows.
+FORWARD := .venv-forward
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup demo run test check bench chaos lock
+.PHONY: help setup demo run test forward check bench chaos lock
 
 help:   ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +31,9 @@ run: $(READY)   ## the portal: web and workers, without the far sides
 
 test: $(READY)   ## the tests, in random order
 	@exec $(PY) -m pytest --numprocesses auto $(ARGS)
+
+forward: $(FORWARD)/.ready   ## the tests on Python 3.13 with Django 6.1
+	@exec $(FORWARD)/bin/python -m pytest --numprocesses auto $(ARGS)
 
 bench: $(READY)   ## the measurements
 	@exec $(PY) -m bench $(ARGS)
@@ -48,12 +53,16 @@ check: $(READY)   ## format, lint, types, imports, migrations, production settin
 chaos: $(READY)   ## a storm of kills and lies over a portal of its own, and the count of credits
 	@exec $(PY) -m bench.chaos $(ARGS)
 
-lock: $(READY)   ## lock the dependencies anew (ARGS=--upgrade: the newest that fit)
-	$(COMPILE) --output-file requirements.lock $(ARGS)
-	$(COMPILE) --output-file requirements-dev.lock --group dev $(ARGS)
+lock: $(READY)   ## lock the dependencies again (ARGS=--upgrade: the newest that fit)
+	$(COMPILE) --python-version 3.11 --output-file requirements.lock $(ARGS)
+	$(COMPILE) --python-version 3.11 --group dev --output-file requirements-dev.lock $(ARGS)
+	$(COMPILE) --python-version 3.13 --group dev --output-file requirements-forward.lock $(ARGS)
 
-COMPILE = $(PY) -m uv pip compile pyproject.toml --quiet --universal \
-	--python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+# Only from the default index: what a machine's settings add to it may have other
+# versions, fewer files, and an address that uv would write down.
+COMPILE = env -u UV_CONFIG_FILE -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
+	$(PY) -m uv --no-config pip compile pyproject.toml --quiet --universal \
+	--generate-hashes --no-header
 
 # --- Each check by itself -----------------------------------------------------------
 
@@ -94,7 +103,18 @@ check-deploy: $(READY)
 
 # --- Setting up ---------------------------------------------------------------------
 
-# On stderr, whatever it says: the last line on stdout belongs to the command.
+# Install a lock into a folder: $(call install,FOLDER,LOCK,PYTHON,CONDITION). A folder
+# whose Python does not meet the condition is made again. Everything goes to stderr, so
+# that the last line on stdout belongs to the command.
+define install
+	@echo "Setting up $(1) from $(2). This happens once." >&2
+	@$(1)/bin/python -c 'import pip, sys; sys.exit(not ($(4)))' >/dev/null 2>&1 \
+		|| $(3) -m venv --clear $(1) >&2
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+		--require-hashes --requirement $(2) >&2
+	@touch $(1)/.ready
+endef
+
 $(READY): requirements.lock requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || { \
 		echo "promoportal needs Python 3.11 or newer, and '$(PYTHON)' is none." \
@@ -103,9 +123,24 @@ $(READY): requirements.lock requirements-dev.lock
 		echo "'$(PYTHON)' comes without venv. Install it (on Debian and Ubuntu it is" \
 			"the package python3-venv), or name another Python:" \
 			"make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "Setting up $(VENV) from requirements-dev.lock. This happens once." >&2
-	@$(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
-		|| $(PYTHON) -m venv --clear $(VENV) >&2
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input \
-		--require-hashes --requirement requirements-dev.lock >&2
-	@touch $(READY)
+	$(call install,$(VENV),requirements-dev.lock,$(PYTHON),sys.version_info >= (3, 11))
+
+$(FORWARD)/.ready: requirements-forward.lock
+	@$(MAKE) python313 >/dev/null
+	$(call install,$(FORWARD),requirements-forward.lock,"$(PYTHON313)",$(IS_313))
+
+IS_313 = sys.version_info[:2] == (3, 13)
+# A name on PATH may be a stand-in that starts nothing, so each candidate is run.
+RUNS_313 = -c 'import ensurepip, sys, venv; sys.exit(not ($(IS_313)))' >/dev/null 2>&1
+ifndef PYTHON313
+PYTHON313 = $(firstword $(shell \
+	for python in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; \
+	do "$$python" $(RUNS_313) && echo "$$python"; done))
+endif
+
+# Print the Python 3.13 of this machine; .ci/run asks, too.
+.PHONY: python313
+python313:
+	@"$(PYTHON313)" $(RUNS_313) && echo "$(PYTHON313)" || { \
+		echo "The next versions need Python 3.13 with venv, and none was found:" \
+			"set PYTHON313=/path/to/python3.13." >&2; exit 1; }

@@ -115,6 +115,17 @@ class SystemUnderTest:
         said: dict[str, Any] = json.loads(self._said(*words, "--json"))
         return said
 
+    def manage_each(self, name: str, arguments: list[str]) -> list[dict[str, Any]]:
+        """Run a command once for each argument, in one process, and return what it says."""
+        if not arguments:
+            return []
+        script = (
+            "from django.core.management import call_command as call;"
+            f"[call({name!r}, each, json=True) for each in {arguments!r}]"
+        )
+        said = self._output("shell", "--no-imports", "-c", script).splitlines()
+        return [json.loads(line) for line in said[-len(arguments) :]]
+
     def execute(self, sql: str) -> None:
         """Do something to the portal's database behind its back."""
         script = (
@@ -127,6 +138,9 @@ class SystemUnderTest:
         return json.loads(self._said("shell", "--no-imports", "-c", script))
 
     def _said(self, *words: str) -> str:
+        return self._output(*words).rpartition("\n")[2]
+
+    def _output(self, *words: str) -> str:
         done = subprocess.run(
             [*_MANAGE, *words],
             env=self._environment,
@@ -136,7 +150,7 @@ class SystemUnderTest:
         )
         if done.returncode:
             raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()[-500:]}")
-        return done.stdout.strip().rpartition("\n")[2]
+        return done.stdout.strip()
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         with wire.Client(

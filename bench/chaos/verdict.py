@@ -102,8 +102,7 @@ def settle(stage: SystemUnderTest, storm: FaultTest, *, patience: float) -> floa
     portal has promised to see to it.
     """
     began = time.monotonic()
-    for occurrence in storm.unheard:
-        stage.manage("open", occurrence)
+    stage.manage_each("open", storm.unheard)
     while time.monotonic() - began < patience * _MAX_LENGTH:
         if storm.thaw() and not stage.ask(_LEFT)["moving"]:
             break
@@ -131,8 +130,7 @@ def judge(
     left = stage.ask(_LEFT)
     books = _agreements(stage, storm, left["lists_held"])
     portal: Counter[str] = Counter()
-    for occurrence in storm.occurrences:
-        said = stage.manage("reconcile", occurrence)
+    for said in stage.manage_each("reconcile", storm.occurrences):
         portal.update({k: v for k, v in said.items() if k != "occurrence"})
     platform = stage.look("ledger")["platform"]
     rewards_held = Counter(left["rewards_held"])

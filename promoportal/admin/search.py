@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import Model, Q, QuerySet, Subquery
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
 from promoportal.db.display_names import composed
@@ -56,15 +56,18 @@ class Search(_ModelAdmin[M]):
 
     def _found_by(self, path: str, term: str) -> Q:
         """
-        Where one row alone can have the term, its rows are asked for by its key: joined,
-        they would all be sorted for the newest hundred.
+        Match the rows whose field, own or of a related row, is the term.
+
+        A unique field of a related row is looked up first, for its one key. With a join,
+        all rows that match would be sorted for the newest hundred. Django compares a key
+        with a query only where that is limited to one row.
         """
         name, _, rest = path.partition("__")
         related: Any = self.opts.get_field(name).related_model if rest else None
         if related is None or not related._meta.get_field(rest).unique:
             return Q(**{path: term})
-        one = related._base_manager.filter(**{rest: term}).values("pk")
-        return Q(**{name: Subquery(one)})
+        one = related._base_manager.filter(**{rest: term}).values("pk")[:1]
+        return Q(**{name: one})
 
 
 def _any_of(paths: Sequence[str], value: Any) -> Q:

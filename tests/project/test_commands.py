@@ -6,17 +6,19 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from argparse import ArgumentParser, _SubParsersAction
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from django.core.management import get_commands, load_command_class
 
 from tests.project import tree
 
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-forward.lock")
 OURS = [name for name, app in get_commands().items() if app == "promoportal"]
 
 
@@ -34,9 +36,14 @@ class Desk:
         return file
 
     def run(
-        self, *command: str, alone: bool = False
+        self, *command: str, alone: bool = False, settings: Mapping[str, str] = {}
     ) -> subprocess.CompletedProcess[str]:
-        """:param alone: with no programs but the stand-ins"""
+        """
+        Run a command in the folder.
+
+        :param alone: with no programs but the stand-ins
+        :param settings: environment variables
+        """
         # Without what a `make test` around us says to its children.
         inherited = {
             name: value
@@ -48,7 +55,7 @@ class Desk:
         return subprocess.run(
             command,
             cwd=self.folder,
-            env=inherited | {"PATH": path},
+            env=inherited | {"PATH": path} | dict(settings),
             capture_output=True,
             check=False,
             text=True,
@@ -74,7 +81,8 @@ def set_up(desk: Desk) -> Desk:
 
 def test_make_alone_says_what_there_is(desk: Desk) -> None:
     said = desk.run("make")
-    for target in ("setup", "demo", "run", "test", "check", "bench", "chaos", "lock"):
+    targets = ("setup", "demo", "run", "test", "check", "bench", "chaos", "lock")
+    for target in (*targets, "forward"):
         assert f"make {target} " in said.stdout
     assert not (desk.folder / ".venv").exists()
 
@@ -131,7 +139,147 @@ def test_check_says_that_all_is_well(set_up: Desk) -> None:
     assert said.stdout.splitlines()[-1].startswith("make check: all is well")
 
 
-@pytest.mark.parametrize("failing", ["", "test", "check", "test check"])
+# --- Locks ----------------------------------------------------------------------------
+
+
+def _wheel(folder: Path, version: str) -> Path:
+    """Write the smallest wheel of a package called `theirs`."""
+    folder.mkdir(parents=True)
+    path = folder / f"theirs-{version}-py3-none-any.whl"
+    about = f"theirs-{version}.dist-info"
+    with ZipFile(path, "w") as wheel:
+        named = f"Metadata-Version: 2.1\nName: theirs\nVersion: {version}\n"
+        wheel.writestr(f"{about}/METADATA", named)
+        tagged = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{about}/WHEEL", tagged)
+        wheel.writestr(f"{about}/RECORD", "")
+    return path
+
+
+def _index(folder: Path, version: str) -> str:
+    """Serve one version from an index in a folder, and return the address of it."""
+    wheel = _wheel(folder / "theirs", version)
+    page = f'<a href="{wheel.name}">{wheel.name}</a>'
+    (wheel.parent / "index.html").write_text(page)
+    return folder.as_uri()
+
+
+@pytest.fixture
+def locking(set_up: Desk) -> Desk:
+    """The same, with uv, and with a project that needs one package."""
+    set_up.program(".venv/bin/python", f'exec {sys.executable} "$@"')
+    (set_up.folder / "pyproject.toml").write_text(
+        '[project]\nname = "ours"\nversion = "1"\ndependencies = ["theirs"]\n'
+        '[dependency-groups]\ndev = ["theirs"]\n'
+    )
+    for lock in LOCKS:
+        (set_up.folder / lock).write_text("")
+    (set_up.folder / ".venv/.ready").touch()
+    return set_up
+
+
+def test_a_lock_has_only_what_the_default_index_has(locking: Desk) -> None:
+    default = _index(locking.folder / "default", "2.0")
+    newer = _index(locking.folder / "newer", "3.0")
+    newest = _index(locking.folder / "newest", "4.0")
+    found = str(_wheel(locking.folder / "found", "5.0").parent)
+    settings = {
+        "UV_DEFAULT_INDEX": default,
+        "UV_INDEX": newer,
+        "UV_EXTRA_INDEX_URL": newest,
+        "UV_FIND_LINKS": found,
+    }
+
+    said = locking.run("make", "lock", settings=settings)
+
+    assert not said.returncode, said.stderr
+    _assert_locked(locking, "theirs==2.0 \\")
+
+
+@pytest.mark.parametrize("named", ["", "ours.toml"])
+def test_a_lock_does_not_tell_where_packages_came_from(
+    locking: Desk, named: str
+) -> None:
+    default = _index(locking.folder / "default", "2.0")
+    extra = _index(locking.folder / "extra", "3.0")
+    parts = ("index-url", "find-links", "index-annotation", "build-options")
+    emitted = "".join(f"emit-{part} = true\n" for part in parts)
+    config = (
+        f'[pip]\n{emitted}only-binary = ["theirs"]\nindex = [{{url = "{extra}"}}]\n'
+    )
+    (locking.folder / (named or "uv.toml")).write_text(config)
+    settings = {"UV_DEFAULT_INDEX": default}
+    settings |= {"UV_CONFIG_FILE": named} if named else {}
+
+    said = locking.run("make", "lock", settings=settings)
+
+    assert not said.returncode, said.stderr
+    _assert_locked(locking, "theirs==2.0 \\")
+
+
+def _assert_locked(desk: Desk, expected: str) -> None:
+    for lock in LOCKS:
+        first, *others = (desk.folder / lock).read_text().splitlines()
+        assert first == expected
+        assert all(tree.LOCK_LINE.fullmatch(line) for line in others), others
+
+
+# --- The next versions ----------------------------------------------------------------
+
+
+def _python(version: str) -> str:
+    """Return a stand-in that has this version, and makes a venv of itself."""
+    return (
+        f'case "$2" in *"(3, 13)"*) exit {int(version != "3.13")};; esac\n'
+        'case "$*" in *"-m venv"*) for folder; do :; done; mkdir -p $folder/bin;'
+        ' cp "$0" $folder/bin/python;; esac\n'
+        f'echo "{version}: $*"'
+    )
+
+
+def test_the_next_versions_have_a_venv_and_a_lock_of_their_own(desk: Desk) -> None:
+    python = desk.program("new", _python("3.13"))
+    said = desk.run("make", "forward", f"PYTHON313={python}", "ARGS=-k 'a or b'")
+    assert said.stdout == "3.13: -m pytest --numprocesses auto -k a or b\n"
+    assert "--requirement requirements-forward.lock" in said.stderr
+    assert (desk.folder / ".venv-forward/.ready").exists()
+    assert not (desk.folder / ".venv").exists()
+
+
+def test_the_next_versions_take_the_python_they_are_given(desk: Desk) -> None:
+    desk.program("bin/python3.13", _python("3.13"))
+    given = desk.program("given", _python("3.13"))
+    said = desk.run("make", "python313", f"PYTHON313={given}")
+    assert said.stdout == f"{given}\n"
+
+
+@pytest.mark.parametrize("stand_in", [_python("3.12"), "exit 127"])
+def test_a_python313_that_does_not_start_is_passed_over(
+    desk: Desk, stand_in: str
+) -> None:
+    desk.program("bin/python3.13", stand_in)
+    pyenvs = desk.program("pyenv/versions/3.13.9/bin/python3.13", _python("3.13"))
+    settings = {"PYENV_ROOT": str(desk.folder / "pyenv")}
+    said = desk.run("make", "python313", settings=settings)
+    assert said.stdout == f"{pyenvs}\n"
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.14"])
+def test_without_a_python313_a_sentence_says_what_to_set(
+    desk: Desk, version: str
+) -> None:
+    other = desk.program("other", _python(version))
+    said = desk.run("make", "forward", f"PYTHON313={other}")
+    assert said.returncode
+    sentence, *_ = said.stderr.splitlines()
+    assert sentence.endswith("none was found: set PYTHON313=/path/to/python3.13.")
+    assert not (desk.folder / ".venv-forward").exists()
+
+
+# --- CI -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failing", ["", "test", "check", "test check", "forward"])
 def test_ci_runs_both_and_ends_with_the_outcome(desk: Desk, failing: str) -> None:
     cases = "|".join(failing.split()) or "nothing"
     desk.program("bin/chromium", "exit 0")
@@ -139,12 +287,22 @@ def test_ci_runs_both_and_ends_with_the_outcome(desk: Desk, failing: str) -> Non
     said = desk.run(str(desk.folder / ".ci/run"))
     assert "test runs" in said.stdout
     assert "check runs" in said.stdout
+    assert "forward runs" in said.stdout
     last = said.stdout.splitlines()[-1]
     assert last.startswith("FAILED:" if failing else "PASSED:")
     assert bool(said.returncode) is bool(failing)
     if failing:
-        failed = re.findall(r'"make (\w+)"', last)
+        failed = re.findall(r'"make (\w+)', last)
         assert failed == failing.split()
+
+
+def test_ci_leaves_the_next_versions_out_without_their_python(desk: Desk) -> None:
+    desk.program("bin/chromium", "exit 0")
+    desk.program("bin/make", 'echo "$1 runs"; test "$1" != python313')
+    said = desk.run(str(desk.folder / ".ci/run"))
+    assert not said.returncode
+    assert "forward runs" not in said.stdout
+    assert said.stdout.splitlines()[-1].endswith("no Python 3.13 for make forward")
 
 
 @pytest.mark.parametrize("tries", [1, 2])

@@ -19,27 +19,19 @@ _MACHINE_PATHS = [
     _SLASH + place + _SLASH
     for place in ("work", "farm", "root", "home" + _SLASH + r"[a-z][\w.-]*", "Users")
 ]
-_REGISTRIES = [
-    r"\.".join(parts)
-    for parts in (
-        ("pypi", "org"),
-        ("pypi", "python", "org"),
-        ("pythonhosted", "org"),
-        ("npmjs", "(?:com|org)"),
-        ("deb", "debian", "org"),
-        ("archive", "ubuntu", "com"),
-        ("proxy", "golang", "org"),
-        ("crates", "io"),
-    )
-]
-UNWELCOME = re.compile(
-    "|".join(
-        [rf"(?<![\w.<]){path}" for path in _MACHINE_PATHS]
-        + [rf"(?<![\w-]){host}" for host in _REGISTRIES]
-        + [r"index-url", r"(?<=\W)simple" + _SLASH]
-    )
+_MACHINE_PATH = re.compile("|".join(rf"(?<![\w.<]){path}" for path in _MACHINE_PATHS))
+_INDEX_ADDRESS = re.compile(
+    r"""
+    \w://[^\s"'`]*/simple(?![\w.-])                      # where an index is served
+    | (?<![\w-])--(?:(?:extra-|default-)?index(?:-url)?|find-links)(?![\w-])  # options
+    | ^\s*(?:extra-index-url|index-url|find-links)\s*[:=]   # files of settings
+    | ^\s*\[\[(?:tool\.uv\.)?index\]\] | ^\s*index\s*=\s*\[\s*\{
+    | \b(?:PIP|UV)_\w*(?:INDEX|FIND_LINKS)\w*\s*\??[:=]      # the environment
+    | \w(?:\[[\w,-]+\])?\s+@\s+\w+://                      # one package's own
+    """,
+    re.MULTILINE | re.VERBOSE,
 )
-LOCKS = ["requirements.lock", "requirements-dev.lock"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-forward.lock"]
 PRODUCT = ("promoportal", "executions", "rewards", "redemptions")
 _PIN = re.compile(r"^([a-z0-9._-]+)(?:\[[^]]*])?==(\S+)", re.MULTILINE)
 
@@ -48,14 +40,57 @@ def test_no_text_names_a_machine_or_a_registry() -> None:
     found = [
         f"{name}: {match[0]}"
         for name, text in tree.texts()
-        for match in UNWELCOME.finditer(text)
-        if (name, match[0]) not in _OUR_OWN
+        for form in (_MACHINE_PATH, _INDEX_ADDRESS)
+        for match in form.finditer(text)
     ]
     assert not found
 
 
-# The option that keeps an index's address out of the lock files names what it keeps out.
-_OUR_OWN = {("Makefile", "index" + "-url"), ("tests/project/test_tree.py", "index-url")}
+# As above: put together from parts, so that none is found in this file.
+_HOST = "https:" + "//packages.example.com"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{_HOST}/simple",
+        f"See {_HOST}/team/simple/requests/.",
+        "--" + f"index-url {_HOST}",
+        "pip install --" + "extra-index-url=x",
+        "uv lock --" + "default-index x",
+        "uv add --" + "index x",
+        "--" + "find-links /opt",
+        "[pip]\n" + f"index-url = '{_HOST}'",
+        "[global]\n" + f"extra-index-url: {_HOST}",
+        "  " + "find-links = /opt",
+        "[" + "[tool.uv.index]]",
+        "[" + "[index]]",
+        "index" + " = [{name = 'x'}]",
+        "export PIP_" + "INDEX_URL=x",
+        "UV_" + "FIND_LINKS: /opt",
+        "UV_" + "DEFAULT_INDEX ?= x",
+        "requests" + f" @ {_HOST}/requests.whl",
+        "requests[socks]" + f" @ {_HOST}/requests.whl",
+    ],
+)
+def test_the_address_of_an_index_is_known_by_its_form(text: str) -> None:
+    assert _INDEX_ADDRESS.search(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--no-emit-index-url --no-emit-find-links --no-emit-index-annotation",
+        f"{_HOST}/simple-steps",
+        f"{_HOST}/docs/simple.html",
+        "a simple/complex choice",
+        "index = rows[0]",
+        '{"UV_FIND_LINKS": folder}',
+        "git+@example.com",
+    ],
+)
+def test_nothing_else_is_taken_for_one(text: str) -> None:
+    assert not _INDEX_ADDRESS.search(text)
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -71,21 +106,27 @@ def test_every_locked_requirement_has_its_hashes(lock: str) -> None:
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_names_packages_and_nothing_else(lock: str) -> None:
     for line in tree.say(lock).splitlines():
-        assert re.match(r"[a-z0-9]|    --hash=sha256:|    #", line), line
+        assert tree.LOCK_LINE.fullmatch(line), line
 
 
 def test_what_is_developed_with_is_what_runs() -> None:
-    runs, develops = (set(_PIN.findall(tree.say(lock))) for lock in LOCKS)
+    runs, develops, _ = (set(_PIN.findall(tree.say(lock))) for lock in LOCKS)
     assert runs <= develops
 
 
 def test_every_dependency_is_locked() -> None:
     project = tree.pyproject()
-    runs, develops = (
+    runs, develops, forward = (
         {name for name, _ in _PIN.findall(tree.say(lock))} for lock in LOCKS
     )
     assert {tree.package(r) for r in project["project"]["dependencies"]} <= runs
-    assert {tree.package(r) for r in project["dependency-groups"]["dev"]} <= develops
+    needed = {tree.package(r) for r in project["dependency-groups"]["dev"]}
+    assert needed <= develops
+    assert needed | runs <= forward
+
+
+def test_the_forward_lock_has_the_next_django() -> None:
+    assert re.search(r"^django==6\.1\.", tree.say(LOCKS[-1]), re.MULTILINE)
 
 
 def test_the_changelog_begins_with_this_version() -> None:

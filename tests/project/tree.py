@@ -11,6 +11,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+# A pinned package, where it is needed, its hashes, and who needs it.
+LOCK_LINE = re.compile(
+    r"""
+    [a-z0-9._-]+(?:\[[a-z0-9,._-]+])?==[\w.!+-]+ (?:\ ;\ [\w\s().<>=!'-]+)? \ \\
+    | \ {4}--hash=sha256:[0-9a-f]{64} (?:\ \\)?
+    | \ {4}\#\ (?:via|\ {2})? (?:\ ?[a-z0-9._-]+(?:\ \(pyproject\.toml(?::dev)?\))?)?
+    """,
+    re.VERBOSE,
+)
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 

@@ -9,21 +9,20 @@ by row touches more than it may.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import timedelta
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import F, Model, QuerySet
 from django.http import QueryDict
+from django.test import override_settings
 from django.utils.timezone import localdate
 from django_q.models import Failure
 
@@ -31,7 +30,6 @@ from bench import filling
 from executions.models import Campaign, Delivery, Execution, Listener, Trigger
 from promoportal.admin import csv_export
 from promoportal.admin.keyset_order import Order
-from promoportal.admin.keyset_pagination import MAX_ROWS_COUNTED
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.model_admin import ReadOnlyAdmin
 from promoportal.admin.related_filters import RelatedRowFilter
@@ -49,13 +47,18 @@ from rewards.models import (
     Retrial,
     Retried,
 )
+from tests.promoportal.admin.query_plans import (
+    MAX_TOUCHED,
+    DrawnOnce,
+    Lists,
+    asked,
+    faults,
+)
 from tests.staff_client import Desk
 
 # What a test changes is not there for the next.
 pytestmark = pytest.mark.django_db
 ROWS = 24_000
-# Rows of one table that a question may touch where it counts nothing.
-MAX_TOUCHED = 1_500
 LARGEST = filling.LARGEST
 # One row or two, or what django-q2 keeps of its last jobs, whatever happens.
 BOUNDED = {Breaker, Allowance, Failure}
@@ -77,106 +80,12 @@ def desk(django_db_setup: None, django_db_blocker: Any) -> Iterator[Desk]:
         transaction.set_rollback(True)
 
 
-# --- What a question costs ------------------------------------------------------------
-
-
-class Step(NamedTuple):
-    """One step of a plan: what it does, to which table, and how many rows it touched."""
-
-    kind: str
-    table: str
-    touched: int
-
-
-def _steps(plan: dict[str, Any]) -> Iterator[Step]:
-    below: list[dict[str, Any]] = plan.get("Plans", [])
-    rows = below[0]["Actual Rows"] if "Sort" in plan["Node Type"] else _read(plan)
-    loops = max(1, plan["Actual Loops"])
-    yield Step(plan["Node Type"], plan.get("Relation Name", ""), rows * loops)
-    for each in below:
-        yield from _steps(each)
-
-
-def _read(plan: dict[str, Any]) -> int:
-    """The rows it gave, and those that it found and threw away."""
-    thrown = (value for name, value in plan.items() if name.startswith("Rows Removed"))
-    return int(plan["Actual Rows"] + sum(thrown))
-
-
-@cache
-def large() -> frozenset[str]:
-    """The tables with so many rows that they are not to be read as a whole."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples > %s",
-            [MAX_TOUCHED],
-        )
-        return frozenset(name for (name,) in cursor.fetchall())
-
-
-def wrong(sql: str, plan: dict[str, Any], at_most: int) -> Iterator[str]:
-    """What a question does that it should not."""
-    if "OFFSET" in sql:
-        yield "skips rows"
-    # Of few more than are counted to, all may be sorted: it is cheaper.
-    counts = f"LIMIT {MAX_ROWS_COUNTED + 1}" in sql
-    most = MAX_ROWS_COUNTED * 5 // 4 if counts else at_most
-    for step in _steps(plan):
-        if step.kind == "Seq Scan" and step.table in large():
-            yield f"reads all of {step.table}"
-        if step.touched > most and (step.table in large() or "Sort" in step.kind):
-            yield f"touches {step.touched} rows: {step.kind} {step.table}"
-
-
-@dataclass
-class Looking:
-    """Looks at how the database goes about each question, before it is asked."""
-
-    at_most: int
-    found: list[str] = field(default_factory=list)
-
-    def __call__(self, ask: Any, sql: str, said: Any, many: bool, context: Any) -> Any:
-        if _is_question(sql):
-            # Whatever it would change is changed once.
-            ask("SAVEPOINT before", None, False, context)
-            ask(
-                f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) {sql}", said, many, context
-            )
-            (plans,) = context["cursor"].fetchone()
-            ask("ROLLBACK TO SAVEPOINT before", None, False, context)
-            plan = (json.loads(plans) if isinstance(plans, str) else plans)[0]["Plan"]
-            self.found += [f"{why}: {sql}" for why in wrong(sql, plan, self.at_most)]
-        return ask(sql, said, many, context)
-
-
-def _is_question(sql: str) -> bool:
-    """Whether it is about large tables, and not about the transaction."""
-    first = sql.lstrip("(").split(None, 1)[0]
-    return first in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"} and any(
-        table in sql for table in large()
-    )
-
-
-def asked(ask: Callable[[], Any], at_most: int = MAX_TOUCHED) -> list[str]:
-    """What is wrong with all that is asked of the database meanwhile."""
-    large()  # asked for before anybody looks
-    looking = Looking(at_most)
-    with connection.execute_wrapper(looking):
-        ask()
-    return looking.found
-
-
-def faults(
-    desk: Desk,
-    address: str,
-    ask: Callable[[str], Any] | None = None,
-    at_most: int = MAX_TOUCHED,
-) -> list[str]:
-    """What is wrong with all that one page asks."""
-    answers: list[Any] = []
-    found = asked(lambda: answers.append((ask or desk.get)(address)), at_most)
-    assert answers[0].status_code == 200, address
-    return [f"{address} {why}" for why in found]
+@pytest.fixture(scope="module")
+def lists(desk: Desk) -> Iterator[Lists]:
+    """Every list, as the same person sees it."""
+    name = f"{DrawnOnce.__module__}.{DrawnOnce.__qualname__}"
+    with override_settings(MIDDLEWARE=[*settings.MIDDLEWARE, name]):
+        yield Lists(Desk(desk.user))
 
 
 # --- What is noticed ------------------------------------------------------------------
@@ -329,26 +238,26 @@ def test_a_search_for_any_kind_of_name(desk: Desk, name: str) -> None:
 
 @every_list
 def test_a_list_and_each_of_its_filters(
-    desk: Desk, model: type[Model], narrowed: dict[str, Any]
+    lists: Lists, model: type[Model], narrowed: dict[str, Any]
 ) -> None:
     here = list_of(model, **narrowed)
-    filters = desk.get(here).context["cl"]
 
-    found = [why for each in _chosen(filters, here) for why in faults(desk, each)]
+    chosen = _chosen(lists.changes(here), here)
+    found = [why for each in chosen for why in lists.faults(each)]
 
     assert not found, "\n".join(found)
 
 
 @every_list
 def test_the_way_to_older_rows_and_back(
-    desk: Desk, model: type[Model], narrowed: dict[str, Any]
+    lists: Lists, model: type[Model], narrowed: dict[str, Any]
 ) -> None:
     here = list_of(model, **narrowed)
     older = {**narrowed, "older": 500}
     newer = {**narrowed, "newer": 3}
 
     asked = [here, list_of(model, **older), list_of(model, **newer)]
-    found = [why for each in asked for why in faults(desk, each)]
+    found = [why for each in asked for why in lists.faults(each)]
 
     assert not found, "\n".join(found)
 

@@ -1,0 +1,195 @@
+"""
+How the database answers the questions of a page: the rows that each step touches.
+
+Each question is asked a second time with EXPLAIN ANALYZE, before it is asked itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, NamedTuple
+
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+
+from promoportal.admin.keyset_pagination import MAX_ROWS_COUNTED
+from tests.staff_client import Desk
+
+# Rows of one table that a question may touch where it counts nothing.
+MAX_TOUCHED = 1_500
+_DRAWN_ONCE = {"Rows-Drawn": "once"}
+
+
+class Step(NamedTuple):
+    """One step of a plan: what it does, to which table, and how many rows it touched."""
+
+    kind: str
+    table: str
+    touched: int
+
+
+def _steps(plan: dict[str, Any]) -> Iterator[Step]:
+    below: list[dict[str, Any]] = plan.get("Plans", [])
+    rows = below[0]["Actual Rows"] if "Sort" in plan["Node Type"] else _read(plan)
+    loops = max(1, plan["Actual Loops"])
+    yield Step(plan["Node Type"], plan.get("Relation Name", ""), rows * loops)
+    for each in below:
+        yield from _steps(each)
+
+
+def _read(plan: dict[str, Any]) -> int:
+    """Return how many rows the step gave, and found and threw away."""
+    thrown = (value for name, value in plan.items() if name.startswith("Rows Removed"))
+    return int(plan["Actual Rows"] + sum(thrown))
+
+
+@cache
+def large() -> frozenset[str]:
+    """Return the tables that have too many rows to be read as a whole."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples > %s",
+            [MAX_TOUCHED],
+        )
+        return frozenset(name for (name,) in cursor.fetchall())
+
+
+def wrong(sql: str, plan: dict[str, Any], at_most: int) -> Iterator[str]:
+    """Yield what a question does that it should not."""
+    if "OFFSET" in sql:
+        yield "skips rows"
+    # Of few more than are counted to, all may be sorted: it is cheaper.
+    counts = f"LIMIT {MAX_ROWS_COUNTED + 1}" in sql
+    most = MAX_ROWS_COUNTED * 5 // 4 if counts else at_most
+    for step in _steps(plan):
+        if step.kind == "Seq Scan" and step.table in large():
+            yield f"reads all of {step.table}"
+        if step.touched > most and (step.table in large() or "Sort" in step.kind):
+            yield f"touches {step.touched} rows: {step.kind} {step.table}"
+
+
+@dataclass
+class Looking:
+    """
+    Looks at the plan of each question, before it is asked.
+
+    :param known: questions whose plans were looked at before, over the same rows
+    """
+
+    at_most: int
+    known: set[tuple[str, str]] = field(default_factory=set)
+    found: list[str] = field(default_factory=list)
+
+    def __call__(self, ask: Any, sql: str, said: Any, many: bool, context: Any) -> Any:
+        if _is_question(sql) and (sql, repr(said)) not in self.known:
+            self.known.add((sql, repr(said)))
+            plan = self._plan(ask, sql, said, many, context)
+            self.found += [f"{why}: {sql}" for why in wrong(sql, plan, self.at_most)]
+        return ask(sql, said, many, context)
+
+    def _plan(self, ask: Any, sql: str, said: Any, many: bool, context: Any) -> Any:
+        changes = not sql.lstrip("(").startswith("SELECT")
+        if changes:  # but not twice
+            ask("SAVEPOINT before", None, False, context)
+        ask(f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) {sql}", said, many, context)
+        (plans,) = context["cursor"].fetchone()
+        if changes:
+            ask("ROLLBACK TO SAVEPOINT before", None, False, context)
+        return (json.loads(plans) if isinstance(plans, str) else plans)[0]["Plan"]
+
+
+def _is_question(sql: str) -> bool:
+    """Tell whether it is about large tables, and not about the transaction."""
+    first = sql.lstrip("(").split(None, 1)[0]
+    return first in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"} and any(
+        table in sql for table in large()
+    )
+
+
+def asked(ask: Callable[[], Any], at_most: int = MAX_TOUCHED) -> list[str]:
+    """Return what is wrong with all that is asked of the database meanwhile."""
+    return _looked_at(ask, Looking(at_most))
+
+
+def _looked_at(ask: Callable[[], Any], looking: Looking) -> list[str]:
+    large()  # asked for before anybody looks
+    with connection.execute_wrapper(looking):
+        ask()
+    return looking.found
+
+
+def faults(
+    desk: Desk,
+    address: str,
+    ask: Callable[[str], Any] | None = None,
+    at_most: int = MAX_TOUCHED,
+) -> list[str]:
+    """Return what is wrong with all that one page asks."""
+    answers: list[Any] = []
+    found = asked(lambda: answers.append((ask or desk.get)(address)), at_most)
+    assert answers[0].status_code == 200, address
+    return [f"{address} {why}" for why in found]
+
+
+# --- Many lists of the same rows ------------------------------------------------------
+
+
+class DrawnOnce:
+    """
+    A middleware that draws a row once, in however many lists it is asked for.
+
+    A view has asked for all rows of its list, and for what their columns need, before
+    they are drawn. So nothing that was not drawn before is left out.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+        self._drawn: set[tuple[str, Any]] = set()
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_template_response(self, request: HttpRequest, response: Any) -> Any:
+        changes = response.context_data.get("cl")
+        if changes and request.headers.items() >= _DRAWN_ONCE.items():
+            new = [row for row in changes.result_list if self._is_new(request, row)]
+            # A list with none looks otherwise, and may ask for less.
+            changes.result_list = new or changes.result_list[:1]
+        return response
+
+    def _is_new(self, request: HttpRequest, row: Any) -> bool:
+        drawn = (request.path, row.pk)
+        is_new = drawn not in self._drawn
+        self._drawn.add(drawn)
+        return is_new
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Lists of rows that nobody changes, each looked at once, and each question once."""
+
+    desk: Desk
+    _found: dict[str, list[str]] = field(default_factory=dict)
+    _filters: dict[str, Any] = field(default_factory=dict)
+    _known: set[tuple[str, str]] = field(default_factory=set)
+
+    def faults(self, address: str) -> list[str]:
+        """Return what is wrong with all that a list asks and that none asked before."""
+        if address not in self._found:
+            looking = Looking(MAX_TOUCHED, self._known)
+            found = _looked_at(lambda: self._get(address), looking)
+            self._found[address] = [f"{address} {why}" for why in found]
+        return self._found[address]
+
+    def changes(self, address: str) -> Any:
+        """Return Django's change list, with its filters."""
+        self.faults(address)
+        return self._filters[address]
+
+    def _get(self, address: str) -> None:
+        answer: Any = self.desk.client.get(address, headers=_DRAWN_ONCE)
+        assert answer.status_code == 200, address
+        self._filters[address] = answer.context["cl"]
