@@ -27,7 +27,7 @@ def test_only_one_ticks() -> None:
     assert ticks == ["ours", "ours"]
     with Elsewhere() as elsewhere:
         assert not elsewhere.take()
-        ours.let_go()
+        ours.release()
         until(elsewhere.take, "our lock is free")
 
 
@@ -44,7 +44,7 @@ def test_one_that_stands_still_stops_the_clock_for_half_a_minute_at_most() -> No
             ours.run()
 
         until(lambda: _tick(ours, ticks), "its lock was taken from it")
-    ours.let_go()
+    ours.release()
 
 
 def test_a_tick_that_fails_is_followed_by_another() -> None:
