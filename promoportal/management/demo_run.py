@@ -153,7 +153,7 @@ class Demo:
 
     def look(self, seconds: float) -> bool:
         """Wait a little; say whether to go on."""
-        self._supervisor.look(seconds)
+        self._supervisor.poll(seconds)
         return not self._supervisor.is_asked_to_stop
 
     def _programs(self) -> list[Program]:

@@ -1,7 +1,7 @@
 """
-Reading the environment: every value typed, every mistake a sentence.
+Typed access to environment variables, with a sentence for each mistake.
 
-Any variable may be given as a file instead (`NAME_FILE=/run/secrets/name`), so that
+Every variable can be set with a file instead (`NAME_FILE=/run/secrets/name`), so that
 secrets can be mounted.
 """
 
@@ -21,9 +21,9 @@ from environ.fileaware_mapping import FileAwareMapping
 
 def amounts(name: str, parts: tuple[str, ...]) -> dict[str, Decimal]:
     """
-    An amount for each unit, from parts such as EUR=5000.
+    Return an amount for each unit, from parts such as EUR=5000.
 
-    :raises ImproperlyConfigured: naming the variable and what is wrong with it
+    :raises ImproperlyConfigured: with the variable's name and the problem
     """
     amounts = dict(_amount(name, part) for part in parts)
     if len(amounts) < len(parts):
@@ -51,13 +51,13 @@ _FALSE = frozenset({"false", "no", "off", "0", ""})
 
 
 def read_file(path: Path) -> None:
-    """Take variables not yet set from a `.env` file, if there is one."""
+    """Set variables that are not set yet from a `.env` file, if it exists."""
     if path.is_file():
         environ.Env.read_env(path)
 
 
 def text(name: str, default: str = "") -> str:
-    # As it stands: django-environ would take "$ecret" for the name of another variable.
+    # Taken literally: django-environ would read "$ecret" as another variable's name.
     try:
         return str(_variables.get(name, default)).strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -66,7 +66,7 @@ def text(name: str, default: str = "") -> str:
 
 
 def folder(name: str, default: Path) -> Path:
-    """A path, absolute; not set, or set to nothing, is the default."""
+    """Return an absolute path; the default if the variable is not set or empty."""
     return Path(text(name) or default).resolve()
 
 
@@ -96,12 +96,12 @@ def choice(name: str, default: str, choices: Iterable[str]) -> str:
 
 
 def names(name: str, default: str = "") -> list[str]:
-    """A comma-separated list, without empty entries."""
+    """Return the entries of a comma-separated list, without empty ones."""
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
 
 
 def address(name: str, default: str = "") -> str:
-    """An http(s) address without a trailing slash, or nothing."""
+    """Return an http(s) URL without a trailing slash, or "" if it is not set."""
     value = text(name, default).rstrip("/")
     if value and not _is_address(value):
         msg = f"{name} is {value!r}; it must be an address such as https://host/path."
@@ -119,11 +119,11 @@ def _is_address(value: str) -> bool:
 
 
 def database(name: str) -> dict[str, Any] | None:
-    """Django's settings for the PostgreSQL at this address, or None if it is not set."""
+    """Return Django's settings for the PostgreSQL at this URL, or None if not set."""
     value = text(name)
     if not value:
         return None
-    # Looked at first: of another scheme, what reads it prints the password.
+    # Checked first: for another scheme, django-environ's error shows the password.
     if not value.startswith(("postgres://", "postgresql://")):
         msg = f"{name} must begin with postgresql://; PostgreSQL is the one database."
         raise ImproperlyConfigured(msg)
@@ -131,7 +131,7 @@ def database(name: str) -> dict[str, Any] | None:
         urlsplit(value)
         found = dict(environ.Env.db_url_config(value))
     except ValueError as error:
-        # Nor is its text told, which may hold it.
+        # The error's text is left out: it may contain the password.
         msg = f"{name} must be like postgresql://user:password@host:5432/name."
         raise ImproperlyConfigured(msg) from error
     if not found.get("NAME"):

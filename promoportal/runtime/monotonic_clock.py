@@ -1,4 +1,4 @@
-"""The clock by which this process measures its own time; it is compared with no other."""
+"""The clock for durations within this process; other clocks are not comparable."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import time
 
 
 def clock() -> float:
-    """Seconds that also pass while the machine sleeps, where it can tell."""
+    """Return seconds that also pass while the machine sleeps, where it can tell."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)

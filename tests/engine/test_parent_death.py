@@ -98,7 +98,7 @@ def test_where_the_system_does_not_tell_a_child_looks_for_its_parent() -> None:
     parent = _python(
         "import os, time; from promoportal.runtime import parent_death;"
         "mother = os.getpid();"
-        "os.fork() or parent_death.look_after(mother);"
+        "os.fork() or parent_death.poll_parent(mother);"
         "print('ready', flush=True); time.sleep(60)"
     )
     assert parent.stdout

@@ -154,7 +154,7 @@ def test_what_dies_again_and_again_is_started_ever_later() -> None:
         supervisor.start()
         patience = time.monotonic() + 20
         while len(said) < 4 and time.monotonic() < patience:
-            supervisor.look()
+            supervisor.poll()
         supervisor.stop()
 
     # At once, after half a second, after one more.
@@ -169,7 +169,7 @@ def test_what_does_not_end_in_time_is_killed() -> None:
 
     with supervisor.listening():
         supervisor.start()
-        supervisor.look(seconds=0.5)
+        supervisor.poll(seconds=0.5)
         supervisor.stop()
 
     assert said == ["The program did not end in time and is killed."]
