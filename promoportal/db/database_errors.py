@@ -2,6 +2,6 @@ from __future__ import annotations
 
 
 def database_error_message(error: Exception) -> str:
-    """What a person is told of a database that cannot be used."""
+    """Return a sentence about a database that cannot be used."""
     lines = str(error).strip().splitlines() or ["no reason was given"]
     return f"The database cannot be used: {lines[0].strip()}. Check DATABASE_URL."
