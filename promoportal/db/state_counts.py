@@ -239,7 +239,7 @@ _FOLD = """
 
 
 def compact() -> None:
-    """Merge old rows, so that a year of work is summed as fast as an hour."""
+    """Merge old rows, so that a year of work is summed as fast as an hour of work."""
     with connection.cursor() as cursor:
         for fold in _FOLDS:
             cursor.execute(_FOLD, {**asdict(fold), "most": _BATCH_SIZE})

@@ -85,9 +85,9 @@ def test_whatever_is_woken_is_also_looked_for() -> None:
 
 @pytest.mark.parametrize("row", pipeline.FOLLOWS, ids=lambda row: row.service.__name__)
 def test_what_follows_takes_what_it_is_told(row: pipeline.Follow) -> None:
-    named = dict.fromkeys(row.named)
+    named = dict.fromkeys(row.keywords)
 
-    inspect.signature(row.service).bind(*row.told, **named)
+    inspect.signature(row.service).bind(*row.arguments, **named)
 
 
 # --- Jobs and rows --------------------------------------------------------------------
