@@ -1,4 +1,4 @@
-"""What every command says: for people, or with `--json` one line for machines."""
+"""The base class of commands: text for people, or one line of JSON with `--json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from promoportal.db.database_errors import database_error_message
 
 
 class PortalCommand(BaseCommand):
-    """A command that speaks to people, and to machines on request."""
+    """A command with text output, and JSON output on request."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -20,7 +20,7 @@ class PortalCommand(BaseCommand):
         )
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Say what is wrong with the database in a sentence: no mistake of ours."""
+        """Run the command; report an unusable database as a sentence."""
         try:
             return super().execute(*args, **options)
         except OperationalError as error:
@@ -32,7 +32,7 @@ class PortalCommand(BaseCommand):
             raise CommandError(msg) from error
 
     def say(self, options: dict[str, Any], sentence: str, **facts: Any) -> None:
-        """Say the sentence to a person, or the facts to a machine."""
+        """Print the sentence, or the facts as JSON with `--json`."""
         if options["json"]:
             self.stdout.write(json.dumps(facts, default=str))
         else:

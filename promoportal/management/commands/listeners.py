@@ -1,4 +1,4 @@
-"""The addresses the vendor calls: add, register, unregister, list, rotate."""
+"""`manage.py listeners`: add, register, unregister, list and rotate listeners."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from promoportal.management.base_command import PortalCommand
 from promoportal.optimove import External
 from promoportal.optimove.throttle import Throttled
 
-# What the portal acts on: registered together when no event type is named.
+# The events that the portal handles: all are registered if no event type is given.
 ACTED_ON = (EventType.SCHEDULED, EventType.TRIGGERED, EventType.CANCELLED)
 
 
@@ -25,14 +25,14 @@ class Command(PortalCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True)
-        self._opening(verbs.add_parser("add", help="open an address; shown once"))
-        self._opening(
+        self._add_options(verbs.add_parser("add", help="open an address; shown once"))
+        self._add_options(
             verbs.add_parser("register", help="open addresses and tell Optimove"),
             event_is_required=False,
         )
-        self._naming(verbs.add_parser("unregister", help="tell Optimove, and close"))
+        self._add_id(verbs.add_parser("unregister", help="tell Optimove, and close"))
         rotating = verbs.add_parser("rotate", help="open a second address for the same")
-        self._naming(rotating)
+        self._add_id(rotating)
         rotating.add_argument(
             "--register", action="store_true", help="tell Optimove the new address"
         )
@@ -56,7 +56,7 @@ class Command(PortalCommand):
             msg = f"Optimove did not take it: {error} Nothing was changed."
             raise CommandError(msg) from error
 
-    def _opening(
+    def _add_options(
         self, parser: CommandParser, *, event_is_required: bool = True
     ) -> None:
         self._json(parser)
@@ -77,12 +77,12 @@ class Command(PortalCommand):
             help="may be called from here only",
         )
 
-    def _naming(self, parser: CommandParser) -> None:
+    def _add_id(self, parser: CommandParser) -> None:
         self._json(parser)
         parser.add_argument("listener", type=int, help="its number in `listeners list`")
 
     def _json(self, parser: CommandParser) -> None:
-        # Given after the verb it must not be undone by the default before it.
+        # No default here: it would override a --json before the verb.
         parser.add_argument(
             "--json", action="store_true", default=SUPPRESS, help="one line of JSON"
         )
@@ -108,13 +108,13 @@ class Command(PortalCommand):
             self._register_all(options)
 
     def _register_all(self, options: dict[str, Any]) -> None:
-        """Tell each as it comes, to machines in one line, also when the next fails."""
+        """Show each listener as it is registered, or all as JSON, even if one fails."""
         rows: list[dict[str, Any]] = []
         try:
             with External.from_settings() as vendor:
                 for event_type in ACTED_ON:
                     opened = self._registered(event_type, options, vendor)
-                    rows.append(_told(opened))
+                    rows.append(_facts(opened))
                     if not options["json"]:
                         self._show(options, opened)
         finally:
@@ -129,15 +129,15 @@ class Command(PortalCommand):
         return opened
 
     def _unregister(self, options: dict[str, Any]) -> None:
-        listener = self._named(options)
+        listener = self._find(options)
         with External.from_settings() as vendor:
             listeners.unregister(listener, vendor)
         self.say(options, f"Closed {listener}.", id=listener.pk, open=False)
 
     def _rotate(self, options: dict[str, Any]) -> None:
-        old = self._named(options)
-        told = External.from_settings() if options["register"] else nullcontext()
-        with told as vendor:
+        old = self._find(options)
+        client = External.from_settings() if options["register"] else nullcontext()
+        with client as vendor:
             opened = listeners.rotate(old, vendor)
         self._show(options, opened, replaces=old.pk)
 
@@ -149,7 +149,7 @@ class Command(PortalCommand):
         ]
         self.say(options, "\n".join(lines) or "There are no listeners.", listeners=rows)
 
-    def _named(self, options: dict[str, Any]) -> Listener:
+    def _find(self, options: dict[str, Any]) -> Listener:
         listener = Listener.objects.open().filter(pk=options["listener"]).first()
         if listener is None:
             msg = f"There is no open listener {options['listener']}; see `listeners list`."
@@ -163,12 +163,12 @@ class Command(PortalCommand):
         self.say(
             options,
             f"Opened {listener}. Its address is shown only now:\n{opened.url}",
-            **_told(opened),
+            **_facts(opened),
             **more,
         )
 
 
-def _told(opened: listeners.Opened) -> dict[str, Any]:
+def _facts(opened: listeners.Opened) -> dict[str, Any]:
     return {
         "id": opened.listener.pk,
         "path": opened.path,

@@ -1,4 +1,4 @@
-"""Start an execution whose notice never came, or collect one again."""
+"""`manage.py open`: start an execution whose webhook is missing, or fetch it again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py rehearse`: what a scenario would come to, before anyone is touched."""
+"""`manage.py rehearse`: calculate a scenario without sending anything."""
 
 from __future__ import annotations
 

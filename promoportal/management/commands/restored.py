@@ -1,4 +1,4 @@
-"""Tell the portal that its database is a restored backup."""
+"""`manage.py restored`: declare that the database is a restored backup."""
 
 from __future__ import annotations
 

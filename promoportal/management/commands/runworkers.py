@@ -1,4 +1,4 @@
-"""`manage.py runworkers`: the worker clusters, supervised, or one of them."""
+"""`manage.py runworkers`: all worker clusters, supervised, or one of them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
     ) -> None:
         if queue is None:
             parent_death.exit_with_parent()
-            notice_restoring()
+            detect_restore()
             self.stdout.write(
                 f"Workers for {', '.join(jobs.QUEUES)}. Ctrl-C ends them."
             )
@@ -50,7 +50,7 @@ class Command(BaseCommand):
 
 
 def clusters() -> list[Program]:
-    """The program of each queue."""
+    """Return the program of each queue."""
     manage = str(settings.BASE_DIR / "manage.py")
     return [
         Program(
@@ -62,15 +62,15 @@ def clusters() -> list[Program]:
     ]
 
 
-def notice_restoring() -> None:
-    """Before anything is sent; where there is no database yet, the tick sees to it."""
+def detect_restore() -> None:
+    """Detect a restored backup before anything is sent, if there is a database."""
     with suppress(DatabaseLost):
         restored_backup.detect_restore()
     connection.close()
 
 
 def become(queue: str) -> None:
-    """django-q2 reads once, as it is imported, which queue is its own: begin again."""
+    """Restart as the process of this queue: django-q2 reads it only during import."""
     if os.environ.get("Q_CLUSTER_NAME", "portal") != queue:
         environment = os.environ | {"Q_CLUSTER_NAME": queue}
         command = [sys.executable, *sys.orig_argv[1:]]

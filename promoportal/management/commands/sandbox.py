@@ -1,4 +1,4 @@
-"""`manage.py sandbox`: serve both far sides, with no database and no vendor."""
+"""`manage.py sandbox`: simulated Optimove and platform, without a database."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Command(BaseCommand):
                 chosen,
                 host=options["host"],
                 port=options["port"],
-                started=self._told_json if options["json"] else self._told,
+                started=self._print_json if options["json"] else self._print_text,
                 parent=options["with_parent"],
             )
         except sandbox.Taken as error:
@@ -83,14 +83,14 @@ class Command(BaseCommand):
             msg = f"The sandbox cannot listen at {options['host']}:{options['port']}: {error.strerror}."
             raise CommandError(msg) from error
 
-    def _told(self, url: str) -> None:
+    def _print_text(self, url: str) -> None:
         self.stdout.write("The sandbox answers. What the portal has to be set to:")
         for name, value in _addresses(url).items():
             self.stdout.write(f"  {name}={value}")
         self.stdout.write(f"Order campaigns and faults at {url}/control/. Ctrl-C ends.")
         self.stdout.flush()
 
-    def _told_json(self, url: str) -> None:
+    def _print_json(self, url: str) -> None:
         control = {"url": url, "control": f"{url}/control"}
         self.stdout.write(json.dumps(control | _addresses(url)))
         self.stdout.flush()
