@@ -1,17 +1,17 @@
 """
-Configuration that must not start: each mistake with an id, a sentence, and what to do.
+System checks for a configuration with which the portal must not start.
 
-E001  the contract does not say everything it must, or says what nobody knows
-E002  a far side's address is on this machine, outside DEBUG
-E003  django-q2 would kill jobs at work, or run them again while they run
-E004  the queue is not in the rows' own database
+E001  the contract file is incomplete, or has a key or value that is unknown
+E002  Optimove or the platform has an address on this machine, outside DEBUG
+E003  django-q2 would kill running jobs, or start them twice
+E004  the queue is not in the database of the rows
 E005  a setting of the flow cannot be read
 E006  an address or a secret is missing
 E007  the database cannot be used
 E008  DEBUG with a public address
-E009  a secret that anyone could guess, or that no request can carry
-E010  an address at which nobody answers, or over which secrets would go unencrypted
-E011  processes are told to die, as only tests tell them
+E009  a secret that can be guessed, or that no header can carry
+E010  an address that does not answer, or that would send secrets unencrypted
+E011  processes are made to crash, as in tests only
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ _NEEDED = (
     "PORTAL_URL",
 )
 _OLDEST = 150_000
-# Seconds: a turn, and two calls that time out.
+# Seconds: one turn of a job, and two calls that time out.
 _LEAST_TIMEOUT = 40
 _LEAST_KEY = 50
-# Seconds to spare between a job's last possible end and its being handed out again.
+# Seconds between a job's last possible end and its next start.
 _MARGIN = 10
 
 
 def register() -> None:
-    """Make Django ask before any command that needs a right configuration."""
+    """Register the checks, which Django runs before commands that need them."""
     for check in (
-        *(_contract, _sandbox, _retry, _timeout, _broker, _flow, _missing, _desk),
-        *(_secrets, _own_address, _in_clear, _crashing),
+        *(_contract, _sandbox, _retry, _timeout, _broker, _flow, _missing, _debug),
+        *(_secrets, _portal_url, _unencrypted, _crashing),
     ):
         django_register(check)
     django_register(_database, Tags.database)
@@ -84,19 +84,19 @@ def _sandbox(**_: Any) -> list[CheckMessage]:
             hint="Set it to the real address; the sandbox is for DEBUG=true only.",
             id="promoportal.E002",
         )
-        for name, address in _far_sides()
+        for name, address in _called_addresses()
         if is_local(address)
     ]
 
 
-def _far_sides() -> Iterator[tuple[str, str]]:
-    """The addresses that we call, each with the name of where it is set."""
+def _called_addresses() -> Iterator[tuple[str, str]]:
+    """Yield the addresses that the portal calls, with the names of their settings."""
     for name in _ADDRESSES:
         yield name, getattr(settings, name)
     try:
         contract = optimove.current()
     except optimove.ContractError:
-        return  # E001 says so
+        return  # reported as E001
     yield "assignments.host of the contract", contract.assignments.host
     yield "redemptions.host of the contract", contract.redemptions.host
 
@@ -133,7 +133,7 @@ def _timeout(**_: Any) -> list[CheckMessage]:
 
 
 def _least_retry(cluster: dict[str, Any]) -> int:
-    """The clock of `retry` starts at the claim: waiting in the local queue counts."""
+    """Return the minimum of `retry`, which starts at the claim: queueing counts."""
     ahead = math.ceil((cluster["queue_limit"] + cluster["bulk"]) / cluster["workers"])
     return int(cluster["timeout"] * (1 + ahead) + _MARGIN)
 
@@ -180,7 +180,7 @@ def _missing(**_: Any) -> list[CheckMessage]:
 
 
 def _database(databases: Iterable[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Asked where a database is named: by `migrate`, and by `check --database`."""
+    """Check the databases that a command names: `migrate`, and `check --database`."""
     return [error for alias in databases or () for error in _unusable(alias)]
 
 
@@ -202,8 +202,8 @@ def _unusable(alias: str) -> Iterable[CheckMessage]:
             yield Error(problem, hint=hint, id="promoportal.E007")
 
 
-def _desk(**_: Any) -> list[CheckMessage]:
-    # "*" names no host; `manage.py run` answers on this machine only while DEBUG is on.
+def _debug(**_: Any) -> list[CheckMessage]:
+    # "*" is no host; with DEBUG, `manage.py run` only accepts local connections.
     named = [host for host in settings.ALLOWED_HOSTS if host != "*"]
     public = [host for host in named if not leads_here(host)]
     if not settings.DEBUG or (not public and is_local(settings.PORTAL_URL)):
@@ -233,11 +233,11 @@ def _secrets(**_: Any) -> Iterable[CheckMessage]:
             )
 
 
-def _own_address(**_: Any) -> list[CheckMessage]:
+def _portal_url(**_: Any) -> list[CheckMessage]:
     host = urlsplit(settings.PORTAL_URL).hostname or ""
     allowed = settings.ALLOWED_HOSTS
     if not host or not allowed or validate_host(host, allowed):
-        return []  # or what is missing is told already
+        return []  # a missing setting is reported as E006
     return [
         Error(
             f"PORTAL_URL is at {host}, which ALLOWED_HOSTS does not name: every notice "
@@ -248,11 +248,11 @@ def _own_address(**_: Any) -> list[CheckMessage]:
     ]
 
 
-def _in_clear(**_: Any) -> list[CheckMessage]:
-    """A platform may be beside the portal, in a network of the operator's own."""
+def _unencrypted(**_: Any) -> list[CheckMessage]:
+    """Check for http addresses; a platform may be in the operator's own network."""
     if settings.DEBUG:
         return []
-    addresses = [*_far_sides(), ("PORTAL_URL", settings.PORTAL_URL)]
+    addresses = [*_called_addresses(), ("PORTAL_URL", settings.PORTAL_URL)]
     return [
         Error(
             f"{name} is {address}: the key or the secret in it would go unencrypted.",

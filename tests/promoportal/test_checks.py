@@ -225,7 +225,7 @@ def test_debug_stays_on_the_desk(
     settings.ALLOWED_HOSTS = hosts
     settings.PORTAL_URL = url or "http://127.0.0.1:8000"
 
-    assert ids(*checks._desk()) == found
+    assert ids(*checks._debug()) == found
 
 
 @pytest.mark.parametrize(
