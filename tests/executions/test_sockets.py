@@ -18,7 +18,7 @@ from bench.clusters import database_url
 from executions import listeners
 from executions.models import Delivery, EventType
 from executions.request_body import DRAINED, LARGEST
-from tests.engine.conftest import put_down
+from tests.engine.conftest import kill_family
 
 MIB = 1024 * 1024
 PATIENCE = 20.0
@@ -67,7 +67,7 @@ def web(
         url = database_url()
     server = Web(url, tmp_path_factory.mktemp("web") / "log")
     yield server
-    put_down(server.process)
+    kill_family(server.process)
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_without_a_database_no_delivery_is_accepted(tmp_path: Path) -> None:
         answer = server.post("/webhooks/optimove/whatever/", b"{}", **announced(2))
         alive, ready = server.get("/healthz"), server.get("/readyz")
     finally:
-        put_down(server.process)
+        kill_family(server.process)
 
     assert (answer, alive, ready) == (503, 200, 503)
     assert "whatever" not in server.log.read_text()

@@ -1,4 +1,4 @@
-"""What must not stand in the tree, and what must agree in it."""
+"""Texts that must not be in the tree, and files that must agree."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.project import tree
 
-# Put together from parts, so that this file does not hold what it looks for.
+# Composed of parts, so that this file does not contain what it looks for.
 _SLASH = "/"
 _MACHINE_PATHS = [
     _SLASH + place + _SLASH
@@ -43,13 +43,13 @@ def test_no_text_names_a_machine_or_a_registry() -> None:
         f"{name}: {match[0]}"
         for name, text in tree.texts()
         for match in UNWELCOME.finditer(text)
-        if (name, match[0]) not in _OUR_OWN
+        if (name, match[0]) not in _ALLOWED
     ]
     assert not found
 
 
-# The option that keeps an index's address out of the lock files names what it keeps out.
-_OUR_OWN = {("Makefile", "index" + "-url"), ("tests/project/test_tree.py", "index-url")}
+# The option that keeps an index's address out of the lock files contains its name.
+_ALLOWED = {("Makefile", "index" + "-url"), ("tests/project/test_tree.py", "index-url")}
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -68,18 +68,18 @@ def test_a_lock_names_packages_and_nothing_else(lock: str) -> None:
         assert re.match(r"[a-z0-9]|    --hash=sha256:|    #", line), line
 
 
-def test_what_is_developed_with_is_what_runs() -> None:
-    runs, develops = (set(_PIN.findall(tree.say(lock))) for lock in LOCKS)
-    assert runs <= develops
+def test_development_uses_the_versions_of_production() -> None:
+    production, development = (set(_PIN.findall(tree.say(lock))) for lock in LOCKS)
+    assert production <= development
 
 
 def test_every_dependency_is_locked() -> None:
     project = tree.pyproject()
-    runs, develops = (
+    production, development = (
         {name for name, _ in _PIN.findall(tree.say(lock))} for lock in LOCKS
     )
-    assert {tree.package(r) for r in project["project"]["dependencies"]} <= runs
-    assert {tree.package(r) for r in project["dependency-groups"]["dev"]} <= develops
+    assert {tree.package(r) for r in project["project"]["dependencies"]} <= production
+    assert {tree.package(r) for r in project["dependency-groups"]["dev"]} <= development
 
 
 def test_the_changelog_begins_with_this_version() -> None:
@@ -87,6 +87,6 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert versions[0].split()[0] == tree.pyproject()["project"]["version"]
 
 
-def test_the_changelog_sorts_what_changed() -> None:
+def test_the_changelog_uses_the_standard_sections() -> None:
     kinds = set(tree.headings(tree.say("CHANGELOG.md"), 3))
     assert kinds <= {"Added", "Changed", "Fixed", "Security"}

@@ -158,9 +158,9 @@ def create_redemption() -> None:
     ],
 )
 def test_the_scheduler_queues_a_job_for_work_that_lost_its_own(
-    db: None, create: Callable[[], None], name: str
+    db: None, work: Callable[[], None], name: str
 ) -> None:
-    create()
+    work()
 
     pipeline.tick()
 
