@@ -61,11 +61,10 @@ def open_listener(
     """
     if event_type not in EventType.values:
         known = ", ".join(str(value) for value in EventType.values)
-        raise InvalidListener(
-            f"There is no event type {event_type}; known are {known}."
-        )
+        raise InvalidListener(f"Unknown event type {event_type}. Use one of: {known}.")
     if channel is not None and not 0 < channel <= _MAX_CHANNEL:
-        raise InvalidListener(f"There is no channel {channel}; 505 is one.")
+        msg = f"Invalid channel {channel}. Use an Optimove channel ID, such as 505."
+        raise InvalidListener(msg)
     name, value = _header(header)
     secret = Listener.new_secret()
     listener = Listener.objects.create(
@@ -166,5 +165,8 @@ def _network(network: str) -> str:
     try:
         return str(ipaddress.ip_network(network))
     except ValueError:
-        msg = f"{network!r} is no network; 192.0.2.0/24 and 2001:db8::1 are."
+        msg = (
+            f"Invalid network {network!r}. Use a form such as 192.0.2.0/24 or "
+            "2001:db8::1."
+        )
         raise InvalidListener(msg) from None

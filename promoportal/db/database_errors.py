@@ -3,5 +3,5 @@ from __future__ import annotations
 
 def database_error_message(error: Exception) -> str:
     """Return a sentence about a database that cannot be used."""
-    lines = str(error).strip().splitlines() or ["no reason was given"]
-    return f"The database cannot be used: {lines[0].strip()}. Check DATABASE_URL."
+    lines = str(error).strip().splitlines() or ["no error message"]
+    return f"Cannot connect to the database: {lines[0].strip()}. Check DATABASE_URL."

@@ -10,14 +10,14 @@ from django.db import OperationalError, ProgrammingError
 
 from promoportal.db.database_errors import database_error_message
 
+JSON_HELP = "print one line of JSON as the last line of stdout"
+
 
 class PortalCommand(BaseCommand):
     """A command with text output, and JSON output on request."""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--json", action="store_true", help="one line of JSON, the last on stdout"
-        )
+        parser.add_argument("--json", action="store_true", help=JSON_HELP)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; report an unusable database as a sentence."""
@@ -28,7 +28,10 @@ class PortalCommand(BaseCommand):
         except ProgrammingError as error:
             if "does not exist" not in str(error):
                 raise
-            msg = "The database is not up to date; run `manage.py migrate` first."
+            msg = (
+                "The database schema is out of date. Run `manage.py migrate`, then try "
+                "again."
+            )
             raise CommandError(msg) from error
 
     def say(self, options: dict[str, Any], sentence: str, **facts: Any) -> None:

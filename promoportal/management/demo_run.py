@@ -198,7 +198,7 @@ class Demo:
                     continue
                 return
         log = settings.PORTAL_HOME / "demo.log"
-        msg = f"{url} did not come up within {_PATIENCE:.0f} s; {log} says why."
+        msg = f"{url} did not start within {_PATIENCE:.0f} seconds. See the log: {log}"
         raise DemoFailed(msg)
 
     def _close_listeners(self) -> None:
@@ -222,7 +222,7 @@ class Demo:
     def _record(self, execution: dict[str, Any]) -> None:
         """Record an execution, and the number of rewards that it assigned."""
         if execution["problem"]:
-            raise DemoFailed(f"Optimove's side failed. {execution['problem']}")
+            raise DemoFailed(f"The simulated Optimove failed: {execution['problem']}")
         self.occurrences.append(str(execution["occurrence"]))
         self._assigned += int(execution["statuses"].get("Assigned", 0))
         self.sent += int(execution["mails"]["sent"])
@@ -234,7 +234,7 @@ class Demo:
         with wire.Client(address, side="sandbox", secrets={}, seconds=600) as client:
             answer = client.ask(method, f"/{path}", body=body)
         if not isinstance(answer.body, dict):
-            raise DemoFailed("The sandbox gave no answer.")
+            raise DemoFailed("The sandbox did not respond.")
         return dict(answer.body)
 
 

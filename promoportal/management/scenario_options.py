@@ -13,10 +13,14 @@ from promoportal.sandbox.scenarios import InvalidFile, Scenario, load, shipped
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options that modify a scenario; each command adds its name itself."""
     parser.add_argument(
-        "--customers", type=int, help="generate so many, whatever the scenario says"
+        "--customers",
+        type=int,
+        help="number of customers to generate (default: from the scenario)",
     )
     parser.add_argument(
-        "--seed", type=int, help="other customers and other lots than the scenario's"
+        "--seed",
+        type=int,
+        help="random seed for customers and draws (default: from the scenario)",
     )
 
 
@@ -33,7 +37,7 @@ def as_arguments(options: dict[str, Any]) -> list[str]:
 
 def known() -> str:
     """Return a help text with the shipped scenarios."""
-    return f"a file, or one of {', '.join(shipped())}"
+    return f"path of a scenario file, or one of: {', '.join(shipped())}"
 
 
 def chosen(name: str, options: dict[str, Any]) -> Scenario:

@@ -28,4 +28,4 @@ def free_port(wanted: int) -> int:
                 return int(taken.getsockname()[1])
         except OSError:
             continue
-    raise OSError("There is no free port on this machine.")
+    raise OSError("No free port found.")

@@ -78,7 +78,9 @@ class Child:
             time.monotonic()
             + _RESTART_DELAYS[min(self.crashes, len(_RESTART_DELAYS)) - 1]
         )
-        return f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+        return (
+            f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+        )
 
 
 class Supervisor:
@@ -143,7 +145,7 @@ class Supervisor:
         self._wait(seconds)
         for child in self._children:
             if ended := child.reap():
-                self._say(f"{child.program.name} {ended}; it is started again.")
+                self._say(f"{child.program.name} {ended}. Restarting it.")
             if child.process is None and child.due <= time.monotonic():
                 child.start()
 
@@ -154,7 +156,9 @@ class Supervisor:
         while self._running() and time.monotonic() < deadline and not self._is_hurried:
             self._wait(0.5)
         for child in self._running():
-            self._say(f"{child.program.name} did not end in time and is killed.")
+            self._say(
+                f"{child.program.name} did not stop within the time limit. Killing it."
+            )
         self._signal(signal.SIGKILL)
         for child in self._running():
             if child.process:

@@ -150,7 +150,7 @@ def test_a_port_in_use_is_reported_before_the_start(run: Run) -> None:
 
     assert process.returncode == 1
     assert output == ""
-    assert f"Cannot listen at 127.0.0.1, port {port}" in errors
+    assert f"Cannot listen on 127.0.0.1:{port}" in errors
     assert "choose another with --port" in errors
 
 
@@ -168,7 +168,7 @@ def test_a_program_that_keeps_crashing_is_restarted_with_growing_delays() -> Non
 
     # Immediately, after half a second, after one more.
     assert time.monotonic() - began > 1.5
-    assert messages[0] == "The program ended with 3; it is started again."
+    assert messages[0] == "The program exited with code 3. Restarting it."
 
 
 def test_a_program_that_does_not_stop_in_time_is_killed() -> None:
@@ -181,7 +181,7 @@ def test_a_program_that_does_not_stop_in_time_is_killed() -> None:
         supervisor.poll(seconds=0.5)
         supervisor.stop()
 
-    assert messages == ["The program did not end in time and is killed."]
+    assert messages == ["The program did not stop within the time limit. Killing it."]
 
 
 def _program(script: str) -> Program:

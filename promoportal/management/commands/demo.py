@@ -20,15 +20,15 @@ from promoportal.runtime.ports import Ports, free_port
 # Seconds without progress after which the demo gives up.
 _STALLED = 120.0
 _ONCE_MORE = (
-    "All that is listed is reported. Each list is looked at once more, for whom Optimove "
-    "lists late ..."
+    "All rewards are reported. Fetching each list once more for late entries ..."
 )
 _BAR = 30
 
 
 class Command(PortalCommand):
     help = (
-        "Run both far sides and the portal, and watch a campaign's rewards go through."
+        "Run the portal with a simulated Optimove and platform, and show how a "
+        "campaign's rewards are activated and reported."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -41,15 +41,18 @@ class Command(PortalCommand):
             "--port",
             type=int,
             default=8000,
-            help="where the portal answers; 0, or if it is taken: any free one",
+            help="port of the portal (a free port is used if it is 0 or taken)",
         )
         parser.add_argument(
-            "--exit", action="store_true", help="end once everything is settled"
+            "--exit", action="store_true", help="exit when all rewards are processed"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
-            msg = "The demo invents customers and staff; it runs with DEBUG=true only."
+            msg = (
+                "The demo creates fake customers and users. It only runs with "
+                "DEBUG=true."
+            )
             raise CommandError(msg)
         scenario_options.chosen(options["scenario"], options)
         # With --json, stdout is for JSON only.
@@ -62,17 +65,20 @@ class Command(PortalCommand):
             facts = self._run(options)
         except DemoFailed as error:
             raise CommandError(str(error)) from error
-        self.say(options, "Everything has stopped.", **facts)
+        self.say(options, "Demo stopped.", **facts)
         if not facts["settled"]:
-            raise CommandError("Not every assignment is settled.", returncode=1)
+            msg = "Some assignments are not processed yet."
+            raise CommandError(msg, returncode=1)
 
     def _run(self, options: dict[str, Any]) -> dict[str, Any]:
         ports = Ports(portal=free_port(options["port"]), sandbox=free_port(8100))
         demo = Demo(ports, scenario_options.as_arguments(options), self._print)
         began = time.monotonic()
-        self._print("Starting the sandbox (Optimove and a platform) and the portal ...")
+        self._print(
+            "Starting the sandbox (simulated Optimove and platform) and the portal ..."
+        )
         with demo.running():
-            self._print(f"They are up after {time.monotonic() - began:.1f} s.")
+            self._print(f"Ready after {time.monotonic() - began:.1f} seconds.")
             demo.register()
             demo.name()
             staff = _staff()
@@ -101,31 +107,27 @@ class Command(PortalCommand):
 
     def _sum_up(self, facts: dict[str, Any]) -> None:
         self._print(
-            "\n{listed:,} assignments were listed, {eligible:,} of them rewards; "
-            "{active:,} are active and {reported:,} reported, after {seconds:.1f} s.\n"
-            "The platform's own ledger says: {credits:,} credits, at most "
-            "{most_credits} for one reward.\n".format(**facts)
+            "\n{listed:,} assignments: {eligible:,} eligible, {active:,} activated, "
+            "{reported:,} reported ({seconds:.1f} seconds).\n"
+            "The platform recorded {credits:,} activations, at most {most_credits} for "
+            "one reward.\n".format(**facts)
         )
-        self._print("Of Optimove's promotions:")
+        self._print("Promotions:")
         for promotion in facts["promotions"]:
             self._print(_usage(promotion))
         if facts["mails"]:
-            self._print(
-                "{mails:,} e-mails went out; open them from {mail_folder}.".format(
-                    **facts
-                )
-            )
+            self._print("{mails:,} emails written to {mail_folder}.".format(**facts))
 
     def _keep_running(
         self, demo: Demo, staff: list[dict[str, str]], options: dict[str, Any]
     ) -> None:
         if options["exit"]:
             return
-        self._print(f"\nOptimove's side is at {demo.ports.sandbox_url}/")
-        self._print(f"See every reward at {demo.ports.portal_url}/admin/ as")
+        self._print(f"\nSimulated Optimove: {demo.ports.sandbox_url}/")
+        self._print(f"Portal: {demo.ports.portal_url}/admin/ - log in as")
         for user in staff:
             self._print("  {username:<11}{password}   {role}".format(**user))
-        self._print("Ctrl-C stops everything.")
+        self._print("Press Ctrl-C to stop.")
         while demo.poll(1.0):
             pass
 
@@ -149,7 +151,7 @@ def _line(figures: Figures) -> str:
     bar = "#" * round(done * _BAR)
     return (
         f"[{bar:<{_BAR}}] {figures.listed:,} listed  {figures.eligible:,} eligible  "
-        f"{figures.active:,} active  {figures.reported:,} reported"
+        f"{figures.active:,} activated  {figures.reported:,} reported"
     )
 
 
@@ -159,7 +161,7 @@ def _usage(promotion: dict[str, Any]) -> str:
     if budget := promotion["budget"]:
         parts.append("{spent} of {total} {measure} spent".format(**budget))
     if cap := promotion["cap"]:
-        parts.append("{used:,} of {recipients:,} by its cap".format(**cap))
+        parts.append("{used:,} of {recipients:,} recipients (cap)".format(**cap))
     if codes := promotion["codes"]:
         parts.append("{used:,} of {total:,} codes".format(**codes))
     if promotion["redemption_rate"] is not None:

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from executions import listeners
 from executions.models import EventType, Listener
 from promoportal import wire
-from promoportal.management.base_command import PortalCommand
+from promoportal.management.base_command import JSON_HELP, PortalCommand
 from promoportal.optimove import External
 from promoportal.optimove.throttle import Throttled
 
@@ -20,23 +20,29 @@ ACTED_ON = (EventType.SCHEDULED, EventType.TRIGGERED, EventType.CANCELLED)
 
 
 class Command(PortalCommand):
-    help = "Manage the addresses that Optimove calls."
+    help = "Manage the webhook listeners that Optimove calls."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True)
-        self._add_options(verbs.add_parser("add", help="open an address; shown once"))
+        add = "create a listener; its secret URL is shown once"
+        self._add_options(verbs.add_parser("add", help=add))
+        register = "create listeners and register them with Optimove"
         self._add_options(
-            verbs.add_parser("register", help="open addresses and tell Optimove"),
-            event_is_required=False,
+            verbs.add_parser("register", help=register), event_is_required=False
         )
-        self._add_id(verbs.add_parser("unregister", help="tell Optimove, and close"))
-        rotating = verbs.add_parser("rotate", help="open a second address for the same")
+        unregister = "unregister a listener from Optimove and close it"
+        self._add_id(verbs.add_parser("unregister", help=unregister))
+        rotate = "create a second listener with a new secret URL"
+        rotating = verbs.add_parser("rotate", help=rotate)
         self._add_id(rotating)
         rotating.add_argument(
-            "--register", action="store_true", help="tell Optimove the new address"
+            "--register",
+            action="store_true",
+            help="also register the new URL with Optimove",
         )
-        self._json(verbs.add_parser("list", help="every address, without its secret"))
+        every = "list all listeners (secrets are not shown)"
+        self._json(verbs.add_parser("list", help=every))
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -44,16 +50,16 @@ class Command(PortalCommand):
         except listeners.InvalidListener as error:
             raise CommandError(str(error)) from error
         except Throttled:
-            msg = "Optimove's limit on calls is reached. Try again in a few seconds."
+            msg = "Optimove's rate limit is reached. Try again in a few seconds."
             raise CommandError(msg) from None
         except (wire.Unanswered, wire.Malformed) as error:
             msg = (
-                f"Nobody can say whether Optimove took it: {error} The address stays "
-                "open. Try again; `listeners list` tells which are open."
+                f"Outcome unknown: Optimove did not confirm the request. {error} The "
+                "listener stays open. Run `listeners list`, then try again."
             )
             raise CommandError(msg) from error
         except wire.WireError as error:
-            msg = f"Optimove did not take it: {error} Nothing was changed."
+            msg = f"Optimove did not accept the request. {error} No changes were made."
             raise CommandError(msg) from error
 
     def _add_options(
@@ -64,27 +70,33 @@ class Command(PortalCommand):
             "--event-type",
             type=int,
             required=event_is_required,
-            help="of Optimove's: 13 scheduled, 11 triggered, 4 cancelled",
+            help="Optimove event type: 13 scheduled, 11 triggered, 4 cancelled",
         )
         parser.add_argument(
-            "--channel", type=int, help="Optimove's number of it; any, without it"
+            "--channel", type=int, help="Optimove channel ID (default: all channels)"
         )
-        parser.add_argument("--header", default="", help='"Name: secret" it must carry')
+        parser.add_argument(
+            "--header",
+            default="",
+            help='header that each request must carry, as "Name: secret"',
+        )
         parser.add_argument(
             "--network",
             action="append",
             default=[],
-            help="may be called from here only",
+            help="allowed network, such as 192.0.2.0/24; can be repeated",
         )
 
     def _add_id(self, parser: CommandParser) -> None:
         self._json(parser)
-        parser.add_argument("listener", type=int, help="its number in `listeners list`")
+        parser.add_argument(
+            "listener", type=int, help="listener number, as in `listeners list`"
+        )
 
     def _json(self, parser: CommandParser) -> None:
         # No default here: it would override a --json before the verb.
         parser.add_argument(
-            "--json", action="store_true", default=SUPPRESS, help="one line of JSON"
+            "--json", action="store_true", default=SUPPRESS, help=JSON_HELP
         )
 
     def _open(self, event_type: int, options: dict[str, Any]) -> listeners.Opened:
@@ -147,12 +159,16 @@ class Command(PortalCommand):
             "{id:>4}  event {event_type:<3} channel {channel}  {state}".format(**row)
             for row in rows
         ]
-        self.say(options, "\n".join(lines) or "There are no listeners.", listeners=rows)
+        none = "No listeners. Create one with `listeners register`."
+        self.say(options, "\n".join(lines) or none, listeners=rows)
 
     def _find(self, options: dict[str, Any]) -> Listener:
         listener = Listener.objects.open().filter(pk=options["listener"]).first()
         if listener is None:
-            msg = f"There is no open listener {options['listener']}; see `listeners list`."
+            msg = (
+                f"Open listener {options['listener']} not found. Run `listeners list` to "
+                "see all listeners."
+            )
             raise CommandError(msg)
         return listener
 
@@ -162,7 +178,8 @@ class Command(PortalCommand):
         listener = opened.listener
         self.say(
             options,
-            f"Opened {listener}. Its address is shown only now:\n{opened.url}",
+            f"Created {listener}. Copy its secret URL now; it is not shown again:\n"
+            f"{opened.url}",
             **_facts(opened),
             **more,
         )

@@ -27,23 +27,28 @@ PAUSE = 0.1
 
 
 class Command(PortalCommand):
-    help = "Count an execution's assignments in three ledgers, and where they disagree."
+    help = (
+        "Compare an execution's assignments in Optimove, the portal and the reports, "
+        "and count mismatches."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("occurrence", help="the vendor's id of the execution")
+        parser.add_argument(
+            "occurrence", help="execution ID in Optimove (occurrenceId)"
+        )
         parser.add_argument(
             "--live",
             action="store_true",
-            help="ask the vendor for the whole list first",
+            help="fetch the full list from Optimove first",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         execution = Execution.objects.filter(reference=options["occurrence"]).first()
         if execution is None:
             msg = (
-                f"There is no execution {options['occurrence']!r} here; "
-                "`open` starts one whose notice never came."
+                f"Execution {options['occurrence']!r} not found. To open an execution "
+                "whose webhook was missed, run `manage.py open` with its ID."
             )
             raise CommandError(msg)
         if options["live"]:
@@ -65,7 +70,10 @@ def _collect_now(execution: Execution) -> None:
                 collect_from(execution, client, Priority.PERSON)
             # A worker may have claimed it, or it may have to wait.
             time.sleep(PAUSE)
-    msg = f"{execution} could not be collected within {PATIENCE} s; try again later."
+    msg = (
+        f"Assignments of {execution} could not be fetched within {PATIENCE} seconds. "
+        "Try again later."
+    )
     raise CommandError(msg)
 
 
@@ -82,5 +90,5 @@ def _as_text(found: Reconciled) -> str:
     facts = found.as_json()
     occurrence, drift = facts.pop("occurrence"), facts.pop("drift")
     lines = [f"  {name:<13}{count:>10,}" for name, count in facts.items()]
-    verdict = "The ledgers agree." if not drift else f"{drift:,} rows disagree."
+    verdict = f"{drift:,} mismatch{'es' * (drift != 1)}." if drift else "No mismatches."
     return "\n".join([f"execution {occurrence}", *lines, verdict])

@@ -26,13 +26,18 @@ _BACKLOG = 512
 
 
 class Command(BaseCommand):
-    help = "Migrates, then serves web and workers until Ctrl-C or SIGTERM."
+    help = (
+        "Apply migrations, then run the web server and workers until Ctrl-C or SIGTERM."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
         parser.add_argument(
-            "--host", default="127.0.0.1", help="where the web process listens."
+            "--port",
+            type=int,
+            default=8000,
+            help="port to listen on; 0 picks a free port",
         )
-        parser.add_argument("--port", type=int, default=8000, help="0: any free one.")
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
         refuse_public_host(host)
@@ -50,14 +55,17 @@ class Command(BaseCommand):
         self.stdout.write(f"Web       http://{name}:{port}/")
         self.stdout.write(f"Workers   {', '.join(jobs.QUEUES)}")
         self.stdout.write(f"Database  {database()}")
-        self.stdout.write("Ctrl-C stops them all.")
+        self.stdout.write("Press Ctrl-C to stop.")
         self.stdout.flush()
 
 
 def refuse_public_host(host: str) -> None:
     """Refuse other machines with DEBUG: it shows errors in full, with known secrets."""
     if settings.DEBUG and not is_loopback(host):
-        msg = f"DEBUG is on, and {host} is reached from elsewhere. Set DEBUG=false."
+        msg = (
+            f"DEBUG is true, but {host} accepts connections from other machines. Set "
+            "DEBUG=false, or use --host 127.0.0.1."
+        )
         raise CommandError(msg)
 
 
@@ -72,8 +80,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
         msg = (
-            f"Cannot listen at {host}, port {port} ({error}). Stop what uses it, or "
-            "choose another with --port."
+            f"Cannot listen on {host}:{port} ({error}). Stop the program that uses "
+            "this port, or choose another with --port."
         )
         raise CommandError(msg) from error
 
@@ -98,7 +106,7 @@ def migrate() -> None:
 def database() -> str:
     """Return the place of the database, without a password."""
     if connection.settings_dict["ENGINE"] == "promoportal.db.embedded":
-        return f"embedded PostgreSQL below {settings.PORTAL_HOME}"
+        return f"embedded PostgreSQL in {settings.PORTAL_HOME}"
     return "{NAME} at {HOST}".format(**connection.settings_dict)
 
 

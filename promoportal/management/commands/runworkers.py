@@ -20,18 +20,18 @@ from promoportal.runtime.supervisor import Program, Supervisor
 
 
 class Command(BaseCommand):
-    help = "Runs the workers of all queues, or of one."
+    help = "Run the workers of all queues, or of one queue."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--queue",
             choices=jobs.QUEUES,
-            help="Run the one cluster of this queue, unsupervised.",
+            help="run only this queue, without supervision",
         )
         parser.add_argument(
             "--patience",
             type=float,
-            help="Seconds after which a cluster whose work does not move gives up.",
+            help="seconds without progress after which a worker cluster exits",
         )
 
     def handle(
@@ -41,7 +41,7 @@ class Command(BaseCommand):
             parent_death.exit_with_parent()
             detect_restore()
             self.stdout.write(
-                f"Workers for {', '.join(jobs.QUEUES)}. Ctrl-C ends them."
+                f"Running workers for {', '.join(jobs.QUEUES)}. Press Ctrl-C to stop."
             )
             Supervisor(clusters(), say=self.stderr.write).run()
             return
