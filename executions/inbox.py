@@ -102,7 +102,7 @@ def _read_each(keys: Sequence[int]) -> None:
         except DatabaseError as error:
             errors.append(error)
     if errors:
-        raise ExceptionGroup("Some deliveries could not be followed.", errors)
+        raise ExceptionGroup("Some deliveries could not be processed.", errors)
 
 
 def _unclaimed() -> QuerySet[Delivery]:

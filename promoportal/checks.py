@@ -70,9 +70,7 @@ def _contract(**_: Any) -> list[CheckMessage]:
     return []
 
 
-_CONTRACT_HINT = (
-    "Correct the file that OPTIMOVE_CONTRACT names; docs/vendor.md tells how."
-)
+_CONTRACT_HINT = "Correct the file set in OPTIMOVE_CONTRACT. See docs/vendor.md."
 
 
 def _sandbox(**_: Any) -> list[CheckMessage]:
@@ -80,8 +78,9 @@ def _sandbox(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"{name} is {address}, which is on this machine.",
-            hint="Set it to the real address; the sandbox is for DEBUG=true only.",
+            f"{name} is {address}, a local address, but DEBUG is false.",
+            hint="Set it to the real address. The sandbox can only be used with "
+            "DEBUG=true.",
             id="promoportal.E002",
         )
         for name, address in _called_addresses()
@@ -97,8 +96,8 @@ def _called_addresses() -> Iterator[tuple[str, str]]:
         contract = optimove.current()
     except optimove.ContractError:
         return  # reported as E001
-    yield "assignments.host of the contract", contract.assignments.host
-    yield "redemptions.host of the contract", contract.redemptions.host
+    yield "assignments.host in the contract file", contract.assignments.host
+    yield "redemptions.host in the contract file", contract.redemptions.host
 
 
 def _retry(**_: Any) -> list[CheckMessage]:
@@ -110,9 +109,10 @@ def _retry(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"JOB_RETRY_SECONDS is {retry}; jobs would be handed out again that are "
-            "still running.",
-            hint=f"Set it to more than {least}, or JOB_TIMEOUT_SECONDS to less.",
+            f"JOB_RETRY_SECONDS is {retry} seconds, which is too short: running jobs "
+            "would be started twice.",
+            hint=f"Set JOB_RETRY_SECONDS to more than {least}, or reduce "
+            "JOB_TIMEOUT_SECONDS.",
             id="promoportal.E003",
         )
     ]
@@ -124,9 +124,10 @@ def _timeout(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"JOB_TIMEOUT_SECONDS is {timeout}; jobs would be killed that are at work.",
-            hint=f"Set it to {_LEAST_TIMEOUT} or more: a job takes 8 seconds, and then "
-            "waits for the answers to its last calls.",
+            f"JOB_TIMEOUT_SECONDS is {timeout} seconds, which is too short: running "
+            "jobs would be killed.",
+            hint=f"Set it to {_LEAST_TIMEOUT} or more. A job runs for up to 8 seconds "
+            "and then waits for its last responses.",
             id="promoportal.E003",
         )
     ]
@@ -143,8 +144,8 @@ def _broker(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            "The queue must be in the default database, without a connection pool.",
-            hint='Leave Q_CLUSTER["orm"] at "default" and OPTIONS without "pool".',
+            "The job queue must use the default database without a connection pool.",
+            hint='Set Q_CLUSTER["orm"] to "default" and remove "pool" from OPTIONS.',
             id="promoportal.E004",
         )
     ]
@@ -171,7 +172,7 @@ def _missing(**_: Any) -> list[CheckMessage]:
     return [
         Error(
             f"{name} is not set.",
-            hint=f"Set {name}; .env.example says what it is.",
+            hint=f"Set {name}. See .env.example for its meaning.",
             id="promoportal.E006",
         )
         for name in _NEEDED
@@ -185,7 +186,7 @@ def _database(databases: Iterable[str] | None = None, **_: Any) -> list[CheckMes
 
 
 def _unusable(alias: str) -> Iterable[CheckMessage]:
-    hint = "Set DATABASE_URL to a PostgreSQL, 15 or newer, that is running."
+    hint = "Set DATABASE_URL to a running PostgreSQL server, version 15 or newer."
     try:
         with connections[alias].cursor() as cursor:
             cursor.execute("SHOW server_version_num")
@@ -198,7 +199,8 @@ def _unusable(alias: str) -> Iterable[CheckMessage]:
         )
     else:
         if version < _OLDEST:
-            problem = f"The database is PostgreSQL {version // 10000}."
+            found = f"The database is PostgreSQL {version // 10000}."
+            problem = f"{found} Version 15 or newer is required."
             yield Error(problem, hint=hint, id="promoportal.E007")
 
 
@@ -210,8 +212,8 @@ def _debug(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            "DEBUG is on, and ALLOWED_HOSTS or PORTAL_URL is a public address.",
-            hint="Set DEBUG=false, or keep both on this machine.",
+            "DEBUG is true, but ALLOWED_HOSTS or PORTAL_URL contains a public address.",
+            hint="Set DEBUG=false, or use local addresses for both.",
             id="promoportal.E008",
         )
     ]
@@ -220,15 +222,18 @@ def _debug(**_: Any) -> list[CheckMessage]:
 def _secrets(**_: Any) -> Iterable[CheckMessage]:
     if not settings.DEBUG and len(settings.SECRET_KEY) < _LEAST_KEY:
         yield Error(
-            f"SECRET_KEY has fewer than {_LEAST_KEY} characters: it can be guessed.",
-            hint="Set it to random characters, and keep it.",
+            f"SECRET_KEY is shorter than {_LEAST_KEY} characters.",
+            hint=f"Set it to at least {_LEAST_KEY} random characters, and do not change "
+            "it later.",
             id="promoportal.E009",
         )
     for name in ("OPTIMOVE_API_KEY", "PLATFORM_TOKEN"):
         if not re.fullmatch("[!-~]*", getattr(settings, name)):
             yield Error(
-                f"{name} holds a space, a line break or a letter that no header may.",
-                hint=f"Set {name} to what its side gave you, alone.",
+                f"{name} contains a character that is not allowed in an HTTP header, "
+                "such as a space or line break.",
+                hint=f"Set {name} to the exact value you received, without spaces or "
+                "quotes.",
                 id="promoportal.E009",
             )
 
@@ -240,8 +245,8 @@ def _portal_url(**_: Any) -> list[CheckMessage]:
         return []  # a missing setting is reported as E006
     return [
         Error(
-            f"PORTAL_URL is at {host}, which ALLOWED_HOSTS does not name: every notice "
-            "that Optimove sends there would be refused.",
+            f"The host of PORTAL_URL, {host}, is not in ALLOWED_HOSTS: every webhook "
+            "from Optimove would be rejected.",
             hint=f"Add {host} to ALLOWED_HOSTS.",
             id="promoportal.E010",
         )
@@ -255,8 +260,8 @@ def _unencrypted(**_: Any) -> list[CheckMessage]:
     addresses = [*_called_addresses(), ("PORTAL_URL", settings.PORTAL_URL)]
     return [
         Error(
-            f"{name} is {address}: the key or the secret in it would go unencrypted.",
-            hint="Begin it with https://.",
+            f"{name} is {address}, which would send keys and secrets unencrypted.",
+            hint="Use an https:// address.",
             id="promoportal.E010",
         )
         for name, address in addresses
@@ -269,8 +274,9 @@ def _crashing(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"{crash_points.VARIABLE} is set: processes would kill themselves at work.",
-            hint="Take it out of the environment; only tests set it.",
+            f"{crash_points.VARIABLE} is set, which makes processes crash on purpose.",
+            hint=f"Remove {crash_points.VARIABLE} from the environment. It is for tests "
+            "only.",
             id="promoportal.E011",
         )
     ]

@@ -185,7 +185,7 @@ def _run_all(steps: Iterable[Callable[[], Any]]) -> None:
         except Exception as error:  # noqa: BLE001 - all of them are raised below
             errors.append(error)
     if errors:
-        raise ExceptionGroup("The tick could not do all that is due.", errors)
+        raise ExceptionGroup("The scheduler could not do all that is due.", errors)
 
 
 def _wake_due(due: Due) -> None:

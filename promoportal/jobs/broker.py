@@ -128,7 +128,7 @@ class PortalBroker(ORM):  # type: ignore[misc]
 
     def _wait_for_database(self, error: Exception) -> None:
         if not self._is_lost:
-            _log.warning("The queue cannot be reached, and is waited for: %s", error)
+            _log.warning("The job queue is unavailable. Retrying: %s", error)
         self._is_lost = True
         self.stop_listening()
         with suppress(DatabaseLost):
@@ -147,5 +147,5 @@ def _problem(payload: str, deliveries: int) -> str:
     if not is_runnable:
         return f"{path!r} is not the path of a function."
     if deliveries > MAX_DELIVERIES:
-        return f"{path} was handed out {MAX_DELIVERIES} times and never concluded."
+        return f"{path} was started {MAX_DELIVERIES} times and never finished."
     return ""

@@ -49,7 +49,7 @@ class Scheduler:
         except (InterfaceError, OperationalError) as error:
             self._release_after(error)
         except Exception:  # noqa: BLE001 the scheduler must go on
-            _log.exception("The tick failed; the next one tries again.")
+            _log.exception("The scheduler run failed. The next run will retry.")
             self.release()
 
     def release(self) -> None:
@@ -69,6 +69,6 @@ class Scheduler:
 
     def _release_after(self, error: Exception) -> None:
         if not self._is_lost:
-            _log.warning("The tick waits for the database: %s", error)
+            _log.warning("The scheduler is waiting for the database: %s", error)
         self._is_lost = True
         self.release()

@@ -45,7 +45,7 @@ def chosen() -> Point | None:
     """
     name = os.environ.get(VARIABLE)
     if name and name not in set(Point):
-        msg = f"{VARIABLE} is {name!r}; it must be one of {', '.join(Point)}."
+        msg = f"{VARIABLE} is {name!r}. Use one of: {', '.join(Point)}."
         raise ImproperlyConfigured(msg)
     return Point(name) if name else None
 

@@ -27,7 +27,7 @@ def amounts(name: str, parts: tuple[str, ...]) -> dict[str, Decimal]:
     """
     amounts = dict(_amount(name, part) for part in parts)
     if len(amounts) < len(parts):
-        msg = f"{name} is {','.join(parts)!r}; each unit may be named once."
+        msg = f"{name} is {','.join(parts)!r}. Use each unit only once."
         raise ImproperlyConfigured(msg)
     return amounts
 
@@ -39,7 +39,7 @@ def _amount(name: str, part: str) -> tuple[str, Decimal]:
     except InvalidOperation:
         most = Decimal("NaN")
     if not unit or not most.is_finite() or most < 0:
-        msg = f"{name} has {part!r}; each entry must be like EUR=5000 or spins=100."
+        msg = f"{name} contains {part!r}. Use entries such as EUR=5000 or spins=100."
         raise ImproperlyConfigured(msg)
     return unit, most
 
@@ -61,7 +61,7 @@ def text(name: str, default: str = "") -> str:
     try:
         return str(_variables.get(name, default)).strip()
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"{name}_FILE names a file that cannot be read: {error}."
+        msg = f"{name}_FILE points to a file that cannot be read: {error}."
         raise ImproperlyConfigured(msg) from error
 
 
@@ -73,7 +73,7 @@ def folder(name: str, default: Path) -> Path:
 def flag(name: str, *, default: bool) -> bool:
     value = text(name, str(default)).lower()
     if value not in _TRUE | _FALSE:
-        msg = f"{name} is {value!r}; it must be true or false."
+        msg = f"{name} is {value!r}. Set it to true or false."
         raise ImproperlyConfigured(msg)
     return value in _TRUE
 
@@ -81,7 +81,7 @@ def flag(name: str, *, default: bool) -> bool:
 def number(name: str, default: int, *, least: int = 0, most: int = 1_000_000) -> int:
     value = text(name, str(default))
     if not _WHOLE.fullmatch(value) or not least <= int(value) <= most:
-        msg = f"{name} is {value!r:.60}; it must be a whole number, {least} to {most}."
+        msg = f"{name} is {value!r:.60}. Use a whole number from {least} to {most}."
         raise ImproperlyConfigured(msg)
     return int(value)
 
@@ -90,7 +90,7 @@ def choice(name: str, default: str, choices: Iterable[str]) -> str:
     allowed = list(choices)
     value = text(name, default)
     if value not in allowed:
-        msg = f"{name} is {value!r}; it must be one of {', '.join(allowed)}."
+        msg = f"{name} is {value!r}. Use one of: {', '.join(allowed)}."
         raise ImproperlyConfigured(msg)
     return value
 
@@ -104,7 +104,7 @@ def address(name: str, default: str = "") -> str:
     """Return an http(s) URL without a trailing slash, or "" if it is not set."""
     value = text(name, default).rstrip("/")
     if value and not _is_address(value):
-        msg = f"{name} is {value!r}; it must be an address such as https://host/path."
+        msg = f"{name} is {value!r}. Set it to an address such as https://host/path."
         raise ImproperlyConfigured(msg)
     return value
 
@@ -125,15 +125,21 @@ def database(name: str) -> dict[str, Any] | None:
         return None
     # Checked first: for another scheme, django-environ's error shows the password.
     if not value.startswith(("postgres://", "postgresql://")):
-        msg = f"{name} must begin with postgresql://; PostgreSQL is the one database."
+        msg = (
+            f"{name} must start with postgresql://. Other databases are not supported."
+        )
         raise ImproperlyConfigured(msg)
     try:
         urlsplit(value)
         found = dict(environ.Env.db_url_config(value))
     except ValueError as error:
         # The error's text is left out: it may contain the password.
-        msg = f"{name} must be like postgresql://user:password@host:5432/name."
+        msg = f"{name} must have the form postgresql://user:password@host:5432/name."
         raise ImproperlyConfigured(msg) from error
     if not found.get("NAME"):
-        raise ImproperlyConfigured(f"{name} names no database after the host.")
+        msg = (
+            f"{name} has no database name after the host, as in "
+            "postgresql://host:5432/name."
+        )
+        raise ImproperlyConfigured(msg)
     return found

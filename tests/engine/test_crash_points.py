@@ -289,6 +289,4 @@ def test_an_unknown_crash_point_stops_the_start_with_a_sentence(
     )
 
     assert done.returncode != 0
-    assert (
-        "PORTAL_CRASH_AT is 'somewhere'; it must be one of reading.taken" in done.stderr
-    )
+    assert "PORTAL_CRASH_AT is 'somewhere'. Use one of: reading.taken" in done.stderr

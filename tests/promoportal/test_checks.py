@@ -88,13 +88,13 @@ def test_the_portal_starts_without_any_setting() -> None:
         pytest.param({"JOB_TIMEOUT_SECONDS": "5"}, "E003", id="E003, a short job"),
         pytest.param({"PORTAL_CRASH_AT": "reading.taken"}, "E011", id="E011"),
         pytest.param(
-            {"LIMIT_VALUE": "EUR=5,EUR=6"}, "named once", id="E005, a unit twice"
+            {"LIMIT_VALUE": "EUR=5,EUR=6"}, "only once", id="E005, a unit twice"
         ),
         pytest.param(
             {"OPTIMOVE_CONTRACT": "{contract}"}, "E002", id="E002, in the contract"
         ),
         pytest.param(
-            {"REDEMPTION_INTERVAL_SECONDS": "1" * 30}, "must be a whole", id="too much"
+            {"REDEMPTION_INTERVAL_SECONDS": "1" * 30}, "Use a whole", id="too much"
         ),
         pytest.param({"DATABASE_URL": "mysql://u:p@h/d"}, "postgresql://", id="MySQL"),
         pytest.param({"PLATFORM_TOKEN_FILE": "/none"}, "cannot be read", id="a file"),

@@ -15,8 +15,8 @@ from promoportal.db.embedded import server
 
 if sys.platform == "win32":  # it has no flock, on which all of this depends
     msg = (
-        "There is no embedded PostgreSQL for this platform; set DATABASE_URL to one, "
-        "such as postgresql://user:password@host/portal."
+        "There is no embedded PostgreSQL for this platform. Set DATABASE_URL, for "
+        "example to postgresql://user:password@host/portal."
     )
     raise ImproperlyConfigured(msg)
 
@@ -57,8 +57,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """
         if not settings.EMBEDDED_DATABASE:
             msg = (
-                "The embedded PostgreSQL is for a desk. Set DATABASE_URL, or set "
-                "EMBEDDED_DATABASE=true if you mean to use it with DEBUG off."
+                "The embedded PostgreSQL is for development. Set DATABASE_URL, or set "
+                "EMBEDDED_DATABASE=true to use it with DEBUG=false."
             )
             raise ImproperlyConfigured(msg)
         return super().get_connection_params() | {

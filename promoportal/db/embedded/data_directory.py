@@ -105,7 +105,10 @@ class Layout:
         for name in ("postgres", "_postgres", "nobody"):
             with suppress(KeyError):
                 return pwd.getpwnam(name)
-        msg = "PostgreSQL refuses to run as root, and there is no user `nobody` either."
+        msg = (
+            "PostgreSQL cannot run as root, and this system has no user `nobody`. Run "
+            "the portal as another user, or set DATABASE_URL."
+        )
         raise LookupError(msg)
 
     def postmaster(self) -> int | None:

@@ -178,8 +178,8 @@ class Keeper:
         """
         if pid := server_of(self.layout.data):
             msg = (
-                f"PostgreSQL (process {pid}) does not end, even if it is killed. Its "
-                "data is left alone until it does; restart the machine if it never does."
+                f"PostgreSQL (process {pid}) cannot be stopped. Its data stays locked "
+                "until it stops. If it does not, restart the machine."
             )
             raise TimeoutError(msg)
         file = self.layout.data / "postmaster.pid"

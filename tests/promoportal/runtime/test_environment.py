@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_read_is_named(
         mounted.write_bytes(content)
     monkeypatch.setenv("PROMO_LOST_FILE", str(mounted))
 
-    with pytest.raises(ImproperlyConfigured, match=r"^PROMO_LOST_FILE names a file"):
+    with pytest.raises(ImproperlyConfigured, match=r"^PROMO_LOST_FILE points to a"):
         environment.text("PROMO_LOST")
 
 

@@ -182,8 +182,8 @@ def test_the_server_is_refused_if_it_is_not_enabled(
     answer = start(new_layout, EMBEDDED_DATABASE="false").ask("SELECT 1")
 
     assert answer == (
-        "The embedded PostgreSQL is for a desk. Set DATABASE_URL, or set "
-        "EMBEDDED_DATABASE=true if you mean to use it with DEBUG off."
+        "The embedded PostgreSQL is for development. Set DATABASE_URL, or set "
+        "EMBEDDED_DATABASE=true to use it with DEBUG=false."
     )
     assert not new_layout.home.exists()
 
@@ -193,8 +193,8 @@ def test_a_home_that_is_not_a_folder_is_refused(tmp_path: Path, start: Start) ->
 
     answer = start(Layout(tmp_path / "file")).ask("SELECT 1")
 
-    assert str(answer).startswith("The embedded PostgreSQL can't live in")
-    assert str(answer).endswith("to a folder of your own, or set DATABASE_URL.")
+    assert str(answer).startswith("The embedded PostgreSQL cannot use the folder")
+    assert str(answer).endswith("to a folder you can write to, or set DATABASE_URL.")
 
 
 def test_without_the_wheel_the_error_names_the_setting(tmp_path: Path) -> None:
@@ -213,4 +213,4 @@ def test_without_the_wheel_the_error_names_the_setting(tmp_path: Path) -> None:
     )
 
     assert "There is no embedded PostgreSQL for this platform" in answer.stdout
-    assert "set DATABASE_URL to one, such as postgresql://" in answer.stdout
+    assert "Set DATABASE_URL, for example to postgresql://" in answer.stdout
