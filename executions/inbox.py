@@ -46,7 +46,7 @@ Parsed = tuple[Delivery, Notice]
 
 
 def process_due() -> None:
-    """Process pending deliveries for at most `TURN` seconds."""
+    """Process pending deliveries until `TURN` seconds have passed."""
     budget = TimeBudget(TURN)
     while not budget.is_spent() and (keys := _take()):
         crash_points.at(Point.READING_TAKEN)

@@ -52,15 +52,13 @@ def add_triggers(
     """Request customers of a triggered execution, also those requested before."""
     with transaction.atomic():
         execution = seized(join(occurrence, kind=ExecutionKind.TRIGGERED))
-        delivery_of = dict(customers)
-        rows = Trigger.objects.filter(execution=execution, customer__in=delivery_of)
+        source = dict(customers)
+        rows = Trigger.objects.filter(execution=execution, customer__in=source)
         known = dict(rows.values_list("customer", "pk"))
-        _request_again(
-            rows, {pk: delivery_of[customer] for customer, pk in known.items()}
-        )
+        _request_again(rows, {pk: source[customer] for customer, pk in known.items()})
         Trigger.objects.bulk_create(
             Trigger(execution=execution, customer=customer, delivery=delivery)
-            for customer, delivery in delivery_of.items()
+            for customer, delivery in source.items()
             if customer not in known
         )
         mark_collecting(execution, why="A customer triggered it.")

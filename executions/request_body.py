@@ -29,9 +29,7 @@ class _Stream(Protocol):
 
 def read_body(environ: dict[str, Any]) -> bytes:
     """
-    Return the complete body.
-
-    Django reads a chunked body as empty, and a client on .NET sends JSON in chunks.
+    Return the complete body: Django reads a chunked one, as sent by .NET, as empty.
 
     :raises TooLarge: if the body has more than `LARGEST` bytes
     :raises CutShort: if the sender stopped before the end

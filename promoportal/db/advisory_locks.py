@@ -1,9 +1,8 @@
 """
 Ends database sessions that keep an advisory lock in a suspended process.
 
-Such a lock lasts as long as its connection, and a suspended process (a paused
-container, a sleeping machine) keeps that open. A running query does not count as idle
-time.
+Such a lock lasts as long as its connection, which a suspended process keeps open (in a
+paused container, on a sleeping machine). A running query is not idle time.
 """
 
 from __future__ import annotations

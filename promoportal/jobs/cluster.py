@@ -64,8 +64,8 @@ class PortalCluster(Cluster):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._signal_reader, self._signal_writer = os.pipe()
-        os.set_blocking(self._signal_reader, False)
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
         self._is_asked_to_stop = False
 
     def sig_handler(self, signum: int, frame: Any) -> None:
@@ -73,7 +73,7 @@ class PortalCluster(Cluster):  # type: ignore[misc]
         # scheduler run and its transaction.
         self._is_asked_to_stop = True
         shutdown.announce()
-        os.write(self._signal_writer, b"!")
+        os.write(self._writer, b"!")
 
     def run(self, tick: Callable[[], None], *, watchdog: Watchdog | None = None) -> int:
         """Work until asked to stop; return the exit code, 0 if all jobs finished."""
@@ -121,11 +121,9 @@ class PortalCluster(Cluster):  # type: ignore[misc]
 
     def _wait(self, seconds: float) -> None:
         """Wait until the time is over, a signal arrives or the sentinel exits."""
-        multiprocessing.connection.wait(
-            [self.sentinel.sentinel, self._signal_reader], seconds
-        )
+        multiprocessing.connection.wait([self.sentinel.sentinel, self._reader], seconds)
         with suppress(BlockingIOError):
-            os.read(self._signal_reader, 100)
+            os.read(self._reader, 100)
 
 
 def longest_stop() -> float:
