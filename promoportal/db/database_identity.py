@@ -71,7 +71,7 @@ def has_changed() -> bool:
     """
     Return whether the database was replaced and the scheduler has not seen it yet.
 
-    Call it in the transaction that claims rows: a worker is faster than the scheduler.
+    Call it in the transaction that claims rows: after a failover a worker may be first.
     """
     with connection.cursor() as cursor:
         cursor.execute(_ELSEWHERE)

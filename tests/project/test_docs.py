@@ -61,7 +61,9 @@ def test_every_decision_is_in_the_index_by_its_title() -> None:
 
 def test_every_decision_names_its_alternatives() -> None:
     for page in (tree.ROOT / "docs/adr").glob("[0-9]*.md"):
-        assert tree.headings(page.read_text(), 2) == ["Instead of"], page.name
+        assert tree.headings(page.read_text(), 2) == ["Alternatives considered"], (
+            page.name
+        )
 
 
 def test_the_drawn_parts_agree_with_the_code() -> None:
@@ -78,7 +80,7 @@ def test_every_dependency_has_a_reason() -> None:
             *project["dependency-groups"]["dev"],
         )
     ]
-    reasons = tree.section(tree.say(drawing.PAGE), "Why each dependency is here")
+    reasons = tree.section(tree.say(drawing.PAGE), "Dependencies")
     explained = re.findall(r"^\| `([^`]+)` \| \S", reasons, re.MULTILINE)
     assert sorted(explained) == sorted({name.lower() for name in wanted})
 
@@ -104,7 +106,7 @@ def test_every_reason_has_a_heading(part: str, reasons: type[TextChoices]) -> No
 
 
 def test_every_crash_point_is_documented_and_tested() -> None:
-    text = tree.section(tree.say("docs/guarantees.md"), "Where it may die")
+    text = tree.section(tree.say("docs/guarantees.md"), "Crash points")
     named = re.findall(r"^\| `([a-z.]+)` \|", text, re.MULTILINE)
     assert named == list(crash_points.Point)
     assert set(test_crash_points.CASES) == set(crash_points.Point)
@@ -125,7 +127,7 @@ def test_every_command_named_in_the_docs_exists() -> None:
         path.stem
         for path in (tree.ROOT / "promoportal/management/commands").glob("*.py")
     }
-    from_django = {"check", "createsuperuser", "dbshell", "migrate"}
+    from_django = {"check", "createsuperuser", "dbshell", "makemigrations", "migrate"}
     for page in tree.pages():
         named = set(re.findall(r"manage\.py ([a-z]+)", page.read_text()))
         assert named <= commands | from_django, page.name
