@@ -46,7 +46,7 @@ check: $(READY)   ## format, lint, types, imports, migrations, production settin
 	echo "make check: all is well ($(CHECKS))."
 
 chaos: $(READY)   ## a storm of kills and lies over a portal of its own, and the count of credits
-	@exec $(PY) manage.py chaos $(ARGS)
+	@exec $(PY) -m bench.chaos $(ARGS)
 
 lock: $(READY)   ## lock the dependencies anew (ARGS=--upgrade: the newest that fit)
 	$(COMPILE) --output-file requirements.lock $(ARGS)

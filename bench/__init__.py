@@ -1,6 +1,6 @@
 """
-Measurements: the portal's work, and its floor, in one run.
+Benchmarks: the portal's work and its floor, measured in one run.
 
-The floor is the same work done the barest way, on the same machine at the same time;
-machines are noisy, and the ratio of the two holds.
+The floor is the same work done in the simplest way, on the same machine at the same
+time: machines are noisy, but the ratio of the two is stable.
 """

@@ -1,8 +1,8 @@
 """
-`make bench`: every measurement, or those named: `make bench ARGS="receiving"`.
+`make bench`: all benchmarks, or those named: `make bench ARGS="receiving"`.
 
-Only when they are named, `pages`, `retrying` and `exporting` are measured: so many rows
-take minutes to be made.
+`pages`, `retrying` and `exporting` run only if they are named, because it takes minutes
+to create their rows.
 """
 
 from __future__ import annotations
@@ -12,61 +12,42 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from importlib import import_module
 
 import django
 
+_NAMES = (
+    *("receiving", "reading", "collecting", "activating", "reporting", "allocating"),
+    *("serving", "crediting", "pages", "retrying", "exporting"),
+)
 _SIZE = 2_000
-# What says nothing when it is small, and takes too long to be measured every time.
+# Benchmarks that show nothing at a small size, and take too long to run every time.
 _SIZES = {"pages": 1_000_000, "retrying": 250_000, "exporting": 1_000_000}
 
 
 def main() -> None:
+    """Run the benchmarks that the command line names, each by its own `measure`."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promoportal.settings")
     django.setup()
     logging.disable(logging.WARNING)
-    from bench import (
-        activating,
-        allocating,
-        collecting,
-        crediting,
-        exporting,
-        pages,
-        reading,
-        receiving,
-        reporting,
-        retrying,
-        serving,
-    )
     from bench.stage import Measured, Stage
 
-    benches: dict[str, Callable[[Stage, int], Measured]] = {
-        "receiving": receiving.measure,
-        "reading": reading.measure,
-        "collecting": collecting.measure,
-        "activating": activating.measure,
-        "reporting": reporting.measure,
-        "allocating": allocating.measure,
-        "serving": serving.measure,
-        "crediting": crediting.measure,
-        "pages": pages.measure,
-        "retrying": retrying.measure,
-        "exporting": exporting.measure,
-    }
-    options = _options(list(benches))
+    options = _options()
     measured = {}
     with Stage() as stage:
-        for name in options.names or [one for one in benches if one not in _SIZES]:
-            found = benches[name](stage, options.size or _SIZES.get(name, _SIZE))
+        for name in options.names or [one for one in _NAMES if one not in _SIZES]:
+            module = import_module(f"bench.{name}")
+            size = options.size or _SIZES.get(name, _SIZE)
+            found: Measured = module.measure(stage, size)
             measured[name] = found.as_json()
-            print(found.told(name), file=sys.stderr)  # noqa: T201 - it is what it says
+            print(found.as_text(name), file=sys.stderr)  # noqa: T201 - the output
     if options.json:
         print(json.dumps(measured))  # noqa: T201
 
 
-def _options(names: list[str]) -> argparse.Namespace:
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("names", nargs="*", choices=[*names, []], metavar="NAME")
+    parser.add_argument("names", nargs="*", choices=[*_NAMES, []], metavar="NAME")
     parser.add_argument("--size", type=int, help=f"how many of each, not {_SIZE:,}")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()

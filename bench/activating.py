@@ -17,15 +17,15 @@ from rewards.models import Assignment, AssignmentState
 def measure(stage: Stage, size: int) -> Measured:
     collect(stage, size)
     orders = [_order(number) for number in range(size)]
-    owed = Assignment.objects.filter(state=AssignmentState.OWED).count()
+    pending = Assignment.objects.filter(state=AssignmentState.OWED).count()
     work = seconds(activate_all)
     assert not Assignment.objects.filter(state=AssignmentState.OWED).exists()
-    floor = seconds(lambda: _send(orders[:owed]))
-    return Measured("rewards", owed, work, floor, "the same calls, nothing kept")
+    floor = seconds(lambda: _send(orders[:pending]))
+    return Measured("rewards", pending, work, floor, "the same calls, nothing kept")
 
 
 def activate_all() -> None:
-    """Activate whatever is owed."""
+    """Activate all rewards that are due."""
     while activate.is_due():
         activate.activate()
 

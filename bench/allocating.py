@@ -1,37 +1,18 @@
-"""Calculating what a campaign's customers get, against a bare loop over their columns."""
+"""The allocation of a campaign's customers, against a bare loop over their columns."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
 from bench.stage import Measured, Stage, seconds
 from promoportal.sandbox import engine
+from promoportal.sandbox.scenarios import Customers
 
 AT_LEAST = engine.Comparison.AT_LEAST
 ONE_OF = engine.Comparison.ONE_OF
 RICH, COUNTRIES = (500, 200, 0), ("MT", "DE", "SE", "GB")
-
-
-@dataclass(frozen=True)
-class People:
-    """Customers with an amount, an age and a country."""
-
-    ids: Sequence[str]
-    columns: dict[str, list[engine.Value]]
-
-    @property
-    def attributes(self) -> Sequence[str]:
-        return list(self.columns)
-
-    def column(self, attribute: str) -> Sequence[engine.Value]:
-        return self.columns[attribute]
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 def measure(_stage: Stage, size: int) -> Measured:
@@ -41,9 +22,9 @@ def measure(_stage: Stage, size: int) -> Measured:
     return Measured("customers", size, work, floor, "a bare loop, floats, no order")
 
 
-def _people(size: int) -> People:
+def _people(size: int) -> Customers:
     chance = random.Random(1)  # noqa: S311 - the same customers every time
-    return People(
+    return Customers(
         [f"C{number:07}" for number in range(size)],
         {
             "deposits": [round(chance.uniform(0, 1000), 2) for _ in range(size)],
@@ -53,7 +34,7 @@ def _people(size: int) -> People:
 
 
 def _promotion(size: int) -> engine.Promotion:
-    """Three tiers of two conditions, and every limit there is."""
+    """Return a promotion with three tiers of two conditions, and every limit."""
     return engine.Promotion(
         id="promo-1",
         code="WB23",
@@ -80,7 +61,7 @@ def _tier(floor: int) -> engine.Tier:
     return engine.Tier(f"from-{floor}", f"From {floor}", reward, condition)
 
 
-def _allocate(promotion: engine.Promotion, population: People) -> engine.Allocation:
+def _allocate(promotion: engine.Promotion, population: Customers) -> engine.Allocation:
     return engine.calculate(
         promotion,
         population,
@@ -91,8 +72,8 @@ def _allocate(promotion: engine.Promotion, population: People) -> engine.Allocat
     )
 
 
-def _decide(population: People, size: int) -> list[tuple[int, float]]:
-    """The same questions with no exactness, no order and no account."""
+def _decide(population: Customers, size: int) -> list[tuple[int, float]]:
+    """Decide the same without exact numbers, order and account."""
     served: list[tuple[int, float]] = []
     left = size * 20.0
     deposits, countries = population.column("deposits"), population.column("country")

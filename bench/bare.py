@@ -1,4 +1,4 @@
-"""A connection with nothing around it, and the barest server it can talk to."""
+"""A bare connection, and the simplest server for it."""
 
 from __future__ import annotations
 
@@ -7,33 +7,27 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
-from types import TracebackType
 from typing import Any, Self
 
 _END = b"\r\n\r\n"
 
 
-class Line:
-    """One connection that stays open; answers must say how long they are."""
+class Connection:
+    """One open connection; answers must have a Content-Length."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._said = b""
+        self._received = b""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._socket.close()
 
     def ask(self, path: str, body: bytes, **headers: str) -> bytes:
-        """Post, and give the body of the answer."""
+        """Post, and return the body of the answer."""
         self.send(path, body, **headers)
         return self.receive()
 
@@ -41,18 +35,18 @@ class Line:
         self._socket.sendall(_request(path, body, **headers))
 
     def receive(self) -> bytes:
-        """The body of the next answer, which must say that all is well."""
-        while _END not in self._said:
-            self._said += self._more()
-        head, _, rest = self._said.partition(_END)
+        """Return the body of the next answer, whose status must be 200 or 201."""
+        while _END not in self._received:
+            self._received += self._more()
+        head, _, rest = self._received.partition(_END)
         assert head.partition(b"\r\n")[0].split()[1] in {b"200", b"201"}, head
         length = int(head.lower().partition(b"content-length:")[2].split()[0])
-        parts, there = [rest], len(rest)
-        while there < length:
+        parts, read = [rest], len(rest)
+        while read < length:
             parts.append(self._more())
-            there += len(parts[-1])
+            read += len(parts[-1])
         whole = b"".join(parts)
-        self._said = whole[length:]
+        self._received = whole[length:]
         return whole[:length]
 
     def _more(self) -> bytes:
@@ -62,16 +56,16 @@ class Line:
 
 
 def _request(path: str, body: bytes, **headers: str) -> bytes:
-    told = {"Host": "127.0.0.1", "Content-Type": "application/json", **headers}
+    fields = {"Host": "127.0.0.1", "Content-Type": "application/json", **headers}
     lines = "".join(
-        f"{name.replace('_', '-')}: {value}\r\n" for name, value in told.items()
+        f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items()
     )
     head = f"POST {path} HTTP/1.1\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
 class _Echo(asyncio.Protocol):
-    """Answers the same to whatever comes, without looking at it."""
+    """A protocol that sends the same answer to every request, without reading it."""
 
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -90,11 +84,11 @@ class _Echo(asyncio.Protocol):
             self._transport.write(self.answer)
 
 
-def _serve(told: Any) -> None:
+def _serve(pipe: Any) -> None:
     async def serve() -> None:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(_Echo, "127.0.0.1", 0)
-        told.send(server.sockets[0].getsockname()[1])
+        pipe.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
     asyncio.run(serve())
@@ -102,7 +96,7 @@ def _serve(told: Any) -> None:
 
 @contextmanager
 def echo() -> Iterator[int]:
-    """Serve it from a process of its own; gives the port."""
+    """Run the server in a process of its own; yield the port."""
     context = get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there,), daemon=True)

@@ -1,4 +1,4 @@
-"""Real clusters of workers on the database at hand, to be started and killed."""
+"""Worker clusters as processes on the current database, to be started and killed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.db import connection
 
 
 def start_cluster(queue: str, environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """A real cluster of that queue that says nothing."""
+    """Start a worker cluster for the queue, without output."""
     return subprocess.Popen(
         [
             *(sys.executable, str(settings.BASE_DIR / "manage.py")),
@@ -28,19 +28,19 @@ def start_cluster(queue: str, environment: Mapping[str, str]) -> subprocess.Pope
 
 
 def kill_cluster(cluster: subprocess.Popen[str]) -> None:
-    """All its processes at once, whatever they are at."""
+    """Kill all processes of the cluster at once."""
     os.killpg(cluster.pid, signal.SIGKILL)
     cluster.communicate()
 
 
 def database_url() -> str:
-    """Where the database at hand is, for other processes."""
+    """Return the URL of the current database for other processes."""
     parameters = connection.get_connection_params()
-    who = quote(str(parameters.get("user", "")), safe="")
+    user = quote(str(parameters.get("user", "")), safe="")
     if password := parameters.get("password"):
-        who += f":{quote(str(password), safe='')}"
-    where: dict[str, object] = {
-        name: given for name, given in parameters.items() if name in {"host", "port"}
+        user += f":{quote(str(password), safe='')}"
+    address: dict[str, object] = {
+        name: value for name, value in parameters.items() if name in {"host", "port"}
     }
     name = connection.settings_dict["NAME"]
-    return f"postgresql://{who}@/{name}?{urlencode(where)}"
+    return f"postgresql://{user}@/{name}?{urlencode(address)}"

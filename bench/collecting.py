@@ -1,4 +1,4 @@
-"""Storing what the vendor lists, against COPY of the same rows as text."""
+"""Storing what Optimove lists, against COPY of the same rows as text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def measure(stage: Stage, size: int) -> Measured:
 
 
 def collect(stage: Stage, size: int) -> None:
-    """Have an execution of that size collected and owed."""
+    """Store an execution with `size` assignments, which are then `OWED`."""
     _store(*_listed(stage, size))
 
 
@@ -34,7 +34,7 @@ def _listed(stage: Stage, size: int) -> tuple[str, list[Page]]:
 
 
 def _pages(occurrence: str) -> list[Page]:
-    """Fetched beforehand: the vendor's limit on calls is not what is measured."""
+    """Fetch all pages in advance: Optimove's rate limit must not be measured."""
     pages: list[Page] = []
     with Promotions.from_settings() as client:
         while not pages or pages[-1].next_cursor:

@@ -1,25 +1,23 @@
-"""Crediting rewards at the stand-in platform, against a server that looks at nothing."""
+"""Credits by the simulated platform, against a server that reads nothing."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from uuid import UUID
 
-from bench.bare import Line, echo
-from bench.stage import FarSides, Measured, Stage, seconds
+from bench.bare import Connection, echo
+from bench.stage import Measured, SandboxProcess, Stage, seconds
 
-# Requests on their way at once, so that it is the server that is measured.
+# Requests in flight at once, so that the server is what is measured.
 _AHEAD = 32
 
 
 def measure(_stage: Stage, size: int) -> Measured:
     orders = [_order(number) for number in range(size)]
-    far = FarSides()
-    try:
-        work = seconds(lambda: _credit(far.port, orders))
-    finally:
-        far.end()
+    with closing(SandboxProcess()) as sandbox:
+        work = seconds(lambda: _credit(sandbox.port, orders))
     with echo() as port:
         floor = seconds(lambda: _credit(port, orders))
     return Measured("credits", size, work, floor, "a server that looks at nothing")
@@ -37,8 +35,8 @@ def _order(number: int) -> bytes:
 
 
 def _credit(port: int, orders: Sequence[bytes]) -> None:
-    """Order them all over one line, some ahead of their answers."""
-    with Line(port) as line:
+    """Send all orders over one connection, some ahead of their answers."""
+    with Connection(port) as line:
         for number, order in enumerate(orders):
             line.send(
                 "/platform/rewards",

@@ -1,4 +1,4 @@
-"""A list taken along as CSV, against COPY of the same columns; and the memory it takes."""
+"""A CSV export, against COPY of the same columns; and the memory that it takes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.stage import Measured, Stage, seconds
 from promoportal.admin.links import list_of
 from rewards.models import Assignment
 
-# Over so few, and over as many as are asked for: the peak must be the same.
+# A small export and a large one must have the same peak.
 FEW = 10_000
 _USER = "exporting"
 _BARE = """
@@ -37,7 +37,7 @@ _BARE = """
 def measure(_stage: Stage, size: int) -> Measured:
     User.objects.create_superuser(_USER)
     few, many = _over(FEW), _over(size)
-    print(  # noqa: T201 - it is what it says
+    print(  # noqa: T201 - the output
         f"exporting: the process took {few['peak']:.1f} MB at most for {FEW:,} rows, and"
         f" {many['peak']:.1f} MB for {size:,}.",
         file=sys.stderr,
@@ -47,8 +47,8 @@ def measure(_stage: Stage, size: int) -> Measured:
 
 
 def stream() -> None:
-    """Serve the whole list, and say how long that took, and how much memory."""
-    settings.DEBUG = False  # which keeps every query
+    """Export the whole list, and print the lines, the seconds and the peak memory."""
+    settings.DEBUG = False  # DEBUG keeps every query in memory
     client = Client(SERVER_NAME="127.0.0.1")
     client.force_login(User.objects.get(username=_USER))
     answer: Any = client.post(list_of(Assignment), {"export": "csv"})
@@ -60,23 +60,23 @@ def stream() -> None:
             lines += part.count(b"\n")
 
     took = seconds(read)
-    said = {"lines": lines, "seconds": took, "peak": _peak()}
-    print(json.dumps(said))  # noqa: T201 - for whoever started this process
+    result = {"lines": lines, "seconds": took, "peak": _peak()}
+    print(json.dumps(result))  # noqa: T201 - for the parent process
 
 
 def _peak() -> float:
     """
-    The most memory this process had, in MB, as Linux tells it.
+    Return the peak memory of this process in MB, as Linux counts it.
 
-    Not `ru_maxrss`: that begins with what whoever started the process had.
+    Not `ru_maxrss`, which starts with the memory of the parent process.
     """
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def _over(count: int) -> dict[str, float]:
-    """What a process of its own says that serves so many."""
-    filling.hold(count)
+    """Return what a process of its own prints that exports `count` rows."""
+    filling.fill_held(count)
     done = subprocess.run(
         [
             *(sys.executable, str(settings.BASE_DIR / "manage.py")),
@@ -87,9 +87,9 @@ def _over(count: int) -> dict[str, float]:
         stdout=subprocess.PIPE,
         check=True,
     )
-    said: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    assert said["lines"] == count + 1
-    return said
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    assert result["lines"] == count + 1
+    return result
 
 
 def _copy() -> None:

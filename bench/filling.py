@@ -1,11 +1,11 @@
 """
-Tables as they are after some months: so many assignments, and all that belongs to them.
+Tables as after some months: `count` assignments, and all that belongs to them.
 
-Everything is made in the database, a million rows in some minutes. Half of them are of
-one execution; the newest is under way, and the platform hardly answers; what is rare is
-among the oldest, where a list that looks for it row by row from the newest would have to
-pass all others. Of ten thousand, too, what is not rare fills a page: an empty page and a
-full one could not be compared.
+All rows are created in the database, a million in some minutes. Half of them belong to
+one execution; the newest execution is running, and the platform hardly answers. Rare
+rows are among the oldest, where a list that searches for them from the newest would
+have to pass all others. Even of ten thousand rows, values that are not rare fill a
+page: an empty page and a full one could not be compared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from redemptions.models import Redemption, Report
 from rewards.models import Assignment, Collection, Promotion, Retrial, Retried
 
 EXECUTIONS = 20
-# Half of all rows are of this one, with as many newer ones as older ones.
+# Half of all rows belong to this one; as many are newer as are older.
 LARGEST = 10
 TRIGGERED = 5
 _SLICES = """
@@ -187,7 +187,7 @@ _RETRIALS = """
     SELECT n, 1, n, CASE WHEN n <= 5 THEN 'it moved on' ELSE '' END
     FROM generate_series(1, %(count)s / 10) AS n ORDER BY n
 """
-_DEEDS = """
+_LOG_ENTRIES = """
     INSERT INTO django_admin_log (
         id, action_time, object_id, object_repr, action_flag, change_message,
         content_type_id, user_id)
@@ -200,8 +200,8 @@ _ORIGINS = """
     INSERT INTO promoportal_origin (entry_id, address)
     SELECT id, '192.0.2.1' FROM django_admin_log ORDER BY id
 """
-# Refused one after the other; one in fifty had no answer, and is in doubt. What becomes
-# of them again is not sent: that is measured elsewhere.
+# Refused, and one in fifty unanswered and possibly activated. The executions are
+# paused, so that retried rows are not sent: that is measured elsewhere.
 _HELD = """
     UPDATE executions_execution SET stop = 'PAUSED';
     INSERT INTO rewards_assignment (
@@ -224,13 +224,13 @@ _HELD = """
 
 
 def fill(count: int, user: User) -> None:
-    """Have so many assignments, and nothing of what was there before."""
+    """Replace all rows by `count` assignments and all that belongs to them."""
     kind = ContentType.objects.get_for_model(Assignment).pk
     _fill(_statements(), {"count": count, "user": user.pk, "kind": kind})
 
 
-def hold(count: int) -> None:
-    """Have so many that are held, of executions that are paused, and nothing else."""
+def fill_held(count: int) -> None:
+    """Replace all rows by `count` assignments in `HELD`, of paused executions."""
     _fill([_FEW, _HELD], {"count": count})
 
 
@@ -240,29 +240,29 @@ def _fill(statements: list[str], named: dict[str, int]) -> None:
             cursor.execute(statement, named)
         for statement in _counters():
             cursor.execute(statement)
-        # Not the tables of all databases, too: who is in a transaction would hold them.
+        # Not the catalogs that all databases share: open transactions lock those.
         cursor.execute(f"ANALYZE {', '.join(connection.introspection.table_names())}")
 
 
 def _counters() -> list[str]:
-    """What has keys go on after those that were given here."""
-    given = [
+    """Return statements that set the sequences behind the keys used here."""
+    models = [
         *(Campaign, Execution, Listener, Delivery, Trigger, Promotion, Assignment),
         *(Collection, Retrial, Retried, Report, Redemption, LogEntry),
     ]
-    return connection.ops.sequence_reset_sql(no_style(), given)
+    return connection.ops.sequence_reset_sql(no_style(), models)
 
 
 def _statements() -> list[str]:
-    given = {"first": "OWED", "second": "ACTIVATING", "third": "ACTIVE"}
-    told = {"first": "WAITING", "second": "REPORTING", "third": "REPORTED"}
+    assignments = {"first": "OWED", "second": "ACTIVATING", "third": "ACTIVE"}
+    redemptions = {"first": "WAITING", "second": "REPORTING", "third": "REPORTED"}
     return [
         *(_FEW, _ASSIGNMENTS),
-        *(_MOVES.format(table="rewards_assignment", **given), _ATTEMPTS),
+        *(_MOVES.format(table="rewards_assignment", **assignments), _ATTEMPTS),
         *(
             _REPORTS,
             _REDEMPTIONS,
-            _MOVES.format(table="redemptions_redemption", **told),
+            _MOVES.format(table="redemptions_redemption", **redemptions),
         ),
-        *(_DELIVERIES, _TRIGGERS, _COLLECTIONS, _RETRIALS, _DEEDS, _ORIGINS),
+        *(_DELIVERIES, _TRIGGERS, _COLLECTIONS, _RETRIALS, _LOG_ENTRIES, _ORIGINS),
     ]

@@ -1,8 +1,8 @@
 """
-Every page of the admin over a million assignments, against the same over ten thousand.
+Every page of the admin over a million assignments, against ten thousand.
 
-What is told is the time that this process and its session of the database were at work,
-and the least of many: what others do on the machine meanwhile only ever adds to it.
+The figure is the CPU time of this process and of its database session, and the least of
+several requests: other load on the machine can only add to it.
 """
 
 from __future__ import annotations
@@ -31,51 +31,51 @@ from redemptions.models import Redemption, Report
 from rewards.models import Activation, Assignment, Retrial, Retried
 
 FEW = 10_000
-# More than this, and a page grows with what the tables hold.
+# Above this ratio a page's time grows with the number of rows.
 MAX_RATIO = 2.0
 _TIMES = 5
 _SENT = {"export": "csv"}, {"retry_all": "ask"}
 
 
 def measure(_stage: Stage, size: int) -> Measured:
-    settings.DEBUG = False  # which keeps every query
+    settings.DEBUG = False  # DEBUG keeps every query in memory
     user = User.objects.create_superuser("bench")
     few, many = _over(FEW, user), _over(size, user)
     for name, slow in many.items():
         ratio = slow / few[name]
         mark = "  !" if ratio > MAX_RATIO else ""
         line = f"{name:<50} {1e3 * few[name]:7.1f} ms {1e3 * slow:7.1f} ms {ratio:5.1f}"
-        print(f"{line}{mark}", file=sys.stderr)  # noqa: T201 - it is what it says
+        print(f"{line}{mark}", file=sys.stderr)  # noqa: T201 - the output
     floor = f"the same over {FEW:,} assignments and not {size:,}"
     return Measured("pages", len(few), sum(many.values()), sum(few.values()), floor)
 
 
 def _over(count: int, user: User) -> dict[str, float]:
-    """How long each page takes over so many assignments, in seconds."""
+    """Return the seconds of CPU time for each page over `count` assignments."""
     filling.fill(count, user)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
-        # All is done in the one session whose work is told.
+        # Only the CPU time of this session is measured, so it must do all the work.
         cursor.execute("SET max_parallel_workers_per_gather = 0")
     client = Client(SERVER_NAME="127.0.0.1")
     client.force_login(user)
-    return {name: _least(client, *asked) for name, asked in _asked(count).items()}
+    return {name: _least(client, *call) for name, call in _calls(count).items()}
 
 
 def _least(client: Client, address: str, sent: Any = None) -> float:
     def ask() -> None:
         answer: Any = client.post(address, sent) if sent else client.get(address)
         assert answer.status_code == 200, (address, answer)
-        # Of a list to take along, as much as is asked of the database at once.
+        # Of an export, only the first batch that is fetched from the database.
         if answer.streaming:
             assert list(islice(answer.streaming_content, 1_000))
 
     ask()
-    return min(_at_work(ask) for _ in range(_TIMES))
+    return min(_cpu_time(ask) for _ in range(_TIMES))
 
 
-def _at_work(work: Callable[[], None]) -> float:
-    """Seconds of the processor that it takes, here and in the database."""
+def _cpu_time(work: Callable[[], None]) -> float:
+    """Return the seconds of CPU time that `work` takes, here and in the database."""
     began = _used()
     work()
     return _used() - began
@@ -86,15 +86,15 @@ def _used() -> float:
 
 
 def _used_by_session() -> float:
-    """As Linux counts it, where the database is on this machine."""
+    """Return the session's CPU time from Linux; the database is on this machine."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-def _asked(count: int) -> dict[str, tuple[Any, ...]]:
-    """Where each page is, and what is sent there, by its name."""
+def _calls(count: int) -> dict[str, tuple[Any, ...]]:
+    """Return the address of each page, and the fields sent to it, by its name."""
     export, retry = _SENT
     return {
         "overview": ("/admin/",),
@@ -128,13 +128,13 @@ def _lists(count: int) -> Iterator[tuple[str, str]]:
         yield f"{name}: in the middle", list_of(model, older=count // 100)
         yield f"{name}: back from the oldest", list_of(model, newer=7)
         for narrowed in narrowings:
-            said = ", ".join(f"{key} {value}" for key, value in narrowed.items())
-            yield f"{name}: {said.replace('__exact', '')}", list_of(model, **narrowed)
+            label = ", ".join(f"{key} {value}" for key, value in narrowed.items())
+            yield f"{name}: {label.replace('__exact', '')}", list_of(model, **narrowed)
 
 
 _STATE, _WHY = "state__exact", "reason__exact"
 _LARGEST, _OLD = filling.LARGEST, 1
-# Of the largest execution's, and some older ones.
+# The days of the largest execution, and some older ones.
 _DAYS = {
     "from": f"{localdate() - timedelta(days=33):%Y-%m-%d}",
     "to": f"{localdate() - timedelta(days=29):%Y-%m-%d}",
@@ -201,7 +201,7 @@ _NARROWED: dict[Any, list[dict[str, Any]]] = {
     Retrial: [],
     Retried: [
         {"retrial": 1},
-        *({"retrial": 1, "left_alone": said} for said in ("no", "yes")),
+        *({"retrial": 1, "left_alone": shown} for shown in ("no", "yes")),
     ],
     LogEntry: [{"q": 77}],
 }

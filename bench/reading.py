@@ -1,4 +1,4 @@
-"""Reading triggered notices, against the bare insert of their customers."""
+"""Reading webhooks of triggered customers, against bare inserts of the customers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeping deliveries, against the bare insert of the same bytes."""
+"""Storing deliveries, against bare inserts of the same bytes."""
 
 from __future__ import annotations
 

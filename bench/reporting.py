@@ -28,11 +28,11 @@ def _report_all() -> None:
 
 
 def _repeat() -> None:
-    """The same batches once more; the vendor knows them and counts nothing twice."""
+    """Send the same batches once more; Optimove knows them and counts nothing twice."""
     rows = Redemption.objects.select_related(
         "assignment__execution", "assignment__promotion"
     )
-    told = [reporting.vendor_record(row) for row in rows]
+    records = [reporting.vendor_record(row) for row in rows]
     with Promotions.from_settings() as client:
-        for start in range(0, len(told), client.batch_limit):
-            client.report_batch(told[start : start + client.batch_limit])
+        for start in range(0, len(records), client.batch_limit):
+            client.report_batch(records[start : start + client.batch_limit])

@@ -1,4 +1,4 @@
-"""Trying all again that match a list, its workers killed twice, against bare moves."""
+"""A bulk retry with workers killed twice, against the bare changes of state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rewards.models import (
     Retried,
 )
 
-# How much is done when the workers are killed.
+# The shares of the rows after which the workers are killed.
 _KILLS = (0.3, 0.6)
 _BARE = """
     WITH moved AS (
@@ -46,17 +46,17 @@ def measure(_stage: Stage, size: int) -> Measured:
     _fill(size)
     client = Client(SERVER_NAME="127.0.0.1")
     client.force_login(User.objects.create_superuser("retrying"))
-    asked = seconds(lambda: _press(client, retry_all="ask"))
-    pressed = seconds(
-        lambda: _press(client, retry_all="yes", why="Mended.", form=str(uuid4()))
+    asked = seconds(lambda: _submit(client, retry_all="ask"))
+    submitted = seconds(
+        lambda: _submit(client, retry_all="yes", why="Mended.", form=str(uuid4()))
     )
-    work = pressed + seconds(_work)
-    _tell(size, asked, pressed, work)
+    work = submitted + seconds(_work)
+    _check_and_print(size, asked, submitted, work)
     return Measured("rows", size, work, floor, "the same moves in one statement")
 
 
 def _fill(size: int) -> None:
-    filling.hold(size)
+    filling.fill_held(size)
     _execute("VACUUM ANALYZE")
 
 
@@ -65,45 +65,45 @@ def _execute(sql: str) -> None:
         cursor.execute(sql)
 
 
-def _press(client: Client, **said: str) -> None:
-    answer: Any = client.post(list_of(Assignment, state__exact="HELD"), said)
+def _submit(client: Client, **fields: str) -> None:
+    answer: Any = client.post(list_of(Assignment, state__exact="HELD"), fields)
     assert answer.status_code in {200, 302}, answer
 
 
 def _work() -> None:
-    """Until all is done, by one cluster after the other."""
+    """Process the bulk retry with one cluster after the other."""
     environment = os.environ | {"DATABASE_URL": database_url()}
     for share in (*_KILLS, 1.0):
         with ExitStack() as stack:
             cluster = start_cluster("bulk", environment)
             stack.callback(kill_cluster, cluster)
-            while not _is_so_far(share):
+            while not _has_reached(share):
                 assert cluster.poll() is None, "The workers have ended."
                 time.sleep(0.02)
 
 
-def _is_so_far(share: float) -> bool:
+def _has_reached(share: float) -> bool:
     retrial = Retrial.objects.get()
-    over = retrial.done + retrial.left_alone
+    processed = retrial.done + retrial.left_alone
     return retrial.state == RetrialState.DONE or (
-        share < 1 and over >= share * retrial.total
+        share < 1 and processed >= share * retrial.total
     )
 
 
-def _tell(size: int, asked: float, pressed: float, work: float) -> None:
-    """What became of them, counted row by row."""
-    over = Retried.objects.all()
-    again, left = (
-        over.filter(left_alone="").count(),
-        over.exclude(left_alone="").count(),
+def _check_and_print(size: int, asked: float, submitted: float, work: float) -> None:
+    """Check the results row by row, and print the rates."""
+    results = Retried.objects.all()
+    retried, skipped = (
+        results.filter(left_alone="").count(),
+        results.exclude(left_alone="").count(),
     )
     moves = AssignmentTransition.objects.values("row").annotate(moves=Count("pk"))
-    assert again + left == size == Retrial.objects.get().total
-    assert moves.count() == again
+    assert retried + skipped == size == Retrial.objects.get().total
+    assert moves.count() == retried
     assert not moves.filter(moves__gt=1).exists()
-    print(  # noqa: T201 - it is what it says
-        f"retrying: {size:,} rows: {again:,} owed again + {left:,} left alone"
-        f" = {again + left:,}; killed {len(_KILLS)} times; {work:.1f} s, "
-        f"{size / work:,.0f} rows/s. Asking took {asked:.2f} s, pressing {pressed:.2f} s.",
+    print(  # noqa: T201 - the output
+        f"retrying: {size:,} rows: {retried:,} owed again + {skipped:,} left alone"
+        f" = {retried + skipped:,}; killed {len(_KILLS)} times; {work:.1f} s, "
+        f"{size / work:,.0f} rows/s. Asking took {asked:.2f} s, pressing {submitted:.2f} s.",
         file=sys.stderr,
     )

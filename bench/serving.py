@@ -1,18 +1,19 @@
-"""Listing a calculated campaign page by page, against writing the same rows as JSON."""
+"""Listing a calculated campaign page by page, against writing the rows as JSON."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bench.bare import Line
-from bench.stage import FarSides, Measured, Stage, seconds
+from bench.bare import Connection
+from bench.stage import Measured, SandboxProcess, Stage, seconds
 
 _PAGE = 1_000
-# Everyone is targeted, in three tiers, with every limit there is.
+# All customers are targeted, in three tiers, with every limit.
 _SCENARIO = """\
 title = "All of them"
 [customers]
@@ -57,33 +58,32 @@ channels = [505]
 
 
 def measure(_stage: Stage, size: int) -> Measured:
-    far = far_sides(size)
-    try:
-        occurrence = str(far.order("campaign", plan=1, announce=False)["occurrence"])
-        pages: list[bytes] = []
-        work = seconds(lambda: pages.extend(listed(far.port, occurrence)))
-    finally:
-        far.end()
+    pages: list[bytes] = []
+    with closing(sandbox_with(size)) as sandbox:
+        occurrence = str(
+            sandbox.order("campaign", plan=1, announce=False)["occurrence"]
+        )
+        work = seconds(lambda: pages.extend(listed(sandbox.port, occurrence)))
     read = [json.loads(page) for page in pages]
     assert sum(len(page["assignments"]) for page in read) == size
     floor = seconds(lambda: [json.dumps(page) for page in read])
     return Measured("rows", size, work, floor, "the rows as JSON, from memory")
 
 
-def far_sides(customers: int) -> FarSides:
-    """So many customers who are all given something; the vendor takes any calls."""
+def sandbox_with(customers: int) -> SandboxProcess:
+    """Return a sandbox with customers who all get something, and without rate limit."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "all.toml"
         file.write_text(_SCENARIO)
         chosen = ("--scenario", str(file), "--customers", str(customers))
-        return FarSides(*chosen, "--calls", "1000000000")
+        return SandboxProcess(*chosen, "--calls", "1000000000")
 
 
 def listed(port: int, occurrence: str) -> Iterator[bytes]:
-    """Every page, as it comes; only the way to the next is read."""
+    """Yield every page as received; only the token of the next one is parsed."""
     question: dict[str, Any] = {"occurrenceId": int(occurrence), "pageSize": _PAGE}
     token: str | None = ""
-    with Line(port) as line:
+    with Connection(port) as line:
         while token is not None:
             body = json.dumps(question | ({"pageToken": token} if token else {}))
             page = line.ask(
@@ -96,7 +96,7 @@ def listed(port: int, occurrence: str) -> Iterator[bytes]:
 
 
 def _next(page: bytes) -> str | None:
-    """From its end: whoever measures should not do more than who is measured."""
+    """Return the token from the page's end: the client must do less than the server."""
     end = page[page.rindex(b'"nextPageToken"') :].decode()
     value = json.loads("{" + end)["nextPageToken"]
     return value if isinstance(value, str) else None

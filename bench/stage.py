@@ -1,4 +1,4 @@
-"""Where measurements are made: a database of their own, and far sides in a process."""
+"""The environment of benchmarks: a database of their own, and a sandbox process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from types import TracebackType
 from typing import Any, Self
 
 from django.conf import settings
@@ -19,7 +18,7 @@ from promoportal import wire
 
 @dataclass(frozen=True)
 class Measured:
-    """So many of something, the portal's way and the barest way, in seconds."""
+    """The seconds for a number of items, in the portal's way and in the simplest."""
 
     what: str
     count: int
@@ -29,13 +28,13 @@ class Measured:
 
     @property
     def ratio(self) -> float:
-        """How many times longer the work takes than its floor."""
+        """The seconds of the work divided by those of its floor."""
         return self.work_seconds / self.floor_seconds
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "ratio": round(self.ratio, 2)}
 
-    def told(self, name: str) -> str:
+    def as_text(self, name: str) -> str:
         work = self.count / self.work_seconds
         floor = self.count / self.floor_seconds
         return (
@@ -44,11 +43,11 @@ class Measured:
         )
 
 
-class FarSides:
-    """Optimove and the platform in a process of their own."""
+class SandboxProcess:
+    """The simulated Optimove and platform in a process of their own."""
 
     def __init__(self, *arguments: str) -> None:
-        """:param arguments: more for `manage.py sandbox`"""
+        """Start the sandbox with further arguments for `manage.py sandbox`."""
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -73,44 +72,38 @@ class FarSides:
         return int(self.addresses["url"].rpartition(":")[2])
 
     def order(self, what: str, **body: Any) -> dict[str, Any]:
-        """Have the sandbox do something."""
+        """Send an order to the sandbox."""
         answer = self._control.ask("POST", f"/{what}", body=body)
         assert isinstance(answer.body, dict)
         return dict(answer.body)
 
-    def end(self) -> None:
+    def close(self) -> None:
         self._control.close()
         self._process.terminate()
         self._process.wait()
 
 
 class Stage:
-    """An empty portal of its own, and the far sides in a process of their own."""
+    """An empty portal database, and a sandbox in a process of its own."""
 
     def __enter__(self) -> Self:
         self._name = connection.settings_dict["NAME"]
         connection.creation.create_test_db(verbosity=0, autoclobber=True)
-        self._far = FarSides()
+        self._sandbox = SandboxProcess()
         for name in ("OPTIMOVE_API_URL", "OPTIMOVE_PROMOTIONS_URL", "PLATFORM_URL"):
-            setattr(settings, name, self._far.addresses[name])
+            setattr(settings, name, self._sandbox.addresses[name])
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._far.end()
+    def __exit__(self, *_: object) -> None:
+        self._sandbox.close()
         connection.creation.destroy_test_db(self._name, verbosity=0)
 
     def order(self, what: str, **body: Any) -> dict[str, Any]:
-        """Have the sandbox do something."""
-        return self._far.order(what, **body)
+        return self._sandbox.order(what, **body)
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    """How long it takes."""
+    """Return the seconds that `work` takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

@@ -9,10 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
-
-from django.conf import settings
 
 from bench.chaos.processes import send
 from promoportal import wire
@@ -20,7 +17,7 @@ from promoportal.db.embedded.data_directory import Layout, server_of
 from promoportal.runtime import parent_death
 from promoportal.runtime.ports import free_port
 
-_MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+_MANAGE = [sys.executable, str(Path(__file__).parents[2] / "manage.py")]
 _PATIENCE = 120.0
 
 
@@ -74,12 +71,7 @@ class SystemUnderTest:
         self.manage("listeners", "register")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for process in self._started.values():
             send(process.pid, signal.SIGTERM)
         for process in reversed(self._started.values()):
@@ -143,8 +135,7 @@ class SystemUnderTest:
             check=False,
         )
         if done.returncode:
-            msg = f"{' '.join(words)}: {done.stderr.strip()[-500:]}"
-            raise RuntimeError(msg)
+            raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()[-500:]}")
         return done.stdout.strip().rpartition("\n")[2]
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:

@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 from promoportal.admin import page_extensions
 from promoportal.admin.formatting import moment, quoted, since, state_of
 from promoportal.admin.panels import Panel
-from promoportal.operations import next_step as prospects
-from promoportal.operations.next_step import NextStep, of
+from promoportal.operations import next_step
+from promoportal.operations.next_step import NextStep
 from rewards import redaction
 from rewards.models import Assignment, AssignmentState
 
@@ -22,14 +22,14 @@ from rewards.models import Assignment, AssignmentState
 @page_extensions.column(Assignment, after="why", prefetch_lookups=("redemption",))
 @admin.display(description="what happens next")
 def happens_next(row: Assignment) -> SafeString:
-    """What happens next to it, and when; nothing, where why it is void says so."""
+    """Return the next step and its time; nothing, where the reason of a void row says it."""
     if row.state == AssignmentState.VOID and row.reason:
         return SafeString("")
-    prospect = of(row)
-    if prospect.at is None:
-        return format_html("{}", prospect.sentence)
-    at = moment(prospect.at)
-    return format_html('{} <span class="beside">{}</span>', prospect.sentence, at)
+    step = next_step.of(row)
+    if step.at is None:
+        return format_html("{}", step.sentence)
+    at = moment(step.at)
+    return format_html('{} <span class="beside">{}</span>', step.sentence, at)
 
 
 @page_extensions.panel(Assignment)
@@ -39,16 +39,16 @@ def answer(row: Assignment) -> Panel:
 
 
 def _sentences(row: Assignment) -> Iterator[str]:
-    has_it, next_step = prospects.activation_status(row), prospects.of(row)
+    step = next_step.of(row)
     yield format_html(
         "<strong>{}</strong> {} since {}",
-        has_it,
+        step.activation_status.label,
         state_of(row),
         since(row.state_since),
     )
     if why := _why(row):
         yield quoted(why)
-    yield _next(next_step, has_it)
+    yield _next(step)
 
 
 def _why(row: Assignment) -> str:
@@ -61,9 +61,8 @@ def _stopped(part: str) -> str:
     return part if part.endswith((".", "}", "]", '"')) else f"{part}."
 
 
-def _next(step: NextStep, known: str) -> SafeString:
-    """The next step, without what was said already, and when it is taken."""
-    sentence = step.sentence.removeprefix(known).strip()
+def _next(step: NextStep) -> SafeString:
+    """Return the next step, and when it is taken."""
     if step.at is None:
-        return format_html("{}", sentence)
-    return format_html("{} Not before {}.", sentence, moment(step.at))
+        return format_html("{}", step.action)
+    return format_html("{} Not before {}.", step.action, moment(step.at))

@@ -53,7 +53,7 @@ def under_way(request: HttpRequest) -> Panel | None:
                 link(row.execution, row.execution.reference),
                 link_by_name(row.execution.campaign),
                 how_far(row),
-                row.pace() or _standing_still(row.execution),
+                row.pace or _standing_still(row.execution),
             )
             for row in rows
         ],

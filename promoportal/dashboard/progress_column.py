@@ -28,13 +28,14 @@ _PARTS = (
 def parts(standing: ExecutionStatistics) -> list[Part]:
     """Return the execution's assignments by state, as parts of a bar."""
     return [
-        Part(name, standing.assigned(*states), tone) for name, tone, states in _PARTS
+        Part(name, sum(standing.assigned[state] for state in states), tone)
+        for name, tone, states in _PARTS
     ]
 
 
 def how_far(standing: ExecutionStatistics) -> SafeString:
     """What is held leads to exactly these rows."""
-    if not standing.assigned():
+    if not standing.assignments:
         return SafeString("Nothing is listed yet.")
     figures = [*_counts(standing), *_held(standing)]
     return format_html(
@@ -45,9 +46,9 @@ def how_far(standing: ExecutionStatistics) -> SafeString:
 
 
 def _counts(standing: ExecutionStatistics) -> Iterator[str]:
-    yield f"{standing.eligible():,} eligible"
-    yield f"{standing.assigned(AssignmentState.ACTIVE):,} active"
-    yield f"{standing.redeemed(RedemptionState.REPORTED):,} reported"
+    yield f"{standing.eligible:,} eligible"
+    yield f"{standing.assigned[AssignmentState.ACTIVE]:,} active"
+    yield f"{standing.redeemed[RedemptionState.REPORTED]:,} reported"
 
 
 def _held(standing: ExecutionStatistics) -> Iterator[SafeString]:
@@ -55,9 +56,9 @@ def _held(standing: ExecutionStatistics) -> Iterator[SafeString]:
         "execution": standing.execution.pk,
         "state__exact": AssignmentState.HELD,
     }
-    if count := standing.assigned(AssignmentState.HELD):
+    if count := standing.assigned[AssignmentState.HELD]:
         yield _lead(list_of(Assignment, **narrowed), f"{count:,} held")
-    if count := standing.redeemed(RedemptionState.HELD):
+    if count := standing.redeemed[RedemptionState.HELD]:
         reports = "report" if count == 1 else "reports"
         yield _lead(list_of(Redemption, **narrowed), f"{count:,} {reports} held")
 

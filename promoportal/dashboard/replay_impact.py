@@ -40,7 +40,7 @@ class Rewards:
         (standing,) = ExecutionStatistics.of_each([execution])
         rows = Assignment.objects.filter(execution=execution)
         return cls(
-            Counter({state: standing.assigned(state) for state in AssignmentState}),
+            standing.assigned,
             _states(rows.filter(doubtful=True)),
             _states(rows.filter(cancelled_too_late=True))[AssignmentState.ACTIVE],
         )

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, ProgrammingError
 
-from promoportal.db.database_errors import database_error_message
+from promoportal.db.database_errors import database_error_message, is_not_migrated
 
 JSON_HELP = "print one line of JSON as the last line of stdout"
 
@@ -26,7 +26,7 @@ class PortalCommand(BaseCommand):
         except OperationalError as error:
             raise CommandError(database_error_message(error)) from error
         except ProgrammingError as error:
-            if "does not exist" not in str(error):
+            if not is_not_migrated(error):
                 raise
             msg = (
                 "The database schema is out of date. Run `manage.py migrate`, then try "

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -24,7 +23,7 @@ from executions import listeners
 from executions.models import Campaign, Execution, Listener
 from promoportal import wire
 from promoportal.db.display_names import MAX_LENGTH, Named, composed
-from promoportal.operations.reconciliation import Reconciled, reconcile
+from promoportal.operations.reconciliation import Reconciled, reconcile, total
 from promoportal.runtime.ports import Ports
 from promoportal.runtime.supervisor import Program, Supervisor
 from rewards.models import Collection, CollectionState, Promotion
@@ -36,34 +35,6 @@ _MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 
 class DemoFailed(Exception):
     """The demo cannot continue; the message is a sentence."""
-
-
-@dataclass(frozen=True)
-class Figures:
-    """The numbers of the demo's assignments, by state."""
-
-    listed: int = 0
-    eligible: int = 0
-    active: int = 0
-    owed: int = 0
-    uncertain: int = 0
-    held: int = 0
-    void: int = 0
-    reported: int = 0
-    waiting: int = 0
-    drift: int = 0
-
-    def add(self, found: Reconciled) -> Figures:
-        return Figures(
-            **{name: value + getattr(found, name) for name, value in vars(self).items()}
-        )
-
-    @property
-    def are_settled(self) -> bool:
-        """Return whether every assigned reward is activated and reported."""
-        all_reported = self.eligible == self.active == self.reported
-        nothing_left = not (self.owed or self.uncertain or self.held or self.waiting)
-        return all_reported and nothing_left and not self.drift
 
 
 class Demo:
@@ -122,18 +93,16 @@ class Demo:
             for execution in happened["executions"]:
                 self._record(execution)
 
-    def figures(self) -> Figures:
-        """Return the current numbers."""
-        found = Figures()
-        for execution in Execution.objects.filter(reference__in=self.occurrences):
-            found = found.add(reconcile(execution))
-        return found
+    def figures(self) -> Reconciled:
+        """Return the current numbers of all executions of the demo."""
+        executions = Execution.objects.filter(reference__in=self.occurrences)
+        return total([reconcile(execution) for execution in executions])
 
-    def is_reported(self, figures: Figures) -> bool:
+    def is_reported(self, figures: Reconciled) -> bool:
         """Return whether all that Optimove assigned is activated and reported."""
-        return figures.eligible == self._assigned and figures.are_settled
+        return figures.eligible == self._assigned and figures.is_settled
 
-    def is_settled(self, figures: Figures) -> bool:
+    def is_settled(self, figures: Reconciled) -> bool:
         """Return whether, in addition, no list will be fetched again."""
         return self.is_reported(figures) and not self._is_collecting()
 

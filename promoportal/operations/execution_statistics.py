@@ -1,7 +1,8 @@
-"""How an execution stands: how many of its rewards are where, how fast, how long still."""
+"""Figures of an execution: how many of its rows are in which state, rate, time left."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,87 +13,77 @@ from promoportal.db import state_counts
 from promoportal.db.database_clock import database_now
 from promoportal.db.state_counts import Counted, CountKind
 from promoportal.optimove import Meaning
-from redemptions.models import RedemptionState
 from rewards.models import AssignmentState
 
-# How fast it goes is what it did in this time.
+# The rate is measured over this time.
 LATELY = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
 class ExecutionStatistics:
-    """One execution's figures; `rate` is rewards made active in a second, lately."""
+    """Figures of one execution; `rate` is rewards activated in a second, recently."""
 
     execution: Execution
-    counted: Sequence[Counted]
+    assignments: Sequence[Counted]
+    redemptions: Sequence[Counted]
+    assigned: Counter[str]  # assignments by state
+    redeemed: Counter[str]  # redemptions by state
+    eligible: int  # assignments that Optimove wants to be given
     rate: float
 
     @classmethod
     def of_each(cls, executions: Iterable[Execution]) -> list[Self]:
-        """Of several executions, in two questions to the database."""
+        """Return the figures of several executions, with two queries."""
         rows = list(executions)
         counted = state_counts.by_execution(*(row.pk for row in rows))
         lately = state_counts.activated_since(database_now() - LATELY)
-        seconds = LATELY.total_seconds()
-        return [
-            cls(row, counted[row.pk], lately.get(row.pk, 0) / seconds) for row in rows
-        ]
+        return [cls._of(row, counted[row.pk], lately.get(row.pk, 0)) for row in rows]
 
-    def assigned(self, *states: AssignmentState) -> int:
-        """How many assignments there are, or are in one of these states."""
-        return sum(
-            one.count
-            for one in self.counted
-            if one.kind == CountKind.ASSIGNMENT and (not states or one.state in states)
+    @classmethod
+    def _of(cls, row: Execution, counted: Sequence[Counted], lately: int) -> Self:
+        assignments = [one for one in counted if one.kind == CountKind.ASSIGNMENT]
+        redemptions = [one for one in counted if one.kind == CountKind.REDEMPTION]
+        eligible = [one for one in assignments if one.meaning == Meaning.ACTIVATE]
+        return cls(
+            execution=row,
+            assignments=assignments,
+            redemptions=redemptions,
+            assigned=_by_state(assignments),
+            redeemed=_by_state(redemptions),
+            eligible=_by_state(eligible).total(),
+            rate=lately / LATELY.total_seconds(),
         )
 
-    def eligible(self) -> int:
-        """How many the vendor wants to be given."""
-        return sum(
-            one.count
-            for one in self.counted
-            if one.kind == CountKind.ASSIGNMENT and one.meaning == Meaning.ACTIVATE
+    @property
+    def owed(self) -> int:
+        """How many rewards are still to be activated."""
+        return (
+            self.assigned[AssignmentState.OWED]
+            + self.assigned[AssignmentState.ACTIVATING]
         )
 
-    def redeemed(self, *states: RedemptionState) -> int:
-        """How many redemptions are in one of these states."""
-        return sum(
-            one.count
-            for one in self.counted
-            if one.kind == CountKind.REDEMPTION and one.state in states
-        )
-
-    def all_of(self, kind: CountKind) -> list[Counted]:
-        """The figures of one kind of rows."""
-        return [one for one in self.counted if one.kind == kind]
-
-    def held(self, kind: CountKind) -> list[tuple[str, int]]:
-        """Held rows by their reason, the most first."""
-        reasons: dict[str, int] = {}
-        for one in self.counted:
-            if one.kind == kind and one.state == AssignmentState.HELD:
-                reasons[one.reason] = reasons.get(one.reason, 0) + one.count
-        return sorted(reasons.items(), key=lambda each: -each[1])
-
+    @property
     def is_moving(self) -> bool:
-        """Whether it goes on by itself."""
+        """Whether the execution goes on without a user's action."""
         row = self.execution
         return row.stop == ExecutionStop.NONE and row.state != ExecutionProgress.SETTLED
 
-    def seconds_left(self) -> float | None:
-        """Until all that is owed is active, if it goes on as it did; None: nobody knows."""
-        owed = self.assigned(AssignmentState.OWED, AssignmentState.ACTIVATING)
-        return owed / self.rate if self.rate and self.is_moving() else None
-
+    @property
     def pace(self) -> str:
-        """How fast it goes and how long it takes still, in words."""
-        left = self.seconds_left()
-        if not self.is_moving() or not self.rate:
+        """Return the rate and the time left in words; empty if nothing is activated."""
+        if not self.is_moving or not self.rate:
             return ""
         said = f"{self.rate:,.0f} a second"
         if self.rate < 1:
             said = f"{60 * self.rate:,.0f} a minute"
-        return f"{said}, {_long(left)} left" if left else said
+        return f"{said}, {_long(self.owed / self.rate)} left" if self.owed else said
+
+
+def _by_state(rows: Iterable[Counted]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for one in rows:
+        counts[one.state] += one.count
+    return counts
 
 
 def _long(seconds: float) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
+from django.db import models
 
 from executions.models import ExecutionStop
 from redemptions.models import Redemption, RedemptionState
@@ -13,54 +14,81 @@ from rewards import decisions
 from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 
+class ActivationStatus(models.TextChoices):
+    """Whether the customer has the reward, as far as the portal knows."""
+
+    ACTIVATED = "ACTIVATED", "The customer has it."
+    UNKNOWN = "UNKNOWN", "Nobody knows yet whether the customer has it."
+    NOT_ASSIGNED = "NOT_ASSIGNED", "The customer does not get it."
+    PENDING = "PENDING", "The customer does not have it yet."
+
+
 @dataclass(frozen=True)
 class NextStep:
     """What happens next; from when on, where that is known; and whether by a person."""
 
-    sentence: str
+    activation_status: ActivationStatus
+    action: str
     at: datetime | None = None
     takes_a_person: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """Return the action, after the status of a reward that is activated."""
+        if self.activation_status == ActivationStatus.ACTIVATED:
+            return f"{self.activation_status.label} {self.action}"
+        return self.action
 
 
 def of(row: Assignment) -> NextStep:
     """
-    Say it of one reward. Its execution and its redemption are best selected with it.
+    Return the next step of a reward.
+
+    Its execution and its redemption are best selected with it.
     """
     if row.execution.stop != ExecutionStop.NONE and row.state == AssignmentState.OWED:
-        return NextStep(
-            "Its execution is stopped: somebody resumes it, or not.", None, True
+        return _step(
+            row, "Its execution is stopped: somebody resumes it, or not.", None, True
         )
     return _OF[AssignmentState(row.state)](row)
 
 
-def activation_status(row: Assignment) -> str:
-    """Whether the customer has it, as far as anybody knows."""
+def _step(
+    row: Assignment,
+    action: str,
+    at: datetime | None = None,
+    takes_a_person: bool = False,
+) -> NextStep:
+    return NextStep(_activation_status(row), action, at, takes_a_person)
+
+
+def _activation_status(row: Assignment) -> ActivationStatus:
     if row.state == AssignmentState.ACTIVE:
-        return "The customer has it."
+        return ActivationStatus.ACTIVATED
     if row.doubtful or row.state in {
         AssignmentState.ACTIVATING,
         AssignmentState.UNCERTAIN,
     }:
-        return "Nobody knows yet whether the customer has it."
+        return ActivationStatus.UNKNOWN
     if row.state == AssignmentState.VOID:
-        return "The customer does not get it."
-    return "The customer does not have it yet."
+        return ActivationStatus.NOT_ASSIGNED
+    return ActivationStatus.PENDING
 
 
 def _owed(row: Assignment) -> NextStep:
     if not row.cleared:
-        return NextStep("Its execution is checked against the limits first.")
+        return _step(row, "Its execution is checked against the limits first.")
     if row.doubtful:
-        return NextStep("It is sent again under the same key.", row.not_before)
+        return _step(row, "It is sent again under the same key.", row.not_before)
     if row.failures:
-        return NextStep(
-            "The platform was not available; it is tried again.", row.not_before
+        return _step(
+            row, "The platform was not available; it is tried again.", row.not_before
         )
-    return NextStep("It is sent to the platform.", row.not_before)
+    return _step(row, "It is sent to the platform.", row.not_before)
 
 
-def _activating(_: Assignment) -> NextStep:
-    return NextStep("It is being sent right now.")
+def _activating(row: Assignment) -> NextStep:
+    return _step(row, "It is being sent right now.")
 
 
 def _uncertain(row: Assignment) -> NextStep:
@@ -69,17 +97,17 @@ def _uncertain(row: Assignment) -> NextStep:
         "It was sent and not answered. The portal finds out what became of it; after "
         f"{hours:g} hours a person does."
     )
-    return NextStep(said, row.not_before)
+    return _step(row, said, row.not_before)
 
 
 def _active(row: Assignment) -> NextStep:
     redemption: Redemption | None = getattr(row, "redemption", None)
     if redemption is None:
-        return NextStep("The customer has it. It is not reported to Optimove.")
+        return _step(row, "It is not reported to Optimove.")
     sentence, is_due = _REPORTED[RedemptionState(redemption.state)]
     at = redemption.not_before if is_due else None
     is_held = redemption.state == RedemptionState.HELD
-    return NextStep(f"The customer has it. {sentence}", at, is_held)
+    return _step(row, sentence, at, is_held)
 
 
 _REPORTED: dict[RedemptionState, tuple[str, bool]] = {
@@ -98,11 +126,11 @@ _REPORTED: dict[RedemptionState, tuple[str, bool]] = {
 def _held(row: Assignment) -> NextStep:
     if row.doubtful:
         said = "Somebody looks in the platform's books, and says whether it was given."
-        return NextStep(said, None, True)
+        return _step(row, said, None, True)
     if why_not := decisions.owner_conflict(row):
-        return NextStep(f"{why_not[0].upper()}{why_not[1:]}.", None, True)
+        return _step(row, f"{why_not[0].upper()}{why_not[1:]}.", None, True)
     said = _HELD.get(AssignmentReason(row.reason), "") if row.reason else ""
-    return NextStep(said or "A person looks at it.", None, True)
+    return _step(row, said or "A person looks at it.", None, True)
 
 
 _HELD = {
@@ -119,7 +147,7 @@ _HELD = {
 
 def _void(row: Assignment) -> NextStep:
     said = _VOID.get(AssignmentReason(row.reason), "") if row.reason else ""
-    return NextStep(said or "Nothing was assigned.")
+    return _step(row, said or "Nothing was assigned.")
 
 
 _VOID = {

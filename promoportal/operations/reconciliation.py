@@ -7,7 +7,8 @@ drift is what should not be.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 
 from django.conf import settings
 from django.db.models import Count, FilteredRelation, Q
@@ -43,6 +44,22 @@ class Reconciled:
 
     def as_json(self) -> dict[str, str | int]:
         return asdict(self)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every reward that was assigned is active and reported."""
+        all_given = self.eligible == self.active == self.reported
+        nothing_left = not (self.owed or self.uncertain or self.held or self.waiting)
+        return all_given and nothing_left and not self.drift
+
+
+def total(found: Sequence[Reconciled]) -> Reconciled:
+    """Add up the figures of several executions; the sum has no occurrence."""
+    counts = [field.name for field in fields(Reconciled) if field.name != "occurrence"]
+    return Reconciled(
+        occurrence="",
+        **{name: sum(getattr(one, name) for one in found) for name in counts},
+    )
 
 
 def reconcile(execution: Execution) -> Reconciled:

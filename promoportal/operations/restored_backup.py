@@ -58,10 +58,9 @@ def restored(since: datetime) -> Gap:
     :raises ValueError: if that time is not over yet
     """
     if since >= database_now():
-        msg = (
+        raise ValueError(
             f"{since:%Y-%m-%d %H:%M %Z} is not over yet; say when the backup was taken."
         )
-        raise ValueError(msg)
     with transaction.atomic():
         database_identity.locked()
         return _doubt(since)

@@ -1,4 +1,4 @@
-"""Optimove, in the portal's words."""
+"""Clients of Optimove's APIs, and the contract that describes them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """
-The contract: what Optimove's interfaces look like for this tenant.
+The contract: the description of Optimove's interfaces for this tenant.
 
-`contract.toml` says it, with how each fact is known. A file that names itself in
-OPTIMOVE_CONTRACT replaces it whole. Every mistake in it is found at once.
+`contract.toml` has it, with the source of each fact. A file that OPTIMOVE_CONTRACT
+names replaces it as a whole. All mistakes in a file are reported at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Place = tuple[str, ...]  # empty: the tenant has no such field
 
 
 class Meaning(enum.StrEnum):
-    """What the vendor's status of an assignment means to us."""
+    """The meaning of an assignment's status."""
 
     ACTIVATE = "activate"
     NOTHING = "nothing"
@@ -38,96 +38,96 @@ class Meaning(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a value goes in a request."""
+    """The place of a value in a request."""
 
     in_query: bool
     place: Place
 
 
-# --- How each kind of value is read ------------------------------------------------
+# --- Readers of values -------------------------------------------------------------
 
 
 def _text(expected: str, pattern: str) -> Reader:
     matches = re.compile(pattern).fullmatch
     return Reader(
-        expected, lambda said: said if isinstance(said, str) and matches(said) else None
+        expected, lambda data: data if isinstance(data, str) and matches(data) else None
     )
 
 
 def _one_of(**choices: object) -> Reader:
     expected = " or ".join(f'"{choice}"' for choice in choices)
     return Reader(
-        expected, lambda said: choices.get(said) if isinstance(said, str) else None
+        expected, lambda data: choices.get(data) if isinstance(data, str) else None
     )
 
 
 def _whole(least: int, most: int) -> Reader:
-    def read(said: object) -> int | None:
-        if not isinstance(said, int) or isinstance(said, bool):
+    def read(data: object) -> int | None:
+        if not isinstance(data, int) or isinstance(data, bool):
             return None
-        return said if least <= said <= most else None
+        return data if least <= data <= most else None
 
     return Reader(f"a whole number from {least:,} to {most:,}", read)
 
 
-def _list_of(each: Reader, *, least: int = 0) -> Reader:
-    def read(said: object) -> frozenset[object] | None:
-        if not isinstance(said, list) or len(said) < least:
+def _list_of(reader: Reader, *, least: int = 0) -> Reader:
+    def read(data: object) -> frozenset[object] | None:
+        if not isinstance(data, list) or len(data) < least:
             return None
-        items = [each.read(item) for item in said]
+        items = [reader.read(item) for item in data]
         return None if None in items else frozenset(items)
 
     some = "a list, not empty," if least else "a list"
-    return Reader(f"{some} of which each is {each.expected}", read)
+    return Reader(f"{some} of which each is {reader.expected}", read)
 
 
-def _split(said: object) -> Place | None:
-    steps = tuple(said.split(".")) if isinstance(said, str) else ("",)
+def _split(data: object) -> Place | None:
+    steps = tuple(data.split(".")) if isinstance(data, str) else ("",)
     return steps if all(steps) else None
 
 
-def _place_or_none(said: object) -> Place | None:
-    return () if said == "" else _split(said)
+def _place_or_none(data: object) -> Place | None:
+    return () if data == "" else _split(data)
 
 
-def _target(said: object) -> Target | None:
-    where, _, what = said.partition(":") if isinstance(said, str) else ("", "", "")
+def _target(data: object) -> Target | None:
+    where, _, what = data.partition(":") if isinstance(data, str) else ("", "", "")
     if where == "query":
         return Target(in_query=True, place=(what,)) if what else None
     place = _split(what)
     return Target(in_query=False, place=place) if where == "body" and place else None
 
 
-def _body_target(said: object) -> Target | None:
-    target = _target(said)
+def _body_target(data: object) -> Target | None:
+    target = _target(data)
     return None if target is None or target.in_query else target
 
 
-def _zone(said: object) -> tzinfo | None:
-    if said == "UTC":  # also where no list of time zones is installed
+def _zone(data: object) -> tzinfo | None:
+    if data == "UTC":  # needs no installed list of time zones
         return UTC
     try:
-        return ZoneInfo(said) if isinstance(said, str) else None
+        return ZoneInfo(data) if isinstance(data, str) else None
     except (ValueError, OSError, KeyError):
         return None
 
 
-def _host(said: object) -> str | None:
+def _host(data: object) -> str | None:
     try:
-        parts = urlsplit(said) if isinstance(said, str) else None
+        parts = urlsplit(data) if isinstance(data, str) else None
     except ValueError:
         return None
     known = parts and parts.scheme in {"http", "https"} and parts.hostname
-    return cast(str, said) if said == "" or known else None
+    return cast(str, data) if data == "" or known else None
 
 
-def _status(said: object) -> int | None:
-    status = _whole(400, 599).read(said)
-    # These say that we are set up wrongly: trying again won't mend that.
+def _status(data: object) -> int | None:
+    status = _whole(400, 599).read(data)
+    # These mean that the portal is configured wrongly: a retry does not help.
     return None if status in {401, 403, 405, 415} else cast("int | None", status)
 
 
-_FLAG = Reader("true or false", lambda said: said if isinstance(said, bool) else None)
+_FLAG = Reader("true or false", lambda data: data if isinstance(data, bool) else None)
 _PATH_EXPECTED = 'a path that begins with "/", without ? or #'
 _PATH = _text(_PATH_EXPECTED, r"/[^\s?#]*")
 _PATH_OR_NONE = _text(f'{_PATH_EXPECTED}, or ""', r"(/[^\s?#]*)?")
@@ -148,7 +148,7 @@ _MEANING = _one_of(
 _NEED = _one_of(currency="currency", unit="unit", nothing="nothing")
 
 
-# --- The contract itself: as contract.toml has it, table by table --------------------
+# --- The contract: one class for each table of contract.toml -------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,24 +275,24 @@ class Contract:
 
 
 def _contradictions(contract: Contract) -> Iterator[tuple[str, str]]:
-    """Name what can't be true together, each with its place."""
-    listed, told = contract.assignments, contract.redemptions
+    """Yield each setting that contradicts another one, with its place."""
+    listed, reported = contract.assignments, contract.redemptions
     if listed.paging.by == "token" and not listed.page.next:
         yield "assignments.page.next", 'is "", but pages are asked for by token'
     if Meaning.ACTIVATE not in listed.statuses.values():
         yield "assignments.statuses", "has no status that means activate"
-    if told.repeat_is_safe and not told.request.reference:
+    if reported.repeat_is_safe and not reported.request.reference:
         yield "redemptions.repeat_is_safe", "is true, but no reference is sent"
-    if told.answer.accepted & told.answer.duplicate:
+    if reported.answer.accepted & reported.answer.duplicate:
         yield "redemptions.answer.duplicate", "has a word that also means accepted"
     yield from _collisions(listed.request, "assignments.request")
-    yield from _collisions(told.request, "redemptions.request")
+    yield from _collisions(reported.request, "redemptions.request")
 
 
 def _collisions(
     request: AssignmentsRequest | RedemptionRequest, table: str
 ) -> Iterator[tuple[str, str]]:
-    """Name values that would be written over or into one another."""
+    """Yield each value that would be written over or into another one."""
     taken: list[tuple[bool, Place]] = []
     for name in (f.name for f in fields(request) if f.name != "batch"):
         target = getattr(request, name)
@@ -311,7 +311,7 @@ def _collisions(
 
 def load(path: Path) -> Contract:
     """
-    Read a contract file.
+    Return the contract in a file.
 
     :raises ContractError: with every mistake in it
     """
@@ -320,7 +320,7 @@ def load(path: Path) -> Contract:
 
 def current() -> Contract:
     """
-    The contract that OPTIMOVE_CONTRACT names, read once in each process.
+    Return the contract that OPTIMOVE_CONTRACT names; each process reads it once.
 
     :raises ContractError: with every mistake in it
     """

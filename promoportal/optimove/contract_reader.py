@@ -1,26 +1,30 @@
-"""Reading a TOML file into frozen dataclasses, with every mistake in it at once."""
+"""Read a contract file into frozen dataclasses, and find every problem in it at once."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import re
-import tomllib
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from promoportal.toml import document
+from promoportal.toml.document import Document, Fault, UnreadableFile
+from promoportal.toml.lines import Path as Place
+from promoportal.toml.problems import InvalidFile, Problems, named, nearest
+from promoportal.toml.tables import shown
+
 _T = TypeVar("_T")
+_UNREADABLE = {
+    Fault.INACCESSIBLE: "It can't be read: {}.",
+    Fault.NOT_UTF8: "It is not UTF-8.",
+    Fault.NOT_TOML: "It is not TOML: {}.",
+}
 
 
-class ContractError(Exception):
-    """A contract that can't be trusted, with each mistake in it as a sentence."""
-
-    def __init__(self, mistakes: list[str]) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = mistakes
+class ContractError(InvalidFile):
+    """A contract that can't be trusted, with a sentence for each problem in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,65 +48,60 @@ def read_file(
     contradictions: Callable[[_T], Iterable[tuple[str, str]]],
 ) -> _T:
     """
-    Read a file as `kind` says, field by field, and ask what can't be true together.
+    Read a file into a dataclass, and ask which of its values contradict each other.
 
-    :raises ContractError: with every mistake in it
+    :param contradictions: gives a key, such as `redemptions.batch`, and its problem
+    :raises ContractError: with every problem of the file
     """
-    text = _text(path)
     try:
-        said = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ContractError([f"{path}: It is not TOML: {error}."]) from None
-    reading = _Reading(path, _lines(text))
-    value = reading.table(kind, said, "")
-    if not reading.mistakes:
-        for place, problem in contradictions(value):
-            reading.refuse(place, problem)
-    if reading.mistakes:
-        raise ContractError(reading.mistakes)
+        read = document.read(path, parse_float=float)
+    except UnreadableFile as error:
+        sentence = _UNREADABLE[error.fault].format(error.reason)
+        raise ContractError([f"{path}: {sentence}"]) from None
+    reading = _Reading(path, read)
+    value = reading.table(kind, read.values, ())
+    if not reading.problems:
+        for key, problem in contradictions(value):
+            reading.refuse(tuple(key.split(".")), problem)
+    if reading.problems:
+        raise ContractError(reading.problems.sentences())
     return value
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise ContractError([f"{path}: It is not UTF-8."]) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ContractError([f"{path}: It can't be read: {reason}."]) from None
+def _position(file: Path, line: int | None) -> str:
+    return f"{file}, line {line}" if line else str(file)
 
 
 class _Reading:
-    """One reading of a file, and what was wrong with it."""
+    """Reads the tables of one file along the type hints, and collects its problems."""
 
-    def __init__(self, path: Path, lines: Mapping[str, int]) -> None:
+    def __init__(self, path: Path, read: Document) -> None:
         self._path = path
-        self._lines = lines
-        self.mistakes: list[str] = []
+        self._lines = read.lines.all()
+        self.problems = Problems(path, read.lines, _position)
 
-    def refuse(self, place: str, problem: str) -> None:
-        line = self._lines.get(place)
-        where = f"{self._path}, line {line}" if line else str(self._path)
-        self.mistakes.append(f"{where}: {place} {problem}.")
+    def refuse(self, place: Place, problem: str) -> None:
+        """Add a problem; a key that is missing has no line."""
+        sentence = f"{named(place)} {problem}."
+        self.problems.elsewhere(self._path, self._lines.get(place), sentence)
 
-    def table(self, kind: type[_T], said: object, place: str) -> _T:
-        """Read a table. What comes back is only to be used if there are no mistakes."""
+    def table(self, kind: type[_T], said: object, place: Place) -> _T:
+        """Read a table. Use the result only if there are no problems."""
         if not isinstance(said, dict):
             self.refuse(place, f"is {_shown(said)}; it must be a table")
             return cast(_T, None)
         expected = typing.get_type_hints(kind, include_extras=True)
         for name in sorted(said.keys() - expected.keys()):
-            self.refuse(_join(place, name), _unknown(name, expected))
+            self.refuse((*place, name), _unknown(name, list(expected)))
         return kind(
             **{
-                name: self._value(hint, said, name, _join(place, name))
+                name: self._value(hint, said, name, (*place, name))
                 for name, hint in expected.items()
             }
         )
 
     def _value(
-        self, hint: Any, said: dict[str, object], name: str, place: str
+        self, hint: Any, said: dict[str, object], name: str, place: Place
     ) -> object:
         if dataclasses.is_dataclass(hint):
             if name in said:
@@ -117,16 +116,16 @@ class _Reading:
             return self._each(how.reader, said[name], place)
         return self._one(how, said[name], place)
 
-    def _each(self, reader: Reader, said: object, place: str) -> object:
+    def _each(self, reader: Reader, said: object, place: Place) -> object:
         if not isinstance(said, dict):
             self.refuse(place, f"is {_shown(said)}; it must be a table")
             return None
         return {
-            word: self._one(reader, value, _join(place, word))
+            word: self._one(reader, value, (*place, word))
             for word, value in said.items()
         }
 
-    def _one(self, reader: Reader, said: object, place: str) -> object:
+    def _one(self, reader: Reader, said: object, place: Place) -> object:
         value = reader.read(said)
         if value is None:
             self.refuse(place, f"is {_shown(said)}; it must be {reader.expected}")
@@ -137,37 +136,12 @@ def _expected(how: Reader | Each) -> str:
     return how.expected if isinstance(how, Reader) else "a table"
 
 
-def _unknown(name: str, expected: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, expected, n=1)
-    hint = f' (did you mean "{near[0]}"?)' if near else ""
+def _unknown(name: str, expected: list[str]) -> str:
+    near = nearest(name, expected)
+    hint = f' (did you mean "{near}"?)' if near else ""
     return f"is not a key that is known here{hint}"
 
 
 def _shown(said: object) -> str:
-    """Show a value as the file has it, near enough."""
-    if isinstance(said, bool):
-        return str(said).lower()
-    if isinstance(said, str):
-        return f'"{said[:80]}"'
-    return "a table" if isinstance(said, dict) else str(said)[:80]
-
-
-def _join(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
-
-
-_HEADING = re.compile(r"\s*\[\s*([^\[\]#]+?)\s*\]\s*(#.*)?")
-_KEY = re.compile(r"\s*([A-Za-z0-9_.-]+|\"[^\"]*\"|'[^']*')\s*=")
-
-
-def _lines(text: str) -> dict[str, int]:
-    """Find the line of each key, near enough to help: the TOML reader does not say."""
-    lines: dict[str, int] = {}
-    table = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if heading := _HEADING.fullmatch(line):
-            table = heading[1]
-            lines.setdefault(table, number)
-        elif key := _KEY.match(line):
-            lines.setdefault(_join(table, key[1].strip("\"'")), number)
-    return lines
+    # What is wrong with a list is one of its elements, so they are shown.
+    return str(said)[:80] if isinstance(said, list) else shown(said)

@@ -1,11 +1,10 @@
-"""The External API: listeners, and what ran on a day."""
+"""The External API: listeners, and the campaigns executed on a day."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from types import TracebackType
 from typing import NoReturn, Self
 
 from django.conf import settings
@@ -15,8 +14,8 @@ from promoportal.optimove.contract import Contract, current
 from promoportal.optimove.records import Wrong, identity, optional_text
 from promoportal.wire import Json
 
-# Errors that come as a bare word, and with a 2xx at times. CONFIRMED for these two; see
-# docs/vendor.md. Closed by default: any other word is an answer that can't be read.
+# Errors that are sent as a bare word, sometimes with a 2xx. CONFIRMED for these two;
+# see docs/vendor.md. It fails closed: an answer with any other word is malformed.
 _KNOWN_WORDS: Mapping[str, type[wire.WireError]] = {
     "unauthorized": wire.Misconfigured,
     "bad request": wire.Rejected,
@@ -25,7 +24,7 @@ _KNOWN_WORDS: Mapping[str, type[wire.WireError]] = {
 
 @dataclass(frozen=True, slots=True)
 class RegisteredListener:
-    """An address the vendor would call, as the vendor knows it."""
+    """A listener that is registered with Optimove."""
 
     event_type: str
     channel: str | None
@@ -34,14 +33,14 @@ class RegisteredListener:
 
 @dataclass(frozen=True, slots=True)
 class ExecutedCampaign:
-    """A campaign that the vendor says ran on a day."""
+    """A campaign that Optimove executed on a day."""
 
     occurrence: str
     status: str | None
 
 
 class External:
-    """The vendor's External API."""
+    """A client of Optimove's External API."""
 
     def __init__(
         self, address: str, *, key: str, contract: Contract, seconds: float = 15.0
@@ -67,12 +66,7 @@ class External:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -80,26 +74,26 @@ class External:
 
     def register_listener(self, event_type: int, channel: int | None, url: str) -> None:
         """
-        Have the vendor call `url`; without a channel, for all of them.
+        Register `url` with Optimove; without a channel, for all channels.
 
-        :raises wire.WireError:
+        :raises wire.WireError: if the call fails
         """
         wanted = {**_listener(event_type, channel), "ListenerURL": url}
         self._change(self._calls.register, wanted)
 
     def unregister_listener(self, event_type: int, channel: int | None) -> None:
         """
-        Have the vendor call no one.
+        Unregister the listener of an event type and channel.
 
-        :raises wire.WireError:
+        :raises wire.WireError: if the call fails
         """
         self._change(self._calls.unregister, _listener(event_type, channel))
 
     def registered_listeners(self) -> tuple[RegisteredListener, ...]:
         """
-        Ask whom the vendor would call.
+        Return the listeners that are registered with Optimove.
 
-        :raises wire.WireError: but never Unanswered
+        :raises wire.WireError: if the call fails, but never Unanswered
         """
         answer, rows = self._list(self._calls.registered, {})
         try:
@@ -109,9 +103,9 @@ class External:
 
     def executed_campaigns(self, on: date) -> tuple[ExecutedCampaign, ...]:
         """
-        Ask what ran on a day, to find an execution whose notice was lost.
+        Return the campaigns of a day, to find an execution whose webhook was lost.
 
-        :raises wire.WireError: but never Unanswered
+        :raises wire.WireError: if the call fails, but never Unanswered
         """
         answer, rows = self._list(self._calls.executed, {"Date": on.isoformat()})
         try:
@@ -120,14 +114,14 @@ class External:
             raise _unreadable(answer.evidence, str(wrong)) from None
 
     def _change(self, path: str, body: Json) -> None:
-        # To register what is registered changes nothing: safe to repeat.
+        # Registering a listener twice changes nothing, so it is safe to repeat.
         try:
             answer = self._client.change("POST", path, safe_to_repeat=True, body=body)
         except wire.Malformed as error:
-            _name(error)
-        # Nothing, as a rule. Some word of thanks in an object is as good.
+            _raise_by_word(error)
+        # Usually empty; an object is accepted as well.
         if not isinstance(answer.body, dict | None):
-            _name(_unreadable(answer.evidence, "It should be empty."))
+            _raise_by_word(_unreadable(answer.evidence, "It should be empty."))
 
     def _list(
         self, path: str, query: Mapping[str, str]
@@ -135,15 +129,15 @@ class External:
         try:
             answer = self._client.ask("GET", path, query=query, limit=32 * wire.MIB)
         except wire.Malformed as error:
-            _name(error)
+            _raise_by_word(error)
         rows = [] if answer.body is None else answer.body
         if not isinstance(rows, list):
-            _name(_unreadable(answer.evidence, "It should be a list."))
+            _raise_by_word(_unreadable(answer.evidence, "It should be a list."))
         return answer, rows
 
 
 def _listener(event_type: int, channel: int | None) -> dict[str, Json]:
-    # Event type 5 must be registered without a channel: left out, not null.
+    # Event type 5 must be registered without a channel: the field is absent, not null.
     narrowed: dict[str, Json] = {} if channel is None else {"ChannelID": channel}
     return {"EventTypeID": event_type, **narrowed}
 
@@ -152,8 +146,8 @@ def _unreadable(evidence: wire.Evidence, why: str) -> wire.Malformed:
     return wire.Malformed(f"Optimove's answer breaks the contract. {why}", evidence)
 
 
-def _name(error: wire.Malformed) -> NoReturn:
-    """Raise an error by what its words say, if they are known, or else as it is."""
+def _raise_by_word(error: wire.Malformed) -> NoReturn:
+    """Raise the error that a known word stands for, or the error itself."""
     words = error.answer.strip().strip('"')
     kind = _KNOWN_WORDS.get(words.lower())
     if kind is None:
@@ -163,30 +157,30 @@ def _name(error: wire.Malformed) -> NoReturn:
 
 
 def _registered(row: Json) -> RegisteredListener:
-    told = _folded(row)
+    fields = _folded(row)
     return RegisteredListener(
-        event_type=identity(told.get("eventtypeid"), "EventTypeID"),
-        channel=optional_text(told.get("channelid"), "ChannelID"),
-        url=_url(told.get("listenerurl")),
+        event_type=identity(fields.get("eventtypeid"), "EventTypeID"),
+        channel=optional_text(fields.get("channelid"), "ChannelID"),
+        url=_url(fields.get("listenerurl")),
     )
 
 
-def _url(said: Json) -> str:
-    if not isinstance(said, str):
+def _url(value: Json) -> str:
+    if not isinstance(value, str):
         raise Wrong("ListenerURL is not text.")
-    return wire.clean_text(said)
+    return wire.clean_text(value)
 
 
 def _executed(row: Json) -> ExecutedCampaign:
-    told = _folded(row)
+    fields = _folded(row)
     return ExecutedCampaign(
-        occurrence=identity(told.get("campaignid"), "CampaignID"),
-        status=optional_text(told.get("status"), "Status"),
+        occurrence=identity(fields.get("campaignid"), "CampaignID"),
+        status=optional_text(fields.get("status"), "Status"),
     )
 
 
 def _folded(row: Json) -> dict[str, Json]:
-    """Keys in one case: the vendor writes ChannelID and ChannelId."""
+    """Return a row with keys in lower case: Optimove writes ChannelID and ChannelId."""
     if not isinstance(row, dict):
         raise Wrong("One of its rows is not an object.")
     return {key.lower(): value for key, value in row.items()}

@@ -1,11 +1,10 @@
-"""The Promotions API, spoken as the contract says: assignments in, redemptions out."""
+"""The Promotions API as the contract describes it: assignments in, redemptions out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC
-from types import TracebackType
 from typing import Self
 
 from django.conf import settings
@@ -37,22 +36,22 @@ _WORDS_KEPT = 2000
 
 
 class CursorRefused(wire.Rejected):
-    """The vendor no longer knows the place we stopped at: start from the beginning."""
+    """Optimove no longer knows the cursor: start from the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One redemption of a report that was not taken, by its place in the report."""
+    """One redemption of a report that was not accepted, by its index in the report."""
 
     index: int
     code: str
     message: str
-    duplicate: bool  # it was taken before
+    duplicate: bool  # it was accepted before
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How many redemptions of a report count, which do not, and what was said."""
+    """The number of accepted redemptions of a report, the refusals, and the answer."""
 
     accepted: int
     rejected: tuple[Refusal, ...]
@@ -60,7 +59,7 @@ class Verdict:
 
 
 class Promotions:
-    """The vendor's Promotions API. Threads may share it."""
+    """A client of Optimove's Promotions API. Threads may share it."""
 
     def __init__(
         self,
@@ -84,9 +83,9 @@ class Promotions:
                 later=contract.vendor.retry,
             )
 
-        listed, told = contract.assignments, contract.redemptions
+        listed, reported = contract.assignments, contract.redemptions
         self._assignments = client(listed.host, listed.key_header)
-        self._redemptions = client(told.host, told.key_header)
+        self._redemptions = client(reported.host, reported.key_header)
 
     @classmethod
     def from_settings(cls) -> Self:
@@ -99,12 +98,7 @@ class Promotions:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -117,9 +111,9 @@ class Promotions:
 
     @property
     def batch_limit(self) -> int:
-        """How many redemptions one report may carry; 1 if the tenant has no batches."""
-        told = self.contract.redemptions
-        return told.batch_limit if told.batch else 1
+        """The most redemptions of one report; 1 if the tenant has no batches."""
+        reported = self.contract.redemptions
+        return reported.batch_limit if reported.batch else 1
 
     def assignments(
         self,
@@ -129,12 +123,12 @@ class Promotions:
         cursor: str | None = None,
     ) -> Page:
         """
-        Ask for one page of an execution's assignments, of all customers or of some.
+        Return one page of an execution's assignments, of all customers or of some.
 
-        :raises CursorRefused: if the vendor does not know the cursor
-        :raises wire.WireError: but never Unanswered
+        :raises CursorRefused: if Optimove does not know the cursor
+        :raises wire.WireError: if the call fails, but never Unanswered
         """
-        query, body = _question(self.contract, occurrence, customers, cursor)
+        query, body = _request(self.contract, occurrence, customers, cursor)
         listed = self.contract.assignments
         try:
             answer = self._assignments.ask(
@@ -158,38 +152,38 @@ class Promotions:
 
     def report(self, redemption: Redemption) -> Verdict:
         """
-        Tell the vendor of one activation.
+        Report one activation to Optimove.
 
-        :raises wire.WireError:
+        :raises wire.WireError: if the call fails
         """
-        told = self.contract.redemptions
-        answer = self._change(told.single, _report(self.contract, redemption))
+        reported = self.contract.redemptions
+        answer = self._change(reported.single, _report(self.contract, redemption))
         try:
-            said = _verdict(answer.body, told.answer)
+            verdict = _verdict(answer.body, reported.answer)
         except Wrong as wrong:
             raise _malformed(answer, wrong) from None
-        return replace(said, evidence=answer.evidence)
+        return replace(verdict, evidence=answer.evidence)
 
     def report_batch(self, redemptions: Sequence[Redemption]) -> Verdict:
         """
-        Tell the vendor of up to `batch_limit` activations.
+        Report up to `batch_limit` activations to Optimove.
 
-        :raises wire.WireError:
+        :raises wire.WireError: if the call fails
         """
-        told = self.contract.redemptions
-        if not told.batch or len(redemptions) > told.batch_limit:
+        reported = self.contract.redemptions
+        if not reported.batch or len(redemptions) > reported.batch_limit:
             raise ValueError("The contract does not allow for such a batch.")
         reports: list[Json] = [_report(self.contract, each) for each in redemptions]
         body: Json = reports
-        if told.request.batch:
+        if reported.request.batch:
             body = {}
-            _put(body, told.request.batch, reports)
-        answer = self._change(told.batch, body)
+            _put(body, reported.request.batch, reports)
+        answer = self._change(reported.batch, body)
         try:
-            said = _batch_verdict(answer.body, self.contract, len(reports))
+            verdict = _batch_verdict(answer.body, self.contract, len(reports))
         except Wrong as wrong:
             raise _malformed(answer, wrong) from None
-        return replace(said, evidence=answer.evidence)
+        return replace(verdict, evidence=answer.evidence)
 
     def _change(self, path: str, body: Json) -> wire.Answer:
         return self._redemptions.change(
@@ -209,7 +203,7 @@ def _malformed(answer: wire.Answer, wrong: Wrong) -> wire.Malformed:
 # --- Assignments ------------------------------------------------------------------
 
 
-def _question(
+def _request(
     contract: Contract,
     occurrence: str,
     customers: Sequence[str] | None,
@@ -253,12 +247,12 @@ def _put(body: dict[str, Json], place: Place, value: Json) -> None:
     body[place[-1]] = value
 
 
-def _page(said: Json, contract: Contract, occurrence: str, cursor: str | None) -> Page:
+def _page(data: Json, contract: Contract, occurrence: str, cursor: str | None) -> Page:
     listed = contract.assignments
-    said_rows = find(said, listed.page.rows) if listed.page.rows else said
+    said_rows = find(data, listed.page.rows) if listed.page.rows else data
     if not isinstance(said_rows, list):
         raise Wrong(f"{'.'.join(listed.page.rows) or 'It'} is not a list.")
-    around = said if isinstance(said, dict) else None
+    around = data if isinstance(data, dict) else None
     _check_occurrence(around, listed.page.occurrence, occurrence)
     zone = contract.vendor.time_zone
     rows = tuple(read_row(row, listed, zone) for row in said_rows)
@@ -271,20 +265,20 @@ def _page(said: Json, contract: Contract, occurrence: str, cursor: str | None) -
     )
 
 
-def _text_at(said: Json, place: Place) -> str | None:
-    return optional_text(find(said, place), ".".join(place))
+def _text_at(data: Json, place: Place) -> str | None:
+    return optional_text(find(data, place), ".".join(place))
 
 
-def _check_occurrence(said: Json, place: Place, occurrence: str) -> None:
-    told = _text_at(said, place)
-    if told is not None and told != occurrence:
+def _check_occurrence(data: Json, place: Place, occurrence: str) -> None:
+    listed = _text_at(data, place)
+    if listed is not None and listed != occurrence:
         raise Wrong("It is about another execution.")
 
 
-def _total(said: Json, place: Place) -> int | None:
-    total = find(said, place)
+def _total(data: Json, place: Place) -> int | None:
+    total = find(data, place)
     if isinstance(total, str) and total.isascii() and total.isdecimal():
-        total = int(total)  # ids and numbers do come as text here
+        total = int(total)  # numbers are sent as text too
     if total is None:
         return None
     if not isinstance(total, int) or isinstance(total, bool) or not 0 <= total < 2**31:
@@ -293,12 +287,12 @@ def _total(said: Json, place: Place) -> int | None:
 
 
 def _next(
-    said: Json, listed: Assignments, rows: tuple[Row, ...], cursor: str | None
+    data: Json, listed: Assignments, rows: tuple[Row, ...], cursor: str | None
 ) -> str | None:
     if listed.paging.by == "skip":
         return str(int(cursor or 0) + len(rows)) if rows else None
     name = ".".join(listed.page.next)
-    token = find(said, listed.page.next)
+    token = find(data, listed.page.next)
     if isinstance(token, int) and not isinstance(token, bool):
         token = str(token)
     if token is None or token == "":
@@ -331,8 +325,8 @@ def _report(contract: Contract, redemption: Redemption) -> dict[str, Json]:
     return body
 
 
-def _verdict(said: Json, places: RedemptionAnswer) -> Verdict:
-    word = find(said, places.verdict)
+def _verdict(data: Json, places: RedemptionAnswer) -> Verdict:
+    word = find(data, places.verdict)
     if isinstance(word, str) and word in places.accepted:
         return Verdict(1, ())
     if isinstance(word, str) and word in places.duplicate:
@@ -340,12 +334,12 @@ def _verdict(said: Json, places: RedemptionAnswer) -> Verdict:
     raise Wrong("It does not say whether the report counts.")
 
 
-def _batch_verdict(said: Json, contract: Contract, sent: int) -> Verdict:
+def _batch_verdict(data: Json, contract: Contract, sent: int) -> Verdict:
     places = contract.redemptions.batch_answer
-    accepted = find(said, places.accepted)
+    accepted = find(data, places.accepted)
     if not isinstance(accepted, int) or isinstance(accepted, bool) or accepted < 0:
         raise Wrong(f"{'.'.join(places.accepted)} is not a number of reports.")
-    refused = find(said, places.rejected)
+    refused = find(data, places.rejected)
     if not isinstance(refused, list | None):
         raise Wrong(f"{'.'.join(places.rejected)} is not a list.")
     rejected = tuple(_refusal(each, contract, sent) for each in refused or [])
@@ -358,13 +352,13 @@ def _batch_verdict(said: Json, contract: Contract, sent: int) -> Verdict:
     return Verdict(accepted, rejected)
 
 
-def _refusal(said: Json, contract: Contract, sent: int) -> Refusal:
+def _refusal(data: Json, contract: Contract, sent: int) -> Refusal:
     places = contract.redemptions.batch_answer
-    index = find(said, places.index)
+    index = find(data, places.index)
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < sent:
         raise Wrong(f"{'.'.join(places.index)} is no place in the batch.")
-    code = identity(find(said, places.code), ".".join(places.code))
-    message = find(said, places.message)
+    code = identity(find(data, places.code), ".".join(places.code))
+    message = find(data, places.message)
     words = message if isinstance(message, str) else ""
     return Refusal(
         index=index,

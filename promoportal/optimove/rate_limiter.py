@@ -18,9 +18,16 @@ from datetime import timedelta
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models, transaction
 
+from promoportal.runtime import monotonic_clock
+from promoportal.runtime.monotonic_clock import Machine
+
 # Two calls and half a second less than is allowed: for what arrives later than it was
 # granted, and for a person trying the key by hand.
 WINDOW = timedelta(seconds=10.5)
+# By how much clocks may differ without a step: what a query waits for its lock.
+_TOLERANCE = "interval '0.25 seconds'"
+# More machines than ever ask; those that were replaced are forgotten.
+_MAX_MACHINES = 100
 # How long a grant is good for: what leaves later may arrive among too many others.
 _GOOD_FOR = 0.4
 
@@ -64,6 +71,9 @@ class Allowance(models.Model):
     reports_at = ArrayField(models.DateTimeField(), default=list)  # of these, reports
     not_before = models.DateTimeField(null=True)  # the vendor said: too many
     refusals = models.PositiveSmallIntegerField(default=0)
+    asked_at = models.DateTimeField(null=True)
+    # When the clock of each machine was at zero, by the database's clock.
+    machines = models.JSONField(default=dict, db_default={})
 
     class Meta:
         constraints = [
@@ -76,118 +86,156 @@ class Allowance(models.Model):
         return f"{len(self.granted_at)} calls granted lately"
 
 
-def _lately(column: str) -> str:
-    # clock_timestamp(), not now(): what counts is when, not in which transaction. Grants
-    # from a future that a clock set back has left behind do not count.
-    return f"""
-        SELECT at FROM unnest({column}) AS at
-        WHERE at > clock_timestamp() - make_interval(secs => %(window)s)
-        AND at < clock_timestamp() + make_interval(secs => %(window)s)
-    """  # noqa: S608 - a column of ours
-
-
-_CALLS = f"(SELECT count(*) FROM ({_lately('granted_at')}) AS lately)"  # noqa: S608
-_REPORTS = f"(SELECT count(*) FROM ({_lately('reports_at')}) AS lately)"  # noqa: S608
-_PAUSED = """
-    coalesce(
-        not_before > clock_timestamp()
-        AND not_before < clock_timestamp() + interval '61 minutes', false)
+# Count the calls of the window, and those that are free for a priority. The clock is read
+# after the row is locked, so that waiting for another process does not age its calls.
+# clock_timestamp(), not now(): what counts is when, not in which transaction.
+_COUNTED = """
+    , recent AS MATERIALIZED (
+        SELECT *,
+            ARRAY(SELECT {stamp} FROM unnest(granted_at) AS at
+                  WHERE {stamp} > now - span AND {stamp} <= now ORDER BY 1) AS calls,
+            ARRAY(SELECT {stamp} FROM unnest(reports_at) AS at
+                  WHERE {stamp} > now - span AND {stamp} <= now ORDER BY 1) AS reports,
+            coalesce(not_before > now AND not_before < now + interval '61 minutes', false)
+                AS is_paused
+        FROM clocked
+    ), counted AS MATERIALIZED (
+        SELECT *, CASE WHEN is_paused THEN 0 ELSE greatest(0, CASE %(priority)s
+            WHEN 'PERSON' THEN %(person)s - cardinality(calls)
+            WHEN 'COLLECTING' THEN least(
+                %(collecting)s - cardinality(calls),
+                %(collecting)s - %(for_reports)s
+                    - (cardinality(calls) - cardinality(reports)))
+            ELSE least(
+                %(collecting)s - cardinality(calls),
+                greatest(%(reporting)s - cardinality(calls),
+                         %(for_reports)s - cardinality(reports)))
+            END) END AS free
+        FROM recent
+    )
 """
-_FREE = {
-    Priority.PERSON: f"{Priority.PERSON} - {_CALLS}",
-    Priority.COLLECTING: f"""least(
-        {Priority.COLLECTING} - {_CALLS},
-        {Priority.COLLECTING - FOR_REPORTS} - ({_CALLS} - {_REPORTS}))""",
-    Priority.REPORTING: f"""least(
-        {Priority.COLLECTING} - {_CALLS},
-        greatest({Priority.REPORTING} - {_CALLS}, {FOR_REPORTS} - {_REPORTS}))""",
-}
-_NOTED = {
-    Priority.REPORTING: f"""
-        , reports_at = array_append(
-            ARRAY({_lately("reports_at")} ORDER BY at), clock_timestamp())""",
-}
-
-
-def _taking(priority: Priority) -> str:
-    # One statement. Where another process was quicker, PostgreSQL waits for it and then
-    # asks the WHERE again, of the row as it is now.
-    return f"""
-        UPDATE promoportal_allowance
-        SET granted_at = array_append(
-            ARRAY({_lately("granted_at")} ORDER BY at), clock_timestamp())
-        {_NOTED.get(priority, "")}
-        WHERE id = 1 AND NOT {_PAUSED} AND {_FREE[priority]} > 0
-    """  # noqa: S608 - of the constants above
-
-
-# Until a pause is over, or the oldest call leaves the window: then it is worth a try.
-_WAIT = f"""
-    SELECT extract(epoch FROM greatest(
-        CASE WHEN {_PAUSED} THEN not_before END,
-        (SELECT min(at) + make_interval(secs => %(window)s)
-         FROM ({_lately("granted_at")}) AS lately)
-    ) - clock_timestamp())
-    FROM promoportal_allowance WHERE id = 1
-"""  # noqa: S608 - of the constants above
-
-
-def _left(priority: Priority) -> str:
-    return f"""
-        SELECT CASE WHEN {_PAUSED} THEN 0 ELSE greatest(0, {_FREE[priority]}) END
+_REMAINING = f"""
+    WITH clocked AS MATERIALIZED (
+        SELECT *, clock_timestamp() AS now, make_interval(secs => %(window)s) AS span
         FROM promoportal_allowance WHERE id = 1
-    """  # noqa: S608 - of the constants above
-
-
+    ) {_COUNTED.format(stamp="at")}
+    SELECT free FROM counted
+"""  # noqa: S608 - of the constant above
+# The row is locked, read and written in one statement: who comes second waits, and then
+# reads what the first has left. Who gets no call learns when it is worth another try:
+# after the pause, or when the oldest call leaves the window.
+#
+# A step of the database's clock ages no call. `step` is by how much this clock went on
+# more than the asking machine's since that machine asked last; so much, and no more than
+# all that went by since anybody asked, was perhaps no time at all, and the calls are
+# moved by it. Of a machine that never asked, nothing is certain. After a step back, the
+# calls from the future count as made now. Once a machine saw a step, what is known of the
+# others is of no use: the step may be undone before they ask again.
+_ACQUIRE = f"""
+    WITH held AS MATERIALIZED (
+        SELECT * FROM promoportal_allowance WHERE id = 1 FOR UPDATE
+    ), timed AS MATERIALIZED (
+        SELECT *, clock_timestamp() AS now, make_interval(secs => %(window)s) AS span
+        FROM held
+    ), compared AS MATERIALIZED (
+        SELECT *, now - make_interval(secs => %(clock)s) AS started,
+            now - make_interval(secs => %(clock)s)
+                - (machines ->> %(machine)s)::timestamptz AS step
+        FROM timed
+    ), clocked AS MATERIALIZED (
+        SELECT *,
+            CASE WHEN step <= {_TOLERANCE} THEN interval '0'
+            ELSE greatest(interval '0', least(step, now - asked_at)) END AS doubt,
+            coalesce(step NOT BETWEEN -{_TOLERANCE} AND {_TOLERANCE}, false)
+                OR coalesce(now < asked_at, false) AS is_stepped
+        FROM compared
+    ) {_COUNTED.format(stamp="least(at + doubt, now)")}, kept AS (
+        UPDATE promoportal_allowance AS row
+        SET granted_at = CASE WHEN free > 0 THEN calls || now ELSE calls END,
+            reports_at = CASE WHEN free > 0 AND %(priority)s = 'REPORTING'
+                         THEN reports || now ELSE reports END,
+            asked_at = now,
+            machines = jsonb_build_object(%(machine)s, started) || CASE
+                WHEN is_stepped OR {_MAX_MACHINES} <= (
+                    SELECT count(*) FROM jsonb_object_keys(counted.machines))
+                THEN '{{}}' ELSE counted.machines - %(machine)s END
+        FROM counted WHERE row.id = 1
+    )
+    SELECT free, extract(epoch FROM greatest(
+        CASE WHEN is_paused THEN not_before END, calls[1] + span) - now)
+    FROM counted
+"""  # noqa: S608 - of the constants above
 _BEGIN = """
     INSERT INTO promoportal_allowance (id, granted_at, reports_at, refusals)
     VALUES (1, '{}', '{}', 0) ON CONFLICT DO NOTHING
 """
+_PAUSED = """coalesce(
+    not_before > clock_timestamp()
+    AND not_before < clock_timestamp() + interval '61 minutes', false)"""
 # Of the calls refused in one moment, the first counts. A minute of peace forgives.
-_COUNTED = f"""
+_REFUSALS = f"""
     CASE WHEN {_PAUSED} THEN refusals
     WHEN not_before > clock_timestamp() - interval '1 minute'
     THEN least(refusals + 1, 6) ELSE 1 END
 """
 _REFUSED = f"""
     UPDATE promoportal_allowance
-    SET refusals = {_COUNTED}, not_before = greatest(
+    SET refusals = {_REFUSALS}, not_before = greatest(
         CASE WHEN {_PAUSED} THEN not_before END,
         clock_timestamp() + make_interval(
-            secs => coalesce(%(told)s, power(2, {_COUNTED})::float8)))
+            secs => coalesce(%(told)s, power(2, {_REFUSALS})::float8)))
     WHERE id = 1
 """  # noqa: S608 - of the constants above
 
 
-def acquire(priority: Priority, *, window: timedelta = WINDOW) -> Granted | Wait:
+def acquire(
+    priority: Priority,
+    *,
+    window: timedelta = WINDOW,
+    machine: Machine | None = None,
+) -> Granted | Wait:
     """
-    Take one call from the window, or learn how long to stay away.
+    Take one call from the window, or return how long to wait.
 
-    Never inside a transaction: the row would be locked until its end.
+    Not to be used inside a transaction: the row would be locked until its end.
+
+    :param machine: who asks, if not this machine
     """
-    values = {"window": window.total_seconds()}
+    values = _values(priority, window)
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_taking(priority), values)
-        if cursor.rowcount:
-            return Granted()
-        cursor.execute(_WAIT, values)
+        name, clock = machine or monotonic_clock.machine()
+        cursor.execute(_ACQUIRE, {**values, "machine": name, "clock": clock})
         found = cursor.fetchone()
         if found is None:
             cursor.execute(_BEGIN)
     if found is None:
-        return acquire(priority, window=window)
+        return acquire(priority, window=window, machine=machine)
+    free, seconds = found
     # It may have become free since; then at once, but not in a tight circle.
-    return Wait(max(float(found[0] or 0), 0.01))
+    return Granted() if free else Wait(max(float(seconds or 0), 0.01))
 
 
 def remaining(
     priority: Priority = Priority.PERSON, *, window: timedelta = WINDOW
 ) -> int:
-    """Say how many calls could be taken now; by the time one is, others may have been."""
+    """
+    Return how many calls are free now, if the database's clock made no step.
+
+    It is a hint: who asks for one of them may get none.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_left(priority), {"window": window.total_seconds()})
+        cursor.execute(_REMAINING, _values(priority, window))
         found = cursor.fetchone()
     return priority.value if found is None else int(found[0])
+
+
+def _values(priority: Priority, window: timedelta) -> dict[str, float | str]:
+    return {
+        "window": window.total_seconds(),
+        "priority": priority.name,
+        "for_reports": FOR_REPORTS,
+        **{each.name.lower(): each.value for each in Priority},
+    }
 
 
 def refused(retry_after: float | None) -> None:

@@ -1,4 +1,4 @@
-"""What the vendor says of an execution's assignments, read once at the edge."""
+"""The assignments that Optimove lists, validated once when they are read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """What an assignment is worth. `value_text` has the digits as the vendor said them."""
+    """The reward of an assignment. `value_text` has the digits that Optimove sent."""
 
     category: str
     type: str
@@ -46,10 +46,10 @@ class Reward:
 @dataclass(frozen=True, slots=True)
 class Row:
     """
-    One assignment as the vendor lists it.
+    One assignment as Optimove lists it.
 
-    With a `problem` it must not be acted on; what could be read of it is there to be
-    seen, and `reference` tells it from the others all the same.
+    A row with a `problem` must not be processed. The fields that could be read are set
+    for staff to see, and `reference` distinguishes it from other rows all the same.
     """
 
     reference: str
@@ -68,7 +68,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of an execution's assignments, and where the next ones are."""
+    """Some of an execution's assignments, and the cursor of the next ones."""
 
     occurrence: str
     series: str | None
@@ -79,7 +79,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """One activation, as it is told to the vendor."""
+    """One activation, as it is reported to Optimove."""
 
     occurrence: str
     promotion: str
@@ -90,83 +90,83 @@ class Redemption:
 
 
 class Wrong(ValueError):
-    """A value that is not what the contract says, as a sentence."""
+    """A value that breaks the contract; the message is a sentence."""
 
 
-def find(said: Json, place: Place) -> Json:
+def find(data: Json, place: Place) -> Json:
     """
-    Follow a place into what was said; None if it is not there.
+    Return the value at a place; None if it is absent.
 
-    :raises Wrong: if something on the way is not an object
+    :raises Wrong: if a value on the way is not an object
     """
     if not place:
         return None
     for depth, step in enumerate(place):
-        if said is None:
+        if data is None:
             return None
-        if not isinstance(said, dict):
+        if not isinstance(data, dict):
             raise Wrong(f"{'.'.join(place[:depth]) or 'It'} is not an object.")
-        said = said.get(step)
-    return said
+        data = data.get(step)
+    return data
 
 
-def identity(said: Json, name: str) -> str:
+def identity(data: Json, name: str) -> str:
     """
-    Read an id, said as text or as a number; from here on it is text.
+    Return an ID as text; it may be sent as text or as a number.
 
-    :raises Wrong: if it is none
+    :raises Wrong: if it is neither, or missing
     """
-    text = optional_text(said, name)
+    text = optional_text(data, name)
     if text is None or not text.strip():
         raise Wrong(f"{name} is missing.")
     return text
 
 
-def optional_text(said: Json, name: str) -> str | None:
+def optional_text(data: Json, name: str) -> str | None:
     """
-    Read text that may also be a whole number, or nothing.
+    Return text, which may be sent as a whole number; None if it is absent.
 
     :raises Wrong: if it is anything else
     """
-    if said is None:
+    if data is None:
         return None
-    if isinstance(said, int) and not isinstance(said, bool):
-        said = str(said)
-    if not isinstance(said, str):
+    if isinstance(data, int) and not isinstance(data, bool):
+        data = str(data)
+    if not isinstance(data, str):
         raise Wrong(f"{name} is neither text nor a whole number.")
-    if len(said) > MAX_LENGTH:
+    if len(data) > MAX_LENGTH:
         raise Wrong(f"{name} is longer than {MAX_LENGTH} characters.")
-    text = wire.clean_text(said)
+    text = wire.clean_text(data)
     if "\ufffd" in text:
-        # Also where it was cleaned when it was stored, and is now read again.
+        # Also when a stored row is read again: such characters were replaced.
         raise Wrong(f"{name} has characters that can't be read.")
     return text
 
 
-def read_row(said: Json, contract: Assignments, zone: tzinfo) -> Row:
-    """Read one row; what is wrong with it is said in its `problem`, never raised."""
-    cleaned = wire.clean(said)
+def read_row(data: Json, contract: Assignments, zone: tzinfo) -> Row:
+    """Return one row; what is wrong with it is in its `problem`, never raised."""
+    cleaned = wire.clean(data)
     value = cleaned.value
     raw: dict[str, Json] = value if isinstance(value, dict) else {"row": value}
-    reading = _RowReading(said, contract)
+    reading = _RowReading(data, contract)
     if cleaned.changed:
         reading.problems.append("It has characters that can't be stored.")
     return reading.row(raw, zone)
 
 
 def reread(raw: dict[str, Json]) -> Row:
-    """Read a row again as it was stored, by what the contract says now."""
+    """Return a stored row, read again by the current contract."""
     contract = current()
-    # Back to exact numbers: the database's JSON comes with floats.
-    said = wire.parse(json.dumps(raw).encode())
-    return read_row(said, contract.assignments, contract.vendor.time_zone)
+    # Exact numbers again: the database's JSON has floats.
+    data = wire.parse(json.dumps(raw).encode())
+    return read_row(data, contract.assignments, contract.vendor.time_zone)
 
 
 class _RowReading:
-    """One reading of a row, and what was wrong with it."""
+    """One reading of a row, and the problems that it found."""
 
-    def __init__(self, said: Json, contract: Assignments) -> None:
-        self._said = said
+    def __init__(self, data: Json, contract: Assignments) -> None:
+        self._said = data
         self._contract = contract
         self._places: RowPlaces = contract.row
         self.problems: list[str] = []
@@ -211,7 +211,7 @@ class _RowReading:
 
     def _reward(self, meaning: Meaning, unique_code: str | None) -> Reward | None:
         if meaning is not Meaning.ACTIVATE:
-            # Nothing is owed, so that nothing about it can be wrong.
+            # Nothing will be activated, so a wrong reward does not matter.
             return None
         try:
             reward = _read_reward(self._said, self._contract)
@@ -223,17 +223,17 @@ class _RowReading:
         return reward
 
 
-def _read_reward(said: Json, contract: Assignments) -> Reward | None:
+def _read_reward(data: Json, contract: Assignments) -> Reward | None:
     at = contract.row
     places = (at.category, at.type, at.value, at.currency, at.unit, at.tier)
-    if all(find(said, place) is None for place in (*places, at.tier_name)):
+    if all(find(data, place) is None for place in (*places, at.tier_name)):
         return None
 
     def text(place: Place) -> str | None:
-        return optional_text(find(said, place), ".".join(place)) or None
+        return optional_text(find(data, place), ".".join(place)) or None
 
-    category = identity(find(said, at.category), ".".join(at.category))
-    value, value_text = _number(find(said, at.value), ".".join(at.value))
+    category = identity(find(data, at.category), ".".join(at.category))
+    value, value_text = _number(find(data, at.value), ".".join(at.value))
     reward = Reward(
         category=category,
         type=text(at.type) or "",
@@ -256,8 +256,8 @@ def _check_complete(reward: Reward, contract: Assignments) -> None:
         raise Wrong(f'A reward of category "{reward.category}" has no {need}.')
 
 
-def _number(said: Json, name: str) -> tuple[Decimal, str]:
-    number, text = _digits(said, name)
+def _number(data: Json, name: str) -> tuple[Decimal, str]:
+    number, text = _digits(data, name)
     if number.is_signed() or number >= _TOO_MUCH or len(text) > 40:
         raise Wrong(f"{name} is not between 0 and {_TOO_MUCH:,}.")
     if number.quantize(_FINEST) != number:
@@ -265,17 +265,17 @@ def _number(said: Json, name: str) -> tuple[Decimal, str]:
     return number, text
 
 
-def _digits(said: Json, name: str) -> tuple[Decimal, str]:
-    if isinstance(said, str) and _PLAIN.fullmatch(said):
-        return Decimal(said), said
-    if isinstance(said, int | Decimal) and not isinstance(said, bool):
-        number = Decimal(said)
+def _digits(data: Json, name: str) -> tuple[Decimal, str]:
+    if isinstance(data, str) and _PLAIN.fullmatch(data):
+        return Decimal(data), data
+    if isinstance(data, int | Decimal) and not isinstance(data, bool):
+        number = Decimal(data)
         return number, f"{number:f}"
-    raise Wrong(f"{name} is {'missing' if said is None else 'not a plain number'}.")
+    raise Wrong(f"{name} is {'missing' if data is None else 'not a plain number'}.")
 
 
-def _object(said: Json, name: str) -> dict[str, Json]:
-    value = wire.clean(said).value
+def _object(data: Json, name: str) -> dict[str, Json]:
+    value = wire.clean(data).value
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -284,11 +284,11 @@ def _object(said: Json, name: str) -> dict[str, Json]:
 
 
 def _time_in(zone: tzinfo) -> Callable[[Json, str], datetime | None]:
-    def read(said: Json, name: str) -> datetime | None:
-        if said is None:
+    def read(data: Json, name: str) -> datetime | None:
+        if data is None:
             return None
         try:
-            at = datetime.fromisoformat(said) if isinstance(said, str) else None
+            at = datetime.fromisoformat(data) if isinstance(data, str) else None
         except ValueError:
             at = None
         if at is None or not 2000 <= at.year < 2100:

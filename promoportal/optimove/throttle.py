@@ -1,4 +1,4 @@
-"""Leave to call the vendor: its limit on calls, and its breaker."""
+"""Permission to call Optimove: its rate limit and its circuit breaker."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from promoportal.resilience.circuit_breaker import BreakerState, Side
 
 
 class Throttled(Exception):
-    """The vendor is not to be called now; whoever asked comes back later."""
+    """Optimove must not be called now; the caller tries later."""
 
 
 @contextmanager
 def throttled_call(priority: Priority) -> Iterator[None]:
     """
-    Make one call inside, and let the others learn from how it went.
+    Make one call in the block, and record its outcome for all processes.
 
-    :raises NotNow: before the call, if there is no leave for it
+    :raises Throttled: before the call, if it is not permitted
     """
-    gate = _take(priority)
+    gate = _acquire(priority)
     try:
         yield
     except wire.WireError as error:
-        _heed(error, gate)
+        _record(error, gate)
         raise
     circuit_breaker.record_success(Side.VENDOR)
 
 
 _TOO_MANY = 429
-# Our key is refused, whoever it is for.
+# The API key is refused, for every call.
 UNAUTHORIZED = 401
 
 
-def _heed(error: wire.WireError, gate: BreakerState) -> None:
+def _record(error: wire.WireError, gate: BreakerState) -> None:
     match error:
         case wire.Unavailable() if error.status == _TOO_MANY:
             rate_limiter.refused(error.retry_after)
-            # It is there, and said nothing of what the probe was to find out.
+            # Optimove responds, but the result of the probe is still unknown.
             if gate is BreakerState.PROBE:
                 circuit_breaker.release_permission(Side.VENDOR)
         case wire.Unavailable() if error.retry_after:
@@ -49,13 +49,13 @@ def _heed(error: wire.WireError, gate: BreakerState) -> None:
         case wire.Misconfigured() if error.status == UNAUTHORIZED:
             circuit_breaker.trip(Side.VENDOR, error)
         case wire.Unavailable() | wire.Unanswered() | wire.Misconfigured():
-            # What is forbidden may be one campaign's matter; if all is, it adds up.
+            # A 403 may concern one campaign; if every call gets one, failures add up.
             circuit_breaker.record_failures(Side.VENDOR, error)
         case _:
             circuit_breaker.record_success(Side.VENDOR)
 
 
-def _take(priority: Priority) -> BreakerState:
+def _acquire(priority: Priority) -> BreakerState:
     if circuit_breaker.is_open(Side.VENDOR):
         raise Throttled
     granted = rate_limiter.acquire(priority)
@@ -64,7 +64,7 @@ def _take(priority: Priority) -> BreakerState:
     gate = circuit_breaker.acquire_permission(Side.VENDOR)
     if gate is BreakerState.PROBE and not granted.is_good:
         circuit_breaker.release_permission(Side.VENDOR)
-    # What leaves late may arrive among too many others.
+    # A call that is sent late may exceed the limit at Optimove.
     if gate is BreakerState.OPEN or not granted.is_good:
         raise Throttled
     return gate

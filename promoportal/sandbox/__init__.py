@@ -1,9 +1,9 @@
 """
-Both far sides on your desk: Optimove, and the operator's platform.
+The simulated Optimove and the simulated platform of an operator, for local use.
 
-Written from the vendor's documents and not from our clients: if both shared a line, a
-mistake in it would agree with itself. Nothing of ours is imported here, and nothing here
-is imported in production.
+They follow Optimove's documents and share no code with the portal's clients: a shared
+mistake would agree with itself. The sandbox imports nothing of the portal except the
+TOML reader, and nothing in production imports the sandbox.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can be ordered from the vendor's side, each checked with a sentence."""
+"""Orders to the simulated Optimove; each is checked and refused with a sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypedDict
 
 from promoportal.sandbox.engine import Value
 from promoportal.sandbox.faults import MAX_SECONDS
@@ -18,9 +18,30 @@ from promoportal.sandbox.optimove.weighted_outcomes import UNLUCKY, Mix, Promoti
 MAX_CUSTOMERS = 5_000_000
 
 
+class LaunchOrder(TypedDict, total=False):
+    """The fields of every order to execute a campaign, as keyword arguments."""
+
+    promotions: Sequence[str | Promotion]
+    eligible: float
+    statuses: Mapping[str, float]
+    channels: Sequence[int]
+    ids: Ids
+    seed: int | None
+    series: str | int | None
+    announce: bool
+
+
+class TriggerOrder(LaunchOrder, total=False):
+    """The same for a trigger, with its own fields."""
+
+    occurrence: str | int | None
+    casing: Casing
+    listed_after: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Order:
-    """What every execution has."""
+    """The fields of every order to execute a campaign."""
 
     promotions: Sequence[str | Promotion] = ("promo-17",)
     eligible: float = 0.8
@@ -32,12 +53,12 @@ class _Order:
     announce: bool = True
 
     def __post_init__(self) -> None:
-        """:raises ValueError: with a sentence, if it makes no sense"""
+        """Raise ValueError with a sentence if the fields make no sense."""
         chosen(self.promotions)
-        _demand(0 <= self.eligible <= 1, "eligible must be from 0 to 1")
-        _demand(_are_weights(self.statuses), "statuses must be names with weights")
-        _demand(_are_whole(self.channels), "channels must be a list of numbers")
-        _demand(self.ids in IDS, f"ids must be one of {', '.join(IDS)}")
+        _require(0 <= self.eligible <= 1, "eligible must be from 0 to 1")
+        _require(_are_weights(self.statuses), "statuses must be names with weights")
+        _require(_are_whole(self.channels), "channels must be a list of numbers")
+        _require(self.ids in IDS, f"ids must be one of {', '.join(IDS)}")
 
     @property
     def offers(self) -> tuple[Promotion, ...]:
@@ -50,33 +71,33 @@ class _Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch(_Order):
-    """Execute a scheduled campaign over generated customers, one row for each promotion."""
+    """An order to execute a scheduled campaign for generated customers."""
 
     customers: int = 100
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        inside = _are_whole([self.customers]) and self.customers <= MAX_CUSTOMERS
-        _demand(inside, f"customers must be a number up to {MAX_CUSTOMERS}")
+        is_valid = _are_whole([self.customers]) and self.customers <= MAX_CUSTOMERS
+        _require(is_valid, f"customers must be a number up to {MAX_CUSTOMERS}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trigger(_Order):
-    """Let customers, so many or these, meet the criteria of a real-time campaign."""
+    """An order to let customers, by number or ID, trigger a real-time campaign."""
 
     customers: int | Sequence[str | int] = 1
-    occurrence: str | int | None = None  # None: a fresh one
+    occurrence: str | int | None = None  # None: a new one
     eligible: float = 1.0
     casing: Casing = "alternate"
-    listed_after: float = 0.0  # how long the list lags behind the notice, in seconds
+    listed_after: float = 0.0  # seconds from the webhook to the row in the list
 
     def __post_init__(self) -> None:
         super().__post_init__()
         whole = _are_whole([self.customers])
-        few = whole or (_is_list(self.customers) and _are_ids(self.customers))
-        _demand(few, "customers must be a number or a list of ids")
-        _demand(self.casing in CASINGS, f"casing must be one of {', '.join(CASINGS)}")
-        _demand(
+        is_valid = whole or (_is_list(self.customers) and _are_ids(self.customers))
+        _require(is_valid, "customers must be a number or a list of ids")
+        _require(self.casing in CASINGS, f"casing must be one of {', '.join(CASINGS)}")
+        _require(
             0 <= self.listed_after <= MAX_SECONDS,
             f"listed_after goes up to {MAX_SECONDS}",
         )
@@ -84,44 +105,43 @@ class Trigger(_Order):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Execute a campaign of the scenario, now or at a time."""
+    """An order to execute a campaign of the scenario, now or at a time."""
 
     plan: int
     at: str | None = None
     announce: bool = True
 
     def __post_init__(self) -> None:
-        """:raises ValueError: with a sentence, if it makes no sense"""
-        _demand(_are_whole([self.plan]), "plan must be the number of a campaign")
-        _demand(self.due is None or self.due.tzinfo is not None, _AT)
+        """Raise ValueError with a sentence if the fields make no sense."""
+        _require(_are_whole([self.plan]), "plan must be the number of a campaign")
+        _require(self.due is None or self.due.tzinfo is not None, _AT)
 
     @property
     def due(self) -> datetime | None:
         try:
             return datetime.fromisoformat(self.at) if self.at is not None else None
         except (TypeError, ValueError) as error:
-            msg = f"{_AT}."
-            raise ValueError(msg) from error
+            raise ValueError(f"{_AT}.") from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Let customers of the scenario, these or so many, do something."""
+    """An order to let customers of the scenario, by number or ID, cause an event."""
 
     name: str
-    customers: int | Sequence[str | int] | None = None  # None: as the scenario says
-    # As they are, or anywhere between two numbers; None: as the scenario says.
+    customers: int | Sequence[str | int] | None = None  # None: as in the scenario
+    # Fixed, or a range of two numbers; None: as in the scenario.
     values: Mapping[str, object] | None = None
     announce: bool = True
 
     def __post_init__(self) -> None:
-        """:raises ValueError: with a sentence, if it makes no sense"""
-        _demand(isinstance(self.name, str), "name must be that of an event")
+        """Raise ValueError with a sentence if the fields make no sense."""
+        _require(isinstance(self.name, str), "name must be that of an event")
         who = self.customers
-        _demand(who is None or _are_whole([who]) or _are_ids(who), _WHO)
+        _require(who is None or _are_whole([who]) or _are_ids(who), _WHO)
         values = {} if self.values is None else self.values
-        _demand(isinstance(values, Mapping), "values must be an object")
-        _demand(all(_is_value(one) for one in values.values()), _VALUES)
+        _require(isinstance(values, Mapping), "values must be an object")
+        _require(all(_is_value(one) for one in values.values()), _VALUES)
 
     @property
     def drawn(self) -> dict[str, Value | tuple[Decimal, Decimal]] | None:
@@ -132,7 +152,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Life:
-    """Activate, deactivate or archive a promotion of the scenario."""
+    """An order to activate, deactivate or archive a promotion of the scenario."""
 
     id: str
     do: str
@@ -154,16 +174,15 @@ def _is_number(given: object) -> bool:
 
 
 def _value(given: Any) -> Value | tuple[Decimal, Decimal]:
-    """Numbers as they are written: money is not to be rounded."""
+    """Return a value with exact numbers: money must not be rounded."""
     if isinstance(given, list | tuple):
         return Decimal(str(given[0])), Decimal(str(given[1]))
     return Decimal(str(given)) if isinstance(given, float) else given
 
 
-def _demand(fine: bool, sentence: str) -> None:
+def _require(fine: bool, sentence: str) -> None:
     if not fine:
-        msg = f"{sentence}."
-        raise ValueError(msg)
+        raise ValueError(f"{sentence}.")
 
 
 def _is_list(value: object) -> bool:

@@ -1,9 +1,9 @@
 """
-Bad days to order.
+Faults to order, for tests and demonstrations.
 
-A fault on a far side stands around its work: it may do the work and lose the answer, or
-answer without doing it. A fault on the notices says in which ways one is delivered. A
-new kind is one function and one entry in a table.
+A fault of a service wraps its work: it may do the work and lose the answer, or answer
+without doing the work. A fault of webhooks decides how one is delivered. A new kind is
+one function and one entry in a table.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import NamedTuple
 
-from promoportal.sandbox.messages import Answer, Manner, Work, said
+from promoportal.sandbox.messages import Answer, Manner, Work, reply
 
-# Where they strike.
+# The routes and sides that faults apply to.
 LISTS = "v1/customerAssignments"
 ON_LIST_KINDS = (
     "shifted_up",
@@ -30,7 +30,7 @@ ON_LIST_KINDS = (
     "other_ids",
 )
 
-# The vendor's own words. CONFIRMED.
+# Optimove's own words. CONFIRMED.
 TOO_MANY = MappingProxyType(
     {
         "status": 429,
@@ -40,7 +40,7 @@ TOO_MANY = MappingProxyType(
     }
 )
 NOTICES = "notices"
-# Seconds: a day. Whatever is later than that is as good as never.
+# Seconds: one day. A longer delay is as good as never.
 MAX_SECONDS = 86_400
 SIDES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -49,7 +49,7 @@ SIDES: Mapping[str, frozenset[str]] = MappingProxyType(
         "vendor": frozenset({"optimove", "promotions"}),
         "platform": frozenset({"platform"}),
         "any": frozenset({"optimove", "promotions", "platform"}),
-        "inside": frozenset({"inside"}),  # what the vendor's halves tell each other
+        "inside": frozenset({"inside"}),  # internal calls of Optimove
         NOTICES: frozenset({NOTICES}),
     }
 )
@@ -57,42 +57,39 @@ SIDES: Mapping[str, frozenset[str]] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One kind of bad day, for a side and a route, for so many times."""
+    """One kind of fault, for a side and a route, for a number of times."""
 
     kind: str
     side: str = "any"
     # A pattern over the path ("v1/redemptions/batch", "rewards/*") or the method and
-    # the path ("GET rewards/*"), in any case; for notices, the event type ("13").
+    # the path ("GET rewards/*"), in any case; for webhooks, the event type ("13").
     route: str = "*"
-    times: int | None = 1  # None: until it is taken back
-    lasts: float | None = None  # seconds after which it takes itself back
+    times: int | None = 1  # None: until it is cancelled
+    lasts: float | None = None  # seconds after which it ends
     chance: float = 1.0
     seed: int = 1
-    skip: int = 0  # how many go well first
-    seconds: float = 1.0  # where the kind has to do with time
-    status: int | None = None  # where the kind is an HTTP error
+    skip: int = 0  # requests that succeed first
+    seconds: float = 1.0  # for kinds with a duration
+    status: int | None = None  # for kinds with an HTTP status
     retry_after: int | None = None
-    text: str | None = None  # what is said instead
+    text: str | None = None  # the text that is sent instead
     changes: Mapping[str, object] | None = None  # to the fields of an altered answer
-    by: int = 1  # how far a total is wrong; below zero: too few
+    by: int = 1  # error of a total; below zero: too few
 
     def __post_init__(self) -> None:
-        """:raises ValueError: with a sentence, if it makes no sense"""
+        """Raise ValueError with a sentence if the fields make no sense."""
         if self.side not in SIDES:
             raise ValueError(_choose("side", self.side, SIDES))
         kinds = kinds_of(self.side)
         if self.kind not in kinds:
             raise ValueError(_choose(f"kind for {self.side}", self.kind, kinds))
         if not 0 <= self.chance <= 1 or (self.times is not None and self.times < 1):
-            msg = "chance must be from 0 to 1, and times at least 1."
-            raise ValueError(msg)
+            raise ValueError("chance must be from 0 to 1, and times at least 1.")
         for name, seconds in (("seconds", self.seconds), ("lasts", self.lasts)):
             if seconds is not None and not 0 <= seconds <= MAX_SECONDS:
-                msg = f"{name} must be from 0 to {MAX_SECONDS:,}."
-                raise ValueError(msg)
+                raise ValueError(f"{name} must be from 0 to {MAX_SECONDS:,}.")
         if self.status is not None and not 200 <= self.status <= 599:
-            msg = "status must be from 200 to 599."
-            raise ValueError(msg)
+            raise ValueError("status must be from 200 to 599.")
 
     def concerns(self, side: str, *names: str) -> bool:
         route = self.route.lower()
@@ -112,11 +109,11 @@ class _Ordered:
     left: int | None
     skip: int
     luck: random.Random
-    at: float  # when it was ordered
+    at: float  # time of the order
 
     @property
     def lasts(self) -> float | None:
-        """For how many seconds more; None: as long as there are chances."""
+        """Seconds until the fault ends; None: no limit."""
         if self.fault.lasts is None:
             return None
         return max(0.0, self.at + self.fault.lasts - time.monotonic())
@@ -126,7 +123,7 @@ class _Ordered:
         return replace(self.fault, times=self.left, lasts=self.lasts)
 
     def strikes(self) -> bool:
-        """Count one chance to strike, and say whether it does."""
+        """Count one request, and return whether the fault strikes it."""
         if self.skip:
             self.skip -= 1
             return False
@@ -138,7 +135,7 @@ class _Ordered:
 
 @dataclass
 class Faults:
-    """What is ordered and has not happened yet, first come, first served."""
+    """The ordered faults that have not ended; the oldest strikes first."""
 
     _ordered: list[_Ordered] = field(default_factory=list)
 
@@ -151,12 +148,12 @@ class Faults:
         self._ordered.clear()
 
     def waiting(self) -> list[Fault]:
-        self._forget_what_is_over()
+        self._remove_ended()
         return [one.remainder for one in self._ordered]
 
     def take(self, side: str, *names: str) -> Fault | None:
-        """Find the fault that strikes this time, if any."""
-        self._forget_what_is_over()
+        """Return the fault that strikes this request; None if there is none."""
+        self._remove_ended()
         for one in self._ordered:
             if one.fault.concerns(side, *names) and one.strikes():
                 if one.left == 0:
@@ -164,7 +161,7 @@ class Faults:
                 return one.fault
         return None
 
-    def _forget_what_is_over(self) -> None:
+    def _remove_ended(self) -> None:
         self._ordered = [one for one in self._ordered if one.lasts != 0]
 
 
@@ -172,75 +169,75 @@ Around = Callable[[Fault, Work], Awaitable[Answer]]
 
 
 async def _lost_answer(_fault: Fault, work: Work) -> Answer:
-    """The work is done, then the connection closes without a word."""
+    """Do the work, then close the connection without an answer."""
     return replace(work(), manner=Manner.CUT)
 
 
 async def _half_answer(_fault: Fault, work: Work) -> Answer:
-    """The work is done, then the connection closes in the middle of the answer."""
+    """Do the work, then close the connection in the middle of the answer."""
     return replace(work(), manner=Manner.HALF)
 
 
 async def _reset(_fault: Fault, _work: Work) -> Answer:
-    """The connection is reset before any work."""
+    """Reset the connection before any work."""
     return Answer(manner=Manner.RESET)
 
 
 async def _error_before(fault: Fault, _work: Work) -> Answer:
-    """5xx, or any other status, and nothing was done."""
+    """Answer 5xx, or any other status, without the work."""
     return _failure(fault, 500)
 
 
 async def _error_after(fault: Fault, work: Work) -> Answer:
-    """The work is done, and a gateway says that it is not."""
+    """Do the work, but answer that a gateway failed."""
     work()
     return _failure(fault, 502)
 
 
 async def _too_many(fault: Fault, _work: Work) -> Answer:
-    """429, as at the limit; Retry-After only if it is asked for."""
-    return replace(said(dict(TOO_MANY), 429), headers=_retry_after(fault))
+    """Answer 429, as at the limit; with Retry-After only if it is ordered."""
+    return replace(reply(dict(TOO_MANY), 429), headers=_retry_after(fault))
 
 
 async def _slow(fault: Fault, work: Work) -> Answer:
-    """The work is done at once, the answer takes its time."""
+    """Do the work at once, and answer after `seconds`."""
     answer = work()
     await asyncio.sleep(fault.seconds)
     return answer
 
 
 async def _late_work(fault: Fault, work: Work) -> Answer:
-    """The work itself is late: it is done even if no one waits for it any more."""
+    """Do the work after `seconds`, even if the client has gone by then."""
     await asyncio.sleep(fault.seconds)
     return work()
 
 
 async def _sentence(fault: Fault, _work: Work) -> Answer:
-    """200 and a bare JSON string where an object was due; nothing was done."""
-    return said(fault.text or "Bad Request", fault.status or 200)
+    """Answer 200 with a bare JSON string instead of an object, without the work."""
+    return reply(fault.text or "Bad Request", fault.status or 200)
 
 
 async def _sentence_after(fault: Fault, work: Work) -> Answer:
-    """The same, although the work was done."""
+    """Do the work, but answer with a bare JSON string."""
     work()
-    return said(fault.text or "Internal error", fault.status or 200)
+    return reply(fault.text or "Internal error", fault.status or 200)
 
 
 async def _empty(fault: Fault, work: Work) -> Answer:
-    """The work is done, and the answer is 200 and empty."""
+    """Do the work, and answer 200 with an empty body."""
     work()
     return Answer(fault.status or 200)
 
 
 async def _altered(fault: Fault, work: Work) -> Answer:
-    """The work is done, and `changes` replace fields of the answer."""
+    """Do the work, and replace fields of the answer by `changes`."""
     answer = work()
     fields = json.loads(answer.body) | dict(fault.changes or {})
     return replace(answer, body=json.dumps(fields).encode())
 
 
 async def _drip(fault: Fault, work: Work) -> Answer:
-    """The work is done, and the answer comes byte by byte, `seconds` in all."""
+    """Do the work, and send the answer byte by byte in `seconds`."""
     answer = work()
     pause = fault.seconds / max(1, len(answer.body))
     return replace(answer, manner=Manner.DRIP, pause=pause)
@@ -266,7 +263,7 @@ AROUND_WORK: Mapping[str, Around] = MappingProxyType(
 
 
 class Way(NamedTuple):
-    """One delivery of a notice: how long from now, and whether the next goes first."""
+    """One delivery of a webhook: its delay, and whether the next one goes first."""
 
     after: float = 0.0
     behind_next: bool = False
@@ -277,14 +274,14 @@ ON_NOTICES: Mapping[str, Callable[[Fault], list[Way]]] = MappingProxyType(
         "lost": lambda _fault: [],
         "doubled": lambda _fault: [Way(), Way()],
         "delayed": lambda fault: [Way(after=fault.seconds)],
-        # If no other follows within `seconds`, it goes alone.
+        # If no other follows within `seconds`, it is sent alone.
         "reordered": lambda fault: [Way(after=fault.seconds, behind_next=True)],
     }
 )
 
 
 def kinds_of(side: str) -> Collection[str]:
-    """Everything that can be ordered of a side."""
+    """Return the kinds of faults that can be ordered for a side."""
     if side == NOTICES:
         return ON_NOTICES.keys()
     of_lists = ON_LIST_KINDS if "promotions" in SIDES[side] else ()
@@ -292,7 +289,7 @@ def kinds_of(side: str) -> Collection[str]:
 
 
 def _failure(fault: Fault, status: int) -> Answer:
-    answer = said(fault.text or "An error occurred", fault.status or status)
+    answer = reply(fault.text or "An error occurred", fault.status or status)
     return replace(answer, headers=_retry_after(fault))
 
 

@@ -1,4 +1,4 @@
-"""To look for garbage among a million rows takes longer than to make them."""
+"""A pause of garbage collection, which takes longer than creating a million rows."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _MANY = 100_000
-_at_it = 0
+_pauses = 0
 
 
 @contextmanager
-def many_that_stay(count: int) -> Iterator[None]:
-    """Look for no garbage while so many things are made that stay."""
-    global _at_it  # noqa: PLW0603 - there is one collector for all of us
+def gc_paused(count: int) -> Iterator[None]:
+    """Pause garbage collection while `count` long-lived objects are created."""
+    global _pauses  # noqa: PLW0603 - a process has one collector
     if count < _MANY:
         yield
         return
-    _at_it += 1
+    _pauses += 1
     gc.disable()
     try:
         yield
     finally:
-        _at_it -= 1
-        if not _at_it:
+        _pauses -= 1
+        if not _pauses:
             gc.freeze()
             gc.enable()

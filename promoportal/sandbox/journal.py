@@ -1,8 +1,8 @@
 """
-What both far sides know, written down before they say it; for a sandbox that is killed.
+The facts that the simulated services know, stored for a sandbox that may be killed.
 
-One fact in a line of JSON, appended with one write: what the system took outlives the
-process, and a line that was cut off in the middle was never answered for.
+A fact is one line of JSON, appended with one write before the request is answered. So
+every accepted fact outlives the process, and a torn line was never answered.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from pathlib import Path
 from typing import Any
 
 Keep = Callable[[str, Mapping[str, Any]], None]
-"""Told a kind of fact, and the fact."""
+"""Stores a fact of a given kind."""
 
 
 def forget(kind: str, fact: Mapping[str, Any]) -> None:
-    """Keep nothing: what is known ends with the process."""
+    """Store nothing: the facts are lost when the process ends."""
 
 
 class Taken(Exception):
-    """Another sandbox keeps its facts there."""
+    """Another sandbox uses this folder."""
 
 
 class Journal:
-    """A file of facts, in the order in which they became so."""
+    """A file of facts in the order in which they were stored."""
 
     def __init__(self, folder: Path) -> None:
         """
-        Open it, or begin it.
+        Open the file, or create it.
 
-        :raises OSError: if the folder cannot be written
+        :raises OSError: if the folder is not writable
         :raises Taken: if another process has it open
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -48,20 +48,20 @@ class Journal:
             line = line[os.write(self._file, line) :]
 
     def facts(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Everything that was kept, the first first."""
+        """Yield all facts, the oldest first."""
         with self._path.open("rb") as lines:
             for line in lines:
                 kind, fact = json.loads(line)
                 yield kind, fact
 
-    def begin_anew(self) -> None:
+    def clear(self) -> None:
         os.ftruncate(self._file, 0)
 
     def close(self) -> None:
         os.close(self._file)
 
     def _lock(self) -> None:
-        """Until our process ends, however it does."""
+        """Lock the file until this process ends, however it ends."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -1,4 +1,4 @@
-"""What the books of both sides say, and where they differ."""
+"""The records of both services, and the differences between them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXAMPLES = 100
 
 @dataclass(frozen=True)
 class VendorBook:
-    """What the vendor listed, and what was reported back to it."""
+    """Optimove's record: the rows it listed, and the redemptions reported to it."""
 
     occurrences: int
     listed: int
@@ -40,7 +40,7 @@ class Doubled:
 
 @dataclass(frozen=True)
 class Total:
-    """What was given of one type, in one currency or unit."""
+    """The sum of one reward type in one currency or unit."""
 
     type: str
     measure: str
@@ -49,7 +49,7 @@ class Total:
 
 @dataclass(frozen=True)
 class PlatformBook:
-    """What became real."""
+    """The platform's record: the credits."""
 
     credits: int
     rewarded: int  # assignments with at least one credit
@@ -61,7 +61,7 @@ class PlatformBook:
 
 @dataclass
 class Agreement:
-    """Both books of one occurrence side by side; all zero but the first when they agree."""
+    """Both records of one occurrence compared; if equal, only `assigned` is above 0."""
 
     assigned: int = 0
     missing: int = 0  # assigned, not credited
@@ -82,7 +82,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Books:
-    """Everything at a glance; the agreement only where one occurrence is asked for."""
+    """The records of both services; `agreement` only if one occurrence is requested."""
 
     vendor: VendorBook
     platform: PlatformBook
@@ -95,50 +95,50 @@ def books(
     ledger: Ledger,
     occurrence: Occurrence | None = None,
 ) -> Books:
-    """Read both books, of one occurrence or of all."""
+    """Return the records of one occurrence, or of all."""
     if occurrence is None:
         vendor = _vendor(list(campaigns), redemptions, len(redemptions.accepted))
         return Books(vendor, _platform(ledger), None)
     accepted = sum(1 for row in occurrence.rows if row.reference)
     vendor = _vendor([occurrence], redemptions, accepted)
-    theirs = Ledger()
+    selected = Ledger()
     for credit in ledger.of(occurrence.id):
-        theirs.add(credit)
-    return Books(vendor, _platform(theirs), agreement(occurrence, theirs.credits))
+        selected.add(credit)
+    return Books(vendor, _platform(selected), agreement(occurrence, selected.credits))
 
 
-def agreement(occurrence: Occurrence, given: Iterable[Credit]) -> Agreement:
-    """Compare row by row."""
+def agreement(occurrence: Occurrence, credited: Iterable[Credit]) -> Agreement:
+    """Compare the rows of an occurrence with its credits."""
     found = Agreement()
-    theirs: defaultdict[tuple[str | None, str | None], list[Credit]] = defaultdict(list)
-    for credit in given:
-        theirs[credit.promotion, credit.customer].append(credit)
+    by_row: defaultdict[tuple[str | None, str | None], list[Credit]] = defaultdict(list)
+    for credit in credited:
+        by_row[credit.promotion, credit.customer].append(credit)
     for row in occurrence.rows:
-        _compare(row, theirs.pop((row.promotion, row.customer), []), found)
-    for (_, customer), strays in theirs.items():
+        _compare(row, by_row.pop((row.promotion, row.customer), []), found)
+    for (_, customer), strays in by_row.items():
         for _ in strays:
             found.count("uncalled_for", customer)
     return found
 
 
-def _compare(row: Row, given: list[Credit], found: Agreement) -> None:
-    for kind in _differences(row, given):
+def _compare(row: Row, credited: list[Credit], found: Agreement) -> None:
+    for kind in _differences(row, credited):
         found.count(kind, row.customer)
     if row.status == ASSIGNED:
         found.assigned += 1
 
 
-def _differences(row: Row, given: list[Credit]) -> Iterable[str]:
+def _differences(row: Row, credited: list[Credit]) -> Iterable[str]:
     if row.status != ASSIGNED:
-        yield from ("uncalled_for" for _ in given)
+        yield from ("uncalled_for" for _ in credited)
         return
-    if len(given) > 1:
+    if len(credited) > 1:
         yield "doubled"
-    if not given:
+    if not credited:
         yield "missing"
-    if bool(given) != bool(row.reference):
-        yield "unreported" if given else "premature"
-    if any(not _same(row, credit) for credit in given):
+    if bool(credited) != bool(row.reference):
+        yield "unreported" if credited else "premature"
+    if any(not _same(row, credit) for credit in credited):
         yield "different"
 
 
@@ -147,9 +147,9 @@ def _same(row: Row, credit: Credit) -> bool:
     if reward is None:
         return bool(credit.unique_code)
     measure = "currency" if reward.get("category") == "Amount" else "unit"
-    said = [str(reward.get(name)) for name in ("category", "type", "value", measure)]
-    kept = [credit.category, credit.type, str(credit.value), credit.measure]
-    return said == kept
+    listed = [str(reward.get(name)) for name in ("category", "type", "value", measure)]
+    received = [credit.category, credit.type, str(credit.value), credit.measure]
+    return listed == received
 
 
 def _vendor(
@@ -175,7 +175,7 @@ def _platform(ledger: Ledger) -> PlatformBook:
         rewarded=ledger.rewarded,
         most_per_assignment=ledger.most,
         doubled_count=len(ledger.doubled),
-        doubled=tuple(Doubled(*whose, count) for whose, count in first),
+        doubled=tuple(Doubled(*key, count) for key, count in first),
         totals=tuple(
             Total(*measured, str(value)) for measured, value in ledger.sums.items()
         ),

@@ -1,4 +1,4 @@
-"""What a far side is asked, and what it answers, before either meets a socket."""
+"""Requests to the simulated services and their answers, independent of sockets."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import TypeVar
 
 
 class Unreadable(ValueError):
-    """The body is not JSON, or not the JSON that was due."""
+    """The body is not JSON, or not the expected JSON."""
 
 
 class Manner(Enum):
-    """How an answer leaves: most leave whole, a fault may order otherwise."""
+    """The way an answer is sent; a fault may order another than WHOLE."""
 
     WHOLE = "whole"
-    HALF = "half"  # all the headers, half the body, then the line is cut
+    HALF = "half"  # all the headers, half the body, then the connection closes
     DRIP = "drip"  # byte by byte
-    CUT = "cut"  # nothing is said, the connection closes
-    RESET = "reset"  # nothing is said, the connection is torn down
+    CUT = "cut"  # nothing is sent, the connection closes
+    RESET = "reset"  # nothing is sent, the connection is reset
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request, as a far side sees it."""
+class Request:
+    """One request to a simulated service."""
 
     side: str
     method: str
@@ -40,7 +40,7 @@ class Asked:
 
     def json(self, *, number: Callable[[str], object] = float) -> object:
         """
-        Read the body, its numbers with a point as `number` (Decimal, for money).
+        Return the parsed body; `number` parses numbers with a point.
 
         :raises Unreadable: if it is not JSON
         """
@@ -49,26 +49,24 @@ class Asked:
                 self.body, parse_float=number, parse_constant=_refuse_constant
             )
         except (ValueError, RecursionError) as error:
-            msg = "The body is not JSON."
-            raise Unreadable(msg) from error
+            raise Unreadable("The body is not JSON.") from error
         return read
 
     def fields(self, *, number: Callable[[str], object] = float) -> dict[str, object]:
         """
-        Read the body as an object.
+        Return the body as an object.
 
         :raises Unreadable: if it is anything else
         """
         read = self.json(number=number)
         if not isinstance(read, dict):
-            msg = "The body must be a JSON object."
-            raise Unreadable(msg)
+            raise Unreadable("The body must be a JSON object.")
         return read
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, not yet sent."""
+    """One answer that is not sent yet."""
 
     status: int = 200
     body: bytes = b""
@@ -78,34 +76,44 @@ class Answer:
 
 
 Work = Callable[[], Answer]
-Handler = Callable[[Asked], Answer]
+Handler = Callable[[Request], Answer]
 
 
-def said(what: object, status: int = 200) -> Answer:
-    """Answer with JSON; a bare string is how the vendor words an error."""
+def reply(what: object, status: int = 200) -> Answer:
+    """Return an answer with JSON; Optimove sends errors as bare strings."""
     return Answer(status, json.dumps(what, default=str).encode())
 
 
 Found = TypeVar("Found")
 
 
-def find(routes: Mapping[str, Found], asked: Asked, path: str) -> Found | Answer:
-    """Find who answers this method at this path, or how it is refused."""
-    handler = routes.get(f"{asked.method} {path}")
+def find(routes: Mapping[str, Found], request: Request, path: str) -> Found | Answer:
+    """Return the handler of a method and path, or the answer that refuses them."""
+    handler = routes.get(f"{request.method} {path}")
     if handler is not None:
         return handler
     known = any(route.partition(" ")[2] == path for route in routes)
-    return said("Method Not Allowed", 405) if known else said("Not Found", 404)
+    return reply("Method Not Allowed", 405) if known else reply("Not Found", 404)
+
+
+def answered(routes: Mapping[str, Handler], request: Request, path: str) -> Answer:
+    """
+    Return the answer of the route's handler, or the answer that refuses the request.
+
+    :raises Unreadable: if the handler does
+    """
+    handler = find(routes, request, path)
+    return handler if isinstance(handler, Answer) else handler(request)
 
 
 def is_same(given: str, secret: str) -> bool:
-    """Compare without telling by the time it takes how much was right."""
-    # A header may hold bytes that are no text at all.
+    """Return whether two texts are equal, in constant time."""
+    # A header may contain bytes that are no text.
     return hmac.compare_digest(given.encode(errors="replace"), secret.encode())
 
 
 def identity(value: object) -> str | None:
-    """An id as text, whether it came as a string or a number; None if it is neither."""
+    """Return an ID as text, from a string or a number; None if it is neither."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -114,5 +122,4 @@ def identity(value: object) -> str | None:
 
 
 def _refuse_constant(name: str) -> object:
-    msg = f"{name} is not JSON."
-    raise ValueError(msg)
+    raise ValueError(f"{name} is not JSON.")

@@ -1,8 +1,8 @@
 """
-The operator's platform: where a reward becomes real, exactly as often as it is asked.
+The operator's platform: it credits a reward as often as its capability allows.
 
-Its ledger is the judge of the portal: every credit stays in it, also the second one for
-the same assignment under another key.
+Its ledger is the evidence about the portal: every credit stays in it, also the second
+one for the same assignment under another key.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import NamedTuple
 from promoportal.sandbox.journal import Keep, forget
 from promoportal.sandbox.messages import (
     Answer,
-    Asked,
+    Request,
     Unreadable,
     identity,
     is_same,
-    said,
+    reply,
 )
 
 _VALUE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
@@ -34,12 +34,12 @@ _MAX_KEY_LENGTH = 255
 
 
 class Capability(StrEnum):
-    """What a platform can do about a request whose answer was lost."""
+    """The means of a platform to settle a request whose response was lost."""
 
     IDEMPOTENT = "idempotent"  # the same key credits once, and can be looked up
-    KEYED = "keyed"  # the same key credits once, there is no looking up
-    ASKABLE = "askable"  # every request credits, the key can be looked up
-    NEITHER = "neither"  # every request credits, there is no looking up
+    KEYED = "keyed"  # the same key credits once; no lookup
+    ASKABLE = "askable"  # every request credits; the key can be looked up
+    NEITHER = "neither"  # every request credits; no lookup
 
     @property
     def honours_keys(self) -> bool:
@@ -51,7 +51,7 @@ class Capability(StrEnum):
 
 
 class Credit(NamedTuple):
-    """One reward that became real."""
+    """One reward that was credited."""
 
     reference: str
     key: str
@@ -64,10 +64,10 @@ class Credit(NamedTuple):
     measure: str  # the currency, or the unit
     unique_code: str
     at: float
-    body: bytes  # a digest of what was asked
+    body: bytes  # a digest of the request
 
     @property
-    def whose(self) -> tuple[str, str, str]:
+    def assignment_key(self) -> tuple[str, str, str]:
         return self.occurrence, self.promotion, self.customer
 
 
@@ -87,16 +87,16 @@ _NO_REWARD = ("Code", "UniqueCode", Decimal(1), "codes")
 
 @dataclass
 class Ledger:
-    """Every credit, with its sums kept as they grow."""
+    """Every credit, with running totals."""
 
     credits: list[Credit] = field(default_factory=list)
-    # How often more than once, by (occurrence, promotion, customer): as a rule, empty.
+    # Credits per (occurrence, promotion, customer) with more than one: usually empty.
     doubled: dict[tuple[str, str, str], int] = field(default_factory=dict)
     rewarded: int = 0
     _counts: defaultdict[tuple[str, str], Counter[str]] = field(
         default_factory=lambda: defaultdict(Counter)
     )
-    # What was given in all, by type and currency or unit.
+    # Total values by type and currency or unit.
     sums: dict[tuple[str, str], Decimal] = field(default_factory=dict)
 
     def add(self, credit: Credit) -> None:
@@ -105,7 +105,7 @@ class Ledger:
         self.sums[measured] = self.sums.get(measured, Decimal(0)) + credit.value
         counts = self._counts[credit.occurrence, credit.promotion]
         counts[credit.customer] += 1
-        self._notice_double(credit, counts[credit.customer])
+        self._count_double(credit, counts[credit.customer])
 
     def count(self, occurrence: str, promotion: str, customer: str) -> int:
         counts = self._counts.get((occurrence, promotion))
@@ -121,11 +121,11 @@ class Ledger:
             if occurrence is None or credit.occurrence == occurrence:
                 yield credit
 
-    def _notice_double(self, credit: Credit, count: int) -> None:
+    def _count_double(self, credit: Credit, count: int) -> None:
         if count == 1:
             self.rewarded += 1
         else:
-            self.doubled[credit.whose] = count
+            self.doubled[credit.assignment_key] = count
 
 
 @dataclass
@@ -139,91 +139,89 @@ class Platform:
     keep: Keep = forget
     _by_key: dict[str, Credit] = field(default_factory=dict)
 
-    def gate(self, asked: Asked) -> Answer | None:
-        """Refuse a stranger."""
-        if is_same(asked.header("Authorization"), f"Bearer {self.token}"):
+    def gate(self, request: Request) -> Answer | None:
+        """Refuse a request without the right token."""
+        if is_same(request.header("Authorization"), f"Bearer {self.token}"):
             return None
-        return said({"error": "The bearer token is wrong."}, 401)
+        return reply({"error": "The bearer token is wrong."}, 401)
 
-    def answer(self, asked: Asked) -> Answer:
-        room, _, key = asked.path.partition("/")
-        if room != "rewards":
-            return said({"error": "There is nothing here."}, 404)
+    def answer(self, request: Request) -> Answer:
+        resource, _, key = request.path.partition("/")
+        if resource != "rewards":
+            return reply({"error": "There is nothing here."}, 404)
         expected = "GET" if key else "POST"
-        if asked.method != expected:
-            return said({"error": f"Only {expected} is answered here."}, 405)
-        return self._look_up(key) if key else self._credit_or_refuse(asked)
+        if request.method != expected:
+            return reply({"error": f"Only {expected} is answered here."}, 405)
+        return self._look_up(key) if key else self._credit_or_refuse(request)
 
     def forget_keys(self) -> None:
-        """Remember no key, as real platforms do after a day; the credits stay."""
+        """Forget all keys, as real platforms do after a day; the credits stay."""
         self._by_key.clear()
 
     def _look_up(self, key: str) -> Answer:
         credit = self._by_key.get(key) if self.capability.can_be_asked else None
         if credit is None:
-            return said({"error": "There is no such reward."}, 404)
-        return said({"reference": credit.reference})
+            return reply({"error": "There is no such reward."}, 404)
+        return reply({"reference": credit.reference})
 
-    def _credit_or_refuse(self, asked: Asked) -> Answer:
+    def _credit_or_refuse(self, request: Request) -> Answer:
         try:
-            return self._credit(asked)
+            return self._credit(request)
         except (Unreadable, RecursionError) as error:
             self.refused[str(error)] += 1
-            return said({"error": str(error)}, 400)
+            return reply({"error": str(error)}, 400)
 
-    def _credit(self, asked: Asked) -> Answer:
-        key = _key(asked)
-        body = asked.fields(number=Decimal)
+    def _credit(self, request: Request) -> Answer:
+        key = _key(request)
+        body = request.fields(number=Decimal)
         order = _order(body)
         digest = _digest(body)
         earlier = self._by_key.get(key) if self.capability.honours_keys else None
         if earlier:
             return self._again(earlier, digest)
         credit = self._enter(key, order, digest)
-        return said({"reference": credit.reference}, 201)
+        return reply({"reference": credit.reference}, 201)
 
     def _again(self, earlier: Credit, digest: bytes) -> Answer:
         if earlier.body != digest:
             sentence = "The key was used before, with another body."
             self.refused[sentence] += 1
-            return said({"error": sentence}, 422)
-        return said({"reference": earlier.reference})
+            return reply({"error": sentence}, 422)
+        return reply({"reference": earlier.reference})
 
     def _enter(self, key: str, order: _Order, digest: bytes) -> Credit:
         reference = f"R{len(self.ledger.credits) + 1:08d}"
         at = datetime.now(UTC).timestamp()
         credit = Credit(reference, key, *order, at=at, body=digest)
-        said = {"value": str(credit.value), "body": digest.hex()}
-        self.keep("credited", credit._asdict() | said)
-        self.know(credit)
+        exact = {"value": str(credit.value), "body": digest.hex()}
+        self.keep("credited", credit._asdict() | exact)
+        self.record(credit)
         return credit
 
-    def know(self, credit: Credit) -> None:
-        """Enter what became real."""
+    def record(self, credit: Credit) -> None:
+        """Add a credit to the ledger."""
         self.ledger.add(credit)
         self._by_key.setdefault(credit.key, credit)
 
 
-def _key(asked: Asked) -> str:
-    key = asked.header("Idempotency-Key")
+def _key(request: Request) -> str:
+    key = request.header("Idempotency-Key")
     if not key or len(key) > _MAX_KEY_LENGTH:
-        msg = (
+        raise Unreadable(
             f"Idempotency-Key must be given, with at most {_MAX_KEY_LENGTH} characters."
         )
-        raise Unreadable(msg)
     return key
 
 
 def _order(body: Mapping[str, object]) -> _Order:
     code = body.get("uniqueCode")
     if code is not None and not isinstance(code, str):
-        msg = "uniqueCode must be a string or null."
-        raise Unreadable(msg)
+        raise Unreadable("uniqueCode must be a string or null.")
     return _Order(
         _id(body, "occurrenceId"),
         _id(body, "promotionId"),
         _id(body, "customerId"),
-        *_what(body.get("reward"), code or ""),
+        *_reward(body.get("reward"), code or ""),
         code or "",
     )
 
@@ -231,12 +229,11 @@ def _order(body: Mapping[str, object]) -> _Order:
 def _id(body: Mapping[str, object], name: str) -> str:
     value = identity(body.get(name))
     if value is None:
-        msg = f"{name} must be a string or a number."
-        raise Unreadable(msg)
-    return sys.intern(value)  # a million credits share few of them
+        raise Unreadable(f"{name} must be a string or a number.")
+    return sys.intern(value)  # a million credits share few of these texts
 
 
-def _what(reward: object, code: str) -> tuple[str, str, Decimal, str]:
+def _reward(reward: object, code: str) -> tuple[str, str, Decimal, str]:
     if reward is None and code:
         return _NO_REWARD
     if not isinstance(reward, dict):
@@ -244,8 +241,7 @@ def _what(reward: object, code: str) -> tuple[str, str, Decimal, str]:
         raise Unreadable(msg)
     category = _word(reward, "category")
     if category not in {"Amount", "Units"}:
-        msg = "reward.category must be Amount or Units."
-        raise Unreadable(msg)
+        raise Unreadable("reward.category must be Amount or Units.")
     measure = "currency" if category == "Amount" else "unit"
     type_ = _word(reward, "type")
     return category, type_, _value(reward.get("value")), _word(reward, measure)
@@ -254,23 +250,20 @@ def _what(reward: object, code: str) -> tuple[str, str, Decimal, str]:
 def _word(reward: Mapping[str, object], name: str) -> str:
     value = reward.get(name)
     if not isinstance(value, str) or not value:
-        msg = f"reward.{name} must be a string that is not empty."
-        raise Unreadable(msg)
+        raise Unreadable(f"reward.{name} must be a string that is not empty.")
     return sys.intern(value)
 
 
 def _value(value: object) -> Decimal:
     if isinstance(value, bool) or not _VALUE.fullmatch(str(value)):
-        msg = "reward.value must be a plain number, not below zero."
-        raise Unreadable(msg)
+        raise Unreadable("reward.value must be a plain number, not below zero.")
     number = Decimal(str(value))
     if not number:
-        msg = "reward.value must be more than zero."
-        raise Unreadable(msg)
+        raise Unreadable("reward.value must be more than zero.")
     return number
 
 
 def _digest(body: Mapping[str, object]) -> bytes:
-    """Two bodies that mean the same have the same, however they are spaced."""
+    """Return a digest that is the same for bodies that differ only in spacing."""
     text = json.dumps(body, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).digest()

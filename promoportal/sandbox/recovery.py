@@ -1,4 +1,4 @@
-"""Which facts outlive the sandbox's process, and how each becomes known again."""
+"""The facts that outlive the sandbox's process, and how each is restored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from promoportal.sandbox.optimove.registered_listeners import Listener, Listener
 
 @dataclass
 class Known:
-    """The parts of a sandbox that have something to remember."""
+    """The parts of a sandbox that have facts to restore."""
 
     campaigns: Campaigns
     listeners: Listeners
@@ -28,7 +28,7 @@ class Known:
     external: External
 
     def recall(self, journal: Journal) -> None:
-        """Know again all that was kept, and keep what is learned from now on."""
+        """Restore all stored facts, and store new ones from now on."""
         for kind, fact in journal.facts():
             _KINDS[kind](self, fact)
         self.keep_with(journal.keep)
@@ -63,18 +63,18 @@ class Known:
 
     def listening(self, fact: Mapping[str, Any]) -> None:
         self.listeners.forget_all()
-        self.listeners.know(Listener(*one) for one in fact["listeners"])
+        self.listeners.add_all(Listener(*one) for one in fact["listeners"])
 
     def promotions(self, fact: Mapping[str, Any]) -> None:
         self.external.promotions.clear()
         self.external.promotions.update(fact["names"])
 
     def redeemed(self, fact: Mapping[str, Any]) -> None:
-        self.redemptions.know(Redeemed(**fact))
+        self.redemptions.restore(Redeemed(**fact))
 
     def credited(self, fact: Mapping[str, Any]) -> None:
         body, value = bytes.fromhex(fact["body"]), Decimal(fact["value"])
-        self.platform.know(Credit(**{**fact, "body": body, "value": value}))
+        self.platform.record(Credit(**{**fact, "body": body, "value": value}))
 
 
 _KINDS: dict[str, Callable[[Known, Mapping[str, Any]], None]] = {
@@ -89,7 +89,7 @@ _KINDS: dict[str, Callable[[Known, Mapping[str, Any]], None]] = {
 
 
 def keep_rows(keep: Keep, occurrence: Occurrence, *, since: int = 0) -> None:
-    """Keep what is listed from that place on, and of which execution it is."""
+    """Store the rows from index `since` on, and the execution that they belong to."""
     rows = occurrence.rows[since:]
     fact = {
         "by_hand": any(isinstance(row, Handmade) for row in rows),

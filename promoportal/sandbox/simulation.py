@@ -1,8 +1,7 @@
 """
-Both far sides with one memory, and everything that can be done to them.
+Both simulated services in one memory, and everything that can be ordered of them.
 
-Nothing here waits but a fault: each change is one step of the one event loop, so it is
-whole without a lock.
+Each change is one step of the one event loop, so it needs no lock; only faults wait.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from typing import NamedTuple
 
 from promoportal.sandbox.commands import Event, Launch, Trigger
 from promoportal.sandbox.faults import AROUND_WORK, TOO_MANY, Fault, Faults
-from promoportal.sandbox.gc_pause import many_that_stay
+from promoportal.sandbox.gc_pause import gc_paused
 from promoportal.sandbox.journal import Journal, Keep, forget
 from promoportal.sandbox.ledger_comparison import Books, books
 from promoportal.sandbox.messages import (
     Answer,
-    Asked,
     Handler,
     Manner,
+    Request,
     Work,
     is_same,
-    said,
+    reply,
 )
 from promoportal.sandbox.operator_platform import Capability, Platform
 from promoportal.sandbox.optimove.accepted_redemptions import Redemptions
@@ -44,6 +43,7 @@ from promoportal.sandbox.optimove.promotions_endpoints import Promotions
 from promoportal.sandbox.optimove.rate_limit import SlidingWindow
 from promoportal.sandbox.optimove.registered_listeners import Listeners
 from promoportal.sandbox.optimove.sample_customers import Customer, generated, named
+from promoportal.sandbox.optimove.sample_promotions import reward as sample_reward
 from promoportal.sandbox.optimove.tenant import Tenant
 from promoportal.sandbox.optimove.webhook_sender import (
     CANCELLED,
@@ -59,37 +59,29 @@ from promoportal.sandbox.recovery import Known, keep_rows
 from promoportal.sandbox.scenarios.scenario import Scenario
 
 _REMEMBERED = 20_000
-_UNSAID = frozenset({Manner.CUT, Manner.RESET})
-_A_REWARD: Reward = {
-    "tierId": "gold",
-    "tierName": "Gold",
-    "category": "Amount",
-    "type": "BonusCash",
-    "value": "10.00",
-    "currency": "EUR",
-}
+_UNSENT = frozenset({Manner.CUT, Manner.RESET})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a sandbox is told at its start."""
+    """The settings of a sandbox."""
 
     api_key: str = "desk-key"
-    platform_token: str = "desk-token"  # noqa: S105 - for a desk
-    control_token: str = ""  # needed where others than this machine can connect
+    platform_token: str = "desk-token"  # noqa: S105 - for local use
+    control_token: str = ""  # needed if other machines can connect
     seed: int = 1
-    page_size: int = 100  # ASSUMED: where none is asked for
+    page_size: int = 100  # ASSUMED: if none is requested
     largest_page: int = 1_000
     calls: int = 50
     seconds: float = 10.0
     capability: Capability = Capability.IDEMPOTENT
     scenario: Scenario | None = None
     mailing: Mailing = field(default_factory=Mailing)
-    keep: Path | None = None  # where what is known outlives the process
+    keep: Path | None = None  # the folder of the facts that outlive the process
 
 
 class Call(NamedTuple):
-    """One request to a far side, without its key and its body."""
+    """One request to a simulated service, without its key and its body."""
 
     at: float
     side: str
@@ -97,12 +89,12 @@ class Call(NamedTuple):
     path: str
     status: int | None  # None: the connection was cut
     seconds: float
-    fault: str  # the kind that struck, if any
+    fault: str  # the kind of the fault that struck, if any
 
 
 @dataclass
 class Sandbox:
-    """Optimove and a platform, from one reset to the next."""
+    """The simulated Optimove and platform, from one reset to the next."""
 
     options: Options
     post: Post
@@ -146,93 +138,94 @@ class Sandbox:
         if self.tenant is not None:
             self._sides |= {INSIDE: _Side(self._inside_gate, self.tenant.answer)}
 
-    async def answer(self, asked: Asked) -> Answer:
-        """Answer for the far side that is asked."""
-        side = self._sides.get(asked.side)
+    async def answer(self, request: Request) -> Answer:
+        """Answer a request to a simulated service."""
+        side = self._sides.get(request.side)
         if side is None:
-            return said("Not Found", 404)
+            return reply("Not Found", 404)
         started = time.perf_counter()
-        kind, answer = await self._answer(side, asked)
-        self._remember(asked, answer, time.perf_counter() - started, kind)
+        kind, answer = await self._answer(side, request)
+        self._remember(request, answer, time.perf_counter() - started, kind)
         return answer
 
-    async def _answer(self, side: _Side, asked: Asked) -> tuple[str, Answer]:
-        if (refusal := side.gate(asked)) is not None:
+    async def _answer(self, side: _Side, request: Request) -> tuple[str, Answer]:
+        if (refusal := side.gate(request)) is not None:
             return "", refusal
-        route = f"{asked.method} {asked.path}"
-        fault = self.faults.take(self._from(asked), asked.path, route)
+        route = f"{request.method} {request.path}"
+        fault = self.faults.take(self._side(request), request.path, route)
         if fault is None:
-            return "", side.work(asked)
-        return fault.kind, await self._strike(fault, asked, lambda: side.work(asked))
+            return "", side.work(request)
+        return fault.kind, await self._strike(
+            fault, request, lambda: side.work(request)
+        )
 
-    def _strike(self, fault: Fault, asked: Asked, work: Work) -> Awaitable[Answer]:
+    def _strike(self, fault: Fault, request: Request, work: Work) -> Awaitable[Answer]:
         if fault.kind in ON_LISTS:
-            return around_page(fault, asked, self.campaigns, work)
+            return around_page(fault, request, self.campaigns, work)
         return AROUND_WORK[fault.kind](fault, work)
 
     def start(self) -> None:
-        """Begin what happens by itself."""
+        """Start the planned campaigns of the scenario."""
         if self.tenant is not None:
             self.tenant.start()
 
     async def close(self) -> None:
-        """Let nothing more happen, and nothing more go out."""
+        """Cancel all executions and deliveries."""
         if self.tenant is not None:
             self.tenant.close()
         await self.notices.close()
 
-    def keep_no_more(self) -> None:
-        """Another takes over the journal; what is under way here is not for it."""
+    def stop_keeping(self) -> None:
+        """Stop writing facts, because another sandbox takes over the journal."""
         self.journal = None
         self._known.keep_with(forget)
 
     @property
-    def at_work(self) -> Tenant:
+    def required_tenant(self) -> Tenant:
         """
         The tenant of the scenario.
 
         :raises ValueError: if there is no scenario
         """
         if self.tenant is None:
-            msg = "There is no scenario; start the sandbox with --scenario."
-            raise ValueError(msg)
+            raise ValueError("There is no scenario; start the sandbox with --scenario.")
         return self.tenant
 
-    # --- What people and tests order ----------------------------------------------
+    # --- Orders -------------------------------------------------------------------
 
     def execute(self, launch: Launch) -> Occurrence:
-        """Execute a scheduled campaign, and announce it once per channel."""
+        """Execute a scheduled campaign, and send one webhook per channel."""
         occurrence = self.campaigns.open(channels=launch.channels, series=launch.series)
         seed = self._seed(launch.seed)
         customers = generated(launch.customers, seed=seed, ids=launch.ids)
-        with many_that_stay(launch.customers):
-            occurrence.give(customers, launch.offers, launch.mix)
+        with gc_paused(launch.customers):
+            occurrence.assign(customers, launch.offers, launch.mix)
             keep_rows(self._keep, occurrence)
         if launch.announce:
             self.announce(occurrence.id)
         return occurrence
 
     def trigger(self, trigger: Trigger) -> Occurrence:
-        """Give each customer what a real-time campaign gives, and announce each."""
+        """Trigger a real-time campaign for customers; send a webhook for each."""
         occurrence = self.campaigns.open(
             trigger.occurrence,
             channels=trigger.channels,
             series=trigger.series,
             triggered=True,
         )
-        customers = self._met(trigger, occurrence)
+        customers = self._customers(trigger, occurrence)
         keep_rows(self._keep, occurrence, since=len(occurrence.rows))
         self._after(
             trigger.listed_after,
-            lambda: self._give_once(trigger, occurrence, customers),
+            lambda: self._assign_once(trigger, occurrence, customers),
         )
         if trigger.announce:
             self._announce_each(trigger, occurrence, customers)
         return occurrence
 
     async def happen(self, event: Event) -> list[Execution]:
-        """Let customers of the scenario do something, and execute what it triggers."""
-        return await self.at_work.happen(
+        """Let customers of the scenario cause an event; execute what it triggers."""
+        return await self.required_tenant.happen(
             event.name, event.customers, event.drawn, announce=event.announce
         )
 
@@ -244,9 +237,9 @@ class Sandbox:
         channels: Sequence[int] | None = None,
     ) -> None:
         """
-        Say (again) that it was executed, or that it was cancelled.
+        Send (again) the webhooks of an execution or of a cancellation.
 
-        :raises ValueError: if there is no such occurrence, or no such notice
+        :raises ValueError: if there is no such occurrence, or no such webhook
         """
         known = self.campaigns.known(occurrence)
         if event == CANCELLED:
@@ -264,8 +257,8 @@ class Sandbox:
         """
         Cancel an occurrence.
 
-        ASSUMED: its list goes on saying Assigned, so that the notice is the only sign;
-        `relist` makes the rows say Cancelled.
+        ASSUMED: its list still says Assigned, and the webhook is the only sign;
+        `relist` changes these rows to Cancelled.
 
         :raises ValueError: if there is none
         """
@@ -279,13 +272,18 @@ class Sandbox:
         self,
         occurrence: str | int,
         customer: str | int,
+        /,
         *,
         promotion: str = "promo-17",
         status: str = "Assigned",
         assignment_id: str | int | None = None,
         **fields: object,
     ) -> str:
-        """List one row made by hand; `fields` add to it or replace what is there."""
+        """
+        List a row made by hand, and return its assignment ID.
+
+        `fields` add to the row or replace its values: `uniqueCode="U1"`.
+        """
         known = self.campaigns.open(occurrence)
         row = {
             "assignmentId": assignment_id or known.fresh_assignment(),
@@ -293,7 +291,7 @@ class Sandbox:
             "promotionId": promotion,
             "promotionCode": "WB23",
             "status": status,
-            "reward": dict(_A_REWARD) if status == "Assigned" else None,
+            "reward": sample_reward("Gold", "10.00") if status == "Assigned" else None,
             "uniqueCode": None,
             "properties": {"wageringMultiplier": 10, "expiryDays": 7},
             "assignedAt": f"{known.started_at:%Y-%m-%dT%H:%M:%SZ}",
@@ -302,7 +300,7 @@ class Sandbox:
         return str(row["assignmentId"])
 
     def list_row(self, occurrence: str | int, row: object) -> None:
-        """List anything at all."""
+        """List any JSON value: a string, null, an object without its keys."""
         known = self.campaigns.open(occurrence)
         known.add(Handmade(row))
         keep_rows(self._keep, known, since=len(known.rows) - 1)
@@ -316,7 +314,7 @@ class Sandbox:
         reward: Reward | None = None,
     ) -> None:
         """
-        Let the next pass see another status, or another reward.
+        Change the status or the reward that later fetches see.
 
         :raises ValueError: if there is no such row
         """
@@ -327,7 +325,7 @@ class Sandbox:
 
     def unlist(self, occurrence: str | int, assignment: str) -> None:
         """
-        Let the next pass see the row no longer.
+        Unlist a row, so that later fetches do not see it.
 
         :raises ValueError: if there is no such row
         """
@@ -338,14 +336,14 @@ class Sandbox:
 
     def books(self, occurrence: str | int | None = None) -> Books:
         """
-        Read both sides' books.
+        Return the records of both services.
 
         :raises ValueError: if there is no such occurrence
         """
         known = None if occurrence is None else self.campaigns.known(occurrence)
         return books(self.campaigns, self.redemptions, self.platform.ledger, known)
 
-    # --- Below --------------------------------------------------------------------
+    # --- Internals ----------------------------------------------------------------
 
     @property
     def _keep(self) -> Keep:
@@ -363,12 +361,12 @@ class Sandbox:
         where = {"occurrence": known.id, "assignment": assignment, "listed": listed}
         self._keep("moved", {**where, "status": status, "reward": reward})
 
-    def _give_once(
+    def _assign_once(
         self, trigger: Trigger, occurrence: Occurrence, customers: Sequence[Customer]
     ) -> None:
-        there = len(occurrence.rows)
-        occurrence.give_once(customers, trigger.offers, trigger.mix)
-        keep_rows(self._keep, occurrence, since=there)
+        before = len(occurrence.rows)
+        occurrence.assign_once(customers, trigger.offers, trigger.mix)
+        keep_rows(self._keep, occurrence, since=before)
 
     def _tenant(self, scenario: Scenario | None, mailing: Mailing) -> Tenant | None:
         if scenario is None:
@@ -378,41 +376,43 @@ class Sandbox:
         self.external.promotions.update(codes)
         return Tenant(scenario, self.campaigns, self.notices, self.inside, mailing)
 
-    def _from(self, asked: Asked) -> str:
-        """The side that is asked, or `inside` where the vendor asks itself."""
-        return INSIDE if self.inside.comes_from(asked) else asked.side
+    def _side(self, request: Request) -> str:
+        """Return the requested side, or `inside` if Optimove calls itself."""
+        return INSIDE if self.inside.comes_from(request) else request.side
 
-    def _inside_gate(self, asked: Asked) -> Answer | None:
-        """To strangers there is nothing here."""
-        return None if self.inside.comes_from(asked) else said("Not Found", 404)
+    def _inside_gate(self, request: Request) -> Answer | None:
+        """Hide the internal calls from all other clients."""
+        return None if self.inside.comes_from(request) else reply("Not Found", 404)
 
-    def _vendor_gate(self, asked: Asked) -> Answer | None:
-        """The key, the limit both APIs share, and the one content type."""
-        if asked.side == "optimove" and self.inside.comes_from(asked):
+    def _vendor_gate(self, request: Request) -> Answer | None:
+        """Check the key, the rate limit that both APIs share, and the content type."""
+        if request.side == "optimove" and self.inside.comes_from(request):
             return None
-        key = asked.header("X-API-KEY")
+        key = request.header("X-API-KEY")
         if not is_same(key, self.options.api_key):
-            return said("Unauthorized", 401)
+            return reply("Unauthorized", 401)
         if not self.limit.grants(key, now=time.monotonic()):
-            return said(dict(TOO_MANY), 429)
-        exact = asked.header("Content-Type") == "application/json"
-        if asked.method == "POST" and not exact:
-            return said("Unsupported Media Type", 415)
+            return reply(dict(TOO_MANY), 429)
+        exact = request.header("Content-Type") == "application/json"
+        if request.method == "POST" and not exact:
+            return reply("Unsupported Media Type", 415)
         return None
 
     def _remember(
-        self, asked: Asked, answer: Answer, seconds: float, kind: str
+        self, request: Request, answer: Answer, took: float, kind: str
     ) -> None:
-        status = None if answer.manner in _UNSAID else answer.status
-        at = time.time() - seconds
+        code = None if answer.manner in _UNSENT else answer.status
+        at = time.time() - took
         self.calls.append(
-            Call(at, self._from(asked), asked.method, asked.path, status, seconds, kind)
+            Call(
+                at, self._side(request), request.method, request.path, code, took, kind
+            )
         )
 
     def _seed(self, seed: int | None) -> int:
         return self.options.seed if seed is None else seed
 
-    def _met(self, trigger: Trigger, occurrence: Occurrence) -> list[Customer]:
+    def _customers(self, trigger: Trigger, occurrence: Occurrence) -> list[Customer]:
         seed, customers = self._seed(trigger.seed), trigger.customers
         if isinstance(customers, int):
             after = len(occurrence.rows)
@@ -448,5 +448,5 @@ class Sandbox:
 
 
 class _Side(NamedTuple):
-    gate: Callable[[Asked], Answer | None]
+    gate: Callable[[Request], Answer | None]
     work: Handler

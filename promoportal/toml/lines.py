@@ -150,8 +150,7 @@ class _Scanner:
     def _skip(self, pattern: re.Pattern[str]) -> str:
         found = pattern.match(self._text, self._at)
         if found is None:
-            msg = f"This is not TOML, at character {self._at}."
-            raise ValueError(msg)
+            raise ValueError(f"This is not TOML, at character {self._at}.")
         self._at = found.end()
         return found[0]
 

@@ -1,8 +1,9 @@
-"""All that is wrong with a scenario, each with its file, line and what was expected."""
+"""All problems of a TOML file, each with its position and what was expected."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -11,20 +12,32 @@ from promoportal.toml.lines import Path as Place
 
 
 class InvalidFile(ValueError):
-    """A scenario that cannot be used; one sentence for each thing to mend."""
+    """A file that cannot be used; one sentence for each problem."""
 
     def __init__(self, sentences: Sequence[str]) -> None:
         self.sentences = tuple(sentences)
         super().__init__("\n".join(self.sentences))
 
 
-class Problems:
-    """What is wrong so far."""
+def file_and_line(file: Path, line: int | None) -> str:
+    """Write a position as compilers do: `scenario.toml:12`."""
+    return f"{file}:{line}"
 
-    def __init__(self, file: Path, lines: Lines) -> None:
+
+class Problems:
+    """The problems found so far in a file, and in the files that it names."""
+
+    def __init__(
+        self,
+        file: Path,
+        lines: Lines,
+        position: Callable[[Path, int | None], str] = file_and_line,
+    ) -> None:
+        """:param position: how to write a file and a line before a sentence"""
         self.file = file
         self._lines = lines
-        self._found: list[tuple[bool, str, int, str]] = []
+        self._position = position
+        self._found: list[tuple[bool, str, float, str]] = []
 
     def __len__(self) -> int:
         return len(self._found)
@@ -34,21 +47,23 @@ class Problems:
         sentence = f"{named(place)} {says}" if place else says
         self.elsewhere(self.file, self._lines.of(place), sentence)
 
-    def elsewhere(self, file: Path, line: int, sentence: str) -> None:
-        """Say what is wrong with a line of a file that the scenario names."""
-        self._found.append((file != self.file, str(file), line, sentence))
+    def elsewhere(self, file: Path, line: int | None, sentence: str) -> None:
+        """Say what is wrong with a line of a file; None: something is missing in it."""
+        told = f"{self._position(file, line)}: {sentence}"
+        self._found.append((file != self.file, str(file), line or math.inf, told))
+
+    def sentences(self) -> list[str]:
+        """Return the problems in the order of the lines, those of the file itself first."""
+        return [told for *_, told in sorted(self._found, key=lambda found: found[:3])]
 
     def refuse(self) -> None:
         """
-        Tell them all, in the order of the lines, the scenario's own file first.
+        Raise the problems, if there are any.
 
-        :raises Mistakes: if there are any
+        :raises InvalidFile: with a sentence for each problem
         """
         if self._found:
-            ordered = sorted(self._found, key=lambda found: found[:3])
-            raise InvalidFile(
-                [f"{file}:{line}: {sentence}" for _, file, line, sentence in ordered]
-            )
+            raise InvalidFile(self.sentences())
 
 
 def named(place: Place) -> str:
@@ -61,9 +76,13 @@ def named(place: Place) -> str:
 
 def instead(wrong: str, known: Sequence[str]) -> str:
     """Offer what was probably meant, or whatever there is."""
-    near = get_close_matches(wrong, known, n=1)
-    if near:
-        return f"did you mean {near[0]}?"
+    if near := nearest(wrong, known):
+        return f"did you mean {near}?"
     if not known:
         return "there is none."
     return f"known are {', '.join(known)}."
+
+
+def nearest(wrong: str, known: Sequence[str]) -> str | None:
+    """Return the known name that is most like a misspelled one, if any is."""
+    return next(iter(get_close_matches(wrong, known, n=1)), None)

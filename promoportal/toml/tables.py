@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from promoportal.toml.lines import Path as Place
 from promoportal.toml.problems import Problems, instead
 
 _E = TypeVar("_E", bound=enum.StrEnum)
+_V = TypeVar("_V")
 _MAX_NUMBER = 5_000_000
 
 
@@ -121,6 +122,15 @@ class Table:
             return Table(value, self.at(key), self.problems)
         self._must(key, "be a table", value, None)
         return None
+
+    def read(self, key: str, read: Callable[[Table], _V]) -> _V | None:
+        """Read a table in this one, and every key of it; None as `table` says."""
+        below = self.table(key)
+        if below is None:
+            return None
+        found = read(below)
+        below.end()
+        return found
 
     def tables(
         self, key: str, *, at_least_one: bool = True, written: str | None = None

@@ -40,6 +40,22 @@ class AssignmentReason(models.TextChoices):
     CANCELLED = "CANCELLED", "Cancelled before activation"
     WRITTEN_OFF = "WRITTEN_OFF", "Written off"
 
+    @property
+    def phrase(self) -> str:
+        """Return the label as it is written inside a sentence."""
+        label = str(self.label)
+        return label if self in _BEGIN_WITH_A_NAME else label[:1].lower() + label[1:]
+
+
+# The labels that begin with Optimove's name, which keeps its capital letter.
+_BEGIN_WITH_A_NAME = {
+    AssignmentReason.UNREADABLE,
+    AssignmentReason.DIFFERS,
+    AssignmentReason.INCOMPLETE,
+    AssignmentReason.EMPTY,
+    AssignmentReason.NOT_ASSIGNED,
+}
+
 
 class RetrialState(models.TextChoices):
     RUNNING = "RUNNING", "Running"

@@ -34,7 +34,7 @@ SKIPPED = "in doubt: say first whether it was given"
 def test_all_matching_rows_are_retried_once_although_workers_are_killed_twice(
     transactional_db: None, environment: dict[str, str]
 ) -> None:
-    filling.hold(ROWS)
+    filling.fill_held(ROWS)
     start_bulk_retry()
 
     kill_workers_during(part=1, environment=environment)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +40,7 @@ UNWELCOME = re.compile(
     )
 )
 LOCKS = ["requirements.lock", "requirements-dev.lock"]
+PRODUCT = ("promoportal", "executions", "rewards", "redemptions")
 _PIN = re.compile(r"^([a-z0-9._-]+)(?:\[[^]]*])?==(\S+)", re.MULTILINE)
 
 
@@ -90,3 +96,65 @@ def test_the_changelog_begins_with_this_version() -> None:
 def test_the_changelog_uses_the_standard_sections() -> None:
     kinds = set(tree.headings(tree.say("CHANGELOG.md"), 3))
     assert kinds <= {"Added", "Changed", "Fixed", "Security"}
+
+
+def test_the_product_imports_neither_bench_nor_tests() -> None:
+    modules = [path for path in tree.files() if _is_product(path)]
+    found = {
+        f"{tree.name_of(path)}: {name}"
+        for path in modules
+        for name in _imports(ast.parse(path.read_text()))
+        if name.split(".")[0] in ("bench", "tests")
+    }
+
+    assert len(modules) > 250
+    assert not found
+
+
+def test_a_second_contract_places_every_part_of_promoportal_around_the_apps() -> None:
+    inside, stages = tree.pyproject()["tool"]["importlinter"]["contracts"][:2]
+    named = {name for layer in stages["layers"] for name in re.split(r" [:|] ", layer)}
+    import_no_app = {"middleware", "sandbox", "settings", "wsgi"}
+
+    children = {name for layer in inside["layers"] for name in layer.split(" | ")}
+
+    assert {f"promoportal.{name}" for name in children - import_no_app} == {
+        name for name in named if name.startswith("promoportal.")
+    }
+    assert import_no_app < children
+
+
+def test_chaos_says_that_it_is_not_available_where_bench_is_missing(
+    tmp_path: Path,
+) -> None:
+    shutil.copy(tree.ROOT / "manage.py", tmp_path)
+    for name in PRODUCT:
+        (tmp_path / name).symlink_to(tree.ROOT / name)
+
+    said = subprocess.run(
+        [sys.executable, "manage.py", "chaos", "--rewards", "5"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+    assert said.returncode == 1
+    assert said.stderr.startswith("chaos is not available: ")
+    assert said.stderr.count("\n") == 1
+
+
+def _is_product(path: Path) -> bool:
+    return path.suffix == ".py" and tree.name_of(path).startswith(
+        tuple(f"{name}/" for name in PRODUCT)
+    )
+
+
+def _imports(module: ast.Module) -> list[str]:
+    nodes = list(ast.walk(module))
+    plain = [
+        one for node in nodes if isinstance(node, ast.Import) for one in node.names
+    ]
+    return [one.name for one in plain] + [
+        node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)
+    ]

@@ -1,4 +1,4 @@
-"""How an operator's side calls the far sides, in as few words as tests need."""
+"""Calls from an operator's side to the simulated services."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMEOUT = 5
 
 @dataclass
 class Operator:
-    """Someone with the right key and the right token."""
+    """A client with the right key and the right token."""
 
     box: sandbox.SandboxHandle
     session: requests.Session
@@ -25,7 +25,7 @@ class Operator:
         """Call the External API."""
         return self._vendor(method, f"{self.box.optimove_url}/{path}", **rest)
 
-    def tell(self, path: str, body: object, **rest: Any) -> requests.Response:
+    def post(self, path: str, body: object, **rest: Any) -> requests.Response:
         return self.ask(path, "POST", json=body, **rest)
 
     def assignments(self, occurrence: str, **rest: object) -> requests.Response:
@@ -33,7 +33,7 @@ class Operator:
         return self._promotions("customerAssignments", body)
 
     def pages(self, occurrence: str, **rest: object) -> Iterator[dict[str, Any]]:
-        """Follow the tokens to the end."""
+        """Yield every page, following the tokens."""
         page = self.assignments(occurrence, **rest).json()
         yield page
         while token := page.get("nextPageToken"):
@@ -81,7 +81,7 @@ class Operator:
 
 
 def order_of(row: dict[str, Any], occurrence: str, **changes: object) -> dict[str, Any]:
-    """What the platform is asked, for a row as the vendor lists it."""
+    """Return the platform's order for a row as Optimove lists it."""
     return {
         "customerId": row["customerId"],
         "reward": row["reward"],

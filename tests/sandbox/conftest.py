@@ -12,12 +12,12 @@ from promoportal import sandbox
 from tests.sandbox.callers import Operator
 
 
-class Ear(ThreadingHTTPServer):
-    """A listener: it keeps what it hears, in the order it came."""
+class RecordingListener(ThreadingHTTPServer):
+    """A listener that keeps the webhooks that it receives, in their order."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Hearing)
-        self.heard: list[dict[str, object]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.received: list[dict[str, object]] = []
         self.answers = 200
 
     @property
@@ -25,18 +25,18 @@ class Ear(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/hook/secret/"
 
 
-class _Hearing(BaseHTTPRequestHandler):
-    server: Ear
+class _Handler(BaseHTTPRequestHandler):
+    server: RecordingListener
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.heard.append(json.loads(body))
+        self.server.received.append(json.loads(body))
         self.send_response(self.server.answers)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="session")
@@ -59,8 +59,8 @@ def operator(box: sandbox.SandboxHandle) -> Iterator[Operator]:
 
 
 @pytest.fixture
-def ear() -> Iterator[Ear]:
-    with Ear() as listening:
+def listener() -> Iterator[RecordingListener]:
+    with RecordingListener() as listening:
         thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
         thread.start()
         yield listening

@@ -1,4 +1,4 @@
-"""A small tenant, set up by hand: what a scenario file would say, in a few lines."""
+"""A small tenant in code: the contents of a scenario file in a few lines."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from promoportal.sandbox.engine import (
     UniqueCodes,
     Value,
 )
+from promoportal.sandbox.mails import Email
 from promoportal.sandbox.scenarios.scenario import (
     Campaign,
-    Email,
     Scenario,
     TargetGroup,
 )
@@ -36,7 +36,7 @@ EURO = (Category.AMOUNT, "EUR")
 
 @dataclass(frozen=True)
 class People:
-    """Customers C1, C2 ...; each has deposited ten times their number."""
+    """Customers C1, C2 ...; each has deposited ten times the number."""
 
     ids: Sequence[str | int]
 
@@ -56,7 +56,7 @@ class People:
 
 
 class Silent(People):
-    """Customers nobody can write to."""
+    """Customers without an e-mail address."""
 
     def column(self, attribute: str) -> Sequence[Value]:
         column = super().column(attribute)
@@ -85,13 +85,13 @@ def deposited(at_least: int) -> Test:
 
 
 def promotion(name: str = "promo-20", **changes: Any) -> Promotion:
-    """Gold from 150 on, silver from 100 on, nothing below."""
+    """Return a promotion: gold from 150 on, silver from 100 on, nothing below."""
     tiers = (
         Tier("gold", "Gold", money("25.00"), deposited(150)),
         Tier("silver", "Silver", money("10.00"), deposited(100)),
     )
-    given: dict[str, Any] = {"code": name.upper(), "name": name, "tiers": tiers}
-    return Promotion(id=name, **given | {"properties": {"days": 7}} | changes)
+    fields: dict[str, Any] = {"code": name.upper(), "name": name, "tiers": tiers}
+    return Promotion(id=name, **fields | {"properties": {"days": 7}} | changes)
 
 
 def cashback(**changes: Any) -> Promotion:
@@ -107,8 +107,8 @@ def cap(recipients: int) -> Cap:
     return Cap(recipients)
 
 
-def codes(*given: str, fallback: str | None = None) -> UniqueCodes:
-    return UniqueCodes(given, fallback)
+def codes(*listed: str, fallback: str | None = None) -> UniqueCodes:
+    return UniqueCodes(listed, fallback)
 
 
 def scenario(
@@ -121,16 +121,16 @@ def scenario(
     email: Email | None = None,
     **campaign: Any,
 ) -> Scenario:
-    """One scheduled campaign (120), and one that deposits trigger (121)."""
+    """Return a scheduled campaign (120), and one that deposits trigger (121)."""
     offered = tuple(promotions) or (promotion(),)
     group = group or TargetGroup(id=31, name="Depositors", condition=deposited(50))
-    given: Mapping[str, Any] = {"target_group": group, "channels": channels}
+    common: Mapping[str, Any] = {"target_group": group, "channels": channels}
     scheduled = Campaign(
         plan=SCHEDULED,
         name="Monthly",
         promotions=tuple(one.id for one in offered),
         email=email,
-        **given,
+        **common,
         **campaign,
     )
     back = cashback(budget=budget("100.00"))
@@ -139,7 +139,7 @@ def scenario(
         name="Cashback",
         promotions=(back.id,),
         event="deposit",
-        **given,
+        **common,
     )
     return Scenario(
         path=Path("by-hand.toml"),

@@ -15,7 +15,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 SANDBOX = [sys.executable, "manage.py", "sandbox", "--port", "0"]
-# No database answers there: the sandbox must not want one.
+# No database listens there: the sandbox must not need one.
 NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nothing"}
 
 
@@ -34,16 +34,16 @@ def started(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[st
             process.kill()
 
 
-def told(process: subprocess.Popen[str]) -> dict[str, str]:
+def addresses_of(process: subprocess.Popen[str]) -> dict[str, str]:
     assert process.stdout is not None
     addresses: dict[str, str] = json.loads(process.stdout.readline())
     return addresses
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_what_it_says_until_it_is_told_to_end(number: int) -> None:
+def test_the_sandbox_serves_its_addresses_until_a_signal_ends_it(number: int) -> None:
     with started("--json", OPTIMOVE_API_KEY="k", PLATFORM_TOKEN="t") as process:
-        addresses = told(process)
+        addresses = addresses_of(process)
         listeners = requests.get(
             f"{addresses['OPTIMOVE_API_URL']}/General/GetRegisteredEventListeners",
             headers={"X-API-KEY": "k"},
@@ -60,7 +60,7 @@ def test_it_serves_what_it_says_until_it_is_told_to_end(number: int) -> None:
     assert (listeners.status_code, reward.status_code) == (200, 404)
 
 
-def test_people_are_told_what_to_set() -> None:
+def test_the_sandbox_prints_the_settings_for_the_portal() -> None:
     with started() as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(5)]
@@ -69,9 +69,9 @@ def test_people_are_told_what_to_set() -> None:
     assert "/control/" in lines[-1]
 
 
-def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
+def test_a_port_that_is_taken_is_reported_in_a_sentence() -> None:
     with started("--json") as process:
-        port = told(process)["url"].rpartition(":")[2]
+        port = addresses_of(process)["url"].rpartition(":")[2]
         second = subprocess.run(
             [*SANDBOX[:3], "--port", port],
             cwd=ROOT,
@@ -86,7 +86,7 @@ def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
     assert "Traceback" not in second.stderr
 
 
-def test_it_ends_soon_after_the_one_who_started_it() -> None:
+def test_the_sandbox_ends_soon_after_its_parent() -> None:
     parent = (
         "import subprocess, sys, time;"
         "subprocess.Popen(sys.argv[1:]);"
@@ -101,13 +101,13 @@ def test_it_ends_soon_after_the_one_who_started_it() -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        url = told(process)["url"]
+        url = addresses_of(process)["url"]
         process.kill()
 
         assert gone_within(2, url)
 
 
-def test_it_outlives_the_thread_that_started_it() -> None:
+def test_the_sandbox_outlives_the_thread_that_started_it() -> None:
     parent = (
         "import subprocess, sys, threading, time;"
         "thread = threading.Thread(target=subprocess.Popen, args=(sys.argv[1:],));"
@@ -122,7 +122,7 @@ def test_it_outlives_the_thread_that_started_it() -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        url = told(process)["url"]
+        url = addresses_of(process)["url"]
 
         assert not gone_within(1, url)
         process.kill()

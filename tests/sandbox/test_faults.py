@@ -61,7 +61,7 @@ def test_a_reset_comes_before_any_work(
         (Fault(kind="empty"), 200, 1),
     ],
 )
-def test_an_answer_may_say_other_than_what_was_done(
+def test_an_answer_may_contradict_the_work(
     box: sandbox.SandboxHandle, operator: Operator, fault: Fault, status: int, done: int
 ) -> None:
     box.order(fault)
@@ -86,7 +86,7 @@ def test_a_fault_strikes_as_long_as_it_lasts(
     assert 0 < fault.lasts < 60
 
 
-def test_a_fault_that_lasted_has_taken_itself_back(
+def test_a_fault_ends_by_itself_after_its_time(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="error_before", times=None, lasts=0.2))
@@ -96,7 +96,7 @@ def test_a_fault_that_lasted_has_taken_itself_back(
     assert operator.reward(ORDER).status_code == 201
 
 
-def test_retry_after_comes_only_if_it_is_ordered(
+def test_retry_after_is_sent_only_if_ordered(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="too_many"))
@@ -106,7 +106,7 @@ def test_retry_after_comes_only_if_it_is_ordered(
     assert operator.reward(ORDER).headers["Retry-After"] == "3"
 
 
-def test_an_error_sentence_is_a_bare_string_where_an_object_was_due(
+def test_an_error_sentence_is_a_bare_string_instead_of_an_object(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="sentence", side="promotions", text="Bad Request"))
@@ -140,7 +140,7 @@ def test_a_slow_answer_comes_after_the_work(
     assert len(box.credits) == 1
 
 
-def test_late_work_is_done_when_no_one_waits_for_it_any_more(
+def test_late_work_is_done_after_the_client_has_gone(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="late_work", side="platform", seconds=0.1))
@@ -165,7 +165,7 @@ def test_an_answer_that_drips_defeats_a_timeout_per_read(
     assert time.perf_counter() - started >= 0.3
 
 
-def test_one_who_stops_listening_to_a_drip_harms_nothing(
+def test_a_client_may_close_the_connection_during_a_drip(
     box: sandbox.SandboxHandle, operator: Operator, caplog: pytest.LogCaptureFixture
 ) -> None:
     box.order(Fault(kind="drip", side="platform", seconds=0.1))
@@ -177,7 +177,7 @@ def test_one_who_stops_listening_to_a_drip_harms_nothing(
     assert not caplog.records
 
 
-def test_a_fault_strikes_as_often_as_ordered_after_what_is_skipped(
+def test_a_fault_strikes_the_ordered_times_after_the_skipped_calls(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="error_before", side="platform", skip=1, times=2))
@@ -187,7 +187,7 @@ def test_a_fault_strikes_as_often_as_ordered_after_what_is_skipped(
     assert answers == [201, 500, 500, 201, 201]
 
 
-def test_a_fault_without_an_end_strikes_until_it_is_taken_back(
+def test_a_fault_without_an_end_strikes_until_it_is_cleared(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="error_before", times=None))
@@ -199,7 +199,7 @@ def test_a_fault_without_an_end_strikes_until_it_is_taken_back(
     assert operator.reward(ORDER).status_code == 201
 
 
-def test_a_fault_by_chance_is_the_same_for_the_same_seed(
+def test_a_random_fault_is_the_same_for_the_same_seed(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     def answers() -> list[int]:
@@ -223,7 +223,7 @@ def test_a_fault_by_chance_is_the_same_for_the_same_seed(
         ("GET *", False),
     ],
 )
-def test_a_fault_keeps_to_its_route(
+def test_a_fault_strikes_only_its_route(
     box: sandbox.SandboxHandle, operator: Operator, route: str, struck: bool
 ) -> None:
     box.order(Fault(kind="error_before", side="platform", route=route))
@@ -235,7 +235,7 @@ def test_a_fault_keeps_to_its_route(
     ("side", "struck"),
     [("vendor", "vp"), ("promotions", "p"), ("optimove", "v"), ("platform", "")],
 )
-def test_a_fault_keeps_to_its_side(
+def test_a_fault_strikes_only_its_side(
     box: sandbox.SandboxHandle, operator: Operator, side: str, struck: str
 ) -> None:
     box.order(Fault(kind="error_before", side=side, times=None))
@@ -258,12 +258,12 @@ def test_a_fault_keeps_to_its_side(
         {"kind": "slow", "chance": 2},
     ],
 )
-def test_a_fault_that_makes_no_sense_cannot_be_ordered(mistake: dict[str, str]) -> None:
+def test_an_invalid_fault_cannot_be_ordered(mistake: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"\.$"):
         Fault(**mistake)  # type: ignore[arg-type]
 
 
-def test_a_stranger_uses_up_no_fault(box: sandbox.SandboxHandle) -> None:
+def test_an_unauthorised_request_uses_up_no_fault(box: sandbox.SandboxHandle) -> None:
     box.order(Fault(kind="error_before", side="platform"))
 
     requests.post(f"{box.platform_url}/rewards", json=ORDER, timeout=5)
@@ -271,7 +271,7 @@ def test_a_stranger_uses_up_no_fault(box: sandbox.SandboxHandle) -> None:
     assert len(box.faults) == 1
 
 
-def test_calls_are_kept_without_their_keys(
+def test_calls_are_recorded_without_their_keys(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.order(Fault(kind="lost_answer", side="platform"))
@@ -279,9 +279,9 @@ def test_calls_are_kept_without_their_keys(
         operator.reward(ORDER)
     operator.assignments("7311")
 
-    lost, asked = box.calls
+    lost, answered = box.calls
 
     assert (lost.method, lost.path, lost.status) == ("POST", "rewards", None)
     assert lost.fault == "lost_answer"
-    assert (asked.side, asked.status) == ("promotions", 200)
+    assert (answered.side, answered.status) == ("promotions", 200)
     assert box.api_key not in repr(box.calls)

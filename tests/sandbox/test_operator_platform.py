@@ -43,7 +43,7 @@ def test_a_credit_can_be_looked_up_by_its_key(operator: Operator) -> None:
     assert operator.look_up("k2").status_code == 404
 
 
-def test_a_key_is_for_one_body_however_it_is_spaced(
+def test_a_key_belongs_to_one_body_in_any_order_of_fields(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     operator.reward(ORDER, key="k1")
@@ -79,7 +79,7 @@ def test_values_are_summed_to_the_cent_by_type_and_measure(
     assert totals == {("BonusCash", "EUR"): "1.00", ("FreeSpins", "spins"): "20"}
 
 
-def test_a_code_is_given_without_a_reward(
+def test_a_code_is_credited_without_a_reward(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     answer = operator.reward(ORDER | {"reward": None, "uniqueCode": "U1"})
@@ -110,7 +110,7 @@ def test_a_code_is_given_without_a_reward(
         {"reward": AMOUNT | {"category": "Units"}},
     ],
 )
-def test_an_order_that_makes_no_sense_gets_a_sentence_and_no_credit(
+def test_an_invalid_order_gets_a_sentence_and_no_credit(
     box: sandbox.SandboxHandle, operator: Operator, changes: dict[str, object]
 ) -> None:
     answer = operator.reward(ORDER | changes)
@@ -131,7 +131,7 @@ def test_an_order_without_a_key_gets_a_sentence_and_no_credit(
 
 
 @pytest.mark.parametrize("token", ["", "Bearer wrong", "desk-token", b"\xff\xfe"])
-def test_a_stranger_is_turned_away(
+def test_a_request_without_the_token_is_refused(
     box: sandbox.SandboxHandle, token: str | bytes
 ) -> None:
     headers = {"Authorization": token, "Idempotency-Key": "k1"}
@@ -152,7 +152,7 @@ def test_a_stranger_is_turned_away(
         ("neither", 2, 404),
     ],
 )
-def test_a_platform_can_do_what_it_is_ordered_to(
+def test_the_platform_has_the_ordered_capability(
     box: sandbox.SandboxHandle,
     operator: Operator,
     capability: str,
@@ -168,7 +168,7 @@ def test_a_platform_can_do_what_it_is_ordered_to(
     assert operator.look_up("k1").status_code == found
 
 
-def test_a_key_that_was_forgotten_credits_again(
+def test_a_forgotten_key_credits_again(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     operator.reward(ORDER, key="k1")
@@ -180,7 +180,7 @@ def test_a_key_that_was_forgotten_credits_again(
     assert box.books().platform.most_per_assignment == 2
 
 
-def test_only_rewards_are_to_be_had(
+def test_the_platform_serves_only_rewards(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     token = {"Authorization": f"Bearer {box.platform_token}"}
@@ -195,7 +195,7 @@ def test_only_rewards_are_to_be_had(
     assert status("GET", "bonuses") == 404
 
 
-def test_a_listed_reward_can_be_ordered_as_it_is(
+def test_a_listed_reward_can_be_ordered_unchanged(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     promotions = ["promo-17", "promo-18", "promo-19"]

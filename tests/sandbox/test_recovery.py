@@ -1,4 +1,4 @@
-"""What the far sides said they know, they know after any end of their process."""
+"""The simulated services keep every acknowledged fact, however their process ends."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ REWARD = {
 }
 
 
-class Desk:
-    """A sandbox that can be killed and comes back at the same port."""
+class RestartableSandbox:
+    """A sandbox that can be killed, and restarts at the same port."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -119,72 +119,94 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(tmp_path / "kept")
-    yield desk
-    desk.kill()
+def restartable(tmp_path: Path) -> Iterator[RestartableSandbox]:
+    restartable = RestartableSandbox(tmp_path / "kept")
+    yield restartable
+    restartable.kill()
 
 
-def execute(desk: Desk, customers: int = 20) -> tuple[str, list[dict[str, Any]]]:
-    done = desk.control("execute", customers=customers, announce=False)
+def execute(
+    restartable: RestartableSandbox, customers: int = 20
+) -> tuple[str, list[dict[str, Any]]]:
+    done = restartable.control("execute", customers=customers, announce=False)
     occurrence = str(done["occurrence"])
-    return occurrence, [r for r in desk.listed(occurrence) if r["status"] == "Assigned"]
+    return occurrence, [
+        r for r in restartable.listed(occurrence) if r["status"] == "Assigned"
+    ]
 
 
-def test_what_was_listed_credited_and_redeemed_is_so_after_a_kill(desk: Desk) -> None:
-    occurrence, rows = execute(desk)
-    listed = desk.listed(occurrence)
+def test_rows_credits_and_redemptions_survive_a_kill(
+    restartable: RestartableSandbox,
+) -> None:
+    occurrence, rows = execute(restartable)
+    listed = restartable.listed(occurrence)
     keys = {row["assignmentId"]: str(uuid.uuid4()) for row in rows}
-    given = {
-        k: desk.credit(occurrence, r, k) for r in rows if (k := keys[r["assignmentId"]])
+    credited = {
+        k: restartable.credit(occurrence, r, k)
+        for r in rows
+        if (k := keys[r["assignmentId"]])
     }
-    assert desk.redeem(occurrence, rows[0], "R1") == {"status": "Accepted"}
-    books = desk.ledger(occurrence)
+    assert restartable.redeem(occurrence, rows[0], "R1") == {"status": "Accepted"}
+    ledger = restartable.ledger(occurrence)
 
-    desk.restart()
+    restartable.restart()
 
-    assert desk.listed(occurrence) == listed
-    assert desk.ledger(occurrence) == books
+    assert restartable.listed(occurrence) == listed
+    assert restartable.ledger(occurrence) == ledger
     again = {
-        k: desk.credit(occurrence, r, k) for r in rows if (k := keys[r["assignmentId"]])
+        k: restartable.credit(occurrence, r, k)
+        for r in rows
+        if (k := keys[r["assignmentId"]])
     }
-    assert again == given
-    assert desk.redeem(occurrence, rows[0], "R1") == {"status": "Duplicate"}
-    assert desk.ledger(occurrence)["platform"]["credits"] == len(rows)
+    assert again == credited
+    assert restartable.redeem(occurrence, rows[0], "R1") == {"status": "Duplicate"}
+    assert restartable.ledger(occurrence)["platform"]["credits"] == len(rows)
 
 
-def test_what_was_moved_by_hand_stays_moved(desk: Desk) -> None:
-    occurrence, rows = execute(desk)
+def test_manual_changes_of_rows_survive_a_restart(
+    restartable: RestartableSandbox,
+) -> None:
+    occurrence, rows = execute(restartable)
     first, second, third = (str(row["assignmentId"]) for row in rows[:3])
-    desk.control("change", occurrence=occurrence, assignment=first, status="Cancelled")
-    desk.control(
+    restartable.control(
+        "change", occurrence=occurrence, assignment=first, status="Cancelled"
+    )
+    restartable.control(
         "change",
         occurrence=occurrence,
         assignment=second,
         reward={**REWARD, "value": "5"},
     )
-    desk.control("unlist", occurrence=occurrence, assignment=third)
-    desk.control("assign", occurrence=occurrence, rows=[{"customerId": "BY HAND"}])
-    listed = desk.listed(occurrence)
+    restartable.control("unlist", occurrence=occurrence, assignment=third)
+    restartable.control(
+        "assign", occurrence=occurrence, rows=[{"customerId": "BY HAND"}]
+    )
+    listed = restartable.listed(occurrence)
 
-    desk.restart()
+    restartable.restart()
 
-    assert desk.listed(occurrence) == listed
+    assert restartable.listed(occurrence) == listed
     assert {"customerId": "BY HAND"} in listed
-    desk.control("cancel", occurrence=occurrence, relist=True, announce=False)
-    desk.restart()
-    assert {row.get("status") for row in desk.listed(occurrence)} >= {"Cancelled"}
-    assert not [r for r in desk.listed(occurrence) if r.get("status") == "Assigned"]
+    restartable.control("cancel", occurrence=occurrence, relist=True, announce=False)
+    restartable.restart()
+    assert {row.get("status") for row in restartable.listed(occurrence)} >= {
+        "Cancelled"
+    }
+    assert not [
+        r for r in restartable.listed(occurrence) if r.get("status") == "Assigned"
+    ]
 
 
-def test_who_listens_is_told_of_what_happens_later(desk: Desk) -> None:
+def test_a_listener_receives_webhooks_after_a_restart(
+    restartable: RestartableSandbox,
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        desk.control("listeners", event=13, url=url)
-        desk.control("listeners", event=4, url=url)
-        desk.restart()
+        restartable.control("listeners", event=13, url=url)
+        restartable.control("listeners", event=4, url=url)
+        restartable.restart()
 
-        desk.control("execute", customers=1)
+        restartable.control("execute", customers=1)
 
         listening.settimeout(5)
         caller, _ = listening.accept()
@@ -193,98 +215,108 @@ def test_who_listens_is_told_of_what_happens_later(desk: Desk) -> None:
             assert caller.recv(100).startswith(b"POST / HTTP")
 
 
-def test_new_customers_of_a_triggered_campaign_come_after_the_old(desk: Desk) -> None:
-    done = desk.control("trigger", customers=3, announce=False)
+def test_a_triggered_campaign_gets_new_customers_after_a_restart(
+    restartable: RestartableSandbox,
+) -> None:
+    done = restartable.control("trigger", customers=3, announce=False)
     occurrence = str(done["occurrence"])
-    desk.restart()
+    restartable.restart()
 
-    desk.control("trigger", customers=3, occurrence=occurrence, announce=False)
+    restartable.control("trigger", customers=3, occurrence=occurrence, announce=False)
 
-    rows = desk.listed(occurrence)
+    rows = restartable.listed(occurrence)
     assert len({row["assignmentId"] for row in rows}) == len(rows) == 6
     assert len({row["customerId"] for row in rows}) == 6
 
 
-def test_a_line_that_was_cut_off_was_never_said(desk: Desk) -> None:
-    occurrence, rows = execute(desk)
-    desk.credit(occurrence, rows[0], "k1")
-    desk.kill()
-    journal = desk.folder / "journal.jsonl"
+def test_a_torn_line_of_the_journal_is_dropped(restartable: RestartableSandbox) -> None:
+    occurrence, rows = execute(restartable)
+    restartable.credit(occurrence, rows[0], "k1")
+    restartable.kill()
+    journal = restartable.folder / "journal.jsonl"
     with journal.open("ab") as file:
         file.write(b'["credited",{"reference":"R0000')
 
-    desk.start()
+    restartable.start()
 
-    assert desk.ledger(occurrence)["platform"]["credits"] == 1
-    desk.credit(occurrence, rows[1], "k2")
-    desk.restart()
-    assert desk.ledger(occurrence)["platform"]["credits"] == 2
+    assert restartable.ledger(occurrence)["platform"]["credits"] == 1
+    restartable.credit(occurrence, rows[1], "k2")
+    restartable.restart()
+    assert restartable.ledger(occurrence)["platform"]["credits"] == 2
 
 
-def test_killed_at_work_it_forgets_no_credit_that_it_answered_for(desk: Desk) -> None:
-    occurrence, rows = execute(desk, customers=600)
+def test_a_kill_under_load_loses_no_acknowledged_credit(
+    restartable: RestartableSandbox,
+) -> None:
+    occurrence, rows = execute(restartable, customers=600)
     answered: list[str] = []
 
     def credit(row: dict[str, Any]) -> None:
         key = f"key-{row['assignmentId']}"
         with suppress(requests.RequestException):
-            desk.credit(occurrence, row, key)
+            restartable.credit(occurrence, row, key)
             answered.append(key)
 
     with ThreadPoolExecutor(8) as pool:
         work = [pool.submit(credit, row) for row in rows]
         while len(answered) < 60 and not all(one.done() for one in work):
             time.sleep(0.01)
-        desk.kill()
+        restartable.kill()
         assert len(answered) < len(rows)
     assert all(one.exception() is None for one in work)
 
-    desk.start()
+    restartable.start()
 
-    known = {key for key in answered if looked_up(desk, key)}
+    known = {key for key in answered if looked_up(restartable, key)}
     assert known == set(answered)
-    assert desk.ledger(occurrence)["platform"]["most_per_assignment"] == 1
+    assert restartable.ledger(occurrence)["platform"]["most_per_assignment"] == 1
 
 
-def looked_up(desk: Desk, key: str) -> bool:
+def looked_up(restartable: RestartableSandbox, key: str) -> bool:
     answer = requests.get(
-        f"{desk.url}/platform/rewards/{key}",
+        f"{restartable.url}/platform/rewards/{key}",
         headers={"Authorization": "Bearer t"},
         timeout=10,
     )
     return answer.ok
 
 
-def test_a_reset_forgets_all_for_good(desk: Desk) -> None:
-    occurrence, _ = execute(desk)
-    desk.control("reset")
+def test_a_reset_clears_the_journal_too(restartable: RestartableSandbox) -> None:
+    occurrence, _ = execute(restartable)
+    restartable.control("reset")
 
-    desk.restart()
+    restartable.restart()
 
-    assert desk.listed(occurrence) == []
+    assert restartable.listed(occurrence) == []
 
 
-def test_what_was_under_way_at_a_reset_is_forgotten_with_it(desk: Desk) -> None:
-    done = desk.control("trigger", customers=2, listed_after=0.5, announce=False)
-    desk.control("reset")
+def test_a_reset_discards_rows_that_are_not_listed_yet(
+    restartable: RestartableSandbox,
+) -> None:
+    done = restartable.control("trigger", customers=2, listed_after=0.5, announce=False)
+    restartable.control("reset")
     time.sleep(1)
 
-    desk.restart()
+    restartable.restart()
 
-    assert desk.listed(str(done["occurrence"])) == []
-
-
-def test_an_execution_that_lists_nobody_yet_is_known(desk: Desk) -> None:
-    done = desk.control("trigger", customers=2, listed_after=60, announce=False)
-
-    desk.restart()
-
-    assert desk.ledger(str(done["occurrence"]))["vendor"]["occurrences"] == 1
+    assert restartable.listed(str(done["occurrence"])) == []
 
 
-def test_promotions_that_were_added_and_deleted_are_so(desk: Desk) -> None:
+def test_an_execution_without_rows_survives_a_restart(
+    restartable: RestartableSandbox,
+) -> None:
+    done = restartable.control("trigger", customers=2, listed_after=60, announce=False)
+
+    restartable.restart()
+
+    assert restartable.ledger(str(done["occurrence"]))["vendor"]["occurrences"] == 1
+
+
+def test_added_and_deleted_promotions_survive_a_restart(
+    restartable: RestartableSandbox,
+) -> None:
     def call(method: str, what: str, body: object = None) -> Any:
-        url = f"{desk.url}/optimove/Integrations/{what}"
+        url = f"{restartable.url}/optimove/Integrations/{what}"
         return requests.request(
             method, url, data=json.dumps(body), headers=KEY, timeout=10
         )
@@ -294,17 +326,17 @@ def test_promotions_that_were_added_and_deleted_are_so(desk: Desk) -> None:
     call("POST", "DeletePromotions", codes[:1])
     before = call("GET", "GetPromotions").json()
 
-    desk.restart()
+    restartable.restart()
 
     assert call("GET", "GetPromotions").json() == before
     assert [one["PromoCode"] for one in before] == ["B2"]
 
 
-def test_two_never_keep_in_one_folder(desk: Desk) -> None:
-    with started("--keep", str(desk.folder)) as second:
+def test_two_sandboxes_cannot_share_a_folder(restartable: RestartableSandbox) -> None:
+    with started("--keep", str(restartable.folder)) as second:
         assert second.wait(20) != 0
 
 
-def test_a_scenario_is_not_kept_and_says_so(tmp_path: Path) -> None:
+def test_a_scenario_cannot_be_kept(tmp_path: Path) -> None:
     with started("--scenario", "welcome_back", "--keep", str(tmp_path)) as process:
         assert process.wait(20) != 0

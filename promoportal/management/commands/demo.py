@@ -14,7 +14,8 @@ from promoportal.admin import roles
 from promoportal.management import scenario_options
 from promoportal.management.base_command import PortalCommand
 from promoportal.management.commands.run import migrate
-from promoportal.management.demo_run import Demo, DemoFailed, Figures
+from promoportal.management.demo_run import Demo, DemoFailed
+from promoportal.operations.reconciliation import Reconciled
 from promoportal.runtime.ports import Ports, free_port
 
 # Seconds without progress after which the demo gives up.
@@ -23,6 +24,8 @@ _ONCE_MORE = (
     "All rewards are reported. Fetching each list once more for late entries ..."
 )
 _BAR = 30
+# Figures of single executions, which the demo does not print.
+_ONE_EXECUTION = ("occurrence", "reports_held")
 
 
 class Command(PortalCommand):
@@ -90,7 +93,7 @@ class Command(PortalCommand):
             self._keep_running(demo, staff, options)
         return facts
 
-    def _watch(self, demo: Demo) -> Figures:
+    def _watch(self, demo: Demo) -> Reconciled:
         """Print the numbers until all is settled or progress stops; return the last."""
         figures, moved = demo.figures(), time.monotonic()
         stalled = _STALLED + settings.LIST_AGAIN_AFTER.total_seconds()
@@ -146,7 +149,7 @@ def _staff() -> list[dict[str, str]]:
     return staff
 
 
-def _line(figures: Figures) -> str:
+def _line(figures: Reconciled) -> str:
     done = figures.reported / figures.eligible if figures.eligible else 0
     bar = "#" * round(done * _BAR)
     return (
@@ -170,11 +173,12 @@ def _usage(promotion: dict[str, Any]) -> str:
 
 
 def _facts(
-    demo: Demo, figures: Figures, staff: list[dict[str, str]], *, seconds: float
+    demo: Demo, figures: Reconciled, staff: list[dict[str, str]], *, seconds: float
 ) -> dict[str, Any]:
     platform = demo.ledger()["platform"]
+    counts = vars(figures).items()
     return {
-        **vars(figures),
+        **{name: count for name, count in counts if name not in _ONE_EXECUTION},
         "credits": platform["credits"],
         "most_credits": platform["most_per_assignment"],
         "seconds": round(seconds, 1),

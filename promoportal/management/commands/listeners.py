@@ -53,11 +53,10 @@ class Command(PortalCommand):
             msg = "Optimove's rate limit is reached. Try again in a few seconds."
             raise CommandError(msg) from None
         except (wire.Unanswered, wire.Malformed) as error:
-            msg = (
+            raise CommandError(
                 f"Outcome unknown: Optimove did not confirm the request. {error} The "
                 "listener stays open. Run `listeners list`, then try again."
-            )
-            raise CommandError(msg) from error
+            ) from error
         except wire.WireError as error:
             msg = f"Optimove did not accept the request. {error} No changes were made."
             raise CommandError(msg) from error

@@ -46,11 +46,10 @@ class Command(PortalCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         execution = Execution.objects.filter(reference=options["occurrence"]).first()
         if execution is None:
-            msg = (
+            raise CommandError(
                 f"Execution {options['occurrence']!r} not found. To open an execution "
                 "whose webhook was missed, run `manage.py open` with its ID."
             )
-            raise CommandError(msg)
         if options["live"]:
             _collect_now(execution)
         found = reconcile(execution)

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 
 from promoportal.management import scenario_options
 from promoportal.management.base_command import JSON_HELP
-from promoportal.sandbox.scenarios import as_json, rehearse, told
+from promoportal.sandbox.scenarios import as_json, as_text, rehearse
 
 
 class Command(BaseCommand):
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(as_json(rehearsed)))
         else:
-            self.stdout.write(told(rehearsed))
+            self.stdout.write(as_text(rehearsed))
 
 
 def _day(text: str) -> date:

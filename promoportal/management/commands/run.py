@@ -79,11 +79,10 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        msg = (
+        raise CommandError(
             f"Cannot listen on {host}:{port} ({error}). Stop the program that uses "
             "this port, or choose another with --port."
-        )
-        raise CommandError(msg) from error
+        ) from error
 
 
 def migrate() -> None:
@@ -97,8 +96,7 @@ def migrate() -> None:
             cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
     except DatabaseLost as error:
-        msg = f"The database cannot be used: {error}"
-        raise CommandError(msg) from error
+        raise CommandError(f"The database cannot be used: {error}") from error
     finally:
         connection.close()  # and with it the lock
 

@@ -1,5 +1,5 @@
 """
-`/control/`: what people, the demo and tests order, as JSON.
+`/control/`: orders of users, the demo and tests, as JSON.
 
 It can do anything to the sandbox, so it is for this machine only, or behind a token.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -19,12 +20,12 @@ from promoportal.sandbox.control.type_check import check
 from promoportal.sandbox.faults import Fault
 from promoportal.sandbox.messages import (
     Answer,
-    Asked,
     Handler,
+    Request,
     Unreadable,
     find,
     is_same,
-    said,
+    reply,
 )
 from promoportal.sandbox.operator_platform import Capability
 from promoportal.sandbox.optimove.assignment_rows import Row
@@ -34,29 +35,29 @@ from promoportal.sandbox.simulation import Sandbox
 
 _MAX_SHOWN = 1_000
 Order = TypeVar("Order")
-Waiting = Callable[[Asked], Awaitable[Answer]]
+Waiting = Callable[[Request], Awaitable[Answer]]
 
 
 @dataclass
 class Control:
-    """The door to everything, for one sandbox."""
+    """The control API of one sandbox."""
 
     sandbox: Sandbox
     reset: Callable[[], None]
     local: bool  # only this machine can connect
 
-    async def answer(self, asked: Asked) -> Answer:
-        refusal = self._gate(asked)
+    async def answer(self, request: Request) -> Answer:
+        refusal = self._gate(request)
         if refusal:
-            return said({"error": refusal}, 403)
-        handler = find(self._routes, asked, asked.path)
+            return reply({"error": refusal}, 403)
+        handler = find(self._routes, request, request.path)
         if isinstance(handler, Answer):
             return handler
         try:
-            answer = handler(asked)
+            answer = handler(request)
             return answer if isinstance(answer, Answer) else await answer
         except ValueError as error:  # Unreadable is one
-            return said({"error": str(error)}, 400)
+            return reply({"error": str(error)}, 400)
 
     @property
     def _routes(self) -> Mapping[str, Handler | Waiting]:
@@ -67,11 +68,11 @@ class Control:
             "POST campaign": self._campaign,
             "POST event": self._event,
             "POST promotion": self._promotion,
-            "POST announce": self._announce,
-            "POST cancel": self._cancel,
+            "POST announce": partial(self._call, self.sandbox.announce),
+            "POST cancel": partial(self._call, self.sandbox.cancel),
             "POST assign": self._assign,
-            "POST change": self._change,
-            "POST unlist": self._unlist,
+            "POST change": partial(self._call, self.sandbox.change),
+            "POST unlist": partial(self._call, self.sandbox.unlist),
             "GET ledger": self._ledger,
             "GET rewards": self._rewards,
             "GET calls": self._calls,
@@ -84,147 +85,133 @@ class Control:
             "POST reset": self._reset,
         }
 
-    # --- Who may --------------------------------------------------------------------
+    # --- Access ---------------------------------------------------------------------
 
-    def _gate(self, asked: Asked) -> str:
+    def _gate(self, request: Request) -> str:
         token = self.sandbox.options.control_token
         if token:
-            right = is_same(asked.header("Authorization"), f"Bearer {token}")
+            right = is_same(request.header("Authorization"), f"Bearer {token}")
             return "" if right else "The control token is wrong."
         if not self.local:
             return "Others can connect to this sandbox, and it has no control token."
-        # A page in a browser on this machine is a stranger too: it can name us by a
-        # name of its own, and post what is not JSON, without asking.
-        if not is_here(asked.header("Host")):
+        # A page in a browser on this machine is not trusted either: without permission
+        # it can reach the sandbox by a name of its own, and post what is not JSON.
+        if not is_here(request.header("Host")):
             return "Without a control token, only this machine may ask, by its address."
-        if asked.method == "POST" and "json" not in asked.header("Content-Type"):
+        if request.method == "POST" and "json" not in request.header("Content-Type"):
             return "The content type must be application/json."
         return ""
 
-    # --- The vendor's side ------------------------------------------------------------
+    # --- Optimove ---------------------------------------------------------------------
 
-    def _execute(self, asked: Asked) -> Answer:
-        launch = _order(Launch, asked.fields())
-        return said(state_view.occurrence(self.sandbox.execute(launch)))
+    def _execute(self, request: Request) -> Answer:
+        launch = _order(Launch, request.fields())
+        return reply(state_view.occurrence(self.sandbox.execute(launch)))
 
-    def _trigger(self, asked: Asked) -> Answer:
-        trigger = _order(Trigger, asked.fields())
-        return said(state_view.occurrence(self.sandbox.trigger(trigger)))
+    def _trigger(self, request: Request) -> Answer:
+        trigger = _order(Trigger, request.fields())
+        return reply(state_view.occurrence(self.sandbox.trigger(trigger)))
 
-    async def _campaign(self, asked: Asked) -> Answer:
-        order = _order(Plan, asked.fields())
-        tenant = self.sandbox.at_work
+    async def _campaign(self, request: Request) -> Answer:
+        order = _order(Plan, request.fields())
+        tenant = self.sandbox.required_tenant
         if order.due is not None:
-            return said(state_view.planned(tenant.plan(order.plan, order.due)), 202)
+            return reply(state_view.planned(tenant.plan(order.plan, order.due)), 202)
         running = tenant.execute(order.plan, announce=order.announce)
-        return said(state_view.execution(await running))
+        return reply(state_view.execution(await running))
 
-    async def _event(self, asked: Asked) -> Answer:
-        executions = await self.sandbox.happen(_order(Event, asked.fields()))
-        return said({"executions": [state_view.execution(one) for one in executions]})
+    async def _event(self, request: Request) -> Answer:
+        executions = await self.sandbox.happen(_order(Event, request.fields()))
+        return reply({"executions": [state_view.execution(one) for one in executions]})
 
-    def _promotion(self, asked: Asked) -> Answer:
-        order = _order(Life, asked.fields())
-        offer = self.sandbox.at_work.offers.move(order.id, order.do)
-        return said(state_view.offer(offer, self.sandbox.redemptions))
+    def _promotion(self, request: Request) -> Answer:
+        order = _order(Life, request.fields())
+        offer = self.sandbox.required_tenant.offers.move(order.id, order.do)
+        return reply(state_view.offer(offer, self.sandbox.redemptions))
 
-    def _announce(self, asked: Asked) -> Answer:
-        return self._call(self.sandbox.announce, asked)
-
-    def _cancel(self, asked: Asked) -> Answer:
-        return self._call(self.sandbox.cancel, asked)
-
-    def _assign(self, asked: Asked) -> Answer:
-        body = asked.fields()
+    def _assign(self, request: Request) -> Answer:
+        body = request.fields()
         occurrence, rows = _occurrence(body), body.get("rows")
         if not isinstance(rows, list):
-            msg = "rows must be a list, of anything."
-            raise Unreadable(msg)
+            raise Unreadable("rows must be a list, of anything.")
         for row in rows:
             self.sandbox.list_row(occurrence, row)
-        return said(state_view.occurrence(self.sandbox.campaigns.known(occurrence)))
+        return reply(state_view.occurrence(self.sandbox.campaigns.known(occurrence)))
 
-    def _change(self, asked: Asked) -> Answer:
-        return self._call(self.sandbox.change, asked)
-
-    def _unlist(self, asked: Asked) -> Answer:
-        return self._call(self.sandbox.unlist, asked)
-
-    def _register(self, asked: Asked) -> Answer:
-        body = asked.fields()
+    def _register(self, request: Request) -> Answer:
+        body = request.fields()
         if not isinstance(body.get("url"), str):
-            msg = "url must be a string."
-            raise Unreadable(msg)
+            raise Unreadable("url must be a string.")
         listener = _order(Listener, {"channel": None} | body)
         self.sandbox.listeners.register(listener)
-        return said({})
+        return reply({})
 
-    # --- The books --------------------------------------------------------------------
+    # --- Records ----------------------------------------------------------------------
 
-    def _state(self, asked: Asked) -> Answer:
-        return said(state_view.state(self.sandbox))
+    def _state(self, request: Request) -> Answer:
+        return reply(state_view.state(self.sandbox))
 
-    def _ledger(self, asked: Asked) -> Answer:
-        return said(asdict(self.sandbox.books(asked.query.get("occurrence"))))
+    def _ledger(self, request: Request) -> Answer:
+        return reply(asdict(self.sandbox.books(request.query.get("occurrence"))))
 
-    def _rewards(self, asked: Asked) -> Answer:
-        query = asked.query
+    def _rewards(self, request: Request) -> Answer:
+        query = request.query
         occurrence = self.sandbox.campaigns.known(query.get("occurrence", ""))
         customer = query.get("customer")
         rows = occurrence.among([customer] if customer else None)
         skip = _whole(query.get("skip", "0"))
         shown = islice(rows, skip, skip + _MAX_SHOWN)
         rewards = [self._reward(occurrence, row) for row in shown]
-        return said({"total": len(rows), "rewards": rewards})
+        return reply({"total": len(rows), "rewards": rewards})
 
     def _reward(self, occurrence: Occurrence, row: Row) -> dict[str, object]:
         ledger = self.sandbox.platform.ledger
         count = ledger.count(occurrence.id, row.promotion or "", row.customer or "")
         return {"row": row.listed(), "credits": count, "redemption": row.reference}
 
-    def _calls(self, asked: Asked) -> Answer:
-        last = list(self.sandbox.calls)[-_last(asked) :]
-        return said([call._asdict() for call in last])
+    def _calls(self, request: Request) -> Answer:
+        last = list(self.sandbox.calls)[-_last(request) :]
+        return reply([call._asdict() for call in last])
 
-    def _notices(self, asked: Asked) -> Answer:
-        last = list(self.sandbox.notices.posted)[-_last(asked) :]
-        return said([posted._asdict() for posted in last])
+    def _notices(self, request: Request) -> Answer:
+        last = list(self.sandbox.notices.posted)[-_last(request) :]
+        return reply([posted._asdict() for posted in last])
 
-    # --- Bad days ---------------------------------------------------------------------
+    # --- Faults -----------------------------------------------------------------------
 
-    def _faults(self, asked: Asked) -> Answer:
-        return said([fault.shown() for fault in self.sandbox.faults.waiting()])
+    def _faults(self, request: Request) -> Answer:
+        return reply([fault.shown() for fault in self.sandbox.faults.waiting()])
 
-    def _order_fault(self, asked: Asked) -> Answer:
-        self.sandbox.faults.order(_order(Fault, asked.fields()))
-        return self._faults(asked)
+    def _order_fault(self, request: Request) -> Answer:
+        self.sandbox.faults.order(_order(Fault, request.fields()))
+        return self._faults(request)
 
-    def _clear_faults(self, asked: Asked) -> Answer:
+    def _clear_faults(self, request: Request) -> Answer:
         self.sandbox.faults.clear()
-        return said([])
+        return reply([])
 
-    def _platform(self, asked: Asked) -> Answer:
-        body = asked.fields()
+    def _platform(self, request: Request) -> Answer:
+        body = request.fields()
         platform = self.sandbox.platform
         if "capability" in body:
             platform.capability = Capability(str(body["capability"]))
         if body.get("forget_keys"):
             platform.forget_keys()
-        return said({"capability": platform.capability})
+        return reply({"capability": platform.capability})
 
-    def _reset(self, asked: Asked) -> Answer:
+    def _reset(self, request: Request) -> Answer:
         self.reset()
-        return said({})
+        return reply({})
 
-    def _call(self, what: Callable[..., None], asked: Asked) -> Answer:
-        body = asked.fields()
+    def _call(self, what: Callable[..., None], request: Request) -> Answer:
+        body = request.fields()
         occurrence = _occurrence(body)
         check(what, body)
         try:
             what(**body)
         except TypeError as error:
             raise Unreadable(_plain(error)) from error
-        return said(state_view.occurrence(self.sandbox.campaigns.known(occurrence)))
+        return reply(state_view.occurrence(self.sandbox.campaigns.known(occurrence)))
 
 
 def _order(kind: Callable[..., Order], body: Mapping[str, object]) -> Order:
@@ -236,31 +223,33 @@ def _order(kind: Callable[..., Order], body: Mapping[str, object]) -> Order:
 
 
 def _plain(error: TypeError) -> str:
-    """Python names the argument; whoever posted JSON need not know of `__init__`."""
+    """Return an error without `__init__`, which means nothing to an HTTP client."""
     return f"The order cannot be read: {str(error).partition('() ')[2] or error}."
 
 
 def _occurrence(body: Mapping[str, object]) -> str | int:
     occurrence = body.get("occurrence")
     if not isinstance(occurrence, str | int):
-        msg = "occurrence must be given."
-        raise Unreadable(msg)
+        raise Unreadable("occurrence must be given.")
     return occurrence
 
 
-def _last(asked: Asked) -> int:
-    return max(1, _whole(asked.query.get("last", "100")))
+def _last(request: Request) -> int:
+    return max(1, _whole(request.query.get("last", "100")))
 
 
 def _whole(value: str) -> int:
     if not (value.isascii() and value.isdecimal()):
-        msg = f"{value!r} is not a whole number."
-        raise Unreadable(msg)
+        raise Unreadable(f"{value!r} is not a whole number.")
     return int(value)
 
 
 def is_here(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
+    """Return whether the host of a request is this machine."""
+    return is_loopback(urlsplit(f"//{host}").hostname or "")
+
+
+def is_loopback(name: str) -> bool:
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""What `/control/` shows of the sandbox, as JSON says it."""
+"""The state of the sandbox, as JSON for `/control/`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LAST = 20
 
 
 def state(sandbox: Sandbox) -> dict[str, object]:
-    """Everything at a glance."""
+    """Return a summary of the whole sandbox."""
     limit, notices = sandbox.limit, sandbox.notices
     tenant = sandbox.tenant
     return {
@@ -28,8 +28,7 @@ def state(sandbox: Sandbox) -> dict[str, object]:
         else [],
         "planned": [planned(one) for one in tenant.planned] if tenant else [],
         "occurrences": [
-            _whole(one, tenant.executions if tenant else {})
-            for one in sandbox.campaigns
+            _full(one, tenant.executions if tenant else {}) for one in sandbox.campaigns
         ],
         "codes": dict(sandbox.external.promotions),
         "listeners": [
@@ -91,7 +90,7 @@ def planned(one: Planned) -> dict[str, object]:
 
 
 def offer(one: Offer, redemptions: Redemptions) -> dict[str, object]:
-    """A promotion, its limits and how much of them is used."""
+    """Return a promotion with its limits and their usage."""
     promotion, account = one.promotion, one.account
     redeemed = redemptions.by_promotion[promotion.id]
     return {
@@ -112,12 +111,12 @@ def offer(one: Offer, redemptions: Redemptions) -> dict[str, object]:
 
 
 def execution(one: Execution) -> dict[str, object]:
-    """An occurrence, and how it went."""
+    """Return an occurrence with its steps and their results."""
     return {
         **occurrence(one.occurrence),
         "plan": one.campaign.plan,
         "campaign": one.campaign.name,
-        "event": one.happening.name if one.happening else None,
+        "event": one.trigger_event.name if one.trigger_event else None,
         "targeted": len(one.audience),
         "went_on": len(one.audience.going),
         "mails": asdict(one.mailed),
@@ -139,7 +138,7 @@ def occurrence(one: Occurrence) -> dict[str, object]:
     }
 
 
-def _whole(one: Occurrence, executions: Mapping[str, Execution]) -> dict[str, object]:
+def _full(one: Occurrence, executions: Mapping[str, Execution]) -> dict[str, object]:
     known = executions.get(one.id)
     return execution(known) if known else occurrence(one)
 

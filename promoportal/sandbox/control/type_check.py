@@ -1,4 +1,4 @@
-"""Whether what was ordered as JSON is of the kinds that are annotated."""
+"""A check that the JSON values of an order have the annotated types."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ _CALLED = {str: "text", int: "a whole number", float: "a number", bool: "true or
 
 def check(what: Callable[..., object], order: Mapping[str, object]) -> None:
     """
-    Look at what will be given to a function, or to a class that is made of it.
+    Check the arguments for a function or a class.
 
-    :raises Unreadable: with a sentence on the first that is of no kind it may be
+    :raises Unreadable: with a sentence about the first value of a wrong type
     """
     hints = get_type_hints(what)
     for name, value in order.items():
         if name in hints and not _fits(value, hints[name]):
-            msg = f"{name} must be {_called(hints[name])}."
-            raise Unreadable(msg)
+            raise Unreadable(f"{name} must be {_called(hints[name])}.")
 
 
 def _fits(value: object, hint: Any) -> bool:

@@ -1,8 +1,8 @@
 """
-What the promotions of a campaign come to: pure functions, no clock, no dice of their own.
+Pure functions that allocate a promotion's rewards; day and seed are arguments.
 
-Begin with `calculate`. The rules are those of optimove.md, section 5; each docstring says
-which of them are CONFIRMED and which ASSUMED.
+Start with `calculate`. The rules come from optimove.md, section 5; each docstring marks
+its rules as CONFIRMED or ASSUMED.
 """
 
 from __future__ import annotations

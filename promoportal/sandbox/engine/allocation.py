@@ -1,4 +1,4 @@
-"""What becomes of each targeted customer: the engine, from one end to the other."""
+"""Allocation of a promotion: the outcome of each targeted customer."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ def calculate(
     event: Mapping[str, Value] = NOTHING,
 ) -> Allocation:
     """
-    Decide what each targeted customer gets, and count it on the account.
+    Return the outcome of each targeted customer, and the account afterwards.
 
-    Of optimove.md, section 5. CONFIRMED: eligibility, budget and cap, tier; the order of
-    tiers is their priority. ASSUMED: of several reasons the status tells the first of
+    The rules are those of optimove.md, section 5. CONFIRMED: eligibility, budget and
+    cap, tier; the order of tiers is their priority. ASSUMED: of several reasons, the
+    status is the first of
 
     1. NotEligible: the promotion is not active, or no tier matches;
-    2. Failed: the first tier that matches has a reward that cannot be computed, or that
-       the budget does not measure;
-    3. NotEligible: that reward comes to nothing;
-    4. in the order of serving (`served_first`) AudienceCapReached, BudgetExceeded,
-       NoCodeAvailable (`Limits.serve`);
+    2. Failed: the reward of the first matching tier cannot be computed, or the budget
+       does not measure it;
+    3. NotEligible: that reward is zero or less;
+    4. AudienceCapReached, BudgetExceeded, NoCodeAvailable in the order of serving
+       (`served_first`, `Limits.serve`);
     5. Assigned.
 
-    The account is for the caller to keep: one allocation at a time begins with what the
-    one before came to.
+    The caller must pass the account to the next allocation, one allocation at a time.
 
-    :raises ValueError: if someone is targeted twice, or is no one of the population
+    :raises ValueError: if a customer is targeted twice or is not in the population
     """
-    _refuse_nonsense(targeted, population)
+    _check_targeted(targeted, population)
     if promotion.state is not State.ACTIVE:
-        return Allocation([_nothing(each) for each in targeted], account)
+        return Allocation([_not_eligible(each) for each in targeted], account)
     outcomes = _offers(promotion, population, targeted, event)
     eligible = [each for each in targeted if outcomes[each].status is Status.ASSIGNED]
     limits = Limits(promotion, rolled(account, day))
@@ -64,16 +64,15 @@ def calculate(
     return Allocation([outcomes[each] for each in targeted], limits.account())
 
 
-def _refuse_nonsense(targeted: Sequence[int], population: Population) -> None:
+def _check_targeted(targeted: Sequence[int], population: Population) -> None:
     if len(set(targeted)) < len(targeted):
-        msg = "A customer is targeted twice; name each position once."
-        raise ValueError(msg)
+        raise ValueError("A customer is targeted twice; name each position once.")
     if targeted and not 0 <= min(targeted) <= max(targeted) < len(population):
         msg = f"A targeted position is outside the population of {len(population)}."
         raise ValueError(msg)
 
 
-def _nothing(position: int) -> Outcome:
+def _not_eligible(position: int) -> Outcome:
     return Outcome(position, Status.NOT_ELIGIBLE)
 
 
@@ -83,7 +82,7 @@ def _offers(
     targeted: Sequence[int],
     event: Mapping[str, Value],
 ) -> dict[int, Outcome]:
-    """Find what each would get if there were no limits: ASSUMED, of the first tier."""
+    """Return the outcomes without limits. ASSUMED: the first matching tier decides."""
     outcomes: dict[int, Outcome] = {}
     for tier in promotion.tiers:
         offer = _offer(promotion, tier, population, event)
@@ -92,7 +91,7 @@ def _offers(
             outcomes[position] = offer(position)
     for position in targeted:
         if position not in outcomes:
-            outcomes[position] = _nothing(position)
+            outcomes[position] = _not_eligible(position)
     return outcomes
 
 
@@ -102,7 +101,7 @@ def _offer(
     population: Population,
     event: Mapping[str, Value],
 ) -> Callable[[int], Outcome]:
-    """Make a tier ready: a function of the position that tells what it would give."""
+    """Return a function from a position to the outcome that the tier offers."""
     if tier.reward is None:
         return lambda position: Outcome(position, Status.ASSIGNED, tier)
     if not _is_measured(promotion, tier):
@@ -112,7 +111,7 @@ def _offer(
 
 
 def _is_measured(promotion: Promotion, tier: Tier) -> bool:
-    """Tell whether the budget, if there is one, can count what the tier gives."""
+    """Return whether the budget, if there is one, measures the tier's reward."""
     budget, reward = promotion.budget, tier.reward
     return (
         budget is None
@@ -125,5 +124,5 @@ def _of_value(position: int, tier: Tier, value: Decimal | None) -> Outcome:
     if value is None:
         return Outcome(position, Status.FAILED)
     if value <= 0:
-        return _nothing(position)
+        return _not_eligible(position)
     return Outcome(position, Status.ASSIGNED, tier, value)

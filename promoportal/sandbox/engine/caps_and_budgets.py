@@ -1,4 +1,4 @@
-"""What may still be given: a cap on recipients, a budget, unique codes."""
+"""Limits during an allocation: a cap on recipients, a budget, unique codes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _NOTHING = Decimal(0)
 
 def rolled(account: Account, day: date) -> Account:
     """
-    Begin a new day, if it is one. ASSUMED (optimove.md, section 5, says only "daily").
+    Return the account with the daily count reset if `day` is later than its day.
 
-    A day that is over does not begin again: what comes late counts for the latest.
+    ASSUMED: optimove.md, section 5, says only "daily". A late allocation counts for the
+    latest day.
     """
     if account.day is None or account.day < day:
         return replace(account, day=day, today=0)
@@ -24,7 +25,7 @@ def rolled(account: Account, day: date) -> Account:
 
 
 class Limits:
-    """What is left of a promotion while customers are served, one after the other."""
+    """The remaining limits of a promotion while customers are served one by one."""
 
     def __init__(self, promotion: Promotion, account: Account) -> None:
         self._account = account
@@ -36,7 +37,7 @@ class Limits:
         self._codes_used = account.codes_used
 
     def account(self) -> Account:
-        """Say what is used up by now."""
+        """Return the account with everything that is used up so far."""
         spent = self._account.spent
         if self._budget and self._left is not None:
             spent = EXACT.subtract(self._budget.total, self._left)
@@ -50,12 +51,12 @@ class Limits:
 
     def serve(self, offer: Outcome) -> Outcome:
         """
-        Give what is offered if the limits allow, and count it at once.
+        Return the offer and count it, or the outcome of the limit that refuses it.
 
         CONFIRMED (optimove.md, section 5): cap, budget, unique codes with a fallback.
-        ASSUMED: the budget is consumed at allocation; one whose reward does not fit is
-        passed over, and the next one tried; whoever is refused uses up nothing. Where
-        several limits refuse, the status is of the first: cap, budget, codes.
+        ASSUMED: the budget is consumed at allocation; a customer whose reward does not
+        fit is skipped and the next is tried; a refused customer uses up nothing. If
+        several limits refuse, the status is that of the first: cap, budget, codes.
         """
         cost = _NOTHING if offer.value is None else offer.value
         refusal = self._refusal(cost)
@@ -74,7 +75,7 @@ class Limits:
         return None
 
     def _take(self, cost: Decimal) -> str | None:
-        """Count one served; ASSUMED: without a budget, nothing is spent of it."""
+        """Count one customer; return the code. ASSUMED: without budget, no spending."""
         self._served += 1
         if self._left is not None:
             self._left = EXACT.subtract(self._left, cost)
@@ -90,13 +91,13 @@ class Limits:
 
 
 def _places(promotion: Promotion, account: Account) -> int | None:
-    """Say how many more may be served now; None: as many as come."""
+    """Return how many more customers may be served; None if there is no cap."""
     cap = promotion.cap
     return None if cap is None else cap.recipients - cap.used(account)
 
 
 def _left(promotion: Promotion, account: Account) -> Decimal | None:
-    """Say how much of the budget is left; None: there is no budget."""
+    """Return the rest of the budget; None if there is no budget."""
     if promotion.budget is None:
         return None
     return EXACT.subtract(promotion.budget.total, account.spent)

@@ -1,4 +1,4 @@
-"""Who matches a condition. It is made ready once, and then asked column by column."""
+"""Evaluation of conditions: each test is compiled once and applied to a column."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from promoportal.sandbox.engine.value_kinds import Kind, kind_of, number
 from promoportal.sandbox.engine.value_readers import reader
 
 Matches = Callable[[Value], bool]
-# Of two values of one kind: what is compared has been looked at before.
+# Takes two values of one kind: the caller has checked that.
 Operator = Callable[[typing.Any, typing.Any], bool]
 
 OPERATORS: dict[Comparison, Operator] = {
@@ -42,7 +42,7 @@ UNORDERED = OF_MANY | {Comparison.IS, Comparison.IS_NOT}
 def select(
     condition: Condition, population: Population, event: Mapping[str, Value] = NOTHING
 ) -> list[int]:
-    """Give the positions of all customers that match, in their order."""
+    """Return the positions of all matching customers in ascending order."""
     return matching(condition, population, range(len(population)), event)
 
 
@@ -52,7 +52,7 @@ def holds(
     position: int,
     event: Mapping[str, Value] = NOTHING,
 ) -> bool:
-    """Tell whether one customer matches."""
+    """Return whether one customer matches."""
     return bool(matching(condition, population, [position], event))
 
 
@@ -63,11 +63,11 @@ def matching(
     event: Mapping[str, Value],
 ) -> list[int]:
     """
-    Give those of some positions that match, in the order they came in.
+    Return the matching positions among `positions`, in the same order.
 
     CONFIRMED (optimove.md, section 5): a tree of branches over attributes and values of
-    the event. ASSUMED: what the comparisons are, and that values of different kinds, or
-    missing ones, match nothing - not even `is_not` and `none_of`.
+    the event. ASSUMED: the set of comparisons; a value of another kind, or a missing
+    one, matches nothing, not even `is_not` and `none_of`.
     """
     if isinstance(condition, All):
         return _matching_all(condition, population, positions, event)
@@ -106,7 +106,7 @@ def _matching_any(
 
 
 def matcher(test: Test) -> Matches:
-    """Make a leaf ready: a function of the value that tells whether it matches."""
+    """Return a function that takes a value and returns whether it passes the test."""
     if test.comparison in OF_MANY:
         return _of_many(test)
     if isinstance(test.wanted, tuple):
@@ -116,32 +116,33 @@ def matcher(test: Test) -> Matches:
 
 def _of_many(test: Test) -> Matches:
     """
-    Make a list ready. One of it: it is any of them. None of it: it is_not each of them.
+    Return the function for a test with a list.
 
-    So a list of mixed kinds excludes everyone from `none_of`: see `mistakes`.
+    `one_of` matches a value that is one of the list, `none_of` one that `is_not` each
+    of it. So with a list of mixed kinds `none_of` matches no one: see `mistakes`.
     """
     wanted = test.wanted if isinstance(test.wanted, tuple) else (test.wanted,)
     kinds = {kind_of(value) for value in wanted}
     listed = {
-        kind: {_exactly(value) for value in wanted if kind_of(value) is kind}
+        kind: {_exact(value) for value in wanted if kind_of(value) is kind}
         for kind in kinds - {None}
     }
     if test.comparison is Comparison.ONE_OF:
-        return lambda value: _exactly(value) in listed.get(kind_of(value), ())
+        return lambda value: _exact(value) in listed.get(kind_of(value), ())
     if None in kinds or len(kinds) > 1:
         return _never
     return lambda value: _is_outside(value, listed)
 
 
 def _is_outside(value: Value, listed: Mapping[Kind | None, Set[Value]]) -> bool:
-    """Tell whether a value is of the kind of a list, or the list empty, and not on it."""
+    """Return whether a value of the list's kind (any, if it is empty) is not on it."""
     kind = kind_of(value)
     if kind is None or (listed and kind not in listed):
         return False
-    return _exactly(value) not in listed.get(kind, ())
+    return _exact(value) not in listed.get(kind, ())
 
 
-def _exactly(value: Value) -> Value:
+def _exact(value: Value) -> Value:
     exactly = number(value)
     return value if exactly is None else exactly
 
@@ -159,10 +160,10 @@ def _single(comparison: Comparison, wanted: Value) -> Matches:
 
 def _number(compare: Operator, exactly: Decimal) -> Matches:
     """
-    Compare numbers as they are written: a column's 0.1 is what a scenario calls 0.1.
+    Return the function for a comparison with a number, as written in decimal.
 
-    Floats keep their order when they are written down, so a float is compared with the
-    float next to what is wanted; only where the two are the same, the writing decides.
+    A column's float 0.1 equals a scenario's 0.1. Floats have the order of their decimal
+    texts, so those decide only for the float that is nearest to the wanted number.
     """
     nearest = float(exactly)
     same = compare(Decimal(repr(nearest)), exactly)

@@ -1,8 +1,8 @@
 """
-What an operator sets up in Optimove: promotions, their tiers, their limits.
+Data classes for what an operator sets up in Optimove: promotions, tiers, limits.
 
-Values only; what they mean is in the modules beside this one. CONFIRMED and ASSUMED as
-in optimove.md, section 5.
+These are values only; the modules beside this one apply them. CONFIRMED and ASSUMED
+have the meaning of optimove.md, section 5.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from typing import NamedTuple, Protocol
 # None: the customer has no such attribute, or the event no such value.
 Value = str | int | float | Decimal | date | bool | None
 NOTHING: Mapping[str, Value] = MappingProxyType({})
-# Names in conditions and percentages that mean a value of the event begin with this.
+# Prefix of the names in conditions and percentages that refer to a value of the event.
 EVENT = "event."
 
 
 class Population(Protocol):
-    """Customers by position, their attributes by column: a million fit."""
+    """Customers by position, with attributes in columns: a million fit in memory."""
 
     @property
     def ids(self) -> Sequence[str | int]:
-        """One for each customer, by position."""
+        """The ID of each customer, by position."""
 
     @property
     def attributes(self) -> Sequence[str]:
-        """The names there are."""
+        """The names of all attributes."""
 
     def column(self, attribute: str) -> Sequence[Value]:
         """
-        The values of all customers, by position.
+        Return the values of all customers, by position.
 
-        :raises KeyError: if no customer has such an attribute
+        :raises KeyError: if no customer has the attribute
         """
 
     def __len__(self) -> int: ...
@@ -47,7 +47,7 @@ class Population(Protocol):
 
 
 class Comparison(enum.StrEnum):
-    """How a value is compared with what is asked for; a missing one never matches."""
+    """A comparison of an attribute with a wanted value; false if one is missing."""
 
     IS = "is"
     IS_NOT = "is_not"
@@ -70,20 +70,20 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Every branch must hold; none at all: everyone matches."""
+    """A condition that every branch must match; without branches everyone matches."""
 
     branches: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Any:
-    """At least one branch must hold; none at all: no one matches."""
+    """A condition that at least one branch must match; without branches no one does."""
 
     branches: tuple[Condition, ...] = ()
 
 
-# CONFIRMED: a tree of branches. The vendor writes it as a list in which a branch's parent
-# has a lower index; a nested value says the same and cannot be circular.
+# CONFIRMED: a tree of branches. Optimove writes it as a list in which a branch's parent
+# has a lower index; a nested value has the same meaning and cannot be circular.
 Condition = Test | All | Any
 EVERYONE = All()
 
@@ -92,7 +92,7 @@ EVERYONE = All()
 
 
 class Category(enum.StrEnum):
-    """CONFIRMED: money, or a number of things."""
+    """The category of a reward: money, or a number of units. CONFIRMED."""
 
     AMOUNT = "Amount"
     UNITS = "Units"
@@ -100,16 +100,16 @@ class Category(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """The same for everyone: money in its currency, or a number of units."""
+    """A size that is equal for all: money in its currency, or a number of units."""
 
     value: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class Percentage:
-    """A part of an attribute (or `event.` value), within bounds. CONFIRMED."""
+    """A percentage of an attribute (or `event.` value), within bounds. CONFIRMED."""
 
-    percent: Decimal  # 10 is a tenth
+    percent: Decimal  # 10 means 10 %
     attribute: str
     minimum: Decimal | None = None
     maximum: Decimal | None = None
@@ -117,11 +117,11 @@ class Percentage:
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """What a tier gives."""
+    """The reward of a tier."""
 
     category: Category
     type: str  # "BonusCash", "FreeSpins"
-    measure: str  # the currency (ISO 4217) of an amount, the name of a unit
+    measure: str  # currency (ISO 4217) of an amount, or name of a unit
     size: Fixed | Percentage
 
 
@@ -131,7 +131,7 @@ class Tier:
 
     id: str
     name: str
-    reward: Reward | None = None  # None: the code is all that is given
+    reward: Reward | None = None  # None: the customer gets only a code
     condition: Condition = EVERYONE
 
 
@@ -140,7 +140,7 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much of one category and measure a promotion may give in its whole life."""
+    """The total of one category and measure that a promotion may ever give."""
 
     category: Category
     measure: str
@@ -148,7 +148,7 @@ class Budget:
 
 
 class Timeframe(enum.StrEnum):
-    """What a cap counts over; a day is one of UTC. ASSUMED."""
+    """The period over which a cap counts; a day is a UTC day. ASSUMED."""
 
     DAILY = "daily"
     LIFETIME = "lifetime"
@@ -156,19 +156,19 @@ class Timeframe(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """How many recipients a promotion may have within a timeframe."""
+    """The maximum number of recipients of a promotion within a timeframe."""
 
     recipients: int
     timeframe: Timeframe = Timeframe.LIFETIME
 
     def used(self, account: Account) -> int:
-        """How many of them there are already, in the timeframe that counts."""
+        """Return the number of recipients counted so far in the timeframe."""
         is_daily = self.timeframe is Timeframe.DAILY
         return account.today if is_daily else account.recipients
 
 
 class Direction(enum.StrEnum):
-    """Which end of the order is served first."""
+    """The end of the order that is served first."""
 
     HIGH_TO_LOW = "high to low"
     LOW_TO_HIGH = "low to high"
@@ -176,7 +176,7 @@ class Direction(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sorting:
-    """Who comes first. Without one the choice is random (CONFIRMED), but seeded (ASSUMED)."""
+    """The order of serving. Default: random (CONFIRMED), from a seed (ASSUMED)."""
 
     attribute: str
     direction: Direction = Direction.HIGH_TO_LOW
@@ -184,7 +184,7 @@ class Sorting:
 
 @dataclass(frozen=True, slots=True)
 class UniqueCodes:
-    """One code for each recipient, in this order, and what comes after the last."""
+    """Codes for one recipient each, in this order, and the fallback after the last."""
 
     codes: Sequence[str]
     fallback: str | None = None
@@ -194,7 +194,7 @@ class UniqueCodes:
 
 
 class State(enum.StrEnum):
-    """CONFIRMED: Draft -> Active <-> Deactivated -> Archived, which is final."""
+    """A state. CONFIRMED: Draft -> Active <-> Deactivated -> Archived (final)."""
 
     DRAFT = "Draft"
     ACTIVE = "Active"
@@ -204,10 +204,10 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
-    """What is offered, to whom, and within which limits."""
+    """A promotion with its tiers and limits."""
 
     id: str
-    code: str  # the shared code, which campaigns know it by
+    code: str  # shared code; campaigns refer to the promotion by it
     name: str
     tiers: tuple[Tier, ...]
     properties: Mapping[str, object] = field(default_factory=dict)
@@ -216,14 +216,14 @@ class Promotion:
     sorting: Sorting | None = None
     unique_codes: UniqueCodes | None = None
     state: State = State.ACTIVE
-    frozen: bool = False  # its tiers were active once, and stay as they are
+    frozen: bool = False  # it was active once, so its tiers never change
 
 
-# --- What comes of it ------------------------------------------------------------------------
+# --- Results --------------------------------------------------------------------------------
 
 
 class Status(enum.StrEnum):
-    """Exactly one for each targeted customer. ASSUMED names (optimove.md, section 4)."""
+    """The status of a targeted customer. ASSUMED names (optimove.md, section 4)."""
 
     ASSIGNED = "Assigned"
     NOT_ELIGIBLE = "NotEligible"
@@ -235,17 +235,17 @@ class Status(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a promotion has used up so far: kept between allocations, never edited."""
+    """The usage of a promotion so far; immutable, stored between allocations."""
 
     spent: Decimal = Decimal(0)
-    recipients: int = 0  # in its whole life
+    recipients: int = 0  # in the promotion's lifetime
     today: int = 0  # on `day`
     day: date | None = None
     codes_used: int = 0
 
 
 class Outcome(NamedTuple):
-    """What became of one targeted customer; all but the status empty unless Assigned."""
+    """The result for a targeted customer; fields after the status only if Assigned."""
 
     position: int  # in the population
     status: Status
@@ -259,4 +259,4 @@ class Allocation:
     """One outcome for each targeted customer, in the order they were targeted."""
 
     outcomes: Sequence[Outcome]
-    account: Account  # from now on
+    account: Account  # after this allocation

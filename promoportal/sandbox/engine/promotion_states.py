@@ -1,4 +1,4 @@
-"""The life of a promotion."""
+"""Transitions between the states of a promotion."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from promoportal.sandbox.engine.model import Promotion, State, Tier
 
-# CONFIRMED (optimove.md, section 5): Draft -> Active <-> Deactivated -> Archived, which is
-# final. ASSUMED: there is no other way; a draft is never archived, nor an active one.
+# CONFIRMED (optimove.md, section 5): Draft -> Active <-> Deactivated -> Archived, which
+# is final. ASSUMED: no other transitions; a draft or active one is never archived.
 MOVES: dict[State, frozenset[State]] = {
     State.DRAFT: frozenset({State.ACTIVE}),
     State.ACTIVE: frozenset({State.DEACTIVATED}),
@@ -18,7 +18,7 @@ MOVES: dict[State, frozenset[State]] = {
 
 def activate(promotion: Promotion) -> Promotion:
     """
-    Let it give rewards. From the first time on its tiers stay as they are. CONFIRMED.
+    Return the promotion as active. Its first activation freezes its tiers. CONFIRMED.
 
     :raises ValueError: if it is active or archived
     """
@@ -27,7 +27,7 @@ def activate(promotion: Promotion) -> Promotion:
 
 def deactivate(promotion: Promotion) -> Promotion:
     """
-    Stop it, until it is activated again.
+    Return the promotion as deactivated; it can be activated again.
 
     :raises ValueError: if it is not active
     """
@@ -36,7 +36,7 @@ def deactivate(promotion: Promotion) -> Promotion:
 
 def archive(promotion: Promotion) -> Promotion:
     """
-    Put it away for good.
+    Return the promotion as archived, which is final.
 
     :raises ValueError: if it is not deactivated
     """
@@ -45,26 +45,25 @@ def archive(promotion: Promotion) -> Promotion:
 
 def with_tiers(promotion: Promotion, tiers: tuple[Tier, ...]) -> Promotion:
     """
-    Give a draft other tiers.
+    Return a draft with other tiers.
 
-    :raises ValueError: if it was active once: its tiers are frozen. CONFIRMED
+    :raises ValueError: if it was ever active, which froze its tiers. CONFIRMED
     """
     if promotion.frozen or promotion.state is not State.DRAFT:
-        msg = (
+        raise ValueError(
             f"The tiers of promotion {promotion.id!r} were frozen when it was first "
             "activated; make a new promotion to give others."
         )
-        raise ValueError(msg)
     return replace(promotion, tiers=tiers)
 
 
 def _moved(promotion: Promotion, to: State) -> Promotion:
     if to not in MOVES[promotion.state]:
-        raise ValueError(_forbidden(promotion, to))
+        raise ValueError(_refusal(promotion, to))
     return replace(promotion, state=to, frozen=True)
 
 
-def _forbidden(promotion: Promotion, to: State) -> str:
+def _refusal(promotion: Promotion, to: State) -> str:
     allowed = " or ".join(sorted(MOVES[promotion.state])) or "nothing else, for good"
     return (
         f"Promotion {promotion.id!r} is {promotion.state} and cannot become {to}; "

@@ -1,4 +1,4 @@
-"""What a tier's reward is worth to a customer."""
+"""Value of a tier's reward for a customer."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from promoportal.sandbox.engine.rounding import EXACT, Uncomputable, minor_unit,
 from promoportal.sandbox.engine.value_kinds import number
 from promoportal.sandbox.engine.value_readers import reader
 
-# By position; None: it cannot be computed.
+# A function from a position to a value; None if it cannot be computed.
 Worth = Callable[[int], Decimal | None]
 
 
 def worth(reward: Reward, population: Population, event: Mapping[str, Value]) -> Worth:
     """
-    Make a reward ready: a function that tells what it is worth to whom.
+    Return a function from a customer's position to the value of the reward.
 
     CONFIRMED (optimove.md, section 5): fixed, or a percentage of an attribute, with
-    optional minimum and maximum. ASSUMED: these are applied before it is rounded, and the
-    maximum has the last word; what is missing or no number has no percentage.
+    optional minimum and maximum. ASSUMED: the bounds apply before rounding, and the
+    maximum overrides the minimum; a missing or non-numeric attribute has no percentage.
     """
     unit = minor_unit(reward.category, reward.measure)
     if isinstance(reward.size, Fixed):

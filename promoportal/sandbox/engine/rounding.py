@@ -1,4 +1,4 @@
-"""How fine a reward can be, and how it is rounded to that."""
+"""The smallest units of rewards, and rounding to them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal, DecimalException, Inexact
 
 from promoportal.sandbox.engine.model import Category
 
-# ISO 4217: how many decimals a currency has, where they are not two.
+# ISO 4217: the number of decimals of the currencies that do not have two.
 DECIMALS = dict.fromkeys(
     [
         *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF"),
@@ -17,14 +17,14 @@ DECIMALS = dict.fromkeys(
 DECIMALS |= dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3)
 DECIMALS |= dict.fromkeys(["CLF", "UYW"], 4)
 
-# Whoever calls may have set up decimal arithmetic otherwise; here it is always the same.
+# Independent of the decimal context that the caller has set up.
 _ROUNDING = Context(prec=28, rounding=ROUND_HALF_UP)
 EXACT = Context(prec=100, traps=[*Context().traps, Inexact])
 Uncomputable = DecimalException
 
 
 def minor_unit(category: Category, measure: str) -> Decimal:
-    """Give the smallest there can be of it: a cent, a yen, one spin."""
+    """Return the smallest unit of a reward: a cent, a yen, one spin."""
     decimals = DECIMALS.get(measure, 2) if category is Category.AMOUNT else 0
     return Decimal(1).scaleb(-decimals)
 
@@ -33,6 +33,6 @@ def rounded(value: Decimal, unit: Decimal) -> Decimal:
     """
     Round half-up (away from zero) to the minor unit. ASSUMED (optimove.md, section 5).
 
-    :raises Uncomputable: if there is no end to it, or 28 digits are not enough
+    :raises Uncomputable: if the value is infinite, or 28 digits are not enough
     """
     return value.quantize(unit, context=_ROUNDING)

@@ -1,4 +1,4 @@
-"""Who is served first."""
+"""The order in which eligible customers are served."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def served_first(
     seed: int,
 ) -> list[int]:
     """
-    Put customers into the order in which they are served.
+    Return the customers in the order in which they are served.
 
     CONFIRMED (optimove.md, section 5): at random, unless there is an attribute to sort
-    by. ASSUMED: the lots are drawn from a seed; whoever lacks the attribute comes last;
-    ties fall to the lower customer id, compared as text ("10" before "9"), then to the
-    place in the population. In which order customers were targeted plays no part.
+    by. ASSUMED: the random order comes from a seed; customers without the attribute
+    come last; ties go to the lower customer ID, compared as text ("10" before "9"),
+    then to the lower position. The order of targeting does not matter.
     """
     order = sorted(positions)
     if sorting is None:
-        # As text: a seed of -1 is another than one of 1.
-        random.Random(str(seed)).shuffle(order)  # noqa: S311 - lots that can be redrawn
+        # As text: the integers -1 and 1 would seed the same order.
+        random.Random(str(seed)).shuffle(order)  # noqa: S311 - reproducible
         return order
     order.sort(key=lambda position: str(population.ids[position]))
     return _sorted(
@@ -38,11 +38,7 @@ def served_first(
 
 
 def _sorted(order: list[int], read: Read, direction: Direction) -> list[int]:
-    """
-    Sort by what is read, kind by kind, the missing last; ties stay as they came.
-
-    ASSUMED: the direction is that of the values; the order of kinds is always the same.
-    """
+    """Sort stably by kind and value. ASSUMED: the direction applies to values only."""
     by_kind: dict[Kind | None, list[int]] = {kind: [] for kind in (*Kind, None)}
     for position in order:
         by_kind[kind_of(read(position))].append(position)
@@ -54,9 +50,10 @@ def _sorted(order: list[int], read: Read, direction: Direction) -> list[int]:
 
 def _key(kind: Kind, positions: list[int], read: Read) -> Callable[[int], Any]:
     """
-    Find what to compare. Numbers of one type have the order of their writing.
+    Return the sort key for values of one kind.
 
-    Those of several have not, quite: a tenth as a float and as a decimal are the same.
+    Numbers of one type are compared directly. Numbers of several types are compared in
+    decimal, so that 0.1 as a float and as a Decimal are equal.
     """
     if kind is not Kind.NUMBER or len({type(read(each)) for each in positions}) < 2:
         return read

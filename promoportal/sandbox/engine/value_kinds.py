@@ -1,4 +1,4 @@
-"""What kind of thing a value is. Only values of one kind are ever compared."""
+"""Kinds of values. Only values of one kind are ever compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from promoportal.sandbox.engine.model import Value
 
 class Kind(enum.IntEnum):
     """
-    The kinds there are, in the order in which a mixed column is sorted. ASSUMED.
+    Kinds of values, in the order in which a mixed column is sorted. ASSUMED.
 
     The documentation (optimove.md, section 5) names no types at all.
     """
@@ -35,19 +35,19 @@ _KINDS: dict[type, Kind] = {
 
 def kind_of(value: object) -> Kind | None:
     """
-    Tell the kind of a value, None for one that is missing.
+    Return the kind of a value, None if it is missing.
 
-    ASSUMED: not-a-number and the infinities are no numbers, so they are missing; a moment
-    (`datetime`) is no date, and missing too; true and false are no numbers.
+    ASSUMED: NaN and infinity count as missing; a `datetime` is no date and counts as
+    missing too; booleans are no numbers.
     """
     kind = _KINDS.get(type(value)) or _inherited(value)
-    if kind is Kind.NUMBER and _is_endless(value):
+    if kind is Kind.NUMBER and _is_not_finite(value):
         return None
     return kind
 
 
 def _inherited(value: object) -> Kind | None:
-    """Tell the kind of what is more than a plain number, text or date."""
+    """Return the kind of an instance of a subclass of number, text or date."""
     if value is None or isinstance(value, datetime):
         return None
     return next(
@@ -55,7 +55,7 @@ def _inherited(value: object) -> Kind | None:
     )
 
 
-def _is_endless(value: object) -> bool:
+def _is_not_finite(value: object) -> bool:
     if isinstance(value, float):
         return not math.isfinite(value)
     return isinstance(value, Decimal) and not value.is_finite()
@@ -63,10 +63,9 @@ def _is_endless(value: object) -> bool:
 
 def number(value: Value) -> Decimal | None:
     """
-    Give a number exactly as a person would write it, None if it is no number.
+    Return a number exactly as it is written in decimal, None if it is no number.
 
-    A float is what its shortest text says: 0.1 is a tenth, not the binary fraction next
-    to it.
+    A float is the number of its shortest text: 0.1 is exactly a tenth.
     """
     if isinstance(value, float):
         return Decimal(float.__repr__(value)) if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Where a value is read from: a column of the population, or the event."""
+"""Functions that read a value from a column of the population, or from the event."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Read = Callable[[int], Value]
 
 def reader(population: Population, event: Mapping[str, Value], name: str) -> Read:
     """
-    Find what reads the named value of a customer, by position; missing is None.
+    Return a function that reads the named value by position; None if it is missing.
 
-    CONFIRMED (optimove.md, section 5): attributes, and values given with the event.
-    ASSUMED: the latter are told by how their names begin.
+    CONFIRMED (optimove.md, section 5): attributes, and values sent with the event.
+    ASSUMED: the names of event values begin with `event.`.
     """
     if name.startswith(EVENT):
         return _always(event.get(name.removeprefix(EVENT)))
@@ -22,7 +22,7 @@ def reader(population: Population, event: Mapping[str, Value], name: str) -> Rea
 
 
 def column_reader(population: Population, attribute: str) -> Read:
-    """Find what reads an attribute; one that no customer has is missing for all."""
+    """Return a function that reads an attribute; None if no customer has it."""
     try:
         return population.column(attribute).__getitem__
     except KeyError:

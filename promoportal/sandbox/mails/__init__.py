@@ -1,7 +1,7 @@
 """
-The e-mails of campaigns: rendered from Django's templates, and opened by any mail client.
+E-mails of campaigns, rendered from Django templates into files for mail clients.
 
-The one room of the sandbox that knows Django, and of Django only the templates.
+No other package of the sandbox uses Django, and this one only its templates.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One e-mail to one customer, and the file it is kept in."""
+"""One e-mail to one customer, and the file it is stored in."""
 
 from __future__ import annotations
 
@@ -10,30 +10,23 @@ from email.header import Header
 from email.utils import format_datetime, formataddr, parseaddr
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Protocol
 
 from promoportal.sandbox.mails.template_engine import filled
 
 
-class Email(Protocol):
-    """What a campaign sets up: the sender, and templates for the rest."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Email:
+    """A campaign's e-mail: the sender, and templates for the other parts."""
 
-    @property
-    def sender(self) -> str: ...
-
-    @property
-    def subject(self) -> str: ...
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def html(self) -> str | None: ...
+    sender: str
+    subject: str
+    text: str
+    html: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """One e-mail, as the customer reads it."""
+    """One rendered e-mail."""
 
     sender: str
     to: str
@@ -43,11 +36,11 @@ class Mail:
 
     def as_bytes(self, *, at: datetime | None = None) -> bytes:
         """
-        Write it as a file that a mail client opens (RFC 5322), sent at that time or now.
+        Return the e-mail as a file for mail clients (RFC 5322), sent at `at` or now.
 
         The same e-mail at the same time has the same Message-ID.
 
-        :raises ValueError: if an address is none
+        :raises ValueError: if an address is not valid
         """
         sent = (at or datetime.now(UTC)).replace(microsecond=0)
         digest = self._digest(sent)
@@ -55,7 +48,7 @@ class Mail:
         head = (
             f"From: {sender}\r\n"
             f"To: {_mailbox(self.to)[0]}\r\n"
-            f"Subject: {_words(self.subject)}\r\n"
+            f"Subject: {_subject_header(self.subject)}\r\n"
             f"Date: {format_datetime(sent)}\r\n"
             f"Message-ID: <{digest}@{host}>\r\n"
             "MIME-Version: 1.0\r\n"
@@ -65,7 +58,7 @@ class Mail:
     def _body(self, boundary: str) -> bytes:
         if self.html is None:
             return _part("plain", self.text)
-        # By hand: `email.message` takes some twenty times as long, of a million.
+        # By hand, for a million: `email.message` takes about twenty times as long.
         kind = f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n'
         begin, end = (
             f"\r\n--{boundary}\r\n".encode(),
@@ -75,12 +68,13 @@ class Mail:
         return kind.encode() + parts + end
 
     def _digest(self, sent: datetime) -> str:
-        said = (self.sender, self.to, self.subject, self.text, self.html, str(sent))
-        return blake2b(repr(said).encode(), digest_size=12).hexdigest()
+        parts = (self.sender, self.to, self.subject, self.text, self.html, str(sent))
+        return blake2b(repr(parts).encode(), digest_size=12).hexdigest()
 
 
 def _part(kind: str, text: str) -> bytes:
-    # Lines end as mail has them, the last one too: then long ones are broken so as well.
+    # Every line ends with CRLF, the last one too: then `b2a_qp` also breaks long lines
+    # with CRLF.
     lines = "".join(f"{line}\r\n" for line in text.splitlines())
     head = (
         f'Content-Type: text/{kind}; charset="utf-8"\r\n'
@@ -91,16 +85,15 @@ def _part(kind: str, text: str) -> bytes:
 
 @lru_cache(maxsize=1_024)
 def _mailbox(written: str) -> tuple[str, str]:
-    """Read `Name <name@host>` or `name@host`: it in ASCII, and the host."""
+    """Return `Name <name@host>` or `name@host` in ASCII, and the host."""
     name, address = parseaddr(written)
     local, at, host = address.rpartition("@")
     if not (local and at and host and address.isascii() and _is_line(written)):
-        msg = f"{written!r} is no e-mail address."
-        raise ValueError(msg)
+        raise ValueError(f"{written!r} is no e-mail address.")
     return formataddr((name, address)), host
 
 
-def _words(subject: str) -> str:
+def _subject_header(subject: str) -> str:
     is_plain = subject.isascii() and _is_line(subject) and len(subject) < 900
     return subject if is_plain else Header(subject, "utf-8").encode(linesep="\r\n")
 
@@ -113,20 +106,19 @@ def render(
     email: Email, context: Mapping[str, object], *, to: str | None = None
 ) -> Mail:
     """
-    Write the e-mail that the context is about.
+    Return the e-mail to the customer of the context.
 
-    :param to: the address; without it the one among the customer's attributes
+    :param to: the address; by default the customer's attribute `email`
     :raises ValueError: if there is no address
     """
     address = _address(context) if to is None else to
     if not address:
-        msg = "The customer has no e-mail address."
-        raise ValueError(msg)
+        raise ValueError("The customer has no e-mail address.")
     html = email.html
     return Mail(
         sender=email.sender,
         to=address,
-        # A subject is one line, whatever it was filled with.
+        # A subject is one line, whatever the values contain.
         subject=" ".join(filled(email.subject, context, markup=False).split()),
         text=filled(email.text, context, markup=False),
         html=None if html is None else filled(html, context, markup=True),
@@ -134,7 +126,7 @@ def render(
 
 
 def is_address(text: str) -> bool:
-    """Tell whether an e-mail can be sent there, or from there."""
+    """Return whether an e-mail can be sent to or from this address."""
     try:
         _mailbox(text)
     except ValueError:

@@ -1,8 +1,4 @@
-"""
-Django's templates by themselves: no files, no settings of ours, nothing to load.
-
-What is left are variables, filters, conditions and loops.
-"""
+"""Django's templates without files or libraries: variables, filters, `if` and `for`."""
 
 from __future__ import annotations
 
@@ -12,27 +8,27 @@ from functools import lru_cache
 from django.template import Context, Engine, Library, Template, defaultfilters
 from django.template import defaulttags as tags
 
-# They want a request, a site or a debugger; an e-mail has none.
+# These need a request, a site, a debugger or a library; an e-mail has none.
 _REFUSED = {"csrf_token", "debug", "load", "url"}
 
 
 def compiled(source: str, *, markup: bool) -> Template:
     """
-    Make a template ready. What is put into markup is escaped.
+    Return a compiled template; with `markup`, values are escaped.
 
-    :raises django.template.TemplateSyntaxError: if it is none
+    :raises django.template.TemplateSyntaxError: if the source is not a valid template
     """
     return Template(source, engine=_engine(markup=markup))
 
 
 def filled(source: str, context: Mapping[str, object], *, markup: bool) -> str:
-    """Fill a template; what it asks for in vain stays empty."""
-    # As they are: a comma for the point in a sum of money is the template's own business.
+    """Return the rendered template; unknown names are empty."""
+    # Values are not localised: a decimal comma in an amount is up to the template.
     filling = Context(dict(context), autoescape=markup, use_l10n=False, use_tz=False)
     return _ready(source, markup=markup).render(filling)
 
 
-# A campaign of a million has one template.
+# A campaign with a million e-mails has one template.
 @lru_cache(maxsize=64)
 def _ready(source: str, *, markup: bool) -> Template:
     return compiled(source, markup=markup)

@@ -1,4 +1,4 @@
-"""What is wrong with a template, before anyone is sent what comes of it."""
+"""Checks that find the mistakes in a template before e-mails are sent."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from django.template.smartif import TokenBase
 
 from promoportal.sandbox.mails.template_engine import compiled
 
-# What there is to be written between the braces; None: whatever stands below it.
+# The names that a template may use, each with the names below it; None: any name.
 Names = Mapping[str, "Names | None"]
 _NAMING = ("asvar", "variable_name", "var_name")
 
 
 class WrongLine(NamedTuple):
-    """What is wrong on one line of a template."""
+    """A mistake on one line of a template."""
 
     line: int
     sentence: str
@@ -30,9 +30,9 @@ def mistakes(
     source: str, names: Names | None = None, *, markup: bool = False
 ) -> list[WrongLine]:
     """
-    List what is wrong with a template.
+    Return the mistakes in a template.
 
-    :param names: what it may be filled with; None: nobody can tell
+    :param names: the known names; None: unknown, so names are not checked
     """
     try:
         template = compiled(source, markup=markup)
@@ -43,16 +43,16 @@ def mistakes(
 
 
 def _reason(error: TemplateSyntaxError) -> str:
-    """Say what Django says, without the line, and without advice to load something."""
+    """Return Django's message without the line and without the advice to load a tag."""
     reason = re.sub(r" on line \d+", "", str(error))
     reason = reason.removesuffix(" Did you forget to register or load this tag?")
     return f"The template cannot be read: {reason.rstrip('.')}."
 
 
 def _unknown(nodes: Iterable[Node], names: Names) -> Iterator[WrongLine]:
-    """Walk a template; a name that a tag gives holds from there on, or inside it."""
+    """Yield unknown names; a name that a tag sets is known after it, or inside it."""
     for node in nodes:
-        names = {**names, **_given(node)}
+        names = {**names, **_set_for_later(node)}
         line = (node.token and node.token.lineno) or 1
         for variable in _variables(vars(node)):
             sentence = _sentence(variable, names)
@@ -60,16 +60,16 @@ def _unknown(nodes: Iterable[Node], names: Names) -> Iterator[WrongLine]:
                 yield WrongLine(line, sentence)
         for below in node.child_nodelists:
             yield from _unknown(
-                getattr(node, below, None) or (), {**names, **_inside(node)}
+                getattr(node, below, None) or (), {**names, **_set_inside(node)}
             )
 
 
-def _given(node: Node) -> Names:
+def _set_for_later(node: Node) -> Names:
     given = (getattr(node, attribute, None) for attribute in _NAMING)
     return {name: None for name in given if isinstance(name, str)}
 
 
-def _inside(node: Node) -> Names:
+def _set_inside(node: Node) -> Names:
     if isinstance(node, ForNode):
         return dict.fromkeys([*node.loopvars, "forloop"])
     if isinstance(node, WithNode):
@@ -78,7 +78,7 @@ def _inside(node: Node) -> Names:
 
 
 def _variables(found: object) -> Iterator[Variable]:
-    """Find the variables that a tag itself looks at, not those inside it."""
+    """Yield the variables that a tag reads itself, not those of the tags inside it."""
     if isinstance(found, Variable):
         yield found
     elif isinstance(found, FilterExpression):
@@ -99,13 +99,13 @@ def _sentence(variable: Variable, names: Names) -> str | None:
         if known is None:
             return None
         if name not in known:
-            return f"{variable.var} is not known; {_instead(above, name, known)}"
+            return f"{variable.var} is not known; {_suggestion(above, name, known)}"
         known = known[name]
         above += f"{name}."
     return None
 
 
-def _instead(above: str, name: str, known: Names) -> str:
+def _suggestion(above: str, name: str, known: Names) -> str:
     near = get_close_matches(name, known, n=1)
     if near:
         return f"did you mean {above}{near[0]}?"

@@ -25,7 +25,7 @@ class Redeemed(NamedTuple):
 
 
 class Refusal(Exception):
-    """Why a redemption is not accepted: a code, and a sentence."""
+    """A redemption is not accepted: a code and a sentence."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class Refusal(Exception):
 
 @dataclass
 class Redemptions:
-    """What was reported as activated, and what became of it."""
+    """The redemptions that were reported: accepted, duplicate or rejected."""
 
     campaigns: Campaigns
     accepted: dict[str, Redeemed] = field(default_factory=dict)  # by reference
@@ -45,9 +45,9 @@ class Redemptions:
 
     def take(self, item: object) -> str:
         """
-        Accept one redemption, or know it again.
+        Accept one redemption, or recognise a duplicate; return the status.
 
-        :raises Refusal: if it is neither
+        :raises Refusal: if it is not acceptable
         """
         redeemed = _read(item)
         if self._known(redeemed):
@@ -58,8 +58,8 @@ class Redemptions:
         self._accept(row, redeemed)
         return "Accepted"
 
-    def know(self, redeemed: Redeemed) -> None:
-        """Accept what was accepted before."""
+    def restore(self, redeemed: Redeemed) -> None:
+        """Accept a redemption that an earlier process accepted."""
         occurrence = self.campaigns.known(redeemed.occurrence)
         self._accept(occurrence.row(redeemed.assignment), redeemed)
 
@@ -75,7 +75,7 @@ class Redemptions:
 
     def _known(self, redeemed: Redeemed) -> bool:
         earlier = self.accepted.get(redeemed.reference)
-        # The time is left out: a report that is made again may carry another.
+        # The time is not compared: a repeated report may have another one.
         if earlier and earlier[:4] != redeemed[:4]:
             raise Refusal("ReferenceReused", "The reference was of another redemption.")
         return earlier is not None
@@ -83,9 +83,9 @@ class Redemptions:
     def _row(self, redeemed: Redeemed) -> Row:
         occurrence = self.campaigns.get(redeemed.occurrence)
         row = occurrence and occurrence.row(redeemed.assignment)
-        if not row or (row.customer, row.promotion) != _whose(redeemed):
+        if not row or (row.customer, row.promotion) != _row_key(redeemed):
             raise Refusal("UnknownAssignment", "There is no such assignment.")
-        # ASSUMED, like the next: a real vendor has no reason to count what it never gave.
+        # ASSUMED, as the next: Optimove has no reason to count what it never assigned.
         if row.status != ASSIGNED:
             raise Refusal("NotAssigned", f"The assignment is {row.status}.")
         if row.reference:
@@ -123,5 +123,5 @@ def _is_time(value: str) -> bool:
         return False
 
 
-def _whose(redeemed: Redeemed) -> tuple[str, str]:
+def _row_key(redeemed: Redeemed) -> tuple[str, str]:
     return redeemed.customer, redeemed.promotion

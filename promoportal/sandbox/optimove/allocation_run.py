@@ -1,8 +1,8 @@
 """
-What Promotions does when it hears that a campaign was executed.
+Promotions' part of an execution.
 
-It calculates what each targeted customer gets, allocates it, and says to the campaign
-who may go on, over a real connection.
+It calculates and allocates what each targeted customer gets, and then reports to the
+campaign which customers remain, over a real connection.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from promoportal.sandbox.engine import Outcome, Population, Promotion
-from promoportal.sandbox.gc_pause import many_that_stay
+from promoportal.sandbox.gc_pause import gc_paused
 from promoportal.sandbox.optimove.assignment_table import Table
 from promoportal.sandbox.optimove.execution_record import Execution
 from promoportal.sandbox.optimove.internal_calls import Inside, InternalCallFailed
 from promoportal.sandbox.optimove.occurrences import Occurrence
 from promoportal.sandbox.optimove.promotion_usage import Offers
 
-# CONFIRMED: at most so many customers a call.
+# CONFIRMED: the most customers in one call.
 MAX_UPDATED = 10_000
 UPDATE = "/optimove/Integrations/UpdateCustomerPromotionStatus"
 
 
 @dataclass
 class Validation:
-    """Promotions' half of a run."""
+    """Promotions' part of all executions."""
 
     offers: Offers
     population: Population
@@ -35,7 +35,7 @@ class Validation:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def begin(self, execution: Execution) -> None:
-        """Go to work, and let the campaign wait for it."""
+        """Start the work in a task, which sets `execution.validated` at its end."""
         task = asyncio.create_task(self._validate(execution))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -46,10 +46,10 @@ class Validation:
 
     async def _validate(self, execution: Execution) -> None:
         try:
-            with many_that_stay(len(execution.audience)):
+            with gc_paused(len(execution.audience)):
                 await self._allocate(execution)
             await self._update(execution)
-        # Whatever is wrong with a promotion, the campaign must not wait for ever.
+        # A faulty promotion must not make the campaign wait forever.
         except Exception as error:  # noqa: BLE001
             execution.problem = f"Promotions failed: {error}"
         finally:
@@ -60,13 +60,13 @@ class Validation:
             for name in execution.campaign.promotions:
                 await self.offers.known(name).allocate(
                     self.population,
-                    execution.asked,
+                    execution.batches,
                     day=execution.day,
                     seed=execution.seeds[name],
                     install=self._installer(execution.occurrence),
                 )
             statuses = sorted(execution.occurrence.statuses.items())
-            step.say(", ".join(f"{count} {name}" for name, count in statuses))
+            step.log(", ".join(f"{count} {name}" for name, count in statuses))
 
     def _installer(
         self, occurrence: Occurrence
@@ -82,30 +82,32 @@ class Validation:
         return install
 
     async def _update(self, execution: Execution) -> None:
-        """Say who got something; ASSUMED: something from one of its promotions will do."""
+        """Report who got something. ASSUMED: something from one promotion is enough."""
         with execution.step("Update customer status") as step:
-            calls = lost = 0
+            calls = failed = 0
             for body in _updates(execution):
                 calls += 1
                 try:
                     await self.inside.tell(UPDATE, body)
                 except InternalCallFailed as error:
-                    # CONFIRMED: whoever is never sent counts as false. ASSUMED: it is
-                    # not sent again.
-                    lost += 1
+                    # CONFIRMED: not reported counts as false. ASSUMED: no retry.
+                    failed += 1
                     execution.problem = f"Customer status: {error}"
-            step.say(f"{calls} calls, {lost} of them lost")
+            step.log(f"{calls} calls, {failed} of them lost")
 
 
 def _updates(execution: Execution) -> Iterator[dict[str, object]]:
     """
-    Those it was calculated for, true where something was assigned, call by call.
+    Yield the calls that report all customers, true where something was assigned.
 
-    ASSUMED: those who get nothing are said to be false, and not left out.
+    ASSUMED: customers who get nothing are reported as false and not left out.
     """
-    ids = execution.audience.crowd.population.ids
-    positions, given = execution.audience.positions, execution.occurrence.rows.given()
-    for start in range(0, len(given), MAX_UPDATED):
+    ids = execution.audience.population.ids
+    positions, flags = (
+        execution.audience.positions,
+        execution.occurrence.rows.assigned(),
+    )
+    for start in range(0, len(flags), MAX_UPDATED):
         stop = start + MAX_UPDATED
         yield {
             "TimeStamp": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
@@ -113,7 +115,7 @@ def _updates(execution: Execution) -> Iterator[dict[str, object]]:
             "PromosUpdated": [
                 {"CustomerID": str(ids[position]), "Status": bool(status)}
                 for position, status in zip(
-                    positions[start:stop], given[start:stop], strict=True
+                    positions[start:stop], flags[start:stop], strict=True
                 )
             ],
         }

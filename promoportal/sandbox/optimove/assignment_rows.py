@@ -1,8 +1,8 @@
 """
-The entries of Customer Assignment, kept as small as can be: a large campaign has a million.
+The rows of Customer Assignment, kept small because a large campaign has a million.
 
-There are three kinds: by order, by hand, and calculated. The calculated ones are columns
-of a table, and a row of it is made when it is looked at.
+A row is decided by weight, made by hand, or calculated. Calculated rows are columns of
+a table, and a row object is created only when the row is read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED, Promotion, 
 
 
 class Row(Protocol):
-    """One entry of Customer Assignment."""
+    """One row of Customer Assignment."""
 
     @property
     def assignment(self) -> str | None: ...
@@ -40,18 +40,18 @@ class Row(Protocol):
     @property
     def reward(self) -> Reward | None: ...
 
-    reference: str | None  # of the redemption that was reported
+    reference: str | None  # of the reported redemption
 
     def listed(self) -> object:
-        """Say it as Customer Assignment does."""
+        """Return the row as Customer Assignment sends it."""
 
     def change(self, *, status: str | None, reward: Reward | None) -> None:
-        """Be another status, another reward, from now on."""
+        """Change the status and the reward; None leaves them as they are."""
 
 
 @dataclass(slots=True)
 class Assigned:
-    """A row the engine made."""
+    """A row whose outcome was decided by weight."""
 
     assignment_id: str | int
     customer_id: str | int
@@ -83,15 +83,15 @@ class Assigned:
         self.reward = reward if reward is not None else self.reward
 
     def listed(self) -> dict[str, object]:
-        given = self.status == ASSIGNED
+        is_assigned = self.status == ASSIGNED
         return {
             "assignmentId": self.assignment_id,
             "customerId": self.customer_id,
             "promotionId": self.offer.id,
             "promotionCode": self.offer.code,
             "status": self.status,
-            "reward": self.reward if given else None,
-            "uniqueCode": self.unique_code if given else None,
+            "reward": self.reward if is_assigned else None,
+            "uniqueCode": self.unique_code if is_assigned else None,
             "properties": self.offer.properties,
             "assignedAt": self.assigned_at,
         }
@@ -99,9 +99,9 @@ class Assigned:
 
 @dataclass(slots=True)
 class Handmade:
-    """A row made by hand, which may be any JSON at all."""
+    """A row made by hand, which may be any JSON value."""
 
-    said: object
+    raw: object
     reference: str | None = None
 
     @property
@@ -130,15 +130,15 @@ class Handmade:
         return reward if isinstance(reward, dict) else None
 
     def change(self, *, status: str | None, reward: Reward | None) -> None:
-        if isinstance(self.said, dict):
+        if isinstance(self.raw, dict):
             changes = {"status": status, "reward": reward}
-            self.said |= {name: new for name, new in changes.items() if new is not None}
+            self.raw |= {name: new for name, new in changes.items() if new is not None}
 
     def listed(self) -> object:
-        return self.said
+        return self.raw
 
     def _get(self, name: str) -> object:
-        return self.said.get(name) if isinstance(self.said, dict) else None
+        return self.raw.get(name) if isinstance(self.raw, dict) else None
 
     def _id(self, name: str) -> str | None:
         return identity(self._get(name))
@@ -146,16 +146,16 @@ class Handmade:
 
 @dataclass(slots=True)
 class Recalled(Handmade):
-    """A row the engine made in an earlier process, as it was listed."""
+    """A row that an earlier process decided or calculated, as it was listed."""
 
-    said: dict[str, object]
+    raw: dict[str, object]
 
     def listed(self) -> dict[str, object]:
-        given = self.status == ASSIGNED
-        return self.said | ({} if given else {"reward": None, "uniqueCode": None})
+        is_assigned = self.status == ASSIGNED
+        return self.raw | ({} if is_assigned else {"reward": None, "uniqueCode": None})
 
 
-Who = Callable[[str], int | None]  # the position of a customer in the population
+PositionOf = Callable[[str], int | None]  # position in the population
 
 
 @dataclass
@@ -163,13 +163,13 @@ class Rows(Sequence[Row]):
     """The rows of one occurrence, in the order they are listed."""
 
     occurrence: str
-    who: Who = no_customer
+    position_of: PositionOf = no_customer
     made: int = 0
     _front: list[Row] = field(default_factory=list)
     _tables: list[Table] = field(default_factory=list)
     _single: list[Row] = field(default_factory=list)
     _by_assignment: dict[str, Row] = field(default_factory=dict)
-    # Made when first asked for: a large campaign is listed whole and never needs it.
+    # Built when first needed: a large campaign is listed as a whole and never needs it.
     _by_customer: dict[str, list[Row]] | None = None
 
     def __len__(self) -> int:
@@ -202,15 +202,15 @@ class Rows(Sequence[Row]):
         self.made += len(table)
         self._tables.append(table)
 
-    def given(self) -> bytes:
-        """For each customer of the tables, one if any of them gave something."""
-        tables = [table.given for table in self._tables]
+    def assigned(self) -> bytes:
+        """Return a byte for each customer, 1 if a table assigned something."""
+        tables = [table.assigned for table in self._tables]
         return bytes(map(max, *tables)) if len(tables) > 1 else b"".join(tables)
 
     def outcomes(
         self, position: int
     ) -> Iterator[tuple[engine.Promotion, engine.Outcome]]:
-        """What each promotion came to for a customer."""
+        """Yield the outcome of each promotion for a customer."""
         for table in self._tables:
             outcome = table.outcome(position)
             if outcome is not None:
@@ -221,7 +221,7 @@ class Rows(Sequence[Row]):
 
     def of(self, customer: str) -> Iterator[Row]:
         yield from self._of_customers().get(customer, ())
-        position = self.who(customer) if self._tables else None
+        position = self.position_of(customer) if self._tables else None
         if position is None:
             return
         for table in self._tables:
@@ -230,7 +230,7 @@ class Rows(Sequence[Row]):
                 yield row
 
     def remove(self, row: Row) -> Callable[[], None]:
-        """List it no longer; gives what lists it again, at its place."""
+        """Unlist a row; return a function that puts it back in its place."""
         if isinstance(row, CalculatedRow):
             table, index = row.table, row.index
             table.hide(index)
@@ -243,19 +243,19 @@ class Rows(Sequence[Row]):
         return lambda: self._put_back(part, place, row)
 
     def hide(self, row: Row) -> Callable[[], None]:
-        """List it no longer, and know it all the same; gives what lists it again."""
-        again = self.remove(row)
+        """Unlist a row that can still be found by ID; return a function to undo it."""
+        relist = self.remove(row)
         if row.assignment is not None:
             self._by_assignment[row.assignment] = row
-        return again
+        return relist
 
     def repeat(self, row: Row) -> Callable[[], None]:
-        """List it at the top too; gives what undoes that."""
+        """List a row at the top as well; return a function that undoes this."""
         self._front.insert(0, row)
         return lambda: self._front.remove(row)
 
     def fresh_assignment(self, *, as_number: object = "") -> str | int:
-        """Make an assignment id: a number where the customer's is one, else a text."""
+        """Return a new assignment ID: a number if the customer's is one, or a text."""
         self.made += 1
         return assignment_row(self.occurrence, self.made, as_number=as_number)
 
@@ -297,7 +297,7 @@ class Rows(Sequence[Row]):
 
 
 def _number(occurrence: str, assignment: str) -> int | None:
-    """Read an assignment's number out of its id."""
+    """Return an assignment's number from its ID; None if the ID has another form."""
     name, _, text = assignment.rpartition("-")
     try:
         if name:

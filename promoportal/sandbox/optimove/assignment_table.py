@@ -10,12 +10,12 @@ from promoportal.sandbox import engine
 from promoportal.sandbox.optimove.audience import found
 from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED, Reward
 
-# Well below 2**53, where a JSON reader may begin to round.
+# Keeps IDs well below 2**53, where a JSON reader may begin to round.
 ROWS = 10_000_000
 
 
 class Table:
-    """What the engine gave the customers of one execution for one promotion."""
+    """The outcomes of one promotion for the customers of one execution."""
 
     def __init__(
         self,
@@ -26,21 +26,21 @@ class Table:
         *,
         at: str,
     ) -> None:
-        """Keep the outcomes; they come in the order of their positions."""
+        """Store the outcomes, which are in the order of their positions."""
         self.promotion = promotion
-        self.first = 0  # how many rows the occurrence has made before
+        self.first = 0  # number of the occurrence's rows before this table
         self.references: dict[int, str] = {}
-        self._occurrence = occurrence
-        self._population = population
-        self._at = at
-        self._positions = array("I", (one.position for one in outcomes))
-        self._statuses = bytes(_STATUSES.index(one.status) for one in outcomes)
-        self._tiers = bytes(_tiers(promotion, outcomes))
-        self._values = _texts(outcomes)
+        self.occurrence = occurrence
+        self.population = population
+        self.assigned_at = at
+        self.positions = array("I", (one.position for one in outcomes))
+        self.statuses = bytes(_STATUSES.index(one.status) for one in outcomes)
+        self.tiers = bytes(_tiers(promotion, outcomes))
+        self.values = _texts(outcomes)
         self._codes = _codes(outcomes)
-        self._changes: dict[int, tuple[str | None, Reward | None]] = {}
+        self.changes: dict[int, tuple[str | None, Reward | None]] = {}
         self._hidden: set[int] = set()
-        self._shown: Sequence[int] = range(len(self._positions))
+        self._shown: Sequence[int] = range(len(self.positions))
 
     def __len__(self) -> int:
         return len(self._shown)
@@ -53,19 +53,19 @@ class Table:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many have which status, as calculated."""
-        counts = Counter(self._statuses)
+        """The number of rows with each status, as calculated."""
+        counts = Counter(self.statuses)
         return Counter({str(_STATUSES[key]): count for key, count in counts.items()})
 
     def numbered(self, number: int) -> CalculatedRow | None:
-        """Find the row of an assignment's number."""
+        """Return the listed row of an assignment's number, or None."""
         index = number - self.first - 1
-        there = 0 <= index < len(self._positions) and index not in self._hidden
-        return CalculatedRow(self, index) if there else None
+        is_listed = 0 <= index < len(self.positions) and index not in self._hidden
+        return CalculatedRow(self, index) if is_listed else None
 
     def at(self, position: int) -> CalculatedRow | None:
-        """Find the row of a customer's position in the population."""
-        index = found(self._positions, position)
+        """Return the listed row of a customer's position, or None."""
+        index = found(self.positions, position)
         return (
             None
             if index is None or index in self._hidden
@@ -73,23 +73,23 @@ class Table:
         )
 
     def outcome(self, position: int) -> engine.Outcome | None:
-        """What was calculated for a customer, whatever is listed since."""
-        index = found(self._positions, position)
+        """Return what was calculated for a customer, regardless of later changes."""
+        index = found(self.positions, position)
         if index is None:
             return None
-        tier, value = self._tiers[index], self._values[index]
+        tier, value = self.tiers[index], self.values[index]
         return engine.Outcome(
             position,
-            _STATUSES[self._statuses[index]],
+            _STATUSES[self.statuses[index]],
             self.promotion.tiers[tier - 1] if tier else None,
             Decimal(value) if value else None,
             self.code(index),
         )
 
     @property
-    def given(self) -> bytes:
-        """For each customer, one if something was assigned."""
-        return self._statuses.translate(_IS_GIVEN)
+    def assigned(self) -> bytes:
+        """A byte for each customer, 1 if something was assigned."""
+        return self.statuses.translate(_IS_ASSIGNED)
 
     def hide(self, index: int) -> None:
         self._hidden.add(index)
@@ -99,50 +99,11 @@ class Table:
         self._hidden.discard(index)
         self._show()
 
-    def change(self, index: int, status: str | None, reward: Reward | None) -> None:
-        earlier, given = self._changes.get(index, (None, None))
-        self._changes[index] = status or earlier, given if reward is None else reward
-
-    # --- One row --------------------------------------------------------------------------
-
-    def assignment_id(self, index: int) -> str | int:
-        number = self.first + index + 1
-        customer = self.customer_id(index)
-        return assignment_row(self._occurrence, number, as_number=customer)
-
-    def customer_id(self, index: int) -> str | int:
-        return self._population.ids[self._positions[index]]
-
-    def status(self, index: int) -> str:
-        changed = self._changes.get(index, (None, None))[0]
-        return changed or str(_STATUSES[self._statuses[index]])
-
-    def reward(self, index: int) -> Reward | None:
-        changed = self._changes.get(index, (None, None))[1]
-        if changed is not None or not self._tiers[index]:
-            return changed
-        tier = self.promotion.tiers[self._tiers[index] - 1]
-        return _reward(tier, self._values[index])
-
     def code(self, index: int) -> str | None:
         return self._codes[index] if self._codes else None
 
-    def listed(self, index: int) -> dict[str, object]:
-        given = self.status(index) == ASSIGNED
-        return {
-            "assignmentId": self.assignment_id(index),
-            "customerId": self.customer_id(index),
-            "promotionId": self.promotion.id,
-            "promotionCode": self.promotion.code,
-            "status": self.status(index),
-            "reward": self.reward(index) if given else None,
-            "uniqueCode": self.code(index) if given else None,
-            "properties": self.promotion.properties,
-            "assignedAt": self._at,
-        }
-
     def _show(self) -> None:
-        every = range(len(self._positions))
+        every = range(len(self.positions))
         hidden = self._hidden
         self._shown = (
             array("I", (index for index in every if index not in hidden))
@@ -152,7 +113,7 @@ class Table:
 
 
 _STATUSES = tuple(engine.Status)
-_IS_GIVEN = bytes(
+_IS_ASSIGNED = bytes(
     number == _STATUSES.index(engine.Status.ASSIGNED) for number in range(256)
 )
 
@@ -160,14 +121,14 @@ _IS_GIVEN = bytes(
 def _tiers(
     promotion: engine.Promotion, outcomes: Iterable[engine.Outcome]
 ) -> Iterator[int]:
-    """Number the tiers from one, nought is none; there are few, so one byte is enough."""
+    """Yield a byte for each outcome: the number of its tier from 1, or 0 for none."""
     numbers = {tier.id: number for number, tier in enumerate(promotion.tiers, start=1)}
     for outcome in outcomes:
         yield numbers[outcome.tier.id] if outcome.tier else 0
 
 
 def _texts(outcomes: Iterable[engine.Outcome]) -> list[str | None]:
-    """Write each value once, however many customers get as much."""
+    """Return the values as texts; equal ones are one object."""
     known: dict[str, str] = {}
     texts: list[str | None] = []
     for outcome in outcomes:
@@ -198,18 +159,18 @@ def _reward(tier: engine.Tier, value: str | None) -> Reward | None:
 
 @dataclass(slots=True)
 class CalculatedRow:
-    """A row of a table."""
+    """A row of a table, read from its columns."""
 
     table: Table
     index: int
 
     @property
     def assignment(self) -> str:
-        return str(self.table.assignment_id(self.index))
+        return str(self._assignment_id())
 
     @property
     def customer(self) -> str:
-        return str(self.table.customer_id(self.index))
+        return str(self._customer_id())
 
     @property
     def promotion(self) -> str:
@@ -221,15 +182,17 @@ class CalculatedRow:
 
     @property
     def status(self) -> str:
-        return self.table.status(self.index)
+        status = _STATUSES[self.table.statuses[self.index]]
+        return self._changes[0] or str(status)
 
     @property
     def reward(self) -> Reward | None:
-        return self.table.reward(self.index)
-
-    @property
-    def unique_code(self) -> str | None:
-        return self.table.code(self.index)
+        changed, tier = self._changes[1], self.table.tiers[self.index]
+        if changed is not None or not tier:
+            return changed
+        return _reward(
+            self.table.promotion.tiers[tier - 1], self.table.values[self.index]
+        )
 
     @property
     def reference(self) -> str | None:
@@ -241,10 +204,36 @@ class CalculatedRow:
             self.table.references[self.index] = reference
 
     def change(self, *, status: str | None, reward: Reward | None) -> None:
-        self.table.change(self.index, status, reward)
+        earlier, assigned = self._changes
+        changed = status or earlier, assigned if reward is None else reward
+        self.table.changes[self.index] = changed
 
     def listed(self) -> dict[str, object]:
-        return self.table.listed(self.index)
+        status, promotion = self.status, self.table.promotion
+        assigned = status == ASSIGNED
+        return {
+            "assignmentId": self._assignment_id(),
+            "customerId": self._customer_id(),
+            "promotionId": promotion.id,
+            "promotionCode": promotion.code,
+            "status": status,
+            "reward": self.reward if assigned else None,
+            "uniqueCode": self.table.code(self.index) if assigned else None,
+            "properties": promotion.properties,
+            "assignedAt": self.table.assigned_at,
+        }
+
+    @property
+    def _changes(self) -> tuple[str | None, Reward | None]:
+        return self.table.changes.get(self.index, (None, None))
+
+    def _assignment_id(self) -> str | int:
+        number = self.table.first + self.index + 1
+        customer = self._customer_id()
+        return assignment_row(self.table.occurrence, number, as_number=customer)
+
+    def _customer_id(self) -> str | int:
+        return self.table.population.ids[self.table.positions[self.index]]
 
 
 def no_customer(_: str) -> None:

@@ -1,4 +1,4 @@
-"""A campaign's e-mail, written to each customer it goes out to."""
+"""A campaign's e-mails, rendered for each customer who gets one."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from promoportal.sandbox.optimove.execution_record import Execution
-from promoportal.sandbox.scenarios.email_context import letter
+from promoportal.sandbox.scenarios.email_context import campaign_mail
 
 
-class Letter(NamedTuple):
-    """An e-mail as it leaves, to whom, and of which customer."""
+class RenderedEmail(NamedTuple):
+    """A rendered e-mail with its address and its customer."""
 
     customer: str
     to: str
     content: bytes
 
 
-def letters(execution: Execution) -> Iterator[Letter]:
-    """Write them one by one, each when it is asked for; no address, no e-mail."""
-    population = execution.audience.crowd.population
+def rendered_emails(execution: Execution) -> Iterator[RenderedEmail]:
+    """Yield the e-mails, each rendered when it is needed; none without an address."""
+    population = execution.audience.population
     for position in execution.audience.going:
-        mail = letter(
+        mail = campaign_mail(
             execution.campaign,
             population,
             position,
@@ -30,4 +30,4 @@ def letters(execution: Execution) -> Iterator[Letter]:
         )
         if mail is not None:
             customer = str(population.ids[position])
-            yield Letter(customer, mail.to, mail.as_bytes())
+            yield RenderedEmail(customer, mail.to, mail.as_bytes())

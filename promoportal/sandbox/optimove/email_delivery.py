@@ -1,4 +1,4 @@
-"""Where a campaign's e-mails go: files below a directory, or an SMTP server."""
+"""Delivery of a campaign's e-mails: to files in a directory, or to an SMTP server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from promoportal.sandbox.optimove.campaign_emails import Letter, letters
+from promoportal.sandbox.optimove.campaign_emails import RenderedEmail, rendered_emails
 from promoportal.sandbox.optimove.execution_record import Execution
 
 _SMTP_TIMEOUT = 10.0
@@ -17,15 +17,15 @@ _SMTP_TIMEOUT = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Mailing:
-    """What becomes of mails; with neither place, they are only counted."""
+    """The place where e-mails go; without one they are only counted."""
 
     directory: Path | None = None
     smtp: tuple[str, int] | None = None
-    keep: int = 1_000  # of one occurrence; the others are counted
+    keep: int = 1_000  # of one occurrence; further ones are only counted
 
 
 async def send(execution: Execution, mailing: Mailing) -> None:
-    """Send the campaign's e-mail to exactly those who go on."""
+    """Send the campaign's e-mail to exactly the customers who remain."""
     mailed = execution.mailed
     mailed.sent = _addressed(execution)
     if mailing.smtp:
@@ -38,24 +38,24 @@ async def send(execution: Execution, mailing: Mailing) -> None:
 
 
 def _addressed(execution: Execution) -> int:
-    """How many of those who go on have an address; a million are not written for that."""
-    population = execution.audience.crowd.population
+    """Return how many remaining customers have an address; render no e-mail for it."""
+    population = execution.audience.population
     if "email" not in population.attributes:
         return 0
     addresses = population.column("email")
     return sum(bool(addresses[position]) for position in execution.audience.going)
 
 
-def _some(execution: Execution, mailing: Mailing) -> Iterator[Letter]:
-    """The first of them; a mail is rendered when its turn comes."""
-    return islice(letters(execution), mailing.keep)
+def _some(execution: Execution, mailing: Mailing) -> Iterator[RenderedEmail]:
+    """Yield the first e-mails, each rendered when its turn comes."""
+    return islice(rendered_emails(execution), mailing.keep)
 
 
 def _keep(execution: Execution, mailing: Mailing, folder: Path) -> int:
     kept = 0
-    for letter in _some(execution, mailing):
+    for email in _some(execution, mailing):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{_as_name(letter.customer)}.eml").write_bytes(letter.content)
+        (folder / f"{_as_name(email.customer)}.eml").write_bytes(email.content)
         kept += 1
     return kept
 
@@ -63,8 +63,8 @@ def _keep(execution: Execution, mailing: Mailing, folder: Path) -> int:
 def _post(execution: Execution, mailing: Mailing, smtp: tuple[str, int]) -> int:
     sent = 0
     with smtplib.SMTP(*smtp, timeout=_SMTP_TIMEOUT) as server:
-        for letter in _some(execution, mailing):
-            server.sendmail(_sender(execution), [letter.to], letter.content)
+        for email in _some(execution, mailing):
+            server.sendmail(_sender(execution), [email.to], email.content)
             sent += 1
     return sent
 
@@ -75,5 +75,5 @@ def _sender(execution: Execution) -> str:
 
 
 def _as_name(customer: str) -> str:
-    """A customer's id as the name of a file, whatever characters it has."""
-    return "".join(one if one.isalnum() or one in "-_." else "_" for one in customer)
+    """Return a customer's ID as a file name, with _ for other characters."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in customer)

@@ -1,4 +1,4 @@
-"""One execution of a scenario's campaign, and how far it has come."""
+"""The record of one execution of a scenario's campaign."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from datetime import UTC, date, datetime
 from promoportal.sandbox.engine import NOTHING, Value
 from promoportal.sandbox.optimove.audience import Audience
 from promoportal.sandbox.optimove.occurrences import Occurrence
-from promoportal.sandbox.optimove.promotion_usage import Asking
+from promoportal.sandbox.optimove.promotion_usage import Batch
 from promoportal.sandbox.scenarios.scenario import Campaign
 
 
 @dataclass
 class Step:
-    """One step of "How It Works", as it went."""
+    """One step of "How It Works": its name, duration and result."""
 
     name: str
     at: float
     seconds: float = 0.0
     told: str = ""
 
-    def say(self, told: str) -> None:
-        self.told = told
+    def log(self, result: str) -> None:
+        self.told = result
 
 
 @dataclass(frozen=True)
 class TriggerEvent:
-    """What customers did that set it off, and with which values each."""
+    """The customers' event that triggered an execution, with the values of each."""
 
     name: str
-    values: Mapping[int, Mapping[str, Value]]  # by position, as it happened
+    values: Mapping[int, Mapping[str, Value]]  # by position, in the order of the events
 
 
 @dataclass
 class Mailed:
-    """How many mails went out, and how many of them can be looked at."""
+    """The number of e-mails that were sent, and of those that can be read."""
 
     sent: int = 0
     kept: int = 0
@@ -48,13 +48,13 @@ class Mailed:
 
 @dataclass
 class Execution:
-    """From the campaign webhook to the notices."""
+    """One execution, from the campaign webhook to the webhooks to listeners."""
 
     campaign: Campaign
     occurrence: Occurrence
     audience: Audience
-    seeds: Mapping[str, int]  # by which each of its promotions draws lots
-    happening: TriggerEvent | None = None
+    seeds: Mapping[str, int]  # for the serving order, by promotion ID
+    trigger_event: TriggerEvent | None = None
     announce: bool = True
     day: date = field(default_factory=lambda: datetime.now(UTC).date())
     steps: list[Step] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Execution:
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Keep how long a step takes, and what came of it."""
+        """Record a step and its duration; the `with` block notes the result."""
         step = Step(name, time.time())
         self.steps.append(step)
         began = time.perf_counter()
@@ -75,12 +75,12 @@ class Execution:
             step.seconds = round(time.perf_counter() - began, 3)
 
     @property
-    def asked(self) -> Sequence[Asking]:
-        """The customers to calculate: together, or one by one as it happened."""
-        if self.happening is None:
-            return [Asking(self.audience.positions, NOTHING)]
-        happened = self.happening.values.items()
-        return [Asking([position], values) for position, values in happened]
+    def batches(self) -> Sequence[Batch]:
+        """The customers to calculate: together, or one by one for a trigger event."""
+        if self.trigger_event is None:
+            return [Batch(self.audience.positions, NOTHING)]
+        happened = self.trigger_event.values.items()
+        return [Batch([position], values) for position, values in happened]
 
     def values(self, position: int) -> Mapping[str, Value]:
-        return self.happening.values[position] if self.happening else NOTHING
+        return self.trigger_event.values[position] if self.trigger_event else NOTHING

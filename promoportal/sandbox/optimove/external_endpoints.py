@@ -1,8 +1,8 @@
 """
-The External API: listeners, and what is to be known of campaigns.
+The External API: listeners, and data about campaigns.
 
 CONFIRMED: PascalCase, both styles of path in any case, errors that are bare JSON
-strings, 200 with an empty body where there is nothing to say.
+strings, 200 with an empty body where there is nothing to return.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from urllib.parse import unquote, urlsplit
 from promoportal.sandbox.journal import Keep, forget
 from promoportal.sandbox.messages import (
     Answer,
-    Asked,
     Handler,
+    Request,
     Unreadable,
-    find,
+    answered,
     identity,
-    said,
+    reply,
 )
 from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence
 from promoportal.sandbox.optimove.registered_listeners import Listener, Listeners
 from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED
 
 EVENTS = frozenset({1, 2, 3, 4, 5, 11, 13, 14})
-_WITHOUT_CHANNEL = 5  # CONFIRMED: conditional execution is registered for no channel
+_WITHOUT_CHANNEL = 5  # CONFIRMED: conditional execution is registered without a channel
 MAX_PROMOTIONS = 100  # CONFIRMED, in a call
 MAX_UPDATED = 10_000  # CONFIRMED, in a call
 _LARGEST_PAGE = 1_000  # ASSUMED
@@ -37,23 +37,20 @@ _OFFERED = 2
 
 @dataclass
 class External:
-    """The API, without its key and its limit."""
+    """The API, without its key and its rate limit."""
 
     campaigns: Campaigns
     listeners: Listeners
-    # What the campaign builder knows: names by code.
+    # The promotions in the campaign builder: names by code.
     promotions: dict[str, str] = field(default_factory=dict)
     keep: Keep = forget
 
-    def answer(self, asked: Asked) -> Answer:
-        path = asked.path.lower().removeprefix("current/")
-        handler = find(self._routes, asked, path)
-        if isinstance(handler, Answer):
-            return handler
+    def answer(self, request: Request) -> Answer:
+        path = request.path.lower().removeprefix("current/")
         try:
-            return handler(asked)
+            return answered(self._routes, request, path)
         except Unreadable:
-            return said("Bad Request", 400)
+            return reply("Bad Request", 400)
 
     @property
     def _routes(self) -> Mapping[str, Handler]:
@@ -70,39 +67,39 @@ class External:
             "GET customers/getcustomerexecutiondetailsbycampaign": self._customers,
         }
 
-    def _register(self, asked: Asked) -> Answer:
-        body = _folded(asked)
+    def _register(self, request: Request) -> Answer:
+        body = _folded(request)
         listener = Listener(_event(body), _channel(body), _address(body))
         if listener.event == _WITHOUT_CHANNEL and listener.channel is not None:
             raise Unreadable
         self.listeners.register(listener)
         return Answer()
 
-    def _unregister(self, asked: Asked) -> Answer:
-        body = _folded(asked)
+    def _unregister(self, request: Request) -> Answer:
+        body = _folded(request)
         self.listeners.unregister(_event(body), _channel(body))
         return Answer()
 
-    def _registered(self, asked: Asked) -> Answer:
-        return said([_listed(listener) for listener in self.listeners.all()])
+    def _registered(self, request: Request) -> Answer:
+        return reply([_listed(listener) for listener in self.listeners.all()])
 
-    def _add_promotions(self, asked: Asked) -> Answer:
-        """CONFIRMED: a code that is known gets its name replaced."""
-        items = _listed_in(asked, MAX_PROMOTIONS)
+    def _add_promotions(self, request: Request) -> Answer:
+        """Add promotions. CONFIRMED: a known code gets its name replaced."""
+        items = _listed_in(request, MAX_PROMOTIONS)
         named = {_text(one, "promocode"): _text(one, "promotionname") for one in items}
         self.promotions.update(named)
         self._keep_promotions()
         return Answer()
 
-    def _get_promotions(self, asked: Asked) -> Answer:
+    def _get_promotions(self, request: Request) -> Answer:
         known = self.promotions.items()
-        return said(
+        return reply(
             [{"PromoCode": code, "PromotionName": name} for code, name in known]
         )
 
-    def _delete_promotions(self, asked: Asked) -> Answer:
-        # ASSUMED: one that is not known is gone already.
-        items = _listed_in(asked, MAX_PROMOTIONS)
+    def _delete_promotions(self, request: Request) -> Answer:
+        # ASSUMED: an unknown code is no error.
+        items = _listed_in(request, MAX_PROMOTIONS)
         for code in [_text(one, "promocode") for one in items]:
             self.promotions.pop(code, None)
         self._keep_promotions()
@@ -111,9 +108,9 @@ class External:
     def _keep_promotions(self) -> None:
         self.keep("promotions", {"names": self.promotions})
 
-    def _update_status(self, asked: Asked) -> Answer:
-        """Take who may go on; what comes after the campaign went out is too late."""
-        body = _folded(asked)
+    def _update_status(self, request: Request) -> Answer:
+        """Set which customers remain; once the campaign went out, it is too late."""
+        body = _folded(request)
         occurrence = self.campaigns.get(identity(body.get("campaignid")) or "")
         if occurrence is None or not isinstance(body.get("timestamp"), str):
             raise Unreadable
@@ -123,17 +120,17 @@ class External:
         ]
         if audience is not None:
             for customer, status in statuses:
-                audience.say(customer, status)
+                audience.set_status(customer, status)
         return Answer()
 
-    def _campaign(self, asked: Asked) -> Answer:
-        occurrence = self.campaigns.get(_query(asked).get("campaignid", ""))
-        # CONFIRMED: one object (nicolasramy/optimove reads it so). ASSUMED: of none, this.
-        return said(_details(occurrence)) if occurrence else said("Bad Request", 400)
+    def _campaign(self, request: Request) -> Answer:
+        occurrence = self.campaigns.get(_query(request).get("campaignid", ""))
+        # CONFIRMED: one object (nicolasramy/optimove). ASSUMED: 400 for an unknown ID.
+        return reply(_details(occurrence)) if occurrence else reply("Bad Request", 400)
 
-    def _executed(self, asked: Asked) -> Answer:
-        day = _query(asked).get("date", "")
-        return said(
+    def _executed(self, request: Request) -> Answer:
+        day = _query(request).get("date", "")
+        return reply(
             [
                 _details(occurrence)
                 for occurrence in self.campaigns
@@ -141,27 +138,27 @@ class External:
             ]
         )
 
-    def _customers(self, asked: Asked) -> Answer:
-        query = _query(asked)
+    def _customers(self, request: Request) -> Answer:
+        query = _query(request)
         occurrence = self.campaigns.get(query.get("campaignid", ""))
         channel = _number(query.get("channelid"))
         if occurrence is None or channel not in occurrence.channels:
-            return said([])
+            return reply([])
         sent = _slice(_sent(occurrence), query)
-        return said([_execution(occurrence, *one, channel) for one in sent])
+        return reply([_execution(occurrence, *one, channel) for one in sent])
 
 
-def _folded(asked: Asked) -> dict[str, object]:
-    """The body, its names in lower case."""
-    return {name.lower(): value for name, value in asked.fields().items()}
+def _folded(request: Request) -> dict[str, object]:
+    """Return the body with its names in lower case."""
+    return {name.lower(): value for name, value in request.fields().items()}
 
 
-def _query(asked: Asked) -> dict[str, str]:
-    return {name.lower(): value for name, value in asked.query.items()}
+def _query(request: Request) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.query.items()}
 
 
 def _number(value: object) -> int:
-    """Read a number, which may come as a string."""
+    """Return a number, which may be sent as a string."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise Unreadable
     text = str(value)
@@ -186,7 +183,7 @@ def _address(body: Mapping[str, object]) -> str:
     url = body.get("listenerurl")
     if not isinstance(url, str):
         raise Unreadable
-    # CONFIRMED: older clients encode it, inside the JSON.
+    # CONFIRMED: older clients percent-encode it, inside the JSON.
     decoded = url if "://" in url else unquote(url)
     if not _is_address(decoded):
         raise Unreadable
@@ -203,7 +200,7 @@ def _is_address(url: str) -> bool:
 
 def _listed(listener: Listener) -> dict[str, object]:
     shown: dict[str, object] = {"EventTypeID": listener.event}
-    if listener.channel is not None:  # ASSUMED: absent where it is for all channels
+    if listener.channel is not None:  # ASSUMED: absent if it is for all channels
         shown["ChannelID"] = listener.channel
     return {**shown, "ListenerURL": listener.url}
 
@@ -225,7 +222,7 @@ def _details(occurrence: Occurrence) -> dict[str, object]:
 
 
 def _sent(occurrence: Occurrence) -> Iterator[tuple[str, str]]:
-    """Whom the campaign went out to, with the codes they were given. CONFIRMED."""
+    """Yield the customers the campaign was sent to, with their codes. CONFIRMED."""
     if occurrence.audience is None:
         rows = (row for row in occurrence.rows if row.status == ASSIGNED)
         return ((row.customer or "", row.code) for row in rows)
@@ -254,12 +251,12 @@ def _execution(
     }
 
 
-def _listed_in(asked: Asked, most: int) -> list[dict[str, object]]:
-    return _objects(asked.json(), most)
+def _listed_in(request: Request, most: int) -> list[dict[str, object]]:
+    return _objects(request.json(), most)
 
 
 def _objects(value: object, most: int) -> list[dict[str, object]]:
-    """Read a list of so many objects at most, their names in lower case."""
+    """Return a list of at most `most` objects with their names in lower case."""
     if not isinstance(value, list) or len(value) > most:
         raise Unreadable
     if not all(isinstance(one, dict) for one in value):
@@ -276,7 +273,7 @@ def _text(item: Mapping[str, object], name: str) -> str:
 
 def _status(item: Mapping[str, object]) -> tuple[str, bool]:
     customer, status = identity(item.get("customerid")), item.get("status")
-    if isinstance(status, str):  # CONFIRMED of others: "true" for true
+    if isinstance(status, str):  # CONFIRMED for other messages: "true" for true
         status = {"true": True, "false": False}.get(status.lower())
     if customer is None or not isinstance(status, bool):
         raise Unreadable

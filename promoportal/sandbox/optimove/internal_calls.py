@@ -1,8 +1,8 @@
 """
-The calls that Optimove and Promotions make to each other, over a real connection.
+The calls between Optimove's campaigns and Promotions, over a real connection.
 
-They carry a secret of this run, so that no one else can make them, and are not counted
-against the tenant's limit.
+They carry a secret of this run, so that no other client can make them, and do not count
+against the tenant's rate limit.
 """
 
 from __future__ import annotations
@@ -11,35 +11,35 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
-from promoportal.sandbox.messages import Asked, is_same
+from promoportal.sandbox.messages import Request, is_same
 
 SIDE = "inside"
 _HEADER = "X-Inside"
 
-# Posts a body to a path of our own address with these headers, and gives the status.
+# Posts a body and headers to a path of the sandbox's own address; returns the status.
 Tell = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
 
 
 class InternalCallFailed(Exception):
-    """A call inside did not arrive, or was not taken."""
+    """An internal call did not arrive, or was not accepted."""
 
 
 class Inside:
-    """The line between the two halves of the vendor."""
+    """The connection between the two halves of Optimove."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._secret = secrets.token_urlsafe(32)
 
-    def comes_from(self, asked: Asked) -> bool:
-        """Say whether one half of the vendor is asking the other."""
-        return is_same(asked.header(_HEADER), self._secret)
+    def comes_from(self, request: Request) -> bool:
+        """Return whether the request comes from the other half of Optimove."""
+        return is_same(request.header(_HEADER), self._secret)
 
     async def tell(self, path: str, body: object) -> None:
         """
         Post to the other half.
 
-        :raises Untold: if that does not answer 200
+        :raises InternalCallFailed: if the answer is not 200
         """
         headers = {_HEADER: self._secret, "Content-Type": "application/json"}
         try:
@@ -48,5 +48,4 @@ class Inside:
             msg = f"{path} was not answered: {type(error).__name__}."
             raise InternalCallFailed(msg) from error
         if status != 200:
-            msg = f"{path} answered {status}."
-            raise InternalCallFailed(msg)
+            raise InternalCallFailed(f"{path} answered {status}.")

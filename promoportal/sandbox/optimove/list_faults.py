@@ -1,8 +1,4 @@
-"""
-Bad days of a list: it changes while it is read, or says what is not so.
-
-Each stands around one page of Customer Assignment.
-"""
+"""Faults around one page: the list changes while it is read, or is reported wrongly."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from promoportal.sandbox.messages import Answer, Asked, Unreadable, Work, identity
+from promoportal.sandbox.messages import Answer, Request, Unreadable, Work, identity
 from promoportal.sandbox.optimove.assignment_rows import Row
 from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence
 
@@ -24,12 +20,12 @@ Around = Callable[["Fault", Occurrence, Work], Answer]
 
 
 def around_page(
-    fault: Fault, asked: Asked, campaigns: Campaigns, work: Work
+    fault: Fault, request: Request, campaigns: Campaigns, work: Work
 ) -> Awaitable[Answer]:
-    """Answer with a page, and let the fault happen to it or to the list."""
+    """Answer with a page, and apply the fault to the page or to the list."""
 
     async def answer() -> Answer:
-        occurrence = _asked_for(asked, campaigns)
+        occurrence = _asked_for(request, campaigns)
         if occurrence is None or not occurrence.rows:
             return work()
         return ON_LISTS[fault.kind](fault, occurrence, work)
@@ -37,16 +33,16 @@ def around_page(
     return answer()
 
 
-def _asked_for(asked: Asked, campaigns: Campaigns) -> Occurrence | None:
+def _asked_for(request: Request, campaigns: Campaigns) -> Occurrence | None:
     try:
-        name = identity(asked.fields().get("occurrenceId"))
+        name = identity(request.fields().get("occurrenceId"))
     except Unreadable:
         return None
     return campaigns.get(name or "")
 
 
 def _shifted_up(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
-    """A row before the next page leaves the list, so that the next page misses one."""
+    """Unlist a row of this page for a while, so that the next page misses one."""
     answer = work()
     if (row := _first_of(answer, occurrence)) is not None:
         _later(fault, occurrence.hide(row))
@@ -54,7 +50,7 @@ def _shifted_up(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
 
 
 def _shifted_down(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
-    """A row is listed again at the top, so that the next page repeats the last one."""
+    """List a row again at the top for a while, so that the next page repeats one."""
     answer = work()
     if (row := _first_of(answer, occurrence)) is not None:
         _later(fault, occurrence.rows.repeat(row))
@@ -62,25 +58,25 @@ def _shifted_down(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
 
 
 def _listed_late(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
-    """The last row of all is not listed yet."""
+    """Unlist the last row of the whole list for a while."""
     _later(fault, occurrence.hide(occurrence.rows[-1]))
     return work()
 
 
 def _wrong_total(fault: Fault, _occurrence: Occurrence, work: Work) -> Answer:
-    """The list says that it has `by` more than it has, or fewer."""
+    """Report a total that is wrong by `by`."""
 
-    def change(said: dict[str, Any]) -> None:
-        said["totalCount"] = max(0, said["totalCount"] + fault.by)
+    def change(body: dict[str, Any]) -> None:
+        body["totalCount"] = max(0, body["totalCount"] + fault.by)
 
     return _changed(work(), change)
 
 
 def _other_ids(_fault: Fault, _occurrence: Occurrence, work: Work) -> Answer:
-    """Ids that were numbers come as text, and text that is digits comes as numbers."""
+    """Send numeric IDs as texts, and IDs that are digits as numbers."""
 
-    def change(said: dict[str, Any]) -> None:
-        for row in said["assignments"]:
+    def change(body: dict[str, Any]) -> None:
+        for row in body["assignments"]:
             if isinstance(row, dict):
                 row |= {name: _other(row[name]) for name in _IDS if name in row}
 
@@ -99,8 +95,8 @@ ON_LISTS: Mapping[str, Around] = MappingProxyType(
 
 
 def _first_of(answer: Answer, occurrence: Occurrence) -> Row | None:
-    said = json.loads(answer.body)
-    for row in said.get("assignments", []):
+    body = json.loads(answer.body)
+    for row in body.get("assignments", []):
         name = identity(row.get("assignmentId")) if isinstance(row, dict) else None
         return occurrence.row(name) if name else None
     return None
@@ -111,9 +107,9 @@ def _later(fault: Fault, then: Callable[[], object]) -> None:
 
 
 def _changed(answer: Answer, change: Callable[[dict[str, Any]], None]) -> Answer:
-    said = json.loads(answer.body)
-    change(said)
-    return replace(answer, body=json.dumps(said).encode())
+    body = json.loads(answer.body)
+    change(body)
+    return replace(answer, body=json.dumps(body).encode())
 
 
 def _other(value: object) -> object:

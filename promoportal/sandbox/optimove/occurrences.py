@@ -1,9 +1,4 @@
-"""
-What the vendor's campaigns gave to whom.
-
-One execution of a campaign is an occurrence, and has one row for each customer and
-promotion.
-"""
+"""Occurrences: executions of campaigns, with a row for each customer and promotion."""
 
 from __future__ import annotations
 
@@ -14,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from promoportal.sandbox.optimove.assignment_rows import Assigned, Row, Rows
-from promoportal.sandbox.optimove.assignment_table import Table
+from promoportal.sandbox.optimove.assignment_table import Table, no_customer
 from promoportal.sandbox.optimove.audience import Audience
 from promoportal.sandbox.optimove.sample_customers import Customer
 from promoportal.sandbox.optimove.weighted_outcomes import (
@@ -27,9 +22,9 @@ from promoportal.sandbox.optimove.weighted_outcomes import (
     decide,
 )
 
-# Occurrence ids are tenths of seconds since then: they fit 32 bits, and no later run
-# of the sandbox meets the ids of an earlier one, which the portal's database remembers.
-_EXACT = 16  # digits, that every JSON reader keeps
+# Occurrence IDs are tenths of seconds since `_BEGINNING`: they fit 32 bits, and no
+# later run of the sandbox reuses an ID that the portal's database remembers.
+_EXACT = 16  # digits
 _BEGINNING = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -43,47 +38,45 @@ class Occurrence:
     triggered: bool = False
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     cancelled: bool = False
-    audience: Audience | None = None  # whom a scenario's campaign is for
+    audience: Audience | None = None  # the targeted customers of a scenario's campaign
     name: str = "Welcome back"
     statuses: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        who = self.audience.crowd.position if self.audience else _nobody
-        self.rows = Rows(self.id, who)
+        position_of = self.audience.position if self.audience else no_customer
+        self.rows = Rows(self.id, position_of)
 
     @property
     def number(self) -> str | int:
-        """Its id as the vendor says it where it can: as a number."""
-        return (
-            int(self.id) if self.id.isdecimal() and len(self.id) < _EXACT else self.id
-        )
+        """The ID as Optimove writes it where possible: as a number."""
+        return as_number(self.id)
 
     def add(self, row: Row) -> None:
         self.rows.add(row)
         self.statuses[row.status] += 1
 
     def install(self, table: Table) -> None:
-        """List what was calculated, in one step."""
+        """List the calculated rows in one step."""
         self.rows.install(table)
         self.statuses.update(table.counts)
 
-    def give(
+    def assign(
         self, customers: Iterable[Customer], promotions: Sequence[Promotion], mix: Mix
     ) -> None:
-        """Let each promotion decide about each customer."""
+        """Add a row for each customer and promotion, decided by weight."""
         at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         for customer in customers:
             for promotion in promotions:
                 status, tier = decide(customer, promotion, mix)
                 self.add(self._assigned(customer, promotion, status, tier, at))
 
-    def give_once(
+    def assign_once(
         self, customers: Iterable[Customer], promotions: Sequence[Promotion], mix: Mix
     ) -> None:
-        """The same, but for customers who have something from it already."""
+        """Do the same, but leave out customers who have a row already."""
         for customer in customers:
             if not self.among([str(customer.id)]):
-                self.give([customer], promotions, mix)
+                self.assign([customer], promotions, mix)
 
     def row(self, assignment: str) -> Row | None:
         return self.rows.find(assignment)
@@ -96,30 +89,30 @@ class Occurrence:
         self.statuses[row.status] += 1
 
     def remove(self, row: Row) -> Callable[[], None]:
-        """List it no longer; gives what lists it again."""
-        return self._gone(row, self.rows.remove(row))
+        """Remove a row from the list; return a function that lists it again."""
+        return self._unlisted(row, self.rows.remove(row))
 
     def hide(self, row: Row) -> Callable[[], None]:
-        """List it no longer, and know it all the same; gives what lists it again."""
-        return self._gone(row, self.rows.hide(row))
+        """Unlist a row that can still be found by ID; return a function to undo it."""
+        return self._unlisted(row, self.rows.hide(row))
 
-    def _gone(self, row: Row, put_back: Callable[[], None]) -> Callable[[], None]:
+    def _unlisted(self, row: Row, put_back: Callable[[], None]) -> Callable[[], None]:
         self.statuses[row.status] -= 1
 
-        def again() -> None:
+        def relist_row() -> None:
             put_back()
             self.statuses[row.status] += 1
 
-        return again
+        return relist_row
 
     def among(self, customers: Collection[str] | None) -> Sequence[Row]:
-        """List the rows of these customers, or all."""
+        """Return the rows of these customers; None: all rows."""
         if customers is None:
             return self.rows
-        return [row for one in customers for row in self.rows.of(one)]
+        return [row for customer in customers for row in self.rows.of(customer)]
 
     def codes_of(self, customer: str) -> list[str]:
-        """The codes of what a customer was assigned."""
+        """Return the codes of what a customer was assigned."""
         return [row.code for row in self.rows.of(customer) if row.status == ASSIGNED]
 
     def cancel(self, *, relist: bool) -> None:
@@ -129,7 +122,6 @@ class Occurrence:
                 self.change(row, status=CANCELLED)
 
     def fresh_assignment(self) -> str | int:
-        """Make an assignment id."""
         return self.rows.fresh_assignment()
 
     def _assigned(
@@ -146,13 +138,16 @@ class Occurrence:
         return Assigned(assignment, customer.id, promotion, status, reward, code, at)
 
 
-def _nobody(_: str) -> None:
-    return None
+def as_number(name: str) -> str | int:
+    """
+    Return an ID as Optimove writes it: as a number, if every JSON reader keeps it.
+    """
+    return int(name) if name.isdecimal() and len(name) < _EXACT else name
 
 
 @dataclass
 class Campaigns:
-    """Every occurrence there was, by its id."""
+    """All occurrences by ID."""
 
     _occurrences: dict[str, Occurrence] = field(default_factory=dict)
     _last: int = 0
@@ -171,7 +166,7 @@ class Campaigns:
         audience: Audience | None = None,
         name: str = "Welcome back",
     ) -> Occurrence:
-        """Start an occurrence, or give back the one that has this id."""
+        """Start an occurrence, or return the one that has this ID."""
         known = str(occurrence) if occurrence is not None else self._fresh()
         if known not in self._occurrences:
             self._occurrences[known] = Occurrence(
@@ -189,14 +184,13 @@ class Campaigns:
 
     def known(self, occurrence: str | int) -> Occurrence:
         """
-        Get the one with this id.
+        Return the occurrence with this ID.
 
         :raises ValueError: if there is none
         """
         found = self._occurrences.get(str(occurrence))
         if found is None:
-            msg = f"There is no occurrence {occurrence}."
-            raise ValueError(msg)
+            raise ValueError(f"There is no occurrence {occurrence}.")
         return found
 
     def _fresh(self) -> str:

@@ -1,4 +1,4 @@
-"""The promotions of a tenant, each with its life and what it has used up."""
+"""The promotions of a tenant, each with its state and its account."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from promoportal.sandbox.engine import (
     deactivate,
 )
 
-_LIFE: Mapping[str, Callable[[Promotion], Promotion]] = MappingProxyType(
+_TRANSITIONS: Mapping[str, Callable[[Promotion], Promotion]] = MappingProxyType(
     {"activate": activate, "deactivate": deactivate, "archive": archive}
 )
 
 
-class Asking(NamedTuple):
-    """Customers who are calculated together, and the event that set it off, if any."""
+class Batch(NamedTuple):
+    """Customers who are calculated together, and the triggering event, if any."""
 
     positions: Sequence[int]
     event: Mapping[str, Value]
@@ -36,10 +36,10 @@ class Asking(NamedTuple):
 @dataclass
 class Offer:
     """
-    A promotion, and its account.
+    A promotion and its account.
 
-    Allocations of one promotion follow each other, also of events at the same time:
-    each begins with what the one before came to.
+    Allocations of one promotion run one after the other, also for simultaneous events:
+    each starts with the account that the one before returned.
     """
 
     promotion: Promotion
@@ -49,23 +49,23 @@ class Offer:
     async def allocate(
         self,
         population: Population,
-        asked: Sequence[Asking],
+        batches: Sequence[Batch],
         *,
         day: date,
         seed: int,
         install: Callable[[Promotion, Sequence[Outcome]], Callable[[], None]],
     ) -> None:
         """
-        Calculate in a thread; then account and rows change in one step.
+        Calculate in a thread; then change account and rows in one step.
 
-        `install` makes rows of the outcomes, in the thread too, and gives what lists them.
+        `install` makes rows in the thread, and returns a function that lists them.
         """
         async with self._turn:
             promotion, account = self.promotion, self.account
 
             def work() -> tuple[Account, Callable[[], None]]:
                 outcomes, after = _calculated(
-                    promotion, population, asked, account, day, seed
+                    promotion, population, batches, account, day, seed
                 )
                 return after, install(promotion, outcomes)
 
@@ -77,13 +77,13 @@ class Offer:
 def _calculated(
     promotion: Promotion,
     population: Population,
-    asked: Iterable[Asking],
+    batches: Iterable[Batch],
     account: Account,
     day: date,
     seed: int,
 ) -> tuple[Sequence[Outcome], Account]:
     outcomes: list[Outcome] = []
-    for positions, event in asked:
+    for positions, event in batches:
         allocation = calculate(
             promotion,
             population,
@@ -100,7 +100,7 @@ def _calculated(
 
 
 class Offers:
-    """All of them, by id."""
+    """All promotions by ID."""
 
     def __init__(self, promotions: Iterable[Promotion]) -> None:
         self._known = {promotion.id: Offer(promotion) for promotion in promotions}
@@ -110,7 +110,7 @@ class Offers:
 
     def known(self, promotion: str) -> Offer:
         """
-        Get the one with this id.
+        Return the promotion with this ID.
 
         :raises ValueError: if there is none
         """
@@ -121,13 +121,12 @@ class Offers:
 
     def move(self, promotion: str, do: str) -> Offer:
         """
-        Activate, deactivate or archive one; what is being calculated is not changed.
+        Activate, deactivate or archive one; running calculations are not affected.
 
-        :raises ValueError: if it is nothing that can be done to it now
+        :raises ValueError: if its state does not allow this
         """
         offer = self.known(promotion)
-        if do not in _LIFE:
-            msg = f"do must be one of {', '.join(_LIFE)}."
-            raise ValueError(msg)
-        offer.promotion = _LIFE[do](offer.promotion)
+        if do not in _TRANSITIONS:
+            raise ValueError(f"do must be one of {', '.join(_TRANSITIONS)}.")
+        offer.promotion = _TRANSITIONS[do](offer.promotion)
         return offer

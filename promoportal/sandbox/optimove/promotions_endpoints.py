@@ -2,8 +2,8 @@
 The Promotions API: Customer Assignment and Redemption.
 
 CONFIRMED: the two endpoints exist, and roughly what they carry. Everything else here is
-ASSUMED, as section 4 of optimove.md words it; where that is silent too, the comment says
-so, and the nastier answer was chosen.
+ASSUMED, in the words of optimove.md, section 4. Where that says nothing either, the
+comment says so, and the answer that is harder for clients was chosen.
 """
 
 from __future__ import annotations
@@ -18,41 +18,38 @@ from typing import NamedTuple
 
 from promoportal.sandbox.messages import (
     Answer,
-    Asked,
     Handler,
+    Request,
     Unreadable,
-    find,
+    answered,
     identity,
-    said,
+    reply,
 )
 from promoportal.sandbox.optimove.accepted_redemptions import Redemptions, Refusal
 from promoportal.sandbox.optimove.assignment_rows import Row
-from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence
+from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence, as_number
 
 LARGEST_BATCH = 1_000
-# ASSUMED: as many as the vendor's other bulk calls take.
+# ASSUMED: as many as Optimove's other bulk calls take.
 MAX_CUSTOMERS = 10_000
 
 
 @dataclass
 class Promotions:
-    """The API, without its key and its limit."""
+    """The API, without its key and its rate limit."""
 
     campaigns: Campaigns
     redemptions: Redemptions
-    page_size: int  # when none is asked for
-    largest_page: int  # whatever is asked for
-    seal: str  # of this run: a token of an earlier one is refused
+    page_size: int  # if none is requested
+    largest_page: int  # the maximum for any request
+    seal: str  # of this run: page tokens of earlier runs are refused
 
-    def answer(self, asked: Asked) -> Answer:
-        # ASSUMED: unlike the External API's, these paths are read as they are written.
-        handler = find(self._routes, asked, asked.path)
-        if isinstance(handler, Answer):
-            return handler
+    def answer(self, request: Request) -> Answer:
+        # ASSUMED: unlike in the External API, paths are case-sensitive.
         try:
-            return handler(asked)
+            return answered(self._routes, request, request.path)
         except Unreadable as error:
-            return said({"error": str(error)}, 400)
+            return reply({"error": str(error)}, 400)
 
     @property
     def _routes(self) -> Mapping[str, Handler]:
@@ -62,34 +59,37 @@ class Promotions:
             "POST v1/redemptions/batch": self._redeem_batch,
         }
 
-    def _assignments(self, asked: Asked) -> Answer:
-        wanted = _wanted(asked.fields(), self.page_size)
+    def _assignments(self, request: Request) -> Answer:
+        wanted = _wanted(request.fields(), self.page_size)
         occurrence = self.campaigns.get(wanted.occurrence)
         if occurrence is None:
-            return said(_no_such_list(wanted))
+            return reply(_no_such_list(wanted))
         mark = _mark(self.seal, wanted)
         start = _opened(wanted.token, mark) if wanted.token else 0
         size = min(wanted.size, self.largest_page)
         rows = occurrence.among(wanted.customers)
-        return said(_page(occurrence, rows, start, size, mark))
+        return reply(_page(occurrence, rows, start, size, mark))
 
-    def _redeem(self, asked: Asked) -> Answer:
+    def _redeem(self, request: Request) -> Answer:
         try:
-            return said({"status": self.redemptions.take(asked.json())})
+            return reply({"status": self.redemptions.take(request.json())})
         except Refusal as refusal:
-            # ASSUMED: the same words as for one of a batch.
-            return said(self.redemptions.refuse(refusal), 400)
+            # ASSUMED: the same code and message as in a batch.
+            return reply(self.redemptions.refuse(refusal), 400)
 
-    def _redeem_batch(self, asked: Asked) -> Answer:
-        batch = asked.fields().get("redemptions")
+    def _redeem_batch(self, request: Request) -> Answer:
+        batch = request.fields().get("redemptions")
         if not isinstance(batch, list) or not 0 < len(batch) <= LARGEST_BATCH:
-            msg = f"redemptions must be a list of 1 to {LARGEST_BATCH}."
-            raise Unreadable(msg)
-        rejected = [no for i, item in enumerate(batch) if (no := self._no(i, item))]
-        # ASSUMED: one that is known already counts as accepted.
-        return said({"accepted": len(batch) - len(rejected), "rejected": rejected})
+            raise Unreadable(f"redemptions must be a list of 1 to {LARGEST_BATCH}.")
+        rejected = [
+            rejection
+            for i, item in enumerate(batch)
+            if (rejection := self._rejection(i, item))
+        ]
+        # ASSUMED: a duplicate counts as accepted.
+        return reply({"accepted": len(batch) - len(rejected), "rejected": rejected})
 
-    def _no(self, index: int, item: object) -> dict[str, object] | None:
+    def _rejection(self, index: int, item: object) -> dict[str, object] | None:
         try:
             self.redemptions.take(item)
         except Refusal as refusal:
@@ -108,8 +108,7 @@ def _wanted(body: Mapping[str, object], page_size: int) -> _Wanted:
     size = body.get("pageSize")
     token = body.get("pageToken")
     if token is not None and not isinstance(token, str):
-        msg = "pageToken must be a string."
-        raise Unreadable(msg)
+        raise Unreadable("pageToken must be a string.")
     return _Wanted(
         _occurrence(body.get("occurrenceId")),
         _customers(body.get("customerIds")),
@@ -121,35 +120,31 @@ def _wanted(body: Mapping[str, object], page_size: int) -> _Wanted:
 def _occurrence(value: object) -> str:
     occurrence = identity(value)
     if occurrence is None:
-        msg = "occurrenceId must be a number or a string."
-        raise Unreadable(msg)
+        raise Unreadable("occurrenceId must be a number or a string.")
     return occurrence
 
 
 def _size(value: object) -> int:
-    # ASSUMED: more than 1,000 is not an error, the page is merely shorter than asked.
+    # ASSUMED: more than 1,000 is no error; the page is shorter than requested.
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        msg = "pageSize must be a whole number of at least 1."
-        raise Unreadable(msg)
+        raise Unreadable("pageSize must be a whole number of at least 1.")
     return value
 
 
 def _customers(value: object) -> tuple[str, ...] | None:
-    # ASSUMED: an empty list asks about no one, it does not ask about everyone.
+    # ASSUMED: an empty list means no customer, not every customer.
     if value is None:
         return None
     if not isinstance(value, list) or len(value) > MAX_CUSTOMERS:
-        msg = f"customerIds must be a list of at most {MAX_CUSTOMERS}."
-        raise Unreadable(msg)
+        raise Unreadable(f"customerIds must be a list of at most {MAX_CUSTOMERS}.")
     customers = [identity(item) for item in value]
     if None in customers:
-        msg = "customerIds must be numbers or strings."
-        raise Unreadable(msg)
+        raise Unreadable("customerIds must be numbers or strings.")
     return tuple(dict.fromkeys(one for one in customers if one is not None))
 
 
 def _no_such_list(wanted: _Wanted) -> dict[str, object]:
-    # ASSUMED: an unknown occurrence is not a 404, it looks like an empty campaign.
+    # ASSUMED: an unknown occurrence is no 404, but looks like an empty campaign.
     return {
         "occurrenceId": wanted.occurrence,
         "seriesId": None,
@@ -163,22 +158,22 @@ def _page(
     occurrence: Occurrence, rows: Sequence[Row], start: int, size: int, mark: int
 ) -> dict[str, object]:
     page = rows[start : start + size]
-    said: dict[str, object] = {
-        "occurrenceId": _as_number(occurrence.id),
-        "seriesId": _as_number(occurrence.series),
+    body: dict[str, object] = {
+        "occurrenceId": occurrence.number,
+        "seriesId": as_number(occurrence.series),
         "assignments": [row.listed() for row in page],
-        "totalCount": len(rows),  # ASSUMED: of those asked for
+        "totalCount": len(rows),  # ASSUMED: of the requested customers
     }
-    # ASSUMED: a page that is full promises another, which may turn out empty.
+    # ASSUMED: a full page promises another, which may be empty.
     if len(page) == size:
-        said["nextPageToken"] = _sealed(start + size, mark)
+        body["nextPageToken"] = _sealed(start + size, mark)
     elif start:  # null at the end of some lists, absent at the end of others
-        said["nextPageToken"] = None
-    return said
+        body["nextPageToken"] = None
+    return body
 
 
 def _mark(seal: str, wanted: _Wanted) -> int:
-    """Bind a token to this run and to what was asked for."""
+    """Return a checksum that binds a token to this run and to the request."""
     return zlib.crc32(repr((seal, wanted.occurrence, wanted.customers)).encode())
 
 
@@ -192,10 +187,5 @@ def _opened(token: str, mark: int) -> int:
     except (ValueError, TypeError, binascii.Error):
         offset, found = None, None
     if not isinstance(offset, int) or found != mark:
-        msg = "pageToken is not of this list."
-        raise Unreadable(msg)
+        raise Unreadable("pageToken is not of this list.")
     return offset
-
-
-def _as_number(name: str) -> str | int:
-    return int(name) if name.isdecimal() and len(name) < 16 else name

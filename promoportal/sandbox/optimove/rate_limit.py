@@ -1,4 +1,4 @@
-"""The vendor's limit: so many calls in any so many seconds, for each key."""
+"""Optimove's rate limit: a number of calls in any window of time, for each key."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class SlidingWindow:
     """
     At most `calls` granted in any `seconds`, both ends included.
 
-    CONFIRMED: 50 in 10 s, sliding, one budget for a key. ASSUMED: a refused call uses
-    up nothing; a call exactly `seconds` ago still counts.
+    CONFIRMED: 50 in 10 s, sliding, one budget for each key. ASSUMED: a refused call
+    does not count; a call exactly `seconds` ago still counts.
     """
 
     calls: int = 50
     seconds: float = 10.0
     total: int = 0
     refused: int = 0
-    most: int = 0  # the highest number seen in any window, refused ones included
+    most: int = 0  # the highest number in any window, refused calls included
     _keys: dict[str, _Seen] = field(default_factory=dict)
 
     def grants(self, key: str, *, now: float) -> bool:
-        """Count one call, and say whether it may go on."""
+        """Count one call, and return whether it is granted."""
         seen = self._keys.setdefault(key, _Seen())
         self._count(seen.every, now)
         self._forget(seen.granted, now)

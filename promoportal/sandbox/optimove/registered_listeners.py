@@ -1,4 +1,4 @@
-"""Who wants to hear of what: the listeners registered for notices."""
+"""Registered listeners: the addresses that receive webhooks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from promoportal.sandbox.journal import Keep, forget
 
 
 class Listener(NamedTuple):
-    """An address for one kind of event, on one channel or on all."""
+    """An address for one event type, on one channel or on all."""
 
     event: int
     channel: int | None
@@ -19,14 +19,14 @@ class Listener(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The address without its secret: where it goes, not how to get in."""
+        """The address without its secret: scheme and host only."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/..."
 
 
 @dataclass
 class Listeners:
-    """All of them, one for each event type and channel."""
+    """All listeners, one for each event type and channel."""
 
     keep: Keep = forget
     _known: dict[tuple[int, int | None], Listener] = field(default_factory=dict)
@@ -35,18 +35,18 @@ class Listeners:
         return len(self._known)
 
     def register(self, listener: Listener) -> None:
-        # ASSUMED: a second one for the same event and channel replaces the first.
-        self.know([listener])
+        # ASSUMED: a second listener for the same event and channel replaces the first.
+        self.add_all([listener])
         self._keep()
 
-    def know(self, listeners: Iterable[Listener]) -> None:
+    def add_all(self, listeners: Iterable[Listener]) -> None:
         self._known |= {(one.event, one.channel): one for one in listeners}
 
     def forget_all(self) -> None:
         self._known.clear()
 
     def unregister(self, event: int, channel: int | None) -> None:
-        # ASSUMED: a channel narrows it, and no channel means every one.
+        # ASSUMED: of this channel only; without a channel, of every channel.
         for key in list(self._known):
             if key[0] == event and channel in {None, key[1]}:
                 del self._known[key]
@@ -56,7 +56,7 @@ class Listeners:
         return list(self._known.values())
 
     def of(self, event: int, channel: int | None) -> list[Listener]:
-        """Those to be told; an event without a channel is told to every one."""
+        """Return the listeners of an event on a channel; None: on any channel."""
         return [
             listener
             for listener in self._known.values()

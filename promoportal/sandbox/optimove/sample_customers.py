@@ -1,4 +1,4 @@
-"""Customers that never were: a number, and the attributes a promotion looks at."""
+"""Sample customers: an ID, and the attributes that a sample promotion reads."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ IDS: tuple[Ids, ...] = ("strings", "numbers", "mixed")
 
 
 class Customer(NamedTuple):
-    """Someone a campaign may target."""
+    """A customer that a campaign may target."""
 
     id: str | int
-    activity: float  # from 0 to 1, evenly spread
-    deposits: float  # in all, with a long tail
+    activity: float  # from 0 to 1, evenly distributed
+    deposits: float  # in total, with a long tail
 
 
 def generated(
     count: int, *, seed: int, ids: Ids = "strings", after: int = 0
 ) -> Iterator[Customer]:
-    """The customers numbered from `after` + 1; the same seed, the same customers."""
+    """Yield the customers numbered from `after` + 1, the same for the same seed."""
     chance = random.Random(f"{seed}:{after}")  # noqa: S311 - to be repeatable, not secret
     for number in range(after + 1, after + count + 1):
         yield _customer(_id(number, ids), chance)
 
 
 def named(customer: str | int, *, seed: int) -> Customer:
-    """One customer asked for by id, the same for the same seed."""
+    """Return one customer with a given ID, the same for the same seed."""
     return _customer(customer, random.Random(f"{seed}:{customer}"))  # noqa: S311
 
 

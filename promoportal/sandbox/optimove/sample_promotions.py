@@ -1,4 +1,4 @@
-"""The promotions the sandbox ships with, one of each kind of reward."""
+"""The sandbox's built-in promotions, one for each kind of reward."""
 
 from __future__ import annotations
 
@@ -7,27 +7,12 @@ from types import MappingProxyType
 
 from promoportal.sandbox.optimove.weighted_outcomes import Promotion, Reward, Tier
 
-
-def _money(tier: str, value: str) -> Reward:
-    return {
-        "tierId": tier.lower(),
-        "tierName": tier,
-        "category": "Amount",
-        "type": "BonusCash",
-        "value": value,
-        "currency": "EUR",
-    }
+MONEY = {"category": "Amount", "type": "BonusCash", "currency": "EUR"}
+_SPINS = {"category": "Units", "type": "FreeSpins", "unit": "spins"}
 
 
-def _spins(tier: str, count: int) -> Reward:
-    return {
-        "tierId": tier.lower(),
-        "tierName": tier,
-        "category": "Units",
-        "type": "FreeSpins",
-        "value": str(count),
-        "unit": "spins",
-    }
+def reward(tier: str, value: str, what: Mapping[str, str] = MONEY) -> Reward:
+    return {"tierId": tier.lower(), "tierName": tier, **what, "value": value}
 
 
 WELCOME = Promotion(
@@ -35,9 +20,9 @@ WELCOME = Promotion(
     code="WB23",
     name="Welcome back",
     tiers=(
-        Tier(_money("Gold", "25.00"), at_least=300),
-        Tier(_money("Silver", "10.00"), at_least=100),
-        Tier(_money("Bronze", "2.50")),
+        Tier(reward("Gold", "25.00"), at_least=300),
+        Tier(reward("Silver", "10.00"), at_least=100),
+        Tier(reward("Bronze", "2.50")),
     ),
     properties={"wageringMultiplier": 10, "expiryDays": 7},
 )
@@ -45,7 +30,10 @@ SPINS = Promotion(
     id="promo-18",
     code="SPIN50",
     name="Weekend spins",
-    tiers=(Tier(_spins("High", 50), at_least=200), Tier(_spins("Low", 20))),
+    tiers=(
+        Tier(reward("High", "50", _SPINS), at_least=200),
+        Tier(reward("Low", "20", _SPINS)),
+    ),
     properties={"game": "fruits", "expiryDays": 2},
 )
 VOUCHER = Promotion(
@@ -62,9 +50,9 @@ CATALOGUE: Mapping[str, Promotion] = MappingProxyType(
 
 def chosen(promotions: Iterable[str | Promotion]) -> tuple[Promotion, ...]:
     """
-    Look up promotions given by id.
+    Return promotions, each given as itself or by ID.
 
-    :raises ValueError: if one is not in the catalogue
+    :raises ValueError: if an ID is not in the catalogue
     """
     return tuple(
         item if isinstance(item, Promotion) else _known(item) for item in promotions

@@ -1,9 +1,9 @@
 """
-An operator's tenant at work: the campaigns of a scenario, executed step by step.
+An operator's tenant: the campaigns of a scenario, executed step by step.
 
-The order of the steps is CONFIRMED ("How It Works" of the vendor's Auto Flow guide):
-campaign webhook, calculation, allocation, customer status, then the campaign to those
-with a reward, and last the notice.
+The order of the steps is CONFIRMED ("How It Works" of Optimove's Auto Flow guide):
+campaign webhook, calculation, allocation, customer status, then the campaign to the
+customers with a reward, and last the webhooks to listeners.
 """
 
 from __future__ import annotations
@@ -15,18 +15,30 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
-from promoportal.sandbox.engine import Value, holds, select
-from promoportal.sandbox.messages import Answer, Asked, Unreadable, find, identity, said
+from promoportal.sandbox.engine import Value, holds
+from promoportal.sandbox.messages import (
+    Answer,
+    Request,
+    Unreadable,
+    answered,
+    identity,
+    reply,
+)
 from promoportal.sandbox.optimove import email_delivery
 from promoportal.sandbox.optimove.allocation_run import Validation
-from promoportal.sandbox.optimove.audience import Audience, Crowd
+from promoportal.sandbox.optimove.audience import Audience
 from promoportal.sandbox.optimove.email_delivery import Mailing
 from promoportal.sandbox.optimove.execution_record import Execution, TriggerEvent
 from promoportal.sandbox.optimove.internal_calls import Inside, InternalCallFailed
 from promoportal.sandbox.optimove.occurrences import Campaigns
 from promoportal.sandbox.optimove.promotion_usage import Offers
 from promoportal.sandbox.optimove.webhook_sender import Notices, executed, triggered
-from promoportal.sandbox.scenarios.event_playback import occurrences, seed_for
+from promoportal.sandbox.scenarios.event_playback import (
+    finder,
+    members,
+    occurrences,
+    seed_for,
+)
 from promoportal.sandbox.scenarios.scenario import Campaign, Event, Scenario
 
 WEBHOOK = "/inside/campaignWebhook"
@@ -36,7 +48,7 @@ Values = Mapping[str, Value | tuple[Decimal, Decimal]]
 
 @dataclass(frozen=True)
 class Planned:
-    """An execution that waits for its time."""
+    """An execution that is planned for a time."""
 
     plan: int
     at: datetime
@@ -45,7 +57,7 @@ class Planned:
 
 @dataclass
 class Tenant:
-    """The campaigns of one scenario, and what came of them."""
+    """The campaigns of one scenario, and their executions."""
 
     scenario: Scenario
     campaigns: Campaigns
@@ -59,7 +71,7 @@ class Tenant:
     _tasks: set[asyncio.Task[object]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.crowd = Crowd(self.scenario.population)
+        self._position = finder(self.scenario.population)
         self.offers = Offers(self.scenario.promotions)
         self._plans = {campaign.plan: campaign for campaign in self.scenario.campaigns}
         self._validation = Validation(
@@ -67,34 +79,31 @@ class Tenant:
         )
 
     def start(self) -> None:
-        """Get ready for what is asked about customers, and plan what has a time."""
-        self._do(asyncio.to_thread(self.crowd.know))
+        """Plan the campaigns that have a time."""
         for campaign in self.scenario.campaigns:
             if campaign.at is not None and not campaign.is_triggered:
                 self._every_day(campaign.plan, campaign.at)
 
     def close(self) -> None:
-        """Let nothing more happen."""
+        """Cancel all planned and running executions."""
         for planned in self.planned:
             planned.timer.cancel()
         for task in list(self._tasks):
             task.cancel()
         self._validation.close()
 
-    # --- What people and tests order ------------------------------------------------------
+    # --- Orders ---------------------------------------------------------------------------
 
     async def execute(self, plan: int, *, announce: bool = True) -> Execution:
         """
-        Execute a scheduled campaign now, every step of it.
+        Execute all steps of a scheduled campaign now.
 
-        :raises ValueError: if there is none, or it waits for an event
+        :raises ValueError: if there is no such campaign, or an event triggers it
         """
         campaign = self._scheduled(plan)
-        group, population = campaign.target_group, self.scenario.population
-        if group.members is None:
-            targeted = await asyncio.to_thread(select, group.condition, population)
-        else:
-            targeted = self._found(group.members)
+        targeted = await asyncio.to_thread(
+            members, campaign.target_group, self.scenario.population
+        )
         return await self._run(campaign, targeted, announce=announce)
 
     async def happen(
@@ -106,13 +115,13 @@ class Tenant:
         announce: bool = True,
     ) -> list[Execution]:
         """
-        Let customers do something, and execute the campaigns that it triggers.
+        Let customers cause an event, and execute the campaigns that it triggers.
 
-        ASSUMED: what happens at once to several customers is one occurrence. Values
-        given as two numbers are anywhere between them, for each customer anew. What is
-        not given is as the scenario says.
+        ASSUMED: an event of several customers at once is one occurrence. A value given
+        as two numbers is drawn between them for each customer. Arguments that are None
+        are taken from the scenario.
 
-        :raises ValueError: if no campaign waits for it, or a customer is not known
+        :raises ValueError: if no campaign has this event, or a customer is not known
         """
         waiting = [one for one in self.scenario.campaigns if one.event == event]
         if not waiting:
@@ -124,7 +133,7 @@ class Tenant:
             await self._run(
                 campaign,
                 targeted,
-                happening=TriggerEvent(event, targeted),
+                trigger_event=TriggerEvent(event, targeted),
                 announce=announce,
             )
             for campaign in waiting
@@ -133,22 +142,20 @@ class Tenant:
 
     def plan(self, plan: int, at: datetime) -> Planned:
         """
-        Execute a scheduled campaign at a time.
+        Plan the execution of a scheduled campaign for a time.
 
-        :raises ValueError: if there is none, or it waits for an event
+        :raises ValueError: if there is no such campaign, or an event triggers it
         """
         self._scheduled(plan)
         return self._at(plan, at, lambda: None)
 
-    def answer(self, asked: Asked) -> Answer:
-        """Be told by the other half of the vendor."""
-        handler = find({"POST campaignWebhook": self._webhook}, asked, asked.path)
-        if isinstance(handler, Answer):
-            return handler
+    def answer(self, request: Request) -> Answer:
+        """Answer a call from the other half of Optimove."""
+        routes = {"POST campaignWebhook": self._webhook}
         try:
-            return handler(asked)
+            return answered(routes, request, request.path)
         except Unreadable as error:
-            return said({"error": str(error)}, 400)
+            return reply({"error": str(error)}, 400)
 
     # --- The steps ------------------------------------------------------------------------
 
@@ -157,10 +164,10 @@ class Tenant:
         campaign: Campaign,
         targeted: Iterable[int],
         *,
-        happening: TriggerEvent | None = None,
+        trigger_event: TriggerEvent | None = None,
         announce: bool = True,
     ) -> Execution:
-        execution = self._begun(campaign, targeted, happening, announce=announce)
+        execution = self._begun(campaign, targeted, trigger_event, announce=announce)
         try:
             await self._tell_promotions(execution)
             await execution.validated.wait()
@@ -175,11 +182,16 @@ class Tenant:
         self,
         campaign: Campaign,
         targeted: Iterable[int],
-        happening: TriggerEvent | None,
+        trigger_event: TriggerEvent | None,
         *,
         announce: bool,
     ) -> Execution:
-        audience = Audience(self.crowd, sorted(targeted), campaign.target_group.id)
+        audience = Audience(
+            self.scenario.population,
+            self._position,
+            targeted,
+            campaign.target_group.id,
+        )
         occurrence = self.campaigns.open(
             channels=campaign.channels,
             series=campaign.plan,
@@ -192,36 +204,36 @@ class Tenant:
             occurrence,
             audience,
             self._seeds(campaign),
-            happening,
+            trigger_event,
             announce=announce,
         )
         self.executions[occurrence.id] = execution
         return execution
 
     def _seeds(self, campaign: Campaign) -> dict[str, int]:
-        """Other lots for each execution of a campaign; the first are the rehearsal's."""
-        turn = self._executed[campaign.plan]
+        """Return new seeds for each execution; those of the first are the dry run's."""
+        earlier = self._executed[campaign.plan]
         self._executed[campaign.plan] += 1
         return {
-            promotion: seed_for(self.scenario, campaign.plan, promotion) + turn
+            promotion: seed_for(self.scenario, campaign.plan, promotion) + earlier
             for promotion in campaign.promotions
         }
 
     async def _tell_promotions(self, execution: Execution) -> None:
         with execution.step("Campaign webhook") as step:
-            step.say(f"{len(execution.audience)} customers are targeted")
+            step.log(f"{len(execution.audience)} customers are targeted")
             try:
-                await self.inside.tell(WEBHOOK, _told(execution))
+                await self.inside.tell(WEBHOOK, _webhook_body(execution))
             except InternalCallFailed as error:
-                # Promotions knows nothing of it: no one has a reward, no one goes on.
+                # Without Promotions no customer gets a reward, and none remains.
                 execution.problem = f"Campaign webhook: {error}"
                 execution.validated.set()
 
-    def _webhook(self, asked: Asked) -> Answer:
-        occurrence = identity(asked.fields().get("CampaignID"))
+    def _webhook(self, request: Request) -> Answer:
+        occurrence = identity(request.fields().get("CampaignID"))
         execution = self.executions.get(occurrence or "")
         if execution is None:
-            return said("Bad Request", 400)
+            return reply("Bad Request", 400)
         self._validation.begin(execution)
         return Answer()
 
@@ -234,7 +246,7 @@ class Tenant:
             except OSError as error:
                 execution.problem = f"E-mail: {error}"
             mailed = execution.mailed
-            step.say(f"{mailed.sent} went out, {mailed.kept} of them to {mailed.where}")
+            step.log(f"{mailed.sent} went out, {mailed.kept} of them to {mailed.where}")
 
     def _announce(self, execution: Execution) -> None:
         if not execution.announce:
@@ -242,13 +254,13 @@ class Tenant:
         with execution.step("Notices") as step:
             before = self.notices.announced
             announce = (
-                self._announce_each if execution.happening else self._announce_once
+                self._announce_each if execution.trigger_event else self._announce_once
             )
             announce(execution)
-            step.say(f"{self.notices.announced - before} to listeners")
+            step.log(f"{self.notices.announced - before} to listeners")
 
     def _announce_once(self, execution: Execution) -> None:
-        """CONFIRMED: a 13 for each channel. ASSUMED: also if no one was left to go on."""
+        """Send a 13 for each channel (CONFIRMED), also if no one remains (ASSUMED)."""
         for channel in execution.occurrence.channels:
             self.notices.announce(executed(execution.occurrence, channel))
 
@@ -267,27 +279,22 @@ class Tenant:
                     )
                 )
 
-    # --- Who, and when --------------------------------------------------------------------
+    # --- Customers and times --------------------------------------------------------------
 
     def _scheduled(self, plan: int) -> Campaign:
         campaign = self._plans.get(plan)
         if campaign is None:
             known = ", ".join(str(one) for one in self._plans)
-            msg = f"There is no campaign {plan}; there is {known}."
-            raise ValueError(msg)
+            raise ValueError(f"There is no campaign {plan}; there is {known}.")
         if campaign.is_triggered:
             msg = f"Campaign {plan} waits for {campaign.event!r}; let that happen."
             raise ValueError(msg)
         return campaign
 
-    def _found(self, customers: Iterable[str | int]) -> list[int]:
-        found = [self.crowd.position(str(customer)) for customer in customers]
-        return sorted({one for one in found if one is not None})
-
     def _event(
         self, name: str, customers: Customers | None, values: Values | None
     ) -> Event:
-        """What is to happen: as the scenario says, but for what is given here."""
+        """Return the event with the scenario's settings for those not given here."""
         scenarios = {one.name: one for one in self.scenario.events}
         usual = scenarios.get(name, Event(name=name, customers=1))
         return replace(
@@ -300,13 +307,12 @@ class Tenant:
         if isinstance(customers, int):
             return customers
         for customer in customers:
-            if self.crowd.position(str(customer)) is None:
-                msg = f"There is no customer {customer}."
-                raise ValueError(msg)
+            if self._position(str(customer)) is None:
+                raise ValueError(f"There is no customer {customer}.")
         return [str(customer) for customer in customers]
 
     def _play(self, event: Event) -> dict[int, Mapping[str, Value]]:
-        """Other customers each time it happens; the first are the rehearsal's."""
+        """Draw other customers for each event; the first ones are the dry run's."""
         seed = self.scenario.seed + self._happened[event.name]
         self._happened[event.name] += 1
         return dict(occurrences(event, self.scenario.population, seed))
@@ -343,19 +349,19 @@ class Tenant:
         self.planned.append(planned)
         return planned
 
-    def _do(self, what: Coroutine[object, object, object]) -> None:
-        task = asyncio.create_task(what)
+    def _do(self, coroutine: Coroutine[object, object, object]) -> None:
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-def _told(execution: Execution) -> dict[str, object]:
-    """ASSUMED, all of it: the vendor does not say what its halves tell each other."""
-    happening = execution.happening
+def _webhook_body(execution: Execution) -> dict[str, object]:
+    """Return the campaign webhook's body. ASSUMED: Optimove does not document it."""
+    trigger_event = execution.trigger_event
     return {
         "CampaignID": execution.occurrence.number,
         "CampaignPlanID": execution.campaign.plan,
         "TargetGroupID": execution.campaign.target_group.id,
-        "Event": happening.name if happening else None,
+        "Event": trigger_event.name if trigger_event else None,
         "Customers": len(execution.audience),
     }

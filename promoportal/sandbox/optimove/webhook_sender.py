@@ -1,8 +1,8 @@
 """
-What the vendor posts to listeners, and how.
+Webhooks to listeners, and how they are sent.
 
 CONFIRMED: one 13 for each channel, one 11 for each customer, in two casings. Nothing is
-signed, nothing is repeated: a listener that is down has missed it.
+signed or repeated: a listener that is down misses the webhook.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _REMEMBERED = 20_000
 
 
 class Notice(NamedTuple):
-    """Something that happened, in the vendor's words."""
+    """One event, with the body that Optimove sends."""
 
     event: int
     channel: int | None
@@ -42,29 +42,29 @@ class Notice(NamedTuple):
 
 
 class Posted(NamedTuple):
-    """One delivery of a notice, and what the listener answered."""
+    """One delivery of a webhook, and the listener's answer."""
 
     event: int
     to: str  # the listener's address without its secret
     body: dict[str, object]
     at: float
-    status: int | None  # None: no answer
+    status: int | None  # None: no response
     problem: str
 
 
 class _Posting(NamedTuple):
-    number: int  # in the order they were announced
+    number: int  # in the order of `announce`
     listener: Listener
     body: dict[str, object]
 
 
-# Posts a body to an address, gives the status, and raises OSError or TimeoutError.
+# Posts a body to an address, returns the status, and raises OSError or TimeoutError.
 Post = Callable[[str, bytes], Awaitable[int]]
 
 
 @dataclass
 class Notices:
-    """Everything on its way to a listener."""
+    """All webhooks that are sent to listeners."""
 
     listeners: Listeners
     faults: Faults
@@ -78,14 +78,14 @@ class Notices:
     _timers: set[asyncio.TimerHandle] = field(default_factory=set)
 
     def announce(self, notice: Notice) -> None:
-        """Send it to whoever listens, unless a fault says otherwise."""
+        """Send a webhook to its listeners, unless a fault changes the delivery."""
         for listener in self.listeners.of(notice.event, notice.channel):
             for way in self._ways(notice):
                 self.announced += 1
                 self._send(_Posting(self.announced, listener, notice.body), way)
 
     async def close(self) -> None:
-        """Let nothing more go out."""
+        """Cancel all deliveries."""
         for timer in self._timers:
             timer.cancel()
         self._ready.clear()
@@ -126,8 +126,8 @@ class Notices:
             posting = self._ready.popleft()
             self.posted.append(await self._try(posting))
             self.pending -= 1
-            self._let_go_behind(posting)
-        # Here, not in a callback: whoever is put next must see that no one is at it.
+            self._send_overtaken(posting)
+        # Not in a callback: the next `_put` must see at once that this task has ended.
         if (task := asyncio.current_task()) is not None:
             self._posters.discard(task)
 
@@ -146,7 +146,7 @@ class Notices:
             self._behind.remove(posting)
             self._put(posting)
 
-    def _let_go_behind(self, passed: _Posting) -> None:
+    def _send_overtaken(self, passed: _Posting) -> None:
         for posting in list(self._behind):
             if posting.number < passed.number:
                 self._overtaken(posting)
@@ -158,7 +158,7 @@ def executed(occurrence: Occurrence, channel: int) -> Notice:
 
 
 def cancelled(occurrence: Occurrence) -> Notice:
-    # ASSUMED: as 13, without the channel.
+    # ASSUMED: like 13, without the channel.
     return Notice(CANCELLED, None, _stamped(CANCELLED, occurrence))
 
 
@@ -172,8 +172,10 @@ def triggered(
     values: Mapping[str, object] = NO_VALUES,
 ) -> Notice:
     """
-    Say it of one customer; CONFIRMED: the event type is not promised to be there, and
-    parameters of the trigger may come along. ASSUMED: as `event_` and their names.
+    Return the webhook for one customer.
+
+    CONFIRMED: the event type may be absent, and parameters of the trigger may be sent
+    as well. ASSUMED: as `event_` and their names.
     """
     body: dict[str, object] = {
         "campaignID": occurrence.id,

@@ -1,8 +1,8 @@
 """
-Outcomes that are ordered and not calculated: so many eligible, the others by weight.
+Outcomes that are chosen by weight and not calculated, for quick campaigns.
 
-For a campaign in a hurry, of customers and statuses in a mix that is asked for. What an
-operator's rules come to is for `engine` to say.
+A given share of the customers is eligible; the others get a mix of statuses. `engine`
+calculates the outcomes of an operator's own rules.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ UNLUCKY: Mapping[str, float] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Tier:
-    """One level of a promotion, for customers who deposited at least so much."""
+    """One tier of a promotion, for customers who deposited at least this much."""
 
-    reward: Reward | None  # None where a code is all that is given
+    reward: Reward | None  # None: the customer gets only a code
     at_least: float = 0.0
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What is offered in a hurry: the operator's own have limits, and an engine."""
+    """A promotion without limits; an operator's own are calculated by `engine`."""
 
     id: str
     code: str
@@ -50,21 +50,21 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Mix:
-    """How many shall be eligible, and what becomes of the others, by weight."""
+    """The share of eligible customers, and the weights of the other statuses."""
 
     eligible: float = 0.8
     otherwise: Mapping[str, float] = field(default_factory=lambda: UNLUCKY)
 
 
 class Decision(NamedTuple):
-    """What one customer gets: a status, and a tier if there is something to give."""
+    """The outcome for one customer: a status, and a tier if something is assigned."""
 
     status: str
     tier: Tier | None = None
 
 
 def decide(customer: Customer, promotion: Promotion, mix: Mix) -> Decision:
-    """Give every customer exactly one status, and at most one tier."""
+    """Return exactly one status for a customer, and at most one tier."""
     if customer.activity >= mix.eligible:
         return Decision(_unlucky(customer, mix))
     for tier in promotion.tiers:
@@ -74,7 +74,7 @@ def decide(customer: Customer, promotion: Promotion, mix: Mix) -> Decision:
 
 
 def _unlucky(customer: Customer, mix: Mix) -> str:
-    """Share those beyond the eligible among the other statuses, by weight."""
+    """Return the status of a customer who is not eligible, by weight."""
     position = (customer.activity - mix.eligible) / (1 - mix.eligible)
     left = position * sum(mix.otherwise.values())
     for status, weight in mix.otherwise.items():

@@ -1,41 +1,28 @@
 """
-Scenarios: what an operator sets up in Optimove, in one file that is read at once.
+Scenarios: what an operator sets up in Optimove, in one file.
 
-Begin with `load`, or with the files in `shipped`; docs/scenarios.md explains them.
+Start with `load`, or with the files in `shipped`; docs/scenarios.md explains them.
 """
 
 from __future__ import annotations
 
-from promoportal.sandbox.scenarios.email_context import context, letter
 from promoportal.sandbox.scenarios.generated_customers import generated
 from promoportal.sandbox.scenarios.loader import load, shipped
 from promoportal.sandbox.scenarios.population import Customers
-from promoportal.sandbox.scenarios.rehearsal import Rehearsal, rehearse
-from promoportal.sandbox.scenarios.rehearsal_report import as_json, told
-from promoportal.sandbox.scenarios.scenario import (
-    Campaign,
-    Email,
-    Event,
-    Scenario,
-    TargetGroup,
-)
+from promoportal.sandbox.scenarios.rehearsal import rehearse
+from promoportal.sandbox.scenarios.rehearsal_report import as_json, as_text
+from promoportal.sandbox.scenarios.scenario import Scenario, TargetGroup
 from promoportal.toml.problems import InvalidFile
 
 __all__ = [
-    "Campaign",
     "Customers",
-    "Email",
-    "Event",
     "InvalidFile",
-    "Rehearsal",
     "Scenario",
     "TargetGroup",
     "as_json",
-    "context",
+    "as_text",
     "generated",
-    "letter",
     "load",
     "rehearse",
     "shipped",
-    "told",
 ]

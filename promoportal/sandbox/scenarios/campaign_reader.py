@@ -1,4 +1,4 @@
-"""Target groups, campaigns with their e-mails, and events, as they are set up."""
+"""Readers of target groups, campaigns with their e-mails, and events."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from promoportal.sandbox.scenarios.condition_reader import (
 from promoportal.sandbox.scenarios.data_files import column, text
 from promoportal.sandbox.scenarios.email_context import names
 from promoportal.sandbox.scenarios.promotion_reader import check
-from promoportal.sandbox.scenarios.scenario import Campaign, Email, Event, TargetGroup
+from promoportal.sandbox.scenarios.scenario import Campaign, Event, TargetGroup
 from promoportal.toml.problems import instead
 from promoportal.toml.tables import Table, as_number, is_whole, shown
 
 
 class Kind(enum.StrEnum):
-    """CONFIRMED: a campaign is scheduled, or triggered by what customers do."""
+    """A campaign's kind: scheduled, or triggered by a customer's event. CONFIRMED."""
 
     SCHEDULED = "scheduled"
     TRIGGERED = "triggered"
 
 
 def group(table: Table, attributes: Attributes | None) -> TargetGroup:
-    """Read a target group: by conditions, or by a file of ids."""
+    """Return the target group in a table: by conditions, or by a file of IDs."""
     by_file = table.has("file")
     if by_file and table.has("where"):
         table.wrong("file", 'stands beside "where"; a target group has one of them.')
@@ -53,7 +53,7 @@ def group(table: Table, attributes: Attributes | None) -> TargetGroup:
 
 
 def event(table: Table) -> Event:
-    """Read what customers do, who does it, and the values it brings."""
+    """Return the event in a table: its customers, and the values that it has."""
     values: dict[str, Value | tuple[Decimal, Decimal]] = {}
     if table.has("values"):
         below = table.table("values")
@@ -70,10 +70,10 @@ def _customers(table: Table) -> Sequence[str] | int:
     if value is None or is_whole(value):
         return table.whole("customers")
     table.has("customers")
-    says = (
+    reason = (
         f"must be a number of customers, or a list of their ids; it is {shown(value)}."
     )
-    table.wrong("customers", says)
+    table.wrong("customers", reason)
     return 1
 
 
@@ -92,8 +92,8 @@ def _event_value(table: Table, key: str) -> Value | tuple[Decimal, Decimal]:
             below.wrong("from", f'must be at most "to" ({most}); it is {least}.')
         return least, most
     if kind_of(value) is None:
-        says = f"must be one value, or {{from = 10, to = 50}}; it is {shown(value)}."
-        table.wrong(key, says)
+        reason = f"must be one value, or {{from = 10, to = 50}}; it is {shown(value)}."
+        table.wrong(key, reason)
         return None
     number = as_number(value) if kind_of(value) == "a number" else None
     found: Value = value if number is None else number
@@ -101,7 +101,7 @@ def _event_value(table: Table, key: str) -> Value | tuple[Decimal, Decimal]:
 
 
 def kinds(found: Event) -> dict[str, str | None]:
-    """Say what kinds of values an event brings."""
+    """Return the kind of each of an event's values."""
     return {
         name: "a number" if isinstance(value, tuple) else kind_of(value)
         for name, value in found.values.items()
@@ -117,7 +117,7 @@ def campaign(
     promotions: Mapping[str, Promotion],
     attributes: Attributes | None,
 ) -> Campaign:
-    """Read a campaign, and its e-mail if it has one."""
+    """Return the campaign in a table, with its e-mail if it has one."""
     kind = table.choice("kind", Kind)
     offered = _promotions(table, promotions)
     found = Campaign(
@@ -150,9 +150,9 @@ def _promotions(table: Table, promotions: Mapping[str, Promotion]) -> tuple[str,
     wanted = table.texts("promotions")
     for number, each in enumerate(wanted):
         if each not in promotions:
-            says = f'names "{each}", which there is not;'
+            reason = f'names "{each}", which there is not;'
             place = (*table.at("promotions"), number)
-            table.problems.at(place, f"{says} {instead(each, list(promotions))}")
+            table.problems.at(place, f"{reason} {instead(each, list(promotions))}")
     return wanted
 
 
@@ -178,24 +178,24 @@ def _at(table: Table, kind: Kind) -> Any:
 
 def _email(
     table: Table, offered: Sequence[Promotion], attributes: Attributes | None
-) -> Email | None:
-    below = table.table("email") if table.has("email") else None
-    if below is None:
+) -> mails.Email | None:
+    if not table.has("email"):
         return None
     known = None if attributes is None else names(attributes.names, offered)
-    if attributes is not None and "email" not in attributes.names:
-        says = 'needs the address of each customer: an attribute named "email".'
-        table.wrong("email", says)
-    email = Email(
-        sender=_sender(below),
-        subject=_subject(below, known),
-        text=_template(below, "text", known, markup=False),
-        html=_template(below, "html", known, markup=True)
-        if below.has("html")
-        else None,
-    )
-    below.end()
-    return email
+
+    def read(below: Table) -> mails.Email:
+        if attributes is not None and "email" not in attributes.names:
+            reason = 'needs the address of each customer: an attribute named "email".'
+            table.wrong("email", reason)
+        html = below.has("html")
+        return mails.Email(
+            sender=_sender(below),
+            subject=_subject(below, known),
+            text=_template(below, "text", known, markup=False),
+            html=_template(below, "html", known, markup=True) if html else None,
+        )
+
+    return table.read("email", read)
 
 
 def _sender(table: Table) -> str:

@@ -1,8 +1,8 @@
 """
 Columns of a million values in little memory.
 
-A list holds the same text or date once, however many customers have it; money and ids are
-made when they are asked for.
+A list holds equal texts or dates once, however many customers have them; money and IDs
+are computed when they are read.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import TypeVar, overload
 from promoportal.sandbox.engine import Value
 
 _T_co = TypeVar("_T_co", covariant=True)
-# No amount of money comes near it.
+# Stands for a missing value; no amount of money comes near it.
 _MISSING = -(2**63)
 
 
-class Made(Sequence[_T_co]):
-    """So many values, each made from its position when it is asked for."""
+class Computed(Sequence[_T_co]):
+    """A sequence of values that are computed from their position when they are read."""
 
     __slots__ = ("_count", "_make")
 
@@ -38,7 +38,7 @@ class Made(Sequence[_T_co]):
     def __getitem__(self, position: slice) -> Sequence[_T_co]: ...
 
     def __getitem__(self, position: int | slice) -> _T_co | Sequence[_T_co]:
-        # The test that nearly always says yes: a column is read a million times.
+        # The most frequent case first: a column is read a million times.
         if type(position) is int and 0 <= position < self._count:
             return self._make(position)
         if isinstance(position, slice):
@@ -47,7 +47,7 @@ class Made(Sequence[_T_co]):
 
 
 class Cents:
-    """Decimals of one number of places, eight bytes each; None: missing."""
+    """Decimals with one number of places, in eight bytes each; None if missing."""
 
     __slots__ = ("_numbers", "_places")
 
@@ -62,39 +62,39 @@ class Cents:
         return Decimal(number).scaleb(-self._places)
 
 
-def money(cents: array[int]) -> Made[Decimal | None]:
-    """Make a column of money from its cents."""
-    return Made(len(cents), Cents(cents))
+def money(cents: array[int]) -> Computed[Decimal | None]:
+    """Return a column of money from amounts in cents."""
+    return Computed(len(cents), Cents(cents))
 
 
-def no_cents() -> int:
-    """Give what stands for a missing value among cents."""
+def missing_cents() -> int:
+    """Return the number that stands for a missing value among cents."""
     return _MISSING
 
 
 def decimals(values: Iterable[Decimal | None]) -> Sequence[Value]:
-    """Make a column of decimals: as money if they fit, else one by one."""
+    """Return a column of decimals, compact if they fit into 64-bit integers."""
     every = list(values)
-    there = [value for value in every if value is not None]
-    places = max((_places(value) for value in there), default=0)
-    most = max((abs(value.scaleb(places)) for value in there), default=Decimal(0))
-    # Some digits less than an array or a decimal can hold.
+    present = [value for value in every if value is not None]
+    places = max((decimal_places(value) for value in present), default=0)
+    most = max((abs(value.scaleb(places)) for value in present), default=Decimal(0))
+    # Some digits fewer than an array or a decimal can hold.
     if places > 6 or most >= 10**18:
         return every
     numbers = array(
         "q",
         (_MISSING if value is None else int(value.scaleb(places)) for value in every),
     )
-    return Made(len(numbers), Cents(numbers, places))
+    return Computed(len(numbers), Cents(numbers, places))
 
 
-def _places(value: Decimal) -> int:
+def decimal_places(value: Decimal) -> int:
     exponent = value.as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def interned(values: Iterable[Value]) -> list[Value]:
-    """Make a column of values that are often the same, which it then holds once."""
-    # By type too: 1 and true, or 1 and 1.0, are equal and not the same.
-    once: dict[tuple[type, Value], Value] = {}
-    return [once.setdefault((type(value), value), value) for value in values]
+    """Return a list of the values in which equal ones are one object."""
+    # By type too: 1, True and 1.0 are equal, but different values.
+    known: dict[tuple[type, Value], Value] = {}
+    return [known.setdefault((type(value), value), value) for value in values]

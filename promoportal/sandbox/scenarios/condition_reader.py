@@ -1,4 +1,4 @@
-"""Conditions as they are written, and the attributes they may be about."""
+"""Reader of conditions, and the attributes that they may name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from promoportal.toml.tables import Table, as_number, shown
 _TREES: dict[str, type[All | AnyOf]] = {"all": All, "any": AnyOf}
 _MANY = {Comparison.ONE_OF, Comparison.NONE_OF}
 _EXAMPLE = '{attribute = "country", is = "DE"}'
-# In the words of a sentence: "must be a text, as country is".
+# Written as in a sentence: "must be a text, as country is".
 _KINDS: dict[type, str] = {
     bool: "true or false",
     int: "a number",
@@ -37,9 +37,9 @@ _KINDS: dict[type, str] = {
 
 class Attributes:
     """
-    The names a condition may use, and what kind of value each has.
+    The names that a condition may use, with the kind of their values.
 
-    :param open_event: whether an event may bring values of any name
+    :param open_event: whether an event may have values of any name
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Attributes:
     def with_event(
         self, values: Mapping[str, str | None], *, open_event: bool = False
     ) -> Attributes:
-        """Add those of an event, as they are written in conditions."""
+        """Return these attributes and an event's values, as conditions name them."""
         of_event = {f"{EVENT}{name}": kind for name, kind in values.items()}
         return Attributes({**self._kinds, **of_event}, open_event=open_event)
 
@@ -60,28 +60,28 @@ class Attributes:
         return list(self._kinds)
 
     def kind(self, name: str) -> str | None:
-        """Say what its values are; None: nobody can tell yet."""
+        """Return the kind of an attribute's values; None if it is not known yet."""
         return self._kinds.get(name)
 
     def check(self, table: Table, key: str, name: str) -> bool:
-        """Note a name that there is not."""
+        """Return whether a name exists, and note a problem if it does not."""
         of_event = name.startswith(EVENT)
         if name in self._kinds or (of_event and self._open_event):
             return True
-        says = f'names the attribute "{name}", which no customer has'
+        sentence = f'names the attribute "{name}", which no customer has'
         if of_event:
-            says = f'names "{name}", which no event here gives'
-        table.wrong(key, f"{says}; {instead(name, self.names)}")
+            sentence = f'names "{name}", which no event here gives'
+        table.wrong(key, f"{sentence}; {instead(name, self.names)}")
         return False
 
 
 def kind_of(value: object) -> str | None:
-    """Say what kind of value it is; None: it cannot be compared."""
+    """Return the kind of a value; None if it cannot be compared."""
     return _KINDS.get(type(value))
 
 
 def condition(table: Table, key: str, attributes: Attributes | None) -> Condition:
-    """Read a tree of conditions; without any, everyone matches."""
+    """Return the condition below a key; if there is none, everyone matches."""
     if not table.has(key):
         return EVERYONE
     branch = table.table(key)
@@ -94,8 +94,8 @@ def _branch(table: Table, attributes: Attributes | None) -> Condition:
     if not trees and table.has("attribute"):
         return _leaf(table, attributes)
     if len(trees) != 1 or len(table.values) != 1:
-        says = f'must be "all" or "any" of a list, or one comparison: {_EXAMPLE}.'
-        table.problems.at(table.place, says)
+        sentence = f'must be "all" or "any" of a list, or one comparison: {_EXAMPLE}.'
+        table.problems.at(table.place, sentence)
         return EVERYONE
     key = trees[0]
     branches = [
@@ -127,17 +127,17 @@ def _wanted(
     value = table.values[comparison]
     place = table.at(comparison)
     if comparison not in _MANY:
-        return _one(table.problems, place, value, name, kind)
+        return _value(table.problems, place, value, name, kind)
     if not isinstance(value, list) or not value:
         table.wrong(comparison, f"must be a list of values; it is {shown(value)}.")
         return ()
     return tuple(
-        _one(table.problems, (*place, number), each, name, kind)
+        _value(table.problems, (*place, number), each, name, kind)
         for number, each in enumerate(value)
     )
 
 
-def _one(
+def _value(
     problems: Problems, place: Place, value: Any, name: str, kind: str | None
 ) -> Value:
     found = kind_of(value)
@@ -155,6 +155,6 @@ def _one(
 
 
 def kinds_in(column: Iterable[Value]) -> str | None:
-    """Say what kind of values a column has, by the first that is there."""
+    """Return the kind of a column's values, which is that of the first value."""
     first = next((value for value in column if value is not None), None)
     return "a date" if isinstance(first, datetime) else kind_of(first)

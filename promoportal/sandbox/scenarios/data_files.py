@@ -1,4 +1,4 @@
-"""The files that a scenario names: columns of ids or codes, tables of customers, texts."""
+"""Readers of the files that a scenario names: columns, tables of customers, texts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_PROBLEMS_SHOWN = 10
 
 
 class _File:
-    """A file that was read, and what is wrong with it."""
+    """The text of a file, and the problems found in it."""
 
     def __init__(self, path: Path, text: str, problems: Problems) -> None:
         self.path = path
@@ -31,7 +31,7 @@ class _File:
         self._wrong = 0
 
     def wrong(self, line: int, sentence: str) -> None:
-        """Tell the first of many; someone who sees ten knows what is the matter."""
+        """Note a problem; from the eleventh on problems are only counted."""
         self._wrong += 1
         if self._wrong <= _MAX_PROBLEMS_SHOWN:
             self._problems.elsewhere(self.path, line, sentence)
@@ -43,7 +43,7 @@ class _File:
             self._problems.elsewhere(self.path, line, f"{more:,} more are wrong.")
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Give each row that is not blank, and the line that it ends on."""
+        """Yield each row that is not blank, with the number of its last line."""
         reader = csv.reader(io.StringIO(self.text, newline=""))
         for row in reader:
             if any(field.strip() for field in row):
@@ -51,13 +51,13 @@ class _File:
 
 
 def text(table: Table, key: str) -> tuple[Path, str] | None:
-    """Read a text that stands in a file; None: there is no such file."""
+    """Return the path and the text of a file; None if it cannot be read."""
     found = _read(table, key)
     return (found.path, found.text) if found else None
 
 
 def column(table: Table, key: str) -> tuple[str, ...]:
-    """Read a column without a header: each value once."""
+    """Return the values of a file with one column and no header, without duplicates."""
     found = _read(table, key, most=MAX_BYTES)
     if found is None:
         return ()
@@ -83,8 +83,10 @@ def _read(table: Table, key: str, *, most: int | None = None) -> _File | None:
     try:
         size = path.stat().st_size
         if most is not None and size > most:
-            says = f"has {size / 1024**2:.1f} MB; at most {most // 1024**2} are taken."
-            table.wrong(key, f'names "{name}", which {says}')
+            reason = (
+                f"has {size / 1024**2:.1f} MB; at most {most // 1024**2} are taken."
+            )
+            table.wrong(key, f'names "{name}", which {reason}')
             return None
         content = path.read_bytes()
     except OSError as error:
@@ -107,9 +109,9 @@ def _decoded(content: bytes, path: Path, problems: Problems) -> str:
 
 def customers(table: Table, key: str, most: int | None) -> Customers | None:
     """
-    Read a table of customers: a header, then one of them on each line.
+    Return the customers of a CSV file with a header; None if it cannot be read.
 
-    :param most: only so many, from the first on; None: all of them
+    :param most: the number of customers to read from the top; None: all of them
     """
     found = _read(table, key)
     if found is None:
@@ -147,7 +149,7 @@ def _columns(
     columns: dict[str, list[str]] = {name: [] for name in header}
     seen: dict[str, int] = {}
     place = header.index(ID)
-    once: dict[str, str] = {}
+    shared: dict[str, str] = {}
     for line, row in rows:
         if len(seen) == most:
             break
@@ -160,21 +162,21 @@ def _columns(
         else:
             seen[row[place]] = line
             for name, value in zip(header, row, strict=True):
-                columns[name].append(once.setdefault(value, value))
+                columns[name].append(shared.setdefault(value, value))
     if not seen:
         found.wrong(1, "There must be at least one customer.")
     return columns
 
 
 def inferred(texts: Sequence[str]) -> Sequence[Value]:
-    """Find what kind of values a column has, and read them; an empty one is missing."""
+    """Return a column in the kind that fits all its texts; empty ones are missing."""
     written = {text for text in texts if text}
     for pattern, read in _KINDS.items():
         if written and all(re.fullmatch(pattern, text) for text in written):
             try:
                 values = {text: read(text) for text in written}
             except ValueError:
-                continue  # it only looks like one: 2025-02-30
+                continue  # looks like a date, but is none: 2025-02-30
             return interned(values.get(text) for text in texts)
     if written and all(
         re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", text) for text in written
@@ -183,7 +185,7 @@ def inferred(texts: Sequence[str]) -> Sequence[Value]:
     return interned(text or None for text in texts)
 
 
-# What begins with a zero is a number of a house or of a phone, and stays as it is.
+# A number with a leading zero is a house or phone number, and stays a text.
 _KINDS: dict[str, Callable[[str], Value]] = {
     r"-?(0|[1-9]\d{0,17})": int,
     r"\d{4}-\d{2}-\d{2}": date.fromisoformat,

@@ -1,4 +1,4 @@
-"""What a campaign's e-mail may say, and the one that a customer gets."""
+"""The values that a campaign's e-mail may use, and the e-mail to one customer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from promoportal.sandbox.engine import (
 )
 from promoportal.sandbox.scenarios.scenario import Campaign
 
-# Of each reward; all but the tier empty where a code is all that is given.
+# The fields of a reward; all but the tier are empty if it is only a code.
 _REWARD = ("tier", "category", "type", "value", "currency", "unit")
 
 
 def names(attributes: Sequence[str], offered: Sequence[Promotion]) -> mails.Names:
-    """Say what may stand between the braces of a campaign's e-mail."""
+    """Return the names that the templates of a campaign's e-mail may use."""
     reward = dict.fromkeys(_REWARD)
     properties = {name: None for each in offered for name in each.properties}
     promotion = {"id": None, "name": None, "code": None, "properties": properties}
@@ -39,16 +39,16 @@ def names(attributes: Sequence[str], offered: Sequence[Promotion]) -> mails.Name
 def context(
     campaign: Campaign,
     customer: Mapping[str, Value],
-    given: Sequence[tuple[Promotion, Outcome]],
+    assigned: Sequence[tuple[Promotion, Outcome]],
     event: Mapping[str, Value] = NOTHING,
 ) -> dict[str, object]:
     """
-    Put together what an e-mail is filled with.
+    Return the values that fill a customer's e-mail.
 
-    :param given: what the customer was assigned by this campaign, the first of which is
-        `reward`, `code` and `promotion`; all of them are `rewards`
+    :param assigned: what this campaign assigned to the customer. All of it is
+        `rewards`; the first is also `reward`, `code` and `promotion`
     """
-    rewards = [_given(promotion, outcome) for promotion, outcome in given]
+    rewards = [_values(promotion, outcome) for promotion, outcome in assigned]
     return {
         "customer": dict(customer),
         "campaign": {"plan": campaign.plan, "name": campaign.name},
@@ -58,7 +58,7 @@ def context(
     }
 
 
-def _given(promotion: Promotion, outcome: Outcome) -> dict[str, object]:
+def _values(promotion: Promotion, outcome: Outcome) -> dict[str, object]:
     tier = outcome.tier
     of_tier = tier.reward if tier else None
     reward: dict[str, object] = dict.fromkeys(_REWARD)
@@ -83,21 +83,21 @@ def _given(promotion: Promotion, outcome: Outcome) -> dict[str, object]:
     }
 
 
-def letter(
+def campaign_mail(
     campaign: Campaign,
     population: Population,
     position: int,
-    given: Sequence[tuple[Promotion, Outcome]],
+    assigned: Sequence[tuple[Promotion, Outcome]],
     event: Mapping[str, Value] = NOTHING,
 ) -> mails.Mail | None:
     """
-    Write the e-mail that a customer gets of a campaign.
+    Return the e-mail that a campaign sends to a customer, or None.
 
-    None: the campaign has none, the customer was assigned nothing or has no address.
-    CONFIRMED (optimove.md, section 5): it goes out only to customers with a reward.
+    None if the campaign has no e-mail, or the customer has no reward or no address.
+    CONFIRMED (optimove.md, section 5): it is sent only to customers with a reward.
     """
-    given = [each for each in given if each[1].status is Status.ASSIGNED]
-    if campaign.email is None or not given:
+    assigned = [each for each in assigned if each[1].status is Status.ASSIGNED]
+    if campaign.email is None or not assigned:
         return None
     customer = {
         name: population.column(name)[position] for name in population.attributes
@@ -105,4 +105,4 @@ def letter(
     address = customer.get("email")
     if not isinstance(address, str) or not mails.is_address(address):
         return None
-    return mails.render(campaign.email, context(campaign, customer, given, event))
+    return mails.render(campaign.email, context(campaign, customer, assigned, event))

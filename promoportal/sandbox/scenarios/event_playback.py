@@ -1,4 +1,4 @@
-"""Who is in a target group, and who does what when: the same for the same seed."""
+"""Members of target groups, and occurrences of events: the same for the same seed."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import NamedTuple
 from zlib import crc32
 
 from promoportal.sandbox.engine import Population, Value, select
+from promoportal.sandbox.scenarios.compact_columns import decimal_places
 from promoportal.sandbox.scenarios.population import Customers
 from promoportal.sandbox.scenarios.scenario import Event, Scenario, TargetGroup
 
 
 class Occurrence(NamedTuple):
-    """One customer does something, once."""
+    """One event of one customer."""
 
     position: int  # in the population
     values: Mapping[str, Value]
 
 
 def members(group: TargetGroup, population: Population) -> list[int]:
-    """Find the customers of a target group, by position; ids nobody has are left out."""
+    """Return a target group's customers by position; unknown IDs are left out."""
     if group.members is None:
         return select(group.condition, population)
     position = finder(population)
@@ -32,7 +33,7 @@ def members(group: TargetGroup, population: Population) -> list[int]:
 def occurrences(
     event: Event, population: Population, seed: int
 ) -> Iterator[Occurrence]:
-    """Play an event: customer after customer, each with values of their own."""
+    """Yield the occurrences of an event, each with values of its own."""
     chance = random.Random(f"event:{event.name}:{seed}")  # noqa: S311 - to be repeatable
     for position in _customers(event, population, chance):
         values = {name: _drawn(each, chance) for name, each in event.values.items()}
@@ -40,16 +41,12 @@ def occurrences(
 
 
 def seed_for(scenario: Scenario, plan: int, promotion: str) -> int:
-    """
-    Give the seed by which a campaign's promotion draws its lots.
-
-    Each has its own: else whoever is lucky in one promotion would be lucky in all.
-    """
+    """Return a promotion's own seed: a shared one would favour the same customers."""
     return crc32(f"{scenario.seed}:{plan}:{promotion}".encode())
 
 
 def finder(population: Population) -> Callable[[str], int | None]:
-    """Find what finds customers by their id."""
+    """Return a function from a customer's ID to the position; None if unknown."""
     if isinstance(population, Customers):
         return population.position
     return {str(each): number for number, each in enumerate(population.ids)}.get
@@ -68,14 +65,9 @@ def _customers(
 
 
 def _drawn(value: Value | tuple[Decimal, Decimal], chance: random.Random) -> Value:
-    """Draw a value from a range, as fine as its ends are written."""
+    """Return a value, drawn from its range with the decimals of the range's ends."""
     if not isinstance(value, tuple):
         return value
-    places = max(_places(end) for end in value)
+    places = max(decimal_places(end) for end in value)
     least, most = (int(end.scaleb(places)) for end in value)
     return Decimal(chance.randint(least, most)).scaleb(-places)
-
-
-def _places(number: Decimal) -> int:
-    exponent = number.as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0

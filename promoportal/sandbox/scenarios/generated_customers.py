@@ -1,9 +1,9 @@
 """
-Customers that never were, such as an operator of games and a shop would know.
+Generated customers with the attributes that a games operator and a shop would know.
 
-No names: nobody is invented, only figures that go together. Who deposits much does so
-often, is of a higher tier and was seen lately; money has a long tail. What is money is in
-EUR, the currency of the operator's own books, whatever currency the customer plays in.
+They have no names. Their figures go together: a customer who deposits much does so
+often, has a higher tier and was active recently; money has a long tail. All money is in
+EUR, the currency of the operator's accounts, whatever currency the customer plays in.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from statistics import NormalDist
 from typing import NamedTuple, TypeVar
 
 from promoportal.sandbox.engine import Value
-from promoportal.sandbox.scenarios.compact_columns import Made, money, no_cents
+from promoportal.sandbox.scenarios.compact_columns import Computed, missing_cents, money
 from promoportal.sandbox.scenarios.population import Customers
 
 _T = TypeVar("_T")
 
-# The evening on which all of them were looked at: the same on every day they are made.
+# The day on which all figures were taken: fixed, so that every run makes the same ones.
 LOOKED_AT = date(2025, 12, 31)
-_OLDEST = 3_000  # days since the first registered
+_OLDEST = 3_000  # days since the first customer registered
 _AT_A_TIME = 1_000
 _FINE = 10_000
 
-# Of a hundred customers, so many.
+# Percentages of the customers.
 _HOMES = [  # country, currency, language
     ("DE", "EUR", "de", 26),
     ("GB", "GBP", "en", 20),
@@ -44,7 +44,7 @@ _HOMES = [  # country, currency, language
 ]
 _PRODUCTS = {"Slots": 46, "Sportsbook": 27, "Live casino": 14, "Bingo": 7, "Poker": 6}
 _CATEGORIES = {"Fashion": 34, "Home": 22, "Electronics": 18, "Beauty": 16, "Sports": 10}
-# Score from which on a customer is of the tier beside it.
+# The lowest score of a tier.
 _TIERS = [
     (400_00, "Silver"),
     (2_500_00, "Gold"),
@@ -53,7 +53,7 @@ _TIERS = [
 
 
 class Row(NamedTuple):
-    """One customer: money in cents, in the order of the columns."""
+    """One customer in the order of the columns, with money in cents."""
 
     country: str
     currency: str
@@ -86,11 +86,7 @@ _MONEY = {
 
 
 def generated(count: int, seed: int) -> Customers:
-    """
-    Make so many customers. The same seed makes the same ones.
-
-    The first thousand are the same however many follow.
-    """
+    """Return the first `count` customers that a seed makes."""
     columns: list[list[Value] | array[int]] = [
         array("q") if name in _MONEY else [] for name in Row._fields
     ]
@@ -100,11 +96,11 @@ def generated(count: int, seed: int) -> Customers:
         for column, values in zip(columns, zip(*rows, strict=True), strict=True):
             column.extend(values)
     named: dict[str, Sequence[Value]] = {
-        "email": Made(count, lambda position: f"c{position + 1:07}@example.com")
+        "email": Computed(count, lambda position: f"c{position + 1:07}@example.com")
     }
     for name, column in zip(Row._fields, columns, strict=True):
         named[name] = money(column) if isinstance(column, array) else column
-    ids = Made(count, lambda position: f"C{position + 1:07}")
+    ids = Computed(count, lambda position: f"C{position + 1:07}")
     return Customers(ids, named, _numbered(count))
 
 
@@ -120,33 +116,35 @@ def _numbered(count: int) -> Callable[[str], int | None]:
 
 
 class _Draw:
-    """One customer after the other, from one seed."""
+    """A generator of customers from one seed."""
 
     def __init__(self, seed: int) -> None:
-        # As text: a seed of -1 is another than one of 1.
+        # As text: the integers -1 and 1 would seed the same customers.
         chance = random.Random(f"customers:{seed}")  # noqa: S311 - to be repeatable
         self._chance = chance.random
         self._bell = [NormalDist().inv_cdf((n + 0.5) / _FINE) for n in range(_FINE)]
         self._homes = _table((home, home[-1]) for home in _HOMES)
         self._products = _table(_PRODUCTS.items())
         self._categories = _table(_CATEGORIES.items())
-        # One object for each day, however many registered on it.
+        # One object for each day, however many customers registered on it.
         self._days = [LOOKED_AT - timedelta(days=ago) for ago in range(_OLDEST)]
 
     def _normal(self, spread: float = 1) -> float:
-        # From a table: several times as fast as `random.gauss`, and a million ask often.
+        # Several times as fast as `random.gauss`; a million customers call it often.
         return spread * self._bell[int(_FINE * self._chance())]
 
     def row(self) -> Row:
         chance, normal = self._chance, self._normal
         country, currency, language, _ = self._homes[int(100 * chance())]
-        age = int(_OLDEST * chance() ** 1.6)  # more of them are new than old
-        # How keen on it they are, which most of the rest follows from.
-        keen = normal()
-        deposits, lifetime, last = self._paid(keen, age, often=1.7, much=3.55, never=1)
-        keen_on_goods = 0.3 * keen + normal(0.95)
+        age = int(_OLDEST * chance() ** 1.6)  # more customers are new than old
+        # The customer's activity, which most of the rest follows from.
+        activity = normal()
+        deposits, lifetime, last = self._paid(
+            activity, age, often=1.7, much=3.55, never=1
+        )
+        shop_activity = 0.3 * activity + normal(0.95)
         orders, ordered, ordered_last = self._paid(
-            keen_on_goods, age, often=0.9, much=3.7, never=0.4
+            shop_activity, age, often=0.9, much=3.7, never=0.4
         )
         return Row(
             country,
@@ -158,43 +156,43 @@ class _Draw:
             deposits,
             lifetime,
             last,
-            self._seen(keen, age) if deposits else None,
+            self._seen(activity, age) if deposits else None,
             int(lifetime * chance() ** 6 * 0.2) if deposits else 0,
             self._products[int(100 * chance())],
             orders,
             ordered,
             ordered_last,
-            self._seen(keen_on_goods, age) if orders else None,
+            self._seen(shop_activity, age) if orders else None,
             self._categories[int(100 * chance())],
             chance() < 0.72,
             chance() < 0.38,
         )
 
     def _paid(
-        self, keen: float, age: int, *, often: float, much: float, never: float
+        self, activity: float, age: int, *, often: float, much: float, never: float
     ) -> tuple[int, int, int]:
-        """How often, how much in all and how much last: all or none of them nothing."""
+        """Return the number of payments, their sum and the last; no last if none."""
         normal = self._normal
-        times = int(exp(often + 1.1 * keen) * (age / 500 + 0.2) ** 0.6 + never / 2)
-        if keen < -never:
+        times = int(exp(often + 1.1 * activity) * (age / 500 + 0.2) ** 0.6 + never / 2)
+        if activity < -never:
             times = 0
         if not times:
-            return 0, 0, no_cents()
-        usual = exp(much + 0.55 * keen + normal(0.6))
+            return 0, 0, missing_cents()
+        usual = exp(much + 0.55 * activity + normal(0.6))
         last = max(500, int(100 * usual * exp(normal(0.5))))
         rest = int(100 * usual * (times - 1) * exp(normal(0.15)))
         return times, last + rest, last
 
-    def _seen(self, keen: float, age: int) -> int:
-        """Days since: few for the keen, never more than they have been customers."""
-        return min(age, int(exp(3.3 - 0.9 * keen + self._normal(1.1))))
+    def _seen(self, activity: float, age: int) -> int:
+        """Return the days since the last activity, at most the `age` of the account."""
+        return min(age, int(exp(3.3 - 0.9 * activity + self._normal(1.1))))
 
     def _tier(self, lifetime: int) -> str:
-        # Someone is always courted a little above, or kept a little below, their figures.
+        # Some customers have a tier a little above or below their figures.
         score = lifetime * (0.7 + 0.6 * self._chance())
         return next((name for least, name in _TIERS[::-1] if score >= least), "Bronze")
 
 
 def _table(weighted: Iterable[tuple[_T, int]]) -> list[_T]:
-    """Give a hundred places, of which each value has as many as it weighs."""
+    """Return a list of a hundred values in which each occurs as often as it weighs."""
     return [value for value, weight in weighted for _ in range(weight)]

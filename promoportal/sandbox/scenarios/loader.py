@@ -1,11 +1,8 @@
-"""A scenario from its file, or all that is wrong with it."""
+"""The loader of a scenario: its values, or all mistakes in its file."""
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +12,18 @@ from promoportal.sandbox.scenarios.data_files import customers as from_file
 from promoportal.sandbox.scenarios.generated_customers import generated
 from promoportal.sandbox.scenarios.population import Customers
 from promoportal.sandbox.scenarios.scenario import Event, Scenario
-from promoportal.toml.lines import Lines
+from promoportal.toml import document
+from promoportal.toml.document import Fault, UnreadableFile
 from promoportal.toml.problems import InvalidFile, Problems
 from promoportal.toml.tables import Table
 
-# Enough of them to know what kind of values they have.
+# Enough customers to know the kinds of their values.
 _SAMPLE = 200
 SHIPPED = Path(__file__).parent / "shipped"
 
 
 def shipped() -> list[str]:
-    """Name the scenarios that come with the sandbox."""
+    """Return the names of the scenarios that come with the sandbox."""
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 
@@ -33,19 +31,18 @@ def load(
     path: Path | str, *, customers: int | None = None, seed: int | None = None
 ) -> Scenario:
     """
-    Read a scenario: its file by path, or one of those shipped by name.
+    Return a scenario, given by the path of its file or by the name of a shipped one.
 
-    :param customers: so many instead of those that the file says
-    :param seed: another than the file's
-    :raises Mistakes: with a sentence for everything that is wrong, if anything is
+    :param customers: the number of customers, instead of the file's
+    :param seed: the seed, instead of the file's
+    :raises InvalidFile: with one sentence for each mistake, if there are any
     """
     found = _found(path)
-    text = _text(found)
     try:
-        values = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidFile([_not_toml(found, text, error)]) from error
-    table = Table(values, (), Problems(found, Lines(text)))
+        read = document.read(found)
+    except UnreadableFile as error:
+        raise InvalidFile([f"{found}:{error.line}: {_unreadable(error)}"]) from error
+    table = Table(read.values, (), Problems(found, read.lines))
     return _scenario(table, customers, seed)
 
 
@@ -54,31 +51,16 @@ def _found(path: Path | str) -> Path:
     return SHIPPED / f"{path}.toml" if is_shipped else Path(path)
 
 
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        names = ", ".join(shipped())
-        sentence = (
-            f"{path}:1: A scenario must be here, but it cannot be read: "
-            f"{error.strerror}. Shipped are {names}."
-        )
-        raise InvalidFile([sentence]) from error
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        sentence = f"{path}:{line}: This is not UTF-8, which is expected."
-        raise InvalidFile([sentence]) from error
-
-
-def _not_toml(path: Path, text: str, error: tomllib.TOMLDecodeError) -> str:
-    said = re.fullmatch(
-        r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", str(error)
+def _unreadable(error: UnreadableFile) -> str:
+    if error.fault is Fault.NOT_UTF8:
+        return "This is not UTF-8, which is expected."
+    if error.fault is Fault.NOT_TOML:
+        # The line number is in front of the sentence already.
+        return f"This is not TOML: {error.reason.partition(' (at ')[0]}."
+    return (
+        f"A scenario must be here, but it cannot be read: {error.reason}. "
+        f"Shipped are {', '.join(shipped())}."
     )
-    reason = said[1] if said else str(error)
-    line = said[2] if said and said[2] else str(len(text.splitlines()) or 1)
-    return f"{path}:{line}: This is not TOML: {reason}."
 
 
 def _scenario(table: Table, customers: int | None, seed: int | None) -> Scenario:
@@ -114,7 +96,7 @@ def _scenario(table: Table, customers: int | None, seed: int | None) -> Scenario
         (promotion_tables, "code"),
         (campaign_tables, "plan"),
     ):
-        promotion_reader.once(tables, key)
+        promotion_reader.check_unique(tables, key)
     table.end()
     table.problems.refuse()
     return Scenario(
@@ -134,10 +116,10 @@ def _population(
     table: Table, wanted: int | None, seed: int
 ) -> tuple[Callable[[], Customers], Attributes | None]:
     """
-    Find the customers, and what they have.
+    Return a function that makes the customers, and their attributes.
 
-    A million take their time: a few tell what they have, and all of them are made when
-    nothing is wrong with the rest.
+    A million take time: the attributes are read from a few, and all customers are made
+    only if the rest has no mistakes.
     """
     below = table.table("customers")
     if below is None:
@@ -181,13 +163,13 @@ def _with_events(
     for event in events:
         if event.name in names:
             kinds |= campaign_reader.kinds(event)
-    # One that is triggered by hand may bring whatever it likes.
+    # An event that is triggered by hand may have any values.
     is_open = not names <= {event.name for event in events}
     return attributes.with_event(kinds, open_event=is_open)
 
 
 def _triggers(promotion: object, campaigns: object) -> list[str]:
-    """Find the events of the campaigns that offer a promotion, as far as can be read."""
+    """Return the events of the campaigns that offer a promotion, as far as readable."""
     found = []
     for campaign in campaigns if isinstance(campaigns, list) else []:
         event = campaign.get("event") if isinstance(campaign, dict) else None

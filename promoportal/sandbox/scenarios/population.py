@@ -1,4 +1,4 @@
-"""Customers by position, their attributes by column."""
+"""Customers by position, with their attributes in columns."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from promoportal.sandbox.engine import Value
 
-# What each customer has, and all that a file of customers must say.
+# The attribute that every customer has; a file of customers needs no other.
 ID = "customer_id"
 
 
 class Customers:
-    """A population that is found by position, or by id."""
+    """A population in which customers are found by position or by ID."""
 
     def __init__(
         self,
@@ -21,7 +21,7 @@ class Customers:
     ) -> None:
         self._ids = ids
         self._columns: dict[str, Sequence[Value]] = {ID: ids, **columns}
-        self._find = find or _found_in(ids)
+        self._find = find or _lookup(ids)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -36,21 +36,17 @@ class Customers:
 
     def column(self, attribute: str) -> Sequence[Value]:
         """
-        Give the values of all customers, by position.
+        Return the values of all customers, by position.
 
-        :raises KeyError: if no customer has such an attribute
+        :raises KeyError: if no customer has the attribute
         """
         return self._columns[attribute]
 
     def position(self, customer: str) -> int | None:
-        """Find a customer by id; None: there is no such one."""
+        """Return the position of a customer by ID; None if no customer has it."""
         return self._find(customer)
 
-    def customer(self, position: int) -> dict[str, Value]:
-        """Give all attributes of one customer, by name."""
-        return {name: column[position] for name, column in self._columns.items()}
 
-
-def _found_in(ids: Sequence[str]) -> Callable[[str], int | None]:
+def _lookup(ids: Sequence[str]) -> Callable[[str], int | None]:
     positions = {customer: position for position, customer in enumerate(ids)}
     return positions.get

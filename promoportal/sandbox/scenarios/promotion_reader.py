@@ -1,4 +1,4 @@
-"""Promotions as they are set up: tiers, rewards, limits."""
+"""Reader of promotions: tiers, rewards, limits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from promoportal.toml.tables import Table
 
 _MEASURES = {Category.AMOUNT: "currency", Category.UNITS: "unit"}
 _COMPARISONS = ("is", "is_not", "at_least", "at_most", "above", "below")
-# What the engine's values are called in the file.
+# The names in the file for the names in the engine's paths.
 _WRITTEN: dict[str, tuple[str, ...]] = {
     "condition": ("when", "where"),
     "branches": ("all", "any"),
@@ -46,7 +46,7 @@ _WRITTEN: dict[str, tuple[str, ...]] = {
 
 
 def promotion(table: Table, attributes: Attributes | None) -> Promotion:
-    """Read one promotion, and note whatever the engine finds wrong with it."""
+    """Return the promotion in a table, and note the mistakes the engine finds in it."""
     before = len(table.problems)
     has_codes = table.has("unique_codes")
     state = table.choice("state", State, default=State.ACTIVE)
@@ -57,34 +57,34 @@ def promotion(table: Table, attributes: Attributes | None) -> Promotion:
         name=table.text("name"),
         properties=_properties(table),
         sorting=_sorting(table, attributes),
-        budget=_budget(table) if table.has("budget") else None,
-        cap=_cap(table) if table.has("cap") else None,
-        unique_codes=_codes(table) if has_codes else None,
+        budget=table.read("budget", _budget) if table.has("budget") else None,
+        cap=table.read("cap", _cap) if table.has("cap") else None,
+        unique_codes=table.read("unique_codes", _codes) if has_codes else None,
         tiers=tuple(tiers),
         state=state,
         frozen=state is not State.DRAFT,
     )
     table.end()
-    # What could not be read is nothing, and the engine would find fault with that too.
+    # Fields that could not be read are empty: the engine would report them once more.
     if len(table.problems) == before:
         for mistake in mistakes(found):
-            _tell(table, mistake.where, mistake.sentence)
+            _note(table, mistake.where, mistake.sentence)
     return found
 
 
 def check(table: Table, tree: Tree) -> None:
-    """Note whatever the engine finds wrong with the condition in a table."""
+    """Note the mistakes that the engine finds in the condition of a table."""
     for mistake in mistakes_in(tree, ("condition",)):
-        _tell(table, mistake.where, mistake.sentence)
+        _note(table, mistake.where, mistake.sentence)
 
 
-def _tell(table: Table, where: Where, sentence: str) -> None:
+def _note(table: Table, where: Where, sentence: str) -> None:
     place = written(where, table.values, table.place)
     table.problems.at(place, f"is not right. {sentence}")
 
 
 def written(where: Where, values: object, place: Place) -> Place:
-    """Find where in the file the engine's values come from, as far as they are there."""
+    """Return the path in the file for the engine's path, as far as it exists."""
     for part in where:
         names = _WRITTEN.get(part, (part,)) if isinstance(part, str) else (part,)
         name = next((name for name in names if _has(values, name)), None)
@@ -106,11 +106,12 @@ def _has(values: object, name: str | int) -> bool:
 def _tier(table: Table, attributes: Attributes | None, has_codes: bool) -> Tier:
     reward = None
     if table.has("reward"):
-        below = table.table("reward")
-        reward = _reward(below, attributes) if below is not None else None
+        reward = table.read("reward", lambda below: _reward(below, attributes))
     elif not has_codes:
-        says = "is missing; only a promotion with unique codes may have tiers without."
-        table.wrong("reward", says)
+        reason = (
+            "is missing; only a promotion with unique codes may have tiers without."
+        )
+        table.wrong("reward", reason)
     tier = Tier(
         id=table.text("id"),
         name=table.text("name"),
@@ -123,14 +124,12 @@ def _tier(table: Table, attributes: Attributes | None, has_codes: bool) -> Tier:
 
 def _reward(table: Table, attributes: Attributes | None) -> Reward:
     category, measure = _measure(table)
-    reward = Reward(
+    return Reward(
         category=category,
         type=table.text("type"),
         measure=measure,
         size=_size(table, attributes),
     )
-    table.end()
-    return reward
 
 
 def _measure(table: Table) -> tuple[Category, str]:
@@ -139,16 +138,16 @@ def _measure(table: Table) -> tuple[Category, str]:
     right = _MEASURES[category]
     for key in _MEASURES.values():
         if key != right and table.has(key):
-            says = f'does not go with the category "{category}"; write {right}.'
-            table.wrong(key, says)
+            reason = f'does not go with the category "{category}"; write {right}.'
+            table.wrong(key, reason)
             return category, ""
     return category, table.text(right)
 
 
 def _size(table: Table, attributes: Attributes | None) -> Fixed | Percentage:
     if table.has("value") == table.has("percent"):
-        says = 'must have either a "value", or a "percent" and what it is "of".'
-        table.problems.at(table.place, says)
+        reason = 'must have either a "value", or a "percent" and what it is "of".'
+        table.problems.at(table.place, reason)
     if not table.has("percent"):
         for key in ("of", "minimum", "maximum"):
             if table.has(key):
@@ -182,7 +181,7 @@ def _properties(table: Table) -> Mapping[str, object]:
 
 
 def _as_json(value: Any) -> Any:
-    """Make of a value what JSON can say: properties are handed on, never counted with."""
+    """Return a value of JSON's types: properties are passed on, not calculated with."""
     if isinstance(value, dict):
         return {name: _as_json(below) for name, below in value.items()}
     if isinstance(value, list):
@@ -206,40 +205,24 @@ def _sorting(table: Table, attributes: Attributes | None) -> Sorting | None:
     )
 
 
-def _budget(table: Table) -> Budget | None:
-    below = table.table("budget")
-    if below is None:
-        return None
-    category, measure = _measure(below)
-    budget = Budget(category, measure, below.number("total"))
-    below.end()
-    return budget
+def _budget(table: Table) -> Budget:
+    return Budget(*_measure(table), table.number("total"))
 
 
-def _cap(table: Table) -> Cap | None:
-    below = table.table("cap")
-    if below is None:
-        return None
-    cap = Cap(
-        below.whole("recipients"),
-        below.choice("timeframe", Timeframe, default=Timeframe.LIFETIME),
+def _cap(table: Table) -> Cap:
+    return Cap(
+        table.whole("recipients"),
+        table.choice("timeframe", Timeframe, default=Timeframe.LIFETIME),
     )
-    below.end()
-    return cap
 
 
-def _codes(table: Table) -> UniqueCodes | None:
-    below = table.table("unique_codes")
-    if below is None:
-        return None
-    fallback = below.text("fallback") if below.has("fallback") else None
-    codes = UniqueCodes(column(below, "file"), fallback)
-    below.end()
-    return codes
+def _codes(table: Table) -> UniqueCodes:
+    fallback = table.text("fallback") if table.has("fallback") else None
+    return UniqueCodes(column(table, "file"), fallback)
 
 
-def once(tables: list[Table], key: str) -> None:
-    """Note what should be different in each of some tables, and is not."""
+def check_unique(tables: list[Table], key: str) -> None:
+    """Note each value of `key` that an earlier table has too."""
     seen: dict[object, Table] = {}
     for table in tables:
         value = table.values.get(key)

@@ -1,8 +1,8 @@
 """
-A scenario run dry: what would become of whom, before anyone is touched.
+The dry run of a scenario: each customer's result, before a campaign is executed.
 
 Every campaign is executed once, on one day: the scheduled ones in the order of their
-times, then the events of the scenario one by one, all through the same accounts.
+times, then the events of the scenario one by one. All of them use the same accounts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from promoportal.sandbox.engine import (
     calculate,
 )
 from promoportal.sandbox.mails import Mail
-from promoportal.sandbox.scenarios.email_context import letter
+from promoportal.sandbox.scenarios.email_context import campaign_mail
 from promoportal.sandbox.scenarios.event_playback import members, occurrences, seed_for
 from promoportal.sandbox.scenarios.scenario import Campaign, Scenario
 
@@ -35,7 +35,7 @@ _LIMITED = frozenset(Status) - UNREACHED - {Status.ASSIGNED}
 
 @dataclass(slots=True)
 class TierFigures:
-    """One tier: how many would get it if there were no limits, and how many do."""
+    """One tier: the customers who reach it without limits, and those who get it."""
 
     tier: Tier
     reached: int = 0
@@ -45,7 +45,7 @@ class TierFigures:
 
 @dataclass(slots=True)
 class PromotionFigures:
-    """What one promotion comes to in one campaign."""
+    """The figures of one promotion in one campaign."""
 
     promotion: Promotion
     tiers: dict[str, TierFigures]
@@ -59,7 +59,7 @@ class PromotionFigures:
 
     @property
     def eligible(self) -> int:
-        """How many would get something if there were no limits."""
+        """The number of customers who would get something if there were no limits."""
         return self.targeted - sum(self.statuses[each] for each in UNREACHED)
 
     def count(self, outcomes: Iterable[Outcome]) -> None:
@@ -83,29 +83,29 @@ class PromotionFigures:
 
 @dataclass(slots=True)
 class CampaignFigures:
-    """What one campaign comes to."""
+    """The figures of one campaign."""
 
     campaign: Campaign
     in_group: int
     promotions: list[PromotionFigures]
-    times: int = 0  # it was executed: once, or for each customer that triggered it
-    outside: int = 0  # how often others than the target group did what triggers it
+    times: int = 0  # executions: one, or one for each customer that triggered it
+    outside: int = 0  # triggering events of customers outside the target group
     recipients: set[int] = field(default_factory=set)  # by position
     sample: Mail | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """What a scenario comes to."""
+    """The result of a scenario's dry run."""
 
     scenario: Scenario
     day: date
     campaigns: tuple[CampaignFigures, ...]
-    accounts: Mapping[str, Account]  # of each promotion, by its id
+    accounts: Mapping[str, Account]  # by promotion ID
 
 
 def rehearse(scenario: Scenario, *, day: date) -> Rehearsal:
-    """Run a scenario dry, as if it were that day."""
+    """Return the result of the scenario's dry run on the given day."""
     stage = _Stage(scenario, day)
     stage.execute()
     for event in scenario.events:
@@ -127,24 +127,24 @@ class _Stage:
         self._members = {
             group.id: members(group, scenario.population) for group in scenario.groups
         }
-        # To look someone up; and a set of a million is made for a triggered one only.
+        # For lookups; only triggered campaigns need it, and a million take time.
         self._sets: dict[int, frozenset[int]] = {}
         self.accounts = {each.id: Account() for each in scenario.promotions}
         self.campaigns = [self._figures(each) for each in scenario.campaigns]
 
     def execute(self) -> None:
-        """Execute what is scheduled: first what has no time, then by the clock."""
+        """Execute the scheduled campaigns: first those without a time, then by time."""
         scheduled = [each for each in self.campaigns if not each.campaign.is_triggered]
         for figures in sorted(scheduled, key=lambda each: each.campaign.at or time.min):
             self._run(figures, self._members[figures.campaign.target_group.id])
 
     def play(
-        self, event: str, happening: Iterable[tuple[int, Mapping[str, Value]]]
+        self, event: str, triggers: Iterable[tuple[int, Mapping[str, Value]]]
     ) -> None:
-        """Let customers do something, one after the other."""
-        heard = [each for each in self.campaigns if each.campaign.event == event]
-        for position, values in happening:
-            for figures in heard:
+        """Execute the triggered campaigns for one customer after the other."""
+        triggered = [each for each in self.campaigns if each.campaign.event == event]
+        for position, values in triggers:
+            for figures in triggered:
                 if position in self._set(figures.campaign.target_group.id):
                     self._run(figures, [position], values)
                 else:
@@ -175,19 +175,19 @@ class _Stage:
         targeted: Sequence[int],
         event: Mapping[str, Value] = NOTHING,
     ) -> None:
-        """Execute a campaign once: what `How It Works` of the guide does in steps 2 to 4."""
+        """Execute a campaign once: steps 2 to 4 of `How It Works` in the guide."""
         figures.times += 1
-        given: list[tuple[Promotion, Sequence[Outcome]]] = []
+        allocated: list[tuple[Promotion, Sequence[Outcome]]] = []
         for each in figures.promotions:
             outcomes = self._allocate(figures.campaign, each, targeted, event)
-            given.append((each.promotion, outcomes))
+            allocated.append((each.promotion, outcomes))
             figures.recipients.update(
                 outcome.position
                 for outcome in outcomes
                 if outcome.status is Status.ASSIGNED
             )
         if figures.sample is None:
-            figures.sample = self._sample(figures, given, event)
+            figures.sample = self._sample(figures, allocated, event)
 
     def _allocate(
         self,
@@ -226,16 +226,16 @@ class _Stage:
     def _sample(
         self,
         figures: CampaignFigures,
-        given: Sequence[tuple[Promotion, Sequence[Outcome]]],
+        allocated: Sequence[tuple[Promotion, Sequence[Outcome]]],
         event: Mapping[str, Value],
     ) -> Mail | None:
-        """Write the e-mail to the first customer who gets one."""
+        """Return the e-mail to the first customer who gets one."""
         if figures.campaign.email is None:
             return None
-        # One after the other, as they were targeted: mostly it is among the first.
-        for outcomes in zip(*(outcomes for _, outcomes in given), strict=True):
-            promotions = (promotion for promotion, _ in given)
-            mail = letter(
+        # One by one, as targeted: usually one of the first gets an e-mail.
+        for outcomes in zip(*(outcomes for _, outcomes in allocated), strict=True):
+            promotions = (promotion for promotion, _ in allocated)
+            mail = campaign_mail(
                 figures.campaign,
                 self._scenario.population,
                 outcomes[0].position,

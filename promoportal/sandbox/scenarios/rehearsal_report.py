@@ -1,4 +1,4 @@
-"""A rehearsal told: as a table with small charts for people, as JSON for machines."""
+"""Reports of a dry run: as text with tables and small charts, or as JSON."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _BAR = 24  # characters of a whole bar
 _NAME = 20
 
 
-def told(rehearsal: Rehearsal) -> str:
-    """Everything a person wants to know before the campaign runs."""
+def as_text(rehearsal: Rehearsal) -> str:
+    """Return the whole report as text."""
     return "\n".join(line.rstrip() for line in _lines(rehearsal))
 
 
 def as_json(rehearsal: Rehearsal) -> dict[str, Any]:
-    """The same figures; money and units as text, as they are exact."""
+    """Return the same figures for JSON; money and units are texts, which are exact."""
     scenario = rehearsal.scenario
     return {
         "scenario": scenario.title,
         "customers": len(scenario.population),
         "seed": scenario.seed,
         "day": rehearsal.day.isoformat(),
-        "campaigns": [_campaign_as_json(one) for one in rehearsal.campaigns],
+        "campaigns": [_campaign_as_json(figures) for figures in rehearsal.campaigns],
         "promotions": [
             _limits_as_json(promotion, rehearsal.accounts[promotion.id])
             for promotion in scenario.promotions
@@ -43,7 +43,7 @@ def as_json(rehearsal: Rehearsal) -> dict[str, Any]:
     }
 
 
-# --- For people ---------------------------------------------------------------------------
+# --- Text ---------------------------------------------------------------------------------
 
 
 def _lines(rehearsal: Rehearsal) -> Iterator[str]:
@@ -57,7 +57,7 @@ def _lines(rehearsal: Rehearsal) -> Iterator[str]:
         yield ""
         yield from _campaign(figures)
     yield from _limits(rehearsal)
-    yield from _warned(warnings(rehearsal))
+    yield from _warnings(warnings(rehearsal))
     for figures in rehearsal.campaigns:
         if figures.sample:
             yield from _mail(figures.campaign, figures.sample)
@@ -110,7 +110,7 @@ def _tier(figures: TierFigures) -> str:
 
 
 def _worth(tier: Tier, value: Decimal) -> str:
-    """A code alone has no value that anyone knows of."""
+    """Return the total value; a code alone has no known value."""
     return f"{value:,} {tier.reward.measure}" if tier.reward else "codes"
 
 
@@ -150,13 +150,13 @@ def _limit(
 
 
 def _bar(part: Decimal | int, whole: Decimal | int) -> str:
-    """A bar as long as the part is of the whole; whatever is not nothing shows."""
+    """Return a bar as long as the part is of the whole; any part above 0 shows."""
     if not part or not whole:
         return ""
     return "█" * max(1, round(part * _BAR / whole))
 
 
-def _warned(sentences: list[str]) -> Iterator[str]:
+def _warnings(sentences: list[str]) -> Iterator[str]:
     if sentences:
         yield ""
         yield "LOOK AT THIS"
@@ -173,7 +173,7 @@ def _mail(campaign: Campaign, mail: Mail) -> Iterator[str]:
     yield from (f"  {line}" for line in mail.text.splitlines())
 
 
-# --- For machines -------------------------------------------------------------------------
+# --- JSON ---------------------------------------------------------------------------------
 
 
 def _campaign_as_json(figures: CampaignFigures) -> dict[str, Any]:
@@ -203,7 +203,7 @@ def _promotion_as_json(figures: PromotionFigures) -> dict[str, Any]:
 
 
 def _by_type(figures: PromotionFigures) -> Mapping[str, str]:
-    """What is given in all of each reward type, with its currency or unit."""
+    """Return the total value of each reward type, with its currency or unit."""
     found: dict[str, Decimal] = {}
     for tier in figures.tiers.values():
         if reward := tier.tier.reward:

@@ -1,4 +1,4 @@
-"""What in a rehearsal a person should look at before the campaign runs."""
+"""Warnings about a dry run, to be read before the campaign runs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _CUTS = {
 
 
 def warnings(rehearsal: Rehearsal) -> list[str]:
-    """List them, one sentence each; none: there is nothing to say."""
+    """Return the warnings, one sentence each."""
     return [
-        *_of_set_up(rehearsal.scenario),
+        *_of_scenario(rehearsal.scenario),
         *(each for figures in rehearsal.campaigns for each in _of_campaign(figures)),
         *_of_events(rehearsal),
     ]
 
 
-def _of_set_up(scenario: Scenario) -> Iterator[str]:
+def _of_scenario(scenario: Scenario) -> Iterator[str]:
     offered = {each for campaign in scenario.campaigns for each in campaign.promotions}
     used = {campaign.target_group.id for campaign in scenario.campaigns}
     for promotion in scenario.promotions:
@@ -53,16 +53,16 @@ def _of_campaign(figures: CampaignFigures) -> Iterator[str]:
     campaign = figures.campaign
     if not figures.in_group:
         group = campaign.target_group.name
-        yield f'{_called(campaign)}: nobody is in the target group "{group}".'
+        yield f'{_name(campaign)}: nobody is in the target group "{group}".'
     for each in figures.promotions:
         if each.targeted and each.promotion.state is State.ACTIVE:
             for sentence in _of_promotion(each):
-                yield f"{_called(campaign)}, promotion {each.promotion.code}: {sentence}"
+                yield f"{_name(campaign)}, promotion {each.promotion.code}: {sentence}"
     if campaign.email is not None and figures.recipients and figures.sample is None:
-        yield f"{_called(campaign)}: nobody who gets something has an e-mail address."
+        yield f"{_name(campaign)}: nobody who gets something has an e-mail address."
 
 
-def _called(campaign: Campaign) -> str:
+def _name(campaign: Campaign) -> str:
     return f"Campaign {campaign.plan}"
 
 
@@ -88,18 +88,18 @@ def _of_codes(figures: PromotionFigures) -> Iterator[str]:
     without = figures.statuses[Status.NO_CODE_AVAILABLE]
     if unique is None or not (figures.fallbacks or without):
         return
-    there = f"the {len(unique.codes):,} unique codes run out"
+    run_out = f"the {len(unique.codes):,} unique codes run out"
     if unique.fallback is None:
-        yield f"{there}; {without:,} get nothing."
+        yield f"{run_out}; {without:,} get nothing."
     else:
-        yield f'{there}; {figures.fallbacks:,} get the fallback "{unique.fallback}".'
+        yield f'{run_out}; {figures.fallbacks:,} get the fallback "{unique.fallback}".'
 
 
 def _of_events(rehearsal: Rehearsal) -> Iterator[str]:
     scenario = rehearsal.scenario
-    heard = {campaign.event for campaign in scenario.campaigns}
+    triggers = {campaign.event for campaign in scenario.campaigns}
     for event in scenario.events:
-        if event.name not in heard:
+        if event.name not in triggers:
             yield f'No campaign is triggered by the event "{event.name}".'
     played = {event.name for event in scenario.events}
     for figures in rehearsal.campaigns:
@@ -108,10 +108,10 @@ def _of_events(rehearsal: Rehearsal) -> Iterator[str]:
             continue
         if campaign.event not in played:
             yield (
-                f'{_called(campaign)} is triggered by "{campaign.event}", which does not '
+                f'{_name(campaign)} is triggered by "{campaign.event}", which does not '
                 "happen in this scenario."
             )
         else:
             yield (
-                f'{_called(campaign)}: nobody in the target group does "{campaign.event}".'
+                f'{_name(campaign)}: nobody in the target group does "{campaign.event}".'
             )

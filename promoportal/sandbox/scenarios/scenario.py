@@ -1,4 +1,4 @@
-"""What a scenario sets up: customers, target groups, promotions, campaigns, events."""
+"""Data classes of a scenario: target groups, promotions, campaigns, events."""
 
 from __future__ import annotations
 
@@ -16,39 +16,30 @@ from promoportal.sandbox.engine import (
     Promotion,
     Value,
 )
+from promoportal.sandbox.mails import Email
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetGroup:
-    """The audience of a campaign: by conditions, or from a one-column CSV of ids."""
+    """The audience of a campaign: by conditions, or from a one-column CSV of IDs."""
 
     id: int
     name: str
     condition: Condition = EVERYONE
-    members: Sequence[str] | None = None  # None: whoever the condition matches
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Email:
-    """A campaign's e-mail: Django-style templates, of the customer, reward and code."""
-
-    sender: str
-    subject: str
-    text: str
-    html: str | None = None
+    members: Sequence[str] | None = None  # None: the customers who match
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
-    """A campaign plan; each time it is executed there is an occurrence of it."""
+    """A campaign plan; each execution of it is an occurrence."""
 
     plan: int  # "Plan ID", seriesId
     name: str
     target_group: TargetGroup
-    promotions: tuple[str, ...]  # their ids
+    promotions: tuple[str, ...]  # their IDs
     channels: tuple[int, ...]
-    event: str | None = None  # its name, where the campaign is triggered by one
-    at: time | None = None  # in UTC, where it is scheduled; None: when told to
+    event: str | None = None  # name of the event that triggers the campaign, if any
+    at: time | None = None  # scheduled time in UTC; None: executed on request
     email: Email | None = None
 
     @property
@@ -58,18 +49,18 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something customers do while the scenario runs: `deposit`, with an `amount`."""
+    """An event that customers cause in a scenario: `deposit`, with an `amount`."""
 
     name: str
-    customers: Sequence[str] | int  # these, or so many of the population
+    customers: Sequence[str] | int  # IDs, or a number of random customers
     values: Mapping[str, Value | tuple[Decimal, Decimal]] = field(
         default_factory=lambda: NOTHING
-    )  # as they are, or anywhere from the one to the other
+    )  # fixed, or a range to draw from: lowest, highest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A whole desk: one file, and the files it names."""
+    """The contents of one scenario file, and of the files that it names."""
 
     path: Path
     title: str

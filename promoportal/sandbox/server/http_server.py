@@ -1,24 +1,22 @@
-"""The sandbox at a port: sockets in, sockets out, and how an answer leaves."""
+"""The sandbox's HTTP server, and the ways to send an answer."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
 from typing import Self
 
 import aiohttp
 from aiohttp import web
 
 from promoportal.sandbox.control import page
-from promoportal.sandbox.control.api import Control
+from promoportal.sandbox.control.api import Control, is_loopback
 from promoportal.sandbox.journal import Journal
-from promoportal.sandbox.messages import Answer, Asked, Manner
+from promoportal.sandbox.messages import Answer, Manner, Request
 from promoportal.sandbox.simulation import Options, Sandbox
 
 _LARGEST_BODY = 16 * 1024 * 1024
@@ -28,7 +26,7 @@ _JSON = "application/json; charset=utf-8"
 
 
 class Server:
-    """Serves one sandbox after another at one address."""
+    """An HTTP server for one sandbox after another at one address."""
 
     def __init__(
         self, options: Options, *, host: str = "127.0.0.1", port: int = 0
@@ -36,7 +34,7 @@ class Server:
         self.options = options
         self.host = host
         self.port = port
-        self.local = _is_loopback(host)
+        self.local = is_loopback(host)
         self._journal = Journal(options.keep) if options.keep else None
 
     async def __aenter__(self) -> Self:
@@ -45,7 +43,7 @@ class Server:
             loop=asyncio.get_running_loop(),
             client_max_size=_LARGEST_BODY,
         )
-        # The low-level server: a router of any kind costs a third of the throughput.
+        # The low-level server: any router would cost a third of the throughput.
         self._web = web.ServerRunner(
             web.Server(self._serve, request_factory=request, access_log=None),
             shutdown_timeout=0.1,
@@ -55,18 +53,13 @@ class Server:
         self.port = listening.getsockname()[1]
         await web.SockSite(self._web, listening, backlog=1024).start()
         self._client = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        self._leaving: set[asyncio.Task[None]] = set()
-        self._seat(self.options)
+        self._closing: set[asyncio.Task[None]] = set()
+        self._start_sandbox(self.options)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.sandbox.close()
-        await asyncio.gather(*self._leaving)
+        await asyncio.gather(*self._closing)
         await self._client.close()
         await self._web.cleanup()
         if self._journal:
@@ -77,37 +70,37 @@ class Server:
         return _at(self.host, self.port)
 
     def reset(self, options: Options | None = None) -> None:
-        """Begin anew: what is still under way ends in the memory it began in."""
+        """Start a new sandbox; what still runs ends in the memory of the old one."""
         task = asyncio.create_task(self.sandbox.close())
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
         if self._journal:
-            self.sandbox.keep_no_more()
-            self._journal.begin_anew()
-        self._seat(options or self.options)
+            self.sandbox.stop_keeping()
+            self._journal.clear()
+        self._start_sandbox(options or self.options)
 
-    def _seat(self, options: Options) -> None:
+    def _start_sandbox(self, options: Options) -> None:
         self.sandbox = Sandbox(options, self._post, self._tell, journal=self._journal)
         self.sandbox.start()
         self._control = Control(self.sandbox, self.reset, self.local)
-        self._door = page.Door(self.sandbox, self.local)
+        self._page = page.PageEndpoint(self.sandbox, self.local)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        asked = await _asked(request)
-        if asked.side == "control":
-            answer = await self._control.answer(asked)
-        elif asked.side in page.SIDES:
-            answer = await self._door.answer(asked)
+        parsed = await _read_request(request)
+        if parsed.side == "control":
+            answer = await self._control.answer(parsed)
+        elif parsed.side in page.SIDES:
+            answer = await self._page.answer(parsed)
         else:
-            answer = await self.sandbox.answer(asked)
-        return await _LEAVING[answer.manner](request, answer)
+            answer = await self.sandbox.answer(parsed)
+        return await _SENDERS[answer.manner](request, answer)
 
     async def _post(self, url: str, body: bytes) -> int:
         headers = {"Content-Type": "application/json"}
         return await self._posted(url, body, headers, _NOTICE_TIMEOUT)
 
     async def _tell(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """Call ourselves, as one half of the vendor calls the other."""
+        """Call this server, as one half of Optimove calls the other."""
         url = f"{self._here}{path}"
         return await self._posted(url, body, headers, _INSIDE_TIMEOUT)
 
@@ -124,19 +117,19 @@ class Server:
             ) as response:
                 await response.read()
                 return response.status
-        except aiohttp.ClientError as error:  # most of them are no OSError
+        except aiohttp.ClientError as error:  # most are no OSError
             raise ConnectionError(str(error)) from error
 
     @property
     def _here(self) -> str:
-        """An address that reaches us from this machine, wherever else we listen."""
-        anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be replaced
+        """The address of this server for this machine, wherever else it listens."""
+        anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - replaced
         return _at(anywhere.get(self.host, self.host), self.port)
 
 
-async def _asked(request: web.BaseRequest) -> Asked:
+async def _read_request(request: web.BaseRequest) -> Request:
     side, _, path = request.path.strip("/").partition("/")
-    return Asked(
+    return Request(
         side=side.lower(),
         method=request.method,
         path=path,
@@ -160,7 +153,7 @@ async def _half(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
 
 async def _drip(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
     response = await _begun(request, answer)
-    with suppress(ConnectionError):  # few have the patience
+    with suppress(ConnectionError):  # clients may give up
         for byte in answer.body:
             await response.write(bytes([byte]))
             await asyncio.sleep(answer.pause)
@@ -176,13 +169,13 @@ async def _cut(request: web.BaseRequest, _answer: Answer) -> web.StreamResponse:
 async def _reset(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
     connection: socket.socket | None = request.get_extra_info("socket")
     if connection is not None:
-        # To linger for no time makes the close a reset, which the client can tell.
+        # Lingering for no time makes the close a reset, which the client can recognise.
         linger = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     return await _cut(request, answer)
 
 
-_LEAVING = {
+_SENDERS = {
     Manner.WHOLE: _whole,
     Manner.HALF: _half,
     Manner.DRIP: _drip,
@@ -210,10 +203,3 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _at(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

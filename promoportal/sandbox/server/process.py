@@ -1,4 +1,4 @@
-"""The sandbox as a process of its own: until it is told to end."""
+"""The sandbox as a process of its own."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def run(
     parent: int | None = None,
 ) -> None:
     """
-    Serve until SIGTERM or SIGINT, or until `parent` has gone.
+    Serve until SIGTERM or SIGINT, or until `parent` has exited.
 
-    `started` is told the address as soon as it is answered there.
+    `started` is called with the address as soon as the server answers there.
 
     :raises OSError: if the port is taken
     """

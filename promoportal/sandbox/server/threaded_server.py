@@ -1,36 +1,55 @@
-"""A sandbox in a thread, for tests: every method may be called from any thread."""
+"""A sandbox in a thread, for tests; every method may be called from any thread."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
-from promoportal.sandbox.commands import Event, Launch, Trigger
+from promoportal.sandbox.commands import (
+    Event,
+    Launch,
+    LaunchOrder,
+    Trigger,
+    TriggerOrder,
+)
 from promoportal.sandbox.control import state_view
 from promoportal.sandbox.faults import Fault
-from promoportal.sandbox.ledger_comparison import Books
 from promoportal.sandbox.operator_platform import Capability, Credit
 from promoportal.sandbox.optimove.accepted_redemptions import Redeemed
 from promoportal.sandbox.optimove.rate_limit import SlidingWindow
 from promoportal.sandbox.optimove.registered_listeners import Listener
-from promoportal.sandbox.optimove.sample_customers import Ids
-from promoportal.sandbox.optimove.webhook_sender import Casing, Posted
-from promoportal.sandbox.optimove.weighted_outcomes import UNLUCKY, Promotion, Reward
+from promoportal.sandbox.optimove.webhook_sender import Posted
 from promoportal.sandbox.server.http_server import Server
 from promoportal.sandbox.simulation import Call, Options, Sandbox
 
 Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
 Waited = TypeVar("Waited")
 _PATIENCE = 60.0
 
 
+def _in_its_thread(
+    method: Callable[Concatenate[Sandbox, Arguments], Result],
+) -> Callable[Concatenate[SandboxHandle, Arguments], Result]:
+    """Return a handle's method that calls the sandbox's method in its own thread."""
+
+    @wraps(method)
+    def ordered(
+        handle: SandboxHandle, /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        return handle._do(lambda sandbox: method(sandbox, *args, **kwargs))
+
+    return ordered
+
+
 class SandboxHandle:
-    """The handle on a sandbox that is being served."""
+    """A handle on a sandbox that is being served."""
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
         self._server = server
@@ -45,78 +64,32 @@ class SandboxHandle:
 
     def reset(self, options: Options | None = None) -> None:
         """
-        Begin anew: no campaigns, no listeners, no faults, empty books.
+        Start again without campaigns, listeners, faults and credits.
 
-        `options` hold until the next reset: small pages, a short window, other keys.
+        `options` apply until the next reset: small pages, a short window, other keys.
         """
         self._do(lambda _: self._server.reset(options))
 
-    # --- The vendor -------------------------------------------------------------------
+    # --- Optimove ---------------------------------------------------------------------
 
-    def execute(
-        self,
-        *,
-        customers: int = 20,
-        promotions: Sequence[str | Promotion] = ("promo-17",),
-        eligible: float = 0.8,
-        statuses: Mapping[str, float] = UNLUCKY,
-        channels: Sequence[int] = (505,),
-        ids: Ids = "strings",
-        seed: int | None = None,
-        series: str | int | None = None,
-        announce: bool = True,
-    ) -> str:
-        """Execute a scheduled campaign over generated customers; gives the occurrence."""
-        launch = Launch(
-            customers=customers,
-            promotions=promotions,
-            eligible=eligible,
-            statuses=statuses,
-            channels=channels,
-            ids=ids,
-            seed=seed,
-            series=series,
-            announce=announce,
-        )
+    def execute(self, *, customers: int = 20, **order: Unpack[LaunchOrder]) -> str:
+        """Execute a scheduled campaign for new customers; return the occurrence."""
+        launch = Launch(customers=customers, **order)
         return self._do(lambda sandbox: sandbox.execute(launch).id)
 
     def trigger(
         self,
         customers: int | Sequence[str | int] = 1,
-        *,
-        occurrence: str | int | None = None,
-        promotions: Sequence[str | Promotion] = ("promo-17",),
-        eligible: float = 1.0,
-        statuses: Mapping[str, float] = UNLUCKY,
-        channels: Sequence[int] = (505,),
-        ids: Ids = "strings",
-        casing: Casing = "alternate",
-        listed_after: float = 0.0,
-        seed: int | None = None,
-        series: str | int | None = None,
-        announce: bool = True,
+        **order: Unpack[TriggerOrder],
     ) -> str:
-        """Let so many customers, or these, trigger a campaign; gives the occurrence."""
-        trigger = Trigger(
-            customers=customers,
-            occurrence=occurrence,
-            promotions=promotions,
-            eligible=eligible,
-            statuses=statuses,
-            channels=channels,
-            ids=ids,
-            casing=casing,
-            listed_after=listed_after,
-            seed=seed,
-            series=series,
-            announce=announce,
-        )
+        """Let customers, by number or ID, trigger a campaign; return the occurrence."""
+        trigger = Trigger(customers=customers, **order)
         return self._do(lambda sandbox: sandbox.trigger(trigger).id)
 
     def campaign(self, plan: int, *, announce: bool = True) -> dict[str, Any]:
-        """Execute a campaign of the scenario, every step; gives what came of it."""
+        """Execute all steps of a campaign of the scenario; return the execution."""
         return self._wait(
-            lambda sandbox: sandbox.at_work.execute(plan, announce=announce),
+            lambda sandbox: sandbox.required_tenant.execute(plan, announce=announce),
             state_view.execution,
         )
 
@@ -128,7 +101,7 @@ class SandboxHandle:
         announce: bool = True,
         **values: object,
     ) -> list[dict[str, Any]]:
-        """Let customers of the scenario do something; gives what that triggered."""
+        """Let customers of the scenario cause an event; return the executions."""
         order = Event(
             name=name, customers=customers, values=values or None, announce=announce
         )
@@ -138,10 +111,10 @@ class SandboxHandle:
         )
 
     def promotion(self, promotion: str, do: str | None = None) -> dict[str, Any]:
-        """Look at a promotion of the scenario; activate, deactivate or archive it."""
+        """Activate, deactivate or archive a promotion, if requested, and return it."""
 
         def look(sandbox: Sandbox) -> dict[str, Any]:
-            offers = sandbox.at_work.offers
+            offers = sandbox.required_tenant.offers
             offer = offers.move(promotion, do) if do else offers.known(promotion)
             return state_view.offer(offer, sandbox.redemptions)
 
@@ -154,85 +127,23 @@ class SandboxHandle:
         channels: Sequence[int] = (505,),
         series: str | int | None = None,
     ) -> str:
-        """Start an occurrence with nothing in it yet."""
+        """Start an occurrence without rows; return its ID."""
         return self._do(
             lambda sandbox: (
                 sandbox.campaigns.open(occurrence, channels=channels, series=series).id
             )
         )
 
-    def assign(
-        self,
-        occurrence: str | int,
-        customer: str | int,
-        *,
-        promotion: str = "promo-17",
-        status: str = "Assigned",
-        assignment_id: str | int | None = None,
-        **fields: object,
-    ) -> str:
-        """
-        List one row made by hand; gives its assignment id.
-
-        `fields` are named as the vendor names them (`reward={...}`, `uniqueCode="U1"`)
-        and replace what would be there. The occurrence is opened if need be.
-        """
-        return self._do(
-            lambda sandbox: sandbox.assign(
-                occurrence,
-                customer,
-                promotion=promotion,
-                status=status,
-                assignment_id=assignment_id,
-                **fields,
-            )
-        )
-
-    def list_row(self, occurrence: str | int, row: object) -> None:
-        """List anything at all: a string, null, an object without its keys."""
-        self._do(lambda sandbox: sandbox.list_row(occurrence, row))
-
-    def change(
-        self,
-        occurrence: str | int,
-        assignment: str,
-        *,
-        status: str | None = None,
-        reward: Reward | None = None,
-    ) -> None:
-        """Let the next pass see another status, or another reward."""
-        self._do(
-            lambda sandbox: sandbox.change(
-                occurrence, assignment, status=status, reward=reward
-            )
-        )
-
-    def unlist(self, occurrence: str | int, assignment: str) -> None:
-        """Let the next pass see this row no longer."""
-        self._do(lambda sandbox: sandbox.unlist(occurrence, assignment))
-
-    def announce(
-        self,
-        occurrence: str | int,
-        *,
-        event: int = 13,
-        channels: Sequence[int] | None = None,
-    ) -> None:
-        """Send its notices (again): 13 once per channel, or 4."""
-        self._do(
-            lambda sandbox: sandbox.announce(occurrence, event=event, channels=channels)
-        )
-
-    def cancel(
-        self, occurrence: str | int, *, relist: bool = False, announce: bool = True
-    ) -> None:
-        """Cancel it; `relist` lets its Assigned rows say Cancelled from now on."""
-        self._do(
-            lambda sandbox: sandbox.cancel(occurrence, relist=relist, announce=announce)
-        )
+    assign = _in_its_thread(Sandbox.assign)
+    list_row = _in_its_thread(Sandbox.list_row)
+    change = _in_its_thread(Sandbox.change)
+    unlist = _in_its_thread(Sandbox.unlist)
+    announce = _in_its_thread(Sandbox.announce)
+    cancel = _in_its_thread(Sandbox.cancel)
+    books = _in_its_thread(Sandbox.books)
 
     def rows(self, occurrence: str | int) -> list[object]:
-        """Every row as the vendor would list it, past any limit or page."""
+        """Return every row as Optimove would list it, regardless of limit and pages."""
         return self._do(
             lambda sandbox: [
                 row.listed() for row in sandbox.campaigns.known(occurrence).rows
@@ -240,7 +151,7 @@ class SandboxHandle:
         )
 
     def register(self, event: int, url: str, *, channel: int | None = None) -> None:
-        """Register a listener without asking the API."""
+        """Register a listener without a call of the API."""
         listener = Listener(event, channel, url)
         self._do(lambda sandbox: sandbox.listeners.register(listener))
 
@@ -248,10 +159,9 @@ class SandboxHandle:
     def listeners(self) -> list[Listener]:
         return self._do(lambda sandbox: sandbox.listeners.all())
 
-    # --- Bad days ---------------------------------------------------------------------
+    # --- Faults -----------------------------------------------------------------------
 
     def order(self, fault: Fault) -> None:
-        """Order a fault."""
         self._do(lambda sandbox: sandbox.faults.order(fault))
 
     def clear_faults(self) -> None:
@@ -259,23 +169,23 @@ class SandboxHandle:
 
     @property
     def faults(self) -> list[Fault]:
-        """Those that are ordered and have not all happened yet."""
+        """The ordered faults that have not ended."""
         return self._do(lambda sandbox: sandbox.faults.waiting())
 
     def become(self, capability: Capability | str) -> None:
-        """Let the platform honour keys and answer look-ups, or not."""
-        becoming = Capability(capability)
+        """Set whether the platform honours keys and answers look-ups."""
+        new = Capability(capability)
 
         def change(sandbox: Sandbox) -> None:
-            sandbox.platform.capability = becoming
+            sandbox.platform.capability = new
 
         self._do(change)
 
     def forget_keys(self) -> None:
-        """Let the platform remember no key, as after a day; the credits stay."""
+        """Let the platform forget all keys, as after a day; the credits stay."""
         self._do(lambda sandbox: sandbox.platform.forget_keys())
 
-    # --- The books --------------------------------------------------------------------
+    # --- Records ----------------------------------------------------------------------
 
     @property
     def credits(self) -> list[Credit]:
@@ -287,34 +197,29 @@ class SandboxHandle:
 
     @property
     def calls(self) -> list[Call]:
-        """The last requests to the far sides, without keys and bodies."""
+        """The last requests to the simulated services, without keys and bodies."""
         return self._do(lambda sandbox: list(sandbox.calls))
 
     @property
     def notices(self) -> list[Posted]:
-        """The notices that were posted, and what the listeners answered."""
+        """The webhooks that were sent, with the listeners' answers."""
         return self._do(lambda sandbox: list(sandbox.notices.posted))
 
     @property
     def rate(self) -> SlidingWindow:
-        """How the vendor's limit fared: `total`, `refused`, `most` in any window."""
+        """Optimove's rate limit, with `total`, `refused` and `most` in any window."""
         return self._do(lambda sandbox: sandbox.limit)
-
-    def books(self, occurrence: str | int | None = None) -> Books:
-        """What both sides' books say; of one occurrence, also where they differ."""
-        return self._do(lambda sandbox: sandbox.books(occurrence))
 
     def wait_for_notices(self, count: int = 0, *, timeout: float = 5.0) -> list[Posted]:
         """
-        Wait until at least `count` were posted and none is on its way.
+        Wait until at least `count` webhooks were sent and none is pending.
 
-        :raises TimeoutError: if that takes too long
+        :raises TimeoutError: if that takes longer than `timeout` seconds
         """
         until = time.perf_counter() + timeout
         while not self._do(lambda sandbox: _all_posted(sandbox, count)):
             if time.perf_counter() > until:
-                msg = f"Not all notices were posted within {timeout} s."
-                raise TimeoutError(msg)
+                raise TimeoutError(f"Not all notices were posted within {timeout} s.")
             time.sleep(0.002)
         return self.notices
 
@@ -323,7 +228,7 @@ class SandboxHandle:
         what: Callable[[Sandbox], Coroutine[Any, Any, Waited]],
         then: Callable[[Waited], Result],
     ) -> Result:
-        """Let it be done step by step, with others in between."""
+        """Run a coroutine in the sandbox's loop, with other steps in between."""
 
         async def do() -> Result:
             return then(await what(self._server.sandbox))
@@ -331,13 +236,13 @@ class SandboxHandle:
         return asyncio.run_coroutine_threadsafe(do(), self._loop).result(_PATIENCE)
 
     def _do(self, what: Callable[[Sandbox], Result]) -> Result:
-        """Let the sandbox's own thread do it, so that it is one step among the others."""
+        """Run a function in the sandbox's thread, as one step among the others."""
         done: Future[Result] = Future()
 
         def run() -> None:
             try:
                 done.set_result(what(self._server.sandbox))
-            except Exception as error:  # noqa: BLE001 - it belongs to the caller
+            except Exception as error:  # noqa: BLE001 - raised in the caller
                 done.set_exception(error)
 
         self._loop.call_soon_threadsafe(run)
@@ -349,12 +254,12 @@ def serving(
     options: Options | None = None, *, host: str = "127.0.0.1", port: int = 0
 ) -> Iterator[SandboxHandle]:
     """
-    Serve a fresh sandbox from a thread, as long as the block lasts.
+    Serve a new sandbox from a thread as long as the block lasts.
 
     :raises OSError: if the port is taken
     """
     server = Server(options or Options(), host=host, port=port)
-    life = _Life(server)
+    life = _Lifetime(server)
     thread = threading.Thread(target=life.run, name="sandbox", daemon=True)
     thread.start()
     try:
@@ -364,8 +269,8 @@ def serving(
         thread.join(_PATIENCE)
 
 
-class _Life:
-    """A server's time in its thread."""
+class _Lifetime:
+    """The lifetime of a server in its thread."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -375,7 +280,7 @@ class _Life:
     def run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except Exception as error:  # noqa: BLE001 - it belongs to who wanted the box
+        except Exception as error:  # noqa: BLE001 - raised in `serving`
             self.started.set_exception(error)
 
     def end(self) -> None:

@@ -329,3 +329,13 @@ def _said(stage: Stage) -> dict[str, int]:
     return {
         one.name: one.count if one.is_more else -one.count for one in stage.differences
     }
+
+
+@pytest.mark.parametrize("reason", AssignmentReason)
+def test_inside_a_sentence_a_reason_begins_small_unless_it_names_somebody(
+    reason: AssignmentReason,
+) -> None:
+    begins_with_a_name = reason.label.startswith("Optimove")
+
+    assert reason.phrase[0].isupper() == begins_with_a_name
+    assert reason.phrase[1:] == reason.label[1:]

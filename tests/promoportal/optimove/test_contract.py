@@ -1,4 +1,4 @@
-"""The one file that says what is assumed, and every mistake a copy of it can have."""
+"""The built-in contract, and every mistake that a copy of it can have."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write(tmp_path: Path, text: str) -> Path:
 
 
 def edited(tmp_path: Path, before: str, after: str) -> Path:
-    """Make a copy with one line changed."""
+    """Return the path of a copy with one change."""
     text = BUILT_IN.read_text("utf-8")
     assert text.count(before) == 1, before
     return write(tmp_path, text.replace(before, after))
@@ -33,11 +33,11 @@ def edited(tmp_path: Path, before: str, after: str) -> Path:
 def mistakes(path: Path) -> list[str]:
     with pytest.raises(ContractError) as caught:
         optimove.load(path)
-    assert str(caught.value) == "\n".join(caught.value.mistakes)
-    return caught.value.mistakes
+    assert str(caught.value) == "\n".join(caught.value.sentences)
+    return list(caught.value.sentences)
 
 
-def test_the_built_in_contract_is_sound() -> None:
+def test_the_built_in_contract_is_correct() -> None:
     contract = optimove.load(BUILT_IN)
 
     assert contract.vendor.time_zone is UTC
@@ -48,13 +48,13 @@ def test_the_built_in_contract_is_sound() -> None:
     assert contract.redemptions.batch_limit == 1000
 
 
-def test_each_line_of_it_says_how_it_is_known() -> None:
+def test_each_line_of_it_is_confirmed_or_assumed() -> None:
     for line in BUILT_IN.read_text("utf-8").splitlines():
         if "=" in line and not line.startswith("#"):
             assert re.search(r"#.*(CONFIRMED|ASSUMED)", line), line
 
 
-def test_what_the_settings_name_is_read_once(
+def test_the_contract_in_the_settings_is_read_once(
     tmp_path: Path, settings: Settings
 ) -> None:
     path = edited(tmp_path, "batch_limit = 1000 ", "batch_limit = 250 ")
@@ -67,7 +67,7 @@ def test_what_the_settings_name_is_read_once(
     assert optimove.current() == optimove.load(BUILT_IN)
 
 
-def test_a_copy_may_say_other_things(tmp_path: Path) -> None:
+def test_a_copy_may_have_other_values(tmp_path: Path) -> None:
     text = BUILT_IN.read_text("utf-8")
     for before, after in {
         'time_zone = "UTC"': 'time_zone = "Europe/Lisbon"',
@@ -240,18 +240,18 @@ def test_a_copy_may_say_other_things(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_mistake_is_named_with_its_place_and_what_was_expected(
+def test_a_mistake_is_reported_with_its_place_and_the_expected_value(
     before: str, after: str, mistake: str, tmp_path: Path
 ) -> None:
     path = edited(tmp_path, before, after)
 
-    named = mistakes(path)
+    reported = mistakes(path)
 
-    assert any(mistake in sentence for sentence in named), named
-    assert all(sentence.startswith(f"{path}") for sentence in named)
+    assert any(mistake in sentence for sentence in reported), reported
+    assert all(sentence.startswith(f"{path}") for sentence in reported)
 
 
-def test_a_mistake_is_named_with_its_line(tmp_path: Path) -> None:
+def test_a_mistake_is_reported_with_its_line(tmp_path: Path) -> None:
     path = edited(tmp_path, 'by = "token"', 'by = "tokn"')
     lines = path.read_text("utf-8").splitlines()
     (line,) = (n for n, text in enumerate(lines, start=1) if "tokn" in text)
@@ -261,16 +261,16 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path) -> None:
     assert mistake.startswith(f"{path}, line {line}: assignments.paging.by is")
 
 
-def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
-    named = mistakes(write(tmp_path, 'extra = 1\n[vendor]\ntime_zone = "Mars"\n'))
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    reported = mistakes(write(tmp_path, 'extra = 1\n[vendor]\ntime_zone = "Mars"\n'))
 
-    assert len(named) == 8
-    assert f"{tmp_path / 'tenant.toml'}, line 3: vendor.time_zone" in named[1]
-    assert any("vendor.retry is missing; it must be a list" in it for it in named)
-    assert any("assignments is missing; it must be a table" in it for it in named)
+    assert len(reported) == 8
+    assert f"{tmp_path / 'tenant.toml'}, line 3: vendor.time_zone" in reported[1]
+    assert any("vendor.retry is missing; it must be a list" in it for it in reported)
+    assert any("assignments is missing; it must be a table" in it for it in reported)
 
 
-def test_every_key_is_needed(tmp_path: Path) -> None:
+def test_every_key_is_required(tmp_path: Path) -> None:
     lines = BUILT_IN.read_text("utf-8").splitlines()
     words = re.compile(
         r"(Assigned|NotEl|Budget|Audience|NoCode|Failed|Cancelled|Amount|Units)"
@@ -318,14 +318,14 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert "It can't be read" in mistakes(Path("a\x00b"))[0]
 
 
-def test_the_guide_names_every_table_it_points_at() -> None:
+def test_every_place_in_the_guide_exists() -> None:
     guide = Path(__file__).parents[3] / "docs" / "vendor.md"
-    said = tomllib.loads(BUILT_IN.read_text("utf-8"))
+    contract = tomllib.loads(BUILT_IN.read_text("utf-8"))
     for place in re.findall(
         r"`((?:vendor|external|assignments|redemptions)\.[\w.]+)`",
         guide.read_text("utf-8"),
     ):
-        found: object = said
+        found: object = contract
         for step in place.split("."):
             assert isinstance(found, dict)
             assert step in found, place

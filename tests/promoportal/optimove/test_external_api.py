@@ -1,4 +1,4 @@
-"""The External API over a real socket, with its documented oddities."""
+"""The External API over a real socket, with its documented peculiarities."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pytest
 
 from promoportal import optimove, wire
 from promoportal.optimove import ExecutedCampaign, External, RegisteredListener
-from tests.promoportal.wire import raw_server as farside
+from tests.promoportal.wire import raw_server as raw
 
 CONTRACT = optimove.load(Path(optimove.__file__).with_name("contract.toml"))
-EMPTY = farside.saying(farside.answer(b""))
+EMPTY = raw.saying(raw.answer(b""))
 
 
-def vendor(address: str) -> External:
+def connect(address: str) -> External:
     return External(address, key="the-key", contract=CONTRACT, seconds=5.0)
 
 
-def saying(said: object) -> farside.Speech:
-    return farside.saying(farside.answer(json.dumps(said).encode()))
+def json_answer(data: object) -> raw.Speech:
+    return raw.saying(raw.answer(json.dumps(data).encode()))
 
 
 @pytest.mark.parametrize(
@@ -31,23 +31,23 @@ def saying(said: object) -> farside.Speech:
         pytest.param(None, {"EventTypeID": 13}, id="all channels"),
     ],
 )
-def test_a_listener_is_registered_and_taken_back(
+def test_a_listener_is_registered_and_unregistered(
     channel: int | None, sent: dict[str, object]
 ) -> None:
-    with farside.serving(EMPTY) as far, vendor(far.address + "/optimove") as client:
+    with raw.serving(EMPTY) as api, connect(api.address + "/optimove") as client:
         client.register_listener(13, channel, "https://operator.example/x/")
         client.unregister_listener(13, channel)
 
-        lines = [head.split(" HTTP")[0] for head in far.heads]
+        lines = [head.split(" HTTP")[0] for head in api.heads]
         assert lines == [
             "POST /optimove/General/RegisterEventListener",
             "POST /optimove/General/UnregisterEventListener",
         ]
-        for head in far.heads:
+        for head in api.heads:
             assert "\r\nContent-Type: application/json\r\n" in f"{head}\r\n"
             assert "\r\nX-API-KEY: the-key\r\n" in f"{head}\r\n"
         url = {"ListenerURL": "https://operator.example/x/"}
-        assert [json.loads(body) for body in far.bodies] == [sent | url, sent]
+        assert [json.loads(body) for body in api.bodies] == [sent | url, sent]
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_a_listener_is_registered_and_taken_back(
 def test_an_error_sentence_with_a_200_is_an_error(
     body: bytes, kind: type[wire.WireError]
 ) -> None:
-    speech = farside.saying(farside.answer(body))
-    with farside.serving(speech) as far, vendor(far.address) as client:
+    speech = raw.saying(raw.answer(body))
+    with raw.serving(speech) as api, connect(api.address) as client:
         with pytest.raises(kind) as caught:
             client.register_listener(13, None, "https://operator.example/x/")
         assert type(caught.value) is kind
@@ -82,37 +82,37 @@ def test_an_error_sentence_with_a_200_is_an_error(
 
 
 def test_registered_listeners_are_read_in_any_case() -> None:
-    said = [
+    data = [
         {"EventTypeID": 13, "ChannelID": 505, "ListenerURL": "https://a.example/"},
         {"eventTypeId": "11", "ChannelId": "506", "listenerUrl": "https://b.example/"},
         {"EventTypeID": 4, "ListenerURL": "https://c.example/\x00"},
     ]
-    with farside.serving(saying(said)) as far, vendor(far.address) as client:
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         assert client.registered_listeners() == (
             RegisteredListener("13", "505", "https://a.example/"),
             RegisteredListener("11", "506", "https://b.example/"),
             RegisteredListener("4", None, "https://c.example/\ufffd"),
         )
-        assert far.heads[0].startswith("GET /General/GetRegisteredEventListeners HTTP")
-        assert "Content-Type" not in far.heads[0]
+        assert api.heads[0].startswith("GET /General/GetRegisteredEventListeners HTTP")
+        assert "Content-Type" not in api.heads[0]
 
 
-def test_what_ran_on_a_day_is_asked_for() -> None:
-    said = [
+def test_the_campaigns_of_a_day_are_requested() -> None:
+    data = [
         {"CampaignID": 221, "TargetGroupID": 15, "Status": "Successful", "Error": ""},
         {"CampaignID": "222"},
     ]
-    with farside.serving(saying(said)) as far, vendor(far.address) as client:
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         assert client.executed_campaigns(date(2026, 1, 15)) == (
             ExecutedCampaign("221", "Successful"),
             ExecutedCampaign("222", None),
         )
-        line = far.heads[0].split(" HTTP")[0]
+        line = api.heads[0].split(" HTTP")[0]
         assert line == "GET /Actions/GetExecutedCampaignDetails?Date=2026-01-15"
 
 
 def test_an_empty_answer_is_an_empty_list() -> None:
-    with farside.serving(EMPTY) as far, vendor(far.address) as client:
+    with raw.serving(EMPTY) as api, connect(api.address) as client:
         assert client.registered_listeners() == ()
         assert client.executed_campaigns(date(2026, 1, 15)) == ()
 
@@ -121,12 +121,12 @@ def test_an_empty_answer_is_an_empty_list() -> None:
     "said", [{}, 7, [None], ["x"], [{}], [{"CampaignID": True, "EventTypeID": 1.5}]]
 )
 def test_a_list_that_breaks_the_contract_is_malformed(said: object) -> None:
-    with farside.serving(saying(said)) as far, vendor(far.address) as client:
+    with raw.serving(json_answer(said)) as api, connect(api.address) as client:
         with pytest.raises(wire.Malformed):
             client.executed_campaigns(date(2026, 1, 15))
         with pytest.raises(wire.Malformed):
             client.registered_listeners()
 
 
-def test_the_usual_client_is_made_from_settings() -> None:
+def test_a_client_is_made_from_settings() -> None:
     External.from_settings().close()

@@ -1,4 +1,4 @@
-"""The Promotions API over a real socket, and every way its answers can be wrong."""
+"""The Promotions API over a real socket, with every kind of wrong answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from promoportal.optimove import (
     Verdict,
 )
 from promoportal.optimove.contract import Target
-from tests.promoportal.wire import raw_server as farside
+from tests.promoportal.wire import raw_server as raw
 
 CONTRACT = optimove.load(Path(optimove.__file__).with_name("contract.toml"))
 ROW = {"assignmentId": "9f0c", "customerId": 1, "promotionId": "p", "status": "Failed"}
@@ -37,12 +37,12 @@ REDEMPTION = Redemption(
 )
 
 
-def vendor(address: str, contract: Contract = CONTRACT) -> Promotions:
+def connect(address: str, contract: Contract = CONTRACT) -> Promotions:
     return Promotions(address, key="the-key", contract=contract, seconds=5.0)
 
 
-def saying(said: object, *, status: int = 200) -> farside.Speech:
-    return farside.saying(farside.answer(json.dumps(said).encode(), status=status))
+def json_answer(data: object, *, status: int = 200) -> raw.Speech:
+    return raw.saying(raw.answer(json.dumps(data).encode(), status=status))
 
 
 def page(**changes: object) -> dict[str, object]:
@@ -69,14 +69,14 @@ def by_skip() -> Contract:
 # --- Assignments ------------------------------------------------------------------
 
 
-def test_a_whole_execution_is_asked_for() -> None:
-    said = page(nextPageToken="more", totalCount=12345)
-    with farside.serving(saying(said)) as far, vendor(far.address) as client:
+def test_the_assignments_of_an_execution_are_requested() -> None:
+    data = page(nextPageToken="more", totalCount=12345)
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         found = client.assignments("7311")
 
-        assert far.heads[0].startswith("POST /v1/customerAssignments HTTP/1.1")
-        assert "X-API-KEY: the-key" in far.heads[0]
-        assert json.loads(far.bodies[0]) == {
+        assert api.heads[0].startswith("POST /v1/customerAssignments HTTP/1.1")
+        assert "X-API-KEY: the-key" in api.heads[0]
+        assert json.loads(api.bodies[0]) == {
             "occurrenceId": 7311,
             "pageSize": 1000,
             "pageToken": None,
@@ -86,11 +86,11 @@ def test_a_whole_execution_is_asked_for() -> None:
     assert [row.customer for row in found.rows] == ["1"]
 
 
-def test_some_customers_are_asked_for_and_the_next_page() -> None:
-    with farside.serving(saying(page())) as far, vendor(far.address) as client:
+def test_some_customers_and_the_next_page_are_requested() -> None:
+    with raw.serving(json_answer(page())) as api, connect(api.address) as client:
         client.assignments("7311", customers=["C1", "2"], cursor="more")
 
-        assert json.loads(far.bodies[0]) == {
+        assert json.loads(api.bodies[0]) == {
             "occurrenceId": 7311,
             "customerIds": ["C1", "2"],
             "pageSize": 1000,
@@ -100,11 +100,11 @@ def test_some_customers_are_asked_for_and_the_next_page() -> None:
 
 @pytest.mark.parametrize("occurrence", ["7311a", "07", "٣", "", "-5"])
 def test_an_id_that_is_no_number_is_sent_as_text(occurrence: str) -> None:
-    said = page(occurrenceId=occurrence)
-    with farside.serving(saying(said)) as far, vendor(far.address) as client:
+    data = page(occurrenceId=occurrence)
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         client.assignments(occurrence)
 
-        assert json.loads(far.bodies[0])["occurrenceId"] == occurrence
+        assert json.loads(api.bodies[0])["occurrenceId"] == occurrence
 
 
 @pytest.mark.parametrize(
@@ -116,33 +116,33 @@ def test_an_id_that_is_no_number_is_sent_as_text(occurrence: str) -> None:
         pytest.param({"nextPageToken": 17}, "17", id="a number"),
     ],
 )
-def test_a_list_ends_where_no_token_leads_on(
+def test_a_list_ends_with_a_page_without_a_token(
     told: dict[str, object], cursor: str | None
 ) -> None:
-    with farside.serving(saying(page(**told))) as far, vendor(far.address) as client:
+    with raw.serving(json_answer(page(**told))) as api, connect(api.address) as client:
         assert client.assignments("7311").next_cursor == cursor
 
 
-def test_a_list_by_skip_goes_on_by_rows_received_to_an_empty_page() -> None:
+def test_a_list_by_skip_advances_by_the_received_rows_to_an_empty_page() -> None:
     answers = [
-        farside.answer(json.dumps(page(assignments=rows)).encode())
+        raw.answer(json.dumps(page(assignments=rows)).encode())
         for rows in ([ROW, ROW], [ROW], [])
     ]
     with (
-        farside.serving(farside.saying(*answers)) as far,
-        vendor(far.address, by_skip()) as client,
+        raw.serving(raw.saying(*answers)) as api,
+        connect(api.address, by_skip()) as client,
     ):
         cursors: list[str | None] = [None]
         while len(cursors) == 1 or (cursors[-1] is not None and len(cursors) < 9):
             cursors.append(client.assignments("7311", cursor=cursors[-1]).next_cursor)
 
         assert cursors == [None, "2", "3", None]
-        assert [head.split()[1].partition("?")[2] for head in far.heads] == [
+        assert [head.split()[1].partition("?")[2] for head in api.heads] == [
             "$top=2&$skip=0",
             "$top=2&$skip=2",
             "$top=2&$skip=3",
         ]
-        assert json.loads(far.bodies[0]) == {"occurrenceId": 7311}
+        assert json.loads(api.bodies[0]) == {"occurrenceId": 7311}
 
 
 def test_an_answer_may_be_the_list_itself() -> None:
@@ -150,7 +150,10 @@ def test_an_answer_may_be_the_list_itself() -> None:
     listed = contract.assignments
     bare = replace(listed, page=replace(listed.page, rows=()))
     contract = replace(contract, assignments=bare)
-    with farside.serving(saying([ROW])) as far, vendor(far.address, contract) as client:
+    with (
+        raw.serving(json_answer([ROW])) as api,
+        connect(api.address, contract) as client,
+    ):
         found = client.assignments("7311")
 
     assert (len(found.rows), found.next_cursor, found.total) == (1, "1", None)
@@ -186,33 +189,33 @@ def test_an_answer_may_be_the_list_itself() -> None:
     ],
 )
 def test_a_page_that_breaks_the_contract_is_malformed(said: object) -> None:
-    with farside.serving(saying(said)) as far, vendor(far.address) as client:
+    with raw.serving(json_answer(said)) as api, connect(api.address) as client:
         with pytest.raises(wire.Malformed) as caught:
             client.assignments("7311", cursor="same")
 
         assert caught.value.status == 200
 
 
-def test_a_broken_row_does_not_spoil_its_page() -> None:
-    said = page(assignments=[None, "x", ROW, {"customerId": []}])
-    with farside.serving(saying(said)) as far, vendor(far.address) as client:
+def test_a_broken_row_does_not_invalidate_its_page() -> None:
+    data = page(assignments=[None, "x", ROW, {"customerId": []}])
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         rows = client.assignments("7311").rows
 
     assert [bool(row.problem) for row in rows] == [True, True, False, True]
 
 
-def test_a_total_may_come_as_text() -> None:
+def test_a_total_may_be_sent_as_text() -> None:
     with (
-        farside.serving(saying(page(totalCount="7"))) as far,
-        vendor(far.address) as it,
+        raw.serving(json_answer(page(totalCount="7"))) as api,
+        connect(api.address) as client,
     ):
-        assert it.assignments("7311").total == 7
+        assert client.assignments("7311").total == 7
 
 
-def test_a_first_list_that_is_not_found_is_not_there_yet() -> None:
+def test_a_404_for_the_first_list_means_that_it_is_empty_so_far() -> None:
     with (
-        farside.serving(saying("no", status=404)) as far,
-        vendor(far.address) as client,
+        raw.serving(json_answer("no", status=404)) as api,
+        connect(api.address) as client,
     ):
         assert client.assignments("7311") == Page("7311", None, (), None, None)
         assert client.assignments("7311", customers=["C1"]).rows == ()
@@ -220,12 +223,12 @@ def test_a_first_list_that_is_not_found_is_not_there_yet() -> None:
             client.assignments("7311", cursor="more")
 
 
-def test_unless_the_contract_says_otherwise() -> None:
+def test_the_contract_may_make_a_404_for_the_first_list_an_error() -> None:
     listed = replace(CONTRACT.assignments, first_list_may_be_missing=False)
     contract = replace(CONTRACT, assignments=listed)
     with (
-        farside.serving(saying("no", status=404)) as far,
-        vendor(far.address, contract) as client,
+        raw.serving(json_answer("no", status=404)) as api,
+        connect(api.address, contract) as client,
         pytest.raises(wire.Rejected) as caught,
     ):
         client.assignments("7311")
@@ -234,9 +237,9 @@ def test_unless_the_contract_says_otherwise() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 422])
-def test_a_cursor_that_is_refused_says_so(status: int) -> None:
-    said = saying({"error": "token expired"}, status=status)
-    with farside.serving(said) as far, vendor(far.address) as client:
+def test_a_refused_cursor_raises_its_own_error(status: int) -> None:
+    data = json_answer({"error": "token expired"}, status=status)
+    with raw.serving(data) as api, connect(api.address) as client:
         with pytest.raises(CursorRefused, match="token expired") as caught:
             client.assignments("7311", cursor="old")
 
@@ -244,10 +247,10 @@ def test_a_cursor_that_is_refused_says_so(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
-def test_not_everything_that_meets_a_cursor_is_its_fault(status: int) -> None:
+def test_other_errors_do_not_refuse_the_cursor(status: int) -> None:
     with (
-        farside.serving(saying("no", status=status)) as far,
-        vendor(far.address) as client,
+        raw.serving(json_answer("no", status=status)) as api,
+        connect(api.address) as client,
         pytest.raises(wire.WireError) as caught,
     ):
         client.assignments("7311", cursor="old")
@@ -255,9 +258,9 @@ def test_not_everything_that_meets_a_cursor_is_its_fault(status: int) -> None:
     assert not isinstance(caught.value, CursorRefused | wire.Rejected)
 
 
-def test_more_customers_than_a_call_may_name_are_not_sent() -> None:
+def test_too_many_customers_for_one_call_are_not_sent() -> None:
     with (
-        vendor("http://127.0.0.1:9") as client,
+        connect("http://127.0.0.1:9") as client,
         pytest.raises(ValueError, match="many"),
     ):
         client.assignments("7311", customers=["C"] * 1001)
@@ -265,8 +268,8 @@ def test_more_customers_than_a_call_may_name_are_not_sent() -> None:
 
 def test_a_page_may_be_larger_than_other_answers() -> None:
     row = ROW | {"properties": {"text": "x" * 2_000_000}}
-    said = page(assignments=[row, row])
-    with farside.serving(saying(said)) as far, vendor(far.address) as client:
+    data = page(assignments=[row, row])
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         assert len(client.assignments("7311").rows) == 2
 
 
@@ -280,15 +283,15 @@ def test_a_page_may_be_larger_than_other_answers() -> None:
         ("Duplicate", Verdict(0, (Refusal(0, "Duplicate", "", duplicate=True),))),
     ],
 )
-def test_one_redemption_is_told(word: str, verdict: Verdict) -> None:
+def test_one_redemption_is_reported(word: str, verdict: Verdict) -> None:
     with (
-        farside.serving(saying({"status": word})) as far,
-        vendor(far.address) as client,
+        raw.serving(json_answer({"status": word})) as api,
+        connect(api.address) as client,
     ):
         assert client.report(REDEMPTION) == verdict
 
-        assert far.heads[0].startswith("POST /v1/redemptions HTTP/1.1")
-        assert json.loads(far.bodies[0]) == {
+        assert api.heads[0].startswith("POST /v1/redemptions HTTP/1.1")
+        assert json.loads(api.bodies[0]) == {
             "occurrenceId": 7311,
             "promotionId": "promo-17",
             "customerId": "C234638",
@@ -308,24 +311,24 @@ def test_one_redemption_is_told(word: str, verdict: Verdict) -> None:
 )
 def test_a_report_without_a_known_verdict_is_malformed(said: object) -> None:
     with (
-        farside.serving(saying(said)) as far,
-        vendor(far.address) as client,
+        raw.serving(json_answer(said)) as api,
+        connect(api.address) as client,
         pytest.raises(wire.Malformed),
     ):
         client.report(REDEMPTION)
 
 
-def test_a_batch_is_told_and_some_of_it_refused() -> None:
+def test_a_batch_is_reported_and_partly_refused() -> None:
     refused: list[dict[str, Any]] = [
         {"index": 2, "code": "UnknownAssignment", "message": "no\x00such"},
         {"index": 0, "code": "Duplicate"},
     ]
-    said = {"accepted": 1, "rejected": refused}
-    with farside.serving(saying(said)) as far, vendor(far.address) as client:
+    data = {"accepted": 1, "rejected": refused}
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         verdict = client.report_batch([REDEMPTION] * 3)
 
-        assert far.heads[0].startswith("POST /v1/redemptions/batch HTTP/1.1")
-        assert len(json.loads(far.bodies[0])["redemptions"]) == 3
+        assert api.heads[0].startswith("POST /v1/redemptions/batch HTTP/1.1")
+        assert len(json.loads(api.bodies[0])["redemptions"]) == 3
     assert verdict == Verdict(
         1,
         (
@@ -341,9 +344,9 @@ def refusing(*indexes: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("rejected", [[], None])
-def test_a_batch_may_be_taken_whole(rejected: object) -> None:
-    said = {"accepted": 3, "rejected": rejected}
-    with farside.serving(saying(said)) as far, vendor(far.address) as client:
+def test_a_batch_may_be_accepted_whole(rejected: object) -> None:
+    data = {"accepted": 3, "rejected": rejected}
+    with raw.serving(json_answer(data)) as api, connect(api.address) as client:
         assert client.report_batch([REDEMPTION] * 3) == Verdict(3, ())
 
 
@@ -373,68 +376,70 @@ def test_a_batch_may_be_taken_whole(rejected: object) -> None:
         pytest.param(refusing(1, 1), id="one twice"),
     ],
 )
-def test_a_batch_that_is_not_accounted_for_is_malformed(said: object) -> None:
+def test_an_answer_that_does_not_account_for_the_batch_is_malformed(
+    said: object,
+) -> None:
     with (
-        farside.serving(saying(said)) as far,
-        vendor(far.address) as client,
+        raw.serving(json_answer(said)) as api,
+        connect(api.address) as client,
         pytest.raises(wire.Malformed),
     ):
         client.report_batch([REDEMPTION] * 3)
 
 
 def once_only(contract: Contract) -> Contract:
-    told = contract.redemptions
-    request = replace(told.request, reference=())
+    reported = contract.redemptions
+    request = replace(reported.request, reference=())
     return replace(
-        contract, redemptions=replace(told, repeat_is_safe=False, request=request)
+        contract, redemptions=replace(reported, repeat_is_safe=False, request=request)
     )
 
 
-def test_where_a_report_must_not_be_repeated_a_503_promises_nothing() -> None:
-    with farside.serving(saying("later", status=503)) as far:
-        with vendor(far.address) as client, pytest.raises(wire.Unavailable):
+def test_a_503_is_unanswered_if_a_report_must_not_be_repeated() -> None:
+    with raw.serving(json_answer("later", status=503)) as api:
+        with connect(api.address) as client, pytest.raises(wire.Unavailable):
             client.report(REDEMPTION)
         with (
-            vendor(far.address, once_only(CONTRACT)) as client,
+            connect(api.address, once_only(CONTRACT)) as client,
             pytest.raises(wire.Unanswered),
         ):
             client.report(REDEMPTION)
 
-        assert "reference" in json.loads(far.bodies[0])
-        assert "reference" not in json.loads(far.bodies[1])
+        assert "reference" in json.loads(api.bodies[0])
+        assert "reference" not in json.loads(api.bodies[1])
 
 
 def test_a_tenant_may_have_no_batches_or_smaller_ones() -> None:
-    told = CONTRACT.redemptions
-    single = replace(CONTRACT, redemptions=replace(told, batch=""))
-    small = replace(CONTRACT, redemptions=replace(told, batch_limit=2))
+    reported = CONTRACT.redemptions
+    single = replace(CONTRACT, redemptions=replace(reported, batch=""))
+    small = replace(CONTRACT, redemptions=replace(reported, batch_limit=2))
     for contract, limit in ((CONTRACT, 1000), (single, 1), (small, 2)):
-        with vendor("http://127.0.0.1:9", contract) as client:
+        with connect("http://127.0.0.1:9", contract) as client:
             assert client.batch_limit == limit
     for contract in (single, small):
         with (
-            vendor("http://127.0.0.1:9", contract) as client,
+            connect("http://127.0.0.1:9", contract) as client,
             pytest.raises(ValueError, match="such a batch"),
         ):
             client.report_batch([REDEMPTION] * 3)
 
 
-def test_a_batch_may_be_a_bare_list_and_sit_on_another_host() -> None:
-    with farside.serving(saying({"accepted": 1, "rejected": []})) as far:
-        told = CONTRACT.redemptions
-        told = replace(
-            told,
-            host=far.address,
+def test_a_batch_may_be_a_bare_list_on_another_host() -> None:
+    with raw.serving(json_answer({"accepted": 1, "rejected": []})) as api:
+        reported = CONTRACT.redemptions
+        reported = replace(
+            reported,
+            host=api.address,
             key_header="X-Other",
-            request=replace(told.request, batch=(), customer=("who", "id")),
+            request=replace(reported.request, batch=(), customer=("who", "id")),
         )
-        with vendor(
-            "http://127.0.0.1:9", replace(CONTRACT, redemptions=told)
+        with connect(
+            "http://127.0.0.1:9", replace(CONTRACT, redemptions=reported)
         ) as client:
             client.report_batch([REDEMPTION])
 
-        assert "X-Other: the-key" in far.heads[0]
-        assert json.loads(far.bodies[0])[0]["who"] == {"id": "C234638"}
+        assert "X-Other: the-key" in api.heads[0]
+        assert json.loads(api.bodies[0])[0]["who"] == {"id": "C234638"}
 
 
 Call = Callable[[Promotions], object]
@@ -448,15 +453,15 @@ Call = Callable[[Promotions], object]
         pytest.param(lambda it: it.report_batch([REDEMPTION]), id="batch"),
     ],
 )
-def test_the_vendors_limit_is_reported_as_such(call: Call) -> None:
-    said = {
+def test_a_429_is_unavailable_with_its_message(call: Call) -> None:
+    data = {
         "status": 429,
         "error": "Too Many Requests",
         "message": "Please retry later.",
     }
     with (
-        farside.serving(saying(said, status=429)) as far,
-        vendor(far.address) as client,
+        raw.serving(json_answer(data, status=429)) as api,
+        connect(api.address) as client,
         pytest.raises(wire.Unavailable) as caught,
     ):
         call(client)
@@ -465,7 +470,7 @@ def test_the_vendors_limit_is_reported_as_such(call: Call) -> None:
     assert "Please retry later." in caught.value.answer
 
 
-def test_the_usual_client_is_made_from_settings() -> None:
+def test_a_client_is_made_from_settings() -> None:
     with Promotions.from_settings() as client:
         assert client.contract == CONTRACT
         assert client.customers_per_call == 1000

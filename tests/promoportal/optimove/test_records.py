@@ -1,4 +1,4 @@
-"""One row of Customer Assignment, whatever the vendor makes of it."""
+"""One row of Customer Assignment, whatever Optimove sends."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ GOOD: dict[str, Any] = {
 }
 
 
-def read(said: Json) -> Row:
-    return read_row(said, CONTRACT, UTC)
+def read(data: Json) -> Row:
+    return read_row(data, CONTRACT, UTC)
 
 
 def changed(**changes: object) -> Json:
-    """Say the good row with some places changed; `reward__value` is inside `reward`."""
+    """Return the good row with some changes; `reward__value` is inside `reward`."""
     row = deepcopy(GOOD)
     for name, value in changes.items():
         *outer, last = name.split("__")
         target = row[outer[0]] if outer else row
         target[last] = value
-    # By way of the wire, so that numbers are what they are there.
+    # Through the parser of the wire, so that numbers have its types.
     return wire.parse(json.dumps(row).encode())
 
 
@@ -105,7 +105,7 @@ def test_ids_may_be_numbers() -> None:
         ("Pending", Meaning.UNKNOWN),
     ],
 )
-def test_a_status_means_what_the_contract_says_or_nothing_we_know(
+def test_a_status_has_the_meaning_of_the_contract_or_an_unknown_one(
     status: str, meaning: Meaning
 ) -> None:
     row = read(changed(status=status))
@@ -128,7 +128,7 @@ def test_a_status_means_what_the_contract_says_or_nothing_we_know(
         pytest.param(1e2, "100.0", id="a hundred"),
     ],
 )
-def test_a_value_keeps_the_digits_it_came_with(value: object, text: str) -> None:
+def test_a_value_keeps_its_digits(value: object, text: str) -> None:
     reward = read(changed(reward__value=value)).reward
 
     assert reward is not None
@@ -136,9 +136,9 @@ def test_a_value_keeps_the_digits_it_came_with(value: object, text: str) -> None
     assert reward.value == Decimal(text)
 
 
-def test_a_fraction_said_as_a_number_keeps_its_digits_too() -> None:
-    said = wire.parse(json.dumps(GOOD).replace('"10.00"', "10.50").encode())
-    row = read(said)
+def test_a_fraction_sent_as_a_number_keeps_its_digits() -> None:
+    data = wire.parse(json.dumps(GOOD).replace('"10.00"', "10.50").encode())
+    row = read(data)
 
     assert row.reward is not None
     assert row.reward.value_text == "10.50"
@@ -226,7 +226,7 @@ def test_a_fraction_said_as_a_number_keeps_its_digits_too() -> None:
         pytest.param({"reward__tierId": {}}, "reward.tierId is neither", id="a tier"),
     ],
 )
-def test_what_is_wrong_with_a_row_is_said_and_nothing_is_raised(
+def test_a_faulty_row_has_a_problem_and_nothing_is_raised(
     changes: dict[str, object], problem: str
 ) -> None:
     row = read(changed(**changes))
@@ -237,7 +237,7 @@ def test_what_is_wrong_with_a_row_is_said_and_nothing_is_raised(
 
 
 @pytest.mark.parametrize("said", [None, 7, "Unauthorized", [], [GOOD], True])
-def test_what_is_no_object_is_a_row_with_a_problem(said: Json) -> None:
+def test_a_row_that_is_no_object_has_a_problem(said: Json) -> None:
     row = read(said)
 
     assert row.problem.startswith("It is not an object.") or said is None
@@ -246,13 +246,13 @@ def test_what_is_no_object_is_a_row_with_a_problem(said: Json) -> None:
     assert row.raw == {"row": said}
 
 
-def test_a_code_may_be_all_there_is_to_give() -> None:
+def test_a_row_may_have_a_code_without_a_reward() -> None:
     row = read(changed(reward=None, uniqueCode="AB12"))
 
     assert (row.reward, row.unique_code, row.problem) == (None, "AB12", "")
 
 
-def test_nothing_is_wrong_with_a_reward_nobody_is_owed() -> None:
+def test_the_reward_of_a_customer_who_is_not_eligible_is_not_checked() -> None:
     row = read(changed(status="NotEligible", reward="none"))
 
     assert (row.reward, row.problem) == (None, "")
@@ -266,7 +266,7 @@ def test_units_need_no_currency() -> None:
     assert (row.reward.unit, row.reward.type) == ("spins", "")
 
 
-def test_a_row_without_a_usable_reference_has_the_same_one_tomorrow() -> None:
+def test_a_row_without_a_usable_reference_gets_a_stable_one() -> None:
     today, tomorrow = read(changed(assignmentId=True)), read(changed(assignmentId=True))
     other = read(changed(assignmentId=True, customerId="C1"))
 
@@ -274,7 +274,7 @@ def test_a_row_without_a_usable_reference_has_the_same_one_tomorrow() -> None:
     assert today.reference.startswith("unreadable-")
 
 
-def test_where_the_contract_has_no_reference_customer_and_promotion_make_one() -> None:
+def test_without_a_reference_in_the_contract_customer_and_promotion_make_one() -> None:
     contract = replace(CONTRACT, row=replace(CONTRACT.row, reference=()))
     listed = read_row(changed(), contract, UTC)
     cancelled = read_row(changed(status="Cancelled"), contract, UTC)
@@ -284,14 +284,14 @@ def test_where_the_contract_has_no_reference_customer_and_promotion_make_one() -
     assert listed.reference == cancelled.reference != other.reference
 
 
-def test_a_time_without_a_zone_is_in_the_contracts() -> None:
+def test_a_time_without_a_zone_has_that_of_the_contract() -> None:
     zone = optimove.load(Path(optimove.__file__).with_name("contract.toml")).vendor
     row = read_row(changed(assignedAt="2022-07-19 08:54"), CONTRACT, zone.time_zone)
 
     assert row.assigned_at == datetime(2022, 7, 19, 8, 54, tzinfo=UTC)
 
 
-def test_what_we_do_not_know_of_is_kept_and_ignored() -> None:
+def test_an_unknown_field_is_kept_and_ignored() -> None:
     row = read(changed(newField={"deep": [1]}))
 
     assert row.problem == ""
@@ -299,8 +299,8 @@ def test_what_we_do_not_know_of_is_kept_and_ignored() -> None:
 
 
 def test_a_stored_row_can_be_read_again() -> None:
-    said = wire.parse(json.dumps(GOOD).replace('"10.00"', "10.25").encode())
-    row = read(said)
+    data = wire.parse(json.dumps(GOOD).replace('"10.00"', "10.25").encode())
+    row = read(data)
     stored = json.loads(json.dumps(row.raw))
 
     assert optimove.reread(stored) == row
@@ -311,7 +311,7 @@ def test_a_stored_row_can_be_read_again() -> None:
     [changed(customerId="C\x001"), changed(customerId=None), "Unauthorized", None],
     ids=["a NUL", "no customer", "a word", "null"],
 )
-def test_to_be_stored_mends_nothing(said: Json) -> None:
+def test_a_stored_row_still_has_its_problem(said: Json) -> None:
     row = read(said)
     again = optimove.reread(json.loads(json.dumps(row.raw)))
 
@@ -319,7 +319,7 @@ def test_to_be_stored_mends_nothing(said: Json) -> None:
     assert again.reference == row.reference
 
 
-# --- Anything at all ----------------------------------------------------------------
+# --- Arbitrary values ---------------------------------------------------------------
 
 TEXT = st.text(st.characters(exclude_categories=())) | st.sampled_from(
     ["\x00", "\ud800", "x" * 300, "", " ", "NaN"]
@@ -341,7 +341,7 @@ PLACES = [f.name for f in fields(CONTRACT.row)]
 
 @st.composite
 def rows(draw: st.DrawFn) -> Json:
-    """Draw a good row with anything at all in some of its places."""
+    """Draw a good row with arbitrary values in some of its places."""
     row: dict[str, Any] = deepcopy(GOOD)
     for name in draw(st.sets(st.sampled_from(PLACES), max_size=4)):
         *outer, last = getattr(CONTRACT.row, name)

@@ -1,4 +1,4 @@
-"""Leave to call the vendor: what one call that fails tells all the others."""
+"""Permission to call Optimove, and the effect of a failed call on all others."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def answered(kind: type[wire.WireError], status: int) -> wire.WireError:
     return kind(f"Optimove answered {status}", wire.Evidence(status))
 
 
-STRANGER = answered(wire.Misconfigured, 401)
+WRONG_KEY = answered(wire.Misconfigured, 401)
 FORBIDDEN = answered(wire.Misconfigured, 403)
 BROKEN = answered(wire.Unavailable, 500)
-SILENT = wire.Unanswered("No answer.")
+UNANSWERED = wire.Unanswered("No answer.")
 TOO_MANY = wire.Unavailable("Too many", wire.Evidence(429), retry_after=90)
 BUSY = wire.Unavailable("Later", wire.Evidence(503), retry_after=90)
 
@@ -38,14 +38,14 @@ def call(error: wire.WireError | None = None, *, times: int = 1) -> None:
 
 
 def test_a_wrong_key_stops_all_calls_at_once() -> None:
-    call(STRANGER)
+    call(WRONG_KEY)
 
     with pytest.raises(Throttled), throttled_call(Priority.PERSON):
         raise AssertionError("It was let through.")
 
 
-@pytest.mark.parametrize("error", [FORBIDDEN, BROKEN, SILENT], ids=str)
-def test_what_may_be_one_campaigns_matter_stops_all_only_if_nothing_else_goes_well(
+@pytest.mark.parametrize("error", [FORBIDDEN, BROKEN, UNANSWERED], ids=str)
+def test_other_failures_stop_all_calls_only_if_no_call_succeeds(
     error: wire.WireError,
 ) -> None:
     call(error, times=MAX_FAILURES - 1)
@@ -58,13 +58,13 @@ def test_what_may_be_one_campaigns_matter_stops_all_only_if_nothing_else_goes_we
     assert circuit_breaker.is_open(Side.VENDOR)
 
 
-def test_a_rest_it_asks_for_is_for_all() -> None:
+def test_a_requested_pause_applies_to_all_calls() -> None:
     call(BUSY)
 
     assert circuit_breaker.is_open(Side.VENDOR)
 
 
-def test_too_many_is_a_matter_of_the_allowance() -> None:
+def test_a_429_pauses_the_rate_limiter_and_not_the_breaker() -> None:
     call(TOO_MANY)
 
     assert not circuit_breaker.is_open(Side.VENDOR)
@@ -72,16 +72,16 @@ def test_too_many_is_a_matter_of_the_allowance() -> None:
 
 
 @pytest.mark.parametrize("kind", [wire.Rejected, wire.Malformed])
-def test_whoever_says_no_is_there(kind: type[wire.WireError]) -> None:
-    call(SILENT, times=MAX_FAILURES - 1)
+def test_a_refusal_proves_that_optimove_responds(kind: type[wire.WireError]) -> None:
+    call(UNANSWERED, times=MAX_FAILURES - 1)
     call(answered(kind, 400))
-    call(SILENT)
+    call(UNANSWERED)
 
     assert not circuit_breaker.is_open(Side.VENDOR)
 
 
-def test_the_one_that_tries_opens_the_way_for_all() -> None:
-    call(STRANGER)
+def test_a_successful_probe_allows_all_calls() -> None:
+    call(WRONG_KEY)
     circuit_breaker.Breaker.objects.update(open_until="2026-01-01T00:00Z")
 
     call()
@@ -90,7 +90,7 @@ def test_the_one_that_tries_opens_the_way_for_all() -> None:
     assert not circuit_breaker.is_open(Side.VENDOR)
 
 
-def test_who_came_too_often_before_it_opened_lets_no_second_one_try() -> None:
+def test_a_429_of_an_older_call_does_not_allow_a_second_probe() -> None:
     with pytest.raises(wire.Unavailable), throttled_call(Priority.PERSON):
         call(BROKEN, times=MAX_FAILURES)
         circuit_breaker.Breaker.objects.update(open_until="2026-01-01T00:00Z")
@@ -100,7 +100,7 @@ def test_who_came_too_often_before_it_opened_lets_no_second_one_try() -> None:
     assert circuit_breaker.acquire_permission(Side.VENDOR) is BreakerState.OPEN
 
 
-def test_one_that_tries_and_came_too_often_leaves_the_way_to_the_next() -> None:
+def test_a_probe_that_gets_a_429_leaves_the_probe_to_the_next_call() -> None:
     call(BROKEN, times=MAX_FAILURES)
     circuit_breaker.Breaker.objects.update(open_until="2026-01-01T00:00Z")
     call(TOO_MANY)

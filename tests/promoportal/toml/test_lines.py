@@ -10,7 +10,7 @@ from promoportal.toml.lines import Lines, Path
 
 
 def paths(value: Any, path: Path = ()) -> Iterator[Path]:
-    """Every path there is in a document that was read."""
+    """Yield every path of a parsed document."""
     yield path
     if isinstance(value, dict):
         for name, below in value.items():
@@ -119,7 +119,7 @@ last = { a.b = 1, "c d" = [1] }
         pytest.param(INLINE, ("last", "a", "b"), 7, id="dotted key in an inline table"),
     ],
 )  # fmt: skip
-def test_it_finds_the_line(text: str, path: Path, line: int) -> None:
+def test_each_path_has_its_line(text: str, path: Path, line: int) -> None:
     assert Lines(text).of(path) == line
 
 
@@ -127,18 +127,18 @@ def test_it_finds_the_line(text: str, path: Path, line: int) -> None:
     "text", [NESTED, ARRAYS, STRINGS, LISTS, KEYS, INLINE, "", "# nothing\n"]
 )
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_it_knows_every_path_and_no_other(text: str, ending: str) -> None:
+def test_exactly_the_paths_of_the_document_have_lines(text: str, ending: str) -> None:
     text = text.replace("\n", ending)
     assert set(Lines(text).all()) == set(paths(tomllib.loads(text)))
 
 
-def test_what_is_missing_is_where_it_would_be() -> None:
+def test_a_missing_key_has_the_line_of_its_table() -> None:
     lines = Lines(ARRAYS)
     assert lines.of(("tiers", 1, "reward", "currency")) == 12
     assert lines.of(("tiers", 1, "name")) == 6
     assert lines.of(("promotions",)) == 1
 
 
-def test_what_is_no_toml_is_refused() -> None:
+def test_invalid_toml_is_refused() -> None:
     with pytest.raises(ValueError, match="This is not TOML, at character 0"):
         Lines("= 3")

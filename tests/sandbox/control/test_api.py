@@ -7,13 +7,13 @@ import requests
 
 from promoportal import sandbox
 from tests.sandbox.callers import Operator, order_of, redemption_of
-from tests.sandbox.conftest import Ear
+from tests.sandbox.conftest import RecordingListener
 
 
-def test_a_campaign_can_be_executed_by_hand(
-    box: sandbox.SandboxHandle, operator: Operator, ear: Ear
+def test_a_campaign_can_be_executed_through_control(
+    box: sandbox.SandboxHandle, operator: Operator, listener: RecordingListener
 ) -> None:
-    box.register(13, ear.url)
+    box.register(13, listener.url)
 
     answer = operator.control("POST", "execute", json={"customers": 10, "eligible": 1})
 
@@ -23,7 +23,7 @@ def test_a_campaign_can_be_executed_by_hand(
     assert len(operator.listed(done["occurrence"])) == 10
 
 
-def test_a_trigger_can_be_fired_by_hand(operator: Operator) -> None:
+def test_a_trigger_can_be_sent_through_control(operator: Operator) -> None:
     order = {"customers": ["C7"], "promotions": ["promo-18"]}
 
     done = operator.control("POST", "trigger", json=order).json()
@@ -32,7 +32,7 @@ def test_a_trigger_can_be_fired_by_hand(operator: Operator) -> None:
     assert (row["customerId"], row["promotionId"]) == ("C7", "promo-18")
 
 
-def test_rows_can_be_listed_changed_and_taken_back_by_hand(
+def test_rows_can_be_listed_changed_and_removed_through_control(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     row = {"assignmentId": "a1", "customerId": "C1", "status": "Assigned", "v": 1.5}
@@ -50,10 +50,10 @@ def test_rows_can_be_listed_changed_and_taken_back_by_hand(
     assert operator.listed("7311") == ["odd"]
 
 
-def test_cancelling_and_announcing_by_hand(
-    box: sandbox.SandboxHandle, operator: Operator, ear: Ear
+def test_an_occurrence_can_be_cancelled_and_announced_through_control(
+    box: sandbox.SandboxHandle, operator: Operator, listener: RecordingListener
 ) -> None:
-    box.register(4, ear.url)
+    box.register(4, listener.url)
     occurrence = box.execute()
 
     done = operator.control("POST", "cancel", json={"occurrence": occurrence})
@@ -63,7 +63,7 @@ def test_cancelling_and_announcing_by_hand(
     assert len(box.wait_for_notices(2)) == 2
 
 
-def test_faults_can_be_ordered_seen_and_taken_back(
+def test_faults_can_be_ordered_listed_and_cleared(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     fault = {"kind": "slow", "side": "platform", "times": 3, "seconds": 0.5}
@@ -75,7 +75,7 @@ def test_faults_can_be_ordered_seen_and_taken_back(
     assert cleared == box.faults == []
 
 
-def test_the_platform_can_be_made_a_poor_one(
+def test_the_capability_of_the_platform_can_be_changed(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     operator.control("POST", "platform", json={"capability": "neither"})
@@ -86,9 +86,9 @@ def test_the_platform_can_be_made_a_poor_one(
 
 
 def test_the_state_shows_the_limit_and_hides_the_secret(
-    box: sandbox.SandboxHandle, operator: Operator, ear: Ear
+    box: sandbox.SandboxHandle, operator: Operator, listener: RecordingListener
 ) -> None:
-    box.register(13, ear.url)
+    box.register(13, listener.url)
     for _ in range(51):
         operator.ask("General/GetRegisteredEventListeners")
 
@@ -104,7 +104,7 @@ def settle(operator: Operator, occurrence: str, row: dict[str, Any]) -> None:
     operator.redeem(redemption_of(row, occurrence))
 
 
-def test_the_ledger_agrees_when_everything_was_done(
+def test_the_ledger_agrees_if_all_rewards_are_credited_and_reported(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=10, eligible=1)
@@ -151,7 +151,7 @@ def test_the_ledger_names_each_difference(
     }
 
 
-def test_the_rewards_of_one_customer_can_be_looked_at(
+def test_the_rewards_of_one_customer_can_be_read(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=10, eligible=1)
@@ -165,10 +165,10 @@ def test_the_rewards_of_one_customer_can_be_looked_at(
     assert found["rewards"][0]["redemption"]
 
 
-def test_the_last_calls_and_notices_can_be_looked_at(
-    box: sandbox.SandboxHandle, operator: Operator, ear: Ear
+def test_the_last_calls_and_webhooks_can_be_read(
+    box: sandbox.SandboxHandle, operator: Operator, listener: RecordingListener
 ) -> None:
-    box.register(13, ear.url)
+    box.register(13, listener.url)
     operator.assignments("7311")
     operator.look_up("k1")
     box.execute()
@@ -181,7 +181,7 @@ def test_the_last_calls_and_notices_can_be_looked_at(
     assert notice["status"] == 200
 
 
-def test_everything_can_begin_anew(
+def test_the_sandbox_can_be_reset(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.execute()
@@ -220,7 +220,7 @@ def test_everything_can_begin_anew(
         ("platform", {"capability": "psychic"}),
     ],
 )
-def test_an_order_that_makes_no_sense_gets_a_sentence(
+def test_an_invalid_order_gets_a_sentence(
     operator: Operator, path: str, body: object
 ) -> None:
     answer = operator.control("POST", path, json=body)
@@ -230,7 +230,7 @@ def test_an_order_that_makes_no_sense_gets_a_sentence(
     assert "__init__" not in answer.text
 
 
-def test_what_control_does_not_have_is_not_found(operator: Operator) -> None:
+def test_an_unknown_control_path_is_not_found(operator: Operator) -> None:
     assert operator.control("GET", "weather").status_code == 404
     assert operator.control("GET", "execute").status_code == 405
 
@@ -244,14 +244,14 @@ def test_a_page_in_a_browser_cannot_order_anything(
     assert (plain.status_code, renamed.status_code) == (403, 403)
 
 
-def test_control_is_closed_to_others_without_a_token() -> None:
+def test_control_needs_a_token_if_other_machines_can_connect() -> None:
     with sandbox.serving(host="0.0.0.0") as public:  # noqa: S104 - that is the point
         here = public.control_url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
 
         assert requests.get(f"{here}/", timeout=5).status_code == 403
 
 
-def test_a_control_token_opens_it_to_whoever_has_it() -> None:
+def test_the_control_token_gives_access() -> None:
     options = sandbox.Options(control_token="t0ken")
     with sandbox.serving(options) as guarded:
         url = f"{guarded.control_url}/"
@@ -261,7 +261,7 @@ def test_a_control_token_opens_it_to_whoever_has_it() -> None:
         assert requests.get(url, headers=right, timeout=5).status_code == 200
 
 
-def test_the_front_door_says_what_this_is(box: sandbox.SandboxHandle) -> None:
+def test_the_page_links_to_control(box: sandbox.SandboxHandle) -> None:
     assert "/control/" in requests.get(f"{box.url}/", timeout=5).text
     assert requests.get(f"{box.url}/elsewhere", timeout=5).status_code == 404
 
@@ -287,7 +287,7 @@ def test_the_front_door_says_what_this_is(box: sandbox.SandboxHandle) -> None:
         ("change", {"occurrence": 7, "assignment": 1}, "assignment must be text."),
     ],
 )
-def test_what_is_of_the_wrong_kind_is_refused_with_a_sentence(
+def test_a_value_of_the_wrong_type_is_refused_with_a_sentence(
     box: sandbox.SandboxHandle,
     operator: Operator,
     order: str,

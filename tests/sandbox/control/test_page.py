@@ -1,4 +1,4 @@
-"""The vendor's page: what it shows, what its forms do, and who may."""
+"""Optimove's page: its content, its forms, and the access to it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.sandbox.test_operator_platform import ORDER
 SLOW = {"do": "fault", "kind": "slow", "side": "platform"}
 
 
-def see(box: sandbox.SandboxHandle, **how: Any) -> requests.Response:
-    return requests.get(box.url, timeout=10, **how)
+def see(box: sandbox.SandboxHandle, **options: Any) -> requests.Response:
+    return requests.get(box.url, timeout=10, **options)
 
 
 def text_of(answer: requests.Response) -> str:
@@ -29,18 +29,18 @@ def text_of(answer: requests.Response) -> str:
 
 
 def send(box: sandbox.SandboxHandle, **fields: object) -> str:
-    """Send a form of the page as a browser does; gives what is told then."""
+    """Send a form of the page as a browser does; return the message that it shows."""
     nonce = re.search(r'name="nonce" value="([^"]+)"', see(box).text)
     assert nonce is not None
     answer = requests.post(box.url, {"nonce": nonce[1], **fields}, timeout=10)
     assert answer.status_code == 200
-    told = re.search(r'<p class="told"[^>]*>(.*?)</p>', answer.text)
-    assert told is not None
-    return html.unescape(told[1])
+    message = re.search(r'<p class="told"[^>]*>(.*?)</p>', answer.text)
+    assert message is not None
+    return html.unescape(message[1])
 
 
 def form_of(answer: requests.Response, button: str) -> dict[str, str]:
-    """The fields of the form with this button, as they come filled in."""
+    """Return the fields of the form with this button, with their initial values."""
     [form] = re.findall(
         rf"<form[^>]*>((?:(?!</form>).)*)>{button}</button>", answer.text
     )
@@ -60,39 +60,39 @@ def set_up(box: sandbox.SandboxHandle) -> sandbox.SandboxHandle:
     return box
 
 
-# --- What it shows ------------------------------------------------------------------------
+# --- Content ------------------------------------------------------------------------------
 
 
-def test_it_shows_campaigns_and_what_is_used_of_budget_cap_and_codes(
+def test_the_page_shows_campaigns_and_the_usage_of_budget_cap_and_codes(
     set_up: sandbox.SandboxHandle,
 ) -> None:
     set_up.campaign(SCHEDULED)
 
-    said = text_of(see(set_up))
+    text = text_of(see(set_up))
     for part in ("By hand", "Monthly", "triggered by deposit", "PROMO-20"):
-        assert part in said
-    assert re.search(r"[\d.]+ of 100.00 EUR", said)
-    assert re.search(r"\d of 9, lifetime", said)
-    assert "2 of 2" in said
-    assert re.search(r"\d+ BudgetExceeded", said)
+        assert part in text
+    assert re.search(r"[\d.]+ of 100.00 EUR", text)
+    assert re.search(r"\d of 9, lifetime", text)
+    assert "2 of 2" in text
+    assert re.search(r"\d+ BudgetExceeded", text)
 
 
-def test_it_shows_faults_listeners_and_requests_without_secrets(
+def test_the_page_shows_faults_listeners_and_requests_without_secrets(
     set_up: sandbox.SandboxHandle,
 ) -> None:
     set_up.register(13, "http://127.0.0.1:9/webhooks/a-secret")
     set_up.order(Fault(kind="slow", side="platform"))
     requests.get(f"{set_up.url}/optimove/General/GetLanguages", timeout=5)
 
-    said = text_of(see(set_up))
+    text = text_of(see(set_up))
 
-    assert "slow" in said
-    assert "GET General/GetLanguages" in said
-    assert "127.0.0.1:9" in said
-    assert "a-secret" not in said
+    assert "slow" in text
+    assert "GET General/GetLanguages" in text
+    assert "127.0.0.1:9" in text
+    assert "a-secret" not in text
 
 
-def test_nothing_that_is_shown_becomes_markup(box: sandbox.SandboxHandle) -> None:
+def test_everything_that_is_shown_is_escaped(box: sandbox.SandboxHandle) -> None:
     nasty = '<script>alert("1")</script>'
     scenario = replace(tenants.scenario(), title=nasty, about=nasty)
     box.reset(sandbox.Options(scenario=scenario))
@@ -107,7 +107,7 @@ def test_nothing_that_is_shown_becomes_markup(box: sandbox.SandboxHandle) -> Non
     assert "unsafe" not in policy
 
 
-def test_its_style_comes_from_where_its_policy_allows(
+def test_the_stylesheet_is_allowed_by_the_policy(
     box: sandbox.SandboxHandle,
 ) -> None:
     style = requests.get(f"{box.url}/page.css", timeout=5)
@@ -117,26 +117,26 @@ def test_its_style_comes_from_where_its_policy_allows(
     assert "style=" not in see(box).text
 
 
-def test_it_loads_itself_anew_only_for_whom_asks(box: sandbox.SandboxHandle) -> None:
+def test_the_page_refreshes_itself_only_on_request(box: sandbox.SandboxHandle) -> None:
     assert "refresh" not in see(box).text.partition("<body>")[0]
     every = see(box, params={"every": "5"}).text
     assert '<meta http-equiv="refresh" content="5">' in every
 
 
-# --- What its forms do --------------------------------------------------------------------
+# --- Forms --------------------------------------------------------------------------------
 
 
-def test_a_campaign_is_executed(set_up: sandbox.SandboxHandle) -> None:
-    told = send(set_up, do="campaign", plan=SCHEDULED)
+def test_a_form_executes_a_campaign(set_up: sandbox.SandboxHandle) -> None:
+    message = send(set_up, do="campaign", plan=SCHEDULED)
 
-    assert re.fullmatch(r"Campaign 120 was executed: execution \d+\.", told)
+    assert re.fullmatch(r"Campaign 120 was executed: execution \d+\.", message)
     assert set_up.promotion("promo-20")["recipients"] > 0
 
 
-def test_customers_do_something_that_triggers_one(
+def test_a_form_lets_customers_cause_an_event(
     set_up: sandbox.SandboxHandle,
 ) -> None:
-    # Nobody says how much they deposit, so that nobody gets a part of it.
+    # The form has no amount for the deposit, so no customer gets a percentage of it.
     assert send(set_up, do="event", name="deposit", customers=4) == (
         "Deposit: 0 customers got something."
     )
@@ -150,7 +150,7 @@ def test_without_a_scenario_customers_are_generated(box: sandbox.SandboxHandle) 
     assert triggered.endswith("was triggered by 3 customers.")
 
 
-def test_a_promotion_is_deactivated_and_activated_again(
+def test_a_form_deactivates_and_activates_a_promotion(
     set_up: sandbox.SandboxHandle,
 ) -> None:
     off = send(set_up, do="promotion", id="promo-20", to="deactivate")
@@ -161,37 +161,37 @@ def test_a_promotion_is_deactivated_and_activated_again(
     assert on == "PROMO-20 is Active now."
 
 
-def test_a_bad_day_is_ordered_and_taken_back(box: sandbox.SandboxHandle) -> None:
-    told = send(box, do="fault", kind="lost_answer", side="platform", times=3)
+def test_a_form_orders_and_clears_a_fault(box: sandbox.SandboxHandle) -> None:
+    message = send(box, do="fault", kind="lost_answer", side="platform", times=3)
     ordered = box.faults
-    back = send(box, do="clear")
+    cleared = send(box, do="clear")
 
-    assert told == "Ordered: lost_answer of platform, 3 times."
+    assert message == "Ordered: lost_answer of platform, 3 times."
     assert [(one.kind, one.side, one.times) for one in ordered] == [
         ("lost_answer", "platform", 3)
     ]
-    assert (back, box.faults) == ("No fault is ordered any more.", [])
+    assert (cleared, box.faults) == ("No fault is ordered any more.", [])
 
 
-def test_the_platform_refuses_for_a_while_and_what_is_asked_is_not_refused(
+def test_a_form_makes_the_platform_refuse_rewards_but_not_lookups(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     order = form_of(see(box), "Let the platform refuse")
-    said = send(box, **order | {"lasts": 30})
+    text = send(box, **order | {"lasts": 30})
     shown = text_of(see(box))
 
     refused = operator.reward(ORDER, key="k1")
-    asked = operator.look_up("k1")
+    looked_up = operator.look_up("k1")
     send(box, do="clear")
     taken = operator.reward(ORDER, key="k1")
 
-    assert said == "Ordered: error_before of platform, each time for 30 s."
+    assert text == "Ordered: error_before of platform, each time for 30 s."
     assert "422 The customer's account is closed." in shown
     assert (refused.status_code, refused.json()) == (
         422,
         "The customer's account is closed.",
     )
-    assert (asked.status_code, taken.status_code) == (404, 201)
+    assert (looked_up.status_code, taken.status_code) == (404, 201)
 
 
 @pytest.mark.parametrize(
@@ -206,16 +206,16 @@ def test_the_platform_refuses_for_a_while_and_what_is_asked_is_not_refused(
         ({**SLOW, "lasts": "86401"}, "lasts must be from 0 to 86,400."),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_sentence(
+def test_an_impossible_action_is_reported_in_a_sentence(
     set_up: sandbox.SandboxHandle, fields: dict[str, str], sentence: str
 ) -> None:
-    told = send(set_up, **fields)
+    message = send(set_up, **fields)
 
-    assert told.startswith("Nothing was done. ")
-    assert sentence in told
+    assert message.startswith("Nothing was done. ")
+    assert sentence in message
 
 
-# --- Who may ------------------------------------------------------------------------------
+# --- Access -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("nonce", ["", "guessed"])
@@ -228,7 +228,7 @@ def test_a_form_of_another_page_does_nothing(
     assert not box.notices
 
 
-def test_a_page_that_names_this_machine_otherwise_sees_nothing(
+def test_a_request_with_another_host_name_is_refused(
     box: sandbox.SandboxHandle,
 ) -> None:
     answer = see(box, headers={"Host": "rebound.example"})
@@ -237,7 +237,7 @@ def test_a_page_that_names_this_machine_otherwise_sees_nothing(
     assert "nonce" not in answer.text
 
 
-def test_with_a_control_token_it_is_the_password(box: sandbox.SandboxHandle) -> None:
+def test_the_control_token_is_the_password(box: sandbox.SandboxHandle) -> None:
     box.reset(sandbox.Options(control_token="let-me-in"))
 
     unknown, wrong = see(box), see(box, auth=("anyone", "guessed"))
@@ -248,13 +248,13 @@ def test_with_a_control_token_it_is_the_password(box: sandbox.SandboxHandle) -> 
     assert known.status_code == 200
 
 
-def test_where_others_can_connect_nothing_is_shown_without_a_token() -> None:
+def test_the_page_needs_a_token_if_other_machines_can_connect() -> None:
     with sandbox.serving(host="0.0.0.0") as open_box:  # noqa: S104 - that is the point
         port = open_box.url.rpartition(":")[2]
         assert requests.get(f"http://127.0.0.1:{port}/", timeout=5).status_code == 403
 
 
-def test_other_methods_and_deeds_are_refused(box: sandbox.SandboxHandle) -> None:
+def test_other_methods_and_actions_are_refused(box: sandbox.SandboxHandle) -> None:
     nonce = re.search(r'name="nonce" value="([^"]+)"', see(box).text)
     assert nonce is not None
 

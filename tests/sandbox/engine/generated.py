@@ -1,9 +1,9 @@
 """
-Promotions, customers and events of all kinds, small enough to meet each other.
+Random promotions, customers and events, small enough to influence each other.
 
-They are made from a source of chance, and Hypothesis hands that out: thousands a second
-from `CHANCE`. Put `st.randoms(use_true_random=False)` there for a while and what is found
-gets shrunk, fifty times slower.
+They are made from a random source that Hypothesis provides: thousands a second from
+`CHANCE`. Replace that by `st.randoms(use_true_random=False)` for a while to shrink a
+failing example, which is fifty times slower.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.sandbox.engine.people import DAY, NEXT_DAY, People
 T = TypeVar("T")
 CHANCE = st.randoms(use_true_random=True)
 
-# Few, so that they tie; and such as are easily taken for each other.
+# Few values, so that ties occur, and values that are easily confused with each other.
 ODD: list[engine.Value] = [
     *(0, 1, 2, 5, 10, 0.1, 0.5, 2.5, 10.0, 10.05, -3.0, 1e-7, 1e17, 33, 66.65, 10**17),
     *(Decimal("0.1"), Decimal("2.50"), Decimal(10), Decimal("1E+17"), True, False),
@@ -37,7 +37,7 @@ MEASURES = [(MONEY, "EUR"), (MONEY, "JPY"), (MONEY, "KWD"), (UNITS, "spins")]
 
 
 class Step(NamedTuple):
-    """One campaign's run, or one customer's trigger."""
+    """One execution of a campaign, or one customer's trigger."""
 
     targeted: Sequence[int]
     day: date
@@ -45,18 +45,18 @@ class Step(NamedTuple):
     event: dict[str, engine.Value]
 
 
-class Story(NamedTuple):
-    """A promotion, and what happens to it, one step after the other."""
+class History(NamedTuple):
+    """A promotion, and the executions that follow each other."""
 
     promotion: engine.Promotion
     population: People
     steps: list[Step]
 
 
-def story(chance: Random) -> Story:
+def history(chance: Random) -> History:
     population = people(chance)
     happens = [step(chance, population) for _ in range(chance.randint(1, 4))]
-    return Story(promotion(chance), population, happens)
+    return History(promotion(chance), population, happens)
 
 
 def step(chance: Random, population: People) -> Step:
@@ -90,7 +90,7 @@ def people(chance: Random) -> People:
 
 
 def column(chance: Random, count: int) -> list[engine.Value]:
-    """A column is mostly of one type, as columns are."""
+    """Return a column that is mostly of one type, as real columns are."""
     likely: Callable[[], engine.Value] = chance.choice(
         [
             lambda: value(chance),
@@ -137,7 +137,7 @@ def tier(
 def reward(
     chance: Random, category: engine.Category, measure: str
 ) -> engine.Reward | None:
-    """What a budget can count nearly always; something else, or a bare code, at times."""
+    """Return a reward that the budget usually measures; rarely another one, or None."""
     if chance.random() < 0.1:
         return None
     if chance.random() < 0.1:
@@ -187,7 +187,7 @@ def condition(chance: Random, depth: int = 0) -> engine.Condition:
 
 
 def plain_test(chance: Random) -> engine.Test:
-    """As a person would set it up, so that enough customers match."""
+    """Return a test as an operator would write it, so that enough customers match."""
     comparison = chance.choice([engine.Comparison.AT_LEAST, engine.Comparison.BELOW])
     return engine.Test(chance.choice(["x", "y"]), comparison, chance.randint(0, 50))
 

@@ -1,4 +1,4 @@
-"""Customers, and promotions in few words. The defaults are valid and dull."""
+"""Short constructors for customers and promotions with valid defaults."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from promoportal.sandbox import engine
 
 DAY = date(2026, 1, 15)
 NEXT_DAY = date(2026, 1, 16)
-AFRESH = engine.Account()
+UNUSED = engine.Account()
 
 
 @dataclass(frozen=True)
 class People:
-    """Customers and their attributes, column by column."""
+    """Customers and their attributes in columns."""
 
     ids: Sequence[str | int]
     columns: Mapping[str, Sequence[engine.Value]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ def people(count: int, **columns: Sequence[engine.Value]) -> People:
 
 
 def with_values(*values: engine.Value) -> People:
-    """One customer for each value of the attribute `x`."""
+    """Return one customer for each value of the attribute `x`."""
     return people(len(values), x=values)
 
 
@@ -88,7 +88,7 @@ def allocate(
     population: People,
     targeted: Sequence[int] | None = None,
     *,
-    account: engine.Account = AFRESH,
+    account: engine.Account = UNUSED,
     day: date = DAY,
     seed: int = 1,
     event: Mapping[str, engine.Value] = engine.NOTHING,

@@ -1,8 +1,8 @@
 """
-The rules once more, written the slow obvious way straight from optimove.md, section 5.
+The rules of optimove.md, section 5, a second time: slow, obvious and independent.
 
-It shares nothing with the engine but the values that go in and come out: numbers are
-fractions, customers are dictionaries, and every question is asked anew for each of them.
+Only the data classes are shared with the engine. Numbers are fractions, customers are
+dictionaries, and every condition is evaluated again for each customer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Person = Mapping[str, engine.Value]
 DECIMALS = {"EUR": 2, "SEK": 2, "JPY": 0, "KWD": 3, "spins": 0, "points": 0}
 
 
-def calculate(  # noqa: C901 - the whole of it, to be read from top to bottom
+def calculate(  # noqa: C901 - can be read from top to bottom
     promotion: engine.Promotion,
     population: People,
     targeted: Sequence[int],
@@ -44,9 +44,9 @@ def calculate(  # noqa: C901 - the whole of it, to be read from top to bottom
     outcomes: dict[int, engine.Outcome] = {}
     offered: dict[int, tuple[engine.Tier, Fraction | None]] = {}
     for position in targeted:
-        someone = person(population, position, event)
+        customer = person(population, position, event)
         for tier in promotion.tiers:
-            if matches(tier.condition, someone):
+            if matches(tier.condition, customer):
                 break
         else:
             outcomes[position] = engine.Outcome(position, engine.Status.NOT_ELIGIBLE)
@@ -55,7 +55,7 @@ def calculate(  # noqa: C901 - the whole of it, to be read from top to bottom
             offered[position] = (tier, None)
             continue
         budget = promotion.budget
-        worth = _worth(tier.reward, someone)
+        worth = _worth(tier.reward, customer)
         if worth is None or (
             budget is not None
             and (
@@ -203,7 +203,7 @@ def compare(value: engine.Value, comparison: str, wanted: engine.Value) -> bool:
 
 
 def less(one: engine.Value, other: engine.Value) -> bool:
-    """Of two of one kind."""
+    """Return whether `one` is less than `other`; both are of one kind."""
     if kind(one) == "number":
         return _fraction(one) < _fraction(other)
     return one < other  # type: ignore[operator]
@@ -226,12 +226,12 @@ def _in_order(
 
     def comes_first(one: int, other: int) -> int:
         column = population.columns.get(sorting.attribute, [None] * len(population))
-        mine, theirs = column[one], column[other]
-        if kind(mine) != kind(theirs):
-            return kinds.index(kind(mine)) - kinds.index(kind(theirs))
-        if kind(mine) is not None and less(mine, theirs):
+        first, second = column[one], column[other]
+        if kind(first) != kind(second):
+            return kinds.index(kind(first)) - kinds.index(kind(second))
+        if kind(first) is not None and less(first, second):
             return 1 if sorting.direction == "high to low" else -1
-        if kind(mine) is not None and less(theirs, mine):
+        if kind(first) is not None and less(second, first):
             return -1 if sorting.direction == "high to low" else 1
         return -1 if str(population.ids[one]) < str(population.ids[other]) else 1
 

@@ -1,4 +1,4 @@
-"""Which tier a customer gets, and that everyone gets one answer."""
+"""Tiers and statuses: each targeted customer gets exactly one outcome."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from promoportal.sandbox import engine
 from tests.sandbox.engine import generated
 from tests.sandbox.engine.generated import CHANCE
 from tests.sandbox.engine.people import (
-    AFRESH,
+    UNUSED,
     allocate,
     euros,
     people,
@@ -50,10 +50,10 @@ def test_the_first_tier_that_matches_wins(
 def test_every_targeted_customer_has_one_status_and_only_the_assigned_a_tier(
     chance: Random,
 ) -> None:
-    story = generated.story(chance)
-    for step in story.steps:
+    history = generated.history(chance)
+    for step in history.steps:
         found = engine.calculate(
-            story.promotion, story.population, account=AFRESH, **step._asdict()
+            history.promotion, history.population, account=UNUSED, **step._asdict()
         )
 
         assert [outcome.position for outcome in found.outcomes] == list(step.targeted)
@@ -76,9 +76,9 @@ def test_a_first_tier_that_fails_is_not_replaced_by_the_second() -> None:
     assert statuses(allocate(offered, with_values("much"))) == ["Failed"]
 
 
-def test_a_tier_may_ask_what_the_event_was() -> None:
-    asked = engine.Test("event.deposit", AT_LEAST, 50)
-    offered = promotion(tier(condition=asked))
+def test_a_tier_may_test_a_value_of_the_event() -> None:
+    condition = engine.Test("event.deposit", AT_LEAST, 50)
+    offered = promotion(tier(condition=condition))
 
     found = [
         statuses(allocate(offered, people(1), event=event))
@@ -88,14 +88,14 @@ def test_a_tier_may_ask_what_the_event_was() -> None:
     assert found == [["Assigned"], ["NotEligible"], ["NotEligible"]]
 
 
-def test_an_attribute_named_like_the_event_is_not_meant() -> None:
-    asked = engine.Test("event.x", AT_LEAST, 1)
+def test_an_attribute_named_like_an_event_value_is_ignored() -> None:
+    condition = engine.Test("event.x", AT_LEAST, 1)
 
-    assert engine.select(asked, people(1, **{"event.x": [5]})) == []
+    assert engine.select(condition, people(1, **{"event.x": [5]})) == []
 
 
 @pytest.mark.parametrize("state", sorted(set(engine.State) - {engine.State.ACTIVE}))
-def test_only_an_active_promotion_gives_anything(state: engine.State) -> None:
+def test_only_an_active_promotion_assigns_anything(state: engine.State) -> None:
     account = engine.Account(recipients=3)
     offered = promotion(tier(gives=euros("5")), state=state)
 
@@ -113,10 +113,10 @@ def test_only_an_active_promotion_gives_anything(state: engine.State) -> None:
         ([-1], "outside the population of 2"),
     ],
 )
-def test_who_cannot_be_targeted(targeted: list[int], sentence: str) -> None:
+def test_invalid_targets_are_refused(targeted: list[int], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         allocate(promotion(), people(2), targeted)
 
 
-def test_no_one_targeted_is_no_one_served() -> None:
+def test_without_targets_there_are_no_outcomes() -> None:
     assert list(allocate(promotion(), people(0)).outcomes) == []

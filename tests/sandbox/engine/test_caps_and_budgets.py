@@ -1,4 +1,4 @@
-"""No more is ever given than was set aside, in whatever order customers come."""
+"""Limits are never exceeded, in whatever order customers come."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from promoportal.sandbox import engine
 from tests.sandbox.engine import generated
 from tests.sandbox.engine.generated import CHANCE
 from tests.sandbox.engine.people import (
-    AFRESH,
     DAY,
     NEXT_DAY,
+    UNUSED,
     allocate,
     budget,
     euros,
@@ -40,38 +40,38 @@ TENTH = tier(gives=reward(percent("10", "event.deposit", least="0.50", most="25"
 
 
 @given(DEPOSITS, st.decimals("0.01", 100, places=2), st.randoms())
-def test_triggers_one_at_a_time_never_spend_more_than_the_budget(
+def test_single_triggers_never_spend_more_than_the_budget(
     deposits: list[Decimal], total: Decimal, chance: Random
 ) -> None:
     offered = promotion(TENTH, budget=budget(str(total)))
-    population, account = people(len(deposits)), AFRESH
-    come = list(enumerate(deposits))
-    chance.shuffle(come)
+    population, account = people(len(deposits)), UNUSED
+    arrivals = list(enumerate(deposits))
+    chance.shuffle(arrivals)
 
-    given_away = Decimal(0)
-    for position, deposit in come:
+    spent = Decimal(0)
+    for position, deposit in arrivals:
         found = allocate(
             offered, population, [position], account=account, event={"deposit": deposit}
         )
         account = found.account
-        given_away += sum(outcome.value or 0 for outcome in found.outcomes)
+        spent += sum(outcome.value or 0 for outcome in found.outcomes)
 
-        assert given_away == account.spent <= total
+        assert spent == account.spent <= total
 
 
 @settings(max_examples=200, deadline=None)
 @given(CHANCE)
-def test_no_story_ends_with_more_spent_than_the_budget(chance: Random) -> None:
-    story = generated.story(chance)
+def test_no_history_spends_more_than_the_budget(chance: Random) -> None:
+    history = generated.history(chance)
     spent = Decimal(0)
-    for found in _told(story):
+    for found in _allocations(history):
         spent += sum(outcome.value or 0 for outcome in found.outcomes)
 
-        if story.promotion.budget is not None:
-            assert spent == found.account.spent <= story.promotion.budget.total
+        if history.promotion.budget is not None:
+            assert spent == found.account.spent <= history.promotion.budget.total
 
 
-def test_a_reward_that_does_not_fit_is_passed_over_and_the_next_one_tried() -> None:
+def test_a_reward_that_does_not_fit_is_skipped_and_the_next_one_tried() -> None:
     population = people(3, deposit=[100, 80, 20])
     offered = promotion(
         tier(gives=reward(percent("10", "deposit"))),
@@ -85,7 +85,7 @@ def test_a_reward_that_does_not_fit_is_passed_over_and_the_next_one_tried() -> N
     assert found.account.spent == Decimal("12.00")
 
 
-def test_a_budget_can_be_given_away_to_the_last_cent() -> None:
+def test_a_budget_can_be_spent_to_the_last_cent() -> None:
     offered = promotion(tier(gives=euros("3.33")), budget=budget("9.99"))
 
     found = allocate(offered, people(4))
@@ -93,7 +93,7 @@ def test_a_budget_can_be_given_away_to_the_last_cent() -> None:
     assert Counter(statuses(found)) == {"Assigned": 3, "BudgetExceeded": 1}
 
 
-def test_what_the_budget_does_not_measure_is_not_given() -> None:
+def test_a_reward_that_the_budget_does_not_measure_fails() -> None:
     in_kronor = tier(gives=reward(engine.Fixed(Decimal(10)), "SEK"))
     offered = promotion(in_kronor, budget=budget("50"))
 
@@ -103,7 +103,7 @@ def test_what_the_budget_does_not_measure_is_not_given() -> None:
     assert found.account.spent == 0
 
 
-def test_a_bare_code_costs_nothing_of_the_budget() -> None:
+def test_a_bare_code_uses_no_budget() -> None:
     found = allocate(promotion(tier(gives=None), budget=budget("1")), people(3))
 
     assert statuses(found) == ["Assigned"] * 3
@@ -118,12 +118,12 @@ def test_a_bare_code_costs_nothing_of_the_budget() -> None:
     st.lists(st.tuples(st.booleans(), st.integers(0, 4)), max_size=10),
     st.sampled_from(engine.Timeframe),
 )
-def test_no_day_and_no_life_has_more_recipients_than_the_cap(
+def test_no_timeframe_has_more_recipients_than_the_cap(
     most: int, happens: list[tuple[bool, int]], timeframe: engine.Timeframe
 ) -> None:
     offered = promotion(cap=engine.Cap(most, timeframe))
     recipients: Counter[object] = Counter()
-    account, day = AFRESH, DAY
+    account, day = UNUSED, DAY
     for is_new_day, count in happens:
         day += timedelta(days=is_new_day)
         found = allocate(offered, people(4), range(count), account=account, day=day)
@@ -135,7 +135,7 @@ def test_no_day_and_no_life_has_more_recipients_than_the_cap(
     assert account.recipients == recipients.total()
 
 
-def test_a_daily_cap_begins_anew_with_the_day() -> None:
+def test_a_daily_cap_starts_again_each_day() -> None:
     offered = promotion(cap=engine.Cap(2, DAILY))
 
     today = allocate(offered, people(3))
@@ -146,7 +146,7 @@ def test_a_daily_cap_begins_anew_with_the_day() -> None:
     assert tomorrow.account == engine.Account(recipients=4, today=2, day=NEXT_DAY)
 
 
-def test_a_lifetime_cap_does_not() -> None:
+def test_a_lifetime_cap_never_starts_again() -> None:
     offered = promotion(cap=engine.Cap(2, LIFETIME))
 
     today = allocate(offered, people(3))
@@ -155,7 +155,7 @@ def test_a_lifetime_cap_does_not() -> None:
     assert statuses(tomorrow) == ["AudienceCapReached"] * 3
 
 
-def test_a_trigger_that_comes_late_does_not_bring_its_day_back() -> None:
+def test_a_late_trigger_counts_for_the_latest_day() -> None:
     offered = promotion(cap=engine.Cap(1, DAILY))
     tomorrow = allocate(offered, people(1), day=NEXT_DAY)
 
@@ -165,7 +165,7 @@ def test_a_trigger_that_comes_late_does_not_bring_its_day_back() -> None:
     assert statuses(late) == statuses(after) == ["AudienceCapReached"]
 
 
-def test_who_is_refused_takes_no_ones_place() -> None:
+def test_a_refused_customer_uses_up_no_limit() -> None:
     population = people(3, deposit=[900, 50, "much"])
     offered = promotion(
         tier(gives=reward(percent("10", "deposit"))),
@@ -184,21 +184,23 @@ def test_who_is_refused_takes_no_ones_place() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(CHANCE)
-def test_a_unique_code_is_never_given_twice(chance: Random) -> None:
-    story = generated.story(chance)
+def test_a_unique_code_is_never_assigned_twice(chance: Random) -> None:
+    history = generated.history(chance)
     codes = [
         outcome.unique_code
-        for found in _told(story)
+        for found in _allocations(history)
         for outcome in found.outcomes
         if outcome.unique_code not in (None, "FALLBACK")
     ]
 
     assert len(codes) == len(set(codes))
-    if story.promotion.unique_codes is not None:
-        assert sorted(codes) == sorted(story.promotion.unique_codes.codes[: len(codes)])
+    if history.promotion.unique_codes is not None:
+        assert sorted(codes) == sorted(
+            history.promotion.unique_codes.codes[: len(codes)]
+        )
 
 
-def test_codes_go_in_their_order_to_customers_in_theirs() -> None:
+def test_codes_are_assigned_in_the_order_of_serving() -> None:
     offered = promotion(
         unique_codes=engine.UniqueCodes(["U1", "U2", "U3"]),
         sorting=engine.Sorting("x"),
@@ -216,7 +218,7 @@ def test_codes_go_in_their_order_to_customers_in_theirs() -> None:
         pytest.param(None, ["Assigned", "NoCodeAvailable"], 1, id="no fallback"),
     ],
 )
-def test_after_the_last_code(
+def test_the_fallback_follows_the_last_code_or_customers_are_refused(
     fallback: str | None, status: list[str], recipients: int
 ) -> None:
     unique = engine.UniqueCodes(["U1"], fallback)
@@ -230,7 +232,7 @@ def test_after_the_last_code(
     assert found.account.codes_used == 1
 
 
-# --- Which of them is said ------------------------------------------------------------
+# --- Precedence -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -243,7 +245,7 @@ def test_after_the_last_code(
         ({"cap": None, "budget": None, "unique_codes": None}, "Assigned"),
     ],
 )
-def test_the_status_is_of_the_first_limit_that_refuses(
+def test_the_status_names_the_first_limit_that_refuses(
     limits: dict[str, object], status: str
 ) -> None:
     offered = promotion(
@@ -259,7 +261,7 @@ def test_the_status_is_of_the_first_limit_that_refuses(
     assert statuses(allocate(offered, people(1))) == [status]
 
 
-def test_a_reward_that_cannot_be_computed_is_told_before_any_limit() -> None:
+def test_a_reward_that_cannot_be_computed_comes_before_any_limit() -> None:
     offered = promotion(tier(gives=reward(percent("10"))), cap=engine.Cap(0))
 
     assert statuses(allocate(offered, people(2, x=[None, 0]))) == [
@@ -268,11 +270,11 @@ def test_a_reward_that_cannot_be_computed_is_told_before_any_limit() -> None:
     ]
 
 
-def _told(story: generated.Story) -> Iterator[engine.Allocation]:
-    account = AFRESH
-    for step in story.steps:
+def _allocations(history: generated.History) -> Iterator[engine.Allocation]:
+    account = UNUSED
+    for step in history.steps:
         found = engine.calculate(
-            story.promotion, story.population, account=account, **step._asdict()
+            history.promotion, history.population, account=account, **step._asdict()
         )
         yield found
         account = found.account

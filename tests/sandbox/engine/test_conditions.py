@@ -1,4 +1,4 @@
-"""Which values match which comparison."""
+"""Values, and the comparisons that they match."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from promoportal.sandbox import engine
 from tests.sandbox.engine.people import people, with_values
 
 C = engine.Comparison
-# One of each kind, and their neighbours.
+# Values of each kind, and their neighbours.
 VALUES: list[engine.Value] = [
     *(4, 5, 5.0, Decimal("5.00"), 6),
     *("DE", "MT", "SE", "5"),
@@ -86,17 +86,17 @@ def test_only_values_of_one_kind_are_compared(
 
 @pytest.mark.parametrize("comparison", C)
 @pytest.mark.parametrize("wanted", VALUES[14:])
-def test_nothing_matches_what_is_missing(comparison: C, wanted: engine.Value) -> None:
+def test_nothing_matches_a_missing_value(comparison: C, wanted: engine.Value) -> None:
     assert found(comparison, wanted) == []
 
 
-def test_no_one_matches_by_an_attribute_that_does_not_exist() -> None:
+def test_an_unknown_attribute_matches_no_one() -> None:
     for name in ("nobody", "event.nothing"):
         assert engine.select(engine.Test(name, C.IS_NOT, 5), with_values(1)) == []
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(list(C)))
-def test_a_float_is_the_number_it_is_written_as(value: float, comparison: C) -> None:
+def test_a_float_equals_its_decimal_text(value: float, comparison: C) -> None:
     written = Decimal(repr(value))
     for wanted in (written, written.next_plus(), written.next_minus()):
         test = engine.Test("x", comparison, wanted)
@@ -105,13 +105,13 @@ def test_a_float_is_the_number_it_is_written_as(value: float, comparison: C) -> 
         assert matched in ([], [0, 1])
 
 
-def test_all_of_nothing_is_everyone_and_any_of_nothing_no_one() -> None:
+def test_without_branches_all_matches_everyone_and_any_no_one() -> None:
     assert engine.select(engine.All(), people(3)) == [0, 1, 2]
     assert engine.select(engine.EVERYONE, people(3)) == [0, 1, 2]
     assert engine.select(engine.Any(), people(3)) == []
 
 
-def test_branches_are_joined_as_they_are_nested() -> None:
+def test_nested_branches_are_combined() -> None:
     population = people(4, x=[1, 5, 9, 9], country=["MT", "DE", "MT", "SE"])
     maltese = engine.Test("country", C.IS, "MT")
     rich = engine.Test("x", C.AT_LEAST, 5)

@@ -1,4 +1,4 @@
-"""Draft -> Active <-> Deactivated -> Archived, and tiers that freeze on the way."""
+"""The states Draft -> Active <-> Deactivated -> Archived, and the freezing of tiers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ OTHERS = (tier("gold", euros("5")),)
 
 @pytest.mark.parametrize("state", engine.State)
 @pytest.mark.parametrize("move", MOVES)
-def test_a_promotion_moves_only_along_its_life(state: engine.State, move: Move) -> None:
+def test_a_promotion_makes_only_allowed_transitions(
+    state: engine.State, move: Move
+) -> None:
     before = promotion(state=state)
     if (state, move) in ALLOWED:
         assert move(before).state is ALLOWED[state, move]
@@ -32,7 +34,7 @@ def test_a_promotion_moves_only_along_its_life(state: engine.State, move: Move) 
             move(before)
 
 
-def test_a_forbidden_move_says_what_can_be_done() -> None:
+def test_a_refused_transition_names_the_allowed_ones() -> None:
     with pytest.raises(ValueError, match=r"Archived it can become nothing else"):
         engine.activate(promotion(state=engine.State.ARCHIVED))
     with pytest.raises(ValueError, match=r"it can become Active or Archived\."):
@@ -56,6 +58,6 @@ def test_tiers_are_frozen_from_the_first_activation_on(moves: list[Move]) -> Non
         engine.with_tiers(once_active, OTHERS)
 
 
-def test_a_promotion_that_begins_active_was_activated() -> None:
+def test_a_promotion_that_starts_active_has_frozen_tiers() -> None:
     with pytest.raises(ValueError, match="frozen"):
         engine.with_tiers(promotion(), OTHERS)

@@ -1,4 +1,4 @@
-"""The engine and the slow obvious way agree, whatever is asked of them."""
+"""The engine and the reference implementation agree on any generated input."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from hypothesis import given, note, settings
 from promoportal.sandbox import engine
 from tests.sandbox.engine import generated, reference
 from tests.sandbox.engine.generated import CHANCE
-from tests.sandbox.engine.people import AFRESH
+from tests.sandbox.engine.people import UNUSED
 
 
 @settings(max_examples=1_000, deadline=None)
 @given(CHANCE)
-def test_a_promotion_goes_as_the_rules_say_step_by_step(chance: Random) -> None:
+def test_every_allocation_equals_that_of_the_reference(chance: Random) -> None:
     for _ in range(3):
-        story, account = generated.story(chance), AFRESH
-        note(f"{story}")
-        for step in story.steps:
-            asked = {"account": account, **step._asdict()}
-            found = engine.calculate(story.promotion, story.population, **asked)
-            expected = reference.calculate(story.promotion, story.population, **asked)
+        history, account = generated.history(chance), UNUSED
+        note(f"{history}")
+        for step in history.steps:
+            arguments = {"account": account, **step._asdict()}
+            found = engine.calculate(history.promotion, history.population, **arguments)
+            expected = reference.calculate(
+                history.promotion, history.population, **arguments
+            )
 
             assert list(found.outcomes) == list(expected.outcomes)
             assert found.account == expected.account
@@ -31,7 +33,7 @@ def test_a_promotion_goes_as_the_rules_say_step_by_step(chance: Random) -> None:
 
 @settings(max_examples=500, deadline=None)
 @given(CHANCE)
-def test_a_condition_selects_whom_it_describes(chance: Random) -> None:
+def test_a_condition_selects_the_customers_of_the_reference(chance: Random) -> None:
     population = generated.people(chance)
     event = {"deposit": generated.value(chance)}
     for _ in range(4):
@@ -53,13 +55,13 @@ def test_a_condition_selects_whom_it_describes(chance: Random) -> None:
         ]
 
 
-def test_what_is_generated_meets_every_limit() -> None:
+def test_generated_input_reaches_every_status() -> None:
     met: Counter[engine.Status] = Counter()
     for seed in range(600):
-        story = generated.story(Random(seed))  # noqa: S311
-        step = story.steps[0]
+        history = generated.history(Random(seed))  # noqa: S311
+        step = history.steps[0]
         found = engine.calculate(
-            story.promotion, story.population, account=AFRESH, **step._asdict()
+            history.promotion, history.population, account=UNUSED, **step._asdict()
         )
         met.update(outcome.status for outcome in found.outcomes)
 

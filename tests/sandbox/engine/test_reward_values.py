@@ -1,4 +1,4 @@
-"""What a reward is worth, to the minor unit and never to a binary fraction."""
+"""Values of rewards: exact to the minor unit, without binary fractions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from promoportal.sandbox import engine
 from tests.sandbox.engine import generated
 from tests.sandbox.engine.generated import CHANCE
 from tests.sandbox.engine.people import (
-    AFRESH,
     DAY,
+    UNUSED,
     allocate,
     percent,
     promotion,
@@ -35,7 +35,7 @@ def worth(
     measure: str = "EUR",
     category: engine.Category = MONEY,
 ) -> str:
-    """What it is worth to a customer whose `x` this is, or the status without one."""
+    """Return a reward for a customer with this `x`, or the status if there is none."""
     offered = promotion(tier(gives=reward(size, measure, category)))
     (outcome,) = allocate(offered, with_values(value)).outcomes
     return outcome.status.value if outcome.value is None else str(outcome.value)
@@ -93,14 +93,14 @@ def test_a_percentage_stays_within_its_bounds(
     assert worth(percent("10", least="5", most="20"), value) == expected
 
 
-def test_bounds_come_before_rounding_and_the_maximum_last() -> None:
+def test_bounds_apply_before_rounding_and_the_maximum_last() -> None:
     assert worth(percent("10", most="1.005"), 500) == "1.01"
     assert worth(percent("10", least="0.005"), 0) == "0.01"
     assert worth(percent("10", least="9", most="8"), 50) == "8.00"
 
 
 @pytest.mark.parametrize("value", [0, -50, 0.0, -0.0, Decimal("-0.01"), 1e-300])
-def test_a_reward_that_comes_to_nothing_is_none(value: engine.Value) -> None:
+def test_a_reward_of_zero_or_less_is_not_eligible(value: engine.Value) -> None:
     assert worth(percent("10"), value) == "NotEligible"
 
 
@@ -112,11 +112,11 @@ def test_a_reward_that_comes_to_nothing_is_none(value: engine.Value) -> None:
         *(1e300, Decimal("1E+99999"), 10**200),
     ],
 )
-def test_a_part_of_what_is_no_number_cannot_be_computed(value: engine.Value) -> None:
+def test_a_percentage_of_a_non_number_cannot_be_computed(value: engine.Value) -> None:
     assert worth(percent("10"), value) == "Failed"
 
 
-def test_a_part_of_what_came_with_the_event() -> None:
+def test_a_percentage_of_an_event_value_is_computed() -> None:
     offered = promotion(tier(gives=reward(percent("10", "event.deposit"))))
 
     found = allocate(offered, with_values(1), event={"deposit": 50})
@@ -140,11 +140,11 @@ def test_a_fixed_reward_is_rounded_too() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(CHANCE)
-def test_whatever_is_given_is_some_of_the_smallest_there_is(chance: Random) -> None:
-    story = generated.story(chance)
-    for step in story.steps:
+def test_every_value_is_a_multiple_of_the_minor_unit(chance: Random) -> None:
+    history = generated.history(chance)
+    for step in history.steps:
         found = engine.calculate(
-            story.promotion, story.population, account=AFRESH, **step._asdict()
+            history.promotion, history.population, account=UNUSED, **step._asdict()
         )
         for outcome in served(found):
             if outcome.tier is None or outcome.tier.reward is None:
@@ -156,6 +156,6 @@ def test_whatever_is_given_is_some_of_the_smallest_there_is(chance: Random) -> N
             assert outcome.value.as_tuple().exponent == smallest.as_tuple().exponent
 
 
-def test_the_callers_decimal_context_plays_no_part() -> None:
+def test_the_callers_decimal_context_has_no_effect() -> None:
     with decimal.localcontext(prec=2, rounding=decimal.ROUND_DOWN):
         assert worth(percent("10"), 12345.65) == "1234.57"

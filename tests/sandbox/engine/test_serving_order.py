@@ -1,4 +1,4 @@
-"""Who is served first, and that chance has no favourites."""
+"""The order of serving, and the fairness of the random order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KNOWN = st.lists(AMOUNTS | st.none(), max_size=12)
 
 
 def first_served(population: People, direction: engine.Direction) -> list[int]:
-    """The order of serving, read off the order of the codes."""
+    """Return the order of serving, read from the order of the codes."""
     codes = [f"{number:02}" for number in range(len(population))]
     offered = promotion(
         sorting=engine.Sorting("x", direction),
@@ -40,7 +40,7 @@ def first_served(population: People, direction: engine.Direction) -> list[int]:
 
 
 @given(KNOWN, st.integers(0, 12), st.sampled_from(engine.Direction))
-def test_no_one_is_served_before_a_better_placed_one_whom_the_cap_refuses(
+def test_the_cap_refuses_no_customer_placed_before_a_served_one(
     values: list[engine.Value], most: int, direction: engine.Direction
 ) -> None:
     offered = promotion(cap=engine.Cap(most), sorting=engine.Sorting("x", direction))
@@ -63,7 +63,7 @@ def test_no_one_is_served_before_a_better_placed_one_whom_the_cap_refuses(
 @pytest.mark.parametrize(
     ("direction", "expected"), [(HIGH, [2, 0, 1, 3]), (LOW, [1, 0, 2, 3])]
 )
-def test_the_missing_come_last_in_both_directions(
+def test_missing_values_come_last_in_both_directions(
     direction: engine.Direction, expected: list[int]
 ) -> None:
     assert first_served(with_values(5, 1, 9.5, None), direction) == expected
@@ -71,7 +71,7 @@ def test_the_missing_come_last_in_both_directions(
 
 @pytest.mark.parametrize("direction", engine.Direction)
 @pytest.mark.parametrize("value", [None, 7, "MT", Decimal("NaN")])
-def test_ties_fall_to_the_lower_id_as_text(
+def test_ties_go_to_the_lower_id_as_text(
     value: engine.Value, direction: engine.Direction
 ) -> None:
     population = People(["9", "10", 8, "a", "B"], {"x": [value] * 5})
@@ -79,7 +79,7 @@ def test_ties_fall_to_the_lower_id_as_text(
     assert first_served(population, direction) == [1, 2, 0, 4, 3]
 
 
-def test_a_tenth_is_a_tenth_whatever_it_is_written_as() -> None:
+def test_equal_numbers_of_several_types_tie() -> None:
     population = with_values(Decimal("0.1"), 0.1, Decimal("0.10"), 0)
 
     assert first_served(population, HIGH) == [0, 1, 2, 3]
@@ -98,7 +98,7 @@ def test_a_mixed_column_is_sorted_kind_by_kind(
     assert first_served(population, direction) == expected
 
 
-def test_an_attribute_no_one_has_leaves_the_ids() -> None:
+def test_an_unknown_attribute_leaves_the_order_of_ids() -> None:
     assert first_served(people(3), HIGH) == [0, 1, 2]
 
 
@@ -106,7 +106,7 @@ def test_an_attribute_no_one_has_leaves_the_ids() -> None:
 
 
 @given(st.permutations(range(12)), st.integers())
-def test_the_same_seed_serves_the_same_however_they_are_targeted(
+def test_the_order_of_targeting_does_not_change_the_outcomes(
     targeted: list[int], seed: int
 ) -> None:
     offered = promotion(
@@ -121,7 +121,7 @@ def test_the_same_seed_serves_the_same_however_they_are_targeted(
     assert mixed.account == straight.account
 
 
-def test_a_seed_is_the_same_in_every_version() -> None:
+def test_a_seed_gives_the_same_order_in_every_version() -> None:
     offered = promotion(cap=engine.Cap(3))
 
     lucky = {
@@ -134,7 +134,7 @@ def test_a_seed_is_the_same_in_every_version() -> None:
     assert lucky == {-1: [9, 12, 13], 0: [7, 10, 17], 1: [2, 7, 9]}
 
 
-def test_over_many_seeds_everyone_is_served_as_often() -> None:
+def test_over_many_seeds_all_customers_are_served_equally_often() -> None:
     offered = promotion(cap=engine.Cap(5))
     times: Counter[int] = Counter()
     for seed in range(2_000):
@@ -142,12 +142,12 @@ def test_over_many_seeds_everyone_is_served_as_often() -> None:
             outcome.position for outcome in served(allocate(offered, PEOPLE, seed=seed))
         )
 
-    # Chi-square over 20 customers, each expected 500 times. Fair chance stays below 40 in
-    # 999 of 1000 such runs; these seeds are always the same ones.
+    # Chi-square over 20 customers, each expected 500 times. A fair order stays below 40
+    # in 999 of 1000 such runs; these seeds are always the same ones.
     assert sum((times[each] - 500) ** 2 / 500 for each in range(20)) < 40
 
 
-def test_over_many_seeds_everyone_is_first_as_often() -> None:
+def test_over_many_seeds_all_customers_are_first_equally_often() -> None:
     offered = promotion(unique_codes=engine.UniqueCodes(["FIRST"]))
     times: Counter[int] = Counter()
     for seed in range(2_000):
@@ -158,7 +158,7 @@ def test_over_many_seeds_everyone_is_first_as_often() -> None:
     assert sum((times[each] - 100) ** 2 / 100 for each in range(20)) < 44
 
 
-def test_seeds_that_differ_choose_differently() -> None:
+def test_different_seeds_choose_different_customers() -> None:
     offered = promotion(cap=engine.Cap(10))
     chosen = {
         tuple(

@@ -1,4 +1,4 @@
-"""What is wrong with a promotion is said where it is, with what to do about it."""
+"""Mistakes in promotions: each has a path, and a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def asks(comparison: C, wanted: Any, attribute: str = "x") -> engine.Tier:
     return tier(condition=engine.Test(attribute, comparison, wanted))
 
 
-def test_a_sound_promotion_has_none() -> None:
+def test_a_correct_promotion_has_no_mistakes() -> None:
     nested = engine.Any((engine.All((engine.Test("vip", C.IS, True),)),))
     sound = promotion(
         tier("gold", reward(percent("10", least="5", most="100")), nested),
@@ -100,7 +100,7 @@ WANTED = ("tiers", 0, "condition", "wanted")
         ),
     ],
 )
-def test_a_mistake_in_a_tier(
+def test_a_mistake_in_a_tier_has_a_path_and_a_sentence(
     tiers: list[engine.Tier], where: engine.Where, sentence: str
 ) -> None:
     (mistake,) = engine.mistakes(promotion(*tiers))
@@ -159,7 +159,7 @@ def test_a_mistake_in_a_tier(
         ),
     ],
 )
-def test_a_mistake_in_a_limit(
+def test_a_mistake_in_a_limit_has_a_path_and_a_sentence(
     limits: dict[str, Any], where: engine.Where, sentence: str
 ) -> None:
     (mistake,) = engine.mistakes(promotion(tier(gives=euros("5")), **limits))
@@ -169,7 +169,7 @@ def test_a_mistake_in_a_limit(
     assert mistake.sentence.endswith(".")
 
 
-def test_a_promotion_without_names_or_tiers() -> None:
+def test_missing_names_and_tiers_are_mistakes() -> None:
     empty = engine.Promotion(id="", code=" ", name="", tiers=())
 
     assert [mistake.where for mistake in engine.mistakes(empty)] == [
@@ -180,7 +180,7 @@ def test_a_promotion_without_names_or_tiers() -> None:
     ]
 
 
-def test_a_code_cannot_be_two() -> None:
+def test_a_code_with_a_comma_is_a_mistake() -> None:
     (mistake,) = engine.mistakes(
         engine.Promotion(id="1", code="A,B", name="Two", tiers=(tier(),))
     )
@@ -188,13 +188,13 @@ def test_a_code_cannot_be_two() -> None:
     assert mistake.where == ("code",)
 
 
-def test_a_budget_for_nothing() -> None:
+def test_a_budget_without_rewards_is_a_mistake() -> None:
     (mistake,) = engine.mistakes(promotion(tier(), budget=budget("5")))
 
     assert mistake.where == ("budget",)
 
 
-def test_a_condition_of_a_target_group_is_looked_at_too() -> None:
+def test_a_condition_of_a_target_group_is_checked_too() -> None:
     condition = engine.Any((engine.Test("x", C.IS, None),))
 
     (mistake,) = engine.mistakes_in(condition, ("target_groups", "vip"))
@@ -203,7 +203,7 @@ def test_a_condition_of_a_target_group_is_looked_at_too() -> None:
 
 
 @given(CHANCE)
-def test_no_promotion_is_too_odd_to_be_looked_at(chance: Random) -> None:
+def test_every_generated_promotion_can_be_checked(chance: Random) -> None:
     for where, sentence in engine.mistakes(generated.promotion(chance)):
         assert where
         assert sentence.endswith(".")

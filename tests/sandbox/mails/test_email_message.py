@@ -1,4 +1,4 @@
-"""E-mails as they are written: what a mail client reads, and what cannot be slipped in."""
+"""E-mails as a mail client reads them, and the content that they must not contain."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NAMES: mails.Names = {
 }
 
 
-@dataclass(frozen=True)
-class Set:
-    """What a campaign sets up."""
+@dataclass(frozen=True, kw_only=True)
+class Templates(mails.Email):
+    """A campaign's e-mail."""
 
     sender: str = "The house <hello@example.com>"
     subject: str = "For you in {{ customer.city }}"
@@ -29,10 +29,10 @@ class Set:
     html: str | None = "<p>{{ customer.city }}</p>"
 
 
-def written(city: str = "Valletta", **said: object) -> EmailMessage:
-    """Write it to someone in that city, and read it as a mail client does."""
+def rendered(city: str = "Valletta", **fields: object) -> EmailMessage:
+    """Render an e-mail to a customer in that city; parse it as a mail client does."""
     context = {"customer": {"email": "c1@example.com", "city": city}, "code": "A1"}
-    mail = mails.render(Set(**said), context)  # type: ignore[arg-type]
+    mail = mails.render(Templates(**fields), context)  # type: ignore[arg-type]
     read = email.message_from_bytes(mail.as_bytes(at=AT), policy=email.policy.default)
     assert isinstance(read, EmailMessage)
     assert not read.defects
@@ -46,7 +46,7 @@ def body(message: EmailMessage, kind: str) -> str:
 
 
 def test_a_mail_client_reads_both_parts_and_every_header() -> None:
-    message = written()
+    message = rendered()
 
     assert message["From"] == "The house <hello@example.com>"
     assert message["To"] == "c1@example.com"
@@ -58,26 +58,26 @@ def test_a_mail_client_reads_both_parts_and_every_header() -> None:
     assert body(message, "html").strip() == "<p>Valletta</p>"
 
 
-def test_without_markup_it_is_plain_text_alone() -> None:
-    assert written(html=None).get_content_type() == "text/plain"
+def test_an_e_mail_without_markup_is_plain_text() -> None:
+    assert rendered(html=None).get_content_type() == "text/plain"
 
 
 @pytest.mark.parametrize("city", ["Żebbuġ", "東京", "a" * 2_000, "= equals ="])
-def test_every_letter_arrives_as_it_was_written(city: str) -> None:
-    message = written(city)
+def test_every_character_arrives_unchanged(city: str) -> None:
+    message = rendered(city)
 
     assert message["Subject"] == f"For you in {city}"
     assert body(message, "html").strip() == f"<p>{city}</p>"
 
 
-def test_what_a_customer_is_called_becomes_no_markup() -> None:
-    assert "<b>" not in body(written("<b>bold</b>"), "html")
-    assert "<b>" in body(written("<b>bold</b>", text="{{ customer.city }}"), "plain")
+def test_a_value_never_becomes_markup() -> None:
+    assert "<b>" not in body(rendered("<b>bold</b>"), "html")
+    assert "<b>" in body(rendered("<b>bold</b>", text="{{ customer.city }}"), "plain")
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r", "\u2028"])
 def test_no_value_can_add_a_header(ending: str) -> None:
-    message = written(f"X{ending}Bcc: other@example.com")
+    message = rendered(f"X{ending}Bcc: other@example.com")
 
     assert message["Bcc"] is None
     assert message["Subject"] == "For you in X Bcc: other@example.com"
@@ -86,18 +86,18 @@ def test_no_value_can_add_a_header(ending: str) -> None:
 @pytest.mark.parametrize(
     "address", ["", "nobody", "a@b\nBcc: c@d", "@example.com", "ä@example.com"]
 )
-def test_what_is_no_address_is_none(address: str) -> None:
+def test_an_invalid_address_is_refused(address: str) -> None:
     assert not mails.is_address(address)
     with pytest.raises(ValueError, match="address"):
-        mails.render(Set(), {"customer": {"email": address}}).as_bytes()
+        mails.render(Templates(), {"customer": {"email": address}}).as_bytes()
 
 
 def test_the_same_mail_is_the_same_file() -> None:
     context = {"customer": {"email": "c1@example.com", "city": "Valletta"}}
-    mail = mails.render(Set(), context)
+    mail = mails.render(Templates(), context)
 
     assert mail.as_bytes(at=AT) == mail.as_bytes(at=AT)
-    other = mails.render(Set(subject="Other"), context)
+    other = mails.render(Templates(subject="Other"), context)
     assert mail.as_bytes(at=AT) != other.as_bytes(at=AT)
 
 
@@ -113,7 +113,7 @@ def test_the_same_mail_is_the_same_file() -> None:
         "{% with town=customer.city %}{{ town }}{% endwith %}",
     ],
 )
-def test_a_template_that_is_right_has_no_mistakes(source: str) -> None:
+def test_a_correct_template_has_no_mistakes(source: str) -> None:
     assert mails.mistakes(source, NAMES) == []
 
 
@@ -137,7 +137,7 @@ def test_a_template_that_is_right_has_no_mistakes(source: str) -> None:
         ("{% url 'admin:index' %}", 1, "Invalid block tag: 'url'"),
     ],
 )
-def test_a_template_that_is_wrong_is_told_with_its_line(
+def test_a_mistake_in_a_template_has_its_line(
     source: str, line: int, sentence: str
 ) -> None:
     [wrong] = mails.mistakes(source, NAMES)

@@ -18,7 +18,7 @@ def rows(operator: Operator, occurrence: str) -> list[dict[str, Any]]:
     return operator.listed(occurrence)
 
 
-def test_a_report_is_accepted_once_and_known_again(
+def test_a_repeated_report_is_a_duplicate(
     box: sandbox.SandboxHandle,
     operator: Operator,
     occurrence: str,
@@ -47,7 +47,7 @@ def test_a_batch_is_accepted_whole(
     assert len(box.redemptions) == 10
 
 
-def test_a_batch_stands_but_for_what_is_refused(
+def test_a_batch_is_accepted_except_for_refused_items(
     box: sandbox.SandboxHandle,
     operator: Operator,
     occurrence: str,
@@ -67,7 +67,7 @@ def test_a_batch_stands_but_for_what_is_refused(
     assert len(box.redemptions) == 8
 
 
-def test_what_is_known_already_counts_as_accepted_in_a_batch(
+def test_a_duplicate_counts_as_accepted_in_a_batch(
     box: sandbox.SandboxHandle,
     operator: Operator,
     occurrence: str,
@@ -97,7 +97,7 @@ def test_what_is_known_already_counts_as_accepted_in_a_batch(
         ({"redeemedAt": "2026-01-15T10:05:00"}, "Invalid"),
     ],
 )
-def test_a_report_that_is_wrong_is_refused_with_a_code(
+def test_an_invalid_report_is_refused_with_a_code(
     operator: Operator,
     occurrence: str,
     rows: list[dict[str, Any]],
@@ -110,7 +110,7 @@ def test_a_report_that_is_wrong_is_refused_with_a_code(
     assert answer.json()["code"] == code
 
 
-def test_what_was_not_assigned_cannot_be_redeemed(
+def test_a_row_that_is_not_assigned_cannot_be_redeemed(
     box: sandbox.SandboxHandle,
     operator: Operator,
     occurrence: str,

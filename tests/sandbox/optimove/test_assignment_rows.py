@@ -18,7 +18,7 @@ def test_following_the_tokens_lists_every_customer_once(
     assert listed == box.rows(occurrence)
 
 
-def test_a_list_says_whose_it_is_and_how_long(
+def test_a_page_names_its_occurrence_and_the_total(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=20, series=120)
@@ -52,7 +52,7 @@ def test_a_unique_code_comes_without_a_reward(
     assert len({row["uniqueCode"] for row in listed}) == 5
 
 
-def test_no_page_is_longer_than_the_vendor_allows(
+def test_no_page_is_longer_than_optimove_allows(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=1_500)
@@ -74,7 +74,7 @@ def test_without_a_page_size_pages_are_small(
     ]
 
 
-def test_a_full_last_page_promises_another_that_is_empty(
+def test_a_full_last_page_is_followed_by_an_empty_one(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=4)
@@ -93,7 +93,7 @@ def test_a_list_of_one_page_has_no_token_at_all(
     assert "nextPageToken" not in operator.assignments(occurrence).json()
 
 
-def test_only_the_customers_asked_for_are_listed(
+def test_only_the_requested_customers_are_listed(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=20)
@@ -105,7 +105,7 @@ def test_only_the_customers_asked_for_are_listed(
     assert page["totalCount"] == 2
 
 
-def test_asking_about_no_one_lists_no_one(
+def test_an_empty_list_of_customers_lists_no_one(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=20)
@@ -169,7 +169,7 @@ def test_an_unknown_occurrence_looks_like_an_empty_campaign(operator: Operator) 
         {"customerIds": ["C"] * 10_001},
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused(
+def test_an_invalid_request_is_refused(
     box: sandbox.SandboxHandle, operator: Operator, body: dict[str, object]
 ) -> None:
     occurrence = box.execute(customers=3)
@@ -179,7 +179,7 @@ def test_a_question_that_makes_no_sense_is_refused(
     assert answer.status_code == 400
 
 
-def test_a_token_is_only_good_for_the_list_it_came_from(
+def test_a_token_is_valid_only_for_its_list(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     first, second = box.execute(customers=5), box.execute(customers=5)
@@ -205,7 +205,7 @@ def test_a_token_of_an_earlier_run_is_refused(
     assert operator.assignments("7311", pageToken=token).status_code == 400
 
 
-def test_a_row_made_by_hand_is_listed_as_it_was_made(
+def test_a_row_made_by_hand_is_listed_unchanged(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     assignment = box.assign("7311", "C1", status="Teleported", reward={"value": 7})
@@ -219,7 +219,7 @@ def test_a_row_made_by_hand_is_listed_as_it_was_made(
     assert others == ["not a row", None]
 
 
-def test_a_later_pass_sees_what_was_changed(
+def test_a_later_fetch_sees_the_changes(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=3, eligible=1)
@@ -234,7 +234,7 @@ def test_a_later_pass_sees_what_was_changed(
     assert two["reward"] == {"value": "9.99"}
 
 
-def test_the_same_seed_gives_the_same_customers_the_same(
+def test_the_same_seed_gives_the_same_outcomes(
     box: sandbox.SandboxHandle,
 ) -> None:
     def decided(seed: int) -> list[tuple[object, object]]:
@@ -245,7 +245,7 @@ def test_the_same_seed_gives_the_same_customers_the_same(
     assert decided(1) != decided(2)
 
 
-def test_occurrences_of_a_later_run_have_other_ids() -> None:
+def test_later_runs_use_other_occurrence_ids() -> None:
     with sandbox.serving() as earlier:
         first = earlier.execute(customers=1)
     with sandbox.serving() as later:

@@ -1,4 +1,4 @@
-"""The e-mails of a run: written to whoever goes on, and kept or sent."""
+"""The e-mails of an execution: rendered for each remaining customer, stored or sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
 
 from promoportal import sandbox
-from promoportal.sandbox.scenarios.scenario import Email
+from promoportal.sandbox.mails import Email
 from tests.sandbox import tenants
 from tests.sandbox.tenants import SCHEDULED
 
@@ -39,7 +39,7 @@ def read(file: Path) -> EmailMessage:
     return message
 
 
-def test_everyone_with_a_reward_gets_a_mail_that_a_mail_client_opens(
+def test_every_customer_with_a_reward_gets_a_readable_mail(
     box: sandbox.SandboxHandle, tmp_path: Path
 ) -> None:
     done = run(box, sandbox.Mailing(directory=tmp_path))
@@ -57,7 +57,7 @@ def test_everyone_with_a_reward_gets_a_mail_that_a_mail_client_opens(
     assert done["mails"] == {"sent": 11, "kept": 11, "where": str(files[0].parent)}
 
 
-def test_of_many_only_some_are_kept_and_all_are_counted(
+def test_only_the_first_mails_are_kept_and_all_are_counted(
     box: sandbox.SandboxHandle, tmp_path: Path
 ) -> None:
     done = run(box, sandbox.Mailing(directory=tmp_path, keep=3))
@@ -70,7 +70,7 @@ def test_of_many_only_some_are_kept_and_all_are_counted(
     }
 
 
-def test_a_campaign_without_a_place_for_them_only_counts_them(
+def test_without_a_directory_mails_are_only_counted(
     box: sandbox.SandboxHandle,
 ) -> None:
     done = run(box, sandbox.Mailing())
@@ -79,7 +79,7 @@ def test_a_campaign_without_a_place_for_them_only_counts_them(
 
 
 class Mailbox(StreamRequestHandler):
-    """Just enough of SMTP to take what is sent, and to keep it."""
+    """An SMTP server with just enough commands to receive and keep mails."""
 
     def handle(self) -> None:
         self.wfile.write(b"220 ready\r\n")
@@ -96,7 +96,7 @@ class Mailbox(StreamRequestHandler):
         taken = b""
         for line in iter(self.rfile.readline, b".\r\n"):
             if not line:
-                return  # the caller has gone
+                return  # the client has gone
             taken += line
         boxes[self.server.server_address[1]].append(taken)  # type: ignore[index]
 
@@ -114,7 +114,7 @@ def mailbox() -> Iterator[tuple[tuple[str, int], list[bytes]]]:
         server.shutdown()
 
 
-def test_on_request_they_are_sent_to_a_mail_server(box: sandbox.SandboxHandle) -> None:
+def test_mails_can_be_sent_to_a_mail_server(box: sandbox.SandboxHandle) -> None:
     with mailbox() as (address, taken):
         done = run(box, sandbox.Mailing(smtp=address))
 
@@ -127,7 +127,7 @@ def test_on_request_they_are_sent_to_a_mail_server(box: sandbox.SandboxHandle) -
     }
 
 
-def test_a_mail_server_that_is_not_there_stops_neither_rewards_nor_notices(
+def test_a_missing_mail_server_stops_neither_rewards_nor_webhooks(
     box: sandbox.SandboxHandle,
 ) -> None:
     with mailbox() as (address, _):
@@ -140,7 +140,7 @@ def test_a_mail_server_that_is_not_there_stops_neither_rewards_nor_notices(
     assert done["over"] is True
 
 
-def test_whoever_has_no_address_gets_their_reward_and_no_mail(
+def test_a_customer_without_an_address_gets_the_reward_and_no_mail(
     box: sandbox.SandboxHandle, tmp_path: Path
 ) -> None:
     scenario = tenants.scenario(email=WELCOME)

@@ -24,7 +24,7 @@ LISTENER = {"EventTypeID": 13, "ChannelID": 505, "ListenerURL": URL}
 def test_a_listener_is_registered_by_either_path_in_any_case(
     box: sandbox.SandboxHandle, operator: Operator, path: str
 ) -> None:
-    answer = operator.tell(path, LISTENER)
+    answer = operator.post(path, LISTENER)
 
     assert (answer.status_code, answer.content) == (200, b"")
     assert box.listeners == [sandbox.Listener(13, 505, URL)]
@@ -33,10 +33,10 @@ def test_a_listener_is_registered_by_either_path_in_any_case(
 @pytest.mark.parametrize(
     "given", [URL, quote(URL, safe=""), f"{URL}?a=b%20c", quote(f"{URL}?q=1", safe="")]
 )
-def test_an_address_may_come_encoded(
+def test_an_address_may_be_percent_encoded(
     box: sandbox.SandboxHandle, operator: Operator, given: str
 ) -> None:
-    operator.tell("General/RegisterEventListener", LISTENER | {"ListenerURL": given})
+    operator.post("General/RegisterEventListener", LISTENER | {"ListenerURL": given})
 
     assert box.listeners[0].url in {URL, f"{URL}?a=b%20c", f"{URL}?q=1"}
 
@@ -45,9 +45,9 @@ def test_a_second_registration_replaces_the_first(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     register = "General/RegisterEventListener"
-    operator.tell(register, LISTENER)
-    operator.tell(register, LISTENER | {"ListenerURL": "https://other.example/"})
-    operator.tell(register, LISTENER | {"ChannelID": "504"})
+    operator.post(register, LISTENER)
+    operator.post(register, LISTENER | {"ListenerURL": "https://other.example/"})
+    operator.post(register, LISTENER | {"ChannelID": "504"})
 
     assert [(one.channel, one.url) for one in box.listeners] == [
         (505, "https://other.example/"),
@@ -57,26 +57,26 @@ def test_a_second_registration_replaces_the_first(
 
 def test_listeners_are_shown_as_they_were_registered(operator: Operator) -> None:
     everywhere = {"EventTypeID": 11, "ListenerURL": URL}
-    operator.tell("General/RegisterEventListener", LISTENER)
-    operator.tell("General/RegisterEventListener", everywhere)
+    operator.post("General/RegisterEventListener", LISTENER)
+    operator.post("General/RegisterEventListener", everywhere)
 
     shown = operator.ask("General/GetRegisteredEventListeners").json()
 
     assert shown == [LISTENER, everywhere]
 
 
-def test_unregistering_takes_one_channel_or_all(
+def test_unregistering_removes_one_channel_or_all(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     for channel in (504, 505, None):
         box.register(13, URL, channel=channel)
     box.register(11, URL)
 
-    operator.tell(
+    operator.post(
         "General/UnregisterEventListener", {"EventTypeID": 13, "ChannelID": 505}
     )
     narrowed = [(one.event, one.channel) for one in box.listeners]
-    operator.tell("General/UnregisterEventListener", {"EventTypeID": 13})
+    operator.post("General/UnregisterEventListener", {"EventTypeID": 13})
 
     assert narrowed == [(13, 504), (13, None), (11, None)]
     assert [one.event for one in box.listeners] == [11]
@@ -96,10 +96,10 @@ def test_unregistering_takes_one_channel_or_all(
         {"ListenerURL": "nowhere"},
     ],
 )
-def test_a_registration_that_makes_no_sense_is_a_bad_request(
+def test_an_invalid_registration_is_a_bad_request(
     box: sandbox.SandboxHandle, operator: Operator, changes: dict[str, object]
 ) -> None:
-    answer = operator.tell("General/RegisterEventListener", LISTENER | changes)
+    answer = operator.post("General/RegisterEventListener", LISTENER | changes)
 
     assert (answer.status_code, answer.json()) == (400, "Bad Request")
     assert not box.listeners
@@ -110,7 +110,7 @@ def test_a_registration_that_makes_no_sense_is_a_bad_request(
     "path",
     ["optimove/General/GetRegisteredEventListeners", "promotions/v1/redemptions"],
 )
-def test_without_the_key_both_apis_say_one_word(
+def test_without_the_key_both_apis_answer_unauthorized(
     box: sandbox.SandboxHandle, path: str, key: bytes
 ) -> None:
     headers = {"X-API-KEY": key}
@@ -126,17 +126,17 @@ def test_without_the_key_both_apis_say_one_word(
 def test_the_content_type_must_be_exact(operator: Operator, kind: str) -> None:
     headers = {"Content-Type": kind}
 
-    answer = operator.tell("General/RegisterEventListener", LISTENER, headers=headers)
+    answer = operator.post("General/RegisterEventListener", LISTENER, headers=headers)
 
     assert answer.status_code == 415
 
 
-def test_what_is_not_there_is_not_found(operator: Operator) -> None:
+def test_an_unknown_path_is_not_found(operator: Operator) -> None:
     assert operator.ask("General/Nothing").status_code == 404
     assert operator.ask("General/RegisterEventListener").status_code == 405
 
 
-def test_a_day_lists_the_campaigns_it_had(
+def test_a_day_lists_its_executed_campaigns(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     first, second = box.execute(channels=[504, 505]), box.execute()
@@ -150,9 +150,7 @@ def test_a_day_lists_the_campaigns_it_had(
     assert other.json() == []
 
 
-def test_a_campaign_has_its_details(
-    box: sandbox.SandboxHandle, operator: Operator
-) -> None:
+def test_a_campaign_has_details(box: sandbox.SandboxHandle, operator: Operator) -> None:
     occurrence = box.execute(series=120)
 
     details = operator.ask(f"Actions/GetCampaignDetails?CampaignID={occurrence}")
@@ -161,7 +159,7 @@ def test_a_campaign_has_its_details(
     assert operator.ask("Actions/GetCampaignDetails?CampaignID=1").status_code == 400
 
 
-def test_the_fall_back_list_pages_by_skip_over_those_with_a_reward(
+def test_the_execution_details_are_paged_by_skip_over_rewarded_customers(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=30, eligible=0.5)
@@ -180,10 +178,10 @@ def test_the_fall_back_list_pages_by_skip_over_those_with_a_reward(
     assert operator.ask(path, params={"CampaignID": occurrence}).status_code == 400
 
 
-def test_the_public_python_client_is_understood(
+def test_requests_of_the_public_python_client_are_accepted(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
-    """As `optimove` 2.0 from PyPI writes them, with an X-API-KEY added."""
+    """Send requests as `optimove` 2.0 from PyPI writes them, with an X-API-KEY."""
 
     def sent(path: str, body: str) -> bool:
         headers = {"Accept": "application/json", "Content-type": "application/json"}

@@ -1,4 +1,4 @@
-"""Lists on a bad day: they shift while they are read, or say what is not so."""
+"""Faults of lists: they change while they are read, or are reported wrongly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.sandbox.callers import Operator
 LIST = "v1/customerAssignments"
 
 
-def bad(kind: str, **more: Any) -> Fault:
+def list_fault(kind: str, **more: Any) -> Fault:
     return Fault(kind=kind, side="promotions", **more)
 
 
@@ -33,17 +33,17 @@ def occurrence(box: sandbox.SandboxHandle) -> str:
 def test_a_list_that_shifts_up_misses_a_row(
     box: sandbox.SandboxHandle, operator: Operator, occurrence: str
 ) -> None:
-    box.order(bad("shifted_up", seconds=60))
+    box.order(list_fault("shifted_up", seconds=60))
 
     found = customers(operator, occurrence)
 
     assert found == {"C1": 1, "C2": 1, "C4": 1, "C5": 1}
 
 
-def test_what_shifted_away_is_listed_again_at_its_place(
+def test_a_shifted_row_returns_to_its_place(
     box: sandbox.SandboxHandle, operator: Operator, occurrence: str
 ) -> None:
-    box.order(bad("shifted_up", seconds=0))
+    box.order(list_fault("shifted_up", seconds=0))
 
     found = customers(operator, occurrence)
 
@@ -53,10 +53,10 @@ def test_what_shifted_away_is_listed_again_at_its_place(
 
 
 @pytest.mark.parametrize("kind", ["shifted_up", "listed_late"])
-def test_what_is_not_listed_for_a_while_is_known_all_the_same(
+def test_an_unlisted_row_can_still_be_redeemed(
     box: sandbox.SandboxHandle, operator: Operator, occurrence: str, kind: str
 ) -> None:
-    box.order(bad(kind, seconds=60))
+    box.order(list_fault(kind, seconds=60))
     assert len(operator.listed(occurrence)) == 5 - (kind == "listed_late")
     away = "A1" if kind == "shifted_up" else "A5"
 
@@ -75,17 +75,17 @@ def test_what_is_not_listed_for_a_while_is_known_all_the_same(
 def test_a_list_that_shifts_down_repeats_a_row(
     box: sandbox.SandboxHandle, operator: Operator, occurrence: str
 ) -> None:
-    box.order(bad("shifted_down", seconds=60))
+    box.order(list_fault("shifted_down", seconds=60))
 
     found = customers(operator, occurrence)
 
     assert found == {"C1": 1, "C2": 2, "C3": 1, "C4": 1, "C5": 1}
 
 
-def test_a_row_that_is_late_is_listed_the_next_time(
+def test_a_late_row_is_listed_by_the_next_fetch(
     box: sandbox.SandboxHandle, operator: Operator, occurrence: str
 ) -> None:
-    box.order(bad("listed_late", seconds=0))
+    box.order(list_fault("listed_late", seconds=0))
 
     first = next(operator.pages(occurrence, pageSize=2))
 
@@ -97,19 +97,19 @@ def test_a_row_that_is_late_is_listed_the_next_time(
 def test_a_total_may_be_wrong(
     box: sandbox.SandboxHandle, operator: Operator, occurrence: str, by: int, total: int
 ) -> None:
-    box.order(bad("wrong_total", by=by))
+    box.order(list_fault("wrong_total", by=by))
 
     first, second, *_ = operator.pages(occurrence, pageSize=2)
 
     assert (first["totalCount"], second["totalCount"]) == (total, 5)
 
 
-def test_ids_may_come_as_what_they_were_not(
+def test_ids_may_change_between_number_and_text(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.assign("7311", 17, assignment_id="40")
     box.assign("7311", "C1", assignment_id="A1")
-    box.order(bad("other_ids"))
+    box.order(list_fault("other_ids"))
 
     [page, *_] = operator.pages("7311")
 
@@ -117,10 +117,10 @@ def test_ids_may_come_as_what_they_were_not(
     assert ids == [(40, "17"), ("A1", "C1")]
 
 
-def test_it_strikes_lists_alone_and_the_vendors_side(
+def test_a_list_fault_strikes_only_lists_of_optimove(
     box: sandbox.SandboxHandle, operator: Operator, occurrence: str
 ) -> None:
-    box.order(bad("shifted_up"))
+    box.order(list_fault("shifted_up"))
     operator.redeem([])
 
     assert [fault.kind for fault in box.faults] == ["shifted_up"]
@@ -128,9 +128,9 @@ def test_it_strikes_lists_alone_and_the_vendors_side(
         Fault(kind="shifted_up", side="platform")
 
 
-def test_a_list_that_is_not_there_is_as_ever(
+def test_a_list_fault_does_not_affect_a_missing_list(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
-    box.order(bad("shifted_up"))
+    box.order(list_fault("shifted_up"))
 
     assert next(operator.pages("9"))["assignments"] == []

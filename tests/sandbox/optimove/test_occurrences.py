@@ -1,4 +1,4 @@
-"""Every step of a run, from the campaign webhook to the notices."""
+"""The steps of an execution, from the campaign webhook to the webhooks to listeners."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from promoportal.sandbox.scenarios import Scenario, TargetGroup, load, shipped
 from promoportal.sandbox.scenarios.rehearsal import rehearse
 from tests.sandbox import tenants
 from tests.sandbox.callers import Operator, order_of, redemption_of
-from tests.sandbox.conftest import Ear
+from tests.sandbox.conftest import RecordingListener
 from tests.sandbox.tenants import SCHEDULED, TRIGGERED
 
 UPDATE = "/optimove/Integrations/UpdateCustomerPromotionStatus"
@@ -37,7 +37,7 @@ def went_on(operator: Operator, occurrence: str) -> list[str]:
     return [row["CustomerID"] for row in operator.ask(path, params=query).json()]
 
 
-def test_a_scheduled_campaign_gives_its_target_group_what_the_engine_says(
+def test_a_scheduled_campaign_assigns_what_the_engine_calculates(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario())
@@ -54,24 +54,26 @@ def test_a_scheduled_campaign_gives_its_target_group_what_the_engine_says(
     assert done["series"] == str(SCHEDULED)
 
 
-def test_the_campaign_of_the_demo_gives_as_much_a_second_and_a_third_time(
+def test_the_demo_campaign_assigns_as_much_each_time(
     box: sandbox.SandboxHandle,
 ) -> None:
     begin(box, load("welcome_back"))
 
-    given = []
+    assigned = []
     for _ in range(3):
         before = box.promotion("promo-17")
         box.campaign(SCHEDULED)
         after = box.promotion("promo-17")
-        given.append((after["recipients"] - before["recipients"], _codes_left(after)))
+        assigned.append(
+            (after["recipients"] - before["recipients"], _codes_left(after))
+        )
 
-    assert [recipients for recipients, _ in given] == [338, 338, 338]
-    assert all(left > 0 for _, left in given)
+    assert [recipients for recipients, _ in assigned] == [338, 338, 338]
+    assert all(left > 0 for _, left in assigned)
     assert box.promotion("promo-18")["recipients"] == 500
 
 
-def test_a_row_says_what_customer_assignment_promises(
+def test_a_row_has_the_fields_of_customer_assignment(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario())
@@ -99,7 +101,7 @@ def test_a_row_says_what_customer_assignment_promises(
     }
 
 
-def test_the_halves_of_the_vendor_call_each_other_and_the_tenant_pays_nothing(
+def test_internal_calls_do_not_count_against_the_rate_limit(
     box: sandbox.SandboxHandle,
 ) -> None:
     begin(box, tenants.scenario())
@@ -114,7 +116,7 @@ def test_the_halves_of_the_vendor_call_each_other_and_the_tenant_pays_nothing(
     assert box.rate.total == 0
 
 
-def test_no_one_else_can_call_inside(
+def test_only_optimove_can_make_internal_calls(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario())
@@ -125,10 +127,10 @@ def test_no_one_else_can_call_inside(
         url = f"{box.url}/inside/campaignWebhook"
         answer = requests.post(url, json=body, headers=headers, timeout=5)
         assert answer.status_code == 404
-    assert operator.tell("inside/campaignWebhook", body).status_code == 404
+    assert operator.post("inside/campaignWebhook", body).status_code == 404
 
 
-def test_only_customers_with_a_reward_go_on(
+def test_only_customers_with_a_reward_remain(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario())
@@ -141,7 +143,7 @@ def test_only_customers_with_a_reward_go_on(
     assert (done["targeted"], done["went_on"]) == (16, 11)
 
 
-def test_the_customers_who_went_on_are_listed_with_their_codes(
+def test_the_remaining_customers_are_listed_with_their_codes(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     spins = tenants.promotion("spins")
@@ -166,11 +168,11 @@ def test_the_customers_who_went_on_are_listed_with_their_codes(
     )
 
 
-def test_a_customer_never_sent_counts_as_false(
-    box: sandbox.SandboxHandle, operator: Operator, ear: Ear
+def test_a_customer_who_is_not_reported_counts_as_false(
+    box: sandbox.SandboxHandle, operator: Operator, listener: RecordingListener
 ) -> None:
     begin(box, tenants.scenario())
-    box.register(13, ear.url)
+    box.register(13, listener.url)
     box.order(Fault(kind="error_before", side="inside", route=f"POST {UPDATE[10:]}"))
 
     done = box.campaign(SCHEDULED)
@@ -181,7 +183,7 @@ def test_a_customer_never_sent_counts_as_false(
     assert len(box.wait_for_notices(1)) == 1
 
 
-def test_without_the_webhook_promotions_gives_nothing(
+def test_without_the_campaign_webhook_nothing_is_assigned(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario())
@@ -195,7 +197,9 @@ def test_without_the_webhook_promotions_gives_nothing(
     assert "campaignWebhook was not answered" in lost["problem"]
 
 
-def test_faults_for_the_tenant_do_not_strike_inside(box: sandbox.SandboxHandle) -> None:
+def test_faults_for_the_tenant_do_not_strike_internal_calls(
+    box: sandbox.SandboxHandle,
+) -> None:
     begin(box, tenants.scenario())
     box.order(Fault(kind="error_before"))
     box.order(Fault(kind="error_before", side="optimove"))
@@ -205,17 +209,22 @@ def test_faults_for_the_tenant_do_not_strike_inside(box: sandbox.SandboxHandle) 
     assert (done["went_on"], len(box.faults)) == (11, 2)
 
 
-def test_the_notice_comes_after_the_rest_once_for_each_channel(
-    box: sandbox.SandboxHandle, ear: Ear
+def test_the_webhook_is_the_last_step_once_for_each_channel(
+    box: sandbox.SandboxHandle, listener: RecordingListener
 ) -> None:
     begin(box, tenants.scenario(channels=(504, 505)))
-    box.register(13, ear.url)
+    box.register(13, listener.url)
 
     done = box.campaign(SCHEDULED)
 
     box.wait_for_notices(2)
-    assert sorted(str(body["ChannelID"]) for body in ear.heard) == ["504", "505"]
-    assert {body["CampaignID"] for body in ear.heard} == {int(done["occurrence"])}
+    assert sorted(str(body["ChannelID"]) for body in listener.received) == [
+        "504",
+        "505",
+    ]
+    assert {body["CampaignID"] for body in listener.received} == {
+        int(done["occurrence"])
+    }
     assert [step["name"] for step in done["steps"]] == [
         "Campaign webhook",
         "Calculate and allocate",
@@ -224,11 +233,11 @@ def test_the_notice_comes_after_the_rest_once_for_each_channel(
     ]
 
 
-def test_what_customers_do_triggers_a_campaign_with_its_values(
-    box: sandbox.SandboxHandle, operator: Operator, ear: Ear
+def test_an_event_triggers_a_campaign_with_its_values(
+    box: sandbox.SandboxHandle, operator: Operator, listener: RecordingListener
 ) -> None:
     begin(box, tenants.scenario())
-    box.register(11, ear.url)
+    box.register(11, listener.url)
 
     (done,) = box.event("deposit", ["C7", "C3", "C8"], amount=50)
 
@@ -236,18 +245,20 @@ def test_what_customers_do_triggers_a_campaign_with_its_values(
     rows = operator.listed(done["occurrence"])
     assert [row["customerId"] for row in rows] == ["C7", "C8"]
     assert {row["reward"]["value"] for row in rows} == {"5.00"}
-    heard = [{name.lower(): one for name, one in body.items()} for body in ear.heard]
-    assert sorted(str(one["customerid"]) for one in heard) == ["C7", "C8"]
-    assert {one["event_amount"] for one in heard} == {50}
-    assert {one["campaignid"] for one in heard} == {done["occurrence"]}
+    received = [
+        {name.lower(): one for name, one in body.items()} for body in listener.received
+    ]
+    assert sorted(str(one["customerid"]) for one in received) == ["C7", "C8"]
+    assert {one["event_amount"] for one in received} == {50}
+    assert {one["campaignid"] for one in received} == {done["occurrence"]}
     assert (done["triggered"], done["plan"]) == (True, TRIGGERED)
 
 
-def test_no_notice_tells_of_a_customer_who_got_nothing(
-    box: sandbox.SandboxHandle, ear: Ear
+def test_no_webhook_is_sent_for_a_customer_who_got_nothing(
+    box: sandbox.SandboxHandle, listener: RecordingListener
 ) -> None:
     begin(box, tenants.scenario())
-    box.register(11, ear.url)
+    box.register(11, listener.url)
     box.event("deposit", ["C7"], amount=1000)
 
     (done,) = box.event("deposit", ["C8"], amount=1000)
@@ -256,7 +267,7 @@ def test_no_notice_tells_of_a_customer_who_got_nothing(
     assert len(box.wait_for_notices(1)) == 1
 
 
-def test_a_range_gives_each_customer_a_value_of_their_own(
+def test_a_range_gives_each_customer_another_value(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario())
@@ -271,7 +282,7 @@ def test_a_range_gives_each_customer_a_value_of_their_own(
     assert all(2 <= value <= 6 for value in values)
 
 
-def test_events_at_the_same_time_never_give_more_than_the_budget(
+def test_simultaneous_events_never_assign_more_than_the_budget(
     box: sandbox.SandboxHandle,
 ) -> None:
     begin(box, tenants.scenario(customers=60))
@@ -286,14 +297,14 @@ def test_events_at_the_same_time_never_give_more_than_the_budget(
     for thread in threads:
         thread.join()
 
-    given = sum(one["statuses"].get("Assigned", 0) for one in done)
+    assigned = sum(one["statuses"].get("Assigned", 0) for one in done)
     promotion = box.promotion("cashback")
-    assert (len(done), given) == (30, 14)
+    assert (len(done), assigned) == (30, 14)
     assert promotion["budget"]["spent"] == "98.00"
     assert promotion["recipients"] == 14
 
 
-def test_caps_and_codes_last_over_executions(
+def test_caps_and_codes_count_over_all_executions(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     offer = tenants.promotion(
@@ -304,15 +315,15 @@ def test_caps_and_codes_last_over_executions(
     first, second = box.campaign(SCHEDULED), box.campaign(SCHEDULED)
 
     rows = operator.listed(first["occurrence"]) + operator.listed(second["occurrence"])
-    given = sorted(row["uniqueCode"] for row in rows if row["status"] == "Assigned")
-    assert given == ["A", *["ALL"] * 12, "B"]
+    assigned = sorted(row["uniqueCode"] for row in rows if row["status"] == "Assigned")
+    assert assigned == ["A", *["ALL"] * 12, "B"]
     assert second["statuses"]["AudienceCapReached"] == 8
     promotion = box.promotion("promo-20")
     assert promotion["cap"] == {"recipients": 14, "timeframe": "lifetime", "used": 14}
     assert promotion["codes"] == {"total": 2, "used": 2, "fallback": "ALL"}
 
 
-def test_only_active_promotions_give(box: sandbox.SandboxHandle) -> None:
+def test_only_active_promotions_assign_rewards(box: sandbox.SandboxHandle) -> None:
     begin(box, tenants.scenario())
 
     box.promotion("promo-20", "deactivate")
@@ -324,7 +335,9 @@ def test_only_active_promotions_give(box: sandbox.SandboxHandle) -> None:
     assert again["statuses"]["Assigned"] == 11
 
 
-def test_a_run_can_be_repeated(box: sandbox.SandboxHandle, operator: Operator) -> None:
+def test_an_execution_is_reproducible(
+    box: sandbox.SandboxHandle, operator: Operator
+) -> None:
     few = tenants.scenario(promotions=[tenants.promotion(cap=tenants.cap(3))])
 
     def chosen() -> list[str]:
@@ -339,7 +352,7 @@ def test_a_run_can_be_repeated(box: sandbox.SandboxHandle, operator: Operator) -
     assert len(first) == 3
 
 
-def test_customers_may_have_numbers(
+def test_customer_ids_may_be_numbers(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario(numbers=True))
@@ -370,7 +383,7 @@ def test_a_target_group_may_be_a_list(
     assert details.json()["TargetGroupID"] == 32
 
 
-def test_calculated_rows_are_paged_reported_changed_and_cancelled_like_any(
+def test_calculated_rows_are_paged_reported_changed_and_cancelled_like_others(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario(), page_size=3)
@@ -398,7 +411,7 @@ def test_calculated_rows_are_paged_reported_changed_and_cancelled_like_any(
     assert operator.listed(occurrence, customerIds=[rows[7]["customerId"]]) == []
 
 
-def test_a_promotion_tells_its_redemption_rate(
+def test_a_promotion_has_a_redemption_rate(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     begin(box, tenants.scenario())
@@ -425,7 +438,7 @@ def test_a_campaign_runs_at_its_time(box: sandbox.SandboxHandle) -> None:
     assert box.calls[0].path == "campaignWebhook"
 
 
-def test_a_long_calculation_lets_others_be_answered(
+def test_a_long_calculation_does_not_block_other_requests(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     everyone = TargetGroup(id=1, name="All")
@@ -452,7 +465,7 @@ def in_a_thread(work: Any) -> Iterator[threading.Thread]:
     thread.join()
 
 
-def test_a_promotion_that_cannot_be_calculated_keeps_no_campaign_waiting(
+def test_a_failed_calculation_does_not_block_the_campaign(
     box: sandbox.SandboxHandle,
 ) -> None:
     begin(box, tenants.scenario(promotions=[tenants.promotion()]))
@@ -466,7 +479,7 @@ def test_a_promotion_that_cannot_be_calculated_keeps_no_campaign_waiting(
 
 
 def replace_promotions(scenario: Scenario) -> Scenario:
-    """A scenario whose campaign names a promotion that is not there."""
+    """Return a scenario with a campaign that names a missing promotion."""
     return replace(scenario, promotions=())
 
 
@@ -482,7 +495,7 @@ def replace_promotions(scenario: Scenario) -> Scenario:
         (lambda box: box.promotion("promo-20", "archive"), "cannot become Archived"),
     ],
 )
-def test_what_cannot_be_is_refused_with_a_sentence(
+def test_an_impossible_order_is_refused_with_a_sentence(
     box: sandbox.SandboxHandle, order: Any, sentence: str
 ) -> None:
     begin(box, tenants.scenario())
@@ -496,13 +509,11 @@ def test_without_a_scenario_there_is_no_tenant(box: sandbox.SandboxHandle) -> No
         box.campaign(SCHEDULED)
 
 
-# --- As it was rehearsed ------------------------------------------------------------------
+# --- Dry runs -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_what_was_rehearsed_is_what_happens(
-    box: sandbox.SandboxHandle, name: str
-) -> None:
+def test_an_execution_equals_its_dry_run(box: sandbox.SandboxHandle, name: str) -> None:
     scenario = load(name, customers=600)
     day = datetime.now(UTC).date()
     rehearsed = rehearse(scenario, day=day)

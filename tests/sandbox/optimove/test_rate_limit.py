@@ -11,7 +11,7 @@ from promoportal import sandbox
 from promoportal.sandbox import SlidingWindow
 from tests.sandbox.callers import Operator
 
-# Thousandths of a second that floats can hold exactly, so that a border is a border.
+# Multiples of 1/32 s, which floats represent exactly, so that borders are exact.
 GAPS = st.lists(st.integers(0, 96).map(lambda gap: gap / 32), max_size=80)
 
 
@@ -33,7 +33,7 @@ def test_no_window_holds_more_granted_calls_than_the_limit(
 
 
 @given(GAPS, st.integers(1, 6))
-def test_a_call_is_refused_only_where_the_window_is_full(
+def test_a_call_is_refused_only_if_the_window_is_full(
     gaps: list[float], calls: int
 ) -> None:
     limit = SlidingWindow(calls, 4.0)
@@ -47,7 +47,7 @@ def test_a_call_is_refused_only_where_the_window_is_full(
 
 
 @given(GAPS)
-def test_the_most_seen_is_the_fullest_window_of_all_calls(gaps: list[float]) -> None:
+def test_most_is_the_number_of_calls_in_the_fullest_window(gaps: list[float]) -> None:
     limit = SlidingWindow(3, 4.0)
     times, answers = granted(gaps, limit)
 
@@ -67,7 +67,7 @@ def test_each_key_has_its_own_budget() -> None:
     assert limit.grants("one", now=4.01)
 
 
-def test_fifty_calls_over_both_apis_and_then_the_documented_refusal(
+def test_both_apis_share_fifty_calls_before_the_documented_refusal(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     occurrence = box.execute(customers=1)
@@ -88,7 +88,7 @@ def test_fifty_calls_over_both_apis_and_then_the_documented_refusal(
     assert (box.rate.total, box.rate.refused, box.rate.most) == (51, 1, 51)
 
 
-def test_neither_strangers_nor_the_platform_use_up_the_budget(
+def test_wrong_keys_and_platform_calls_do_not_use_up_the_budget(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     for _ in range(60):
@@ -98,7 +98,7 @@ def test_neither_strangers_nor_the_platform_use_up_the_budget(
     assert box.rate.total == 0
 
 
-def test_a_reset_may_bring_other_limits_and_pages(
+def test_a_reset_can_change_limits_and_page_sizes(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
     box.reset(sandbox.Options(calls=2, seconds=0.1, page_size=1, largest_page=2))

@@ -47,7 +47,7 @@ def test_the_same_seed_makes_the_same_customers(seed: int, count: int) -> None:
     assert list(generated(count, seed=seed)) == list(generated(count, seed=seed))
 
 
-def test_about_as_many_are_eligible_as_were_asked_for() -> None:
+def test_about_the_requested_share_of_customers_is_eligible() -> None:
     mix = Mix(0.7, {"NotEligible": 3, "Failed": 1})
 
     promotion = CATALOGUE["promo-17"]

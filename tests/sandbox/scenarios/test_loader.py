@@ -1,4 +1,4 @@
-"""Scenarios as they are read: whole, or with every mistake named by its line."""
+"""Scenarios that load, and mistakes that are reported with their lines."""
 
 from __future__ import annotations
 
@@ -78,18 +78,18 @@ def written(folder: Path, text: str = OURS) -> Path:
     return file
 
 
-def wrong(folder: Path, text: str) -> list[str]:
-    """What is said of a scenario, without the folder."""
+def mistakes_in(folder: Path, text: str) -> list[str]:
+    """Return the sentences about a scenario's mistakes, without the folder."""
     with pytest.raises(InvalidFile) as caught:
         load(written(folder, text))
-    return [said.removeprefix(f"{folder}/") for said in caught.value.sentences]
+    return [sentence.removeprefix(f"{folder}/") for sentence in caught.value.sentences]
 
 
-# --- What is right ------------------------------------------------------------------------
+# --- Correct scenarios --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_what_is_shipped_can_be_loaded(name: str) -> None:
+def test_every_shipped_scenario_loads(name: str) -> None:
     scenario = load(name)
 
     assert scenario.path.stem == name
@@ -99,7 +99,7 @@ def test_what_is_shipped_can_be_loaded(name: str) -> None:
     assert all(one.state is State.ACTIVE for one in scenario.promotions)
 
 
-def test_a_scenario_says_what_its_file_says(tmp_path: Path) -> None:
+def test_a_scenario_has_the_values_of_its_file(tmp_path: Path) -> None:
     scenario = load(written(tmp_path))
 
     [group], [promotion], [campaign], [event] = (
@@ -135,20 +135,20 @@ def test_a_scenario_says_what_its_file_says(tmp_path: Path) -> None:
     )
 
 
-def test_customers_and_seed_may_be_others_than_the_files(tmp_path: Path) -> None:
+def test_customers_and_seed_can_replace_those_of_the_file(tmp_path: Path) -> None:
     file = written(tmp_path)
     usual, other = load(file, customers=20), load(file, customers=20, seed=4)
 
     assert len(usual.population) == 20
-    assert of(usual) == of(load(file, customers=20))
-    assert of(usual) != of(other)
+    assert deposits_of(usual) == deposits_of(load(file, customers=20))
+    assert deposits_of(usual) != deposits_of(other)
 
 
-def of(scenario: Scenario) -> list[object]:
+def deposits_of(scenario: Scenario) -> list[object]:
     return list(scenario.population.column("lifetime_deposits"))
 
 
-# --- What is wrong ------------------------------------------------------------------------
+# --- Mistakes -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -399,42 +399,42 @@ def of(scenario: Scenario) -> list[object]:
         ),
     ],
 )
-def test_a_mistake_is_named_with_its_line_and_what_was_expected(
+def test_a_mistake_is_reported_with_its_line_and_the_expected_value(
     tmp_path: Path, right: str, mistaken: str, sentence: str
 ) -> None:
     assert right in OURS
-    said = wrong(tmp_path, OURS.replace(right, mistaken, 1))
+    sentences = mistakes_in(tmp_path, OURS.replace(right, mistaken, 1))
 
-    assert said[0].startswith(f"ours.toml:{sentence}")
+    assert sentences[0].startswith(f"ours.toml:{sentence}")
 
 
-def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines(
+def test_all_mistakes_are_reported_at_once_in_the_order_of_their_lines(
     tmp_path: Path,
 ) -> None:
     text = OURS.replace("seed = 3", "seed = -3")
     text = text.replace('timeframe = "daily"', "timeframe = 1")
     text = text.replace("channels = [505]", "chanels = [505]")
 
-    said = wrong(tmp_path, text)
+    sentences = mistakes_in(tmp_path, text)
 
-    assert [one.split(":")[1] for one in said] == ["2", "26", "39", "46"]
-    assert "did you mean channels?" in said[-1]
+    assert [one.split(":")[1] for one in sentences] == ["2", "26", "39", "46"]
+    assert "did you mean channels?" in sentences[-1]
 
 
-def test_a_mistake_in_a_file_that_is_named_has_that_files_line(tmp_path: Path) -> None:
+def test_a_mistake_in_a_named_file_has_that_files_line(tmp_path: Path) -> None:
     (tmp_path / "codes.csv").write_text("A1\nA2\nA1\n")
     limited = OURS.replace(
         "[promotions.cap]",
         '[promotions.unique_codes]\nfile = "codes.csv"\n\n[promotions.cap]',
     )
 
-    [said] = wrong(tmp_path, limited)
+    [sentence] = mistakes_in(tmp_path, limited)
 
-    assert said.startswith("codes.csv:3:")
-    assert "A1" in said
+    assert sentence.startswith("codes.csv:3:")
+    assert "A1" in sentence
 
 
-def test_what_is_no_text_at_all_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_reported_with_its_line(tmp_path: Path) -> None:
     file = written(tmp_path)
     file.write_bytes(b'title = "Ours"\nabout = "\xff"\n')
 
@@ -446,7 +446,7 @@ def test_what_is_no_text_at_all_is_told_with_its_line(tmp_path: Path) -> None:
     )
 
 
-def test_a_scenario_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_a_missing_scenario_is_reported_with_the_shipped_ones() -> None:
     with pytest.raises(InvalidFile) as caught:
         load("nowhere")
 

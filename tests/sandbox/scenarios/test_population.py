@@ -1,4 +1,4 @@
-"""Customers that are generated, and customers that a file brings."""
+"""Customers that are generated, and customers from a file."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ customer_id,spent,visits,joined,vip,phone,city
 """
 
 
-def brought(folder: Path, people: str, **chosen: int) -> Scenario:
+def loaded(folder: Path, people: str, **options: int) -> Scenario:
     (folder / "people.csv").write_text(people)
     file = folder / "ours.toml"
     file.write_text(SCENARIO)
-    return load(file, **chosen)
+    return load(file, **options)
 
 
 def values(customers: Customers) -> list[list[Value]]:
@@ -62,19 +62,19 @@ def values(customers: Customers) -> list[list[Value]]:
 # --- Generated ----------------------------------------------------------------------------
 
 
-def test_the_same_seed_makes_the_same_customers_and_another_others() -> None:
+def test_the_seed_decides_the_customers() -> None:
     assert values(generated(500, 7)) == values(generated(500, 7))
     assert values(generated(500, 7)) != values(generated(500, 8))
 
 
-def test_the_first_thousand_stay_the_same_however_many_follow() -> None:
+def test_the_first_thousand_customers_do_not_depend_on_the_count() -> None:
     few, many = generated(1_000, 7), generated(2_500, 7)
 
     assert [column[:1_000] for column in values(many)] == values(few)
     assert list(many.ids[:1_000]) == list(few.ids)
 
 
-def test_figures_of_a_customer_go_together() -> None:
+def test_the_figures_of_a_customer_are_consistent() -> None:
     customers = generated(5_000, 7)
     column = {name: customers.column(name) for name in customers.attributes}
 
@@ -96,19 +96,19 @@ def test_figures_of_a_customer_go_together() -> None:
     assert tiers.count("Platinum") > 0
 
 
-def test_a_customer_is_found_by_id_alone() -> None:
+def test_a_customer_is_found_only_by_the_exact_id() -> None:
     customers = generated(100, 7)
 
     assert customers.position("C0000100") == 99
-    strangers = ("C0000101", "C0000000", "C100", "c0000100", "", "C" + "\u0661" * 7)
-    assert [customers.position(one) for one in strangers] == [None] * len(strangers)
+    unknown = ("C0000101", "C0000000", "C100", "c0000100", "", "C" + "\u0661" * 7)
+    assert [customers.position(one) for one in unknown] == [None] * len(unknown)
 
 
 # --- From a file --------------------------------------------------------------------------
 
 
-def test_a_files_columns_are_read_as_what_they_are(tmp_path: Path) -> None:
-    customers = brought(tmp_path, PEOPLE).population
+def test_each_column_of_a_file_is_read_in_its_kind(tmp_path: Path) -> None:
+    customers = loaded(tmp_path, PEOPLE).population
 
     assert list(customers.ids) == ["007", "A, B", "12"]
     assert {name: list(customers.column(name)) for name in customers.attributes} == {
@@ -122,10 +122,12 @@ def test_a_files_columns_are_read_as_what_they_are(tmp_path: Path) -> None:
     }
 
 
-def test_of_a_file_only_so_many_are_taken_as_are_asked_for(tmp_path: Path) -> None:
-    assert len(brought(tmp_path, PEOPLE, customers=2).population) == 2
+def test_only_the_requested_number_of_customers_is_read_from_a_file(
+    tmp_path: Path,
+) -> None:
+    assert len(loaded(tmp_path, PEOPLE, customers=2).population) == 2
     with pytest.raises(InvalidFile, match=r"has 3 customers; 4 were asked for\."):
-        brought(tmp_path, PEOPLE, customers=4)
+        loaded(tmp_path, PEOPLE, customers=4)
 
 
 @pytest.mark.parametrize(
@@ -141,21 +143,21 @@ def test_of_a_file_only_so_many_are_taken_as_are_asked_for(tmp_path: Path) -> No
         ("customer_id,a\n1,2\n\n1,3\n", 'people.csv:4: "1" stands on line 2 too.'),
     ],
 )
-def test_a_mistake_in_it_is_named_with_its_line(
+def test_a_mistake_in_a_file_is_reported_with_its_line(
     tmp_path: Path, people: str, sentence: str
 ) -> None:
     with pytest.raises(InvalidFile) as caught:
-        brought(tmp_path, people)
+        loaded(tmp_path, people)
 
-    told = [one.removeprefix(f"{tmp_path}/") for one in caught.value.sentences]
-    assert any(one.startswith(sentence) for one in told)
+    as_text = [one.removeprefix(f"{tmp_path}/") for one in caught.value.sentences]
+    assert any(one.startswith(sentence) for one in as_text)
 
 
-def test_of_many_mistakes_the_first_are_told_and_the_rest_counted(
+def test_only_the_first_of_many_mistakes_are_listed(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(InvalidFile) as caught:
-        brought(tmp_path, "customer_id,a\n" + "1\n" * 50)
+        loaded(tmp_path, "customer_id,a\n" + "1\n" * 50)
 
     assert len(caught.value.sentences) < 15
     assert "more are wrong." in caught.value.sentences[-1]

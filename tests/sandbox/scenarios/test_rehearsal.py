@@ -1,4 +1,4 @@
-"""`manage.py rehearse`: what a scenario would come to, told to people and machines."""
+"""`manage.py rehearse`: the result of a scenario's dry run, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from promoportal.sandbox.scenarios import shipped
 
 ROOT = Path(__file__).resolve().parents[3]
-# No database answers there: a rehearsal must not want one.
+# No database listens there: a dry run must not need one.
 NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nothing"}
 DAY = ("--day", "2026-01-15")
 
@@ -47,24 +47,24 @@ def test_every_shipped_scenario_can_be_rehearsed(name: str) -> None:
     for campaign in found["campaigns"]:
         for promotion in campaign["promotions"]:
             assert sum(promotion["statuses"].values()) == promotion["targeted"]
-            given = sum(tier["assigned"] for tier in promotion["tiers"])
-            assert given == promotion["statuses"]["Assigned"]
+            assigned = sum(tier["assigned"] for tier in promotion["tiers"])
+            assert assigned == promotion["statuses"]["Assigned"]
 
 
-def test_people_see_tiers_limits_warnings_and_an_e_mail() -> None:
+def test_the_text_shows_tiers_limits_warnings_and_an_e_mail() -> None:
     done = rehearse("welcome_back", *DAY)
 
-    said = done.stdout
+    text = done.stdout
     assert done.returncode == 0
     for heading in ("CAMPAIGN 120", "CAMPAIGN 121", "LIMITS", "LOOK AT THIS"):
-        assert heading in said
-    assert "Subject: " in said
-    assert "of 8,000.00 EUR" in said
-    assert "█" in said
-    assert "None" not in said
+        assert heading in text
+    assert "Subject: " in text
+    assert "of 8,000.00 EUR" in text
+    assert "█" in text
+    assert "None" not in text
 
 
-def test_the_welcome_back_scenario_shows_all_that_can_happen_at_once() -> None:
+def test_the_welcome_back_scenario_reaches_every_limit_at_once() -> None:
     found = figures("welcome_back")
 
     _, spins, thanks, _ = found["promotions"]
@@ -82,7 +82,7 @@ def test_the_welcome_back_scenario_shows_all_that_can_happen_at_once() -> None:
     }
 
 
-def test_the_same_seed_rehearses_the_same_and_another_something_else() -> None:
+def test_a_dry_run_depends_only_on_its_seed() -> None:
     few = ("welcome_back", "--customers", "300")
 
     assert figures(*few) == figures(*few)
@@ -90,7 +90,7 @@ def test_the_same_seed_rehearses_the_same_and_another_something_else() -> None:
     assert figures(*few)["customers"] == 300
 
 
-def test_every_mistake_is_told_with_its_file_and_line(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_with_its_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('title = "Mine"\nseed = "one"\n[customers]\ncount = -1\n')
 
@@ -110,7 +110,7 @@ def test_every_mistake_is_told_with_its_file_and_line(tmp_path: Path) -> None:
         (("free_spins", "--customers", "0"), "--customers must be at least 1."),
     ],
 )
-def test_what_cannot_be_rehearsed_is_told_in_a_sentence(
+def test_an_impossible_dry_run_is_refused_with_a_sentence(
     words: tuple[str, ...], sentence: str
 ) -> None:
     done = rehearse(*words)

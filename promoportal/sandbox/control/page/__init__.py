@@ -1,11 +1,11 @@
 """
-The vendor's page at `/`: campaigns, promotions, listeners and the last requests.
+Optimove's page at `/`: campaigns, promotions, listeners and the last requests.
 
-Plain HTML without a line of script; whatever is shown is escaped in one place.
+It is plain HTML without scripts; everything is escaped in one place.
 """
 
 from __future__ import annotations
 
-from promoportal.sandbox.control.page.forms import SIDES, Door
+from promoportal.sandbox.control.page.forms import SIDES, PageEndpoint
 
-__all__ = ["SIDES", "Door"]
+__all__ = ["SIDES", "PageEndpoint"]

@@ -1,4 +1,4 @@
-"""What the page shows, from what `/control/` says."""
+"""The content of the page, from the state that `/control/` returns."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ State = Mapping[str, Any]
 Form = Callable[..., Html]
 
 
-def page(sandbox: Sandbox, *, nonce: str, told: str, refresh: int | None) -> str:
+def page(sandbox: Sandbox, *, nonce: str, result: str, refresh: int | None) -> str:
     """
-    The whole page.
+    Return the whole page.
 
-    :param nonce: goes with every form, so that no other page can send one
-    :param told: what came of the last form
+    :param nonce: is sent with every form, so that no other page can send one
+    :param result: the result of the last form
     """
     state = state_view.state(sandbox)
     form = _former(nonce)
@@ -33,12 +33,12 @@ def page(sandbox: Sandbox, *, nonce: str, told: str, refresh: int | None) -> str
         element("title", "Optimove on your desk"),
         element("link", rel="stylesheet", href="/page.css"),
     )
-    body = element("body", _top(state), _told(told), *_sections(state, form))
+    body = element("body", _top(state), _result(result), *_sections(state, form))
     return f"<!doctype html>\n{element('html', head, body, lang='en')}"
 
 
 def _former(nonce: str) -> Form:
-    """What makes forms: one thing to do, and perhaps fields that say more."""
+    """Return a function that makes forms: one button, and perhaps fields."""
 
     def form(label: str, do: str, *fields: Child, **hidden: str | int) -> Html:
         kept = {"nonce": nonce, "do": do, **hidden}
@@ -74,8 +74,8 @@ def _top(state: State) -> Html:
     return element("header", name, element("h1", title), element("p", about), links)
 
 
-def _told(told: str) -> Html | None:
-    return element("p", told, class_="told", role="status") if told else None
+def _result(result: str) -> Html | None:
+    return element("p", result, class_="told", role="status") if result else None
 
 
 def _sections(state: State, form: Form) -> Iterable[Html]:
@@ -157,15 +157,15 @@ def _promotion(one: State, form: Form) -> Sequence[Child]:
 def _budget(budget: State | None) -> Child:
     if budget is None:
         return "none"
-    told = f"{budget['spent']} of {budget['total']} {budget['measure']}"
-    return _used(told, budget["spent"], budget["total"])
+    text = f"{budget['spent']} of {budget['total']} {budget['measure']}"
+    return _used(text, budget["spent"], budget["total"])
 
 
 def _cap(cap: State | None) -> Child:
     if cap is None:
         return "none"
-    told = f"{cap['used']:,} of {cap['recipients']:,}, {cap['timeframe']}"
-    return _used(told, cap["used"], cap["recipients"])
+    text = f"{cap['used']:,} of {cap['recipients']:,}, {cap['timeframe']}"
+    return _used(text, cap["used"], cap["recipients"])
 
 
 def _codes(codes: State | None) -> Child:
@@ -179,22 +179,22 @@ def _codes(codes: State | None) -> Child:
 def _redeemed(one: State) -> Child:
     if not one["recipients"]:
         return ""
-    told = f"{one['redeemed']:,}, {one['redemption_rate']:.0%}"
-    return _used(told, one["redeemed"], one["recipients"])
+    text = f"{one['redeemed']:,}, {one['redemption_rate']:.0%}"
+    return _used(text, one["redeemed"], one["recipients"])
 
 
-def _used(told: str, part: str | int, whole: str | int) -> Html:
-    return join(element("meter", told, value=part, max=whole), element("small", told))
+def _used(text: str, part: str | int, whole: str | int) -> Html:
+    return join(element("meter", text, value=part, max=whole), element("small", text))
 
 
 def _life(one: State, form: Form) -> Child:
-    """What can be done to it now."""
-    deeds = {"Draft": "activate", "Active": "deactivate", "Deactivated": "activate"}
-    do = deeds.get(one["state"])
+    """Return the form for the promotion's next transition, if there is one."""
+    moves = {"Draft": "activate", "Active": "deactivate", "Deactivated": "activate"}
+    do = moves.get(one["state"])
     return form(do.capitalize(), "promotion", id=one["id"], to=do) if do else None
 
 
-# --- What came of it ----------------------------------------------------------------------
+# --- Executions ---------------------------------------------------------------------------
 
 
 def _occurrences(occurrences: Sequence[State]) -> Html:
@@ -208,14 +208,14 @@ def _occurrences(occurrences: Sequence[State]) -> Html:
 def _occurrence(one: State) -> Sequence[Child]:
     statuses = ", ".join(f"{count:,} {name}" for name, count in one["statuses"].items())
     mails = one.get("mails", {})
-    told = f"{mails['sent']:,} to {mails['where'] or 'nowhere'}" if mails else ""
+    text = f"{mails['sent']:,} to {mails['where'] or 'nowhere'}" if mails else ""
     return (
         one["occurrence"],
         one.get("campaign", one["series"]),
         f"triggered by {one['event']}" if one.get("event") else "scheduled",
         f"{one['listed']:,}",
         statuses,
-        told,
+        text,
         _how(one),
     )
 
@@ -228,11 +228,11 @@ def _how(one: State) -> str:
     return "" if one.get("over", True) else "under way"
 
 
-# --- Bad days -----------------------------------------------------------------------------
+# --- Faults -------------------------------------------------------------------------------
 
 
 def _faults(faults: Sequence[State], form: Form) -> Html:
-    far = sorted(SIDES.keys() - {NOTICES})
+    sides = sorted(SIDES.keys() - {NOTICES})
     ordered = _table_or(
         "None is ordered.",
         ("Kind", "Side", "Route", "Answer", "Times", "Lasts"),
@@ -254,7 +254,7 @@ def _faults(faults: Sequence[State], form: Form) -> Html:
             "Order this of a far side",
             "fault",
             _choice("kind", kinds_of("vendor")),
-            _choice("side", far),
+            _choice("side", sides),
             _number("times", "times", 1, empty="each time"),
         ),
         form(
@@ -281,27 +281,27 @@ def _fault(one: State) -> Sequence[Child]:
 
 def _listeners(state: State) -> Html:
     notices = state["notices"]
-    told = f"{notices['posted']:,} notices posted, {notices['pending']:,} under way."
+    text = f"{notices['posted']:,} notices posted, {notices['pending']:,} under way."
     rows = [
         (one["event"], one["channel"] or "any", one["to"]) for one in state["listeners"]
     ]
     listed = _table_or("Nobody listens.", ("Event", "Channel", "Address"), rows)
-    return join(listed, element("p", told))
+    return join(listed, element("p", text))
 
 
 def _platform(platform: State) -> Html:
     refused = sum(platform["refused"].values())
-    told = f"{platform['credits']:,} credits given, {refused:,} requests refused."
-    return element("p", told)
+    text = f"{platform['credits']:,} credits given, {refused:,} requests refused."
+    return element("p", text)
 
 
 def _rate(rate: State) -> Html:
-    told = (
+    text = (
         f"{rate['calls']:,} calls to the vendor, {rate['refused']:,} of them refused; at "
         f"most {rate['most_in_any_window']:,} in any {rate['seconds']:g} s, where "
         f"{rate['limit']:,} are allowed."
     )
-    return element("p", told)
+    return element("p", text)
 
 
 def _calls(calls: Sequence[State]) -> Html:
@@ -326,7 +326,7 @@ def _table_or(
 def _number(
     name: str, label: str, value: str | int, *, empty: str = "as set up"
 ) -> Html:
-    """:param empty: what it means that nothing is entered"""
+    """Return a number field; `empty` says what an empty field means."""
     field = element(
         "input", type="number", name=name, value=value, min=1, placeholder=empty
     )

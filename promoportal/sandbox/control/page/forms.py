@@ -1,4 +1,4 @@
-"""Who may see the page, and what its forms do."""
+"""Access to the page, and the actions of its forms."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from promoportal.sandbox.control.api import is_here
 from promoportal.sandbox.control.page.content import page
 from promoportal.sandbox.control.page.style import STYLE
 from promoportal.sandbox.faults import Fault
-from promoportal.sandbox.messages import Answer, Asked, is_same
+from promoportal.sandbox.messages import Answer, Request, is_same
 from promoportal.sandbox.simulation import Sandbox
 
 SIDES = frozenset({"", "page.css"})
-# Seconds a form waits for what it set off; a large campaign goes on by itself.
+# Seconds that a form waits for its action; a large campaign continues on its own.
 _PATIENCE = 3.0
 _POLICY = (
     "default-src 'none'; style-src 'self'; form-action 'self'; "
@@ -32,73 +32,73 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 Fields = Mapping[str, str]
-Doing = Callable[[Fields], Awaitable[str]]
+Action = Callable[[Fields], Awaitable[str]]
 
 
 @dataclass
-class Door:
+class PageEndpoint:
     """The page of one sandbox."""
 
     sandbox: Sandbox
     local: bool  # only this machine can connect
     _nonce: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    _told: str = ""
-    _under_way: set[asyncio.Task[str]] = field(default_factory=set)
+    _result: str = ""
+    _running: set[asyncio.Task[str]] = field(default_factory=set)
 
-    async def answer(self, asked: Asked) -> Answer:
-        refusal = self._gate(asked)
+    async def answer(self, request: Request) -> Answer:
+        refusal = self._gate(request)
         if refusal is not None:
             return refusal
-        if asked.side == "page.css":
+        if request.side == "page.css":
             kind = {"Content-Type": "text/css; charset=utf-8"}
             return Answer(body=STYLE.encode(), headers=_HEADERS | kind)
-        if asked.method == "POST":
-            return await self._post(asked)
-        if asked.method not in ("GET", "HEAD"):
+        if request.method == "POST":
+            return await self._post(request)
+        if request.method not in ("GET", "HEAD"):
             return _plain("Method Not Allowed", 405)
-        return self._page(asked)
+        return self._page(request)
 
-    # --- Who may ----------------------------------------------------------------------
+    # --- Access -----------------------------------------------------------------------
 
-    def _gate(self, asked: Asked) -> Answer | None:
+    def _gate(self, request: Request) -> Answer | None:
         token = self.sandbox.options.control_token
         if token:
-            return None if is_same(_password(asked), token) else _UNKNOWN
-        # A page elsewhere could name us by a name of its own, and read what is here.
-        if self.local and is_here(asked.header("Host")):
+            return None if is_same(_password(request), token) else _UNKNOWN
+        # Another site could reach the sandbox by a name of its own, and read the page.
+        if self.local and is_here(request.header("Host")):
             return None
         return _plain("Only this machine may look, by its address.", 403)
 
-    # --- What it shows ----------------------------------------------------------------
+    # --- Page -------------------------------------------------------------------------
 
-    def _page(self, asked: Asked) -> Answer:
-        every = asked.query.get("every", "")
+    def _page(self, request: Request) -> Answer:
+        every = request.query.get("every", "")
         refresh = 5 if every == "5" else None
-        told, self._told = self._told, ""
-        html = page(self.sandbox, nonce=self._nonce, told=told, refresh=refresh)
+        result, self._result = self._result, ""
+        html = page(self.sandbox, nonce=self._nonce, result=result, refresh=refresh)
         return Answer(body=html.encode(), headers=_HEADERS)
 
-    # --- What it does -----------------------------------------------------------------
+    # --- Forms ------------------------------------------------------------------------
 
-    async def _post(self, asked: Asked) -> Answer:
-        fields = dict(parse_qsl(asked.body.decode(errors="replace")))
+    async def _post(self, request: Request) -> Answer:
+        fields = dict(parse_qsl(request.body.decode(errors="replace")))
         if not is_same(fields.get("nonce", ""), self._nonce):
             return _plain("This form is not of this page; load it anew.", 403)
-        doing = self._doings.get(fields.get("do", ""))
-        if doing is None:
+        action = self._actions.get(fields.get("do", ""))
+        if action is None:
             return _plain("There is no such thing to do.", 400)
-        self._told = await self._do(doing(fields))
+        self._result = await self._do(action(fields))
         return Answer(303, headers=_HEADERS | {"Location": "/"})
 
-    async def _do(self, doing: Awaitable[str]) -> str:
-        task = asyncio.ensure_future(_in_words(doing))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    async def _do(self, action: Awaitable[str]) -> str:
+        task = asyncio.ensure_future(_in_words(action))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         done, _ = await asyncio.wait({task}, timeout=_PATIENCE)
         return task.result() if done else "It is under way."
 
     @property
-    def _doings(self) -> Mapping[str, Doing]:
+    def _actions(self) -> Mapping[str, Action]:
         return {
             "campaign": self._campaign,
             "event": self._event,
@@ -111,7 +111,7 @@ class Door:
 
     async def _campaign(self, fields: Fields) -> str:
         order = Plan(plan=_number(fields, "plan", 0))
-        done = await self.sandbox.at_work.execute(order.plan)
+        done = await self.sandbox.required_tenant.execute(order.plan)
         return f"Campaign {order.plan} was executed: execution {done.occurrence.id}."
 
     async def _event(self, fields: Fields) -> str:
@@ -132,7 +132,7 @@ class Door:
         return f"Execution {done.id} was triggered by {len(done.rows):,} customers."
 
     async def _promotion(self, fields: Fields) -> str:
-        offers = self.sandbox.at_work.offers
+        offers = self.sandbox.required_tenant.offers
         offer = offers.move(fields.get("id", ""), fields.get("to", ""))
         return f"{offer.promotion.code} is {offer.promotion.state} now."
 
@@ -157,9 +157,9 @@ class Door:
         return "No fault is ordered any more."
 
 
-async def _in_words(doing: Awaitable[str]) -> str:
+async def _in_words(action: Awaitable[str]) -> str:
     try:
-        return await doing
+        return await action
     except ValueError as error:
         return f"Nothing was done. {error}"
 
@@ -169,14 +169,13 @@ def _number(fields: Fields, name: str, default: int) -> int:
     if not text:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        msg = f"{name} must be a whole number."
-        raise ValueError(msg)
+        raise ValueError(f"{name} must be a whole number.")
     return int(text)
 
 
-def _password(asked: Asked) -> str:
-    """What a browser asks a person for; the name beside it does not matter."""
-    kind, _, given = asked.header("Authorization").partition(" ")
+def _password(request: Request) -> str:
+    """Return the password of basic authentication; the user name does not matter."""
+    kind, _, given = request.header("Authorization").partition(" ")
     try:
         known = base64.b64decode(given, validate=True).decode()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Elements of a page. Text is escaped unless it is an element already."""
+"""HTML elements. Text is escaped unless it is an element already."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _EMPTY = frozenset({"input", "meta", "link"})
 
 
 class Html(str):
-    """Markup, made by `element` alone."""
+    """Markup, made by `element` and `join` alone."""
 
     __slots__ = ()
 
@@ -19,10 +19,10 @@ Child = Html | str | int | None
 
 def element(tag: str, /, *children: Child, **attributes: str | int | None) -> Html:
     """
-    Write an element.
+    Return an element.
 
-    An attribute that is None is left out; `class_` loses its underscore, and the one in
-    `http_equiv` is a hyphen.
+    Attributes that are None are left out; `class_` loses its underscore, and the one in
+    `http_equiv` becomes a hyphen.
     """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
@@ -35,12 +35,12 @@ def element(tag: str, /, *children: Child, **attributes: str | int | None) -> Ht
 
 
 def join(*children: Child) -> Html:
-    """One after the other; None is nothing."""
+    """Return the children one after the other; None is left out."""
     return Html("".join(_written(child) for child in children if child is not None))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Child]]) -> Html:
-    """A table with a line of headings."""
+    """Return a table with a row of headings."""
     head = element("tr", *[element("th", one, scope="col") for one in heads])
     body = [element("tr", *[element("td", cell) for cell in row]) for row in rows]
     return element("table", element("thead", head), element("tbody", *body))

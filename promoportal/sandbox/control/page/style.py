@@ -1,4 +1,4 @@
-"""The page's one stylesheet."""
+"""The page's stylesheet."""
 
 from __future__ import annotations
 

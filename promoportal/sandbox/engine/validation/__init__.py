@@ -1,9 +1,9 @@
 """
-What is wrong with a promotion, before a customer finds out.
+Checks that find the mistakes in a promotion before it is used.
 
-The engine itself refuses none of it: it says in its docstrings what then becomes of the
-customers. ASSUMED throughout: optimove.md, section 5, does not say what the vendor's
-promotion builder lets pass.
+The engine itself accepts such promotions; its docstrings say what then happens to the
+customers. ASSUMED throughout: optimove.md, section 5, does not say what Optimove's
+promotion builder accepts.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["Mistake", "Where", "mistakes", "mistakes_in"]
 
 
 def mistakes(promotion: Promotion) -> list[Mistake]:
-    """List what is wrong with a promotion, from its top to its bottom."""
+    """Return the mistakes in a promotion, from top to bottom."""
     return [*_of_names(promotion), *of_tiers(promotion.tiers), *of_limits(promotion)]
 
 
 def mistakes_in(condition: Condition, where: Where = ()) -> list[Mistake]:
-    """List what is wrong with a condition, a tier's or a target group's."""
+    """Return the mistakes in a condition of a tier or a target group."""
     return list(of_condition(condition, where))
 
 
@@ -33,7 +33,7 @@ def _of_names(promotion: Promotion) -> Iterator[Mistake]:
     for field in ("id", "code", "name"):
         if not getattr(promotion, field).strip():
             yield Mistake((field,), f"The promotion has no {field}. Give it one.")
-    # CONFIRMED (optimove.md, section 3): a list of codes also comes as one text.
+    # CONFIRMED (optimove.md, section 3): a list of codes is also sent as one text.
     if "," in promotion.code:
         yield Mistake(
             ("code",),

@@ -1,4 +1,4 @@
-"""What is wrong with a condition: comparisons that could never match anyone."""
+"""Checks of conditions: comparisons that could never match anyone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from promoportal.sandbox.engine.value_kinds import Kind, kind_of
 
 
 def of_condition(condition: Condition, where: Where) -> Iterator[Mistake]:
-    """Walk a tree from its root; the path to a branch is `branches` and its number."""
+    """Yield the mistakes in a tree. A branch's path is `branches` and its number."""
     if isinstance(condition, Test):
         yield from _of_test(condition, where)
         return

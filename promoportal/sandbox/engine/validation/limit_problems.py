@@ -1,4 +1,4 @@
-"""What is wrong with the limits of a promotion: budget, cap, order and codes."""
+"""Checks of a promotion's limits: budget, cap, sorting and codes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from promoportal.sandbox.engine.validation.problem import Mistake, of_measure, o
 
 
 def of_limits(promotion: Promotion) -> Iterator[Mistake]:
-    """Check those there are; a promotion needs none of them."""
+    """Yield the mistakes in the limits that are set; all are optional."""
     if promotion.budget is not None:
         yield from _of_budget(promotion.budget, promotion.tiers)
     if promotion.cap is not None:

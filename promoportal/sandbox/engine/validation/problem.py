@@ -1,4 +1,4 @@
-"""One mistake, and the checks that several rooms make."""
+"""One mistake, and the checks that several modules share."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Where = tuple[str | int, ...]
 
 
 class Mistake(NamedTuple):
-    """What is wrong and what to do about it, and the path to where it is."""
+    """The path to a mistake, and a sentence that says what is wrong and what to do."""
 
     where: Where
     sentence: str
 
 
 def of_measure(category: Category, measure: str, where: Where) -> Iterator[Mistake]:
-    """Check the name of a currency or of a unit."""
+    """Yield the mistake in the name of a currency or unit, if there is one."""
     if category is Category.AMOUNT and not re.fullmatch("[A-Z]{3}", measure):
         yield Mistake(
             where,
@@ -35,7 +35,7 @@ def of_measure(category: Category, measure: str, where: Where) -> Iterator[Mista
 def of_size(
     size: Decimal, category: Category, measure: str, where: Where
 ) -> Iterator[Mistake]:
-    """Check that a size is more than nothing, and can be paid out as it is written."""
+    """Yield the mistake in a size that is not positive or can't be paid out exactly."""
     field = where[-1]
     if not size.is_finite():
         yield Mistake(where, f"The {field} is {size}. Write a number.")

@@ -1,4 +1,4 @@
-"""What is wrong with the tiers of a promotion, and with their rewards."""
+"""Checks of a promotion's tiers and their rewards."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from promoportal.sandbox.engine.validation.problem import (
     of_size,
 )
 
-# Ten times what was deposited is a slip of the finger. Points may well be 100 to the euro.
+# For money, more than 1,000 % is a typing mistake; 100 points for each euro is not.
 MAX_PERCENT_OF_MONEY = 1_000
 
 
 def of_tiers(tiers: Sequence[Tier]) -> Iterator[Mistake]:
-    """Check each tier by itself, and that no two have one id."""
+    """Yield the mistakes in each tier, and IDs that two tiers share."""
     if not tiers:
         yield Mistake(("tiers",), "The promotion has no tiers. Give it at least one.")
     seen: dict[str, int] = {}

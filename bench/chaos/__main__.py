@@ -1,0 +1,112 @@
+"""`python -m bench.chaos`: the arguments of the fault test, and its output."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from bench.chaos import FaultTest, SystemUnderTest, Verdict, judge, settle
+
+_CAPABILITIES = ("idempotent,askable", "idempotent", "askable", "neither")
+
+
+class Command(BaseCommand):
+    help = "Kill, freeze and lie to a portal of its own under load; then count credits."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--rewards", type=int, default=3_000, help="about how many are assigned"
+        )
+        parser.add_argument(
+            "--seconds", type=float, default=60, help="how long the storm lasts"
+        )
+        parser.add_argument(
+            "--seed", type=int, default=7, help="another one draws other blows"
+        )
+        parser.add_argument(
+            "--patience", type=float, default=120, help="seconds to settle in"
+        )
+        parser.add_argument(
+            "--capability",
+            choices=_CAPABILITIES,
+            default=_CAPABILITIES[0],
+            help="what the platform can do about a request whose answer was lost",
+        )
+        parser.add_argument(
+            "--wrong-queue",
+            action="store_true",
+            help="jobs handed out again while they run, killed at work, each run twice",
+        )
+        parser.add_argument(
+            "--home", type=Path, help="where it lives; a folder below PORTAL_HOME"
+        )
+        parser.add_argument("--json", action="store_true", help="one line, the last")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEBUG:
+            raise CommandError("The storm is for a desk; it runs with DEBUG=true only.")
+        logging.getLogger("promoportal.wire").setLevel(logging.ERROR)
+        verdict = self._storm(options)
+        if options["json"]:
+            self.stdout.write(json.dumps(verdict.as_json()))
+        else:
+            self.stdout.write(_told(verdict))
+        if not verdict.is_clean:
+            raise CommandError("The storm found something: see above.", returncode=1)
+        if not verdict.is_settled and options["capability"] != "neither":
+            msg = f"Not all was settled {options['patience']:g} s after the storm."
+            raise CommandError(msg, returncode=1)
+
+    def _storm(self, options: dict[str, Any]) -> Verdict:
+        home = options["home"] or _new_home()
+        if home.exists() and any(home.iterdir()):
+            msg = f"{home} is not empty: the ledgers of two storms must not be mixed."
+            raise CommandError(msg)
+        told = {name: options[name] for name in ("capability", "wrong_queue")}
+        with SystemUnderTest(home, **told) as stage:
+            storm = FaultTest(
+                stage, options["seed"], options["rewards"], options["seconds"]
+            )
+            self.stderr.write(f"A storm of {options['seconds']:.0f} s ...")
+            storm.rage()
+            storm.calm()
+            self.stderr.write("It is over; waiting until all is settled ...")
+            patience = options["patience"]
+            seconds = settle(stage, storm, patience=patience)
+            return judge(stage, storm, seconds, patience=patience)
+
+
+def _new_home() -> Path:
+    settings.PORTAL_HOME.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="chaos-", dir=settings.PORTAL_HOME))
+
+
+def _told(verdict: Verdict) -> str:
+    lines = [f"  {count:>7,}  {name}" for name, count in verdict.blows.items()]
+    figures = verdict.as_json()
+    figures.pop("blows")
+    figures["held_why"] = figures["held_why"] or "-"
+    lines += [f"{name:<18}{value!s:>10}" for name, value in figures.items()]
+    return "\n".join(["What happened:", *lines])
+
+
+def main() -> None:
+    """Run the command without `manage.py`, which production installs without `bench`."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promoportal.settings")
+    django.setup()
+    Command().run_from_argv(["python -m", "bench.chaos", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

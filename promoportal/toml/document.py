@@ -1,0 +1,69 @@
+"""A TOML file: its values and the line of each, or why it can't be read."""
+
+from __future__ import annotations
+
+import enum
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from promoportal.toml.lines import Lines
+
+
+class Fault(enum.Enum):
+    """Why a file can't be read; each kind of file says it in its own words."""
+
+    INACCESSIBLE = enum.auto()
+    NOT_UTF8 = enum.auto()
+    NOT_TOML = enum.auto()
+
+
+class UnreadableFile(Exception):
+    """A file that can't be opened, or is not TOML in UTF-8."""
+
+    def __init__(self, fault: Fault, line: int, reason: object) -> None:
+        super().__init__(str(reason))
+        self.fault = fault
+        self.line = line
+        self.reason = str(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The values of a TOML file, and their lines."""
+
+    values: dict[str, Any]
+    lines: Lines
+
+
+def read(path: Path, parse_float: Callable[[str], Any] = Decimal) -> Document:
+    """
+    Read a TOML file.
+
+    :param parse_float: makes a value of the text of a number with a fraction
+    :raises UnreadableFile: if the file can't be opened or parsed
+    """
+    text = _text(path)
+    try:
+        return Document(tomllib.loads(text, parse_float=parse_float), Lines(text))
+    except (ValueError, RecursionError) as error:
+        at = re.search(r"\(at line (\d+)", str(error))
+        line = int(at[1]) if at else len(text.splitlines()) or 1
+        raise UnreadableFile(Fault.NOT_TOML, line, error) from error
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise UnreadableFile(Fault.INACCESSIBLE, 1, reason) from error
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UnreadableFile(Fault.NOT_UTF8, line, error) from error
