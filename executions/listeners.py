@@ -165,8 +165,7 @@ def _network(network: str) -> str:
     try:
         return str(ipaddress.ip_network(network))
     except ValueError:
-        msg = (
+        raise InvalidListener(
             f"Invalid network {network!r}. Use a form such as 192.0.2.0/24 or "
             "2001:db8::1."
-        )
-        raise InvalidListener(msg) from None
+        ) from None

@@ -82,21 +82,19 @@ def occurrence_of(text: str) -> str:
 
 def _scheduled(fields: Mapping[str, Any]) -> Notice:
     if "eventtypeid" not in fields and "customerid" in fields:
-        msg = (
+        raise WrongEventType(
             "This listener is for scheduled executions (13); it was sent what looks "
             "like a triggered one (11)."
         )
-        raise WrongEventType(msg)
     return Scheduled(_occurrence(fields))
 
 
 def _triggered(fields: Mapping[str, Any]) -> Notice:
     if "customerid" not in fields and "campaignid" in fields:
-        msg = (
+        raise WrongEventType(
             "This listener is for triggered executions (11); it was sent a notice "
             "without a customerID, which looks like a scheduled one (13)."
         )
-        raise WrongEventType(msg)
     return Triggered(_occurrence(fields), _id(fields, "customerID"))
 
 
@@ -164,10 +162,9 @@ def _occurrence(fields: Mapping[str, Any], name: str = "campaignID") -> str:
     text = _id(fields, name)
     if len(text) > 1 and text[0] == "0" and text.isdecimal():
         # Optimove may treat both as one id; the portal would not.
-        msg = (
+        raise Unreadable(
             f"{name} {text} begins with a zero; {text.lstrip('0') or '0'} was expected."
         )
-        raise Unreadable(msg)
     return text
 
 

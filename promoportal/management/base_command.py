@@ -28,11 +28,10 @@ class PortalCommand(BaseCommand):
         except ProgrammingError as error:
             if not is_not_migrated(error):
                 raise
-            msg = (
+            raise CommandError(
                 "The database schema is out of date. Run `manage.py migrate`, then try "
                 "again."
-            )
-            raise CommandError(msg) from error
+            ) from error
 
     def say(self, options: dict[str, Any], sentence: str, **facts: Any) -> None:
         """Print the sentence, or the facts as JSON with `--json`."""

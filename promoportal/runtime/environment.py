@@ -73,8 +73,7 @@ def folder(name: str, default: Path) -> Path:
 def flag(name: str, *, default: bool) -> bool:
     value = text(name, str(default)).lower()
     if value not in _TRUE | _FALSE:
-        msg = f"{name} is {value!r}. Set it to true or false."
-        raise ImproperlyConfigured(msg)
+        raise ImproperlyConfigured(f"{name} is {value!r}. Set it to true or false.")
     return value in _TRUE
 
 
@@ -125,10 +124,9 @@ def database(name: str) -> dict[str, Any] | None:
         return None
     # Checked first: for another scheme, django-environ's error shows the password.
     if not value.startswith(("postgres://", "postgresql://")):
-        msg = (
+        raise ImproperlyConfigured(
             f"{name} must start with postgresql://. Other databases are not supported."
         )
-        raise ImproperlyConfigured(msg)
     try:
         urlsplit(value)
         found = dict(environ.Env.db_url_config(value))
@@ -137,9 +135,8 @@ def database(name: str) -> dict[str, Any] | None:
         msg = f"{name} must have the form postgresql://user:password@host:5432/name."
         raise ImproperlyConfigured(msg) from error
     if not found.get("NAME"):
-        msg = (
+        raise ImproperlyConfigured(
             f"{name} has no database name after the host, as in "
             "postgresql://host:5432/name."
         )
-        raise ImproperlyConfigured(msg)
     return found

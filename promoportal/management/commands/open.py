@@ -28,11 +28,10 @@ class Command(PortalCommand):
             raise CommandError(str(error)) from error
         execution = open_execution(occurrence, why="Opened by hand.")
         if execution.stop == ExecutionStop.CANCELLED:
-            msg = (
+            raise CommandError(
                 f"Execution {execution.reference} is cancelled. No more rewards will be "
                 "activated."
             )
-            raise CommandError(msg)
         self.say(
             options,
             f"Fetching assignments of {execution}. Run `manage.py reconcile "

@@ -69,11 +69,10 @@ def _collect_now(execution: Execution) -> None:
                 collect_from(execution, client, Priority.PERSON)
             # A worker may have claimed it, or it may have to wait.
             time.sleep(PAUSE)
-    msg = (
+    raise CommandError(
         f"Assignments of {execution} could not be fetched within {PATIENCE} seconds. "
         "Try again later."
     )
-    raise CommandError(msg)
 
 
 def _request(execution: Execution, *, why: str) -> None:

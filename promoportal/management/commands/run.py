@@ -62,11 +62,10 @@ class Command(BaseCommand):
 def refuse_public_host(host: str) -> None:
     """Refuse other machines with DEBUG: it shows errors in full, with known secrets."""
     if settings.DEBUG and not is_loopback(host):
-        msg = (
+        raise CommandError(
             f"DEBUG is true, but {host} accepts connections from other machines. Set "
             "DEBUG=false, or use --host 127.0.0.1."
         )
-        raise CommandError(msg)
 
 
 def listen(host: str, port: int) -> socket.socket:
