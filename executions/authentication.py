@@ -1,4 +1,4 @@
-"""Knowing who calls a listener."""
+"""Authentication of requests to a listener."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from promoportal.runtime.client_address import client_address
 
 
 class AuthenticatedListener:
-    """The sender of a request: a listener, and how it was known."""
+    """The sender of a webhook request: its listener, and the checks that it passed."""
 
     is_authenticated = True
 
@@ -26,10 +26,10 @@ class AuthenticatedListener:
 
 class ListenerAuthentication(BaseAuthentication):
     """
-    Knows the vendor by the secret in the address, which is all that it surely sends.
+    Authentication by the secret in the URL, the only thing that Optimove always sends.
 
-    Where a listener also asks for a header or a network, all must hold. A stranger is
-    told that there is nothing here, and leaves no trace.
+    If the listener also requires a header or a network, both must match. Any other
+    request gets a 404 and is not stored.
     """
 
     def authenticate(self, request: Request) -> tuple[AuthenticatedListener, None]:
@@ -57,7 +57,7 @@ def _is_from(listener: Listener, address: str) -> bool:
         sender = ipaddress.ip_address(address)
     except ValueError:
         return False
-    # A socket for both families shows an IPv4 sender as ::ffff:192.0.2.1.
+    # A dual-stack socket reports an IPv4 sender as ::ffff:192.0.2.1.
     sender = getattr(sender, "ipv4_mapped", None) or sender
     return any(sender in ipaddress.ip_network(network) for network in listener.networks)
 

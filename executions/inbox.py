@@ -1,9 +1,9 @@
 """
-Turning deliveries into what they say.
+Processing of stored webhook deliveries.
 
-A triggered campaign sends a notice for each customer, so that many are read together:
-one transaction, one announcement for each execution. A body that kills its worker is
-counted before it is read, and goes alone from then on.
+A triggered campaign sends one notification per customer, so deliveries are processed in
+batches: one transaction, and one signal per execution. The attempt is counted before a
+body is parsed; a body that crashed its worker is processed alone from then on.
 """
 
 from __future__ import annotations
@@ -31,54 +31,54 @@ from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import TimeBudget
 
-# How many are read in one transaction.
+# Maximum number of deliveries in one transaction.
 BATCH_SIZE = 100
-# And how many bytes: a worker that holds a hundred of the largest would be killed.
+# Maximum bytes in one transaction: a worker with 100 of the largest would be killed.
 MAX_BYTES = 8 * 1024 * 1024
-# Seconds after which whoever took them is thought dead.
+# Seconds after which the worker that claimed a delivery is presumed to have crashed.
 LEASE = 30.0
-# Seconds a job goes on reading, so that a single retry need not wait long behind it.
+# Seconds that one job runs, so that a manual retry does not wait long behind it.
 TURN = 1.5
-# A delivery that killed its worker this often is not read again by itself.
+# Failed attempts after which a delivery is not processed again automatically.
 DEADLY = 3
 
-Said = tuple[Delivery, Notice]
+Parsed = tuple[Delivery, Notice]
 
 
 def process_due() -> None:
-    """Read what is unread, for one turn."""
+    """Process pending deliveries until `TURN` seconds have passed."""
     budget = TimeBudget(TURN)
     while not budget.is_spent() and (keys := _take()):
         crash_points.at(Point.READING_TAKEN)
         try:
             read(keys)
         except DatabaseError:
-            # One of them cannot be followed: the others do not wait for it.
+            # One delivery failed; the others must not wait for it.
             _read_each(keys)
 
 
 def is_due() -> bool:
-    """Whether a job would find something to read."""
-    return _free().exists()
+    """Return whether a delivery is waiting to be processed."""
+    return _unclaimed().exists()
 
 
 def read(keys: Sequence[int]) -> None:
-    """Read deliveries and act on them, all or none; unreadable ones are held."""
+    """Parse and apply deliveries in one transaction; unreadable ones become `HELD`."""
     with transaction.atomic():
         found = Delivery.objects.filter(pk__in=keys, state=DeliveryState.UNREAD)
         rows = found.select_related("listener").order_by("pk")
-        said = list(_said(rows.select_for_update(of=["self"])))
-        for occurrence in sorted({_occurrence(notice) for _, notice in said}):
-            part = [row for row in said if _occurrence(row[1]) == occurrence]
+        parsed = list(_parsed(rows.select_for_update(of=["self"])))
+        for occurrence in sorted({_occurrence(notice) for _, notice in parsed}):
+            part = [row for row in parsed if _occurrence(row[1]) == occurrence]
             _follow(occurrence, part)
         crash_points.at(Point.READING_FOLLOWED)
 
 
 def read_again(delivery: Delivery, *, by: Any, why: str) -> None:
     """
-    Have a delivery read once more; what it announced before is only joined.
+    Queue a delivery again; it joins the execution that it opened before.
 
-    :raises states.IllegalMove: if it is still to be read
+    :raises state_machine.IllegalMove: if the delivery is still pending
     """
     with transaction.atomic():
         delivery.move(
@@ -94,7 +94,7 @@ def read_again(delivery: Delivery, *, by: Any, why: str) -> None:
 
 
 def _read_each(keys: Sequence[int]) -> None:
-    """:raises ExceptionGroup: after the others were read all the same"""
+    """:raises ExceptionGroup: if deliveries failed, after the others were processed"""
     errors = []
     for pk in keys:
         try:
@@ -102,30 +102,30 @@ def _read_each(keys: Sequence[int]) -> None:
         except DatabaseError as error:
             errors.append(error)
     if errors:
-        raise ExceptionGroup("Some deliveries could not be followed.", errors)
+        raise ExceptionGroup("Some deliveries could not be processed.", errors)
 
 
-def _free() -> QuerySet[Delivery]:
+def _unclaimed() -> QuerySet[Delivery]:
     return Delivery.objects.filter(unleased(), state=DeliveryState.UNREAD)
 
 
 def _take() -> list[int]:
-    """Take some for us alone, and count it: what kills us now is counted, too."""
+    """Claim a batch and count the attempt first, so that a crash is counted, too."""
     with transaction.atomic():
-        free = _free().order_by("pk").select_for_update(skip_locked=True)
-        sized = free.annotate(size=Length("body"))
-        keys = _together(list(sized.values_list("pk", "attempts", "size")[:BATCH_SIZE]))
+        unclaimed = _unclaimed().order_by("pk").select_for_update(skip_locked=True)
+        sized = unclaimed.annotate(size=Length("body"))
+        keys = _batch(list(sized.values_list("pk", "attempts", "size")[:BATCH_SIZE]))
         Delivery.objects.filter(pk__in=keys).update(
             attempts=F("attempts") + 1, lease_until=seconds_from_now(LEASE)
         )
         return keys
 
 
-def _together(waiting: Sequence[tuple[int, int, int]]) -> list[int]:
+def _batch(waiting: Sequence[tuple[int, int, int]]) -> list[int]:
     """
-    Those that are read in one transaction: the first ones, if none was taken before.
+    Return the keys of the deliveries that are processed in one transaction.
 
-    One that was taken before killed its worker, or could not be followed: it goes alone.
+    A delivery with an earlier attempt crashed its worker or failed: it goes alone.
     """
     keys: list[int] = []
     total = 0
@@ -139,8 +139,8 @@ def _together(waiting: Sequence[tuple[int, int, int]]) -> list[int]:
     return keys
 
 
-def _said(deliveries: Iterable[Delivery]) -> Iterable[Said]:
-    """What each says; those that say nothing are held at once."""
+def _parsed(deliveries: Iterable[Delivery]) -> Iterable[Parsed]:
+    """Yield each delivery with its notification; mark the others as `HELD`."""
     for delivery in deliveries:
         if delivery.attempts > DEADLY:
             problem = "Reading it failed or killed the worker, repeatedly."
@@ -163,17 +163,17 @@ def _occurrence(notice: Notice) -> str:
     return "" if isinstance(notice, UnhandledEvent) else notice.occurrence
 
 
-def _follow(occurrence: str, said: Sequence[Said]) -> None:
-    """Do what the notices about one execution say, whichever came first."""
-    kinds = {type(notice) for _, notice in said}
+def _follow(occurrence: str, part: Sequence[Parsed]) -> None:
+    """Apply the notifications about one execution, in any order of arrival."""
+    kinds = {type(notice) for _, notice in part}
     if UnhandledEvent in kinds:
-        _ignore(said)
+        _ignore(part)
     else:
-        _conclude([delivery for delivery, _ in said], _heard(occurrence, kinds, said))
+        _conclude([delivery for delivery, _ in part], _apply(occurrence, kinds, part))
 
 
-def _heard(occurrence: str, kinds: set[type], said: Sequence[Said]) -> Execution:
-    """The execution, once it heard all that was said about it."""
+def _apply(occurrence: str, kinds: set[type], part: Sequence[Parsed]) -> Execution:
+    """Return the execution after all notifications about it were applied."""
     if Scheduled in kinds:
         lifecycle.open_execution(occurrence)
     if Triggered in kinds:
@@ -181,7 +181,7 @@ def _heard(occurrence: str, kinds: set[type], said: Sequence[Said]) -> Execution
             occurrence,
             [
                 (n.customer, delivery)
-                for delivery, n in said
+                for delivery, n in part
                 if isinstance(n, Triggered)
             ],
         )
@@ -190,8 +190,8 @@ def _heard(occurrence: str, kinds: set[type], said: Sequence[Said]) -> Execution
     return Execution.objects.get(reference=occurrence)
 
 
-def _ignore(said: Iterable[Said]) -> None:
-    for delivery, notice in said:
+def _ignore(part: Iterable[Parsed]) -> None:
+    for delivery, notice in part:
         problem = f"The portal does nothing about event {getattr(notice, 'name', '')}."
         delivery.move(DeliveryState.IGNORED, why=problem, problem=problem)
 

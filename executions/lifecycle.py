@@ -1,4 +1,4 @@
-"""An execution hears that it has work: from the vendor, or from a person."""
+"""State changes of executions: open, trigger, hold, pause, resume and cancel."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def open_execution(
     why: str = "",
 ) -> Execution:
     """
-    Open or join the execution of that occurrence, and ask for its whole list.
+    Open or join the execution of this occurrence, and request its complete list.
 
-    A cancelled execution is not reopened.
+    A cancelled execution stays cancelled, and its list is not requested.
     """
     why = why or "It was announced."
     with transaction.atomic():
@@ -49,16 +49,16 @@ def open_execution(
 def add_triggers(
     occurrence: str, customers: Sequence[tuple[str, Delivery | None]]
 ) -> Execution:
-    """Ask for customers of a triggered execution, anew for those asked before."""
+    """Request customers of a triggered execution, also those requested before."""
     with transaction.atomic():
         execution = seized(join(occurrence, kind=ExecutionKind.TRIGGERED))
-        named = dict(customers)
-        rows = Trigger.objects.filter(execution=execution, customer__in=named)
+        source = dict(customers)
+        rows = Trigger.objects.filter(execution=execution, customer__in=source)
         known = dict(rows.values_list("customer", "pk"))
-        _ask_anew(rows, {pk: named[customer] for customer, pk in known.items()})
+        _request_again(rows, {pk: source[customer] for customer, pk in known.items()})
         Trigger.objects.bulk_create(
             Trigger(execution=execution, customer=customer, delivery=delivery)
-            for customer, delivery in named.items()
+            for customer, delivery in source.items()
             if customer not in known
         )
         mark_collecting(execution, why="A customer triggered it.")
@@ -68,9 +68,9 @@ def add_triggers(
 
 def ask_again(row: Trigger, *, by: Any, why: str) -> None:
     """
-    Ask for a held customer once more.
+    Request the assignments of a triggered customer again.
 
-    :raises states.IllegalMove: if it is not held
+    :raises state_machine.IllegalMove: if the customer is still `WAITING`
     """
     with transaction.atomic():
         lock_exclusive(row.execution_id)
@@ -80,7 +80,7 @@ def ask_again(row: Trigger, *, by: Any, why: str) -> None:
 
 
 def join(occurrence: str, *, kind: ExecutionKind) -> Execution:
-    """The one execution of that occurrence, whoever announces it first."""
+    """Return the one execution of this occurrence; create it if it does not exist."""
     execution, _ = Execution.objects.get_or_create(
         reference=occurrence, defaults={"kind": kind}
     )
@@ -90,7 +90,7 @@ def join(occurrence: str, *, kind: ExecutionKind) -> Execution:
 
 
 def name_campaign(execution: Execution, series: str | None) -> None:
-    """The first list tells which campaign ran."""
+    """Set the execution's campaign from the first list that contains it."""
     if series and execution.campaign_id is None:
         campaign, _ = Campaign.objects.get_or_create(reference=series)
         Execution.objects.filter(pk=execution.pk, campaign=None).update(
@@ -99,7 +99,7 @@ def name_campaign(execution: Execution, series: str | None) -> None:
 
 
 def reopen(keys: Iterable[int], *, by: Any = None, why: str) -> None:
-    """Settled executions have something to do again."""
+    """Move those of the executions that are `SETTLED` back to `ACTIVATING`."""
     settled = Execution.objects.filter(
         pk__in=list(keys), state=ExecutionProgress.SETTLED
     )
@@ -107,21 +107,21 @@ def reopen(keys: Iterable[int], *, by: Any = None, why: str) -> None:
 
 
 def mark_collecting(execution: Execution, *, by: Any = None, why: str) -> None:
-    """It has something to collect; of a settled execution nothing is collected."""
+    """Move the execution to `COLLECTING`: a `SETTLED` execution is not fetched."""
     rows = Execution.objects.filter(pk=execution.pk)
     state_machine.move_all(rows, ExecutionProgress.COLLECTING, by=by, why=why)
 
 
-def _ask_anew(
-    rows: QuerySet[Trigger], deliveries: Mapping[int, Delivery | None]
+def _request_again(
+    rows: QuerySet[Trigger], delivery_by_key: Mapping[int, Delivery | None]
 ) -> None:
-    # Counting the announcement first: an answer to an earlier question, on its way
-    # now, compares this count and leaves the row waiting.
+    # `announced` is incremented first: a response to an earlier request, still in
+    # flight, compares this count and leaves the row `WAITING`.
     bulk.bulk_update(
         Trigger,
         {
             pk: {"delivery": delivery.pk if delivery else None}
-            for pk, delivery in deliveries.items()
+            for pk, delivery in delivery_by_key.items()
         },
         announced=F("announced") + 1,
         attempts=0,
@@ -133,7 +133,7 @@ def _ask_anew(
 
 
 def hold(execution: Execution, *, problem: str) -> bool:
-    """Stop it until a person lets it go; say whether it was running."""
+    """Stop an execution until staff resume it. Return whether its status changed."""
     rows = Execution.objects.filter(pk=execution.pk)
     moved = state_machine.move_all(
         rows,
@@ -148,10 +148,10 @@ def hold(execution: Execution, *, problem: str) -> bool:
 
 def pause(execution: Execution, *, by: Any, why: str) -> None:
     """
-    Claim nothing more of it until it is resumed.
+    Pause an execution: nothing more of it is claimed until it is resumed.
 
-    :raises states.IllegalMove: if it is not running
-    :raises states.LostRace: if someone else stopped it meanwhile
+    :raises state_machine.IllegalMove: if the execution is not running
+    :raises state_machine.LostRace: if another transaction stopped it first
     """
     execution.move(
         ExecutionStop.PAUSED,
@@ -165,10 +165,10 @@ def pause(execution: Execution, *, by: Any, why: str) -> None:
 
 def resume(execution: Execution, *, by: Any, why: str) -> None:
     """
-    Let it run again; what held it is let go as it stands now.
+    Resume an execution, and allow the figures that exceeded its limits.
 
-    :raises states.IllegalMove: if it is not held or paused
-    :raises states.LostRace: if someone else moved it meanwhile
+    :raises state_machine.IllegalMove: if the execution is not stopped, or is cancelled
+    :raises state_machine.LostRace: if another transaction changed it first
     """
     with transaction.atomic():
         execution.move(
@@ -179,9 +179,9 @@ def resume(execution: Execution, *, by: Any, why: str) -> None:
 
 def cancel(execution: Execution, *, by: Any, why: str) -> None:
     """
-    Give nothing more of it, for good.
+    Cancel an execution permanently: no more of its rewards are activated.
 
-    :raises states.IllegalMove: if it is cancelled already
+    :raises state_machine.IllegalMove: if the execution is cancelled already
     """
     with transaction.atomic():
         reason = ExecutionReason.BY_STAFF if by else ExecutionReason.BY_VENDOR
@@ -197,7 +197,7 @@ def cancel(execution: Execution, *, by: Any, why: str) -> None:
 
 
 def cancel_by_vendor(occurrence: str) -> Execution:
-    """The vendor cancelled it, perhaps before it announced it, perhaps twice."""
+    """Cancel an execution for Optimove, which may send this first, and repeatedly."""
     with transaction.atomic():
         execution = seized(join(occurrence, kind=ExecutionKind.UNKNOWN))
         if execution.stop != ExecutionStop.CANCELLED:

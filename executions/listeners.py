@@ -1,8 +1,8 @@
 """
-The addresses we give the vendor: opening, registering, rotating, closing.
+Management of listeners: open, register, rotate, unregister and close.
 
-A secret is shown once, when its listener is opened, and is stored only as a digest: so
-that registering, which has to tell it, always opens a new listener.
+A secret is shown once, when its listener is opened, and stored only as a digest.
+Registering needs the secret, so it always opens a new listener.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from promoportal.optimove import External
 from promoportal.optimove.rate_limiter import Priority
 from promoportal.optimove.throttle import Throttled, throttled_call
 
-# Whoever raises these says that the vendor knows nothing of it.
-_UNTAKEN = (Throttled, wire.Rejected, wire.Unavailable, wire.Misconfigured)
-# Servers drop names with an underscore, and read values as Latin-1.
+# Errors after which Optimove certainly did not register the URL.
+_NOT_REGISTERED = (Throttled, wire.Rejected, wire.Unavailable, wire.Misconfigured)
+# Servers drop header names with an underscore, and read values as Latin-1.
 _HEADER = re.compile(r"([A-Za-z0-9-]+)\s*:\s*([!-~](?:[ -~]*[!-~])?)")
 _MAX_CHANNEL = 2**31 - 1
 
 
 class InvalidListener(ValueError):
-    """What was asked for makes no listener, as a sentence."""
+    """A setting that no listener can have; the message is a sentence."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A new listener, and its address: the only time that it is known."""
+    """A new listener with its secret path, which is not stored anywhere."""
 
     listener: Listener
     path: str
@@ -57,15 +57,14 @@ def open_listener(
     """
     Open a listener. `header` is "Name: secret"; `networks` are in CIDR notation.
 
-    :raises WrongListener: with a sentence
+    :raises InvalidListener: with a sentence that describes the problem
     """
     if event_type not in EventType.values:
         known = ", ".join(str(value) for value in EventType.values)
-        raise InvalidListener(
-            f"There is no event type {event_type}; known are {known}."
-        )
+        raise InvalidListener(f"Unknown event type {event_type}. Use one of: {known}.")
     if channel is not None and not 0 < channel <= _MAX_CHANNEL:
-        raise InvalidListener(f"There is no channel {channel}; 505 is one.")
+        msg = f"Invalid channel {channel}. Use an Optimove channel ID, such as 505."
+        raise InvalidListener(msg)
     name, value = _header(header)
     secret = Listener.new_secret()
     listener = Listener.objects.create(
@@ -82,19 +81,19 @@ def open_listener(
 
 def register(opened: Opened, vendor: External) -> None:
     """
-    Tell the vendor the address; if it does not take it, the listener is closed again.
+    Register the listener with Optimove; close it if Optimove rejects it.
 
-    Where no answer says whether it did, the listener stays open: what the vendor calls
-    may be this address, and a notice sent to a closed one is lost.
+    If the outcome is unknown, the listener stays open: Optimove may call its URL, and a
+    webhook sent to a closed listener is lost.
 
-    :raises wire.WireError: as the client does
-    :raises throttle.Throttled: if the vendor's limit is reached
+    :raises wire.WireError: if the call failed
+    :raises throttle.Throttled: if no call to Optimove may start now
     """
     listener = opened.listener
     try:
         with throttled_call(Priority.PERSON):
             vendor.register_listener(listener.event_type, listener.channel, opened.url)
-    except _UNTAKEN:
+    except _NOT_REGISTERED:
         close(listener)
         raise
     Listener.objects.filter(pk=listener.pk).update(registered_at=Now())
@@ -102,10 +101,10 @@ def register(opened: Opened, vendor: External) -> None:
 
 def unregister(listener: Listener, vendor: External) -> None:
     """
-    Take the address back from the vendor and close it; another that is open for the
-    same events is what the vendor now calls, and is left alone.
+    Close the listener, and unregister it unless a newer one is registered in its place.
 
-    :raises wire.WireError: as the client does; the listener stays open
+    :raises wire.WireError: if the call failed; the listener stays open
+    :raises throttle.Throttled: if no call to Optimove may start now
     """
     if not _successors(listener).exists():
         with throttled_call(Priority.PERSON):
@@ -115,10 +114,10 @@ def unregister(listener: Listener, vendor: External) -> None:
 
 def rotate(listener: Listener, vendor: External | None) -> Opened:
     """
-    Open a second listener for the same events, and register it where `vendor` is given.
+    Open a second listener for the same events; register it if `vendor` is set.
 
-    Both stay open: notices to the old address may be on their way. Unregistering the old
-    one ends the rotation.
+    Both stay open, because webhooks to the old URL may be in flight. Unregistering the
+    old listener completes the rotation.
     """
     with transaction.atomic():
         opened = open_listener(
@@ -134,7 +133,7 @@ def rotate(listener: Listener, vendor: External | None) -> Opened:
 
 
 def close(listener: Listener) -> None:
-    """Nothing sent there is taken any more."""
+    """Close the listener: requests to its URL get a 404 from now on."""
     Listener.objects.filter(pk=listener.pk, closed_at=None).update(closed_at=Now())
 
 
@@ -166,5 +165,7 @@ def _network(network: str) -> str:
     try:
         return str(ipaddress.ip_network(network))
     except ValueError:
-        msg = f"{network!r} is no network; 192.0.2.0/24 and 2001:db8::1 are."
-        raise InvalidListener(msg) from None
+        raise InvalidListener(
+            f"Invalid network {network!r}. Use a form such as 192.0.2.0/24 or "
+            "2001:db8::1."
+        ) from None

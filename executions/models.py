@@ -1,4 +1,4 @@
-"""What the vendor told us."""
+"""Listeners, deliveries, campaigns, executions and triggered customers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from promoportal.db.state_machine import NEWEST, Stateful, Transition, constrain
 
 
 class EventType(models.IntegerChoices):
-    """The vendor's event types (CONFIRMED, docs/vendor.md section 2)."""
+    """Optimove's event types (CONFIRMED, docs/vendor.md section 2)."""
 
     PROCESSED = 1, "1: a campaign was processed"
     ALL_PROCESSED = 2, "2: all of today's campaigns were processed"
@@ -30,9 +30,9 @@ class EventType(models.IntegerChoices):
     ENGAGEMENT = 14, "14: a campaign is ready for the Engagement SDK"
 
 
-# By these the vendor tells of rewards, day by day. A cancellation is rare, and about the
-# others nothing is done: that nothing is heard of them says nothing.
-TELL_OF_REWARDS = (EventType.SCHEDULED, EventType.TRIGGERED)
+# Events that announce rewards, day by day. A cancellation is rare and other events are
+# ignored: a long silence about them means nothing.
+REWARD_EVENTS = (EventType.SCHEDULED, EventType.TRIGGERED)
 
 
 class ExecutionKind(models.TextChoices):
@@ -42,7 +42,7 @@ class ExecutionKind(models.TextChoices):
 
 
 class ExecutionReason(models.TextChoices):
-    """Why a delivery or a trigger is held, or an execution stopped."""
+    """Reasons why a delivery or a trigger needs review, or an execution is stopped."""
 
     UNREADABLE = "UNREADABLE", "Invalid payload"
     WRONG_LISTENER = "WRONG_LISTENER", "Wrong listener"
@@ -85,25 +85,25 @@ class ListenerQuerySet(models.QuerySet["Listener"]):
         return self.filter(closed_at=None)
 
     def with_last_heard(self) -> Self:
-        """Each with when it was last called as `last_heard_at`, if it ever was."""
+        """Annotate each listener with `last_heard_at`: its last delivery, or None."""
         calls = Delivery.objects.filter(listener=models.OuterRef("pk"))
         last = calls.order_by(NEWEST).values("received_at")[:1]
         return self.annotate(last_heard_at=models.Subquery(last))
 
     def silent(self, hours: int) -> Self:
         """
-        Open ones that tell of rewards, and heard nothing for so long; 0: none is.
+        Return the open listeners for rewards without a delivery for `hours`; none if 0.
 
-        One that never heard anything is counted from its opening.
+        A listener that never received a delivery counts from the time it was opened.
         """
         if not hours:
             return self.none()
-        telling = self.open().filter(event_type__in=TELL_OF_REWARDS).with_last_heard()
+        found = self.open().filter(event_type__in=REWARD_EVENTS).with_last_heard()
         last = Coalesce("last_heard_at", "opened_at")
-        return telling.filter(models.Q(LessThan(last, seconds_from_now(-3600 * hours))))
+        return found.filter(models.Q(LessThan(last, seconds_from_now(-3600 * hours))))
 
     def known_by(self, secret: str) -> Listener | None:
-        """The open listener with this secret, compared in constant time with each."""
+        """Return the open listener with this secret, or None, in constant time."""
         digest = Listener.digest(secret)
         known = None
         for listener in self.open():
@@ -113,7 +113,7 @@ class ListenerQuerySet(models.QuerySet["Listener"]):
 
 
 class Listener(models.Model):
-    """An address we gave the vendor for one kind of event; the address is the secret."""
+    """A webhook URL for one of Optimove's event types; the URL contains the secret."""
 
     event_type = models.PositiveSmallIntegerField(choices=EventType)
     channel = models.PositiveIntegerField(
@@ -147,12 +147,12 @@ class Listener(models.Model):
 
     @staticmethod
     def digest(secret: str) -> str:
-        """A secret of 256 random bits needs no salt and no slow hash."""
+        """Return a plain SHA-256: 256 random bits need no salt and no slow hash."""
         return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Campaign(Named):
-    """The plan as a whole, which runs again and again (the vendor's series)."""
+    """A campaign, which runs many times (Optimove's series)."""
 
     first_seen_at = models.DateTimeField(db_default=Now())
 
@@ -164,7 +164,7 @@ class Campaign(Named):
 
 
 class Execution(Stateful):
-    """One run of a campaign (the vendor's occurrence), announced once or many times."""
+    """One run of a campaign (Optimove's occurrence), announced one or more times."""
 
     machines = {
         "state": {
@@ -218,13 +218,13 @@ class Execution(Stateful):
             constraint("execution_stop_known", ExecutionStop.values, field="stop"),
         ]
         indexes = [
-            # The tick looks at what is not settled yet, every second.
+            # For the scheduler, which queries unsettled executions every second.
             models.Index(
                 fields=["state"],
                 name="execution_unsettled",
                 condition=~models.Q(state=ExecutionProgress.SETTLED),
             ),
-            # And at what was cancelled.
+            # For the scheduler's query of cancelled executions.
             models.Index(
                 fields=["stop"],
                 name="execution_cancelled",
@@ -247,7 +247,7 @@ class ExecutionTransition(Transition):
 
 
 class Delivery(Stateful):
-    """One POST to a listener, kept as it came."""
+    """One POST to a listener, stored as received."""
 
     machines = {
         "state": {
@@ -282,7 +282,7 @@ class Delivery(Stateful):
         verbose_name_plural = "deliveries"
         constraints = [constraint("delivery_state_known", DeliveryState.values)]
         indexes = [
-            # What is to be read, the oldest first.
+            # Pending deliveries, oldest first.
             models.Index(
                 fields=["id"],
                 name="delivery_unread",
@@ -315,7 +315,7 @@ class DeliveryTransition(Transition):
 
 
 class Trigger(Stateful):
-    """One customer of a triggered execution, until the vendor's list shows them."""
+    """One customer of a triggered execution, until Optimove lists the assignment."""
 
     machines = {
         "state": {

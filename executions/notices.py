@@ -1,7 +1,7 @@
 """
-What a delivery says: one small reader per event type, body in, our words out.
+Parsers of webhook bodies, one per event type.
 
-Keys in any case and ids as strings or numbers: CONFIRMED (docs/vendor.md section 3).
+Keys in any case, ids as strings or numbers: CONFIRMED (docs/vendor.md section 3).
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ MAX_ID_LENGTH = 200
 
 
 class Unreadable(Exception):
-    """The body does not say what a notice of its kind has to say."""
+    """A body without the content that its event type requires."""
 
 
 class WrongEventType(Unreadable):
-    """The body is a notice of another kind than this listener's."""
+    """A body of another event type than the listener's."""
 
 
 @dataclass(frozen=True)
 class Scheduled:
-    """A scheduled campaign was executed on one channel."""
+    """The execution of a scheduled campaign on one channel."""
 
     occurrence: str
 
 
 @dataclass(frozen=True)
 class Triggered:
-    """One customer met a triggered campaign's criteria."""
+    """A customer who met the criteria of a triggered campaign."""
 
     occurrence: str
     customer: str
@@ -41,14 +41,14 @@ class Triggered:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """A campaign was cancelled; it may come first."""
+    """The cancellation of a campaign, which may arrive before its execution."""
 
     occurrence: str
 
 
 @dataclass(frozen=True)
 class UnhandledEvent:
-    """An event the portal does nothing about, with the vendor's name for it."""
+    """An event that the portal ignores, with Optimove's name for it."""
 
     name: str
 
@@ -58,50 +58,48 @@ Notice = Scheduled | Triggered | Cancelled | UnhandledEvent
 
 def read(body: bytes, *, event_type: int) -> Notice:
     """
-    Read a body sent to a listener for `event_type`.
+    Return the notification in a body that was sent to a listener for `event_type`.
 
-    :raises Unreadable: with a sentence saying what is wrong
+    :raises Unreadable: with a sentence that describes the problem
     """
     try:
-        said = _object(body)
+        fields = _object(body)
     except RecursionError:
         raise Unreadable("The body is nested too deeply to be a notice.") from None
-    _check_type(said, event_type)
+    _check_type(fields, event_type)
     reader = _READERS.get(event_type)
-    return reader(said) if reader else UnhandledEvent(_named(event_type))
+    return reader(fields) if reader else UnhandledEvent(_event_name(event_type))
 
 
 def occurrence_of(text: str) -> str:
     """
-    An occurrence's id as a person typed it.
+    Return the occurrence's id as a user typed it, if it is valid.
 
-    :raises Unreadable: with a sentence, if the vendor could not have sent it
+    :raises Unreadable: with a sentence, if Optimove could not have sent this id
     """
     return _occurrence({"occurrence": text}, "occurrence")
 
 
-def _scheduled(said: Mapping[str, Any]) -> Notice:
-    if "eventtypeid" not in said and "customerid" in said:
-        msg = (
+def _scheduled(fields: Mapping[str, Any]) -> Notice:
+    if "eventtypeid" not in fields and "customerid" in fields:
+        raise WrongEventType(
             "This listener is for scheduled executions (13); it was sent what looks "
             "like a triggered one (11)."
         )
-        raise WrongEventType(msg)
-    return Scheduled(_occurrence(said))
+    return Scheduled(_occurrence(fields))
 
 
-def _triggered(said: Mapping[str, Any]) -> Notice:
-    if "customerid" not in said and "campaignid" in said:
-        msg = (
+def _triggered(fields: Mapping[str, Any]) -> Notice:
+    if "customerid" not in fields and "campaignid" in fields:
+        raise WrongEventType(
             "This listener is for triggered executions (11); it was sent a notice "
             "without a customerID, which looks like a scheduled one (13)."
         )
-        raise WrongEventType(msg)
-    return Triggered(_occurrence(said), _id(said, "customerID"))
+    return Triggered(_occurrence(fields), _id(fields, "customerID"))
 
 
-def _cancelled(said: Mapping[str, Any]) -> Notice:
-    return Cancelled(_occurrence(said))
+def _cancelled(fields: Mapping[str, Any]) -> Notice:
+    return Cancelled(_occurrence(fields))
 
 
 _READERS: dict[int, Callable[[Mapping[str, Any]], Notice]] = {
@@ -112,40 +110,40 @@ _READERS: dict[int, Callable[[Mapping[str, Any]], Notice]] = {
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    """The body as an object whose keys are in lower case."""
+    """Return the body as an object with lower-case keys."""
     if not body.strip():
         raise Unreadable("The body is empty; a JSON object was expected.")
     try:
-        said = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
+        fields = json.loads(body.decode("utf-8-sig"), parse_constant=_reject_constant)
     except UnicodeDecodeError:
         raise Unreadable("The body is not UTF-8 text.") from None
     except ValueError as error:
         raise Unreadable(f"The body is not JSON: {str(error)[:200]}.") from None
-    if not isinstance(said, dict):
-        raise Unreadable(f"The body is {_kind(said)}; a JSON object was expected.")
-    return _lowered(said)
+    if not isinstance(fields, dict):
+        raise Unreadable(f"The body is {_kind(fields)}; a JSON object was expected.")
+    return _lowered(fields)
 
 
-def _lowered(said: Mapping[str, Any]) -> dict[str, Any]:
-    lowered: dict[str, Any] = {}
-    for key, value in said.items():
-        if lowered.setdefault(key.lower(), value) != value:
+def _lowered(fields: Mapping[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in fields.items():
+        if result.setdefault(key.lower(), value) != value:
             msg = f"The body says {key!r:.60} twice, in two casings, and they differ."
             raise Unreadable(msg)
-    return lowered
+    return result
 
 
-def _check_type(said: Mapping[str, Any], event_type: int) -> None:
-    if said.get("eventtypeid") is None:
+def _check_type(fields: Mapping[str, Any], event_type: int) -> None:
+    if fields.get("eventtypeid") is None:
         return
-    sent = _id(said, "EventTypeID")
+    sent = _id(fields, "EventTypeID")
     if sent != str(event_type):
         msg = f"This listener is for event {event_type}; it was sent event {sent}."
         raise WrongEventType(msg)
 
 
-def _id(said: Mapping[str, Any], name: str) -> str:
-    value = said.get(name.lower())
+def _id(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name.lower())
     if value is None:
         raise Unreadable(f"The body has no {name}.")
     if isinstance(value, bool) or not isinstance(value, (str, int)):
@@ -160,14 +158,13 @@ def _id(said: Mapping[str, Any], name: str) -> str:
     return text
 
 
-def _occurrence(said: Mapping[str, Any], name: str = "campaignID") -> str:
-    text = _id(said, name)
+def _occurrence(fields: Mapping[str, Any], name: str = "campaignID") -> str:
+    text = _id(fields, name)
     if len(text) > 1 and text[0] == "0" and text.isdecimal():
-        # The vendor may take both for the same one, and we would not.
-        msg = (
+        # Optimove may treat both as one id; the portal would not.
+        raise Unreadable(
             f"{name} {text} begins with a zero; {text.lstrip('0') or '0'} was expected."
         )
-        raise Unreadable(msg)
     return text
 
 
@@ -186,10 +183,10 @@ def _kind(value: object) -> str:
     return _KINDS[type(value)]
 
 
-def _no_constant(name: str) -> Any:
+def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON value")
 
 
-def _named(event_type: int) -> str:
+def _event_name(event_type: int) -> str:
     known = event_type in EventType.values
     return EventType(event_type).label if known else f"event {event_type}"

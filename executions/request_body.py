@@ -1,26 +1,26 @@
-"""Taking in a request's body, however it is sent, and never more than we want."""
+"""Reading of a request's body, chunked or not, up to a maximum size."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
 LARGEST = 1024 * 1024
-# A sender that is still writing must get the answer and not a reset connection, so
-# that what is too large is read to its end, up to here, and thrown away.
+# A sender that is still writing must receive the response, not a reset connection. So a
+# body that is too large is read to its end, up to this size, and discarded.
 DRAINED = 16 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 
 
 class TooLarge(Exception):
-    """The body has more than a mebibyte."""
+    """A body of more than `LARGEST` bytes."""
 
 
 class CutShort(Exception):
-    """The sender said it would send more than it did."""
+    """A body that ended before its announced length, or could not be read."""
 
 
 class NoLength(Exception):
-    """It is sent in chunks, and the server in front of us does not put them together."""
+    """A chunked body that the server in front does not decode: its end is unknown."""
 
 
 class _Stream(Protocol):
@@ -29,12 +29,11 @@ class _Stream(Protocol):
 
 def read_body(environ: dict[str, Any]) -> bytes:
     """
-    The body, whole. Django's own reading takes a chunked body for an empty one, and a
-    vendor on .NET sends its JSON chunked.
+    Return the complete body: Django reads a chunked one, as sent by .NET, as empty.
 
-    :raises TooLarge: if it is more than `LARGEST` bytes
-    :raises CutShort: if the sender stopped in the middle
-    :raises NoLength: if where it ends cannot be known
+    :raises TooLarge: if the body has more than `LARGEST` bytes
+    :raises CutShort: if the sender stopped before the end
+    :raises NoLength: if the end of the body cannot be determined
     """
     announced = _announced(environ)
     body = _take(environ["wsgi.input"], announced, LARGEST)
@@ -47,7 +46,7 @@ def read_body(environ: dict[str, Any]) -> bytes:
 
 
 def _announced(environ: dict[str, Any]) -> int | None:
-    """How many bytes were announced; None for a chunked body."""
+    """Return the announced length in bytes, or None for a chunked body."""
     if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
         if not environ.get("wsgi.input_terminated"):
             raise NoLength
@@ -57,7 +56,7 @@ def _announced(environ: dict[str, Any]) -> int | None:
 
 
 def _take(stream: _Stream, announced: int | None, most: int) -> bytes:
-    """At most one byte more than wanted, so that too much can be told from enough."""
+    """Read up to `most` + 1 bytes: the extra one shows that the body is too large."""
     left = most + 1 if announced is None else min(announced, most + 1)
     parts: list[bytes] = []
     while left and (part := _read(stream, min(left, _CHUNK_BYTES))):
@@ -76,5 +75,5 @@ def _read(stream: _Stream, size: int) -> bytes:
     try:
         return stream.read(size)
     except Exception as error:
-        # Whatever the server calls it: gunicorn's errors of a chunk are no OSErrors.
+        # Servers raise errors of their own; gunicorn's chunk errors are no OSErrors.
         raise CutShort from error

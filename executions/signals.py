@@ -1,15 +1,15 @@
 """
-What has become true; each is sent inside the transaction that made it so.
+Signals for completed changes, each sent inside the transaction of the change.
 
-Each carries the row it is about as `row`.
+Each carries the changed row as `row`.
 """
 
 from __future__ import annotations
 
 from django.dispatch import Signal
 
-delivered = Signal()  # a delivery is kept, or to be read again
-announced = Signal()  # an execution's list is to be collected, all of it; `by`, `why`
-triggered = Signal()  # customers of an execution are to be asked for
-cancelled = Signal()  # an execution is cancelled for good; `by` whom, or the vendor
-resumed = Signal()  # an execution runs again, its limits let go; `by` whom
+delivered = Signal()  # a delivery was stored, or is to be processed again
+announced = Signal()  # an execution's complete list was requested; `by`, `why`
+triggered = Signal()  # customers of an execution were requested
+cancelled = Signal()  # an execution was cancelled; `by` is None for Optimove
+resumed = Signal()  # an execution was resumed, its figures allowed; `by`

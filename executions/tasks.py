@@ -1,4 +1,4 @@
-"""What the queue can run of this room. Every job is a wake-up: the rows say what to do."""
+"""Background tasks of this app. A task has no payload: it processes the due rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the vendor calls us: know, keep, answer. What it says is found out later."""
+"""The webhook endpoint: authenticates, stores and responds. A job parses the body."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from executions.request_body import CutShort, NoLength, TooLarge, read_body
 
 logger = logging.getLogger(__name__)
 
-# Whatever keeps us from it, the sender must not take it for kept.
-_UNKEPT = (DatabaseError, InterfaceError)
+# After these errors the sender must not believe that the delivery is stored.
+_NOT_STORED = (DatabaseError, InterfaceError)
 
 
 class IgnoreClientContentNegotiation(BaseContentNegotiation):
-    """The vendor reads no answer, so what it accepts does not matter."""
+    """Content negotiation that ignores `Accept`: Optimove reads no response."""
 
     def select_parser(self, request: Request, parsers: Any) -> None:
         return None
@@ -37,14 +37,14 @@ class IgnoreClientContentNegotiation(BaseContentNegotiation):
 
 
 class DeliveryNotStored(APIException):
-    """We could not keep it, so the sender has to send it again."""
+    """The delivery could not be stored, so the sender has to send it again."""
 
     status_code = 503
     default_detail = "The delivery could not be kept; send it again."
 
 
 class Webhook(APIView):
-    """Receives every notice of one listener."""
+    """Endpoint for the deliveries of one listener."""
 
     http_method_names = ["post"]
     authentication_classes = [ListenerAuthentication]
@@ -56,7 +56,7 @@ class Webhook(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         try:
             super().initial(request, *args, **kwargs)
-        except _UNKEPT as error:
+        except _NOT_STORED as error:
             logger.exception("delivery.unkept")
             raise DeliveryNotStored from error
 
@@ -77,7 +77,7 @@ class Webhook(APIView):
             delivery = receive(
                 sender, body=body, content_type=request.META.get("CONTENT_TYPE", "")
             )
-        except _UNKEPT as error:
+        except _NOT_STORED as error:
             logger.exception("delivery.unkept")
             raise DeliveryNotStored from error
         return Response({"status": "kept", "delivery": delivery.pk})
@@ -86,7 +86,7 @@ class Webhook(APIView):
 def receive(
     sender: AuthenticatedListener, *, body: bytes, content_type: str
 ) -> Delivery:
-    """Keep a delivery and queue its reading, both or neither."""
+    """Store a delivery and queue its processing, in one transaction."""
     with transaction.atomic():
         delivery = Delivery.objects.create(
             listener=sender.listener,

@@ -1,17 +1,17 @@
 """
-Configuration that must not start: each mistake with an id, a sentence, and what to do.
+System checks for a configuration with which the portal must not start.
 
-E001  the contract does not say everything it must, or says what nobody knows
-E002  a far side's address is on this machine, outside DEBUG
-E003  django-q2 would kill jobs at work, or run them again while they run
-E004  the queue is not in the rows' own database
+E001  the contract file is incomplete, or has a key or value that is unknown
+E002  Optimove or the platform has an address on this machine, outside DEBUG
+E003  django-q2 would kill running jobs, or start them twice
+E004  the queue is not in the database of the rows
 E005  a setting of the flow cannot be read
 E006  an address or a secret is missing
 E007  the database cannot be used
 E008  DEBUG with a public address
-E009  a secret that anyone could guess, or that no request can carry
-E010  an address at which nobody answers, or over which secrets would go unencrypted
-E011  processes are told to die, as only tests tell them
+E009  a secret that can be guessed, or that no header can carry
+E010  an address that does not answer, or that would send secrets unencrypted
+E011  processes are made to crash, as in tests only
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ _NEEDED = (
     "PORTAL_URL",
 )
 _OLDEST = 150_000
-# Seconds: a turn, and two calls that time out.
+# Seconds: one turn of a job, and two calls that time out.
 _LEAST_TIMEOUT = 40
 _LEAST_KEY = 50
-# Seconds to spare between a job's last possible end and its being handed out again.
+# Seconds between a job's last possible end and its next start.
 _MARGIN = 10
 
 
 def register() -> None:
-    """Make Django ask before any command that needs a right configuration."""
+    """Register the checks, which Django runs before commands that need them."""
     for check in (
-        *(_contract, _sandbox, _retry, _timeout, _broker, _flow, _missing, _desk),
-        *(_secrets, _own_address, _in_clear, _crashing),
+        *(_contract, _sandbox, _retry, _timeout, _broker, _flow, _missing, _debug),
+        *(_secrets, _portal_url, _unencrypted, _crashing),
     ):
         django_register(check)
     django_register(_database, Tags.database)
@@ -70,9 +70,7 @@ def _contract(**_: Any) -> list[CheckMessage]:
     return []
 
 
-_CONTRACT_HINT = (
-    "Correct the file that OPTIMOVE_CONTRACT names; docs/vendor.md tells how."
-)
+_CONTRACT_HINT = "Correct the file set in OPTIMOVE_CONTRACT. See docs/vendor.md."
 
 
 def _sandbox(**_: Any) -> list[CheckMessage]:
@@ -80,25 +78,26 @@ def _sandbox(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"{name} is {address}, which is on this machine.",
-            hint="Set it to the real address; the sandbox is for DEBUG=true only.",
+            f"{name} is {address}, a local address, but DEBUG is false.",
+            hint="Set it to the real address. The sandbox can only be used with "
+            "DEBUG=true.",
             id="promoportal.E002",
         )
-        for name, address in _far_sides()
+        for name, address in _called_addresses()
         if is_local(address)
     ]
 
 
-def _far_sides() -> Iterator[tuple[str, str]]:
-    """The addresses that we call, each with the name of where it is set."""
+def _called_addresses() -> Iterator[tuple[str, str]]:
+    """Yield the addresses that the portal calls, with the names of their settings."""
     for name in _ADDRESSES:
         yield name, getattr(settings, name)
     try:
         contract = optimove.current()
     except optimove.ContractError:
-        return  # E001 says so
-    yield "assignments.host of the contract", contract.assignments.host
-    yield "redemptions.host of the contract", contract.redemptions.host
+        return  # reported as E001
+    yield "assignments.host in the contract file", contract.assignments.host
+    yield "redemptions.host in the contract file", contract.redemptions.host
 
 
 def _retry(**_: Any) -> list[CheckMessage]:
@@ -110,9 +109,10 @@ def _retry(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"JOB_RETRY_SECONDS is {retry}; jobs would be handed out again that are "
-            "still running.",
-            hint=f"Set it to more than {least}, or JOB_TIMEOUT_SECONDS to less.",
+            f"JOB_RETRY_SECONDS is {retry} seconds, which is too short: running jobs "
+            "would be started twice.",
+            hint=f"Set JOB_RETRY_SECONDS to more than {least}, or reduce "
+            "JOB_TIMEOUT_SECONDS.",
             id="promoportal.E003",
         )
     ]
@@ -124,16 +124,17 @@ def _timeout(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"JOB_TIMEOUT_SECONDS is {timeout}; jobs would be killed that are at work.",
-            hint=f"Set it to {_LEAST_TIMEOUT} or more: a job takes 8 seconds, and then "
-            "waits for the answers to its last calls.",
+            f"JOB_TIMEOUT_SECONDS is {timeout} seconds, which is too short: running "
+            "jobs would be killed.",
+            hint=f"Set it to {_LEAST_TIMEOUT} or more. A job runs for up to 8 seconds "
+            "and then waits for its last responses.",
             id="promoportal.E003",
         )
     ]
 
 
 def _least_retry(cluster: dict[str, Any]) -> int:
-    """The clock of `retry` starts at the claim: waiting in the local queue counts."""
+    """Return the minimum of `retry`, which starts at the claim: queueing counts."""
     ahead = math.ceil((cluster["queue_limit"] + cluster["bulk"]) / cluster["workers"])
     return int(cluster["timeout"] * (1 + ahead) + _MARGIN)
 
@@ -143,8 +144,8 @@ def _broker(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            "The queue must be in the default database, without a connection pool.",
-            hint='Leave Q_CLUSTER["orm"] at "default" and OPTIONS without "pool".',
+            "The job queue must use the default database without a connection pool.",
+            hint='Set Q_CLUSTER["orm"] to "default" and remove "pool" from OPTIONS.',
             id="promoportal.E004",
         )
     ]
@@ -171,7 +172,7 @@ def _missing(**_: Any) -> list[CheckMessage]:
     return [
         Error(
             f"{name} is not set.",
-            hint=f"Set {name}; .env.example says what it is.",
+            hint=f"Set {name}. See .env.example for its meaning.",
             id="promoportal.E006",
         )
         for name in _NEEDED
@@ -180,12 +181,12 @@ def _missing(**_: Any) -> list[CheckMessage]:
 
 
 def _database(databases: Iterable[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Asked where a database is named: by `migrate`, and by `check --database`."""
+    """Check the databases that a command names: `migrate`, and `check --database`."""
     return [error for alias in databases or () for error in _unusable(alias)]
 
 
 def _unusable(alias: str) -> Iterable[CheckMessage]:
-    hint = "Set DATABASE_URL to a PostgreSQL, 15 or newer, that is running."
+    hint = "Set DATABASE_URL to a running PostgreSQL server, version 15 or newer."
     try:
         with connections[alias].cursor() as cursor:
             cursor.execute("SHOW server_version_num")
@@ -198,20 +199,21 @@ def _unusable(alias: str) -> Iterable[CheckMessage]:
         )
     else:
         if version < _OLDEST:
-            problem = f"The database is PostgreSQL {version // 10000}."
+            found = f"The database is PostgreSQL {version // 10000}."
+            problem = f"{found} Version 15 or newer is required."
             yield Error(problem, hint=hint, id="promoportal.E007")
 
 
-def _desk(**_: Any) -> list[CheckMessage]:
-    # "*" names no host; `manage.py run` answers on this machine only while DEBUG is on.
+def _debug(**_: Any) -> list[CheckMessage]:
+    # "*" is no host; with DEBUG, `manage.py run` only accepts local connections.
     named = [host for host in settings.ALLOWED_HOSTS if host != "*"]
     public = [host for host in named if not leads_here(host)]
     if not settings.DEBUG or (not public and is_local(settings.PORTAL_URL)):
         return []
     return [
         Error(
-            "DEBUG is on, and ALLOWED_HOSTS or PORTAL_URL is a public address.",
-            hint="Set DEBUG=false, or keep both on this machine.",
+            "DEBUG is true, but ALLOWED_HOSTS or PORTAL_URL contains a public address.",
+            hint="Set DEBUG=false, or use local addresses for both.",
             id="promoportal.E008",
         )
     ]
@@ -220,43 +222,46 @@ def _desk(**_: Any) -> list[CheckMessage]:
 def _secrets(**_: Any) -> Iterable[CheckMessage]:
     if not settings.DEBUG and len(settings.SECRET_KEY) < _LEAST_KEY:
         yield Error(
-            f"SECRET_KEY has fewer than {_LEAST_KEY} characters: it can be guessed.",
-            hint="Set it to random characters, and keep it.",
+            f"SECRET_KEY is shorter than {_LEAST_KEY} characters.",
+            hint=f"Set it to at least {_LEAST_KEY} random characters, and do not change "
+            "it later.",
             id="promoportal.E009",
         )
     for name in ("OPTIMOVE_API_KEY", "PLATFORM_TOKEN"):
         if not re.fullmatch("[!-~]*", getattr(settings, name)):
             yield Error(
-                f"{name} holds a space, a line break or a letter that no header may.",
-                hint=f"Set {name} to what its side gave you, alone.",
+                f"{name} contains a character that is not allowed in an HTTP header, "
+                "such as a space or line break.",
+                hint=f"Set {name} to the exact value you received, without spaces or "
+                "quotes.",
                 id="promoportal.E009",
             )
 
 
-def _own_address(**_: Any) -> list[CheckMessage]:
+def _portal_url(**_: Any) -> list[CheckMessage]:
     host = urlsplit(settings.PORTAL_URL).hostname or ""
     allowed = settings.ALLOWED_HOSTS
     if not host or not allowed or validate_host(host, allowed):
-        return []  # or what is missing is told already
+        return []  # a missing setting is reported as E006
     return [
         Error(
-            f"PORTAL_URL is at {host}, which ALLOWED_HOSTS does not name: every notice "
-            "that Optimove sends there would be refused.",
+            f"The host of PORTAL_URL, {host}, is not in ALLOWED_HOSTS: every webhook "
+            "from Optimove would be rejected.",
             hint=f"Add {host} to ALLOWED_HOSTS.",
             id="promoportal.E010",
         )
     ]
 
 
-def _in_clear(**_: Any) -> list[CheckMessage]:
-    """A platform may be beside the portal, in a network of the operator's own."""
+def _unencrypted(**_: Any) -> list[CheckMessage]:
+    """Check for http addresses; a platform may be in the operator's own network."""
     if settings.DEBUG:
         return []
-    addresses = [*_far_sides(), ("PORTAL_URL", settings.PORTAL_URL)]
+    addresses = [*_called_addresses(), ("PORTAL_URL", settings.PORTAL_URL)]
     return [
         Error(
-            f"{name} is {address}: the key or the secret in it would go unencrypted.",
-            hint="Begin it with https://.",
+            f"{name} is {address}, which would send keys and secrets unencrypted.",
+            hint="Use an https:// address.",
             id="promoportal.E010",
         )
         for name, address in addresses
@@ -269,8 +274,9 @@ def _crashing(**_: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"{crash_points.VARIABLE} is set: processes would kill themselves at work.",
-            hint="Take it out of the environment; only tests set it.",
+            f"{crash_points.VARIABLE} is set, which makes processes crash on purpose.",
+            hint=f"Remove {crash_points.VARIABLE} from the environment. It is for tests "
+            "only.",
             id="promoportal.E011",
         )
     ]

@@ -1,4 +1,4 @@
-"""Cookies that no browser has from us: forgotten before anything is asked by them."""
+"""Middleware against cookies with a NUL character, which PostgreSQL cannot look up."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Respond = Callable[[HttpRequest], HttpResponse]
 
 
 def readable(respond: Respond) -> Respond:
-    """Forget what holds a NUL: the database could not be asked for such a session."""
+    """Drop cookies with a NUL: a session with such a key cannot be queried."""
 
-    def answer(request: HttpRequest) -> HttpResponse:
+    def middleware(request: HttpRequest) -> HttpResponse:
         request.COOKIES = {
             name: value for name, value in request.COOKIES.items() if "\0" not in value
         }
         return respond(request)
 
-    return answer
+    return middleware

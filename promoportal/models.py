@@ -1,4 +1,4 @@
-"""The project's own tables, each in the module named after it; Django looks here."""
+"""The project's own models, imported for Django; each has a module of its own."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """
-What follows from what. To learn the whole flow, read these tables.
+The connections between the stages. These tables show the whole flow.
 
-A signal is sent inside the transaction that made it true. FOLLOWS says what else becomes
-true in that same transaction. WAKES says which job is woken once it commits: a job is a
-row in our own database, so that it is queued exactly when the change is saved. SWEEPS and
-DUE say what the tick looks for every second, so that a lost job costs a second.
+A signal is sent inside the transaction of its change. FOLLOWS lists what else changes
+in that transaction. WAKES lists the jobs that start when it commits: a job is a row in
+the same database, so that it is queued exactly if the change is saved. SWEEPS and DUE
+list what the scheduler checks every second, so that a lost job costs a second.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ from rewards.tasks import (
 
 
 class Follow(NamedTuple):
-    """What becomes true with it, and what of the signal it is told."""
+    """A service that runs in the signal's transaction, and its arguments."""
 
     signal: Signal
     service: Callable[..., Any]
-    told: tuple[str, ...]
-    named: tuple[str, ...] = ()
+    arguments: tuple[str, ...]
+    keywords: tuple[str, ...] = ()
 
 
 FOLLOWS = [
@@ -69,7 +69,7 @@ FOLLOWS = [
 
 
 class Wake(NamedTuple):
-    """A job that does whatever is due."""
+    """A job that processes everything that is due."""
 
     signal: Signal
     task: jobs.Sweep
@@ -89,7 +89,7 @@ WAKES = [
 
 
 class WakeAbout(NamedTuple):
-    """A job about the signal's one row."""
+    """A job for the one row of the signal."""
 
     signal: Signal
     task: jobs.Task
@@ -100,7 +100,7 @@ WAKES_ABOUT = [
     WakeAbout(rewards.signals.released, activate_one, "portal"),
 ]
 
-# Each moves whole sets in one statement.
+# Each updates whole sets in one statement.
 SWEEPS: list[Callable[[], Any]] = [
     restored_backup.detect_restore,
     concurrency_limit.end_frozen,
@@ -115,7 +115,7 @@ SWEEPS: list[Callable[[], Any]] = [
 
 
 class Due(NamedTuple):
-    """Work that is due, and the job that does it."""
+    """Work that may be due, and the job that does it."""
 
     is_due: Callable[[], bool]
     task: jobs.Sweep
@@ -133,15 +133,15 @@ DUE = [
     Due(reporting.is_due, report, "collect"),
 ]
 
-# More jobs that do whatever is due would only find that it is done.
+# Further jobs of this kind would find nothing left to do.
 MAX_JOBS_WAITING = 8
-# The tick's own places: however busy the wakes keep a queue, no kind of work that is due
-# waits for it to be idle.
+# Places of the scheduler: even if signals keep a queue full, no kind of due work waits
+# until it is idle.
 MAX_JOBS_DUE = MAX_JOBS_WAITING + 4
 
 
 def connect() -> None:
-    """Join the stages."""
+    """Connect the signals of the stages to their receivers."""
     rows: list[tuple[Signal, Callable[..., None]]] = [
         *((row.signal, partial(_follow, row)) for row in FOLLOWS),
         *((row.signal, partial(_wake, row)) for row in WAKES),
@@ -153,30 +153,31 @@ def connect() -> None:
 
 def tick() -> None:
     """
-    Do what is due by the clock, and wake the jobs whose waking was lost.
+    Do what is due by the clock, and queue the jobs whose trigger was lost.
 
-    :raises ExceptionGroup: after the rest was done all the same
+    :raises ExceptionGroup: if a step failed, after all the others ran
     """
-    # An idle portal asks its database almost nothing; once a minute it looks all the
-    # same, so that nothing rests on this being right.
+    # An idle portal hardly queries its database. Once a minute it does everything, so
+    # that nothing depends on `_is_busy` being right.
     if not _is_busy() and round(time.monotonic()) % 60:
         return
     free = {queue for queue in jobs.QUEUES if jobs.waiting(queue) < MAX_JOBS_DUE}
     wakes = [partial(_wake_due, due) for due in DUE if due.queue in free]
-    _all([*SWEEPS, *wakes])
+    _run_all([*SWEEPS, *wakes])
 
 
 def _is_busy() -> bool:
     """
-    Whether any execution is not settled, or any delivery not read, or a person waits
-    for many to be tried again, which no execution knows of before the first is.
+    Return whether an execution, a delivery or a bulk retry is unfinished.
+
+    A bulk retry is not visible in any execution before its first retry.
     """
     unsettled = Execution.objects.exclude(state=ExecutionProgress.SETTLED)
     return unsettled.exists() or inbox.is_due() or bulk_retry.is_due()
 
 
-def _all(steps: Iterable[Callable[[], Any]]) -> None:
-    """Each of them, whatever becomes of the others: one bad row must not stop a sweep."""
+def _run_all(steps: Iterable[Callable[[], Any]]) -> None:
+    """Run all steps, even if some fail: one bad row must not stop the others."""
     errors: list[Exception] = []
     for step in steps:
         try:
@@ -184,7 +185,7 @@ def _all(steps: Iterable[Callable[[], Any]]) -> None:
         except Exception as error:  # noqa: BLE001 - all of them are raised below
             errors.append(error)
     if errors:
-        raise ExceptionGroup("The tick could not do all that is due.", errors)
+        raise ExceptionGroup("The scheduler could not do all that is due.", errors)
 
 
 def _wake_due(due: Due) -> None:
@@ -193,9 +194,9 @@ def _wake_due(due: Due) -> None:
             jobs.enqueue_sweep(due.task, queue=due.queue)
 
 
-def _follow(follow: Follow, **said: Any) -> None:
-    named = {name: said[name] for name in follow.named}
-    follow.service(*(said[name] for name in follow.told), **named)
+def _follow(follow: Follow, **sent: Any) -> None:
+    keywords = {name: sent[name] for name in follow.keywords}
+    follow.service(*(sent[name] for name in follow.arguments), **keywords)
 
 
 def _wake(wake: Wake, **_: Any) -> None:
@@ -203,5 +204,5 @@ def _wake(wake: Wake, **_: Any) -> None:
         jobs.enqueue_sweep(wake.task, queue=wake.queue)
 
 
-def _wake_about(wake: WakeAbout, **said: Any) -> None:
-    jobs.enqueue(wake.task, pk=said["row"].pk, queue=wake.queue)
+def _wake_about(wake: WakeAbout, **sent: Any) -> None:
+    jobs.enqueue(wake.task, pk=sent["row"].pk, queue=wake.queue)

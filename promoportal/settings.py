@@ -1,8 +1,8 @@
 """
-Everything that can be set, in the order of Django's own documentation.
+All settings, in the order of Django's documentation.
 
-Each variable is described in `.env.example`. The defaults work on a desk: DEBUG is on,
-answers only on this machine, and refuses to start with a public address (E008).
+`.env.example` describes each variable. The defaults suit development: DEBUG is on, only
+this machine can connect, and the portal does not start with a public address (E008).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ environment.read_file(BASE_DIR / ".env")
 # --- Core -------------------------------------------------------------------------
 
 DEBUG = environment.flag("DEBUG", default=True)
-_DESK = "127.0.0.1,localhost,[::1]" if DEBUG else ""
-ALLOWED_HOSTS = environment.names("ALLOWED_HOSTS", _DESK)
+_LOCAL_HOSTS = "127.0.0.1,localhost,[::1]" if DEBUG else ""
+ALLOWED_HOSTS = environment.names("ALLOWED_HOSTS", _LOCAL_HOSTS)
 SECRET_KEY = environment.text(
     "SECRET_KEY", "only-for-a-desk-and-refused-without-DEBUG" if DEBUG else ""
 )
@@ -81,14 +81,14 @@ TEMPLATES = [
 
 # --- Database ---------------------------------------------------------------------
 
-# Without DATABASE_URL, a PostgreSQL that needs no installing, under PORTAL_HOME.
+# Without DATABASE_URL, a PostgreSQL below PORTAL_HOME that needs no installation.
 EMBEDDED_DATABASE = environment.flag("EMBEDDED_DATABASE", default=DEBUG)
 _DATABASE = environment.database("DATABASE_URL") or {
     "ENGINE": "promoportal.db.embedded",
     "NAME": "portal",
 }
-# A host that vanishes says no goodbye: its locks, the tick's among them, and its side of
-# our connections would stay for hours. These look every few seconds, on both sides.
+# A host that disappears closes no connection: its locks, the scheduler's included, and
+# its connections would stay for hours. Both sides check every few seconds.
 _LIVENESS = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 _SESSION = {
     **{f"tcp_{name}": value for name, value in _LIVENESS.items()},
@@ -104,8 +104,8 @@ DATABASES = {
             ),
             **_DATABASE.get("OPTIONS", {}),
         },
-        # A new connection for each queue call makes django-q2 twelve times slower;
-        # the health check is what survives a restart of the database.
+        # A new connection for each queue call makes django-q2 twelve times slower; the
+        # health check handles a restart of the database.
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
     }
@@ -126,15 +126,15 @@ AUTH_PASSWORD_VALIDATORS = [
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 SESSION_COOKIE_AGE = 12 * 60 * 60
 SECURE_SSL_REDIRECT = not DEBUG
-# Probes ask over plain HTTP from inside; they say nothing worth hiding.
-# A redirected POST is a lost notice: where TLS ends and is not told, it is kept.
+# Probes use plain HTTP from inside; their responses are no secret. A redirected POST
+# loses a webhook, so it is accepted where a proxy does not report its TLS.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^webhooks/optimove/"]
 SECURE_HSTS_SECONDS = 0 if DEBUG else 31_536_000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
-# Nothing but what we serve ourselves, and nothing written into a page.
+# Only files that the portal serves itself, and nothing inline.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [csp.NONE],
@@ -157,7 +157,7 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# Served from the apps themselves: nothing to collect before a start.
+# Served from the apps' folders: no `collectstatic` before a start.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
@@ -167,7 +167,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
 
-# --- The vendor -------------------------------------------------------------------
+# --- Optimove ---------------------------------------------------------------------
 
 _SANDBOX = "http://127.0.0.1:8100" if DEBUG else ""
 OPTIMOVE_API_URL = environment.address(
@@ -197,17 +197,17 @@ REDEMPTION_MODE = environment.choice(
 REDEMPTION_INTERVAL = timedelta(
     seconds=environment.number("REDEMPTION_INTERVAL_SECONDS", 300, least=1)
 )
-# What the vendor lists late, though it said the list was whole; 0: nobody looks again.
+# Optimove may add entries to a list that it called complete; 0: no second look.
 LIST_AGAIN_AFTER = timedelta(seconds=environment.number("LIST_AGAIN_AFTER_SECONDS", 60))
 ACTIVATE_WITHIN = timedelta(
     hours=environment.number("ACTIVATE_WITHIN_HOURS", 72, least=1)
 )
 SETTLE_WITHIN = timedelta(hours=environment.number("SETTLE_WITHIN_HOURS", 24, least=1))
-# After which silence of an open listener a person is told; 0: never.
+# Hours of silence after which an open listener needs attention; 0: never.
 LISTENER_SILENT_AFTER_HOURS = environment.number("LISTENER_SILENT_AFTER_HOURS", 36)
-# For each unit: up to which value one person says whether a doubtful reward was given.
+# Per unit: above this value, two users must say whether a reward was activated.
 DECIDE_ALONE_UP_TO = environment.names("DECIDE_ALONE_UP_TO")
-# Safeguards: an execution past a limit waits for a person. Empty: no limit.
+# Safeguards: an execution over a limit needs review. Empty: no limit.
 LIMIT_CUSTOMERS = environment.names("LIMIT_CUSTOMERS")
 LIMIT_VALUE = environment.names("LIMIT_VALUE")
 LIMIT_REWARD = environment.names("LIMIT_REWARD")
@@ -224,12 +224,12 @@ Q_CLUSTER = {
     "orm": "default",  # the rows' own database: a job and its rows commit together
     "broker_class": "promoportal.jobs.broker.PortalBroker",
     "workers": 2,
-    "queue_limit": 2,  # little is frozen by a crash, and hosts share fairly
+    "queue_limit": 2,  # a crash blocks few jobs, and hosts share fairly
     "bulk": 1,
-    "poll": 1,  # only the fall-back: NOTIFY starts a job within milliseconds
-    "timeout": JOB_TIMEOUT_SECONDS,  # a fence: time budgets end jobs long before
+    "poll": 1,  # only a fallback: NOTIFY starts a job within milliseconds
+    "timeout": JOB_TIMEOUT_SECONDS,  # a last resort: time budgets end jobs long before
     "retry": JOB_RETRY_SECONDS,  # counted from the claim, not from the start
-    "max_attempts": 1,  # trying again lives in our rows
+    "max_attempts": 1,  # retries are decided by the rows
     "ack_failures": True,
     "save_limit": -1,  # successes leave no row: seven times the throughput
     "catch_up": False,
@@ -265,14 +265,14 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
-        # Named, so that Django's own handlers go: they write down listeners' secrets.
+        # Listed to remove Django's own handlers, which would log listeners' secrets.
         "django": {"level": "INFO"},
         "django.server": {"level": "INFO", "propagate": True},
         **{
             name: {"level": "INFO"}
             for name in ("promoportal", "executions", "rewards", "redemptions")
         },
-        # Its warnings print addresses with their queries, and raw headers.
+        # Its warnings contain URLs with their queries, and raw headers.
         "urllib3": {"level": "ERROR"},
     },
 }

@@ -1,4 +1,4 @@
-"""The far sides at their own addresses, and the portal's workers."""
+"""Fixtures: the sandbox at addresses of its own, the portal's workers, and staff."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tests.world import World
 
 Agree = Callable[..., None]
 
-# A second look is for the tests that are about it; others would wait a minute for it.
+# Lists are fetched again in tests of that only; the others would wait a minute for it.
 os.environ["LIST_AGAIN_AFTER_SECONDS"] = "0"
-# What Django calls after each test that commits; it takes a command as well as a path.
+# Django calls this after each test that commits; the dict takes a command or a path.
 get_commands()["flush"] = database_cleanup.Command()  # type: ignore[assignment]
 
 
@@ -34,14 +34,14 @@ def no_second_look(settings: Settings) -> None:
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[sandbox.SandboxHandle]:
-    """Both far sides, served once for all tests."""
+    """Serve the sandbox once for all tests."""
     with sandbox.serving() as box:
         yield box
 
 
 @pytest.fixture
 def box(served: sandbox.SandboxHandle, settings: Settings) -> sandbox.SandboxHandle:
-    """Both far sides as on their first day, at the addresses the portal is set to."""
+    """The sandbox in its first state, at the addresses that the portal is set to."""
     served.reset()
     settings.OPTIMOVE_API_URL = served.optimove_url
     settings.OPTIMOVE_PROMOTIONS_URL = served.promotions_url
@@ -53,13 +53,13 @@ def box(served: sandbox.SandboxHandle, settings: Settings) -> sandbox.SandboxHan
 
 @pytest.fixture
 def world(db: None, box: sandbox.SandboxHandle) -> World:
-    """The portal between its two far sides, with workers that work when told."""
+    """The portal connected to the sandbox, with workers that run on request."""
     return World(box)
 
 
 @pytest.fixture
 def agree(settings: Settings, tmp_path: Path) -> Agree:
-    """The tenant's contract is the built-in one but for these lines."""
+    """Set the tenant's contract file to the built-in one with these changes."""
 
     def agree(*changes: tuple[str, str]) -> None:
         text = contract.BUILT_IN.read_text()
@@ -83,7 +83,7 @@ def quick_passwords(settings: Settings) -> None:
 
 @pytest.fixture
 def desk_of(db: None) -> Callable[[Role], Desk]:
-    """The desk of somebody with that role."""
+    """The browser of a new user with this role."""
     return lambda role: Desk(create_staff(role.name.lower(), role, "secret"))
 
 

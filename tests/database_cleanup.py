@@ -1,4 +1,4 @@
-"""How the database is emptied after a test that committed: quickly, as there is little."""
+"""Fast emptying of the database after a test that committed, as it has few rows."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from django.db.models.signals import post_migrate
 
 from promoportal.db.state_counts import Census
 
-# What migrating puts there, and what nearly every test leaves as it is.
+# Filled by migrations, and left unchanged by nearly every test.
 _MADE = (
     "django_content_type",
     "auth_permission",
     "auth_group",
     "auth_group_permissions",
 )
-# Who makes that, told when migrating is over.
+# The modules that fill these tables when migrations are complete.
 _MAKERS = {
     "django.contrib.auth.management",
     "django.contrib.contenttypes.management",
     "promoportal.admin.roles",
 }
-# More rows are not deleted: the table would keep the room they took, and its statistics.
+# More rows are not deleted: the table would keep their space and its statistics.
 _FEW = 1_000
 
 
 class Command(flush.Command):
     """
-    Django's own but for the usual case.
+    Django's own command, except in the usual case.
 
-    That truncates each table, however empty, and makes every permission and role anew: a
-    second where a few rows are to go. They are deleted instead, behind the same lock, so
-    that whoever still writes is waited for.
+    That truncates each table, even if it is empty, and creates every permission and
+    role again: a second for a few rows. Here they are deleted, behind the same lock, so
+    that transactions that still write are waited for.
 
-    Nobody is told then as after migrating. That is right where whoever listens makes
-    nothing but permissions and roles, which stay; so where somebody else does, and for
-    another database than the default, it is done as Django does it.
+    No `post_migrate` is sent then. That is right if its receivers only create
+    permissions and roles, which stay; with other receivers, or another database than
+    the default, the command does what Django does.
     """
 
     _as_made = ""
@@ -60,7 +60,7 @@ def _is_usual(options: dict[str, Any]) -> bool:
 
 
 def _listeners() -> set[str]:
-    """The modules of those who are told when migrating is over."""
+    """Return the modules of the receivers of `post_migrate`."""
     receivers = (
         receiver() if isinstance(receiver, ReferenceType) else receiver
         for _, receiver, *_ in post_migrate.receivers
@@ -69,7 +69,7 @@ def _listeners() -> set[str]:
 
 
 def _delete_few(as_made: str) -> bool:
-    """Whether that was possible; if not, nothing was done."""
+    """Delete all rows if there are few. Return False, with nothing deleted, if not."""
     tables = connection.introspection.django_table_names(
         only_existing=True, include_views=False
     )
@@ -79,14 +79,14 @@ def _delete_few(as_made: str) -> bool:
         counts = _counts(emptied)
         if _made() != as_made or max(counts.values(), default=0) > _FEW:
             return False
-        # Last of all the census, in which the database counts what is deleted.
+        # The census last: the database counts the deletions in it.
         for name in [*counts, Census._meta.db_table]:
             cursor.execute(f'DELETE FROM "{name}"')  # noqa: S608
     return True
 
 
 def _counts(tables: list[str]) -> dict[str, int]:
-    """How many rows there are where there are any, as far as it matters."""
+    """Return the number of rows of each table that has any, up to `_FEW` + 1."""
     counting = " UNION ALL ".join(
         f"SELECT '{name}', count(*) FROM (SELECT 1 FROM \"{name}\" LIMIT {_FEW + 1}) AS few"  # noqa: S608
         for name in tables
@@ -97,7 +97,7 @@ def _counts(tables: list[str]) -> dict[str, int]:
 
 
 def _made() -> str:
-    """A digest of what migrating makes, to see whether it is as it was."""
+    """Return a digest of the rows from migrations, to detect changes."""
     digests = ", ".join(
         f"(SELECT md5(string_agg(one::text, ',' ORDER BY id)) FROM \"{name}\" AS one)"  # noqa: S608
         for name in _MADE

@@ -1,7 +1,7 @@
 """
-Rows for tests: valid, dull, and each told from the next by a number.
+Factories of rows for tests: valid rows that differ by a number.
 
-A test says only what matters to it: `AssignmentFactory(state=State.HELD)`.
+A test sets only what matters to it: `AssignmentFactory(state=AssignmentState.HELD)`.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from rewards.models import (
 
 M = TypeVar("M", bound=Model)
 _HERE = UUID("5eed0000-0000-4000-8000-000000000000")
-make: Any = factory  # whose functions have no types
+make: Any = factory  # its functions have no types
 
 
 class Makes(Protocol[M]):
-    """A factory of rows: one by calling it, many as a batch."""
+    """A factory of rows: a call creates one, a batch creates many."""
 
     def __call__(self, **given: Any) -> M: ...
     def build(self, **given: Any) -> M: ...
@@ -52,7 +52,7 @@ class Makes(Protocol[M]):
 
 
 class _AsSaved(make.django.DjangoModelFactory):  # type: ignore[misc]
-    """A row has what the database filled in, as it has everywhere else."""
+    """A factory whose rows have the values that the database filled in."""
 
     @classmethod
     def _create(cls, model: Any, *args: Any, **given: Any) -> Any:
@@ -155,7 +155,7 @@ AssignmentFactory = of(
     listed_pass=1,
     key=make.Sequence(uuid),
     assigned_at=make.LazyFunction(timezone.now),
-    # What a row that is being worked on must have.
+    # Required in the state `ACTIVATING`.
     token=make.LazyAttribute(
         lambda row: row.key if row.state == AssignmentState.ACTIVATING else None
     ),

@@ -1,4 +1,4 @@
-"""As many rows as a list must stand, made in a moment."""
+"""Fast creation of as many rows as a list must handle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.db.models import Model, QuerySet
 
 
 def multiply(row: Model, count: int, **differing: str) -> None:
-    """Copy a row so often; what differs is said in SQL, with the copy's number in `n`."""
+    """Copy a row `count` times; `differing` has SQL values, in which `n` counts."""
     columns = [
         str(field.column)
         for field in row._meta.concrete_fields
@@ -26,5 +26,5 @@ def multiply(row: Model, count: int, **differing: str) -> None:
 
 
 def plan(rows: QuerySet[Model]) -> str:
-    """How the database would find them."""
+    """Return the database's query plan for these rows."""
     return str(rows.explain())

@@ -1,4 +1,4 @@
-"""A small world: the portal, its far sides, and a worker that works when it is told."""
+"""The portal, the sandbox, and workers that run on request."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from rewards.models import Assignment, Collection
 
 
 class World:
-    """The portal between both far sides. Jobs run from the real queue, here and now."""
+    """The portal with the sandbox; jobs run from the real queue, in this process."""
 
     def __init__(self, box: sandbox.SandboxHandle) -> None:
         self.box = box
         self.client = Client()
         self._paths: dict[int, str] = {}
 
-    # --- What the vendor does ---------------------------------------------------------
+    # --- Optimove's actions ------------------------------------------------------------
 
     def path(self, event_type: int = EventType.SCHEDULED) -> str:
-        """The address of our listener for these events, opened when first needed."""
+        """Return the path of the listener for these events; open it if necessary."""
         if event_type not in self._paths:
             self._paths[event_type] = listeners.open_listener(event_type).path
         return self._paths[event_type]
 
     def post(self, body: bytes, event_type: int = EventType.SCHEDULED) -> Delivery:
-        """Deliver these bytes; gives the delivery that was kept."""
+        """Deliver this body. Return the stored delivery."""
         answer = self.client.post(
             self.path(event_type), body, content_type="application/json"
         )
@@ -49,17 +49,17 @@ class World:
         return Delivery.objects.get(pk=answer.json()["delivery"])
 
     def notify(self, event_type: int = EventType.SCHEDULED, **said: Any) -> Delivery:
-        """Deliver a notice that says this."""
+        """Deliver a notification with these fields. Return the stored delivery."""
         return self.post(json.dumps(said).encode(), event_type)
 
     def announce(self, occurrence: str) -> Execution:
-        """Deliver the notice of a scheduled execution, and work until nothing is due."""
+        """Deliver a scheduled execution's notification; work until nothing is due."""
         self.notify(CampaignID=int(occurrence), ChannelID=505)
         self.work()
         return Execution.objects.get(reference=occurrence)
 
     def collect(self, occurrence: str) -> Execution:
-        """Collect an execution's list, and leave what it owes alone."""
+        """Fetch an execution's list, without activating anything."""
         execution = open_execution(occurrence)
         while collect.due_executions().exists():
             collect.collect()
@@ -67,18 +67,18 @@ class World:
         return execution
 
     def open(self, occurrence: str) -> Execution:
-        """Announce an execution, and leave its collecting to the workers."""
+        """Open an execution, and leave the fetching to the workers."""
         return open_execution(occurrence)
 
     def run_activation(self) -> None:
-        """Activate what is due, once."""
+        """Run the activation of what is due once."""
         activate.activate()
         OrmQ.objects.all().delete()
 
-    # --- What the workers do ----------------------------------------------------------
+    # --- The workers' actions ----------------------------------------------------------
 
     def run_jobs(self) -> int:
-        """Run what is queued, as a worker would; gives how many jobs that were."""
+        """Run the queued jobs as a worker would. Return the number of jobs."""
         done = 0
         while job := OrmQ.objects.order_by("pk").first():
             job.delete()
@@ -88,7 +88,7 @@ class World:
         return done
 
     def run_only(self, name: str) -> None:
-        """Run the queued jobs of this name, and leave the others waiting."""
+        """Run the queued jobs with this name, and leave the others in the queue."""
         for job in OrmQ.objects.order_by("pk"):
             module, _, function = job.task["func"].rpartition(".")
             if function == name:
@@ -96,7 +96,7 @@ class World:
                 getattr(import_module(module), name)(**job.task["kwargs"])
 
     def work(self) -> None:
-        """Tick and run jobs until nothing is due any more."""
+        """Run the scheduler and the jobs until nothing is due any more."""
         for _ in range(200):
             pipeline.tick()
             if not self.run_jobs():
@@ -104,7 +104,7 @@ class World:
         raise AssertionError("There is always more to do.")
 
     def wait(self) -> None:
-        """Let the time come for all that waits, and work until nothing is due."""
+        """Let the time pass for all waiting rows, and work until nothing is due."""
         for _ in range(100):
             self.let_time_come()
             pipeline.tick()
@@ -113,7 +113,7 @@ class World:
         raise AssertionError("There is always more to wait for.")
 
     def let_time_come(self) -> None:
-        """What waits for its time waits no longer; what was leased is over."""
+        """Make all waiting rows due, and let all leases expire."""
         for model in (Assignment, Collection, Redemption, Trigger, Allowance):
             model.objects.filter(not_before__gt=Now()).update(not_before=Now())
         Breaker.objects.update(open_until=Now())
@@ -122,7 +122,7 @@ class World:
                 lease_until=seconds_from_now(-3600)
             )
 
-    # --- What came of it --------------------------------------------------------------
+    # --- The results -------------------------------------------------------------------
 
     def assignment(self, customer: str) -> Assignment:
         return Assignment.objects.get(customer=customer)
@@ -136,7 +136,7 @@ def listener(event_type: int = EventType.SCHEDULED) -> Listener:
 
 
 def far_sides(box: sandbox.SandboxHandle) -> dict[str, str]:
-    """What a process's environment says of where they are."""
+    """Return the environment with which a process finds the sandbox."""
     return {
         "OPTIMOVE_API_URL": box.optimove_url,
         "OPTIMOVE_PROMOTIONS_URL": box.promotions_url,

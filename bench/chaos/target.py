@@ -13,7 +13,7 @@ from typing import IO, Any, Self
 
 from bench.chaos.processes import send
 from promoportal import wire
-from promoportal.db.embedded.data_directory import House, server_of
+from promoportal.db.embedded.data_directory import Layout, server_of
 from promoportal.runtime import parent_death
 from promoportal.runtime.ports import free_port
 
@@ -98,7 +98,7 @@ class SystemUnderTest:
     @property
     def database(self) -> int | None:
         """The pid of the embedded database's first process, if it runs."""
-        return server_of(House(self.home).data)
+        return server_of(Layout(self.home).data)
 
     def order(self, what: str, **body: Any) -> Any:
         """Have the sandbox do something; gives what it says."""

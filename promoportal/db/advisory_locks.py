@@ -1,8 +1,8 @@
 """
-Who holds an advisory lock of ours and stands still: a paused container, a machine asleep.
+Ends database sessions that keep an advisory lock in a suspended process.
 
-Such a lock lasts as long as its connection, and a frozen process keeps that open. What it
-has asked for, the database is busy with; what counts is how long it asked for nothing.
+Such a lock lasts as long as its connection, which a suspended process keeps open (in a
+paused container, on a sleeping machine). A running query is not idle time.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ _log = logging.getLogger("promoportal.frozen")
 
 
 class Locks(NamedTuple):
-    """Advisory locks, as `pg_locks` has them."""
+    """A set of advisory locks, as `pg_locks` shows them."""
 
     name: str
     classid: int
-    objid: int | None  # None: whichever
+    objid: int | None  # None: any
     objsubid: int
 
 
-def the_one(name: str, number: int) -> Locks:
-    """The lock of one number of eight bytes."""
+def single(name: str, number: int) -> Locks:
+    """Return the lock with this number of eight bytes."""
     return Locks(name, number >> 32, number & 0xFFFFFFFF, 1)
 
 
 def all_pairs(name: str, first: int) -> Locks:
-    """The locks of all pairs of numbers that begin with this one."""
+    """Return the locks of all pairs of numbers that begin with this one."""
     return Locks(name, first, None, 2)
 
 
-# Who asks this is busy, so that it never ends itself.
-_END = """
+# The session that runs this is active, so it never ends itself.
+_TERMINATE = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE state LIKE 'idle%%'
         AND state_change < statement_timestamp() - make_interval(secs => %s)
@@ -52,12 +52,12 @@ _END = """
 
 def terminate_idle_holders(locks: Locks, *, seconds: float) -> int:
     """
-    End the connections that hold such locks and asked for nothing for so long.
+    Terminate the sessions that have these locks and were idle for `seconds`.
 
-    :returns: how many that were
+    :returns: the number of sessions terminated
     """
     with connection.cursor() as cursor:
-        cursor.execute(_END, [seconds, *locks[1:]])
+        cursor.execute(_TERMINATE, [seconds, *locks[1:]])
         ended = int(cursor.fetchone()[0])
     if ended:
         _log.warning("%s.frozen", locks.name, extra={"ended": ended})

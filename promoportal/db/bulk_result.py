@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class BulkResult:
-    """How many rows were moved, and why others were left alone."""
+    """The number of rows changed, and the reasons why others were skipped."""
 
     done: int = 0
     skipped: Counter[str] = field(default_factory=Counter)

@@ -8,12 +8,12 @@ from django.db.models.functions import Now
 
 
 def seconds_from_now(seconds: float) -> CombinedExpression:
-    """That many seconds from now, by the database's clock."""
+    """Return the time in this many seconds, by the database's clock."""
     return Now() + timedelta(seconds=seconds)
 
 
 def database_now() -> datetime:
-    """What time it is there, where times are compared."""
+    """Return the time of the database's clock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement_timestamp()")
         now: datetime = cursor.fetchone()[0]

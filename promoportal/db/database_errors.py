@@ -1,4 +1,4 @@
-"""What is wrong with a database, from the error that it answered with."""
+"""Messages and causes of database errors."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from psycopg import errors
 
 
 def database_error_message(error: Exception) -> str:
-    """Return what a person is told of a database that cannot be used."""
-    lines = str(error).strip().splitlines() or ["no reason was given"]
-    return f"The database cannot be used: {lines[0].strip()}. Check DATABASE_URL."
+    """Return a sentence about a database that cannot be used."""
+    lines = str(error).strip().splitlines() or ["no error message"]
+    return f"Cannot connect to the database: {lines[0].strip()}. Check DATABASE_URL."
 
 
 def is_not_migrated(error: ProgrammingError) -> bool:
-    """Whether a table or a column is missing, which `migrate` would make."""
+    """Return whether a table or column is missing, which `migrate` would create."""
     return isinstance(error.__cause__, errors.UndefinedTable | errors.UndefinedColumn)

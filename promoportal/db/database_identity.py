@@ -1,8 +1,8 @@
 """
-Whether this database is the one the portal worked in last.
+Detection of a database other than the one that the portal last ran on.
 
-A restored backup knows nothing of what was sent after it was taken. So the portal notes
-which database it works in, and when it last did: in a restored one both are of old.
+A restored backup lacks what was sent after it was taken. So the portal stores which
+database it runs on, and when it last did: in a restored one both are old.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from django.db.models.functions import Now
 
 from promoportal.db.database_clock import seconds_from_now
 
-# The server and its timeline, which a failover and a restore to a point in time begin
-# anew; and the table's own number, which a restored dump has of its own. The timeline is
-# that of the log now being written: what the last checkpoint says of it is minutes old.
+# The server and its timeline, which changes with a failover and a point-in-time
+# restore; and the table's OID, which differs in a restored dump. The timeline is that
+# of the WAL file now being written: the one in the last checkpoint is minutes old.
 _HERE = """
     concat_ws(
         '/',
@@ -27,14 +27,14 @@ _HERE = """
     )
 """
 _ELSEWHERE = (
-    f"SELECT EXISTS (SELECT 1 FROM promoportal_continuity WHERE database <> {_HERE})"  # noqa: S608 - no value of anybody's
+    f"SELECT EXISTS (SELECT 1 FROM promoportal_continuity WHERE database <> {_HERE})"  # noqa: S608 - no input in it
 )
-# For what the vendor's clock differs from ours.
+# Allowance for the difference between Optimove's clock and the portal's.
 _MARGIN = timedelta(minutes=5)
 
 
 class Gap(models.Model):
-    """A time of which our rows know nothing, though the portal worked."""
+    """A period in which the portal ran, but which is missing from this database."""
 
     since = models.DateTimeField()
     until = models.DateTimeField(db_default=Now())
@@ -44,7 +44,7 @@ class Gap(models.Model):
 
 
 class Continuity(models.Model):
-    """One row: which database this is, and when the portal was last seen in it."""
+    """One row: the identity of this database, and when the portal last ran on it."""
 
     database = models.CharField(max_length=200)
     seen_at = models.DateTimeField(db_default=Now())
@@ -61,7 +61,7 @@ class Continuity(models.Model):
 
 
 def here() -> str:
-    """What tells this database from every copy of it."""
+    """Return an identity that no copy of this database shares."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {_HERE}")
         return str(cursor.fetchone()[0])
@@ -69,9 +69,9 @@ def here() -> str:
 
 def has_changed() -> bool:
     """
-    Whether this is another database than the portal last worked in, as far as anybody
-    noticed. Whoever is about to send asks in the transaction that takes the rows: a
-    worker that runs on through a failover is quicker than the tick.
+    Return whether the database was replaced and the scheduler has not seen it yet.
+
+    Call it in the transaction that claims rows: after a failover a worker may be first.
     """
     with connection.cursor() as cursor:
         cursor.execute(_ELSEWHERE)
@@ -79,13 +79,13 @@ def has_changed() -> bool:
 
 
 def was_seen(*, within: timedelta) -> bool:
-    """Whether the portal worked here lately. The tick notes it, an idle one as well."""
+    """Return whether the scheduler ran here within this time, idle or not."""
     since = seconds_from_now(-within.total_seconds())
     return Continuity.objects.filter(seen_at__gt=since).exists()
 
 
 def locked() -> Continuity:
-    """The one row, until the transaction ends; made when it is first needed."""
+    """Return the one row, locked until the transaction ends; create it if missing."""
     Continuity.objects.bulk_create(
         [Continuity(pk=1, database=here())], ignore_conflicts=True
     )
@@ -95,7 +95,7 @@ def locked() -> Continuity:
 def doubtful_since(
     assigned_at: datetime | None, gaps: Iterable[Gap]
 ) -> datetime | None:
-    """Since when what was assigned then may have been sent; None if it was not."""
+    """Return since when an assignment of that time may have been sent, or None."""
     lost = [
         gap.since
         for gap in gaps
@@ -105,7 +105,7 @@ def doubtful_since(
 
 
 def was_broken(*, within: timedelta) -> bool:
-    """Whether a gap ended in that time, so that what it put in doubt is still new."""
+    """Return whether a gap ended within this time, so that its effects are recent."""
     return Gap.objects.filter(
         until__gt=seconds_from_now(-within.total_seconds())
     ).exists()

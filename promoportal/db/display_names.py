@@ -1,7 +1,7 @@
 """
-What staff call what the vendor tells of by an id alone: a campaign, a promotion.
+Names that staff give to campaigns and promotions, for which Optimove sends only ids.
 
-The id stays, and goes wherever it went before. A name is for people to read.
+The id stays, and is shown wherever it was before. A name is for people to read.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from django.db import models
 from django.db.models.functions import Upper
 
 MAX_LENGTH = 100
-# Control characters, marks of direction and breaks: unseen, they change what is read.
+# Control characters, direction marks and breaks: invisible, they change what is read.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-# Two of these only join what they stand between, as in an emoji or in Persian.
+# Two of these only join the characters around them, as in an emoji or in Persian.
 _JOINERS = "\u200c\u200d"
-# Letters and signs by the book, but blank: Hangul's fillers, and Braille without a dot.
+# Letters and symbols in Unicode, but blank: Hangul's fillers, Braille without a dot.
 _BLANK = "\u115f\u1160\u2800\u3164\uffa0"
 
 
 class NoName(Exception):
-    """Nothing is called so; the sentence says why."""
+    """A text that cannot be a name; the sentence says why."""
 
 
 class Named(models.Model):
-    """What the vendor has an id for, and staff perhaps a name."""
+    """A row with an id from Optimove, and perhaps a name from staff."""
 
     reference = models.CharField(max_length=200, unique=True)
-    # The database has a default too, for what is added while older code still runs.
+    # The database has a default, too, for rows added while older code still runs.
     name = models.CharField(
         max_length=MAX_LENGTH, blank=True, default="", db_default=""
     )
@@ -39,7 +39,7 @@ class Named(models.Model):
     class Meta:
         abstract = True
         indexes: ClassVar[list[models.Index]] = [
-            # Found by how it begins, in upper or lower case.
+            # For searches by prefix, in upper or lower case.
             models.Index(
                 OpClass(Upper("name"), name="text_pattern_ops"),
                 name="%(class)s_by_name",
@@ -48,30 +48,30 @@ class Named(models.Model):
 
     @property
     def called(self) -> str:
-        """Its name and its id, as plain text; its id alone if it has no name."""
+        """Return the name and the id as plain text, or the id if it has no name."""
         return f"{self.name} ({self.reference})" if self.name else self.reference
 
 
 def composed(text: str) -> str:
-    """In one of the ways Unicode has of writing the same, so that it is found again."""
+    """Return the text in Unicode's composed form, so that searches find it."""
     return unicodedata.normalize("NFC", text)
 
 
-def as_name(said: str) -> str:
+def as_name(text: str) -> str:
     """
-    A name as it is kept.
+    Return a name as it is stored.
 
-    :raises NoName: with the sentence that says what is wrong with it
+    :raises NoName: with a sentence that describes the problem
     """
-    name = composed(said).strip()
+    name = composed(text).strip()
     if len(name) > MAX_LENGTH:
         raise NoName(f"Nothing was done: a name has {MAX_LENGTH} characters at most.")
-    if any(unicodedata.category(one) in _UNSEEN for one in _unjoined(name)):
+    if any(unicodedata.category(character) in _UNSEEN for character in _unjoined(name)):
         raise NoName(
             "Nothing was done: the name holds a character that nobody sees, such as a "
             "line break. Type it anew."
         )
-    if name and not any(_is_seen(one, "LNPS") for one in name):
+    if name and not any(_is_seen(character, "LNPS") for character in name):
         raise NoName(
             "Nothing was done: nobody would see this name. Type a letter, a digit or "
             "another character that can be seen."
@@ -80,12 +80,12 @@ def as_name(said: str) -> str:
 
 
 def _unjoined(name: str) -> Iterator[str]:
-    """Its characters but for the joiners that stand where they belong."""
-    for before, one, after in zip(f" {name}", name, f"{name[1:]} ", strict=False):
+    """Yield the characters, except joiners between two visible characters."""
+    for before, character, after in zip(f" {name}", name, f"{name[1:]} ", strict=False):
         is_between = _is_seen(before, "LMNPS") and _is_seen(after, "LMNPS")
-        if one not in _JOINERS or not is_between:
-            yield one
+        if character not in _JOINERS or not is_between:
+            yield character
 
 
-def _is_seen(one: str, kinds: str) -> bool:
-    return unicodedata.category(one)[0] in kinds and one not in _BLANK
+def _is_seen(character: str, kinds: str) -> bool:
+    return unicodedata.category(character)[0] in kinds and character not in _BLANK

@@ -1,4 +1,4 @@
-"""Which portal this is: what it sends out is named after it."""
+"""The identity of this portal, from which its idempotency keys are derived."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from django.db import models
 
 class Installation(models.Model):
     """
-    This portal, from its first migration on: one row, for ever.
+    This portal, from its first migration on: one row that never changes.
 
-    Keys sent to the platform are derived from its id. With another id the platform would
-    not know them again, and would credit twice. So the table is made by its migration
-    and by nothing else (`managed` is False): `flush` empties every other, but not this.
+    Keys sent to the platform are derived from its id. With another id the platform
+    would activate rewards twice. So only its migration creates the table (`managed` is
+    False): `flush` empties every other table, but not this one.
     """
 
     id = models.UUIDField(primary_key=True)
@@ -30,8 +30,8 @@ class Installation(models.Model):
 @functools.cache
 def installation_id() -> UUID:
     """
-    The id that keys are derived from; read once in each process.
+    Return the id that keys are derived from; read once in each process.
 
-    :raises Installation.DoesNotExist: rather than make up another
+    :raises Installation.DoesNotExist: if it is missing, because none may be made up
     """
     return Installation.objects.get().pk

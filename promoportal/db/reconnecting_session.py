@@ -1,8 +1,8 @@
 """
-A job's session with the database, which may be lost while its calls are under way.
+A job's database session, which may be lost while its calls run.
 
-A restart of PostgreSQL ends it, or whoever takes a job that stood still for dead. What
-the platform said by then is in our hands alone, so that it is written down over a new
+A restart of PostgreSQL ends it, or a worker that takes a suspended job for crashed. By
+then only this process has the platform's responses, so they are saved over a new
 session before the job ends.
 """
 
@@ -16,19 +16,19 @@ from django.db import InterfaceError, OperationalError, connection
 
 from promoportal.runtime.time_budget import TimeBudget
 
-# Seconds between two tries while the database is away.
+# Seconds between two attempts while the database is unavailable.
 _PAUSE = 0.5
 
 
 @dataclass
 class Session:
-    """Whether it was ever lost, and how; with it went the job's permits."""
+    """The first loss of a session, if there was one; the job's permits go with it."""
 
     lost: InterfaceError | OperationalError | None = None
 
     def run_with_reconnect(self, work: Callable[[], None], *, within: float) -> None:
         """
-        Do it, and if the session is lost again over a new one, for so many seconds.
+        Run `work`, again over a new session if it is lost, for `within` seconds.
 
         :raises InterfaceError, OperationalError: if the database does not come back
         """
@@ -39,7 +39,7 @@ class Session:
             time.sleep(_PAUSE)
 
     def lasts(self, work: Callable[[], None]) -> bool:
-        """Do it once; whether it was done, or the session was lost over it."""
+        """Run `work` once. Return whether it completed, or the session was lost."""
         try:
             work()
         except (InterfaceError, OperationalError) as error:
@@ -50,9 +50,9 @@ class Session:
 
     def end(self) -> None:
         """
-        End the job if its session was lost: others have its permits now.
+        End the job if its session was lost: other jobs have its permits now.
 
-        :raises InterfaceError, OperationalError: with which it was lost
+        :raises InterfaceError, OperationalError: the error that lost the session
         """
         if self.lost is not None:
             raise self.lost

@@ -1,10 +1,10 @@
 """
-How many rows are in which state, kept as they move and never counted anew.
+Counts of rows by state, updated as rows change and never by counting them.
 
-PostgreSQL adds one row here for what each statement changed, in the statement's own
-transaction, whoever made it: so that the sums are right at any moment, and a page reads
-a few rows where a million would have to be counted. Nothing is updated, so that nobody
-waits for another's count. What is old is folded: into its minute, its hour, its day.
+A trigger of PostgreSQL adds a row here for the changes of each statement, in its own
+transaction. So the sums are right at any moment, and a page reads a few rows instead of
+counting a million. Rows are never updated, so no transaction waits for another's count.
+Old rows are merged by minute, then by hour, then by day.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class CountKind(models.TextChoices):
 
 
 class Census(models.Model):
-    """By how many more, or fewer, rows were so from then on."""
+    """A change in the number of rows with these values, from `at` on."""
 
     kind = models.CharField(max_length=10, choices=CountKind)
-    # No constraint: to look for it with every row would cost more than the counting.
+    # No constraint: its check for every row would cost more than the counting.
     execution = models.ForeignKey(
         "executions.Execution",
         on_delete=models.DO_NOTHING,
@@ -52,7 +52,7 @@ class Census(models.Model):
         indexes = [
             models.Index(fields=["execution"], name="census_by_execution"),
             models.Index(fields=["at"], name="census_by_time"),
-            # The first page: what is held, of whatever execution.
+            # The overview: rows in `HELD` of all executions.
             models.Index(
                 fields=["kind", "reason"],
                 name="census_held",
@@ -72,7 +72,7 @@ class Census(models.Model):
 
 @dataclass(frozen=True)
 class Counted:
-    """So many rows of one execution are so."""
+    """The number of rows of one execution with these values."""
 
     kind: str
     meaning: str
@@ -83,7 +83,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Alike:
-    """So many assignments, of executions that are stopped or not, are so."""
+    """The number of assignments with these values, and the stop of their executions."""
 
     stop: str
     meaning: str
@@ -96,7 +96,7 @@ class Alike:
 
 @dataclass(frozen=True)
 class Flow:
-    """What came to be in one hour."""
+    """The numbers of one hour."""
 
     hour: datetime
     assigned: int
@@ -105,7 +105,7 @@ class Flow:
 
 
 def by_execution(*executions: int) -> dict[int, list[Counted]]:
-    """The rows of each execution, by kind, meaning, state and reason."""
+    """Return the counts of each execution, by kind, meaning, state and reason."""
     names = ("kind", "meaning", "state", "reason")
     sums = (
         Census.objects.filter(execution__in=executions)
@@ -115,13 +115,13 @@ def by_execution(*executions: int) -> dict[int, list[Counted]]:
         .order_by(*names)
     )
     found: dict[int, list[Counted]] = {pk: [] for pk in executions}
-    for pk, *said in sums.values_list("execution_id", *names, "total"):
-        found[pk].append(Counted(*said))
+    for pk, *values in sums.values_list("execution_id", *names, "total"):
+        found[pk].append(Counted(*values))
     return found
 
 
 def held(kind: CountKind) -> dict[str, int]:
-    """How many are held for each reason."""
+    """Return the number of rows in `HELD` for each reason."""
     sums = (
         Census.objects.filter(kind=kind, state="HELD")
         .values_list("reason")
@@ -132,7 +132,7 @@ def held(kind: CountKind) -> dict[str, int]:
 
 
 def assignments(**narrowed: Any) -> Iterator[Alike]:
-    """Those of an execution, in a state, for a reason; all where it is not said."""
+    """Yield the counts of assignments, of one execution, state or reason if given."""
     names = ("execution__stop", "meaning", "state", "reason", "unit")
     sums = (
         Census.objects.filter(kind=CountKind.ASSIGNMENT, **narrowed)
@@ -141,8 +141,8 @@ def assignments(**narrowed: Any) -> Iterator[Alike]:
         .exclude(total=0)
         .order_by(*names)
     )
-    for one in sums:
-        yield Alike(*one)
+    for row in sums:
+        yield Alike(*row)
 
 
 _ACTIVATED = Q(kind=CountKind.ASSIGNMENT, state="ACTIVE")
@@ -150,7 +150,7 @@ _REPORTED = Q(kind=CountKind.REDEMPTION, state="REPORTED")
 
 
 def flows(since: datetime, until: datetime) -> Iterator[Flow]:
-    """What came to be in each hour of that time, where anything did."""
+    """Yield the numbers of each hour of that time in which something happened."""
     hours = (
         _between(since, until)
         .annotate(hour=TruncHour("at"))
@@ -162,12 +162,12 @@ def flows(since: datetime, until: datetime) -> Iterator[Flow]:
         )
         .order_by("hour")
     )
-    for one in hours.values_list("hour", "assigned", "activated", "reported"):
-        yield Flow(*one)
+    for row in hours.values_list("hour", "assigned", "activated", "reported"):
+        yield Flow(*row)
 
 
 def given(since: datetime, until: datetime) -> dict[str, Decimal]:
-    """The value that became active in that time, by its unit."""
+    """Return the value that was activated in that time, by unit."""
     sums = (
         _between(since, until)
         .filter(_ACTIVATED)
@@ -180,7 +180,7 @@ def given(since: datetime, until: datetime) -> dict[str, Decimal]:
 
 
 def activated_since(since: datetime) -> dict[int, int]:
-    """How many became active since then, by execution; exact for the last minutes."""
+    """Return how many were activated since, by execution; exact for recent minutes."""
     sums = (
         Census.objects.filter(_ACTIVATED, at__gte=since)
         .values_list("execution_id")
@@ -204,7 +204,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 @dataclass(frozen=True)
 class _Fold:
-    """Rows this old are folded into the start of what they stand for from then on."""
+    """One step of merging: rows of this age move to the start of their period."""
 
     before: int
     into: int
@@ -217,7 +217,7 @@ _FOLDS = (
     _Fold(_MINUTE, _HOUR, timedelta(hours=2), "hour"),
     _Fold(_HOUR, _DAY, timedelta(days=30), "day"),
 )
-# How many rows a statement folds: the rest comes a second later.
+# Maximum number of rows that a statement merges: the rest follows a second later.
 _BATCH_SIZE = 10_000
 
 _FOLD = """
@@ -239,7 +239,7 @@ _FOLD = """
 
 
 def compact() -> None:
-    """Fold what is old, so that a year of work is as quick to sum as an hour's."""
+    """Merge old rows, so that a year of work is summed as fast as an hour of work."""
     with connection.cursor() as cursor:
-        for one in _FOLDS:
-            cursor.execute(_FOLD, {**asdict(one), "most": _BATCH_SIZE})
+        for fold in _FOLDS:
+            cursor.execute(_FOLD, {**asdict(fold), "most": _BATCH_SIZE})

@@ -1,7 +1,7 @@
 """
 The old name of `promoportal.db.embedded.keeper`, for one release.
 
-A process that was started before the upgrade starts the keeper with it.
+A process that was started before an upgrade starts the keeper by this name.
 """
 
 from __future__ import annotations

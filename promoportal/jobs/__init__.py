@@ -1,7 +1,7 @@
 """
-The one door to django-q2.
+The portal's interface to django-q2.
 
-The truth is in our rows; a job is only a wake-up. Its function is named by a dotted
+The rows hold the state; a job only triggers work. Its function is named by a dotted
 path, its one argument is the key of one row, and it is queued in the transaction that
 changed the row: both are saved, or neither.
 """
@@ -20,7 +20,7 @@ QUEUES: tuple[Queue, ...] = get_args(Queue)
 
 
 class Task(Protocol):
-    """A function the queue can run: it takes the key of one row."""
+    """A function that the queue can run; it takes the key of one row."""
 
     __module__: str
     __qualname__: str
@@ -29,7 +29,7 @@ class Task(Protocol):
 
 
 class Sweep(Protocol):
-    """A function the queue can run: it does whatever is due."""
+    """A function that the queue can run; it processes everything that is due."""
 
     __module__: str
     __qualname__: str
@@ -38,12 +38,12 @@ class Sweep(Protocol):
 
 
 class NotInTransaction(Exception):
-    """A job was queued apart from the rows it is about; one could be saved alone."""
+    """A job queued outside a transaction: it could be saved without its row."""
 
 
 def enqueue(task: Task, *, pk: int, queue: Queue) -> None:
     """
-    Queue one run of `task`, to start once the current transaction commits.
+    Queue one run of `task`, which starts after the current transaction commits.
 
     :raises NotInTransaction: outside `transaction.atomic()`
     """
@@ -52,7 +52,7 @@ def enqueue(task: Task, *, pk: int, queue: Queue) -> None:
 
 def enqueue_sweep(task: Sweep, *, queue: Queue) -> None:
     """
-    Queue one run of a task that does whatever is due.
+    Queue one run of a task that processes everything that is due.
 
     :raises NotInTransaction: outside `transaction.atomic()`
     """
@@ -60,7 +60,7 @@ def enqueue_sweep(task: Sweep, *, queue: Queue) -> None:
 
 
 def waiting(queue: Queue) -> int:
-    """How many jobs of a queue wait for a worker."""
+    """Return the number of jobs in the queue that are ready for a worker."""
     ready = OrmQ.objects.filter(key=queue, lock__lte=Now())
     return int(ready.count())
 

@@ -1,4 +1,4 @@
-"""Where jobs wait: a table in our own database, and a bell."""
+"""The job queue: a table in the portal's database, with NOTIFY for new jobs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from django_q.conf import Conf
 from django_q.signing import SignedPackage
 from psycopg import sql
 
-# A job was handed to this cluster's workers.
-handed = Signal()
+# Sent when jobs were passed to this cluster's workers.
+jobs_claimed = Signal()
 
-# A job that was handed out this often and never concluded takes its worker, or its
-# cluster, down with it. It is only a wake-up: the tick wakes again whatever is due,
-# and the row it is about has its own limit.
+# A job that was started this many times and never finished crashes its worker or its
+# cluster. It can be dropped: the scheduler starts whatever is due again, and the row
+# that the job is about has a limit of its own.
 MAX_DELIVERIES = 3
 
-# A delivery is counted by a blank before the payload, which has none of its own. The
+# Each delivery is counted by a blank before the payload, which has none of its own. The
 # time is the database's: hosts whose clocks differ must not run each other's jobs.
 _CLAIM = """
     UPDATE django_q_ormq
@@ -45,14 +45,14 @@ _log = logging.getLogger(__name__)
 
 class PortalBroker(ORM):  # type: ignore[misc]
     """
-    The queue in our own database.
+    A django-q2 broker for the queue in the portal's database.
 
-    Unlike django-q2's: claims skip what others are claiming, the oldest job comes
-    first, a job rings a bell (NOTIFY) when it commits, a lost database is waited for,
-    and what can't be run, or kills whoever runs it, is dropped with an error.
+    Unlike django-q2's: claims skip rows that others are claiming, the oldest job is
+    first, a job sends a NOTIFY when it commits, a lost database is waited for, and a
+    job that cannot run, or that crashes its worker, is dropped with an error.
     """
 
-    _bell: psycopg.Connection[Any] | None = None
+    _listener: psycopg.Connection[Any] | None = None
     _is_lost = False
 
     def enqueue(self, task: str) -> int:
@@ -62,32 +62,32 @@ class PortalBroker(ORM):  # type: ignore[misc]
         return int(job.pk)
 
     def dequeue(self) -> list[tuple[int, str]]:
-        """Claim what is ready, or wait a second for it."""
+        """Claim the jobs that are ready, or wait up to a second for one."""
         try:
-            # The bell first: a job that commits between the two is heard.
-            bell = self._hung_up_bell()
+            # Listen before the claim, so that no job that commits in between is missed.
+            listener = self._open_listener()
             claimed = self._claim()
             if not claimed:
-                self._listen(bell)
+                self._listen(listener)
         except (DatabaseLost, psycopg.Error) as error:
-            self._lose(error)
+            self._wait_for_database(error)
             return []
         self._is_lost = False
         return self._runnable(claimed)
 
     def acknowledge(self, task_id: int) -> None:
-        # Not acknowledged, it comes again, and finds its work done. To raise would
-        # end the cluster's monitor.
+        # A job that is not acknowledged runs again and finds its work done. An
+        # exception would end the cluster's monitor.
         try:
             super().acknowledge(task_id)
         except DatabaseLost as error:
-            self._lose(error)
+            self._wait_for_database(error)
 
-    def hang_up(self) -> None:
-        """Stop listening for the bell, until the next job is waited for."""
-        if self._bell:
-            self._bell.close()
-            self._bell = None
+    def stop_listening(self) -> None:
+        """Stop listening for notifications until the next `dequeue`."""
+        if self._listener:
+            self._listener.close()
+            self._listener = None
 
     @property
     def _channel(self) -> str:
@@ -111,33 +111,33 @@ class PortalBroker(ORM):  # type: ignore[misc]
             else:
                 jobs.append((pk, payload))
         if jobs:
-            handed.send(sender=type(self))
+            jobs_claimed.send(sender=type(self))
         return jobs
 
-    def _hung_up_bell(self) -> psycopg.Connection[Any]:
-        if self._bell is None:
+    def _open_listener(self) -> psycopg.Connection[Any]:
+        if self._listener is None:
             parameters = connections[Conf.ORM].get_connection_params()
-            bell = psycopg.connect(**parameters, autocommit=True)
-            bell.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
-            self._bell = bell
-        return self._bell
+            listener = psycopg.connect(**parameters, autocommit=True)
+            listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
+            self._listener = listener
+        return self._listener
 
-    def _listen(self, bell: psycopg.Connection[Any]) -> None:
-        for _ in bell.notifies(timeout=Conf.POLL, stop_after=1):
+    def _listen(self, listener: psycopg.Connection[Any]) -> None:
+        for _ in listener.notifies(timeout=Conf.POLL, stop_after=1):
             pass
 
-    def _lose(self, error: Exception) -> None:
+    def _wait_for_database(self, error: Exception) -> None:
         if not self._is_lost:
-            _log.warning("The queue cannot be reached, and is waited for: %s", error)
+            _log.warning("The job queue is unavailable. Retrying: %s", error)
         self._is_lost = True
-        self.hang_up()
+        self.stop_listening()
         with suppress(DatabaseLost):
             connections[Conf.ORM].close()
         time.sleep(Conf.POLL)
 
 
 def _problem(payload: str, deliveries: int) -> str:
-    """Why a worker can't run it, or nothing. In a worker it would do damage."""
+    """Return why a worker must not run the job, or "" if it may."""
     try:
         job = SignedPackage.loads(payload)
         path = job["func"]
@@ -147,5 +147,5 @@ def _problem(payload: str, deliveries: int) -> str:
     if not is_runnable:
         return f"{path!r} is not the path of a function."
     if deliveries > MAX_DELIVERIES:
-        return f"{path} was handed out {MAX_DELIVERIES} times and never concluded."
+        return f"{path} was started {MAX_DELIVERIES} times and never finished."
     return ""

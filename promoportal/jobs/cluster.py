@@ -1,10 +1,10 @@
 """
-django-q2's cluster, started so that it ends rather than hangs.
+A django-q2 cluster that exits rather than hangs.
 
-Its processes share two queues, each with a lock. A process that is killed while it holds
-one takes it along, and the others then wait for ever. So whenever that is possible the
-whole cluster ends, with EX_SOFTWARE, for its supervisor to start it again: jobs are
-wake-ups, and no row is lost with them.
+Its processes share two queues, each with a lock. A process that is killed while it has
+the lock never releases it, and the others wait forever. So whenever that is possible
+the whole cluster exits, with EX_SOFTWARE, and its supervisor restarts it: jobs only
+trigger work, and no row is lost with them.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from promoportal.jobs.scheduler import Scheduler
 from promoportal.jobs.watchdog import Watchdog
 from promoportal.runtime import parent_death, shutdown
 
-# Exit code of a cluster that gave itself up (EX_SOFTWARE of sysexits.h).
+# Exit code of a cluster that gave up (EX_SOFTWARE of sysexits.h).
 GAVE_UP = 70
 
-_IDLE, _TIMED_OUT = -1, 0  # what a worker's timer says of it
-_FLUSH = 2  # seconds a worker that timed out has to deliver that it did
-_EVERY = 1.0  # seconds between two ticks
+_IDLE, _TIMED_OUT = -1, 0  # values of a worker's timer
+_FLUSH = 2  # seconds that a worker which timed out has to report it
+_EVERY = 1.0  # seconds between two scheduler runs
 
 
 class CrashOnlySentinel(Sentinel):  # type: ignore[misc]
-    """Replaces workers that died busy; for any other death the cluster ends."""
+    """Replaces workers that crashed while busy; any other crash ends the cluster."""
 
     def reincarnate(self, process: Any) -> None:
         if process in (self.monitor, self.pusher):
@@ -57,38 +57,38 @@ class CrashOnlySentinel(Sentinel):  # type: ignore[misc]
 
 class PortalCluster(Cluster):  # type: ignore[misc]
     """
-    One queue's workers, and this process, their parent, which ticks.
+    The workers of one queue; this process, their parent, runs the scheduler.
 
-    It opens no connection to the database before the others are forked.
+    It opens no database connection before the workers are forked.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._bell, self._ring = os.pipe()
-        os.set_blocking(self._bell, False)
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
         self._is_asked_to_stop = False
 
     def sig_handler(self, signum: int, frame: Any) -> None:
-        # django-q2 would wait for the whole stop in here, in the middle of a tick and
-        # of its transaction.
+        # django-q2 would wait in here until all has stopped, in the middle of a
+        # scheduler run and its transaction.
         self._is_asked_to_stop = True
         shutdown.announce()
-        os.write(self._ring, b"!")
+        os.write(self._writer, b"!")
 
     def run(self, tick: Callable[[], None], *, watchdog: Watchdog | None = None) -> int:
-        """Work until asked to stop; the exit code, 0 only if all jobs begun are done."""
+        """Work until asked to stop; return the exit code, 0 if all jobs finished."""
         watchdog = watchdog or Watchdog()
         watchdog.connect()
         connections.close_all()
         self.start()
-        ticker = Scheduler(tick)
+        scheduler = Scheduler(tick)
         while self.sentinel.is_alive() and not self._is_asked_to_stop:
-            ticker.run()
+            scheduler.run()
             if _is_hung(watchdog):
-                return self._cut()
+                return self._kill_workers()
             self._wait(_EVERY)
-        ticker.let_go()
-        return self._end()
+        scheduler.release()
+        return self._stop_workers()
 
     def start(self) -> int:
         context = get_mp_context()
@@ -100,43 +100,43 @@ class PortalCluster(Cluster):  # type: ignore[misc]
         self.sentinel.start()
         return int(self.pid)
 
-    def _end(self) -> int:
-        """Let the workers finish what they began; not for ever."""
+    def _stop_workers(self) -> int:
+        """Let the workers finish, within `longest_stop`; return the exit code."""
         deadline = time.monotonic() + longest_stop()
-        # It waits for whom it wakes, and would for ever if that one was just killed.
+        # `set` waits for the processes it notifies: forever, if one was just killed.
         threading.Thread(target=self.stop_event.set, daemon=True).start()
         while self.sentinel.is_alive():
             if time.monotonic() > deadline:
-                return self._cut()
+                return self._kill_workers()
             self._wait(_EVERY)
         if self._is_asked_to_stop and self.sentinel.exitcode == 0:
             return 0
-        # Killed (negative), or gone without being asked.
+        # Killed (negative), or exited without being asked.
         return max(self.sentinel.exitcode or 0, 0) or GAVE_UP
 
-    def _cut(self) -> int:
-        """The workers end with their parent, the sentinel."""
+    def _kill_workers(self) -> int:
+        """Kill the sentinel; its workers exit with it."""
         _kill(self.sentinel)
         return GAVE_UP
 
     def _wait(self, seconds: float) -> None:
-        """Until then, or until there is a signal, or the sentinel ends."""
-        multiprocessing.connection.wait([self.sentinel.sentinel, self._bell], seconds)
+        """Wait until the time is over, a signal arrives or the sentinel exits."""
+        multiprocessing.connection.wait([self.sentinel.sentinel, self._reader], seconds)
         with suppress(BlockingIOError):
-            os.read(self._bell, 100)
+            os.read(self._reader, 100)
 
 
 def longest_stop() -> float:
-    """Seconds that finishing all that was fetched may take, if every job times out."""
+    """Return the seconds that stopping may take if every fetched job times out."""
     rounds = 1 + math.ceil((Conf.QUEUE_LIMIT + Conf.BULK) / Conf.WORKERS)
     return float(Conf.TIMEOUT * rounds + 10)
 
 
 def run(tick: Callable[[], None], *, patience: float | None = None) -> int:
     """
-    Run this process's queue until SIGTERM or SIGINT; the exit code.
+    Run this process's queue until SIGTERM or SIGINT. Return the exit code.
 
-    :param patience: seconds after which a cluster with work that does not move gives up
+    :param patience: seconds without progress after which a cluster with work exits
     """
     parent_death.exit_with_parent()
     watchdog = Watchdog(patience) if patience is not None else Watchdog()

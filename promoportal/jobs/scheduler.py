@@ -1,4 +1,4 @@
-"""What is to be done every second, by one process over all hosts."""
+"""The scheduler: work that one process over all hosts does every second."""
 
 from __future__ import annotations
 
@@ -18,57 +18,57 @@ _log = logging.getLogger("promoportal.jobs.ticker")
 @dataclass
 class Scheduler:
     """
-    Ticks if no one else does.
+    Calls `tick` if no other process does.
 
-    The lock belongs to a connection to the database. Who has it keeps it, so that the
-    others ask little; it is free as soon as its holder is gone. One that is frozen is not
-    gone, and would stop the clock of all hosts: the others end its connection.
+    The lock belongs to a database connection. The process that has it keeps it, so that
+    the others query little, and loses it on exit. A suspended process would stop the
+    scheduler of all hosts: the others end its connection.
     """
 
-    # "tick"; it only has to be unlike the numbers of the portal's other locks.
+    # `tick` in ASCII; it only has to differ from the portal's other lock numbers.
     LOCK = 0x7469636B
-    # Seconds for which nobody who ticks asks the database nothing: a tick is a second
-    # away from the last, and is made of nothing but questions.
+    # Seconds without a query after which a process counts as suspended: one that runs
+    # starts every second, and does nothing but query.
     FROZEN = 30.0
 
     tick: Callable[[], None]
     patience: float = FROZEN
-    _ours_on: Any = None
+    _locked_on: Any = None
     _is_lost: bool = False
 
     def run(self) -> None:
-        """Tick once. A failure is logged: the next tick is a second away."""
+        """Run once. A failure is only logged: the next run is a second away."""
         try:
-            if self._is_ours():
+            if self._has_lock():
                 self.tick()
             else:
                 advisory_locks.terminate_idle_holders(
-                    advisory_locks.the_one("tick", self.LOCK), seconds=self.patience
+                    advisory_locks.single("tick", self.LOCK), seconds=self.patience
                 )
             self._is_lost = False
         except (InterfaceError, OperationalError) as error:
-            self._lose(error)
-        except Exception:  # noqa: BLE001 whatever it is, the clock goes on
-            _log.exception("The tick failed; the next one tries again.")
-            self.let_go()
+            self._release_after(error)
+        except Exception:  # noqa: BLE001 the scheduler must go on
+            _log.exception("The scheduler run failed. The next run will retry.")
+            self.release()
 
-    def let_go(self) -> None:
-        """End the connection and with it the lock, and whatever was left unfinished."""
-        self._ours_on = None
+    def release(self) -> None:
+        """Close the connection: it releases the lock and rolls back."""
+        self._locked_on = None
         connections[Conf.ORM].close()
 
-    def _is_ours(self) -> bool:
+    def _has_lock(self) -> bool:
         database = connections[Conf.ORM]
-        if database.connection and self._ours_on is database.connection:
+        if database.connection and self._locked_on is database.connection:
             return True
         with database.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [self.LOCK])
-            is_ours = bool(cursor.fetchone()[0])
-        self._ours_on = database.connection if is_ours else None
-        return is_ours
+            is_locked = bool(cursor.fetchone()[0])
+        self._locked_on = database.connection if is_locked else None
+        return is_locked
 
-    def _lose(self, error: Exception) -> None:
+    def _release_after(self, error: Exception) -> None:
         if not self._is_lost:
-            _log.warning("The tick waits for the database: %s", error)
+            _log.warning("The scheduler is waiting for the database: %s", error)
         self._is_lost = True
-        self.let_go()
+        self.release()

@@ -1,4 +1,4 @@
-"""Knowing a cluster that hangs: it has work, and none of it moves."""
+"""Detection of a cluster that hangs: it has work, but makes no progress."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from django.dispatch import Signal
 from django_q.conf import Conf
 from django_q.signals import post_execute, post_execute_in_worker, pre_execute
 
-from promoportal.jobs.broker import handed
+from promoportal.jobs.broker import jobs_claimed
 
-# Seconds beyond a job's timeout, which all workers may use up at once, that nothing may
-# move. Much longer than a busy machine takes to fork or to save a result.
+# Seconds without progress that are allowed beyond a job's timeout, which all workers
+# may use up at once. Much longer than a busy machine takes to fork or to save a result.
 LEEWAY = 60
 
 _READY_SINCE = """
@@ -31,10 +31,10 @@ _ASK_EVERY = 10  # seconds
 @dataclass
 class Watchdog:
     """
-    When each step of a job was last taken in this cluster, by any process of it.
+    The time of each job step's last occurrence in any process of this cluster.
 
     Only times are shared, each a single word of memory: there is no lock that a killed
-    process could take with it, and no count that it could leave wrong.
+    process could keep, and no count that it could leave wrong.
     """
 
     patience: float = field(default_factory=lambda: (Conf.TIMEOUT or 0) + LEEWAY)
@@ -43,39 +43,40 @@ class Watchdog:
     _ask_at: float = 0
 
     def connect(self) -> None:
-        """Take notice of every step. To be called before the cluster forks."""
+        """Record every step from now on. Call this before the cluster forks."""
         steps: list[Signal] = [
-            handed,
+            jobs_claimed,
             pre_execute,
             post_execute_in_worker,
             post_execute,
         ]
         for step, taken in enumerate(steps):
             self._last[step] = time.monotonic()
-            taken.connect(self._notice(step), weak=False)
+            taken.connect(self._recorder(step), weak=False)
 
     def is_hung(self) -> bool:
         """
-        Whether work was handed out and not begun, or done and not concluded, or is
-        ready and not fetched, for longer than is possible while anything works.
+        Return whether some work has made no progress for longer than `patience`.
 
-        :raises django.db.Error: if the database can't be asked
+        Claimed but not started, finished but not acknowledged, or ready but unclaimed.
+
+        :raises django.db.Error: if the database cannot be queried
         """
-        handed_out, begun, done, concluded = range(4)
+        claimed, started, finished, acknowledged = range(4)
         return (
-            self._is_stuck(handed_out, begun)
-            or self._is_stuck(done, concluded)
-            or self._is_stuck_outside(handed_out)
+            self._is_stuck(claimed, started)
+            or self._is_stuck(finished, acknowledged)
+            or self._is_not_claiming(claimed)
         )
 
-    def _notice(self, step: int) -> Callable[..., None]:
-        def notice(**_: object) -> None:
+    def _recorder(self, step: int) -> Callable[..., None]:
+        def record(**_: object) -> None:
             self._last[step] = time.monotonic()
 
-        return notice
+        return record
 
     def _is_stuck(self, before: int, after: int) -> bool:
-        """Whether `after` has been due for that long, without once being taken."""
+        """Return whether `after` has been due for `patience` without occurring."""
         now, taken = time.monotonic(), self._last[after]
         if self._last[before] <= taken:
             self._seen.pop((before, after), None)
@@ -86,7 +87,7 @@ class Watchdog:
         self._seen[before, after] = taken, since
         return bool(now - since > self.patience)
 
-    def _is_stuck_outside(self, step: int) -> bool:
+    def _is_not_claiming(self, step: int) -> bool:
         now = time.monotonic()
         if now - self._last[step] <= self.patience or now < self._ask_at:
             return False

@@ -1,4 +1,4 @@
-"""What every command says: for people, or with `--json` one line for machines."""
+"""The base class of commands: text for people, or one line of JSON with `--json`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from django.db import OperationalError, ProgrammingError
 
 from promoportal.db.database_errors import database_error_message, is_not_migrated
 
+JSON_HELP = "print one line of JSON as the last line of stdout"
+
 
 class PortalCommand(BaseCommand):
-    """A command that speaks to people, and to machines on request."""
+    """A command with text output, and JSON output on request."""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--json", action="store_true", help="one line of JSON, the last on stdout"
-        )
+        parser.add_argument("--json", action="store_true", help=JSON_HELP)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run the command; say what is wrong with the database in a sentence."""
+        """Run the command; report an unusable database as a sentence."""
         try:
             return super().execute(*args, **options)
         except OperationalError as error:
@@ -28,11 +28,13 @@ class PortalCommand(BaseCommand):
         except ProgrammingError as error:
             if not is_not_migrated(error):
                 raise
-            msg = "The database is not up to date; run `manage.py migrate` first."
-            raise CommandError(msg) from error
+            raise CommandError(
+                "The database schema is out of date. Run `manage.py migrate`, then try "
+                "again."
+            ) from error
 
     def say(self, options: dict[str, Any], sentence: str, **facts: Any) -> None:
-        """Say the sentence to a person, or the facts to a machine."""
+        """Print the sentence, or the facts as JSON with `--json`."""
         if options["json"]:
             self.stdout.write(json.dumps(facts, default=str))
         else:

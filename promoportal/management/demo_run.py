@@ -1,8 +1,8 @@
 """
-A campaign on your desk: both far sides, the portal, and its rewards on their way.
+A demo on this machine: the sandbox, the portal, and the rewards of campaigns.
 
 Everything is as in production - a real web server, a real queue, a real PostgreSQL and
-real HTTP on both far sides - but for the far sides, which are the sandbox.
+real HTTP - except Optimove and the platform, which are the sandbox.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from promoportal.runtime.ports import Ports
 from promoportal.runtime.supervisor import Program, Supervisor
 from rewards.models import Collection, CollectionState, Promotion
 
-# Seconds until the portal and the sandbox must have come up.
+# Seconds within which the portal and the sandbox must have started.
 _PATIENCE = 120.0
 _MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 
 
 class DemoFailed(Exception):
-    """The demo cannot go on, as a sentence."""
+    """The demo cannot continue; the message is a sentence."""
 
 
 class Demo:
-    """One demo of a scenario, from its processes' start to their end."""
+    """One demo of a scenario, from the start of its processes to their end."""
 
     def __init__(
         self, ports: Ports, scenario: Sequence[str], say: Callable[[str], Any]
     ) -> None:
-        """:param scenario: what the sandbox is told of it"""
+        """:param scenario: the arguments for `manage.py sandbox`"""
         self.ports = ports
         self.mails = settings.PORTAL_HOME / "demo-mails"
         self._scenario = scenario
@@ -56,7 +56,7 @@ class Demo:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Both far sides and the portal, as long as the block lasts."""
+        """Run the sandbox and the portal for the duration of the block."""
         with self._supervisor.listening():
             self._supervisor.start()
             try:
@@ -68,43 +68,43 @@ class Demo:
                 self._close_listeners()
 
     def register(self) -> None:
-        """Tell the sandbox where the portal listens, with the command a person uses."""
-        said = json.loads(self._manage("listeners", "register", "--json"))
-        self._listeners = [told["id"] for told in said["listeners"]]
+        """Register the listeners with the sandbox, by the command that users run."""
+        output = json.loads(self._manage("listeners", "register", "--json"))
+        self._listeners = [listener["id"] for listener in output["listeners"]]
 
     def name(self) -> None:
-        """Call campaigns and promotions as the scenario does, unless staff already did."""
+        """Name campaigns and promotions as in the scenario, unless staff did so."""
         set_up = self.vendor()
-        for one in set_up["campaigns"]:
-            _name(Campaign, one["plan"], one["name"])
-        for one in set_up["promotions"]:
-            _name(Promotion, one["id"], one["name"], code=one["code"])
+        for row in set_up["campaigns"]:
+            _name(Campaign, row["plan"], row["name"])
+        for row in set_up["promotions"]:
+            _name(Promotion, row["id"], row["name"], code=row["code"])
 
     def run_campaigns(self) -> None:
-        """Execute what is scheduled, and let happen what triggers the others."""
+        """Execute the scheduled campaigns, and send the events that trigger others."""
         set_up = self.vendor()
         for campaign in set_up["campaigns"]:
             if not campaign["event"]:
-                self._note(
+                self._record(
                     self._control("POST", "campaign", {"plan": campaign["plan"]})
                 )
         for event in set_up["scenario"]["events"]:
             happened = self._control("POST", "event", {"name": event})
             for execution in happened["executions"]:
-                self._note(execution)
+                self._record(execution)
 
     def figures(self) -> Reconciled:
-        """Return where all assignments of the demo are now."""
+        """Return the current numbers of all executions of the demo."""
         executions = Execution.objects.filter(reference__in=self.occurrences)
         return total([reconcile(execution) for execution in executions])
 
-    def is_given(self, figures: Reconciled) -> bool:
-        """Whether everything the vendor assigned has come to its end."""
+    def is_reported(self, figures: Reconciled) -> bool:
+        """Return whether all that Optimove assigned is activated and reported."""
         return figures.eligible == self._assigned and figures.is_settled
 
     def is_settled(self, figures: Reconciled) -> bool:
-        """Whether no list is to be looked at again, besides."""
-        return self.is_given(figures) and not self._is_collecting()
+        """Return whether, in addition, no list will be fetched again."""
+        return self.is_reported(figures) and not self._is_collecting()
 
     def _is_collecting(self) -> bool:
         return Collection.objects.filter(
@@ -113,20 +113,20 @@ class Demo:
         ).exists()
 
     def vendor(self) -> dict[str, Any]:
-        """The vendor's campaigns and promotions, and what they have come to."""
+        """Return Optimove's campaigns and promotions, and the use of their limits."""
         return self._control("GET", "")
 
     def ledger(self) -> dict[str, Any]:
-        """What the far sides' own books say."""
+        """Return the sandbox's own records."""
         return self._control("GET", "ledger")
 
-    def look(self, seconds: float) -> bool:
-        """Wait a little; say whether to go on."""
-        self._supervisor.look(seconds)
+    def poll(self, seconds: float) -> bool:
+        """Wait for this time. Return whether to continue."""
+        self._supervisor.poll(seconds)
         return not self._supervisor.is_asked_to_stop
 
     def _programs(self) -> list[Program]:
-        # A minute, or five, are long for who watches.
+        # The defaults of one and five minutes are too long to watch.
         pauses = {"LIST_AGAIN_AFTER_SECONDS": "3", "REDEMPTION_INTERVAL_SECONDS": "2"}
         environment = {
             "OPTIMOVE_API_URL": f"{self.ports.sandbox_url}/optimove",
@@ -160,19 +160,19 @@ class Demo:
     def _wait_for(self, url: str) -> None:
         until = time.monotonic() + _PATIENCE
         with wire.Client(url, side="demo", secrets={}, seconds=2) as client:
-            while time.monotonic() < until and self.look(0.2):
+            while time.monotonic() < until and self.poll(0.2):
                 try:
                     client.ask("GET", "")
                 except wire.WireError:
                     continue
                 return
         log = settings.PORTAL_HOME / "demo.log"
-        msg = f"{url} did not come up within {_PATIENCE:.0f} s; {log} says why."
+        msg = f"{url} did not start within {_PATIENCE:.0f} seconds. See the log: {log}"
         raise DemoFailed(msg)
 
     def _close_listeners(self) -> None:
-        """The sandbox they are registered at is gone, and knows none of them again."""
-        connection.close()  # which the database may have ended meanwhile
+        """Close the listeners: the sandbox that they were registered with is gone."""
+        connection.close()  # the database may have ended it
         for listener in Listener.objects.filter(pk__in=self._listeners):
             listeners.close(listener)
 
@@ -188,10 +188,10 @@ class Demo:
             raise DemoFailed(done.stderr.strip())
         return done.stdout
 
-    def _note(self, execution: dict[str, Any]) -> None:
-        """Remember what was executed, and how many rewards are to come of it."""
+    def _record(self, execution: dict[str, Any]) -> None:
+        """Record an execution, and the number of rewards that it assigned."""
         if execution["problem"]:
-            raise DemoFailed(f"Optimove's side failed. {execution['problem']}")
+            raise DemoFailed(f"The simulated Optimove failed: {execution['problem']}")
         self.occurrences.append(str(execution["occurrence"]))
         self._assigned += int(execution["statuses"].get("Assigned", 0))
         self.sent += int(execution["mails"]["sent"])
@@ -203,7 +203,7 @@ class Demo:
         with wire.Client(address, side="sandbox", secrets={}, seconds=600) as client:
             answer = client.ask(method, f"/{path}", body=body)
         if not isinstance(answer.body, dict):
-            raise DemoFailed("The sandbox gave no answer.")
+            raise DemoFailed("The sandbox did not respond.")
         return dict(answer.body)
 
 

@@ -1,4 +1,4 @@
-"""Which scenario a command is about: its file, how many customers, and their seed."""
+"""Options of commands that use a scenario: its file, number of customers and seed."""
 
 from __future__ import annotations
 
@@ -11,36 +11,40 @@ from promoportal.sandbox.scenarios import InvalidFile, Scenario, load, shipped
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What narrows a scenario; which one it is, each command asks for its own way."""
+    """Add the options that modify a scenario; each command adds its name itself."""
     parser.add_argument(
-        "--customers", type=int, help="generate so many, whatever the scenario says"
+        "--customers",
+        type=int,
+        help="number of customers to generate (default: from the scenario)",
     )
     parser.add_argument(
-        "--seed", type=int, help="other customers and other lots than the scenario's"
+        "--seed",
+        type=int,
+        help="random seed for customers and draws (default: from the scenario)",
     )
 
 
 def as_arguments(options: dict[str, Any]) -> list[str]:
-    """What tells `manage.py sandbox` the same."""
-    given = {name: options[name] for name in ("scenario", "customers", "seed")}
+    """Return the same options as arguments of `manage.py sandbox`."""
+    values = {name: options[name] for name in ("scenario", "customers", "seed")}
     return [
         word
-        for name, value in given.items()
+        for name, value in values.items()
         if value is not None
         for word in (f"--{name}", str(value))
     ]
 
 
 def known() -> str:
-    """The scenarios there are, for a help text."""
-    return f"a file, or one of {', '.join(shipped())}"
+    """Return a help text with the shipped scenarios."""
+    return f"path of a scenario file, or one of: {', '.join(shipped())}"
 
 
 def chosen(name: str, options: dict[str, Any]) -> Scenario:
     """
-    Load it as the options say.
+    Return the scenario, modified by the options.
 
-    :raises CommandError: with a sentence for everything that is wrong with it
+    :raises CommandError: with a sentence for each of its mistakes
     """
     customers = options["customers"]
     if customers is not None and customers < 1:

@@ -1,4 +1,4 @@
-"""Who calls the portal, as far as that can be trusted."""
+"""The client's IP address, behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from django.conf import settings
 
 def client_address(meta: dict[str, Any]) -> str:
     """
-    The caller's address: only the last `TRUSTED_PROXIES` entries of X-Forwarded-For
-    were written by proxies of ours; the caller can write the others.
+    Return the client's address: the entry of X-Forwarded-For that our proxies wrote.
+
+    These are the last `TRUSTED_PROXIES` entries; the client can write the others.
     """
     if not settings.TRUSTED_PROXIES:
         return str(meta.get("REMOTE_ADDR", ""))[:100]
     hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",")]
     if len(hops) < settings.TRUSTED_PROXIES:
         return ""
-    caller: str = hops[-settings.TRUSTED_PROXIES]
-    return caller.replace("\0", "")[:100]
+    client: str = hops[-settings.TRUSTED_PROXIES]
+    return client.replace("\0", "")[:100]

@@ -1,8 +1,9 @@
 """
-Places at which a process may be told to die, so that a test sees what the next one does.
+Points at which a process can be made to crash, so that tests see the recovery.
 
-`PORTAL_CRASH_AT` names one; only tests and storms set it. Without DEBUG the portal does
-not start with it (E011), and whatever skips the checks does not heed it. docs/guarantees.md tells of each what is on disk then.
+`PORTAL_CRASH_AT` names one; only tests set it. Without DEBUG the portal does not start
+with it (E011), and a process that skips the checks ignores it. docs/guarantees.md lists
+what is on disk at each point.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ VARIABLE = "PORTAL_CRASH_AT"
 
 
 class Point(enum.StrEnum):
-    """Where, between taking work and concluding it."""
+    """Points between claiming work and concluding it."""
 
     READING_TAKEN = "reading.taken"
     READING_FOLLOWED = "reading.followed"
@@ -38,22 +39,22 @@ class Point(enum.StrEnum):
 
 def chosen() -> Point | None:
     """
-    The place that is named, if any.
+    Return the point that is set, or None.
 
-    :raises ImproperlyConfigured: if there is no such place
+    :raises ImproperlyConfigured: if there is no such point
     """
     name = os.environ.get(VARIABLE)
     if name and name not in set(Point):
-        msg = f"{VARIABLE} is {name!r}; it must be one of {', '.join(Point)}."
+        msg = f"{VARIABLE} is {name!r}. Use one of: {', '.join(Point)}."
         raise ImproperlyConfigured(msg)
     return Point(name) if name else None
 
 
-# Read once: it is asked for with every call.
+# Read once: `at` is called for every call.
 _CHOSEN = chosen() if settings.DEBUG else None
 
 
 def at(point: Point) -> None:
-    """Die here, if told to, as if killed from outside: nothing is cleaned up."""
+    """Kill this process if this point is set: like a kill from outside, no cleanup."""
     if point is _CHOSEN:
         os.kill(os.getpid(), signal.SIGKILL)

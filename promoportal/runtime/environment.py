@@ -1,7 +1,7 @@
 """
-Reading the environment: every value typed, every mistake a sentence.
+Typed access to environment variables, with a sentence for each mistake.
 
-Any variable may be given as a file instead (`NAME_FILE=/run/secrets/name`), so that
+Every variable can be set with a file instead (`NAME_FILE=/run/secrets/name`), so that
 secrets can be mounted.
 """
 
@@ -21,13 +21,13 @@ from environ.fileaware_mapping import FileAwareMapping
 
 def amounts(name: str, parts: tuple[str, ...]) -> dict[str, Decimal]:
     """
-    An amount for each unit, from parts such as EUR=5000.
+    Return an amount for each unit, from parts such as EUR=5000.
 
-    :raises ImproperlyConfigured: naming the variable and what is wrong with it
+    :raises ImproperlyConfigured: with the variable's name and the problem
     """
     amounts = dict(_amount(name, part) for part in parts)
     if len(amounts) < len(parts):
-        msg = f"{name} is {','.join(parts)!r}; each unit may be named once."
+        msg = f"{name} is {','.join(parts)!r}. Use each unit only once."
         raise ImproperlyConfigured(msg)
     return amounts
 
@@ -39,7 +39,7 @@ def _amount(name: str, part: str) -> tuple[str, Decimal]:
     except InvalidOperation:
         most = Decimal("NaN")
     if not unit or not most.is_finite() or most < 0:
-        msg = f"{name} has {part!r}; each entry must be like EUR=5000 or spins=100."
+        msg = f"{name} contains {part!r}. Use entries such as EUR=5000 or spins=100."
         raise ImproperlyConfigured(msg)
     return unit, most
 
@@ -51,37 +51,36 @@ _FALSE = frozenset({"false", "no", "off", "0", ""})
 
 
 def read_file(path: Path) -> None:
-    """Take variables not yet set from a `.env` file, if there is one."""
+    """Set variables that are not set yet from a `.env` file, if it exists."""
     if path.is_file():
         environ.Env.read_env(path)
 
 
 def text(name: str, default: str = "") -> str:
-    # As it stands: django-environ would take "$ecret" for the name of another variable.
+    # Taken literally: django-environ would read "$ecret" as another variable's name.
     try:
         return str(_variables.get(name, default)).strip()
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"{name}_FILE names a file that cannot be read: {error}."
+        msg = f"{name}_FILE points to a file that cannot be read: {error}."
         raise ImproperlyConfigured(msg) from error
 
 
 def folder(name: str, default: Path) -> Path:
-    """A path, absolute; not set, or set to nothing, is the default."""
+    """Return an absolute path; the default if the variable is not set or empty."""
     return Path(text(name) or default).resolve()
 
 
 def flag(name: str, *, default: bool) -> bool:
     value = text(name, str(default)).lower()
     if value not in _TRUE | _FALSE:
-        msg = f"{name} is {value!r}; it must be true or false."
-        raise ImproperlyConfigured(msg)
+        raise ImproperlyConfigured(f"{name} is {value!r}. Set it to true or false.")
     return value in _TRUE
 
 
 def number(name: str, default: int, *, least: int = 0, most: int = 1_000_000) -> int:
     value = text(name, str(default))
     if not _WHOLE.fullmatch(value) or not least <= int(value) <= most:
-        msg = f"{name} is {value!r:.60}; it must be a whole number, {least} to {most}."
+        msg = f"{name} is {value!r:.60}. Use a whole number from {least} to {most}."
         raise ImproperlyConfigured(msg)
     return int(value)
 
@@ -90,21 +89,21 @@ def choice(name: str, default: str, choices: Iterable[str]) -> str:
     allowed = list(choices)
     value = text(name, default)
     if value not in allowed:
-        msg = f"{name} is {value!r}; it must be one of {', '.join(allowed)}."
+        msg = f"{name} is {value!r}. Use one of: {', '.join(allowed)}."
         raise ImproperlyConfigured(msg)
     return value
 
 
 def names(name: str, default: str = "") -> list[str]:
-    """A comma-separated list, without empty entries."""
+    """Return the entries of a comma-separated list, without empty ones."""
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
 
 
 def address(name: str, default: str = "") -> str:
-    """An http(s) address without a trailing slash, or nothing."""
+    """Return an http(s) URL without a trailing slash, or "" if it is not set."""
     value = text(name, default).rstrip("/")
     if value and not _is_address(value):
-        msg = f"{name} is {value!r}; it must be an address such as https://host/path."
+        msg = f"{name} is {value!r}. Set it to an address such as https://host/path."
         raise ImproperlyConfigured(msg)
     return value
 
@@ -119,21 +118,25 @@ def _is_address(value: str) -> bool:
 
 
 def database(name: str) -> dict[str, Any] | None:
-    """Django's settings for the PostgreSQL at this address, or None if it is not set."""
+    """Return Django's settings for the PostgreSQL at this URL, or None if not set."""
     value = text(name)
     if not value:
         return None
-    # Looked at first: of another scheme, what reads it prints the password.
+    # Checked first: for another scheme, django-environ's error shows the password.
     if not value.startswith(("postgres://", "postgresql://")):
-        msg = f"{name} must begin with postgresql://; PostgreSQL is the one database."
-        raise ImproperlyConfigured(msg)
+        raise ImproperlyConfigured(
+            f"{name} must start with postgresql://. Other databases are not supported."
+        )
     try:
         urlsplit(value)
         found = dict(environ.Env.db_url_config(value))
     except ValueError as error:
-        # Nor is its text told, which may hold it.
-        msg = f"{name} must be like postgresql://user:password@host:5432/name."
+        # The error's text is left out: it may contain the password.
+        msg = f"{name} must have the form postgresql://user:password@host:5432/name."
         raise ImproperlyConfigured(msg) from error
     if not found.get("NAME"):
-        raise ImproperlyConfigured(f"{name} names no database after the host.")
+        raise ImproperlyConfigured(
+            f"{name} has no database name after the host, as in "
+            "postgresql://host:5432/name."
+        )
     return found

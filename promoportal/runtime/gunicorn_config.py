@@ -1,4 +1,4 @@
-"""How gunicorn serves the portal. Read by gunicorn: `--config python:promoportal.runtime.gunicorn_config`."""
+"""Settings of gunicorn: `--config python:promoportal.runtime.gunicorn_config`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ workers = settings.WEB_CONCURRENCY
 threads = 8
 proc_name = "promoportal"
 
-# Seconds: a worker that stays silent for as long is killed, and one that is to stop may
-# finish its requests for as long.
+# Seconds after which a silent worker is killed, and seconds that a stopping worker has
+# to finish its requests.
 timeout = 60
 graceful_timeout = 20
 keepalive = 5
 
-# Twice what the longest address of the admin needs.
+# Twice what the longest URL of the admin needs.
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
 
-# Paths hold the listeners' secrets: none is written down, and what goes wrong is
-# logged by the portal's own rules.
+# Paths contain the listeners' secrets: none is logged here, and errors are logged by
+# the portal's own rules.
 accesslog = None
 logconfig_dict: dict[str, Any] = {
     **settings.LOGGING,
@@ -39,10 +39,10 @@ logconfig_dict: dict[str, Any] = {
     },
 }
 
-# Which proxy to believe is Django's to decide (TRUSTED_PROXIES).
+# Django decides which proxies are trusted (TRUSTED_PROXIES).
 forwarded_allow_ips = ""
 
-# A socket in the user's home through which it could be controlled, from gunicorn 25 on.
+# From gunicorn 25 on: a socket in the user's home that can control the server.
 control_socket_disable = True
 
 

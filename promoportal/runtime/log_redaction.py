@@ -1,4 +1,4 @@
-"""What must not reach a log, whoever wrote the line."""
+"""A log filter that removes secrets from every record."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ _FORMATTER = logging.Formatter()
 
 class Redact(logging.Filter):
     """
-    Takes listener secrets out of a line: Django logs the path of every 404, and hands
-    the request itself along, whose text has the path too.
+    A filter that removes listener secrets from log records.
+
+    Django logs the path of each 404, and attaches the request, which shows it.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -20,15 +21,15 @@ class Redact(logging.Filter):
         if (redacted := _redacted(message)) != message:
             record.msg, record.args = redacted, None
         _redact_trace(record)
-        for name in vars(record).keys() - _OWN:
-            said = str(getattr(record, name))
-            if (redacted := _redacted(said)) != said:
+        for name in vars(record).keys() - _STANDARD:
+            value = str(getattr(record, name))
+            if (redacted := _redacted(value)) != value:
                 setattr(record, name, redacted)
         return True
 
 
-# What every record has; the rest was added by whoever wrote it.
-_OWN = vars(logging.makeLogRecord({})).keys()
+# The attributes of every record; the others were added by the caller.
+_STANDARD = vars(logging.makeLogRecord({})).keys()
 
 
 def _redact_trace(record: logging.LogRecord) -> None:

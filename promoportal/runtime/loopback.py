@@ -1,4 +1,4 @@
-"""Whether an address, or the name of a host, leads back to this machine."""
+"""Detection of addresses and host names that lead to this machine."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_local(address: str) -> bool:
-    """Whether an http(s) address leads back to this machine; an empty one does not."""
+    """Return whether an http(s) URL leads to this machine; an empty one does not."""
     return leads_here(urlsplit(address).hostname or "") if address else False
 
 
 def leads_here(host: str) -> bool:
-    """Whether who calls this host reaches this machine, however it is written."""
+    """Return whether a client of this host reaches this machine, in any notation."""
     address = _ip(_bare(host))
     return is_loopback(host) or (address is not None and address.is_unspecified)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether who listens at this host is reached from this machine alone."""
+    """Return whether a server on this host is reachable from this machine only."""
     host = _bare(host)
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -42,7 +42,7 @@ def _ip(host: str) -> Ip | None:
 
 
 def _short_ip(host: str) -> Ip | None:
-    """127.1, 2130706433, 0x7f.1: what the resolver takes for an address, too."""
+    """Read 127.1, 2130706433 or 0x7f.1, which resolvers accept as addresses, too."""
     try:
         return ipaddress.IPv4Address(socket.inet_aton(host))
     except (OSError, ValueError):

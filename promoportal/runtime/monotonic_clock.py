@@ -1,4 +1,4 @@
-"""The clock by which this process measures its own time, and the machine that has it."""
+"""The clock for durations within this process, and the machine that has it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Machine(NamedTuple):
-    """A machine, and what its clock says: readings of one name can be compared."""
+    """A machine and the reading of its clock: readings of one name are comparable."""
 
     name: str
     clock: float

@@ -1,9 +1,9 @@
 """
-Nothing outlives its parent: a killed cluster leaves no orphan that goes on taking jobs.
+Exit with the parent process, so that a killed cluster leaves no orphan with jobs.
 
-Linux kills a process when its parent dies, if asked to (PR_SET_PDEATHSIG). What it
-watches is the parent's *thread*, so that children must be made by a main thread, as
-ours are. Elsewhere a thread looks for the parent twice a second.
+Linux kills a process when its parent exits, if asked to (PR_SET_PDEATHSIG). It watches
+the parent's *thread*, so children must be started by a main thread, as the portal's
+are. On other systems a thread checks for the parent twice a second.
 """
 
 from __future__ import annotations
@@ -15,61 +15,61 @@ import sys
 import threading
 import time
 
-# Whose death a process that was started, not forked, shall not outlive.
+# The process with which one that was started, not forked, must exit.
 _PARENT = "PORTAL_PARENT_PID"
 
 _PR_SET_PDEATHSIG = 1
-_LOOK_EVERY = 0.5  # seconds; all must be gone within two
+_POLL_EVERY = 0.5  # seconds; all must have exited within two
 
 # Loaded before any fork: loading a library in a forked child may deadlock.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-_forking: list[int] = []
+_forking_pid: list[int] = []
 
 
 def environment() -> dict[str, str]:
-    """What a child's environment needs so that its `tie` ties it to this process."""
+    """Return the variables by which a child's `exit_with_parent` knows this process."""
     return {_PARENT: str(os.getpid())}
 
 
 def exit_with_parent() -> None:
     """
-    End with the parent that started us so, and let our forks end with us.
+    Exit with the parent that started this process so, and make forks exit with it.
 
-    To be called once, early, by the main thread.
+    Call this once, early, in the main thread.
     """
     if parent := os.environ.pop(_PARENT, None):
-        _end_with(int(parent))
-    if not _forking:
-        _forking.append(os.getpid())
+        _exit_with(int(parent))
+    if not _forking_pid:
+        _forking_pid.append(os.getpid())
         os.register_at_fork(before=_remember_parent, after_in_child=_tie_fork)
 
 
-def look_after(parent: int) -> None:
-    """End with the parent where the system does not see to it: look, again and again."""
-    threading.Thread(target=_look, args=(parent,), daemon=True).start()
+def poll_parent(parent: int) -> None:
+    """Exit with the parent where the system does not arrange it: check repeatedly."""
+    threading.Thread(target=_poll, args=(parent,), daemon=True).start()
 
 
 def _remember_parent() -> None:
-    _forking[:] = [os.getpid()]
+    _forking_pid[:] = [os.getpid()]
 
 
 def _tie_fork() -> None:
-    _end_with(_forking[0])
+    _exit_with(_forking_pid[0])
 
 
-def _end_with(parent: int) -> None:
+def _exit_with(parent: int) -> None:
     if _libc is None or _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0):
-        look_after(parent)
-    # It may have died before we asked.
+        poll_parent(parent)
+    # The parent may have exited before.
     if os.getppid() != parent:
-        _end()
+        _exit()
 
 
-def _look(parent: int) -> None:
+def _poll(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(_LOOK_EVERY)
-    _end()
+        time.sleep(_POLL_EVERY)
+    _exit()
 
 
-def _end() -> None:
+def _exit() -> None:
     os.kill(os.getpid(), signal.SIGKILL)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the portal and the sandbox answer, on this machine."""
+    """The ports of the portal and the sandbox on this machine."""
 
     portal: int
     sandbox: int
@@ -21,11 +21,11 @@ class Ports:
 
 
 def free_port(wanted: int) -> int:
-    """The wanted port, or any other if something else answers there."""
+    """Return the wanted port, or any other free one if it is taken."""
     for port in (wanted, 0):
         try:
             with socket.create_server(("127.0.0.1", port)) as taken:
                 return int(taken.getsockname()[1])
         except OSError:
             continue
-    raise OSError("There is no free port on this machine.")
+    raise OSError("No free port found.")

@@ -1,8 +1,8 @@
 """
-Whether this process was asked to end: whoever works then begins nothing more.
+The request to stop this process: once it is set, no new work starts.
 
-One byte that a cluster shares with its workers. It has no lock, so that nobody who is
-killed can take one along.
+One byte that a cluster shares with its workers, without a lock that a killed process
+could keep.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from ctypes import c_bool
 from multiprocessing.sharedctypes import RawValue
 
-_is_near = RawValue(c_bool, False)
+_is_requested = RawValue(c_bool, False)
 
 
 def announce() -> None:
-    """Tell all that were forked from here."""
-    _is_near.value = True
+    """Set the request in this process and in all that were forked from it."""
+    _is_requested.value = True
 
 
 def is_requested() -> bool:
-    return bool(_is_near.value)
+    return bool(_is_requested.value)

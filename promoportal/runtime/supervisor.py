@@ -1,4 +1,4 @@
-"""Starting programs, starting them again when they die, and stopping them all."""
+"""A supervisor that starts programs, restarts them if they crash, and stops them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import IO, Any
 
 from promoportal.runtime import parent_death
 
-# Seconds before a program is started again: at once, and later if it dies again and
-# again. All well within the ten seconds in which everything is to be back.
+# Seconds before a restart: none, then more with each further crash. All well within the
+# ten seconds in which everything must run again.
 _RESTART_DELAYS = [0.0, 0.5, 1.0, 2.0, 4.0]
-_STEADY = 10.0  # seconds alive after which a death is the first one again
+_STABLE = 10.0  # seconds of running after which a crash counts as the first
 
-# Seconds: `make` and `timeout` pass on a signal that the terminal sent us too.
+# Seconds: `make` and `timeout` forward a signal that the terminal also sent here.
 _DOUBLE = 1.0
 
 _STOP = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -28,23 +28,23 @@ _STOP = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 @dataclass(frozen=True)
 class Program:
-    """What to run, and what it is called."""
+    """A command to run, and its name."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    files: Sequence[int] = ()  # open files that it inherits
-    log: Path | None = None  # where it writes, if not where we do
+    files: Sequence[int] = ()  # file descriptors that it inherits
+    log: Path | None = None  # file for its output; None: the supervisor's own
 
 
 @dataclass
 class Child:
-    """One program and its process, which changes as it dies and is started again."""
+    """One program and its process, which changes with each restart."""
 
     program: Program
     process: subprocess.Popen[bytes] | None = None
     began: float = 0.0
-    deaths: int = 0
+    crashes: int = 0
     due: float = 0.0
 
     def start(self) -> None:
@@ -57,35 +57,37 @@ class Child:
                 stdout=log,
                 stderr=log,
                 pass_fds=tuple(self.program.files),
-                # Ctrl-C in a terminal reaches a whole group; django-q2's workers would
-                # die of what is meant for their parent. Only we are asked, and pass it
-                # on.
+                # Ctrl-C in a terminal reaches a whole group, and would end django-q2's
+                # workers before their parent. Only the supervisor gets it, and forwards
+                # it.
                 start_new_session=True,
             )
 
     def _log(self) -> AbstractContextManager[IO[bytes] | None]:
         return self.program.log.open("ab") if self.program.log else nullcontext()
 
-    def bury(self) -> str:
-        """How it ended, if it did; it is due to be started again then."""
+    def reap(self) -> str:
+        """Return how the process ended, or "" if it runs; schedule the restart."""
         code = self.process.poll() if self.process else None
         if code is None:
             return ""
         self.process = None
         lived = time.monotonic() - self.began
-        self.deaths = 1 if lived > _STEADY else self.deaths + 1
+        self.crashes = 1 if lived > _STABLE else self.crashes + 1
         self.due = (
             time.monotonic()
-            + _RESTART_DELAYS[min(self.deaths, len(_RESTART_DELAYS)) - 1]
+            + _RESTART_DELAYS[min(self.crashes, len(_RESTART_DELAYS)) - 1]
         )
-        return f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+        return (
+            f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+        )
 
 
 class Supervisor:
     """
     Runs programs in the foreground.
 
-    To be used by the main thread: its children end with the thread that made them.
+    Use it in the main thread: its children exit with the thread that started them.
     """
 
     def __init__(
@@ -96,32 +98,32 @@ class Supervisor:
         grace: float = 30.0,
     ) -> None:
         """
-        :param say: told in a sentence what happens
-        :param grace: seconds to finish in after SIGTERM, before SIGKILL
+        :param say: called with a sentence about each event
+        :param grace: seconds between SIGTERM and SIGKILL
         """
         self._children = [Child(program) for program in programs]
         self._say = say
         self._grace = grace
         self._asked_at: float | None = None
         self._is_hurried = False
-        self._bell, self._ring = os.pipe()
-        for end in (self._bell, self._ring):
+        self._signal_reader, self._signal_writer = os.pipe()
+        for end in (self._signal_reader, self._signal_writer):
             os.set_blocking(end, False)
 
     def run(self) -> None:
-        """Run until SIGTERM, SIGINT or SIGHUP, then stop all. A second Ctrl-C hurries."""
+        """Run until SIGTERM, SIGINT or SIGHUP, then stop all; a second Ctrl-C kills."""
         with self.listening():
             self.start()
             while not self.is_asked_to_stop:
-                self.look()
+                self.poll()
             self.stop()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Be woken by signals, and by children that end."""
-        before = {sign: signal.signal(sign, self._note) for sign in _STOP}
+        """React to signals and to children that exit."""
+        before = {sign: signal.signal(sign, self._on_signal) for sign in _STOP}
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
-        waker = signal.set_wakeup_fd(self._ring, warn_on_full_buffer=False)
+        waker = signal.set_wakeup_fd(self._signal_writer, warn_on_full_buffer=False)
         try:
             yield
         finally:
@@ -138,29 +140,31 @@ class Supervisor:
         for child in self._children:
             child.start()
 
-    def look(self, seconds: float = 1.0) -> None:
-        """Wait that long, or for something to happen, and start again what is due."""
+    def poll(self, seconds: float = 1.0) -> None:
+        """Wait for the time or an event, and restart the programs that are due."""
         self._wait(seconds)
         for child in self._children:
-            if ended := child.bury():
-                self._say(f"{child.program.name} {ended}; it is started again.")
+            if ended := child.reap():
+                self._say(f"{child.program.name} {ended}. Restarting it.")
             if child.process is None and child.due <= time.monotonic():
                 child.start()
 
     def stop(self) -> None:
-        """Ask all to end, give them the grace, and kill what is left."""
+        """Ask all to exit, wait for the grace period, and kill the rest."""
         self._signal(signal.SIGTERM)
         deadline = time.monotonic() + self._grace
-        while self._living() and time.monotonic() < deadline and not self._is_hurried:
+        while self._running() and time.monotonic() < deadline and not self._is_hurried:
             self._wait(0.5)
-        for child in self._living():
-            self._say(f"{child.program.name} did not end in time and is killed.")
+        for child in self._running():
+            self._say(
+                f"{child.program.name} did not stop within the time limit. Killing it."
+            )
         self._signal(signal.SIGKILL)
-        for child in self._living():
+        for child in self._running():
             if child.process:
                 child.process.wait()
 
-    def _note(self, sign: int, _: object) -> None:
+    def _on_signal(self, sign: int, _: object) -> None:
         now = time.monotonic()
         if self._asked_at is None:
             self._asked_at = now
@@ -170,14 +174,14 @@ class Supervisor:
     def _wait(self, seconds: float) -> None:
         dues = [child.due for child in self._children if child.process is None]
         due = min([time.monotonic() + seconds, *dues])
-        select.select([self._bell], [], [], max(0, due - time.monotonic()))
+        select.select([self._signal_reader], [], [], max(0, due - time.monotonic()))
         try:
-            while os.read(self._bell, 100):
+            while os.read(self._signal_reader, 100):
                 pass
         except BlockingIOError:
             pass
 
-    def _living(self) -> list[Child]:
+    def _running(self) -> list[Child]:
         return [
             child
             for child in self._children
@@ -185,6 +189,6 @@ class Supervisor:
         ]
 
     def _signal(self, sign: signal.Signals) -> None:
-        for child in self._living():
+        for child in self._running():
             if child.process:
                 child.process.send_signal(sign)

@@ -8,7 +8,7 @@ from promoportal.runtime import shutdown
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """How long a job may go on taking work, in seconds; no longer than its process."""
+    """The seconds in which a job may start work, or less if its process stops."""
 
     seconds: float
     begun: float = field(default_factory=time.monotonic)

@@ -1,4 +1,4 @@
-"""The one door to the network."""
+"""HTTP calls to Optimove and the platform: the only way to the network."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """
-Connections that know when their call must end, and whether it was begun.
+HTTP connections that enforce a call's deadline, and record whether it was begun.
 
-The library's timeout is per read: a far side that sends a byte now and then holds a
-thread for ever. Here every read and every write gets only what is left of the call's
-own time. No thread watches over another, so none can leak.
+The library's timeout applies to each read: a server that sends a byte now and then
+blocks a thread forever. Here every read and every write gets only the rest of the
+call's time. No thread watches another, so none can leak.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from urllib3.response import HTTPResponse
 
 from promoportal.runtime.monotonic_clock import clock
 
-# A far side closes a connection that idles: gunicorn after 2 s, Node after 5. A request
-# sent at that moment is lost without a word, so we let go of it first.
+# Servers close idle connections: gunicorn after 2 s, Node after 5 s. A request sent at
+# that moment is lost without an error, so the portal closes them first.
 _IDLE_SECONDS = 1.5
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its answer."""
+    """One request and its response."""
 
     ends_at: float  # by `clock`
-    fresh: bool = False  # never on a connection that was used before
+    fresh: bool = False  # on a new connection only
     begun: bool = False  # a byte of the request may have left
 
     def left(self) -> float:
         """
-        Seconds until the call must end.
+        Return the seconds until the call must end.
 
-        :raises TimeoutError: if there are none
+        :raises TimeoutError: if the time is over
         """
         left = self.ends_at - clock()
         if left <= 0:
@@ -49,8 +49,8 @@ class Exchange:
         return left
 
 
-# urllib3 does the whole of a call in the caller's thread, and offers no other way to
-# hand anything down to the connection.
+# urllib3 makes the whole call in the caller's thread, and offers no other way to pass
+# anything to the connection.
 current: ContextVar[Exchange] = ContextVar("exchange")
 _may_send: ContextVar[Callable[[], bool]] = ContextVar("may send")
 
@@ -58,9 +58,10 @@ _may_send: ContextVar[Callable[[], bool]] = ContextVar("may send")
 @contextmanager
 def only_while(may_send: Callable[[], bool]) -> Iterator[None]:
     """
-    Send nothing inside once this says no: it is asked last of all, as bytes are about to
-    leave, however long the process stood still or the machine slept before. A request
-    leaves in parts, head and body: one of which the head has left is unanswered.
+    Send requests inside only while `may_send` returns True.
+
+    It is called last, just before bytes leave, because the process may have been
+    suspended. Head and body leave separately: if the head left, it is unanswered.
     """
     token = _may_send.set(may_send)
     try:
@@ -70,7 +71,7 @@ def only_while(may_send: Callable[[], bool]) -> Iterator[None]:
 
 
 class _Timed(io.RawIOBase):
-    """What the socket brings, for as long as the call has time."""
+    """A raw stream of the socket that ends with the call's time."""
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._sock = sock
@@ -100,8 +101,8 @@ class _Response(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         if self._timed.ended:
-            # The library takes half a head for a whole one, without a body: and an
-            # empty answer may be what a call hopes for.
+            # The library accepts half a head as a whole one without a body, and an
+            # empty response may be what a call expects.
             raise http.client.RemoteDisconnected("the head of the answer broke off")
 
 
@@ -115,7 +116,7 @@ class Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether the pool may use it again; if not, it connects anew."""
+        """Return whether the pool may reuse this connection; if not, it reconnects."""
         idle = clock() - self._used_at
         if current.get().fresh or idle > _IDLE_SECONDS:
             return False
@@ -124,8 +125,8 @@ class Connection(HTTPConnection):
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        # Looking up a name can't be interrupted: whatever that took, no byte of a
-        # request leaves after its time.
+        # A name lookup cannot be interrupted: however long it took, no byte of a
+        # request leaves after the deadline.
         self.sock.settimeout(current.get().left())
         if not _may_send.get(_always)():
             raise TimeoutError("there is no leave to send this any more")
@@ -136,8 +137,8 @@ class Connection(HTTPConnection):
         response = super().getresponse()
         self._used_at = clock()
         if response.status < 200:
-            # A 103 is not the answer. The answer is still to come, and must not be
-            # read as that of the next request.
+            # A 103 is not the response. That is still to come, and must not be read as
+            # the response to the next request.
             self.close()
         return response
 
@@ -156,11 +157,11 @@ class _TLSPool(HTTPSConnectionPool):
 
 class Adapter(HTTPAdapter):
     """
-    Sends prepared requests over kept connections; safe to share between threads.
+    A transport for prepared requests over kept connections; threads may share it.
 
-    urllib3's pools are made for threads. A requests.Session is not promised to be (it
-    has one jar of cookies), and what it adds is what we do not want: redirects,
-    cookies, proxies from the environment, .netrc. So there is none.
+    urllib3's pools are made for threads. A requests.Session is not documented to be (it
+    has one cookie jar), and it adds what the portal must not use: redirects, cookies,
+    proxies from the environment, .netrc. So there is none.
     """
 
     def __init__(self, threads: int) -> None:

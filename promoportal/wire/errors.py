@@ -1,14 +1,14 @@
 """
-What can go wrong on the wire, named by what the caller should do next.
+Errors of a call, named after what the caller should do next.
 
 * WireError
-  - Unavailable    nothing happened: try again later
-  - Unanswered     it may have happened: settle before trying again
-  - Rejected       it will not happen: a person has to look
-  - Malformed      the answer breaks the contract; of a change: unanswered, and a person
-                   if it stays so
-  - Misconfigured  our key, address or method is wrong: that side's breaker opens, and
-                   the rows stay where they are
+  - Unavailable    no effect: retry later
+  - Unanswered     possible effect: settle the outcome before a retry
+  - Rejected       no effect, and a retry does not help: needs review
+  - Malformed      the response breaks the contract; for a change: like unanswered,
+                   needs review if it persists
+  - Misconfigured  the key, address or method is wrong: that side's circuit breaker
+                   opens, and the rows stay as they are
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of one call: enough for a person, and nothing secret."""
+    """The facts of one call that staff may see: nothing secret."""
 
     status: int | None = None
     answer: str = ""
@@ -29,7 +29,7 @@ NOTHING_KNOWN = Evidence()
 
 
 class WireError(Exception):
-    """A call that did not bring what it was made for."""
+    """A call without the expected result."""
 
     def __init__(self, problem: str, evidence: Evidence = NOTHING_KNOWN) -> None:
         super().__init__(problem)
@@ -50,7 +50,7 @@ class WireError(Exception):
 
 
 class Unavailable(WireError):
-    """Nothing happened: try again later, not before `retry_after` seconds if told."""
+    """No effect: retry later, after `retry_after` seconds if the response says so."""
 
     def __init__(
         self,
@@ -64,16 +64,16 @@ class Unavailable(WireError):
 
 
 class Unanswered(WireError):
-    """It may have happened: settle before trying again."""
+    """Possible effect: settle the outcome before a retry."""
 
 
 class Rejected(WireError):
-    """It will not happen: a person has to look."""
+    """No effect, and a retry does not help: needs review."""
 
 
 class Malformed(WireError):
-    """The answer breaks the contract."""
+    """The response breaks the contract."""
 
 
 class Misconfigured(WireError):
-    """Our configuration is wrong, and no row is to blame."""
+    """The portal's configuration is wrong; no row is the cause."""

@@ -1,4 +1,4 @@
-"""One far side, called within a time, and its answers made into errors with names."""
+"""An HTTP client for one integration: deadlines, and named errors for responses."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _ANSWER_KEPT = 2000
 _REFUSAL_READ = 64 * 1024
 _CHUNK_BYTES = 64 * 1024
 
-# What requests, urllib3 and the sockets below raise. ValueError covers an address or a
-# header that can't be sent.
-_BREAKS = (requests.RequestException, HTTPError, OSError, ValueError)
+# Errors of requests, urllib3 and the sockets below. ValueError covers an address or a
+# header that cannot be sent.
+_TRANSPORT_ERRORS = (requests.RequestException, HTTPError, OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A 2xx answer: the JSON it brought, None if it brought nothing."""
+    """A 2xx response: its JSON, or None if the body is empty."""
 
     body: Json
     evidence: Evidence
@@ -66,10 +66,10 @@ class _Call:
 
 class Client:
     """
-    The way to one far side. Threads may share it; `threads` of them without waiting.
+    An HTTP client for one integration; `threads` threads may share it without waiting.
 
-    `side` is its name in the log, `name` in sentences for people.
-    `secrets` are headers sent with every call, which no error and no log will show.
+    `side` is the integration's name in the log, `name` in sentences for staff.
+    `secrets` are headers sent with every call; no error and no log shows them.
     `authorities` is a file of certificates to trust instead of the public ones.
     """
 
@@ -93,7 +93,7 @@ class Client:
         self._seconds = seconds
         self._later = later
         self._authorities = authorities
-        # By process: a forked child must not speak over its parent's sockets.
+        # Per process: a forked child must not use its parent's sockets.
         self._adapters: dict[int, Adapter] = {}
 
     def __enter__(self) -> Self:
@@ -122,7 +122,7 @@ class Client:
         """
         Make a call that changes nothing, whatever its method.
 
-        `forgiving`: a value that nobody can hold spoils only itself, see `parse`.
+        `forgiving`: a value that cannot be stored spoils only itself, see `parse`.
 
         :raises Unavailable, Rejected, Malformed, Misconfigured:
         """
@@ -152,9 +152,9 @@ class Client:
         limit: int = MIB,
     ) -> Answer:
         """
-        Make a call that changes something over there.
+        Make a call that changes something on the other side.
 
-        If repeating it is not safe, a 503 is no promise that nothing happened, and the
+        If it is not safe to repeat, a 503 does not mean that nothing happened, and the
         call gets a connection of its own: one kept open could close just then.
 
         :raises Unavailable, Unanswered, Rejected, Malformed, Misconfigured:
@@ -188,8 +188,8 @@ class Client:
         return answer
 
     def _report(self, call: _Call, problem: str, evidence: Evidence) -> None:
-        # No body and no query. A good call is only worth a line to who looks for it:
-        # there is one for each reward.
+        # No body and no query. A successful call is logged as DEBUG only, because there
+        # is one for each reward.
         _log.log(
             logging.INFO if problem else logging.DEBUG,
             "%s.called",
@@ -216,22 +216,22 @@ class Client:
 
     def _send(self, call: _Call, exchange: Exchange) -> requests.Response:
         try:
-            return self._ours().send(
+            return self._adapter().send(
                 self._prepared(call),
                 stream=True,
                 timeout=(min(_CONNECT_SECONDS, self._seconds), self._seconds),
                 verify=self._authorities or True,
             )
-        except _BREAKS as error:
-            # Never chained: what these say may hold a header, and so the key.
+        except _TRANSPORT_ERRORS as error:
+            # Not chained: their text may contain a header, and so the key.
             if exchange.begun:
-                self._lose(call, error, status=None)
+                self._fail(call, error, status=None)
             raise self._not_sent(call, error) from None
 
     def _prepared(self, call: _Call) -> requests.PreparedRequest:
         headers = {
             "Accept": "application/json",
-            "Accept-Encoding": "identity",  # no small answer that unpacks to a huge one
+            "Accept-Encoding": "identity",  # no small response that unpacks to a huge one
             "User-Agent": "promoportal",
             **self._secrets,
             **call.headers,
@@ -242,16 +242,16 @@ class Client:
             data = encode(call.body)
         return requests.Request(call.method, call.url, headers, data=data).prepare()
 
-    def _ours(self) -> Adapter:
+    def _adapter(self) -> Adapter:
         process = os.getpid()
         if process not in self._adapters:
-            # One step: threads that come first together all get the same.
+            # Atomic: threads that arrive together all get the same adapter.
             self._adapters.setdefault(process, Adapter(self._threads))
         return self._adapters[process]
 
     def _not_sent(self, call: _Call, error: Exception) -> WireError:
         evidence = Evidence(duration_ms=call.duration_ms())
-        if isinstance(error, ValueError):  # also requests' own about either
+        if isinstance(error, ValueError):  # includes requests' own errors about both
             return Misconfigured(
                 f"{self._name} can't be called: its address or our key for it can't "
                 f"be used ({_innermost(error)}).",
@@ -261,7 +261,7 @@ class Client:
             f"{self._name} could not be reached ({_innermost(error)}).", evidence
         )
 
-    def _lose(self, call: _Call, error: Exception, status: int | None) -> NoReturn:
+    def _fail(self, call: _Call, error: Exception, status: int | None) -> NoReturn:
         evidence = Evidence(status=status, duration_ms=call.duration_ms())
         problem = f"{self._name} did not answer to the end ({_innermost(error)})."
         if call.changes:
@@ -279,16 +279,16 @@ class Client:
             ) from None
         except _TooLong as error:
             raise self._malformed(call, response, b"", str(error)) from None
-        except _BREAKS as error:
-            self._lose(call, error, status=response.status_code)
+        except _TRANSPORT_ERRORS as error:
+            self._fail(call, error, status=response.status_code)
         try:
-            said = parse(body, forgiving=call.forgiving)
-            return Answer(said, self._evidence(call, response, body))
+            value = parse(body, forgiving=call.forgiving)
+            return Answer(value, self._evidence(call, response, body))
         except NotJson as error:
             raise self._malformed(call, response, body, str(error)) from None
 
     def _refusal(self, call: _Call, response: requests.Response) -> WireError:
-        evidence = self._evidence(call, response, _as_much_as_comes(response))
+        evidence = self._evidence(call, response, _refusal_text(response))
         kind = status_policy.meaning(
             response.status_code,
             changes=call.changes,
@@ -308,7 +308,7 @@ class Client:
     def _evidence(
         self, call: _Call, response: requests.Response, body: bytes
     ) -> Evidence:
-        # Cut before it is searched: an answer may be long.
+        # Cut before the search for secrets: a response may be long.
         text = body[:_REFUSAL_READ].decode("utf-8", "replace")
         return Evidence(
             status=response.status_code,
@@ -325,7 +325,7 @@ class Client:
 
 
 class _TooLong(Exception):
-    """An answer longer than the call allows."""
+    """A response longer than the call allows."""
 
 
 def _bounded(response: requests.Response, limit: int) -> Iterator[bytes]:
@@ -337,31 +337,31 @@ def _bounded(response: requests.Response, limit: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _as_much_as_comes(response: requests.Response) -> bytes:
-    """Read the words of a refusal; its status says enough if they break off."""
-    words = bytearray()
+def _refusal_text(response: requests.Response) -> bytes:
+    """Return the text of a refusal as far as it arrives; the status is enough."""
+    text = bytearray()
     try:
         for chunk in _bounded(response, _REFUSAL_READ):
-            words += chunk
-    except (*_BREAKS, _TooLong):
+            text += chunk
+    except (*_TRANSPORT_ERRORS, _TooLong):
         pass
-    return bytes(words)
+    return bytes(text)
 
 
 def _innermost(error: BaseException) -> str:
     """
-    Name what was at the bottom of it: only the kind, and the system's own words.
+    Return the class of the innermost error, with the operating system's text if any.
 
-    The library's words may hold an address with its query, or a header.
+    The library's text may contain an address with its query, or a header.
     """
-    seen: BaseException = error
-    while (deeper := _below(seen)) is not None:
-        seen = deeper
-    system = seen.strerror if isinstance(seen, OSError) else None
-    return f"{type(seen).__name__}: {system}" if system else type(seen).__name__
+    inner: BaseException = error
+    while (cause := _cause_of(inner)) is not None:
+        inner = cause
+    system = inner.strerror if isinstance(inner, OSError) else None
+    return f"{type(inner).__name__}: {system}" if system else type(inner).__name__
 
 
-def _below(error: BaseException) -> BaseException | None:
+def _cause_of(error: BaseException) -> BaseException | None:
     reason = getattr(error, "reason", None)
     if isinstance(reason, BaseException):
         return reason

@@ -1,4 +1,4 @@
-"""Bodies: bytes in, values that Python and PostgreSQL can both hold out."""
+"""JSON bodies, parsed into values that Python and PostgreSQL can both store."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Json: TypeAlias = (
     "bool | int | float | Decimal | str | list[Json] | dict[str, Json] | None"
 )
 
-# Deep enough for any answer, shallow enough that whoever walks the value, here, in the
-# JSON encoder or in a template, never meets Python's own limit.
+# Deep enough for any response, and shallow enough that walking the value, here, in the
+# JSON encoder or in a template, never reaches Python's recursion limit.
 _DEEPEST = 64
 _SHOWN = 40
 # PostgreSQL's text and jsonb refuse both.
@@ -21,22 +21,22 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class NotJson(ValueError):
-    """Bytes that are not JSON, or not JSON anyone should hold."""
+    """Bytes that are not JSON, or JSON that must not be stored."""
 
 
-class Unheld(str):
-    """What was there instead of a value that nobody can hold: a NaN, a depth of 70."""
+class Unusable(str):
+    """The replacement of a value that cannot be stored: a NaN, a depth of 70."""
 
     __slots__ = ()
 
 
 def parse(body: bytes, *, forgiving: bool = False) -> Json:
     """
-    Read JSON with its numbers exact: a fraction is a Decimal with the digits as sent.
+    Return the parsed JSON with exact numbers: a fraction is a Decimal with its digits.
 
-    Nothing at all is None, as the vendor answers a call that has nothing to say. With
-    `forgiving`, a value nobody can hold is `Unheld`, which `clean` calls changed, so
-    that one bad value does not spoil all that stands beside it.
+    An empty body is None, as Optimove answers a call without a result. With
+    `forgiving`, a value that cannot be stored becomes `Unusable`, which `clean` reports
+    as changed, so that one bad value does not spoil the values beside it.
 
     :raises NotJson: with a sentence
     """
@@ -76,24 +76,24 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
-def _unheld(read: Callable[[str], Json]) -> Callable[[str], Json]:
-    def forgive(said: str) -> Json:
+def _lenient(read: Callable[[str], Json]) -> Callable[[str], Json]:
+    def read_leniently(digits: str) -> Json:
         try:
-            return read(said)
+            return read(digits)
         except (ValueError, InvalidOperation):
-            return Unheld(f"\ufffd{said[:_SHOWN]}")
+            return Unusable(f"\ufffd{digits[:_SHOWN]}")
 
-    return forgive
+    return read_leniently
 
 
 _STRICT = (_fraction, _refuse_constant, int)
-_FORGIVING = (_unheld(_fraction), _unheld(_refuse_constant), _unheld(int))
+_FORGIVING = (_lenient(_fraction), _lenient(_refuse_constant), _lenient(int))
 
 
 def _shallow(value: Json, depth: int = 0) -> Json:
-    """The value without what is nested too deep."""
+    """Return the value with `Unusable` in place of everything nested too deeply."""
     if depth == _DEEPEST and isinstance(value, dict | list):
-        return Unheld("\ufffdnested too deep")
+        return Unusable("\ufffdnested too deep")
     if isinstance(value, dict):
         return {name: _shallow(item, depth + 1) for name, item in value.items()}
     if isinstance(value, list):
@@ -102,7 +102,7 @@ def _shallow(value: Json, depth: int = 0) -> Json:
 
 
 def _reason(error: ValueError) -> str:
-    """Say what and where, without the document an error may carry."""
+    """Return the problem and its place, without the document in the error."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at character {error.pos}"
     return str(error).partition(";")[0]
@@ -124,7 +124,7 @@ def _children(node: Json) -> list[Json]:
 
 
 class Cleaned(NamedTuple):
-    """A value PostgreSQL can keep, and whether any of its text had to change for that."""
+    """A value that PostgreSQL can store, and whether its text changed for that."""
 
     value: Json
     changed: bool
@@ -132,13 +132,13 @@ class Cleaned(NamedTuple):
 
 def clean(value: Json) -> Cleaned:
     """
-    Make a parsed value storable as jsonb: what text cannot hold becomes U+FFFD.
+    Return a parsed value that jsonb can store: U+FFFD replaces other characters.
 
-    An exact fraction becomes a plain number where that says the same, or else text.
+    An exact fraction becomes a plain number if that is equal, and text otherwise.
     """
     if isinstance(value, str):
         text = clean_text(value)
-        return Cleaned(text, text != value or isinstance(value, Unheld))
+        return Cleaned(text, text != value or isinstance(value, Unusable))
     if isinstance(value, Decimal):
         return Cleaned(_plain(value), changed=False)
     if isinstance(value, list):
@@ -156,17 +156,17 @@ def _clean_object(value: dict[str, Json]) -> Cleaned:
 
 
 def clean_text(text: str) -> str:
-    """Replace what PostgreSQL's text cannot hold: NUL and halves of characters."""
+    """Replace what PostgreSQL's text cannot store: NUL and lone surrogates."""
     return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _plain(number: Decimal) -> float | str:
-    # repr() is the shortest text that means the same float: if that is also the same
-    # decimal, nothing is lost.
+    # repr() is the shortest text of the float: if it is the same decimal, nothing is
+    # lost.
     approximate = float(number) if abs(number.adjusted()) < 300 else 0.0
     return approximate if Decimal(repr(approximate)) == number else str(number)
 
 
 def encode(body: Json) -> bytes:
-    """Write JSON in ASCII, so that even half a character survives the way."""
+    """Return JSON in ASCII, so that even a lone surrogate survives the transfer."""
     return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()

@@ -19,7 +19,7 @@ from bench.chaos import FaultTest, SystemUnderTest, Verdict
 from bench.chaos.fault_injection import _BLOWS
 from bench.chaos.processes import descendants, everyone, send
 from promoportal.db.embedded import binaries
-from promoportal.db.embedded.data_directory import House
+from promoportal.db.embedded.data_directory import Layout
 from tests.promoportal.db.embedded.conftest import clear
 
 CLEAN: dict[str, Any] = {
@@ -48,7 +48,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     if binaries.find() is None:
         pytest.skip("There is no embedded PostgreSQL for this platform.")
     yield tmp_path / "chaos"
-    clear(House(tmp_path / "chaos"))
+    clear(Layout(tmp_path / "chaos"))
 
 
 @pytest.mark.timeout(400)
@@ -116,7 +116,7 @@ def test_all_below_a_process_are_found_and_can_be_killed() -> None:
 
 
 def test_the_database_that_a_storm_shuts_down_is_found(tmp_path: Path) -> None:
-    data = House(tmp_path).data
+    data = Layout(tmp_path).data
     data.mkdir(parents=True)
     assert SystemUnderTest(tmp_path).database is None
 

@@ -12,18 +12,18 @@ import pytest
 from django.conf import settings
 
 from bench.clusters import database_url
-from tests.engine.processes import Book, children, family, kill, until
+from tests.engine.processes import JobLog, children, family, kill, until
 
 
 class Workers:
-    """One real cluster of workers, on the tests' own database."""
+    """A real cluster of workers on the tests' database."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
 
     @property
     def sentinel(self) -> int:
-        """The one child, parent of all that work."""
+        """The cluster's one child, the parent of its other processes."""
         (sentinel,) = children(self.process.pid)
         return sentinel
 
@@ -31,25 +31,25 @@ class Workers:
         return family(self.process.pid)
 
     def await_all(self) -> None:
-        """The main process, the sentinel, two workers, the monitor and the pusher."""
+        """Wait for main process, sentinel, two workers, monitor and pusher."""
         until(lambda: len(self.family()) == 6, "all six processes are there")
 
     def end(self, *, seconds: float = 20) -> int:
-        """The exit code, once it has ended."""
+        """Wait for the cluster to exit. Return its exit code."""
         return self.process.wait(timeout=seconds)
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Book:
-    return Book(tmp_path / "book")
+def log(tmp_path: Path) -> JobLog:
+    return JobLog(tmp_path / "book")
 
 
 @pytest.fixture
-def environment(transactional_db: None, book: Book) -> dict[str, str]:
-    """Of a process that shares the tests' database and book."""
+def environment(transactional_db: None, log: JobLog) -> dict[str, str]:
+    """The environment of a process that shares the tests' database and job log."""
     return os.environ | {
         "DATABASE_URL": database_url(),
-        "BOOK": str(book.path),
+        "BOOK": str(log.path),
         "PYTHONPATH": str(settings.BASE_DIR),
         "Q_CLUSTER_NAME": "portal",
     }
@@ -57,7 +57,7 @@ def environment(transactional_db: None, book: Book) -> dict[str, str]:
 
 @pytest.fixture
 def start_workers(environment: dict[str, str]) -> Iterator[Callable[..., Workers]]:
-    """Start clusters; whatever is left of them ends with the test."""
+    """Start clusters, which are killed at the end of the test."""
     started: list[Workers] = []
 
     def start(*arguments: str, **changed: str) -> Workers:
@@ -78,11 +78,11 @@ def start_workers(environment: dict[str, str]) -> Iterator[Callable[..., Workers
 
     yield start
     for workers in started:
-        put_down(workers.process)
+        kill_family(workers.process)
 
 
-def put_down(process: subprocess.Popen[str]) -> None:
-    """End it, its descendants, and what it left behind if it is what a test is about."""
+def kill_family(process: subprocess.Popen[str]) -> None:
+    """Kill a process, its descendants, and the processes that it left behind."""
     for pid in family(process.pid):
         with suppress(ProcessLookupError):
             kill(pid)

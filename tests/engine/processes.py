@@ -1,4 +1,4 @@
-"""Real processes: their families, their ends, and what they said."""
+"""Real processes: their descendants, their exit, and what their jobs logged."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Line(NamedTuple):
     pid: int
 
 
-class Book:
-    """What jobs wrote while they ran, line by line."""
+class JobLog:
+    """Lines that jobs wrote while they ran."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -40,7 +40,7 @@ class Book:
         ]
 
     def wait(self, what: str, pk: int | None = None, *, count: int = 1) -> Line:
-        """The latest such line, once there are that many."""
+        """Wait for `count` such lines. Return the latest."""
 
         def found() -> list[Line]:
             return [line for line in self.lines(what) if pk in (None, line.pk)]
@@ -49,22 +49,24 @@ class Book:
         return found()[-1]
 
 
-def until(is_so: Callable[[], object], what: str, *, seconds: float = 20) -> None:
-    """Wait until it is so."""
+def until(
+    condition: Callable[[], object], description: str, *, seconds: float = 20
+) -> None:
+    """Wait until the condition is true."""
     deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, f"Not so after {seconds} s: {what}"
+    while not condition():
+        assert time.monotonic() < deadline, f"Not so after {seconds} s: {description}"
         time.sleep(0.05)
 
 
-def everyone() -> dict[int, Relative]:
-    said = subprocess.run(
+def all_processes() -> dict[int, Relative]:
+    output = subprocess.run(
         ["ps", "-axww", "-o", "pid=,ppid=,stat=,command="],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    rows = (line.split(None, 3) for line in said.splitlines())
+    rows = (line.split(None, 3) for line in output.splitlines())
     return {
         int(row[0]): Relative(int(row[0]), int(row[1]), row[2], row[-1])
         for row in rows
@@ -73,15 +75,19 @@ def everyone() -> dict[int, Relative]:
 
 
 def children(pid: int) -> list[int]:
-    """Who a process started, the oldest first."""
-    return sorted(one.pid for one in everyone().values() if one.parent == pid)
+    """Return the processes that a process started, oldest first."""
+    return sorted(
+        process.pid for process in all_processes().values() if process.parent == pid
+    )
 
 
 def family(pid: int) -> set[int]:
-    """A process and all its descendants."""
-    alive = everyone()
+    """Return a process and all its descendants."""
+    alive = all_processes()
     found = {pid} & alive.keys()
-    while more := {p for p, one in alive.items() if one.parent in found} - found:
+    while (
+        more := {p for p, process in alive.items() if process.parent in found} - found
+    ):
         found |= more
     return found
 
@@ -91,4 +97,4 @@ def kill(pid: int, sign: signal.Signals = signal.SIGKILL) -> None:
 
 
 def are_gone(pids: set[int]) -> bool:
-    return not pids & everyone().keys()
+    return not pids & all_processes().keys()

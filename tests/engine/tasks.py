@@ -1,4 +1,4 @@
-"""What the workers of these tests are given to do. Each says so in the book."""
+"""Tasks for the workers of these tests. Each writes to the job log."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def write(what: str, pk: int = 0) -> None:
-    """One line; a short write to the end of a file is whole."""
-    with Path(os.environ["BOOK"]).open("a") as book:
-        book.write(f"{what} {pk} {os.getpid()}\n")
+    """Write one line: a short write at the end of a file is atomic."""
+    with Path(os.environ["BOOK"]).open("a") as log:
+        log.write(f"{what} {pk} {os.getpid()}\n")
 
 
 def note(*, pk: int) -> None:
@@ -23,13 +23,13 @@ def sweep() -> None:
 
 
 def nap(*, pk: int) -> None:
-    """Take `pk` tenths of a second."""
+    """Run for `pk` tenths of a second."""
     write("began", pk)
     time.sleep(pk / 10)
     write("ended", pk)
 
 
 def stab(*, pk: int) -> None:
-    """Take the worker along."""
+    """Kill the worker."""
     write("stabbed", pk)
     os.kill(os.getpid(), signal.SIGKILL)

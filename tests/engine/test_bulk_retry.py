@@ -1,4 +1,4 @@
-"""Thousands are tried again while their workers are killed: all of them, each once."""
+"""A bulk retry of thousands of rows while workers are killed retries each row once."""
 
 from __future__ import annotations
 
@@ -21,73 +21,73 @@ from rewards.models import (
     RetrialState,
     Retried,
 )
-from tests.engine.conftest import put_down
+from tests.engine.conftest import kill_family
 from tests.engine.processes import until
 from tests.staff_client import Desk
 
 PARTS = 4
 ROWS = PARTS * bulk_retry.PART
-IN_DOUBT = ROWS // 50
-WHY_NOT = "in doubt: say first whether it was given"
+DOUBTFUL = ROWS // 50
+SKIPPED = "in doubt: say first whether it was given"
 
 
-def test_all_that_match_are_tried_once_though_their_workers_are_killed_twice(
+def test_all_matching_rows_are_retried_once_although_workers_are_killed_twice(
     transactional_db: None, environment: dict[str, str]
 ) -> None:
     filling.fill_held(ROWS)
-    press()
+    start_bulk_retry()
 
-    die_in_the_middle_of(part=1, environment=environment)
-    die_in_the_middle_of(part=2, environment=environment)
+    kill_workers_during(part=1, environment=environment)
+    kill_workers_during(part=2, environment=environment)
     with workers(environment):
         until(lambda: not bulk_retry.is_due(), "all is done", seconds=40)
 
     retrial = Retrial.objects.get()
     assert (retrial.state, retrial.total) == (RetrialState.DONE, ROWS)
-    assert (retrial.done, retrial.left_alone) == (ROWS - IN_DOUBT, IN_DOUBT)
-    assert outcomes() == {"": ROWS - IN_DOUBT, WHY_NOT: IN_DOUBT}
-    assert times_moved() == {1: ROWS - IN_DOUBT}
+    assert (retrial.done, retrial.left_alone) == (ROWS - DOUBTFUL, DOUBTFUL)
+    assert outcomes() == {"": ROWS - DOUBTFUL, SKIPPED: DOUBTFUL}
+    assert times_moved() == {1: ROWS - DOUBTFUL}
     assert Counter(Assignment.objects.values_list("state", "doubtful")) == {
-        ("OWED", False): ROWS - IN_DOUBT,
-        ("HELD", True): IN_DOUBT,
+        ("OWED", False): ROWS - DOUBTFUL,
+        ("HELD", True): DOUBTFUL,
     }
 
 
-def press() -> None:
-    """Have all that are held tried again, as staff do."""
-    desk = Desk(create_staff("support", Role.SUPPORT, "secret"))
-    said = {"retry_all": "yes", "why": "Mended.", "form": str(uuid4())}
-    answer = desk.client.post(list_of(Assignment, state__exact="HELD"), said)
+def start_bulk_retry() -> None:
+    """Start a bulk retry of all rows in `HELD`, as staff do."""
+    staff = Desk(create_staff("support", Role.SUPPORT, "secret"))
+    form = {"retry_all": "yes", "why": "Mended.", "form": str(uuid4())}
+    answer = staff.client.post(list_of(Assignment, state__exact="HELD"), form)
     assert answer.status_code == 302, answer
 
 
-def die_in_the_middle_of(*, part: int, environment: Mapping[str, str]) -> None:
+def kill_workers_during(*, part: int, environment: Mapping[str, str]) -> None:
     """Kill the workers while one of them waits for a row of that part."""
     with transaction.atomic():
         Assignment.objects.select_for_update().get(pk=part * bulk_retry.PART + 7)
         with workers(environment):
-            until(is_waited_for, "a worker is in the middle of the part", seconds=40)
-    assert over() == part * bulk_retry.PART
+            until(is_lock_awaited, "a worker is in the middle of the part", seconds=40)
+    assert processed() == part * bulk_retry.PART
     assert bulk_retry.is_due()
 
 
 @contextmanager
 def workers(environment: Mapping[str, str]) -> Iterator[None]:
-    """A real cluster, killed at the end, whatever it is at."""
+    """Run a real cluster, which is killed at the end, whatever it does."""
     cluster = start_cluster("bulk", environment)
     try:
         yield
     finally:
-        put_down(cluster)
+        kill_family(cluster)
 
 
-def is_waited_for() -> bool:
+def is_lock_awaited() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
         return bool(cursor.fetchone()[0])
 
 
-def over() -> int:
+def processed() -> int:
     retrial = Retrial.objects.get()
     return retrial.done + retrial.left_alone
 
@@ -97,6 +97,6 @@ def outcomes() -> Counter[str]:
 
 
 def times_moved() -> Counter[int]:
-    """How many rows moved so often."""
+    """Return the number of rows by the number of their moves."""
     moves = Counter(AssignmentTransition.objects.values_list("row", flat=True))
     return Counter(moves.values())

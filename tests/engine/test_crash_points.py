@@ -1,4 +1,4 @@
-"""A worker dies at a named place: what is on disk then, and what the next one does."""
+"""A worker crashes at a crash point: the state on disk, and the next worker's work."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ from rewards.models import (
     Collection,
     CollectionState,
 )
-from tests.engine.conftest import put_down
+from tests.engine.conftest import kill_family
 from tests.engine.processes import family, until
 from tests.world import World, far_sides
 
-LOST = Fault(kind="lost_answer", side="platform", route="rewards")
+LOST_RESPONSE = Fault(kind="lost_answer", side="platform", route="rewards")
 
 
-class Victim:
-    """A cluster of which a worker dies at a place, as soon as it comes there."""
+class CrashingCluster:
+    """A cluster in which a worker crashes as soon as it reaches a crash point."""
 
     def __init__(self, environment: dict[str, str], queue: str) -> None:
         self.process = start_cluster(queue, environment)
         until(lambda: len(family(self.process.pid)) == 6, "all its workers are there")
         self.first = family(self.process.pid)
 
-    def await_death(self) -> None:
-        """Until one of those that were there at first is not there any more."""
+    def await_crash(self) -> None:
+        """Wait until one of the first processes has exited."""
         until(lambda: self.first - family(self.process.pid), "a worker has died")
-        put_down(self.process)
+        kill_family(self.process)
 
 
-Start = Callable[[Point], Victim]
+Start = Callable[[Point], CrashingCluster]
 QUEUES = {"reading": "portal", "activating": "bulk"}  # others: collect
 
 
@@ -56,26 +56,26 @@ QUEUES = {"reading": "portal", "activating": "bulk"}  # others: collect
 def start(
     environment: dict[str, str], box: sandbox.SandboxHandle, settings: Settings
 ) -> Iterator[Start]:
-    started: list[Victim] = []
+    started: list[CrashingCluster] = []
 
-    def start(point: Point) -> Victim:
+    def start(point: Point) -> CrashingCluster:
         more = {
             VARIABLE: str(point),
             "PLATFORM_CAPABILITY": settings.PLATFORM_CAPABILITY,
         }
         queue = QUEUES.get(point.partition(".")[0], "collect")
-        started.append(Victim(environment | far_sides(box) | more, queue))
+        started.append(CrashingCluster(environment | far_sides(box) | more, queue))
         return started[-1]
 
     yield start
-    for victim in started:
-        put_down(victim.process)
+    for cluster in started:
+        kill_family(cluster.process)
 
 
-# --- What there is to do, and what is on disk when a worker has died at it ------------------
+# --- The work, and the state on disk after the crash ----------------------------------------
 
 
-def one() -> Assignment:
+def assignment() -> Assignment:
     return Assignment.objects.get()
 
 
@@ -84,7 +84,7 @@ def attempts(kind: str = Attempt.Kind.ACTIVATE) -> list[str]:
     return list(history.values_list("outcome", flat=True))
 
 
-def notice(world: World) -> None:
+def delivery(world: World) -> None:
     world.box.assign("7311", "C1")
     world.notify(CampaignID=7311, ChannelID=505)
 
@@ -100,32 +100,32 @@ def triggered(world: World) -> None:
     world.run_only("read_deliveries")
 
 
-def owed(world: World) -> None:
+def pending(world: World) -> None:
     world.box.assign("7311", "C1")
     world.collect("7311")
 
 
 def uncertain(world: World) -> None:
-    owed(world)
-    world.box.order(LOST)
+    pending(world)
+    world.box.order(LOST_RESPONSE)
     world.run_activation()
     Assignment.objects.update(not_before=Now(), lease_until=seconds_from_now(-3600))
 
 
-def active(world: World) -> None:
-    owed(world)
+def redeemable(world: World) -> None:
+    pending(world)
     world.run_activation()
     Redemption.objects.update(not_before=Now())
 
 
-def unread_but_taken(_: World) -> None:
+def delivery_claimed(_: World) -> None:
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.attempts) == (DeliveryState.UNREAD, 1)
     assert delivery.lease_until is not None
     assert not Execution.objects.exists()
 
 
-def collection_taken(_: World) -> None:
+def collection_claimed(_: World) -> None:
     collection = Collection.objects.get()
     assert collection.deaths == 1
     assert collection.lease_until is not None
@@ -135,46 +135,46 @@ def collection_taken(_: World) -> None:
 def page_saved(_: World) -> None:
     collection = Collection.objects.get()
     assert (collection.state, collection.deaths) == (CollectionState.DONE, 1)
-    assert one().state == AssignmentState.OWED
+    assert assignment().state == AssignmentState.OWED
 
 
-def customer_still_asked_for(_: World) -> None:
+def customer_pending(_: World) -> None:
     assert Trigger.objects.get().state == TriggerState.WAITING
     assert not Assignment.objects.exists()
 
 
-def claimed(world: World) -> None:
-    row = one()
+def reward_claimed(world: World) -> None:
+    row = assignment()
     assert (row.state, attempts()) == (AssignmentState.ACTIVATING, [""])
     assert None not in (row.key, row.order, row.first_sent_at, row.lease_until)
     assert not world.box.credits
 
 
-def credited_unknown_to_us(world: World) -> None:
-    assert (one().state, attempts()) == (AssignmentState.ACTIVATING, [""])
+def credited_unrecorded(world: World) -> None:
+    assert (assignment().state, attempts()) == (AssignmentState.ACTIVATING, [""])
     assert len(world.box.credits) == 1
 
 
-def credited_and_known(world: World) -> None:
-    assert (one().state, attempts()) == (AssignmentState.ACTIVE, ["GIVEN"])
+def credited_recorded(world: World) -> None:
+    assert (assignment().state, attempts()) == (AssignmentState.ACTIVE, ["GIVEN"])
     assert Redemption.objects.get().state == RedemptionState.WAITING
     assert len(world.box.credits) == 1
 
 
 def still_uncertain(world: World) -> None:
-    row = one()
+    row = assignment()
     assert (row.state, row.doubtful) == (AssignmentState.UNCERTAIN, True)
     assert attempts(Attempt.Kind.LOOK_UP) == []
     assert len(world.box.credits) == 1
 
 
-def report_written_down(world: World) -> None:
+def report_recorded(world: World) -> None:
     assert Redemption.objects.get().state == RedemptionState.REPORTING
     assert Report.objects.get().outcome == ""
     assert not world.box.redemptions
 
 
-def report_taken_unknown_to_us(world: World) -> None:
+def report_unrecorded(world: World) -> None:
     assert Redemption.objects.get().state == RedemptionState.REPORTING
     assert Report.objects.get().outcome == ""
     assert len(world.box.redemptions) == 1
@@ -187,7 +187,7 @@ def reported(world: World) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """What a worker is given, what it leaves, and what the next one's attempts say."""
+    """The work, the state that a crash leaves, and the final outcomes of attempts."""
 
     work: Callable[[World], None]
     left: Callable[[World], None]
@@ -197,25 +197,25 @@ class Case:
 
 ASKABLE = "askable"
 CASES = {
-    Point.READING_TAKEN: Case(notice, unread_but_taken),
-    Point.READING_FOLLOWED: Case(notice, unread_but_taken),
-    Point.COLLECTING_TAKEN: Case(announced, collection_taken),
-    Point.COLLECTING_ANSWERED: Case(announced, collection_taken),
+    Point.READING_TAKEN: Case(delivery, delivery_claimed),
+    Point.READING_FOLLOWED: Case(delivery, delivery_claimed),
+    Point.COLLECTING_TAKEN: Case(announced, collection_claimed),
+    Point.COLLECTING_ANSWERED: Case(announced, collection_claimed),
     Point.COLLECTING_SAVED: Case(announced, page_saved),
-    Point.ASKING_ANSWERED: Case(triggered, customer_still_asked_for),
-    Point.ACTIVATING_CLAIMED: Case(owed, claimed, ("LOST", "GIVEN")),
-    Point.ACTIVATING_ANSWERED: Case(owed, credited_unknown_to_us, ("LOST", "GIVEN")),
-    Point.ACTIVATING_CONCLUDED: Case(owed, credited_and_known),
+    Point.ASKING_ANSWERED: Case(triggered, customer_pending),
+    Point.ACTIVATING_CLAIMED: Case(pending, reward_claimed, ("LOST", "GIVEN")),
+    Point.ACTIVATING_ANSWERED: Case(pending, credited_unrecorded, ("LOST", "GIVEN")),
+    Point.ACTIVATING_CONCLUDED: Case(pending, credited_recorded),
     Point.SETTLING_TAKEN: Case(uncertain, still_uncertain, ("UNANSWERED",), ASKABLE),
     Point.SETTLING_ANSWERED: Case(uncertain, still_uncertain, ("UNANSWERED",), ASKABLE),
-    Point.REPORTING_CLAIMED: Case(active, report_written_down),
-    Point.REPORTING_ANSWERED: Case(active, report_taken_unknown_to_us),
-    Point.REPORTING_CONCLUDED: Case(active, reported),
+    Point.REPORTING_CLAIMED: Case(redeemable, report_recorded),
+    Point.REPORTING_ANSWERED: Case(redeemable, report_unrecorded),
+    Point.REPORTING_CONCLUDED: Case(redeemable, reported),
 }
 
 
 @pytest.mark.parametrize("point", Point)
-def test_whoever_dies_there_leaves_what_the_next_one_needs(
+def test_the_next_worker_completes_what_a_crash_interrupted(
     transactional_db: None,
     box: sandbox.SandboxHandle,
     settings: Settings,
@@ -225,21 +225,24 @@ def test_whoever_dies_there_leaves_what_the_next_one_needs(
     world, case = World(box), CASES[point]
     settings.PLATFORM_CAPABILITY = case.capability
     box.become(case.capability if case.capability == ASKABLE else "idempotent")
-    victim = start(point)
+    cluster = start(point)
 
     case.work(world)
-    victim.await_death()
+    cluster.await_crash()
 
     case.left(world)
-    let_leases_end()
+    expire_leases()
     world.wait()
-    assert (one().state, tuple(attempts())) == (AssignmentState.ACTIVE, case.attempts)
+    assert (assignment().state, tuple(attempts())) == (
+        AssignmentState.ACTIVE,
+        case.attempts,
+    )
     assert Redemption.objects.get().state == RedemptionState.REPORTED
     assert (len(box.credits), len(box.redemptions)) == (1, 1)
 
 
-def let_leases_end() -> None:
-    """A minute later; the jobs that were handed out are lost, too."""
+def expire_leases() -> None:
+    """Let all leases expire, and drop the jobs, which are lost as well."""
     OrmQ.objects.all().delete()
     Delivery.objects.exclude(lease_until=None).update(lease_until=seconds_from_now(-1))
     for model in (Assignment, Collection, Redemption):
@@ -249,7 +252,7 @@ def let_leases_end() -> None:
 
 
 @pytest.mark.parametrize("capability", ["neither", "askable", "idempotent"])
-def test_whatever_the_platform_can_a_death_in_mid_call_gives_it_once_at_most(
+def test_a_crash_during_a_call_activates_at_most_once_on_every_platform(
     transactional_db: None,
     box: sandbox.SandboxHandle,
     settings: Settings,
@@ -259,14 +262,14 @@ def test_whatever_the_platform_can_a_death_in_mid_call_gives_it_once_at_most(
     world = World(box)
     settings.PLATFORM_CAPABILITY = capability
     box.become({"idempotent": "keyed"}.get(capability, capability))
-    victim = start(Point.ACTIVATING_ANSWERED)
-    owed(world)
-    victim.await_death()
+    cluster = start(Point.ACTIVATING_ANSWERED)
+    pending(world)
+    cluster.await_crash()
 
-    let_leases_end()
+    expire_leases()
     world.wait()
 
-    row = one()
+    row = assignment()
     expected = (
         AssignmentState.HELD if capability == "neither" else AssignmentState.ACTIVE
     )
@@ -274,7 +277,7 @@ def test_whatever_the_platform_can_a_death_in_mid_call_gives_it_once_at_most(
     assert row.doubtful == (capability == "neither")
 
 
-def test_a_place_that_is_not_there_stops_the_start_with_a_sentence(
+def test_an_unknown_crash_point_stops_the_start_with_a_sentence(
     environment: dict[str, str],
 ) -> None:
     done = subprocess.run(
@@ -286,6 +289,4 @@ def test_a_place_that_is_not_there_stops_the_start_with_a_sentence(
     )
 
     assert done.returncode != 0
-    assert (
-        "PORTAL_CRASH_AT is 'somewhere'; it must be one of reading.taken" in done.stderr
-    )
+    assert "PORTAL_CRASH_AT is 'somewhere'. Use one of: reading.taken" in done.stderr

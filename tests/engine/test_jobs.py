@@ -1,4 +1,4 @@
-"""A job and the rows it is about are saved together, and each job runs once."""
+"""A job and its rows are saved together, and each job runs once."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from django_q.signing import SignedPackage
 from promoportal import jobs
 from promoportal.jobs import broker
 from tests.engine import tasks
-from tests.engine.conftest import Workers, put_down
-from tests.engine.processes import Book, are_gone, children, kill, until
+from tests.engine.conftest import Workers, kill_family
+from tests.engine.processes import JobLog, are_gone, children, kill, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,8 +30,8 @@ def enqueue(task: jobs.Task, *keys: int) -> None:
             jobs.enqueue(task, pk=pk, queue="portal")
 
 
-def slip_in(payload: str) -> None:
-    """A job that did not come through our door."""
+def enqueue_raw(payload: str) -> None:
+    """Queue a job without `jobs.enqueue`."""
     broker.PortalBroker("portal").enqueue(payload)
 
 
@@ -43,7 +43,7 @@ def test_a_transaction_that_is_rolled_back_leaves_no_job() -> None:
     assert jobs.waiting("portal") == 0
 
 
-def test_a_job_apart_from_the_rows_it_is_about_is_refused() -> None:
+def test_a_job_outside_a_transaction_is_refused() -> None:
     with pytest.raises(jobs.NotInTransaction):
         jobs.enqueue(tasks.note, pk=1, queue="portal")
 
@@ -57,26 +57,28 @@ def test_a_job_waits_in_its_own_queue() -> None:
     assert [jobs.waiting(queue) for queue in jobs.QUEUES] == [0, 0, 1]
 
 
-def test_a_job_rings_when_it_commits(environment: dict[str, str]) -> None:
-    waiting = subprocess.Popen(
+def test_a_job_notifies_the_workers_when_it_commits(
+    environment: dict[str, str],
+) -> None:
+    process = subprocess.Popen(
         [sys.executable, "-m", "tests.engine.waiting_process"],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
-        until(_someone_listens, "someone waits for the bell")
+        until(_is_listening, "someone waits for the bell")
 
         enqueue(tasks.note, 1)
 
-        said, _ = waiting.communicate(timeout=20)
+        output, _ = process.communicate(timeout=20)
     finally:
-        put_down(waiting)
-    assert said.split() == [str(OrmQ.objects.get().pk)]
+        kill_family(process)
+    assert output.split() == [str(OrmQ.objects.get().pk)]
 
 
 def test_two_clusters_on_one_queue_run_each_job_once(
-    start_workers: Start, book: Book
+    start_workers: Start, log: JobLog
 ) -> None:
     enqueue(tasks.note, *range(40))
 
@@ -86,89 +88,87 @@ def test_two_clusters_on_one_queue_run_each_job_once(
     enqueue(tasks.note, *range(40, 80))
     until(lambda: not OrmQ.objects.exists(), "all jobs are concluded")
 
-    noted = [line.pk for line in book.lines("noted")]
+    noted = [line.pk for line in log.lines("noted")]
     assert sorted(noted) == list(range(80))
 
 
-def test_a_cluster_asked_to_stop_finishes_what_runs_and_ends_with_0(
-    start_workers: Start, book: Book
+def test_a_cluster_that_is_stopped_finishes_its_jobs_and_exits_with_0(
+    start_workers: Start, log: JobLog
 ) -> None:
     workers = start_workers()
     enqueue(tasks.nap, 15)
-    book.wait("began")
+    log.wait("began")
     family = workers.family()
 
     workers.process.terminate()
 
     assert workers.end() == 0
-    assert len(book.lines("ended")) == 1
+    assert len(log.lines("ended")) == 1
     assert not OrmQ.objects.exists()
     assert are_gone(family)
 
 
-def test_what_can_not_be_run_is_dropped_and_the_next_job_runs(
-    start_workers: Start, book: Book
+def test_a_job_that_cannot_run_is_dropped_and_the_next_one_runs(
+    start_workers: Start, log: JobLog
 ) -> None:
-    slip_in("no signature")
-    slip_in(_package(func="tests.engine.tasks.gone"))
-    slip_in(_package(func="tests.engine.nowhere.note"))
-    slip_in(_package(func=tasks.note))
-    slip_in(_package())
+    enqueue_raw("no signature")
+    enqueue_raw(_package(func="tests.engine.tasks.gone"))
+    enqueue_raw(_package(func="tests.engine.nowhere.note"))
+    enqueue_raw(_package(func=tasks.note))
+    enqueue_raw(_package())
     enqueue(tasks.note, 7)
 
     workers = start_workers()
-    book.wait("noted", 7)
+    log.wait("noted", 7)
     until(lambda: not OrmQ.objects.exists(), "the queue is empty")
 
     assert workers.process.poll() is None
 
 
-def test_a_job_that_always_kills_its_worker_is_dropped_in_the_end(
-    start_workers: Start, book: Book
+def test_a_job_that_always_crashes_its_worker_is_dropped(
+    start_workers: Start, log: JobLog
 ) -> None:
     workers = start_workers(JOB_TIMEOUT_SECONDS="1", JOB_RETRY_SECONDS="2")
     enqueue(tasks.stab, 1)
     until(lambda: not OrmQ.objects.exists(), "the job is gone")
     enqueue(tasks.note, 2)
-    book.wait("noted", 2)
+    log.wait("noted", 2)
 
-    assert len(book.lines("stabbed")) == broker.MAX_DELIVERIES
+    assert len(log.lines("stabbed")) == broker.MAX_DELIVERIES
     assert workers.process.poll() is None
 
 
 def test_a_job_that_takes_too_long_fails_and_its_worker_is_replaced(
-    start_workers: Start, book: Book
+    start_workers: Start, log: JobLog
 ) -> None:
     workers = start_workers(JOB_TIMEOUT_SECONDS="1", JOB_RETRY_SECONDS="60")
     enqueue(tasks.nap, 300, 301)
     until(lambda: Failure.objects.count() == 2, "both are recorded as failed")
     enqueue(tasks.note, 3)
-    book.wait("noted", 3)
+    log.wait("noted", 3)
 
-    assert not book.lines("ended")
+    assert not log.lines("ended")
     workers.await_all()
 
 
-def test_a_database_that_throws_everyone_out_is_come_back_to(
-    start_workers: Start, book: Book
+def test_workers_reconnect_after_the_database_ends_all_sessions(
+    start_workers: Start, log: JobLog
 ) -> None:
     workers = start_workers()
     enqueue(tasks.note, 1)
-    book.wait("noted", 1)
-    # What is not acknowledged yet would come again, but only after its lease.
+    log.wait("noted", 1)
+    # A job that is not acknowledged yet would run again, but only after its lease.
     until(lambda: not OrmQ.objects.exists(), "the first is concluded")
 
-    _throw_everyone_out()
+    _terminate_sessions()
     enqueue(tasks.note, 2)
-    book.wait("noted", 2)
+    log.wait("noted", 2)
     until(lambda: not OrmQ.objects.exists(), "the second is concluded")
 
     assert workers.process.poll() is None
 
 
-def test_a_cluster_that_does_not_move_gives_itself_up(
-    start_workers: Start, book: Book
-) -> None:
+def test_a_cluster_without_progress_exits(start_workers: Start, log: JobLog) -> None:
     workers = start_workers("--patience", "1.5")
     workers.await_all()
     pusher = children(workers.sentinel)[-1]
@@ -179,24 +179,22 @@ def test_a_cluster_that_does_not_move_gives_itself_up(
     assert workers.end() == 70
 
 
-def test_a_cluster_with_nothing_to_do_does_not_give_up(
-    start_workers: Start, book: Book
-) -> None:
+def test_an_idle_cluster_does_not_exit(start_workers: Start, log: JobLog) -> None:
     workers = start_workers("--patience", "0.5")
     enqueue(tasks.nap, 3)
-    book.wait("ended")
+    log.wait("ended")
     enqueue(tasks.nap, 20, 21)
-    book.wait("ended", 21)
-    # Longer than the patience, and the jobs took longer than it too.
+    log.wait("ended", 21)
+    # Longer than the patience; the jobs took longer as well.
     assert workers.process.poll() is None
 
 
 def _package(**job: object) -> str:
-    whole = {"id": "0" * 32, "name": "slipped", "args": (), "kwargs": {"pk": 0}}
-    return str(SignedPackage.dumps(whole | job))
+    defaults = {"id": "0" * 32, "name": "slipped", "args": (), "kwargs": {"pk": 0}}
+    return str(SignedPackage.dumps(defaults | job))
 
 
-def _someone_listens() -> bool:
+def _is_listening() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE state = 'idle'"
@@ -205,7 +203,7 @@ def _someone_listens() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _throw_everyone_out() -> None:
+def _terminate_sessions() -> None:
     parameters = connection.get_connection_params()
     with psycopg.connect(**parameters, autocommit=True) as other:
         other.execute(

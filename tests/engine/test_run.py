@@ -1,4 +1,4 @@
-"""One command runs the portal: what dies comes back, and what is stopped is stopped."""
+"""One command runs the portal: it restarts what crashes, and stops everything."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ import pytest
 from django.conf import settings
 
 from promoportal.runtime.supervisor import Program, Supervisor
-from tests.engine.conftest import put_down
-from tests.engine.processes import are_gone, children, everyone, family, kill, until
+from tests.engine.conftest import kill_family
+from tests.engine.processes import (
+    all_processes,
+    are_gone,
+    children,
+    family,
+    kill,
+    until,
+)
 
-# Seconds within which whatever was killed must be back.
+# Seconds within which killed processes must run again.
 BACK = 10
 
 Run = Callable[..., "subprocess.Popen[str]"]
@@ -47,11 +54,11 @@ def run(environment: dict[str, str]) -> Iterator[Run]:
 
     yield start
     for process in started:
-        put_down(process)
+        kill_family(process)
 
 
-def page(process: subprocess.Popen[str]) -> str:
-    """The address it says it serves."""
+def printed_url(process: subprocess.Popen[str]) -> str:
+    """Return the URL that the process prints."""
     assert process.stdout
     found = re.search(r"http://\S+", process.stdout.readline())
     assert found
@@ -68,9 +75,9 @@ def answers(url: str) -> bool:
     return True
 
 
-def part(process: subprocess.Popen[str], of: str) -> int:
-    """The first process of the web, or of a queue's cluster."""
-    alive = everyone()
+def process_of(process: subprocess.Popen[str], of: str) -> int:
+    """Return the first process of the web server, or of a queue's cluster."""
+    alive = all_processes()
     (found,) = [
         pid
         for pid in children(process.pid)
@@ -80,99 +87,101 @@ def part(process: subprocess.Popen[str], of: str) -> int:
 
 
 def _is_web(pid: int) -> bool:
-    return "gunicorn" in everyone()[pid].command
+    return "gunicorn" in all_processes()[pid].command
 
 
-def is_whole(process: subprocess.Popen[str]) -> bool:
+def is_complete(process: subprocess.Popen[str]) -> bool:
     try:
-        return len(family(part(process, "web"))) == WEB and all(
-            len(family(part(process, queue))) >= size
+        return len(family(process_of(process, "web"))) == WEB and all(
+            len(family(process_of(process, queue))) >= size
             for queue, size in CLUSTERS.items()
         )
     except (KeyError, ValueError):
         return False
 
 
-def test_whoever_is_killed_is_back_and_without_the_first_none_is_left(run: Run) -> None:
+def test_killed_processes_are_restarted_and_all_exit_with_the_first(run: Run) -> None:
     process = run("--port", "0")
-    url = page(process)
-    until(lambda: is_whole(process), "all are there", seconds=BACK)
+    url = printed_url(process)
+    until(lambda: is_complete(process), "all are there", seconds=BACK)
 
-    # Each takes its own along: a parent its children, an idle worker its cluster.
+    # Others exit with each: a parent's children, an idle worker's cluster.
     doomed = family(process.pid) - {process.pid}
     for victim in (
-        part(process, "web"),
-        part(process, "portal"),
-        children(part(process, "bulk"))[0],
-        children(children(part(process, "collect"))[0])[0],
+        process_of(process, "web"),
+        process_of(process, "portal"),
+        children(process_of(process, "bulk"))[0],
+        children(children(process_of(process, "collect"))[0])[0],
     ):
         kill(victim)
-    until(lambda: are_gone(doomed) and is_whole(process), "all are back", seconds=BACK)
+    until(
+        lambda: are_gone(doomed) and is_complete(process), "all are back", seconds=BACK
+    )
     assert answers(url)
 
-    everybody = family(process.pid)
+    all_pids = family(process.pid)
     kill(process.pid)
     process.wait()
-    until(lambda: are_gone(everybody), "nothing is left", seconds=2)
+    until(lambda: are_gone(all_pids), "nothing is left", seconds=2)
 
 
-def test_asked_to_stop_it_stops_everything_and_ends_with_0(run: Run) -> None:
+def test_a_stop_ends_all_processes_with_exit_code_0(run: Run) -> None:
     process = run("--port", "0")
-    url = page(process)
-    until(lambda: is_whole(process), "all are there", seconds=BACK)
+    url = printed_url(process)
+    until(lambda: is_complete(process), "all are there", seconds=BACK)
     assert answers(url)
-    everybody = family(process.pid)
+    all_pids = family(process.pid)
 
-    # Twice, as `timeout` and some terminals do.
+    # Twice, as sent by `timeout` and some terminals.
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
 
     assert process.wait(timeout=20) == 0
-    assert are_gone(everybody)
-    _, said = process.communicate()
-    assert said == ""
+    assert are_gone(all_pids)
+    _, errors = process.communicate()
+    assert errors == ""
 
 
-def test_a_port_in_use_is_said_before_anything_starts(run: Run) -> None:
+def test_a_port_in_use_is_reported_before_the_start(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = run("--port", str(port))
-        output, said = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=20)
 
     assert process.returncode == 1
     assert output == ""
-    assert f"Cannot listen at 127.0.0.1, port {port}" in said
-    assert "choose another with --port" in said
+    assert f"Cannot listen on 127.0.0.1:{port}" in errors
+    assert "choose another with --port" in errors
 
 
-def test_what_dies_again_and_again_is_started_ever_later() -> None:
-    said: list[str] = []
-    supervisor = Supervisor([_program("raise SystemExit(3)")], say=said.append)
+def test_a_program_that_keeps_crashing_is_restarted_with_growing_delays() -> None:
+    messages: list[str] = []
+    supervisor = Supervisor([_program("raise SystemExit(3)")], say=messages.append)
     began = time.monotonic()
 
     with supervisor.listening():
         supervisor.start()
         patience = time.monotonic() + 20
-        while len(said) < 4 and time.monotonic() < patience:
-            supervisor.look()
+        while len(messages) < 4 and time.monotonic() < patience:
+            supervisor.poll()
         supervisor.stop()
 
-    # At once, after half a second, after one more.
+    # Immediately, after half a second, after one more.
     assert time.monotonic() - began > 1.5
-    assert said[0] == "The program ended with 3; it is started again."
+    assert messages[0] == "The program exited with code 3. Restarting it."
 
 
-def test_what_does_not_end_in_time_is_killed() -> None:
-    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
-    said: list[str] = []
-    supervisor = Supervisor([_program(deaf)], say=said.append, grace=0.5)
+def test_a_program_that_does_not_stop_in_time_is_killed() -> None:
+    script = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
+    messages: list[str] = []
+    supervisor = Supervisor([_program(script)], say=messages.append, grace=0.5)
 
     with supervisor.listening():
         supervisor.start()
-        supervisor.look(seconds=0.5)
+        supervisor.poll(seconds=0.5)
         supervisor.stop()
 
-    assert said == ["The program did not end in time and is killed."]
+    assert messages == ["The program did not stop within the time limit. Killing it."]
 
 
 def _program(script: str) -> Program:

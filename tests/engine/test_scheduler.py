@@ -1,4 +1,4 @@
-"""One process over all hosts does what the clock asks for, whatever befalls it."""
+"""One process over all hosts runs the scheduler, whatever fails."""
 
 from __future__ import annotations
 
@@ -13,81 +13,81 @@ from tests.promoportal.db.second_connection import later
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_only_one_ticks() -> None:
-    ticks: list[str] = []
-    ours = Scheduler(lambda: ticks.append("ours"))
-    with Elsewhere() as elsewhere:
-        assert elsewhere.take()
-        ours.run()
-        assert ticks == []
+def test_only_one_process_runs_the_scheduler() -> None:
+    runs: list[str] = []
+    scheduler = Scheduler(lambda: runs.append("ours"))
+    with OtherProcess() as other:
+        assert other.try_lock()
+        scheduler.run()
+        assert runs == []
 
-    until(lambda: _tick(ours, ticks), "the other is gone, and its lock free")
-    ours.run()
+    until(lambda: _has_run(scheduler, runs), "the other is gone, and its lock free")
+    scheduler.run()
 
-    assert ticks == ["ours", "ours"]
-    with Elsewhere() as elsewhere:
-        assert not elsewhere.take()
-        ours.let_go()
-        until(elsewhere.take, "our lock is free")
+    assert runs == ["ours", "ours"]
+    with OtherProcess() as other:
+        assert not other.try_lock()
+        scheduler.release()
+        until(other.try_lock, "our lock is free")
 
 
-def test_one_that_stands_still_stops_the_clock_for_half_a_minute_at_most() -> None:
-    ticks: list[str] = []
-    ours = Scheduler(lambda: ticks.append("ours"))
-    with Elsewhere() as frozen:
-        assert frozen.take()
+def test_a_suspended_process_blocks_the_scheduler_for_half_a_minute_at_most() -> None:
+    runs: list[str] = []
+    scheduler = Scheduler(lambda: runs.append("ours"))
+    with OtherProcess() as frozen:
+        assert frozen.try_lock()
         with later(10):
-            ours.run()
-        assert frozen.take()
+            scheduler.run()
+        assert frozen.try_lock()
 
         with later(31):
-            ours.run()
+            scheduler.run()
 
-        until(lambda: _tick(ours, ticks), "its lock was taken from it")
-    ours.let_go()
+        until(lambda: _has_run(scheduler, runs), "its lock was taken from it")
+    scheduler.release()
 
 
-def test_a_tick_that_fails_is_followed_by_another() -> None:
-    ticks: list[int] = []
+def test_a_failed_run_is_followed_by_another() -> None:
+    runs: list[int] = []
 
     def fail() -> None:
-        ticks.append(1)
+        runs.append(1)
         raise ZeroDivisionError
 
-    ticker = Scheduler(fail)
-    ticker.run()
-    ticker.run()
+    scheduler = Scheduler(fail)
+    scheduler.run()
+    scheduler.run()
 
-    assert len(ticks) == 2
+    assert len(runs) == 2
 
 
-def test_a_tick_that_loses_the_database_is_followed_by_another() -> None:
-    ticks: list[int] = []
+def test_a_run_that_loses_the_database_is_followed_by_another() -> None:
+    runs: list[int] = []
 
-    def ask() -> None:
+    def query() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
-            ticks.append(cursor.fetchone()[0])
+            runs.append(cursor.fetchone()[0])
 
-    ticker = Scheduler(ask)
-    ticker.run()
-    with Elsewhere() as elsewhere:
-        elsewhere.throw_out(ticks[0])
-    ticker.run()
-    ticker.run()
+    scheduler = Scheduler(query)
+    scheduler.run()
+    with OtherProcess() as other:
+        other.terminate(runs[0])
+    scheduler.run()
+    scheduler.run()
 
-    assert len(set(ticks)) == 2
-
-
-def _tick(ticker: Scheduler, ticks: list[str]) -> bool:
-    ticker.run()
-    return bool(ticks)
+    assert len(set(runs)) == 2
 
 
-class Elsewhere:
+def _has_run(scheduler: Scheduler, runs: list[str]) -> bool:
+    scheduler.run()
+    return bool(runs)
+
+
+class OtherProcess:
     """Another process of the portal, by its connection to the database."""
 
-    def __enter__(self) -> Elsewhere:
+    def __enter__(self) -> OtherProcess:
         parameters = connection.get_connection_params()
         self._connection = psycopg.connect(**parameters, autocommit=True)
         return self
@@ -95,13 +95,13 @@ class Elsewhere:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def take(self) -> bool:
-        """The lock of those who tick; false if another has it."""
+    def try_lock(self) -> bool:
+        """Try to lock the scheduler's lock. Return False if another process has it."""
         key = Scheduler.LOCK
         row = self._connection.execute(
             "SELECT pg_try_advisory_lock(%s)", [key]
         ).fetchone()
         return bool(row and row[0])
 
-    def throw_out(self, pid: int) -> None:
+    def terminate(self, pid: int) -> None:
         self._connection.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])

@@ -1,4 +1,4 @@
-"""A new release takes over from an old one: what was claimed, and what was queued."""
+"""A new release takes over the claims and jobs of an old one."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from promoportal import jobs, sandbox
 from promoportal.sandbox import Fault
 from redemptions.models import Redemption, RedemptionState, Report
 from rewards.models import Assignment, AssignmentState, Attempt
-from tests.engine.conftest import put_down
+from tests.engine.conftest import kill_family
 from tests.engine.processes import until
 from tests.project import fixed_names, tree
 from tests.world import World, far_sides
 
-# Jobs wait in the database while a release is put in: they name what the last one had.
+# Jobs wait in the database during an upgrade: they name tasks of the last release.
 RELEASED = {
     "portal": ["executions.tasks.read_deliveries", "rewards.tasks.activate_one"],
     "collect": [
@@ -39,10 +39,10 @@ RELEASED = {
 }
 
 
-def test_asked_to_end_it_hands_back_within_seconds_what_it_claimed(
+def test_a_stopped_worker_releases_its_claims_within_seconds(
     transactional_db: None, box: sandbox.SandboxHandle, environment: dict[str, str]
 ) -> None:
-    """A turn would go on for eight seconds, and a chunk of a hundred for longer."""
+    """A turn takes eight seconds, and a chunk of a hundred calls takes longer."""
     world = World(box)
     for number in range(300):
         box.assign("7311", f"C{number}")
@@ -56,7 +56,7 @@ def test_asked_to_end_it_hands_back_within_seconds_what_it_claimed(
 
         assert process.wait(timeout=6) == 0
     finally:
-        put_down(process)
+        kill_family(process)
     states = set(Assignment.objects.values_list("state", flat=True))
     assert states == {AssignmentState.OWED, AssignmentState.ACTIVE}
     assert not Attempt.objects.filter(outcome="").exists()
@@ -66,18 +66,18 @@ def test_asked_to_end_it_hands_back_within_seconds_what_it_claimed(
     try:
         until(lambda: len(box.credits) >= 300, "the next one gives the rest")
     finally:
-        put_down(successor)
+        kill_family(successor)
     assert len(box.credits) == len({credit.customer for credit in box.credits}) == 300
 
 
 @pytest.mark.parametrize("queue", jobs.QUEUES)
-def test_jobs_that_the_last_release_queued_are_run(
+def test_jobs_of_the_last_release_are_run(
     transactional_db: None,
     box: sandbox.SandboxHandle,
     environment: dict[str, str],
     queue: jobs.Queue,
 ) -> None:
-    row = prepared(World(box), queue)
+    row = create_work(World(box), queue)
     OrmQ.objects.all().delete()
     with transaction.atomic():
         for name in RELEASED[queue]:
@@ -89,13 +89,13 @@ def test_jobs_that_the_last_release_queued_are_run(
         until(lambda: is_done(queue), "what was due is done")
         until(lambda: not OrmQ.objects.filter(key=queue).exists(), "no job is left")
     finally:
-        put_down(process)
+        kill_family(process)
 
     assert not Failure.objects.exists()
 
 
-def prepared(world: World, queue: str) -> Assignment:
-    """Something is due of each kind that the queue does."""
+def create_work(world: World, queue: str) -> Assignment:
+    """Create due work of each kind that the queue processes."""
     world.box.assign("7311", "C1")
     world.collect("7311")
     if queue == "collect":
@@ -107,7 +107,7 @@ def prepared(world: World, queue: str) -> Assignment:
 
 
 def is_done(queue: str) -> bool:
-    """The queue's work, seen in the rows."""
+    """Return whether the rows show that the queue's work is done."""
     activated = Assignment.objects.filter(state=AssignmentState.ACTIVE).exists()
     read = not Delivery.objects.filter(state=DeliveryState.UNREAD).exists()
     reported = Report.objects.exists() and not Redemption.objects.exclude(
@@ -121,8 +121,8 @@ def test_the_list_of_released_jobs_has_every_task() -> None:
     assert {name for names in RELEASED.values() for name in names} == tasks
 
 
-def test_a_supervisor_of_the_last_release_can_start_the_web_process_again() -> None:
-    """It names gunicorn's configuration as it was called then."""
+def test_a_supervisor_of_the_last_release_can_restart_the_web_process() -> None:
+    """It uses the old name of gunicorn's configuration."""
     checked = subprocess.run(
         [
             *(sys.executable, "-m", "gunicorn", "--check-config"),

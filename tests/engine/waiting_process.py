@@ -1,7 +1,7 @@
 """
-A process that waits for one job of its queue, and says which it was handed.
+A process that waits for one job of its queue, and prints the key of the job.
 
-Only the bell can wake it before a test is over: it would look by itself after ten minutes.
+Only NOTIFY can start the job within a test: the process polls after ten minutes.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import django
 from django.conf import settings
 
 if __name__ == "__main__":
-    # Before django-q2 is imported: that is when it reads them.
+    # Before the import of django-q2, which reads the settings then.
     settings.Q_CLUSTER |= {"poll": 600}
     django.setup()
     from promoportal.jobs import broker
 
-    waiting = broker.PortalBroker("portal")
-    handed: list[int] = []
-    while not handed:
-        handed = [pk for pk, _ in waiting.dequeue()]
-    sys.stdout.write(f"{handed[0]}\n")
+    broker_ = broker.PortalBroker("portal")
+    claimed: list[int] = []
+    while not claimed:
+        claimed = [pk for pk, _ in broker_.dequeue()]
+    sys.stdout.write(f"{claimed[0]}\n")

@@ -1,4 +1,4 @@
-"""Deliveries are read, whatever becomes of the worker that reads them."""
+"""Deliveries are processed, even if the worker that processes them crashes."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def read(world: World) -> None:
     world.run_only("read_deliveries")
 
 
-def the(delivery: Delivery) -> Delivery:
+def current(delivery: Delivery) -> Delivery:
     return Delivery.objects.get(pk=delivery.pk)
 
 
-# --- What follows from a notice -----------------------------------------------------
+# --- The effect of a notification ---------------------------------------------------
 
 
 def test_a_campaign_announced_once_per_channel_is_one_execution(world: World) -> None:
@@ -60,7 +60,7 @@ def test_a_campaign_announced_once_per_channel_is_one_execution(world: World) ->
     assert len(world.box.credits) == 1
 
 
-def test_notices_that_come_while_the_list_is_fetched_ask_for_one_more_pass(
+def test_notifications_during_a_fetch_request_one_more_run(
     world: World,
 ) -> None:
     world.box.assign("7311", "C1")
@@ -77,7 +77,7 @@ def test_notices_that_come_while_the_list_is_fetched_ask_for_one_more_pass(
     assert (collection.number, collection.finished) == (2, 2)
 
 
-def test_a_cancellation_that_comes_first_holds_when_the_execution_comes(
+def test_a_cancellation_before_the_announcement_stays_in_effect(
     world: World,
 ) -> None:
     world.box.assign("7311", "C1")
@@ -94,10 +94,12 @@ def test_a_cancellation_that_comes_first_holds_when_the_execution_comes(
     )
     assert execution.kind == ExecutionKind.SCHEDULED
     assert not world.box.credits
-    assert "cancelled" in the(late).transitions.get().why
+    assert "cancelled" in current(late).transitions.get().why
 
 
-def test_a_notice_after_the_cancellation_does_not_reopen(world: World) -> None:
+def test_a_notification_after_the_cancellation_does_not_reopen_the_execution(
+    world: World,
+) -> None:
     world.box.assign("7311", "C1")
     world.announce("7311")
     world.notify(EventType.CANCELLED, CampaignID=7311)
@@ -115,7 +117,7 @@ def test_a_notice_after_the_cancellation_does_not_reopen(world: World) -> None:
     assert Assignment.objects.get().cancelled_too_late
 
 
-def test_a_customer_of_a_cancelled_execution_is_listed_and_given_nothing(
+def test_a_customer_of_a_cancelled_execution_is_listed_but_gets_no_reward(
     world: World,
 ) -> None:
     world.notify(EventType.CANCELLED, CampaignID=7311)
@@ -129,7 +131,7 @@ def test_a_customer_of_a_cancelled_execution_is_listed_and_given_nothing(
     assert not world.box.credits
 
 
-def test_cancelling_twice_is_cancelling(world: World) -> None:
+def test_a_second_cancellation_has_no_effect(world: World) -> None:
     for _ in range(2):
         world.notify(EventType.CANCELLED, CampaignID=7311)
         read(world)
@@ -139,7 +141,7 @@ def test_cancelling_twice_is_cancelling(world: World) -> None:
     assert set(Delivery.objects.values_list("state", flat=True)) == {DeliveryState.READ}
 
 
-def test_a_customer_who_triggers_again_is_asked_for_anew(world: World) -> None:
+def test_a_customer_who_triggers_again_is_requested_again(world: World) -> None:
     world.box.assign("7311", "C1")
     first = world.notify(EventType.TRIGGERED, campaignID=7311, customerID="C1")
     world.work()
@@ -150,10 +152,10 @@ def test_a_customer_who_triggers_again_is_asked_for_anew(world: World) -> None:
     trigger = Trigger.objects.get()
     assert (trigger.state, trigger.announced) == (TriggerState.WAITING, 2)
     assert trigger.delivery == second
-    assert the(first).execution == the(second).execution == trigger.execution
+    assert current(first).execution == current(second).execution == trigger.execution
 
 
-def test_one_execution_announced_both_ways_is_one(world: World) -> None:
+def test_an_execution_announced_by_both_events_is_one_execution(world: World) -> None:
     world.notify(EventType.SCHEDULED, CampaignID=7311)
     world.notify(EventType.TRIGGERED, campaignID="7311", customerID="C1")
 
@@ -164,21 +166,23 @@ def test_one_execution_announced_both_ways_is_one(world: World) -> None:
 
 
 @pytest.mark.parametrize("event_type", [1, 2, 3, 5, 14])
-def test_what_is_not_acted_on_is_ignored_by_name(world: World, event_type: int) -> None:
+def test_an_event_without_a_handler_is_ignored_with_its_name(
+    world: World, event_type: int
+) -> None:
     delivery = world.notify(event_type, EventTypeID=event_type, CampaignID=7311)
 
     read(world)
 
-    ignored = the(delivery)
+    ignored = current(delivery)
     assert ignored.state == DeliveryState.IGNORED
     assert EventType(event_type).label in ignored.problem
     assert not Execution.objects.exists()
 
 
-# --- However often, and whoever dies ------------------------------------------------
+# --- Repeated processing and crashes ------------------------------------------------
 
 
-def test_reading_twice_is_harmless(world: World) -> None:
+def test_a_delivery_is_processed_only_once(world: World) -> None:
     delivery = world.notify(EventType.TRIGGERED, campaignID=7311, customerID="C1")
 
     inbox.read([delivery.pk])
@@ -186,10 +190,10 @@ def test_reading_twice_is_harmless(world: World) -> None:
     inbox.process_due()
 
     assert Trigger.objects.get().announced == 1
-    assert the(delivery).transitions.count() == 1
+    assert current(delivery).transitions.count() == 1
 
 
-def test_what_was_deleted_meanwhile_is_not_missed(world: World) -> None:
+def test_a_deleted_delivery_does_not_stop_the_job(world: World) -> None:
     delivery = world.notify(CampaignID=7311)
     delivery.delete()
 
@@ -198,58 +202,61 @@ def test_what_was_deleted_meanwhile_is_not_missed(world: World) -> None:
     assert not Execution.objects.exists()
 
 
-def test_a_lost_job_is_found_by_the_tick(world: World) -> None:
+def test_the_scheduler_replaces_a_lost_job(world: World) -> None:
     delivery = world.notify(CampaignID=7311)
     OrmQ.objects.all().delete()
 
     pipeline.tick()
     read(world)
 
-    assert the(delivery).state == DeliveryState.READ
+    assert current(delivery).state == DeliveryState.READ
 
 
-def test_a_body_that_kills_its_worker_is_held_after_three_deaths(
+def test_a_body_that_crashes_its_worker_three_times_needs_review(
     world: World,
 ) -> None:
-    deadly = world.notify(CampaignID=666)
+    fatal = world.notify(CampaignID=666)
 
     with killed_by("666"):
-        deaths = [died(world) for _ in range(6)]
+        crashes = [worker_crashes(world) for _ in range(6)]
 
-    held = the(deadly)
-    assert deaths == [True, True, True, False, False, False]
-    assert (held.state, held.reason) == (DeliveryState.HELD, ExecutionReason.POISON)
-    assert held.problem.endswith(".")
+    delivery = current(fatal)
+    assert crashes == [True, True, True, False, False, False]
+    assert (delivery.state, delivery.reason) == (
+        DeliveryState.HELD,
+        ExecutionReason.POISON,
+    )
+    assert delivery.problem.endswith(".")
 
 
-def test_its_neighbours_are_read_all_the_same(world: World) -> None:
+def test_deliveries_beside_one_that_crashes_are_processed(world: World) -> None:
     before = world.notify(CampaignID=1)
-    deadly = world.notify(CampaignID=666)
+    fatal = world.notify(CampaignID=666)
     behind = world.notify(CampaignID=2)
 
     with killed_by("666"):
         for _ in range(6):
-            died(world)
+            worker_crashes(world)
 
-    assert the(before).state == the(behind).state == DeliveryState.READ
-    assert the(deadly).state == DeliveryState.HELD
+    assert current(before).state == current(behind).state == DeliveryState.READ
+    assert current(fatal).state == DeliveryState.HELD
 
 
-def test_one_that_cannot_be_followed_stops_no_other(world: World) -> None:
+def test_a_delivery_that_fails_does_not_stop_the_others(world: World) -> None:
     bad = world.notify(CampaignID=666)
     good = [world.notify(CampaignID=number) for number in range(3)]
 
     with killed_by("666", DataError("No row can hold it.")):
-        # The others do not wait for a lease to end either.
-        assert died(world)
-        assert {the(each).state for each in good} == {DeliveryState.READ}
+        # Nor do the others wait for a lease to end.
+        assert worker_crashes(world)
+        assert {current(delivery).state for delivery in good} == {DeliveryState.READ}
         for _ in range(8):
-            died(world)
+            worker_crashes(world)
 
-    assert the(bad).state == DeliveryState.HELD
+    assert current(bad).state == DeliveryState.HELD
 
 
-def test_a_worker_that_reads_is_not_disturbed_by_the_tick(world: World) -> None:
+def test_the_scheduler_queues_no_job_for_claimed_deliveries(world: World) -> None:
     world.notify(CampaignID=7311)
     inbox._take()
     OrmQ.objects.all().delete()
@@ -260,21 +267,21 @@ def test_a_worker_that_reads_is_not_disturbed_by_the_tick(world: World) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_never_take_the_same(box: Any) -> None:
+def test_two_workers_never_claim_the_same_delivery(box: Any) -> None:
     world = World(box)
     for number in range(3):
         world.notify(CampaignID=number)
 
     with elsewhere() as other:
         other.begin()
-        theirs = other.do(inbox._take)
-        ours = inbox._take()
+        first = other.do(inbox._take)
+        second = inbox._take()
 
-    assert len(theirs) == 3
-    assert not ours
+    assert len(first) == 3
+    assert not second
 
 
-def test_many_are_read_together(
+def test_many_deliveries_are_processed_in_one_transaction(
     world: World, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(100):
@@ -286,25 +293,25 @@ def test_many_are_read_together(
     assert Trigger.objects.count() == 100
 
 
-# --- Read again -----------------------------------------------------------------------
+# --- Processing again -----------------------------------------------------------------
 
 
-def test_a_held_delivery_is_read_again_by_someone_with_a_reason(world: World) -> None:
-    clerk = User.objects.create_user("clerk")
+def test_processing_again_records_the_user_and_the_reason(world: World) -> None:
+    user = User.objects.create_user("clerk")
     delivery = world.post(b"nonsense")
     read(world)
     delivery.refresh_from_db()
 
-    inbox.read_again(delivery, by=clerk, why="Optimove says it is right.")
+    inbox.read_again(delivery, by=user, why="Optimove says it is right.")
     read(world)
 
     traces = delivery.transitions.order_by("pk")
     asked = traces.get(after=DeliveryState.UNREAD)
-    assert (asked.by, asked.why) == (clerk, "Optimove says it is right.")
+    assert (asked.by, asked.why) == (user, "Optimove says it is right.")
     assert [trace.after for trace in traces] == ["HELD", "UNREAD", "HELD"]
 
 
-def test_what_was_read_before_is_only_joined_again(world: World) -> None:
+def test_processing_again_joins_the_same_execution(world: World) -> None:
     world.box.assign("7311", "C1")
     delivery = world.notify(CampaignID=7311)
     world.work()
@@ -313,12 +320,12 @@ def test_what_was_read_before_is_only_joined_again(world: World) -> None:
     inbox.read_again(delivery, by=None, why="To be sure.")
     world.work()
 
-    assert the(delivery).state == DeliveryState.READ
+    assert current(delivery).state == DeliveryState.READ
     assert Execution.objects.count() == 1
     assert len(world.box.credits) == 1
 
 
-def test_what_is_still_to_be_read_is_not_read_again(world: World) -> None:
+def test_a_pending_delivery_cannot_be_processed_again(world: World) -> None:
     delivery = world.notify(CampaignID=7311)
 
     with pytest.raises(state_machine.IllegalMove):
@@ -326,26 +333,26 @@ def test_what_is_still_to_be_read_is_not_read_again(world: World) -> None:
 
 
 class Killed(BaseException):
-    """The worker is gone, and its transaction with it."""
+    """The worker is killed, and its transaction with it."""
 
 
 @contextmanager
 def killed_by(occurrence: str, how: BaseException | None = None) -> Iterator[None]:
-    """Whoever follows a notice of this execution dies of it."""
+    """Crash the worker that applies a notification about this execution."""
 
-    def die(row: Execution, **_: Any) -> None:
+    def crash(row: Execution, **_: Any) -> None:
         if row.reference == occurrence:
             raise how or Killed
 
-    signals.announced.connect(die)
+    signals.announced.connect(crash)
     try:
         yield
     finally:
-        signals.announced.disconnect(die)
+        signals.announced.disconnect(crash)
 
 
-def died(world: World) -> bool:
-    """Let the time come, tick, and let a worker read until it has read all, or dies."""
+def worker_crashes(world: World) -> bool:
+    """Expire the leases, run scheduler and worker; return whether it crashed."""
     Delivery.objects.exclude(lease_until=None).update(lease_until=seconds_from_now(-1))
     pipeline.tick()
     try:

@@ -1,4 +1,4 @@
-"""Holding an execution back: what is seen, what is traced, what is claimed after it."""
+"""Stopping an execution: status, history, and no claims after the stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.world import World
 
 
 @pytest.fixture
-def clerk(db: None) -> User:
+def user(db: None) -> User:
     return User.objects.create_user("clerk")
 
 
@@ -40,38 +40,40 @@ def last(execution: Execution) -> tuple[str, str, Any, str]:
     return trace.before, trace.after, trace.by, trace.why
 
 
-# --- Who, and why -------------------------------------------------------------------
+# --- User and reason ----------------------------------------------------------------
 
 
-def test_a_pause_and_its_end_say_who_and_why(execution: Execution, clerk: User) -> None:
-    lifecycle.pause(execution, by=clerk, why="Too many complaints.")
+def test_pausing_and_resuming_record_the_user_and_the_reason(
+    execution: Execution, user: User
+) -> None:
+    lifecycle.pause(execution, by=user, why="Too many complaints.")
     paused = last(execution)
     reason = execution.reason, execution.problem
-    lifecycle.resume(execution, by=clerk, why="They were of another campaign.")
+    lifecycle.resume(execution, by=user, why="They were of another campaign.")
 
-    assert paused == ("NONE", "PAUSED", clerk, "Too many complaints.")
+    assert paused == ("NONE", "PAUSED", user, "Too many complaints.")
     assert reason == (ExecutionReason.BY_STAFF, "Too many complaints.")
     assert last(execution) == (
         *("PAUSED", "NONE"),
-        *(clerk, "They were of another campaign."),
+        *(user, "They were of another campaign."),
     )
     assert (execution.reason, execution.problem) == ("", "")
 
 
-def test_a_cancellation_says_who_and_why_on_every_reward(
-    execution: Execution, clerk: User
+def test_a_cancellation_records_its_user_on_every_reward(
+    execution: Execution, user: User
 ) -> None:
     AssignmentFactory.create_batch(2, execution=execution)
 
-    lifecycle.cancel(execution, by=clerk, why="It was a mistake.")
+    lifecycle.cancel(execution, by=user, why="It was a mistake.")
 
-    voided = AssignmentTransition.objects.filter(after=AssignmentState.VOID)
-    assert last(execution) == ("NONE", "CANCELLED", clerk, "It was a mistake.")
+    cancelled = AssignmentTransition.objects.filter(after=AssignmentState.VOID)
+    assert last(execution) == ("NONE", "CANCELLED", user, "It was a mistake.")
     assert execution.reason == ExecutionReason.BY_STAFF
-    assert [trace.by for trace in voided] == [clerk, clerk]
+    assert [trace.by for trace in cancelled] == [user, user]
 
 
-def test_the_vendors_cancellation_says_that_it_is_the_vendors(db: None) -> None:
+def test_a_cancellation_by_optimove_is_recorded_as_such(db: None) -> None:
     execution = lifecycle.cancel_by_vendor("7311")
 
     assert (execution.reason, execution.kind) == (
@@ -109,7 +111,7 @@ MOVES = {
         if verb != "hold"
     ],
 )
-def test_what_may_be_done_when(
+def test_each_status_allows_its_actions_only(
     execution: Execution, stop: ExecutionStop, verb: str, allowed: bool
 ) -> None:
     row = ExecutionFactory(stop=stop)
@@ -124,7 +126,7 @@ def test_what_may_be_done_when(
 
 
 @pytest.mark.parametrize("stop", ExecutionStop)
-def test_what_is_past_a_limit_is_held_where_it_runs_or_is_paused(
+def test_an_execution_over_a_limit_is_stopped_if_it_runs_or_is_paused(
     db: None, stop: ExecutionStop
 ) -> None:
     row = ExecutionFactory(stop=stop)
@@ -136,17 +138,17 @@ def test_what_is_past_a_limit_is_held_where_it_runs_or_is_paused(
     assert (row.stop == ExecutionStop.HELD) is (moved or stop == ExecutionStop.HELD)
 
 
-def test_two_people_who_stop_it_at_once_do_not_both_do_so(execution: Execution) -> None:
-    as_another_sees_it = Execution.objects.get(pk=execution.pk)
+def test_of_two_simultaneous_pauses_only_one_takes_effect(execution: Execution) -> None:
+    stale = Execution.objects.get(pk=execution.pk)
     lifecycle.pause(execution, by=None, why="First.")
 
     with pytest.raises(state_machine.LostRace):
-        lifecycle.pause(as_another_sees_it, by=None, why="Second.")
+        lifecycle.pause(stale, by=None, why="Second.")
 
     assert execution.transitions.count() == 1
 
 
-def test_the_vendor_cancels_what_a_person_has_just_paused(execution: Execution) -> None:
+def test_optimove_can_cancel_a_paused_execution(execution: Execution) -> None:
     lifecycle.pause(execution, by=None, why="Wait.")
 
     cancelled = lifecycle.cancel_by_vendor(execution.reference)
@@ -154,7 +156,7 @@ def test_the_vendor_cancels_what_a_person_has_just_paused(execution: Execution) 
     assert cancelled.stop == ExecutionStop.CANCELLED
 
 
-# --- What it is for -----------------------------------------------------------------
+# --- The effect of a stop -----------------------------------------------------------
 
 IDEMPOTENT = Capability(idempotent=True, askable=True)
 
@@ -162,7 +164,7 @@ IDEMPOTENT = Capability(idempotent=True, askable=True)
 @pytest.mark.parametrize(
     "stop", [ExecutionStop.HELD, ExecutionStop.PAUSED, ExecutionStop.CANCELLED]
 )
-def test_nothing_of_a_stopped_execution_is_claimed(
+def test_no_reward_of_a_stopped_execution_is_claimed(
     db: None, stop: ExecutionStop
 ) -> None:
     owed = AssignmentFactory(execution=ExecutionFactory(stop=stop))
@@ -171,7 +173,9 @@ def test_nothing_of_a_stopped_execution_is_claimed(
     assert Assignment.objects.get().state == AssignmentState.OWED
 
 
-def test_cancelling_voids_what_is_owed_and_marks_what_was_given(world: World) -> None:
+def test_cancelling_voids_pending_rewards_and_marks_activated_ones(
+    world: World,
+) -> None:
     for number in range(3):
         world.box.assign("7311", f"C{number}")
     execution = world.announce("7311")
@@ -181,16 +185,16 @@ def test_cancelling_voids_what_is_owed_and_marks_what_was_given(world: World) ->
     lifecycle.cancel(execution, by=None, why="It was a mistake.")
     world.wait()
 
-    given = Assignment.objects.filter(
+    activated = Assignment.objects.filter(
         state=AssignmentState.ACTIVE, cancelled_too_late=True
     )
-    assert given.count() == 3
+    assert activated.count() == 3
     assert world.assignment("C9").state == AssignmentState.VOID
     assert len(world.box.credits) == 3
     assert world.reconcile("7311").drift == 0
 
 
-def test_pages_that_come_after_it_insert_nothing_to_give(world: World) -> None:
+def test_pages_after_a_cancellation_insert_no_pending_rewards(world: World) -> None:
     world.box.assign("7311", "C1")
     execution = world.open("7311")
     lifecycle.cancel(execution, by=None, why="It was a mistake.")
@@ -207,14 +211,16 @@ def test_pages_that_come_after_it_insert_nothing_to_give(world: World) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_stop_waits_for_claims_under_way_and_is_seen_by_all_after_it() -> None:
+def test_a_stop_waits_for_running_claims_and_later_claims_see_it() -> None:
     owed = AssignmentFactory()
     execution = owed.execution
 
-    with elsewhere() as claimant, elsewhere() as clerk:
+    with elsewhere() as claimant, elsewhere() as stopper:
         claimant.begin()
         claimant.do(lambda: lock_shared(execution.pk))
-        pausing = clerk.start(lambda: lifecycle.pause(execution, by=None, why="Wait."))
+        pausing = stopper.start(
+            lambda: lifecycle.pause(execution, by=None, why="Wait.")
+        )
         assert waits(pausing)
         claimant.commit()
         patiently(pausing)
@@ -223,18 +229,18 @@ def test_a_stop_waits_for_claims_under_way_and_is_seen_by_all_after_it() -> None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_claim_that_begins_while_it_is_stopped_waits_and_sees_it() -> None:
+def test_a_claim_that_starts_during_a_stop_waits_and_sees_it() -> None:
     owed = AssignmentFactory()
     execution = owed.execution
 
-    with elsewhere() as clerk, elsewhere() as claimant:
-        clerk.begin()
-        clerk.do(lambda: lifecycle.cancel(execution, by=None, why="A mistake."))
+    with elsewhere() as stopper, elsewhere() as claimant:
+        stopper.begin()
+        stopper.do(lambda: lifecycle.cancel(execution, by=None, why="A mistake."))
         claiming = claimant.start(
             lambda: claim(execution.pk, capability=IDEMPOTENT, most=10)
         )
         assert waits(claiming)
-        clerk.commit()
+        stopper.commit()
         assert patiently(claiming) is None
 
     owed.refresh_from_db()
@@ -242,18 +248,18 @@ def test_a_claim_that_begins_while_it_is_stopped_waits_and_sees_it() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_collects_may_hold_while_a_notice_waits_for_it() -> None:
-    """A pass shares the execution, a notice queues up behind it, the pass holds it."""
+def test_a_run_can_hold_the_execution_while_a_notification_waits() -> None:
+    """A run shares the execution, a notification waits, and the run holds it."""
     execution = ExecutionFactory()
 
     with elsewhere() as collector, elsewhere() as reader:
         collector.begin()
         collector.do(lambda: lock_shared(execution.pk))
         reader.begin()
-        noticing = reader.start(lambda: lock_exclusive(execution.pk))
-        assert waits(noticing)
+        waiting = reader.start(lambda: lock_exclusive(execution.pk))
+        assert waits(waiting)
         held = collector.do(lambda: lifecycle.hold(execution, problem="Too many."))
         collector.commit()
-        assert patiently(noticing) == ExecutionStop.HELD
+        assert patiently(waiting) == ExecutionStop.HELD
 
     assert held

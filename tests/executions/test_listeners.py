@@ -1,4 +1,4 @@
-"""The addresses we give the vendor, and the command that manages them."""
+"""Listeners, and the command that manages them."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def run_json(*arguments: object) -> Any:
     return json.loads(line)
 
 
-# --- Opening, rotating, closing -----------------------------------------------------
+# --- Open, rotate, close ------------------------------------------------------------
 
 
-def test_two_that_are_open_at_once_are_told_apart(db: None) -> None:
+def test_two_open_listeners_are_told_apart(db: None) -> None:
     old = listeners.open_listener(EventType.SCHEDULED)
     new = listeners.rotate(old.listener, None)
 
@@ -53,7 +53,7 @@ def test_two_that_are_open_at_once_are_told_apart(db: None) -> None:
     assert Listener.objects.known_by("neither") is None
 
 
-def test_the_one_that_is_closed_is_known_no_more(db: None) -> None:
+def test_a_closed_listener_is_not_found_any_more(db: None) -> None:
     old = listeners.open_listener(EventType.SCHEDULED)
     new = listeners.rotate(old.listener, None)
 
@@ -63,7 +63,7 @@ def test_the_one_that_is_closed_is_known_no_more(db: None) -> None:
     assert known(new) == new.listener
 
 
-def test_a_rotated_listener_asks_for_what_the_old_one_did(db: None) -> None:
+def test_a_rotated_listener_has_the_restrictions_of_the_old_one(db: None) -> None:
     old = listeners.open_listener(
         EventType.TRIGGERED, channel=505, header="X-A: b", networks=["192.0.2.0/24"]
     )
@@ -88,20 +88,20 @@ def test_only_digests_are_stored(db: None) -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        pytest.param({"event_type": 12}, "no event type 12", id="event type"),
-        pytest.param({"channel": 0}, "no channel 0", id="channel 0"),
-        pytest.param({"channel": -505}, "no channel -505", id="a negative channel"),
-        pytest.param({"channel": 2**31}, "no channel", id="a channel past any"),
+        pytest.param({"event_type": 12}, "Unknown event type 12", id="event type"),
+        pytest.param({"channel": 0}, "Invalid channel 0", id="channel 0"),
+        pytest.param({"channel": -505}, "Invalid channel -5", id="a negative channel"),
+        pytest.param({"channel": 2**31}, "Invalid channel", id="a channel past any"),
         pytest.param({"header": "X-A"}, "must be like", id="a header without value"),
         pytest.param({"header": ": b"}, "must be like", id="a header without name"),
         pytest.param({"header": "X A: b"}, "must be like", id="a name with a space"),
         pytest.param({"header": "X_A: b"}, "must be like", id="a name that is dropped"),
         pytest.param({"header": "X-A: ä"}, "must be like", id="a value of no Latin"),
-        pytest.param({"networks": ["192.0.2.1/24"]}, "no network", id="host bits"),
-        pytest.param({"networks": ["everywhere"]}, "no network", id="a word"),
+        pytest.param({"networks": ["192.0.2.1/24"]}, "Invalid network", id="host bits"),
+        pytest.param({"networks": ["everywhere"]}, "Invalid network", id="a word"),
     ],
 )
-def test_what_makes_no_listener_is_a_sentence(
+def test_an_invalid_listener_is_refused_with_a_sentence(
     db: None, wrong: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(InvalidListener, match=words) as refused:
@@ -111,20 +111,24 @@ def test_what_makes_no_listener_is_a_sentence(
     assert not Listener.objects.exists()
 
 
-# --- Telling the vendor -------------------------------------------------------------
+# --- Register with Optimove ---------------------------------------------------------
 
 
-def test_registering_tells_the_vendor_an_address_that_is_known(
+def test_registering_sends_optimove_a_url_that_is_accepted(
     db: None, box: sandbox.SandboxHandle
 ) -> None:
-    told = run_json("register", "--event-type", 13, "--channel", 505)
+    facts = run_json("register", "--event-type", 13, "--channel", 505)
 
-    [theirs] = box.listeners
-    [ours] = Listener.objects.all()
-    assert (theirs.event, theirs.channel, theirs.url) == (13, 505, told["url"])
-    assert told["url"].endswith(told["path"])
-    assert ours.registered_at is not None
-    assert Listener.objects.known_by(told["path"].split("/")[3]) == ours
+    [registered] = box.listeners
+    [listener] = Listener.objects.all()
+    assert (registered.event, registered.channel, registered.url) == (
+        13,
+        505,
+        facts["url"],
+    )
+    assert facts["url"].endswith(facts["path"])
+    assert listener.registered_at is not None
+    assert Listener.objects.known_by(facts["path"].split("/")[3]) == listener
 
 
 @pytest.mark.parametrize(
@@ -137,12 +141,12 @@ def test_registering_tells_the_vendor_an_address_that_is_known(
     ],
     ids=lambda fault: f"{fault.kind} {fault.status}",
 )
-def test_what_the_vendor_does_not_take_is_closed_again(
+def test_a_listener_that_optimove_rejects_is_closed_again(
     db: None, box: sandbox.SandboxHandle, fault: Fault
 ) -> None:
     box.order(fault)
 
-    with pytest.raises(CommandError, match=r"did not take it.*Nothing was changed"):
+    with pytest.raises(CommandError, match=r"did not accept.*No changes were made"):
         run("register", "--event-type", 13)
 
     assert not box.listeners
@@ -150,32 +154,32 @@ def test_what_the_vendor_does_not_take_is_closed_again(
 
 
 @pytest.mark.parametrize("kind", ["lost_answer", "error_after"])
-def test_what_the_vendor_may_have_taken_stays_open(
+def test_a_listener_that_optimove_may_have_registered_stays_open(
     db: None, box: sandbox.SandboxHandle, kind: str
 ) -> None:
     box.order(Fault(kind=kind, side="optimove", route=REGISTER))
 
-    with pytest.raises(CommandError, match="Nobody can say"):
+    with pytest.raises(CommandError, match="Outcome unknown"):
         run("register", "--event-type", 13)
 
-    [theirs] = box.listeners
+    [registered] = box.listeners
     assert Listener.objects.open().count() == 1
-    assert Listener.objects.known_by(theirs.url.split("/")[-2]) is not None
+    assert Listener.objects.known_by(registered.url.split("/")[-2]) is not None
 
 
-def test_a_wrong_key_closes_it_again_and_opens_the_breaker(
+def test_a_wrong_key_closes_the_listener_and_opens_the_circuit_breaker(
     db: None, box: sandbox.SandboxHandle, settings: Settings
 ) -> None:
     settings.OPTIMOVE_API_KEY = "expired"
 
-    with pytest.raises(CommandError, match="Nothing was changed"):
+    with pytest.raises(CommandError, match="No changes were made"):
         run("register", "--event-type", 13)
 
     assert not Listener.objects.open().exists()
     assert Breaker.objects.get().opened_at is not None
 
 
-def test_without_leave_to_call_nothing_is_left_open(
+def test_a_throttled_registration_leaves_no_listener_open(
     db: None, box: sandbox.SandboxHandle
 ) -> None:
     rate_limiter.refused(60)
@@ -190,19 +194,19 @@ def test_without_leave_to_call_nothing_is_left_open(
     assert not box.calls
 
 
-def test_unregistering_takes_the_address_back(
+def test_unregistering_removes_the_url_and_closes_the_listener(
     db: None, box: sandbox.SandboxHandle
 ) -> None:
-    told = run_json("register", "--event-type", 13)
+    facts = run_json("register", "--event-type", 13)
 
-    said = run_json("unregister", told["id"])
+    output = run_json("unregister", facts["id"])
 
-    assert said == {"id": told["id"], "open": False}
+    assert output == {"id": facts["id"], "open": False}
     assert not box.listeners
     assert not Listener.objects.open().exists()
 
 
-def test_unregistering_the_old_one_leaves_its_successor_alone(
+def test_unregistering_the_old_listener_keeps_its_successor_registered(
     db: None, box: sandbox.SandboxHandle
 ) -> None:
     old = run_json("register", "--event-type", 13)
@@ -210,18 +214,18 @@ def test_unregistering_the_old_one_leaves_its_successor_alone(
 
     run("unregister", old["id"])
 
-    [theirs] = box.listeners
-    assert theirs.url == new["url"]
+    [registered] = box.listeners
+    assert registered.url == new["url"]
     assert [row.pk for row in Listener.objects.open()] == [new["id"]]
 
 
 @pytest.mark.parametrize("other", [("--event-type", 11), ("--channel", 504)])
-def test_a_listener_for_something_else_is_no_successor(
+def test_a_listener_for_other_events_is_not_a_successor(
     db: None, box: sandbox.SandboxHandle, other: tuple[str, int]
 ) -> None:
-    ours = {"--event-type": 13, "--channel": 505}
-    old = run_json("register", *_flat(ours))
-    run("register", *_flat(ours | dict([other])))
+    options = {"--event-type": 13, "--channel": 505}
+    old = run_json("register", *_flat(options))
+    run("register", *_flat(options | dict([other])))
 
     run("unregister", old["id"])
 
@@ -233,19 +237,19 @@ def _flat(options: dict[str, int]) -> list[object]:
     return [part for option in options.items() for part in option]
 
 
-def test_what_the_vendor_does_not_take_back_stays_open(
+def test_a_listener_that_optimove_does_not_unregister_stays_open(
     db: None, box: sandbox.SandboxHandle
 ) -> None:
-    told = run_json("register", "--event-type", 13)
+    facts = run_json("register", "--event-type", 13)
     box.order(Fault(kind="error_before", side="optimove", status=503))
 
-    with pytest.raises(CommandError, match="did not take it"):
-        run("unregister", told["id"])
+    with pytest.raises(CommandError, match="did not accept the request"):
+        run("unregister", facts["id"])
 
     assert Listener.objects.open().count() == 1
 
 
-def test_rotating_what_the_vendor_refuses_leaves_the_old_one(
+def test_a_rejected_rotation_keeps_the_old_listener(
     db: None, box: sandbox.SandboxHandle
 ) -> None:
     old = run_json("register", "--event-type", 13)
@@ -257,39 +261,39 @@ def test_rotating_what_the_vendor_refuses_leaves_the_old_one(
     assert [row.pk for row in Listener.objects.open()] == [old["id"]]
 
 
-# --- What the command says ----------------------------------------------------------
+# --- The command's output -----------------------------------------------------------
 
 
-def test_add_says_the_address_once(db: None) -> None:
-    told = run_json("add", "--event-type", 13, "--channel", 505)
+def test_add_shows_the_secret_once(db: None) -> None:
+    facts = run_json("add", "--event-type", 13, "--channel", 505)
 
-    assert told["path"].startswith("/webhooks/optimove/")
-    assert (told["event_type"], told["channel"]) == (13, 505)
-    assert told["path"].split("/")[3] not in run("list")
-    assert "shown only now" in run("add", "--event-type", 11)
+    assert facts["path"].startswith("/webhooks/optimove/")
+    assert (facts["event_type"], facts["channel"]) == (13, 505)
+    assert facts["path"].split("/")[3] not in run("list")
+    assert "it is not shown again" in run("add", "--event-type", 11)
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_json_may_be_asked_for_before_or_after_the_verb(db: None, before: bool) -> None:
+def test_json_can_be_given_before_or_after_the_verb(db: None, before: bool) -> None:
     words = ["add", "--event-type", "13"]
 
-    said = run("--json", *words) if before else run(*words, "--json")
+    output = run("--json", *words) if before else run(*words, "--json")
 
-    assert set(json.loads(said)) == {"id", "path", "url", "event_type", "channel"}
+    assert set(json.loads(output)) == {"id", "path", "url", "event_type", "channel"}
 
 
-def test_all_that_the_portal_acts_on_is_registered_in_one_line(
+def test_one_command_registers_all_events_that_the_portal_handles(
     db: None, box: sandbox.SandboxHandle
 ) -> None:
-    told = run_json("register")
+    facts = run_json("register")
 
-    assert [row["event_type"] for row in told["listeners"]] == [13, 11, 4]
+    assert [row["event_type"] for row in facts["listeners"]] == [13, 11, 4]
     assert {row.url for row in box.listeners} == {
-        row["url"] for row in told["listeners"]
+        row["url"] for row in facts["listeners"]
     }
 
 
-def test_what_was_registered_before_one_was_refused_is_told(
+def test_listeners_registered_before_a_rejection_are_shown(
     db: None, box: sandbox.SandboxHandle
 ) -> None:
     box.order(
@@ -304,10 +308,10 @@ def test_what_was_registered_before_one_was_refused_is_told(
     assert [row.pk for row in Listener.objects.open()] == [first["id"]]
 
 
-def test_the_list_says_what_each_is_and_no_secret(
+def test_the_list_shows_states_and_no_secrets(
     db: None, box: sandbox.SandboxHandle
 ) -> None:
-    assert run("list") == "There are no listeners.\n"
+    assert run("list") == "No listeners. Create one with `listeners register`.\n"
     registered = run_json("register", "--event-type", 13)
     listeners.close(listeners.open_listener(EventType.TRIGGERED, channel=505).listener)
     listeners.open_listener(EventType.CANCELLED)
@@ -326,15 +330,21 @@ def test_the_list_says_what_each_is_and_no_secret(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        pytest.param(["add", "--event-type", 12], "no event type 12", id="event type"),
         pytest.param(
-            ["add", "--event-type", 13, "--channel", -1], "no channel", id="channel"
+            ["add", "--event-type", 12], "Unknown event type 12", id="event type"
         ),
-        pytest.param(["unregister", 404], "no open listener 404", id="unknown"),
-        pytest.param(["rotate", 10**30], "no open listener", id="unthinkable"),
+        pytest.param(
+            ["add", "--event-type", 13, "--channel", -1],
+            "Invalid channel",
+            id="channel",
+        ),
+        pytest.param(["unregister", 404], "Open listener 404 not", id="unknown"),
+        pytest.param(["rotate", 10**30], "Open listener", id="unthinkable"),
     ],
 )
-def test_a_mistake_is_a_sentence(db: None, words: list[object], sentence: str) -> None:
+def test_a_mistake_is_reported_as_a_sentence(
+    db: None, words: list[object], sentence: str
+) -> None:
     with pytest.raises(CommandError, match=sentence) as refused:
         run(*words)
 
@@ -342,7 +352,7 @@ def test_a_mistake_is_a_sentence(db: None, words: list[object], sentence: str) -
     assert refused.value.returncode == 1
 
 
-def test_the_vendors_refusal_is_told_by_its_kind(
+def test_a_failed_registration_raises_the_error_of_the_call(
     db: None, box: sandbox.SandboxHandle
 ) -> None:
     box.order(Fault(kind="lost_answer", side="optimove", route=REGISTER))

@@ -1,4 +1,4 @@
-"""What a notice says, whatever its casing, and what makes it none."""
+"""The content of a notification in any letter case, and bodies that are none."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from executions.notices import (
 )
 
 
-def read(said: bytes, *, event_type: int) -> Notice | Unreadable:
+def read(content: bytes, *, event_type: int) -> Notice | Unreadable:
     try:
-        return notices.read(said, event_type=event_type)
+        return notices.read(content, event_type=event_type)
     except Unreadable as error:
         return error
 
@@ -97,14 +97,14 @@ def body(**said: object) -> bytes:
         ),
     ],
 )
-def test_a_notice_is_read_in_any_casing(
+def test_a_notification_is_read_in_any_letter_case(
     event_type: int, said: bytes, notice: Notice
 ) -> None:
     assert notices.read(said, event_type=event_type) == notice
 
 
 @pytest.mark.parametrize("said", ["007311", "00"])
-def test_an_occurrence_that_begins_with_a_zero_is_no_other_occurrence(
+def test_an_occurrence_with_a_leading_zero_is_refused(
     said: str,
 ) -> None:
     refused = read(body(campaignID=said), event_type=13)
@@ -114,7 +114,7 @@ def test_an_occurrence_that_begins_with_a_zero_is_no_other_occurrence(
 
 
 @pytest.mark.parametrize("event_type", [1, 2, 3, 5, 14])
-def test_what_the_portal_does_nothing_about_has_a_name(event_type: int) -> None:
+def test_an_event_without_a_handler_has_a_name(event_type: int) -> None:
     notice = notices.read(body(EventTypeID=event_type), event_type=event_type)
 
     assert notice == UnhandledEvent(EventType(event_type).label)
@@ -134,14 +134,14 @@ def test_what_the_portal_does_nothing_about_has_a_name(event_type: int) -> None:
         pytest.param(1, body(EventTypeID=2), "event 2", id="one of no consequence"),
     ],
 )
-def test_a_notice_at_the_wrong_listener_is_told_so(
+def test_a_notification_at_the_wrong_listener_is_refused(
     event_type: int, said: bytes, words: str
 ) -> None:
     with pytest.raises(WrongEventType, match=words):
         notices.read(said, event_type=event_type)
 
 
-def test_a_cancellation_at_the_listener_for_executions_starts_nothing() -> None:
+def test_a_cancellation_at_the_listener_for_executions_is_refused() -> None:
     with pytest.raises(WrongEventType):
         notices.read(body(EventTypeID=4, CampaignID=1), event_type=13)
 
@@ -151,9 +151,9 @@ def test_any_depth_is_read_or_refused(depth: int) -> None:
     deep = b"[" * depth + b"]" * depth
     said = b'{"CampaignID":1,"x":' + deep + b',"X":' + deep + b"}"
 
-    told = read(said, event_type=13)
+    result = read(said, event_type=13)
 
-    assert told == Scheduled("1") or "deep" in str(told)
+    assert result == Scheduled("1") or "deep" in str(result)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_any_depth_is_read_or_refused(depth: int) -> None:
         pytest.param("73\x0011", None, id="not printable"),
     ],
 )
-def test_what_a_person_types_is_an_id_the_vendor_could_have_sent(
+def test_a_typed_id_must_be_one_that_optimove_could_have_sent(
     text: str, occurrence: str | None
 ) -> None:
     if occurrence:
@@ -190,13 +190,15 @@ NAMES = st.sampled_from(["CampaignID", "campaignid", "customerID", "EventTypeID"
     said=st.dictionaries(NAMES | st.text(), JSON) | JSON,
     event_type=st.sampled_from(EventType.values),
 )
-def test_any_json_is_a_notice_or_unreadable(said: object, event_type: int) -> None:
-    told = read(json.dumps(said).encode(), event_type=event_type)
+def test_any_json_is_a_notification_or_unreadable(
+    said: object, event_type: int
+) -> None:
+    result = read(json.dumps(said).encode(), event_type=event_type)
 
-    texts = [text for text in vars(told).values() if isinstance(text, str)]
-    if isinstance(told, Unreadable):
-        texts = [str(told)]
-        assert str(told).endswith(".")
+    texts = [text for text in vars(result).values() if isinstance(text, str)]
+    if isinstance(result, Unreadable):
+        texts = [str(result)]
+        assert str(result).endswith(".")
     else:
         assert all(0 < len(text) <= MAX_ID_LENGTH for text in texts)
-    assert all(text.isprintable() for text in texts)  # and so can be stored
+    assert all(text.isprintable() for text in texts)  # so it can be stored

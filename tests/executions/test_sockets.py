@@ -1,4 +1,4 @@
-"""The webhook behind the real web server: what is sent in odd ways, over real sockets."""
+"""The webhook behind the real web server, with unusual requests over real sockets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.clusters import database_url
 from executions import listeners
 from executions.models import Delivery, EventType
 from executions.request_body import DRAINED, LARGEST
-from tests.engine.conftest import put_down
+from tests.engine.conftest import kill_family
 
 MIB = 1024 * 1024
 PATIENCE = 20.0
@@ -30,27 +30,27 @@ class Web:
 
     def __init__(self, database: str, log: Path) -> None:
         self.log = log
-        listening_at = socket.create_server(("127.0.0.1", 0))
-        self.address: tuple[str, int] = listening_at.getsockname()
-        handed_on = listening_at.fileno()
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.address: tuple[str, int] = listener.getsockname()
+        inherited = listener.fileno()
         with log.open("wb") as out:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "gunicorn"),
                     *("--config", "python:promoportal.runtime.gunicorn_config"),
-                    *("--bind", f"fd://{handed_on}"),
+                    *("--bind", f"fd://{inherited}"),
                 ],
                 cwd=settings.BASE_DIR,
                 env=os.environ | {"DATABASE_URL": database, "WEB_CONCURRENCY": "1"},
-                pass_fds=[handed_on],
+                pass_fds=[inherited],
                 stdout=out,
                 stderr=out,
                 text=True,
             )
-        listening_at.close()
+        listener.close()
 
     def post(self, path: str, *parts: bytes, **headers: str) -> int:
-        """Send all of it before reading a byte, as a simple client does."""
+        """Send the complete request before reading a byte, as a simple client does."""
         return ask(self.address, path, parts, headers)
 
     def get(self, path: str) -> int:
@@ -67,7 +67,7 @@ def web(
         url = database_url()
     server = Web(url, tmp_path_factory.mktemp("web") / "log")
     yield server
-    put_down(server.process)
+    kill_family(server.process)
 
 
 @pytest.fixture
@@ -83,8 +83,10 @@ def ask(
     method: str = "POST",
 ) -> int:
     with socket.create_connection(address, timeout=PATIENCE) as sender:
-        said = {"Host": "localhost", "Connection": "close", **headers}
-        lines = [f"{name.replace('_', '-')}: {value}" for name, value in said.items()]
+        all_headers = {"Host": "localhost", "Connection": "close", **headers}
+        lines = [
+            f"{name.replace('_', '-')}: {value}" for name, value in all_headers.items()
+        ]
         head = "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""])
         sender.sendall(head.encode())
         for part in parts:
@@ -121,7 +123,7 @@ CHUNKED = {"Transfer_Encoding": "chunked"}
         pytest.param(DRAINED, 413, id="as much as is drained"),
     ],
 )
-def test_who_is_still_writing_gets_the_answer(
+def test_a_sender_that_is_still_writing_gets_the_response(
     web: Web, opened: listeners.Opened, size: int, expected: int
 ) -> None:
     assert web.post(opened.path, b" " * size, **announced(size)) == expected
@@ -136,7 +138,7 @@ def test_who_is_still_writing_gets_the_answer(
         pytest.param(DRAINED, 413, id="as much as is drained"),
     ],
 )
-def test_who_is_still_writing_in_chunks_gets_the_answer(
+def test_a_sender_that_is_still_writing_chunks_gets_the_response(
     web: Web, opened: listeners.Opened, size: int, expected: int
 ) -> None:
     parts = chunks(b" " * size, 60_000)
@@ -146,7 +148,7 @@ def test_who_is_still_writing_in_chunks_gets_the_answer(
 
 
 @pytest.mark.parametrize("size", [1, 7, 70_000])
-def test_a_body_in_chunks_is_kept_whole(
+def test_a_chunked_body_is_stored_completely(
     web: Web, opened: listeners.Opened, size: int
 ) -> None:
     body = json.dumps({"CampaignID": 7311, "x": "y" * 5 * size}).encode()
@@ -169,19 +171,21 @@ def test_a_body_in_chunks_is_kept_whole(
         pytest.param(CHUNKED, b"", id="before any chunk"),
     ],
 )
-def test_half_a_body_is_not_kept_for_a_whole_one(
+def test_an_incomplete_body_is_not_stored(
     web: Web, opened: listeners.Opened, headers: dict[str, str], sent: bytes
 ) -> None:
     assert web.post(opened.path, sent, **headers) == 400
     assert not Delivery.objects.exists()
 
 
-def test_no_body_is_an_empty_one(web: Web, opened: listeners.Opened) -> None:
+def test_a_request_without_body_is_stored_as_empty(
+    web: Web, opened: listeners.Opened
+) -> None:
     assert web.post(opened.path) == 200
     assert bytes(Delivery.objects.get().body) == b""
 
 
-def test_what_cannot_be_told_apart_from_another_request_is_refused(
+def test_a_request_with_an_ambiguous_length_is_refused(
     web: Web, opened: listeners.Opened
 ) -> None:
     body = b"13\r\n" + b'{"CampaignID":7311}' + b"\r\n0\r\n\r\n"
@@ -192,7 +196,7 @@ def test_what_cannot_be_told_apart_from_another_request_is_refused(
     assert not Delivery.objects.exists()
 
 
-def test_a_guessed_address_is_not_in_the_log(web: Web, transactional_db: None) -> None:
+def test_a_guessed_secret_is_not_in_the_log(web: Web, transactional_db: None) -> None:
     assert web.post("/webhooks/optimove/guessed-secret/") == 404
 
     log = web.log.read_text()
@@ -200,7 +204,7 @@ def test_a_guessed_address_is_not_in_the_log(web: Web, transactional_db: None) -
     assert "guessed-secret" not in log
 
 
-def test_a_server_that_joins_no_chunks_says_so(
+def test_a_server_that_does_not_decode_chunks_refuses_them(
     opened: listeners.Opened, live_server: live_server_helper.LiveServer
 ) -> None:
     thread = live_server.thread
@@ -210,13 +214,13 @@ def test_a_server_that_joins_no_chunks_says_so(
     assert not Delivery.objects.exists()
 
 
-def test_with_the_database_gone_nothing_is_answered_for(tmp_path: Path) -> None:
+def test_without_a_database_no_delivery_is_accepted(tmp_path: Path) -> None:
     server = Web(NOWHERE, tmp_path / "log")
     try:
         answer = server.post("/webhooks/optimove/whatever/", b"{}", **announced(2))
-        lives, ready = server.get("/healthz"), server.get("/readyz")
+        alive, ready = server.get("/healthz"), server.get("/readyz")
     finally:
-        put_down(server.process)
+        kill_family(server.process)
 
-    assert (answer, lives, ready) == (503, 200, 503)
+    assert (answer, alive, ready) == (503, 200, 503)
     assert "whatever" not in server.log.read_text()

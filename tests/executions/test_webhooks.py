@@ -1,4 +1,4 @@
-"""What is posted to a listener: known, kept as it came, and answered."""
+"""A POST to a listener: authenticated, stored as received, and answered."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def nothing_is_stored() -> bool:
     return not Delivery.objects.exists() and not OrmQ.objects.exists()
 
 
-# --- Strangers --------------------------------------------------------------------
+# --- Unknown senders --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "secret",
     ["never-opened", "%00", "%ed%a0%80", "%F0%9F%8E%81", "a" * 2000, "..", "%2e%2e"],
 )
-def test_an_unknown_secret_finds_nothing_and_leaves_nothing(
+def test_a_request_with_an_unknown_secret_gets_404_and_is_not_stored(
     db: None, secret: str
 ) -> None:
     listeners.open_listener(EventType.SCHEDULED)
@@ -58,7 +58,7 @@ def test_an_unknown_secret_finds_nothing_and_leaves_nothing(
     assert nothing_is_stored()
 
 
-def test_a_closed_listener_is_an_unknown_one(db: None) -> None:
+def test_a_closed_listener_is_unknown(db: None) -> None:
     opened = listeners.open_listener(EventType.SCHEDULED)
     listeners.close(opened.listener)
 
@@ -77,7 +77,7 @@ def test_a_closed_listener_is_an_unknown_one(db: None) -> None:
         pytest.param({}, 404, id="missing"),
     ],
 )
-def test_a_listener_that_asks_for_a_header_needs_it_right(
+def test_a_listener_with_a_header_accepts_the_right_value_only(
     db: None, headers: dict[str, str], status: int
 ) -> None:
     opened = listeners.open_listener(
@@ -102,7 +102,7 @@ def test_a_listener_that_asks_for_a_header_needs_it_right(
         pytest.param("unix", 404, id="not an address"),
     ],
 )
-def test_a_listener_that_asks_for_a_network_is_called_from_there_alone(
+def test_a_listener_with_networks_accepts_calls_from_there_only(
     db: None, address: str, status: int
 ) -> None:
     opened = listeners.open_listener(
@@ -116,7 +116,7 @@ def test_a_listener_that_asks_for_a_network_is_called_from_there_alone(
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
-def test_a_listener_takes_posts_alone(db: None, method: str) -> None:
+def test_a_listener_accepts_post_only(db: None, method: str) -> None:
     opened = listeners.open_listener(EventType.SCHEDULED)
 
     answer = Client().generic(method, opened.path, GOOD)
@@ -126,30 +126,28 @@ def test_a_listener_takes_posts_alone(db: None, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS"])
-def test_a_stranger_does_not_learn_that_by_trying_methods(
-    db: None, method: str
-) -> None:
+def test_an_unknown_secret_gets_404_for_every_method(db: None, method: str) -> None:
     answer = Client().generic(method, "/webhooks/optimove/guessed/", GOOD)
 
     assert answer.status_code == 404
 
 
-# --- What is kept -----------------------------------------------------------------
+# --- Stored deliveries ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("slash", ["/", ""])
-def test_a_good_notice_is_kept_as_it_came_with_how_its_sender_was_known(
+def test_a_delivery_is_stored_as_received_with_the_checks_of_its_sender(
     db: None, slash: str
 ) -> None:
     opened = listeners.open_listener(EventType.SCHEDULED)
 
     answer = post(opened.path.rstrip("/") + slash, REMOTE_ADDR="192.0.2.7")
 
-    [kept] = Delivery.objects.all()
+    [delivery] = Delivery.objects.all()
     assert (answer.status_code, json.loads(answer.content)["status"]) == (200, "kept")
-    assert (bytes(kept.body), kept.content_type) == (GOOD, "application/json")
-    assert kept.verdict["from"] == "192.0.2.7"
-    assert kept.state == DeliveryState.UNREAD
+    assert (bytes(delivery.body), delivery.content_type) == (GOOD, "application/json")
+    assert delivery.verdict["from"] == "192.0.2.7"
+    assert delivery.state == DeliveryState.UNREAD
     assert OrmQ.objects.count() == 1
 
 
@@ -193,21 +191,21 @@ BAD = {
 
 
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD.keys())
-def test_whatever_is_said_is_kept_and_ends_in_a_sentence(
+def test_a_bad_body_is_stored_and_ends_with_a_sentence(
     world: World, body: bytes
 ) -> None:
-    kept = world.post(body)
+    delivery = world.post(body)
 
     world.run_only("read_deliveries")
     good = world.post(GOOD)
     world.run_only("read_deliveries")
 
-    kept.refresh_from_db()
+    delivery.refresh_from_db()
     good.refresh_from_db()
-    assert bytes(kept.body) == body
-    assert kept.state in ENDED
-    assert kept.reason
-    assert kept.problem.endswith(".")
+    assert bytes(delivery.body) == body
+    assert delivery.state in ENDED
+    assert delivery.reason
+    assert delivery.problem.endswith(".")
     assert good.state == DeliveryState.READ
     assert "executions.tasks.read_deliveries" not in queued()
 
@@ -226,15 +224,15 @@ def test_whatever_is_said_is_kept_and_ends_in_a_sentence(
         ),
     ],
 )
-def test_what_can_be_understood_is_understood(world: World, body: bytes) -> None:
-    kept = world.post(body)
+def test_an_unusual_but_valid_body_is_processed(world: World, body: bytes) -> None:
+    delivery = world.post(body)
 
     world.run_only("read_deliveries")
 
-    kept.refresh_from_db()
-    assert kept.state == DeliveryState.READ
-    assert kept.execution is not None
-    assert kept.execution.reference == "7311"
+    delivery.refresh_from_db()
+    assert delivery.state == DeliveryState.READ
+    assert delivery.execution is not None
+    assert delivery.execution.reference == "7311"
 
 
 @pytest.mark.parametrize(
@@ -250,19 +248,17 @@ def test_what_can_be_understood_is_understood(world: World, body: bytes) -> None
         "nonsense \x00 " + "x" * 500,
     ],
 )
-def test_what_the_sender_calls_it_does_not_matter(
-    world: World, content_type: str
-) -> None:
+def test_the_content_type_does_not_matter(world: World, content_type: str) -> None:
     answer = post(world.path(), content_type=content_type)
     world.run_only("read_deliveries")
 
-    [kept] = Delivery.objects.all()
+    [delivery] = Delivery.objects.all()
     assert answer.status_code == 200
-    assert (bytes(kept.body), kept.state) == (GOOD, DeliveryState.READ)
+    assert (bytes(delivery.body), delivery.state) == (GOOD, DeliveryState.READ)
 
 
 @pytest.mark.parametrize("accepted", ["text/html", "application/xml", "", "*/*;q=0"])
-def test_what_the_sender_accepts_does_not_matter(db: None, accepted: str) -> None:
+def test_the_accept_header_does_not_matter(db: None, accepted: str) -> None:
     opened = listeners.open_listener(EventType.SCHEDULED)
 
     answer = post(f"{opened.path}?format=xml", headers={"Accept": accepted})
@@ -271,7 +267,7 @@ def test_what_the_sender_accepts_does_not_matter(db: None, accepted: str) -> Non
     assert answer["Content-Type"] == "application/json"
 
 
-def test_a_mebibyte_is_kept_and_a_byte_more_is_too_large(db: None) -> None:
+def test_a_mebibyte_is_stored_and_a_byte_more_is_too_large(db: None) -> None:
     opened = listeners.open_listener(EventType.SCHEDULED)
 
     statuses = [
@@ -283,14 +279,14 @@ def test_a_mebibyte_is_kept_and_a_byte_more_is_too_large(db: None) -> None:
 
 
 @pytest.mark.parametrize("event_type", EventType.values)
-def test_every_listener_takes_anything(world: World, event_type: int) -> None:
-    kept = world.post(b'{"anything":[1]}', event_type)
+def test_every_listener_accepts_any_body(world: World, event_type: int) -> None:
+    delivery = world.post(b'{"anything":[1]}', event_type)
 
     world.run_only("read_deliveries")
 
-    kept.refresh_from_db()
-    assert kept.state in ENDED
-    assert kept.problem.endswith(".")
+    delivery.refresh_from_db()
+    assert delivery.state in ENDED
+    assert delivery.problem.endswith(".")
 
 
 ANYTHING = settings(
@@ -308,22 +304,24 @@ OBJECTS = st.dictionaries(NAMES, JSON)
 
 
 @ANYTHING
-@given(body=st.binary() | (JSON | OBJECTS).map(lambda said: json.dumps(said).encode()))
-def test_no_body_at_all_is_lost_or_stuck(world: World, body: bytes) -> None:
-    kept = world.post(body)
+@given(
+    body=st.binary() | (JSON | OBJECTS).map(lambda value: json.dumps(value).encode())
+)
+def test_no_body_is_lost_or_stays_pending(world: World, body: bytes) -> None:
+    delivery = world.post(body)
 
     world.run_only("read_deliveries")
 
-    kept.refresh_from_db()
-    assert bytes(kept.body) == body
-    assert kept.problem if kept.state in ENDED else kept.execution
-    assert kept.state != DeliveryState.UNREAD
+    delivery.refresh_from_db()
+    assert bytes(delivery.body) == body
+    assert delivery.problem if delivery.state in ENDED else delivery.execution
+    assert delivery.state != DeliveryState.UNREAD
 
 
-# --- Both or neither --------------------------------------------------------------
+# --- One transaction --------------------------------------------------------------
 
 
-def test_the_delivery_and_its_job_are_gone_together(db: None) -> None:
+def test_the_delivery_and_its_job_are_rolled_back_together(db: None) -> None:
     opened = listeners.open_listener(EventType.SCHEDULED)
 
     with suppress(_Crash), transaction.atomic():
@@ -333,7 +331,7 @@ def test_the_delivery_and_its_job_are_gone_together(db: None) -> None:
     assert nothing_is_stored()
 
 
-def test_what_cannot_be_queued_is_not_kept_and_not_answered_for(db: None) -> None:
+def test_a_delivery_that_cannot_be_queued_is_not_stored_or_accepted(db: None) -> None:
     opened = listeners.open_listener(EventType.SCHEDULED)
 
     with _queue_that_fails(), pytest.raises(_Crash):
@@ -343,7 +341,7 @@ def test_what_cannot_be_queued_is_not_kept_and_not_answered_for(db: None) -> Non
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_database_that_goes_away_while_keeping_is_told_to_the_sender() -> None:
+def test_the_sender_gets_503_if_the_database_fails_while_storing() -> None:
     opened = listeners.open_listener(EventType.SCHEDULED)
 
     with _database_that_goes_away():
@@ -354,7 +352,7 @@ def test_a_database_that_goes_away_while_keeping_is_told_to_the_sender() -> None
     assert post(opened.path).status_code == 200
 
 
-def test_the_secret_is_nowhere_in_the_database(db: None) -> None:
+def test_no_secret_is_in_the_database(db: None) -> None:
     opened = listeners.open_listener(EventType.SCHEDULED, header="X-Secret: sesame")
     post(opened.path, headers={"X-Secret": "sesame"})
 

@@ -1,4 +1,4 @@
-"""A dump taken in the middle of an execution, more activations, and the dump restored."""
+"""A dump is taken during an execution, more is activated, and the dump is restored."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from bench.clusters import database_url
 from promoportal import sandbox
 from promoportal.db.embedded import binaries
 from promoportal.sandbox import Fault
-from tests.engine.conftest import put_down
+from tests.engine.conftest import kill_family
 from tests.engine.processes import until
 from tests.world import far_sides
 
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 
-# It is restored later than a minute after it was taken.
-LEASES_ARE_OVER = (
+# As if the dump is restored more than a minute after it was taken.
+EXPIRE_LEASES = (
     "UPDATE rewards_assignment SET lease_until = now() WHERE lease_until > now()",
     "UPDATE redemptions_redemption SET lease_until = now() WHERE lease_until > now()",
 )
 
 
 class Portal:
-    """A whole portal of real processes, on a database of its own."""
+    """A complete portal of real processes, on a database of its own."""
 
     def __init__(self, box: sandbox.SandboxHandle, name: str) -> None:
         url = database_url().replace(
@@ -60,21 +60,21 @@ class Portal:
             assert process.stdout.readline()
             yield
         finally:
-            put_down(process)  # SIGKILL, to all of it
+            kill_family(process)  # SIGKILL, to all of it
 
-    def manage(self, *words: str) -> None:
+    def manage(self, *arguments: str) -> None:
         subprocess.run(
-            [*MANAGE, *words],
+            [*MANAGE, *arguments],
             env=self.environment,
             check=True,
             stdout=subprocess.DEVNULL,
         )
 
-    def begin(self) -> None:
+    def create_database(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f'CREATE DATABASE "{self.name}"')
 
-    def end(self) -> None:
+    def drop_database(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
 
@@ -82,9 +82,9 @@ class Portal:
 @pytest.fixture
 def portal(transactional_db: None, box: sandbox.SandboxHandle) -> Iterator[Portal]:
     portal = Portal(box, f"backup_{uuid.uuid4().hex[:12]}")
-    portal.begin()
+    portal.create_database()
     yield portal
-    portal.end()
+    portal.drop_database()
 
 
 @pytest.fixture
@@ -95,23 +95,25 @@ def postgresql() -> Path:
     return binaries.of_version(wheel, None)
 
 
-def call(program: Path, portal: Portal, *words: str) -> None:
-    """One of PostgreSQL's own programs."""
-    subprocess.run([program, *words, portal.url], check=True, stdout=subprocess.DEVNULL)
+def call(program: Path, portal: Portal, *arguments: str) -> None:
+    """Run one of PostgreSQL's programs."""
+    subprocess.run(
+        [program, *arguments, portal.url], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 Are = Callable[[], bool]
 
 
 @pytest.mark.timeout(180)
-def test_nothing_is_given_twice_and_nothing_lost_over_a_restored_dump(
+def test_a_restored_dump_activates_nothing_twice_and_loses_nothing(
     portal: Portal, box: sandbox.SandboxHandle, postgresql: Path, tmp_path: Path
 ) -> None:
     occurrence = box.execute(customers=600, eligible=1.0, announce=False)
     box.order(Fault(kind="slow", side="platform", seconds=0.1, times=600))
     dump = tmp_path / "dump.sql"
 
-    def agrees() -> bool:
+    def all_agree() -> bool:
         found = box.books(occurrence).agreement
         assert found is not None
         return not (found.missing + found.unreported)
@@ -121,23 +123,25 @@ def test_nothing_is_given_twice_and_nothing_lost_over_a_restored_dump(
         until(lambda: len(box.credits) > 50, "some were given", seconds=40)
         call(postgresql / "pg_dump", portal, "--file", str(dump), "--dbname")
         at_the_dump = len(box.credits)
-        until(agrees, "all were given and reported", seconds=60)
-    portal.end()
-    portal.begin()
+        until(all_agree, "all were given and reported", seconds=60)
+    portal.drop_database()
+    portal.create_database()
     call(postgresql / "psql", portal, "--quiet", "--file", str(dump), "--dbname")
-    for leases_are_over in LEASES_ARE_OVER:
-        call(postgresql / "psql", portal, "--command", leases_are_over, "--dbname")
+    for statement in EXPIRE_LEASES:
+        call(postgresql / "psql", portal, "--command", statement, "--dbname")
     with portal.running():
-        until(lambda: portal_agrees(portal), "the portal knows it again", seconds=60)
+        until(
+            lambda: portal_is_settled(portal), "the portal knows it again", seconds=60
+        )
 
     assert at_the_dump < 600
-    books = box.books(occurrence)
-    assert (books.platform.credits, books.platform.most_per_assignment) == (600, 1)
-    assert books.vendor.accepted == 600
+    ledgers = box.books(occurrence)
+    assert (ledgers.platform.credits, ledgers.platform.most_per_assignment) == (600, 1)
+    assert ledgers.vendor.accepted == 600
 
 
-def portal_agrees(portal: Portal) -> bool:
-    """Whether all is active and reported, also by its own books."""
+def portal_is_settled(portal: Portal) -> bool:
+    """Return whether all is activated and reported in the portal's own rows."""
     done = subprocess.run(
         [*MANAGE, "shell", "--no-imports", "-c", _UNSETTLED],
         env=portal.environment,

@@ -1,4 +1,4 @@
-"""From the vendor's notice to the reported redemption."""
+"""From Optimove's webhook to the reported redemption."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def test_a_scheduled_campaign_reaches_every_eligible_customer_once(
     world.wait()
 
     found = world.reconcile(occurrence)
-    books = world.box.books(occurrence)
-    assert books.agreement is not None
+    ledgers = world.box.books(occurrence)
+    assert ledgers.agreement is not None
     assert found.listed == 250
     assert found.active == found.eligible == found.reported > 0
     assert (found.held, found.uncertain, found.waiting, found.drift) == (0, 0, 0, 0)
-    assert books.platform.most_per_assignment == 1
-    assert books.agreement.assigned == found.active
-    assert not books.agreement.examples
+    assert ledgers.platform.most_per_assignment == 1
+    assert ledgers.agreement.assigned == found.active
+    assert not ledgers.agreement.examples
     execution.refresh_from_db()
     assert execution.state == ExecutionProgress.SETTLED
 
 
-def test_triggered_customers_are_asked_for_together(world: World) -> None:
+def test_triggered_customers_are_requested_in_one_call(world: World) -> None:
     customers = [f"C{number}" for number in range(30)]
     occurrence = world.box.trigger(customers, announce=False)
     for customer in customers:
@@ -38,7 +38,7 @@ def test_triggered_customers_are_asked_for_together(world: World) -> None:
     world.wait()
 
     found = world.reconcile(occurrence)
-    asked = [call for call in world.box.calls if "customerAssignments" in call.path]
-    assert len(asked) == 1
+    calls = [call for call in world.box.calls if "customerAssignments" in call.path]
+    assert len(calls) == 1
     assert found.active == found.reported == 30
     assert found.drift == 0

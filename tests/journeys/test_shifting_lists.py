@@ -1,4 +1,4 @@
-"""What the portal makes of lists that shift, and of notices out of order."""
+"""Lists that change while they are fetched, and notifications out of order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.world import World
 COUNT = 23
 
 
-def listed(world: World, count: int) -> str:
+def assign(world: World, count: int) -> str:
     for number in range(count):
         world.box.assign("7311", f"C{number:05}", assignment_id=f"A{number}")
     return "7311"
@@ -23,7 +23,7 @@ def bad(kind: str, **more: object) -> Fault:
     return Fault(kind=kind, side="promotions", **more)  # type: ignore[arg-type]
 
 
-def everyone_once(world: World, count: int) -> None:
+def assert_everyone_once(world: World, count: int) -> None:
     found = world.reconcile("7311")
     assert (found.active, found.reported, found.drift) == (count, count, 0)
     assert len(world.box.credits) == count
@@ -42,25 +42,25 @@ def everyone_once(world: World, count: int) -> None:
     ],
     ids=lambda fault: f"{fault.kind}{fault.by:+}",
 )
-def test_whatever_a_list_does_everyone_gets_theirs_once(
+def test_every_customer_gets_one_reward_however_the_list_changes(
     world: World, agree: Agree, fault: Fault
 ) -> None:
     agree(("size = 1000", "size = 10"))
-    listed(world, COUNT)
+    assign(world, COUNT)
     world.box.order(fault)
 
     world.announce("7311")
     world.wait()
-    world.announce("7311")  # the second channel's notice
+    world.announce("7311")  # the second channel's notification
     world.wait()
 
-    everyone_once(world, COUNT)
+    assert_everyone_once(world, COUNT)
 
 
-def test_a_total_that_is_never_true_is_a_persons_matter_and_the_rest_is_given(
+def test_a_wrong_total_needs_review_and_the_listed_rewards_are_activated(
     world: World,
 ) -> None:
-    listed(world, 4)
+    assign(world, 4)
     world.box.order(bad("wrong_total", by=2, times=None))
 
     world.announce("7311")
@@ -72,15 +72,15 @@ def test_a_total_that_is_never_true_is_a_persons_matter_and_the_rest_is_given(
 
 
 @pytest.mark.parametrize("first", [4, 13])
-def test_a_cancelled_execution_gives_nothing_whichever_notice_comes_first(
+def test_a_cancelled_execution_activates_nothing_in_any_order_of_notifications(
     world: World, first: int
 ) -> None:
-    listed(world, 3)
+    assign(world, 3)
     world.box.cancel("7311", announce=False)
     notices = [(4, {"CampaignID": 7311}), (13, {"CampaignID": 7311, "ChannelID": 505})]
 
-    for event, said in notices if first == 4 else notices[::-1]:
-        world.notify(event, **said)
+    for event, fields in notices if first == 4 else notices[::-1]:
+        world.notify(event, **fields)
     world.wait()
 
     assert Execution.objects.get().stop == ExecutionStop.CANCELLED
@@ -91,14 +91,14 @@ def test_a_cancelled_execution_gives_nothing_whichever_notice_comes_first(
     assert world.reconcile("7311").drift == 0
 
 
-def test_a_notice_that_comes_hours_after_the_others_changes_nothing(
+def test_a_late_notification_changes_nothing(
     world: World,
 ) -> None:
-    listed(world, 3)
+    assign(world, 3)
     world.announce("7311")
     world.wait()
 
     world.announce("7311")
     world.wait()
 
-    everyone_once(world, 3)
+    assert_everyone_once(world, 3)

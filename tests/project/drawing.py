@@ -1,7 +1,7 @@
 """
-What docs/architecture.md shows of the code: the state machines and the pipeline's tables.
+The parts of docs/architecture.md that are drawn from the code.
 
-Run `.venv/bin/python -m tests.project.drawing` to draw them anew.
+Run `.venv/bin/python -m tests.project.drawing` to draw them again.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _PLACE = re.compile(r"(<!-- drawn: (.+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def in_page(page: str) -> dict[str, str]:
-    """What stands on a page at each place."""
+    """Return the drawn parts of a page, by name."""
     return {match[2]: match[3] for match in _PLACE.finditer(page)}
 
 
 def in_code() -> dict[str, str]:
-    """What should stand there."""
-    return {name: f"{said}\n" for name, said in [*_machines(), *_tables()]}
+    """Return the same parts as the code defines them now."""
+    return {name: f"{text}\n" for name, text in [*_machines(), *_tables()]}
 
 
 def redraw() -> None:
-    """Draw everything at its place."""
+    """Write all parts to the page."""
     drawn = in_code()
     page = _PLACE.sub(
         lambda place: f"{place[1]}{drawn[place[2]]}{place[4]}", tree.say(PAGE)
@@ -38,7 +38,7 @@ def redraw() -> None:
     (tree.ROOT / PAGE).write_text(page)
 
 
-# Imported late, here and below: run as a program, this module sets Django up first.
+# Late imports, here and below: as a program, this module sets up Django first.
 def _machines() -> Iterator[tuple[str, str]]:
     apps = importlib.import_module("django.apps").apps
     stateful = importlib.import_module("promoportal.db.state_machine").Stateful
@@ -50,7 +50,7 @@ def _machines() -> Iterator[tuple[str, str]]:
 
 
 def _machine(field: Any, machine: Mapping[str, Iterable[str]]) -> str:
-    """A Mermaid state diagram, the same whenever it is drawn."""
+    """Return a Mermaid state diagram, always in the same order."""
     order = [str(state) for state in machine]
     labels = dict(field.choices)
     lines = [f'    state "{labels[state]}" as {state}' for state in order]
@@ -109,10 +109,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _signal(signal: Any) -> str:
-    for room in ("executions", "rewards", "redemptions"):
-        for name, value in vars(importlib.import_module(f"{room}.signals")).items():
+    for app in ("executions", "rewards", "redemptions"):
+        for name, value in vars(importlib.import_module(f"{app}.signals")).items():
             if value is signal:
-                return f"`{room}.{name}`"
+                return f"`{app}.{name}`"
     raise LookupError(signal)
 
 
@@ -121,9 +121,9 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 def _sentence(function: Callable[..., Any]) -> str:
-    """The first sentence of its docstring."""
-    said = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
-    return said.split(". ")[0].rstrip(".") + "."
+    """Return the first sentence of a function's docstring."""
+    text = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
+    return text.split(". ")[0].rstrip(".") + "."
 
 
 if __name__ == "__main__":

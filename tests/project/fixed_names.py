@@ -82,8 +82,8 @@ def _values() -> Iterator[str]:
 
 def _constraints_and_indexes() -> Iterator[str]:
     for model in _models():
-        for each in (*model._meta.constraints, *model._meta.indexes):
-            yield f"{model._meta.label}: {each.name}"
+        for entry in (*model._meta.constraints, *model._meta.indexes):
+            yield f"{model._meta.label}: {entry.name}"
 
 
 def _related_names() -> Iterator[str]:
@@ -105,12 +105,12 @@ def _roles() -> Iterator[str]:
 
 def _addresses() -> Iterator[str]:
     def under(prefix: str, patterns: Any) -> Iterator[str]:
-        for each in patterns:
-            whole = f"{prefix}{each.pattern}"
-            if hasattr(each, "url_patterns"):
-                yield from under(whole, each.url_patterns)
+        for pattern in patterns:
+            whole = f"{prefix}{pattern.pattern}"
+            if hasattr(pattern, "url_patterns"):
+                yield from under(whole, pattern.url_patterns)
             else:
-                yield f"{whole} {each.name or ''}".strip()
+                yield f"{whole} {pattern.name or ''}".strip()
 
     yield from under("", _module("promoportal.urls").urlpatterns)
 
@@ -118,11 +118,11 @@ def _addresses() -> Iterator[str]:
 def _query_parameters() -> Iterator[str]:
     site = _module("django.contrib.admin").site
     for model, page in site._registry.items():
-        for each in page.list_filter:
-            listed = each[0] if isinstance(each, tuple) else each
+        for entry in page.list_filter:
+            listed = entry[0] if isinstance(entry, tuple) else entry
             if name := _parameter(listed):
                 yield f"{model._meta.label}: {name}"
-    # Of the filter by date, and of paging.
+    # The parameters of the date filter and of paging.
     keyset = _module("promoportal.admin.keyset_pagination")
     yield from (
         *_module("promoportal.admin.date_filter")._NAMES,
@@ -132,7 +132,7 @@ def _query_parameters() -> Iterator[str]:
 
 
 def _parameter(listed: Any) -> str:
-    """Return what a filter is called in an address; nothing if it has several names."""
+    """Return a filter's parameter in the URL, or "" if it has several."""
     if isinstance(listed, str):
         return listed
     return getattr(listed, "parameter_name", None) or ""

@@ -1,4 +1,4 @@
-"""`make`, `.ci/run`, `manage.py`: what they say, refuse, and end with."""
+"""The output, errors and exit codes of `make`, `.ci/run` and `manage.py`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from django.core.management import get_commands, load_command_class
 from tests.project import tree
 
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-forward.lock")
-OURS = [name for name, app in get_commands().items() if app == "promoportal"]
+COMMANDS = [name for name, app in get_commands().items() if app == "promoportal"]
 
 
 @dataclass(frozen=True)
-class Desk:
-    """A folder with the Makefile and `.ci/run`, where programs are stand-ins."""
+class Workspace:
+    """A folder with the Makefile and `.ci/run`, and scripts in place of programs."""
 
     folder: Path
 
@@ -41,17 +41,17 @@ class Desk:
         """
         Run a command in the folder.
 
-        :param alone: with no programs but the stand-ins
+        :param alone: with no programs except these scripts
         :param settings: environment variables
         """
-        # Without what a `make test` around us says to its children.
+        # Without the variables that an outer `make test` sets for its children.
         inherited = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("MAKE", "MFLAGS"))
         }
-        others = "" if alone else f"{os.pathsep}{os.environ['PATH']}"
-        path = f"{self.folder / 'bin'}{others}"
+        system_path = "" if alone else f"{os.pathsep}{os.environ['PATH']}"
+        path = f"{self.folder / 'bin'}{system_path}"
         return subprocess.run(
             command,
             cwd=self.folder,
@@ -63,80 +63,80 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def workspace(tmp_path: Path) -> Workspace:
     for name in ("Makefile", ".ci/run", *LOCKS):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(tree.ROOT / name, tmp_path / name)
-    return Desk(tmp_path)
+    return Workspace(tmp_path)
 
 
 @pytest.fixture
-def set_up(desk: Desk) -> Desk:
-    """The same, set up already."""
-    desk.program(".venv/bin/python", "exit 0")
-    desk.program(".venv/bin/lint-imports", "exit 0")
-    (desk.folder / ".venv/.ready").touch()
-    return desk
+def set_up(workspace: Workspace) -> Workspace:
+    """The same folder, already set up."""
+    workspace.program(".venv/bin/python", "exit 0")
+    workspace.program(".venv/bin/lint-imports", "exit 0")
+    (workspace.folder / ".venv/.ready").touch()
+    return workspace
 
 
-def test_make_alone_says_what_there_is(desk: Desk) -> None:
-    said = desk.run("make")
+def test_make_without_a_target_lists_the_targets(workspace: Workspace) -> None:
+    said = workspace.run("make")
     targets = ("setup", "demo", "run", "test", "check", "bench", "chaos", "lock")
     for target in (*targets, "forward"):
         assert f"make {target} " in said.stdout
-    assert not (desk.folder / ".venv").exists()
+    assert not (workspace.folder / ".venv").exists()
 
 
-def test_an_old_python_is_refused_with_a_sentence(desk: Desk) -> None:
-    old = desk.program("old", 'case "$2" in *version_info*) exit 1;; esac')
-    said = desk.run("make", "test", f"PYTHON={old}")
-    assert said.returncode
-    assert "needs Python 3.11 or newer" in said.stderr
+def test_an_old_python_is_refused_with_a_sentence(workspace: Workspace) -> None:
+    old = workspace.program("old", 'case "$2" in *version_info*) exit 1;; esac')
+    result = workspace.run("make", "test", f"PYTHON={old}")
+    assert result.returncode
+    assert "needs Python 3.11 or newer" in result.stderr
 
 
-def test_a_python_without_venv_is_refused_with_a_sentence(desk: Desk) -> None:
-    bare = desk.program("bare", 'case "$2" in *ensurepip*) exit 1;; esac')
-    said = desk.run("make", "test", f"PYTHON={bare}")
-    assert said.returncode
-    assert "comes without venv" in said.stderr
+def test_a_python_without_venv_is_refused_with_a_sentence(workspace: Workspace) -> None:
+    bare = workspace.program("bare", 'case "$2" in *ensurepip*) exit 1;; esac')
+    result = workspace.run("make", "test", f"PYTHON={bare}")
+    assert result.returncode
+    assert "comes without venv" in result.stderr
 
 
-def test_it_is_set_up_again_when_a_lock_changes(set_up: Desk) -> None:
+def test_setup_runs_again_when_a_lock_changes(set_up: Workspace) -> None:
     assert "Setting up" not in set_up.run("make", "setup").stderr
     newer = (set_up.folder / ".venv/.ready").stat().st_mtime + 10
     os.utime(set_up.folder / "requirements.lock", (newer, newer))
-    said = set_up.run("make", "setup")
-    assert "Setting up" in said.stderr
-    assert "Setting up" not in said.stdout
+    result = set_up.run("make", "setup")
+    assert "Setting up" in result.stderr
+    assert "Setting up" not in result.stdout
 
 
-def test_what_is_set_up_first_leaves_the_last_line_to_the_command(desk: Desk) -> None:
+def test_a_setup_before_a_command_leaves_it_the_last_line(workspace: Workspace) -> None:
     python = 'case "$*" in *manage.py*) echo \'{"drift": 0}\';; *) echo noise;; esac'
-    desk.program(".venv/bin/python", python)
-    desk.program("python", "exit 0")
-    said = desk.run("make", "demo", "ARGS=--exit --json", "PYTHON=./python")
-    assert said.stdout == '{"drift": 0}\n'
+    workspace.program(".venv/bin/python", python)
+    workspace.program("python", "exit 0")
+    result = workspace.run("make", "demo", "ARGS=--exit --json", "PYTHON=./python")
+    assert result.stdout == '{"drift": 0}\n'
 
 
-def test_arguments_reach_the_command(set_up: Desk) -> None:
+def test_arguments_reach_the_command(set_up: Workspace) -> None:
     set_up.program(".venv/bin/python", 'for a; do echo "<$a>"; done')
-    said = set_up.run("make", "test", "ARGS=-k 'webhook or notice'")
-    assert said.stdout.split("\n")[-3:] == ["<-k>", "<webhook or notice>", ""]
+    result = set_up.run("make", "test", "ARGS=-k 'webhook or notice'")
+    assert result.stdout.split("\n")[-3:] == ["<-k>", "<webhook or notice>", ""]
 
 
-def test_check_does_all_and_says_what_failed(set_up: Desk) -> None:
+def test_check_runs_all_steps_and_reports_the_failed_ones(set_up: Workspace) -> None:
     failing = 'case "$*" in *mypy*|*"ruff check"*) exit 1;; esac'
     set_up.program(".venv/bin/python", failing)
-    said = set_up.run("make", "check")
-    assert said.returncode
-    assert "make check: failed: lint types." in said.stderr
-    assert "== deploy" in said.stdout
+    result = set_up.run("make", "check")
+    assert result.returncode
+    assert "make check: failed: lint types." in result.stderr
+    assert "== deploy" in result.stdout
 
 
-def test_check_says_that_all_is_well(set_up: Desk) -> None:
-    said = set_up.run("make", "check")
-    assert not said.returncode
-    assert said.stdout.splitlines()[-1].startswith("make check: all is well")
+def test_check_reports_success(set_up: Workspace) -> None:
+    result = set_up.run("make", "check")
+    assert not result.returncode
+    assert result.stdout.splitlines()[-1].startswith("make check: all is well")
 
 
 # --- Locks ----------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def _index(folder: Path, version: str) -> str:
 
 
 @pytest.fixture
-def locking(set_up: Desk) -> Desk:
+def locking(set_up: Workspace) -> Workspace:
     """The same, with uv, and with a project that needs one package."""
     set_up.program(".venv/bin/python", f'exec {sys.executable} "$@"')
     (set_up.folder / "pyproject.toml").write_text(
@@ -178,7 +178,7 @@ def locking(set_up: Desk) -> Desk:
     return set_up
 
 
-def test_a_lock_has_only_what_the_default_index_has(locking: Desk) -> None:
+def test_a_lock_has_only_what_the_default_index_has(locking: Workspace) -> None:
     default = _index(locking.folder / "default", "2.0")
     newer = _index(locking.folder / "newer", "3.0")
     newest = _index(locking.folder / "newest", "4.0")
@@ -198,7 +198,7 @@ def test_a_lock_has_only_what_the_default_index_has(locking: Desk) -> None:
 
 @pytest.mark.parametrize("named", ["", "ours.toml"])
 def test_a_lock_does_not_tell_where_packages_came_from(
-    locking: Desk, named: str
+    locking: Workspace, named: str
 ) -> None:
     default = _index(locking.folder / "default", "2.0")
     extra = _index(locking.folder / "extra", "3.0")
@@ -217,9 +217,9 @@ def test_a_lock_does_not_tell_where_packages_came_from(
     _assert_locked(locking, "theirs==2.0 \\")
 
 
-def _assert_locked(desk: Desk, expected: str) -> None:
+def _assert_locked(workspace: Workspace, expected: str) -> None:
     for lock in LOCKS:
-        first, *others = (desk.folder / lock).read_text().splitlines()
+        first, *others = (workspace.folder / lock).read_text().splitlines()
         assert first == expected
         assert all(tree.LOCK_LINE.fullmatch(line) for line in others), others
 
@@ -237,54 +237,60 @@ def _python(version: str) -> str:
     )
 
 
-def test_the_next_versions_have_a_venv_and_a_lock_of_their_own(desk: Desk) -> None:
-    python = desk.program("new", _python("3.13"))
-    said = desk.run("make", "forward", f"PYTHON313={python}", "ARGS=-k 'a or b'")
+def test_the_next_versions_have_a_venv_and_a_lock_of_their_own(
+    workspace: Workspace,
+) -> None:
+    python = workspace.program("new", _python("3.13"))
+    said = workspace.run("make", "forward", f"PYTHON313={python}", "ARGS=-k 'a or b'")
     assert said.stdout == "3.13: -m pytest --numprocesses auto -k a or b\n"
     assert "--requirement requirements-forward.lock" in said.stderr
-    assert (desk.folder / ".venv-forward/.ready").exists()
-    assert not (desk.folder / ".venv").exists()
+    assert (workspace.folder / ".venv-forward/.ready").exists()
+    assert not (workspace.folder / ".venv").exists()
 
 
-def test_the_next_versions_take_the_python_they_are_given(desk: Desk) -> None:
-    desk.program("bin/python3.13", _python("3.13"))
-    given = desk.program("given", _python("3.13"))
-    said = desk.run("make", "python313", f"PYTHON313={given}")
+def test_the_next_versions_take_the_python_they_are_given(workspace: Workspace) -> None:
+    workspace.program("bin/python3.13", _python("3.13"))
+    given = workspace.program("given", _python("3.13"))
+    said = workspace.run("make", "python313", f"PYTHON313={given}")
     assert said.stdout == f"{given}\n"
 
 
 @pytest.mark.parametrize("stand_in", [_python("3.12"), "exit 127"])
 def test_a_python313_that_does_not_start_is_passed_over(
-    desk: Desk, stand_in: str
+    workspace: Workspace, stand_in: str
 ) -> None:
-    desk.program("bin/python3.13", stand_in)
-    pyenvs = desk.program("pyenv/versions/3.13.9/bin/python3.13", _python("3.13"))
-    settings = {"PYENV_ROOT": str(desk.folder / "pyenv")}
-    said = desk.run("make", "python313", settings=settings)
+    workspace.program("bin/python3.13", stand_in)
+    pyenvs = workspace.program("pyenv/versions/3.13.9/bin/python3.13", _python("3.13"))
+    settings = {"PYENV_ROOT": str(workspace.folder / "pyenv")}
+    said = workspace.run("make", "python313", settings=settings)
     assert said.stdout == f"{pyenvs}\n"
 
 
 @pytest.mark.parametrize("version", ["3.12", "3.14"])
 def test_without_a_python313_a_sentence_says_what_to_set(
-    desk: Desk, version: str
+    workspace: Workspace, version: str
 ) -> None:
-    other = desk.program("other", _python(version))
-    said = desk.run("make", "forward", f"PYTHON313={other}")
+    other = workspace.program("other", _python(version))
+    said = workspace.run("make", "forward", f"PYTHON313={other}")
     assert said.returncode
     sentence, *_ = said.stderr.splitlines()
     assert sentence.endswith("none was found: set PYTHON313=/path/to/python3.13.")
-    assert not (desk.folder / ".venv-forward").exists()
+    assert not (workspace.folder / ".venv-forward").exists()
 
 
 # --- CI -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("failing", ["", "test", "check", "test check", "forward"])
-def test_ci_runs_both_and_ends_with_the_outcome(desk: Desk, failing: str) -> None:
+def test_ci_runs_all_targets_and_reports_the_outcome(
+    workspace: Workspace, failing: str
+) -> None:
     cases = "|".join(failing.split()) or "nothing"
-    desk.program("bin/chromium", "exit 0")
-    desk.program("bin/make", f'echo "$1 runs"; case "$1" in {cases}) exit 1;; esac')
-    said = desk.run(str(desk.folder / ".ci/run"))
+    workspace.program("bin/chromium", "exit 0")
+    workspace.program(
+        "bin/make", f'echo "$1 runs"; case "$1" in {cases}) exit 1;; esac'
+    )
+    said = workspace.run(str(workspace.folder / ".ci/run"))
     assert "test runs" in said.stdout
     assert "check runs" in said.stdout
     assert "forward runs" in said.stdout
@@ -296,31 +302,37 @@ def test_ci_runs_both_and_ends_with_the_outcome(desk: Desk, failing: str) -> Non
         assert failed == failing.split()
 
 
-def test_ci_leaves_the_next_versions_out_without_their_python(desk: Desk) -> None:
-    desk.program("bin/chromium", "exit 0")
-    desk.program("bin/make", 'echo "$1 runs"; test "$1" != python313')
-    said = desk.run(str(desk.folder / ".ci/run"))
+def test_ci_leaves_the_next_versions_out_without_their_python(
+    workspace: Workspace,
+) -> None:
+    workspace.program("bin/chromium", "exit 0")
+    workspace.program("bin/make", 'echo "$1 runs"; test "$1" != python313')
+    said = workspace.run(str(workspace.folder / ".ci/run"))
     assert not said.returncode
     assert "forward runs" not in said.stdout
     assert said.stdout.splitlines()[-1].endswith("no Python 3.13 for make forward")
 
 
 @pytest.mark.parametrize("tries", [1, 2])
-def test_ci_installs_a_browser_where_there_is_none(desk: Desk, tries: int) -> None:
+def test_ci_installs_a_browser_if_there_is_none(
+    workspace: Workspace, tries: int
+) -> None:
     for name in ("bash", "dirname"):
-        desk.program(f"bin/{name}", f'exec {shutil.which(name)} "$@"')
-    desk.program("bin/make", 'echo "browser needed: $PORTAL_TESTS_NEED_BROWSER"')
+        workspace.program(f"bin/{name}", f'exec {shutil.which(name)} "$@"')
+    workspace.program("bin/make", 'echo "browser needed: $PORTAL_TESTS_NEED_BROWSER"')
     known = "true" if tries == 1 else "test -e updated"
-    desk.program("bin/apt-get", f'echo "$1"; [ $1 = install ] || : >updated; {known}')
+    workspace.program(
+        "bin/apt-get", f'echo "$1"; [ $1 = install ] || : >updated; {known}'
+    )
 
-    said = desk.run(str(desk.folder / ".ci/run"), alone=True)
+    result = workspace.run(str(workspace.folder / ".ci/run"), alone=True)
 
-    asked = re.findall("^(install|update)$", said.stdout, re.MULTILINE)
-    assert asked == (["install"] if tries == 1 else ["install", "update", "install"])
-    assert "browser needed: 1" in said.stdout
+    calls = re.findall("^(install|update)$", result.stdout, re.MULTILINE)
+    assert calls == (["install"] if tries == 1 else ["install", "update", "install"])
+    assert "browser needed: 1" in result.stdout
 
 
-def test_ci_calls_what_the_readme_tells_a_person_to_call() -> None:
+def test_ci_runs_the_commands_of_the_readme() -> None:
     for command in ("make test", "make check"):
         assert f"`{command}`" in tree.say("README.md") or re.search(
             rf"^{command}$", tree.say("README.md"), re.MULTILINE
@@ -328,24 +340,24 @@ def test_ci_calls_what_the_readme_tells_a_person_to_call() -> None:
         assert f'"{command}"' in tree.say(".ci/run")
 
 
-def test_every_target_the_pages_name_is_there() -> None:
+def test_every_target_named_in_the_docs_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", tree.say("Makefile"), re.MULTILINE))
     for page in tree.pages():
         named = set(re.findall(r"(?:`|^)make ([a-z]+)", page.read_text(), re.MULTILINE))
         assert named <= targets, page
 
 
-@pytest.mark.parametrize("name", sorted(OURS))
-def test_every_option_says_what_it_is_for(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_option_has_a_help_text(name: str) -> None:
     command = load_command_class("promoportal", name)
-    assert not list(_unsaid(command.create_parser("manage.py", name)))
+    assert not list(_without_help(command.create_parser("manage.py", name)))
 
 
-def _unsaid(parser: ArgumentParser) -> Iterator[str]:
+def _without_help(parser: ArgumentParser) -> Iterator[str]:
     for action in parser._actions:
         if isinstance(action, _SubParsersAction):
             for verb in action.choices.values():
-                yield from _unsaid(verb)
+                yield from _without_help(verb)
         elif not action.help:
             yield f"{parser.prog} {action.dest}"
 

@@ -1,4 +1,4 @@
-"""After a test that committed, the database is as migrating made it."""
+"""After a test that committed, the database is as the migrations left it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def flush(**options: Any) -> None:
-    """As after a test."""
+    """Empty the database as after a test."""
     call_command(
         "flush", verbosity=0, interactive=False, reset_sequences=False, **options
     )
@@ -31,7 +31,7 @@ def truncated(queries: CaptureQueriesContext) -> bool:
 
 @pytest.fixture
 def other() -> Iterator[str]:
-    """The same database under another name."""
+    """The same database under another alias."""
     connections["other"] = connection.copy("other")
     yield "other"
     connections["other"].close()
@@ -39,19 +39,19 @@ def other() -> Iterator[str]:
 
 
 @pytest.fixture
-def heard() -> Iterator[list[str]]:
-    """For whom it is told that migrating is over, to one who listens."""
-    heard: list[str] = []
+def notified() -> Iterator[list[str]]:
+    """The databases of all `post_migrate` signals, recorded by a receiver."""
+    notified: list[str] = []
 
-    def listen(using: str, **_: Any) -> None:
-        heard.append(using)
+    def record(using: str, **_: Any) -> None:
+        notified.append(using)
 
-    post_migrate.connect(listen)
-    yield heard
-    post_migrate.disconnect(listen)
+    post_migrate.connect(record)
+    yield notified
+    post_migrate.disconnect(record)
 
 
-def test_few_rows_are_deleted_and_roles_are_left_as_they_are() -> None:
+def test_few_rows_are_deleted_and_roles_are_kept() -> None:
     flush()
     CampaignFactory()
     roles = set(Group.objects.values_list("pk", flat=True))
@@ -64,7 +64,7 @@ def test_few_rows_are_deleted_and_roles_are_left_as_they_are() -> None:
     assert set(Group.objects.values_list("pk", flat=True)) == roles
 
 
-def test_roles_that_were_changed_are_made_anew() -> None:
+def test_changed_roles_are_created_again() -> None:
     Group.objects.all().delete()
 
     flush()
@@ -72,12 +72,12 @@ def test_roles_that_were_changed_are_made_anew() -> None:
     assert Group.objects.count() == 4
 
 
-def test_who_makes_more_after_migrating_is_told(heard: list[str]) -> None:
+def test_other_receivers_of_post_migrate_are_called(notified: list[str]) -> None:
     CampaignFactory()
 
     flush()
 
-    assert set(heard) == {"default"}
+    assert set(notified) == {"default"}
     assert not Campaign.objects.exists()
 
 

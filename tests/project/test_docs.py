@@ -1,4 +1,4 @@
-"""The pages are about the code as it is, and lead where they say."""
+"""The docs agree with the code, and their links work."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def links(page: Path) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """What a git host makes of the headings."""
+    """Return the anchors that a git host derives from the headings."""
     titles = re.findall(r"^#+ (.+)$", tree.prose(page), re.MULTILINE)
     plain = (re.sub(r"[^\w\- ]", "", title.lower()) for title in titles)
     return {title.strip().replace(" ", "-") for title in plain}
 
 
 @pytest.mark.parametrize("page", tree.pages(), ids=tree.name_of)
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_has_a_target(page: Path) -> None:
     for link in links(page):
         if re.match(r"https?:|mailto:", link):
             continue
@@ -59,19 +59,19 @@ def test_every_decision_is_in_the_index_by_its_title() -> None:
     assert re.findall(r"^- \[.*$", index, re.MULTILINE) == listed
 
 
-def test_every_decision_says_what_else_could_have_been() -> None:
+def test_every_decision_names_its_alternatives() -> None:
     for page in (tree.ROOT / "docs/adr").glob("[0-9]*.md"):
         assert tree.headings(page.read_text(), 2) == ["Alternatives considered"], (
             page.name
         )
 
 
-def test_what_the_page_shows_of_the_code_is_what_the_code_says() -> None:
+def test_the_drawn_parts_agree_with_the_code() -> None:
     shown = drawing.in_page(tree.say(drawing.PAGE))
     assert shown == drawing.in_code(), "run: .venv/bin/python -m tests.project.drawing"
 
 
-def test_every_dependency_is_here_for_a_reason() -> None:
+def test_every_dependency_has_a_reason() -> None:
     project = tree.pyproject()
     wanted = [
         tree.package(requirement)
@@ -99,53 +99,53 @@ def test_every_dependency_is_here_for_a_reason() -> None:
         ("Reasons: redemptions", redemptions.models.RedemptionReason),
     ],
 )
-def test_every_reason_has_its_heading(part: str, reasons: type[TextChoices]) -> None:
-    told = tree.section(tree.say(OPERATIONS), part)
+def test_every_reason_has_a_heading(part: str, reasons: type[TextChoices]) -> None:
+    text = tree.section(tree.say(OPERATIONS), part)
     expected = {f"{reason.label} (`{reason.value}`)" for reason in reasons}
-    assert set(tree.headings(told, 3)) == expected
+    assert set(tree.headings(text, 3)) == expected
 
 
-def test_every_place_to_die_is_told_and_tested() -> None:
-    told = tree.section(tree.say("docs/guarantees.md"), "Crash points")
-    named = re.findall(r"^\| `([a-z.]+)` \|", told, re.MULTILINE)
+def test_every_crash_point_is_documented_and_tested() -> None:
+    text = tree.section(tree.say("docs/guarantees.md"), "Crash points")
+    named = re.findall(r"^\| `([a-z.]+)` \|", text, re.MULTILINE)
     assert named == list(crash_points.Point)
     assert set(test_crash_points.CASES) == set(crash_points.Point)
 
 
-def test_every_refusal_to_start_has_its_line() -> None:
+def test_every_check_is_documented() -> None:
     known = set(
         re.findall(r'"promoportal\.([EW]\d+)"', tree.say("promoportal/checks.py"))
     )
-    told = tree.section(tree.say(OPERATIONS), "The portal does not start")
+    text = tree.section(tree.say(OPERATIONS), "The portal does not start")
     assert (
-        set(re.findall(r"^\| `promoportal\.([EW]\d+)` \|", told, re.MULTILINE)) == known
+        set(re.findall(r"^\| `promoportal\.([EW]\d+)` \|", text, re.MULTILINE)) == known
     )
 
 
-def test_every_command_the_pages_name_is_there() -> None:
+def test_every_command_named_in_the_docs_exists() -> None:
     commands = {
         path.stem
         for path in (tree.ROOT / "promoportal/management/commands").glob("*.py")
     }
-    djangos = {"check", "createsuperuser", "dbshell", "makemigrations", "migrate"}
+    from_django = {"check", "createsuperuser", "dbshell", "makemigrations", "migrate"}
     for page in tree.pages():
         named = set(re.findall(r"manage\.py ([a-z]+)", page.read_text()))
-        assert named <= commands | djangos, page.name
+        assert named <= commands | from_django, page.name
 
 
-def test_every_bad_day_has_its_line() -> None:
-    told = tree.say("docs/scenarios.md").partition("<!-- faults -->")[2]
-    named = set(re.findall(r"`(\w+)`", "".join(_first_columns(told))))
+def test_every_fault_is_documented() -> None:
+    text = tree.say("docs/scenarios.md").partition("<!-- faults -->")[2]
+    named = set(re.findall(r"`(\w+)`", "".join(_first_columns(text))))
     assert named == {*kinds_of("any"), *kinds_of("notices")}
 
 
-def _first_columns(told: str) -> Iterator[str]:
-    for line in told.partition("<!-- end -->")[0].splitlines():
+def _first_columns(text: str) -> Iterator[str]:
+    for line in text.partition("<!-- end -->")[0].splitlines():
         if line.startswith("| `"):
             yield line.split("|")[1]
 
 
-def test_the_scenario_that_is_explained_can_be_loaded(tmp_path: Path) -> None:
+def test_the_explained_scenario_can_be_loaded(tmp_path: Path) -> None:
     [text] = re.findall(r"```toml\n(.*?)```", tree.say("docs/scenarios.md"), re.DOTALL)
     (tmp_path / "ours.toml").write_text(text)
     (tmp_path / "codes.csv").write_text("A1\nA2\n")
@@ -154,7 +154,7 @@ def test_the_scenario_that_is_explained_can_be_loaded(tmp_path: Path) -> None:
     assert load(tmp_path / "ours.toml").title == "Welcome back"
 
 
-def test_every_button_that_staff_are_told_to_press_is_there() -> None:
+def test_every_button_named_in_the_docs_exists() -> None:
     pages = admin.site._registry.values()
     labels = {deed.label for page in pages for deed in getattr(page, "deeds", ())}
     named = set(re.findall(r"\*\*([^*]+)\*\*", tree.say(OPERATIONS)))

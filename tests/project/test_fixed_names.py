@@ -1,4 +1,4 @@
-"""Names that were released stay as they are."""
+"""Released names do not change."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from django.db import connection
 
 from tests.project import fixed_names, tree
 
-# Written in the source: cookies and salts, locks, log events, and what processes tell
-# each other. A second release runs beside the first one during an upgrade.
+# Literals in the source: cookies and salts, locks, log events, and variables between
+# processes. During an upgrade two releases run at the same time.
 LITERALS = [
     *("0x7469636B", "0x63616C6C", "0x6D696772", '"interrupted"', '"redemption"'),
     *('"promoportal.roles"', '"PORTAL_PARENT_PID"', '"PORTAL_CRASH_AT"'),
@@ -25,14 +25,14 @@ TRIGGERS = {
 
 
 @pytest.mark.parametrize("kind", fixed_names.recorded())
-def test_every_released_name_is_still_there(kind: str, db: None) -> None:
+def test_every_released_name_still_exists(kind: str, db: None) -> None:
     names = fixed_names.recorded()[kind]
     assert names
     assert set(names) <= set(fixed_names.current()[kind])
 
 
 @pytest.mark.parametrize("literal", LITERALS)
-def test_every_name_between_processes_is_still_there(literal: str) -> None:
+def test_every_name_between_processes_still_exists(literal: str) -> None:
     product = [
         text
         for name, text in tree.texts()

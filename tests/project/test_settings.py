@@ -1,4 +1,4 @@
-"""`.env.example` and the code that reads the environment say the same."""
+"""`.env.example` agrees with the code that reads the environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from itertools import pairwise
 from tests.project import tree
 
 READERS = {"address", "choice", "database", "flag", "folder", "names", "number", "text"}
-# Desk defaults that settings.py computes; .env.example says them in its own words.
+# Defaults for development that settings.py computes; .env.example has them as text.
 COMPUTED = {
     "ALLOWED_HOSTS": "127.0.0.1,localhost,[::1]",
     "EMBEDDED_DATABASE": "true",
@@ -33,7 +33,7 @@ class Variable:
 
 
 def read_by(path: str) -> Iterator[Variable]:
-    """The variables that a module reads, in the order in which it does."""
+    """Yield the variables that a module reads, in order."""
     found = ast.walk(ast.parse(tree.say(path)))
     calls = [node for node in found if isinstance(node, ast.Call) and _reads(node)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
@@ -54,18 +54,21 @@ def _reads(call: ast.Call) -> bool:
 
 
 def _default(call: ast.Call) -> str:
-    given = [*call.args[1:2], *(k.value for k in call.keywords if k.arg == "default")]
-    if not given:
+    defaults = [
+        *call.args[1:2],
+        *(k.value for k in call.keywords if k.arg == "default"),
+    ]
+    if not defaults:
         return ""
-    # `... if DEBUG else ""`: the desk's.
-    value = given[0].body if isinstance(given[0], ast.IfExp) else given[0]
+    # `... if DEBUG else ""`: the default for development.
+    value = defaults[0].body if isinstance(defaults[0], ast.IfExp) else defaults[0]
     assert isinstance(value, ast.Constant), f"add {ast.unparse(call)} to COMPUTED"
-    said = value.value
-    return str(said).lower() if isinstance(said, bool) else str(said)
+    default = value.value
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def all_read() -> list[Variable]:
-    """Those of the settings first, then those of single commands."""
+    """Return the variables of the settings, then those of other modules."""
     others = sorted(
         str(path.relative_to(tree.ROOT))
         for path in tree.files()
@@ -86,7 +89,7 @@ def test_every_variable_is_described_in_the_order_in_which_it_is_read() -> None:
     assert [v.name for v in exemplified()] == [v.name for v in all_read()]
 
 
-def test_every_default_is_the_one_on_a_desk() -> None:
+def test_every_default_is_the_one_for_development() -> None:
     assert exemplified() == all_read()
 
 
@@ -99,25 +102,25 @@ def test_every_variable_has_a_sentence() -> None:
 
 
 def test_nothing_else_reads_the_environment() -> None:
-    ours = re.compile(r"os\.environ(?:\.get)?[\[(]\s*[\"']([A-Z_]+)[\"']")
-    # Between our own processes, for django-q2 and for Python: nobody sets these by hand.
+    pattern = re.compile(r"os\.environ(?:\.get)?[\[(]\s*[\"']([A-Z_]+)[\"']")
+    # For the portal's own processes, django-q2 and Python: users do not set these.
     described = {variable.name for variable in exemplified()}
     internal = {"DJANGO_SETTINGS_MODULE", "PYTHONPATH", "Q_CLUSTER_NAME"}
     for name, text in tree.texts():
         if name.endswith(".py") and not name.startswith("tests/"):
-            assert not set(ours.findall(text)) - internal - described, name
+            assert not set(pattern.findall(text)) - internal - described, name
 
 
-def test_taking_every_mark_away_changes_nothing() -> None:
-    assert told(dict(_LINE.findall(tree.say(".env.example")))) == told({})
+def test_the_example_values_are_the_defaults() -> None:
+    assert settings_in(dict(_LINE.findall(tree.say(".env.example")))) == settings_in({})
 
 
-def told(said: dict[str, str]) -> str:
-    """Every setting as Django has it, in an environment that says just this."""
+def settings_in(variables: dict[str, str]) -> str:
+    """Return all settings as Django has them in this environment."""
     done = subprocess.run(
         [sys.executable, "manage.py", "diffsettings", "--all"],
         cwd=tree.ROOT,
-        env={"PATH": os.environ["PATH"], **said},
+        env={"PATH": os.environ["PATH"], **variables},
         capture_output=True,
         text=True,
         check=True,

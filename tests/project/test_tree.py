@@ -1,4 +1,4 @@
-"""What must not stand in the tree, and what must agree in it."""
+"""Texts that must not be in the tree, and files that must agree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.project import tree
 
-# Put together from parts, so that this file does not hold what it looks for.
+# Composed of parts, so that this file does not contain what it looks for.
 _SLASH = "/"
 _MACHINE_PATHS = [
     _SLASH + place + _SLASH
@@ -109,7 +109,7 @@ def test_a_lock_names_packages_and_nothing_else(lock: str) -> None:
         assert tree.LOCK_LINE.fullmatch(line), line
 
 
-def test_what_is_developed_with_is_what_runs() -> None:
+def test_development_uses_the_versions_of_production() -> None:
     runs, develops, _ = (set(_PIN.findall(tree.say(lock))) for lock in LOCKS)
     assert runs <= develops
 
@@ -134,7 +134,7 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert versions[0].split()[0] == tree.pyproject()["project"]["version"]
 
 
-def test_the_changelog_sorts_what_changed() -> None:
+def test_the_changelog_uses_the_standard_sections() -> None:
     kinds = set(tree.headings(tree.say("CHANGELOG.md"), 3))
     assert kinds <= {"Added", "Changed", "Fixed", "Security"}
 

@@ -1,4 +1,4 @@
-"""The tree as it is kept: its files, and what they say."""
+"""The files of the tree, and their text."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 @cache
 def files() -> tuple[Path, ...]:
-    """Every file that is kept, or would be if it were added now."""
-    # Without git, which may be missing, or may refuse a folder of someone else's.
+    """Return every file that is tracked, or would be if it were added now."""
+    # Without git, which may be missing, or may refuse another user's folder.
     return tuple(sorted(_files(ROOT, {".git", *say(".gitignore").split()})))
 
 
@@ -41,12 +41,12 @@ def _files(folder: Path, ignored: set[str]) -> Iterator[Path]:
 
 
 def pages() -> list[Path]:
-    """Every page of documentation."""
+    """Return every page of documentation."""
     return [path for path in files() if path.suffix == ".md"]
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Each text file's name and what it says."""
+    """Yield the name and the content of each text file."""
     for path in files():
         content = path.read_bytes()
         if b"\0" not in content:
@@ -62,12 +62,12 @@ def say(name: str) -> str:
 
 
 def prose(page: Path) -> str:
-    """A page without its examples."""
+    """Return a page without its examples."""
     return _FENCED.sub("", page.read_text())
 
 
 def headings(text: str, level: int) -> list[str]:
-    """The headings of one level, outside examples."""
+    """Return the headings of one level, outside examples."""
     return re.findall(rf"^#{{{level}}} (.+)$", _FENCED.sub("", text), re.MULTILINE)
 
 
@@ -90,7 +90,7 @@ def pyproject() -> dict[str, Any]:
 
 
 def package(requirement: str) -> str:
-    """The name in a requirement, as package indexes compare names."""
+    """Return the name in a requirement, normalised as package indexes do."""
     name = re.match(r"[A-Za-z0-9._-]+", requirement)
     assert name, requirement
     return re.sub(r"[-_.]+", "-", name[0]).lower()

@@ -1,4 +1,4 @@
-"""Configuration that must not start: tried as an operator meets it, from a shell."""
+"""Configurations with which the portal must not start, tested from a shell."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOWHERE = "postgresql://portal:sesame@127.0.0.1:1/portal"
 
 
 def manage(*words: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with nothing set but this."""
+    """Run a command with no other environment variables than these."""
     keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
         [sys.executable, str(settings.BASE_DIR / "manage.py"), *words],
@@ -48,13 +48,13 @@ def production(**changed: str) -> dict[str, str]:
     return PRODUCTION | changed
 
 
-def test_settings_as_in_production_pass_every_check_there_is() -> None:
+def test_production_settings_pass_every_check() -> None:
     done = manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
 
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_nothing_set_at_all_is_a_desk_that_starts() -> None:
+def test_the_portal_starts_without_any_setting() -> None:
     done = manage("check", DATABASE_URL=NOWHERE)
 
     assert done.returncode == 0
@@ -88,13 +88,13 @@ def test_nothing_set_at_all_is_a_desk_that_starts() -> None:
         pytest.param({"JOB_TIMEOUT_SECONDS": "5"}, "E003", id="E003, a short job"),
         pytest.param({"PORTAL_CRASH_AT": "reading.taken"}, "E011", id="E011"),
         pytest.param(
-            {"LIMIT_VALUE": "EUR=5,EUR=6"}, "named once", id="E005, a unit twice"
+            {"LIMIT_VALUE": "EUR=5,EUR=6"}, "only once", id="E005, a unit twice"
         ),
         pytest.param(
             {"OPTIMOVE_CONTRACT": "{contract}"}, "E002", id="E002, in the contract"
         ),
         pytest.param(
-            {"REDEMPTION_INTERVAL_SECONDS": "1" * 30}, "must be a whole", id="too much"
+            {"REDEMPTION_INTERVAL_SECONDS": "1" * 30}, "Use a whole", id="too much"
         ),
         pytest.param({"DATABASE_URL": "mysql://u:p@h/d"}, "postgresql://", id="MySQL"),
         pytest.param({"PLATFORM_TOKEN_FILE": "/none"}, "cannot be read", id="a file"),
@@ -107,25 +107,25 @@ def test_a_mistake_stops_the_start_with_one_sentence(
     built_in = Path(optimove.__file__).with_name("contract.toml").read_text()
     local = built_in.replace('host = ""', 'host = "https://127.1"', 1)
     contract.write_text(local)
-    changed = {name: said.format(contract=contract) for name, said in changed.items()}
+    changed = {name: value.format(contract=contract) for name, value in changed.items()}
     done = manage("check", **production(**changed))
 
-    told = [line for line in done.stderr.splitlines() if line.strip()]
-    told = [line for line in told if "HINT" not in line and "issue" not in line]
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    lines = [line for line in lines if "HINT" not in line and "issue" not in line]
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
-    assert len([line for line in told if line != "ERRORS:"]) == 1
+    assert len([line for line in lines if line != "ERRORS:"]) == 1
     assert "sesame" not in done.stderr
 
 
-def test_in_production_no_place_to_die_is_heeded_even_if_checks_are_skipped() -> None:
-    reach = (
+def test_crash_points_are_ignored_in_production_even_without_checks() -> None:
+    script = (
         "from promoportal.runtime import crash_points; crash_points.at(crash_points.Point.READING_TAKEN);"
         "print('went on')"
     )
     done = manage(
-        "shell", "-v0", "-c", reach, **production(PORTAL_CRASH_AT="reading.taken")
+        "shell", "-v0", "-c", script, **production(PORTAL_CRASH_AT="reading.taken")
     )
 
     assert (done.returncode, done.stdout) == (0, "went on\n")
@@ -141,47 +141,47 @@ def test_in_production_no_place_to_die_is_heeded_even_if_checks_are_skipped() ->
         pytest.param(["reconcile", "7311", "--json"], id="reconcile"),
     ],
 )
-def test_an_unreachable_database_is_a_sentence(command: list[str]) -> None:
+def test_an_unreachable_database_is_reported_as_a_sentence(command: list[str]) -> None:
     done = manage(*command, DATABASE_URL=NOWHERE)
 
     assert done.returncode == 1
-    assert "The database cannot be used: " in done.stderr
+    assert "Cannot connect to the database: " in done.stderr
     assert "DATABASE_URL" in done.stderr
     assert "Traceback" not in done.stderr
     assert "sesame" not in done.stderr
     assert not done.stdout.strip()
 
 
-def test_a_desk_is_not_opened_to_others() -> None:
+def test_with_debug_other_machines_cannot_connect() -> None:
     done = manage("run", "--host", "::", "--port", "0", DATABASE_URL=NOWHERE)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert "DEBUG is on, and :: is reached from elsewhere" in done.stderr
+    assert "DEBUG is true, but :: accepts connections from other" in done.stderr
 
 
-def test_a_database_without_tables_is_a_sentence(db: None) -> None:
+def test_a_database_without_tables_is_reported_as_a_sentence(db: None) -> None:
     name = settings.DATABASES["default"]["NAME"]
     empty = database_url().replace(f"/{name}?", "/template1?")
 
     done = manage("open", "7311", DATABASE_URL=empty)
 
     assert done.returncode == 1
-    assert "run `manage.py migrate` first" in done.stderr
+    assert "Run `manage.py migrate`, then try again." in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_mistake_of_an_operator_is_a_sentence_and_an_exit_code(db: None) -> None:
+def test_a_mistake_of_a_user_is_a_sentence_and_an_exit_code(db: None) -> None:
     done = manage("reconcile", "never-heard-of", "--json", DATABASE_URL=database_url())
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert "There is no execution 'never-heard-of' here" in done.stderr
+    assert "Execution 'never-heard-of' not found." in done.stderr
 
 
-# --- Each on its own, without a shell -------------------------------------------------
+# --- Single checks, without a shell ---------------------------------------------------
 
 
 def ids(*found: object) -> list[str]:
-    return [str(getattr(each, "id", "")).rpartition(".")[2] for each in found]
+    return [str(getattr(error, "id", "")).rpartition(".")[2] for error in found]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def ids(*found: object) -> list[str]:
         ("", False),
     ],
 )
-def test_whether_an_address_leads_back_here(address: str, local: bool) -> None:
+def test_addresses_of_this_machine_are_recognised(address: str, local: bool) -> None:
     assert loopback.is_local(address) is local
 
 
@@ -218,14 +218,14 @@ def test_whether_an_address_leads_back_here(address: str, local: bool) -> None:
         pytest.param(["localhost"], "https://portal.example.com", ["E008"], id="a URL"),
     ],
 )
-def test_debug_stays_on_the_desk(
+def test_debug_is_refused_with_a_public_address(
     settings: Settings, hosts: list[str], url: str, found: list[str]
 ) -> None:
     settings.DEBUG = True
     settings.ALLOWED_HOSTS = hosts
     settings.PORTAL_URL = url or "http://127.0.0.1:8000"
 
-    assert ids(*checks._desk()) == found
+    assert ids(*checks._debug()) == found
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_debug_stays_on_the_desk(
         pytest.param(100, 240, ["E003"], id="a longer job"),
     ],
 )
-def test_a_job_is_not_handed_out_again_while_it_runs(
+def test_a_job_is_not_started_again_while_it_runs(
     settings: Settings, timeout: int, retry: int, found: list[str]
 ) -> None:
     settings.Q_CLUSTER = settings.Q_CLUSTER | {"timeout": timeout, "retry": retry}
@@ -245,7 +245,7 @@ def test_a_job_is_not_handed_out_again_while_it_runs(
     assert ids(*checks._retry()) == found
 
 
-def test_a_contract_names_its_mistakes_with_their_places(
+def test_a_contract_reports_its_mistakes_with_their_places(
     settings: Settings, tmp_path: Path
 ) -> None:
     contract = tmp_path / "contract.toml"
@@ -258,6 +258,6 @@ def test_a_contract_names_its_mistakes_with_their_places(
     assert str(contract) in error.msg
 
 
-def test_the_database_is_asked_where_it_is_named(db: None) -> None:
+def test_the_database_is_checked_when_it_is_named(db: None) -> None:
     assert checks._database() == []
     assert checks._database(databases=["default"]) == []

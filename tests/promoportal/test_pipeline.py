@@ -1,4 +1,4 @@
-"""What follows from what: every signal has an end, and no wake is lost for long."""
+"""The pipeline: every signal has a receiver, and no lost job stays lost."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from tests.factories import (
     RetrialFactory,
 )
 
-ROOMS = [executions.signals, rewards.signals, redemptions.signals]
-ABOUT: set[Callable[..., None]] = {row.task for row in pipeline.WAKES_ABOUT}
-WOKEN: set[Callable[..., None]] = {row.task for row in pipeline.WAKES} | ABOUT
-LOOKED_FOR: set[Callable[..., None]] = {row.task for row in pipeline.DUE}
-TASKS = sorted(WOKEN | LOOKED_FOR, key=lambda task: task.__qualname__)
-ENDS = [
+SIGNAL_MODULES = [executions.signals, rewards.signals, redemptions.signals]
+FOR_ONE_ROW: set[Callable[..., None]] = {row.task for row in pipeline.WAKES_ABOUT}
+QUEUED: set[Callable[..., None]] = {row.task for row in pipeline.WAKES} | FOR_ONE_ROW
+SCHEDULED: set[Callable[..., None]] = {row.task for row in pipeline.DUE}
+TASKS = sorted(QUEUED | SCHEDULED, key=lambda task: task.__qualname__)
+RECEIVERS = [
     *(row.signal for row in pipeline.FOLLOWS),
     *(row.signal for row in pipeline.WAKES),
     *(row.signal for row in pipeline.WAKES_ABOUT),
@@ -48,10 +48,10 @@ def queued() -> list[str]:
     return [job.task["func"].rpartition(".")[2] for job in OrmQ.objects.order_by("pk")]
 
 
-def signals_of(room: ModuleType) -> dict[str, Signal]:
+def signals_of(module: ModuleType) -> dict[str, Signal]:
     return {
-        f"{room.__name__}.{name}": value
-        for name, value in vars(room).items()
+        f"{module.__name__}.{name}": value
+        for name, value in vars(module).items()
         if isinstance(value, Signal)
     }
 
@@ -65,36 +65,39 @@ def test_a_worker_finds_every_task_by_its_name(task: Callable[..., None]) -> Non
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.__qualname__)
 def test_a_task_takes_a_key_or_nothing(task: Callable[..., None]) -> None:
-    assert list(inspect.signature(task).parameters) == ["pk"] * (task in ABOUT)
+    assert list(inspect.signature(task).parameters) == ["pk"] * (task in FOR_ONE_ROW)
 
 
 @pytest.mark.parametrize(
-    ("name", "signal"), [pair for room in ROOMS for pair in signals_of(room).items()]
+    ("name", "signal"),
+    [pair for room in SIGNAL_MODULES for pair in signals_of(room).items()],
 )
-def test_every_signal_is_followed_or_wakes_something(name: str, signal: Signal) -> None:
-    ends = sum(end is signal for end in ENDS)
+def test_every_signal_has_a_receiver(name: str, signal: Signal) -> None:
+    receivers = sum(receiver is signal for receiver in RECEIVERS)
 
-    assert ends
-    assert len(signal.receivers) == ends
+    assert receivers
+    assert len(signal.receivers) == receivers
 
 
-def test_whatever_is_woken_is_also_looked_for() -> None:
-    """But for what a person asked for, whom the tick serves as it serves all."""
-    assert {activate_one} == WOKEN - LOOKED_FOR
+def test_the_scheduler_looks_for_the_work_of_every_job() -> None:
+    """Except a job that a user requested: the scheduler serves it with all others."""
+    assert {activate_one} == QUEUED - SCHEDULED
 
 
 @pytest.mark.parametrize("row", pipeline.FOLLOWS, ids=lambda row: row.service.__name__)
-def test_what_follows_takes_what_it_is_told(row: pipeline.Follow) -> None:
-    named = dict.fromkeys(row.named)
+def test_every_service_accepts_the_arguments_of_its_signal(
+    row: pipeline.Follow,
+) -> None:
+    keywords = dict.fromkeys(row.keywords)
 
-    inspect.signature(row.service).bind(*row.told, **named)
+    inspect.signature(row.service).bind(*row.arguments, **keywords)
 
 
 # --- Jobs and rows --------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_job_apart_from_its_rows_is_refused() -> None:
+def test_a_job_outside_a_transaction_is_refused() -> None:
     with pytest.raises(jobs.NotInTransaction):
         jobs.enqueue(activate_one, pk=1, queue="portal")
     with pytest.raises(jobs.NotInTransaction):
@@ -103,7 +106,7 @@ def test_a_job_apart_from_its_rows_is_refused() -> None:
     assert not OrmQ.objects.exists()
 
 
-def test_what_did_not_become_true_wakes_no_one(db: None) -> None:
+def test_a_change_that_is_rolled_back_starts_no_job(db: None) -> None:
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         rewards.signals.owed.send(Execution)
         assert OrmQ.objects.exists()
@@ -112,49 +115,49 @@ def test_what_did_not_become_true_wakes_no_one(db: None) -> None:
     assert not OrmQ.objects.exists()
 
 
-def test_many_wakes_fill_no_queue(db: None) -> None:
+def test_many_signals_do_not_fill_a_queue(db: None) -> None:
     for _ in range(100):
         rewards.signals.owed.send(Execution)
 
     assert queued() == ["activate"] * pipeline.MAX_JOBS_WAITING
 
 
-# --- Work whose wake was lost ---------------------------------------------------------
+# --- Work without a job ---------------------------------------------------------------
 
 
-def deliver() -> None:
+def create_delivery() -> None:
     DeliveryFactory(state=DeliveryState.UNREAD)
 
 
-def ask() -> None:
+def create_collection() -> None:
     execution = ExecutionFactory(state=ExecutionProgress.COLLECTING)
     CollectionFactory(execution=execution, state=CollectionState.WAITING)
 
 
-def owe() -> None:
+def create_pending_reward() -> None:
     AssignmentFactory()
 
 
-def doubt() -> None:
+def create_uncertain_reward() -> None:
     AssignmentFactory(state=AssignmentState.UNCERTAIN, doubtful=True)
 
 
-def wait() -> None:
+def create_redemption() -> None:
     RedemptionFactory(state=RedemptionState.WAITING)
 
 
 @pytest.mark.parametrize(
     ("work", "name"),
     [
-        pytest.param(deliver, "read_deliveries", id="a delivery"),
-        pytest.param(ask, "collect", id="a pass"),
-        pytest.param(owe, "activate", id="a reward that is owed"),
-        pytest.param(doubt, "settle", id="a reward in doubt"),
-        pytest.param(wait, "report", id="a redemption"),
+        pytest.param(create_delivery, "read_deliveries", id="a delivery"),
+        pytest.param(create_collection, "collect", id="a pass"),
+        pytest.param(create_pending_reward, "activate", id="a reward that is owed"),
+        pytest.param(create_uncertain_reward, "settle", id="a reward in doubt"),
+        pytest.param(create_redemption, "report", id="a redemption"),
         pytest.param(RetrialFactory, "retry_many", id="many to be tried again"),
     ],
 )
-def test_the_tick_finds_what_no_job_was_left_for(
+def test_the_scheduler_queues_a_job_for_work_that_lost_its_own(
     db: None, work: Callable[[], None], name: str
 ) -> None:
     work()
@@ -170,19 +173,19 @@ def test_an_idle_portal_queues_nothing(db: None) -> None:
     assert queued() == []
 
 
-def test_a_busy_queue_keeps_no_other_work_waiting(db: None) -> None:
-    """Triggers that come without end fill the queue; a batch is due all the same."""
+def test_a_busy_queue_does_not_block_other_work(db: None) -> None:
+    """Triggers fill the queue without end; a batch that is due must not wait."""
     for _ in range(100):
         rewards.signals.collecting.send(Execution)
-    wait()
+    create_redemption()
 
     pipeline.tick()
 
     assert queued() == [*["collect"] * pipeline.MAX_JOBS_WAITING, "report"]
 
 
-def test_a_queue_nobody_serves_does_not_grow_for_ever(db: None) -> None:
-    wait()
+def test_a_queue_without_workers_does_not_grow_forever(db: None) -> None:
+    create_redemption()
 
     for _ in range(20):
         pipeline.tick()
@@ -190,11 +193,11 @@ def test_a_queue_nobody_serves_does_not_grow_for_ever(db: None) -> None:
     assert queued() == ["report"] * pipeline.MAX_JOBS_DUE
 
 
-def test_what_cannot_be_done_stops_nothing_else(db: None, settings: Settings) -> None:
+def test_a_failing_step_does_not_stop_the_others(db: None, settings: Settings) -> None:
     settings.PLATFORM_ADAPTER = "nowhere.Platform"
-    deliver()
-    owe()
-    wait()
+    create_delivery()
+    create_pending_reward()
+    create_redemption()
 
     with pytest.raises(ExceptionGroup, match="could not do all"):
         pipeline.tick()

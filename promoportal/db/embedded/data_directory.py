@@ -1,7 +1,7 @@
 """
-What lies where below PORTAL_HOME, and the locks that processes meet at.
+The file layout below PORTAL_HOME, and the lock files that processes share.
 
-Imported by the keeper too, which must stay small: the standard library only.
+The keeper imports this module and must stay small: standard library only.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _READY = b"ready"
 
 
 @dataclass(frozen=True)
-class House:
-    """The folder of one embedded server."""
+class Layout:
+    """The files of one embedded server."""
 
     PORT = 5432
     SOCKET = f".s.PGSQL.{PORT}"
@@ -30,17 +30,17 @@ class House:
 
     @property
     def users(self) -> Path:
-        """Held shared by every user, exclusively by a keeper that stops the server."""
+        """Locked shared by each user, exclusively by a keeper that stops the server."""
         return self.home / "users.lock"
 
     @property
     def starting(self) -> Path:
-        """Held by the one user who starts the server; the others wait for it."""
+        """Locked by the one user who starts the server; the others wait for it."""
         return self.home / "start.lock"
 
     @property
     def keeping(self) -> Path:
-        """Held by the keeper: a house has one, or none."""
+        """Locked by the keeper, of which there is at most one."""
         return self.home / "keeper.lock"
 
     @property
@@ -48,18 +48,18 @@ class House:
         return self.home / "postgres.log"
 
     @property
-    def rooms(self) -> Path:
-        """The folder that PostgreSQL may enter; a link if it may not enter ours."""
+    def folder(self) -> Path:
+        """The folder that PostgreSQL may enter; a link if the home is unreachable."""
         return self.home / "postgres"
 
     @property
     def data(self) -> Path:
-        return self.rooms / "data"
+        return self.folder / "data"
 
     @property
     def run(self) -> Path:
         """The folder of the socket; a link if its path would be too long."""
-        return self.rooms / "run"
+        return self.folder / "run"
 
     @property
     def socket(self) -> Path:
@@ -67,34 +67,34 @@ class House:
 
     def make(self) -> None:
         """
-        Make the home, private; as root, with a door for the server's user alone.
+        Create the home, private; as root, accessible to the server's group as well.
 
-        It appears with its door, as whoever finds it may start a server. A home that
-        was there already is left as it is.
+        It appears with its permissions, because any process that finds it may start a
+        server. A home that exists is not changed.
         """
         if self.home.exists():
             return
         self.home.parent.mkdir(parents=True, exist_ok=True)
-        made = tempfile.mkdtemp(prefix=f"{self.home.name}.", dir=self.home.parent)
+        created = tempfile.mkdtemp(prefix=f"{self.home.name}.", dir=self.home.parent)
         if user := self.server_user():
-            os.chown(made, 0, user.pw_gid)
-            Path(made).chmod(0o710)
+            os.chown(created, 0, user.pw_gid)
+            Path(created).chmod(0o710)
         try:
-            Path(made).rename(self.home)
-        except OSError:  # someone was faster, and lives in it already
-            Path(made).rmdir()
+            Path(created).rename(self.home)
+        except OSError:  # another process was faster, and uses it already
+            Path(created).rmdir()
 
     def server_user(self) -> pwd.struct_passwd | None:
         """
-        Who PostgreSQL runs as, or None where that is simply us.
+        Return the user that runs PostgreSQL, or None for the current user.
 
-        It refuses to be root. Then it is whoever owns the data already, else the home's
-        owner, as after `sudo manage.py`, else the user that a PostgreSQL of the system
-        would have, else `nobody`. None is created: a
-        program tried out on a desk should not change who lives on the machine. What
-        else runs as that user could read the data, which a desk can bear.
+        PostgreSQL refuses to run as root. Then it is the owner of the data, else the
+        home's owner, as after `sudo manage.py`, else the user of a system's PostgreSQL,
+        else `nobody`. No user is created: a program on trial must not add accounts to a
+        machine. Other programs of that user could read the data, which is acceptable
+        for development.
 
-        :raises LookupError: if there is none of them
+        :raises LookupError: if none of them exists
         """
         if os.geteuid() != 0:
             return None
@@ -105,19 +105,21 @@ class House:
         for name in ("postgres", "_postgres", "nobody"):
             with suppress(KeyError):
                 return pwd.getpwnam(name)
-        msg = "PostgreSQL refuses to run as root, and there is no user `nobody` either."
-        raise LookupError(msg)
+        raise LookupError(
+            "PostgreSQL cannot run as root, and this system has no user `nobody`. Run "
+            "the portal as another user, or set DATABASE_URL."
+        )
 
     def postmaster(self) -> int | None:
-        """The pid in PostgreSQL's own pid file, dead or alive."""
+        """Return the pid in PostgreSQL's pid file, whether that process runs or not."""
         return _pid(_pid_file(self.data))
 
     def is_ready(self) -> bool:
         """
-        Whether a live server says that it takes connections.
+        Return whether a running server reports that it accepts connections.
 
-        It may be wrong after a crash, when the dead server's pid lives again as
-        something else: whoever fails to connect must ask `is_kept` too.
+        This may be wrong after a crash, when another process has the crashed server's
+        pid: a caller that fails to connect must check `is_kept`, too.
         """
         lines = _pid_file(self.data)
         pid = _pid(lines)
@@ -126,13 +128,13 @@ class House:
         )
 
     def is_kept(self) -> bool:
-        """Whether there is a keeper. Ask only as the one who is starting."""
-        with lock(self.keeping, fcntl.LOCK_SH | fcntl.LOCK_NB) as held:
-            return not held
+        """Return whether there is a keeper. Call this with the lock `starting` only."""
+        with lock(self.keeping, fcntl.LOCK_SH | fcntl.LOCK_NB) as is_free:
+            return not is_free
 
 
 def server_of(data: Path) -> int | None:
-    """The pid of the live server of that data, and not of a later namesake."""
+    """Return the pid of the running server of that data, not of a later process."""
     pid = _pid(_pid_file(data))
     if pid is None or not _is_alive(pid):
         return None
@@ -140,13 +142,13 @@ def server_of(data: Path) -> int | None:
         with suppress(OSError):
             return pid if Path(f"/proc/{pid}/cwd").samefile(data) else None
         return None
-    said = subprocess.run(  # noqa: S603
+    command = subprocess.run(  # noqa: S603
         ["ps", "-ww", "-o", "command=", "-p", str(pid)],  # noqa: S607
         check=False,
         capture_output=True,
         text=True,
     ).stdout
-    return pid if str(data.resolve()) in said else None
+    return pid if str(data.resolve()) in command else None
 
 
 def _pid_file(data: Path) -> list[bytes]:
@@ -157,7 +159,7 @@ def _pid_file(data: Path) -> list[bytes]:
 
 def _pid(lines: list[bytes]) -> int | None:
     with suppress(IndexError, ValueError):
-        # Negative in a server that serves one person's standard input.
+        # Negative for a server in single-user mode.
         return abs(int(lines[0]))
     return None
 
@@ -173,17 +175,17 @@ def _is_alive(pid: int) -> bool:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """A file descriptor of a file that is the home's owner's alone, made if missing."""
+    """Open a file that only the home's owner may access; create it if missing."""
     file = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     if os.geteuid() == 0:
-        # So that `sudo manage.py ...` once does not lock the owner out.
+        # After one `sudo manage.py ...` the owner must still have access.
         os.fchown(file, path.parent.stat().st_uid, -1)
     return file
 
 
 @contextmanager
 def lock(path: Path, operation: int) -> Iterator[bool]:
-    """Hold a lock that ends with its holder, however it ends; False if it is taken."""
+    """Lock a file, until this process exits at the latest; yield False if taken."""
     file = open_private(path, os.O_RDWR)
     try:
         fcntl.flock(file, operation)

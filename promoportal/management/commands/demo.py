@@ -1,4 +1,4 @@
-"""Walk campaigns from the vendor's notice to the reported redemption, on your desk."""
+"""`manage.py demo`: campaigns from the webhook to the redemption, on this machine."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from promoportal.management.demo_run import Demo, DemoFailed
 from promoportal.operations.reconciliation import Reconciled
 from promoportal.runtime.ports import Ports, free_port
 
-# Seconds without any progress after which the demo gives up.
+# Seconds without progress after which the demo gives up.
 _STALLED = 120.0
 _ONCE_MORE = (
-    "All that is listed is reported. Each list is looked at once more, for whom Optimove "
-    "lists late ..."
+    "All rewards are reported. Fetching each list once more for late entries ..."
 )
 _BAR = 30
-# Figures of one execution that the demo does not tell.
+# Figures of single executions, which the demo does not print.
 _ONE_EXECUTION = ("occurrence", "reports_held")
 
 
 class Command(PortalCommand):
     help = (
-        "Run both far sides and the portal, and watch a campaign's rewards go through."
+        "Run the portal with a simulated Optimove and platform, and show how a "
+        "campaign's rewards are activated and reported."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -44,20 +44,22 @@ class Command(PortalCommand):
             "--port",
             type=int,
             default=8000,
-            help="where the portal answers; 0, or if it is taken: any free one",
+            help="port of the portal (a free port is used if it is 0 or taken)",
         )
         parser.add_argument(
-            "--exit", action="store_true", help="end once everything is settled"
+            "--exit", action="store_true", help="exit when all rewards are processed"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
-            msg = "The demo invents customers and staff; it runs with DEBUG=true only."
-            raise CommandError(msg)
+            raise CommandError(
+                "The demo creates fake customers and users. It only runs with "
+                "DEBUG=true."
+            )
         scenario_options.chosen(options["scenario"], options)
-        # Who asks for JSON reads it on stdout, and the rest beside it.
-        self._people = self.stderr if options["json"] else self.stdout
-        # Calls that fail while everything comes up are no news.
+        # With --json, stdout is for JSON only.
+        self._output = self.stderr if options["json"] else self.stdout
+        # Calls fail while the processes start; that is expected.
         logging.getLogger("promoportal.wire").setLevel(logging.WARNING)
         settings.PORTAL_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
         migrate()
@@ -65,17 +67,20 @@ class Command(PortalCommand):
             facts = self._run(options)
         except DemoFailed as error:
             raise CommandError(str(error)) from error
-        self.say(options, "Everything has stopped.", **facts)
+        self.say(options, "Demo stopped.", **facts)
         if not facts["settled"]:
-            raise CommandError("Not every assignment is settled.", returncode=1)
+            msg = "Some assignments are not processed yet."
+            raise CommandError(msg, returncode=1)
 
     def _run(self, options: dict[str, Any]) -> dict[str, Any]:
         ports = Ports(portal=free_port(options["port"]), sandbox=free_port(8100))
-        demo = Demo(ports, scenario_options.as_arguments(options), self._tell)
+        demo = Demo(ports, scenario_options.as_arguments(options), self._print)
         began = time.monotonic()
-        self._tell("Starting the sandbox (Optimove and a platform) and the portal ...")
+        self._print(
+            "Starting the sandbox (simulated Optimove and platform) and the portal ..."
+        )
         with demo.running():
-            self._tell(f"They are up after {time.monotonic() - began:.1f} s.")
+            self._print(f"Ready after {time.monotonic() - began:.1f} seconds.")
             demo.register()
             demo.name()
             staff = _staff()
@@ -84,61 +89,57 @@ class Command(PortalCommand):
             figures = self._watch(demo)
             facts = _facts(demo, figures, staff, seconds=time.monotonic() - began)
             self._sum_up(facts)
-            self._stay(demo, staff, options)
+            self._keep_running(demo, staff, options)
         return facts
 
     def _watch(self, demo: Demo) -> Reconciled:
-        """Show where everything is until it is settled, or nothing moves any more."""
+        """Print the numbers until all is settled or progress stops; return the last."""
         figures, moved = demo.figures(), time.monotonic()
         stalled = _STALLED + settings.LIST_AGAIN_AFTER.total_seconds()
-        while not demo.is_settled(figures) and demo.look(0.5):
+        while not demo.is_settled(figures) and demo.poll(0.5):
             now = demo.figures()
             if now != figures:
-                self._tell(_line(now))
-                if demo.is_given(now) and not demo.is_settled(now):
-                    self._tell(_ONCE_MORE)
+                self._print(_line(now))
+                if demo.is_reported(now) and not demo.is_settled(now):
+                    self._print(_ONCE_MORE)
                 figures, moved = now, time.monotonic()
             if time.monotonic() - moved > stalled:
                 break
         return figures
 
     def _sum_up(self, facts: dict[str, Any]) -> None:
-        self._tell(
-            "\n{listed:,} assignments were listed, {eligible:,} of them rewards; "
-            "{active:,} are active and {reported:,} reported, after {seconds:.1f} s.\n"
-            "The platform's own ledger says: {credits:,} credits, at most "
-            "{most_credits} for one reward.\n".format(**facts)
+        self._print(
+            "\n{listed:,} assignments: {eligible:,} eligible, {active:,} activated, "
+            "{reported:,} reported ({seconds:.1f} seconds).\n"
+            "The platform recorded {credits:,} activations, at most {most_credits} for "
+            "one reward.\n".format(**facts)
         )
-        self._tell("Of Optimove's promotions:")
+        self._print("Promotions:")
         for promotion in facts["promotions"]:
-            self._tell(_used(promotion))
+            self._print(_usage(promotion))
         if facts["mails"]:
-            self._tell(
-                "{mails:,} e-mails went out; open them from {mail_folder}.".format(
-                    **facts
-                )
-            )
+            self._print("{mails:,} emails written to {mail_folder}.".format(**facts))
 
-    def _stay(
+    def _keep_running(
         self, demo: Demo, staff: list[dict[str, str]], options: dict[str, Any]
     ) -> None:
         if options["exit"]:
             return
-        self._tell(f"\nOptimove's side is at {demo.ports.sandbox_url}/")
-        self._tell(f"See every reward at {demo.ports.portal_url}/admin/ as")
+        self._print(f"\nSimulated Optimove: {demo.ports.sandbox_url}/")
+        self._print(f"Portal: {demo.ports.portal_url}/admin/ - log in as")
         for user in staff:
-            self._tell("  {username:<11}{password}   {role}".format(**user))
-        self._tell("Ctrl-C stops everything.")
-        while demo.look(1.0):
+            self._print("  {username:<11}{password}   {role}".format(**user))
+        self._print("Press Ctrl-C to stop.")
+        while demo.poll(1.0):
             pass
 
-    def _tell(self, sentence: str) -> None:
-        self._people.write(sentence)
-        self._people.flush()
+    def _print(self, sentence: str) -> None:
+        self._output.write(sentence)
+        self._output.flush()
 
 
 def _staff() -> list[dict[str, str]]:
-    """A member of staff of each role, with a password of this demo's own."""
+    """Create a user for each role, with a password for this demo only."""
     staff = []
     for role in roles.Role:
         username, password = role.name.lower(), secrets.token_urlsafe(9)
@@ -152,17 +153,17 @@ def _line(figures: Reconciled) -> str:
     bar = "#" * round(done * _BAR)
     return (
         f"[{bar:<{_BAR}}] {figures.listed:,} listed  {figures.eligible:,} eligible  "
-        f"{figures.active:,} active  {figures.reported:,} reported"
+        f"{figures.active:,} activated  {figures.reported:,} reported"
     )
 
 
-def _used(promotion: dict[str, Any]) -> str:
-    """A promotion's recipients and redemptions, and what is used of its limits."""
+def _usage(promotion: dict[str, Any]) -> str:
+    """Return a line with a promotion's recipients and the use of its limits."""
     parts = [f"{promotion['recipients']:,} recipients"]
     if budget := promotion["budget"]:
         parts.append("{spent} of {total} {measure} spent".format(**budget))
     if cap := promotion["cap"]:
-        parts.append("{used:,} of {recipients:,} by its cap".format(**cap))
+        parts.append("{used:,} of {recipients:,} recipients (cap)".format(**cap))
     if codes := promotion["codes"]:
         parts.append("{used:,} of {total:,} codes".format(**codes))
     if promotion["redemption_rate"] is not None:

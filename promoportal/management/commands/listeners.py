@@ -1,4 +1,4 @@
-"""The addresses the vendor calls: add, register, unregister, list, rotate."""
+"""`manage.py listeners`: add, register, unregister, list and rotate listeners."""
 
 from __future__ import annotations
 
@@ -11,32 +11,38 @@ from django.core.management.base import CommandError, CommandParser
 from executions import listeners
 from executions.models import EventType, Listener
 from promoportal import wire
-from promoportal.management.base_command import PortalCommand
+from promoportal.management.base_command import JSON_HELP, PortalCommand
 from promoportal.optimove import External
 from promoportal.optimove.throttle import Throttled
 
-# What the portal acts on: registered together when no event type is named.
+# The events that the portal handles: all are registered if no event type is given.
 ACTED_ON = (EventType.SCHEDULED, EventType.TRIGGERED, EventType.CANCELLED)
 
 
 class Command(PortalCommand):
-    help = "Manage the addresses that Optimove calls."
+    help = "Manage the webhook listeners that Optimove calls."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True)
-        self._opening(verbs.add_parser("add", help="open an address; shown once"))
-        self._opening(
-            verbs.add_parser("register", help="open addresses and tell Optimove"),
-            event_is_required=False,
+        add = "create a listener; its secret URL is shown once"
+        self._add_options(verbs.add_parser("add", help=add))
+        register = "create listeners and register them with Optimove"
+        self._add_options(
+            verbs.add_parser("register", help=register), event_is_required=False
         )
-        self._naming(verbs.add_parser("unregister", help="tell Optimove, and close"))
-        rotating = verbs.add_parser("rotate", help="open a second address for the same")
-        self._naming(rotating)
+        unregister = "unregister a listener from Optimove and close it"
+        self._add_id(verbs.add_parser("unregister", help=unregister))
+        rotate = "create a second listener with a new secret URL"
+        rotating = verbs.add_parser("rotate", help=rotate)
+        self._add_id(rotating)
         rotating.add_argument(
-            "--register", action="store_true", help="tell Optimove the new address"
+            "--register",
+            action="store_true",
+            help="also register the new URL with Optimove",
         )
-        self._json(verbs.add_parser("list", help="every address, without its secret"))
+        every = "list all listeners (secrets are not shown)"
+        self._json(verbs.add_parser("list", help=every))
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -44,18 +50,18 @@ class Command(PortalCommand):
         except listeners.InvalidListener as error:
             raise CommandError(str(error)) from error
         except Throttled:
-            msg = "Optimove's limit on calls is reached. Try again in a few seconds."
+            msg = "Optimove's rate limit is reached. Try again in a few seconds."
             raise CommandError(msg) from None
         except (wire.Unanswered, wire.Malformed) as error:
             raise CommandError(
-                f"Nobody can say whether Optimove took it: {error} The address stays "
-                "open. Try again; `listeners list` tells which are open."
+                f"Outcome unknown: Optimove did not confirm the request. {error} The "
+                "listener stays open. Run `listeners list`, then try again."
             ) from error
         except wire.WireError as error:
-            msg = f"Optimove did not take it: {error} Nothing was changed."
+            msg = f"Optimove did not accept the request. {error} No changes were made."
             raise CommandError(msg) from error
 
-    def _opening(
+    def _add_options(
         self, parser: CommandParser, *, event_is_required: bool = True
     ) -> None:
         self._json(parser)
@@ -63,27 +69,33 @@ class Command(PortalCommand):
             "--event-type",
             type=int,
             required=event_is_required,
-            help="of Optimove's: 13 scheduled, 11 triggered, 4 cancelled",
+            help="Optimove event type: 13 scheduled, 11 triggered, 4 cancelled",
         )
         parser.add_argument(
-            "--channel", type=int, help="Optimove's number of it; any, without it"
+            "--channel", type=int, help="Optimove channel ID (default: all channels)"
         )
-        parser.add_argument("--header", default="", help='"Name: secret" it must carry')
+        parser.add_argument(
+            "--header",
+            default="",
+            help='header that each request must carry, as "Name: secret"',
+        )
         parser.add_argument(
             "--network",
             action="append",
             default=[],
-            help="may be called from here only",
+            help="allowed network, such as 192.0.2.0/24; can be repeated",
         )
 
-    def _naming(self, parser: CommandParser) -> None:
+    def _add_id(self, parser: CommandParser) -> None:
         self._json(parser)
-        parser.add_argument("listener", type=int, help="its number in `listeners list`")
+        parser.add_argument(
+            "listener", type=int, help="listener number, as in `listeners list`"
+        )
 
     def _json(self, parser: CommandParser) -> None:
-        # Given after the verb it must not be undone by the default before it.
+        # No default here: it would override a --json before the verb.
         parser.add_argument(
-            "--json", action="store_true", default=SUPPRESS, help="one line of JSON"
+            "--json", action="store_true", default=SUPPRESS, help=JSON_HELP
         )
 
     def _open(self, event_type: int, options: dict[str, Any]) -> listeners.Opened:
@@ -107,13 +119,13 @@ class Command(PortalCommand):
             self._register_all(options)
 
     def _register_all(self, options: dict[str, Any]) -> None:
-        """Tell each as it comes, to machines in one line, also when the next fails."""
+        """Show each listener as it is registered, or all as JSON, even if one fails."""
         rows: list[dict[str, Any]] = []
         try:
             with External.from_settings() as vendor:
                 for event_type in ACTED_ON:
                     opened = self._registered(event_type, options, vendor)
-                    rows.append(_told(opened))
+                    rows.append(_facts(opened))
                     if not options["json"]:
                         self._show(options, opened)
         finally:
@@ -128,15 +140,15 @@ class Command(PortalCommand):
         return opened
 
     def _unregister(self, options: dict[str, Any]) -> None:
-        listener = self._named(options)
+        listener = self._find(options)
         with External.from_settings() as vendor:
             listeners.unregister(listener, vendor)
         self.say(options, f"Closed {listener}.", id=listener.pk, open=False)
 
     def _rotate(self, options: dict[str, Any]) -> None:
-        old = self._named(options)
-        told = External.from_settings() if options["register"] else nullcontext()
-        with told as vendor:
+        old = self._find(options)
+        client = External.from_settings() if options["register"] else nullcontext()
+        with client as vendor:
             opened = listeners.rotate(old, vendor)
         self._show(options, opened, replaces=old.pk)
 
@@ -146,13 +158,16 @@ class Command(PortalCommand):
             "{id:>4}  event {event_type:<3} channel {channel}  {state}".format(**row)
             for row in rows
         ]
-        self.say(options, "\n".join(lines) or "There are no listeners.", listeners=rows)
+        none = "No listeners. Create one with `listeners register`."
+        self.say(options, "\n".join(lines) or none, listeners=rows)
 
-    def _named(self, options: dict[str, Any]) -> Listener:
+    def _find(self, options: dict[str, Any]) -> Listener:
         listener = Listener.objects.open().filter(pk=options["listener"]).first()
         if listener is None:
-            msg = f"There is no open listener {options['listener']}; see `listeners list`."
-            raise CommandError(msg)
+            raise CommandError(
+                f"Open listener {options['listener']} not found. Run `listeners list` to "
+                "see all listeners."
+            )
         return listener
 
     def _show(
@@ -161,13 +176,14 @@ class Command(PortalCommand):
         listener = opened.listener
         self.say(
             options,
-            f"Opened {listener}. Its address is shown only now:\n{opened.url}",
-            **_told(opened),
+            f"Created {listener}. Copy its secret URL now; it is not shown again:\n"
+            f"{opened.url}",
+            **_facts(opened),
             **more,
         )
 
 
-def _told(opened: listeners.Opened) -> dict[str, Any]:
+def _facts(opened: listeners.Opened) -> dict[str, Any]:
     return {
         "id": opened.listener.pk,
         "path": opened.path,

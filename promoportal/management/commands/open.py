@@ -1,4 +1,4 @@
-"""Start an execution whose notice never came, or collect one again."""
+"""`manage.py open`: start an execution whose webhook is missing, or fetch it again."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from promoportal.management.base_command import PortalCommand
 
 
 class Command(PortalCommand):
-    help = "Collect an execution's assignments as if Optimove had announced it now."
+    help = "Open an execution whose webhook was missed, or fetch its assignments again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("occurrence", help="the vendor's id of the execution")
+        parser.add_argument(
+            "occurrence", help="execution ID in Optimove (occurrenceId)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -26,11 +28,14 @@ class Command(PortalCommand):
             raise CommandError(str(error)) from error
         execution = open_execution(occurrence, why="Opened by hand.")
         if execution.stop == ExecutionStop.CANCELLED:
-            msg = f"{execution} is cancelled; nothing more of it is given."
-            raise CommandError(msg)
+            raise CommandError(
+                f"Execution {execution.reference} is cancelled. No more rewards will be "
+                "activated."
+            )
         self.say(
             options,
-            f"{execution} is being collected; `reconcile` tells how far it is.",
+            f"Fetching assignments of {execution}. Run `manage.py reconcile "
+            f"{execution.reference}` to see its progress.",
             execution=execution.pk,
             occurrence=execution.reference,
         )

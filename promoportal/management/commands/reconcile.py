@@ -1,4 +1,4 @@
-"""Compare what the vendor lists, what is active and what is reported."""
+"""`manage.py reconcile`: compare Optimove's list, the activations and the reports."""
 
 from __future__ import annotations
 
@@ -20,40 +20,45 @@ from rewards.collection import fetch_runs
 from rewards.collection.collect import collect_from
 from rewards.models import Collection, CollectionState
 
-# How long to wait for a whole pass that was asked for with --live, in seconds.
+# Seconds to wait for the complete run that --live requests.
 PATIENCE = 3600
-# Between two looks at it, in seconds.
+# Seconds between two checks of that run.
 PAUSE = 0.1
 
 
 class Command(PortalCommand):
-    help = "Count an execution's assignments in three ledgers, and where they disagree."
+    help = (
+        "Compare an execution's assignments in Optimove, the portal and the reports, "
+        "and count mismatches."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("occurrence", help="the vendor's id of the execution")
+        parser.add_argument(
+            "occurrence", help="execution ID in Optimove (occurrenceId)"
+        )
         parser.add_argument(
             "--live",
             action="store_true",
-            help="ask the vendor for the whole list first",
+            help="fetch the full list from Optimove first",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         execution = Execution.objects.filter(reference=options["occurrence"]).first()
         if execution is None:
             raise CommandError(
-                f"There is no execution {options['occurrence']!r} here; "
-                "`open` starts one whose notice never came."
+                f"Execution {options['occurrence']!r} not found. To open an execution "
+                "whose webhook was missed, run `manage.py open` with its ID."
             )
         if options["live"]:
             _collect_now(execution)
         found = reconcile(execution)
-        self.say(options, _told(found), **found.as_json())
+        self.say(options, _as_text(found), **found.as_json())
 
 
 def _collect_now(execution: Execution) -> None:
-    """Ask for one more pass and see it through, with workers or without."""
-    _ask(execution, why="Asked for by reconcile --live.")
+    """Request one more run and complete it, with workers or without."""
+    _request(execution, why="Asked for by reconcile --live.")
     until = time.monotonic() + PATIENCE
     with Promotions.from_settings() as client:
         while time.monotonic() < until:
@@ -62,24 +67,26 @@ def _collect_now(execution: Execution) -> None:
                 return
             with suppress(Throttled):
                 collect_from(execution, client, Priority.PERSON)
-            # A worker may hold it, or it may have to wait.
+            # A worker may have claimed it, or it may have to wait.
             time.sleep(PAUSE)
-    msg = f"{execution} could not be collected within {PATIENCE} s; try again later."
-    raise CommandError(msg)
+    raise CommandError(
+        f"Assignments of {execution} could not be fetched within {PATIENCE} seconds. "
+        "Try again later."
+    )
 
 
-def _ask(execution: Execution, *, why: str) -> None:
-    """Of a cancelled one too: what is listed is asked for, and nothing is given."""
+def _request(execution: Execution, *, why: str) -> None:
+    """Request a run, also for a cancelled execution, of which nothing is activated."""
     with transaction.atomic():
         locks.lock_exclusive(execution.pk)
-        # What it brings is worked on as ever: of a settled execution nothing would be.
+        # New rows are processed as usual; for a settled execution they would not be.
         lifecycle.mark_collecting(execution, why=why)
         fetch_runs.request_run(execution, why=why)
 
 
-def _told(found: Reconciled) -> str:
+def _as_text(found: Reconciled) -> str:
     facts = found.as_json()
     occurrence, drift = facts.pop("occurrence"), facts.pop("drift")
     lines = [f"  {name:<13}{count:>10,}" for name, count in facts.items()]
-    verdict = "The ledgers agree." if not drift else f"{drift:,} rows disagree."
+    verdict = f"{drift:,} mismatch{'es' * (drift != 1)}." if drift else "No mismatches."
     return "\n".join([f"execution {occurrence}", *lines, verdict])

@@ -1,4 +1,4 @@
-"""`manage.py rehearse`: what a scenario would come to, before anyone is touched."""
+"""`manage.py rehearse`: calculate a scenario without sending anything."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from promoportal.management import scenario_options
+from promoportal.management.base_command import JSON_HELP
 from promoportal.sandbox.scenarios import as_json, as_text, rehearse
 
 
 class Command(BaseCommand):
     help = (
-        "Run a scenario dry: who would get what, against which limits, and the e-mail."
+        "Calculate a scenario without sending anything: recipients, rewards, limits "
+        "and a sample email."
     )
     requires_system_checks = ()
 
@@ -23,9 +25,11 @@ class Command(BaseCommand):
         parser.add_argument("scenario", help=scenario_options.known())
         scenario_options.add_arguments(parser)
         parser.add_argument(
-            "--day", type=_day, help="as if it were that day; today without it"
+            "--day",
+            type=_day,
+            help="date to calculate for, YYYY-MM-DD (default: today)",
         )
-        parser.add_argument("--json", action="store_true", help="one line of JSON")
+        parser.add_argument("--json", action="store_true", help=JSON_HELP)
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = scenario_options.chosen(options["scenario"], options)
@@ -41,4 +45,5 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is no day such as 2026-01-15.") from error
+        msg = f"Invalid date {text!r}. Use YYYY-MM-DD, for example 2026-01-15."
+        raise ArgumentTypeError(msg) from error

@@ -1,4 +1,4 @@
-"""Tell the portal that its database is a restored backup."""
+"""`manage.py restored`: declare that the database is a restored backup."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from promoportal.operations import restored_backup
 
 class Command(PortalCommand):
     help = (
-        "Doubt what may have been sent since a backup was taken that is restored now. "
-        "Only for copies of the server's files: a restored dump, a recovery to a point "
-        "in time and a failover are noticed without it."
+        "After restoring a file-level copy of the database, mark everything that may "
+        "have been sent after the backup as possibly activated. Not needed after "
+        "pg_restore, point-in-time recovery or failover: the portal detects these."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "taken", help="when the backup was taken: 2026-03-29T02:00 (UTC)"
+            "taken", help="time of the backup, such as 2026-03-29T02:00 (UTC)"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -34,7 +34,8 @@ class Command(PortalCommand):
             raise CommandError(str(error)) from error
         self.say(
             options,
-            f"What may have been sent since {gap.since:%Y-%m-%d %H:%M %Z} is in doubt "
-            "now, and is settled before anything of it is sent.",
+            f"Rewards that may have been sent after {gap.since:%Y-%m-%d %H:%M %Z} are "
+            "marked as possibly activated. The portal checks each one before it sends "
+            "anything.",
             since=gap.since.isoformat(),
         )

@@ -14,74 +14,81 @@ from django.db import Error as DatabaseLost
 from django.db import connection
 
 from promoportal import jobs
-from promoportal.management.commands.runworkers import clusters, notice_restoring
+from promoportal.management.commands.runworkers import clusters, detect_restore
 from promoportal.runtime import parent_death
 from promoportal.runtime.loopback import is_loopback
 from promoportal.runtime.supervisor import Program, Supervisor
 
-# Hosts that start together migrate one after the other. "migrate", near enough.
+# Hosts that start together migrate one after the other. The number is "migr" in ASCII.
 _LOCK = 0x6D696772
 
 _BACKLOG = 512
 
 
 class Command(BaseCommand):
-    help = "Migrates, then serves web and workers until Ctrl-C or SIGTERM."
+    help = (
+        "Apply migrations, then run the web server and workers until Ctrl-C or SIGTERM."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
         parser.add_argument(
-            "--host", default="127.0.0.1", help="where the web process listens."
+            "--port",
+            type=int,
+            default=8000,
+            help="port to listen on; 0 picks a free port",
         )
-        parser.add_argument("--port", type=int, default=8000, help="0: any free one.")
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
-        refuse_strangers(host)
+        refuse_public_host(host)
         parent_death.exit_with_parent()
         with listen(host, port) as listener:
             migrate()
-            notice_restoring()
-            self._tell(listener)
+            detect_restore()
+            self._print_addresses(listener)
             Supervisor([web(listener), *clusters()], say=self.stderr.write).run()
         self.stdout.write("Stopped.")
 
-    def _tell(self, listener: socket.socket) -> None:
+    def _print_addresses(self, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         self.stdout.write(f"Web       http://{name}:{port}/")
         self.stdout.write(f"Workers   {', '.join(jobs.QUEUES)}")
         self.stdout.write(f"Database  {database()}")
-        self.stdout.write("Ctrl-C stops them all.")
+        self.stdout.write("Press Ctrl-C to stop.")
         self.stdout.flush()
 
 
-def refuse_strangers(host: str) -> None:
-    """A desk shows its errors in full, and its secrets are known to everyone."""
+def refuse_public_host(host: str) -> None:
+    """Refuse other machines with DEBUG: it shows errors in full, with known secrets."""
     if settings.DEBUG and not is_loopback(host):
-        msg = f"DEBUG is on, and {host} is reached from elsewhere. Set DEBUG=false."
-        raise CommandError(msg)
+        raise CommandError(
+            f"DEBUG is true, but {host} accepts connections from other machines. Set "
+            "DEBUG=false, or use --host 127.0.0.1."
+        )
 
 
 def listen(host: str, port: int) -> socket.socket:
     """
-    The web process's socket: ours, so that callers wait while that is started again.
+    Open the web process's socket here, so that clients wait while it restarts.
 
-    :raises CommandError: if the port is in use, or can't be had
+    :raises CommandError: if the port is in use, or cannot be used
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
         raise CommandError(
-            f"Cannot listen at {host}, port {port} ({error}). Stop what uses it, or "
-            "choose another with --port."
+            f"Cannot listen on {host}:{port} ({error}). Stop the program that uses "
+            "this port, or choose another with --port."
         ) from error
 
 
 def migrate() -> None:
     """
-    Bring the database up to date.
+    Apply the migrations.
 
-    :raises CommandError: if there is none
+    :raises CommandError: if the database cannot be used
     """
     try:
         with connection.cursor() as cursor:
@@ -94,14 +101,14 @@ def migrate() -> None:
 
 
 def database() -> str:
-    """Where the rows are, without a password."""
+    """Return the place of the database, without a password."""
     if connection.settings_dict["ENGINE"] == "promoportal.db.embedded":
-        return f"embedded PostgreSQL below {settings.PORTAL_HOME}"
+        return f"embedded PostgreSQL in {settings.PORTAL_HOME}"
     return "{NAME} at {HOST}".format(**connection.settings_dict)
 
 
 def web(listener: socket.socket) -> Program:
-    """gunicorn, at our socket."""
+    """Return the program of gunicorn, which uses this socket."""
     paths = filter(None, [os.environ.get("PYTHONPATH")])
     return Program(
         "Web",

@@ -1,4 +1,4 @@
-"""`manage.py runworkers`: the worker clusters, supervised, or one of them."""
+"""`manage.py runworkers`: all worker clusters, supervised, or one of them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from promoportal.runtime.supervisor import Program, Supervisor
 
 
 class Command(BaseCommand):
-    help = "Runs the workers of all queues, or of one."
+    help = "Run the workers of all queues, or of one queue."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--queue",
             choices=jobs.QUEUES,
-            help="Run the one cluster of this queue, unsupervised.",
+            help="run only this queue, without supervision",
         )
         parser.add_argument(
             "--patience",
             type=float,
-            help="Seconds after which a cluster whose work does not move gives up.",
+            help="seconds without progress after which a worker cluster exits",
         )
 
     def handle(
@@ -39,9 +39,9 @@ class Command(BaseCommand):
     ) -> None:
         if queue is None:
             parent_death.exit_with_parent()
-            notice_restoring()
+            detect_restore()
             self.stdout.write(
-                f"Workers for {', '.join(jobs.QUEUES)}. Ctrl-C ends them."
+                f"Running workers for {', '.join(jobs.QUEUES)}. Press Ctrl-C to stop."
             )
             Supervisor(clusters(), say=self.stderr.write).run()
             return
@@ -50,7 +50,7 @@ class Command(BaseCommand):
 
 
 def clusters() -> list[Program]:
-    """The program of each queue."""
+    """Return the program of each queue."""
     manage = str(settings.BASE_DIR / "manage.py")
     return [
         Program(
@@ -62,15 +62,15 @@ def clusters() -> list[Program]:
     ]
 
 
-def notice_restoring() -> None:
-    """Before anything is sent; where there is no database yet, the tick sees to it."""
+def detect_restore() -> None:
+    """Detect a restored backup before anything is sent, if there is a database."""
     with suppress(DatabaseLost):
         restored_backup.detect_restore()
     connection.close()
 
 
 def become(queue: str) -> None:
-    """django-q2 reads once, as it is imported, which queue is its own: begin again."""
+    """Restart as the process of this queue: django-q2 reads it only during import."""
     if os.environ.get("Q_CLUSTER_NAME", "portal") != queue:
         environment = os.environ | {"Q_CLUSTER_NAME": queue}
         command = [sys.executable, *sys.orig_argv[1:]]

@@ -1,4 +1,4 @@
-"""`manage.py sandbox`: serve both far sides, with no database and no vendor."""
+"""`manage.py sandbox`: simulated Optimove and platform, without a database."""
 
 from __future__ import annotations
 
@@ -13,58 +13,69 @@ from django.core.management.base import BaseCommand, CommandError
 
 from promoportal import sandbox
 from promoportal.management import scenario_options
+from promoportal.management.base_command import JSON_HELP
 from promoportal.runtime import environment
 
 _CAPABILITIES = [capability.value for capability in sandbox.Capability]
 
 
 class Command(BaseCommand):
-    help = "Serve the stand-ins for Optimove and the platform, until told to end."
+    help = "Run the simulated Optimove and platform until stopped."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=8100, help="0: any free one")
+        parser.add_argument(
+            "--port",
+            type=int,
+            default=8100,
+            help="port to listen on; 0 picks a free port",
+        )
         parser.add_argument(
             "--host",
             default="127.0.0.1",
-            help="where it answers; where others can connect, SANDBOX_CONTROL_TOKEN is wanted",
+            help="address to listen on; other machines need SANDBOX_CONTROL_TOKEN",
         )
         parser.add_argument(
-            "--scenario", help=f"{scenario_options.known()}; default: none"
+            "--scenario", help=f"{scenario_options.known()} (default: none)"
         )
         scenario_options.add_arguments(parser)
         parser.add_argument(
             "--calls",
             type=int,
             default=50,
-            help="how many the vendor takes in 10 s; the real one takes 50",
+            help="Optimove calls allowed per 10 seconds (Optimove allows 50)",
         )
         parser.add_argument(
-            "--mails", type=Path, metavar="FOLDER", help="keep the e-mails of runs here"
+            "--mails", type=Path, metavar="FOLDER", help="folder for sent emails"
         )
         parser.add_argument(
-            "--smtp", type=_host_and_port, metavar="HOST:PORT", help="send them there"
+            "--smtp",
+            type=_host_and_port,
+            metavar="HOST:PORT",
+            help="SMTP server for sent emails",
         )
         parser.add_argument(
             "--keep",
             type=Path,
             metavar="FOLDER",
-            help="keep executions, credits and redemptions here, over restarts",
+            help="folder that keeps executions, activations and redemptions across "
+            "restarts",
         )
         parser.add_argument(
             "--capability",
             choices=_CAPABILITIES,
             default=sandbox.Capability.IDEMPOTENT,
-            help="what the platform can do about a request whose answer was lost",
+            help="what the simulated platform supports: idempotency keys, status "
+            "checks, both or neither",
         )
-        parser.add_argument("--json", action="store_true", help="one line, the last")
+        parser.add_argument("--json", action="store_true", help=JSON_HELP)
         parser.add_argument(
             "--with-parent",
             nargs="?",
             type=int,
             const=os.getppid(),
             metavar="PID",
-            help="end when the process that started this one has gone",
+            help="exit when the parent process exits",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -74,23 +85,26 @@ class Command(BaseCommand):
                 chosen,
                 host=options["host"],
                 port=options["port"],
-                started=self._told_json if options["json"] else self._told,
+                started=self._print_json if options["json"] else self._print_text,
                 parent=options["with_parent"],
             )
         except sandbox.Taken as error:
             raise CommandError(str(error)) from error
         except OSError as error:
-            msg = f"The sandbox cannot listen at {options['host']}:{options['port']}: {error.strerror}."
+            address = f"{options['host']}:{options['port']}"
+            msg = f"The sandbox cannot listen on {address}: {error.strerror}."
             raise CommandError(msg) from error
 
-    def _told(self, url: str) -> None:
-        self.stdout.write("The sandbox answers. What the portal has to be set to:")
+    def _print_text(self, url: str) -> None:
+        self.stdout.write("The sandbox is running. Set these variables for the portal:")
         for name, value in _addresses(url).items():
             self.stdout.write(f"  {name}={value}")
-        self.stdout.write(f"Order campaigns and faults at {url}/control/. Ctrl-C ends.")
+        self.stdout.write(
+            f"Run campaigns and inject faults at {url}/control/. Press Ctrl-C to stop."
+        )
         self.stdout.flush()
 
-    def _told_json(self, url: str) -> None:
+    def _print_json(self, url: str) -> None:
         control = {"url": url, "control": f"{url}/control"}
         self.stdout.write(json.dumps(control | _addresses(url)))
         self.stdout.flush()
@@ -107,18 +121,17 @@ def _addresses(url: str) -> dict[str, str]:
 def _host_and_port(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal():
-        raise ArgumentTypeError(f"{text!r} is no address such as localhost:1025.")
+        msg = f"Invalid address {text!r}. Use host:port, for example localhost:1025."
+        raise ArgumentTypeError(msg)
     return host, int(port)
 
 
 def _options(options: dict[str, Any]) -> sandbox.Options:
     name = options["scenario"]
     if name is None and options["customers"] is not None:
-        raise CommandError("--customers goes with --scenario.")
+        raise CommandError("--customers requires --scenario.")
     if name is not None and options["keep"]:
-        raise CommandError(
-            "--keep keeps what is ordered by hand; --scenario has its own."
-        )
+        raise CommandError("--keep cannot be used with --scenario.")
     return sandbox.Options(
         api_key=settings.OPTIMOVE_API_KEY,
         platform_token=settings.PLATFORM_TOKEN,

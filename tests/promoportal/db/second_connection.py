@@ -1,4 +1,4 @@
-"""Another process, as far as the database can tell: a thread with its own connection."""
+"""A second process, as the database sees it: a thread with its own connection."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from django.db import connection, connections, transaction
 
 Result = TypeVar("Result")
 _PATIENCE = 20.0
-_A_WHILE = 0.3
+_SHORT_WAIT = 0.3
 
 
 class Elsewhere:
-    """Does what it is told, one thing after the other; may leave a transaction open."""
+    """Runs functions one after the other; may leave a transaction open."""
 
     def __init__(self, thread: ThreadPoolExecutor) -> None:
         self._thread = thread
         self._open: transaction.Atomic | None = None
 
-    def do(self, what: Callable[[], Result]) -> Result:
-        return self.start(what).result(_PATIENCE)
+    def do(self, function: Callable[[], Result]) -> Result:
+        return self.start(function).result(_PATIENCE)
 
-    def start(self, what: Callable[[], Result]) -> Future[Result]:
-        return self._thread.submit(what)
+    def start(self, function: Callable[[], Result]) -> Future[Result]:
+        return self._thread.submit(function)
 
     def begin(self) -> None:
-        """What is done from now on is not seen here before it is committed."""
+        """Open a transaction for all that follows until `commit`."""
         self._open = transaction.atomic()
         self.do(self._open.__enter__)
 
@@ -63,7 +63,7 @@ _LATER = """
 
 @contextmanager
 def later(seconds: float) -> Iterator[None]:
-    """As this connection sees it, whoever does nothing has done so for so much longer."""
+    """Make other sessions look idle for this many seconds more, on this connection."""
     with connection.cursor() as cursor:
         cursor.execute(_LATER, [seconds])
         try:
@@ -73,9 +73,9 @@ def later(seconds: float) -> Iterator[None]:
 
 
 def waits(future: Future[Result]) -> bool:
-    """Whether it is still not done after a while: it waits for a lock."""
+    """Return whether the result is still missing after a while: it waits for a lock."""
     try:
-        future.result(_A_WHILE)
+        future.result(_SHORT_WAIT)
     except NotYet:
         return True
     return False

@@ -1,4 +1,4 @@
-"""Leases and waits: by the database's clock there, by our own monotonic clock here."""
+"""Leases and waits: the database's clock in rows, the monotonic clock in a process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BACKOFF = (1, 5, 60)
         pytest.param(1, 0, 1, id="told to come at once"),
     ],
 )
-def test_how_long_to_wait(
+def test_the_wait_grows_with_the_failures(
     failures: int, retry_after: float | None, seconds: float
 ) -> None:
     found = [backoff_seconds(BACKOFF, failures, retry_after) for _ in range(200)]
@@ -38,30 +38,30 @@ def test_how_long_to_wait(
 
 
 @pytest.mark.parametrize("failures", [1, 3])
-def test_what_the_far_side_asks_for_is_not_undercut(failures: int) -> None:
+def test_a_wait_is_never_shorter_than_retry_after(failures: int) -> None:
     assert all(backoff_seconds(BACKOFF, failures, 600) == 600 for _ in range(20))
 
 
-def test_a_lease_is_measured_from_before_it_was_asked_for() -> None:
+def test_a_lease_is_measured_from_before_its_query() -> None:
     lease = Lease(60, taken=time.monotonic() - 10)
 
     assert lease.left() == pytest.approx(50, abs=0.5)
     assert Lease(60).token != lease.token
 
 
-def test_a_lease_that_is_over_has_less_than_nothing_left() -> None:
+def test_an_expired_lease_has_negative_time_left() -> None:
     assert Lease(60, taken=time.monotonic() - 100).left() < 0
 
 
 @pytest.mark.parametrize(("passed", "spent"), [(0, False), (4, False), (5, True)])
-def test_a_budget_is_spent_when_its_time_has_passed(passed: int, spent: bool) -> None:
+def test_a_budget_is_spent_after_its_time(passed: int, spent: bool) -> None:
     assert TimeBudget(5, begun=time.monotonic() - passed).is_spent() is spent
 
 
 @pytest.mark.parametrize(
     ("seconds", "is_due"), [(-60, True), (-0.001, True), (60, False)]
 )
-def test_what_is_due_is_said_by_the_database(
+def test_the_databases_clock_decides_what_is_due(
     db: None, seconds: float, is_due: bool
 ) -> None:
     row = CollectionFactory()
@@ -73,7 +73,7 @@ def test_what_is_due_is_said_by_the_database(
 @pytest.mark.parametrize(
     ("seconds", "is_free"), [(None, True), (-0.001, True), (60, False)]
 )
-def test_who_holds_it_is_said_by_the_database(
+def test_the_databases_clock_decides_when_a_lease_ends(
     db: None, seconds: float | None, is_free: bool
 ) -> None:
     row = CollectionFactory()
@@ -83,7 +83,7 @@ def test_who_holds_it_is_said_by_the_database(
     assert Collection.objects.filter(unleased(), pk=row.pk).exists() is is_free
 
 
-def test_what_time_it_is_there_has_a_zone(db: None) -> None:
+def test_the_databases_time_has_a_zone(db: None) -> None:
     first, second = database_now(), database_now()
 
     assert first.utcoffset() == timedelta(0)

@@ -1,4 +1,4 @@
-"""The census always says what counting would say, and stays small."""
+"""The census always equals a count of the rows, and stays small."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.world import World
 pytestmark = pytest.mark.django_db
 
 
-def told(execution: Execution) -> Counter[tuple[str, ...]]:
+def census(execution: Execution) -> Counter[tuple[str, ...]]:
     return Counter(
         {
-            (one.kind, one.meaning, one.state, one.reason): one.count
-            for one in state_counts.by_execution(execution.pk)[execution.pk]
+            (row.kind, row.meaning, row.state, row.reason): row.count
+            for row in state_counts.by_execution(execution.pk)[execution.pk]
         }
     )
 
@@ -38,34 +38,34 @@ def counted(execution: Execution) -> Counter[tuple[str, ...]]:
     return Counter(
         [
             *(
-                (CountKind.ASSIGNMENT.value, *said)
-                for said in rows.values_list("meaning", "state", "reason")
+                (CountKind.ASSIGNMENT.value, *values)
+                for values in rows.values_list("meaning", "state", "reason")
             ),
             *(
-                (CountKind.REDEMPTION.value, "", *said)
-                for said in reports.values_list("state", "reason")
+                (CountKind.REDEMPTION.value, "", *values)
+                for values in reports.values_list("state", "reason")
             ),
         ]
     )
 
 
-def test_it_is_right_at_every_step_of_a_reward(world: World) -> None:
+def test_the_census_is_right_at_every_step_of_a_reward(world: World) -> None:
     world.box.assign("7311", "C1")
     world.box.assign("7311", "C2", status="Pending")
     world.box.assign("7311", "C3", status="NotEligible")
     execution = world.collect("7311")
-    assert told(execution) == counted(execution)
+    assert census(execution) == counted(execution)
 
     world.work()
-    assert told(execution) == counted(execution)
+    assert census(execution) == counted(execution)
 
     lifecycle.cancel(execution, by=None, why="Enough.")
     world.work()
-    assert told(execution) == counted(execution)
-    assert told(execution).total() == 4
+    assert census(execution) == counted(execution)
+    assert census(execution).total() == 4
 
 
-def test_it_is_right_whoever_moves_a_row_and_however() -> None:
+def test_the_census_counts_every_kind_of_change() -> None:
     rows = AssignmentFactory.create_batch(5, state=AssignmentState.OWED)
     execution = rows[0].execution
     Assignment.objects.update(execution=execution)
@@ -77,22 +77,22 @@ def test_it_is_right_whoever_moves_a_row_and_however() -> None:
     rows[3].delete()
     Assignment.objects.update(attempts=F("attempts") + 1)
 
-    assert told(execution) == counted(execution)
-    assert told(execution).total() == 4
+    assert census(execution) == counted(execution)
+    assert census(execution).total() == 4
 
 
-def test_what_is_rolled_back_is_not_counted() -> None:
+def test_a_change_that_is_rolled_back_is_not_counted() -> None:
     row = AssignmentFactory(state=AssignmentState.OWED)
-    before = told(row.execution)
+    before = census(row.execution)
 
     with pytest.raises(KeyboardInterrupt), transaction.atomic():
         Assignment.objects.update(state=AssignmentState.VOID)
         raise KeyboardInterrupt
 
-    assert told(row.execution) == before
+    assert census(row.execution) == before
 
 
-def test_a_change_that_changes_no_sum_leaves_no_row() -> None:
+def test_a_change_without_effect_on_sums_adds_no_row() -> None:
     AssignmentFactory(state=AssignmentState.OWED)
     rows = Census.objects.count()
 
@@ -101,35 +101,35 @@ def test_a_change_that_changes_no_sum_leaves_no_row() -> None:
     assert Census.objects.count() == rows
 
 
-def test_folded_it_says_the_same_in_fewer_rows() -> None:
+def test_merging_keeps_the_sums_in_fewer_rows() -> None:
     rows = AssignmentFactory.create_batch(6, state=AssignmentState.OWED)
     execution = rows[0].execution
     Assignment.objects.update(execution=execution)
     for row in rows[:4]:
         Assignment.objects.filter(pk=row.pk).update(state=AssignmentState.VOID)
-    before = told(execution)
+    before = census(execution)
 
     for age in (timedelta(minutes=6), timedelta(hours=3), timedelta(days=31)):
         Census.objects.update(at=timezone.now() - age)
         state_counts.compact()
 
-    assert told(execution) == before == counted(execution)
+    assert census(execution) == before == counted(execution)
     assert Census.objects.filter(execution=execution).count() == 2
     assert set(Census.objects.values_list("folded", flat=True)) == {86400}
 
 
-def test_what_is_new_is_not_folded_and_tells_how_fast_it_goes() -> None:
+def test_new_rows_are_not_merged_and_show_the_current_rate() -> None:
     row = AssignmentFactory(state=AssignmentState.OWED)
     Assignment.objects.update(state=AssignmentState.ACTIVE)
 
     state_counts.compact()
 
-    lately = timezone.now() - timedelta(minutes=2)
-    assert state_counts.activated_since(lately) == {row.execution_id: 1}
+    recently = timezone.now() - timedelta(minutes=2)
+    assert state_counts.activated_since(recently) == {row.execution_id: 1}
     assert set(Census.objects.values_list("folded", flat=True)) == {0}
 
 
-def test_a_day_is_told_by_the_hour_and_by_its_value() -> None:
+def test_a_day_is_summed_by_hour_and_by_value() -> None:
     row = AssignmentFactory(
         state=AssignmentState.OWED, value=Decimal("12.50"), unit="EUR"
     )
@@ -148,7 +148,7 @@ def test_a_day_is_told_by_the_hour_and_by_its_value() -> None:
     assert not list(state_counts.flows(day[0] - timedelta(days=7), day[0]))
 
 
-def test_the_value_of_a_reward_that_changes_is_counted_anew() -> None:
+def test_a_changed_value_of_a_reward_is_counted() -> None:
     AssignmentFactory(state=AssignmentState.OWED, value=Decimal(5), unit="EUR")
 
     Assignment.objects.update(value=Decimal(7))

@@ -1,4 +1,4 @@
-"""Guarded moves and their trace."""
+"""Guarded state changes and their history."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def a(model: type[Model]) -> Stateful:
 # --- The machines ---------------------------------------------------------------------
 
 
-def test_every_machine_of_the_portal_is_looked_at_here() -> None:
+def test_every_state_machine_of_the_portal_is_tested_here() -> None:
     declared = {
         (model, machine)
         for model in apps.get_models()
@@ -80,7 +80,7 @@ def test_a_machine_declares_each_of_its_states(
 
 
 @pytest.mark.parametrize(("model", "machine", "choices"), MACHINES, ids=IDS)
-def test_the_database_refuses_a_state_it_does_not_know(
+def test_the_database_refuses_an_unknown_state(
     db: None, model: type[Stateful], machine: str, choices: type[TextChoices]
 ) -> None:
     row = a(model)
@@ -92,30 +92,30 @@ def test_the_database_refuses_a_state_it_does_not_know(
 @pytest.mark.parametrize(
     "model", [Assignment, Redemption], ids=lambda each: each.__name__
 )
-def test_what_is_on_its_way_has_a_lease(db: None, model: type[Stateful]) -> None:
+def test_a_row_in_flight_has_a_lease(db: None, model: type[Stateful]) -> None:
     row = a(model)
-    under_way = {
+    in_flight = {
         Assignment: AssignmentState.ACTIVATING,
         Redemption: RedemptionState.REPORTING,
     }[model]
 
     with pytest.raises(IntegrityError), transaction.atomic():
-        model._base_manager.filter(pk=row.pk).update(state=under_way)
+        model._base_manager.filter(pk=row.pk).update(state=in_flight)
 
 
 # --- One row --------------------------------------------------------------------------
 
 
-def test_a_move_leaves_a_trace_with_who_and_why(db: None) -> None:
-    clerk = User.objects.create_user("clerk")
+def test_a_move_records_its_user_and_reason(db: None) -> None:
+    user = User.objects.create_user("clerk")
     row = DeliveryFactory(state=DeliveryState.HELD)
     since = row.state_since
 
-    row.move(DeliveryState.UNREAD, by=clerk, why="It is right.", problem="none")
+    row.move(DeliveryState.UNREAD, by=user, why="It is right.", problem="none")
 
     trace = row.transitions.get()
     assert (trace.before, trace.after) == (DeliveryState.HELD, DeliveryState.UNREAD)
-    assert (trace.by, trace.why) == (clerk, "It is right.")
+    assert (trace.by, trace.why) == (user, "It is right.")
     assert (row.state, row.problem) == (DeliveryState.UNREAD, "none")
     assert row.state_since >= since
     assert row.state_since == trace.at
@@ -131,31 +131,31 @@ def test_a_move_that_is_not_declared_is_illegal(db: None) -> None:
     assert not row.transitions.exists()
 
 
-def test_who_saw_it_elsewhere_loses_the_race(db: None) -> None:
+def test_a_move_from_a_stale_state_loses_the_race(db: None) -> None:
     row = DeliveryFactory(state=DeliveryState.UNREAD)
-    as_another_sees_it = Delivery.objects.get(pk=row.pk)
+    stale = Delivery.objects.get(pk=row.pk)
     row.move(DeliveryState.READ, why="First.")
 
     with pytest.raises(LostRace, match="no longer UNREAD"):
-        as_another_sees_it.move(DeliveryState.HELD, why="Second.")
+        stale.move(DeliveryState.HELD, why="Second.")
 
     assert row.transitions.count() == 1
 
 
-def test_nor_may_it_go_on_from_where_it_went_meanwhile(db: None) -> None:
-    """From there, too, it may be read again: but nobody asked for that who saw it so."""
+def test_a_stale_move_loses_the_race_even_if_the_new_state_allows_it(db: None) -> None:
+    """`READ` allows the move as well, but the caller saw the row in `HELD`."""
     row = DeliveryFactory(state=DeliveryState.HELD)
-    as_another_sees_it = Delivery.objects.get(pk=row.pk)
+    stale = Delivery.objects.get(pk=row.pk)
     for state in (DeliveryState.UNREAD, DeliveryState.READ):
         row.move(state, why="Meanwhile.")
 
     with pytest.raises(LostRace, match="no longer HELD"):
-        as_another_sees_it.move(DeliveryState.UNREAD, why="Again.")
+        stale.move(DeliveryState.UNREAD, why="Again.")
 
     assert Delivery.objects.get().state == DeliveryState.READ
 
 
-def test_a_second_machine_moves_by_itself(db: None) -> None:
+def test_a_second_state_machine_moves_independently(db: None) -> None:
     row = ExecutionFactory()
     since = row.state_since
 
@@ -168,7 +168,7 @@ def test_a_second_machine_moves_by_itself(db: None) -> None:
 # --- A set ----------------------------------------------------------------------------
 
 
-def test_of_a_set_those_move_that_may(db: None) -> None:
+def test_of_a_set_only_the_allowed_rows_move(db: None) -> None:
     rows = {state: DeliveryFactory(state=state) for state in DeliveryState}
 
     moved = move_all(Delivery.objects.all(), DeliveryState.HELD, why="To be seen.")
@@ -178,7 +178,7 @@ def test_of_a_set_those_move_that_may(db: None) -> None:
     assert not rows[DeliveryState.READ].transitions.exists()
 
 
-def test_changes_may_be_values_and_expressions(db: None) -> None:
+def test_changes_can_be_values_and_expressions(db: None) -> None:
     row = DeliveryFactory(state=DeliveryState.UNREAD, attempts=2, problem="It is")
 
     move_all(
@@ -195,15 +195,15 @@ def test_changes_may_be_values_and_expressions(db: None) -> None:
     assert row.execution == execution
 
 
-def test_each_row_may_have_its_own(db: None) -> None:
+def test_each_row_can_have_its_own_changes(db: None) -> None:
     one, two, other = TriggerFactory.create_batch(3)
-    words = "its \"own\" 'words' %s \\ ; DROP TABLE"
+    text = "its \"own\" 'words' %s \\ ; DROP TABLE"
 
     moved = move_all(
         Trigger.objects.all(),
         TriggerState.HELD,
         each={
-            one.pk: {"problem": words, "delivery": None},
+            one.pk: {"problem": text, "delivery": None},
             two.pk: {"problem": "", "delivery": DeliveryFactory().pk},
         },
         why="100% sure.",
@@ -212,7 +212,7 @@ def test_each_row_may_have_its_own(db: None) -> None:
     for row in (one, two, other):
         row.refresh_from_db()
     assert sorted(moved) == [one.pk, two.pk]
-    assert (one.problem, two.problem) == (words, "")
+    assert (one.problem, two.problem) == (text, "")
     assert two.delivery is not None
     assert other.state == TriggerState.WAITING
 
@@ -237,7 +237,7 @@ def test_an_empty_set_moves_nothing(db: None, chosen: object, each: object) -> N
     assert row.state == TriggerState.WAITING
 
 
-def test_a_set_may_be_a_slice(db: None) -> None:
+def test_a_set_can_be_a_slice(db: None) -> None:
     rows = DeliveryFactory.create_batch(3, state=DeliveryState.UNREAD)
 
     moved = move_all(Delivery.objects.order_by("-pk")[:2], DeliveryState.HELD)
@@ -245,7 +245,7 @@ def test_a_set_may_be_a_slice(db: None) -> None:
     assert sorted(moved) == [rows[1].pk, rows[2].pk]
 
 
-def test_a_set_may_be_chosen_by_what_else_is_true(db: None) -> None:
+def test_a_set_can_be_filtered_by_related_rows(db: None) -> None:
     stopped = DeliveryFactory(
         state=DeliveryState.UNREAD,
         execution=ExecutionFactory(stop=ExecutionStop.PAUSED),
@@ -257,7 +257,7 @@ def test_a_set_may_be_chosen_by_what_else_is_true(db: None) -> None:
     assert move_all(chosen, DeliveryState.HELD) == [stopped.pk]
 
 
-def test_columns_that_differ_are_set_but_never_a_state(db: None) -> None:
+def test_a_bulk_update_sets_columns_but_never_a_state(db: None) -> None:
     one, two = TriggerFactory.create_batch(2)
 
     bulk_update(
@@ -281,7 +281,7 @@ def test_columns_that_differ_are_set_but_never_a_state(db: None) -> None:
         ("PERHAPS", set()),
     ],
 )
-def test_where_a_state_can_be_reached_from(to: str, sources: set[str]) -> None:
+def test_the_sources_of_a_state_are_known(to: str, sources: set[str]) -> None:
     assert set(state_machine.sources(Trigger.machines["state"], to)) == sources
 
 
@@ -289,13 +289,13 @@ def test_where_a_state_can_be_reached_from(to: str, sources: set[str]) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_move_the_same_rows_one_does() -> None:
+def test_of_two_concurrent_moves_each_row_is_moved_by_one() -> None:
     rows = DeliveryFactory.create_batch(5, state=DeliveryState.UNREAD)
     everything = Delivery.objects.all()
 
     with elsewhere() as first, elsewhere() as second:
         first.begin()
-        theirs = first.do(
+        first_moved = first.do(
             lambda: move_all(everything[:3], DeliveryState.HELD, why="First.")
         )
         moving = second.start(
@@ -303,13 +303,13 @@ def test_of_two_who_move_the_same_rows_one_does() -> None:
         )
         assert waits(moving)
         first.commit()
-        ours = patiently(moving)
+        second_moved = patiently(moving)
 
-    assert sorted([*theirs, *ours]) == [row.pk for row in rows]
+    assert sorted([*first_moved, *second_moved]) == [row.pk for row in rows]
     assert all(row.transitions.count() == 1 for row in rows)
 
 
-def test_a_move_that_was_undone_leaves_no_trace(db: None) -> None:
+def test_a_move_that_was_rolled_back_leaves_no_history(db: None) -> None:
     row = DeliveryFactory(state=DeliveryState.UNREAD)
 
     with pytest.raises(ZeroDivisionError), transaction.atomic():

@@ -208,12 +208,12 @@ def test_the_command_tells_people_a_verdict(settled: World) -> None:
     agreed = run()
     Redemption.objects.filter(assignment__customer="C0").delete()
 
-    assert agreed.endswith("The ledgers agree.\n")
-    assert run().endswith("1 rows disagree.\n")
+    assert agreed.endswith("No mismatches.\n")
+    assert run().endswith("1 mismatch.\n")
 
 
 def test_an_execution_nobody_heard_of_is_a_sentence(db: None) -> None:
-    with pytest.raises(CommandError, match="There is no execution '7311' here"):
+    with pytest.raises(CommandError, match="Execution '7311' not found"):
         run()
 
 

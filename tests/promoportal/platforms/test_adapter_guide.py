@@ -49,7 +49,7 @@ class BonusServer:
 
     def speak(self, connection: raw_server.Connection) -> None:
         while (body := connection.hear()) is not None:
-            head = connection.far.heads[-1]
+            head = connection.server.heads[-1]
             self.heads.append(head)
             method, target, _ = head.split(" ", 2)
             self.requests.append(f"{method} {target}")

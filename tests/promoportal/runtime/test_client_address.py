@@ -1,4 +1,4 @@
-"""Who called: only what proxies of ours wrote is believed."""
+"""The client's address: only entries from trusted proxies count."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ US, SENDER, FORGED = "192.0.2.10", "198.51.100.7", "203.0.113.1"
         pytest.param(1, "\0" + "x" * 500, "x" * 100, id="nonsense"),
     ],
 )
-def test_only_what_our_proxies_wrote_is_believed(
+def test_only_entries_of_trusted_proxies_count(
     settings: Settings, proxies: int, forwarded: str | None, address: str
 ) -> None:
     settings.TRUSTED_PROXIES = proxies

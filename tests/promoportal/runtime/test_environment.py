@@ -1,4 +1,4 @@
-"""Variables: every value typed, every mistake a sentence that names the variable."""
+"""Environment variables: typed values, and mistakes as sentences with their names."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from promoportal.runtime import environment
 
 
 @pytest.fixture
-def say(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    def say(value: str) -> None:
+def put(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    def put(value: str) -> None:
         monkeypatch.setenv("PROMO_NAME", value)
 
-    return say
+    return put
 
 
 def flag(default: bool) -> Callable[[], Any]:
@@ -56,9 +56,9 @@ def database() -> object:
     ],
 )
 def test_a_value_is_read(
-    say: Callable[[str], None], read: Callable[[], object], value: str, found: object
+    put: Callable[[str], None], read: Callable[[], object], value: str, found: object
 ) -> None:
-    say(value)
+    put(value)
 
     assert read() == found
 
@@ -95,27 +95,27 @@ def test_a_value_is_read(
     ],
 )
 def test_a_mistake_is_a_sentence_that_names_the_variable(
-    say: Callable[[str], None], read: Callable[[], object], value: str
+    put: Callable[[str], None], read: Callable[[], object], value: str
 ) -> None:
-    say(value)
+    put(value)
 
-    with pytest.raises(ImproperlyConfigured) as wrong:
+    with pytest.raises(ImproperlyConfigured) as caught:
         read()
 
-    assert str(wrong.value).startswith("PROMO_NAME ")
-    assert str(wrong.value).endswith(".")
-    assert "u:p@" not in str(wrong.value)
-    assert len(str(wrong.value)) < 300
+    assert str(caught.value).startswith("PROMO_NAME ")
+    assert str(caught.value).endswith(".")
+    assert "u:p@" not in str(caught.value)
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("value", ["$ecret", "$PROMO_NAME", "$$", r"\$x", "a#b", "'q'"])
-def test_a_secret_is_what_it_is(say: Callable[[str], None], value: str) -> None:
-    say(value)
+def test_a_secret_is_taken_literally(put: Callable[[str], None], value: str) -> None:
+    put(value)
 
     assert environment.text("PROMO_NAME") == value
 
 
-def test_a_secret_may_be_in_a_file(
+def test_a_secret_can_be_in_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     mounted = tmp_path / "secret"
@@ -134,11 +134,11 @@ def test_a_file_that_cannot_be_read_is_named(
         mounted.write_bytes(content)
     monkeypatch.setenv("PROMO_LOST_FILE", str(mounted))
 
-    with pytest.raises(ImproperlyConfigured, match=r"^PROMO_LOST_FILE names a file"):
+    with pytest.raises(ImproperlyConfigured, match=r"^PROMO_LOST_FILE points to a"):
         environment.text("PROMO_LOST")
 
 
-def test_what_env_says_goes_behind_the_environment(
+def test_the_environment_overrides_the_env_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = tmp_path / ".env"
@@ -154,7 +154,7 @@ def test_what_env_says_goes_behind_the_environment(
     assert environment.text("PROMO_OTHER") == "of the file, too"
 
 
-def test_a_list_has_no_empty_entries(say: Callable[[str], None]) -> None:
-    say(" a, ,b,, c ")
+def test_a_list_has_no_empty_entries(put: Callable[[str], None]) -> None:
+    put(" a, ,b,, c ")
 
     assert environment.names("PROMO_NAME") == ["a", "b", "c"]

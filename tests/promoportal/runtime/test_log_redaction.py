@@ -1,4 +1,4 @@
-"""What must not reach a log, whoever wrote the line."""
+"""Secrets are removed from every log record."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from promoportal.runtime.log_redaction import Redact
 PATH = "/webhooks/optimove/5eCr-3t_x/"
 
 
-def line(message: str, *said: object, **more: Any) -> str:
-    """What the portal's own handler would write."""
+def line(message: str, *arguments: object, **more: Any) -> str:
+    """Return the line that the portal's own handler writes."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.addFilter(Redact())
     handler.setFormatter(JsonFormatter("%(message)s"))
     logger = logging.getLogger("django.request.tried")
     logger.addHandler(handler)
-    logger.error(message, *said, **more)
+    logger.error(message, *arguments, **more)
     logger.removeHandler(handler)
     return written.getvalue()
 
@@ -55,24 +55,24 @@ def failed() -> BaseException:
         ),
     ],
 )
-def test_no_secret_of_a_listener_is_written(written: Any) -> None:
+def test_no_secret_of_a_listener_is_logged(written: Any) -> None:
     found = written()
 
     assert "5eCr-3t_x" not in found
     assert "/webhooks/optimove/[secret]" in found
 
 
-def test_a_line_without_secrets_is_left_as_it_is() -> None:
+def test_a_line_without_secrets_is_not_changed() -> None:
     trace = line("delivery.kept %d%%", 100, extra={"delivery": 7}, exc_info=failed)
 
     assert '"delivery": 7' in trace
     assert "delivery.kept 100%" in trace
 
 
-def test_no_handler_writes_past_it() -> None:
-    """Django's own handlers, too, which write down the path of every 404."""
+def test_every_handler_has_the_filter() -> None:
+    """This includes Django's own handlers, which log the path of every 404."""
     named = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
-    ours = [
+    handlers = [
         handler
         for logger in (logging.root, *named)
         for handler in logger.handlers
@@ -80,7 +80,8 @@ def test_no_handler_writes_past_it() -> None:
         and not isinstance(handler, logging.NullHandler)
     ]
 
-    assert ours
+    assert handlers
     assert all(
-        any(isinstance(each, Redact) for each in handler.filters) for handler in ours
+        any(isinstance(filter_, Redact) for filter_ in handler.filters)
+        for handler in handlers
     )

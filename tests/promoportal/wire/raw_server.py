@@ -1,4 +1,4 @@
-"""A far side on a real socket, which does with each connection what it is told."""
+"""A server on a real socket, with scripted behaviour for each connection."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ CERTIFICATE = Path(__file__).with_name("raw_server.pem")
 
 @dataclass
 class Connection:
-    """One connection to the far side, seen from there."""
+    """One connection, seen from the server."""
 
-    far: FarSide
+    server: Server
     sock: socket.socket
 
     def hear(self) -> bytes | None:
-        """Read one request whole, and return its body; None if the caller has gone."""
-        heard = b""
-        while b"\r\n\r\n" not in heard:
+        """Read a complete request. Return its body, or None if the client has gone."""
+        received = b""
+        while b"\r\n\r\n" not in received:
             if not (more := self.sock.recv(65536)):
                 return None
-            heard += more
-        head, _, body = heard.partition(b"\r\n\r\n")
+            received += more
+        head, _, body = received.partition(b"\r\n\r\n")
         while len(body) < _length(head):
             if not (more := self.sock.recv(65536)):
                 return None
             body += more
-        self.far.heads.append(head.decode())
-        self.far.bodies.append(body)
+        self.server.heads.append(head.decode())
+        self.server.bodies.append(body)
         return body
 
     def say(self, *parts: bytes) -> None:
         self.sock.sendall(b"".join(parts))
 
     def drip(self, parts: bytes, *, every: float = 0.02) -> None:
-        """Say it a byte at a time, until nobody listens."""
+        """Send a byte at a time, until the client has gone."""
         for index in range(len(parts)):
             self.say(parts[index : index + 1])
             time.sleep(every)
 
     def reset(self) -> None:
-        """Break the connection so that the other side sees an error."""
+        """Break the connection so that the client gets an error."""
         linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
@@ -57,8 +57,8 @@ Speech = Callable[[Connection], None]
 
 
 @dataclass
-class FarSide:
-    """What the far side heard."""
+class Server:
+    """The requests that the server received."""
 
     address: str
     heads: list[str] = field(default_factory=list)
@@ -75,41 +75,41 @@ def answer(
 
 
 def saying(*answers: bytes) -> Speech:
-    """Answer each request on a connection with the next of these, the last for ever."""
+    """Answer each request on a connection with the next of these, then the last."""
 
     def speak(connection: Connection) -> None:
-        said = 0
+        count = 0
         while connection.hear() is not None:
-            connection.say(answers[min(said, len(answers) - 1)])
-            said += 1
+            connection.say(answers[min(count, len(answers) - 1)])
+            count += 1
 
     return speak
 
 
 @contextlib.contextmanager
-def serving(speak: Speech, *, tls: bool = False) -> Iterator[FarSide]:
+def serving(speak: Speech, *, tls: bool = False) -> Iterator[Server]:
     listener = socket.create_server(("127.0.0.1", 0))
     scheme = "https" if tls else "http"
-    far = FarSide(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
+    server = Server(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
     secure = _secured() if tls else None
     threads: list[threading.Thread] = []
     socks: list[socket.socket] = []
 
     def attend(sock: socket.socket) -> None:
-        # The caller may leave at any moment: that is what most of these tests are about.
+        # The client may disconnect at any moment, as in most of these tests.
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             stack.enter_context(sock)
             if secure is not None:
                 sock = stack.enter_context(secure.wrap_socket(sock, server_side=True))
-            speak(Connection(far, sock))
+            speak(Connection(server, sock))
 
     def accept() -> None:
         with contextlib.suppress(OSError):
             while True:
                 sock, _ = listener.accept()
-                # Nobody waits for ever for a caller who neither speaks nor leaves.
+                # A client that neither sends nor disconnects must not block forever.
                 sock.settimeout(_PATIENCE)
-                far.connections += 1
+                server.connections += 1
                 socks.append(sock)
                 threads.append(threading.Thread(target=attend, args=(sock,)))
                 threads[-1].start()
@@ -117,7 +117,7 @@ def serving(speak: Speech, *, tls: bool = False) -> Iterator[FarSide]:
     acceptor = threading.Thread(target=accept)
     acceptor.start()
     try:
-        yield far
+        yield server
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()

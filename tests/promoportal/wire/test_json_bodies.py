@@ -1,4 +1,4 @@
-"""What comes back, what is kept of it, and what is said of it."""
+"""Responses: what is read, what is kept, and what is logged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from decimal import Decimal
 import pytest
 
 from promoportal import wire
-from tests.promoportal.wire import raw_server as farside
+from tests.promoportal.wire import raw_server as raw
 
 KEY = "a/key+nobody=knows"
 
@@ -31,10 +31,10 @@ def change(client: wire.Client) -> wire.Answer:
     return client.change("POST", "/changes", body={"c": 1}, safe_to_repeat=True)
 
 
-def test_a_question_is_asked_as_the_contract_has_it() -> None:
+def test_a_question_is_sent_as_the_contract_defines_it() -> None:
     with (
-        farside.serving(farside.saying(farside.answer(b'{"a":1.50}'))) as far,
-        calling(far.address + "/base/") as client,
+        raw.serving(raw.saying(raw.answer(b'{"a":1.50}'))) as server,
+        calling(server.address + "/base/") as client,
     ):
         answer = client.ask(
             "POST", "/v1/list", query={"$top": "5", "a b": "é&"}, body={"k": ["\ud800"]}
@@ -44,17 +44,17 @@ def test_a_question_is_asked_as_the_contract_has_it() -> None:
         assert str(answer.body) == "{'a': Decimal('1.50')}"
         assert answer.evidence.status == 200
         assert answer.evidence.answer == '{"a":1.50}'
-        line, *headers = far.heads[0].split("\r\n")
+        line, *headers = server.heads[0].split("\r\n")
         assert line == "POST /base/v1/list?$top=5&a%20b=%C3%A9%26 HTTP/1.1"
         assert "Content-Type: application/json" in headers
         assert "Accept-Encoding: identity" in headers
         assert f"Authorization: Bearer {KEY}" in headers
-        assert json.loads(far.bodies[0]) == {"k": ["\ud800"]}
+        assert json.loads(server.bodies[0]) == {"k": ["\ud800"]}
 
 
-def test_one_call_may_go_to_another_host() -> None:
+def test_a_call_can_go_to_another_host() -> None:
     with (
-        farside.serving(farside.saying(farside.answer())) as other,
+        raw.serving(raw.saying(raw.answer())) as other,
         calling("http://127.0.0.1:9") as client,
     ):
         client.ask("GET", "/v1/list", address=other.address)
@@ -66,10 +66,10 @@ def test_one_call_may_go_to_another_host() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"  \r\n", b"\xef\xbb\xbf"], ids=["empty", "blank", "only a mark"]
 )
-def test_an_empty_answer_is_none(body: bytes) -> None:
+def test_an_empty_response_is_none(body: bytes) -> None:
     with (
-        farside.serving(farside.saying(farside.answer(body))) as far,
-        calling(far.address) as client,
+        raw.serving(raw.saying(raw.answer(body))) as server,
+        calling(server.address) as client,
     ):
         assert change(client).body is None
 
@@ -95,10 +95,10 @@ def test_an_empty_answer_is_none(body: bytes) -> None:
         pytest.param(b'"a\nb"', id="a line break in a string"),
     ],
 )
-def test_what_is_not_json_breaks_the_contract(body: bytes) -> None:
+def test_a_body_that_is_not_json_breaks_the_contract(body: bytes) -> None:
     with (
-        farside.serving(farside.saying(farside.answer(body))) as far,
-        calling(far.address) as client,
+        raw.serving(raw.saying(raw.answer(body))) as server,
+        calling(server.address) as client,
     ):
         with pytest.raises(wire.Malformed) as caught:
             change(client)
@@ -112,11 +112,11 @@ def test_what_is_not_json_breaks_the_contract(body: bytes) -> None:
 @pytest.mark.parametrize(
     "value", ["NaN", "-Infinity", "1e20000000", "9" * 5_000, "[" * 70 + "]" * 70]
 )
-def test_whoever_forgives_loses_one_value_and_keeps_the_rest(value: str) -> None:
+def test_a_forgiving_call_loses_one_value_and_keeps_the_rest(value: str) -> None:
     body = f'{{"good":1,"bad":{value}}}'.encode()
     with (
-        farside.serving(farside.saying(farside.answer(body))) as far,
-        calling(far.address) as client,
+        raw.serving(raw.saying(raw.answer(body))) as server,
+        calling(server.address) as client,
     ):
         answer = client.ask("GET", "/v1/list", forgiving=True)
 
@@ -125,18 +125,18 @@ def test_whoever_forgives_loses_one_value_and_keeps_the_rest(value: str) -> None
     assert wire.clean(answer.body["bad"]).changed
 
 
-def test_of_a_key_said_twice_the_last_counts() -> None:
+def test_the_last_of_two_equal_keys_counts() -> None:
     assert wire.parse(b'{"a":1,"a":2}') == {"a": 2}
 
 
-def test_an_answer_too_long_is_not_read_to_its_end() -> None:
-    def speak(connection: farside.Connection) -> None:
+def test_a_response_that_is_too_long_is_not_read_to_its_end() -> None:
+    def speak(connection: raw.Connection) -> None:
         connection.hear()
         connection.say(b"HTTP/1.1 200 OK\r\n\r\n[")
         while True:
             connection.say(b"1," * 100_000)
 
-    with farside.serving(speak) as far, calling(far.address) as client:
+    with raw.serving(speak) as server, calling(server.address) as client:
         with pytest.raises(wire.Malformed, match="longer than 1,048,576 bytes"):
             change(client)
         with pytest.raises(wire.Malformed, match="longer than 9 bytes"):
@@ -150,29 +150,29 @@ def test_an_answer_too_long_is_not_read_to_its_end() -> None:
         pytest.param(b"not packed at all", "unpacked", id="not packed"),
     ],
 )
-def test_a_packed_answer_is_measured_unpacked(body: bytes, problem: str) -> None:
-    said = farside.answer(body, headers={"Content-Encoding": "gzip"})
+def test_a_compressed_response_is_measured_unpacked(body: bytes, problem: str) -> None:
+    reply = raw.answer(body, headers={"Content-Encoding": "gzip"})
     with (
-        farside.serving(farside.saying(said)) as far,
-        calling(far.address) as client,
+        raw.serving(raw.saying(reply)) as server,
+        calling(server.address) as client,
         pytest.raises(wire.Malformed, match=problem),
     ):
         change(client)
 
 
-def test_a_packed_answer_is_read() -> None:
-    said = farside.answer(gzip.compress(b"[1]"), headers={"Content-Encoding": "gzip"})
-    with farside.serving(farside.saying(said)) as far, calling(far.address) as client:
+def test_a_compressed_response_is_read() -> None:
+    reply = raw.answer(gzip.compress(b"[1]"), headers={"Content-Encoding": "gzip"})
+    with raw.serving(raw.saying(reply)) as server, calling(server.address) as client:
         assert change(client).body == [1]
 
 
 def test_a_redirect_is_not_followed() -> None:
-    with farside.serving(farside.saying(farside.answer())) as elsewhere:
+    with raw.serving(raw.saying(raw.answer())) as elsewhere:
         headers = {"Location": elsewhere.address}
-        said = farside.answer(status=307, headers=headers)
+        reply = raw.answer(status=307, headers=headers)
         with (
-            farside.serving(farside.saying(said)) as far,
-            calling(far.address) as client,
+            raw.serving(raw.saying(reply)) as server,
+            calling(server.address) as client,
             pytest.raises(wire.Misconfigured),
         ):
             change(client)
@@ -180,31 +180,33 @@ def test_a_redirect_is_not_followed() -> None:
         assert elsewhere.heads == []
 
 
-def test_no_cookie_is_kept() -> None:
-    said = farside.answer(headers={"Set-Cookie": "stay=here; Path=/"})
-    with farside.serving(farside.saying(said)) as far, calling(far.address) as client:
+def test_no_cookie_is_stored() -> None:
+    reply = raw.answer(headers={"Set-Cookie": "stay=here; Path=/"})
+    with raw.serving(raw.saying(reply)) as server, calling(server.address) as client:
         change(client)
         change(client)
 
-        assert "Cookie" not in far.heads[1]
+        assert "Cookie" not in server.heads[1]
 
 
-def test_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_from_the_environment_are_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with (
-        farside.serving(farside.saying(farside.answer())) as far,
-        calling(far.address) as client,
+        raw.serving(raw.saying(raw.answer())) as server,
+        calling(server.address) as client,
     ):
         change(client)
 
-        assert len(far.heads) == 1
+        assert len(server.heads) == 1
 
 
-def test_a_secret_said_back_to_us_is_not_kept() -> None:
+def test_a_secret_in_a_response_is_removed() -> None:
     escaped = KEY.replace("/", "\\/")
-    said = farside.answer(f"Bad key {KEY}, or {escaped}\x00!".encode(), status=401)
-    with farside.serving(farside.saying(said)) as far, calling(far.address) as client:
+    reply = raw.answer(f"Bad key {KEY}, or {escaped}\x00!".encode(), status=401)
+    with raw.serving(raw.saying(reply)) as server, calling(server.address) as client:
         with pytest.raises(wire.Misconfigured) as caught:
             change(client)
 
@@ -212,9 +214,9 @@ def test_a_secret_said_back_to_us_is_not_kept() -> None:
         assert KEY not in str(caught.value)
 
 
-def test_long_words_are_cut() -> None:
-    said = farside.answer(b"no " * 100_000, status=400)
-    with farside.serving(farside.saying(said)) as far, calling(far.address) as client:
+def test_a_long_refusal_is_cut() -> None:
+    reply = raw.answer(b"no " * 100_000, status=400)
+    with raw.serving(raw.saying(reply)) as server, calling(server.address) as client:
         with pytest.raises(wire.Rejected) as caught:
             change(client)
 
@@ -222,14 +224,14 @@ def test_long_words_are_cut() -> None:
         assert len(str(caught.value)) < 400
 
 
-def test_a_log_line_names_the_call_and_shows_nothing_of_it(
+def test_a_log_line_names_the_call_without_its_content(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    said = farside.answer(b"customer C234638 is unknown", status=422)
+    reply = raw.answer(b"customer C234638 is unknown", status=422)
     caplog.set_level(logging.DEBUG, "promoportal.wire")
     with (
-        farside.serving(farside.saying(said)) as far,
-        calling(far.address) as client,
+        raw.serving(raw.saying(reply)) as server,
+        calling(server.address) as client,
         pytest.raises(wire.Rejected),
     ):
         client.ask("GET", "/list", query={"customer": "C234638"})
@@ -246,115 +248,117 @@ def test_a_log_line_names_the_call_and_shows_nothing_of_it(
 # --- Connections ------------------------------------------------------------------
 
 
-def test_a_connection_is_used_again() -> None:
+def test_a_connection_is_reused() -> None:
     with (
-        farside.serving(farside.saying(farside.answer())) as far,
-        calling(far.address) as client,
+        raw.serving(raw.saying(raw.answer())) as server,
+        calling(server.address) as client,
     ):
         for _ in range(3):
             change(client)
 
-        assert far.connections == 1
+        assert server.connections == 1
 
 
-def test_what_must_not_be_repeated_gets_a_connection_of_its_own() -> None:
+def test_a_call_that_must_not_be_repeated_gets_its_own_connection() -> None:
     with (
-        farside.serving(farside.saying(farside.answer())) as far,
-        calling(far.address) as client,
+        raw.serving(raw.saying(raw.answer())) as server,
+        calling(server.address) as client,
     ):
         for _ in range(3):
             client.change("POST", "/", safe_to_repeat=False)
 
-        assert far.connections == 3
+        assert server.connections == 3
 
 
-def test_a_connection_the_far_side_has_closed_is_not_used_again() -> None:
-    def speak(connection: farside.Connection) -> None:
+def test_a_connection_that_the_server_closed_is_not_reused() -> None:
+    def speak(connection: raw.Connection) -> None:
         connection.hear()
-        connection.say(farside.answer())
+        connection.say(raw.answer())
 
-    with farside.serving(speak) as far, calling(far.address) as client:
+    with raw.serving(speak) as server, calling(server.address) as client:
         change(client)
         time.sleep(0.05)
         change(client)
 
-        assert far.connections == 2
+        assert server.connections == 2
 
 
-def test_a_connection_that_has_idled_is_let_go_of() -> None:
+def test_an_idle_connection_is_closed() -> None:
     with (
-        farside.serving(farside.saying(farside.answer())) as far,
-        calling(far.address) as client,
+        raw.serving(raw.saying(raw.answer())) as server,
+        calling(server.address) as client,
     ):
         change(client)
         time.sleep(1.6)
         change(client)
 
-        assert far.connections == 2
+        assert server.connections == 2
 
 
-def test_a_kept_connection_closed_as_we_write_leaves_a_change_unanswered() -> None:
-    def speak(connection: farside.Connection) -> None:
+def test_a_kept_connection_that_closes_during_a_write_leaves_a_change_unanswered() -> (
+    None
+):
+    def speak(connection: raw.Connection) -> None:
         connection.hear()
-        connection.say(farside.answer())
+        connection.say(raw.answer())
         connection.sock.recv(1)  # the next request has begun
         connection.reset()
 
-    with farside.serving(speak) as far, calling(far.address) as client:
+    with raw.serving(speak) as server, calling(server.address) as client:
         change(client)
         with pytest.raises(wire.Unanswered):
             change(client)
 
-        assert far.connections == 1
+        assert server.connections == 1
 
 
-def test_an_answer_to_come_is_never_taken_for_that_of_the_next_request() -> None:
-    def speak(connection: farside.Connection) -> None:
+def test_a_late_response_is_never_used_for_the_next_request() -> None:
+    def speak(connection: raw.Connection) -> None:
         connection.hear()
         connection.say(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
         time.sleep(0.1)
-        connection.say(farside.answer(b'"the first"'))
+        connection.say(raw.answer(b'"the first"'))
         if connection.hear() is not None:
-            connection.say(farside.answer(b'"the second"'))
+            connection.say(raw.answer(b'"the second"'))
 
-    with farside.serving(speak) as far, calling(far.address) as client:
+    with raw.serving(speak) as server, calling(server.address) as client:
         for _ in range(2):
             with pytest.raises(wire.Malformed):
                 change(client)
 
-        assert far.connections == 2
+        assert server.connections == 2
 
 
-def test_bytes_after_an_answer_are_never_taken_for_the_next_one() -> None:
-    said = farside.answer(b'"one"') + farside.answer(b'"forged"')
-    with farside.serving(farside.saying(said)) as far, calling(far.address) as client:
+def test_bytes_after_a_response_are_never_used_for_the_next_request() -> None:
+    reply = raw.answer(b'"one"') + raw.answer(b'"forged"')
+    with raw.serving(raw.saying(reply)) as server, calling(server.address) as client:
         assert change(client).body == "one"
         assert change(client).body == "one"
 
 
-def test_threads_share_a_client_and_each_gets_its_own_answer() -> None:
-    def echo(connection: farside.Connection) -> None:
+def test_threads_share_a_client_and_each_gets_its_own_response() -> None:
+    def echo(connection: raw.Connection) -> None:
         while (body := connection.hear()) is not None:
             time.sleep(0.001)
-            connection.say(farside.answer(body))
+            connection.say(raw.answer(body))
 
     def call(number: int) -> bool:
         answer = client.change("POST", "/", body=number, safe_to_repeat=True)
         return answer.body == number
 
-    with farside.serving(echo) as far, calling(far.address, threads=4) as client:
+    with raw.serving(echo) as server, calling(server.address, threads=4) as client:
         with ThreadPoolExecutor(4) as pool:
             assert all(pool.map(call, range(200)))
 
-        assert far.connections == 4
+        assert server.connections == 4
 
 
-def test_the_client_works_on_after_it_was_closed() -> None:
-    with farside.serving(farside.saying(farside.answer())) as far:
-        client = calling(far.address)
+def test_a_client_can_be_used_after_it_was_closed() -> None:
+    with raw.serving(raw.saying(raw.answer())) as server:
+        client = calling(server.address)
         change(client)
         client.close()
         change(client)
         client.close()
 
-        assert far.connections == 2
+        assert server.connections == 2

@@ -1,4 +1,4 @@
-"""Every way a call can end, and the name its error has."""
+"""Every way in which a call can end, and the error for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from promoportal import wire
 from promoportal.runtime.monotonic_clock import clock
 from promoportal.wire import deadline_transport
-from tests.promoportal.wire import raw_server as farside
+from tests.promoportal.wire import raw_server as raw
 
 SECRETS = {"X-API-KEY": "a/key+nobody=knows"}
 
@@ -70,17 +70,17 @@ Call = Callable[[wire.Client], wire.Answer]
         ]
     ],
 )
-def test_an_answer_means_what_the_caller_should_do_next(
+def test_each_status_means_what_the_caller_should_do_next(
     status: int,
     asked: type[wire.WireError],
     changed: type[wire.WireError],
     changed_once: type[wire.WireError],
 ) -> None:
-    said = farside.answer(b"no more", status=status)
+    reply = raw.answer(b"no more", status=status)
     for call, kind in ((ask, asked), (change, changed), (change_once, changed_once)):
         with (
-            farside.serving(farside.saying(said)) as far,
-            calling(far.address) as client,
+            raw.serving(raw.saying(reply)) as server,
+            calling(server.address) as client,
         ):
             with pytest.raises(wire.WireError) as caught:
                 call(client)
@@ -89,59 +89,59 @@ def test_an_answer_means_what_the_caller_should_do_next(
             assert caught.value.status == status
             if status != 304:
                 assert caught.value.answer == "no more"
-            assert len(far.heads) == 1
+            assert len(server.heads) == 1
 
 
-def no_answer(connection: farside.Connection) -> None:
+def no_response(connection: raw.Connection) -> None:
     connection.hear()
 
 
-def reset(connection: farside.Connection) -> None:
+def reset(connection: raw.Connection) -> None:
     connection.hear()
     connection.reset()
 
 
-def reset_before_the_whole_was_heard(connection: farside.Connection) -> None:
+def reset_before_the_request_was_read(connection: raw.Connection) -> None:
     connection.sock.recv(10)
     connection.reset()
 
 
-def garbage(connection: farside.Connection) -> None:
+def garbage(connection: raw.Connection) -> None:
     connection.hear()
     connection.say(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
 
 
-def half_a_head(connection: farside.Connection) -> None:
+def half_a_head(connection: raw.Connection) -> None:
     connection.hear()
     connection.say(b"HTTP/1.1 200 OK\r\nContent-Le")
 
 
-def no_more_than_a_status(connection: farside.Connection) -> None:
+def only_a_status_line(connection: raw.Connection) -> None:
     connection.hear()
     connection.say(b"HTTP/1.1 200 OK\r\n")
 
 
-def half_a_body(connection: farside.Connection) -> None:
+def half_a_body(connection: raw.Connection) -> None:
     connection.hear()
     connection.say(b'HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"reference":')
 
 
-def half_a_chunk(connection: farside.Connection) -> None:
+def half_a_chunk(connection: raw.Connection) -> None:
     connection.hear()
     connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{")
 
 
-def chunks_that_are_none(connection: farside.Connection) -> None:
+def invalid_chunks(connection: raw.Connection) -> None:
     connection.hear()
     connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}")
 
 
-def two_lengths(connection: farside.Connection) -> None:
+def two_lengths(connection: raw.Connection) -> None:
     connection.hear()
     connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}")
 
 
-def a_thousand_headers(connection: farside.Connection) -> None:
+def a_thousand_headers(connection: raw.Connection) -> None:
     connection.hear()
     connection.say(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 1000, b"\r\n{}")
 
@@ -149,21 +149,21 @@ def a_thousand_headers(connection: farside.Connection) -> None:
 @pytest.mark.parametrize(
     "speech",
     [
-        no_answer,
+        no_response,
         reset,
-        reset_before_the_whole_was_heard,
+        reset_before_the_request_was_read,
         garbage,
         half_a_head,
-        no_more_than_a_status,
+        only_a_status_line,
         half_a_body,
         half_a_chunk,
-        chunks_that_are_none,
+        invalid_chunks,
         two_lengths,
         a_thousand_headers,
     ],
 )
-def test_a_broken_connection_leaves_a_change_unanswered(speech: farside.Speech) -> None:
-    with farside.serving(speech) as far, calling(far.address) as client:
+def test_a_broken_connection_leaves_a_change_unanswered(speech: raw.Speech) -> None:
+    with raw.serving(speech) as server, calling(server.address) as client:
         with pytest.raises(wire.Unavailable):
             ask(client)
         with pytest.raises(wire.Unanswered):
@@ -172,35 +172,35 @@ def test_a_broken_connection_leaves_a_change_unanswered(speech: farside.Speech) 
             change_once(client)
 
 
-def silence(connection: farside.Connection) -> None:
+def silence(connection: raw.Connection) -> None:
     connection.hear()
     connection.sock.recv(1)
 
 
-def a_dripping_head(connection: farside.Connection) -> None:
+def a_dripping_head(connection: raw.Connection) -> None:
     connection.hear()
     connection.drip(b"HTTP/1.1 200 OK\r\n" + b"X-Slow: and slower\r\n" * 99)
 
 
-def a_dripping_body(connection: farside.Connection) -> None:
+def a_dripping_body(connection: raw.Connection) -> None:
     connection.hear()
     connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
     connection.drip(b" " * 9999)
 
 
-def dripping_chunks(connection: farside.Connection) -> None:
+def dripping_chunks(connection: raw.Connection) -> None:
     connection.hear()
     connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     connection.drip(b"1\r\n \r\n" * 999)
 
 
-def a_body_with_no_end(connection: farside.Connection) -> None:
+def a_body_with_no_end(connection: raw.Connection) -> None:
     connection.hear()
     connection.say(b"HTTP/1.1 200 OK\r\n\r\n")
     connection.drip(b" " * 9999)
 
 
-def not_yet_for_ever(connection: farside.Connection) -> None:
+def endless_informational_responses(connection: raw.Connection) -> None:
     connection.hear()
     while True:
         connection.drip(b"HTTP/1.1 100 Continue\r\n\r\n", every=0.001)
@@ -212,23 +212,23 @@ DRIPS = [
     a_dripping_body,
     dripping_chunks,
     a_body_with_no_end,
-    not_yet_for_ever,
+    endless_informational_responses,
 ]
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("speech", DRIPS)
-def test_no_far_side_holds_a_call_beyond_its_time(
-    speech: farside.Speech, tls: bool
+def test_no_server_keeps_a_call_beyond_its_deadline(
+    speech: raw.Speech, tls: bool
 ) -> None:
     with (
-        farside.serving(speech, tls=tls) as far,
+        raw.serving(speech, tls=tls) as server,
         wire.Client(
-            far.address,
+            server.address,
             side="vendor",
             secrets=SECRETS,
             seconds=0.4,
-            authorities=str(farside.CERTIFICATE),
+            authorities=str(raw.CERTIFICATE),
         ) as client,
     ):
         before = time.monotonic()
@@ -239,26 +239,26 @@ def test_no_far_side_holds_a_call_beyond_its_time(
         assert 300 < caught.value.duration_ms < 1500
 
 
-def test_the_words_of_a_refusal_may_drip_but_its_status_stands() -> None:
-    def speak(connection: farside.Connection) -> None:
+def test_a_slow_refusal_is_known_by_its_status() -> None:
+    def speak(connection: raw.Connection) -> None:
         connection.hear()
         connection.say(b"HTTP/1.1 422 No\r\nContent-Length: 9999\r\n\r\nNot this one")
         connection.drip(b"." * 9999)
 
-    with farside.serving(speak) as far, calling(far.address, seconds=0.4) as client:
+    with raw.serving(speak) as server, calling(server.address, seconds=0.4) as client:
         with pytest.raises(wire.Rejected) as caught:
             change(client)
 
         assert caught.value.duration_ms < 1500
 
 
-def test_a_far_side_that_does_not_read_holds_no_call_either() -> None:
+def test_a_server_that_does_not_read_keeps_no_call_beyond_its_deadline() -> None:
     over = threading.Event()
 
-    def speak(connection: farside.Connection) -> None:
+    def speak(connection: raw.Connection) -> None:
         over.wait(10)
 
-    with farside.serving(speak) as far, calling(far.address, seconds=1.5) as client:
+    with raw.serving(speak) as server, calling(server.address, seconds=1.5) as client:
         with pytest.raises(wire.Unanswered) as caught:
             client.change("POST", "/", body="x" * 2**24, safe_to_repeat=True)
         over.set()
@@ -266,11 +266,11 @@ def test_a_far_side_that_does_not_read_holds_no_call_either() -> None:
         assert caught.value.duration_ms < 3000
 
 
-def test_no_byte_of_a_request_leaves_after_its_time() -> None:
-    # As after a name that took long to look up, which nothing can interrupt.
+def test_no_byte_of_a_request_leaves_after_its_deadline() -> None:
+    # As after a slow name lookup, which cannot be interrupted.
     late = deadline_transport.Exchange(ends_at=clock() - 0.01)
-    with farside.serving(farside.saying(farside.answer())) as far:
-        port = int(far.address.rpartition(":")[2])
+    with raw.serving(raw.saying(raw.answer())) as server:
+        port = int(server.address.rpartition(":")[2])
         connection = deadline_transport.Connection("127.0.0.1", port)
         token = deadline_transport.current.set(late)
         with pytest.raises(TimeoutError):
@@ -279,19 +279,19 @@ def test_no_byte_of_a_request_leaves_after_its_time() -> None:
         connection.close()
 
     assert not late.begun
-    assert far.heads == []
+    assert server.heads == []
 
 
 @pytest.fixture
-def nobody() -> str:
-    """An address where nobody listens."""
-    with farside.serving(no_answer) as far:
-        return far.address
+def nowhere() -> str:
+    """An address without a listener."""
+    with raw.serving(no_response) as server:
+        return server.address
 
 
 @pytest.mark.parametrize("call", [ask, change, change_once])
-def test_what_was_never_sent_never_happened(call: Call, nobody: str) -> None:
-    with calling(nobody) as client, pytest.raises(wire.Unavailable) as caught:
+def test_a_request_that_was_not_sent_had_no_effect(call: Call, nowhere: str) -> None:
+    with calling(nowhere) as client, pytest.raises(wire.Unavailable) as caught:
         call(client)
 
     assert caught.value.status is None
@@ -299,15 +299,15 @@ def test_what_was_never_sent_never_happened(call: Call, nobody: str) -> None:
 
 
 @pytest.mark.parametrize("call", [ask, change, change_once])
-def test_a_far_side_that_cannot_prove_who_it_is_is_sent_nothing(call: Call) -> None:
+def test_a_server_without_a_trusted_certificate_is_sent_nothing(call: Call) -> None:
     with (
-        farside.serving(farside.saying(farside.answer()), tls=True) as far,
-        calling(far.address) as client,
+        raw.serving(raw.saying(raw.answer()), tls=True) as server,
+        calling(server.address) as client,
     ):
         with pytest.raises(wire.Unavailable):
             call(client)
 
-        assert far.heads == []
+        assert server.heads == []
 
 
 @pytest.mark.parametrize(
@@ -322,16 +322,20 @@ def test_a_far_side_that_cannot_prove_who_it_is_is_sent_nothing(call: Call) -> N
         "http://h:99999",
     ],
 )
-def test_an_address_that_is_none_is_our_mistake(address: str) -> None:
+def test_an_invalid_address_is_a_configuration_error(address: str) -> None:
     with calling(address) as client, pytest.raises(wire.Misconfigured):
         change(client)
 
 
 @pytest.mark.parametrize("key", ["two\nlines", "ключ", " "])
-def test_a_key_that_cannot_be_sent_is_our_mistake_and_stays_secret(key: str) -> None:
+def test_a_key_that_cannot_be_sent_is_a_configuration_error_and_stays_secret(
+    key: str,
+) -> None:
     with (
-        farside.serving(farside.saying(farside.answer())) as far,
-        wire.Client(far.address, side="vendor", secrets={"X-API-KEY": key}) as client,
+        raw.serving(raw.saying(raw.answer())) as server,
+        wire.Client(
+            server.address, side="vendor", secrets={"X-API-KEY": key}
+        ) as client,
     ):
         with pytest.raises(wire.Misconfigured) as caught:
             change(client)
@@ -357,10 +361,10 @@ def test_a_key_that_cannot_be_sent_is_our_mistake_and_stays_secret(key: str) -> 
         pytest.param("Mon, 99 Foo 2026 99:99:99 GMT", None, id="no date at all"),
     ],
 )
-def test_a_far_side_may_say_when_to_come_back(told: str, seconds: float | None) -> None:
+def test_a_response_can_say_when_to_retry(told: str, seconds: float | None) -> None:
     headers = {"Retry-After": told, "Date": formatdate(1_000_000, usegmt=True)}
-    said = (
-        farside.answer(status=429, headers=headers)
+    reply = (
+        raw.answer(status=429, headers=headers)
         if told.isascii()
         else (
             b"HTTP/1.1 429 Later\r\nContent-Length: 0\r\nRetry-After: "
@@ -368,18 +372,18 @@ def test_a_far_side_may_say_when_to_come_back(told: str, seconds: float | None) 
             + b"\r\n\r\n"
         )
     )
-    with farside.serving(farside.saying(said)) as far, calling(far.address) as client:
+    with raw.serving(raw.saying(reply)) as server, calling(server.address) as client:
         with pytest.raises(wire.Unavailable) as caught:
             change(client)
 
         assert caught.value.retry_after == seconds
 
 
-def test_a_contract_may_name_other_answers_that_mean_later() -> None:
+def test_a_contract_can_name_other_statuses_that_mean_later() -> None:
     with (
-        farside.serving(farside.saying(farside.answer(status=502))) as far,
+        raw.serving(raw.saying(raw.answer(status=502))) as server,
         wire.Client(
-            far.address, side="vendor", secrets={}, later=frozenset({502})
+            server.address, side="vendor", secrets={}, later=frozenset({502})
         ) as client,
     ):
         with pytest.raises(wire.Unavailable):
@@ -388,31 +392,31 @@ def test_a_contract_may_name_other_answers_that_mean_later() -> None:
             change_once(client)
 
 
-def test_whose_leave_is_over_as_the_first_byte_would_go_sends_none() -> None:
+def test_a_call_whose_lease_ends_before_the_first_byte_sends_nothing() -> None:
     with (
-        farside.serving(farside.saying(farside.answer())) as far,
-        calling(far.address) as client,
+        raw.serving(raw.saying(raw.answer())) as server,
+        calling(server.address) as client,
     ):
         with wire.only_while(lambda: False), pytest.raises(wire.Unavailable):
             change(client)
-        assert not far.heads
+        assert not server.heads
 
         change(client)
-        assert len(far.heads) == 1
+        assert len(server.heads) == 1
 
 
-def test_whose_leave_is_over_between_head_and_body_sends_no_body() -> None:
-    """The head has left, and nobody can say what was made of it."""
-    leave = iter([True, False])
+def test_a_call_whose_lease_ends_after_the_head_sends_no_body() -> None:
+    """The head has left, so the effect is unknown."""
+    permissions = iter([True, False])
     with (
-        farside.serving(farside.saying(farside.answer())) as far,
-        calling(far.address) as client,
+        raw.serving(raw.saying(raw.answer())) as server,
+        calling(server.address) as client,
     ):
-        with wire.only_while(lambda: next(leave)), pytest.raises(wire.Unanswered):
+        with wire.only_while(lambda: next(permissions)), pytest.raises(wire.Unanswered):
             change(client)
 
-        assert not far.bodies
-        assert next(leave, None) is None
+        assert not server.bodies
+        assert next(permissions, None) is None
 
 
 SLEPT = ["unshare", "--fork", "--time", "--boottime", "3600"]
@@ -424,7 +428,7 @@ print(deadline_transport.Exchange(ends_at=clock() + 5).left())
 
 
 def can_sleep() -> bool:
-    """Whether we may make a process believe that its machine has slept for an hour."""
+    """Return whether a process can be started as if its machine had slept an hour."""
     try:
         subprocess.run([*SLEPT, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
@@ -433,8 +437,8 @@ def can_sleep() -> bool:
 
 
 @pytest.mark.skipif(not can_sleep(), reason="needs unshare, and leave to use it")
-def test_a_calls_time_goes_by_the_clock_that_leases_go_by() -> None:
-    """It passes while the machine sleeps; another would let a call outlive its lease."""
-    told = subprocess.check_output([*SLEPT, sys.executable, "-c", LEFT], text=True)
+def test_a_calls_deadline_uses_the_clock_of_the_leases() -> None:
+    """A clock that stops during sleep would let a call outlive its lease."""
+    output = subprocess.check_output([*SLEPT, sys.executable, "-c", LEFT], text=True)
 
-    assert 4 < float(told) <= 5
+    assert 4 < float(output) <= 5

@@ -106,7 +106,7 @@ def test_every_mistake_is_reported_with_its_file_and_line(tmp_path: Path) -> Non
     ("words", "sentence"),
     [
         (("nowhere",), "Shipped are discount_codes, free_spins, welcome_back."),
-        (("free_spins", "--day", "soon"), "'soon' is no day such as"),
+        (("free_spins", "--day", "soon"), "Invalid date 'soon'."),
         (("free_spins", "--customers", "0"), "--customers must be at least 1."),
     ],
 )

@@ -1,4 +1,4 @@
-"""Homes for embedded servers, and processes that use them."""
+"""Homes of embedded servers, and processes that use them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pathlib import Path
 import pytest
 
 from promoportal.db.embedded import binaries
-from promoportal.db.embedded.data_directory import House
+from promoportal.db.embedded.data_directory import Layout
 
 ROOT = Path(__file__).resolve().parents[4]
-VISITOR = Path(__file__).with_name("user_process.py")
+USER_PROCESS = Path(__file__).with_name("user_process.py")
 OUTSIDE = Path("/var/lib/promoportal")
 
 
-class Visitor:
-    """A process that uses the embedded database until it leaves, or is killed."""
+class UserProcess:
+    """A process that uses the embedded database until it is closed or killed."""
 
     def __init__(self, home: Path, **environment: str) -> None:
         outer = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
         paths = [environment.pop("PYTHONPATH", ""), str(ROOT), outer.get("PYTHONPATH")]
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", VISITOR, home],
+            [sys.executable, "-W", "error", USER_PROCESS, home],
             env=outer
             | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
             | environment,
@@ -38,26 +38,26 @@ class Visitor:
             text=True,
         )
 
-    def begin(self, sql: str) -> None:
-        """Ask without waiting for the answer."""
+    def send(self, sql: str) -> None:
+        """Send a statement without waiting for its result."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{sql}\n")
         self.process.stdin.flush()
 
-    def hear(self) -> object:
+    def receive(self) -> object:
         assert self.process.stdout is not None
         return json.loads(self.process.stdout.readline())
 
     def ask(self, sql: str) -> object:
-        self.begin(sql)
-        return self.hear()
+        self.send(sql)
+        return self.receive()
 
     def value(self, sql: str) -> object:
         answer = self.ask(sql)
         assert isinstance(answer, list), answer
         return answer[0][0]
 
-    def leave(self) -> None:
+    def close(self) -> None:
         with self.process:
             assert self.process.stdin is not None
             self.process.stdin.close()
@@ -67,40 +67,40 @@ class Visitor:
             self.process.kill()
 
 
-Enter = Callable[..., Visitor]
+Start = Callable[..., UserProcess]
 
 
-def processes(house: House) -> dict[int, str]:
-    """The keeper and the server of that house, by pid."""
-    said = subprocess.run(
+def processes(layout: Layout) -> dict[int, str]:
+    """Return the keeper and the server of this layout by pid."""
+    output = subprocess.run(
         ["ps", "-axww", "-o", "pid=,command="],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    found = (line.split(maxsplit=1) for line in said.splitlines())
-    keepers = f"promoportal.db.embedded.keeper {house.home} "
+    found = (line.split(maxsplit=1) for line in output.splitlines())
+    keepers = f"promoportal.db.embedded.keeper {layout.home} "
     return {
         int(pid): "keeper" if keepers in command else "server"
         for pid, command in found
-        if keepers in command or f"-D {house.data.resolve()} " in command
+        if keepers in command or f"-D {layout.data.resolve()} " in command
     }
 
 
-def the(name: str, house: House) -> int:
-    """The pid of the one keeper, or server."""
-    [pid] = [pid for pid, called in processes(house).items() if called == name]
+def pid_of(name: str, layout: Layout) -> int:
+    """Return the pid of the one keeper, or server."""
+    [pid] = [pid for pid, called in processes(layout).items() if called == name]
     return pid
 
 
-def is_left(house: House, within: float = 8) -> bool:
-    """Whether nothing runs there any more."""
-    return eventually(lambda: not processes(house), within)
+def is_stopped(layout: Layout, within: float = 8) -> bool:
+    """Return whether no process of this layout runs any more."""
+    return eventually(lambda: not processes(layout), within)
 
 
-def eventually(is_so: Callable[[], bool], within: float = 8) -> bool:
+def eventually(condition: Callable[[], bool], within: float = 8) -> bool:
     deadline = time.monotonic() + within
-    while not is_so():
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
@@ -116,50 +116,52 @@ def wheel() -> Path:
 
 
 @pytest.fixture(scope="session")
-def lived_in(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    house = House(tmp_path_factory.mktemp("lived") / ".portal")
-    visitor = Visitor(house.home)
-    said = visitor.ask("SELECT 1")
-    visitor.leave()
-    assert said == [[1]]
-    yield house
-    clear(house)
+def used_layout(
+    wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Layout]:
+    layout = Layout(tmp_path_factory.mktemp("lived") / ".portal")
+    user = UserProcess(layout.home)
+    answer = user.ask("SELECT 1")
+    user.close()
+    assert answer == [[1]]
+    yield layout
+    clear(layout)
 
 
 @pytest.fixture
-def house(lived_in: House) -> House:
-    """A house with nobody there, whose data was made before, as that takes longest."""
-    assert is_left(lived_in)
-    return lived_in
+def layout(used_layout: Layout) -> Layout:
+    """A home without users whose data exists already, because creating it is slow."""
+    assert is_stopped(used_layout)
+    return used_layout
 
 
 @pytest.fixture
-def new_house(wheel: Path, tmp_path: Path) -> Iterator[House]:
-    """A house that does not exist yet."""
-    house = House(tmp_path / "clone" / ".portal")
-    yield house
-    clear(house)
+def new_layout(wheel: Path, tmp_path: Path) -> Iterator[Layout]:
+    """A home that does not exist yet."""
+    layout = Layout(tmp_path / "clone" / ".portal")
+    yield layout
+    clear(layout)
 
 
-def clear(house: House) -> None:
-    """Leave nothing of it behind: as root, its rooms may be elsewhere."""
-    is_left(house)
-    rooms = house.rooms.resolve()
-    if OUTSIDE in rooms.parents:
-        shutil.rmtree(rooms)
+def clear(layout: Layout) -> None:
+    """Remove all files: as root, the server's folder may be outside the home."""
+    is_stopped(layout)
+    folder = layout.folder.resolve()
+    if OUTSIDE in folder.parents:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
-def enter(request: pytest.FixtureRequest) -> Iterator[Enter]:
-    """Start a visitor. Who has not left by the end of the test is killed."""
-    # Made before us, so that it is cleared after the last visitor is gone.
-    for name in {"house", "new_house"} & set(request.fixturenames):
+def start(request: pytest.FixtureRequest) -> Iterator[Start]:
+    """Start a user process, which is killed at the end of the test at the latest."""
+    # Requested first, so that it is cleared after the last user has exited.
+    for name in {"layout", "new_layout"} & set(request.fixturenames):
         request.getfixturevalue(name)
     with ExitStack() as stack:
 
-        def start(house: House, **environment: str) -> Visitor:
-            visitor = Visitor(house.home, **environment)
-            stack.callback(visitor.kill)
-            return visitor
+        def open_user(layout: Layout, **environment: str) -> UserProcess:
+            user = UserProcess(layout.home, **environment)
+            stack.callback(user.kill)
+            return user
 
-        yield start
+        yield open_user

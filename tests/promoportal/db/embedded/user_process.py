@@ -1,8 +1,8 @@
 """
-A process that uses the embedded database: runs each line it reads as SQL.
+A process that uses the embedded database: it runs each line of its input as SQL.
 
-Run as `python user_process.py HOME`. It answers each line with one of JSON: the rows, or the
-sentence it failed with. It leaves at the end of its input.
+Run as `python user_process.py HOME`. For each line it prints one line of JSON: the
+rows, or the error as a sentence. It exits at the end of its input.
 """
 
 from __future__ import annotations
