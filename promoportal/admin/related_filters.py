@@ -81,11 +81,8 @@ class RelatedRowFilter(SimpleListFilter):
     def _chosen(self) -> str:
         return self._called(self.row) if self.row else "not there"
 
-    def _called(self, row: Model) -> str:
-        """Without the word that stands before it already."""
-        if isinstance(row, Named):
-            return _Called(row)
-        return str(row).removeprefix(f"{self.title} ")
+    def _called(self, row: Any) -> str:
+        return _Called(row) if isinstance(row, Named) else str(row.short_name)
 
 
 def narrowed(path: str, model: type[Model]) -> type[RelatedRowFilter]:
