@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -12,19 +11,17 @@ from django.utils.safestring import SafeString
 from executions import inbox
 from executions.admin import replay_preview
 from executions.models import Delivery, DeliveryState, Execution, Listener, Trigger
-from promoportal.admin.actions import Action, one_by_one
+from promoportal.admin.actions import Action, each_row
 from promoportal.admin.alerts import Alert
 from promoportal.admin.date_filter import days
 from promoportal.admin.formatting import body, pretty, state_of
 from promoportal.admin.links import link
 from promoportal.admin.list_columns import when
 from promoportal.admin.panels import MAX_ROWS_SHOWN, Panel
-from promoportal.admin.querysets import without_bodies
 from promoportal.admin.related_filters import narrowed
 from promoportal.admin.sensitive_fields import NOT_SHOWN, Reveal
 from promoportal.admin.stateful_admin import StatefulAdmin
 from promoportal.admin.timeline import Moment
-from promoportal.db.bulk_result import BulkResult
 from promoportal.db.database_clock import seconds_from_now
 
 # A delivery that nobody read by then waits for a worker that is not there.
@@ -38,16 +35,6 @@ _BODY = Reveal(
     said=("shows its body", "show their bodies"),
     instead={"raw": "hidden_body"},
 )
-
-
-def _read_again(rows: QuerySet[Delivery], by: Any, why: str) -> BulkResult:
-    return one_by_one(
-        without_bodies(rows),
-        inbox.read_again,
-        lambda _: "it is still to be read",
-        by=by,
-        why=why,
-    )
 
 
 def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
@@ -129,7 +116,7 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
             "read_again",
             "Read again",
             "executions.reread_delivery",
-            _read_again,
+            each_row(inbox.read_again, "it is still to be read"),
             said=("will be read again", "will be read again"),
             plan=_plan,
             fits=lambda row: row.state != DeliveryState.UNREAD,

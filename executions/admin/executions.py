@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -21,7 +21,7 @@ from executions.models import (
     Listener,
     Trigger,
 )
-from promoportal.admin.actions import Action, one_by_one
+from promoportal.admin.actions import Action, each_row
 from promoportal.admin.alerts import Alert
 from promoportal.admin.date_filter import days
 from promoportal.admin.formatting import badge, beside, moment, since, state_of
@@ -32,32 +32,22 @@ from promoportal.admin.querysets import without_bodies
 from promoportal.admin.related_filters import narrowed
 from promoportal.admin.stateful_admin import StatefulAdmin
 from promoportal.admin.timeline import Moment
-from promoportal.db.bulk_result import BulkResult
+from promoportal.db.state_machine import IllegalMove
 
 
-def _open_again(rows: QuerySet[Execution], by: Any, why: str) -> BulkResult:
-    done = BulkResult()
-    for row in rows.order_by("pk"):
-        if row.stop == ExecutionStop.CANCELLED:
-            done.skipped["it is cancelled"] += 1
-        else:
-            lifecycle.open_execution(
-                row.reference, kind=ExecutionKind(row.kind), by=by, why=why
-            )
-            done.done += 1
-    return done
+def _open_again(row: Execution, *, by: Any, why: str) -> None:
+    """
+    Fetch its assignments again.
+
+    :raises IllegalMove: if it is cancelled
+    """
+    if row.stop == ExecutionStop.CANCELLED:
+        raise IllegalMove(f"{row} is cancelled")
+    kind = ExecutionKind(row.kind)
+    lifecycle.open_execution(row.reference, kind=kind, by=by, why=why)
 
 
-def _stopping(
-    act: Callable[..., Any],
-) -> Callable[[QuerySet[Execution], Any, str], BulkResult]:
-    def stop(rows: QuerySet[Execution], by: Any, why: str) -> BulkResult:
-        return one_by_one(rows, act, _stands, by=by, why=why)
-
-    return stop
-
-
-def _stands(row: Execution) -> str:
+def _why_not(row: Execution) -> str:
     return f"it is {str(row.get_stop_display()).lower()}"
 
 
@@ -104,7 +94,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
             "open",
             "Collect again",
             "executions.open_execution",
-            _open_again,
+            each_row(_open_again, _why_not),
             said=("will be collected again", "will be collected again"),
             fits=_is(ExecutionStop.NONE, ExecutionStop.PAUSED, ExecutionStop.HELD),
         ),
@@ -112,7 +102,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
             "pause",
             "Pause",
             "executions.stop_execution",
-            _stopping(lifecycle.pause),
+            each_row(lifecycle.pause, _why_not),
             said=("is paused", "are paused"),
             fits=_is(ExecutionStop.NONE),
             is_aside=_is_settled,
@@ -121,7 +111,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
             "resume",
             "Resume",
             "executions.stop_execution",
-            _stopping(lifecycle.resume),
+            each_row(lifecycle.resume, _why_not),
             said=("runs again", "run again"),
             fits=_is(ExecutionStop.HELD, ExecutionStop.PAUSED),
         ),
@@ -129,7 +119,7 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
             "cancel",
             "Cancel",
             "executions.stop_execution",
-            _stopping(lifecycle.cancel),
+            each_row(lifecycle.cancel, _why_not),
             said=("is cancelled", "are cancelled"),
             warning="Nothing more of it will be given, for good: what is owed or held "
             "becomes void, and a later notice does not open it again. What customers "

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils.safestring import SafeString
 
 from executions import lifecycle
 from executions.models import Execution, Trigger, TriggerState
-from promoportal.admin.actions import Action, one_by_one
+from promoportal.admin.actions import Action, each_row
 from promoportal.admin.alerts import Alert
 from promoportal.admin.formatting import moment
 from promoportal.admin.links import link
 from promoportal.admin.related_filters import narrowed
 from promoportal.admin.stateful_admin import StatefulAdmin
-from promoportal.db.bulk_result import BulkResult
-
-
-def _ask_again(rows: QuerySet[Trigger], by: Any, why: str) -> BulkResult:
-    chosen = rows.select_related("execution")
-    return one_by_one(
-        chosen,
-        lifecycle.ask_again,
-        lambda _: "it waits to be asked for already",
-        by=by,
-        why=why,
-    )
 
 
 @admin.register(Trigger)
@@ -60,7 +46,9 @@ class TriggerAdmin(StatefulAdmin[Trigger]):
             "ask_again",
             "Ask again",
             "executions.open_execution",
-            _ask_again,
+            each_row(
+                lifecycle.ask_again, "it waits to be asked for already", "execution"
+            ),
             said=("will be asked for again", "will be asked for again"),
             fits=lambda row: row.state != TriggerState.WAITING,
         ),

@@ -99,10 +99,10 @@ class ActionViews(Search[A]):
         deed = self._asked(request)
         if deed is None:
             return self._back(request, "Nothing was done: choose what to do.")
-        rows, is_more = self._chosen(request)
+        rows, is_more, first = self._chosen(request)
         if not rows:
             return self._back(request, "Nothing was done: choose at least one row.")
-        if moved_on := self._moved_on(request, rows):
+        if moved_on := self._moved_on(request, first):
             return self._back(request, moved_on)
         form = ActionForm(self.deeds, request.POST)
         if not form.is_valid() or (deed.asks_first and "confirmed" not in request.POST):
@@ -122,7 +122,7 @@ class ActionViews(Search[A]):
         request.POST = said  # type: ignore[assignment]
         name = said.get("action")
         deed = next((deed for deed in self.allowed(request) if deed.name == name), None)
-        rows, is_more = self._chosen(request)
+        rows, is_more, _ = self._chosen(request)
         if deed is None or not rows:
             return None
         form = ActionForm(self.deeds, said)
@@ -138,30 +138,36 @@ class ActionViews(Search[A]):
             raise self.refused(request, deed.label, deed.permission)
         return deed
 
-    def _moved_on(self, request: HttpRequest, keys: list[Any]) -> str:
-        """Whether the row is no longer as the page showed it from which this comes."""
-        seen = request.POST.get("seen", "")
-        row = self.get_queryset(request).get(pk=keys[0]) if seen else None
-        if row is None or self.version(row) == seen:
+    def _moved_on(self, request: HttpRequest, row: A | None) -> str:
+        """Return a sentence if the row changed since its page was shown."""
+        if row is None or self.version(row) == request.POST.get("seen", ""):
             return ""
         return (
             f"Nothing was done: the {self.opts.verbose_name} moved on while you looked, "
             f"and is now: {self.stands(row)}."
         )
 
-    def _chosen(self, request: HttpRequest) -> tuple[list[Any], bool]:
+    def _chosen(self, request: HttpRequest) -> tuple[list[Any], bool, A | None]:
         """
-        The keys of the chosen rows, and whether there were more than one press takes.
+        Read the chosen rows, in one query.
 
-        They are fixed here: what is asked about is what will be done.
+        Return their keys, whether there are more than one request takes, and the first
+        row if the form says how a page showed it. What is confirmed is what will be
+        done, because the keys are fixed here.
         """
         if request.POST.get("select_across") == "1":
             changes = self.get_changelist_instance(request)
             rows = changes.get_queryset(request)
         else:
             rows = self.get_queryset(request).filter(pk__in=_keys(request))
-        keys = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_ROWS + 1])
-        return keys[:MAX_ROWS], len(keys) > MAX_ROWS
+        first: A | None = None
+        if request.POST.get("seen"):  # the form was on one row's page
+            found = list(rows.order_by("pk")[: MAX_ROWS + 1])
+            keys, first = [row.pk for row in found], next(iter(found), None)
+        else:
+            ordered = rows.order_by("pk").values_list("pk", flat=True)
+            keys = list(ordered[: MAX_ROWS + 1])
+        return keys[:MAX_ROWS], len(keys) > MAX_ROWS, first
 
     def _ask(
         self,

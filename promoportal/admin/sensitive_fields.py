@@ -44,7 +44,7 @@ class Reveal:
             "reveal",
             self.label,
             self.permission,
-            _say_why,
+            _reveal,
             said=self.said,
             in_list=False,
             is_only_logged=True,
@@ -84,6 +84,6 @@ class Reveal:
         ]
 
 
-def _say_why(rows: QuerySet[Any], _by: Any, _why: str) -> BulkResult:
-    """Nothing is moved: that it was said why is all there is to it."""
-    return BulkResult(done=rows.count())
+def _reveal(rows: QuerySet[Any], **_: Any) -> BulkResult:
+    """Change nothing: the audit entry is all that this action does."""
+    return BulkResult(done=len(rows), rows=list(rows))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
+from django.utils.text import capfirst
 
 from executions.models import ExecutionStop
 from redemptions.models import Redemption, RedemptionState
@@ -100,7 +101,7 @@ def _held(row: Assignment) -> NextStep:
         said = "Somebody looks in the platform's books, and says whether it was given."
         return NextStep(said, None, True)
     if why_not := decisions.owner_conflict(row):
-        return NextStep(f"{why_not[0].upper()}{why_not[1:]}.", None, True)
+        return NextStep(f"{capfirst(why_not.sentence)}.", None, True)
     said = _HELD.get(AssignmentReason(row.reason), "") if row.reason else ""
     return NextStep(said or "A person looks at it.", None, True)
 

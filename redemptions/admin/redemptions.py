@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,26 +23,12 @@ from promoportal.admin.list_columns import when
 from promoportal.admin.related_filters import narrowed
 from promoportal.admin.stateful_admin import StatefulAdmin
 from promoportal.db import state_counts
-from promoportal.db.bulk_result import BulkResult
 from promoportal.db.database_clock import seconds_from_now
 from redemptions import decisions
 from redemptions.models import UNREPORTED, Redemption, RedemptionState, Report
 from rewards import redaction
 from rewards.admin.assignments import UNANSWERED_FOR
 from rewards.admin.reward_text import reward_text
-
-
-def _decide(
-    service: Callable[..., list[int]],
-) -> Callable[[QuerySet[Redemption], Any, str], BulkResult]:
-    def decide(rows: QuerySet[Redemption], by: Any, why: str) -> BulkResult:
-        there = rows.count()
-        done = BulkResult(len(service(rows, by=by, why=why)))
-        if there > done.done:
-            done.skipped["not held"] += there - done.done
-        return done
-
-    return decide
 
 
 def _is_held(row: Redemption) -> bool:
@@ -135,7 +120,7 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
             "report_again",
             "Report again",
             "redemptions.report_again_redemption",
-            _decide(decisions.report_again),
+            decisions.report_again,
             said=("will be reported again", "will be reported again"),
             fits=_is_held,
         ),
@@ -143,7 +128,7 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
             "write_off",
             "Write off",
             "redemptions.write_off_redemption",
-            _decide(decisions.write_off),
+            decisions.write_off,
             said=("is written off", "are written off"),
             warning="Optimove will not be told that the customer has the reward.",
             fits=_is_held,

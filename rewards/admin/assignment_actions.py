@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from django.db.models import QuerySet
-
 from executions.models import ExecutionStop
 from promoportal.admin.actions import Action
 from promoportal.admin.sensitive_fields import Reveal
-from promoportal.db.bulk_result import BulkResult
 from rewards import decisions
 from rewards.models import Assignment
 
@@ -26,16 +20,6 @@ CODES = Reveal(
         "what_is_sent": "hidden_order",
     },
 )
-
-
-def _decide(
-    service: Callable[..., decisions.Decided],
-) -> Callable[[QuerySet[Assignment], Any, str], BulkResult]:
-    def decide(rows: QuerySet[Assignment], by: Any, why: str) -> BulkResult:
-        decided = service(rows, by=by, why=why)
-        return BulkResult(decided.done, decided.skipped)
-
-    return decide
 
 
 def _may_be_tried_again(row: Assignment) -> bool:
@@ -59,7 +43,7 @@ DEEDS = (
         "retry",
         "Try again",
         "rewards.retry_assignment",
-        _decide(decisions.retry),
+        decisions.retry,
         said=("will be tried again", "will be tried again"),
         fits=_may_be_tried_again,
     ),
@@ -67,7 +51,7 @@ DEEDS = (
         "release",
         "Give it all the same",
         "rewards.decide_assignment",
-        _decide(decisions.release),
+        decisions.release,
         said=("will be given all the same", "will be given all the same"),
         warning="The customer gets what was held because nobody may have meant it: "
         "a second reward, one past a limit, or one that Optimove changed. Say so "
@@ -78,7 +62,7 @@ DEEDS = (
         "given",
         "It was given",
         "rewards.decide_assignment",
-        _decide(decisions.given),
+        decisions.given,
         said=("counts as given now", "count as given now"),
         warning="It becomes active, is never sent to the platform again, and is "
         "reported to Optimove. Say so only if the platform's own books show that "
@@ -89,7 +73,7 @@ DEEDS = (
         "not_given",
         "It was not given",
         "rewards.decide_assignment",
-        _decide(decisions.not_given),
+        decisions.not_given,
         said=("is owed again", "are owed again"),
         warning="It is sent to the platform again. If the customer has it already, "
         "they get it twice: say so only if the platform's own books show that they "
@@ -100,7 +84,7 @@ DEEDS = (
         "write_off",
         "Write off",
         "rewards.write_off_assignment",
-        _decide(decisions.write_off),
+        decisions.write_off,
         said=("is written off", "are written off"),
         warning="The reward will not be given: nothing tries it again.",
         fits=_may_be_written_off,

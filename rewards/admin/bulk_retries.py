@@ -16,14 +16,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from promoportal.admin import audit_log
-from promoportal.admin.actions import Action, one_by_one
+from promoportal.admin.actions import Action, each_row
 from promoportal.admin.links import link, list_of
 from promoportal.admin.list_columns import when
 from promoportal.admin.model_admin import ReadOnlyAdmin
 from promoportal.admin.panels import Fact, Panel
 from promoportal.admin.related_filters import narrowed
 from promoportal.admin.stateful_admin import StatefulAdmin
-from promoportal.db.bulk_result import BulkResult
 from promoportal.runtime.client_address import client_address
 from rewards import bulk_retry
 from rewards.models import Assignment, Retrial, RetrialState, Retried
@@ -40,9 +39,6 @@ class RetryAllForm(forms.Form):
         ),
     )
     form = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
-
-
-"""What of an assignment says whether it would be tried again."""
 
 
 def begin(
@@ -75,13 +71,6 @@ def _log(row: Retrial, request: HttpRequest) -> None:
     audit_log.keep([entry], address=client_address(request.META))
 
 
-def _move(service: Any, refused: str) -> Any:
-    def move(rows: QuerySet[Retrial], by: Any, why: str) -> BulkResult:
-        return one_by_one(rows, service, lambda _: refused, by=by, why=why)
-
-    return move
-
-
 def _may(state: RetrialState, row: Retrial) -> bool:
     return row.state == state
 
@@ -99,7 +88,7 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
             "pause",
             "Pause",
             "rewards.retry_assignment",
-            _move(bulk_retry.pause, "it is not under way"),
+            each_row(bulk_retry.pause, "it is not under way"),
             said=("is paused", "are paused"),
             fits=partial(_may, RetrialState.RUNNING),
         ),
@@ -107,7 +96,7 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
             "resume",
             "Resume",
             "rewards.retry_assignment",
-            _move(bulk_retry.resume, "it is not paused"),
+            each_row(bulk_retry.resume, "it is not paused"),
             said=("goes on", "go on"),
             fits=partial(_may, RetrialState.PAUSED),
         ),
@@ -115,7 +104,7 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
             "cancel",
             "Cancel the rest",
             "rewards.retry_assignment",
-            _move(bulk_retry.cancel, "it is over"),
+            each_row(bulk_retry.cancel, "it is over"),
             said=("is cancelled", "are cancelled"),
             warning="What was tried again stays so; the rest is left as it is.",
             fits=lambda row: row.state in {RetrialState.RUNNING, RetrialState.PAUSED},

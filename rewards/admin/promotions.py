@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -13,22 +14,18 @@ from promoportal.admin.display_name_admin import NamedAdmin
 from promoportal.admin.links import list_of
 from promoportal.admin.list_columns import when
 from promoportal.admin.panels import Panel
-from promoportal.db.bulk_result import BulkResult
+from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
 from rewards.models import Assignment, Promotion
 
+_UNCHANGED = SkipReason(SkipKind.UNCHANGED, "it is reported like this already")
 
-def _report(
-    mode: Promotion.Mode,
-) -> Callable[[QuerySet[Promotion], Any, str], BulkResult]:
-    def set_mode(rows: QuerySet[Promotion], _by: Any, _why: str) -> BulkResult:
-        there = rows.count()
-        others = rows.exclude(redemption_mode=mode)
-        done = BulkResult(done=others.update(redemption_mode=mode))
-        if there > done.done:
-            done.skipped["it is reported like this already"] += there - done.done
-        return done
 
-    return set_mode
+def _set_mode(mode: Promotion.Mode, rows: QuerySet[Promotion], **_: Any) -> BulkResult:
+    result = BulkResult()
+    for row in rows.order_by("pk"):
+        result.record(row, _UNCHANGED if row.redemption_mode == mode else None)
+    rows.exclude(redemption_mode=mode).update(redemption_mode=mode)
+    return result
 
 
 def _mode(name: str, label: str, mode: Promotion.Mode, says: str) -> Action:
@@ -36,7 +33,7 @@ def _mode(name: str, label: str, mode: Promotion.Mode, says: str) -> Action:
         name,
         label,
         "rewards.set_redemption_mode",
-        _report(mode),
+        partial(_set_mode, mode),
         said=(f"is {says} from now on", f"are {says} from now on"),
         fits=lambda row: row.redemption_mode != mode,
         is_only_logged=True,

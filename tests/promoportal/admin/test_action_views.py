@@ -50,7 +50,7 @@ def deeds_of(model: type[Model]) -> list[Action]:
 def would_do(deed: Action, row: Model, by: Any) -> bool:
     """Whether it would be done, found out by doing it and taking it back."""
     with transaction.atomic():
-        done = deed.act(type(row)._base_manager.filter(pk=row.pk), by, WHY)
+        done = deed.act(type(row)._base_manager.filter(pk=row.pk), by=by, why=WHY)
         transaction.set_rollback(True)
     return bool(done.done)
 

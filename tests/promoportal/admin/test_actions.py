@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from executions.models import DeliveryState, Execution, ExecutionStop, TriggerState
 from promoportal.admin.audit_log import AuditKind
+from promoportal.admin.links import page_of
 from promoportal.admin.roles import Role, group_of
 from redemptions.models import Redemption, RedemptionState
 from rewards.admin.promotions import PromotionAdmin
@@ -490,6 +493,24 @@ def test_what_the_time_is_too_short_for_is_left_and_counted(operations: Desk) ->
     off = Promotion.objects.filter(redemption_mode="off")
     assert [row.pk for row in off.order_by("pk")] == keys[:100]
     assert LogEntry.objects.count() == 100
+
+
+def test_an_action_reads_its_row_once_for_each_step(operations: Desk) -> None:
+    row = held()
+    seen = operations.get(page_of(row)).context["seen"]
+
+    with CaptureQueriesContext(connection) as made:
+        operations.post("retry", row, seen=seen, page=row.pk)
+
+    table = f' FROM "{Assignment._meta.db_table}" '
+    reads = [
+        one["sql"]
+        for one in made
+        if one["sql"].startswith("SELECT") and table in one["sql"]
+    ]
+    # It is chosen with its version, found with its execution, and locked; the audit
+    # entry is about the locked row. The last read is for the page to return to.
+    assert len(reads) == 4, reads
 
 
 def test_strangers_are_sent_to_log_in(operations: Desk) -> None:

@@ -14,7 +14,7 @@ from django.utils.html import strip_tags
 
 from executions.models import ExecutionStop
 from promoportal.admin.links import list_of, page_of
-from rewards import bulk_retry
+from rewards import bulk_retry, decisions
 from rewards.admin import bulk_retry_preview
 from rewards.models import (
     Assignment,
@@ -117,8 +117,8 @@ def test_of_more_than_can_be_looked_at_the_census_says_the_same(
 
     assert (counted.tried, counted.worth) == (looked_at.tried, looked_at.worth)
     assert (counted.tried, counted.left, counted.but) == (3, "7", "")
-    assert counted.left_alone["in doubt: say first whether it was given"] == 3
-    assert counted.left_alone["its execution is cancelled"] == 2
+    assert counted.left_alone[decisions.IN_DOUBT] == 3
+    assert counted.left_alone[decisions.EXECUTION_CANCELLED] == 2
     assert sorted(counted.left_alone.values()) == sorted(looked_at.left_alone.values())
 
 
