@@ -85,6 +85,10 @@ class Action:
     is_aside: Callable[[Any], bool] = lambda _: False
     # Whether lists offer it too, and not only a row's page.
     in_list: bool = True
+    # Whether the page of a customer offers it.
+    for_support: bool = False
+    # What it proposes to a second person, if it takes one.
+    proposes: str = ""
     # Whether the audit log is its only trace, so that both are stored or neither.
     is_only_logged: bool = False
     kind: audit_log.AuditKind = audit_log.AuditKind.DONE

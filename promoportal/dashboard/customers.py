@@ -243,15 +243,10 @@ def _owed(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Owed:
         reward_text(row) or "Reward",
         SafeString(f"{shown} {doubt}") if row.doubtful else shown,
         next_step.of(row),
-        [deed for deed in rows.allowed(request) if _is_plain(deed) and deed.fits(row)],
+        [one for one in rows.allowed(request) if one.for_support and one.fits(row)],
         rows.version(row),
         row.pk in revealed,
     )
-
-
-def _is_plain(deed: Action) -> bool:
-    """What support does without asking: to try again what may be tried again."""
-    return deed.name == "retry"
 
 
 def _assignments() -> ReadOnlyAdmin[Assignment]:

@@ -6,7 +6,7 @@ from executions.models import ExecutionStop
 from promoportal.admin.actions import Action
 from promoportal.admin.sensitive_fields import Reveal
 from rewards import decisions
-from rewards.models import Assignment
+from rewards.models import Assignment, Proposal
 
 # What may hold a code, or what Optimove knows of a customer.
 CODES = Reveal(
@@ -46,6 +46,7 @@ DEEDS = (
         decisions.retry,
         said=("will be tried again", "will be tried again"),
         fits=_may_be_tried_again,
+        for_support=True,
     ),
     Action(
         "release",
@@ -68,6 +69,7 @@ DEEDS = (
         "reported to Optimove. Say so only if the platform's own books show that "
         "the customer has it.",
         fits=_may_be_said,
+        proposes=Proposal.Says.GIVEN,
     ),
     Action(
         "not_given",
@@ -79,6 +81,7 @@ DEEDS = (
         "they get it twice: say so only if the platform's own books show that they "
         "do not.",
         fits=_may_be_said,
+        proposes=Proposal.Says.NOT_GIVEN,
     ),
     Action(
         "write_off",

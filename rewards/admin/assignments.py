@@ -201,10 +201,10 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
     first_sent = when("first_sent_at", "first sent, since it was last owed")
 
     def offered(self, row: Assignment, request: HttpRequest) -> list[Action]:
-        """Without what this person said already, and a second has to say."""
+        """Leave out what this person has proposed already, and a second has to say."""
         deeds = super().offered(row, request)
-        said = approvals.said_by(row, request.user) if row.doubtful else ""
-        return [deed for deed in deeds if deed.name != said.lower()]
+        proposed = approvals.said_by(row, request.user) if row.doubtful else ""
+        return [each for each in deeds if not proposed or each.proposes != proposed]
 
     def posted(self, request: HttpRequest) -> HttpResponseBase | None:
         """Ask what trying again all that match would do, and then do it."""
