@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Q
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -13,24 +10,16 @@ from promoportal.admin import audit_log
 from promoportal.admin.date_filter import days
 from promoportal.admin.formatting import moment, short, stamp
 from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.admin.related_filters import narrowed_by
 
-
-class OfKind(admin.SimpleListFilter):
-    """What kind of deed it was."""
-
-    title = "what was done"
-    parameter_name = "kind"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(kind.value), kind.label) for kind in audit_log.AuditKind]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[LogEntry]
-    ) -> QuerySet[LogEntry]:
-        chosen = [
-            kind for kind in audit_log.AuditKind if str(kind.value) == self.value()
-        ]
-        return queryset.filter(action_flag__in=chosen) if self.value() else queryset
+_KINDS = narrowed_by(
+    "kind",
+    "what was done",
+    {
+        str(kind.value): (str(kind.label), Q(action_flag=kind))
+        for kind in audit_log.AuditKind
+    },
+)
 
 
 class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
@@ -48,7 +37,7 @@ class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
     list_select_related = ("user", "content_type")
     list_beside = ("origin",)
     list_filter = (
-        OfKind,
+        _KINDS,
         "user",
         "content_type",
         days("action_time", "days"),

@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from promoportal.admin import saved_filter_views
 from promoportal.admin.action_views import ActionViews
 from promoportal.admin.actions import MAX_ROWS, ActionForm
-from promoportal.admin.alerts import Alert, AlertFilter
+from promoportal.admin.alerts import Alert, alert_filter
 from promoportal.admin.formatting import short
 from promoportal.admin.keyset_pagination import KeysetChangeList
 from promoportal.admin.links import list_of
@@ -88,7 +88,7 @@ class ReadOnlyAdmin(ActionViews[M]):
         return [*(self.list_display_links or self.list_display[:1])]
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        needs = [AlertFilter] if self.attention else []
+        needs = [alert_filter(self.attention)] if self.attention else []
         return [*needs, *self.list_filter]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:

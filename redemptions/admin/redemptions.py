@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.db.models import Q
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -20,7 +18,7 @@ from promoportal.admin.date_filter import days
 from promoportal.admin.formatting import moment
 from promoportal.admin.links import link
 from promoportal.admin.list_columns import when
-from promoportal.admin.related_filters import narrowed
+from promoportal.admin.related_filters import narrowed, narrowed_by
 from promoportal.admin.stateful_admin import StatefulAdmin
 from promoportal.db import state_counts
 from promoportal.db.database_clock import seconds_from_now
@@ -35,23 +33,14 @@ def _is_held(row: Redemption) -> bool:
     return row.state == RedemptionState.HELD
 
 
-class Told(admin.SimpleListFilter):
-    """Whether the vendor has it."""
-
-    title = "whether it is reported"
-    parameter_name = "reported"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "Reported"), ("no", "Not yet")]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Redemption]
-    ) -> QuerySet[Redemption]:
-        if self.value() == "yes":
-            return queryset.filter(state=RedemptionState.REPORTED)
-        if self.value() == "no":
-            return queryset.filter(state__in=UNREPORTED)
-        return queryset
+_REPORTED = narrowed_by(
+    "reported",
+    "whether it is reported",
+    {
+        "yes": ("Reported", Q(state=RedemptionState.REPORTED)),
+        "no": ("Not yet", Q(state__in=UNREPORTED)),
+    },
+)
 
 
 @admin.register(Redemption)
@@ -80,7 +69,7 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
     )
     list_select_related = ("assignment", "execution")
     list_filter = (
-        Told,
+        _REPORTED,
         "state",
         "reason",
         OfCampaign,

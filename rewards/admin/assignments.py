@@ -53,15 +53,19 @@ _MEANINGS: dict[str, str] = {
     Meaning.UNKNOWN: "not understood",
 }
 
-# Where an execution's page leads to exactly the rows that it counts.
-_BESIDE = (
+# The page of an execution links to exactly the rows that it counts.
+_BY_LINKS = (
     narrowed_by(
         "meaning__exact",
         "what Optimove's word means",
-        {meaning: (label, meaning) for meaning, label in _MEANINGS.items()},
+        {str(key): (label, Q(meaning=key)) for key, label in _MEANINGS.items()},
+        is_offered=False,
     ),
     narrowed_by(
-        "redemption__isnull", "report", {"True": ("without a redemption", True)}
+        "redemption__isnull",
+        "report",
+        {"True": ("without a redemption", Q(redemption__isnull=True))},
+        is_offered=False,
     ),
 )
 
@@ -85,7 +89,7 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         narrowed("execution", Execution),
         narrowed("promotion", Promotion),
         OfTier,
-        *_BESIDE,
+        *_BY_LINKS,
         days("created_at", "days it was listed on"),
     )
     finds = ("customer",)

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from django import forms
 from django.contrib import admin
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -21,7 +21,7 @@ from promoportal.admin.links import link, list_of
 from promoportal.admin.list_columns import when
 from promoportal.admin.model_admin import ReadOnlyAdmin
 from promoportal.admin.panels import Fact, Panel
-from promoportal.admin.related_filters import narrowed
+from promoportal.admin.related_filters import narrowed, narrowed_by
 from promoportal.admin.stateful_admin import StatefulAdmin
 from promoportal.runtime.client_address import client_address
 from rewards import bulk_retry
@@ -164,30 +164,21 @@ def _bar(row: Retrial) -> SafeString:
     )
 
 
-class LeftAlone(admin.SimpleListFilter):
-    """Whether it was tried again, or why not."""
-
-    title = "whether it was left alone"
-    parameter_name = "left_alone"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("no", "Owed again"), ("yes", "Left alone")]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Retried]
-    ) -> QuerySet[Retried]:
-        rows = {
-            "no": queryset.filter(left_alone=""),
-            "yes": queryset.exclude(left_alone=""),
-        }
-        return rows.get(self.value() or "", queryset)
-
-
 @admin.register(Retried)
 class RetriedAdmin(ReadOnlyAdmin[Retried]):
     list_display = ("identity", "outcome")
     list_select_related = ("assignment",)
-    list_filter = (narrowed("retrial", Retrial), LeftAlone)
+    list_filter = (
+        narrowed("retrial", Retrial),
+        narrowed_by(
+            "left_alone",
+            "whether it was left alone",
+            {
+                "no": ("Owed again", Q(left_alone="")),
+                "yes": ("Left alone", ~Q(left_alone="")),
+            },
+        ),
+    )
     fields = ("assignment_link", "retrial_link", "outcome")
 
     @admin.display(description="assignment")
