@@ -127,11 +127,7 @@ class Action:
         with transaction.atomic() if self.is_only_logged else nullcontext():
             result = self.act(rows, by=by, why=why)
             said = f"{self.label}: {why}{_figures(result)}"
-            entries = [
-                audit_log.entry(rows.model, self.kind, said, by=by, about=row)
-                for row in result.rows
-            ]
-            audit_log.keep(entries, address=address)
+            audit_log.record(self.kind, said, by=by, about=result.rows, address=address)
         return result
 
     def tell(self, result: BulkResult, model: type[Model]) -> str:

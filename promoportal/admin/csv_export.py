@@ -68,12 +68,14 @@ def safe(value: object) -> str:
 
 def note(model: type[Model], *, by: Any, narrowed: str, address: str) -> None:
     """Keep who exported what, before the first row leaves."""
-    said = f"Exported as CSV: {narrowed or 'all of them'}"
-    name = str(model._meta.verbose_name_plural)
-    entry = audit_log.entry(
-        model, audit_log.AuditKind.EXPORTED, said, by=by, about=name
+    audit_log.record(
+        audit_log.AuditKind.EXPORTED,
+        f"Exported as CSV: {narrowed or 'all of them'}",
+        by=by,
+        about=[str(model._meta.verbose_name_plural)],
+        address=address,
+        model=model,
     )
-    audit_log.keep([entry], address=address)
 
 
 class _Echo:

@@ -71,14 +71,13 @@ class NamedAdmin(ReadOnlyAdmin[N]):
         if row.name == was:
             raise NoName(f"Nothing was done: it {_told(was, 'is')} already.")
         row.save(update_fields=["name"])
-        entry = audit_log.entry(
-            self.model,
+        audit_log.record(
             audit_log.AuditKind.DONE,
             f"Name it: it {_told(was, 'was')}, and {_told(row.name, 'is')} now.",
             by=request.user,
-            about=row,
+            about=[row],
+            address=client_address(request.META),
         )
-        audit_log.keep([entry], address=client_address(request.META))
         return f"It {_told(row.name, 'is')} now."
 
     def _locked(self, request: HttpRequest) -> N:

@@ -66,9 +66,13 @@ def begin(
 def _log(row: Retrial, request: HttpRequest) -> None:
     where = row.narrowed or "all of them"
     said = f"Try again all that match: {row.why} ({row.total:,} chosen: {where})"
-    kind = audit_log.AuditKind.DONE_TO_ALL
-    entry = audit_log.entry(Retrial, kind, said, by=request.user, about=row)
-    audit_log.keep([entry], address=client_address(request.META))
+    audit_log.record(
+        audit_log.AuditKind.DONE_TO_ALL,
+        said,
+        by=request.user,
+        about=[row],
+        address=client_address(request.META),
+    )
 
 
 def _may(state: RetrialState, row: Retrial) -> bool:
