@@ -91,7 +91,6 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
     finds = ("execution__reference",)
     indexed = ("execution", "listener", "state__exact", "reason__exact", "needs", "q")
     search_help_text = "An execution's id, in full"
-    labels = dict(DeliveryState.choices)
     attention = (
         Alert(
             "held",

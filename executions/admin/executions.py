@@ -79,7 +79,6 @@ class ExecutionAdmin(StatefulAdmin[Execution]):
     )
     finds = ("reference", "campaign__reference")
     search_help_text = "An execution's or a campaign's id, in full"
-    labels = {**dict(ExecutionProgress.choices), **dict(ExecutionStop.choices)}
     attention = (
         Alert(
             "held",

@@ -31,7 +31,6 @@ class TriggerAdmin(StatefulAdmin[Trigger]):
     finds = ("customer",)
     indexed = ("execution", "state__exact", "reason__exact", "needs")
     search_help_text = "A customer's id, in full"
-    labels = dict(TriggerState.choices)
     attention = (
         Alert(
             "held",

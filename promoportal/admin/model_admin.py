@@ -19,7 +19,7 @@ from promoportal.admin.alerts import Alert, alert_filter
 from promoportal.admin.formatting import short
 from promoportal.admin.keyset_pagination import KeysetChangeList
 from promoportal.admin.links import list_of
-from promoportal.admin.page_extensions import columns_of, panels_of, story_of
+from promoportal.admin.page_extensions import columns_of, panels_of, timeline_of
 from promoportal.admin.panels import Panel
 from promoportal.admin.querysets import without_bodies
 from promoportal.admin.sensitive_fields import Reveal
@@ -145,7 +145,7 @@ class ReadOnlyAdmin(ActionViews[M]):
             title=short(self.heading(row)),
             subtitle=None,
             marks=self.marks(row),
-            story=story_of(row, self.story(row)),
+            story=timeline_of(row, self.story(row)),
             panels=[*self.panels(row), *panels_of(row)],
             deeds=deeds,
             aside=[deed for deed in deeds if deed.is_aside(row)],

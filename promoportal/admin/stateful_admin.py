@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from django.contrib import admin
 from django.db.models import Model
@@ -11,16 +11,13 @@ from django.utils.safestring import SafeString
 
 from promoportal.admin.formatting import beside, quoted, short, since, state_of
 from promoportal.admin.model_admin import ReadOnlyAdmin
-from promoportal.admin.timeline import Moment, moves_of
+from promoportal.admin.timeline import Moment, transitions_of
 
 S = TypeVar("S", bound=Model)
 
 
 class StatefulAdmin(ReadOnlyAdmin[S]):
     """Rows with a state, its history, and perhaps a reason."""
-
-    # What each state of every machine of the row is called.
-    labels: ClassVar[dict[str, str]] = {}
 
     def version(self, row: Any) -> str:
         return f"{row.state} {row.state_since.isoformat()}"
@@ -56,4 +53,4 @@ class StatefulAdmin(ReadOnlyAdmin[S]):
         return [self.status(row), since(row.state_since)]
 
     def story(self, row: Any) -> Iterable[Moment]:
-        return moves_of(row, self.labels)
+        return transitions_of(row)

@@ -84,7 +84,6 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
         *("reported", "needs"),
     )
     search_help_text = "A customer's id or our reference, in full"
-    labels = dict(RedemptionState.choices)
     attention = (
         Alert(
             "held",

@@ -119,7 +119,6 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         },
     )
     search_help_text = "A customer's id or a key, in full"
-    labels = dict(AssignmentState.choices)
     attention = (
         Alert(
             "held",

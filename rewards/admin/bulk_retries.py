@@ -84,7 +84,6 @@ class RetrialAdmin(StatefulAdmin[Retrial]):
     list_display = ("identity", "standing", "person", "said", "how_far")
     list_select_related = ("by",)
     list_filter = ("state",)
-    labels = dict(RetrialState.choices)
     fields = ("person", "said", "of_which", "begun")
     begun = when("created_at", "begun")
     deeds = (

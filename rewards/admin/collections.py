@@ -30,7 +30,6 @@ class CollectionAdmin(StatefulAdmin[Collection]):
     list_filter = ("state", "reason")
     finds = ("execution__reference",)
     search_help_text = "An execution's id, in full"
-    labels = dict(CollectionState.choices)
     attention = (
         Alert(
             "held",

@@ -9,9 +9,9 @@ from promoportal.admin import page_extensions
 from promoportal.admin.formatting import since, state_of
 from promoportal.admin.links import link, list_of, page_of
 from promoportal.admin.panels import MAX_ROWS_SHOWN, Fact, Panel
-from promoportal.admin.timeline import Moment, moves_of
+from promoportal.admin.timeline import Moment, transitions_of
 from rewards.admin.reward_text import reward_text
-from rewards.models import Assignment, Collection, CollectionState
+from rewards.models import Assignment, Collection
 
 
 @page_extensions.panel(Execution)
@@ -40,13 +40,11 @@ def collected(execution: Execution) -> Panel | None:
     )
 
 
-@page_extensions.story(Execution)
+@page_extensions.timeline(Execution)
 def passes(execution: Execution) -> list[Moment]:
     """When its list was asked for, by whom and why, and when it was through."""
     row = Collection.objects.filter(execution=execution).first()
-    return (
-        moves_of(row, dict(CollectionState.choices), what="Collection:") if row else []
-    )
+    return transitions_of(row, what="Collection:") if row else []
 
 
 @page_extensions.panel(Campaign)
