@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,10 +15,10 @@ from promoportal.admin import audit_log
 from promoportal.admin.panels import Panel
 from promoportal.admin.querysets import without_bodies
 from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
-from promoportal.db.state_machine import IllegalMove, LostRace
+from promoportal.db.state_machine import IllegalMove, LostRace, Stateful
 from promoportal.runtime.time_budget import TimeBudget
 
-# One request takes at most this many rows, because a person waits for the answer.
+# Rows that one request takes at most: staff wait for its response.
 MAX_ROWS = 5_000
 # Rows between two looks at the clock.
 BATCH_SIZE = 100
@@ -27,7 +27,7 @@ MAX_REASONS = 5
 
 
 class Act(Protocol):
-    """A service that does something to rows, on behalf of a person and for a reason."""
+    """A service that changes rows: who does it (`by`) and the reason (`why`) are stored."""
 
     def __call__(self, rows: QuerySet[Any], *, by: Any, why: str) -> BulkResult: ...
 
@@ -87,9 +87,9 @@ class Action:
     in_list: bool = True
     # Whether the page of a customer offers it.
     for_support: bool = False
-    # What it proposes to a second person, if it takes one.
+    # What it proposes if it takes a second approval; see `Actions.proposed`.
     proposes: str = ""
-    # Whether the audit log is its only trace, so that both are stored or neither.
+    # Whether the audit log is its only trace: then both are stored, or neither.
     is_only_logged: bool = False
     kind: audit_log.AuditKind = audit_log.AuditKind.DONE
     # Seconds after which no further batch begins; gunicorn ends a request after 60.
@@ -145,6 +145,50 @@ class Action:
                 f"{result.unreached:,} were not reached in time; do it again for them."
             )
         return " ".join(sentences)
+
+
+def state_and_time(row: Any) -> str:
+    """Return a token that changes whenever the row changes its state."""
+    is_stateful = isinstance(row, Stateful)
+    return f"{row.state} {row.state_since.isoformat()}" if is_stateful else ""
+
+
+def state_label(row: Any) -> str:
+    is_stateful = isinstance(row, Stateful)
+    return str(row.get_state_display()) if is_stateful else ""
+
+
+@dataclass(frozen=True)
+class Actions:
+    """
+    The actions on the rows of one model.
+
+    A page sends the `version_token` of its row: an action is refused if the row changed
+    since, with its `state_label`. `proposed` returns what a user has proposed already.
+    """
+
+    actions: Sequence[Action] = ()
+    version_token: Callable[[Any], str] = state_and_time
+    state_label: Callable[[Any], str] = state_label
+    proposed: Callable[[Any, Any], str] = lambda _row, _user: ""
+
+    def __iter__(self) -> Iterator[Action]:
+        return iter(self.actions)
+
+    def named(self, name: str | None) -> Action | None:
+        return next((action for action in self if action.name == name), None)
+
+    def allowed(self, user: Any) -> list[Action]:
+        """Return the actions that the user's role permits."""
+        return [action for action in self if user.has_perm(action.permission)]
+
+    def available_actions(self, row: Any, user: Any) -> list[Action]:
+        """Return the actions that this user may take on this row as it is."""
+        fitting = [action for action in self.allowed(user) if action.fits(row)]
+        if not any(action.proposes for action in fitting):
+            return fitting
+        proposed = self.proposed(row, user)
+        return [each for each in fitting if not proposed or each.proposes != proposed]
 
 
 class ReasonForm(forms.Form):

@@ -32,6 +32,17 @@ class Alert:
     known: Callable[[], Mapping[str, int]] | None = None
 
 
+def held(
+    label: str,
+    one: str,
+    *,
+    field: str = "state",
+    known: Callable[[], Mapping[str, int]] | None = None,
+) -> Alert:
+    """Return the alert for rows that wait for a decision of staff, by their reasons."""
+    return Alert("held", label, one, lambda: Q(**{field: "HELD"}), True, known)
+
+
 @dataclass(frozen=True)
 class Figure:
     """A number, and the list that it counts."""
@@ -49,7 +60,7 @@ def alert_filter(alerts: Sequence[Alert]) -> type[LookupFilter]:
 
 
 def alerts_of(model_admin: ModelAdmin[Any]) -> Sequence[Alert]:
-    return getattr(model_admin, "attention", ())
+    return getattr(model_admin, "alerts", ())
 
 
 def figures(model_admin: ModelAdmin[Any]) -> Iterator[Figure]:

@@ -6,7 +6,7 @@ from django.utils.html import format_html
 
 from executions.models import Execution
 from promoportal.admin import page_extensions
-from promoportal.admin.formatting import exchange, quoted, since, state_of, words
+from promoportal.admin.formatting import exchange, quoted, since, state_badge, words
 from promoportal.admin.keyset_order import Order
 from promoportal.admin.links import link, page_of
 from promoportal.admin.panels import Panel
@@ -25,7 +25,7 @@ def reported(assignment: Assignment) -> Panel | None:
     row = _redemption(assignment)
     if row is None:
         return Panel("Redemption", sentences=["There is nothing to report yet."])
-    said = [state_of(row), since(row.state_since)]
+    said = [state_badge(row), since(row.state_since)]
     problem = quoted(redaction.redact_code(row.problem, assignment))
     return Panel(
         "Redemption",

@@ -148,7 +148,7 @@ def test_the_scenario_that_is_explained_can_be_loaded(tmp_path: Path) -> None:
 
 def test_every_button_that_staff_are_told_to_press_is_there() -> None:
     pages = admin.site._registry.values()
-    labels = {deed.label for page in pages for deed in getattr(page, "deeds", ())}
+    labels = {action.label for page in pages for action in getattr(page, "offered", ())}
     named = set(re.findall(r"\*\*([^*]+)\*\*", tree.say(OPERATIONS)))
     assert named
     assert named <= labels

@@ -224,7 +224,7 @@ def test_a_filter_that_is_none_tries_nothing_and_leads_back_to_the_list(
 
 
 @pytest.mark.parametrize(
-    ("deed", "before", "after"),
+    ("action", "before", "after"),
     [
         ("pause", RetrialState.RUNNING, RetrialState.PAUSED),
         ("resume", RetrialState.PAUSED, RetrialState.RUNNING),
@@ -233,28 +233,28 @@ def test_a_filter_that_is_none_tries_nothing_and_leads_back_to_the_list(
     ],
 )
 def test_it_can_be_paused_resumed_and_cancelled_by_who_may(
-    support: Desk, crm: Desk, deed: str, before: RetrialState, after: RetrialState
+    support: Desk, crm: Desk, action: str, before: RetrialState, after: RetrialState
 ) -> None:
     held(1)
     press(support)
     Retrial.objects.update(state=before)
     retrial = Retrial.objects.get()
 
-    assert deed in support.offered(retrial)
+    assert action in support.offered(retrial)
     assert crm.offered(retrial) == set()
-    assert crm.post(deed, retrial, confirmed="yes").status_code == 403
-    support.do(deed, retrial)
+    assert crm.post(action, retrial, confirmed="yes").status_code == 403
+    support.do(action, retrial)
 
     retrial.refresh_from_db()
     assert retrial.state == after
 
 
-@pytest.mark.parametrize("deed", ["pause", "resume", "cancel"])
-def test_what_is_over_is_left_alone(support: Desk, deed: str) -> None:
+@pytest.mark.parametrize("action", ["pause", "resume", "cancel"])
+def test_what_is_over_is_left_alone(support: Desk, action: str) -> None:
     held(1)
     press(support)
     bulk_retry.follow()
     retrial = Retrial.objects.get()
 
-    assert "left alone" in support.do(deed, retrial)
+    assert "left alone" in support.do(action, retrial)
     assert support.offered(retrial) == set()
