@@ -36,7 +36,7 @@ _MAX_CURSOR_LENGTH = 4000
 _WORDS_KEPT = 2000
 
 
-class CursorRefused(wire.Rejected):
+class CursorRefused(wire.WireError):
     """The vendor no longer knows the place we stopped at: start from the beginning."""
 
 
