@@ -187,7 +187,7 @@ _RETRIALS = """
     SELECT n, 1, n, CASE WHEN n <= 5 THEN 'it moved on' ELSE '' END
     FROM generate_series(1, %(count)s / 10) AS n ORDER BY n
 """
-_LOG_ENTRIES = """
+_AUDIT_ENTRIES = """
     INSERT INTO django_admin_log (
         id, action_time, object_id, object_repr, action_flag, change_message,
         content_type_id, user_id)
@@ -264,5 +264,5 @@ def _statements() -> list[str]:
             _REDEMPTIONS,
             _MOVES.format(table="redemptions_redemption", **redemptions),
         ),
-        *(_DELIVERIES, _TRIGGERS, _COLLECTIONS, _RETRIALS, _LOG_ENTRIES, _ORIGINS),
+        *(_DELIVERIES, _TRIGGERS, _COLLECTIONS, _RETRIALS, _AUDIT_ENTRIES, _ORIGINS),
     ]

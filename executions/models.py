@@ -138,8 +138,12 @@ class Listener(models.Model):
         permissions = [("manage_listener", "Can open, rotate and close listeners")]
 
     def __str__(self) -> str:
+        return f"listener {self.short_name}"
+
+    @property
+    def short_name(self) -> str:
         where = f" on channel {self.channel}" if self.channel else ""
-        return f"listener {self.pk} for event {self.event_type}{where}"
+        return f"{self.pk} for event {self.event_type}{where}"
 
     @staticmethod
     def new_secret() -> str:
@@ -237,7 +241,11 @@ class Execution(Stateful):
         ]
 
     def __str__(self) -> str:
-        return f"execution {self.reference}"
+        return f"execution {self.short_name}"
+
+    @property
+    def short_name(self) -> str:
+        return self.reference
 
 
 class ExecutionTransition(Transition):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
@@ -11,17 +12,26 @@ from django.db.models.functions import Now
 from executions.lifecycle import reopen
 from executions.locks import lock_exclusive
 from promoportal.db import state_machine
+from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
 from redemptions import signals
 from redemptions.models import Redemption, RedemptionState
 
+_NOT_HELD = SkipReason(SkipKind.WRONG_STATE, "not held")
 
-def report_again(rows: QuerySet[Redemption], *, by: Any, why: str) -> list[int]:
-    """Report held redemptions once more; say which."""
-    held = rows.filter(state=RedemptionState.HELD)
+
+def report_again(rows: QuerySet[Redemption], *, by: Any, why: str) -> BulkResult:
+    """
+    Report redemptions in `HELD` again, each in a report of its own.
+
+    Lock their executions first, in the order of their keys: an execution must not be
+    settled while it has something to report.
+    """
+    chosen = list(rows.order_by("pk"))
     with transaction.atomic():
-        _seize(held)
-        moved = state_machine.move_all(
-            held,
+        for execution_pk in sorted({row.execution_id for row in _held(chosen)}):
+            lock_exclusive(execution_pk)
+        moved = _move(
+            chosen,
             RedemptionState.WAITING,
             by=by,
             why=why,
@@ -33,27 +43,32 @@ def report_again(rows: QuerySet[Redemption], *, by: Any, why: str) -> list[int]:
             batch_limit=1,
         )
         if moved:
-            _reopen(moved, by=by, why=why)
+            executions = {row.execution_id for row in chosen if row.pk in moved}
+            reopen(executions, by=by, why=why)
             signals.waiting.send(Redemption)
-    return moved
+    return _result(chosen, moved)
 
 
-def _seize(rows: QuerySet[Redemption]) -> None:
-    """Executions come first, in one order: so none is settled over what is to come."""
-    executions = rows.order_by("execution_id").values_list("execution_id", flat=True)
-    for execution_pk in executions.distinct():
-        lock_exclusive(execution_pk)
+def write_off(rows: QuerySet[Redemption], *, by: Any, why: str) -> BulkResult:
+    """Write off redemptions in `HELD`: they will not be reported."""
+    chosen = list(rows.order_by("pk"))
+    moved = _move(chosen, RedemptionState.WRITTEN_OFF, by=by, why=why, problem=why)
+    return _result(chosen, moved)
 
 
-def _reopen(moved: list[int], *, by: Any, why: str) -> None:
-    chosen = Redemption.objects.filter(pk__in=moved)
-    executions = set(chosen.values_list("execution_id", flat=True))
-    reopen(executions, by=by, why=why)
+def _held(rows: Iterable[Redemption]) -> list[Redemption]:
+    return [row for row in rows if row.state == RedemptionState.HELD]
 
 
-def write_off(rows: QuerySet[Redemption], *, by: Any, why: str) -> list[int]:
-    """Held redemptions will not be reported; say which."""
-    held = rows.filter(state=RedemptionState.HELD)
-    return state_machine.move_all(
-        held, RedemptionState.WRITTEN_OFF, by=by, why=why, problem=why
-    )
+def _move(rows: Iterable[Redemption], to: RedemptionState, **how: Any) -> set[int]:
+    """Move the rows that were in `HELD` and still are; return their keys."""
+    keys = [row.pk for row in _held(rows)]
+    held = Redemption.objects.filter(pk__in=keys, state=RedemptionState.HELD)
+    return set(state_machine.move_all(held, to, **how))
+
+
+def _result(rows: Iterable[Redemption], moved: set[int]) -> BulkResult:
+    result = BulkResult()
+    for row in rows:
+        result.record(row, None if row.pk in moved else _NOT_HELD)
+    return result

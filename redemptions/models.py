@@ -80,7 +80,11 @@ class Report(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"report {self.pk} of {self.size}"
+        return f"report {self.short_name}"
+
+    @property
+    def short_name(self) -> str:
+        return f"{self.pk} of {self.size}"
 
 
 class Redemption(Stateful, Leased):

@@ -16,6 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import F, QuerySet
 
+from promoportal.db.bulk_result import SkipKind, SkipReason
 from promoportal.runtime import environment
 from rewards.models import Assignment, Proposal
 
@@ -38,23 +39,23 @@ def needs_second_approval(row: Assignment) -> bool:
 
 def propose_or_approve(
     row: Assignment, says: Proposal.Says, *, by: Any, why: str
-) -> str:
+) -> SkipReason | None:
     """
-    Keep one person's word, or hear a second; say what it still waits for, or nothing.
+    Store one person's proposal, or accept it as the second; return what is missing.
 
-    The row is locked by the caller.
+    The caller has locked the row.
     """
     if not needs_second_approval(row):
-        return ""
+        return None
     if by is None:
-        return "it takes two persons, and nobody is named"
+        return _waits("it takes two persons, and nobody is named")
     first = open_proposals().filter(assignment=row).select_related("by").first()
     if first is None or first.by_id == by.pk:
         return _propose(row, first, says, by=by, why=why)
     if first.says == says:
-        return ""
+        return None
     first.delete()
-    return f"{first.by} said the opposite: neither counts, talk to each other"
+    return _waits(f"{first.by} said the opposite: neither counts, talk to each other")
 
 
 def open_proposals() -> QuerySet[Proposal]:
@@ -86,12 +87,16 @@ def consume_proposal(row: Assignment, *, why: str) -> str:
 
 def _propose(
     row: Assignment, first: Proposal | None, says: Proposal.Says, *, by: Any, why: str
-) -> str:
+) -> SkipReason:
     if first and first.says == says:
-        return "you said so already: it takes a second person"
+        return _waits("you said so already: it takes a second person")
     Proposal.objects.filter(assignment=row).delete()
     Proposal.objects.create(assignment=row, says=says, by=by, why=why)
-    return "your word is kept: at its value it takes a second person"
+    return _waits("your word is kept: at its value it takes a second person")
+
+
+def _waits(sentence: str) -> SkipReason:
+    return SkipReason(SkipKind.NEEDS_SECOND_PERSON, sentence)
 
 
 @cache

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from promoportal.db import bulk
+from promoportal.db.bulk_result import SkipReason
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import decisions, signals
 from rewards.models import Assignment, Retrial, RetrialPart, RetrialState, Retried
@@ -106,27 +107,25 @@ def _some() -> bool:
             return False
         part = retrial.parts.order_by("number").first()
         if part is not None:
-            _conclude(retrial, part, _retry(part.assignments, retrial))
+            rows = Assignment.objects.filter(pk__in=part.assignments)
+            skipped = decisions.retry_together(rows, by=retrial.by, why=retrial.why)
+            _conclude(retrial, part, skipped)
         if not retrial.parts.exists():
             retrial.move(RetrialState.DONE, why=f"{retrial.total:,} were looked at.")
         return True
 
 
-def _retry(part: list[int], retrial: Retrial) -> Mapping[int, str]:
-    rows = Assignment.objects.filter(pk__in=part)
-    return decisions.retry_together(rows, by=retrial.by, why=retrial.why)
-
-
 def _conclude(
-    retrial: Retrial, part: RetrialPart, left_alone: Mapping[int, str]
+    retrial: Retrial, part: RetrialPart, skipped: Mapping[int, SkipReason | None]
 ) -> None:
-    """Write down what became of each, beside the figures of all."""
-    said = [
-        {"assignment": row, "left_alone": left_alone[row]} for row in part.assignments
+    """Store the result of each row, and add the part to the figures of the whole."""
+    results = [
+        {"assignment": row, "left_alone": str(skipped[row] or "")}
+        for row in part.assignments
     ]
-    bulk.bulk_insert(Retried, said, retrial=retrial)
+    bulk.bulk_insert(Retried, results, retrial=retrial)
     part.delete()
-    done = sum(1 for why_not in left_alone.values() if not why_not)
+    done = sum(1 for reason in skipped.values() if reason is None)
     Retrial.objects.filter(pk=retrial.pk).update(
-        done=F("done") + done, left_alone=F("left_alone") + len(said) - done
+        done=F("done") + done, left_alone=F("left_alone") + len(results) - done
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
@@ -15,6 +13,7 @@ from executions.lifecycle import reopen
 from executions.locks import lock_exclusive
 from executions.models import Execution, ExecutionStop
 from promoportal import optimove
+from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
 from promoportal.optimove import Meaning
 from rewards import approvals, limits, signals
 from rewards.approvals import Says
@@ -31,24 +30,18 @@ NEEDS_CONFIRMATION = (
     AssignmentReason.DIFFERS,
 )
 
-NOT_THEIRS = (
+IN_DOUBT = SkipReason(SkipKind.IN_DOUBT, "in doubt: say first whether it was given")
+EXECUTION_CANCELLED = SkipReason(
+    SkipKind.EXECUTION_CANCELLED, "its execution is cancelled"
+)
+NOT_THEIRS = SkipReason(
+    SkipKind.OTHER_OWNER,
     "its id is another customer's or promotion's by now: write it off, and have CRM "
-    "assign what is listed now under an id of its own"
+    "assign what is listed now under an id of its own",
 )
 
 
-@dataclass
-class Decided:
-    """How many rows a decision moved, and why it left others."""
-
-    done: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-
-    def skip(self, why: str) -> None:
-        self.skipped[why] += 1
-
-
-def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
     """
     Try held rewards again. What is in doubt is left: it might be given twice.
 
@@ -58,13 +51,15 @@ def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
     return _each(rows, lambda row, stop: _retry(row, stop, by=by, why=why))
 
 
-def retry_together(rows: QuerySet[Assignment], *, by: Any, why: str) -> dict[int, str]:
+def retry_together(
+    rows: QuerySet[Assignment], *, by: Any, why: str
+) -> dict[int, SkipReason | None]:
     """
-    The same for rows of many executions in one transaction; why each was left, or not.
+    Retry rows of many executions in one transaction; return why each was skipped, by key.
 
-    Those that need nothing but to be owed again are, whole executions at a time.
+    The rows of one execution that only become `OWED` again do so in one statement.
     """
-    found: dict[int, str] = {}
+    found: dict[int, SkipReason | None] = {}
     with transaction.atomic():
         for execution_pk in sorted(set(rows.values_list("execution_id", flat=True))):
             stop = lock_exclusive(execution_pk)
@@ -75,7 +70,7 @@ def retry_together(rows: QuerySet[Assignment], *, by: Any, why: str) -> dict[int
 
 def _retry_each(
     locked: list[Assignment], stop: ExecutionStop, *, by: Any, why: str
-) -> dict[int, str]:
+) -> dict[int, SkipReason | None]:
     obstacles = {row.pk: retry_skip_reason(row, stop) for row in locked}
     free = [row for row in locked if not obstacles[row.pk]]
     plain = [row for row in free if row.reason not in _READ_ANEW]
@@ -92,89 +87,93 @@ def _locked_of(rows: QuerySet[Assignment]) -> list[Assignment]:
     return list(short.select_for_update())
 
 
-def retry_skip_reason(row: Assignment, stop: ExecutionStop) -> str:
-    """Why a row would be left alone if it were tried again; or nothing."""
+def retry_skip_reason(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
+    """Return why a retry would skip the row, if it would."""
     if why_not := _stays(row, stop):
         return why_not
     if row.reason in NEEDS_CONFIRMATION:
-        return f"{_held_as(row)}: {_IF_MEANT}"
-    if row.reason not in _READ_ANEW and row.meaning != Meaning.ACTIVATE:
-        return f"Optimove lists it as {row.vendor_status}"
-    return "" if row.reason in _READ_ANEW else owner_conflict(row)
+        return SkipReason(SkipKind.NEEDS_CONFIRMATION, f"{_held_as(row)}: {_IF_MEANT}")
+    if row.reason in _READ_ANEW:
+        return None
+    return _not_eligible(row) or owner_conflict(row)
 
 
-def obstacle_to_release(row: Assignment, stop: ExecutionStop) -> str:
-    """Why a row would be left alone if it were released; or nothing."""
+def obstacle_to_release(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
+    """Return why a release would skip the row, if it would."""
     if why_not := _stays(row, stop):
         return why_not
     if row.reason not in NEEDS_CONFIRMATION:
-        return f'{_held_as(row)}: press "Try again"'
-    if row.meaning != Meaning.ACTIVATE:
-        return f"Optimove lists it as {row.vendor_status}"
-    return owner_conflict(row)
+        return SkipReason(SkipKind.NEEDS_RETRY, f'{_held_as(row)}: press "Try again"')
+    return _not_eligible(row) or owner_conflict(row)
 
 
-def owner_conflict(row: Assignment) -> str:
-    """Why what the vendor lists by now is not this reward, but another's; or nothing."""
+def _not_eligible(row: Assignment) -> SkipReason | None:
+    if row.meaning == Meaning.ACTIVATE:
+        return None
+    listed = f"Optimove lists it as {row.vendor_status}"
+    return SkipReason(SkipKind.NOT_ELIGIBLE, listed)
+
+
+def owner_conflict(row: Assignment) -> SkipReason | None:
+    """Return NOT_THEIRS if what Optimove lists now belongs to another customer."""
     if not may_be_for_another(row):
-        return ""
+        return None
     listed = optimove.reread(row.as_assigned)
     of = row.promotion.reference if row.promotion else ""
     is_theirs = (listed.customer, listed.promotion) == (row.customer, of)
-    return "" if is_theirs else NOT_THEIRS
+    return None if is_theirs else NOT_THEIRS
 
 
-def obstacle_to_saying(row: Assignment) -> str:
-    """Why nobody can say whether it was given; or nothing."""
+def obstacle_to_saying(row: Assignment) -> SkipReason | None:
+    """Return why staff cannot confirm or deny the activation, if they cannot."""
     if not row.doubtful:
-        return "not in doubt"
+        return SkipReason(SkipKind.WRONG_STATE, "not in doubt")
     if row.state not in {AssignmentState.UNCERTAIN, AssignmentState.HELD}:
-        return f"{AssignmentState(row.state).label}: wait for its answer"
-    return ""
+        label = AssignmentState(row.state).label
+        return SkipReason(SkipKind.WRONG_STATE, f"{label}: wait for its answer")
+    return None
 
 
-def obstacle_to_writing_off(row: Assignment) -> str:
-    """Why a row would not be written off; or nothing."""
+def obstacle_to_writing_off(row: Assignment) -> SkipReason | None:
+    """Return why the row cannot be written off, if it cannot."""
     if row.state != AssignmentState.HELD:
-        return f"{AssignmentState(row.state).label}, not held"
-    return "in doubt: say first whether it was given" if row.doubtful else ""
+        label = AssignmentState(row.state).label
+        return SkipReason(SkipKind.WRONG_STATE, f"{label}, not held")
+    return IN_DOUBT if row.doubtful else None
 
 
-def release(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+def release(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
     """A person found out that seconds, or rewards past a limit, or changed are meant."""
     return _each(rows, lambda row, stop: _release(row, stop, by=by, why=why))
 
 
-def given(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+def given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
     """A person found out that doubtful rewards were given."""
     return _each(rows, lambda row, _: _given(row, by=by, why=why))
 
 
-def not_given(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+def not_given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
     """A person found out that doubtful rewards were not given: they are owed again."""
     return _each(rows, lambda row, stop: _not_given(row, stop, by=by, why=why))
 
 
-def write_off(rows: QuerySet[Assignment], *, by: Any, why: str) -> Decided:
+def write_off(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
     """Held rewards will not be given."""
     return _each(rows, lambda row, _: _write_off(row, by=by, why=why))
 
 
-Decision = Callable[[Assignment, ExecutionStop], str]
-"""Decides about one locked row; says why it did not, or nothing."""
+Decision = Callable[[Assignment, ExecutionStop], SkipReason | None]
+"""Decide about one locked row; return why it was skipped, if it was."""
 
 
-def _each(rows: QuerySet[Assignment], decide: Decision) -> Decided:
-    decided = Decided()
+def _each(rows: QuerySet[Assignment], decide: Decision) -> BulkResult:
+    decided = BulkResult()
     for pk, execution_pk in rows.order_by("pk").values_list("pk", "execution_id"):
         with transaction.atomic():
             stop = lock_exclusive(execution_pk)
             row = _locked(pk)
-            why_not = decide(row, stop)
-        if why_not:
-            decided.skip(why_not)
-        else:
-            decided.done += 1
+            skipped = decide(row, stop)
+        decided.record(row, skipped)
     return decided
 
 
@@ -183,22 +182,26 @@ def _locked(pk: int) -> Assignment:
     return rows.select_for_update(of=["self"]).get(pk=pk)
 
 
-def _retry(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
+def _retry(
+    row: Assignment, stop: ExecutionStop, *, by: Any, why: str
+) -> SkipReason | None:
     if why_not := retry_skip_reason(row, stop):
         return why_not
     if row.reason in _READ_ANEW and (unreadable := _read_anew(row)):
         return unreadable
     _owe([row], stop, by=by, why=why, first_sent_at=None)
     signals.released.send(Assignment, row=row)
-    return ""
+    return None
 
 
-def _release(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
+def _release(
+    row: Assignment, stop: ExecutionStop, *, by: Any, why: str
+) -> SkipReason | None:
     if why_not := obstacle_to_release(row, stop) or _as_listed(row):
         return why_not
     _owe([row], stop, by=by, why=why, first_sent_at=None)
     signals.released.send(Assignment, row=row)
-    return ""
+    return None
 
 
 def _held_as(row: Assignment) -> str:
@@ -208,45 +211,48 @@ def _held_as(row: Assignment) -> str:
 _IF_MEANT = 'press "Give it all the same" if it is meant'
 
 
-def _stays(row: Assignment, stop: ExecutionStop) -> str:
-    """Why nothing may be given by hand; or nothing."""
+def _stays(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
+    """Return why staff cannot have the reward given, if they cannot."""
     if why_not := obstacle_to_writing_off(row):
         return why_not
-    return "its execution is cancelled" if stop == ExecutionStop.CANCELLED else ""
+    return EXECUTION_CANCELLED if stop == ExecutionStop.CANCELLED else None
 
 
-def _as_listed(row: Assignment) -> str:
+def _as_listed(row: Assignment) -> SkipReason | None:
     """
     Nothing was given of it, so that what the vendor lists now is what it is worth; say
     what stops that, or nothing.
     """
     if row.reason != AssignmentReason.DIFFERS:
-        return ""
+        return None
     said = optimove.reread(row.as_assigned)
     if said.problem:
-        return f"what is listed now cannot be read. {said.problem}"
+        unreadable = f"what is listed now cannot be read. {said.problem}"
+        return SkipReason(SkipKind.UNREADABLE, unreadable)
     columns = evaluation.vendor_columns(said)
     Assignment.objects.filter(pk=row.pk).update(order=None, **columns)
-    return ""
+    return None
 
 
-def _read_anew(row: Assignment) -> str:
-    """Read what the vendor said again; say what still stops it, or nothing."""
+def _read_anew(row: Assignment) -> SkipReason | None:
+    """Read the stored row again; return why it still cannot be activated, if so."""
     said = optimove.reread(row.as_assigned)
     state, _, problem = evaluation.evaluate(said)
     if state != AssignmentState.OWED:
-        return f"it still cannot be activated. {problem}"
+        sentence = f"it still cannot be activated. {problem}"
+        return SkipReason(SkipKind.UNREADABLE, sentence)
     columns = {**evaluation.vendor_columns(said), **evaluation.owner_columns(row, said)}
     Assignment.objects.filter(pk=row.pk).update(**columns)
     limits.admit(row.execution, [(columns["unit"], columns["value"])])
-    return _hold_second(row) if columns["repeated"] else ""
+    return _hold_second(row) if columns["repeated"] else None
 
 
-def _hold_second(row: Assignment) -> str:
+def _hold_second(row: Assignment) -> SkipReason:
     Assignment.objects.filter(pk=row.pk).update(
         reason=AssignmentReason.REPEATED, problem=evaluation.REPEATED
     )
-    return f"read, and it is a second assignment: {_IF_MEANT}"
+    sentence = f"read, and it is a second assignment: {_IF_MEANT}"
+    return SkipReason(SkipKind.NEEDS_CONFIRMATION, sentence)
 
 
 def _owe(
@@ -271,7 +277,7 @@ def _owe(
     reopen([rows[0].execution_id], by=by, why=why)
 
 
-def _given(row: Assignment, *, by: Any, why: str) -> str:
+def _given(row: Assignment, *, by: Any, why: str) -> SkipReason | None:
     why_not = obstacle_to_saying(row) or approvals.propose_or_approve(
         row, Says.GIVEN, by=by, why=why
     )
@@ -282,7 +288,9 @@ def _given(row: Assignment, *, by: Any, why: str) -> str:
     return why_not
 
 
-def _not_given(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
+def _not_given(
+    row: Assignment, stop: ExecutionStop, *, by: Any, why: str
+) -> SkipReason | None:
     why_not = obstacle_to_saying(row) or approvals.propose_or_approve(
         row, Says.NOT_GIVEN, by=by, why=why
     )
@@ -299,10 +307,10 @@ def _not_given(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> st
     else:
         _owe([row], stop, by=by, why=why, **settled)
         signals.released.send(Assignment, row=row)
-    return ""
+    return None
 
 
-def _write_off(row: Assignment, *, by: Any, why: str) -> str:
+def _write_off(row: Assignment, *, by: Any, why: str) -> SkipReason | None:
     if why_not := obstacle_to_writing_off(row):
         return why_not
     row.move(
@@ -312,4 +320,4 @@ def _write_off(row: Assignment, *, by: Any, why: str) -> str:
         reason=AssignmentReason.WRITTEN_OFF,
         problem=why,
     )
-    return ""
+    return None

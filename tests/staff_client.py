@@ -39,26 +39,26 @@ class Desk:
         return self.text(page_of(row))
 
     def offered(self, row: Model) -> set[str]:
-        """The deeds that a row's page offers."""
-        return {deed.name for deed in self.get(page_of(row)).context["deeds"]}
+        """The actions that a row's page offers."""
+        return {action.name for action in self.get(page_of(row)).context["actions"]}
 
     def offered_in_list(self, model: type[Model]) -> set[str]:
         form = self.get(list_of(model)).context["action_form"]
         return {name for name, _ in form.fields["action"].choices if name}
 
-    def post(self, deed: str, *rows: Model, why: str = WHY, **more: Any) -> Any:
-        """Ask for a deed about rows of one list; gives the answer as it comes."""
+    def post(self, action: str, *rows: Model, why: str = WHY, **more: Any) -> Any:
+        """Ask for an action about rows of one list; gives the answer as it comes."""
         said = {
-            "action": deed,
+            "action": action,
             "why": why,
             "_selected_action": [row.pk for row in rows],
             **more,
         }
         return self.client.post(more.pop("at", list_of(type(rows[0]))), said)
 
-    def do(self, deed: str, *rows: Model, why: str = WHY, **more: Any) -> str:
+    def do(self, action: str, *rows: Model, why: str = WHY, **more: Any) -> str:
         """Do it, confirming where that is asked for; gives what was said of it."""
-        answer = self.post(deed, *rows, why=why, confirmed="yes", **more)
+        answer = self.post(action, *rows, why=why, confirmed="yes", **more)
         assert answer.status_code == 302, answer
         return self.said(answer["Location"])
 

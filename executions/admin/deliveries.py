@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -12,19 +11,19 @@ from django.utils.safestring import SafeString
 from executions import inbox
 from executions.admin import replay_preview
 from executions.models import Delivery, DeliveryState, Execution, Listener, Trigger
-from promoportal.admin.actions import Action, one_by_one
-from promoportal.admin.alerts import Alert
+from promoportal.admin import list_columns
+from promoportal.admin.actions import Action, Actions, each_row
+from promoportal.admin.alerts import Alert, held
 from promoportal.admin.date_filter import days
-from promoportal.admin.formatting import body, pretty, state_of
+from promoportal.admin.formatting import body, pretty, state_badge
 from promoportal.admin.links import link
-from promoportal.admin.list_columns import when
-from promoportal.admin.panels import MAX_ROWS_SHOWN, Panel
-from promoportal.admin.querysets import without_bodies
+from promoportal.admin.list_columns import computed, link_to, numbered, when
+from promoportal.admin.model_admin import PortalAdmin
+from promoportal.admin.panels import MAX_ROWS_SHOWN, Panel, fieldset
 from promoportal.admin.related_filters import narrowed
-from promoportal.admin.sensitive_fields import NOT_SHOWN, Reveal
-from promoportal.admin.stateful_admin import StatefulAdmin
-from promoportal.admin.timeline import Moment
-from promoportal.db.bulk_result import BulkResult
+from promoportal.admin.search import Search
+from promoportal.admin.sensitive_fields import Reveal, hidden
+from promoportal.admin.timeline import Moment, transitions_of
 from promoportal.db.database_clock import seconds_from_now
 
 # A delivery that nobody read by then waits for a worker that is not there.
@@ -36,18 +35,8 @@ _BODY = Reveal(
     "executions.reveal_delivery",
     "Show its body",
     said=("shows its body", "show their bodies"),
-    instead={"raw": "hidden_body"},
+    instead={"raw": hidden("body")},
 )
-
-
-def _read_again(rows: QuerySet[Delivery], by: Any, why: str) -> BulkResult:
-    return one_by_one(
-        without_bodies(rows),
-        inbox.read_again,
-        lambda _: "it is still to be read",
-        by=by,
-        why=why,
-    )
 
 
 def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
@@ -83,15 +72,10 @@ def _would(foreseen: replay_preview.ReplayPreview) -> Panel:
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(StatefulAdmin[Delivery]):
+class DeliveryAdmin(PortalAdmin):
     list_display = (
-        "identity",
-        "status",
-        "listener_link",
-        "received",
-        "why",
-        "execution_link",
-        "attempts",
+        *("identity", state_badge, "listener_link", "received"),
+        *(list_columns.reason_and_problem, "execution_link", "attempts"),
     )
     list_select_related = ("listener", "execution")
     list_filter = (
@@ -101,18 +85,13 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
         narrowed("listener", Listener),
         days("received_at", "days"),
     )
-    finds = ("execution__reference",)
-    indexed = ("execution", "listener", "state__exact", "reason__exact", "needs", "q")
+    search = Search(exact=("execution__reference",))
+    served_by_index = (
+        *("execution", "listener", "state__exact", "reason__exact", "needs", "q"),
+    )
     search_help_text = "An execution's id, in full"
-    labels = dict(DeliveryState.choices)
-    attention = (
-        Alert(
-            "held",
-            "Deliveries are held",
-            "Delivery is held",
-            lambda: Q(state=DeliveryState.HELD),
-            by_reason=True,
-        ),
+    alerts = (
+        held("Deliveries are held", "Delivery is held"),
         Alert(
             "unread",
             "Deliveries wait for a worker to read them",
@@ -123,29 +102,31 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
             ),
         ),
     )
-    reveal = _BODY
-    deeds = (
-        Action(
-            "read_again",
-            "Read again",
-            "executions.reread_delivery",
-            _read_again,
-            said=("will be read again", "will be read again"),
-            plan=_plan,
-            fits=lambda row: row.state != DeliveryState.UNREAD,
-        ),
-        _BODY.deed,
+    sensitive = _BODY
+    offered = Actions(
+        (
+            Action(
+                "read_again",
+                "Read again",
+                "executions.reread_delivery",
+                each_row(inbox.read_again, "it is still to be read"),
+                said=("will be read again", "will be read again"),
+                plan=_plan,
+                fits=lambda row: row.state != DeliveryState.UNREAD,
+            ),
+            _BODY.action,
+        )
     )
     fieldsets = (
-        (None, {"fields": ("execution_link", "event", "problem_in_full")}),
-        ("As it came", {"fields": ("received", "content_type", "sender", "raw")}),
-        ("Work", {"fields": ("attempts",)}),
+        fieldset(None, "execution_link", "event", list_columns.problem_in_full),
+        fieldset("As it came", "received", "content_type", "sender", "raw"),
+        fieldset("Work", "attempts"),
     )
+    identity = numbered("delivery")
     received = when("received_at")
-
-    @admin.display(description="delivery")
-    def identity(self, row: Delivery) -> str:
-        return f"Delivery {row.pk}"
+    execution_link = link_to("execution")
+    sender = computed("how the sender was known", lambda row: pretty(row.verdict))
+    raw = computed("body", lambda row: body(row.body))
 
     @admin.display(description="listener")
     def listener_link(self, row: Delivery) -> SafeString:
@@ -155,31 +136,13 @@ class DeliveryAdmin(StatefulAdmin[Delivery]):
     def event(self, row: Delivery) -> SafeString:
         return link(row.listener, str(row.listener.get_event_type_display()))
 
-    @admin.display(description="execution")
-    def execution_link(self, row: Delivery) -> SafeString:
-        return link(row.execution, row.execution.reference if row.execution else "")
-
-    @admin.display(description="how the sender was known")
-    def sender(self, row: Delivery) -> SafeString:
-        return pretty(row.verdict)
-
-    @admin.display(description="body")
-    def hidden_body(self, row: Delivery) -> str:
-        return NOT_SHOWN
-
-    @admin.display(description="body")
-    def raw(self, row: Delivery) -> SafeString:
-        return body(row.body)
-
-    def story(self, row: Delivery) -> Iterable[Moment]:
+    def timeline(self, row: Delivery) -> Iterable[Moment]:
         yield Moment(at=row.received_at, what="Received")
-        yield from super().story(row)
+        yield from transitions_of(row)
 
     def panels(self, row: Delivery) -> Iterable[Panel]:
         triggers = Trigger.objects.filter(delivery=row)[:MAX_ROWS_SHOWN]
-        shown = [
-            (link(trigger, trigger.customer), state_of(trigger)) for trigger in triggers
-        ]
+        shown = [(link(each, each.customer), state_badge(each)) for each in triggers]
         if shown:
             yield Panel(
                 "The customer it announced", columns=("Customer", "State"), rows=shown

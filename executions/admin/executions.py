@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -21,43 +20,35 @@ from executions.models import (
     Listener,
     Trigger,
 )
-from promoportal.admin.actions import Action, one_by_one
-from promoportal.admin.alerts import Alert
+from promoportal.admin import list_columns
+from promoportal.admin.actions import Action, Actions, each_row
+from promoportal.admin.alerts import held
 from promoportal.admin.date_filter import days
-from promoportal.admin.formatting import badge, beside, moment, since, state_of
+from promoportal.admin.formatting import badge, beside, moment, since, state_badge
 from promoportal.admin.links import link, link_by_name, list_of
-from promoportal.admin.list_columns import when
-from promoportal.admin.panels import MAX_ROWS_SHOWN, Panel
+from promoportal.admin.list_columns import computed, when
+from promoportal.admin.model_admin import PortalAdmin
+from promoportal.admin.panels import MAX_ROWS_SHOWN, Panel, fieldset
 from promoportal.admin.querysets import without_bodies
 from promoportal.admin.related_filters import narrowed
-from promoportal.admin.stateful_admin import StatefulAdmin
-from promoportal.admin.timeline import Moment
-from promoportal.db.bulk_result import BulkResult
+from promoportal.admin.search import Search
+from promoportal.admin.timeline import Moment, transitions_of
+from promoportal.db.state_machine import IllegalMove
 
 
-def _open_again(rows: QuerySet[Execution], by: Any, why: str) -> BulkResult:
-    done = BulkResult()
-    for row in rows.order_by("pk"):
-        if row.stop == ExecutionStop.CANCELLED:
-            done.skipped["it is cancelled"] += 1
-        else:
-            lifecycle.open_execution(
-                row.reference, kind=ExecutionKind(row.kind), by=by, why=why
-            )
-            done.done += 1
-    return done
+def _open_again(row: Execution, *, by: Any, why: str) -> None:
+    """
+    Fetch its assignments again.
+
+    :raises IllegalMove: if it is cancelled
+    """
+    if row.stop == ExecutionStop.CANCELLED:
+        raise IllegalMove(f"{row} is cancelled")
+    kind = ExecutionKind(row.kind)
+    lifecycle.open_execution(row.reference, kind=kind, by=by, why=why)
 
 
-def _stopping(
-    act: Callable[..., Any],
-) -> Callable[[QuerySet[Execution], Any, str], BulkResult]:
-    def stop(rows: QuerySet[Execution], by: Any, why: str) -> BulkResult:
-        return one_by_one(rows, act, _stands, by=by, why=why)
-
-    return stop
-
-
-def _stands(row: Execution) -> str:
+def _why_not(row: Execution) -> str:
     return f"it is {str(row.get_stop_display()).lower()}"
 
 
@@ -69,109 +60,96 @@ def _is(*stops: ExecutionStop) -> Callable[[Execution], bool]:
     return lambda row: row.stop in stops
 
 
+def _badges(row: Execution) -> SafeString:
+    """Return its progress, and what stops it."""
+    running = row.stop == ExecutionStop.NONE
+    stop = "" if running else badge(row.stop, str(row.get_stop_display()))
+    return format_html("{} {}", state_badge(row), stop)
+
+
+ACTIONS = (
+    Action(
+        "open",
+        "Collect again",
+        "executions.open_execution",
+        each_row(_open_again, _why_not),
+        said=("will be collected again", "will be collected again"),
+        fits=_is(ExecutionStop.NONE, ExecutionStop.PAUSED, ExecutionStop.HELD),
+    ),
+    Action(
+        "pause",
+        "Pause",
+        "executions.stop_execution",
+        each_row(lifecycle.pause, _why_not),
+        said=("is paused", "are paused"),
+        fits=_is(ExecutionStop.NONE),
+        is_aside=_is_settled,
+    ),
+    Action(
+        "resume",
+        "Resume",
+        "executions.stop_execution",
+        each_row(lifecycle.resume, _why_not),
+        said=("runs again", "run again"),
+        fits=_is(ExecutionStop.HELD, ExecutionStop.PAUSED),
+    ),
+    Action(
+        "cancel",
+        "Cancel",
+        "executions.stop_execution",
+        each_row(lifecycle.cancel, _why_not),
+        said=("is cancelled", "are cancelled"),
+        warning="Nothing more of it will be given, for good: what is owed or held "
+        "becomes void, and a later notice does not open it again. What customers "
+        "have already, they keep; what is in doubt is still settled.",
+        fits=_is(ExecutionStop.NONE, ExecutionStop.PAUSED, ExecutionStop.HELD),
+        # A later webhook may open it again; staff can prevent that.
+        is_aside=_is_settled,
+    ),
+)
+
+
 @admin.register(Execution)
-class ExecutionAdmin(StatefulAdmin[Execution]):
+class ExecutionAdmin(PortalAdmin):
     list_display = (
-        "identity",
-        "campaign_link",
-        "standing",
-        "why",
-        "opened",
+        *("identity", "campaign_link", "state_and_since"),
+        *(list_columns.reason_and_problem, "opened"),
     )
     list_select_related = ("campaign",)
     list_filter = (
-        "state",
-        "stop",
-        "reason",
-        "kind",
+        *("state", "stop", "reason", "kind"),
         narrowed("campaign", Campaign),
         days("opened_at", "days"),
     )
-    finds = ("reference", "campaign__reference")
+    search = Search(exact=("reference", "campaign__reference"))
     search_help_text = "An execution's or a campaign's id, in full"
-    labels = {**dict(ExecutionProgress.choices), **dict(ExecutionStop.choices)}
-    attention = (
-        Alert(
-            "held",
-            "Executions are held",
-            "Execution is held",
-            lambda: Q(stop=ExecutionStop.HELD),
-            by_reason=True,
-        ),
-    )
-    deeds = (
-        Action(
-            "open",
-            "Collect again",
-            "executions.open_execution",
-            _open_again,
-            said=("will be collected again", "will be collected again"),
-            fits=_is(ExecutionStop.NONE, ExecutionStop.PAUSED, ExecutionStop.HELD),
-        ),
-        Action(
-            "pause",
-            "Pause",
-            "executions.stop_execution",
-            _stopping(lifecycle.pause),
-            said=("is paused", "are paused"),
-            fits=_is(ExecutionStop.NONE),
-            is_aside=_is_settled,
-        ),
-        Action(
-            "resume",
-            "Resume",
-            "executions.stop_execution",
-            _stopping(lifecycle.resume),
-            said=("runs again", "run again"),
-            fits=_is(ExecutionStop.HELD, ExecutionStop.PAUSED),
-        ),
-        Action(
-            "cancel",
-            "Cancel",
-            "executions.stop_execution",
-            _stopping(lifecycle.cancel),
-            said=("is cancelled", "are cancelled"),
-            warning="Nothing more of it will be given, for good: what is owed or held "
-            "becomes void, and a later notice does not open it again. What customers "
-            "have already, they keep; what is in doubt is still settled.",
-            fits=_is(ExecutionStop.NONE, ExecutionStop.PAUSED, ExecutionStop.HELD),
-            # A later notice may open it again, so it can be stopped before.
-            is_aside=_is_settled,
-        ),
+    alerts = (held("Executions are held", "Execution is held", field="stop"),)
+    # It progresses all the time; staff decide about what stops it.
+    offered = Actions(
+        ACTIONS,
+        version_token=lambda row: str(row.stop),
+        state_label=lambda row: str(row.get_stop_display()),
     )
     fieldsets = (
-        (None, {"fields": ("campaign_link", "kind", "opened", "problem_in_full")}),
+        fieldset(None, "campaign_link", "kind", "opened", list_columns.problem_in_full),
     )
     opened = when("opened_at")
+    campaign_link = computed("campaign", lambda row: link_by_name(row.campaign))
 
     @admin.display(description="execution")
     def identity(self, row: Execution) -> SafeString:
         return beside(row.reference, str(row.get_kind_display()))
 
-    @admin.display(description="campaign")
-    def campaign_link(self, row: Execution) -> SafeString:
-        return link_by_name(row.campaign)
-
     @admin.display(description="state")
-    def status(self, row: Execution) -> SafeString:
-        """How far it is, and what stops it."""
-        return format_html("{} {}", super().status(row), self.stopped(row))
+    def state_and_since(self, row: Execution) -> SafeString:
+        return list_columns.state_and_since(row, _badges(row))
 
-    def version(self, row: Execution) -> str:
-        """It moves by itself all the time; what stops it is what people decide about."""
-        return row.stop
+    def heading_badges(self, row: Execution) -> list[SafeString]:
+        return [_badges(row), since(row.state_since)]
 
-    def stands(self, row: Execution) -> str:
-        return str(row.get_stop_display())
-
-    def stopped(self, row: Execution) -> SafeString:
-        if row.stop == ExecutionStop.NONE:
-            return SafeString("")
-        return badge(row.stop, str(row.get_stop_display()))
-
-    def story(self, row: Execution) -> Iterable[Moment]:
+    def timeline(self, row: Execution) -> Iterable[Moment]:
         yield Moment(at=row.opened_at, what="Opened")
-        yield from super().story(row)
+        yield from transitions_of(row)
 
     def panels(self, row: Execution) -> Iterable[Panel]:
         yield _notices(row)
@@ -184,12 +162,7 @@ def _notices(row: Execution) -> Panel:
     latest = Delivery.objects.filter(execution=row).order_by("-pk")
     told = without_bodies(latest.select_related("listener"))[:MAX_ROWS_SHOWN]
     shown = [
-        (
-            link(one),
-            _event(one.listener),
-            state_of(one),
-            moment(one.received_at),
-        )
+        (link(one), _event(one.listener), state_badge(one), moment(one.received_at))
         for one in told
     ]
     nobody = "Optimove told nothing of it: somebody opened it by hand."
@@ -213,7 +186,7 @@ def _triggers(row: Execution) -> Panel:
         "The customers who triggered it",
         columns=("Customer", "State", "Since"),
         rows=[
-            (link(one, one.customer), state_of(one), since(one.state_since))
+            (link(one, one.customer), state_badge(one), since(one.state_since))
             for one in latest
         ],
         more=[("All customers", list_of(Trigger, execution=row.pk))],

@@ -2,91 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.db.models import Q, QuerySet
 from django.utils.safestring import SafeString
 
 from executions import lifecycle
 from executions.models import Execution, Trigger, TriggerState
-from promoportal.admin.actions import Action, one_by_one
-from promoportal.admin.alerts import Alert
+from promoportal.admin import list_columns
+from promoportal.admin.actions import Action, Actions, each_row
+from promoportal.admin.alerts import held
 from promoportal.admin.formatting import moment
-from promoportal.admin.links import link
+from promoportal.admin.list_columns import link_to
+from promoportal.admin.model_admin import PortalAdmin
+from promoportal.admin.panels import fieldset
 from promoportal.admin.related_filters import narrowed
-from promoportal.admin.stateful_admin import StatefulAdmin
-from promoportal.db.bulk_result import BulkResult
-
-
-def _ask_again(rows: QuerySet[Trigger], by: Any, why: str) -> BulkResult:
-    chosen = rows.select_related("execution")
-    return one_by_one(
-        chosen,
-        lifecycle.ask_again,
-        lambda _: "it waits to be asked for already",
-        by=by,
-        why=why,
-    )
+from promoportal.admin.search import Search
 
 
 @admin.register(Trigger)
-class TriggerAdmin(StatefulAdmin[Trigger]):
+class TriggerAdmin(PortalAdmin):
     list_display = (
-        "customer",
-        "execution_link",
-        "standing",
-        "why",
-        "attempts",
-        "next_time",
+        *("customer", "execution_link", list_columns.state_and_since),
+        *(list_columns.reason_and_problem, "attempts", "next_time"),
     )
     list_select_related = ("execution",)
     list_filter = ("state", "reason", narrowed("execution", Execution))
-    finds = ("customer",)
-    indexed = ("execution", "state__exact", "reason__exact", "needs")
+    search = Search(exact=("customer",))
+    served_by_index = ("execution", "state__exact", "reason__exact", "needs")
     search_help_text = "A customer's id, in full"
-    labels = dict(TriggerState.choices)
-    attention = (
-        Alert(
-            "held",
-            "Triggered customers are held",
-            "Triggered customer is held",
-            lambda: Q(state=TriggerState.HELD),
-            by_reason=True,
-        ),
-    )
-    deeds = (
-        Action(
-            "ask_again",
-            "Ask again",
-            "executions.open_execution",
-            _ask_again,
-            said=("will be asked for again", "will be asked for again"),
-            fits=lambda row: row.state != TriggerState.WAITING,
-        ),
+    alerts = (held("Triggered customers are held", "Triggered customer is held"),)
+    offered = Actions(
+        (
+            Action(
+                "ask_again",
+                "Ask again",
+                "executions.open_execution",
+                each_row(
+                    lifecycle.ask_again, "it waits to be asked for already", "execution"
+                ),
+                said=("will be asked for again", "will be asked for again"),
+                fits=lambda row: row.state != TriggerState.WAITING,
+            ),
+        )
     )
     fieldsets = (
-        (
+        fieldset(
             None,
-            {
-                "fields": (
-                    "customer",
-                    "execution_link",
-                    "delivery_link",
-                    "problem_in_full",
-                )
-            },
+            *("customer", "execution_link", "delivery_link"),
+            list_columns.problem_in_full,
         ),
-        ("Work", {"fields": ("announced", "attempts", "next_time")}),
+        fieldset("Work", "announced", "attempts", "next_time"),
     )
-
-    @admin.display(description="execution")
-    def execution_link(self, row: Trigger) -> SafeString:
-        return link(row.execution, row.execution.reference)
-
-    @admin.display(description="delivery")
-    def delivery_link(self, row: Trigger) -> SafeString:
-        return link(row.delivery)
+    execution_link = link_to("execution")
+    delivery_link = link_to("delivery")
 
     @admin.display(description="asked for next")
     def next_time(self, row: Trigger) -> SafeString:

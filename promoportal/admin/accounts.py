@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from promoportal.admin import audit_log
-from promoportal.admin.audit_log_admin import DeedsDoneAdmin
+from promoportal.admin.audit_log_admin import AuditLogAdmin
 from promoportal.admin.failed_jobs import FailureAdmin
 from promoportal.runtime.client_address import client_address
 
@@ -26,27 +26,14 @@ else:
     _ModelAdmin = admin.ModelAdmin
 
 
-def is_superuser(request: HttpRequest) -> bool:
-    return bool(request.user.is_active and request.user.is_superuser)
-
-
 class ForSuperusers:
-    """Whoever can change who may do what can do everything."""
+    """Pages for superusers alone: who grants permissions can grant themselves any."""
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return is_superuser(request)
+    def has_module_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_superuser(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return is_superuser(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_superuser(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_superuser(request)
+    has_view_permission = has_add_permission = has_module_permission
+    has_change_permission = has_delete_permission = has_module_permission
 
 
 class Noted(_ModelAdmin):
@@ -101,4 +88,4 @@ def register() -> None:
     # A Schedule runs any function there is: permission to add one is a shell. The
     # queue's rows are signed pickles, and no successes are kept.
     admin.site.register(Failure, FailureAdmin)
-    admin.site.register(LogEntry, DeedsDoneAdmin)
+    admin.site.register(LogEntry, AuditLogAdmin)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.admin import ModelAdmin, SimpleListFilter
-from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
+from django.contrib.admin import ModelAdmin
+from django.db.models import Model, Q
 
 from promoportal.admin.keyset_order import order_of
 from promoportal.admin.keyset_pagination import MAX_ROWS_COUNTED
 from promoportal.admin.links import list_of
+from promoportal.admin.related_filters import LookupFilter, narrowed_by
 
 PARAMETER = "needs"
 
@@ -32,6 +32,17 @@ class Alert:
     known: Callable[[], Mapping[str, int]] | None = None
 
 
+def held(
+    label: str,
+    one: str,
+    *,
+    field: str = "state",
+    known: Callable[[], Mapping[str, int]] | None = None,
+) -> Alert:
+    """Return the alert for rows that wait for a decision of staff, by their reasons."""
+    return Alert("held", label, one, lambda: Q(**{field: "HELD"}), True, known)
+
+
 @dataclass(frozen=True)
 class Figure:
     """A number, and the list that it counts."""
@@ -42,30 +53,14 @@ class Figure:
     reasons: Sequence[Figure] = ()
 
 
-class AlertFilter(SimpleListFilter):
-    """The same rows that the first page counts."""
-
-    title = "what needs a person"
-    parameter_name = PARAMETER
-
-    def lookups(
-        self, request: HttpRequest, model_admin: ModelAdmin[Any]
-    ) -> list[tuple[str, str]]:
-        self.kinds = {kind.name: kind for kind in alerts_of(model_admin)}
-        return [(kind.name, kind.label) for kind in self.kinds.values()]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Any]
-    ) -> QuerySet[Any] | None:
-        value = self.value()
-        if value is None:
-            return None
-        kind = self.kinds.get(value)
-        return queryset.filter(kind.where()) if kind else queryset.none()
+def alert_filter(alerts: Sequence[Alert]) -> type[LookupFilter]:
+    """Return the filter by the rows that the front page counts."""
+    conditions = {each.name: (each.label, each.where()) for each in alerts}
+    return narrowed_by(PARAMETER, "what needs a person", conditions)
 
 
 def alerts_of(model_admin: ModelAdmin[Any]) -> Sequence[Alert]:
-    return getattr(model_admin, "attention", ())
+    return getattr(model_admin, "alerts", ())
 
 
 def figures(model_admin: ModelAdmin[Any]) -> Iterator[Figure]:

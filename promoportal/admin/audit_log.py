@@ -2,7 +2,7 @@
 The log of who did what: Django's own, with what it has no room for.
 
 Of which kind an entry is stands where Django keeps its own three kinds, so that an index
-finds the few refusals among a million deeds. From where it was done stands beside it and
+finds the few refusals among a million actions. From where it was done stands beside it and
 not in its text: the text holds what people typed, who could write any address there.
 """
 
@@ -30,7 +30,7 @@ class AuditKind(models.IntegerChoices):
 
 
 class Origin(models.Model):
-    """From where an entry's deed was done."""
+    """The network address that an entry's action came from."""
 
     entry = models.OneToOneField(
         LogEntry, on_delete=models.CASCADE, primary_key=True, related_name="origin"
@@ -41,19 +41,35 @@ class Origin(models.Model):
         return self.address
 
 
-def entry(
-    model: type[models.Model] | None,
+def record(
     kind: AuditKind,
     said: str,
     *,
     by: Any,
+    about: Iterable[models.Model | str],
+    address: str,
+    model: type[models.Model] | None = None,
+) -> None:
+    """
+    Store an entry about each row with its origin, or about a name for rows of `model`.
+    """
+    entries = [_entry(kind, said, by, each, model) for each in about]
+    with transaction.atomic():
+        note(LogEntry.objects.bulk_create(entries, batch_size=1_000), address=address)
+
+
+def _entry(
+    kind: AuditKind,
+    said: str,
+    by: Any,
     about: models.Model | str,
+    model: type[models.Model] | None,
 ) -> LogEntry:
-    """What is to be kept of a deed about one row, or about what is named instead."""
     row = about if isinstance(about, models.Model) else None
+    of = type(row) if row else model
     return LogEntry(
         user=by,
-        content_type=ContentType.objects.get_for_model(model) if model else None,
+        content_type=ContentType.objects.get_for_model(of) if of else None,
         object_id=str(row.pk) if row else None,
         object_repr=str(about)[:200],
         action_flag=kind,
@@ -61,14 +77,7 @@ def entry(
     )
 
 
-def keep(entries: Iterable[LogEntry], *, address: str) -> None:
-    """Keep entries, and from where they were done; both or neither."""
-    with transaction.atomic():
-        kept = LogEntry.objects.bulk_create(entries, batch_size=1_000)
-        note(kept, address=address)
-
-
 def note(kept: Iterable[LogEntry], *, address: str) -> None:
-    """Keep from where it was done, of entries that are kept already."""
+    """Store the origin of entries that are stored already."""
     origins = [Origin(entry=each, address=address) for each in kept]
     Origin.objects.bulk_create(origins, batch_size=1_000)

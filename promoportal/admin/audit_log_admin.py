@@ -1,63 +1,54 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Q
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from promoportal.admin import audit_log
+from promoportal.admin import audit_log, list_columns
 from promoportal.admin.date_filter import days
-from promoportal.admin.formatting import moment, short, stamp
-from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.admin.formatting import short, stamp
+from promoportal.admin.list_columns import computed
+from promoportal.admin.model_admin import PortalAdmin
+from promoportal.admin.related_filters import narrowed_by
+from promoportal.admin.search import Search
+
+_KINDS = narrowed_by(
+    "kind",
+    "what was done",
+    {
+        str(kind.value): (str(kind.label), Q(action_flag=kind))
+        for kind in audit_log.AuditKind
+    },
+)
 
 
-class OfKind(admin.SimpleListFilter):
-    """What kind of deed it was."""
-
-    title = "what was done"
-    parameter_name = "kind"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(kind.value), kind.label) for kind in audit_log.AuditKind]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[LogEntry]
-    ) -> QuerySet[LogEntry]:
-        chosen = [
-            kind for kind in audit_log.AuditKind if str(kind.value) == self.value()
-        ]
-        return queryset.filter(action_flag__in=chosen) if self.value() else queryset
+def _type_name(row: LogEntry) -> str:
+    return str(row.content_type.name) if row.content_type else ""
 
 
-class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
+def _origin(row: LogEntry) -> str:
+    origin: audit_log.Origin | None = getattr(row, "origin", None)
+    return origin.address if origin else ""
+
+
+class AuditLogAdmin(PortalAdmin):
     """Who did what to which row, when, why and from where; exports and refusals too."""
 
-    list_display = (
-        "when",
-        "user",
-        "kind",
-        "what_it_was",
-        "row",
-        "said",
-        "from_where",
-    )
+    list_display = ("when", "user", "kind", "what_it_was", "row", "said", "from_where")
     list_select_related = ("user", "content_type")
-    list_beside = ("origin",)
-    list_filter = (
-        OfKind,
-        "user",
-        "content_type",
-        days("action_time", "days"),
-    )
-    finds = ("object_id",)
-    indexed = ("q", "kind", "user__id__exact", "content_type__id__exact")
+    list_prefetch_related = ("origin",)
+    list_filter = (_KINDS, "user", "content_type", days("action_time", "days"))
+    search = Search(exact=("object_id",))
+    served_by_index = ("q", "kind", "user__id__exact", "content_type__id__exact")
     search_help_text = "A row's key, in full"
-    fields = ("when", "user", "kind", "what_it_was", "row", "said", "from_where")
+    fields = list_display
     list_display_links = ("when",)
+    when = list_columns.when("action_time", "when")
+    what_it_was = computed("to what", _type_name)
+    said = computed("and why", lambda row: str(row.get_change_message()))
+    from_where = computed("from where", _origin)
 
     @admin.display(description="what was done")
     def kind(self, row: LogEntry) -> SafeString:
@@ -66,19 +57,6 @@ class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
         known = row.action_flag in audit_log.AuditKind.values
         return SafeString(audit_log.AuditKind(row.action_flag).label if known else "")
 
-    @admin.display(description="from where")
-    def from_where(self, row: LogEntry) -> str:
-        origin: audit_log.Origin | None = getattr(row, "origin", None)
-        return origin.address if origin else ""
-
-    @admin.display(description="when")
-    def when(self, row: LogEntry) -> SafeString:
-        return moment(row.action_time)
-
-    @admin.display(description="to what")
-    def what_it_was(self, row: LogEntry) -> str:
-        return str(row.content_type.name) if row.content_type else ""
-
     @admin.display(description="row")
     def row(self, row: LogEntry) -> SafeString:
         address = row.get_admin_url()
@@ -86,10 +64,6 @@ class DeedsDoneAdmin(ReadOnlyAdmin[LogEntry]):
         if not address or not row.object_id:
             return format_html("{}", shown)
         return format_html('<a href="{}">{}</a>', address, shown)
-
-    @admin.display(description="and why")
-    def said(self, row: LogEntry) -> str:
-        return str(row.get_change_message())
 
     def heading(self, row: LogEntry) -> str:
         return f"Done by {row.user}"

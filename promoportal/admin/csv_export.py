@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from promoportal.admin import audit_log
+from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.keyset_order import Order
+from promoportal.admin.posted_form import PostedForm
 
 # Rows asked for at a time, by key: no cursor is held while a slow browser reads.
 AT_A_TIME = 2_000
@@ -28,20 +30,34 @@ _MARK = "\ufeff"
 
 @dataclass(frozen=True)
 class CsvExport:
-    """What of a row is exported, under which headings, and who may."""
+    """The columns of an export, as the path of each value by its heading."""
 
     permission: str
     columns: Mapping[str, str]
-    """The path of each value, by its heading."""
+
+    def is_allowed(self, user: Any) -> bool:
+        return bool(user.has_perm(self.permission))
 
 
-def answer(
-    sheet: CsvExport, rows: QuerySet[Any], order: Order
-) -> StreamingHttpResponse:
-    """The rows as a file to be kept."""
-    name = f"{rows.model._meta.model_name}s-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
+def answer(export: CsvExport | None, form: PostedForm) -> HttpResponseBase:
+    """
+    Return all rows that match the list as a file, after an audit entry was stored.
+
+    :raises Refused: if the list has no export, or the user may not have it
+    """
+    user = form.request.user
+    if export is None or not export.is_allowed(user):
+        permission = export.permission if export else ""
+        raise form.refusal("All that match, as CSV", permission)
+    changes = form.change_list()
+    if changes.problems:
+        return form.go_back("Nothing was exported: the list says why.")
+    said = f"Exported as CSV: {', '.join(changes.narrowed) or 'all of them'}"
+    options = form.model_admin.opts
+    form.record(AuditKind.EXPORTED, said, str(options.verbose_name_plural))
+    name = f"{options.model_name}s-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
     return StreamingHttpResponse(
-        lines(sheet, rows, order),
+        lines(export, changes.queryset, changes.order),
         content_type="text/csv; charset=utf-8",
         headers={
             "Content-Disposition": f'attachment; filename="{name}"',
@@ -50,11 +66,11 @@ def answer(
     )
 
 
-def lines(sheet: CsvExport, rows: QuerySet[Any], order: Order) -> Iterator[str]:
-    """The sheet line by line, the newest row first."""
+def lines(export: CsvExport, rows: QuerySet[Any], order: Order) -> Iterator[str]:
+    """Yield the lines of the file, the newest row first."""
     write = csv.writer(_Echo()).writerow
-    yield _MARK + write(sheet.columns)
-    for row in _by_key(rows, order, list(sheet.columns.values())):
+    yield _MARK + write(export.columns)
+    for row in _by_key(rows, order, list(export.columns.values())):
         yield write([safe(value) for value in row])
 
 
@@ -64,16 +80,6 @@ def safe(value: object) -> str:
         return ""
     text = value.isoformat() if isinstance(value, datetime) else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def note(model: type[Model], *, by: Any, narrowed: str, address: str) -> None:
-    """Keep who exported what, before the first row leaves."""
-    said = f"Exported as CSV: {narrowed or 'all of them'}"
-    name = str(model._meta.verbose_name_plural)
-    entry = audit_log.entry(
-        model, audit_log.AuditKind.EXPORTED, said, by=by, about=name
-    )
-    audit_log.keep([entry], address=address)
 
 
 class _Echo:

@@ -7,6 +7,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -39,8 +40,9 @@ def badge(state: str, label: str) -> SafeString:
     return stamp(tone, mark, label)
 
 
-def state_of(row: Any) -> SafeString:
-    """The badge of a row that has states."""
+@admin.display(description="state")
+def state_badge(row: Any) -> SafeString:
+    """Return the badge of a row that has a state; a list column, too."""
     return badge(row.state, str(row.get_state_display()))
 
 
@@ -89,8 +91,9 @@ def beside(text: str, more: str) -> SafeString:
     return format_html("{} {}", text, smaller(more))
 
 
+@admin.display(description="name and id")
 def called(row: Named) -> SafeString:
-    """What staff call it, with its id beside it; its id alone if it has no name."""
+    """Return the display name with the id beside it, or the id alone; a list column, too."""
     return beside(row.name, row.reference) if row.name else beside(row.reference, "")
 
 

@@ -86,6 +86,7 @@ def _alone(rows: QuerySet[M], keys: list[Any]) -> QuerySet[M]:
 
 
 def order_of(model_admin: Any, narrowed: Mapping[str, str]) -> Order:
-    """In which a list is shown that is narrowed so."""
-    said = {*narrowed, *(f"{name}={value}" for name, value in narrowed.items())}
-    return Order(model_admin.is_narrowed or not said.isdisjoint(model_admin.indexed))
+    """Return the order of a list with these parameters in its address."""
+    given = {*narrowed, *(f"{name}={value}" for name, value in narrowed.items())}
+    served = model_admin.served_by_index
+    return Order(model_admin.is_narrowed or not given.isdisjoint(served))

@@ -106,7 +106,7 @@ class KeysetChangeList(StrictChangeList):
         With what columns look at in other large tables, found by the keys of one page.
         Joined, the database might read such a table from its beginning.
         """
-        own = getattr(self.model_admin, "list_beside", ())
+        own = getattr(self.model_admin, "list_prefetch_related", ())
         prefetch_related_objects(rows, *own, *prefetch_lookups(self.model))
         prepare(self.model, rows)
         return rows

@@ -1,3 +1,5 @@
+"""Columns that several lists share; most of them are facts of detail pages, too."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -5,15 +7,74 @@ from typing import Any
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
-from promoportal.admin.formatting import moment
+from promoportal.admin.formatting import (
+    beside,
+    moment,
+    quoted,
+    short,
+    since,
+    state_badge,
+)
+from promoportal.admin.links import link
+
+Column = Callable[[Any, Any], Any]
 
 
-def when(name: str, description: str = "") -> Callable[[Any, Any], SafeString]:
-    """A column that shows a time of the row."""
+def computed(description: str, value: Callable[[Any], Any]) -> Column:
+    """Return a column with what `value` returns for a row."""
 
-    @admin.display(description=description or name.removesuffix("_at"))
-    def column(_: Any, row: Any) -> SafeString:
-        return moment(getattr(row, name))
+    @admin.display(description=description)
+    def column(_: Any, row: Any) -> Any:
+        return value(row)
 
     return column
+
+
+def when(name: str, description: str = "") -> Column:
+    """Return a column with a time of the row."""
+    description = description or name.removesuffix("_at")
+    return computed(description, lambda row: moment(getattr(row, name)))
+
+
+def link_to(name: str) -> Column:
+    """Return a column with a link to the row that the field `name` refers to."""
+
+    def linked(row: Any) -> SafeString:
+        other = getattr(row, name)
+        return link(other, getattr(other, "short_name", ""))
+
+    return computed(name, linked)
+
+
+def numbered(name: str) -> Column:
+    """Return a column with the key of the row, for rows that have no other name."""
+    return computed(name, lambda row: f"{capfirst(name)} {row.pk}")
+
+
+# Columns of rows with a state. A model passes its own badges if its rows show more than
+# the state, and its own text if the problem may contain a code.
+
+
+@admin.display(description="state")
+def state_and_since(row: Any, badges: SafeString | None = None) -> SafeString:
+    return beside(badges or state_badge(row), since(row.state_since))
+
+
+@admin.display(description="why")
+def reason_and_problem(row: Any, problem: str | None = None) -> str:
+    return ". ".join(_reason_and_problem(row, short(_problem(row, problem))))
+
+
+@admin.display(description="what is wrong")
+def problem_in_full(row: Any, problem: str | None = None) -> SafeString:
+    return quoted(". ".join(_reason_and_problem(row, _problem(row, problem))))
+
+
+def _reason_and_problem(row: Any, problem: str) -> list[str]:
+    return [part for part in (row.get_reason_display(), problem) if part]
+
+
+def _problem(row: Any, problem: str | None) -> str:
+    return str(row.problem) if problem is None else problem

@@ -1,50 +1,68 @@
-"""Lists and pages of rows that nobody edits: states move through services alone."""
+"""The base class of all lists and detail pages. They show rows and edit none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth import get_permission_codename
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from promoportal.admin import saved_filter_views
+from promoportal.admin import (
+    csv_export,
+    display_name_form,
+    saved_filter_views,
+    session_expiry,
+)
 from promoportal.admin.action_views import ActionViews
-from promoportal.admin.actions import MAX_ROWS, ActionForm
-from promoportal.admin.alerts import Alert, AlertFilter
-from promoportal.admin.formatting import short
+from promoportal.admin.actions import MAX_ROWS, ActionForm, Actions
+from promoportal.admin.alerts import Alert, alert_filter
+from promoportal.admin.csv_export import CsvExport
+from promoportal.admin.display_name_form import DisplayNameForm
+from promoportal.admin.formatting import short, since, state_badge
 from promoportal.admin.keyset_pagination import KeysetChangeList
 from promoportal.admin.links import list_of
-from promoportal.admin.page_extensions import columns_of, panels_of, story_of
+from promoportal.admin.page_extensions import columns_of, panels_of, timeline_of
 from promoportal.admin.panels import Panel
+from promoportal.admin.posted_form import PostedForm
 from promoportal.admin.querysets import without_bodies
+from promoportal.admin.search import Search
 from promoportal.admin.sensitive_fields import Reveal
-from promoportal.admin.timeline import Moment
+from promoportal.admin.timeline import Moment, transitions_of
+from promoportal.db.state_machine import Stateful
 
-M = TypeVar("M", bound=Model)
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[Any]
+else:
+    _ModelAdmin = admin.ModelAdmin
 
 
-class ReadOnlyAdmin(ActionViews[M]):
+class PortalAdmin(_ModelAdmin):
     """
-    Rows to look at, in a list and on a page of their own.
+    A list of rows and a page for each, composed of the parts that a model declares.
 
-    Nobody adds, changes or deletes one, superusers included. What may be done about
-    them is in `deeds`: each has its own permission, and is done for a reason.
+    Rows are not added, changed or deleted here, not even by superusers: states change
+    only through services. What staff may do is in `offered`; each action has its own
+    permission and needs a reason.
     """
 
-    attention: ClassVar[Sequence[Alert]] = ()
-    # What of a row is shown only to who says why.
-    reveal: ClassVar[Reveal | None] = None
-    # What its columns look at in other large tables (see paging.py).
-    list_beside: ClassVar[Sequence[str]] = ()
-    # Whether an index serves the whole list that holds the key turned round (see order.py).
+    search: ClassVar[Search] = Search()
+    offered: ClassVar[Actions] = Actions()
+    alerts: ClassVar[Sequence[Alert]] = ()
+    export: ClassVar[CsvExport | None] = None
+    sensitive: ClassVar[Reveal | None] = None
+    display_name: ClassVar[DisplayNameForm | None] = None
+    # Related rows in large tables that columns show; they are fetched by their keys.
+    list_prefetch_related: ClassVar[Sequence[str]] = ()
+    # The parameters for which an index holds the list in its own order, and whether one
+    # does without any of them (see keyset_order.py).
+    served_by_index: ClassVar[Sequence[str]] = ()
     is_narrowed: ClassVar[bool] = False
-    # What of an address such an index serves.
-    indexed: ClassVar[Sequence[str]] = ()
 
     actions = None
     change_list_template = "admin/row_list.html"
@@ -53,33 +71,56 @@ class ReadOnlyAdmin(ActionViews[M]):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     empty_value_display = ""
-    # Sorting by what has no index would read the whole table.
+    # Sorting by a column without an index would read the whole table.
     sortable_by = ()
     ordering = ("-pk",)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    # --- The hooks of a model's own admin ---------------------------------------------
+
+    def heading(self, row: Any) -> str:
+        if self.display_name:
+            return display_name_form.heading(row)
+        return capfirst(str(row))
+
+    def heading_badges(self, row: Any) -> list[SafeString]:
+        if self.display_name:
+            return display_name_form.badges(row)
+        has_state = isinstance(row, Stateful)
+        return [state_badge(row), since(row.state_since)] if has_state else []
+
+    def timeline(self, row: Any) -> Iterable[Moment]:
+        """Return what happened to the row, in any order."""
+        return transitions_of(row) if isinstance(row, Stateful) else []
+
+    def panels(self, row: Any) -> Iterable[Panel]:
+        """Return panels about what belongs to the row."""
+        return []
+
+    def handle_custom_post(self, form: PostedForm) -> HttpResponseBase | None:
+        """Answer a form that only this model has; None if it is another one."""
+        return self.display_name.answer(form) if self.display_name else None
+
+    # --- Permissions ------------------------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_change_permission(
-        self, request: HttpRequest, obj: Model | None = None
-    ) -> bool:
-        return False
+    has_change_permission = has_delete_permission = has_add_permission
 
-    def has_delete_permission(
-        self, request: HttpRequest, obj: Model | None = None
-    ) -> bool:
-        return False
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Allow all: the list rejects a parameter that none of its filters has."""
+        return True
 
     # --- The list ---------------------------------------------------------------------
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[M]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return without_bodies(super().get_queryset(request))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Any]:
         return KeysetChangeList
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        boxes = ["action_checkbox"] if self.allowed(request) else []
+        boxes = ["action_checkbox"] if self.offered.allowed(request.user) else []
         return [*boxes, *columns_of(self.model, self.list_display)]
 
     def get_list_display_links(
@@ -88,85 +129,91 @@ class ReadOnlyAdmin(ActionViews[M]):
         return [*(self.list_display_links or self.list_display[:1])]
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        needs = [AlertFilter] if self.attention else []
+        needs = [alert_filter(self.alerts)] if self.alerts else []
         return [*needs, *self.list_filter]
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """All are; but what no filter asks for is never looked up, and said to be so."""
-        return True
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        return self.search.fields
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return self.search.narrow(queryset, search_term), False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
+        form = PostedForm(self, request, request.POST)
         if not self.has_view_permission(request):
-            name = str(self.opts.verbose_name_plural)
-            view = f"{self.opts.app_label}.{get_permission_codename('view', self.opts)}"
-            raise self.refused(request, f"Look at {name}", view)
+            view = get_permission_codename("view", self.opts)
+            what = f"Look at {self.opts.verbose_name_plural}"
+            raise form.refusal(what, f"{self.opts.app_label}.{view}")
         if request.method == "POST":
-            return self._posted(request)
-        if resumed := self._resumed(request):
+            return self._dispatch_post(form)
+        if resumed := self._resume(request):
             return resumed
-        deeds = [deed for deed in self.allowed(request) if deed.in_list]
-        form = ActionForm(deeds) if deeds else None
-        context = {
-            "title": capfirst(self.opts.verbose_name_plural),
-            "action_form": form,
-            "most_at_once": MAX_ROWS,
-            "may_export": self._may_export(request),
-        }
-        page: Any = super().changelist_view(
-            request, {**context, **(extra_context or {})}
-        )
+        context = {**self._list_context(request.user), **(extra_context or {})}
+        page: Any = super().changelist_view(request, context)
         if changes := getattr(page, "context_data", {}).get("cl"):
             page.context_data.update(saved_filter_views.shown(changes, request))
         return page
 
-    # --- The page ---------------------------------------------------------------------
+    def _list_context(self, user: Any) -> dict[str, Any]:
+        actions = [action for action in self.offered.allowed(user) if action.in_list]
+        return {
+            "title": capfirst(self.opts.verbose_name_plural),
+            "action_form": ActionForm(actions) if actions else None,
+            "most_at_once": MAX_ROWS,
+            "may_export": self.export is not None and self.export.is_allowed(user),
+        }
+
+    def _dispatch_post(self, form: PostedForm) -> HttpResponseBase:
+        if "export" in form.data:
+            return csv_export.answer(self.export, form)
+        if "saved" in form.data:
+            return saved_filter_views.answer(form)
+        custom = self.handle_custom_post(form)
+        return custom or ActionViews(form, self.offered).answer()
+
+    def _resume(self, request: HttpRequest) -> HttpResponseBase | None:
+        """Return to the action that was asked for before the session ended, if any."""
+        data = session_expiry.asked(request)
+        if data is None:
+            return None
+        return ActionViews(PostedForm(self, request, data), self.offered).resume()
+
+    # --- The page of a row ------------------------------------------------------------
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
-    ) -> M | None:
-        if "\0" in object_id:  # which the database could not be asked for
+    ) -> Any:
+        if "\0" in object_id:  # PostgreSQL has no text with this character
             return None
         return super().get_object(request, object_id, from_field)
 
-    def get_fieldsets(self, request: HttpRequest, obj: M | None = None) -> Any:
-        fieldsets = super().get_fieldsets(request, obj)
-        if self.reveal is None or (obj and self.reveal.is_shown(obj, request.user)):
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets, sensitive = super().get_fieldsets(request, obj), self.sensitive
+        if sensitive is None or (obj and sensitive.is_shown(obj, request.user)):
             return fieldsets
-        return self.reveal.hidden(fieldsets)
+        return sensitive.hide(fieldsets)
 
     def render_change_form(
         self, request: Any, context: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        row = kwargs["obj"]
-        deeds = self.offered(row, request)
-        context.update(
-            title=short(self.heading(row)),
-            subtitle=None,
-            marks=self.marks(row),
-            story=story_of(row, self.story(row)),
-            panels=[*self.panels(row), *panels_of(row)],
-            deeds=deeds,
-            aside=[deed for deed in deeds if deed.is_aside(row)],
-            seen=self.version(row),
-            list_address=list_of(self.model),
-        )
+        context.update(self._page_context(kwargs["obj"], request.user))
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def heading(self, row: M) -> str:
-        """What the page is called."""
-        text = str(row)
-        return text[:1].upper() + text[1:]
-
-    def marks(self, row: M) -> list[SafeString]:
-        """The badges beside the heading."""
-        return []
-
-    def story(self, row: M) -> Iterable[Moment]:
-        """What happened to the row, in any order."""
-        return []
-
-    def panels(self, row: M) -> Iterable[Panel]:
-        """What belongs to the row."""
-        return []
+    def _page_context(self, row: Any, user: Any) -> dict[str, Any]:
+        actions = self.offered.available_actions(row, user)
+        return {
+            "title": short(self.heading(row)),
+            "subtitle": None,
+            "heading_badges": self.heading_badges(row),
+            "timeline": timeline_of(row, self.timeline(row)),
+            "panels": [*self.panels(row), *panels_of(row)],
+            "actions": actions,
+            "aside": [action for action in actions if action.is_aside(row)],
+            "seen": self.offered.version_token(row),
+            "list_address": list_of(self.model),
+            **(self.display_name.context(user) if self.display_name else {}),
+        }

@@ -1,6 +1,5 @@
 """
-What a row's page is made of. Later rooms add to the pages of earlier ones here, because
-an earlier room must not know them.
+The pages of earlier apps, extended by later ones: earlier apps must not import them.
 """
 
 from __future__ import annotations
@@ -8,7 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.db.models import Model
 from django.http import HttpRequest
@@ -17,15 +16,37 @@ from promoportal.admin.panels import Panel
 from promoportal.admin.timeline import Moment
 
 R = TypeVar("R", bound=Model)
-Drawn = Callable[[R], Panel | None]
-Told = Callable[[R], Iterable[Moment]]
-Shown = Callable[[R], Any]
+T = TypeVar("T")
 Prepared = Callable[[Sequence[Any]], None]
+Front = Callable[[HttpRequest], Panel | None]
+
+
+class Extension(Generic[T]):
+    """Functions of a row, by its model; a decorator adds one: `@panel(Execution)`."""
+
+    def __init__(self) -> None:
+        self._added: defaultdict[type[Model], list[Any]] = defaultdict(list)
+
+    def __call__(
+        self, model: type[R]
+    ) -> Callable[[Callable[[R], T]], Callable[[R], T]]:
+        def add(function: Callable[[R], T]) -> Callable[[R], T]:
+            self._added[model].append(function)
+            return function
+
+        return add
+
+    def of(self, row: Model) -> list[T]:
+        return [function(row) for function in self._added[type(row)]]
+
+
+panel: Extension[Panel | None] = Extension()
+timeline: Extension[Iterable[Moment]] = Extension()
 
 
 @dataclass(frozen=True)
 class Column:
-    """One more column of a list."""
+    """A column that a later app adds to a list."""
 
     shown: Callable[[Any], Any]
     after: str
@@ -33,30 +54,8 @@ class Column:
     prepared: Prepared | None
 
 
-_fronts: list[Callable[[HttpRequest], Panel | None]] = []
+_fronts: list[Front] = []
 _columns: defaultdict[type[Model], list[Column]] = defaultdict(list)
-_panels: defaultdict[type[Model], list[Drawn[Any]]] = defaultdict(list)
-_stories: defaultdict[type[Model], list[Told[Any]]] = defaultdict(list)
-
-
-def panel(model: type[R]) -> Callable[[Drawn[R]], Drawn[R]]:
-    """Add what this draws to the page of every row of the model."""
-
-    def add(drawn: Drawn[R]) -> Drawn[R]:
-        _panels[model].append(drawn)
-        return drawn
-
-    return add
-
-
-def story(model: type[R]) -> Callable[[Told[R]], Told[R]]:
-    """Add what this tells to the story of every row of the model."""
-
-    def add(told: Told[R]) -> Told[R]:
-        _stories[model].append(told)
-        return told
-
-    return add
 
 
 def column(
@@ -65,14 +64,15 @@ def column(
     after: str,
     prefetch_lookups: Sequence[str] = (),
     prepared: Prepared | None = None,
-) -> Callable[[Shown[R]], Shown[R]]:
+) -> Callable[[Callable[[R], Any]], Callable[[R], Any]]:
     """
-    Add what this shows to the list of the model, after one of its columns; `prefetch_lookups` are
-    what of a row it looks at, to be fetched with it. By `prepared` all rows of a page are
-    given together what it shows of each.
+    Add a column to the list of the model, after the column with the name `after`.
+
+    `prefetch_lookups` are fetched with the rows of a page. `prepared` is called once
+    with all rows of a page, and attaches to each what the column shows.
     """
 
-    def add(shown: Shown[R]) -> Shown[R]:
+    def add(shown: Callable[[R], Any]) -> Callable[[R], Any]:
         _columns[model].append(Column(shown, after, prefetch_lookups, prepared))
         return shown
 
@@ -80,29 +80,28 @@ def column(
 
 
 def columns_of(model: type[Model], own: Sequence[Any]) -> list[Any]:
-    """The columns of the model's list, each added one in its place."""
+    """Return the columns of the model's list, the added ones in their places."""
     columns = list(own)
     for added in _columns[model]:
-        columns.insert(columns.index(added.after) + 1, added.shown)
+        names = [getattr(each, "__name__", each) for each in columns]
+        columns.insert(names.index(added.after) + 1, added.shown)
     return columns
 
 
 def prefetch_lookups(model: type[Model]) -> list[str]:
-    """What the added columns look at."""
+    """Return the lookups of the added columns."""
     return [name for added in _columns[model] for name in added.prefetch_lookups]
 
 
 def prepare(model: type[Model], rows: Sequence[Model]) -> None:
-    """Give the rows of one page what the added columns show of them."""
+    """Prepare the rows of one page for the added columns."""
     for added in _columns[model]:
         if added.prepared:
             added.prepared(rows)
 
 
-def front(
-    drawn: Callable[[HttpRequest], Panel | None],
-) -> Callable[[HttpRequest], Panel | None]:
-    """Add what this draws to the first page, for those who may see it."""
+def front(drawn: Front) -> Front:
+    """Add a panel to the front page; the function returns None for who may not see it."""
     _fronts.append(drawn)
     return drawn
 
@@ -112,11 +111,10 @@ def fronts_for(request: HttpRequest) -> list[Panel]:
 
 
 def panels_of(row: Model) -> list[Panel]:
-    drawn = (draw(row) for draw in _panels[type(row)])
-    return [panel for panel in drawn if panel]
+    return [each for each in panel.of(row) if each]
 
 
-def story_of(row: Model, own: Iterable[Moment] = ()) -> list[Moment]:
-    """All that happened, in order of time."""
-    told = [moment for tell in _stories[type(row)] for moment in tell(row)]
-    return sorted([*own, *told], key=lambda moment: moment.at)
+def timeline_of(row: Model, own: Iterable[Moment] = ()) -> list[Moment]:
+    """Return everything that happened to the row, in the order of time."""
+    added = [moment for moments in timeline.of(row) for moment in moments]
+    return sorted([*own, *added], key=lambda moment: moment.at)

@@ -65,3 +65,8 @@ class Panel:
     export: str = ""  # the list that may be had as CSV
     is_wide: bool = False  # above all others, over the page's whole width
     is_live: bool = False  # asked for anew, by its name, while somebody looks
+
+
+def fieldset(title: str | None, *fields: Any) -> Any:
+    """Return one group of a page's facts, as `ModelAdmin.fieldsets` wants it."""
+    return title, {"fields": fields}

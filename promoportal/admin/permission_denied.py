@@ -69,15 +69,14 @@ def _keep(request: HttpRequest, refused: Refused) -> None:
     of = getattr(
         request.resolver_match and request.resolver_match.func, "model_admin", None
     )
-    about = _about(request, refused, of)
-    entry = audit_log.entry(
-        of.model if of else None,
+    audit_log.record(
         audit_log.AuditKind.REFUSED,
         f"Refused: {_said(refused)}",
         by=request.user,
-        about=about,
+        about=[_about(request, refused, of)],
+        address=client_address(request.META),
+        model=of.model if of else None,
     )
-    audit_log.keep([entry], address=client_address(request.META))
 
 
 def _about(request: HttpRequest, refused: Refused, of: Any) -> Model | str:

@@ -1,4 +1,4 @@
-"""Filters that show to which rows a list was narrowed by a link."""
+"""Filters by one related row, and by a fixed set of conditions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
 from promoportal.admin.formatting import called
@@ -81,15 +81,12 @@ class RelatedRowFilter(SimpleListFilter):
     def _chosen(self) -> str:
         return self._called(self.row) if self.row else "not there"
 
-    def _called(self, row: Model) -> str:
-        """Without the word that stands before it already."""
-        if isinstance(row, Named):
-            return _Called(row)
-        return str(row).removeprefix(f"{self.title} ")
+    def _called(self, row: Any) -> str:
+        return _Called(row) if isinstance(row, Named) else str(row.short_name)
 
 
 def narrowed(path: str, model: type[Model]) -> type[RelatedRowFilter]:
-    """A filter for what `path` leads to."""
+    """Return a filter for the row that `path` leads to."""
     name = str(model._meta.verbose_name)
     return type(
         f"NarrowedTo{model.__name__}",
@@ -100,32 +97,46 @@ def narrowed(path: str, model: type[Model]) -> type[RelatedRowFilter]:
 
 class LookupFilter(SimpleListFilter):
     """
-    What a link narrows a list by beside its filters, so that it can be let go. By itself
-    it offers nothing, since no index would serve it alone.
+    A filter with some choices, each with its label and its condition.
+
+    Where no index serves the choices alone, it is shown only if a link has chosen one
+    of them, which can be removed there.
     """
 
-    says: ClassVar[Mapping[str, tuple[str, Any]]]
+    conditions: ClassVar[Mapping[str, tuple[str, Q]]]
+    is_offered: ClassVar[bool]
 
     def lookups(
         self, request: HttpRequest, model_admin: ModelAdmin[Any]
     ) -> list[tuple[str, str]]:
-        value = self.value()
-        known = self.says.get(value) if value else None
-        return [(str(value), known[0])] if known else []
+        return [
+            (value, label)
+            for value, (label, _) in self.conditions.items()
+            if self.is_offered or value == self.value()
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        _, wanted = self.says[str(self.value())]
-        return queryset.filter(**{str(self.parameter_name): wanted})
+        _, condition = self.conditions.get(str(self.value()), ("", Q()))
+        return queryset.filter(condition)
 
 
 def narrowed_by(
-    lookup: str, title: str, says: Mapping[str, tuple[str, Any]]
+    parameter: str,
+    title: str,
+    conditions: Mapping[str, tuple[str, Q]],
+    *,
+    is_offered: bool = True,
 ) -> type[LookupFilter]:
-    """A filter by a look-up: for each value in an address, its label and what it is."""
+    """Return a filter with a label and a condition for each value of its parameter."""
     return type(
         "NarrowedBy",
         (LookupFilter,),
-        {"title": title, "parameter_name": lookup, "says": says},
+        {
+            "title": title,
+            "parameter_name": parameter,
+            "conditions": conditions,
+            "is_offered": is_offered,
+        },
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 
 from promoportal.admin import saved_filters
+from promoportal.admin.posted_form import PostedForm
 from promoportal.admin.saved_filters import MAX_NAME_LENGTH, Refused
 
 _NAMELESS = "Nothing was saved: give the filter a name of at most {} characters."
@@ -35,14 +36,13 @@ def shown(changes: Any, request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def answer(changes: Any, request: HttpRequest) -> HttpResponse:
-    """Do what was asked about them, say so, and go back to the list as it was."""
-    act = _ACTS.get(request.POST["saved"], _unknown)
+def answer(form: PostedForm) -> HttpResponse:
+    """Save, rename or remove a filter, and show the list again."""
+    act = _ACTS.get(form.data.get("saved", ""), _unknown)
     try:
-        messages.success(request, act(changes, request))
+        return form.go_back(act(form.change_list(), form), messages.SUCCESS)
     except Refused as refused:
-        messages.warning(request, str(refused))
-    return HttpResponseRedirect(request.get_full_path())
+        return form.go_back(str(refused))
 
 
 def narrowed_to(changes: Any) -> dict[str, str]:
@@ -53,43 +53,43 @@ def narrowed_to(changes: Any) -> dict[str, str]:
     return {name: changes.params[name] for name in names if changes.params.get(name)}
 
 
-def _save(changes: Any, request: HttpRequest) -> str:
+def _save(changes: Any, form: PostedForm) -> str:
     if changes.problems:
         raise Refused("Nothing was saved: what is not understood would find nothing.")
-    name, narrowed = _name(request), narrowed_to(changes)
-    saved_filters.save(changes.model, narrowed, name=name, by=request.user)
+    name, narrowed = _name(form), narrowed_to(changes)
+    saved_filters.save(changes.model, narrowed, name=name, by=form.request.user)
     return f"Saved as “{name}”. Only you see it."
 
 
-def _rename(changes: Any, request: HttpRequest) -> str:
-    name = _name(request)
-    saved_filters.rename(changes.model, _key(request), name=name, by=request.user)
+def _rename(changes: Any, form: PostedForm) -> str:
+    name = _name(form)
+    saved_filters.rename(changes.model, _key(form), name=name, by=form.request.user)
     return f"It is called “{name}” now."
 
 
-def _remove(changes: Any, request: HttpRequest) -> str:
-    saved_filters.remove(changes.model, _key(request), by=request.user)
+def _remove(changes: Any, form: PostedForm) -> str:
+    saved_filters.remove(changes.model, _key(form), by=form.request.user)
     return "The saved filter is removed. What it led to is as it was."
 
 
-def _unknown(_: Any, __: HttpRequest) -> str:
+def _unknown(_: Any, __: PostedForm) -> str:
     raise Refused("Nothing was done: a filter is saved, renamed or removed.")
 
 
-_ACTS: dict[str, Callable[[Any, HttpRequest], str]] = {
+_ACTS: dict[str, Callable[[Any, PostedForm], str]] = {
     "save": _save,
     "rename": _rename,
     "remove": _remove,
 }
 
 
-def _name(request: HttpRequest) -> str:
-    form = NameForm(request.POST)
-    if not form.is_valid():
+def _name(form: PostedForm) -> str:
+    name = NameForm(form.data)
+    if not name.is_valid():
         raise Refused(_NAMELESS.format(MAX_NAME_LENGTH))
-    return str(form.cleaned_data["name"])
+    return str(name.cleaned_data["name"])
 
 
-def _key(request: HttpRequest) -> int:
-    said = request.POST.get("filter", "")
+def _key(form: PostedForm) -> int:
+    said = form.data.get("filter", "")
     return int(said) if said.isdecimal() and len(said) < 19 else 0

@@ -3,7 +3,7 @@ What people like to narrow lists to, each kept under a name of their own.
 
 Of a list's address only its filters are kept: not the place in it, and not what was
 searched for, which is a customer's id and belongs to no shelf. A filter is a wish and
-no deed, so the log does not tell of it.
+no action, so the log does not tell of it.
 """
 
 from __future__ import annotations

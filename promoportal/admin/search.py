@@ -1,77 +1,71 @@
-"""How rows are found: by the whole of an id, or by how a name begins."""
+"""How the rows of a list are found: by the whole of an id, or by how a name begins."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
 
 from promoportal.db.display_names import composed
 
-M = TypeVar("M", bound=Model)
 
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[M]
-else:
+@dataclass(frozen=True)
+class Search:
+    """The fields that a search looks at, each served by an index."""
 
-    class _ModelAdmin(admin.ModelAdmin, Generic[M]):
-        pass
+    exact: Sequence[str] = ()
+    uuid: Sequence[str] = ()
+    prefix: Sequence[str] = ()
 
+    @property
+    def fields(self) -> list[str]:
+        return [*self.exact, *self.uuid, *self.prefix]
 
-class Search(_ModelAdmin[M]):
-    """Rows of which some are found by one term, with an index for each way."""
-
-    # Looked up as they are, so that an index answers.
-    finds: ClassVar[Sequence[str]] = ()
-    finds_uuid: ClassVar[Sequence[str]] = ()
-    # Looked up by how they begin.
-    begins: ClassVar[Sequence[str]] = ()
-
-    def get_search_fields(self, request: HttpRequest) -> list[str]:
-        return [*self.finds, *self.finds_uuid, *self.begins]
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[M], search_term: str
-    ) -> tuple[QuerySet[M], bool]:
-        term = search_term.strip()
-        return (queryset.filter(self._found(term)) if term else queryset), False
-
-    def _found(self, term: str) -> Q:
+    def narrow(self, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         """
-        The whole term, as it is: an id may hold spaces, and case may matter. In a name
-        it does not, and few remember the whole of one.
+        Return the rows that the term finds; all of them if it is empty.
+
+        Ids are compared as they are, because they may contain spaces and upper case.
+        Names are found by their beginning, whatever the case.
         """
-        if self.finds_uuid and _is_uuid(term):
-            return _any_of(self.finds_uuid, UUID(term))
-        whole = [self._found_by(path, term) for path in self.finds]
+        term = term.strip()
+        return rows.filter(self._condition(rows.model, term)) if term else rows
+
+    def _condition(self, model: type[Model], term: str) -> Q:
+        if self.uuid and _is_uuid(term):
+            return _any_of([Q(**{path: UUID(term)}) for path in self.uuid])
         name = composed(term)
-        begun = [Q(**{f"{path}__istartswith": name}) for path in self.begins]
-        return reduce(operator.or_, [*whole, *begun])
-
-    def _found_by(self, path: str, term: str) -> Q:
-        """
-        Match the rows whose field, own or of a related row, is the term.
-
-        A unique field of a related row is looked up first, for its one key. With a join,
-        all rows that match would be sorted for the newest hundred. Django compares a key
-        with a query only where that is limited to one row.
-        """
-        name, _, rest = path.partition("__")
-        related: Any = self.opts.get_field(name).related_model if rest else None
-        if related is None or not related._meta.get_field(rest).unique:
-            return Q(**{path: term})
-        one = related._base_manager.filter(**{rest: term}).values("pk")[:1]
-        return Q(**{name: one})
+        return _any_of(
+            [
+                *(_equals(model, path, term) for path in self.exact),
+                *(Q(**{f"{path}__istartswith": name}) for path in self.prefix),
+            ]
+        )
 
 
-def _any_of(paths: Sequence[str], value: Any) -> Q:
-    return reduce(operator.or_, [Q(**{path: value}) for path in paths])
+def _equals(model: type[Model], path: str, term: str) -> Q:
+    """
+    Return the condition that a field, perhaps of a related row, equals the term.
+
+    If only one related row can have the term, its key is looked up first: with a join,
+    the database would sort all matching rows to find the newest hundred. Django compares
+    a key with a query only if that is limited to one row.
+    """
+    name, _, rest = path.partition("__")
+    related: Any = model._meta.get_field(name).related_model if rest else None
+    if related is None or not related._meta.get_field(rest).unique:
+        return Q(**{path: term})
+    one = related._base_manager.filter(**{rest: term}).values("pk")[:1]
+    return Q(**{name: one})
+
+
+def _any_of(conditions: Sequence[Q]) -> Q:
+    return reduce(operator.or_, conditions)
 
 
 def _is_uuid(term: str) -> bool:

@@ -7,12 +7,13 @@ minutes, for this row, for this person.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, QuerySet
@@ -29,22 +30,22 @@ NOT_SHOWN = "Not shown. Who may see it says why first."
 
 @dataclass(frozen=True)
 class Reveal:
-    """What of a model's rows is hidden till somebody says why; see `Deed` for `said`."""
+    """The hidden fields of a model, and the action that shows them; see `Action.said`."""
 
     model: type[Model]
     permission: str
     label: str
     said: tuple[str, str]
-    # What stands on a row's page for each field that is hidden.
-    instead: Mapping[str, str]
+    # What a row's page has instead of each hidden field.
+    instead: Mapping[Any, Any]
 
     @cached_property
-    def deed(self) -> Action:
+    def action(self) -> Action:
         return Action(
             "reveal",
             self.label,
             self.permission,
-            _say_why,
+            _reveal,
             said=self.said,
             in_list=False,
             is_only_logged=True,
@@ -52,11 +53,11 @@ class Reveal:
         )
 
     def is_shown(self, row: Model, user: Any) -> bool:
-        """Whether this person said lately why they must see it, and still may."""
+        """Return whether the user gave a reason for this row a short time ago."""
         return row.pk in self.shown([row], user)
 
     def shown(self, rows: Sequence[Model], user: Any) -> set[int]:
-        """Which of these rows it holds for, by key."""
+        """Return the keys of the rows that the user may see in full now."""
         if not user.has_perm(self.permission):
             return set()
         said = LogEntry.objects.filter(
@@ -69,21 +70,26 @@ class Reveal:
         keys = set(said.values_list("object_id", flat=True))
         return {row.pk for row in rows if str(row.pk) in keys}
 
-    def hidden(self, fieldsets: Any) -> list[Any]:
-        """A page's fields, each that is hidden by what stands for it."""
+    def hide(self, fieldsets: Any) -> list[Any]:
+        """Return the fieldsets of a page with a replacement for each hidden field."""
         return [
-            (
-                name,
-                {
-                    "fields": [
-                        self.instead.get(str(each), each) for each in of["fields"]
-                    ]
-                },
-            )
+            (name, {"fields": [self.instead.get(each, each) for each in of["fields"]]})
             for name, of in fieldsets
         ]
 
 
-def _say_why(rows: QuerySet[Any], _by: Any, _why: str) -> BulkResult:
-    """Nothing is moved: that it was said why is all there is to it."""
-    return BulkResult(done=rows.count())
+def hidden(
+    description: str, is_there: Callable[[Any], Any] = bool
+) -> Callable[[Any], str]:
+    """Return a fact of a page that only says that a value, if it is there, is hidden."""
+
+    @admin.display(description=description)
+    def hidden_value(row: Any) -> str:
+        return NOT_SHOWN if is_there(row) else ""
+
+    return hidden_value
+
+
+def _reveal(rows: QuerySet[Any], **_: Any) -> BulkResult:
+    """Change nothing: the audit entry is all that this action does."""
+    return BulkResult(done=len(rows), rows=list(rows))

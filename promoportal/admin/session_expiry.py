@@ -68,7 +68,7 @@ def forget(answer: HttpResponse) -> None:
 
 
 def _kept(here: str, said: QueryDict) -> str:
-    """As a cookie holds it; nothing where it holds too little, or there is no deed."""
+    """As a cookie holds it; nothing where it holds too little, or there is no action."""
     fields = QueryDict(mutable=True)
     for name in _FIELDS:
         fields.setlist(name, said.getlist(name))

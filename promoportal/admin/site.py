@@ -61,7 +61,7 @@ class PortalSite(AdminSite):
             for app in context["available_apps"]
             for model in app["models"]
         }
-        return {**context, "tasks": navigation.of(request, lists)}
+        return {**context, "navigation": navigation.of(request, lists)}
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

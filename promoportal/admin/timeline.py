@@ -20,24 +20,28 @@ class Moment:
     detail: str = ""
 
 
-# Of a row that moved more often than this, the latest moves are told.
+# Of a row with more transitions than this, the timeline has the latest.
 MAX_TRANSITIONS = 200
 
 
-def moves_of(row: Any, labels: dict[str, str], what: str = "") -> list[Moment]:
-    """The transitions of a row, each with who and why."""
+def transitions_of(row: Any, what: str = "") -> list[Moment]:
+    """Return the transitions of a row, each with who and why; `what` is its subject."""
     latest = row.transitions.select_related("by").order_by("-pk")[:MAX_TRANSITIONS]
-    return [
-        Moment(
-            at=move.at,
-            what=_moved(move.after, labels, what),
-            by=str(move.by) if move.by else "",
-            why=move.why,
-        )
-        for move in reversed(latest)
-    ]
+    labels = _state_labels(row)
+    return [_moment(move, labels, what) for move in reversed(latest)]
 
 
-def _moved(after: str, labels: dict[str, str], what: str) -> str:
-    shown = badge(after, labels.get(after, after))
-    return format_html("{} {}", what, shown) if what else shown
+def _moment(move: Any, labels: dict[str, str], what: str) -> Moment:
+    shown = badge(move.after, labels.get(move.after, move.after))
+    return Moment(
+        at=move.at,
+        what=format_html("{} {}", what, shown) if what else shown,
+        by=str(move.by) if move.by else "",
+        why=move.why,
+    )
+
+
+def _state_labels(row: Any) -> dict[str, str]:
+    """Return the labels of the states of all machines of the row."""
+    fields = [row._meta.get_field(name) for name in row.machines]
+    return {value: label for each in fields for value, label in each.flatchoices}

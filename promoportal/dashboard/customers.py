@@ -25,7 +25,6 @@ from promoportal.admin import links
 from promoportal.admin.actions import Action
 from promoportal.admin.formatting import badge, moment, stamp
 from promoportal.admin.links import list_of
-from promoportal.admin.model_admin import ReadOnlyAdmin
 from promoportal.db.database_clock import seconds_from_now
 from promoportal.operations import next_step
 from promoportal.operations.next_step import NextStep
@@ -53,7 +52,7 @@ class Owed:
     worth: str
     state: SafeString
     next: NextStep
-    deeds: list[Action]
+    actions: list[Action]
     seen: str
     is_revealed: bool
 
@@ -166,10 +165,10 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
         "customer": customer,
         "rewards": [one for one in owed if not one.is_nothing],
         "nothing": [one for one in owed if one.is_nothing],
-        "reveal": assignment_actions.CODES.deed,
+        "reveal": assignment_actions.CODES.action,
         "older": shown[-1].pk if len(found) > MAX_ASSIGNMENTS_SHOWN else "",
         "is_first": key is None,
-        "deeds_address": list_of(Assignment),
+        "actions_address": list_of(Assignment),
         "here": page_of(customer),
     }
     return _page(request, "admin/customer_detail.html", context)
@@ -237,24 +236,17 @@ def _place(older: str) -> int | None:
 def _owed(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Owed:
     shown = badge(row.state, AssignmentState(row.state).label)
     doubt = stamp("doubt", "?", "In doubt")
-    rows = _assignments()
+    offered = assignment_actions.OFFERED
     return Owed(
         row,
         reward_text(row) or "Reward",
         SafeString(f"{shown} {doubt}") if row.doubtful else shown,
         next_step.of(row),
-        [deed for deed in rows.allowed(request) if _is_plain(deed) and deed.fits(row)],
-        rows.version(row),
+        [
+            action
+            for action in offered.allowed(request.user)
+            if action.for_support and action.fits(row)
+        ],
+        offered.version_token(row),
         row.pk in revealed,
     )
-
-
-def _is_plain(deed: Action) -> bool:
-    """What support does without asking: to try again what may be tried again."""
-    return deed.name == "retry"
-
-
-def _assignments() -> ReadOnlyAdmin[Assignment]:
-    rows = admin.site.get_model_admin(Assignment)
-    assert isinstance(rows, ReadOnlyAdmin)  # noqa: S101 - we registered it
-    return rows

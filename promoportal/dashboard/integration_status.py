@@ -9,9 +9,9 @@ from django.db.models import Q
 from django.utils.safestring import SafeString
 
 from promoportal.admin.alerts import Alert
-from promoportal.admin.formatting import moment, since, stamp
-from promoportal.admin.list_columns import when
-from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.admin.formatting import since, stamp
+from promoportal.admin.list_columns import computed, when
+from promoportal.admin.model_admin import PortalAdmin
 from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.optimove.rate_limiter import WINDOW, Allowance, Priority
 from promoportal.resilience.circuit_breaker import Breaker
@@ -20,13 +20,19 @@ from promoportal.resilience.circuit_breaker import Breaker
 _A_WHILE = 15
 
 
+def _badge(row: Breaker) -> SafeString:
+    if row.opened_at is None:
+        return stamp("good", "✓", "Closed: calls are made")
+    return stamp("held", "!", "Open: no calls are made")
+
+
 @admin.register(Breaker)
-class BreakerAdmin(ReadOnlyAdmin[Breaker]):
+class BreakerAdmin(PortalAdmin):
     """Whether each far side may be called."""
 
-    list_display = ("side", "status", "opened", "problem", "next_time", "failures")
-    fields = ("side", "status", "opened", "next_time", "failures", "problem")
-    attention = (
+    list_display = ("side", "state_badge", "opened", "problem", "next_time", "failures")
+    fields = ("side", "state_badge", "opened", "next_time", "failures", "problem")
+    alerts = (
         Alert(
             "open",
             "Breakers are open: a far side is not called",
@@ -35,40 +41,30 @@ class BreakerAdmin(ReadOnlyAdmin[Breaker]):
             lambda: Q(opened_at__lte=seconds_from_now(-_A_WHILE)),
         ),
     )
+    state_badge = computed("state", _badge)
     opened = when("opened_at")
     next_time = when("open_until", "next call at")
 
-    @admin.display(description="state")
-    def status(self, row: Breaker) -> SafeString:
-        if row.opened_at is None:
-            return stamp("good", "✓", "Closed: calls are made")
-        return stamp("held", "!", "Open: no calls are made")
+    def heading_badges(self, row: Breaker) -> list[SafeString]:
+        return [_badge(row), since(row.opened_at)]
 
-    def marks(self, row: Breaker) -> list[SafeString]:
-        return [self.status(row), since(row.opened_at)]
+
+def _recent_calls(row: Allowance) -> str:
+    begun = database_now() - WINDOW
+    count = sum(at > begun for at in row.granted_at)
+    most, seconds = int(Priority.PERSON), WINDOW / timedelta(seconds=1)
+    return f"{count} of {most} in the last {seconds:g} seconds"
 
 
 @admin.register(Allowance)
-class AllowanceAdmin(ReadOnlyAdmin[Allowance]):
+class AllowanceAdmin(PortalAdmin):
     """How many calls the vendor's key has left."""
 
     list_display = ("name", "lately", "paused", "refusals")
     fields = ("lately", "paused", "refusals")
-
-    @admin.display(description="allowance")
-    def name(self, row: Allowance) -> str:
-        return "Calls to Optimove"
-
-    @admin.display(description="calls lately")
-    def lately(self, row: Allowance) -> str:
-        begun = database_now() - WINDOW
-        count = sum(at > begun for at in row.granted_at)
-        most, seconds = int(Priority.PERSON), WINDOW / timedelta(seconds=1)
-        return f"{count} of {most} in the last {seconds:g} seconds"
-
-    @admin.display(description="Optimove said too many; wait until")
-    def paused(self, row: Allowance) -> SafeString:
-        return moment(row.not_before)
+    name = computed("allowance", lambda _: "Calls to Optimove")
+    lately = computed("calls lately", _recent_calls)
+    paused = when("not_before", "Optimove said too many; wait until")
 
     def heading(self, row: Allowance) -> str:
         return "Calls to Optimove"

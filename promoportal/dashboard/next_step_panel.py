@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from promoportal.admin import page_extensions
-from promoportal.admin.formatting import moment, quoted, since, state_of
+from promoportal.admin.formatting import moment, quoted, since, state_badge
 from promoportal.admin.panels import Panel
 from promoportal.operations import next_step
 from promoportal.operations.next_step import NextStep
@@ -19,7 +19,9 @@ from rewards.models import Assignment, AssignmentState
 # --- In the list ----------------------------------------------------------------------
 
 
-@page_extensions.column(Assignment, after="why", prefetch_lookups=("redemption",))
+@page_extensions.column(
+    Assignment, after="reason_and_problem", prefetch_lookups=("redemption",)
+)
 @admin.display(description="what happens next")
 def happens_next(row: Assignment) -> SafeString:
     """Return the next step and its time; nothing, where the reason of a void row says it."""
@@ -43,7 +45,7 @@ def _sentences(row: Assignment) -> Iterator[str]:
     yield format_html(
         "<strong>{}</strong> {} since {}",
         step.activation_status.label,
-        state_of(row),
+        state_badge(row),
         since(row.state_since),
     )
     if why := _why(row):

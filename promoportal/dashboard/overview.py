@@ -14,7 +14,7 @@ from django.utils.timezone import localtime
 from executions.models import Delivery, Execution, ExecutionProgress, ExecutionStop
 from promoportal.admin import page_extensions
 from promoportal.admin.charts import columns
-from promoportal.admin.formatting import badge, since, stamp, state_of
+from promoportal.admin.formatting import badge, since, stamp, state_badge
 from promoportal.admin.links import link, link_by_name, list_of
 from promoportal.admin.panels import Panel
 from promoportal.dashboard.progress_column import how_far
@@ -64,7 +64,7 @@ def under_way(request: HttpRequest) -> Panel | None:
 def _standing_still(row: Execution) -> SafeString:
     if row.stop != ExecutionStop.NONE:
         return badge(row.stop, str(row.get_stop_display()))
-    return state_of(row)
+    return state_badge(row)
 
 
 @page_extensions.front

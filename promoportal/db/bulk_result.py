@@ -1,17 +1,62 @@
+"""The result of one action on many rows, with the reason for each skipped row."""
+
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class SkipKind(StrEnum):
+    """Why a row was skipped, for programs."""
+
+    WRONG_STATE = "wrong_state"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    IN_DOUBT = "in_doubt"
+    EXECUTION_CANCELLED = "execution_cancelled"
+    NEEDS_CONFIRMATION = "needs_confirmation"
+    NEEDS_RETRY = "needs_retry"
+    NOT_ELIGIBLE = "not_eligible"
+    OTHER_OWNER = "other_owner"
+    UNREADABLE = "unreadable"
+    NEEDS_SECOND_PERSON = "needs_second_person"
+
+
+@dataclass(frozen=True)
+class SkipReason:
+    """Why a row was skipped: a kind for programs, and the same as words for people."""
+
+    kind: SkipKind
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 @dataclass
 class BulkResult:
-    """The number of rows changed, and the reasons why others were skipped."""
+    """
+    The number of rows changed, the skipped rows counted by reason, and the rows.
+
+    `unreached` counts the rows for which there was no time.
+    """
 
     done: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[SkipReason] = field(default_factory=Counter)
+    rows: list[Any] = field(default_factory=list)
     unreached: int = 0
 
-    def add(self, other: BulkResult) -> None:
+    def record(self, row: Any, skipped: SkipReason | None = None) -> None:
+        """Add one row, which was changed, or skipped for a reason."""
+        self.rows.append(row)
+        if skipped:
+            self.skipped[skipped] += 1
+        else:
+            self.done += 1
+
+    def add_counts(self, other: BulkResult) -> None:
+        """Add the counts of another result; its rows are not kept."""
         self.done += other.done
         self.skipped += other.skipped

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import models
+from django.utils.text import capfirst
 
 from executions.models import ExecutionStop
 from redemptions.models import Redemption, RedemptionState
@@ -128,7 +129,7 @@ def _held(row: Assignment) -> NextStep:
         said = "Somebody looks in the platform's books, and says whether it was given."
         return _step(row, said, None, True)
     if why_not := decisions.owner_conflict(row):
-        return _step(row, f"{why_not[0].upper()}{why_not[1:]}.", None, True)
+        return _step(row, f"{capfirst(why_not.sentence)}.", None, True)
     said = _HELD.get(AssignmentReason(row.reason), "") if row.reason else ""
     return _step(row, said or "A person looks at it.", None, True)
 

@@ -35,7 +35,7 @@ _MAX_CURSOR_LENGTH = 4000
 _WORDS_KEPT = 2000
 
 
-class CursorRefused(wire.Rejected):
+class CursorRefused(wire.WireError):
     """Optimove no longer knows the cursor: start from the beginning."""
 
 

@@ -6,13 +6,13 @@ from django.utils.html import format_html
 
 from executions.models import Execution
 from promoportal.admin import page_extensions
-from promoportal.admin.formatting import exchange, quoted, since, state_of, words
+from promoportal.admin.formatting import exchange, quoted, since, state_badge, words
 from promoportal.admin.keyset_order import Order
 from promoportal.admin.links import link, page_of
 from promoportal.admin.panels import Panel
-from promoportal.admin.timeline import Moment, moves_of
+from promoportal.admin.timeline import Moment, transitions_of
 from redemptions.admin.reports import response
-from redemptions.models import Redemption, RedemptionState, Report
+from redemptions.models import Redemption, Report
 from rewards import redaction
 from rewards.models import Assignment
 
@@ -25,7 +25,7 @@ def reported(assignment: Assignment) -> Panel | None:
     row = _redemption(assignment)
     if row is None:
         return Panel("Redemption", sentences=["There is nothing to report yet."])
-    said = [state_of(row), since(row.state_since)]
+    said = [state_badge(row), since(row.state_since)]
     problem = quoted(redaction.redact_code(row.problem, assignment))
     return Panel(
         "Redemption",
@@ -34,14 +34,14 @@ def reported(assignment: Assignment) -> Panel | None:
     )
 
 
-@page_extensions.story(Assignment)
+@page_extensions.timeline(Assignment)
 def told(assignment: Assignment) -> list[Moment]:
     """What became of telling the vendor."""
     row = _redemption(assignment)
     if row is None:
         return []
     reports = [_carried(row.report)] if row.report else []
-    return [*moves_of(row, dict(RedemptionState.choices), what="Redemption:"), *reports]
+    return [*transitions_of(row, what="Redemption:"), *reports]
 
 
 def _carried(report: Report) -> Moment:
@@ -58,7 +58,7 @@ def _carried(report: Report) -> Moment:
     )
 
 
-@page_extensions.story(Execution)
+@page_extensions.timeline(Execution)
 def activated(execution: Execution) -> Iterator[Moment]:
     """When its customers began to have it, and when the last so far did."""
     rows = Redemption.objects.filter(execution=execution)

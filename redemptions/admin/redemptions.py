@@ -1,30 +1,29 @@
-"""What the vendor was told, to look at and to tell again."""
+"""Redemptions: the list, the page of each, and reporting one again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.db.models import Q
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from executions.admin.campaign_filter import OfCampaign
 from executions.models import Execution
-from promoportal.admin.actions import Action
-from promoportal.admin.alerts import Alert
+from promoportal.admin import list_columns
+from promoportal.admin.actions import Action, Actions
+from promoportal.admin.alerts import Alert, held
 from promoportal.admin.csv_export import CsvExport
 from promoportal.admin.date_filter import days
 from promoportal.admin.formatting import moment
 from promoportal.admin.links import link
-from promoportal.admin.list_columns import when
-from promoportal.admin.related_filters import narrowed
-from promoportal.admin.stateful_admin import StatefulAdmin
+from promoportal.admin.list_columns import computed, link_to, when
+from promoportal.admin.model_admin import PortalAdmin
+from promoportal.admin.panels import fieldset
+from promoportal.admin.related_filters import narrowed, narrowed_by
+from promoportal.admin.search import Search
 from promoportal.db import state_counts
-from promoportal.db.bulk_result import BulkResult
 from promoportal.db.database_clock import seconds_from_now
 from redemptions import decisions
 from redemptions.models import UNREPORTED, Redemption, RedemptionState, Report
@@ -32,46 +31,27 @@ from rewards import redaction
 from rewards.admin.assignments import UNANSWERED_FOR
 from rewards.admin.reward_text import reward_text
 
-
-def _decide(
-    service: Callable[..., list[int]],
-) -> Callable[[QuerySet[Redemption], Any, str], BulkResult]:
-    def decide(rows: QuerySet[Redemption], by: Any, why: str) -> BulkResult:
-        there = rows.count()
-        done = BulkResult(len(service(rows, by=by, why=why)))
-        if there > done.done:
-            done.skipped["not held"] += there - done.done
-        return done
-
-    return decide
+_REPORTED = narrowed_by(
+    "reported",
+    "whether it is reported",
+    {
+        "yes": ("Reported", Q(state=RedemptionState.REPORTED)),
+        "no": ("Not yet", Q(state__in=UNREPORTED)),
+    },
+)
 
 
 def _is_held(row: Redemption) -> bool:
     return row.state == RedemptionState.HELD
 
 
-class Told(admin.SimpleListFilter):
-    """Whether the vendor has it."""
-
-    title = "whether it is reported"
-    parameter_name = "reported"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "Reported"), ("no", "Not yet")]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Redemption]
-    ) -> QuerySet[Redemption]:
-        if self.value() == "yes":
-            return queryset.filter(state=RedemptionState.REPORTED)
-        if self.value() == "no":
-            return queryset.filter(state__in=UNREPORTED)
-        return queryset
+def _problem(row: Redemption) -> str:
+    return redaction.redact_code(row.problem, row.assignment)
 
 
 @admin.register(Redemption)
-class RedemptionAdmin(StatefulAdmin[Redemption]):
-    sheet = CsvExport(
+class RedemptionAdmin(PortalAdmin):
+    export = CsvExport(
         "redemptions.export_redemption",
         {
             "customer": "assignment__customer",
@@ -85,17 +65,12 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
         },
     )
     list_display = (
-        "who",
-        "standing",
-        "what",
-        "why",
-        "next_time",
-        "report_link",
-        "execution_link",
+        *("who", list_columns.state_and_since, "what", "reason_and_problem"),
+        *("next_time", "report_link", "execution_link"),
     )
     list_select_related = ("assignment", "execution")
     list_filter = (
-        Told,
+        _REPORTED,
         "state",
         "reason",
         OfCampaign,
@@ -103,21 +78,16 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
         narrowed("report", Report),
         days("redeemed_at", "days of activation"),
     )
-    finds = ("assignment__customer",)
-    finds_uuid = ("reference",)
-    indexed = (
+    search = Search(exact=("assignment__customer",), uuid=("reference",))
+    served_by_index = (
         *("campaign", "execution", "report", "state__exact", "reason__exact"),
         *("reported", "needs"),
     )
     search_help_text = "A customer's id or our reference, in full"
-    labels = dict(RedemptionState.choices)
-    attention = (
-        Alert(
-            "held",
+    alerts = (
+        held(
             "Redemptions are held",
             "Redemption is held",
-            lambda: Q(state=RedemptionState.HELD),
-            by_reason=True,
             known=partial(state_counts.held, state_counts.CountKind.REDEMPTION),
         ),
         Alert(
@@ -130,64 +100,49 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
             ),
         ),
     )
-    deeds = (
-        Action(
-            "report_again",
-            "Report again",
-            "redemptions.report_again_redemption",
-            _decide(decisions.report_again),
-            said=("will be reported again", "will be reported again"),
-            fits=_is_held,
-        ),
-        Action(
-            "write_off",
-            "Write off",
-            "redemptions.write_off_redemption",
-            _decide(decisions.write_off),
-            said=("is written off", "are written off"),
-            warning="Optimove will not be told that the customer has the reward.",
-            fits=_is_held,
-        ),
+    offered = Actions(
+        (
+            Action(
+                "report_again",
+                "Report again",
+                "redemptions.report_again_redemption",
+                decisions.report_again,
+                said=("will be reported again", "will be reported again"),
+                fits=_is_held,
+            ),
+            Action(
+                "write_off",
+                "Write off",
+                "redemptions.write_off_redemption",
+                decisions.write_off,
+                said=("is written off", "are written off"),
+                warning="Optimove will not be told that the customer has the reward.",
+                fits=_is_held,
+            ),
+        )
     )
     fieldsets = (
-        (
+        fieldset(
             None,
-            {
-                "fields": (
-                    "assignment_link",
-                    "execution_link",
-                    "report_link",
-                    "problem_in_full",
-                    "next_time",
-                )
-            },
+            *("assignment_link", "execution_link", "report_link", "problem_in_full"),
+            "next_time",
         ),
-        (
-            "What is reported",
-            {"fields": ("reference", "redeemed", "mode", "batch_limit")},
-        ),
-        ("Work", {"fields": ("attempts", "failures", "malformed")}),
+        fieldset("What is reported", "reference", "redeemed", "mode", "batch_limit"),
+        fieldset("Work", "attempts", "failures", "malformed"),
     )
+    who = computed("customer", lambda row: row.assignment.customer)
+    what = computed("reward", lambda row: reward_text(row.assignment))
+    assignment_link = link_to("assignment")
+    execution_link = link_to("execution")
     redeemed = when("redeemed_at")
 
-    def problem_of(self, row: Redemption) -> str:
-        return redaction.redact_code(row.problem, row.assignment)
+    @admin.display(description="why")
+    def reason_and_problem(self, row: Redemption) -> str:
+        return list_columns.reason_and_problem(row, _problem(row))
 
-    @admin.display(description="customer")
-    def who(self, row: Redemption) -> str:
-        return row.assignment.customer
-
-    @admin.display(description="reward")
-    def what(self, row: Redemption) -> str:
-        return reward_text(row.assignment)
-
-    @admin.display(description="assignment")
-    def assignment_link(self, row: Redemption) -> SafeString:
-        return link(row.assignment)
-
-    @admin.display(description="execution")
-    def execution_link(self, row: Redemption) -> SafeString:
-        return link(row.execution, row.execution.reference)
+    @admin.display(description="what is wrong")
+    def problem_in_full(self, row: Redemption) -> SafeString:
+        return list_columns.problem_in_full(row, _problem(row))
 
     @admin.display(description="latest report")
     def report_link(self, row: Redemption) -> SafeString:
@@ -201,16 +156,11 @@ class RedemptionAdmin(StatefulAdmin[Redemption]):
             RedemptionState.WAITING: "Reported at",
             RedemptionState.UNCERTAIN: "Looked at again at",
         }
-        name = said.get(RedemptionState(row.state))
-        return (
-            format_html("{} {}", name, moment(row.not_before)) if name else _nothing()
-        )
+        if name := said.get(RedemptionState(row.state)):
+            return format_html("{} {}", name, moment(row.not_before))
+        return SafeString("")
 
     def heading(self, row: Redemption) -> str:
         return (
             f"Redemption of {reward_text(row.assignment)} by {row.assignment.customer}"
         )
-
-
-def _nothing() -> SafeString:
-    return SafeString("")

@@ -6,11 +6,11 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from promoportal.admin.date_filter import days
-from promoportal.admin.formatting import since, stamp, state_of, words
+from promoportal.admin.formatting import since, stamp, state_badge, words
 from promoportal.admin.links import link, list_of
-from promoportal.admin.list_columns import when
-from promoportal.admin.model_admin import ReadOnlyAdmin
-from promoportal.admin.panels import MAX_ROWS_SHOWN, Panel
+from promoportal.admin.list_columns import computed, numbered, when
+from promoportal.admin.model_admin import PortalAdmin
+from promoportal.admin.panels import MAX_ROWS_SHOWN, Panel, fieldset
 from redemptions.models import Redemption, Report
 from rewards import redaction
 from rewards.admin.reward_text import reward_text
@@ -38,47 +38,28 @@ def _outcome(report: Report) -> SafeString:
 
 
 @admin.register(Report)
-class ReportAdmin(ReadOnlyAdmin[Report]):
+class ReportAdmin(PortalAdmin):
     list_display = (
-        "identity",
-        "how",
-        "size",
-        "status_badge",
-        "begun",
-        "accepted",
-        "rejected",
-        "status",
-        "duration_ms",
+        *("identity", "how", "size", "status_badge", "begun", "accepted", "rejected"),
+        *("status", "duration_ms"),
     )
-    indexed = ("outcome__exact", "is_batch__exact")
+    served_by_index = ("outcome__exact", "is_batch__exact")
     list_filter = ("outcome", "is_batch", days("begun_at", "days"))
     fieldsets = (
-        (None, {"fields": ("how", "size", "accepted", "rejected")}),
-        ("The call", {"fields": ("begun", "ended", "status", "duration_ms", "said")}),
+        fieldset(None, "how", "size", "accepted", "rejected"),
+        fieldset("The call", "begun", "ended", "status", "duration_ms", "said"),
     )
+    identity = numbered("report")
+    how = computed("kind", lambda row: "A batch" if row.is_batch else "One by one")
+    status_badge = computed("outcome", _outcome)
     begun = when("begun_at")
     ended = when("ended_at")
-
-    @admin.display(description="report")
-    def identity(self, row: Report) -> str:
-        return f"Report {row.pk}"
-
-    @admin.display(description="kind")
-    def how(self, row: Report) -> str:
-        return "A batch" if row.is_batch else "One by one"
-
-    @admin.display(description="outcome")
-    def status_badge(self, row: Report) -> SafeString:
-        return _outcome(row)
-
-    @admin.display(description="answer")
-    def said(self, row: Report) -> SafeString:
-        return words(response(row), "")
+    said = computed("answer", lambda row: words(response(row), ""))
 
     def heading(self, row: Report) -> str:
         return f"Report {row.pk}"
 
-    def marks(self, row: Report) -> list[SafeString]:
+    def heading_badges(self, row: Report) -> list[SafeString]:
         return [_outcome(row), since(row.begun_at)]
 
     def panels(self, row: Report) -> Iterable[Panel]:
@@ -90,7 +71,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
                 (
                     link(one, one.assignment.customer),
                     reward_text(one.assignment),
-                    state_of(one),
+                    state_badge(one),
                 )
                 for one in latest[:MAX_ROWS_SHOWN]
             ],

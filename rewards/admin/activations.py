@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.utils.safestring import SafeString
 
 from executions.admin.executions import linked
 from promoportal.admin.csv_export import CsvExport
 from promoportal.admin.date_filter import days
 from promoportal.admin.links import link
-from promoportal.admin.list_columns import when
-from promoportal.admin.model_admin import ReadOnlyAdmin
-from rewards.admin.reward_text import worth_and_promotion
+from promoportal.admin.list_columns import computed, when
+from promoportal.admin.model_admin import PortalAdmin
+from rewards.admin.reward_text import NO_CUSTOMER, worth_and_promotion
 from rewards.models import Activation
 
 
 @admin.register(Activation)
-class ActivationAdmin(ReadOnlyAdmin[Activation]):
+class ActivationAdmin(PortalAdmin):
     """Kept in the order of time, so that a day of them is as quick as any page."""
 
     list_display = ("at_when", "who", "what", "execution_link", "person")
     list_filter = (days("at", "days"),)
-    list_beside = ("row__execution__campaign", "row__promotion", "by")
+    list_prefetch_related = ("row__execution__campaign", "row__promotion", "by")
     is_narrowed = True
     # Codes are money, and stay here.
-    sheet = CsvExport(
+    export = CsvExport(
         "rewards.export_assignment",
         {
             "activated at": "at",
@@ -38,22 +37,12 @@ class ActivationAdmin(ReadOnlyAdmin[Activation]):
             "said by": "by__username",
         },
     )
-    fields = ("at_when", "who", "what", "execution_link", "person")
+    fields = list_display
     at_when = when("at", "activated")
-
-    @admin.display(description="customer")
-    def who(self, row: Activation) -> SafeString:
-        return link(row.row, row.row.customer or "(not readable)")
-
-    @admin.display(description="reward")
-    def what(self, row: Activation) -> SafeString:
-        return worth_and_promotion(row.row)
-
-    @admin.display(description="execution")
-    def execution_link(self, row: Activation) -> SafeString:
-        return linked(row.row.execution)
-
-    @admin.display(description="said by")
-    def person(self, row: Activation) -> str:
-        """Who said that it was given; nobody, where the platform did."""
-        return str(row.by or "")
+    who = computed(
+        "customer", lambda row: link(row.row, row.row.customer or NO_CUSTOMER)
+    )
+    what = computed("reward", lambda row: worth_and_promotion(row.row))
+    execution_link = computed("execution", lambda row: linked(row.row.execution))
+    # Empty if the platform confirmed it.
+    person = computed("said by", lambda row: str(row.by or ""))

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from django.db.models import QuerySet
-
 from executions.models import ExecutionStop
-from promoportal.admin.actions import Action
-from promoportal.admin.sensitive_fields import Reveal
-from promoportal.db.bulk_result import BulkResult
-from rewards import decisions
-from rewards.models import Assignment
+from promoportal.admin.actions import Action, Actions
+from promoportal.admin.sensitive_fields import Reveal, hidden
+from rewards import approvals, decisions
+from rewards.models import Assignment, Proposal
 
 # What may hold a code, or what Optimove knows of a customer.
 CODES = Reveal(
@@ -22,20 +16,10 @@ CODES = Reveal(
     said=("shows its code and payloads", "show their codes and payloads"),
     instead={
         "unique_code": "masked_code",
-        "vendors_row": "hidden_row",
-        "what_is_sent": "hidden_order",
+        "vendors_row": hidden("the row"),
+        "what_is_sent": hidden("what is sent", lambda row: row.order),
     },
 )
-
-
-def _decide(
-    service: Callable[..., decisions.Decided],
-) -> Callable[[QuerySet[Assignment], Any, str], BulkResult]:
-    def decide(rows: QuerySet[Assignment], by: Any, why: str) -> BulkResult:
-        decided = service(rows, by=by, why=why)
-        return BulkResult(decided.done, decided.skipped)
-
-    return decide
 
 
 def _may_be_tried_again(row: Assignment) -> bool:
@@ -54,56 +38,62 @@ def _may_be_written_off(row: Assignment) -> bool:
     return not decisions.obstacle_to_writing_off(row)
 
 
-DEEDS = (
-    Action(
-        "retry",
-        "Try again",
-        "rewards.retry_assignment",
-        _decide(decisions.retry),
-        said=("will be tried again", "will be tried again"),
-        fits=_may_be_tried_again,
+OFFERED = Actions(
+    (
+        Action(
+            "retry",
+            "Try again",
+            "rewards.retry_assignment",
+            decisions.retry,
+            said=("will be tried again", "will be tried again"),
+            fits=_may_be_tried_again,
+            for_support=True,
+        ),
+        Action(
+            "release",
+            "Give it all the same",
+            "rewards.decide_assignment",
+            decisions.release,
+            said=("will be given all the same", "will be given all the same"),
+            warning="The customer gets what was held because nobody may have meant it: "
+            "a second reward, one past a limit, or one that Optimove changed. Say so "
+            "only if CRM says that it is meant.",
+            fits=_may_be_released,
+        ),
+        Action(
+            "given",
+            "It was given",
+            "rewards.decide_assignment",
+            decisions.given,
+            said=("counts as given now", "count as given now"),
+            warning="It becomes active, is never sent to the platform again, and is "
+            "reported to Optimove. Say so only if the platform's own books show that "
+            "the customer has it.",
+            fits=_may_be_said,
+            proposes=Proposal.Says.GIVEN,
+        ),
+        Action(
+            "not_given",
+            "It was not given",
+            "rewards.decide_assignment",
+            decisions.not_given,
+            said=("is owed again", "are owed again"),
+            warning="It is sent to the platform again. If the customer has it already, "
+            "they get it twice: say so only if the platform's own books show that they "
+            "do not.",
+            fits=_may_be_said,
+            proposes=Proposal.Says.NOT_GIVEN,
+        ),
+        Action(
+            "write_off",
+            "Write off",
+            "rewards.write_off_assignment",
+            decisions.write_off,
+            said=("is written off", "are written off"),
+            warning="The reward will not be given: nothing tries it again.",
+            fits=_may_be_written_off,
+        ),
+        CODES.action,
     ),
-    Action(
-        "release",
-        "Give it all the same",
-        "rewards.decide_assignment",
-        _decide(decisions.release),
-        said=("will be given all the same", "will be given all the same"),
-        warning="The customer gets what was held because nobody may have meant it: "
-        "a second reward, one past a limit, or one that Optimove changed. Say so "
-        "only if CRM says that it is meant.",
-        fits=_may_be_released,
-    ),
-    Action(
-        "given",
-        "It was given",
-        "rewards.decide_assignment",
-        _decide(decisions.given),
-        said=("counts as given now", "count as given now"),
-        warning="It becomes active, is never sent to the platform again, and is "
-        "reported to Optimove. Say so only if the platform's own books show that "
-        "the customer has it.",
-        fits=_may_be_said,
-    ),
-    Action(
-        "not_given",
-        "It was not given",
-        "rewards.decide_assignment",
-        _decide(decisions.not_given),
-        said=("is owed again", "are owed again"),
-        warning="It is sent to the platform again. If the customer has it already, "
-        "they get it twice: say so only if the platform's own books show that they "
-        "do not.",
-        fits=_may_be_said,
-    ),
-    Action(
-        "write_off",
-        "Write off",
-        "rewards.write_off_assignment",
-        _decide(decisions.write_off),
-        said=("is written off", "are written off"),
-        warning="The reward will not be given: nothing tries it again.",
-        fits=_may_be_written_off,
-    ),
-    CODES.deed,
+    proposed=approvals.said_by,
 )

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -19,27 +16,29 @@ from django.utils.text import capfirst
 from executions.admin.campaign_filter import OfCampaign
 from executions.admin.executions import linked
 from executions.models import Execution
-from promoportal.admin.actions import Action
-from promoportal.admin.alerts import Alert
+from promoportal.admin import list_columns
+from promoportal.admin.alerts import Alert, held
 from promoportal.admin.csv_export import CsvExport
 from promoportal.admin.date_filter import days
-from promoportal.admin.formatting import pretty, since, stamp
-from promoportal.admin.links import link_by_name, page_of, page_of_customer
-from promoportal.admin.list_columns import when
+from promoportal.admin.formatting import pretty, since, stamp, state_badge
+from promoportal.admin.links import link_by_name, page_of_customer
+from promoportal.admin.list_columns import computed, when
+from promoportal.admin.model_admin import PortalAdmin
+from promoportal.admin.panels import fieldset
+from promoportal.admin.posted_form import PostedForm
 from promoportal.admin.related_filters import narrowed, narrowed_by
-from promoportal.admin.sensitive_fields import NOT_SHOWN
-from promoportal.admin.stateful_admin import StatefulAdmin
-from promoportal.admin.timeline import Moment
+from promoportal.admin.search import Search
+from promoportal.admin.timeline import Moment, transitions_of
 from promoportal.db import state_counts
 from promoportal.db.database_clock import seconds_from_now
 from promoportal.optimove import Meaning
-from rewards import approvals, redaction
-from rewards.admin import assignment_actions, bulk_retries, bulk_retry_preview
-from rewards.admin.assignment_actions import DEEDS
+from rewards import approvals
+from rewards.admin import assignment_actions, bulk_retries
 from rewards.admin.attempt_timeline import attempted
-from rewards.admin.reward_text import reward_text, worth_and_promotion
+from rewards.admin.reward_text import NO_CUSTOMER, reward_text, worth_and_promotion
 from rewards.admin.tier_filter import OfTier
 from rewards.models import Assignment, AssignmentState, Promotion
+from rewards.redaction import masked, redact_code
 
 # Settling takes a minute or two; what is unanswered for longer is looked at.
 UNANSWERED_FOR = 15 * 60
@@ -53,50 +52,82 @@ _MEANINGS: dict[str, str] = {
     Meaning.UNKNOWN: "not understood",
 }
 
-# Where an execution's page leads to exactly the rows that it counts.
-_BESIDE = (
+# The page of an execution links to exactly the rows that it counts.
+_BY_LINKS = (
     narrowed_by(
         "meaning__exact",
         "what Optimove's word means",
-        {meaning: (label, meaning) for meaning, label in _MEANINGS.items()},
+        {str(key): (label, Q(meaning=key)) for key, label in _MEANINGS.items()},
+        is_offered=False,
     ),
     narrowed_by(
-        "redemption__isnull", "report", {"True": ("without a redemption", True)}
+        "redemption__isnull",
+        "report",
+        {"True": ("without a redemption", Q(redemption__isnull=True))},
+        is_offered=False,
     ),
 )
 
 
+def _customer_link(row: Assignment) -> SafeString:
+    if not row.customer:
+        return SafeString(NO_CUSTOMER)
+    here = page_of_customer(row.customer)
+    return format_html('<a href="{}">{}</a>', here, row.customer)
+
+
+def _badges(row: Assignment) -> SafeString:
+    if not row.doubtful:
+        return state_badge(row)
+    return format_html("{} {}", state_badge(row), stamp("doubt", "?", "In doubt"))
+
+
+def _doubt(row: Assignment) -> str:
+    unanswered = "An attempt went unanswered: the customer may have it, or not."
+    return unanswered if row.doubtful else ""
+
+
+def _proposed(row: Assignment) -> SafeString:
+    first = approvals.open_proposals().filter(assignment=row).first()
+    if first is None:
+        return SafeString("")
+    said = f"{first.by} says: {first.get_says_display()}. {first.why}"
+    return format_html("{} {}", said, since(first.at))
+
+
+def _second(row: Assignment) -> str:
+    repeated = "The customer has another of this promotion from the same execution."
+    return repeated if row.repeated else ""
+
+
+def _too_late(row: Assignment) -> str:
+    late = "It was taken back after the customer had it."
+    return late if row.cancelled_too_late else ""
+
+
 @admin.register(Assignment)
-class AssignmentAdmin(StatefulAdmin[Assignment]):
+class AssignmentAdmin(PortalAdmin):
     list_display = (
-        "who",
-        "standing",
-        "what",
-        "why",
-        "execution_link",
+        *("who", "state_and_since", "what", "reason_and_problem", "execution_link"),
     )
     list_select_related = ("execution__campaign", "promotion")
     list_filter = (
-        "state",
-        "reason",
-        "doubtful",
-        "cancelled_too_late",
+        *("state", "reason", "doubtful", "cancelled_too_late"),
         OfCampaign,
         narrowed("execution", Execution),
         narrowed("promotion", Promotion),
         OfTier,
-        *_BESIDE,
+        *_BY_LINKS,
         days("created_at", "days it was listed on"),
     )
-    finds = ("customer",)
-    finds_uuid = ("key",)
-    indexed = (
+    search = Search(exact=("customer",), uuid=("key",))
+    served_by_index = (
         *("campaign", "execution", "promotion", "state__exact", "reason__exact"),
         *("doubtful__exact=1", "cancelled_too_late__exact=1"),
         *("needs=held", "needs=in_doubt", "needs=unanswered"),
     )
     # Codes are money, and stay here.
-    sheet = CsvExport(
+    export = CsvExport(
         "rewards.export_assignment",
         {
             "customer": "customer",
@@ -115,14 +146,10 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
         },
     )
     search_help_text = "A customer's id or a key, in full"
-    labels = dict(AssignmentState.choices)
-    attention = (
-        Alert(
-            "held",
+    alerts = (
+        held(
             "Assignments are held",
             "Assignment is held",
-            lambda: Q(state=AssignmentState.HELD),
-            by_reason=True,
             known=partial(state_counts.held, state_counts.CountKind.ASSIGNMENT),
         ),
         Alert(
@@ -147,206 +174,74 @@ class AssignmentAdmin(StatefulAdmin[Assignment]):
             ),
         ),
     )
-    deeds = DEEDS
-    reveal = assignment_actions.CODES
+    offered = assignment_actions.OFFERED
+    sensitive = assignment_actions.CODES
     fieldsets = (
-        (
+        fieldset(
             None,
-            {
-                "fields": (
-                    "customer_link",
-                    "reward_in_words",
-                    "promotion_link",
-                    "execution_link",
-                    "doubt",
-                    "proposed",
-                    "second",
-                    "too_late",
-                    "masked_receipt",
-                    "evidence",
-                )
-            },
+            *("customer_link", "reward_in_words", "promotion_link", "execution_link"),
+            *("doubt", "proposed", "second", "too_late", "masked_receipt", "evidence"),
         ),
-        (
+        fieldset(
             "What Optimove said",
-            {
-                "fields": (
-                    "reference",
-                    "listed_as",
-                    "assigned",
-                    "unique_code",
-                    "vendors_row",
-                )
-            },
+            *("reference", "listed_as", "assigned", "unique_code", "vendors_row"),
         ),
-        (
+        fieldset(
             "What we made of it",
-            {
-                "fields": (
-                    "meaning_in_words",
-                    "reward_read",
-                    "key",
-                    "what_is_sent",
-                    "first_sent",
-                    "attempts",
-                    "failures",
-                    "deaths",
-                )
-            },
+            *("meaning_in_words", "reward_read", "key", "what_is_sent", "first_sent"),
+            *("attempts", "failures", "deaths"),
         ),
     )
     change_list_template = "admin/assignment_list.html"
     change_form_template = "admin/assignment_detail.html"
+    who = computed("customer", lambda row: row.customer or NO_CUSTOMER)
+    what = computed("reward", worth_and_promotion)
+    execution_link = computed("execution", lambda row: linked(row.execution))
+    customer_link = computed("customer", _customer_link)
+    reward_in_words = computed("reward", reward_text)
+    promotion_link = computed("promotion", lambda row: link_by_name(row.promotion))
+    doubt = computed("in doubt", _doubt)
+    proposed = computed("waits for a second person", _proposed)
+    second = computed("second assignment", _second)
+    too_late = computed("cancelled too late", _too_late)
+    masked_receipt = computed("receipt", lambda row: redact_code(row.receipt, row))
+    listed_as = computed("its status", lambda row: row.vendor_status)
     assigned = when("assigned_at")
+    masked_code = computed("unique code", lambda row: masked(row.unique_code))
+    vendors_row = computed("the row", lambda row: pretty(row.as_assigned))
+    meaning_in_words = computed(
+        "its status means",
+        lambda row: capfirst(_MEANINGS.get(row.meaning, row.meaning)),
+    )
+    reward_read = computed("reward", lambda row: pretty(row.reward))
+    what_is_sent = computed("what is sent", lambda row: pretty(row.order))
     first_sent = when("first_sent_at", "first sent, since it was last owed")
 
-    def offered(self, row: Assignment, request: HttpRequest) -> list[Action]:
-        """Without what this person said already, and a second has to say."""
-        deeds = super().offered(row, request)
-        said = approvals.said_by(row, request.user) if row.doubtful else ""
-        return [deed for deed in deeds if deed.name != said.lower()]
-
-    def posted(self, request: HttpRequest) -> HttpResponseBase | None:
-        """Ask what trying again all that match would do, and then do it."""
-        if "retry_all" not in request.POST:
-            return None
-        if not request.user.has_perm("rewards.retry_assignment"):
-            raise self.refused(
-                request, "Try again all that match", "rewards.retry_assignment"
-            )
-        changes: Any = self.get_changelist_instance(request)
-        rows = changes.get_queryset(request)
-        if rows.query.is_empty():
-            return self._back(request, "Nothing was done: the list says why.")
-        said = request.POST if "why" in request.POST else None
-        form = bulk_retries.RetryAllForm(said)
-        if form.is_valid():
-            retrial = bulk_retries.begin(
-                rows, form.cleaned_data, request, narrowed=", ".join(changes.narrowed)
-            )
-            return HttpResponseRedirect(page_of(retrial))
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "Try again all that match",
-            "cl": changes,
-            "narrowed": changes.narrowed,
-            "preview": bulk_retry_preview.preview(rows, request.GET.dict()),
-            "form": form,
-            "back": request.get_full_path(),
-        }
-        return TemplateResponse(request, "admin/bulk_retry.html", context)
-
-    @admin.display(description="customer")
-    def who(self, row: Assignment) -> str:
-        return row.customer or "(not readable)"
-
-    @admin.display(description="customer")
-    def customer_link(self, row: Assignment) -> SafeString:
-        if not row.customer:
-            return SafeString(self.who(row))
-        here = page_of_customer(row.customer)
-        return format_html('<a href="{}">{}</a>', here, row.customer)
-
-    def problem_of(self, row: Assignment) -> str:
-        return redaction.redact_code(row.problem, row)
-
-    @admin.display(description="reward")
-    def what(self, row: Assignment) -> SafeString:
-        return worth_and_promotion(row)
-
-    @admin.display(description="reward")
-    def reward_in_words(self, row: Assignment) -> str:
-        return reward_text(row)
-
-    @admin.display(description="promotion")
-    def promotion_link(self, row: Assignment) -> SafeString:
-        return link_by_name(row.promotion)
-
-    @admin.display(description="execution")
-    def execution_link(self, row: Assignment) -> SafeString:
-        return linked(row.execution)
-
     @admin.display(description="state")
-    def status(self, row: Assignment) -> SafeString:
-        shown = super().status(row)
-        if not row.doubtful:
-            return shown
-        return format_html("{} {}", shown, stamp("doubt", "?", "In doubt"))
+    def state_and_since(self, row: Assignment) -> SafeString:
+        return list_columns.state_and_since(row, _badges(row))
 
-    @admin.display(description="in doubt")
-    def doubt(self, row: Assignment) -> str:
-        if not row.doubtful:
-            return ""
-        return "An attempt went unanswered: the customer may have it, or not."
-
-    @admin.display(description="waits for a second person")
-    def proposed(self, row: Assignment) -> SafeString:
-        first = approvals.open_proposals().filter(assignment=row).first()
-        if first is None:
-            return SafeString("")
-        said = f"{first.by} says: {first.get_says_display()}. {first.why}"
-        return format_html("{} {}", said, since(first.at))
-
-    @admin.display(description="second assignment")
-    def second(self, row: Assignment) -> str:
-        if not row.repeated:
-            return ""
-        return "The customer has another of this promotion from the same execution."
-
-    @admin.display(description="cancelled too late")
-    def too_late(self, row: Assignment) -> str:
-        if not row.cancelled_too_late:
-            return ""
-        return "It was taken back after the customer had it."
-
-    @admin.display(description="its status")
-    def listed_as(self, row: Assignment) -> str:
-        return row.vendor_status
-
-    @admin.display(description="receipt")
-    def masked_receipt(self, row: Assignment) -> str:
-        return redaction.redact_code(row.receipt, row)
-
-    @admin.display(description="unique code")
-    def masked_code(self, row: Assignment) -> str:
-        return redaction.masked(row.unique_code)
-
-    @admin.display(description="the row")
-    def hidden_row(self, row: Assignment) -> str:
-        return NOT_SHOWN
-
-    @admin.display(description="what is sent")
-    def hidden_order(self, row: Assignment) -> str:
-        return NOT_SHOWN if row.order else ""
-
-    @admin.display(description="the row")
-    def vendors_row(self, row: Assignment) -> SafeString:
-        return pretty(row.as_assigned)
-
-    @admin.display(description="its status means")
-    def meaning_in_words(self, row: Assignment) -> str:
-        return capfirst(_MEANINGS.get(row.meaning, row.meaning))
-
-    @admin.display(description="reward")
-    def reward_read(self, row: Assignment) -> SafeString:
-        return pretty(row.reward)
-
-    @admin.display(description="what is sent")
-    def what_is_sent(self, row: Assignment) -> SafeString:
-        return pretty(row.order)
+    @admin.display(description="why")
+    def reason_and_problem(self, row: Assignment) -> str:
+        return list_columns.reason_and_problem(row, redact_code(row.problem, row))
 
     def heading(self, row: Assignment) -> str:
         return f"{reward_text(row) or 'Assignment'} for {row.customer or 'nobody'}"
 
-    def story(self, row: Assignment) -> Iterable[Moment]:
+    def heading_badges(self, row: Assignment) -> list[SafeString]:
+        return [_badges(row), since(row.state_since)]
+
+    def timeline(self, row: Assignment) -> Iterable[Moment]:
         yield Moment(
             at=row.created_at,
             what="Listed by Optimove",
             why=f"Its status was {row.vendor_status}." if row.vendor_status else "",
         )
-        for moved in super().story(row):
-            yield replace(moved, why=redaction.redact_code(moved.why, row))
+        for moved in transitions_of(row):
+            yield replace(moved, why=redact_code(moved.why, row))
         latest = row.history.order_by("-begun_at", "-pk")[:MAX_ATTEMPTS]
         for attempt in latest:
             yield attempted(row, attempt)
+
+    def handle_custom_post(self, form: PostedForm) -> HttpResponseBase | None:
+        return bulk_retries.answer(form) if "retry_all" in form.data else None

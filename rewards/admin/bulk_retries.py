@@ -1,157 +1,156 @@
-"""Pages of trying again all that match a list: what it would do, and how far it is."""
+"""Bulk retries: the form that begins one, their list and pages, and the result of each row."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 from django import forms
 from django.contrib import admin
 from django.db import transaction
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Q, QuerySet
+from django.http import HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from promoportal.admin import audit_log
-from promoportal.admin.actions import Action, one_by_one
-from promoportal.admin.links import link, list_of
-from promoportal.admin.list_columns import when
-from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.admin import list_columns
+from promoportal.admin.actions import Action, Actions, ReasonForm, each_row
+from promoportal.admin.audit_log import AuditKind
+from promoportal.admin.links import link, list_of, page_of
+from promoportal.admin.list_columns import computed, link_to, numbered, when
+from promoportal.admin.model_admin import PortalAdmin
 from promoportal.admin.panels import Fact, Panel
-from promoportal.admin.related_filters import narrowed
-from promoportal.admin.stateful_admin import StatefulAdmin
-from promoportal.db.bulk_result import BulkResult
-from promoportal.runtime.client_address import client_address
+from promoportal.admin.posted_form import PostedForm
+from promoportal.admin.related_filters import narrowed, narrowed_by
 from rewards import bulk_retry
+from rewards.admin import bulk_retry_preview
 from rewards.models import Assignment, Retrial, RetrialState, Retried
 
+_LABEL = "Try again all that match"
+_PERMISSION = "rewards.retry_assignment"
 
-class RetryAllForm(forms.Form):
-    """The reason, and what tells a second press from a second wish."""
 
-    why = forms.CharField(
-        max_length=500,
-        error_messages={"required": "Say why; the reason is kept with every row."},
-        widget=forms.TextInput(
-            {"placeholder": "The reason, kept with every row", "autocomplete": "off"}
-        ),
-    )
+class RetryAllForm(ReasonForm):
+    """The reason, and an id by which a form that is sent twice is recognised."""
+
     form = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
 
 
-"""What of an assignment says whether it would be tried again."""
+def answer(posted: PostedForm) -> HttpResponse:
+    """
+    Show what a bulk retry of all matching rows would do, or begin it.
+
+    :raises Refused: if the user lacks the permission
+    """
+    request = posted.request
+    if not request.user.has_perm(_PERMISSION):
+        raise posted.refusal(_LABEL, _PERMISSION)
+    changes = posted.change_list()
+    rows = changes.get_queryset(request)
+    if rows.query.is_empty():
+        return posted.go_back("Nothing was done: the list says why.")
+    form = RetryAllForm(posted.data if "why" in posted.data else None)
+    if form.is_valid():
+        narrowed = ", ".join(changes.narrowed)
+        retrial = _begin(rows, posted, narrowed, **form.cleaned_data)
+        return HttpResponseRedirect(page_of(retrial))
+    context = {
+        **posted.model_admin.admin_site.each_context(request),
+        "opts": posted.model_admin.opts,
+        "title": _LABEL,
+        "cl": changes,
+        "narrowed": changes.narrowed,
+        "preview": bulk_retry_preview.preview(rows, request.GET.dict()),
+        "form": form,
+        "back": request.get_full_path(),
+    }
+    return TemplateResponse(request, "admin/bulk_retry.html", context)
 
 
-def begin(
+def _begin(
     rows: QuerySet[Assignment],
-    said: dict[str, Any],
-    request: HttpRequest,
-    *,
+    posted: PostedForm,
     narrowed: str,
+    *,
+    form: UUID,
+    why: str,
 ) -> Retrial:
-    """
-    Begin it once, however often the form is sent, with one entry in the log; both say
-    how the list was `narrowed`, in its own words.
-    """
-    form: UUID = said["form"]
+    """Begin it once, with one audit entry, however often the form is sent."""
+    by = posted.request.user
     with transaction.atomic():
         is_new = not Retrial.objects.filter(form=form).exists()
-        retrial = bulk_retry.begin(
-            rows, form=form, narrowed=narrowed, by=request.user, why=said["why"]
-        )
+        retrial = bulk_retry.begin(rows, form=form, narrowed=narrowed, by=by, why=why)
         if is_new:
-            _log(retrial, request)
+            where = narrowed or "all of them"
+            said = f"{_LABEL}: {why} ({retrial.total:,} chosen: {where})"
+            posted.record(AuditKind.DONE_TO_ALL, said, retrial)
     return retrial
 
 
-def _log(row: Retrial, request: HttpRequest) -> None:
-    where = row.narrowed or "all of them"
-    said = f"Try again all that match: {row.why} ({row.total:,} chosen: {where})"
-    kind = audit_log.AuditKind.DONE_TO_ALL
-    entry = audit_log.entry(Retrial, kind, said, by=request.user, about=row)
-    audit_log.keep([entry], address=client_address(request.META))
+def _may(*states: RetrialState) -> Any:
+    return lambda row: row.state in states
 
 
-def _move(service: Any, refused: str) -> Any:
-    def move(rows: QuerySet[Retrial], by: Any, why: str) -> BulkResult:
-        return one_by_one(rows, service, lambda _: refused, by=by, why=why)
-
-    return move
-
-
-def _may(state: RetrialState, row: Retrial) -> bool:
-    return row.state == state
+def _how_far(row: Retrial) -> str:
+    return f"{row.done + row.left_alone:,} of {row.total:,}"
 
 
 @admin.register(Retrial)
-class RetrialAdmin(StatefulAdmin[Retrial]):
-    list_display = ("identity", "standing", "person", "said", "how_far")
+class RetrialAdmin(PortalAdmin):
+    list_display = (
+        *("identity", list_columns.state_and_since, "person", "said", "how_far"),
+    )
     list_select_related = ("by",)
     list_filter = ("state",)
-    labels = dict(RetrialState.choices)
     fields = ("person", "said", "of_which", "begun")
+    identity = numbered("retrial")
+    person = computed("by", lambda row: str(row.by))
+    said = computed("why", lambda row: row.why)
+    of_which = computed("all that match", lambda row: row.narrowed or "(all of them)")
+    how_far = computed("how far it is", _how_far)
     begun = when("created_at", "begun")
-    deeds = (
-        Action(
-            "pause",
-            "Pause",
-            "rewards.retry_assignment",
-            _move(bulk_retry.pause, "it is not under way"),
-            said=("is paused", "are paused"),
-            fits=partial(_may, RetrialState.RUNNING),
-        ),
-        Action(
-            "resume",
-            "Resume",
-            "rewards.retry_assignment",
-            _move(bulk_retry.resume, "it is not paused"),
-            said=("goes on", "go on"),
-            fits=partial(_may, RetrialState.PAUSED),
-        ),
-        Action(
-            "cancel",
-            "Cancel the rest",
-            "rewards.retry_assignment",
-            _move(bulk_retry.cancel, "it is over"),
-            said=("is cancelled", "are cancelled"),
-            warning="What was tried again stays so; the rest is left as it is.",
-            fits=lambda row: row.state in {RetrialState.RUNNING, RetrialState.PAUSED},
-        ),
+    offered = Actions(
+        (
+            Action(
+                "pause",
+                "Pause",
+                _PERMISSION,
+                each_row(bulk_retry.pause, "it is not under way"),
+                said=("is paused", "are paused"),
+                fits=_may(RetrialState.RUNNING),
+            ),
+            Action(
+                "resume",
+                "Resume",
+                _PERMISSION,
+                each_row(bulk_retry.resume, "it is not paused"),
+                said=("goes on", "go on"),
+                fits=_may(RetrialState.PAUSED),
+            ),
+            Action(
+                "cancel",
+                "Cancel the rest",
+                _PERMISSION,
+                each_row(bulk_retry.cancel, "it is over"),
+                said=("is cancelled", "are cancelled"),
+                warning="What was tried again stays so; the rest is left as it is.",
+                fits=_may(RetrialState.RUNNING, RetrialState.PAUSED),
+            ),
+        )
     )
-
-    @admin.display(description="retrial")
-    def identity(self, row: Retrial) -> str:
-        return f"Retrial {row.pk}"
-
-    @admin.display(description="by")
-    def person(self, row: Retrial) -> str:
-        return str(row.by)
-
-    @admin.display(description="why")
-    def said(self, row: Retrial) -> str:
-        return row.why
-
-    @admin.display(description="all that match")
-    def of_which(self, row: Retrial) -> str:
-        return row.narrowed or "(all of them)"
-
-    @admin.display(description="how far it is")
-    def how_far(self, row: Retrial) -> str:
-        return f"{row.done + row.left_alone:,} of {row.total:,}"
 
     def heading(self, row: Retrial) -> str:
         return f"{row.total:,} tried again"
 
     def panels(self, row: Retrial) -> Iterable[Panel]:
-        every = {"retrial": row.pk}
+        every = list_of(Retried, retrial=row.pk)
         yield Panel(
             "How far it is",
             "progress",
             facts=[
-                Fact("chosen", f"{row.total:,}", list_of(Retried, **every), "main"),
+                Fact("chosen", f"{row.total:,}", every, "main"),
                 Fact("owed again", f"{row.done:,}", _list(row, "no"), "main"),
                 Fact("left alone", f"{row.left_alone:,}", _list(row, "yes"), "main"),
             ],
@@ -166,48 +165,35 @@ def _list(row: Retrial, left_alone: str) -> str:
 
 
 def _bar(row: Retrial) -> SafeString:
-    over = row.done + row.left_alone
     return format_html(
         '<progress max="{}" value="{}" aria-label="How far it is"></progress> {}',
         max(row.total, 1),
-        over if row.total else 1,
-        f"{over:,} of {row.total:,}",
+        row.done + row.left_alone if row.total else 1,
+        _how_far(row),
     )
 
 
-class LeftAlone(admin.SimpleListFilter):
-    """Whether it was tried again, or why not."""
-
-    title = "whether it was left alone"
-    parameter_name = "left_alone"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("no", "Owed again"), ("yes", "Left alone")]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Retried]
-    ) -> QuerySet[Retried]:
-        rows = {
-            "no": queryset.filter(left_alone=""),
-            "yes": queryset.exclude(left_alone=""),
-        }
-        return rows.get(self.value() or "", queryset)
-
-
 @admin.register(Retried)
-class RetriedAdmin(ReadOnlyAdmin[Retried]):
+class RetriedAdmin(PortalAdmin):
     list_display = ("identity", "outcome")
     list_select_related = ("assignment",)
-    list_filter = (narrowed("retrial", Retrial), LeftAlone)
+    list_filter = (
+        narrowed("retrial", Retrial),
+        narrowed_by(
+            "left_alone",
+            "whether it was left alone",
+            {
+                "no": ("Owed again", Q(left_alone="")),
+                "yes": ("Left alone", ~Q(left_alone="")),
+            },
+        ),
+    )
     fields = ("assignment_link", "retrial_link", "outcome")
+    assignment_link = link_to("assignment")
 
     @admin.display(description="assignment")
     def identity(self, row: Retried) -> str:
         return f"{row.assignment.customer}: {row.assignment.reference}"
-
-    @admin.display(description="assignment")
-    def assignment_link(self, row: Retried) -> SafeString:
-        return link(row.assignment)
 
     @admin.display(description="retrial")
     def retrial_link(self, row: Retried) -> SafeString:

@@ -13,6 +13,7 @@ from executions.models import ExecutionStop
 from promoportal.admin.alerts import PARAMETER
 from promoportal.admin.keyset_pagination import NEWER, OLDER
 from promoportal.db import state_counts
+from promoportal.db.bulk_result import SkipReason
 from rewards import decisions
 from rewards.models import Assignment, AssignmentState
 
@@ -45,7 +46,7 @@ class Preview:
 
     tried: int = 0
     values: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    left_alone: Counter[str] = field(default_factory=Counter)
+    left_alone: Counter[SkipReason] = field(default_factory=Counter)
     # What these figures do not tell, in a sentence.
     but: str = ""
 
@@ -61,7 +62,7 @@ class Preview:
     @property
     def reasons(self) -> list[tuple[str, str]]:
         most = self.left_alone.most_common(MAX_REASONS)
-        return [(why, f"{count:,}") for why, count in most if count]
+        return [(str(why), f"{count:,}") for why, count in most if count]
 
     @property
     def left(self) -> str:

@@ -3,62 +3,40 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.db.models import Q
 from django.utils.safestring import SafeString
 
-from promoportal.admin.alerts import Alert
+from promoportal.admin import list_columns
+from promoportal.admin.alerts import held
 from promoportal.admin.formatting import moment
-from promoportal.admin.links import link
-from promoportal.admin.stateful_admin import StatefulAdmin
+from promoportal.admin.list_columns import computed, link_to
+from promoportal.admin.model_admin import PortalAdmin
+from promoportal.admin.panels import fieldset
+from promoportal.admin.search import Search
 from rewards.models import Collection, CollectionState
 
 
 @admin.register(Collection)
-class CollectionAdmin(StatefulAdmin[Collection]):
+class CollectionAdmin(PortalAdmin):
     list_display = (
-        "execution_name",
-        "standing",
-        "why",
-        "number",
-        "pages",
-        "seen",
-        "total",
+        *("execution_name", list_columns.state_and_since),
+        *(list_columns.reason_and_problem, "number", "pages", "seen", "total"),
         "next_time",
     )
-    list_display_links = ("execution_name",)
     list_select_related = ("execution",)
     list_filter = ("state", "reason")
-    finds = ("execution__reference",)
+    search = Search(exact=("execution__reference",))
     search_help_text = "An execution's id, in full"
-    labels = dict(CollectionState.choices)
-    attention = (
-        Alert(
-            "held",
-            "Collections are held",
-            "Collection is held",
-            lambda: Q(state=CollectionState.HELD),
-            by_reason=True,
-        ),
-    )
+    alerts = (held("Collections are held", "Collection is held"),)
     fieldsets = (
-        (None, {"fields": ("execution_link", "problem_in_full")}),
-        (
+        fieldset(None, "execution_link", list_columns.problem_in_full),
+        fieldset(
             "This pass",
-            {"fields": ("number", "finished", "pages", "seen", "total", "restarts")},
+            *("number", "finished", "pages", "seen", "total", "restarts"),
         ),
-        (
-            "Work",
-            {"fields": ("next_time", "failures", "malformed", "deaths", "waived")},
-        ),
+        fieldset("Work", "next_time", "failures", "malformed", "deaths", "waived"),
     )
-
-    @admin.display(description="execution")
-    def execution_name(self, row: Collection) -> str:
-        return row.execution.reference
-
-    @admin.display(description="execution")
-    def execution_link(self, row: Collection) -> SafeString:
-        return link(row.execution, row.execution.reference)
+    execution_name = computed("execution", lambda row: row.execution.reference)
+    execution_link = link_to("execution")
 
     @admin.display(description="next try")
     def next_time(self, row: Collection) -> SafeString:

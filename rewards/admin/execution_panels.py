@@ -6,12 +6,12 @@ from django.utils.html import format_html
 
 from executions.models import Campaign, Execution, Trigger
 from promoportal.admin import page_extensions
-from promoportal.admin.formatting import since, state_of
+from promoportal.admin.formatting import since, state_badge
 from promoportal.admin.links import link, list_of, page_of
 from promoportal.admin.panels import MAX_ROWS_SHOWN, Fact, Panel
-from promoportal.admin.timeline import Moment, moves_of
+from promoportal.admin.timeline import Moment, transitions_of
 from rewards.admin.reward_text import reward_text
-from rewards.models import Assignment, Collection, CollectionState
+from rewards.models import Assignment, Collection
 
 
 @page_extensions.panel(Execution)
@@ -28,7 +28,7 @@ def collected(execution: Execution) -> Panel | None:
             f"{row.seen:,}{of}",
         ),
     ]
-    said = [state_of(row), since(row.state_since)]
+    said = [state_badge(row), since(row.state_since)]
     return Panel(
         "Collection",
         facts=facts,
@@ -40,13 +40,11 @@ def collected(execution: Execution) -> Panel | None:
     )
 
 
-@page_extensions.story(Execution)
+@page_extensions.timeline(Execution)
 def passes(execution: Execution) -> list[Moment]:
     """When its list was asked for, by whom and why, and when it was through."""
     row = Collection.objects.filter(execution=execution).first()
-    return (
-        moves_of(row, dict(CollectionState.choices), what="Collection:") if row else []
-    )
+    return transitions_of(row, what="Collection:") if row else []
 
 
 @page_extensions.panel(Campaign)
@@ -63,10 +61,7 @@ def assigned(trigger: Trigger) -> Panel | None:
         execution=trigger.execution_id, customer=trigger.customer
     )
     rows = [
-        (
-            link(row, reward_text(row) or str(row)),
-            state_of(row),
-        )
+        (link(row, reward_text(row) or str(row)), state_badge(row))
         for row in found.order_by("-pk")[:MAX_ROWS_SHOWN]
     ]
     if not rows:

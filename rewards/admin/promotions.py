@@ -1,79 +1,78 @@
-"""Promotions, and how what they give is reported."""
+"""Promotions, and how their activations are reported."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 
-from promoportal.admin.actions import Action
-from promoportal.admin.display_name_admin import NamedAdmin
+from promoportal.admin.actions import Action, Actions
+from promoportal.admin.display_name_form import DisplayNameForm
+from promoportal.admin.formatting import called
 from promoportal.admin.links import list_of
-from promoportal.admin.list_columns import when
+from promoportal.admin.list_columns import computed, when
+from promoportal.admin.model_admin import PortalAdmin
 from promoportal.admin.panels import Panel
-from promoportal.db.bulk_result import BulkResult
+from promoportal.admin.search import Search
+from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
 from rewards.models import Assignment, Promotion
 
+Mode = Promotion.Mode
+# The name and the label of the action that sets each mode, and what its message says.
+_ACTIONS = {
+    Mode.TRIGGERED: ("at_once", "Report at once", "reported at once"),
+    Mode.SCHEDULED: ("in_batches", "Report in batches", "reported in batches"),
+    Mode.OFF: ("not_at_all", "Do not report", "not reported"),
+    Mode.DEFAULT: (
+        *("as_set", "Report as the portal is set"),
+        "reported as the portal is set",
+    ),
+}
+_UNCHANGED = SkipReason(SkipKind.UNCHANGED, "it is reported like this already")
 
-def _report(
-    mode: Promotion.Mode,
-) -> Callable[[QuerySet[Promotion], Any, str], BulkResult]:
-    def set_mode(rows: QuerySet[Promotion], _by: Any, _why: str) -> BulkResult:
-        there = rows.count()
-        others = rows.exclude(redemption_mode=mode)
-        done = BulkResult(done=others.update(redemption_mode=mode))
-        if there > done.done:
-            done.skipped["it is reported like this already"] += there - done.done
-        return done
 
-    return set_mode
+def _set_mode(mode: Mode, rows: QuerySet[Promotion], **_: Any) -> BulkResult:
+    result = BulkResult()
+    for row in rows.order_by("pk"):
+        result.record(row, _UNCHANGED if row.redemption_mode == mode else None)
+    rows.exclude(redemption_mode=mode).update(redemption_mode=mode)
+    return result
 
 
-def _mode(name: str, label: str, mode: Promotion.Mode, says: str) -> Action:
-    return Action(
-        name,
-        label,
-        "rewards.set_redemption_mode",
-        _report(mode),
-        said=(f"is {says} from now on", f"are {says} from now on"),
-        fits=lambda row: row.redemption_mode != mode,
-        is_only_logged=True,
-    )
+def _is_not(mode: Mode, row: Promotion) -> bool:
+    return row.redemption_mode != mode
 
 
 @admin.register(Promotion)
-class PromotionAdmin(NamedAdmin[Promotion]):
-    naming = "rewards.name_promotion"
-    list_display = ("called", "code", "reported", "first_seen")
+class PromotionAdmin(PortalAdmin):
+    display_name = DisplayNameForm("rewards.name_promotion")
+    list_display = (called, "code", "reported", "first_seen")
     list_filter = ("redemption_mode",)
-    finds = ("reference", "code")
+    search = Search(exact=("reference", "code"), prefix=("name",))
+    served_by_index = ("q",)
     search_help_text = "A promotion's id or code in full, or how its name begins"
     fields = ("reference", "code", "reported", "first_seen")
-    deeds = (
-        _mode(
-            "at_once", "Report at once", Promotion.Mode.TRIGGERED, "reported at once"
-        ),
-        _mode(
-            "in_batches",
-            "Report in batches",
-            Promotion.Mode.SCHEDULED,
-            "reported in batches",
-        ),
-        _mode("not_at_all", "Do not report", Promotion.Mode.OFF, "not reported"),
-        _mode(
-            "as_set",
-            "Report as the portal is set",
-            Promotion.Mode.DEFAULT,
-            "reported as the portal is set",
-        ),
+    offered = Actions(
+        [
+            Action(
+                name,
+                label,
+                "rewards.set_redemption_mode",
+                partial(_set_mode, mode),
+                said=(f"is {says} from now on", f"are {says} from now on"),
+                fits=partial(_is_not, mode),
+                is_only_logged=True,
+            )
+            for mode, (name, label, says) in _ACTIONS.items()
+        ]
+    )
+    reported = computed(
+        "activations are reported", lambda row: str(row.get_redemption_mode_display())
     )
     first_seen = when("first_seen_at", "first seen")
-
-    @admin.display(description="activations are reported")
-    def reported(self, row: Promotion) -> str:
-        return str(row.get_redemption_mode_display())
 
     def panels(self, row: Promotion) -> Iterable[Panel]:
         href = list_of(Assignment, promotion=row.pk)

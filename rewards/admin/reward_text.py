@@ -7,6 +7,8 @@ from django.utils.safestring import SafeString
 from promoportal.admin.formatting import beside, called
 from rewards.models import Assignment
 
+NO_CUSTOMER = "(not readable)"
+
 
 def reward_text(row: Assignment) -> str:
     """What it is worth, in a few words."""

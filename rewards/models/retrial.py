@@ -52,7 +52,11 @@ class Retrial(Stateful):
         ]
 
     def __str__(self) -> str:
-        return f"retrial of {self.total:,}"
+        return f"retrial {self.short_name}"
+
+    @property
+    def short_name(self) -> str:
+        return f"of {self.total:,}"
 
 
 class RetrialTransition(Transition):

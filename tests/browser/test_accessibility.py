@@ -128,7 +128,7 @@ def test_on_a_phone_a_row_is_a_card_on_the_first_screen(sit_down: SitDown) -> No
     screen = sit_down(Role.OPERATIONS, viewport=PHONE)
     screen.open(list_of(Assignment))
     card = screen.page.locator("#result_list tbody tr").first
-    whose, state = card.locator("th"), card.locator(".field-standing .state")
+    whose, state = card.locator("th"), card.locator(".field-state_and_since .state")
 
     places = [each.bounding_box() for each in (card, whose, state)]
 
@@ -153,7 +153,7 @@ def test_what_opens_on_a_page(sit_down: SitDown) -> None:
     assert not found + screen.barriers()
 
 
-def test_what_is_asked_before_a_deed(sit_down: SitDown) -> None:
+def test_what_is_asked_before_an_action(sit_down: SitDown) -> None:
     execution = ExecutionFactory()
     of_every_state(execution)
     screen = sit_down(Role.OPERATIONS)

@@ -98,7 +98,7 @@ def test_a_filter_is_chosen(sit_down: SitDown) -> None:
     screen.sees("given")
 
 
-def test_a_deed_is_done_from_its_list_to_its_end(sit_down: SitDown) -> None:
+def test_an_action_is_done_from_its_list_to_its_end(sit_down: SitDown) -> None:
     row = AssignmentFactory(state=AssignmentState.HELD, reason=AssignmentReason.REFUSED)
     screen = sit_down(Role.OPERATIONS)
     screen.open(list_of(Assignment))
@@ -121,7 +121,7 @@ def test_a_deed_is_done_from_its_list_to_its_end(sit_down: SitDown) -> None:
     assert row.state == AssignmentState.VOID
 
 
-def test_a_deed_is_done_on_a_page(sit_down: SitDown) -> None:
+def test_an_action_is_done_on_a_page(sit_down: SitDown) -> None:
     execution = ExecutionFactory()
     screen = sit_down(Role.OPERATIONS)
     screen.open(page_of(execution))

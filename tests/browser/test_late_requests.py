@@ -62,7 +62,7 @@ def test_a_page_from_before_the_latest_login_says_so(sit_down: SitDown) -> None:
     assert row.state == AssignmentState.HELD
 
 
-def test_a_double_click_on_a_deed_does_it_once(sit_down: SitDown) -> None:
+def test_a_double_click_on_an_action_does_it_once(sit_down: SitDown) -> None:
     row = held()
     screen = sit_down(Role.SUPPORT)
     screen.open(customer("C1"))

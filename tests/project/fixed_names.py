@@ -140,7 +140,7 @@ def _parameter(listed: Any) -> str:
 
 def _actions() -> Iterator[str]:
     for model, page in _module("django.contrib.admin").site._registry.items():
-        for action in getattr(page, "deeds", ()):
+        for action in getattr(page, "offered", ()):
             yield f"{model._meta.label}: {action.name}"
 
 

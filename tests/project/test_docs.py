@@ -156,7 +156,7 @@ def test_the_explained_scenario_can_be_loaded(tmp_path: Path) -> None:
 
 def test_every_button_named_in_the_docs_exists() -> None:
     pages = admin.site._registry.values()
-    labels = {deed.label for page in pages for deed in getattr(page, "deeds", ())}
+    labels = {action.label for page in pages for action in getattr(page, "offered", ())}
     named = set(re.findall(r"\*\*([^*]+)\*\*", tree.say(OPERATIONS)))
     assert named
     assert named <= labels

@@ -42,7 +42,7 @@ def test_a_held_one_is_reported_again_by_someone_with_a_reason(
     held.refresh_from_db()
     trace = held.transitions.get(before=RedemptionState.HELD)
     execution.refresh_from_db()
-    assert moved == [held.pk]
+    assert moved.done == 1
     assert (trace.by, trace.why) == (clerk, "Mended.")
     assert (held.state, held.reason, held.problem) == (RedemptionState.REPORTED, "", "")
     assert (reopened, execution.state) == (
@@ -70,7 +70,7 @@ def test_a_held_one_is_written_off_by_someone_with_a_reason(
 
     held.refresh_from_db()
     trace = held.transitions.get(before=RedemptionState.HELD)
-    assert moved == [held.pk]
+    assert moved.done == 1
     assert (held.state, held.problem) == (RedemptionState.WRITTEN_OFF, "Too old.")
     assert (trace.by, trace.why) == (clerk, "Too old.")
     assert world.reconcile(OCCURRENCE).reports_held == 0
@@ -83,8 +83,8 @@ def test_what_is_not_held_is_left_as_it_is(db: None, state: RedemptionState) -> 
     row = RedemptionFactory(state=state)
     everything = Redemption.objects.all()
 
-    assert decisions.report_again(everything, by=None, why="Again.") == []
-    assert decisions.write_off(everything, by=None, why="Enough.") == []
+    assert decisions.report_again(everything, by=None, why="Again.").done == 0
+    assert decisions.write_off(everything, by=None, why="Enough.").done == 0
 
     row.refresh_from_db()
     assert row.state == state

@@ -11,13 +11,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models.functions import Now
 from pytest_django import Settings
 
+from promoportal.db.bulk_result import BulkResult
 from rewards import approvals, decisions
-from rewards.decisions import Decided, given, not_given
+from rewards.decisions import given, not_given
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Proposal
 from tests.factories import AssignmentFactory, UserFactory
 from tests.promoportal.db.second_connection import elsewhere, patiently
 
-Says = Callable[..., Decided]
+Says = Callable[..., BulkResult]
 
 BOTH = pytest.mark.parametrize(
     ("says", "state"),
@@ -42,7 +43,7 @@ def doubtful(value: str = "100.01", unit: str = "EUR") -> Assignment:
 
 def say(says: Says, by: User | None, why: str = "Their books show it.") -> list[str]:
     decided = says(Assignment.objects.all(), by=by, why=why)
-    return list(decided.skipped)
+    return [reason.sentence for reason in decided.skipped]
 
 
 def state() -> str:

@@ -20,7 +20,7 @@ from pytest_django import Settings
 from executions.models import Execution, ExecutionProgress, ExecutionStop
 from promoportal.admin.actions import Action
 from promoportal.admin.links import page_of
-from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.admin.model_admin import PortalAdmin
 from promoportal.admin.roles import Role
 from promoportal.optimove import Meaning
 from redemptions.models import Redemption, RedemptionState
@@ -41,16 +41,16 @@ READ_ANEW = {
 }
 
 
-def deeds_of(model: type[Model]) -> list[Action]:
+def actions_of(model: type[Model]) -> list[Action]:
     rows = admin.site.get_model_admin(model)
-    assert isinstance(rows, ReadOnlyAdmin)
-    return list(rows.deeds)
+    assert isinstance(rows, PortalAdmin)
+    return list(rows.offered)
 
 
-def would_do(deed: Action, row: Model, by: Any) -> bool:
+def would_do(action: Action, row: Model, by: Any) -> bool:
     """Whether it would be done, found out by doing it and taking it back."""
     with transaction.atomic():
-        done = deed.act(type(row)._base_manager.filter(pk=row.pk), by, WHY)
+        done = action.act(type(row)._base_manager.filter(pk=row.pk), by=by, why=WHY)
         transaction.set_rollback(True)
     return bool(done.done)
 
@@ -110,9 +110,9 @@ def test_what_fits_is_what_would_be_done(
 ) -> None:
     person = UserFactory()
     for row in make(*how):
-        for deed in deeds_of(type(row)):
-            would = would_do(deed, row, person)
-            assert deed.fits(row) == would, (deed.name, vars(row))
+        for action in actions_of(type(row)):
+            would = would_do(action, row, person)
+            assert action.fits(row) == would, (action.name, vars(row))
 
 
 @pytest.mark.parametrize(("make", "how"), STATES)
@@ -122,12 +122,12 @@ def test_everyone_is_offered_what_fits_and_they_may_and_nothing_else(
     how: tuple[Any, ...],
 ) -> None:
     row = next(make(*how))
-    fitting = [deed for deed in deeds_of(type(row)) if deed.fits(row)]
+    fitting = [action for action in actions_of(type(row)) if action.fits(row)]
     for role in Role:
         desk = desk_of(role)
 
         assert desk.offered(row) == {
-            deed.name for deed in fitting if desk.user.has_perm(deed.permission)
+            action.name for action in fitting if desk.user.has_perm(action.permission)
         }
 
 
@@ -173,8 +173,8 @@ def held_for_something_else(row: Assignment) -> None:
 
 STALE: list[Any] = [
     *(
-        pytest.param(deed, held, meanwhile, says, id=f"{deed}-{meanwhile.__name__}")
-        for deed in ("retry", "write_off")
+        pytest.param(action, held, meanwhile, says, id=f"{action}-{meanwhile.__name__}")
+        for action in ("retry", "write_off")
         for meanwhile, says in (
             (gone, "the assignment moved on while you looked, and is now: Pending"),
             (held_for_something_else, "and is now: Needs review."),
@@ -189,13 +189,13 @@ STALE: list[Any] = [
     ),
     *(
         pytest.param(
-            deed,
+            action,
             ExecutionFactory,
             lambda row: move(row, ExecutionStop.CANCELLED, machine="stop"),
             "the execution moved on while you looked, and is now: Cancelled.",
-            id=deed,
+            id=action,
         )
-        for deed in ("pause", "cancel", "open")
+        for action in ("pause", "cancel", "open")
     ),
     pytest.param(
         "resume",
@@ -207,10 +207,10 @@ STALE: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("deed", "make", "meanwhile", "says"), STALE)
+@pytest.mark.parametrize(("action", "make", "meanwhile", "says"), STALE)
 def test_what_moved_on_meanwhile_is_left_as_it_is_and_it_says_so(
     operations: Desk,
-    deed: str,
+    action: str,
     make: Callable[[], Model],
     meanwhile: Callable[[Model], None],
     says: str,
@@ -220,7 +220,7 @@ def test_what_moved_on_meanwhile_is_left_as_it_is_and_it_says_so(
     meanwhile(row)
     as_it_is = type(row)._base_manager.filter(pk=row.pk).values().get()
 
-    said = operations.do(deed, row, seen=before, page=row.pk)
+    said = operations.do(action, row, seen=before, page=row.pk)
 
     assert said.startswith("Nothing was done: ")
     assert says in said
@@ -243,7 +243,7 @@ def test_also_if_it_moved_on_while_somebody_was_asked_whether_it_is_meant(
 
 
 @pytest.mark.parametrize(
-    ("deed", "make"),
+    ("action", "make"),
     [
         ("retry", held),
         ("given", lambda: AssignmentFactory(state=AssignmentState.HELD, doubtful=True)),
@@ -260,13 +260,13 @@ def test_also_if_it_moved_on_while_somebody_was_asked_whether_it_is_meant(
     ],
 )
 def test_pressed_twice_it_is_done_once(
-    operations: Desk, deed: str, make: Callable[[], Any]
+    operations: Desk, action: str, make: Callable[[], Any]
 ) -> None:
     row = make()
     before = seen(operations, row)
 
     first, second = (
-        operations.do(deed, row, seen=before, page=row.pk) for _ in range(2)
+        operations.do(action, row, seen=before, page=row.pk) for _ in range(2)
     )
 
     assert not first.startswith("Nothing was done")
@@ -290,7 +290,7 @@ def test_where_few_will_stop_it_any_more_that_is_offered_behind_more(
 
     page = operations.get(page_of(row))
 
-    assert {deed.name for deed in page.context["aside"]} == aside
+    assert {action.name for action in page.context["aside"]} == aside
     first, _, behind = page.content.decode().partition("<summary>More</summary>")
     for name in ("open", "pause", "cancel"):
         assert f'value="{name}"' in (behind if name in aside else first)

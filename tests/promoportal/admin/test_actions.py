@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from executions.models import DeliveryState, Execution, ExecutionStop, TriggerState
 from promoportal.admin.audit_log import AuditKind
+from promoportal.admin.links import page_of
 from promoportal.admin.roles import Role, group_of
 from redemptions.models import Redemption, RedemptionState
 from rewards.admin.promotions import PromotionAdmin
@@ -68,9 +71,9 @@ def not_reported() -> Promotion:
 
 
 class Case(NamedTuple):
-    """A deed, a row it fits, who may, what it says, and what the row is then."""
+    """An action, a row it fits, who may, what it says, and what the row is then."""
 
-    deed: str
+    action: str
     row: Callable[[], Model]
     may: set[Role]
     says: str
@@ -213,7 +216,7 @@ CASES = [
 every_case = pytest.mark.parametrize(
     "case",
     [
-        pytest.param(case, id=f"{number}-{case.deed}")
+        pytest.param(case, id=f"{number}-{case.action}")
         for number, case in enumerate(CASES)
     ],
 )
@@ -234,7 +237,7 @@ def test_who_may_does_it_and_is_told_so(
     for role in case.may:
         row, desk = case.row(), desk_of(role)
 
-        said = desk.do(case.deed, row)
+        said = desk.do(case.action, row)
 
         assert said == case.says
         assert {name: column(row, name) for name in case.after} == case.after
@@ -244,7 +247,7 @@ def test_who_may_does_it_and_is_told_so(
 def test_who_and_why_are_kept(case: Case, operations: Desk) -> None:
     row: Any = case.row()
 
-    operations.do(case.deed, row)
+    operations.do(case.action, row)
 
     entry = LogEntry.objects.get()
     assert (entry.user, entry.object_id) == (operations.user, str(row.pk))
@@ -264,9 +267,9 @@ def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
         before = as_it_is(row)
 
         offered = desk.offered(row)
-        answer = desk.post(case.deed, row, confirmed="yes")
+        answer = desk.post(case.action, row, confirmed="yes")
 
-        assert case.deed not in offered
+        assert case.action not in offered
         assert answer.status_code == 403
         assert as_it_is(row) == before
         [entry] = LogEntry.objects.filter(user=desk.user)
@@ -278,9 +281,9 @@ def test_its_page_offers_it_and_comes_back_to_it(case: Case, operations: Desk) -
     row = case.row()
 
     offered = operations.offered(row)
-    answer = operations.post(case.deed, row, page=row.pk, confirmed="yes")
+    answer = operations.post(case.action, row, page=row.pk, confirmed="yes")
 
-    assert case.deed in offered
+    assert case.action in offered
     assert answer["Location"] == f"/admin/{_place(row)}/{row.pk}/change/"
     assert {name: column(row, name) for name in case.after} == case.after
 
@@ -292,7 +295,7 @@ def test_without_a_reason_nothing_happens_and_the_rows_stay_chosen(
     row = case.row()
     before = as_it_is(row)
 
-    asked = operations.post(case.deed, row, why="   ", confirmed="yes")
+    asked = operations.post(case.action, row, why="   ", confirmed="yes")
 
     assert asked.status_code == 200
     assert asked.context["keys"] == str(row.pk)
@@ -303,7 +306,7 @@ def test_without_a_reason_nothing_happens_and_the_rows_stay_chosen(
 
 
 @pytest.mark.parametrize(
-    ("deed", "make"),
+    ("action", "make"),
     [
         ("given", doubtful),
         ("release", second),
@@ -314,19 +317,19 @@ def test_without_a_reason_nothing_happens_and_the_rows_stay_chosen(
     ],
 )
 def test_what_is_final_is_asked_about_first(
-    deed: str, make: Callable[[], Model], operations: Desk
+    action: str, make: Callable[[], Model], operations: Desk
 ) -> None:
     row = make()
     before = as_it_is(row)
 
-    answer = operations.post(deed, row)
+    answer = operations.post(action, row)
 
     assert answer.status_code == 200
     assert as_it_is(row) == before
     page = answer.content.decode()
     assert str(row) in page
     assert WHY in page
-    assert answer.context["deed"].warning.replace("'", "&#x27;") in page
+    assert answer.context["action"].warning.replace("'", "&#x27;") in page
 
 
 def test_what_was_confirmed_is_what_was_asked_about(operations: Desk) -> None:
@@ -379,7 +382,7 @@ def test_redemptions_that_are_not_held_are_counted(operations: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deed", "row", "says"),
+    ("action", "row", "says"),
     [
         (
             "read_again",
@@ -412,14 +415,14 @@ def test_redemptions_that_are_not_held_are_counted(operations: Desk) -> None:
     ],
 )
 def test_what_does_not_fit_is_left_alone(
-    deed: str, row: Callable[[], Model], says: str, operations: Desk
+    action: str, row: Callable[[], Model], says: str, operations: Desk
 ) -> None:
     there = row()
 
-    said = operations.do(deed, there)
+    said = operations.do(action, there)
 
     assert f"1 was left alone: {says}." in said
-    assert deed not in operations.offered(there)
+    assert action not in operations.offered(there)
 
 
 def test_choosing_nothing_does_nothing(operations: Desk) -> None:
@@ -476,8 +479,10 @@ def test_all_that_match_a_list_can_be_chosen(operations: Desk) -> None:
 def test_what_the_time_is_too_short_for_is_left_and_counted(operations: Desk) -> None:
     made = [Promotion(reference=f"{number}") for number in range(250)]
     keys = [row.pk for row in Promotion.objects.bulk_create(made)]
-    deed = next(deed for deed in PromotionAdmin.deeds if deed.name == "not_at_all")
-    hasty = replace(deed, seconds=0)
+    action = next(
+        action for action in PromotionAdmin.offered if action.name == "not_at_all"
+    )
+    hasty = replace(action, seconds=0)
 
     done = hasty.perform(
         Promotion, keys, by=operations.user, why=WHY, address="192.0.2.1"
@@ -490,6 +495,24 @@ def test_what_the_time_is_too_short_for_is_left_and_counted(operations: Desk) ->
     off = Promotion.objects.filter(redemption_mode="off")
     assert [row.pk for row in off.order_by("pk")] == keys[:100]
     assert LogEntry.objects.count() == 100
+
+
+def test_an_action_reads_its_row_once_for_each_step(operations: Desk) -> None:
+    row = held()
+    seen = operations.get(page_of(row)).context["seen"]
+
+    with CaptureQueriesContext(connection) as made:
+        operations.post("retry", row, seen=seen, page=row.pk)
+
+    table = f' FROM "{Assignment._meta.db_table}" '
+    reads = [
+        one["sql"]
+        for one in made
+        if one["sql"].startswith("SELECT") and table in one["sql"]
+    ]
+    # It is chosen with its version, found with its execution, and locked; the audit
+    # entry is about the locked row. The last read is for the page to return to.
+    assert len(reads) == 4, reads
 
 
 def test_strangers_are_sent_to_log_in(operations: Desk) -> None:
@@ -507,9 +530,9 @@ def _place(row: Model) -> str:
     return f"{row._meta.app_label}/{row._meta.model_name}"
 
 
-@pytest.mark.parametrize("deed", ["given", "not_given"])
+@pytest.mark.parametrize("action", ["given", "not_given"])
 def test_a_costly_reward_takes_two_desks(
-    deed: str, desk_of: Callable[[Role], Desk], settings: Settings
+    action: str, desk_of: Callable[[Role], Desk], settings: Settings
 ) -> None:
     settings.DECIDE_ALONE_UP_TO = ["EUR=1"]
     row, operations = doubtful(), desk_of(Role.OPERATIONS)
@@ -517,14 +540,14 @@ def test_a_costly_reward_takes_two_desks(
     colleague = Desk(UserFactory(is_staff=True))
     colleague.user.groups.add(group_of(Role.OPERATIONS))
 
-    said = operations.do(deed, row)
+    said = operations.do(action, row)
     assert "takes a second person" in said
     assert WHY in operations.page(row)
     assert "Doubtful assignment waits for a second person" in operations.text("/admin/")
-    desk_of(Role.SUPPORT).post(deed, row, confirmed="yes")
+    desk_of(Role.SUPPORT).post(action, row, confirmed="yes")
     row.refresh_from_db()
     assert row.state == AssignmentState.HELD
-    colleague.do(deed, row)
+    colleague.do(action, row)
 
     row.refresh_from_db()
     assert row.state in {AssignmentState.ACTIVE, AssignmentState.OWED}

@@ -246,7 +246,7 @@ def test_looking_wakes_nobody(crm: Desk) -> None:
 def test_what_is_looked_at_now_and_then_is_first_of_what_is_behind(
     operations: Desk,
 ) -> None:
-    more = [task.label for task in operations.get("/admin/").context["tasks"].more]
+    more = [task.label for task in operations.get("/admin/").context["navigation"].more]
 
     assert more[:4] == ["Activations", "Campaigns", "Promotions", "Retrials"]
     assert "Breakers" in more

@@ -144,8 +144,12 @@ def test_what_was_kept_before_shows_no_address(auditor: Desk) -> None:
 # --- What was refused -----------------------------------------------------------------
 
 FORGERIES: dict[str, dict[str, str]] = {
-    "deed": {"action": "write_off", "why": "secret reason", "confirmed": "yes"},
-    "deed about all": {"action": "retry", "why": "secret reason", "select_across": "1"},
+    "action": {"action": "write_off", "why": "secret reason", "confirmed": "yes"},
+    "action about all": {
+        "action": "retry",
+        "why": "secret reason",
+        "select_across": "1",
+    },
     "reveal": {"action": "reveal", "why": "secret reason"},
     "export": {"export": "csv", "why": "secret reason"},
     "retry all": {"retry_all": "yes", "why": "secret reason", "form": "x"},

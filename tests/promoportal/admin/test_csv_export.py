@@ -123,7 +123,7 @@ def test_a_large_one_is_read_by_key_in_parts_and_held_in_no_memory(db: None) -> 
     tracemalloc.start()
     with CaptureQueriesContext(connection) as made:
         lines = csv_export.lines(
-            AssignmentAdmin.sheet, Assignment.objects.all(), Order(is_narrowed=False)
+            AssignmentAdmin.export, Assignment.objects.all(), Order(is_narrowed=False)
         )
         count = len([None for _ in lines])
     _, most = tracemalloc.get_traced_memory()

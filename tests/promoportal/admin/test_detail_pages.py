@@ -55,7 +55,7 @@ def test_an_assignments_story_is_in_order_of_time(crm: Desk) -> None:
 
     answer = crm.get(page_of(row))
 
-    story = [(moment.at, moment.what) for moment in answer.context["story"]]
+    story = [(moment.at, moment.what) for moment in answer.context["timeline"]]
     assert [moment_at for moment_at, _ in story] == [*at[:4], at[5]]
     page = answer.content.decode()
     for said in ("Listed by Optimove", "by crm", "Seen there.", "Bad gateway"):

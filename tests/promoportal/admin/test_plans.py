@@ -31,7 +31,7 @@ from executions.models import Campaign, Delivery, Execution, Listener, Trigger
 from promoportal.admin import csv_export
 from promoportal.admin.keyset_order import Order
 from promoportal.admin.links import list_of, page_of
-from promoportal.admin.model_admin import ReadOnlyAdmin
+from promoportal.admin.model_admin import PortalAdmin
 from promoportal.admin.related_filters import RelatedRowFilter
 from promoportal.dashboard.execution_funnel import MAX_ROWS_COMPARED
 from promoportal.optimove.rate_limiter import Allowance
@@ -214,12 +214,12 @@ every_list = pytest.mark.parametrize(
 )
 
 
-def ours() -> dict[type[Model], ReadOnlyAdmin[Any]]:
+def ours() -> dict[type[Model], PortalAdmin]:
     """The lists that grow with what the portal does."""
     return {
         model: each
         for model, each in admin.site._registry.items()
-        if isinstance(each, ReadOnlyAdmin) and model not in BOUNDED
+        if isinstance(each, PortalAdmin) and model not in BOUNDED
     }
 
 
@@ -227,7 +227,7 @@ def test_every_list_and_every_search_is_among_them() -> None:
     searched = {model for model, narrowed in LISTS if "q" in narrowed}
 
     assert {model for model, _ in LISTS} == set(ours())
-    assert searched == {m for m, each in ours().items() if each.finds}
+    assert searched == {m for m, each in ours().items() if each.search.exact}
 
 
 @pytest.mark.parametrize("name", ["00000000-0000-4000-8000-000000000007", "7"])

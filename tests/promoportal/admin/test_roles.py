@@ -118,30 +118,30 @@ def test_staff_of_a_role_log_in_with_their_password(role: Role) -> None:
 
 
 def _sheet(page: Any) -> bool:
-    return bool(getattr(page, "sheet", None))
+    return bool(getattr(page, "export", None))
 
 
-def every_deed() -> Iterator[Any]:
+def every_action() -> Iterator[Any]:
     for model, page in admin.site._registry.items():
-        for deed in getattr(page, "deeds", ()):
-            yield pytest.param(model, deed, id=f"{model.__name__}-{deed.name}")
+        for action in getattr(page, "offered", ()):
+            yield pytest.param(model, action, id=f"{model.__name__}-{action.name}")
 
 
-@pytest.mark.parametrize(("model", "deed"), list(every_deed()))
-def test_every_deed_is_done_by_who_may_and_kept_as_refused_of_who_may_not(
-    model: Any, deed: Action, desk_of: Callable[[Role], Desk]
+@pytest.mark.parametrize(("model", "action"), list(every_action()))
+def test_every_action_is_done_by_who_may_and_kept_as_refused_of_who_may_not(
+    model: Any, action: Action, desk_of: Callable[[Role], Desk]
 ) -> None:
     row = MAKE[model]()
-    may = {role: desk_of(role).user.has_perm(deed.permission) for role in Role}
+    may = {role: desk_of(role).user.has_perm(action.permission) for role in Role}
     assert set(may.values()) == {True, False}
 
     for role, is_allowed in may.items():
         LogEntry.objects.all().delete()
-        answer = desk_of(role).post(deed.name, row, page=row.pk, confirmed="yes")
+        answer = desk_of(role).post(action.name, row, page=row.pk, confirmed="yes")
 
         (kind,) = LogEntry.objects.values_list("action_flag", flat=True)
         assert answer.status_code == (302 if is_allowed else 403), role
-        assert kind == (deed.kind if is_allowed else AuditKind.REFUSED), role
+        assert kind == (action.kind if is_allowed else AuditKind.REFUSED), role
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def test_who_may_not_see_a_list_saves_nothing_of_it(crm: Desk) -> None:
     assert [one.by for one in SavedFilter.objects.all()] == [crm.user]
 
 
-def test_a_wish_is_no_deed_and_goes_with_its_person(crm: Desk) -> None:
+def test_a_wish_is_no_action_and_goes_with_its_person(crm: Desk) -> None:
     press(crm, "save", name="Held")
 
     assert not LogEntry.objects.exists()

@@ -62,7 +62,7 @@ def test_what_was_confirmed_is_asked_about_once_more(operations: Desk) -> None:
     )
     asked = log_in_again(operations, answer)
 
-    assert asked.context["deed"].name == "write_off"
+    assert asked.context["action"].name == "write_off"
     assert asked.context["back"] == page_of(row)
     row.refresh_from_db()
     assert row.state == AssignmentState.HELD

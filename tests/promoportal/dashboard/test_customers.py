@@ -490,7 +490,7 @@ def test_staff_without_a_role_see_no_customer(db: None) -> None:
 
 
 def test_the_navigation_says_where_one_is(crm: Desk) -> None:
-    tasks = crm.get(SEARCH).context["tasks"]
+    tasks = crm.get(SEARCH).context["navigation"]
 
     assert [task.label for task in tasks.first] == [
         *("Overview", "Executions", "Customers", "Assignments", "Redemptions"),
@@ -498,4 +498,4 @@ def test_the_navigation_says_where_one_is(crm: Desk) -> None:
     ]
     assert [task.label for task in tasks.first if task.is_current] == ["Customers"]
     assert not tasks.is_more_open
-    assert crm.get("/admin/rewards/promotion/").context["tasks"].is_more_open
+    assert crm.get("/admin/rewards/promotion/").context["navigation"].is_more_open

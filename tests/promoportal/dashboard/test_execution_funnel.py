@@ -265,10 +265,10 @@ def test_its_time_line_has_all_that_it_went_through(
             assignment__state=AssignmentState.ACTIVE,
             redeemed_at=timezone.now() + timedelta(seconds=redeemed),
         )
-    for deed in ("pause", "resume", "open"):
-        operations.do(deed, execution, why=f"To {deed} it.")
+    for action in ("pause", "resume", "open"):
+        operations.do(action, execution, why=f"To {action} it.")
 
-    story = crm.get(page_of(execution)).context["story"]
+    story = crm.get(page_of(execution)).context["timeline"]
 
     told = [(moment.what, moment.by, moment.why) for moment in story]
     said = "\n".join(" ".join(each) for each in told)

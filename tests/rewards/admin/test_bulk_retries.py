@@ -14,7 +14,7 @@ from django.utils.html import strip_tags
 
 from executions.models import ExecutionStop
 from promoportal.admin.links import list_of, page_of
-from rewards import bulk_retry
+from rewards import bulk_retry, decisions
 from rewards.admin import bulk_retry_preview
 from rewards.models import (
     Assignment,
@@ -117,8 +117,8 @@ def test_of_more_than_can_be_looked_at_the_census_says_the_same(
 
     assert (counted.tried, counted.worth) == (looked_at.tried, looked_at.worth)
     assert (counted.tried, counted.left, counted.but) == (3, "7", "")
-    assert counted.left_alone["in doubt: say first whether it was given"] == 3
-    assert counted.left_alone["its execution is cancelled"] == 2
+    assert counted.left_alone[decisions.IN_DOUBT] == 3
+    assert counted.left_alone[decisions.EXECUTION_CANCELLED] == 2
     assert sorted(counted.left_alone.values()) == sorted(looked_at.left_alone.values())
 
 
@@ -224,7 +224,7 @@ def test_a_filter_that_is_none_tries_nothing_and_leads_back_to_the_list(
 
 
 @pytest.mark.parametrize(
-    ("deed", "before", "after"),
+    ("action", "before", "after"),
     [
         ("pause", RetrialState.RUNNING, RetrialState.PAUSED),
         ("resume", RetrialState.PAUSED, RetrialState.RUNNING),
@@ -233,28 +233,28 @@ def test_a_filter_that_is_none_tries_nothing_and_leads_back_to_the_list(
     ],
 )
 def test_it_can_be_paused_resumed_and_cancelled_by_who_may(
-    support: Desk, crm: Desk, deed: str, before: RetrialState, after: RetrialState
+    support: Desk, crm: Desk, action: str, before: RetrialState, after: RetrialState
 ) -> None:
     held(1)
     press(support)
     Retrial.objects.update(state=before)
     retrial = Retrial.objects.get()
 
-    assert deed in support.offered(retrial)
+    assert action in support.offered(retrial)
     assert crm.offered(retrial) == set()
-    assert crm.post(deed, retrial, confirmed="yes").status_code == 403
-    support.do(deed, retrial)
+    assert crm.post(action, retrial, confirmed="yes").status_code == 403
+    support.do(action, retrial)
 
     retrial.refresh_from_db()
     assert retrial.state == after
 
 
-@pytest.mark.parametrize("deed", ["pause", "resume", "cancel"])
-def test_what_is_over_is_left_alone(support: Desk, deed: str) -> None:
+@pytest.mark.parametrize("action", ["pause", "resume", "cancel"])
+def test_what_is_over_is_left_alone(support: Desk, action: str) -> None:
     held(1)
     press(support)
     bulk_retry.follow()
     retrial = Retrial.objects.get()
 
-    assert "left alone" in support.do(deed, retrial)
+    assert "left alone" in support.do(action, retrial)
     assert support.offered(retrial) == set()

@@ -1,0 +1,81 @@
+"""The form on a row's page that sets the display name of the row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpResponse
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+
+from promoportal.admin.audit_log import AuditKind
+from promoportal.admin.formatting import smaller
+from promoportal.admin.posted_form import PostedForm
+from promoportal.db.display_names import MAX_LENGTH, Named, NoName, as_name
+
+
+@dataclass(frozen=True)
+class DisplayNameForm:
+    """
+    The form, and who may use it.
+
+    A name needs no reason: it decides nothing, and the audit log keeps the former one.
+    """
+
+    permission: str
+
+    def context(self, user: Any) -> dict[str, Any]:
+        """Return what the page needs to show the form."""
+        return {"may_name": user.has_perm(self.permission), "longest_name": MAX_LENGTH}
+
+    def answer(self, form: PostedForm) -> HttpResponse | None:
+        """
+        Set the name, or say why it is not set; None if another form was posted.
+
+        :raises Refused: if the user lacks the permission
+        """
+        if not {"naming", "name"} <= form.data.keys():
+            return None
+        if not form.request.user.has_perm(self.permission):
+            raise form.refusal("Name it", self.permission)
+        try:
+            return form.go_back(_set_name(form), messages.SUCCESS)
+        except NoName as no:
+            return form.go_back(str(no))
+
+
+def heading(row: Named) -> str:
+    return row.name or f"{capfirst(row._meta.verbose_name)} {row.reference}"
+
+
+def badges(row: Named) -> list[SafeString]:
+    """Return the id, unless the heading has it."""
+    return [smaller(row.reference)] if row.name else []
+
+
+@transaction.atomic
+def _set_name(form: PostedForm) -> str:
+    row = _locked(form)
+    was, row.name = row.name, as_name(form.data.get("name", ""))
+    if row.name == was:
+        raise NoName(f"Nothing was done: it {_told(was, 'is')} already.")
+    row.save(update_fields=["name"])
+    said = f"Name it: it {_told(was, 'was')}, and {_told(row.name, 'is')} now."
+    form.record(AuditKind.DONE, said, row)
+    return f"It {_told(row.name, 'is')} now."
+
+
+def _locked(form: PostedForm) -> Named:
+    row = form.row()
+    if row is None:
+        raise NoName("Nothing was done: choose what to name.")
+    rows = form.model_admin.get_queryset(form.request)
+    found: Named = rows.select_for_update(no_key=True).get(pk=row.pk)
+    return found
+
+
+def _told(name: str, verb: str) -> str:
+    return f"{verb} called “{name}”" if name else f"{verb} without a name"

@@ -1,0 +1,104 @@
+"""A form that staff post to the list of a model."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from promoportal.admin import audit_log
+from promoportal.admin.audit_log import AuditKind
+from promoportal.admin.links import page_of
+from promoportal.admin.permission_denied import Refused
+from promoportal.runtime.client_address import client_address
+
+# No more digits than a key has, or than Python reads.
+_KEY = re.compile("[0-9]{1,18}")
+
+
+@dataclass(frozen=True)
+class PostedForm:
+    """
+    The data of a form, and the list that it was posted to.
+
+    The data are those of the request, or those that a cookie kept while the person had
+    to log in again.
+    """
+
+    model_admin: ModelAdmin[Any]
+    request: HttpRequest
+    data: QueryDict
+
+    @property
+    def address(self) -> str:
+        """The network address that the request came from."""
+        return client_address(self.request.META)
+
+    @property
+    def is_about_all(self) -> bool:
+        """Whether it is about all matching rows, and not about chosen ones."""
+        return self.data.get("select_across") == "1"
+
+    def change_list(self) -> Any:
+        return self.model_admin.get_changelist_instance(self.request)
+
+    def keys(self) -> list[int]:
+        """Return the keys of the chosen rows, without what is no key."""
+        given = [
+            *self.data.getlist(ACTION_CHECKBOX_NAME),
+            *self.data.get("keys", "").split(","),
+        ]
+        return [int(key) for key in given if _KEY.fullmatch(key)]
+
+    def rows(self) -> QuerySet[Any]:
+        """Return the chosen rows that exist, or all matching rows."""
+        if self.is_about_all:
+            rows: QuerySet[Any] = self.change_list().get_queryset(self.request)
+            return rows
+        return self.model_admin.get_queryset(self.request).filter(pk__in=self.keys())
+
+    def row(self) -> Model | None:
+        """Return the row that the form names as the page it was on, if it names one."""
+        key = unquote(self.data.get("page", ""))
+        return self.model_admin.get_object(self.request, key)
+
+    def return_address(self) -> str:
+        """Return the page that contained the form: one of ours, a row's, or the list."""
+        back = self.data.get("back", "")
+        if back.startswith("/") and url_has_allowed_host_and_scheme(back, None):
+            return back
+        row = self.row() if self.data.get("page") else None
+        return page_of(row) if row else self.request.get_full_path()
+
+    def record(self, kind: AuditKind, said: str, about: Model | str) -> None:
+        """Store an audit entry about a row, or about a name for rows of this list."""
+        audit_log.record(
+            kind,
+            said,
+            by=self.request.user,
+            about=[about],
+            address=self.address,
+            model=self.model_admin.model,
+        )
+
+    def go_back(self, message: str, level: int = messages.WARNING) -> HttpResponse:
+        """Show a message on the page that contained the form."""
+        messages.add_message(self.request, level, message)
+        return HttpResponseRedirect(self.return_address())
+
+    def refusal(self, what: str, permission: str) -> Refused:
+        """Return the error for a missing permission, with the rows that were meant."""
+        keys = [] if self.is_about_all else self.keys()
+        if keys or self.request.method != "POST":
+            return Refused(what, permission, keys=keys)
+        changes = self.change_list()
+        narrowed = ", ".join([*changes.narrowed, *changes.problems])
+        return Refused(what, permission, narrowed=narrowed)
