@@ -43,18 +43,7 @@ class AssignmentReason(models.TextChoices):
     @property
     def phrase(self) -> str:
         """Return the label as it is written inside a sentence."""
-        label = str(self.label)
-        return label if self in _BEGIN_WITH_A_NAME else label[:1].lower() + label[1:]
-
-
-# The labels that begin with Optimove's name, which keeps its capital letter.
-_BEGIN_WITH_A_NAME = {
-    AssignmentReason.UNREADABLE,
-    AssignmentReason.DIFFERS,
-    AssignmentReason.INCOMPLETE,
-    AssignmentReason.EMPTY,
-    AssignmentReason.NOT_ASSIGNED,
-}
+        return f"{self.label[:1].lower()}{self.label[1:]}"
 
 
 class RetrialState(models.TextChoices):
