@@ -193,7 +193,7 @@ _AUDIT_ENTRIES = """
         content_type_id, user_id)
     SELECT n, now() - (%(count)s / 10 - n) * interval '60 days' / (%(count)s / 10), n,
         'assignment A' || n, CASE WHEN n <= 9 THEN 15 ELSE 11 END,
-        'Try again: The platform was down.', %(kind)s, %(user)s
+        'Retry: The platform was down.', %(kind)s, %(user)s
     FROM generate_series(1, %(count)s / 10) AS n ORDER BY n
 """
 _ORIGINS = """

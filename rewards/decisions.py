@@ -103,7 +103,7 @@ def obstacle_to_release(row: Assignment, stop: ExecutionStop) -> SkipReason | No
     if why_not := _stays(row, stop):
         return why_not
     if row.reason not in NEEDS_CONFIRMATION:
-        return SkipReason(SkipKind.NEEDS_RETRY, f'{_held_as(row)}: press "Try again"')
+        return SkipReason(SkipKind.NEEDS_RETRY, f'{_held_as(row)}: press "Retry"')
     return _not_eligible(row) or owner_conflict(row)
 
 
@@ -208,7 +208,7 @@ def _held_as(row: Assignment) -> str:
     return f"held as {AssignmentReason(row.reason).label}" if row.reason else "held"
 
 
-_IF_MEANT = 'press "Give it all the same" if it is meant'
+_IF_MEANT = 'press "Approve" if it is meant'
 
 
 def _stays(row: Assignment, stop: ExecutionStop) -> SkipReason | None:

@@ -33,7 +33,7 @@ UNREAD_FOR = 60
 _BODY = Reveal(
     Delivery,
     "executions.reveal_delivery",
-    "Show its body",
+    "Show payload",
     said=("shows its body", "show their bodies"),
     instead={"raw": hidden("body")},
 )
@@ -107,7 +107,7 @@ class DeliveryAdmin(PortalAdmin):
         (
             Action(
                 "read_again",
-                "Read again",
+                "Process again",
                 "executions.reread_delivery",
                 each_row(inbox.read_again, "it is still to be read"),
                 said=("will be read again", "will be read again"),

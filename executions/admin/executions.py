@@ -70,7 +70,7 @@ def _badges(row: Execution) -> SafeString:
 ACTIONS = (
     Action(
         "open",
-        "Collect again",
+        "Fetch assignments again",
         "executions.open_execution",
         each_row(_open_again, _why_not),
         said=("will be collected again", "will be collected again"),
@@ -95,7 +95,7 @@ ACTIONS = (
     ),
     Action(
         "cancel",
-        "Cancel",
+        "Cancel execution",
         "executions.stop_execution",
         each_row(lifecycle.cancel, _why_not),
         said=("is cancelled", "are cancelled"),

@@ -34,7 +34,7 @@ class TriggerAdmin(PortalAdmin):
         (
             Action(
                 "ask_again",
-                "Ask again",
+                "Fetch again",
                 "executions.open_execution",
                 each_row(
                     lifecycle.ask_again, "it waits to be asked for already", "execution"

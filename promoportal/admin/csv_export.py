@@ -48,7 +48,7 @@ def answer(export: CsvExport | None, form: PostedForm) -> HttpResponseBase:
     user = form.request.user
     if export is None or not export.is_allowed(user):
         permission = export.permission if export else ""
-        raise form.refusal("All that match, as CSV", permission)
+        raise form.refusal("Export CSV", permission)
     changes = form.change_list()
     if changes.problems:
         return form.go_back("Nothing was exported: the list says why.")

@@ -40,7 +40,7 @@ class DisplayNameForm:
         if not {"naming", "name"} <= form.data.keys():
             return None
         if not form.request.user.has_perm(self.permission):
-            raise form.refusal("Name it", self.permission)
+            raise form.refusal("Set name", self.permission)
         try:
             return form.go_back(_set_name(form), messages.SUCCESS)
         except NoName as no:
@@ -63,7 +63,7 @@ def _set_name(form: PostedForm) -> str:
     if row.name == was:
         raise NoName(f"Nothing was done: it {_told(was, 'is')} already.")
     row.save(update_fields=["name"])
-    said = f"Name it: it {_told(was, 'was')}, and {_told(row.name, 'is')} now."
+    said = f"Set name: it {_told(was, 'was')}, and {_told(row.name, 'is')} now."
     form.record(AuditKind.DONE, said, row)
     return f"It {_told(row.name, 'is')} now."
 

@@ -104,7 +104,7 @@ class RedemptionAdmin(PortalAdmin):
         (
             Action(
                 "report_again",
-                "Report again",
+                "Retry report",
                 "redemptions.report_again_redemption",
                 decisions.report_again,
                 said=("will be reported again", "will be reported again"),

@@ -12,7 +12,7 @@ from rewards.models import Assignment, Proposal
 CODES = Reveal(
     Assignment,
     "rewards.reveal_assignment",
-    "Show code and payloads",
+    "Show sensitive data",
     said=("shows its code and payloads", "show their codes and payloads"),
     instead={
         "unique_code": "masked_code",
@@ -42,7 +42,7 @@ OFFERED = Actions(
     (
         Action(
             "retry",
-            "Try again",
+            "Retry",
             "rewards.retry_assignment",
             decisions.retry,
             said=("will be tried again", "will be tried again"),
@@ -51,7 +51,7 @@ OFFERED = Actions(
         ),
         Action(
             "release",
-            "Give it all the same",
+            "Approve",
             "rewards.decide_assignment",
             decisions.release,
             said=("will be given all the same", "will be given all the same"),
@@ -62,7 +62,7 @@ OFFERED = Actions(
         ),
         Action(
             "given",
-            "It was given",
+            "Mark as activated",
             "rewards.decide_assignment",
             decisions.given,
             said=("counts as given now", "count as given now"),
@@ -74,7 +74,7 @@ OFFERED = Actions(
         ),
         Action(
             "not_given",
-            "It was not given",
+            "Mark as not activated",
             "rewards.decide_assignment",
             decisions.not_given,
             said=("is owed again", "are owed again"),

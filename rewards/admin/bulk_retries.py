@@ -28,7 +28,7 @@ from rewards import bulk_retry
 from rewards.admin import bulk_retry_preview
 from rewards.models import Assignment, Retrial, RetrialState, Retried
 
-_LABEL = "Try again all that match"
+_LABEL = "Retry all matching"
 _PERMISSION = "rewards.retry_assignment"
 
 
@@ -131,7 +131,7 @@ class RetrialAdmin(PortalAdmin):
             ),
             Action(
                 "cancel",
-                "Cancel the rest",
+                "Cancel remaining",
                 _PERMISSION,
                 each_row(bulk_retry.cancel, "it is over"),
                 said=("is cancelled", "are cancelled"),

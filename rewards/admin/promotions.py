@@ -23,11 +23,11 @@ from rewards.models import Assignment, Promotion
 Mode = Promotion.Mode
 # The name and the label of the action that sets each mode, and what its message says.
 _ACTIONS = {
-    Mode.TRIGGERED: ("at_once", "Report at once", "reported at once"),
+    Mode.TRIGGERED: ("at_once", "Report immediately", "reported at once"),
     Mode.SCHEDULED: ("in_batches", "Report in batches", "reported in batches"),
-    Mode.OFF: ("not_at_all", "Do not report", "not reported"),
+    Mode.OFF: ("not_at_all", "Turn off reporting", "not reported"),
     Mode.DEFAULT: (
-        *("as_set", "Report as the portal is set"),
+        *("as_set", "Use default reporting"),
         "reported as the portal is set",
     ),
 }

@@ -58,7 +58,7 @@ def test_tab_leads_through_a_list_in_the_order_of_reading(sit_down: SitDown) -> 
         row.customer,
         row.execution.reference,
     ), places
-    assert {"Find", "State ▾".removesuffix(" ▾"), "Try again all that match …"} <= {
+    assert {"Find", "State ▾".removesuffix(" ▾"), "Retry all matching …"} <= {
         *places
     }, places
 

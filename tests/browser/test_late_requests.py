@@ -34,7 +34,7 @@ def test_what_was_asked_for_when_the_session_had_ended_is_asked_about_later(
     screen.write("Why", "The account is open again.")
     Session.objects.all().delete()
 
-    screen.press("Try again")
+    screen.press("Retry")
     screen.write("Username:", "sam")
     screen.write("Password:", "secret")
     screen.press("Log in")
@@ -54,7 +54,7 @@ def test_a_page_from_before_the_latest_login_says_so(sit_down: SitDown) -> None:
     screen.open(customer("C1"))
     screen.context.clear_cookies(name="csrftoken")
 
-    screen.press("Try again")
+    screen.press("Retry")
 
     screen.sees("Go back, load that page anew")
     screen.forgive("status of 403")
@@ -67,7 +67,7 @@ def test_a_double_click_on_an_action_does_it_once(sit_down: SitDown) -> None:
     screen = sit_down(Role.SUPPORT)
     screen.open(customer("C1"))
 
-    screen.page.get_by_role("button", name="Try again").dblclick()
+    screen.page.get_by_role("button", name="Retry").dblclick()
 
     screen.sees("1 assignment will be tried again.")
     assert row.transitions.count() == 1
@@ -78,7 +78,7 @@ def test_a_double_click_on_all_that_match_begins_once(sit_down: SitDown) -> None
     held()
     screen = sit_down(Role.SUPPORT)
     screen.open(list_of(Assignment))
-    screen.press("Try again all that match …")
+    screen.press("Retry all matching …")
     screen.write("Why", "Mended.")
 
     screen.page.get_by_role("button", name="Try them again").dblclick()
@@ -96,9 +96,9 @@ def test_what_moved_on_since_the_page_was_opened_is_left_alone(
         screen.open(page_of(row))
         screen.write("Why", "Mended.")
 
-    first.press("Try again")
+    first.press("Retry")
     first.sees("1 assignment will be tried again.")
-    second.press("Try again")
+    second.press("Retry")
 
     second.sees("moved on while you looked")
     assert row.transitions.count() == 1

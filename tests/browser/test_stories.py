@@ -51,7 +51,7 @@ def test_where_is_my_bonus(sit_down: SitDown) -> None:
     screen.write("Where is whose bonus?", "C-77")
     screen.press("Find")
     screen.sees(PROBLEM)
-    screen.press("Try again")
+    screen.press("Retry")
 
     screen.sees("1 assignment will be tried again.")
     assert screen.clicks <= 3
@@ -105,7 +105,7 @@ def test_why_was_this_customer_not_rewarded(sit_down: SitDown) -> None:
 
     screen.sees("HTTP 422")
     screen.sees("account closed")
-    assert screen.page.get_by_role("button", name="Try again").count() == 0
+    assert screen.page.get_by_role("button", name="Retry").count() == 0
 
 
 def test_yesterdays_activations_are_taken_along(sit_down: SitDown) -> None:
@@ -119,7 +119,7 @@ def test_yesterdays_activations_are_taken_along(sit_down: SitDown) -> None:
     screen.unfold("Days of activation")
     screen.follow("Yesterday")
     with screen.page.expect_download() as downloaded:
-        screen.press("All that match, as CSV")
+        screen.press("Export CSV")
 
     with downloaded.value.path().open(encoding="utf-8-sig") as file:
         [taken] = csv.DictReader(file)
@@ -144,7 +144,7 @@ def test_stop_this_execution_now(sit_down: SitDown) -> None:
     screen.sees("1 execution runs again.")
     assert stop_of(execution) == ExecutionStop.NONE
     screen.write("Why", "They are not.")
-    screen.press("Cancel …")
+    screen.press("Cancel execution …")
     screen.sees("Nothing more of it will be given, for good")
     assert stop_of(execution) == ExecutionStop.NONE
     screen.press("Yes, cancel")

@@ -389,14 +389,11 @@ def test_redemptions_that_are_not_held_are_counted(operations: Desk) -> None:
             lambda: DeliveryFactory(state=DeliveryState.UNREAD),
             "it is still to be read",
         ),
-        ("release", held, 'held as Request rejected: press "Try again"'),
+        ("release", held, 'held as Request rejected: press "Retry"'),
         (
             "retry",
             second,
-            (
-                "held as Duplicate assignment: "
-                'press "Give it all the same" if it is meant'
-            ),
+            ('held as Duplicate assignment: press "Approve" if it is meant'),
         ),
         ("ask_again", TriggerFactory, "it waits to be asked for already"),
         ("pause", paused, "it is paused"),

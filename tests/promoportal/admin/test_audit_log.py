@@ -130,7 +130,7 @@ def test_the_auditor_sees_it_and_narrows_it(auditor: Desk, operations: Desk) -> 
     assert exported.user == operations.user
     assert len(by_operations) == 2
     assert "127.0.0.1" in shown
-    assert "Refused: Try again" in shown
+    assert "Refused: Retry" in shown
     assert "127.0.0.1" in auditor.page(refused)
     assert auditor.list(LogEntry, kind="x") == []
 
@@ -200,7 +200,7 @@ def _let_look(user: User) -> None:
 def test_it_says_who_may(crm: Desk) -> None:
     page = crm.post("retry", held()).content.decode()
 
-    assert "Your role does not allow this: <strong>Try again</strong>." in page
+    assert "Your role does not allow this: <strong>Retry</strong>." in page
     assert "Who may: Operations, Support." in page
 
 
@@ -212,7 +212,7 @@ def test_which_rows_were_meant_is_kept_and_not_more_than_some(crm: Desk) -> None
     entry = LogEntry.objects.get()
     assert (entry.object_id, entry.object_repr) == (None, "12 assignments")
     keys = ", ".join(str(row.pk) for row in rows[:10])
-    assert entry.change_message == f"Refused: Try again: {keys} and 2 more"
+    assert entry.change_message == f"Refused: Retry: {keys} and 2 more"
 
 
 def test_of_all_that_match_it_is_kept_which_those_were(crm: Desk) -> None:

@@ -142,7 +142,7 @@ def test_what_is_another_s_by_now_is_to_be_written_off(
     page = superuser.page(row)
 
     assert "Its id is another customer's or promotion's by now" in page
-    assert "Give it all the same" not in page
+    assert "Approve" not in page
     assert "Write off" in page
 
 

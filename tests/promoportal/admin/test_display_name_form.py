@@ -30,7 +30,7 @@ Make = Callable[..., Any]
 
 
 def name(desk: Desk, row: Named, called: str) -> Any:
-    """Press "Name it" on its page; gives the answer as it comes."""
+    """Press "Set name" on its page; gives the answer as it comes."""
     said = {"naming": "yes", "keys": row.pk, "page": row.pk, "name": called}
     return desk.client.post(list_of(type(row)), said)
 
@@ -75,7 +75,7 @@ def test_it_is_named_by_who_may_and_kept_as_refused_of_who_may_not(
     row, desk = make(), desk_of(role)
     may = role in {Role.CRM, Role.OPERATIONS}
 
-    assert ("Name it" in desk.page(row)) == may
+    assert ("Set name" in desk.page(row)) == may
     answer = name(desk, row, "Welcome back")
 
     row.refresh_from_db()
@@ -99,9 +99,9 @@ def test_what_it_was_and_what_it_is_stay_in_the_log(make: Make, crm: Desk) -> No
 
     told = LogEntry.objects.order_by("pk").values_list("change_message", flat=True)
     assert list(told) == [
-        "Name it: it was without a name, and is called “Welcome back” now.",
-        "Name it: it was called “Welcome back”, and is called “Welcome home” now.",
-        "Name it: it was called “Welcome home”, and is without a name now.",
+        "Set name: it was without a name, and is called “Welcome back” now.",
+        "Set name: it was called “Welcome back”, and is called “Welcome home” now.",
+        "Set name: it was called “Welcome home”, and is without a name now.",
     ]
 
 

@@ -76,7 +76,7 @@ def logged() -> LogEntry:
         object_id=str(row.pk),
         object_repr=str(row),
         action_flag=AuditKind.DONE,
-        change_message="Try again: The customer asked.",
+        change_message="Retry: The customer asked.",
     )
 
 

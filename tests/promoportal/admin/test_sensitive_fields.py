@@ -52,7 +52,7 @@ def test_who_may_sees_them_after_saying_why_and_it_is_kept(
     entry = LogEntry.objects.get(object_id=str(coded.pk))
     assert (entry.user, entry.change_message) == (
         support.user,
-        f"Show code and payloads: {WHY}",
+        f"Show sensitive data: {WHY}",
     )
 
 
@@ -119,7 +119,7 @@ def test_who_may_sees_it_after_saying_why_and_it_is_kept(
     entry = LogEntry.objects.get()
     assert (entry.user, entry.object_id) == (desk.user, str(delivery.pk))
     assert entry.action_flag == AuditKind.REVEALED
-    assert entry.change_message == f"Show its body: {WHY}"
+    assert entry.change_message == f"Show payload: {WHY}"
     LogEntry.objects.update(action_time=timezone.now() - timedelta(minutes=6))
     assert "Utrecht" not in desk.page(delivery)
 

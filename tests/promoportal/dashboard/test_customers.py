@@ -309,7 +309,7 @@ def test_a_code_is_shown_to_who_may_says_why_and_stays_there(
     assert other.unique_code not in shown
     entry = LogEntry.objects.get()
     assert (entry.user, entry.object_id) == (support.user, str(row.pk))
-    assert entry.change_message == "Show code and payloads: A dispute."
+    assert entry.change_message == "Show sensitive data: A dispute."
     assert "SUMMER" not in crm.text(page_of("C1"))
 
 
@@ -422,7 +422,7 @@ def test_of_a_paused_execution_it_is_said_that_somebody_must_resume_it(
 
 def test_support_tries_again_with_one_press_and_stays_there(support: Desk) -> None:
     row = held()
-    assert "Try again" in support.text(page_of("C1"))
+    assert "Retry" in support.text(page_of("C1"))
 
     answer = support.post(
         "retry", row, why="Tried again on the customer's page.", back=page_of("C1")
@@ -458,7 +458,7 @@ def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
 ) -> None:
     row = held()
 
-    assert "Try again" not in crm.text(page_of("C1"))
+    assert "Retry" not in crm.text(page_of("C1"))
     assert crm.post("retry", row, back=page_of("C1")).status_code == 403
 
     row.refresh_from_db()

@@ -202,7 +202,7 @@ def test_who_may_not_is_offered_nothing_and_a_forged_one_begins_nothing(
 ) -> None:
     held(1)
 
-    assert "Try again all" not in crm.text(HELD)
+    assert "Retry all" not in crm.text(HELD)
     assert ask(crm).status_code == 403
     assert press(crm).status_code == 403
     assert not Retrial.objects.exists()
