@@ -94,8 +94,10 @@ class Trigger(_Order):
     def __post_init__(self) -> None:
         super().__post_init__()
         whole = _are_whole([self.customers])
-        few = whole or (_is_list(self.customers) and _are_ids(self.customers))
-        _demand(few, "customers must be a number or a list of ids")
+        _demand(
+            whole or _are_ids(self.customers),
+            "customers must be a number or a list of ids",
+        )
         _demand(self.casing in CASINGS, f"casing must be one of {', '.join(CASINGS)}")
         _demand(
             0 <= self.listed_after <= MAX_SECONDS,
@@ -183,10 +185,6 @@ def _value(given: Any) -> Value | tuple[Decimal, Decimal]:
 def _demand(fine: bool, sentence: str) -> None:
     if not fine:
         raise ValueError(f"{sentence}.")
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple)
 
 
 def _are_ids(values: object) -> bool:

@@ -101,16 +101,13 @@ def _is_line(text: str) -> bool:
     return text.isprintable()
 
 
-def render(
-    email: Email, context: Mapping[str, object], *, to: str | None = None
-) -> Mail:
+def render(email: Email, context: Mapping[str, object]) -> Mail:
     """
-    Write the e-mail that the context is about.
+    Write the e-mail that the context is about, to the address of its customer.
 
-    :param to: the address; without it the one among the customer's attributes
     :raises ValueError: if there is no address
     """
-    address = _address(context) if to is None else to
+    address = _address(context)
     if not address:
         raise ValueError("The customer has no e-mail address.")
     html = email.html

@@ -11,13 +11,13 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from promoportal.sandbox.engine import NOTHING
 from promoportal.sandbox.faults import NOTICES, ON_NOTICES, Faults, Way
 from promoportal.sandbox.optimove.occurrences import Occurrence
 from promoportal.sandbox.optimove.registered_listeners import Listener, Listeners
@@ -28,7 +28,6 @@ EXECUTED = 13
 Casing = Literal["alternate", "camel", "pascal"]
 CASINGS: tuple[Casing, ...] = ("alternate", "camel", "pascal")
 
-NO_VALUES: Mapping[str, object] = MappingProxyType({})
 _MAX_THREADS = 16
 _REMEMBERED = 20_000
 
@@ -83,6 +82,35 @@ class Notices:
             for way in self._ways(notice):
                 self.announced += 1
                 self._send(_Posting(self.announced, listener, notice.body), way)
+
+    def announce_executed(
+        self, occurrence: Occurrence, channels: Sequence[int] | None = None
+    ) -> None:
+        """CONFIRMED: a 13 for each channel. ASSUMED: also if no one was left to go on."""
+        for channel in occurrence.channels if channels is None else channels:
+            self.announce(executed(occurrence, channel))
+
+    def announce_triggered(
+        self,
+        occurrence: Occurrence,
+        customer: str | int,
+        codes: list[str],
+        *,
+        pascal: bool,
+        values: Mapping[str, object] = NOTHING,
+    ) -> None:
+        """Send an 11 for each channel: a customer has triggered it."""
+        for channel in occurrence.channels:
+            self.announce(
+                triggered(
+                    occurrence,
+                    customer,
+                    codes,
+                    channel=channel,
+                    pascal=pascal,
+                    values=values,
+                )
+            )
 
     async def close(self) -> None:
         """Let nothing more go out."""
@@ -169,7 +197,7 @@ def triggered(
     *,
     channel: int,
     pascal: bool,
-    values: Mapping[str, object] = NO_VALUES,
+    values: Mapping[str, object],
 ) -> Notice:
     """
     Say it of one customer; CONFIRMED: the event type is not promised to be there, and

@@ -15,8 +15,8 @@ from typing import TypeVar, overload
 from promoportal.sandbox.engine import Value
 
 _T_co = TypeVar("_T_co", covariant=True)
-# No amount of money comes near it.
-_MISSING = -(2**63)
+# What stands for a missing value: no amount of money comes near it.
+MISSING = -(2**63)
 
 
 class Made(Sequence[_T_co]):
@@ -57,7 +57,7 @@ class Cents:
 
     def __call__(self, position: int) -> Decimal | None:
         number = self._numbers[position]
-        if number == _MISSING:
+        if number == MISSING:
             return None
         return Decimal(number).scaleb(-self._places)
 
@@ -65,11 +65,6 @@ class Cents:
 def money(cents: array[int]) -> Made[Decimal | None]:
     """Make a column of money from its cents."""
     return Made(len(cents), Cents(cents))
-
-
-def no_cents() -> int:
-    """Give what stands for a missing value among cents."""
-    return _MISSING
 
 
 def decimals(values: Iterable[Decimal | None]) -> Sequence[Value]:
@@ -83,7 +78,7 @@ def decimals(values: Iterable[Decimal | None]) -> Sequence[Value]:
         return every
     numbers = array(
         "q",
-        (_MISSING if value is None else int(value.scaleb(places)) for value in every),
+        (MISSING if value is None else int(value.scaleb(places)) for value in every),
     )
     return Made(len(numbers), Cents(numbers, places))
 
