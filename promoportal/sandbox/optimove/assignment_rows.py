@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Protocol, overload
+from typing import overload
 
 from promoportal.sandbox import engine
 from promoportal.sandbox.messages import identity
@@ -24,31 +24,6 @@ from promoportal.sandbox.optimove.assignment_table import (
 from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED, Promotion, Reward
 
 
-class Row(Protocol):
-    """One entry of Customer Assignment."""
-
-    @property
-    def assignment(self) -> str | None: ...
-    @property
-    def customer(self) -> str | None: ...
-    @property
-    def promotion(self) -> str | None: ...
-    @property
-    def code(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def reward(self) -> Reward | None: ...
-
-    reference: str | None  # of the redemption that was reported
-
-    def listed(self) -> object:
-        """Say it as Customer Assignment does."""
-
-    def change(self, *, status: str | None, reward: Reward | None) -> None:
-        """Be another status, another reward, from now on."""
-
-
 @dataclass(slots=True)
 class Assigned:
     """A row the engine made."""
@@ -60,7 +35,7 @@ class Assigned:
     reward: Reward | None
     unique_code: str | None
     assigned_at: str
-    reference: str | None = None
+    reference: str | None = None  # of the redemption that was reported
 
     @property
     def assignment(self) -> str:
@@ -155,6 +130,8 @@ class Recalled(Handmade):
         return self.said | ({} if given else {"reward": None, "uniqueCode": None})
 
 
+# One entry of Customer Assignment.
+Row = Assigned | Handmade | CalculatedRow
 Who = Callable[[str], int | None]  # the position of a customer in the population
 
 

@@ -87,8 +87,9 @@ class Notices:
         self, occurrence: Occurrence, channels: Sequence[int] | None = None
     ) -> None:
         """CONFIRMED: a 13 for each channel. ASSUMED: also if no one was left to go on."""
+        body = _stamped(EXECUTED, occurrence)
         for channel in occurrence.channels if channels is None else channels:
-            self.announce(executed(occurrence, channel))
+            self.announce(Notice(EXECUTED, channel, body | {"ChannelID": channel}))
 
     def announce_triggered(
         self,
@@ -99,18 +100,11 @@ class Notices:
         pascal: bool,
         values: Mapping[str, object] = NOTHING,
     ) -> None:
-        """Send an 11 for each channel: a customer has triggered it."""
+        """Send an 11 for each channel; ASSUMED: values as `event_` and their names."""
+        more = {f"event_{name}": _as_json(value) for name, value in values.items()}
         for channel in occurrence.channels:
-            self.announce(
-                triggered(
-                    occurrence,
-                    customer,
-                    codes,
-                    channel=channel,
-                    pascal=pascal,
-                    values=values,
-                )
-            )
+            body = _triggered(occurrence, customer, codes, channel, pascal=pascal)
+            self.announce(Notice(TRIGGERED, channel, body | more))
 
     async def close(self) -> None:
         """Let nothing more go out."""
@@ -180,28 +174,22 @@ class Notices:
                 self._overtaken(posting)
 
 
-def executed(occurrence: Occurrence, channel: int) -> Notice:
-    body = {**_stamped(EXECUTED, occurrence), "ChannelID": channel}
-    return Notice(EXECUTED, channel, body)
-
-
 def cancelled(occurrence: Occurrence) -> Notice:
     # ASSUMED: as 13, without the channel.
     return Notice(CANCELLED, None, _stamped(CANCELLED, occurrence))
 
 
-def triggered(
+def _triggered(
     occurrence: Occurrence,
     customer: str | int,
     codes: list[str],
-    *,
     channel: int,
+    *,
     pascal: bool,
-    values: Mapping[str, object],
-) -> Notice:
+) -> dict[str, object]:
     """
     Say it of one customer; CONFIRMED: the event type is not promised to be there, and
-    parameters of the trigger may come along. ASSUMED: as `event_` and their names.
+    parameters of the trigger may come along.
     """
     body: dict[str, object] = {
         "campaignID": occurrence.id,
@@ -211,11 +199,10 @@ def triggered(
         "promoCode": codes,
         "notes": '{"duration":7}',
     }
-    if pascal:
-        body = {name[0].upper() + name[1:]: value for name, value in body.items()}
-        body |= {"PromoCode": ",".join(codes), "event_device_type": "mobile"}
-    body |= {f"event_{name}": _as_json(value) for name, value in values.items()}
-    return Notice(TRIGGERED, channel, body)
+    if not pascal:
+        return body
+    body = {name[0].upper() + name[1:]: value for name, value in body.items()}
+    return body | {"PromoCode": ",".join(codes), "event_device_type": "mobile"}
 
 
 def _as_json(value: object) -> object:

@@ -46,25 +46,14 @@ class Made(Sequence[_T_co]):
         return self._make(range(self._count)[position])
 
 
-class Cents:
-    """Decimals of one number of places, eight bytes each; None: missing."""
+def money(numbers: array[int], places: int = 2) -> Made[Decimal | None]:
+    """Make a column of decimals of one number of places, eight bytes each."""
 
-    __slots__ = ("_numbers", "_places")
+    def value(position: int) -> Decimal | None:
+        number = numbers[position]
+        return None if number == MISSING else Decimal(number).scaleb(-places)
 
-    def __init__(self, numbers: array[int], places: int = 2) -> None:
-        self._numbers = numbers
-        self._places = places
-
-    def __call__(self, position: int) -> Decimal | None:
-        number = self._numbers[position]
-        if number == MISSING:
-            return None
-        return Decimal(number).scaleb(-self._places)
-
-
-def money(cents: array[int]) -> Made[Decimal | None]:
-    """Make a column of money from its cents."""
-    return Made(len(cents), Cents(cents))
+    return Made(len(numbers), value)
 
 
 def decimals(values: Iterable[Decimal | None]) -> Sequence[Value]:
@@ -80,7 +69,7 @@ def decimals(values: Iterable[Decimal | None]) -> Sequence[Value]:
         "q",
         (MISSING if value is None else int(value.scaleb(places)) for value in every),
     )
-    return Made(len(numbers), Cents(numbers, places))
+    return money(numbers, places)
 
 
 def decimal_places(value: Decimal) -> int:

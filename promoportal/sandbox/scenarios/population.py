@@ -19,20 +19,14 @@ class Customers:
         columns: Mapping[str, Sequence[Value]],
         find: Callable[[str], int | None] | None = None,
     ) -> None:
-        self._ids = ids
+        self.ids = ids
         self._columns: dict[str, Sequence[Value]] = {ID: ids, **columns}
-        self._find = find or _found_in(ids)
+        self.attributes = tuple(self._columns)
+        # Finds the position of a customer by id; None: there is no such one.
+        self.position = find or _found_in(ids)
 
     def __len__(self) -> int:
-        return len(self._ids)
-
-    @property
-    def ids(self) -> Sequence[str]:
-        return self._ids
-
-    @property
-    def attributes(self) -> Sequence[str]:
-        return tuple(self._columns)
+        return len(self.ids)
 
     def column(self, attribute: str) -> Sequence[Value]:
         """
@@ -41,10 +35,6 @@ class Customers:
         :raises KeyError: if no customer has such an attribute
         """
         return self._columns[attribute]
-
-    def position(self, customer: str) -> int | None:
-        """Find a customer by id; None: there is no such one."""
-        return self._find(customer)
 
 
 def _found_in(ids: Sequence[str]) -> Callable[[str], int | None]:
