@@ -7,7 +7,7 @@ from psycopg import errors
 
 
 def database_error_message(error: Exception) -> str:
-    """Return what a person is told of a database that cannot be used."""
+    """Return the sentence for a user about a database that cannot be used."""
     lines = str(error).strip().splitlines() or ["no reason was given"]
     return f"The database cannot be used: {lines[0].strip()}. Check DATABASE_URL."
 
