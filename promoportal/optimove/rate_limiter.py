@@ -24,7 +24,7 @@ from promoportal.runtime.monotonic_clock import Machine
 # Two calls and half a second less than is allowed: for what arrives later than it was
 # granted, and for a person trying the key by hand.
 WINDOW = timedelta(seconds=10.5)
-# By how much clocks may differ without a step: what a query waits for its lock.
+# By how much the clocks may differ without a step: a query may wait for its lock.
 _TOLERANCE = "interval '0.25 seconds'"
 # More machines than ever ask; those that were replaced are forgotten.
 _MAX_MACHINES = 100
@@ -125,12 +125,12 @@ _REMAINING = f"""
 # reads what the first has left. Who gets no call learns when it is worth another try:
 # after the pause, or when the oldest call leaves the window.
 #
-# A step of the database's clock ages no call. `step` is by how much this clock went on
-# more than the asking machine's since that machine asked last; so much, and no more than
-# all that went by since anybody asked, was perhaps no time at all, and the calls are
-# moved by it. Of a machine that never asked, nothing is certain. After a step back, the
-# calls from the future count as made now. Once a machine saw a step, what is known of the
-# others is of no use: the step may be undone before they ask again.
+# A step of the database's clock ages no call. `step` is how much further this clock went
+# than the clock of the asking machine since the machine last asked. The calls move by the
+# step, but by no more than the time since the last request of any machine. A machine that
+# never asked can't measure a step, so for it the whole of this time counts as one. After a
+# step back, calls from the future count as made now. Once a machine saw a step, the other
+# machines are forgotten: the step may be undone before they ask again. See ADR 21.
 _ACQUIRE = f"""
     WITH held AS MATERIALIZED (
         SELECT * FROM promoportal_allowance WHERE id = 1 FOR UPDATE

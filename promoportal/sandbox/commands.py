@@ -94,7 +94,7 @@ class Trigger(_Order):
     def __post_init__(self) -> None:
         super().__post_init__()
         whole = _are_whole([self.customers])
-        is_valid = whole or (_is_list(self.customers) and _are_ids(self.customers))
+        is_valid = whole or _are_ids(self.customers)
         _require(is_valid, "customers must be a number or a list of ids")
         _require(self.casing in CASINGS, f"casing must be one of {', '.join(CASINGS)}")
         _require(
@@ -183,10 +183,6 @@ def _value(given: Any) -> Value | tuple[Decimal, Decimal]:
 def _require(fine: bool, sentence: str) -> None:
     if not fine:
         raise ValueError(f"{sentence}.")
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple)
 
 
 def _are_ids(values: object) -> bool:

@@ -105,7 +105,10 @@ class Ledger:
         self.sums[measured] = self.sums.get(measured, Decimal(0)) + credit.value
         counts = self._counts[credit.occurrence, credit.promotion]
         counts[credit.customer] += 1
-        self._count_double(credit, counts[credit.customer])
+        if counts[credit.customer] == 1:
+            self.rewarded += 1
+        else:
+            self.doubled[credit.assignment_key] = counts[credit.customer]
 
     def count(self, occurrence: str, promotion: str, customer: str) -> int:
         counts = self._counts.get((occurrence, promotion))
@@ -120,12 +123,6 @@ class Ledger:
         for credit in self.credits:
             if occurrence is None or credit.occurrence == occurrence:
                 yield credit
-
-    def _count_double(self, credit: Credit, count: int) -> None:
-        if count == 1:
-            self.rewarded += 1
-        else:
-            self.doubled[credit.assignment_key] = count
 
 
 @dataclass

@@ -51,8 +51,6 @@ from promoportal.sandbox.optimove.webhook_sender import (
     Notices,
     Post,
     cancelled,
-    executed,
-    triggered,
 )
 from promoportal.sandbox.optimove.weighted_outcomes import Reward
 from promoportal.sandbox.recovery import Known, keep_rows
@@ -245,8 +243,7 @@ class Sandbox:
         if event == CANCELLED:
             self.notices.announce(cancelled(known))
         elif event == EXECUTED:
-            for channel in known.channels if channels is None else channels:
-                self.notices.announce(executed(known, channel))
+            self.notices.announce_executed(known, channels)
         else:
             msg = f"event must be {EXECUTED} or {CANCELLED}; trigger sends 11."
             raise ValueError(msg)
@@ -286,7 +283,7 @@ class Sandbox:
         """
         known = self.campaigns.open(occurrence)
         row = {
-            "assignmentId": assignment_id or known.fresh_assignment(),
+            "assignmentId": assignment_id or known.rows.fresh_assignment(),
             "customerId": customer,
             "promotionId": promotion,
             "promotionCode": "WB23",
@@ -426,12 +423,9 @@ class Sandbox:
         for number, customer in enumerate(customers):
             odd = trigger.casing == "alternate" and number % 2 == 1
             pascal = odd or trigger.casing == "pascal"
-            for channel in occurrence.channels:
-                self.notices.announce(
-                    triggered(
-                        occurrence, customer.id, codes, channel=channel, pascal=pascal
-                    )
-                )
+            self.notices.announce_triggered(
+                occurrence, customer.id, codes, pascal=pascal
+            )
 
     def _after(self, seconds: float, then: Callable[[], None]) -> None:
         if seconds:

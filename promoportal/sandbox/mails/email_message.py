@@ -102,16 +102,13 @@ def _is_line(text: str) -> bool:
     return text.isprintable()
 
 
-def render(
-    email: Email, context: Mapping[str, object], *, to: str | None = None
-) -> Mail:
+def render(email: Email, context: Mapping[str, object]) -> Mail:
     """
     Return the e-mail to the customer of the context.
 
-    :param to: the address; by default the customer's attribute `email`
     :raises ValueError: if there is no address
     """
-    address = _address(context) if to is None else to
+    address = _address(context)
     if not address:
         raise ValueError("The customer has no e-mail address.")
     html = email.html

@@ -83,7 +83,8 @@ class Redemptions:
     def _row(self, redeemed: Redeemed) -> Row:
         occurrence = self.campaigns.get(redeemed.occurrence)
         row = occurrence and occurrence.row(redeemed.assignment)
-        if not row or (row.customer, row.promotion) != _row_key(redeemed):
+        reported = redeemed.customer, redeemed.promotion
+        if not row or (row.customer, row.promotion) != reported:
             raise Refusal("UnknownAssignment", "There is no such assignment.")
         # ASSUMED, as the next: Optimove has no reason to count what it never assigned.
         if row.status != ASSIGNED:
@@ -121,7 +122,3 @@ def _is_time(value: str) -> bool:
         return datetime.fromisoformat(value).tzinfo is not None
     except ValueError:
         return False
-
-
-def _row_key(redeemed: Redeemed) -> tuple[str, str]:
-    return redeemed.customer, redeemed.promotion

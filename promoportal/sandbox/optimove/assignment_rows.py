@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Protocol, overload
+from typing import overload
 
 from promoportal.sandbox import engine
 from promoportal.sandbox.messages import identity
@@ -24,31 +24,6 @@ from promoportal.sandbox.optimove.assignment_table import (
 from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED, Promotion, Reward
 
 
-class Row(Protocol):
-    """One row of Customer Assignment."""
-
-    @property
-    def assignment(self) -> str | None: ...
-    @property
-    def customer(self) -> str | None: ...
-    @property
-    def promotion(self) -> str | None: ...
-    @property
-    def code(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def reward(self) -> Reward | None: ...
-
-    reference: str | None  # of the reported redemption
-
-    def listed(self) -> object:
-        """Return the row as Customer Assignment sends it."""
-
-    def change(self, *, status: str | None, reward: Reward | None) -> None:
-        """Change the status and the reward; None leaves them as they are."""
-
-
 @dataclass(slots=True)
 class Assigned:
     """A row whose outcome was decided by weight."""
@@ -60,7 +35,7 @@ class Assigned:
     reward: Reward | None
     unique_code: str | None
     assigned_at: str
-    reference: str | None = None
+    reference: str | None = None  # of the redemption that was reported
 
     @property
     def assignment(self) -> str:
@@ -155,6 +130,8 @@ class Recalled(Handmade):
         return self.raw | ({} if is_assigned else {"reward": None, "uniqueCode": None})
 
 
+# One row of Customer Assignment.
+Row = Assigned | Handmade | CalculatedRow
 PositionOf = Callable[[str], int | None]  # position in the population
 
 

@@ -66,11 +66,9 @@ class Table:
     def at(self, position: int) -> CalculatedRow | None:
         """Return the listed row of a customer's position, or None."""
         index = found(self.positions, position)
-        return (
-            None
-            if index is None or index in self._hidden
-            else CalculatedRow(self, index)
-        )
+        if index is None or index in self._hidden:
+            return None
+        return CalculatedRow(self, index)
 
     def outcome(self, position: int) -> engine.Outcome | None:
         """Return what was calculated for a customer, regardless of later changes."""
@@ -104,12 +102,8 @@ class Table:
 
     def _show(self) -> None:
         every = range(len(self.positions))
-        hidden = self._hidden
-        self._shown = (
-            array("I", (index for index in every if index not in hidden))
-            if hidden
-            else every
-        )
+        shown = (index for index in every if index not in self._hidden)
+        self._shown = array("I", shown) if self._hidden else every
 
 
 _STATUSES = tuple(engine.Status)

@@ -85,7 +85,7 @@ class External:
 
     def _add_promotions(self, request: Request) -> Answer:
         """Add promotions. CONFIRMED: a known code gets its name replaced."""
-        items = _listed_in(request, MAX_PROMOTIONS)
+        items = _objects(request.json(), MAX_PROMOTIONS)
         named = {_text(one, "promocode"): _text(one, "promotionname") for one in items}
         self.promotions.update(named)
         self._keep_promotions()
@@ -99,7 +99,7 @@ class External:
 
     def _delete_promotions(self, request: Request) -> Answer:
         # ASSUMED: an unknown code is no error.
-        items = _listed_in(request, MAX_PROMOTIONS)
+        items = _objects(request.json(), MAX_PROMOTIONS)
         for code in [_text(one, "promocode") for one in items]:
             self.promotions.pop(code, None)
         self._keep_promotions()
@@ -249,10 +249,6 @@ def _execution(
         "ScheduleTime": f"{occurrence.started_at:%Y-%m-%d %H:%M:%S}",
         "PromoCode": code or ",".join(occurrence.codes_of(customer)),
     }
-
-
-def _listed_in(request: Request, most: int) -> list[dict[str, object]]:
-    return _objects(request.json(), most)
 
 
 def _objects(value: object, most: int) -> list[dict[str, object]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -19,18 +19,14 @@ _IDS = ("assignmentId", "customerId")
 Around = Callable[["Fault", Occurrence, Work], Answer]
 
 
-def around_page(
+async def around_page(
     fault: Fault, request: Request, campaigns: Campaigns, work: Work
-) -> Awaitable[Answer]:
+) -> Answer:
     """Answer with a page, and apply the fault to the page or to the list."""
-
-    async def answer() -> Answer:
-        occurrence = _asked_for(request, campaigns)
-        if occurrence is None or not occurrence.rows:
-            return work()
-        return ON_LISTS[fault.kind](fault, occurrence, work)
-
-    return answer()
+    occurrence = _asked_for(request, campaigns)
+    if occurrence is None or not occurrence.rows:
+        return work()
+    return ON_LISTS[fault.kind](fault, occurrence, work)
 
 
 def _asked_for(request: Request, campaigns: Campaigns) -> Occurrence | None:

@@ -121,9 +121,6 @@ class Occurrence:
             if row.status == ASSIGNED:
                 self.change(row, status=CANCELLED)
 
-    def fresh_assignment(self) -> str | int:
-        return self.rows.fresh_assignment()
-
     def _assigned(
         self,
         customer: Customer,

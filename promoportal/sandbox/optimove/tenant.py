@@ -32,7 +32,7 @@ from promoportal.sandbox.optimove.execution_record import Execution, TriggerEven
 from promoportal.sandbox.optimove.internal_calls import Inside, InternalCallFailed
 from promoportal.sandbox.optimove.occurrences import Campaigns
 from promoportal.sandbox.optimove.promotion_usage import Offers
-from promoportal.sandbox.optimove.webhook_sender import Notices, executed, triggered
+from promoportal.sandbox.optimove.webhook_sender import Notices
 from promoportal.sandbox.scenarios.event_playback import (
     finder,
     members,
@@ -253,31 +253,22 @@ class Tenant:
             return
         with execution.step("Notices") as step:
             before = self.notices.announced
-            announce = (
-                self._announce_each if execution.trigger_event else self._announce_once
-            )
-            announce(execution)
+            if execution.trigger_event:
+                self._announce_each(execution)
+            else:
+                self.notices.announce_executed(execution.occurrence)
             step.log(f"{self.notices.announced - before} to listeners")
-
-    def _announce_once(self, execution: Execution) -> None:
-        """Send a 13 for each channel (CONFIRMED), also if no one remains (ASSUMED)."""
-        for channel in execution.occurrence.channels:
-            self.notices.announce(executed(execution.occurrence, channel))
 
     def _announce_each(self, execution: Execution) -> None:
         occurrence, ids = execution.occurrence, self.scenario.population.ids
         for number, position in enumerate(execution.audience.going):
-            for channel in occurrence.channels:
-                self.notices.announce(
-                    triggered(
-                        occurrence,
-                        ids[position],
-                        occurrence.codes_of(str(ids[position])),
-                        channel=channel,
-                        pascal=number % 2 == 1,
-                        values=execution.values(position),
-                    )
-                )
+            self.notices.announce_triggered(
+                occurrence,
+                ids[position],
+                occurrence.codes_of(str(ids[position])),
+                pascal=number % 2 == 1,
+                values=execution.values(position),
+            )
 
     # --- Customers and times --------------------------------------------------------------
 

@@ -11,13 +11,13 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from promoportal.sandbox.engine import NOTHING
 from promoportal.sandbox.faults import NOTICES, ON_NOTICES, Faults, Way
 from promoportal.sandbox.optimove.occurrences import Occurrence
 from promoportal.sandbox.optimove.registered_listeners import Listener, Listeners
@@ -28,7 +28,6 @@ EXECUTED = 13
 Casing = Literal["alternate", "camel", "pascal"]
 CASINGS: tuple[Casing, ...] = ("alternate", "camel", "pascal")
 
-NO_VALUES: Mapping[str, object] = MappingProxyType({})
 _MAX_THREADS = 16
 _REMEMBERED = 20_000
 
@@ -83,6 +82,29 @@ class Notices:
             for way in self._ways(notice):
                 self.announced += 1
                 self._send(_Posting(self.announced, listener, notice.body), way)
+
+    def announce_executed(
+        self, occurrence: Occurrence, channels: Sequence[int] | None = None
+    ) -> None:
+        """CONFIRMED: a 13 for each channel. ASSUMED: also if no one was left to go on."""
+        body = _stamped(EXECUTED, occurrence)
+        for channel in occurrence.channels if channels is None else channels:
+            self.announce(Notice(EXECUTED, channel, body | {"ChannelID": channel}))
+
+    def announce_triggered(
+        self,
+        occurrence: Occurrence,
+        customer: str | int,
+        codes: list[str],
+        *,
+        pascal: bool,
+        values: Mapping[str, object] = NOTHING,
+    ) -> None:
+        """Send an 11 for each channel; ASSUMED: values as `event_` and their names."""
+        more = {f"event_{name}": _as_json(value) for name, value in values.items()}
+        for channel in occurrence.channels:
+            body = _triggered(occurrence, customer, codes, channel, pascal=pascal)
+            self.announce(Notice(TRIGGERED, channel, body | more))
 
     async def close(self) -> None:
         """Cancel all deliveries."""
@@ -152,25 +174,19 @@ class Notices:
                 self._overtaken(posting)
 
 
-def executed(occurrence: Occurrence, channel: int) -> Notice:
-    body = {**_stamped(EXECUTED, occurrence), "ChannelID": channel}
-    return Notice(EXECUTED, channel, body)
-
-
 def cancelled(occurrence: Occurrence) -> Notice:
     # ASSUMED: like 13, without the channel.
     return Notice(CANCELLED, None, _stamped(CANCELLED, occurrence))
 
 
-def triggered(
+def _triggered(
     occurrence: Occurrence,
     customer: str | int,
     codes: list[str],
-    *,
     channel: int,
+    *,
     pascal: bool,
-    values: Mapping[str, object] = NO_VALUES,
-) -> Notice:
+) -> dict[str, object]:
     """
     Return the webhook for one customer.
 
@@ -185,11 +201,10 @@ def triggered(
         "promoCode": codes,
         "notes": '{"duration":7}',
     }
-    if pascal:
-        body = {name[0].upper() + name[1:]: value for name, value in body.items()}
-        body |= {"PromoCode": ",".join(codes), "event_device_type": "mobile"}
-    body |= {f"event_{name}": _as_json(value) for name, value in values.items()}
-    return Notice(TRIGGERED, channel, body)
+    if not pascal:
+        return body
+    body = {name[0].upper() + name[1:]: value for name, value in body.items()}
+    return body | {"PromoCode": ",".join(codes), "event_device_type": "mobile"}
 
 
 def _as_json(value: object) -> object:

@@ -16,7 +16,7 @@ from promoportal.sandbox.engine import Value
 
 _T_co = TypeVar("_T_co", covariant=True)
 # Stands for a missing value; no amount of money comes near it.
-_MISSING = -(2**63)
+MISSING = -(2**63)
 
 
 class Computed(Sequence[_T_co]):
@@ -46,30 +46,14 @@ class Computed(Sequence[_T_co]):
         return self._make(range(self._count)[position])
 
 
-class Cents:
-    """Decimals with one number of places, in eight bytes each; None if missing."""
+def money(numbers: array[int], places: int = 2) -> Computed[Decimal | None]:
+    """Return a column of decimals with one number of places, eight bytes each."""
 
-    __slots__ = ("_numbers", "_places")
+    def value(position: int) -> Decimal | None:
+        number = numbers[position]
+        return None if number == MISSING else Decimal(number).scaleb(-places)
 
-    def __init__(self, numbers: array[int], places: int = 2) -> None:
-        self._numbers = numbers
-        self._places = places
-
-    def __call__(self, position: int) -> Decimal | None:
-        number = self._numbers[position]
-        if number == _MISSING:
-            return None
-        return Decimal(number).scaleb(-self._places)
-
-
-def money(cents: array[int]) -> Computed[Decimal | None]:
-    """Return a column of money from amounts in cents."""
-    return Computed(len(cents), Cents(cents))
-
-
-def missing_cents() -> int:
-    """Return the number that stands for a missing value among cents."""
-    return _MISSING
+    return Computed(len(numbers), value)
 
 
 def decimals(values: Iterable[Decimal | None]) -> Sequence[Value]:
@@ -83,9 +67,9 @@ def decimals(values: Iterable[Decimal | None]) -> Sequence[Value]:
         return every
     numbers = array(
         "q",
-        (_MISSING if value is None else int(value.scaleb(places)) for value in every),
+        (MISSING if value is None else int(value.scaleb(places)) for value in every),
     )
-    return Computed(len(numbers), Cents(numbers, places))
+    return money(numbers, places)
 
 
 def decimal_places(value: Decimal) -> int:

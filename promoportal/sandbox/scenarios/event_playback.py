@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 from zlib import crc32
@@ -25,9 +25,7 @@ def members(group: TargetGroup, population: Population) -> list[int]:
     """Return a target group's customers by position; unknown IDs are left out."""
     if group.members is None:
         return select(group.condition, population)
-    position = finder(population)
-    found = (position(customer) for customer in group.members)
-    return [each for each in found if each is not None]
+    return _found(group.members, population)
 
 
 def occurrences(
@@ -59,9 +57,13 @@ def _customers(
         count = min(event.customers, len(population))
         yield from chance.sample(range(len(population)), count)
         return
+    yield from _found(event.customers, population)
+
+
+def _found(customers: Iterable[str], population: Population) -> list[int]:
     position = finder(population)
-    found = (position(customer) for customer in event.customers)
-    yield from (each for each in found if each is not None)
+    found = (position(customer) for customer in customers)
+    return [each for each in found if each is not None]
 
 
 def _drawn(value: Value | tuple[Decimal, Decimal], chance: random.Random) -> Value:

@@ -18,7 +18,7 @@ from statistics import NormalDist
 from typing import NamedTuple, TypeVar
 
 from promoportal.sandbox.engine import Value
-from promoportal.sandbox.scenarios.compact_columns import Computed, missing_cents, money
+from promoportal.sandbox.scenarios.compact_columns import MISSING, Computed, money
 from promoportal.sandbox.scenarios.population import Customers
 
 _T = TypeVar("_T")
@@ -177,7 +177,7 @@ class _Draw:
         if activity < -never:
             times = 0
         if not times:
-            return 0, 0, missing_cents()
+            return 0, 0, MISSING
         usual = exp(much + 0.55 * activity + normal(0.6))
         last = max(500, int(100 * usual * exp(normal(0.5))))
         rest = int(100 * usual * (times - 1) * exp(normal(0.15)))

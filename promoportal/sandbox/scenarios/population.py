@@ -19,20 +19,14 @@ class Customers:
         columns: Mapping[str, Sequence[Value]],
         find: Callable[[str], int | None] | None = None,
     ) -> None:
-        self._ids = ids
+        self.ids = ids
         self._columns: dict[str, Sequence[Value]] = {ID: ids, **columns}
-        self._find = find or _lookup(ids)
+        self.attributes = tuple(self._columns)
+        # Finds the position of a customer by ID; None if no customer has it.
+        self.position = find or _lookup(ids)
 
     def __len__(self) -> int:
-        return len(self._ids)
-
-    @property
-    def ids(self) -> Sequence[str]:
-        return self._ids
-
-    @property
-    def attributes(self) -> Sequence[str]:
-        return tuple(self._columns)
+        return len(self.ids)
 
     def column(self, attribute: str) -> Sequence[Value]:
         """
@@ -41,10 +35,6 @@ class Customers:
         :raises KeyError: if no customer has the attribute
         """
         return self._columns[attribute]
-
-    def position(self, customer: str) -> int | None:
-        """Return the position of a customer by ID; None if no customer has it."""
-        return self._find(customer)
 
 
 def _lookup(ids: Sequence[str]) -> Callable[[str], int | None]:
