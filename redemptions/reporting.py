@@ -14,8 +14,7 @@ from django.db.models import F, QuerySet
 
 from promoportal import optimove, wire
 from promoportal.db import database_identity, state_machine
-from promoportal.db.database_clock import seconds_from_now
-from promoportal.db.leases import Lease, due
+from promoportal.db.leases import Lease, due, leased
 from promoportal.optimove import Promotions, rate_limiter
 from promoportal.optimove.rate_limiter import Priority
 from promoportal.optimove.throttle import Throttled, throttled_call
@@ -116,9 +115,8 @@ def _take(rows: Sequence[Redemption], written: Report, lease: Lease) -> None:
         RedemptionState.REPORTING,
         why=f"Report {written.pk} carries it.",
         report=written,
-        token=lease.token,
-        lease_until=seconds_from_now(LEASE),
         attempts=F("attempts") + 1,
+        **leased(lease),
     )
 
 

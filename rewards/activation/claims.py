@@ -17,7 +17,7 @@ from executions.locks import lock_shared
 from executions.models import ExecutionStop
 from promoportal.db import bulk, database_identity, state_machine
 from promoportal.db.database_clock import seconds_from_now
-from promoportal.db.leases import Lease, due
+from promoportal.db.leases import Lease, due, leased
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Order, Reward
 from rewards.models import Assignment, AssignmentState, Attempt
@@ -128,10 +128,9 @@ def _take(rows: Sequence[Assignment], lease: Lease) -> None:
         Assignment.objects.filter(pk__in=orders),
         AssignmentState.ACTIVATING,
         each=orders,
-        token=lease.token,
-        lease_until=seconds_from_now(LEASE),
         attempts=F("attempts") + 1,
         first_sent_at=Coalesce("first_sent_at", Now()),
+        **leased(lease),
     )
 
 

@@ -18,7 +18,7 @@ from executions.models import Execution, ExecutionStop
 from promoportal import platforms
 from promoportal.db import state_machine
 from promoportal.db.database_clock import seconds_from_now
-from promoportal.db.leases import due
+from promoportal.db.leases import RELEASED, due
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Platform, Receipt
 from promoportal.resilience import circuit_breaker
@@ -241,8 +241,8 @@ def _not_found(
         why="The platform does not know it: it was not given.",
         doubtful=False,
         first_sent_at=None,
-        lease_until=None,
         not_before=Now(),
+        **RELEASED,
     )
     if moved:
         signals.owed.send(Execution)
