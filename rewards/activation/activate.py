@@ -144,7 +144,7 @@ def carry_out(
     answers = call_all(
         sending.rows(), sending.send, threads=threads, may_begin=sending.may_begin
     )
-    every = CONCLUDE_EVERY if platform_throttle.settles_by_itself(platform) else 1
+    every = CONCLUDE_EVERY if platform.capability.settles_by_itself else 1
     with closing(answers):
         for part in _parts(answers, every):
             crash_points.at(Point.ACTIVATING_ANSWERED)

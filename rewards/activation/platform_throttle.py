@@ -47,15 +47,11 @@ def gate() -> BreakerState:
 
 def chunk_of(platform: Platform, threads: int) -> int:
     """
-    How many rows a crash may leave in doubt.
+    Return how many rows to claim at once: as many as a crash may leave in doubt.
 
-    Where doubt can only be settled by a person, no more than are under way at once.
+    If only staff can resolve a doubt, no more than can be called at once.
     """
-    return BATCH_SIZE if settles_by_itself(platform) else threads
-
-
-def settles_by_itself(platform: Platform) -> bool:
-    return platform.capability.idempotent or platform.capability.askable
+    return BATCH_SIZE if platform.capability.settles_by_itself else threads
 
 
 def record_results(answers: Sequence[CallResult]) -> None:
