@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import connection
+from django.db.models import QuerySet
 
 from executions.models import Execution, ExecutionStop
 
 
-def lock_shared(execution_pk: int) -> ExecutionStop:
+def lock_shared(execution: int | QuerySet[Any]) -> ExecutionStop:
     """
     Lock the execution for share until the transaction ends, and return its `stop`.
 
-    Every transaction that activates, adds or cancels assignments calls this first. All
-    work that begins after a committed stop sees the stop, and no execution is settled
-    while work on it is in flight. Executions are locked before any other row.
+    `execution` is its key, or a query that selects the key. Every transaction that
+    activates, adds or cancels assignments calls this first. All work that begins after a
+    committed stop sees the stop, and no execution is settled while work on it is in
+    flight. Executions are locked before any other row.
     """
-    return _stop_of(execution_pk, "SHARE")
+    return _stop_of(execution, "SHARE")
 
 
 def lock_exclusive(execution_pk: int) -> ExecutionStop:
@@ -31,10 +35,10 @@ def seized(execution: Execution) -> Execution:
     return execution
 
 
-def _stop_of(execution_pk: int, strength: str) -> ExecutionStop:
+def _stop_of(execution: int | QuerySet[Any], lock: str) -> ExecutionStop:
+    keys = execution if isinstance(execution, QuerySet) else [execution]
+    rows = Execution.objects.filter(pk__in=keys).values_list("stop")
+    sql, params = rows.query.sql_with_params()
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT stop FROM executions_execution WHERE id = %s FOR {strength}",  # noqa: S608
-            [execution_pk],
-        )
+        cursor.execute(f"{sql} FOR {lock}", params)
         return ExecutionStop(cursor.fetchone()[0])

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from promoportal import optimove
 from promoportal.db import state_machine
-from promoportal.db.leases import due
+from promoportal.db.leases import RELEASED, due
 from redemptions.models import Redemption, RedemptionReason, RedemptionState, Report
 from redemptions.report_outcomes import GIVE_UP_AFTER
 
@@ -28,9 +28,8 @@ def expire() -> int:
             RedemptionState.UNCERTAIN,
             why="Its worker died or froze while it may have been sent.",
             failures=F("failures") + 1,
-            token=None,
-            lease_until=None,
             not_before=Now(),
+            **RELEASED,
         )
         Report.objects.filter(redemptions__in=lost, outcome="").update(
             outcome=Report.Outcome.LOST, ended_at=Now()

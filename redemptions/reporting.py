@@ -14,8 +14,7 @@ from django.db.models import F, QuerySet
 
 from promoportal import optimove, wire
 from promoportal.db import database_identity, state_machine
-from promoportal.db.database_clock import seconds_from_now
-from promoportal.db.leases import Lease, due
+from promoportal.db.leases import Lease, due, leased
 from promoportal.optimove import Promotions, rate_limiter
 from promoportal.optimove.rate_limiter import Priority
 from promoportal.optimove.throttle import Throttled, throttled_call
@@ -24,12 +23,7 @@ from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import TimeBudget
 from redemptions.models import Redemption, RedemptionState, Report, ReportMode
-from redemptions.report_outcomes import (
-    ClaimedReport,
-    apply_error,
-    apply_response,
-    hand_back,
-)
+from redemptions.report_outcomes import ClaimedReport, conclude
 
 LEASE = 60.0
 # Seconds a call can take; none is begun that could outlive its lease.
@@ -64,11 +58,8 @@ def _due() -> QuerySet[Redemption]:
 
 def _may_call() -> bool:
     """Whether a claim is likely to get leave to be sent; asking costs nothing."""
-    return not _rests() and rate_limiter.remaining(Priority.REPORTING) > 0
-
-
-def _rests() -> bool:
-    return circuit_breaker.is_open(circuit_breaker.Side.VENDOR)
+    is_open = circuit_breaker.is_open(circuit_breaker.Side.VENDOR)
+    return not is_open and rate_limiter.remaining(Priority.REPORTING) > 0
 
 
 def claim(*, batch_limit: int) -> ClaimedReport | None:
@@ -116,16 +107,15 @@ def _take(rows: Sequence[Redemption], written: Report, lease: Lease) -> None:
         RedemptionState.REPORTING,
         why=f"Report {written.pk} carries it.",
         report=written,
-        token=lease.token,
-        lease_until=seconds_from_now(LEASE),
         attempts=F("attempts") + 1,
+        **leased(lease),
     )
 
 
 def send(carried: ClaimedReport, client: Promotions) -> None:
-    """Send one report and follow its answer."""
+    """Send one report, unless its lease may end before the call does."""
     if carried.lease.left() < MAX_CALL_SECONDS:
-        hand_back(carried)
+        conclude(carried, None)
         return
     rows = [vendor_record(row) for row in carried.rows]
     try:
@@ -138,12 +128,12 @@ def send(carried: ClaimedReport, client: Promotions) -> None:
             else:
                 verdict = client.report(rows[0])
     except Throttled:
-        hand_back(carried)
+        conclude(carried, None)
     except wire.WireError as error:
-        apply_error(carried, error)
+        conclude(carried, error)
     else:
         crash_points.at(Point.REPORTING_ANSWERED)
-        apply_response(carried, verdict)
+        conclude(carried, verdict)
 
 
 def vendor_record(row: Redemption) -> optimove.Redemption:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +31,22 @@ class NotForStates(ValueError):
     """A state was to be set, and not moved."""
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Parts of a statement that writes many rows; `params` are in the order of its parts."""
+
+    table: str
+    columns: list[str]
+    values: list[str]  # one for each column
+    records: str  # a FROM item called `each`; empty if the rows do not differ
+    params: list[Any]
+
+    @property
+    def sets(self) -> list[str]:
+        pairs = zip(self.columns, self.values, strict=True)
+        return [f"{column} = {value}" for column, value in pairs]
+
+
 def bulk_insert(
     model: type[models.Model],
     rows: Sequence[Columns],
@@ -38,24 +55,23 @@ def bulk_insert(
     **same: Any,
 ) -> list[tuple[Any, ...]]:
     """
-    Insert rows that name the same columns; gives back the columns, its key first.
+    Insert rows that name the same columns. Return these columns, after the primary key.
 
-    `same` is for all of them, and so are the defaults of the columns not named.
+    `same` is for all rows; columns that are not named get their defaults.
     """
     if not rows:
         return []
     names = list(rows[0])
-    values, params = assigned(model, {**_defaults(model, {*names, *same}), **same})
-    own = ", ".join(f'each."{name}"' for name in names)
-    returned = [column(model, name) for name in ("pk", *names)]
+    parts = parts_of(model, {**_defaults(model, {*names, *same}), **same}, rows)
+    returned = [_column(model, name) for name in ("pk", *names)]
     sql = f"""
-        INSERT INTO {table(model)} ({_listed([*(column(model, n) for n in names), *values])})
-        SELECT {", ".join([own, *values.values()])} FROM {recordset(model, names)}
+        INSERT INTO {parts.table} ({", ".join(parts.columns)})
+        SELECT {", ".join(parts.values)} FROM {parts.records}
         {"ON CONFLICT DO NOTHING" if ignore_conflicts else ""}
-        RETURNING {_listed(returned)}
+        RETURNING {", ".join(returned)}
     """  # noqa: S608 - only names of our own tables and columns
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*params, as_json(rows)])
+        cursor.execute(sql, parts.params)
         return list(cursor.fetchall())
 
 
@@ -69,65 +85,71 @@ def bulk_update(
     """
     if not each:
         return
-    names = list(next(iter(each.values())))
-    if "state" in {*names, *same}:
+    if "state" in {*next(iter(each.values())), *same}:
         raise NotForStates("A state changes only through move() and move_all().")
-    values, params = assigned(model, same)
-    sets = [*_sets(values), *own(model, names)]
+    parts = parts_of(model, same, each)
     sql = f"""
-        UPDATE {table(model)} SET {", ".join(sets)}
-        FROM {recordset(model, ["pk", *names])} WHERE {table(model)}.id = each.pk
+        UPDATE {parts.table} SET {", ".join(parts.sets)}
+        FROM {parts.records} WHERE {parts.table}.id = each.pk
     """  # noqa: S608 - only names of our own tables and columns
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*params, as_json(keyed(each))])
+        cursor.execute(sql, parts.params)
 
 
-def assigned(
+def table(model: type[models.Model]) -> str:
+    """Return the quoted name of the table."""
+    return connection.ops.quote_name(model._meta.db_table)
+
+
+def parts_of(
+    model: type[models.Model],
+    same: Columns,
+    each: Mapping[int, Columns] | Sequence[Columns],
+) -> Parts:
+    """
+    Return the parts of a statement that writes `same` to all rows and `each` to its own.
+
+    `each` is by primary key, or has none. The values of `same` may be expressions.
+    """
+    if isinstance(each, Mapping):
+        each = [{"pk": pk, **values} for pk, values in each.items()]
+    names = list(each[0]) if each else []
+    own = [name for name in names if name != "pk"]
+    values, params = _compiled(model, same)
+    return Parts(
+        table(model),
+        [_column(model, name) for name in (*same, *own)],
+        [*values, *(f'each."{name}"' for name in own)],
+        _records(model, names) if each else "",
+        [*params, json.dumps(each, cls=_Exact)] if each else params,
+    )
+
+
+def _compiled(
     model: type[models.Model], values: Columns
-) -> tuple[dict[str, str], list[Any]]:
-    """SQL for the value of each column, and its parameters; values or expressions."""
+) -> tuple[list[str], list[Any]]:
+    """Return the SQL of each value, and the parameters of all."""
     query = model._base_manager.all().query
     compiler = query.get_compiler(connection=connection)
-    found: dict[str, str] = {}
+    found: list[str] = []
     params: list[Any] = []
     for name, value in values.items():
-        field: Any = model._meta.get_field(name)
         if hasattr(value, "resolve_expression"):
             resolved = value.resolve_expression(query, allow_joins=False, for_save=True)
             sql, more = compiler.compile(resolved)
         else:
             plain = value.pk if isinstance(value, models.Model) else value
-            sql, more = "%s", [field.get_db_prep_save(plain, connection)]
-        found[field.column] = sql
+            prepared = _field(model, name).get_db_prep_save(plain, connection)
+            sql, more = "%s", [prepared]
+        found.append(sql)
         params.extend(more)
     return found, params
 
 
-def own(model: type[models.Model], names: Iterable[str]) -> list[str]:
-    """`column = its own value` for each name."""
-    return [f'"{column(model, name)}" = each."{name}"' for name in names]
-
-
-def recordset(model: type[models.Model], names: Iterable[str]) -> str:
-    """The rows that come as one parameter, unfolded."""
+def _records(model: type[models.Model], names: Iterable[str]) -> str:
+    """Return a FROM item that unfolds the rows, which are one parameter."""
     kinds = ", ".join(f'"{name}" {_kind(model, name)}' for name in names)
     return f"jsonb_to_recordset(%s::jsonb) AS each ({kinds})"
-
-
-def keyed(each: Mapping[int, Columns]) -> list[dict[str, Any]]:
-    return [{"pk": pk, **values} for pk, values in each.items()]
-
-
-def as_json(rows: Sequence[Columns]) -> str:
-    return json.dumps(rows, cls=_Exact)
-
-
-def table(model: type[models.Model]) -> str:
-    return connection.ops.quote_name(model._meta.db_table)
-
-
-def column(model: type[models.Model], name: str) -> str:
-    return str(_field(model, name).column)
 
 
 def _defaults(model: type[models.Model], named: set[str]) -> dict[str, Any]:
@@ -141,12 +163,8 @@ def _defaults(model: type[models.Model], named: set[str]) -> dict[str, Any]:
     }
 
 
-def _sets(values: Mapping[str, str]) -> list[str]:
-    return [f'"{name}" = {value}' for name, value in values.items()]
-
-
-def _listed(columns: Iterable[str]) -> str:
-    return ", ".join(f'"{name}"' for name in columns)
+def _column(model: type[models.Model], name: str) -> str:
+    return connection.ops.quote_name(_field(model, name).column)
 
 
 def _kind(model: type[models.Model], name: str) -> str:

@@ -1,9 +1,10 @@
 """
 Work that one process holds for a while.
 
-A lease is a fact in the row, by the database's clock; whoever holds it measures what is
-left by its own clock, which runs on while the machine sleeps, from before it asked, so that no two clocks are ever
-compared. What is left when a process freezes is less than it thinks, never more.
+The row stores the end of a lease by the database's clock. The process that holds it
+measures what is left by its own clock, which also runs while the machine sleeps, from
+before it asked for the lease. No two clocks are ever compared, and a process that was
+frozen has less time left than it thinks, never more.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Now
 
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.runtime.monotonic_clock import clock
 
+# Columns of a row that no process holds.
 RELEASED: dict[str, Any] = {"token": None, "lease_until": None}
 
 
@@ -31,6 +34,11 @@ class Lease:
     def left(self) -> float:
         """Seconds for which the rows are still ours."""
         return self.taken + self.seconds - clock()
+
+
+def leased(lease: Lease) -> dict[str, Any]:
+    """Return the columns of a row that is held under this lease, from now on."""
+    return {"token": lease.token, "lease_until": seconds_from_now(lease.seconds)}
 
 
 class Leased(models.Model):

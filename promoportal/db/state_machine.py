@@ -142,30 +142,26 @@ def _statement(
     each: Mapping[int, Mapping[str, Any]],
     changes: Mapping[str, Any],
 ) -> tuple[str, list[Any]]:
-    model, table = rows.model, bulk.table(rows.model)
-    chosen, chosen_params = _chosen(rows, machine)
-    values, value_params = bulk.assigned(model, {machine: to, **changes})
-    names = list(next(iter(each.values()))) if each else []
+    parts = bulk.parts_of(rows.model, {machine: to, **changes}, each)
+    chosen, chosen_params = _chosen(rows, machine, parts.table)
     since = ['"state_since" = statement_timestamp()'] if machine == "state" else []
-    same = [f'"{column}" = {value}' for column, value in values.items()]
-    joined = f"JOIN {bulk.recordset(model, ['pk', *names])} ON each.pk = chosen.id"
+    joined = f"JOIN {parts.records} ON each.pk = chosen.id" if each else ""
     # The compare of compare-and-set: of the state it has once it is locked.
     sql = f"""
         WITH chosen (id, before) AS ({chosen}),
         moved AS (
-            UPDATE {table} SET {", ".join([*since, *same, *bulk.own(model, names)])}
-            FROM chosen {joined if each else ""}
-            WHERE {table}.id = chosen.id
+            UPDATE {parts.table} SET {", ".join([*since, *parts.sets])}
+            FROM chosen {joined}
+            WHERE {parts.table}.id = chosen.id
               AND chosen.before = ANY(%s)
-            RETURNING {table}.id, chosen.before
+            RETURNING {parts.table}.id, chosen.before
         )
-        INSERT INTO {_transitions(model)} (row_id, before, after, at, by_id, why)
+        INSERT INTO {_transitions(rows.model)} (row_id, before, after, at, by_id, why)
         SELECT id, before, %s, statement_timestamp(), %s, %s FROM moved
         RETURNING row_id
     """  # noqa: S608 - only names of our own tables and columns
-    records = [bulk.as_json(bulk.keyed(each))] if each else []
-    may = sources(model.machines[machine], to)
-    return sql, [*chosen_params, *value_params, *records, may]
+    may = sources(rows.model.machines[machine], to)
+    return sql, [*chosen_params, *parts.params, may]
 
 
 def constraint(
@@ -177,19 +173,17 @@ def constraint(
     )
 
 
-def _chosen(rows: models.QuerySet[S], machine: str) -> tuple[str, Collection[Any]]:
+def _chosen(
+    rows: models.QuerySet[S], machine: str, table: str
+) -> tuple[str, Collection[Any]]:
     query = rows.values_list("pk", machine).query
     sql, params = query.get_compiler(connection=connection).as_sql()
     # Locked as they are chosen, so that where another was quicker every condition is
     # asked again, and not only the state. `of` cannot be said of a list of values.
-    lock = (
-        ""
-        if query.select_for_update
-        else f" FOR NO KEY UPDATE OF {bulk.table(rows.model)}"
-    )
+    lock = "" if query.select_for_update else f" FOR NO KEY UPDATE OF {table}"
     return sql + lock, params
 
 
-def _transitions(model: type[models.Model]) -> str:
+def _transitions(model: type[S]) -> str:
     related: Any = model._meta.get_field("transitions").related_model
-    return bulk.table(related)
+    return connection.ops.quote_name(related._meta.db_table)

@@ -65,14 +65,19 @@ def from_settings() -> Platform:
     return _checked(name, make())
 
 
-def asks(method: str, key: UUID) -> str:
+# The method of an adapter that makes the call, by the kind of an attempt.
+_METHODS = {"ACTIVATE": "activate", "LOOK_UP": "look_up"}
+
+
+def asks(kind: str, key: UUID) -> str:
     """
-    What the adapter that is set says of the call it makes for a method, such as
-    "GET /rewards/<key>"; or nothing, of one that does not say.
+    Return the request that the adapter makes for a call, such as "GET /rewards/<key>".
+
+    Empty if the adapter does not describe its requests. `kind` is an `Attempt.Kind`.
     """
     adapter = import_string(settings.PLATFORM_ADAPTER)
-    said: Mapping[str, str] = getattr(adapter, "asks", {})
-    return said.get(method, "").format(key=key)
+    described: Mapping[str, str] = getattr(adapter, "asks", {})
+    return described.get(_METHODS[kind], "").format(key=key)
 
 
 def _checked(name: str, platform: object) -> Platform:

@@ -34,6 +34,11 @@ class Capability:
         """
         return _Reading(text).capability()
 
+    @property
+    def settles_by_itself(self) -> bool:
+        """Whether the portal can resolve an unanswered call without staff."""
+        return self.idempotent or self.askable
+
 
 @dataclass
 class _Reading:

@@ -8,6 +8,7 @@ asked; of any other, a person decides. Nothing here credits anything.
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import asdict
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -18,13 +19,11 @@ from executions.models import Execution, ExecutionStop
 from promoportal import platforms
 from promoportal.db import state_machine
 from promoportal.db.database_clock import seconds_from_now
-from promoportal.db.leases import due
+from promoportal.db.leases import RELEASED, due
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Platform, Receipt
 from promoportal.resilience import circuit_breaker
-from promoportal.resilience.backoff import backoff_seconds
 from promoportal.resilience.circuit_breaker import BreakerState, Side
-from promoportal.resilience.outcome_policy import BACKOFF
 from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import TimeBudget
@@ -39,7 +38,7 @@ from rewards.activation.claims import (
 )
 from rewards.activation.deadlines import SWEEP
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
-from rewards.transitions import mark_active, mark_owed, mark_uncertain
+from rewards.transitions import cancelled, mark_active, mark_owed, mark_uncertain
 
 # Rows asked about before others get their turn.
 ASKED = 50
@@ -65,7 +64,7 @@ def settle() -> None:
             _hold_unanswered(_uncertain(), "The platform cannot be asked about it.")
         else:
             _hold_unanswered(
-                _uncertain().filter(_taken_back()),
+                _uncertain().filter(cancelled()),
                 "It is not assigned any more, and the platform cannot be asked about it.",
             )
 
@@ -80,10 +79,6 @@ def is_due() -> bool:
 
 def _uncertain() -> QuerySet[Assignment]:
     return Assignment.objects.filter(due(), state=AssignmentState.UNCERTAIN)
-
-
-def _taken_back() -> Q:
-    return ~Q(meaning=Meaning.ACTIVATE) | Q(execution__stop=ExecutionStop.CANCELLED)
 
 
 def _stranded(capability: Capability) -> QuerySet[Assignment]:
@@ -107,7 +102,7 @@ def _hold_poison() -> None:
 
 def _send_again(capability: Capability) -> None:
     """The same key credits nothing twice, for as long as it is remembered."""
-    again = _uncertain().filter(within_key_retention(capability)).exclude(_taken_back())
+    again = _uncertain().filter(within_key_retention(capability)).exclude(cancelled())
     for execution_pk, keys in _by_execution(again).items():
         with transaction.atomic():
             moved = mark_owed(
@@ -223,10 +218,8 @@ def _conclude(answer: CallResult, capability: Capability) -> None:
         elif answer.outcome == Outcome.NOT_FOUND:
             _not_found(same, capability, stop)
         else:
-            seconds = backoff_seconds(BACKOFF, row.failures + 1, answer.retry_after)
-            same.update(
-                not_before=seconds_from_now(seconds), failures=F("failures") + 1
-            )
+            due = seconds_from_now(answer.delay)
+            same.update(not_before=due, failures=F("failures") + 1)
 
 
 def _not_found(
@@ -241,8 +234,8 @@ def _not_found(
         why="The platform does not know it: it was not given.",
         doubtful=False,
         first_sent_at=None,
-        lease_until=None,
         not_before=Now(),
+        **RELEASED,
     )
     if moved:
         signals.owed.send(Execution)
@@ -257,7 +250,5 @@ def _record(answer: CallResult) -> None:
         number=answer.row.attempts + 1,
         ended_at=Now(),
         outcome=answer.outcome,
-        status=answer.status,
-        answer=answer.answer or answer.problem,
-        duration_ms=answer.duration_ms,
+        **asdict(answer.evidence),
     )

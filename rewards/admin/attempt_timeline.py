@@ -28,7 +28,7 @@ def attempted(row: Assignment, attempt: Attempt) -> Moment:
 def _sent(row: Assignment, attempt: Attempt) -> SafeString:
     if attempt.outcome == Attempt.Outcome.NOT_SENT or row.key is None:
         return SafeString("Nothing")
-    call = platforms.asks(attempt.kind.lower(), row.key)
+    call = platforms.asks(attempt.kind, row.key)
     said = format_html("<code>{}</code> ", call) if call else SafeString("")
     if attempt.kind == Attempt.Kind.LOOK_UP:
         return said or format_html("A question about the key <code>{}</code>", row.key)

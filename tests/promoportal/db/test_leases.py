@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from promoportal.db.database_clock import database_now, seconds_from_now
-from promoportal.db.leases import Lease, due, unleased
+from promoportal.db.leases import RELEASED, Lease, due, leased, unleased
 from promoportal.resilience.backoff import backoff_seconds
 from promoportal.runtime.time_budget import TimeBudget
 from rewards.models import Collection
@@ -81,6 +81,22 @@ def test_the_databases_clock_decides_when_a_lease_ends(
     Collection.objects.update(lease_until=until)
 
     assert Collection.objects.filter(unleased(), pk=row.pk).exists() is is_free
+
+
+def test_a_leased_row_is_taken_until_its_lease_ends(db: None) -> None:
+    row, lease = CollectionFactory(), Lease(60)
+    this = Collection.objects.filter(pk=row.pk)
+
+    begun = database_now()
+    this.update(**leased(lease))
+
+    held = this.get()
+    assert held.token == lease.token
+    assert held.lease_until is not None
+    assert held.lease_until >= begun + timedelta(seconds=60)
+    assert not this.filter(unleased()).exists()
+    this.update(**RELEASED)
+    assert this.filter(unleased(), token=None).exists()
 
 
 def test_the_databases_time_has_a_zone(db: None) -> None:

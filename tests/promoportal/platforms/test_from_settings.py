@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -10,7 +11,9 @@ from pytest_django.fixtures import Settings
 
 from promoportal import platforms
 from promoportal.platforms import Capability
+from rewards.models import Attempt
 
+KEY = UUID("6f1a1c0e-7d7e-5b58-9a5e-0a4a3c3b2a19")
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
@@ -105,3 +108,25 @@ def test_an_adapter_that_is_none_is_refused_with_a_sentence(
         platforms.from_settings()
 
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", Attempt.Kind)
+def test_every_call_of_the_usual_platform_can_be_shown(kind: Attempt.Kind) -> None:
+    method = "POST /rewards" if kind == Attempt.Kind.ACTIVATE else f"GET /rewards/{KEY}"
+
+    assert platforms.asks(kind, KEY) == method
+
+
+@pytest.mark.parametrize(
+    ("text", "settles"),
+    [
+        ("idempotent", True),
+        ("askable", True),
+        ("idempotent,askable", True),
+        ("neither", False),
+    ],
+)
+def test_only_a_platform_with_keys_or_look_ups_settles_a_doubt_by_itself(
+    text: str, settles: bool
+) -> None:
+    assert Capability.parse(text).settles_by_itself is settles

@@ -156,7 +156,7 @@ def test_of_a_platform_that_does_not_say_how_it_is_asked_the_key_is_shown(
 
     page = crm.get(page_of(row)).content.decode()
 
-    assert platforms.asks("activate", KEY) == ""
+    assert platforms.asks(Attempt.Kind.ACTIVATE, KEY) == ""
     assert f"<dd>The body above, under the key <code>{KEY}" in page
     assert f"A question about the key <code>{KEY}" in page
 
