@@ -1,7 +1,9 @@
+"""Apply Optimove's response to a report, by the outcome policy."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from django.db import transaction
@@ -14,12 +16,15 @@ from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.leases import RELEASED, Lease
 from promoportal.optimove import Verdict
 from promoportal.optimove.throttle import UNAUTHORIZED
-from promoportal.resilience.backoff import backoff_seconds
-from promoportal.resilience.outcome_policy import BACKOFF, MAX_MALFORMED
+from promoportal.resilience import outcome_policy
 from redemptions.models import Redemption, RedemptionReason, RedemptionState, Report
 
-# Three days of them.
+Outcome = Report.Outcome
+
+# Failures after which staff decide: about three days.
 GIVE_UP_AFTER = 80
+# Seconds until redemptions may be sent again whose report was not sent, or met a 401.
+AFTER_HAND_BACK, AFTER_UNAUTHORIZED = 1, 10
 
 
 @dataclass(frozen=True)
@@ -31,14 +36,37 @@ class ClaimedReport:
     rows: Sequence[Redemption]
 
 
-def _ours(carried: ClaimedReport) -> QuerySet[Redemption]:
-    return Redemption.objects.filter(
-        state=RedemptionState.REPORTING, token=carried.lease.token
+def conclude(carried: ClaimedReport, said: Verdict | wire.WireError | None) -> None:
+    """
+    Record how the call of a report ended and change its redemptions, all or none.
+
+    `said` is the response or the error; None if nothing was sent.
+    """
+    if said is None:
+        claimed = ClaimedRedemptions(carried, Outcome.NOT_SENT)
+    elif isinstance(said, wire.WireError):
+        claimed = _failed(carried, said)
+    else:
+        claimed = _answered(carried, said)
+    with transaction.atomic():
+        written = Report.objects.filter(pk=carried.report.pk)
+        written.update(outcome=claimed.outcome, ended_at=Now(), **claimed.recorded)
+        outcome_policy.FOLLOWS[claimed.outcome](claimed)
+
+
+def _failed(carried: ClaimedReport, error: wire.WireError) -> ClaimedRedemptions:
+    failures = max(row.failures for row in carried.rows)
+    return ClaimedRedemptions(
+        carried,
+        Outcome(outcome_policy.outcome_of(error)),
+        asdict(error.record),
+        error=error,
+        delay=outcome_policy.delay_after(error, failures),
     )
 
 
-def apply_response(carried: ClaimedReport, verdict: Verdict) -> None:
-    # One that was taken before is taken: it counts, and a repeat changes nothing.
+def _answered(carried: ClaimedReport, verdict: Verdict) -> ClaimedRedemptions:
+    # A redemption that Optimove took before counts: repeating it changed nothing.
     refused = {
         carried.rows[refusal.index].pk: {
             "problem": f"{refusal.code}: {refusal.message}"[:2000]
@@ -46,153 +74,105 @@ def apply_response(carried: ClaimedReport, verdict: Verdict) -> None:
         for refusal in verdict.rejected
         if not refusal.duplicate
     }
-    with transaction.atomic():
-        outcome = Report.Outcome.PARTLY if refused else Report.Outcome.ACCEPTED
-        accepted = len(carried.rows) - len(refused)
-        counted = {"accepted": accepted, "rejected": len(refused)}
-        _close(carried, outcome, verdict.evidence, **counted)
-        _hold(carried, refused, RedemptionReason.REFUSED)
-        taken = _ours(carried) | _given_up_for_lost(carried).exclude(pk__in=refused)
-        state_machine.move_all(
-            taken,
-            RedemptionState.REPORTED,
-            why=f"Optimove took report {carried.report.pk}.",
-            reason="",
-            problem="",
-            **RELEASED,
+    accepted = len(carried.rows) - len(refused)
+    return ClaimedRedemptions(
+        carried,
+        Outcome.PARTLY if refused else Outcome.ACCEPTED,
+        {**asdict(verdict.evidence), "accepted": accepted, "rejected": len(refused)},
+        refused=refused,
+    )
+
+
+@dataclass(frozen=True)
+class ClaimedRedemptions:
+    """The redemptions that still have the token of their report, and how its call ended."""
+
+    carried: ClaimedReport
+    outcome: Outcome
+    recorded: Mapping[str, Any] = field(default_factory=dict)
+    refused: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    error: wire.WireError | None = None
+    delay: float = 0.0  # seconds, the same for all rows
+
+    @property
+    def rows(self) -> QuerySet[Redemption]:
+        token = self.carried.lease.token
+        return Redemption.objects.filter(state=RedemptionState.REPORTING, token=token)
+
+    @property
+    def problem(self) -> str:
+        return str(self.error or "")
+
+    def finish(self) -> None:
+        self._hold(self.rows, RedemptionReason.REFUSED, each=self.refused)
+        taken = self.rows | self._given_up_for_lost()
+        why = "Optimove took report {}."
+        self._move(taken, RedemptionState.REPORTED, why, reason="", problem="")
+
+    def hand_back(self) -> None:
+        self._wait(AFTER_HAND_BACK)
+
+    def retry(self) -> None:
+        if self._is_key_refused():
+            self._wait(AFTER_UNAUTHORIZED)
+        else:
+            self._give_up()
+            self._wait(self.delay, failures=F("failures") + 1)
+
+    def put_in_doubt(self) -> None:
+        self._move(
+            self.rows,
+            RedemptionState.UNCERTAIN,
+            "Report {} was sent and not answered.",
+            problem=self.problem,
+            failures=F("failures") + 1,
+            not_before=seconds_from_now(self.delay),
         )
 
+    def refuse(self) -> None:
+        if len(self.carried.rows) > 1:
+            self._halve()
+        else:
+            self._hold(self.rows, RedemptionReason.REFUSED, problem=self.problem)
 
-def _given_up_for_lost(carried: ClaimedReport) -> QuerySet[Redemption]:
-    """What our lease ran out on: an answer that comes late is evidence all the same."""
-    return Redemption.objects.filter(
-        Q(state=RedemptionState.UNCERTAIN)
-        | Q(state=RedemptionState.HELD, reason=RedemptionReason.UNANSWERED),
-        report=carried.report,
-    )
+    def hold_malformed(self, rows: QuerySet[Redemption]) -> None:
+        self._hold(rows, RedemptionReason.MALFORMED, problem=self.problem)
 
+    def _is_key_refused(self) -> bool:
+        """Whether the response was 401: that opens the circuit breaker, and no row failed."""
+        error = self.error
+        return isinstance(error, wire.Misconfigured) and error.status == UNAUTHORIZED
 
-def _hold(
-    carried: ClaimedReport,
-    problems: Mapping[int, Mapping[str, Any]],
-    reason: RedemptionReason,
-) -> None:
-    state_machine.move_all(
-        _ours(carried),
-        RedemptionState.HELD,
-        why=f"Report {carried.report.pk}: {reason.label}.",
-        each=problems,
-        reason=reason,
-        **RELEASED,
-    )
+    def _give_up(self) -> None:
+        """Hold the redemptions that failed too often."""
+        hopeless = self.rows.filter(failures__gte=GIVE_UP_AFTER)
+        self._hold(hopeless, RedemptionReason.GIVEN_UP, problem=self.problem)
 
+    def _halve(self) -> None:
+        """Send the batch again in halves, to find the redemption that is refused."""
+        self._wait(0, batch_limit=(len(self.carried.rows) + 1) // 2)
 
-def apply_error(carried: ClaimedReport, error: wire.WireError) -> None:
-    with transaction.atomic():
-        match error:
-            case wire.Misconfigured():
-                _close(carried, Report.Outcome.MISCONFIGURED, _evidence(error))
-                _forbidden(carried, error)
-            case wire.Rejected():
-                _close(carried, Report.Outcome.REFUSED, _evidence(error))
-                _refused_whole(carried, error)
-            case wire.Malformed():
-                _close(carried, Report.Outcome.MALFORMED, _evidence(error))
-                _malformed(carried, error)
-            case wire.Unanswered():
-                _close(carried, Report.Outcome.UNANSWERED, _evidence(error))
-                _unanswered(carried, error)
-            case _:
-                _close(carried, Report.Outcome.UNAVAILABLE, _evidence(error))
-                _unavailable(carried, error)
+    def _given_up_for_lost(self) -> QuerySet[Redemption]:
+        """Return what the lease ended on and was accepted: a late response is evidence."""
+        return Redemption.objects.filter(
+            Q(state=RedemptionState.UNCERTAIN)
+            | Q(state=RedemptionState.HELD, reason=RedemptionReason.UNANSWERED),
+            report=self.carried.report,
+        ).exclude(pk__in=self.refused)
 
+    def _wait(self, seconds: float, **changes: Any) -> None:
+        changes |= {"problem": self.problem, "not_before": seconds_from_now(seconds)}
+        again = "Report {} is tried again."
+        self._move(self.rows, RedemptionState.WAITING, again, **changes)
 
-def hand_back(carried: ClaimedReport) -> None:
-    with transaction.atomic():
-        _close(carried, Report.Outcome.NOT_SENT)
-        _again(carried, 1, "")
+    def _hold(
+        self, rows: QuerySet[Redemption], reason: RedemptionReason, **changes: Any
+    ) -> None:
+        why = f"Report {{}}: {reason.label}."
+        self._move(rows, RedemptionState.HELD, why, reason=reason, **changes)
 
-
-def _evidence(error: wire.WireError) -> wire.Evidence:
-    return wire.Evidence(error.status, error.answer or str(error), error.duration_ms)
-
-
-def _close(
-    carried: ClaimedReport,
-    outcome: Report.Outcome,
-    evidence: wire.Evidence | None = None,
-    **changes: Any,
-) -> None:
-    said = asdict(evidence) if evidence else {}
-    Report.objects.filter(pk=carried.report.pk).update(
-        outcome=outcome, ended_at=Now(), **said, **changes
-    )
-
-
-def _again(
-    carried: ClaimedReport, seconds: float, problem: str, **changes: Any
-) -> None:
-    state_machine.move_all(
-        _ours(carried),
-        RedemptionState.WAITING,
-        why=f"Report {carried.report.pk} is tried again.",
-        problem=problem,
-        not_before=seconds_from_now(seconds),
-        **changes,
-        **RELEASED,
-    )
-
-
-def _forbidden(carried: ClaimedReport, error: wire.WireError) -> None:
-    """What is forbidden to everybody is the breaker's matter; else it adds up."""
-    if error.status == UNAUTHORIZED:
-        _again(carried, 10, str(error))
-    else:
-        _unavailable(carried, error)
-
-
-def _unavailable(carried: ClaimedReport, error: wire.WireError) -> None:
-    hopeless = _ours(carried).filter(failures__gte=GIVE_UP_AFTER)
-    _hold(carried, _said(hopeless, error), RedemptionReason.GIVEN_UP)
-    seconds = _wait(carried, getattr(error, "retry_after", None))
-    _again(carried, seconds, str(error), failures=F("failures") + 1)
-
-
-def _refused_whole(carried: ClaimedReport, error: wire.WireError) -> None:
-    """One bad line may spoil a batch: it is halved until the line stands alone."""
-    if len(carried.rows) == 1:
-        _hold(carried, _said(_ours(carried), error), RedemptionReason.REFUSED)
-    else:
-        half = (len(carried.rows) + 1) // 2
-        _again(carried, 0, str(error), batch_limit=half)
-
-
-def _malformed(carried: ClaimedReport, error: wire.WireError) -> None:
-    hopeless = _ours(carried).filter(malformed__gte=MAX_MALFORMED - 1)
-    _hold(carried, _said(hopeless, error), RedemptionReason.MALFORMED)
-    _ours(carried).update(malformed=F("malformed") + 1)
-    _unanswered(carried, error)
-
-
-def _unanswered(carried: ClaimedReport, error: wire.WireError) -> None:
-    state_machine.move_all(
-        _ours(carried),
-        RedemptionState.UNCERTAIN,
-        why=f"Report {carried.report.pk} was sent and not answered.",
-        problem=str(error),
-        failures=F("failures") + 1,
-        not_before=seconds_from_now(_wait(carried, None)),
-        **RELEASED,
-    )
-
-
-def _wait(carried: ClaimedReport, retry_after: float | None) -> float:
-    return backoff_seconds(
-        BACKOFF, max(row.failures for row in carried.rows) + 1, retry_after
-    )
-
-
-def _said(
-    rows: QuerySet[Redemption], error: wire.WireError
-) -> dict[int, dict[str, str]]:
-    return {pk: {"problem": str(error)} for pk in rows.values_list("pk", flat=True)}
+    def _move(
+        self, rows: QuerySet[Redemption], to: RedemptionState, why: str, **changes: Any
+    ) -> None:
+        why = why.format(self.carried.report.pk)
+        state_machine.move_all(rows, to, why=why, **changes, **RELEASED)

@@ -23,12 +23,7 @@ from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import TimeBudget
 from redemptions.models import Redemption, RedemptionState, Report, ReportMode
-from redemptions.report_outcomes import (
-    ClaimedReport,
-    apply_error,
-    apply_response,
-    hand_back,
-)
+from redemptions.report_outcomes import ClaimedReport, conclude
 
 LEASE = 60.0
 # Seconds a call can take; none is begun that could outlive its lease.
@@ -121,9 +116,9 @@ def _take(rows: Sequence[Redemption], written: Report, lease: Lease) -> None:
 
 
 def send(carried: ClaimedReport, client: Promotions) -> None:
-    """Send one report and follow its answer."""
+    """Send one report, unless its lease may end before the call does."""
     if carried.lease.left() < MAX_CALL_SECONDS:
-        hand_back(carried)
+        conclude(carried, None)
         return
     rows = [vendor_record(row) for row in carried.rows]
     try:
@@ -136,12 +131,12 @@ def send(carried: ClaimedReport, client: Promotions) -> None:
             else:
                 verdict = client.report(rows[0])
     except Throttled:
-        hand_back(carried)
+        conclude(carried, None)
     except wire.WireError as error:
-        apply_error(carried, error)
+        conclude(carried, error)
     else:
         crash_points.at(Point.REPORTING_ANSWERED)
-        apply_response(carried, verdict)
+        conclude(carried, verdict)
 
 
 def vendor_record(row: Redemption) -> optimove.Redemption:

@@ -13,7 +13,7 @@ What can go wrong on the wire, named by what the caller should do next.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,17 @@ NOTHING_KNOWN = Evidence()
 class WireError(Exception):
     """A call that did not bring what it was made for."""
 
-    def __init__(self, problem: str, evidence: Evidence = NOTHING_KNOWN) -> None:
+    def __init__(
+        self,
+        problem: str,
+        evidence: Evidence = NOTHING_KNOWN,
+        *,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(problem)
         self.problem = problem
         self.evidence = evidence
+        self.retry_after = retry_after
 
     @property
     def status(self) -> int | None:
@@ -48,19 +55,14 @@ class WireError(Exception):
     def duration_ms(self) -> int:
         return self.evidence.duration_ms
 
+    @property
+    def record(self) -> Evidence:
+        """Return the evidence to store: the problem stands for a response without words."""
+        return replace(self.evidence, answer=self.answer or self.problem)
+
 
 class Unavailable(WireError):
     """Nothing happened: try again later, not before `retry_after` seconds if told."""
-
-    def __init__(
-        self,
-        problem: str,
-        evidence: Evidence = NOTHING_KNOWN,
-        *,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(problem, evidence)
-        self.retry_after = retry_after
 
 
 class Unanswered(WireError):

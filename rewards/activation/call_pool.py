@@ -1,15 +1,16 @@
-"""Calling the platform for many rows at once, and what came of each call."""
+"""Call the platform for many rows at once, and return how each call ended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from threading import Event
 
 from promoportal import wire
 from promoportal.platforms import Receipt
+from promoportal.resilience import outcome_policy
 from rewards.models import Assignment, Attempt
 
 Outcome = Attempt.Outcome
@@ -17,28 +18,18 @@ Outcome = Attempt.Outcome
 
 @dataclass(frozen=True)
 class CallResult:
-    """What came of one call, in the words of an attempt."""
+    """How one call ended, as its attempt records it."""
 
     row: Assignment
     outcome: Outcome
-    problem: str = ""
     receipt: str = ""
-    status: int | None = None
-    answer: str = ""
-    duration_ms: int = 0
-    retry_after: float | None = None
+    evidence: wire.Evidence = field(default_factory=wire.Evidence)
+    problem: str = ""
     error: wire.WireError | None = None
+    delay: float = 0.0  # seconds until the row may be sent again, or asked about
 
 
 Call = Callable[[Assignment], Receipt | None]
-
-_OUTCOMES: dict[type[wire.WireError], Outcome] = {
-    wire.Unavailable: Outcome.UNAVAILABLE,
-    wire.Unanswered: Outcome.UNANSWERED,
-    wire.Rejected: Outcome.REFUSED,
-    wire.Malformed: Outcome.MALFORMED,
-    wire.Misconfigured: Outcome.MISCONFIGURED,
-}
 
 
 def call_all(
@@ -86,25 +77,15 @@ def _call(row: Assignment, call: Call, may_begin: Callable[[], bool]) -> CallRes
         return _failed(row, error)
     if receipt is None:
         return CallResult(row, Outcome.NOT_FOUND)
-    return CallResult(
-        row,
-        Outcome.GIVEN,
-        receipt=receipt.reference,
-        status=receipt.evidence.status,
-        answer=receipt.evidence.answer,
-        duration_ms=receipt.evidence.duration_ms,
-    )
+    return CallResult(row, Outcome.GIVEN, receipt.reference, receipt.evidence)
 
 
 def _failed(row: Assignment, error: wire.WireError) -> CallResult:
-    kind = next(kind for kind in _OUTCOMES if isinstance(error, kind))
     return CallResult(
         row,
-        _OUTCOMES[kind],
-        problem=str(error),
-        status=error.status,
-        answer=error.answer,
-        duration_ms=error.duration_ms,
-        retry_after=getattr(error, "retry_after", None),
+        Outcome(outcome_policy.outcome_of(error)),
+        evidence=error.record,
+        problem=error.problem,
         error=error,
+        delay=outcome_policy.delay_after(error, row.failures),
     )

@@ -8,6 +8,7 @@ asked; of any other, a person decides. Nothing here credits anything.
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import asdict
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -22,9 +23,7 @@ from promoportal.db.leases import RELEASED, due
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Platform, Receipt
 from promoportal.resilience import circuit_breaker
-from promoportal.resilience.backoff import backoff_seconds
 from promoportal.resilience.circuit_breaker import BreakerState, Side
-from promoportal.resilience.outcome_policy import BACKOFF
 from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import TimeBudget
@@ -223,10 +222,8 @@ def _conclude(answer: CallResult, capability: Capability) -> None:
         elif answer.outcome == Outcome.NOT_FOUND:
             _not_found(same, capability, stop)
         else:
-            seconds = backoff_seconds(BACKOFF, row.failures + 1, answer.retry_after)
-            same.update(
-                not_before=seconds_from_now(seconds), failures=F("failures") + 1
-            )
+            due = seconds_from_now(answer.delay)
+            same.update(not_before=due, failures=F("failures") + 1)
 
 
 def _not_found(
@@ -257,7 +254,5 @@ def _record(answer: CallResult) -> None:
         number=answer.row.attempts + 1,
         ended_at=Now(),
         outcome=answer.outcome,
-        status=answer.status,
-        answer=answer.answer or answer.problem,
-        duration_ms=answer.duration_ms,
+        **asdict(answer.evidence),
     )

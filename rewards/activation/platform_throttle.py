@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 from django.conf import settings
 
+from promoportal import wire
 from promoportal.platforms import Platform
 from promoportal.resilience import circuit_breaker, concurrency_limit
 from promoportal.resilience.circuit_breaker import BreakerState, Side
@@ -54,29 +55,27 @@ def chunk_of(platform: Platform, threads: int) -> int:
     return BATCH_SIZE if platform.capability.settles_by_itself else threads
 
 
-def record_results(answers: Sequence[CallResult]) -> None:
+def record_results(results: Sequence[CallResult]) -> None:
     """
-    Learn from calls that went on side by side whether there is any use in more.
+    Tell the circuit breaker how calls that were made side by side ended.
 
-    What fails, or is forbidden, for one customer while others are served is that row's
-    matter.
+    If a call fails or is forbidden for one customer while others are served, the cause is
+    that row and not the platform.
     """
-    said = [answer for answer in answers if answer.outcome != Outcome.NOT_SENT]
-    failed = [a for a in said if a.outcome in _FAILED]
-    forbidden = [a for a in said if a.outcome == Outcome.MISCONFIGURED]
-    if len(failed) + len(forbidden) < len(said):
+    sent = [result for result in results if result.outcome != Outcome.NOT_SENT]
+    failed = [r.error for r in sent if r.error and r.outcome in _FAILED]
+    forbidden = [r.error for r in sent if isinstance(r.error, wire.Misconfigured)]
+    if len(failed) + len(forbidden) < len(sent):
         circuit_breaker.record_success(Side.PLATFORM)
-    elif forbidden and forbidden[0].error:
-        circuit_breaker.trip(Side.PLATFORM, forbidden[0].error)
+    elif forbidden:
+        circuit_breaker.trip(Side.PLATFORM, forbidden[0])
     elif failed:
-        _stumble(failed)
+        _record_failures(failed)
 
 
-def _stumble(failed: Sequence[CallResult]) -> None:
-    last = max(failed, key=lambda answer: answer.retry_after or 0)
-    if last.error is None:
-        return
+def _record_failures(errors: Sequence[wire.WireError]) -> None:
+    last = max(errors, key=lambda error: error.retry_after or 0)
     if last.retry_after:
-        circuit_breaker.open_for(Side.PLATFORM, last.error, last.retry_after)
+        circuit_breaker.open_for(Side.PLATFORM, last, last.retry_after)
     else:
-        circuit_breaker.record_failures(Side.PLATFORM, last.error, count=len(failed))
+        circuit_breaker.record_failures(Side.PLATFORM, last, count=len(errors))

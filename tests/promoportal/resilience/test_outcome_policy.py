@@ -20,8 +20,9 @@ from executions.models import Execution, ExecutionStop
 from promoportal import wire
 from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.db.leases import Lease
-from promoportal.optimove import Meaning, Promotions, Verdict
+from promoportal.optimove import CursorRefused, Meaning, Promotions, Verdict
 from promoportal.platforms import Capability, Order, Receipt
+from promoportal.resilience import outcome_policy
 from promoportal.runtime.time_budget import TimeBudget
 from promoportal.wire import Evidence
 from redemptions import reporting
@@ -66,6 +67,21 @@ ERRORS: dict[str, Error] = {
 def problem_of(answer: str) -> str:
     """What a row says of how its call ended."""
     return ERRORS[answer]().problem if answer in ERRORS else ""
+
+
+def test_every_outcome_that_a_call_can_have_is_in_the_policy() -> None:
+    attempts = set(Attempt.Outcome) - {Attempt.Outcome.NOT_FOUND, Attempt.Outcome.LOST}
+    reports = set(Report.Outcome) - {Report.Outcome.LOST}
+
+    assert set(outcome_policy.FOLLOWS) == attempts | reports
+
+
+def test_an_error_that_says_nothing_leaves_the_rows_in_doubt() -> None:
+    class Odd(wire.WireError):
+        """Of an adapter that was written elsewhere."""
+
+    assert outcome_policy.outcome_of(Odd("?")) == Attempt.Outcome.UNANSWERED
+    assert outcome_policy.outcome_of(CursorRefused("?")) == Attempt.Outcome.REFUSED
 
 
 def jitter(seconds: float) -> Range:

@@ -312,7 +312,7 @@ def test_an_answer_and_the_end_of_its_lease_do_not_wait_for_each_other() -> None
 
     with elsewhere() as worker, elsewhere() as tick:
         worker.begin()
-        worker.do(lambda: outcomes._still_ours(taken, answers))
+        worker.do(lambda: outcomes._lock(taken, answers))
         expired = tick.start(deadlines.expire)
         worker.do(lambda: conclude(taken, answers))
         worker.commit()
