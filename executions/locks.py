@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import connection
+from django.db.models import QuerySet
 
 from executions.models import Execution, ExecutionStop
 
 
-def lock_shared(execution_pk: int) -> ExecutionStop:
+def lock_shared(execution: int | QuerySet[Any]) -> ExecutionStop:
     """
-    Whether the execution is stopped, and keep it so until this transaction ends.
+    Return whether the execution is stopped, and keep it so until this transaction ends.
 
-    Whoever gives, owes or voids looks here first, so that a stop that was granted is
-    seen by all that begins after it, and nothing is settled over work on its way.
-    Executions are locked before any other row.
+    `execution` is its key, or a query that selects the key. Code that changes rewards
+    calls this first: a stop is then seen by all work that begins after it, and no
+    execution is settled while rewards of it are changed. Executions are locked before any
+    other row.
     """
-    return _stop_of(execution_pk, "SHARE")
+    return _stop_of(execution, "SHARE")
 
 
 def lock_exclusive(execution_pk: int) -> ExecutionStop:
@@ -30,10 +34,10 @@ def seized(execution: Execution) -> Execution:
     return execution
 
 
-def _stop_of(execution_pk: int, lock: str) -> ExecutionStop:
+def _stop_of(execution: int | QuerySet[Any], lock: str) -> ExecutionStop:
+    keys = execution if isinstance(execution, QuerySet) else [execution]
+    rows = Execution.objects.filter(pk__in=keys).values_list("stop")
+    sql, params = rows.query.sql_with_params()
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT stop FROM executions_execution WHERE id = %s FOR {lock}",  # noqa: S608
-            [execution_pk],
-        )
+        cursor.execute(f"{sql} FOR {lock}", params)
         return ExecutionStop(cursor.fetchone()[0])

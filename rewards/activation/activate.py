@@ -7,7 +7,7 @@ in between, the attempt is on record, the lease runs out, and settling finds out
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +34,7 @@ from rewards.activation.claims import (
     TURN,
     Claim,
     claim,
+    claim_one,
     claimable,
     confirm_claim,
 )
@@ -64,14 +65,14 @@ def activate() -> None:
 
 
 def activate_one(pk: int) -> None:
-    """Activate one assignment now: someone is waiting for it."""
-    row = Assignment.objects.only("execution").get(pk=pk)
+    """Activate one assignment now: a person is waiting for it."""
     with (
         closing(platforms.from_settings()) as platform,
         platform_throttle.to_call_once() as threads,
     ):
         if threads:
-            _activate(row.execution_id, platform, TimeBudget(TURN), threads, only=pk)
+            budget, capability = TimeBudget(TURN), platform.capability
+            _activate(lambda _: claim_one(pk, capability), platform, budget, threads)
 
 
 def _take_turns(platform: Platform, threads: int) -> None:
@@ -83,18 +84,18 @@ def _take_turns(platform: Platform, threads: int) -> None:
         due = due_executions(triggered_first=turn % 2 == 0).first()
         if due is None or circuit_breaker.is_open(Side.PLATFORM):
             return
-        activated = _activate(due.pk, platform, budget, threads)
+        batch = partial(claim, due.pk, platform.capability)
+        activated = _activate(batch, platform, budget, threads)
         misses = 0 if activated else misses + 1
 
 
 def _activate(
-    execution_pk: int,
+    claim_most: Callable[[int], Claim | None],
     platform: Platform,
     budget: TimeBudget,
     threads: int,
-    only: int | None = None,
 ) -> bool:
-    """Activate a chunk of an execution's, or one that tries; whether there was any."""
+    """Claim rewards, or one as a probe, and activate them; return whether any were."""
     gate = platform_throttle.gate()
     if gate is BreakerState.OPEN:
         return False
@@ -103,7 +104,7 @@ def _activate(
         if gate is BreakerState.PROBE
         else platform_throttle.chunk_of(platform, threads)
     )
-    taken = claim(execution_pk, capability=platform.capability, most=most, only=only)
+    taken = claim_most(most)
     if taken:
         crash_points.at(Point.ACTIVATING_CLAIMED)
         carry_out(taken, platform, budget, threads)

@@ -49,31 +49,38 @@ class Claim:
     """The key of each row's attempt."""
 
 
-def claim(
-    execution_pk: int, *, capability: Capability, most: int, only: int | None = None
+def claim(execution_pk: int, capability: Capability, most: int) -> Claim | None:
+    """Claim rewards of an execution that are due, the longest due first; None if none."""
+    return _claim(execution_pk, Q(execution=execution_pk), capability, most)
+
+
+def claim_one(pk: int, capability: Capability) -> Claim | None:
+    """Claim one reward; None if it is not due."""
+    execution = Assignment.objects.filter(pk=pk).values("execution")
+    return _claim(execution, Q(pk=pk), capability, 1)
+
+
+def _claim(
+    execution: int | QuerySet[Any], which: Q, capability: Capability, most: int
 ) -> Claim | None:
     """
-    Claim rewards of an execution that are due, the longest due first; None if none.
+    Claim rewards under a shared lock on their execution.
 
-    `only` names one assignment. Nothing of a stopped execution can be claimed, nor in a
-    restored database before what may have been sent is in doubt.
+    Nothing of a stopped execution can be claimed, nor in a restored database before what
+    may have been sent is in doubt.
     """
     # Durable, so that no one can wrap the calls that follow in a transaction: a slow
     # platform must not hold our locks, nor a rollback forget that we asked.
     with transaction.atomic(durable=True):
-        if (
-            lock_shared(execution_pk) != ExecutionStop.NONE
-            or database_identity.has_changed()
-        ):
+        stop = lock_shared(execution)
+        if stop != ExecutionStop.NONE or database_identity.has_changed():
             return None
-        rows = _chosen(
-            claimable(capability).filter(execution_id=execution_pk), most, only
-        )
+        rows = _chosen(claimable(capability).filter(which), most)
         if not rows:
             return None
         lease = Lease(LEASE)
         _take(rows, lease)
-        return Claim(lease, execution_pk, rows, _write_down(rows))
+        return Claim(lease, rows[0].execution_id, rows, _write_down(rows))
 
 
 def claimable(capability: Capability) -> QuerySet[Assignment]:
@@ -108,16 +115,11 @@ def confirm_claim(taken: Claim, row: Assignment) -> Lease | None:
     return seen if held.filter(token=taken.lease.token).exists() else None
 
 
-def _chosen(
-    rows: QuerySet[Assignment], most: int, only: int | None
-) -> list[Assignment]:
+def _chosen(rows: QuerySet[Assignment], most: int) -> list[Assignment]:
     free = rows.select_for_update(of=["self"], skip_locked=True)
-    related = free.select_related("promotion", "execution")
-    if only is not None:
-        return list(related.filter(pk=only))
-    in_company = related.filter(deaths__lt=COMPANY).order_by("not_before", "pk")
-    alone = related.filter(deaths__gte=COMPANY).order_by("not_before", "pk")
-    return list(in_company[:most]) or list(alone[:1])
+    ordered = free.select_related("promotion", "execution").order_by("not_before", "pk")
+    in_company = ordered.filter(deaths__lt=COMPANY)
+    return list(in_company[:most]) or list(ordered.filter(deaths__gte=COMPANY)[:1])
 
 
 def _take(rows: Sequence[Assignment], lease: Lease) -> None:

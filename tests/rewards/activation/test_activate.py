@@ -6,19 +6,22 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from executions import lifecycle
+from executions.models import ExecutionStop
 from promoportal import platforms
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.resilience import circuit_breaker
 from promoportal.sandbox import Fault
 from rewards.activation import activate, claims
-from rewards.activation.claims import claim, claimable
+from rewards.activation.claims import claim, claim_one, claimable
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 from tests.factories import AssignmentFactory
-from tests.promoportal.db.second_connection import elsewhere
+from tests.promoportal.db.second_connection import elsewhere, patiently, waits
 from tests.world import World
 
 Outcome = Attempt.Outcome
@@ -390,7 +393,7 @@ def test_two_who_claim_at_once_never_hold_the_same_reward(world: World) -> None:
     with elsewhere() as other:
         other.begin()
         free = claimable(capability).filter(execution=execution)
-        theirs = other.do(lambda: claims._chosen(free, 4, None))
+        theirs = other.do(lambda: claims._chosen(free, 4))
         ours = claim(execution.pk, capability=capability, most=8)
 
     assert ours is not None
@@ -420,3 +423,50 @@ def test_what_is_in_doubt_is_never_sent_to_a_platform_without_keys(
 
     assert claim(assignment.execution_id, capability=capability, most=10) is None
     assert claim(assignment.execution_id, capability=KEYED, most=10) is not None
+
+
+# --- One reward, for which a person waits ------------------------------------------------
+
+
+def test_one_reward_is_read_once_before_it_is_sent(db: None) -> None:
+    row = AssignmentFactory()
+
+    with CaptureQueriesContext(connection) as asked:
+        taken = claim_one(row.pk, KEYED)
+
+    reads = [each["sql"] for each in asked.captured_queries if "SELECT" in each["sql"]]
+    assert sum(sql.startswith('SELECT "rewards_assignment"') for sql in reads) == 1
+    assert taken is not None
+    assert [each.pk for each in taken.rows] == [row.pk]
+    assert taken.execution_pk == row.execution_id
+    assert attempts(row) == [""]
+
+
+def test_one_reward_is_claimed_under_the_conditions_of_all(db: None) -> None:
+    due = AssignmentFactory()
+    for other in (
+        AssignmentFactory(execution__stop=ExecutionStop.PAUSED),
+        AssignmentFactory(not_before=seconds_from_now(60)),
+        AssignmentFactory(cleared=False),
+        AssignmentFactory(state=AssignmentState.HELD),
+    ):
+        assert claim_one(other.pk, KEYED) is None
+
+    assert claim_one(due.pk, KEYED) is not None
+    assert claim_one(due.pk, KEYED) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_reward_waits_for_a_stop_of_its_execution_and_is_not_sent() -> None:
+    row = AssignmentFactory()
+
+    with elsewhere() as clerk, elsewhere() as worker:
+        clerk.begin()
+        clerk.do(lambda: lifecycle.pause(row.execution, by=None, why="Wait."))
+        claiming = worker.start(lambda: claim_one(row.pk, KEYED))
+        assert waits(claiming)
+        clerk.commit()
+        taken = patiently(claiming)
+
+    assert taken is None
+    assert attempts(row) == []
