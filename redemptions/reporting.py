@@ -58,11 +58,8 @@ def _due() -> QuerySet[Redemption]:
 
 def _may_call() -> bool:
     """Whether a claim is likely to get leave to be sent; asking costs nothing."""
-    return not _rests() and rate_limiter.remaining(Priority.REPORTING) > 0
-
-
-def _rests() -> bool:
-    return circuit_breaker.is_open(circuit_breaker.Side.VENDOR)
+    is_open = circuit_breaker.is_open(circuit_breaker.Side.VENDOR)
+    return not is_open and rate_limiter.remaining(Priority.REPORTING) > 0
 
 
 def claim(*, batch_limit: int) -> ClaimedReport | None:

@@ -50,11 +50,13 @@ def _unless_differing(name: str) -> Case:
 
 def _mark_taken_back(keys: Sequence[int]) -> None:
     """What was taken back while it was on its way: staff must see that it was given."""
-    given = Assignment.objects.filter(pk__in=keys)
-    taken_back = ~Q(meaning=Meaning.ACTIVATE) | Q(
-        execution__stop=ExecutionStop.CANCELLED
-    )
-    given.filter(taken_back).update(cancelled_too_late=True)
+    given = Assignment.objects.filter(cancelled(), pk__in=keys)
+    given.update(cancelled_too_late=True)
+
+
+def cancelled() -> Q:
+    """Return the filter for rewards that are not to be given any more."""
+    return ~_assigned() | Q(execution__stop=ExecutionStop.CANCELLED)
 
 
 _TAKEN_BACK = "It was taken back while in doubt: the platform is asked, not told again."

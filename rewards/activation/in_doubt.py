@@ -38,7 +38,7 @@ from rewards.activation.claims import (
 )
 from rewards.activation.deadlines import SWEEP
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
-from rewards.transitions import mark_active, mark_owed, mark_uncertain
+from rewards.transitions import cancelled, mark_active, mark_owed, mark_uncertain
 
 # Rows asked about before others get their turn.
 ASKED = 50
@@ -64,7 +64,7 @@ def settle() -> None:
             _hold_unanswered(_uncertain(), "The platform cannot be asked about it.")
         else:
             _hold_unanswered(
-                _uncertain().filter(_taken_back()),
+                _uncertain().filter(cancelled()),
                 "It is not assigned any more, and the platform cannot be asked about it.",
             )
 
@@ -79,10 +79,6 @@ def is_due() -> bool:
 
 def _uncertain() -> QuerySet[Assignment]:
     return Assignment.objects.filter(due(), state=AssignmentState.UNCERTAIN)
-
-
-def _taken_back() -> Q:
-    return ~Q(meaning=Meaning.ACTIVATE) | Q(execution__stop=ExecutionStop.CANCELLED)
 
 
 def _stranded(capability: Capability) -> QuerySet[Assignment]:
@@ -106,7 +102,7 @@ def _hold_poison() -> None:
 
 def _send_again(capability: Capability) -> None:
     """The same key credits nothing twice, for as long as it is remembered."""
-    again = _uncertain().filter(within_key_retention(capability)).exclude(_taken_back())
+    again = _uncertain().filter(within_key_retention(capability)).exclude(cancelled())
     for execution_pk, keys in _by_execution(again).items():
         with transaction.atomic():
             moved = mark_owed(
