@@ -20,7 +20,13 @@ from executions.models import Execution, ExecutionStop
 from promoportal import wire
 from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.db.leases import Lease
-from promoportal.optimove import CursorRefused, Meaning, Promotions, Verdict
+from promoportal.optimove import (
+    CursorRefused,
+    Meaning,
+    Promotions,
+    Refusal,
+    Verdict,
+)
 from promoportal.platforms import Capability, Order, Receipt
 from promoportal.resilience import outcome_policy
 from promoportal.runtime.time_budget import TimeBudget
@@ -664,3 +670,36 @@ def test_an_outcome_moves_no_reward_that_another_worker_claimed(
     assert not row.doubtful
     attempt = Attempt.objects.get(assignment=row)
     assert attempt.outcome == REWARDS[answer].outcome
+
+
+def test_a_late_receipt_is_left_to_the_worker_that_sends_the_reward_again(
+    db: None,
+) -> None:
+    row = AssignmentFactory()
+    first = claimed(row)
+    Assignment.objects.update(state=AssignmentState.OWED, token=None, lease_until=None)
+    second = claimed(row)
+
+    carry_out(first, "given")
+
+    row.refresh_from_db()
+    assert (row.state, row.token) == (AssignmentState.ACTIVATING, second.lease.token)
+    assert (row.evidence, row.receipt) == ("R-1", "")
+
+
+def test_a_late_verdict_reports_only_what_it_accepts(db: None) -> None:
+    refused, accepted = RedemptionFactory.create_batch(2)
+    carried = reporting.claim(batch_limit=1000)
+    assert carried is not None
+    Redemption.objects.update(
+        state=RedemptionState.UNCERTAIN, token=None, lease_until=None
+    )
+    [place] = [n for n, row in enumerate(carried.rows) if row.pk == refused.pk]
+    verdict = Verdict(1, (Refusal(place, "Unknown", "Who?", duplicate=False),))
+
+    reporting.send(carried, cast(Promotions, AnsweringOptimove(verdict)))
+
+    for row in (refused, accepted):
+        row.refresh_from_db()
+    assert refused.state == RedemptionState.UNCERTAIN
+    assert accepted.state == RedemptionState.REPORTED
