@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from executions.models import ExecutionStop
 from promoportal import platforms
 from promoportal.db.database_clock import seconds_from_now
 from promoportal.resilience import circuit_breaker
+from promoportal.runtime.time_budget import TimeBudget
 from promoportal.sandbox import Fault
 from rewards.activation import activate, claims
 from rewards.activation.claims import claim, claim_one, claimable
@@ -28,6 +30,7 @@ Outcome = Attempt.Outcome
 KEYED = platforms.Capability(idempotent=True, askable=False)
 ASKABLE = platforms.Capability(idempotent=False, askable=True)
 NEITHER = platforms.Capability(idempotent=False, askable=False)
+UPDATE_ATTEMPTS = ["UPDATE", '"rewards_attempt"']
 
 
 def owe_one(world: World, **fields: Any) -> Assignment:
@@ -423,6 +426,30 @@ def test_what_is_in_doubt_is_never_sent_to_a_platform_without_keys(
 
     assert claim(assignment.execution_id, capability=capability, most=10) is None
     assert claim(assignment.execution_id, capability=KEYED, most=10) is not None
+
+
+@pytest.mark.parametrize(
+    ("capability", "saves"),
+    [("idempotent", 1), ("askable", 1), ("neither", 3)],
+)
+def test_where_only_staff_settle_a_doubt_each_result_is_saved_at_once(
+    world: World, settings: Settings, capability: str, saves: int
+) -> None:
+    settings.PLATFORM_CAPABILITY = capability
+    for number in range(3):
+        world.box.assign("7311", f"C{number}")
+    execution = world.collect("7311")
+    with closing(platforms.from_settings()) as platform:
+        taken = claim(execution.pk, platform.capability, most=3)
+        assert taken is not None
+
+        with CaptureQueriesContext(connection) as asked:
+            activate.carry_out(taken, platform, TimeBudget(8), threads=1)
+
+    statements = [each["sql"].split() for each in asked.captured_queries]
+    saved = [words for words in statements if words[:2] == UPDATE_ATTEMPTS]
+    assert len(saved) == saves
+    assert len(world.box.credits) == 3
 
 
 # --- One reward, for which a person waits ------------------------------------------------

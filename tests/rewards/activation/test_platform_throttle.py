@@ -140,3 +140,15 @@ def test_a_triggered_reward_waits_for_no_campaign_but_the_one_under_way(
         one.reference for _ in range(60) if (one := activate.due_executions().first())
     }
     assert len(others) > 5  # the other turns go to anyone
+
+
+def test_a_token_that_is_refused_for_all_opens_the_breaker(
+    world: World, settings: Settings
+) -> None:
+    owe_many(world, 5)
+    settings.PLATFORM_TOKEN = "expired"
+
+    world.run_activation()
+
+    assert circuit_breaker.is_open(Side.PLATFORM)
+    assert Breaker.objects.get().pauses == 1
