@@ -359,11 +359,13 @@ class Trigger(Stateful):
             ),
         ]
         indexes = [
+            # The customers whom a look-up asks for, and whether any wait.
             models.Index(
                 fields=["execution", "not_before"],
                 name="trigger_waiting",
                 condition=models.Q(state=TriggerState.WAITING),
             ),
+            # A customer's page, and the search.
             models.Index(fields=["customer"], name="trigger_by_customer"),
             # Lists as staff narrow them.
             models.Index("execution", NEWEST, name="trigger_of_execution"),

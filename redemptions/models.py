@@ -69,6 +69,7 @@ class Report(models.Model):
 
     class Meta:
         indexes = [
+            # Lists as staff narrow them.
             models.Index("outcome", NEWEST, name="report_outcome"),
             models.Index("is_batch", NEWEST, name="report_kind"),
             # Reports whose worker died are closed by the tick.

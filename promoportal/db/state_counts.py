@@ -50,7 +50,9 @@ class Census(models.Model):
 
     class Meta:
         indexes = [
+            # How far executions are, one by one or a page of them.
             models.Index(fields=["execution"], name="census_by_execution"),
+            # The first page: today beside a week ago.
             models.Index(fields=["at"], name="census_by_time"),
             # The overview: rows in `HELD` of all executions.
             models.Index(
@@ -59,6 +61,7 @@ class Census(models.Model):
                 include=["count"],
                 condition=Q(state="HELD"),
             ),
+            # The tick: what is old enough to be added up.
             models.Index(
                 fields=["folded", "at"],
                 name="census_to_fold",

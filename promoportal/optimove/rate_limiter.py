@@ -130,7 +130,7 @@ _REMAINING = f"""
 # step, but by no more than the time since the last request of any machine. A machine that
 # never asked can't measure a step, so for it the whole of this time counts as one. After a
 # step back, calls from the future count as made now. Once a machine saw a step, the other
-# machines are forgotten: the step may be undone before they ask again. See ADR 21.
+# machines are forgotten: the step may be undone before they ask again. See ADR 22.
 _ACQUIRE = f"""
     WITH held AS MATERIALIZED (
         SELECT * FROM promoportal_allowance WHERE id = 1 FOR UPDATE

@@ -247,6 +247,7 @@ class Assignment(Stateful, Leased):
                 name="assignment_uncleared",
                 condition=models.Q(cleared=False),
             ),
+            # A customer's page, and the search; first what needs somebody.
             models.Index(fields=["customer", "-id"], name="assignment_by_customer"),
             models.Index(
                 fields=["customer", "-id"],

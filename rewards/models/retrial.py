@@ -108,6 +108,7 @@ class Retried(models.Model):
             )
         ]
         indexes = [
+            # What a retrial chose, and the two parts of it that staff narrow it to.
             models.Index(fields=["retrial", "id"], name="retried_listed"),
             models.Index(
                 fields=["retrial", "id"],

@@ -20,6 +20,7 @@ from tests.staff_client import Desk
 
 # Rows of one table that a question may touch where it counts nothing.
 MAX_TOUCHED = 1_500
+# What a client says for DrawnOnce to act.
 _DRAWN_ONCE = {"Rows-Drawn": "once"}
 
 
@@ -94,19 +95,29 @@ class Looking:
         changes = not sql.lstrip("(").startswith("SELECT")
         if changes:  # but not twice
             ask("SAVEPOINT before", None, False, context)
-        ask(f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) {sql}", said, many, context)
-        (plans,) = context["cursor"].fetchone()
+        plan = _explained(ask, "ANALYZE, TIMING OFF", sql, said, many, context)
         if changes:
             ask("ROLLBACK TO SAVEPOINT before", None, False, context)
-        return (json.loads(plans) if isinstance(plans, str) else plans)[0]["Plan"]
+        return plan
+
+
+def _explained(
+    ask: Any, options: str, sql: str, said: Any, many: bool, context: Any
+) -> Any:
+    ask(f"EXPLAIN (FORMAT JSON, {options}) {sql}", said, many, context)
+    (plans,) = context["cursor"].fetchone()
+    return (json.loads(plans) if isinstance(plans, str) else plans)[0]["Plan"]
+
+
+def _asks(sql: str) -> bool:
+    """Tell whether it is about rows, and not about the transaction."""
+    first = sql.lstrip("(").split(None, 1)[0]
+    return first in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}
 
 
 def _is_question(sql: str) -> bool:
-    """Tell whether it is about large tables, and not about the transaction."""
-    first = sql.lstrip("(").split(None, 1)[0]
-    return first in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"} and any(
-        table in sql for table in large()
-    )
+    """Tell whether it is about rows of large tables."""
+    return _asks(sql) and any(table in sql for table in large())
 
 
 def asked(ask: Callable[[], Any], at_most: int = MAX_TOUCHED) -> list[str]:
@@ -119,6 +130,34 @@ def _looked_at(ask: Callable[[], Any], looking: Looking) -> list[str]:
     with connection.execute_wrapper(looking):
         ask()
     return looking.found
+
+
+def indexes_used(ask: Callable[[], Any]) -> set[str]:
+    """Return the indexes by which all that is asked meanwhile is found."""
+    looking = _Indexes()
+    with connection.execute_wrapper(looking):
+        ask()
+    return looking.used
+
+
+@dataclass
+class _Indexes:
+    """Looks which indexes the plan of each question reads."""
+
+    used: set[str] = field(default_factory=set)
+
+    def __call__(self, ask: Any, sql: str, said: Any, many: bool, context: Any) -> Any:
+        if _asks(sql):
+            plan = _explained(ask, "COSTS OFF", sql, said, many, context)
+            self.used.update(_indexes(plan))
+        return ask(sql, said, many, context)
+
+
+def _indexes(plan: dict[str, Any]) -> Iterator[str]:
+    if "Index Name" in plan:
+        yield plan["Index Name"]
+    for below in plan.get("Plans", []):
+        yield from _indexes(below)
 
 
 def faults(
@@ -154,7 +193,7 @@ class DrawnOnce:
 
     def process_template_response(self, request: HttpRequest, response: Any) -> Any:
         changes = response.context_data.get("cl")
-        if changes and request.headers.items() >= _DRAWN_ONCE.items():
+        if changes and request.headers.get("Rows-Drawn") == "once":
             new = [row for row in changes.result_list if self._is_new(request, row)]
             # A list with none looks otherwise, and may ask for less.
             changes.result_list = new or changes.result_list[:1]
