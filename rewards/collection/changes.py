@@ -15,12 +15,19 @@ from promoportal.db.bulk import Columns
 from promoportal.optimove import Meaning, Row
 from rewards import limits, signals
 from rewards.collection import evaluation
-from rewards.models import Assignment, AssignmentReason, AssignmentState
+from rewards.models import (
+    Assignment,
+    AssignmentDifference,
+    AssignmentReason,
+    AssignmentState,
+)
 from rewards.transitions import cancel_assignments, mark_owed, mark_uncertain
 
-# Rows that are held keep these words, by which they are known later (`may_be_for_another`).
-_ANOTHERS = "lists another customer or promotion than before."
-FOR_ANOTHER = f"Optimove {_ANOTHERS}"
+# What staff read of a row that differs. The release before this one knows the row by it.
+DIFFERENCES = {
+    AssignmentDifference.OWNER: "Optimove lists another customer or promotion than before.",
+    AssignmentDifference.REWARD: "Optimove lists another reward than before.",
+}
 # Held for what the vendor said, so that what it says now decides.
 _READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
 # And what differed, which may be as it was again.
@@ -39,7 +46,7 @@ def apply_changes(
     changed = {old.pk: row for old, row in pairs if _differs(old, row)}
     for old in _locked(changed):
         row = changed[old.pk]
-        differs = _differs_in(old, row)
+        difference = _difference(old, row)
         was_owed = old.meaning == Meaning.ACTIVATE
         _say(old, row)
         if row.problem or row.meaning == Meaning.UNKNOWN:
@@ -47,30 +54,30 @@ def apply_changes(
         elif row.meaning != Meaning.ACTIVATE:
             cancel_assignments(_one(old))
         elif _is_new_to_us(old, was_owed=was_owed):
-            _assigned_now(execution, old, row, stop, differs)
+            _assigned_now(execution, old, row, stop, difference)
         else:
-            _assigned_still(old, stop, differs)
+            _assigned_still(old, stop, difference)
 
 
 def may_be_for_another(row: Assignment) -> bool:
-    """Whether it was listed for another customer or promotion, once at least."""
-    return _ANOTHERS in row.problem
+    """Return whether the row was listed for another customer or promotion."""
+    return DIFFERENCES[AssignmentDifference.OWNER] in row.problem
 
 
 def _differs(old: Assignment, row: Row) -> bool:
     said = (row.status, row.meaning)
-    if (old.vendor_status, old.meaning) != said or _differs_in(old, row):
+    if (old.vendor_status, old.meaning) != said or _difference(old, row):
         return True
     return old.reason in _LOOKED_AT_ANEW and old.as_assigned != row.raw
 
 
-def _differs_in(old: Assignment, row: Row) -> str:
-    """What the vendor changed of what was read, as a sentence; or nothing."""
+def _difference(old: Assignment, row: Row) -> AssignmentDifference | None:
+    """Return what Optimove changed of what was read."""
     if _whose(old) != (row.customer, row.promotion):
-        return FOR_ANOTHER
+        return AssignmentDifference.OWNER
     if _worth(old) != _worth_of(row):
-        return "Optimove lists another reward than before."
-    return ""
+        return AssignmentDifference.REWARD
+    return None
 
 
 def _locked(changed: Iterable[int]) -> Iterable[Assignment]:
@@ -142,17 +149,23 @@ def _is_new_to_us(old: Assignment, *, was_owed: bool) -> bool:
 
 
 def _assigned_now(
-    execution: Execution, old: Assignment, row: Row, stop: ExecutionStop, differs: str
+    execution: Execution,
+    old: Assignment,
+    row: Row,
+    stop: ExecutionStop,
+    difference: AssignmentDifference | None,
 ) -> None:
-    """As if it were listed for the first time, but for what is known of it."""
+    """Treat the row as if it were listed for the first time, except for what was sent."""
     whose = {} if old.key else evaluation.owner_columns(old, row)
     repeated = whose.get("repeated", old.repeated)
     state, reason, problem = evaluation.evaluate_in_execution(
         row, repeated=repeated, stop=stop
     )
-    if state == AssignmentState.OWED and old.order and differs:
-        state, reason, problem = AssignmentState.HELD, AssignmentReason.DIFFERS, differs
-    said = {"reason": reason, "problem": problem, **whose}
+    kept = difference if state == AssignmentState.OWED and old.order else None
+    if kept:
+        state, reason = AssignmentState.HELD, AssignmentReason.DIFFERS
+        problem = DIFFERENCES[kept]
+    said = {"reason": reason, "problem": problem, "difference": kept or "", **whose}
     if state == AssignmentState.HELD:
         _hold(_one(old), said)
     elif not _owe(_one(old), stop, said):
@@ -188,31 +201,39 @@ def _owe(rows: QuerySet[Assignment], stop: ExecutionStop, said: Columns) -> bool
     return bool(moved)
 
 
-def _assigned_still(old: Assignment, stop: ExecutionStop, differs: str) -> None:
+def _assigned_still(
+    old: Assignment, stop: ExecutionStop, difference: AssignmentDifference | None
+) -> None:
     if old.cancelled_too_late and stop != ExecutionStop.CANCELLED:
         # Taken back after the customer had it, and now it is theirs again.
         _one(old).update(cancelled_too_late=False)
-    if differs:
-        _hold_differing(old, differs)
+    if difference:
+        _hold_differing(old, difference)
 
 
-def _hold_differing(old: Assignment, problem: str) -> None:
-    note: Columns = {"reason": AssignmentReason.DIFFERS, "problem": problem}
+def _hold_differing(old: Assignment, difference: AssignmentDifference) -> None:
+    problem = DIFFERENCES[difference]
+    note: Columns = {
+        "reason": AssignmentReason.DIFFERS,
+        "problem": problem,
+        "difference": difference,
+    }
     owed = _one(old).filter(state=AssignmentState.OWED, doubtful=False)
     if not state_machine.move_all(owed, AssignmentState.HELD, why=problem, **note):
         # Given, or on its way: it is marked, and whatever comes back to be owed is held.
         _one(old).exclude(
             state__in=[AssignmentState.VOID, AssignmentState.HELD]
         ).update(**note)
-        _add_to_why_it_is_held(old, problem)
+        _add_to_why_it_is_held(old, difference)
 
 
-def _add_to_why_it_is_held(old: Assignment, problem: str) -> None:
-    """Why it was held stays the reason: a second assignment must not pass for a change."""
-    held = (
-        _one(old).filter(state=AssignmentState.HELD).exclude(problem__contains=problem)
+def _add_to_why_it_is_held(old: Assignment, difference: AssignmentDifference) -> None:
+    """Keep the reason of a held row: a second assignment must not pass for a change."""
+    held = _one(old).filter(state=AssignmentState.HELD)
+    sentence = Value(f" {DIFFERENCES[difference]}")
+    held.exclude(difference=difference).update(
+        difference=difference, problem=Trim(Concat("problem", sentence))
     )
-    held.update(problem=Trim(Concat("problem", Value(f" {problem}"))))
 
 
 def _one(old: Assignment) -> QuerySet[Assignment]:

@@ -10,7 +10,11 @@ from django.db.models.lookups import IsNull
 from executions.models import Execution
 from promoportal.db.leases import Leased
 from promoportal.db.state_machine import NEWEST, Stateful, Transition, constraint
-from rewards.models.choices import AssignmentReason, AssignmentState
+from rewards.models.choices import (
+    AssignmentDifference,
+    AssignmentReason,
+    AssignmentState,
+)
 from rewards.models.promotion import Promotion
 
 # The level of a promotion that a reward is of, as it was listed.
@@ -84,6 +88,15 @@ class Assignment(Stateful, Leased):
     state = models.CharField(max_length=20, choices=AssignmentState)
     reason = models.CharField(max_length=20, choices=AssignmentReason, blank=True)
     problem = models.TextField(blank=True)
+    # Kept when `reason` and `problem` are overwritten, until staff confirm the row.
+    difference = models.CharField(
+        max_length=10,
+        choices=AssignmentDifference,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What Optimove lists otherwise than it was assigned.",
+    )
     repeated = models.BooleanField(default=False)
     cleared = models.BooleanField(default=False, help_text="It passed the limits.")
     doubtful = models.BooleanField(

@@ -41,6 +41,13 @@ class AssignmentReason(models.TextChoices):
     WRITTEN_OFF = "WRITTEN_OFF", "Written off by staff"
 
 
+class AssignmentDifference(models.TextChoices):
+    """What Optimove lists of a row otherwise than it was assigned."""
+
+    REWARD = "REWARD", "Another reward"
+    OWNER = "OWNER", "Another customer or promotion"
+
+
 class RetrialState(models.TextChoices):
     RUNNING = "RUNNING", "Under way"
     PAUSED = "PAUSED", "Paused"
