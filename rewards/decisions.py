@@ -15,12 +15,16 @@ from executions.lifecycle import reopen
 from executions.locks import lock_exclusive
 from executions.models import Execution, ExecutionStop
 from promoportal import optimove
-from promoportal.optimove import Meaning
+from promoportal.optimove import Meaning, Row
 from rewards import approvals, limits, signals
 from rewards.approvals import Says
 from rewards.collection import evaluation
-from rewards.collection.changes import may_be_for_another
-from rewards.models import Assignment, AssignmentReason, AssignmentState
+from rewards.models import (
+    Assignment,
+    AssignmentDifference,
+    AssignmentReason,
+    AssignmentState,
+)
 from rewards.transitions import mark_active, mark_owed
 
 _READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
@@ -81,7 +85,7 @@ def _retry_each(
     plain = [row for row in free if row.reason not in _READ_ANEW]
     anew = [_locked(row.pk) for row in free if row.reason in _READ_ANEW]
     if plain:
-        _owe(plain, stop, by=by, why=why, first_sent_at=None)
+        _owe(plain, stop, by=by, why=why, **_COMPARED)
         signals.owed.send(Execution)
     return obstacles | {row.pk: _retry(row, stop, by=by, why=why) for row in anew}
 
@@ -115,10 +119,13 @@ def obstacle_to_release(row: Assignment, stop: ExecutionStop) -> str:
 
 
 def owner_conflict(row: Assignment) -> str:
-    """Why what the vendor lists by now is not this reward, but another's; or nothing."""
-    if not may_be_for_another(row):
+    """Return why what Optimove lists now is not this reward, but another's; or nothing."""
+    if row.known_difference != AssignmentDifference.OWNER:
         return ""
-    listed = optimove.reread(row.as_assigned)
+    return _compare_owner(row, optimove.reread(row.as_assigned))
+
+
+def _compare_owner(row: Assignment, listed: Row) -> str:
     of = row.promotion.reference if row.promotion else ""
     is_theirs = (listed.customer, listed.promotion) == (row.customer, of)
     return "" if is_theirs else NOT_THEIRS
@@ -188,7 +195,7 @@ def _retry(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
         return why_not
     if row.reason in _READ_ANEW and (unreadable := _read_anew(row)):
         return unreadable
-    _owe([row], stop, by=by, why=why, first_sent_at=None)
+    _owe([row], stop, by=by, why=why, **_COMPARED)
     signals.released.send(Assignment, row=row)
     return ""
 
@@ -196,7 +203,7 @@ def _retry(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
 def _release(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
     if why_not := obstacle_to_release(row, stop) or _as_listed(row):
         return why_not
-    _owe([row], stop, by=by, why=why, first_sent_at=None)
+    _owe([row], stop, by=by, why=why, **_COMPARED)
     signals.released.send(Assignment, row=row)
     return ""
 
@@ -217,14 +224,17 @@ def _stays(row: Assignment, stop: ExecutionStop) -> str:
 
 def _as_listed(row: Assignment) -> str:
     """
-    Nothing was given of it, so that what the vendor lists now is what it is worth; say
-    what stops that, or nothing.
+    Make the row worth what Optimove lists now, since nothing of it was given.
+
+    Return what stops that, or nothing.
     """
-    if row.reason != AssignmentReason.DIFFERS:
+    if not row.known_difference:
         return ""
     said = optimove.reread(row.as_assigned)
     if said.problem:
         return f"what is listed now cannot be read. {said.problem}"
+    if why_not := _compare_owner(row, said):
+        return why_not
     columns = evaluation.vendor_columns(said)
     Assignment.objects.filter(pk=row.pk).update(order=None, **columns)
     return ""
@@ -247,6 +257,10 @@ def _hold_second(row: Assignment) -> str:
         reason=AssignmentReason.REPEATED, problem=evaluation.REPEATED
     )
     return f"read, and it is a second assignment: {_IF_MEANT}"
+
+
+# Of rows that were compared with what Optimove lists now, and were never answered.
+_COMPARED: dict[str, Any] = {"difference": "", "first_sent_at": None}
 
 
 def _owe(
@@ -290,16 +304,23 @@ def _not_given(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> st
         return why_not
     why = approvals.consume_proposal(row, why=why)
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
-    if row.state == AssignmentState.HELD and row.reason in (
-        *NEEDS_CONFIRMATION,
-        *_READ_ANEW,
-    ):
+    if row.state == AssignmentState.HELD and (reason := _next_reason(row)):
         # Nothing was given, and what to give, if anything, is the next question.
-        Assignment.objects.filter(pk=row.pk).update(**settled)
+        Assignment.objects.filter(pk=row.pk).update(**settled, **reason)
     else:
         _owe([row], stop, by=by, why=why, **settled)
         signals.released.send(Assignment, row=row)
     return ""
+
+
+def _next_reason(row: Assignment) -> dict[str, str]:
+    """Return the reason for which a row stays held that was not given; or nothing."""
+    if row.reason in (*NEEDS_CONFIRMATION, *_READ_ANEW):
+        return {"reason": row.reason}
+    if difference := row.known_difference:
+        problem = AssignmentDifference(difference).problem
+        return {"reason": AssignmentReason.DIFFERS, "problem": problem}
+    return {}
 
 
 def _write_off(row: Assignment, *, by: Any, why: str) -> str:

@@ -23,15 +23,8 @@ from rewards.models import (
 )
 from rewards.transitions import cancel_assignments, mark_owed, mark_uncertain
 
-# What staff read of a row that differs. The release before this one knows the row by it.
-DIFFERENCES = {
-    AssignmentDifference.OWNER: "Optimove lists another customer or promotion than before.",
-    AssignmentDifference.REWARD: "Optimove lists another reward than before.",
-}
 # Held for what the vendor said, so that what it says now decides.
 _READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
-# And what differed, which may be as it was again.
-_LOOKED_AT_ANEW = (*_READ_ANEW, AssignmentReason.DIFFERS)
 # What a row is worth; frozen once it was sent.
 _WORTH = ("reward", "value", "unit", "unique_code", "properties")
 
@@ -59,16 +52,13 @@ def apply_changes(
             _assigned_still(old, stop, difference)
 
 
-def may_be_for_another(row: Assignment) -> bool:
-    """Return whether the row was listed for another customer or promotion."""
-    return DIFFERENCES[AssignmentDifference.OWNER] in row.problem
-
-
 def _differs(old: Assignment, row: Row) -> bool:
     said = (row.status, row.meaning)
     if (old.vendor_status, old.meaning) != said or _difference(old, row):
         return True
-    return old.reason in _LOOKED_AT_ANEW and old.as_assigned != row.raw
+    # What differed may be as it was again, and is compared with what is listed last.
+    decides = old.reason in _READ_ANEW or old.known_difference
+    return bool(decides) and old.as_assigned != row.raw
 
 
 def _difference(old: Assignment, row: Row) -> AssignmentDifference | None:
@@ -164,7 +154,7 @@ def _assigned_now(
     kept = difference if state == AssignmentState.OWED and old.order else None
     if kept:
         state, reason = AssignmentState.HELD, AssignmentReason.DIFFERS
-        problem = DIFFERENCES[kept]
+        problem = kept.problem
     said = {"reason": reason, "problem": problem, "difference": kept or "", **whose}
     if state == AssignmentState.HELD:
         _hold(_one(old), said)
@@ -212,7 +202,7 @@ def _assigned_still(
 
 
 def _hold_differing(old: Assignment, difference: AssignmentDifference) -> None:
-    problem = DIFFERENCES[difference]
+    problem = difference.problem
     note: Columns = {
         "reason": AssignmentReason.DIFFERS,
         "problem": problem,
@@ -230,7 +220,7 @@ def _hold_differing(old: Assignment, difference: AssignmentDifference) -> None:
 def _add_to_why_it_is_held(old: Assignment, difference: AssignmentDifference) -> None:
     """Keep the reason of a held row: a second assignment must not pass for a change."""
     held = _one(old).filter(state=AssignmentState.HELD)
-    sentence = Value(f" {DIFFERENCES[difference]}")
+    sentence = Value(f" {difference.problem}")
     held.exclude(difference=difference).update(
         difference=difference, problem=Trim(Concat("problem", sentence))
     )

@@ -277,6 +277,19 @@ class Assignment(Stateful, Leased):
             ("reveal_assignment", "Can see codes, and payloads as they came"),
         ]
 
+    @property
+    def known_difference(self) -> str:
+        """
+        Return what Optimove lists otherwise than it was assigned.
+
+        A row that the previous release marked during an upgrade has only its sentence,
+        or only its reason. The next release reads `difference` alone.
+        """
+        if AssignmentDifference.OWNER.problem in self.problem:
+            return AssignmentDifference.OWNER
+        is_marked = self.reason == AssignmentReason.DIFFERS
+        return self.difference or (AssignmentDifference.REWARD if is_marked else "")
+
     def __str__(self) -> str:
         return f"assignment {self.reference} of {self.customer or 'nobody'}"
 

@@ -47,6 +47,12 @@ class AssignmentDifference(models.TextChoices):
     REWARD = "REWARD", "Another reward"
     OWNER = "OWNER", "Another customer or promotion"
 
+    @property
+    def problem(self) -> str:
+        """Return the sentence that staff read."""
+        what = "reward" if self == self.REWARD else "customer or promotion"
+        return f"Optimove lists another {what} than before."
+
 
 class RetrialState(models.TextChoices):
     RUNNING = "RUNNING", "Under way"
