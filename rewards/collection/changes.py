@@ -151,7 +151,9 @@ def _assigned_now(
     state, reason, problem = evaluation.evaluate_in_execution(
         row, repeated=repeated, stop=stop
     )
-    kept = difference if state == AssignmentState.OWED and old.order else None
+    # What was never sent is worth what is listed now, but it stays its customer's.
+    is_fixed = old.order or (old.key and difference == AssignmentDifference.OWNER)
+    kept = difference if state == AssignmentState.OWED and is_fixed else None
     if kept:
         state, reason = AssignmentState.HELD, AssignmentReason.DIFFERS
         problem = kept.problem
