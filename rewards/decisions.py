@@ -243,12 +243,13 @@ def _as_listed(row: Assignment) -> str:
 def _read_anew(row: Assignment) -> str:
     """Read what the vendor said again; say what still stops it, or nothing."""
     said = optimove.reread(row.as_assigned)
-    state, _, problem = evaluation.evaluate(said)
+    terms = evaluation.Terms(row.execution, ExecutionStop.NONE, limits.current())
+    state, _, problem = evaluation.evaluate(said, terms)
     if state != AssignmentState.OWED:
         return f"it still cannot be activated. {problem}"
     columns = {**evaluation.vendor_columns(said), **evaluation.owner_columns(row, said)}
     Assignment.objects.filter(pk=row.pk).update(**columns)
-    limits.admit(row.execution, [(columns["unit"], columns["value"])])
+    limits.admit(row.execution, [columns], again=False)
     return _hold_second(row) if columns["repeated"] else ""
 
 

@@ -1,8 +1,8 @@
 """
-The operator's own safeguards, since Optimove's Auto Flow has no approval step.
+Spending limits: admit, hold and release rewards. Optimove's Auto Flow has no approval.
 
-Limits are on what one execution assigned in all, so that many small passes cannot go
-past what one large one may not. They are checked under the collection's lock.
+Limits are on what one execution assigned in all, so that many small runs cannot go past
+what one large run may not. They are checked under the collection's lock.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 
 from executions import lifecycle
-from executions.locks import lock_exclusive, lock_shared
-from executions.models import Execution, ExecutionStop
+from executions.models import Execution
+from promoportal.db.bulk import Columns
 from promoportal.runtime.environment import amounts
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
@@ -33,7 +33,7 @@ TURN = 8.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What an execution may assign at most; None or absent: whatever it likes."""
+    """What an execution may assign at most; None or absent: there is no limit."""
 
     customers: int | None = None
     value: Mapping[str, Decimal] = field(default_factory=dict)
@@ -47,9 +47,9 @@ class Limits:
         return most is None or value <= most
 
 
-def limits() -> Limits:
+def current() -> Limits:
     """
-    The limits as they are set.
+    Return the limits as they are set.
 
     :raises ImproperlyConfigured: naming the variable and what is wrong with it
     """
@@ -60,37 +60,30 @@ def limits() -> Limits:
     )
 
 
-def is_execution_unlimited() -> bool:
-    """Whether what is assigned need not wait for its pass to be checked."""
-    return not limits().bound_executions()
+def admit(execution: Execution, rows: Iterable[Columns], *, again: bool) -> None:
+    """
+    Add newly assigned rewards, each with its `unit` and `value`, to the tallies.
 
-
-def admit(execution: Execution, rows: Iterable[tuple[str, Decimal | None]]) -> None:
-    """Add newly assigned rewards, each with its unit and value, to the tallies."""
+    `again` says that some of them were listed before: then what passed and is not
+    released yet waits with them for the next check. The collection is locked by the
+    caller.
+    """
     sums: dict[str, tuple[int, Decimal]] = {}
-    for unit, value in rows:
-        customers, total = sums.get(unit, (0, Decimal(0)))
-        sums[unit] = customers + 1, total + (value or 0)
+    for row in rows:
+        customers, total = sums.get(row["unit"], (0, Decimal(0)))
+        sums[row["unit"]] = customers + 1, total + (row["value"] or 0)
     for unit, (customers, total) in sorted(sums.items()):
         Tally.objects.get_or_create(execution=execution, unit=unit)
         Tally.objects.filter(execution=execution, unit=unit).update(
             customers=F("customers") + customers, value=F("value") + total
         )
-
-
-def look(execution_pk: int, *, ends: bool) -> ExecutionStop:
-    """
-    Whether the execution is stopped, and keep it so: strongly where `clear` follows at the
-    end of the pass, which may hold it.
-    """
-    return (lock_exclusive if ends and not is_execution_unlimited() else lock_shared)(
-        execution_pk
-    )
+    if again and current().bound_executions():
+        Collection.objects.filter(execution=execution).update(cleared_to=None)
 
 
 def check_run(collection: Collection) -> None:
     """
-    Let what was collected be claimed, or hold the execution before it is.
+    Release what a run or an answer assigned, or hold the execution before it is claimed.
 
     The collection is locked by the caller.
     """
@@ -99,55 +92,45 @@ def check_run(collection: Collection) -> None:
     if over:
         lifecycle.hold(execution, problem=over)
     else:
-        _let_claim(collection)
+        _release(collection)
 
 
 def waive(execution: Execution) -> None:
-    """A person let the execution go as it stands now: these figures are allowed."""
+    """Allow the figures of an execution that a person resumed, as they are now."""
     collection, _ = Collection.objects.get_or_create(execution=execution)
     locked = Collection.objects.select_for_update().get(pk=collection.pk)
     locked.waived = _figures(execution)
     locked.save(update_fields=["waived"])
-    _let_claim(locked)
-
-
-def check_again(execution: Execution) -> None:
-    """
-    What was listed already is assigned only now, and waits for the end of this pass.
-
-    The collection is locked by the caller.
-    """
-    Collection.objects.filter(execution=execution).update(cleared_to=None)
+    _release(locked)
 
 
 def release_admitted() -> None:
-    """Let be claimed what is left of what passed, for one turn."""
+    """Release what is left of what passed, for one turn."""
     budget = TimeBudget(TURN)
-    for collection in unfinished():
-        while not budget.is_spent() and _let_claim_some(collection.pk):
+    for collection in _unfinished():
+        while not budget.is_spent() and _release_some(collection.pk):
             pass
 
 
 def is_due() -> bool:
-    """Whether something that passed cannot be claimed yet."""
-    return unfinished().exists()
+    """Return whether something that passed cannot be claimed yet."""
+    return _unfinished().exists()
 
 
-def unfinished() -> QuerySet[Collection]:
-    """Collections of which not every row that passed can be claimed yet."""
+def _unfinished() -> QuerySet[Collection]:
     return Collection.objects.filter(cleared_to__isnull=False)
 
 
-def _let_claim(locked: Collection) -> None:
-    """All that is there now: the first of it at once, which usually is all."""
+def _release(locked: Collection) -> None:
+    """Release all that is there now: the first of it at once, which usually is all."""
     last = Assignment.objects.order_by("-pk").values_list("pk", flat=True).first()
     Collection.objects.filter(pk=locked.pk).update(cleared_to=last)
-    if _let_claim_some(locked.pk):
+    if _release_some(locked.pk):
         signals.cleared.send(Collection)
 
 
-def _let_claim_some(collection_pk: int) -> bool:
-    """Some thousands of them; say whether there may be more."""
+def _release_some(collection_pk: int) -> bool:
+    """Release some thousands of rows; return whether there may be more."""
     with transaction.atomic():
         # A million rows in one transaction would outlast the job that clears them.
         mine = Collection.objects.select_for_update().get(pk=collection_pk)
@@ -173,13 +156,13 @@ def _figures(execution: Execution) -> dict[str, Any]:
 
 
 def _over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> str:
-    """What is past its limit and was not let go, as a sentence; or nothing."""
+    """Return what is past its limit and was not waived, as a sentence; or nothing."""
     found = [*_customers_over(figures, waived), *_values_over(figures, waived)]
     return " ".join(found)
 
 
 def _customers_over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> list[str]:
-    most, there = limits().customers, figures["customers"]
+    most, there = current().customers, figures["customers"]
     if most is None or there <= max(most, waived.get("customers", 0)):
         return []
     return [f"{there} rewards were assigned; the limit is {most}."]
@@ -189,7 +172,7 @@ def _values_over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> list[
     let_go = waived.get("value", {})
     return [
         f"{figures['value'][unit]} {unit} were assigned; the limit is {most}."
-        for unit, most in limits().value.items()
+        for unit, most in current().value.items()
         if Decimal(figures["value"].get(unit, 0))
         > max(most, Decimal(let_go.get(unit, 0)))
     ]

@@ -1,4 +1,4 @@
-"""What follows when the vendor lists a row otherwise than before."""
+"""Handle rows that Optimove lists otherwise than before."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from django.db.models.functions import Concat, Now, Trim
 from executions.models import Execution, ExecutionStop
 from promoportal.db import state_machine
 from promoportal.db.bulk import Columns
-from promoportal.optimove import Meaning, Row
-from rewards import limits, signals
-from rewards.collection import evaluation
+from promoportal.optimove import Meaning
+from rewards import signals
+from rewards.collection.evaluation import (
+    Listed,
+    Terms,
+    Verdict,
+    evaluate,
+    owner_columns,
+)
 from rewards.models import (
     Assignment,
     AssignmentDifference,
@@ -23,88 +29,83 @@ from rewards.models import (
 )
 from rewards.transitions import cancel_assignments, mark_owed, mark_uncertain
 
-# Held for what the vendor said, so that what it says now decides.
+# Held for what Optimove said, so that what it says now decides.
 _READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
 # What a row is worth; frozen once it was sent.
 _WORTH = ("reward", "value", "unit", "unique_code", "properties")
 
 
 def apply_changes(
-    execution: Execution,
-    pairs: Sequence[tuple[Assignment, Row]],
-    *,
-    stop: ExecutionStop,
-) -> None:
-    """Follow every difference between what was listed and what is listed now."""
-    changed = {old.pk: row for old, row in pairs if _differs(old, row)}
+    pairs: Sequence[tuple[Assignment, Listed]], terms: Terms
+) -> list[Columns]:
+    """
+    Apply every difference between what was listed and what is listed now.
+
+    Return what the rows are worth that are assigned only now: `unit` and `value`.
+    """
+    changed = {old.pk: now for old, now in pairs if _has_changed(old, now)}
+    assigned: list[Columns] = []
     for old in _locked(changed):
-        row = changed[old.pk]
-        difference = _difference(old, row)
-        was_owed = old.meaning == Meaning.ACTIVATE
-        _say(old, row)
-        if row.problem or row.meaning == Meaning.UNKNOWN:
-            _unclear(old, row, stop)
-        elif row.meaning != Meaning.ACTIVATE:
-            cancel_assignments(_one(old))
-        elif _is_new_to_us(old, was_owed=was_owed):
-            _assigned_now(execution, old, row, stop, difference)
-        else:
-            _assigned_still(old, stop, difference)
+        assigned += _apply(old, changed[old.pk], terms)
+    return assigned
 
 
-def _differs(old: Assignment, row: Row) -> bool:
-    said = (row.status, row.meaning)
-    if (old.vendor_status, old.meaning) != said or _difference(old, row):
+def _apply(old: Assignment, now: Listed, terms: Terms) -> list[Columns]:
+    difference = _difference(old, now)
+    columns = _columns_to_keep(old, now)
+    _one(old).update(**columns)
+    if now.row.problem or now.row.meaning == Meaning.UNKNOWN:
+        _hold_unclear(old, evaluate(now.row, terms), terms.stop)
+    elif now.row.meaning != Meaning.ACTIVATE:
+        cancel_assignments(_one(old))
+    elif not _is_new_to_us(old):
+        _keep_assigned(old, difference, terms.stop)
+    elif _assign(old, now, difference, terms):
+        return [{"unit": old.unit, "value": old.value} | columns]
+    return []
+
+
+def _has_changed(old: Assignment, now: Listed) -> bool:
+    said = (now.row.status, now.row.meaning)
+    if (old.vendor_status, old.meaning) != said or _difference(old, now):
         return True
     # What differed may be as it was again, and is compared with what is listed last.
     decides = old.reason in _READ_ANEW or old.known_difference
-    return bool(decides) and old.as_assigned != row.raw
+    return bool(decides) and old.as_assigned != now.row.raw
 
 
-def _difference(old: Assignment, row: Row) -> AssignmentDifference | None:
+def _difference(old: Assignment, now: Listed) -> AssignmentDifference | None:
     """Return what Optimove changed of what was read."""
-    if _whose(old) != (row.customer, row.promotion):
+    promotion = old.promotion.reference if old.promotion else ""
+    if (old.customer, promotion) != (now.row.customer, now.row.promotion):
         return AssignmentDifference.OWNER
-    if _worth(old) != _worth_of(row):
+    before = {name: getattr(old, name) for name in _WORTH}
+    if _worth(before) != _worth(now.columns):
         return AssignmentDifference.REWARD
     return None
 
 
+def _worth(columns: Columns) -> Any:
+    """Return what a row is worth; 10.00 and 10.0 are the same."""
+    reward = columns["reward"]
+    exact = reward and {**reward, "value": Decimal(reward["value"])}
+    return exact, columns["unique_code"], columns["properties"]
+
+
 def _locked(changed: Iterable[int]) -> Iterable[Assignment]:
-    """As they are now, and as they stay until this transaction ends."""
+    """Return the rows as they are now, and as they stay until this transaction ends."""
     rows = Assignment.objects.filter(pk__in=list(changed)).order_by("pk")
     return rows.select_for_update()
 
 
-def _whose(old: Assignment) -> tuple[str, str]:
-    return old.customer, old.promotion.reference if old.promotion else ""
+def _columns_to_keep(old: Assignment, now: Listed) -> dict[str, Any]:
+    """Return what Optimove says now; what was sent stays as it was sent."""
+    sent = _WORTH if old.order is not None else ()
+    return {name: now.columns[name] for name in now.columns if name not in sent}
 
 
-def _worth(old: Assignment) -> Any:
-    return _exact(old.reward), old.unique_code, old.properties
-
-
-def _worth_of(row: Row) -> Any:
-    reward = evaluation.reward_payload(row.reward) if row.reward else None
-    return _exact(reward), row.unique_code or "", row.properties
-
-
-def _exact(reward: Columns | None) -> Columns | None:
-    """The reward with its value as a number: 10.00 and 10.0 are the same."""
-    return reward and {**reward, "value": Decimal(reward["value"])}
-
-
-def _say(old: Assignment, row: Row) -> None:
-    """Keep what the vendor says now; what was sent stays as it was sent."""
-    columns = evaluation.vendor_columns(row)
-    for name in _WORTH if old.order is not None else ():
-        del columns[name]
-    _one(old).update(**columns)
-
-
-def _unclear(old: Assignment, row: Row, stop: ExecutionStop) -> None:
-    """Nobody can say what it means now, so that a person has to."""
-    _, reason, problem = evaluation.evaluate(row)
+def _hold_unclear(old: Assignment, verdict: Verdict, stop: ExecutionStop) -> None:
+    """Hold a row of which nobody can say what it means now."""
     waiting = (
         [AssignmentState.OWED]
         if stop == ExecutionStop.CANCELLED
@@ -114,9 +115,9 @@ def _unclear(old: Assignment, row: Row, stop: ExecutionStop) -> None:
     state_machine.move_all(
         unsent.exclude(reason=AssignmentReason.WRITTEN_OFF),
         AssignmentState.HELD,
-        why=problem,
-        reason=reason,
-        problem=problem,
+        why=verdict.problem,
+        reason=verdict.reason,
+        problem=verdict.problem,
     )
     # Nobody would claim what is not assigned: whether it was given is found out first.
     unassigned = _one(old).exclude(meaning=Meaning.ACTIVATE)
@@ -127,10 +128,11 @@ def _unclear(old: Assignment, row: Row, stop: ExecutionStop) -> None:
     )
 
 
-def _is_new_to_us(old: Assignment, *, was_owed: bool) -> bool:
-    """It was not assigned before, or not readably, and is now."""
+def _is_new_to_us(old: Assignment) -> bool:
+    """Return whether a row that is assigned now was not assigned, or not readable."""
     if old.state == AssignmentState.VOID:
-        return not was_owed and old.reason != AssignmentReason.WRITTEN_OFF
+        was_assigned = old.meaning == Meaning.ACTIVATE
+        return not was_assigned and old.reason != AssignmentReason.WRITTEN_OFF
     return (
         old.state == AssignmentState.HELD
         and old.reason in _READ_ANEW
@@ -138,34 +140,30 @@ def _is_new_to_us(old: Assignment, *, was_owed: bool) -> bool:
     )
 
 
-def _assigned_now(
-    execution: Execution,
-    old: Assignment,
-    row: Row,
-    stop: ExecutionStop,
-    difference: AssignmentDifference | None,
-) -> None:
-    """Treat the row as if it were listed for the first time, except for what was sent."""
-    whose = {} if old.key else evaluation.owner_columns(old, row)
-    repeated = whose.get("repeated", old.repeated)
-    state, reason, problem = evaluation.evaluate_in_execution(
-        row, repeated=repeated, stop=stop
-    )
+def _assign(
+    old: Assignment, now: Listed, difference: AssignmentDifference | None, terms: Terms
+) -> bool:
+    """
+    Treat the row as if it were listed for the first time, except for what was sent.
+
+    Return whether it is held or owed now.
+    """
+    whose = {} if old.key else owner_columns(old, now.row)
     # What was never sent is worth what is listed now, but it stays its customer's.
     is_fixed = old.order or (old.key and difference == AssignmentDifference.OWNER)
-    kept = difference if state == AssignmentState.OWED and is_fixed else None
-    if kept:
-        state, reason = AssignmentState.HELD, AssignmentReason.DIFFERS
-        problem = kept.problem
-    said = {"reason": reason, "problem": problem, "difference": kept or "", **whose}
-    if state == AssignmentState.HELD:
-        _hold(_one(old), said)
-    elif not _owe(_one(old), stop, said):
-        return
-    if not limits.is_execution_unlimited():
-        limits.check_again(execution)
-    fresh = _one(old).get()
-    limits.admit(execution, [(fresh.unit, fresh.value)])
+    kept = difference if is_fixed else None
+    repeated = whose.get("repeated", old.repeated)
+    verdict = evaluate(now.row, terms, repeated=repeated, difference=kept)
+    said = {
+        "reason": verdict.reason,
+        "problem": verdict.problem,
+        "difference": kept or "",
+        **whose,
+    }
+    if verdict.state != AssignmentState.HELD:
+        return _owe(_one(old), terms, said)
+    _hold(_one(old), said)
+    return True
 
 
 def _hold(rows: QuerySet[Assignment], said: Columns) -> None:
@@ -178,14 +176,14 @@ def _hold(rows: QuerySet[Assignment], said: Columns) -> None:
     )
 
 
-def _owe(rows: QuerySet[Assignment], stop: ExecutionStop, said: Columns) -> bool:
+def _owe(rows: QuerySet[Assignment], terms: Terms, said: Columns) -> bool:
     moved = mark_owed(
         rows,
-        stop=stop,
+        stop=terms.stop,
         why="Optimove assigns it now.",
         not_before=Now(),
         owed_since=Now(),
-        cleared=limits.is_execution_unlimited(),
+        cleared=not terms.limits.bound_executions(),
         **said,
     )
     if moved:
@@ -193,8 +191,8 @@ def _owe(rows: QuerySet[Assignment], stop: ExecutionStop, said: Columns) -> bool
     return bool(moved)
 
 
-def _assigned_still(
-    old: Assignment, stop: ExecutionStop, difference: AssignmentDifference | None
+def _keep_assigned(
+    old: Assignment, difference: AssignmentDifference | None, stop: ExecutionStop
 ) -> None:
     if old.cancelled_too_late and stop != ExecutionStop.CANCELLED:
         # Taken back after the customer had it, and now it is theirs again.

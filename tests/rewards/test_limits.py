@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 
@@ -19,8 +20,8 @@ from promoportal.optimove import Promotions
 from promoportal.optimove.rate_limiter import Priority
 from promoportal.sandbox import Options
 from rewards import limits as limits_of
-from rewards.collection import collect, fetch_runs, triggered_lookup
-from rewards.limits import BATCH_SIZE, limits
+from rewards.collection import collect, fetch_runs, ingest, triggered_lookup
+from rewards.limits import BATCH_SIZE
 from rewards.models import (
     Assignment,
     AssignmentReason,
@@ -211,19 +212,20 @@ def test_what_comes_while_others_are_let_go_is_checked_itself(
     assert list(Assignment.objects.filter(cleared=False)) == [fresh]
 
 
-def fetched(execution: Execution, *, asked: bool = False) -> Callable[[], None]:
+@contextmanager
+def fetched(
+    execution: Execution, *, asked: bool = False
+) -> Iterator[Callable[[], None]]:
     """Saves what the vendor lists: as a page, or as what it answered about customers."""
     open_execution(execution.reference)
-    taken = fetch_runs.acquire_lease(execution.pk)
-    assert taken
-    collection, lease = taken
-    fetch_runs.begin(collection)
-    with Promotions.from_settings() as client:
-        page = client.assignments(execution.reference)
-    if asked:
+    with fetch_runs.acquired(execution.pk) as collection:
+        assert collection
+        fetch_runs.begin(collection)
+        with Promotions.from_settings() as client:
+            page = client.assignments(execution.reference)
         nobody = triggered_lookup.CustomerQuery({}, ())
-        return partial(triggered_lookup.save, collection, nobody, [page], lease=lease)
-    return partial(fetch_runs.save, collection, page, lease=lease)
+        conclude = nobody.conclude if asked else fetch_runs.advance
+        yield partial(ingest.store, collection, page, conclude)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -237,9 +239,12 @@ def test_who_holds_an_execution_and_who_gives_of_it_do_not_wait_for_each_other(
     changed = Assignment.objects.filter(customer="C1")
     changed.update(vendor_status="Promised")
     assign(world, "C2")
-    save = fetched(execution, asked=asked)
 
-    with elsewhere() as giving, elsewhere() as listing:
+    with (
+        fetched(execution, asked=asked) as save,
+        elsewhere() as giving,
+        elsewhere() as listing,
+    ):
         giving.begin()
         giving.do(lambda: lock_shared(execution.pk))
         saving = listing.start(save)
@@ -265,9 +270,8 @@ def test_a_page_that_cannot_hold_an_execution_waits_for_nobody_who_gives_of_it(
     world.box.reset(Options(largest_page=largest_page))
     assign(world, "C1", "C2")
     execution = world.collect("7311")
-    save = fetched(execution)
 
-    with elsewhere() as giving, elsewhere() as listing:
+    with fetched(execution) as save, elsewhere() as giving, elsewhere() as listing:
         giving.begin()
         giving.do(lambda: lock_shared(execution.pk))
 
@@ -302,4 +306,4 @@ def test_a_limit_that_cannot_be_read_is_named(
     setattr(settings, name, value)
 
     with pytest.raises(ImproperlyConfigured, match=name):
-        limits()
+        limits_of.current()

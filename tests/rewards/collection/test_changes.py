@@ -21,7 +21,7 @@ from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import claim
 from rewards.activation.outcomes import conclude
 from rewards.cancellation import BATCH_SIZE
-from rewards.collection import fetch_runs
+from rewards.collection import fetch_runs, ingest
 from rewards.models import (
     Assignment,
     AssignmentDifference,
@@ -207,15 +207,14 @@ def test_what_a_cancelled_execution_gave_stays_cancelled_too_late(world: World) 
     look_again(world)
     world.box.change("7311", reference, status="Assigned")
     execution = world.open("7311")
-    taken = fetch_runs.acquire_lease(execution.pk)
-    assert taken
-    held, lease = taken
-    fetch_runs.begin(held)
+    with fetch_runs.acquired(execution.pk) as held:
+        assert held
+        fetch_runs.begin(held)
 
-    with Promotions.from_settings() as client:
-        page = client.assignments("7311")
-    lifecycle.cancel(execution, by=None, why="Enough.")
-    fetch_runs.save(held, page, lease=lease)
+        with Promotions.from_settings() as client:
+            page = client.assignments("7311")
+        lifecycle.cancel(execution, by=None, why="Enough.")
+        ingest.store(held, page, fetch_runs.advance)
 
     assert world.assignment("C1").cancelled_too_late
 
