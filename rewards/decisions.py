@@ -97,21 +97,24 @@ def _locked_of(rows: QuerySet[Assignment]) -> list[Assignment]:
 
 
 def retry_skip_reason(row: Assignment, stop: ExecutionStop) -> str:
-    """Why a row would be left alone if it were tried again; or nothing."""
+    """Return why a row would be left alone if it were tried again; or nothing."""
     if why_not := _stays(row, stop):
         return why_not
     if row.reason in NEEDS_CONFIRMATION:
         return f"{_held_as(row)}: {_IF_MEANT}"
-    if row.reason not in _READ_ANEW and row.meaning != Meaning.ACTIVATE:
+    if row.reason in _READ_ANEW:
+        return ""
+    if row.meaning != Meaning.ACTIVATE:
         return f"Optimove lists it as {row.vendor_status}"
-    return "" if row.reason in _READ_ANEW else owner_conflict(row)
+    changed = f"{AssignmentReason.DIFFERS.label}: {_IF_MEANT}"
+    return owner_conflict(row) or (changed if row.known_difference else "")
 
 
 def obstacle_to_release(row: Assignment, stop: ExecutionStop) -> str:
-    """Why a row would be left alone if it were released; or nothing."""
+    """Return why a row would be left alone if it were released; or nothing."""
     if why_not := _stays(row, stop):
         return why_not
-    if row.reason not in NEEDS_CONFIRMATION:
+    if row.reason not in NEEDS_CONFIRMATION and not row.known_difference:
         return f'{_held_as(row)}: press "Try again"'
     if row.meaning != Meaning.ACTIVATE:
         return f"Optimove lists it as {row.vendor_status}"

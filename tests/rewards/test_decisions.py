@@ -10,9 +10,11 @@ from pytest_django import Settings
 
 from executions import lifecycle
 from promoportal import platforms
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.sandbox import Fault
 from redemptions.models import Redemption
 from rewards import decisions
+from rewards.activation import deadlines
 from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import claim
 from rewards.activation.outcomes import conclude
@@ -334,7 +336,7 @@ def test_no_answer_makes_what_is_another_s_by_now_due(
     assert decisions.write_off(rows, by=agent, why="It is another's.").done == 1
 
 
-def test_what_was_refused_and_is_theirs_again_is_tried_again(
+def test_what_was_refused_and_is_theirs_again_is_given_once_it_is_released(
     world: World, agent: User
 ) -> None:
     listed = row("9f0c", customer="C1")
@@ -348,11 +350,47 @@ def test_what_was_refused_and_is_theirs_again_is_tried_again(
         listed["customerId"] = customer
         world.collect("7311")
 
-    decided = decisions.retry(Assignment.objects.all(), by=agent, why="Open now.")
+    decided = decisions.release(Assignment.objects.all(), by=agent, why="As it was.")
     world.work()
 
     assert decided.done == 1
     assert [credit.customer for credit in world.box.credits] == ["C1"]
+
+
+def hold_too_late(world: World) -> None:
+    Assignment.objects.update(owed_since=seconds_from_now(-30 * 86400))
+    deadlines.hold_too_late()
+
+
+def refuse(world: World) -> None:
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=422)
+    )
+    world.run_activation()
+
+
+@pytest.mark.parametrize("stop", [hold_too_late, refuse])
+def test_what_was_changed_while_it_was_held_is_given_once_it_is_released(
+    world: World, agent: User, stop: Callable[[World], None]
+) -> None:
+    """To give another reward than was assigned takes the right to release it."""
+    listed = row("9f0c", customer="C1") | {"reward": {**OTHER, "value": "10"}}
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    stop(world)
+    listed["reward"] = {**OTHER, "value": "99"}
+    world.collect("7311")
+    rows = Assignment.objects.all()
+
+    tried = decisions.retry(rows, by=agent, why="Open now.")
+    together = decisions.retry_together(rows, by=agent, why="All of them.")
+    world.work()
+    assert (tried.done, len(world.box.credits)) == (0, 0)
+    assert set(tried.skipped) == set(together.values()) != {""}
+
+    decisions.release(rows, by=agent, why="The new one is right.")
+    world.work()
+    assert [str(credit.value) for credit in world.box.credits] == ["99"]
 
 
 @pytest.mark.parametrize(
