@@ -196,7 +196,7 @@ def _locked(pk: int) -> Assignment:
 def _retry(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
     if why_not := retry_skip_reason(row, stop):
         return why_not
-    if row.reason in _READ_ANEW and (unreadable := _read_anew(row)):
+    if row.reason in _READ_ANEW and (unreadable := _as_listed(row, stop)):
         return unreadable
     _owe([row], stop, by=by, why=why, **_COMPARED)
     signals.released.send(Assignment, row=row)
@@ -204,7 +204,10 @@ def _retry(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
 
 
 def _release(row: Assignment, stop: ExecutionStop, *, by: Any, why: str) -> str:
-    if why_not := obstacle_to_release(row, stop) or _as_listed(row):
+    if why_not := obstacle_to_release(row, stop):
+        return why_not
+    meant = (AssignmentReason.REPEATED, AssignmentReason.DIFFERS, row.reason)
+    if row.known_difference and (why_not := _as_listed(row, stop, *meant)):
         return why_not
     _owe([row], stop, by=by, why=why, **_COMPARED)
     signals.released.send(Assignment, row=row)
@@ -225,44 +228,38 @@ def _stays(row: Assignment, stop: ExecutionStop) -> str:
     return "its execution is cancelled" if stop == ExecutionStop.CANCELLED else ""
 
 
-def _as_listed(row: Assignment) -> str:
+def _as_listed(row: Assignment, stop: ExecutionStop, *confirmed: str) -> str:
     """
-    Make the row worth what Optimove lists now, since nothing of it was given.
+    Make the row what Optimove lists now, since nothing of it was given.
 
-    Return what stops that, or nothing.
+    Return what stops it from becoming due, or nothing. The limits of the execution are
+    checked with what the row is worth now.
     """
-    if not row.known_difference:
-        return ""
     said = optimove.reread(row.as_assigned)
-    if said.problem:
-        return f"what is listed now cannot be read. {said.problem}"
-    if why_not := _compare_owner(row, said):
-        return why_not
-    columns = evaluation.vendor_columns(said)
-    Assignment.objects.filter(pk=row.pk).update(order=None, **columns)
-    return ""
-
-
-def _read_anew(row: Assignment) -> str:
-    """Read what the vendor said again; say what still stops it, or nothing."""
-    said = optimove.reread(row.as_assigned)
-    terms = evaluation.Terms(row.execution, ExecutionStop.NONE, limits.current())
-    state, _, problem = evaluation.evaluate(said, terms)
-    if state != AssignmentState.OWED:
-        return f"it still cannot be activated. {problem}"
-    columns = {**evaluation.vendor_columns(said), **evaluation.owner_columns(row, said)}
-    Assignment.objects.filter(pk=row.pk).update(**columns)
-    limits.admit(row.execution, [columns], again=False)
-    return _hold_second(row) if columns["repeated"] else ""
-
-
-def _hold_second(row: Assignment) -> str:
-    Assignment.objects.filter(pk=row.pk).update(
-        reason=AssignmentReason.REPEATED, problem=evaluation.REPEATED
+    current = limits.current()
+    terms = evaluation.Terms(row.execution, stop, current, frozenset(confirmed))
+    changed = (
+        AssignmentDifference(row.known_difference) if row.known_difference else None
     )
-    return f"read, and it is a second assignment: {_IF_MEANT}"
+    verdict, whose = evaluation.evaluate_known(row, said, terms, changed)
+    if verdict.reason and verdict.reason not in NEEDS_CONFIRMATION:
+        what = "what is listed now cannot be read" if confirmed else _STILL_NOT
+        return f"{what}. {verdict.problem}"
+    if row.key and (why_not := _compare_owner(row, said)):
+        return why_not
+    columns = {**evaluation.vendor_columns(said), **whose}
+    limits.admit(row.execution, [columns], instead_of=evaluation.counted(row))
+    is_cleared = limits.check(row.execution) and row.cleared
+    why = {"reason": verdict.reason, "problem": verdict.problem}
+    Assignment.objects.filter(pk=row.pk).update(
+        **columns, order=None, cleared=is_cleared, **(why if verdict.reason else {})
+    )
+    if verdict.reason == AssignmentReason.REPEATED:
+        return f"read, and it is a second assignment: {_IF_MEANT}"
+    return f"{_STILL_NOT}. {verdict.problem}" if verdict.reason else ""
 
 
+_STILL_NOT = "it still cannot be activated"
 # Of rows that were compared with what Optimove lists now, and were never answered.
 _COMPARED: dict[str, Any] = {"difference": "", "first_sent_at": None}
 

@@ -16,7 +16,8 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import DecimalField, F, IntegerField, QuerySet
+from django.db.models.functions import Greatest
 
 from executions import lifecycle
 from executions.models import Execution
@@ -60,25 +61,54 @@ def current() -> Limits:
     )
 
 
-def admit(execution: Execution, rows: Iterable[Columns], *, again: bool) -> None:
+def admit(
+    execution: Execution,
+    rows: Iterable[Columns],
+    *,
+    instead_of: Iterable[Columns] = (),
+    again: bool = False,
+) -> None:
     """
-    Add newly assigned rewards, each with its `unit` and `value`, to the tallies.
+    Add rewards, each with its `unit` and `value`, to the tallies.
 
-    `again` says that some of them were listed before: then what passed and is not
-    released yet waits with them for the next check. The collection is locked by the
-    caller.
+    `instead_of` is what some of them were counted as before. `again` says that some were
+    listed before and are assigned only now: then what passed and is not released yet
+    waits with them for the next check. The execution is locked by the caller.
     """
     sums: dict[str, tuple[int, Decimal]] = {}
-    for row in rows:
-        customers, total = sums.get(row["unit"], (0, Decimal(0)))
-        sums[row["unit"]] = customers + 1, total + (row["value"] or 0)
+    for sign, counted in ((1, rows), (-1, instead_of)):
+        for row in counted:
+            customers, total = sums.get(row["unit"], (0, Decimal(0)))
+            worth = sign * (row["value"] or 0)
+            sums[row["unit"]] = customers + sign, total + worth
     for unit, (customers, total) in sorted(sums.items()):
-        Tally.objects.get_or_create(execution=execution, unit=unit)
-        Tally.objects.filter(execution=execution, unit=unit).update(
-            customers=F("customers") + customers, value=F("value") + total
-        )
+        if customers or total:
+            _add(execution, unit, customers, total)
     if again and current().bound_executions():
         Collection.objects.filter(execution=execution).update(cleared_to=None)
+
+
+def _add(execution: Execution, unit: str, customers: int, total: Decimal) -> None:
+    tally, _ = Tally.objects.get_or_create(execution=execution, unit=unit)
+    # Not below nothing: the previous release did not follow what rows are worth.
+    Tally.objects.filter(pk=tally.pk).update(
+        customers=Greatest(F("customers") + customers, 0, output_field=IntegerField()),
+        value=Greatest(F("value") + total, Decimal(0), output_field=DecimalField()),
+    )
+
+
+def check(execution: Execution) -> bool:
+    """
+    Hold the execution if it is past a limit; return whether it is within all.
+
+    The execution is locked by the caller.
+    """
+    collections = Collection.objects.filter(execution=execution)
+    waived = collections.values_list("waived", flat=True).first()
+    over = _over(_figures(execution), waived or {})
+    if over:
+        lifecycle.hold(execution, problem=over)
+    return not over
 
 
 def check_run(collection: Collection) -> None:
@@ -87,11 +117,7 @@ def check_run(collection: Collection) -> None:
 
     The collection is locked by the caller.
     """
-    execution = collection.execution
-    over = _over(_figures(execution), collection.waived)
-    if over:
-        lifecycle.hold(execution, problem=over)
-    else:
+    if check(collection.execution):
         _release(collection)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -18,8 +19,9 @@ from rewards.collection.evaluation import (
     Listed,
     Terms,
     Verdict,
+    counted,
     evaluate,
-    owner_columns,
+    evaluate_known,
 )
 from rewards.models import (
     Assignment,
@@ -35,34 +37,45 @@ _READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
 _WORTH = ("reward", "value", "unit", "unique_code", "properties")
 
 
-def apply_changes(
-    pairs: Sequence[tuple[Assignment, Listed]], terms: Terms
-) -> list[Columns]:
-    """
-    Apply every difference between what was listed and what is listed now.
+@dataclass
+class Counted:
+    """Rewards that count against the limits, what they were before, and if any is new."""
 
-    Return what the rows are worth that are assigned only now: `unit` and `value`.
-    """
+    rows: list[Columns] = field(default_factory=list)
+    instead_of: list[Columns] = field(default_factory=list)
+    again: bool = False
+
+
+def apply_changes(pairs: Sequence[tuple[Assignment, Listed]], terms: Terms) -> Counted:
+    """Apply every difference between what was listed and what is listed now."""
     changed = {old.pk: now for old, now in pairs if _has_changed(old, now)}
-    assigned: list[Columns] = []
+    found = Counted()
     for old in _locked(changed):
-        assigned += _apply(old, changed[old.pk], terms)
-    return assigned
+        now, before = changed[old.pk], counted(old)
+        columns = _columns_to_keep(old, now)
+        _one(old).update(**columns)
+        is_new = _apply(old, now, terms)
+        found.again |= is_new
+        if now.row.meaning == Meaning.ACTIVATE and (
+            is_new or before or now.row.problem
+        ):
+            found.rows.append({"unit": old.unit, "value": old.value} | columns)
+            found.instead_of += before
+    return found
 
 
-def _apply(old: Assignment, now: Listed, terms: Terms) -> list[Columns]:
+def _apply(old: Assignment, now: Listed, terms: Terms) -> bool:
+    """Apply what is listed now; return whether the row is assigned for the first time."""
     difference = _difference(old, now)
-    columns = _columns_to_keep(old, now)
-    _one(old).update(**columns)
     if now.row.problem or now.row.meaning == Meaning.UNKNOWN:
         _hold_unclear(old, evaluate(now.row, terms), terms.stop)
     elif now.row.meaning != Meaning.ACTIVATE:
         cancel_assignments(_one(old))
-    elif not _is_new_to_us(old):
+    elif _is_new_to_us(old):
+        return _assign(old, now, difference, terms)
+    else:
         _keep_assigned(old, difference, terms.stop)
-    elif _assign(old, now, difference, terms):
-        return [{"unit": old.unit, "value": old.value} | columns]
-    return []
+    return False
 
 
 def _has_changed(old: Assignment, now: Listed) -> bool:
@@ -148,20 +161,19 @@ def _assign(
 
     Return whether it is held or owed now.
     """
-    whose = {} if old.key else owner_columns(old, now.row)
     # What was never sent is worth what is listed now, but it stays its customer's.
     is_fixed = old.order or (old.key and difference == AssignmentDifference.OWNER)
     kept = difference if is_fixed else None
-    repeated = whose.get("repeated", old.repeated)
-    verdict = evaluate(now.row, terms, repeated=repeated, difference=kept)
+    verdict, whose = evaluate_known(old, now.row, terms, kept)
     said = {
         "reason": verdict.reason,
         "problem": verdict.problem,
         "difference": kept or "",
+        "cleared": not terms.limits.bound_executions(),
         **whose,
     }
     if verdict.state != AssignmentState.HELD:
-        return _owe(_one(old), terms, said)
+        return _owe(_one(old), terms.stop, said)
     _hold(_one(old), said)
     return True
 
@@ -176,14 +188,13 @@ def _hold(rows: QuerySet[Assignment], said: Columns) -> None:
     )
 
 
-def _owe(rows: QuerySet[Assignment], terms: Terms, said: Columns) -> bool:
+def _owe(rows: QuerySet[Assignment], stop: ExecutionStop, said: Columns) -> bool:
     moved = mark_owed(
         rows,
-        stop=terms.stop,
+        stop=stop,
         why="Optimove assigns it now.",
         not_before=Now(),
         owed_since=Now(),
-        cleared=not terms.limits.bound_executions(),
         **said,
     )
     if moved:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -21,16 +21,17 @@ from rewards.models import (
     Promotion,
 )
 
-REPEATED = "This customer was assigned this promotion already, under another id."
+HELD, VOID = AssignmentState.HELD, AssignmentState.VOID
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What the rows of one execution are evaluated by."""
+    """What rows of one execution are evaluated by, and what staff confirmed of them."""
 
     execution: Execution
     stop: ExecutionStop
     limits: Limits
+    confirmed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -66,35 +67,51 @@ def evaluate(
     if row.problem or row.meaning != Meaning.ACTIVATE:
         return _not_assigned(row)
     if terms.stop == ExecutionStop.CANCELLED:
-        return _void(AssignmentReason.CANCELLED, "The execution is cancelled.")
-    if repeated and not optimove.current().vendor.repeats_are_meant:
-        return _held(AssignmentReason.REPEATED, REPEATED)
-    reward = row.reward
-    if reward and not terms.limits.allow_reward(reward.value, unit(reward)):
-        problem = f"{reward.value} {unit(reward)} is past the limit for one reward."
-        return _held(AssignmentReason.OVER_LIMIT, problem)
-    if difference:
-        return _held(AssignmentReason.DIFFERS, difference.problem)
+        return Verdict(VOID, AssignmentReason.CANCELLED, "The execution is cancelled.")
+    for reason, problem in _to_confirm(row, terms, repeated, difference):
+        if reason not in terms.confirmed:
+            return Verdict(HELD, reason, problem)
     return Verdict(AssignmentState.OWED)
+
+
+def evaluate_known(
+    old: Assignment, row: Row, terms: Terms, difference: AssignmentDifference | None
+) -> tuple[Verdict, Columns]:
+    """Evaluate a row that is stored; return whose it is too, if that was not known."""
+    whose = {} if old.key or row.problem else _owner_columns(old, row)
+    repeated = whose.get("repeated", old.repeated)
+    return evaluate(row, terms, repeated=repeated, difference=difference), whose
+
+
+def _to_confirm(
+    row: Row, terms: Terms, repeated: bool, difference: AssignmentDifference | None
+) -> Iterator[tuple[AssignmentReason, str]]:
+    """Yield what staff must confirm before the row may become due."""
+    if repeated and not optimove.current().vendor.repeats_are_meant:
+        yield (
+            AssignmentReason.REPEATED,
+            "This customer was assigned this promotion already, under another id.",
+        )
+    if (reward := row.reward) and not terms.limits.allow_reward(
+        reward.value, unit(reward)
+    ):
+        problem = f"{reward.value} {unit(reward)} is past the limit for one reward."
+        yield AssignmentReason.OVER_LIMIT, problem
+    if difference:
+        yield AssignmentReason.DIFFERS, difference.problem
 
 
 def _not_assigned(row: Row) -> Verdict:
     if row.problem:
-        return _held(AssignmentReason.UNREADABLE, row.problem)
+        return Verdict(HELD, AssignmentReason.UNREADABLE, row.problem)
     if row.meaning == Meaning.CANCELLED:
-        return _void(AssignmentReason.CANCELLED, "Optimove lists it as cancelled.")
+        problem = "Optimove lists it as cancelled."
+        return Verdict(VOID, AssignmentReason.CANCELLED, problem)
     if row.meaning == Meaning.NOTHING:
-        return _void(AssignmentReason.NOT_ASSIGNED, f"Its status is {row.status}.")
+        problem = f"Its status is {row.status}."
+        return Verdict(VOID, AssignmentReason.NOT_ASSIGNED, problem)
     problem = f"The contract does not say what status {row.status!r} means."
-    return _held(AssignmentReason.UNKNOWN_STATUS, problem)
-
-
-def _held(reason: AssignmentReason, problem: str) -> Verdict:
-    return Verdict(AssignmentState.HELD, reason, problem)
-
-
-def _void(reason: AssignmentReason, problem: str) -> Verdict:
-    return Verdict(AssignmentState.VOID, reason, problem)
+    return Verdict(HELD, AssignmentReason.UNKNOWN_STATUS, problem)
 
 
 def read_page(page: Iterable[Row]) -> dict[str, Listed]:
@@ -172,6 +189,12 @@ def unit(reward: Reward) -> str:
     return (reward.currency or reward.unit or reward.type)[:50]
 
 
+def counted(row: Assignment) -> list[Columns]:
+    """Return what the row counts as against the limits: its worth, or nothing."""
+    is_counted = row.meaning == Meaning.ACTIVATE
+    return [{"unit": row.unit, "value": row.value}] if is_counted else []
+
+
 def new_columns(listed: Listed, terms: Terms, *, repeated: bool) -> dict[str, Any]:
     """Return the columns of a row that is listed for the first time."""
     row = listed.row
@@ -188,7 +211,7 @@ def new_columns(listed: Listed, terms: Terms, *, repeated: bool) -> dict[str, An
     }
 
 
-def owner_columns(assignment: Assignment, row: Row) -> Columns:
+def _owner_columns(assignment: Assignment, row: Row) -> Columns:
     """Return whose an assignment is that could not be read before, and its key."""
     promotion = _known_promotions([row])[row.promotion]
     same = Assignment.objects.filter(

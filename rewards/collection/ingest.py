@@ -79,8 +79,7 @@ def _store_rows(collection: Collection, page: Page, terms: Terms) -> Stored:
     )
     seen_again = _mark_listed(known.values(), collection.number)
     again = [(known[ref], row) for ref, row in rows.items() if ref in known]
-    assigned = changes.apply_changes(again, terms)
-    _admit(terms.execution, inserted, assigned)
+    _admit(terms.execution, inserted, changes.apply_changes(again, terms))
     return Stored(
         fresh=len(inserted) + seen_again,
         customers=frozenset(listed.row.customer for listed in rows.values()),
@@ -136,11 +135,16 @@ def _mark_listed(known: Iterable[Assignment], listed_pass: int) -> int:
 
 
 def _admit(
-    execution: Execution, inserted: Iterable[Columns], assigned: Sequence[Columns]
+    execution: Execution, inserted: Iterable[Columns], changed: changes.Counted
 ) -> None:
-    """Count what is assigned for the first time against the limits."""
+    """Count what is assigned against the limits."""
     wanted = [row for row in inserted if row["meaning"] == Meaning.ACTIVATE]
-    limits.admit(execution, [*wanted, *assigned], again=bool(assigned))
+    limits.admit(
+        execution,
+        [*wanted, *changed.rows],
+        instead_of=changed.instead_of,
+        again=changed.again,
+    )
     # Those that wait for the limits are told of once they passed them.
     if any(row["state"] == AssignmentState.OWED for row in wanted):
         signals.owed.send(Execution)

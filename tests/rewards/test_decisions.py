@@ -25,6 +25,7 @@ from rewards.models import (
     AssignmentReason,
     AssignmentState,
 )
+from tests.conftest import Agree
 from tests.rewards.collection.test_changes import OTHER, row
 from tests.world import World
 
@@ -415,6 +416,29 @@ def test_what_the_release_before_knew_by_a_sentence_is_still_known(
     decisions.retry(rows, by=agent, why="Open now.")
     decisions.retry_together(rows, by=agent, why="All of them.")
     decisions.release(rows, by=agent, why="Meant.")
+    world.work()
+
+    assert world.assignment("C1").state == AssignmentState.HELD
+    assert not world.box.credits
+
+
+@pytest.mark.parametrize("way", ["tried again", "listed again"])
+def test_what_is_read_again_and_is_another_s_by_now_is_not_given(
+    world: World, agent: User, agree: Agree, way: str
+) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    listed |= {"customerId": "C2", "status": "Promised"}
+    world.collect("7311")
+    known = 'Assigned = "activate" '
+    agree((known, f'Promised = "activate"\n{known}'))
+
+    if way == "tried again":
+        decided = decisions.retry(Assignment.objects.all(), by=agent, why="Mended.")
+        assert decided.skipped == {decisions.NOT_THEIRS: 1}
+    else:
+        world.collect("7311")
     world.work()
 
     assert world.assignment("C1").state == AssignmentState.HELD
