@@ -79,10 +79,9 @@ def collect_from(
         except LostRace:
             logger.info("collecting.lost_race", extra={"execution": execution.pk})
         except wire.WireError as error:
-            fetch_runs.fail(collection, error)
+            _fail(collection, error)
         except (DataError, IntegrityError) as error:
-            problem = f"It cannot be stored: {error}"
-            fetch_runs.fail(collection, wire.Malformed(problem))
+            _fail(collection, wire.Malformed(f"It cannot be stored: {error}"))
 
 
 def is_due() -> bool:
@@ -161,3 +160,12 @@ def _answer(
         pages.append(page)
     rows = tuple(row for page in pages for row in page.rows)
     return replace(pages[0], rows=rows, next_cursor=None)
+
+
+def _fail(collection: Collection, error: wire.WireError) -> None:
+    """Record that a call failed, as a page without rows, if the lease is still ours."""
+    nothing = Page(collection.execution.reference, None, (), None, None)
+    with suppress(LostRace):
+        ingest.store(
+            collection, nothing, lambda locked, *_: fetch_runs.fail(locked, error)
+        )

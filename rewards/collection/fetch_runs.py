@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -162,7 +162,7 @@ def begin(collection: Collection) -> None:
 
 def advance(collection: Collection, page: Page, stored: Stored) -> bool:
     """
-    Move a run on past a stored page; return whether it is finished.
+    Move a run on past a stored page; return whether the limits are to be checked now.
 
     The collection is locked by the caller.
     """
@@ -174,27 +174,33 @@ def advance(collection: Collection, page: Page, stored: Stored) -> bool:
         is_as_before=not page.next_cursor and _is_as_before(collection, stored.fresh),
     )
     _write(collection, step)
-    return step.is_finished
+    return step.ends
 
 
-def fail(collection: Collection, error: wire.WireError) -> None:
-    """Record that a call failed, if the collection is still ours."""
-    with transaction.atomic():
-        ours = Collection.objects.filter(pk=collection.pk, token=collection.token)
-        locked = ours.select_for_update().first()
-        if locked is not None:
-            _write(locked, step_after_error(locked, error))
+def fail(collection: Collection, error: wire.WireError) -> bool:
+    """
+    Record that a call failed; return whether the limits are to be checked now.
+
+    The collection is locked by the caller.
+    """
+    step = step_after_error(collection, error)
+    _write(collection, step)
+    return step.ends
 
 
 @dataclass(frozen=True)
 class Step:
-    """What follows a page or a failed call: columns, a move, seconds to wait."""
+    """
+    What follows a page or a failed call: columns, a move, seconds to wait.
+
+    `ends` says that what the run assigned is to be given, if the limits allow.
+    """
 
     changes: Columns
     to: CollectionState | None = None
     why: str = ""
     wait: float | None = None
-    is_finished: bool = False
+    ends: bool = False
 
 
 def next_step(
@@ -270,7 +276,7 @@ def _finish(run: Collection, kept: Columns, pause: float | None) -> Step:
         f"Pass {run.number} saw {seen:,} {'row' if seen == 1 else 'rows'}"
         f" on {pages:,} {'page' if pages == 1 else 'pages'}.",
         None if run.again else pause,
-        is_finished=True,
+        ends=True,
     )
 
 
@@ -296,9 +302,13 @@ def step_after_error(run: Collection, error: wire.WireError) -> Step:
 
 
 def _restart(run: Collection, problem: str, kept: Columns) -> Step:
-    """Begin the run again: what is stored stays, so that this costs only time."""
+    """
+    Begin the run again: what is stored stays, so that this costs only time.
+
+    After the last time, what was listed is given.
+    """
     if run.restarts >= MAX_RESTARTS:
-        return _hold(AssignmentReason.INCOMPLETE, problem, kept)
+        return replace(_hold(AssignmentReason.INCOMPLETE, problem, kept), ends=True)
     restarts = run.restarts + 1
     changes = {**kept, **_from_the_start(run), "restarts": restarts, "problem": problem}
     return Step(changes, wait=backoff_seconds(RESTART_WAITS, restarts))

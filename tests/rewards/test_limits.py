@@ -511,3 +511,36 @@ def test_a_tally_that_the_release_before_kept_never_goes_below_nothing(
 
     found = dict(Tally.objects.values_list("unit", "value"))
     assert found == {"EUR": 109, "USD": 0}
+
+
+def bad_list(kind: str, **more: Any) -> Fault:
+    return Fault(kind=kind, side="promotions", route="v1/customerAssignments", **more)
+
+
+@pytest.mark.parametrize(
+    ("fault", "listed"),
+    [
+        (bad_list("wrong_total", by=2, times=None), 3),
+        (bad_list("error_before", status=400, skip=1, times=1), 2),
+    ],
+    ids=["a total that is never true", "a cursor that is refused once more"],
+)
+@pytest.mark.parametrize("most", ["99", "1"])
+def test_of_a_list_that_stays_short_what_was_listed_is_given_within_the_limits(
+    world: World, settings: Settings, fault: Fault, listed: int, most: str
+) -> None:
+    settings.LIMIT_CUSTOMERS = [most]
+    world.box.reset(Options(largest_page=2))
+    assign(world, "C1", "C2", "C3")
+    world.box.order(fault)
+    execution = world.open("7311")
+    with Promotions.from_settings() as client:
+        collect.collect_from(execution, client, Priority.COLLECTING)
+    Collection.objects.update(restarts=fetch_runs.MAX_RESTARTS)
+
+    world.work()
+
+    assert Collection.objects.get().reason == AssignmentReason.INCOMPLETE
+    assert len(world.box.credits) == (listed if most == "99" else 0)
+    is_held = Execution.objects.get().stop == ExecutionStop.HELD
+    assert is_held == (most == "1")

@@ -18,7 +18,7 @@ from pytest_django import Settings
 
 from executions.lifecycle import add_triggers, open_execution
 from executions.models import EventType, ExecutionProgress, Trigger, TriggerState
-from promoportal import optimove, pipeline
+from promoportal import optimove, pipeline, wire
 from promoportal.db import state_machine
 from promoportal.db.database_clock import seconds_from_now
 from promoportal.optimove import Page, Promotions
@@ -107,6 +107,40 @@ def test_a_worker_that_was_thought_dead_stores_nothing(small_pages: World) -> No
             ingest.store(asleep, page, fetch_runs.advance)
 
     assert Assignment.objects.count() == 15
+
+
+def test_a_worker_that_was_thought_dead_begins_nothing(small_pages: World) -> None:
+    assign(small_pages, 15)
+    execution = open_execution("7311")
+    with fetch_runs.acquired(execution.pk) as asleep:
+        assert asleep is not None
+        small_pages.let_time_come()
+        with fetch_runs.acquired(execution.pk) as awake:
+            assert awake is not None
+
+            with pytest.raises(state_machine.LostRace):
+                fetch_runs.begin(asleep)
+
+    assert collection("7311").state == CollectionState.WAITING
+
+
+def test_a_worker_that_was_thought_dead_records_no_failure(small_pages: World) -> None:
+    assign(small_pages, 15)
+    execution = open_execution("7311")
+    small_pages.box.order(Fault(kind="error_before", side="promotions", status=400))
+    with (
+        Promotions.from_settings() as client,
+        fetch_runs.acquired(execution.pk) as asleep,
+    ):
+        assert asleep is not None
+        small_pages.let_time_come()
+        # The one call that is refused is that of the worker that lost its lease.
+        with pytest.raises(wire.Rejected) as refused:
+            client.assignments("7311")
+        small_pages.work()
+        collect._fail(asleep, refused.value)
+
+    assert collection("7311").state == CollectionState.DONE
 
 
 def test_any_number_of_notices_while_a_pass_runs_ask_for_one_more(

@@ -185,7 +185,8 @@ def test_what_follows_a_page(case: Case) -> None:
 
     assert (step.to, step.why) == (case.to, case.why)
     assert dict(step.changes) == {**step.changes, **case.changes}
-    assert step.is_finished == ("finished" in step.changes)
+    is_held_short = step.changes.get("reason") == AssignmentReason.INCOMPLETE
+    assert step.ends == (is_held_short or "finished" in step.changes)
     assert (step.wait is None) == (case.wait is None)
     if case.wait is not None:
         assert step.wait == pytest.approx(case.wait, rel=0.21)
@@ -233,7 +234,7 @@ def test_what_follows_a_call_that_failed(
 ) -> None:
     step = step_after_error(a_run(**run), error)
 
-    assert (step.to, step.is_finished) == (to, False)
+    assert (step.to, step.ends) == (to, changes.get("reason") == "INCOMPLETE")
     assert dict(step.changes) == {**step.changes, **changes}
     assert (step.wait is None) == (wait is None)
     if wait is not None:
