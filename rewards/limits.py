@@ -7,11 +7,12 @@ what one large run may not. They are checked under the collection's lock.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -44,7 +45,7 @@ class Limits:
         return self.customers is not None or bool(self.value)
 
     def allow_reward(self, value: Decimal, unit: str) -> bool:
-        most = self.reward.get(unit)
+        most = self.reward.get(unit.casefold())
         return most is None or value <= most
 
 
@@ -195,13 +196,28 @@ def _customers_over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> li
 
 
 def _values_over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> list[str]:
-    let_go = waived.get("value", {})
+    listed, let_go = _by_unit(figures["value"]), _by_unit(waived.get("value", {}))
     return [
-        f"{figures['value'][unit]} {unit} were assigned; the limit is {most}."
+        f"{listed[unit].value} {listed[unit].name} were assigned; the limit is {most}."
         for unit, most in current().value.items()
-        if Decimal(figures["value"].get(unit, 0))
-        > max(most, Decimal(let_go.get(unit, 0)))
+        if listed[unit].value > max(most, let_go[unit].value)
     ]
+
+
+class _Sum(NamedTuple):
+    name: str = ""
+    value: Decimal = Decimal(0)
+
+
+def _by_unit(values: Mapping[str, str]) -> Mapping[str, _Sum]:
+    """Return the sum of each unit, in lower case, and how Optimove writes the unit."""
+    found: dict[str, _Sum] = defaultdict(_Sum)
+    for unit, value in values.items():
+        before = found[unit.casefold()]
+        found[unit.casefold()] = _Sum(
+            before.name or unit, before.value + Decimal(value)
+        )
+    return found
 
 
 @cache

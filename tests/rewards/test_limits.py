@@ -544,3 +544,35 @@ def test_of_a_list_that_stays_short_what_was_listed_is_given_within_the_limits(
     assert len(world.box.credits) == (listed if most == "99" else 0)
     is_held = Execution.objects.get().stop == ExecutionStop.HELD
     assert is_held == (most == "1")
+
+
+@pytest.mark.parametrize(
+    ("limit", "listed"), [("EUR", "eur"), ("eur", "EUR"), ("Eur", "eUR")]
+)
+@pytest.mark.parametrize("kind", ["LIMIT_VALUE", "LIMIT_REWARD"])
+def test_a_limit_is_on_a_unit_however_it_is_written(
+    world: World, settings: Settings, kind: str, limit: str, listed: str
+) -> None:
+    setattr(settings, kind, [f"{limit}=15"])
+    world.box.assign("7311", "C1", reward={**TEN, "currency": listed, "value": "20"})
+
+    world.announce("7311")
+
+    assert not world.box.credits
+
+
+def test_a_unit_that_is_written_in_two_ways_counts_once(
+    world: World, settings: Settings
+) -> None:
+    settings.LIMIT_VALUE = ["EUR=15"]
+    for currency in ("EUR", "eur"):
+        world.box.assign("7311", f"C{currency}", reward={**TEN, "currency": currency})
+
+    execution = world.announce("7311")
+    execution.refresh_from_db()
+    assert "20.000000 EUR were assigned; the limit is 15." in execution.problem
+    assert not world.box.credits
+
+    lifecycle.resume(execution, by=None, why="It was meant.")
+    world.announce("7311")
+    assert len(world.box.credits) == 2
