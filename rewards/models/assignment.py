@@ -17,6 +17,7 @@ from rewards.models.choices import (
 )
 from rewards.models.promotion import Promotion
 
+OWED, ACTIVATING, UNCERTAIN, ACTIVE, HELD, VOID = AssignmentState
 # The level of a promotion that a reward is of, as it was listed.
 TIER = KT("reward__tier")
 
@@ -26,39 +27,12 @@ class Assignment(Stateful, Leased):
 
     machines = {
         "state": {
-            AssignmentState.OWED: frozenset(
-                {
-                    AssignmentState.ACTIVATING,
-                    AssignmentState.ACTIVE,
-                    AssignmentState.UNCERTAIN,
-                    AssignmentState.HELD,
-                    AssignmentState.VOID,
-                }
-            ),
-            AssignmentState.ACTIVATING: frozenset(
-                {
-                    AssignmentState.ACTIVE,
-                    AssignmentState.OWED,
-                    AssignmentState.UNCERTAIN,
-                    AssignmentState.HELD,
-                    AssignmentState.VOID,
-                }
-            ),
-            AssignmentState.UNCERTAIN: frozenset(
-                {
-                    AssignmentState.ACTIVE,
-                    AssignmentState.OWED,
-                    AssignmentState.HELD,
-                    AssignmentState.VOID,
-                }
-            ),
-            AssignmentState.HELD: frozenset(
-                {AssignmentState.OWED, AssignmentState.VOID, AssignmentState.ACTIVE}
-            ),
-            AssignmentState.VOID: frozenset(
-                {AssignmentState.OWED, AssignmentState.HELD, AssignmentState.ACTIVE}
-            ),
-            AssignmentState.ACTIVE: frozenset(),
+            OWED: frozenset({ACTIVATING, ACTIVE, UNCERTAIN, HELD, VOID}),
+            ACTIVATING: frozenset({ACTIVE, OWED, UNCERTAIN, HELD, VOID}),
+            UNCERTAIN: frozenset({ACTIVE, OWED, HELD, VOID}),
+            HELD: frozenset({OWED, VOID, ACTIVE}),
+            VOID: frozenset({OWED, HELD, ACTIVE}),
+            ACTIVE: frozenset(),
         }
     }
 
@@ -137,12 +111,12 @@ class Assignment(Stateful, Leased):
             ),
             models.CheckConstraint(
                 name="assignment_activating_is_leased",
-                condition=~models.Q(state=AssignmentState.ACTIVATING)
+                condition=~models.Q(state=ACTIVATING)
                 | models.Q(lease_until__isnull=False, token__isnull=False),
             ),
             models.CheckConstraint(
                 name="assignment_activating_has_key_and_order",
-                condition=~models.Q(state=AssignmentState.ACTIVATING)
+                condition=~models.Q(state=ACTIVATING)
                 | models.Q(key__isnull=False, order__isnull=False),
             ),
         ]
@@ -151,23 +125,23 @@ class Assignment(Stateful, Leased):
             models.Index(
                 fields=["execution", "not_before", "id"],
                 name="assignment_due",
-                condition=models.Q(state=AssignmentState.OWED, cleared=True),
+                condition=models.Q(state=OWED, cleared=True),
             ),
             # The tick: what is owed for too long, expired, or to be settled.
             models.Index(
                 fields=["owed_since"],
                 name="assignment_owed_since",
-                condition=models.Q(state=AssignmentState.OWED),
+                condition=models.Q(state=OWED),
             ),
             models.Index(
                 fields=["lease_until"],
                 name="assignment_leased",
-                condition=models.Q(state=AssignmentState.ACTIVATING),
+                condition=models.Q(state=ACTIVATING),
             ),
             models.Index(
                 fields=["not_before"],
                 name="assignment_uncertain",
-                condition=models.Q(state=AssignmentState.UNCERTAIN),
+                condition=models.Q(state=UNCERTAIN),
             ),
             # Lists as staff narrow them. Without the key in it an index finds the rows,
             # but has them sorted: all half a million of an execution.
@@ -221,19 +195,19 @@ class Assignment(Stateful, Leased):
                 NEWEST,
                 name="assignment_held_in_doubt",
                 include=["id"],
-                condition=models.Q(state=AssignmentState.HELD, doubtful=True),
+                condition=models.Q(state=HELD, doubtful=True),
             ),
             models.Index(
                 NEWEST,
                 name="assignment_unanswered",
                 include=["id", "state_since"],
-                condition=models.Q(state=AssignmentState.UNCERTAIN),
+                condition=models.Q(state=UNCERTAIN),
             ),
             models.Index(
                 "promotion",
                 NEWEST,
                 name="assignment_of_promotion_held",
-                condition=models.Q(state=AssignmentState.HELD),
+                condition=models.Q(state=HELD),
             ),
             # What a cancellation would do to them, asked before it does it.
             models.Index(
@@ -264,9 +238,7 @@ class Assignment(Stateful, Leased):
             models.Index(
                 fields=["customer", "-id"],
                 name="assignment_of_customer_needing",
-                condition=models.Q(
-                    state__in=[AssignmentState.HELD, AssignmentState.UNCERTAIN]
-                ),
+                condition=models.Q(state__in=[HELD, UNCERTAIN]),
             ),
         ]
         permissions = [
@@ -306,14 +278,14 @@ class AssignmentTransition(Transition):
             models.Index(
                 NEWEST,
                 name="assignment_activated",
-                condition=models.Q(after=AssignmentState.ACTIVE),
+                condition=models.Q(after=ACTIVE),
             ),
         ]
 
 
 class ActivationManager(models.Manager["Activation"]):
     def get_queryset(self) -> models.QuerySet[Activation]:
-        return super().get_queryset().filter(after=AssignmentState.ACTIVE)
+        return super().get_queryset().filter(after=ACTIVE)
 
 
 class Activation(AssignmentTransition):
