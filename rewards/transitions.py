@@ -91,7 +91,7 @@ def mark_owed(
     doubtful = nothing if settled else Q(doubtful=True)
     differing = nothing if "difference" in changes else _DIFFERS
     stopped = [
-        *_unclear(rows.filter(unclear).exclude(doubtful), changes),
+        *_hold_unclear(rows.filter(unclear).exclude(doubtful), changes),
         *_void(rows.filter(taken_back).exclude(unclear | doubtful), by, changes),
         *mark_uncertain(
             rows.filter(taken_back).filter(doubtful), why=_TAKEN_BACK, **changes
@@ -170,14 +170,10 @@ def _void(rows: QuerySet[Assignment], by: Any, changes: dict[str, Any]) -> list[
     )
 
 
-def _unclear(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
+def _hold_unclear(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
     problem = "Optimove says now what the contract does not know."
     why = {"reason": AssignmentReason.UNKNOWN_STATUS, "problem": problem}
-    # Not what differs from row to row: that says why it is tried again, and it is not.
-    same = {name: value for name, value in changes.items() if name != "each"}
-    return state_machine.move_all(
-        rows, AssignmentState.HELD, why=problem, **{**same, **why}
-    )
+    return _hold(rows, problem, {**changes, **why})
 
 
 # The reason is what the previous release writes during an upgrade; it has no column.
@@ -191,11 +187,12 @@ _PROBLEM = Case(
 
 def _hold_differing(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
     """Hold rows that staff must confirm first, whatever their last attempt left."""
-    same = {name: value for name, value in changes.items() if name != "each"}
     why = {"reason": AssignmentReason.DIFFERS, "problem": _PROBLEM}
-    return state_machine.move_all(
-        rows,
-        AssignmentState.HELD,
-        why="Optimove changed the reward meanwhile.",
-        **{**same, **why},
-    )
+    sentence = "Optimove changed the reward meanwhile."
+    return _hold(rows, sentence, {**changes, **why})
+
+
+def _hold(rows: QuerySet[Assignment], why: str, changes: dict[str, Any]) -> list[int]:
+    # Not what differs from row to row: that says why it is tried again, and it is not.
+    same = {name: value for name, value in changes.items() if name != "each"}
+    return state_machine.move_all(rows, AssignmentState.HELD, why=why, **same)

@@ -179,13 +179,9 @@ def _assign(
 
 
 def _hold(rows: QuerySet[Assignment], said: Columns) -> None:
-    rows.filter(state=AssignmentState.HELD).update(**said)
-    state_machine.move_all(
-        rows.exclude(state=AssignmentState.HELD),
-        AssignmentState.HELD,
-        why=said["problem"],
-        **said,
-    )
+    why = said["problem"]
+    if not state_machine.move_all(rows, AssignmentState.HELD, why=why, **said):
+        rows.filter(state=AssignmentState.HELD).update(**said)
 
 
 def _owe(rows: QuerySet[Assignment], stop: ExecutionStop, said: Columns) -> bool:
