@@ -236,27 +236,30 @@ def _as_listed(row: Assignment, stop: ExecutionStop, *confirmed: str) -> str:
     checked with what the row is worth now.
     """
     said = optimove.reread(row.as_assigned)
-    current = limits.current()
-    terms = evaluation.Terms(row.execution, stop, current, frozenset(confirmed))
-    changed = (
-        AssignmentDifference(row.known_difference) if row.known_difference else None
-    )
-    verdict, whose = evaluation.evaluate_known(row, said, terms, changed)
+    meant = frozenset(confirmed)
+    terms = evaluation.Terms(row.execution, stop, limits.current(), meant)
+    [listed] = evaluation.evaluate_page([said], terms).values()
+    verdict, whose = listed.against(row, row.known_difference)
     if verdict.reason and verdict.reason not in NEEDS_CONFIRMATION:
         what = "what is listed now cannot be read" if confirmed else _STILL_NOT
         return f"{what}. {verdict.problem}"
     if row.key and (why_not := _compare_owner(row, said)):
         return why_not
-    columns = {**evaluation.vendor_columns(said), **whose}
-    limits.admit(row.execution, [columns], instead_of=evaluation.counted(row))
-    is_cleared = limits.check(row.execution) and row.cleared
-    why = {"reason": verdict.reason, "problem": verdict.problem}
-    Assignment.objects.filter(pk=row.pk).update(
-        **columns, order=None, cleared=is_cleared, **(why if verdict.reason else {})
-    )
+    _take_over(row, {**listed.columns, **whose}, verdict)
     if verdict.reason == AssignmentReason.REPEATED:
         return f"read, and it is a second assignment: {_IF_MEANT}"
     return f"{_STILL_NOT}. {verdict.problem}" if verdict.reason else ""
+
+
+def _take_over(
+    row: Assignment, columns: dict[str, Any], verdict: evaluation.Verdict
+) -> None:
+    """Store what the row is worth now, and hold its execution if that is too much."""
+    limits.admit(row.execution, [columns], instead_of=[row])
+    columns |= {"order": None, "cleared": limits.check(row.execution) and row.cleared}
+    if verdict.reason:
+        columns |= {"reason": verdict.reason, "problem": verdict.problem}
+    Assignment.objects.filter(pk=row.pk).update(**columns)
 
 
 _STILL_NOT = "it still cannot be activated"
@@ -319,8 +322,7 @@ def _next_reason(row: Assignment) -> dict[str, str]:
     if row.reason in (*NEEDS_CONFIRMATION, *_READ_ANEW):
         return {"reason": row.reason}
     if difference := row.known_difference:
-        problem = AssignmentDifference(difference).problem
-        return {"reason": AssignmentReason.DIFFERS, "problem": problem}
+        return {"reason": AssignmentReason.DIFFERS, "problem": difference.problem}
     return {}
 
 

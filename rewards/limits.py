@@ -23,6 +23,7 @@ from django.db.models.functions import Greatest
 from executions import lifecycle
 from executions.models import Execution
 from promoportal.db.bulk import Columns
+from promoportal.optimove import Meaning
 from promoportal.runtime.environment import amounts
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
@@ -66,22 +67,24 @@ def admit(
     execution: Execution,
     rows: Iterable[Columns],
     *,
-    instead_of: Iterable[Columns] = (),
+    instead_of: Iterable[Assignment] = (),
     again: bool = False,
 ) -> None:
     """
     Add rewards, each with its `unit` and `value`, to the tallies.
 
-    `instead_of` is what some of them were counted as before. `again` says that some were
-    listed before and are assigned only now: then what passed and is not released yet
-    waits with them for the next check. The execution is locked by the caller.
+    `instead_of` are some of them as they were before, counted if they were assigned.
+    `again` says that some were listed before and are assigned only now: then what passed
+    and is not released yet waits with them for the next check. The execution is locked by
+    the caller.
     """
-    sums: dict[str, tuple[int, Decimal]] = {}
-    for sign, counted in ((1, rows), (-1, instead_of)):
-        for row in counted:
-            customers, total = sums.get(row["unit"], (0, Decimal(0)))
-            worth = sign * (row["value"] or 0)
-            sums[row["unit"]] = customers + sign, total + worth
+    sums: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
+    worths = [(1, row["unit"], row["value"]) for row in rows]
+    counted = [row for row in instead_of if row.meaning == Meaning.ACTIVATE]
+    worths += [(-1, row.unit, row.value) for row in counted]
+    for sign, unit, value in worths:
+        customers, total = sums[unit]
+        sums[unit] = customers + sign, total + sign * (value or 0)
     for unit, (customers, total) in sorted(sums.items()):
         if customers or total:
             _add(execution, unit, customers, total)

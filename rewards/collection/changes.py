@@ -15,14 +15,7 @@ from promoportal.db import state_machine
 from promoportal.db.bulk import Columns
 from promoportal.optimove import Meaning
 from rewards import signals
-from rewards.collection.evaluation import (
-    Listed,
-    Terms,
-    Verdict,
-    counted,
-    evaluate,
-    evaluate_known,
-)
+from rewards.collection.evaluation import Listed
 from rewards.models import (
     Assignment,
     AssignmentDifference,
@@ -42,39 +35,38 @@ class Counted:
     """Rewards that count against the limits, what they were before, and if any is new."""
 
     rows: list[Columns] = field(default_factory=list)
-    instead_of: list[Columns] = field(default_factory=list)
+    instead_of: list[Assignment] = field(default_factory=list)
     again: bool = False
 
 
-def apply_changes(pairs: Sequence[tuple[Assignment, Listed]], terms: Terms) -> Counted:
+def apply_changes(pairs: Sequence[tuple[Assignment, Listed]]) -> Counted:
     """Apply every difference between what was listed and what is listed now."""
     changed = {old.pk: now for old, now in pairs if _has_changed(old, now)}
     found = Counted()
     for old in _locked(changed):
-        now, before = changed[old.pk], counted(old)
+        now, was_assigned = changed[old.pk], old.meaning == Meaning.ACTIVATE
         columns = _columns_to_keep(old, now)
         _one(old).update(**columns)
-        is_new = _apply(old, now, terms)
-        found.again |= is_new
-        if now.row.meaning == Meaning.ACTIVATE and (
-            is_new or before or now.row.problem
-        ):
+        is_new = _apply(old, now)
+        counts = is_new or was_assigned or now.row.problem
+        if now.row.meaning == Meaning.ACTIVATE and counts:
             found.rows.append({"unit": old.unit, "value": old.value} | columns)
-            found.instead_of += before
+            found.instead_of.append(old)
+        found.again |= is_new
     return found
 
 
-def _apply(old: Assignment, now: Listed, terms: Terms) -> bool:
+def _apply(old: Assignment, now: Listed) -> bool:
     """Apply what is listed now; return whether the row is assigned for the first time."""
     difference = _difference(old, now)
     if now.row.problem or now.row.meaning == Meaning.UNKNOWN:
-        _hold_unclear(old, evaluate(now.row, terms), terms.stop)
+        _hold_unclear(old, now)
     elif now.row.meaning != Meaning.ACTIVATE:
         cancel_assignments(_one(old))
     elif _is_new_to_us(old):
-        return _assign(old, now, difference, terms)
+        return _assign(old, now, difference)
     else:
-        _keep_assigned(old, difference, terms.stop)
+        _keep_assigned(old, difference, now.terms.stop)
     return False
 
 
@@ -117,11 +109,12 @@ def _columns_to_keep(old: Assignment, now: Listed) -> dict[str, Any]:
     return {name: now.columns[name] for name in now.columns if name not in sent}
 
 
-def _hold_unclear(old: Assignment, verdict: Verdict, stop: ExecutionStop) -> None:
+def _hold_unclear(old: Assignment, now: Listed) -> None:
     """Hold a row of which nobody can say what it means now."""
+    verdict, _ = now.against(old, None)
     waiting = (
         [AssignmentState.OWED]
-        if stop == ExecutionStop.CANCELLED
+        if now.terms.stop == ExecutionStop.CANCELLED
         else [AssignmentState.OWED, AssignmentState.VOID]
     )
     unsent = _one(old).filter(doubtful=False, state__in=waiting)
@@ -154,7 +147,7 @@ def _is_new_to_us(old: Assignment) -> bool:
 
 
 def _assign(
-    old: Assignment, now: Listed, difference: AssignmentDifference | None, terms: Terms
+    old: Assignment, now: Listed, difference: AssignmentDifference | None
 ) -> bool:
     """
     Treat the row as if it were listed for the first time, except for what was sent.
@@ -164,16 +157,16 @@ def _assign(
     # What was never sent is worth what is listed now, but it stays its customer's.
     is_fixed = old.order or (old.key and difference == AssignmentDifference.OWNER)
     kept = difference if is_fixed else None
-    verdict, whose = evaluate_known(old, now.row, terms, kept)
+    verdict, whose = now.against(old, kept)
     said = {
         "reason": verdict.reason,
         "problem": verdict.problem,
         "difference": kept or "",
-        "cleared": not terms.limits.bound_executions(),
+        "cleared": not now.terms.limits.bound_executions(),
         **whose,
     }
     if verdict.state != AssignmentState.HELD:
-        return _owe(_one(old), terms.stop, said)
+        return _owe(_one(old), now.terms.stop, said)
     _hold(_one(old), said)
     return True
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from executions.models import Execution, ExecutionStop
 from promoportal import optimove, platforms
@@ -32,15 +33,6 @@ class Terms:
     stop: ExecutionStop
     limits: Limits
     confirmed: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Listed:
-    """One row of a page, the promotion it names, and what Optimove says as columns."""
-
-    row: Row
-    promotion: int | None
-    columns: Columns
 
 
 class Verdict(NamedTuple):
@@ -74,15 +66,6 @@ def evaluate(
     return Verdict(AssignmentState.OWED)
 
 
-def evaluate_known(
-    old: Assignment, row: Row, terms: Terms, difference: AssignmentDifference | None
-) -> tuple[Verdict, Columns]:
-    """Evaluate a row that is stored; return whose it is too, if that was not known."""
-    whose = {} if old.key or row.problem else _owner_columns(old, row)
-    repeated = whose.get("repeated", old.repeated)
-    return evaluate(row, terms, repeated=repeated, difference=difference), whose
-
-
 def _to_confirm(
     row: Row, terms: Terms, repeated: bool, difference: AssignmentDifference | None
 ) -> Iterator[tuple[AssignmentReason, str]]:
@@ -93,9 +76,9 @@ def _to_confirm(
             "This customer was assigned this promotion already, under another id.",
         )
     if (reward := row.reward) and not terms.limits.allow_reward(
-        reward.value, unit(reward)
+        reward.value, _unit(reward)
     ):
-        problem = f"{reward.value} {unit(reward)} is past the limit for one reward."
+        problem = f"{reward.value} {_unit(reward)} is past the limit for one reward."
         yield AssignmentReason.OVER_LIMIT, problem
     if difference:
         yield AssignmentReason.DIFFERS, difference.problem
@@ -114,7 +97,57 @@ def _not_assigned(row: Row) -> Verdict:
     return Verdict(HELD, AssignmentReason.UNKNOWN_STATUS, problem)
 
 
-def read_page(page: Iterable[Row]) -> dict[str, Listed]:
+@dataclass(frozen=True)
+class Listed:
+    """One row of a page, what Optimove says as columns, and what it is evaluated by."""
+
+    row: Row
+    promotion: int | None
+    columns: dict[str, Any]
+    terms: Terms
+
+    def as_new(self, *, repeated: bool) -> dict[str, Any]:
+        """Return the columns of a row that is listed for the first time."""
+        repeated = repeated and bool(self.row.customer) and self.promotion is not None
+        return {
+            "promotion": self.promotion,
+            "reference": self.row.reference,
+            "customer": self.row.customer,
+            "repeated": repeated,
+            "key": None if self.row.problem else self._key(repeated=repeated),
+            **evaluate(self.row, self.terms, repeated=repeated)._asdict(),
+            **self.columns,
+        }
+
+    def against(
+        self, old: Assignment, difference: AssignmentDifference | None
+    ) -> tuple[Verdict, Columns]:
+        """Evaluate a row that is stored; return whose it is too, if that was not known."""
+        row, terms = self.row, self.terms
+        is_known = old.key or row.problem or row.meaning != Meaning.ACTIVATE
+        whose = {} if is_known else self._owner(old)
+        repeated = whose.get("repeated", old.repeated)
+        return evaluate(row, terms, repeated=repeated, difference=difference), whose
+
+    def _owner(self, old: Assignment) -> Columns:
+        """Return whose a row is that could not be read before, and its key."""
+        theirs = {"promotion": self.promotion, "customer": self.row.customer}
+        same = Assignment.objects.filter(execution=old.execution_id, **theirs)
+        others = same.exclude(pk=old.pk).filter(repeated=False)
+        repeated = old.repeated or others.exists()
+        return {**theirs, "repeated": repeated, "key": self._key(repeated=repeated)}
+
+    def _key(self, *, repeated: bool) -> UUID:
+        row = self.row
+        return idempotency.idempotency_key(
+            self.terms.execution.reference,
+            row.promotion,
+            row.customer,
+            row.reference if repeated else "",
+        )
+
+
+def evaluate_page(page: Iterable[Row], terms: Terms) -> dict[str, Listed]:
     """Return the rows of a page, one for each assignment id, and none lost."""
     rows: dict[str, Row] = {}
     for row in page:
@@ -124,7 +157,7 @@ def read_page(page: Iterable[Row]) -> dict[str, Listed]:
             rows.setdefault(contrary.reference, contrary)
     promotions = _known_promotions(rows.values())
     return {
-        reference: Listed(row, promotions.get(row.promotion), vendor_columns(row))
+        reference: Listed(row, promotions.get(row.promotion), _columns(row), terms)
         for reference, row in rows.items()
     }
 
@@ -154,7 +187,7 @@ def _known_promotions(rows: Iterable[Row]) -> dict[str, int]:
     return dict(known.all().values_list("reference", "pk"))
 
 
-def vendor_columns(row: Row) -> dict[str, Any]:
+def _columns(row: Row) -> dict[str, Any]:
     """Return the columns that hold what Optimove said."""
     reward = row.reward
     return {
@@ -163,7 +196,7 @@ def vendor_columns(row: Row) -> dict[str, Any]:
         "meaning": row.meaning,
         "reward": _reward_payload(reward) if reward else None,
         "value": reward.value if reward else None,
-        "unit": unit(reward) if reward else "",
+        "unit": _unit(reward) if reward else "",
         "unique_code": row.unique_code or "",
         "properties": row.properties,
         "assigned_at": row.assigned_at,
@@ -184,51 +217,6 @@ def _reward_payload(reward: Reward) -> dict[str, Any]:
     )
 
 
-def unit(reward: Reward) -> str:
+def _unit(reward: Reward) -> str:
     """Return what its value is counted in: a currency, or spins and the like."""
     return (reward.currency or reward.unit or reward.type)[:50]
-
-
-def counted(row: Assignment) -> list[Columns]:
-    """Return what the row counts as against the limits: its worth, or nothing."""
-    is_counted = row.meaning == Meaning.ACTIVATE
-    return [{"unit": row.unit, "value": row.value}] if is_counted else []
-
-
-def new_columns(listed: Listed, terms: Terms, *, repeated: bool) -> dict[str, Any]:
-    """Return the columns of a row that is listed for the first time."""
-    row = listed.row
-    repeated = repeated and bool(row.customer) and listed.promotion is not None
-    key = None if row.problem else _key(terms.execution, row, repeated=repeated)
-    return {
-        "promotion": listed.promotion,
-        "reference": row.reference,
-        "customer": row.customer,
-        "repeated": repeated,
-        "key": key,
-        **evaluate(row, terms, repeated=repeated)._asdict(),
-        **listed.columns,
-    }
-
-
-def _owner_columns(assignment: Assignment, row: Row) -> Columns:
-    """Return whose an assignment is that could not be read before, and its key."""
-    promotion = _known_promotions([row])[row.promotion]
-    same = Assignment.objects.filter(
-        execution=assignment.execution_id, promotion=promotion, customer=row.customer
-    )
-    others = same.exclude(pk=assignment.pk).filter(repeated=False)
-    repeated = assignment.repeated or others.exists()
-    return {
-        "customer": row.customer,
-        "promotion": promotion,
-        "repeated": repeated,
-        "key": _key(assignment.execution, row, repeated=repeated),
-    }
-
-
-def _key(execution: Execution, row: Row, *, repeated: bool) -> Any:
-    repeat = row.reference if repeated else ""
-    return idempotency.idempotency_key(
-        execution.reference, row.promotion, row.customer, repeat
-    )

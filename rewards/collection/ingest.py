@@ -70,7 +70,7 @@ def _lock(collection: Collection) -> Collection:
 
 
 def _store_rows(collection: Collection, page: Page, terms: Terms) -> Stored:
-    rows = evaluation.read_page(page.rows)
+    rows = evaluation.evaluate_page(page.rows, terms)
     known = _known(terms.execution, rows)
     inserted = _insert(
         [row for reference, row in rows.items() if reference not in known],
@@ -79,7 +79,7 @@ def _store_rows(collection: Collection, page: Page, terms: Terms) -> Stored:
     )
     seen_again = _mark_listed(known.values(), collection.number)
     again = [(known[ref], row) for ref, row in rows.items() if ref in known]
-    _admit(terms.execution, inserted, changes.apply_changes(again, terms))
+    _admit(terms.execution, inserted, changes.apply_changes(again))
     return Stored(
         fresh=len(inserted) + seen_again,
         customers=frozenset(listed.row.customer for listed in rows.values()),
@@ -100,7 +100,7 @@ def _insert(
     new: list[Columns] = []
     for listed in rows:
         theirs = (listed.promotion, listed.row.customer)
-        columns = evaluation.new_columns(listed, terms, repeated=theirs in taken)
+        columns = listed.as_new(repeated=theirs in taken)
         new.append({**columns, **_doubt(listed.row, gaps)})
         taken.add(theirs)
     bulk.bulk_insert(

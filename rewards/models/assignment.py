@@ -250,7 +250,7 @@ class Assignment(Stateful, Leased):
         ]
 
     @property
-    def known_difference(self) -> str:
+    def known_difference(self) -> AssignmentDifference | None:
         """
         Return what Optimove lists otherwise than it was assigned.
 
@@ -259,8 +259,10 @@ class Assignment(Stateful, Leased):
         """
         if AssignmentDifference.OWNER.problem in self.problem:
             return AssignmentDifference.OWNER
+        if self.difference:
+            return AssignmentDifference(self.difference)
         is_marked = self.reason == AssignmentReason.DIFFERS
-        return self.difference or (AssignmentDifference.REWARD if is_marked else "")
+        return AssignmentDifference.REWARD if is_marked else None
 
     def __str__(self) -> str:
         return f"assignment {self.reference} of {self.customer or 'nobody'}"
