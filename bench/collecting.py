@@ -10,7 +10,7 @@ from bench.stage import Measured, Stage, seconds
 from executions.lifecycle import open_execution
 from promoportal.optimove import Page, Promotions
 from promoportal.optimove.throttle import Throttled
-from rewards.collection import fetch_runs
+from rewards.collection import fetch_runs, ingest
 from rewards.models import Assignment
 
 
@@ -45,14 +45,13 @@ def _pages(occurrence: str) -> list[Page]:
 
 def _store(occurrence: str, pages: list[Page]) -> None:
     execution = open_execution(occurrence)
-    held = fetch_runs.acquire_lease(execution.pk)
-    if held is None:
-        raise Throttled
-    collection, lease = held
-    fetch_runs.begin(collection)
-    for page in pages:
-        fetch_runs.save(collection, page, lease=lease)
-    fetch_runs.release_lease(collection, lease)
+    with fetch_runs.acquired(execution.pk) as collection:
+        if collection is None:
+            raise Throttled
+        fetch_runs.begin(collection)
+        for page in pages:
+            ingest.store(collection, page, fetch_runs.advance)
+            collection.refresh_from_db(fields=["cursor"])
 
 
 def _copy(pages: list[Page]) -> None:

@@ -159,7 +159,7 @@ def _options() -> dict[str, Any]:
 
 def _flow(**_: Any) -> Iterable[CheckMessage]:
     reads: list[Callable[[], Any]] = [
-        *(platforms.from_settings, limits.limits, approvals.alone_up_to)
+        *(platforms.from_settings, limits.current, approvals.alone_up_to)
     ]
     for read in reads:
         try:

@@ -36,7 +36,7 @@ from rewards.activation import activate as activating
 from rewards.activation import deadlines
 from rewards.activation import in_doubt as settling
 from rewards.collection import collect as collecting
-from rewards.collection import fetch_runs, triggered_lookup
+from rewards.collection import fetch_runs
 from rewards.tasks import (
     activate,
     activate_one,
@@ -61,7 +61,7 @@ FOLLOWS = [
     Follow(
         executions.signals.announced, fetch_runs.request_run, ("row",), ("by", "why")
     ),
-    Follow(executions.signals.triggered, triggered_lookup.wake, ("row",)),
+    Follow(executions.signals.triggered, fetch_runs.resume, ("row",)),
     Follow(executions.signals.cancelled, cancellation.begin, ("row",), ("by",)),
     Follow(executions.signals.resumed, limits.waive, ("row",)),
     Follow(rewards.signals.activated, create_redemptions, ("keys",)),

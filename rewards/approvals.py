@@ -33,7 +33,7 @@ def alone_up_to() -> Mapping[str, Decimal]:
 
 
 def needs_second_approval(row: Assignment) -> bool:
-    most = alone_up_to().get(row.unit)
+    most = alone_up_to().get(row.unit.casefold())
     return most is not None and row.value is not None and row.value > most
 
 

@@ -14,12 +14,16 @@ from executions.locks import lock_exclusive
 from executions.models import Execution, ExecutionStop
 from promoportal import optimove
 from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
-from promoportal.optimove import Meaning
+from promoportal.optimove import Meaning, Row
 from rewards import approvals, limits, signals
 from rewards.approvals import Says
 from rewards.collection import evaluation
-from rewards.collection.changes import may_be_for_another
-from rewards.models import Assignment, AssignmentReason, AssignmentState
+from rewards.models import (
+    Assignment,
+    AssignmentDifference,
+    AssignmentReason,
+    AssignmentState,
+)
 from rewards.transitions import mark_active, mark_owed
 
 _READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
@@ -76,7 +80,7 @@ def _retry_each(
     plain = [row for row in free if row.reason not in _READ_ANEW]
     anew = [_locked(row.pk) for row in free if row.reason in _READ_ANEW]
     if plain:
-        _owe(plain, stop, by=by, why=why, first_sent_at=None)
+        _owe(plain, stop, by=by, why=why, **_COMPARED)
         signals.owed.send(Execution)
     return obstacles | {row.pk: _retry(row, stop, by=by, why=why) for row in anew}
 
@@ -92,17 +96,25 @@ def retry_skip_reason(row: Assignment, stop: ExecutionStop) -> SkipReason | None
     if why_not := _stays(row, stop):
         return why_not
     if row.reason in NEEDS_CONFIRMATION:
-        return SkipReason(SkipKind.NEEDS_CONFIRMATION, f"{_held_as(row)}: {_IF_MEANT}")
+        return _needs_confirmation(_held_as(row))
     if row.reason in _READ_ANEW:
         return None
-    return _not_eligible(row) or owner_conflict(row)
+    if why_not := _not_eligible(row) or owner_conflict(row):
+        return why_not
+    changed = AssignmentReason.DIFFERS.label
+    return _needs_confirmation(changed) if row.known_difference else None
+
+
+def _needs_confirmation(situation: str) -> SkipReason:
+    sentence = f'{situation}: press "Approve" if it is meant'
+    return SkipReason(SkipKind.NEEDS_CONFIRMATION, sentence)
 
 
 def obstacle_to_release(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
     """Return why a release would skip the row, if it would."""
     if why_not := _stays(row, stop):
         return why_not
-    if row.reason not in NEEDS_CONFIRMATION:
+    if row.reason not in NEEDS_CONFIRMATION and not row.known_difference:
         return SkipReason(SkipKind.NEEDS_RETRY, f'{_held_as(row)}: press "Retry"')
     return _not_eligible(row) or owner_conflict(row)
 
@@ -116,9 +128,12 @@ def _not_eligible(row: Assignment) -> SkipReason | None:
 
 def owner_conflict(row: Assignment) -> SkipReason | None:
     """Return NOT_THEIRS if what Optimove lists now belongs to another customer."""
-    if not may_be_for_another(row):
+    if row.known_difference != AssignmentDifference.OWNER:
         return None
-    listed = optimove.reread(row.as_assigned)
+    return _compare_owner(row, optimove.reread(row.as_assigned))
+
+
+def _compare_owner(row: Assignment, listed: Row) -> SkipReason | None:
     of = row.promotion.reference if row.promotion else ""
     is_theirs = (listed.customer, listed.promotion) == (row.customer, of)
     return None if is_theirs else NOT_THEIRS
@@ -187,9 +202,9 @@ def _retry(
 ) -> SkipReason | None:
     if why_not := retry_skip_reason(row, stop):
         return why_not
-    if row.reason in _READ_ANEW and (unreadable := _read_anew(row)):
+    if row.reason in _READ_ANEW and (unreadable := _as_listed(row, stop)):
         return unreadable
-    _owe([row], stop, by=by, why=why, first_sent_at=None)
+    _owe([row], stop, by=by, why=why, **_COMPARED)
     signals.released.send(Assignment, row=row)
     return None
 
@@ -197,18 +212,18 @@ def _retry(
 def _release(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
-    if why_not := obstacle_to_release(row, stop) or _as_listed(row):
+    if why_not := obstacle_to_release(row, stop):
         return why_not
-    _owe([row], stop, by=by, why=why, first_sent_at=None)
+    meant = (AssignmentReason.REPEATED, AssignmentReason.DIFFERS, row.reason)
+    if row.known_difference and (why_not := _as_listed(row, stop, *meant)):
+        return why_not
+    _owe([row], stop, by=by, why=why, **_COMPARED)
     signals.released.send(Assignment, row=row)
     return None
 
 
 def _held_as(row: Assignment) -> str:
     return f"held as {AssignmentReason(row.reason).label}" if row.reason else "held"
-
-
-_IF_MEANT = 'press "Approve" if it is meant'
 
 
 def _stays(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
@@ -218,41 +233,48 @@ def _stays(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
     return EXECUTION_CANCELLED if stop == ExecutionStop.CANCELLED else None
 
 
-def _as_listed(row: Assignment) -> SkipReason | None:
+def _as_listed(
+    row: Assignment, stop: ExecutionStop, *confirmed: str
+) -> SkipReason | None:
     """
-    Nothing was given of it, so that what the vendor lists now is what it is worth; say
-    what stops that, or nothing.
+    Make the row what Optimove lists now, since nothing of it was given.
+
+    Return what stops it from becoming due, or nothing. The limits of the execution are
+    checked with what the row is worth now.
     """
-    if row.reason != AssignmentReason.DIFFERS:
+    said = optimove.reread(row.as_assigned)
+    meant = frozenset(confirmed)
+    terms = evaluation.Terms(row.execution, stop, limits.current(), meant)
+    [listed] = evaluation.evaluate_page([said], terms).values()
+    verdict, whose = listed.against(row, row.known_difference)
+    if verdict.reason and verdict.reason not in NEEDS_CONFIRMATION:
+        what = "what is listed now cannot be read" if confirmed else _STILL_NOT
+        return SkipReason(SkipKind.UNREADABLE, f"{what}. {verdict.problem}")
+    if row.key and (why_not := _compare_owner(row, said)):
+        return why_not
+    _take_over(row, {**listed.columns, **whose}, verdict)
+    if verdict.reason == AssignmentReason.REPEATED:
+        return _needs_confirmation("read, and it is a second assignment")
+    if not verdict.reason:
         return None
-    said = optimove.reread(row.as_assigned)
-    if said.problem:
-        unreadable = f"what is listed now cannot be read. {said.problem}"
-        return SkipReason(SkipKind.UNREADABLE, unreadable)
-    columns = evaluation.vendor_columns(said)
-    Assignment.objects.filter(pk=row.pk).update(order=None, **columns)
-    return None
-
-
-def _read_anew(row: Assignment) -> SkipReason | None:
-    """Read the stored row again; return why it still cannot be activated, if so."""
-    said = optimove.reread(row.as_assigned)
-    state, _, problem = evaluation.evaluate(said)
-    if state != AssignmentState.OWED:
-        sentence = f"it still cannot be activated. {problem}"
-        return SkipReason(SkipKind.UNREADABLE, sentence)
-    columns = {**evaluation.vendor_columns(said), **evaluation.owner_columns(row, said)}
-    Assignment.objects.filter(pk=row.pk).update(**columns)
-    limits.admit(row.execution, [(columns["unit"], columns["value"])])
-    return _hold_second(row) if columns["repeated"] else None
-
-
-def _hold_second(row: Assignment) -> SkipReason:
-    Assignment.objects.filter(pk=row.pk).update(
-        reason=AssignmentReason.REPEATED, problem=evaluation.REPEATED
-    )
-    sentence = f"read, and it is a second assignment: {_IF_MEANT}"
+    sentence = f"{_STILL_NOT}. {verdict.problem}"
     return SkipReason(SkipKind.NEEDS_CONFIRMATION, sentence)
+
+
+def _take_over(
+    row: Assignment, columns: dict[str, Any], verdict: evaluation.Verdict
+) -> None:
+    """Store what the row is worth now, and hold its execution if that is too much."""
+    limits.admit(row.execution, [columns], instead_of=[row])
+    columns |= {"order": None, "cleared": limits.check(row.execution) and row.cleared}
+    if verdict.reason:
+        columns |= {"reason": verdict.reason, "problem": verdict.problem}
+    Assignment.objects.filter(pk=row.pk).update(**columns)
+
+
+_STILL_NOT = "it still cannot be activated"
+# Of rows that were compared with what Optimove lists now, and were never answered.
+_COMPARED: dict[str, Any] = {"difference": "", "first_sent_at": None}
 
 
 def _owe(
@@ -298,16 +320,22 @@ def _not_given(
         return why_not
     why = approvals.consume_proposal(row, why=why)
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
-    if row.state == AssignmentState.HELD and row.reason in (
-        *NEEDS_CONFIRMATION,
-        *_READ_ANEW,
-    ):
+    if row.state == AssignmentState.HELD and (reason := _next_reason(row)):
         # Nothing was given, and what to give, if anything, is the next question.
-        Assignment.objects.filter(pk=row.pk).update(**settled)
+        Assignment.objects.filter(pk=row.pk).update(**settled, **reason)
     else:
         _owe([row], stop, by=by, why=why, **settled)
         signals.released.send(Assignment, row=row)
     return None
+
+
+def _next_reason(row: Assignment) -> dict[str, str]:
+    """Return the reason for which a row stays held that was not given; or nothing."""
+    if row.reason in (*NEEDS_CONFIRMATION, *_READ_ANEW):
+        return {"reason": row.reason}
+    if difference := row.known_difference:
+        return {"reason": AssignmentReason.DIFFERS, "problem": difference.problem}
+    return {}
 
 
 def _write_off(row: Assignment, *, by: Any, why: str) -> SkipReason | None:

@@ -1,26 +1,29 @@
 """
-The operator's own safeguards, since Optimove's Auto Flow has no approval step.
+Spending limits: admit, hold and release rewards. Optimove's Auto Flow has no approval.
 
-Limits are on what one execution assigned in all, so that many small passes cannot go
-past what one large one may not. They are checked under the collection's lock.
+Limits are on what one execution assigned in all, so that many small runs cannot go past
+what one large run may not. They are checked under the collection's lock.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import DecimalField, F, IntegerField, QuerySet
+from django.db.models.functions import Greatest
 
 from executions import lifecycle
-from executions.locks import lock_exclusive, lock_shared
-from executions.models import Execution, ExecutionStop
+from executions.models import Execution
+from promoportal.db.bulk import Columns
+from promoportal.optimove import Meaning
 from promoportal.runtime.environment import amounts
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
@@ -33,7 +36,7 @@ TURN = 8.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What an execution may assign at most; None or absent: whatever it likes."""
+    """What an execution may assign at most; None or absent: there is no limit."""
 
     customers: int | None = None
     value: Mapping[str, Decimal] = field(default_factory=dict)
@@ -43,13 +46,13 @@ class Limits:
         return self.customers is not None or bool(self.value)
 
     def allow_reward(self, value: Decimal, unit: str) -> bool:
-        most = self.reward.get(unit)
+        most = self.reward.get(unit.casefold())
         return most is None or value <= most
 
 
-def limits() -> Limits:
+def current() -> Limits:
     """
-    The limits as they are set.
+    Return the limits as they are set.
 
     :raises ImproperlyConfigured: naming the variable and what is wrong with it
     """
@@ -60,94 +63,104 @@ def limits() -> Limits:
     )
 
 
-def is_execution_unlimited() -> bool:
-    """Whether what is assigned need not wait for its pass to be checked."""
-    return not limits().bound_executions()
+def admit(
+    execution: Execution,
+    rows: Iterable[Columns],
+    *,
+    instead_of: Iterable[Assignment] = (),
+    again: bool = False,
+) -> None:
+    """
+    Add rewards, each with its `unit` and `value`, to the tallies.
 
-
-def admit(execution: Execution, rows: Iterable[tuple[str, Decimal | None]]) -> None:
-    """Add newly assigned rewards, each with its unit and value, to the tallies."""
-    sums: dict[str, tuple[int, Decimal]] = {}
-    for unit, value in rows:
-        customers, total = sums.get(unit, (0, Decimal(0)))
-        sums[unit] = customers + 1, total + (value or 0)
+    `instead_of` are some of them as they were before, counted if they were assigned.
+    `again` says that some were listed before and are assigned only now: then what passed
+    and is not released yet waits with them for the next check. The execution is locked by
+    the caller.
+    """
+    sums: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
+    worths = [(1, row["unit"], row["value"]) for row in rows]
+    counted = [row for row in instead_of if row.meaning == Meaning.ACTIVATE]
+    worths += [(-1, row.unit, row.value) for row in counted]
+    for sign, unit, value in worths:
+        customers, total = sums[unit]
+        sums[unit] = customers + sign, total + sign * (value or 0)
     for unit, (customers, total) in sorted(sums.items()):
-        Tally.objects.get_or_create(execution=execution, unit=unit)
-        Tally.objects.filter(execution=execution, unit=unit).update(
-            customers=F("customers") + customers, value=F("value") + total
-        )
+        if customers or total:
+            _add(execution, unit, customers, total)
+    if again and current().bound_executions():
+        Collection.objects.filter(execution=execution).update(cleared_to=None)
 
 
-def look(execution_pk: int, *, ends: bool) -> ExecutionStop:
-    """
-    Whether the execution is stopped, and keep it so: strongly where `clear` follows at the
-    end of the pass, which may hold it.
-    """
-    return (lock_exclusive if ends and not is_execution_unlimited() else lock_shared)(
-        execution_pk
+def _add(execution: Execution, unit: str, customers: int, total: Decimal) -> None:
+    tally, _ = Tally.objects.get_or_create(execution=execution, unit=unit)
+    # Not below nothing: the previous release did not follow what rows are worth.
+    Tally.objects.filter(pk=tally.pk).update(
+        customers=Greatest(F("customers") + customers, 0, output_field=IntegerField()),
+        value=Greatest(F("value") + total, Decimal(0), output_field=DecimalField()),
     )
+
+
+def check(execution: Execution) -> bool:
+    """
+    Hold the execution if it is past a limit; return whether it is within all.
+
+    The execution is locked by the caller.
+    """
+    collections = Collection.objects.filter(execution=execution)
+    waived = collections.values_list("waived", flat=True).first()
+    over = _over(_figures(execution), waived or {})
+    if over:
+        lifecycle.hold(execution, problem=over)
+    return not over
 
 
 def check_run(collection: Collection) -> None:
     """
-    Let what was collected be claimed, or hold the execution before it is.
+    Release what a run or an answer assigned, or hold the execution before it is claimed.
 
     The collection is locked by the caller.
     """
-    execution = collection.execution
-    over = _over(_figures(execution), collection.waived)
-    if over:
-        lifecycle.hold(execution, problem=over)
-    else:
-        _let_claim(collection)
+    if check(collection.execution):
+        _release(collection)
 
 
 def waive(execution: Execution) -> None:
-    """A person let the execution go as it stands now: these figures are allowed."""
+    """Allow the figures of an execution that a person resumed, as they are now."""
     collection, _ = Collection.objects.get_or_create(execution=execution)
     locked = Collection.objects.select_for_update().get(pk=collection.pk)
     locked.waived = _figures(execution)
     locked.save(update_fields=["waived"])
-    _let_claim(locked)
-
-
-def check_again(execution: Execution) -> None:
-    """
-    What was listed already is assigned only now, and waits for the end of this pass.
-
-    The collection is locked by the caller.
-    """
-    Collection.objects.filter(execution=execution).update(cleared_to=None)
+    _release(locked)
 
 
 def release_admitted() -> None:
-    """Let be claimed what is left of what passed, for one turn."""
+    """Release what is left of what passed, for one turn."""
     budget = TimeBudget(TURN)
-    for collection in unfinished():
-        while not budget.is_spent() and _let_claim_some(collection.pk):
+    for collection in _unfinished():
+        while not budget.is_spent() and _release_some(collection.pk):
             pass
 
 
 def is_due() -> bool:
-    """Whether something that passed cannot be claimed yet."""
-    return unfinished().exists()
+    """Return whether something that passed cannot be claimed yet."""
+    return _unfinished().exists()
 
 
-def unfinished() -> QuerySet[Collection]:
-    """Collections of which not every row that passed can be claimed yet."""
+def _unfinished() -> QuerySet[Collection]:
     return Collection.objects.filter(cleared_to__isnull=False)
 
 
-def _let_claim(locked: Collection) -> None:
-    """All that is there now: the first of it at once, which usually is all."""
+def _release(locked: Collection) -> None:
+    """Release all that is there now: the first of it at once, which usually is all."""
     last = Assignment.objects.order_by("-pk").values_list("pk", flat=True).first()
     Collection.objects.filter(pk=locked.pk).update(cleared_to=last)
-    if _let_claim_some(locked.pk):
+    if _release_some(locked.pk):
         signals.cleared.send(Collection)
 
 
-def _let_claim_some(collection_pk: int) -> bool:
-    """Some thousands of them; say whether there may be more."""
+def _release_some(collection_pk: int) -> bool:
+    """Release some thousands of rows; return whether there may be more."""
     with transaction.atomic():
         # A million rows in one transaction would outlast the job that clears them.
         mine = Collection.objects.select_for_update().get(pk=collection_pk)
@@ -173,26 +186,41 @@ def _figures(execution: Execution) -> dict[str, Any]:
 
 
 def _over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> str:
-    """What is past its limit and was not let go, as a sentence; or nothing."""
+    """Return what is past its limit and was not waived, as a sentence; or nothing."""
     found = [*_customers_over(figures, waived), *_values_over(figures, waived)]
     return " ".join(found)
 
 
 def _customers_over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> list[str]:
-    most, there = limits().customers, figures["customers"]
+    most, there = current().customers, figures["customers"]
     if most is None or there <= max(most, waived.get("customers", 0)):
         return []
     return [f"{there} rewards were assigned; the limit is {most}."]
 
 
 def _values_over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> list[str]:
-    let_go = waived.get("value", {})
+    listed, let_go = _by_unit(figures["value"]), _by_unit(waived.get("value", {}))
     return [
-        f"{figures['value'][unit]} {unit} were assigned; the limit is {most}."
-        for unit, most in limits().value.items()
-        if Decimal(figures["value"].get(unit, 0))
-        > max(most, Decimal(let_go.get(unit, 0)))
+        f"{listed[unit].value} {listed[unit].name} were assigned; the limit is {most}."
+        for unit, most in current().value.items()
+        if listed[unit].value > max(most, let_go[unit].value)
     ]
+
+
+class _Sum(NamedTuple):
+    name: str = ""
+    value: Decimal = Decimal(0)
+
+
+def _by_unit(values: Mapping[str, str]) -> Mapping[str, _Sum]:
+    """Return the sum of each unit, in lower case, and how Optimove writes the unit."""
+    found: dict[str, _Sum] = defaultdict(_Sum)
+    for unit, value in values.items():
+        before = found[unit.casefold()]
+        found[unit.casefold()] = _Sum(
+            before.name or unit, before.value + Decimal(value)
+        )
+    return found
 
 
 @cache

@@ -13,7 +13,12 @@ from promoportal.db import state_machine
 from promoportal.db.leases import RELEASED
 from promoportal.optimove import Meaning
 from rewards import signals
-from rewards.models import Assignment, AssignmentReason, AssignmentState
+from rewards.models import (
+    Assignment,
+    AssignmentDifference,
+    AssignmentReason,
+    AssignmentState,
+)
 
 
 def mark_active(
@@ -78,22 +83,24 @@ def mark_owed(
     becomes void - unless it is in doubt: then it is asked about and not given again.
     Where the vendor changed the reward, or says what nobody understands, a person
     decides. `stop` was read under the share lock by the caller; `settled` says that no
-    row of the set is in doubt any more.
+    row of the set is in doubt any more. A caller that sets `difference` has compared the
+    rows with what Optimove lists; without it, no row that differs becomes owed.
     """
     everything, nothing = Q(pk__gt=0), Q(pk=None)
     is_over = stop == ExecutionStop.CANCELLED
     taken_back = everything if is_over else ~_assigned()
     unclear = nothing if is_over else Q(meaning=Meaning.UNKNOWN)
     doubtful = nothing if settled else Q(doubtful=True)
+    differing = nothing if "difference" in changes else _DIFFERS
     stopped = [
-        *_unclear(rows.filter(unclear).exclude(doubtful), changes),
+        *_hold_unclear(rows.filter(unclear).exclude(doubtful), changes),
         *_void(rows.filter(taken_back).exclude(unclear | doubtful), by, changes),
         *mark_uncertain(
             rows.filter(taken_back).filter(doubtful), why=_TAKEN_BACK, **changes
         ),
-        *_differing(rows.exclude(taken_back), changes),
+        *_hold_differing(rows.exclude(taken_back).filter(differing), changes),
     ]
-    rest = rows.exclude(taken_back).exclude(pk__in=stopped)
+    rest = rows.exclude(taken_back | differing).exclude(pk__in=stopped)
     return stopped + state_machine.move_all(
         rest, AssignmentState.OWED, by=by, why=why, **changes
     )
@@ -165,18 +172,29 @@ def _void(rows: QuerySet[Assignment], by: Any, changes: dict[str, Any]) -> list[
     )
 
 
-def _unclear(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
+def _hold_unclear(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
     problem = "Optimove says now what the contract does not know."
     why = {"reason": AssignmentReason.UNKNOWN_STATUS, "problem": problem}
+    return _hold(rows, problem, {**changes, **why})
+
+
+# The reason is what the previous release writes during an upgrade; it has no column.
+_DIFFERS = ~Q(difference="") | Q(reason=AssignmentReason.DIFFERS)
+_PROBLEM = Case(
+    *(When(difference=each, then=Value(each.problem)) for each in AssignmentDifference),
+    default=F("problem"),
+    output_field=TextField(),
+)
+
+
+def _hold_differing(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
+    """Hold rows that staff must confirm first, whatever their last attempt left."""
+    why = {"reason": AssignmentReason.DIFFERS, "problem": _PROBLEM}
+    sentence = "Optimove changed the reward meanwhile."
+    return _hold(rows, sentence, {**changes, **why})
+
+
+def _hold(rows: QuerySet[Assignment], why: str, changes: dict[str, Any]) -> list[int]:
     # Not what differs from row to row: that says why it is tried again, and it is not.
     same = {name: value for name, value in changes.items() if name != "each"}
-    return state_machine.move_all(
-        rows, AssignmentState.HELD, why=problem, **{**same, **why}
-    )
-
-
-def _differing(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
-    differing = rows.filter(reason=AssignmentReason.DIFFERS)
-    kept = {**changes, "reason": F("reason")}
-    why = "Optimove changed the reward meanwhile."
-    return state_machine.move_all(differing, AssignmentState.HELD, why=why, **kept)
+    return state_machine.move_all(rows, AssignmentState.HELD, why=why, **same)

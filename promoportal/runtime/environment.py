@@ -21,7 +21,7 @@ from environ.fileaware_mapping import FileAwareMapping
 
 def amounts(name: str, parts: tuple[str, ...]) -> dict[str, Decimal]:
     """
-    Return an amount for each unit, from parts such as EUR=5000.
+    Return an amount for each unit, in lower case, from parts such as EUR=5000.
 
     :raises ImproperlyConfigured: with the variable's name and the problem
     """
@@ -41,7 +41,7 @@ def _amount(name: str, part: str) -> tuple[str, Decimal]:
     if not unit or not most.is_finite() or most < 0:
         msg = f"{name} contains {part!r}. Use entries such as EUR=5000 or spins=100."
         raise ImproperlyConfigured(msg)
-    return unit, most
+    return unit.casefold(), most
 
 
 _variables = FileAwareMapping()

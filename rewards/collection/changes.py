@@ -1,8 +1,9 @@
-"""What follows when the vendor lists a row otherwise than before."""
+"""Handle rows that Optimove lists otherwise than before."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -12,114 +13,117 @@ from django.db.models.functions import Concat, Now, Trim
 from executions.models import Execution, ExecutionStop
 from promoportal.db import state_machine
 from promoportal.db.bulk import Columns
-from promoportal.optimove import Meaning, Row
-from rewards import limits, signals
-from rewards.collection import evaluation
-from rewards.models import Assignment, AssignmentReason, AssignmentState
+from promoportal.optimove import Meaning
+from rewards import signals
+from rewards.collection.evaluation import Listed
+from rewards.models import (
+    Assignment,
+    AssignmentDifference,
+    AssignmentReason,
+    AssignmentState,
+)
 from rewards.transitions import cancel_assignments, mark_owed, mark_uncertain
 
-# Rows that are held keep these words, by which they are known later (`may_be_for_another`).
-_ANOTHERS = "lists another customer or promotion than before."
-FOR_ANOTHER = f"Optimove {_ANOTHERS}"
-# Held for what the vendor said, so that what it says now decides.
+# Held for what Optimove said, so that what it says now decides.
 _READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
-# And what differed, which may be as it was again.
-_LOOKED_AT_ANEW = (*_READ_ANEW, AssignmentReason.DIFFERS)
 # What a row is worth; frozen once it was sent.
 _WORTH = ("reward", "value", "unit", "unique_code", "properties")
 
 
-def apply_changes(
-    execution: Execution,
-    pairs: Sequence[tuple[Assignment, Row]],
-    *,
-    stop: ExecutionStop,
-) -> None:
-    """Follow every difference between what was listed and what is listed now."""
-    changed = {old.pk: row for old, row in pairs if _differs(old, row)}
+@dataclass
+class Counted:
+    """Rewards that count against the limits, what they were before, and if any is new."""
+
+    rows: list[Columns] = field(default_factory=list)
+    instead_of: list[Assignment] = field(default_factory=list)
+    again: bool = False
+
+
+def apply_changes(pairs: Sequence[tuple[Assignment, Listed]]) -> Counted:
+    """Apply every difference between what was listed and what is listed now."""
+    changed = {old.pk: now for old, now in pairs if _has_changed(old, now)}
+    found = Counted()
     for old in _locked(changed):
-        row = changed[old.pk]
-        differs = _differs_in(old, row)
-        was_owed = old.meaning == Meaning.ACTIVATE
-        _say(old, row)
-        if row.problem or row.meaning == Meaning.UNKNOWN:
-            _unclear(old, row, stop)
-        elif row.meaning != Meaning.ACTIVATE:
-            cancel_assignments(_one(old))
-        elif _is_new_to_us(old, was_owed=was_owed):
-            _assigned_now(execution, old, row, stop, differs)
-        else:
-            _assigned_still(old, stop, differs)
+        now, was_assigned = changed[old.pk], old.meaning == Meaning.ACTIVATE
+        columns = _columns_to_keep(old, now)
+        _one(old).update(**columns)
+        is_new = _apply(old, now)
+        counts = is_new or was_assigned or now.row.problem
+        if now.row.meaning == Meaning.ACTIVATE and counts:
+            found.rows.append({"unit": old.unit, "value": old.value} | columns)
+            found.instead_of.append(old)
+        found.again |= is_new
+    return found
 
 
-def may_be_for_another(row: Assignment) -> bool:
-    """Whether it was listed for another customer or promotion, once at least."""
-    return _ANOTHERS in row.problem
+def _apply(old: Assignment, now: Listed) -> bool:
+    """Apply what is listed now; return whether the row is assigned for the first time."""
+    difference = _difference(old, now)
+    if now.row.problem or now.row.meaning == Meaning.UNKNOWN:
+        _hold_unclear(old, now)
+    elif now.row.meaning != Meaning.ACTIVATE:
+        cancel_assignments(_one(old))
+    elif _is_new_to_us(old):
+        return _assign(old, now, difference)
+    else:
+        _keep_assigned(old, difference, now.terms.stop)
+    return False
 
 
-def _differs(old: Assignment, row: Row) -> bool:
-    said = (row.status, row.meaning)
-    if (old.vendor_status, old.meaning) != said or _differs_in(old, row):
+def _has_changed(old: Assignment, now: Listed) -> bool:
+    said = (now.row.status, now.row.meaning)
+    if (old.vendor_status, old.meaning) != said or _difference(old, now):
         return True
-    return old.reason in _LOOKED_AT_ANEW and old.as_assigned != row.raw
+    # What differed may be as it was again, and is compared with what is listed last.
+    decides = old.reason in _READ_ANEW or old.known_difference
+    return bool(decides) and old.as_assigned != now.row.raw
 
 
-def _differs_in(old: Assignment, row: Row) -> str:
-    """What the vendor changed of what was read, as a sentence; or nothing."""
-    if _whose(old) != (row.customer, row.promotion):
-        return FOR_ANOTHER
-    if _worth(old) != _worth_of(row):
-        return "Optimove lists another reward than before."
-    return ""
+def _difference(old: Assignment, now: Listed) -> AssignmentDifference | None:
+    """Return what Optimove changed of what was read."""
+    promotion = old.promotion.reference if old.promotion else ""
+    if (old.customer, promotion) != (now.row.customer, now.row.promotion):
+        return AssignmentDifference.OWNER
+    before = {name: getattr(old, name) for name in _WORTH}
+    if _worth(before) != _worth(now.columns):
+        return AssignmentDifference.REWARD
+    return None
+
+
+def _worth(columns: Columns) -> Any:
+    """Return what a row is worth; 10.00 and 10.0 are the same."""
+    reward = columns["reward"]
+    exact = reward and {**reward, "value": Decimal(reward["value"])}
+    return exact, columns["unique_code"], columns["properties"]
 
 
 def _locked(changed: Iterable[int]) -> Iterable[Assignment]:
-    """As they are now, and as they stay until this transaction ends."""
+    """Return the rows as they are now, and as they stay until this transaction ends."""
     rows = Assignment.objects.filter(pk__in=list(changed)).order_by("pk")
     return rows.select_for_update()
 
 
-def _whose(old: Assignment) -> tuple[str, str]:
-    return old.customer, old.promotion.reference if old.promotion else ""
+def _columns_to_keep(old: Assignment, now: Listed) -> dict[str, Any]:
+    """Return what Optimove says now; what was sent stays as it was sent."""
+    sent = _WORTH if old.order is not None else ()
+    return {name: now.columns[name] for name in now.columns if name not in sent}
 
 
-def _worth(old: Assignment) -> Any:
-    return _exact(old.reward), old.unique_code, old.properties
-
-
-def _worth_of(row: Row) -> Any:
-    reward = evaluation.reward_payload(row.reward) if row.reward else None
-    return _exact(reward), row.unique_code or "", row.properties
-
-
-def _exact(reward: Columns | None) -> Columns | None:
-    """The reward with its value as a number: 10.00 and 10.0 are the same."""
-    return reward and {**reward, "value": Decimal(reward["value"])}
-
-
-def _say(old: Assignment, row: Row) -> None:
-    """Keep what the vendor says now; what was sent stays as it was sent."""
-    columns = evaluation.vendor_columns(row)
-    for name in _WORTH if old.order is not None else ():
-        del columns[name]
-    _one(old).update(**columns)
-
-
-def _unclear(old: Assignment, row: Row, stop: ExecutionStop) -> None:
-    """Nobody can say what it means now, so that a person has to."""
-    _, reason, problem = evaluation.evaluate(row)
+def _hold_unclear(old: Assignment, now: Listed) -> None:
+    """Hold a row of which nobody can say what it means now."""
+    verdict, _ = now.against(old, None)
     waiting = (
         [AssignmentState.OWED]
-        if stop == ExecutionStop.CANCELLED
+        if now.terms.stop == ExecutionStop.CANCELLED
         else [AssignmentState.OWED, AssignmentState.VOID]
     )
     unsent = _one(old).filter(doubtful=False, state__in=waiting)
     state_machine.move_all(
         unsent.exclude(reason=AssignmentReason.WRITTEN_OFF),
         AssignmentState.HELD,
-        why=problem,
-        reason=reason,
-        problem=problem,
+        why=verdict.problem,
+        reason=verdict.reason,
+        problem=verdict.problem,
     )
     # Nobody would claim what is not assigned: whether it was given is found out first.
     unassigned = _one(old).exclude(meaning=Meaning.ACTIVATE)
@@ -130,10 +134,11 @@ def _unclear(old: Assignment, row: Row, stop: ExecutionStop) -> None:
     )
 
 
-def _is_new_to_us(old: Assignment, *, was_owed: bool) -> bool:
-    """It was not assigned before, or not readably, and is now."""
+def _is_new_to_us(old: Assignment) -> bool:
+    """Return whether a row that is assigned now was not assigned, or not readable."""
     if old.state == AssignmentState.VOID:
-        return not was_owed and old.reason != AssignmentReason.WRITTEN_OFF
+        was_assigned = old.meaning == Meaning.ACTIVATE
+        return not was_assigned and old.reason != AssignmentReason.WRITTEN_OFF
     return (
         old.state == AssignmentState.HELD
         and old.reason in _READ_ANEW
@@ -141,36 +146,35 @@ def _is_new_to_us(old: Assignment, *, was_owed: bool) -> bool:
     )
 
 
-def _assigned_now(
-    execution: Execution, old: Assignment, row: Row, stop: ExecutionStop, differs: str
-) -> None:
-    """As if it were listed for the first time, but for what is known of it."""
-    whose = {} if old.key else evaluation.owner_columns(old, row)
-    repeated = whose.get("repeated", old.repeated)
-    state, reason, problem = evaluation.evaluate_in_execution(
-        row, repeated=repeated, stop=stop
-    )
-    if state == AssignmentState.OWED and old.order and differs:
-        state, reason, problem = AssignmentState.HELD, AssignmentReason.DIFFERS, differs
-    said = {"reason": reason, "problem": problem, **whose}
-    if state == AssignmentState.HELD:
-        _hold(_one(old), said)
-    elif not _owe(_one(old), stop, said):
-        return
-    if not limits.is_execution_unlimited():
-        limits.check_again(execution)
-    fresh = _one(old).get()
-    limits.admit(execution, [(fresh.unit, fresh.value)])
+def _assign(
+    old: Assignment, now: Listed, difference: AssignmentDifference | None
+) -> bool:
+    """
+    Treat the row as if it were listed for the first time, except for what was sent.
+
+    Return whether it is held or owed now.
+    """
+    # What was never sent is worth what is listed now, but it stays its customer's.
+    is_fixed = old.order or (old.key and difference == AssignmentDifference.OWNER)
+    kept = difference if is_fixed else None
+    verdict, whose = now.against(old, kept)
+    said = {
+        "reason": verdict.reason,
+        "problem": verdict.problem,
+        "difference": kept or "",
+        "cleared": not now.terms.limits.bound_executions(),
+        **whose,
+    }
+    if verdict.state != AssignmentState.HELD:
+        return _owe(_one(old), now.terms.stop, said)
+    _hold(_one(old), said)
+    return True
 
 
 def _hold(rows: QuerySet[Assignment], said: Columns) -> None:
-    rows.filter(state=AssignmentState.HELD).update(**said)
-    state_machine.move_all(
-        rows.exclude(state=AssignmentState.HELD),
-        AssignmentState.HELD,
-        why=said["problem"],
-        **said,
-    )
+    why = said["problem"]
+    if not state_machine.move_all(rows, AssignmentState.HELD, why=why, **said):
+        rows.filter(state=AssignmentState.HELD).update(**said)
 
 
 def _owe(rows: QuerySet[Assignment], stop: ExecutionStop, said: Columns) -> bool:
@@ -180,7 +184,6 @@ def _owe(rows: QuerySet[Assignment], stop: ExecutionStop, said: Columns) -> bool
         why="Optimove assigns it now.",
         not_before=Now(),
         owed_since=Now(),
-        cleared=limits.is_execution_unlimited(),
         **said,
     )
     if moved:
@@ -188,31 +191,39 @@ def _owe(rows: QuerySet[Assignment], stop: ExecutionStop, said: Columns) -> bool
     return bool(moved)
 
 
-def _assigned_still(old: Assignment, stop: ExecutionStop, differs: str) -> None:
+def _keep_assigned(
+    old: Assignment, difference: AssignmentDifference | None, stop: ExecutionStop
+) -> None:
     if old.cancelled_too_late and stop != ExecutionStop.CANCELLED:
         # Taken back after the customer had it, and now it is theirs again.
         _one(old).update(cancelled_too_late=False)
-    if differs:
-        _hold_differing(old, differs)
+    if difference:
+        _hold_differing(old, difference)
 
 
-def _hold_differing(old: Assignment, problem: str) -> None:
-    note: Columns = {"reason": AssignmentReason.DIFFERS, "problem": problem}
+def _hold_differing(old: Assignment, difference: AssignmentDifference) -> None:
+    problem = difference.problem
+    note: Columns = {
+        "reason": AssignmentReason.DIFFERS,
+        "problem": problem,
+        "difference": difference,
+    }
     owed = _one(old).filter(state=AssignmentState.OWED, doubtful=False)
     if not state_machine.move_all(owed, AssignmentState.HELD, why=problem, **note):
         # Given, or on its way: it is marked, and whatever comes back to be owed is held.
         _one(old).exclude(
             state__in=[AssignmentState.VOID, AssignmentState.HELD]
         ).update(**note)
-        _add_to_why_it_is_held(old, problem)
+        _add_to_why_it_is_held(old, difference)
 
 
-def _add_to_why_it_is_held(old: Assignment, problem: str) -> None:
-    """Why it was held stays the reason: a second assignment must not pass for a change."""
-    held = (
-        _one(old).filter(state=AssignmentState.HELD).exclude(problem__contains=problem)
+def _add_to_why_it_is_held(old: Assignment, difference: AssignmentDifference) -> None:
+    """Keep the reason of a held row: a second assignment must not pass for a change."""
+    held = _one(old).filter(state=AssignmentState.HELD)
+    sentence = Value(f" {difference.problem}")
+    held.exclude(difference=difference).update(
+        difference=difference, problem=Trim(Concat("problem", sentence))
     )
-    held.update(problem=Trim(Concat("problem", Value(f" {problem}"))))
 
 
 def _one(old: Assignment) -> QuerySet[Assignment]:

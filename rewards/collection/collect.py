@@ -1,8 +1,8 @@
 """
-Fetching what customers were assigned: whole lists page by page, triggered ones gathered.
+The job that fetches what customers were assigned: select a query, call Optimove, store.
 
 Asking is always safe, and a page stored twice changes nothing. No call is made while a
-transaction is open, and none that the vendor's limit would refuse.
+transaction is open, and none that Optimove's limit would refuse.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count as counting
 
 from django.db import DataError, IntegrityError
@@ -17,23 +18,22 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from executions.models import Execution, ExecutionProgress, Trigger, TriggerState
 from promoportal import optimove, wire
-from promoportal.db.leases import Lease, due
+from promoportal.db.leases import due
 from promoportal.db.state_machine import LostRace
 from promoportal.optimove import Page, Promotions
 from promoportal.optimove.rate_limiter import Priority
-from promoportal.optimove.throttle import UNAUTHORIZED, Throttled, throttled_call
+from promoportal.optimove.throttle import Throttled, throttled_call
 from promoportal.resilience import circuit_breaker
 from promoportal.resilience.circuit_breaker import Side
 from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import TimeBudget
-from rewards.collection import fetch_runs, triggered_lookup
-from rewards.models import AssignmentReason, Collection, CollectionState
+from rewards.collection import fetch_runs, ingest, triggered_lookup
+from rewards.collection.triggered_lookup import CustomerQuery
+from rewards.models import Collection, CollectionState
 
 # Seconds a job goes on, so that others on its queue get their turn.
 TURN = 5.0
-# Seconds until a vendor that refuses our configuration is asked again.
-CLOSED = 10.0
 
 _UNDER_WAY = Q(state__in=[CollectionState.WAITING, CollectionState.COLLECTING])
 
@@ -66,25 +66,22 @@ def collect_from(
     list_first: bool = False,
 ) -> None:
     """
-    Make the next call for an execution and store what it brings, if nobody else does.
+    Make the next call for an execution and store the answer, if nobody else does.
 
-    :raises NotNow: if the vendor is not to be called now
+    :raises Throttled: if Optimove is not to be called now
     """
-    held = fetch_runs.acquire_lease(execution.pk)
-    if held is None:
-        return
-    crash_points.at(Point.COLLECTING_TAKEN)
-    collection, lease = held
-    try:
-        _step(collection, lease, client, priority, list_first=list_first)
-    except LostRace:
-        logger.info("collecting.lost_race", extra={"execution": execution.pk})
-    except wire.WireError as error:
-        _follow(collection, error)
-    except (DataError, IntegrityError) as error:
-        _follow(collection, wire.Malformed(f"It cannot be stored: {error}"))
-    finally:
-        fetch_runs.release_lease(collection, lease)
+    with fetch_runs.acquired(execution.pk) as collection:
+        if collection is None:
+            return
+        crash_points.at(Point.COLLECTING_TAKEN)
+        try:
+            _step(collection, client, priority, list_first=list_first)
+        except LostRace:
+            logger.info("collecting.lost_race", extra={"execution": execution.pk})
+        except wire.WireError as error:
+            _fail(collection, error)
+        except (DataError, IntegrityError) as error:
+            _fail(collection, wire.Malformed(f"It cannot be stored: {error}"))
 
 
 def is_due() -> bool:
@@ -106,52 +103,49 @@ def due_executions(*, triggered_first: bool = True) -> QuerySet[Execution]:
 
 
 def _step(
-    collection: Collection,
-    lease: Lease,
-    client: Promotions,
-    priority: Priority,
-    *,
-    list_first: bool,
+    collection: Collection, client: Promotions, priority: Priority, *, list_first: bool
 ) -> None:
     listed = Collection.objects.filter(_UNDER_WAY, due(), pk=collection.pk).exists()
-    question = triggered_lookup.gather(
+    query = triggered_lookup.next_query(
         collection.execution, most=client.customers_per_call
     )
-    if listed and (list_first or not question):
-        _fetch(collection, lease, client, priority)
-    elif question:
-        _ask(collection, lease, client, question, priority)
+    if listed and (list_first or query is None):
+        _fetch_page(collection, client, priority)
+    elif query is not None:
+        _look_up(collection, client, query, priority)
 
 
-def _ask(
-    collection: Collection,
-    lease: Lease,
-    client: Promotions,
-    question: triggered_lookup.CustomerQuery,
-    priority: Priority,
+def _fetch_page(collection: Collection, client: Promotions, priority: Priority) -> None:
+    with throttled_call(priority):
+        fetch_runs.begin(collection)
+        page = client.assignments(
+            collection.execution.reference, cursor=collection.cursor or None
+        )
+    crash_points.at(Point.COLLECTING_ANSWERED)
+    ingest.store(collection, page, fetch_runs.advance)
+    crash_points.at(Point.COLLECTING_SAVED)
+
+
+def _look_up(
+    collection: Collection, client: Promotions, query: CustomerQuery, priority: Priority
 ) -> None:
     try:
-        pages = _answer(collection.execution.reference, client, question, priority)
-    except optimove.CursorRefused:
-        raise
+        answer = _answer(collection.execution.reference, client, query, priority)
     except wire.Rejected as error:
-        if len(question.customers) == 1:
-            triggered_lookup.refuse(question, str(error))
+        if len(query.customers) == 1:
+            query.refuse(str(error))
             return
-        for half in question.halves():
-            _ask(collection, lease, client, half, priority)
+        for half in query.halves():
+            _look_up(collection, client, half, priority)
     else:
         crash_points.at(Point.ASKING_ANSWERED)
-        triggered_lookup.save(collection, question, pages, lease=lease)
+        ingest.store(collection, answer, query.conclude)
 
 
 def _answer(
-    occurrence: str,
-    client: Promotions,
-    question: triggered_lookup.CustomerQuery,
-    priority: Priority,
-) -> list[Page]:
-    """Every page of it, before any is stored: a customer may be on several."""
+    occurrence: str, client: Promotions, query: CustomerQuery, priority: Priority
+) -> Page:
+    """Return every page of an answer as one: a customer may be on several."""
     pages: list[Page] = []
     while not pages or pages[-1].next_cursor:
         if len(pages) > fetch_runs.MAX_PAGES_WITHOUT_NEW_ROWS:
@@ -159,40 +153,17 @@ def _answer(
         cursor = pages[-1].next_cursor if pages else None
         with throttled_call(priority):
             page = client.assignments(
-                occurrence, customers=question.customers, cursor=cursor
+                occurrence, customers=query.customers, cursor=cursor
             )
         pages.append(page)
-    return pages
+    rows = tuple(row for page in pages for row in page.rows)
+    return replace(pages[0], rows=rows, next_cursor=None)
 
 
-def _fetch(
-    collection: Collection, lease: Lease, client: Promotions, priority: Priority
-) -> None:
-    with throttled_call(priority):
-        fetch_runs.begin(collection)
-        page = client.assignments(
-            collection.execution.reference, cursor=collection.cursor or None
+def _fail(collection: Collection, error: wire.WireError) -> None:
+    """Record that a call failed, as a page without rows, if the lease is still ours."""
+    nothing = Page(collection.execution.reference, None, (), None, None)
+    with suppress(LostRace):
+        ingest.store(
+            collection, nothing, lambda locked, *_: fetch_runs.fail(locked, error)
         )
-    crash_points.at(Point.COLLECTING_ANSWERED)
-    fetch_runs.save(collection, page, lease=lease)
-    crash_points.at(Point.COLLECTING_SAVED)
-
-
-def _follow(collection: Collection, error: wire.WireError) -> None:
-    """Try later, begin again, or hold it for a person."""
-    collection.refresh_from_db()
-    match error:
-        case optimove.CursorRefused():
-            fetch_runs.restart(collection, str(error))
-        case wire.Misconfigured() if error.status == UNAUTHORIZED:
-            fetch_runs.postpone(collection, CLOSED, problem=str(error))
-        case wire.Rejected():
-            fetch_runs.hold(collection, AssignmentReason.REFUSED, str(error))
-        case wire.Malformed() if collection.malformed + 1 >= fetch_runs.MAX_MALFORMED:
-            fetch_runs.hold(collection, AssignmentReason.MALFORMED, str(error))
-        case wire.Malformed():
-            count = collection.malformed + 1
-            fetch_runs.fail(collection, str(error), None, malformed=count)
-        case _:
-            retry_after = getattr(error, "retry_after", None)
-            fetch_runs.fail(collection, str(error), retry_after)

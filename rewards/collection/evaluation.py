@@ -1,37 +1,210 @@
+"""Evaluate a row that Optimove lists: what becomes of it, and the columns that it fills."""
+
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Any
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from executions.models import Execution, ExecutionStop
 from promoportal import optimove, platforms
 from promoportal.db.bulk import Columns
 from promoportal.optimove import Meaning, Reward, Row
-from rewards import idempotency, limits
-from rewards.models import Assignment, AssignmentReason, AssignmentState, Promotion
+from rewards import idempotency
+from rewards.limits import Limits
+from rewards.models import (
+    Assignment,
+    AssignmentDifference,
+    AssignmentReason,
+    AssignmentState,
+    Promotion,
+)
 
-REPEATED = "This customer was assigned this promotion already, under another id."
+HELD, VOID = AssignmentState.HELD, AssignmentState.VOID
 
 
-def vendor_columns(row: Row) -> dict[str, Any]:
-    """The columns that say what the vendor said."""
+@dataclass(frozen=True)
+class Terms:
+    """What rows of one execution are evaluated by, and what staff confirmed of them."""
+
+    execution: Execution
+    stop: ExecutionStop
+    limits: Limits
+    confirmed: frozenset[str] = frozenset()
+
+
+class Verdict(NamedTuple):
+    """The state that a row gets, and why."""
+
+    state: AssignmentState
+    reason: str = ""
+    problem: str = ""
+
+
+def evaluate(
+    row: Row,
+    terms: Terms,
+    *,
+    repeated: bool = False,
+    difference: AssignmentDifference | None = None,
+) -> Verdict:
+    """
+    Decide whether a row may become due.
+
+    `repeated` says that the customer has another assignment of the promotion, and
+    `difference` what is listed otherwise than it was assigned.
+    """
+    if row.problem or row.meaning != Meaning.ACTIVATE:
+        return _not_assigned(row)
+    if terms.stop == ExecutionStop.CANCELLED:
+        return Verdict(VOID, AssignmentReason.CANCELLED, "The execution is cancelled.")
+    for reason, problem in _to_confirm(row, terms, repeated, difference):
+        if reason not in terms.confirmed:
+            return Verdict(HELD, reason, problem)
+    return Verdict(AssignmentState.OWED)
+
+
+def _to_confirm(
+    row: Row, terms: Terms, repeated: bool, difference: AssignmentDifference | None
+) -> Iterator[tuple[AssignmentReason, str]]:
+    """Yield what staff must confirm before the row may become due."""
+    if repeated and not optimove.current().vendor.repeats_are_meant:
+        yield (
+            AssignmentReason.REPEATED,
+            "This customer was assigned this promotion already, under another id.",
+        )
+    if (reward := row.reward) and not terms.limits.allow_reward(
+        reward.value, _unit(reward)
+    ):
+        problem = f"{reward.value} {_unit(reward)} is past the limit for one reward."
+        yield AssignmentReason.OVER_LIMIT, problem
+    if difference:
+        yield AssignmentReason.DIFFERS, difference.problem
+
+
+def _not_assigned(row: Row) -> Verdict:
+    if row.problem:
+        return Verdict(HELD, AssignmentReason.UNREADABLE, row.problem)
+    if row.meaning == Meaning.CANCELLED:
+        problem = "Optimove lists it as cancelled."
+        return Verdict(VOID, AssignmentReason.CANCELLED, problem)
+    if row.meaning == Meaning.NOTHING:
+        problem = f"Its status is {row.status}."
+        return Verdict(VOID, AssignmentReason.NOT_ASSIGNED, problem)
+    problem = f"The contract does not say what status {row.status!r} means."
+    return Verdict(HELD, AssignmentReason.UNKNOWN_STATUS, problem)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One row of a page, what Optimove says as columns, and what it is evaluated by."""
+
+    row: Row
+    promotion: int | None
+    columns: dict[str, Any]
+    terms: Terms
+
+    def as_new(self, *, repeated: bool) -> dict[str, Any]:
+        """Return the columns of a row that is listed for the first time."""
+        repeated = repeated and bool(self.row.customer) and self.promotion is not None
+        return {
+            "promotion": self.promotion,
+            "reference": self.row.reference,
+            "customer": self.row.customer,
+            "repeated": repeated,
+            "key": None if self.row.problem else self._key(repeated=repeated),
+            **evaluate(self.row, self.terms, repeated=repeated)._asdict(),
+            **self.columns,
+        }
+
+    def against(
+        self, old: Assignment, difference: AssignmentDifference | None
+    ) -> tuple[Verdict, Columns]:
+        """Evaluate a row that is stored; return whose it is too, if that was not known."""
+        row, terms = self.row, self.terms
+        is_known = old.key or row.problem or row.meaning != Meaning.ACTIVATE
+        whose = {} if is_known else self._owner(old)
+        repeated = whose.get("repeated", old.repeated)
+        return evaluate(row, terms, repeated=repeated, difference=difference), whose
+
+    def _owner(self, old: Assignment) -> Columns:
+        """Return whose a row is that could not be read before, and its key."""
+        theirs = {"promotion": self.promotion, "customer": self.row.customer}
+        same = Assignment.objects.filter(execution=old.execution_id, **theirs)
+        others = same.exclude(pk=old.pk).filter(repeated=False)
+        repeated = old.repeated or others.exists()
+        return {**theirs, "repeated": repeated, "key": self._key(repeated=repeated)}
+
+    def _key(self, *, repeated: bool) -> UUID:
+        row = self.row
+        return idempotency.idempotency_key(
+            self.terms.execution.reference,
+            row.promotion,
+            row.customer,
+            row.reference if repeated else "",
+        )
+
+
+def evaluate_page(page: Iterable[Row], terms: Terms) -> dict[str, Listed]:
+    """Return the rows of a page, one for each assignment id, and none lost."""
+    rows: dict[str, Row] = {}
+    for row in page:
+        first = rows.setdefault(row.reference, row)
+        if first is not row and _says(first) != _says(row):
+            contrary = _contrary(row)
+            rows.setdefault(contrary.reference, contrary)
+    promotions = _known_promotions(rows.values())
+    return {
+        reference: Listed(row, promotions.get(row.promotion), _columns(row), terms)
+        for reference, row in rows.items()
+    }
+
+
+def _says(row: Row) -> tuple[Any, ...]:
+    reward = _reward_payload(row.reward) if row.reward else None
+    return row.customer, row.promotion, row.status, reward, row.unique_code
+
+
+def _contrary(row: Row) -> Row:
+    """Return a row of its own for one that contradicts another of its reference."""
+    digest = hashlib.sha256(repr(_says(row)).encode()).hexdigest()[:16]
+    problem = "Optimove lists this assignment id twice, and not the same both times."
+    reference = f"{row.reference[:180]}#{digest}"
+    return replace(row, reference=reference, problem=row.problem or problem)
+
+
+def _known_promotions(rows: Iterable[Row]) -> dict[str, int]:
+    """Return our key of each promotion that is named; add those that are new."""
+    codes = {row.promotion: row.promotion_code or "" for row in rows if row.promotion}
+    known = Promotion.objects.filter(reference__in=codes)
+    missing = codes.keys() - set(known.values_list("reference", flat=True))
+    Promotion.objects.bulk_create(
+        [Promotion(reference=ref, code=codes[ref]) for ref in sorted(missing)],
+        ignore_conflicts=True,
+    )
+    return dict(known.all().values_list("reference", "pk"))
+
+
+def _columns(row: Row) -> dict[str, Any]:
+    """Return the columns that hold what Optimove said."""
     reward = row.reward
     return {
         "as_assigned": row.raw,
         "vendor_status": row.status,
         "meaning": row.meaning,
-        "reward": reward_payload(reward) if reward else None,
+        "reward": _reward_payload(reward) if reward else None,
         "value": reward.value if reward else None,
-        "unit": unit(reward) if reward else "",
+        "unit": _unit(reward) if reward else "",
         "unique_code": row.unique_code or "",
         "properties": row.properties,
         "assigned_at": row.assigned_at,
     }
 
 
-def reward_payload(reward: Reward) -> dict[str, Any]:
-    """A reward as the platform is told of it, with the digits the vendor used."""
+def _reward_payload(reward: Reward) -> dict[str, Any]:
+    """Return a reward as the platform is told of it, with the digits Optimove used."""
     return asdict(
         platforms.Reward(
             category=reward.category,
@@ -44,89 +217,6 @@ def reward_payload(reward: Reward) -> dict[str, Any]:
     )
 
 
-def unit(reward: Reward) -> str:
-    """What its value is counted in: a currency, or spins and the like."""
+def _unit(reward: Reward) -> str:
+    """Return what its value is counted in: a currency, or spins and the like."""
     return (reward.currency or reward.unit or reward.type)[:50]
-
-
-def evaluate_in_execution(
-    row: Row, *, repeated: bool, stop: ExecutionStop
-) -> tuple[AssignmentState, str, str]:
-    """What a row amounts to in its execution: state, reason, problem."""
-    state, reason, problem = evaluate(row)
-    if row.meaning != Meaning.ACTIVATE or row.problem:
-        return state, reason, problem
-    if stop == ExecutionStop.CANCELLED:
-        return (
-            AssignmentState.VOID,
-            AssignmentReason.CANCELLED,
-            "The execution is cancelled.",
-        )
-    if repeated and not optimove.current().vendor.repeats_are_meant:
-        return AssignmentState.HELD, AssignmentReason.REPEATED, REPEATED
-    return state, reason, problem
-
-
-def evaluate(row: Row) -> tuple[AssignmentState, str, str]:
-    """What a row amounts to, whoever else it meets: state, reason, problem."""
-    if row.problem:
-        return AssignmentState.HELD, AssignmentReason.UNREADABLE, row.problem
-    if row.meaning == Meaning.UNKNOWN:
-        problem = f"The contract does not say what status {row.status!r} means."
-        return AssignmentState.HELD, AssignmentReason.UNKNOWN_STATUS, problem
-    if row.meaning == Meaning.CANCELLED:
-        return (
-            AssignmentState.VOID,
-            AssignmentReason.CANCELLED,
-            "Optimove lists it as cancelled.",
-        )
-    if row.meaning == Meaning.NOTHING:
-        return (
-            AssignmentState.VOID,
-            AssignmentReason.NOT_ASSIGNED,
-            f"Its status is {row.status}.",
-        )
-    return _limited(row)
-
-
-def _limited(row: Row) -> tuple[AssignmentState, str, str]:
-    reward = row.reward
-    if reward is None or limits.limits().allow_reward(reward.value, unit(reward)):
-        return AssignmentState.OWED, "", ""
-    problem = f"{reward.value} {unit(reward)} is past the limit for one reward."
-    return AssignmentState.HELD, AssignmentReason.OVER_LIMIT, problem
-
-
-def known_promotions(rows: Iterable[Row]) -> dict[str, int]:
-    """Our key of each promotion named on the page."""
-    codes = {row.promotion: row.promotion_code or "" for row in rows if row.promotion}
-    known = Promotion.objects.filter(reference__in=codes)
-    missing = codes.keys() - set(known.values_list("reference", flat=True))
-    Promotion.objects.bulk_create(
-        [Promotion(reference=ref, code=codes[ref]) for ref in sorted(missing)],
-        ignore_conflicts=True,
-    )
-    return dict(known.all().values_list("reference", "pk"))
-
-
-def owner_columns(assignment: Assignment, row: Row) -> Columns:
-    """Whose an assignment is that could not be read before, and its key."""
-    promotion = known_promotions([row])[row.promotion]
-    same = Assignment.objects.filter(
-        execution=assignment.execution_id, promotion=promotion, customer=row.customer
-    )
-    others = same.exclude(pk=assignment.pk).filter(repeated=False)
-    repeated = assignment.repeated or others.exists()
-    return {
-        "customer": row.customer,
-        "promotion": promotion,
-        "repeated": repeated,
-        "key": key_of(assignment.execution, row, repeated=repeated),
-    }
-
-
-def key_of(execution: Execution, row: Row, *, repeated: bool) -> Any:
-    repeat = row.reference if repeated else ""
-    return idempotency.idempotency_key(
-        execution.reference, row.promotion, row.customer, repeat
-    )

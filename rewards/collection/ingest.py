@@ -1,163 +1,150 @@
-"""Keeping what the vendor lists: what is new, what changed, and what it makes owed."""
+"""Store a page of Optimove's list: insert new rows, and mark known rows as listed again."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from executions.models import Execution, ExecutionStop
+from django.db import transaction
+
+from executions import lifecycle
+from executions.locks import lock_exclusive, lock_shared
+from executions.models import Execution
 from promoportal.db import bulk, database_identity
 from promoportal.db.bulk import Columns
 from promoportal.db.database_identity import Gap
-from promoportal.optimove import Meaning, Row
+from promoportal.db.state_machine import LostRace
+from promoportal.optimove import Meaning, Page, Row
 from rewards import limits, signals
-from rewards.collection import changes
-from rewards.collection.evaluation import (
-    evaluate_in_execution,
-    key_of,
-    known_promotions,
-    reward_payload,
-    vendor_columns,
-)
-from rewards.models import Assignment, AssignmentState
+from rewards.collection import changes, evaluation
+from rewards.collection.evaluation import Listed, Terms
+from rewards.models import Assignment, AssignmentState, Collection
 
 
 @dataclass(frozen=True)
-class Listed:
-    """What a page brought: rows this pass had not seen, and the customers on it."""
+class Stored:
+    """What a page brought: rows that this run had not seen, and the customers on it."""
 
     fresh: int
     customers: frozenset[str]
 
 
-def store(
-    execution: Execution, page: Sequence[Row], *, listed_pass: int, stop: ExecutionStop
-) -> Listed:
-    """
-    Insert what is new and follow what changed. Storing a page again changes nothing.
+Conclude = Callable[[Collection, Page, Stored], bool]
+"""Records what a page settles; says whether the limits are to be checked now."""
 
-    Runs in the transaction that saves the page's cursor, under the collection's lock,
-    so that nobody else stores rows of this execution meanwhile.
+
+def store(collection: Collection, page: Page, conclude: Conclude) -> None:
     """
-    rows = _by_reference(page)
-    promotions = known_promotions(rows.values())
-    known = _known(execution, rows)
-    new = [row for row in rows.values() if row.reference not in known]
-    inserted = _insert(execution, new, promotions, listed_pass, stop)
-    seen_again = _mark_listed(known.values(), listed_pass)
+    Store a page and what it settles, or nothing of it. A page stored again changes nothing.
+
+    Locks the execution, then its collection, then rows in the order of their keys.
+
+    :raises LostRace: if someone else holds the collection or moved its cursor
+    """
+    current = limits.current()
+    with transaction.atomic():
+        # Exclusive where the limits may hold the execution: two that share the lock and
+        # then both want to change it would wait for each other.
+        may_hold = current.bound_executions() and not page.next_cursor
+        lock = lock_exclusive if may_hold else lock_shared
+        stop = lock(collection.execution_id)
+        locked = _lock(collection)
+        lifecycle.name_campaign(locked.execution, page.series)
+        stored = _store_rows(locked, page, Terms(locked.execution, stop, current))
+        if conclude(locked, page, stored):
+            limits.check_run(locked)
+
+
+def _lock(collection: Collection) -> Collection:
+    """Return the collection as it is now, and as it stays until the transaction ends."""
+    ours = Collection.objects.select_for_update(of=["self"]).select_related("execution")
+    locked = ours.filter(
+        pk=collection.pk,
+        token=collection.token,
+        number=collection.number,
+        cursor=collection.cursor,
+    ).first()
+    if locked is None:
+        raise LostRace(f"{collection} has moved on, or is held by someone else.")
+    return locked
+
+
+def _store_rows(collection: Collection, page: Page, terms: Terms) -> Stored:
+    rows = evaluation.evaluate_page(page.rows, terms)
+    known = _known(terms.execution, rows)
+    inserted = _insert(
+        [row for reference, row in rows.items() if reference not in known],
+        terms,
+        collection.number,
+    )
+    seen_again = _mark_listed(known.values(), collection.number)
     again = [(known[ref], row) for ref, row in rows.items() if ref in known]
-    changes.apply_changes(execution, again, stop=stop)
-    _tell(execution, inserted)
-    return Listed(
+    _admit(terms.execution, inserted, changes.apply_changes(again))
+    return Stored(
         fresh=len(inserted) + seen_again,
-        customers=frozenset(row.customer for row in rows.values()),
+        customers=frozenset(listed.row.customer for listed in rows.values()),
     )
 
 
-def _by_reference(page: Iterable[Row]) -> dict[str, Row]:
-    """The rows of a page, one for each reference, and none lost."""
-    rows: dict[str, Row] = {}
-    for row in page:
-        first = rows.setdefault(row.reference, row)
-        if _says(first) != _says(row):
-            contrary = _contrary(row)
-            rows.setdefault(contrary.reference, contrary)
-    return rows
-
-
-def _says(row: Row) -> tuple[Any, ...]:
-    reward = reward_payload(row.reward) if row.reward else None
-    return row.customer, row.promotion, row.status, reward, row.unique_code
-
-
-def _contrary(row: Row) -> Row:
-    """A row that says otherwise than another of the same reference: a person decides."""
-    digest = hashlib.sha256(repr(_says(row)).encode()).hexdigest()[:16]
-    problem = "Optimove lists this assignment id twice, and not the same both times."
-    reference = f"{row.reference[:180]}#{digest}"
-    return replace(row, reference=reference, problem=row.problem or problem)
-
-
-def _known(execution: Execution, rows: Iterable[str]) -> dict[str, Assignment]:
+def _known(execution: Execution, references: Iterable[str]) -> dict[str, Assignment]:
     found = Assignment.objects.select_related("promotion", "execution").filter(
-        execution=execution, reference__in=list(rows)
+        execution=execution, reference__in=list(references)
     )
     return {assignment.reference: assignment for assignment in found}
 
 
 def _insert(
-    execution: Execution,
-    rows: Sequence[Row],
-    promotions: Mapping[str, int],
-    listed_pass: int,
-    stop: ExecutionStop,
-) -> list[Columns]:
-    taken, gaps = _taken(execution, rows), list(Gap.objects.all())
+    rows: Sequence[Listed], terms: Terms, listed_pass: int
+) -> Sequence[Columns]:
+    taken, gaps = _taken(terms.execution, rows), list(Gap.objects.all())
     new: list[Columns] = []
-    for row in rows:
-        three = (promotions.get(row.promotion), row.customer)
-        columns = _new(execution, row, three, repeated=three in taken, stop=stop)
-        new.append({**columns, **_doubt(row, gaps)})
-        taken.add(three)
+    for listed in rows:
+        theirs = (listed.promotion, listed.row.customer)
+        columns = listed.as_new(repeated=theirs in taken)
+        new.append({**columns, **_doubt(listed.row, gaps)})
+        taken.add(theirs)
     bulk.bulk_insert(
         Assignment,
         new,
-        execution=execution,
+        execution=terms.execution,
         listed_pass=listed_pass,
-        cleared=limits.is_execution_unlimited(),
+        cleared=not terms.limits.bound_executions(),
     )
     return new
 
 
-def _taken(execution: Execution, rows: Sequence[Row]) -> set[tuple[int | None, str]]:
-    """Which promotions these customers were assigned already in this execution."""
-    customers = [row.customer for row in rows if row.customer]
+def _taken(execution: Execution, rows: Iterable[Listed]) -> set[tuple[int | None, str]]:
+    """Return which promotions these customers were assigned already."""
+    customers = [listed.row.customer for listed in rows if listed.row.customer]
     found = Assignment.objects.filter(
         execution=execution, customer__in=customers, repeated=False
     )
     return set(found.values_list("promotion_id", "customer"))
 
 
-def _new(
-    execution: Execution,
-    row: Row,
-    three: tuple[int | None, str],
-    *,
-    repeated: bool,
-    stop: ExecutionStop,
-) -> Columns:
-    repeated = repeated and bool(row.customer) and three[0] is not None
-    state, reason, problem = evaluate_in_execution(row, repeated=repeated, stop=stop)
-    return {
-        "promotion": three[0],
-        "reference": row.reference,
-        "customer": row.customer,
-        "state": state,
-        "reason": reason,
-        "problem": problem,
-        "repeated": repeated,
-        "key": None if row.problem else key_of(execution, row, repeated=repeated),
-        **vendor_columns(row),
-    }
-
-
 def _doubt(row: Row, gaps: Iterable[Gap]) -> Columns:
-    """What was assigned in a gap of our rows may have been sent in it."""
+    """Return since when a row is in doubt: assigned in a gap, it may have been sent."""
     since = database_identity.doubtful_since(row.assigned_at, gaps)
     return {"doubtful": since is not None, "first_sent_at": since}
 
 
 def _mark_listed(known: Iterable[Assignment], listed_pass: int) -> int:
-    """How many of them this pass had not seen yet."""
+    """Mark rows as listed; return how many of them this run had not seen yet."""
     earlier = [row.pk for row in known if row.listed_pass < listed_pass]
     return Assignment.objects.filter(pk__in=earlier).update(listed_pass=listed_pass)
 
 
-def _tell(execution: Execution, inserted: Iterable[Columns]) -> None:
+def _admit(
+    execution: Execution, inserted: Iterable[Columns], changed: changes.Counted
+) -> None:
+    """Count what is assigned against the limits."""
     wanted = [row for row in inserted if row["meaning"] == Meaning.ACTIVATE]
-    limits.admit(execution, [(row["unit"], row["value"]) for row in wanted])
+    limits.admit(
+        execution,
+        [*wanted, *changed.rows],
+        instead_of=changed.instead_of,
+        again=changed.again,
+    )
     # Those that wait for the limits are told of once they passed them.
     if any(row["state"] == AssignmentState.OWED for row in wanted):
         signals.owed.send(Execution)

@@ -1,8 +1,8 @@
 """
-Asking for the customers of triggered executions: one call carries all that wait.
+One query for all pending customers of a triggered execution.
 
-The vendor takes fifty calls in ten seconds. With one call per customer that would be
-five rewards a second; gathered, it is as many as a page holds.
+Optimove takes fifty calls in ten seconds. With one call per customer that would be five
+rewards a second; together, it is as many as a page holds.
 """
 
 from __future__ import annotations
@@ -11,20 +11,17 @@ from collections.abc import Collection as Set
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db import transaction
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
-from executions import lifecycle
 from executions.models import Execution, ExecutionReason, Trigger, TriggerState
 from promoportal import optimove
 from promoportal.db import state_machine
 from promoportal.db.database_clock import seconds_from_now
-from promoportal.db.leases import Lease, due
+from promoportal.db.leases import due
 from promoportal.optimove import Page
 from promoportal.resilience.backoff import backoff_seconds
-from rewards import limits, signals
-from rewards.collection import fetch_runs, ingest
-from rewards.models import Assignment, Collection
+from rewards.collection.ingest import Stored
+from rewards.models import Assignment, Collection, CollectionState
 
 # Seconds until a customer who is not listed yet is asked for again; then a person looks.
 BACKOFF = (1, 2, 5, 10, 30, 60, 5 * 60, 15 * 60, 30 * 60)
@@ -40,70 +37,56 @@ class CustomerQuery:
     customers: tuple[str, ...]
 
     def halves(self) -> tuple[CustomerQuery, CustomerQuery]:
-        """The same in two questions: one customer's id may spoil a call for all."""
+        """Return the same in two queries: one customer's id may spoil a call for all."""
         rows = list(zip(self.announced.items(), self.customers, strict=True))
         middle = len(rows) // 2
-        return _question(rows[:middle]), _question(rows[middle:])
+        return _query(rows[:middle]), _query(rows[middle:])
+
+    def refuse(self, problem: str) -> None:
+        """Hold the customers: Optimove refuses to be asked for them."""
+        state_machine.move_all(
+            _still_waiting(self),
+            TriggerState.HELD,
+            why="Optimove refuses to be asked for this customer.",
+            reason=ExecutionReason.REFUSED,
+            problem=problem,
+        )
+
+    def conclude(self, collection: Collection, _: Page, stored: Stored) -> bool:
+        """
+        Conclude the customers whom the stored answer lists.
+
+        The run under way has seen their rows now, and does not miss them on its pages.
+        The limits are checked after each answer.
+        """
+        _conclude(self, stored.customers)
+        is_running = collection.state == CollectionState.COLLECTING
+        seen = F("seen") + (stored.fresh if is_running else 0)
+        Collection.objects.filter(pk=collection.pk).update(
+            failures=0, malformed=0, problem="", seen=seen
+        )
+        return True
 
 
-def wake(execution: Execution) -> None:
-    """Customers wait to be asked for, also where asking was given up before."""
-    with transaction.atomic():
-        fetch_runs.resume_held(execution, why="A customer triggered it.")
-        signals.collecting.send(Execution)
-
-
-def gather(execution: Execution, *, most: int) -> CustomerQuery | None:
-    """All that wait, up to what a call may carry."""
+def next_query(execution: Execution, *, most: int) -> CustomerQuery | None:
+    """Return a query for all customers who wait, up to what a call may carry."""
     waiting = Trigger.objects.filter(
         due(), execution=execution, state=TriggerState.WAITING
     ).order_by("not_before", "pk")[:most]
     rows = waiting.values_list("pk", "announced", "customer")
     found = [((pk, announced), customer) for pk, announced, customer in rows]
-    return _question(found) if found else None
+    return _query(found) if found else None
 
 
-def refuse(question: CustomerQuery, problem: str) -> None:
-    """The vendor refuses to be asked for this customer: a person looks."""
-    state_machine.move_all(
-        _still_waiting(question),
-        TriggerState.HELD,
-        why="Optimove refuses to be asked for this customer.",
-        reason=ExecutionReason.REFUSED,
-        problem=problem,
-    )
-
-
-def save(
-    collection: Collection, question: CustomerQuery, pages: list[Page], *, lease: Lease
-) -> None:
-    """
-    Store the whole answer, and conclude the customers it lists, in one transaction.
-
-    :raises states.LostRace: if someone else holds the collection
-    """
-    with transaction.atomic():
-        stop = limits.look(collection.execution_id, ends=True)
-        locked = fetch_runs.lock(collection, lease)
-        rows = [row for page in pages for row in page.rows]
-        lifecycle.name_campaign(locked.execution, pages[0].series)
-        listed = ingest.store(
-            locked.execution, rows, listed_pass=locked.number, stop=stop
-        )
-        limits.check_run(locked)
-        _conclude(question, listed.customers)
-        fetch_runs.answered(locked, listed.fresh)
-
-
-def _question(rows: Sequence[tuple[tuple[int, int], str]]) -> CustomerQuery:
+def _query(rows: Sequence[tuple[tuple[int, int], str]]) -> CustomerQuery:
     return CustomerQuery(
         announced=dict(key for key, _ in rows),
         customers=tuple(customer for _, customer in rows),
     )
 
 
-def _conclude(question: CustomerQuery, listed: Set[str]) -> None:
-    waiting = _still_waiting(question)
+def _conclude(query: CustomerQuery, listed: Set[str]) -> None:
+    waiting = _still_waiting(query)
     state_machine.move_all(
         waiting.filter(customer__in=list(listed)).exclude(_expects_more()),
         TriggerState.DONE,
@@ -129,10 +112,10 @@ def _conclude(question: CustomerQuery, listed: Set[str]) -> None:
 
 def _expects_more() -> Q:
     """
-    Announced more often than assigned, where each announcement may mean one more.
+    Select customers announced more often than assigned, where each may mean one more.
 
-    It may also have come twice, so that it is not waited for as long as a customer who
-    is not listed at all.
+    An announcement may also have come twice, so that it is not waited for as long as a
+    customer who is not listed at all.
     """
     if not optimove.current().vendor.repeats_are_meant:
         return Q(pk=None)
@@ -147,11 +130,11 @@ def _expects_more() -> Q:
     return Q(pk__in=short.values("pk"))
 
 
-def _still_waiting(question: CustomerQuery) -> QuerySet[Trigger]:
-    """Those not announced again meanwhile: an answer to an old question is no answer."""
+def _still_waiting(query: CustomerQuery) -> QuerySet[Trigger]:
+    """Return those not announced again since: an answer to an old query is no answer."""
     same = Q(pk=None)
     by_count: dict[int, list[int]] = {}
-    for pk, announced in question.announced.items():
+    for pk, announced in query.announced.items():
         by_count.setdefault(announced, []).append(pk)
     for announced, keys in by_count.items():
         same |= Q(pk__in=keys, announced=announced)

@@ -11,6 +11,7 @@ from rewards.models.assignment import (
 )
 from rewards.models.attempt import Attempt
 from rewards.models.choices import (
+    AssignmentDifference,
     AssignmentReason,
     AssignmentState,
     CollectionState,
@@ -26,6 +27,7 @@ __all__ = [
     "Activation",
     "ActivationManager",
     "Assignment",
+    "AssignmentDifference",
     "AssignmentReason",
     "AssignmentState",
     "AssignmentTransition",

@@ -10,9 +10,14 @@ from django.db.models.lookups import IsNull
 from executions.models import Execution
 from promoportal.db.leases import Leased
 from promoportal.db.state_machine import NEWEST, Stateful, Transition, constraint
-from rewards.models.choices import AssignmentReason, AssignmentState
+from rewards.models.choices import (
+    AssignmentDifference,
+    AssignmentReason,
+    AssignmentState,
+)
 from rewards.models.promotion import Promotion
 
+OWED, ACTIVATING, UNCERTAIN, ACTIVE, HELD, VOID = AssignmentState
 # The level of a promotion that a reward is of, as it was listed.
 TIER = KT("reward__tier")
 
@@ -22,39 +27,12 @@ class Assignment(Stateful, Leased):
 
     machines = {
         "state": {
-            AssignmentState.OWED: frozenset(
-                {
-                    AssignmentState.ACTIVATING,
-                    AssignmentState.ACTIVE,
-                    AssignmentState.UNCERTAIN,
-                    AssignmentState.HELD,
-                    AssignmentState.VOID,
-                }
-            ),
-            AssignmentState.ACTIVATING: frozenset(
-                {
-                    AssignmentState.ACTIVE,
-                    AssignmentState.OWED,
-                    AssignmentState.UNCERTAIN,
-                    AssignmentState.HELD,
-                    AssignmentState.VOID,
-                }
-            ),
-            AssignmentState.UNCERTAIN: frozenset(
-                {
-                    AssignmentState.ACTIVE,
-                    AssignmentState.OWED,
-                    AssignmentState.HELD,
-                    AssignmentState.VOID,
-                }
-            ),
-            AssignmentState.HELD: frozenset(
-                {AssignmentState.OWED, AssignmentState.VOID, AssignmentState.ACTIVE}
-            ),
-            AssignmentState.VOID: frozenset(
-                {AssignmentState.OWED, AssignmentState.HELD, AssignmentState.ACTIVE}
-            ),
-            AssignmentState.ACTIVE: frozenset(),
+            OWED: frozenset({ACTIVATING, ACTIVE, UNCERTAIN, HELD, VOID}),
+            ACTIVATING: frozenset({ACTIVE, OWED, UNCERTAIN, HELD, VOID}),
+            UNCERTAIN: frozenset({ACTIVE, OWED, HELD, VOID}),
+            HELD: frozenset({OWED, VOID, ACTIVE}),
+            VOID: frozenset({OWED, HELD, ACTIVE}),
+            ACTIVE: frozenset(),
         }
     }
 
@@ -84,6 +62,15 @@ class Assignment(Stateful, Leased):
     state = models.CharField(max_length=20, choices=AssignmentState)
     reason = models.CharField(max_length=20, choices=AssignmentReason, blank=True)
     problem = models.TextField(blank=True)
+    # Kept when `reason` and `problem` are overwritten, until staff confirm the row.
+    difference = models.CharField(
+        max_length=10,
+        choices=AssignmentDifference,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What Optimove lists otherwise than it was assigned.",
+    )
     repeated = models.BooleanField(default=False)
     cleared = models.BooleanField(default=False, help_text="It passed the limits.")
     doubtful = models.BooleanField(
@@ -124,12 +111,12 @@ class Assignment(Stateful, Leased):
             ),
             models.CheckConstraint(
                 name="assignment_activating_is_leased",
-                condition=~models.Q(state=AssignmentState.ACTIVATING)
+                condition=~models.Q(state=ACTIVATING)
                 | models.Q(lease_until__isnull=False, token__isnull=False),
             ),
             models.CheckConstraint(
                 name="assignment_activating_has_key_and_order",
-                condition=~models.Q(state=AssignmentState.ACTIVATING)
+                condition=~models.Q(state=ACTIVATING)
                 | models.Q(key__isnull=False, order__isnull=False),
             ),
         ]
@@ -138,23 +125,23 @@ class Assignment(Stateful, Leased):
             models.Index(
                 fields=["execution", "not_before", "id"],
                 name="assignment_due",
-                condition=models.Q(state=AssignmentState.OWED, cleared=True),
+                condition=models.Q(state=OWED, cleared=True),
             ),
             # The tick: what is owed for too long, expired, or to be settled.
             models.Index(
                 fields=["owed_since"],
                 name="assignment_owed_since",
-                condition=models.Q(state=AssignmentState.OWED),
+                condition=models.Q(state=OWED),
             ),
             models.Index(
                 fields=["lease_until"],
                 name="assignment_leased",
-                condition=models.Q(state=AssignmentState.ACTIVATING),
+                condition=models.Q(state=ACTIVATING),
             ),
             models.Index(
                 fields=["not_before"],
                 name="assignment_uncertain",
-                condition=models.Q(state=AssignmentState.UNCERTAIN),
+                condition=models.Q(state=UNCERTAIN),
             ),
             # Lists as staff narrow them. Without the key in it an index finds the rows,
             # but has them sorted: all half a million of an execution.
@@ -208,19 +195,19 @@ class Assignment(Stateful, Leased):
                 NEWEST,
                 name="assignment_held_in_doubt",
                 include=["id"],
-                condition=models.Q(state=AssignmentState.HELD, doubtful=True),
+                condition=models.Q(state=HELD, doubtful=True),
             ),
             models.Index(
                 NEWEST,
                 name="assignment_unanswered",
                 include=["id", "state_since"],
-                condition=models.Q(state=AssignmentState.UNCERTAIN),
+                condition=models.Q(state=UNCERTAIN),
             ),
             models.Index(
                 "promotion",
                 NEWEST,
                 name="assignment_of_promotion_held",
-                condition=models.Q(state=AssignmentState.HELD),
+                condition=models.Q(state=HELD),
             ),
             # What a cancellation would do to them, asked before it does it.
             models.Index(
@@ -252,9 +239,7 @@ class Assignment(Stateful, Leased):
             models.Index(
                 fields=["customer", "-id"],
                 name="assignment_of_customer_needing",
-                condition=models.Q(
-                    state__in=[AssignmentState.HELD, AssignmentState.UNCERTAIN]
-                ),
+                condition=models.Q(state__in=[HELD, UNCERTAIN]),
             ),
         ]
         permissions = [
@@ -264,6 +249,21 @@ class Assignment(Stateful, Leased):
             ("export_assignment", "Can export assignments as CSV"),
             ("reveal_assignment", "Can see codes, and payloads as they came"),
         ]
+
+    @property
+    def known_difference(self) -> AssignmentDifference | None:
+        """
+        Return what Optimove lists otherwise than it was assigned.
+
+        A row that the previous release marked during an upgrade has only its sentence,
+        or only its reason. The next release reads `difference` alone.
+        """
+        if AssignmentDifference.OWNER.problem in self.problem:
+            return AssignmentDifference.OWNER
+        if self.difference:
+            return AssignmentDifference(self.difference)
+        is_marked = self.reason == AssignmentReason.DIFFERS
+        return AssignmentDifference.REWARD if is_marked else None
 
     def __str__(self) -> str:
         return f"assignment {self.reference} of {self.customer or 'nobody'}"
@@ -281,14 +281,14 @@ class AssignmentTransition(Transition):
             models.Index(
                 NEWEST,
                 name="assignment_activated",
-                condition=models.Q(after=AssignmentState.ACTIVE),
+                condition=models.Q(after=ACTIVE),
             ),
         ]
 
 
 class ActivationManager(models.Manager["Activation"]):
     def get_queryset(self) -> models.QuerySet[Activation]:
-        return super().get_queryset().filter(after=AssignmentState.ACTIVE)
+        return super().get_queryset().filter(after=ACTIVE)
 
 
 class Activation(AssignmentTransition):

@@ -46,6 +46,19 @@ class AssignmentReason(models.TextChoices):
         return f"{self.label[:1].lower()}{self.label[1:]}"
 
 
+class AssignmentDifference(models.TextChoices):
+    """What Optimove lists of a row otherwise than it was assigned."""
+
+    REWARD = "REWARD", "Another reward"
+    OWNER = "OWNER", "Another customer or promotion"
+
+    @property
+    def problem(self) -> str:
+        """Return the sentence that staff read."""
+        what = "reward" if self == self.REWARD else "customer or promotion"
+        return f"Optimove lists another {what} than before."
+
+
 class RetrialState(models.TextChoices):
     RUNNING = "RUNNING", "Running"
     PAUSED = "PAUSED", "Paused"

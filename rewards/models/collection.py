@@ -7,36 +7,26 @@ from promoportal.db.leases import Leased
 from promoportal.db.state_machine import Stateful, Transition, constraint
 from rewards.models.choices import AssignmentReason, CollectionState
 
+IDLE, WAITING, COLLECTING, DONE, HELD = CollectionState
+
 
 class Collection(Stateful, Leased):
     """The fetching of one execution's assignments, page after page, pass after pass."""
 
     machines = {
         "state": {
-            CollectionState.IDLE: frozenset(
-                {CollectionState.WAITING, CollectionState.HELD}
-            ),
-            CollectionState.WAITING: frozenset(
-                {CollectionState.COLLECTING, CollectionState.HELD}
-            ),
-            CollectionState.COLLECTING: frozenset(
-                {CollectionState.WAITING, CollectionState.DONE, CollectionState.HELD}
-            ),
-            CollectionState.DONE: frozenset(
-                {CollectionState.WAITING, CollectionState.HELD}
-            ),
-            CollectionState.HELD: frozenset(
-                {CollectionState.WAITING, CollectionState.IDLE}
-            ),
+            IDLE: frozenset({WAITING, HELD}),
+            WAITING: frozenset({COLLECTING, HELD}),
+            COLLECTING: frozenset({WAITING, DONE, HELD}),
+            DONE: frozenset({WAITING, HELD}),
+            HELD: frozenset({WAITING, IDLE}),
         }
     }
 
     execution = models.OneToOneField(
         Execution, on_delete=models.CASCADE, related_name="collection"
     )
-    state = models.CharField(
-        max_length=20, choices=CollectionState, default=CollectionState.IDLE
-    )
+    state = models.CharField(max_length=20, choices=CollectionState, default=IDLE)
     reason = models.CharField(max_length=20, choices=AssignmentReason, blank=True)
     problem = models.TextField(blank=True)
     again = models.BooleanField(
@@ -83,7 +73,7 @@ class Collection(Stateful, Leased):
             models.Index(
                 fields=["not_before"],
                 name="collection_due",
-                condition=models.Q(state__in=["WAITING", "COLLECTING"]),
+                condition=models.Q(state__in=[WAITING, COLLECTING]),
             ),
             models.Index(
                 fields=["cleared_to"],

@@ -194,3 +194,13 @@ def test_it_says_nothing_about_what_is_only_tried_again(first: User) -> None:
     )
 
     assert not decisions.retry(Assignment.objects.all(), by=first, why="Again.").skipped
+
+
+@pytest.mark.parametrize("unit", ["eur", "Eur"])
+def test_it_takes_two_however_the_unit_is_written(first: User, unit: str) -> None:
+    doubtful(unit=unit)
+
+    assert say(given, first) == [
+        "your word is kept: at its value it takes a second person"
+    ]
+    assert state() == AssignmentState.HELD

@@ -9,11 +9,23 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from executions import lifecycle
+from promoportal import platforms
 from promoportal.db.bulk_result import BulkResult
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.sandbox import Fault
 from redemptions.models import Redemption
 from rewards import decisions
-from rewards.models import Assignment, AssignmentReason, AssignmentState
+from rewards.activation import deadlines
+from rewards.activation.call_pool import CallResult, Outcome
+from rewards.activation.claims import claim
+from rewards.activation.outcomes import conclude
+from rewards.models import (
+    Assignment,
+    AssignmentDifference,
+    AssignmentReason,
+    AssignmentState,
+)
+from tests.conftest import Agree
 from tests.rewards.collection.test_changes import OTHER, row
 from tests.world import World
 
@@ -275,3 +287,165 @@ def test_a_settled_execution_goes_on_when_one_of_its_rewards_is_tried_again(
 
     held.execution.refresh_from_db()
     assert held.execution.state == "ACTIVATING"
+
+
+def listed_for_another_while_sent(world: World, outcome: Outcome) -> Assignment:
+    """Send C1's reward; meanwhile its id is listed for C2; then that answer comes."""
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    execution = world.collect("7311")
+    capability = platforms.from_settings().capability
+    taken = claim(execution.pk, capability=capability, most=1)
+    assert taken is not None
+    listed["customerId"] = "C2"
+    world.collect("7311")
+    said = CallResult(taken.rows[0], outcome, problem="What the platform said.")
+    conclude(taken, [said])
+    return world.assignment("C1")
+
+
+@pytest.mark.parametrize("capability", ["idempotent,askable", "askable", "neither"])
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome.REFUSED,
+        Outcome.UNANSWERED,
+        Outcome.UNAVAILABLE,
+        Outcome.MISCONFIGURED,
+        Outcome.NOT_SENT,
+        Outcome.MALFORMED,
+    ],
+)
+def test_no_answer_makes_what_is_another_s_by_now_due(
+    world: World, settings: Settings, agent: User, outcome: Outcome, capability: str
+) -> None:
+    """What the platform said wrote over the sentence by which the row was known."""
+    settings.PLATFORM_CAPABILITY = capability
+    world.box.become("idempotent" if "idempotent" in capability else capability)
+    held = listed_for_another_while_sent(world, outcome)
+    rows = Assignment.objects.all()
+
+    world.wait()
+    decisions.not_given(rows, by=agent, why="Not there.")
+    decisions.retry(rows, by=agent, why="Open now.")
+    decisions.retry_together(rows, by=agent, why="All of them.")
+    released = decisions.release(rows, by=agent, why="Meant.")
+    world.wait()
+
+    held.refresh_from_db()
+    assert held.state == AssignmentState.HELD
+    assert not world.box.credits
+    assert set(released.skipped) <= {
+        decisions.NOT_THEIRS,
+        'held as The platform refused it: press "Try again"',
+    }
+    assert decisions.write_off(rows, by=agent, why="It is another's.").done == 1
+
+
+def test_what_was_refused_and_is_theirs_again_is_given_once_it_is_released(
+    world: World, agent: User
+) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=422)
+    )
+    world.run_activation()
+    for customer in ("C2", "C1"):
+        listed["customerId"] = customer
+        world.collect("7311")
+
+    decided = decisions.release(Assignment.objects.all(), by=agent, why="As it was.")
+    world.work()
+
+    assert decided.done == 1
+    assert [credit.customer for credit in world.box.credits] == ["C1"]
+
+
+def hold_too_late(world: World) -> None:
+    Assignment.objects.update(owed_since=seconds_from_now(-30 * 86400))
+    deadlines.hold_too_late()
+
+
+def refuse(world: World) -> None:
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=422)
+    )
+    world.run_activation()
+
+
+@pytest.mark.parametrize("stop", [hold_too_late, refuse])
+def test_what_was_changed_while_it_was_held_is_given_once_it_is_released(
+    world: World, agent: User, stop: Callable[[World], None]
+) -> None:
+    """To give another reward than was assigned takes the right to release it."""
+    listed = row("9f0c", customer="C1") | {"reward": {**OTHER, "value": "10"}}
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    stop(world)
+    listed["reward"] = {**OTHER, "value": "99"}
+    world.collect("7311")
+    rows = Assignment.objects.all()
+
+    tried = decisions.retry(rows, by=agent, why="Open now.")
+    together = decisions.retry_together(rows, by=agent, why="All of them.")
+    world.work()
+    assert (tried.done, len(world.box.credits)) == (0, 0)
+    assert set(tried.skipped) == set(together.values())
+    assert None not in together.values()
+
+    decisions.release(rows, by=agent, why="The new one is right.")
+    world.work()
+    assert [str(credit.value) for credit in world.box.credits] == ["99"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "problem"),
+    [
+        (AssignmentReason.DIFFERS, AssignmentDifference.OWNER.problem),
+        (AssignmentReason.DIFFERS, "The platform did not answer in time."),
+        (AssignmentReason.REFUSED, f"Closed. {AssignmentDifference.OWNER.problem}"),
+    ],
+)
+def test_what_the_release_before_knew_by_a_sentence_is_still_known(
+    world: World, agent: User, reason: AssignmentReason, problem: str
+) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    listed["customerId"] = "C2"
+    world.collect("7311")
+    rows = Assignment.objects.all()
+    rows.update(reason=reason, problem=problem, difference="")
+
+    decisions.retry(rows, by=agent, why="Open now.")
+    decisions.retry_together(rows, by=agent, why="All of them.")
+    decisions.release(rows, by=agent, why="Meant.")
+    world.work()
+
+    assert world.assignment("C1").state == AssignmentState.HELD
+    assert not world.box.credits
+
+
+@pytest.mark.parametrize("way", ["tried again", "listed again"])
+def test_what_is_read_again_and_is_another_s_by_now_is_not_given(
+    world: World, agent: User, agree: Agree, way: str
+) -> None:
+    listed = row("9f0c", customer="C1")
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    listed |= {"customerId": "C2", "status": "Promised"}
+    world.collect("7311")
+    known = 'Assigned = "activate" '
+    agree((known, f'Promised = "activate"\n{known}'))
+
+    if way == "tried again":
+        decided = decisions.retry(Assignment.objects.all(), by=agent, why="Mended.")
+        assert decided.skipped == {decisions.NOT_THEIRS: 1}
+    else:
+        world.collect("7311")
+    world.work()
+
+    assert world.assignment("C1").state == AssignmentState.HELD
+    assert not world.box.credits

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -17,10 +19,11 @@ from executions.models import Execution, ExecutionStop
 from promoportal.db import bulk
 from promoportal.optimove import Promotions
 from promoportal.optimove.rate_limiter import Priority
-from promoportal.sandbox import Options
+from promoportal.sandbox import Fault, Options
+from rewards import decisions
 from rewards import limits as limits_of
-from rewards.collection import collect, fetch_runs, triggered_lookup
-from rewards.limits import BATCH_SIZE, limits
+from rewards.collection import collect, fetch_runs, ingest, triggered_lookup
+from rewards.limits import BATCH_SIZE
 from rewards.models import (
     Assignment,
     AssignmentReason,
@@ -29,8 +32,10 @@ from rewards.models import (
     CollectionState,
     Tally,
 )
+from tests.conftest import Agree
 from tests.factories import AssignmentFactory
 from tests.promoportal.db.second_connection import elsewhere, patiently, waits
+from tests.rewards.collection.test_changes import row
 from tests.world import World
 
 TEN = {"category": "Amount", "type": "BonusCash", "value": "10", "currency": "EUR"}
@@ -171,6 +176,28 @@ def test_what_is_assigned_only_now_waits_for_the_end_of_its_pass(
     assert not world.box.credits
 
 
+def test_what_a_person_releases_waits_for_the_end_of_its_pass(
+    world: World, settings: Settings
+) -> None:
+    settings.LIMIT_CUSTOMERS = ["2"]
+    settings.LIMIT_REWARD = ["EUR=5"]
+    world.box.reset(Options(largest_page=2))
+    rows = [world.box.assign("7311", f"C{n}", status="NotEligible") for n in range(4)]
+    world.announce("7311")
+    for reference in rows:
+        world.box.change("7311", reference, status="Assigned", reward=TEN)
+    execution = open_execution("7311")
+    with Promotions.from_settings() as client:
+        collect.collect_from(execution, client, Priority.COLLECTING)
+
+    held = Assignment.objects.filter(reason=AssignmentReason.OVER_LIMIT)
+    decided = decisions.release(held, by=None, why="So much is meant.")
+    world.run_activation()
+
+    assert decided.done == 2
+    assert not world.box.credits
+
+
 def test_a_large_pass_is_let_go_some_at_a_time(
     settings: Settings, world: World
 ) -> None:
@@ -211,19 +238,20 @@ def test_what_comes_while_others_are_let_go_is_checked_itself(
     assert list(Assignment.objects.filter(cleared=False)) == [fresh]
 
 
-def fetched(execution: Execution, *, asked: bool = False) -> Callable[[], None]:
+@contextmanager
+def fetched(
+    execution: Execution, *, asked: bool = False
+) -> Iterator[Callable[[], None]]:
     """Saves what the vendor lists: as a page, or as what it answered about customers."""
     open_execution(execution.reference)
-    taken = fetch_runs.acquire_lease(execution.pk)
-    assert taken
-    collection, lease = taken
-    fetch_runs.begin(collection)
-    with Promotions.from_settings() as client:
-        page = client.assignments(execution.reference)
-    if asked:
+    with fetch_runs.acquired(execution.pk) as collection:
+        assert collection
+        fetch_runs.begin(collection)
+        with Promotions.from_settings() as client:
+            page = client.assignments(execution.reference)
         nobody = triggered_lookup.CustomerQuery({}, ())
-        return partial(triggered_lookup.save, collection, nobody, [page], lease=lease)
-    return partial(fetch_runs.save, collection, page, lease=lease)
+        conclude = nobody.conclude if asked else fetch_runs.advance
+        yield partial(ingest.store, collection, page, conclude)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -237,9 +265,12 @@ def test_who_holds_an_execution_and_who_gives_of_it_do_not_wait_for_each_other(
     changed = Assignment.objects.filter(customer="C1")
     changed.update(vendor_status="Promised")
     assign(world, "C2")
-    save = fetched(execution, asked=asked)
 
-    with elsewhere() as giving, elsewhere() as listing:
+    with (
+        fetched(execution, asked=asked) as save,
+        elsewhere() as giving,
+        elsewhere() as listing,
+    ):
         giving.begin()
         giving.do(lambda: lock_shared(execution.pk))
         saving = listing.start(save)
@@ -265,9 +296,8 @@ def test_a_page_that_cannot_hold_an_execution_waits_for_nobody_who_gives_of_it(
     world.box.reset(Options(largest_page=largest_page))
     assign(world, "C1", "C2")
     execution = world.collect("7311")
-    save = fetched(execution)
 
-    with elsewhere() as giving, elsewhere() as listing:
+    with fetched(execution) as save, elsewhere() as giving, elsewhere() as listing:
         giving.begin()
         giving.do(lambda: lock_shared(execution.pk))
 
@@ -302,4 +332,247 @@ def test_a_limit_that_cannot_be_read_is_named(
     setattr(settings, name, value)
 
     with pytest.raises(ImproperlyConfigured, match=name):
-        limits()
+        limits_of.current()
+
+
+def list_before_the_contract_knows(world: World, what: str, count: int) -> None:
+    """List rewards of ten EUR that nobody can read before the contract is mended."""
+    unread: dict[str, Any] = {
+        "status": {"status": "Promised", "reward": TEN},
+        "value": {"reward": {**TEN, "value": None, "worth": "10"}},
+    }
+    for number in range(count):
+        listed = row(f"A{number}", customer=f"C{number}")
+        world.box.list_row("7311", listed | unread[what])
+    world.announce("7311")
+    assert Assignment.objects.filter(state=AssignmentState.HELD).count() == count
+
+
+@pytest.fixture
+def mend(agree: Agree) -> Callable[[str], None]:
+    known = 'Assigned = "activate" '
+    changes = {
+        "status": (known, f'Promised = "activate"\n{known}'),
+        "value": ('value = "reward.value"', 'value = "reward.worth"'),
+    }
+    return lambda what: agree(changes[what])
+
+
+unreadable = pytest.mark.parametrize("what", ["status", "value"])
+
+
+@unreadable
+@pytest.mark.parametrize("retry", [decisions.retry, decisions.retry_together])
+def test_what_can_be_read_only_now_passes_the_limits_when_it_is_tried_again(
+    world: World,
+    settings: Settings,
+    mend: Callable[[str], None],
+    what: str,
+    retry: Callable[..., object],
+) -> None:
+    settings.LIMIT_VALUE = ["EUR=25"]
+    list_before_the_contract_knows(world, what, 10)
+    mend(what)
+
+    retry(Assignment.objects.all(), by=None, why="The contract is mended.")
+    world.work()
+
+    execution = Execution.objects.get()
+    assert execution.stop == ExecutionStop.HELD
+    assert "30.000000 EUR were assigned; the limit is 25." in execution.problem
+    assert not world.box.credits
+
+    lifecycle.resume(execution, by=None, why="It was meant.")
+    world.work()
+    assert len(world.box.credits) == 10
+
+
+@unreadable
+@pytest.mark.parametrize(
+    ("most", "before"), [("5", True), ("99", False)], ids=["too much", "not checked"]
+)
+def test_what_can_be_read_only_now_and_did_not_pass_cannot_be_claimed(
+    world: World,
+    settings: Settings,
+    mend: Callable[[str], None],
+    what: str,
+    most: str,
+    before: bool,
+) -> None:
+    settings.LIMIT_VALUE = [f"EUR={most}"]
+    list_before_the_contract_knows(world, what, 1)
+    Assignment.objects.update(cleared=before)
+    mend(what)
+
+    decisions.retry(Assignment.objects.all(), by=None, why="It is mended.")
+    Execution.objects.update(stop=ExecutionStop.NONE)
+    world.run_activation()
+
+    assert Assignment.objects.get().state == AssignmentState.OWED
+    assert not world.box.credits
+
+
+@unreadable
+@pytest.mark.parametrize("by", ["a person", "the next run"])
+def test_what_can_be_read_only_now_counts_once(
+    world: World, mend: Callable[[str], None], what: str, by: str
+) -> None:
+    list_before_the_contract_knows(world, what, 3)
+    mend(what)
+
+    if by == "a person":
+        decisions.retry(Assignment.objects.all(), by=None, why="It is mended.")
+    world.announce("7311")
+
+    tallies = Tally.objects.filter(customers__gt=0)
+    found = tallies.values_list("unit", "customers", "value")
+    assert list(found) == [("EUR", 3, Decimal(30))]
+    assert len(world.box.credits) == 3
+
+
+def change(world: World, *, sent: bool) -> Assignment:
+    """Hold a reward of ten EUR that Optimove changed to 99."""
+    reference = world.box.assign("7311", "C1", reward=TEN)
+    world.collect("7311")
+    if sent:
+        refused = Fault(kind="too_many", side="platform")
+        world.box.order(refused)
+        world.run_activation()
+        Assignment.objects.update(order={"customerId": "C1"})
+    world.box.change("7311", reference, reward={**TEN, "value": "99"})
+    world.collect("7311")
+    return world.assignment("C1")
+
+
+once_sent = pytest.mark.parametrize("sent", [False, True], ids=["new", "sent once"])
+
+
+@once_sent
+def test_a_changed_reward_passes_the_limit_for_one_when_it_is_released(
+    world: World, settings: Settings, sent: bool
+) -> None:
+    settings.LIMIT_REWARD = ["EUR=50"]
+    change(world, sent=sent)
+    rows = Assignment.objects.all()
+
+    first = decisions.release(rows, by=None, why="The new one is right.")
+    world.work()
+
+    held = world.assignment("C1")
+    assert (first.done, held.reason) == (0, AssignmentReason.OVER_LIMIT)
+    assert (str(held.value), len(world.box.credits)) == ("99.000000", 0)
+
+    decisions.release(rows, by=None, why="So much is meant.")
+    world.work()
+    assert [str(credit.value) for credit in world.box.credits] == ["99"]
+
+
+@once_sent
+def test_a_changed_reward_passes_the_limits_for_all_when_it_is_released(
+    world: World, settings: Settings, sent: bool
+) -> None:
+    settings.LIMIT_VALUE = ["EUR=60"]
+    row = change(world, sent=sent)
+    if row.execution.stop == ExecutionStop.HELD:
+        lifecycle.resume(row.execution, by=None, why="Ten were meant.")
+        Collection.objects.update(waived={})
+
+    decisions.release(Assignment.objects.all(), by=None, why="The new one is right.")
+    world.work()
+
+    execution = Execution.objects.get()
+    assert execution.stop == ExecutionStop.HELD
+    assert "99.000000 EUR were assigned; the limit is 60." in execution.problem
+    assert not world.box.credits
+
+
+@once_sent
+def test_a_tally_follows_what_a_reward_is_worth(world: World, sent: bool) -> None:
+    change(world, sent=sent)
+
+    decisions.release(Assignment.objects.all(), by=None, why="The new one is right.")
+    world.work()
+
+    [tally] = Tally.objects.all()
+    assert (tally.customers, tally.value) == (1, Decimal(99))
+    assert [str(credit.value) for credit in world.box.credits] == ["99"]
+
+
+def test_a_tally_that_the_release_before_kept_never_goes_below_nothing(
+    world: World,
+) -> None:
+    """It did not follow what a reward is worth, nor the unit of it."""
+    reference = world.box.assign("7311", "C1", reward=TEN)
+    world.collect("7311")
+    Assignment.objects.update(unit="USD", value=77)
+    world.box.change("7311", reference, reward={**TEN, "value": "99"})
+
+    world.collect("7311")
+
+    found = dict(Tally.objects.values_list("unit", "value"))
+    assert found == {"EUR": 109, "USD": 0}
+
+
+def bad_list(kind: str, **more: Any) -> Fault:
+    return Fault(kind=kind, side="promotions", route="v1/customerAssignments", **more)
+
+
+@pytest.mark.parametrize(
+    ("fault", "listed"),
+    [
+        (bad_list("wrong_total", by=2, times=None), 3),
+        (bad_list("error_before", status=400, skip=1, times=1), 2),
+    ],
+    ids=["a total that is never true", "a cursor that is refused once more"],
+)
+@pytest.mark.parametrize("most", ["99", "1"])
+def test_of_a_list_that_stays_short_what_was_listed_is_given_within_the_limits(
+    world: World, settings: Settings, fault: Fault, listed: int, most: str
+) -> None:
+    settings.LIMIT_CUSTOMERS = [most]
+    world.box.reset(Options(largest_page=2))
+    assign(world, "C1", "C2", "C3")
+    world.box.order(fault)
+    execution = world.open("7311")
+    with Promotions.from_settings() as client:
+        collect.collect_from(execution, client, Priority.COLLECTING)
+    Collection.objects.update(restarts=fetch_runs.MAX_RESTARTS)
+
+    world.work()
+
+    assert Collection.objects.get().reason == AssignmentReason.INCOMPLETE
+    assert len(world.box.credits) == (listed if most == "99" else 0)
+    is_held = Execution.objects.get().stop == ExecutionStop.HELD
+    assert is_held == (most == "1")
+
+
+@pytest.mark.parametrize(
+    ("limit", "listed"), [("EUR", "eur"), ("eur", "EUR"), ("Eur", "eUR")]
+)
+@pytest.mark.parametrize("kind", ["LIMIT_VALUE", "LIMIT_REWARD"])
+def test_a_limit_is_on_a_unit_however_it_is_written(
+    world: World, settings: Settings, kind: str, limit: str, listed: str
+) -> None:
+    setattr(settings, kind, [f"{limit}=15"])
+    world.box.assign("7311", "C1", reward={**TEN, "currency": listed, "value": "20"})
+
+    world.announce("7311")
+
+    assert not world.box.credits
+
+
+def test_a_unit_that_is_written_in_two_ways_counts_once(
+    world: World, settings: Settings
+) -> None:
+    settings.LIMIT_VALUE = ["EUR=15"]
+    for currency in ("EUR", "eur"):
+        world.box.assign("7311", f"C{currency}", reward={**TEN, "currency": currency})
+
+    execution = world.announce("7311")
+    execution.refresh_from_db()
+    assert "20.000000 EUR were assigned; the limit is 15." in execution.problem
+    assert not world.box.credits
+
+    lifecycle.resume(execution, by=None, why="It was meant.")
+    world.announce("7311")
+    assert len(world.box.credits) == 2

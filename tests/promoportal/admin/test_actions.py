@@ -49,6 +49,15 @@ def second() -> Assignment:
     )
 
 
+def confirmable(reason: AssignmentReason) -> Assignment:
+    """Hold a row that Optimove still lists for its customer and promotion."""
+    row = AssignmentFactory(state=AssignmentState.HELD, reason=reason)
+    said = listed(row.reference, customer=row.customer)
+    row.as_assigned = said | {"promotionId": str(row.promotion)}
+    row.save()
+    return row
+
+
 def doubtful() -> Assignment:
     return AssignmentFactory(
         state=AssignmentState.HELD,
@@ -91,12 +100,7 @@ CASES = [
     *(
         Case(
             "release",
-            partial(
-                AssignmentFactory,
-                state=AssignmentState.HELD,
-                reason=reason,
-                as_assigned=listed("9f0c", customer="C1"),
-            ),
+            partial(confirmable, reason),
             OPERATIONS,
             "1 assignment will be given all the same.",
             {"state": AssignmentState.OWED, "reason": ""},

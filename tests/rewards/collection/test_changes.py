@@ -21,8 +21,13 @@ from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import claim
 from rewards.activation.outcomes import conclude
 from rewards.cancellation import BATCH_SIZE
-from rewards.collection import fetch_runs
-from rewards.models import Assignment, AssignmentReason, AssignmentState
+from rewards.collection import fetch_runs, ingest
+from rewards.models import (
+    Assignment,
+    AssignmentDifference,
+    AssignmentReason,
+    AssignmentState,
+)
 from tests.factories import AssignmentFactory, CollectionFactory, ExecutionFactory
 from tests.promoportal.db.second_connection import elsewhere
 from tests.world import World
@@ -202,15 +207,14 @@ def test_what_a_cancelled_execution_gave_stays_cancelled_too_late(world: World) 
     look_again(world)
     world.box.change("7311", reference, status="Assigned")
     execution = world.open("7311")
-    taken = fetch_runs.acquire_lease(execution.pk)
-    assert taken
-    held, lease = taken
-    fetch_runs.begin(held)
+    with fetch_runs.acquired(execution.pk) as held:
+        assert held
+        fetch_runs.begin(held)
 
-    with Promotions.from_settings() as client:
-        page = client.assignments("7311")
-    lifecycle.cancel(execution, by=None, why="Enough.")
-    fetch_runs.save(held, page, lease=lease)
+        with Promotions.from_settings() as client:
+            page = client.assignments("7311")
+        lifecycle.cancel(execution, by=None, why="Enough.")
+        ingest.store(held, page, fetch_runs.advance)
 
     assert world.assignment("C1").cancelled_too_late
 
@@ -576,4 +580,23 @@ def test_a_large_cancelled_execution_is_taken_back_some_at_a_time(
     assert left == 1
     assert void.count() == BATCH_SIZE + 1
     assert not void.exclude(transitions__by=agent).exists()
+    assert not world.box.credits
+
+
+@pytest.mark.parametrize("before", ["NotEligible", "Cancelled"])
+@pytest.mark.parametrize("name", ["customerId", "promotionId"])
+def test_assigned_after_all_but_to_another_is_a_persons_matter(
+    world: World, name: str, before: str
+) -> None:
+    listed = row("9f0c", customer="C1") | {"status": before, "reward": None}
+    world.box.list_row("7311", listed)
+    world.collect("7311")
+    listed |= {"status": "Assigned", "reward": {**OTHER}, name: "another"}
+
+    held = look_again(world)
+    world.work()
+    world.announce("7311")
+
+    assert (held.state, held.reason) == (AssignmentState.HELD, AssignmentReason.DIFFERS)
+    assert held.difference == AssignmentDifference.OWNER
     assert not world.box.credits

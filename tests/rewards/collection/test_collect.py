@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,14 +18,13 @@ from pytest_django import Settings
 
 from executions.lifecycle import add_triggers, open_execution
 from executions.models import EventType, ExecutionProgress, Trigger, TriggerState
-from promoportal import optimove, pipeline
+from promoportal import optimove, pipeline, wire
 from promoportal.db import state_machine
 from promoportal.db.database_clock import seconds_from_now
-from promoportal.db.leases import Lease
 from promoportal.optimove import Page, Promotions
 from promoportal.optimove.rate_limiter import Priority
 from promoportal.sandbox import Fault, Options
-from rewards.collection import collect, fetch_runs, triggered_lookup
+from rewards.collection import collect, fetch_runs, ingest, triggered_lookup
 from rewards.models import (
     Assignment,
     AssignmentReason,
@@ -94,19 +95,52 @@ def one_call(world: World, *, list_first: bool = False) -> None:
 def test_a_worker_that_was_thought_dead_stores_nothing(small_pages: World) -> None:
     assign(small_pages, 15)
     execution = open_execution("7311")
-    held = fetch_runs.acquire_lease(execution.pk)
-    assert held is not None
-    asleep, lease = held
-    fetch_runs.begin(asleep)
-    with Promotions.from_settings() as client:
-        page = client.assignments("7311")
-    small_pages.let_time_come()
-    small_pages.work()
+    with fetch_runs.acquired(execution.pk) as asleep:
+        assert asleep is not None
+        fetch_runs.begin(asleep)
+        with Promotions.from_settings() as client:
+            page = client.assignments("7311")
+        small_pages.let_time_come()
+        small_pages.work()
 
-    with pytest.raises(state_machine.LostRace):
-        fetch_runs.save(asleep, page, lease=lease)
+        with pytest.raises(state_machine.LostRace):
+            ingest.store(asleep, page, fetch_runs.advance)
 
     assert Assignment.objects.count() == 15
+
+
+def test_a_worker_that_was_thought_dead_begins_nothing(small_pages: World) -> None:
+    assign(small_pages, 15)
+    execution = open_execution("7311")
+    with fetch_runs.acquired(execution.pk) as asleep:
+        assert asleep is not None
+        small_pages.let_time_come()
+        with fetch_runs.acquired(execution.pk) as awake:
+            assert awake is not None
+
+            with pytest.raises(state_machine.LostRace):
+                fetch_runs.begin(asleep)
+
+    assert collection("7311").state == CollectionState.WAITING
+
+
+def test_a_worker_that_was_thought_dead_records_no_failure(small_pages: World) -> None:
+    assign(small_pages, 15)
+    execution = open_execution("7311")
+    small_pages.box.order(Fault(kind="error_before", side="promotions", status=400))
+    with (
+        Promotions.from_settings() as client,
+        fetch_runs.acquired(execution.pk) as asleep,
+    ):
+        assert asleep is not None
+        small_pages.let_time_come()
+        # The one call that is refused is that of the worker that lost its lease.
+        with pytest.raises(wire.Rejected) as refused:
+            client.assignments("7311")
+        small_pages.work()
+        collect._fail(asleep, refused.value)
+
+    assert collection("7311").state == CollectionState.DONE
 
 
 def test_any_number_of_notices_while_a_pass_runs_ask_for_one_more(
@@ -441,17 +475,16 @@ def test_an_answer_to_an_earlier_question_does_not_settle_a_later_one(
     world.box.assign("7311", "C1")
     world.notify(11, campaignID="7311", customerID="C1")
     world.run_only("read_deliveries")
-    held = fetch_runs.acquire_lease(Collection.objects.get().execution_id)
-    assert held is not None
-    found, lease = held
-    question = triggered_lookup.gather(found.execution, most=10)
-    assert question is not None
-    with Promotions.from_settings() as client:
-        page = client.assignments("7311", customers=question.customers)
-    world.notify(11, campaignID="7311", customerID="C1")
-    world.run_only("read_deliveries")
+    with fetch_runs.acquired(Collection.objects.get().execution_id) as found:
+        assert found is not None
+        question = triggered_lookup.next_query(found.execution, most=10)
+        assert question is not None
+        with Promotions.from_settings() as client:
+            page = client.assignments("7311", customers=question.customers)
+        world.notify(11, campaignID="7311", customerID="C1")
+        world.run_only("read_deliveries")
 
-    triggered_lookup.save(found, question, [page], lease=lease)
+        ingest.store(found, page, question.conclude)
 
     assert Trigger.objects.get().state == TriggerState.WAITING
     assert world.assignment("C1").state == AssignmentState.OWED
@@ -534,33 +567,31 @@ def test_while_our_key_is_refused_no_list_is_given_up(world: World) -> None:
     assert Collection.objects.get().state == CollectionState.COLLECTING
 
 
-def first_page(world: World) -> tuple[Collection, Lease, Page]:
+@contextmanager
+def first_page(world: World) -> Iterator[tuple[Collection, Page]]:
     """The first page of a list, taken from the vendor and not saved yet."""
     world.box.assign("7311", "C1")
     execution = world.open("7311")
-    taken = fetch_runs.acquire_lease(execution.pk)
-    assert taken is not None
-    fetch_runs.begin(taken[0])
-    with Promotions.from_settings() as client:
-        return *taken, client.assignments("7311")
+    with fetch_runs.acquired(execution.pk) as taken:
+        assert taken is not None
+        fetch_runs.begin(taken)
+        with Promotions.from_settings() as client:
+            yield taken, client.assignments("7311")
 
 
 def test_of_a_page_whose_place_cannot_be_kept_nothing_is(world: World) -> None:
-    collection, lease, page = first_page(world)
-
-    with pytest.raises(DataError):
-        fetch_runs.save(collection, replace(page, next_cursor="\0"), lease=lease)
+    with first_page(world) as (collection, page), pytest.raises(DataError):
+        ingest.store(collection, replace(page, next_cursor="\0"), fetch_runs.advance)
 
     assert not Assignment.objects.exists()
 
 
 def test_a_page_is_not_saved_over_one_that_was_quicker(world: World) -> None:
-    collection, lease, page = first_page(world)
-    same = Collection.objects.select_related("execution").get()
-    fetch_runs.save(collection, replace(page, next_cursor="2"), lease=lease)
+    with first_page(world) as (collection, page):
+        ingest.store(collection, replace(page, next_cursor="2"), fetch_runs.advance)
 
-    with pytest.raises(state_machine.LostRace):
-        fetch_runs.save(same, replace(page, next_cursor="3"), lease=lease)
+        with pytest.raises(state_machine.LostRace):
+            ingest.store(collection, replace(page, next_cursor="3"), fetch_runs.advance)
 
     assert Collection.objects.get().cursor == "2"
 
@@ -750,8 +781,10 @@ def test_a_list_that_was_held_is_not_forgotten_because_somebody_triggers(
     assign(small_pages, 15)
     open_execution("7311")
     one_call(small_pages)
-    fetch_runs.hold(
-        collection("7311"), AssignmentReason.INCOMPLETE, "Optimove says there are more."
+    collection("7311").move(
+        CollectionState.HELD,
+        reason=AssignmentReason.INCOMPLETE,
+        problem="There are more.",
     )
     add_triggers("7311", [("C1", None)])
 
