@@ -17,7 +17,7 @@ from django.db import DataError, IntegrityError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from executions.models import Execution, ExecutionProgress, Trigger, TriggerState
-from promoportal import optimove, wire
+from promoportal import wire
 from promoportal.db.leases import due
 from promoportal.db.state_machine import LostRace
 from promoportal.optimove import Page, Promotions
