@@ -1,4 +1,4 @@
-# Everything a person, or a machine, does here. `make` alone says what there is.
+# The commands of the project. `make` alone lists them.
 #
 # Needs Python 3.11 or newer, with venv; each target sets up whatever else it needs.
 # ARGS goes to the command:  make demo ARGS="--customers 5000 --exit --json"
@@ -18,15 +18,15 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: help setup demo run test forward check bench chaos lock
 
-help:   ## say what there is
+help:   ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)   ## install the locked dependencies into .venv, and nothing else
 
-demo: $(READY)   ## campaigns from notice to redemption, both far sides on your desk
+demo: $(READY)   ## campaigns from webhook to report, with a simulated Optimove and platform
 	@exec $(PY) manage.py demo $(ARGS)
 
-run: $(READY)   ## the portal: web and workers, without the far sides
+run: $(READY)   ## the portal: web server and workers
 	@exec $(PY) manage.py run $(ARGS)
 
 test: $(READY)   ## the tests, in random order
@@ -38,7 +38,7 @@ forward: $(FORWARD)/.ready   ## the tests on Python 3.13 with Django 6.1
 bench: $(READY)   ## the measurements
 	@exec $(PY) -m bench $(ARGS)
 
-# All of them, whatever the first ones say: one look tells what there is to mend.
+# All checks run, also after a failure, so that one run shows every problem.
 CHECKS := format lint types imports migrations deploy
 
 check: $(READY)   ## format, lint, types, imports, migrations, production settings
@@ -50,7 +50,7 @@ check: $(READY)   ## format, lint, types, imports, migrations, production settin
 	if [ -n "$$failed" ]; then echo "make check: failed:$$failed." >&2; exit 1; fi; \
 	echo "make check: all is well ($(CHECKS))."
 
-chaos: $(READY)   ## a storm of kills and lies over a portal of its own, and the count of credits
+chaos: $(READY)   ## fault test: kill processes and break calls, then count the credits
 	@exec $(PY) -m bench.chaos $(ARGS)
 
 lock: $(READY)   ## lock the dependencies again (ARGS=--upgrade: the newest that fit)
@@ -58,8 +58,8 @@ lock: $(READY)   ## lock the dependencies again (ARGS=--upgrade: the newest that
 	$(COMPILE) --python-version 3.11 --group dev --output-file requirements-dev.lock $(ARGS)
 	$(COMPILE) --python-version 3.13 --group dev --output-file requirements-forward.lock $(ARGS)
 
-# Only from the default index: what a machine's settings add to it may have other
-# versions, fewer files, and an address that uv would write down.
+# Only from the default index. Another index of the machine may have other versions
+# and fewer files, and uv would write its address into the lock file.
 COMPILE = env -u UV_CONFIG_FILE -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
 	$(PY) -m uv --no-config pip compile pyproject.toml --quiet --universal \
 	--generate-hashes --no-header
@@ -80,13 +80,13 @@ check-types: $(READY)
 check-imports: $(READY)
 	@$(VENV)/bin/lint-imports
 
-# Models and migrations are compared without a database: this address has none, and the
-# warning that says so is left out.
+# The comparison needs no database. This address has none, and the warning about that is
+# turned off.
 check-migrations: $(READY)
-	@DATABASE_URL=postgresql://nobody@127.0.0.1:1/none \
+	@DATABASE_URL=postgresql://portal@127.0.0.1:1/none \
 	$(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
-# As a production would be set; nothing is asked at these addresses.
+# The settings of a production system. No request is sent to these addresses.
 check-deploy: $(READY)
 	@env -i PATH="$$PATH" DEBUG=false \
 	SECRET_KEY="$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(64))')" \

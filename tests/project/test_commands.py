@@ -44,11 +44,11 @@ class Workspace:
         :param alone: with no programs except these scripts
         :param settings: environment variables
         """
-        # Without the variables that an outer `make test` sets for its children.
+        # Without the variables that an outer `make test ARGS=...` sets for its children.
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("MAKE", "MFLAGS"))
+            if not name.startswith(("MAKE", "MFLAGS", "ARGS"))
         }
         system_path = "" if alone else f"{os.pathsep}{os.environ['PATH']}"
         path = f"{self.folder / 'bin'}{system_path}"
