@@ -102,6 +102,9 @@ def settle(stage: SystemUnderTest, storm: FaultTest, *, patience: float) -> floa
     portal has promised to see to it.
     """
     began = time.monotonic()
+    # A frozen process may hold row locks that opening an execution would wait for.
+    while not storm.thaw():
+        time.sleep(_EVERY)
     stage.manage_each("open", storm.unheard)
     while time.monotonic() - began < patience * _MAX_LENGTH:
         if storm.thaw() and not stage.ask(_LEFT)["moving"]:

@@ -105,7 +105,8 @@ def test_all_below_a_process_are_found_and_can_be_killed() -> None:
         while len(descendants(process.pid)) < 3 and time.monotonic() < until:
             time.sleep(0.02)
         below = descendants(process.pid)
-        killed = [send(one.pid, signal.SIGKILL) for one in [*below[::-1]]]
+        # The outermost first: a shell exits by itself when its last child is gone.
+        killed = [send(one.pid, signal.SIGKILL) for one in below]
         process.kill()
 
     assert len(below) == 3
