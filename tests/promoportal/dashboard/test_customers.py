@@ -361,7 +361,7 @@ def test_of_every_reward_it_is_said_what_happens_next(
     said = next_step.of(row)
 
     assert said.sentence.endswith(".")
-    assert said.takes_a_person == (state == AssignmentState.HELD)
+    assert said.needs_staff == (state == AssignmentState.HELD)
 
 
 @pytest.mark.parametrize("reason", AssignmentReason)
