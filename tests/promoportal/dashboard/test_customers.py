@@ -151,7 +151,7 @@ def test_no_search_reads_the_whole_table(crm: Desk) -> None:
         .order_by("customer")
         .values_list("customer", flat=True)
         .distinct()[:51],
-        customers._needing("C1")[:50],
+        customers._in_review("C1")[:50],
         customers._others("C1", [Assignment(pk=7)], 10**15)[:51],
     ):
         plan = rows.explain()
