@@ -95,7 +95,7 @@ class Rewards:
         return sum(self.states[each] - self.doubtful[each] for each in states)
 
 
-@replay_preview.also
+@replay_preview.consequence
 def rewards(preview: ReplayPreview) -> Consequence:
     """Return the states of the affected rewards, and what would change."""
     execution = preview.execution
