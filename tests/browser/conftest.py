@@ -22,7 +22,7 @@ from pytest_django.live_server_helper import LiveServer
 from promoportal.admin.roles import Role, group_of
 from tests.browser.screen import DESK, Screen
 from tests.factories import UserFactory
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 # It asks nobody for news of itself: a test talks to this machine alone.
@@ -98,5 +98,5 @@ def _member(role: Role) -> User:
 
 
 def _logged_in(user: User, live_server: LiveServer) -> Any:
-    session = Desk(user).client.cookies[settings.SESSION_COOKIE_NAME]
+    session = StaffClient(user).client.cookies[settings.SESSION_COOKIE_NAME]
     return {"name": session.key, "value": session.value, "url": live_server.url}

@@ -16,7 +16,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
 from promoportal.admin.keyset_pagination import MAX_ROWS_COUNTED
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 # Rows of one table that a question may touch where it counts nothing.
 MAX_TOUCHED = 1_500
@@ -122,14 +122,14 @@ def _looked_at(ask: Callable[[], Any], looking: Looking) -> list[str]:
 
 
 def faults(
-    desk: Desk,
+    staff: StaffClient,
     address: str,
     ask: Callable[[str], Any] | None = None,
     at_most: int = MAX_TOUCHED,
 ) -> list[str]:
     """Return what is wrong with all that one page asks."""
     answers: list[Any] = []
-    found = asked(lambda: answers.append((ask or desk.get)(address)), at_most)
+    found = asked(lambda: answers.append((ask or staff.get)(address)), at_most)
     assert answers[0].status_code == 200, address
     return [f"{address} {why}" for why in found]
 
@@ -171,7 +171,7 @@ class DrawnOnce:
 class Lists:
     """Lists of rows that nobody changes, each looked at once, and each question once."""
 
-    desk: Desk
+    staff: StaffClient
     _found: dict[str, list[str]] = field(default_factory=dict)
     _filters: dict[str, Any] = field(default_factory=dict)
     _known: set[tuple[str, str]] = field(default_factory=set)
@@ -190,6 +190,6 @@ class Lists:
         return self._filters[address]
 
     def _get(self, address: str) -> None:
-        answer: Any = self.desk.client.get(address, headers=_DRAWN_ONCE)
+        answer: Any = self.staff.client.get(address, headers=_DRAWN_ONCE)
         assert answer.status_code == 200, address
         self._filters[address] = answer.context["cl"]

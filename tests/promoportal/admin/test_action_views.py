@@ -31,7 +31,7 @@ from tests.factories import (
     RedemptionFactory,
     UserFactory,
 )
-from tests.staff_client import WHY, Desk
+from tests.staff_client import WHY, StaffClient
 
 # Whether these can be read, as they are listed now, is found out by reading them anew.
 READ_ANEW = {
@@ -117,26 +117,26 @@ def test_what_fits_is_what_would_be_done(
 
 @pytest.mark.parametrize(("make", "how"), STATES)
 def test_everyone_is_offered_what_fits_and_they_may_and_nothing_else(
-    desk_of: Callable[[Role], Desk],
+    client_of: Callable[[Role], StaffClient],
     make: Callable[..., Iterator[Model]],
     how: tuple[Any, ...],
 ) -> None:
     row = next(make(*how))
     fitting = [action for action in actions_of(type(row)) if action.fits(row)]
     for role in Role:
-        desk = desk_of(role)
+        staff = client_of(role)
 
-        assert desk.offered(row) == {
-            action.name for action in fitting if desk.user.has_perm(action.permission)
+        assert staff.offered(row) == {
+            action.name for action in fitting if staff.user.has_perm(action.permission)
         }
 
 
 def test_who_said_it_already_is_offered_to_say_the_opposite_alone(
-    desk_of: Callable[[Role], Desk], settings: Settings
+    client_of: Callable[[Role], StaffClient], settings: Settings
 ) -> None:
     settings.DECIDE_ALONE_UP_TO = ["EUR=1"]
     row = AssignmentFactory(state=AssignmentState.HELD, doubtful=True)
-    operations = desk_of(Role.OPERATIONS)
+    operations = client_of(Role.OPERATIONS)
 
     operations.do("given", row)
 
@@ -146,9 +146,9 @@ def test_who_said_it_already_is_offered_to_say_the_opposite_alone(
 # --- A page that is no longer so ------------------------------------------------------
 
 
-def seen(desk: Desk, row: Model) -> str:
+def seen(staff: StaffClient, row: Model) -> str:
     """What the row's page saw of it, as it is posted with whatever is pressed there."""
-    version: str = desk.get(page_of(row)).context["seen"]
+    version: str = staff.get(page_of(row)).context["seen"]
     return version
 
 
@@ -209,7 +209,7 @@ STALE: list[Any] = [
 
 @pytest.mark.parametrize(("action", "make", "meanwhile", "says"), STALE)
 def test_what_moved_on_meanwhile_is_left_as_it_is_and_it_says_so(
-    operations: Desk,
+    operations: StaffClient,
     action: str,
     make: Callable[[], Model],
     meanwhile: Callable[[Model], None],
@@ -229,7 +229,7 @@ def test_what_moved_on_meanwhile_is_left_as_it_is_and_it_says_so(
 
 
 def test_also_if_it_moved_on_while_somebody_was_asked_whether_it_is_meant(
-    operations: Desk,
+    operations: StaffClient,
 ) -> None:
     row = held()
     asked = operations.post("write_off", row, seen=seen(operations, row))
@@ -260,7 +260,7 @@ def test_also_if_it_moved_on_while_somebody_was_asked_whether_it_is_meant(
     ],
 )
 def test_pressed_twice_it_is_done_once(
-    operations: Desk, action: str, make: Callable[[], Any]
+    operations: StaffClient, action: str, make: Callable[[], Any]
 ) -> None:
     row = make()
     before = seen(operations, row)
@@ -284,7 +284,7 @@ def test_pressed_twice_it_is_done_once(
     ],
 )
 def test_where_few_will_stop_it_any_more_that_is_offered_behind_more(
-    operations: Desk, state: ExecutionProgress, aside: set[str]
+    operations: StaffClient, state: ExecutionProgress, aside: set[str]
 ) -> None:
     row = ExecutionFactory(state=state)
 
@@ -299,7 +299,9 @@ def test_where_few_will_stop_it_any_more_that_is_offered_behind_more(
     assert row.stop == ExecutionStop.PAUSED
 
 
-def test_collecting_again_pressed_twice_asks_for_one_pass(operations: Desk) -> None:
+def test_collecting_again_pressed_twice_asks_for_one_pass(
+    operations: StaffClient,
+) -> None:
     row = ExecutionFactory(state=ExecutionProgress.SETTLED)
     before = seen(operations, row)
 
@@ -312,7 +314,7 @@ def test_collecting_again_pressed_twice_asks_for_one_pass(operations: Desk) -> N
 
 
 def test_an_execution_that_only_got_on_meanwhile_is_stopped_all_the_same(
-    operations: Desk,
+    operations: StaffClient,
 ) -> None:
     row = ExecutionFactory(state=ExecutionProgress.COLLECTING)
     before = seen(operations, row)

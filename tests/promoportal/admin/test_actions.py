@@ -31,7 +31,7 @@ from tests.factories import (
     UserFactory,
 )
 from tests.rewards.collection.test_changes import row as listed
-from tests.staff_client import WHY, Desk
+from tests.staff_client import WHY, StaffClient
 
 OPERATIONS = {Role.OPERATIONS}
 SUPPORT_TOO = {Role.SUPPORT, Role.OPERATIONS}
@@ -232,19 +232,19 @@ def as_it_is(row: Model) -> dict[str, Any]:
 
 @every_case
 def test_who_may_does_it_and_is_told_so(
-    case: Case, desk_of: Callable[[Role], Desk]
+    case: Case, client_of: Callable[[Role], StaffClient]
 ) -> None:
     for role in case.may:
-        row, desk = case.row(), desk_of(role)
+        row, staff = case.row(), client_of(role)
 
-        said = desk.do(case.action, row)
+        said = staff.do(case.action, row)
 
         assert said == case.says
         assert {name: column(row, name) for name in case.after} == case.after
 
 
 @every_case
-def test_who_and_why_are_kept(case: Case, operations: Desk) -> None:
+def test_who_and_why_are_kept(case: Case, operations: StaffClient) -> None:
     row: Any = case.row()
 
     operations.do(case.action, row)
@@ -260,24 +260,26 @@ def test_who_and_why_are_kept(case: Case, operations: Desk) -> None:
 
 @every_case
 def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
-    case: Case, desk_of: Callable[[Role], Desk]
+    case: Case, client_of: Callable[[Role], StaffClient]
 ) -> None:
     for role in set(Role) - case.may:
-        row, desk = case.row(), desk_of(role)
+        row, staff = case.row(), client_of(role)
         before = as_it_is(row)
 
-        offered = desk.offered(row)
-        answer = desk.post(case.action, row, confirmed="yes")
+        offered = staff.offered(row)
+        answer = staff.post(case.action, row, confirmed="yes")
 
         assert case.action not in offered
         assert answer.status_code == 403
         assert as_it_is(row) == before
-        [entry] = LogEntry.objects.filter(user=desk.user)
+        [entry] = LogEntry.objects.filter(user=staff.user)
         assert (entry.action_flag, entry.object_id) == (AuditKind.REFUSED, str(row.pk))
 
 
 @every_case
-def test_its_page_offers_it_and_comes_back_to_it(case: Case, operations: Desk) -> None:
+def test_its_page_offers_it_and_comes_back_to_it(
+    case: Case, operations: StaffClient
+) -> None:
     row = case.row()
 
     offered = operations.offered(row)
@@ -290,7 +292,7 @@ def test_its_page_offers_it_and_comes_back_to_it(case: Case, operations: Desk) -
 
 @every_case
 def test_without_a_reason_nothing_happens_and_the_rows_stay_chosen(
-    case: Case, operations: Desk
+    case: Case, operations: StaffClient
 ) -> None:
     row = case.row()
     before = as_it_is(row)
@@ -317,7 +319,7 @@ def test_without_a_reason_nothing_happens_and_the_rows_stay_chosen(
     ],
 )
 def test_what_is_final_is_asked_about_first(
-    action: str, make: Callable[[], Model], operations: Desk
+    action: str, make: Callable[[], Model], operations: StaffClient
 ) -> None:
     row = make()
     before = as_it_is(row)
@@ -332,7 +334,7 @@ def test_what_is_final_is_asked_about_first(
     assert answer.context["action"].warning.replace("'", "&#x27;") in page
 
 
-def test_what_was_confirmed_is_what_was_asked_about(operations: Desk) -> None:
+def test_what_was_confirmed_is_what_was_asked_about(operations: StaffClient) -> None:
     asked_about = [held(), held()]
     asked = operations.post("write_off", *asked_about)
     later = held()
@@ -344,7 +346,7 @@ def test_what_was_confirmed_is_what_was_asked_about(operations: Desk) -> None:
     assert column(later, "state") == AssignmentState.HELD
 
 
-def test_what_is_left_alone_is_counted_and_explained(operations: Desk) -> None:
+def test_what_is_left_alone_is_counted_and_explained(operations: StaffClient) -> None:
     rows = [held(), held(), doubtful(), AssignmentFactory(state=AssignmentState.ACTIVE)]
 
     said = operations.do("retry", *rows)
@@ -356,7 +358,7 @@ def test_what_is_left_alone_is_counted_and_explained(operations: Desk) -> None:
     )
 
 
-def test_more_reasons_than_anyone_reads_are_summed_up(operations: Desk) -> None:
+def test_more_reasons_than_anyone_reads_are_summed_up(operations: StaffClient) -> None:
     rows = [
         AssignmentFactory(
             state=AssignmentState.HELD,
@@ -373,7 +375,7 @@ def test_more_reasons_than_anyone_reads_are_summed_up(operations: Desk) -> None:
     assert said.endswith("2 more were left alone for other reasons.")
 
 
-def test_redemptions_that_are_not_held_are_counted(operations: Desk) -> None:
+def test_redemptions_that_are_not_held_are_counted(operations: StaffClient) -> None:
     rows = [held_redemption(), RedemptionFactory(), RedemptionFactory()]
 
     said = operations.do("report_again", *rows)
@@ -412,7 +414,7 @@ def test_redemptions_that_are_not_held_are_counted(operations: Desk) -> None:
     ],
 )
 def test_what_does_not_fit_is_left_alone(
-    action: str, row: Callable[[], Model], says: str, operations: Desk
+    action: str, row: Callable[[], Model], says: str, operations: StaffClient
 ) -> None:
     there = row()
 
@@ -422,7 +424,7 @@ def test_what_does_not_fit_is_left_alone(
     assert action not in operations.offered(there)
 
 
-def test_choosing_nothing_does_nothing(operations: Desk) -> None:
+def test_choosing_nothing_does_nothing(operations: StaffClient) -> None:
     row = held()
 
     assert operations.do("retry", row, _selected_action=[]) == (
@@ -436,7 +438,7 @@ def test_choosing_nothing_does_nothing(operations: Desk) -> None:
 
 
 @pytest.mark.parametrize("key", ["x", "-1", "1e3", "²", "9" * 40, "\0"])
-def test_keys_that_are_none_choose_nothing(key: str, operations: Desk) -> None:
+def test_keys_that_are_none_choose_nothing(key: str, operations: StaffClient) -> None:
     row = held()
 
     said = operations.do("retry", row, _selected_action=[key])
@@ -444,7 +446,7 @@ def test_keys_that_are_none_choose_nothing(key: str, operations: Desk) -> None:
     assert said == "Nothing was done: choose at least one row."
 
 
-def test_a_reason_that_cannot_be_kept_is_refused(operations: Desk) -> None:
+def test_a_reason_that_cannot_be_kept_is_refused(operations: StaffClient) -> None:
     row = held()
 
     for why, problem in (
@@ -456,7 +458,7 @@ def test_a_reason_that_cannot_be_kept_is_refused(operations: Desk) -> None:
     assert column(row, "state") == AssignmentState.HELD
 
 
-def test_all_that_match_a_list_can_be_chosen(operations: Desk) -> None:
+def test_all_that_match_a_list_can_be_chosen(operations: StaffClient) -> None:
     matching = [held() for _ in range(3)]
     other = AssignmentFactory(
         state=AssignmentState.HELD, reason=AssignmentReason.TOO_LATE
@@ -473,7 +475,9 @@ def test_all_that_match_a_list_can_be_chosen(operations: Desk) -> None:
     assert column(other, "state") == AssignmentState.HELD
 
 
-def test_what_the_time_is_too_short_for_is_left_and_counted(operations: Desk) -> None:
+def test_what_the_time_is_too_short_for_is_left_and_counted(
+    operations: StaffClient,
+) -> None:
     made = [Promotion(reference=f"{number}") for number in range(250)]
     keys = [row.pk for row in Promotion.objects.bulk_create(made)]
     action = next(
@@ -494,7 +498,7 @@ def test_what_the_time_is_too_short_for_is_left_and_counted(operations: Desk) ->
     assert LogEntry.objects.count() == 100
 
 
-def test_an_action_reads_its_row_once_for_each_step(operations: Desk) -> None:
+def test_an_action_reads_its_row_once_for_each_step(operations: StaffClient) -> None:
     row = held()
     seen = operations.get(page_of(row)).context["seen"]
 
@@ -512,7 +516,7 @@ def test_an_action_reads_its_row_once_for_each_step(operations: Desk) -> None:
     assert len(reads) == 4, reads
 
 
-def test_strangers_are_sent_to_log_in(operations: Desk) -> None:
+def test_strangers_are_sent_to_log_in(operations: StaffClient) -> None:
     row = held()
     operations.client.logout()
 
@@ -529,19 +533,19 @@ def _place(row: Model) -> str:
 
 @pytest.mark.parametrize("action", ["given", "not_given"])
 def test_a_costly_reward_takes_two_desks(
-    action: str, desk_of: Callable[[Role], Desk], settings: Settings
+    action: str, client_of: Callable[[Role], StaffClient], settings: Settings
 ) -> None:
     settings.DECIDE_ALONE_UP_TO = ["EUR=1"]
-    row, operations = doubtful(), desk_of(Role.OPERATIONS)
+    row, operations = doubtful(), client_of(Role.OPERATIONS)
     Assignment.objects.update(value=50, unit="EUR")
-    colleague = Desk(UserFactory(is_staff=True))
+    colleague = StaffClient(UserFactory(is_staff=True))
     colleague.user.groups.add(group_of(Role.OPERATIONS))
 
     said = operations.do(action, row)
     assert "takes a second person" in said
     assert WHY in operations.page(row)
     assert "Doubtful assignment waits for a second person" in operations.text("/admin/")
-    desk_of(Role.SUPPORT).post(action, row, confirmed="yes")
+    client_of(Role.SUPPORT).post(action, row, confirmed="yes")
     row.refresh_from_db()
     assert row.state == AssignmentState.HELD
     colleague.do(action, row)

@@ -34,7 +34,7 @@ from tests.factories import (
     UserFactory,
 )
 from tests.many import multiply
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 
 def needs_a_person() -> None:
@@ -69,11 +69,11 @@ def needs_a_person() -> None:
     RedemptionFactory(state=RedemptionState.REPORTED)
 
 
-def figures(desk: Desk) -> dict[str, Any]:
-    return {one.label: one for one in desk.get("/admin/").context["figures"]}
+def figures(staff: StaffClient) -> dict[str, Any]:
+    return {one.label: one for one in staff.get("/admin/").context["figures"]}
 
 
-def test_every_number_is_that_of_the_list_it_leads_to(crm: Desk) -> None:
+def test_every_number_is_that_of_the_list_it_leads_to(crm: StaffClient) -> None:
     needs_a_person()
 
     found = figures(crm)
@@ -99,7 +99,7 @@ def test_every_number_is_that_of_the_list_it_leads_to(crm: Desk) -> None:
             assert str(len(shown)) == one.number
 
 
-def test_the_held_are_told_apart_by_reason(crm: Desk) -> None:
+def test_the_held_are_told_apart_by_reason(crm: StaffClient) -> None:
     needs_a_person()
 
     found = figures(crm)["Assignments are held"].reasons
@@ -110,7 +110,7 @@ def test_the_held_are_told_apart_by_reason(crm: Desk) -> None:
     }
 
 
-def test_what_optimove_refused_to_be_told_has_its_number(crm: Desk) -> None:
+def test_what_optimove_refused_to_be_told_has_its_number(crm: StaffClient) -> None:
     needs_a_person()
 
     [refused] = figures(crm)["Redemptions are held"].reasons
@@ -118,15 +118,17 @@ def test_what_optimove_refused_to_be_told_has_its_number(crm: Desk) -> None:
     assert (refused.label, refused.number) == ("Rejected by Optimove", "2")
 
 
-def silent(desk: Desk) -> list[Any]:
-    return desk.list(Listener, needs="silent")
+def silent(staff: StaffClient) -> list[Any]:
+    return staff.list(Listener, needs="silent")
 
 
 def hours_ago(hours: float) -> datetime:
     return timezone.now() - timedelta(hours=hours)
 
 
-def test_a_listener_is_silent_that_was_last_called_too_long_ago(crm: Desk) -> None:
+def test_a_listener_is_silent_that_was_last_called_too_long_ago(
+    crm: StaffClient,
+) -> None:
     old = ListenerFactory(opened_at=hours_ago(1000))
     DeliveryFactory(listener=old, received_at=hours_ago(900))
     last = DeliveryFactory(listener=old, received_at=hours_ago(35))
@@ -150,14 +152,16 @@ def test_a_listener_is_silent_that_was_last_called_too_long_ago(crm: Desk) -> No
     ],
 )
 def test_only_open_ones_that_tell_of_rewards_are_silent(
-    crm: Desk, changes: dict[str, Any], is_silent: bool
+    crm: StaffClient, changes: dict[str, Any], is_silent: bool
 ) -> None:
     ListenerFactory(**{"opened_at": hours_ago(37), **changes})
 
     assert bool(silent(crm)) == is_silent
 
 
-def test_how_long_is_set_and_nought_is_never(crm: Desk, settings: Settings) -> None:
+def test_how_long_is_set_and_nought_is_never(
+    crm: StaffClient, settings: Settings
+) -> None:
     ListenerFactory(opened_at=hours_ago(37))
 
     for hours, count in ((36, 1), (38, 0), (0, 0)):
@@ -165,11 +169,11 @@ def test_how_long_is_set_and_nought_is_never(crm: Desk, settings: Settings) -> N
         assert len(silent(crm)) == count
 
 
-def test_where_nothing_is_held_it_says_so(crm: Desk) -> None:
+def test_where_nothing_is_held_it_says_so(crm: StaffClient) -> None:
     assert "Nothing needs a person." in crm.text("/admin/")
 
 
-def test_counting_stops_somewhere(crm: Desk) -> None:
+def test_counting_stops_somewhere(crm: StaffClient) -> None:
     listener, now = ListenerFactory(), timezone.now()
     held = [
         Delivery(
@@ -188,7 +192,7 @@ def test_counting_stops_somewhere(crm: Desk) -> None:
     assert figures(crm)["Deliveries are held"].number == "over 10,000"
 
 
-def test_what_the_census_knows_is_told_exactly(crm: Desk) -> None:
+def test_what_the_census_knows_is_told_exactly(crm: StaffClient) -> None:
     multiply(
         AssignmentFactory(state=AssignmentState.HELD, reason=AssignmentReason.REFUSED),
         MAX_ROWS_COUNTED,
@@ -205,13 +209,13 @@ def test_only_what_one_may_see_is_counted(db: None) -> None:
     user = UserFactory(is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_redemption"))
 
-    assert figures(Desk(user)).keys() == {
+    assert figures(StaffClient(user)).keys() == {
         "Redemptions are held",
         "Redemptions were sent, and had no answer for 15 minutes",
     }
 
 
-def test_lists_are_in_the_order_of_the_work(operations: Desk) -> None:
+def test_lists_are_in_the_order_of_the_work(operations: StaffClient) -> None:
     apps = operations.get("/admin/").context["app_list"]
 
     names = [(app["name"], [model["name"] for model in app["models"]]) for app in apps]
@@ -235,7 +239,7 @@ def test_lists_are_in_the_order_of_the_work(operations: Desk) -> None:
     ]
 
 
-def test_looking_wakes_nobody(crm: Desk) -> None:
+def test_looking_wakes_nobody(crm: StaffClient) -> None:
     needs_a_person()
 
     crm.get("/admin/")
@@ -244,7 +248,7 @@ def test_looking_wakes_nobody(crm: Desk) -> None:
 
 
 def test_what_is_looked_at_now_and_then_is_first_of_what_is_behind(
-    operations: Desk,
+    operations: StaffClient,
 ) -> None:
     more = [task.label for task in operations.get("/admin/").context["navigation"].more]
 

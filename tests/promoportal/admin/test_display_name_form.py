@@ -23,23 +23,23 @@ from tests.factories import (
     PromotionFactory,
 )
 from tests.many import multiply, plan
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 both = pytest.mark.parametrize("make", [CampaignFactory, PromotionFactory])
 Make = Callable[..., Any]
 
 
-def name(desk: Desk, row: Named, called: str) -> Any:
+def name(staff: StaffClient, row: Named, called: str) -> Any:
     """Press "Set name" on its page; gives the answer as it comes."""
     said = {"naming": "yes", "keys": row.pk, "page": row.pk, "name": called}
-    return desk.client.post(list_of(type(row)), said)
+    return staff.client.post(list_of(type(row)), said)
 
 
-def called(desk: Desk, row: Named, so: str) -> str:
+def called(staff: StaffClient, row: Named, so: str) -> str:
     """The same, and what was said of it."""
-    answer = name(desk, row, so)
+    answer = name(staff, row, so)
     assert answer["Location"] == page_of(row)
-    return desk.said(page_of(row))
+    return staff.said(page_of(row))
 
 
 def reward(**more: Any) -> Assignment:
@@ -58,7 +58,7 @@ PROMOTION = 'Friday spins <span class="beside">promo-17</span>'
 # --- Given ----------------------------------------------------------------------------
 
 
-def test_a_form_that_says_no_name_takes_none_away(operations: Desk) -> None:
+def test_a_form_that_says_no_name_takes_none_away(operations: StaffClient) -> None:
     row = CampaignFactory(name="Welcome back")
 
     operations.client.post(list_of(type(row)), {"naming": "yes", "page": row.pk})
@@ -70,24 +70,26 @@ def test_a_form_that_says_no_name_takes_none_away(operations: Desk) -> None:
 @both
 @pytest.mark.parametrize("role", Role)
 def test_it_is_named_by_who_may_and_kept_as_refused_of_who_may_not(
-    role: Role, make: Make, desk_of: Callable[[Role], Desk]
+    role: Role, make: Make, client_of: Callable[[Role], StaffClient]
 ) -> None:
-    row, desk = make(), desk_of(role)
+    row, staff = make(), client_of(role)
     may = role in {Role.CRM, Role.OPERATIONS}
 
-    assert ("Set name" in desk.page(row)) == may
-    answer = name(desk, row, "Welcome back")
+    assert ("Set name" in staff.page(row)) == may
+    answer = name(staff, row, "Welcome back")
 
     row.refresh_from_db()
     entry = LogEntry.objects.get()
     assert answer.status_code == (302 if may else 403)
     assert row.name == ("Welcome back" if may else "")
     assert entry.action_flag == (AuditKind.DONE if may else AuditKind.REFUSED)
-    assert (entry.user, entry.object_id) == (desk.user, str(row.pk))
+    assert (entry.user, entry.object_id) == (staff.user, str(row.pk))
 
 
 @both
-def test_what_it_was_and_what_it_is_stay_in_the_log(make: Make, crm: Desk) -> None:
+def test_what_it_was_and_what_it_is_stay_in_the_log(
+    make: Make, crm: StaffClient
+) -> None:
     row = make()
 
     for so, said in (
@@ -125,7 +127,7 @@ def test_what_it_was_and_what_it_is_stay_in_the_log(make: Make, crm: Desk) -> No
     ],
 )
 def test_what_is_no_name_is_said_and_changes_nothing(
-    so: str, why: str, make: Make, crm: Desk
+    so: str, why: str, make: Make, crm: StaffClient
 ) -> None:
     row = make(name="Welcome")
 
@@ -137,7 +139,7 @@ def test_what_is_no_name_is_said_and_changes_nothing(
 
 
 @pytest.mark.parametrize("key", ["", "x", "0", "9" * 40, "%00"])
-def test_what_is_not_there_is_not_named(key: str, crm: Desk) -> None:
+def test_what_is_not_there_is_not_named(key: str, crm: StaffClient) -> None:
     said = {"naming": "yes", "page": key, "name": "Welcome"}
     answer: Any = crm.client.post(list_of(Campaign), said)
 
@@ -146,7 +148,7 @@ def test_what_is_not_there_is_not_named(key: str, crm: Desk) -> None:
 
 @pytest.mark.parametrize("said", ["", "  "])
 def test_to_take_away_the_name_of_what_has_none_is_said_to_be_so(
-    said: str, crm: Desk
+    said: str, crm: StaffClient
 ) -> None:
     row = CampaignFactory()
 
@@ -165,7 +167,7 @@ def test_to_take_away_the_name_of_what_has_none_is_said_to_be_so(
         "!",
     ],
 )
-def test_a_name_may_be_of_any_script_and_of_emoji(so: str, crm: Desk) -> None:
+def test_a_name_may_be_of_any_script_and_of_emoji(so: str, crm: StaffClient) -> None:
     row = CampaignFactory()
 
     called(crm, row, so)
@@ -174,7 +176,7 @@ def test_a_name_may_be_of_any_script_and_of_emoji(so: str, crm: Desk) -> None:
     assert row.name == so
 
 
-def test_as_many_characters_as_there_may_be_are_kept(crm: Desk) -> None:
+def test_as_many_characters_as_there_may_be_are_kept(crm: StaffClient) -> None:
     row = CampaignFactory()
 
     called(crm, row, "ü" * MAX_LENGTH)
@@ -186,7 +188,9 @@ def test_as_many_characters_as_there_may_be_are_kept(crm: Desk) -> None:
 # --- Shown ----------------------------------------------------------------------------
 
 
-def test_the_name_comes_first_and_the_id_beside_it_wherever_they_are(crm: Desk) -> None:
+def test_the_name_comes_first_and_the_id_beside_it_wherever_they_are(
+    crm: StaffClient,
+) -> None:
     row = reward(state="HELD")
     campaign, promotion = row.execution.campaign, row.promotion
     assert campaign
@@ -211,7 +215,7 @@ def test_the_name_comes_first_and_the_id_beside_it_wherever_they_are(crm: Desk) 
     assert "of campaign Win <them> back (120)" in customer
 
 
-def test_a_page_is_called_by_the_name_with_the_id_beside_it(crm: Desk) -> None:
+def test_a_page_is_called_by_the_name_with_the_id_beside_it(crm: StaffClient) -> None:
     row = reward()
     assert row.promotion
 
@@ -222,7 +226,9 @@ def test_a_page_is_called_by_the_name_with_the_id_beside_it(crm: Desk) -> None:
 
 
 @both
-def test_the_id_is_not_repeated_where_there_is_no_name(make: Make, crm: Desk) -> None:
+def test_the_id_is_not_repeated_where_there_is_no_name(
+    make: Make, crm: StaffClient
+) -> None:
     row = make(reference="120")
 
     page = crm.page(row)
@@ -231,7 +237,7 @@ def test_the_id_is_not_repeated_where_there_is_no_name(make: Make, crm: Desk) ->
     assert '<span id="marks"></span>' in page
 
 
-def test_without_a_name_there_is_the_id_alone(crm: Desk) -> None:
+def test_without_a_name_there_is_the_id_alone(crm: StaffClient) -> None:
     row = ExecutionFactory(campaign=CampaignFactory(reference="120"))
     assert row.campaign
 
@@ -246,7 +252,7 @@ def test_without_a_name_there_is_the_id_alone(crm: Desk) -> None:
 @both
 @pytest.mark.parametrize("term", ["Welcome", "welcome b", " WELCOME BACK ", "id-7"])
 def test_it_is_found_by_how_its_name_begins_and_by_its_id(
-    term: str, make: Make, crm: Desk
+    term: str, make: Make, crm: StaffClient
 ) -> None:
     row = make(reference="id-7", name="Welcome back")
     make(name="Not welcome back")
@@ -257,7 +263,7 @@ def test_it_is_found_by_how_its_name_begins_and_by_its_id(
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("asked", ["NFC", "NFD"])
 def test_it_is_found_whichever_keyboard_wrote_its_letters(
-    form: Any, asked: Any, crm: Desk
+    form: Any, asked: Any, crm: StaffClient
 ) -> None:
     row = CampaignFactory()
     called(crm, row, normalize(form, "Ångström für alle"))
@@ -265,13 +271,13 @@ def test_it_is_found_whichever_keyboard_wrote_its_letters(
     assert crm.list(Campaign, q=normalize(asked, "ångström fü")) == [row]
 
 
-def test_an_id_is_looked_up_as_it_is_written(crm: Desk) -> None:
+def test_an_id_is_looked_up_as_it_is_written(crm: StaffClient) -> None:
     row = CampaignFactory(reference=normalize("NFD", "Ü-7"))
 
     assert crm.list(Campaign, q=row.reference) == [row]
 
 
-def test_what_a_search_gives_a_meaning_to_is_only_a_character(crm: Desk) -> None:
+def test_what_a_search_gives_a_meaning_to_is_only_a_character(crm: StaffClient) -> None:
     row = CampaignFactory(name="100% back_to\\you")
     CampaignFactory(name="1000 back")
 
@@ -281,7 +287,7 @@ def test_what_a_search_gives_a_meaning_to_is_only_a_character(crm: Desk) -> None
 
 
 @both
-def test_one_among_many_is_found_by_indexes(make: Make, crm: Desk) -> None:
+def test_one_among_many_is_found_by_indexes(make: Make, crm: StaffClient) -> None:
     row = make(name="Welcome back")
     multiply(row, 5_000, reference="'other-' || n", name="'Another ' || n")
 

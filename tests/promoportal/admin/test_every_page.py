@@ -50,7 +50,7 @@ from tests.factories import (
     UserFactory,
     uuid,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 
 def failure(number: int = 0) -> Failure:
@@ -119,9 +119,11 @@ BOUNDED = {Breaker, Allowance, Failure}
 
 
 @pytest.fixture
-def everyone(desk_of: Callable[[Role], Desk], superuser: Desk) -> dict[str, Desk]:
+def everyone(
+    client_of: Callable[[Role], StaffClient], superuser: StaffClient
+) -> dict[str, StaffClient]:
     """The desk of somebody in each role, and a superuser's."""
-    return {**{role: desk_of(role) for role in Role}, ROOT: superuser}
+    return {**{role: client_of(role) for role in Role}, ROOT: superuser}
 
 
 def registered() -> set[type[Model]]:
@@ -144,22 +146,22 @@ def test_the_queue_and_its_schedules_are_out_of_reach() -> None:
 
 @every_model
 def test_every_role_walks_every_list_and_page(
-    model: type[Model], everyone: dict[str, Desk]
+    model: type[Model], everyone: dict[str, StaffClient]
 ) -> None:
     row = MAKE[model]()
-    for who, desk in everyone.items():
+    for who, staff in everyone.items():
         may = model not in FOR_FEW or who in {Role.OPERATIONS, Role.AUDITOR, ROOT}
         expected = 200 if may else 403
 
         for address in addresses(row):
-            assert desk.get(address).status_code == expected, (who, address)
-        assert desk.get("/admin/").status_code == 200
+            assert staff.get(address).status_code == expected, (who, address)
+        assert staff.get("/admin/").status_code == 200
 
 
 @every_model
 def test_who_has_no_role_sees_nothing(model: type[Model], db: None) -> None:
     row = MAKE[model]()
-    nobody = Desk(UserFactory(is_staff=True))
+    nobody = StaffClient(UserFactory(is_staff=True))
 
     for address in addresses(row):
         assert nobody.get(address).status_code == 403, address
@@ -170,7 +172,7 @@ def test_who_has_no_role_sees_nothing(model: type[Model], db: None) -> None:
 
 @every_model
 def test_nothing_written_into_a_page_would_run_or_be_shown(
-    model: type[Model], superuser: Desk
+    model: type[Model], superuser: StaffClient
 ) -> None:
     row = MAKE[model]()
 
@@ -184,7 +186,7 @@ def test_nothing_written_into_a_page_would_run_or_be_shown(
 
 @every_model
 def test_a_page_calls_everything_by_one_name(
-    model: type[Model], superuser: Desk
+    model: type[Model], superuser: StaffClient
 ) -> None:
     row = MAKE[model]()
 
@@ -212,14 +214,16 @@ def test_no_label_has_another_name_for_optimove() -> None:
         *(list_of(User), f"{list_of(User)}add/", list_of(Group)),
     ],
 )
-def test_the_way_back_leads_to_the_overview(superuser: Desk, address: str) -> None:
+def test_the_way_back_leads_to_the_overview(
+    superuser: StaffClient, address: str
+) -> None:
     shown = superuser.text(address)
 
     assert '<a href="/admin/">Overview</a>' in shown
     assert ">Home<" not in shown
 
 
-def test_accounts_have_it_on_every_page(superuser: Desk) -> None:
+def test_accounts_have_it_on_every_page(superuser: StaffClient) -> None:
     account, role = page_of(UserFactory()), page_of(Group.objects.get(name=Role.CRM))
     for address in (
         *(account, account.replace("change", "history")),
@@ -239,7 +243,9 @@ def test_strangers_are_sent_to_log_in(model: type[Model], db: None) -> None:
 
 
 @every_model
-def test_nobody_adds_changes_or_deletes(model: type[Model], superuser: Desk) -> None:
+def test_nobody_adds_changes_or_deletes(
+    model: type[Model], superuser: StaffClient
+) -> None:
     row = MAKE[model]()
     before = model._base_manager.filter(pk=row.pk).values().get()
     page = page_of(row)
@@ -253,7 +259,9 @@ def test_nobody_adds_changes_or_deletes(model: type[Model], superuser: Desk) -> 
     assert "_save" not in superuser.page(row)
 
 
-def test_accounts_are_for_superusers(operations: Desk, superuser: Desk) -> None:
+def test_accounts_are_for_superusers(
+    operations: StaffClient, superuser: StaffClient
+) -> None:
     other = UserFactory()
     for address in (list_of(User), page_of(other), list_of(Group), "/admin/auth/"):
         assert superuser.get(address).status_code == 200
@@ -263,7 +271,7 @@ def test_accounts_are_for_superusers(operations: Desk, superuser: Desk) -> None:
 
 @every_model
 def test_a_list_costs_the_same_however_many_rows(
-    model: type[Model], everyone: dict[str, Desk]
+    model: type[Model], everyone: dict[str, StaffClient]
 ) -> None:
     if model in BOUNDED:
         pytest.skip("There are never more.")
@@ -276,7 +284,7 @@ def test_a_list_costs_the_same_however_many_rows(
 
 
 def test_the_first_page_costs_the_same_however_many_rows(
-    everyone: dict[str, Desk],
+    everyone: dict[str, StaffClient],
 ) -> None:
     def fill() -> None:
         for make in MAKE.values():
@@ -292,7 +300,7 @@ def test_the_first_page_costs_the_same_however_many_rows(
 
 
 def test_a_customer_costs_the_same_however_many_rewards(
-    everyone: dict[str, Desk],
+    everyone: dict[str, StaffClient],
 ) -> None:
     def reward(customer: str) -> None:
         row = AssignmentFactory(customer=customer, state="ACTIVE")
@@ -342,7 +350,7 @@ GROW: dict[type[Model], list[Callable[[Any], Any]]] = {
 
 @every_model
 def test_a_page_costs_the_same_however_much_belongs_to_it(
-    model: type[Model], everyone: dict[str, Desk]
+    model: type[Model], everyone: dict[str, StaffClient]
 ) -> None:
     row = MAKE[model]()
     grow(row)
@@ -364,21 +372,23 @@ def addresses(row: Model) -> list[str]:
     return [list_of(type(row)), page, page.replace("change", "history")]
 
 
-def costs(everyone: dict[str, Desk], *addresses: str) -> dict[tuple[str, str], int]:
+def costs(
+    everyone: dict[str, StaffClient], *addresses: str
+) -> dict[tuple[str, str], int]:
     """What each page asks of the database for each who may see it."""
     found = {
-        (who, address): queries(desk, address)
-        for who, desk in everyone.items()
+        (who, address): queries(staff, address)
+        for who, staff in everyone.items()
         for address in addresses
     }
     assert all(found[ROOT, address] for address in addresses)
     return found
 
 
-def queries(desk: Desk, address: str) -> int:
+def queries(staff: StaffClient, address: str) -> int:
     # What is looked up once and kept is not counted.
-    if desk.get(address).status_code == 403:
+    if staff.get(address).status_code == 403:
         return 0
     with CaptureQueriesContext(connection) as captured:
-        assert desk.get(address).status_code == 200
+        assert staff.get(address).status_code == 200
     return len(captured)

@@ -23,7 +23,7 @@ from tests.factories import (
     RedemptionFactory,
 )
 from tests.many import multiply
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 TODAY = localdate()
 NO_TIME = timedelta()
@@ -43,7 +43,7 @@ def day(days_ago: int) -> str:
 # --- Days -----------------------------------------------------------------------------
 
 
-def test_a_list_is_narrowed_to_days_from_midnight_to_midnight(crm: Desk) -> None:
+def test_a_list_is_narrowed_to_days_from_midnight_to_midnight(crm: StaffClient) -> None:
     before = listed(4, -MOMENT)
     first, last = listed(4), listed(3, -MOMENT)
     second, after = listed(3), listed(2)
@@ -57,7 +57,7 @@ def test_a_list_is_narrowed_to_days_from_midnight_to_midnight(crm: Desk) -> None
 
 
 def test_keys_that_are_out_of_order_for_a_moment_are_found_by_their_time(
-    crm: Desk,
+    crm: StaffClient,
 ) -> None:
     late, early = listed(3), listed(3, -MOMENT)
     for seconds in (3, 1, 2):
@@ -70,7 +70,7 @@ def test_keys_that_are_out_of_order_for_a_moment_are_found_by_their_time(
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 50])
-def test_days_are_found_among_however_many(count: int, crm: Desk) -> None:
+def test_days_are_found_among_however_many(count: int, crm: StaffClient) -> None:
     made = [listed(days_ago) for days_ago in range(count, 0, -1)]
 
     for days_ago in range(count + 2):
@@ -78,7 +78,7 @@ def test_days_are_found_among_however_many(count: int, crm: Desk) -> None:
         assert found == [row for row in made if count - made.index(row) == days_ago]
 
 
-def test_days_by_name_and_with_whatever_else(crm: Desk) -> None:
+def test_days_by_name_and_with_whatever_else(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     old = listed(300, execution=execution, state="HELD")
     week = listed(6, execution=execution, state="HELD")
@@ -94,7 +94,7 @@ def test_days_by_name_and_with_whatever_else(crm: Desk) -> None:
     assert crm.list(Assignment, **here, to=day(100)) == [old]
 
 
-def test_the_days_that_were_chosen_are_shown_and_kept(crm: Desk) -> None:
+def test_the_days_that_were_chosen_are_shown_and_kept(crm: StaffClient) -> None:
     listed(3, state="HELD")
     here = list_of(Assignment, state__exact="HELD", **{"from": day(3), "to": day(2)})
 
@@ -106,7 +106,7 @@ def test_the_days_that_were_chosen_are_shown_and_kept(crm: Desk) -> None:
 
 @pytest.mark.parametrize("model", [Redemption, Report, Delivery, Execution, LogEntry])
 def test_every_list_with_days_is_narrowed_to_them(
-    model: type[Model], superuser: Desk
+    model: type[Model], superuser: StaffClient
 ) -> None:
     RedemptionFactory()
 
@@ -120,7 +120,7 @@ def test_every_list_with_days_is_narrowed_to_them(
 # --- Campaigns ------------------------------------------------------------------------
 
 
-def test_a_campaign_s_assignments_are_of_all_its_executions(crm: Desk) -> None:
+def test_a_campaign_s_assignments_are_of_all_its_executions(crm: StaffClient) -> None:
     campaign = CampaignFactory()
     first, second = ExecutionFactory.create_batch(2, campaign=campaign)
     mine = [AssignmentFactory(execution=one) for one in (first, second, first)]
@@ -137,7 +137,7 @@ def test_a_campaign_s_assignments_are_of_all_its_executions(crm: Desk) -> None:
     assert crm.list(Assignment, campaign=CampaignFactory().pk) == []
 
 
-def test_a_campaign_is_read_page_by_page_and_taken_along(crm: Desk) -> None:
+def test_a_campaign_is_read_page_by_page_and_taken_along(crm: StaffClient) -> None:
     campaign = CampaignFactory()
     for number in range(3):
         row = AssignmentFactory(execution__campaign=campaign)
@@ -167,7 +167,7 @@ def test_a_campaign_is_read_page_by_page_and_taken_along(crm: Desk) -> None:
 
 
 def test_of_a_campaign_with_very_many_executions_the_newest_are_looked_through(
-    crm: Desk,
+    crm: StaffClient,
 ) -> None:
     campaign = CampaignFactory()
     old, *_ = ExecutionFactory.create_batch(MAX_EXECUTIONS + 1, campaign=campaign)
@@ -182,7 +182,7 @@ def test_of_a_campaign_with_very_many_executions_the_newest_are_looked_through(
 
 
 def test_tiers_are_offered_and_found_within_an_execution_or_a_campaign(
-    crm: Desk,
+    crm: StaffClient,
 ) -> None:
     execution = ExecutionFactory()
     gold, silver = (
@@ -201,7 +201,9 @@ def test_tiers_are_offered_and_found_within_an_execution_or_a_campaign(
     assert crm.list(Assignment, execution=execution.pk, tier="Gold") == [gold]
 
 
-def test_a_tier_of_nothing_in_particular_is_answered_with_what_to_do(crm: Desk) -> None:
+def test_a_tier_of_nothing_in_particular_is_answered_with_what_to_do(
+    crm: StaffClient,
+) -> None:
     row = AssignmentFactory()
 
     assert "an execution or a campaign first" in said(crm, tier="Gold")
@@ -211,10 +213,10 @@ def test_a_tier_of_nothing_in_particular_is_answered_with_what_to_do(crm: Desk) 
 # --- What is not understood -----------------------------------------------------------
 
 
-def said(desk: Desk, model: type[Model] = Assignment, **narrowed: Any) -> str:
+def said(staff: StaffClient, model: type[Model] = Assignment, **narrowed: Any) -> str:
     """What a list says of an address, of which it shows nothing."""
-    assert desk.list(model, **narrowed) == []
-    text = desk.text(list_of(model, **narrowed))
+    assert staff.list(model, **narrowed) == []
+    text = staff.text(list_of(model, **narrowed))
     assert "So nothing is shown." in text
     assert "show all" in text
     return " ".join(text.split())
@@ -247,7 +249,7 @@ def said(desk: Desk, model: type[Model] = Assignment, **narrowed: Any) -> str:
     ],
 )
 def test_what_is_not_understood_is_said_and_shows_nothing(
-    narrowed: dict[str, Any], sentence: str, crm: Desk
+    narrowed: dict[str, Any], sentence: str, crm: StaffClient
 ) -> None:
     AssignmentFactory(state=AssignmentState.HELD, reason="REFUSED")
 
@@ -267,7 +269,7 @@ def test_what_is_not_understood_is_said_and_shows_nothing(
     ],
 )
 def test_it_is_the_same_in_every_list(
-    model: type[Model], narrowed: dict[str, Any], superuser: Desk
+    model: type[Model], narrowed: dict[str, Any], superuser: StaffClient
 ) -> None:
     RedemptionFactory()
 
@@ -275,7 +277,7 @@ def test_it_is_the_same_in_every_list(
 
 
 def test_nothing_is_done_about_all_that_match_what_is_not_understood(
-    operations: Desk,
+    operations: StaffClient,
 ) -> None:
     row = AssignmentFactory(state=AssignmentState.HELD, reason="REFUSED")
 

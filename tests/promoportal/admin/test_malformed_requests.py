@@ -11,7 +11,7 @@ from promoportal.admin.links import list_of, page_of
 from promoportal.admin.model_admin import PortalAdmin
 from rewards.models import Assignment
 from tests.factories import AssignmentFactory
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 AUTOCOMPLETE = (
     "/admin/autocomplete/?app_label=rewards&model_name=assignment&field_name=execution"
@@ -25,7 +25,7 @@ UNSEARCHED = [
 
 @pytest.mark.parametrize("model", UNSEARCHED)
 def test_a_list_in_which_nothing_is_looked_for_says_so(
-    superuser: Desk, model: type[Model]
+    superuser: StaffClient, model: type[Model]
 ) -> None:
     assert "Nothing is looked for in this list." in superuser.text(
         list_of(model, q="x")
@@ -42,7 +42,7 @@ def test_a_list_in_which_nothing_is_looked_for_says_so(
     ],
 )
 def test_what_no_id_holds_is_not_looked_for(
-    superuser: Desk, address: str, status: int
+    superuser: StaffClient, address: str, status: int
 ) -> None:
     assert superuser.get(address).status_code == status
 
@@ -54,7 +54,7 @@ def test_a_session_that_none_could_be_is_none(db: None) -> None:
     assert client.get("/admin/").status_code == 302
 
 
-def test_a_customers_line_break_hides_no_reward(crm: Desk) -> None:
+def test_a_customers_line_break_hides_no_reward(crm: StaffClient) -> None:
     row: Assignment = AssignmentFactory(customer="a\nState: Active")
 
     found = crm.client.get("/admin/customers/?q=a", follow=True)

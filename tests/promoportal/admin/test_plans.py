@@ -54,7 +54,7 @@ from tests.promoportal.admin.query_plans import (
     asked,
     faults,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 # What a test changes is not there for the next.
 pytestmark = pytest.mark.django_db
@@ -65,7 +65,7 @@ BOUNDED = {Breaker, Allowance, Failure}
 
 
 @pytest.fixture(scope="module")
-def desk(django_db_setup: None, django_db_blocker: Any) -> Iterator[Desk]:
+def staff(django_db_setup: None, django_db_blocker: Any) -> Iterator[StaffClient]:
     """A superuser's, over large tables."""
     with django_db_blocker.unblock(), transaction.atomic():
         user = User.objects.create_superuser("root")
@@ -76,16 +76,16 @@ def desk(django_db_setup: None, django_db_blocker: Any) -> Iterator[Desk]:
             )
             # These tables are small enough to be read as a whole, those are not.
             cursor.execute("SET LOCAL enable_seqscan = off")
-        yield Desk(user)
+        yield StaffClient(user)
         transaction.set_rollback(True)
 
 
 @pytest.fixture(scope="module")
-def lists(desk: Desk) -> Iterator[Lists]:
+def lists(staff: StaffClient) -> Iterator[Lists]:
     """Every list, as the same person sees it."""
     name = f"{DrawnOnce.__module__}.{DrawnOnce.__qualname__}"
     with override_settings(MIDDLEWARE=[*settings.MIDDLEWARE, name]):
-        yield Lists(Desk(desk.user))
+        yield Lists(StaffClient(staff.user))
 
 
 # --- What is noticed ------------------------------------------------------------------
@@ -103,15 +103,15 @@ def lists(desk: Desk) -> Iterator[Lists]:
     ],
 )
 def test_a_list_without_its_index_is_noticed(
-    desk: Desk, index: str, narrowed: dict[str, Any]
+    staff: StaffClient, index: str, narrowed: dict[str, Any]
 ) -> None:
     here = list_of(Assignment, **narrowed)
-    assert not faults(desk, here)
+    assert not faults(staff, here)
 
     with connection.cursor() as cursor:
         cursor.execute(f"DROP INDEX {index}")
 
-    assert faults(desk, here)
+    assert faults(staff, here)
 
 
 @pytest.mark.parametrize(
@@ -124,15 +124,17 @@ def test_a_list_without_its_index_is_noticed(
         Redemption.objects.filter(malformed=7).order_by("-pk")[:101],
     ],
 )
-def test_what_no_index_holds_is_noticed(desk: Desk, rows: QuerySet[Model]) -> None:
+def test_what_no_index_holds_is_noticed(
+    staff: StaffClient, rows: QuerySet[Model]
+) -> None:
     assert asked(lambda: list(rows.all()))
 
 
-def test_counting_all_is_noticed(desk: Desk) -> None:
+def test_counting_all_is_noticed(staff: StaffClient) -> None:
     assert asked(Assignment.objects.count)
 
 
-def test_moving_all_is_noticed_and_done_once(desk: Desk) -> None:
+def test_moving_all_is_noticed_and_done_once(staff: StaffClient) -> None:
     rows = Assignment.objects.filter(pk__lte=2 * MAX_TOUCHED)
 
     assert asked(lambda: rows.update(listed_pass=F("listed_pass") + 1))
@@ -231,9 +233,9 @@ def test_every_list_and_every_search_is_among_them() -> None:
 
 
 @pytest.mark.parametrize("name", ["00000000-0000-4000-8000-000000000007", "7"])
-def test_a_search_for_any_kind_of_name(desk: Desk, name: str) -> None:
+def test_a_search_for_any_kind_of_name(staff: StaffClient, name: str) -> None:
     for model in {model for model, narrowed in LISTS if "q" in narrowed}:
-        assert not faults(desk, list_of(model, q=name))
+        assert not faults(staff, list_of(model, q=name))
 
 
 @every_list
@@ -282,13 +284,15 @@ def _chosen(changes: Any, here: str) -> Iterator[str]:
                 yield here.partition("?")[0] + choice["query_string"]
 
 
-def test_no_list_is_sorted_by_what_somebody_writes_into_an_address(desk: Desk) -> None:
+def test_no_list_is_sorted_by_what_somebody_writes_into_an_address(
+    staff: StaffClient,
+) -> None:
     for model in {model for model, _ in LISTS}:
         here = f"{list_of(model)}?o=1.-2"
-        keys = [row.pk for row in desk.get(here).context["cl"].result_list]
+        keys = [row.pk for row in staff.get(here).context["cl"].result_list]
 
         assert keys == sorted(keys, reverse=True)
-        assert not faults(desk, here)
+        assert not faults(staff, here)
 
 
 # --- Pages ----------------------------------------------------------------------------
@@ -316,19 +320,19 @@ def test_no_list_is_sorted_by_what_somebody_writes_into_an_address(desk: Desk) -
         "/admin/rewards/assignment/8/history/",
     ],
 )
-def test_a_page(desk: Desk, address: str) -> None:
-    found = faults(desk, address)
+def test_a_page(staff: StaffClient, address: str) -> None:
+    found = faults(staff, address)
 
     assert not found, "\n".join(found)
 
 
-def test_the_first_and_the_last_page_of_each_kind(desk: Desk) -> None:
+def test_the_first_and_the_last_page_of_each_kind(staff: StaffClient) -> None:
     for model in ours():
         for order in ("pk", "-pk"):
             row = model._base_manager.order_by(order).first()
             assert row is not None, model
             at_most = MAX_ROWS_COMPARED if model is Execution else MAX_TOUCHED
-            assert not faults(desk, page_of(row), at_most=at_most)
+            assert not faults(staff, page_of(row), at_most=at_most)
 
 
 @pytest.mark.parametrize(
@@ -340,8 +344,10 @@ def test_the_first_and_the_last_page_of_each_kind(desk: Desk) -> None:
         (LARGEST, MAX_ROWS_COMPARED),
     ],
 )
-def test_the_page_of_an_execution(desk: Desk, execution: int, at_most: int) -> None:
-    found = faults(desk, page_of(Execution(pk=execution)), at_most=at_most)
+def test_the_page_of_an_execution(
+    staff: StaffClient, execution: int, at_most: int
+) -> None:
+    found = faults(staff, page_of(Execution(pk=execution)), at_most=at_most)
 
     assert not found, "\n".join(found)
 
@@ -354,15 +360,15 @@ def test_the_page_of_an_execution(desk: Desk, execution: int, at_most: int) -> N
     "narrowed", [{}, {"execution": LARGEST}, {"state__exact": "HELD"}]
 )
 def test_a_list_taken_along_is_read_in_parts(
-    desk: Desk, model: type[Model], narrowed: dict[str, Any]
+    staff: StaffClient, model: type[Model], narrowed: dict[str, Any]
 ) -> None:
     def take(address: str) -> Any:
-        answer: Any = desk.client.post(address, {"export": "csv"})
+        answer: Any = staff.client.post(address, {"export": "csv"})
         for _ in answer.streaming_content:
             pass
         return answer
 
-    found = faults(desk, list_of(model, **narrowed), take, 3 * csv_export.AT_A_TIME)
+    found = faults(staff, list_of(model, **narrowed), take, 3 * csv_export.AT_A_TIME)
 
     # What is joined to so large a part of so small tables may be read as a whole.
     own = [
@@ -371,7 +377,9 @@ def test_a_list_taken_along_is_read_in_parts(
     assert not own, "\n".join(own)
 
 
-def test_what_reading_again_would_do_is_found_without_counting(desk: Desk) -> None:
+def test_what_reading_again_would_do_is_found_without_counting(
+    staff: StaffClient,
+) -> None:
     about = Execution.objects.get(pk=LARGEST).reference
     said = f'{{"CampaignID": {about}}}'.encode()
     cancelling = Listener.objects.create(event_type=4, secret_digest="c")
@@ -379,9 +387,9 @@ def test_what_reading_again_would_do_is_found_without_counting(desk: Desk) -> No
 
     def ask(address: str) -> Any:
         said = {"action": "read_again", "why": "To be sure.", "_selected_action": [7]}
-        return desk.client.post(address, said)
+        return staff.client.post(address, said)
 
-    found = faults(desk, list_of(Delivery), ask)
+    found = faults(staff, list_of(Delivery), ask)
 
     assert not found, "\n".join(found)
 
@@ -389,17 +397,19 @@ def test_what_reading_again_would_do_is_found_without_counting(desk: Desk) -> No
 HELD = list_of(Assignment, execution=1, state__exact="HELD")
 
 
-def test_trying_all_again_looks_at_those_that_match(desk: Desk) -> None:
+def test_trying_all_again_looks_at_those_that_match(staff: StaffClient) -> None:
     def ask(address: str) -> Any:
-        return desk.client.post(address, {"retry_all": "ask"})
+        return staff.client.post(address, {"retry_all": "ask"})
 
-    assert not faults(desk, HELD, ask)
+    assert not faults(staff, HELD, ask)
     # Of more than a few the census tells; what is in doubt is looked at.
     many = list_of(Assignment, state__exact="HELD")
-    assert not faults(desk, many, ask, bulk_retry_preview.MAX_ROWS_EXAMINED)
+    assert not faults(staff, many, ask, bulk_retry_preview.MAX_ROWS_EXAMINED)
 
 
-def test_of_many_no_more_are_looked_at_than_while_somebody_waits(desk: Desk) -> None:
+def test_of_many_no_more_are_looked_at_than_while_somebody_waits(
+    staff: StaffClient,
+) -> None:
     rows = Order(is_narrowed=True).newest(Assignment.objects.filter(promotion=1))
 
     assert not asked(
@@ -407,10 +417,10 @@ def test_of_many_no_more_are_looked_at_than_while_somebody_waits(desk: Desk) -> 
     )
 
 
-def test_trying_all_again_chooses_and_does_those_that_match(desk: Desk) -> None:
+def test_trying_all_again_chooses_and_does_those_that_match(staff: StaffClient) -> None:
     said = {"retry_all": "yes", "why": "Mended.", "form": str(uuid4())}
 
-    begun = asked(lambda: desk.client.post(HELD, said))
+    begun = asked(lambda: staff.client.post(HELD, said))
     done = asked(bulk_retry.follow)
 
     assert Retried.objects.filter(retrial__total__gt=1).count() > 5

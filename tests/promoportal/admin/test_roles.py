@@ -18,7 +18,7 @@ from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role, create_staff
 from tests.promoportal.admin.test_every_page import MAKE
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 ROOMS = ["executions", "rewards", "redemptions", "promoportal"]
 ACTS = {
@@ -129,15 +129,15 @@ def every_action() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("model", "action"), list(every_action()))
 def test_every_action_is_done_by_who_may_and_kept_as_refused_of_who_may_not(
-    model: Any, action: Action, desk_of: Callable[[Role], Desk]
+    model: Any, action: Action, client_of: Callable[[Role], StaffClient]
 ) -> None:
     row = MAKE[model]()
-    may = {role: desk_of(role).user.has_perm(action.permission) for role in Role}
+    may = {role: client_of(role).user.has_perm(action.permission) for role in Role}
     assert set(may.values()) == {True, False}
 
     for role, is_allowed in may.items():
         LogEntry.objects.all().delete()
-        answer = desk_of(role).post(action.name, row, page=row.pk, confirmed="yes")
+        answer = client_of(role).post(action.name, row, page=row.pk, confirmed="yes")
 
         (kind,) = LogEntry.objects.values_list("action_flag", flat=True)
         assert answer.status_code == (302 if is_allowed else 403), role
@@ -148,7 +148,7 @@ def test_every_action_is_done_by_who_may_and_kept_as_refused_of_who_may_not(
     "model", [model for model, page in admin.site._registry.items() if _sheet(page)]
 )
 def test_every_list_is_taken_along_by_who_may_and_kept_as_refused_of_who_may_not(
-    model: Any, desk_of: Callable[[Role], Desk]
+    model: Any, client_of: Callable[[Role], StaffClient]
 ) -> None:
     MAKE[model]()
     expected = {
@@ -159,16 +159,16 @@ def test_every_list_is_taken_along_by_who_may_and_kept_as_refused_of_who_may_not
     }
 
     for role in Role:
-        desk_of(role).client.post(list_of(model), {"export": "csv"})
+        client_of(role).client.post(list_of(model), {"export": "csv"})
 
     kept = dict(LogEntry.objects.values_list("user__username", "action_flag"))
     assert kept == {role.name.lower(): kind for role, kind in expected.items()}
 
 
 def test_the_auditor_sees_every_page_and_changes_nothing_on_any(
-    desk_of: Callable[[Role], Desk],
+    client_of: Callable[[Role], StaffClient],
 ) -> None:
-    auditor = desk_of(Role.AUDITOR)
+    auditor = client_of(Role.AUDITOR)
 
     for model, make in MAKE.items():
         row = make()

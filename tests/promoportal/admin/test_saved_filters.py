@@ -14,13 +14,13 @@ from promoportal.admin.saved_filters import MAX_NAME_LENGTH, MAX_SAVED, SavedFil
 from redemptions.models import Redemption
 from rewards.models import Assignment, AssignmentState
 from tests.factories import AssignmentFactory, ExecutionFactory, UserFactory
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 HELD = {"state__exact": "HELD", "days": "week"}
 
 
 def press(
-    desk: Desk,
+    staff: StaffClient,
     what: str,
     *,
     model: type[Model] = Assignment,
@@ -29,19 +29,19 @@ def press(
 ) -> str:
     """Press a button of the saved filters; gives what was said of it."""
     here = list_of(model, **(HELD if narrowed is None else narrowed))
-    answer: Any = desk.client.post(here, {"saved": what, **said})
+    answer: Any = staff.client.post(here, {"saved": what, **said})
     assert answer.status_code == 302, answer
     assert answer["Location"] == here
-    return desk.said(here)
+    return staff.said(here)
 
 
-def shelf(desk: Desk, model: type[Model] = Assignment) -> dict[str, str]:
+def shelf(staff: StaffClient, model: type[Model] = Assignment) -> dict[str, str]:
     """The saved filters that the list shows: where each leads, by its name."""
-    shown = desk.get(list_of(model)).context["saved"]
+    shown = staff.get(list_of(model)).context["saved"]
     return {one.name: list_of(model) + one.address for one in shown}
 
 
-def test_a_filter_is_saved_under_a_name_and_opened_by_it(crm: Desk) -> None:
+def test_a_filter_is_saved_under_a_name_and_opened_by_it(crm: StaffClient) -> None:
     mine = AssignmentFactory(state=AssignmentState.HELD)
     AssignmentFactory()
 
@@ -55,7 +55,9 @@ def test_a_filter_is_saved_under_a_name_and_opened_by_it(crm: Desk) -> None:
     assert "Held &amp; &lt;new&gt;" in crm.get(address).content.decode()
 
 
-def test_it_is_one_person_s_and_of_one_list(crm: Desk, operations: Desk) -> None:
+def test_it_is_one_person_s_and_of_one_list(
+    crm: StaffClient, operations: StaffClient
+) -> None:
     press(crm, "save", name="Held")
     [saved] = SavedFilter.objects.all()
 
@@ -69,7 +71,7 @@ def test_it_is_one_person_s_and_of_one_list(crm: Desk, operations: Desk) -> None
     assert shelf(crm).keys() == {"Held"}
 
 
-def test_it_is_renamed_and_removed(crm: Desk) -> None:
+def test_it_is_renamed_and_removed(crm: StaffClient) -> None:
     press(crm, "save", name="Held")
     [saved] = SavedFilter.objects.all()
 
@@ -82,7 +84,7 @@ def test_it_is_renamed_and_removed(crm: Desk) -> None:
 
 
 def test_a_name_is_taken_once_by_one_person_for_one_list(
-    crm: Desk, operations: Desk
+    crm: StaffClient, operations: StaffClient
 ) -> None:
     press(crm, "save", name="Held")
     press(crm, "save", name="Other")
@@ -101,7 +103,7 @@ def test_a_name_is_taken_once_by_one_person_for_one_list(
 
 
 @pytest.mark.parametrize("name", ["", " ", "\0", "x" * (MAX_NAME_LENGTH + 1)])
-def test_what_is_no_name_is_refused(name: str, crm: Desk) -> None:
+def test_what_is_no_name_is_refused(name: str, crm: StaffClient) -> None:
     press(crm, "save", name="Held")
     [saved] = SavedFilter.objects.all()
 
@@ -115,7 +117,7 @@ def test_what_is_no_name_is_refused(name: str, crm: Desk) -> None:
     assert shelf(crm).keys() == {"Held"}
 
 
-def test_there_is_room_for_so_many(crm: Desk) -> None:
+def test_there_is_room_for_so_many(crm: StaffClient) -> None:
     for number in range(MAX_SAVED):
         press(crm, "save", name=f"Held {number}")
 
@@ -125,7 +127,7 @@ def test_there_is_room_for_so_many(crm: Desk) -> None:
     assert len(shelf(crm)) == MAX_SAVED
 
 
-def test_only_the_list_s_own_filters_are_kept(crm: Desk) -> None:
+def test_only_the_list_s_own_filters_are_kept(crm: StaffClient) -> None:
     press(crm, "save", narrowed={**HELD, "q": "C1", "older": 7}, name="Held")
     [saved] = SavedFilter.objects.all()
 
@@ -141,7 +143,7 @@ def test_only_the_list_s_own_filters_are_kept(crm: Desk) -> None:
     "narrowed", [{"state__exact": "FOO"}, {**HELD, "next": "//elsewhere"}]
 )
 def test_what_is_not_understood_is_not_saved(
-    narrowed: dict[str, str], crm: Desk
+    narrowed: dict[str, str], crm: StaffClient
 ) -> None:
     said = press(crm, "save", narrowed=narrowed, name="Held")
 
@@ -150,14 +152,18 @@ def test_what_is_not_understood_is_not_saved(
 
 
 @pytest.mark.parametrize("key", ["", "x", "0", "9" * 30, "-1", "²"])
-def test_one_that_is_not_there_is_answered_with_a_sentence(key: str, crm: Desk) -> None:
+def test_one_that_is_not_there_is_answered_with_a_sentence(
+    key: str, crm: StaffClient
+) -> None:
     for what in ("rename", "remove"):
         said = press(crm, what, filter=key, name="Held")
         assert said == "That saved filter is not there, or no longer."
     assert "Nothing was done" in press(crm, "frame", filter=key)
 
 
-def test_one_whose_execution_is_gone_says_so_and_can_be_removed(crm: Desk) -> None:
+def test_one_whose_execution_is_gone_says_so_and_can_be_removed(
+    crm: StaffClient,
+) -> None:
     execution = ExecutionFactory()
     AssignmentFactory()
     press(crm, "save", narrowed={"execution": execution.pk}, name="Welcome")
@@ -175,7 +181,7 @@ def test_one_whose_execution_is_gone_says_so_and_can_be_removed(crm: Desk) -> No
     assert not shelf(crm)
 
 
-def test_one_that_was_tampered_with_opens_nothing_else(crm: Desk) -> None:
+def test_one_that_was_tampered_with_opens_nothing_else(crm: StaffClient) -> None:
     AssignmentFactory()
     SavedFilter.objects.create(
         by=crm.user, list="rewards.assignment", name="x", narrowed={"next": "//x"}
@@ -187,24 +193,24 @@ def test_one_that_was_tampered_with_opens_nothing_else(crm: Desk) -> None:
     assert list(page.context["cl"].result_list) == []
 
 
-def test_who_may_not_see_a_list_saves_nothing_of_it(crm: Desk) -> None:
+def test_who_may_not_see_a_list_saves_nothing_of_it(crm: StaffClient) -> None:
     press(crm, "save", name="Held")
     [saved] = SavedFilter.objects.all()
-    nobody = Desk(UserFactory(is_staff=True))
-    elsewhere = Desk(UserFactory(is_staff=True))
+    nobody = StaffClient(UserFactory(is_staff=True))
+    elsewhere = StaffClient(UserFactory(is_staff=True))
     elsewhere.user.user_permissions.add(
         Permission.objects.get(codename="view_redemption")
     )
 
-    for desk in (nobody, elsewhere):
+    for staff in (nobody, elsewhere):
         for what in ("save", "rename", "remove"):
             said = {"saved": what, "filter": saved.pk, "name": "Held"}
-            answer: Any = desk.client.post(list_of(Assignment), said)
+            answer: Any = staff.client.post(list_of(Assignment), said)
             assert answer.status_code == 403
     assert [one.by for one in SavedFilter.objects.all()] == [crm.user]
 
 
-def test_a_wish_is_no_action_and_goes_with_its_person(crm: Desk) -> None:
+def test_a_wish_is_no_action_and_goes_with_its_person(crm: StaffClient) -> None:
     press(crm, "save", name="Held")
 
     assert not LogEntry.objects.exists()

@@ -34,7 +34,7 @@ from tests.factories import (
     TriggerFactory,
     UserFactory,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 SEARCH = "/admin/customers/"
 
@@ -48,27 +48,27 @@ def held(customer: str = "C1") -> Assignment:
     )
 
 
-def find(desk: Desk, term: str) -> str:
+def find(staff: StaffClient, term: str) -> str:
     """Where a search leads, or what it shows."""
-    answer = desk.client.get(SEARCH, {"q": term})
+    answer = staff.client.get(SEARCH, {"q": term})
     return (
         answer["Location"]
         if answer.status_code == 302
-        else desk.text(f"{SEARCH}?q={quote(term)}")
+        else staff.text(f"{SEARCH}?q={quote(term)}")
     )
 
 
 # --- Finding ----------------------------------------------------------------------------
 
 
-def test_a_whole_id_leads_to_the_customer(crm: Desk) -> None:
+def test_a_whole_id_leads_to_the_customer(crm: StaffClient) -> None:
     for name in ("C1", "C10", "C11"):
         AssignmentFactory(customer=name)
 
     assert find(crm, " C1 ") == page_of("C1")
 
 
-def test_how_it_begins_leads_to_all_that_begin_so(crm: Desk) -> None:
+def test_how_it_begins_leads_to_all_that_begin_so(crm: StaffClient) -> None:
     for name in ("C20", "C21", "C21", "D1"):
         AssignmentFactory(customer=name)
 
@@ -78,13 +78,13 @@ def test_how_it_begins_leads_to_all_that_begin_so(crm: Desk) -> None:
     assert page_of("D1") not in shown
 
 
-def test_if_only_one_begins_so_it_leads_there(crm: Desk) -> None:
+def test_if_only_one_begins_so_it_leads_there(crm: StaffClient) -> None:
     AssignmentFactory(customer="C30")
 
     assert find(crm, "C3") == page_of("C30")
 
 
-def test_of_many_the_first_are_shown_and_more_is_asked_for(crm: Desk) -> None:
+def test_of_many_the_first_are_shown_and_more_is_asked_for(crm: StaffClient) -> None:
     for number in range(MAX_CUSTOMERS_FOUND + 1):
         AssignmentFactory(customer=f"C{number:03}")
 
@@ -93,7 +93,7 @@ def test_of_many_the_first_are_shown_and_more_is_asked_for(crm: Desk) -> None:
 
 @pytest.mark.parametrize("term", ["nobody", "%", "C_", "\0"])
 def test_whom_nothing_was_assigned_is_not_found_and_it_says_so(
-    crm: Desk, term: str
+    crm: StaffClient, term: str
 ) -> None:
     AssignmentFactory(customer="C1")
 
@@ -103,14 +103,16 @@ def test_whom_nothing_was_assigned_is_not_found_and_it_says_so(
     assert page_of("C1") not in shown
 
 
-def test_the_page_of_nobody_says_so(crm: Desk) -> None:
+def test_the_page_of_nobody_says_so(crm: StaffClient) -> None:
     answer = crm.get(page_of("nobody"))
 
     assert answer.status_code == 404
     assert "No customer's id is or begins with" in answer.content.decode()
 
 
-def test_of_whom_optimove_announced_and_does_not_list_it_says_that(crm: Desk) -> None:
+def test_of_whom_optimove_announced_and_does_not_list_it_says_that(
+    crm: StaffClient,
+) -> None:
     trigger = TriggerFactory(
         customer="T1", state=TriggerState.HELD, problem="Optimove does not list them."
     )
@@ -131,7 +133,7 @@ def test_of_whom_optimove_announced_and_does_not_list_it_says_that(crm: Desk) ->
         *(".", "..", "a/../b", "a_2Fb", "a\nb"),
     ],
 )
-def test_an_id_may_be_anything(crm: Desk, name: str) -> None:
+def test_an_id_may_be_anything(crm: StaffClient, name: str) -> None:
     AssignmentFactory(customer=name)
 
     assert find(crm, name) == page_of(name)
@@ -139,7 +141,7 @@ def test_an_id_may_be_anything(crm: Desk, name: str) -> None:
     assert "<b>x</b>" not in crm.get(page_of(name)).content.decode()
 
 
-def test_no_search_reads_the_whole_table(crm: Desk) -> None:
+def test_no_search_reads_the_whole_table(crm: StaffClient) -> None:
     for number in range(30):
         AssignmentFactory(customer=f"C{number}")
     with connection.cursor() as cursor:
@@ -163,7 +165,7 @@ def test_no_search_reads_the_whole_table(crm: Desk) -> None:
 # --- What is there ----------------------------------------------------------------------
 
 
-def test_all_campaigns_newest_first_and_page_after_page(crm: Desk) -> None:
+def test_all_campaigns_newest_first_and_page_after_page(crm: StaffClient) -> None:
     rows = [AssignmentFactory(customer="C1") for _ in range(MAX_ASSIGNMENTS_SHOWN + 1)]
     AssignmentFactory(customer="C2")
 
@@ -197,7 +199,7 @@ def keys(rewards: list[Any]) -> list[int]:
 
 
 def test_what_needs_somebody_is_first_and_what_gives_nothing_is_folded(
-    crm: Desk,
+    crm: StaffClient,
 ) -> None:
     needing = [held(), late()]
     others = [
@@ -221,7 +223,7 @@ def test_what_needs_somebody_is_first_and_what_gives_nothing_is_folded(
     assert "2 more, with nothing to give" in crm.text(page_of("C1"))
 
 
-def test_who_was_assigned_nothing_at_all_sees_that_unfolded(crm: Desk) -> None:
+def test_who_was_assigned_nothing_at_all_sees_that_unfolded(crm: StaffClient) -> None:
     nothing()
 
     shown = crm.text(page_of("C1"))
@@ -230,19 +232,21 @@ def test_who_was_assigned_nothing_at_all_sees_that_unfolded(crm: Desk) -> None:
     assert "1, with nothing to give" in shown
 
 
-def page_after_page(desk: Desk, between: Callable[[], object]) -> list[list[int]]:
+def page_after_page(
+    staff: StaffClient, between: Callable[[], object]
+) -> list[list[int]]:
     """The keys on each page, where something happens between one and the next."""
     pages: list[list[int]] = []
     older = "first"
     while older and len(pages) < 9:  # and not for ever, where a page repeats itself
-        context = desk.get(f"{page_of('C1')}?older={older}").context
+        context = staff.get(f"{page_of('C1')}?older={older}").context
         pages.append(keys(context["rewards"]) + keys(context["nothing"]))
         older = context["older"]
         between()
     return pages
 
 
-def test_page_after_page_nothing_is_left_out(crm: Desk) -> None:
+def test_page_after_page_nothing_is_left_out(crm: StaffClient) -> None:
     made = [make() for _ in range(10) for make in (held, late)]
     made += [
         AssignmentFactory(customer="C1", state=AssignmentState.ACTIVE)
@@ -261,7 +265,9 @@ def test_page_after_page_nothing_is_left_out(crm: Desk) -> None:
     }
 
 
-def test_what_comes_to_need_somebody_meanwhile_is_not_left_out(crm: Desk) -> None:
+def test_what_comes_to_need_somebody_meanwhile_is_not_left_out(
+    crm: StaffClient,
+) -> None:
     made = [
         AssignmentFactory(customer="C1", state=AssignmentState.OWED) for _ in range(101)
     ]
@@ -273,7 +279,7 @@ def test_what_comes_to_need_somebody_meanwhile_is_not_left_out(crm: Desk) -> Non
 
 
 @pytest.mark.parametrize("older", ["-1", "1-2", "x", "9" * 30, "٣"])
-def test_a_place_that_is_none_is_the_first_page(crm: Desk, older: str) -> None:
+def test_a_place_that_is_none_is_the_first_page(crm: StaffClient, older: str) -> None:
     row = held()
 
     shown = crm.get(f"{page_of('C1')}?older={older}").context["rewards"]
@@ -281,7 +287,9 @@ def test_a_place_that_is_none_is_the_first_page(crm: Desk, older: str) -> None:
     assert keys(shown) == [row.pk]
 
 
-def test_a_code_is_shown_so_that_it_is_known_and_cannot_be_used(crm: Desk) -> None:
+def test_a_code_is_shown_so_that_it_is_known_and_cannot_be_used(
+    crm: StaffClient,
+) -> None:
     AssignmentFactory(customer="C1", unique_code="SUMMER-2026-7F3A", reward=None)
     AssignmentFactory(customer="C1", unique_code="SHORT", reward=None)
 
@@ -293,7 +301,7 @@ def test_a_code_is_shown_so_that_it_is_known_and_cannot_be_used(crm: Desk) -> No
 
 
 def test_a_code_is_shown_to_who_may_says_why_and_stays_there(
-    support: Desk, crm: Desk
+    support: StaffClient, crm: StaffClient
 ) -> None:
     row, other = (
         AssignmentFactory(customer="C1", unique_code=code, reward=None)
@@ -314,7 +322,7 @@ def test_a_code_is_shown_to_who_may_says_why_and_stays_there(
 
 
 def test_who_may_not_see_codes_is_not_offered_to_and_a_forged_one_shows_none(
-    crm: Desk,
+    crm: StaffClient,
 ) -> None:
     row = AssignmentFactory(customer="C1", unique_code="SUMMER-2026-7F3A", reward=None)
 
@@ -323,13 +331,13 @@ def test_who_may_not_see_codes_is_not_offered_to_and_a_forged_one_shows_none(
     assert "SUMMER" not in crm.text(page_of("C1"))
 
 
-def test_where_there_is_no_code_none_is_offered(support: Desk) -> None:
+def test_where_there_is_no_code_none_is_offered(support: StaffClient) -> None:
     AssignmentFactory(customer="C1")
 
     assert "Show the code" not in support.text(page_of("C1"))
 
 
-def test_the_evidence_of_a_dispute_is_text_to_be_copied(crm: Desk) -> None:
+def test_the_evidence_of_a_dispute_is_text_to_be_copied(crm: StaffClient) -> None:
     row = AssignmentFactory(customer="C1", state=AssignmentState.ACTIVE, receipt="R-77")
     redemption = RedemptionFactory(assignment=row, state=RedemptionState.REPORTED)
 
@@ -390,7 +398,7 @@ def test_of_what_is_active_it_is_said_whether_optimove_knows(
     )
 
 
-def test_when_it_is_tried_again_is_said_to_the_second(crm: Desk) -> None:
+def test_when_it_is_tried_again_is_said_to_the_second(crm: StaffClient) -> None:
     at = timezone.now() + timedelta(minutes=5)
     AssignmentFactory(
         customer="C1",
@@ -407,7 +415,7 @@ def test_when_it_is_tried_again_is_said_to_the_second(crm: Desk) -> None:
 
 
 def test_of_a_paused_execution_it_is_said_that_somebody_must_resume_it(
-    crm: Desk,
+    crm: StaffClient,
 ) -> None:
     paused = ExecutionFactory(stop=ExecutionStop.PAUSED)
     AssignmentFactory(
@@ -420,7 +428,9 @@ def test_of_a_paused_execution_it_is_said_that_somebody_must_resume_it(
 # --- What may be done -------------------------------------------------------------------
 
 
-def test_support_tries_again_with_one_press_and_stays_there(support: Desk) -> None:
+def test_support_tries_again_with_one_press_and_stays_there(
+    support: StaffClient,
+) -> None:
     row = held()
     assert "Retry" in support.text(page_of("C1"))
 
@@ -435,7 +445,7 @@ def test_support_tries_again_with_one_press_and_stays_there(support: Desk) -> No
     assert row.transitions.get().why == "Tried again on the customer's page."
 
 
-def test_pressed_twice_it_is_tried_again_once(support: Desk) -> None:
+def test_pressed_twice_it_is_tried_again_once(support: StaffClient) -> None:
     row = held()
     [owed] = support.get(page_of("C1")).context["rewards"]
 
@@ -454,7 +464,7 @@ def test_pressed_twice_it_is_tried_again_once(support: Desk) -> None:
 
 
 def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
-    crm: Desk,
+    crm: StaffClient,
 ) -> None:
     row = held()
 
@@ -468,7 +478,7 @@ def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
 @pytest.mark.parametrize(
     "away", ["https://evil.example.com/", "//evil.example.com/", "\\\\evil", "evil"]
 )
-def test_nobody_is_led_away(support: Desk, away: str) -> None:
+def test_nobody_is_led_away(support: StaffClient, away: str) -> None:
     answer = support.post("retry", held(), back=away)
 
     assert answer["Location"].startswith("/admin/rewards/assignment/")
@@ -483,13 +493,13 @@ def test_strangers_are_sent_to_log_in(db: None, address: str) -> None:
 
 
 def test_staff_without_a_role_see_no_customer(db: None) -> None:
-    nobody = Desk(UserFactory(is_staff=True))
+    nobody = StaffClient(UserFactory(is_staff=True))
 
     assert nobody.get(SEARCH).status_code == 403
     assert "Customers" not in nobody.text("/admin/")
 
 
-def test_the_navigation_says_where_one_is(crm: Desk) -> None:
+def test_the_navigation_says_where_one_is(crm: StaffClient) -> None:
     tasks = crm.get(SEARCH).context["navigation"]
 
     assert [task.label for task in tasks.first] == [

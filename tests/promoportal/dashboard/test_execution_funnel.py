@@ -27,7 +27,7 @@ from tests.factories import (
     ListenerFactory,
     RedemptionFactory,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 # A row of each kind that a page tells apart, and how many of it there are.
 ASSIGNED: list[tuple[int, dict[str, Any]]] = [
@@ -83,16 +83,18 @@ def fill(execution: Execution) -> None:
     )
 
 
-def panel(desk: Desk, execution: Execution) -> Panel:
-    found: Panel = desk.get(page_of(execution)).context["panels"][-1]
+def panel(staff: StaffClient, execution: Execution) -> Panel:
+    found: Panel = staff.get(page_of(execution)).context["panels"][-1]
     return found
 
 
-def stages(desk: Desk, execution: Execution) -> dict[str, Stage]:
-    return {stage.name: stage for stage in panel(desk, execution).stages}
+def stages(staff: StaffClient, execution: Execution) -> dict[str, Stage]:
+    return {stage.name: stage for stage in panel(staff, execution).stages}
 
 
-def test_each_stage_is_there_with_what_it_lacks_of_the_one_before(crm: Desk) -> None:
+def test_each_stage_is_there_with_what_it_lacks_of_the_one_before(
+    crm: StaffClient,
+) -> None:
     execution = ExecutionFactory()
     fill(execution)
 
@@ -129,7 +131,7 @@ def test_each_stage_is_there_with_what_it_lacks_of_the_one_before(crm: Desk) -> 
     }
 
 
-def test_the_differences_are_all_there_is_between_two_stages(crm: Desk) -> None:
+def test_the_differences_are_all_there_is_between_two_stages(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     fill(execution)
 
@@ -139,7 +141,7 @@ def test_the_differences_are_all_there_is_between_two_stages(crm: Desk) -> None:
         assert before.count + sum(_said(after).values()) == after.count, after.name
 
 
-def test_each_number_leads_to_the_list_of_exactly_these_rows(crm: Desk) -> None:
+def test_each_number_leads_to_the_list_of_exactly_these_rows(crm: StaffClient) -> None:
     execution, other = ExecutionFactory(), ExecutionFactory()
     fill(execution)
     fill(other)
@@ -152,7 +154,7 @@ def test_each_number_leads_to_the_list_of_exactly_these_rows(crm: Desk) -> None:
             assert {row.execution_id for row in shown} == {execution.pk}
 
 
-def test_where_all_are_eligible_the_link_is_that_of_all(crm: Desk) -> None:
+def test_where_all_are_eligible_the_link_is_that_of_all(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     AssignmentFactory(execution=execution)
 
@@ -161,7 +163,9 @@ def test_where_all_are_eligible_the_link_is_that_of_all(crm: Desk) -> None:
     assert found["eligible"].href == found["listed"].href
 
 
-def test_the_eligible_among_very_many_others_are_a_number_alone(crm: Desk) -> None:
+def test_the_eligible_among_very_many_others_are_a_number_alone(
+    crm: StaffClient,
+) -> None:
     execution = ExecutionFactory()
     AssignmentFactory(execution=execution)
     Census.objects.create(
@@ -177,7 +181,7 @@ def test_the_eligible_among_very_many_others_are_a_number_alone(crm: Desk) -> No
     assert (eligible.count, eligible.href) == (1, "")
 
 
-def test_where_none_is_reported_all_that_are_active_are_shown(crm: Desk) -> None:
+def test_where_none_is_reported_all_that_are_active_are_shown(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     AssignmentFactory(execution=execution, state=AssignmentState.ACTIVE)
 
@@ -189,7 +193,7 @@ def test_where_none_is_reported_all_that_are_active_are_shown(crm: Desk) -> None
     )
 
 
-def test_how_fast_it_goes_is_said_or_that_it_does_not(crm: Desk) -> None:
+def test_how_fast_it_goes_is_said_or_that_it_does_not(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     AssignmentFactory(execution=execution, state=AssignmentState.OWED)
 
@@ -204,7 +208,7 @@ def test_how_fast_it_goes_is_said_or_that_it_does_not(crm: Desk) -> None:
 
 
 def test_only_what_trying_again_would_do_is_offered_to_be_tried_again(
-    support: Desk,
+    support: StaffClient,
 ) -> None:
     execution = ExecutionFactory()
     for reason, doubtful in (
@@ -231,7 +235,7 @@ def test_only_what_trying_again_would_do_is_offered_to_be_tried_again(
 # --- What made it ---------------------------------------------------------------------
 
 
-def test_the_notices_that_made_it_are_there_the_latest_first(crm: Desk) -> None:
+def test_the_notices_that_made_it_are_there_the_latest_first(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     listener = ListenerFactory(channel=505)
     rows = [DeliveryFactory(execution=execution, listener=listener) for _ in range(11)]
@@ -247,7 +251,7 @@ def test_the_notices_that_made_it_are_there_the_latest_first(crm: Desk) -> None:
     assert list_of(type(rows[0]), execution=execution.pk) in page
 
 
-def test_of_one_that_no_notice_made_it_is_said_so(crm: Desk) -> None:
+def test_of_one_that_no_notice_made_it_is_said_so(crm: StaffClient) -> None:
     assert "somebody opened it by hand" in crm.page(ExecutionFactory())
 
 
@@ -255,7 +259,7 @@ def test_of_one_that_no_notice_made_it_is_said_so(crm: Desk) -> None:
 
 
 def test_its_time_line_has_all_that_it_went_through(
-    crm: Desk, operations: Desk
+    crm: StaffClient, operations: StaffClient
 ) -> None:
     execution = ExecutionFactory(state=ExecutionProgress.SETTLED)
     CollectionFactory(execution=execution)
@@ -285,7 +289,7 @@ def test_its_time_line_has_all_that_it_went_through(
     assert [moment.at for moment in story] == sorted(moment.at for moment in story)
 
 
-def test_one_activation_is_the_first_and_no_last_one(crm: Desk) -> None:
+def test_one_activation_is_the_first_and_no_last_one(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     RedemptionFactory(
         assignment__execution=execution, assignment__state=AssignmentState.ACTIVE
@@ -302,15 +306,15 @@ def test_one_activation_is_the_first_and_no_last_one(crm: Desk) -> None:
 
 @pytest.mark.parametrize("role", Role)
 def test_its_assignments_are_taken_along_with_one_press_by_who_may(
-    role: Role, desk_of: Any
+    role: Role, client_of: Any
 ) -> None:
-    desk, execution = desk_of(role), ExecutionFactory()
+    staff, execution = client_of(role), ExecutionFactory()
     mine = AssignmentFactory(execution=execution)
     other = AssignmentFactory()
     may = role != Role.SUPPORT
 
-    page = desk.page(execution)
-    answer = desk.client.post(panel(desk, execution).export, {"export": "csv"})
+    page = staff.page(execution)
+    answer = staff.client.post(panel(staff, execution).export, {"export": "csv"})
 
     assert ("All assignments, as CSV" in page) == may
     assert answer.status_code == (200 if may else 403)
@@ -319,7 +323,7 @@ def test_its_assignments_are_taken_along_with_one_press_by_who_may(
         assert mine.reference in text
         assert other.reference not in text
         entry = LogEntry.objects.get()
-        assert entry.user == desk.user
+        assert entry.user == staff.user
         assert f"Execution: {execution.reference}" in entry.change_message
     else:
         assert LogEntry.objects.get().change_message.startswith("Refused:")

@@ -34,7 +34,7 @@ from tests.factories import (
     RedemptionFactory,
     UserFactory,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 
 def moving(**changes: Any) -> Execution:
@@ -56,12 +56,12 @@ def figures(cell: str) -> str:
     return strip_tags(cell)
 
 
-def panel(desk: Desk, title: str) -> Any:
-    panels = desk.get("/admin/").context["panels"]
+def panel(staff: StaffClient, title: str) -> Any:
+    panels = staff.get("/admin/").context["panels"]
     return next(one for one in panels if one.title.startswith(title))
 
 
-def test_what_is_under_way_shows_how_far_and_how_fast(crm: Desk) -> None:
+def test_what_is_under_way_shows_how_far_and_how_fast(crm: StaffClient) -> None:
     execution = moving()
     ExecutionFactory(state=ExecutionProgress.SETTLED)
 
@@ -75,7 +75,7 @@ def test_what_is_under_way_shows_how_far_and_how_fast(crm: Desk) -> None:
     assert pace == "0 a minute, about 2 min left"
 
 
-def test_a_list_of_executions_shows_of_each_how_far_it_is(crm: Desk) -> None:
+def test_a_list_of_executions_shows_of_each_how_far_it_is(crm: StaffClient) -> None:
     first, second, empty = moving(), moving(), ExecutionFactory()
     RedemptionFactory(
         assignment__execution=second,
@@ -96,7 +96,7 @@ def test_a_list_of_executions_shows_of_each_how_far_it_is(crm: Desk) -> None:
     }
 
 
-def test_what_is_held_leads_to_exactly_these_rows(crm: Desk) -> None:
+def test_what_is_held_leads_to_exactly_these_rows(crm: StaffClient) -> None:
     execution, _ = moving(), moving()
     held = Assignment.objects.filter(execution=execution, state=AssignmentState.HELD)
     href = list_of(
@@ -108,7 +108,7 @@ def test_what_is_held_leads_to_exactly_these_rows(crm: Desk) -> None:
     assert set(crm.get(href).context["cl"].result_list) == set(held)
 
 
-def test_what_is_stopped_says_so_in_place_of_its_pace(crm: Desk) -> None:
+def test_what_is_stopped_says_so_in_place_of_its_pace(crm: StaffClient) -> None:
     moving(stop=ExecutionStop.PAUSED)
 
     ((*_, pace),) = panel(crm, "Under way").rows
@@ -116,7 +116,7 @@ def test_what_is_stopped_says_so_in_place_of_its_pace(crm: Desk) -> None:
     assert "Paused" in pace
 
 
-def test_today_stands_beside_the_same_day_a_week_ago(crm: Desk) -> None:
+def test_today_stands_beside_the_same_day_a_week_ago(crm: StaffClient) -> None:
     moving()
     week_ago = timezone.now() - timedelta(days=7)
     Census.objects.update(at=week_ago)
@@ -132,7 +132,9 @@ def test_today_stands_beside_the_same_day_a_week_ago(crm: Desk) -> None:
     assert rows["reported"] == ("0", "1")
 
 
-def test_a_far_side_that_is_not_called_is_seen_with_its_problem(crm: Desk) -> None:
+def test_a_far_side_that_is_not_called_is_seen_with_its_problem(
+    crm: StaffClient,
+) -> None:
     Breaker.objects.create(
         side=Side.PLATFORM,
         opened_at=timezone.now(),
@@ -152,10 +154,10 @@ def test_a_far_side_that_is_not_called_is_seen_with_its_problem(crm: Desk) -> No
 def test_who_may_not_see_a_list_sees_no_figures_of_it(db: None) -> None:
     moving()
 
-    assert not Desk(UserFactory(is_staff=True)).get("/admin/").context["panels"]
+    assert not StaffClient(UserFactory(is_staff=True)).get("/admin/").context["panels"]
 
 
-def test_the_page_of_one_that_moves_is_asked_for_anew(crm: Desk) -> None:
+def test_the_page_of_one_that_moves_is_asked_for_anew(crm: StaffClient) -> None:
     execution = moving()
     assert 'hx-trigger="every 3s"' in crm.page(execution)
 
@@ -165,9 +167,9 @@ def test_the_page_of_one_that_moves_is_asked_for_anew(crm: Desk) -> None:
 
 
 def test_what_is_held_is_told_by_reason_with_a_way_to_try_these_again(
-    desk_of: Callable[[Role], Desk],
+    client_of: Callable[[Role], StaffClient],
 ) -> None:
-    execution, support = moving(), desk_of(Role.SUPPORT)
+    execution, support = moving(), client_of(Role.SUPPORT)
     groups = ledgers(support, execution).groups
     assert {(group.name, group.count) for group in groups} == {
         ("Request rejected", 1),
@@ -183,14 +185,14 @@ def test_what_is_held_is_told_by_reason_with_a_way_to_try_these_again(
 
 
 def test_who_may_not_try_again_is_not_offered_it(
-    desk_of: Callable[[Role], Desk],
+    client_of: Callable[[Role], StaffClient],
 ) -> None:
     execution = moving()
 
-    assert "Try these again" not in desk_of(Role.AUDITOR).page(execution)
+    assert "Try these again" not in client_of(Role.AUDITOR).page(execution)
 
 
-def test_a_small_execution_is_compared_row_by_row(crm: Desk) -> None:
+def test_a_small_execution_is_compared_row_by_row(crm: StaffClient) -> None:
     execution = moving()
     Redemption.objects.all().delete()
 
@@ -204,6 +206,6 @@ def test_looking_on_after_the_session_ended_leads_to_the_login() -> None:
     assert answer["HX-Refresh"] == "true"
 
 
-def ledgers(desk: Desk, execution: Execution) -> Any:
-    panels = desk.get(page_of(execution)).context["panels"]
+def ledgers(staff: StaffClient, execution: Execution) -> Any:
+    panels = staff.get(page_of(execution)).context["panels"]
     return next(one for one in panels if one.is_wide)

@@ -31,14 +31,14 @@ from tests.factories import (
     ListenerFactory,
     TriggerFactory,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 from tests.world import World
 
 
-def plan(desk: Desk, *deliveries: Delivery) -> list[Any]:
+def plan(staff: StaffClient, *deliveries: Delivery) -> list[Any]:
     """What is said before they are read again; nothing is done by asking."""
     before = everything()
-    answer = desk.post("read_again", *deliveries)
+    answer = staff.post("read_again", *deliveries)
     assert answer.status_code == 200, answer
     assert everything() == before
     assert "nothing was done yet" in html.unescape(answer.content.decode())
@@ -58,8 +58,8 @@ def figures(panel: Any) -> dict[str, str]:
     return {fact.name: fact.value for fact in panel.facts}
 
 
-def press(desk: Desk, *deliveries: Delivery) -> None:
-    assert "will be read again" in desk.do("read_again", *deliveries)
+def press(staff: StaffClient, *deliveries: Delivery) -> None:
+    assert "will be read again" in staff.do("read_again", *deliveries)
 
 
 def held(body: bytes, event_type: int = EventType.SCHEDULED, **more: Any) -> Delivery:
@@ -82,7 +82,7 @@ CANCELLED = b'{"CampaignID": 7311}'
 
 
 def test_one_that_is_not_here_is_opened_and_collected(
-    world: World, operations: Desk
+    world: World, operations: StaffClient
 ) -> None:
     world.box.assign("7311", "C1")
     delivery = held(SCHEDULED)
@@ -102,7 +102,7 @@ def test_one_that_is_not_here_is_opened_and_collected(
 
 
 def test_one_that_is_here_is_joined_and_nothing_is_given_twice(
-    world: World, operations: Desk
+    world: World, operations: StaffClient
 ) -> None:
     world.box.assign("7311", "C1")
     world.announce("7311")
@@ -119,7 +119,7 @@ def test_one_that_is_here_is_joined_and_nothing_is_given_twice(
     assert len(world.box.credits) == 1
 
 
-def test_its_rewards_are_told_by_what_is_known_of_them(operations: Desk) -> None:
+def test_its_rewards_are_told_by_what_is_known_of_them(operations: StaffClient) -> None:
     execution = ExecutionFactory(reference="7311")
     of(
         execution,
@@ -164,7 +164,7 @@ def test_its_rewards_are_told_by_what_is_known_of_them(operations: Desk) -> None
 )
 def test_how_far_its_collection_is_decides_what_the_next_pass_is(
     world: World,
-    operations: Desk,
+    operations: StaffClient,
     state: CollectionState,
     says: str,
     then: CollectionState,
@@ -185,7 +185,9 @@ def test_how_far_its_collection_is_decides_what_the_next_pass_is(
 
 
 @pytest.mark.parametrize("stop", [ExecutionStop.PAUSED, ExecutionStop.HELD])
-def test_one_that_is_stopped_says_so(operations: Desk, stop: ExecutionStop) -> None:
+def test_one_that_is_stopped_says_so(
+    operations: StaffClient, stop: ExecutionStop
+) -> None:
     ExecutionFactory(reference="7311", stop=stop)
 
     [panel] = plan(operations, held(SCHEDULED))
@@ -193,7 +195,9 @@ def test_one_that_is_stopped_says_so(operations: Desk, stop: ExecutionStop) -> N
     assert f"It is {stop.label.lower()}: nothing of it is given" in said(panel)
 
 
-def test_one_that_is_cancelled_is_not_reopened(world: World, operations: Desk) -> None:
+def test_one_that_is_cancelled_is_not_reopened(
+    world: World, operations: StaffClient
+) -> None:
     execution = ExecutionFactory(reference="7311", state="SETTLED")
     lifecycle.cancel(execution, by=None, why="Optimove cancelled it.")
     delivery = held(SCHEDULED)
@@ -223,7 +227,7 @@ def test_one_that_is_cancelled_is_not_reopened(world: World, operations: Desk) -
     ],
 )
 def test_a_customer_is_asked_for(
-    world: World, operations: Desk, before: TriggerState | None, says: str
+    world: World, operations: StaffClient, before: TriggerState | None, says: str
 ) -> None:
     execution = ExecutionFactory(reference="7311", kind="TRIGGERED")
     if before:
@@ -247,7 +251,9 @@ def test_a_customer_is_asked_for(
 # --- A cancellation -------------------------------------------------------------------
 
 
-def test_a_cancellation_says_what_it_takes_back(world: World, operations: Desk) -> None:
+def test_a_cancellation_says_what_it_takes_back(
+    world: World, operations: StaffClient
+) -> None:
     execution = ExecutionFactory(reference="7311")
     of(
         execution,
@@ -283,7 +289,7 @@ def test_a_cancellation_says_what_it_takes_back(world: World, operations: Desk) 
 
 
 def test_a_cancellation_that_came_first_opens_it_cancelled(
-    world: World, operations: Desk
+    world: World, operations: StaffClient
 ) -> None:
     delivery = held(CANCELLED, EventType.CANCELLED)
 
@@ -297,7 +303,9 @@ def test_a_cancellation_that_came_first_opens_it_cancelled(
     assert Execution.objects.get().stop == ExecutionStop.CANCELLED
 
 
-def test_a_second_cancellation_changes_nothing(world: World, operations: Desk) -> None:
+def test_a_second_cancellation_changes_nothing(
+    world: World, operations: StaffClient
+) -> None:
     execution = lifecycle.open_execution("7311")
     lifecycle.cancel_by_vendor("7311")
     delivery = held(CANCELLED, EventType.CANCELLED)
@@ -330,7 +338,12 @@ def test_a_second_cancellation_changes_nothing(world: World, operations: Desk) -
     ],
 )
 def test_what_announces_nothing_says_why(
-    world: World, operations: Desk, body: bytes, event_type: int, says: str, after: str
+    world: World,
+    operations: StaffClient,
+    body: bytes,
+    event_type: int,
+    says: str,
+    after: str,
 ) -> None:
     delivery = held(body, event_type)
 
@@ -346,14 +359,16 @@ def test_what_announces_nothing_says_why(
         assert why.endswith(delivery.problem)
 
 
-def test_what_killed_its_worker_is_not_read_for_the_page(operations: Desk) -> None:
+def test_what_killed_its_worker_is_not_read_for_the_page(
+    operations: StaffClient,
+) -> None:
     [panel] = plan(operations, held(SCHEDULED, reason=ExecutionReason.POISON))
 
     [(_, why)] = panel.rows
     assert "is not read for this page" in why
 
 
-def test_what_is_still_to_be_read_is_left_alone(operations: Desk) -> None:
+def test_what_is_still_to_be_read_is_left_alone(operations: StaffClient) -> None:
     [panel] = plan(operations, held(SCHEDULED, state=DeliveryState.UNREAD, reason=""))
 
     [(_, why)] = panel.rows
@@ -364,7 +379,7 @@ def test_what_is_still_to_be_read_is_left_alone(operations: Desk) -> None:
 
 
 def test_deliveries_about_one_execution_are_told_together(
-    world: World, operations: Desk
+    world: World, operations: StaffClient
 ) -> None:
     both = [held(SCHEDULED), held(CANCELLED, EventType.CANCELLED)]
 
@@ -378,7 +393,7 @@ def test_deliveries_about_one_execution_are_told_together(
 
 
 def test_of_very_many_the_first_are_looked_at_and_it_is_said_so(
-    operations: Desk,
+    operations: StaffClient,
 ) -> None:
     many = [
         held(b'{"CampaignID": %d}' % number) for number in range(MAX_DELIVERIES + 3)
@@ -391,7 +406,7 @@ def test_of_very_many_the_first_are_looked_at_and_it_is_said_so(
 
 
 def test_it_asks_the_same_of_the_database_however_many_rewards(
-    operations: Desk,
+    operations: StaffClient,
 ) -> None:
     execution = ExecutionFactory(reference="7311")
     delivery = held(CANCELLED, EventType.CANCELLED)
@@ -404,15 +419,15 @@ def test_it_asks_the_same_of_the_database_however_many_rewards(
     assert questions(operations, delivery) == few
 
 
-def test_who_may_not_is_told_nothing(support: Desk) -> None:
+def test_who_may_not_is_told_nothing(support: StaffClient) -> None:
     delivery = held(SCHEDULED)
 
     assert support.post("read_again", delivery).status_code == 403
 
 
-def questions(desk: Desk, delivery: Delivery) -> int:
+def questions(staff: StaffClient, delivery: Delivery) -> int:
     with CaptureQueriesContext(connection) as captured:
-        plan_page = desk.post("read_again", delivery)
+        plan_page = staff.post("read_again", delivery)
     assert plan_page.status_code == 200
     return len(captured)
 
