@@ -46,7 +46,7 @@ class OfCampaign(RelatedRowFilter):
                 "an older one, open the execution and follow its links."
             )
 
-    def _of(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def _filtered(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(execution__in=self.executions)
 
 
