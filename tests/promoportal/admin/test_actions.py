@@ -1,4 +1,4 @@
-"""What a person may do about a row, each done by one who may and one who may not."""
+"""Each action on a row, performed by roles that may and by roles that may not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.rewards.collection.test_changes import row as listed
 from tests.staff_client import WHY, StaffClient
 
 OPERATIONS = {Role.OPERATIONS}
-SUPPORT_TOO = {Role.SUPPORT, Role.OPERATIONS}
+SUPPORT_AND_OPERATIONS = {Role.SUPPORT, Role.OPERATIONS}
 
 
 def held() -> Assignment:
@@ -71,7 +71,7 @@ def not_reported() -> Promotion:
 
 
 class Case(NamedTuple):
-    """An action, a row it fits, who may, what it says, and what the row is then."""
+    """An action, a fitting row, the permitted roles, the message, and the result."""
 
     action: str
     row: Callable[[], Model]
@@ -84,7 +84,7 @@ CASES = [
     Case(
         "retry",
         held,
-        SUPPORT_TOO,
+        SUPPORT_AND_OPERATIONS,
         "1 assignment will be tried again.",
         {"state": AssignmentState.OWED, "reason": ""},
     ),
@@ -131,7 +131,7 @@ CASES = [
     Case(
         "report_again",
         held_redemption,
-        SUPPORT_TOO,
+        SUPPORT_AND_OPERATIONS,
         "1 redemption will be reported again.",
         {"state": RedemptionState.WAITING},
     ),
@@ -231,7 +231,7 @@ def as_it_is(row: Model) -> dict[str, Any]:
 
 
 @every_case
-def test_who_may_does_it_and_is_told_so(
+def test_a_permitted_user_performs_the_action_and_sees_the_message(
     case: Case, client_of: Callable[[Role], StaffClient]
 ) -> None:
     for role in case.may:
@@ -244,7 +244,7 @@ def test_who_may_does_it_and_is_told_so(
 
 
 @every_case
-def test_who_and_why_are_kept(case: Case, operations: StaffClient) -> None:
+def test_user_and_reason_are_stored(case: Case, operations: StaffClient) -> None:
     row: Any = case.row()
 
     operations.do(case.action, row)
@@ -259,7 +259,7 @@ def test_who_and_why_are_kept(case: Case, operations: StaffClient) -> None:
 
 
 @every_case
-def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
+def test_a_user_without_permission_is_offered_nothing_and_a_forged_post_changes_nothing(
     case: Case, client_of: Callable[[Role], StaffClient]
 ) -> None:
     for role in set(Role) - case.may:
@@ -277,7 +277,7 @@ def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
 
 
 @every_case
-def test_its_page_offers_it_and_comes_back_to_it(
+def test_the_page_of_a_row_offers_the_action_and_is_shown_after_it(
     case: Case, operations: StaffClient
 ) -> None:
     row = case.row()
@@ -291,7 +291,7 @@ def test_its_page_offers_it_and_comes_back_to_it(
 
 
 @every_case
-def test_without_a_reason_nothing_happens_and_the_rows_stay_chosen(
+def test_an_action_without_a_reason_changes_nothing_and_keeps_the_selection(
     case: Case, operations: StaffClient
 ) -> None:
     row = case.row()
@@ -318,7 +318,7 @@ def test_without_a_reason_nothing_happens_and_the_rows_stay_chosen(
         ("cancel", ExecutionFactory),
     ],
 )
-def test_what_is_final_is_asked_about_first(
+def test_a_final_action_asks_for_confirmation(
     action: str, make: Callable[[], Model], operations: StaffClient
 ) -> None:
     row = make()
@@ -334,7 +334,9 @@ def test_what_is_final_is_asked_about_first(
     assert answer.context["action"].warning.replace("'", "&#x27;") in page
 
 
-def test_what_was_confirmed_is_what_was_asked_about(operations: StaffClient) -> None:
+def test_a_confirmation_applies_to_the_rows_that_it_showed(
+    operations: StaffClient,
+) -> None:
     asked_about = [held(), held()]
     asked = operations.post("write_off", *asked_about)
     later = held()
@@ -346,7 +348,7 @@ def test_what_was_confirmed_is_what_was_asked_about(operations: StaffClient) -> 
     assert column(later, "state") == AssignmentState.HELD
 
 
-def test_what_is_left_alone_is_counted_and_explained(operations: StaffClient) -> None:
+def test_skipped_rows_are_counted_with_their_reasons(operations: StaffClient) -> None:
     rows = [held(), held(), doubtful(), AssignmentFactory(state=AssignmentState.ACTIVE)]
 
     said = operations.do("retry", *rows)
@@ -358,7 +360,7 @@ def test_what_is_left_alone_is_counted_and_explained(operations: StaffClient) ->
     )
 
 
-def test_more_reasons_than_anyone_reads_are_summed_up(operations: StaffClient) -> None:
+def test_many_reasons_are_summed_up(operations: StaffClient) -> None:
     rows = [
         AssignmentFactory(
             state=AssignmentState.HELD,
@@ -375,7 +377,9 @@ def test_more_reasons_than_anyone_reads_are_summed_up(operations: StaffClient) -
     assert said.endswith("2 more were left alone for other reasons.")
 
 
-def test_redemptions_that_are_not_held_are_counted(operations: StaffClient) -> None:
+def test_redemptions_that_need_no_review_are_counted_as_skipped(
+    operations: StaffClient,
+) -> None:
     rows = [held_redemption(), RedemptionFactory(), RedemptionFactory()]
 
     said = operations.do("report_again", *rows)
@@ -413,7 +417,7 @@ def test_redemptions_that_are_not_held_are_counted(operations: StaffClient) -> N
         ("as_set", PromotionFactory, "it is reported like this already"),
     ],
 )
-def test_what_does_not_fit_is_left_alone(
+def test_a_row_that_the_action_does_not_fit_is_skipped(
     action: str, row: Callable[[], Model], says: str, operations: StaffClient
 ) -> None:
     there = row()
@@ -424,7 +428,9 @@ def test_what_does_not_fit_is_left_alone(
     assert action not in operations.offered(there)
 
 
-def test_choosing_nothing_does_nothing(operations: StaffClient) -> None:
+def test_an_action_without_rows_or_without_a_name_changes_nothing(
+    operations: StaffClient,
+) -> None:
     row = held()
 
     assert operations.do("retry", row, _selected_action=[]) == (
@@ -438,7 +444,7 @@ def test_choosing_nothing_does_nothing(operations: StaffClient) -> None:
 
 
 @pytest.mark.parametrize("key", ["x", "-1", "1e3", "²", "9" * 40, "\0"])
-def test_keys_that_are_none_choose_nothing(key: str, operations: StaffClient) -> None:
+def test_invalid_keys_select_no_row(key: str, operations: StaffClient) -> None:
     row = held()
 
     said = operations.do("retry", row, _selected_action=[key])
@@ -446,7 +452,7 @@ def test_keys_that_are_none_choose_nothing(key: str, operations: StaffClient) ->
     assert said == "Nothing was done: choose at least one row."
 
 
-def test_a_reason_that_cannot_be_kept_is_refused(operations: StaffClient) -> None:
+def test_an_invalid_reason_is_rejected(operations: StaffClient) -> None:
     row = held()
 
     for why, problem in (
@@ -458,7 +464,7 @@ def test_a_reason_that_cannot_be_kept_is_refused(operations: StaffClient) -> Non
     assert column(row, "state") == AssignmentState.HELD
 
 
-def test_all_that_match_a_list_can_be_chosen(operations: StaffClient) -> None:
+def test_all_matching_rows_of_a_list_can_be_selected(operations: StaffClient) -> None:
     matching = [held() for _ in range(3)]
     other = AssignmentFactory(
         state=AssignmentState.HELD, reason=AssignmentReason.TOO_LATE
@@ -475,7 +481,7 @@ def test_all_that_match_a_list_can_be_chosen(operations: StaffClient) -> None:
     assert column(other, "state") == AssignmentState.HELD
 
 
-def test_what_the_time_is_too_short_for_is_left_and_counted(
+def test_rows_beyond_the_time_limit_are_unchanged_and_counted(
     operations: StaffClient,
 ) -> None:
     made = [Promotion(reference=f"{number}") for number in range(250)]
@@ -498,7 +504,7 @@ def test_what_the_time_is_too_short_for_is_left_and_counted(
     assert LogEntry.objects.count() == 100
 
 
-def test_an_action_reads_its_row_once_for_each_step(operations: StaffClient) -> None:
+def test_an_action_reads_its_row_once_per_step(operations: StaffClient) -> None:
     row = held()
     seen = operations.get(page_of(row)).context["seen"]
 
@@ -511,12 +517,12 @@ def test_an_action_reads_its_row_once_for_each_step(operations: StaffClient) -> 
         for one in made
         if one["sql"].startswith("SELECT") and table in one["sql"]
     ]
-    # It is chosen with its version, found with its execution, and locked; the audit
-    # entry is about the locked row. The last read is for the page to return to.
+    # Reads: with its version, with its execution, with a lock (the audit entry uses the
+    # locked row), and for the page after the action.
     assert len(reads) == 4, reads
 
 
-def test_strangers_are_sent_to_log_in(operations: StaffClient) -> None:
+def test_an_anonymous_post_redirects_to_the_login(operations: StaffClient) -> None:
     row = held()
     operations.client.logout()
 
@@ -532,7 +538,7 @@ def _place(row: Model) -> str:
 
 
 @pytest.mark.parametrize("action", ["given", "not_given"])
-def test_a_costly_reward_takes_two_desks(
+def test_a_costly_reward_needs_two_users(
     action: str, client_of: Callable[[Role], StaffClient], settings: Settings
 ) -> None:
     settings.DECIDE_ALONE_UP_TO = ["EUR=1"]

@@ -1,4 +1,4 @@
-"""The first page: what needs a person, as numbers that lead to their lists."""
+"""The overview: numbers of rows that need review, with links to their lists."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from tests.many import multiply
 from tests.staff_client import StaffClient
 
 
-def needs_a_person() -> None:
-    """Two of each kind, and of each kind one that needs nobody."""
+def create_rows_for_review() -> None:
+    """Create two rows per alert, and rows that need no review."""
     long_ago = timezone.now() - timedelta(hours=1)
     for _ in range(2):
         ExecutionFactory(stop=ExecutionStop.HELD, reason=ExecutionReason.OVER_LIMIT)
@@ -73,8 +73,8 @@ def figures(staff: StaffClient) -> dict[str, Any]:
     return {one.label: one for one in staff.get("/admin/").context["figures"]}
 
 
-def test_every_number_is_that_of_the_list_it_leads_to(crm: StaffClient) -> None:
-    needs_a_person()
+def test_each_number_equals_the_length_of_the_linked_list(crm: StaffClient) -> None:
+    create_rows_for_review()
 
     found = figures(crm)
 
@@ -99,8 +99,8 @@ def test_every_number_is_that_of_the_list_it_leads_to(crm: StaffClient) -> None:
             assert str(len(shown)) == one.number
 
 
-def test_the_held_are_told_apart_by_reason(crm: StaffClient) -> None:
-    needs_a_person()
+def test_assignments_that_need_review_are_counted_by_reason(crm: StaffClient) -> None:
+    create_rows_for_review()
 
     found = figures(crm)["Assignments are held"].reasons
 
@@ -110,8 +110,8 @@ def test_the_held_are_told_apart_by_reason(crm: StaffClient) -> None:
     }
 
 
-def test_what_optimove_refused_to_be_told_has_its_number(crm: StaffClient) -> None:
-    needs_a_person()
+def test_redemptions_rejected_by_optimove_are_counted(crm: StaffClient) -> None:
+    create_rows_for_review()
 
     [refused] = figures(crm)["Redemptions are held"].reasons
 
@@ -126,7 +126,7 @@ def hours_ago(hours: float) -> datetime:
     return timezone.now() - timedelta(hours=hours)
 
 
-def test_a_listener_is_silent_that_was_last_called_too_long_ago(
+def test_a_listener_without_recent_deliveries_is_silent(
     crm: StaffClient,
 ) -> None:
     old = ListenerFactory(opened_at=hours_ago(1000))
@@ -151,7 +151,7 @@ def test_a_listener_is_silent_that_was_last_called_too_long_ago(
         ({"opened_at": hours_ago(35)}, False),
     ],
 )
-def test_only_open_ones_that_tell_of_rewards_are_silent(
+def test_only_open_listeners_for_rewards_are_silent(
     crm: StaffClient, changes: dict[str, Any], is_silent: bool
 ) -> None:
     ListenerFactory(**{"opened_at": hours_ago(37), **changes})
@@ -159,7 +159,7 @@ def test_only_open_ones_that_tell_of_rewards_are_silent(
     assert bool(silent(crm)) == is_silent
 
 
-def test_how_long_is_set_and_nought_is_never(
+def test_the_time_until_silent_is_a_setting_and_zero_turns_it_off(
     crm: StaffClient, settings: Settings
 ) -> None:
     ListenerFactory(opened_at=hours_ago(37))
@@ -169,11 +169,11 @@ def test_how_long_is_set_and_nought_is_never(
         assert len(silent(crm)) == count
 
 
-def test_where_nothing_is_held_it_says_so(crm: StaffClient) -> None:
+def test_the_overview_says_if_nothing_needs_review(crm: StaffClient) -> None:
     assert "Nothing needs a person." in crm.text("/admin/")
 
 
-def test_counting_stops_somewhere(crm: StaffClient) -> None:
+def test_counting_stops_at_a_limit(crm: StaffClient) -> None:
     listener, now = ListenerFactory(), timezone.now()
     held = [
         Delivery(
@@ -192,7 +192,7 @@ def test_counting_stops_somewhere(crm: StaffClient) -> None:
     assert figures(crm)["Deliveries are held"].number == "over 10,000"
 
 
-def test_what_the_census_knows_is_told_exactly(crm: StaffClient) -> None:
+def test_numbers_from_the_state_counts_are_exact(crm: StaffClient) -> None:
     multiply(
         AssignmentFactory(state=AssignmentState.HELD, reason=AssignmentReason.REFUSED),
         MAX_ROWS_COUNTED,
@@ -204,8 +204,8 @@ def test_what_the_census_knows_is_told_exactly(crm: StaffClient) -> None:
     assert figures(crm)["Assignments are held"].number == "10,001"
 
 
-def test_only_what_one_may_see_is_counted(db: None) -> None:
-    needs_a_person()
+def test_only_rows_that_the_user_may_see_are_counted(db: None) -> None:
+    create_rows_for_review()
     user = UserFactory(is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_redemption"))
 
@@ -215,7 +215,7 @@ def test_only_what_one_may_see_is_counted(db: None) -> None:
     }
 
 
-def test_lists_are_in_the_order_of_the_work(operations: StaffClient) -> None:
+def test_lists_are_in_the_order_of_the_pipeline(operations: StaffClient) -> None:
     apps = operations.get("/admin/").context["app_list"]
 
     names = [(app["name"], [model["name"] for model in app["models"]]) for app in apps]
@@ -239,15 +239,15 @@ def test_lists_are_in_the_order_of_the_work(operations: StaffClient) -> None:
     ]
 
 
-def test_looking_wakes_nobody(crm: StaffClient) -> None:
-    needs_a_person()
+def test_the_overview_queues_no_job(crm: StaffClient) -> None:
+    create_rows_for_review()
 
     crm.get("/admin/")
 
     assert not OrmQ.objects.exists()
 
 
-def test_what_is_looked_at_now_and_then_is_first_of_what_is_behind(
+def test_more_begins_with_the_lists_that_are_used_most(
     operations: StaffClient,
 ) -> None:
     more = [task.label for task in operations.get("/admin/").context["navigation"].more]

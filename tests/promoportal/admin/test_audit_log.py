@@ -1,4 +1,4 @@
-"""The log says who did what to which row, when, why and from where; refusals too."""
+"""The audit log: user, action, row, reason and address, also of refused actions."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def kinds() -> list[int]:
     return list(LogEntry.objects.order_by("pk").values_list("action_flag", flat=True))
 
 
-# --- From where -----------------------------------------------------------------------
+# --- Addresses ------------------------------------------------------------------------
 
 
-def from_home(staff: StaffClient) -> StaffClient:
+def with_address(staff: StaffClient) -> StaffClient:
     staff.client.defaults["HTTP_X_FORWARDED_FOR"] = f"{FORGED}, {HOME}"
     return staff
 
@@ -57,7 +57,7 @@ def export(staff: StaffClient) -> None:
 
 def retry_all(staff: StaffClient) -> None:
     said = {"retry_all": "yes", "why": WHY, "form": str(uuid4())}
-    for _ in range(2):  # pressed twice, begun once
+    for _ in range(2):  # a double click begins one bulk retry
         staff.client.post(list_of(Assignment), said)
 
 
@@ -77,12 +77,12 @@ def forge(staff: StaffClient) -> None:
         (forge, [AuditKind.REFUSED]),
     ],
 )
-def test_whatever_is_done_is_kept_with_its_kind_and_from_where(
+def test_every_action_is_logged_with_its_kind_and_address(
     operations: StaffClient,
     do: Callable[[StaffClient], None],
     expected: list[AuditKind],
 ) -> None:
-    do(from_home(operations))
+    do(with_address(operations))
 
     assert kinds() == expected
     assert {entry.user for entry in LogEntry.objects.all()} == {operations.user}
@@ -90,8 +90,8 @@ def test_whatever_is_done_is_kept_with_its_kind_and_from_where(
 
 
 @pytest.mark.usefixtures("behind_a_proxy")
-def test_accounts_too(superuser: StaffClient) -> None:
-    client = from_home(superuser).client
+def test_changes_of_groups_are_logged_with_the_address(superuser: StaffClient) -> None:
+    client = with_address(superuser).client
 
     added = {"name": "Night shift", "permissions": []}
     client.post("/admin/auth/group/add/", added)
@@ -104,7 +104,7 @@ def test_accounts_too(superuser: StaffClient) -> None:
     assert not Group.objects.exclude(name__in=Role).exists()
 
 
-def test_what_somebody_did_is_not_deleted_with_their_account(
+def test_a_user_with_log_entries_cannot_be_deleted(
     superuser: StaffClient, operations: StaffClient
 ) -> None:
     operations.do("retry", held())
@@ -117,7 +117,7 @@ def test_what_somebody_did_is_not_deleted_with_their_account(
     assert kinds() == [AuditKind.DONE, AuditKind.EXPORTED, AuditKind.REFUSED]
 
 
-def test_the_auditor_sees_it_and_narrows_it(
+def test_the_auditor_sees_and_filters_the_log(
     auditor: StaffClient, operations: StaffClient
 ) -> None:
     row = held()
@@ -139,13 +139,13 @@ def test_the_auditor_sees_it_and_narrows_it(
     assert auditor.list(LogEntry, kind="x") == []
 
 
-def test_what_was_kept_before_shows_no_address(auditor: StaffClient) -> None:
+def test_an_old_entry_without_an_address_is_shown(auditor: StaffClient) -> None:
     LogEntry.objects.create(user=auditor.user, object_repr="?", action_flag=2)
 
     assert "and why" in auditor.text(list_of(LogEntry)).lower()
 
 
-# --- What was refused -----------------------------------------------------------------
+# --- Refused actions ------------------------------------------------------------------
 
 FORGERIES: dict[str, dict[str, str]] = {
     "action": {"action": "write_off", "why": "secret reason", "confirmed": "yes"},
@@ -168,7 +168,7 @@ def nobody(db: None) -> StaffClient:
 
 @pytest.mark.parametrize("said", FORGERIES.values(), ids=FORGERIES)
 @pytest.mark.parametrize("who", ["nobody", "onlooker"])
-def test_a_forged_post_to_a_list_is_refused_explained_and_kept(
+def test_a_forged_post_to_a_list_is_refused_explained_and_logged(
     said: dict[str, str],
     who: str,
     nobody: StaffClient,
@@ -177,7 +177,7 @@ def test_a_forged_post_to_a_list_is_refused_explained_and_kept(
     staff = nobody if who == "nobody" else client_of(Role.AUDITOR)
     if who == "onlooker":
         staff.user.groups.clear()
-        _let_look(staff.user)
+        _permit_view(staff.user)
     row = held(unique_code="SUMMER-2026-7F3A")
 
     answer = staff.client.post(
@@ -200,18 +200,18 @@ def test_a_forged_post_to_a_list_is_refused_explained_and_kept(
     assert Origin.objects.get().address == "127.0.0.1"
 
 
-def _let_look(user: User) -> None:
+def _permit_view(user: User) -> None:
     user.user_permissions.add(Permission.objects.get(codename="view_assignment"))
 
 
-def test_it_says_who_may(crm: StaffClient) -> None:
+def test_a_refusal_names_the_permitted_roles(crm: StaffClient) -> None:
     page = crm.post("retry", held()).content.decode()
 
     assert "Your role does not allow this: <strong>Retry</strong>." in page
     assert "Who may: Operations, Support." in page
 
 
-def test_which_rows_were_meant_is_kept_and_not_more_than_some(crm: StaffClient) -> None:
+def test_a_refusal_logs_the_selected_rows_up_to_a_limit(crm: StaffClient) -> None:
     rows = [held() for _ in range(12)]
 
     crm.post("retry", *rows)
@@ -222,7 +222,7 @@ def test_which_rows_were_meant_is_kept_and_not_more_than_some(crm: StaffClient) 
     assert entry.change_message == f"Refused: Retry: {keys} and 2 more"
 
 
-def test_of_all_that_match_it_is_kept_which_those_were(crm: StaffClient) -> None:
+def test_a_refusal_for_all_matching_rows_logs_the_filters(crm: StaffClient) -> None:
     row = held()
     here = list_of(Assignment, state__exact="HELD", q="x" * 900)
 
@@ -235,14 +235,16 @@ def test_of_all_that_match_it_is_kept_which_those_were(crm: StaffClient) -> None
 
 
 @pytest.mark.parametrize("to", ["change", "delete", "history"])
-def test_a_post_to_a_page_is_kept_with_its_row(superuser: StaffClient, to: str) -> None:
+def test_a_forged_post_to_a_page_is_logged_with_its_row(
+    superuser: StaffClient, to: str
+) -> None:
     row = held()
 
     answer = superuser.client.post(
         page_of(row).replace("change", to), {"state": "ACTIVE", "post": "yes"}
     )
 
-    if to == "history":  # which only shows, whatever it is sent
+    if to == "history":  # this page ignores all data
         assert answer.status_code == 200
         return
     entry = LogEntry.objects.get()
@@ -251,7 +253,7 @@ def test_a_post_to_a_page_is_kept_with_its_row(superuser: StaffClient, to: str) 
     assert "ACTIVE" not in entry.change_message
 
 
-def test_a_post_to_accounts_is_kept(operations: StaffClient) -> None:
+def test_a_forged_post_to_the_user_admin_is_logged(operations: StaffClient) -> None:
     answer = operations.client.post("/admin/auth/user/add/", {"username": "mine"})
 
     assert answer.status_code == 403
@@ -259,7 +261,7 @@ def test_a_post_to_accounts_is_kept(operations: StaffClient) -> None:
     assert not User.objects.filter(username="mine").exists()
 
 
-def test_looking_where_one_may_not_is_explained_and_not_kept(crm: StaffClient) -> None:
+def test_a_refused_get_is_explained_and_not_logged(crm: StaffClient) -> None:
     answer = crm.get(list_of(LogEntry))
 
     assert answer.status_code == 403
@@ -267,7 +269,7 @@ def test_looking_where_one_may_not_is_explained_and_not_kept(crm: StaffClient) -
     assert not LogEntry.objects.exists()
 
 
-def test_a_refusal_reveals_nothing(
+def test_a_refused_reveal_shows_no_code(
     client_of: Callable[[Role], StaffClient],
 ) -> None:
     row, auditor = held(unique_code="SUMMER-2026-7F3A"), client_of(Role.AUDITOR)

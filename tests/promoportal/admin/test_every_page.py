@@ -1,4 +1,4 @@
-"""Every list and every page, walked by everyone."""
+"""Every list and every page, requested by every role."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ MAKE: dict[type[Model], Callable[..., Any]] = {
 FOR_FEW = {Failure, LogEntry}
 FOR_SUPERUSERS = {User, Group}
 ROOT = "superuser"
-# One row or two, whatever happens.
+# Tables that never have more than a few rows.
 BOUNDED = {Breaker, Allowance, Failure}
 
 
@@ -122,7 +122,7 @@ BOUNDED = {Breaker, Allowance, Failure}
 def everyone(
     client_of: Callable[[Role], StaffClient], superuser: StaffClient
 ) -> dict[str, StaffClient]:
-    """The desk of somebody in each role, and a superuser's."""
+    """Return a client for each role, and for a superuser."""
     return {**{role: client_of(role) for role in Role}, ROOT: superuser}
 
 
@@ -135,17 +135,17 @@ every_model = pytest.mark.parametrize(
 )
 
 
-def test_every_list_of_ours_is_walked() -> None:
+def test_every_registered_model_is_tested() -> None:
     assert registered() == MAKE.keys() | FOR_SUPERUSERS
 
 
-def test_the_queue_and_its_schedules_are_out_of_reach() -> None:
-    # A Schedule runs any function there is: permission to add one is a shell.
+def test_jobs_and_schedules_are_not_registered() -> None:
+    # A Schedule runs any function: permission to add one is as good as a shell.
     assert not registered() & {Schedule, OrmQ, Success}
 
 
 @every_model
-def test_every_role_walks_every_list_and_page(
+def test_every_role_may_open_its_lists_and_pages(
     model: type[Model], everyone: dict[str, StaffClient]
 ) -> None:
     row = MAKE[model]()
@@ -159,7 +159,7 @@ def test_every_role_walks_every_list_and_page(
 
 
 @every_model
-def test_who_has_no_role_sees_nothing(model: type[Model], db: None) -> None:
+def test_a_user_without_a_role_sees_nothing(model: type[Model], db: None) -> None:
     row = MAKE[model]()
     nobody = StaffClient(UserFactory(is_staff=True))
 
@@ -171,7 +171,7 @@ def test_who_has_no_role_sees_nothing(model: type[Model], db: None) -> None:
 
 
 @every_model
-def test_nothing_written_into_a_page_would_run_or_be_shown(
+def test_every_page_forbids_inline_scripts_and_styles(
     model: type[Model], superuser: StaffClient
 ) -> None:
     row = MAKE[model]()
@@ -185,7 +185,7 @@ def test_nothing_written_into_a_page_would_run_or_be_shown(
 
 
 @every_model
-def test_a_page_calls_everything_by_one_name(
+def test_every_page_names_optimove_and_the_overview_consistently(
     model: type[Model], superuser: StaffClient
 ) -> None:
     row = MAKE[model]()
@@ -195,7 +195,7 @@ def test_a_page_calls_everything_by_one_name(
         assert not re.findall("vendor|home", said, re.IGNORECASE), address
 
 
-def test_no_label_has_another_name_for_optimove() -> None:
+def test_every_label_names_optimove_consistently() -> None:
     labels = [
         str(label)
         for model in MAKE
@@ -214,7 +214,7 @@ def test_no_label_has_another_name_for_optimove() -> None:
         *(list_of(User), f"{list_of(User)}add/", list_of(Group)),
     ],
 )
-def test_the_way_back_leads_to_the_overview(
+def test_breadcrumbs_begin_with_the_overview(
     superuser: StaffClient, address: str
 ) -> None:
     shown = superuser.text(address)
@@ -223,7 +223,9 @@ def test_the_way_back_leads_to_the_overview(
     assert ">Home<" not in shown
 
 
-def test_accounts_have_it_on_every_page(superuser: StaffClient) -> None:
+def test_the_pages_of_users_and_groups_have_no_link_to_home(
+    superuser: StaffClient,
+) -> None:
     account, role = page_of(UserFactory()), page_of(Group.objects.get(name=Role.CRM))
     for address in (
         *(account, account.replace("change", "history")),
@@ -233,7 +235,7 @@ def test_accounts_have_it_on_every_page(superuser: StaffClient) -> None:
 
 
 @every_model
-def test_strangers_are_sent_to_log_in(model: type[Model], db: None) -> None:
+def test_anonymous_requests_redirect_to_the_login(model: type[Model], db: None) -> None:
     row = MAKE[model]()
 
     for address in ("/admin/", list_of(model), page_of(row)):
@@ -243,7 +245,7 @@ def test_strangers_are_sent_to_log_in(model: type[Model], db: None) -> None:
 
 
 @every_model
-def test_nobody_adds_changes_or_deletes(
+def test_no_user_may_add_change_or_delete_rows(
     model: type[Model], superuser: StaffClient
 ) -> None:
     row = MAKE[model]()
@@ -259,7 +261,7 @@ def test_nobody_adds_changes_or_deletes(
     assert "_save" not in superuser.page(row)
 
 
-def test_accounts_are_for_superusers(
+def test_only_superusers_see_users_and_groups(
     operations: StaffClient, superuser: StaffClient
 ) -> None:
     other = UserFactory()
@@ -270,7 +272,7 @@ def test_accounts_are_for_superusers(
 
 
 @every_model
-def test_a_list_costs_the_same_however_many_rows(
+def test_the_number_of_queries_of_a_list_does_not_depend_on_its_rows(
     model: type[Model], everyone: dict[str, StaffClient]
 ) -> None:
     if model in BOUNDED:
@@ -283,7 +285,7 @@ def test_a_list_costs_the_same_however_many_rows(
     assert costs(everyone, list_of(model)) == few
 
 
-def test_the_first_page_costs_the_same_however_many_rows(
+def test_the_number_of_queries_of_the_overview_does_not_depend_on_rows(
     everyone: dict[str, StaffClient],
 ) -> None:
     def fill() -> None:
@@ -299,7 +301,7 @@ def test_the_first_page_costs_the_same_however_many_rows(
     assert costs(everyone, "/admin/") == few
 
 
-def test_a_customer_costs_the_same_however_many_rewards(
+def test_the_number_of_queries_of_a_customer_does_not_depend_on_rewards(
     everyone: dict[str, StaffClient],
 ) -> None:
     def reward(customer: str) -> None:
@@ -325,7 +327,7 @@ def moved(row: Any) -> None:
     row.transitions.create(after="HELD", by=UserFactory())
 
 
-# More of all that belongs to a row.
+# Functions that add related rows.
 GROW: dict[type[Model], list[Callable[[Any], Any]]] = {
     Execution: [
         redeemed,
@@ -349,7 +351,7 @@ GROW: dict[type[Model], list[Callable[[Any], Any]]] = {
 
 
 @every_model
-def test_a_page_costs_the_same_however_much_belongs_to_it(
+def test_the_number_of_queries_of_a_page_does_not_depend_on_related_rows(
     model: type[Model], everyone: dict[str, StaffClient]
 ) -> None:
     row = MAKE[model]()
@@ -367,7 +369,7 @@ def grow(row: Model) -> None:
 
 
 def addresses(row: Model) -> list[str]:
-    """A row's list, its page, and the page of what was done to it."""
+    """Return the addresses of the list, the page and the history of a row."""
     page = page_of(row)
     return [list_of(type(row)), page, page.replace("change", "history")]
 
@@ -375,7 +377,7 @@ def addresses(row: Model) -> list[str]:
 def costs(
     everyone: dict[str, StaffClient], *addresses: str
 ) -> dict[tuple[str, str], int]:
-    """What each page asks of the database for each who may see it."""
+    """Return the number of queries by role and address."""
     found = {
         (who, address): queries(staff, address)
         for who, staff in everyone.items()
@@ -386,7 +388,7 @@ def costs(
 
 
 def queries(staff: StaffClient, address: str) -> int:
-    # What is looked up once and kept is not counted.
+    # The first request fills caches, so it is not counted.
     if staff.get(address).status_code == 403:
         return 0
     with CaptureQueriesContext(connection) as captured:

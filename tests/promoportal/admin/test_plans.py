@@ -1,10 +1,9 @@
 """
-How the database finds what pages show: each by an index, and no more than is shown.
+The query plans of all pages: each query uses an index and touches few rows.
 
-A page is asked for as staff ask for it, and what it asked of the database is asked
-again with an account of the rows that were touched. The tables hold more than lists
-count to, and what is rare is among the oldest rows, so that whatever is looked for row
-by row touches more than it may.
+A page is requested as staff request it, and each of its queries also runs with EXPLAIN
+ANALYZE, which counts the touched rows. The tables have more rows than lists count, and
+rare values are among the oldest rows, so that a sequential search touches too many.
 """
 
 from __future__ import annotations
@@ -56,17 +55,17 @@ from tests.promoportal.admin.query_plans import (
 )
 from tests.staff_client import StaffClient
 
-# What a test changes is not there for the next.
+# Changes of a test are rolled back.
 pytestmark = pytest.mark.django_db
 ROWS = 24_000
 LARGEST = filling.LARGEST
-# One row or two, or what django-q2 keeps of its last jobs, whatever happens.
+# Tables that never have more than a few rows, or the last jobs of django-q2.
 BOUNDED = {Breaker, Allowance, Failure}
 
 
 @pytest.fixture(scope="module")
 def staff(django_db_setup: None, django_db_blocker: Any) -> Iterator[StaffClient]:
-    """A superuser's, over large tables."""
+    """Yield the client of a superuser, with large tables."""
     with django_db_blocker.unblock(), transaction.atomic():
         user = User.objects.create_superuser("root")
         filling.fill(ROWS, user)
@@ -74,7 +73,7 @@ def staff(django_db_setup: None, django_db_blocker: Any) -> Iterator[StaffClient
             cursor.execute(
                 "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
             )
-            # These tables are small enough to be read as a whole, those are not.
+            # These tables are small enough for sequential scans; real tables are not.
             cursor.execute("SET LOCAL enable_seqscan = off")
         yield StaffClient(user)
         transaction.set_rollback(True)
@@ -82,13 +81,13 @@ def staff(django_db_setup: None, django_db_blocker: Any) -> Iterator[StaffClient
 
 @pytest.fixture(scope="module")
 def lists(staff: StaffClient) -> Iterator[Lists]:
-    """Every list, as the same person sees it."""
+    """Yield all lists, as the same user sees them."""
     name = f"{DrawnOnce.__module__}.{DrawnOnce.__qualname__}"
     with override_settings(MIDDLEWARE=[*settings.MIDDLEWARE, name]):
         yield Lists(StaffClient(staff.user))
 
 
-# --- What is noticed ------------------------------------------------------------------
+# --- Detected faults ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -102,7 +101,7 @@ def lists(staff: StaffClient) -> Iterator[Lists]:
         ("assignment_by_customer", {"q": "C0000007"}),
     ],
 )
-def test_a_list_without_its_index_is_noticed(
+def test_a_list_without_its_index_is_detected(
     staff: StaffClient, index: str, narrowed: dict[str, Any]
 ) -> None:
     here = list_of(Assignment, **narrowed)
@@ -124,17 +123,17 @@ def test_a_list_without_its_index_is_noticed(
         Redemption.objects.filter(malformed=7).order_by("-pk")[:101],
     ],
 )
-def test_what_no_index_holds_is_noticed(
+def test_a_query_without_an_index_is_detected(
     staff: StaffClient, rows: QuerySet[Model]
 ) -> None:
     assert asked(lambda: list(rows.all()))
 
 
-def test_counting_all_is_noticed(staff: StaffClient) -> None:
+def test_a_count_of_all_rows_is_detected(staff: StaffClient) -> None:
     assert asked(Assignment.objects.count)
 
 
-def test_moving_all_is_noticed_and_done_once(staff: StaffClient) -> None:
+def test_an_update_of_many_rows_is_detected_and_done_once(staff: StaffClient) -> None:
     rows = Assignment.objects.filter(pk__lte=2 * MAX_TOUCHED)
 
     assert asked(lambda: rows.update(listed_pass=F("listed_pass") + 1))
@@ -144,12 +143,12 @@ def test_moving_all_is_noticed_and_done_once(staff: StaffClient) -> None:
 
 # --- Lists ----------------------------------------------------------------------------
 
-# Of the largest execution's, and some older ones.
+# Days of the largest execution, and of some older ones.
 SOME_DAYS = {
     "from": f"{localdate() - timedelta(days=33):%Y-%m-%d}",
     "to": f"{localdate() - timedelta(days=29):%Y-%m-%d}",
 }
-# As pages link to them, and as staff then go on.
+# Filters as in the links of pages, and further ones that staff add.
 LISTS: list[tuple[type[Model], dict[str, Any]]] = [
     (Assignment, {}),
     (Assignment, {"execution": LARGEST}),
@@ -217,7 +216,7 @@ every_list = pytest.mark.parametrize(
 
 
 def ours() -> dict[type[Model], PortalAdmin]:
-    """The lists that grow with what the portal does."""
+    """Return the lists that grow with the work of the portal."""
     return {
         model: each
         for model, each in admin.site._registry.items()
@@ -225,7 +224,7 @@ def ours() -> dict[type[Model], PortalAdmin]:
     }
 
 
-def test_every_list_and_every_search_is_among_them() -> None:
+def test_every_list_and_every_search_is_tested() -> None:
     searched = {model for model, narrowed in LISTS if "q" in narrowed}
 
     assert {model for model, _ in LISTS} == set(ours())
@@ -233,13 +232,15 @@ def test_every_list_and_every_search_is_among_them() -> None:
 
 
 @pytest.mark.parametrize("name", ["00000000-0000-4000-8000-000000000007", "7"])
-def test_a_search_for_any_kind_of_name(staff: StaffClient, name: str) -> None:
+def test_a_search_for_any_kind_of_term_uses_indexes(
+    staff: StaffClient, name: str
+) -> None:
     for model in {model for model, narrowed in LISTS if "q" in narrowed}:
         assert not faults(staff, list_of(model, q=name))
 
 
 @every_list
-def test_a_list_and_each_of_its_filters(
+def test_a_list_and_each_of_its_filters_use_indexes(
     lists: Lists, model: type[Model], narrowed: dict[str, Any]
 ) -> None:
     here = list_of(model, **narrowed)
@@ -251,7 +252,7 @@ def test_a_list_and_each_of_its_filters(
 
 
 @every_list
-def test_the_way_to_older_rows_and_back(
+def test_older_and_newer_pages_use_indexes(
     lists: Lists, model: type[Model], narrowed: dict[str, Any]
 ) -> None:
     here = list_of(model, **narrowed)
@@ -264,7 +265,7 @@ def test_the_way_to_older_rows_and_back(
     assert not found, "\n".join(found)
 
 
-# No index holds both. What is read is all of an execution, at most.
+# No index has both. At most all rows of an execution are read.
 UNSERVED = (
     *({"promotion", "execution"}, {"promotion", "campaign"}),
     *({"q", "days"}, {"q", "from"}),
@@ -272,11 +273,11 @@ UNSERVED = (
 
 
 def _chosen(changes: Any, here: str) -> Iterator[str]:
-    """Where each filter of a list leads, but for the pairs that no index serves."""
+    """Yield the address of each filter choice, except pairs without an index."""
     yield here
     for spec in changes.filter_specs:
         choices = [*spec.choices(changes)]
-        # Of those that are all alike, the newest and the oldest.
+        # Of many similar choices, the newest and the oldest.
         is_one_of_many = isinstance(spec, RelatedRowFilter) and len(choices) > 3
         for choice in [*choices[:2], choices[-1]] if is_one_of_many else choices:
             names = {*QueryDict(choice["query_string"][1:])}
@@ -284,7 +285,7 @@ def _chosen(changes: Any, here: str) -> Iterator[str]:
                 yield here.partition("?")[0] + choice["query_string"]
 
 
-def test_no_list_is_sorted_by_what_somebody_writes_into_an_address(
+def test_an_ordering_in_the_address_is_ignored(
     staff: StaffClient,
 ) -> None:
     for model in {model for model, _ in LISTS}:
@@ -320,13 +321,15 @@ def test_no_list_is_sorted_by_what_somebody_writes_into_an_address(
         "/admin/rewards/assignment/8/history/",
     ],
 )
-def test_a_page(staff: StaffClient, address: str) -> None:
+def test_a_page_uses_indexes(staff: StaffClient, address: str) -> None:
     found = faults(staff, address)
 
     assert not found, "\n".join(found)
 
 
-def test_the_first_and_the_last_page_of_each_kind(staff: StaffClient) -> None:
+def test_the_oldest_and_the_newest_page_of_each_kind_use_indexes(
+    staff: StaffClient,
+) -> None:
     for model in ours():
         for order in ("pk", "-pk"):
             row = model._base_manager.order_by(order).first()
@@ -340,11 +343,11 @@ def test_the_first_and_the_last_page_of_each_kind(staff: StaffClient) -> None:
     [
         (1, MAX_TOUCHED),
         (filling.EXECUTIONS, MAX_TOUCHED),
-        # It has few enough to be compared one by one.
+        # It has few enough rows to be compared one by one.
         (LARGEST, MAX_ROWS_COMPARED),
     ],
 )
-def test_the_page_of_an_execution(
+def test_the_page_of_an_execution_uses_indexes(
     staff: StaffClient, execution: int, at_most: int
 ) -> None:
     found = faults(staff, page_of(Execution(pk=execution)), at_most=at_most)
@@ -352,14 +355,14 @@ def test_the_page_of_an_execution(
     assert not found, "\n".join(found)
 
 
-# --- What is sent ---------------------------------------------------------------------
+# --- Exports and actions --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model", [Assignment, Redemption])
 @pytest.mark.parametrize(
     "narrowed", [{}, {"execution": LARGEST}, {"state__exact": "HELD"}]
 )
-def test_a_list_taken_along_is_read_in_parts(
+def test_an_export_is_read_in_parts(
     staff: StaffClient, model: type[Model], narrowed: dict[str, Any]
 ) -> None:
     def take(address: str) -> Any:
@@ -370,14 +373,14 @@ def test_a_list_taken_along_is_read_in_parts(
 
     found = faults(staff, list_of(model, **narrowed), take, 3 * csv_export.AT_A_TIME)
 
-    # What is joined to so large a part of so small tables may be read as a whole.
+    # A join with a large part of a small table may use a sequential scan.
     own = [
         why for why in found if f"Scan {model._meta.db_table}" in why or "skip" in why
     ]
     assert not own, "\n".join(own)
 
 
-def test_what_reading_again_would_do_is_found_without_counting(
+def test_the_preview_of_a_replay_does_not_count_rows(
     staff: StaffClient,
 ) -> None:
     about = Execution.objects.get(pk=LARGEST).reference
@@ -397,17 +400,19 @@ def test_what_reading_again_would_do_is_found_without_counting(
 HELD = list_of(Assignment, execution=1, state__exact="HELD")
 
 
-def test_trying_all_again_looks_at_those_that_match(staff: StaffClient) -> None:
+def test_the_preview_of_a_bulk_retry_reads_only_matching_rows(
+    staff: StaffClient,
+) -> None:
     def ask(address: str) -> Any:
         return staff.client.post(address, {"retry_all": "ask"})
 
     assert not faults(staff, HELD, ask)
-    # Of more than a few the census tells; what is in doubt is looked at.
+    # Many rows are counted by state counts; possibly activated rows are examined.
     many = list_of(Assignment, state__exact="HELD")
     assert not faults(staff, many, ask, bulk_retry_preview.MAX_ROWS_EXAMINED)
 
 
-def test_of_many_no_more_are_looked_at_than_while_somebody_waits(
+def test_the_preview_of_a_bulk_retry_examines_a_limited_number_of_rows(
     staff: StaffClient,
 ) -> None:
     rows = Order(is_narrowed=True).newest(Assignment.objects.filter(promotion=1))
@@ -417,7 +422,7 @@ def test_of_many_no_more_are_looked_at_than_while_somebody_waits(
     )
 
 
-def test_trying_all_again_chooses_and_does_those_that_match(staff: StaffClient) -> None:
+def test_a_bulk_retry_reads_only_matching_rows(staff: StaffClient) -> None:
     said = {"retry_all": "yes", "why": "Mended.", "form": str(uuid4())}
 
     begun = asked(lambda: staff.client.post(HELD, said))

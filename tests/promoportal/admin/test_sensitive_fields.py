@@ -1,4 +1,4 @@
-"""Codes and payloads are seen by who may, who says why, and not for long."""
+"""Unique codes and payloads, shown to permitted users for a reason and a short time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def coded(db: None) -> Assignment:
     return row
 
 
-def test_nobody_sees_them_by_looking(
+def test_codes_are_masked_for_every_role(
     client_of: Callable[[Role], StaffClient], coded: Assignment
 ) -> None:
     for role in Role:
@@ -42,7 +42,7 @@ def test_nobody_sees_them_by_looking(
         assert "Utrecht" not in page
 
 
-def test_who_may_sees_them_after_saying_why_and_it_is_kept(
+def test_a_permitted_user_sees_codes_after_a_logged_reason(
     support: StaffClient, coded: Assignment
 ) -> None:
     support.do("reveal", coded)
@@ -56,7 +56,7 @@ def test_who_may_sees_them_after_saying_why_and_it_is_kept(
     )
 
 
-def test_of_that_row_alone_by_that_person_alone_and_not_for_long(
+def test_codes_are_shown_for_one_row_to_one_user_and_a_short_time(
     support: StaffClient, operations: StaffClient, coded: Assignment
 ) -> None:
     other = AssignmentFactory(unique_code="WINTER-2026-9B1C")
@@ -74,7 +74,7 @@ def test_of_that_row_alone_by_that_person_alone_and_not_for_long(
     assert CODE not in support.page(coded)
 
 
-def test_who_may_not_is_refused_and_sees_nothing(
+def test_a_user_without_permission_sees_no_codes(
     client_of: Callable[[Role], StaffClient], coded: Assignment
 ) -> None:
     crm = client_of(Role.CRM)
@@ -85,7 +85,7 @@ def test_who_may_not_is_refused_and_sees_nothing(
     assert CODE not in crm.page(coded)
 
 
-# --- What a delivery brought ------------------------------------------------------------
+# --- Payloads of deliveries -----------------------------------------------------------
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def delivery(db: None) -> Delivery:
     return row
 
 
-def test_nobody_sees_a_delivery_s_body_by_looking(
+def test_payloads_are_hidden_from_every_role(
     client_of: Callable[[Role], StaffClient], delivery: Delivery
 ) -> None:
     for role in Role:
@@ -105,7 +105,7 @@ def test_nobody_sees_a_delivery_s_body_by_looking(
 
 
 @pytest.mark.parametrize("role", [Role.SUPPORT, Role.OPERATIONS])
-def test_who_may_sees_it_after_saying_why_and_it_is_kept(
+def test_a_permitted_user_sees_a_payload_after_a_logged_reason(
     client_of: Callable[[Role], StaffClient], delivery: Delivery, role: Role
 ) -> None:
     staff = client_of(role)
@@ -125,7 +125,7 @@ def test_who_may_sees_it_after_saying_why_and_it_is_kept(
 
 
 @pytest.mark.parametrize("role", [Role.CRM, Role.AUDITOR])
-def test_who_may_not_see_bodies_is_offered_nothing_and_a_forged_one_shows_none(
+def test_a_user_without_permission_sees_no_payload(
     client_of: Callable[[Role], StaffClient], delivery: Delivery, role: Role
 ) -> None:
     staff = client_of(role)
@@ -137,7 +137,7 @@ def test_who_may_not_see_bodies_is_offered_nothing_and_a_forged_one_shows_none(
     assert "Utrecht" not in staff.page(delivery)
 
 
-def test_a_word_about_an_assignment_shows_no_delivery_of_the_same_key(
+def test_a_reveal_of_an_assignment_shows_no_delivery_with_the_same_key(
     support: StaffClient, coded: Assignment
 ) -> None:
     delivery = DeliveryFactory(pk=coded.pk, body=b'{"city": "Ghent"}')

@@ -1,4 +1,4 @@
-"""A session that ended while somebody filled in a form does nothing and loses little."""
+"""Forms of an expired session: nothing is done, and input is kept where possible."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def held() -> Assignment:
 
 
 def log_in_again(staff: StaffClient, answer: Any) -> Any:
-    """As the browser would: to the login, and back to where it leads."""
+    """Log in as a browser does, and follow the redirect."""
     staff.user.set_password("secret")
     staff.user.save()
     said = {"username": staff.user.username, "password": "secret"}
     return staff.client.post(answer["Location"], said, follow=True)
 
 
-def test_what_was_chosen_is_asked_about_after_logging_in_again(
+def test_the_selection_is_kept_until_the_next_login(
     operations: StaffClient,
 ) -> None:
     rows = [held(), held()]
@@ -53,7 +53,7 @@ def test_what_was_chosen_is_asked_about_after_logging_in_again(
     assert said == "2 assignments will be tried again."
 
 
-def test_what_was_confirmed_is_asked_about_once_more(operations: StaffClient) -> None:
+def test_a_confirmed_action_asks_again_after_the_login(operations: StaffClient) -> None:
     row = held()
     operations.client.logout()
 
@@ -68,7 +68,7 @@ def test_what_was_confirmed_is_asked_about_once_more(operations: StaffClient) ->
     assert row.state == AssignmentState.HELD
 
 
-# More than a browser keeps.
+# Too long for a cookie.
 MANY = ",".join(str(key) for key in range(5_000))
 
 
@@ -82,7 +82,7 @@ MANY = ",".join(str(key) for key in range(5_000))
         {"action": "retry", "why": WHY, "keys": MANY},
     ],
 )
-def test_what_cannot_be_kept_leads_back_to_the_list_as_it_was(
+def test_other_forms_lead_back_to_the_list_with_its_filters(
     operations: StaffClient, said: dict[str, Any]
 ) -> None:
     here = list_of(Assignment, state__exact="HELD")
@@ -97,7 +97,7 @@ def test_what_cannot_be_kept_leads_back_to_the_list_as_it_was(
     assert "cl" in shown.context
 
 
-def test_whoever_may_not_is_shown_the_list(
+def test_another_user_without_permission_is_shown_the_list(
     operations: StaffClient, crm: StaffClient
 ) -> None:
     row = held()
@@ -111,7 +111,7 @@ def test_whoever_may_not_is_shown_the_list(
     assert "keys" not in shown.context
 
 
-def test_what_a_stranger_writes_into_the_cookie_is_not_believed(
+def test_a_forged_cookie_is_ignored(
     operations: StaffClient,
 ) -> None:
     operations.client.cookies["interrupted"] = '["/admin/rewards/assignment/","x"]'
@@ -119,7 +119,7 @@ def test_what_a_stranger_writes_into_the_cookie_is_not_believed(
     assert "keys" not in operations.get(list_of(Assignment)).context
 
 
-def test_a_form_older_than_the_login_does_nothing_and_says_so(
+def test_a_form_without_a_csrf_token_does_nothing_and_says_so(
     operations: StaffClient,
 ) -> None:
     row = held()
@@ -134,7 +134,7 @@ def test_a_form_older_than_the_login_does_nothing_and_says_so(
     assert row.state == AssignmentState.HELD
 
 
-def test_redemptions_too(operations: StaffClient) -> None:
+def test_lists_of_redemptions_keep_their_address(operations: StaffClient) -> None:
     operations.client.logout()
 
     answer = operations.client.post(list_of(Redemption), {"export": "csv"})
@@ -142,7 +142,7 @@ def test_redemptions_too(operations: StaffClient) -> None:
     assert answer["Location"].startswith("/admin/login/?next=/admin/redemptions/")
 
 
-def test_who_is_no_staff_is_refused_and_kept(db: None) -> None:
+def test_a_post_by_a_user_who_is_not_staff_is_refused_and_logged(db: None) -> None:
     staff = StaffClient(UserFactory(is_staff=False))
 
     assert staff.post("retry", held()).status_code == 403
