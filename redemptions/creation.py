@@ -1,4 +1,4 @@
-"""A redemption for every activation, in the transaction that made it active."""
+"""Creates a redemption for each activation, in the same transaction."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _MODES: dict[str, ReportMode] = {
 
 
 def create_redemptions(keys: Sequence[int]) -> None:
-    """What became active is to be reported, unless its promotion is not reported."""
+    """Create redemptions for activated assignments whose promotion is reported."""
     now = database_now()
     rows = list(_new(_activated(keys), now))
-    # One per assignment: opening twice changes nothing.
+    # One per assignment: a second call changes nothing.
     bulk.bulk_insert(Redemption, rows, ignore_conflicts=True)
     reopen({row["execution"] for row in rows}, why="There is something to report.")
     if any(row["mode"] == ReportMode.TRIGGERED for row in rows):
@@ -35,7 +35,7 @@ def create_redemptions(keys: Sequence[int]) -> None:
 
 
 def mode_of(assignment: Assignment) -> ReportMode | None:
-    """How it is reported: as its promotion says, or as the portal is set; or not."""
+    """Return the mode of the promotion or of REDEMPTION_MODE; None if it is off."""
     promotion = assignment.promotion
     own = promotion.redemption_mode if promotion else ""
     chosen: str = own or settings.REDEMPTION_MODE
@@ -46,7 +46,7 @@ def mode_of(assignment: Assignment) -> ReportMode | None:
 
 
 def next_batch(now: datetime, interval: timedelta) -> datetime:
-    """When the batch leaves: at whole intervals, so that all of a time leave together."""
+    """Return the end of the present interval, at which all its redemptions are sent."""
     seconds = interval.total_seconds()
     return datetime.fromtimestamp(
         (now.timestamp() // seconds + 1) * seconds, tz=now.tzinfo

@@ -1,4 +1,4 @@
-"""What a person may do about a redemption, each with who and why."""
+"""Decisions of staff about redemptions, each with user and reason."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _NOT_HELD = SkipReason(SkipKind.WRONG_STATE, "not held")
 
 def report_again(rows: QuerySet[Redemption], *, by: Any, why: str) -> BulkResult:
     """
-    Report redemptions in `HELD` again, each in a report of its own.
+    Report redemptions in `HELD` again, each in its own report.
 
-    Lock their executions first, in the order of their keys: an execution must not be
-    settled while it has something to report.
+    Their executions are locked first, in the order of their keys: an execution must not
+    be settled while it has redemptions to report.
     """
     chosen = list(rows.order_by("pk"))
     with transaction.atomic():
@@ -60,11 +60,11 @@ def _held(rows: Iterable[Redemption]) -> list[Redemption]:
     return [row for row in rows if row.state == RedemptionState.HELD]
 
 
-def _move(rows: Iterable[Redemption], to: RedemptionState, **how: Any) -> set[int]:
+def _move(rows: Iterable[Redemption], to: RedemptionState, **changes: Any) -> set[int]:
     """Move the rows that were in `HELD` and still are; return their keys."""
     keys = [row.pk for row in _held(rows)]
     held = Redemption.objects.filter(pk__in=keys, state=RedemptionState.HELD)
-    return set(state_machine.move_all(held, to, **how))
+    return set(state_machine.move_all(held, to, **changes))
 
 
 def _result(rows: Iterable[Redemption], moved: set[int]) -> BulkResult:

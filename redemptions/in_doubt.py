@@ -1,4 +1,4 @@
-"""Reports that were sent and not answered, or whose worker died."""
+"""Redemptions whose report got no response, or whose worker crashed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SWEEP = 5000
 
 
 def expire() -> int:
-    """What a lease ran out on may have been reported: uncertain."""
+    """Move redemptions whose lease has ended to `UNCERTAIN`; return their number."""
     over = Redemption.objects.filter(
         state=RedemptionState.REPORTING, lease_until__lte=Now()
     ).order_by("lease_until")[:SWEEP]
@@ -38,7 +38,7 @@ def expire() -> int:
 
 
 def settle() -> None:
-    """Report again where the vendor knows a repeat by its reference; else ask a person."""
+    """Report again if Optimove recognizes a repeat by its reference; else hold."""
     state_machine.move_all(
         _uncertain(failures__gt=GIVE_UP_AFTER),
         RedemptionState.HELD,
@@ -63,7 +63,9 @@ def settle() -> None:
         )
 
 
-def _uncertain(**narrowed: Any) -> QuerySet[Redemption]:
-    """Some of what is due to be settled: the rest comes a second later."""
-    rows = Redemption.objects.filter(due(), state=RedemptionState.UNCERTAIN, **narrowed)
+def _uncertain(**conditions: Any) -> QuerySet[Redemption]:
+    """Return at most `SWEEP` redemptions that are due; the next run takes the rest."""
+    rows = Redemption.objects.filter(
+        due(), state=RedemptionState.UNCERTAIN, **conditions
+    )
     return rows.order_by("not_before")[:SWEEP]

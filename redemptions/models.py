@@ -1,4 +1,4 @@
-"""Telling the vendor what was given."""
+"""Redemptions, which report activated rewards to Optimove, and their requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RedemptionState(models.TextChoices):
     WRITTEN_OFF = "WRITTEN_OFF", "Not reported"
 
 
-# What the vendor does not know yet, whether by itself or by a person it will.
+# States that are not reported yet and may be, by the portal or after a decision.
 UNREPORTED = [
     RedemptionState.WAITING,
     RedemptionState.REPORTING,
@@ -42,7 +42,7 @@ class RedemptionReason(models.TextChoices):
 
 
 class Report(models.Model):
-    """One call that carries one redemption or a thousand, written down before it."""
+    """A request with one or many redemptions, stored before it is sent."""
 
     class Outcome(models.TextChoices):
         ACCEPTED = "ACCEPTED", "Accepted"
@@ -72,7 +72,7 @@ class Report(models.Model):
             # Lists as staff narrow them.
             models.Index("outcome", NEWEST, name="report_outcome"),
             models.Index("is_batch", NEWEST, name="report_kind"),
-            # Reports whose worker died are closed by the tick.
+            # The scheduler closes reports whose worker crashed.
             models.Index(
                 fields=["token"],
                 name="report_under_way",
@@ -89,7 +89,7 @@ class Report(models.Model):
 
 
 class Redemption(Stateful, Leased):
-    """The telling of one activation to the vendor, until the vendor has it."""
+    """The report of one activation to Optimove, until Optimove accepts it."""
 
     machines = {
         "state": {
@@ -161,7 +161,7 @@ class Redemption(Stateful, Leased):
             ),
         ]
         indexes = [
-            # The claim, and the tick that looks for what is due.
+            # For claims, and for the scheduler's search for due rows.
             models.Index(
                 fields=["not_before", "id"],
                 name="redemption_due",
@@ -177,14 +177,14 @@ class Redemption(Stateful, Leased):
                 name="redemption_uncertain",
                 condition=models.Q(state=RedemptionState.UNCERTAIN),
             ),
-            # What the first page counts: these few, and not all that were ever sent.
+            # The overview counts these few rows, and not all that were ever sent.
             models.Index(
                 NEWEST,
                 name="redemption_unanswered",
                 include=["id", "state_since"],
                 condition=models.Q(state=RedemptionState.UNCERTAIN),
             ),
-            # Lists as staff narrow them.
+            # For the filters of the admin list.
             models.Index("execution", NEWEST, name="redemption_of_execution"),
             models.Index("report", NEWEST, name="redemption_of_report"),
             models.Index("state", NEWEST, name="redemption_in_state"),

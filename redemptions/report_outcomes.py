@@ -23,31 +23,31 @@ Outcome = Report.Outcome
 
 # Failures after which staff decide: about three days.
 GIVE_UP_AFTER = 80
-# Seconds until redemptions may be sent again whose report was not sent, or met a 401.
+# Seconds until redemptions may be sent again after an unsent report, or after a 401.
 AFTER_HAND_BACK, AFTER_UNAUTHORIZED = 1, 10
 
 
 @dataclass(frozen=True)
 class ClaimedReport:
-    """A report that is ours to send, with what it carries."""
+    """A report that this worker may send, with its redemptions."""
 
     report: Report
     lease: Lease
     rows: Sequence[Redemption]
 
 
-def conclude(carried: ClaimedReport, said: Verdict | wire.WireError | None) -> None:
+def conclude(carried: ClaimedReport, result: Verdict | wire.WireError | None) -> None:
     """
-    Record how the call of a report ended and change its redemptions, all or none.
+    Record the outcome of a report and move its redemptions, in one transaction.
 
-    `said` is the response or the error; None if nothing was sent.
+    `result` is the response or the error; None if nothing was sent.
     """
-    if said is None:
+    if result is None:
         claimed = ClaimedRedemptions(carried, Outcome.NOT_SENT)
-    elif isinstance(said, wire.WireError):
-        claimed = _failed(carried, said)
+    elif isinstance(result, wire.WireError):
+        claimed = _failed(carried, result)
     else:
-        claimed = _answered(carried, said)
+        claimed = _answered(carried, result)
     with transaction.atomic():
         written = Report.objects.filter(pk=carried.report.pk)
         written.update(outcome=claimed.outcome, ended_at=Now(), **claimed.recorded)
@@ -66,7 +66,7 @@ def _failed(carried: ClaimedReport, error: wire.WireError) -> ClaimedRedemptions
 
 
 def _answered(carried: ClaimedReport, verdict: Verdict) -> ClaimedRedemptions:
-    # A redemption that Optimove took before counts: repeating it changed nothing.
+    # A redemption that Optimove accepted before is accepted: the repeat changed nothing.
     refused = {
         carried.rows[refusal.index].pk: {
             "problem": f"{refusal.code}: {refusal.message}"[:2000]
@@ -85,7 +85,7 @@ def _answered(carried: ClaimedReport, verdict: Verdict) -> ClaimedRedemptions:
 
 @dataclass(frozen=True)
 class ClaimedRedemptions:
-    """The redemptions that still have the token of their report, and how its call ended."""
+    """The redemptions that still have the token of a report, and the outcome of its call."""
 
     carried: ClaimedReport
     outcome: Outcome
@@ -139,7 +139,7 @@ class ClaimedRedemptions:
         self._hold(rows, RedemptionReason.MALFORMED, problem=self.problem)
 
     def _is_key_refused(self) -> bool:
-        """Whether the response was 401: that opens the circuit breaker, and no row failed."""
+        """Return whether the response was 401: no row failed, and the circuit breaker opens."""
         error = self.error
         return isinstance(error, wire.Misconfigured) and error.status == UNAUTHORIZED
 
@@ -149,11 +149,11 @@ class ClaimedRedemptions:
         self._hold(hopeless, RedemptionReason.GIVEN_UP, problem=self.problem)
 
     def _halve(self) -> None:
-        """Send the batch again in halves, to find the redemption that is refused."""
+        """Send the batch again in halves, to find the rejected redemption."""
         self._wait(0, batch_limit=(len(self.carried.rows) + 1) // 2)
 
     def _given_up_for_lost(self) -> QuerySet[Redemption]:
-        """Return what the lease ended on and was accepted: a late response is evidence."""
+        """Return the accepted rows whose lease has ended: a late response is evidence."""
         return Redemption.objects.filter(
             Q(state=RedemptionState.UNCERTAIN)
             | Q(state=RedemptionState.HELD, reason=RedemptionReason.UNANSWERED),

@@ -1,8 +1,8 @@
 """
-Telling the vendor what was given: claim, call, conclude.
+Reports activations to Optimove: claim, call, conclude.
 
-The report is written down before it is sent. Redemptions that are due at once go one by
-one, as the vendor's guide says, until more wait than its limit allows.
+The report is stored before it is sent. Immediate redemptions are sent one by one, as
+Optimove's guide says, until more wait than its rate limit allows.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from redemptions.models import Redemption, RedemptionState, Report, ReportMode
 from redemptions.report_outcomes import ClaimedReport, conclude
 
 LEASE = 60.0
-# Seconds a call can take; none is begun that could outlive its lease.
+# Maximum seconds of a call; no call begins that could last longer than its lease.
 MAX_CALL_SECONDS = 20.0
-# Seconds a job goes on reporting, so that others get their turn.
+# Seconds after which a job ends, so that other jobs can run.
 TURN = 5.0
-# Waiting ones that still go one by one: more would take seconds of the vendor's limit.
+# Pending redemptions that are sent one by one: more would use up the rate limit.
 ONE_BY_ONE = 5
 
 
 def report() -> None:
-    """Report what is due, for one turn."""
+    """Report due redemptions for `TURN` seconds."""
     budget = TimeBudget(TURN)
     with Promotions.from_settings() as client:
         while not budget.is_spent() and _may_call():
@@ -48,7 +48,7 @@ def report() -> None:
 
 
 def is_due() -> bool:
-    """Whether a job would find something to report, and may."""
+    """Return whether redemptions are due and calls are allowed."""
     return _may_call() and _due().exists()
 
 
@@ -57,13 +57,13 @@ def _due() -> QuerySet[Redemption]:
 
 
 def _may_call() -> bool:
-    """Whether a claim is likely to get leave to be sent; asking costs nothing."""
+    """Return whether a call is likely to be allowed; this check uses no call."""
     is_open = circuit_breaker.is_open(circuit_breaker.Side.VENDOR)
     return not is_open and rate_limiter.remaining(Priority.REPORTING) > 0
 
 
 def claim(*, batch_limit: int) -> ClaimedReport | None:
-    """Take what the next report carries, and write the report down."""
+    """Claim the redemptions of the next report and store it; None if there are none."""
     with transaction.atomic(durable=True):
         rows = [] if database_identity.has_changed() else _chosen(batch_limit)
         if not rows:
@@ -79,7 +79,7 @@ def claim(*, batch_limit: int) -> ClaimedReport | None:
 
 
 def _chosen(batch_limit: int) -> list[Redemption]:
-    """The longest due first; those a refused batch was halved for, by themselves."""
+    """Return the oldest due redemptions that have the same mode and batch limit."""
     free = _due().select_for_update(of=["self"], skip_locked=True)
     ordered = free.order_by("not_before", "pk").select_related(
         "assignment__execution", "assignment__promotion"

@@ -1,7 +1,7 @@
-"""What has become true; sent inside the transaction that made it so."""
+"""Signals, sent in the transaction of the change."""
 
 from __future__ import annotations
 
 from django.dispatch import Signal
 
-waiting = Signal()  # redemptions wait to be reported at once
+waiting = Signal()  # redemptions are due at once

@@ -1,4 +1,4 @@
-"""What the queue can run of this room. Every job is a wake-up: the rows say what to do."""
+"""The jobs of this package. A job has no arguments: the rows determine the work."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-// What no element does by itself.
+// Behaviour that HTML elements do not have.
 "use strict";
 
-// "/" goes to the search, wherever one is.
+// "/" moves the focus to the search field, if there is one.
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -12,19 +12,19 @@ document.addEventListener("keydown", (event) => {
   search.select();
 });
 
-// A double click is one press: what was sent a moment ago is not sent again.
+// A double click submits a form once: a second submit within a second is ignored.
 const sent = new WeakMap();
 document.addEventListener("submit", (event) => {
   if (event.timeStamp - sent.get(event.target) < 1000) event.preventDefault();
   else sent.set(event.target, event.timeStamp);
 });
 
-// What shows itself anew waits while somebody is in it: the focus would be lost.
+// A part that has the focus is not refreshed: the focus would be lost.
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.target.contains(document.activeElement)) event.preventDefault();
 });
 
-// On a desk the filters lie open, also where the stylesheet cannot open them.
+// On wide screens the filters are open, also where the stylesheet cannot open them.
 const filters = document.querySelector(".filters");
-const isDesk = matchMedia("(min-width: 768px)").matches;
-if (filters && isDesk && !CSS.supports("selector(::details-content)")) filters.open = true;
+const isWide = matchMedia("(min-width: 768px)").matches;
+if (filters && isWide && !CSS.supports("selector(::details-content)")) filters.open = true;

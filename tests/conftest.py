@@ -16,7 +16,7 @@ from promoportal import sandbox
 from promoportal.admin.roles import Role, create_staff
 from promoportal.optimove import contract
 from tests import database_cleanup
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 from tests.world import World
 
 Agree = Callable[..., None]
@@ -82,31 +82,31 @@ def quick_passwords(settings: Settings) -> None:
 
 
 @pytest.fixture
-def desk_of(db: None) -> Callable[[Role], Desk]:
+def client_of(db: None) -> Callable[[Role], StaffClient]:
     """The browser of a new user with this role."""
-    return lambda role: Desk(create_staff(role.name.lower(), role, "secret"))
+    return lambda role: StaffClient(create_staff(role.name.lower(), role, "secret"))
 
 
 @pytest.fixture
-def crm(desk_of: Callable[[Role], Desk]) -> Desk:
-    return desk_of(Role.CRM)
+def crm(client_of: Callable[[Role], StaffClient]) -> StaffClient:
+    return client_of(Role.CRM)
 
 
 @pytest.fixture
-def support(desk_of: Callable[[Role], Desk]) -> Desk:
-    return desk_of(Role.SUPPORT)
+def support(client_of: Callable[[Role], StaffClient]) -> StaffClient:
+    return client_of(Role.SUPPORT)
 
 
 @pytest.fixture
-def operations(desk_of: Callable[[Role], Desk]) -> Desk:
-    return desk_of(Role.OPERATIONS)
+def operations(client_of: Callable[[Role], StaffClient]) -> StaffClient:
+    return client_of(Role.OPERATIONS)
 
 
 @pytest.fixture
-def auditor(desk_of: Callable[[Role], Desk]) -> Desk:
-    return desk_of(Role.AUDITOR)
+def auditor(client_of: Callable[[Role], StaffClient]) -> StaffClient:
+    return client_of(Role.AUDITOR)
 
 
 @pytest.fixture
-def superuser(db: None) -> Desk:
-    return Desk(User.objects.create_superuser("root"))
+def superuser(db: None) -> StaffClient:
+    return StaffClient(User.objects.create_superuser("root"))

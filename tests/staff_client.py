@@ -1,4 +1,4 @@
-"""A browser in which someone is logged in to the admin."""
+"""A test client with a logged-in user of the admin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from promoportal.admin.links import list_of, page_of
 WHY = "The platform was down."
 
 
-class Desk:
+class StaffClient:
     def __init__(self, user: User) -> None:
         self.user = user
         self.client = Client()
@@ -24,22 +24,22 @@ class Desk:
         return self.client.get(address)
 
     def text(self, address: str) -> str:
-        """What a page holds, as a person reads it."""
-        answer = self.get(address)
-        assert answer.status_code == 200, answer
-        return html.unescape(answer.content.decode())
+        """Return the text of a page, as staff read it."""
+        response = self.get(address)
+        assert response.status_code == 200, response
+        return html.unescape(response.content.decode())
 
-    def list(self, model: type[Model], **narrowed: Any) -> list[Any]:
-        """The rows that a list shows."""
-        answer = self.get(list_of(model, **narrowed))
-        assert answer.status_code == 200, answer
-        return list(answer.context["cl"].result_list)
+    def list(self, model: type[Model], **filters: Any) -> list[Any]:
+        """Return the rows that a list shows."""
+        response = self.get(list_of(model, **filters))
+        assert response.status_code == 200, response
+        return list(response.context["cl"].result_list)
 
     def page(self, row: Model) -> str:
         return self.text(page_of(row))
 
     def offered(self, row: Model) -> set[str]:
-        """The actions that a row's page offers."""
+        """Return the actions that the page of a row offers."""
         return {action.name for action in self.get(page_of(row)).context["actions"]}
 
     def offered_in_list(self, model: type[Model]) -> set[str]:
@@ -47,21 +47,23 @@ class Desk:
         return {name for name, _ in form.fields["action"].choices if name}
 
     def post(self, action: str, *rows: Model, why: str = WHY, **more: Any) -> Any:
-        """Ask for an action about rows of one list; gives the answer as it comes."""
-        said = {
+        """Post an action for rows of one list, and return the response."""
+        form = {
             "action": action,
             "why": why,
             "_selected_action": [row.pk for row in rows],
             **more,
         }
-        return self.client.post(more.pop("at", list_of(type(rows[0]))), said)
+        return self.client.post(more.pop("at", list_of(type(rows[0]))), form)
 
     def do(self, action: str, *rows: Model, why: str = WHY, **more: Any) -> str:
-        """Do it, confirming where that is asked for; gives what was said of it."""
-        answer = self.post(action, *rows, why=why, confirmed="yes", **more)
-        assert answer.status_code == 302, answer
-        return self.said(answer["Location"])
+        """Perform an action with its confirmation, and return the messages."""
+        response = self.post(action, *rows, why=why, confirmed="yes", **more)
+        assert response.status_code == 302, response
+        return self.said(response["Location"])
 
     def said(self, address: str) -> str:
-        """What the page one comes back to says of what was done."""
-        return " ".join(str(said) for said in self.get(address).context["messages"])
+        """Return the messages on the page after an action."""
+        return " ".join(
+            str(message) for message in self.get(address).context["messages"]
+        )

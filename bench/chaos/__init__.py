@@ -1,8 +1,8 @@
 """
-A storm over the whole portal, and the count that it leaves: credits per reward.
+A fault test of the whole portal, which counts the credits per reward.
 
-Everything runs as in production, with two hosts' workers. What is killed is killed from
-outside, and what became of it is read from the far sides' own books.
+All processes run as in production, with the workers of two hosts. Processes are killed
+from outside, and the results are read from the ledgers of the simulators.
 """
 
 from __future__ import annotations

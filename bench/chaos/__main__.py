@@ -57,34 +57,34 @@ class Command(BaseCommand):
         if not settings.DEBUG:
             raise CommandError("The storm is for a desk; it runs with DEBUG=true only.")
         logging.getLogger("promoportal.wire").setLevel(logging.ERROR)
-        verdict = self._storm(options)
+        verdict = self._run(options)
         if options["json"]:
             self.stdout.write(json.dumps(verdict.as_json()))
         else:
-            self.stdout.write(_told(verdict))
+            self.stdout.write(_text(verdict))
         if not verdict.is_clean:
             raise CommandError("The storm found something: see above.", returncode=1)
         if not verdict.is_settled and options["capability"] != "neither":
             msg = f"Not all was settled {options['patience']:g} s after the storm."
             raise CommandError(msg, returncode=1)
 
-    def _storm(self, options: dict[str, Any]) -> Verdict:
+    def _run(self, options: dict[str, Any]) -> Verdict:
         home = options["home"] or _new_home()
         if home.exists() and any(home.iterdir()):
             msg = f"{home} is not empty: the ledgers of two storms must not be mixed."
             raise CommandError(msg)
-        told = {name: options[name] for name in ("capability", "wrong_queue")}
-        with SystemUnderTest(home, **told) as stage:
-            storm = FaultTest(
+        arguments = {name: options[name] for name in ("capability", "wrong_queue")}
+        with SystemUnderTest(home, **arguments) as stage:
+            test = FaultTest(
                 stage, options["seed"], options["rewards"], options["seconds"]
             )
             self.stderr.write(f"A storm of {options['seconds']:.0f} s ...")
-            storm.rage()
-            storm.calm()
+            test.run()
+            test.end_faults()
             self.stderr.write("It is over; waiting until all is settled ...")
             patience = options["patience"]
-            seconds = settle(stage, storm, patience=patience)
-            return judge(stage, storm, seconds, patience=patience)
+            seconds = settle(stage, test, patience=patience)
+            return judge(stage, test, seconds, patience=patience)
 
 
 def _new_home() -> Path:
@@ -92,7 +92,7 @@ def _new_home() -> Path:
     return Path(tempfile.mkdtemp(prefix="chaos-", dir=settings.PORTAL_HOME))
 
 
-def _told(verdict: Verdict) -> str:
+def _text(verdict: Verdict) -> str:
     lines = [f"  {count:>7,}  {name}" for name, count in verdict.blows.items()]
     figures = verdict.as_json()
     figures.pop("blows")

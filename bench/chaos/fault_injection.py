@@ -1,4 +1,4 @@
-"""The storm: campaigns, kills, frozen processes, and far sides that lie, from one seed."""
+"""The faults: killed and frozen processes and false responses, while campaigns run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bench.chaos.processes import Process, descendants, send
 from bench.chaos.target import SystemUnderTest
 from promoportal.wire import WireError
 
-# Seconds between two blows.
+# Seconds between two faults.
 _PAUSE = (0.2, 1.2)
-# The event of a scheduled campaign's execution, told once for each channel.
+# The event of a scheduled execution, which is sent once per channel.
 _SCHEDULED = 13
-# Longer than any lease.
+# Seconds: longer than any lease.
 _FROZEN = 65.0
 
-# By so much a notice is late.
+# Seconds by which a webhook is delayed.
 _DELAYED = 4.0
 
 _PLATFORM: list[dict[str, Any]] = [
@@ -56,7 +56,9 @@ _NOTICES: list[dict[str, Any]] = [
 @dataclass
 class FaultTest:
     """
-    One storm. A seed repeats which blows fall and when; whom they hit is whoever lives.
+    One fault test.
+
+    A seed repeats the faults and their times; the victims depend on the running processes.
     """
 
     stage: SystemUnderTest
@@ -65,57 +67,59 @@ class FaultTest:
     seconds: float
     blows: Counter[str] = field(default_factory=Counter)
     occurrences: list[str] = field(default_factory=list)
-    heard: set[str] = field(default_factory=set)  # whose notice the portal took
-    _frozen: dict[int, float] = field(default_factory=dict)  # pid: until when
+    announced: set[str] = field(
+        default_factory=set
+    )  # executions with an accepted webhook
+    _frozen: dict[int, float] = field(default_factory=dict)  # by pid: when it continues
     _stalled: list[socket.socket] = field(default_factory=list)
     _first: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._chance = random.Random(self.seed)  # noqa: S311 - to be repeatable
+        self._random = random.Random(self.seed)  # noqa: S311 - must be repeatable
 
-    def rage(self) -> None:
-        """Rage for as long as it lasts, while campaigns are executed."""
+    def run(self) -> None:
+        """Inject faults for `seconds`, while campaigns run."""
         began = time.monotonic()
         campaigns = self._campaigns()
-        # Each of them at least once, and then as chance has it.
-        self._first = self._chance.sample(list(_BLOWS), len(_BLOWS))
+        # Each fault at least once, then at random.
+        self._first = self._random.sample(list(_FAULTS), len(_FAULTS))
         while (now := time.monotonic() - began) < self.seconds:
             while campaigns and campaigns[0][0] <= now:
                 self._execute(*campaigns.pop(0)[1:])
-            self._strike()
+            self._inject()
             self._thaw(time.monotonic())
-            time.sleep(self._chance.uniform(*_PAUSE))
+            time.sleep(self._random.uniform(*_PAUSE))
         for _, what, count in campaigns:
             self._execute(what, count)
 
-    def calm(self) -> None:
-        """No more faults; what is frozen stays so, as long as it was meant to."""
+    def end_faults(self) -> None:
+        """End the faults; frozen processes stay frozen for the full time."""
         self.stage.clear_faults()
         time.sleep(_DELAYED + 1)
-        self._listen()
+        self._read_webhooks()
         for caller in self._stalled:
             caller.close()
 
     @property
-    def unheard(self) -> list[str]:
-        """Executions whose notices were lost, or of customers who act one by one."""
-        return [one for one in self.occurrences if one not in self.heard]
+    def unannounced(self) -> list[str]:
+        """Return scheduled executions whose webhooks were lost, and all triggered ones."""
+        return [one for one in self.occurrences if one not in self.announced]
 
     def thaw(self) -> bool:
-        """Let go on whose time has come; whether none is frozen any more."""
+        """Continue processes whose time has passed; return whether none is frozen."""
         self._thaw(time.monotonic())
         return not self._frozen
 
-    def _listen(self) -> None:
-        """Learn whose notices were answered with 200: the portal has promised to act."""
+    def _read_webhooks(self) -> None:
+        """Collect executions with a webhook that got a 200: the portal has accepted it."""
         with suppress(WireError):
             for posted in self.stage.look("notices?last=20000"):
                 if posted["event"] == _SCHEDULED and posted["status"] == 200:
-                    said = {str(value) for value in posted["body"].values()}
-                    self.heard |= said & set(self.occurrences)
+                    values = {str(value) for value in posted["body"].values()}
+                    self.announced |= values & set(self.occurrences)
 
     def _campaigns(self) -> list[tuple[float, str, int]]:
-        """When, what and for how many; of five customers four get something."""
+        """Return time, kind and customers of each; four of five customers get a reward."""
         customers = self.rewards * 5 // 4
         large = [(part, "execute", customers // 6) for part in (0.0, 0.2, 0.4, 0.6)]
         rest = customers - 4 * (customers // 6)
@@ -131,33 +135,33 @@ class FaultTest:
         self.occurrences.append(str(done["occurrence"]))
         self.blows[f"campaign: {what}"] += 1
 
-    # --- Blows ------------------------------------------------------------------------
+    # --- Faults -----------------------------------------------------------------------
 
-    def _strike(self) -> None:
+    def _inject(self) -> None:
         name = self._next()
-        told = _BLOWS[name][1](self)
-        self.blows[told or f"missed: {name}"] += 1
+        label = _FAULTS[name][1](self)
+        self.blows[label or f"missed: {name}"] += 1
 
     def _next(self) -> str:
         if self._first:
             return self._first.pop()
-        names = list(_BLOWS)
-        [name] = self._chance.choices(names, [_BLOWS[name][0] for name in names])
+        names = list(_FAULTS)
+        [name] = self._random.choices(names, [_FAULTS[name][0] for name in names])
         return name
 
     def kill_one(self) -> str:
-        """A worker, idle or busy, a web worker, or any other process of a host."""
+        """Kill a worker, a web worker, or any other process of a host."""
         victim = self._any(descendants(self._host()))
         return self._kill(victim, "kill: one process")
 
     def kill_cluster(self) -> str:
-        """A child of a supervisor, and with it all below it."""
+        """Kill a child of a supervisor, and thereby its descendants."""
         host = self._host()
         children = [one for one in descendants(host) if one.parent == host]
         return self._kill(self._any(children), "kill: a cluster, or the web")
 
     def freeze(self) -> str:
-        """SIGSTOP, for longer than a lease."""
+        """Stop a process for longer than a lease."""
         victim = self._any(descendants(self._host()))
         if victim is None or not send(victim.pid, signal.SIGSTOP):
             return ""
@@ -165,20 +169,20 @@ class FaultTest:
         return "freeze: one process"
 
     def stop_database(self) -> str:
-        """An immediate shutdown: nothing is written any more; it recovers."""
+        """Shut the database down immediately, without a checkpoint; it recovers."""
         pid = self.stage.database
         if pid is None or not send(pid, signal.SIGQUIT):
             return ""
         return "database: immediate shutdown"
 
     def kill_far_sides(self) -> str:
-        """Both of them at once; what they know outlives them."""
-        self._listen()
+        """Kill the sandbox; its data survives."""
+        self._read_webhooks()
         self.stage.kill_far_sides()
         return "kill: the far sides"
 
     def stall(self) -> str:
-        """A caller that begins a request and never ends it."""
+        """Begin a request, and never complete it."""
         with suppress(OSError):
             address = ("127.0.0.1", self.stage.portal_port)
             caller = socket.create_connection(address, timeout=5)
@@ -197,27 +201,27 @@ class FaultTest:
         return self._order("notices", _NOTICES, most=20)
 
     def _order(self, side: str, faults: list[dict[str, Any]], most: int) -> str:
-        fault = self._chance.choice(faults)
-        times = self._chance.randint(1, most)
+        fault = self._random.choice(faults)
+        times = self._random.randint(1, most)
         try:
             self.stage.order("faults", side=side, times=times, **fault)
         except WireError:
             return ""
         return f"{side}: {fault['kind']}"
 
-    def _kill(self, victim: Process | None, told: str) -> str:
+    def _kill(self, victim: Process | None, label: str) -> str:
         if victim is None or not send(victim.pid, signal.SIGKILL):
             return ""
         self._frozen.pop(victim.pid, None)
-        return told
+        return label
 
-    def _any(self, those: list[Process]) -> Process | None:
-        # Never the database: below whoever happened to start it, it has a blow of its own.
-        ours = [one for one in those if "postgres" not in one.command]
-        return self._chance.choice(ours) if ours else None
+    def _any(self, processes: list[Process]) -> Process | None:
+        # Not the database, a descendant of the process that started it: it has its own fault.
+        victims = [one for one in processes if "postgres" not in one.command]
+        return self._random.choice(victims) if victims else None
 
     def _host(self) -> int:
-        return self._chance.choice(self.stage.hosts)
+        return self._random.choice(self.stage.hosts)
 
     def _thaw(self, now: float) -> None:
         for pid, until in list(self._frozen.items()):
@@ -226,10 +230,10 @@ class FaultTest:
                 del self._frozen[pid]
 
 
-Blow = Callable[[FaultTest], str]
+Fault = Callable[[FaultTest], str]
 
-# How often each comes, compared with the others.
-_BLOWS: Mapping[str, tuple[float, Blow]] = {
+# The relative frequency of each fault.
+_FAULTS: Mapping[str, tuple[float, Fault]] = {
     "kill one": (4, FaultTest.kill_one),
     "kill cluster": (2, FaultTest.kill_cluster),
     "freeze": (0.6, FaultTest.freeze),

@@ -1,4 +1,4 @@
-"""Who descends from whom, as the system says."""
+"""The processes of this machine, and the descendants of one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Process(NamedTuple):
-    """One process that is alive."""
+    """A running process."""
 
     pid: int
     parent: int
@@ -18,7 +18,7 @@ class Process(NamedTuple):
 
 
 def everyone() -> Mapping[int, Process]:
-    """Every process of this machine, by its pid; those that are dead are not told."""
+    """Return every process of this machine by its pid, without zombies."""
     listed = subprocess.run(
         ["ps", "-axww", "-o", "pid=,ppid=,stat=,command="],  # noqa: S607
         check=True,
@@ -34,7 +34,7 @@ def everyone() -> Mapping[int, Process]:
 
 
 def descendants(pid: int) -> list[Process]:
-    """All below a process, the nearest first."""
+    """Return all descendants of a process, the nearest first."""
     alive = everyone()
     found: list[Process] = []
     above = {pid}
@@ -45,7 +45,7 @@ def descendants(pid: int) -> list[Process]:
 
 
 def send(pid: int, number: int) -> bool:
-    """Send a signal; False if there is nobody any more."""
+    """Send a signal; return False if the process has ended."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
         return True

@@ -1,4 +1,4 @@
-"""What the storm goes over: both far sides, the portal, and a second host's workers."""
+"""The system under test: the sandbox, the portal, and the workers of a second host."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from promoportal.runtime import parent_death
 from promoportal.runtime.ports import free_port
 
 _MANAGE = [sys.executable, str(Path(__file__).parents[2] / "manage.py")]
-_PATIENCE = 120.0
+_TIMEOUT = 120.0
 
 
-# Jobs are handed out again while they run, and killed at work.
+# Jobs are delivered again while they run, and killed while they run.
 _WRONG_QUEUE = {"JOB_RETRY_SECONDS": "1", "JOB_TIMEOUT_SECONDS": "6"}
-# Every job is there twice, for two to run it at once.
+# Every job is stored twice, so that two workers run it at once.
 _EVERY_JOB_TWICE = """
     CREATE FUNCTION chaos_job_twice() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF pg_trigger_depth() = 1 THEN
@@ -38,7 +38,7 @@ _EVERY_JOB_TWICE = """
 
 
 class SystemUnderTest:
-    """An installation of its own below a folder; it ends with us."""
+    """A separate installation below a folder; it ends with this process."""
 
     def __init__(
         self,
@@ -48,8 +48,8 @@ class SystemUnderTest:
         wrong_queue: bool = False,
     ) -> None:
         """
-        :param capability: what the platform can, and what the portal is told
-        :param wrong_queue: set django-q2 as it must not be, and have every job run twice
+        :param capability: of the platform, and PLATFORM_CAPABILITY of the portal
+        :param wrong_queue: use forbidden settings of django-q2, and run every job twice
         """
         self.home = home
         self.portal_port, self.sandbox_port = free_port(0), free_port(0)
@@ -75,7 +75,7 @@ class SystemUnderTest:
         for process in self._started.values():
             send(process.pid, signal.SIGTERM)
         for process in reversed(self._started.values()):
-            self._bury(process)
+            self._wait(process)
         if self._log:
             self._log.close()
 
@@ -85,23 +85,23 @@ class SystemUnderTest:
 
     @property
     def hosts(self) -> list[int]:
-        """The supervisors' pids: what is below them may be killed."""
+        """Return the pids of the supervisors, whose descendants may be killed."""
         return [self._started[name].pid for name in ("portal", "second host")]
 
     def kill_far_sides(self) -> None:
-        """Kill them, and start them again at the same address."""
+        """Kill the sandbox, and start it again at the same address."""
         self._started["far sides"].kill()
-        self._bury(self._started["far sides"])
+        self._wait(self._started["far sides"])
         self._start_far_sides()
         self._wait_for(f"{self.control}/")
 
     @property
     def database(self) -> int | None:
-        """The pid of the embedded database's first process, if it runs."""
+        """Return the pid of the embedded database's first process; None if it does not run."""
         return server_of(Layout(self.home).data)
 
     def order(self, what: str, **body: Any) -> Any:
-        """Have the sandbox do something; gives what it says."""
+        """Send a command to the sandbox, and return its response."""
         return self._ask("POST", what, body)
 
     def look(self, what: str) -> Any:
@@ -111,33 +111,33 @@ class SystemUnderTest:
         self._ask("DELETE", "faults", None)
 
     def manage(self, *words: str) -> dict[str, Any]:
-        """Run a command of the portal as a person does; gives what it says as JSON."""
-        said: dict[str, Any] = json.loads(self._said(*words, "--json"))
-        return said
+        """Run a command of the portal as staff do, and return its JSON output."""
+        output: dict[str, Any] = json.loads(self._last_line(*words, "--json"))
+        return output
 
     def manage_each(self, name: str, arguments: list[str]) -> list[dict[str, Any]]:
-        """Run a command once for each argument, in one process, and return what it says."""
+        """Run a command once per argument, in one process, and return the JSON outputs."""
         if not arguments:
             return []
         script = (
             "from django.core.management import call_command as call;"
             f"[call({name!r}, each, json=True) for each in {arguments!r}]"
         )
-        said = self._output("shell", "--no-imports", "-c", script).splitlines()
-        return [json.loads(line) for line in said[-len(arguments) :]]
+        lines = self._output("shell", "--no-imports", "-c", script).splitlines()
+        return [json.loads(line) for line in lines[-len(arguments) :]]
 
     def execute(self, sql: str) -> None:
-        """Do something to the portal's database behind its back."""
+        """Execute a statement in the portal's database."""
         script = (
             f"from django.db import connection; connection.cursor().execute({sql!r})"
         )
-        self._said("shell", "--no-imports", "-c", script)
+        self._last_line("shell", "--no-imports", "-c", script)
 
     def ask(self, script: str) -> Any:
-        """Have the portal's own code look something up; what it prints, as JSON."""
-        return json.loads(self._said("shell", "--no-imports", "-c", script))
+        """Run a script in the portal's shell, and return its JSON output."""
+        return json.loads(self._last_line("shell", "--no-imports", "-c", script))
 
-    def _said(self, *words: str) -> str:
+    def _last_line(self, *words: str) -> str:
         return self._output(*words).rpartition("\n")[2]
 
     def _output(self, *words: str) -> str:
@@ -162,7 +162,7 @@ class SystemUnderTest:
         own = {"idempotent": "keyed", "idempotent,askable": "idempotent"}
         words = ["--capability", own.get(self._capability, self._capability)]
         words += ["--port", str(self.sandbox_port), "--keep", str(self.home / "far")]
-        words += ["--with-parent", str(os.getpid())]  # also if we are killed
+        words += ["--with-parent", str(os.getpid())]  # also if this process is killed
         self._start("far sides", "sandbox", *words)
 
     @property
@@ -170,7 +170,7 @@ class SystemUnderTest:
         far = f"http://127.0.0.1:{self.sandbox_port}"
         outer = {k: v for k, v in os.environ.items() if k != "DATABASE_URL_FILE"}
         return outer | {
-            # Said, so that no .env says another: the storm has a database of its own.
+            # Set explicitly, so that no .env sets another: the test has its own database.
             "DATABASE_URL": "",
             "PORTAL_HOME": str(self.home),
             "PORTAL_URL": f"http://127.0.0.1:{self.portal_port}",
@@ -186,7 +186,7 @@ class SystemUnderTest:
     def _start(self, name: str, *words: str) -> None:
         self._started[name] = subprocess.Popen(
             [*_MANAGE, *words],
-            # Only those that work: a person's commands would be refused (E003).
+            # Only for services: commands would be refused (E003).
             env=self._environment | (_WRONG_QUEUE if self._wrong_queue else {}),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -194,7 +194,7 @@ class SystemUnderTest:
             start_new_session=True,
         )
 
-    def _bury(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         try:
             process.wait(40)
         except subprocess.TimeoutExpired:
@@ -202,7 +202,7 @@ class SystemUnderTest:
             process.wait()
 
     def _wait_for(self, url: str) -> None:
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         with wire.Client(url, side="chaos", secrets={}, seconds=2) as client:
             while time.monotonic() < until:
                 try:

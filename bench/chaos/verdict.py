@@ -1,4 +1,4 @@
-"""Waiting until all is settled, and counting in the far sides' own books."""
+"""Waits until all work is done, and counts in the ledgers of the simulators."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from bench.chaos.fault_injection import FaultTest
 from bench.chaos.target import SystemUnderTest
 
-# Seconds between two looks at the portal's own rows, each of which starts a process.
+# Seconds between two queries of the portal's rows, each of which starts a process.
 _EVERY = 3.0
-# Beyond the patience it is not settled in time. It is waited for all the same, so many
-# times as long: books that are still written in tell nothing of what is lost.
+# After `patience` seconds the work is not done in time. The test waits longer, up to this
+# multiple: ledgers that still change do not show which rewards are lost.
 _MAX_LENGTH = 5
 
-# What is left in the portal's rows: what still moves, what waits for a person and why,
-# and what is in doubt with nothing on record that was sent.
+# Counts the portal's rows that still change, that need review, by reason, and that are
+# possibly activated without a record of what was sent.
 _LEFT = """
 import json
 from django.db.models import Count, Exists, OuterRef, Q
@@ -50,40 +50,40 @@ print(json.dumps({
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a storm left."""
+    """The result of a fault test."""
 
     seed: int
-    rewards: int  # what the vendor assigned
+    rewards: int  # assigned by Optimove
     credits: int
     most_credits: int  # of one reward
     doubled: int
-    lost: int  # assigned, not credited, and not before a person with a reason
-    unlisted: int  # assigned, and on a list that a person has to have read again
+    lost: int  # assigned, not credited, and not waiting for a decision of staff
+    unlisted: int  # assigned, and on a list that staff have to fetch again
     uncalled_for: int
     different: int
     unreported: int
-    premature: int  # redeemed, and never credited
+    premature: int  # redeemed and never credited
     uncertain: int
-    moving: int  # of whatever kind: work that is not over
-    held: int  # of whatever kind
+    moving: int  # rows of any kind with unfinished work
+    held: int  # rows of any kind
     held_why: dict[str, int]
-    unproven: int  # in doubt, with no evidence of what was sent
+    unproven: int  # possibly activated, without a record of what was sent
     drift: int
     seconds_to_settle: float
-    patience: float  # seconds in which it should have
-    opened_by_hand: int  # executions of which the portal was never told
+    patience: float  # seconds in which all work should be done
+    opened_by_hand: int  # executions without a received webhook
     blows: dict[str, int]
 
     @property
     def is_clean(self) -> bool:
-        """Nothing twice, nothing lost, nothing told that is not so."""
+        """Return whether nothing is doubled, lost or reported wrongly."""
         wrong = self.doubled + self.lost + self.uncalled_for + self.different
         wrong += self.premature + self.unproven
         return bool(self.rewards) and self.most_credits <= 1 and not wrong
 
     @property
     def is_settled(self) -> bool:
-        """Nothing is left for a person either, and it did not take too long."""
+        """Return whether nothing is left, also for staff, and all was done in time."""
         left = self.uncertain + self.moving + self.held
         in_time = self.seconds_to_settle <= self.patience
         return in_time and not left + self.unreported + self.drift
@@ -92,33 +92,32 @@ class Verdict:
         return {**asdict(self), "clean": self.is_clean, "settled": self.is_settled}
 
 
-def settle(stage: SystemUnderTest, storm: FaultTest, *, patience: float) -> float:
+def settle(stage: SystemUnderTest, test: FaultTest, *, patience: float) -> float:
     """
-    Wait until nothing is left that happens by itself; give the seconds it took, also
-    if that is longer than it should.
+    Wait until no automatic work is left; return the seconds, also if they are too many.
 
-    As after any night of lost notices, what nobody told the portal of is opened by hand
-    first. A scheduled execution of which one notice was answered with 200 is not: the
-    portal has promised to see to it.
+    Executions without a received webhook are opened by hand first, as after any loss of
+    webhooks. A scheduled execution with one webhook that got a 200 is not opened: the
+    portal has accepted it.
     """
     began = time.monotonic()
     # A frozen process may hold row locks that opening an execution would wait for.
-    while not storm.thaw():
+    while not test.thaw():
         time.sleep(_EVERY)
-    stage.manage_each("open", storm.unheard)
+    stage.manage_each("open", test.unannounced)
     while time.monotonic() - began < patience * _MAX_LENGTH:
-        if storm.thaw() and not stage.ask(_LEFT)["moving"]:
+        if test.thaw() and not stage.ask(_LEFT)["moving"]:
             break
         time.sleep(_EVERY)
     return round(time.monotonic() - began, 1)
 
 
 def _agreements(
-    stage: SystemUnderTest, storm: FaultTest, held: list[str]
+    stage: SystemUnderTest, test: FaultTest, held: list[str]
 ) -> Counter[str]:
-    """What is assigned and where the books differ, over all executions."""
+    """Count the assigned rewards and all differences, over all executions."""
     found: Counter[str] = Counter()
-    for occurrence in storm.occurrences:
+    for occurrence in test.occurrences:
         agreement = stage.look(f"ledger?occurrence={occurrence}")["agreement"]
         agreement.pop("examples")
         found.update(agreement)
@@ -127,34 +126,34 @@ def _agreements(
 
 
 def judge(
-    stage: SystemUnderTest, storm: FaultTest, seconds: float, *, patience: float
+    stage: SystemUnderTest, test: FaultTest, seconds: float, *, patience: float
 ) -> Verdict:
-    """Count."""
+    """Return the counts of the portal, the platform and Optimove."""
     left = stage.ask(_LEFT)
-    books = _agreements(stage, storm, left["lists_held"])
+    ledgers = _agreements(stage, test, left["lists_held"])
     portal: Counter[str] = Counter()
-    for said in stage.manage_each("reconcile", storm.occurrences):
-        portal.update({k: v for k, v in said.items() if k != "occurrence"})
+    for figures in stage.manage_each("reconcile", test.occurrences):
+        portal.update({k: v for k, v in figures.items() if k != "occurrence"})
     platform = stage.look("ledger")["platform"]
     rewards_held = Counter(left["rewards_held"])
     held = sum(map(Counter, left["others_held"]), rewards_held)
-    waiting = rewards_held.total() + portal["uncertain"] + books["unlisted"]
+    waiting = rewards_held.total() + portal["uncertain"] + ledgers["unlisted"]
     return Verdict(
-        seed=storm.seed,
-        rewards=books["assigned"],
+        seed=test.seed,
+        rewards=ledgers["assigned"],
         credits=platform["credits"],
         most_credits=platform["most_per_assignment"],
-        doubled=books["doubled"],
-        # As the portal tells it, and as the platform does.
+        doubled=ledgers["doubled"],
+        # By the figures of the portal, and by those of the platform.
         lost=max(
-            _lost(books["assigned"], portal["active"] + waiting),
-            _lost(books["missing"], waiting),
+            _lost(ledgers["assigned"], portal["active"] + waiting),
+            _lost(ledgers["missing"], waiting),
         ),
-        unlisted=books["unlisted"],
-        uncalled_for=books["uncalled_for"],
-        different=books["different"],
-        unreported=books["unreported"],
-        premature=books["premature"],
+        unlisted=ledgers["unlisted"],
+        uncalled_for=ledgers["uncalled_for"],
+        different=ledgers["different"],
+        unreported=ledgers["unreported"],
+        premature=ledgers["premature"],
         uncertain=portal["uncertain"],
         moving=left["moving"],
         held=held.total(),
@@ -163,11 +162,11 @@ def judge(
         drift=portal["drift"],
         seconds_to_settle=seconds,
         patience=patience,
-        opened_by_hand=len(storm.unheard),
-        blows=dict(sorted(storm.blows.items())),
+        opened_by_hand=len(test.unannounced),
+        blows=dict(sorted(test.blows.items())),
     )
 
 
 def _lost(there: int, accounted_for: int) -> int:
-    """How many are nowhere that they should be."""
+    """Return the number that is not accounted for."""
     return max(0, there - accounted_for)

@@ -1,4 +1,4 @@
-"""What the vendor told us, to look at and to have read, collected or stopped again."""
+"""Admin pages of webhook deliveries, executions and all that belongs to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of what belongs to executions, narrowed to those of one campaign."""
+"""The filter of a list by the campaign of its executions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from django.http import HttpRequest
 from executions.models import Campaign, Execution
 from promoportal.admin.related_filters import RelatedRowFilter
 
-# Some rows of each are read for one page: of a campaign of every day, of eight weeks.
+# A page reads some rows of each: for a daily campaign, eight weeks.
 MAX_EXECUTIONS = 56
 
 
 class OfCampaign(RelatedRowFilter):
-    """What belongs to the newest executions of a campaign, each found by an index."""
+    """Filters rows by the newest executions of a campaign; an index finds each."""
 
     title = parameter_name = "campaign"
     model = Campaign
@@ -39,18 +39,18 @@ class OfCampaign(RelatedRowFilter):
         return [Q(execution=execution) for execution in self.executions]
 
     def notes(self) -> Iterator[str]:
-        """What of the campaign is not in the list."""
+        """Yield a note if the list lacks older executions of the campaign."""
         if self.is_more:
             yield (
                 f"These are of the campaign's newest {MAX_EXECUTIONS} executions. For "
                 "an older one, open the execution and follow its links."
             )
 
-    def _of(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def _filtered(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(execution__in=self.executions)
 
 
 def newest_of(campaign: Any) -> list[int]:
-    """The executions of a campaign that a list looks through, and one more."""
+    """Return the newest executions of a campaign, at most `MAX_EXECUTIONS` and one."""
     rows = Execution.objects.filter(campaign=campaign).order_by("-pk")
     return list(rows.values_list("pk", flat=True)[: MAX_EXECUTIONS + 1])

@@ -1,4 +1,4 @@
-"""The campaigns that were seen, and what they ran."""
+"""The admin pages of campaigns and their executions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the vendor told us, and having it read again."""
+"""The admin pages of webhook deliveries, and the action that processes them again."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from promoportal.admin.sensitive_fields import Reveal, hidden
 from promoportal.admin.timeline import Moment, transitions_of
 from promoportal.db.database_clock import seconds_from_now
 
-# A delivery that nobody read by then waits for a worker that is not there.
+# Seconds after which an unread delivery shows that no worker runs.
 UNREAD_FOR = 60
 
-# It may hold whatever Optimove knows of a customer.
+# The payload may contain all data that Optimove has about a customer.
 _BODY = Reveal(
     Delivery,
     "executions.reveal_delivery",
@@ -40,12 +40,12 @@ _BODY = Reveal(
 
 
 def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
-    """What reading them again would do, one panel for each execution they name."""
-    looked_at = rows.select_related("listener").order_by("pk")
+    """Yield a panel for each execution in the deliveries: the effect of a replay."""
+    oldest_first = rows.select_related("listener").order_by("pk")
     plan = replay_preview.foresee(
-        list(looked_at[: replay_preview.MAX_DELIVERIES]), of=rows.count()
+        list(oldest_first[: replay_preview.MAX_DELIVERIES]), of=rows.count()
     )
-    yield from map(_would, plan.foreseen)
+    yield from map(_effect, plan.previews)
     if plan.idle:
         yield Panel(
             "Nothing would follow from",
@@ -57,16 +57,16 @@ def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
         yield Panel("And more", sentences=[f"{shown}, and {plan.unseen:,} are not."])
 
 
-def _would(foreseen: replay_preview.ReplayPreview) -> Panel:
-    told = replay_preview.consequences(foreseen)
-    count = len(foreseen.deliveries)
+def _effect(preview: replay_preview.ReplayPreview) -> Panel:
+    effects = replay_preview.consequences(preview)
+    count = len(preview.deliveries)
     return Panel(
-        f"Execution {foreseen.occurrence}",
-        facts=[fact for one in told for fact in one.facts],
+        f"Execution {preview.occurrence}",
+        facts=[fact for effect in effects for fact in effect.facts],
         sentences=[
             *([f"{count:,} deliveries name it."] if count > 1 else []),
-            *foreseen.sentences(),
-            *(sentence for one in told for sentence in one.sentences),
+            *preview.sentences(),
+            *(sentence for effect in effects for sentence in effect.sentences),
         ],
     )
 
@@ -142,7 +142,7 @@ class DeliveryAdmin(PortalAdmin):
 
     def panels(self, row: Delivery) -> Iterable[Panel]:
         triggers = Trigger.objects.filter(delivery=row)[:MAX_ROWS_SHOWN]
-        shown = [(link(each, each.customer), state_badge(each)) for each in triggers]
+        shown = [(link(one, one.customer), state_badge(one)) for one in triggers]
         if shown:
             yield Panel(
                 "The customer it announced", columns=("Customer", "State"), rows=shown

@@ -1,4 +1,4 @@
-"""One run of a campaign: how far it is, and what stops it."""
+"""The admin pages of executions, and the actions that stop and resume them."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from promoportal.db.state_machine import IllegalMove
 
 def _open_again(row: Execution, *, by: Any, why: str) -> None:
     """
-    Fetch its assignments again.
+    Fetch the assignments of an execution again.
 
-    :raises IllegalMove: if it is cancelled
+    :raises IllegalMove: if the execution is cancelled
     """
     if row.stop == ExecutionStop.CANCELLED:
         raise IllegalMove(f"{row} is cancelled")
@@ -61,7 +61,7 @@ def _is(*stops: ExecutionStop) -> Callable[[Execution], bool]:
 
 
 def _badges(row: Execution) -> SafeString:
-    """Return its progress, and what stops it."""
+    """Return the badges of the progress, and of the stop if there is one."""
     running = row.stop == ExecutionStop.NONE
     stop = "" if running else badge(row.stop, str(row.get_stop_display()))
     return format_html("{} {}", state_badge(row), stop)
@@ -124,7 +124,7 @@ class ExecutionAdmin(PortalAdmin):
     search = Search(exact=("reference", "campaign__reference"))
     search_help_text = "An execution's or a campaign's id, in full"
     alerts = (held("Executions are held", "Execution is held", field="stop"),)
-    # It progresses all the time; staff decide about what stops it.
+    # Only the stop counts: the progress changes all the time.
     offered = Actions(
         ACTIONS,
         version_token=lambda row: str(row.stop),
@@ -158,19 +158,19 @@ class ExecutionAdmin(PortalAdmin):
 
 
 def _notices(row: Execution) -> Panel:
-    """What the vendor told of it, the latest first."""
+    """Return the latest webhook deliveries of an execution, newest first."""
     latest = Delivery.objects.filter(execution=row).order_by("-pk")
-    told = without_bodies(latest.select_related("listener"))[:MAX_ROWS_SHOWN]
+    deliveries = without_bodies(latest.select_related("listener"))[:MAX_ROWS_SHOWN]
     shown = [
         (link(one), _event(one.listener), state_badge(one), moment(one.received_at))
-        for one in told
+        for one in deliveries
     ]
-    nobody = "Optimove told nothing of it: somebody opened it by hand."
+    opened_by_hand = "Optimove told nothing of it: somebody opened it by hand."
     return Panel(
         "The notices that made it",
         columns=("Delivery", "Event", "State", "Received"),
         rows=shown,
-        sentences=[] if shown else [nobody],
+        sentences=[] if shown else [opened_by_hand],
         more=[("All its deliveries", list_of(Delivery, execution=row.pk))],
     )
 
@@ -194,6 +194,6 @@ def _triggers(row: Execution) -> Panel:
 
 
 def linked(row: Execution) -> SafeString:
-    """Its page, with its campaign's name beside it."""
+    """Return a link to an execution, with the name of its campaign."""
     name = row.campaign.name if row.campaign else ""
     return link(row, beside(row.reference, name))

@@ -1,4 +1,4 @@
-"""Where the vendor is heard."""
+"""The admin pages of listeners, the webhook endpoints registered with Optimove."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _header(row: Listener) -> str:
 
 @admin.register(Listener)
 class ListenerAdmin(PortalAdmin):
-    """Never the digests: what they are made from is the only key to our door."""
+    """Never shows the digests: their secrets are the only protection of a listener."""
 
     list_display = (
         *("identity", "event_type", "channel", "state_badge", "heard", "opened"),

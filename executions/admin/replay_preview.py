@@ -1,9 +1,8 @@
 """
-What reading deliveries again would do: told before it is done, and without doing it.
+A preview of processing deliveries again, which changes nothing.
 
-A body is read as a worker would read it, and what it says is held against what is here
-now. What that means for rewards is told by later rooms, because this one must not know
-them.
+The payload is read as a worker would read it, and compared with the present rows. Later
+packages add the consequences for rewards, which this package must not import.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from executions.models import (
 from executions.notices import Cancelled, Notice, Scheduled, Triggered, UnhandledEvent
 from promoportal.admin.panels import Fact
 
-# So many are looked at: a body may be a megabyte, and somebody waits for the page.
+# Deliveries to read: a payload can have a megabyte, and staff wait for the page.
 MAX_DELIVERIES = 20
 
 
 @dataclass
 class ReplayPreview:
-    """What some deliveries would do about the one execution they name."""
+    """The effect of some deliveries on the execution that they name."""
 
     occurrence: str
     deliveries: list[Delivery] = field(default_factory=list)
@@ -45,26 +44,26 @@ class ReplayPreview:
 
     @property
     def collects(self) -> bool:
-        """Whether its whole list would be asked for."""
-        return self._says(Scheduled) and not self.is_over
+        """Return whether the whole list of the execution would be fetched."""
+        return self._contains(Scheduled) and not self.is_over
 
     @property
     def cancels(self) -> bool:
-        """Whether it would be cancelled, and is not yet."""
-        return self._says(Cancelled) and not self.is_over
+        """Return whether the execution would be cancelled and is not yet."""
+        return self._contains(Cancelled) and not self.is_over
 
     @property
     def customers(self) -> list[str]:
-        """Whom Optimove would be asked for."""
+        """Return the customers whose assignments would be fetched."""
         named = (each.customer for each in self.notices if isinstance(each, Triggered))
         return list(dict.fromkeys(named))
 
     @property
     def is_about_customers_alone(self) -> bool:
-        return not (self._says(Scheduled) or self._says(Cancelled))
+        return not (self._contains(Scheduled) or self._contains(Cancelled))
 
     def sentences(self) -> Iterator[str]:
-        """What would happen, in the order in which it would."""
+        """Yield the effects in the order in which they would occur."""
         yield self._joined()
         if self.collects:
             yield "Optimove would be asked for its whole list."
@@ -94,64 +93,64 @@ class ReplayPreview:
             when = _when(states.get(customer))
             yield f"Optimove would be asked for customer {customer}{when}."
 
-    def _says(self, kind: type[Notice]) -> bool:
+    def _contains(self, kind: type[Notice]) -> bool:
         return any(isinstance(each, kind) for each in self.notices)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What reading some deliveries again would do."""
+    """The effect of processing some deliveries again."""
 
-    foreseen: Sequence[ReplayPreview]
-    # Those that would announce nothing, each with the reason.
+    previews: Sequence[ReplayPreview]
+    # Deliveries without any effect, each with the reason.
     idle: Sequence[tuple[Delivery, str]]
-    # How many more there are, which were not looked at.
+    # Number of further deliveries, which were not read.
     unseen: int
 
 
 @dataclass(frozen=True)
 class Consequence:
-    """What a later room has to tell about it: figures of now, and what changes."""
+    """The consequences for the rows of a later package: present figures, and changes."""
 
     facts: Sequence[Fact] = ()
     sentences: Sequence[str] = ()
 
 
-Told = Callable[[ReplayPreview], Consequence]
-_told: list[Told] = []
+Source = Callable[[ReplayPreview], Consequence]
+_sources: list[Source] = []
 
 
-def also(tell: Told) -> Told:
-    """Have a later room tell what follows for its rows."""
-    _told.append(tell)
-    return tell
+def consequence(source: Source) -> Source:
+    """Register a function of a later package that returns the consequence for its rows."""
+    _sources.append(source)
+    return source
 
 
-def consequences(foreseen: ReplayPreview) -> list[Consequence]:
-    return [tell(foreseen) for tell in _told]
+def consequences(preview: ReplayPreview) -> list[Consequence]:
+    return [source(preview) for source in _sources]
 
 
 def foresee(deliveries: Sequence[Delivery], *, of: int) -> Plan:
-    """What reading these again would do, all together; there are so many in all."""
+    """Return the effect of processing these deliveries again, out of `of` in total."""
     found: dict[str, ReplayPreview] = {}
     idle: list[tuple[Delivery, str]] = []
-    for delivery, said in _read(deliveries):
-        if isinstance(said, str):
-            idle.append((delivery, said))
+    for delivery, notice in _read(deliveries):
+        if isinstance(notice, str):
+            idle.append((delivery, notice))
             continue
-        if said.occurrence not in found:
-            found[said.occurrence] = ReplayPreview(said.occurrence)
-        found[said.occurrence].deliveries.append(delivery)
-        found[said.occurrence].notices.append(said)
+        if notice.occurrence not in found:
+            found[notice.occurrence] = ReplayPreview(notice.occurrence)
+        found[notice.occurrence].deliveries.append(delivery)
+        found[notice.occurrence].notices.append(notice)
     return Plan(list(found.values()), idle, of - len(deliveries))
 
 
 def _read(
     deliveries: Iterable[Delivery],
 ) -> Iterator[tuple[Delivery, Scheduled | Triggered | Cancelled | str]]:
-    """What each says, or why it would do nothing."""
+    """Yield each delivery with its notification, or the reason why it has no effect."""
     for delivery in deliveries:
-        yield delivery, _why_not(delivery) or _said(delivery)
+        yield delivery, _why_not(delivery) or _notice(delivery)
 
 
 def _why_not(delivery: Delivery) -> str:
@@ -165,15 +164,17 @@ def _why_not(delivery: Delivery) -> str:
     return ""
 
 
-def _said(delivery: Delivery) -> Scheduled | Triggered | Cancelled | str:
+def _notice(delivery: Delivery) -> Scheduled | Triggered | Cancelled | str:
     body, event_type = bytes(delivery.body), delivery.listener.event_type
     try:
-        said = notices.read(body, event_type=event_type)
+        notice = notices.read(body, event_type=event_type)
     except notices.Unreadable as error:
         return f"It would be held again: {error}"
-    if isinstance(said, UnhandledEvent):
-        return f"It would be ignored: the portal does nothing about event {said.name}."
-    return said
+    if isinstance(notice, UnhandledEvent):
+        return (
+            f"It would be ignored: the portal does nothing about event {notice.name}."
+        )
+    return notice
 
 
 def _when(state: str | None) -> str:

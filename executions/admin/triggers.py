@@ -1,4 +1,4 @@
-"""Customers who came one by one, and asking for them again."""
+"""The admin pages of triggered customers, and the action that fetches them again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site, and what every page of it shares."""
+"""The admin site, and the parts that its pages are composed of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may log in, for superusers alone; and the queue's own tables, out of harm's way."""
+"""Admin pages of accounts, roles, failed jobs and the audit log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ else:
 
 
 class ForSuperusers:
-    """Pages for superusers alone: who grants permissions can grant themselves any."""
+    """Permissions for superusers only: to grant permissions is to have all of them."""
 
     def has_module_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)
@@ -36,56 +36,56 @@ class ForSuperusers:
     has_change_permission = has_delete_permission = has_module_permission
 
 
-class Noted(_ModelAdmin):
-    """What Django itself keeps in the log, with from where it was done."""
+class AuditedAdmin(_ModelAdmin):
+    """Adds the client address to the audit entries that Django stores."""
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> LogEntry:
-        return _noted(request, super().log_addition(request, obj, message))
+        return _with_origin(request, super().log_addition(request, obj, message))
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> LogEntry:
-        return _noted(request, super().log_change(request, obj, message))
+        return _with_origin(request, super().log_change(request, obj, message))
 
     def log_deletions(
         self, request: HttpRequest, queryset: QuerySet[Any]
     ) -> list[LogEntry]:
-        kept = super().log_deletions(request, queryset)
-        audit_log.note(kept, address=client_address(request.META))
-        return kept
+        entries = super().log_deletions(request, queryset)
+        audit_log.note(entries, address=client_address(request.META))
+        return entries
 
 
-def _noted(request: HttpRequest, kept: LogEntry) -> LogEntry:
-    audit_log.note([kept], address=client_address(request.META))
-    return kept
+def _with_origin(request: HttpRequest, entry: LogEntry) -> LogEntry:
+    audit_log.note([entry], address=client_address(request.META))
+    return entry
 
 
-# Boxes to be ticked: two lists with arrows between them are not read aloud.
-_BOXES: Any = {ManyToManyField: {"widget": CheckboxSelectMultiple}}
+# Checkboxes: screen readers cannot read out two lists with arrows between them.
+_CHECKBOXES: Any = {ManyToManyField: {"widget": CheckboxSelectMultiple}}
 
 
-class StaffAdmin(ForSuperusers, Noted, _UserAdmin):
+class StaffAdmin(ForSuperusers, AuditedAdmin, _UserAdmin):
     list_display = ("username", "email", "is_staff", "is_superuser", "last_login")
     readonly_fields = ("last_login", "date_joined")
     filter_horizontal = ()
-    formfield_overrides = _BOXES
+    formfield_overrides = _CHECKBOXES
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody's: with an account would go what it did. Who has left is not active."""
+        """Return False: the audit entries of an account would be deleted with it."""
         return False
 
 
-class RoleAdmin(ForSuperusers, Noted, GroupAdmin):
+class RoleAdmin(ForSuperusers, AuditedAdmin, GroupAdmin):
     filter_horizontal = ()
-    formfield_overrides = _BOXES
+    formfield_overrides = _CHECKBOXES
 
 
 def register() -> None:
-    """Put ours in the place of what Django and django-q2 registered."""
+    """Replace the pages that Django and django-q2 registered."""
     for model in (User, Group, OrmQ, Schedule, Success, Failure):
         if admin.site.is_registered(model):
             admin.site.unregister(model)
     admin.site.register(User, StaffAdmin)
     admin.site.register(Group, RoleAdmin)
-    # A Schedule runs any function there is: permission to add one is a shell. The
-    # queue's rows are signed pickles, and no successes are kept.
+    # Schedules stay unregistered: they run any function, so adding one is like a shell.
+    # The queue's rows are signed pickles, and no successes are kept.
     admin.site.register(Failure, FailureAdmin)
     admin.site.register(LogEntry, AuditLogAdmin)

@@ -1,4 +1,4 @@
-"""The answers to a request for an action: confirm it, take it, or say what is missing."""
+"""Responses to a posted action: perform it, or ask for confirmation or a reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from promoportal.admin.posted_form import PostedForm
 
 @dataclass(frozen=True)
 class Selection:
-    """The keys of the chosen rows, and the first row where the form says what it showed."""
+    """The keys of the chosen rows; `first` is set if the form was on a row's page."""
 
     keys: list[Any]
     is_cut: bool
@@ -24,7 +24,7 @@ class Selection:
 
     @property
     def rest(self) -> str:
-        """A sentence about the rows that one request does not take."""
+        """Return a sentence about the rows above the limit, if there are any."""
         if not self.is_cut:
             return ""
         return f" More rows match than the {MAX_ROWS:,} taken at once; do it again for the rest."
@@ -32,13 +32,13 @@ class Selection:
 
 @dataclass(frozen=True)
 class ActionViews:
-    """The answers to one form that asks for one of the actions on a model's rows."""
+    """Responses to a form that requests one of the actions on a model's rows."""
 
     form: PostedForm
     offered: Actions
 
     def answer(self) -> HttpResponse:
-        """Take the action, or ask for confirmation or for a reason first."""
+        """Perform the action, or ask for confirmation or a reason first."""
         data = self.form.data
         action = self._requested()
         if action is None:
@@ -46,15 +46,15 @@ class ActionViews:
         selection = self._selection()
         if not selection.keys:
             return self.form.go_back("Nothing was done: choose at least one row.")
-        if changed := self._changed(selection):
-            return self.form.go_back(changed)
+        if conflict := self._version_conflict(selection):
+            return self.form.go_back(conflict)
         form = ActionForm(self.offered, data)
         if not form.is_valid() or (action.asks_first and "confirmed" not in data):
             return self._confirm(action, selection, form)
-        return self._take(action, selection, form.cleaned_data["why"])
+        return self._perform(action, selection, form.cleaned_data["why"])
 
     def resume(self) -> HttpResponse | None:
-        """Ask once for confirmation of an action from before the session ended."""
+        """Ask once to confirm an action from before the session ended, if any."""
         action = self.offered.named(self.form.data.get("action"))
         selection = self._selection()
         if not action or not self._may(action) or not selection.keys:
@@ -66,7 +66,7 @@ class ActionViews:
 
     def _requested(self) -> Action | None:
         """
-        Return the action that the form asks for.
+        Return the action that the form requests, or None.
 
         :raises Refused: if the user lacks its permission
         """
@@ -80,19 +80,19 @@ class ActionViews:
 
     def _selection(self) -> Selection:
         """
-        Read the chosen rows, in one query.
+        Return the chosen rows, read in one query.
 
-        Their keys are fixed here: what is confirmed is what will be done.
+        Their keys are fixed here: only rows that were confirmed are changed.
         """
         rows = self.form.rows().order_by("pk")
-        if self.form.data.get("seen"):  # the form was on one row's page
+        if self.form.data.get("seen"):  # the form was on a row's page
             found = list(rows[: MAX_ROWS + 1])
             keys, first = [row.pk for row in found], next(iter(found), None)
         else:
             keys, first = list(rows.values_list("pk", flat=True)[: MAX_ROWS + 1]), None
         return Selection(keys[:MAX_ROWS], len(keys) > MAX_ROWS, first)
 
-    def _changed(self, selection: Selection) -> str:
+    def _version_conflict(self, selection: Selection) -> str:
         """Return a sentence if the row changed since its page was shown."""
         seen, row = self.form.data.get("seen", ""), selection.first
         if not seen or self.offered.version_token(row) == seen:
@@ -103,7 +103,7 @@ class ActionViews:
             f"and is now: {label}."
         )
 
-    def _take(self, action: Action, selection: Selection, why: str) -> HttpResponse:
+    def _perform(self, action: Action, selection: Selection, why: str) -> HttpResponse:
         model, by = self.form.model_admin.model, self.form.request.user
         result = action.perform(
             model, selection.keys, by=by, why=why, address=self.form.address

@@ -1,4 +1,4 @@
-"""Actions that staff take on rows, each with its permission, its warning and its audit entry."""
+"""Actions of staff on rows, each with its permission, warning and audit entry."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
 from promoportal.db.state_machine import IllegalMove, LostRace, Stateful
 from promoportal.runtime.time_budget import TimeBudget
 
-# Rows that one request takes at most: staff wait for its response.
+# Maximum number of rows in one request: staff wait for its response.
 MAX_ROWS = 5_000
-# Rows between two looks at the clock.
+# Rows that are changed before the time is checked again.
 BATCH_SIZE = 100
-# Different reasons for skipped rows that a message names.
+# Maximum number of different reasons for skipped rows in a message.
 MAX_REASONS = 5
 
 
 class Act(Protocol):
-    """A service that changes rows: who does it (`by`) and the reason (`why`) are stored."""
+    """A service that changes rows, and stores the user `by` and the reason `why`."""
 
     def __call__(self, rows: QuerySet[Any], *, by: Any, why: str) -> BulkResult: ...
 
@@ -36,10 +36,10 @@ def each_row(
     service: Callable[..., Any], refused: str | Callable[[Any], str], *related: str
 ) -> Act:
     """
-    Return an action that calls `service` for one row after the other.
+    Return an `Act` that calls `service` for one row after the other.
 
-    Rows that their state machine does not allow to move are skipped; `refused` says
-    why. `related` names the related rows that the service needs.
+    Rows in a state from which the service may not move them are skipped; `refused` is
+    the reason, or returns it. `related` names the related rows that the service needs.
     """
 
     def act(rows: QuerySet[Any], *, by: Any, why: str) -> BulkResult:
@@ -49,9 +49,9 @@ def each_row(
             result.record(row, skipped(row, by=by, why=why))
         return result
 
-    def skipped(row: Any, **how: Any) -> SkipReason | None:
+    def skipped(row: Any, **context: Any) -> SkipReason | None:
         try:
-            service(row, **how)
+            service(row, **context)
         except IllegalMove:
             sentence = refused if isinstance(refused, str) else refused(row)
             return SkipReason(SkipKind.WRONG_STATE, sentence)
@@ -67,10 +67,10 @@ class Action:
     """
     One action on rows, offered above their list and on a row's page.
 
-    `said` ends the sentences "1 assignment ..." and "2 assignments ...". An action with
-    a `warning`, which says what will happen, or with a `plan`, which computes it, is
-    confirmed first. `fits` decides whether a row's page offers the action; the service
-    checks again.
+    `said` ends the sentences "1 assignment ..." and "2 assignments ...". Confirmation
+    is required for an action with a `warning`, which says what will happen, or with a
+    `plan`, which calculates it. `fits` decides whether a row's page offers the action;
+    the service checks again.
     """
 
     name: str
@@ -81,15 +81,15 @@ class Action:
     warning: str = ""
     plan: Callable[[QuerySet[Any]], Iterable[Panel]] | None = None
     fits: Callable[[Any], bool] = lambda _: True
-    # Whether a row's page offers it behind "More", because it is rarely wanted there.
+    # A row's page offers the action behind "More", because it is rarely needed.
     is_aside: Callable[[Any], bool] = lambda _: False
-    # Whether lists offer it too, and not only a row's page.
+    # Lists offer the action too, and not only a row's page.
     in_list: bool = True
-    # Whether the page of a customer offers it.
+    # The page of a customer offers the action.
     for_support: bool = False
-    # What it proposes if it takes a second approval; see `Actions.proposed`.
+    # The decision that a second approval must confirm; see `Actions.proposed`.
     proposes: str = ""
-    # Whether the audit log is its only trace: then both are stored, or neither.
+    # Only the audit log records the action: one transaction stores both.
     is_only_logged: bool = False
     kind: audit_log.AuditKind = audit_log.AuditKind.DONE
     # Seconds after which no further batch begins; gunicorn ends a request after 60.
@@ -109,7 +109,7 @@ class Action:
         address: str,
     ) -> BulkResult:
         """
-        Do it to the rows with these keys, batch by batch, until the time is over.
+        Change the rows with these keys in batches, until the time is over.
 
         Each row gets an audit entry with the figures of its batch and the address.
         """
@@ -126,18 +126,18 @@ class Action:
     def _do(self, rows: QuerySet[Any], by: Any, why: str, address: str) -> BulkResult:
         with transaction.atomic() if self.is_only_logged else nullcontext():
             result = self.act(rows, by=by, why=why)
-            said = f"{self.label}: {why}{_figures(result)}"
-            audit_log.record(self.kind, said, by=by, about=result.rows, address=address)
+            text = f"{self.label}: {why}{_figures(result)}"
+            audit_log.record(self.kind, text, by=by, about=result.rows, address=address)
         return result
 
     def tell(self, result: BulkResult, model: type[Model]) -> str:
-        """Return what was done and what was skipped, in whole sentences."""
+        """Return sentences that say how many rows were changed and skipped, and why."""
         sentences = [f"{count_of(result.done, model)} {self.said[result.done != 1]}."]
         named = result.skipped.most_common(MAX_REASONS)
         for reason, count in named:
-            were = "was" if count == 1 else "were"
-            said = reason.sentence.rstrip(".")
-            sentences.append(f"{count:,} {were} left alone: {said}.")
+            verb = "was" if count == 1 else "were"
+            sentence = reason.sentence.rstrip(".")
+            sentences.append(f"{count:,} {verb} left alone: {sentence}.")
         if rest := result.skipped.total() - sum(count for _, count in named):
             sentences.append(f"{rest:,} more were left alone for other reasons.")
         if result.unreached:
@@ -148,7 +148,7 @@ class Action:
 
 
 def state_and_time(row: Any) -> str:
-    """Return a token that changes whenever the row changes its state."""
+    """Return a version token that changes with each state change of the row."""
     is_stateful = isinstance(row, Stateful)
     return f"{row.state} {row.state_since.isoformat()}" if is_stateful else ""
 
@@ -163,8 +163,8 @@ class Actions:
     """
     The actions on the rows of one model.
 
-    A page sends the `version_token` of its row: an action is refused if the row changed
-    since, with its `state_label`. `proposed` returns what a user has proposed already.
+    A page sends the `version_token` of its row: if the row changed, the action is
+    refused with its `state_label`. `proposed` returns a user's open proposal.
     """
 
     actions: Sequence[Action] = ()
@@ -183,7 +183,7 @@ class Actions:
         return [action for action in self if user.has_perm(action.permission)]
 
     def available_actions(self, row: Any, user: Any) -> list[Action]:
-        """Return the actions that this user may take on this row as it is."""
+        """Return the actions that the user may perform on the row in its state."""
         fitting = [action for action in self.allowed(user) if action.fits(row)]
         if not any(action.proposes for action in fitting):
             return fitting
@@ -192,8 +192,6 @@ class Actions:
 
 
 class ReasonForm(forms.Form):
-    """The reason for an action."""
-
     why = forms.CharField(
         label="Why",
         max_length=500,
@@ -205,8 +203,6 @@ class ReasonForm(forms.Form):
 
 
 class ActionForm(ReasonForm):
-    """The chosen action, and the reason for it."""
-
     action = forms.ChoiceField(label="Do this", widget=forms.Select())
     select_across = forms.BooleanField(
         required=False,
@@ -221,14 +217,14 @@ class ActionForm(ReasonForm):
 
 
 def count_of(number: int, model: type[Model]) -> str:
-    """Return a number of rows in words: "2 assignments"."""
+    """Return a number of rows in words, for example "2 assignments"."""
     options = model._meta
     name = options.verbose_name if number == 1 else options.verbose_name_plural
     return f"{number:,} {name}"
 
 
 def _figures(result: BulkResult) -> str:
-    taken = result.done + result.skipped.total()
-    if taken == 1:
+    total = result.done + result.skipped.total()
+    if total == 1:
         return "".join(f" (left alone: {reason})" for reason in result.skipped)
-    return f" (done to {result.done:,} of the {taken:,} taken together)"
+    return f" (done to {result.done:,} of the {total:,} taken together)"

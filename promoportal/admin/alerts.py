@@ -1,4 +1,4 @@
-"""What needs a person: said once for each list, shown as numbers on the first page."""
+"""Rows that need review: a count and a filter for each kind, shown on the overview."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ PARAMETER = "needs"
 
 @dataclass(frozen=True)
 class Alert:
-    """Rows that nothing will happen to until a person looks, or not soon enough."""
+    """Rows that need review by staff, or that are not processed in time."""
 
     name: str
     label: str
-    # The same of one row.
+    # The label for one row.
     one: str
     where: Callable[[], Q]
     by_reason: bool = False
-    # How many there are for each reason, where that need not be counted.
+    # Returns the number of rows by reason, where the database has it already.
     known: Callable[[], Mapping[str, int]] | None = None
 
 
@@ -39,13 +39,13 @@ def held(
     field: str = "state",
     known: Callable[[], Mapping[str, int]] | None = None,
 ) -> Alert:
-    """Return the alert for rows that wait for a decision of staff, by their reasons."""
+    """Return the alert for rows in `HELD`, by their reasons."""
     return Alert("held", label, one, lambda: Q(**{field: "HELD"}), True, known)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A number, and the list that it counts."""
+    """A number of rows, and the address of their list."""
 
     label: str
     number: str
@@ -54,7 +54,7 @@ class Figure:
 
 
 def alert_filter(alerts: Sequence[Alert]) -> type[LookupFilter]:
-    """Return the filter by the rows that the front page counts."""
+    """Return the list filter for the rows that the overview counts."""
     conditions = {each.name: (each.label, each.where()) for each in alerts}
     return narrowed_by(PARAMETER, "what needs a person", conditions)
 
@@ -64,45 +64,46 @@ def alerts_of(model_admin: ModelAdmin[Any]) -> Sequence[Alert]:
 
 
 def figures(model_admin: ModelAdmin[Any]) -> Iterator[Figure]:
-    """One number for each kind that has rows, each with its list."""
-    for kind in alerts_of(model_admin):
-        figure = _figure(model_admin, kind)
+    """Yield a figure for each alert of the model that has rows."""
+    for alert in alerts_of(model_admin):
+        figure = _figure(model_admin, alert)
         if figure:
             yield figure
 
 
-def _figure(model_admin: ModelAdmin[Any], kind: Alert) -> Figure | None:
-    model, here = model_admin.model, {PARAMETER: kind.name}
-    is_known = kind.known is not None
-    counts = Counter(kind.known()) if kind.known else _counted(model_admin, kind)
+def _figure(model_admin: ModelAdmin[Any], alert: Alert) -> Figure | None:
+    model, query = model_admin.model, {PARAMETER: alert.name}
+    is_known = alert.known is not None
+    counts = Counter(alert.known()) if alert.known else _counted(model_admin, alert)
     total = counts.total()
     if not total:
         return None
-    labels = _labels(model) if kind.by_reason else {}
+    labels = _labels(model) if alert.by_reason else {}
     reasons = [
         Figure(
             labels.get(reason, reason),
             _number(count, is_known=is_known),
-            list_of(model, **here, reason__exact=reason),
+            list_of(model, **query, reason__exact=reason),
         )
         for reason, count in counts.most_common()
         if reason
     ]
     number = _number(total, is_known=is_known)
-    label = kind.one if total == 1 else kind.label
-    return Figure(label, number, list_of(model, **here), reasons)
+    label = alert.one if total == 1 else alert.label
+    return Figure(label, number, list_of(model, **query), reasons)
 
 
-def _counted(model_admin: ModelAdmin[Any], kind: Alert) -> Counter[str]:
+def _counted(model_admin: ModelAdmin[Any], alert: Alert) -> Counter[str]:
     """
-    Only so far: a campaign can be held a million times over. In the order of the list,
-    so that the index is used that serves it.
+    Count the rows of an alert by reason, up to `MAX_ROWS_COUNTED`.
+
+    The order of the list makes PostgreSQL use the index of the list.
     """
-    rows = model_admin.model._base_manager.filter(kind.where())
-    ordered = order_of(model_admin, {PARAMETER: kind.name}).newest(rows)
-    column = "reason" if kind.by_reason else "pk"
-    some = ordered.values_list(column, flat=True)[: MAX_ROWS_COUNTED + 1]
-    return Counter(some) if kind.by_reason else Counter({"": some.count()})
+    rows = model_admin.model._base_manager.filter(alert.where())
+    ordered = order_of(model_admin, {PARAMETER: alert.name}).newest(rows)
+    column = "reason" if alert.by_reason else "pk"
+    limited = ordered.values_list(column, flat=True)[: MAX_ROWS_COUNTED + 1]
+    return Counter(limited) if alert.by_reason else Counter({"": limited.count()})
 
 
 def _labels(model: type[Model]) -> dict[Any, str]:

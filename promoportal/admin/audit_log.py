@@ -1,9 +1,9 @@
 """
-The log of who did what: Django's own, with what it has no room for.
+The audit log: Django's entries, with a kind and the client address.
 
-Of which kind an entry is stands where Django keeps its own three kinds, so that an index
-finds the few refusals among a million actions. From where it was done stands beside it and
-not in its text: the text holds what people typed, who could write any address there.
+The kind is stored in Django's `action_flag`, so that an index finds the few refusals
+among a million actions. The address has a table of its own, because the text of an
+entry contains what users typed, and they could type any address.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.db import models, transaction
 
 
 class AuditKind(models.IntegerChoices):
-    """What was done. The first three are Django's own, of accounts."""
+    """Kinds of audit entries. The first three are Django's own, for accounts."""
 
     ADDED = ADDITION, "Added"
     CHANGED = CHANGE, "Changed"
@@ -30,7 +30,7 @@ class AuditKind(models.IntegerChoices):
 
 
 class Origin(models.Model):
-    """The network address that an entry's action came from."""
+    """The network address from which the action of an entry was performed."""
 
     entry = models.OneToOneField(
         LogEntry, on_delete=models.CASCADE, primary_key=True, related_name="origin"
@@ -43,41 +43,39 @@ class Origin(models.Model):
 
 def record(
     kind: AuditKind,
-    said: str,
+    message: str,
     *,
     by: Any,
     about: Iterable[models.Model | str],
     address: str,
     model: type[models.Model] | None = None,
 ) -> None:
-    """
-    Store an entry about each row with its origin, or about a name for rows of `model`.
-    """
-    entries = [_entry(kind, said, by, each, model) for each in about]
+    """Store an entry with its origin for each row, or for a name of rows of `model`."""
+    entries = [_entry(kind, message, by, each, model) for each in about]
     with transaction.atomic():
         note(LogEntry.objects.bulk_create(entries, batch_size=1_000), address=address)
 
 
 def _entry(
     kind: AuditKind,
-    said: str,
+    message: str,
     by: Any,
     about: models.Model | str,
     model: type[models.Model] | None,
 ) -> LogEntry:
     row = about if isinstance(about, models.Model) else None
-    of = type(row) if row else model
+    type_ = type(row) if row else model
     return LogEntry(
         user=by,
-        content_type=ContentType.objects.get_for_model(of) if of else None,
+        content_type=ContentType.objects.get_for_model(type_) if type_ else None,
         object_id=str(row.pk) if row else None,
         object_repr=str(about)[:200],
         action_flag=kind,
-        change_message=said,
+        change_message=message,
     )
 
 
-def note(kept: Iterable[LogEntry], *, address: str) -> None:
-    """Store the origin of entries that are stored already."""
-    origins = [Origin(entry=each, address=address) for each in kept]
+def note(entries: Iterable[LogEntry], *, address: str) -> None:
+    """Store the origin of entries that exist already."""
+    origins = [Origin(entry=each, address=address) for each in entries]
     Origin.objects.bulk_create(origins, batch_size=1_000)

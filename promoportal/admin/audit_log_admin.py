@@ -34,7 +34,7 @@ def _origin(row: LogEntry) -> str:
 
 
 class AuditLogAdmin(PortalAdmin):
-    """Who did what to which row, when, why and from where; exports and refusals too."""
+    """The audit log of all staff actions, exports and refusals included."""
 
     list_display = ("when", "user", "kind", "what_it_was", "row", "said", "from_where")
     list_select_related = ("user", "content_type")

@@ -1,4 +1,4 @@
-"""Small pictures of numbers: drawn here, so that a page needs no script to show them."""
+"""Small charts as SVG, drawn on the server because no script may draw them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WIDE, _HIGH = 1000, 40
 
 @dataclass(frozen=True)
 class Part:
-    """Some of a whole; its tone is that of a state, see `showing.badge`."""
+    """One part of a total; the tone is that of a state, see `formatting.badge`."""
 
     name: str
     count: int
@@ -21,30 +21,30 @@ class Part:
 
 
 def stacked_bar(parts: Sequence[Part]) -> SafeString:
-    """A bar, divided as the whole is."""
+    """Return a bar that is divided in proportion to the counts."""
     total = sum(part.count for part in parts) or 1
-    drawn, at = [], 0.0
+    rects, x = [], 0.0
     for part in parts:
         width = _WIDE * part.count / total
-        drawn.append((f"fill-{part.tone}", f"{at:.1f}", f"{width:.1f}"))
-        at += width
-    said = ", ".join(f"{part.count:,} {part.name}" for part in parts if part.count)
+        rects.append((f"fill-{part.tone}", f"{x:.1f}", f"{width:.1f}"))
+        x += width
+    label = ", ".join(f"{part.count:,} {part.name}" for part in parts if part.count)
     return format_html(
         '<svg class="shares" viewBox="0 0 {} 10" preserveAspectRatio="none" role="img"'
         ' aria-label="{}">{}</svg>',
         _WIDE,
-        said or "nothing yet",
+        label or "nothing yet",
         format_html_join(
-            "", '<rect class="{}" x="{}" width="{}" height="10"></rect>', drawn
+            "", '<rect class="{}" x="{}" width="{}" height="10"></rect>', rects
         ),
     )
 
 
-def columns(now: Sequence[int], before: Sequence[int], said: str) -> SafeString:
-    """One column for each hour, before those of another day in the background."""
+def columns(now: Sequence[int], before: Sequence[int], label: str) -> SafeString:
+    """Return a column for each hour, in front of the columns of an earlier day."""
     highest = max([*now, *before, 1])
     step = _WIDE / max(len(now), len(before), 1)
-    drawn = [
+    rects = [
         (kind, f"{step * at + inset:.1f}", f"{_HIGH - high:.1f}", f"{wide:.1f}", high)
         for kind, counts, inset, wide in (
             ("then", before, 0.0, step * 0.9),
@@ -58,10 +58,10 @@ def columns(now: Sequence[int], before: Sequence[int], said: str) -> SafeString:
         ' aria-label="{}">{}</svg>',
         _WIDE,
         _HIGH,
-        said,
+        label,
         format_html_join(
             "",
             '<rect class="{}" x="{}" y="{}" width="{}" height="{}"></rect>',
-            drawn,
+            rects,
         ),
     )

@@ -1,6 +1,8 @@
 """
-A list as CSV: all that match, streamed, so that a million rows take no more memory
-than one, and written so that no spreadsheet takes a value for a formula.
+CSV export of all rows that match a list.
+
+The file is streamed, so that a million rows use no more memory than one. No value in it
+can be read as a formula by a spreadsheet.
 """
 
 from __future__ import annotations
@@ -20,17 +22,17 @@ from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.keyset_order import Order
 from promoportal.admin.posted_form import PostedForm
 
-# Rows asked for at a time, by key: no cursor is held while a slow browser reads.
+# Rows per query, by key: no database cursor stays open while a slow browser reads.
 AT_A_TIME = 2_000
-# A spreadsheet takes what begins so for a formula, which can send what is beside it away.
+# A spreadsheet reads such a text as a formula, which could send other cells elsewhere.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-# By which a spreadsheet knows that it is UTF-8.
-_MARK = "\ufeff"
+# The byte order mark, by which a spreadsheet recognises UTF-8.
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True)
 class CsvExport:
-    """The columns of an export, as the path of each value by its heading."""
+    """The permission and the columns of an export: field paths by heading."""
 
     permission: str
     columns: Mapping[str, str]
@@ -41,9 +43,9 @@ class CsvExport:
 
 def answer(export: CsvExport | None, form: PostedForm) -> HttpResponseBase:
     """
-    Return all rows that match the list as a file, after an audit entry was stored.
+    Store an audit entry, and return all rows that match the list as a file.
 
-    :raises Refused: if the list has no export, or the user may not have it
+    :raises Refused: if the list has no export, or the user lacks the permission
     """
     user = form.request.user
     if export is None or not export.is_allowed(user):
@@ -52,9 +54,9 @@ def answer(export: CsvExport | None, form: PostedForm) -> HttpResponseBase:
     changes = form.change_list()
     if changes.problems:
         return form.go_back("Nothing was exported: the list says why.")
-    said = f"Exported as CSV: {', '.join(changes.narrowed) or 'all of them'}"
+    message = f"Exported as CSV: {', '.join(changes.narrowed) or 'all of them'}"
     options = form.model_admin.opts
-    form.record(AuditKind.EXPORTED, said, str(options.verbose_name_plural))
+    form.record(AuditKind.EXPORTED, message, str(options.verbose_name_plural))
     name = f"{options.model_name}s-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
     return StreamingHttpResponse(
         lines(export, changes.queryset, changes.order),
@@ -69,13 +71,13 @@ def answer(export: CsvExport | None, form: PostedForm) -> HttpResponseBase:
 def lines(export: CsvExport, rows: QuerySet[Any], order: Order) -> Iterator[str]:
     """Yield the lines of the file, the newest row first."""
     write = csv.writer(_Echo()).writerow
-    yield _MARK + write(export.columns)
+    yield _BYTE_ORDER_MARK + write(export.columns)
     for row in _by_key(rows, order, list(export.columns.values())):
         yield write([safe(value) for value in row])
 
 
 def safe(value: object) -> str:
-    """A value as text that is never a formula."""
+    """Return a value as text that a spreadsheet cannot read as a formula."""
     if value is None:
         return ""
     text = value.isoformat() if isinstance(value, datetime) else str(value)
@@ -83,7 +85,7 @@ def safe(value: object) -> str:
 
 
 class _Echo:
-    """A file that gives back what is written to it."""
+    """A file object that returns each line instead of storing it."""
 
     def write(self, line: str) -> str:
         return line

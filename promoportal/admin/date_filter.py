@@ -1,9 +1,9 @@
 """
-Narrowing a list to some days, whatever else narrows it.
+Filter of a list by days, which can be combined with all other filters.
 
-Rows get their keys in the order of time, or nearly so. So the days are turned into keys,
-which every index of a list ends with: no index of its own is needed, and a page reads
-what it shows, and what came within `SLACK` of a midnight.
+Keys are assigned nearly in the order of time. So days are translated into keys, which
+every index of a list ends with. The filter needs no index of its own, and a page reads
+only the rows that it shows and those within `SLACK` of midnight.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from promoportal.admin.formatting import short
 from promoportal.admin.keyset_order import order_of
 
 _NAMES = DAYS, FROM, TO = "days", "from", "to"
-# No statement that makes rows lasts longer, so that by so much no key is out of order.
+# Keys follow times up to this difference: no statement inserts rows for longer.
 SLACK = timedelta(seconds=30)
 _YEARS = range(2000, 2101)
 _NAMED = {
@@ -36,7 +36,7 @@ _NAMED = {
 
 
 class Days(ListFilter):
-    """Some days by name, or from one day to another."""
+    """A filter by a named period, or from one day to another."""
 
     title = "days"
     template = "admin/date_filter.html"
@@ -51,14 +51,14 @@ class Days(ListFilter):
     ) -> None:
         super().__init__(request, params, model, model_admin)
         given = {name: params.pop(name, [""])[-1] for name in _NAMES}
-        self.said = {name: value for name, value in given.items() if value}
-        self.used_parameters = {**self.said}
+        self.values = {name: value for name, value in given.items() if value}
+        self.used_parameters = {**self.values}
         self.order = order_of(model_admin, request.GET.dict())
         self.begins, self.ends = self._span()
 
     @property
     def is_used(self) -> bool:
-        return bool(self.said)
+        return bool(self.values)
 
     def has_output(self) -> bool:
         return True
@@ -67,14 +67,14 @@ class Days(ListFilter):
         return [*_NAMES]
 
     def misread(self) -> Iterator[str]:
-        """What of it is no day, or none that a list could hold."""
-        named = self.said.get(DAYS)
+        """Yield a sentence for each value that is not a day or a period."""
+        named = self.values.get(DAYS)
         if named and named not in _NAMED:
             yield f"“{short(named)}” is nothing to choose for “{self.title}”."
         for name in (FROM, TO):
-            said = self.said.get(name)
-            if said and _day(said) is None:
-                yield f"“{short(said)}” is no day: write one as {localdate():%Y-%m-%d}."
+            text = self.values.get(name)
+            if text and _day(text) is None:
+                yield f"“{short(text)}” is no day: write one as {localdate():%Y-%m-%d}."
         if self.begins and self.ends and self.begins >= self.ends:
             yield "The days end before they begin."
 
@@ -91,15 +91,15 @@ class Days(ListFilter):
         }
         for name, label in _NAMED.items():
             yield {
-                "selected": self.said == {DAYS: name},
+                "selected": self.values == {DAYS: name},
                 "query_string": changelist.get_query_string({DAYS: name}, [FROM, TO]),
                 "display": label,
             }
-        if FROM in self.said or TO in self.said:
+        if FROM in self.values or TO in self.values:
             yield {
                 "selected": True,
                 "query_string": changelist.get_query_string(),
-                "display": self._in_words(),
+                "display": self._label(),
             }
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -117,20 +117,20 @@ class Days(ListFilter):
         return queryset.filter(_exactly(times))
 
     def _span(self) -> tuple[datetime | None, datetime | None]:
-        first, last = _named(self.said.get(DAYS, ""))
-        first = _day(self.said.get(FROM, "")) or first
-        last = _day(self.said.get(TO, "")) or last
+        first, last = _named(self.values.get(DAYS, ""))
+        first = _day(self.values.get(FROM, "")) or first
+        last = _day(self.values.get(TO, "")) or last
         after = last + timedelta(days=1) if last else None
         return _midnight(first), _midnight(after)
 
-    def _in_words(self) -> str:
-        begin, end = (self.said.get(name) for name in (FROM, TO))
+    def _label(self) -> str:
+        begin, end = (self.values.get(name) for name in (FROM, TO))
         words = f"from {short(begin)}" if begin else ""
         return f"{words} to {short(end)}".strip() if end else words
 
 
 def days(field: str, title: str) -> type[Days]:
-    """A filter for the days of a time that rows get when they are made."""
+    """Return a filter by day for a time that is set when a row is inserted."""
     return type("DaysOf", (Days,), {"field": field, "title": title})
 
 
@@ -147,9 +147,9 @@ def _named(name: str) -> tuple[date | None, date | None]:
     return spans.get(name, (None, None))
 
 
-def _day(said: str) -> date | None:
+def _day(text: str) -> date | None:
     with suppress(ValueError):
-        day = date.fromisoformat(said)
+        day = date.fromisoformat(text)
         return day if day.year in _YEARS else None
     return None
 
@@ -160,15 +160,18 @@ def _midnight(day: date | None) -> datetime | None:
 
 def _exactly(times: dict[str, datetime]) -> Case:
     """
-    The keys are right but for the slack. Said plainly, the database would expect that
-    the times leave out as many once more, and sort so few rather than read in order.
+    Return the exact condition on the times, in a form that the planner cannot estimate.
+
+    Conditions on keys have already selected the days, except for the slack. With a
+    plain condition, PostgreSQL would assume that it excludes as many rows again, expect
+    few rows, and sort them instead of reading the index in order.
     """
-    meant = When(**times, then=Value(True))
-    return Case(meant, default=Value(False), output_field=BooleanField())
+    matches = When(**times, then=Value(True))
+    return Case(matches, default=Value(False), output_field=BooleanField())
 
 
-# Halving what lies between the first key and the last, until one is left.
-_HALVED = """
+# Binary search between the first and the last key, until one key is left.
+_BINARY_SEARCH = """
     WITH RECURSIVE halved (low, high) AS (
         SELECT coalesce(min({key}), 0), coalesce(max({key}) + 1, 0) FROM {table}
         UNION ALL
@@ -185,13 +188,13 @@ _HALVED = """
 
 
 def _first_key(model: type[Model], field: str, at: datetime) -> int:
-    """The first key of that time or later, as if all were in its order."""
+    """Return the first key at or after a time, as if keys had the order of times."""
     quote, names = connection.ops.quote_name, model._meta
-    said = _HALVED.format(
+    statement = _BINARY_SEARCH.format(
         table=quote(names.db_table),
         key=quote(str(names.pk.column)),
         field=quote(str(names.get_field(field).column)),  # type: ignore[union-attr]
     )
     with connection.cursor() as cursor:
-        cursor.execute(said, {"at": at})
+        cursor.execute(statement, {"at": at})
         return int(cursor.fetchone()[0])

@@ -20,20 +20,19 @@ from promoportal.db.display_names import MAX_LENGTH, Named, NoName, as_name
 @dataclass(frozen=True)
 class DisplayNameForm:
     """
-    The form, and who may use it.
+    The form, and the permission that it requires.
 
-    A name needs no reason: it decides nothing, and the audit log keeps the former one.
+    A name needs no reason: nothing depends on it, and the audit log keeps the old one.
     """
 
     permission: str
 
     def context(self, user: Any) -> dict[str, Any]:
-        """Return what the page needs to show the form."""
         return {"may_name": user.has_perm(self.permission), "longest_name": MAX_LENGTH}
 
     def answer(self, form: PostedForm) -> HttpResponse | None:
         """
-        Set the name, or say why it is not set; None if another form was posted.
+        Set the name, or show why it is not set; None if another form was posted.
 
         :raises Refused: if the user lacks the permission
         """
@@ -43,8 +42,8 @@ class DisplayNameForm:
             raise form.refusal("Set name", self.permission)
         try:
             return form.go_back(_set_name(form), messages.SUCCESS)
-        except NoName as no:
-            return form.go_back(str(no))
+        except NoName as error:
+            return form.go_back(str(error))
 
 
 def heading(row: Named) -> str:
@@ -52,20 +51,20 @@ def heading(row: Named) -> str:
 
 
 def badges(row: Named) -> list[SafeString]:
-    """Return the id, unless the heading has it."""
+    """Return the id, unless the heading shows it."""
     return [smaller(row.reference)] if row.name else []
 
 
 @transaction.atomic
 def _set_name(form: PostedForm) -> str:
     row = _locked(form)
-    was, row.name = row.name, as_name(form.data.get("name", ""))
-    if row.name == was:
-        raise NoName(f"Nothing was done: it {_told(was, 'is')} already.")
+    before, row.name = row.name, as_name(form.data.get("name", ""))
+    if row.name == before:
+        raise NoName(f"Nothing was done: it {_phrase(before, 'is')} already.")
     row.save(update_fields=["name"])
-    said = f"Set name: it {_told(was, 'was')}, and {_told(row.name, 'is')} now."
-    form.record(AuditKind.DONE, said, row)
-    return f"It {_told(row.name, 'is')} now."
+    text = f"Set name: it {_phrase(before, 'was')}, and {_phrase(row.name, 'is')} now."
+    form.record(AuditKind.DONE, text, row)
+    return f"It {_phrase(row.name, 'is')} now."
 
 
 def _locked(form: PostedForm) -> Named:
@@ -77,5 +76,5 @@ def _locked(form: PostedForm) -> Named:
     return found
 
 
-def _told(name: str, verb: str) -> str:
+def _phrase(name: str, verb: str) -> str:
     return f"{verb} called “{name}”" if name else f"{verb} without a name"

@@ -12,7 +12,7 @@ from promoportal.admin.strict_changelist import StrictChangeList
 
 
 class FailureAdmin(PortalAdmin):
-    """Jobs that failed. Their work is in our rows, and is continued from there."""
+    """Failed jobs. Their work is not lost: the rows of the apps are still due."""
 
     list_display = ("func", "cluster", "stopped_at", "what_happened")
     ordering = ("-stopped",)
@@ -23,7 +23,7 @@ class FailureAdmin(PortalAdmin):
     arguments = computed("arguments", lambda row: pretty(row.kwargs))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Any]:
-        # Their keys are random: the newest do not have the highest.
+        # Keyset pagination is not possible: the keys are random.
         return StrictChangeList
 
     def heading(self, row: Failure) -> str:

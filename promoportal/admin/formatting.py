@@ -1,4 +1,4 @@
-"""How values look on a page. Whatever came from outside is escaped here, once."""
+"""Formatting of values for pages. All text from outside is escaped here."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from django.utils.timezone import localtime, now
 
 from promoportal.db.display_names import Named
 
-# More of a body than this helps nobody, and makes a page that nobody can open.
+# Maximum characters of a body on a page: a browser cannot open much more.
 MAX_LENGTH = 64 * 1024
 
-# What a state means to whoever looks, told by a mark and a word before any colour.
+# The tone and the mark of each state: a colour alone would exclude some readers.
 _TONES = {
     "good": ("✓", ("ACTIVE", "REPORTED", "SETTLED", "READ", "DONE", "NONE")),
     "busy": ("▸", ("ACTIVATING", "REPORTING", "COLLECTING")),
@@ -35,14 +35,14 @@ _LOOKS = {
 
 
 def badge(state: str, label: str) -> SafeString:
-    """A state as a mark, a word and a colour."""
+    """Return a state as a mark, a word and a colour."""
     tone, mark = _LOOKS.get(state, ("over", "·"))
     return stamp(tone, mark, label)
 
 
 @admin.display(description="state")
 def state_badge(row: Any) -> SafeString:
-    """Return the badge of a row that has a state; a list column, too."""
+    """Return the badge of a row's state; also a list column."""
     return badge(row.state, str(row.get_state_display()))
 
 
@@ -56,7 +56,7 @@ def stamp(tone: str, mark: str, label: str) -> SafeString:
 
 
 def moment(at: datetime | None) -> SafeString:
-    """When, to the second."""
+    """Return a time to the second, or nothing for None."""
     if at is None:
         return SafeString("")
     local = localtime(at)
@@ -66,26 +66,26 @@ def moment(at: datetime | None) -> SafeString:
 
 
 def since(at: datetime | None) -> SafeString:
-    """When, and how long ago that is."""
+    """Return a time and how long ago it was, or nothing for None."""
     if at is None:
         return SafeString("")
     return format_html('{} <span class="ago">{}</span>', moment(at), ago(at))
 
 
 def ago(at: datetime) -> str:
-    """How long ago, in the largest unit of it."""
+    """Return how long ago a time was, in one unit."""
     if now() - at < timedelta(minutes=1):
         return "just now"
     return f"{timesince(at, depth=1)} ago"
 
 
 def smaller(text: str) -> SafeString:
-    """What tells more of something, to stand beside it."""
+    """Return a text in small type."""
     return format_html('<span class="beside">{}</span>', text)
 
 
 def beside(text: str, more: str) -> SafeString:
-    """A text, and smaller beside it what tells more of it, if anything does."""
+    """Return a text, followed by an addition in small type if there is one."""
     if not more:
         return format_html("{}", text)
     return format_html("{} {}", text, smaller(more))
@@ -93,7 +93,7 @@ def beside(text: str, more: str) -> SafeString:
 
 @admin.display(description="name and id")
 def called(row: Named) -> SafeString:
-    """Return the display name with the id beside it, or the id alone; a list column, too."""
+    """Return the display name and the id, or the id alone; also a list column."""
     return beside(row.name, row.reference) if row.name else beside(row.reference, "")
 
 
@@ -102,14 +102,14 @@ def short(text: str, most: int = 100) -> str:
 
 
 def pretty(value: Any) -> SafeString:
-    """A value that came as JSON, laid out to be read."""
+    """Return a JSON value as indented text, or nothing if it is empty."""
     if value in (None, "", {}, []):
         return SafeString("")
     return _pre(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def body(raw: bytes | memoryview) -> SafeString:
-    """A body as it came: laid out if it is JSON, as it is if not, whatever is in it."""
+    """Return a raw body for a page: indented if it is JSON, and as it is if not."""
     content = bytes(raw)
     if not content:
         return SafeString("(empty)")
@@ -119,12 +119,12 @@ def body(raw: bytes | memoryview) -> SafeString:
         return _pre(_visible(content), "These bytes are not UTF-8.")
     try:
         return pretty(json.loads(text)) or _pre(text)
-    except (ValueError, RecursionError):  # nested too deeply is not for reading either
+    except (ValueError, RecursionError):  # nested too deeply
         return _pre(text, "This is not JSON.")
 
 
 def exchange(sent: str, came_back: str) -> SafeString:
-    """One call to a far side: what was sent, and what came back."""
+    """Return one call to Optimove or the platform: the request and the response."""
     return format_html(
         '<dl class="exchange"><div><dt>Sent</dt><dd>{}</dd></div>'
         "<div><dt>Came back</dt><dd>{}</dd></div></dl>",
@@ -133,28 +133,28 @@ def exchange(sent: str, came_back: str) -> SafeString:
     )
 
 
-def words(said: str, otherwise: str) -> SafeString:
-    """What a far side answered, cut as it was kept; laid out if it is whole JSON."""
-    if not said:
+def words(response: str, otherwise: str) -> SafeString:
+    """Return a stored response: indented if it is complete JSON, not cut off."""
+    if not response:
         return format_html("{}", otherwise)
-    return pretty(_laid_open(said)) or format_html("<pre>{}</pre>", said)
+    return pretty(_parsed(response)) or format_html("<pre>{}</pre>", response)
 
 
-def quoted(said: str) -> SafeString:
-    """Words of ours that may end with what a far side answered, which is laid out."""
-    begun = _JSON.search(said)
-    answered = pretty(_laid_open(said[begun.start() :])) if begun else ""
-    if not begun or not answered:
-        return format_html("{}", said)
-    return format_html("{} {}", said[: begun.start()].strip(), answered)
+def quoted(text: str) -> SafeString:
+    """Return a text; a response in JSON at its end is indented."""
+    match = _JSON.search(text)
+    response = pretty(_parsed(text[match.start() :])) if match else ""
+    if not match or not response:
+        return format_html("{}", text)
+    return format_html("{} {}", text[: match.start()].strip(), response)
 
 
-# An object, a list, or a string that may hold one of these.
+# The start of an object, of a list, or of a string that may contain one of them.
 _JSON = re.compile(r'[{\["]')
 
 
-def _laid_open(text: str) -> Any:
-    """What stands there as JSON, also as JSON in a string of JSON; or nothing."""
+def _parsed(text: str) -> Any:
+    """Parse JSON, also JSON in a JSON string; None if the text is not JSON."""
     try:
         value = json.loads(text)
         return json.loads(value) if isinstance(value, str) else value
@@ -169,7 +169,7 @@ def _visible(content: bytes) -> str:
 def _pre(text: str, note: str = "") -> SafeString:
     if len(text) > MAX_LENGTH:
         note = f"{note} Only the first {MAX_LENGTH:,} characters are shown.".strip()
-    # A lone surrogate cannot be sent to a browser, and a NUL would not be seen there.
+    # A lone surrogate cannot be encoded for a browser, and a NUL would be invisible.
     shown = text[:MAX_LENGTH].encode("utf-8", "backslashreplace").decode()
     return format_html(
         "{}<pre>{}</pre>",

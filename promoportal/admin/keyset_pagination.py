@@ -1,8 +1,8 @@
 """
-Lists that cost the same whatever they hold: newest first, page after page by key.
+Lists with keyset pagination, newest first.
 
-No page is counted to and none is skipped, so that the first and the ten-thousandth cost
-the same, and rows that arrive meanwhile do not shift what is read.
+No page is skipped or counted, so the first and the ten-thousandth page cost the same,
+and rows that arrive in the meantime do not shift the pages.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from promoportal.admin.page_extensions import prefetch_lookups, prepare
 from promoportal.admin.strict_changelist import StrictChangeList
 
 OLDER, NEWER = "older", "newer"
-# Beyond this a number says "more than", and nothing is counted further.
+# Rows above this number are not counted: the page shows "more than".
 MAX_ROWS_COUNTED = 10_000
 
 
 class KeysetChangeList(StrictChangeList):
-    """A list of the newest rows, and the way to older and to newer ones."""
+    """A page of rows, newest first, with links to older and newer rows."""
 
     beside = (OLDER, NEWER)
     older_than: str = ""
@@ -38,9 +38,9 @@ class KeysetChangeList(StrictChangeList):
         self.order = order_of(self.model_admin, request.GET.dict())
         rows = super().get_queryset(request, *args, **kwargs)
         for name in self.beside:
-            said = request.GET.get(name)
-            if said and self._key(request, name) is None:
-                self.problems.append(f"“{short(said)}” is no place in this list.")
+            key = request.GET.get(name)
+            if key and self._key(request, name) is None:
+                self.problems.append(f"“{short(key)}” is no place in this list.")
         return rows.none() if self.problems else rows
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
@@ -51,13 +51,13 @@ class KeysetChangeList(StrictChangeList):
     def get_results(self, request: HttpRequest) -> None:
         rows, is_more = self._page(request)
         older, newer = self._key(request, OLDER), self._key(request, NEWER)
-        # Coming back from older rows there are older ones; coming from newer, newer.
+        # A page that was reached from older rows has older rows, and the reverse.
         if rows and (is_more or newer is not None):
             self.older_than = self._link(OLDER, rows[-1].pk)
         if rows and (is_more if newer is not None else older is not None):
             self.newer_than = self._link(NEWER, rows[0].pk)
         self.result_list: Any = rows
-        # Beyond the last row a page is empty, and the list is not.
+        # A page beyond the last row is empty, but the list is not.
         self.is_one_page = not (is_more or older is not None or newer is not None)
         self.result_count = len(rows) if self.is_one_page else self.count()
         self.estimated = self._estimated()
@@ -72,16 +72,17 @@ class KeysetChangeList(StrictChangeList):
 
     def count(self) -> int:
         """
-        How many there are; one more than is counted if there are more.
+        Return the number of rows, up to one more than `MAX_ROWS_COUNTED`.
 
-        In the order of the list: in none, the table might be read from its other end.
+        Without the order of the list, PostgreSQL might read the table from its other
+        end.
         """
         most = MAX_ROWS_COUNTED + 1
         return self.order.some(self.queryset, most)[:most].count()
 
     @property
     def counted(self) -> str:
-        """The number of rows, in words."""
+        """Return the number of rows in words."""
         if self.result_count > MAX_ROWS_COUNTED:
             return f"more than {MAX_ROWS_COUNTED:,}"
         return f"{self.result_count:,}"
@@ -91,7 +92,7 @@ class KeysetChangeList(StrictChangeList):
         return self._link(OLDER, None)
 
     def _page(self, request: HttpRequest) -> tuple[list[Any], bool]:
-        """One page of rows, newest first, and whether more lie beyond it."""
+        """Return a page of rows, newest first, and whether there are more beyond it."""
         size, rows = self.list_per_page, self.queryset
         newer = self._key(request, NEWER)
         older = self._key(request, OLDER)
@@ -103,8 +104,9 @@ class KeysetChangeList(StrictChangeList):
 
     def _complete(self, rows: list[Any]) -> list[Any]:
         """
-        With what columns look at in other large tables, found by the keys of one page.
-        Joined, the database might read such a table from its beginning.
+        Fetch related rows of large tables for the columns, by the keys of one page.
+
+        With a join, PostgreSQL might read such a table from its beginning.
         """
         own = getattr(self.model_admin, "list_prefetch_related", ())
         prefetch_related_objects(rows, *own, *prefetch_lookups(self.model))
@@ -113,21 +115,22 @@ class KeysetChangeList(StrictChangeList):
 
     def _estimated(self) -> str:
         """
-        How many the database believes there are, where they are more than are counted.
+        Return the planner's estimate of the number of rows, if not all are counted.
 
-        Of days it believes too little: it does not know how keys and times go together.
+        A filter by day makes it too low: the planner does not know that keys follow
+        times.
         """
         by_day = any(
             isinstance(spec, Days) and spec.is_used for spec in self.filter_specs
         )
         if by_day or self.result_count <= MAX_ROWS_COUNTED:
             return ""
-        (said,) = json.loads(self.queryset.order_by().explain(format="json"))
-        rows = int(said["Plan"]["Plan Rows"])
+        (plan,) = json.loads(self.queryset.order_by().explain(format="json"))
+        rows = int(plan["Plan"]["Plan Rows"])
         return f"{float(f'{rows:.2g}'):,.0f}" if rows > MAX_ROWS_COUNTED else ""
 
     def _key(self, request: HttpRequest, name: str) -> Any:
-        """The key an address names; an address that names none is the first page's."""
+        """Return the key in the address; None if it has none, as on the first page."""
         try:
             return self.lookup_opts.pk.to_python(request.GET.get(name) or None)
         except ValidationError:

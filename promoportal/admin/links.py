@@ -14,14 +14,14 @@ from promoportal.db.display_names import Named
 
 
 def link(row: Model | None, text: str = "") -> SafeString:
-    """A link to the row's page, or nothing where there is no row."""
+    """Return a link to the row's page, or nothing for None."""
     if row is None:
         return SafeString("")
     return format_html('<a href="{}">{}</a>', page_of(row), text or str(row))
 
 
 def link_by_name(row: Named | None) -> SafeString:
-    """A link to it as it is called, or nothing where there is none."""
+    """Return a link with the display name of the row, or nothing for None."""
     return link(row, called(row)) if row else SafeString("")
 
 
@@ -31,21 +31,23 @@ def page_of(row: Model) -> str:
 
 def page_of_customer(customer: str) -> str:
     """
-    The address of whatever id: as the admin quotes keys, since strokes and line breaks
-    are not for addresses. Browsers take dots alone for a way up, so that a colon stands
-    before them, which nothing quoted begins with.
+    Return the address of a customer's page, for any id.
+
+    It is quoted as the admin quotes keys, because of slashes and line breaks. Browsers
+    read an id of dots alone as "one level up", so a colon is put in front, which no
+    quoted id begins with.
     """
     is_dots = not customer.strip(".")
     return reverse("customer", args=[f":{customer}" if is_dots else quote(customer)])
 
 
 def customer_named(address: str) -> str:
-    """The id in such an address."""
+    """Return the customer id in an address from `page_of_customer`."""
     return unquote(address.removeprefix(":"))
 
 
 def list_of(model: type[Model], **narrowed: Any) -> str:
-    """The address of a list, narrowed to rows like these."""
+    """Return the address of a list, with these filters."""
     query = f"?{urlencode(narrowed)}" if narrowed else ""
     return f"{reverse(_url(model, 'changelist'))}{query}"
 

@@ -1,4 +1,4 @@
-"""Columns that several lists share; most of them are facts of detail pages, too."""
+"""Columns that several lists share; most are also facts on detail pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Column = Callable[[Any, Any], Any]
 
 
 def computed(description: str, value: Callable[[Any], Any]) -> Column:
-    """Return a column with what `value` returns for a row."""
+    """Return a column that shows what `value` returns for a row."""
 
     @admin.display(description=description)
     def column(_: Any, row: Any) -> Any:
@@ -54,7 +54,7 @@ def numbered(name: str) -> Column:
 
 
 # Columns of rows with a state. A model passes its own badges if its rows show more than
-# the state, and its own text if the problem may contain a code.
+# the state, and its own text if the problem may contain a unique code.
 
 
 @admin.display(description="state")

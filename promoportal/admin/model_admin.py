@@ -44,11 +44,11 @@ else:
 
 class PortalAdmin(_ModelAdmin):
     """
-    A list of rows and a page for each, composed of the parts that a model declares.
+    A list of rows and a page for each row, composed of the parts that a model declares.
 
-    Rows are not added, changed or deleted here, not even by superusers: states change
-    only through services. What staff may do is in `offered`; each action has its own
-    permission and needs a reason.
+    Rows cannot be added, changed or deleted here, not even by superusers: only services
+    change states. `offered` contains the actions of staff; each has its own permission
+    and needs a reason.
     """
 
     search: ClassVar[Search] = Search()
@@ -57,10 +57,10 @@ class PortalAdmin(_ModelAdmin):
     export: ClassVar[CsvExport | None] = None
     sensitive: ClassVar[Reveal | None] = None
     display_name: ClassVar[DisplayNameForm | None] = None
-    # Related rows in large tables that columns show; they are fetched by their keys.
+    # Related rows in large tables that columns show, fetched by key.
     list_prefetch_related: ClassVar[Sequence[str]] = ()
-    # The parameters for which an index holds the list in its own order, and whether one
-    # does without any of them (see keyset_order.py).
+    # The filters for which an index has the order of the list, and whether an index has
+    # it without a filter (see keyset_order.py).
     served_by_index: ClassVar[Sequence[str]] = ()
     is_narrowed: ClassVar[bool] = False
 
@@ -89,15 +89,15 @@ class PortalAdmin(_ModelAdmin):
         return [state_badge(row), since(row.state_since)] if has_state else []
 
     def timeline(self, row: Any) -> Iterable[Moment]:
-        """Return what happened to the row, in any order."""
+        """Return events of the row, in any order."""
         return transitions_of(row) if isinstance(row, Stateful) else []
 
     def panels(self, row: Any) -> Iterable[Panel]:
-        """Return panels about what belongs to the row."""
+        """Return panels about the rows that belong to the row."""
         return []
 
     def handle_custom_post(self, form: PostedForm) -> HttpResponseBase | None:
-        """Answer a form that only this model has; None if it is another one."""
+        """Answer a form that only this model has; None if it is another form."""
         return self.display_name.answer(form) if self.display_name else None
 
     # --- Permissions ------------------------------------------------------------------
@@ -108,7 +108,7 @@ class PortalAdmin(_ModelAdmin):
     has_change_permission = has_delete_permission = has_add_permission
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Allow all: the list rejects a parameter that none of its filters has."""
+        """Allow all: the list rejects parameters that belong to no filter."""
         return True
 
     # --- The list ---------------------------------------------------------------------
@@ -176,7 +176,7 @@ class PortalAdmin(_ModelAdmin):
         return custom or ActionViews(form, self.offered).answer()
 
     def _resume(self, request: HttpRequest) -> HttpResponseBase | None:
-        """Return to the action that was asked for before the session ended, if any."""
+        """Ask to confirm an action from before the session ended, or return None."""
         data = session_expiry.asked(request)
         if data is None:
             return None
@@ -187,7 +187,7 @@ class PortalAdmin(_ModelAdmin):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Any:
-        if "\0" in object_id:  # PostgreSQL has no text with this character
+        if "\0" in object_id:  # PostgreSQL cannot store this character
             return None
         return super().get_object(request, object_id, from_field)
 

@@ -1,4 +1,4 @@
-"""The navigation: by what one came to do, and not by where it is in the code."""
+"""The navigation, in the order of the daily work."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-# What staff look at all day; everything else is behind it.
+# Lists that staff use all day; all others are in the menu "More".
 _FIRST = ("Execution", "Customer", "Assignment", "Redemption", "Delivery")
-# And what they look at now and then, first of what is behind.
+# The first lists of that menu, which staff use now and then.
 _NEXT = ("Activation", "Campaign", "Promotion", "Retrial", "LogEntry")
 
 
@@ -33,15 +33,15 @@ class Navigation:
 
 
 def of(request: HttpRequest, lists: Mapping[str, Mapping[str, Any]]) -> Navigation:
-    """What this person may look at; `lists` are those of the site, by their model."""
+    """Return the links for the user; `lists` are the site's lists by model name."""
     known = {name: (str(one["name"]), one["admin_url"]) for name, one in lists.items()}
     if "Assignment" in known:
         known["Customer"] = ("Customers", reverse("customers"))
     first = [_task(request, *known.pop(name)) for name in _FIRST if name in known]
     overview = Task("Overview", reverse("admin:index"), _is_at(request, "admin:index"))
-    # Each once, and those that are not named there in the order of the site.
-    behind = dict.fromkeys([*(name for name in _NEXT if name in known), *known])
-    more = [known[name] for name in behind]
+    # Each list once; those that are not in `_NEXT` follow in the order of the site.
+    names = dict.fromkeys([*(name for name in _NEXT if name in known), *known])
+    more = [known[name] for name in names]
     return Navigation(
         [overview, *first], [_task(request, *one) for one in more if one[1]]
     )

@@ -1,6 +1,4 @@
-"""
-The pages of earlier apps, extended by later ones: earlier apps must not import them.
-"""
+"""Registries through which later apps extend the pages of earlier apps."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ Front = Callable[[HttpRequest], Panel | None]
 
 
 class Extension(Generic[T]):
-    """Functions of a row, by its model; a decorator adds one: `@panel(Execution)`."""
+    """Functions of a row by model; a decorator adds one: `@panel(Execution)`."""
 
     def __init__(self) -> None:
         self._added: defaultdict[type[Model], list[Any]] = defaultdict(list)
@@ -69,7 +67,7 @@ def column(
     Add a column to the list of the model, after the column with the name `after`.
 
     `prefetch_lookups` are fetched with the rows of a page. `prepared` is called once
-    with all rows of a page, and attaches to each what the column shows.
+    with all rows of a page, and attaches to each the values that the column shows.
     """
 
     def add(shown: Callable[[R], Any]) -> Callable[[R], Any]:
@@ -80,7 +78,7 @@ def column(
 
 
 def columns_of(model: type[Model], own: Sequence[Any]) -> list[Any]:
-    """Return the columns of the model's list, the added ones in their places."""
+    """Return the columns of the model's list, with the added ones in their places."""
     columns = list(own)
     for added in _columns[model]:
         names = [getattr(each, "__name__", each) for each in columns]
@@ -89,7 +87,6 @@ def columns_of(model: type[Model], own: Sequence[Any]) -> list[Any]:
 
 
 def prefetch_lookups(model: type[Model]) -> list[str]:
-    """Return the lookups of the added columns."""
     return [name for added in _columns[model] for name in added.prefetch_lookups]
 
 
@@ -101,7 +98,7 @@ def prepare(model: type[Model], rows: Sequence[Model]) -> None:
 
 
 def front(drawn: Front) -> Front:
-    """Add a panel to the front page; the function returns None for who may not see it."""
+    """Add a panel to the overview; `drawn` returns None if the user may not see it."""
     _fronts.append(drawn)
     return drawn
 
@@ -115,6 +112,6 @@ def panels_of(row: Model) -> list[Panel]:
 
 
 def timeline_of(row: Model, own: Iterable[Moment] = ()) -> list[Moment]:
-    """Return everything that happened to the row, in the order of time."""
+    """Return all events of the row, in order of time."""
     added = [moment for moments in timeline.of(row) for moment in moments]
     return sorted([*own, *added], key=lambda moment: moment.at)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# So many of what belongs to a row are shown on its page; a list has all of them.
+# Maximum number of related rows on the page of a row; a list has all of them.
 MAX_ROWS_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A name and what is there to say about it, perhaps with a list behind it."""
+    """A name and a value, perhaps with a link to a list."""
 
     name: str
     value: Any
@@ -20,7 +20,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Group:
-    """So many rows for the same reason, and the list of them."""
+    """The number of rows with the same reason, and the address of their list."""
 
     name: str
     count: int
@@ -30,7 +30,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Difference:
-    """What a stage has less than the one before, or more; and the list of it."""
+    """The difference between two stages in rows, and the address of their list."""
 
     name: str
     count: int
@@ -40,7 +40,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Stage:
-    """One of several after each other, and how it differs from the one before."""
+    """One stage of a funnel, with its differences from the stage before it."""
 
     name: str
     count: int
@@ -50,10 +50,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Panel:
-    """Some facts, some rows, some sentences under one heading."""
+    """Facts, rows and sentences under one heading."""
 
     title: str
-    name: str = ""  # by which the page finds it that asks for it anew
+    name: str = ""  # identifies the panel when a page reloads it
     drawing: str = ""
     facts: Sequence[Fact] = ()
     stages: Sequence[Stage] = ()
@@ -61,12 +61,12 @@ class Panel:
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[Any]] = field(default=())
     sentences: Sequence[str] = ()
-    more: Sequence[tuple[str, str]] = ()  # what a link says, and where it leads
-    export: str = ""  # the list that may be had as CSV
-    is_wide: bool = False  # above all others, over the page's whole width
-    is_live: bool = False  # asked for anew, by its name, while somebody looks
+    more: Sequence[tuple[str, str]] = ()  # text and address of each link
+    export: str = ""  # the address of a list with a CSV export
+    is_wide: bool = False  # above all others, with the full width of the page
+    is_live: bool = False  # reloaded by name while the page is open
 
 
 def fieldset(title: str | None, *fields: Any) -> Any:
-    """Return one group of a page's facts, as `ModelAdmin.fieldsets` wants it."""
+    """Return one group of fields in the format of `ModelAdmin.fieldsets`."""
     return title, {"fields": fields}

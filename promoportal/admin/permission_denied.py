@@ -1,10 +1,9 @@
 """
-What somebody asked for and may not do: refused, explained, and kept in the log.
+Requests without the required permission: refused, explained, and logged.
 
-It is kept when the answer is made, after whatever the request had begun was rolled back.
-One entry for each request. Of what it carried there are the keys of rows, or what the
-list was narrowed to: its filters, and what was searched for, be it a customer. Nothing
-that was typed into a form.
+Each request gets one audit entry, stored after its transaction was rolled back. The
+entry contains the keys of the rows, or the filters and the search term of the list,
+which can be a customer id, but no text that was typed into a form.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from promoportal.admin.actions import count_of
 from promoportal.admin.formatting import short
 from promoportal.runtime.client_address import client_address
 
-# So many keys of rows that were asked for are kept.
+# Maximum number of row keys in an audit entry.
 MAX_KEYS = 10
-# And so much of an address that somebody may have written by hand.
+# Maximum length of filters, which a user may have typed into the address bar.
 MAX_LENGTH = 300
 
 
 class Refused(PermissionDenied):
-    """Somebody asked for what they may not do."""
+    """The user lacks the permission for the request."""
 
     def __init__(
         self,
@@ -50,28 +49,28 @@ class Refused(PermissionDenied):
 
 
 def answer(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Say what was refused and who may; keep it if something was to be done."""
+    """Return a page with the refused action and who may do it; log a refused POST."""
     refused = exception if isinstance(exception, Refused) else None
-    is_kept = request.method == "POST" and request.user.is_authenticated
-    if is_kept:
-        _keep(request, refused or Refused(f"Post to {request.path}", ""))
+    is_logged = request.method == "POST" and request.user.is_authenticated
+    if is_logged:
+        _log(request, refused or Refused(f"Post to {request.path}", ""))
     context = {
         **admin.site.each_context(request),
-        "title": "You may not do this" if is_kept else "This is not for you",
+        "title": "You may not do this" if is_logged else "This is not for you",
         "what": refused.what if refused else "",
         "who_may": _who_may(refused.permission) if refused else [],
-        "is_kept": is_kept,
+        "is_kept": is_logged,
     }
     return render(request, "403.html", context, status=403)
 
 
-def _keep(request: HttpRequest, refused: Refused) -> None:
+def _log(request: HttpRequest, refused: Refused) -> None:
     of = getattr(
         request.resolver_match and request.resolver_match.func, "model_admin", None
     )
     audit_log.record(
         audit_log.AuditKind.REFUSED,
-        f"Refused: {_said(refused)}",
+        f"Refused: {_description(refused)}",
         by=request.user,
         about=[_about(request, refused, of)],
         address=client_address(request.META),
@@ -80,7 +79,7 @@ def _keep(request: HttpRequest, refused: Refused) -> None:
 
 
 def _about(request: HttpRequest, refused: Refused, of: Any) -> Model | str:
-    """The row, if it was one; else so many of them, or the list."""
+    """Return the row, the number of rows if they are several, or the list."""
     if of is None:
         return "the admin"
     keys: list[Any] = list(refused.keys)
@@ -92,21 +91,21 @@ def _about(request: HttpRequest, refused: Refused, of: Any) -> Model | str:
     return count_of(len(keys), of.model) if keys else str(of.opts.verbose_name_plural)
 
 
-def _said(refused: Refused) -> str:
-    said = short(refused.what.replace("\0", ""), MAX_LENGTH)
+def _description(refused: Refused) -> str:
+    text = short(refused.what.replace("\0", ""), MAX_LENGTH)
     if len(refused.keys) > 1:
         more = len(refused.keys) - MAX_KEYS
-        said += f": {', '.join(map(str, refused.keys[:MAX_KEYS]))}"
-        said += f" and {more:,} more" if more > 0 else ""
+        text += f": {', '.join(map(str, refused.keys[:MAX_KEYS]))}"
+        text += f" and {more:,} more" if more > 0 else ""
     if refused.narrowed:
-        said += f" (of those that match: {short(refused.narrowed, MAX_LENGTH)})"
-    return said
+        text += f" (of those that match: {short(refused.narrowed, MAX_LENGTH)})"
+    return text
 
 
 def _who_may(permission: str) -> list[str]:
-    """The roles that may, by name."""
-    room, _, name = permission.partition(".")
+    """Return the names of the roles that have the permission."""
+    app, _, name = permission.partition(".")
     groups = Group.objects.filter(
-        permissions__codename=name, permissions__content_type__app_label=room
+        permissions__codename=name, permissions__content_type__app_label=app
     )
     return list(groups.order_by("name").values_list("name", flat=True))

@@ -20,16 +20,16 @@ from promoportal.admin.links import page_of
 from promoportal.admin.permission_denied import Refused
 from promoportal.runtime.client_address import client_address
 
-# No more digits than a key has, or than Python reads.
+# A key has no more digits; Python refuses to parse much longer numbers.
 _KEY = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
 class PostedForm:
     """
-    The data of a form, and the list that it was posted to.
+    The data of a form, and the list to which it was posted.
 
-    The data are those of the request, or those that a cookie kept while the person had
+    The data come from the request, or from the cookie that kept them while the user had
     to log in again.
     """
 
@@ -39,24 +39,24 @@ class PostedForm:
 
     @property
     def address(self) -> str:
-        """The network address that the request came from."""
+        """Return the network address from which the request came."""
         return client_address(self.request.META)
 
     @property
     def is_about_all(self) -> bool:
-        """Whether it is about all matching rows, and not about chosen ones."""
+        """Return whether the form is about all matching rows instead of chosen ones."""
         return self.data.get("select_across") == "1"
 
     def change_list(self) -> Any:
         return self.model_admin.get_changelist_instance(self.request)
 
     def keys(self) -> list[int]:
-        """Return the keys of the chosen rows, without what is no key."""
-        given = [
+        """Return the valid keys among those of the chosen rows."""
+        values = [
             *self.data.getlist(ACTION_CHECKBOX_NAME),
             *self.data.get("keys", "").split(","),
         ]
-        return [int(key) for key in given if _KEY.fullmatch(key)]
+        return [int(key) for key in values if _KEY.fullmatch(key)]
 
     def rows(self) -> QuerySet[Any]:
         """Return the chosen rows that exist, or all matching rows."""
@@ -66,23 +66,23 @@ class PostedForm:
         return self.model_admin.get_queryset(self.request).filter(pk__in=self.keys())
 
     def row(self) -> Model | None:
-        """Return the row that the form names as the page it was on, if it names one."""
+        """Return the row whose page contained the form, or None."""
         key = unquote(self.data.get("page", ""))
         return self.model_admin.get_object(self.request, key)
 
     def return_address(self) -> str:
-        """Return the page that contained the form: one of ours, a row's, or the list."""
+        """Return the address of the page that contained the form, or of the list."""
         back = self.data.get("back", "")
         if back.startswith("/") and url_has_allowed_host_and_scheme(back, None):
             return back
         row = self.row() if self.data.get("page") else None
         return page_of(row) if row else self.request.get_full_path()
 
-    def record(self, kind: AuditKind, said: str, about: Model | str) -> None:
+    def record(self, kind: AuditKind, text: str, about: Model | str) -> None:
         """Store an audit entry about a row, or about a name for rows of this list."""
         audit_log.record(
             kind,
-            said,
+            text,
             by=self.request.user,
             about=[about],
             address=self.address,
@@ -95,7 +95,7 @@ class PostedForm:
         return HttpResponseRedirect(self.return_address())
 
     def refusal(self, what: str, permission: str) -> Refused:
-        """Return the error for a missing permission, with the rows that were meant."""
+        """Return the error for a missing permission, with the rows of the request."""
         keys = [] if self.is_about_all else self.keys()
         if keys or self.request.method != "POST":
             return Refused(what, permission, keys=keys)

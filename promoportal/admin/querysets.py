@@ -6,6 +6,6 @@ from django.db.models import BinaryField, QuerySet
 
 
 def without_bodies(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """The rows without what may be a megabyte in each of them, read when it is shown."""
+    """Defer binary columns, which may have a megabyte in each row."""
     fields = rows.model._meta.fields
     return rows.defer(*[each.name for each in fields if isinstance(each, BinaryField)])

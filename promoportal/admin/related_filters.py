@@ -12,12 +12,12 @@ from django.http import HttpRequest
 from promoportal.admin.formatting import called
 from promoportal.db.display_names import Named
 
-# So many of the newest are offered.
+# Number of newest rows that a filter offers.
 MAX_OFFERED = 10
 
 
-class _Called(str):
-    """Its name and its id: plain in a sentence, and as it is called on a page."""
+class _DisplayName(str):
+    """Name and id of a row: plain in a sentence, formatted on a page."""
 
     __slots__ = ("row",)
     row: Named
@@ -33,10 +33,10 @@ class _Called(str):
 
 class RelatedRowFilter(SimpleListFilter):
     """
-    The one row to which a list is narrowed, so that it can be let go.
+    The related row by which a list is filtered, and the newest rows to choose from.
 
-    Of all others it offers the newest: there may be thousands, and a list costs the same
-    whatever there is.
+    Only the newest are offered: there may be thousands, and the cost of a list must not
+    grow with the number of rows.
     """
 
     path: ClassVar[str]
@@ -52,8 +52,8 @@ class RelatedRowFilter(SimpleListFilter):
         if value is not None:
             self.row = offered.get(value) or find(self.model, value)
         self.is_all = len(offered) < MAX_OFFERED
-        chosen = [] if value is None or value in offered else [(value, self._chosen())]
-        return [*chosen, *((key, self._called(row)) for key, row in offered.items())]
+        chosen = [] if value is None or value in offered else [(value, self._choice())]
+        return [*chosen, *((key, self._label(row)) for key, row in offered.items())]
 
     @property
     def hint(self) -> str:
@@ -73,20 +73,20 @@ class RelatedRowFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() is None:
             return queryset
-        return self._of(queryset) if self.row else queryset.none()
+        return self._filtered(queryset) if self.row else queryset.none()
 
-    def _of(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def _filtered(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(**{self.path: self.row})
 
-    def _chosen(self) -> str:
-        return self._called(self.row) if self.row else "not there"
+    def _choice(self) -> str:
+        return self._label(self.row) if self.row else "not there"
 
-    def _called(self, row: Any) -> str:
-        return _Called(row) if isinstance(row, Named) else str(row.short_name)
+    def _label(self, row: Any) -> str:
+        return _DisplayName(row) if isinstance(row, Named) else str(row.short_name)
 
 
 def narrowed(path: str, model: type[Model]) -> type[RelatedRowFilter]:
-    """Return a filter for the row that `path` leads to."""
+    """Return a filter for the row to which `path` leads."""
     name = str(model._meta.verbose_name)
     return type(
         f"NarrowedTo{model.__name__}",
@@ -99,8 +99,8 @@ class LookupFilter(SimpleListFilter):
     """
     A filter with some choices, each with its label and its condition.
 
-    Where no index serves the choices alone, it is shown only if a link has chosen one
-    of them, which can be removed there.
+    If no index serves the choices alone, the filter is shown only after a link has
+    chosen one of them, so that it can be removed.
     """
 
     conditions: ClassVar[Mapping[str, tuple[str, Q]]]

@@ -1,10 +1,9 @@
 """
-The four roles of staff, and what each may do.
+The four roles of staff and their permissions.
 
-They are brought up to date after every migration, and not by a data migration:
-permissions come into being only after migrations have run, and what a role may do
-changes with the code. Whoever needs another role makes another group; these are set
-to what is written here each time.
+They are updated after every migration and not by a data migration: permissions exist
+only after the migrations have run, and the permissions of a role change with the code.
+For another role, create another group: these are reset to the definitions here.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.signals import post_migrate
 
-_ROOMS = ("executions", "rewards", "redemptions", "promoportal")
+_APPS = ("executions", "rewards", "redemptions", "promoportal")
 _EXPORTS = {
     ("rewards", "export_assignment"),
     ("redemptions", "export_redemption"),
@@ -51,13 +50,13 @@ _OF_OPERATIONS = (
 
 
 class Role(enum.StrEnum):
-    CRM = "CRM staff"  # looks, takes lists along, and gives names
-    SUPPORT = "Support"  # and tries again, and reports again
-    OPERATIONS = "Operations"  # and all the rest
-    AUDITOR = "Auditor"  # looks, also at who did what, and changes nothing
+    CRM = "CRM staff"  # views, exports lists, and sets names
+    SUPPORT = "Support"  # also retries and reports again
+    OPERATIONS = "Operations"  # also all other actions
+    AUDITOR = "Auditor"  # views everything, and changes nothing
 
 
-_MAY: dict[Role, set[tuple[str, str]]] = {
+_PERMISSIONS: dict[Role, set[tuple[str, str]]] = {
     Role.CRM: _EXPORTS | _NAMES,
     Role.SUPPORT: _OF_SUPPORT,
     Role.OPERATIONS: _OF_OPERATIONS,
@@ -70,7 +69,7 @@ def connect() -> None:
 
 
 def create_staff(username: str, role: Role, password: str) -> User:
-    """Have a member of staff with this role alone, and this password."""
+    """Create or update a member of staff with this role only, and this password."""
     with transaction.atomic():
         user, _ = User.objects.get_or_create(username=username)
         user.is_staff, user.is_superuser, user.is_active = True, False, True
@@ -81,21 +80,21 @@ def create_staff(username: str, role: Role, password: str) -> User:
 
 
 def group_of(role: Role) -> Group:
-    """The role's group, with what it may do as of now."""
+    """Return the group of the role, with its permissions updated."""
     group, _ = Group.objects.get_or_create(name=role)
     group.permissions.set(_permissions(role))
     return group
 
 
 def _permissions(role: Role) -> QuerySet[Permission]:
-    may = Q(content_type__app_label__in=_ROOMS, codename__startswith="view_")
-    for room, name in _MAY[role]:
-        may |= Q(content_type__app_label=room, codename=name)
-    return Permission.objects.filter(may)
+    condition = Q(content_type__app_label__in=_APPS, codename__startswith="view_")
+    for app, name in _PERMISSIONS[role]:
+        condition |= Q(content_type__app_label=app, codename=name)
+    return Permission.objects.filter(condition)
 
 
 def _migrated(sender: Any, **_: Any) -> None:
-    """After each app's permissions were made; after the last, all are there."""
-    if sender.label in {*_ROOMS, "django_q"}:
+    """Update the roles after the migrations of each app."""
+    if sender.label in {*_APPS, "django_q"}:
         for role in Role:
             group_of(role)

@@ -1,4 +1,4 @@
-"""A person's saved filters above a list: shown as chips, saved, renamed and removed."""
+"""A user's saved filters above a list, to open, save, rename and remove."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ _NAMELESS = "Nothing was saved: give the filter a name of at most {} characters.
 
 
 class NameForm(forms.Form):
-    """What a filter is to be called."""
-
     name = forms.CharField(max_length=MAX_NAME_LENGTH)
 
 
 def shown(changes: Any, request: HttpRequest) -> dict[str, Any]:
-    """What the page shows of them: their own, which one is open, what may be saved."""
+    """Return the user's filters and the open one, for the page's template."""
     if not changes.filter_specs:
         return {}
     narrowed = narrowed_to(changes)
@@ -46,7 +44,7 @@ def answer(form: PostedForm) -> HttpResponse:
 
 
 def narrowed_to(changes: Any) -> dict[str, str]:
-    """What a list is narrowed to by its own filters, and by nothing else."""
+    """Return the parameters of the list's own filters in its address."""
     names = [
         name for spec in changes.filter_specs for name in spec.expected_parameters()
     ]
@@ -91,5 +89,5 @@ def _name(form: PostedForm) -> str:
 
 
 def _key(form: PostedForm) -> int:
-    said = form.data.get("filter", "")
-    return int(said) if said.isdecimal() and len(said) < 19 else 0
+    text = form.data.get("filter", "")
+    return int(text) if text.isdecimal() and len(text) < 19 else 0

@@ -1,9 +1,9 @@
 """
-What people like to narrow lists to, each kept under a name of their own.
+Filters of a list that one user saved under a name.
 
-Of a list's address only its filters are kept: not the place in it, and not what was
-searched for, which is a customer's id and belongs to no shelf. A filter is a wish and
-no action, so the log does not tell of it.
+Only the filters of the address are saved: not the page, and not the search term, which
+is a customer id and must not be kept. Saving a filter changes no row of the portal, so
+it is not in the audit log.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models, transaction
 
-# Of one person, for one list: more would be a list of lists.
+# Maximum per user and list.
 MAX_SAVED = 20
 MAX_NAME_LENGTH = 60
 
 
 class Refused(Exception):
-    """It is not saved; the sentence says why."""
+    """The filter is not saved; the message says why."""
 
 
 class SavedFilter(models.Model):
-    """What one person narrows one list to, and calls so."""
+    """The filters of one list that one user saved under a name."""
 
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
@@ -49,12 +49,12 @@ class SavedFilter(models.Model):
 
     @property
     def address(self) -> str:
-        """Where it leads, from the list's own page."""
+        """Return the query string of the list with these filters."""
         return f"?{urlencode(sorted(self.narrowed.items()))}"
 
 
 def saved_by(by: Any, model: type[models.Model]) -> models.QuerySet[SavedFilter]:
-    """A person's own, for one list."""
+    """Return the filters that the user saved for one list."""
     return SavedFilter.objects.filter(by=by, list=model._meta.label_lower)
 
 
@@ -62,9 +62,9 @@ def save(
     model: type[models.Model], narrowed: dict[str, str], *, name: str, by: Any
 ) -> None:
     """
-    Keep it under that name.
+    Save the filters under a name.
 
-    :raises Refused: if there is nothing to keep, no room for it, or the name is taken
+    :raises Refused: if there are no filters, too many are saved, or the name is taken
     """
     if not narrowed:
         raise Refused(
@@ -72,13 +72,13 @@ def save(
             "searched for is not saved."
         )
     with transaction.atomic():
-        own = _locked(by, model)
-        if own.count() >= MAX_SAVED:
+        filters = _locked(by, model)
+        if filters.count() >= MAX_SAVED:
             raise Refused(
                 f"Nothing was saved: you have {MAX_SAVED} filters for this list. "
                 "Remove one first."
             )
-        _demand_free(own, name)
+        _demand_free(filters, name)
         SavedFilter.objects.create(
             by=by, list=model._meta.label_lower, name=name, narrowed=narrowed
         )
@@ -86,28 +86,28 @@ def save(
 
 def rename(model: type[models.Model], key: int, *, name: str, by: Any) -> None:
     """
-    Call it otherwise.
+    Rename a saved filter.
 
-    :raises Refused: if it is not there, or not theirs, or the name is taken
+    :raises Refused: if the user has no such filter, or the name is taken
     """
     with transaction.atomic():
-        own = _locked(by, model)
-        _demand_free(own.exclude(pk=key), name)
-        _demand(own.filter(pk=key).update(name=name))
+        filters = _locked(by, model)
+        _demand_free(filters.exclude(pk=key), name)
+        _demand(filters.filter(pk=key).update(name=name))
 
 
 def remove(model: type[models.Model], key: int, *, by: Any) -> None:
     """
-    Keep it no longer.
+    Delete a saved filter.
 
-    :raises Refused: if it is not there, or not theirs
+    :raises Refused: if the user has no such filter
     """
     removed, _ = saved_by(by, model).filter(pk=key).delete()
     _demand(removed)
 
 
 def _locked(by: Any, model: type[models.Model]) -> models.QuerySet[SavedFilter]:
-    """Theirs, which nothing is added to meanwhile: so there are never too many."""
+    """Return the user's filters under a lock on the user, which keeps their maximum."""
     User.objects.select_for_update(no_key=True).get(pk=by.pk)
     return saved_by(by, model)
 
@@ -117,6 +117,6 @@ def _demand_free(others: models.QuerySet[SavedFilter], name: str) -> None:
         raise Refused(f"Nothing was saved: you have a filter called “{name}” already.")
 
 
-def _demand(found: int) -> None:
-    if not found:
+def _demand(count: int) -> None:
+    if not count:
         raise Refused("That saved filter is not there, or no longer.")

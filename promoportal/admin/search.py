@@ -1,4 +1,4 @@
-"""How the rows of a list are found: by the whole of an id, or by how a name begins."""
+"""Search of a list: by a complete id, or by the beginning of a name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from promoportal.db.display_names import composed
 
 @dataclass(frozen=True)
 class Search:
-    """The fields that a search looks at, each served by an index."""
+    """The fields of a search, each served by an index."""
 
     exact: Sequence[str] = ()
     uuid: Sequence[str] = ()
@@ -30,8 +30,8 @@ class Search:
         """
         Return the rows that the term finds; all of them if it is empty.
 
-        Ids are compared as they are, because they may contain spaces and upper case.
-        Names are found by their beginning, whatever the case.
+        Ids are compared exactly, because they may contain spaces and upper case. Names
+        are found by their beginning in any case.
         """
         term = term.strip()
         return rows.filter(self._condition(rows.model, term)) if term else rows
@@ -53,15 +53,15 @@ def _equals(model: type[Model], path: str, term: str) -> Q:
     Return the condition that a field, perhaps of a related row, equals the term.
 
     If only one related row can have the term, its key is looked up first: with a join,
-    the database would sort all matching rows to find the newest hundred. Django compares
+    PostgreSQL would sort all matching rows to find the newest hundred. Django compares
     a key with a query only if that is limited to one row.
     """
     name, _, rest = path.partition("__")
     related: Any = model._meta.get_field(name).related_model if rest else None
     if related is None or not related._meta.get_field(rest).unique:
         return Q(**{path: term})
-    one = related._base_manager.filter(**{rest: term}).values("pk")[:1]
-    return Q(**{name: one})
+    key = related._base_manager.filter(**{rest: term}).values("pk")[:1]
+    return Q(**{name: key})
 
 
 def _any_of(conditions: Sequence[Q]) -> Q:

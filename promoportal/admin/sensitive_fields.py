@@ -1,8 +1,8 @@
 """
-What nobody sees by looking: shown to who may, who says why, and not for long.
+Fields that are hidden until the user states a reason, and then shown for minutes.
 
-That it was said is kept in the log, and what is in the log is the permission: for some
-minutes, for this row, for this person.
+The reason is stored in the audit log, and the audit entry is the permission: for this
+row, for this user, for a limited time.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from promoportal.admin import audit_log
 from promoportal.admin.actions import Action
 from promoportal.db.bulk_result import BulkResult
 
-# How long it can be seen after it was said why.
+# Time for which the fields are shown after the user stated a reason.
 FOR = timedelta(minutes=5)
 NOT_SHOWN = "Not shown. Who may see it says why first."
 
 
 @dataclass(frozen=True)
 class Reveal:
-    """The hidden fields of a model, and the action that shows them; see `Action.said`."""
+    """The hidden fields of a model, and the action that shows them."""
 
     model: type[Model]
     permission: str
     label: str
     said: tuple[str, str]
-    # What a row's page has instead of each hidden field.
+    # The replacement of each hidden field on the page of a row.
     instead: Mapping[Any, Any]
 
     @cached_property
@@ -53,21 +53,21 @@ class Reveal:
         )
 
     def is_shown(self, row: Model, user: Any) -> bool:
-        """Return whether the user gave a reason for this row a short time ago."""
+        """Return whether the user recently stated a reason for this row."""
         return row.pk in self.shown([row], user)
 
     def shown(self, rows: Sequence[Model], user: Any) -> set[int]:
         """Return the keys of the rows that the user may see in full now."""
         if not user.has_perm(self.permission):
             return set()
-        said = LogEntry.objects.filter(
+        entries = LogEntry.objects.filter(
             user=user,
             content_type=ContentType.objects.get_for_model(self.model),
             object_id__in=[str(row.pk) for row in rows],
             action_time__gte=timezone.now() - FOR,
             action_flag=audit_log.AuditKind.REVEALED,
         )
-        keys = set(said.values_list("object_id", flat=True))
+        keys = set(entries.values_list("object_id", flat=True))
         return {row.pk for row in rows if str(row.pk) in keys}
 
     def hide(self, fieldsets: Any) -> list[Any]:
@@ -81,7 +81,7 @@ class Reveal:
 def hidden(
     description: str, is_there: Callable[[Any], Any] = bool
 ) -> Callable[[Any], str]:
-    """Return a fact of a page that only says that a value, if it is there, is hidden."""
+    """Return a field that says only that a value is hidden, if there is one."""
 
     @admin.display(description=description)
     def hidden_value(row: Any) -> str:
@@ -91,5 +91,5 @@ def hidden(
 
 
 def _reveal(rows: QuerySet[Any], **_: Any) -> BulkResult:
-    """Change nothing: the audit entry is all that this action does."""
+    """Change nothing: the audit entry is the only effect of this action."""
     return BulkResult(done=len(rows), rows=list(rows))

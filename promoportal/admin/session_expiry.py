@@ -1,9 +1,9 @@
 """
-A session that ended while somebody filled in a form: what they chose is not lost.
+Forms that were posted after the session had ended: the choice is kept in a cookie.
 
-Nothing is done without a session. What was asked for goes into a cookie of their own
-browser, signed and for some minutes, and is asked about once they are logged in again;
-to do it takes another press, by one who may. Kept here, strangers could fill our tables.
+No action is performed without a session. A signed cookie keeps the form for some
+minutes; it is offered for confirmation after the user has logged in, and the permission
+is checked then. A table on the server could be filled by strangers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django.urls import reverse
 
 COOKIE = "interrupted"
 FOR = timedelta(minutes=15)
-# A browser keeps no cookie of more than 4096 bytes.
+# Maximum bytes of the value: browsers reject a cookie of more than 4096 bytes.
 _LARGEST = 3_500
 _FIELDS = ("action", "why", "keys", "page", "back", ACTION_CHECKBOX_NAME)
 _LOST = (
@@ -34,45 +34,45 @@ _KEPT = (
 
 
 def answer(request: HttpRequest) -> HttpResponse:
-    """Send them to log in and back, with what they asked for if it can be kept."""
-    here = request.get_full_path()
-    back = redirect_to_login(here, reverse("admin:login"))
-    kept = _kept(here, request.POST)
-    if kept:
-        back.set_cookie(
+    """Redirect to the login page and back; keep the form in a cookie if possible."""
+    path = request.get_full_path()
+    response = redirect_to_login(path, reverse("admin:login"))
+    cookie = _cookie_value(path, request.POST)
+    if cookie:
+        response.set_cookie(
             COOKIE,
-            kept,
+            cookie,
             max_age=FOR,
             path=reverse("admin:index"),
             secure=bool(settings.SESSION_COOKIE_SECURE),
             httponly=True,
             samesite="Lax",
         )
-    messages.warning(request, _KEPT if kept else _LOST)
-    return back
+    messages.warning(request, _KEPT if cookie else _LOST)
+    return response
 
 
 def asked(request: HttpRequest) -> QueryDict | None:
-    """What was asked for here before the session ended."""
+    """Return the form for this page from before the session ended, or None."""
     try:
-        here, said = signing.loads(
+        path, form = signing.loads(
             request.COOKIES.get(COOKIE, ""), salt=COOKIE, max_age=FOR
         )
     except signing.BadSignature:
         return None
-    return QueryDict(said) if here == request.get_full_path() else None
+    return QueryDict(form) if path == request.get_full_path() else None
 
 
 def forget(answer: HttpResponse) -> None:
     answer.delete_cookie(COOKIE, path=reverse("admin:index"), samesite="Lax")
 
 
-def _kept(here: str, said: QueryDict) -> str:
-    """As a cookie holds it; nothing where it holds too little, or there is no action."""
+def _cookie_value(path: str, form: QueryDict) -> str:
+    """Return the signed form, or nothing if it cannot be kept."""
     fields = QueryDict(mutable=True)
     for name in _FIELDS:
-        fields.setlist(name, said.getlist(name))
-    if not said.get("action") or said.get("select_across") == "1":
+        fields.setlist(name, form.getlist(name))
+    if not form.get("action") or form.get("select_across") == "1":
         return ""
-    kept = signing.dumps([here, fields.urlencode()], salt=COOKIE, compress=True)
-    return kept if len(kept) <= _LARGEST else ""
+    value = signing.dumps([path, fields.urlencode()], salt=COOKIE, compress=True)
+    return value if len(value) <= _LARGEST else ""

@@ -1,4 +1,4 @@
-"""The site: what needs a person first, then the lists in the order of the work."""
+"""The admin site: the overview, and the lists in the order of the work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from promoportal.admin import alerts, navigation, page_extensions, session_expiry
 
 # The order of the work, not of the alphabet.
-_ROOMS = (
+_APPS = (
     "executions",
     "rewards",
     "redemptions",
@@ -52,7 +52,7 @@ class PortalSite(AdminSite):
         for app in apps:
             app["name"] = _NAMES.get(app["app_label"], app["name"])
             app["models"].sort(key=lambda model: _place(_MODELS, model["object_name"]))
-        return sorted(apps, key=lambda app: _place(_ROOMS, app["app_label"]))
+        return sorted(apps, key=lambda app: _place(_APPS, app["app_label"]))
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)
@@ -66,18 +66,18 @@ class PortalSite(AdminSite):
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        # The list of apps holds only what one may see.
+        # The list of apps contains only the models that the user may see.
         figures = [
             figure
             for app in self.get_app_list(request)
             for model in app["models"]
             for figure in alerts.figures(self.get_model_admin(model["model"]))
         ]
-        found = {"figures": figures, "panels": page_extensions.fronts_for(request)}
-        return super().index(request, {**(extra_context or {}), **found})
+        context = {"figures": figures, "panels": page_extensions.fronts_for(request)}
+        return super().index(request, {**(extra_context or {}), **context})
 
     def get_urls(self) -> list[Any]:
-        """Without the way to pages of others: no row of ours has one there."""
+        """Leave out `view_on_site`: no row of the portal has a page elsewhere."""
         return [
             url
             for url in super().get_urls()
@@ -91,22 +91,22 @@ class PortalSite(AdminSite):
         return answer
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """Have whoever asks for something without a session told that it was not done."""
-        usual: Callable[..., HttpResponse] = super().admin_view(view, cacheable)
+        """Answer a POST without a session with a message that nothing was changed."""
+        default: Callable[..., HttpResponse] = super().admin_view(view, cacheable)
 
         def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if request.method != "POST" or self.has_permission(request):
-                return usual(request, *args, **kwargs)
+                return default(request, *args, **kwargs)
             if request.user.is_authenticated:
                 raise PermissionDenied
             return session_expiry.answer(request)
 
-        return update_wrapper(answer, usual)
+        return update_wrapper(answer, default)
 
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Have whoever looks on after their session ended see that, and log in anew."""
+        """Reload the page if a live part of it meets an ended session."""
         if getattr(request, "htmx", None):
             return HttpResponseClientRefresh()
         return super().login(request, extra_context)

@@ -1,8 +1,8 @@
 """
-What an address asks of a list, and what of it nobody can make sense of.
+Lists that reject parameters which they do not understand.
 
-That is said, and nothing is shown: of a list that showed all instead, somebody would
-think that it is what was asked for, and act on it.
+Such a list says why and shows no rows. If it showed all rows instead, staff could take
+them for the rows that they asked for, and act on them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ MAX_LENGTH = 200
 
 
 class StrictChangeList(ChangeList):
-    """A list of nothing, with the reasons why, where what is asked is not understood."""
+    """A list that is empty, with the reasons, if its address is not understood."""
 
-    # Said in the address beside the filters, but no filters.
+    # Parameters of the address that are not filters.
     beside: ClassVar[tuple[str, ...]] = ()
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -49,28 +49,28 @@ class StrictChangeList(ChangeList):
 
     def get_filters(self, request: HttpRequest) -> Any:
         specs, is_any, _, duplicates, is_active = super().get_filters(request)
-        # A filter that has nothing to offer is not there, and swallowed what it was told.
+        # Django drops a filter without choices, together with its parameters.
         known = {name for spec in specs for name in spec.expected_parameters()}
         for name in self.get_filters_params().keys() - known:
             self.problems.append(f"This list is not narrowed by “{short(name)}”.")
-        self.problems += [said for spec in specs for said in self._misread(spec)]
+        self.problems += [problem for spec in specs for problem in self._misread(spec)]
         return specs, is_any, {}, duplicates, is_active
 
     @property
     def chosen(self) -> list[str]:
-        """What narrows the list, as its filters say it."""
-        return [said for spec in self.filter_specs for said in self._chosen(spec)]
+        """Return the chosen filters in words."""
+        return [text for spec in self.filter_specs for text in self._chosen(spec)]
 
     @property
     def narrowed(self) -> list[str]:
-        """The same, and what was searched for."""
+        """Return the chosen filters and the search term in words."""
         return [*self.chosen, *([f"Found by: {self.query}"] if self.query else [])]
 
     @property
     def notes(self) -> list[str]:
-        """What a filter leaves out of the list, and why."""
-        told = (getattr(spec, "notes", tuple) for spec in self.filter_specs)
-        return [note for tell in told for note in tell()]
+        """Return sentences about rows that a filter leaves out, and why."""
+        functions = (getattr(spec, "notes", tuple) for spec in self.filter_specs)
+        return [note for function in functions for note in function()]
 
     def _forget(self, name: str) -> None:
         self.params.pop(name, None)
@@ -85,25 +85,25 @@ class StrictChangeList(ChangeList):
                 yield f"{capfirst(spec.title)}: {choice['display']}"
 
     def _misread(self, spec: ListFilter) -> Iterator[str]:
-        """What a filter says of itself, or that what was chosen is not among its choices."""
-        if says := getattr(spec, "misread", None):
-            yield from says()
+        """Yield the filter's problems, or one if its value is not among its choices."""
+        if problems := getattr(spec, "misread", None):
+            yield from problems()
             return
         _, *choices = spec.choices(self)
         if spec.used_parameters and not any(choice["selected"] for choice in choices):
-            yield f"“{_said(spec)}” is nothing to choose for “{spec.title}”."
+            yield f"“{_value(spec)}” is nothing to choose for “{spec.title}”."
 
 
-def _said(spec: ListFilter) -> str:
+def _value(spec: ListFilter) -> str:
     (value, *_) = spec.used_parameters.values()
     return short(str(value[-1] if isinstance(value, list) and value else value))
 
 
 def _unreadable(request: HttpRequest) -> Iterator[tuple[str, str]]:
-    """What the database could not be asked for, by its name in the address."""
+    """Yield the parameters that cannot be used in a query, each with a sentence."""
     for name, values in request.GET.lists():
         if "\0" in "".join([name, *values]):
             yield name, "The address holds a character that no id and no name has."
         elif len(name) > MAX_LENGTH or max(map(len, values)) > MAX_LENGTH:
-            said = short(max(values, key=len))
-            yield name, f"“{said}” is longer than anything that could be found."
+            value = short(max(values, key=len))
+            yield name, f"“{value}” is longer than anything that could be found."

@@ -11,7 +11,7 @@ from promoportal.admin.formatting import badge
 
 @dataclass(frozen=True)
 class Moment:
-    """Something that happened to a row, or to what belongs to it."""
+    """An event of a row or of its related rows."""
 
     at: datetime
     what: str
@@ -20,12 +20,12 @@ class Moment:
     detail: str = ""
 
 
-# Of a row with more transitions than this, the timeline has the latest.
+# Maximum number of transitions on a timeline, which shows the latest.
 MAX_TRANSITIONS = 200
 
 
 def transitions_of(row: Any, what: str = "") -> list[Moment]:
-    """Return the transitions of a row, each with who and why; `what` is its subject."""
+    """Return the transitions of a row with user and reason; `what` is their subject."""
     latest = row.transitions.select_related("by").order_by("-pk")[:MAX_TRANSITIONS]
     labels = _state_labels(row)
     return [_moment(move, labels, what) for move in reversed(latest)]

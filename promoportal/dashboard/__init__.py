@@ -1,4 +1,4 @@
-"""Staff pages for all three stages. Importing this package registers all of them."""
+"""Staff pages that show all three stages. Importing this package registers them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """
-"Where is my bonus?": a customer by their id, and all that they were ever assigned.
+The search for a customer by id, and the page with all assignments of a customer.
 
-There is no table of customers: one is whoever an assignment names.
+There is no table of customers: a customer is an id that an assignment contains.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from rewards.admin.assignments import UNANSWERED_FOR
 from rewards.admin.reward_text import reward_text
 from rewards.models import Assignment, AssignmentState
 
-# Ids that a beginning of one may lead to; rewards on one page.
+# Maximum number of ids that a search finds, and of rewards on one page.
 MAX_CUSTOMERS_FOUND = 50
 MAX_ASSIGNMENTS_SHOWN = 50
 page_of = links.page_of_customer
-# No more digits than a key has.
+# A key has no more digits.
 _KEY = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
-class Owed:
-    """One reward as support reads it."""
+class Reward:
+    """One reward as shown to Support."""
 
     row: Assignment
     worth: str
@@ -58,7 +58,7 @@ class Owed:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether Optimove says that there is nothing to give."""
+        """Return whether Optimove's status says that there is nothing to activate."""
         return (
             self.row.state == AssignmentState.VOID
             and self.row.meaning == Meaning.NOTHING
@@ -87,11 +87,11 @@ class Owed:
 
     @property
     def evidence(self) -> str:
-        """All that settles a dispute, as text to be copied."""
+        """Return all facts that settle a dispute, as text to be copied."""
         row, redemption = self.row, _redemption(self.row)
         is_reported = redemption and redemption.state == RedemptionState.REPORTED
         reported = redemption.state_since if redemption and is_reported else None
-        said = [
+        facts = [
             ("Customer", row.customer),
             ("Reward", self.worth),
             ("Promotion", str(row.promotion or "")),
@@ -112,7 +112,7 @@ class Owed:
                 str(redemption.reference) if redemption else "",
             ),
         ]
-        return "\n".join(f"{name}: {value}" for name, value in said if value)
+        return "\n".join(f"{name}: {value}" for name, value in facts if value)
 
 
 def _time(at: datetime | None) -> str:
@@ -124,8 +124,8 @@ def _redemption(row: Assignment) -> Redemption | None:
 
 
 def search(request: HttpRequest) -> HttpResponse:
-    """Find a customer by their id, or by how it begins."""
-    _demand_leave(request)
+    """Find a customer by a complete id or by its beginning."""
+    _require_permission(request)
     term = request.GET.get("q", "").strip().replace("\0", "")
     found = _found(term) if term else []
     if found[:1] == [term] or len(found) == 1:
@@ -133,7 +133,7 @@ def search(request: HttpRequest) -> HttpResponse:
     context = {
         "title": "Customers",
         "term": term,
-        "found": [(one, page_of(one)) for one in found[:MAX_CUSTOMERS_FOUND]],
+        "found": [(each, page_of(each)) for each in found[:MAX_CUSTOMERS_FOUND]],
         "is_more": len(found) > MAX_CUSTOMERS_FOUND,
         "most": MAX_CUSTOMERS_FOUND,
     }
@@ -142,29 +142,29 @@ def search(request: HttpRequest) -> HttpResponse:
 
 def customer(request: HttpRequest, customer: str) -> HttpResponse:
     """
-    All that one customer was assigned over all campaigns, the newest first.
+    Show all assignments of one customer over all campaigns, the newest first.
 
-    Above them stands on the first page what needs somebody. The next pages have whatever
-    is older, as it may have come to need somebody meanwhile: what is shown twice does no
-    harm, and what is left out does.
+    The first page starts with those that need review. Later pages repeat them among the
+    older ones: an assignment may come to need review while the user reads, and it is
+    better shown twice than not at all.
     """
-    _demand_leave(request)
+    _require_permission(request)
     customer = links.customer_named(customer)
     if "\0" in customer:
         raise Http404
-    key = _place(request.GET.get("older", ""))
-    needing = list(_needing(customer)[:MAX_ASSIGNMENTS_SHOWN]) if key is None else []
+    key = _key_in(request.GET.get("older", ""))
+    needing = list(_in_review(customer)[:MAX_ASSIGNMENTS_SHOWN]) if key is None else []
     found = list(_others(customer, needing, key)[: MAX_ASSIGNMENTS_SHOWN + 1])
     if not needing and not found and key is None:
-        return _nobody(request, customer)
+        return _not_found(request, customer)
     shown = [*needing, *found[:MAX_ASSIGNMENTS_SHOWN]]
     revealed = assignment_actions.CODES.shown(shown, request.user)
-    owed = [_owed(row, request, revealed) for row in shown]
+    rewards = [_reward(row, request, revealed) for row in shown]
     context: dict[str, Any] = {
         "title": f"Customer {customer}",
         "customer": customer,
-        "rewards": [one for one in owed if not one.is_nothing],
-        "nothing": [one for one in owed if one.is_nothing],
+        "rewards": [reward for reward in rewards if not reward.is_nothing],
+        "nothing": [reward for reward in rewards if reward.is_nothing],
         "reveal": assignment_actions.CODES.action,
         "older": shown[-1].pk if len(found) > MAX_ASSIGNMENTS_SHOWN else "",
         "is_first": key is None,
@@ -174,40 +174,40 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
     return _page(request, "admin/customer_detail.html", context)
 
 
-def _nobody(request: HttpRequest, customer: str) -> HttpResponse:
-    """Nothing was assigned: what may be the reason, as far as the portal can tell."""
+def _not_found(request: HttpRequest, customer: str) -> HttpResponse:
+    """Show the search page with triggered customers that were not listed yet."""
     announced = Trigger.objects.filter(customer=customer).order_by("-pk")[
         :MAX_ASSIGNMENTS_SHOWN
     ]
     context = {
         "title": "Customers",
         "term": customer,
-        "announced": [(one, links.page_of(one)) for one in announced],
+        "announced": [(trigger, links.page_of(trigger)) for trigger in announced],
     }
     return _page(request, "admin/customer_search.html", context, status=404)
 
 
-def _demand_leave(request: HttpRequest) -> None:
+def _require_permission(request: HttpRequest) -> None:
     if not request.user.has_perm("rewards.view_assignment"):
         raise PermissionDenied
 
 
 def _page(
-    request: HttpRequest, template: str, context: dict[str, Any], **how: Any
+    request: HttpRequest, template: str, context: dict[str, Any], **options: Any
 ) -> TemplateResponse:
     context = {**admin.site.each_context(request), **context}
-    return TemplateResponse(request, template, context, **how)
+    return TemplateResponse(request, template, context, **options)
 
 
 def _found(term: str) -> list[str]:
-    """Ids that begin so, in their order; read off the index, whatever the table holds."""
-    some = Assignment.objects.filter(customer__startswith=term).order_by("customer")
-    ids = some.values_list("customer", flat=True).distinct()
+    """Return the ids that begin with the term, in order; only the index is read."""
+    matching = Assignment.objects.filter(customer__startswith=term).order_by("customer")
+    ids = matching.values_list("customer", flat=True).distinct()
     return list(ids[: MAX_CUSTOMERS_FOUND + 1])
 
 
-def _needing(customer: str) -> QuerySet[Assignment]:
-    """What somebody is to look at: it is held, or has had no answer for too long."""
+def _in_review(customer: str) -> QuerySet[Assignment]:
+    """Return assignments in `HELD`, and those without a response for too long."""
     unanswered = Q(
         state=AssignmentState.UNCERTAIN,
         state_since__lt=seconds_from_now(-UNANSWERED_FOR),
@@ -218,7 +218,7 @@ def _needing(customer: str) -> QuerySet[Assignment]:
 def _others(
     customer: str, shown: Sequence[Assignment], key: int | None
 ) -> QuerySet[Assignment]:
-    """The others, or those after the row with this key, if one is given."""
+    """Return the other assignments, or those after the row with this key."""
     rows = _of(customer).exclude(pk__in=[row.pk for row in shown])
     return rows if key is None else rows.filter(pk__lt=key)
 
@@ -228,19 +228,19 @@ def _of(customer: str) -> QuerySet[Assignment]:
     return rows.select_related("execution__campaign", "promotion", "redemption")
 
 
-def _place(older: str) -> int | None:
-    """The key that an address names; one that names none is the first page's."""
-    return int(older) if _KEY.fullmatch(older) else None
+def _key_in(text: str) -> int | None:
+    """Return the key in the address; None if it has none, as on the first page."""
+    return int(text) if _KEY.fullmatch(text) else None
 
 
-def _owed(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Owed:
-    shown = badge(row.state, AssignmentState(row.state).label)
-    doubt = stamp("doubt", "?", "In doubt")
+def _reward(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Reward:
+    state = badge(row.state, AssignmentState(row.state).label)
+    doubtful = stamp("doubt", "?", "In doubt")
     offered = assignment_actions.OFFERED
-    return Owed(
+    return Reward(
         row,
         reward_text(row) or "Reward",
-        SafeString(f"{shown} {doubt}") if row.doubtful else shown,
+        SafeString(f"{state} {doubtful}") if row.doubtful else state,
         next_step.of(row),
         [
             action

@@ -1,9 +1,8 @@
 """
-The progress panel of an execution: from Optimove's list to the report.
+The progress panel of an execution, from Optimove's list to the report.
 
-The figures come from the counts that the database keeps, so they cost the same for ten
-rewards and for a million. The three ledgers are compared row by row only where that is
-quick.
+The figures come from the state counts in the database, so ten rewards cost as much as a
+million. Rows are reconciled one by one only if they are few.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from redemptions.models import Redemption, RedemptionReason, RedemptionState
 from rewards import decisions
 from rewards.models import Assignment, AssignmentReason, AssignmentState
 
-# Of more rows than this, comparing them one by one takes too long for a page.
+# Maximum number of rows that a page reconciles one by one.
 MAX_ROWS_COMPARED = 20_000
-# So many others may lie between the rows that a link leads to: no index leaves them out.
+# Maximum number of other rows that a linked list reads: no index leaves them out.
 MAX_ROWS_BETWEEN = 20_000
-# Groups whose rows staff must decide one by one.
+# Reasons for which staff must decide each row on its own.
 _NOT_BY_RETRYING = {*decisions.NEEDS_CONFIRMATION, AssignmentReason.UNANSWERED}
 
 _NOT_ACTIVE = {
@@ -55,7 +54,7 @@ _NOT_REPORTED = {
 
 @page_extensions.panel(Execution)
 def funnel_panel(execution: Execution) -> Panel:
-    """Return what Optimove lists, what is active, what is reported, and the differences."""
+    """Return the rows that are listed, active and reported, and the differences."""
     (figures,) = ExecutionStatistics.of_each([execution])
     return Panel(
         "From Optimove's list to the report",
@@ -75,10 +74,10 @@ def _list(figures: ExecutionStatistics, model: type[Model], **narrowed: Any) -> 
 
 
 def _stages(figures: ExecutionStatistics) -> Iterator[Stage]:
-    eligible = [one for one in figures.assignments if one.meaning == Meaning.ACTIVATE]
-    others = [one for one in figures.assignments if one.meaning != Meaning.ACTIVATE]
-    not_active = [one for one in eligible if one.state != AssignmentState.ACTIVE]
-    taken_back = [one for one in others if one.state == AssignmentState.ACTIVE]
+    eligible = [row for row in figures.assignments if row.meaning == Meaning.ACTIVATE]
+    others = [row for row in figures.assignments if row.meaning != Meaning.ACTIVATE]
+    not_active = [row for row in eligible if row.state != AssignmentState.ACTIVE]
+    cancelled = [row for row in others if row.state == AssignmentState.ACTIVE]
     yield Stage("listed", figures.assigned.total(), _list(figures, Assignment))
     yield Stage(
         "eligible", figures.eligible, _eligible(figures), _differences(figures, others)
@@ -89,7 +88,7 @@ def _stages(figures: ExecutionStatistics) -> Iterator[Stage]:
         _list(figures, Assignment, state__exact=AssignmentState.ACTIVE),
         [
             *_differences(figures, not_active),
-            *(replace(one, is_more=True) for one in _differences(figures, taken_back)),
+            *(replace(row, is_more=True) for row in _differences(figures, cancelled)),
         ],
     )
     yield Stage(
@@ -101,7 +100,7 @@ def _stages(figures: ExecutionStatistics) -> Iterator[Stage]:
 
 
 def _eligible(figures: ExecutionStatistics) -> str:
-    """Return the list of them, unless a query would have to skip too many others."""
+    """Return the list of eligible rows; empty if a query would skip too many others."""
     others = figures.assigned.total() - figures.eligible
     if others > MAX_ROWS_BETWEEN:
         return ""
@@ -112,19 +111,19 @@ def _eligible(figures: ExecutionStatistics) -> str:
 def _differences(
     figures: ExecutionStatistics, rows: Iterable[Counted]
 ) -> list[Difference]:
-    """Return how many rows of each kind a stage lacks; those of void rows by reason."""
+    """Return the numbers of missing rows, by kind; VOID rows also by reason."""
     counts: Counter[tuple[str, str, str]] = Counter()
-    for one in rows:
-        counts[_kind(one)] += one.count
+    for row in rows:
+        counts[_kind(row)] += row.count
     return [
-        Difference(_name(*kind), count, _exactly(figures, *kind))
+        Difference(_name(*kind), count, _of_kind(figures, *kind))
         for kind, count in counts.most_common()
     ]
 
 
-def _kind(one: Counted) -> tuple[str, str, str]:
-    reason = one.reason if one.state == AssignmentState.VOID else ""
-    return one.meaning, one.state, reason
+def _kind(row: Counted) -> tuple[str, str, str]:
+    reason = row.reason if row.state == AssignmentState.VOID else ""
+    return row.meaning, row.state, reason
 
 
 def _name(_: str, state: str, reason: str) -> str:
@@ -133,7 +132,7 @@ def _name(_: str, state: str, reason: str) -> str:
     return _NOT_ACTIVE[AssignmentState(state)]
 
 
-def _exactly(
+def _of_kind(
     figures: ExecutionStatistics, meaning: str, state: str, reason: str
 ) -> str:
     """
@@ -144,18 +143,18 @@ def _exactly(
     """
     narrowed: dict[str, Any] = {"state__exact": state}
     if state == AssignmentState.ACTIVE:
-        # A few of many; their mark has an index of its own.
+        # These rows are few, and their flag has an index of its own.
         narrowed["cancelled_too_late__exact"] = 1
     if reason:
         narrowed["reason__exact"] = reason
-    kinds = {_kind(one) for one in figures.assignments}
+    kinds = {_kind(row) for row in figures.assignments}
     if any(kind[1:] == (state, reason) for kind in kinds - {(meaning, state, reason)}):
         narrowed["meaning__exact"] = meaning
     return _list(figures, Assignment, **narrowed)
 
 
 def _not_reported(figures: ExecutionStatistics) -> Iterator[Difference]:
-    """Return those that are active and that Optimove does not know, by state."""
+    """Yield the numbers of activated rewards that are not reported, by state."""
     for state, name in _NOT_REPORTED.items():
         if count := figures.redeemed[state]:
             href = _list(figures, Redemption, state__exact=state)
@@ -163,7 +162,7 @@ def _not_reported(figures: ExecutionStatistics) -> Iterator[Difference]:
 
 
 def _not_to_be_reported(figures: ExecutionStatistics) -> Iterator[Difference]:
-    """Return those that are active without a redemption, if their promotion has none."""
+    """Yield the number of activated rewards whose promotion has no redemptions."""
     redeemed = figures.redeemed.total()
     count = figures.assigned[AssignmentState.ACTIVE] - redeemed
     if count <= 0:
@@ -193,10 +192,10 @@ def _drift(figures: ExecutionStatistics) -> Iterator[str]:
             f"manage.py reconcile {execution.reference}."
         )
     elif drift := reconcile(execution).drift:
-        they = "disagrees" if drift == 1 else "disagree"
+        verb = "disagrees" if drift == 1 else "disagree"
         lack = "lacks" if drift == 1 else "lack"
         yield (
-            f"{drift:,} {they} with Optimove's list, or {lack} a redemption. "
+            f"{drift:,} {verb} with Optimove's list, or {lack} a redemption. "
             "Collect the execution again; what still disagrees then is for an engineer."
         )
 
@@ -219,7 +218,7 @@ def _held_redemptions(figures: ExecutionStatistics) -> Iterator[Group]:
 
 
 def _held(rows: Sequence[Counted]) -> list[tuple[str, int]]:
-    """Return the reasons of held rows and their counts, the most frequent first."""
+    """Return the reasons of rows in `HELD` and their counts, most frequent first."""
     counts: Counter[str] = Counter()
     for one in rows:
         if one.state == AssignmentState.HELD:
@@ -228,5 +227,5 @@ def _held(rows: Sequence[Counted]) -> list[tuple[str, int]]:
 
 
 def _held_list(figures: ExecutionStatistics, model: type[Model], reason: str) -> str:
-    held = AssignmentState.HELD  # the same value for redemptions
+    held = AssignmentState.HELD  # redemptions have the same value
     return _list(figures, model, state__exact=held, reason__exact=reason)

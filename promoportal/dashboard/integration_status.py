@@ -1,4 +1,4 @@
-"""Both far sides, to look at: whether they are called, and how much may be asked."""
+"""Lists of the circuit breakers of both integrations, and of Optimove's rate limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.optimove.rate_limiter import WINDOW, Allowance, Priority
 from promoportal.resilience.circuit_breaker import Breaker
 
-# Seconds for which a breaker may be open before staff are told.
+# Seconds for which a breaker may be open before it is shown as an alert.
 _A_WHILE = 15
 
 
@@ -28,7 +28,7 @@ def _badge(row: Breaker) -> SafeString:
 
 @admin.register(Breaker)
 class BreakerAdmin(PortalAdmin):
-    """Whether each far side may be called."""
+    """The circuit breaker of each integration."""
 
     list_display = ("side", "state_badge", "opened", "problem", "next_time", "failures")
     fields = ("side", "state_badge", "opened", "next_time", "failures", "problem")
@@ -37,7 +37,7 @@ class BreakerAdmin(PortalAdmin):
             "open",
             "Breakers are open: a far side is not called",
             "Breaker is open: a far side is not called",
-            # A rest of some seconds, which a busy platform asks for, needs nobody.
+            # A busy platform pauses calls for some seconds; no one needs to act.
             lambda: Q(opened_at__lte=seconds_from_now(-_A_WHILE)),
         ),
     )
@@ -50,15 +50,15 @@ class BreakerAdmin(PortalAdmin):
 
 
 def _recent_calls(row: Allowance) -> str:
-    begun = database_now() - WINDOW
-    count = sum(at > begun for at in row.granted_at)
+    start = database_now() - WINDOW
+    count = sum(at > start for at in row.granted_at)
     most, seconds = int(Priority.PERSON), WINDOW / timedelta(seconds=1)
     return f"{count} of {most} in the last {seconds:g} seconds"
 
 
 @admin.register(Allowance)
 class AllowanceAdmin(PortalAdmin):
-    """How many calls the vendor's key has left."""
+    """The rate limit of Optimove's APIs."""
 
     list_display = ("name", "lately", "paused", "refusals")
     fields = ("lately", "paused", "refusals")

@@ -1,4 +1,4 @@
-"""What an assignment's page says before all else: who has it, and what happens next."""
+"""The first panel of an assignment's page: who has the reward, and the next step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rewards.models import Assignment, AssignmentState
 )
 @admin.display(description="what happens next")
 def happens_next(row: Assignment) -> SafeString:
-    """Return the next step and its time; nothing, where the reason of a void row says it."""
+    """Return the next step and its time; nothing if a VOID row has a reason."""
     if row.state == AssignmentState.VOID and row.reason:
         return SafeString("")
     step = next_step.of(row)
@@ -36,7 +36,7 @@ def happens_next(row: Assignment) -> SafeString:
 
 @page_extensions.panel(Assignment)
 def answer(row: Assignment) -> Panel:
-    """Where the bonus is, for whoever asks on the customer's behalf."""
+    """Return the panel that answers where the reward of a customer is."""
     return Panel("Where it is", sentences=list(_sentences(row)), is_wide=True)
 
 
@@ -54,17 +54,17 @@ def _sentences(row: Assignment) -> Iterator[str]:
 
 
 def _why(row: Assignment) -> str:
-    said = (row.get_reason_display(), redaction.redact_code(row.problem, row))
-    return " ".join(map(_stopped, filter(None, said)))
+    parts = (row.get_reason_display(), redaction.redact_code(row.problem, row))
+    return " ".join(map(_sentence, filter(None, parts)))
 
 
-def _stopped(part: str) -> str:
-    """A sentence with its full stop, unless a far side's own words end it."""
+def _sentence(part: str) -> str:
+    """Add a full stop, unless the text ends with a response of an integration."""
     return part if part.endswith((".", "}", "]", '"')) else f"{part}."
 
 
 def _next(step: NextStep) -> SafeString:
-    """Return the next step, and when it is taken."""
+    """Return the next step and its time."""
     if step.at is None:
         return format_html("{}", step.action)
     return format_html("{} Not before {}.", step.action, moment(step.at))

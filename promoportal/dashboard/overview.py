@@ -1,4 +1,4 @@
-"""The first page: what is under way, today beside the same day a week ago, both far sides."""
+"""Panels of the overview: executions in progress, today's figures, integrations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from promoportal.admin.charts import columns
 from promoportal.admin.formatting import badge, since, stamp, state_badge
 from promoportal.admin.links import link, link_by_name, list_of
 from promoportal.admin.panels import Panel
-from promoportal.dashboard.progress_column import how_far
+from promoportal.dashboard.progress_column import progress_bar
 from promoportal.db import state_counts
 from promoportal.db.database_clock import database_now
 from promoportal.db.state_counts import Flow
@@ -25,19 +25,19 @@ from promoportal.operations.execution_statistics import ExecutionStatistics
 from promoportal.resilience.circuit_breaker import Breaker, Side
 from rewards.models import Activation, Assignment
 
-# So many executions are shown; the list has all of them.
+# Maximum number of executions in the panel; the list has all of them.
 MAX_EXECUTIONS_SHOWN = 8
 _WEEK = timedelta(days=7)
 _DAY = timedelta(days=1)
 _HOURS = 24
 _FLOWS = ("assigned", "activated", "reported")
-# Where the rows of today are.
+# The model whose list shows the rows of today.
 _ROWS = {"assigned": Assignment, "activated": Activation}
 
 
 @page_extensions.front
-def under_way(request: HttpRequest) -> Panel | None:
-    """Executions that are not settled, the newest first, each with how far it is."""
+def executions_in_progress(request: HttpRequest) -> Panel | None:
+    """Return executions that are not processed, newest first, with their progress."""
     if not request.user.has_perm("executions.view_execution"):
         return None
     moving = Execution.objects.exclude(state=ExecutionProgress.SETTLED).order_by("-pk")
@@ -52,8 +52,8 @@ def under_way(request: HttpRequest) -> Panel | None:
             (
                 link(row.execution, row.execution.reference),
                 link_by_name(row.execution.campaign),
-                how_far(row),
-                row.pace or _standing_still(row.execution),
+                progress_bar(row),
+                row.pace or _status(row.execution),
             )
             for row in rows
         ],
@@ -61,7 +61,7 @@ def under_way(request: HttpRequest) -> Panel | None:
     )
 
 
-def _standing_still(row: Execution) -> SafeString:
+def _status(row: Execution) -> SafeString:
     if row.stop != ExecutionStop.NONE:
         return badge(row.stop, str(row.get_stop_display()))
     return state_badge(row)
@@ -69,7 +69,7 @@ def _standing_still(row: Execution) -> SafeString:
 
 @page_extensions.front
 def today(request: HttpRequest) -> Panel | None:
-    """What came to be today, hour by hour, beside the same weekday before."""
+    """Return today's figures by hour, and those of the same weekday a week before."""
     if not request.user.has_perm("rewards.view_assignment"):
         return None
     now = localtime(database_now())
@@ -84,7 +84,7 @@ def today(request: HttpRequest) -> Panel | None:
 
 
 def _flows(midnight: datetime) -> dict[int, Flow]:
-    """What came to be in each hour of the day that begins there."""
+    """Return the flows of the day that begins at `midnight`, by hour."""
     flows = state_counts.flows(midnight, midnight + _DAY)
     return {localtime(flow.hour).hour: flow for flow in flows}
 
@@ -94,12 +94,12 @@ def _flow(
 ) -> tuple[str, SafeString, SafeString, str]:
     now, then = ([_of(name, day, at) for at in range(_HOURS)] for day in (this, last))
     so_far, by_now = sum(now), sum(then[: hour + 1])
-    said = f"{so_far:,} {name} today, {by_now:,} by this hour a week ago"
-    return name, columns(now, then, said), _linked(name, so_far), f"{by_now:,}"
+    label = f"{so_far:,} {name} today, {by_now:,} by this hour a week ago"
+    return name, columns(now, then, label), _linked(name, so_far), f"{by_now:,}"
 
 
 def _linked(name: str, count: int) -> SafeString:
-    """The number, and the list that it counts if there is one of that day."""
+    """Return the number, with a link if there is a list of that day's rows."""
     if name not in _ROWS:
         return format_html("{}", f"{count:,}")
     href = list_of(_ROWS[name], days="today")
@@ -123,8 +123,8 @@ def _worth(value: Decimal | None) -> str:
 
 
 @page_extensions.front
-def far_sides(request: HttpRequest) -> Panel | None:
-    """Whether each far side is called, and when the vendor was last heard of."""
+def integrations(request: HttpRequest) -> Panel | None:
+    """Return the state of each integration, and the time of the last notification."""
     if not request.user.has_perm("promoportal.view_breaker"):
         return None
     breakers = {row.side: row for row in Breaker.objects.all()}
@@ -139,8 +139,8 @@ def far_sides(request: HttpRequest) -> Panel | None:
     last = (
         Delivery.objects.order_by("-pk").values_list("received_at", flat=True).first()
     )
-    heard = since(last) if last else SafeString("No notice came yet.")
-    return Panel("Far sides", rows=[*rows, ("Notices", "", heard)])
+    received = since(last) if last else SafeString("No notice came yet.")
+    return Panel("Far sides", rows=[*rows, ("Notices", "", received)])
 
 
 def _health(row: Breaker | None) -> SafeString:

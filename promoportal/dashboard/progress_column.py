@@ -1,4 +1,4 @@
-"""How far an execution is, in one cell: a bar, its figures, and what keeps the rest."""
+"""Progress of an execution in one table cell: a bar, counts, and rows in `HELD`."""
 
 from __future__ import annotations
 
@@ -25,59 +25,58 @@ _PARTS = (
 )
 
 
-def parts(standing: ExecutionStatistics) -> list[Part]:
+def parts(statistics: ExecutionStatistics) -> list[Part]:
     """Return the execution's assignments by state, as parts of a bar."""
     return [
-        Part(name, sum(standing.assigned[state] for state in states), tone)
+        Part(name, sum(statistics.assigned[state] for state in states), tone)
         for name, tone, states in _PARTS
     ]
 
 
-def how_far(standing: ExecutionStatistics) -> SafeString:
-    """What is held leads to exactly these rows."""
-    if not standing.assignments:
+def progress_bar(statistics: ExecutionStatistics) -> SafeString:
+    """Return the bar and the figures; rows in `HELD` are linked."""
+    if not statistics.assignments:
         return SafeString("Nothing is listed yet.")
-    figures = [*_counts(standing), *_held(standing)]
+    figures = [*_counts(statistics), *_held(statistics)]
     return format_html(
         '{}<span class="progress-figures">{}</span>',
-        stacked_bar(parts(standing)),
-        format_html_join(" ", "<span>{}</span>", ((one,) for one in figures)),
+        stacked_bar(parts(statistics)),
+        format_html_join(" ", "<span>{}</span>", ((figure,) for figure in figures)),
     )
 
 
-def _counts(standing: ExecutionStatistics) -> Iterator[str]:
-    yield f"{standing.eligible:,} eligible"
-    yield f"{standing.assigned[AssignmentState.ACTIVE]:,} active"
-    yield f"{standing.redeemed[RedemptionState.REPORTED]:,} reported"
+def _counts(statistics: ExecutionStatistics) -> Iterator[str]:
+    yield f"{statistics.eligible:,} eligible"
+    yield f"{statistics.assigned[AssignmentState.ACTIVE]:,} active"
+    yield f"{statistics.redeemed[RedemptionState.REPORTED]:,} reported"
 
 
-def _held(standing: ExecutionStatistics) -> Iterator[SafeString]:
+def _held(statistics: ExecutionStatistics) -> Iterator[SafeString]:
     narrowed = {
-        "execution": standing.execution.pk,
+        "execution": statistics.execution.pk,
         "state__exact": AssignmentState.HELD,
     }
-    if count := standing.assigned[AssignmentState.HELD]:
-        yield _lead(list_of(Assignment, **narrowed), f"{count:,} held")
-    if count := standing.redeemed[RedemptionState.HELD]:
+    if count := statistics.assigned[AssignmentState.HELD]:
+        yield _held_link(list_of(Assignment, **narrowed), f"{count:,} held")
+    if count := statistics.redeemed[RedemptionState.HELD]:
         reports = "report" if count == 1 else "reports"
-        yield _lead(list_of(Redemption, **narrowed), f"{count:,} {reports} held")
+        yield _held_link(list_of(Redemption, **narrowed), f"{count:,} {reports} held")
 
 
-def _lead(href: str, label: str) -> SafeString:
+def _held_link(href: str, label: str) -> SafeString:
     return format_html('<a href="{}">{}</a>', href, stamp("held", "!", label))
 
 
 # --- In the list ----------------------------------------------------------------------
 
 
-def _stand(rows: Sequence[Execution]) -> None:
-    """Have each row of a page say how it stands, in two questions for all of them."""
-    for standing in ExecutionStatistics.of_each(rows):
-        vars(standing.execution)["how_it_stands"] = standing
+def _prepare(rows: Sequence[Execution]) -> None:
+    """Attach the figures to each row of a page, with two queries for all rows."""
+    for statistics in ExecutionStatistics.of_each(rows):
+        vars(statistics.execution)["statistics"] = statistics
 
 
-@page_extensions.column(Execution, after="campaign_link", prepared=_stand)
+@page_extensions.column(Execution, after="campaign_link", prepared=_prepare)
 @admin.display(description="how far")
 def progress(row: Execution) -> SafeString:
-    """How far the execution is."""
-    return how_far(vars(row)["how_it_stands"])
+    return progress_bar(vars(row)["statistics"])

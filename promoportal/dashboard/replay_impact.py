@@ -1,8 +1,8 @@
 """
-What reading deliveries again would mean for rewards, told before it is done.
+The effect on rewards of processing deliveries again, shown before it is confirmed.
 
-The figures are the census's. The few that are in doubt, or marked as cancelled too late,
-are counted one by one, up to where lists count, too.
+The figures come from the state counts. Only rewards that are possibly activated, or
+cancelled after activation, are counted one by one, up to the limit of lists.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NOT_GIVEN = (AssignmentState.OWED, AssignmentState.HELD)
 
 @dataclass(frozen=True)
 class Rewards:
-    """How many rewards there are in each state; and of those, how many are special."""
+    """The number of rewards in each state, possibly activated, and cancelled late."""
 
     states: Counter[str] = field(default_factory=Counter)
     doubtful: Counter[str] = field(default_factory=Counter)
@@ -37,10 +37,10 @@ class Rewards:
 
     @classmethod
     def of(cls, execution: Execution) -> Self:
-        (standing,) = ExecutionStatistics.of_each([execution])
+        (statistics,) = ExecutionStatistics.of_each([execution])
         rows = Assignment.objects.filter(execution=execution)
         return cls(
-            standing.assigned,
+            statistics.assigned,
             _states(rows.filter(doubtful=True)),
             _states(rows.filter(cancelled_too_late=True))[AssignmentState.ACTIVE],
         )
@@ -52,33 +52,33 @@ class Rewards:
 
     @property
     def voided(self) -> int:
-        """How many a cancellation makes void: those that nobody has, for certain."""
+        """Return the number that a cancellation sets to VOID: surely not activated."""
         return sum(self.states[each] - self.doubtful[each] for each in _NOT_GIVEN)
 
     @property
     def asked_about(self) -> int:
-        """How many it has asked about, and not given again."""
+        """Return the number that a cancellation looks up, and never sends again."""
         return self.doubtful[AssignmentState.OWED]
 
     @property
     def marked_too_late(self) -> int:
-        """How many it marks: the customers keep them."""
+        """Return the number that a cancellation marks; the customers keep them."""
         return self.states[AssignmentState.ACTIVE] - self.marked
 
     @property
     def unknown(self) -> int:
-        """How many may have been given, or not."""
+        """Return the number that are possibly activated."""
         return self.states[AssignmentState.UNCERTAIN] + sum(
             self.doubtful[each] for each in _NOT_GIVEN
         )
 
     @property
     def is_exact(self) -> bool:
-        """Whether all that are special were counted."""
+        """Return whether the rewards counted one by one were all counted."""
         return max(self.doubtful.total(), self.marked) < MAX_ROWS_COUNTED
 
     def facts(self, address: str) -> Iterator[Fact]:
-        """Each reward once; those in doubt are counted as such, whatever their state."""
+        """Yield each reward once: as possibly activated, or else by its state."""
         for name, count in (
             ("active already", self.states[AssignmentState.ACTIVE]),
             (
@@ -95,43 +95,43 @@ class Rewards:
         return sum(self.states[each] - self.doubtful[each] for each in states)
 
 
-@replay_preview.also
-def rewards(foreseen: ReplayPreview) -> Consequence:
-    """How the rewards it is about stand, and what would become of them."""
-    execution = foreseen.execution
+@replay_preview.consequence
+def rewards(preview: ReplayPreview) -> Consequence:
+    """Return the states of the affected rewards, and what would change."""
+    execution = preview.execution
     if execution is None:
         return Consequence(sentences=["No reward of it is here yet."])
-    found = rewards_of(execution, foreseen)
+    affected = rewards_of(execution, preview)
     address = list_of(Assignment, execution=execution.pk)
     return Consequence(
-        list(found.facts(address)), list(_sentences(execution, found, foreseen))
+        list(affected.facts(address)), list(_sentences(execution, affected, preview))
     )
 
 
-def rewards_of(execution: Execution, foreseen: ReplayPreview) -> Rewards:
-    """Those that the deliveries are about."""
-    if foreseen.is_about_customers_alone:
-        return Rewards.of_customers(execution, foreseen.customers)
+def rewards_of(execution: Execution, preview: ReplayPreview) -> Rewards:
+    """Return the rewards that the deliveries affect."""
+    if preview.is_about_customers_alone:
+        return Rewards.of_customers(execution, preview.customers)
     return Rewards.of(execution)
 
 
 def _sentences(
-    execution: Execution, found: Rewards, foreseen: ReplayPreview
+    execution: Execution, affected: Rewards, preview: ReplayPreview
 ) -> Iterator[str]:
-    if not found.is_exact:
+    if not affected.is_exact:
         yield "So many are in doubt, or marked, that these figures are about right only."
-    if foreseen.collects:
-        yield from _pass(execution)
-    if foreseen.cancels:
-        yield from _taken_back(found)
-    elif not foreseen.is_over:
+    if preview.collects:
+        yield from _next_run(execution)
+    if preview.cancels:
+        yield from _cancelled(affected)
+    elif not preview.is_over:
         yield (
             "What is active stays so and is not given again; what Optimove lists then "
             "decides about the rest."
         )
 
 
-def _pass(execution: Execution) -> Iterator[str]:
+def _next_run(execution: Execution) -> Iterator[str]:
     collection = Collection.objects.filter(execution=execution).first()
     if collection is None:
         return
@@ -143,19 +143,19 @@ def _pass(execution: Execution) -> Iterator[str]:
         yield "Its collection is held, and would go on with a pass from the start."
 
 
-def _taken_back(found: Rewards) -> Iterator[str]:
-    yield f"{found.voided:,} that are owed or held would become void."
-    if found.asked_about:
+def _cancelled(affected: Rewards) -> Iterator[str]:
+    yield f"{affected.voided:,} that are owed or held would become void."
+    if affected.asked_about:
         yield (
-            f"{found.asked_about:,} that are owed and in doubt would be asked about, "
+            f"{affected.asked_about:,} that are owed and in doubt would be asked about, "
             "and not given again."
         )
     yield (
-        f"{found.marked_too_late:,} that are active would be marked as cancelled too "
+        f"{affected.marked_too_late:,} that are active would be marked as cancelled too "
         "late; the customers keep them."
     )
 
 
 def _states(rows: QuerySet[Assignment]) -> Counter[str]:
-    some = Order(is_narrowed=True).newest(rows).values_list("state", flat=True)
-    return Counter(some[:MAX_ROWS_COUNTED])
+    limited = Order(is_narrowed=True).newest(rows).values_list("state", flat=True)
+    return Counter(limited[:MAX_ROWS_COUNTED])

@@ -1,9 +1,9 @@
 """
-Whole sets of rows in one statement.
+Statements that insert or update many rows at once.
 
-A campaign has a million rows. Django builds and PostgreSQL parses a parameter for every
-value of every row; here, all rows travel as one value and are unfolded over there, at a
-sixth of the cost.
+An execution can have a million rows. For Django's bulk methods, each value of each row
+is a parameter that PostgreSQL has to parse. Here all rows are one JSON parameter, which
+PostgreSQL unfolds, at a sixth of the cost.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ Columns = Mapping[str, Any]
 
 
 class _Exact(DjangoJSONEncoder):
-    """As Django's, but for times: to the microsecond, as PostgreSQL keeps them."""
+    """Django's encoder, with times to the microsecond as in PostgreSQL."""
 
     def default(self, o: Any) -> Any:
         return o.isoformat() if isinstance(o, datetime) else super().default(o)
 
 
 class NotForStates(ValueError):
-    """A state was to be set, and not moved."""
+    """A bulk update must not change a state: use `move()` or `move_all()`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Parts of a statement that writes many rows; `params` are in the order of its parts."""
+    """Parts of a statement that writes many rows; `params` are in their order."""
 
     table: str
     columns: list[str]
-    values: list[str]  # one for each column
-    records: str  # a FROM item called `each`; empty if the rows do not differ
+    values: list[str]  # one per column
+    records: str  # a FROM item with the alias `each`; empty if the rows do not differ
     params: list[Any]
 
     @property
@@ -55,9 +55,9 @@ def bulk_insert(
     **same: Any,
 ) -> list[tuple[Any, ...]]:
     """
-    Insert rows that name the same columns. Return these columns, after the primary key.
+    Insert rows with the same columns. Return these columns, after the primary key.
 
-    `same` is for all rows; columns that are not named get their defaults.
+    `same` applies to all rows; columns that are missing get their defaults.
     """
     if not rows:
         return []
@@ -79,9 +79,9 @@ def bulk_update(
     model: type[models.Model], each: Mapping[int, Columns], **same: Any
 ) -> None:
     """
-    Set columns that differ from row to row.
+    Set columns whose values differ by row.
 
-    :raises NotForStates: if a state is among them
+    :raises NotForStates: if `state` is among them
     """
     if not each:
         return
@@ -107,9 +107,9 @@ def parts_of(
     each: Mapping[int, Columns] | Sequence[Columns],
 ) -> Parts:
     """
-    Return the parts of a statement that writes `same` to all rows and `each` to its own.
+    Return the parts of a statement that writes `same` to all rows, and `each` by row.
 
-    `each` is by primary key, or has none. The values of `same` may be expressions.
+    `each` is by primary key, or a list. The values of `same` may be expressions.
     """
     if isinstance(each, Mapping):
         each = [{"pk": pk, **values} for pk, values in each.items()]
@@ -147,13 +147,13 @@ def _compiled(
 
 
 def _records(model: type[models.Model], names: Iterable[str]) -> str:
-    """Return a FROM item that unfolds the rows, which are one parameter."""
+    """Return a FROM item that unfolds the rows from one parameter."""
     kinds = ", ".join(f'"{name}" {_kind(model, name)}' for name in names)
     return f"jsonb_to_recordset(%s::jsonb) AS each ({kinds})"
 
 
 def _defaults(model: type[models.Model], named: set[str]) -> dict[str, Any]:
-    """Columns whose default only Django knows."""
+    """Return the columns whose default is set by Django and not by PostgreSQL."""
     return {
         field.name: field.get_default()
         for field in model._meta.concrete_fields

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class SkipKind(StrEnum):
-    """Why a row was skipped, for programs."""
+    """Reasons why a row was skipped, for programs."""
 
     WRONG_STATE = "wrong_state"
     CHANGED = "changed"
@@ -26,7 +26,7 @@ class SkipKind(StrEnum):
 
 @dataclass(frozen=True)
 class SkipReason:
-    """Why a row was skipped: a kind for programs, and the same as words for people."""
+    """Why a row was skipped: a kind for programs, and a sentence for staff."""
 
     kind: SkipKind
     sentence: str
@@ -38,9 +38,9 @@ class SkipReason:
 @dataclass
 class BulkResult:
     """
-    The number of rows changed, the skipped rows counted by reason, and the rows.
+    The number of changed rows, of skipped rows by reason, and the rows.
 
-    `unreached` counts the rows for which there was no time.
+    `unreached` is the number of rows for which there was no time.
     """
 
     done: int = 0

@@ -1,10 +1,10 @@
 """
-Work that one process holds for a while.
+Leases: rows that one worker may process for a limited time.
 
-The row stores the end of a lease by the database's clock. The process that holds it
-measures what is left by its own clock, which also runs while the machine sleeps, from
-before it asked for the lease. No two clocks are ever compared, and a process that was
-frozen has less time left than it thinks, never more.
+The row stores the end of the lease by the database's clock. The worker measures the
+time left by its own clock, which also runs while the machine sleeps, from before it
+asked for the lease. So two clocks are never compared, and a worker that was frozen has
+less time left than its lease says, never more.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from django.db.models.functions import Now
 from promoportal.db.database_clock import seconds_from_now
 from promoportal.runtime.monotonic_clock import clock
 
-# Columns of a row that no process holds.
+# Columns of a row without a lease.
 RELEASED: dict[str, Any] = {"token": None, "lease_until": None}
 
 
 @dataclass(frozen=True)
 class Lease:
-    """A claim on rows: its token, and how long it lasts in seconds."""
+    """A claim on rows: its token, and its duration in seconds."""
 
     seconds: float
     token: uuid.UUID = field(default_factory=uuid.uuid4)
     taken: float = field(default_factory=clock)
 
     def left(self) -> float:
-        """Seconds for which the rows are still ours."""
+        """Return the seconds for which the rows still belong to this claim."""
         return self.taken + self.seconds - clock()
 
 
 def leased(lease: Lease) -> dict[str, Any]:
-    """Return the columns of a row that is held under this lease, from now on."""
+    """Return the columns of a row that gets this lease now."""
     return {"token": lease.token, "lease_until": seconds_from_now(lease.seconds)}
 
 
 class Leased(models.Model):
-    """A row that is worked on by one at a time, tried again, and not before a time."""
+    """A row that one worker at a time processes, from a given time on."""
 
     not_before = models.DateTimeField(db_default=Now())
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -59,10 +59,10 @@ class Leased(models.Model):
 
 
 def due() -> models.Q:
-    """Rows whose time has come."""
+    """Return the condition for rows whose `not_before` has passed."""
     return models.Q(not_before__lte=Now())
 
 
 def unleased() -> models.Q:
-    """Rows nobody holds."""
+    """Return the condition for rows without a lease that is still valid."""
     return models.Q(lease_until=None) | models.Q(lease_until__lte=Now())

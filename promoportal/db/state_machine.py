@@ -1,9 +1,9 @@
 """
-Guarded moves and their trace.
+State changes and their transitions.
 
-A state moves only by compare-and-set in the database, along declared moves, and every
-move leaves a row that says from where, to where, when, by whom and why. A campaign has
-a million rows, so the one statement below moves a whole set as easily as one row.
+A state changes only by compare-and-set in the database, along declared moves. Each
+change inserts a transition with states, time, user and reason. An execution can have a
+million rows, so one statement moves any number of rows.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from promoportal.db import bulk
 
 Moves = Mapping[str, frozenset[str]]
 S = TypeVar("S", bound="Stateful")
-# The newest rows first, in the order that narrowed lists ask for.
+# Newest rows first, in the order of filtered lists.
 NEWEST = -models.F("id")
 
 
 class IllegalMove(Exception):
-    """The machine does not allow this move."""
+    """The state machine does not allow this move."""
 
 
 class LostRace(Exception):
-    """The row has moved on meanwhile; someone else did the work."""
+    """The state of the row changed in the meantime; another process was faster."""
 
 
 class Stateful(models.Model):
@@ -53,24 +53,24 @@ class Stateful(models.Model):
         **changes: Any,
     ) -> None:
         """
-        Move to `to` if the row is still where we last saw it.
+        Move to `to` if the row still has the state that it had when it was read.
 
-        :raises IllegalMove: if the machine does not allow it
-        :raises LostRace: if the row has moved on meanwhile
+        :raises IllegalMove: if the state machine does not allow the move
+        :raises LostRace: if the state changed in the meantime
         """
         before = getattr(self, machine)
         if to not in self.machines[machine][before]:
             msg = f"{self} cannot go from {before} to {to}"
             raise IllegalMove(msg)
-        still = type(self)._base_manager.filter(pk=self.pk, **{machine: before})
-        if not move_all(still, to, machine=machine, by=by, why=why, **changes):
+        unchanged = type(self)._base_manager.filter(pk=self.pk, **{machine: before})
+        if not move_all(unchanged, to, machine=machine, by=by, why=why, **changes):
             msg = f"{self} is no longer {before}"
             raise LostRace(msg)
         self.refresh_from_db()
 
 
 class Transition(models.Model):
-    """One change of state: from where, to where, when, by whom and why."""
+    """One state change, with states, time, user and reason."""
 
     before = models.CharField(max_length=20)
     after = models.CharField(max_length=20)
@@ -88,8 +88,7 @@ class Transition(models.Model):
     class Meta:
         abstract = True
         indexes = [
-            # Of the few that a person made: a million moves need no entry each for
-            # having been made by nobody.
+            # Only the few changes by users: a million others would need an entry.
             models.Index(
                 fields=["by"],
                 name="%(class)s_by",
@@ -102,7 +101,7 @@ class Transition(models.Model):
 
 
 def sources(moves: Moves, to: str) -> list[str]:
-    """The states from which `to` may be reached."""
+    """Return the states from which `to` can be reached."""
     return [state for state, targets in moves.items() if to in targets]
 
 
@@ -117,18 +116,18 @@ def move_all(
     **changes: Any,
 ) -> list[int]:
     """
-    Move every row of the set that may go to `to`, and say which did, by key.
+    Move every row of the set that may go to `to`; return the keys of the moved rows.
 
-    Rows that may not go there, or that moved on meanwhile, stay as they are. `changes`
-    are the same for all (values, or expressions such as `F("attempts") + 1`); `each`
-    holds what differs, by key, with the same columns for every row, and narrows the
-    set to its keys.
+    Rows that may not go there, or changed in the meantime, stay as they are. `changes`
+    are the same for all rows (values, or expressions such as `F("attempts") + 1`).
+    `each` has different values by key, with the same columns for every row; only these
+    keys are moved.
     """
     if each is not None and not each:
         return []
     try:
         sql, params = _statement(rows, to, machine, each or {}, changes)
-    except EmptyResultSet:  # the set can be seen to be empty without asking
+    except EmptyResultSet:  # the set is empty by its definition
         return []
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql, [*params, to, by.pk if by else None, why])
@@ -146,7 +145,7 @@ def _statement(
     chosen, chosen_params = _chosen(rows, machine, parts.table)
     since = ['"state_since" = statement_timestamp()'] if machine == "state" else []
     joined = f"JOIN {parts.records} ON each.pk = chosen.id" if each else ""
-    # The compare of compare-and-set: of the state it has once it is locked.
+    # The comparison of compare-and-set uses the state of the locked row.
     sql = f"""
         WITH chosen (id, before) AS ({chosen}),
         moved AS (
@@ -160,14 +159,14 @@ def _statement(
         SELECT id, before, %s, statement_timestamp(), %s, %s FROM moved
         RETURNING row_id
     """  # noqa: S608 - only names of our own tables and columns
-    may = sources(rows.model.machines[machine], to)
-    return sql, [*chosen_params, *parts.params, may]
+    allowed = sources(rows.model.machines[machine], to)
+    return sql, [*chosen_params, *parts.params, allowed]
 
 
 def constraint(
     name: str, states: Iterable[str], field: str = "state"
 ) -> models.CheckConstraint:
-    """What the machine says, said to the database."""
+    """Return a check constraint that limits the column to the declared states."""
     return models.CheckConstraint(
         condition=models.Q(**{f"{field}__in": list(states)}), name=name
     )
@@ -178,8 +177,8 @@ def _chosen(
 ) -> tuple[str, Collection[Any]]:
     query = rows.values_list("pk", machine).query
     sql, params = query.get_compiler(connection=connection).as_sql()
-    # Locked as they are chosen, so that where another was quicker every condition is
-    # asked again, and not only the state. `of` cannot be said of a list of values.
+    # Rows are locked as they are selected: if another process was faster, PostgreSQL
+    # checks every condition again. Django allows no `of` with values_list().
     lock = "" if query.select_for_update else f" FOR NO KEY UPDATE OF {table}"
     return sql + lock, params
 

@@ -1,4 +1,4 @@
-"""Figures of an execution: how many of its rows are in which state, rate, time left."""
+"""Figures of an execution: row counts by state, rate of activation, and time left."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from promoportal.db.state_counts import Counted, CountKind
 from promoportal.optimove import Meaning
 from rewards.models import AssignmentState
 
-# The rate is measured over this time.
-LATELY = timedelta(minutes=2)
+# The time over which the rate is measured.
+RATE_WINDOW = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
 class ExecutionStatistics:
-    """Figures of one execution; `rate` is rewards activated in a second, recently."""
+    """Figures of one execution; `rate` is the rewards activated per second recently."""
 
     execution: Execution
     assignments: Sequence[Counted]
     redemptions: Sequence[Counted]
     assigned: Counter[str]  # assignments by state
     redeemed: Counter[str]  # redemptions by state
-    eligible: int  # assignments that Optimove wants to be given
+    eligible: int  # assignments that Optimove wants activated
     rate: float
 
     @classmethod
@@ -36,14 +36,14 @@ class ExecutionStatistics:
         """Return the figures of several executions, with two queries."""
         rows = list(executions)
         counted = state_counts.by_execution(*(row.pk for row in rows))
-        lately = state_counts.activated_since(database_now() - LATELY)
-        return [cls._of(row, counted[row.pk], lately.get(row.pk, 0)) for row in rows]
+        activated = state_counts.activated_since(database_now() - RATE_WINDOW)
+        return [cls._of(row, counted[row.pk], activated.get(row.pk, 0)) for row in rows]
 
     @classmethod
-    def _of(cls, row: Execution, counted: Sequence[Counted], lately: int) -> Self:
-        assignments = [one for one in counted if one.kind == CountKind.ASSIGNMENT]
-        redemptions = [one for one in counted if one.kind == CountKind.REDEMPTION]
-        eligible = [one for one in assignments if one.meaning == Meaning.ACTIVATE]
+    def _of(cls, row: Execution, counted: Sequence[Counted], activated: int) -> Self:
+        assignments = [each for each in counted if each.kind == CountKind.ASSIGNMENT]
+        redemptions = [each for each in counted if each.kind == CountKind.REDEMPTION]
+        eligible = [each for each in assignments if each.meaning == Meaning.ACTIVATE]
         return cls(
             execution=row,
             assignments=assignments,
@@ -51,12 +51,12 @@ class ExecutionStatistics:
             assigned=_by_state(assignments),
             redeemed=_by_state(redemptions),
             eligible=_by_state(eligible).total(),
-            rate=lately / LATELY.total_seconds(),
+            rate=activated / RATE_WINDOW.total_seconds(),
         )
 
     @property
     def owed(self) -> int:
-        """How many rewards are still to be activated."""
+        """Return the number of rewards that are still to be activated."""
         return (
             self.assigned[AssignmentState.OWED]
             + self.assigned[AssignmentState.ACTIVATING]
@@ -64,7 +64,7 @@ class ExecutionStatistics:
 
     @property
     def is_moving(self) -> bool:
-        """Whether the execution goes on without a user's action."""
+        """Return whether the execution continues without an action of staff."""
         row = self.execution
         return row.stop == ExecutionStop.NONE and row.state != ExecutionProgress.SETTLED
 
@@ -73,16 +73,16 @@ class ExecutionStatistics:
         """Return the rate and the time left in words; empty if nothing is activated."""
         if not self.is_moving or not self.rate:
             return ""
-        said = f"{self.rate:,.0f} a second"
+        text = f"{self.rate:,.0f} a second"
         if self.rate < 1:
-            said = f"{60 * self.rate:,.0f} a minute"
-        return f"{said}, {_long(self.owed / self.rate)} left" if self.owed else said
+            text = f"{60 * self.rate:,.0f} a minute"
+        return f"{text}, {_long(self.owed / self.rate)} left" if self.owed else text
 
 
 def _by_state(rows: Iterable[Counted]) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for one in rows:
-        counts[one.state] += one.count
+    for row in rows:
+        counts[row.state] += row.count
     return counts
 
 

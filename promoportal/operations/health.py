@@ -1,4 +1,4 @@
-"""Whether the portal lives, for probes; nothing here is worth hiding."""
+"""Health checks for monitoring. The responses contain no confidential data."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from django.views.decorators.http import require_safe
 
 from promoportal.db import database_identity
 
-# An idle portal ticks once a minute.
-_STANDS = timedelta(minutes=5)
+# An idle scheduler runs once a minute.
+_MAX_IDLE = timedelta(minutes=5)
 
 
 @require_safe
 def healthz(_request: HttpRequest) -> JsonResponse:
-    """The web process serves."""
+    """Answer that the web process is running."""
     return JsonResponse({"status": "ok"})
 
 
 @require_safe
 def readyz(_request: HttpRequest) -> JsonResponse:
     """
-    The web process serves, and reaches its database.
+    Answer whether the web process reaches its database.
 
-    It is ready also while nobody ticks, and says so: notices are kept, and wait.
+    The status is 200 without a scheduler, too: webhooks are stored, and wait.
     """
     try:
-        is_ticking = database_identity.was_seen(within=_STANDS)
+        is_running = database_identity.was_seen(within=_MAX_IDLE)
     except OperationalError:
         return JsonResponse({"status": "no database"}, status=503)
-    status = "ok" if is_ticking else "no tick for five minutes"
+    status = "ok" if is_running else "no tick for five minutes"
     return JsonResponse({"status": status})

@@ -1,4 +1,4 @@
-"""What happens next to a reward, and when, in a sentence that support can read out."""
+"""The next step of a reward and its time, as a sentence that Support can read out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 
 class ActivationStatus(models.TextChoices):
-    """Whether the customer has the reward, as far as the portal knows."""
+    """The portal's knowledge of whether the customer has the reward."""
 
     ACTIVATED = "ACTIVATED", "The customer has it."
     UNKNOWN = "UNKNOWN", "Nobody knows yet whether the customer has it."
@@ -26,12 +26,12 @@ class ActivationStatus(models.TextChoices):
 
 @dataclass(frozen=True)
 class NextStep:
-    """What happens next; from when on, where that is known; and whether by a person."""
+    """The next step of a reward, its time if known, and whether staff must act."""
 
     activation_status: ActivationStatus
     action: str
     at: datetime | None = None
-    takes_a_person: bool = False
+    needs_staff: bool = False
 
     @property
     def sentence(self) -> str:
@@ -45,7 +45,7 @@ def of(row: Assignment) -> NextStep:
     """
     Return the next step of a reward.
 
-    Its execution and its redemption are best selected with it.
+    Select the execution and the redemption with the row, or each is queried.
     """
     if row.execution.stop != ExecutionStop.NONE and row.state == AssignmentState.OWED:
         return _step(
@@ -58,9 +58,9 @@ def _step(
     row: Assignment,
     action: str,
     at: datetime | None = None,
-    takes_a_person: bool = False,
+    needs_staff: bool = False,
 ) -> NextStep:
-    return NextStep(_activation_status(row), action, at, takes_a_person)
+    return NextStep(_activation_status(row), action, at, needs_staff)
 
 
 def _activation_status(row: Assignment) -> ActivationStatus:
@@ -94,11 +94,11 @@ def _activating(row: Assignment) -> NextStep:
 
 def _uncertain(row: Assignment) -> NextStep:
     hours = settings.SETTLE_WITHIN.total_seconds() / 3600
-    said = (
+    action = (
         "It was sent and not answered. The portal finds out what became of it; after "
         f"{hours:g} hours a person does."
     )
-    return _step(row, said, row.not_before)
+    return _step(row, action, row.not_before)
 
 
 def _active(row: Assignment) -> NextStep:
@@ -126,12 +126,12 @@ _REPORTED: dict[RedemptionState, tuple[str, bool]] = {
 
 def _held(row: Assignment) -> NextStep:
     if row.doubtful:
-        said = "Somebody looks in the platform's books, and says whether it was given."
-        return _step(row, said, None, True)
-    if why_not := decisions.owner_conflict(row):
-        return _step(row, f"{capfirst(why_not.sentence)}.", None, True)
-    said = _HELD.get(AssignmentReason(row.reason), "") if row.reason else ""
-    return _step(row, said or "A person looks at it.", None, True)
+        text = "Somebody looks in the platform's books, and says whether it was given."
+        return _step(row, text, None, True)
+    if conflict := decisions.owner_conflict(row):
+        return _step(row, f"{capfirst(conflict.sentence)}.", None, True)
+    text = _HELD.get(AssignmentReason(row.reason), "") if row.reason else ""
+    return _step(row, text or "A person looks at it.", None, True)
 
 
 _HELD = {
@@ -147,8 +147,8 @@ _HELD = {
 
 
 def _void(row: Assignment) -> NextStep:
-    said = _VOID.get(AssignmentReason(row.reason), "") if row.reason else ""
-    return _step(row, said or "Nothing was assigned.")
+    action = _VOID.get(AssignmentReason(row.reason), "") if row.reason else ""
+    return _step(row, action or "Nothing was assigned.")
 
 
 _VOID = {

@@ -1,4 +1,4 @@
-"""How far an execution is, seen over all stages: collecting, activating, settled."""
+"""Progress of an execution over all stages: fetching, activating, processed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rewards.models import Assignment, AssignmentState, Collection, CollectionSt
 
 
 def update_progress() -> None:
-    """Move every execution that is not settled to where it is now."""
+    """Set the progress of each execution that is not `SETTLED`."""
     rows = Execution.objects.exclude(state=ExecutionProgress.SETTLED)
     _move(
         rows.filter(_is_collecting()),
@@ -33,9 +33,9 @@ def update_progress() -> None:
 
 
 def _move(rows: QuerySet[Execution], to: ExecutionProgress, *, why: str) -> None:
-    # Whoever makes work locks the execution first. Locked here, and looked at anew, it
-    # cannot be settled over work that was on its way when we first looked. One that
-    # someone holds has its turn in a second: nobody waits for a long cancellation.
+    # Code that adds work locks the execution first. It is locked and checked again
+    # here, so that it cannot be settled while work is being added. A locked execution
+    # is skipped until the next run, instead of waiting for a long cancellation.
     with transaction.atomic():
         free = rows.exclude(state=to).select_for_update(skip_locked=True, no_key=True)
         locked = list(free.values_list("pk", flat=True))
@@ -43,19 +43,19 @@ def _move(rows: QuerySet[Execution], to: ExecutionProgress, *, why: str) -> None
 
 
 def _is_collecting() -> Q:
-    passes = Collection.objects.filter(
+    fetches = Collection.objects.filter(
         execution=OuterRef("pk"),
         state__in=[CollectionState.WAITING, CollectionState.COLLECTING],
     )
     triggers = Trigger.objects.filter(
         execution=OuterRef("pk"), state=TriggerState.WAITING
     )
-    return Q(Exists(passes.exclude(_SECOND_LOOK))) | Q(Exists(triggers))
+    return Q(Exists(fetches.exclude(_CONFIRMING_RUN))) | Q(Exists(triggers))
 
 
-# All is there, as far as the vendor says; whoever is listed late is looked for later.
-# A list that was empty this time is not there.
-_SECOND_LOOK = Q(
+# All assignments that Optimove listed are there, and a later run looks for customers
+# that are listed late. A list that was empty this time is not complete.
+_CONFIRMING_RUN = Q(
     state=CollectionState.WAITING, looks__gt=0, empties=0, not_before__gt=Now()
 )
 
@@ -75,5 +75,5 @@ def _is_moving() -> Q:
     redemptions = Redemption.objects.filter(
         execution=OuterRef("pk"), state__in=unreported
     )
-    looks = Collection.objects.filter(_SECOND_LOOK, execution=OuterRef("pk"))
-    return Q(Exists(assignments)) | Q(Exists(redemptions)) | Q(Exists(looks))
+    confirming = Collection.objects.filter(_CONFIRMING_RUN, execution=OuterRef("pk"))
+    return Q(Exists(assignments)) | Q(Exists(redemptions)) | Q(Exists(confirming))

@@ -1,8 +1,8 @@
 """
-Three ledgers that must agree: what the vendor lists, what is active, what is reported.
+Comparison of Optimove's list, the activated rewards and the reports.
 
-"Listed" is what the last full pass saw. Owed, held, uncertain and waiting rows are work;
-drift is what should not be.
+"Listed" are the rows that the last complete run saw. Pending, uncertain, waiting rows
+and those that need review are work in progress; drift is what should not exist.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rewards.models import (
 
 @dataclass(frozen=True)
 class Reconciled:
-    """One execution's figures: how many assignments are where, and what disagrees."""
+    """Figures of one execution: row counts by state, and the number of mismatches."""
 
     occurrence: str
     listed: int
@@ -47,36 +47,36 @@ class Reconciled:
 
     @property
     def is_settled(self) -> bool:
-        """Whether every reward that was assigned is active and reported."""
-        all_given = self.eligible == self.active == self.reported
-        nothing_left = not (self.owed or self.uncertain or self.held or self.waiting)
-        return all_given and nothing_left and not self.drift
+        """Return whether every assigned reward is activated and reported."""
+        is_complete = self.eligible == self.active == self.reported
+        is_idle = not (self.owed or self.uncertain or self.held or self.waiting)
+        return is_complete and is_idle and not self.drift
 
 
-def total(found: Sequence[Reconciled]) -> Reconciled:
+def total(figures: Sequence[Reconciled]) -> Reconciled:
     """Add up the figures of several executions; the sum has no occurrence."""
     counts = [field.name for field in fields(Reconciled) if field.name != "occurrence"]
     return Reconciled(
         occurrence="",
-        **{name: sum(getattr(one, name) for one in found) for name in counts},
+        **{name: sum(getattr(each, name) for each in figures) for name in counts},
     )
 
 
 def reconcile(execution: Execution) -> Reconciled:
-    """Count one execution's rows, in one statement."""
-    # Said of the redemptions too: of all there are, those of one execution are few.
+    """Count the rows of one execution, in one statement."""
+    # Repeated for redemptions: those of one execution are few among all of them.
     own = FilteredRelation("redemption", condition=Q(redemption__execution=execution))
     rows = Assignment.objects.filter(execution=execution).annotate(report=own)
     collection = Collection.objects.filter(execution=execution).first()
-    last_pass = collection.finished if collection else 0
+    last_run = collection.finished if collection else 0
     missing = _missing(collection)
-    counts = rows.aggregate(**_counts(last_pass, execution))
+    counts = rows.aggregate(**_counts(last_run, execution))
     drift = counts.pop("drift") + missing
     return Reconciled(occurrence=execution.reference, drift=drift, **counts)
 
 
 def _missing(collection: Collection | None) -> int:
-    """Rows the vendor says there are, and that no pass brought."""
+    """Return the number of rows that Optimove announced and no run received."""
     if collection is None or collection.total is None:
         return 0
     return max(0, collection.total - collection.seen) if _is_over(collection) else 0
@@ -86,8 +86,8 @@ def _is_over(collection: Collection) -> bool:
     return collection.number == collection.finished or bool(collection.reason)
 
 
-def _counts(last_pass: int, execution: Execution) -> dict[str, Count]:
-    listed = Q(listed_pass__gte=last_pass)
+def _counts(last_run: int, execution: Execution) -> dict[str, Count]:
+    listed = Q(listed_pass__gte=last_run)
     assigned = listed & Q(meaning=Meaning.ACTIVATE)
     return {
         "listed": Count("pk", filter=listed),
@@ -116,7 +116,7 @@ def _in(*states: AssignmentState) -> Count:
 
 
 def _drift(listed: Q, assigned: Q, execution: Execution) -> Q:
-    """Each way in which a row can disagree; a row counts once."""
+    """Return the condition for rows with a mismatch, each of which counts once."""
     unreported = Q(state=AssignmentState.ACTIVE, report=None) & ~_off()
     wrongly_void = (
         assigned
@@ -134,7 +134,7 @@ def _drift(listed: Q, assigned: Q, execution: Execution) -> Q:
 
 
 def _off() -> Q:
-    """Promotions whose activations are not reported."""
+    """Return the condition for rows whose promotion is not reported."""
     off = Q(promotion__redemption_mode=Promotion.Mode.OFF)
     if settings.REDEMPTION_MODE == "off":
         return off | Q(promotion__redemption_mode="")

@@ -1,9 +1,9 @@
 """
-After a restored backup: what was given since it was taken is in doubt, not owed.
+Recovery after a restored backup: rows may have been sent since the backup was taken.
 
-Keys are derived, so that the platform knows what is sent again, for as long as it
-remembers keys. What it may have forgotten, or where it knows none, is asked about or goes
-to a person. Nothing is sent as if for the first time that may have been sent before.
+Idempotency keys are derived, so the platform recognises what is sent again, for as long
+as it remembers keys. If it may have forgotten them, or knows none, it is asked, or
+staff decide. Nothing that may have been sent before is sent as if for the first time.
 """
 
 from __future__ import annotations
@@ -25,37 +25,36 @@ from rewards.models import Assignment, AssignmentState
 
 _log = logging.getLogger("promoportal.restoring")
 
-# Seconds; what was sent so shortly before a backup is in doubt without need.
-_NOTED_EVERY = 10.0
+# Seconds between two notes of the time; rows sent in them before a backup was taken are
+# marked as possibly sent without need.
+_NOTE_INTERVAL = 10.0
 
 
 def detect_restore() -> Gap | None:
     """
-    Doubt what may have been sent meanwhile if this is a restored database.
+    Mark rows as possibly sent if this database was restored; return the gap if so.
 
-    If it is not, note that the portal works here.
-
-    :returns: the gap that was found, if one was just now
+    Otherwise, note the time at which the portal worked with this database.
     """
     database = database_identity.here()
-    lately = Continuity.objects.filter(
-        database=database, seen_at__gt=seconds_from_now(-_NOTED_EVERY)
+    recent = Continuity.objects.filter(
+        database=database, seen_at__gt=seconds_from_now(-_NOTE_INTERVAL)
     )
-    if lately.exists():
+    if recent.exists():
         return None
     with transaction.atomic():
         row = database_identity.locked()
         if row.database == database:
             Continuity.objects.update(seen_at=Now())
             return None
-        return _doubt(row.seen_at)
+        return _mark_possibly_sent(row.seen_at)
 
 
 def restored(since: datetime) -> Gap:
     """
-    Doubt what may have been sent since then, because a person says so.
+    Mark rows as possibly sent since then, because Operations restored a backup.
 
-    :raises ValueError: if that time is not over yet
+    :raises ValueError: if the time is in the future
     """
     if since >= database_now():
         raise ValueError(
@@ -63,29 +62,29 @@ def restored(since: datetime) -> Gap:
         )
     with transaction.atomic():
         database_identity.locked()
-        return _doubt(since)
+        return _mark_possibly_sent(since)
 
 
-def _doubt(since: datetime) -> Gap:
+def _mark_possibly_sent(since: datetime) -> Gap:
     deadlines.lose(
         Assignment.objects.filter(state=AssignmentState.ACTIVATING),
         why="A backup was restored: it may have been sent since that was taken.",
     )
-    # Whoever held them last, of whom this database knows nothing, may be sending still:
-    # from its lease's end on a platform is given time until "not known" counts.
+    # A worker with a lease that this database does not know may still be sending. From
+    # the end of the lease, the platform gets time before its "not found" counts.
     Assignment.objects.exclude(state=AssignmentState.ACTIVE).update(
         doubtful=True,
         first_sent_at=Coalesce("first_sent_at", since),
         lease_until=seconds_from_now(LEASE),
     )
     if not optimove.current().redemptions.repeat_is_safe:
-        _hold_reports()
+        _hold_redemptions()
     Continuity.objects.update(database=database_identity.here(), seen_at=Now())
     _log.warning("database.restored", extra={"since": str(since)})
     return Gap.objects.create(since=since)
 
 
-def _hold_reports() -> None:
+def _hold_redemptions() -> None:
     problem = "A backup was restored: it may have been reported since that was taken."
     state_machine.move_all(
         Redemption.objects.filter(state=RedemptionState.WAITING),

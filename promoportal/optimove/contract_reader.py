@@ -1,4 +1,4 @@
-"""Read a contract file into frozen dataclasses, and find every problem in it at once."""
+"""Reads a contract file into frozen dataclasses, and finds all its problems at once."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _UNREADABLE = {
 
 
 class ContractError(InvalidFile):
-    """A contract that can't be trusted, with a sentence for each problem in it."""
+    """A contract file that cannot be used, with a sentence for each problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads one value: None where it is not what was expected."""
+    """Reads one value; None if the value is not as expected."""
 
     expected: str
     read: Callable[[object], object | None]
@@ -48,9 +48,9 @@ def read_file(
     contradictions: Callable[[_T], Iterable[tuple[str, str]]],
 ) -> _T:
     """
-    Read a file into a dataclass, and ask which of its values contradict each other.
+    Read a file into a dataclass, and check its values for contradictions.
 
-    :param contradictions: gives a key, such as `redemptions.batch`, and its problem
+    :param contradictions: yields a key, such as `redemptions.batch`, and its problem
     :raises ContractError: with every problem of the file
     """
     try:
@@ -73,7 +73,7 @@ def _position(file: Path, line: int | None) -> str:
 
 
 class _Reading:
-    """Reads the tables of one file along the type hints, and collects its problems."""
+    """Reads the tables of one file by their type hints, and collects problems."""
 
     def __init__(self, path: Path, read: Document) -> None:
         self._path = path
@@ -81,59 +81,59 @@ class _Reading:
         self.problems = Problems(path, read.lines, _position)
 
     def refuse(self, place: Place, problem: str) -> None:
-        """Add a problem; a key that is missing has no line."""
+        """Add a problem; a missing key has no line."""
         sentence = f"{named(place)} {problem}."
         self.problems.elsewhere(self._path, self._lines.get(place), sentence)
 
-    def table(self, kind: type[_T], said: object, place: Place) -> _T:
-        """Read a table. Use the result only if there are no problems."""
-        if not isinstance(said, dict):
-            self.refuse(place, f"is {_shown(said)}; it must be a table")
+    def table(self, kind: type[_T], value: object, place: Place) -> _T:
+        """Read a table. The result is valid only if there are no problems."""
+        if not isinstance(value, dict):
+            self.refuse(place, f"is {_shown(value)}; it must be a table")
             return cast(_T, None)
         expected = typing.get_type_hints(kind, include_extras=True)
-        for name in sorted(said.keys() - expected.keys()):
+        for name in sorted(value.keys() - expected.keys()):
             self.refuse((*place, name), _unknown(name, list(expected)))
         return kind(
             **{
-                name: self._value(hint, said, name, (*place, name))
+                name: self._value(hint, value, name, (*place, name))
                 for name, hint in expected.items()
             }
         )
 
     def _value(
-        self, hint: Any, said: dict[str, object], name: str, place: Place
+        self, hint: Any, table: dict[str, object], name: str, place: Place
     ) -> object:
         if dataclasses.is_dataclass(hint):
-            if name in said:
-                return self.table(cast(type[object], hint), said[name], place)
+            if name in table:
+                return self.table(cast(type[object], hint), table[name], place)
             self.refuse(place, "is missing; it must be a table")
             return None
-        (how,) = hint.__metadata__
-        if name not in said:
-            self.refuse(place, f"is missing; it must be {_expected(how)}")
+        (reader,) = hint.__metadata__
+        if name not in table:
+            self.refuse(place, f"is missing; it must be {_expected(reader)}")
             return None
-        if isinstance(how, Each):
-            return self._each(how.reader, said[name], place)
-        return self._one(how, said[name], place)
+        if isinstance(reader, Each):
+            return self._each(reader.reader, table[name], place)
+        return self._one(reader, table[name], place)
 
-    def _each(self, reader: Reader, said: object, place: Place) -> object:
-        if not isinstance(said, dict):
-            self.refuse(place, f"is {_shown(said)}; it must be a table")
+    def _each(self, reader: Reader, table: object, place: Place) -> object:
+        if not isinstance(table, dict):
+            self.refuse(place, f"is {_shown(table)}; it must be a table")
             return None
         return {
             word: self._one(reader, value, (*place, word))
-            for word, value in said.items()
+            for word, value in table.items()
         }
 
-    def _one(self, reader: Reader, said: object, place: Place) -> object:
-        value = reader.read(said)
+    def _one(self, reader: Reader, raw: object, place: Place) -> object:
+        value = reader.read(raw)
         if value is None:
-            self.refuse(place, f"is {_shown(said)}; it must be {reader.expected}")
+            self.refuse(place, f"is {_shown(raw)}; it must be {reader.expected}")
         return value
 
 
-def _expected(how: Reader | Each) -> str:
-    return how.expected if isinstance(how, Reader) else "a table"
+def _expected(reader: Reader | Each) -> str:
+    return reader.expected if isinstance(reader, Reader) else "a table"
 
 
 def _unknown(name: str, expected: list[str]) -> str:
@@ -142,6 +142,6 @@ def _unknown(name: str, expected: list[str]) -> str:
     return f"is not a key that is known here{hint}"
 
 
-def _shown(said: object) -> str:
-    # What is wrong with a list is one of its elements, so they are shown.
-    return str(said)[:80] if isinstance(said, list) else shown(said)
+def _shown(value: object) -> str:
+    # The problem of a list is one of its elements, so the elements are shown.
+    return str(value)[:80] if isinstance(value, list) else shown(value)

@@ -1,11 +1,11 @@
 """
-How many calls the vendor's key has left, shared by every process that uses it.
+Optimove's rate limit, shared by every process that uses the key.
 
-50 requests in any 10 s, counted by the vendor as a sliding window over both of its APIs.
+Optimove allows 50 requests in any 10 s: a sliding window over both of its APIs.
 CONFIRMED: developer.optimove.com /reference/understanding-api-rate-limits-at-optimove.
-(A token bucket would allow for twice as many: a full one, and its refill.)
+(A token bucket would allow twice as many: a full one, and its refill.)
 
-Nobody sleeps here: who gets no call is told how long to stay away.
+No function here sleeps: a caller that gets no call receives the time to wait.
 """
 
 from __future__ import annotations
@@ -21,58 +21,58 @@ from django.db import connection, models, transaction
 from promoportal.runtime import monotonic_clock
 from promoportal.runtime.monotonic_clock import Machine
 
-# Two calls and half a second less than is allowed: for what arrives later than it was
-# granted, and for a person trying the key by hand.
+# Two calls less in half a second more than allowed: for calls that arrive late, and for
+# engineers who try the key by hand.
 WINDOW = timedelta(seconds=10.5)
-# By how much the clocks may differ without a step: a query may wait for its lock.
+# Difference of the clocks without a step: a query may wait for its lock.
 _TOLERANCE = "interval '0.25 seconds'"
-# More machines than ever ask; those that were replaced are forgotten.
+# More machines than ever use the limiter; entries of replaced ones are dropped.
 _MAX_MACHINES = 100
-# How long a grant is good for: what leaves later may arrive among too many others.
+# Seconds for which a grant is valid: a later call may arrive with too many others.
 _GOOD_FOR = 0.4
 
 
 class Priority(enum.IntEnum):
-    """Up to how many calls in the window, all kinds together, may be taken for what."""
+    """The number of calls in the window, of all kinds, up to which each may call."""
 
-    PERSON = 48  # someone is waiting at a page: all there are
-    COLLECTING = 44  # customers are waiting; leaves some to a person
-    REPORTING = 36  # nobody waits for a report; leaves a quarter to what comes before
+    PERSON = 48  # staff wait for a page: all calls
+    COLLECTING = 44  # customers wait; leaves some calls to staff
+    REPORTING = 36  # no one waits; leaves a quarter to the others
 
 
-# Calls of the window that collecting leaves alone, and that reporting may take although
-# the rest is taken: a flow of customers that never stops must not keep every report back.
+# Calls of the window that only reporting may use, so that an endless flow of customers
+# cannot stop all reports.
 FOR_REPORTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """One call may be made, at once."""
+    """Permission for one call, at once."""
 
     at: float = field(default_factory=time.monotonic)
 
     @property
     def is_good(self) -> bool:
-        """Whether there is still time to begin the call."""
+        """Return whether there is still time to begin the call."""
         return time.monotonic() - self.at < _GOOD_FOR
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """No call may be made for some seconds."""
+    """No call is allowed for some seconds."""
 
     seconds: float
 
 
 class Allowance(models.Model):
-    """The times of the last calls granted: one row for all processes."""
+    """The times of the last granted calls, in one row for all processes."""
 
     granted_at = ArrayField(models.DateTimeField(), default=list)
-    reports_at = ArrayField(models.DateTimeField(), default=list)  # of these, reports
-    not_before = models.DateTimeField(null=True)  # the vendor said: too many
+    reports_at = ArrayField(models.DateTimeField(), default=list)  # those for reports
+    not_before = models.DateTimeField(null=True)  # after a 429 of Optimove
     refusals = models.PositiveSmallIntegerField(default=0)
     asked_at = models.DateTimeField(null=True)
-    # When the clock of each machine was at zero, by the database's clock.
+    # The database time at which the clock of each machine was zero.
     machines = models.JSONField(default=dict, db_default={})
 
     class Meta:
@@ -86,9 +86,9 @@ class Allowance(models.Model):
         return f"{len(self.granted_at)} calls granted lately"
 
 
-# Count the calls of the window, and those that are free for a priority. The clock is read
-# after the row is locked, so that waiting for another process does not age its calls.
-# clock_timestamp(), not now(): what counts is when, not in which transaction.
+# Counts the calls of the window, and those that are free for a priority. The clock is
+# read after the row is locked, so that waiting for another process does not age its
+# calls. clock_timestamp() is the present time; now() is the start of the transaction.
 _COUNTED = """
     , recent AS MATERIALIZED (
         SELECT *,
@@ -121,9 +121,9 @@ _REMAINING = f"""
     ) {_COUNTED.format(stamp="at")}
     SELECT free FROM counted
 """  # noqa: S608 - of the constant above
-# The row is locked, read and written in one statement: who comes second waits, and then
-# reads what the first has left. Who gets no call learns when it is worth another try:
-# after the pause, or when the oldest call leaves the window.
+# The row is locked, read and written in one statement: a second process waits, and then
+# reads the row as the first has left it. Without a free call, the time to wait is
+# returned: until the pause ends, or until the oldest call leaves the window.
 #
 # A step of the database's clock ages no call. `step` is how much further this clock went
 # than the clock of the asking machine since the machine last asked. The calls move by the
@@ -172,7 +172,7 @@ _BEGIN = """
 _PAUSED = """coalesce(
     not_before > clock_timestamp()
     AND not_before < clock_timestamp() + interval '61 minutes', false)"""
-# Of the calls refused in one moment, the first counts. A minute of peace forgives.
+# Of several 429 at once, the first counts. A minute without one resets the number.
 _REFUSALS = f"""
     CASE WHEN {_PAUSED} THEN refusals
     WHEN not_before > clock_timestamp() - interval '1 minute'
@@ -195,23 +195,24 @@ def acquire(
     machine: Machine | None = None,
 ) -> Granted | Wait:
     """
-    Take one call from the window, or return how long to wait.
+    Take one call from the window, or return the time to wait.
 
-    Not to be used inside a transaction: the row would be locked until its end.
+    Do not call it in a transaction: the row would stay locked until its end.
 
-    :param machine: who asks, if not this machine
+    :param machine: the asking machine, if it is not this one
     """
     values = _values(priority, window)
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         name, clock = machine or monotonic_clock.machine()
         cursor.execute(_ACQUIRE, {**values, "machine": name, "clock": clock})
-        found = cursor.fetchone()
-        if found is None:
+        row = cursor.fetchone()
+        if row is None:
             cursor.execute(_BEGIN)
-    if found is None:
+    if row is None:
         return acquire(priority, window=window, machine=machine)
-    free, seconds = found
-    # It may have become free since; then at once, but not in a tight circle.
+    free, seconds = row
+    # A call may be free by now: the next try may follow at once, but not in a tight
+    # loop.
     return Granted() if free else Wait(max(float(seconds or 0), 0.01))
 
 
@@ -219,14 +220,14 @@ def remaining(
     priority: Priority = Priority.PERSON, *, window: timedelta = WINDOW
 ) -> int:
     """
-    Return how many calls are free now, if the database's clock made no step.
+    Return the number of calls that are free now, if the database's clock made no step.
 
-    It is a hint: who asks for one of them may get none.
+    It is a hint: `acquire` may find none of them left.
     """
     with connection.cursor() as cursor:
         cursor.execute(_REMAINING, _values(priority, window))
-        found = cursor.fetchone()
-    return priority.value if found is None else int(found[0])
+        row = cursor.fetchone()
+    return priority.value if row is None else int(row[0])
 
 
 def _values(priority: Priority, window: timedelta) -> dict[str, float | str]:
@@ -240,11 +241,12 @@ def _values(priority: Priority, window: timedelta) -> dict[str, float | str]:
 
 def refused(retry_after: float | None) -> None:
     """
-    Have everybody wait: the vendor said 429.
+    Pause all processes after a 429 of Optimove.
 
-    As long as it asked for; if it did not say, 2, 4, 8 ... 64 s, as its page asks us to.
+    The pause is `retry_after` seconds, at most an hour; if Optimove sent none, 2, 4, 8
+    ... 64 s, as its documentation asks.
     """
-    told = None if retry_after is None else min(max(retry_after, 0.0), 3600.0)
+    seconds = None if retry_after is None else min(max(retry_after, 0.0), 3600.0)
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(_BEGIN)
-        cursor.execute(_REFUSED, {"told": told})
+        cursor.execute(_REFUSED, {"told": seconds})

@@ -1,4 +1,4 @@
-"""The operator's own systems, where rewards become real."""
+"""The operator's platform, on which rewards are activated."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ __all__ = [
 
 class Platform(Protocol):
     """
-    An adapter to one platform. Threads share it; it raises nothing but wire's errors.
+    An adapter to one platform. Threads share it; it raises only `wire.WireError`.
 
-    Each method is one call, within a time, and tries nothing again: that is for the rows.
+    Each method makes one call with a time limit, and never retries: rows are retried.
     """
 
     @property
     def capability(self) -> Capability: ...
 
     def activate(self, order: Order, *, key: UUID) -> Receipt:
-        """Turn a reward on."""
+        """Activate a reward."""
 
     def look_up(self, key: UUID) -> Receipt | None:
-        """Ask what became of a key; None if the platform does not know it."""
+        """Ask for the result of a key; None if the platform does not know the key."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
 
 
 def from_settings() -> Platform:
     """
-    Make the platform that PLATFORM_ADAPTER names.
+    Create the platform adapter that PLATFORM_ADAPTER names.
 
-    :raises ImproperlyConfigured: with a sentence
+    :raises ImproperlyConfigured: if it can't be created, with the reason
     """
     name = settings.PLATFORM_ADAPTER
     try:
@@ -65,7 +65,7 @@ def from_settings() -> Platform:
     return _checked(name, make())
 
 
-# The method of an adapter that makes the call, by the kind of an attempt.
+# The adapter method that makes the call, by the kind of an attempt.
 _METHODS = {"ACTIVATE": "activate", "LOOK_UP": "look_up"}
 
 
@@ -81,14 +81,14 @@ def asks(kind: str, key: UUID) -> str:
 
 
 def _checked(name: str, platform: object) -> Platform:
-    lacking = [
+    missing = [
         method
         for method in ("activate", "look_up", "close")
         if not callable(getattr(platform, method, None))
     ]
     if not isinstance(getattr(platform, "capability", None), Capability):
-        lacking.append("capability")
-    if lacking:
-        msg = f"PLATFORM_ADAPTER is {name!r}, which is no platform: it lacks {', '.join(lacking)}."
+        missing.append("capability")
+    if missing:
+        msg = f"PLATFORM_ADAPTER is {name!r}, which is no platform: it lacks {', '.join(missing)}."
         raise ImproperlyConfigured(msg)
     return cast(Platform, platform)

@@ -1,4 +1,4 @@
-"""What a platform can do; how to try again follows from it."""
+"""The capability of a platform, which decides how a call is retried."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ _DURATION = re.compile(r"([1-9][0-9]{0,4})([smhd])")
 @dataclass(frozen=True, slots=True)
 class Capability:
     """
-    Idempotent: with the same key, nothing is credited twice, for as long as it remembers.
+    A platform's handling of a key that it has seen before.
 
-    Askable: it can say what became of a key; "not found" counts only after a grace.
+    Idempotent: the same key credits nothing twice for `remembers_for`. Askable: the
+    platform returns the result of a key; "not found" counts only `settle_grace` after
+    the lease ended.
     """
 
     idempotent: bool
@@ -28,20 +30,20 @@ class Capability:
     @classmethod
     def parse(cls, text: str) -> Capability:
         """
-        Read `idempotent,askable,remembers_for=48h`, or `neither`.
+        Parse `idempotent,askable,remembers_for=48h`, or `neither`.
 
         :raises ImproperlyConfigured: with a sentence for each mistake
         """
-        return _Reading(text).capability()
+        return _Parser(text).capability()
 
     @property
     def settles_by_itself(self) -> bool:
-        """Whether the portal can resolve an unanswered call without staff."""
+        """Return whether a call without a response can be resolved without staff."""
         return self.idempotent or self.askable
 
 
 @dataclass
-class _Reading:
+class _Parser:
     text: str
     words: set[str] = field(default_factory=set)
     durations: dict[str, timedelta] = field(default_factory=dict)
@@ -49,7 +51,7 @@ class _Reading:
 
     def capability(self) -> Capability:
         for part in self.text.split(","):
-            self._take(part.strip())
+            self._read(part.strip())
         self._check()
         if self.mistakes:
             raise ImproperlyConfigured(" ".join(self.mistakes))
@@ -59,13 +61,13 @@ class _Reading:
             **self.durations,
         )
 
-    def _take(self, part: str) -> None:
-        name, given, value = (piece.strip() for piece in part.partition("="))
+    def _read(self, part: str) -> None:
+        name, equals, value = (piece.strip() for piece in part.partition("="))
         if name in self.words or name in self.durations:
             self._refuse(f"says {name} twice")
         elif name in _NEEDS:
-            self._take_duration(name, value)
-        elif name in _WORDS and not given:
+            self._read_duration(name, value)
+        elif name in _WORDS and not equals:
             self.words.add(name)
         else:
             self._refuse(
@@ -73,7 +75,7 @@ class _Reading:
                 "remembers_for=24h and settle_grace=60s"
             )
 
-    def _take_duration(self, name: str, value: str) -> None:
+    def _read_duration(self, name: str, value: str) -> None:
         match = _DURATION.fullmatch(value)
         if match:
             self.durations[name] = timedelta(**{_UNITS[match[2]]: int(match[1])})
@@ -89,8 +91,8 @@ class _Reading:
             if _NEEDS[name] not in self.words:
                 self._refuse(f"says {name}, which means nothing without {_NEEDS[name]}")
 
-    def _refuse(self, what: str) -> None:
-        self.mistakes.append(f"PLATFORM_CAPABILITY {what}.")
+    def _refuse(self, mistake: str) -> None:
+        self.mistakes.append(f"PLATFORM_CAPABILITY {mistake}.")
 
 
 _WORDS = frozenset({"idempotent", "askable", "neither"})

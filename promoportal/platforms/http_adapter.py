@@ -1,4 +1,4 @@
-"""A platform that keeps the portal's own HTTP contract: see docs/vendor.md."""
+"""The adapter for platforms with the portal's HTTP contract: see docs/vendor.md."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class HttpPlatform:
 
     def activate(self, order: Order, *, key: UUID) -> Receipt:
         """
-        Turn a reward on.
+        Activate a reward.
 
-        :raises wire.WireError:
+        :raises wire.WireError: if the platform did not confirm it
         """
         answer = self._client.change(
             *_ACTIVATE,
@@ -74,7 +74,7 @@ class HttpPlatform:
 
     def look_up(self, key: UUID) -> Receipt | None:
         """
-        Ask what became of a key; None if the platform does not know it.
+        Ask for the result of a key; None if the platform does not know the key.
 
         :raises wire.WireError: but never Unanswered
         """
@@ -114,9 +114,9 @@ def _reward(reward: Reward) -> wire.Json:
 
 
 def _receipt(answer: wire.Answer) -> Receipt:
-    # 200 or 201. Of the others that sound well, a 202 is a promise and no receipt.
-    said = answer.body if answer.evidence.status in {200, 201} else None
-    reference = said.get("reference") if isinstance(said, dict) else None
+    # Only 200 or 201: a 202, for example, is a promise and no receipt.
+    body = answer.body if answer.evidence.status in {200, 201} else None
+    reference = body.get("reference") if isinstance(body, dict) else None
     if isinstance(reference, int) and not isinstance(reference, bool):
         reference = str(reference)
     if not isinstance(reference, str) or not 0 < len(reference.strip()) <= _MAX_LENGTH:

@@ -1,4 +1,4 @@
-"""What is sent to a platform, and what comes back."""
+"""The data sent to a platform and returned by it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from promoportal.wire import Evidence, Json
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """What it is worth. The value is text, with the digits the vendor used."""
+    """The value of a reward, as text with Optimove's digits."""
 
     category: str
     type: str
@@ -24,10 +24,10 @@ class Reward:
 @dataclass(frozen=True, slots=True)
 class Order:
     """
-    What a platform is asked to turn on.
+    The reward that a platform is asked to activate.
 
-    It is frozen at the first attempt and stored, so that a later one can't ask for
-    anything else with the same key.
+    It is frozen and stored at the first attempt, so that a retry with the same key
+    cannot ask for anything else.
     """
 
     customer: str
@@ -39,19 +39,19 @@ class Order:
     properties: Mapping[str, Json] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Say it in JSON that jsonb can keep."""
+        """Return values that a jsonb column can store."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Order:
-        """Read what `as_json` said."""
+        """Create an order from the result of `as_json`."""
         reward = stored["reward"]
         return cls(**{**stored, "reward": None if reward is None else Reward(**reward)})
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The platform's word that a reward is on."""
+    """The platform's confirmation that a reward is activated."""
 
     reference: str
     evidence: Evidence = field(default_factory=Evidence, compare=False)

@@ -1,10 +1,10 @@
 """
-One breaker for each far side: open while calling it would be of no use.
+A circuit breaker for each integration: open while a call to it would be useless.
 
-It opens when a far side refuses us for how we are set up, when it fails again and again,
-and when it asks for a rest. While it is open, rows stay where they are: one expired token
-must not hold a million, nor an outage wear out the patience each of them has. When the
-pause is over, one call at a time may try, until one goes well.
+It opens if an integration rejects the portal's configuration, fails repeatedly, or
+sends `Retry-After`. While it is open, rows keep their state: an expired token must not
+set a million rows to `HELD`, and an outage must not use up their retries. After the
+pause, one call at a time may probe the integration until one succeeds.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from promoportal.wire import Misconfigured, WireError
 
 _log = logging.getLogger("promoportal.breakers")
 
-# While our own configuration is wrong; it takes a person to mend that.
+# While the portal's configuration is wrong, which staff have to correct.
 PAUSE = timedelta(seconds=60)
-# After failures in a row: 2, 4, 8 ... seconds, and at most:
+# Maximum pause after failures in a row; the pauses are 2, 4, 8 ... seconds.
 MAX_SECONDS = 30.0
 _MAX_DOUBLINGS = 10
-# Longer than a call can take; a probe that died holds the next one up no longer.
+# Longer than a call can take: after it, a probe that crashed no longer blocks the next.
 PROBE = timedelta(seconds=30)
 
 
@@ -37,28 +37,28 @@ class Side(models.TextChoices):
     PLATFORM = "platform", "Platform"
 
 
-# Failures in a row, over all processes, after which it opens. The platform is called by
-# many at once, and a part of a chunk fails together.
+# Failures in a row, over all processes, after which a breaker opens. The platform gets
+# many calls at once, and part of a chunk fails together.
 MAX_FAILURES: Mapping[Side, int] = {Side.VENDOR: 10, Side.PLATFORM: 50}
 
 
 class BreakerState(enum.Enum):
-    """What may be sent to a far side now."""
+    """The calls that are allowed to an integration now."""
 
-    CLOSED = "anything"
-    PROBE = "one call, by whoever was told so"
-    OPEN = "nothing"
+    CLOSED = "any call"
+    PROBE = "one call, whose outcome is recorded"
+    OPEN = "no call"
 
 
 class Breaker(models.Model):
-    """What keeps us from calling a far side. No row: nothing ever did."""
+    """The circuit breaker of an integration. Without a row, no call has failed yet."""
 
     side = models.CharField(max_length=20, primary_key=True, choices=Side)
     opened_at = models.DateTimeField(null=True)  # null: closed
     open_until = models.DateTimeField(null=True)
     probing = models.BooleanField(default=False)
-    failures = models.PositiveIntegerField(default=0)  # since a call last went well
-    pauses = models.PositiveSmallIntegerField(default=0)  # of these, openings
+    failures = models.PositiveIntegerField(default=0)  # since the last success
+    pauses = models.PositiveSmallIntegerField(default=0)  # openings since then
     problem = models.TextField(default="", blank=True)
 
     class Meta:
@@ -76,71 +76,69 @@ class Breaker(models.Model):
         return f"{self.get_side_display()}: {'open' if self.opened_at else 'closed'}"
 
 
-_SHUT = Q(opened_at__isnull=False)
+_IS_OPEN = Q(opened_at__isnull=False)
 
 
 def acquire_permission(side: Side) -> BreakerState:
-    """
-    Say what may be sent now. Whoever is told PROBE makes one call, and says how it went.
-    """
+    """Return the calls that are allowed; `PROBE` is one, whose outcome is recorded."""
     # The usual case is one indexed read that finds nothing.
-    opened = Breaker.objects.filter(_SHUT, side=side)
+    opened = Breaker.objects.filter(_IS_OPEN, side=side)
     if not opened.exists():
         return BreakerState.CLOSED
-    over = opened.filter(open_until__lte=Now())
-    taken = over.update(open_until=Now() + PROBE, probing=True)
-    return BreakerState.PROBE if taken else BreakerState.OPEN
+    expired = opened.filter(open_until__lte=Now())
+    is_probe = expired.update(open_until=Now() + PROBE, probing=True)
+    return BreakerState.PROBE if is_probe else BreakerState.OPEN
 
 
 def release_permission(side: Side) -> None:
-    """Whoever was told PROBE found nothing to send: another may try at once."""
-    probed = Breaker.objects.filter(_SHUT, side=side, probing=True)
+    """Return a probe that had nothing to send: another caller may probe at once."""
+    probed = Breaker.objects.filter(_IS_OPEN, side=side, probing=True)
     probed.update(open_until=Now(), probing=False)
 
 
 def is_open(side: Side) -> bool:
-    """Whether nothing would be sent now; unlike `gate`, it takes no one's probe."""
-    shut = Breaker.objects.filter(_SHUT, side=side)
-    return shut.filter(open_until__gt=Now()).exists()
+    """Return whether no call is allowed now; unlike `acquire_permission`, no probe."""
+    opened = Breaker.objects.filter(_IS_OPEN, side=side)
+    return opened.filter(open_until__gt=Now()).exists()
 
 
 def trip(side: Side, error: WireError) -> None:
-    """Open the breaker if this error says that we are set up wrongly."""
+    """Open the breaker if the error is about the portal's configuration."""
     if isinstance(error, Misconfigured):
         _open(_row(side), PAUSE, error, failures=F("failures") + 1)
 
 
 def record_failures(side: Side, error: WireError, *, count: int = 1) -> None:
-    """Count calls that failed, with none between them that went well; too many open it."""
-    row = _row(side)
-    row.update(failures=F("failures") + count, problem=error.problem)
+    """Count failed calls that no success interrupted; too many open the breaker."""
+    rows = _row(side)
+    rows.update(failures=F("failures") + count, problem=error.problem)
     too_many = Q(opened_at=None, failures__gte=MAX_FAILURES[side])
     seconds = Least(Power(2.0, F("pauses") + 1), MAX_SECONDS)
     pause = models.ExpressionWrapper(
         seconds * timedelta(seconds=1), output_field=models.DurationField()
     )
-    _open(row.filter(too_many | Q(probing=True)), pause, error)
+    _open(rows.filter(too_many | Q(probing=True)), pause, error)
 
 
 def open_for(side: Side, error: WireError, seconds: float) -> None:
-    """Open the breaker for as long as the far side asked for (`Retry-After`)."""
+    """Open the breaker for the time that the integration sent in `Retry-After`."""
     _open(_row(side), timedelta(seconds=seconds), error)
 
 
 def record_success(side: Side) -> None:
     """
-    A call went well: forget the failures, and close the breaker if that was its probe.
+    Reset the failures, and close the breaker if the call was its probe.
 
-    Of one that is closed and counts none, nothing is written.
+    Nothing is written if the breaker is closed and has no failures.
     """
-    probed = _SHUT & Q(probing=True)
-    stumbled_lately = Q(opened_at=None, failures__gt=0)
-    rows = Breaker.objects.filter(probed | stumbled_lately, side=side)
+    probed = _IS_OPEN & Q(probing=True)
+    failed = Q(opened_at=None, failures__gt=0)
+    rows = Breaker.objects.filter(probed | failed, side=side)
     before = rows.first()
     if before is None:
         return
-    afresh = {"opened_at": None, "open_until": None, "probing": False}
-    closed = rows.update(failures=0, pauses=0, problem="", **afresh)
+    reset = {"opened_at": None, "open_until": None, "probing": False}
+    closed = rows.update(failures=0, pauses=0, problem="", **reset)
     if closed and before.opened_at:
         _log.info("breaker.closed", extra={"side": str(side)})
 
@@ -156,7 +154,7 @@ def _open(
     error: WireError,
     **changes: Combinable,
 ) -> None:
-    """Open, or keep open: never for less than was said before."""
+    """Open the breaker, or keep it open for at least as long as before."""
     opened = rows.update(
         opened_at=Coalesce(F("opened_at"), Now()),
         open_until=models.Case(
@@ -164,7 +162,7 @@ def _open(
             default=Greatest(F("open_until"), Now() + pause),
         ),
         probing=False,
-        # An outage may last for days: beyond this they grow no more.
+        # An outage may last for days; the pauses stop growing here.
         pauses=Least(F("pauses") + 1, _MAX_DOUBLINGS),
         problem=error.problem,
         **changes,

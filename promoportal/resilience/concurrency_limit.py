@@ -1,9 +1,9 @@
 """
-How many calls to a far side may be under way at a time, over all processes and hosts.
+A limit of the calls to an integration that run at the same time, over all hosts.
 
-A permit is an advisory lock of the database, held by the connection of whoever has it:
-when a process dies, however it dies, its permits are free at once. While one is frozen
-with calls under way they are not; after longer than any job lasts, they are taken from it.
+A permit is an advisory lock of PostgreSQL, taken by the connection of its holder: when
+a process ends for any reason, its permits are free at once. If a process is frozen with
+calls in progress, its permits are taken from it after longer than any job lasts.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from django.db import InterfaceError, OperationalError, connection
 
 from promoportal.db import advisory_locks
 
-# Seconds for which nobody who works keeps a permit and asks the database nothing: a job's
-# turn and a call, twice over. What was sent is answered by then, or never.
+# Seconds without a query after which the holder of a permit is frozen: twice a job's
+# turn and a call. By then, every request has its response or will never get one.
 FROZEN = 60.0
 
-# "call"; it only has to be unlike the first number of other pairs.
+# "call" in ASCII; it must only differ from the first number of other pairs.
 _CALLS = 0x63616C6C
 
-# The first that are free: what is behind them is not asked for.
+# Takes the first free numbers; LIMIT stops before the others are tried.
 _TAKE = """
     SELECT number FROM generate_series(1, %s) AS number
     WHERE pg_try_advisory_lock(%s, number) LIMIT %s
@@ -33,9 +33,9 @@ _GIVE_BACK = "SELECT pg_advisory_unlock(%s, number) FROM unnest(%s::int[]) AS nu
 @contextmanager
 def acquire_permits(most: int, *, of: int) -> Iterator[int]:
     """
-    Hold as many permits as are free, up to `most` of `of` in all; say how many, if any.
+    Take the free permits, up to `most` of `of` in all, and yield their number.
 
-    Not inside a transaction, nor more than once at a time in a process.
+    Do not call it inside a transaction, or twice at the same time in one process.
     """
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, [of, _CALLS, most])
@@ -43,19 +43,17 @@ def acquire_permits(most: int, *, of: int) -> Iterator[int]:
     try:
         yield len(numbers)
     finally:
-        # Where the connection is lost, they went with it.
+        # With a lost connection, PostgreSQL has released the permits already.
         with suppress(InterfaceError, OperationalError), connection.cursor() as cursor:
             cursor.execute(_GIVE_BACK, [_CALLS, numbers])
 
 
 def end_frozen(seconds: float = FROZEN) -> int:
     """
-    Whoever has permits and stands still keeps the others waiting no longer.
+    End the connections of frozen processes that have permits, and return their number.
 
-    Its connection ends, and so will its job if it ever goes on; its rows are leased, and
-    settled like those of a process that died.
-
-    :returns: how many that were
+    The job of such a process fails if it ever continues; its rows are leased, and
+    resolved like those of a process that crashed.
     """
     return advisory_locks.terminate_idle_holders(
         advisory_locks.all_pairs("permits", _CALLS), seconds=seconds

@@ -1,4 +1,4 @@
-"""The cells of a list, each with the name of its column: a phone shows no headings."""
+"""List cells with the name of their column, because phones show no column headings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def named(
 
 
 def _named(cell: SafeString, name: str) -> SafeString:
-    """Django hands over a cell as it is written, whose first `>` ends its own tag."""
+    """Add the column name to the cell's own tag, which ends with the first `>`."""
     tag, _, rest = cell.partition(">")
     if "action-checkbox" in tag:
         return cell

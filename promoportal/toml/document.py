@@ -1,4 +1,4 @@
-"""A TOML file: its values and the line of each, or why it can't be read."""
+"""A TOML file: its values and the line of each, or the reason why it can't be read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from promoportal.toml.lines import Lines
 
 
 class Fault(enum.Enum):
-    """Why a file can't be read; each kind of file says it in its own words."""
+    """Reasons why a file can't be read; each kind of file has its own sentences."""
 
     INACCESSIBLE = enum.auto()
     NOT_UTF8 = enum.auto()
@@ -23,7 +23,7 @@ class Fault(enum.Enum):
 
 
 class UnreadableFile(Exception):
-    """A file that can't be opened, or is not TOML in UTF-8."""
+    """The file can't be opened, or is not TOML in UTF-8."""
 
     def __init__(self, fault: Fault, line: int, reason: object) -> None:
         super().__init__(str(reason))
@@ -44,15 +44,15 @@ def read(path: Path, parse_float: Callable[[str], Any] = Decimal) -> Document:
     """
     Read a TOML file.
 
-    :param parse_float: makes a value of the text of a number with a fraction
+    :param parse_float: converts the text of a number with a fraction
     :raises UnreadableFile: if the file can't be opened or parsed
     """
     text = _text(path)
     try:
         return Document(tomllib.loads(text, parse_float=parse_float), Lines(text))
     except (ValueError, RecursionError) as error:
-        at = re.search(r"\(at line (\d+)", str(error))
-        line = int(at[1]) if at else len(text.splitlines()) or 1
+        found = re.search(r"\(at line (\d+)", str(error))
+        line = int(found[1]) if found else len(text.splitlines()) or 1
         raise UnreadableFile(Fault.NOT_TOML, line, error) from error
 
 

@@ -1,8 +1,8 @@
 """
-On which line of a TOML file each value stands, which tomllib does not tell.
+Line numbers of the values in a TOML file, which tomllib does not return.
 
-A scanner of what tomllib has accepted: it knows where keys, values and strings end, and
-nothing of what they mean.
+The scanner reads text that tomllib has accepted: it finds where keys, values and
+strings end, and does not interpret them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _PLAIN = re.compile(r"[^,\]}#\n]*")
 
 
 class Lines:
-    """The line of every table, key and element, by the path to it."""
+    """The line of every table, key and element, by its path."""
 
     def __init__(self, text: str) -> None:
-        # Nothing is written before the first line: what is missing is missing there.
+        # A value that is missing in the whole file has the first line.
         self._lines: dict[Path, int] = {(): 1, **dict(_Scanner(text).lines())}
 
     def of(self, path: Path) -> int:
-        """Give the line of what is there, or of the nearest that it would be in."""
+        """Return the line of a path, or of the nearest table that would contain it."""
         while path not in self._lines:
             path = path[:-1]
         return self._lines[path]
@@ -46,13 +46,13 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
-        # How often each array of tables has begun anew.
+        # Number of tables so far in each array of tables.
         self._tables: dict[Path, int] = defaultdict(int)
-        # Where lines begin is counted on from where it was counted last.
+        # Position and number of the last line counted: counting continues from there.
         self._counted = (0, 1)
 
     def lines(self) -> Iterator[tuple[Path, int]]:
-        """Give every path as it comes; the first line of one that comes again counts."""
+        """Yield every path with the line on which it occurs first."""
         seen: set[Path] = set()
         for path, line in self._document():
             if path not in seen:
@@ -74,7 +74,7 @@ class _Scanner:
         return self._at < len(self._text)
 
     def _header(self) -> Path:
-        """Read `[a.b]` or `[[a.b]]`: the table that follows."""
+        """Read `[a.b]` or `[[a.b]]`, and return the table that follows."""
         brackets = 2 if self._text.startswith("[[", self._at) else 1
         self._at += brackets
         names = self._key()
@@ -91,9 +91,9 @@ class _Scanner:
         return path
 
     def _last(self, path: Path) -> Path:
-        """Step into the last table of an array, if it is one."""
-        begun = self._tables.get(path, 0)
-        return (*path, begun - 1) if begun else path
+        """Return the path of the last table, if the path is an array of tables."""
+        count = self._tables.get(path, 0)
+        return (*path, count - 1) if count else path
 
     def _pair(self, table: Path) -> Iterator[tuple[Path, int]]:
         line = self._line()
@@ -103,7 +103,7 @@ class _Scanner:
         yield from self._value(path)
 
     def _key(self) -> list[str]:
-        """Read names with dots between them, and whatever blanks are around."""
+        """Read names separated by dots, with the blanks around them."""
         names = []
         while True:
             self._skip(_BLANK)
@@ -135,7 +135,7 @@ class _Scanner:
             yield from self._pair(path)
 
     def _inside(self, end: str) -> bool:
-        """Go on to what follows an opening bracket, or a value and its comma."""
+        """Move to the next element of an array or table; False at its end."""
         if self._text[self._at] in "[{":
             self._at += 1
         self._skip(_SPACE)
@@ -162,7 +162,7 @@ class _Scanner:
 
 
 def _above(path: Path, line: int) -> Iterator[tuple[Path, int]]:
-    """Give a path and whatever it is in: `a.b = 1` is also where `a` begins."""
+    """Yield a path and its parents: `a.b = 1` is also the line of `a`."""
     for depth in range(1, len(path) + 1):
         yield path[:depth], line
 
@@ -170,6 +170,6 @@ def _above(path: Path, line: int) -> Iterator[tuple[Path, int]]:
 def _name(key: str) -> str:
     if key[0] not in "\"'":
         return key
-    # The escapes are TOML's own: let its reader say what they mean.
+    # The escapes are TOML's own, so tomllib decodes them.
     name: str = tomllib.loads(f"key = {key}")["key"]
     return name

@@ -1,4 +1,4 @@
-"""All problems of a TOML file, each with its position and what was expected."""
+"""All problems of a TOML file, each with its position and the expected value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class InvalidFile(ValueError):
 
 
 def file_and_line(file: Path, line: int | None) -> str:
-    """Write a position as compilers do: `scenario.toml:12`."""
+    """Format a position as compilers do: `scenario.toml:12`."""
     return f"{file}:{line}"
 
 
@@ -33,7 +33,7 @@ class Problems:
         lines: Lines,
         position: Callable[[Path, int | None], str] = file_and_line,
     ) -> None:
-        """:param position: how to write a file and a line before a sentence"""
+        """:param position: formats a file and a line for the beginning of a sentence"""
         self.file = file
         self._lines = lines
         self._position = position
@@ -42,19 +42,19 @@ class Problems:
     def __len__(self) -> int:
         return len(self._found)
 
-    def at(self, place: Place, says: str) -> None:
-        """Say what is wrong with a value: `must be a text; it is 5.`"""
-        sentence = f"{named(place)} {says}" if place else says
+    def at(self, place: Place, problem: str) -> None:
+        """Add a problem of a value: `must be a text; it is 5.`"""
+        sentence = f"{named(place)} {problem}" if place else problem
         self.elsewhere(self.file, self._lines.of(place), sentence)
 
     def elsewhere(self, file: Path, line: int | None, sentence: str) -> None:
-        """Say what is wrong with a line of a file; None: something is missing in it."""
-        told = f"{self._position(file, line)}: {sentence}"
-        self._found.append((file != self.file, str(file), line or math.inf, told))
+        """Add a problem of a file; `line` is None if something is missing in it."""
+        text = f"{self._position(file, line)}: {sentence}"
+        self._found.append((file != self.file, str(file), line or math.inf, text))
 
     def sentences(self) -> list[str]:
-        """Return the problems in the order of the lines, those of the file itself first."""
-        return [told for *_, told in sorted(self._found, key=lambda found: found[:3])]
+        """Return the problems by line; those of the file itself come first."""
+        return [text for *_, text in sorted(self._found, key=lambda found: found[:3])]
 
     def refuse(self) -> None:
         """
@@ -67,7 +67,7 @@ class Problems:
 
 
 def named(place: Place) -> str:
-    """Write a path as in the sentences: `promotions[0].tiers[1].reward`."""
+    """Format a path as in the sentences: `promotions[0].tiers[1].reward`."""
     text = ""
     for part in place:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
@@ -75,7 +75,7 @@ def named(place: Place) -> str:
 
 
 def instead(wrong: str, known: Sequence[str]) -> str:
-    """Offer what was probably meant, or whatever there is."""
+    """Return the most similar name as a question, or all known names."""
     if near := nearest(wrong, known):
         return f"did you mean {near}?"
     if not known:
@@ -84,5 +84,5 @@ def instead(wrong: str, known: Sequence[str]) -> str:
 
 
 def nearest(wrong: str, known: Sequence[str]) -> str | None:
-    """Return the known name that is most like a misspelled one, if any is."""
+    """Return the known name that is most similar to a misspelled one, or None."""
     return next(iter(get_close_matches(wrong, known, n=1)), None)

@@ -1,4 +1,4 @@
-"""A table of TOML, read key by key: what is wrong is noted, and reading goes on."""
+"""Reads a TOML table key by key; problems are collected and reading continues."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MAX_NUMBER = 5_000_000
 
 class Table:
     """
-    One table, and the keys that were asked for.
+    One table, and the keys that were read.
 
-    Whatever is wrong is given as nothing - an empty text, a zero - and noted: nobody uses
-    a scenario with mistakes, but all of them are found at once.
+    A value with a problem is read as an empty text or zero, and the problem is added: a
+    file with problems is not used, but all of them are found at once.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class Table:
     def at(self, key: str) -> Place:
         return (*self.place, key)
 
-    def wrong(self, key: str, says: str) -> None:
-        self.problems.at(self.at(key), says)
+    def wrong(self, key: str, problem: str) -> None:
+        self.problems.at(self.at(key), problem)
 
     def end(self) -> None:
-        """Name the keys that nobody asked for."""
+        """Add a problem for each key that was not read."""
         for key in self.values:
             if key not in self._asked:
                 offered = instead(key, list(self._asked))
@@ -52,7 +52,7 @@ class Table:
     # --- Values -----------------------------------------------------------------------
 
     def text(self, key: str, *, default: str | None = None) -> str:
-        """Read a text that says something."""
+        """Read a text that is not blank."""
         value = self._value(key, "a text", default)
         if isinstance(value, str) and value.strip():
             return value
@@ -76,7 +76,7 @@ class Table:
         return least
 
     def number(self, key: str) -> Decimal:
-        """Read money, a number of units or a percentage: as a number or a text."""
+        """Read money, a number of units or a percentage, as a number or a text."""
         value = self._value(key, 'a number, such as "10.00"', None)
         number = as_number(value)
         if number is None:
@@ -85,7 +85,7 @@ class Table:
         return number
 
     def choice(self, key: str, kind: type[_E], *, default: _E | None = None) -> _E:
-        """Read one of some words."""
+        """Read one of the values of an enum."""
         words = " or ".join(f'"{each.value}"' for each in kind)
         value = self._value(key, words, default)
         if isinstance(value, str) and value in list(kind):
@@ -94,7 +94,7 @@ class Table:
         return default or next(iter(kind))
 
     def clock(self, key: str) -> time | None:
-        """Read a time of day: as a time, or as a text without seconds."""
+        """Read a time of day, as a time or as a text without seconds."""
         value = self.values.get(key)
         self.has(key)
         if isinstance(value, time):
@@ -116,7 +116,7 @@ class Table:
     # --- Tables -----------------------------------------------------------------------
 
     def table(self, key: str) -> Table | None:
-        """Read a table in this one; None: it is missing, or is none."""
+        """Read a nested table; None if it is missing or not a table."""
         value = self._value(key, "a table", None)
         if isinstance(value, dict):
             return Table(value, self.at(key), self.problems)
@@ -124,18 +124,18 @@ class Table:
         return None
 
     def read(self, key: str, read: Callable[[Table], _V]) -> _V | None:
-        """Read a table in this one, and every key of it; None as `table` says."""
-        below = self.table(key)
-        if below is None:
+        """Read a nested table and every key of it; None if there is no such table."""
+        nested = self.table(key)
+        if nested is None:
             return None
-        found = read(below)
-        below.end()
-        return found
+        result = read(nested)
+        nested.end()
+        return result
 
     def tables(
         self, key: str, *, at_least_one: bool = True, written: str | None = None
     ) -> list[Table]:
-        """Read an array of tables, which is written as headers if it is not said how."""
+        """Read an array of tables; `written` describes its expected form."""
         written = written or f"one or more {self._header(key)}"
         if not self.has(key):
             if at_least_one:
@@ -159,7 +159,7 @@ class Table:
     # --- What is wrong ----------------------------------------------------------------
 
     def _value(self, key: str, expected: str, default: object) -> Any:
-        """Give what is written; nothing, and nothing wrong, where there is a default."""
+        """Return the value of a key, or None; without a default, that is a problem."""
         if not self.has(key):
             if default is None:
                 self.wrong(key, f"is missing; it must be {expected}.")
@@ -189,18 +189,18 @@ def _is(value: object, of: type) -> bool:
 
 
 def as_number(value: object) -> Decimal | None:
-    """Read a number that is one, or is written as a text."""
+    """Return a finite number that is written as a number or a text, or None."""
     if not (is_whole(value) or isinstance(value, str | Decimal)):
         return None
     try:
-        number = Decimal(value)  # type: ignore[arg-type]  # one of these
+        number = Decimal(value)  # type: ignore[arg-type]  # int, str or Decimal
     except InvalidOperation:
         return None
     return number if number.is_finite() else None
 
 
 def shown(value: object) -> str:
-    """Write a value as it stands in the file, or what it is if that is long."""
+    """Return a value as written in the file, or its type if it is long."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

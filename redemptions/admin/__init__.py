@@ -1,4 +1,4 @@
-"""What the vendor was told, to look at and to tell again."""
+"""Admin pages of redemptions and their requests."""
 
 from __future__ import annotations
 

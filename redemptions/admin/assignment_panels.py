@@ -1,3 +1,5 @@
+"""Redemptions on the pages of assignments and executions."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -16,51 +18,48 @@ from redemptions.models import Redemption, Report
 from rewards import redaction
 from rewards.models import Assignment
 
-# --- On the pages of earlier rooms ----------------------------------------------------
-
 
 @page_extensions.panel(Assignment)
 def reported(assignment: Assignment) -> Panel | None:
-    """Whether the vendor was told."""
+    """Return the panel with the state of the redemption."""
     row = _redemption(assignment)
     if row is None:
         return Panel("Redemption", sentences=["There is nothing to report yet."])
-    said = [state_badge(row), since(row.state_since)]
+    state = [state_badge(row), since(row.state_since)]
     problem = quoted(redaction.redact_code(row.problem, assignment))
     return Panel(
         "Redemption",
-        sentences=[format_html("{} {}", *said), *([problem] if problem else [])],
+        sentences=[format_html("{} {}", *state), *([problem] if problem else [])],
         more=[("The redemption", page_of(row))],
     )
 
 
 @page_extensions.timeline(Assignment)
-def told(assignment: Assignment) -> list[Moment]:
-    """What became of telling the vendor."""
+def redemption_moments(assignment: Assignment) -> list[Moment]:
+    """Return the transitions and the latest request of the redemption."""
     row = _redemption(assignment)
     if row is None:
         return []
-    reports = [_carried(row.report)] if row.report else []
+    reports = [_request(row.report)] if row.report else []
     return [*transitions_of(row, what="Redemption:"), *reports]
 
 
-def _carried(report: Report) -> Moment:
-    """The report as one of those that it carried tells of it."""
+def _request(report: Report) -> Moment:
     status = f"HTTP {report.status}" if report.status else ""
     took = "" if report.duration_ms is None else f"{report.duration_ms} ms"
     outcome = str(report.get_outcome_display()) if report.outcome else "Under way"
-    said = ", ".join(part for part in (outcome, status, took) if part)
+    summary = ", ".join(part for part in (outcome, status, took) if part)
     return Moment(
         at=report.begun_at,
         what="Report",
-        why=f"{said}.",
+        why=f"{summary}.",
         detail=exchange(link(report), words(response(report), "Nothing")),
     )
 
 
 @page_extensions.timeline(Execution)
 def activated(execution: Execution) -> Iterator[Moment]:
-    """When its customers began to have it, and when the last so far did."""
+    """Yield the first and the last activation of an execution."""
     rows = Redemption.objects.filter(execution=execution)
     order = Order(is_narrowed=True)
     first, last = order.oldest(rows).first(), order.newest(rows).first()

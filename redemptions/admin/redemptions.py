@@ -1,4 +1,4 @@
-"""Redemptions: the list, the page of each, and reporting one again."""
+"""The admin pages of redemptions, and the actions that report or write them off."""
 
 from __future__ import annotations
 
@@ -146,18 +146,18 @@ class RedemptionAdmin(PortalAdmin):
 
     @admin.display(description="latest report")
     def report_link(self, row: Redemption) -> SafeString:
-        # Its key is all that is shown, and no reason to fetch it.
+        # Only the key is shown, so the report is not fetched.
         report = Report(pk=row.report_id) if row.report_id else None
         return link(report, f"Report {row.report_id}")
 
     @admin.display(description="next")
     def next_time(self, row: Redemption) -> SafeString:
-        said = {
+        labels = {
             RedemptionState.WAITING: "Reported at",
             RedemptionState.UNCERTAIN: "Looked at again at",
         }
-        if name := said.get(RedemptionState(row.state)):
-            return format_html("{} {}", name, moment(row.not_before))
+        if label := labels.get(RedemptionState(row.state)):
+            return format_html("{} {}", label, moment(row.not_before))
         return SafeString("")
 
     def heading(self, row: Redemption) -> str:

@@ -1,3 +1,5 @@
+"""The admin pages of redemption requests."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -17,7 +19,7 @@ from rewards.admin.reward_text import reward_text
 
 
 def response(report: Report) -> str:
-    """What Optimove answered, without the codes of those whose latest report it is."""
+    """Return Optimove's response without the unique codes of the report's redemptions."""
     codes = report.redemptions.exclude(assignment__unique_code="")
     listed = codes.values_list("assignment__unique_code", flat=True)
     return redaction.without(report.answer, listed)

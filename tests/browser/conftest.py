@@ -1,9 +1,9 @@
 """
-Staff at their screens: a real browser before the real site, on a database of its own.
+A real browser with the real site, on a separate database.
 
-Chromium comes from the system (on Debian the package `chromium`): Playwright's own need
-not be fetched. Without one these tests are skipped, unless PORTAL_TESTS_NEED_BROWSER
-is set, as it is in `.ci/run`.
+Chromium comes from the system (on Debian the package `chromium`), so Playwright's own
+need not be downloaded. Without Chromium these tests are skipped, unless
+PORTAL_TESTS_NEED_BROWSER is set, as it is in `.ci/run`.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from promoportal.admin.roles import Role, group_of
-from tests.browser.screen import DESK, Screen
+from tests.browser.screen import DESKTOP, Screen
 from tests.factories import UserFactory
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-# It asks nobody for news of itself: a test talks to this machine alone.
+# The browser sends no requests of its own: a test uses this machine only.
 _QUIET = (
     *("--disable-gpu", "--disable-quic", "--disable-sync", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update"),
 )
 
-# Milliseconds: on a machine that does much else, a page takes its time.
+# Milliseconds: a page may be slow on a busy machine.
 PATIENCE = 30_000
 expect.set_options(timeout=PATIENCE)
 
-SitDown = Callable[..., Screen]
+OpenScreen = Callable[..., Screen]
 
 
 def _program() -> str:
@@ -48,11 +48,11 @@ def _program() -> str:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """One for all tests of this folder that run one after the other."""
+    """Yield one browser for all tests of this folder."""
     program = _program()
     with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
-        # Playwright has an event loop wait in this thread; Django takes that for
-        # asynchronous code, which it is not.
+        # Playwright runs an event loop in this thread, so Django would refuse queries as
+        # if the code were asynchronous.
         environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         browser = playwright.chromium.launch(executable_path=program, args=_QUIET)
         yield browser
@@ -60,22 +60,22 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def sit_down(browser: Browser, live_server: LiveServer) -> Iterator[SitDown]:
+def open_screen(browser: Browser, live_server: LiveServer) -> Iterator[OpenScreen]:
     """
-    Someone sits down at a screen, logged in; or a stranger, who is not.
+    Return a function that opens a screen for a logged-in or an anonymous user.
 
-    When they leave, nothing may have gone wrong that only the browser knows of: an
-    error, or something that the Content-Security-Policy kept the page from doing.
+    After the test, no screen may have reported an error, or a violation of the
+    Content-Security-Policy.
     """
     screens: list[Screen] = []
 
-    def sit_down(who: Role | User | None, **how: Any) -> Screen:
+    def open_screen(who: Role | User | None, **options: Any) -> Screen:
         context = browser.new_context(
             **{
                 "base_url": live_server.url,
-                "viewport": DESK,
+                "viewport": DESKTOP,
                 "reduced_motion": "reduce",
-                **how,
+                **options,
             }
         )
         context.set_default_timeout(PATIENCE)
@@ -85,7 +85,7 @@ def sit_down(browser: Browser, live_server: LiveServer) -> Iterator[SitDown]:
         screens.append(Screen(context))
         return screens[-1]
 
-    yield sit_down
+    yield open_screen
     for screen in screens:
         screen.context.close()
     assert [said for screen in screens for said in screen.complaints] == []
@@ -98,5 +98,5 @@ def _member(role: Role) -> User:
 
 
 def _logged_in(user: User, live_server: LiveServer) -> Any:
-    session = Desk(user).client.cookies[settings.SESSION_COOKIE_NAME]
+    session = StaffClient(user).client.cookies[settings.SESSION_COOKIE_NAME]
     return {"name": session.key, "value": session.value, "url": live_server.url}

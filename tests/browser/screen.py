@@ -1,4 +1,4 @@
-"""A screen at which someone works: what they do there, and what is wrong with it."""
+"""A browser window: user actions, visible texts, and accessibility problems."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from playwright.sync_api import (
 )
 
 LEVELS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
-DESK = ViewportSize(width=1280, height=900)
+DESKTOP = ViewportSize(width=1280, height=900)
 PHONE = ViewportSize(width=390, height=844)
 
-# What the page was kept from doing would else be known to nobody.
-_TELL = """
+# Otherwise a violation of the policy would not be logged.
+_LOG_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) => console.error(
   "Against the policy:", event.violatedDirective, event.blockedURI, event.sample));
 """
@@ -26,18 +26,18 @@ document.addEventListener("securitypolicyviolation", (event) => console.error(
 
 class Screen:
     def __init__(self, context: BrowserContext) -> None:
-        context.add_init_script(_TELL)
+        context.add_init_script(_LOG_VIOLATIONS)
         self.context = context
         self.page: Page = context.new_page()
         self.clicks = 0
         self.complaints: list[str] = []
-        self.page.on("console", self._said)
+        self.page.on("console", self._log)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
-    # --- What one does ----------------------------------------------------------------
+    # --- User actions -----------------------------------------------------------------
 
     def open(self, address: str, *, status: int = 200) -> None:
-        """Go there; `status` is what is expected of it."""
+        """Open a page; `status` is the expected HTTP status."""
         answer = self.page.goto(address)
         assert answer
         assert answer.status == status, address
@@ -64,14 +64,14 @@ class Screen:
         self.clicks += 1
         self.page.get_by_role(role, name=name, exact=True).first.click()
 
-    # --- What one sees ----------------------------------------------------------------
+    # --- Visible content --------------------------------------------------------------
 
     def sees(self, text: str) -> None:
-        """Wait until it is there."""
+        """Wait until the page shows a text."""
         expect(self.page.locator("main")).to_contain_text(text)
 
     def is_too_wide(self, of: str = "html") -> bool:
-        """Whether one would have to move the page, or a part of it, to see all of it."""
+        """Return whether the page, or a part of it, has to be scrolled sideways."""
         return bool(
             self.page.locator(of).evaluate(
                 "part => part.scrollWidth > part.clientWidth"
@@ -79,7 +79,7 @@ class Screen:
         )
 
     def focused(self) -> str:
-        """What the next key is for: its name as it is read aloud."""
+        """Return the accessible name of the focused element."""
         return str(
             self.page.evaluate(
                 "(at => at.ariaLabel || at.labels?.[0]?.innerText || at.innerText)"
@@ -87,10 +87,10 @@ class Screen:
             )
         ).strip()
 
-    # --- What is wrong ----------------------------------------------------------------
+    # --- Problems ---------------------------------------------------------------------
 
     def barriers(self) -> list[str]:
-        """What keeps somebody from using the page by day or by night, by axe-core."""
+        """Return the accessibility problems of the page, in light and dark, by axe-core."""
         self.page.evaluate(AXE_SCRIPT)
         self.page.emulate_media(color_scheme="dark")
         dark = self._barriers({"type": "rule", "values": ["color-contrast"]})
@@ -98,12 +98,14 @@ class Screen:
         return self._barriers({"type": "tag", "values": LEVELS}) + dark
 
     def forgive(self, what: str) -> None:
-        """Take back the complaints about what was meant to happen."""
-        self.page.evaluate("0")  # after which all that was said before has arrived
-        self.complaints = [said for said in self.complaints if what not in said]
+        """Remove expected complaints."""
+        self.page.evaluate("0")  # all earlier messages have arrived after this call
+        self.complaints = [
+            complaint for complaint in self.complaints if what not in complaint
+        ]
 
     def _barriers(self, rules: dict[str, Any]) -> list[str]:
-        # It would read stylesheets by writing into the page, which the policy forbids.
+        # `preload` would insert stylesheets into the page, which the policy forbids.
         options = {"runOnly": rules, "resultTypes": ["violations"], "preload": False}
         found = self.page.evaluate("options => axe.run(options)", options)
         return [
@@ -112,6 +114,6 @@ class Screen:
             for node in each["nodes"]
         ]
 
-    def _said(self, message: ConsoleMessage) -> None:
+    def _log(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             self.complaints.append(message.text)

@@ -1,4 +1,4 @@
-"""Every page can be used by everyone: read aloud, in the dark, and on a phone."""
+"""Accessibility of every page: screen readers, dark mode and phones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from promoportal.admin.roles import Role
 from promoportal.dashboard.customers import page_of as customer
 from redemptions.models import Redemption, RedemptionState
 from rewards.models import Assignment, AssignmentReason, AssignmentState
-from tests.browser.conftest import SitDown
+from tests.browser.conftest import OpenScreen
 from tests.browser.screen import PHONE, Screen
 from tests.factories import (
     AssignmentFactory,
@@ -39,7 +39,9 @@ def superuser() -> User:
     return UserFactory(username="root", is_staff=True, is_superuser=True)
 
 
-def of_every_state(execution: Execution, customer: str = "C1") -> None:
+def create_assignments_in_every_state(
+    execution: Execution, customer: str = "C1"
+) -> None:
     for state in AssignmentState:
         reason = AssignmentReason.REFUSED if state == AssignmentState.HELD else ""
         AssignmentFactory(
@@ -48,7 +50,7 @@ def of_every_state(execution: Execution, customer: str = "C1") -> None:
 
 
 def barriers(screen: Screen, *addresses: str, status: int = 200) -> list[str]:
-    """What is wrong with these pages."""
+    """Return the accessibility problems of these pages."""
     found = []
     for address in addresses:
         screen.open(address, status=status)
@@ -57,10 +59,12 @@ def barriers(screen: Screen, *addresses: str, status: int = 200) -> list[str]:
 
 
 @pytest.mark.parametrize("model", MADE, ids=lambda model: model.__name__)
-def test_every_list_and_page(model: type[Model], sit_down: SitDown) -> None:
+def test_every_list_and_page_is_accessible(
+    model: type[Model], open_screen: OpenScreen
+) -> None:
     row = MADE[model]()
 
-    assert not barriers(sit_down(superuser()), *addresses(row))
+    assert not barriers(open_screen(superuser()), *addresses(row))
 
 
 PLACES: dict[str, Callable[[Execution], str]] = {
@@ -74,11 +78,13 @@ PLACES: dict[str, Callable[[Execution], str]] = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_what_staff_look_at_all_day(place: str, sit_down: SitDown) -> None:
+def test_the_main_pages_are_accessible_on_desktop_and_phone(
+    place: str, open_screen: OpenScreen
+) -> None:
     execution = ExecutionFactory(state=ExecutionProgress.ACTIVATING)
-    of_every_state(execution)
+    create_assignments_in_every_state(execution)
     DeliveryFactory(execution=execution, state=DeliveryState.HELD)
-    screen = sit_down(Role.OPERATIONS)
+    screen = open_screen(Role.OPERATIONS)
     screen.open(PLACES[place](execution))
     found = screen.barriers()
 
@@ -89,13 +95,15 @@ def test_what_staff_look_at_all_day(place: str, sit_down: SitDown) -> None:
 
 
 @pytest.mark.parametrize("model", [Execution, Assignment, Redemption])
-def test_a_row_fits_the_screen_of_a_desk(model: type[Model], sit_down: SitDown) -> None:
+def test_a_row_fits_the_width_of_a_desktop(
+    model: type[Model], open_screen: OpenScreen
+) -> None:
     campaign = CampaignFactory(name="Welcome back after the summer")
     execution = ExecutionFactory(reference="ex-2026-11-28-0001", campaign=campaign)
-    of_every_state(execution, customer="customer-100200300")
+    create_assignments_in_every_state(execution, customer="customer-100200300")
     for state in RedemptionState:
         RedemptionFactory(assignment__execution=execution, state=state)
-    screen = sit_down(Role.OPERATIONS)
+    screen = open_screen(Role.OPERATIONS)
 
     screen.open(list_of(model))
 
@@ -103,11 +111,11 @@ def test_a_row_fits_the_screen_of_a_desk(model: type[Model], sit_down: SitDown) 
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_the_filters_lie_open_on_a_desk_and_are_folded_on_a_phone(
-    sit_down: SitDown, *, scripts: bool
+def test_the_filters_are_open_on_a_desktop_and_collapsed_on_a_phone(
+    open_screen: OpenScreen, *, scripts: bool
 ) -> None:
-    of_every_state(ExecutionFactory())
-    screen = sit_down(Role.OPERATIONS, java_script_enabled=scripts)
+    create_assignments_in_every_state(ExecutionFactory())
+    screen = open_screen(Role.OPERATIONS, java_script_enabled=scripts)
     screen.open(list_of(Assignment, state__exact=AssignmentState.HELD))
     chip = screen.page.locator(".chip summary", has_text="State")
     fold = screen.page.locator(".filters > summary")
@@ -123,14 +131,17 @@ def test_the_filters_lie_open_on_a_desk_and_are_folded_on_a_phone(
     expect(chip).to_be_visible()
 
 
-def test_on_a_phone_a_row_is_a_card_on_the_first_screen(sit_down: SitDown) -> None:
-    of_every_state(ExecutionFactory())
-    screen = sit_down(Role.OPERATIONS, viewport=PHONE)
+def test_on_a_phone_the_first_row_is_a_visible_card(open_screen: OpenScreen) -> None:
+    create_assignments_in_every_state(ExecutionFactory())
+    screen = open_screen(Role.OPERATIONS, viewport=PHONE)
     screen.open(list_of(Assignment))
     card = screen.page.locator("#result_list tbody tr").first
-    whose, state = card.locator("th"), card.locator(".field-state_and_since .state")
+    customer_cell, state = (
+        card.locator("th"),
+        card.locator(".field-state_and_since .state"),
+    )
 
-    places = [each.bounding_box() for each in (card, whose, state)]
+    places = [each.bounding_box() for each in (card, customer_cell, state)]
 
     top, left, right = (place or {"x": 0, "y": PHONE["height"]} for place in places)
     assert top["y"] < PHONE["height"]
@@ -140,9 +151,9 @@ def test_on_a_phone_a_row_is_a_card_on_the_first_screen(sit_down: SitDown) -> No
     assert not screen.is_too_wide()
 
 
-def test_what_opens_on_a_page(sit_down: SitDown) -> None:
-    of_every_state(ExecutionFactory())
-    screen = sit_down(Role.SUPPORT)
+def test_opened_sections_are_accessible(open_screen: OpenScreen) -> None:
+    create_assignments_in_every_state(ExecutionFactory())
+    screen = open_screen(Role.SUPPORT)
     screen.open(customer("C1"))
     screen.unfold("Settings and more")
     screen.unfold("Evidence")
@@ -153,10 +164,10 @@ def test_what_opens_on_a_page(sit_down: SitDown) -> None:
     assert not found + screen.barriers()
 
 
-def test_what_is_asked_before_an_action(sit_down: SitDown) -> None:
+def test_confirmation_pages_are_accessible(open_screen: OpenScreen) -> None:
     execution = ExecutionFactory()
-    of_every_state(execution)
-    screen = sit_down(Role.OPERATIONS)
+    create_assignments_in_every_state(execution)
+    screen = open_screen(Role.OPERATIONS)
     screen.open(page_of(execution))
     screen.write("Why", "Not meant.")
     screen.press("Cancel execution …")
@@ -171,8 +182,8 @@ def test_what_is_asked_before_an_action(sit_down: SitDown) -> None:
     assert not found + screen.barriers()
 
 
-def test_the_way_in(sit_down: SitDown) -> None:
-    screen = sit_down(None)
+def test_the_login_is_accessible(open_screen: OpenScreen) -> None:
+    screen = open_screen(None)
     found = barriers(screen, "/admin/login/")
     screen.write("Username:", "nobody")
     screen.write("Password:", "wrong")
@@ -190,17 +201,19 @@ def test_the_way_in(sit_down: SitDown) -> None:
         ("/admin/auth/user/", 403),
     ],
 )
-def test_where_there_is_nothing_to_see(
-    sit_down: SitDown, address: str, status: int
+def test_error_pages_are_accessible(
+    open_screen: OpenScreen, address: str, status: int
 ) -> None:
-    screen = sit_down(Role.CRM)
+    screen = open_screen(Role.CRM)
 
     assert not barriers(screen, address, status=status)
     assert screen.page.get_by_role("link", name="Overview").count() >= 1
 
 
-def test_what_the_policy_forbids_is_noticed(sit_down: SitDown) -> None:
-    screen = sit_down(Role.CRM)
+def test_a_violation_of_the_content_security_policy_is_detected(
+    open_screen: OpenScreen,
+) -> None:
+    screen = open_screen(Role.CRM)
     screen.open("/admin/")
 
     screen.page.evaluate(

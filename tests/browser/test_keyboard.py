@@ -1,4 +1,4 @@
-"""Everything can be done without a mouse, and one sees where one is."""
+"""Use of all pages by keyboard, with a visible focus."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from executions.models import Execution, ExecutionStop
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role
 from rewards.models import Assignment, AssignmentReason, AssignmentState
-from tests.browser.conftest import SitDown
+from tests.browser.conftest import OpenScreen
 from tests.browser.screen import Screen
 from tests.factories import AssignmentFactory, ExecutionFactory
 
-# How a browser or the stylesheet draws a ring around what has the focus.
+# The outline of the focused element, from the browser or the stylesheet.
 _RING = "getComputedStyle(document.activeElement).outlineStyle"
-# No page of ours has as many places to be at.
+# More than the focusable elements of any page.
 MAX_PLACES = 200
 
 
 def walk(screen: Screen) -> list[str]:
-    """The places that Tab leads to, in their order; at each, one sees to be there."""
+    """Return the names of all elements that Tab reaches; each has a visible focus."""
     places: list[str] = []
     for _ in range(MAX_PLACES):
         screen.keys("Tab")
@@ -39,14 +39,14 @@ def tab_to(screen: Screen, name: str) -> None:
 
 
 def in_order(places: list[str], *names: str) -> bool:
-    """Whether one comes by these, in this order."""
+    """Return whether the places include these names in this order."""
     rest = iter(places)
     return all(name in rest for name in names)
 
 
-def test_tab_leads_through_a_list_in_the_order_of_reading(sit_down: SitDown) -> None:
+def test_tab_moves_through_a_list_in_reading_order(open_screen: OpenScreen) -> None:
     row = AssignmentFactory(state=AssignmentState.HELD, reason=AssignmentReason.REFUSED)
-    screen = sit_down(Role.OPERATIONS)
+    screen = open_screen(Role.OPERATIONS)
     screen.open(list_of(Assignment))
 
     places = walk(screen)
@@ -63,8 +63,8 @@ def test_tab_leads_through_a_list_in_the_order_of_reading(sit_down: SitDown) -> 
     }, places
 
 
-def test_the_skip_link_leads_past_the_navigation(sit_down: SitDown) -> None:
-    screen = sit_down(Role.CRM)
+def test_the_skip_link_skips_the_navigation(open_screen: OpenScreen) -> None:
+    screen = open_screen(Role.CRM)
     screen.open("/admin/")
 
     screen.keys("Tab", "Enter", "Tab")
@@ -72,9 +72,11 @@ def test_the_skip_link_leads_past_the_navigation(sit_down: SitDown) -> None:
     assert screen.focused() == "Where is whose bonus?"
 
 
-def test_a_slash_leads_to_the_search_and_is_a_slash_there(sit_down: SitDown) -> None:
+def test_a_slash_focuses_the_search_and_can_be_typed_there(
+    open_screen: OpenScreen,
+) -> None:
     AssignmentFactory(customer="C/1")
-    screen = sit_down(Role.CRM)
+    screen = open_screen(Role.CRM)
     for address in ("/admin/", list_of(Assignment)):
         screen.open(address)
         screen.keys("/")
@@ -83,10 +85,10 @@ def test_a_slash_leads_to_the_search_and_is_a_slash_there(sit_down: SitDown) -> 
         screen.sees("C/1")
 
 
-def test_a_filter_is_chosen(sit_down: SitDown) -> None:
+def test_a_filter_can_be_chosen_by_keyboard(open_screen: OpenScreen) -> None:
     AssignmentFactory(state=AssignmentState.HELD, reason=AssignmentReason.REFUSED)
     AssignmentFactory(customer="given", state=AssignmentState.ACTIVE)
-    screen = sit_down(Role.CRM)
+    screen = open_screen(Role.CRM)
     screen.open(list_of(Assignment))
 
     tab_to(screen, "State")
@@ -98,9 +100,11 @@ def test_a_filter_is_chosen(sit_down: SitDown) -> None:
     screen.sees("given")
 
 
-def test_an_action_is_done_from_its_list_to_its_end(sit_down: SitDown) -> None:
+def test_an_action_can_be_performed_in_a_list_by_keyboard(
+    open_screen: OpenScreen,
+) -> None:
     row = AssignmentFactory(state=AssignmentState.HELD, reason=AssignmentReason.REFUSED)
-    screen = sit_down(Role.OPERATIONS)
+    screen = open_screen(Role.OPERATIONS)
     screen.open(list_of(Assignment))
 
     tab_to(screen, "Do this")
@@ -121,9 +125,11 @@ def test_an_action_is_done_from_its_list_to_its_end(sit_down: SitDown) -> None:
     assert row.state == AssignmentState.VOID
 
 
-def test_an_action_is_done_on_a_page(sit_down: SitDown) -> None:
+def test_an_action_can_be_performed_on_a_page_by_keyboard(
+    open_screen: OpenScreen,
+) -> None:
     execution = ExecutionFactory()
-    screen = sit_down(Role.OPERATIONS)
+    screen = open_screen(Role.OPERATIONS)
     screen.open(page_of(execution))
 
     tab_to(screen, "Why")
@@ -135,12 +141,12 @@ def test_an_action_is_done_on_a_page(sit_down: SitDown) -> None:
     assert Execution.objects.get().stop == ExecutionStop.PAUSED
 
 
-def test_what_shows_itself_anew_leaves_the_focus_where_it_is(sit_down: SitDown) -> None:
+def test_a_refresh_keeps_the_focus(open_screen: OpenScreen) -> None:
     execution = ExecutionFactory()
     AssignmentFactory(
         execution=execution, state=AssignmentState.HELD, reason=AssignmentReason.REFUSED
     )
-    screen = sit_down(Role.SUPPORT)
+    screen = open_screen(Role.SUPPORT)
     screen.open(page_of(execution))
     again = screen.page.get_by_role("button", name="Try these again")
 

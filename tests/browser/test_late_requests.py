@@ -1,4 +1,4 @@
-"""What a browser does that nobody meant: late, twice, or to what has moved on."""
+"""Requests that are late, repeated, or from outdated pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role, create_staff
 from promoportal.dashboard.customers import page_of as customer
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Retrial
-from tests.browser.conftest import SitDown
+from tests.browser.conftest import OpenScreen
 from tests.factories import AssignmentFactory, ExecutionFactory
 
 
@@ -25,11 +25,11 @@ def held(customer: str = "C1", execution: Execution | None = None) -> Assignment
     )
 
 
-def test_what_was_asked_for_when_the_session_had_ended_is_asked_about_later(
-    sit_down: SitDown,
+def test_an_action_after_the_session_ended_is_confirmed_after_the_login(
+    open_screen: OpenScreen,
 ) -> None:
     row, user = held(), create_staff("sam", Role.SUPPORT, "secret")
-    screen = sit_down(user)
+    screen = open_screen(user)
     screen.open(page_of(row))
     screen.write("Why", "The account is open again.")
     Session.objects.all().delete()
@@ -48,9 +48,11 @@ def test_what_was_asked_for_when_the_session_had_ended_is_asked_about_later(
     ]
 
 
-def test_a_page_from_before_the_latest_login_says_so(sit_down: SitDown) -> None:
+def test_an_action_on_a_page_from_before_the_login_is_explained(
+    open_screen: OpenScreen,
+) -> None:
     row = held()
-    screen = sit_down(Role.SUPPORT)
+    screen = open_screen(Role.SUPPORT)
     screen.open(customer("C1"))
     screen.context.clear_cookies(name="csrftoken")
 
@@ -62,9 +64,9 @@ def test_a_page_from_before_the_latest_login_says_so(sit_down: SitDown) -> None:
     assert row.state == AssignmentState.HELD
 
 
-def test_a_double_click_on_an_action_does_it_once(sit_down: SitDown) -> None:
+def test_a_double_click_performs_an_action_once(open_screen: OpenScreen) -> None:
     row = held()
-    screen = sit_down(Role.SUPPORT)
+    screen = open_screen(Role.SUPPORT)
     screen.open(customer("C1"))
 
     screen.page.get_by_role("button", name="Retry").dblclick()
@@ -74,9 +76,9 @@ def test_a_double_click_on_an_action_does_it_once(sit_down: SitDown) -> None:
     assert LogEntry.objects.count() == 1
 
 
-def test_a_double_click_on_all_that_match_begins_once(sit_down: SitDown) -> None:
+def test_a_double_click_begins_one_bulk_retry(open_screen: OpenScreen) -> None:
     held()
-    screen = sit_down(Role.SUPPORT)
+    screen = open_screen(Role.SUPPORT)
     screen.open(list_of(Assignment))
     screen.press("Retry all matching …")
     screen.write("Why", "Mended.")
@@ -87,11 +89,11 @@ def test_a_double_click_on_all_that_match_begins_once(sit_down: SitDown) -> None
     assert Retrial.objects.count() == 1
 
 
-def test_what_moved_on_since_the_page_was_opened_is_left_alone(
-    sit_down: SitDown,
+def test_a_row_that_changed_since_the_page_was_opened_is_skipped(
+    open_screen: OpenScreen,
 ) -> None:
     row = held()
-    first, second = sit_down(Role.SUPPORT), sit_down(Role.OPERATIONS)
+    first, second = open_screen(Role.SUPPORT), open_screen(Role.OPERATIONS)
     for screen in (first, second):
         screen.open(page_of(row))
         screen.write("Why", "Mended.")
@@ -104,12 +106,12 @@ def test_what_moved_on_since_the_page_was_opened_is_left_alone(
     assert row.transitions.count() == 1
 
 
-def test_an_execution_that_settles_while_one_looks_shows_it_and_stays(
-    sit_down: SitDown,
+def test_the_page_of_an_execution_shows_when_it_is_processed(
+    open_screen: OpenScreen,
 ) -> None:
     execution = ExecutionFactory(state=ExecutionProgress.ACTIVATING)
     AssignmentFactory(execution=execution, state=AssignmentState.ACTIVE)
-    screen = sit_down(Role.CRM)
+    screen = open_screen(Role.CRM)
     screen.open(page_of(execution))
     screen.sees("Activating and reporting")
 
@@ -120,9 +122,9 @@ def test_an_execution_that_settles_while_one_looks_shows_it_and_stays(
     screen.sees("From Optimove's list to the report")
 
 
-def test_the_first_page_follows_what_happens(sit_down: SitDown) -> None:
+def test_the_overview_is_refreshed(open_screen: OpenScreen) -> None:
     execution = ExecutionFactory(state=ExecutionProgress.ACTIVATING)
-    screen = sit_down(Role.CRM)
+    screen = open_screen(Role.CRM)
     screen.page.clock.install()
     screen.open("/admin/")
     screen.sees("Nothing needs a person.")
@@ -134,10 +136,10 @@ def test_the_first_page_follows_what_happens(sit_down: SitDown) -> None:
     assert execution.reference in screen.page.locator("#live").inner_text()
 
 
-def test_who_looks_on_after_their_session_ended_is_asked_to_log_in(
-    sit_down: SitDown,
+def test_a_refresh_after_the_session_ended_shows_the_login(
+    open_screen: OpenScreen,
 ) -> None:
-    screen = sit_down(Role.CRM)
+    screen = open_screen(Role.CRM)
     screen.page.clock.install()
     screen.open("/admin/")
 

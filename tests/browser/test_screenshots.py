@@ -1,7 +1,7 @@
 """
-The README's pictures of the admin.
+The pictures of the admin in the README.
 
-They are taken anew with `SCREENS=docs/screens make test ARGS=tests/browser/test_screenshots.py`.
+They are updated with `SCREENS=docs/screens make test ARGS=tests/browser/test_screenshots.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from promoportal.admin.roles import Role
 from promoportal.dashboard.customers import page_of as customer
 from redemptions.models import RedemptionState
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Promotion
-from tests.browser.conftest import SitDown
+from tests.browser.conftest import OpenScreen
 from tests.factories import (
     AssignmentFactory,
     CampaignFactory,
@@ -30,7 +30,7 @@ from tests.factories import (
     RedemptionFactory,
 )
 
-# Bytes; whoever reads a README waits for its pictures.
+# Bytes: the README has to load fast.
 MAX_BYTES = 120_000
 REFUSED = "422: the account is closed."
 
@@ -45,12 +45,12 @@ def execution(reference: str, **more: Any) -> Execution:
     )
 
 
-def held(run: Execution, count: int, **more: Any) -> None:
+def in_review(run: Execution, count: int, **more: Any) -> None:
     for _ in range(count):
         AssignmentFactory(execution=run, state=AssignmentState.HELD, **more)
 
 
-def given(run: Execution, count: int, **more: Any) -> None:
+def activated(run: Execution, count: int, **more: Any) -> None:
     for number in range(count):
         row = AssignmentFactory(execution=run, state=AssignmentState.OWED, **more)
         Assignment.objects.filter(pk=row.pk).update(
@@ -61,14 +61,18 @@ def given(run: Execution, count: int, **more: Any) -> None:
         RedemptionFactory(assignment=row, state=state)
 
 
-def an_evening(promotion: Promotion) -> Execution:
-    """One execution on its way, with what keeps parts of it; another is paused."""
+def create_executions(promotion: Promotion) -> Execution:
+    """Create an execution in progress with rows that need review, and a paused one."""
     run = execution("20418")
     CollectionFactory(execution=run, total=52, seen=52)
     DeliveryFactory(execution=run)
-    given(run, 31, promotion=promotion)
-    held(run, 6, promotion=promotion, reason=AssignmentReason.REFUSED, problem=REFUSED)
-    held(run, 2, promotion=promotion, reason=AssignmentReason.UNANSWERED, doubtful=True)
+    activated(run, 31, promotion=promotion)
+    in_review(
+        run, 6, promotion=promotion, reason=AssignmentReason.REFUSED, problem=REFUSED
+    )
+    in_review(
+        run, 2, promotion=promotion, reason=AssignmentReason.UNANSWERED, doubtful=True
+    )
     for _ in range(12):
         AssignmentFactory(
             execution=run, promotion=promotion, state=AssignmentState.OWED
@@ -78,13 +82,13 @@ def an_evening(promotion: Promotion) -> Execution:
     return run
 
 
-def a_customer(name: str, promotion: Promotion, run: Execution) -> None:
+def create_customer(name: str, promotion: Promotion, run: Execution) -> None:
     ago = timezone.now() - timedelta(days=7)
     before = ExecutionFactory(
         reference="20377", campaign=run.campaign, state=ExecutionProgress.SETTLED
     )
-    given(before, 1, customer=name, promotion=promotion, assigned_at=ago)
-    held(
+    activated(before, 1, customer=name, promotion=promotion, assigned_at=ago)
+    in_review(
         run,
         1,
         customer=name,
@@ -94,14 +98,14 @@ def a_customer(name: str, promotion: Promotion, run: Execution) -> None:
     )
 
 
-def test_they_can_be_taken_anew_and_are_small(
-    sit_down: SitDown, tmp_path: Path
+def test_screenshots_can_be_taken_and_are_small(
+    open_screen: OpenScreen, tmp_path: Path
 ) -> None:
     promotion = PromotionFactory(reference="promo-17", name="Welcome back bonus")
-    run = an_evening(promotion)
-    a_customer("C-20077", promotion, run)
+    run = create_executions(promotion)
+    create_customer("C-20077", promotion, run)
     folder = Path(os.environ.get("SCREENS", tmp_path))
-    screen = sit_down(Role.OPERATIONS)
+    screen = open_screen(Role.OPERATIONS)
     for name, address in (
         ("overview", "/admin/"),
         ("execution", page_of(run)),

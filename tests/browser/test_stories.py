@@ -1,4 +1,4 @@
-"""What staff come for, from the question to the end of it, and how many clicks it takes."""
+"""Complete tasks of staff, with the number of clicks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rewards.models import (
     Attempt,
     Retrial,
 )
-from tests.browser.conftest import SitDown
+from tests.browser.conftest import OpenScreen
 from tests.factories import (
     AssignmentFactory,
     AttemptFactory,
@@ -42,10 +42,10 @@ def held(**more: Any) -> Assignment:
     return AssignmentFactory(**row)
 
 
-def test_where_is_my_bonus(sit_down: SitDown) -> None:
+def test_support_finds_a_customer_and_retries_a_reward(open_screen: OpenScreen) -> None:
     row = held(customer="C-77")
     AssignmentFactory(customer="C-7", state=AssignmentState.ACTIVE)
-    screen = sit_down(Role.SUPPORT)
+    screen = open_screen(Role.SUPPORT)
     screen.open("/admin/")
 
     screen.write("Where is whose bonus?", "C-77")
@@ -60,11 +60,13 @@ def test_where_is_my_bonus(sit_down: SitDown) -> None:
     assert [str(move.by) for move in row.transitions.all()] == ["support"]
 
 
-def test_what_went_wrong_in_last_nights_campaign(sit_down: SitDown) -> None:
+def test_support_retries_all_rejected_rewards_of_an_execution(
+    open_screen: OpenScreen,
+) -> None:
     execution = ExecutionFactory(state=ExecutionProgress.ACTIVATING)
     refused = [held(execution=execution) for _ in range(2)]
     late = held(execution=execution, reason=AssignmentReason.TOO_LATE)
-    screen = sit_down(Role.SUPPORT)
+    screen = open_screen(Role.SUPPORT)
 
     screen.open("/admin/")
     screen.follow(execution.reference)
@@ -76,7 +78,7 @@ def test_what_went_wrong_in_last_nights_campaign(sit_down: SitDown) -> None:
     screen.sees("0 of 2")
     bulk_retry.follow()
 
-    # Nobody has to ask how far it is.
+    # The progress is refreshed automatically.
     screen.sees("2 of 2")
     screen.sees("Done")
     assert Retrial.objects.get().by.username == "support"
@@ -87,7 +89,7 @@ def test_what_went_wrong_in_last_nights_campaign(sit_down: SitDown) -> None:
     ]
 
 
-def test_why_was_this_customer_not_rewarded(sit_down: SitDown) -> None:
+def test_crm_finds_out_why_a_customer_got_no_reward(open_screen: OpenScreen) -> None:
     row = held(customer="C-77")
     AttemptFactory(
         assignment=row,
@@ -95,7 +97,7 @@ def test_why_was_this_customer_not_rewarded(sit_down: SitDown) -> None:
         status=422,
         answer='{"error": "account closed"}',
     )
-    screen = sit_down(Role.CRM)
+    screen = open_screen(Role.CRM)
 
     screen.open("/admin/customers/")
     screen.write("A customer's id, or how it begins", "C-77")
@@ -108,12 +110,12 @@ def test_why_was_this_customer_not_rewarded(sit_down: SitDown) -> None:
     assert screen.page.get_by_role("button", name="Retry").count() == 0
 
 
-def test_yesterdays_activations_are_taken_along(sit_down: SitDown) -> None:
+def test_crm_exports_the_activations_of_yesterday(open_screen: OpenScreen) -> None:
     now = timezone.now()
     _, mine, _ = (
         RedemptionFactory(redeemed_at=now - timedelta(days=days)) for days in (2, 1, 0)
     )
-    screen = sit_down(Role.CRM)
+    screen = open_screen(Role.CRM)
 
     screen.open(list_of(Redemption))
     screen.unfold("Days of activation")
@@ -122,17 +124,19 @@ def test_yesterdays_activations_are_taken_along(sit_down: SitDown) -> None:
         screen.press("Export CSV")
 
     with downloaded.value.path().open(encoding="utf-8-sig") as file:
-        [taken] = csv.DictReader(file)
-    assert taken["customer"] == mine.assignment.customer
-    assert taken["activated at"] == mine.redeemed_at.isoformat()
+        [exported] = csv.DictReader(file)
+    assert exported["customer"] == mine.assignment.customer
+    assert exported["activated at"] == mine.redeemed_at.isoformat()
     assert downloaded.value.suggested_filename.startswith("redemptions-")
     assert LogEntry.objects.get().user.username == "crm"
 
 
-def test_stop_this_execution_now(sit_down: SitDown) -> None:
+def test_operations_pause_resume_and_cancel_an_execution(
+    open_screen: OpenScreen,
+) -> None:
     execution = ExecutionFactory(state=ExecutionProgress.ACTIVATING)
     owed = AssignmentFactory(execution=execution, state=AssignmentState.OWED)
-    screen = sit_down(Role.OPERATIONS)
+    screen = open_screen(Role.OPERATIONS)
     screen.open(page_of(execution))
 
     screen.write("Why", "Far too many customers.")
@@ -153,8 +157,8 @@ def test_stop_this_execution_now(sit_down: SitDown) -> None:
     assert stop_of(execution) == ExecutionStop.CANCELLED
     owed.refresh_from_db()
     assert owed.state == AssignmentState.VOID
-    told = [move.why for move in execution.transitions.order_by("pk")]
-    assert told[-1] == "They are not."
+    reasons = [move.why for move in execution.transitions.order_by("pk")]
+    assert reasons[-1] == "They are not."
 
 
 def stop_of(execution: Execution) -> str:

@@ -1,4 +1,4 @@
-"""The storm's tools: who is killed, and how credits are counted."""
+"""Tests of the fault test: its victims, its faults and its verdict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from django.conf import settings
 
 from bench.chaos import FaultTest, SystemUnderTest, Verdict
-from bench.chaos.fault_injection import _BLOWS
+from bench.chaos.fault_injection import _FAULTS
 from bench.chaos.processes import descendants, everyone, send
 from promoportal.db.embedded import binaries
 from promoportal.db.embedded.data_directory import Layout
@@ -39,7 +39,7 @@ CLEAN: dict[str, Any] = {
     "opened_by_hand": 0,
     "blows": {},
 }
-# A shell that starts two others and waits.
+# A shell that starts two processes and waits for them.
 FAMILY = ["sh", "-c", "sleep 60 & sh -c 'sleep 60 & wait' & wait"]
 
 
@@ -52,7 +52,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.timeout(400)
-def test_without_a_blow_every_reward_is_credited_and_reported_once(home: Path) -> None:
+def test_without_faults_every_reward_is_credited_and_reported_once(home: Path) -> None:
     words = ("--rewards", "60", "--seconds", "0", "--home", str(home), "--json")
     done = subprocess.run(
         [sys.executable, str(settings.BASE_DIR / "manage.py"), "chaos", *words],
@@ -81,25 +81,25 @@ def test_without_a_blow_every_reward_is_credited_and_reported_once(home: Path) -
     ],
     ids=str,
 )
-def test_one_reward_gone_wrong_is_enough(wrong: dict[str, Any]) -> None:
+def test_one_wrong_reward_makes_the_verdict_unclean(wrong: dict[str, Any]) -> None:
     assert Verdict(**CLEAN).is_clean
     assert not Verdict(**CLEAN | wrong).is_clean
 
 
 @pytest.mark.parametrize("left", ["uncertain", "moving", "held", "unreported", "drift"])
-def test_what_a_person_is_left_with_is_clean_and_not_settled(left: str) -> None:
+def test_work_left_for_staff_is_clean_but_not_settled(left: str) -> None:
     verdict = Verdict(**CLEAN | {left: 1})
 
     assert verdict.is_clean
     assert not verdict.is_settled
 
 
-def test_what_took_too_long_was_not_settled_in_time() -> None:
+def test_a_verdict_after_the_time_limit_is_not_settled() -> None:
     assert Verdict(**CLEAN).is_settled
     assert not Verdict(**CLEAN | {"seconds_to_settle": 120.1}).is_settled
 
 
-def test_all_below_a_process_are_found_and_can_be_killed() -> None:
+def test_the_descendants_of_a_process_are_found_and_can_be_killed() -> None:
     with subprocess.Popen(FAMILY, start_new_session=True) as process:
         until = time.monotonic() + 10
         while len(descendants(process.pid)) < 3 and time.monotonic() < until:
@@ -116,7 +116,7 @@ def test_all_below_a_process_are_found_and_can_be_killed() -> None:
     assert not send(process.pid, signal.SIGKILL)
 
 
-def test_the_database_that_a_storm_shuts_down_is_found(tmp_path: Path) -> None:
+def test_the_embedded_database_is_found_by_its_pid_file(tmp_path: Path) -> None:
     data = Layout(tmp_path).data
     data.mkdir(parents=True)
     assert SystemUnderTest(tmp_path).database is None
@@ -129,10 +129,10 @@ def test_the_database_that_a_storm_shuts_down_is_found(tmp_path: Path) -> None:
     assert found == process.pid
 
 
-def test_every_blow_comes_at_least_once(tmp_path: Path) -> None:
-    storm = FaultTest(SystemUnderTest(tmp_path), seed=1, rewards=10, seconds=1)
-    storm._first = list(_BLOWS)
+def test_every_fault_occurs_at_least_once(tmp_path: Path) -> None:
+    test = FaultTest(SystemUnderTest(tmp_path), seed=1, rewards=10, seconds=1)
+    test._first = list(_FAULTS)
 
-    struck = [storm._next() for _ in _BLOWS]
+    injected = [test._next() for _ in _FAULTS]
 
-    assert set(struck) == set(_BLOWS)
+    assert set(injected) == set(_FAULTS)

@@ -23,7 +23,7 @@ from rewards.models import (
 )
 from tests.engine.conftest import kill_family
 from tests.engine.processes import until
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 PARTS = 4
 ROWS = PARTS * bulk_retry.PART
@@ -55,7 +55,7 @@ def test_all_matching_rows_are_retried_once_although_workers_are_killed_twice(
 
 def start_bulk_retry() -> None:
     """Start a bulk retry of all rows in `HELD`, as staff do."""
-    staff = Desk(create_staff("support", Role.SUPPORT, "secret"))
+    staff = StaffClient(create_staff("support", Role.SUPPORT, "secret"))
     form = {"retry_all": "yes", "why": "Mended.", "form": str(uuid4())}
     answer = staff.client.post(list_of(Assignment, state__exact="HELD"), form)
     assert answer.status_code == 302, answer

@@ -15,7 +15,7 @@ Give = Callable[..., list[Redemption]]
 
 @pytest.fixture
 def give(world: World, settings: Settings) -> Give:
-    """So many rewards are given, and none is reported yet."""
+    """Return a function that activates rewards and returns their pending redemptions."""
 
     def give(count: int, *, mode: str = "triggered") -> list[Redemption]:
         settings.REDEMPTION_MODE = mode

@@ -1,4 +1,4 @@
-"""A redemption for every activation, in the transaction that made it active."""
+"""The creation of redemptions, in the transaction of the activation."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.factories import AssignmentFactory, ExecutionFactory, PromotionFactor
 from tests.world import World
 
 
-def on_its_way() -> QuerySet[Assignment]:
+def activating() -> QuerySet[Assignment]:
     row = AssignmentFactory(state=AssignmentState.ACTIVATING)
     return Assignment.objects.filter(pk=row.pk)
 
 
-def test_what_becomes_active_is_to_be_reported(db: None) -> None:
-    rows = on_its_way()
+def test_an_activation_creates_a_redemption(db: None) -> None:
+    rows = activating()
 
     mark_active(rows, {rows.get().pk: "receipt"}, why="The platform gave it.")
 
@@ -35,8 +35,8 @@ def test_what_becomes_active_is_to_be_reported(db: None) -> None:
     assert redemption.redeemed_at == rows.get().state_since
 
 
-def test_neither_is_true_if_the_transaction_is_lost(db: None) -> None:
-    rows = on_its_way()
+def test_a_rolled_back_activation_creates_no_redemption(db: None) -> None:
+    rows = activating()
 
     with suppress(ZeroDivisionError), transaction.atomic():
         mark_active(rows, {rows.get().pk: "receipt"}, why="The platform gave it.")
@@ -87,7 +87,7 @@ def test_neither_is_true_if_the_transaction_is_lost(db: None) -> None:
         pytest.param("auto", "off", ExecutionKind.TRIGGERED, None, id="own is off"),
     ],
 )
-def test_how_it_is_reported_is_said_by_its_promotion_or_the_portal(
+def test_the_mode_of_a_report_comes_from_the_promotion_or_the_setting(
     db: None,
     settings: Settings,
     portal: str,
@@ -123,14 +123,16 @@ def at(text: str) -> datetime:
         pytest.param("23:59:59", 3600, "00:00:00", id="over midnight"),
     ],
 )
-def test_a_batch_leaves_at_whole_intervals(now: str, seconds: int, leaves: str) -> None:
+def test_a_batch_is_due_at_whole_intervals(now: str, seconds: int, leaves: str) -> None:
     found = next_batch(at(now), timedelta(seconds=seconds))
 
     assert f"{found:%H:%M:%S}" == leaves
     assert found > at(now)
 
 
-def test_at_once_is_now_and_a_batch_is_later(db: None, settings: Settings) -> None:
+def test_an_immediate_redemption_is_due_now_and_a_batched_one_later(
+    db: None, settings: Settings
+) -> None:
     settings.REDEMPTION_INTERVAL = timedelta(hours=1)
     now = AssignmentFactory(
         state=AssignmentState.ACTIVE,
@@ -144,7 +146,7 @@ def test_at_once_is_now_and_a_batch_is_later(db: None, settings: Settings) -> No
     assert later.redemption.not_before > database_now()
 
 
-def test_opening_twice_changes_nothing(db: None) -> None:
+def test_a_second_creation_changes_nothing(db: None) -> None:
     row = AssignmentFactory(state=AssignmentState.ACTIVE)
 
     create_redemptions([row.pk])
@@ -164,7 +166,7 @@ def test_the_reference_is_the_same_after_a_restored_backup(db: None) -> None:
     assert Redemption.objects.get().reference == before
 
 
-def test_a_settled_execution_has_something_to_do_again(db: None) -> None:
+def test_a_redemption_reopens_a_settled_execution(db: None) -> None:
     row = AssignmentFactory(
         state=AssignmentState.ACTIVE,
         execution=ExecutionFactory(state=ExecutionProgress.SETTLED),
@@ -176,7 +178,9 @@ def test_a_settled_execution_has_something_to_do_again(db: None) -> None:
     assert row.execution.state == ExecutionProgress.ACTIVATING
 
 
-def test_what_is_not_reported_is_no_drift(world: World, settings: Settings) -> None:
+def test_an_activation_that_is_not_reported_is_no_mismatch(
+    world: World, settings: Settings
+) -> None:
     settings.REDEMPTION_MODE = "off"
     world.box.assign("7311", "C1")
 

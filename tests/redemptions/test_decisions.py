@@ -1,4 +1,4 @@
-"""What a person may do about a redemption."""
+"""Decisions of staff about redemptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def clerk(db: None) -> User:
 
 @pytest.fixture
 def held(world: World, give: Give) -> Redemption:
-    """One of eight, refused because the vendor did not know it."""
+    """Return a redemption that Optimove rejected, because it did not list the assignment."""
     give(8)
     [spoiled] = [row for row in world.box.rows(OCCURRENCE) if "'A3'" in str(row)]
     world.box.unlist(OCCURRENCE, "A3")
@@ -31,7 +31,7 @@ def held(world: World, give: Give) -> Redemption:
     return Redemption.objects.get(state=RedemptionState.HELD)
 
 
-def test_a_held_one_is_reported_again_by_someone_with_a_reason(
+def test_staff_can_report_a_rejected_redemption_again_with_a_reason(
     world: World, held: Redemption, clerk: User
 ) -> None:
     moved = decisions.report_again(Redemption.objects.all(), by=clerk, why="Mended.")
@@ -51,7 +51,7 @@ def test_a_held_one_is_reported_again_by_someone_with_a_reason(
     )
 
 
-def test_it_goes_alone_so_that_it_spoils_no_batch_again(
+def test_a_repeated_report_has_only_one_redemption(
     world: World, held: Redemption
 ) -> None:
     decisions.report_again(Redemption.objects.all(), by=None, why="Mended.")
@@ -62,7 +62,7 @@ def test_it_goes_alone_so_that_it_spoils_no_batch_again(
     assert held.report.size == 1
 
 
-def test_a_held_one_is_written_off_by_someone_with_a_reason(
+def test_staff_can_write_off_a_redemption_with_a_reason(
     world: World, held: Redemption, clerk: User
 ) -> None:
     moved = decisions.write_off(Redemption.objects.all(), by=clerk, why="Too old.")
@@ -79,7 +79,9 @@ def test_a_held_one_is_written_off_by_someone_with_a_reason(
 @pytest.mark.parametrize(
     "state", [state for state in RedemptionState if state != RedemptionState.HELD]
 )
-def test_what_is_not_held_is_left_as_it_is(db: None, state: RedemptionState) -> None:
+def test_decisions_change_only_redemptions_that_need_review(
+    db: None, state: RedemptionState
+) -> None:
     row = RedemptionFactory(state=state)
     everything = Redemption.objects.all()
 
@@ -90,7 +92,7 @@ def test_what_is_not_held_is_left_as_it_is(db: None, state: RedemptionState) -> 
     assert row.state == state
 
 
-def test_what_failed_too_often_begins_anew(db: None) -> None:
+def test_a_repeated_report_resets_the_failures(db: None) -> None:
     row = RedemptionFactory(
         state=RedemptionState.HELD,
         reason=RedemptionReason.GIVEN_UP,
@@ -105,7 +107,7 @@ def test_what_failed_too_often_begins_anew(db: None) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nothing_is_settled_over_what_is_being_reported_again() -> None:
+def test_an_execution_is_not_settled_while_a_report_is_repeated() -> None:
     execution = ExecutionFactory()
     row = RedemptionFactory(
         assignment=AssignmentFactory(state="ACTIVE", execution=execution),

@@ -1,4 +1,4 @@
-"""Telling the vendor what was given, once each, whatever becomes of the answer."""
+"""Reports of activations to Optimove: each counts once, whatever the response."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def states() -> Counter[str]:
 
 
 def counted(world: World) -> tuple[int, int]:
-    """How many the vendor counts, and how many it knew already."""
+    """Return the numbers of redemptions accepted by Optimove, and of duplicates."""
     vendor = world.box.books(OCCURRENCE).vendor
     return vendor.accepted, vendor.duplicates
 
@@ -47,19 +47,17 @@ def fault(kind: str, route: str = "v1/redemptions*", **more: object) -> Fault:
     return Fault(kind=kind, side="promotions", route=route, **more)  # type: ignore[arg-type]
 
 
-def test_nobody_claims_inside_a_transaction_that_would_last_for_the_call(
-    world: World, give: Give
-) -> None:
+def test_a_claim_inside_a_transaction_is_an_error(world: World, give: Give) -> None:
     give(1)
 
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
         reporting.claim(batch_limit=10)
 
 
-# --- One by one, and together -------------------------------------------------------
+# --- Single and batched reports -----------------------------------------------------
 
 
-def test_scheduled_ones_leave_together_when_it_is_time(
+def test_batched_redemptions_are_sent_together_when_due(
     world: World, give: Give, settings: Settings
 ) -> None:
     settings.REDEMPTION_INTERVAL = timedelta(hours=1)
@@ -75,7 +73,9 @@ def test_scheduled_ones_leave_together_when_it_is_time(
     assert counted(world) == (30, 0)
 
 
-def test_a_few_that_are_due_at_once_go_one_by_one(world: World, give: Give) -> None:
+def test_a_few_immediate_redemptions_are_sent_one_by_one(
+    world: World, give: Give
+) -> None:
     give(reporting.ONE_BY_ONE)
 
     world.work()
@@ -85,7 +85,7 @@ def test_a_few_that_are_due_at_once_go_one_by_one(world: World, give: Give) -> N
 
 
 @pytest.mark.parametrize("count", [1, 8], ids=["alone", "in a batch"])
-def test_a_report_that_counted_keeps_what_was_answered(
+def test_an_accepted_report_stores_the_response(
     world: World, give: Give, count: int
 ) -> None:
     give(count)
@@ -99,7 +99,9 @@ def test_a_report_that_counted_keeps_what_was_answered(
     assert report.duration_ms is not None
 
 
-def test_more_than_a_few_go_as_a_batch(world: World, give: Give) -> None:
+def test_many_immediate_redemptions_are_sent_as_a_batch(
+    world: World, give: Give
+) -> None:
     give(reporting.ONE_BY_ONE + 1)
 
     world.work()
@@ -108,7 +110,7 @@ def test_more_than_a_few_go_as_a_batch(world: World, give: Give) -> None:
     assert states() == {RedemptionState.REPORTED: reporting.ONE_BY_ONE + 1}
 
 
-def test_a_few_go_as_a_batch_when_fewer_calls_are_left(
+def test_redemptions_are_sent_as_a_batch_if_few_calls_are_left(
     world: World, give: Give
 ) -> None:
     give(3)
@@ -120,7 +122,7 @@ def test_a_few_go_as_a_batch_when_fewer_calls_are_left(
     assert calls(world) == {BATCH: 1}
 
 
-def test_nothing_is_claimed_that_could_not_be_sent(world: World, give: Give) -> None:
+def test_nothing_is_claimed_without_a_free_call(world: World, give: Give) -> None:
     give(3)
     while rate_limiter.remaining(Priority.REPORTING):
         rate_limiter.acquire(Priority.REPORTING)
@@ -143,7 +145,7 @@ def test_no_batch_is_larger_than_the_contract_allows(
     assert counted(world) == (10, 0)
 
 
-def test_a_tenant_without_batches_is_told_one_by_one(
+def test_without_batches_redemptions_are_sent_one_by_one(
     world: World, give: Give, agree: Agree
 ) -> None:
     agree(('batch = "/v1/redemptions/batch"', 'batch = ""'))
@@ -155,7 +157,7 @@ def test_a_tenant_without_batches_is_told_one_by_one(
     assert not Report.objects.filter(is_batch=True).exists()
 
 
-def test_a_contract_that_came_to_allow_less_is_kept(
+def test_a_lowered_batch_limit_applies_to_existing_redemptions(
     world: World, give: Give, agree: Agree
 ) -> None:
     give(8, mode="scheduled")
@@ -168,20 +170,20 @@ def test_a_contract_that_came_to_allow_less_is_kept(
     assert max(Report.objects.values_list("size", flat=True)) == 3
 
 
-def test_what_is_told_is_what_was_given(world: World, give: Give) -> None:
+def test_a_report_has_the_data_of_the_activation(world: World, give: Give) -> None:
     [row] = give(1)
 
     world.work()
 
-    [told] = world.box.redemptions
-    assert (told.occurrence, told.customer, told.assignment) == (
+    [reported] = world.box.redemptions
+    assert (reported.occurrence, reported.customer, reported.assignment) == (
         *(OCCURRENCE, "C0", "A0"),
     )
-    assert told.reference == str(row.reference)
-    assert told.redeemed_at == f"{row.redeemed_at:%Y-%m-%dT%H:%M:%S}Z"
+    assert reported.reference == str(row.reference)
+    assert reported.redeemed_at == f"{row.redeemed_at:%Y-%m-%dT%H:%M:%S}Z"
 
 
-# --- What comes back ------------------------------------------------------------------
+# --- Responses ------------------------------------------------------------------------
 
 WAITING, UNCERTAIN, HELD = (
     RedemptionState.WAITING,
@@ -216,7 +218,7 @@ ANSWERS = [
         for answer in ANSWERS
     ],
 )
-def test_what_an_answer_makes_of_a_report(
+def test_a_response_changes_report_and_redemption_as_listed(
     world: World, give: Give, mode: str, bad: Fault, outcome: str, state: str
 ) -> None:
     give(1, mode=mode)
@@ -241,7 +243,7 @@ def test_what_an_answer_makes_of_a_report(
         if answer[2] != HELD
     ],
 )
-def test_whatever_came_it_is_told_in_the_end_and_counted_once(
+def test_after_any_response_each_redemption_is_reported_and_counted_once(
     world: World, give: Give, bad: Fault
 ) -> None:
     rows = give(8)
@@ -252,12 +254,12 @@ def test_whatever_came_it_is_told_in_the_end_and_counted_once(
 
     assert states() == {RedemptionState.REPORTED: 8}
     assert counted(world)[0] == 8
-    assert {told.reference for told in world.box.redemptions} == {
+    assert {reported.reference for reported in world.box.redemptions} == {
         str(row.reference) for row in rows
     }
 
 
-def test_an_answer_lost_after_the_work_is_reported_again_under_its_reference(
+def test_a_lost_response_is_followed_by_a_report_with_the_same_reference(
     world: World, give: Give
 ) -> None:
     give(8)
@@ -271,7 +273,7 @@ def test_an_answer_lost_after_the_work_is_reported_again_under_its_reference(
     assert list(outcomes) == [Outcome.UNANSWERED, Outcome.ACCEPTED]
 
 
-def test_the_vendors_words_are_kept_whatever_they_are(world: World, give: Give) -> None:
+def test_a_response_with_any_characters_is_stored(world: World, give: Give) -> None:
     give(1)
     words = "No \0 such \ud800 customer 😀 " + "x" * 5000
     world.box.order(fault("error_before", status=422, text=words))
@@ -282,10 +284,10 @@ def test_the_vendors_words_are_kept_whatever_they_are(world: World, give: Give) 
     assert "such" in Report.objects.get().answer
 
 
-# --- Batches that are refused, in part or whole -------------------------------------
+# --- Rejected batches ---------------------------------------------------------------
 
 
-def test_a_refused_line_is_held_with_the_vendors_words_and_the_rest_stands(
+def test_of_a_partly_rejected_batch_only_the_rejected_redemption_needs_review(
     world: World, give: Give
 ) -> None:
     give(8)
@@ -302,7 +304,7 @@ def test_a_refused_line_is_held_with_the_vendors_words_and_the_rest_stands(
     assert states() == {RedemptionState.REPORTED: 7, RedemptionState.HELD: 1}
 
 
-def test_a_line_the_vendor_knew_already_counts(world: World, give: Give) -> None:
+def test_a_duplicate_in_a_batch_is_reported(world: World, give: Give) -> None:
     give(8)
     known = [{"index": 3, "code": "Duplicate", "message": "Known since yesterday."}]
     world.box.order(fault("altered", changes={"accepted": 7, "rejected": known}))
@@ -326,7 +328,7 @@ def test_a_line_the_vendor_knew_already_counts(world: World, give: Give) -> None
         ),
     ],
 )
-def test_an_answer_that_does_not_add_up_says_nothing(
+def test_a_response_with_wrong_counts_leaves_the_outcome_unknown(
     world: World, give: Give, changes: dict[str, object]
 ) -> None:
     give(8)
@@ -338,9 +340,7 @@ def test_an_answer_that_does_not_add_up_says_nothing(
     assert states() == {RedemptionState.UNCERTAIN: 8}
 
 
-def test_eight_malformed_answers_in_a_row_are_a_persons_matter(
-    world: World, give: Give
-) -> None:
+def test_eight_malformed_responses_need_review(world: World, give: Give) -> None:
     give(8)
     world.box.order(fault("sentence_after", times=None))
 
@@ -353,10 +353,10 @@ def test_eight_malformed_answers_in_a_row_are_a_persons_matter(
     assert Report.objects.count() == outcome_policy.MAX_MALFORMED
 
 
-def test_a_batch_refused_whole_is_halved_until_the_bad_line_stands_alone(
+def test_a_rejected_batch_is_halved_until_the_rejected_redemption_is_alone(
     world: World, give: Give
 ) -> None:
-    """Of eight, whatever carries the first is refused."""
+    """Of eight redemptions, each report with the first is rejected."""
     first, *others = give(8, mode="scheduled")
     for refused in (
         fault("error_before", status=400, text="C0 is closed.", times=2),
@@ -381,12 +381,12 @@ def test_a_batch_refused_whole_is_halved_until_the_bad_line_stands_alone(
     assert states() == {RedemptionState.HELD: 1, RedemptionState.REPORTED: len(others)}
 
 
-# --- Where a repeat is not safe -----------------------------------------------------
+# --- Contracts without safe repeats -------------------------------------------------
 
 UNSAFE = ("repeat_is_safe = true", "repeat_is_safe = false")
 
 
-def test_where_a_repeat_may_count_twice_a_person_decides(
+def test_staff_decide_if_a_repeated_report_may_count_twice(
     world: World, give: Give, agree: Agree
 ) -> None:
     agree(UNSAFE)
@@ -404,7 +404,7 @@ def test_where_a_repeat_may_count_twice_a_person_decides(
     assert counted(world) == (8, 0)
 
 
-def test_there_too_what_surely_did_not_happen_is_told_again(
+def test_a_report_without_effect_is_repeated_also_without_safe_repeats(
     world: World, give: Give, agree: Agree
 ) -> None:
     agree(UNSAFE)
@@ -417,12 +417,10 @@ def test_there_too_what_surely_did_not_happen_is_told_again(
     assert counted(world) == (8, 0)
 
 
-# --- Limits and closed doors ----------------------------------------------------------
+# --- Rate limit and configuration errors ----------------------------------------------
 
 
-def test_the_vendors_word_on_when_to_come_back_is_heeded(
-    world: World, give: Give
-) -> None:
+def test_retry_after_delays_the_next_report(world: World, give: Give) -> None:
     give(8)
     world.box.order(fault("too_many", retry_after=600))
 
@@ -434,7 +432,7 @@ def test_the_vendors_word_on_when_to_come_back_is_heeded(
     assert rate_limiter.remaining(Priority.PERSON) == 0
 
 
-def test_one_wrong_key_makes_no_heap_of_reports(
+def test_a_wrong_key_causes_only_one_report(
     world: World, give: Give, settings: Settings
 ) -> None:
     give(8)
@@ -452,7 +450,7 @@ def test_one_wrong_key_makes_no_heap_of_reports(
     assert not Breaker.objects.filter(opened_at__isnull=False).exists()
 
 
-# --- Workers that die, or were thought dead -------------------------------------------
+# --- Crashed and slow workers ---------------------------------------------------------
 
 
 def claim(world: World) -> report_outcomes.ClaimedReport:
@@ -467,7 +465,7 @@ def send(carried: report_outcomes.ClaimedReport) -> None:
         reporting.send(carried, client)
 
 
-def test_the_report_is_on_record_before_the_call(world: World, give: Give) -> None:
+def test_a_report_is_stored_before_the_call(world: World, give: Give) -> None:
     give(8)
 
     carried = claim(world)
@@ -480,7 +478,7 @@ def test_the_report_is_on_record_before_the_call(world: World, give: Give) -> No
 
 
 @pytest.mark.parametrize("sent", [True, False])
-def test_a_worker_that_dies_while_reporting_leaves_no_doubt_for_ever(
+def test_redemptions_of_a_crashed_worker_are_reported_again(
     world: World, give: Give, sent: bool
 ) -> None:
     give(8)
@@ -491,17 +489,17 @@ def test_a_worker_that_dies_while_reporting_leaves_no_doubt_for_ever(
 
     world.let_time_come()
     in_doubt.expire()
-    doubt = states()
+    states_after_crash = states()
     world.wait()
 
     carried.report.refresh_from_db()
-    assert doubt == {RedemptionState.UNCERTAIN: 8}
+    assert states_after_crash == {RedemptionState.UNCERTAIN: 8}
     assert carried.report.outcome == Outcome.LOST
     assert states() == {RedemptionState.REPORTED: 8}
     assert counted(world) == (8, 8 if sent else 0)
 
 
-def test_what_is_leased_is_nobody_elses(world: World, give: Give) -> None:
+def test_leased_redemptions_are_not_claimed_again(world: World, give: Give) -> None:
     give(8)
     claim(world)
 
@@ -512,24 +510,22 @@ def test_what_is_leased_is_nobody_elses(world: World, give: Give) -> None:
     assert not calls(world)
 
 
-def test_an_answer_that_comes_late_is_evidence(
-    world: World, give: Give, agree: Agree
-) -> None:
+def test_a_late_response_is_evidence(world: World, give: Give, agree: Agree) -> None:
     agree(UNSAFE)
     give(8)
     carried = claim(world)
     world.let_time_come()
     in_doubt.expire()
     in_doubt.settle()
-    thought = states()
+    before = states()
 
     send(carried)
 
-    assert thought == {RedemptionState.HELD: 8}
+    assert before == {RedemptionState.HELD: 8}
     assert states() == {RedemptionState.REPORTED: 8}
 
 
-def test_a_late_answer_moves_nothing_that_someone_else_carries(
+def test_a_late_response_changes_no_redemption_of_another_report(
     world: World, give: Give
 ) -> None:
     give(8)
@@ -548,7 +544,9 @@ def test_a_late_answer_moves_nothing_that_someone_else_carries(
     assert counted(world) == (8, 8)
 
 
-def test_no_call_begins_that_could_outlive_its_lease(world: World, give: Give) -> None:
+def test_no_call_begins_that_could_last_longer_than_its_lease(
+    world: World, give: Give
+) -> None:
     give(8)
     carried = claim(world)
     short = Lease(reporting.MAX_CALL_SECONDS / 2, token=carried.lease.token)
@@ -560,7 +558,7 @@ def test_no_call_begins_that_could_outlive_its_lease(world: World, give: Give) -
     assert not calls(world)
 
 
-def test_what_goes_unanswered_for_days_is_a_persons_matter(
+def test_redemptions_without_a_response_for_days_need_review(
     world: World, give: Give
 ) -> None:
     give(1)
@@ -574,7 +572,7 @@ def test_what_goes_unanswered_for_days_is_a_persons_matter(
 
 
 @pytest.mark.parametrize("status", [503, 403])
-def test_a_vendor_out_for_days_is_a_persons_matter(
+def test_redemptions_need_review_if_optimove_is_unavailable_for_days(
     world: World, give: Give, status: int
 ) -> None:
     give(1)
@@ -588,14 +586,14 @@ def test_a_vendor_out_for_days_is_a_persons_matter(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_never_carry_the_same() -> None:
+def test_two_workers_never_claim_the_same_redemption() -> None:
     RedemptionFactory.create_batch(8)
 
     with elsewhere() as other:
         other.begin()
         theirs = other.do(lambda: reporting._chosen(4))
-        ours = reporting.claim(batch_limit=4)
+        own = reporting.claim(batch_limit=4)
 
-    assert ours is not None
-    carried = {row.pk for row in (*theirs, *ours.rows)}
-    assert len(carried) == len(theirs) + len(ours.rows) == 8
+    assert own is not None
+    carried = {row.pk for row in (*theirs, *own.rows)}
+    assert len(carried) == len(theirs) + len(own.rows) == 8

@@ -30,36 +30,36 @@ from rewards.models import (
     Retrial,
     Retried,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 LARGEST = filling.LARGEST
 # A page that staff ask for, or what the portal does.
-Query = str | Callable[[Desk], Any]
+Query = str | Callable[[StaffClient], Any]
 
 
-def tick(_desk: Desk) -> None:
+def tick(_staff: StaffClient) -> None:
     """Look for all work that is due, as the scheduler does every second."""
     pipeline.tick()
 
 
-def claim_for_a_report(_desk: Desk) -> None:
+def claim_for_a_report(_staff: StaffClient) -> None:
     """Claim the redemptions that the next report carries."""
     reporting.claim(batch_limit=100)
 
 
-def let_admitted_be_claimed(_desk: Desk) -> None:
+def let_admitted_be_claimed(_staff: StaffClient) -> None:
     """Release what passed the limits of an execution, some thousands at a time."""
     Assignment.objects.filter(execution=LARGEST, pk__lte=8_000).update(cleared=False)
     Collection.objects.filter(execution=LARGEST).update(cleared_to=8_000)
     tasks.follow_clearances()
 
 
-def delete_user(_desk: Desk) -> None:
+def delete_user(_staff: StaffClient) -> None:
     """Delete somebody who never moved a row: of any other, Django refuses it."""
     User.objects.create_user("gone").delete()
 
 
-def preview_cancellation(desk: Desk, execution: int = 1) -> Any:
+def preview_cancellation(staff: StaffClient, execution: int = 1) -> Any:
     """Ask what it would do to read a notice of a cancellation again."""
     about = Execution.objects.get(pk=execution).reference
     cancelling = Listener.objects.create(event_type=4, secret_digest="c")
@@ -67,10 +67,10 @@ def preview_cancellation(desk: Desk, execution: int = 1) -> Any:
         body=f'{{"CampaignID": {about}}}'.encode(), listener=cancelling
     )
     said = {"action": "read_again", "why": "To be sure.", "_selected_action": [7]}
-    return desk.client.post(list_of(Delivery), said)
+    return staff.client.post(list_of(Delivery), said)
 
 
-def expire_reports(_desk: Desk) -> None:
+def expire_reports(_staff: StaffClient) -> None:
     """Close the reports of dead workers, whose redemptions may have been reported."""
     token, ago = uuid4(), timezone.now() - timedelta(minutes=1)
     report = Report.objects.create(size=1, is_batch=False, token=token)
@@ -84,11 +84,11 @@ def expire_reports(_desk: Desk) -> None:
 def retried(**narrowed: str) -> Query:
     """List some of what one of several retrials chose."""
 
-    def ask(desk: Desk) -> None:
-        of = Retrial.objects.create(form=uuid4(), by=desk.user, total=2)
+    def ask(staff: StaffClient) -> None:
+        of = Retrial.objects.create(form=uuid4(), by=staff.user, total=2)
         for pk, left_alone in ((1, ""), (2, "it moved on")):
             Retried.objects.create(retrial=of, assignment_id=pk, left_alone=left_alone)
-        desk.get(list_of(Retried, retrial=of.pk, **narrowed))
+        staff.get(list_of(Retried, retrial=of.pk, **narrowed))
 
     return ask
 

@@ -1,7 +1,7 @@
 """
-How the database answers the questions of a page: the rows that each step touches.
+The query plans of a page, with the rows that each step touches.
 
-Each question is asked a second time with EXPLAIN ANALYZE, before it is asked itself.
+Each query is first run with EXPLAIN ANALYZE, and then run itself.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
 from promoportal.admin.keyset_pagination import MAX_ROWS_COUNTED
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
-# Rows of one table that a question may touch where it counts nothing.
+# Rows of one table that a query without a count may touch.
 MAX_TOUCHED = 1_500
-# What a client says for DrawnOnce to act.
+# The header with which a client turns DrawnOnce on.
 _DRAWN_ONCE = {"Rows-Drawn": "once"}
 
 
 class Step(NamedTuple):
-    """One step of a plan: what it does, to which table, and how many rows it touched."""
+    """One step of a plan: its kind, its table, and the number of touched rows."""
 
     kind: str
     table: str
@@ -42,14 +42,14 @@ def _steps(plan: dict[str, Any]) -> Iterator[Step]:
 
 
 def _read(plan: dict[str, Any]) -> int:
-    """Return how many rows the step gave, and found and threw away."""
+    """Return the number of rows that the step returned or filtered out."""
     thrown = (value for name, value in plan.items() if name.startswith("Rows Removed"))
     return int(plan["Actual Rows"] + sum(thrown))
 
 
 @cache
 def large() -> frozenset[str]:
-    """Return the tables that have too many rows to be read as a whole."""
+    """Return the tables with too many rows for a sequential scan."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples > %s",
@@ -59,10 +59,10 @@ def large() -> frozenset[str]:
 
 
 def wrong(sql: str, plan: dict[str, Any], at_most: int) -> Iterator[str]:
-    """Yield what a question does that it should not."""
+    """Yield the faults of a query."""
     if "OFFSET" in sql:
         yield "skips rows"
-    # Of few more than are counted to, all may be sorted: it is cheaper.
+    # A set slightly larger than the count limit may be sorted: that is cheaper.
     counts = f"LIMIT {MAX_ROWS_COUNTED + 1}" in sql
     most = MAX_ROWS_COUNTED * 5 // 4 if counts else at_most
     for step in _steps(plan):
@@ -73,84 +73,88 @@ def wrong(sql: str, plan: dict[str, Any], at_most: int) -> Iterator[str]:
 
 
 @dataclass
-class Looking:
+class Examiner:
     """
-    Looks at the plan of each question, before it is asked.
+    Examines the plan of each query before it runs.
 
-    :param known: questions whose plans were looked at before, over the same rows
+    :param known: queries whose plans were examined before, over the same rows
     """
 
     at_most: int
     known: set[tuple[str, str]] = field(default_factory=set)
     found: list[str] = field(default_factory=list)
 
-    def __call__(self, ask: Any, sql: str, said: Any, many: bool, context: Any) -> Any:
-        if _is_question(sql) and (sql, repr(said)) not in self.known:
-            self.known.add((sql, repr(said)))
-            plan = self._plan(ask, sql, said, many, context)
+    def __call__(
+        self, ask: Any, sql: str, params: Any, many: bool, context: Any
+    ) -> Any:
+        if _is_relevant(sql) and (sql, repr(params)) not in self.known:
+            self.known.add((sql, repr(params)))
+            plan = self._plan(ask, sql, params, many, context)
             self.found += [f"{why}: {sql}" for why in wrong(sql, plan, self.at_most)]
-        return ask(sql, said, many, context)
+        return ask(sql, params, many, context)
 
-    def _plan(self, ask: Any, sql: str, said: Any, many: bool, context: Any) -> Any:
+    def _plan(self, ask: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         changes = not sql.lstrip("(").startswith("SELECT")
-        if changes:  # but not twice
+        if changes:  # and must run only once
             ask("SAVEPOINT before", None, False, context)
-        plan = _explained(ask, "ANALYZE, TIMING OFF", sql, said, many, context)
+        plan = _explained(ask, "ANALYZE, TIMING OFF", sql, params, many, context)
         if changes:
             ask("ROLLBACK TO SAVEPOINT before", None, False, context)
         return plan
 
 
 def _explained(
-    ask: Any, options: str, sql: str, said: Any, many: bool, context: Any
+    ask: Any, options: str, sql: str, params: Any, many: bool, context: Any
 ) -> Any:
-    ask(f"EXPLAIN (FORMAT JSON, {options}) {sql}", said, many, context)
+    ask(f"EXPLAIN (FORMAT JSON, {options}) {sql}", params, many, context)
     (plans,) = context["cursor"].fetchone()
     return (json.loads(plans) if isinstance(plans, str) else plans)[0]["Plan"]
 
 
 def _asks(sql: str) -> bool:
-    """Tell whether it is about rows, and not about the transaction."""
+    """Return whether a statement reads or changes rows."""
     first = sql.lstrip("(").split(None, 1)[0]
     return first in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}
 
 
-def _is_question(sql: str) -> bool:
-    """Tell whether it is about rows of large tables."""
+def _is_relevant(sql: str) -> bool:
+    """Return whether a statement uses large tables."""
     return _asks(sql) and any(table in sql for table in large())
 
 
 def asked(ask: Callable[[], Any], at_most: int = MAX_TOUCHED) -> list[str]:
-    """Return what is wrong with all that is asked of the database meanwhile."""
-    return _looked_at(ask, Looking(at_most))
+    """Return the faults of all queries during a call."""
+    return _examined(ask, Examiner(at_most))
 
 
-def _looked_at(ask: Callable[[], Any], looking: Looking) -> list[str]:
-    large()  # asked for before anybody looks
-    with connection.execute_wrapper(looking):
+def _examined(ask: Callable[[], Any], examiner: Examiner) -> list[str]:
+    large()  # cached before the queries are examined
+    with connection.execute_wrapper(examiner):
         ask()
-    return looking.found
+    return examiner.found
 
 
 def indexes_used(ask: Callable[[], Any]) -> set[str]:
-    """Return the indexes by which all that is asked meanwhile is found."""
-    looking = _Indexes()
-    with connection.execute_wrapper(looking):
+    """Return the indexes that the queries of a call read."""
+    indexes = _Indexes()
+    with connection.execute_wrapper(indexes):
         ask()
-    return looking.used
+    return indexes.used
 
 
 @dataclass
 class _Indexes:
-    """Looks which indexes the plan of each question reads."""
+    """Collects the indexes in the plans of queries."""
 
     used: set[str] = field(default_factory=set)
 
-    def __call__(self, ask: Any, sql: str, said: Any, many: bool, context: Any) -> Any:
+    def __call__(
+        self, ask: Any, sql: str, params: Any, many: bool, context: Any
+    ) -> Any:
         if _asks(sql):
-            plan = _explained(ask, "COSTS OFF", sql, said, many, context)
+            plan = _explained(ask, "COSTS OFF", sql, params, many, context)
             self.used.update(_indexes(plan))
-        return ask(sql, said, many, context)
+        return ask(sql, params, many, context)
 
 
 def _indexes(plan: dict[str, Any]) -> Iterator[str]:
@@ -161,14 +165,14 @@ def _indexes(plan: dict[str, Any]) -> Iterator[str]:
 
 
 def faults(
-    desk: Desk,
+    staff: StaffClient,
     address: str,
     ask: Callable[[str], Any] | None = None,
     at_most: int = MAX_TOUCHED,
 ) -> list[str]:
-    """Return what is wrong with all that one page asks."""
+    """Return the faults of all queries of a page."""
     answers: list[Any] = []
-    found = asked(lambda: answers.append((ask or desk.get)(address)), at_most)
+    found = asked(lambda: answers.append((ask or staff.get)(address)), at_most)
     assert answers[0].status_code == 200, address
     return [f"{address} {why}" for why in found]
 
@@ -178,10 +182,10 @@ def faults(
 
 class DrawnOnce:
     """
-    A middleware that draws a row once, in however many lists it is asked for.
+    A middleware that renders each row only in the first list that contains it.
 
-    A view has asked for all rows of its list, and for what their columns need, before
-    they are drawn. So nothing that was not drawn before is left out.
+    A view has queried all rows of its list, and the data of their columns, before they
+    are rendered. So no query is left out.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -193,9 +197,9 @@ class DrawnOnce:
 
     def process_template_response(self, request: HttpRequest, response: Any) -> Any:
         changes = response.context_data.get("cl")
-        if changes and request.headers.get("Rows-Drawn") == "once":
+        if changes and request.headers.items() >= _DRAWN_ONCE.items():
             new = [row for row in changes.result_list if self._is_new(request, row)]
-            # A list with none looks otherwise, and may ask for less.
+            # An empty list is rendered differently, perhaps with fewer queries.
             changes.result_list = new or changes.result_list[:1]
         return response
 
@@ -208,18 +212,18 @@ class DrawnOnce:
 
 @dataclass(frozen=True)
 class Lists:
-    """Lists of rows that nobody changes, each looked at once, and each question once."""
+    """Lists of rows that do not change; each list and each query is examined once."""
 
-    desk: Desk
+    staff: StaffClient
     _found: dict[str, list[str]] = field(default_factory=dict)
     _filters: dict[str, Any] = field(default_factory=dict)
     _known: set[tuple[str, str]] = field(default_factory=set)
 
     def faults(self, address: str) -> list[str]:
-        """Return what is wrong with all that a list asks and that none asked before."""
+        """Return the faults of the queries of a list that no list ran before."""
         if address not in self._found:
-            looking = Looking(MAX_TOUCHED, self._known)
-            found = _looked_at(lambda: self._get(address), looking)
+            examiner = Examiner(MAX_TOUCHED, self._known)
+            found = _examined(lambda: self._get(address), examiner)
             self._found[address] = [f"{address} {why}" for why in found]
         return self._found[address]
 
@@ -229,6 +233,6 @@ class Lists:
         return self._filters[address]
 
     def _get(self, address: str) -> None:
-        answer: Any = self.desk.client.get(address, headers=_DRAWN_ONCE)
+        answer: Any = self.staff.client.get(address, headers=_DRAWN_ONCE)
         assert answer.status_code == 200, address
         self._filters[address] = answer.context["cl"]

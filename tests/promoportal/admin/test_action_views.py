@@ -1,7 +1,7 @@
 """
-What a page offers is what would be done: of every state, to everyone who may, and no more.
+The actions that a page offers, for every state and role.
 
-And what was offered is not done to a row that moved on meanwhile.
+An action that was offered is not performed on a row that has changed since.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from tests.factories import (
     RedemptionFactory,
     UserFactory,
 )
-from tests.staff_client import WHY, Desk
+from tests.staff_client import WHY, StaffClient
 
-# Whether these can be read, as they are listed now, is found out by reading them anew.
-READ_ANEW = {
+# Only a second reading shows whether these can be read as listed now.
+NEEDS_SECOND_READING = {
     AssignmentReason.UNREADABLE,
     AssignmentReason.UNKNOWN_STATUS,
     AssignmentReason.DIFFERS,
@@ -48,14 +48,14 @@ def actions_of(model: type[Model]) -> list[Action]:
 
 
 def would_do(action: Action, row: Model, by: Any) -> bool:
-    """Whether it would be done, found out by doing it and taking it back."""
+    """Return whether the action changes the row: perform it and roll it back."""
     with transaction.atomic():
         done = action.act(type(row)._base_manager.filter(pk=row.pk), by=by, why=WHY)
         transaction.set_rollback(True)
     return bool(done.done)
 
 
-# What the vendor lists, and whether the execution is over, where both matter.
+# Eligibility at Optimove and stop of the execution.
 CIRCUMSTANCES = [
     (Meaning.ACTIVATE, ExecutionStop.NONE),
     (Meaning.NOTHING, ExecutionStop.NONE),
@@ -100,12 +100,12 @@ STATES: list[Any] = [
 HELD: list[Any] = [
     pytest.param(assignments, (AssignmentState.HELD, reason), id=f"held-{reason}")
     for reason in AssignmentReason
-    if reason not in READ_ANEW
+    if reason not in NEEDS_SECOND_READING
 ]
 
 
 @pytest.mark.parametrize(("make", "how"), [*STATES, *HELD])
-def test_what_fits_is_what_would_be_done(
+def test_an_action_fits_exactly_the_rows_that_it_would_change(
     db: None, make: Callable[..., Iterator[Model]], how: tuple[Any, ...]
 ) -> None:
     person = UserFactory()
@@ -116,39 +116,39 @@ def test_what_fits_is_what_would_be_done(
 
 
 @pytest.mark.parametrize(("make", "how"), STATES)
-def test_everyone_is_offered_what_fits_and_they_may_and_nothing_else(
-    desk_of: Callable[[Role], Desk],
+def test_each_role_is_offered_the_fitting_actions_that_it_may_perform(
+    client_of: Callable[[Role], StaffClient],
     make: Callable[..., Iterator[Model]],
     how: tuple[Any, ...],
 ) -> None:
     row = next(make(*how))
     fitting = [action for action in actions_of(type(row)) if action.fits(row)]
     for role in Role:
-        desk = desk_of(role)
+        staff = client_of(role)
 
-        assert desk.offered(row) == {
-            action.name for action in fitting if desk.user.has_perm(action.permission)
+        assert staff.offered(row) == {
+            action.name for action in fitting if staff.user.has_perm(action.permission)
         }
 
 
-def test_who_said_it_already_is_offered_to_say_the_opposite_alone(
-    desk_of: Callable[[Role], Desk], settings: Settings
+def test_after_a_first_decision_the_same_user_is_offered_only_the_opposite(
+    client_of: Callable[[Role], StaffClient], settings: Settings
 ) -> None:
     settings.DECIDE_ALONE_UP_TO = ["EUR=1"]
     row = AssignmentFactory(state=AssignmentState.HELD, doubtful=True)
-    operations = desk_of(Role.OPERATIONS)
+    operations = client_of(Role.OPERATIONS)
 
     operations.do("given", row)
 
     assert operations.offered(row) == {"not_given", "reveal"}
 
 
-# --- A page that is no longer so ------------------------------------------------------
+# --- Outdated pages -------------------------------------------------------------------
 
 
-def seen(desk: Desk, row: Model) -> str:
-    """What the row's page saw of it, as it is posted with whatever is pressed there."""
-    version: str = desk.get(page_of(row)).context["seen"]
+def seen(staff: StaffClient, row: Model) -> str:
+    """Return the version of a row on its page, which each of its actions posts."""
+    version: str = staff.get(page_of(row)).context["seen"]
     return version
 
 
@@ -162,11 +162,11 @@ def move(row: Any, to: str, **how: Any) -> None:
     type(row).objects.get(pk=row.pk).move(to, why="Meanwhile.", **how)
 
 
-def gone(row: Assignment) -> None:
+def retried(row: Assignment) -> None:
     move(row, AssignmentState.OWED)
 
 
-def held_for_something_else(row: Assignment) -> None:
+def held_for_another_reason(row: Assignment) -> None:
     move(row, AssignmentState.OWED)
     move(row, AssignmentState.HELD, reason=AssignmentReason.TOO_LATE)
 
@@ -176,8 +176,8 @@ STALE: list[Any] = [
         pytest.param(action, held, meanwhile, says, id=f"{action}-{meanwhile.__name__}")
         for action in ("retry", "write_off")
         for meanwhile, says in (
-            (gone, "the assignment moved on while you looked, and is now: Pending"),
-            (held_for_something_else, "and is now: Needs review."),
+            (retried, "the assignment moved on while you looked, and is now: Pending"),
+            (held_for_another_reason, "and is now: Needs review."),
         )
     ),
     pytest.param(
@@ -208,8 +208,8 @@ STALE: list[Any] = [
 
 
 @pytest.mark.parametrize(("action", "make", "meanwhile", "says"), STALE)
-def test_what_moved_on_meanwhile_is_left_as_it_is_and_it_says_so(
-    operations: Desk,
+def test_an_action_on_an_outdated_page_changes_nothing_and_explains_why(
+    operations: StaffClient,
     action: str,
     make: Callable[[], Model],
     meanwhile: Callable[[Model], None],
@@ -228,12 +228,12 @@ def test_what_moved_on_meanwhile_is_left_as_it_is_and_it_says_so(
     assert not LogEntry.objects.exists()
 
 
-def test_also_if_it_moved_on_while_somebody_was_asked_whether_it_is_meant(
-    operations: Desk,
+def test_a_change_during_the_confirmation_stops_the_action(
+    operations: StaffClient,
 ) -> None:
     row = held()
     asked = operations.post("write_off", row, seen=seen(operations, row))
-    held_for_something_else(row)
+    held_for_another_reason(row)
 
     said = operations.do("write_off", row, seen=asked.context["seen"])
 
@@ -259,8 +259,8 @@ def test_also_if_it_moved_on_while_somebody_was_asked_whether_it_is_meant(
         ("cancel", ExecutionFactory),
     ],
 )
-def test_pressed_twice_it_is_done_once(
-    operations: Desk, action: str, make: Callable[[], Any]
+def test_a_double_click_performs_an_action_once(
+    operations: StaffClient, action: str, make: Callable[[], Any]
 ) -> None:
     row = make()
     before = seen(operations, row)
@@ -283,8 +283,8 @@ def test_pressed_twice_it_is_done_once(
         (ExecutionProgress.SETTLED, {"pause", "cancel"}),
     ],
 )
-def test_where_few_will_stop_it_any_more_that_is_offered_behind_more(
-    operations: Desk, state: ExecutionProgress, aside: set[str]
+def test_stopping_a_settled_execution_is_offered_below_more(
+    operations: StaffClient, state: ExecutionProgress, aside: set[str]
 ) -> None:
     row = ExecutionFactory(state=state)
 
@@ -299,7 +299,9 @@ def test_where_few_will_stop_it_any_more_that_is_offered_behind_more(
     assert row.stop == ExecutionStop.PAUSED
 
 
-def test_collecting_again_pressed_twice_asks_for_one_pass(operations: Desk) -> None:
+def test_a_double_click_on_fetch_again_requests_one_run(
+    operations: StaffClient,
+) -> None:
     row = ExecutionFactory(state=ExecutionProgress.SETTLED)
     before = seen(operations, row)
 
@@ -311,8 +313,8 @@ def test_collecting_again_pressed_twice_asks_for_one_pass(operations: Desk) -> N
     assert row.transitions.count() == 1
 
 
-def test_an_execution_that_only_got_on_meanwhile_is_stopped_all_the_same(
-    operations: Desk,
+def test_progress_in_the_meantime_does_not_prevent_a_pause(
+    operations: StaffClient,
 ) -> None:
     row = ExecutionFactory(state=ExecutionProgress.COLLECTING)
     before = seen(operations, row)

@@ -1,4 +1,4 @@
-"""What a person may do about a row, each done by one who may and one who may not."""
+"""Each action on a row, performed by roles that may and by roles that may not."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from tests.factories import (
     UserFactory,
 )
 from tests.rewards.collection.test_changes import row as listed
-from tests.staff_client import WHY, Desk
+from tests.staff_client import WHY, StaffClient
 
 OPERATIONS = {Role.OPERATIONS}
-SUPPORT_TOO = {Role.SUPPORT, Role.OPERATIONS}
+SUPPORT_AND_OPERATIONS = {Role.SUPPORT, Role.OPERATIONS}
 
 
 def held() -> Assignment:
@@ -80,7 +80,7 @@ def not_reported() -> Promotion:
 
 
 class Case(NamedTuple):
-    """An action, a row it fits, who may, what it says, and what the row is then."""
+    """An action, a fitting row, the permitted roles, the message, and the result."""
 
     action: str
     row: Callable[[], Model]
@@ -93,7 +93,7 @@ CASES = [
     Case(
         "retry",
         held,
-        SUPPORT_TOO,
+        SUPPORT_AND_OPERATIONS,
         "1 assignment will be tried again.",
         {"state": AssignmentState.OWED, "reason": ""},
     ),
@@ -135,7 +135,7 @@ CASES = [
     Case(
         "report_again",
         held_redemption,
-        SUPPORT_TOO,
+        SUPPORT_AND_OPERATIONS,
         "1 redemption will be reported again.",
         {"state": RedemptionState.WAITING},
     ),
@@ -235,20 +235,20 @@ def as_it_is(row: Model) -> dict[str, Any]:
 
 
 @every_case
-def test_who_may_does_it_and_is_told_so(
-    case: Case, desk_of: Callable[[Role], Desk]
+def test_a_permitted_user_performs_the_action_and_sees_the_message(
+    case: Case, client_of: Callable[[Role], StaffClient]
 ) -> None:
     for role in case.may:
-        row, desk = case.row(), desk_of(role)
+        row, staff = case.row(), client_of(role)
 
-        said = desk.do(case.action, row)
+        said = staff.do(case.action, row)
 
         assert said == case.says
         assert {name: column(row, name) for name in case.after} == case.after
 
 
 @every_case
-def test_who_and_why_are_kept(case: Case, operations: Desk) -> None:
+def test_user_and_reason_are_stored(case: Case, operations: StaffClient) -> None:
     row: Any = case.row()
 
     operations.do(case.action, row)
@@ -263,25 +263,27 @@ def test_who_and_why_are_kept(case: Case, operations: Desk) -> None:
 
 
 @every_case
-def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
-    case: Case, desk_of: Callable[[Role], Desk]
+def test_a_user_without_permission_is_offered_nothing_and_a_forged_post_changes_nothing(
+    case: Case, client_of: Callable[[Role], StaffClient]
 ) -> None:
     for role in set(Role) - case.may:
-        row, desk = case.row(), desk_of(role)
+        row, staff = case.row(), client_of(role)
         before = as_it_is(row)
 
-        offered = desk.offered(row)
-        answer = desk.post(case.action, row, confirmed="yes")
+        offered = staff.offered(row)
+        answer = staff.post(case.action, row, confirmed="yes")
 
         assert case.action not in offered
         assert answer.status_code == 403
         assert as_it_is(row) == before
-        [entry] = LogEntry.objects.filter(user=desk.user)
+        [entry] = LogEntry.objects.filter(user=staff.user)
         assert (entry.action_flag, entry.object_id) == (AuditKind.REFUSED, str(row.pk))
 
 
 @every_case
-def test_its_page_offers_it_and_comes_back_to_it(case: Case, operations: Desk) -> None:
+def test_the_page_of_a_row_offers_the_action_and_is_shown_after_it(
+    case: Case, operations: StaffClient
+) -> None:
     row = case.row()
 
     offered = operations.offered(row)
@@ -293,8 +295,8 @@ def test_its_page_offers_it_and_comes_back_to_it(case: Case, operations: Desk) -
 
 
 @every_case
-def test_without_a_reason_nothing_happens_and_the_rows_stay_chosen(
-    case: Case, operations: Desk
+def test_an_action_without_a_reason_changes_nothing_and_keeps_the_selection(
+    case: Case, operations: StaffClient
 ) -> None:
     row = case.row()
     before = as_it_is(row)
@@ -320,8 +322,8 @@ def test_without_a_reason_nothing_happens_and_the_rows_stay_chosen(
         ("cancel", ExecutionFactory),
     ],
 )
-def test_what_is_final_is_asked_about_first(
-    action: str, make: Callable[[], Model], operations: Desk
+def test_a_final_action_asks_for_confirmation(
+    action: str, make: Callable[[], Model], operations: StaffClient
 ) -> None:
     row = make()
     before = as_it_is(row)
@@ -336,7 +338,9 @@ def test_what_is_final_is_asked_about_first(
     assert answer.context["action"].warning.replace("'", "&#x27;") in page
 
 
-def test_what_was_confirmed_is_what_was_asked_about(operations: Desk) -> None:
+def test_a_confirmation_applies_to_the_rows_that_it_showed(
+    operations: StaffClient,
+) -> None:
     asked_about = [held(), held()]
     asked = operations.post("write_off", *asked_about)
     later = held()
@@ -348,7 +352,7 @@ def test_what_was_confirmed_is_what_was_asked_about(operations: Desk) -> None:
     assert column(later, "state") == AssignmentState.HELD
 
 
-def test_what_is_left_alone_is_counted_and_explained(operations: Desk) -> None:
+def test_skipped_rows_are_counted_with_their_reasons(operations: StaffClient) -> None:
     rows = [held(), held(), doubtful(), AssignmentFactory(state=AssignmentState.ACTIVE)]
 
     said = operations.do("retry", *rows)
@@ -360,7 +364,7 @@ def test_what_is_left_alone_is_counted_and_explained(operations: Desk) -> None:
     )
 
 
-def test_more_reasons_than_anyone_reads_are_summed_up(operations: Desk) -> None:
+def test_many_reasons_are_summed_up(operations: StaffClient) -> None:
     rows = [
         AssignmentFactory(
             state=AssignmentState.HELD,
@@ -377,7 +381,9 @@ def test_more_reasons_than_anyone_reads_are_summed_up(operations: Desk) -> None:
     assert said.endswith("2 more were left alone for other reasons.")
 
 
-def test_redemptions_that_are_not_held_are_counted(operations: Desk) -> None:
+def test_redemptions_that_need_no_review_are_counted_as_skipped(
+    operations: StaffClient,
+) -> None:
     rows = [held_redemption(), RedemptionFactory(), RedemptionFactory()]
 
     said = operations.do("report_again", *rows)
@@ -415,8 +421,8 @@ def test_redemptions_that_are_not_held_are_counted(operations: Desk) -> None:
         ("as_set", PromotionFactory, "it is reported like this already"),
     ],
 )
-def test_what_does_not_fit_is_left_alone(
-    action: str, row: Callable[[], Model], says: str, operations: Desk
+def test_a_row_that_the_action_does_not_fit_is_skipped(
+    action: str, row: Callable[[], Model], says: str, operations: StaffClient
 ) -> None:
     there = row()
 
@@ -426,7 +432,9 @@ def test_what_does_not_fit_is_left_alone(
     assert action not in operations.offered(there)
 
 
-def test_choosing_nothing_does_nothing(operations: Desk) -> None:
+def test_an_action_without_rows_or_without_a_name_changes_nothing(
+    operations: StaffClient,
+) -> None:
     row = held()
 
     assert operations.do("retry", row, _selected_action=[]) == (
@@ -440,7 +448,7 @@ def test_choosing_nothing_does_nothing(operations: Desk) -> None:
 
 
 @pytest.mark.parametrize("key", ["x", "-1", "1e3", "²", "9" * 40, "\0"])
-def test_keys_that_are_none_choose_nothing(key: str, operations: Desk) -> None:
+def test_invalid_keys_select_no_row(key: str, operations: StaffClient) -> None:
     row = held()
 
     said = operations.do("retry", row, _selected_action=[key])
@@ -448,7 +456,7 @@ def test_keys_that_are_none_choose_nothing(key: str, operations: Desk) -> None:
     assert said == "Nothing was done: choose at least one row."
 
 
-def test_a_reason_that_cannot_be_kept_is_refused(operations: Desk) -> None:
+def test_an_invalid_reason_is_rejected(operations: StaffClient) -> None:
     row = held()
 
     for why, problem in (
@@ -460,7 +468,7 @@ def test_a_reason_that_cannot_be_kept_is_refused(operations: Desk) -> None:
     assert column(row, "state") == AssignmentState.HELD
 
 
-def test_all_that_match_a_list_can_be_chosen(operations: Desk) -> None:
+def test_all_matching_rows_of_a_list_can_be_selected(operations: StaffClient) -> None:
     matching = [held() for _ in range(3)]
     other = AssignmentFactory(
         state=AssignmentState.HELD, reason=AssignmentReason.TOO_LATE
@@ -477,7 +485,9 @@ def test_all_that_match_a_list_can_be_chosen(operations: Desk) -> None:
     assert column(other, "state") == AssignmentState.HELD
 
 
-def test_what_the_time_is_too_short_for_is_left_and_counted(operations: Desk) -> None:
+def test_rows_beyond_the_time_limit_are_unchanged_and_counted(
+    operations: StaffClient,
+) -> None:
     made = [Promotion(reference=f"{number}") for number in range(250)]
     keys = [row.pk for row in Promotion.objects.bulk_create(made)]
     action = next(
@@ -498,7 +508,7 @@ def test_what_the_time_is_too_short_for_is_left_and_counted(operations: Desk) ->
     assert LogEntry.objects.count() == 100
 
 
-def test_an_action_reads_its_row_once_for_each_step(operations: Desk) -> None:
+def test_an_action_reads_its_row_once_per_step(operations: StaffClient) -> None:
     row = held()
     seen = operations.get(page_of(row)).context["seen"]
 
@@ -511,12 +521,12 @@ def test_an_action_reads_its_row_once_for_each_step(operations: Desk) -> None:
         for one in made
         if one["sql"].startswith("SELECT") and table in one["sql"]
     ]
-    # It is chosen with its version, found with its execution, and locked; the audit
-    # entry is about the locked row. The last read is for the page to return to.
+    # Reads: with its version, with its execution, with a lock (the audit entry uses the
+    # locked row), and for the page after the action.
     assert len(reads) == 4, reads
 
 
-def test_strangers_are_sent_to_log_in(operations: Desk) -> None:
+def test_an_anonymous_post_redirects_to_the_login(operations: StaffClient) -> None:
     row = held()
     operations.client.logout()
 
@@ -532,20 +542,20 @@ def _place(row: Model) -> str:
 
 
 @pytest.mark.parametrize("action", ["given", "not_given"])
-def test_a_costly_reward_takes_two_desks(
-    action: str, desk_of: Callable[[Role], Desk], settings: Settings
+def test_a_costly_reward_needs_two_users(
+    action: str, client_of: Callable[[Role], StaffClient], settings: Settings
 ) -> None:
     settings.DECIDE_ALONE_UP_TO = ["EUR=1"]
-    row, operations = doubtful(), desk_of(Role.OPERATIONS)
+    row, operations = doubtful(), client_of(Role.OPERATIONS)
     Assignment.objects.update(value=50, unit="EUR")
-    colleague = Desk(UserFactory(is_staff=True))
+    colleague = StaffClient(UserFactory(is_staff=True))
     colleague.user.groups.add(group_of(Role.OPERATIONS))
 
     said = operations.do(action, row)
     assert "takes a second person" in said
     assert WHY in operations.page(row)
     assert "Doubtful assignment waits for a second person" in operations.text("/admin/")
-    desk_of(Role.SUPPORT).post(action, row, confirmed="yes")
+    client_of(Role.SUPPORT).post(action, row, confirmed="yes")
     row.refresh_from_db()
     assert row.state == AssignmentState.HELD
     colleague.do(action, row)

@@ -1,4 +1,4 @@
-"""The first page: what needs a person, as numbers that lead to their lists."""
+"""The overview: numbers of rows that need review, with links to their lists."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from tests.factories import (
     UserFactory,
 )
 from tests.many import multiply
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 
-def needs_a_person() -> None:
-    """Two of each kind, and of each kind one that needs nobody."""
+def create_rows_for_review() -> None:
+    """Create two rows per alert, and rows that need no review."""
     long_ago = timezone.now() - timedelta(hours=1)
     for _ in range(2):
         ExecutionFactory(stop=ExecutionStop.HELD, reason=ExecutionReason.OVER_LIMIT)
@@ -69,12 +69,12 @@ def needs_a_person() -> None:
     RedemptionFactory(state=RedemptionState.REPORTED)
 
 
-def figures(desk: Desk) -> dict[str, Any]:
-    return {one.label: one for one in desk.get("/admin/").context["figures"]}
+def figures(staff: StaffClient) -> dict[str, Any]:
+    return {one.label: one for one in staff.get("/admin/").context["figures"]}
 
 
-def test_every_number_is_that_of_the_list_it_leads_to(crm: Desk) -> None:
-    needs_a_person()
+def test_each_number_equals_the_length_of_the_linked_list(crm: StaffClient) -> None:
+    create_rows_for_review()
 
     found = figures(crm)
 
@@ -99,8 +99,8 @@ def test_every_number_is_that_of_the_list_it_leads_to(crm: Desk) -> None:
             assert str(len(shown)) == one.number
 
 
-def test_the_held_are_told_apart_by_reason(crm: Desk) -> None:
-    needs_a_person()
+def test_assignments_that_need_review_are_counted_by_reason(crm: StaffClient) -> None:
+    create_rows_for_review()
 
     found = figures(crm)["Assignments are held"].reasons
 
@@ -110,23 +110,25 @@ def test_the_held_are_told_apart_by_reason(crm: Desk) -> None:
     }
 
 
-def test_what_optimove_refused_to_be_told_has_its_number(crm: Desk) -> None:
-    needs_a_person()
+def test_redemptions_rejected_by_optimove_are_counted(crm: StaffClient) -> None:
+    create_rows_for_review()
 
     [refused] = figures(crm)["Redemptions are held"].reasons
 
     assert (refused.label, refused.number) == ("Rejected by Optimove", "2")
 
 
-def silent(desk: Desk) -> list[Any]:
-    return desk.list(Listener, needs="silent")
+def silent(staff: StaffClient) -> list[Any]:
+    return staff.list(Listener, needs="silent")
 
 
 def hours_ago(hours: float) -> datetime:
     return timezone.now() - timedelta(hours=hours)
 
 
-def test_a_listener_is_silent_that_was_last_called_too_long_ago(crm: Desk) -> None:
+def test_a_listener_without_recent_deliveries_is_silent(
+    crm: StaffClient,
+) -> None:
     old = ListenerFactory(opened_at=hours_ago(1000))
     DeliveryFactory(listener=old, received_at=hours_ago(900))
     last = DeliveryFactory(listener=old, received_at=hours_ago(35))
@@ -149,15 +151,17 @@ def test_a_listener_is_silent_that_was_last_called_too_long_ago(crm: Desk) -> No
         ({"opened_at": hours_ago(35)}, False),
     ],
 )
-def test_only_open_ones_that_tell_of_rewards_are_silent(
-    crm: Desk, changes: dict[str, Any], is_silent: bool
+def test_only_open_listeners_for_rewards_are_silent(
+    crm: StaffClient, changes: dict[str, Any], is_silent: bool
 ) -> None:
     ListenerFactory(**{"opened_at": hours_ago(37), **changes})
 
     assert bool(silent(crm)) == is_silent
 
 
-def test_how_long_is_set_and_nought_is_never(crm: Desk, settings: Settings) -> None:
+def test_the_time_until_silent_is_a_setting_and_zero_turns_it_off(
+    crm: StaffClient, settings: Settings
+) -> None:
     ListenerFactory(opened_at=hours_ago(37))
 
     for hours, count in ((36, 1), (38, 0), (0, 0)):
@@ -165,11 +169,11 @@ def test_how_long_is_set_and_nought_is_never(crm: Desk, settings: Settings) -> N
         assert len(silent(crm)) == count
 
 
-def test_where_nothing_is_held_it_says_so(crm: Desk) -> None:
+def test_the_overview_says_if_nothing_needs_review(crm: StaffClient) -> None:
     assert "Nothing needs a person." in crm.text("/admin/")
 
 
-def test_counting_stops_somewhere(crm: Desk) -> None:
+def test_counting_stops_at_a_limit(crm: StaffClient) -> None:
     listener, now = ListenerFactory(), timezone.now()
     held = [
         Delivery(
@@ -188,7 +192,7 @@ def test_counting_stops_somewhere(crm: Desk) -> None:
     assert figures(crm)["Deliveries are held"].number == "over 10,000"
 
 
-def test_what_the_census_knows_is_told_exactly(crm: Desk) -> None:
+def test_numbers_from_the_state_counts_are_exact(crm: StaffClient) -> None:
     multiply(
         AssignmentFactory(state=AssignmentState.HELD, reason=AssignmentReason.REFUSED),
         MAX_ROWS_COUNTED,
@@ -200,18 +204,18 @@ def test_what_the_census_knows_is_told_exactly(crm: Desk) -> None:
     assert figures(crm)["Assignments are held"].number == "10,001"
 
 
-def test_only_what_one_may_see_is_counted(db: None) -> None:
-    needs_a_person()
+def test_only_rows_that_the_user_may_see_are_counted(db: None) -> None:
+    create_rows_for_review()
     user = UserFactory(is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_redemption"))
 
-    assert figures(Desk(user)).keys() == {
+    assert figures(StaffClient(user)).keys() == {
         "Redemptions are held",
         "Redemptions were sent, and had no answer for 15 minutes",
     }
 
 
-def test_lists_are_in_the_order_of_the_work(operations: Desk) -> None:
+def test_lists_are_in_the_order_of_the_pipeline(operations: StaffClient) -> None:
     apps = operations.get("/admin/").context["app_list"]
 
     names = [(app["name"], [model["name"] for model in app["models"]]) for app in apps]
@@ -235,16 +239,16 @@ def test_lists_are_in_the_order_of_the_work(operations: Desk) -> None:
     ]
 
 
-def test_looking_wakes_nobody(crm: Desk) -> None:
-    needs_a_person()
+def test_the_overview_queues_no_job(crm: StaffClient) -> None:
+    create_rows_for_review()
 
     crm.get("/admin/")
 
     assert not OrmQ.objects.exists()
 
 
-def test_what_is_looked_at_now_and_then_is_first_of_what_is_behind(
-    operations: Desk,
+def test_more_begins_with_the_lists_that_are_used_most(
+    operations: StaffClient,
 ) -> None:
     more = [task.label for task in operations.get("/admin/").context["navigation"].more]
 

@@ -1,4 +1,4 @@
-"""The log says who did what to which row, when, why and from where; refusals too."""
+"""The audit log: user, action, row, reason and address, also of refused actions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role
 from rewards.models import Assignment, AssignmentState, Retrial
 from tests.factories import AssignmentFactory, UserFactory
-from tests.staff_client import WHY, Desk
+from tests.staff_client import WHY, StaffClient
 
 HOME, FORGED = "198.51.100.7", "203.0.113.1"
 
@@ -30,12 +30,12 @@ def kinds() -> list[int]:
     return list(LogEntry.objects.order_by("pk").values_list("action_flag", flat=True))
 
 
-# --- From where -----------------------------------------------------------------------
+# --- Addresses ------------------------------------------------------------------------
 
 
-def from_home(desk: Desk) -> Desk:
-    desk.client.defaults["HTTP_X_FORWARDED_FOR"] = f"{FORGED}, {HOME}"
-    return desk
+def with_address(staff: StaffClient) -> StaffClient:
+    staff.client.defaults["HTTP_X_FORWARDED_FOR"] = f"{FORGED}, {HOME}"
+    return staff
 
 
 @pytest.fixture
@@ -43,27 +43,27 @@ def behind_a_proxy(settings: Settings) -> None:
     settings.TRUSTED_PROXIES = 1
 
 
-def retry(desk: Desk) -> None:
-    desk.do("retry", held(), held())
+def retry(staff: StaffClient) -> None:
+    staff.do("retry", held(), held())
 
 
-def reveal(desk: Desk) -> None:
-    desk.do("reveal", held())
+def reveal(staff: StaffClient) -> None:
+    staff.do("reveal", held())
 
 
-def export(desk: Desk) -> None:
-    desk.client.post(list_of(Assignment), {"export": "csv"})
+def export(staff: StaffClient) -> None:
+    staff.client.post(list_of(Assignment), {"export": "csv"})
 
 
-def retry_all(desk: Desk) -> None:
+def retry_all(staff: StaffClient) -> None:
     said = {"retry_all": "yes", "why": WHY, "form": str(uuid4())}
-    for _ in range(2):  # pressed twice, begun once
-        desk.client.post(list_of(Assignment), said)
+    for _ in range(2):  # a double click begins one bulk retry
+        staff.client.post(list_of(Assignment), said)
 
 
-def forge(desk: Desk) -> None:
-    desk.user.groups.clear()
-    desk.post("retry", held(), confirmed="yes")
+def forge(staff: StaffClient) -> None:
+    staff.user.groups.clear()
+    staff.post("retry", held(), confirmed="yes")
 
 
 @pytest.mark.usefixtures("behind_a_proxy")
@@ -77,10 +77,12 @@ def forge(desk: Desk) -> None:
         (forge, [AuditKind.REFUSED]),
     ],
 )
-def test_whatever_is_done_is_kept_with_its_kind_and_from_where(
-    operations: Desk, do: Callable[[Desk], None], expected: list[AuditKind]
+def test_every_action_is_logged_with_its_kind_and_address(
+    operations: StaffClient,
+    do: Callable[[StaffClient], None],
+    expected: list[AuditKind],
 ) -> None:
-    do(from_home(operations))
+    do(with_address(operations))
 
     assert kinds() == expected
     assert {entry.user for entry in LogEntry.objects.all()} == {operations.user}
@@ -88,8 +90,8 @@ def test_whatever_is_done_is_kept_with_its_kind_and_from_where(
 
 
 @pytest.mark.usefixtures("behind_a_proxy")
-def test_accounts_too(superuser: Desk) -> None:
-    client = from_home(superuser).client
+def test_changes_of_groups_are_logged_with_the_address(superuser: StaffClient) -> None:
+    client = with_address(superuser).client
 
     added = {"name": "Night shift", "permissions": []}
     client.post("/admin/auth/group/add/", added)
@@ -102,8 +104,8 @@ def test_accounts_too(superuser: Desk) -> None:
     assert not Group.objects.exclude(name__in=Role).exists()
 
 
-def test_what_somebody_did_is_not_deleted_with_their_account(
-    superuser: Desk, operations: Desk
+def test_a_user_with_log_entries_cannot_be_deleted(
+    superuser: StaffClient, operations: StaffClient
 ) -> None:
     operations.do("retry", held())
     export(operations)
@@ -115,7 +117,9 @@ def test_what_somebody_did_is_not_deleted_with_their_account(
     assert kinds() == [AuditKind.DONE, AuditKind.EXPORTED, AuditKind.REFUSED]
 
 
-def test_the_auditor_sees_it_and_narrows_it(auditor: Desk, operations: Desk) -> None:
+def test_the_auditor_sees_and_filters_the_log(
+    auditor: StaffClient, operations: StaffClient
+) -> None:
     row = held()
     operations.do("retry", row)
     export(operations)
@@ -135,13 +139,13 @@ def test_the_auditor_sees_it_and_narrows_it(auditor: Desk, operations: Desk) -> 
     assert auditor.list(LogEntry, kind="x") == []
 
 
-def test_what_was_kept_before_shows_no_address(auditor: Desk) -> None:
+def test_an_old_entry_without_an_address_is_shown(auditor: StaffClient) -> None:
     LogEntry.objects.create(user=auditor.user, object_repr="?", action_flag=2)
 
     assert "and why" in auditor.text(list_of(LogEntry)).lower()
 
 
-# --- What was refused -----------------------------------------------------------------
+# --- Refused actions ------------------------------------------------------------------
 
 FORGERIES: dict[str, dict[str, str]] = {
     "action": {"action": "write_off", "why": "secret reason", "confirmed": "yes"},
@@ -158,22 +162,25 @@ FORGERIES: dict[str, dict[str, str]] = {
 
 
 @pytest.fixture
-def nobody(db: None) -> Desk:
-    return Desk(UserFactory(is_staff=True, username="nobody"))
+def nobody(db: None) -> StaffClient:
+    return StaffClient(UserFactory(is_staff=True, username="nobody"))
 
 
 @pytest.mark.parametrize("said", FORGERIES.values(), ids=FORGERIES)
 @pytest.mark.parametrize("who", ["nobody", "onlooker"])
-def test_a_forged_post_to_a_list_is_refused_explained_and_kept(
-    said: dict[str, str], who: str, nobody: Desk, desk_of: Callable[[Role], Desk]
+def test_a_forged_post_to_a_list_is_refused_explained_and_logged(
+    said: dict[str, str],
+    who: str,
+    nobody: StaffClient,
+    client_of: Callable[[Role], StaffClient],
 ) -> None:
-    desk = nobody if who == "nobody" else desk_of(Role.AUDITOR)
+    staff = nobody if who == "nobody" else client_of(Role.AUDITOR)
     if who == "onlooker":
-        desk.user.groups.clear()
-        _let_look(desk.user)
+        staff.user.groups.clear()
+        _permit_view(staff.user)
     row = held(unique_code="SUMMER-2026-7F3A")
 
-    answer = desk.client.post(
+    answer = staff.client.post(
         list_of(Assignment, state__exact="HELD"),
         {**said, "_selected_action": [row.pk]},
     )
@@ -187,24 +194,24 @@ def test_a_forged_post_to_a_list_is_refused_explained_and_kept(
     assert row.state == AssignmentState.HELD
     assert not Retrial.objects.exists()
     entry = LogEntry.objects.get()
-    assert (entry.user, entry.action_flag) == (desk.user, AuditKind.REFUSED)
+    assert (entry.user, entry.action_flag) == (staff.user, AuditKind.REFUSED)
     assert entry.content_type == ContentType.objects.get_for_model(row)
     assert "secret reason" not in entry.change_message
     assert Origin.objects.get().address == "127.0.0.1"
 
 
-def _let_look(user: User) -> None:
+def _permit_view(user: User) -> None:
     user.user_permissions.add(Permission.objects.get(codename="view_assignment"))
 
 
-def test_it_says_who_may(crm: Desk) -> None:
+def test_a_refusal_names_the_permitted_roles(crm: StaffClient) -> None:
     page = crm.post("retry", held()).content.decode()
 
     assert "Your role does not allow this: <strong>Retry</strong>." in page
     assert "Who may: Operations, Support." in page
 
 
-def test_which_rows_were_meant_is_kept_and_not_more_than_some(crm: Desk) -> None:
+def test_a_refusal_logs_the_selected_rows_up_to_a_limit(crm: StaffClient) -> None:
     rows = [held() for _ in range(12)]
 
     crm.post("retry", *rows)
@@ -215,7 +222,7 @@ def test_which_rows_were_meant_is_kept_and_not_more_than_some(crm: Desk) -> None
     assert entry.change_message == f"Refused: Retry: {keys} and 2 more"
 
 
-def test_of_all_that_match_it_is_kept_which_those_were(crm: Desk) -> None:
+def test_a_refusal_for_all_matching_rows_logs_the_filters(crm: StaffClient) -> None:
     row = held()
     here = list_of(Assignment, state__exact="HELD", q="x" * 900)
 
@@ -228,14 +235,16 @@ def test_of_all_that_match_it_is_kept_which_those_were(crm: Desk) -> None:
 
 
 @pytest.mark.parametrize("to", ["change", "delete", "history"])
-def test_a_post_to_a_page_is_kept_with_its_row(superuser: Desk, to: str) -> None:
+def test_a_forged_post_to_a_page_is_logged_with_its_row(
+    superuser: StaffClient, to: str
+) -> None:
     row = held()
 
     answer = superuser.client.post(
         page_of(row).replace("change", to), {"state": "ACTIVE", "post": "yes"}
     )
 
-    if to == "history":  # which only shows, whatever it is sent
+    if to == "history":  # this page ignores all data
         assert answer.status_code == 200
         return
     entry = LogEntry.objects.get()
@@ -244,7 +253,7 @@ def test_a_post_to_a_page_is_kept_with_its_row(superuser: Desk, to: str) -> None
     assert "ACTIVE" not in entry.change_message
 
 
-def test_a_post_to_accounts_is_kept(operations: Desk) -> None:
+def test_a_forged_post_to_the_user_admin_is_logged(operations: StaffClient) -> None:
     answer = operations.client.post("/admin/auth/user/add/", {"username": "mine"})
 
     assert answer.status_code == 403
@@ -252,7 +261,7 @@ def test_a_post_to_accounts_is_kept(operations: Desk) -> None:
     assert not User.objects.filter(username="mine").exists()
 
 
-def test_looking_where_one_may_not_is_explained_and_not_kept(crm: Desk) -> None:
+def test_a_refused_get_is_explained_and_not_logged(crm: StaffClient) -> None:
     answer = crm.get(list_of(LogEntry))
 
     assert answer.status_code == 403
@@ -260,10 +269,10 @@ def test_looking_where_one_may_not_is_explained_and_not_kept(crm: Desk) -> None:
     assert not LogEntry.objects.exists()
 
 
-def test_a_refusal_reveals_nothing(
-    desk_of: Callable[[Role], Desk],
+def test_a_refused_reveal_shows_no_code(
+    client_of: Callable[[Role], StaffClient],
 ) -> None:
-    row, auditor = held(unique_code="SUMMER-2026-7F3A"), desk_of(Role.AUDITOR)
+    row, auditor = held(unique_code="SUMMER-2026-7F3A"), client_of(Role.AUDITOR)
 
     auditor.post("reveal", row)
 

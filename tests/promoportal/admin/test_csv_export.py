@@ -1,4 +1,4 @@
-"""Lists as CSV: what matches, whatever is in it, by who may, and never unseen."""
+"""The CSV export of lists: rows, values, permissions and audit log."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from rewards.admin.assignments import AssignmentAdmin
 from rewards.models import Assignment, AssignmentState
 from tests.factories import AssignmentFactory, RedemptionFactory
 from tests.many import multiply
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 
-def export(desk: Desk, model: Any, **narrowed: Any) -> list[dict[str, str]]:
-    answer: Any = desk.client.post(list_of(model, **narrowed), {"export": "csv"})
+def export(staff: StaffClient, model: Any, **narrowed: Any) -> list[dict[str, str]]:
+    answer: Any = staff.client.post(list_of(model, **narrowed), {"export": "csv"})
     assert answer.status_code == 200, answer
     text = b"".join(answer.streaming_content).decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_all_that_match_are_in_it_newest_first(crm: Desk) -> None:
+def test_an_export_has_all_matching_rows_newest_first(crm: StaffClient) -> None:
     active = [AssignmentFactory(state=AssignmentState.ACTIVE) for _ in range(3)]
     AssignmentFactory(state=AssignmentState.HELD)
 
@@ -44,7 +44,7 @@ def test_all_that_match_are_in_it_newest_first(crm: Desk) -> None:
     assert {one["state"] for one in found} == {"ACTIVE"}
 
 
-def test_redemptions_too(crm: Desk) -> None:
+def test_redemptions_can_be_exported(crm: StaffClient) -> None:
     row = RedemptionFactory()
 
     [found] = export(crm, Redemption)
@@ -54,7 +54,7 @@ def test_redemptions_too(crm: Desk) -> None:
 
 
 @pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1"])
-def test_nothing_in_it_is_a_formula(crm: Desk, value: str) -> None:
+def test_no_value_of_an_export_is_a_formula(crm: StaffClient, value: str) -> None:
     AssignmentFactory(customer=value)
 
     [found] = export(crm, Assignment)
@@ -63,7 +63,7 @@ def test_nothing_in_it_is_a_formula(crm: Desk, value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ['a,"b"\n;c', "ÄÖ😀", "'=1"])
-def test_whatever_is_in_it_comes_out_as_it_was(crm: Desk, value: str) -> None:
+def test_special_characters_survive_an_export(crm: StaffClient, value: str) -> None:
     AssignmentFactory(customer=value)
 
     [found] = export(crm, Assignment)
@@ -71,7 +71,7 @@ def test_whatever_is_in_it_comes_out_as_it_was(crm: Desk, value: str) -> None:
     assert found["customer"] == value == safe(value)
 
 
-def test_what_is_not_understood_is_not_exported_nor_logged(crm: Desk) -> None:
+def test_an_invalid_filter_exports_and_logs_nothing(crm: StaffClient) -> None:
     here = list_of(Assignment, state__exact="NOPE")
 
     answer = crm.client.post(here, {"export": "csv"}, follow=True)
@@ -81,7 +81,7 @@ def test_what_is_not_understood_is_not_exported_nor_logged(crm: Desk) -> None:
     assert not LogEntry.objects.exists()
 
 
-def test_codes_stay_here(crm: Desk) -> None:
+def test_an_export_has_no_unique_codes(crm: StaffClient) -> None:
     AssignmentFactory(unique_code="SECRET-CODE", reward=None)
 
     [found] = export(crm, Assignment)
@@ -89,7 +89,7 @@ def test_codes_stay_here(crm: Desk) -> None:
     assert "SECRET-CODE" not in str(found)
 
 
-def test_who_exported_what_is_kept_before_a_row_leaves(crm: Desk) -> None:
+def test_an_export_is_logged_before_the_first_row_is_sent(crm: StaffClient) -> None:
     crm.client.post(list_of(Assignment, state__exact="HELD"), {"export": "csv"})
 
     entry = LogEntry.objects.get()
@@ -97,7 +97,9 @@ def test_who_exported_what_is_kept_before_a_row_leaves(crm: Desk) -> None:
     assert entry.change_message == "Exported as CSV: State: Needs review"
 
 
-def test_who_may_not_is_offered_nothing_and_gets_nothing(support: Desk) -> None:
+def test_a_user_without_permission_is_not_offered_an_export_and_gets_none(
+    support: StaffClient,
+) -> None:
     AssignmentFactory()
 
     assert "as CSV" not in support.text(list_of(Assignment))
@@ -106,13 +108,13 @@ def test_who_may_not_is_offered_nothing_and_gets_nothing(support: Desk) -> None:
     assert LogEntry.objects.get().action_flag == AuditKind.REFUSED
 
 
-def test_a_list_that_is_no_sheet_is_none(operations: Desk) -> None:
+def test_a_list_without_an_export_refuses_one(operations: StaffClient) -> None:
     answer = operations.client.post("/admin/executions/execution/", {"export": "csv"})
 
     assert answer.status_code == 403
 
 
-def test_a_large_one_is_read_by_key_in_parts_and_held_in_no_memory(db: None) -> None:
+def test_a_large_export_is_read_by_key_in_parts_with_little_memory(db: None) -> None:
     multiply(
         AssignmentFactory(),
         3 * csv_export.AT_A_TIME,
@@ -129,14 +131,15 @@ def test_a_large_one_is_read_by_key_in_parts_and_held_in_no_memory(db: None) -> 
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert count == 3 * csv_export.AT_A_TIME + 2  # the headings, and the first row
+    # With the headings and the original row.
+    assert count == 3 * csv_export.AT_A_TIME + 2
     assert len(made) == 5
     assert not any("OFFSET" in query["sql"] for query in made)
     assert most < 12 * 1024 * 1024
 
 
-def test_the_auditor_sees_who_did_what_and_may_do_nothing(
-    auditor: Desk, crm: Desk
+def test_the_auditor_sees_exports_in_the_log_and_may_change_nothing(
+    auditor: StaffClient, crm: StaffClient
 ) -> None:
     row = AssignmentFactory(state=AssignmentState.HELD, reason="REFUSED")
     crm.client.post(list_of(Assignment), {"export": "csv"})
@@ -150,7 +153,9 @@ def test_the_auditor_sees_who_did_what_and_may_do_nothing(
 
 
 @pytest.mark.parametrize("who", ["crm", "support"])
-def test_the_log_is_not_for_everyone(who: str, request: pytest.FixtureRequest) -> None:
-    desk: Desk = request.getfixturevalue(who)
+def test_crm_and_support_may_not_see_the_log(
+    who: str, request: pytest.FixtureRequest
+) -> None:
+    staff: StaffClient = request.getfixturevalue(who)
 
-    assert desk.get(list_of(LogEntry)).status_code == 403
+    assert staff.get(list_of(LogEntry)).status_code == 403

@@ -1,4 +1,4 @@
-"""A row's page tells its story, and leads to what it belongs to."""
+"""The pages of rows: timeline, panels, actions and links."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from tests.factories import (
     ReportFactory,
     TriggerFactory,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 from tests.world import World
 
 
-def test_an_assignments_story_is_in_order_of_time(crm: Desk) -> None:
+def test_the_timeline_of_an_assignment_is_in_order_of_time(crm: StaffClient) -> None:
     begun = timezone.now() - timedelta(hours=2)
     row = AssignmentFactory(state=AssignmentState.ACTIVE, created_at=begun)
     redemption = RedemptionFactory(assignment=row)
@@ -63,15 +63,15 @@ def test_an_assignments_story_is_in_order_of_time(crm: Desk) -> None:
     assert "No response, effect unknown, HTTP 502." in page
 
 
-def test_a_second_assignment_says_that_it_is_one(crm: Desk) -> None:
+def test_a_duplicate_assignment_is_marked(crm: StaffClient) -> None:
     one, second = AssignmentFactory(), AssignmentFactory(repeated=True)
 
     assert "Second assignment" not in crm.page(one)
     assert "Second assignment" in crm.page(second)
 
 
-def test_the_whole_way_of_one_reward_can_be_followed_by_links(
-    world: World, crm: Desk
+def test_the_pages_of_one_reward_link_to_each_other(
+    world: World, crm: StaffClient
 ) -> None:
     occurrence = world.box.trigger(["C1"], announce=False)
     delivery = world.notify(11, campaignID=occurrence, customerID="C1")
@@ -83,7 +83,7 @@ def test_the_whole_way_of_one_reward_can_be_followed_by_links(
     redemption = Redemption.objects.get()
     assert redemption.report
 
-    ways = [
+    links = [
         (delivery, trigger),
         (delivery, execution),
         (trigger, delivery),
@@ -100,22 +100,22 @@ def test_the_whole_way_of_one_reward_can_be_followed_by_links(
         (redemption, redemption.report),
         (redemption.report, redemption),
     ]
-    for here, there in ways:
+    for here, there in links:
         assert f'href="{page_of(there)}"' in crm.page(here), (here, there)
 
 
-def test_drift_is_named_with_what_to_do(crm: Desk) -> None:
+def test_a_mismatch_is_shown_on_the_page_of_the_execution(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     AssignmentFactory(execution=execution, state=AssignmentState.ACTIVE)
 
     assert "1 disagrees with Optimove's list" in crm.page(execution)
 
 
-def test_an_execution_that_was_never_collected_says_so(crm: Desk) -> None:
+def test_an_execution_without_an_assignment_fetch_says_so(crm: StaffClient) -> None:
     assert "Nothing was collected yet." in crm.page(ExecutionFactory())
 
 
-def test_what_happens_next_is_said(crm: Desk) -> None:
+def test_a_page_names_the_next_step(crm: StaffClient) -> None:
     owed = AssignmentFactory(state=AssignmentState.OWED)
     uncleared = AssignmentFactory(state=AssignmentState.OWED, cleared=False)
     uncertain = AssignmentFactory(state=AssignmentState.UNCERTAIN, doubtful=True)
@@ -128,9 +128,9 @@ def test_what_happens_next_is_said(crm: Desk) -> None:
     assert "Reported at" in crm.page(waiting)
 
 
-@pytest.mark.parametrize("who", ["Optimove", "The vendor"])  # as it was called once
-def test_what_is_another_s_by_now_is_to_be_written_off(
-    superuser: Desk, who: str
+@pytest.mark.parametrize("who", ["Optimove", "The vendor"])  # the name in old rows
+def test_an_assignment_whose_id_was_reused_can_be_written_off_but_not_approved(
+    superuser: StaffClient, who: str
 ) -> None:
     row = AssignmentFactory(
         state=AssignmentState.HELD,
@@ -146,7 +146,7 @@ def test_what_is_another_s_by_now_is_to_be_written_off(
     assert "Write off" in page
 
 
-def test_a_listeners_page_keeps_its_secrets(superuser: Desk) -> None:
+def test_the_page_of_a_listener_shows_no_digest(superuser: StaffClient) -> None:
     row = ListenerFactory(
         secret_digest="a1" * 32,
         header_name="X-Secret",
@@ -160,8 +160,8 @@ def test_a_listeners_page_keeps_its_secrets(superuser: Desk) -> None:
     assert "192.0.2.0/24" in superuser.page(row)
 
 
-def test_a_page_offers_only_what_fits_and_what_one_may(
-    crm: Desk, support: Desk, operations: Desk
+def test_a_page_offers_only_fitting_and_permitted_actions(
+    crm: StaffClient, support: StaffClient, operations: StaffClient
 ) -> None:
     held = AssignmentFactory(state=AssignmentState.HELD)
     doubtful = AssignmentFactory(state=AssignmentState.HELD, doubtful=True)
@@ -176,7 +176,9 @@ def test_a_page_offers_only_what_fits_and_what_one_may(
     assert "kept with the row" not in crm.page(held)
 
 
-def test_a_list_offers_what_one_may(support: Desk, operations: Desk, crm: Desk) -> None:
+def test_a_list_offers_only_permitted_actions(
+    support: StaffClient, operations: StaffClient, crm: StaffClient
+) -> None:
     AssignmentFactory()
 
     assert support.offered_in_list(Assignment) == {"retry"}
@@ -187,7 +189,7 @@ def test_a_list_offers_what_one_may(support: Desk, operations: Desk, crm: Desk) 
     assert "action-select" not in crm.text(list_of(Assignment))
 
 
-def test_the_far_sides_are_there_to_be_seen(operations: Desk) -> None:
+def test_a_paused_connection_is_shown_with_its_problem(operations: StaffClient) -> None:
     now = timezone.now()
     broken = Breaker.objects.create(
         side=Side.PLATFORM, opened_at=now, open_until=now, problem="401: expired."
@@ -197,7 +199,7 @@ def test_the_far_sides_are_there_to_be_seen(operations: Desk) -> None:
     assert "401: expired." in operations.text(list_of(Breaker))
 
 
-def test_rewards_are_read_in_words(crm: Desk) -> None:
+def test_rewards_are_described_in_words(crm: StaffClient) -> None:
     code = AssignmentFactory(
         reward=None, unique_code="XYZ", state=AssignmentState.ACTIVE
     )
@@ -208,7 +210,7 @@ def test_rewards_are_read_in_words(crm: Desk) -> None:
     assert "(not readable)" in crm.text(list_of(Assignment))
 
 
-def test_a_call_under_way_says_so(crm: Desk) -> None:
+def test_a_running_request_is_shown_as_running(crm: StaffClient) -> None:
     report = ReportFactory(outcome="", status=None)
     assignment = AssignmentFactory(state=AssignmentState.ACTIVATING)
     AttemptFactory(assignment=assignment, outcome="", status=None)
@@ -218,14 +220,16 @@ def test_a_call_under_way_says_so(crm: Desk) -> None:
     assert report in crm.list(Report)
 
 
-def test_a_trigger_that_nothing_came_of_says_so(crm: Desk) -> None:
+def test_a_trigger_without_an_assignment_says_so(crm: StaffClient) -> None:
     trigger = TriggerFactory(state=TriggerState.WAITING)
 
     assert "Optimove lists none yet." in crm.page(trigger)
     assert "Customer " in crm.page(trigger)
 
 
-def test_a_held_collection_is_explained_on_its_executions_page(crm: Desk) -> None:
+def test_the_problem_of_a_stopped_fetch_is_shown_on_the_page_of_the_execution(
+    crm: StaffClient,
+) -> None:
     execution = ExecutionFactory(kind=ExecutionKind.SCHEDULED)
     CollectionFactory(
         execution=execution,
@@ -242,15 +246,15 @@ def test_a_held_collection_is_explained_on_its_executions_page(crm: Desk) -> Non
     ("meaning", "said"),
     [(Meaning.NOTHING, "Nothing to give"), (Meaning.CANCELLED, "Taken back")],
 )
-def test_what_a_status_means_is_said_as_staff_would(
-    crm: Desk, meaning: Meaning, said: str
+def test_the_meaning_of_an_optimove_status_is_shown_in_words(
+    crm: StaffClient, meaning: Meaning, said: str
 ) -> None:
     row = AssignmentFactory(state=AssignmentState.VOID, meaning=meaning)
 
     assert f"<dt>Its status means</dt><dd>{said}</dd>" in crm.page(row)
 
 
-def test_of_one_it_is_said_as_of_one(crm: Desk) -> None:
+def test_a_single_run_is_described_in_the_singular(crm: StaffClient) -> None:
     row = CollectionFactory(number=1, seen=1)
     assert "<strong>1</strong> pass begun" in crm.page(row.execution)
 

@@ -1,4 +1,4 @@
-"""What staff call a campaign and a promotion: given, kept, shown and found."""
+"""Display names of campaigns and promotions: input, log, pages and search."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from tests.factories import (
     PromotionFactory,
 )
 from tests.many import multiply, plan
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 both = pytest.mark.parametrize("make", [CampaignFactory, PromotionFactory])
 Make = Callable[..., Any]
 
 
-def name(desk: Desk, row: Named, called: str) -> Any:
-    """Press "Set name" on its page; gives the answer as it comes."""
-    said = {"naming": "yes", "keys": row.pk, "page": row.pk, "name": called}
-    return desk.client.post(list_of(type(row)), said)
+def name(staff: StaffClient, row: Named, new_name: str) -> Any:
+    """Submit "Set name" on the page of a row, and return the response."""
+    said = {"naming": "yes", "keys": row.pk, "page": row.pk, "name": new_name}
+    return staff.client.post(list_of(type(row)), said)
 
 
-def called(desk: Desk, row: Named, so: str) -> str:
-    """The same, and what was said of it."""
-    answer = name(desk, row, so)
+def renamed(staff: StaffClient, row: Named, new_name: str) -> str:
+    """Submit "Set name", and return the message."""
+    answer = name(staff, row, new_name)
     assert answer["Location"] == page_of(row)
-    return desk.said(page_of(row))
+    return staff.said(page_of(row))
 
 
 def reward(**more: Any) -> Assignment:
-    """Of a campaign and a promotion with names."""
+    """Return an assignment of a campaign and a promotion with names."""
     return AssignmentFactory(
         execution__campaign=CampaignFactory(reference="120", name="Win <them> back"),
         promotion=PromotionFactory(reference="promo-17", name="Friday spins"),
@@ -55,10 +55,10 @@ CAMPAIGN = 'Win &lt;them&gt; back <span class="beside">120</span></a>'
 PROMOTION = 'Friday spins <span class="beside">promo-17</span>'
 
 
-# --- Given ----------------------------------------------------------------------------
+# --- Input ----------------------------------------------------------------------------
 
 
-def test_a_form_that_says_no_name_takes_none_away(operations: Desk) -> None:
+def test_a_form_without_a_name_field_keeps_the_name(operations: StaffClient) -> None:
     row = CampaignFactory(name="Welcome back")
 
     operations.client.post(list_of(type(row)), {"naming": "yes", "page": row.pk})
@@ -69,36 +69,36 @@ def test_a_form_that_says_no_name_takes_none_away(operations: Desk) -> None:
 
 @both
 @pytest.mark.parametrize("role", Role)
-def test_it_is_named_by_who_may_and_kept_as_refused_of_who_may_not(
-    role: Role, make: Make, desk_of: Callable[[Role], Desk]
+def test_permitted_roles_set_the_name_and_others_are_logged_as_refused(
+    role: Role, make: Make, client_of: Callable[[Role], StaffClient]
 ) -> None:
-    row, desk = make(), desk_of(role)
+    row, staff = make(), client_of(role)
     may = role in {Role.CRM, Role.OPERATIONS}
 
-    assert ("Set name" in desk.page(row)) == may
-    answer = name(desk, row, "Welcome back")
+    assert ("Set name" in staff.page(row)) == may
+    answer = name(staff, row, "Welcome back")
 
     row.refresh_from_db()
     entry = LogEntry.objects.get()
     assert answer.status_code == (302 if may else 403)
     assert row.name == ("Welcome back" if may else "")
     assert entry.action_flag == (AuditKind.DONE if may else AuditKind.REFUSED)
-    assert (entry.user, entry.object_id) == (desk.user, str(row.pk))
+    assert (entry.user, entry.object_id) == (staff.user, str(row.pk))
 
 
 @both
-def test_what_it_was_and_what_it_is_stay_in_the_log(make: Make, crm: Desk) -> None:
+def test_the_log_has_the_old_and_the_new_name(make: Make, crm: StaffClient) -> None:
     row = make()
 
-    for so, said in (
+    for new_name, said in (
         (" Welcome back ", "It is called “Welcome back” now."),
         ("Welcome home", "It is called “Welcome home” now."),
         ("  ", "It is without a name now."),
     ):
-        assert called(crm, row, so) == said
+        assert renamed(crm, row, new_name) == said
 
-    told = LogEntry.objects.order_by("pk").values_list("change_message", flat=True)
-    assert list(told) == [
+    messages = LogEntry.objects.order_by("pk").values_list("change_message", flat=True)
+    assert list(messages) == [
         "Set name: it was without a name, and is called “Welcome back” now.",
         "Set name: it was called “Welcome back”, and is called “Welcome home” now.",
         "Set name: it was called “Welcome home”, and is without a name now.",
@@ -107,7 +107,7 @@ def test_what_it_was_and_what_it_is_stay_in_the_log(make: Make, crm: Desk) -> No
 
 @both
 @pytest.mark.parametrize(
-    ("so", "why"),
+    ("new_name", "why"),
     [
         ("x" * (MAX_LENGTH + 1), "a name has 100 characters at most"),
         ("Welcome\nback", "the name holds a character that nobody sees"),
@@ -124,12 +124,12 @@ def test_what_it_was_and_what_it_is_stay_in_the_log(make: Make, crm: Desk) -> No
         ("Welcome", "it is called “Welcome” already"),
     ],
 )
-def test_what_is_no_name_is_said_and_changes_nothing(
-    so: str, why: str, make: Make, crm: Desk
+def test_an_invalid_name_is_rejected_and_changes_nothing(
+    new_name: str, why: str, make: Make, crm: StaffClient
 ) -> None:
     row = make(name="Welcome")
 
-    assert f"Nothing was done: {why}" in called(crm, row, so)
+    assert f"Nothing was done: {why}" in renamed(crm, row, new_name)
 
     row.refresh_from_db()
     assert row.name == "Welcome"
@@ -137,7 +137,7 @@ def test_what_is_no_name_is_said_and_changes_nothing(
 
 
 @pytest.mark.parametrize("key", ["", "x", "0", "9" * 40, "%00"])
-def test_what_is_not_there_is_not_named(key: str, crm: Desk) -> None:
+def test_a_row_that_does_not_exist_cannot_be_named(key: str, crm: StaffClient) -> None:
     said = {"naming": "yes", "page": key, "name": "Welcome"}
     answer: Any = crm.client.post(list_of(Campaign), said)
 
@@ -145,16 +145,14 @@ def test_what_is_not_there_is_not_named(key: str, crm: Desk) -> None:
 
 
 @pytest.mark.parametrize("said", ["", "  "])
-def test_to_take_away_the_name_of_what_has_none_is_said_to_be_so(
-    said: str, crm: Desk
-) -> None:
+def test_removing_a_missing_name_is_explained(said: str, crm: StaffClient) -> None:
     row = CampaignFactory()
 
-    assert called(crm, row, said) == "Nothing was done: it is without a name already."
+    assert renamed(crm, row, said) == "Nothing was done: it is without a name already."
 
 
 @pytest.mark.parametrize(
-    "so",
+    "new_name",
     [
         "👩\u200d💻 Club",
         "❤\ufe0f\u200d🔥",
@@ -165,28 +163,30 @@ def test_to_take_away_the_name_of_what_has_none_is_said_to_be_so(
         "!",
     ],
 )
-def test_a_name_may_be_of_any_script_and_of_emoji(so: str, crm: Desk) -> None:
+def test_a_name_may_have_any_script_and_emoji(new_name: str, crm: StaffClient) -> None:
     row = CampaignFactory()
 
-    called(crm, row, so)
+    renamed(crm, row, new_name)
 
     row.refresh_from_db()
-    assert row.name == so
+    assert row.name == new_name
 
 
-def test_as_many_characters_as_there_may_be_are_kept(crm: Desk) -> None:
+def test_a_name_of_the_maximum_length_is_stored(crm: StaffClient) -> None:
     row = CampaignFactory()
 
-    called(crm, row, "ü" * MAX_LENGTH)
+    renamed(crm, row, "ü" * MAX_LENGTH)
 
     row.refresh_from_db()
     assert row.name == "ü" * MAX_LENGTH
 
 
-# --- Shown ----------------------------------------------------------------------------
+# --- Pages ----------------------------------------------------------------------------
 
 
-def test_the_name_comes_first_and_the_id_beside_it_wherever_they_are(crm: Desk) -> None:
+def test_every_page_shows_the_name_before_the_id(
+    crm: StaffClient,
+) -> None:
     row = reward(state="HELD")
     campaign, promotion = row.execution.campaign, row.promotion
     assert campaign
@@ -211,7 +211,7 @@ def test_the_name_comes_first_and_the_id_beside_it_wherever_they_are(crm: Desk) 
     assert "of campaign Win <them> back (120)" in customer
 
 
-def test_a_page_is_called_by_the_name_with_the_id_beside_it(crm: Desk) -> None:
+def test_the_heading_of_a_page_is_the_name_with_the_id(crm: StaffClient) -> None:
     row = reward()
     assert row.promotion
 
@@ -222,7 +222,7 @@ def test_a_page_is_called_by_the_name_with_the_id_beside_it(crm: Desk) -> None:
 
 
 @both
-def test_the_id_is_not_repeated_where_there_is_no_name(make: Make, crm: Desk) -> None:
+def test_the_id_is_not_repeated_without_a_name(make: Make, crm: StaffClient) -> None:
     row = make(reference="120")
 
     page = crm.page(row)
@@ -231,7 +231,7 @@ def test_the_id_is_not_repeated_where_there_is_no_name(make: Make, crm: Desk) ->
     assert '<span id="marks"></span>' in page
 
 
-def test_without_a_name_there_is_the_id_alone(crm: Desk) -> None:
+def test_a_list_shows_only_the_id_without_a_name(crm: StaffClient) -> None:
     row = ExecutionFactory(campaign=CampaignFactory(reference="120"))
     assert row.campaign
 
@@ -240,13 +240,13 @@ def test_without_a_name_there_is_the_id_alone(crm: Desk) -> None:
     )
 
 
-# --- Found ----------------------------------------------------------------------------
+# --- Search ---------------------------------------------------------------------------
 
 
 @both
 @pytest.mark.parametrize("term", ["Welcome", "welcome b", " WELCOME BACK ", "id-7"])
-def test_it_is_found_by_how_its_name_begins_and_by_its_id(
-    term: str, make: Make, crm: Desk
+def test_a_row_is_found_by_the_beginning_of_its_name_and_by_its_id(
+    term: str, make: Make, crm: StaffClient
 ) -> None:
     row = make(reference="id-7", name="Welcome back")
     make(name="Not welcome back")
@@ -256,22 +256,22 @@ def test_it_is_found_by_how_its_name_begins_and_by_its_id(
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("asked", ["NFC", "NFD"])
-def test_it_is_found_whichever_keyboard_wrote_its_letters(
-    form: Any, asked: Any, crm: Desk
+def test_a_name_is_found_in_any_unicode_normal_form(
+    form: Any, asked: Any, crm: StaffClient
 ) -> None:
     row = CampaignFactory()
-    called(crm, row, normalize(form, "Ångström für alle"))
+    renamed(crm, row, normalize(form, "Ångström für alle"))
 
     assert crm.list(Campaign, q=normalize(asked, "ångström fü")) == [row]
 
 
-def test_an_id_is_looked_up_as_it_is_written(crm: Desk) -> None:
+def test_an_id_is_searched_without_normalization(crm: StaffClient) -> None:
     row = CampaignFactory(reference=normalize("NFD", "Ü-7"))
 
     assert crm.list(Campaign, q=row.reference) == [row]
 
 
-def test_what_a_search_gives_a_meaning_to_is_only_a_character(crm: Desk) -> None:
+def test_wildcards_in_a_search_are_ordinary_characters(crm: StaffClient) -> None:
     row = CampaignFactory(name="100% back_to\\you")
     CampaignFactory(name="1000 back")
 
@@ -281,7 +281,7 @@ def test_what_a_search_gives_a_meaning_to_is_only_a_character(crm: Desk) -> None
 
 
 @both
-def test_one_among_many_is_found_by_indexes(make: Make, crm: Desk) -> None:
+def test_one_row_among_many_is_found_by_indexes(make: Make, crm: StaffClient) -> None:
     row = make(name="Welcome back")
     multiply(row, 5_000, reference="'other-' || n", name="'Another ' || n")
 
@@ -295,7 +295,7 @@ def test_one_among_many_is_found_by_indexes(make: Make, crm: Desk) -> None:
 
 
 @pytest.mark.django_db
-def test_code_from_before_there_were_names_adds_campaigns_still() -> None:
+def test_an_insert_without_a_name_gets_an_empty_name() -> None:
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO executions_campaign (reference) VALUES ('120')")
 

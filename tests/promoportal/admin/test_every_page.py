@@ -1,4 +1,4 @@
-"""Every list and every page, walked by everyone."""
+"""Every list and every page, requested by every role."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from tests.factories import (
     UserFactory,
     uuid,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 
 def failure(number: int = 0) -> Failure:
@@ -114,14 +114,16 @@ MAKE: dict[type[Model], Callable[..., Any]] = {
 FOR_FEW = {Failure, LogEntry}
 FOR_SUPERUSERS = {User, Group}
 ROOT = "superuser"
-# One row or two, whatever happens.
+# Tables that never have more than a few rows.
 BOUNDED = {Breaker, Allowance, Failure}
 
 
 @pytest.fixture
-def everyone(desk_of: Callable[[Role], Desk], superuser: Desk) -> dict[str, Desk]:
-    """The desk of somebody in each role, and a superuser's."""
-    return {**{role: desk_of(role) for role in Role}, ROOT: superuser}
+def everyone(
+    client_of: Callable[[Role], StaffClient], superuser: StaffClient
+) -> dict[str, StaffClient]:
+    """Return a client for each role, and for a superuser."""
+    return {**{role: client_of(role) for role in Role}, ROOT: superuser}
 
 
 def registered() -> set[type[Model]]:
@@ -133,33 +135,33 @@ every_model = pytest.mark.parametrize(
 )
 
 
-def test_every_list_of_ours_is_walked() -> None:
+def test_every_registered_model_is_tested() -> None:
     assert registered() == MAKE.keys() | FOR_SUPERUSERS
 
 
-def test_the_queue_and_its_schedules_are_out_of_reach() -> None:
-    # A Schedule runs any function there is: permission to add one is a shell.
+def test_jobs_and_schedules_are_not_registered() -> None:
+    # A Schedule runs any function: permission to add one is as good as a shell.
     assert not registered() & {Schedule, OrmQ, Success}
 
 
 @every_model
-def test_every_role_walks_every_list_and_page(
-    model: type[Model], everyone: dict[str, Desk]
+def test_every_role_may_open_its_lists_and_pages(
+    model: type[Model], everyone: dict[str, StaffClient]
 ) -> None:
     row = MAKE[model]()
-    for who, desk in everyone.items():
+    for who, staff in everyone.items():
         may = model not in FOR_FEW or who in {Role.OPERATIONS, Role.AUDITOR, ROOT}
         expected = 200 if may else 403
 
         for address in addresses(row):
-            assert desk.get(address).status_code == expected, (who, address)
-        assert desk.get("/admin/").status_code == 200
+            assert staff.get(address).status_code == expected, (who, address)
+        assert staff.get("/admin/").status_code == 200
 
 
 @every_model
-def test_who_has_no_role_sees_nothing(model: type[Model], db: None) -> None:
+def test_a_user_without_a_role_sees_nothing(model: type[Model], db: None) -> None:
     row = MAKE[model]()
-    nobody = Desk(UserFactory(is_staff=True))
+    nobody = StaffClient(UserFactory(is_staff=True))
 
     for address in addresses(row):
         assert nobody.get(address).status_code == 403, address
@@ -169,8 +171,8 @@ def test_who_has_no_role_sees_nothing(model: type[Model], db: None) -> None:
 
 
 @every_model
-def test_nothing_written_into_a_page_would_run_or_be_shown(
-    model: type[Model], superuser: Desk
+def test_every_page_forbids_inline_scripts_and_styles(
+    model: type[Model], superuser: StaffClient
 ) -> None:
     row = MAKE[model]()
 
@@ -183,8 +185,8 @@ def test_nothing_written_into_a_page_would_run_or_be_shown(
 
 
 @every_model
-def test_a_page_calls_everything_by_one_name(
-    model: type[Model], superuser: Desk
+def test_every_page_names_optimove_and_the_overview_consistently(
+    model: type[Model], superuser: StaffClient
 ) -> None:
     row = MAKE[model]()
 
@@ -193,7 +195,7 @@ def test_a_page_calls_everything_by_one_name(
         assert not re.findall("vendor|home", said, re.IGNORECASE), address
 
 
-def test_no_label_has_another_name_for_optimove() -> None:
+def test_every_label_names_optimove_consistently() -> None:
     labels = [
         str(label)
         for model in MAKE
@@ -212,14 +214,18 @@ def test_no_label_has_another_name_for_optimove() -> None:
         *(list_of(User), f"{list_of(User)}add/", list_of(Group)),
     ],
 )
-def test_the_way_back_leads_to_the_overview(superuser: Desk, address: str) -> None:
+def test_breadcrumbs_begin_with_the_overview(
+    superuser: StaffClient, address: str
+) -> None:
     shown = superuser.text(address)
 
     assert '<a href="/admin/">Overview</a>' in shown
     assert ">Home<" not in shown
 
 
-def test_accounts_have_it_on_every_page(superuser: Desk) -> None:
+def test_the_pages_of_users_and_groups_have_no_link_to_home(
+    superuser: StaffClient,
+) -> None:
     account, role = page_of(UserFactory()), page_of(Group.objects.get(name=Role.CRM))
     for address in (
         *(account, account.replace("change", "history")),
@@ -229,7 +235,7 @@ def test_accounts_have_it_on_every_page(superuser: Desk) -> None:
 
 
 @every_model
-def test_strangers_are_sent_to_log_in(model: type[Model], db: None) -> None:
+def test_anonymous_requests_redirect_to_the_login(model: type[Model], db: None) -> None:
     row = MAKE[model]()
 
     for address in ("/admin/", list_of(model), page_of(row)):
@@ -239,7 +245,9 @@ def test_strangers_are_sent_to_log_in(model: type[Model], db: None) -> None:
 
 
 @every_model
-def test_nobody_adds_changes_or_deletes(model: type[Model], superuser: Desk) -> None:
+def test_no_user_may_add_change_or_delete_rows(
+    model: type[Model], superuser: StaffClient
+) -> None:
     row = MAKE[model]()
     before = model._base_manager.filter(pk=row.pk).values().get()
     page = page_of(row)
@@ -253,7 +261,9 @@ def test_nobody_adds_changes_or_deletes(model: type[Model], superuser: Desk) -> 
     assert "_save" not in superuser.page(row)
 
 
-def test_accounts_are_for_superusers(operations: Desk, superuser: Desk) -> None:
+def test_only_superusers_see_users_and_groups(
+    operations: StaffClient, superuser: StaffClient
+) -> None:
     other = UserFactory()
     for address in (list_of(User), page_of(other), list_of(Group), "/admin/auth/"):
         assert superuser.get(address).status_code == 200
@@ -262,8 +272,8 @@ def test_accounts_are_for_superusers(operations: Desk, superuser: Desk) -> None:
 
 
 @every_model
-def test_a_list_costs_the_same_however_many_rows(
-    model: type[Model], everyone: dict[str, Desk]
+def test_the_number_of_queries_of_a_list_does_not_depend_on_its_rows(
+    model: type[Model], everyone: dict[str, StaffClient]
 ) -> None:
     if model in BOUNDED:
         pytest.skip("There are never more.")
@@ -275,8 +285,8 @@ def test_a_list_costs_the_same_however_many_rows(
     assert costs(everyone, list_of(model)) == few
 
 
-def test_the_first_page_costs_the_same_however_many_rows(
-    everyone: dict[str, Desk],
+def test_the_number_of_queries_of_the_overview_does_not_depend_on_rows(
+    everyone: dict[str, StaffClient],
 ) -> None:
     def fill() -> None:
         for make in MAKE.values():
@@ -291,8 +301,8 @@ def test_the_first_page_costs_the_same_however_many_rows(
     assert costs(everyone, "/admin/") == few
 
 
-def test_a_customer_costs_the_same_however_many_rewards(
-    everyone: dict[str, Desk],
+def test_the_number_of_queries_of_a_customer_does_not_depend_on_rewards(
+    everyone: dict[str, StaffClient],
 ) -> None:
     def reward(customer: str) -> None:
         row = AssignmentFactory(customer=customer, state="ACTIVE")
@@ -317,7 +327,7 @@ def moved(row: Any) -> None:
     row.transitions.create(after="HELD", by=UserFactory())
 
 
-# More of all that belongs to a row.
+# Functions that add related rows.
 GROW: dict[type[Model], list[Callable[[Any], Any]]] = {
     Execution: [
         redeemed,
@@ -341,8 +351,8 @@ GROW: dict[type[Model], list[Callable[[Any], Any]]] = {
 
 
 @every_model
-def test_a_page_costs_the_same_however_much_belongs_to_it(
-    model: type[Model], everyone: dict[str, Desk]
+def test_the_number_of_queries_of_a_page_does_not_depend_on_related_rows(
+    model: type[Model], everyone: dict[str, StaffClient]
 ) -> None:
     row = MAKE[model]()
     grow(row)
@@ -359,26 +369,28 @@ def grow(row: Model) -> None:
 
 
 def addresses(row: Model) -> list[str]:
-    """A row's list, its page, and the page of what was done to it."""
+    """Return the addresses of the list, the page and the history of a row."""
     page = page_of(row)
     return [list_of(type(row)), page, page.replace("change", "history")]
 
 
-def costs(everyone: dict[str, Desk], *addresses: str) -> dict[tuple[str, str], int]:
-    """What each page asks of the database for each who may see it."""
+def costs(
+    everyone: dict[str, StaffClient], *addresses: str
+) -> dict[tuple[str, str], int]:
+    """Return the number of queries by role and address."""
     found = {
-        (who, address): queries(desk, address)
-        for who, desk in everyone.items()
+        (who, address): queries(staff, address)
+        for who, staff in everyone.items()
         for address in addresses
     }
     assert all(found[ROOT, address] for address in addresses)
     return found
 
 
-def queries(desk: Desk, address: str) -> int:
-    # What is looked up once and kept is not counted.
-    if desk.get(address).status_code == 403:
+def queries(staff: StaffClient, address: str) -> int:
+    # The first request fills caches, so it is not counted.
+    if staff.get(address).status_code == 403:
         return 0
     with CaptureQueriesContext(connection) as captured:
-        assert desk.get(address).status_code == 200
+        assert staff.get(address).status_code == 200
     return len(captured)

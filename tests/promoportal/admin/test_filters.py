@@ -1,4 +1,4 @@
-"""Lists narrowed to days, campaigns and tiers; and what nobody can make sense of."""
+"""Filters of lists by days, campaigns and tiers, and invalid filters."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from tests.factories import (
     RedemptionFactory,
 )
 from tests.many import multiply
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 TODAY = localdate()
-NO_TIME = timedelta()
+NO_DELAY = timedelta()
 MOMENT = timedelta(seconds=1)
 
 
-def listed(days_ago: int, later: timedelta = NO_TIME, **more: Any) -> Assignment:
-    """An assignment that was listed so long ago; the oldest is to be made first."""
+def listed(days_ago: int, later: timedelta = NO_DELAY, **more: Any) -> Assignment:
+    """Create an assignment that was listed some days ago; create the oldest first."""
     midnight = make_aware(datetime.combine(TODAY - timedelta(days=days_ago), time.min))
     return AssignmentFactory(created_at=midnight + later, **more)
 
@@ -43,7 +43,7 @@ def day(days_ago: int) -> str:
 # --- Days -----------------------------------------------------------------------------
 
 
-def test_a_list_is_narrowed_to_days_from_midnight_to_midnight(crm: Desk) -> None:
+def test_a_filter_by_days_begins_and_ends_at_midnight(crm: StaffClient) -> None:
     before = listed(4, -MOMENT)
     first, last = listed(4), listed(3, -MOMENT)
     second, after = listed(3), listed(2)
@@ -56,8 +56,8 @@ def test_a_list_is_narrowed_to_days_from_midnight_to_midnight(crm: Desk) -> None
     ]
 
 
-def test_keys_that_are_out_of_order_for_a_moment_are_found_by_their_time(
-    crm: Desk,
+def test_a_filter_by_days_allows_for_keys_that_are_slightly_out_of_order(
+    crm: StaffClient,
 ) -> None:
     late, early = listed(3), listed(3, -MOMENT)
     for seconds in (3, 1, 2):
@@ -70,7 +70,7 @@ def test_keys_that_are_out_of_order_for_a_moment_are_found_by_their_time(
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 50])
-def test_days_are_found_among_however_many(count: int, crm: Desk) -> None:
+def test_a_day_is_found_among_any_number_of_rows(count: int, crm: StaffClient) -> None:
     made = [listed(days_ago) for days_ago in range(count, 0, -1)]
 
     for days_ago in range(count + 2):
@@ -78,7 +78,7 @@ def test_days_are_found_among_however_many(count: int, crm: Desk) -> None:
         assert found == [row for row in made if count - made.index(row) == days_ago]
 
 
-def test_days_by_name_and_with_whatever_else(crm: Desk) -> None:
+def test_named_days_can_be_combined_with_other_filters(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     old = listed(300, execution=execution, state="HELD")
     week = listed(6, execution=execution, state="HELD")
@@ -94,7 +94,9 @@ def test_days_by_name_and_with_whatever_else(crm: Desk) -> None:
     assert crm.list(Assignment, **here, to=day(100)) == [old]
 
 
-def test_the_days_that_were_chosen_are_shown_and_kept(crm: Desk) -> None:
+def test_the_selected_days_are_shown_and_other_filters_are_kept(
+    crm: StaffClient,
+) -> None:
     listed(3, state="HELD")
     here = list_of(Assignment, state__exact="HELD", **{"from": day(3), "to": day(2)})
 
@@ -105,8 +107,8 @@ def test_the_days_that_were_chosen_are_shown_and_kept(crm: Desk) -> None:
 
 
 @pytest.mark.parametrize("model", [Redemption, Report, Delivery, Execution, LogEntry])
-def test_every_list_with_days_is_narrowed_to_them(
-    model: type[Model], superuser: Desk
+def test_every_list_with_a_date_filter_accepts_days(
+    model: type[Model], superuser: StaffClient
 ) -> None:
     RedemptionFactory()
 
@@ -120,7 +122,9 @@ def test_every_list_with_days_is_narrowed_to_them(
 # --- Campaigns ------------------------------------------------------------------------
 
 
-def test_a_campaign_s_assignments_are_of_all_its_executions(crm: Desk) -> None:
+def test_a_filter_by_campaign_finds_the_rows_of_all_its_executions(
+    crm: StaffClient,
+) -> None:
     campaign = CampaignFactory()
     first, second = ExecutionFactory.create_batch(2, campaign=campaign)
     mine = [AssignmentFactory(execution=one) for one in (first, second, first)]
@@ -137,7 +141,7 @@ def test_a_campaign_s_assignments_are_of_all_its_executions(crm: Desk) -> None:
     assert crm.list(Assignment, campaign=CampaignFactory().pk) == []
 
 
-def test_a_campaign_is_read_page_by_page_and_taken_along(crm: Desk) -> None:
+def test_a_list_filtered_by_campaign_has_pages_and_an_export(crm: StaffClient) -> None:
     campaign = CampaignFactory()
     for number in range(3):
         row = AssignmentFactory(execution__campaign=campaign)
@@ -166,8 +170,8 @@ def test_a_campaign_is_read_page_by_page_and_taken_along(crm: Desk) -> None:
     assert len(b"".join(answer.streaming_content).splitlines()) == 244
 
 
-def test_of_a_campaign_with_very_many_executions_the_newest_are_looked_through(
-    crm: Desk,
+def test_a_filter_by_campaign_is_limited_to_the_newest_executions(
+    crm: StaffClient,
 ) -> None:
     campaign = CampaignFactory()
     old, *_ = ExecutionFactory.create_batch(MAX_EXECUTIONS + 1, campaign=campaign)
@@ -181,8 +185,8 @@ def test_of_a_campaign_with_very_many_executions_the_newest_are_looked_through(
 # --- Tiers ----------------------------------------------------------------------------
 
 
-def test_tiers_are_offered_and_found_within_an_execution_or_a_campaign(
-    crm: Desk,
+def test_a_filter_by_tier_works_within_an_execution_or_a_campaign(
+    crm: StaffClient,
 ) -> None:
     execution = ExecutionFactory()
     gold, silver = (
@@ -201,20 +205,26 @@ def test_tiers_are_offered_and_found_within_an_execution_or_a_campaign(
     assert crm.list(Assignment, execution=execution.pk, tier="Gold") == [gold]
 
 
-def test_a_tier_of_nothing_in_particular_is_answered_with_what_to_do(crm: Desk) -> None:
+def test_a_filter_by_tier_alone_is_explained(
+    crm: StaffClient,
+) -> None:
     row = AssignmentFactory()
 
-    assert "an execution or a campaign first" in said(crm, tier="Gold")
-    assert "has the tier “Tin”" in said(crm, execution=row.execution_id, tier="Tin")
+    assert "an execution or a campaign first" in explanation(crm, tier="Gold")
+    assert "has the tier “Tin”" in explanation(
+        crm, execution=row.execution_id, tier="Tin"
+    )
 
 
-# --- What is not understood -----------------------------------------------------------
+# --- Invalid filters ------------------------------------------------------------------
 
 
-def said(desk: Desk, model: type[Model] = Assignment, **narrowed: Any) -> str:
-    """What a list says of an address, of which it shows nothing."""
-    assert desk.list(model, **narrowed) == []
-    text = desk.text(list_of(model, **narrowed))
+def explanation(
+    staff: StaffClient, model: type[Model] = Assignment, **narrowed: Any
+) -> str:
+    """Return the text of a list that shows no rows because of an invalid filter."""
+    assert staff.list(model, **narrowed) == []
+    text = staff.text(list_of(model, **narrowed))
     assert "So nothing is shown." in text
     assert "show all" in text
     return " ".join(text.split())
@@ -246,13 +256,13 @@ def said(desk: Desk, model: type[Model] = Assignment, **narrowed: Any) -> str:
         ({"older": "x"}, "“x” is no place in this list."),
     ],
 )
-def test_what_is_not_understood_is_said_and_shows_nothing(
-    narrowed: dict[str, Any], sentence: str, crm: Desk
+def test_an_invalid_filter_is_explained_and_shows_no_rows(
+    narrowed: dict[str, Any], sentence: str, crm: StaffClient
 ) -> None:
     AssignmentFactory(state=AssignmentState.HELD, reason="REFUSED")
 
-    assert sentence in said(crm, **narrowed)
-    assert sentence in said(crm, **{"state__exact": "HELD", **narrowed})
+    assert sentence in explanation(crm, **narrowed)
+    assert sentence in explanation(crm, **{"state__exact": "HELD", **narrowed})
 
 
 @pytest.mark.parametrize(
@@ -266,16 +276,16 @@ def test_what_is_not_understood_is_said_and_shows_nothing(
         (Trigger, {"execution": "0"}),
     ],
 )
-def test_it_is_the_same_in_every_list(
-    model: type[Model], narrowed: dict[str, Any], superuser: Desk
+def test_every_list_explains_an_invalid_filter(
+    model: type[Model], narrowed: dict[str, Any], superuser: StaffClient
 ) -> None:
     RedemptionFactory()
 
-    said(superuser, model, **narrowed)
+    explanation(superuser, model, **narrowed)
 
 
-def test_nothing_is_done_about_all_that_match_what_is_not_understood(
-    operations: Desk,
+def test_an_action_on_all_matches_of_an_invalid_filter_changes_nothing(
+    operations: StaffClient,
 ) -> None:
     row = AssignmentFactory(state=AssignmentState.HELD, reason="REFUSED")
 

@@ -1,4 +1,4 @@
-"""Lists: found exactly, narrowed visibly, read page by page."""
+"""Lists: search, filters and pages."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.factories import (
     TriggerFactory,
 )
 from tests.many import multiply, plan
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 
 @pytest.mark.parametrize("customer", ["C1", "a b", "Ü%_'\"", "c1"])
-def test_a_customer_is_found_exactly(customer: str, crm: Desk) -> None:
+def test_a_search_finds_exactly_the_customer(customer: str, crm: StaffClient) -> None:
     mine = AssignmentFactory(customer=customer)
     told = RedemptionFactory(assignment=mine)
     triggered = TriggerFactory(customer=customer)
@@ -38,7 +38,7 @@ def test_a_customer_is_found_exactly(customer: str, crm: Desk) -> None:
     assert crm.list(Trigger, q=customer) == [triggered]
 
 
-def test_a_customer_among_many_is_found_by_an_index(crm: Desk) -> None:
+def test_a_search_for_a_customer_uses_an_index(crm: StaffClient) -> None:
     mine = AssignmentFactory(customer="C1")
     told = RedemptionFactory(assignment=mine)
     multiply(
@@ -59,13 +59,15 @@ def test_a_customer_among_many_is_found_by_an_index(crm: Desk) -> None:
         assert "assignment_by_customer" in plan(found.queryset)
 
 
-def test_case_matters(crm: Desk) -> None:
+def test_a_search_is_case_sensitive(crm: StaffClient) -> None:
     AssignmentFactory(customer="abc")
 
     assert crm.list(Assignment, q="ABC") == []
 
 
-def test_a_key_and_a_reference_of_ours_find_their_row(crm: Desk) -> None:
+def test_an_idempotency_key_and_a_redemption_reference_find_their_row(
+    crm: StaffClient,
+) -> None:
     redemption = RedemptionFactory()
     RedemptionFactory()
 
@@ -74,7 +76,9 @@ def test_a_key_and_a_reference_of_ours_find_their_row(crm: Desk) -> None:
     assert crm.list(Assignment, q=key) == [redemption.assignment]
 
 
-def test_executions_campaigns_and_promotions_are_found_by_their_ids(crm: Desk) -> None:
+def test_executions_campaigns_and_promotions_are_found_by_their_ids(
+    crm: StaffClient,
+) -> None:
     execution = ExecutionFactory(campaign=CampaignFactory(reference="7001"))
     delivery = DeliveryFactory(execution=execution)
     promotion = PromotionFactory(code="WELCOME")
@@ -86,7 +90,7 @@ def test_executions_campaigns_and_promotions_are_found_by_their_ids(crm: Desk) -
     assert crm.list(Promotion, q="WELCOME") == [promotion]
 
 
-def test_a_list_can_be_narrowed_to_what_a_page_links_to(crm: Desk) -> None:
+def test_a_list_can_be_filtered_by_a_related_row(crm: StaffClient) -> None:
     mine = RedemptionFactory()
     RedemptionFactory()
     execution, promotion = mine.execution, mine.assignment.promotion
@@ -99,13 +103,15 @@ def test_a_list_can_be_narrowed_to_what_a_page_links_to(crm: Desk) -> None:
 
 
 @pytest.mark.parametrize("key", ["0", "x", "9" * 30, ""])
-def test_narrowed_to_what_is_not_there_it_shows_nothing(key: str, crm: Desk) -> None:
+def test_a_filter_by_a_row_that_does_not_exist_shows_nothing(
+    key: str, crm: StaffClient
+) -> None:
     AssignmentFactory()
 
     assert crm.list(Assignment, execution=key) == []
 
 
-def test_what_is_not_reported_yet_is_a_list(crm: Desk) -> None:
+def test_redemptions_can_be_filtered_by_reported(crm: StaffClient) -> None:
     waiting = RedemptionFactory(state=RedemptionState.WAITING)
     done = RedemptionFactory(state=RedemptionState.REPORTED)
     RedemptionFactory(state=RedemptionState.WRITTEN_OFF)
@@ -136,7 +142,7 @@ def test_what_is_not_reported_yet_is_a_list(crm: Desk) -> None:
         "id__exact=" + "9" * 5_000,
     ],
 )
-def test_an_address_that_makes_no_sense_gets_a_page(query: str, crm: Desk) -> None:
+def test_an_invalid_query_string_gets_a_page(query: str, crm: StaffClient) -> None:
     AssignmentFactory()
     for model in (Assignment, Redemption):
         answer = crm.client.get(f"{list_of(model)}?{query}", follow=True)
@@ -144,7 +150,7 @@ def test_an_address_that_makes_no_sense_gets_a_page(query: str, crm: Desk) -> No
         assert answer.status_code == 200
 
 
-def test_a_row_that_is_not_there_leads_back_with_a_sentence(crm: Desk) -> None:
+def test_the_page_of_a_missing_row_redirects_with_a_message(crm: StaffClient) -> None:
     for key in ("0", "x", "%00", "9" * 40):
         answer = crm.client.get(f"/admin/rewards/assignment/{key}/change/", follow=True)
 
@@ -153,11 +159,11 @@ def test_a_row_that_is_not_there_leads_back_with_a_sentence(crm: Desk) -> None:
         assert "exist" in str(said)
 
 
-# --- Page by page ---------------------------------------------------------------------
+# --- Pages ----------------------------------------------------------------------------
 
 
 def campaigns(count: int) -> list[Campaign]:
-    """So many, the newest first."""
+    """Create campaigns, and return them newest first."""
     now = timezone.now()
     made = [
         Campaign(reference=f"{number}", first_seen_at=now) for number in range(count)
@@ -165,18 +171,22 @@ def campaigns(count: int) -> list[Campaign]:
     return Campaign.objects.bulk_create(made)[::-1]
 
 
-def pages(desk: Desk, model: type[Model], way: str, query: str) -> list[list[Model]]:
-    """The pages one sees by going on in one direction."""
+def pages(
+    staff: StaffClient, model: type[Model], way: str, query: str
+) -> list[list[Model]]:
+    """Return the rows of all pages in one direction."""
     seen = []
     while query:
-        changes = desk.get(f"{list_of(model)}{query}").context["cl"]
+        changes = staff.get(f"{list_of(model)}{query}").context["cl"]
         seen.append(list(changes.result_list))
         query = getattr(changes, way)
     return seen
 
 
 @pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
-def test_every_row_is_on_one_page_there_and_back(count: int, crm: Desk) -> None:
+def test_every_row_is_on_exactly_one_page_in_both_directions(
+    count: int, crm: StaffClient
+) -> None:
     made = campaigns(count)
 
     there = pages(crm, Campaign, "older_than", "?")
@@ -188,7 +198,7 @@ def test_every_row_is_on_one_page_there_and_back(count: int, crm: Desk) -> None:
         assert pages(crm, Campaign, "newer_than", before)[::-1] == there[:-1]
 
 
-def test_rows_that_arrive_meanwhile_shift_nothing(crm: Desk) -> None:
+def test_new_rows_do_not_shift_the_pages(crm: StaffClient) -> None:
     made = campaigns(150)
     first = crm.get(list_of(Campaign)).context["cl"]
     CampaignFactory()
@@ -199,7 +209,7 @@ def test_rows_that_arrive_meanwhile_shift_nothing(crm: Desk) -> None:
     assert second.newer_than
 
 
-def test_going_on_keeps_what_the_list_was_narrowed_to(crm: Desk) -> None:
+def test_the_next_page_keeps_the_filters(crm: StaffClient) -> None:
     made = [
         Promotion(reference=f"{number}", redemption_mode=mode)
         for number, mode in enumerate(["off", "triggered"] * 150)
@@ -211,8 +221,8 @@ def test_going_on_keeps_what_the_list_was_narrowed_to(crm: Desk) -> None:
     assert [row for page in seen for row in page] == off
 
 
-def test_a_list_says_how_many_there_are_and_stops_counting_somewhere(
-    crm: Desk,
+def test_a_list_shows_the_number_of_rows_up_to_a_limit(
+    crm: StaffClient,
 ) -> None:
     campaigns(150)
     assert "150 campaigns, 100 on this page, newest first." in _words(crm)
@@ -222,7 +232,7 @@ def test_a_list_says_how_many_there_are_and_stops_counting_somewhere(
     assert "More than 10,000 campaigns, 100 on this page" in _words(crm)
 
 
-def test_all_that_match_are_taken_so_many_at_once(operations: Desk) -> None:
+def test_an_action_on_all_matching_rows_has_a_limit(operations: StaffClient) -> None:
     now = timezone.now()
     made = [
         Promotion(reference=f"{number}", first_seen_at=now) for number in range(5_002)
@@ -239,5 +249,5 @@ def test_all_that_match_are_taken_so_many_at_once(operations: Desk) -> None:
     assert LogEntry.objects.count() == 5_000
 
 
-def _words(desk: Desk) -> str:
-    return " ".join(desk.text(list_of(Campaign)).split())
+def _words(staff: StaffClient) -> str:
+    return " ".join(staff.text(list_of(Campaign)).split())

@@ -1,4 +1,4 @@
-"""Addresses that nobody has from a page of ours: none of them makes a page fail."""
+"""Malformed requests, which no page of the portal sends: none causes an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from promoportal.admin.links import list_of, page_of
 from promoportal.admin.model_admin import PortalAdmin
 from rewards.models import Assignment
 from tests.factories import AssignmentFactory
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 AUTOCOMPLETE = (
     "/admin/autocomplete/?app_label=rewards&model_name=assignment&field_name=execution"
@@ -24,8 +24,8 @@ UNSEARCHED = [
 
 
 @pytest.mark.parametrize("model", UNSEARCHED)
-def test_a_list_in_which_nothing_is_looked_for_says_so(
-    superuser: Desk, model: type[Model]
+def test_a_list_without_a_search_says_so(
+    superuser: StaffClient, model: type[Model]
 ) -> None:
     assert "Nothing is looked for in this list." in superuser.text(
         list_of(model, q="x")
@@ -41,20 +41,20 @@ def test_a_list_in_which_nothing_is_looked_for_says_so(
         (f"{AUTOCOMPLETE}&term=%00", 404),
     ],
 )
-def test_what_no_id_holds_is_not_looked_for(
-    superuser: Desk, address: str, status: int
+def test_an_id_with_a_null_character_is_not_found(
+    superuser: StaffClient, address: str, status: int
 ) -> None:
     assert superuser.get(address).status_code == status
 
 
-def test_a_session_that_none_could_be_is_none(db: None) -> None:
+def test_an_invalid_session_cookie_is_ignored(db: None) -> None:
     client = Client()
     client.cookies.load('sessionid="abcdefgh\\000ijk"')
 
     assert client.get("/admin/").status_code == 302
 
 
-def test_a_customers_line_break_hides_no_reward(crm: Desk) -> None:
+def test_a_line_break_in_a_customer_id_hides_no_reward(crm: StaffClient) -> None:
     row: Assignment = AssignmentFactory(customer="a\nState: Active")
 
     found = crm.client.get("/admin/customers/?q=a", follow=True)

@@ -1,10 +1,9 @@
 """
-How the database finds what pages show: each by an index, and no more than is shown.
+The query plans of all pages: each query uses an index and touches few rows.
 
-A page is asked for as staff ask for it, and what it asked of the database is asked
-again with an account of the rows that were touched. The tables hold more than lists
-count to, and what is rare is among the oldest rows, so that whatever is looked for row
-by row touches more than it may.
+A page is requested as staff request it, and each of its queries also runs with EXPLAIN
+ANALYZE, which counts the touched rows. The tables have more rows than lists count, and
+rare values are among the oldest rows, so that a sequential search touches too many.
 """
 
 from __future__ import annotations
@@ -58,19 +57,19 @@ from tests.promoportal.admin.query_plans import (
     faults,
     indexes_used,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
-# What a test changes is not there for the next.
+# Changes of a test are rolled back.
 pytestmark = pytest.mark.django_db
 ROWS = 24_000
 LARGEST = filling.LARGEST
-# One row or two, or what django-q2 keeps of its last jobs, whatever happens.
+# Tables that never have more than a few rows, or the last jobs of django-q2.
 BOUNDED = {Breaker, Allowance, Failure}
 
 
 @pytest.fixture(scope="module")
-def desk(django_db_setup: None, django_db_blocker: Any) -> Iterator[Desk]:
-    """A superuser's, over large tables."""
+def staff(django_db_setup: None, django_db_blocker: Any) -> Iterator[StaffClient]:
+    """Yield the client of a superuser, with large tables."""
     with django_db_blocker.unblock(), transaction.atomic():
         user = User.objects.create_superuser("root")
         filling.fill(ROWS, user)
@@ -78,21 +77,21 @@ def desk(django_db_setup: None, django_db_blocker: Any) -> Iterator[Desk]:
             cursor.execute(
                 "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
             )
-            # These tables are small enough to be read as a whole, those are not.
+            # These tables are small enough for sequential scans; real tables are not.
             cursor.execute("SET LOCAL enable_seqscan = off")
-        yield Desk(user)
+        yield StaffClient(user)
         transaction.set_rollback(True)
 
 
 @pytest.fixture(scope="module")
-def lists(desk: Desk) -> Iterator[Lists]:
-    """Every list, as the same person sees it."""
+def lists(staff: StaffClient) -> Iterator[Lists]:
+    """Yield all lists, as the same user sees them."""
     name = f"{DrawnOnce.__module__}.{DrawnOnce.__qualname__}"
     with override_settings(MIDDLEWARE=[*settings.MIDDLEWARE, name]):
-        yield Lists(Desk(desk.user))
+        yield Lists(StaffClient(staff.user))
 
 
-# --- What is noticed ------------------------------------------------------------------
+# --- Detected faults ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -106,16 +105,16 @@ def lists(desk: Desk) -> Iterator[Lists]:
         ("assignment_by_customer", {"q": "C0000007"}),
     ],
 )
-def test_a_list_without_its_index_is_noticed(
-    desk: Desk, index: str, narrowed: dict[str, Any]
+def test_a_list_without_its_index_is_detected(
+    staff: StaffClient, index: str, narrowed: dict[str, Any]
 ) -> None:
     here = list_of(Assignment, **narrowed)
-    assert not faults(desk, here)
+    assert not faults(staff, here)
 
     with connection.cursor() as cursor:
         cursor.execute(f"DROP INDEX {index}")
 
-    assert faults(desk, here)
+    assert faults(staff, here)
 
 
 @pytest.mark.parametrize(
@@ -128,15 +127,17 @@ def test_a_list_without_its_index_is_noticed(
         Redemption.objects.filter(malformed=7).order_by("-pk")[:101],
     ],
 )
-def test_what_no_index_holds_is_noticed(desk: Desk, rows: QuerySet[Model]) -> None:
+def test_a_query_without_an_index_is_detected(
+    staff: StaffClient, rows: QuerySet[Model]
+) -> None:
     assert asked(lambda: list(rows.all()))
 
 
-def test_counting_all_is_noticed(desk: Desk) -> None:
+def test_a_count_of_all_rows_is_detected(staff: StaffClient) -> None:
     assert asked(Assignment.objects.count)
 
 
-def test_moving_all_is_noticed_and_done_once(desk: Desk) -> None:
+def test_an_update_of_many_rows_is_detected_and_done_once(staff: StaffClient) -> None:
     rows = Assignment.objects.filter(pk__lte=2 * MAX_TOUCHED)
 
     assert asked(lambda: rows.update(listed_pass=F("listed_pass") + 1))
@@ -146,12 +147,12 @@ def test_moving_all_is_noticed_and_done_once(desk: Desk) -> None:
 
 # --- Lists ----------------------------------------------------------------------------
 
-# Of the largest execution's, and some older ones.
+# Days of the largest execution, and of some older ones.
 SOME_DAYS = {
     "from": f"{localdate() - timedelta(days=33):%Y-%m-%d}",
     "to": f"{localdate() - timedelta(days=29):%Y-%m-%d}",
 }
-# As pages link to them, and as staff then go on.
+# Filters as in the links of pages, and further ones that staff add.
 LISTS: list[tuple[type[Model], dict[str, Any]]] = [
     (Assignment, {}),
     (Assignment, {"execution": LARGEST}),
@@ -219,7 +220,7 @@ every_list = pytest.mark.parametrize(
 
 
 def ours() -> dict[type[Model], PortalAdmin]:
-    """The lists that grow with what the portal does."""
+    """Return the lists that grow with the work of the portal."""
     return {
         model: each
         for model, each in admin.site._registry.items()
@@ -227,7 +228,7 @@ def ours() -> dict[type[Model], PortalAdmin]:
     }
 
 
-def test_every_list_and_every_search_is_among_them() -> None:
+def test_every_list_and_every_search_is_tested() -> None:
     searched = {model for model, narrowed in LISTS if "q" in narrowed}
 
     assert {model for model, _ in LISTS} == set(ours())
@@ -235,13 +236,15 @@ def test_every_list_and_every_search_is_among_them() -> None:
 
 
 @pytest.mark.parametrize("name", ["00000000-0000-4000-8000-000000000007", "7"])
-def test_a_search_for_any_kind_of_name(desk: Desk, name: str) -> None:
+def test_a_search_for_any_kind_of_term_uses_indexes(
+    staff: StaffClient, name: str
+) -> None:
     for model in {model for model, narrowed in LISTS if "q" in narrowed}:
-        assert not faults(desk, list_of(model, q=name))
+        assert not faults(staff, list_of(model, q=name))
 
 
 @every_list
-def test_a_list_and_each_of_its_filters(
+def test_a_list_and_each_of_its_filters_use_indexes(
     lists: Lists, model: type[Model], narrowed: dict[str, Any]
 ) -> None:
     here = list_of(model, **narrowed)
@@ -253,7 +256,7 @@ def test_a_list_and_each_of_its_filters(
 
 
 @every_list
-def test_the_way_to_older_rows_and_back(
+def test_older_and_newer_pages_use_indexes(
     lists: Lists, model: type[Model], narrowed: dict[str, Any]
 ) -> None:
     here = list_of(model, **narrowed)
@@ -266,7 +269,7 @@ def test_the_way_to_older_rows_and_back(
     assert not found, "\n".join(found)
 
 
-# No index holds both. What is read is all of an execution, at most.
+# No index has both. At most all rows of an execution are read.
 UNSERVED = (
     *({"promotion", "execution"}, {"promotion", "campaign"}),
     *({"q", "days"}, {"q", "from"}),
@@ -274,11 +277,11 @@ UNSERVED = (
 
 
 def _chosen(changes: Any, here: str) -> Iterator[str]:
-    """Where each filter of a list leads, but for the pairs that no index serves."""
+    """Yield the address of each filter choice, except pairs without an index."""
     yield here
     for spec in changes.filter_specs:
         choices = [*spec.choices(changes)]
-        # Of those that are all alike, the newest and the oldest.
+        # Of many similar choices, the newest and the oldest.
         is_one_of_many = isinstance(spec, RelatedRowFilter) and len(choices) > 3
         for choice in [*choices[:2], choices[-1]] if is_one_of_many else choices:
             names = {*QueryDict(choice["query_string"][1:])}
@@ -286,13 +289,15 @@ def _chosen(changes: Any, here: str) -> Iterator[str]:
                 yield here.partition("?")[0] + choice["query_string"]
 
 
-def test_no_list_is_sorted_by_what_somebody_writes_into_an_address(desk: Desk) -> None:
+def test_an_ordering_in_the_address_is_ignored(
+    staff: StaffClient,
+) -> None:
     for model in {model for model, _ in LISTS}:
         here = f"{list_of(model)}?o=1.-2"
-        keys = [row.pk for row in desk.get(here).context["cl"].result_list]
+        keys = [row.pk for row in staff.get(here).context["cl"].result_list]
 
         assert keys == sorted(keys, reverse=True)
-        assert not faults(desk, here)
+        assert not faults(staff, here)
 
 
 # --- Indexes --------------------------------------------------------------------------
@@ -309,9 +314,9 @@ def test_every_index_names_its_query() -> None:
 
 
 @pytest.mark.parametrize("index", SERVES)
-def test_an_index_serves_its_query(desk: Desk, index: str) -> None:
+def test_an_index_serves_its_query(staff: StaffClient, index: str) -> None:
     query = SERVES[index]
-    ask = partial(desk.get, query) if isinstance(query, str) else partial(query, desk)
+    ask = partial(staff.get, query) if isinstance(query, str) else partial(query, staff)
 
     assert index in indexes_used(ask)
 
@@ -341,19 +346,21 @@ def test_an_index_serves_its_query(desk: Desk, index: str) -> None:
         "/admin/rewards/assignment/8/history/",
     ],
 )
-def test_a_page(desk: Desk, address: str) -> None:
-    found = faults(desk, address)
+def test_a_page_uses_indexes(staff: StaffClient, address: str) -> None:
+    found = faults(staff, address)
 
     assert not found, "\n".join(found)
 
 
-def test_the_first_and_the_last_page_of_each_kind(desk: Desk) -> None:
+def test_the_oldest_and_the_newest_page_of_each_kind_use_indexes(
+    staff: StaffClient,
+) -> None:
     for model in ours():
         for order in ("pk", "-pk"):
             row = model._base_manager.order_by(order).first()
             assert row is not None, model
             at_most = MAX_ROWS_COMPARED if model is Execution else MAX_TOUCHED
-            assert not faults(desk, page_of(row), at_most=at_most)
+            assert not faults(staff, page_of(row), at_most=at_most)
 
 
 @pytest.mark.parametrize(
@@ -361,45 +368,47 @@ def test_the_first_and_the_last_page_of_each_kind(desk: Desk) -> None:
     [
         (1, MAX_TOUCHED),
         (filling.EXECUTIONS, MAX_TOUCHED),
-        # It has few enough to be compared one by one.
+        # It has few enough rows to be compared one by one.
         (LARGEST, MAX_ROWS_COMPARED),
     ],
 )
-def test_the_page_of_an_execution(desk: Desk, execution: int, at_most: int) -> None:
-    found = faults(desk, page_of(Execution(pk=execution)), at_most=at_most)
+def test_the_page_of_an_execution_uses_indexes(
+    staff: StaffClient, execution: int, at_most: int
+) -> None:
+    found = faults(staff, page_of(Execution(pk=execution)), at_most=at_most)
 
     assert not found, "\n".join(found)
 
 
-# --- What is sent ---------------------------------------------------------------------
+# --- Exports and actions --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model", [Assignment, Redemption])
 @pytest.mark.parametrize(
     "narrowed", [{}, {"execution": LARGEST}, {"state__exact": "HELD"}]
 )
-def test_a_list_taken_along_is_read_in_parts(
-    desk: Desk, model: type[Model], narrowed: dict[str, Any]
+def test_an_export_is_read_in_parts(
+    staff: StaffClient, model: type[Model], narrowed: dict[str, Any]
 ) -> None:
     def take(address: str) -> Any:
-        answer: Any = desk.client.post(address, {"export": "csv"})
+        answer: Any = staff.client.post(address, {"export": "csv"})
         for _ in answer.streaming_content:
             pass
         return answer
 
-    found = faults(desk, list_of(model, **narrowed), take, 3 * csv_export.AT_A_TIME)
+    found = faults(staff, list_of(model, **narrowed), take, 3 * csv_export.AT_A_TIME)
 
-    # What is joined to so large a part of so small tables may be read as a whole.
+    # A join with a large part of a small table may use a sequential scan.
     own = [
         why for why in found if f"Scan {model._meta.db_table}" in why or "skip" in why
     ]
     assert not own, "\n".join(own)
 
 
-def test_what_reading_again_would_do_is_found_without_counting(desk: Desk) -> None:
+def test_the_preview_of_a_replay_does_not_count_rows(staff: StaffClient) -> None:
     answers: list[Any] = []
 
-    found = asked(lambda: answers.append(preview_cancellation(desk, LARGEST)))
+    found = asked(lambda: answers.append(preview_cancellation(staff, LARGEST)))
 
     assert answers[0].status_code == 200
     assert not found, "\n".join(found)
@@ -408,17 +417,21 @@ def test_what_reading_again_would_do_is_found_without_counting(desk: Desk) -> No
 HELD = list_of(Assignment, execution=1, state__exact="HELD")
 
 
-def test_trying_all_again_looks_at_those_that_match(desk: Desk) -> None:
+def test_the_preview_of_a_bulk_retry_reads_only_matching_rows(
+    staff: StaffClient,
+) -> None:
     def ask(address: str) -> Any:
-        return desk.client.post(address, {"retry_all": "ask"})
+        return staff.client.post(address, {"retry_all": "ask"})
 
-    assert not faults(desk, HELD, ask)
-    # Of more than a few the census tells; what is in doubt is looked at.
+    assert not faults(staff, HELD, ask)
+    # Many rows are counted by state counts; possibly activated rows are examined.
     many = list_of(Assignment, state__exact="HELD")
-    assert not faults(desk, many, ask, bulk_retry_preview.MAX_ROWS_EXAMINED)
+    assert not faults(staff, many, ask, bulk_retry_preview.MAX_ROWS_EXAMINED)
 
 
-def test_of_many_no_more_are_looked_at_than_while_somebody_waits(desk: Desk) -> None:
+def test_the_preview_of_a_bulk_retry_examines_a_limited_number_of_rows(
+    staff: StaffClient,
+) -> None:
     rows = Order(is_narrowed=True).newest(Assignment.objects.filter(promotion=1))
 
     assert not asked(
@@ -426,10 +439,10 @@ def test_of_many_no_more_are_looked_at_than_while_somebody_waits(desk: Desk) -> 
     )
 
 
-def test_trying_all_again_chooses_and_does_those_that_match(desk: Desk) -> None:
+def test_a_bulk_retry_reads_only_matching_rows(staff: StaffClient) -> None:
     said = {"retry_all": "yes", "why": "Mended.", "form": str(uuid4())}
 
-    begun = asked(lambda: desk.client.post(HELD, said))
+    begun = asked(lambda: staff.client.post(HELD, said))
     done = asked(bulk_retry.follow)
 
     assert Retried.objects.filter(retrial__total__gt=1).count() > 5

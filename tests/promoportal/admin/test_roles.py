@@ -1,4 +1,4 @@
-"""What each role may do."""
+"""The permissions of each role."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role, create_staff
 from tests.promoportal.admin.test_every_page import MAKE
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 ROOMS = ["executions", "rewards", "redemptions", "promoportal"]
 ACTS = {
@@ -56,7 +56,7 @@ def views() -> set[str]:
 
 
 @pytest.mark.django_db
-def test_after_migrating_every_role_is_there_with_what_it_may_do() -> None:
+def test_migrating_creates_every_role_with_its_permissions() -> None:
     assert may(Role.CRM) == views() | EXPORTS | NAMES
     assert may(Role.SUPPORT) == views() | {
         "retry_assignment",
@@ -69,7 +69,7 @@ def test_after_migrating_every_role_is_there_with_what_it_may_do() -> None:
 
 
 @pytest.mark.django_db
-def test_operations_may_do_all_there_is_to_do() -> None:
+def test_operations_may_perform_every_action() -> None:
     ours = Permission.objects.filter(content_type__app_label__in=ROOMS)
     names = set(ours.values_list("codename", flat=True))
     edits = {
@@ -81,7 +81,7 @@ def test_operations_may_do_all_there_is_to_do() -> None:
 
 
 @pytest.mark.django_db
-def test_migrating_again_sets_the_roles_right_and_leaves_other_groups_alone() -> None:
+def test_migrating_again_resets_the_roles_and_keeps_other_groups() -> None:
     support, own = (
         Group.objects.get(name=Role.SUPPORT),
         Group.objects.create(name="Own"),
@@ -103,7 +103,7 @@ def test_migrating_again_sets_the_roles_right_and_leaves_other_groups_alone() ->
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", Role)
-def test_staff_of_a_role_log_in_with_their_password(role: Role) -> None:
+def test_a_user_of_a_role_can_log_in(role: Role) -> None:
     create_staff("somebody", Role.OPERATIONS, "other")
     user = create_staff("somebody", role, "secret")
 
@@ -114,10 +114,10 @@ def test_staff_of_a_role_log_in_with_their_password(role: Role) -> None:
     assert not user.is_superuser
 
 
-# --- Whatever there is to do, by everybody --------------------------------------------
+# --- Every action by every role -------------------------------------------------------
 
 
-def _sheet(page: Any) -> bool:
+def _has_export(page: Any) -> bool:
     return bool(getattr(page, "export", None))
 
 
@@ -128,16 +128,16 @@ def every_action() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("model", "action"), list(every_action()))
-def test_every_action_is_done_by_who_may_and_kept_as_refused_of_who_may_not(
-    model: Any, action: Action, desk_of: Callable[[Role], Desk]
+def test_every_action_is_performed_for_permitted_roles_and_logged_as_refused_for_others(
+    model: Any, action: Action, client_of: Callable[[Role], StaffClient]
 ) -> None:
     row = MAKE[model]()
-    may = {role: desk_of(role).user.has_perm(action.permission) for role in Role}
+    may = {role: client_of(role).user.has_perm(action.permission) for role in Role}
     assert set(may.values()) == {True, False}
 
     for role, is_allowed in may.items():
         LogEntry.objects.all().delete()
-        answer = desk_of(role).post(action.name, row, page=row.pk, confirmed="yes")
+        answer = client_of(role).post(action.name, row, page=row.pk, confirmed="yes")
 
         (kind,) = LogEntry.objects.values_list("action_flag", flat=True)
         assert answer.status_code == (302 if is_allowed else 403), role
@@ -145,10 +145,11 @@ def test_every_action_is_done_by_who_may_and_kept_as_refused_of_who_may_not(
 
 
 @pytest.mark.parametrize(
-    "model", [model for model, page in admin.site._registry.items() if _sheet(page)]
+    "model",
+    [model for model, page in admin.site._registry.items() if _has_export(page)],
 )
-def test_every_list_is_taken_along_by_who_may_and_kept_as_refused_of_who_may_not(
-    model: Any, desk_of: Callable[[Role], Desk]
+def test_every_export_is_sent_to_permitted_roles_and_logged_as_refused_for_others(
+    model: Any, client_of: Callable[[Role], StaffClient]
 ) -> None:
     MAKE[model]()
     expected = {
@@ -159,16 +160,16 @@ def test_every_list_is_taken_along_by_who_may_and_kept_as_refused_of_who_may_not
     }
 
     for role in Role:
-        desk_of(role).client.post(list_of(model), {"export": "csv"})
+        client_of(role).client.post(list_of(model), {"export": "csv"})
 
     kept = dict(LogEntry.objects.values_list("user__username", "action_flag"))
     assert kept == {role.name.lower(): kind for role, kind in expected.items()}
 
 
-def test_the_auditor_sees_every_page_and_changes_nothing_on_any(
-    desk_of: Callable[[Role], Desk],
+def test_the_auditor_sees_every_page_and_is_offered_no_action(
+    client_of: Callable[[Role], StaffClient],
 ) -> None:
-    auditor = desk_of(Role.AUDITOR)
+    auditor = client_of(Role.AUDITOR)
 
     for model, make in MAKE.items():
         row = make()

@@ -1,4 +1,4 @@
-"""Codes and payloads are seen by who may, who says why, and not for long."""
+"""Unique codes and payloads, shown to permitted users for a reason and a short time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from promoportal.admin.roles import Role
 from promoportal.admin.sensitive_fields import NOT_SHOWN
 from rewards.models import Assignment
 from tests.factories import AssignmentFactory, DeliveryFactory
-from tests.staff_client import WHY, Desk
+from tests.staff_client import WHY, StaffClient
 
 CODE = "SUMMER-2026-7F3A"
 
@@ -31,19 +31,19 @@ def coded(db: None) -> Assignment:
     return row
 
 
-def test_nobody_sees_them_by_looking(
-    desk_of: Callable[[Role], Desk], coded: Assignment
+def test_codes_are_masked_for_every_role(
+    client_of: Callable[[Role], StaffClient], coded: Assignment
 ) -> None:
     for role in Role:
-        page = desk_of(role).page(coded)
+        page = client_of(role).page(coded)
 
         assert "••••7F3A" in page
         assert CODE not in page
         assert "Utrecht" not in page
 
 
-def test_who_may_sees_them_after_saying_why_and_it_is_kept(
-    support: Desk, coded: Assignment
+def test_a_permitted_user_sees_codes_after_a_logged_reason(
+    support: StaffClient, coded: Assignment
 ) -> None:
     support.do("reveal", coded)
 
@@ -56,8 +56,8 @@ def test_who_may_sees_them_after_saying_why_and_it_is_kept(
     )
 
 
-def test_of_that_row_alone_by_that_person_alone_and_not_for_long(
-    support: Desk, operations: Desk, coded: Assignment
+def test_codes_are_shown_for_one_row_to_one_user_and_a_short_time(
+    support: StaffClient, operations: StaffClient, coded: Assignment
 ) -> None:
     other = AssignmentFactory(unique_code="WINTER-2026-9B1C")
     support.do("reveal", coded)
@@ -74,10 +74,10 @@ def test_of_that_row_alone_by_that_person_alone_and_not_for_long(
     assert CODE not in support.page(coded)
 
 
-def test_who_may_not_is_refused_and_sees_nothing(
-    desk_of: Callable[[Role], Desk], coded: Assignment
+def test_a_user_without_permission_sees_no_codes(
+    client_of: Callable[[Role], StaffClient], coded: Assignment
 ) -> None:
-    crm = desk_of(Role.CRM)
+    crm = client_of(Role.CRM)
 
     assert crm.post("reveal", coded).status_code == 403
 
@@ -85,7 +85,7 @@ def test_who_may_not_is_refused_and_sees_nothing(
     assert CODE not in crm.page(coded)
 
 
-# --- What a delivery brought ------------------------------------------------------------
+# --- Payloads of deliveries -----------------------------------------------------------
 
 
 @pytest.fixture
@@ -94,51 +94,51 @@ def delivery(db: None) -> Delivery:
     return row
 
 
-def test_nobody_sees_a_delivery_s_body_by_looking(
-    desk_of: Callable[[Role], Desk], delivery: Delivery
+def test_payloads_are_hidden_from_every_role(
+    client_of: Callable[[Role], StaffClient], delivery: Delivery
 ) -> None:
     for role in Role:
-        page = desk_of(role).page(delivery)
+        page = client_of(role).page(delivery)
 
         assert NOT_SHOWN in page
         assert "Utrecht" not in page
 
 
 @pytest.mark.parametrize("role", [Role.SUPPORT, Role.OPERATIONS])
-def test_who_may_sees_it_after_saying_why_and_it_is_kept(
-    desk_of: Callable[[Role], Desk], delivery: Delivery, role: Role
+def test_a_permitted_user_sees_a_payload_after_a_logged_reason(
+    client_of: Callable[[Role], StaffClient], delivery: Delivery, role: Role
 ) -> None:
-    desk = desk_of(role)
+    staff = client_of(role)
     other = DeliveryFactory(body=b'{"city": "Ghent"}')
-    assert "reveal" in desk.offered(delivery)
+    assert "reveal" in staff.offered(delivery)
 
-    assert desk.do("reveal", delivery) == "1 delivery shows its body."
+    assert staff.do("reveal", delivery) == "1 delivery shows its body."
 
-    assert "Utrecht" in desk.page(delivery)
-    assert "Ghent" not in desk.page(other)
+    assert "Utrecht" in staff.page(delivery)
+    assert "Ghent" not in staff.page(other)
     entry = LogEntry.objects.get()
-    assert (entry.user, entry.object_id) == (desk.user, str(delivery.pk))
+    assert (entry.user, entry.object_id) == (staff.user, str(delivery.pk))
     assert entry.action_flag == AuditKind.REVEALED
     assert entry.change_message == f"Show payload: {WHY}"
     LogEntry.objects.update(action_time=timezone.now() - timedelta(minutes=6))
-    assert "Utrecht" not in desk.page(delivery)
+    assert "Utrecht" not in staff.page(delivery)
 
 
 @pytest.mark.parametrize("role", [Role.CRM, Role.AUDITOR])
-def test_who_may_not_see_bodies_is_offered_nothing_and_a_forged_one_shows_none(
-    desk_of: Callable[[Role], Desk], delivery: Delivery, role: Role
+def test_a_user_without_permission_sees_no_payload(
+    client_of: Callable[[Role], StaffClient], delivery: Delivery, role: Role
 ) -> None:
-    desk = desk_of(role)
+    staff = client_of(role)
 
-    assert "reveal" not in desk.offered(delivery)
-    assert desk.post("reveal", delivery).status_code == 403
+    assert "reveal" not in staff.offered(delivery)
+    assert staff.post("reveal", delivery).status_code == 403
 
     assert LogEntry.objects.get().action_flag == AuditKind.REFUSED
-    assert "Utrecht" not in desk.page(delivery)
+    assert "Utrecht" not in staff.page(delivery)
 
 
-def test_a_word_about_an_assignment_shows_no_delivery_of_the_same_key(
-    support: Desk, coded: Assignment
+def test_a_reveal_of_an_assignment_shows_no_delivery_with_the_same_key(
+    support: StaffClient, coded: Assignment
 ) -> None:
     delivery = DeliveryFactory(pk=coded.pk, body=b'{"city": "Ghent"}')
 

@@ -1,4 +1,4 @@
-"""A session that ended while somebody filled in a form does nothing and loses little."""
+"""Forms of an expired session: nothing is done, and input is kept where possible."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from promoportal.admin.links import list_of, page_of
 from redemptions.models import Redemption
 from rewards.models import Assignment, AssignmentState
 from tests.factories import AssignmentFactory, UserFactory
-from tests.staff_client import WHY, Desk
+from tests.staff_client import WHY, StaffClient
 
 
 def held() -> Assignment:
     return AssignmentFactory(state=AssignmentState.HELD, reason="REFUSED")
 
 
-def log_in_again(desk: Desk, answer: Any) -> Any:
-    """As the browser would: to the login, and back to where it leads."""
-    desk.user.set_password("secret")
-    desk.user.save()
-    said = {"username": desk.user.username, "password": "secret"}
-    return desk.client.post(answer["Location"], said, follow=True)
+def log_in_again(staff: StaffClient, answer: Any) -> Any:
+    """Log in as a browser does, and follow the redirect."""
+    staff.user.set_password("secret")
+    staff.user.save()
+    said = {"username": staff.user.username, "password": "secret"}
+    return staff.client.post(answer["Location"], said, follow=True)
 
 
-def test_what_was_chosen_is_asked_about_after_logging_in_again(
-    operations: Desk,
+def test_the_selection_is_kept_until_the_next_login(
+    operations: StaffClient,
 ) -> None:
     rows = [held(), held()]
     operations.client.logout()
@@ -53,7 +53,7 @@ def test_what_was_chosen_is_asked_about_after_logging_in_again(
     assert said == "2 assignments will be tried again."
 
 
-def test_what_was_confirmed_is_asked_about_once_more(operations: Desk) -> None:
+def test_a_confirmed_action_asks_again_after_the_login(operations: StaffClient) -> None:
     row = held()
     operations.client.logout()
 
@@ -68,7 +68,7 @@ def test_what_was_confirmed_is_asked_about_once_more(operations: Desk) -> None:
     assert row.state == AssignmentState.HELD
 
 
-# More than a browser keeps.
+# Too long for a cookie.
 MANY = ",".join(str(key) for key in range(5_000))
 
 
@@ -82,8 +82,8 @@ MANY = ",".join(str(key) for key in range(5_000))
         {"action": "retry", "why": WHY, "keys": MANY},
     ],
 )
-def test_what_cannot_be_kept_leads_back_to_the_list_as_it_was(
-    operations: Desk, said: dict[str, Any]
+def test_other_forms_lead_back_to_the_list_with_its_filters(
+    operations: StaffClient, said: dict[str, Any]
 ) -> None:
     here = list_of(Assignment, state__exact="HELD")
     operations.client.logout()
@@ -97,7 +97,9 @@ def test_what_cannot_be_kept_leads_back_to_the_list_as_it_was(
     assert "cl" in shown.context
 
 
-def test_whoever_may_not_is_shown_the_list(operations: Desk, crm: Desk) -> None:
+def test_another_user_without_permission_is_shown_the_list(
+    operations: StaffClient, crm: StaffClient
+) -> None:
     row = held()
     operations.client.logout()
 
@@ -109,16 +111,16 @@ def test_whoever_may_not_is_shown_the_list(operations: Desk, crm: Desk) -> None:
     assert "keys" not in shown.context
 
 
-def test_what_a_stranger_writes_into_the_cookie_is_not_believed(
-    operations: Desk,
+def test_a_forged_cookie_is_ignored(
+    operations: StaffClient,
 ) -> None:
     operations.client.cookies["interrupted"] = '["/admin/rewards/assignment/","x"]'
 
     assert "keys" not in operations.get(list_of(Assignment)).context
 
 
-def test_a_form_older_than_the_login_does_nothing_and_says_so(
-    operations: Desk,
+def test_a_form_without_a_csrf_token_does_nothing_and_says_so(
+    operations: StaffClient,
 ) -> None:
     row = held()
     careful = Client(enforce_csrf_checks=True)
@@ -132,7 +134,7 @@ def test_a_form_older_than_the_login_does_nothing_and_says_so(
     assert row.state == AssignmentState.HELD
 
 
-def test_redemptions_too(operations: Desk) -> None:
+def test_lists_of_redemptions_keep_their_address(operations: StaffClient) -> None:
     operations.client.logout()
 
     answer = operations.client.post(list_of(Redemption), {"export": "csv"})
@@ -140,9 +142,9 @@ def test_redemptions_too(operations: Desk) -> None:
     assert answer["Location"].startswith("/admin/login/?next=/admin/redemptions/")
 
 
-def test_who_is_no_staff_is_refused_and_kept(db: None) -> None:
-    desk = Desk(UserFactory(is_staff=False))
+def test_a_post_by_a_user_who_is_not_staff_is_refused_and_logged(db: None) -> None:
+    staff = StaffClient(UserFactory(is_staff=False))
 
-    assert desk.post("retry", held()).status_code == 403
+    assert staff.post("retry", held()).status_code == 403
 
-    assert LogEntry.objects.get().user == desk.user
+    assert LogEntry.objects.get().user == staff.user

@@ -1,4 +1,4 @@
-"""What came from outside is shown as it came, and does nothing."""
+"""Untrusted content: pages show it unchanged and escaped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.factories import (
     ReportFactory,
     TriggerFactory,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 SCRIPT = "<script>alert('hello')</script>"
 
@@ -44,7 +44,9 @@ SCRIPT = "<script>alert('hello')</script>"
         pytest.param("ü€😀".encode(), "ü€😀", id="beyond ASCII"),
     ],
 )
-def test_any_body_has_a_page(body: bytes, shown: str, support: Desk) -> None:
+def test_a_payload_of_any_content_can_be_shown(
+    body: bytes, shown: str, support: StaffClient
+) -> None:
     delivery = DeliveryFactory(body=body)
 
     support.do("reveal", delivery)
@@ -53,7 +55,7 @@ def test_any_body_has_a_page(body: bytes, shown: str, support: Desk) -> None:
     assert delivery in support.list(type(delivery))
 
 
-def test_a_long_body_is_cut_and_the_page_says_so(support: Desk) -> None:
+def test_a_long_payload_is_cut_and_the_page_says_so(support: StaffClient) -> None:
     delivery = DeliveryFactory(body=b"x" * 1024 * 1024)
     support.do("reveal", delivery)
 
@@ -63,7 +65,7 @@ def test_a_long_body_is_cut_and_the_page_says_so(support: Desk) -> None:
     assert len(page) < MAX_LENGTH + 50_000
 
 
-def test_only_the_page_that_shows_a_body_reads_it(operations: Desk) -> None:
+def test_only_the_page_that_shows_a_payload_reads_it(operations: StaffClient) -> None:
     row = DeliveryFactory(execution=ExecutionFactory(), state="HELD")
 
     with CaptureQueriesContext(connection) as captured:
@@ -79,7 +81,9 @@ def test_only_the_page_that_shows_a_body_reads_it(operations: Desk) -> None:
     assert '"CampaignID": 1000' in operations.page(row)
 
 
-def test_markup_from_outside_is_escaped_wherever_it_is_shown(superuser: Desk) -> None:
+def test_markup_in_external_data_is_escaped_on_every_page(
+    superuser: StaffClient,
+) -> None:
     execution = ExecutionFactory(reference=SCRIPT, problem=SCRIPT, stop="HELD")
     delivery = DeliveryFactory(
         body=json.dumps({"a": SCRIPT}).encode(),
@@ -121,8 +125,8 @@ def test_markup_from_outside_is_escaped_wherever_it_is_shown(superuser: Desk) ->
             assert "alert(&#x27;hello&#x27;)" in answer or "report/" in address
 
 
-def test_a_reason_that_is_markup_is_escaped_where_it_is_asked_about(
-    operations: Desk,
+def test_markup_in_a_reason_is_escaped_on_the_confirmation_page(
+    operations: StaffClient,
 ) -> None:
     row = AssignmentFactory(state=AssignmentState.HELD, customer=SCRIPT)
 
@@ -134,7 +138,7 @@ def test_a_reason_that_is_markup_is_escaped_where_it_is_asked_about(
         assert SCRIPT not in operations.get(address).content.decode()
 
 
-def test_no_page_has_a_script_or_a_style_of_its_own(operations: Desk) -> None:
+def test_no_page_has_an_inline_script_or_style(operations: StaffClient) -> None:
     row = AssignmentFactory(state=AssignmentState.HELD, doubtful=True)
     asked = operations.post("given", row).content.decode()
     pages = [
@@ -156,7 +160,7 @@ def test_no_page_has_a_script_or_a_style_of_its_own(operations: Desk) -> None:
         pytest.param(r'"{\"error\": \"closed\"}"', id="JSON in a string of JSON"),
     ],
 )
-def test_what_optimove_answered_is_laid_out(crm: Desk, answer: str) -> None:
+def test_json_in_a_response_is_formatted(crm: StaffClient, answer: str) -> None:
     problem = f"The platform answered 422: {answer}"
     held = AssignmentFactory(
         state=AssignmentState.HELD, reason="REFUSED", problem=problem
@@ -181,7 +185,9 @@ def test_what_optimove_answered_is_laid_out(crm: Desk, answer: str) -> None:
 @pytest.mark.parametrize(
     "words", ["No words.", 'It is "closed".', '422: {"error": "cl']
 )
-def test_words_that_are_no_json_are_shown_as_they_are(crm: Desk, words: str) -> None:
+def test_a_response_that_is_not_json_is_shown_unchanged(
+    crm: StaffClient, words: str
+) -> None:
     assignment = AssignmentFactory(state=AssignmentState.ACTIVE)
     report = ReportFactory(answer=words)
     row = RedemptionFactory(

@@ -1,4 +1,4 @@
-"""Where is my bonus? A customer by their id, what they were assigned, and what is next."""
+"""The customer pages: search, assignments, next steps and actions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.factories import (
     TriggerFactory,
     UserFactory,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 SEARCH = "/admin/customers/"
 
@@ -48,27 +48,27 @@ def held(customer: str = "C1") -> Assignment:
     )
 
 
-def find(desk: Desk, term: str) -> str:
-    """Where a search leads, or what it shows."""
-    answer = desk.client.get(SEARCH, {"q": term})
+def find(staff: StaffClient, term: str) -> str:
+    """Return the target of a search, or the text of its page."""
+    answer = staff.client.get(SEARCH, {"q": term})
     return (
         answer["Location"]
         if answer.status_code == 302
-        else desk.text(f"{SEARCH}?q={quote(term)}")
+        else staff.text(f"{SEARCH}?q={quote(term)}")
     )
 
 
-# --- Finding ----------------------------------------------------------------------------
+# --- Search -----------------------------------------------------------------------------
 
 
-def test_a_whole_id_leads_to_the_customer(crm: Desk) -> None:
+def test_a_full_id_redirects_to_the_customer(crm: StaffClient) -> None:
     for name in ("C1", "C10", "C11"):
         AssignmentFactory(customer=name)
 
     assert find(crm, " C1 ") == page_of("C1")
 
 
-def test_how_it_begins_leads_to_all_that_begin_so(crm: Desk) -> None:
+def test_a_prefix_shows_all_matching_customers(crm: StaffClient) -> None:
     for name in ("C20", "C21", "C21", "D1"):
         AssignmentFactory(customer=name)
 
@@ -78,13 +78,13 @@ def test_how_it_begins_leads_to_all_that_begin_so(crm: Desk) -> None:
     assert page_of("D1") not in shown
 
 
-def test_if_only_one_begins_so_it_leads_there(crm: Desk) -> None:
+def test_a_prefix_with_one_match_redirects_to_the_customer(crm: StaffClient) -> None:
     AssignmentFactory(customer="C30")
 
     assert find(crm, "C3") == page_of("C30")
 
 
-def test_of_many_the_first_are_shown_and_more_is_asked_for(crm: Desk) -> None:
+def test_of_many_matches_the_first_are_shown_with_a_hint(crm: StaffClient) -> None:
     for number in range(MAX_CUSTOMERS_FOUND + 1):
         AssignmentFactory(customer=f"C{number:03}")
 
@@ -92,8 +92,8 @@ def test_of_many_the_first_are_shown_and_more_is_asked_for(crm: Desk) -> None:
 
 
 @pytest.mark.parametrize("term", ["nobody", "%", "C_", "\0"])
-def test_whom_nothing_was_assigned_is_not_found_and_it_says_so(
-    crm: Desk, term: str
+def test_a_customer_without_assignments_is_not_found(
+    crm: StaffClient, term: str
 ) -> None:
     AssignmentFactory(customer="C1")
 
@@ -103,14 +103,16 @@ def test_whom_nothing_was_assigned_is_not_found_and_it_says_so(
     assert page_of("C1") not in shown
 
 
-def test_the_page_of_nobody_says_so(crm: Desk) -> None:
+def test_the_page_of_an_unknown_customer_says_so(crm: StaffClient) -> None:
     answer = crm.get(page_of("nobody"))
 
     assert answer.status_code == 404
     assert "No customer's id is or begins with" in answer.content.decode()
 
 
-def test_of_whom_optimove_announced_and_does_not_list_it_says_that(crm: Desk) -> None:
+def test_a_triggered_customer_without_assignments_is_explained(
+    crm: StaffClient,
+) -> None:
     trigger = TriggerFactory(
         customer="T1", state=TriggerState.HELD, problem="Optimove does not list them."
     )
@@ -131,7 +133,7 @@ def test_of_whom_optimove_announced_and_does_not_list_it_says_that(crm: Desk) ->
         *(".", "..", "a/../b", "a_2Fb", "a\nb"),
     ],
 )
-def test_an_id_may_be_anything(crm: Desk, name: str) -> None:
+def test_an_id_may_contain_any_characters(crm: StaffClient, name: str) -> None:
     AssignmentFactory(customer=name)
 
     assert find(crm, name) == page_of(name)
@@ -139,7 +141,7 @@ def test_an_id_may_be_anything(crm: Desk, name: str) -> None:
     assert "<b>x</b>" not in crm.get(page_of(name)).content.decode()
 
 
-def test_no_search_reads_the_whole_table(crm: Desk) -> None:
+def test_every_search_uses_an_index(crm: StaffClient) -> None:
     for number in range(30):
         AssignmentFactory(customer=f"C{number}")
     with connection.cursor() as cursor:
@@ -151,7 +153,7 @@ def test_no_search_reads_the_whole_table(crm: Desk) -> None:
         .order_by("customer")
         .values_list("customer", flat=True)
         .distinct()[:51],
-        customers._needing("C1")[:50],
+        customers._in_review("C1")[:50],
         customers._others("C1", [Assignment(pk=7)], 10**15)[:51],
     ):
         plan = rows.explain()
@@ -160,10 +162,10 @@ def test_no_search_reads_the_whole_table(crm: Desk) -> None:
         assert "Sort" not in plan
 
 
-# --- What is there ----------------------------------------------------------------------
+# --- Assignments ------------------------------------------------------------------------
 
 
-def test_all_campaigns_newest_first_and_page_after_page(crm: Desk) -> None:
+def test_assignments_are_shown_newest_first_with_pages(crm: StaffClient) -> None:
     rows = [AssignmentFactory(customer="C1") for _ in range(MAX_ASSIGNMENTS_SHOWN + 1)]
     AssignmentFactory(customer="C2")
 
@@ -175,7 +177,7 @@ def test_all_campaigns_newest_first_and_page_after_page(crm: Desk) -> None:
     assert rest["older"] == ""
 
 
-def nothing(customer: str = "C1") -> Assignment:
+def without_reward(customer: str = "C1") -> Assignment:
     return AssignmentFactory(
         customer=customer,
         state=AssignmentState.VOID,
@@ -185,7 +187,7 @@ def nothing(customer: str = "C1") -> Assignment:
 
 
 def late(customer: str = "C1") -> Assignment:
-    """One that was sent, and not answered for longer than settling takes."""
+    """Create an assignment that has had no response for too long."""
     long_ago = timezone.now() - timedelta(seconds=2 * UNANSWERED_FOR)
     return AssignmentFactory(
         customer=customer, state=AssignmentState.UNCERTAIN, state_since=long_ago
@@ -196,10 +198,10 @@ def keys(rewards: list[Any]) -> list[int]:
     return [one.row.pk for one in rewards]
 
 
-def test_what_needs_somebody_is_first_and_what_gives_nothing_is_folded(
-    crm: Desk,
+def test_assignments_in_review_come_first_and_those_without_a_reward_are_collapsed(
+    crm: StaffClient,
 ) -> None:
-    needing = [held(), late()]
+    in_review = [held(), late()]
     others = [
         AssignmentFactory(customer="C1", state=state)
         for state in (
@@ -208,21 +210,21 @@ def test_what_needs_somebody_is_first_and_what_gives_nothing_is_folded(
             AssignmentState.OWED,
         )
     ]
-    # Written off by staff is no word of Optimove's.
+    # Written off by staff: its eligibility is unchanged.
     others.append(AssignmentFactory(customer="C1", state=AssignmentState.VOID))
-    folded = [nothing(), nothing()]
+    folded = [without_reward(), without_reward()]
     others.append(AssignmentFactory(customer="C1", state=AssignmentState.ACTIVE))
 
     shown = crm.get(page_of("C1")).context
 
-    newest = [*reversed(needing), *reversed(others)]
+    newest = [*reversed(in_review), *reversed(others)]
     assert keys(shown["rewards"]) == [row.pk for row in newest]
     assert keys(shown["nothing"]) == [row.pk for row in reversed(folded)]
     assert "2 more, with nothing to give" in crm.text(page_of("C1"))
 
 
-def test_who_was_assigned_nothing_at_all_sees_that_unfolded(crm: Desk) -> None:
-    nothing()
+def test_a_customer_without_any_reward_sees_the_section_open(crm: StaffClient) -> None:
+    without_reward()
 
     shown = crm.text(page_of("C1"))
 
@@ -230,25 +232,27 @@ def test_who_was_assigned_nothing_at_all_sees_that_unfolded(crm: Desk) -> None:
     assert "1, with nothing to give" in shown
 
 
-def page_after_page(desk: Desk, between: Callable[[], object]) -> list[list[int]]:
-    """The keys on each page, where something happens between one and the next."""
+def page_after_page(
+    staff: StaffClient, between: Callable[[], object]
+) -> list[list[int]]:
+    """Return the keys on each page; `between` is called after each page."""
     pages: list[list[int]] = []
     older = "first"
-    while older and len(pages) < 9:  # and not for ever, where a page repeats itself
-        context = desk.get(f"{page_of('C1')}?older={older}").context
+    while older and len(pages) < 9:  # ends also if a page repeats itself
+        context = staff.get(f"{page_of('C1')}?older={older}").context
         pages.append(keys(context["rewards"]) + keys(context["nothing"]))
         older = context["older"]
         between()
     return pages
 
 
-def test_page_after_page_nothing_is_left_out(crm: Desk) -> None:
+def test_all_pages_together_have_every_assignment(crm: StaffClient) -> None:
     made = [make() for _ in range(10) for make in (held, late)]
     made += [
         AssignmentFactory(customer="C1", state=AssignmentState.ACTIVE)
         for _ in range(45)
     ]
-    made += [nothing() for _ in range(50)]
+    made += [without_reward() for _ in range(50)]
 
     first, second, *rest = page_after_page(crm, lambda: None)
 
@@ -261,7 +265,9 @@ def test_page_after_page_nothing_is_left_out(crm: Desk) -> None:
     }
 
 
-def test_what_comes_to_need_somebody_meanwhile_is_not_left_out(crm: Desk) -> None:
+def test_assignments_that_begin_to_need_review_between_pages_are_shown(
+    crm: StaffClient,
+) -> None:
     made = [
         AssignmentFactory(customer="C1", state=AssignmentState.OWED) for _ in range(101)
     ]
@@ -273,7 +279,7 @@ def test_what_comes_to_need_somebody_meanwhile_is_not_left_out(crm: Desk) -> Non
 
 
 @pytest.mark.parametrize("older", ["-1", "1-2", "x", "9" * 30, "٣"])
-def test_a_place_that_is_none_is_the_first_page(crm: Desk, older: str) -> None:
+def test_an_invalid_position_shows_the_first_page(crm: StaffClient, older: str) -> None:
     row = held()
 
     shown = crm.get(f"{page_of('C1')}?older={older}").context["rewards"]
@@ -281,7 +287,9 @@ def test_a_place_that_is_none_is_the_first_page(crm: Desk, older: str) -> None:
     assert keys(shown) == [row.pk]
 
 
-def test_a_code_is_shown_so_that_it_is_known_and_cannot_be_used(crm: Desk) -> None:
+def test_a_code_is_masked_but_recognizable(
+    crm: StaffClient,
+) -> None:
     AssignmentFactory(customer="C1", unique_code="SUMMER-2026-7F3A", reward=None)
     AssignmentFactory(customer="C1", unique_code="SHORT", reward=None)
 
@@ -292,8 +300,8 @@ def test_a_code_is_shown_so_that_it_is_known_and_cannot_be_used(crm: Desk) -> No
     assert "SHORT" not in shown
 
 
-def test_a_code_is_shown_to_who_may_says_why_and_stays_there(
-    support: Desk, crm: Desk
+def test_a_permitted_user_can_show_a_code_for_a_reason(
+    support: StaffClient, crm: StaffClient
 ) -> None:
     row, other = (
         AssignmentFactory(customer="C1", unique_code=code, reward=None)
@@ -313,8 +321,8 @@ def test_a_code_is_shown_to_who_may_says_why_and_stays_there(
     assert "SUMMER" not in crm.text(page_of("C1"))
 
 
-def test_who_may_not_see_codes_is_not_offered_to_and_a_forged_one_shows_none(
-    crm: Desk,
+def test_a_user_without_permission_cannot_show_a_code(
+    crm: StaffClient,
 ) -> None:
     row = AssignmentFactory(customer="C1", unique_code="SUMMER-2026-7F3A", reward=None)
 
@@ -323,13 +331,13 @@ def test_who_may_not_see_codes_is_not_offered_to_and_a_forged_one_shows_none(
     assert "SUMMER" not in crm.text(page_of("C1"))
 
 
-def test_where_there_is_no_code_none_is_offered(support: Desk) -> None:
+def test_without_a_code_the_page_offers_none(support: StaffClient) -> None:
     AssignmentFactory(customer="C1")
 
     assert "Show the code" not in support.text(page_of("C1"))
 
 
-def test_the_evidence_of_a_dispute_is_text_to_be_copied(crm: Desk) -> None:
+def test_the_evidence_for_a_dispute_is_plain_text(crm: StaffClient) -> None:
     row = AssignmentFactory(customer="C1", state=AssignmentState.ACTIVE, receipt="R-77")
     redemption = RedemptionFactory(assignment=row, state=RedemptionState.REPORTED)
 
@@ -344,13 +352,13 @@ def test_the_evidence_of_a_dispute_is_text_to_be_copied(crm: Desk) -> None:
         assert said in shown
 
 
-# --- What happens next ------------------------------------------------------------------
+# --- Next steps -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", AssignmentState)
 @pytest.mark.parametrize("reason", ["", *AssignmentReason])
 @pytest.mark.parametrize("doubtful", [False, True])
-def test_of_every_reward_it_is_said_what_happens_next(
+def test_every_reward_has_a_next_step(
     state: AssignmentState, reason: str, doubtful: bool
 ) -> None:
     execution = ExecutionFactory.build(stop=ExecutionStop.NONE)
@@ -361,11 +369,11 @@ def test_of_every_reward_it_is_said_what_happens_next(
     said = next_step.of(row)
 
     assert said.sentence.endswith(".")
-    assert said.takes_a_person == (state == AssignmentState.HELD)
+    assert said.needs_staff == (state == AssignmentState.HELD)
 
 
 @pytest.mark.parametrize("reason", AssignmentReason)
-def test_in_the_list_why_a_reward_is_void_says_that_nothing_happens_next(
+def test_an_assignment_without_a_reward_has_no_next_step_in_lists(
     db: None, reason: AssignmentReason
 ) -> None:
     void = AssignmentFactory(state=AssignmentState.VOID, reason=reason)
@@ -376,7 +384,7 @@ def test_in_the_list_why_a_reward_is_void_says_that_nothing_happens_next(
 
 
 @pytest.mark.parametrize("state", RedemptionState)
-def test_of_what_is_active_it_is_said_whether_optimove_knows(
+def test_the_next_step_of_an_activated_reward_is_its_report(
     db: None, state: RedemptionState
 ) -> None:
     row = AssignmentFactory(state=AssignmentState.ACTIVE)
@@ -390,7 +398,7 @@ def test_of_what_is_active_it_is_said_whether_optimove_knows(
     )
 
 
-def test_when_it_is_tried_again_is_said_to_the_second(crm: Desk) -> None:
+def test_the_time_of_the_next_attempt_is_shown_with_seconds(crm: StaffClient) -> None:
     at = timezone.now() + timedelta(minutes=5)
     AssignmentFactory(
         customer="C1",
@@ -406,8 +414,8 @@ def test_when_it_is_tried_again_is_said_to_the_second(crm: Desk) -> None:
     assert f"{at:%H:%M:%S}" in shown
 
 
-def test_of_a_paused_execution_it_is_said_that_somebody_must_resume_it(
-    crm: Desk,
+def test_the_next_step_in_a_paused_execution_is_to_resume_it(
+    crm: StaffClient,
 ) -> None:
     paused = ExecutionFactory(stop=ExecutionStop.PAUSED)
     AssignmentFactory(
@@ -417,10 +425,12 @@ def test_of_a_paused_execution_it_is_said_that_somebody_must_resume_it(
     assert "Its execution is stopped" in crm.text(page_of("C1"))
 
 
-# --- What may be done -------------------------------------------------------------------
+# --- Actions ----------------------------------------------------------------------------
 
 
-def test_support_tries_again_with_one_press_and_stays_there(support: Desk) -> None:
+def test_support_can_retry_on_the_customer_page(
+    support: StaffClient,
+) -> None:
     row = held()
     assert "Retry" in support.text(page_of("C1"))
 
@@ -435,7 +445,7 @@ def test_support_tries_again_with_one_press_and_stays_there(support: Desk) -> No
     assert row.transitions.get().why == "Tried again on the customer's page."
 
 
-def test_pressed_twice_it_is_tried_again_once(support: Desk) -> None:
+def test_a_double_click_retries_once(support: StaffClient) -> None:
     row = held()
     [owed] = support.get(page_of("C1")).context["rewards"]
 
@@ -453,8 +463,8 @@ def test_pressed_twice_it_is_tried_again_once(support: Desk) -> None:
     assert row.transitions.count() == 1
 
 
-def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
-    crm: Desk,
+def test_a_user_without_permission_is_offered_no_retry_and_a_forged_post_changes_nothing(
+    crm: StaffClient,
 ) -> None:
     row = held()
 
@@ -468,14 +478,14 @@ def test_who_may_not_is_offered_nothing_and_a_forged_one_changes_nothing(
 @pytest.mark.parametrize(
     "away", ["https://evil.example.com/", "//evil.example.com/", "\\\\evil", "evil"]
 )
-def test_nobody_is_led_away(support: Desk, away: str) -> None:
+def test_a_redirect_to_another_site_is_ignored(support: StaffClient, away: str) -> None:
     answer = support.post("retry", held(), back=away)
 
     assert answer["Location"].startswith("/admin/rewards/assignment/")
 
 
 @pytest.mark.parametrize("address", [SEARCH, page_of("C1")])
-def test_strangers_are_sent_to_log_in(db: None, address: str) -> None:
+def test_anonymous_requests_redirect_to_the_login(db: None, address: str) -> None:
     answer = Client().get(address)
 
     assert answer.status_code == 302
@@ -483,13 +493,13 @@ def test_strangers_are_sent_to_log_in(db: None, address: str) -> None:
 
 
 def test_staff_without_a_role_see_no_customer(db: None) -> None:
-    nobody = Desk(UserFactory(is_staff=True))
+    nobody = StaffClient(UserFactory(is_staff=True))
 
     assert nobody.get(SEARCH).status_code == 403
     assert "Customers" not in nobody.text("/admin/")
 
 
-def test_the_navigation_says_where_one_is(crm: Desk) -> None:
+def test_the_navigation_marks_the_present_page(crm: StaffClient) -> None:
     tasks = crm.get(SEARCH).context["navigation"]
 
     assert [task.label for task in tasks.first] == [

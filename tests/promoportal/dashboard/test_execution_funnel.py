@@ -1,4 +1,4 @@
-"""An execution's page: from the vendor's list to the report, and each difference by name."""
+"""The page of an execution: its stages, and the named differences between them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.factories import (
     ListenerFactory,
     RedemptionFactory,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 # A row of each kind that a page tells apart, and how many of it there are.
 ASSIGNED: list[tuple[int, dict[str, Any]]] = [
@@ -74,7 +74,7 @@ def fill(execution: Execution) -> None:
         RedemptionFactory(assignment=active, state=state)
     AssignmentFactory(
         execution=execution, state=AssignmentState.ACTIVE
-    )  # not to be reported
+    )  # promotion without reporting
     AssignmentFactory(
         execution=execution,
         state=AssignmentState.ACTIVE,
@@ -83,16 +83,18 @@ def fill(execution: Execution) -> None:
     )
 
 
-def panel(desk: Desk, execution: Execution) -> Panel:
-    found: Panel = desk.get(page_of(execution)).context["panels"][-1]
+def panel(staff: StaffClient, execution: Execution) -> Panel:
+    found: Panel = staff.get(page_of(execution)).context["panels"][-1]
     return found
 
 
-def stages(desk: Desk, execution: Execution) -> dict[str, Stage]:
-    return {stage.name: stage for stage in panel(desk, execution).stages}
+def stages(staff: StaffClient, execution: Execution) -> dict[str, Stage]:
+    return {stage.name: stage for stage in panel(staff, execution).stages}
 
 
-def test_each_stage_is_there_with_what_it_lacks_of_the_one_before(crm: Desk) -> None:
+def test_each_stage_names_its_differences_from_the_stage_before(
+    crm: StaffClient,
+) -> None:
     execution = ExecutionFactory()
     fill(execution)
 
@@ -104,13 +106,13 @@ def test_each_stage_is_there_with_what_it_lacks_of_the_one_before(crm: Desk) -> 
         "active": 9,
         "reported": 2,
     }
-    assert _said(found["eligible"]) == {
+    assert _differences(found["eligible"]) == {
         "not assigned": -4,
         "cancelled before activation": -1,
         "held": -1,
         "taken back too late": -1,
     }
-    assert _said(found["active"]) == {
+    assert _differences(found["active"]) == {
         "owed": -3,
         "held": -3,
         "sent, no answer yet": -2,
@@ -119,7 +121,7 @@ def test_each_stage_is_there_with_what_it_lacks_of_the_one_before(crm: Desk) -> 
         "written off": -1,
         "taken back too late": 1,
     }
-    assert _said(found["reported"]) == {
+    assert _differences(found["reported"]) == {
         "to be reported": -1,
         "being reported": -1,
         "sent, no answer yet": -1,
@@ -129,17 +131,19 @@ def test_each_stage_is_there_with_what_it_lacks_of_the_one_before(crm: Desk) -> 
     }
 
 
-def test_the_differences_are_all_there_is_between_two_stages(crm: Desk) -> None:
+def test_the_differences_add_up_between_two_stages(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     fill(execution)
 
     found = list(stages(crm, execution).values())
 
     for before, after in itertools.pairwise(found):
-        assert before.count + sum(_said(after).values()) == after.count, after.name
+        assert before.count + sum(_differences(after).values()) == after.count, (
+            after.name
+        )
 
 
-def test_each_number_leads_to_the_list_of_exactly_these_rows(crm: Desk) -> None:
+def test_each_number_links_to_the_list_of_exactly_its_rows(crm: StaffClient) -> None:
     execution, other = ExecutionFactory(), ExecutionFactory()
     fill(execution)
     fill(other)
@@ -152,7 +156,7 @@ def test_each_number_leads_to_the_list_of_exactly_these_rows(crm: Desk) -> None:
             assert {row.execution_id for row in shown} == {execution.pk}
 
 
-def test_where_all_are_eligible_the_link_is_that_of_all(crm: Desk) -> None:
+def test_if_all_are_eligible_the_link_shows_all(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     AssignmentFactory(execution=execution)
 
@@ -161,7 +165,9 @@ def test_where_all_are_eligible_the_link_is_that_of_all(crm: Desk) -> None:
     assert found["eligible"].href == found["listed"].href
 
 
-def test_the_eligible_among_very_many_others_are_a_number_alone(crm: Desk) -> None:
+def test_the_eligible_among_very_many_others_have_no_link(
+    crm: StaffClient,
+) -> None:
     execution = ExecutionFactory()
     AssignmentFactory(execution=execution)
     Census.objects.create(
@@ -177,7 +183,7 @@ def test_the_eligible_among_very_many_others_are_a_number_alone(crm: Desk) -> No
     assert (eligible.count, eligible.href) == (1, "")
 
 
-def test_where_none_is_reported_all_that_are_active_are_shown(crm: Desk) -> None:
+def test_if_none_is_reported_all_activated_rewards_are_shown(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     AssignmentFactory(execution=execution, state=AssignmentState.ACTIVE)
 
@@ -189,7 +195,7 @@ def test_where_none_is_reported_all_that_are_active_are_shown(crm: Desk) -> None
     )
 
 
-def test_how_fast_it_goes_is_said_or_that_it_does_not(crm: Desk) -> None:
+def test_the_page_shows_the_speed_or_that_it_is_stopped(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     AssignmentFactory(execution=execution, state=AssignmentState.OWED)
 
@@ -203,8 +209,8 @@ def test_how_fast_it_goes_is_said_or_that_it_does_not(crm: Desk) -> None:
     )
 
 
-def test_only_what_trying_again_would_do_is_offered_to_be_tried_again(
-    support: Desk,
+def test_only_groups_that_a_retry_would_change_can_be_retried(
+    support: StaffClient,
 ) -> None:
     execution = ExecutionFactory()
     for reason, doubtful in (
@@ -228,10 +234,10 @@ def test_only_what_trying_again_would_do_is_offered_to_be_tried_again(
     assert not [one for one in panel(support, execution).groups if one.can_retry]
 
 
-# --- What made it ---------------------------------------------------------------------
+# --- Webhook deliveries ---------------------------------------------------------------
 
 
-def test_the_notices_that_made_it_are_there_the_latest_first(crm: Desk) -> None:
+def test_the_latest_deliveries_are_shown_first(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     listener = ListenerFactory(channel=505)
     rows = [DeliveryFactory(execution=execution, listener=listener) for _ in range(11)]
@@ -247,15 +253,15 @@ def test_the_notices_that_made_it_are_there_the_latest_first(crm: Desk) -> None:
     assert list_of(type(rows[0]), execution=execution.pk) in page
 
 
-def test_of_one_that_no_notice_made_it_is_said_so(crm: Desk) -> None:
+def test_an_execution_that_staff_opened_says_so(crm: StaffClient) -> None:
     assert "somebody opened it by hand" in crm.page(ExecutionFactory())
 
 
-# --- Its time line --------------------------------------------------------------------
+# --- Timeline -------------------------------------------------------------------------
 
 
-def test_its_time_line_has_all_that_it_went_through(
-    crm: Desk, operations: Desk
+def test_the_timeline_has_all_events_of_an_execution(
+    crm: StaffClient, operations: StaffClient
 ) -> None:
     execution = ExecutionFactory(state=ExecutionProgress.SETTLED)
     CollectionFactory(execution=execution)
@@ -268,10 +274,10 @@ def test_its_time_line_has_all_that_it_went_through(
     for action in ("pause", "resume", "open"):
         operations.do(action, execution, why=f"To {action} it.")
 
-    story = crm.get(page_of(execution)).context["timeline"]
+    timeline = crm.get(page_of(execution)).context["timeline"]
 
-    told = [(moment.what, moment.by, moment.why) for moment in story]
-    said = "\n".join(" ".join(each) for each in told)
+    moments = [(moment.what, moment.by, moment.why) for moment in timeline]
+    said = "\n".join(" ".join(each) for each in moments)
     for what in (
         "Opened",
         "First activation",
@@ -282,10 +288,12 @@ def test_its_time_line_has_all_that_it_went_through(
         "Queued</span> operations To open it.",
     ):
         assert what in said, said
-    assert [moment.at for moment in story] == sorted(moment.at for moment in story)
+    assert [moment.at for moment in timeline] == sorted(
+        moment.at for moment in timeline
+    )
 
 
-def test_one_activation_is_the_first_and_no_last_one(crm: Desk) -> None:
+def test_a_single_activation_is_the_first_and_not_the_last(crm: StaffClient) -> None:
     execution = ExecutionFactory()
     RedemptionFactory(
         assignment__execution=execution, assignment__state=AssignmentState.ACTIVE
@@ -297,20 +305,20 @@ def test_one_activation_is_the_first_and_no_last_one(crm: Desk) -> None:
     assert "Last activation" not in page
 
 
-# --- Taken along ----------------------------------------------------------------------
+# --- Export ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("role", Role)
-def test_its_assignments_are_taken_along_with_one_press_by_who_may(
-    role: Role, desk_of: Any
+def test_a_permitted_role_can_export_the_assignments_of_an_execution(
+    role: Role, client_of: Any
 ) -> None:
-    desk, execution = desk_of(role), ExecutionFactory()
+    staff, execution = client_of(role), ExecutionFactory()
     mine = AssignmentFactory(execution=execution)
     other = AssignmentFactory()
     may = role != Role.SUPPORT
 
-    page = desk.page(execution)
-    answer = desk.client.post(panel(desk, execution).export, {"export": "csv"})
+    page = staff.page(execution)
+    answer = staff.client.post(panel(staff, execution).export, {"export": "csv"})
 
     assert ("All assignments, as CSV" in page) == may
     assert answer.status_code == (200 if may else 403)
@@ -319,20 +327,20 @@ def test_its_assignments_are_taken_along_with_one_press_by_who_may(
         assert mine.reference in text
         assert other.reference not in text
         entry = LogEntry.objects.get()
-        assert entry.user == desk.user
+        assert entry.user == staff.user
         assert f"Execution: {execution.reference}" in entry.change_message
     else:
         assert LogEntry.objects.get().change_message.startswith("Refused:")
 
 
-def _said(stage: Stage) -> dict[str, int]:
+def _differences(stage: Stage) -> dict[str, int]:
     return {
         one.name: one.count if one.is_more else -one.count for one in stage.differences
     }
 
 
 @pytest.mark.parametrize("reason", AssignmentReason)
-def test_a_reason_begins_with_a_small_letter_inside_a_sentence(
+def test_a_reason_begins_with_a_lower_case_letter_inside_a_sentence(
     reason: AssignmentReason,
 ) -> None:
     assert reason.phrase[0].islower()

@@ -1,4 +1,4 @@
-"""The first page and an execution's: how far, how fast, what keeps it, and both far sides."""
+"""The overview and the page of an execution: progress, speed, stops and integrations."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from tests.factories import (
     RedemptionFactory,
     UserFactory,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 
 
-def moving(**changes: Any) -> Execution:
-    """Of four rewards one is active, one owed, two held for different reasons."""
+def execution_in_progress(**changes: Any) -> Execution:
+    """Create an execution with one `ACTIVE`, one `OWED` and two `HELD` rewards."""
     execution = ExecutionFactory(state=ExecutionProgress.ACTIVATING, **changes)
-    given = AssignmentFactory(execution=execution, state=AssignmentState.OWED)
-    Assignment.objects.filter(pk=given.pk).update(state=AssignmentState.ACTIVE)
-    RedemptionFactory(assignment=given, state=RedemptionState.REPORTED)
+    activated = AssignmentFactory(execution=execution, state=AssignmentState.OWED)
+    Assignment.objects.filter(pk=activated.pk).update(state=AssignmentState.ACTIVE)
+    RedemptionFactory(assignment=activated, state=RedemptionState.REPORTED)
     AssignmentFactory(execution=execution, state=AssignmentState.OWED)
     for reason in (AssignmentReason.REFUSED, AssignmentReason.TOO_LATE):
         AssignmentFactory(
@@ -52,31 +52,35 @@ def moving(**changes: Any) -> Execution:
 
 
 def figures(cell: str) -> str:
-    """What stands in it, as a person reads it."""
+    """Return the text of a cell, as staff read it."""
     return strip_tags(cell)
 
 
-def panel(desk: Desk, title: str) -> Any:
-    panels = desk.get("/admin/").context["panels"]
+def panel(staff: StaffClient, title: str) -> Any:
+    panels = staff.get("/admin/").context["panels"]
     return next(one for one in panels if one.title.startswith(title))
 
 
-def test_what_is_under_way_shows_how_far_and_how_fast(crm: Desk) -> None:
-    execution = moving()
+def test_an_execution_in_progress_shows_progress_and_speed(crm: StaffClient) -> None:
+    execution = execution_in_progress()
     ExecutionFactory(state=ExecutionProgress.SETTLED)
 
-    ((name, campaign, far, pace),) = panel(crm, "Under way").rows
+    ((name, campaign, progress_cell, pace),) = panel(crm, "Under way").rows
 
     assert execution.campaign
     assert execution.reference in name
     assert execution.campaign.reference in campaign
-    assert "1 active, 1 owed, 2 held" in far
-    assert figures(far) == "4 eligible 1 active 1 reported ! 2 held"
+    assert "1 active, 1 owed, 2 held" in progress_cell
+    assert figures(progress_cell) == "4 eligible 1 active 1 reported ! 2 held"
     assert pace == "0 a minute, about 2 min left"
 
 
-def test_a_list_of_executions_shows_of_each_how_far_it_is(crm: Desk) -> None:
-    first, second, empty = moving(), moving(), ExecutionFactory()
+def test_a_list_of_executions_shows_the_progress_of_each(crm: StaffClient) -> None:
+    first, second, empty = (
+        execution_in_progress(),
+        execution_in_progress(),
+        ExecutionFactory(),
+    )
     RedemptionFactory(
         assignment__execution=second,
         assignment__state=AssignmentState.ACTIVE,
@@ -96,8 +100,10 @@ def test_a_list_of_executions_shows_of_each_how_far_it_is(crm: Desk) -> None:
     }
 
 
-def test_what_is_held_leads_to_exactly_these_rows(crm: Desk) -> None:
-    execution, _ = moving(), moving()
+def test_the_number_of_rows_that_need_review_links_to_exactly_these_rows(
+    crm: StaffClient,
+) -> None:
+    execution, _ = execution_in_progress(), execution_in_progress()
     held = Assignment.objects.filter(execution=execution, state=AssignmentState.HELD)
     href = list_of(
         Assignment, execution=execution.pk, state__exact=AssignmentState.HELD
@@ -108,16 +114,18 @@ def test_what_is_held_leads_to_exactly_these_rows(crm: Desk) -> None:
     assert set(crm.get(href).context["cl"].result_list) == set(held)
 
 
-def test_what_is_stopped_says_so_in_place_of_its_pace(crm: Desk) -> None:
-    moving(stop=ExecutionStop.PAUSED)
+def test_a_stopped_execution_shows_its_stop_instead_of_a_speed(
+    crm: StaffClient,
+) -> None:
+    execution_in_progress(stop=ExecutionStop.PAUSED)
 
     ((*_, pace),) = panel(crm, "Under way").rows
 
     assert "Paused" in pace
 
 
-def test_today_stands_beside_the_same_day_a_week_ago(crm: Desk) -> None:
-    moving()
+def test_today_is_compared_with_the_same_day_a_week_ago(crm: StaffClient) -> None:
+    execution_in_progress()
     week_ago = timezone.now() - timedelta(days=7)
     Census.objects.update(at=week_ago)
     AssignmentFactory(state=AssignmentState.OWED)
@@ -132,7 +140,9 @@ def test_today_stands_beside_the_same_day_a_week_ago(crm: Desk) -> None:
     assert rows["reported"] == ("0", "1")
 
 
-def test_a_far_side_that_is_not_called_is_seen_with_its_problem(crm: Desk) -> None:
+def test_an_integration_with_paused_calls_is_shown_with_its_problem(
+    crm: StaffClient,
+) -> None:
     Breaker.objects.create(
         side=Side.PLATFORM,
         opened_at=timezone.now(),
@@ -149,14 +159,14 @@ def test_a_far_side_that_is_not_called_is_seen_with_its_problem(crm: Desk) -> No
     assert "just now" in notices[2]
 
 
-def test_who_may_not_see_a_list_sees_no_figures_of_it(db: None) -> None:
-    moving()
+def test_a_user_without_permission_sees_no_figures(db: None) -> None:
+    execution_in_progress()
 
-    assert not Desk(UserFactory(is_staff=True)).get("/admin/").context["panels"]
+    assert not StaffClient(UserFactory(is_staff=True)).get("/admin/").context["panels"]
 
 
-def test_the_page_of_one_that_moves_is_asked_for_anew(crm: Desk) -> None:
-    execution = moving()
+def test_the_page_of_an_execution_in_progress_is_refreshed(crm: StaffClient) -> None:
+    execution = execution_in_progress()
     assert 'hx-trigger="every 3s"' in crm.page(execution)
 
     Execution.objects.update(state=ExecutionProgress.SETTLED)
@@ -164,10 +174,10 @@ def test_the_page_of_one_that_moves_is_asked_for_anew(crm: Desk) -> None:
     assert 'hx-trigger="every 3s"' not in crm.page(execution)
 
 
-def test_what_is_held_is_told_by_reason_with_a_way_to_try_these_again(
-    desk_of: Callable[[Role], Desk],
+def test_rows_that_need_review_are_grouped_by_reason_and_can_be_retried(
+    client_of: Callable[[Role], StaffClient],
 ) -> None:
-    execution, support = moving(), desk_of(Role.SUPPORT)
+    execution, support = execution_in_progress(), client_of(Role.SUPPORT)
     groups = ledgers(support, execution).groups
     assert {(group.name, group.count) for group in groups} == {
         ("Request rejected", 1),
@@ -182,28 +192,28 @@ def test_what_is_held_is_told_by_reason_with_a_way_to_try_these_again(
     assert Retrial.objects.count() == 1
 
 
-def test_who_may_not_try_again_is_not_offered_it(
-    desk_of: Callable[[Role], Desk],
+def test_a_user_without_permission_is_not_offered_a_retry(
+    client_of: Callable[[Role], StaffClient],
 ) -> None:
-    execution = moving()
+    execution = execution_in_progress()
 
-    assert "Try these again" not in desk_of(Role.AUDITOR).page(execution)
+    assert "Try these again" not in client_of(Role.AUDITOR).page(execution)
 
 
-def test_a_small_execution_is_compared_row_by_row(crm: Desk) -> None:
-    execution = moving()
+def test_a_small_execution_is_compared_row_by_row(crm: StaffClient) -> None:
+    execution = execution_in_progress()
     Redemption.objects.all().delete()
 
     assert "1 disagrees with Optimove's list" in crm.page(execution)
 
 
 @pytest.mark.django_db
-def test_looking_on_after_the_session_ended_leads_to_the_login() -> None:
+def test_a_refresh_after_the_session_ended_reloads_the_page() -> None:
     answer = Client().get("/admin/", follow=True, headers={"hx-request": "true"})
 
     assert answer["HX-Refresh"] == "true"
 
 
-def ledgers(desk: Desk, execution: Execution) -> Any:
-    panels = desk.get(page_of(execution)).context["panels"]
+def ledgers(staff: StaffClient, execution: Execution) -> Any:
+    panels = staff.get(page_of(execution)).context["panels"]
     return next(one for one in panels if one.is_wide)

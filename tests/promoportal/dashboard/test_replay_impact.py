@@ -1,4 +1,4 @@
-"""Before a delivery is read again it is said what that would do; and it is what happens."""
+"""The preview of processing deliveries again, compared with what then happens."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from tests.factories import (
     ListenerFactory,
     TriggerFactory,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient
 from tests.world import World
 
 
-def plan(desk: Desk, *deliveries: Delivery) -> list[Any]:
-    """What is said before they are read again; nothing is done by asking."""
-    before = everything()
-    answer = desk.post("read_again", *deliveries)
+def plan(staff: StaffClient, *deliveries: Delivery) -> list[Any]:
+    """Return the preview of processing deliveries again, which changes nothing."""
+    before = all_rows()
+    answer = staff.post("read_again", *deliveries)
     assert answer.status_code == 200, answer
-    assert everything() == before
+    assert all_rows() == before
     assert "nothing was done yet" in html.unescape(answer.content.decode())
     return list(answer.context["plan"])
 
 
-def everything() -> list[Any]:
+def all_rows() -> list[Any]:
     models = (Delivery, Execution, Trigger, Assignment, Collection)
     return [list(model._base_manager.order_by("pk").values()) for model in models]
 
 
-def said(panel: Any) -> str:
+def text(panel: Any) -> str:
     return " ".join(panel.sentences)
 
 
@@ -58,12 +58,12 @@ def figures(panel: Any) -> dict[str, str]:
     return {fact.name: fact.value for fact in panel.facts}
 
 
-def press(desk: Desk, *deliveries: Delivery) -> None:
-    assert "will be read again" in desk.do("read_again", *deliveries)
+def process_again(staff: StaffClient, *deliveries: Delivery) -> None:
+    assert "will be read again" in staff.do("read_again", *deliveries)
 
 
 def held(body: bytes, event_type: int = EventType.SCHEDULED, **more: Any) -> Delivery:
-    """One that could not be read when it came."""
+    """Create a delivery that could not be processed."""
     more = {"state": DeliveryState.HELD, "reason": ExecutionReason.UNREADABLE, **more}
     listener = ListenerFactory(event_type=event_type)
     return DeliveryFactory(listener=listener, body=body, **more)
@@ -81,18 +81,18 @@ CANCELLED = b'{"CampaignID": 7311}'
 # --- A scheduled execution ------------------------------------------------------------
 
 
-def test_one_that_is_not_here_is_opened_and_collected(
-    world: World, operations: Desk
+def test_an_unknown_execution_is_opened_and_fetched(
+    world: World, operations: StaffClient
 ) -> None:
     world.box.assign("7311", "C1")
     delivery = held(SCHEDULED)
 
     [panel] = plan(operations, delivery)
-    press(operations, delivery)
+    process_again(operations, delivery)
     world.work()
 
     assert panel.title == "Execution 7311"
-    assert said(panel) == (
+    assert text(panel) == (
         "It is not known here, and would be opened. "
         "Optimove would be asked for its whole list. No reward of it is here yet."
     )
@@ -101,25 +101,25 @@ def test_one_that_is_not_here_is_opened_and_collected(
     assert len(world.box.credits) == 1
 
 
-def test_one_that_is_here_is_joined_and_nothing_is_given_twice(
-    world: World, operations: Desk
+def test_a_known_execution_is_joined_and_no_reward_is_activated_twice(
+    world: World, operations: StaffClient
 ) -> None:
     world.box.assign("7311", "C1")
     world.announce("7311")
     delivery = Delivery.objects.get()
 
     [panel] = plan(operations, delivery)
-    press(operations, delivery)
+    process_again(operations, delivery)
     world.work()
 
-    assert "It is here already, and would be joined." in said(panel)
-    assert "is not given again" in said(panel)
+    assert "It is here already, and would be joined." in text(panel)
+    assert "is not given again" in text(panel)
     assert figures(panel)["active already"] == "1"
     assert Collection.objects.get().finished == 2
     assert len(world.box.credits) == 1
 
 
-def test_its_rewards_are_told_by_what_is_known_of_them(operations: Desk) -> None:
+def test_the_preview_counts_rewards_by_state(operations: StaffClient) -> None:
     execution = ExecutionFactory(reference="7311")
     of(
         execution,
@@ -162,9 +162,9 @@ def test_its_rewards_are_told_by_what_is_known_of_them(operations: Desk) -> None
         (CollectionState.DONE, "asked for its whole list", CollectionState.WAITING),
     ],
 )
-def test_how_far_its_collection_is_decides_what_the_next_pass_is(
+def test_the_state_of_the_fetch_decides_the_next_run(
     world: World,
-    operations: Desk,
+    operations: StaffClient,
     state: CollectionState,
     says: str,
     then: CollectionState,
@@ -175,34 +175,38 @@ def test_how_far_its_collection_is_decides_what_the_next_pass_is(
     delivery = held(SCHEDULED)
 
     [panel] = plan(operations, delivery)
-    press(operations, delivery)
+    process_again(operations, delivery)
     world.run_only("read_deliveries")
 
-    assert says in said(panel)
+    assert says in text(panel)
     collection.refresh_from_db()
     assert collection.state == then
     assert collection.again == (state == CollectionState.COLLECTING)
 
 
 @pytest.mark.parametrize("stop", [ExecutionStop.PAUSED, ExecutionStop.HELD])
-def test_one_that_is_stopped_says_so(operations: Desk, stop: ExecutionStop) -> None:
+def test_a_stopped_execution_is_named_as_stopped(
+    operations: StaffClient, stop: ExecutionStop
+) -> None:
     ExecutionFactory(reference="7311", stop=stop)
 
     [panel] = plan(operations, held(SCHEDULED))
 
-    assert f"It is {stop.label.lower()}: nothing of it is given" in said(panel)
+    assert f"It is {stop.label.lower()}: nothing of it is given" in text(panel)
 
 
-def test_one_that_is_cancelled_is_not_reopened(world: World, operations: Desk) -> None:
+def test_a_cancelled_execution_is_not_reopened(
+    world: World, operations: StaffClient
+) -> None:
     execution = ExecutionFactory(reference="7311", state="SETTLED")
     lifecycle.cancel(execution, by=None, why="Optimove cancelled it.")
     delivery = held(SCHEDULED)
 
     [panel] = plan(operations, delivery)
-    press(operations, delivery)
+    process_again(operations, delivery)
     world.run_only("read_deliveries")
 
-    assert said(panel) == (
+    assert text(panel) == (
         "It is cancelled and stays so: nothing more of it would be given."
     )
     execution.refresh_from_db()
@@ -222,8 +226,8 @@ def test_one_that_is_cancelled_is_not_reopened(world: World, operations: Desk) -
         (TriggerState.WAITING, "customer C1, who waits for it already, at once."),
     ],
 )
-def test_a_customer_is_asked_for(
-    world: World, operations: Desk, before: TriggerState | None, says: str
+def test_a_triggered_customer_is_fetched(
+    world: World, operations: StaffClient, before: TriggerState | None, says: str
 ) -> None:
     execution = ExecutionFactory(reference="7311", kind="TRIGGERED")
     if before:
@@ -233,11 +237,11 @@ def test_a_customer_is_asked_for(
     delivery = held(TRIGGERED, EventType.TRIGGERED)
 
     [panel] = plan(operations, delivery)
-    press(operations, delivery)
+    process_again(operations, delivery)
     world.run_only("read_deliveries")
 
-    assert f"Optimove would be asked for {says}" in said(panel)
-    assert "whole list" not in said(panel)
+    assert f"Optimove would be asked for {says}" in text(panel)
+    assert "whole list" not in text(panel)
     assert figures(panel)["active already"] == "1"
     assert figures(panel)["held"] == "0"
     trigger = Trigger.objects.get()
@@ -247,7 +251,9 @@ def test_a_customer_is_asked_for(
 # --- A cancellation -------------------------------------------------------------------
 
 
-def test_a_cancellation_says_what_it_takes_back(world: World, operations: Desk) -> None:
+def test_a_cancellation_names_the_affected_rewards(
+    world: World, operations: StaffClient
+) -> None:
     execution = ExecutionFactory(reference="7311")
     of(
         execution,
@@ -267,13 +273,13 @@ def test_a_cancellation_says_what_it_takes_back(world: World, operations: Desk) 
 
     [panel] = plan(operations, delivery)
     before = count_states()
-    press(operations, delivery)
+    process_again(operations, delivery)
     world.run_only("read_deliveries")
 
-    assert "It would be cancelled, for good." in said(panel)
-    assert "5 that are owed or held would become void." in said(panel)
-    assert "1 that are owed and in doubt would be asked about" in said(panel)
-    assert "4 that are active would be marked as cancelled too late" in said(panel)
+    assert "It would be cancelled, for good." in text(panel)
+    assert "5 that are owed or held would become void." in text(panel)
+    assert "1 that are owed and in doubt would be asked about" in text(panel)
+    assert "4 that are active would be marked as cancelled too late" in text(panel)
     after = count_states()
     assert after[AssignmentState.VOID] - before[AssignmentState.VOID] == 5
     assert after[AssignmentState.UNCERTAIN] - before[AssignmentState.UNCERTAIN] == 1
@@ -282,36 +288,38 @@ def test_a_cancellation_says_what_it_takes_back(world: World, operations: Desk) 
     assert execution.stop == ExecutionStop.CANCELLED
 
 
-def test_a_cancellation_that_came_first_opens_it_cancelled(
-    world: World, operations: Desk
+def test_a_cancellation_of_an_unknown_execution_opens_it_as_cancelled(
+    world: World, operations: StaffClient
 ) -> None:
     delivery = held(CANCELLED, EventType.CANCELLED)
 
     [panel] = plan(operations, delivery)
-    press(operations, delivery)
+    process_again(operations, delivery)
     world.run_only("read_deliveries")
 
-    assert said(panel).startswith(
+    assert text(panel).startswith(
         "It is not known here, and would be opened. It would be cancelled, for good."
     )
     assert Execution.objects.get().stop == ExecutionStop.CANCELLED
 
 
-def test_a_second_cancellation_changes_nothing(world: World, operations: Desk) -> None:
+def test_a_second_cancellation_changes_nothing(
+    world: World, operations: StaffClient
+) -> None:
     execution = lifecycle.open_execution("7311")
     lifecycle.cancel_by_vendor("7311")
     delivery = held(CANCELLED, EventType.CANCELLED)
 
     [panel] = plan(operations, delivery)
-    press(operations, delivery)
+    process_again(operations, delivery)
     world.run_only("read_deliveries")
 
-    assert "stays so" in said(panel)
-    assert "would be cancelled" not in said(panel)
+    assert "stays so" in text(panel)
+    assert "would be cancelled" not in text(panel)
     assert execution.transitions.filter(after=ExecutionStop.CANCELLED).count() == 1
 
 
-# --- What announces nothing -----------------------------------------------------------
+# --- Deliveries without effect --------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -329,13 +337,18 @@ def test_a_second_cancellation_changes_nothing(world: World, operations: Desk) -
         (CANCELLED, 2, "It would be ignored: the portal does nothing", "IGNORED"),
     ],
 )
-def test_what_announces_nothing_says_why(
-    world: World, operations: Desk, body: bytes, event_type: int, says: str, after: str
+def test_a_delivery_without_effect_has_a_reason(
+    world: World,
+    operations: StaffClient,
+    body: bytes,
+    event_type: int,
+    says: str,
+    after: str,
 ) -> None:
     delivery = held(body, event_type)
 
     [panel] = plan(operations, delivery)
-    press(operations, delivery)
+    process_again(operations, delivery)
     world.run_only("read_deliveries")
 
     [(_, why)] = panel.rows
@@ -346,14 +359,16 @@ def test_what_announces_nothing_says_why(
         assert why.endswith(delivery.problem)
 
 
-def test_what_killed_its_worker_is_not_read_for_the_page(operations: Desk) -> None:
+def test_a_delivery_that_killed_its_worker_is_not_read_for_the_preview(
+    operations: StaffClient,
+) -> None:
     [panel] = plan(operations, held(SCHEDULED, reason=ExecutionReason.POISON))
 
     [(_, why)] = panel.rows
     assert "is not read for this page" in why
 
 
-def test_what_is_still_to_be_read_is_left_alone(operations: Desk) -> None:
+def test_an_unread_delivery_is_skipped(operations: StaffClient) -> None:
     [panel] = plan(operations, held(SCHEDULED, state=DeliveryState.UNREAD, reason=""))
 
     [(_, why)] = panel.rows
@@ -363,22 +378,22 @@ def test_what_is_still_to_be_read_is_left_alone(operations: Desk) -> None:
 # --- Many -----------------------------------------------------------------------------
 
 
-def test_deliveries_about_one_execution_are_told_together(
-    world: World, operations: Desk
+def test_deliveries_of_one_execution_share_a_panel(
+    world: World, operations: StaffClient
 ) -> None:
     both = [held(SCHEDULED), held(CANCELLED, EventType.CANCELLED)]
 
     [panel] = plan(operations, *both)
-    press(operations, *both)
+    process_again(operations, *both)
     world.work()
 
-    assert "2 deliveries name it." in said(panel)
-    assert "asked for its whole list. It would be cancelled" in said(panel)
+    assert "2 deliveries name it." in text(panel)
+    assert "asked for its whole list. It would be cancelled" in text(panel)
     assert Execution.objects.get().stop == ExecutionStop.CANCELLED
 
 
-def test_of_very_many_the_first_are_looked_at_and_it_is_said_so(
-    operations: Desk,
+def test_the_preview_reads_a_limited_number_of_deliveries_and_says_so(
+    operations: StaffClient,
 ) -> None:
     many = [
         held(b'{"CampaignID": %d}' % number) for number in range(MAX_DELIVERIES + 3)
@@ -387,32 +402,32 @@ def test_of_very_many_the_first_are_looked_at_and_it_is_said_so(
     *about, rest = plan(operations, *many)
 
     assert len(about) == MAX_DELIVERIES
-    assert said(rest) == "Only the first 20 are looked at here, and 3 are not."
+    assert text(rest) == "Only the first 20 are looked at here, and 3 are not."
 
 
-def test_it_asks_the_same_of_the_database_however_many_rewards(
-    operations: Desk,
+def test_the_number_of_queries_does_not_depend_on_rewards(
+    operations: StaffClient,
 ) -> None:
     execution = ExecutionFactory(reference="7311")
     delivery = held(CANCELLED, EventType.CANCELLED)
-    few = questions(operations, delivery)
+    few = queries(operations, delivery)
     of(
         execution,
         *[AssignmentState.ACTIVE, AssignmentState.OWED, AssignmentState.HELD] * 5,
     )
 
-    assert questions(operations, delivery) == few
+    assert queries(operations, delivery) == few
 
 
-def test_who_may_not_is_told_nothing(support: Desk) -> None:
+def test_a_user_without_permission_gets_no_preview(support: StaffClient) -> None:
     delivery = held(SCHEDULED)
 
     assert support.post("read_again", delivery).status_code == 403
 
 
-def questions(desk: Desk, delivery: Delivery) -> int:
+def queries(staff: StaffClient, delivery: Delivery) -> int:
     with CaptureQueriesContext(connection) as captured:
-        plan_page = desk.post("read_again", delivery)
+        plan_page = staff.post("read_again", delivery)
     assert plan_page.status_code == 200
     return len(captured)
 

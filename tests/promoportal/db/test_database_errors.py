@@ -1,4 +1,4 @@
-"""What a command says of a database that was not migrated."""
+"""The error message of a command if the database is not migrated."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from promoportal.management.base_command import PortalCommand
 pytestmark = pytest.mark.django_db
 
 
-class Asking(PortalCommand):
-    """A command that asks the database something."""
+class SqlCommand(PortalCommand):
+    """A command that executes an SQL statement."""
 
     requires_migrations_checks = False
     sql = ""
@@ -25,8 +25,8 @@ class Asking(PortalCommand):
             cursor.execute(self.sql)
 
 
-def asked(sql: str) -> None:
-    command = Asking(stdout=StringIO())
+def execute(sql: str) -> None:
+    command = SqlCommand(stdout=StringIO())
     command.sql = sql
     call_command(command)
 
@@ -35,12 +35,14 @@ def asked(sql: str) -> None:
     "sql",
     ["SELECT 1 FROM not_made_yet", "SELECT not_made_yet FROM django_migrations"],
 )
-def test_where_a_table_or_a_column_is_missing_it_says_to_migrate(sql: str) -> None:
+def test_a_missing_table_or_column_is_reported_with_the_command_to_migrate(
+    sql: str,
+) -> None:
     with pytest.raises(CommandError, match=r"run `manage\.py migrate` first"):
-        asked(sql)
+        execute(sql)
 
 
 @pytest.mark.parametrize("sql", ["SELECT no_function()", "SELECT FROM FROM"])
-def test_any_other_mistake_is_ours(sql: str) -> None:
+def test_any_other_sql_error_is_raised_unchanged(sql: str) -> None:
     with pytest.raises(ProgrammingError):
-        asked(sql)
+        execute(sql)

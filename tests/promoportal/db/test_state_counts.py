@@ -1,4 +1,4 @@
-"""The census always equals a count of the rows, and stays small."""
+"""The state counts always equal a count of the rows, and stay few."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def counted(execution: Execution) -> Counter[tuple[str, ...]]:
     )
 
 
-def test_the_census_is_right_at_every_step_of_a_reward(world: World) -> None:
+def test_the_state_counts_are_right_at_every_step_of_a_reward(world: World) -> None:
     world.box.assign("7311", "C1")
     world.box.assign("7311", "C2", status="Pending")
     world.box.assign("7311", "C3", status="NotEligible")
@@ -65,7 +65,7 @@ def test_the_census_is_right_at_every_step_of_a_reward(world: World) -> None:
     assert census(execution).total() == 4
 
 
-def test_the_census_counts_every_kind_of_change() -> None:
+def test_the_state_counts_include_every_kind_of_change() -> None:
     rows = AssignmentFactory.create_batch(5, state=AssignmentState.OWED)
     execution = rows[0].execution
     Assignment.objects.update(execution=execution)

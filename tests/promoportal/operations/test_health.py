@@ -1,4 +1,4 @@
-"""What probes are told."""
+"""The readiness probe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def readiness() -> tuple[int, str]:
     return answer.status_code, answer.json()["status"]
 
 
-def test_where_it_ticks_all_is_well(db: None) -> None:
+def test_the_portal_is_ready_while_the_scheduler_runs(db: None) -> None:
     for sweep in pipeline.SWEEPS:
         sweep()
 
@@ -25,7 +25,7 @@ def test_where_it_ticks_all_is_well(db: None) -> None:
 @pytest.mark.parametrize(
     ("minutes", "said"), [(4, "ok"), (6, "no tick for five minutes")]
 )
-def test_a_clock_that_stands_is_told_of_and_notices_are_taken_all_the_same(
+def test_a_stopped_scheduler_is_reported_and_the_portal_stays_ready(
     db: None, minutes: int, said: str
 ) -> None:
     Continuity.objects.create(

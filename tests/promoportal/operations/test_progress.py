@@ -1,4 +1,4 @@
-"""How far an execution is, seen over all stages."""
+"""The progress of an execution over all stages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.factories import (
 from tests.promoportal.db.second_connection import elsewhere, patiently, waits
 
 
-def passes(execution: Execution, state: str) -> None:
+def fetch(execution: Execution, state: str) -> None:
     CollectionFactory(execution=execution, state=state)
 
 
@@ -35,19 +35,19 @@ def assignment(execution: Execution, state: str) -> None:
 
 
 def redemption(execution: Execution, state: str) -> None:
-    given = AssignmentFactory(execution=execution, state=AssignmentState.ACTIVE)
-    RedemptionFactory(assignment=given, state=state)
+    activated = AssignmentFactory(execution=execution, state=AssignmentState.ACTIVE)
+    RedemptionFactory(assignment=activated, state=state)
 
 
-def nothing(execution: Execution, state: str) -> None:
-    """It was announced, and that is all."""
+def no_rows(execution: Execution, state: str) -> None:
+    """Create no rows: the execution was only announced."""
 
 
 Work = tuple[Callable[[Execution, str], None], str]
 
 COLLECTS: list[Work] = [
-    (passes, CollectionState.WAITING),
-    (passes, CollectionState.COLLECTING),
+    (fetch, CollectionState.WAITING),
+    (fetch, CollectionState.COLLECTING),
     (trigger, TriggerState.WAITING),
 ]
 MOVES: list[Work] = [
@@ -59,9 +59,9 @@ MOVES: list[Work] = [
     (redemption, RedemptionState.UNCERTAIN),
 ]
 RESTS: list[Work] = [
-    (passes, CollectionState.IDLE),
-    (passes, CollectionState.DONE),
-    (passes, CollectionState.HELD),
+    (fetch, CollectionState.IDLE),
+    (fetch, CollectionState.DONE),
+    (fetch, CollectionState.HELD),
     (trigger, TriggerState.DONE),
     (trigger, TriggerState.HELD),
     (assignment, AssignmentState.ACTIVE),
@@ -70,7 +70,7 @@ RESTS: list[Work] = [
     (redemption, RedemptionState.REPORTED),
     (redemption, RedemptionState.HELD),
     (redemption, RedemptionState.WRITTEN_OFF),
-    (nothing, "NOTHING"),
+    (no_rows, "NOTHING"),
 ]
 FOUND = [
     pytest.param(work, after, id=f"{work[0].__name__} {work[1]}")
@@ -87,7 +87,7 @@ FOUND = [
     "before", [ExecutionProgress.COLLECTING, ExecutionProgress.ACTIVATING]
 )
 @pytest.mark.parametrize(("work", "after"), FOUND)
-def test_an_execution_is_where_its_work_is(
+def test_the_progress_follows_from_unfinished_work(
     db: None, before: ExecutionProgress, work: Work, after: ExecutionProgress
 ) -> None:
     execution = ExecutionFactory(state=before)
@@ -102,7 +102,7 @@ def test_an_execution_is_where_its_work_is(
     assert execution.transitions.count() == (before != after)
 
 
-def test_collecting_comes_before_what_it_brought(db: None) -> None:
+def test_a_running_fetch_decides_before_other_work(db: None) -> None:
     execution = ExecutionFactory()
     for put, state in (*COLLECTS[1:], *MOVES):
         put(execution, state)
@@ -117,7 +117,7 @@ def test_collecting_comes_before_what_it_brought(db: None) -> None:
     ("empties", "after"),
     [(0, ExecutionProgress.ACTIVATING), (1, ExecutionProgress.COLLECTING)],
 )
-def test_a_list_is_there_until_a_later_look_finds_it_empty(
+def test_a_list_counts_as_complete_until_a_later_run_finds_it_empty(
     db: None, empties: int, after: ExecutionProgress
 ) -> None:
     execution = ExecutionFactory()
@@ -136,7 +136,7 @@ def test_a_list_is_there_until_a_later_look_finds_it_empty(
     assert execution.state == after
 
 
-def test_the_trace_says_why(db: None) -> None:
+def test_the_transition_has_a_reason(db: None) -> None:
     execution = ExecutionFactory()
 
     progress.update_progress()
@@ -155,7 +155,7 @@ def test_the_trace_says_why(db: None) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("lock", [lock_exclusive, lock_shared])
-def test_nothing_is_settled_over_work_on_its_way(
+def test_an_execution_is_not_settled_during_an_insert_of_work(
     lock: Callable[[int], object],
 ) -> None:
     execution = ExecutionFactory()
@@ -174,8 +174,8 @@ def test_nothing_is_settled_over_work_on_its_way(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_work_that_came_while_it_was_looked_for_is_seen() -> None:
-    """Nobody held it when it was locked, and there was work by then."""
+def test_work_that_arrives_during_the_check_is_seen() -> None:
+    """The lock was free, but work had arrived by the time it was taken."""
     execution = ExecutionFactory()
     at_rest = Execution.objects.exclude(progress._is_moving())
     slowly = at_rest.extra(where=["pg_sleep(0.5) IS NOT NULL"])
@@ -195,7 +195,7 @@ def test_work_that_came_while_it_was_looked_for_is_seen() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_that_someone_holds_keeps_no_other_waiting() -> None:
+def test_a_locked_execution_does_not_block_others() -> None:
     held, free = ExecutionFactory.create_batch(2)
 
     with elsewhere() as clerk:

@@ -1,4 +1,4 @@
-"""Three ledgers, and each way in which they can disagree."""
+"""The reconciliation of Optimove, portal and reports, with each kind of mismatch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEYS = [
 
 @pytest.fixture
 def settled(world: World) -> World:
-    """Five of six customers were given something, and the vendor knows."""
+    """Five of six customers got a reward, which was reported to Optimove."""
     for number in range(5):
         world.box.assign("7311", f"C{number}", assignment_id=f"A{number}")
     world.box.assign("7311", "C5", status="NotEligible", assignment_id="A5")
@@ -56,10 +56,10 @@ def announce_again(world: World) -> None:
     world.wait()
 
 
-# --- Agreement, and work that is not drift ----------------------------------------------
+# --- Agreement, and work that is no mismatch --------------------------------------------
 
 
-def test_what_is_done_agrees(settled: World) -> None:
+def test_processed_rewards_have_no_mismatch(settled: World) -> None:
     found = settled.reconcile("7311")
 
     assert (found.listed, found.eligible, found.void) == (6, 5, 1)
@@ -68,7 +68,7 @@ def test_what_is_done_agrees(settled: World) -> None:
     assert found.drift == 0
 
 
-def test_what_is_still_to_be_done_is_work(world: World, settings: Settings) -> None:
+def test_unfinished_work_is_no_mismatch(world: World, settings: Settings) -> None:
     settings.REDEMPTION_INTERVAL = timedelta(days=1)
     for number in range(4):
         world.box.assign("7311", f"C{number}")
@@ -88,7 +88,7 @@ def test_what_is_still_to_be_done_is_work(world: World, settings: Settings) -> N
     assert (found.waiting, found.reported, found.drift) == (2, 0, 0)
 
 
-def test_a_refused_report_is_work_for_a_person(settled: World) -> None:
+def test_a_rejected_report_needs_review_and_is_no_mismatch(settled: World) -> None:
     settled.box.assign("7311", "C9", assignment_id="A9")
     settled.announce("7311")
     settled.box.unlist("7311", "A9")
@@ -103,7 +103,7 @@ def test_a_refused_report_is_work_for_a_person(settled: World) -> None:
     assert settled.reconcile("7311").reports_held == 0
 
 
-def test_what_was_cancelled_or_written_off_is_no_drift(world: World) -> None:
+def test_cancelled_and_written_off_rewards_are_no_mismatch(world: World) -> None:
     world.box.assign("7311", "C1")
     world.box.assign("7311", "C2")
     world.box.order(
@@ -121,10 +121,10 @@ def test_what_was_cancelled_or_written_off_is_no_drift(world: World) -> None:
     assert (found.active, found.void, found.drift) == (1, 2, 0)
 
 
-# --- Each kind of drift -----------------------------------------------------------------
+# --- Each kind of mismatch --------------------------------------------------------------
 
 
-def test_listed_but_not_here(world: World) -> None:
+def test_a_listed_assignment_missing_in_the_portal_is_a_mismatch(world: World) -> None:
     world.box.assign("7311", "C1")
     more = {"totalCount": 3}
     world.box.order(Fault(kind="altered", side="promotions", times=None, changes=more))
@@ -136,7 +136,7 @@ def test_listed_but_not_here(world: World) -> None:
     assert (found.listed, found.drift) == (1, 2)
 
 
-def test_here_but_no_longer_listed(settled: World) -> None:
+def test_an_assignment_that_is_no_longer_listed_is_a_mismatch(settled: World) -> None:
     settled.box.unlist("7311", "A0")
     settled.box.unlist("7311", "A5")
 
@@ -146,7 +146,9 @@ def test_here_but_no_longer_listed(settled: World) -> None:
     assert (found.listed, found.eligible, found.active, found.drift) == (4, 4, 5, 2)
 
 
-def test_active_though_no_longer_assigned(settled: World) -> None:
+def test_an_activated_reward_that_is_no_longer_eligible_is_a_mismatch(
+    settled: World,
+) -> None:
     settled.box.change("7311", "A0", status="Cancelled")
 
     announce_again(settled)
@@ -156,7 +158,9 @@ def test_active_though_no_longer_assigned(settled: World) -> None:
     assert settled.assignment("C0").cancelled_too_late
 
 
-def test_active_and_never_to_be_reported(world: World, settings: Settings) -> None:
+def test_an_activated_reward_without_a_redemption_is_a_mismatch_if_reporting_is_on(
+    world: World, settings: Settings
+) -> None:
     settings.REDEMPTION_MODE = "off"
     world.box.assign("7311", "C1")
     world.announce("7311")
@@ -167,8 +171,10 @@ def test_active_and_never_to_be_reported(world: World, settings: Settings) -> No
     assert (off, world.reconcile("7311").drift) == (0, 1)
 
 
-def test_void_though_assigned(settled: World) -> None:
-    """No move leads there: it is what a hand in the database would leave."""
+def test_an_eligible_assignment_marked_as_no_reward_is_a_mismatch(
+    settled: World,
+) -> None:
+    """Only a manual change in the database causes this mismatch: no move does."""
     Redemption.objects.filter(assignment__customer="C0").delete()
     Assignment.objects.filter(customer="C0").update(state=AssignmentState.VOID)
 
@@ -177,7 +183,7 @@ def test_void_though_assigned(settled: World) -> None:
     assert (found.active, found.void, found.drift) == (4, 2, 1)
 
 
-def test_a_row_that_disagrees_twice_is_one_row(settled: World) -> None:
+def test_a_row_with_two_mismatches_counts_once(settled: World) -> None:
     settled.box.unlist("7311", "A0")
     announce_again(settled)
     Redemption.objects.filter(assignment__customer="C0").delete()
@@ -185,7 +191,7 @@ def test_a_row_that_disagrees_twice_is_one_row(settled: World) -> None:
     assert settled.reconcile("7311").drift == 1
 
 
-def test_all_of_it_is_counted_in_one_statement(
+def test_a_reconciliation_needs_at_most_two_queries(
     settled: World, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     execution = Execution.objects.get()
@@ -197,14 +203,14 @@ def test_all_of_it_is_counted_in_one_statement(
 # --- The command ------------------------------------------------------------------------
 
 
-def test_the_command_tells_machines_in_one_line(settled: World) -> None:
+def test_the_command_prints_one_line_of_json(settled: World) -> None:
     found = run_json()
 
     assert list(found) == KEYS
     assert (found["occurrence"], found["active"], found["drift"]) == ("7311", 5, 0)
 
 
-def test_the_command_tells_people_a_verdict(settled: World) -> None:
+def test_the_command_prints_the_number_of_mismatches(settled: World) -> None:
     agreed = run()
     Redemption.objects.filter(assignment__customer="C0").delete()
 
@@ -212,12 +218,12 @@ def test_the_command_tells_people_a_verdict(settled: World) -> None:
     assert run().endswith("1 mismatch.\n")
 
 
-def test_an_execution_nobody_heard_of_is_a_sentence(db: None) -> None:
+def test_an_unknown_execution_is_an_error(db: None) -> None:
     with pytest.raises(CommandError, match="Execution '7311' not found"):
         run()
 
 
-def test_live_asks_the_vendor_first(settled: World) -> None:
+def test_live_fetches_the_assignments_first(settled: World) -> None:
     settled.box.unlist("7311", "A5")
     settled.box.assign("7311", "C9")
 
@@ -227,7 +233,7 @@ def test_live_asks_the_vendor_first(settled: World) -> None:
     assert (live["listed"], live["owed"], live["drift"]) == (6, 1, 1)
 
 
-def test_what_live_finds_is_given_as_ever(settled: World) -> None:
+def test_assignments_found_by_live_are_activated(settled: World) -> None:
     settled.box.assign("7311", "C9")
 
     run("--live")
@@ -238,7 +244,7 @@ def test_what_live_finds_is_given_as_ever(settled: World) -> None:
     assert len(settled.box.credits) == 6
 
 
-def test_live_gives_nothing_of_what_is_cancelled(settled: World) -> None:
+def test_live_activates_nothing_of_a_cancelled_execution(settled: World) -> None:
     lifecycle.cancel(Execution.objects.get(), by=None, why="It was a mistake.")
     settled.box.assign("7311", "C9")
 
@@ -250,7 +256,7 @@ def test_live_gives_nothing_of_what_is_cancelled(settled: World) -> None:
     assert len(settled.box.credits) == 5
 
 
-def test_open_starts_what_was_never_announced(world: World) -> None:
+def test_open_starts_an_execution_without_a_webhook(world: World) -> None:
     world.box.assign("7311", "C1")
     out = StringIO()
 
@@ -263,14 +269,14 @@ def test_open_starts_what_was_never_announced(world: World) -> None:
 
 
 @pytest.mark.parametrize("occurrence", ["", "x" * 201, "7\x0011"])
-def test_open_refuses_what_is_no_id(db: None, occurrence: str) -> None:
+def test_open_rejects_an_invalid_id(db: None, occurrence: str) -> None:
     with pytest.raises(CommandError, match="occurrence has"):
         call_command("open", occurrence)
 
     assert not Execution.objects.exists()
 
 
-def test_open_does_not_reopen_what_is_cancelled(db: None) -> None:
+def test_open_does_not_reopen_a_cancelled_execution(db: None) -> None:
     lifecycle.cancel_by_vendor("7311")
 
     with pytest.raises(CommandError, match="is cancelled"):

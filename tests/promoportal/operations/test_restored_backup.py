@@ -1,4 +1,4 @@
-"""A restored backup knows nothing of what was sent since; nothing is given twice."""
+"""After the restore of a backup no reward is activated twice."""
 
 from __future__ import annotations
 
@@ -40,28 +40,30 @@ def capability(request: pytest.FixtureRequest, settings: Settings, box: Any) -> 
 
 
 def backup() -> list[dict[str, Any]]:
-    """What a dump taken now would know of rewards."""
+    """Return the assignments as a dump would contain them now."""
     restored_backup.detect_restore()
     rows: Any = Assignment.objects.values()
     return list(rows)
 
 
 def restore(rows: list[dict[str, Any]], *, taken: timedelta = timedelta(0)) -> None:
-    """The dump, in a database of its own; rows that it does not know are gone."""
+    """Restore the dump into another database, without the rows that were added since."""
     Redemption.objects.all().delete()
     Assignment.objects.all().delete()
     Assignment.objects.bulk_create([Assignment(**row) for row in rows])
     Continuity.objects.update(database="elsewhere", seen_at=timezone.now() - taken)
 
 
-def owe(world: World, count: int = 5) -> None:
+def assign(world: World, count: int = 5) -> None:
     for number in range(count):
         world.box.assign("7311", f"C{number}")
     world.collect("7311")
 
 
-def test_what_was_given_since_is_not_given_again(world: World, capability: str) -> None:
-    owe(world)
+def test_a_reward_activated_since_the_backup_is_not_activated_again(
+    world: World, capability: str
+) -> None:
+    assign(world)
     dump = backup()
     world.work()
     assert len(world.box.credits) == 5
@@ -76,11 +78,11 @@ def test_what_was_given_since_is_not_given_again(world: World, capability: str) 
     }
 
 
-def test_a_worker_that_was_there_all_the_time_is_no_quicker_than_the_doubt(
+def test_a_running_worker_sends_nothing_before_rewards_are_marked_as_possibly_activated(
     world: World, capability: str
 ) -> None:
-    """In a failover nobody stops the portal: its workers come again within a second."""
-    owe(world)
+    """In a failover the portal is not stopped: its workers return within a second."""
+    assign(world)
     dump = backup()
     world.work()
 
@@ -91,9 +93,11 @@ def test_a_worker_that_was_there_all_the_time_is_no_quicker_than_the_doubt(
     assert len(world.box.credits) == 5
 
 
-def test_nor_is_one_that_reports(world: World, agree: Agree) -> None:
+def test_a_running_worker_reports_nothing_before_redemptions_are_marked(
+    world: World, agree: Agree
+) -> None:
     agree(("repeat_is_safe = true", "repeat_is_safe = false"))
-    owe(world)
+    assign(world)
     restored_backup.detect_restore()
     world.run_activation()
     Continuity.objects.update(database="elsewhere")
@@ -108,11 +112,9 @@ def test_nor_is_one_that_reports(world: World, agree: Agree) -> None:
 
 
 @pytest.mark.parametrize("capability", ["idempotent"], indirect=True)
-def test_a_second_gap_makes_nobody_forget_the_first(
-    world: World, capability: str
-) -> None:
+def test_a_second_gap_does_not_replace_the_first(world: World, capability: str) -> None:
     dump = backup()
-    owe(world)
+    assign(world)
     world.work()
     world.box.forget_keys()
 
@@ -127,10 +129,10 @@ def test_a_second_gap_makes_nobody_forget_the_first(
     assert Assignment.objects.filter(state=AssignmentState.HELD).count() == 5
 
 
-def test_what_was_not_given_is_given_once_by_whoever_can_tell(
+def test_a_reward_that_was_not_activated_is_activated_once_if_the_platform_can_resolve_it(
     world: World, capability: str
 ) -> None:
-    owe(world)
+    assign(world)
     restore(backup())
 
     world.wait()
@@ -144,11 +146,11 @@ def test_what_was_not_given_is_given_once_by_whoever_can_tell(
         assert len(world.box.credits) == 5
 
 
-def test_what_was_listed_since_is_listed_and_not_given_again(
+def test_assignments_listed_since_the_backup_are_fetched_and_not_activated_again(
     world: World, capability: str
 ) -> None:
     dump = backup()
-    owe(world)
+    assign(world)
     world.work()
 
     restore(dump)
@@ -159,7 +161,9 @@ def test_what_was_listed_since_is_listed_and_not_given_again(
     assert Assignment.objects.count() == 5
 
 
-def test_what_is_assigned_after_it_is_as_ever(world: World, settings: Settings) -> None:
+def test_assignments_after_the_restore_are_activated_as_usual(
+    world: World, settings: Settings
+) -> None:
     settings.PLATFORM_CAPABILITY = "neither"
     world.box.become("neither")
     restore(backup())
@@ -174,10 +178,10 @@ def test_what_is_assigned_after_it_is_as_ever(world: World, settings: Settings) 
 
 
 @pytest.mark.parametrize("capability", ["idempotent,askable"], indirect=True)
-def test_past_what_the_platform_remembers_a_person_decides(
+def test_staff_decide_after_the_time_that_the_platform_remembers_keys(
     world: World, capability: str
 ) -> None:
-    owe(world)
+    assign(world)
     dump = backup()
     world.work()
     world.box.forget_keys()
@@ -193,10 +197,10 @@ def test_past_what_the_platform_remembers_a_person_decides(
 
 
 @pytest.mark.parametrize("capability", ["askable"], indirect=True)
-def test_however_old_it_is_the_platform_is_asked_before_a_person(
+def test_the_platform_is_asked_before_staff_however_old_the_backup_is(
     world: World, capability: str
 ) -> None:
-    owe(world)
+    assign(world)
 
     restore(backup(), taken=timedelta(days=2))
     world.wait()
@@ -208,10 +212,10 @@ def test_however_old_it_is_the_platform_is_asked_before_a_person(
 
 
 @pytest.mark.parametrize("capability", ["askable"], indirect=True)
-def test_what_it_never_says_is_for_a_person_after_the_time_to_settle(
+def test_staff_decide_if_the_platform_does_not_respond_in_time(
     world: World, settings: Settings, capability: str
 ) -> None:
-    owe(world)
+    assign(world)
     restore(backup(), taken=timedelta(days=2))
     restored_backup.detect_restore()
 
@@ -226,11 +230,11 @@ def test_what_it_never_says_is_for_a_person_after_the_time_to_settle(
 
 @pytest.mark.parametrize("capability", ["askable"], indirect=True)
 @pytest.mark.parametrize("state", ["UNCERTAIN", "ACTIVATING", "OWED"])
-def test_what_was_sent_just_before_the_restore_is_given_time_to_be_known(
+def test_a_request_sent_just_before_the_restore_gets_time_to_complete(
     world: World, capability: str, state: str
 ) -> None:
-    """The dump knows an old lease, and not that somebody has sent it again since."""
-    owe(world, 1)
+    """The dump contains an old lease, but not a request that was sent since."""
+    assign(world, 1)
     sent = {
         "doubtful": True,
         "first_sent_at": seconds_from_now(-600),
@@ -251,7 +255,9 @@ def test_what_was_sent_just_before_the_restore_is_given_time_to_be_known(
     assert row.state == AssignmentState.UNCERTAIN
 
 
-def test_held_and_void_rewards_are_in_doubt_too(world: World, db: None) -> None:
+def test_assignments_in_final_states_and_in_review_are_also_marked_as_possibly_activated(
+    world: World, db: None
+) -> None:
     world.box.assign("7311", "C1", status="Pending")
     world.box.assign("7311", "C2", status="NotEligible")
     world.collect("7311")
@@ -263,7 +269,7 @@ def test_held_and_void_rewards_are_in_doubt_too(world: World, db: None) -> None:
     assert set(Assignment.objects.values_list("doubtful", flat=True)) == {True}
 
 
-def test_said_not_to_be_given_what_was_never_understood_stays_held(
+def test_an_assignment_with_an_unknown_status_needs_review_also_after_not_given(
     world: World,
 ) -> None:
     world.box.assign("7311", "C1", status="Pending")
@@ -281,8 +287,10 @@ def test_said_not_to_be_given_what_was_never_understood_stays_held(
     assert not row.doubtful
 
 
-def test_in_its_own_database_nothing_is_ever_in_doubt(world: World) -> None:
-    owe(world)
+def test_without_a_restore_no_reward_is_marked_as_possibly_activated(
+    world: World,
+) -> None:
+    assign(world)
     assert restored_backup.detect_restore() is None
     assert restored_backup.detect_restore() is None
 
@@ -290,11 +298,11 @@ def test_in_its_own_database_nothing_is_ever_in_doubt(world: World) -> None:
     assert not Gap.objects.exists()
 
 
-def test_where_a_repeated_report_counts_twice_reports_wait_for_a_person(
+def test_redemptions_need_review_if_a_repeated_report_would_count_twice(
     world: World, agree: Agree
 ) -> None:
     agree(("repeat_is_safe = true", "repeat_is_safe = false"))
-    owe(world)
+    assign(world)
     world.run_activation()
     assert Redemption.objects.filter(state=RedemptionState.WAITING).count() == 5
     restored_backup.detect_restore()
@@ -306,8 +314,8 @@ def test_where_a_repeated_report_counts_twice_reports_wait_for_a_person(
     assert held.count() == 5
 
 
-def test_of_copied_files_a_person_tells(world: World) -> None:
-    owe(world)
+def test_the_command_restored_marks_rewards_after_a_copy_of_files(world: World) -> None:
+    assign(world)
 
     call_command("restored", "2026-03-29T02:00", "--json")
 
@@ -317,6 +325,6 @@ def test_of_copied_files_a_person_tells(world: World) -> None:
 
 
 @pytest.mark.parametrize("taken", ["yesterday", "2126-01-01T00:00"])
-def test_a_time_that_cannot_be_is_refused_with_a_sentence(db: None, taken: str) -> None:
+def test_an_invalid_time_is_rejected(db: None, taken: str) -> None:
     with pytest.raises(CommandError):
         call_command("restored", taken)

@@ -1,4 +1,4 @@
-"""The built-in contract, and every mistake that a copy of it can have."""
+"""The built-in contract file, and every mistake in a copy of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Promotions API over a real socket, with every kind of wrong answer."""
+"""The Promotions API over a real socket, with every kind of invalid response."""
 
 from __future__ import annotations
 

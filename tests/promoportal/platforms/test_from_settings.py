@@ -1,4 +1,4 @@
-"""What an operator may set, and what each mistake is answered with."""
+"""The settings of the platform, and the error message of each mistake."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
         ),
     ],
 )
-def test_a_capability_is_read(text: str, capability: Capability) -> None:
+def test_a_capability_is_parsed(text: str, capability: Capability) -> None:
     assert Capability.parse(text) == capability
 
 
@@ -59,7 +59,7 @@ def test_a_capability_is_read(text: str, capability: Capability) -> None:
         ("askible,remembers_for=x", ["says 'askible'", "remembers_for=x"]),
     ],
 )
-def test_every_mistake_in_a_capability_is_a_sentence(
+def test_every_mistake_in_a_capability_is_reported(
     text: str, mistakes: list[str]
 ) -> None:
     with pytest.raises(ImproperlyConfigured) as caught:
@@ -70,7 +70,7 @@ def test_every_mistake_in_a_capability_is_a_sentence(
     assert str(caught.value).count("PLATFORM_CAPABILITY") == len(mistakes)
 
 
-def test_the_usual_platform_is_made_from_settings(settings: Settings) -> None:
+def test_the_http_platform_is_created_from_settings(settings: Settings) -> None:
     settings.PLATFORM_CAPABILITY = "askable"
     platform = platforms.from_settings()
 
@@ -100,7 +100,7 @@ class NoPlatform:
         ),
     ],
 )
-def test_an_adapter_that_is_none_is_refused_with_a_sentence(
+def test_an_invalid_adapter_is_rejected(
     adapter: str, problem: str, settings: Settings
 ) -> None:
     settings.PLATFORM_ADAPTER = adapter
@@ -111,7 +111,7 @@ def test_an_adapter_that_is_none_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize("kind", Attempt.Kind)
-def test_every_call_of_the_usual_platform_can_be_shown(kind: Attempt.Kind) -> None:
+def test_every_call_of_the_http_platform_has_a_description(kind: Attempt.Kind) -> None:
     method = "POST /rewards" if kind == Attempt.Kind.ACTIVATE else f"GET /rewards/{KEY}"
 
     assert platforms.asks(kind, KEY) == method
@@ -126,7 +126,7 @@ def test_every_call_of_the_usual_platform_can_be_shown(kind: Attempt.Kind) -> No
         ("neither", False),
     ],
 )
-def test_only_a_platform_with_keys_or_look_ups_settles_a_doubt_by_itself(
+def test_only_a_platform_with_keys_or_look_ups_resolves_an_unknown_outcome(
     text: str, settles: bool
 ) -> None:
     assert Capability.parse(text).settles_by_itself is settles

@@ -1,4 +1,4 @@
-"""The portal's own HTTP contract with a platform, word for word."""
+"""The adapter for platforms with the portal's HTTP contract."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from promoportal import wire
 from promoportal.platforms import Capability, HttpPlatform, Order, Receipt, Reward
-from tests.promoportal.wire import raw_server as farside
+from tests.promoportal.wire import raw_server
 
 KEY = UUID("6f1a1c0e-7d7e-5b58-9a5e-0a4a3c3b2a19")
 BOTH = Capability(idempotent=True, askable=True)
@@ -24,23 +24,26 @@ ORDER = Order(
 )
 
 
-def till(address: str, capability: Capability = BOTH) -> HttpPlatform:
+def connect(address: str, capability: Capability = BOTH) -> HttpPlatform:
     return HttpPlatform(address, token="till-token", capability=capability)
 
 
-def test_a_reward_is_ordered_with_its_key() -> None:
-    said = farside.answer(b'{"reference":"R-1"}', status=201)
-    with farside.serving(farside.saying(said)) as far, till(far.address) as platform:
+def test_a_reward_is_sent_with_its_key() -> None:
+    response = raw_server.answer(b'{"reference":"R-1"}', status=201)
+    with (
+        raw_server.serving(raw_server.saying(response)) as server,
+        connect(server.address) as platform,
+    ):
         receipt = platform.activate(ORDER, key=KEY)
 
         assert receipt == Receipt("R-1")
         assert receipt.evidence.status == 201
-        line, *headers = far.heads[0].split("\r\n")
+        line, *headers = server.heads[0].split("\r\n")
         assert line == "POST /rewards HTTP/1.1"
         assert f"Idempotency-Key: {KEY}" in headers
         assert "Authorization: Bearer till-token" in headers
         assert "Content-Type: application/json" in headers
-        assert json.loads(far.bodies[0]) == {
+        assert json.loads(server.bodies[0]) == {
             "customerId": "C234638",
             "reward": {
                 "category": "Amount",
@@ -58,13 +61,16 @@ def test_a_reward_is_ordered_with_its_key() -> None:
         }
 
 
-def test_a_code_may_be_all_there_is_to_give() -> None:
+def test_an_order_may_have_a_code_without_a_reward() -> None:
     order = Order("C1", "promo-17", "7311", unique_code="AB12")
-    said = farside.answer(b'{"reference":71}')
-    with farside.serving(farside.saying(said)) as far, till(far.address) as platform:
+    response = raw_server.answer(b'{"reference":71}')
+    with (
+        raw_server.serving(raw_server.saying(response)) as server,
+        connect(server.address) as platform,
+    ):
         assert platform.activate(order, key=KEY) == Receipt("71")
 
-        sent = json.loads(far.bodies[0])
+        sent = json.loads(server.bodies[0])
         assert (sent["reward"], sent["uniqueCode"]) == (None, "AB12")
 
 
@@ -84,32 +90,46 @@ def test_a_code_may_be_all_there_is_to_give() -> None:
         pytest.param(202, b'{"reference":"R-1"}', id="a promise"),
     ],
 )
-def test_a_receipt_without_a_usable_reference_is_none(status: int, body: bytes) -> None:
-    said = farside.answer(body, status=status)
-    with farside.serving(farside.saying(said)) as far, till(far.address) as platform:
+def test_a_response_without_a_usable_reference_is_malformed(
+    status: int, body: bytes
+) -> None:
+    response = raw_server.answer(body, status=status)
+    with (
+        raw_server.serving(raw_server.saying(response)) as server,
+        connect(server.address) as platform,
+    ):
         with pytest.raises(wire.Malformed):
             platform.activate(ORDER, key=KEY)
         with pytest.raises(wire.Malformed):
             platform.look_up(KEY)
 
 
-def test_a_reference_is_one_the_database_can_keep() -> None:
-    said = farside.answer(b'{"reference":"R\\u0000\\ud800"}')
-    with farside.serving(farside.saying(said)) as far, till(far.address) as platform:
+def test_a_reference_can_be_stored_in_the_database() -> None:
+    response = raw_server.answer(b'{"reference":"R\\u0000\\ud800"}')
+    with (
+        raw_server.serving(raw_server.saying(response)) as server,
+        connect(server.address) as platform,
+    ):
         assert platform.activate(ORDER, key=KEY) == Receipt("R\ufffd\ufffd")
 
 
-def test_a_key_can_be_asked_about() -> None:
-    said = farside.answer(b'{"reference":"R-1"}')
-    with farside.serving(farside.saying(said)) as far, till(far.address) as platform:
+def test_a_key_can_be_looked_up() -> None:
+    response = raw_server.answer(b'{"reference":"R-1"}')
+    with (
+        raw_server.serving(raw_server.saying(response)) as server,
+        connect(server.address) as platform,
+    ):
         assert platform.look_up(KEY) == Receipt("R-1")
 
-        assert far.heads[0].startswith(f"GET /rewards/{KEY} HTTP/1.1\r\n")
+        assert server.heads[0].startswith(f"GET /rewards/{KEY} HTTP/1.1\r\n")
 
 
 def test_a_key_may_be_unknown() -> None:
-    said = farside.answer(b"", status=404)
-    with farside.serving(farside.saying(said)) as far, till(far.address) as platform:
+    response = raw_server.answer(b"", status=404)
+    with (
+        raw_server.serving(raw_server.saying(response)) as server,
+        connect(server.address) as platform,
+    ):
         assert platform.look_up(KEY) is None
 
 
@@ -126,10 +146,10 @@ def test_a_key_may_be_unknown() -> None:
 def test_only_not_found_means_not_found(
     status: int, kind: type[wire.WireError]
 ) -> None:
-    said = farside.answer(status=status)
+    response = raw_server.answer(status=status)
     with (
-        farside.serving(farside.saying(said)) as far,
-        till(far.address) as platform,
+        raw_server.serving(raw_server.saying(response)) as server,
+        connect(server.address) as platform,
         pytest.raises(kind),
     ):
         platform.look_up(KEY)
@@ -144,13 +164,13 @@ def test_only_not_found_means_not_found(
         pytest.param(NEITHER, wire.Unanswered, id="neither"),
     ],
 )
-def test_a_503_promises_nothing_where_keys_are_not_remembered(
+def test_a_503_is_unanswered_if_the_platform_is_not_idempotent(
     capability: Capability, kind: type[wire.WireError]
 ) -> None:
-    said = farside.answer(status=503)
+    response = raw_server.answer(status=503)
     with (
-        farside.serving(farside.saying(said)) as far,
-        till(far.address, capability) as platform,
+        raw_server.serving(raw_server.saying(response)) as server,
+        connect(server.address, capability) as platform,
         pytest.raises(wire.WireError) as caught,
     ):
         platform.activate(ORDER, key=KEY)

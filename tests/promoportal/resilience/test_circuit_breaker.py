@@ -1,4 +1,4 @@
-"""While our own configuration is wrong, nothing is sent; then one call tries."""
+"""The circuit breaker: when it opens, how long it stays open, and what closes it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def let_pass(time: timedelta) -> None:
 
 
 @pytest.mark.django_db
-def test_a_breaker_is_closed_and_cheap_to_ask(
+def test_a_closed_breaker_needs_one_query(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     with django_assert_num_queries(1):
@@ -38,7 +38,7 @@ def test_a_breaker_is_closed_and_cheap_to_ask(
 
 
 @pytest.mark.django_db
-def test_one_expired_key_opens_it_at_once_for_that_side_only() -> None:
+def test_a_401_opens_the_breaker_of_its_integration_at_once() -> None:
     circuit_breaker.trip(Side.PLATFORM, EXPIRED)
 
     assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.OPEN
@@ -60,14 +60,14 @@ def test_one_expired_key_opens_it_at_once_for_that_side_only() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_nothing_else_opens_it(error: wire.WireError) -> None:
+def test_other_errors_do_not_trip_the_breaker(error: wire.WireError) -> None:
     circuit_breaker.trip(Side.PLATFORM, error)
 
     assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.CLOSED
 
 
 @pytest.mark.django_db
-def test_after_the_pause_one_call_tries_and_closes_it() -> None:
+def test_after_the_pause_one_successful_probe_closes_the_breaker() -> None:
     circuit_breaker.trip(Side.PLATFORM, EXPIRED)
     let_pass(circuit_breaker.PAUSE)
 
@@ -80,7 +80,7 @@ def test_after_the_pause_one_call_tries_and_closes_it() -> None:
 
 
 @pytest.mark.django_db
-def test_a_call_that_fails_again_keeps_it_open_since_when_it_was() -> None:
+def test_a_failed_probe_keeps_the_breaker_open_with_its_first_time() -> None:
     circuit_breaker.trip(Side.PLATFORM, EXPIRED)
     opened_at = Breaker.objects.get().opened_at
     let_pass(circuit_breaker.PAUSE)
@@ -93,7 +93,7 @@ def test_a_call_that_fails_again_keeps_it_open_since_when_it_was() -> None:
 
 
 @pytest.mark.django_db
-def test_a_success_from_before_does_not_close_it() -> None:
+def test_a_success_of_an_earlier_call_does_not_close_the_breaker() -> None:
     circuit_breaker.trip(Side.PLATFORM, EXPIRED)
     circuit_breaker.record_success(Side.PLATFORM)
 
@@ -101,7 +101,7 @@ def test_a_success_from_before_does_not_close_it() -> None:
 
 
 @pytest.mark.django_db
-def test_a_probe_that_died_is_followed_by_another() -> None:
+def test_a_lost_probe_is_followed_by_another() -> None:
     circuit_breaker.trip(Side.PLATFORM, EXPIRED)
     let_pass(circuit_breaker.PAUSE)
     assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.PROBE
@@ -121,7 +121,7 @@ def seconds_left() -> float:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("side", Side)
-def test_failures_in_a_row_open_it(side: Side) -> None:
+def test_consecutive_failures_open_the_breaker(side: Side) -> None:
     most = circuit_breaker.MAX_FAILURES[side]
     circuit_breaker.record_failures(side, SILENT, count=most - 1)
     assert circuit_breaker.acquire_permission(side) is BreakerState.CLOSED
@@ -133,7 +133,7 @@ def test_failures_in_a_row_open_it(side: Side) -> None:
 
 
 @pytest.mark.django_db
-def test_a_call_that_goes_well_between_them_begins_the_row_anew() -> None:
+def test_a_success_resets_the_number_of_failures() -> None:
     most = circuit_breaker.MAX_FAILURES[Side.VENDOR]
     circuit_breaker.record_failures(Side.VENDOR, SILENT, count=most - 1)
 
@@ -144,7 +144,7 @@ def test_a_call_that_goes_well_between_them_begins_the_row_anew() -> None:
 
 
 @pytest.mark.django_db
-def test_each_probe_that_fails_makes_the_pause_longer_up_to_half_a_minute() -> None:
+def test_each_failed_probe_doubles_the_pause_up_to_30_seconds() -> None:
     circuit_breaker.record_failures(
         Side.VENDOR, SILENT, count=circuit_breaker.MAX_FAILURES[Side.VENDOR]
     )
@@ -159,11 +159,11 @@ def test_each_probe_that_fails_makes_the_pause_longer_up_to_half_a_minute() -> N
 
 
 @pytest.mark.django_db
-def test_an_outage_may_last_for_days() -> None:
+def test_the_number_of_pauses_is_limited_in_a_long_outage() -> None:
     circuit_breaker.record_failures(
         Side.VENDOR, SILENT, count=circuit_breaker.MAX_FAILURES[Side.VENDOR]
     )
-    Breaker.objects.update(probing=True, pauses=32_767)  # no column holds one more
+    Breaker.objects.update(probing=True, pauses=32_767)  # the maximum of the column
 
     circuit_breaker.record_failures(Side.VENDOR, SILENT)
 
@@ -172,7 +172,7 @@ def test_an_outage_may_last_for_days() -> None:
 
 
 @pytest.mark.django_db
-def test_what_was_under_way_when_it_opened_keeps_it_open_no_longer() -> None:
+def test_failures_of_calls_from_before_do_not_extend_the_pause() -> None:
     circuit_breaker.record_failures(
         Side.VENDOR, SILENT, count=circuit_breaker.MAX_FAILURES[Side.VENDOR]
     )
@@ -184,7 +184,7 @@ def test_what_was_under_way_when_it_opened_keeps_it_open_no_longer() -> None:
 
 
 @pytest.mark.django_db
-def test_a_far_side_gets_the_rest_it_asks_for_and_no_shorter_one() -> None:
+def test_retry_after_sets_the_pause_and_a_shorter_one_is_ignored() -> None:
     circuit_breaker.open_for(Side.PLATFORM, BUSY, 90)
     circuit_breaker.open_for(Side.PLATFORM, BUSY, 1)
 
@@ -193,7 +193,7 @@ def test_a_far_side_gets_the_rest_it_asks_for_and_no_shorter_one() -> None:
 
 
 @pytest.mark.django_db
-def test_who_was_to_try_and_had_nothing_to_send_leaves_it_to_the_next() -> None:
+def test_a_released_probe_is_left_to_the_next_caller() -> None:
     circuit_breaker.trip(Side.PLATFORM, EXPIRED)
     let_pass(circuit_breaker.PAUSE)
     assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.PROBE
@@ -204,7 +204,7 @@ def test_who_was_to_try_and_had_nothing_to_send_leaves_it_to_the_next() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_at_once_one_is_let_through() -> None:
+def test_of_many_callers_at_once_one_gets_the_probe() -> None:
     circuit_breaker.trip(Side.VENDOR, EXPIRED)
     let_pass(circuit_breaker.PAUSE)
 

@@ -1,4 +1,4 @@
-"""Calls under way at a time: so many over all processes, and none lost with one."""
+"""The limit of concurrent calls, shared by all processes."""
 
 from __future__ import annotations
 
@@ -15,63 +15,63 @@ from tests.engine.processes import until
 from tests.factories import AssignmentFactory
 from tests.promoportal.db.second_connection import elsewhere, later, patiently, waits
 
-Take = Callable[..., int]
+Acquire = Callable[..., int]
 
 
 @pytest.fixture
-def take() -> Iterator[Take]:
-    """Takes permits and keeps them."""
-    kept: list[AbstractContextManager[int]] = []
+def acquire() -> Iterator[Acquire]:
+    """Return a function that acquires permits and keeps them."""
+    acquired: list[AbstractContextManager[int]] = []
 
-    def take(most: int, *, of: int) -> int:
-        kept.append(concurrency_limit.acquire_permits(most, of=of))
-        return kept[-1].__enter__()
+    def acquire(most: int, *, of: int) -> int:
+        acquired.append(concurrency_limit.acquire_permits(most, of=of))
+        return acquired[-1].__enter__()
 
-    yield take
-    kept.clear()
+    yield acquire
+    acquired.clear()
 
 
-def die() -> None:
-    """The system closes the sockets of whoever was killed; nobody says goodbye."""
+def lose_connection() -> None:
+    """Close the socket, as the operating system does for a killed process."""
     assert connection.connection is not None
     connection.connection.close()
 
 
-def ask_for_long() -> None:
+def run_long_query() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(1)")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_all_processes_together_get_no_more_than_there_are(take: Take) -> None:
+def test_all_processes_together_get_at_most_all_permits(acquire: Acquire) -> None:
     with elsewhere() as other, concurrency_limit.acquire_permits(3, of=5) as ours:
         assert ours == 3
-        assert other.do(lambda: take(8, of=5)) == 2
+        assert other.do(lambda: acquire(8, of=5)) == 2
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_given_back_is_free_at_once_also_after_a_failure(take: Take) -> None:
+def test_permits_are_free_at_once_also_after_a_failure(acquire: Acquire) -> None:
     with pytest.raises(ZeroDivisionError), concurrency_limit.acquire_permits(5, of=5):
         _ = 1 // 0
 
     with elsewhere() as other:
-        assert other.do(lambda: take(5, of=5)) == 5
+        assert other.do(lambda: acquire(5, of=5)) == 5
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_process_that_is_gone_takes_none_along(take: Take) -> None:
+def test_a_killed_process_loses_no_permits(acquire: Acquire) -> None:
     with elsewhere() as other:
-        assert other.do(lambda: take(5, of=5)) == 5
-        assert take(5, of=5) == 0
+        assert other.do(lambda: acquire(5, of=5)) == 5
+        assert acquire(5, of=5) == 0
 
-        other.do(die)
+        other.do(lose_connection)
 
-        until(lambda: take(1, of=5), "the server noticed")
-        assert take(4, of=5) == 4
+        until(lambda: acquire(1, of=5), "the server noticed")
+        assert acquire(4, of=5) == 4
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_lost_connection_ends_the_work_with_its_own_error() -> None:
+def test_a_lost_connection_does_not_hide_the_error_of_the_work() -> None:
     with (
         pytest.raises(RuntimeError, match="the work"),
         concurrency_limit.acquire_permits(1, of=1),
@@ -81,58 +81,62 @@ def test_a_lost_connection_ends_the_work_with_its_own_error() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_is_frozen_keeps_them_no_longer_than_a_job_may(take: Take) -> None:
+def test_a_frozen_process_loses_its_permits_after_the_time_limit(
+    acquire: Acquire,
+) -> None:
     with elsewhere() as other:
-        other.do(lambda: take(5, of=5))
+        other.do(lambda: acquire(5, of=5))
         assert concurrency_limit.end_frozen() == 0
-        assert take(1, of=5) == 0
+        assert acquire(1, of=5) == 0
 
         assert concurrency_limit.end_frozen(seconds=0) == 1
 
-        until(lambda: take(1, of=5), "the server let go")
+        until(lambda: acquire(1, of=5), "the server let go")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_has_none_may_stand_still_and_who_looks_may_have_some(take: Take) -> None:
+def test_an_idle_connection_without_permits_is_not_ended(acquire: Acquire) -> None:
     with elsewhere() as other:
         other.do(concurrency_limit.end_frozen)
-        assert take(1, of=5) == 1
+        assert acquire(1, of=5) == 1
 
         assert concurrency_limit.end_frozen(seconds=0) == 0
-        assert other.do(lambda: take(1, of=5)) == 1
+        assert other.do(lambda: acquire(1, of=5)) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_waits_for_the_database_is_not_frozen(take: Take) -> None:
+def test_a_process_that_waits_for_the_database_is_not_frozen(acquire: Acquire) -> None:
     with elsewhere() as other:
-        other.do(lambda: take(5, of=5))
-        asking = other.start(ask_for_long)
+        other.do(lambda: acquire(5, of=5))
+        asking = other.start(run_long_query)
         assert waits(asking)
 
         with later(concurrency_limit.FROZEN * 10):
             assert concurrency_limit.end_frozen() == 0
 
         patiently(asking)
-        assert take(1, of=5) == 0
+        assert acquire(1, of=5) == 0
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_tick_takes_them_from_who_was_frozen_for_a_minute(take: Take) -> None:
-    AssignmentFactory()  # so that the portal is not idle
+def test_the_scheduler_frees_the_permits_of_a_process_frozen_for_a_minute(
+    acquire: Acquire,
+) -> None:
+    AssignmentFactory()  # otherwise the portal is idle
     with elsewhere() as other:
-        other.do(lambda: take(5, of=5))
+        other.do(lambda: acquire(5, of=5))
         with later(concurrency_limit.FROZEN / 3):
             pipeline.tick()
-        assert take(1, of=5) == 0
+        assert acquire(1, of=5) == 0
 
         with later(concurrency_limit.FROZEN + 5):
             pipeline.tick()
 
-        until(lambda: take(1, of=5), "the server let go")
+        until(lambda: acquire(1, of=5), "the server let go")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_ticks_and_stands_still_has_no_permits_to_lose() -> None:
+def test_an_idle_scheduler_is_not_ended() -> None:
     ticking = Scheduler(lambda: None)
     with elsewhere() as other:
         other.do(ticking.run)

@@ -1,8 +1,8 @@
 """
-What follows from the outcome of a call, for rewards and for redemptions.
+The effect of each outcome of a call on rewards and redemptions.
 
-Each table lists, for every way in which a call can end, what the row looks like after it.
-The rows are claimed and sent by the jobs' own code; only the far end is a stand-in.
+Each table lists the row after each outcome of a call. The code of the jobs claims and
+sends the rows; only the platform and Optimove are simulated.
 """
 
 from __future__ import annotations
@@ -71,20 +71,20 @@ ERRORS: dict[str, Error] = {
 
 
 def problem_of(answer: str) -> str:
-    """What a row says of how its call ended."""
+    """Return the expected `problem` of a row after this outcome."""
     return ERRORS[answer]().problem if answer in ERRORS else ""
 
 
-def test_every_outcome_that_a_call_can_have_is_in_the_policy() -> None:
+def test_the_policy_has_every_outcome_of_a_call() -> None:
     attempts = set(Attempt.Outcome) - {Attempt.Outcome.NOT_FOUND, Attempt.Outcome.LOST}
     reports = set(Report.Outcome) - {Report.Outcome.LOST}
 
     assert set(outcome_policy.FOLLOWS) == attempts | reports
 
 
-def test_an_error_that_says_nothing_leaves_the_rows_in_doubt() -> None:
+def test_an_unknown_error_leaves_the_outcome_unknown() -> None:
     class Odd(wire.WireError):
-        """Of an adapter that was written elsewhere."""
+        """An error of an adapter outside the project."""
 
     assert outcome_policy.outcome_of(Odd("?")) == Attempt.Outcome.UNANSWERED
     assert outcome_policy.outcome_of(CursorRefused("?")) == Attempt.Outcome.REFUSED
@@ -103,7 +103,7 @@ def backoff(failures: int) -> Range:
 
 
 def is_within(not_before: datetime, waits: Range, begun: datetime) -> bool:
-    """Whether the row is due again after a delay in this range."""
+    """Return whether the row is due again after a delay in this range."""
     low, high = (timedelta(seconds=seconds) for seconds in waits)
     return begun + low <= not_before <= database_now() + high
 
@@ -113,9 +113,9 @@ def is_within(not_before: datetime, waits: Range, begun: datetime) -> bool:
 
 @dataclass
 class AnsweringPlatform:
-    """A platform of which every call ends in the same way."""
+    """A platform whose calls all have the same outcome."""
 
-    said: Receipt | wire.WireError
+    result: Receipt | wire.WireError
     capability: Capability = KEYED
 
     def activate(self, order: Order, *, key: UUID) -> Receipt:
@@ -127,9 +127,9 @@ class AnsweringPlatform:
     def close(self) -> None: ...
 
     def _answer(self) -> Receipt:
-        if isinstance(self.said, wire.WireError):
-            raise self.said
-        return self.said
+        if isinstance(self.result, wire.WireError):
+            raise self.result
+        return self.result
 
 
 def claimed(row: Assignment) -> Claim:
@@ -139,11 +139,11 @@ def claimed(row: Assignment) -> Claim:
 
 
 def carry_out(taken: Claim, answer: str) -> None:
-    """Send the claimed rows; each call ends like this."""
+    """Send the claimed rows; each call has this outcome."""
     if answer == NOT_SENT:
         taken = replace(taken, lease=Lease(5, token=taken.lease.token))
-    said = ERRORS[answer]() if answer in ERRORS else Receipt("R-1", Evidence(201))
-    platform = AnsweringPlatform(said)
+    result = ERRORS[answer]() if answer in ERRORS else Receipt("R-1", Evidence(201))
+    platform = AnsweringPlatform(result)
     activate.carry_out(taken, platform, TimeBudget(8), threads=1)
 
 
@@ -220,7 +220,7 @@ REWARDS = {
 @pytest.mark.parametrize("failures", FAILURES)
 @pytest.mark.parametrize("was_in_doubt", [False, True], ids=["new", "in doubt"])
 @pytest.mark.parametrize("answer", REWARDS)
-def test_what_an_outcome_makes_of_a_reward(
+def test_an_outcome_changes_a_reward_as_listed(
     db: None, answer: str, was_in_doubt: bool, failures: int
 ) -> None:
     expected = REWARDS[answer]
@@ -263,8 +263,8 @@ def test_an_attempt_records_how_its_call_ended(db: None, answer: str) -> None:
     assert attempt.outcome == REWARDS[answer].outcome
     assert attempt.ended_at is not None
     if error:
-        said = error.answer or error.problem
-        assert (attempt.status, attempt.answer) == (error.status, said)
+        result = error.answer or error.problem
+        assert (attempt.status, attempt.answer) == (error.status, result)
     assert last is not None
     assert (last.before, last.why) == (AssignmentState.ACTIVATING, REWARDS[answer].why)
 
@@ -369,7 +369,7 @@ def test_a_reward_that_changed_during_its_call_is_not_sent_again(
     assert row.token is None
 
 
-# --- Rewards in doubt -------------------------------------------------------------------
+# --- Rewards with an unknown outcome ----------------------------------------------------
 
 LOOK_UPS = {
     "no connection": Attempt.Outcome.UNAVAILABLE,
@@ -383,7 +383,7 @@ LOOK_UPS = {
 
 @pytest.mark.parametrize("failures", FAILURES)
 @pytest.mark.parametrize("answer", LOOK_UPS)
-def test_a_failed_look_up_leaves_the_reward_in_doubt(
+def test_a_failed_look_up_leaves_the_outcome_unknown(
     db: None, answer: str, failures: int
 ) -> None:
     sent = {"doubtful": True, "first_sent_at": Now(), "lease_until": Now()}
@@ -406,9 +406,9 @@ def test_a_failed_look_up_leaves_the_reward_in_doubt(
 
 @dataclass
 class AnsweringOptimove:
-    """A client of Optimove of which every call ends in the same way."""
+    """A client of Optimove whose calls all have the same outcome."""
 
-    said: Verdict | wire.WireError
+    result: Verdict | wire.WireError
 
     def report(self, redemption: object) -> Verdict:
         return self._answer()
@@ -417,20 +417,20 @@ class AnsweringOptimove:
         return self._answer()
 
     def _answer(self) -> Verdict:
-        if isinstance(self.said, wire.WireError):
-            raise self.said
-        return self.said
+        if isinstance(self.result, wire.WireError):
+            raise self.result
+        return self.result
 
 
 def report(answer: str, *, size: int) -> Report:
-    """Claim what is due and send it; the call ends like this."""
+    """Claim due redemptions and send them; the call has this outcome."""
     carried = reporting.claim(batch_limit=1000)
     assert carried is not None
     assert len(carried.rows) == size
     if answer == NOT_SENT:
         carried = replace(carried, lease=Lease(5, token=carried.lease.token))
-    said = ERRORS[answer]() if answer in ERRORS else Verdict(size, (), Evidence(200))
-    reporting.send(carried, cast(Promotions, AnsweringOptimove(said)))
+    result = ERRORS[answer]() if answer in ERRORS else Verdict(size, (), Evidence(200))
+    reporting.send(carried, cast(Promotions, AnsweringOptimove(result)))
     carried.report.refresh_from_db()
     return carried.report
 
@@ -497,7 +497,7 @@ REDEMPTIONS = {
 
 @pytest.mark.parametrize("failures", FAILURES)
 @pytest.mark.parametrize("answer", REDEMPTIONS)
-def test_what_an_outcome_makes_of_a_redemption(
+def test_an_outcome_changes_a_redemption_as_listed(
     db: None, answer: str, failures: int
 ) -> None:
     expected = REDEMPTIONS[answer]
@@ -532,8 +532,8 @@ def test_a_report_records_how_its_call_ended(db: None, answer: str) -> None:
     assert written.outcome == REDEMPTIONS[answer].outcome
     assert written.ended_at is not None
     if error:
-        said = error.answer or error.problem
-        assert (written.status, written.answer) == (error.status, said)
+        result = error.answer or error.problem
+        assert (written.status, written.answer) == (error.status, result)
     assert last is not None
     assert last.before == RedemptionState.REPORTING
     assert last.why == REDEMPTIONS[answer].why.format(written.pk)
@@ -560,9 +560,7 @@ def test_a_redemption_is_given_up_after_eighty_failures(
 
 
 @pytest.mark.parametrize("answer", ["401", "response lost", "malformed", NOT_SENT])
-def test_other_outcomes_never_give_a_redemption_up_at_once(
-    db: None, answer: str
-) -> None:
+def test_other_outcomes_never_give_up_a_redemption(db: None, answer: str) -> None:
     row = RedemptionFactory(failures=200)
 
     report(answer, size=1)
@@ -591,7 +589,9 @@ def test_the_eighth_malformed_response_holds_a_redemption(
     assert row.problem == "No receipt."
 
 
-def test_only_those_of_a_batch_that_were_malformed_before_are_held(db: None) -> None:
+def test_of_a_malformed_batch_only_the_repeatedly_malformed_rows_need_review(
+    db: None,
+) -> None:
     hopeless, other = RedemptionFactory(malformed=7), RedemptionFactory()
 
     report("malformed", size=2)
@@ -616,7 +616,7 @@ def test_all_redemptions_of_a_report_wait_equally_long(db: None, answer: str) ->
 
 
 @pytest.mark.parametrize(("size", "limit"), [(2, 1), (3, 2), (8, 4)])
-def test_a_batch_that_is_refused_whole_is_halved_and_sent_at_once(
+def test_a_rejected_batch_is_halved_and_sent_at_once(
     db: None, size: int, limit: int
 ) -> None:
     RedemptionFactory.create_batch(size)
@@ -643,11 +643,11 @@ def test_an_outcome_moves_no_redemption_that_another_report_carries(
     Redemption.objects.update(
         token=others.token, report=None, lease_until=seconds_from_now(60)
     )
-    said = ERRORS[answer]() if answer in ERRORS else Verdict(1, (), Evidence(200))
+    result = ERRORS[answer]() if answer in ERRORS else Verdict(1, (), Evidence(200))
     if answer == NOT_SENT:
         carried = replace(carried, lease=Lease(5, token=carried.lease.token))
 
-    reporting.send(carried, cast(Promotions, AnsweringOptimove(said)))
+    reporting.send(carried, cast(Promotions, AnsweringOptimove(result)))
 
     row.refresh_from_db()
     assert (row.state, row.token) == (RedemptionState.REPORTING, others.token)

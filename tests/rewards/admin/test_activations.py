@@ -14,7 +14,7 @@ from rewards import decisions
 from rewards.models import Activation, Assignment, AssignmentState, AssignmentTransition
 from tests.factories import AssignmentFactory, UserFactory
 from tests.promoportal.admin.test_csv_export import export
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient as Desk
 
 
 def activated(*, days_ago: int = 0) -> Assignment:

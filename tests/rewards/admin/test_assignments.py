@@ -24,7 +24,7 @@ from tests.factories import (
     RedemptionFactory,
     ReportFactory,
 )
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient as Desk
 
 CODE = "SUMMER/2026 7F3A"
 KEY = UUID("5eed0000-0000-4000-8000-000000000001")

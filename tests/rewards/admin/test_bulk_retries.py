@@ -25,7 +25,7 @@ from rewards.models import (
     Retried,
 )
 from tests.factories import AssignmentFactory, ExecutionFactory
-from tests.staff_client import Desk
+from tests.staff_client import StaffClient as Desk
 
 HELD = list_of(Assignment, state__exact=AssignmentState.HELD)
 

@@ -89,7 +89,7 @@ def processes(layout: Layout) -> dict[int, str]:
 
 def pid_of(name: str, layout: Layout) -> int:
     """Return the pid of the one keeper, or server."""
-    [pid] = [pid for pid, called in processes(layout).items() if called == name]
+    [pid] = [pid for pid, kind in processes(layout).items() if kind == name]
     return pid
 
 

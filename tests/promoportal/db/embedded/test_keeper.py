@@ -185,7 +185,7 @@ def start_impatient_keeper(layout: Layout, wheel: Path) -> None:
     )
 
 
-def the_user_exits(user: UserProcess, _house: Layout, _wheel: Path) -> None:
+def the_user_exits(user: UserProcess, _layout: Layout, _wheel: Path) -> None:
     user.close()
 
 

@@ -48,8 +48,8 @@ def main(home: str) -> None:
         if line == "fork\n" and os.fork() == 0:
             time.sleep(1.5)
             os._exit(0)
-        said = [] if line == "fork\n" else answer(line)
-        print(json.dumps(said, default=str), flush=True)  # noqa: T201
+        result = [] if line == "fork\n" else answer(line)
+        print(json.dumps(result, default=str), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
