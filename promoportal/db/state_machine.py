@@ -8,7 +8,7 @@ million rows, so one statement moves any number of rows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
@@ -141,13 +141,17 @@ def _statement(
     each: Mapping[int, Mapping[str, Any]],
     changes: Mapping[str, Any],
 ) -> tuple[str, list[Any]]:
-    parts = bulk.parts_of(rows.model, {machine: to, **changes}, each)
-    chosen, chosen_params = _chosen(rows, machine, parts.table)
+    query = rows.values_list("pk", machine).query
+    chosen, chosen_params = query.get_compiler(connection=connection).as_sql()
     since = ['"state_since" = statement_timestamp()'] if machine == "state" else []
+    parts = bulk.parts_of(rows.model, {machine: to, **changes}, each)
+    # Rows are locked as they are selected: if another process was faster, PostgreSQL
+    # checks every condition again. Django allows no `of` with values_list().
+    lock = "" if query.select_for_update else f"FOR NO KEY UPDATE OF {parts.table}"
     joined = f"JOIN {parts.records} ON each.pk = chosen.id" if each else ""
     # The comparison of compare-and-set uses the state of the locked row.
     sql = f"""
-        WITH chosen (id, before) AS ({chosen}),
+        WITH chosen (id, before) AS ({chosen} {lock}),
         moved AS (
             UPDATE {parts.table} SET {", ".join([*since, *parts.sets])}
             FROM chosen {joined}
@@ -170,17 +174,6 @@ def constraint(
     return models.CheckConstraint(
         condition=models.Q(**{f"{field}__in": list(states)}), name=name
     )
-
-
-def _chosen(
-    rows: models.QuerySet[S], machine: str, table: str
-) -> tuple[str, Collection[Any]]:
-    query = rows.values_list("pk", machine).query
-    sql, params = query.get_compiler(connection=connection).as_sql()
-    # Rows are locked as they are selected: if another process was faster, PostgreSQL
-    # checks every condition again. Django allows no `of` with values_list().
-    lock = "" if query.select_for_update else f" FOR NO KEY UPDATE OF {table}"
-    return sql + lock, params
 
 
 def _transitions(model: type[S]) -> str:

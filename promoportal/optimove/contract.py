@@ -9,22 +9,38 @@ from __future__ import annotations
 
 import enum
 import functools
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from pathlib import Path
-from typing import Annotated, cast
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
+from typing import Annotated
 
 from django.conf import settings
 
-from promoportal.optimove.contract_reader import Each, Reader, read_file
+from promoportal.optimove.contract_reader import (
+    BODY_TARGET,
+    FLAG,
+    HEADER,
+    HOST,
+    PATH,
+    PATH_OR_NONE,
+    PLACE,
+    PLACE_OR_NONE,
+    SOME_WORDS,
+    STATUS,
+    TARGET,
+    WORDS,
+    ZONE,
+    Each,
+    Place,
+    Target,
+    list_of,
+    one_of,
+    read_file,
+    whole,
+)
 
 BUILT_IN = Path(__file__).with_name("contract.toml")
-
-Place = tuple[str, ...]  # empty: the tenant has no such field
 
 
 class Meaning(enum.StrEnum):
@@ -36,116 +52,10 @@ class Meaning(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The place of a value in a request."""
-
-    in_query: bool
-    place: Place
-
-
-# --- Readers of values -------------------------------------------------------------
-
-
-def _text(expected: str, pattern: str) -> Reader:
-    matches = re.compile(pattern).fullmatch
-    return Reader(
-        expected, lambda data: data if isinstance(data, str) and matches(data) else None
-    )
-
-
-def _one_of(**choices: object) -> Reader:
-    expected = " or ".join(f'"{choice}"' for choice in choices)
-    return Reader(
-        expected, lambda data: choices.get(data) if isinstance(data, str) else None
-    )
-
-
-def _whole(least: int, most: int) -> Reader:
-    def read(data: object) -> int | None:
-        if not isinstance(data, int) or isinstance(data, bool):
-            return None
-        return data if least <= data <= most else None
-
-    return Reader(f"a whole number from {least:,} to {most:,}", read)
-
-
-def _list_of(reader: Reader, *, least: int = 0) -> Reader:
-    def read(data: object) -> frozenset[object] | None:
-        if not isinstance(data, list) or len(data) < least:
-            return None
-        items = [reader.read(item) for item in data]
-        return None if None in items else frozenset(items)
-
-    some = "a list, not empty," if least else "a list"
-    return Reader(f"{some} of which each is {reader.expected}", read)
-
-
-def _split(data: object) -> Place | None:
-    steps = tuple(data.split(".")) if isinstance(data, str) else ("",)
-    return steps if all(steps) else None
-
-
-def _place_or_none(data: object) -> Place | None:
-    return () if data == "" else _split(data)
-
-
-def _target(data: object) -> Target | None:
-    where, _, what = data.partition(":") if isinstance(data, str) else ("", "", "")
-    if where == "query":
-        return Target(in_query=True, place=(what,)) if what else None
-    place = _split(what)
-    return Target(in_query=False, place=place) if where == "body" and place else None
-
-
-def _body_target(data: object) -> Target | None:
-    target = _target(data)
-    return None if target is None or target.in_query else target
-
-
-def _zone(data: object) -> tzinfo | None:
-    if data == "UTC":  # needs no installed list of time zones
-        return UTC
-    try:
-        return ZoneInfo(data) if isinstance(data, str) else None
-    except (ValueError, OSError, KeyError):
-        return None
-
-
-def _host(data: object) -> str | None:
-    try:
-        parts = urlsplit(data) if isinstance(data, str) else None
-    except ValueError:
-        return None
-    known = parts and parts.scheme in {"http", "https"} and parts.hostname
-    return cast(str, data) if data == "" or known else None
-
-
-def _status(data: object) -> int | None:
-    status = _whole(400, 599).read(data)
-    # These mean that the portal is configured wrongly: a retry does not help.
-    return None if status in {401, 403, 405, 415} else cast("int | None", status)
-
-
-_FLAG = Reader("true or false", lambda data: data if isinstance(data, bool) else None)
-_PATH_EXPECTED = 'a path that begins with "/", without ? or #'
-_PATH = _text(_PATH_EXPECTED, r"/[^\s?#]*")
-_PATH_OR_NONE = _text(f'{_PATH_EXPECTED}, or ""', r"(/[^\s?#]*)?")
-_HEADER = _text("the name of a header", r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_HOST = Reader('an address such as "https://host", or ""', _host)
-_PLACE = Reader('a place such as "reward.value"', _split)
-_PLACE_OR_NONE = Reader('a place such as "reward.value", or ""', _place_or_none)
-_TARGET = Reader('"body:<place>" or "query:<name>"', _target)
-_BODY_TARGET = Reader('"body:<place>"', _body_target)
-_ZONE = Reader('a time zone such as "Europe/Lisbon"', _zone)
-_WORD = _text("a word", r"(?s).*\S.*")
-_WORDS = _list_of(_WORD)
-_SOME_WORDS = _list_of(_WORD, least=1)
-_STATUS = Reader("a status from 400 to 599 other than 401, 403, 405 and 415", _status)
-_MEANING = _one_of(
+_MEANING = one_of(
     activate=Meaning.ACTIVATE, nothing=Meaning.NOTHING, cancelled=Meaning.CANCELLED
 )
-_NEED = _one_of(currency="currency", unit="unit", nothing="nothing")
+_NEED = one_of(currency="currency", unit="unit", nothing="nothing")
 
 
 # --- The contract: one class for each table of contract.toml -------------------------
@@ -153,70 +63,70 @@ _NEED = _one_of(currency="currency", unit="unit", nothing="nothing")
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    time_zone: Annotated[tzinfo, _ZONE]
-    occurrence_as: Annotated[str, _one_of(number="number", text="text")]
-    repeats_are_meant: Annotated[bool, _FLAG]
-    retry: Annotated[frozenset[int], _list_of(_STATUS)]
+    time_zone: Annotated[tzinfo, ZONE]
+    occurrence_as: Annotated[str, one_of(number="number", text="text")]
+    repeats_are_meant: Annotated[bool, FLAG]
+    retry: Annotated[frozenset[int], list_of(STATUS)]
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalCalls:
-    key_header: Annotated[str, _HEADER]
-    register: Annotated[str, _PATH]
-    unregister: Annotated[str, _PATH]
-    registered: Annotated[str, _PATH]
-    executed: Annotated[str, _PATH]
+    key_header: Annotated[str, HEADER]
+    register: Annotated[str, PATH]
+    unregister: Annotated[str, PATH]
+    registered: Annotated[str, PATH]
+    executed: Annotated[str, PATH]
 
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    by: Annotated[str, _one_of(token="token", skip="skip")]  # noqa: S106 - no secret
-    size: Annotated[int, _whole(1, 100_000)]
+    by: Annotated[str, one_of(token="token", skip="skip")]  # noqa: S106 - no secret
+    size: Annotated[int, whole(1, 100_000)]
 
 
 @dataclass(frozen=True, slots=True)
 class AssignmentsRequest:
-    occurrence: Annotated[Target, _TARGET]
-    customers: Annotated[Target, _BODY_TARGET]
-    size: Annotated[Target, _TARGET]
-    cursor: Annotated[Target, _TARGET]
+    occurrence: Annotated[Target, TARGET]
+    customers: Annotated[Target, BODY_TARGET]
+    size: Annotated[Target, TARGET]
+    cursor: Annotated[Target, TARGET]
 
 
 @dataclass(frozen=True, slots=True)
 class PagePlaces:
-    rows: Annotated[Place, _PLACE_OR_NONE]
-    occurrence: Annotated[Place, _PLACE_OR_NONE]
-    series: Annotated[Place, _PLACE_OR_NONE]
-    next: Annotated[Place, _PLACE_OR_NONE]
-    total: Annotated[Place, _PLACE_OR_NONE]
+    rows: Annotated[Place, PLACE_OR_NONE]
+    occurrence: Annotated[Place, PLACE_OR_NONE]
+    series: Annotated[Place, PLACE_OR_NONE]
+    next: Annotated[Place, PLACE_OR_NONE]
+    total: Annotated[Place, PLACE_OR_NONE]
 
 
 @dataclass(frozen=True, slots=True)
 class RowPlaces:
-    reference: Annotated[Place, _PLACE_OR_NONE]
-    customer: Annotated[Place, _PLACE]
-    promotion: Annotated[Place, _PLACE]
-    promotion_code: Annotated[Place, _PLACE_OR_NONE]
-    status: Annotated[Place, _PLACE]
-    unique_code: Annotated[Place, _PLACE_OR_NONE]
-    properties: Annotated[Place, _PLACE_OR_NONE]
-    assigned_at: Annotated[Place, _PLACE_OR_NONE]
-    category: Annotated[Place, _PLACE]
-    type: Annotated[Place, _PLACE_OR_NONE]
-    value: Annotated[Place, _PLACE]
-    currency: Annotated[Place, _PLACE_OR_NONE]
-    unit: Annotated[Place, _PLACE_OR_NONE]
-    tier: Annotated[Place, _PLACE_OR_NONE]
-    tier_name: Annotated[Place, _PLACE_OR_NONE]
+    reference: Annotated[Place, PLACE_OR_NONE]
+    customer: Annotated[Place, PLACE]
+    promotion: Annotated[Place, PLACE]
+    promotion_code: Annotated[Place, PLACE_OR_NONE]
+    status: Annotated[Place, PLACE]
+    unique_code: Annotated[Place, PLACE_OR_NONE]
+    properties: Annotated[Place, PLACE_OR_NONE]
+    assigned_at: Annotated[Place, PLACE_OR_NONE]
+    category: Annotated[Place, PLACE]
+    type: Annotated[Place, PLACE_OR_NONE]
+    value: Annotated[Place, PLACE]
+    currency: Annotated[Place, PLACE_OR_NONE]
+    unit: Annotated[Place, PLACE_OR_NONE]
+    tier: Annotated[Place, PLACE_OR_NONE]
+    tier_name: Annotated[Place, PLACE_OR_NONE]
 
 
 @dataclass(frozen=True, slots=True)
 class Assignments:
-    host: Annotated[str, _HOST]
-    path: Annotated[str, _PATH]
-    key_header: Annotated[str, _HEADER]
-    customers_per_call: Annotated[int, _whole(1, 100_000)]
-    first_list_may_be_missing: Annotated[bool, _FLAG]
+    host: Annotated[str, HOST]
+    path: Annotated[str, PATH]
+    key_header: Annotated[str, HEADER]
+    customers_per_call: Annotated[int, whole(1, 100_000)]
+    first_list_may_be_missing: Annotated[bool, FLAG]
     paging: Paging
     request: AssignmentsRequest
     page: PagePlaces
@@ -227,40 +137,40 @@ class Assignments:
 
 @dataclass(frozen=True, slots=True)
 class RedemptionRequest:
-    batch: Annotated[Place, _PLACE_OR_NONE]
-    occurrence: Annotated[Place, _PLACE]
-    promotion: Annotated[Place, _PLACE]
-    customer: Annotated[Place, _PLACE]
-    assignment: Annotated[Place, _PLACE_OR_NONE]
-    redeemed_at: Annotated[Place, _PLACE_OR_NONE]
-    reference: Annotated[Place, _PLACE_OR_NONE]
+    batch: Annotated[Place, PLACE_OR_NONE]
+    occurrence: Annotated[Place, PLACE]
+    promotion: Annotated[Place, PLACE]
+    customer: Annotated[Place, PLACE]
+    assignment: Annotated[Place, PLACE_OR_NONE]
+    redeemed_at: Annotated[Place, PLACE_OR_NONE]
+    reference: Annotated[Place, PLACE_OR_NONE]
 
 
 @dataclass(frozen=True, slots=True)
 class RedemptionAnswer:
-    verdict: Annotated[Place, _PLACE]
-    accepted: Annotated[frozenset[str], _SOME_WORDS]
-    duplicate: Annotated[frozenset[str], _WORDS]
+    verdict: Annotated[Place, PLACE]
+    accepted: Annotated[frozenset[str], SOME_WORDS]
+    duplicate: Annotated[frozenset[str], WORDS]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchAnswer:
-    accepted: Annotated[Place, _PLACE]
-    rejected: Annotated[Place, _PLACE]
-    index: Annotated[Place, _PLACE]
-    code: Annotated[Place, _PLACE]
-    message: Annotated[Place, _PLACE_OR_NONE]
-    duplicate: Annotated[frozenset[str], _WORDS]
+    accepted: Annotated[Place, PLACE]
+    rejected: Annotated[Place, PLACE]
+    index: Annotated[Place, PLACE]
+    code: Annotated[Place, PLACE]
+    message: Annotated[Place, PLACE_OR_NONE]
+    duplicate: Annotated[frozenset[str], WORDS]
 
 
 @dataclass(frozen=True, slots=True)
 class Redemptions:
-    host: Annotated[str, _HOST]
-    single: Annotated[str, _PATH]
-    batch: Annotated[str, _PATH_OR_NONE]
-    key_header: Annotated[str, _HEADER]
-    batch_limit: Annotated[int, _whole(1, 100_000)]
-    repeat_is_safe: Annotated[bool, _FLAG]
+    host: Annotated[str, HOST]
+    single: Annotated[str, PATH]
+    batch: Annotated[str, PATH_OR_NONE]
+    key_header: Annotated[str, HEADER]
+    batch_limit: Annotated[int, whole(1, 100_000)]
+    repeat_is_safe: Annotated[bool, FLAG]
     request: RedemptionRequest
     answer: RedemptionAnswer
     batch_answer: BatchAnswer

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from promoportal.toml import document
 from promoportal.toml.document import Document, Fault, UnreadableFile
-from promoportal.toml.lines import Path as Place
 from promoportal.toml.problems import InvalidFile, Problems, named, nearest
 from promoportal.toml.tables import shown
 
+Place = tuple[str, ...]  # in a contract, empty: the tenant has no such field
 _T = TypeVar("_T")
 _UNREADABLE = {
     Fault.INACCESSIBLE: "It can't be read: {}.",
@@ -40,6 +44,17 @@ class Each:
     """Reads a table whose keys are the tenant's own words."""
 
     reader: Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The place of a value in a request."""
+
+    in_query: bool
+    place: Place
+
+
+# --- Reading a file ------------------------------------------------------------------
 
 
 def read_file(
@@ -145,3 +160,108 @@ def _unknown(name: str, expected: list[str]) -> str:
 def _shown(value: object) -> str:
     # The problem of a list is one of its elements, so the elements are shown.
     return str(value)[:80] if isinstance(value, list) else shown(value)
+
+
+# --- Readers of values ---------------------------------------------------------------
+
+
+def _text(expected: str, pattern: str) -> Reader:
+    matches = re.compile(pattern).fullmatch
+    return Reader(
+        expected, lambda data: data if isinstance(data, str) and matches(data) else None
+    )
+
+
+def one_of(**choices: object) -> Reader:
+    """Return a reader of one of these words, which returns the value of the word."""
+    expected = " or ".join(f'"{choice}"' for choice in choices)
+    return Reader(
+        expected, lambda data: choices.get(data) if isinstance(data, str) else None
+    )
+
+
+def whole(least: int, most: int) -> Reader:
+    """Return a reader of whole numbers within these limits."""
+
+    def read(data: object) -> int | None:
+        if not isinstance(data, int) or isinstance(data, bool):
+            return None
+        return data if least <= data <= most else None
+
+    return Reader(f"a whole number from {least:,} to {most:,}", read)
+
+
+def list_of(reader: Reader, *, least: int = 0) -> Reader:
+    """Return a reader of lists, which returns the set of their values."""
+
+    def read(data: object) -> frozenset[object] | None:
+        if not isinstance(data, list) or len(data) < least:
+            return None
+        items = [reader.read(item) for item in data]
+        return None if None in items else frozenset(items)
+
+    some = "a list, not empty," if least else "a list"
+    return Reader(f"{some} of which each is {reader.expected}", read)
+
+
+def _split(data: object) -> Place | None:
+    steps = tuple(data.split(".")) if isinstance(data, str) else ("",)
+    return steps if all(steps) else None
+
+
+def _place_or_none(data: object) -> Place | None:
+    return () if data == "" else _split(data)
+
+
+def _target(data: object) -> Target | None:
+    where, _, what = data.partition(":") if isinstance(data, str) else ("", "", "")
+    if where == "query":
+        return Target(in_query=True, place=(what,)) if what else None
+    place = _split(what)
+    return Target(in_query=False, place=place) if where == "body" and place else None
+
+
+def _body_target(data: object) -> Target | None:
+    target = _target(data)
+    return None if target is None or target.in_query else target
+
+
+def _zone(data: object) -> tzinfo | None:
+    if data == "UTC":  # needs no installed list of time zones
+        return UTC
+    try:
+        return ZoneInfo(data) if isinstance(data, str) else None
+    except (ValueError, OSError, KeyError):
+        return None
+
+
+def _host(data: object) -> str | None:
+    try:
+        parts = urlsplit(data) if isinstance(data, str) else None
+    except ValueError:
+        return None
+    known = parts and parts.scheme in {"http", "https"} and parts.hostname
+    return cast(str, data) if data == "" or known else None
+
+
+def _status(data: object) -> int | None:
+    status = whole(400, 599).read(data)
+    # These mean that the portal is configured wrongly: a retry does not help.
+    return None if status in {401, 403, 405, 415} else cast("int | None", status)
+
+
+FLAG = Reader("true or false", lambda data: data if isinstance(data, bool) else None)
+_PATH_EXPECTED = 'a path that begins with "/", without ? or #'
+PATH = _text(_PATH_EXPECTED, r"/[^\s?#]*")
+PATH_OR_NONE = _text(f'{_PATH_EXPECTED}, or ""', r"(/[^\s?#]*)?")
+HEADER = _text("the name of a header", r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+HOST = Reader('an address such as "https://host", or ""', _host)
+PLACE = Reader('a place such as "reward.value"', _split)
+PLACE_OR_NONE = Reader('a place such as "reward.value", or ""', _place_or_none)
+TARGET = Reader('"body:<place>" or "query:<name>"', _target)
+BODY_TARGET = Reader('"body:<place>"', _body_target)
+ZONE = Reader('a time zone such as "Europe/Lisbon"', _zone)
+_WORD = _text("a word", r"(?s).*\S.*")
+WORDS = list_of(_WORD)
+SOME_WORDS = list_of(_WORD, least=1)
+STATUS = Reader("a status from 400 to 599 other than 401, 403, 405 and 415", _status)

@@ -13,12 +13,11 @@ from promoportal import wire
 from promoportal.optimove.contract import (
     Assignments,
     Contract,
-    Place,
     RedemptionAnswer,
     RedemptionRequest,
-    Target,
     current,
 )
+from promoportal.optimove.contract_reader import Place, Target
 from promoportal.optimove.records import (
     Page,
     Redemption,

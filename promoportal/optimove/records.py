@@ -16,10 +16,10 @@ from promoportal import wire
 from promoportal.optimove.contract import (
     Assignments,
     Meaning,
-    Place,
     RowPlaces,
     current,
 )
+from promoportal.optimove.contract_reader import Place
 from promoportal.wire import Json
 
 MAX_LENGTH = 200

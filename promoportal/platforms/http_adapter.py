@@ -30,7 +30,7 @@ class HttpPlatform:
         threads: int = 1,
         seconds: float = 15.0,
     ) -> None:
-        self._capability = capability
+        self.capability = capability
         self._client = wire.Client(
             address,
             side="platform",
@@ -53,10 +53,6 @@ class HttpPlatform:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @property
-    def capability(self) -> Capability:
-        return self._capability
 
     def activate(self, order: Order, *, key: UUID) -> Receipt:
         """

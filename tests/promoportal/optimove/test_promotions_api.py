@@ -22,7 +22,7 @@ from promoportal.optimove import (
     Refusal,
     Verdict,
 )
-from promoportal.optimove.contract import Target
+from promoportal.optimove.contract_reader import Target
 from tests.promoportal.wire import raw_server as raw
 
 CONTRACT = optimove.load(Path(optimove.__file__).with_name("contract.toml"))
