@@ -106,15 +106,15 @@ def _calls(count: int) -> dict[str, tuple[Any, ...]]:
             export,
         ),
         "redemptions as CSV, the first": (list_of(Redemption), export),
-        "trying held ones again, asked": (
+        "retry of rows that need review, preview": (
             list_of(Assignment, execution=1, state__exact="HELD"),
             retry,
         ),
-        "trying all held ones again, asked": (
+        "bulk retry of rows that need review, preview": (
             list_of(Assignment, state__exact="HELD"),
             retry,
         ),
-        "trying again of a promotion, asked": (
+        "bulk retry of a promotion, preview": (
             list_of(Assignment, promotion=1, state__exact="HELD"),
             retry,
         ),
@@ -210,12 +210,12 @@ _NARROWED: dict[Any, list[dict[str, Any]]] = {
 def _pages(count: int) -> Iterator[tuple[str, str]]:
     yield "customer", customers.page_of("C0000007")
     yield "customers, by a beginning", "/admin/customers/?q=C00000"
-    yield "customers, nobody", "/admin/customers/?q=nobody"
+    yield "customers, no match", "/admin/customers/?q=nobody"
     yield "assignment, reported", page_of(Assignment(pk=count // 2 + 18))
-    yield "assignment, held", page_of(Assignment(pk=8))
+    yield "assignment, needs review", page_of(Assignment(pk=8))
     yield "redemption", page_of(Redemption(pk=count // 2 + 18))
     yield "execution, the largest", page_of(Execution(pk=_LARGEST))
-    yield "execution, under way", page_of(Execution(pk=filling.EXECUTIONS))
+    yield "execution, in progress", page_of(Execution(pk=filling.EXECUTIONS))
     yield "delivery", page_of(Delivery(pk=77))
     yield "report", page_of(Report(pk=7))
     yield "retrial", page_of(Retrial(pk=1))

@@ -102,8 +102,8 @@ def _check_and_print(size: int, asked: float, submitted: float, work: float) -> 
     assert moves.count() == retried
     assert not moves.filter(moves__gt=1).exists()
     print(  # noqa: T201 - the output
-        f"retrying: {size:,} rows: {retried:,} owed again + {skipped:,} left alone"
+        f"retrying: {size:,} rows: {retried:,} retried + {skipped:,} skipped"
         f" = {retried + skipped:,}; killed {len(_KILLS)} times; {work:.1f} s, "
-        f"{size / work:,.0f} rows/s. Asking took {asked:.2f} s, pressing {submitted:.2f} s.",
+        f"{size / work:,.0f} rows/s. Preview {asked:.2f} s, start {submitted:.2f} s.",
         file=sys.stderr,
     )

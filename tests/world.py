@@ -135,7 +135,7 @@ def listener(event_type: int = EventType.SCHEDULED) -> Listener:
     return listeners.open_listener(event_type).listener
 
 
-def far_sides(box: sandbox.SandboxHandle) -> dict[str, str]:
+def sandbox_settings(box: sandbox.SandboxHandle) -> dict[str, str]:
     """Return the environment with which a process finds the sandbox."""
     return {
         "OPTIMOVE_API_URL": box.optimove_url,

@@ -26,36 +26,46 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--rewards", type=int, default=3_000, help="about how many are assigned"
+            "--rewards", type=int, default=3_000, help="approximate number of rewards"
         )
         parser.add_argument(
-            "--seconds", type=float, default=60, help="how long the storm lasts"
+            "--seconds",
+            type=float,
+            default=60,
+            help="duration of the faults, in seconds",
         )
         parser.add_argument(
-            "--seed", type=int, default=7, help="another one draws other blows"
+            "--seed", type=int, default=7, help="each seed draws other faults"
         )
         parser.add_argument(
-            "--patience", type=float, default=120, help="seconds to settle in"
+            "--patience",
+            type=float,
+            default=120,
+            help="time to finish all work, in seconds",
         )
         parser.add_argument(
             "--capability",
             choices=_CAPABILITIES,
             default=_CAPABILITIES[0],
-            help="what the platform can do about a request whose answer was lost",
+            help="PLATFORM_CAPABILITY of the test",
         )
         parser.add_argument(
             "--wrong-queue",
             action="store_true",
-            help="jobs handed out again while they run, killed at work, each run twice",
+            help="misconfigure the queue: jobs are redelivered and killed while they run",
         )
         parser.add_argument(
-            "--home", type=Path, help="where it lives; a folder below PORTAL_HOME"
+            "--home",
+            type=Path,
+            help="folder for its files (default: below PORTAL_HOME)",
         )
-        parser.add_argument("--json", action="store_true", help="one line, the last")
+        parser.add_argument(
+            "--json", action="store_true", help="print the result as one line of JSON"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
-            raise CommandError("The storm is for a desk; it runs with DEBUG=true only.")
+            raise CommandError("The fault test is for development: set DEBUG=true.")
         logging.getLogger("promoportal.wire").setLevel(logging.ERROR)
         verdict = self._run(options)
         if options["json"]:
@@ -63,25 +73,27 @@ class Command(BaseCommand):
         else:
             self.stdout.write(_text(verdict))
         if not verdict.is_clean:
-            raise CommandError("The storm found something: see above.", returncode=1)
+            raise CommandError(
+                "The fault test found problems: see above.", returncode=1
+            )
         if not verdict.is_settled and options["capability"] != "neither":
-            msg = f"Not all was settled {options['patience']:g} s after the storm."
+            msg = f"Work was left {options['patience']:g} s after the last fault."
             raise CommandError(msg, returncode=1)
 
     def _run(self, options: dict[str, Any]) -> Verdict:
         home = options["home"] or _new_home()
         if home.exists() and any(home.iterdir()):
-            msg = f"{home} is not empty: the ledgers of two storms must not be mixed."
+            msg = f"{home} is not empty. Each fault test needs an empty folder."
             raise CommandError(msg)
         arguments = {name: options[name] for name in ("capability", "wrong_queue")}
         with SystemUnderTest(home, **arguments) as stage:
             test = FaultTest(
                 stage, options["seed"], options["rewards"], options["seconds"]
             )
-            self.stderr.write(f"A storm of {options['seconds']:.0f} s ...")
+            self.stderr.write(f"Breaking things for {options['seconds']:.0f} s ...")
             test.run()
             test.end_faults()
-            self.stderr.write("It is over; waiting until all is settled ...")
+            self.stderr.write("No more faults. Waiting until all work is done ...")
             patience = options["patience"]
             seconds = settle(stage, test, patience=patience)
             return judge(stage, test, seconds, patience=patience)

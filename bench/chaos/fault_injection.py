@@ -175,11 +175,11 @@ class FaultTest:
             return ""
         return "database: immediate shutdown"
 
-    def kill_far_sides(self) -> str:
+    def kill_sandbox(self) -> str:
         """Kill the sandbox; its data survives."""
         self._read_webhooks()
-        self.stage.kill_far_sides()
-        return "kill: the far sides"
+        self.stage.kill_sandbox()
+        return "kill: the sandbox"
 
     def stall(self) -> str:
         """Begin a request, and never complete it."""
@@ -241,6 +241,6 @@ _FAULTS: Mapping[str, tuple[float, Fault]] = {
     "platform": (6, FaultTest.fault_of_platform),
     "vendor": (3, FaultTest.fault_of_vendor),
     "notices": (3, FaultTest.fault_of_notices),
-    "far sides": (0.7, FaultTest.kill_far_sides),
+    "sandbox": (0.7, FaultTest.kill_sandbox),
     "stall": (0.5, FaultTest.stall),
 }

@@ -61,7 +61,7 @@ class SystemUnderTest:
     def __enter__(self) -> Self:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._log = (self.home / "chaos.log").open("ab")
-        self._start_far_sides()
+        self._start_sandbox()
         self._start("portal", "run", "--port", str(self.portal_port), "--skip-checks")
         self._wait_for(f"{self.control}/")
         self._wait_for(f"http://127.0.0.1:{self.portal_port}/healthz")
@@ -88,11 +88,11 @@ class SystemUnderTest:
         """Return the pids of the supervisors, whose descendants may be killed."""
         return [self._started[name].pid for name in ("portal", "second host")]
 
-    def kill_far_sides(self) -> None:
+    def kill_sandbox(self) -> None:
         """Kill the sandbox, and start it again at the same address."""
-        self._started["far sides"].kill()
-        self._wait(self._started["far sides"])
-        self._start_far_sides()
+        self._started["sandbox"].kill()
+        self._wait(self._started["sandbox"])
+        self._start_sandbox()
         self._wait_for(f"{self.control}/")
 
     @property
@@ -158,12 +158,12 @@ class SystemUnderTest:
         ) as client:
             return client.ask(method, f"/{path}", body=body).body
 
-    def _start_far_sides(self) -> None:
+    def _start_sandbox(self) -> None:
         own = {"idempotent": "keyed", "idempotent,askable": "idempotent"}
         words = ["--capability", own.get(self._capability, self._capability)]
         words += ["--port", str(self.sandbox_port), "--keep", str(self.home / "far")]
         words += ["--with-parent", str(os.getpid())]  # also if this process is killed
-        self._start("far sides", "sandbox", *words)
+        self._start("sandbox", "sandbox", *words)
 
     @property
     def _environment(self) -> dict[str, str]:

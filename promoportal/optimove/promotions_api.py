@@ -223,7 +223,7 @@ def _request(
     put(listed.request.cursor, _cursor(listed, cursor))
     if customers is not None:
         if len(customers) > listed.customers_per_call:
-            raise ValueError("The contract does not allow for so many customers.")
+            raise ValueError("The contract allows fewer customers in one call.")
         put(listed.request.customers, list(customers))
     return query, body
 

@@ -29,7 +29,7 @@ from rewards.models import (
 )
 from tests.engine.conftest import kill_family
 from tests.engine.processes import family, until
-from tests.world import World, far_sides
+from tests.world import World, sandbox_settings
 
 LOST_RESPONSE = Fault(kind="lost_answer", side="platform", route="rewards")
 
@@ -64,7 +64,9 @@ def start(
             "PLATFORM_CAPABILITY": settings.PLATFORM_CAPABILITY,
         }
         queue = QUEUES.get(point.partition(".")[0], "collect")
-        started.append(CrashingCluster(environment | far_sides(box) | more, queue))
+        started.append(
+            CrashingCluster(environment | sandbox_settings(box) | more, queue)
+        )
         return started[-1]
 
     yield start

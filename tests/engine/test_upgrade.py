@@ -20,7 +20,7 @@ from rewards.models import Assignment, AssignmentState, Attempt
 from tests.engine.conftest import kill_family
 from tests.engine.processes import until
 from tests.project import fixed_names, tree
-from tests.world import World, far_sides
+from tests.world import World, sandbox_settings
 
 # Jobs wait in the database during an upgrade: they name tasks of the last release.
 RELEASED = {
@@ -48,7 +48,7 @@ def test_a_stopped_worker_releases_its_claims_within_seconds(
         box.assign("7311", f"C{number}")
     world.collect("7311")
     box.order(Fault(kind="slow", side="platform", seconds=1, times=300))
-    process = start_cluster("bulk", environment | far_sides(box))
+    process = start_cluster("bulk", environment | sandbox_settings(box))
     try:
         until(lambda: box.credits, "the first are given")
 
@@ -62,7 +62,7 @@ def test_a_stopped_worker_releases_its_claims_within_seconds(
     assert not Attempt.objects.filter(outcome="").exists()
     assert Attempt.objects.filter(outcome=Attempt.Outcome.NOT_SENT).exists()
     box.clear_faults()
-    successor = start_cluster("bulk", environment | far_sides(box))
+    successor = start_cluster("bulk", environment | sandbox_settings(box))
     try:
         until(lambda: len(box.credits) >= 300, "the next one gives the rest")
     finally:
@@ -84,7 +84,7 @@ def test_jobs_of_the_last_release_are_run(
             keys = {"pk": row.pk} if name.endswith("_one") else {}
             async_task(name, cluster=queue, **keys)
 
-    process = start_cluster(queue, environment | far_sides(box))
+    process = start_cluster(queue, environment | sandbox_settings(box))
     try:
         until(lambda: is_done(queue), "what was due is done")
         until(lambda: not OrmQ.objects.filter(key=queue).exists(), "no job is left")

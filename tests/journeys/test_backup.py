@@ -20,7 +20,7 @@ from promoportal.db.embedded import binaries
 from promoportal.sandbox import Fault
 from tests.engine.conftest import kill_family
 from tests.engine.processes import until
-from tests.world import far_sides
+from tests.world import sandbox_settings
 
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 
@@ -41,7 +41,7 @@ class Portal:
         self.name, self.url = name, url
         self.environment = os.environ | {
             "DATABASE_URL": url,
-            **far_sides(box),
+            **sandbox_settings(box),
             "REDEMPTION_INTERVAL_SECONDS": "1",
         }
 
