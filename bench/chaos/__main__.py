@@ -21,7 +21,7 @@ _CAPABILITIES = ("idempotent,askable", "idempotent", "askable", "neither")
 
 
 class Command(BaseCommand):
-    help = "Kill, freeze and lie to a portal of its own under load; then count credits."
+    help = "Kill and freeze processes and break calls under load, then count credits."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
