@@ -167,16 +167,16 @@ class SystemUnderTest:
 
     @property
     def _environment(self) -> dict[str, str]:
-        far = f"http://127.0.0.1:{self.sandbox_port}"
+        sandbox = f"http://127.0.0.1:{self.sandbox_port}"
         outer = {k: v for k, v in os.environ.items() if k != "DATABASE_URL_FILE"}
         return outer | {
             # Set explicitly, so that no .env sets another: the test has its own database.
             "DATABASE_URL": "",
             "PORTAL_HOME": str(self.home),
             "PORTAL_URL": f"http://127.0.0.1:{self.portal_port}",
-            "OPTIMOVE_API_URL": f"{far}/optimove",
-            "OPTIMOVE_PROMOTIONS_URL": f"{far}/promotions",
-            "PLATFORM_URL": f"{far}/platform",
+            "OPTIMOVE_API_URL": f"{sandbox}/optimove",
+            "OPTIMOVE_PROMOTIONS_URL": f"{sandbox}/promotions",
+            "PLATFORM_URL": f"{sandbox}/platform",
             "PLATFORM_CAPABILITY": self._capability,
             "REDEMPTION_INTERVAL_SECONDS": "2",
             "LIST_AGAIN_AFTER_SECONDS": "10",
