@@ -7,8 +7,9 @@ from typing import Any
 
 from django.db import migrations, models, transaction
 
-OWNER = "Optimove lists another customer or promotion than before."
-REWARD = "Optimove lists another reward than before."
+# The first word was "The vendor" or "Optimove", by release.
+OWNER = " lists another customer or promotion than before."
+REWARD = " lists another reward than before."
 BATCH_SIZE = 5000
 # The order of the index `assignment_why`, which holds the few rows with a reason.
 NEWEST = -models.F("id")

@@ -258,7 +258,8 @@ class Assignment(Stateful, Leased):
         A row that the previous release marked during an upgrade has only its sentence,
         or only its reason. The next release reads `difference` alone.
         """
-        if AssignmentDifference.OWNER.problem in self.problem:
+        # Earlier releases wrote "The vendor" in place of "Optimove".
+        if AssignmentDifference.OWNER.problem.removeprefix("Optimove") in self.problem:
             return AssignmentDifference.OWNER
         if self.difference:
             return AssignmentDifference(self.difference)

@@ -40,7 +40,7 @@ def test_an_action_after_the_session_ended_is_confirmed_after_the_login(
     screen.press("Log in")
     screen.sees("The account is open again.")
     assert not row.transitions.exists()
-    screen.press("Yes, try again")
+    screen.press("Yes, retry")
 
     screen.sees("1 assignment will be tried again.")
     assert [move.why for move in row.transitions.all()] == [

@@ -80,7 +80,7 @@ def test_support_retries_all_rejected_rewards_of_an_execution(
 
     # The progress is refreshed automatically.
     screen.sees("2 of 2")
-    screen.sees("Done")
+    screen.sees("Complete")
     assert Retrial.objects.get().by.username == "support"
     for row in (*refused, late):
         row.refresh_from_db()
@@ -151,7 +151,7 @@ def test_operations_pause_resume_and_cancel_an_execution(
     screen.press("Cancel execution …")
     screen.sees("Nothing more of it will be given, for good")
     assert stop_of(execution) == ExecutionStop.NONE
-    screen.press("Yes, cancel")
+    screen.press("Yes, cancel execution")
 
     screen.sees("1 execution is cancelled.")
     assert stop_of(execution) == ExecutionStop.CANCELLED

@@ -26,6 +26,8 @@ REWARD = "Optimove lists another reward than before."
         (AssignmentReason.REFUSED, f"The account is closed. {OWNER}", "OWNER"),
         (AssignmentReason.REPEATED, f"A second one. {REWARD}", "REWARD"),
         (AssignmentReason.REFUSED, f"Closed. {REWARD} {OWNER}", "OWNER"),
+        (AssignmentReason.DIFFERS, OWNER.replace("Optimove", "The vendor"), "OWNER"),
+        (AssignmentReason.REFUSED, REWARD.replace("Optimove", "The vendor"), "REWARD"),
         (AssignmentReason.DIFFERS, "A timeout wrote over it.", "REWARD"),
         (AssignmentReason.REFUSED, "The account is closed.", ""),
         ("", "", ""),

@@ -38,7 +38,7 @@ def execute(sql: str) -> None:
 def test_a_missing_table_or_column_is_reported_with_the_command_to_migrate(
     sql: str,
 ) -> None:
-    with pytest.raises(CommandError, match=r"run `manage\.py migrate` first"):
+    with pytest.raises(CommandError, match=r"Run `manage\.py migrate`"):
         execute(sql)
 
 

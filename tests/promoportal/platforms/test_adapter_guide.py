@@ -227,8 +227,8 @@ def test_a_response_about_another_bonus_is_no_receipt(server: BonusServer) -> No
 
 
 def test_the_pages_of_an_assignment_can_show_its_requests(server: BonusServer) -> None:
-    assert platforms.asks("activate", KEY) == "POST /bonuses"
-    assert platforms.asks("look_up", KEY) == f"GET /bonuses?external_id={KEY}"
+    assert platforms.asks("ACTIVATE", KEY) == "POST /bonuses"
+    assert platforms.asks("LOOK_UP", KEY) == f"GET /bonuses?external_id={KEY}"
 
 
 @pytest.mark.parametrize(

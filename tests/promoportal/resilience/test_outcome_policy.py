@@ -21,7 +21,6 @@ from promoportal import wire
 from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.db.leases import Lease
 from promoportal.optimove import (
-    CursorRefused,
     Meaning,
     Promotions,
     Refusal,
@@ -86,8 +85,11 @@ def test_an_unknown_error_leaves_the_outcome_unknown() -> None:
     class Odd(wire.WireError):
         """An error of an adapter outside the project."""
 
+    class Narrow(wire.Rejected):
+        """A kind of rejection that no table lists."""
+
     assert outcome_policy.outcome_of(Odd("?")) == Attempt.Outcome.UNANSWERED
-    assert outcome_policy.outcome_of(CursorRefused("?")) == Attempt.Outcome.REFUSED
+    assert outcome_policy.outcome_of(Narrow("?")) == Attempt.Outcome.REFUSED
 
 
 def jitter(seconds: float) -> Range:
@@ -489,7 +491,7 @@ REDEMPTIONS = {
     "422": RedemptionAfter(
         Report.Outcome.REFUSED,
         RedemptionState.HELD,
-        "Report {}: Optimove refused it.",
+        "Report {}: Rejected by Optimove.",
         reason=RedemptionReason.REFUSED,
     ),
 }
