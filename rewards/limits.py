@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -186,40 +186,24 @@ def _figures(execution: Execution) -> dict[str, Any]:
 
 
 def _over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> str:
-    """Return what is past its limit and was not waived, as a sentence; or nothing."""
-    found = [*_customers_over(figures, waived), *_values_over(figures, waived)]
+    """Return which figures are over a limit and not waived, as sentences; or ""."""
+    limits, found, count = current(), [], figures["customers"]
+    allowed = max(limits.customers or 0, waived.get("customers", 0))
+    if limits.customers is not None and count > allowed:
+        found.append(f"{count} rewards were assigned; the limit is {limits.customers}.")
+    sums, waived_sums = _by_unit(figures["value"]), _by_unit(waived.get("value", {}))
+    names = {unit.casefold(): unit for unit in reversed(figures["value"])}
+    for unit, most in limits.value.items():
+        if (total := sums[unit]) > max(most, waived_sums[unit]):
+            found.append(f"{total} {names[unit]} were assigned; the limit is {most}.")
     return " ".join(found)
 
 
-def _customers_over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> list[str]:
-    most, there = current().customers, figures["customers"]
-    if most is None or there <= max(most, waived.get("customers", 0)):
-        return []
-    return [f"{there} rewards were assigned; the limit is {most}."]
-
-
-def _values_over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> list[str]:
-    listed, let_go = _by_unit(figures["value"]), _by_unit(waived.get("value", {}))
-    return [
-        f"{listed[unit].value} {listed[unit].name} were assigned; the limit is {most}."
-        for unit, most in current().value.items()
-        if listed[unit].value > max(most, let_go[unit].value)
-    ]
-
-
-class _Sum(NamedTuple):
-    name: str = ""
-    value: Decimal = Decimal(0)
-
-
-def _by_unit(values: Mapping[str, str]) -> Mapping[str, _Sum]:
-    """Return the sum of each unit, in lower case, and how Optimove writes the unit."""
-    found: dict[str, _Sum] = defaultdict(_Sum)
+def _by_unit(values: Mapping[str, str]) -> Mapping[str, Decimal]:
+    """Return the sum of each unit; Optimove may write one unit in several cases."""
+    found: dict[str, Decimal] = defaultdict(Decimal)
     for unit, value in values.items():
-        before = found[unit.casefold()]
-        found[unit.casefold()] = _Sum(
-            before.name or unit, before.value + Decimal(value)
-        )
+        found[unit.casefold()] += Decimal(value)
     return found
 
 
