@@ -18,6 +18,7 @@ from promoportal.optimove import Meaning, Row
 from rewards import approvals, limits, signals
 from rewards.approvals import Says
 from rewards.collection import evaluation
+from rewards.collection.evaluation import REREAD_REASONS
 from rewards.models import (
     Assignment,
     AssignmentDifference,
@@ -26,7 +27,6 @@ from rewards.models import (
 )
 from rewards.transitions import mark_active, mark_owed
 
-_READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
 # Held not because it failed, but because someone must say that it is meant.
 NEEDS_CONFIRMATION = (
     AssignmentReason.REPEATED,
@@ -77,8 +77,8 @@ def _retry_each(
 ) -> dict[int, SkipReason | None]:
     obstacles = {row.pk: retry_skip_reason(row, stop) for row in locked}
     free = [row for row in locked if not obstacles[row.pk]]
-    plain = [row for row in free if row.reason not in _READ_ANEW]
-    anew = [_locked(row.pk) for row in free if row.reason in _READ_ANEW]
+    plain = [row for row in free if row.reason not in REREAD_REASONS]
+    anew = [_locked(row.pk) for row in free if row.reason in REREAD_REASONS]
     if plain:
         _owe(plain, stop, by=by, why=why, **_COMPARED)
         signals.owed.send(Execution)
@@ -97,7 +97,7 @@ def retry_skip_reason(row: Assignment, stop: ExecutionStop) -> SkipReason | None
         return why_not
     if row.reason in NEEDS_CONFIRMATION:
         return _needs_confirmation(_held_as(row))
-    if row.reason in _READ_ANEW:
+    if row.reason in REREAD_REASONS:
         return None
     if why_not := _not_eligible(row) or owner_conflict(row):
         return why_not
@@ -202,7 +202,7 @@ def _retry(
 ) -> SkipReason | None:
     if why_not := retry_skip_reason(row, stop):
         return why_not
-    if row.reason in _READ_ANEW and (unreadable := _as_listed(row, stop)):
+    if row.reason in REREAD_REASONS and (unreadable := _as_listed(row, stop)):
         return unreadable
     _owe([row], stop, by=by, why=why, **_COMPARED)
     signals.released.send(Assignment, row=row)
@@ -331,7 +331,7 @@ def _not_given(
 
 def _next_reason(row: Assignment) -> dict[str, str]:
     """Return the reason for which a row stays held that was not given; or nothing."""
-    if row.reason in (*NEEDS_CONFIRMATION, *_READ_ANEW):
+    if row.reason in (*NEEDS_CONFIRMATION, *REREAD_REASONS):
         return {"reason": row.reason}
     if difference := row.known_difference:
         return {"reason": AssignmentReason.DIFFERS, "problem": difference.problem}

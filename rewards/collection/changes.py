@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ from promoportal.db import state_machine
 from promoportal.db.bulk import Columns
 from promoportal.optimove import Meaning
 from rewards import signals
-from rewards.collection.evaluation import Listed
+from rewards.collection.evaluation import REREAD_REASONS, Listed
 from rewards.models import (
     Assignment,
     AssignmentDifference,
@@ -24,8 +24,6 @@ from rewards.models import (
 )
 from rewards.transitions import cancel_assignments, mark_owed, mark_uncertain
 
-# Held for what Optimove said, so that what it says now decides.
-_READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
 # What a row is worth; frozen once it was sent.
 _WORTH = ("reward", "value", "unit", "unique_code", "properties")
 
@@ -43,9 +41,12 @@ def apply_changes(pairs: Sequence[tuple[Assignment, Listed]]) -> Counted:
     """Apply every difference between what was listed and what is listed now."""
     changed = {old.pk: now for old, now in pairs if _has_changed(old, now)}
     found = Counted()
-    for old in _locked(changed):
+    rows = Assignment.objects.filter(pk__in=list(changed)).order_by("pk")
+    for old in rows.select_for_update():
         now, was_assigned = changed[old.pk], old.meaning == Meaning.ACTIVATE
-        columns = _columns_to_keep(old, now)
+        # What was sent stays as it was sent.
+        sent = _WORTH if old.order is not None else ()
+        columns = {name: now.columns[name] for name in now.columns if name not in sent}
         _one(old).update(**columns)
         is_new = _apply(old, now)
         counts = is_new or was_assigned or now.row.problem
@@ -66,7 +67,11 @@ def _apply(old: Assignment, now: Listed) -> bool:
     elif _is_new_to_us(old):
         return _assign(old, now, difference)
     else:
-        _keep_assigned(old, difference, now.terms.stop)
+        if old.cancelled_too_late and now.terms.stop != ExecutionStop.CANCELLED:
+            # Optimove cancelled it after the activation, and assigns it again now.
+            _one(old).update(cancelled_too_late=False)
+        if difference:
+            _hold_differing(old, difference)
     return False
 
 
@@ -75,7 +80,7 @@ def _has_changed(old: Assignment, now: Listed) -> bool:
     if (old.vendor_status, old.meaning) != said or _difference(old, now):
         return True
     # What differed may be as it was again, and is compared with what is listed last.
-    decides = old.reason in _READ_ANEW or old.known_difference
+    decides = old.reason in REREAD_REASONS or old.known_difference
     return bool(decides) and old.as_assigned != now.row.raw
 
 
@@ -95,18 +100,6 @@ def _worth(columns: Columns) -> Any:
     reward = columns["reward"]
     exact = reward and {**reward, "value": Decimal(reward["value"])}
     return exact, columns["unique_code"], columns["properties"]
-
-
-def _locked(changed: Iterable[int]) -> Iterable[Assignment]:
-    """Return the rows as they are now, and as they stay until this transaction ends."""
-    rows = Assignment.objects.filter(pk__in=list(changed)).order_by("pk")
-    return rows.select_for_update()
-
-
-def _columns_to_keep(old: Assignment, now: Listed) -> dict[str, Any]:
-    """Return what Optimove says now; what was sent stays as it was sent."""
-    sent = _WORTH if old.order is not None else ()
-    return {name: now.columns[name] for name in now.columns if name not in sent}
 
 
 def _hold_unclear(old: Assignment, now: Listed) -> None:
@@ -141,7 +134,7 @@ def _is_new_to_us(old: Assignment) -> bool:
         return not was_assigned and old.reason != AssignmentReason.WRITTEN_OFF
     return (
         old.state == AssignmentState.HELD
-        and old.reason in _READ_ANEW
+        and old.reason in REREAD_REASONS
         and not old.doubtful
     )
 
@@ -157,73 +150,48 @@ def _assign(
     # What was never sent is worth what is listed now, but it stays its customer's.
     is_fixed = old.order or (old.key and difference == AssignmentDifference.OWNER)
     kept = difference if is_fixed else None
-    verdict, whose = now.against(old, kept)
-    said = {
+    verdict, owner = now.against(old, kept)
+    columns = {
         "reason": verdict.reason,
         "problem": verdict.problem,
         "difference": kept or "",
         "cleared": not now.terms.limits.bound_executions(),
-        **whose,
+        **owner,
     }
-    if verdict.state != AssignmentState.HELD:
-        return _owe(_one(old), now.terms.stop, said)
-    _hold(_one(old), said)
-    return True
-
-
-def _hold(rows: QuerySet[Assignment], said: Columns) -> None:
-    why = said["problem"]
-    if not state_machine.move_all(rows, AssignmentState.HELD, why=why, **said):
-        rows.filter(state=AssignmentState.HELD).update(**said)
-
-
-def _owe(rows: QuerySet[Assignment], stop: ExecutionStop, said: Columns) -> bool:
+    rows, held = _one(old), AssignmentState.HELD
+    if verdict.state == held:
+        if not state_machine.move_all(rows, held, why=verdict.problem, **columns):
+            rows.filter(state=held).update(**columns)
+        return True
     moved = mark_owed(
         rows,
-        stop=stop,
+        stop=now.terms.stop,
         why="Optimove assigns it now.",
         not_before=Now(),
         owed_since=Now(),
-        **said,
+        **columns,
     )
     if moved:
         signals.owed.send(Execution)
     return bool(moved)
 
 
-def _keep_assigned(
-    old: Assignment, difference: AssignmentDifference | None, stop: ExecutionStop
-) -> None:
-    if old.cancelled_too_late and stop != ExecutionStop.CANCELLED:
-        # Taken back after the customer had it, and now it is theirs again.
-        _one(old).update(cancelled_too_late=False)
-    if difference:
-        _hold_differing(old, difference)
-
-
 def _hold_differing(old: Assignment, difference: AssignmentDifference) -> None:
-    problem = difference.problem
+    problem, held = difference.problem, AssignmentState.HELD
     note: Columns = {
         "reason": AssignmentReason.DIFFERS,
         "problem": problem,
         "difference": difference,
     }
     owed = _one(old).filter(state=AssignmentState.OWED, doubtful=False)
-    if not state_machine.move_all(owed, AssignmentState.HELD, why=problem, **note):
-        # Given, or on its way: it is marked, and whatever comes back to be owed is held.
-        _one(old).exclude(
-            state__in=[AssignmentState.VOID, AssignmentState.HELD]
-        ).update(**note)
-        _add_to_why_it_is_held(old, difference)
-
-
-def _add_to_why_it_is_held(old: Assignment, difference: AssignmentDifference) -> None:
-    """Keep the reason of a held row: a second assignment must not pass for a change."""
-    held = _one(old).filter(state=AssignmentState.HELD)
-    sentence = Value(f" {difference.problem}")
-    held.exclude(difference=difference).update(
-        difference=difference, problem=Trim(Concat("problem", sentence))
-    )
+    if state_machine.move_all(owed, held, why=problem, **note):
+        return
+    # A row that is sent or activated is marked; it is held if it becomes OWED again.
+    _one(old).exclude(state__in=[AssignmentState.VOID, held]).update(**note)
+    # A held row keeps its reason: a second assignment must not pass for a change.
+    others = _one(old).filter(state=held).exclude(difference=difference)
+    sentence = Value(f" {problem}")
+    others.update(difference=difference, problem=Trim(Concat("problem", sentence)))
 
 
 def _one(old: Assignment) -> QuerySet[Assignment]:

@@ -23,6 +23,8 @@ from rewards.models import (
 )
 
 HELD, VOID = AssignmentState.HELD, AssignmentState.VOID
+# Rows that need review because of what Optimove listed: what it lists now decides.
+REREAD_REASONS = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
 
 
 @dataclass(frozen=True)

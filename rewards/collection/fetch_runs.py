@@ -73,19 +73,13 @@ def request_run(
         if not state_machine.move_all(
             at_rest, CollectionState.WAITING, by=by, why=why, **_AFRESH
         ):
-            _hasten(rows)
+            # The running run continues at once, and another one follows it. A queued run
+            # starts now. `looks` starts from 0, as Optimove may list customers late.
+            running = rows.filter(state=CollectionState.COLLECTING)
+            running.update(again=True, not_before=Now())
+            queued = rows.filter(state=CollectionState.WAITING)
+            queued.update(not_before=Now(), looks=0)
         signals.collecting.send(Execution)
-
-
-def _hasten(rows: QuerySet[Collection]) -> None:
-    """
-    Start the requested run now, or have another one follow the run under way.
-
-    The looks are counted from the start, since Optimove may list late some of what it
-    announced just now.
-    """
-    rows.filter(state=CollectionState.COLLECTING).update(again=True, not_before=Now())
-    rows.filter(state=CollectionState.WAITING).update(not_before=Now(), looks=0)
 
 
 def resume(execution: Execution) -> None:
@@ -166,15 +160,14 @@ def advance(collection: Collection, page: Page, stored: Stored) -> bool:
 
     The collection is locked by the caller.
     """
-    step = next_step(
+    is_as_before = not page.next_cursor and _is_as_before(collection, stored.fresh)
+    pause = settings.LIST_AGAIN_AFTER.total_seconds()
+    return _write(
         collection,
-        page,
-        stored.fresh,
-        pause=settings.LIST_AGAIN_AFTER.total_seconds(),
-        is_as_before=not page.next_cursor and _is_as_before(collection, stored.fresh),
+        next_step(
+            collection, page, stored.fresh, pause=pause, is_as_before=is_as_before
+        ),
     )
-    _write(collection, step)
-    return step.ends
 
 
 def fail(collection: Collection, error: wire.WireError) -> bool:
@@ -183,9 +176,7 @@ def fail(collection: Collection, error: wire.WireError) -> bool:
 
     The collection is locked by the caller.
     """
-    step = step_after_error(collection, error)
-    _write(collection, step)
-    return step.ends
+    return _write(collection, step_after_error(collection, error))
 
 
 @dataclass(frozen=True)
@@ -324,7 +315,7 @@ def _hold(reason: AssignmentReason, problem: str, kept: Columns) -> Step:
     return Step(changes, CollectionState.HELD, problem)
 
 
-def _write(locked: Collection, step: Step) -> None:
+def _write(locked: Collection, step: Step) -> bool:
     changes = dict(step.changes)
     if step.wait is not None:
         changes["not_before"] = seconds_from_now(step.wait)
@@ -332,6 +323,7 @@ def _write(locked: Collection, step: Step) -> None:
         locked.move(step.to, why=step.why, **changes)
     else:
         Collection.objects.filter(pk=locked.pk).update(**changes)
+    return step.ends
 
 
 def _is_as_before(run: Collection, fresh: int) -> bool:

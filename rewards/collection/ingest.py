@@ -14,7 +14,7 @@ from promoportal.db import bulk, database_identity
 from promoportal.db.bulk import Columns
 from promoportal.db.database_identity import Gap
 from promoportal.db.state_machine import LostRace
-from promoportal.optimove import Meaning, Page, Row
+from promoportal.optimove import Meaning, Page
 from rewards import limits, signals
 from rewards.collection import changes, evaluation
 from rewards.collection.evaluation import Listed, Terms
@@ -71,26 +71,18 @@ def _lock(collection: Collection) -> Collection:
 
 def _store_rows(collection: Collection, page: Page, terms: Terms) -> Stored:
     rows = evaluation.evaluate_page(page.rows, terms)
-    known = _known(terms.execution, rows)
-    inserted = _insert(
-        [row for reference, row in rows.items() if reference not in known],
-        terms,
-        collection.number,
+    stored = Assignment.objects.select_related("promotion", "execution").filter(
+        execution=terms.execution, reference__in=list(rows)
     )
-    seen_again = _mark_listed(known.values(), collection.number)
+    known = {assignment.reference: assignment for assignment in stored}
+    new = [row for reference, row in rows.items() if reference not in known]
+    inserted = _insert(new, terms, collection.number)
+    earlier = [row.pk for row in known.values() if row.listed_pass < collection.number]
+    seen_again = Assignment.objects.filter(pk__in=earlier)
+    fresh = len(inserted) + seen_again.update(listed_pass=collection.number)
     again = [(known[ref], row) for ref, row in rows.items() if ref in known]
     _admit(terms.execution, inserted, changes.apply_changes(again))
-    return Stored(
-        fresh=len(inserted) + seen_again,
-        customers=frozenset(listed.row.customer for listed in rows.values()),
-    )
-
-
-def _known(execution: Execution, references: Iterable[str]) -> dict[str, Assignment]:
-    found = Assignment.objects.select_related("promotion", "execution").filter(
-        execution=execution, reference__in=list(references)
-    )
-    return {assignment.reference: assignment for assignment in found}
+    return Stored(fresh, frozenset(listed.row.customer for listed in rows.values()))
 
 
 def _insert(
@@ -101,7 +93,10 @@ def _insert(
     for listed in rows:
         theirs = (listed.promotion, listed.row.customer)
         columns = listed.as_new(repeated=theirs in taken)
-        new.append({**columns, **_doubt(listed.row, gaps)})
+        # A reward that was assigned in a gap of the database may have been sent.
+        sent_at = database_identity.doubtful_since(listed.row.assigned_at, gaps)
+        doubt = {"doubtful": sent_at is not None, "first_sent_at": sent_at}
+        new.append({**columns, **doubt})
         taken.add(theirs)
     bulk.bulk_insert(
         Assignment,
@@ -120,18 +115,6 @@ def _taken(execution: Execution, rows: Iterable[Listed]) -> set[tuple[int | None
         execution=execution, customer__in=customers, repeated=False
     )
     return set(found.values_list("promotion_id", "customer"))
-
-
-def _doubt(row: Row, gaps: Iterable[Gap]) -> Columns:
-    """Return since when a row is in doubt: assigned in a gap, it may have been sent."""
-    since = database_identity.doubtful_since(row.assigned_at, gaps)
-    return {"doubtful": since is not None, "first_sent_at": since}
-
-
-def _mark_listed(known: Iterable[Assignment], listed_pass: int) -> int:
-    """Mark rows as listed; return how many of them this run had not seen yet."""
-    earlier = [row.pk for row in known if row.listed_pass < listed_pass]
-    return Assignment.objects.filter(pk__in=earlier).update(listed_pass=listed_pass)
 
 
 def _admit(
