@@ -36,9 +36,12 @@ def follow() -> None:
     budget = TimeBudget(TURN)
     for collection in unfinished():
         while not budget.is_spent():
-            # None of it was free, or none is left: others may be at it.
-            if not _take_back_some(collection.execution):
-                _finish(collection)
+            if not _cancel_some(collection.execution):
+                # Other workers may still have the last rows locked.
+                rows = Assignment.objects.filter(execution=collection.execution_id)
+                if not has_cancellable(rows):
+                    same = Collection.objects.filter(pk=collection.pk)
+                    same.update(taken_back=True)
                 break
 
 
@@ -53,20 +56,12 @@ def unfinished() -> QuerySet[Collection]:
     return cancelled.filter(taken_back=False).select_related("execution")
 
 
-def _take_back_some(execution: Execution) -> int:
+def _cancel_some(execution: Execution) -> int:
     with transaction.atomic():
         lock_shared(execution.pk)
         rows = Assignment.objects.filter(execution=execution)
         free = rows.select_for_update(skip_locked=True, no_key=True)
         return cancel_assignments(free, by=_who_cancelled(execution), most=BATCH_SIZE)
-
-
-def _finish(collection: Collection) -> None:
-    """Look no more, once there is nothing left; of a stopped execution nothing comes."""
-    if not has_cancellable(
-        Assignment.objects.filter(execution=collection.execution_id)
-    ):
-        Collection.objects.filter(pk=collection.pk).update(taken_back=True)
 
 
 def _who_cancelled(execution: Execution) -> Any:

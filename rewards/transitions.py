@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
@@ -42,7 +41,9 @@ def mark_active(
         **RELEASED,
     )
     if moved:
-        _mark_taken_back(moved)
+        # Staff must see that a reward was activated although it was cancelled.
+        late = Assignment.objects.filter(cancelled(), pk__in=moved)
+        late.update(cancelled_too_late=True)
         signals.activated.send(Assignment, keys=moved)
     return moved
 
@@ -51,12 +52,6 @@ def _unless_differing(name: str) -> Case:
     """Nothing, but for what staff must still see of a reward that was given."""
     differs = When(reason=AssignmentReason.DIFFERS, then=F(name))
     return Case(differs, default=Value(""), output_field=TextField())
-
-
-def _mark_taken_back(keys: Sequence[int]) -> None:
-    """What was taken back while it was on its way: staff must see that it was given."""
-    given = Assignment.objects.filter(cancelled(), pk__in=keys)
-    given.update(cancelled_too_late=True)
 
 
 def cancelled() -> Q:
@@ -115,11 +110,12 @@ def cancel_assignments(
 
     At most so many of each kind; gives back how many that were.
     """
-    marked = Assignment.objects.filter(pk__in=_given(rows).values("pk")[:most])
+    unsent, in_doubt, activated = _cancellable(rows)
+    late = Assignment.objects.filter(pk__in=activated.values("pk")[:most])
     return (
-        len(_void(_waiting(rows)[:most], by, {}))
-        + len(mark_uncertain(_in_doubt(rows)[:most], why=_TAKEN_BACK, not_before=Now()))
-        + marked.update(cancelled_too_late=True)
+        len(_void(unsent[:most], by, {}))
+        + len(mark_uncertain(in_doubt[:most], why=_TAKEN_BACK, not_before=Now()))
+        + late.update(cancelled_too_late=True)
     )
 
 
@@ -133,23 +129,18 @@ def mark_uncertain(
 
 
 def has_cancellable(rows: QuerySet[Assignment]) -> bool:
-    """Whether there is something left to take back."""
-    kinds = _waiting(rows), _in_doubt(rows), _given(rows)
-    return any(kind.exists() for kind in kinds)
+    """Return whether a cancellation would still change any of these rows."""
+    return any(kind.exists() for kind in _cancellable(rows))
 
 
-def _waiting(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
-    return rows.filter(
-        state__in=[AssignmentState.OWED, AssignmentState.HELD], doubtful=False
+def _cancellable(rows: QuerySet[Assignment]) -> tuple[QuerySet[Assignment], ...]:
+    """Return the rows that are not sent, possibly activated, and activated."""
+    owed, held = AssignmentState.OWED, AssignmentState.HELD
+    return (
+        rows.filter(state__in=[owed, held], doubtful=False),
+        rows.filter(state=owed, doubtful=True),
+        rows.filter(state=AssignmentState.ACTIVE, cancelled_too_late=False),
     )
-
-
-def _in_doubt(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
-    return rows.filter(state=AssignmentState.OWED, doubtful=True)
-
-
-def _given(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
-    return rows.filter(state=AssignmentState.ACTIVE, cancelled_too_late=False)
 
 
 def _assigned() -> Q:
@@ -195,6 +186,6 @@ def _hold_differing(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list
 
 
 def _hold(rows: QuerySet[Assignment], why: str, changes: dict[str, Any]) -> list[int]:
-    # Not what differs from row to row: that says why it is tried again, and it is not.
+    # `each` has the problem and the time of a retry, which does not take place.
     same = {name: value for name, value in changes.items() if name != "each"}
     return state_machine.move_all(rows, AssignmentState.HELD, why=why, **same)

@@ -147,7 +147,7 @@ def carry_out(
     )
     every = CONCLUDE_EVERY if platform.capability.settles_by_itself else 1
     with closing(answers):
-        for part in _parts(answers, every):
+        while part := list(islice(answers, every)):
             crash_points.at(Point.ACTIVATING_ANSWERED)
             sending.conclude(part)
             crash_points.at(Point.ACTIVATING_CONCLUDED)
@@ -210,8 +210,3 @@ def send(row: Assignment, platform: Platform, lease: Lease) -> Receipt:
         raise wire.Rejected(f"{row} has no key.")
     with wire.only_while(lambda: lease.left() > 0):
         return platform.activate(Order.from_json(row.order), key=row.key)
-
-
-def _parts(answers: Iterator[CallResult], size: int) -> Iterator[list[CallResult]]:
-    while part := list(islice(answers, size)):
-        yield part

@@ -74,18 +74,14 @@ def _call(row: Assignment, call: Call, may_begin: Callable[[], bool]) -> CallRes
     try:
         receipt = call(row)
     except wire.WireError as error:
-        return _failed(row, error)
+        return CallResult(
+            row,
+            Outcome(outcome_policy.outcome_of(error)),
+            evidence=error.record,
+            problem=error.problem,
+            error=error,
+            delay=outcome_policy.delay_after(error, row.failures),
+        )
     if receipt is None:
         return CallResult(row, Outcome.NOT_FOUND)
     return CallResult(row, Outcome.GIVEN, receipt.reference, receipt.evidence)
-
-
-def _failed(row: Assignment, error: wire.WireError) -> CallResult:
-    return CallResult(
-        row,
-        Outcome(outcome_policy.outcome_of(error)),
-        evidence=error.record,
-        problem=error.problem,
-        error=error,
-        delay=outcome_policy.delay_after(error, row.failures),
-    )

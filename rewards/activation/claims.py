@@ -78,9 +78,7 @@ def _claim(
         rows = _chosen(claimable(capability).filter(which), most)
         if not rows:
             return None
-        lease = Lease(LEASE)
-        _take(rows, lease)
-        return Claim(lease, rows[0].execution_id, rows, _write_down(rows))
+        return _take(rows, Lease(LEASE))
 
 
 def claimable(capability: Capability) -> QuerySet[Assignment]:
@@ -122,7 +120,7 @@ def _chosen(rows: QuerySet[Assignment], most: int) -> list[Assignment]:
     return list(in_company[:most]) or list(ordered.filter(deaths__gte=COMPANY)[:1])
 
 
-def _take(rows: Sequence[Assignment], lease: Lease) -> None:
+def _take(rows: Sequence[Assignment], lease: Lease) -> Claim:
     for row in rows:
         row.order = row.order or order_of(row).as_json()
     orders = {row.pk: {"order": row.order} for row in rows}
@@ -134,12 +132,9 @@ def _take(rows: Sequence[Assignment], lease: Lease) -> None:
         first_sent_at=Coalesce("first_sent_at", Now()),
         **leased(lease),
     )
-
-
-def _write_down(rows: Sequence[Assignment]) -> dict[int, int]:
-    attempts = [{"assignment": row.pk, "number": row.attempts + 1} for row in rows]
-    written = bulk.bulk_insert(Attempt, attempts)
-    return {assignment: pk for pk, assignment, _ in written}
+    begun = [{"assignment": row.pk, "number": row.attempts + 1} for row in rows]
+    attempts = {row: pk for pk, row, _ in bulk.bulk_insert(Attempt, begun)}
+    return Claim(lease, rows[0].execution_id, rows, attempts)
 
 
 def order_of(row: Assignment) -> Order:

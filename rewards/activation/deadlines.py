@@ -62,15 +62,8 @@ def hold_too_late() -> int:
     late = Assignment.objects.filter(
         state=AssignmentState.OWED,
         owed_since__lte=seconds_from_now(-settings.ACTIVATE_WITHIN.total_seconds()),
-    )[:SWEEP]
-    with transaction.atomic():
-        held = state_machine.move_all(
-            late.select_for_update(skip_locked=True),
-            AssignmentState.HELD,
-            why="It was not activated in time.",
-            reason=AssignmentReason.TOO_LATE,
-        )
-    return len(held)
+    )
+    return _hold(late, AssignmentReason.TOO_LATE, "It was not activated in time.")
 
 
 def hold_unsettled() -> int:
@@ -88,13 +81,16 @@ def hold_unsettled() -> int:
         state__in=[AssignmentState.OWED, AssignmentState.UNCERTAIN],
         doubtful=True,
         first_sent_at__lte=seconds_from_now(-settings.SETTLE_WITHIN.total_seconds()),
-    )[:SWEEP]
+    )
+    return _hold(overdue, AssignmentReason.UNANSWERED, problem, problem=problem)
+
+
+def _hold(
+    rows: QuerySet[Assignment], reason: AssignmentReason, why: str, **changes: Any
+) -> int:
     with transaction.atomic():
-        held = state_machine.move_all(
-            overdue.select_for_update(skip_locked=True),
-            AssignmentState.HELD,
-            why=problem,
-            reason=AssignmentReason.UNANSWERED,
-            problem=problem,
+        free = rows[:SWEEP].select_for_update(skip_locked=True)
+        held = AssignmentState.HELD
+        return len(
+            state_machine.move_all(free, held, why=why, reason=reason, **changes)
         )
-    return len(held)

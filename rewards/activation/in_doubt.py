@@ -116,16 +116,12 @@ def _send_again(capability: Capability) -> None:
 
 def _stop_stranded(capability: Capability) -> None:
     rows = _stranded(capability)
+    why = "It is in doubt, and the platform knows no keys."
     if capability.idempotent:
         _hold_unanswered(rows.exclude(within_key_retention(capability)), _FORGOTTEN)
-        unassigned = rows.exclude(meaning=Meaning.ACTIVATE)
-        mark_uncertain(
-            unassigned[:SWEEP], why="It is in doubt, and not assigned any more."
-        )
-    else:
-        mark_uncertain(
-            rows[:SWEEP], why="It is in doubt, and the platform knows no keys."
-        )
+        rows = rows.exclude(meaning=Meaning.ACTIVATE)
+        why = "It is in doubt, and not assigned any more."
+    mark_uncertain(rows[:SWEEP], why=why)
 
 
 def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
@@ -210,7 +206,14 @@ def _conclude(answer: CallResult, capability: Capability) -> None:
     platform_throttle.record_results([answer])
     with transaction.atomic():
         stop = lock_shared(row.execution_id)
-        _record(answer)
+        Attempt.objects.create(
+            assignment=row,
+            kind=Attempt.Kind.LOOK_UP,
+            number=row.attempts + 1,
+            ended_at=Now(),
+            outcome=answer.outcome,
+            **asdict(answer.evidence),
+        )
         if answer.outcome == Outcome.GIVEN:
             mark_active(
                 same, {row.pk: answer.receipt}, why="The platform knows it: given."
@@ -241,14 +244,3 @@ def _not_found(
         signals.owed.send(Execution)
     else:
         same.update(not_before=F("lease_until") + grace)
-
-
-def _record(answer: CallResult) -> None:
-    Attempt.objects.create(
-        assignment=answer.row,
-        kind=Attempt.Kind.LOOK_UP,
-        number=answer.row.attempts + 1,
-        ended_at=Now(),
-        outcome=answer.outcome,
-        **asdict(answer.evidence),
-    )

@@ -70,7 +70,10 @@ class ClaimedAssignments:
         self._owe_again("It was handed back unsent.")
 
     def retry(self) -> None:
-        self._doubt_server_errors()
+        # A gateway may answer 5xx although the platform did the work.
+        broken = [r.row.pk for r in self.results if (r.evidence.status or 0) >= 500]
+        if broken:
+            self.rows.filter(pk__in=broken).update(doubtful=True)
         why = _WHY_AGAIN[self.results[0].outcome]
         self._owe_again(why, each=self._delays(), failures=F("failures") + 1)
 
@@ -92,12 +95,6 @@ class ClaimedAssignments:
     def hold_malformed(self, rows: QuerySet[Assignment]) -> None:
         why = "The platform's answers keep breaking its contract."
         self._hold(rows, AssignmentReason.MALFORMED, why, doubtful=True)
-
-    def _doubt_server_errors(self) -> None:
-        """Mark rows as doubtful after a 5xx: a gateway may say so of work that was done."""
-        said = [r.row.pk for r in self.results if (r.evidence.status or 0) >= 500]
-        if said:
-            self.rows.filter(pk__in=said).update(doubtful=True)
 
     def _owe_again(self, why: str, **changes: Any) -> None:
         """Apply `mark_owed`, and clear the order of the rows that were never sent."""

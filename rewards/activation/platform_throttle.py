@@ -70,12 +70,8 @@ def record_results(results: Sequence[CallResult]) -> None:
     elif forbidden:
         circuit_breaker.trip(Side.PLATFORM, forbidden[0])
     elif failed:
-        _record_failures(failed)
-
-
-def _record_failures(errors: Sequence[wire.WireError]) -> None:
-    last = max(errors, key=lambda error: error.retry_after or 0)
-    if last.retry_after:
-        circuit_breaker.open_for(Side.PLATFORM, last, last.retry_after)
-    else:
-        circuit_breaker.record_failures(Side.PLATFORM, last, count=len(errors))
+        last = max(failed, key=lambda error: error.retry_after or 0)
+        if last.retry_after:
+            circuit_breaker.open_for(Side.PLATFORM, last, last.retry_after)
+        else:
+            circuit_breaker.record_failures(Side.PLATFORM, last, count=len(failed))
