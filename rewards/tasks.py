@@ -1,4 +1,8 @@
-"""What the queue can run of this room. Every job is a wake-up: the rows say what to do."""
+"""
+Background tasks of this app.
+
+A task has no payload, or one key: it processes the rows that are due.
+"""
 
 from __future__ import annotations
 

@@ -18,12 +18,12 @@ from rewards.models.choices import (
 from rewards.models.promotion import Promotion
 
 OWED, ACTIVATING, UNCERTAIN, ACTIVE, HELD, VOID = AssignmentState
-# The level of a promotion that a reward is of, as it was listed.
+# The tier of the promotion, as Optimove lists it.
 TIER = KT("reward__tier")
 
 
 class Assignment(Stateful, Leased):
-    """What one customer was assigned by one execution, until they have it."""
+    """One promotion assigned to one customer by one execution."""
 
     machines = {
         "state": {
@@ -43,7 +43,7 @@ class Assignment(Stateful, Leased):
         Promotion, null=True, blank=True, on_delete=models.PROTECT, db_index=False
     )
     reference = models.CharField(max_length=200, help_text="Optimove's assignment id.")
-    # In the order of its characters, so that an index finds how an id begins.
+    # With the collation "C", an index also finds IDs by their first characters.
     customer = models.CharField(max_length=200, blank=True, db_collation="C")
 
     as_assigned = models.JSONField(help_text="The row as Optimove said it.")
@@ -62,7 +62,7 @@ class Assignment(Stateful, Leased):
     state = models.CharField(max_length=20, choices=AssignmentState)
     reason = models.CharField(max_length=20, choices=AssignmentReason, blank=True)
     problem = models.TextField(blank=True)
-    # Kept when `reason` and `problem` are overwritten, until staff confirm the row.
+    # Kept until staff confirm the row, also if `reason` and `problem` are overwritten.
     difference = models.CharField(
         max_length=10,
         choices=AssignmentDifference,
@@ -102,8 +102,8 @@ class Assignment(Stateful, Leased):
             models.UniqueConstraint(
                 fields=["execution", "reference"], name="assignment_once_per_execution"
             ),
-            # Whatever ids the vendor gives, one promotion is credited to one customer
-            # once per execution, unless a person released the second.
+            # Whichever IDs Optimove assigns, each promotion is activated once per customer
+            # and execution, unless staff approve a duplicate.
             models.UniqueConstraint(
                 fields=["execution", "promotion", "customer"],
                 name="assignment_once_per_customer",
@@ -121,13 +121,14 @@ class Assignment(Stateful, Leased):
             ),
         ]
         indexes = [
-            # The claim: what is owed by this execution, the longest due first.
+            # The claim: pending rows of an execution, the longest due first.
             models.Index(
                 fields=["execution", "not_before", "id"],
                 name="assignment_due",
                 condition=models.Q(state=OWED, cleared=True),
             ),
-            # The tick: what is owed for too long, expired, or to be settled.
+            # The scheduler: rows past their deadline, rows whose lease ended, and rows
+            # whose outcome is to be found out.
             models.Index(
                 fields=["owed_since"],
                 name="assignment_owed_since",
@@ -143,16 +144,16 @@ class Assignment(Stateful, Leased):
                 name="assignment_uncertain",
                 condition=models.Q(state=UNCERTAIN),
             ),
-            # Lists as staff narrow them. Without the key in it an index finds the rows,
-            # but has them sorted: all half a million of an execution.
+            # The filters of staff's list. Without the key, PostgreSQL would sort all
+            # rows that an index finds: half a million for an execution.
             models.Index("execution", NEWEST, name="assignment_of_execution"),
             models.Index("promotion", NEWEST, name="assignment_of_promotion"),
             models.Index("state", NEWEST, name="assignment_in_state"),
-            # Settled or not, too: is any row of this execution still moving?
+            # Also the query whether an execution has rows that are still processed.
             models.Index(
                 "execution", "state", NEWEST, name="assignment_of_execution_in"
             ),
-            # The few that something is to be said about; the others cost nothing here.
+            # Partial, as few rows have a reason; the others are not written to it.
             models.Index(
                 "reason",
                 NEWEST,
@@ -190,7 +191,8 @@ class Assignment(Stateful, Leased):
                 name="assignment_too_late",
                 condition=models.Q(cancelled_too_late=True),
             ),
-            # What the first page counts: these few, and not all that are held or sent.
+            # The counts of the overview, which must not read all rows in `HELD` or
+            # `UNCERTAIN`.
             models.Index(
                 NEWEST,
                 name="assignment_held_in_doubt",
@@ -209,7 +211,7 @@ class Assignment(Stateful, Leased):
                 name="assignment_of_promotion_held",
                 condition=models.Q(state=HELD),
             ),
-            # What a cancellation would do to them, asked before it does it.
+            # The preview of a cancellation.
             models.Index(
                 "execution",
                 NEWEST,
@@ -222,19 +224,19 @@ class Assignment(Stateful, Leased):
                 name="assignment_of_execution_late",
                 condition=models.Q(cancelled_too_late=True),
             ),
-            # In doubt: sent again only while its key is remembered, and not for ever.
+            # Doubtful rows are sent again only while the platform remembers their key.
             models.Index(
                 fields=["first_sent_at"],
                 name="assignment_in_doubt",
                 condition=models.Q(state__in=["OWED", "UNCERTAIN"], doubtful=True),
             ),
-            # What waits for its pass to be checked against the limits.
+            # Rows that wait for the check of the limits.
             models.Index(
                 fields=["execution", "id"],
                 name="assignment_uncleared",
                 condition=models.Q(cleared=False),
             ),
-            # A customer's page, and the search; first what needs somebody.
+            # The page of a customer, with rows that need review first, and the search.
             models.Index(fields=["customer", "-id"], name="assignment_by_customer"),
             models.Index(
                 fields=["customer", "-id"],
@@ -253,10 +255,10 @@ class Assignment(Stateful, Leased):
     @property
     def known_difference(self) -> AssignmentDifference | None:
         """
-        Return what Optimove lists otherwise than it was assigned.
+        Return what Optimove changed since it assigned the reward; None if nothing.
 
-        A row that the previous release marked during an upgrade has only its sentence,
-        or only its reason. The next release reads `difference` alone.
+        Rows that the previous release marked during an upgrade have only the sentence or
+        the reason. The next release can read `difference` alone.
         """
         if AssignmentDifference.OWNER.problem in self.problem:
             return AssignmentDifference.OWNER
@@ -277,7 +279,7 @@ class AssignmentTransition(Transition):
     class Meta(Transition.Meta):
         indexes = [
             *Transition.Meta.indexes,
-            # What was activated, the latest first.
+            # The list of activated rewards, the newest first.
             models.Index(
                 NEWEST,
                 name="assignment_activated",
@@ -292,7 +294,7 @@ class ActivationManager(models.Manager["Activation"]):
 
 
 class Activation(AssignmentTransition):
-    """The move that made an assignment active, of which there is one and no more."""
+    """The transition of an assignment to `ACTIVE`; each assignment has at most one."""
 
     objects: ClassVar[ActivationManager] = ActivationManager()
 
