@@ -1,8 +1,8 @@
 """
-Spending limits: admit, hold and release rewards. Optimove's Auto Flow has no approval.
+Spending limits: count, hold and release rewards. Optimove's Auto Flow has no approval.
 
-Limits are on what one execution assigned in all, so that many small runs cannot go past
-what one large run may not. They are checked under the collection's lock.
+A limit applies to all rewards of one execution, so that several small runs cannot exceed
+what one large run may not. Limits are checked under the row lock of the collection.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from rewards import signals
 from rewards.models import Assignment, Collection, Tally
 
 BATCH_SIZE = 5000
-# Seconds a job goes on, so that others get their turn.
+# Seconds that a job runs, so that other jobs of the queue can run.
 TURN = 8.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an execution may assign at most; None or absent: there is no limit."""
+    """Limits of the settings. None, or a missing unit, means no limit."""
 
     customers: int | None = None
     value: Mapping[str, Decimal] = field(default_factory=dict)
@@ -52,9 +52,9 @@ class Limits:
 
 def current() -> Limits:
     """
-    Return the limits as they are set.
+    Return the limits of the settings.
 
-    :raises ImproperlyConfigured: naming the variable and what is wrong with it
+    :raises ImproperlyConfigured: with the name of the setting and the reason
     """
     return _limits(
         tuple(settings.LIMIT_CUSTOMERS),
@@ -73,16 +73,16 @@ def admit(
     """
     Add rewards, each with its `unit` and `value`, to the tallies.
 
-    `instead_of` are some of them as they were before, counted if they were assigned.
-    `again` says that some were listed before and are assigned only now: then what passed
-    and is not released yet waits with them for the next check. The execution is locked by
-    the caller.
+    `instead_of` has the earlier versions of changed rewards; those that were assigned are
+    subtracted. `again` means that some rewards were listed before and are assigned only
+    now: rows that passed the limits and are not released yet then wait for the next check.
+    The caller must have locked the execution.
     """
     sums: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
-    worths = [(1, row["unit"], row["value"]) for row in rows]
+    entries = [(1, row["unit"], row["value"]) for row in rows]
     counted = [row for row in instead_of if row.meaning == Meaning.ACTIVATE]
-    worths += [(-1, row.unit, row.value) for row in counted]
-    for sign, unit, value in worths:
+    entries += [(-1, row.unit, row.value) for row in counted]
+    for sign, unit, value in entries:
         customers, total = sums[unit]
         sums[unit] = customers + sign, total + sign * (value or 0)
     for unit, (customers, total) in sorted(sums.items()):
@@ -94,7 +94,7 @@ def admit(
 
 def _add(execution: Execution, unit: str, customers: int, total: Decimal) -> None:
     tally, _ = Tally.objects.get_or_create(execution=execution, unit=unit)
-    # Not below nothing: the previous release did not follow what rows are worth.
+    # Not below 0: the previous release did not correct tallies when a value changed.
     Tally.objects.filter(pk=tally.pk).update(
         customers=Greatest(F("customers") + customers, 0, output_field=IntegerField()),
         value=Greatest(F("value") + total, Decimal(0), output_field=DecimalField()),
@@ -103,9 +103,9 @@ def _add(execution: Execution, unit: str, customers: int, total: Decimal) -> Non
 
 def check(execution: Execution) -> bool:
     """
-    Hold the execution if it is past a limit; return whether it is within all.
+    Hold the execution if it is over a limit; return whether it is within all limits.
 
-    The execution is locked by the caller.
+    The caller must have locked the execution.
     """
     collections = Collection.objects.filter(execution=execution)
     waived = collections.values_list("waived", flat=True).first()
@@ -117,16 +117,16 @@ def check(execution: Execution) -> bool:
 
 def check_run(collection: Collection) -> None:
     """
-    Release what a run or an answer assigned, or hold the execution before it is claimed.
+    Release the rows of a run or a look-up, or hold the execution before they are claimed.
 
-    The collection is locked by the caller.
+    The caller must have locked the collection.
     """
     if check(collection.execution):
         _release(collection)
 
 
 def waive(execution: Execution) -> None:
-    """Allow the figures of an execution that a person resumed, as they are now."""
+    """Accept the current figures of an execution that staff resumed, and release its rows."""
     collection, _ = Collection.objects.get_or_create(execution=execution)
     locked = Collection.objects.select_for_update().get(pk=collection.pk)
     locked.waived = _figures(execution)
@@ -135,7 +135,7 @@ def waive(execution: Execution) -> None:
 
 
 def release_admitted() -> None:
-    """Release what is left of what passed, for one turn."""
+    """Release remaining rows within the limits, for up to `TURN` seconds."""
     budget = TimeBudget(TURN)
     for collection in _unfinished():
         while not budget.is_spent() and _release_some(collection.pk):
@@ -143,7 +143,7 @@ def release_admitted() -> None:
 
 
 def is_due() -> bool:
-    """Return whether something that passed cannot be claimed yet."""
+    """Return whether rows within the limits are not released yet."""
     return _unfinished().exists()
 
 
@@ -152,7 +152,7 @@ def _unfinished() -> QuerySet[Collection]:
 
 
 def _release(locked: Collection) -> None:
-    """Release all that is there now: the first of it at once, which usually is all."""
+    """Release all current rows: the first batch now, which usually is all of them."""
     last = Assignment.objects.order_by("-pk").values_list("pk", flat=True).first()
     Collection.objects.filter(pk=locked.pk).update(cleared_to=last)
     if _release_some(locked.pk):
@@ -160,14 +160,17 @@ def _release(locked: Collection) -> None:
 
 
 def _release_some(collection_pk: int) -> bool:
-    """Release some thousands of rows; return whether there may be more."""
+    """
+    Release one batch of rows; return whether there may be more.
+
+    One transaction with a million rows would take longer than the job may run.
+    """
     with transaction.atomic():
-        # A million rows in one transaction would outlast the job that clears them.
-        mine = Collection.objects.select_for_update().get(pk=collection_pk)
-        if mine.cleared_to is None:
+        locked = Collection.objects.select_for_update().get(pk=collection_pk)
+        if locked.cleared_to is None:
             return False
         waiting = Assignment.objects.filter(
-            execution=mine.execution_id, cleared=False, pk__lte=mine.cleared_to
+            execution=locked.execution_id, cleared=False, pk__lte=locked.cleared_to
         )
         some = list(waiting.order_by("pk").values_list("pk", flat=True)[:BATCH_SIZE])
         if Assignment.objects.filter(pk__in=some).update(cleared=True):

@@ -546,7 +546,7 @@ def test_two_who_take_back_a_large_execution_leave_nothing_of_it() -> None:
 
     with elsewhere() as other:
         other.begin()
-        other.do(lambda: cancellation._take_back_some(execution))
+        other.do(lambda: cancellation._cancel_some(execution))
         cancellation.follow()
         other.do(lambda: transaction.set_rollback(True))
         other.commit()
