@@ -1,9 +1,9 @@
 """
-Second approvals for doubtful rewards of a high value.
+Second approvals for possibly activated rewards of a high value.
 
-Staff find out if a doubtful reward was activated. If they are wrong, the customer gets
-it twice or never. Above a value, the first approval is therefore only stored; the reward
-changes when another person approves the same.
+Staff find out if such a reward was activated. If they are wrong, the customer gets it
+twice or never. Above a value, the first approval is therefore only stored; the reward
+changes when another user approves the same.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def said_by(row: Assignment, person: Any) -> str:
 
 
 def consume_proposal(row: Assignment, *, why: str) -> str:
-    """Return the reasons of both users, or of one if one decides; delete the proposal."""
+    """Return the reasons of both users, or of one if one decides; drop the proposal."""
     first = open_proposals().filter(assignment=row).select_related("by").first()
     if first is None:
         return why

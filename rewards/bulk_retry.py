@@ -50,8 +50,8 @@ def follow() -> None:
     budget = TimeBudget(TURN)
     while not budget.is_spent() and _process_part():
         pass
-    # Only a job that ran out of time starts the next one. If this job found no free part,
-    # another job has them.
+    # Only a job that ran out of time starts the next one. If this job found no free
+    # part, another job has them.
     if budget.is_spent() and is_due():
         with transaction.atomic():
             signals.retrying.send(Retrial)
@@ -84,7 +84,8 @@ def resume(retrial: Retrial, *, by: Any, why: str) -> None:
 
 def cancel(retrial: Retrial, *, by: Any, why: str) -> None:
     """
-    Cancel the remaining parts of a bulk retry; rewards already retried stay as they are.
+    Cancel the remaining parts of a bulk retry; rewards already retried stay as they
+    are.
 
     :raises IllegalMove: if it is complete or cancelled
     """
@@ -107,9 +108,10 @@ def _choose(rows: QuerySet[Assignment], retrial: Retrial) -> int:
 
 
 def _process_part() -> bool:
-    """Process a part of a bulk retry that no other job has; return whether one was found."""
+    """Process a part of a bulk retry that no other job has; return whether one is."""
     with transaction.atomic():
-        # The lock is kept until the part is done, so that a pause takes effect after it.
+        # The lock is kept until the part is done, so that a pause takes effect after
+        # it.
         running = Retrial.objects.filter(state=RetrialState.RUNNING).order_by("?")
         retrial = running.select_for_update(skip_locked=True).first()
         if retrial is None:

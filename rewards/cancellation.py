@@ -25,14 +25,14 @@ TURN = 8.0
 
 
 def begin(execution: Execution, *, by: Any = None) -> None:
-    """Cancel the first batch, usually all rows, in the transaction of the cancellation."""
+    """Cancel the first batch, usually all rows, in the cancelling transaction."""
     cancel_assignments(
         Assignment.objects.filter(execution=execution), by=by, most=BATCH_SIZE
     )
 
 
 def follow() -> None:
-    """Cancel the remaining rows of all cancelled executions, for up to `TURN` seconds."""
+    """Cancel remaining rows of cancelled executions, for up to `TURN` seconds."""
     budget = TimeBudget(TURN)
     for collection in unfinished():
         while not budget.is_spent():

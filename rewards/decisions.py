@@ -49,9 +49,9 @@ def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
     """
     Retry rewards that need review.
 
-    Doubtful rewards are skipped, because they might be activated twice. Rows with invalid
-    data or an unknown status are evaluated again, with the current contract file. Rewards
-    that staff must confirm are skipped; `release` approves these.
+    Possibly activated ones are skipped: they might be activated twice. Rows with
+    invalid data or an unknown status are evaluated again, with the current contract
+    file. Rewards that staff must confirm are skipped; `release` approves these.
     """
     return _each(rows, lambda row, stop: _retry(row, stop, by=by, why=why))
 
@@ -129,7 +129,7 @@ def _not_eligible(row: Assignment) -> SkipReason | None:
 
 
 def owner_conflict(row: Assignment) -> SkipReason | None:
-    """Return NOT_THEIRS if Optimove lists the ID for another customer or promotion now."""
+    """Return NOT_THEIRS if the ID has another customer or promotion now."""
     if row.known_difference != AssignmentDifference.OWNER:
         return None
     return _compare_owner(row, optimove.reread(row.as_assigned))
@@ -165,12 +165,12 @@ def release(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
 
 
 def given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """Mark doubtful rewards as activated, because staff checked the platform's records."""
+    """Mark possibly activated rewards as activated, as the platform's records show."""
     return _each(rows, lambda row, _: _given(row, by=by, why=why))
 
 
 def not_given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """Mark doubtful rewards as not activated, so that they are sent again."""
+    """Mark possibly activated rewards as not activated, so that they are sent again."""
     return _each(rows, lambda row, stop: _not_given(row, stop, by=by, why=why))
 
 

@@ -1,8 +1,9 @@
 """
 Spending limits: count, hold and release rewards. Optimove's Auto Flow has no approval.
 
-A limit applies to all rewards of one execution, so that several small runs cannot exceed
-what one large run may not. Limits are checked under the row lock of the collection.
+A limit applies to all rewards of one execution, so that several small runs cannot
+exceed what one large run may not. Limits are checked under the row lock of the
+collection.
 """
 
 from __future__ import annotations
@@ -73,10 +74,10 @@ def admit(
     """
     Add rewards, each with its `unit` and `value`, to the tallies.
 
-    `instead_of` has the earlier versions of changed rewards; those that were assigned are
-    subtracted. `again` means that some rewards were listed before and are assigned only
-    now: rows that passed the limits and are not released yet then wait for the next check.
-    The caller must have locked the execution.
+    `instead_of` has the earlier versions of changed rewards; those that were assigned
+    are subtracted. `again` means that some rewards were listed before and are assigned
+    only now: rows that passed the limits and are not released yet then wait for the
+    next check. The caller must have locked the execution.
     """
     sums: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
     entries = [(1, row["unit"], row["value"]) for row in rows]
@@ -117,7 +118,8 @@ def check(execution: Execution) -> bool:
 
 def check_run(collection: Collection) -> None:
     """
-    Release the rows of a run or a look-up, or hold the execution before they are claimed.
+    Release the rows of a run or a look-up, or hold the execution before they are
+    claimed.
 
     The caller must have locked the collection.
     """
@@ -126,7 +128,7 @@ def check_run(collection: Collection) -> None:
 
 
 def waive(execution: Execution) -> None:
-    """Accept the current figures of an execution that staff resumed, and release its rows."""
+    """Accept the figures of an execution that staff resume; release its rows."""
     collection, _ = Collection.objects.get_or_create(execution=execution)
     locked = Collection.objects.select_for_update().get(pk=collection.pk)
     locked.waived = _figures(execution)

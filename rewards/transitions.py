@@ -1,4 +1,4 @@
-"""State changes of assignments that several stages make, and the rules they must keep."""
+"""State changes of assignments that several stages make, and their rules."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def mark_active(
 
 
 def _unless_differing(name: str) -> Case:
-    """Return "", or the column of a row with a difference, which staff must still see."""
+    """Return the column if the row has a difference, which staff must see; or ""."""
     differs = When(reason=AssignmentReason.DIFFERS, then=F(name))
     return Case(differs, default=Value(""), output_field=TextField())
 
@@ -80,12 +80,13 @@ def mark_owed(
     """
     Make rows pending (`OWED`) again where this is allowed; return all changed keys.
 
-    In a cancelled execution, or if Optimove cancelled the reward, a row becomes `VOID`; a
-    doubtful one becomes `UNCERTAIN`, so that its status is checked and it is not sent
+    In a cancelled execution, or if Optimove cancelled the reward, a row becomes `VOID`;
+    if `doubtful`, it becomes `UNCERTAIN`, to be looked up on the platform and not sent
     again. If Optimove changed the reward, or lists an unknown status, a row becomes
     `HELD`. The caller must have read `stop` under a lock on the execution. `settled`
-    means that no row is doubtful any more. A caller that passes `difference` must have
-    compared the rows with Optimove's; otherwise no row with a difference becomes `OWED`.
+    means that no row is `doubtful`. A caller that passes `difference` must have
+    compared the rows with Optimove's; otherwise no row with a difference becomes
+    `OWED`.
     """
     everything, nothing = Q(pk__gt=0), Q(pk=None)
     is_over = stop == ExecutionStop.CANCELLED
@@ -131,9 +132,9 @@ def cancel_assignments(
 def mark_uncertain(
     rows: QuerySet[Assignment], *, why: str, **changes: Any
 ) -> list[int]:
-    """Have the outcome of rows checked with the platform; return the keys of changed rows."""
-    # The platform's "not found" counts only some time after `lease_until`, which may lie
-    # in the future after a restored backup.
+    """Mark rows as `UNCERTAIN`, to look them up on the platform; return their keys."""
+    # The platform's "not found" counts only some time after `lease_until`, which may
+    # lie in the future after a restored backup.
     columns = {**changes, "lease_until": Greatest("lease_until", Now())}
     return state_machine.move_all(rows, AssignmentState.UNCERTAIN, why=why, **columns)
 
@@ -188,7 +189,7 @@ _PROBLEM = Case(
 
 
 def _hold_differing(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
-    """Hold rows for confirmation by staff; the result of the last attempt is replaced."""
+    """Hold rows until staff confirm them, whatever the result of the last attempt."""
     why = {"reason": AssignmentReason.DIFFERS, "problem": _PROBLEM}
     sentence = "Optimove changed the reward meanwhile."
     return _hold(rows, sentence, {**changes, **why})

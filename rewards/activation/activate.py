@@ -44,7 +44,7 @@ from rewards.models import Assignment
 
 # A turn ends if other workers have claimed everything this many times in a row.
 MAX_MISSES = 5
-# Results per transaction: a crash leaves at most this number of calls doubtful.
+# Results per transaction: a crash leaves at most this number of outcomes unknown.
 CONCLUDE_EVERY = 50
 
 
@@ -52,8 +52,8 @@ def activate() -> None:
     """
     Activate pending rewards, for up to `TURN` seconds.
 
-    Executions take turns, a batch each, so that a campaign with a hundred thousand rewards
-    does not delay a triggered reward.
+    Executions take turns, a batch each, so that a campaign with a hundred thousand
+    rewards does not delay a triggered reward.
     """
     with (
         closing(platforms.from_settings()) as platform,
@@ -147,7 +147,7 @@ def due_executions(*, triggered_first: bool = False) -> QuerySet[Execution]:
 def carry_out(
     taken: Claim, platform: Platform, budget: TimeBudget, threads: int
 ) -> None:
-    """Send the claimed rewards, and store the results while further calls are running."""
+    """Send the claimed rewards, and store results while other calls are running."""
     sending = _Sending(taken, platform, budget)
     answers = call_all(
         sending.rows(), sending.send, threads=threads, may_begin=sending.may_begin
@@ -173,7 +173,7 @@ class _Sending:
     is_paused: bool = False
 
     def may_begin(self) -> bool:
-        """Return whether a call may begin; if not, the rest of the claim is not sent."""
+        """Return whether a call may begin; otherwise the rest is not sent."""
         over = self.is_paused or self.session.lost or self.budget.is_spent()
         return not over and self.taken.lease.left() > MAX_CALL_SECONDS
 

@@ -18,7 +18,7 @@ Outcome = Attempt.Outcome
 
 @dataclass(frozen=True)
 class CallResult:
-    """How one call ended, as its attempt records it."""
+    """The result of one call, as its attempt records it."""
 
     row: Assignment
     outcome: Outcome
@@ -42,10 +42,10 @@ def call_all(
     """
     Call for each row from a pool of threads, and yield each result when it is known.
 
-    Rows are read one by one. Once `may_begin` returns False, the remaining rows have the
-    outcome `NOT_SENT`. The threads use no database connection: `rows` and the results are
-    iterated in the caller's thread. A caller that stops early must close the generator,
-    so that no call begins whose result would not be stored.
+    Rows are read one by one. Once `may_begin` returns False, the remaining rows have
+    the outcome `NOT_SENT`. The threads use no database connection: `rows` and the
+    results are iterated in the caller's thread. A caller that stops early must close
+    the generator, so that no call begins whose result would not be stored.
     """
     stopped = Event()
     waiting = iter(rows)

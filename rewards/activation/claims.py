@@ -31,8 +31,8 @@ TURN = 8.0
 # Seconds that a claim lasts: a job's turn and a call, several times over.
 LEASE = 60.0
 BATCH_SIZE = 100
-# After this number of crashes a row is claimed alone, so that further crashes count only
-# if the row itself may have caused them.
+# After this number of crashes a row is claimed alone, so that further crashes count
+# only if the row itself may have caused them.
 COMPANY = 2
 # Seconds that a confirmed claim may be relied on. Resolving a name and connecting take
 # some of them.
@@ -51,7 +51,7 @@ class Claim:
 
 
 def claim(execution_pk: int, capability: Capability, most: int) -> Claim | None:
-    """Claim due rewards of an execution, the longest due first; None if there are none."""
+    """Claim due rewards of an execution, the longest due first; None if none are."""
     return _claim(execution_pk, Q(execution=execution_pk), capability, most)
 
 
@@ -68,7 +68,7 @@ def _claim(
     Claim rewards under a shared lock on their execution.
 
     Nothing is claimed in a stopped execution, nor in a restored database before all
-    rewards that may have been sent are marked as doubtful.
+    rewards that may have been sent are marked as `doubtful`.
     """
     # Durable: the calls that follow must not run inside a transaction. A slow platform
     # would keep its locks, and a rollback would delete the record of a request.
@@ -94,7 +94,7 @@ def claimable(capability: Capability) -> QuerySet[Assignment]:
 
 
 def within_key_retention(capability: Capability) -> Q:
-    """Return a filter for rows whose key the platform still knows when the lease ends."""
+    """Return a filter for rows whose key the platform knows until the lease ends."""
     seconds = capability.remembers_for.total_seconds() - LEASE
     # A time in the future means that the clock was set back since: the age is unknown.
     return Q(first_sent_at__gt=seconds_from_now(-seconds), first_sent_at__lte=Now())
@@ -105,9 +105,9 @@ def confirm_claim(taken: Claim, row: Assignment) -> Lease | None:
     Return a short lease in which the row may be sent; None if another worker has it.
 
     This process measures the lease by its own clock, but it ends by the clock of the
-    database. If the latter is set forward, another worker may send the row while this one
-    believes it still has time. A platform without idempotency keys would activate both,
-    so that the claim is confirmed directly before the row is sent.
+    database. If the latter is set forward, another worker may send the row while this
+    one believes it still has time. A platform without idempotency keys would activate
+    both, so that the claim is confirmed directly before the row is sent.
     """
     lease = Lease(min(CONFIRMED, taken.lease.left()), taken.lease.token)
     sending = Assignment.objects.filter(pk=row.pk, state=AssignmentState.ACTIVATING)
@@ -139,7 +139,7 @@ def _take(rows: Sequence[Assignment], lease: Lease) -> Claim:
 
 
 def order_of(row: Assignment) -> Order:
-    """Return the order to send for a row; it is stored and fixed at the first attempt."""
+    """Return the order to send for a row; it is fixed at the first attempt."""
     reward: dict[str, Any] | None = row.reward
     return Order(
         customer=row.customer,

@@ -1,4 +1,4 @@
-"""What a person may do about an assignment, and with which right."""
+"""Actions of staff on assignments, each with the permission that it needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from promoportal.admin.sensitive_fields import Reveal, hidden
 from rewards import approvals, decisions
 from rewards.models import Assignment, Proposal
 
-# What may hold a code, or what Optimove knows of a customer.
+# Fields that may contain a code, or Optimove's data about a customer.
 CODES = Reveal(
     Assignment,
     "rewards.reveal_assignment",

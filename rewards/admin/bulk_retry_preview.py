@@ -1,4 +1,4 @@
-"""The preview of a bulk retry: how many rewards it would retry or skip, and their value."""
+"""The preview of a bulk retry: how many rewards it would retry or skip."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Group = tuple[Mapping[str, Any], int, Decimal]
 
 @dataclass
 class Preview:
-    """What a bulk retry would do if it began now."""
+    """The figures of a bulk retry that would begin now."""
 
     tried: int = 0
     values: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
@@ -94,9 +94,9 @@ def preview(
     """
     Count the rows that a bulk retry would retry or skip.
 
-    Up to `few` rows are examined. For more rows the state counts are used, which take the
-    same time for a million, if they know the filters in `narrowed`. Otherwise only the
-    newest `most` rows are examined, and `but` says so.
+    Up to `few` rows are examined. For more rows the state counts are used, which take
+    the same time for a million, if they know the filters in `narrowed`. Otherwise only
+    the newest `most` rows are examined, and `but` says so.
     """
     found, groups, counts = Preview(), _examine(rows, few), _census_filters(narrowed)
     if _are_all(groups, few):
@@ -108,8 +108,9 @@ def preview(
         found.add(*(groups := _examine(rows, most)))
         if not _are_all(groups, most):
             found.but = (
-                "More match than can be looked at while you wait. These are the figures "
-                f"of the newest {most + 1:,} alone; all that match would be tried."
+                "More match than can be looked at while you wait. These are the "
+                f"figures of the newest {most + 1:,} alone; all that match would be "
+                "tried."
             )
     return found
 
@@ -147,7 +148,7 @@ def _census_filters(narrowed: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def _counted(filters: Mapping[str, str]) -> Iterator[Group]:
-    """Yield the groups of the state counts, as if no row were doubtful."""
+    """Yield the groups of the state counts, as if no row were `doubtful`."""
     for alike in state_counts.assignments(**filters):
         kind = {
             **_CERTAIN,
@@ -161,7 +162,7 @@ def _counted(filters: Mapping[str, str]) -> Iterator[Group]:
 
 
 def _correct_doubtful(found: Preview, rows: QuerySet[Assignment], most: int) -> None:
-    """Count doubtful rows as such, which the state counts do not tell apart."""
+    """Count `doubtful` rows, which the state counts do not tell apart, as skipped."""
     doubtful = _examine(rows.filter(state=AssignmentState.HELD, doubtful=True), most)
     for kind, count, worth in doubtful:
         found.add(({**kind, **_CERTAIN}, -count, -worth), (kind, count, worth))

@@ -1,4 +1,4 @@
-"""Handle rows that Optimove lists otherwise than before."""
+"""Changes that Optimove made to rows that it listed before."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from rewards.models import (
 )
 from rewards.transitions import cancel_assignments, mark_owed, mark_uncertain
 
-# What a row is worth; frozen once it was sent.
+# The columns of a reward that do not change after the row was sent.
 _WORTH = ("reward", "value", "unit", "unique_code", "properties")
 
 
 @dataclass
 class Counted:
-    """Rewards that count against the limits, what they were before, and if any is new."""
+    """Rewards to count, their earlier versions, and whether any is newly assigned."""
 
     rows: list[Columns] = field(default_factory=list)
     instead_of: list[Assignment] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Counted:
 
 
 def apply_changes(pairs: Sequence[tuple[Assignment, Listed]]) -> Counted:
-    """Apply every difference between what was listed and what is listed now."""
+    """Apply the differences between stored and listed rows; return what to count."""
     changed = {old.pk: now for old, now in pairs if _has_changed(old, now)}
     found = Counted()
     rows = Assignment.objects.filter(pk__in=list(changed)).order_by("pk")
@@ -58,13 +58,13 @@ def apply_changes(pairs: Sequence[tuple[Assignment, Listed]]) -> Counted:
 
 
 def _apply(old: Assignment, now: Listed) -> bool:
-    """Apply what is listed now; return whether the row is assigned for the first time."""
+    """Change the row by what is listed now; return whether it is newly assigned."""
     difference = _difference(old, now)
     if now.row.problem or now.row.meaning == Meaning.UNKNOWN:
         _hold_unclear(old, now)
     elif now.row.meaning != Meaning.ACTIVATE:
         cancel_assignments(_one(old))
-    elif _is_new_to_us(old):
+    elif _is_newly_assigned(old):
         return _assign(old, now, difference)
     else:
         if old.cancelled_too_late and now.terms.stop != ExecutionStop.CANCELLED:
@@ -76,16 +76,16 @@ def _apply(old: Assignment, now: Listed) -> bool:
 
 
 def _has_changed(old: Assignment, now: Listed) -> bool:
-    said = (now.row.status, now.row.meaning)
-    if (old.vendor_status, old.meaning) != said or _difference(old, now):
+    status = (now.row.status, now.row.meaning)
+    if (old.vendor_status, old.meaning) != status or _difference(old, now):
         return True
-    # What differed may be as it was again, and is compared with what is listed last.
-    decides = old.reason in REREAD_REASONS or old.known_difference
-    return bool(decides) and old.as_assigned != now.row.raw
+    # Optimove may have undone a change, or corrected invalid data.
+    may_matter = old.reason in REREAD_REASONS or old.known_difference
+    return bool(may_matter) and old.as_assigned != now.row.raw
 
 
 def _difference(old: Assignment, now: Listed) -> AssignmentDifference | None:
-    """Return what Optimove changed of what was read."""
+    """Return the part of the assignment that Optimove changed, or None."""
     promotion = old.promotion.reference if old.promotion else ""
     if (old.customer, promotion) != (now.row.customer, now.row.promotion):
         return AssignmentDifference.OWNER
@@ -96,14 +96,14 @@ def _difference(old: Assignment, now: Listed) -> AssignmentDifference | None:
 
 
 def _worth(columns: Columns) -> Any:
-    """Return what a row is worth; 10.00 and 10.0 are the same."""
+    """Return the reward in a form to compare, in which 10.00 equals 10.0."""
     reward = columns["reward"]
     exact = reward and {**reward, "value": Decimal(reward["value"])}
     return exact, columns["unique_code"], columns["properties"]
 
 
 def _hold_unclear(old: Assignment, now: Listed) -> None:
-    """Hold a row of which nobody can say what it means now."""
+    """Hold a row with invalid data or an unknown status, unless it was sent."""
     verdict, _ = now.against(old, None)
     waiting = (
         [AssignmentState.OWED]
@@ -118,7 +118,7 @@ def _hold_unclear(old: Assignment, now: Listed) -> None:
         reason=verdict.reason,
         problem=verdict.problem,
     )
-    # Nobody would claim what is not assigned: whether it was given is found out first.
+    # A possibly activated row without an assignment would never be claimed again.
     unassigned = _one(old).exclude(meaning=Meaning.ACTIVATE)
     mark_uncertain(
         unassigned.filter(doubtful=True, state=AssignmentState.OWED),
@@ -127,8 +127,8 @@ def _hold_unclear(old: Assignment, now: Listed) -> None:
     )
 
 
-def _is_new_to_us(old: Assignment) -> bool:
-    """Return whether a row that is assigned now was not assigned, or not readable."""
+def _is_newly_assigned(old: Assignment) -> bool:
+    """Return whether a row that is assigned now was not assigned or valid before."""
     if old.state == AssignmentState.VOID:
         was_assigned = old.meaning == Meaning.ACTIVATE
         return not was_assigned and old.reason != AssignmentReason.WRITTEN_OFF
@@ -143,11 +143,12 @@ def _assign(
     old: Assignment, now: Listed, difference: AssignmentDifference | None
 ) -> bool:
     """
-    Treat the row as if it were listed for the first time, except for what was sent.
+    Treat the row as if it were listed for the first time, except for a reward that was
+    sent.
 
-    Return whether it is held or owed now.
+    Return whether the row is `HELD` or `OWED` now.
     """
-    # What was never sent is worth what is listed now, but it stays its customer's.
+    # A row that was never sent gets the listed reward, but keeps its customer.
     is_fixed = old.order or (old.key and difference == AssignmentDifference.OWNER)
     kept = difference if is_fixed else None
     verdict, owner = now.against(old, kept)
@@ -186,9 +187,9 @@ def _hold_differing(old: Assignment, difference: AssignmentDifference) -> None:
     owed = _one(old).filter(state=AssignmentState.OWED, doubtful=False)
     if state_machine.move_all(owed, held, why=problem, **note):
         return
-    # A row that is sent or activated is marked; it is held if it becomes OWED again.
+    # A row that is sent or activated is marked; it needs review if it returns to OWED.
     _one(old).exclude(state__in=[AssignmentState.VOID, held]).update(**note)
-    # A held row keeps its reason: a second assignment must not pass for a change.
+    # A row in `HELD` keeps its reason: a duplicate must not be approved as a change.
     others = _one(old).filter(state=held).exclude(difference=difference)
     sentence = Value(f" {problem}")
     others.update(difference=difference, problem=Trim(Concat("problem", sentence)))

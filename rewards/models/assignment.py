@@ -102,8 +102,8 @@ class Assignment(Stateful, Leased):
             models.UniqueConstraint(
                 fields=["execution", "reference"], name="assignment_once_per_execution"
             ),
-            # Whichever IDs Optimove assigns, each promotion is activated once per customer
-            # and execution, unless staff approve a duplicate.
+            # A promotion is activated once per customer and execution, also if Optimove
+            # lists it with several IDs, unless staff approve a duplicate.
             models.UniqueConstraint(
                 fields=["execution", "promotion", "customer"],
                 name="assignment_once_per_customer",
@@ -224,7 +224,7 @@ class Assignment(Stateful, Leased):
                 name="assignment_of_execution_late",
                 condition=models.Q(cancelled_too_late=True),
             ),
-            # Doubtful rows are sent again only while the platform remembers their key.
+            # Rows are sent again only while the platform remembers their key.
             models.Index(
                 fields=["first_sent_at"],
                 name="assignment_in_doubt",
@@ -257,8 +257,8 @@ class Assignment(Stateful, Leased):
         """
         Return what Optimove changed since it assigned the reward; None if nothing.
 
-        Rows that the previous release marked during an upgrade have only the sentence or
-        the reason. The next release can read `difference` alone.
+        Rows that the previous release marked during an upgrade have only the sentence
+        or the reason. The next release can read `difference` alone.
         """
         if AssignmentDifference.OWNER.problem in self.problem:
             return AssignmentDifference.OWNER

@@ -7,7 +7,7 @@ from rewards.models.assignment import Assignment
 
 
 class Attempt(models.Model):
-    """One call to the platform for one assignment; a request is saved before it is sent."""
+    """One call to the platform for one assignment; requests are saved before it."""
 
     class Kind(models.TextChoices):
         ACTIVATE = "ACTIVATE", "Activate request"

@@ -11,7 +11,7 @@ IDLE, WAITING, COLLECTING, DONE, HELD = CollectionState
 
 
 class Collection(Stateful, Leased):
-    """The assignment fetch of one execution: its current run and the results of runs."""
+    """The assignment fetch of one execution: its current run, and earlier results."""
 
     machines = {
         "state": {

@@ -8,7 +8,7 @@ from rewards.models.assignment import Assignment
 
 
 class Proposal(models.Model):
-    """The first of two approvals for a doubtful reward of a high value."""
+    """The first of two approvals for a possibly activated reward of a high value."""
 
     class Says(models.TextChoices):
         GIVEN = "GIVEN", "Activated"
