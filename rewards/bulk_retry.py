@@ -63,20 +63,12 @@ def is_due() -> bool:
 
 
 def pause(retrial: Retrial, *, by: Any, why: str) -> None:
-    """
-    Pause a bulk retry.
-
-    :raises IllegalMove: if it is not running
-    """
+    """Pause a bulk retry; raise IllegalMove if it is not running."""
     retrial.move(RetrialState.PAUSED, by=by, why=why)
 
 
 def resume(retrial: Retrial, *, by: Any, why: str) -> None:
-    """
-    Resume a paused bulk retry.
-
-    :raises IllegalMove: if it is not paused
-    """
+    """Resume a bulk retry; raise IllegalMove if it is not paused."""
     with transaction.atomic():
         retrial.move(RetrialState.RUNNING, by=by, why=why)
         signals.retrying.send(Retrial)
@@ -84,10 +76,9 @@ def resume(retrial: Retrial, *, by: Any, why: str) -> None:
 
 def cancel(retrial: Retrial, *, by: Any, why: str) -> None:
     """
-    Cancel the remaining parts of a bulk retry; rewards already retried stay as they
-    are.
+    Cancel the remaining parts; rewards already retried stay as they are.
 
-    :raises IllegalMove: if it is complete or cancelled
+    :raises IllegalMove: if the bulk retry is complete or cancelled
     """
     retrial.move(RetrialState.CANCELLED, by=by, why=why)
 

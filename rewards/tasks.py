@@ -1,8 +1,4 @@
-"""
-Background tasks of this app.
-
-A task has no payload, or one key: it processes the rows that are due.
-"""
+"""Background tasks of this app. Each processes the rows that are due, or one row."""
 
 from __future__ import annotations
 

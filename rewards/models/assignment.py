@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
+from django.db.models import Index, Q
 from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 from django.db.models.lookups import IsNull
@@ -20,6 +21,13 @@ from rewards.models.promotion import Promotion
 OWED, ACTIVATING, UNCERTAIN, ACTIVE, HELD, VOID = AssignmentState
 # The tier of the promotion, as Optimove lists it.
 TIER = KT("reward__tier")
+_HAS_REASON, _DOUBTFUL = ~Q(reason=""), Q(doubtful=True)
+_TOO_LATE = Q(cancelled_too_late=True)
+
+
+def _newest(name: str, *columns: Any, **options: Any) -> Index:
+    """Return an index for rows with equal columns, the newest first."""
+    return Index(*columns, NEWEST, name=name, **options)
 
 
 class Assignment(Stateful, Leased):
@@ -107,141 +115,105 @@ class Assignment(Stateful, Leased):
             models.UniqueConstraint(
                 fields=["execution", "promotion", "customer"],
                 name="assignment_once_per_customer",
-                condition=models.Q(repeated=False) & ~models.Q(customer=""),
+                condition=Q(repeated=False) & ~Q(customer=""),
             ),
             models.CheckConstraint(
                 name="assignment_activating_is_leased",
-                condition=~models.Q(state=ACTIVATING)
-                | models.Q(lease_until__isnull=False, token__isnull=False),
+                condition=~Q(state=ACTIVATING)
+                | Q(lease_until__isnull=False, token__isnull=False),
             ),
             models.CheckConstraint(
                 name="assignment_activating_has_key_and_order",
-                condition=~models.Q(state=ACTIVATING)
-                | models.Q(key__isnull=False, order__isnull=False),
+                condition=~Q(state=ACTIVATING)
+                | Q(key__isnull=False, order__isnull=False),
             ),
         ]
         indexes = [
             # The claim: pending rows of an execution, the longest due first.
-            models.Index(
+            Index(
                 fields=["execution", "not_before", "id"],
                 name="assignment_due",
-                condition=models.Q(state=OWED, cleared=True),
+                condition=Q(state=OWED, cleared=True),
             ),
             # The scheduler: rows past their deadline, rows whose lease ended, and rows
             # whose outcome is to be found out.
-            models.Index(
+            Index(
                 fields=["owed_since"],
                 name="assignment_owed_since",
-                condition=models.Q(state=OWED),
+                condition=Q(state=OWED),
             ),
-            models.Index(
+            Index(
                 fields=["lease_until"],
                 name="assignment_leased",
-                condition=models.Q(state=ACTIVATING),
+                condition=Q(state=ACTIVATING),
             ),
-            models.Index(
+            Index(
                 fields=["not_before"],
                 name="assignment_uncertain",
-                condition=models.Q(state=UNCERTAIN),
+                condition=Q(state=UNCERTAIN),
             ),
             # The filters of staff's list. Without the key, PostgreSQL would sort all
             # rows that an index finds: half a million for an execution.
-            models.Index("execution", NEWEST, name="assignment_of_execution"),
-            models.Index("promotion", NEWEST, name="assignment_of_promotion"),
-            models.Index("state", NEWEST, name="assignment_in_state"),
+            _newest("assignment_of_execution", "execution"),
+            _newest("assignment_of_promotion", "promotion"),
+            _newest("assignment_in_state", "state"),
             # Also the query whether an execution has rows that are still processed.
-            models.Index(
-                "execution", "state", NEWEST, name="assignment_of_execution_in"
-            ),
+            _newest("assignment_of_execution_in", "execution", "state"),
             # Partial, as few rows have a reason; the others are not written to it.
-            models.Index(
-                "reason",
-                NEWEST,
-                name="assignment_why",
-                condition=~models.Q(reason=""),
+            _newest("assignment_why", "reason", condition=_HAS_REASON),
+            _newest(
+                "assignment_in_state_why", "state", "reason", condition=_HAS_REASON
             ),
-            models.Index(
-                "state",
-                "reason",
-                NEWEST,
-                name="assignment_in_state_why",
-                condition=~models.Q(reason=""),
-            ),
-            models.Index(
+            _newest(
+                "assignment_of_execution_why",
                 "execution",
                 "reason",
-                NEWEST,
-                name="assignment_of_execution_why",
-                condition=~models.Q(reason=""),
+                condition=_HAS_REASON,
             ),
-            models.Index(
+            _newest(
+                "assignment_of_execution_tier",
                 "execution",
                 TIER,
-                NEWEST,
-                name="assignment_of_execution_tier",
-                condition=models.Q(IsNull(TIER, False)),
+                condition=Q(IsNull(TIER, False)),
             ),
-            models.Index(
-                NEWEST,
-                name="assignment_doubtful",
-                condition=models.Q(doubtful=True),
-            ),
-            models.Index(
-                NEWEST,
-                name="assignment_too_late",
-                condition=models.Q(cancelled_too_late=True),
-            ),
+            _newest("assignment_doubtful", condition=_DOUBTFUL),
+            _newest("assignment_too_late", condition=_TOO_LATE),
             # The counts of the overview, which must not read all rows in `HELD` or
             # `UNCERTAIN`.
-            models.Index(
-                NEWEST,
-                name="assignment_held_in_doubt",
+            _newest(
+                "assignment_held_in_doubt",
                 include=["id"],
-                condition=models.Q(state=HELD, doubtful=True),
+                condition=Q(state=HELD, doubtful=True),
             ),
-            models.Index(
-                NEWEST,
-                name="assignment_unanswered",
+            _newest(
+                "assignment_unanswered",
                 include=["id", "state_since"],
-                condition=models.Q(state=UNCERTAIN),
+                condition=Q(state=UNCERTAIN),
             ),
-            models.Index(
-                "promotion",
-                NEWEST,
-                name="assignment_of_promotion_held",
-                condition=models.Q(state=HELD),
+            _newest(
+                "assignment_of_promotion_held", "promotion", condition=Q(state=HELD)
             ),
             # The preview of a cancellation.
-            models.Index(
-                "execution",
-                NEWEST,
-                name="assignment_of_execution_doubt",
-                condition=models.Q(doubtful=True),
-            ),
-            models.Index(
-                "execution",
-                NEWEST,
-                name="assignment_of_execution_late",
-                condition=models.Q(cancelled_too_late=True),
-            ),
+            _newest("assignment_of_execution_doubt", "execution", condition=_DOUBTFUL),
+            _newest("assignment_of_execution_late", "execution", condition=_TOO_LATE),
             # Rows are sent again only while the platform remembers their key.
-            models.Index(
+            Index(
                 fields=["first_sent_at"],
                 name="assignment_in_doubt",
-                condition=models.Q(state__in=["OWED", "UNCERTAIN"], doubtful=True),
+                condition=Q(state__in=["OWED", "UNCERTAIN"], doubtful=True),
             ),
             # Rows that wait for the check of the limits.
-            models.Index(
+            Index(
                 fields=["execution", "id"],
                 name="assignment_uncleared",
-                condition=models.Q(cleared=False),
+                condition=Q(cleared=False),
             ),
             # The page of a customer, with rows that need review first, and the search.
-            models.Index(fields=["customer", "-id"], name="assignment_by_customer"),
-            models.Index(
+            Index(fields=["customer", "-id"], name="assignment_by_customer"),
+            Index(
                 fields=["customer", "-id"],
                 name="assignment_of_customer_needing",
-                condition=models.Q(state__in=[HELD, UNCERTAIN]),
+                condition=Q(state__in=[HELD, UNCERTAIN]),
             ),
         ]
         permissions = [
@@ -280,10 +252,10 @@ class AssignmentTransition(Transition):
         indexes = [
             *Transition.Meta.indexes,
             # The list of activated rewards, the newest first.
-            models.Index(
+            Index(
                 NEWEST,
                 name="assignment_activated",
-                condition=models.Q(after=ACTIVE),
+                condition=Q(after=ACTIVE),
             ),
         ]
 
