@@ -50,8 +50,7 @@ def follow() -> None:
     budget = TimeBudget(TURN)
     while not budget.is_spent() and _process_part():
         pass
-    # Only a job that ran out of time starts the next one. If this job found no free
-    # part, another job has them.
+    # If this job found no free part, another job has the rest and starts the next job.
     if budget.is_spent() and is_due():
         with transaction.atomic():
             signals.retrying.send(Retrial)
@@ -101,8 +100,7 @@ def _choose(rows: QuerySet[Assignment], retrial: Retrial) -> int:
 def _process_part() -> bool:
     """Process a part of a bulk retry that no other job has; return whether one is."""
     with transaction.atomic():
-        # The lock is kept until the part is done, so that a pause takes effect after
-        # it.
+        # Locked until the part is done, so that a pause takes effect after it.
         running = Retrial.objects.filter(state=RetrialState.RUNNING).order_by("?")
         retrial = running.select_for_update(skip_locked=True).first()
         if retrial is None:

@@ -2,8 +2,7 @@
 Idempotency keys of rewards.
 
 A key is derived and never random. After a crash, a repeated fetch or a restored backup,
-the same reward is sent with the same key. A platform that remembers keys activates it
-only once.
+a reward is sent with the same key. A platform that remembers keys activates it once.
 """
 
 from __future__ import annotations

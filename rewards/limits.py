@@ -118,8 +118,7 @@ def check(execution: Execution) -> bool:
 
 def check_run(collection: Collection) -> None:
     """
-    Release the rows of a run or a look-up, or hold the execution before they are
-    claimed.
+    Release the rows of a run or a look-up, or hold the execution before a claim.
 
     The caller must have locked the collection.
     """
@@ -162,12 +161,9 @@ def _release(locked: Collection) -> None:
 
 
 def _release_some(collection_pk: int) -> bool:
-    """
-    Release one batch of rows; return whether there may be more.
-
-    One transaction with a million rows would take longer than the job may run.
-    """
+    """Release one batch of rows; return whether there may be more."""
     with transaction.atomic():
+        # A transaction with a million rows would take longer than the job may run.
         locked = Collection.objects.select_for_update().get(pk=collection_pk)
         if locked.cleared_to is None:
             return False

@@ -84,9 +84,8 @@ def mark_owed(
     if `doubtful`, it becomes `UNCERTAIN`, to be looked up on the platform and not sent
     again. If Optimove changed the reward, or lists an unknown status, a row becomes
     `HELD`. The caller must have read `stop` under a lock on the execution. `settled`
-    means that no row is `doubtful`. A caller that passes `difference` must have
-    compared the rows with Optimove's; otherwise no row with a difference becomes
-    `OWED`.
+    means that no row is `doubtful`. A caller that passes `difference` has compared the
+    rows with Optimove's; otherwise no row with a difference becomes `OWED`.
     """
     everything, nothing = Q(pk__gt=0), Q(pk=None)
     is_over = stop == ExecutionStop.CANCELLED

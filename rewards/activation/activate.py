@@ -1,9 +1,9 @@
 """
 The job that activates rewards on the platform: claim, call, conclude.
 
-Claiming and concluding are one short transaction each; no transaction is open during a
-call. If the worker is killed in between, the attempt is on record, the lease ends, and
-`in_doubt` finds out the outcome.
+Claiming and concluding are short transactions; none is open during a call. If the
+worker is killed, the attempt is on record, the lease ends, and `in_doubt` finds the
+outcome.
 """
 
 from __future__ import annotations
@@ -98,11 +98,7 @@ def _activate(
     budget: TimeBudget,
     threads: int,
 ) -> bool:
-    """
-    Claim rewards and activate them; return whether any could be claimed.
-
-    Only one is claimed to probe a platform that failed recently.
-    """
+    """Claim rewards, or one as a probe, and activate them; return whether any were."""
     gate = platform_throttle.gate()
     if gate is BreakerState.OPEN:
         return False
@@ -178,11 +174,7 @@ class _Sending:
         return not over and self.taken.lease.left() > MAX_CALL_SECONDS
 
     def rows(self) -> Iterator[Assignment]:
-        """
-        Yield the rows to send.
-
-        Without idempotency keys, the claim on each row is confirmed before it is sent.
-        """
+        """Yield the rows to send; without idempotency keys, confirm the claim first."""
         for row in self.taken.rows:
             self.leases[row.pk] = self.taken.lease
             if self.may_begin() and not self.platform.capability.idempotent:

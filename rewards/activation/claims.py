@@ -1,8 +1,4 @@
-"""
-Claims on pending rewards.
-
-A lease with a token, and a record of each attempt, are committed before a call.
-"""
+"""Claims on pending rewards: a lease and an attempt, committed before the call."""
 
 from __future__ import annotations
 
@@ -34,8 +30,7 @@ BATCH_SIZE = 100
 # After this number of crashes a row is claimed alone, so that further crashes count
 # only if the row itself may have caused them.
 COMPANY = 2
-# Seconds that a confirmed claim may be relied on. Resolving a name and connecting take
-# some of them.
+# Seconds that a confirmed claim is valid. Resolving a name and connecting take some.
 CONFIRMED = 10.0
 
 

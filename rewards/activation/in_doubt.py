@@ -149,11 +149,7 @@ def _ask(platform: Platform) -> None:
 
 
 def ask_some(platform: Platform, budget: TimeBudget, threads: int) -> bool:
-    """
-    Look up a batch of rows, or one as a probe; return whether there may be more.
-
-    Only one is looked up to probe a platform that failed recently.
-    """
+    """Look up a batch of rows, or one as a probe; return whether there may be more."""
     gate = platform_throttle.gate()
     if gate is BreakerState.OPEN:
         return False

@@ -32,8 +32,7 @@ _WHY_AGAIN: Mapping[str, str] = {
 
 def conclude(claim: Claim, results: Sequence[CallResult]) -> None:
     """
-    Record the result of each call and change its row by the outcome policy, all or
-    none.
+    Record the result of each call and change its row by the outcome policy, or none.
 
     The result for a row that this claim no longer holds is only evidence.
     """
@@ -134,9 +133,8 @@ def _lock(
     """
     Lock the execution (shared), then the rows that this claim still holds.
 
-    Return the stop of the execution, the results of these rows by outcome, and all
-    other results. A receipt that an earlier attempt delivered late overrides the
-    outcome.
+    Return the stop of the execution, the results of these rows by outcome, and the
+    rest. A receipt that an earlier attempt delivered late overrides the outcome.
     """
     claimed = _claimed(claim, results).order_by("pk").select_for_update()
     stop = lock_shared(claim.execution_pk)
@@ -155,8 +153,7 @@ def _lock(
 
 
 def _claimed(claim: Claim, results: Iterable[CallResult]) -> QuerySet[Assignment]:
-    # With the token, because another worker may have claimed the row since the lease
-    # ended.
+    # The token, because another worker may have claimed the row after the lease ended.
     return Assignment.objects.filter(
         pk__in=[result.row.pk for result in results],
         state=AssignmentState.ACTIVATING,

@@ -40,8 +40,7 @@ from rewards.admin.tier_filter import OfTier
 from rewards.models import Assignment, AssignmentState, Promotion
 from rewards.redaction import masked, redact_code
 
-# Seconds after which an unknown outcome needs attention; settling takes a minute or
-# two.
+# Seconds until an unknown outcome needs attention; settling takes a minute or two.
 UNANSWERED_FOR = 15 * 60
 MAX_ATTEMPTS = 200
 

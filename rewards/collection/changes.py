@@ -143,8 +143,7 @@ def _assign(
     old: Assignment, now: Listed, difference: AssignmentDifference | None
 ) -> bool:
     """
-    Treat the row as if it were listed for the first time, except for a reward that was
-    sent.
+    Treat the row as new, except for a reward that was sent.
 
     Return whether the row is `HELD` or `OWED` now.
     """

@@ -48,8 +48,7 @@ def collect(*, priority: Priority = Priority.COLLECTING) -> None:
     list may have a million rows, and triggered customers may come without a pause.
     """
     budget = TimeBudget(TURN)
-    # Start with either kind. If each call takes a whole turn, both kinds get their
-    # share.
+    # Start with either kind: a call may take a whole turn.
     turns = counting(random.randrange(2))  # noqa: S311 - not a secret
     with Promotions.from_settings() as client, suppress(Throttled):
         for turn in turns:
@@ -94,11 +93,7 @@ def is_due() -> bool:
 
 
 def due_executions(*, triggered_first: bool = True) -> QuerySet[Execution]:
-    """
-    Return executions with assignments to fetch now, in random order.
-
-    Those with triggered customers come first, or those with a due list.
-    """
+    """Return executions to fetch now; triggered customers or due lists come first."""
     free = fetch_runs.free().filter(execution=OuterRef("pk"))
     waiting = Trigger.objects.filter(
         due(), execution=OuterRef("pk"), state=TriggerState.WAITING

@@ -3,8 +3,7 @@ Runs over an execution's list: requested, leased, advanced page by page, finishe
 
 One worker at a time has an execution's collection, by a lease. The rows of a page and
 the cursor of the next page are saved in one transaction, the cursor by compare-and-set.
-After a crash a run resumes there, and a worker that lost its lease cannot save
-anything.
+After a crash a run resumes there, and a worker without the lease saves nothing.
 """
 
 from __future__ import annotations
@@ -74,9 +73,8 @@ def request_run(
         if not state_machine.move_all(
             idle, CollectionState.WAITING, by=by, why=why, **_RESET
         ):
-            # A current run continues now, and another one follows it. A queued run
-            # starts now, and its rechecks are counted from 0: Optimove may list
-            # customers late.
+            # Another run follows the current one. A queued run starts now, and counts
+            # its rechecks from 0, because Optimove may list customers late.
             running = rows.filter(state=CollectionState.COLLECTING)
             running.update(again=True, not_before=Now())
             queued = rows.filter(state=CollectionState.WAITING)
@@ -250,8 +248,7 @@ def _found_no_rows(run: Collection, kept: Columns) -> Step:
 
 def _finish(run: Collection, kept: Columns, pause: float | None) -> Step:
     """
-    Finish a complete list. A run that was requested in the meantime follows, or a
-    recheck.
+    Finish a complete list; a requested run follows, or a recheck.
 
     Rechecks end when two complete lists in a row are the same. Optimove's total can
     match although a row is not listed yet, or is left out once.

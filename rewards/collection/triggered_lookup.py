@@ -2,8 +2,7 @@
 One query for all waiting customers of a triggered execution.
 
 Optimove allows fifty calls in ten seconds. One call per customer would limit the portal
-to five rewards per second. One call for many customers returns as many as fit on a
-page.
+to five rewards per second. One call for many customers returns a full page of them.
 """
 
 from __future__ import annotations
@@ -55,8 +54,7 @@ class CustomerQuery:
 
     def conclude(self, collection: Collection, _: Page, stored: Stored) -> bool:
         """
-        Mark the customers on the stored answer as listed; return True to check the
-        limits.
+        Conclude the customers on the stored answer; return True to check the limits.
 
         The rows also count as seen by the current run, which expects them on its pages.
         """
@@ -133,11 +131,8 @@ def _expects_more() -> Q:
 
 
 def _still_waiting(query: CustomerQuery) -> QuerySet[Trigger]:
-    """
-    Return the waiting customers of the query that were not announced again since.
-
-    The answer to an older query may lack the latest assignment.
-    """
+    """Return the waiting customers of the query who were not announced again since."""
+    # The answer to an older query may lack the latest assignment.
     same = Q(pk=None)
     by_count: dict[int, list[int]] = {}
     for pk, announced in query.announced.items():

@@ -178,8 +178,7 @@ class Assignment(Stateful, Leased):
             ),
             _newest("assignment_doubtful", condition=_DOUBTFUL),
             _newest("assignment_too_late", condition=_TOO_LATE),
-            # The counts of the overview, which must not read all rows in `HELD` or
-            # `UNCERTAIN`.
+            # The counts of the overview, which must not read all rows of these states.
             _newest(
                 "assignment_held_in_doubt",
                 include=["id"],
