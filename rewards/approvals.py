@@ -1,9 +1,9 @@
 """
-A second person for what is worth more than one may decide alone.
+Second approvals for possibly activated rewards of a high value.
 
-Whether a doubtful reward was given is for people to find out, and a wrong word gives it
-twice or not at all. So above a value the first word is kept and moves nothing; only the
-same word of another person does.
+Staff find out if such a reward was activated. If they are wrong, the customer gets it
+twice or never. Above a value, the first approval is therefore only stored; the reward
+changes when another user approves the same.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ Says = Proposal.Says
 
 def alone_up_to() -> Mapping[str, Decimal]:
     """
-    Up to which value one person decides, by unit; of other units and of codes, always.
+    Return the highest value, by unit, that needs one approval only.
 
-    :raises ImproperlyConfigured: naming the variable and what is wrong with it
+    Rewards in other units, and codes, never need a second approval.
+
+    :raises ImproperlyConfigured: with the name of the setting and the reason
     """
     return _alone_up_to(tuple(settings.DECIDE_ALONE_UP_TO))
 
@@ -41,9 +43,9 @@ def propose_or_approve(
     row: Assignment, says: Proposal.Says, *, by: Any, why: str
 ) -> SkipReason | None:
     """
-    Store one person's proposal, or accept it as the second; return what is missing.
+    Store the first approval, or accept the second; return what is missing, or None.
 
-    The caller has locked the row.
+    The caller must have locked the row.
     """
     if not needs_second_approval(row):
         return None
@@ -59,22 +61,22 @@ def propose_or_approve(
 
 
 def open_proposals() -> QuerySet[Proposal]:
-    """Words that still wait for a second: since they were said, nothing has happened."""
+    """Return proposals that still count: the assignment did not change since then."""
     return Proposal.objects.filter(
         assignment__doubtful=True, at__gte=F("assignment__state_since")
     )
 
 
 def said_by(row: Assignment, person: Any) -> str:
-    """What this person said already and a second has not, where it takes one."""
+    """Return what this user proposed, if it awaits a second approval; or ""."""
     if not needs_second_approval(row):
         return ""
-    said = open_proposals().filter(assignment=row, by=person)
-    return said.values_list("says", flat=True).first() or ""
+    proposals = open_proposals().filter(assignment=row, by=person)
+    return proposals.values_list("says", flat=True).first() or ""
 
 
 def consume_proposal(row: Assignment, *, why: str) -> str:
-    """Why it is done, by both who said so where it takes two; a first word is used up."""
+    """Return the reasons of both users, or of one if one decides; drop the proposal."""
     first = open_proposals().filter(assignment=row).select_related("by").first()
     if first is None:
         return why

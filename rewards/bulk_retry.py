@@ -1,9 +1,9 @@
 """
-Trying again all that match a list: chosen once, then done in parts, each of them whole.
+Bulk retries: select all assignments that match a list once, then retry them in parts.
 
-A part is one transaction: the rewards are owed again, what became of each is written
-down, the figures go on, and the part is gone, or nothing of it. So a killed worker loses
-at most one part, which the next one does, and nothing is done twice.
+A part is one transaction: it makes the rewards pending, stores the result of each,
+updates the counts and deletes the part. If a worker is killed, at most this part is
+rolled back; the next worker repeats it, and no part is done twice.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from promoportal.runtime.time_budget import TimeBudget
 from rewards import decisions, signals
 from rewards.models import Assignment, Retrial, RetrialPart, RetrialState, Retried
 
-# Rows of one part.
+# Rows per part.
 PART = 500
-# Seconds a job goes on, so that others get their turn.
+# Seconds that a job runs, so that other jobs of the queue can run.
 TURN = 8.0
 
 
@@ -31,13 +31,13 @@ def begin(
     rows: QuerySet[Assignment], *, form: UUID, narrowed: str, by: Any, why: str
 ) -> Retrial:
     """
-    Choose all rows there are now, and have them tried again.
+    Start a bulk retry of all current rows, and return it.
 
-    The same form, sent twice, gives back what it began the first time.
+    If the same form is sent again, the bulk retry of the first time is returned.
     """
     with transaction.atomic():
-        said = {"narrowed": narrowed, "by": by, "why": why}
-        retrial, is_new = Retrial.objects.get_or_create(form=form, defaults=said)
+        columns = {"narrowed": narrowed, "by": by, "why": why}
+        retrial, is_new = Retrial.objects.get_or_create(form=form, defaults=columns)
         if is_new:
             retrial.total = _choose(rows, retrial)
             retrial.save(update_fields=["total"])
@@ -46,28 +46,28 @@ def begin(
 
 
 def follow() -> None:
-    """Do some of each that is under way, for one turn."""
+    """Process parts of running bulk retries, for up to `TURN` seconds."""
     budget = TimeBudget(TURN)
-    while not budget.is_spent() and _some():
+    while not budget.is_spent() and _process_part():
         pass
-    # Whoever is at what is left wakes the next one; who found nothing to do does not.
+    # If this job found no free part, another job has the rest and starts the next job.
     if budget.is_spent() and is_due():
         with transaction.atomic():
             signals.retrying.send(Retrial)
 
 
 def is_due() -> bool:
-    """Whether any is under way."""
+    """Return whether a bulk retry is running."""
     return Retrial.objects.filter(state=RetrialState.RUNNING).exists()
 
 
 def pause(retrial: Retrial, *, by: Any, why: str) -> None:
-    """:raises IllegalMove: if it is not under way"""
+    """Pause a bulk retry; raise IllegalMove if it is not running."""
     retrial.move(RetrialState.PAUSED, by=by, why=why)
 
 
 def resume(retrial: Retrial, *, by: Any, why: str) -> None:
-    """:raises IllegalMove: if it is not paused"""
+    """Resume a bulk retry; raise IllegalMove if it is not paused."""
     with transaction.atomic():
         retrial.move(RetrialState.RUNNING, by=by, why=why)
         signals.retrying.send(Retrial)
@@ -75,15 +75,15 @@ def resume(retrial: Retrial, *, by: Any, why: str) -> None:
 
 def cancel(retrial: Retrial, *, by: Any, why: str) -> None:
     """
-    Leave the rest as it is; what was done stays done.
+    Cancel the remaining parts; rewards already retried stay as they are.
 
-    :raises IllegalMove: if it is over
+    :raises IllegalMove: if the bulk retry is complete or cancelled
     """
     retrial.move(RetrialState.CANCELLED, by=by, why=why)
 
 
 def _choose(rows: QuerySet[Assignment], retrial: Retrial) -> int:
-    """In one statement, whatever their number, part by part; gives their number."""
+    """Insert the parts of all rows in one statement; return the number of rows."""
     sql, params = rows.order_by().values_list("pk").query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -97,10 +97,10 @@ def _choose(rows: QuerySet[Assignment], retrial: Retrial) -> int:
         return sum(count for (count,) in cursor.fetchall())
 
 
-def _some() -> bool:
-    """Do a part of one that nobody else is at; whether there was any."""
+def _process_part() -> bool:
+    """Process a part of a bulk retry that no other job has; return whether one is."""
     with transaction.atomic():
-        # Held until the part is done, so that a pause waits for it and counts.
+        # Locked until the part is done, so that a pause takes effect after it.
         running = Retrial.objects.filter(state=RetrialState.RUNNING).order_by("?")
         retrial = running.select_for_update(skip_locked=True).first()
         if retrial is None:
@@ -118,7 +118,7 @@ def _some() -> bool:
 def _conclude(
     retrial: Retrial, part: RetrialPart, skipped: Mapping[int, SkipReason | None]
 ) -> None:
-    """Store the result of each row, and add the part to the figures of the whole."""
+    """Store the result of each row, delete the part, and update the counts."""
     results = [
         {"assignment": row, "left_alone": str(skipped[row] or "")}
         for row in part.assignments

@@ -1,9 +1,9 @@
 """
-Taking back what a cancelled execution owes.
+Cancel the rewards of cancelled executions.
 
-It is stopped at once: nothing of it can be claimed. Its rows follow some thousands at a
-time, as a million of them in the transaction that reads the vendor's notice would
-outlast the job that reads it.
+The execution stops at once, and none of its rows can be claimed. The rows follow in
+batches, because one transaction with a million rows would take longer than the job that
+reads Optimove's notification may run.
 """
 
 from __future__ import annotations
@@ -20,53 +20,48 @@ from rewards.models import Assignment, Collection
 from rewards.transitions import cancel_assignments, has_cancellable
 
 BATCH_SIZE = 5000
-# Seconds a job goes on, so that others get their turn.
+# Seconds that a job runs, so that other jobs of the queue can run.
 TURN = 8.0
 
 
 def begin(execution: Execution, *, by: Any = None) -> None:
-    """Take back the first of it, which usually is all, in the cancelling transaction."""
+    """Cancel the first batch, usually all rows, in the cancelling transaction."""
     cancel_assignments(
         Assignment.objects.filter(execution=execution), by=by, most=BATCH_SIZE
     )
 
 
 def follow() -> None:
-    """Take back what is left, for one turn."""
+    """Cancel remaining rows of cancelled executions, for up to `TURN` seconds."""
     budget = TimeBudget(TURN)
     for collection in unfinished():
         while not budget.is_spent():
-            # None of it was free, or none is left: others may be at it.
-            if not _take_back_some(collection.execution):
-                _finish(collection)
+            if not _cancel_some(collection.execution):
+                # Other workers may still have the last rows locked.
+                rows = Assignment.objects.filter(execution=collection.execution_id)
+                if not has_cancellable(rows):
+                    same = Collection.objects.filter(pk=collection.pk)
+                    same.update(taken_back=True)
                 break
 
 
 def is_due() -> bool:
-    """Whether something of a cancelled execution may be left."""
+    """Return whether rows of a cancelled execution may remain."""
     return unfinished().exists()
 
 
 def unfinished() -> QuerySet[Collection]:
-    """Collections of cancelled executions that were not looked through to the end."""
+    """Return collections of cancelled executions with rows that may remain."""
     cancelled = Collection.objects.filter(execution__stop=ExecutionStop.CANCELLED)
     return cancelled.filter(taken_back=False).select_related("execution")
 
 
-def _take_back_some(execution: Execution) -> int:
+def _cancel_some(execution: Execution) -> int:
     with transaction.atomic():
         lock_shared(execution.pk)
         rows = Assignment.objects.filter(execution=execution)
         free = rows.select_for_update(skip_locked=True, no_key=True)
         return cancel_assignments(free, by=_who_cancelled(execution), most=BATCH_SIZE)
-
-
-def _finish(collection: Collection) -> None:
-    """Look no more, once there is nothing left; of a stopped execution nothing comes."""
-    if not has_cancellable(
-        Assignment.objects.filter(execution=collection.execution_id)
-    ):
-        Collection.objects.filter(pk=collection.pk).update(taken_back=True)
 
 
 def _who_cancelled(execution: Execution) -> Any:

@@ -1,4 +1,4 @@
-"""What a person may do about a reward, each with who and why."""
+"""Decisions of staff about rewards, each stored with the user and the reason."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from promoportal.optimove import Meaning, Row
 from rewards import approvals, limits, signals
 from rewards.approvals import Says
 from rewards.collection import evaluation
+from rewards.collection.evaluation import REREAD_REASONS
 from rewards.models import (
     Assignment,
     AssignmentDifference,
@@ -26,8 +27,7 @@ from rewards.models import (
 )
 from rewards.transitions import mark_active, mark_owed
 
-_READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
-# Held not because it failed, but because someone must say that it is meant.
+# Reasons of rewards that did not fail: staff must confirm that they are intended.
 NEEDS_CONFIRMATION = (
     AssignmentReason.REPEATED,
     AssignmentReason.OVER_LIMIT,
@@ -47,10 +47,11 @@ NOT_THEIRS = SkipReason(
 
 def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
     """
-    Try held rewards again. What is in doubt is left: it might be given twice.
+    Retry rewards that need review.
 
-    What was held because it could not be read is read anew, with the contract of now.
-    What nobody may have meant is left for `release`.
+    Possibly activated ones are skipped: they might be activated twice. Rows with
+    invalid data or an unknown status are evaluated again, with the current contract
+    file. Rewards that staff must confirm are skipped; `release` approves these.
     """
     return _each(rows, lambda row, stop: _retry(row, stop, by=by, why=why))
 
@@ -59,9 +60,10 @@ def retry_together(
     rows: QuerySet[Assignment], *, by: Any, why: str
 ) -> dict[int, SkipReason | None]:
     """
-    Retry rows of many executions in one transaction; return why each was skipped, by key.
+    Retry rows of several executions in one transaction.
 
-    The rows of one execution that only become `OWED` again do so in one statement.
+    Return for each key why the row was skipped, or None. The rows of one execution that
+    need no evaluation become `OWED` in one statement.
     """
     found: dict[int, SkipReason | None] = {}
     with transaction.atomic():
@@ -77,27 +79,27 @@ def _retry_each(
 ) -> dict[int, SkipReason | None]:
     obstacles = {row.pk: retry_skip_reason(row, stop) for row in locked}
     free = [row for row in locked if not obstacles[row.pk]]
-    plain = [row for row in free if row.reason not in _READ_ANEW]
-    anew = [_locked(row.pk) for row in free if row.reason in _READ_ANEW]
+    plain = [row for row in free if row.reason not in REREAD_REASONS]
+    reread = [_locked(row.pk) for row in free if row.reason in REREAD_REASONS]
     if plain:
         _owe(plain, stop, by=by, why=why, **_COMPARED)
         signals.owed.send(Execution)
-    return obstacles | {row.pk: _retry(row, stop, by=by, why=why) for row in anew}
+    return obstacles | {row.pk: _retry(row, stop, by=by, why=why) for row in reread}
 
 
 def _locked_of(rows: QuerySet[Assignment]) -> list[Assignment]:
-    """Without what takes longest to read, and is looked at of few."""
-    short = rows.defer("as_assigned", "reward", "properties", "order").order_by("pk")
-    return list(short.select_for_update())
+    """Lock and return rows, without the large columns that few decisions need."""
+    small = rows.defer("as_assigned", "reward", "properties", "order").order_by("pk")
+    return list(small.select_for_update())
 
 
 def retry_skip_reason(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
-    """Return why a retry would skip the row, if it would."""
+    """Return why a retry would skip the row; None if it would not."""
     if why_not := _stays(row, stop):
         return why_not
     if row.reason in NEEDS_CONFIRMATION:
         return _needs_confirmation(_held_as(row))
-    if row.reason in _READ_ANEW:
+    if row.reason in REREAD_REASONS:
         return None
     if why_not := _not_eligible(row) or owner_conflict(row):
         return why_not
@@ -111,7 +113,7 @@ def _needs_confirmation(situation: str) -> SkipReason:
 
 
 def obstacle_to_release(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
-    """Return why a release would skip the row, if it would."""
+    """Return why an approval would skip the row; None if it would not."""
     if why_not := _stays(row, stop):
         return why_not
     if row.reason not in NEEDS_CONFIRMATION and not row.known_difference:
@@ -127,20 +129,20 @@ def _not_eligible(row: Assignment) -> SkipReason | None:
 
 
 def owner_conflict(row: Assignment) -> SkipReason | None:
-    """Return NOT_THEIRS if what Optimove lists now belongs to another customer."""
+    """Return NOT_THEIRS if the ID has another customer or promotion now."""
     if row.known_difference != AssignmentDifference.OWNER:
         return None
     return _compare_owner(row, optimove.reread(row.as_assigned))
 
 
 def _compare_owner(row: Assignment, listed: Row) -> SkipReason | None:
-    of = row.promotion.reference if row.promotion else ""
-    is_theirs = (listed.customer, listed.promotion) == (row.customer, of)
-    return None if is_theirs else NOT_THEIRS
+    promotion = row.promotion.reference if row.promotion else ""
+    is_same = (listed.customer, listed.promotion) == (row.customer, promotion)
+    return None if is_same else NOT_THEIRS
 
 
 def obstacle_to_saying(row: Assignment) -> SkipReason | None:
-    """Return why staff cannot confirm or deny the activation, if they cannot."""
+    """Return why staff cannot confirm or deny the activation; None if they can."""
     if not row.doubtful:
         return SkipReason(SkipKind.WRONG_STATE, "not in doubt")
     if row.state not in {AssignmentState.UNCERTAIN, AssignmentState.HELD}:
@@ -150,7 +152,7 @@ def obstacle_to_saying(row: Assignment) -> SkipReason | None:
 
 
 def obstacle_to_writing_off(row: Assignment) -> SkipReason | None:
-    """Return why the row cannot be written off, if it cannot."""
+    """Return why the row cannot be written off; None if it can."""
     if row.state != AssignmentState.HELD:
         label = AssignmentState(row.state).label
         return SkipReason(SkipKind.WRONG_STATE, f"{label}, not held")
@@ -158,38 +160,38 @@ def obstacle_to_writing_off(row: Assignment) -> SkipReason | None:
 
 
 def release(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """A person found out that seconds, or rewards past a limit, or changed are meant."""
+    """Approve duplicates, rewards over a limit, and rewards that Optimove changed."""
     return _each(rows, lambda row, stop: _release(row, stop, by=by, why=why))
 
 
 def given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """A person found out that doubtful rewards were given."""
+    """Mark possibly activated rewards as activated, as the platform's records show."""
     return _each(rows, lambda row, _: _given(row, by=by, why=why))
 
 
 def not_given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """A person found out that doubtful rewards were not given: they are owed again."""
+    """Mark possibly activated rewards as not activated, so that they are sent again."""
     return _each(rows, lambda row, stop: _not_given(row, stop, by=by, why=why))
 
 
 def write_off(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """Held rewards will not be given."""
+    """Write off rewards that need review: they will not be activated."""
     return _each(rows, lambda row, _: _write_off(row, by=by, why=why))
 
 
 Decision = Callable[[Assignment, ExecutionStop], SkipReason | None]
-"""Decide about one locked row; return why it was skipped, if it was."""
+"""Decide about one locked row; return why it was skipped, or None."""
 
 
 def _each(rows: QuerySet[Assignment], decide: Decision) -> BulkResult:
-    decided = BulkResult()
+    result = BulkResult()
     for pk, execution_pk in rows.order_by("pk").values_list("pk", "execution_id"):
         with transaction.atomic():
             stop = lock_exclusive(execution_pk)
             row = _locked(pk)
             skipped = decide(row, stop)
-        decided.record(row, skipped)
-    return decided
+        result.record(row, skipped)
+    return result
 
 
 def _locked(pk: int) -> Assignment:
@@ -202,10 +204,9 @@ def _retry(
 ) -> SkipReason | None:
     if why_not := retry_skip_reason(row, stop):
         return why_not
-    if row.reason in _READ_ANEW and (unreadable := _as_listed(row, stop)):
+    if row.reason in REREAD_REASONS and (unreadable := _as_listed(row, stop)):
         return unreadable
-    _owe([row], stop, by=by, why=why, **_COMPARED)
-    signals.released.send(Assignment, row=row)
+    _owe_one(row, stop, by=by, why=why, **_COMPARED)
     return None
 
 
@@ -214,11 +215,10 @@ def _release(
 ) -> SkipReason | None:
     if why_not := obstacle_to_release(row, stop):
         return why_not
-    meant = (AssignmentReason.REPEATED, AssignmentReason.DIFFERS, row.reason)
-    if row.known_difference and (why_not := _as_listed(row, stop, *meant)):
+    confirmed = (AssignmentReason.REPEATED, AssignmentReason.DIFFERS, row.reason)
+    if row.known_difference and (why_not := _as_listed(row, stop, *confirmed)):
         return why_not
-    _owe([row], stop, by=by, why=why, **_COMPARED)
-    signals.released.send(Assignment, row=row)
+    _owe_one(row, stop, by=by, why=why, **_COMPARED)
     return None
 
 
@@ -227,7 +227,7 @@ def _held_as(row: Assignment) -> str:
 
 
 def _stays(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
-    """Return why staff cannot have the reward given, if they cannot."""
+    """Return why staff cannot have the reward activated; None if they can."""
     if why_not := obstacle_to_writing_off(row):
         return why_not
     return EXECUTION_CANCELLED if stop == ExecutionStop.CANCELLED else None
@@ -237,22 +237,23 @@ def _as_listed(
     row: Assignment, stop: ExecutionStop, *confirmed: str
 ) -> SkipReason | None:
     """
-    Make the row what Optimove lists now, since nothing of it was given.
+    Give a row that was not activated the values that Optimove lists now.
 
-    Return what stops it from becoming due, or nothing. The limits of the execution are
-    checked with what the row is worth now.
+    Return what prevents the row from becoming due, or None. The limits of the execution
+    are checked with the current value of the row.
     """
-    said = optimove.reread(row.as_assigned)
-    meant = frozenset(confirmed)
-    terms = evaluation.Terms(row.execution, stop, limits.current(), meant)
-    [listed] = evaluation.evaluate_page([said], terms).values()
-    verdict, whose = listed.against(row, row.known_difference)
+    vendor_row = optimove.reread(row.as_assigned)
+    terms = evaluation.Terms(
+        row.execution, stop, limits.current(), frozenset(confirmed)
+    )
+    [listed] = evaluation.evaluate_page([vendor_row], terms).values()
+    verdict, owner = listed.against(row, row.known_difference)
     if verdict.reason and verdict.reason not in NEEDS_CONFIRMATION:
         what = "what is listed now cannot be read" if confirmed else _STILL_NOT
         return SkipReason(SkipKind.UNREADABLE, f"{what}. {verdict.problem}")
-    if row.key and (why_not := _compare_owner(row, said)):
+    if row.key and (why_not := _compare_owner(row, vendor_row)):
         return why_not
-    _take_over(row, {**listed.columns, **whose}, verdict)
+    _take_over(row, {**listed.columns, **owner}, verdict)
     if verdict.reason == AssignmentReason.REPEATED:
         return _needs_confirmation("read, and it is a second assignment")
     if not verdict.reason:
@@ -264,7 +265,7 @@ def _as_listed(
 def _take_over(
     row: Assignment, columns: dict[str, Any], verdict: evaluation.Verdict
 ) -> None:
-    """Store what the row is worth now, and hold its execution if that is too much."""
+    """Store the current values of the row; hold its execution if it is over a limit."""
     limits.admit(row.execution, [columns], instead_of=[row])
     columns |= {"order": None, "cleared": limits.check(row.execution) and row.cleared}
     if verdict.reason:
@@ -273,14 +274,19 @@ def _take_over(
 
 
 _STILL_NOT = "it still cannot be activated"
-# Of rows that were compared with what Optimove lists now, and were never answered.
+# Columns of rows that were compared with Optimove's and certainly not activated.
 _COMPARED: dict[str, Any] = {"difference": "", "first_sent_at": None}
+
+
+def _owe_one(row: Assignment, stop: ExecutionStop, **changes: Any) -> None:
+    _owe([row], stop, **changes)
+    signals.released.send(Assignment, row=row)
 
 
 def _owe(
     rows: list[Assignment], stop: ExecutionStop, *, by: Any, why: str, **changes: Any
 ) -> None:
-    """Rows of one execution."""
+    """Make rows of one execution pending again, with all counts of failures reset."""
     mark_owed(
         Assignment.objects.filter(pk__in=[row.pk for row in rows]),
         stop=stop,
@@ -305,8 +311,8 @@ def _given(row: Assignment, *, by: Any, why: str) -> SkipReason | None:
     )
     if not why_not:
         rows = Assignment.objects.filter(pk=row.pk)
-        both = approvals.consume_proposal(row, why=why)
-        mark_active(rows, {row.pk: f"said by {by}"[:200]}, by=by, why=both)
+        reasons = approvals.consume_proposal(row, why=why)
+        mark_active(rows, {row.pk: f"said by {by}"[:200]}, by=by, why=reasons)
     return why_not
 
 
@@ -321,17 +327,16 @@ def _not_given(
     why = approvals.consume_proposal(row, why=why)
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
     if row.state == AssignmentState.HELD and (reason := _next_reason(row)):
-        # Nothing was given, and what to give, if anything, is the next question.
+        # It was not activated, but staff must still decide if it is to be activated.
         Assignment.objects.filter(pk=row.pk).update(**settled, **reason)
     else:
-        _owe([row], stop, by=by, why=why, **settled)
-        signals.released.send(Assignment, row=row)
+        _owe_one(row, stop, by=by, why=why, **settled)
     return None
 
 
 def _next_reason(row: Assignment) -> dict[str, str]:
-    """Return the reason for which a row stays held that was not given; or nothing."""
-    if row.reason in (*NEEDS_CONFIRMATION, *_READ_ANEW):
+    """Return the columns with the reason for which a row stays in `HELD`; or {}."""
+    if row.reason in (*NEEDS_CONFIRMATION, *REREAD_REASONS):
         return {"reason": row.reason}
     if difference := row.known_difference:
         return {"reason": AssignmentReason.DIFFERS, "problem": difference.problem}

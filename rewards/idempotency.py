@@ -1,9 +1,8 @@
 """
-The keys under which rewards are asked for.
+Idempotency keys of rewards.
 
-Derived and never drawn: whatever is killed, repeated or restored from a backup, the same
-reward is asked for under the same key, so that a platform that remembers keys can credit
-it only once.
+A key is derived and never random. After a crash, a repeated fetch or a restored backup,
+a reward is sent with the same key. A platform that remembers keys activates it once.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ def idempotency_key(
     occurrence: str, promotion: str, customer: str, repeat: str = ""
 ) -> UUID:
     """
-    The key of what one customer gets of one promotion in one occurrence.
+    Return the key for one promotion, one customer and one execution.
 
-    `repeat` is the vendor's assignment id where a person released a second assignment
-    of the same three; empty for the first.
+    `repeat` is Optimove's assignment ID of a duplicate assignment of the same three, so
+    that staff can approve the duplicate. It is empty for the first assignment.
     """
-    # As JSON, since ids may hold whatever separator we would choose.
+    # JSON, because an ID may contain any separator.
     parts = [occurrence, promotion, customer, *([repeat] if repeat else [])]
     return uuid5(installation_id(), json.dumps(parts))
 
 
 def redemption_reference(key: UUID) -> UUID:
-    """The reference under which that activation is reported."""
+    """Return the reference with which this activation is reported to Optimove."""
     return uuid5(key, "redemption")

@@ -1,8 +1,9 @@
 """
-Spending limits: admit, hold and release rewards. Optimove's Auto Flow has no approval.
+Spending limits: count, hold and release rewards. Optimove's Auto Flow has no approval.
 
-Limits are on what one execution assigned in all, so that many small runs cannot go past
-what one large run may not. They are checked under the collection's lock.
+A limit applies to all rewards of one execution, so that several small runs cannot
+exceed what one large run may not. Limits are checked under the row lock of the
+collection.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -30,13 +31,13 @@ from rewards import signals
 from rewards.models import Assignment, Collection, Tally
 
 BATCH_SIZE = 5000
-# Seconds a job goes on, so that others get their turn.
+# Seconds that a job runs, so that other jobs of the queue can run.
 TURN = 8.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an execution may assign at most; None or absent: there is no limit."""
+    """Limits of the settings. None, or a missing unit, means no limit."""
 
     customers: int | None = None
     value: Mapping[str, Decimal] = field(default_factory=dict)
@@ -52,9 +53,9 @@ class Limits:
 
 def current() -> Limits:
     """
-    Return the limits as they are set.
+    Return the limits of the settings.
 
-    :raises ImproperlyConfigured: naming the variable and what is wrong with it
+    :raises ImproperlyConfigured: with the name of the setting and the reason
     """
     return _limits(
         tuple(settings.LIMIT_CUSTOMERS),
@@ -73,16 +74,16 @@ def admit(
     """
     Add rewards, each with its `unit` and `value`, to the tallies.
 
-    `instead_of` are some of them as they were before, counted if they were assigned.
-    `again` says that some were listed before and are assigned only now: then what passed
-    and is not released yet waits with them for the next check. The execution is locked by
-    the caller.
+    `instead_of` has the earlier versions of changed rewards; those that were assigned
+    are subtracted. `again` means that some rewards were listed before and are assigned
+    only now: rows that passed the limits and are not released yet then wait for the
+    next check. The caller must have locked the execution.
     """
     sums: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
-    worths = [(1, row["unit"], row["value"]) for row in rows]
+    entries = [(1, row["unit"], row["value"]) for row in rows]
     counted = [row for row in instead_of if row.meaning == Meaning.ACTIVATE]
-    worths += [(-1, row.unit, row.value) for row in counted]
-    for sign, unit, value in worths:
+    entries += [(-1, row.unit, row.value) for row in counted]
+    for sign, unit, value in entries:
         customers, total = sums[unit]
         sums[unit] = customers + sign, total + sign * (value or 0)
     for unit, (customers, total) in sorted(sums.items()):
@@ -94,7 +95,7 @@ def admit(
 
 def _add(execution: Execution, unit: str, customers: int, total: Decimal) -> None:
     tally, _ = Tally.objects.get_or_create(execution=execution, unit=unit)
-    # Not below nothing: the previous release did not follow what rows are worth.
+    # Not below 0: the previous release did not correct tallies when a value changed.
     Tally.objects.filter(pk=tally.pk).update(
         customers=Greatest(F("customers") + customers, 0, output_field=IntegerField()),
         value=Greatest(F("value") + total, Decimal(0), output_field=DecimalField()),
@@ -103,9 +104,9 @@ def _add(execution: Execution, unit: str, customers: int, total: Decimal) -> Non
 
 def check(execution: Execution) -> bool:
     """
-    Hold the execution if it is past a limit; return whether it is within all.
+    Hold the execution if it is over a limit; return whether it is within all limits.
 
-    The execution is locked by the caller.
+    The caller must have locked the execution.
     """
     collections = Collection.objects.filter(execution=execution)
     waived = collections.values_list("waived", flat=True).first()
@@ -117,16 +118,16 @@ def check(execution: Execution) -> bool:
 
 def check_run(collection: Collection) -> None:
     """
-    Release what a run or an answer assigned, or hold the execution before it is claimed.
+    Release the rows of a run or a look-up, or hold the execution before a claim.
 
-    The collection is locked by the caller.
+    The caller must have locked the collection.
     """
     if check(collection.execution):
         _release(collection)
 
 
 def waive(execution: Execution) -> None:
-    """Allow the figures of an execution that a person resumed, as they are now."""
+    """Accept the figures of an execution that staff resume; release its rows."""
     collection, _ = Collection.objects.get_or_create(execution=execution)
     locked = Collection.objects.select_for_update().get(pk=collection.pk)
     locked.waived = _figures(execution)
@@ -135,7 +136,7 @@ def waive(execution: Execution) -> None:
 
 
 def release_admitted() -> None:
-    """Release what is left of what passed, for one turn."""
+    """Release remaining rows within the limits, for up to `TURN` seconds."""
     budget = TimeBudget(TURN)
     for collection in _unfinished():
         while not budget.is_spent() and _release_some(collection.pk):
@@ -143,7 +144,7 @@ def release_admitted() -> None:
 
 
 def is_due() -> bool:
-    """Return whether something that passed cannot be claimed yet."""
+    """Return whether rows within the limits are not released yet."""
     return _unfinished().exists()
 
 
@@ -152,7 +153,7 @@ def _unfinished() -> QuerySet[Collection]:
 
 
 def _release(locked: Collection) -> None:
-    """Release all that is there now: the first of it at once, which usually is all."""
+    """Release all current rows: the first batch now, which usually is all of them."""
     last = Assignment.objects.order_by("-pk").values_list("pk", flat=True).first()
     Collection.objects.filter(pk=locked.pk).update(cleared_to=last)
     if _release_some(locked.pk):
@@ -160,14 +161,14 @@ def _release(locked: Collection) -> None:
 
 
 def _release_some(collection_pk: int) -> bool:
-    """Release some thousands of rows; return whether there may be more."""
+    """Release one batch of rows; return whether there may be more."""
     with transaction.atomic():
-        # A million rows in one transaction would outlast the job that clears them.
-        mine = Collection.objects.select_for_update().get(pk=collection_pk)
-        if mine.cleared_to is None:
+        # A transaction with a million rows would take longer than the job may run.
+        locked = Collection.objects.select_for_update().get(pk=collection_pk)
+        if locked.cleared_to is None:
             return False
         waiting = Assignment.objects.filter(
-            execution=mine.execution_id, cleared=False, pk__lte=mine.cleared_to
+            execution=locked.execution_id, cleared=False, pk__lte=locked.cleared_to
         )
         some = list(waiting.order_by("pk").values_list("pk", flat=True)[:BATCH_SIZE])
         if Assignment.objects.filter(pk__in=some).update(cleared=True):
@@ -186,40 +187,24 @@ def _figures(execution: Execution) -> dict[str, Any]:
 
 
 def _over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> str:
-    """Return what is past its limit and was not waived, as a sentence; or nothing."""
-    found = [*_customers_over(figures, waived), *_values_over(figures, waived)]
+    """Return which figures are over a limit and not waived, as sentences; or ""."""
+    limits, found, count = current(), [], figures["customers"]
+    allowed = max(limits.customers or 0, waived.get("customers", 0))
+    if limits.customers is not None and count > allowed:
+        found.append(f"{count} rewards were assigned; the limit is {limits.customers}.")
+    sums, waived_sums = _by_unit(figures["value"]), _by_unit(waived.get("value", {}))
+    names = {unit.casefold(): unit for unit in reversed(figures["value"])}
+    for unit, most in limits.value.items():
+        if (total := sums[unit]) > max(most, waived_sums[unit]):
+            found.append(f"{total} {names[unit]} were assigned; the limit is {most}.")
     return " ".join(found)
 
 
-def _customers_over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> list[str]:
-    most, there = current().customers, figures["customers"]
-    if most is None or there <= max(most, waived.get("customers", 0)):
-        return []
-    return [f"{there} rewards were assigned; the limit is {most}."]
-
-
-def _values_over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> list[str]:
-    listed, let_go = _by_unit(figures["value"]), _by_unit(waived.get("value", {}))
-    return [
-        f"{listed[unit].value} {listed[unit].name} were assigned; the limit is {most}."
-        for unit, most in current().value.items()
-        if listed[unit].value > max(most, let_go[unit].value)
-    ]
-
-
-class _Sum(NamedTuple):
-    name: str = ""
-    value: Decimal = Decimal(0)
-
-
-def _by_unit(values: Mapping[str, str]) -> Mapping[str, _Sum]:
-    """Return the sum of each unit, in lower case, and how Optimove writes the unit."""
-    found: dict[str, _Sum] = defaultdict(_Sum)
+def _by_unit(values: Mapping[str, str]) -> Mapping[str, Decimal]:
+    """Return the sum of each unit; Optimove may write one unit in several cases."""
+    found: dict[str, Decimal] = defaultdict(Decimal)
     for unit, value in values.items():
-        before = found[unit.casefold()]
-        found[unit.casefold()] = _Sum(
-            before.name or unit, before.value + Decimal(value)
-        )
+        found[unit.casefold()] += Decimal(value)
     return found
 
 

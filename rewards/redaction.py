@@ -1,4 +1,4 @@
-"""Who may see an assignment's code, and what was said of it as it came."""
+"""Remove the unique codes of assignments from texts that staff see."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from collections.abc import Iterable
 
 from rewards.models import Assignment
 
-# Less than this is no code, and stands in many a word.
+# Shorter texts are not codes, and occur inside ordinary words.
 _SHORTEST = 4
-# What stands with a stroke before it in JSON.
+# Characters that JSON escapes with a backslash.
 _ESCAPED = '/"\\'
 
 
 def redact_code(text: str, row: Assignment) -> str:
-    """What somebody said about the row, without its code: a far side may repeat it."""
+    """Mask the code of a row in a text, which may quote Optimove or the platform."""
     return without(text, [row.unique_code])
 
 
 def without(text: str, codes: Iterable[str]) -> str:
-    """A text without these codes, in whatever form they stand in it."""
+    """Mask these codes in a text, in every form that `_written` knows."""
     for code in codes:
         if len(code) >= _SHORTEST:
-            # What is put in its place is no pattern, whatever the code ends with.
+            # Not `re.sub`: the end of the code could be a reference to a group.
             text = masked(code).join(re.split("".join(map(_written, code)), text))
     return text
 
 
 def _written(char: str) -> str:
     """
-    How one character may be written: as it is, or as JSON or an address writes it; in
-    JSON within JSON with more strokes before it.
+    Return a pattern for a character: itself, or escaped in JSON or in a URL.
+
+    JSON inside JSON has more than one backslash.
     """
     units = char.encode("utf-16-be").hex()
     escaped = "".join(rf"\\+u{units[at : at + 4]}" for at in range(0, len(units), 4))
@@ -40,5 +41,5 @@ def _written(char: str) -> str:
 
 
 def masked(code: str) -> str:
-    """Enough to recognise a code by, not to use it."""
+    """Return as much of a code as is needed to recognise it, but not to use it."""
     return f"••••{code[-4:]}" if len(code) > 8 else "••••" if code else ""

@@ -1,17 +1,17 @@
 """
-What has become true; each is sent inside the transaction that made it so.
+Signals for completed changes. Each is sent inside the transaction that made the change.
 
-Sent once for many assignments: with a job for each, a large campaign would fill the
-queue.
+A signal is sent once for many assignments: with one job per assignment, a large
+campaign would fill the queue.
 """
 
 from __future__ import annotations
 
 from django.dispatch import Signal
 
-collecting = Signal()  # something is to be collected
-owed = Signal()  # assignments may be claimed
-cleared = Signal()  # more passed the limits than could be let go at once
-released = Signal()  # one assignment was released by a person: `row`
-retrying = Signal()  # many are to be tried again
-activated = Signal()  # assignments became active: `keys`, their primary keys
+collecting = Signal()  # assignments are to be fetched
+owed = Signal()  # assignments can be claimed
+cleared = Signal()  # more rows are within the limits than fit in one batch
+released = Signal()  # staff made one assignment pending: `row`
+retrying = Signal()  # a bulk retry is to be continued
+activated = Signal()  # assignments were activated: `keys`, their primary keys

@@ -1,4 +1,4 @@
-"""What the queue can run of this room. Every job is a wake-up: the rows say what to do."""
+"""Background tasks of this app. Each processes the rows that are due, or one row."""
 
 from __future__ import annotations
 

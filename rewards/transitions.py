@@ -1,8 +1,7 @@
-"""What becomes of a reward that is not given yet: owed, void, asked about or held."""
+"""State changes of assignments that several stages make, and their rules."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Case, F, Q, QuerySet, TextField, Value, When
@@ -28,7 +27,11 @@ def mark_active(
     why: str,
     by: Any = None,
 ) -> list[int]:
-    """Make rows active, each with its receipt, from wherever that is allowed."""
+    """
+    Mark rewards as activated, each with its receipt; return the keys of changed rows.
+
+    Rows in a state from which `ACTIVE` is not allowed stay as they are.
+    """
     moved = state_machine.move_all(
         rows,
         AssignmentState.ACTIVE,
@@ -42,29 +45,27 @@ def mark_active(
         **RELEASED,
     )
     if moved:
-        _mark_taken_back(moved)
+        # Staff must see that a reward was activated although it was cancelled.
+        late = Assignment.objects.filter(cancelled(), pk__in=moved)
+        late.update(cancelled_too_late=True)
         signals.activated.send(Assignment, keys=moved)
     return moved
 
 
 def _unless_differing(name: str) -> Case:
-    """Nothing, but for what staff must still see of a reward that was given."""
+    """Return the column if the row has a difference, which staff must see; or ""."""
     differs = When(reason=AssignmentReason.DIFFERS, then=F(name))
     return Case(differs, default=Value(""), output_field=TextField())
 
 
-def _mark_taken_back(keys: Sequence[int]) -> None:
-    """What was taken back while it was on its way: staff must see that it was given."""
-    given = Assignment.objects.filter(cancelled(), pk__in=keys)
-    given.update(cancelled_too_late=True)
-
-
 def cancelled() -> Q:
-    """Return the filter for rewards that are not to be given any more."""
+    """Return a filter for rewards that must not be activated any more."""
     return ~_assigned() | Q(execution__stop=ExecutionStop.CANCELLED)
 
 
-_TAKEN_BACK = "It was taken back while in doubt: the platform is asked, not told again."
+_CANCELLED_IN_DOUBT = (
+    "It was taken back while in doubt: the platform is asked, not told again."
+)
 
 
 def mark_owed(
@@ -77,30 +78,30 @@ def mark_owed(
     **changes: Any,
 ) -> list[int]:
     """
-    Make the rows owed again, but for those that must not be given; say which moved.
+    Make rows pending (`OWED`) again where this is allowed; return all changed keys.
 
-    In a cancelled execution, or once the vendor took it back, what would become owed
-    becomes void - unless it is in doubt: then it is asked about and not given again.
-    Where the vendor changed the reward, or says what nobody understands, a person
-    decides. `stop` was read under the share lock by the caller; `settled` says that no
-    row of the set is in doubt any more. A caller that sets `difference` has compared the
-    rows with what Optimove lists; without it, no row that differs becomes owed.
+    In a cancelled execution, or if Optimove cancelled the reward, a row becomes `VOID`;
+    if `doubtful`, it becomes `UNCERTAIN`, to be looked up on the platform and not sent
+    again. If Optimove changed the reward, or lists an unknown status, a row becomes
+    `HELD`. The caller must have read `stop` under a lock on the execution. `settled`
+    means that no row is `doubtful`. A caller that passes `difference` has compared the
+    rows with Optimove's; otherwise no row with a difference becomes `OWED`.
     """
     everything, nothing = Q(pk__gt=0), Q(pk=None)
     is_over = stop == ExecutionStop.CANCELLED
-    taken_back = everything if is_over else ~_assigned()
+    ended = everything if is_over else ~_assigned()
     unclear = nothing if is_over else Q(meaning=Meaning.UNKNOWN)
     doubtful = nothing if settled else Q(doubtful=True)
     differing = nothing if "difference" in changes else _DIFFERS
     stopped = [
         *_hold_unclear(rows.filter(unclear).exclude(doubtful), changes),
-        *_void(rows.filter(taken_back).exclude(unclear | doubtful), by, changes),
+        *_void(rows.filter(ended).exclude(unclear | doubtful), by, changes),
         *mark_uncertain(
-            rows.filter(taken_back).filter(doubtful), why=_TAKEN_BACK, **changes
+            rows.filter(ended).filter(doubtful), why=_CANCELLED_IN_DOUBT, **changes
         ),
-        *_hold_differing(rows.exclude(taken_back).filter(differing), changes),
+        *_hold_differing(rows.exclude(ended).filter(differing), changes),
     ]
-    rest = rows.exclude(taken_back | differing).exclude(pk__in=stopped)
+    rest = rows.exclude(ended | differing).exclude(pk__in=stopped)
     return stopped + state_machine.move_all(
         rest, AssignmentState.OWED, by=by, why=why, **changes
     )
@@ -110,46 +111,46 @@ def cancel_assignments(
     rows: QuerySet[Assignment], *, by: Any = None, most: int | None = None
 ) -> int:
     """
-    What is not given yet becomes void, what is in doubt is asked about, what is given
-    is marked: a state may not lie about what the customer has.
+    Apply a cancellation to rewards; return the number of rows changed.
 
-    At most so many of each kind; gives back how many that were.
+    Rewards that were not activated become `VOID`. Possibly activated ones are checked
+    with the platform. Activated ones are marked as cancelled after activation. At most
+    `most` rows of each of these kinds are changed.
     """
-    marked = Assignment.objects.filter(pk__in=_given(rows).values("pk")[:most])
+    unsent, in_doubt, activated = _cancellable(rows)
+    late = Assignment.objects.filter(pk__in=activated.values("pk")[:most])
     return (
-        len(_void(_waiting(rows)[:most], by, {}))
-        + len(mark_uncertain(_in_doubt(rows)[:most], why=_TAKEN_BACK, not_before=Now()))
-        + marked.update(cancelled_too_late=True)
+        len(_void(unsent[:most], by, {}))
+        + len(
+            mark_uncertain(in_doubt[:most], why=_CANCELLED_IN_DOUBT, not_before=Now())
+        )
+        + late.update(cancelled_too_late=True)
     )
 
 
 def mark_uncertain(
     rows: QuerySet[Assignment], *, why: str, **changes: Any
 ) -> list[int]:
-    """The platform is asked what became of them, and not told again."""
-    # "Not known there" counts only some time after this; after a restored backup, later.
-    asked = {**changes, "lease_until": Greatest("lease_until", Now())}
-    return state_machine.move_all(rows, AssignmentState.UNCERTAIN, why=why, **asked)
+    """Mark rows as `UNCERTAIN`, to look them up on the platform; return their keys."""
+    # The platform's "not found" counts only some time after `lease_until`, which may
+    # lie in the future after a restored backup.
+    columns = {**changes, "lease_until": Greatest("lease_until", Now())}
+    return state_machine.move_all(rows, AssignmentState.UNCERTAIN, why=why, **columns)
 
 
 def has_cancellable(rows: QuerySet[Assignment]) -> bool:
-    """Whether there is something left to take back."""
-    kinds = _waiting(rows), _in_doubt(rows), _given(rows)
-    return any(kind.exists() for kind in kinds)
+    """Return whether a cancellation would still change any of these rows."""
+    return any(kind.exists() for kind in _cancellable(rows))
 
 
-def _waiting(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
-    return rows.filter(
-        state__in=[AssignmentState.OWED, AssignmentState.HELD], doubtful=False
+def _cancellable(rows: QuerySet[Assignment]) -> tuple[QuerySet[Assignment], ...]:
+    """Return the pending rows, the possibly activated ones, and the activated ones."""
+    owed, held = AssignmentState.OWED, AssignmentState.HELD
+    return (
+        rows.filter(state__in=[owed, held], doubtful=False),
+        rows.filter(state=owed, doubtful=True),
+        rows.filter(state=AssignmentState.ACTIVE, cancelled_too_late=False),
     )
-
-
-def _in_doubt(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
-    return rows.filter(state=AssignmentState.OWED, doubtful=True)
-
-
-def _given(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
-    return rows.filter(state=AssignmentState.ACTIVE, cancelled_too_late=False)
 
 
 def _assigned() -> Q:
@@ -157,7 +158,6 @@ def _assigned() -> Q:
 
 
 def _void(rows: QuerySet[Assignment], by: Any, changes: dict[str, Any]) -> list[int]:
-    taken_back = "It was taken back before it was given."
     reason = Case(
         When(meaning=Meaning.NOTHING, then=Value(AssignmentReason.NOT_ASSIGNED)),
         default=Value(AssignmentReason.CANCELLED),
@@ -167,7 +167,7 @@ def _void(rows: QuerySet[Assignment], by: Any, changes: dict[str, Any]) -> list[
         rows,
         AssignmentState.VOID,
         by=by,
-        why=taken_back,
+        why="It was taken back before it was given.",
         **{**changes, "reason": reason},
     )
 
@@ -178,7 +178,7 @@ def _hold_unclear(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[i
     return _hold(rows, problem, {**changes, **why})
 
 
-# The reason is what the previous release writes during an upgrade; it has no column.
+# During an upgrade, the previous release sets the reason only, not `difference`.
 _DIFFERS = ~Q(difference="") | Q(reason=AssignmentReason.DIFFERS)
 _PROBLEM = Case(
     *(When(difference=each, then=Value(each.problem)) for each in AssignmentDifference),
@@ -188,13 +188,13 @@ _PROBLEM = Case(
 
 
 def _hold_differing(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
-    """Hold rows that staff must confirm first, whatever their last attempt left."""
+    """Hold rows until staff confirm them, whatever the result of the last attempt."""
     why = {"reason": AssignmentReason.DIFFERS, "problem": _PROBLEM}
     sentence = "Optimove changed the reward meanwhile."
     return _hold(rows, sentence, {**changes, **why})
 
 
 def _hold(rows: QuerySet[Assignment], why: str, changes: dict[str, Any]) -> list[int]:
-    # Not what differs from row to row: that says why it is tried again, and it is not.
+    # `each` has the problem and the time of a retry, which does not take place.
     same = {name: value for name, value in changes.items() if name != "each"}
     return state_machine.move_all(rows, AssignmentState.HELD, why=why, **same)

@@ -1,8 +1,9 @@
 """
-Turning rewards on at the platform: claim, call, conclude.
+The job that activates rewards on the platform: claim, call, conclude.
 
-A short transaction, the wire with no transaction, a short transaction. Whatever kills us
-in between, the attempt is on record, the lease runs out, and settling finds out.
+Claiming and concluding are short transactions; none is open during a call. If the
+worker is killed, the attempt is on record, the lease ends, and `in_doubt` finds the
+outcome.
 """
 
 from __future__ import annotations
@@ -41,23 +42,25 @@ from rewards.activation.claims import (
 from rewards.activation.outcomes import conclude
 from rewards.models import Assignment
 
-# Finding everything claimed by others this often in a row ends a turn.
+# A turn ends if other workers have claimed everything this many times in a row.
 MAX_MISSES = 5
-# Written back so often, which bounds what a crash leaves in doubt.
+# Results per transaction: a crash leaves at most this number of outcomes unknown.
 CONCLUDE_EVERY = 50
 
 
 def activate() -> None:
     """
-    Activate what is owed, for one turn: some of one execution, then some of another, so
-    that no campaign of a hundred thousand keeps a triggered reward waiting.
+    Activate pending rewards, for up to `TURN` seconds.
+
+    Executions take turns, a batch each, so that a campaign with a hundred thousand
+    rewards does not delay a triggered reward.
     """
     with (
         closing(platforms.from_settings()) as platform,
         platform_throttle.to_call() as threads,
     ):
         if not threads:
-            return  # others make all the calls that may be made, and go on
+            return  # other workers have all permits, and continue
         _take_turns(platform, threads)
     if is_due():
         with transaction.atomic():
@@ -65,7 +68,7 @@ def activate() -> None:
 
 
 def activate_one(pk: int) -> None:
-    """Activate one assignment now: a person is waiting for it."""
+    """Activate one assignment now, because a user is waiting for it."""
     with (
         closing(platforms.from_settings()) as platform,
         platform_throttle.to_call_once() as threads,
@@ -114,23 +117,23 @@ def _activate(
 
 
 def is_due() -> bool:
-    """Whether a job would find something to send."""
+    """Return whether a job would find a reward to send."""
     return not circuit_breaker.is_open(Side.PLATFORM) and due_executions().exists()
 
 
 def due_executions(*, triggered_first: bool = False) -> QuerySet[Execution]:
     """
-    Executions that owe something right now and are not stopped, in turns.
+    Return executions with rewards to send now that are not stopped, in random order.
 
-    Every other turn goes to customers who act just now, if there are any: however many
-    campaigns are under way, they wait for one chunk and not for one of each.
+    With `triggered_first`, executions of triggered customers come first. If every other
+    turn does so, these customers wait for one batch, and not for one of each campaign.
     """
     capability = platforms.from_settings().capability
-    owed = claimable(capability).filter(execution=OuterRef("pk"))
+    pending = claimable(capability).filter(execution=OuterRef("pk"))
     running = Execution.objects.filter(stop=ExecutionStop.NONE).exclude(
         state=ExecutionProgress.SETTLED
     )
-    due = running.filter(Exists(owed))
+    due = running.filter(Exists(pending))
     if not triggered_first:
         return due.order_by("?")
     triggers = Trigger.objects.filter(execution=OuterRef("pk"))
@@ -140,14 +143,14 @@ def due_executions(*, triggered_first: bool = False) -> QuerySet[Execution]:
 def carry_out(
     taken: Claim, platform: Platform, budget: TimeBudget, threads: int
 ) -> None:
-    """Send what was claimed, and write down what came of it while it comes."""
+    """Send the claimed rewards, and store results while other calls are running."""
     sending = _Sending(taken, platform, budget)
     answers = call_all(
         sending.rows(), sending.send, threads=threads, may_begin=sending.may_begin
     )
     every = CONCLUDE_EVERY if platform.capability.settles_by_itself else 1
     with closing(answers):
-        for part in _parts(answers, every):
+        while part := list(islice(answers, every)):
             crash_points.at(Point.ACTIVATING_ANSWERED)
             sending.conclude(part)
             crash_points.at(Point.ACTIVATING_CONCLUDED)
@@ -156,33 +159,33 @@ def carry_out(
 
 @dataclass
 class _Sending:
-    """A claim on its way to the platform."""
+    """The calls for one claim, with the database session that stores their results."""
 
     taken: Claim
     platform: Platform
     budget: TimeBudget
     session: Session = field(default_factory=Session)
     leases: dict[int, Lease] = field(default_factory=dict)
-    rests: bool = False
+    is_paused: bool = False
 
     def may_begin(self) -> bool:
-        """Whether a call may begin; the rest of the claim goes back unsent."""
-        over = self.rests or self.session.lost or self.budget.is_spent()
+        """Return whether a call may begin; otherwise the rest is not sent."""
+        over = self.is_paused or self.session.lost or self.budget.is_spent()
         return not over and self.taken.lease.left() > MAX_CALL_SECONDS
 
     def rows(self) -> Iterator[Assignment]:
-        """The rows, each looked at as it is about to be sent, if it must not go twice."""
+        """Yield the rows to send; without idempotency keys, confirm the claim first."""
         for row in self.taken.rows:
             self.leases[row.pk] = self.taken.lease
             if self.may_begin() and not self.platform.capability.idempotent:
-                self.session.lasts(partial(self._look_at, row))
+                self.session.lasts(partial(self._confirm, row))
             if row.pk in self.leases:
                 yield row
 
-    def _look_at(self, row: Assignment) -> None:
+    def _confirm(self, row: Assignment) -> None:
         lease = confirm_claim(self.taken, row)
         if lease is None:
-            del self.leases[row.pk]  # it is others' to settle
+            del self.leases[row.pk]  # another worker has it
         else:
             self.leases[row.pk] = lease
 
@@ -193,25 +196,20 @@ class _Sending:
         self.session.run_with_reconnect(
             partial(conclude, self.taken, part), within=MAX_CALL_SECONDS
         )
-        self.session.lasts(partial(self._heed, part))
+        self.session.lasts(partial(self._update_breaker, part))
 
-    def _heed(self, part: Sequence[CallResult]) -> None:
+    def _update_breaker(self, part: Sequence[CallResult]) -> None:
         platform_throttle.record_results(part)
-        self.rests = circuit_breaker.is_open(Side.PLATFORM)
+        self.is_paused = circuit_breaker.is_open(Side.PLATFORM)
 
 
 def send(row: Assignment, platform: Platform, lease: Lease) -> Receipt:
     """
-    Make the call, unless the lease is over by the time its first byte would leave.
+    Send a reward to the platform, unless the lease ends before the first byte is sent.
 
-    :raises wire.WireError:
+    :raises wire.WireError: if the call fails, or was not made
     """
     if row.key is None or row.order is None:
         raise wire.Rejected(f"{row} has no key.")
     with wire.only_while(lambda: lease.left() > 0):
         return platform.activate(Order.from_json(row.order), key=row.key)
-
-
-def _parts(answers: Iterator[CallResult], size: int) -> Iterator[list[CallResult]]:
-    while part := list(islice(answers, size)):
-        yield part

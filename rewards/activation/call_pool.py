@@ -18,7 +18,7 @@ Outcome = Attempt.Outcome
 
 @dataclass(frozen=True)
 class CallResult:
-    """How one call ended, as its attempt records it."""
+    """The result of one call, as its attempt records it."""
 
     row: Assignment
     outcome: Outcome
@@ -26,7 +26,7 @@ class CallResult:
     evidence: wire.Evidence = field(default_factory=wire.Evidence)
     problem: str = ""
     error: wire.WireError | None = None
-    delay: float = 0.0  # seconds until the row may be sent again, or asked about
+    delay: float = 0.0  # seconds until the row may be sent or looked up again
 
 
 Call = Callable[[Assignment], Receipt | None]
@@ -40,12 +40,12 @@ def call_all(
     may_begin: Callable[[], bool],
 ) -> Generator[CallResult, None, None]:
     """
-    Call for each row from a pool of threads, and yield what came as it comes.
+    Call for each row from a pool of threads, and yield each result when it is known.
 
-    Rows are taken up lazily: once `may_begin` says no, the rest is handed back unsent.
-    The threads only call; whoever iterates talks to the database, also where it says
-    which row is next. Whoever stops iterating closes this: no call begins after that,
-    of which nobody would write down what came.
+    Rows are read one by one. Once `may_begin` returns False, the remaining rows have
+    the outcome `NOT_SENT`. The threads use no database connection: `rows` and the
+    results are iterated in the caller's thread. A caller that stops early must close
+    the generator, so that no call begins whose result would not be stored.
     """
     stopped = Event()
     waiting = iter(rows)
@@ -57,35 +57,30 @@ def call_all(
             )
 
         try:
-            under_way = {begin(row) for row in islice(waiting, threads)}
-            while under_way:
-                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                under_way |= {begin(row) for row in islice(waiting, len(done))}
+            running = {begin(row) for row in islice(waiting, threads)}
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                running |= {begin(row) for row in islice(waiting, len(done))}
                 yield from (future.result() for future in done)
         finally:
             stopped.set()
 
 
 def _call(row: Assignment, call: Call, may_begin: Callable[[], bool]) -> CallResult:
-    # Asked here, in the thread and last of all: no call may start on a lease that could
-    # end before the call does.
+    # Checked in the thread, directly before the call: the lease must outlast the call.
     if not may_begin():
         return CallResult(row, Outcome.NOT_SENT)
     try:
         receipt = call(row)
     except wire.WireError as error:
-        return _failed(row, error)
+        return CallResult(
+            row,
+            Outcome(outcome_policy.outcome_of(error)),
+            evidence=error.record,
+            problem=error.problem,
+            error=error,
+            delay=outcome_policy.delay_after(error, row.failures),
+        )
     if receipt is None:
         return CallResult(row, Outcome.NOT_FOUND)
     return CallResult(row, Outcome.GIVEN, receipt.reference, receipt.evidence)
-
-
-def _failed(row: Assignment, error: wire.WireError) -> CallResult:
-    return CallResult(
-        row,
-        Outcome(outcome_policy.outcome_of(error)),
-        evidence=error.record,
-        problem=error.problem,
-        error=error,
-        delay=outcome_policy.delay_after(error, row.failures),
-    )

@@ -1,7 +1,4 @@
-"""
-Taking owed rewards to be activated: a lease, a token, and the attempt written down
-before the call, all committed before anything is sent.
-"""
+"""Claims on pending rewards: a lease and an attempt, committed before the call."""
 
 from __future__ import annotations
 
@@ -22,35 +19,34 @@ from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Order, Reward
 from rewards.models import Assignment, AssignmentState, Attempt
 
-# Seconds one call can take, connecting included, with some to spare.
+# Longest duration of one call in seconds, with the connection and a reserve.
 MAX_CALL_SECONDS = 20.0
-# Seconds a job goes on claiming, so that several executions take turns.
+# Seconds that a job makes claims, so that other jobs of the queue can run.
 TURN = 8.0
 
-# How long a claimed row is ours, in seconds: a job's turn and a call, several times.
+# Seconds that a claim lasts: a job's turn and a call, several times over.
 LEASE = 60.0
 BATCH_SIZE = 100
-# A row that was held this often when its worker died goes alone from then on, so that
-# only deaths it may itself have caused count against it.
+# After this number of crashes a row is claimed alone, so that further crashes count
+# only if the row itself may have caused them.
 COMPANY = 2
-# Seconds for which a row that was seen to be still ours counts as that: looking up a name
-# and connecting take some of them.
+# Seconds that a confirmed claim is valid. Resolving a name and connecting take some.
 CONFIRMED = 10.0
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Rows that are ours to activate, each with its attempt on record."""
+    """Rows that this worker may send, each with a recorded attempt."""
 
     lease: Lease
     execution_pk: int
     rows: Sequence[Assignment]
     attempts: Mapping[int, int]
-    """The key of each row's attempt."""
+    """The key of the attempt by the key of the row."""
 
 
 def claim(execution_pk: int, capability: Capability, most: int) -> Claim | None:
-    """Claim rewards of an execution that are due, the longest due first; None if none."""
+    """Claim due rewards of an execution, the longest due first; None if none are."""
     return _claim(execution_pk, Q(execution=execution_pk), capability, most)
 
 
@@ -66,11 +62,11 @@ def _claim(
     """
     Claim rewards under a shared lock on their execution.
 
-    Nothing of a stopped execution can be claimed, nor in a restored database before what
-    may have been sent is in doubt.
+    Nothing is claimed in a stopped execution, nor in a restored database before all
+    rewards that may have been sent are marked as `doubtful`.
     """
-    # Durable, so that no one can wrap the calls that follow in a transaction: a slow
-    # platform must not hold our locks, nor a rollback forget that we asked.
+    # Durable: the calls that follow must not run inside a transaction. A slow platform
+    # would keep its locks, and a rollback would delete the record of a request.
     with transaction.atomic(durable=True):
         stop = lock_shared(execution)
         if stop != ExecutionStop.NONE or database_identity.has_changed():
@@ -78,51 +74,49 @@ def _claim(
         rows = _chosen(claimable(capability).filter(which), most)
         if not rows:
             return None
-        lease = Lease(LEASE)
-        _take(rows, lease)
-        return Claim(lease, rows[0].execution_id, rows, _write_down(rows))
+        return _take(rows, Lease(LEASE))
 
 
 def claimable(capability: Capability) -> QuerySet[Assignment]:
-    """What may be sent now: due, past the limits, and safe to send (again)."""
-    # What the vendor took back is void already; this is the last look before it is sent.
-    owed = Assignment.objects.filter(
+    """Return rewards that are due, within the limits, and safe to send, also again."""
+    # Rewards that Optimove cancelled are `VOID` already; `meaning` is the last check.
+    pending = Assignment.objects.filter(
         due(), state=AssignmentState.OWED, cleared=True, meaning=Meaning.ACTIVATE
     )
     if not capability.idempotent:
-        return owed.filter(doubtful=False)
-    return owed.filter(Q(doubtful=False) | within_key_retention(capability))
+        return pending.filter(doubtful=False)
+    return pending.filter(Q(doubtful=False) | within_key_retention(capability))
 
 
 def within_key_retention(capability: Capability) -> Q:
-    """What the platform will know again, also if it is sent at the lease's very end."""
+    """Return a filter for rows whose key the platform knows until the lease ends."""
     seconds = capability.remembers_for.total_seconds() - LEASE
-    # What was sent later than now was sent before a clock was set back: nobody knows when.
+    # A time in the future means that the clock was set back since: the age is unknown.
     return Q(first_sent_at__gt=seconds_from_now(-seconds), first_sent_at__lte=Now())
 
 
 def confirm_claim(taken: Claim, row: Assignment) -> Lease | None:
     """
-    Some seconds to send a row in, if it is still ours; None if it was taken from us.
+    Return a short lease in which the row may be sent; None if another worker has it.
 
-    Our own clock says how long the lease lasts, the database's says when it is over. If
-    that one is set forward, others settle the row and may send it, while we believe we
-    have time. A platform without keys would credit both; so there the row is looked at
-    right before it is sent.
+    This process measures the lease by its own clock, but it ends by the clock of the
+    database. If the latter is set forward, another worker may send the row while this
+    one believes it still has time. A platform without idempotency keys would activate
+    both, so that the claim is confirmed directly before the row is sent.
     """
-    seen = Lease(min(CONFIRMED, taken.lease.left()), taken.lease.token)
-    held = Assignment.objects.filter(pk=row.pk, state=AssignmentState.ACTIVATING)
-    return seen if held.filter(token=taken.lease.token).exists() else None
+    lease = Lease(min(CONFIRMED, taken.lease.left()), taken.lease.token)
+    sending = Assignment.objects.filter(pk=row.pk, state=AssignmentState.ACTIVATING)
+    return lease if sending.filter(token=taken.lease.token).exists() else None
 
 
 def _chosen(rows: QuerySet[Assignment], most: int) -> list[Assignment]:
     free = rows.select_for_update(of=["self"], skip_locked=True)
     ordered = free.select_related("promotion", "execution").order_by("not_before", "pk")
-    in_company = ordered.filter(deaths__lt=COMPANY)
-    return list(in_company[:most]) or list(ordered.filter(deaths__gte=COMPANY)[:1])
+    together = ordered.filter(deaths__lt=COMPANY)
+    return list(together[:most]) or list(ordered.filter(deaths__gte=COMPANY)[:1])
 
 
-def _take(rows: Sequence[Assignment], lease: Lease) -> None:
+def _take(rows: Sequence[Assignment], lease: Lease) -> Claim:
     for row in rows:
         row.order = row.order or order_of(row).as_json()
     orders = {row.pk: {"order": row.order} for row in rows}
@@ -134,16 +128,13 @@ def _take(rows: Sequence[Assignment], lease: Lease) -> None:
         first_sent_at=Coalesce("first_sent_at", Now()),
         **leased(lease),
     )
-
-
-def _write_down(rows: Sequence[Assignment]) -> dict[int, int]:
-    attempts = [{"assignment": row.pk, "number": row.attempts + 1} for row in rows]
-    written = bulk.bulk_insert(Attempt, attempts)
-    return {assignment: pk for pk, assignment, _ in written}
+    begun = [{"assignment": row.pk, "number": row.attempts + 1} for row in rows]
+    attempts = {row: pk for pk, row, _ in bulk.bulk_insert(Attempt, begun)}
+    return Claim(lease, rows[0].execution_id, rows, attempts)
 
 
 def order_of(row: Assignment) -> Order:
-    """What is sent for it; frozen at the first attempt."""
+    """Return the order to send for a row; it is fixed at the first attempt."""
     reward: dict[str, Any] | None = row.reward
     return Order(
         customer=row.customer,

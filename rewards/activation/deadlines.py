@@ -1,3 +1,5 @@
+"""Sweeps of the scheduler: rewards whose lease ended, or which are past a deadline."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -12,28 +14,27 @@ from promoportal.db.database_clock import seconds_from_now
 from rewards.activation.call_pool import Outcome
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 
-# How many rows a statement of a sweep moves: the rest comes a second later.
+# Most rows that one statement of a sweep changes; the rest follows a second later.
 SWEEP = 5000
-# Seconds after a lease's end in which it is seen to be over, unless nobody looked or the
-# database's clock was set forward.
+# Seconds within which the end of a lease is noticed, unless the scheduler did not run
+# or the clock of the database was set forward.
 PROMPTLY = 5.0
 
 
 def expire() -> int:
     """
-    What a lease ran out on may have been sent: uncertain, never owed.
+    Mark rewards as `UNCERTAIN` whose lease ended; return their number.
 
-    If its end is long past, by a clock that may have been set forward, whoever holds it
-    may have sent it just now: "not known there" counts only some time after this.
-
-    :returns: how many rows that were
+    They may have been sent, so that they never become `OWED`. If a lease ended long
+    ago, the clock may have been set forward and a worker may just have sent the reward.
+    The platform's "not found" then counts only some time after now.
     """
-    over = Assignment.objects.filter(
+    expired = Assignment.objects.filter(
         state=AssignmentState.ACTIVATING, lease_until__lte=Now()
     ).order_by("lease_until")[:SWEEP]
     with transaction.atomic():
         return lose(
-            over.select_for_update(skip_locked=True),
+            expired.select_for_update(skip_locked=True),
             why="Its worker died or froze while it may have been sent.",
             deaths=F("deaths") + 1,
             lease_until=Greatest("lease_until", seconds_from_now(-PROMPTLY)),
@@ -41,7 +42,7 @@ def expire() -> int:
 
 
 def lose(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> int:
-    """What is being activated by nobody who could tell is uncertain; say how many."""
+    """Mark rewards as `UNCERTAIN` whose worker is gone; return their number."""
     lost = state_machine.move_all(
         rows,
         AssignmentState.UNCERTAIN,
@@ -58,27 +59,20 @@ def lose(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> int:
 
 
 def hold_too_late() -> int:
-    """What is owed for too long is not given any more without a person's word."""
+    """Hold rewards pending for longer than `ACTIVATE_WITHIN`; return their number."""
     late = Assignment.objects.filter(
         state=AssignmentState.OWED,
         owed_since__lte=seconds_from_now(-settings.ACTIVATE_WITHIN.total_seconds()),
-    )[:SWEEP]
-    with transaction.atomic():
-        held = state_machine.move_all(
-            late.select_for_update(skip_locked=True),
-            AssignmentState.HELD,
-            why="It was not activated in time.",
-            reason=AssignmentReason.TOO_LATE,
-        )
-    return len(held)
+    )
+    return _hold(late, AssignmentReason.TOO_LATE, "It was not activated in time.")
 
 
 def hold_unsettled() -> int:
     """
-    What was in doubt for too long is for a person, with all that is known of it.
+    Hold rewards without an outcome for `SETTLE_WITHIN`; return their number.
 
-    After a restored backup the time begins anew: what the gap put in doubt was not asked
-    about yet.
+    The time starts again after a restored backup, because rewards that are `doubtful`
+    since then were not looked up yet.
     """
     if database_identity.was_broken(within=settings.SETTLE_WITHIN):
         return 0
@@ -88,13 +82,16 @@ def hold_unsettled() -> int:
         state__in=[AssignmentState.OWED, AssignmentState.UNCERTAIN],
         doubtful=True,
         first_sent_at__lte=seconds_from_now(-settings.SETTLE_WITHIN.total_seconds()),
-    )[:SWEEP]
+    )
+    return _hold(overdue, AssignmentReason.UNANSWERED, problem, problem=problem)
+
+
+def _hold(
+    rows: QuerySet[Assignment], reason: AssignmentReason, why: str, **changes: Any
+) -> int:
     with transaction.atomic():
-        held = state_machine.move_all(
-            overdue.select_for_update(skip_locked=True),
-            AssignmentState.HELD,
-            why=problem,
-            reason=AssignmentReason.UNANSWERED,
-            problem=problem,
+        free = rows[:SWEEP].select_for_update(skip_locked=True)
+        held = AssignmentState.HELD
+        return len(
+            state_machine.move_all(free, held, why=why, reason=reason, **changes)
         )
-    return len(held)

@@ -1,8 +1,8 @@
 """
-Finding out what became of a reward that was sent and not answered.
+Find out the outcome of rewards that were sent without a response.
 
-With a platform that remembers keys, the same key is sent again; one that can be asked is
-asked; of any other, a person decides. Nothing here credits anything.
+If the platform remembers keys, the same key is sent again. If it has a status check, it
+is looked up. Otherwise staff decide. Nothing in this module activates a reward.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from rewards.activation.deadlines import SWEEP
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 from rewards.transitions import cancelled, mark_active, mark_owed, mark_uncertain
 
-# Rows asked about before others get their turn.
+# Most rows per batch of look-ups.
 ASKED = 50
 _FORGOTTEN = "It was sent so long ago that the platform may have forgotten its key."
-# Deaths alone, after those in company, until a person looks.
+# Crashes of a row that is claimed alone, after `COMPANY` others, until it needs review.
 MAX_CRASHES_ALONE = 3
 
 
 def settle() -> None:
-    """Settle what is uncertain and due, each as the platform allows."""
+    """Settle due rows in `UNCERTAIN` in the ways that the platform supports."""
     with closing(platforms.from_settings()) as platform:
         capability = platform.capability
         _hold_poison()
@@ -70,7 +70,7 @@ def settle() -> None:
 
 
 def is_due() -> bool:
-    """Whether a job would find something to settle."""
+    """Return whether a job would find a row to settle."""
     if circuit_breaker.is_open(Side.PLATFORM):
         return False
     capability = platforms.from_settings().capability
@@ -82,18 +82,18 @@ def _uncertain() -> QuerySet[Assignment]:
 
 
 def _stranded(capability: Capability) -> QuerySet[Assignment]:
-    """Owed and in doubt, and not to be sent again: nobody would ever claim it."""
-    in_doubt = Assignment.objects.filter(
+    """Return `doubtful` rows in `OWED` that must not be sent: no worker claims them."""
+    doubtful = Assignment.objects.filter(
         due(), state=AssignmentState.OWED, doubtful=True
     )
-    again = within_key_retention(capability) & Q(meaning=Meaning.ACTIVATE)
-    return in_doubt.exclude(again) if capability.idempotent else in_doubt
+    sendable = within_key_retention(capability) & Q(meaning=Meaning.ACTIVATE)
+    return doubtful.exclude(sendable) if capability.idempotent else doubtful
 
 
 def _hold_poison() -> None:
-    deadly = _uncertain().filter(deaths__gte=COMPANY + MAX_CRASHES_ALONE)
+    crashing = _uncertain().filter(deaths__gte=COMPANY + MAX_CRASHES_ALONE)
     state_machine.move_all(
-        deadly[:SWEEP],
+        crashing[:SWEEP],
         AssignmentState.HELD,
         why="Activating it killed the worker, repeatedly, while it went alone.",
         reason=AssignmentReason.POISON,
@@ -101,7 +101,7 @@ def _hold_poison() -> None:
 
 
 def _send_again(capability: Capability) -> None:
-    """The same key credits nothing twice, for as long as it is remembered."""
+    """Make rows pending again whose key the platform knows: it activates once."""
     again = _uncertain().filter(within_key_retention(capability)).exclude(cancelled())
     for execution_pk, keys in _by_execution(again).items():
         with transaction.atomic():
@@ -116,16 +116,12 @@ def _send_again(capability: Capability) -> None:
 
 def _stop_stranded(capability: Capability) -> None:
     rows = _stranded(capability)
+    why = "It is in doubt, and the platform knows no keys."
     if capability.idempotent:
         _hold_unanswered(rows.exclude(within_key_retention(capability)), _FORGOTTEN)
-        unassigned = rows.exclude(meaning=Meaning.ACTIVATE)
-        mark_uncertain(
-            unassigned[:SWEEP], why="It is in doubt, and not assigned any more."
-        )
-    else:
-        mark_uncertain(
-            rows[:SWEEP], why="It is in doubt, and the platform knows no keys."
-        )
+        rows = rows.exclude(meaning=Meaning.ACTIVATE)
+        why = "It is in doubt, and not assigned any more."
+    mark_uncertain(rows[:SWEEP], why=why)
 
 
 def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
@@ -153,7 +149,7 @@ def _ask(platform: Platform) -> None:
 
 
 def ask_some(platform: Platform, budget: TimeBudget, threads: int) -> bool:
-    """Ask about some, or about one that tries; whether there may be more to ask."""
+    """Look up a batch of rows, or one as a probe; return whether there may be more."""
     gate = platform_throttle.gate()
     if gate is BreakerState.OPEN:
         return False
@@ -176,12 +172,12 @@ def ask_some(platform: Platform, budget: TimeBudget, threads: int) -> bool:
 
 
 def _look_up(row: Assignment, platform: Platform) -> Receipt | None:
-    assert row.key is not None  # noqa: S101 - it was sent, and so it has a key
+    assert row.key is not None  # noqa: S101 - a row that was sent has a key
     return platform.look_up(row.key)
 
 
 def _take_to_ask(most: int) -> list[Assignment]:
-    """Rows to ask about; nobody else asks about them until we had the time to."""
+    """Return rows to look up, and postpone them, so that no other worker takes them."""
     with transaction.atomic():
         rows = list(
             _uncertain()
@@ -199,18 +195,25 @@ def _take_to_ask(most: int) -> list[Assignment]:
 
 def _conclude(answer: CallResult, capability: Capability) -> None:
     row = answer.row
-    # As it was asked about: a row that moved on meanwhile stays where it is.
+    # A row that changed since the look-up began stays as it is.
     same = Assignment.objects.filter(
         pk=row.pk, state=AssignmentState.UNCERTAIN, attempts=row.attempts + 1
     )
     if answer.outcome == Outcome.NOT_SENT:
-        # The turn was over: nobody was asked, and nothing failed.
+        # The turn was over before the call began.
         same.update(not_before=Now(), attempts=row.attempts)
         return
     platform_throttle.record_results([answer])
     with transaction.atomic():
         stop = lock_shared(row.execution_id)
-        _record(answer)
+        Attempt.objects.create(
+            assignment=row,
+            kind=Attempt.Kind.LOOK_UP,
+            number=row.attempts + 1,
+            ended_at=Now(),
+            outcome=answer.outcome,
+            **asdict(answer.evidence),
+        )
         if answer.outcome == Outcome.GIVEN:
             mark_active(
                 same, {row.pk: answer.receipt}, why="The platform knows it: given."
@@ -225,7 +228,12 @@ def _conclude(answer: CallResult, capability: Capability) -> None:
 def _not_found(
     same: QuerySet[Assignment], capability: Capability, stop: ExecutionStop
 ) -> None:
-    """It counts only some time after the lease's end: a call may still be under way."""
+    """
+    Make a row pending again that the platform does not know.
+
+    "Not found" counts only some time after the end of the lease, because a call may
+    still be running until then.
+    """
     grace = capability.settle_grace
     moved = mark_owed(
         same.filter(lease_until__lte=Now() - grace),
@@ -241,14 +249,3 @@ def _not_found(
         signals.owed.send(Execution)
     else:
         same.update(not_before=F("lease_until") + grace)
-
-
-def _record(answer: CallResult) -> None:
-    Attempt.objects.create(
-        assignment=answer.row,
-        kind=Attempt.Kind.LOOK_UP,
-        number=answer.row.attempts + 1,
-        ended_at=Now(),
-        outcome=answer.outcome,
-        **asdict(answer.evidence),
-    )

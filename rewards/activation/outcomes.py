@@ -1,4 +1,4 @@
-"""Apply the results of calls to the claimed rows, many in one short transaction."""
+"""Apply the results of calls to the claimed rows, several in one short transaction."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _WHY_AGAIN: Mapping[str, str] = {
 
 def conclude(claim: Claim, results: Sequence[CallResult]) -> None:
     """
-    Record how each call ended and change its row by the outcome policy, all or none.
+    Record the result of each call and change its row by the outcome policy, or none.
 
-    The result for a row that is not claimed any more is only evidence.
+    The result for a row that this claim no longer holds is only evidence.
     """
     attempts = {
         claim.attempts[r.row.pk]: {"outcome": r.outcome, **asdict(r.evidence)}
         for r in results
     }
     with transaction.atomic():
-        stop, ours, late = _lock(claim, results)
-        # After the rows, in the order in which expire() locks them.
+        stop, by_outcome, late = _lock(claim, results)
+        # Attempts are locked after their rows, as expire() does, to prevent a deadlock.
         bulk.bulk_update(Attempt, attempts, ended_at=Now())
-        for outcome, group in ours.items():
+        for outcome, group in by_outcome.items():
             outcome_policy.FOLLOWS[outcome](ClaimedAssignments(claim, group, stop))
     if late:
         _apply_late(claim, late)
@@ -52,7 +52,7 @@ def conclude(claim: Claim, results: Sequence[CallResult]) -> None:
 
 @dataclass(frozen=True)
 class ClaimedAssignments:
-    """The rows of one claim whose calls ended alike."""
+    """The rows of one claim whose calls had the same outcome."""
 
     claim: Claim
     results: Sequence[CallResult]
@@ -70,12 +70,15 @@ class ClaimedAssignments:
         self._owe_again("It was handed back unsent.")
 
     def retry(self) -> None:
-        self._doubt_server_errors()
+        # A gateway may answer 5xx although the platform did the work.
+        broken = [r.row.pk for r in self.results if (r.evidence.status or 0) >= 500]
+        if broken:
+            self.rows.filter(pk__in=broken).update(doubtful=True)
         why = _WHY_AGAIN[self.results[0].outcome]
         self._owe_again(why, each=self._delays(), failures=F("failures") + 1)
 
     def put_in_doubt(self) -> None:
-        # The end of the lease stays: a platform that is asked gets some time from it on.
+        # `lease_until` stays: a "not found" of the platform counts some time after it.
         state_machine.move_all(
             self.rows,
             AssignmentState.UNCERTAIN,
@@ -93,14 +96,8 @@ class ClaimedAssignments:
         why = "The platform's answers keep breaking its contract."
         self._hold(rows, AssignmentReason.MALFORMED, why, doubtful=True)
 
-    def _doubt_server_errors(self) -> None:
-        """Mark rows as doubtful after a 5xx: a gateway may say so of work that was done."""
-        said = [r.row.pk for r in self.results if (r.evidence.status or 0) >= 500]
-        if said:
-            self.rows.filter(pk__in=said).update(doubtful=True)
-
     def _owe_again(self, why: str, **changes: Any) -> None:
-        """Apply `mark_owed`, and clear the order of the rows that were never sent."""
+        """Apply `mark_owed`, and clear the order of rows that were never sent."""
         moved = mark_owed(self.rows, stop=self.stop, why=why, **changes, **RELEASED)
         unsent = Assignment.objects.filter(
             pk__in=moved,
@@ -134,15 +131,15 @@ def _lock(
     claim: Claim, results: Sequence[CallResult]
 ) -> tuple[ExecutionStop, dict[Outcome, list[CallResult]], list[CallResult]]:
     """
-    Lock the execution (shared), then the rows that are still claimed.
+    Lock the execution (shared), then the rows that this claim still holds.
 
-    Return whether the execution is stopped, the results of these rows by outcome, and the
-    other results. A receipt that came late from an earlier attempt outweighs the outcome.
+    Return the stop of the execution, the results of these rows by outcome, and the
+    rest. A receipt that an earlier attempt delivered late overrides the outcome.
     """
     claimed = _claimed(claim, results).order_by("pk").select_for_update()
     stop = lock_shared(claim.execution_pk)
     receipts = dict(claimed.values_list("pk", "evidence"))
-    ours: dict[Outcome, list[CallResult]] = {}
+    by_outcome: dict[Outcome, list[CallResult]] = {}
     late = []
     for result in results:
         if result.row.pk not in receipts:
@@ -151,12 +148,12 @@ def _lock(
         receipt = result.receipt or receipts[result.row.pk]
         given = replace(result, outcome=Outcome.GIVEN, receipt=receipt)
         known = given if receipt else result
-        ours.setdefault(known.outcome, []).append(known)
-    return stop, ours, late
+        by_outcome.setdefault(known.outcome, []).append(known)
+    return stop, by_outcome, late
 
 
 def _claimed(claim: Claim, results: Iterable[CallResult]) -> QuerySet[Assignment]:
-    # The token: after the lease ended, another worker may have claimed the row.
+    # The token, because another worker may have claimed the row after the lease ended.
     return Assignment.objects.filter(
         pk__in=[result.row.pk for result in results],
         state=AssignmentState.ACTIVATING,
@@ -166,10 +163,10 @@ def _claimed(claim: Claim, results: Iterable[CallResult]) -> QuerySet[Assignment
 
 def _apply_late(claim: Claim, results: Iterable[CallResult]) -> None:
     """
-    Make rows active whose receipt came after their lease ended, wherever they wait.
+    Mark rows as activated whose receipt came after their lease ended.
 
-    A row that another worker is sending keeps the receipt as evidence for that worker.
-    Takes an exclusive lock on the execution, which may have to be reopened.
+    If another worker is sending the row, the receipt is stored as evidence for that
+    worker. Takes an exclusive lock on the execution, which may have to be reopened.
     """
     receipts = {r.row.pk: r.receipt for r in results if r.outcome == Outcome.GIVEN}
     if not receipts:

@@ -1,4 +1,4 @@
-"""Leave to call the platform: permits shared by all processes, and its breaker."""
+"""Limits on calls to the platform: permits shared by all processes, and a breaker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from promoportal.resilience.circuit_breaker import BreakerState, Side
 from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import BATCH_SIZE
 
-# Calls one job makes at a time, if there are permits for them.
+# Most concurrent calls of one job, if there are permits.
 MAX_CALLS_PER_JOB = 8
 
 _FAILED = {Outcome.UNAVAILABLE, Outcome.UNANSWERED}
@@ -22,19 +22,20 @@ _FAILED = {Outcome.UNAVAILABLE, Outcome.UNANSWERED}
 
 def to_call() -> AbstractContextManager[int]:
     """
-    Permits for the calls of one job. Of all there are, one is left for what is in doubt,
-    and one for what a person waits for.
+    Acquire permits to activate rewards in one job.
+
+    One permit is reserved for look-ups, and one for calls that a user waits for.
     """
     return concurrency_limit.acquire_permits(MAX_CALLS_PER_JOB, of=_all_but(2))
 
 
 def to_ask() -> AbstractContextManager[int]:
-    """Permits for asking about what is in doubt, also while campaigns take all others."""
+    """Acquire permits for look-ups; one is reserved, also during large campaigns."""
     return concurrency_limit.acquire_permits(MAX_CALLS_PER_JOB, of=_all_but(1))
 
 
 def to_call_once() -> AbstractContextManager[int]:
-    """A permit for one call that a person waits for."""
+    """Acquire a permit for one call that a user waits for."""
     return concurrency_limit.acquire_permits(1, of=settings.PLATFORM_CONCURRENCY)
 
 
@@ -48,19 +49,19 @@ def gate() -> BreakerState:
 
 def chunk_of(platform: Platform, threads: int) -> int:
     """
-    Return how many rows to claim at once: as many as a crash may leave in doubt.
+    Return the number of rows to claim at once; a crash may leave their outcome unknown.
 
-    If only staff can resolve a doubt, no more than can be called at once.
+    If only staff can find out the outcome, it is the number of concurrent calls.
     """
     return BATCH_SIZE if platform.capability.settles_by_itself else threads
 
 
 def record_results(results: Sequence[CallResult]) -> None:
     """
-    Tell the circuit breaker how calls that were made side by side ended.
+    Record the results of concurrent calls with the circuit breaker.
 
-    If a call fails or is forbidden for one customer while others are served, the cause is
-    that row and not the platform.
+    If some calls succeed while others fail or are forbidden, the cause is not the
+    platform but the rows.
     """
     sent = [result for result in results if result.outcome != Outcome.NOT_SENT]
     failed = [r.error for r in sent if r.error and r.outcome in _FAILED]
@@ -70,12 +71,8 @@ def record_results(results: Sequence[CallResult]) -> None:
     elif forbidden:
         circuit_breaker.trip(Side.PLATFORM, forbidden[0])
     elif failed:
-        _record_failures(failed)
-
-
-def _record_failures(errors: Sequence[wire.WireError]) -> None:
-    last = max(errors, key=lambda error: error.retry_after or 0)
-    if last.retry_after:
-        circuit_breaker.open_for(Side.PLATFORM, last, last.retry_after)
-    else:
-        circuit_breaker.record_failures(Side.PLATFORM, last, count=len(errors))
+        last = max(failed, key=lambda error: error.retry_after or 0)
+        if last.retry_after:
+            circuit_breaker.open_for(Side.PLATFORM, last, last.retry_after)
+        else:
+            circuit_breaker.record_failures(Side.PLATFORM, last, count=len(failed))

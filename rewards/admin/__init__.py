@@ -1,4 +1,4 @@
-"""What each customer is owed, to look at and to decide about."""
+"""Staff pages of assignments, activations, fetches, promotions and bulk retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was activated, day by day: the list that finance and CRM take along."""
+"""The list of activated rewards by day, which finance and CRM can export."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rewards.models import Activation
 
 @admin.register(Activation)
 class ActivationAdmin(PortalAdmin):
-    """Kept in the order of time, so that a day of them is as quick as any page."""
+    """The list of activated rewards in the order of time, so that days are fast."""
 
     list_display = ("at_when", "who", "what", "execution_link", "person")
     list_filter = (days("at", "days"),)
     list_prefetch_related = ("row__execution__campaign", "row__promotion", "by")
     is_narrowed = True
-    # Codes are money, and stay here.
+    # No codes: a customer could redeem one that is not theirs.
     export = CsvExport(
         "rewards.export_assignment",
         {
@@ -44,5 +44,5 @@ class ActivationAdmin(PortalAdmin):
     )
     what = computed("reward", lambda row: worth_and_promotion(row.row))
     execution_link = computed("execution", lambda row: linked(row.row.execution))
-    # Empty if the platform confirmed it.
+    # Empty if the platform confirmed the activation.
     person = computed("said by", lambda row: str(row.by or ""))

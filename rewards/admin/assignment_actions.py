@@ -1,4 +1,4 @@
-"""What a person may do about an assignment, and with which right."""
+"""Actions of staff on assignments, each with the permission that it needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from promoportal.admin.sensitive_fields import Reveal, hidden
 from rewards import approvals, decisions
 from rewards.models import Assignment, Proposal
 
-# What may hold a code, or what Optimove knows of a customer.
+# Fields that may contain a code, or Optimove's data about a customer.
 CODES = Reveal(
     Assignment,
     "rewards.reveal_assignment",
@@ -22,20 +22,8 @@ CODES = Reveal(
 )
 
 
-def _may_be_tried_again(row: Assignment) -> bool:
-    return not decisions.retry_skip_reason(row, ExecutionStop(row.execution.stop))
-
-
-def _may_be_released(row: Assignment) -> bool:
-    return not decisions.obstacle_to_release(row, ExecutionStop(row.execution.stop))
-
-
-def _may_be_said(row: Assignment) -> bool:
-    return not decisions.obstacle_to_saying(row)
-
-
-def _may_be_written_off(row: Assignment) -> bool:
-    return not decisions.obstacle_to_writing_off(row)
+def _stop(row: Assignment) -> ExecutionStop:
+    return ExecutionStop(row.execution.stop)
 
 
 OFFERED = Actions(
@@ -46,7 +34,7 @@ OFFERED = Actions(
             "rewards.retry_assignment",
             decisions.retry,
             said=("will be tried again", "will be tried again"),
-            fits=_may_be_tried_again,
+            fits=lambda row: not decisions.retry_skip_reason(row, _stop(row)),
             for_support=True,
         ),
         Action(
@@ -58,7 +46,7 @@ OFFERED = Actions(
             warning="The customer gets what was held because nobody may have meant it: "
             "a second reward, one past a limit, or one that Optimove changed. Say so "
             "only if CRM says that it is meant.",
-            fits=_may_be_released,
+            fits=lambda row: not decisions.obstacle_to_release(row, _stop(row)),
         ),
         Action(
             "given",
@@ -69,7 +57,7 @@ OFFERED = Actions(
             warning="It becomes active, is never sent to the platform again, and is "
             "reported to Optimove. Say so only if the platform's own books show that "
             "the customer has it.",
-            fits=_may_be_said,
+            fits=lambda row: not decisions.obstacle_to_saying(row),
             proposes=Proposal.Says.GIVEN,
         ),
         Action(
@@ -81,7 +69,7 @@ OFFERED = Actions(
             warning="It is sent to the platform again. If the customer has it already, "
             "they get it twice: say so only if the platform's own books show that they "
             "do not.",
-            fits=_may_be_said,
+            fits=lambda row: not decisions.obstacle_to_saying(row),
             proposes=Proposal.Says.NOT_GIVEN,
         ),
         Action(
@@ -91,7 +79,7 @@ OFFERED = Actions(
             decisions.write_off,
             said=("is written off", "are written off"),
             warning="The reward will not be given: nothing tries it again.",
-            fits=_may_be_written_off,
+            fits=lambda row: not decisions.obstacle_to_writing_off(row),
         ),
         CODES.action,
     ),

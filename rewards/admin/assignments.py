@@ -1,4 +1,4 @@
-"""What each customer is owed, to look at and to decide about."""
+"""The list and the page of assignments."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from rewards.admin.tier_filter import OfTier
 from rewards.models import Assignment, AssignmentState, Promotion
 from rewards.redaction import masked, redact_code
 
-# Settling takes a minute or two; what is unanswered for longer is looked at.
+# Seconds until an unknown outcome needs attention; settling takes a minute or two.
 UNANSWERED_FOR = 15 * 60
 MAX_ATTEMPTS = 200
 
@@ -52,7 +52,7 @@ _MEANINGS: dict[str, str] = {
     Meaning.UNKNOWN: "not understood",
 }
 
-# The page of an execution links to exactly the rows that it counts.
+# Filters for links: the page of an execution links to the rows that it counts.
 _BY_LINKS = (
     narrowed_by(
         "meaning__exact",
@@ -91,8 +91,8 @@ def _proposed(row: Assignment) -> SafeString:
     first = approvals.open_proposals().filter(assignment=row).first()
     if first is None:
         return SafeString("")
-    said = f"{first.by} says: {first.get_says_display()}. {first.why}"
-    return format_html("{} {}", said, since(first.at))
+    proposal = f"{first.by} says: {first.get_says_display()}. {first.why}"
+    return format_html("{} {}", proposal, since(first.at))
 
 
 def _second(row: Assignment) -> str:
@@ -126,7 +126,7 @@ class AssignmentAdmin(PortalAdmin):
         *("doubtful__exact=1", "cancelled_too_late__exact=1"),
         *("needs=held", "needs=in_doubt", "needs=unanswered"),
     )
-    # Codes are money, and stay here.
+    # No codes: a customer could redeem one that is not theirs.
     export = CsvExport(
         "rewards.export_assignment",
         {

@@ -1,4 +1,4 @@
-"""Each call about an assignment, told on its page."""
+"""Calls to the platform for an assignment, as entries of its timeline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rewards.models import Assignment, Attempt
 
 
 def attempted(row: Assignment, attempt: Attempt) -> Moment:
-    """One call: what was sent, what came back, and what that means."""
+    """Return the entry for one call, with its request, response and outcome."""
     outcome = attempt.get_outcome_display() if attempt.outcome else "Under way"
     status = f", HTTP {attempt.status}" if attempt.status else ""
     took = f", {attempt.duration_ms} ms" if attempt.duration_ms is not None else ""
@@ -21,7 +21,7 @@ def attempted(row: Assignment, attempt: Attempt) -> Moment:
         at=attempt.begun_at,
         what=f"{attempt.get_kind_display()}, attempt {attempt.number}",
         why=f"{outcome}{status}{took}.",
-        detail=exchange(_sent(row, attempt), _came_back(row, attempt)),
+        detail=exchange(_sent(row, attempt), _received(row, attempt)),
     )
 
 
@@ -29,12 +29,12 @@ def _sent(row: Assignment, attempt: Attempt) -> SafeString:
     if attempt.outcome == Attempt.Outcome.NOT_SENT or row.key is None:
         return SafeString("Nothing")
     call = platforms.asks(attempt.kind, row.key)
-    said = format_html("<code>{}</code> ", call) if call else SafeString("")
+    line = format_html("<code>{}</code> ", call) if call else SafeString("")
     if attempt.kind == Attempt.Kind.LOOK_UP:
-        return said or format_html("A question about the key <code>{}</code>", row.key)
-    return format_html("{}The body above, under the key <code>{}</code>", said, row.key)
+        return line or format_html("A question about the key <code>{}</code>", row.key)
+    return format_html("{}The body above, under the key <code>{}</code>", line, row.key)
 
 
-def _came_back(row: Assignment, attempt: Attempt) -> SafeString:
-    said = redaction.redact_code(attempt.answer, row)
-    return words(said, "Nothing" if attempt.outcome else "Nothing yet")
+def _received(row: Assignment, attempt: Attempt) -> SafeString:
+    answer = redaction.redact_code(attempt.answer, row)
+    return words(answer, "Nothing" if attempt.outcome else "Nothing yet")

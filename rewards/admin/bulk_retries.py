@@ -1,4 +1,4 @@
-"""Bulk retries: the form that begins one, their list and pages, and the result of each row."""
+"""Bulk retries: the form that begins one, their pages, and the result of each row."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PERMISSION = "rewards.retry_assignment"
 
 
 class RetryAllForm(ReasonForm):
-    """The reason, and an id by which a form that is sent twice is recognised."""
+    """A form for the reason, with an ID to recognise a form that is sent twice."""
 
     form = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
 
@@ -77,15 +77,15 @@ def _begin(
     form: UUID,
     why: str,
 ) -> Retrial:
-    """Begin it once, with one audit entry, however often the form is sent."""
+    """Begin a bulk retry with one audit entry, once for a form that is sent twice."""
     by = posted.request.user
     with transaction.atomic():
         is_new = not Retrial.objects.filter(form=form).exists()
         retrial = bulk_retry.begin(rows, form=form, narrowed=narrowed, by=by, why=why)
         if is_new:
             where = narrowed or "all of them"
-            said = f"{_LABEL}: {why} ({retrial.total:,} chosen: {where})"
-            posted.record(AuditKind.DONE_TO_ALL, said, retrial)
+            entry = f"{_LABEL}: {why} ({retrial.total:,} chosen: {where})"
+            posted.record(AuditKind.DONE_TO_ALL, entry, retrial)
     return retrial
 
 
@@ -93,7 +93,7 @@ def _may(*states: RetrialState) -> Any:
     return lambda row: row.state in states
 
 
-def _how_far(row: Retrial) -> str:
+def _progress(row: Retrial) -> str:
     return f"{row.done + row.left_alone:,} of {row.total:,}"
 
 
@@ -109,7 +109,7 @@ class RetrialAdmin(PortalAdmin):
     person = computed("by", lambda row: str(row.by))
     said = computed("why", lambda row: row.why)
     of_which = computed("all that match", lambda row: row.narrowed or "(all of them)")
-    how_far = computed("how far it is", _how_far)
+    how_far = computed("how far it is", _progress)
     begun = when("created_at", "begun")
     offered = Actions(
         (
@@ -169,7 +169,7 @@ def _bar(row: Retrial) -> SafeString:
         '<progress max="{}" value="{}" aria-label="How far it is"></progress> {}',
         max(row.total, 1),
         row.done + row.left_alone if row.total else 1,
-        _how_far(row),
+        _progress(row),
     )
 
 

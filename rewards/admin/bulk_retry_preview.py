@@ -1,3 +1,5 @@
+"""The preview of a bulk retry: how many rewards it would retry or skip."""
+
 from __future__ import annotations
 
 from collections import Counter, defaultdict
@@ -17,37 +19,37 @@ from promoportal.db.bulk_result import SkipReason
 from rewards import decisions
 from rewards.models import Assignment, AssignmentState
 
-# Reasons for leaving rows alone that a preview tells apart.
+# Most reasons for skipping that a preview lists.
 MAX_REASONS = 12
-# Of no more than these it is quick to look at each.
+# Up to this number, rows are counted one by one, which is fast enough.
 FEW = 1_000
-# So many are looked at while somebody waits.
+# Most rows to examine while staff wait.
 MAX_ROWS_EXAMINED = 10_000
-_LOOKED_AT = (
+_EXAMINED = (
     *("state", "reason", "doubtful", "meaning", "vendor_status", "unit"),
     "execution__stop",
 )
-# What the census knows of a list, by what narrows it.
+# The filters of the list by which the state counts can be narrowed, too.
 _OF_CENSUS = {
     "execution": "execution",
     "state__exact": "state",
     "reason__exact": "reason",
 }
-# What it does not know.
+# Values of the fields that the state counts do not have.
 _CERTAIN = {"doubtful": False, "vendor_status": "something else"}
 
-
-Kind = Mapping[str, Any]
+Group = tuple[Mapping[str, Any], int, Decimal]
+"""The examined fields that a group of rows has in common, their number and value."""
 
 
 @dataclass
 class Preview:
-    """What trying them again would do, by the figures of now."""
+    """The figures of a bulk retry that would begin now."""
 
     tried: int = 0
     values: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     left_alone: Counter[SkipReason] = field(default_factory=Counter)
-    # What these figures do not tell, in a sentence.
+    # A sentence about what these figures leave out.
     but: str = ""
 
     @property
@@ -68,17 +70,18 @@ class Preview:
     def left(self) -> str:
         return f"{total:,}" if (total := self.left_alone.total()) else ""
 
-    def add(self, kind: Kind, count: int, worth: Decimal) -> None:
-        """So many of that kind; or so many fewer."""
-        row = {name: kind[name] for name in _LOOKED_AT if "__" not in name}
-        why_not = decisions.retry_skip_reason(
-            Assignment(**row), ExecutionStop(kind["execution__stop"])
-        )
-        if why_not:
-            self.left_alone[why_not] += count
-        else:
-            self.tried += count
-            self.values[kind["unit"]] += worth
+    def add(self, *groups: Group) -> None:
+        """Count groups of rows; a negative number corrects an earlier group."""
+        for kind, count, worth in groups:
+            row = {name: kind[name] for name in _EXAMINED if "__" not in name}
+            why_not = decisions.retry_skip_reason(
+                Assignment(**row), ExecutionStop(kind["execution__stop"])
+            )
+            if why_not:
+                self.left_alone[why_not] += count
+            else:
+                self.tried += count
+                self.values[kind["unit"]] += worth
 
 
 def preview(
@@ -89,94 +92,80 @@ def preview(
     most: int = MAX_ROWS_EXAMINED,
 ) -> Preview:
     """
-    Count them, each kind by itself.
+    Count the rows that a bulk retry would retry or skip.
 
-    A few are looked at. Of more the census tells, which costs the same of a million, if
-    it knows how the list is `narrowed`; or else the newest of them, and it is said so.
+    Up to `few` rows are examined. For more rows the state counts are used, which take
+    the same time for a million, if they know the filters in `narrowed`. Otherwise only
+    the newest `most` rows are examined, and `but` says so.
     """
-    found, kinds, known = Preview(), list(_kinds(rows, few)), _known(narrowed)
-    if _are_all(kinds, few):
-        _add(found, kinds)
-    elif known is not None:
-        _add(found, _counted(known))
-        _tell_doubtful_apart(found, rows, most)
+    found, groups, counts = Preview(), _examine(rows, few), _census_filters(narrowed)
+    if _are_all(groups, few):
+        found.add(*groups)
+    elif counts is not None:
+        found.add(*_counted(counts))
+        _correct_doubtful(found, rows, most)
     else:
-        _add_newest(found, rows, most)
+        found.add(*(groups := _examine(rows, most)))
+        if not _are_all(groups, most):
+            found.but = (
+                "More match than can be looked at while you wait. These are the "
+                f"figures of the newest {most + 1:,} alone; all that match would be "
+                "tried."
+            )
     return found
 
 
-Counts = Iterable[tuple[Kind, int, Decimal]]
+def _are_all(groups: Iterable[Group], most: int) -> bool:
+    return sum(count for _, count, _ in groups) <= most
 
 
-def _add(found: Preview, kinds: Counts) -> None:
-    for kind, count, worth in kinds:
-        found.add(kind, count, worth)
-
-
-def _add_newest(found: Preview, rows: QuerySet[Assignment], most: int) -> None:
-    kinds = list(_kinds(rows, most))
-    _add(found, kinds)
-    if not _are_all(kinds, most):
-        found.but = (
-            "More match than can be looked at while you wait. These are the figures of "
-            f"the newest {most + 1:,} alone; all that match would be tried."
-        )
-
-
-def _are_all(kinds: Counts, most: int) -> bool:
-    return sum(count for _, count, _ in kinds) <= most
-
-
-def _kinds(
-    rows: QuerySet[Assignment], most: int
-) -> Iterator[tuple[Kind, int, Decimal]]:
-    """How many of each kind are among the first of the list, and one row more."""
-    first = rows.values_list(*_LOOKED_AT, "value")[: most + 1]
+def _examine(rows: QuerySet[Assignment], most: int) -> list[Group]:
+    """Return the groups of the first `most` rows of the list, and of one row more."""
+    first = rows.values_list(*_EXAMINED, "value")[: most + 1]
     sql, params = first.query.sql_with_params()
-    names = ", ".join(f'"{name}"' for name in _LOOKED_AT)
+    names = ", ".join(f'"{name}"' for name in _EXAMINED)
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {names}, count(*), coalesce(sum(value), 0)"  # noqa: S608 - our own columns
             f" FROM ({sql}) AS looked_at ({names}, value) GROUP BY {names}",
             params,
         )
-        for *said, count, worth in cursor.fetchall():
-            yield dict(zip(_LOOKED_AT, said, strict=True)), count, worth
+        return [
+            (dict(zip(_EXAMINED, values, strict=True)), count, worth)
+            for *values, count, worth in cursor.fetchall()
+        ]
 
 
-def _known(narrowed: Mapping[str, str]) -> dict[str, str] | None:
-    """How the census says the same; None if it does not know of something."""
-    said = {k: v for k, v in narrowed.items() if k not in {OLDER, NEWER}}
-    if said.get(PARAMETER) == "held":
-        said["state__exact"] = AssignmentState.HELD
-        del said[PARAMETER]
-    if not said.keys() <= _OF_CENSUS.keys():
+def _census_filters(narrowed: Mapping[str, str]) -> dict[str, str] | None:
+    """Return the same filters for the state counts; None if they lack one of them."""
+    filters = {k: v for k, v in narrowed.items() if k not in {OLDER, NEWER}}
+    if filters.get(PARAMETER) == "held":
+        filters["state__exact"] = AssignmentState.HELD
+        del filters[PARAMETER]
+    if not filters.keys() <= _OF_CENSUS.keys():
         return None
-    return {_OF_CENSUS[name]: value for name, value in said.items()}
+    return {_OF_CENSUS[name]: value for name, value in filters.items()}
 
 
-def _counted(known: Mapping[str, str]) -> Iterator[tuple[Kind, int, Decimal]]:
-    """What the census counts, none of it in doubt."""
-    for said in state_counts.assignments(**known):
+def _counted(filters: Mapping[str, str]) -> Iterator[Group]:
+    """Yield the groups of the state counts, as if no row were `doubtful`."""
+    for alike in state_counts.assignments(**filters):
         kind = {
             **_CERTAIN,
-            "state": said.state,
-            "reason": said.reason,
-            "meaning": said.meaning,
-            "unit": said.unit,
-            "execution__stop": said.stop,
+            "state": alike.state,
+            "reason": alike.reason,
+            "meaning": alike.meaning,
+            "unit": alike.unit,
+            "execution__stop": alike.stop,
         }
-        yield kind, said.count, said.value
+        yield kind, alike.count, alike.value
 
 
-def _tell_doubtful_apart(found: Preview, rows: QuerySet[Assignment], most: int) -> None:
-    """Of what is in doubt the census does not know."""
-    doubtful = list(
-        _kinds(rows.filter(state=AssignmentState.HELD, doubtful=True), most)
-    )
+def _correct_doubtful(found: Preview, rows: QuerySet[Assignment], most: int) -> None:
+    """Count `doubtful` rows, which the state counts do not tell apart, as skipped."""
+    doubtful = _examine(rows.filter(state=AssignmentState.HELD, doubtful=True), most)
     for kind, count, worth in doubtful:
-        found.add({**kind, **_CERTAIN}, -count, -worth)
-        found.add(kind, count, worth)
+        found.add(({**kind, **_CERTAIN}, -count, -worth), (kind, count, worth))
     if not _are_all(doubtful, most):
         found.but = (
             "More are in doubt than can be counted while you wait: more would be left "

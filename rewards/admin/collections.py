@@ -1,4 +1,4 @@
-"""How far each execution's list is collected."""
+"""The list and the page of assignment fetches."""
 
 from __future__ import annotations
 

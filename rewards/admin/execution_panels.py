@@ -1,4 +1,4 @@
-"""What was collected and assigned, on the pages of earlier rooms."""
+"""Panels and timelines about fetches and assignments on the pages of `executions`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rewards.models import Assignment, Collection
 
 @page_extensions.panel(Execution)
 def collected(execution: Execution) -> Panel | None:
-    """How far its list is collected."""
+    """Return the progress of the assignment fetch of an execution."""
     row = Collection.objects.filter(execution=execution).first()
     if row is None:
         return Panel("Collection", sentences=["Nothing was collected yet."])
@@ -28,12 +28,11 @@ def collected(execution: Execution) -> Panel | None:
             f"{row.seen:,}{of}",
         ),
     ]
-    said = [state_badge(row), since(row.state_since)]
     return Panel(
         "Collection",
         facts=facts,
         sentences=[
-            format_html("{} {}", *said),
+            format_html("{} {}", state_badge(row), since(row.state_since)),
             *([row.problem] if row.problem else []),
         ],
         more=[("How it was collected", page_of(row))],
@@ -42,21 +41,21 @@ def collected(execution: Execution) -> Panel | None:
 
 @page_extensions.timeline(Execution)
 def passes(execution: Execution) -> list[Moment]:
-    """When its list was asked for, by whom and why, and when it was through."""
+    """Return the requests and runs of the assignment fetch, with user and reason."""
     row = Collection.objects.filter(execution=execution).first()
     return transitions_of(row, what="Collection:") if row else []
 
 
 @page_extensions.panel(Campaign)
 def assigned_by(campaign: Campaign) -> Panel:
-    """The way to all that it assigned."""
+    """Return a link to all assignments of a campaign."""
     href = list_of(Assignment, campaign=campaign.pk)
     return Panel("Assignments", more=[("All assignments of this campaign", href)])
 
 
 @page_extensions.panel(Trigger)
 def assigned(trigger: Trigger) -> Panel | None:
-    """What the customer was assigned by it."""
+    """Return the assignments of a triggered customer in this execution."""
     found = Assignment.objects.filter(
         execution=trigger.execution_id, customer=trigger.customer
     )

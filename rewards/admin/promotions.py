@@ -1,4 +1,4 @@
-"""Promotions, and how their activations are reported."""
+"""The list and the page of promotions, with the actions for their reporting mode."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
 from rewards.models import Assignment, Promotion
 
 Mode = Promotion.Mode
-# The name and the label of the action that sets each mode, and what its message says.
+# The action that sets each mode: its name, its label, and the end of its message.
 _ACTIONS = {
     Mode.TRIGGERED: ("at_once", "Report immediately", "reported at once"),
     Mode.SCHEDULED: ("in_batches", "Report in batches", "reported in batches"),

@@ -1,4 +1,4 @@
-"""What a reward is worth, in words."""
+"""Short texts that describe a reward."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ NO_CUSTOMER = "(not readable)"
 
 
 def reward_text(row: Assignment) -> str:
-    """What it is worth, in a few words."""
-    if not row.reward:
+    """Return the amount, the type and the tier of a reward, as far as it has them."""
+    if not (reward := row.reward):
         return "A code" if row.unique_code else ""
-    said = row.reward
-    amount = (
-        f"{said.get('value') or ''} {said.get('currency') or said.get('unit') or ''}"
-    )
-    kind, tier = said.get("type") or said.get("category") or "", said.get("tier")
-    return " ".join(f"{amount} {kind} {f'({tier})' if tier else ''}".split())
+    tier = f"({reward['tier']})" if reward.get("tier") else ""
+    unit = reward.get("currency") or reward.get("unit")
+    kind = reward.get("type") or reward.get("category")
+    parts = (reward.get("value"), unit, kind, tier)
+    return " ".join(" ".join(str(part) for part in parts if part).split())
 
 
 def worth_and_promotion(row: Assignment) -> SafeString:
-    """The same, and what it is of beside it."""
+    """Return the text of a reward, with the name of its promotion beside it."""
     return beside(reward_text(row), called(row.promotion) if row.promotion else "")

@@ -1,4 +1,4 @@
-"""Assignments narrowed to a tier, among those of an execution or of a campaign."""
+"""The filter of assignments by tier, within an execution or a campaign."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from django.http import HttpRequest
 from executions.admin.campaign_filter import MAX_EXECUTIONS, newest_of
 from rewards.models import TIER, Assignment
 
-# So many different ones of an execution are offered.
+# Most tiers that the filter offers.
 MAX_TIERS = 30
 
 
 class OfTier(SimpleListFilter):
-    """
-    A tier's name means something within a campaign, and only there does an index find it.
-    """
+    """A filter by tier; the index needs an execution, and names differ by campaign."""
 
     title = parameter_name = "tier"
 
@@ -60,15 +58,15 @@ class OfTier(SimpleListFilter):
 
 
 def _executions(request: HttpRequest) -> list[int]:
-    """Those that the list is narrowed to; none if it is narrowed to none, or to many."""
-    said = {name: request.GET.get(name, "")[:18] for name in ("execution", "campaign")}
-    keys = {name: int(key) for name, key in said.items() if key.isdecimal()}
+    """Return the keys of the executions that the list is filtered by; [] if by none."""
+    given = {name: request.GET.get(name, "")[:18] for name in ("execution", "campaign")}
+    keys = {name: int(key) for name, key in given.items() if key.isdecimal()}
     if "execution" in keys:
         return [keys["execution"]]
     return newest_of(keys["campaign"])[:MAX_EXECUTIONS] if "campaign" in keys else []
 
 
-# From one name to the next, so that those many who have the same are not read.
+# Looks up one name after the other in the index, without reading rows with equal names.
 _NAMES = """
     WITH RECURSIVE named (execution, name, place) AS (
         SELECT one, (

@@ -1,8 +1,8 @@
-"""Handle rows that Optimove lists otherwise than before."""
+"""Changes that Optimove made to rows that it listed before."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ from promoportal.db import state_machine
 from promoportal.db.bulk import Columns
 from promoportal.optimove import Meaning
 from rewards import signals
-from rewards.collection.evaluation import Listed
+from rewards.collection.evaluation import REREAD_REASONS, Listed
 from rewards.models import (
     Assignment,
     AssignmentDifference,
@@ -24,15 +24,13 @@ from rewards.models import (
 )
 from rewards.transitions import cancel_assignments, mark_owed, mark_uncertain
 
-# Held for what Optimove said, so that what it says now decides.
-_READ_ANEW = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
-# What a row is worth; frozen once it was sent.
+# The columns of a reward that do not change after the row was sent.
 _WORTH = ("reward", "value", "unit", "unique_code", "properties")
 
 
 @dataclass
 class Counted:
-    """Rewards that count against the limits, what they were before, and if any is new."""
+    """Rewards to count, their earlier versions, and whether any is newly assigned."""
 
     rows: list[Columns] = field(default_factory=list)
     instead_of: list[Assignment] = field(default_factory=list)
@@ -40,12 +38,15 @@ class Counted:
 
 
 def apply_changes(pairs: Sequence[tuple[Assignment, Listed]]) -> Counted:
-    """Apply every difference between what was listed and what is listed now."""
+    """Apply the differences between stored and listed rows; return what to count."""
     changed = {old.pk: now for old, now in pairs if _has_changed(old, now)}
     found = Counted()
-    for old in _locked(changed):
+    rows = Assignment.objects.filter(pk__in=list(changed)).order_by("pk")
+    for old in rows.select_for_update():
         now, was_assigned = changed[old.pk], old.meaning == Meaning.ACTIVATE
-        columns = _columns_to_keep(old, now)
+        # What was sent stays as it was sent.
+        sent = _WORTH if old.order is not None else ()
+        columns = {name: now.columns[name] for name in now.columns if name not in sent}
         _one(old).update(**columns)
         is_new = _apply(old, now)
         counts = is_new or was_assigned or now.row.problem
@@ -57,30 +58,34 @@ def apply_changes(pairs: Sequence[tuple[Assignment, Listed]]) -> Counted:
 
 
 def _apply(old: Assignment, now: Listed) -> bool:
-    """Apply what is listed now; return whether the row is assigned for the first time."""
+    """Change the row by what is listed now; return whether it is newly assigned."""
     difference = _difference(old, now)
     if now.row.problem or now.row.meaning == Meaning.UNKNOWN:
         _hold_unclear(old, now)
     elif now.row.meaning != Meaning.ACTIVATE:
         cancel_assignments(_one(old))
-    elif _is_new_to_us(old):
+    elif _is_newly_assigned(old):
         return _assign(old, now, difference)
     else:
-        _keep_assigned(old, difference, now.terms.stop)
+        if old.cancelled_too_late and now.terms.stop != ExecutionStop.CANCELLED:
+            # Optimove cancelled it after the activation, and assigns it again now.
+            _one(old).update(cancelled_too_late=False)
+        if difference:
+            _hold_differing(old, difference)
     return False
 
 
 def _has_changed(old: Assignment, now: Listed) -> bool:
-    said = (now.row.status, now.row.meaning)
-    if (old.vendor_status, old.meaning) != said or _difference(old, now):
+    status = (now.row.status, now.row.meaning)
+    if (old.vendor_status, old.meaning) != status or _difference(old, now):
         return True
-    # What differed may be as it was again, and is compared with what is listed last.
-    decides = old.reason in _READ_ANEW or old.known_difference
-    return bool(decides) and old.as_assigned != now.row.raw
+    # Optimove may have undone a change, or corrected invalid data.
+    may_matter = old.reason in REREAD_REASONS or old.known_difference
+    return bool(may_matter) and old.as_assigned != now.row.raw
 
 
 def _difference(old: Assignment, now: Listed) -> AssignmentDifference | None:
-    """Return what Optimove changed of what was read."""
+    """Return the part of the assignment that Optimove changed, or None."""
     promotion = old.promotion.reference if old.promotion else ""
     if (old.customer, promotion) != (now.row.customer, now.row.promotion):
         return AssignmentDifference.OWNER
@@ -91,26 +96,14 @@ def _difference(old: Assignment, now: Listed) -> AssignmentDifference | None:
 
 
 def _worth(columns: Columns) -> Any:
-    """Return what a row is worth; 10.00 and 10.0 are the same."""
+    """Return the reward in a form to compare, in which 10.00 equals 10.0."""
     reward = columns["reward"]
     exact = reward and {**reward, "value": Decimal(reward["value"])}
     return exact, columns["unique_code"], columns["properties"]
 
 
-def _locked(changed: Iterable[int]) -> Iterable[Assignment]:
-    """Return the rows as they are now, and as they stay until this transaction ends."""
-    rows = Assignment.objects.filter(pk__in=list(changed)).order_by("pk")
-    return rows.select_for_update()
-
-
-def _columns_to_keep(old: Assignment, now: Listed) -> dict[str, Any]:
-    """Return what Optimove says now; what was sent stays as it was sent."""
-    sent = _WORTH if old.order is not None else ()
-    return {name: now.columns[name] for name in now.columns if name not in sent}
-
-
 def _hold_unclear(old: Assignment, now: Listed) -> None:
-    """Hold a row of which nobody can say what it means now."""
+    """Hold a row with invalid data or an unknown status, unless it was sent."""
     verdict, _ = now.against(old, None)
     waiting = (
         [AssignmentState.OWED]
@@ -125,7 +118,7 @@ def _hold_unclear(old: Assignment, now: Listed) -> None:
         reason=verdict.reason,
         problem=verdict.problem,
     )
-    # Nobody would claim what is not assigned: whether it was given is found out first.
+    # A possibly activated row without an assignment would never be claimed again.
     unassigned = _one(old).exclude(meaning=Meaning.ACTIVATE)
     mark_uncertain(
         unassigned.filter(doubtful=True, state=AssignmentState.OWED),
@@ -134,14 +127,14 @@ def _hold_unclear(old: Assignment, now: Listed) -> None:
     )
 
 
-def _is_new_to_us(old: Assignment) -> bool:
-    """Return whether a row that is assigned now was not assigned, or not readable."""
+def _is_newly_assigned(old: Assignment) -> bool:
+    """Return whether a row that is assigned now was not assigned or valid before."""
     if old.state == AssignmentState.VOID:
         was_assigned = old.meaning == Meaning.ACTIVATE
         return not was_assigned and old.reason != AssignmentReason.WRITTEN_OFF
     return (
         old.state == AssignmentState.HELD
-        and old.reason in _READ_ANEW
+        and old.reason in REREAD_REASONS
         and not old.doubtful
     )
 
@@ -150,80 +143,55 @@ def _assign(
     old: Assignment, now: Listed, difference: AssignmentDifference | None
 ) -> bool:
     """
-    Treat the row as if it were listed for the first time, except for what was sent.
+    Treat the row as new, except for a reward that was sent.
 
-    Return whether it is held or owed now.
+    Return whether the row is `HELD` or `OWED` now.
     """
-    # What was never sent is worth what is listed now, but it stays its customer's.
+    # A row that was never sent gets the listed reward, but keeps its customer.
     is_fixed = old.order or (old.key and difference == AssignmentDifference.OWNER)
     kept = difference if is_fixed else None
-    verdict, whose = now.against(old, kept)
-    said = {
+    verdict, owner = now.against(old, kept)
+    columns = {
         "reason": verdict.reason,
         "problem": verdict.problem,
         "difference": kept or "",
         "cleared": not now.terms.limits.bound_executions(),
-        **whose,
+        **owner,
     }
-    if verdict.state != AssignmentState.HELD:
-        return _owe(_one(old), now.terms.stop, said)
-    _hold(_one(old), said)
-    return True
-
-
-def _hold(rows: QuerySet[Assignment], said: Columns) -> None:
-    why = said["problem"]
-    if not state_machine.move_all(rows, AssignmentState.HELD, why=why, **said):
-        rows.filter(state=AssignmentState.HELD).update(**said)
-
-
-def _owe(rows: QuerySet[Assignment], stop: ExecutionStop, said: Columns) -> bool:
+    rows, held = _one(old), AssignmentState.HELD
+    if verdict.state == held:
+        if not state_machine.move_all(rows, held, why=verdict.problem, **columns):
+            rows.filter(state=held).update(**columns)
+        return True
     moved = mark_owed(
         rows,
-        stop=stop,
+        stop=now.terms.stop,
         why="Optimove assigns it now.",
         not_before=Now(),
         owed_since=Now(),
-        **said,
+        **columns,
     )
     if moved:
         signals.owed.send(Execution)
     return bool(moved)
 
 
-def _keep_assigned(
-    old: Assignment, difference: AssignmentDifference | None, stop: ExecutionStop
-) -> None:
-    if old.cancelled_too_late and stop != ExecutionStop.CANCELLED:
-        # Taken back after the customer had it, and now it is theirs again.
-        _one(old).update(cancelled_too_late=False)
-    if difference:
-        _hold_differing(old, difference)
-
-
 def _hold_differing(old: Assignment, difference: AssignmentDifference) -> None:
-    problem = difference.problem
+    problem, held = difference.problem, AssignmentState.HELD
     note: Columns = {
         "reason": AssignmentReason.DIFFERS,
         "problem": problem,
         "difference": difference,
     }
     owed = _one(old).filter(state=AssignmentState.OWED, doubtful=False)
-    if not state_machine.move_all(owed, AssignmentState.HELD, why=problem, **note):
-        # Given, or on its way: it is marked, and whatever comes back to be owed is held.
-        _one(old).exclude(
-            state__in=[AssignmentState.VOID, AssignmentState.HELD]
-        ).update(**note)
-        _add_to_why_it_is_held(old, difference)
-
-
-def _add_to_why_it_is_held(old: Assignment, difference: AssignmentDifference) -> None:
-    """Keep the reason of a held row: a second assignment must not pass for a change."""
-    held = _one(old).filter(state=AssignmentState.HELD)
-    sentence = Value(f" {difference.problem}")
-    held.exclude(difference=difference).update(
-        difference=difference, problem=Trim(Concat("problem", sentence))
-    )
+    if state_machine.move_all(owed, held, why=problem, **note):
+        return
+    # A row that is sent or activated is marked; it needs review if it returns to OWED.
+    _one(old).exclude(state__in=[AssignmentState.VOID, held]).update(**note)
+    # A row in `HELD` keeps its reason: a duplicate must not be approved as a change.
+    others = _one(old).filter(state=held).exclude(difference=difference)
+    sentence = Value(f" {problem}")
+    others.update(difference=difference, problem=Trim(Concat("problem", sentence)))
 
 
 def _one(old: Assignment) -> QuerySet[Assignment]:

@@ -1,8 +1,8 @@
 """
-The job that fetches what customers were assigned: select a query, call Optimove, store.
+The job that fetches assignments: select a query, call Optimove, store the answer.
 
-Asking is always safe, and a page stored twice changes nothing. No call is made while a
-transaction is open, and none that Optimove's limit would refuse.
+A query has no effect on Optimove, and storing a page twice changes nothing. No call is
+made inside a transaction, and none that would exceed Optimove's rate limit.
 """
 
 from __future__ import annotations
@@ -32,30 +32,31 @@ from rewards.collection import fetch_runs, ingest, triggered_lookup
 from rewards.collection.triggered_lookup import CustomerQuery
 from rewards.models import Collection, CollectionState
 
-# Seconds a job goes on, so that others on its queue get their turn.
+# Seconds that a job runs, so that other jobs of the queue can run.
 TURN = 5.0
 
-_UNDER_WAY = Q(state__in=[CollectionState.WAITING, CollectionState.COLLECTING])
+_UNFINISHED = Q(state__in=[CollectionState.WAITING, CollectionState.COLLECTING])
 
 logger = logging.getLogger("rewards.collecting")
 
 
 def collect(*, priority: Priority = Priority.COLLECTING) -> None:
     """
-    Collect what is due, for one turn: one call for one execution, then for another, so
-    that a triggered customer never waits behind a list of a million, nor a list behind
-    customers who never cease.
+    Fetch due assignments, one call per execution in turn, for up to `TURN` seconds.
+
+    Lists and triggered customers take turns, so that neither waits for the other: a
+    list may have a million rows, and triggered customers may come without a pause.
     """
     budget = TimeBudget(TURN)
-    # Begun with either, or calls that take a whole turn would always be of one kind.
-    turns = counting(random.randrange(2))  # noqa: S311 - nobody's secret
+    # Start with either kind: a call may take a whole turn.
+    turns = counting(random.randrange(2))  # noqa: S311 - not a secret
     with Promotions.from_settings() as client, suppress(Throttled):
         for turn in turns:
-            asks = turn % 2 == 0
-            execution = due_executions(triggered_first=asks).first()
+            triggered = turn % 2 == 0
+            execution = due_executions(triggered_first=triggered).first()
             if execution is None or budget.is_spent():
                 return
-            collect_from(execution, client, priority, list_first=not asks)
+            collect_from(execution, client, priority, list_first=not triggered)
 
 
 def collect_from(
@@ -66,9 +67,11 @@ def collect_from(
     list_first: bool = False,
 ) -> None:
     """
-    Make the next call for an execution and store the answer, if nobody else does.
+    Make the next call for an execution and store the answer.
 
-    :raises Throttled: if Optimove is not to be called now
+    Does nothing if another worker has the lease of the collection.
+
+    :raises Throttled: if Optimove must not be called now
     """
     with fetch_runs.acquired(execution.pk) as collection:
         if collection is None:
@@ -85,18 +88,18 @@ def collect_from(
 
 
 def is_due() -> bool:
-    """Whether a job would find something to ask for."""
+    """Return whether a job would find something to fetch."""
     return not circuit_breaker.is_open(Side.VENDOR) and due_executions().exists()
 
 
 def due_executions(*, triggered_first: bool = True) -> QuerySet[Execution]:
-    """Executions with something to collect right now, in turns."""
+    """Return executions to fetch now; triggered customers or due lists come first."""
     free = fetch_runs.free().filter(execution=OuterRef("pk"))
     waiting = Trigger.objects.filter(
         due(), execution=OuterRef("pk"), state=TriggerState.WAITING
     )
     unsettled = Execution.objects.exclude(state=ExecutionProgress.SETTLED)
-    listed = Exists(free.filter(_UNDER_WAY, due()))
+    listed = Exists(free.filter(_UNFINISHED, due()))
     found = unsettled.annotate(asked=Exists(waiting) & Exists(free), listed=listed)
     first = "-asked" if triggered_first else "-listed"
     return found.filter(Q(asked=True) | Q(listed=True)).order_by(first, "?")
@@ -105,7 +108,7 @@ def due_executions(*, triggered_first: bool = True) -> QuerySet[Execution]:
 def _step(
     collection: Collection, client: Promotions, priority: Priority, *, list_first: bool
 ) -> None:
-    listed = Collection.objects.filter(_UNDER_WAY, due(), pk=collection.pk).exists()
+    listed = Collection.objects.filter(_UNFINISHED, due(), pk=collection.pk).exists()
     query = triggered_lookup.next_query(
         collection.execution, most=client.customers_per_call
     )
@@ -145,7 +148,7 @@ def _look_up(
 def _answer(
     occurrence: str, client: Promotions, query: CustomerQuery, priority: Priority
 ) -> Page:
-    """Return every page of an answer as one: a customer may be on several."""
+    """Return all pages of an answer as one, because a customer may be on several."""
     pages: list[Page] = []
     while not pages or pages[-1].next_cursor:
         if len(pages) > fetch_runs.MAX_PAGES_WITHOUT_NEW_ROWS:
@@ -161,9 +164,9 @@ def _answer(
 
 
 def _fail(collection: Collection, error: wire.WireError) -> None:
-    """Record that a call failed, as a page without rows, if the lease is still ours."""
-    nothing = Page(collection.execution.reference, None, (), None, None)
+    """Record a failed call as a page without rows, if the lease is still valid."""
+    empty = Page(collection.execution.reference, None, (), None, None)
     with suppress(LostRace):
         ingest.store(
-            collection, nothing, lambda locked, *_: fetch_runs.fail(locked, error)
+            collection, empty, lambda locked, *_: fetch_runs.fail(locked, error)
         )

@@ -1,4 +1,4 @@
-"""Evaluate a row that Optimove lists: what becomes of it, and the columns that it fills."""
+"""Evaluation of Optimove's rows: state, reason and columns of the assignment."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ from rewards.models import (
 )
 
 HELD, VOID = AssignmentState.HELD, AssignmentState.VOID
+# Rows that need review because of what Optimove listed: what it lists now decides.
+REREAD_REASONS = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What rows of one execution are evaluated by, and what staff confirmed of them."""
+    """The execution and limits to evaluate rows with, and confirmed reasons."""
 
     execution: Execution
     stop: ExecutionStop
@@ -36,7 +38,7 @@ class Terms:
 
 
 class Verdict(NamedTuple):
-    """The state that a row gets, and why."""
+    """The state of a row, with the reason and a sentence if it is not `OWED`."""
 
     state: AssignmentState
     reason: str = ""
@@ -51,10 +53,10 @@ def evaluate(
     difference: AssignmentDifference | None = None,
 ) -> Verdict:
     """
-    Decide whether a row may become due.
+    Decide the state of a row, and the reason for it.
 
-    `repeated` says that the customer has another assignment of the promotion, and
-    `difference` what is listed otherwise than it was assigned.
+    `repeated` means that the customer has another assignment of the promotion.
+    `difference` is the part that Optimove changed since it assigned the reward.
     """
     if row.problem or row.meaning != Meaning.ACTIVATE:
         return _not_assigned(row)
@@ -69,7 +71,7 @@ def evaluate(
 def _to_confirm(
     row: Row, terms: Terms, repeated: bool, difference: AssignmentDifference | None
 ) -> Iterator[tuple[AssignmentReason, str]]:
-    """Yield what staff must confirm before the row may become due."""
+    """Yield the reasons, each with a sentence, that staff must confirm for the row."""
     if repeated and not optimove.current().vendor.repeats_are_meant:
         yield (
             AssignmentReason.REPEATED,
@@ -99,7 +101,7 @@ def _not_assigned(row: Row) -> Verdict:
 
 @dataclass(frozen=True)
 class Listed:
-    """One row of a page, what Optimove says as columns, and what it is evaluated by."""
+    """One row of a page, its columns, and the terms to evaluate it with."""
 
     row: Row
     promotion: int | None
@@ -122,20 +124,20 @@ class Listed:
     def against(
         self, old: Assignment, difference: AssignmentDifference | None
     ) -> tuple[Verdict, Columns]:
-        """Evaluate a row that is stored; return whose it is too, if that was not known."""
+        """Evaluate a stored row; also return its owner's columns if it had no key."""
         row, terms = self.row, self.terms
         is_known = old.key or row.problem or row.meaning != Meaning.ACTIVATE
-        whose = {} if is_known else self._owner(old)
-        repeated = whose.get("repeated", old.repeated)
-        return evaluate(row, terms, repeated=repeated, difference=difference), whose
+        owner = {} if is_known else self._owner(old)
+        repeated = owner.get("repeated", old.repeated)
+        return evaluate(row, terms, repeated=repeated, difference=difference), owner
 
     def _owner(self, old: Assignment) -> Columns:
-        """Return whose a row is that could not be read before, and its key."""
-        theirs = {"promotion": self.promotion, "customer": self.row.customer}
-        same = Assignment.objects.filter(execution=old.execution_id, **theirs)
+        """Return the owner and the key of a row that was not valid before."""
+        owner = {"promotion": self.promotion, "customer": self.row.customer}
+        same = Assignment.objects.filter(execution=old.execution_id, **owner)
         others = same.exclude(pk=old.pk).filter(repeated=False)
         repeated = old.repeated or others.exists()
-        return {**theirs, "repeated": repeated, "key": self._key(repeated=repeated)}
+        return {**owner, "repeated": repeated, "key": self._key(repeated=repeated)}
 
     def _key(self, *, repeated: bool) -> UUID:
         row = self.row
@@ -148,13 +150,13 @@ class Listed:
 
 
 def evaluate_page(page: Iterable[Row], terms: Terms) -> dict[str, Listed]:
-    """Return the rows of a page, one for each assignment id, and none lost."""
+    """Return the rows by assignment ID; contradicting rows get an ID of their own."""
     rows: dict[str, Row] = {}
     for row in page:
         first = rows.setdefault(row.reference, row)
-        if first is not row and _says(first) != _says(row):
-            contrary = _contrary(row)
-            rows.setdefault(contrary.reference, contrary)
+        if first is not row and _content(first) != _content(row):
+            conflicting = _conflicting(row)
+            rows.setdefault(conflicting.reference, conflicting)
     promotions = _known_promotions(rows.values())
     return {
         reference: Listed(row, promotions.get(row.promotion), _columns(row), terms)
@@ -162,21 +164,21 @@ def evaluate_page(page: Iterable[Row], terms: Terms) -> dict[str, Listed]:
     }
 
 
-def _says(row: Row) -> tuple[Any, ...]:
+def _content(row: Row) -> tuple[Any, ...]:
     reward = _reward_payload(row.reward) if row.reward else None
     return row.customer, row.promotion, row.status, reward, row.unique_code
 
 
-def _contrary(row: Row) -> Row:
-    """Return a row of its own for one that contradicts another of its reference."""
-    digest = hashlib.sha256(repr(_says(row)).encode()).hexdigest()[:16]
+def _conflicting(row: Row) -> Row:
+    """Return an invalid row with a new ID for a row with a used assignment ID."""
+    digest = hashlib.sha256(repr(_content(row)).encode()).hexdigest()[:16]
     problem = "Optimove lists this assignment id twice, and not the same both times."
     reference = f"{row.reference[:180]}#{digest}"
     return replace(row, reference=reference, problem=row.problem or problem)
 
 
 def _known_promotions(rows: Iterable[Row]) -> dict[str, int]:
-    """Return our key of each promotion that is named; add those that are new."""
+    """Return the keys of the rows' promotions, and insert new promotions."""
     codes = {row.promotion: row.promotion_code or "" for row in rows if row.promotion}
     known = Promotion.objects.filter(reference__in=codes)
     missing = codes.keys() - set(known.values_list("reference", flat=True))
@@ -188,7 +190,7 @@ def _known_promotions(rows: Iterable[Row]) -> dict[str, int]:
 
 
 def _columns(row: Row) -> dict[str, Any]:
-    """Return the columns that hold what Optimove said."""
+    """Return the columns with Optimove's data."""
     reward = row.reward
     return {
         "as_assigned": row.raw,
@@ -204,7 +206,7 @@ def _columns(row: Row) -> dict[str, Any]:
 
 
 def _reward_payload(reward: Reward) -> dict[str, Any]:
-    """Return a reward as the platform is told of it, with the digits Optimove used."""
+    """Return a reward as it is sent to the platform, with Optimove's digits."""
     return asdict(
         platforms.Reward(
             category=reward.category,
@@ -218,5 +220,5 @@ def _reward_payload(reward: Reward) -> dict[str, Any]:
 
 
 def _unit(reward: Reward) -> str:
-    """Return what its value is counted in: a currency, or spins and the like."""
+    """Return the unit of the value: a currency, or for example spins."""
     return (reward.currency or reward.unit or reward.type)[:50]

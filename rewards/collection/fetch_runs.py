@@ -1,9 +1,9 @@
 """
-One run over an execution's list: requested, leased, advanced page by page, finished.
+Runs over an execution's list: requested, leased, advanced page by page, finished.
 
-One worker at a time holds an execution's collection, by a lease. A page's rows and the
-cursor of the next are saved together, the cursor by compare-and-set, so that a crash
-resumes and a worker that was thought dead saves nothing.
+One worker at a time has an execution's collection, by a lease. The rows of a page and
+the cursor of the next page are saved in one transaction, the cursor by compare-and-set.
+After a crash a run resumes there, and a worker without the lease saves nothing.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ from rewards import signals
 from rewards.collection.ingest import Stored
 from rewards.models import Assignment, AssignmentReason, Collection, CollectionState
 
-# Twice what a call can take: a worker that is gone holds a list up no longer.
+# Seconds, twice the longest call: a list waits no longer for a worker that crashed.
 LEASE = 30.0
-# Seconds to wait after a failure; the last for ever after.
+# Seconds to wait after each failure in a row; the last one repeats.
 BACKOFF = (1, 2, 5, 10, 30, 60, 120, 300, 600, 900)
-# Three days of them.
+# Failures in a row before the list needs review: about three days.
 GIVE_UP_AFTER = 300
-# Seconds until Optimove is asked again after it refused our key.
+# Seconds until the next call after Optimove rejected the API key.
 WAIT_UNAUTHORIZED = 10.0
-# Seconds until a list that was empty is asked for again; then a person looks.
+# Seconds until an empty list is fetched again; after the last one it needs review.
 EMPTY_WAITS = (60, 5 * 60, 15 * 60, 60 * 60)
 MAX_RESTARTS = 3
-# Seconds until a list that was not whole is read again: it may be written still.
+# Seconds until an incomplete list is fetched again: Optimove may still be writing it.
 RESTART_WAITS = (5, 20, 60)
 MAX_MALFORMED = 8
-# Whole lists in a row, each unlike the one before, until the last one stands as it is.
+# Complete lists in a row, each different from the last, until one is accepted as it is.
 MAX_RECHECKS = 5
-# How often a worker may die with it before a person looks.
+# Crashes with the same list before it needs review.
 MAX_CRASHES = 5
-# Pages in a row with nothing new on them: Optimove's cursor runs in a circle.
+# Pages in a row without a new row, after which Optimove's cursor must be circular.
 MAX_PAGES_WITHOUT_NEW_ROWS = 20
-# All is there, as far as Optimove says; whoever is listed late is looked for later.
+# Complete lists that are fetched once more, as Optimove may list customers late.
 AWAITING_RECHECK = Q(state=CollectionState.WAITING, looks__gt=0, failures=0)
 
 _COUNTERS = ("failures", "malformed", "restarts", "empties", "looks", "deaths")
-_AFRESH: dict[str, Any] = {
+_RESET: dict[str, Any] = {
     **dict.fromkeys(_COUNTERS, 0),
     "reason": "",
     "problem": "",
@@ -66,45 +66,39 @@ _AFRESH: dict[str, Any] = {
 def request_run(
     execution: Execution, *, by: Any = None, why: str = "It was announced."
 ) -> None:
-    """Request the whole list: now, or once more after the run under way."""
+    """Request a run over the whole list: now, or directly after the current run."""
     with transaction.atomic():
         rows = _row_of(execution)
-        at_rest = rows.exclude(state=CollectionState.COLLECTING)
+        idle = rows.exclude(state=CollectionState.COLLECTING)
         if not state_machine.move_all(
-            at_rest, CollectionState.WAITING, by=by, why=why, **_AFRESH
+            idle, CollectionState.WAITING, by=by, why=why, **_RESET
         ):
-            _hasten(rows)
+            # Another run follows the current one. A queued run starts now, and counts
+            # its rechecks from 0, because Optimove may list customers late.
+            running = rows.filter(state=CollectionState.COLLECTING)
+            running.update(again=True, not_before=Now())
+            queued = rows.filter(state=CollectionState.WAITING)
+            queued.update(not_before=Now(), looks=0)
         signals.collecting.send(Execution)
-
-
-def _hasten(rows: QuerySet[Collection]) -> None:
-    """
-    Start the requested run now, or have another one follow the run under way.
-
-    The looks are counted from the start, since Optimove may list late some of what it
-    announced just now.
-    """
-    rows.filter(state=CollectionState.COLLECTING).update(again=True, not_before=Now())
-    rows.filter(state=CollectionState.WAITING).update(not_before=Now(), looks=0)
 
 
 def resume(execution: Execution) -> None:
     """
-    Start to collect for customers who triggered, also where the collection was held.
+    Fetch assignments for triggered customers, also if the collection needs review.
 
-    A list that was held before it was whole begins again.
+    A list that was stopped before it was complete is fetched from the start.
     """
     why = "A customer triggered it."
     with transaction.atomic():
         held = _row_of(execution).filter(state=CollectionState.HELD)
-        whole = held.filter(number=F("finished"))
-        state_machine.move_all(whole, CollectionState.IDLE, why=why, **_AFRESH)
-        state_machine.move_all(held, CollectionState.WAITING, why=why, **_AFRESH)
+        complete = held.filter(number=F("finished"))
+        state_machine.move_all(complete, CollectionState.IDLE, why=why, **_RESET)
+        state_machine.move_all(held, CollectionState.WAITING, why=why, **_RESET)
         signals.collecting.send(Execution)
 
 
 def _row_of(execution: Execution) -> QuerySet[Collection]:
-    """Return the execution's collection, made when it is first needed."""
+    """Return a query for the execution's collection, which is created if necessary."""
     Collection.objects.get_or_create(execution=execution)
     return Collection.objects.filter(execution=execution)
 
@@ -112,18 +106,18 @@ def _row_of(execution: Execution) -> QuerySet[Collection]:
 @contextmanager
 def acquired(execution_pk: int) -> Iterator[Collection | None]:
     """
-    Hold the execution's collection by a lease, if it is free and due; else yield None.
+    Lease the execution's collection if it is free and due; otherwise yield None.
 
-    Its `token` is the lease's for as long as it is held.
+    The collection's `token` is that of the lease until the lease is released or taken.
     """
     token = Lease(LEASE).token
     rows = free().filter(execution=execution_pk)
-    # Counted now and taken back when it is released: only deaths stay counted.
+    # Counted as a crash now, and reset on release: after a crash there is no release.
     rows.update(
         lease_until=seconds_from_now(LEASE), token=token, deaths=F("deaths") + 1
     )
-    ours = Collection.objects.filter(execution=execution_pk, token=token)
-    collection = ours.select_related("execution").first()
+    leased = Collection.objects.filter(execution=execution_pk, token=token)
+    collection = leased.select_related("execution").first()
     try:
         if collection and collection.deaths > MAX_CRASHES:
             problem = "Collecting it killed the worker, repeatedly."
@@ -132,29 +126,29 @@ def acquired(execution_pk: int) -> Iterator[Collection | None]:
         else:
             yield collection
     finally:
-        ours.update(**RELEASED, deaths=0)
+        leased.update(**RELEASED, deaths=0)
 
 
 def free() -> QuerySet[Collection]:
-    """Return collections nobody holds that are due, or that rest between two looks."""
+    """Return collections without a lease that are due, or that wait for a recheck."""
     rows = Collection.objects.filter(unleased()).exclude(state=CollectionState.HELD)
     return rows.filter(due() | AWAITING_RECHECK)
 
 
 def begin(collection: Collection) -> None:
     """
-    Begin the run that was requested, or go on with the one under way.
+    Begin the requested run, or continue the current one.
 
-    :raises LostRace: if someone else holds the collection
+    :raises LostRace: if another worker has the collection
     """
     if collection.state != CollectionState.WAITING:
         return
-    ours = Collection.objects.filter(
+    same = Collection.objects.filter(
         pk=collection.pk, token=collection.token, state=collection.state
     )
     changes = {"again": False, **_from_the_start(collection)}
     if not state_machine.move_all(
-        ours, CollectionState.COLLECTING, why="A pass begins.", **changes
+        same, CollectionState.COLLECTING, why="A pass begins.", **changes
     ):
         raise state_machine.LostRace(f"{collection} is held by someone else.")
     collection.refresh_from_db(fields=["state", "number", "cursor"])
@@ -162,38 +156,35 @@ def begin(collection: Collection) -> None:
 
 def advance(collection: Collection, page: Page, stored: Stored) -> bool:
     """
-    Move a run on past a stored page; return whether the limits are to be checked now.
+    Advance a run past a stored page; return whether to check the limits now.
 
-    The collection is locked by the caller.
+    The caller must have locked the collection.
     """
-    step = next_step(
+    is_as_before = not page.next_cursor and _is_as_before(collection, stored.fresh)
+    pause = settings.LIST_AGAIN_AFTER.total_seconds()
+    return _write(
         collection,
-        page,
-        stored.fresh,
-        pause=settings.LIST_AGAIN_AFTER.total_seconds(),
-        is_as_before=not page.next_cursor and _is_as_before(collection, stored.fresh),
+        next_step(
+            collection, page, stored.fresh, pause=pause, is_as_before=is_as_before
+        ),
     )
-    _write(collection, step)
-    return step.ends
 
 
 def fail(collection: Collection, error: wire.WireError) -> bool:
     """
-    Record that a call failed; return whether the limits are to be checked now.
+    Record a failed call; return whether to check the limits now.
 
-    The collection is locked by the caller.
+    The caller must have locked the collection.
     """
-    step = step_after_error(collection, error)
-    _write(collection, step)
-    return step.ends
+    return _write(collection, step_after_error(collection, error))
 
 
 @dataclass(frozen=True)
 class Step:
     """
-    What follows a page or a failed call: columns, a move, seconds to wait.
+    The changes after a page or a failed call: columns, a new state, seconds to wait.
 
-    `ends` says that what the run assigned is to be given, if the limits allow.
+    `ends` means that the rewards of the run can be released if the limits allow it.
     """
 
     changes: Columns
@@ -207,11 +198,11 @@ def next_step(
     run: Collection, page: Page, fresh: int, *, pause: float, is_as_before: bool
 ) -> Step:
     """
-    Decide what follows a page: the next one, the run's end, or the run once more.
+    Decide what follows a page: the next page, the end of the run, or a restart.
 
-    `fresh` counts rows that the run had not seen. `pause` are the seconds until a whole
-    list is read once more; 0: it is not. `is_as_before` says that the list before had
-    the very same rows.
+    `fresh` is the number of rows that the run had not seen. `pause` is the time in
+    seconds until a complete list is fetched once more, or 0 if it is not.
+    `is_as_before` means that the previous complete list had the same rows.
     """
     kept = _after_page(run, page, fresh)
     circular = bool(page.next_cursor) and page.next_cursor == run.cursor
@@ -222,7 +213,7 @@ def next_step(
         return Step(kept)
     seen, total = kept["seen"], kept["total"]
     if not seen and not total:
-        return _found_nobody(run, kept)
+        return _found_no_rows(run, kept)
     if total is not None and seen < total:
         problem = f"Optimove lists {seen} rows and says there are {total}."
         return _restart(run, problem, kept)
@@ -243,7 +234,7 @@ def _after_page(run: Collection, page: Page, fresh: int) -> dict[str, Any]:
     }
 
 
-def _found_nobody(run: Collection, kept: Columns) -> Step:
+def _found_no_rows(run: Collection, kept: Columns) -> Step:
     if run.empties >= len(EMPTY_WAITS):
         problem = "Optimove lists nobody for this execution."
         return _hold(AssignmentReason.EMPTY, problem, kept)
@@ -257,9 +248,10 @@ def _found_nobody(run: Collection, kept: Columns) -> Step:
 
 def _finish(run: Collection, kept: Columns, pause: float | None) -> Step:
     """
-    Finish a whole list. The run that was requested in the meantime follows, or one more
-    look some time later, until two in a row are alike: by its own total a list is whole
-    also while a row is still to come, or is left out this once.
+    Finish a complete list; a requested run follows, or a recheck.
+
+    Rechecks end when two complete lists in a row are the same. Optimove's total can
+    match although a row is not listed yet, or is left out once.
     """
     seen, pages = kept["seen"], kept["pages"]
     to = CollectionState.DONE if pause is None else CollectionState.WAITING
@@ -281,7 +273,7 @@ def _finish(run: Collection, kept: Columns, pause: float | None) -> Step:
 
 
 def step_after_error(run: Collection, error: wire.WireError) -> Step:
-    """Decide what follows a call that failed: later, from the start, or for staff."""
+    """Decide what follows a failed call: a retry, a restart, or a review by staff."""
     problem, malformed = str(error), run.malformed + isinstance(error, wire.Malformed)
     match error:
         case optimove.CursorRefused():
@@ -303,9 +295,9 @@ def step_after_error(run: Collection, error: wire.WireError) -> Step:
 
 def _restart(run: Collection, problem: str, kept: Columns) -> Step:
     """
-    Begin the run again: what is stored stays, so that this costs only time.
+    Restart the run, or hold it after `MAX_RESTARTS`. Stored rows stay in both cases.
 
-    After the last time, what was listed is given.
+    In `HELD`, the rows that were listed are released.
     """
     if run.restarts >= MAX_RESTARTS:
         return replace(_hold(AssignmentReason.INCOMPLETE, problem, kept), ends=True)
@@ -324,7 +316,7 @@ def _hold(reason: AssignmentReason, problem: str, kept: Columns) -> Step:
     return Step(changes, CollectionState.HELD, problem)
 
 
-def _write(locked: Collection, step: Step) -> None:
+def _write(locked: Collection, step: Step) -> bool:
     changes = dict(step.changes)
     if step.wait is not None:
         changes["not_before"] = seconds_from_now(step.wait)
@@ -332,10 +324,11 @@ def _write(locked: Collection, step: Step) -> None:
         locked.move(step.to, why=step.why, **changes)
     else:
         Collection.objects.filter(pk=locked.pk).update(**changes)
+    return step.ends
 
 
 def _is_as_before(run: Collection, fresh: int) -> bool:
-    """Return whether the run listed the very rows that the whole list before had."""
+    """Return whether the run listed the same rows as the previous complete list."""
     if not run.looks or run.seen + fresh != run.seen_before:
         return False
     left_out = Assignment.objects.filter(

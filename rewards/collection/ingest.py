@@ -1,4 +1,4 @@
-"""Store a page of Optimove's list: insert new rows, and mark known rows as listed again."""
+"""Store a page of Optimove's list: insert new rows, and mark known rows as listed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from promoportal.db import bulk, database_identity
 from promoportal.db.bulk import Columns
 from promoportal.db.database_identity import Gap
 from promoportal.db.state_machine import LostRace
-from promoportal.optimove import Meaning, Page, Row
+from promoportal.optimove import Meaning, Page
 from rewards import limits, signals
 from rewards.collection import changes, evaluation
 from rewards.collection.evaluation import Listed, Terms
@@ -23,28 +23,28 @@ from rewards.models import Assignment, AssignmentState, Collection
 
 @dataclass(frozen=True)
 class Stored:
-    """What a page brought: rows that this run had not seen, and the customers on it."""
+    """The number of rows on a page that are new to the run, and its customers."""
 
     fresh: int
     customers: frozenset[str]
 
 
 Conclude = Callable[[Collection, Page, Stored], bool]
-"""Records what a page settles; says whether the limits are to be checked now."""
+"""Records the result of a stored page; returns whether to check the limits now."""
 
 
 def store(collection: Collection, page: Page, conclude: Conclude) -> None:
     """
-    Store a page and what it settles, or nothing of it. A page stored again changes nothing.
+    Store a page and its result in one transaction. Storing it again changes nothing.
 
     Locks the execution, then its collection, then rows in the order of their keys.
 
-    :raises LostRace: if someone else holds the collection or moved its cursor
+    :raises LostRace: if another worker has the collection or advanced its cursor
     """
     current = limits.current()
     with transaction.atomic():
-        # Exclusive where the limits may hold the execution: two that share the lock and
-        # then both want to change it would wait for each other.
+        # Exclusive if the limits may hold the execution: two workers with a shared lock
+        # that both want to change the execution would wait for each other.
         may_hold = current.bound_executions() and not page.next_cursor
         lock = lock_exclusive if may_hold else lock_shared
         stop = lock(collection.execution_id)
@@ -56,9 +56,9 @@ def store(collection: Collection, page: Page, conclude: Conclude) -> None:
 
 
 def _lock(collection: Collection) -> Collection:
-    """Return the collection as it is now, and as it stays until the transaction ends."""
-    ours = Collection.objects.select_for_update(of=["self"]).select_related("execution")
-    locked = ours.filter(
+    """Lock and return the collection, if it has not changed since it was read."""
+    rows = Collection.objects.select_for_update(of=["self"]).select_related("execution")
+    locked = rows.filter(
         pk=collection.pk,
         token=collection.token,
         number=collection.number,
@@ -71,26 +71,18 @@ def _lock(collection: Collection) -> Collection:
 
 def _store_rows(collection: Collection, page: Page, terms: Terms) -> Stored:
     rows = evaluation.evaluate_page(page.rows, terms)
-    known = _known(terms.execution, rows)
-    inserted = _insert(
-        [row for reference, row in rows.items() if reference not in known],
-        terms,
-        collection.number,
+    stored = Assignment.objects.select_related("promotion", "execution").filter(
+        execution=terms.execution, reference__in=list(rows)
     )
-    seen_again = _mark_listed(known.values(), collection.number)
+    known = {assignment.reference: assignment for assignment in stored}
+    new = [row for reference, row in rows.items() if reference not in known]
+    inserted = _insert(new, terms, collection.number)
+    earlier = [row.pk for row in known.values() if row.listed_pass < collection.number]
+    seen_again = Assignment.objects.filter(pk__in=earlier)
+    fresh = len(inserted) + seen_again.update(listed_pass=collection.number)
     again = [(known[ref], row) for ref, row in rows.items() if ref in known]
     _admit(terms.execution, inserted, changes.apply_changes(again))
-    return Stored(
-        fresh=len(inserted) + seen_again,
-        customers=frozenset(listed.row.customer for listed in rows.values()),
-    )
-
-
-def _known(execution: Execution, references: Iterable[str]) -> dict[str, Assignment]:
-    found = Assignment.objects.select_related("promotion", "execution").filter(
-        execution=execution, reference__in=list(references)
-    )
-    return {assignment.reference: assignment for assignment in found}
+    return Stored(fresh, frozenset(listed.row.customer for listed in rows.values()))
 
 
 def _insert(
@@ -99,10 +91,13 @@ def _insert(
     taken, gaps = _taken(terms.execution, rows), list(Gap.objects.all())
     new: list[Columns] = []
     for listed in rows:
-        theirs = (listed.promotion, listed.row.customer)
-        columns = listed.as_new(repeated=theirs in taken)
-        new.append({**columns, **_doubt(listed.row, gaps)})
-        taken.add(theirs)
+        owner = (listed.promotion, listed.row.customer)
+        columns = listed.as_new(repeated=owner in taken)
+        # A reward that was assigned in a gap of the database may have been sent.
+        sent_at = database_identity.doubtful_since(listed.row.assigned_at, gaps)
+        doubt = {"doubtful": sent_at is not None, "first_sent_at": sent_at}
+        new.append({**columns, **doubt})
+        taken.add(owner)
     bulk.bulk_insert(
         Assignment,
         new,
@@ -114,7 +109,7 @@ def _insert(
 
 
 def _taken(execution: Execution, rows: Iterable[Listed]) -> set[tuple[int | None, str]]:
-    """Return which promotions these customers were assigned already."""
+    """Return the pairs of promotion and customer that are assigned already."""
     customers = [listed.row.customer for listed in rows if listed.row.customer]
     found = Assignment.objects.filter(
         execution=execution, customer__in=customers, repeated=False
@@ -122,29 +117,17 @@ def _taken(execution: Execution, rows: Iterable[Listed]) -> set[tuple[int | None
     return set(found.values_list("promotion_id", "customer"))
 
 
-def _doubt(row: Row, gaps: Iterable[Gap]) -> Columns:
-    """Return since when a row is in doubt: assigned in a gap, it may have been sent."""
-    since = database_identity.doubtful_since(row.assigned_at, gaps)
-    return {"doubtful": since is not None, "first_sent_at": since}
-
-
-def _mark_listed(known: Iterable[Assignment], listed_pass: int) -> int:
-    """Mark rows as listed; return how many of them this run had not seen yet."""
-    earlier = [row.pk for row in known if row.listed_pass < listed_pass]
-    return Assignment.objects.filter(pk__in=earlier).update(listed_pass=listed_pass)
-
-
 def _admit(
     execution: Execution, inserted: Iterable[Columns], changed: changes.Counted
 ) -> None:
-    """Count what is assigned against the limits."""
-    wanted = [row for row in inserted if row["meaning"] == Meaning.ACTIVATE]
+    """Add assigned rewards to the tallies of the limits."""
+    assigned = [row for row in inserted if row["meaning"] == Meaning.ACTIVATE]
     limits.admit(
         execution,
-        [*wanted, *changed.rows],
+        [*assigned, *changed.rows],
         instead_of=changed.instead_of,
         again=changed.again,
     )
-    # Those that wait for the limits are told of once they passed them.
-    if any(row["state"] == AssignmentState.OWED for row in wanted):
+    # Rows that wait for the limits are announced again when they are released.
+    if any(row["state"] == AssignmentState.OWED for row in assigned):
         signals.owed.send(Execution)

@@ -1,8 +1,8 @@
 """
-One query for all pending customers of a triggered execution.
+One query for all waiting customers of a triggered execution.
 
-Optimove takes fifty calls in ten seconds. With one call per customer that would be five
-rewards a second; together, it is as many as a page holds.
+Optimove allows fifty calls in ten seconds. One call per customer would limit the portal
+to five rewards per second. One call for many customers returns a full page of them.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from promoportal.resilience.backoff import backoff_seconds
 from rewards.collection.ingest import Stored
 from rewards.models import Assignment, Collection, CollectionState
 
-# Seconds until a customer who is not listed yet is asked for again; then a person looks.
+# Seconds until a customer who is not listed is looked up again, before a review.
 BACKOFF = (1, 2, 5, 10, 30, 60, 5 * 60, 15 * 60, 30 * 60)
-# How often one is asked for who may have been assigned something more.
+# Most look-ups for a listed customer who may get a further assignment.
 MAX_FAILURES_TOGETHER = 6
 
 
 @dataclass(frozen=True)
 class CustomerQuery:
-    """The customers one call asks for, each as often announced as when we asked."""
+    """The customers of one call, and how often each was announced before it."""
 
     announced: dict[int, int]
     customers: tuple[str, ...]
 
     def halves(self) -> tuple[CustomerQuery, CustomerQuery]:
-        """Return the same in two queries: one customer's id may spoil a call for all."""
+        """Return two queries with half of the customers, to isolate an invalid ID."""
         rows = list(zip(self.announced.items(), self.customers, strict=True))
         middle = len(rows) // 2
         return _query(rows[:middle]), _query(rows[middle:])
 
     def refuse(self, problem: str) -> None:
-        """Hold the customers: Optimove refuses to be asked for them."""
+        """Hold the customers, because Optimove rejects the query for them."""
         state_machine.move_all(
             _still_waiting(self),
             TriggerState.HELD,
@@ -54,10 +54,9 @@ class CustomerQuery:
 
     def conclude(self, collection: Collection, _: Page, stored: Stored) -> bool:
         """
-        Conclude the customers whom the stored answer lists.
+        Conclude the customers on the stored answer; return True to check the limits.
 
-        The run under way has seen their rows now, and does not miss them on its pages.
-        The limits are checked after each answer.
+        The rows also count as seen by the current run, which expects them on its pages.
         """
         _conclude(self, stored.customers)
         is_running = collection.state == CollectionState.COLLECTING
@@ -69,7 +68,7 @@ class CustomerQuery:
 
 
 def next_query(execution: Execution, *, most: int) -> CustomerQuery | None:
-    """Return a query for all customers who wait, up to what a call may carry."""
+    """Return a query for at most `most` waiting customers; None if none wait."""
     waiting = Trigger.objects.filter(
         due(), execution=execution, state=TriggerState.WAITING
     ).order_by("not_before", "pk")[:most]
@@ -94,7 +93,7 @@ def _conclude(query: CustomerQuery, listed: Set[str]) -> None:
         problem="",
         reason="",
     )
-    missing = waiting.all()  # those that were not concluded just now
+    missing = waiting.all()  # evaluated again: the customers that are still waiting
     state_machine.move_all(
         missing.filter(attempts__gte=len(BACKOFF)),
         TriggerState.HELD,
@@ -102,7 +101,7 @@ def _conclude(query: CustomerQuery, listed: Set[str]) -> None:
         reason=ExecutionReason.NOT_LISTED,
         problem="Optimove announced this customer and does not list them.",
     )
-    # The longest waiting first, or a row would be moved on from wait to wait.
+    # From the longest wait to the shortest, or a row would match the next one as well.
     for attempts, seconds in reversed(list(enumerate(BACKOFF))):
         missing.filter(attempts=attempts).update(
             attempts=F("attempts") + 1,
@@ -112,26 +111,28 @@ def _conclude(query: CustomerQuery, listed: Set[str]) -> None:
 
 def _expects_more() -> Q:
     """
-    Select customers announced more often than assigned, where each may mean one more.
+    Return a filter for customers with more announcements than assignments.
 
-    An announcement may also have come twice, so that it is not waited for as long as a
-    customer who is not listed at all.
+    It matches only if the contract says that each announcement means an assignment. One
+    may also have been delivered twice, so that such customers are looked up less often
+    than customers who are not listed at all.
     """
     if not optimove.current().vendor.repeats_are_meant:
         return Q(pk=None)
-    theirs = Assignment.objects.filter(
+    assigned = Assignment.objects.filter(
         execution=OuterRef("execution"), customer=OuterRef("customer")
     )
-    counted = theirs.order_by().values("customer").annotate(number=Count("pk"))
-    short = Trigger.objects.filter(
+    counted = assigned.order_by().values("customer").annotate(number=Count("pk"))
+    expecting = Trigger.objects.filter(
         announced__gt=Subquery(counted.values("number")),
         attempts__lt=MAX_FAILURES_TOGETHER,
     )
-    return Q(pk__in=short.values("pk"))
+    return Q(pk__in=expecting.values("pk"))
 
 
 def _still_waiting(query: CustomerQuery) -> QuerySet[Trigger]:
-    """Return those not announced again since: an answer to an old query is no answer."""
+    """Return the waiting customers of the query who were not announced again since."""
+    # The answer to an older query may lack the latest assignment.
     same = Q(pk=None)
     by_count: dict[int, list[int]] = {}
     for pk, announced in query.announced.items():

@@ -2,7 +2,7 @@ import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
 
-# Those that were under way go on.
+# Running bulk retries continue.
 _LEFT = """
     INSERT INTO rewards_retrialpart (retrial_id, number, assignments)
     SELECT retrial_id, place / 500, array_agg(assignment_id ORDER BY assignment_id)

@@ -1,4 +1,4 @@
-"""Models of the app, one module for each entity; Django and all other code import them here."""
+"""Models of the app, one module per entity. Import them from this package."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
+from django.db.models import Index, Q
 from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 from django.db.models.lookups import IsNull
@@ -18,12 +19,19 @@ from rewards.models.choices import (
 from rewards.models.promotion import Promotion
 
 OWED, ACTIVATING, UNCERTAIN, ACTIVE, HELD, VOID = AssignmentState
-# The level of a promotion that a reward is of, as it was listed.
+# The tier of the promotion, as Optimove lists it.
 TIER = KT("reward__tier")
+_HAS_REASON, _DOUBTFUL = ~Q(reason=""), Q(doubtful=True)
+_TOO_LATE = Q(cancelled_too_late=True)
+
+
+def _newest(name: str, *columns: Any, **options: Any) -> Index:
+    """Return an index for rows with equal columns, the newest first."""
+    return Index(*columns, NEWEST, name=name, **options)
 
 
 class Assignment(Stateful, Leased):
-    """What one customer was assigned by one execution, until they have it."""
+    """One promotion assigned to one customer by one execution."""
 
     machines = {
         "state": {
@@ -43,7 +51,7 @@ class Assignment(Stateful, Leased):
         Promotion, null=True, blank=True, on_delete=models.PROTECT, db_index=False
     )
     reference = models.CharField(max_length=200, help_text="Optimove's assignment id.")
-    # In the order of its characters, so that an index finds how an id begins.
+    # With the collation "C", an index also finds IDs by their first characters.
     customer = models.CharField(max_length=200, blank=True, db_collation="C")
 
     as_assigned = models.JSONField(help_text="The row as Optimove said it.")
@@ -62,7 +70,7 @@ class Assignment(Stateful, Leased):
     state = models.CharField(max_length=20, choices=AssignmentState)
     reason = models.CharField(max_length=20, choices=AssignmentReason, blank=True)
     problem = models.TextField(blank=True)
-    # Kept when `reason` and `problem` are overwritten, until staff confirm the row.
+    # Kept until staff confirm the row, also if `reason` and `problem` are overwritten.
     difference = models.CharField(
         max_length=10,
         choices=AssignmentDifference,
@@ -102,144 +110,109 @@ class Assignment(Stateful, Leased):
             models.UniqueConstraint(
                 fields=["execution", "reference"], name="assignment_once_per_execution"
             ),
-            # Whatever ids the vendor gives, one promotion is credited to one customer
-            # once per execution, unless a person released the second.
+            # A promotion is activated once per customer and execution, also if Optimove
+            # lists it with several IDs, unless staff approve a duplicate.
             models.UniqueConstraint(
                 fields=["execution", "promotion", "customer"],
                 name="assignment_once_per_customer",
-                condition=models.Q(repeated=False) & ~models.Q(customer=""),
+                condition=Q(repeated=False) & ~Q(customer=""),
             ),
             models.CheckConstraint(
                 name="assignment_activating_is_leased",
-                condition=~models.Q(state=ACTIVATING)
-                | models.Q(lease_until__isnull=False, token__isnull=False),
+                condition=~Q(state=ACTIVATING)
+                | Q(lease_until__isnull=False, token__isnull=False),
             ),
             models.CheckConstraint(
                 name="assignment_activating_has_key_and_order",
-                condition=~models.Q(state=ACTIVATING)
-                | models.Q(key__isnull=False, order__isnull=False),
+                condition=~Q(state=ACTIVATING)
+                | Q(key__isnull=False, order__isnull=False),
             ),
         ]
         indexes = [
-            # The claim: what is owed by this execution, the longest due first.
-            models.Index(
+            # The claim: pending rows of an execution, the longest due first.
+            Index(
                 fields=["execution", "not_before", "id"],
                 name="assignment_due",
-                condition=models.Q(state=OWED, cleared=True),
+                condition=Q(state=OWED, cleared=True),
             ),
-            # The tick: what is owed for too long, expired, or to be settled.
-            models.Index(
+            # The scheduler: rows past their deadline, rows whose lease ended, and rows
+            # whose outcome is to be found out.
+            Index(
                 fields=["owed_since"],
                 name="assignment_owed_since",
-                condition=models.Q(state=OWED),
+                condition=Q(state=OWED),
             ),
-            models.Index(
+            Index(
                 fields=["lease_until"],
                 name="assignment_leased",
-                condition=models.Q(state=ACTIVATING),
+                condition=Q(state=ACTIVATING),
             ),
-            models.Index(
+            Index(
                 fields=["not_before"],
                 name="assignment_uncertain",
-                condition=models.Q(state=UNCERTAIN),
+                condition=Q(state=UNCERTAIN),
             ),
-            # Lists as staff narrow them. Without the key in it an index finds the rows,
-            # but has them sorted: all half a million of an execution.
-            models.Index("execution", NEWEST, name="assignment_of_execution"),
-            models.Index("promotion", NEWEST, name="assignment_of_promotion"),
-            models.Index("state", NEWEST, name="assignment_in_state"),
-            # Settled or not, too: is any row of this execution still moving?
-            models.Index(
-                "execution", "state", NEWEST, name="assignment_of_execution_in"
+            # The filters of staff's list. Without the key, PostgreSQL would sort all
+            # rows that an index finds: half a million for an execution.
+            _newest("assignment_of_execution", "execution"),
+            _newest("assignment_of_promotion", "promotion"),
+            _newest("assignment_in_state", "state"),
+            # Also the query whether an execution has rows that are still processed.
+            _newest("assignment_of_execution_in", "execution", "state"),
+            # Partial, as few rows have a reason; the others are not written to it.
+            _newest("assignment_why", "reason", condition=_HAS_REASON),
+            _newest(
+                "assignment_in_state_why", "state", "reason", condition=_HAS_REASON
             ),
-            # The few that something is to be said about; the others cost nothing here.
-            models.Index(
-                "reason",
-                NEWEST,
-                name="assignment_why",
-                condition=~models.Q(reason=""),
-            ),
-            models.Index(
-                "state",
-                "reason",
-                NEWEST,
-                name="assignment_in_state_why",
-                condition=~models.Q(reason=""),
-            ),
-            models.Index(
+            _newest(
+                "assignment_of_execution_why",
                 "execution",
                 "reason",
-                NEWEST,
-                name="assignment_of_execution_why",
-                condition=~models.Q(reason=""),
+                condition=_HAS_REASON,
             ),
-            models.Index(
+            _newest(
+                "assignment_of_execution_tier",
                 "execution",
                 TIER,
-                NEWEST,
-                name="assignment_of_execution_tier",
-                condition=models.Q(IsNull(TIER, False)),
+                condition=Q(IsNull(TIER, False)),
             ),
-            models.Index(
-                NEWEST,
-                name="assignment_doubtful",
-                condition=models.Q(doubtful=True),
-            ),
-            models.Index(
-                NEWEST,
-                name="assignment_too_late",
-                condition=models.Q(cancelled_too_late=True),
-            ),
-            # What the first page counts: these few, and not all that are held or sent.
-            models.Index(
-                NEWEST,
-                name="assignment_held_in_doubt",
+            _newest("assignment_doubtful", condition=_DOUBTFUL),
+            _newest("assignment_too_late", condition=_TOO_LATE),
+            # The counts of the overview, which must not read all rows of these states.
+            _newest(
+                "assignment_held_in_doubt",
                 include=["id"],
-                condition=models.Q(state=HELD, doubtful=True),
+                condition=Q(state=HELD, doubtful=True),
             ),
-            models.Index(
-                NEWEST,
-                name="assignment_unanswered",
+            _newest(
+                "assignment_unanswered",
                 include=["id", "state_since"],
-                condition=models.Q(state=UNCERTAIN),
+                condition=Q(state=UNCERTAIN),
             ),
-            models.Index(
-                "promotion",
-                NEWEST,
-                name="assignment_of_promotion_held",
-                condition=models.Q(state=HELD),
+            _newest(
+                "assignment_of_promotion_held", "promotion", condition=Q(state=HELD)
             ),
-            # What a cancellation would do to them, asked before it does it.
-            models.Index(
-                "execution",
-                NEWEST,
-                name="assignment_of_execution_doubt",
-                condition=models.Q(doubtful=True),
-            ),
-            models.Index(
-                "execution",
-                NEWEST,
-                name="assignment_of_execution_late",
-                condition=models.Q(cancelled_too_late=True),
-            ),
-            # In doubt: sent again only while its key is remembered, and not for ever.
-            models.Index(
+            # The preview of a cancellation.
+            _newest("assignment_of_execution_doubt", "execution", condition=_DOUBTFUL),
+            _newest("assignment_of_execution_late", "execution", condition=_TOO_LATE),
+            # Rows are sent again only while the platform remembers their key.
+            Index(
                 fields=["first_sent_at"],
                 name="assignment_in_doubt",
-                condition=models.Q(state__in=["OWED", "UNCERTAIN"], doubtful=True),
+                condition=Q(state__in=["OWED", "UNCERTAIN"], doubtful=True),
             ),
-            # What waits for its pass to be checked against the limits.
-            models.Index(
+            # Rows that wait for the check of the limits.
+            Index(
                 fields=["execution", "id"],
                 name="assignment_uncleared",
-                condition=models.Q(cleared=False),
+                condition=Q(cleared=False),
             ),
-            # A customer's page, and the search; first what needs somebody.
-            models.Index(fields=["customer", "-id"], name="assignment_by_customer"),
-            models.Index(
+            # The page of a customer, with rows that need review first, and the search.
+            Index(fields=["customer", "-id"], name="assignment_by_customer"),
+            Index(
                 fields=["customer", "-id"],
                 name="assignment_of_customer_needing",
-                condition=models.Q(state__in=[HELD, UNCERTAIN]),
+                condition=Q(state__in=[HELD, UNCERTAIN]),
             ),
         ]
         permissions = [
@@ -253,10 +226,10 @@ class Assignment(Stateful, Leased):
     @property
     def known_difference(self) -> AssignmentDifference | None:
         """
-        Return what Optimove lists otherwise than it was assigned.
+        Return what Optimove changed since it assigned the reward; None if nothing.
 
-        A row that the previous release marked during an upgrade has only its sentence,
-        or only its reason. The next release reads `difference` alone.
+        Rows that the previous release marked during an upgrade have only the sentence
+        or the reason. The next release can read `difference` alone.
         """
         # Earlier releases wrote "The vendor" in place of "Optimove".
         if AssignmentDifference.OWNER.problem.removeprefix("Optimove") in self.problem:
@@ -278,11 +251,11 @@ class AssignmentTransition(Transition):
     class Meta(Transition.Meta):
         indexes = [
             *Transition.Meta.indexes,
-            # What was activated, the latest first.
-            models.Index(
+            # The list of activated rewards, the newest first.
+            Index(
                 NEWEST,
                 name="assignment_activated",
-                condition=models.Q(after=ACTIVE),
+                condition=Q(after=ACTIVE),
             ),
         ]
 
@@ -293,7 +266,7 @@ class ActivationManager(models.Manager["Activation"]):
 
 
 class Activation(AssignmentTransition):
-    """The move that made an assignment active, of which there is one and no more."""
+    """The transition of an assignment to `ACTIVE`; each assignment has at most one."""
 
     objects: ClassVar[ActivationManager] = ActivationManager()
 

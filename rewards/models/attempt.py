@@ -7,7 +7,7 @@ from rewards.models.assignment import Assignment
 
 
 class Attempt(models.Model):
-    """One call to the platform for one assignment, written down before it was made."""
+    """One call to the platform for one assignment; requests are saved before it."""
 
     class Kind(models.TextChoices):
         ACTIVATE = "ACTIVATE", "Activate request"

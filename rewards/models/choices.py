@@ -21,7 +21,7 @@ class CollectionState(models.TextChoices):
 
 
 class AssignmentReason(models.TextChoices):
-    """Why a row is held or void; prose goes beside it."""
+    """Reasons for `HELD` and `VOID`; a sentence with details is stored beside them."""
 
     UNREADABLE = "UNREADABLE", "Invalid data"
     UNKNOWN_STATUS = "UNKNOWN_STATUS", "Unknown status"
@@ -42,19 +42,19 @@ class AssignmentReason(models.TextChoices):
 
     @property
     def phrase(self) -> str:
-        """Return the label as it is written inside a sentence."""
+        """Return the label for the middle of a sentence."""
         return f"{self.label[:1].lower()}{self.label[1:]}"
 
 
 class AssignmentDifference(models.TextChoices):
-    """What Optimove lists of a row otherwise than it was assigned."""
+    """The part of an assignment that Optimove changed after it was assigned."""
 
     REWARD = "REWARD", "Another reward"
     OWNER = "OWNER", "Another customer or promotion"
 
     @property
     def problem(self) -> str:
-        """Return the sentence that staff read."""
+        """Return the sentence for staff."""
         what = "reward" if self == self.REWARD else "customer or promotion"
         return f"Optimove lists another {what} than before."
 

@@ -11,7 +11,7 @@ IDLE, WAITING, COLLECTING, DONE, HELD = CollectionState
 
 
 class Collection(Stateful, Leased):
-    """The fetching of one execution's assignments, page after page, pass after pass."""
+    """The assignment fetch of one execution: its current run, and earlier results."""
 
     machines = {
         "state": {
@@ -69,7 +69,7 @@ class Collection(Stateful, Leased):
     class Meta:
         constraints = [constraint("collection_state_known", CollectionState.values)]
         indexes = [
-            # The tick looks for passes to take up, every second.
+            # The scheduler looks for due runs every second.
             models.Index(
                 fields=["not_before"],
                 name="collection_due",
@@ -93,7 +93,7 @@ class CollectionTransition(Transition):
 
 
 class Tally(models.Model):
-    """What one execution assigned so far, by unit; limits are checked against it."""
+    """Rewards that one execution assigned in one unit, to compare with the limits."""
 
     execution = models.ForeignKey(
         Execution, on_delete=models.CASCADE, related_name="tallies"

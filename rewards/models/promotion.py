@@ -7,7 +7,7 @@ from promoportal.db.display_names import Named
 
 
 class Promotion(Named):
-    """What is offered, as far as the vendor told us."""
+    """A promotion that Optimove assigned to a customer at least once."""
 
     class Mode(models.TextChoices):
         DEFAULT = "", "Default"
@@ -22,7 +22,7 @@ class Promotion(Named):
     class Meta(Named.Meta):
         indexes = [
             *Named.Meta.indexes,
-            # Looked for together with its name and its id, each by its own index.
+            # The search combines this index with those of the name and the ID.
             models.Index(fields=["code"], name="promotion_by_code"),
         ]
         permissions = [

@@ -8,7 +8,7 @@ from rewards.models.assignment import Assignment
 
 
 class Proposal(models.Model):
-    """One person's word about a doubtful reward that takes the same word of a second."""
+    """The first of two approvals for a possibly activated reward of a high value."""
 
     class Says(models.TextChoices):
         GIVEN = "GIVEN", "Activated"

@@ -11,7 +11,7 @@ from rewards.models.choices import RetrialState
 
 
 class Retrial(Stateful):
-    """A person's word to try again all that matched a list, some thousands or a million."""
+    """A bulk retry of all assignments that match a list, up to a million."""
 
     machines = {
         "state": {
@@ -43,7 +43,7 @@ class Retrial(Stateful):
     class Meta:
         constraints = [constraint("retrial_state_known", RetrialState.values)]
         indexes = [
-            # What the tick and its job look for.
+            # The scheduler and the job look for running bulk retries.
             models.Index(
                 fields=["id"],
                 name="retrial_running",
@@ -67,9 +67,9 @@ class RetrialTransition(Transition):
 
 class RetrialPart(models.Model):
     """
-    Assignments of a retrial that are still to be tried again, in one go.
+    Assignments of a bulk retry that are still to be retried, in one transaction.
 
-    Their keys, and not a row for each: a million are chosen while somebody waits.
+    The keys are an array, because staff wait while up to a million are selected.
     """
 
     retrial = models.ForeignKey(
@@ -90,7 +90,7 @@ class RetrialPart(models.Model):
 
 
 class Retried(models.Model):
-    """What became of one assignment that was tried again with others."""
+    """The result of a bulk retry for one assignment."""
 
     retrial = models.ForeignKey(
         Retrial, on_delete=models.CASCADE, related_name="rows", db_index=False
@@ -108,7 +108,7 @@ class Retried(models.Model):
             )
         ]
         indexes = [
-            # What a retrial chose, and the two parts of it that staff narrow it to.
+            # The results of a bulk retry, and the two filters of this list.
             models.Index(fields=["retrial", "id"], name="retried_listed"),
             models.Index(
                 fields=["retrial", "id"],

@@ -1,4 +1,4 @@
-"""Above a value it takes two persons to say whether a doubtful reward was given."""
+"""Second approvals for possibly activated rewards of a high value."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def second(db: None) -> User:
 
 
 @BOTH
-def test_one_word_moves_nothing_and_a_second_does(
+def test_a_second_approval_changes_the_reward(
     first: User, second: User, says: Says, state: AssignmentState
 ) -> None:
     row = doubtful()
@@ -82,7 +82,7 @@ def test_one_word_moves_nothing_and_a_second_does(
 
 
 @BOTH
-def test_nobody_is_their_own_second(
+def test_one_user_cannot_give_both_approvals(
     first: User, says: Says, state: AssignmentState
 ) -> None:
     row = doubtful()
@@ -94,20 +94,18 @@ def test_nobody_is_their_own_second(
     assert row.state == AssignmentState.HELD != state
 
 
-def test_the_opposite_takes_both_words_back(first: User, second: User) -> None:
+def test_a_contrary_decision_cancels_both_proposals(first: User, second: User) -> None:
     doubtful()
     say(given, first)
 
-    [said] = say(not_given, second)
+    [reason] = say(not_given, second)
 
-    assert said == f"{first} said the opposite: neither counts, talk to each other"
+    assert reason == f"{first} said the opposite: neither counts, talk to each other"
     assert state() == AssignmentState.HELD
     assert not Proposal.objects.exists()
 
 
-def test_one_may_change_ones_mind_and_then_that_is_what_takes_a_second(
-    first: User, second: User
-) -> None:
+def test_a_user_may_change_the_proposal(first: User, second: User) -> None:
     doubtful()
     say(given, first)
     say(not_given, first)
@@ -120,7 +118,7 @@ def test_one_may_change_ones_mind_and_then_that_is_what_takes_a_second(
 @pytest.mark.parametrize(
     ("value", "unit"), [("100", "EUR"), ("5000", "spins")], ids=["up to", "not named"]
 )
-def test_up_to_it_and_in_other_units_one_is_enough(
+def test_lower_values_and_other_units_need_one_approval(
     first: User, value: str, unit: str
 ) -> None:
     doubtful(value, unit)
@@ -130,7 +128,7 @@ def test_up_to_it_and_in_other_units_one_is_enough(
     assert state() == AssignmentState.ACTIVE
 
 
-def test_where_one_is_enough_by_now_nobody_is_said_to_have_seconded(
+def test_a_raised_limit_drops_the_open_proposal(
     first: User, second: User, settings: Settings
 ) -> None:
     row = doubtful()
@@ -143,8 +141,10 @@ def test_where_one_is_enough_by_now_nobody_is_said_to_have_seconded(
     assert not Proposal.objects.exists()
 
 
-def test_a_word_about_what_was_before_does_not_count(first: User, second: User) -> None:
-    """It was tried again since: there is something new to be known of it."""
+def test_a_proposal_before_the_last_change_does_not_count(
+    first: User, second: User
+) -> None:
+    """The reward was sent again since, so that the proposal may be outdated."""
     row = doubtful()
     say(not_given, first)
     Assignment.objects.update(state_since=Now())
@@ -157,7 +157,7 @@ def test_a_word_about_what_was_before_does_not_count(first: User, second: User) 
     assert approvals.open_proposals().count() == 1
 
 
-def test_without_a_name_nobody_said_anything(db: None) -> None:
+def test_a_proposal_needs_a_user(db: None) -> None:
     doubtful()
 
     assert say(given, None) == ["it takes two persons, and nobody is named"]
@@ -166,7 +166,7 @@ def test_without_a_name_nobody_said_anything(db: None) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_double_click_is_one_word() -> None:
+def test_a_double_click_makes_one_proposal() -> None:
     doubtful()
     person = UserFactory()
     with elsewhere() as other:
@@ -181,14 +181,14 @@ def test_a_double_click_is_one_word() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["EUR", "EUR=x", "EUR=-1"])
-def test_a_value_that_cannot_be_read_is_refused(settings: Settings, wrong: str) -> None:
+def test_an_invalid_setting_is_an_error(settings: Settings, wrong: str) -> None:
     settings.DECIDE_ALONE_UP_TO = [wrong]
 
     with pytest.raises(ImproperlyConfigured, match="DECIDE_ALONE_UP_TO"):
         approvals.alone_up_to()
 
 
-def test_it_says_nothing_about_what_is_only_tried_again(first: User) -> None:
+def test_a_retry_needs_no_second_approval(first: User) -> None:
     AssignmentFactory(
         state=AssignmentState.HELD, reason=AssignmentReason.REFUSED, value=Decimal(500)
     )
@@ -197,7 +197,7 @@ def test_it_says_nothing_about_what_is_only_tried_again(first: User) -> None:
 
 
 @pytest.mark.parametrize("unit", ["eur", "Eur"])
-def test_it_takes_two_however_the_unit_is_written(first: User, unit: str) -> None:
+def test_units_are_compared_regardless_of_case(first: User, unit: str) -> None:
     doubtful(unit=unit)
 
     assert say(given, first) == [

@@ -1,4 +1,4 @@
-"""Trying again all that match: chosen once, done in parts, and each row accounted for."""
+"""Bulk retries: rows are selected once and processed in parts, each with a result."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def outcomes(retrial: Retrial) -> Counter[str]:
     return Counter(rows.values_list("left_alone", flat=True))
 
 
-def test_all_that_were_held_are_owed_again_and_each_is_accounted_for(
+def test_all_rows_become_pending_and_have_a_result(
     person: User,
 ) -> None:
     execution = ExecutionFactory(state=ExecutionProgress.SETTLED)
@@ -75,7 +75,7 @@ def test_all_that_were_held_are_owed_again_and_each_is_accounted_for(
     assert execution.state == ExecutionProgress.ACTIVATING
 
 
-def test_what_may_not_be_tried_again_is_left_and_it_is_said_of_each_why(
+def test_skipped_rows_have_a_reason(
     person: User,
 ) -> None:
     held(1)
@@ -102,7 +102,7 @@ def test_what_may_not_be_tried_again_is_left_and_it_is_said_of_each_why(
     }
 
 
-def test_what_could_not_be_read_is_read_anew(world: World, person: User) -> None:
+def test_invalid_rows_are_evaluated_again(world: World, person: User) -> None:
     world.box.assign("7311", "C1")
     world.collect("7311")
     Assignment.objects.update(
@@ -124,7 +124,7 @@ def test_what_could_not_be_read_is_read_anew(world: World, person: User) -> None
     assert any("it still cannot be activated" in why for why in outcomes(retrial))
 
 
-def test_whatever_is_owed_so_is_given_once(world: World, person: User) -> None:
+def test_each_retried_reward_is_activated_once(world: World, person: User) -> None:
     for number in range(5):
         world.box.assign("7311", f"C{number}")
     world.collect("7311")
@@ -141,7 +141,7 @@ def test_whatever_is_owed_so_is_given_once(world: World, person: User) -> None:
     }
 
 
-def test_pressed_twice_it_is_one_word(person: User) -> None:
+def test_a_form_sent_twice_is_one_bulk_retry(person: User) -> None:
     held(2)
     form = uuid4()
 
@@ -152,7 +152,7 @@ def test_pressed_twice_it_is_one_word(person: User) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_pressed_twice_at_once_it_is_one_word() -> None:
+def test_a_form_sent_twice_at_once_is_one_bulk_retry() -> None:
     held(2)
     person, form = UserFactory(), uuid4()
     with elsewhere() as one, elsewhere() as other:
@@ -167,7 +167,7 @@ def test_pressed_twice_at_once_it_is_one_word() -> None:
     assert [len(part.assignments) for part in RetrialPart.objects.all()] == [2]
 
 
-def test_what_comes_later_is_not_in_it(person: User) -> None:
+def test_rows_that_match_later_are_not_retried(person: User) -> None:
     held(1)
     begin(person)
     (late,) = held(1)
@@ -178,7 +178,7 @@ def test_what_comes_later_is_not_in_it(person: User) -> None:
     assert late.state == AssignmentState.HELD
 
 
-def test_paused_it_rests_and_resumed_it_goes_on(person: User) -> None:
+def test_a_paused_bulk_retry_continues_when_resumed(person: User) -> None:
     held(2)
     retrial = begin(person)
     bulk_retry.pause(retrial, by=person, why="Wait.")
@@ -193,7 +193,7 @@ def test_paused_it_rests_and_resumed_it_goes_on(person: User) -> None:
         bulk_retry.pause(Retrial.objects.get(), by=person, why="Too late.")
 
 
-def test_cancelled_the_rest_stays_as_it_is(person: User) -> None:
+def test_a_cancelled_bulk_retry_changes_no_more_rows(person: User) -> None:
     held(2)
     retrial = begin(person)
 
@@ -204,7 +204,7 @@ def test_cancelled_the_rest_stays_as_it_is(person: User) -> None:
     assert not bulk_retry.is_due()
 
 
-def test_what_moved_on_meanwhile_is_left_and_accounted_for(person: User) -> None:
+def test_a_row_changed_in_the_meantime_is_skipped(person: User) -> None:
     first, second = held(2)
     retrial = begin(person)
     decisions.write_off(Assignment.objects.filter(pk=first.pk), by=person, why="No.")
@@ -219,7 +219,7 @@ def test_what_moved_on_meanwhile_is_left_and_accounted_for(person: User) -> None
 
 
 @pytest.mark.parametrize("stop", [ExecutionStop.PAUSED, ExecutionStop.HELD])
-def test_what_stopped_meanwhile_is_owed_again_and_given_only_once_it_goes_on(
+def test_rows_of_a_stopped_execution_wait_until_it_is_resumed(
     world: World, person: User, stop: ExecutionStop
 ) -> None:
     world.box.assign("7311", "C1")
@@ -239,7 +239,7 @@ def test_what_stopped_meanwhile_is_owed_again_and_given_only_once_it_goes_on(
     assert len(world.box.credits) == 1
 
 
-def test_paused_and_cancelled_in_the_middle_its_figures_say_how_far_it_came(
+def test_a_bulk_retry_cancelled_midway_keeps_correct_counts(
     person: User,
 ) -> None:
     held(1)
@@ -251,11 +251,11 @@ def test_paused_and_cancelled_in_the_middle_its_figures_say_how_far_it_came(
         key="gen_random_uuid()",
     )
     retrial = begin(person)
-    assert bulk_retry._some()
+    assert bulk_retry._process_part()
     bulk_retry.pause(Retrial.objects.get(), by=person, why="Wait.")
-    assert not bulk_retry._some()
+    assert not bulk_retry._process_part()
     bulk_retry.resume(Retrial.objects.get(), by=person, why="Go on.")
-    assert bulk_retry._some()
+    assert bulk_retry._process_part()
 
     bulk_retry.cancel(Retrial.objects.get(), by=person, why="Enough.")
     bulk_retry.follow()
@@ -272,58 +272,58 @@ def test_paused_and_cancelled_in_the_middle_its_figures_say_how_far_it_came(
     )
 
 
-def test_it_goes_on_part_by_part(person: User) -> None:
+def test_a_bulk_retry_is_processed_in_parts(person: User) -> None:
     execution = ExecutionFactory()
     held(bulk_retry.PART + 1, execution=execution)
     retrial = begin(person)
 
-    assert bulk_retry._some()
+    assert bulk_retry._process_part()
     retrial.refresh_from_db()
     assert (retrial.state, retrial.done) == (RetrialState.RUNNING, bulk_retry.PART)
-    assert bulk_retry._some()
+    assert bulk_retry._process_part()
 
     retrial.refresh_from_db()
     assert (retrial.state, retrial.done) == (RetrialState.DONE, bulk_retry.PART + 1)
-    assert not bulk_retry._some()
+    assert not bulk_retry._process_part()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_never_do_the_same_part() -> None:
+def test_two_workers_never_process_the_same_part() -> None:
     held(3)
     begin(UserFactory())
     with elsewhere() as other:
         other.begin()
-        assert other.do(bulk_retry._some)
-        assert not bulk_retry._some()
+        assert other.do(bulk_retry._process_part)
+        assert not bulk_retry._process_part()
         other.commit()
 
     assert Retrial.objects.get().done == 3
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_finds_it_in_other_hands_wakes_nobody() -> None:
-    """It would be woken at once by its own job, again and again."""
+def test_a_worker_without_a_free_part_starts_no_job() -> None:
+    """Otherwise its job would start the next one again and again."""
     held(1)
     begin(UserFactory())
     OrmQ.objects.all().delete()
     with elsewhere() as other:
         other.begin()
-        assert other.do(bulk_retry._some)
+        assert other.do(bulk_retry._process_part)
 
         bulk_retry.follow()
 
         assert not OrmQ.objects.exists()
 
 
-def test_a_worker_that_dies_in_the_middle_of_a_part_leaves_it_whole(
+def test_a_crash_during_a_part_rolls_it_back(
     person: User,
 ) -> None:
     held(3)
     begin(person)
     with pytest.raises(RuntimeError, match="killed"), transaction.atomic():
-        assert bulk_retry._some()
+        assert bulk_retry._process_part()
         raise RuntimeError("killed")
-    # What it had not committed is as if it had never been.
+    # Uncommitted changes are rolled back.
     assert set(Assignment.objects.values_list("state", flat=True)) == {
         AssignmentState.HELD
     }

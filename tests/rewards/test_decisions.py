@@ -1,4 +1,4 @@
-"""What a person may do about a reward."""
+"""Decisions of staff about rewards."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def agent(db: None) -> User:
 
 
 def hold(world: World, *, status: int = 422) -> Assignment:
-    """An assignment the platform refused."""
+    """Return an assignment that the platform rejected."""
     world.box.assign("7311", "C1")
     world.collect("7311")
     world.box.order(
@@ -49,7 +49,7 @@ def hold(world: World, *, status: int = 422) -> Assignment:
 
 
 def doubt(world: World, settings: Settings, kind: str = "lost_answer") -> Assignment:
-    """An assignment nobody can say of whether it was given."""
+    """Return an assignment whose outcome is unknown."""
     settings.PLATFORM_CAPABILITY = "neither"
     world.box.become("neither")
     world.box.assign("7311", "C1")
@@ -61,11 +61,11 @@ def doubt(world: World, settings: Settings, kind: str = "lost_answer") -> Assign
 
 
 def skipped(decided: BulkResult) -> dict[str, int]:
-    """How many rows were skipped, by the sentence that says why."""
+    """Return the number of skipped rows by the sentence of the reason."""
     return {reason.sentence: count for reason, count in decided.skipped.items()}
 
 
-def test_a_held_reward_is_tried_again(world: World, agent: User) -> None:
+def test_a_rejected_reward_is_retried(world: World, agent: User) -> None:
     held = hold(world)
 
     decided = decisions.retry(Assignment.objects.all(), by=agent, why="Now it is open.")
@@ -79,7 +79,7 @@ def test_a_held_reward_is_tried_again(world: World, agent: User) -> None:
     assert len(world.box.credits) == 1
 
 
-def test_what_is_in_doubt_is_not_tried_again(
+def test_a_possibly_activated_reward_is_not_retried(
     world: World, settings: Settings, agent: User
 ) -> None:
     doubtful = doubt(world, settings)
@@ -94,7 +94,9 @@ def test_what_is_in_doubt_is_not_tried_again(
     assert len(world.box.credits) == 1
 
 
-def test_it_was_given(world: World, settings: Settings, agent: User) -> None:
+def test_a_reward_marked_as_activated_is_reported(
+    world: World, settings: Settings, agent: User
+) -> None:
     doubtful = doubt(world, settings)
 
     decided = decisions.given(Assignment.objects.all(), by=agent, why="Seen there.")
@@ -107,7 +109,9 @@ def test_it_was_given(world: World, settings: Settings, agent: User) -> None:
     assert Redemption.objects.get(assignment=doubtful).state == "REPORTED"
 
 
-def test_it_was_not_given(world: World, settings: Settings, agent: User) -> None:
+def test_a_reward_marked_as_not_activated_is_sent_again(
+    world: World, settings: Settings, agent: User
+) -> None:
     doubtful = doubt(world, settings, kind="reset")
 
     decided = decisions.not_given(Assignment.objects.all(), by=agent, why="Not there.")
@@ -120,7 +124,7 @@ def test_it_was_not_given(world: World, settings: Settings, agent: User) -> None
 
 
 @pytest.mark.parametrize("decide", [decisions.given, decisions.not_given])
-def test_what_is_not_in_doubt_is_not_decided(
+def test_a_reward_with_a_known_outcome_cannot_be_marked(
     world: World, agent: User, decide: Decide
 ) -> None:
     held = hold(world)
@@ -132,7 +136,7 @@ def test_what_is_not_in_doubt_is_not_decided(
     assert held.state == AssignmentState.HELD
 
 
-def test_what_is_written_off_is_not_given(world: World, agent: User) -> None:
+def test_a_written_off_reward_is_not_activated(world: World, agent: User) -> None:
     held = hold(world)
 
     decided = decisions.write_off(Assignment.objects.all(), by=agent, why="Closed.")
@@ -148,7 +152,7 @@ def test_what_is_written_off_is_not_given(world: World, agent: User) -> None:
     assert world.reconcile("7311").drift == 0
 
 
-def test_what_is_in_doubt_is_not_written_off(
+def test_a_possibly_activated_reward_cannot_be_written_off(
     world: World, settings: Settings, agent: User
 ) -> None:
     doubt(world, settings)
@@ -158,7 +162,7 @@ def test_what_is_in_doubt_is_not_written_off(
     assert decided.done == 0
 
 
-def test_a_second_assignment_is_given_once_a_person_releases_it(
+def test_a_duplicate_is_activated_once_staff_approve_it(
     world: World, agent: User
 ) -> None:
     world.box.assign("7311", "C1", assignment_id="first")
@@ -178,7 +182,7 @@ def test_a_second_assignment_is_given_once_a_person_releases_it(
 
 
 @pytest.mark.parametrize("name", ["customerId", "promotionId"])
-def test_what_is_listed_for_another_is_not_given_to_the_one_before(
+def test_a_reward_with_another_owner_cannot_be_approved(
     world: World, agent: User, name: str
 ) -> None:
     listed = row("9f0c", customer="C1")
@@ -196,7 +200,7 @@ def test_what_is_listed_for_another_is_not_given_to_the_one_before(
     assert decisions.write_off(rows, by=agent, why="It is another's now.").done == 1
 
 
-def test_what_was_refused_and_is_another_s_by_now_is_not_tried_again(
+def test_a_rejected_reward_with_another_owner_is_not_retried(
     world: World, agent: User
 ) -> None:
     listed = row("9f0c", customer="C1")
@@ -216,7 +220,7 @@ def test_what_was_refused_and_is_another_s_by_now_is_not_tried_again(
     assert not world.box.credits
 
 
-def test_what_is_listed_for_the_first_one_again_is_given_once_it_is_released(
+def test_a_reward_with_its_first_owner_again_can_be_approved(
     world: World, agent: User
 ) -> None:
     listed = row("9f0c", customer="C1")
@@ -234,7 +238,9 @@ def test_what_is_listed_for_the_first_one_again_is_given_once_it_is_released(
     assert [credit.customer for credit in world.box.credits] == ["C1"]
 
 
-def test_what_cannot_be_read_any_more_is_not_given(world: World, agent: User) -> None:
+def test_a_reward_with_invalid_data_cannot_be_approved(
+    world: World, agent: User
+) -> None:
     listed = row("9f0c", customer="C1")
     world.box.list_row("7311", listed)
     world.collect("7311")
@@ -250,7 +256,7 @@ def test_what_cannot_be_read_any_more_is_not_given(world: World, agent: User) ->
     assert not world.box.credits
 
 
-def test_an_unknown_status_is_not_given_because_someone_presses_a_button(
+def test_a_reward_with_an_unknown_status_is_not_retried(
     world: World, agent: User
 ) -> None:
     world.box.assign("7311", "C1", status="AwaitingMoon")
@@ -264,7 +270,7 @@ def test_an_unknown_status_is_not_given_because_someone_presses_a_button(
     assert not world.box.credits
 
 
-def test_nothing_of_a_cancelled_execution_is_tried_again(
+def test_a_reward_of_a_cancelled_execution_is_not_retried(
     world: World, agent: User
 ) -> None:
     held = hold(world)
@@ -277,9 +283,7 @@ def test_nothing_of_a_cancelled_execution_is_tried_again(
     assert not world.box.credits
 
 
-def test_a_settled_execution_goes_on_when_one_of_its_rewards_is_tried_again(
-    world: World, agent: User
-) -> None:
+def test_a_retry_reopens_a_settled_execution(world: World, agent: User) -> None:
     held = hold(world)
     world.wait()
 
@@ -290,7 +294,7 @@ def test_a_settled_execution_goes_on_when_one_of_its_rewards_is_tried_again(
 
 
 def listed_for_another_while_sent(world: World, outcome: Outcome) -> Assignment:
-    """Send C1's reward; meanwhile its id is listed for C2; then that answer comes."""
+    """Send C1's reward; before its result is stored, Optimove lists its ID for C2."""
     listed = row("9f0c", customer="C1")
     world.box.list_row("7311", listed)
     execution = world.collect("7311")
@@ -316,10 +320,10 @@ def listed_for_another_while_sent(world: World, outcome: Outcome) -> Assignment:
         Outcome.MALFORMED,
     ],
 )
-def test_no_answer_makes_what_is_another_s_by_now_due(
+def test_no_outcome_makes_a_reward_with_another_owner_due(
     world: World, settings: Settings, agent: User, outcome: Outcome, capability: str
 ) -> None:
-    """What the platform said wrote over the sentence by which the row was known."""
+    """The platform's response replaced the sentence about the difference."""
     settings.PLATFORM_CAPABILITY = capability
     world.box.become("idempotent" if "idempotent" in capability else capability)
     held = listed_for_another_while_sent(world, outcome)
@@ -342,7 +346,7 @@ def test_no_answer_makes_what_is_another_s_by_now_due(
     assert decisions.write_off(rows, by=agent, why="It is another's.").done == 1
 
 
-def test_what_was_refused_and_is_theirs_again_is_given_once_it_is_released(
+def test_a_rejected_reward_with_its_first_owner_again_can_be_approved(
     world: World, agent: User
 ) -> None:
     listed = row("9f0c", customer="C1")
@@ -376,10 +380,10 @@ def refuse(world: World) -> None:
 
 
 @pytest.mark.parametrize("stop", [hold_too_late, refuse])
-def test_what_was_changed_while_it_was_held_is_given_once_it_is_released(
+def test_a_reward_changed_during_review_is_activated_once_approved(
     world: World, agent: User, stop: Callable[[World], None]
 ) -> None:
-    """To give another reward than was assigned takes the right to release it."""
+    """Activating another reward than assigned needs the permission to approve."""
     listed = row("9f0c", customer="C1") | {"reward": {**OTHER, "value": "10"}}
     world.box.list_row("7311", listed)
     world.collect("7311")
@@ -408,7 +412,7 @@ def test_what_was_changed_while_it_was_held_is_given_once_it_is_released(
         (AssignmentReason.REFUSED, f"Closed. {AssignmentDifference.OWNER.problem}"),
     ],
 )
-def test_what_the_release_before_knew_by_a_sentence_is_still_known(
+def test_a_difference_stored_by_the_previous_release_is_recognised(
     world: World, agent: User, reason: AssignmentReason, problem: str
 ) -> None:
     listed = row("9f0c", customer="C1")
@@ -429,7 +433,7 @@ def test_what_the_release_before_knew_by_a_sentence_is_still_known(
 
 
 @pytest.mark.parametrize("way", ["tried again", "listed again"])
-def test_what_is_read_again_and_is_another_s_by_now_is_not_given(
+def test_a_row_evaluated_again_with_another_owner_is_not_activated(
     world: World, agent: User, agree: Agree, way: str
 ) -> None:
     listed = row("9f0c", customer="C1")

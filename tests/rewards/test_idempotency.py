@@ -1,4 +1,4 @@
-"""Keys are derived: whatever is forgotten here, the platform knows the reward again."""
+"""Idempotency keys are derived, so that the platform recognises a reward."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.world import World
 
 
 def forget_what_was_collected() -> None:
-    """As a restored backup does, of the time before."""
+    """Delete fetched rows, as a backup restored from an earlier time does."""
     Redemption.objects.all().delete()
     Assignment.objects.all().delete()
     Collection.objects.all().delete()
 
 
-def test_what_a_restored_backup_forgot_is_credited_only_once(world: World) -> None:
+def test_a_reward_lost_in_a_restored_backup_is_credited_once(world: World) -> None:
     for customer in ("C1", "C2", "C3"):
         world.box.assign("7311", customer)
     open_execution("7311")
@@ -37,8 +37,8 @@ def test_what_a_restored_backup_forgot_is_credited_only_once(world: World) -> No
     assert len(world.box.credits) == 3
 
 
-def test_each_reward_has_a_key_of_its_own(world: World) -> None:
-    # Ids that are the same when they are merely put together.
+def test_each_reward_has_its_own_key(world: World) -> None:
+    # IDs that would be the same if they were only concatenated.
     ids = ("1", "11", "1,1", '1","1', "")
     keys = {idempotency_key(*three) for three in product(ids, repeat=3)}
 
@@ -46,7 +46,7 @@ def test_each_reward_has_a_key_of_its_own(world: World) -> None:
     assert idempotency_key("1", "1", "1", "1") not in keys
 
 
-def test_a_report_has_the_same_reference_each_time(world: World) -> None:
+def test_a_redemption_always_has_the_same_reference(world: World) -> None:
     one, other = (
         idempotency_key("7311", "promo-17", "C1"),
         idempotency_key("7311", "promo-17", "C2"),

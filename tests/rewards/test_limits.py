@@ -1,4 +1,4 @@
-"""The operator's own safeguards hold whatever the vendor assigns, and however."""
+"""Spending limits of the operator, in every way that Optimove assigns rewards."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def assign(world: World, *customers: str, value: str = "10") -> None:
         world.box.assign("7311", customer, reward={**TEN, "value": value})
 
 
-def test_past_a_limit_on_value_nothing_is_given(
+def test_over_the_value_limit_nothing_is_activated(
     world: World, settings: Settings
 ) -> None:
     settings.LIMIT_VALUE = ["EUR=25"]
@@ -60,7 +60,7 @@ def test_past_a_limit_on_value_nothing_is_given(
     assert not world.box.credits
 
 
-def test_within_the_limits_everything_is_given(
+def test_within_the_limits_everything_is_activated(
     world: World, settings: Settings
 ) -> None:
     settings.LIMIT_VALUE = ["EUR=30"]
@@ -72,7 +72,7 @@ def test_within_the_limits_everything_is_given(
     assert len(world.box.credits) == 3
 
 
-def test_many_small_passes_cannot_go_past_what_one_may_not(
+def test_several_small_runs_cannot_exceed_a_limit(
     world: World, settings: Settings
 ) -> None:
     settings.LIMIT_CUSTOMERS = ["2"]
@@ -98,7 +98,9 @@ def test_triggered_customers_count_together(world: World, settings: Settings) ->
     assert Execution.objects.get().stop == ExecutionStop.HELD
 
 
-def test_a_person_lets_it_go_as_it_stands(world: World, settings: Settings) -> None:
+def test_staff_resume_an_execution_over_its_limit(
+    world: World, settings: Settings
+) -> None:
     settings.LIMIT_CUSTOMERS = ["2"]
     assign(world, "C1", "C2", "C3")
     execution = world.announce("7311")
@@ -110,7 +112,7 @@ def test_a_person_lets_it_go_as_it_stands(world: World, settings: Settings) -> N
     assert len(world.box.credits) == 3
 
 
-def test_what_comes_after_it_was_let_go_is_held_again(
+def test_rewards_after_a_resume_are_checked_again(
     world: World, settings: Settings
 ) -> None:
     settings.LIMIT_CUSTOMERS = ["2"]
@@ -128,7 +130,7 @@ def test_what_comes_after_it_was_let_go_is_held_again(
     assert len(world.box.credits) == 3
 
 
-def test_one_reward_past_its_limit_is_held_alone(
+def test_a_reward_over_the_limit_for_one_needs_review_alone(
     world: World, settings: Settings
 ) -> None:
     settings.LIMIT_REWARD = ["EUR=50"]
@@ -145,7 +147,9 @@ def test_one_reward_past_its_limit_is_held_alone(
     assert len(world.box.credits) == 1
 
 
-def test_what_did_not_pass_cannot_be_claimed(world: World, settings: Settings) -> None:
+def test_rewards_that_were_not_released_cannot_be_claimed(
+    world: World, settings: Settings
+) -> None:
     settings.LIMIT_CUSTOMERS = ["2"]
     assign(world, "C1", "C2", "C3")
     world.collect("7311")
@@ -156,7 +160,7 @@ def test_what_did_not_pass_cannot_be_claimed(world: World, settings: Settings) -
     assert not world.box.credits
 
 
-def test_what_is_assigned_only_now_waits_for_the_end_of_its_pass(
+def test_rewards_assigned_later_wait_for_the_end_of_the_run(
     world: World, settings: Settings
 ) -> None:
     settings.LIMIT_CUSTOMERS = ["2"]
@@ -176,7 +180,7 @@ def test_what_is_assigned_only_now_waits_for_the_end_of_its_pass(
     assert not world.box.credits
 
 
-def test_what_a_person_releases_waits_for_the_end_of_its_pass(
+def test_approved_rewards_wait_for_the_end_of_the_run(
     world: World, settings: Settings
 ) -> None:
     settings.LIMIT_CUSTOMERS = ["2"]
@@ -198,9 +202,7 @@ def test_what_a_person_releases_waits_for_the_end_of_its_pass(
     assert not world.box.credits
 
 
-def test_a_large_pass_is_let_go_some_at_a_time(
-    settings: Settings, world: World
-) -> None:
+def test_a_large_run_is_released_in_batches(settings: Settings, world: World) -> None:
     settings.LIMIT_CUSTOMERS = ["1000000"]
     assign(world, "C1")
     like = world.collect("7311")
@@ -223,7 +225,7 @@ def test_a_large_pass_is_let_go_some_at_a_time(
     assert not limits_of.is_due()
 
 
-def test_what_comes_while_others_are_let_go_is_checked_itself(
+def test_rows_stored_during_a_release_are_not_released_with_it(
     db: None, settings: Settings
 ) -> None:
     settings.LIMIT_CUSTOMERS = ["1"]
@@ -242,21 +244,21 @@ def test_what_comes_while_others_are_let_go_is_checked_itself(
 def fetched(
     execution: Execution, *, asked: bool = False
 ) -> Iterator[Callable[[], None]]:
-    """Saves what the vendor lists: as a page, or as what it answered about customers."""
+    """Yield a function that stores Optimove's list, as a page or as a look-up."""
     open_execution(execution.reference)
     with fetch_runs.acquired(execution.pk) as collection:
         assert collection
         fetch_runs.begin(collection)
         with Promotions.from_settings() as client:
             page = client.assignments(execution.reference)
-        nobody = triggered_lookup.CustomerQuery({}, ())
-        conclude = nobody.conclude if asked else fetch_runs.advance
+        no_customers = triggered_lookup.CustomerQuery({}, ())
+        conclude = no_customers.conclude if asked else fetch_runs.advance
         yield partial(ingest.store, collection, page, conclude)
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("asked", [False, True], ids=["a page", "an answer"])
-def test_who_holds_an_execution_and_who_gives_of_it_do_not_wait_for_each_other(
+def test_holding_an_execution_and_activating_do_not_deadlock(
     world: World, settings: Settings, asked: bool
 ) -> None:
     settings.LIMIT_CUSTOMERS = ["1"]
@@ -289,7 +291,7 @@ def test_who_holds_an_execution_and_who_gives_of_it_do_not_wait_for_each_other(
     [(["9"], 1), ([], 10)],
     ids=["another page follows", "no limits"],
 )
-def test_a_page_that_cannot_hold_an_execution_waits_for_nobody_who_gives_of_it(
+def test_a_page_that_cannot_hold_an_execution_does_not_wait_for_workers(
     world: World, settings: Settings, most: list[str], largest_page: int
 ) -> None:
     settings.LIMIT_CUSTOMERS = most
@@ -304,7 +306,7 @@ def test_a_page_that_cannot_hold_an_execution_waits_for_nobody_who_gives_of_it(
         patiently(listing.start(save))
 
 
-def test_storing_a_page_again_counts_nothing_twice(world: World) -> None:
+def test_a_page_stored_again_is_counted_once(world: World) -> None:
     assign(world, "C1", "C2")
     world.announce("7311")
 
@@ -326,7 +328,7 @@ def test_storing_a_page_again_counts_nothing_twice(world: World) -> None:
         ("LIMIT_REWARD", ["=5"]),
     ],
 )
-def test_a_limit_that_cannot_be_read_is_named(
+def test_an_invalid_limit_is_named(
     settings: Settings, name: str, value: list[str]
 ) -> None:
     setattr(settings, name, value)
@@ -336,7 +338,7 @@ def test_a_limit_that_cannot_be_read_is_named(
 
 
 def list_before_the_contract_knows(world: World, what: str, count: int) -> None:
-    """List rewards of ten EUR that nobody can read before the contract is mended."""
+    """List rewards of ten EUR that are invalid until the contract file is corrected."""
     unread: dict[str, Any] = {
         "status": {"status": "Promised", "reward": TEN},
         "value": {"reward": {**TEN, "value": None, "worth": "10"}},
@@ -349,7 +351,7 @@ def list_before_the_contract_knows(world: World, what: str, count: int) -> None:
 
 
 @pytest.fixture
-def mend(agree: Agree) -> Callable[[str], None]:
+def correct(agree: Agree) -> Callable[[str], None]:
     known = 'Assigned = "activate" '
     changes = {
         "status": (known, f'Promised = "activate"\n{known}'),
@@ -363,16 +365,16 @@ unreadable = pytest.mark.parametrize("what", ["status", "value"])
 
 @unreadable
 @pytest.mark.parametrize("retry", [decisions.retry, decisions.retry_together])
-def test_what_can_be_read_only_now_passes_the_limits_when_it_is_tried_again(
+def test_retried_rows_with_valid_data_now_are_checked_by_the_limits(
     world: World,
     settings: Settings,
-    mend: Callable[[str], None],
+    correct: Callable[[str], None],
     what: str,
     retry: Callable[..., object],
 ) -> None:
     settings.LIMIT_VALUE = ["EUR=25"]
     list_before_the_contract_knows(world, what, 10)
-    mend(what)
+    correct(what)
 
     retry(Assignment.objects.all(), by=None, why="The contract is mended.")
     world.work()
@@ -391,10 +393,10 @@ def test_what_can_be_read_only_now_passes_the_limits_when_it_is_tried_again(
 @pytest.mark.parametrize(
     ("most", "before"), [("5", True), ("99", False)], ids=["too much", "not checked"]
 )
-def test_what_can_be_read_only_now_and_did_not_pass_cannot_be_claimed(
+def test_retried_rows_over_a_limit_cannot_be_claimed(
     world: World,
     settings: Settings,
-    mend: Callable[[str], None],
+    correct: Callable[[str], None],
     what: str,
     most: str,
     before: bool,
@@ -402,7 +404,7 @@ def test_what_can_be_read_only_now_and_did_not_pass_cannot_be_claimed(
     settings.LIMIT_VALUE = [f"EUR={most}"]
     list_before_the_contract_knows(world, what, 1)
     Assignment.objects.update(cleared=before)
-    mend(what)
+    correct(what)
 
     decisions.retry(Assignment.objects.all(), by=None, why="It is mended.")
     Execution.objects.update(stop=ExecutionStop.NONE)
@@ -414,11 +416,11 @@ def test_what_can_be_read_only_now_and_did_not_pass_cannot_be_claimed(
 
 @unreadable
 @pytest.mark.parametrize("by", ["a person", "the next run"])
-def test_what_can_be_read_only_now_counts_once(
-    world: World, mend: Callable[[str], None], what: str, by: str
+def test_rows_that_become_valid_are_counted_once(
+    world: World, correct: Callable[[str], None], what: str, by: str
 ) -> None:
     list_before_the_contract_knows(world, what, 3)
-    mend(what)
+    correct(what)
 
     if by == "a person":
         decisions.retry(Assignment.objects.all(), by=None, why="It is mended.")
@@ -431,7 +433,7 @@ def test_what_can_be_read_only_now_counts_once(
 
 
 def change(world: World, *, sent: bool) -> Assignment:
-    """Hold a reward of ten EUR that Optimove changed to 99."""
+    """Hold a reward of ten EUR that Optimove changed to 99 EUR."""
     reference = world.box.assign("7311", "C1", reward=TEN)
     world.collect("7311")
     if sent:
@@ -448,7 +450,7 @@ once_sent = pytest.mark.parametrize("sent", [False, True], ids=["new", "sent onc
 
 
 @once_sent
-def test_a_changed_reward_passes_the_limit_for_one_when_it_is_released(
+def test_an_approved_change_is_checked_by_the_reward_limit(
     world: World, settings: Settings, sent: bool
 ) -> None:
     settings.LIMIT_REWARD = ["EUR=50"]
@@ -468,7 +470,7 @@ def test_a_changed_reward_passes_the_limit_for_one_when_it_is_released(
 
 
 @once_sent
-def test_a_changed_reward_passes_the_limits_for_all_when_it_is_released(
+def test_an_approved_change_is_checked_by_the_execution_limits(
     world: World, settings: Settings, sent: bool
 ) -> None:
     settings.LIMIT_VALUE = ["EUR=60"]
@@ -487,7 +489,7 @@ def test_a_changed_reward_passes_the_limits_for_all_when_it_is_released(
 
 
 @once_sent
-def test_a_tally_follows_what_a_reward_is_worth(world: World, sent: bool) -> None:
+def test_a_tally_follows_the_value_of_a_reward(world: World, sent: bool) -> None:
     change(world, sent=sent)
 
     decisions.release(Assignment.objects.all(), by=None, why="The new one is right.")
@@ -498,10 +500,10 @@ def test_a_tally_follows_what_a_reward_is_worth(world: World, sent: bool) -> Non
     assert [str(credit.value) for credit in world.box.credits] == ["99"]
 
 
-def test_a_tally_that_the_release_before_kept_never_goes_below_nothing(
+def test_a_tally_of_the_previous_release_never_becomes_negative(
     world: World,
 ) -> None:
-    """It did not follow what a reward is worth, nor the unit of it."""
+    """The previous release did not follow changes of the value and the unit."""
     reference = world.box.assign("7311", "C1", reward=TEN)
     world.collect("7311")
     Assignment.objects.update(unit="USD", value=77)
@@ -526,7 +528,7 @@ def bad_list(kind: str, **more: Any) -> Fault:
     ids=["a total that is never true", "a cursor that is refused once more"],
 )
 @pytest.mark.parametrize("most", ["99", "1"])
-def test_of_a_list_that_stays_short_what_was_listed_is_given_within_the_limits(
+def test_an_incomplete_list_is_activated_within_the_limits(
     world: World, settings: Settings, fault: Fault, listed: int, most: str
 ) -> None:
     settings.LIMIT_CUSTOMERS = [most]
@@ -550,7 +552,7 @@ def test_of_a_list_that_stays_short_what_was_listed_is_given_within_the_limits(
     ("limit", "listed"), [("EUR", "eur"), ("eur", "EUR"), ("Eur", "eUR")]
 )
 @pytest.mark.parametrize("kind", ["LIMIT_VALUE", "LIMIT_REWARD"])
-def test_a_limit_is_on_a_unit_however_it_is_written(
+def test_a_limit_applies_to_its_unit_in_any_case(
     world: World, settings: Settings, kind: str, limit: str, listed: str
 ) -> None:
     setattr(settings, kind, [f"{limit}=15"])
@@ -561,9 +563,7 @@ def test_a_limit_is_on_a_unit_however_it_is_written(
     assert not world.box.credits
 
 
-def test_a_unit_that_is_written_in_two_ways_counts_once(
-    world: World, settings: Settings
-) -> None:
+def test_a_unit_in_two_spellings_has_one_sum(world: World, settings: Settings) -> None:
     settings.LIMIT_VALUE = ["EUR=15"]
     for currency in ("EUR", "eur"):
         world.box.assign("7311", f"C{currency}", reward={**TEN, "currency": currency})

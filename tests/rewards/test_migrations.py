@@ -1,4 +1,4 @@
-"""Data migrations find the rows that they are about, in batches of any size."""
+"""Data migrations change the right rows, in batches of any size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REWARD = "Optimove lists another reward than before."
         ("", "", ""),
     ],
 )
-def test_the_difference_is_filled_from_the_sentence_and_the_reason(
+def test_the_difference_is_derived_from_the_sentence_and_the_reason(
     reason: str, problem: str, difference: str, batch_size: int
 ) -> None:
     state = AssignmentState.HELD if reason else AssignmentState.OWED
@@ -51,8 +51,8 @@ def test_the_difference_is_filled_from_the_sentence_and_the_reason(
 
 
 @pytest.mark.django_db
-def test_a_release_without_the_column_still_stores_rows() -> None:
-    """During an upgrade both releases run on the new table."""
+def test_the_previous_release_can_store_rows_without_the_column() -> None:
+    """During an upgrade, both releases use the new table."""
     row = AssignmentFactory()
     columns = [
         field.column

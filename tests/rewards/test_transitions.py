@@ -1,4 +1,4 @@
-"""One function makes rows owed, by what each row is when it is locked."""
+"""`mark_owed` decides by the state of each row when the row is locked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def owe(**changes: Any) -> None:
         ("", AssignmentReason.DIFFERS, TIMEOUT),
     ],
 )
-def test_what_differs_is_held_and_not_owed(
+def test_a_row_with_a_difference_needs_review_instead_of_becoming_pending(
     state: AssignmentState, difference: str, reason: str, problem: str
 ) -> None:
     row = AssignmentFactory(
@@ -54,7 +54,7 @@ def test_what_differs_is_held_and_not_owed(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("difference", ["OWNER", "REWARD"])
-def test_what_was_compared_is_owed(difference: str) -> None:
+def test_a_row_compared_with_optimove_becomes_pending(difference: str) -> None:
     row = AssignmentFactory(state=AssignmentState.HELD, difference=difference)
 
     owe(difference="")

@@ -1,4 +1,4 @@
-"""Turning rewards on: once, whatever comes back, or nothing at all."""
+"""Activation: each reward once at most, whatever the platform responds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UPDATE_ATTEMPTS = ["UPDATE", '"rewards_attempt"']
 
 
 def owe_one(world: World, **fields: Any) -> Assignment:
-    """One collected assignment that is owed and was not tried yet."""
+    """Return a fetched assignment that is pending and was never sent."""
     world.box.assign("7311", "C1", **fields)
     world.collect("7311")
     return world.assignment("C1")
@@ -45,7 +45,7 @@ def attempts(assignment: Assignment) -> list[str]:
     return list(history.values_list("outcome", flat=True))
 
 
-def test_what_was_assigned_is_what_is_credited(world: World) -> None:
+def test_the_assigned_reward_is_credited_on_the_platform(world: World) -> None:
     reward = {
         "tierId": "t1",
         "tierName": "Gold",
@@ -82,7 +82,7 @@ def test_what_was_assigned_is_what_is_credited(world: World) -> None:
             Fault(kind="error_before", status=503),
             Outcome.UNAVAILABLE,
             AssignmentState.OWED,
-            True,  # a gateway may say so of work that was done
+            True,  # a gateway may respond so although the platform did the work
             0,
             id="503",
         ),
@@ -160,7 +160,7 @@ def test_what_was_assigned_is_what_is_credited(world: World) -> None:
         ),
     ],
 )
-def test_what_comes_back_decides_what_follows(
+def test_the_response_decides_the_state_of_the_reward(
     world: World,
     fault: Fault,
     outcome: str,
@@ -191,9 +191,7 @@ def test_what_comes_back_decides_what_follows(
     ],
     ids=lambda fault: fault.kind,
 )
-def test_whatever_happens_once_the_reward_is_given_once_in_the_end(
-    world: World, fault: Fault
-) -> None:
+def test_after_a_fault_the_reward_is_activated_once(world: World, fault: Fault) -> None:
     assignment = owe_one(world)
     world.box.order(fault)
 
@@ -207,7 +205,7 @@ def test_whatever_happens_once_the_reward_is_given_once_in_the_end(
     assert len({str(assignment.key)} | {c.key for c in world.box.credits}) == 1
 
 
-def test_what_is_sent_is_frozen_at_the_first_attempt(world: World) -> None:
+def test_the_order_is_fixed_at_the_first_attempt(world: World) -> None:
     assignment = owe_one(world)
     world.box.order(Fault(kind="error_before", side="platform", status=503))
     activate.activate_one(assignment.pk)
@@ -221,7 +219,7 @@ def test_what_is_sent_is_frozen_at_the_first_attempt(world: World) -> None:
     assert credit.type == "BonusCash"
 
 
-def test_a_refusal_is_held_with_the_platforms_words(world: World) -> None:
+def test_a_rejected_reward_needs_review_and_keeps_the_response(world: World) -> None:
     assignment = owe_one(world)
     world.box.order(
         Fault(kind="error_before", side="platform", status=422, text="Account closed")
@@ -236,7 +234,9 @@ def test_a_refusal_is_held_with_the_platforms_words(world: World) -> None:
     assert attempt.status == 422
 
 
-def test_one_expired_token_holds_no_row(world: World, settings: Settings) -> None:
+def test_an_expired_token_leaves_rewards_pending(
+    world: World, settings: Settings
+) -> None:
     for number in range(5):
         world.box.assign("7311", f"C{number}")
     world.collect("7311")
@@ -250,16 +250,16 @@ def test_one_expired_token_holds_no_row(world: World, settings: Settings) -> Non
     assert not world.box.credits
 
 
-def test_when_the_token_is_mended_everything_goes_on(
+def test_rewards_are_activated_once_the_token_is_valid_again(
     world: World, settings: Settings
 ) -> None:
     for number in range(5):
         world.box.assign("7311", f"C{number}")
     world.collect("7311")
-    mended, settings.PLATFORM_TOKEN = settings.PLATFORM_TOKEN, "expired"
+    valid, settings.PLATFORM_TOKEN = settings.PLATFORM_TOKEN, "expired"
     world.work()
 
-    settings.PLATFORM_TOKEN = mended
+    settings.PLATFORM_TOKEN = valid
     world.wait()
 
     assert set(Assignment.objects.values_list("state", flat=True)) == {
@@ -268,7 +268,7 @@ def test_when_the_token_is_mended_everything_goes_on(
     assert len(world.box.credits) == 5
 
 
-def test_what_is_forbidden_for_one_customer_keeps_nobody_else_waiting(
+def test_a_call_forbidden_for_one_customer_does_not_delay_others(
     world: World,
 ) -> None:
     for number in range(5):
@@ -285,7 +285,7 @@ def test_what_is_forbidden_for_one_customer_keeps_nobody_else_waiting(
     assert not circuit_breaker.is_open(circuit_breaker.Side.PLATFORM)
 
 
-def test_what_is_forbidden_again_waits_longer_and_lets_others_go_first(
+def test_a_forbidden_call_is_retried_later_than_other_rewards(
     world: World,
 ) -> None:
     forbidden = owe_one(world)
@@ -300,7 +300,7 @@ def test_what_is_forbidden_again_waits_longer_and_lets_others_go_first(
     assert Assignment.objects.filter(not_before__gt=Now()).get() == forbidden
 
 
-def test_nothing_of_a_paused_execution_is_claimed(world: World) -> None:
+def test_rewards_of_a_paused_execution_are_not_claimed(world: World) -> None:
     assignment = owe_one(world)
     lifecycle.pause(assignment.execution, by=None, why="Wait.")
 
@@ -311,7 +311,7 @@ def test_nothing_of_a_paused_execution_is_claimed(world: World) -> None:
     assert not world.box.credits
 
 
-def test_what_was_paused_goes_on_when_it_is_resumed(world: World) -> None:
+def test_a_resumed_execution_activates_its_rewards(world: World) -> None:
     assignment = owe_one(world)
     lifecycle.pause(assignment.execution, by=None, why="Wait.")
     lifecycle.resume(assignment.execution, by=None, why="Go on.")
@@ -322,7 +322,9 @@ def test_what_was_paused_goes_on_when_it_is_resumed(world: World) -> None:
     assert assignment.state == AssignmentState.ACTIVE
 
 
-def test_what_is_owed_for_too_long_is_held(world: World, settings: Settings) -> None:
+def test_a_reward_pending_past_its_deadline_needs_review(
+    world: World, settings: Settings
+) -> None:
     assignment = owe_one(world)
     lifecycle.pause(assignment.execution, by=None, why="Wait.")
     settings.ACTIVATE_WITHIN = settings.ACTIVATE_WITHIN * 0
@@ -336,7 +338,7 @@ def test_what_is_owed_for_too_long_is_held(world: World, settings: Settings) -> 
     )
 
 
-def test_eight_malformed_answers_in_a_row_are_a_persons_matter(world: World) -> None:
+def test_eight_invalid_responses_in_a_row_need_review(world: World) -> None:
     assignment = owe_one(world)
     world.box.order(
         Fault(kind="sentence_after", side="platform", route="rewards", times=None)
@@ -354,7 +356,7 @@ def test_eight_malformed_answers_in_a_row_are_a_persons_matter(world: World) -> 
     assert len(world.box.credits) == 1
 
 
-def test_the_attempt_is_on_record_before_the_call(world: World) -> None:
+def test_the_attempt_is_recorded_before_the_call(world: World) -> None:
     assignment = owe_one(world)
 
     capability = platforms.from_settings().capability
@@ -366,7 +368,7 @@ def test_the_attempt_is_on_record_before_the_call(world: World) -> None:
     assert not world.box.credits
 
 
-def test_nobody_claims_inside_a_transaction_that_would_last_for_the_calls(
+def test_a_claim_inside_a_transaction_is_an_error(
     world: World,
 ) -> None:
     assignment = owe_one(world)
@@ -376,7 +378,7 @@ def test_nobody_claims_inside_a_transaction_that_would_last_for_the_calls(
         claim(assignment.execution_id, capability=capability, most=10)
 
 
-def test_the_database_refuses_a_customers_second_row_of_a_promotion(
+def test_the_database_rejects_a_second_row_for_customer_and_promotion(
     world: World,
 ) -> None:
     first = owe_one(world)
@@ -387,7 +389,7 @@ def test_the_database_refuses_a_customers_second_row_of_a_promotion(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_who_claim_at_once_never_hold_the_same_reward(world: World) -> None:
+def test_two_concurrent_claims_never_have_the_same_reward(world: World) -> None:
     for number in range(8):
         world.box.assign("7311", f"C{number}")
     execution = world.collect("7311")
@@ -396,29 +398,29 @@ def test_two_who_claim_at_once_never_hold_the_same_reward(world: World) -> None:
     with elsewhere() as other:
         other.begin()
         free = claimable(capability).filter(execution=execution)
-        theirs = other.do(lambda: claims._chosen(free, 4))
-        ours = claim(execution.pk, capability=capability, most=8)
+        other_claim = other.do(lambda: claims._chosen(free, 4))
+        own_claim = claim(execution.pk, capability=capability, most=8)
 
-    assert ours is not None
-    assert len({row.pk for row in (*theirs, *ours.rows)}) == 8
-    assert len(theirs) == len(ours.rows) == 4
+    assert own_claim is not None
+    assert len({row.pk for row in (*other_claim, *own_claim.rows)}) == 8
+    assert len(other_claim) == len(own_claim.rows) == 4
 
 
 @pytest.mark.parametrize("stop", [lifecycle.pause, lifecycle.cancel])
-def test_nothing_is_claimed_of_an_execution_stopped_since_it_was_chosen(
+def test_an_execution_stopped_after_its_selection_is_not_claimed(
     world: World, stop: Any
 ) -> None:
     assignment = owe_one(world)
     chosen = activate.due_executions().get()
     stop(chosen, by=None, why="Wrong list.")
-    Assignment.objects.update(state=AssignmentState.OWED)  # whatever its rows say
+    Assignment.objects.update(state=AssignmentState.OWED)
 
     assert claim(chosen.pk, capability=KEYED, most=10) is None
     assert attempts(assignment) == []
 
 
 @pytest.mark.parametrize("capability", [ASKABLE, NEITHER])
-def test_what_is_in_doubt_is_never_sent_to_a_platform_without_keys(
+def test_a_possibly_activated_reward_is_never_sent_without_keys(
     world: World, capability: platforms.Capability
 ) -> None:
     assignment = owe_one(world)
@@ -432,7 +434,7 @@ def test_what_is_in_doubt_is_never_sent_to_a_platform_without_keys(
     ("capability", "saves"),
     [("idempotent", 1), ("askable", 1), ("neither", 3)],
 )
-def test_where_only_staff_settle_a_doubt_each_result_is_saved_at_once(
+def test_without_keys_and_look_ups_each_result_is_saved_at_once(
     world: World, settings: Settings, capability: str, saves: int
 ) -> None:
     settings.PLATFORM_CAPABILITY = capability
@@ -452,10 +454,11 @@ def test_where_only_staff_settle_a_doubt_each_result_is_saved_at_once(
     assert len(world.box.credits) == 3
 
 
-# --- One reward, for which a person waits ------------------------------------------------
+# --- One reward that staff wait for
+# ------------------------------------------------------
 
 
-def test_one_reward_is_read_once_before_it_is_sent(db: None) -> None:
+def test_claiming_one_reward_reads_it_once(db: None) -> None:
     row = AssignmentFactory()
 
     with CaptureQueriesContext(connection) as asked:
@@ -469,7 +472,7 @@ def test_one_reward_is_read_once_before_it_is_sent(db: None) -> None:
     assert attempts(row) == [""]
 
 
-def test_one_reward_is_claimed_under_the_conditions_of_all(db: None) -> None:
+def test_claiming_one_reward_has_the_same_conditions(db: None) -> None:
     due = AssignmentFactory()
     for other in (
         AssignmentFactory(execution__stop=ExecutionStop.PAUSED),
@@ -484,15 +487,15 @@ def test_one_reward_is_claimed_under_the_conditions_of_all(db: None) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_reward_waits_for_a_stop_of_its_execution_and_is_not_sent() -> None:
+def test_claiming_one_reward_waits_for_a_concurrent_pause() -> None:
     row = AssignmentFactory()
 
-    with elsewhere() as clerk, elsewhere() as worker:
-        clerk.begin()
-        clerk.do(lambda: lifecycle.pause(row.execution, by=None, why="Wait."))
+    with elsewhere() as staff, elsewhere() as worker:
+        staff.begin()
+        staff.do(lambda: lifecycle.pause(row.execution, by=None, why="Wait."))
         claiming = worker.start(lambda: claim_one(row.pk, KEYED))
         assert waits(claiming)
-        clerk.commit()
+        staff.commit()
         taken = patiently(claiming)
 
     assert taken is None

@@ -1,4 +1,4 @@
-"""Calling for many rows at once: what begins, and what does not."""
+"""Calls for many rows at once: which calls begin, and which do not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rewards.models import Assignment
 ROWS = [Assignment(customer=f"C{number}") for number in range(6)]
 
 
-def test_once_whoever_writes_down_fails_no_other_call_begins() -> None:
+def test_no_call_begins_after_storing_a_result_failed() -> None:
     called: list[str] = []
     failing = Event()
 
@@ -26,23 +26,23 @@ def test_once_whoever_writes_down_fails_no_other_call_begins() -> None:
 
     def may_begin() -> bool:
         if called:
-            failing.wait(5)  # the second is taken up already, and not sent yet
+            failing.wait(5)  # the second row is submitted, but its call has not begun
             time.sleep(0.2)
         return True
 
-    def write_down() -> None:
+    def save_results() -> None:
         with closing(call_all(ROWS, call, threads=1, may_begin=may_begin)) as answers:
             next(answers)
             failing.set()
             raise RuntimeError("the database is gone")
 
     with pytest.raises(RuntimeError):
-        write_down()
+        save_results()
 
     assert called == ["C0"]
 
 
-def test_which_row_is_next_is_asked_when_a_thread_is_free_for_it() -> None:
+def test_the_next_row_is_read_when_a_thread_is_free() -> None:
     asked: list[str] = []
 
     def rows() -> Iterator[Assignment]:

@@ -1,4 +1,4 @@
-"""Finding out what became of a reward that was sent and not answered."""
+"""The search for the outcome of rewards that were sent without a response."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def owed(world: World) -> Assignment:
 
 
 def become(world: World, settings: Settings, capability: str) -> None:
-    """The platform, and what we are told of it."""
+    """Set the capabilities of the platform and of the portal's setting alike."""
     settings.PLATFORM_CAPABILITY = capability
     can = {"idempotent": "keyed", "idempotent,askable": "idempotent"}
     world.box.become(can.get(capability, capability))
 
 
 def claimed(owed: Assignment) -> Claim:
-    """The assignment, claimed by a worker that will not conclude it."""
+    """Claim the assignment, as a worker that does not conclude it."""
     capability = platforms.from_settings().capability
     taken = claim(owed.execution_id, capability=capability, most=10)
     assert taken is not None
@@ -85,12 +85,13 @@ def let_grace_pass() -> None:
     )
 
 
-# --- What the platform can do decides ---------------------------------------------------
+# --- Capabilities of the platform
+# -------------------------------------------------------
 
 
 @pytest.mark.parametrize("capability", ["idempotent", "idempotent,askable"])
 @pytest.mark.parametrize("fault", [LOST, BROKEN], ids=["it was given", "it was not"])
-def test_with_a_key_the_same_key_is_sent_again(
+def test_an_idempotent_platform_gets_the_same_key_again(
     world: World, settings: Settings, owed: Assignment, capability: str, fault: Fault
 ) -> None:
     become(world, settings, capability)
@@ -104,7 +105,7 @@ def test_with_a_key_the_same_key_is_sent_again(
     assert [credit.key for credit in world.box.credits] == [str(owed.key)]
 
 
-def test_one_that_can_be_asked_is_asked_and_it_was_given(
+def test_a_look_up_finds_an_activated_reward(
     world: World, settings: Settings, owed: Assignment
 ) -> None:
     become(world, settings, "askable")
@@ -134,7 +135,7 @@ def test_not_found_counts_only_some_time_after_the_lease(
     assert owed.not_before == owed.lease_until + timedelta(seconds=60)
 
 
-def test_once_it_is_not_found_it_is_owed_again(
+def test_a_reward_that_is_not_found_is_sent_again(
     world: World, settings: Settings, owed: Assignment
 ) -> None:
     become(world, settings, "askable")
@@ -150,7 +151,7 @@ def test_once_it_is_not_found_it_is_owed_again(
 
 
 @pytest.mark.parametrize("fault", [LOST, BROKEN], ids=["it was given", "it was not"])
-def test_of_a_platform_that_can_do_neither_a_person_decides(
+def test_without_keys_and_look_ups_an_unknown_outcome_needs_review(
     world: World, settings: Settings, owed: Assignment, fault: Fault
 ) -> None:
     become(world, settings, "neither")
@@ -169,7 +170,7 @@ def test_of_a_platform_that_can_do_neither_a_person_decides(
 
 
 @pytest.mark.parametrize("capability", ["askable", "neither"])
-def test_a_503_of_a_platform_without_keys_is_no_answer(
+def test_a_503_without_keys_leaves_the_outcome_unknown(
     world: World, settings: Settings, owed: Assignment, capability: str
 ) -> None:
     become(world, settings, capability)
@@ -181,7 +182,7 @@ def test_a_503_of_a_platform_without_keys_is_no_answer(
     assert (owed.state, owed.doubtful) == (AssignmentState.UNCERTAIN, True)
 
 
-def test_a_platform_that_can_do_neither_gets_no_more_than_is_under_way(
+def test_without_keys_and_look_ups_only_as_many_rows_as_calls_are_claimed(
     world: World, settings: Settings
 ) -> None:
     become(world, settings, "neither")
@@ -194,11 +195,11 @@ def test_a_platform_that_can_do_neither_gets_no_more_than_is_under_way(
     with platform_throttle.to_call() as threads:
         taken.append(platform_throttle.chunk_of(platforms.from_settings(), threads))
 
-    assert taken == [2]  # the others are kept for what is in doubt, and for a person
+    assert taken == [2]  # one permit is reserved for look-ups, one for staff
 
 
 @pytest.mark.parametrize("capability", ["idempotent", "askable", "idempotent,askable"])
-def test_a_503_after_the_work_gives_nothing_twice(
+def test_a_503_after_the_activation_leads_to_no_second_one(
     world: World, settings: Settings, owed: Assignment, capability: str
 ) -> None:
     become(world, settings, capability)
@@ -212,7 +213,7 @@ def test_a_503_after_the_work_gives_nothing_twice(
     assert len(world.box.credits) == 1
 
 
-def test_a_503_a_day_ago_may_be_forgotten_over_there(
+def test_after_a_503_the_key_may_be_forgotten_a_day_later(
     world: World, owed: Assignment
 ) -> None:
     world.box.order(Fault(kind="error_after", side="platform", status=503))
@@ -230,7 +231,7 @@ def test_a_503_a_day_ago_may_be_forgotten_over_there(
     assert len(world.box.credits) == 1
 
 
-def test_what_is_in_doubt_and_owed_is_seen_when_the_platform_loses_its_keys(
+def test_a_pending_reward_needs_review_if_the_platform_loses_its_keys(
     world: World, settings: Settings, owed: Assignment
 ) -> None:
     Assignment.objects.update(doubtful=True, first_sent_at=Now())
@@ -245,7 +246,7 @@ def test_what_is_in_doubt_and_owed_is_seen_when_the_platform_loses_its_keys(
     )
 
 
-def test_a_refusal_long_ago_makes_no_key_forgotten(
+def test_a_retry_long_after_a_rejection_is_settled_by_its_key(
     world: World, owed: Assignment
 ) -> None:
     world.box.order(Fault(kind="error_before", side="platform", status=422))
@@ -261,7 +262,7 @@ def test_a_refusal_long_ago_makes_no_key_forgotten(
     assert len(world.box.credits) == 1
 
 
-def test_not_given_leaves_a_changed_reward_to_a_person(
+def test_a_changed_reward_marked_as_not_activated_still_needs_review(
     world: World, settings: Settings, owed: Assignment
 ) -> None:
     become(world, settings, "neither")
@@ -279,11 +280,11 @@ def test_not_given_leaves_a_changed_reward_to_a_person(
         AssignmentReason.DIFFERS,
         False,
     )
-    assert len(world.box.credits) == 1  # the one whose answer was lost
+    assert len(world.box.credits) == 1  # its response was lost
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_the_vendor_takes_back_meanwhile_is_not_sent_again(
+def test_a_reward_cancelled_during_settling_is_not_sent_again(
     world: World,
 ) -> None:
     sent = {"doubtful": True, "first_sent_at": Now(), "lease_until": Now()}
@@ -302,7 +303,7 @@ def test_what_the_vendor_takes_back_meanwhile_is_not_sent_again(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_answer_and_the_end_of_its_lease_do_not_wait_for_each_other() -> None:
+def test_concluding_and_expiring_a_lease_do_not_deadlock() -> None:
     row = AssignmentFactory(state=AssignmentState.OWED)
     capability = Capability(idempotent=True, askable=True)
     taken = claim(row.execution_id, capability=capability, most=1)
@@ -310,10 +311,10 @@ def test_an_answer_and_the_end_of_its_lease_do_not_wait_for_each_other() -> None
     Assignment.objects.update(lease_until=seconds_from_now(-1))
     answers = [CallResult(taken.rows[0], Outcome.GIVEN, receipt="R1")]
 
-    with elsewhere() as worker, elsewhere() as tick:
+    with elsewhere() as worker, elsewhere() as scheduler:
         worker.begin()
         worker.do(lambda: outcomes._lock(taken, answers))
-        expired = tick.start(deadlines.expire)
+        expired = scheduler.start(deadlines.expire)
         worker.do(lambda: conclude(taken, answers))
         worker.commit()
         patiently(expired)
@@ -322,7 +323,7 @@ def test_an_answer_and_the_end_of_its_lease_do_not_wait_for_each_other() -> None
     assert (row.state, row.receipt) == (AssignmentState.ACTIVE, "R1")
 
 
-def test_past_what_the_platform_remembers_a_person_decides(
+def test_a_key_past_its_retention_needs_review(
     world: World, settings: Settings, owed: Assignment
 ) -> None:
     world.box.order(LOST)
@@ -340,7 +341,7 @@ def test_past_what_the_platform_remembers_a_person_decides(
     assert len(world.box.credits) == 1
 
 
-def test_what_waits_to_be_sent_again_too_long_is_not_sent(
+def test_a_key_past_its_retention_is_not_sent_again(
     world: World, settings: Settings, owed: Assignment
 ) -> None:
     world.box.order(LOST)
@@ -355,10 +356,11 @@ def test_what_waits_to_be_sent_again_too_long_is_not_sent(
     assert len(world.box.credits) == 1
 
 
-# --- Workers that die or freeze ---------------------------------------------------------
+# --- Workers that crash or freeze
+# -------------------------------------------------------
 
 
-def test_what_a_lease_ran_out_on_is_uncertain_and_never_owed(owed: Assignment) -> None:
+def test_an_expired_lease_leaves_the_outcome_unknown(owed: Assignment) -> None:
     claimed(owed)
     let_lease_end()
 
@@ -374,7 +376,7 @@ def test_what_a_lease_ran_out_on_is_uncertain_and_never_owed(owed: Assignment) -
     assert attempt.outcome == Attempt.Outcome.LOST
 
 
-def test_a_lease_that_has_not_ended_is_left_alone(owed: Assignment) -> None:
+def test_a_valid_lease_is_not_expired(owed: Assignment) -> None:
     claimed(owed)
 
     deadlines.expire()
@@ -383,7 +385,7 @@ def test_a_lease_that_has_not_ended_is_left_alone(owed: Assignment) -> None:
     assert owed.state == AssignmentState.ACTIVATING
 
 
-def test_a_worker_that_died_after_sending_gave_it_once(
+def test_a_crash_after_sending_leads_to_one_activation(
     world: World, owed: Assignment
 ) -> None:
     taken = claimed(owed)
@@ -398,7 +400,7 @@ def test_a_worker_that_died_after_sending_gave_it_once(
 
 
 def with_platform(taken: Claim) -> platforms.Receipt:
-    """The call of a claim, made by hand."""
+    """Make the call for the first row of a claim."""
     return activate.send(taken.rows[0], platforms.from_settings(), taken.lease)
 
 
@@ -411,7 +413,7 @@ def with_platform(taken: Claim) -> platforms.Receipt:
         AssignmentState.VOID,
     ],
 )
-def test_an_answer_that_comes_late_is_evidence(
+def test_a_late_receipt_activates_the_reward(
     world: World, owed: Assignment, state: str
 ) -> None:
     taken = claimed(owed)
@@ -429,7 +431,7 @@ def given(taken: Claim, receipt: platforms.Receipt) -> CallResult:
     return CallResult(taken.rows[0], outcome, receipt=receipt.reference)
 
 
-def test_a_late_answer_outweighs_what_the_next_attempt_heard(
+def test_a_late_receipt_overrides_the_next_attempts_failure(
     world: World, settings: Settings, owed: Assignment
 ) -> None:
     frozen = claimed(owed)
@@ -445,7 +447,7 @@ def test_a_late_answer_outweighs_what_the_next_attempt_heard(
     assert len(world.box.credits) == 1
 
 
-def test_a_late_failure_moves_nothing(owed: Assignment) -> None:
+def test_a_late_failure_changes_nothing(owed: Assignment) -> None:
     frozen = claimed(owed)
     Assignment.objects.update(state=AssignmentState.OWED, token=None, lease_until=None)
     claimed(owed)
@@ -456,7 +458,7 @@ def test_a_late_failure_moves_nothing(owed: Assignment) -> None:
     assert owed.state == AssignmentState.ACTIVATING
 
 
-def test_no_call_starts_on_a_lease_that_could_end_before_it(
+def test_no_call_starts_if_the_lease_could_end_before_it(
     world: World, owed: Assignment
 ) -> None:
     taken = claimed(owed)
@@ -481,21 +483,21 @@ def test_no_call_starts_on_a_lease_that_could_end_before_it(
     assert not world.box.credits
 
 
-def test_a_row_whose_chunk_died_twice_goes_alone(world: World) -> None:
+def test_a_row_is_claimed_alone_after_two_crashes(world: World) -> None:
     for number in range(4):
         world.box.assign("7311", f"C{number}")
     world.collect("7311")
     Assignment.objects.filter(customer__in=["C0", "C1"]).update(deaths=2)
     owed = world.assignment("C0")
 
-    in_company = claimed(owed)
+    together = claimed(owed)
     first_alone = claimed(owed)
 
-    assert {row.customer for row in in_company.rows} == {"C2", "C3"}
+    assert {row.customer for row in together.rows} == {"C2", "C3"}
     assert len(first_alone.rows) == 1
 
 
-def test_a_row_that_kills_its_worker_alone_is_held_in_the_end(
+def test_a_row_that_repeatedly_crashes_its_worker_needs_review(
     world: World, owed: Assignment
 ) -> None:
     for _ in range(5):
@@ -510,7 +512,7 @@ def test_a_row_that_kills_its_worker_alone_is_held_in_the_end(
     assert (owed.state, owed.reason) == (AssignmentState.HELD, AssignmentReason.POISON)
 
 
-def test_in_a_cancelled_execution_what_is_in_doubt_is_asked_about(
+def test_a_cancelled_reward_with_unknown_outcome_is_looked_up(
     world: World, owed: Assignment
 ) -> None:
     world.box.order(BROKEN)
@@ -525,7 +527,7 @@ def test_in_a_cancelled_execution_what_is_in_doubt_is_asked_about(
     assert not world.box.credits
 
 
-def test_what_a_turn_was_too_short_to_ask_about_has_no_failure_to_its_name(
+def test_a_look_up_that_did_not_begin_counts_no_failure(
     world: World, settings: Settings, owed: Assignment
 ) -> None:
     become(world, settings, "askable")
@@ -544,10 +546,10 @@ def test_what_a_turn_was_too_short_to_ask_about_has_no_failure_to_its_name(
     assert owed.state == AssignmentState.ACTIVE
 
 
-def test_whoever_wakes_up_after_its_lease_sends_nothing(
+def test_a_worker_that_resumes_after_its_lease_sends_nothing(
     world: World, settings: Settings, owed: Assignment
 ) -> None:
-    """It was frozen after it was allowed to begin, and others have settled it since."""
+    """The worker froze before its call, and another worker settled the row since."""
     become(world, settings, "askable")
     (row,) = claimed(owed).rows
 
@@ -560,16 +562,16 @@ def test_whoever_wakes_up_after_its_lease_sends_nothing(
 
 
 def set_clock_forward() -> None:
-    """The database's, by more than a lease: all its leases are over, and ours are not."""
+    """Set the database's clock forward by more than a lease, so that all leases end."""
     Assignment.objects.exclude(lease_until=None).update(
         lease_until=seconds_from_now(-240)
     )
 
 
-def test_whoever_sends_while_a_clock_is_set_forward_has_time_to_be_known(
+def test_after_a_clock_is_set_forward_look_ups_wait_for_running_calls(
     world: World, settings: Settings, owed: Assignment
 ) -> None:
-    """It may have begun its call the moment before; the platform may not know it yet."""
+    """The worker may just have begun its call, which the platform does not know yet."""
     become(world, settings, "askable")
     claimed(owed)
     set_clock_forward()
@@ -582,10 +584,10 @@ def test_whoever_sends_while_a_clock_is_set_forward_has_time_to_be_known(
 
 
 @pytest.mark.parametrize("capability", ["askable", "neither"])
-def test_what_others_settled_since_a_clock_was_set_forward_is_not_sent(
+def test_a_row_settled_after_a_clock_was_set_forward_is_not_sent(
     world: World, settings: Settings, owed: Assignment, capability: str
 ) -> None:
-    """By its own clock its lease is good, and no key would tell the platform."""
+    """By the worker's clock its lease is valid, and no key prevents a second reward."""
     become(world, settings, capability)
     believing = claimed(owed)
     set_clock_forward()
@@ -601,7 +603,7 @@ def test_what_others_settled_since_a_clock_was_set_forward_is_not_sent(
     assert (owed.state, len(world.box.credits)) == (AssignmentState.ACTIVE, 1)
 
 
-def test_what_was_seen_to_be_ours_is_sent_soon_or_not_at_all(
+def test_a_confirmed_claim_is_valid_for_some_seconds_only(
     world: World, settings: Settings, owed: Assignment
 ) -> None:
     become(world, settings, "askable")
@@ -612,20 +614,23 @@ def test_what_was_seen_to_be_ours_is_sent_soon_or_not_at_all(
     assert lease.left() < deadlines.PROMPTLY + 6
 
 
-def test_what_was_sent_at_a_time_to_come_is_not_remembered(owed: Assignment) -> None:
-    """A clock was set back since: nobody knows how long ago it was."""
+def test_a_first_attempt_in_the_future_is_not_within_retention(
+    owed: Assignment,
+) -> None:
+    """The clock was set back since, so that the age of the attempt is unknown."""
     Assignment.objects.update(first_sent_at=seconds_from_now(3600))
     capability = Capability(idempotent=True, askable=False)
 
     assert not Assignment.objects.filter(within_key_retention(capability)).exists()
 
 
-# --- A database that goes away ----------------------------------------------------------
+# --- A lost database connection
+# ---------------------------------------------------------
 
 
 @dataclass
-class Meanwhile:
-    """The platform, and what happens here between its work and its answer."""
+class Interrupted:
+    """A platform adapter that calls a function before it returns the receipt."""
 
     real: platforms.Platform
     happens: Callable[[], object]
@@ -648,7 +653,7 @@ class Meanwhile:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("capability", ["idempotent", "askable", "neither"])
-def test_receipts_in_hand_outlive_the_session_they_were_to_be_written_over(
+def test_receipts_are_saved_although_the_database_session_was_lost(
     world: World, settings: Settings, capability: str
 ) -> None:
     become(world, settings, capability)
@@ -656,7 +661,7 @@ def test_receipts_in_hand_outlive_the_session_they_were_to_be_written_over(
         world.box.assign("7311", f"C{number}")
     execution = world.collect("7311")
     with elsewhere() as other, closing(platforms.from_settings()) as real:
-        platform = Meanwhile(
+        platform = Interrupted(
             real, lambda: other.do(partial(concurrency_limit.end_frozen, 0))
         )
         with platform_throttle.to_call():
@@ -671,11 +676,12 @@ def test_receipts_in_hand_outlive_the_session_they_were_to_be_written_over(
     assert given.count() + unsent.count() == 3
 
 
-# --- Not for ever -----------------------------------------------------------------------
+# --- Deadlines
+# --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", [AssignmentState.UNCERTAIN, AssignmentState.OWED])
-def test_what_stays_in_doubt_for_a_day_is_for_a_person(
+def test_an_outcome_unknown_for_a_day_needs_review(
     world: World, owed: Assignment, state: AssignmentState
 ) -> None:
     world.box.order(LOST)
@@ -700,7 +706,9 @@ def test_what_stays_in_doubt_for_a_day_is_for_a_person(
     assert [attempt.outcome for attempt in owed.history.all()] == [Outcome.UNANSWERED]
 
 
-def test_also_while_the_platform_rests(world: World, owed: Assignment) -> None:
+def test_an_outcome_unknown_for_a_day_needs_review_while_calls_are_paused(
+    world: World, owed: Assignment
+) -> None:
     world.box.order(LOST)
     world.run_activation()
     circuit_breaker.open_for(Side.PLATFORM, wire.Unavailable("later"), 3600)
@@ -712,7 +720,7 @@ def test_also_while_the_platform_rests(world: World, owed: Assignment) -> None:
     assert owed.state == AssignmentState.HELD
 
 
-def test_what_was_never_in_doubt_may_be_owed_for_longer(
+def test_a_reward_never_sent_may_be_pending_for_longer(
     world: World, owed: Assignment
 ) -> None:
     Assignment.objects.update(first_sent_at=seconds_from_now(-24 * 3600))
@@ -723,7 +731,7 @@ def test_what_was_never_in_doubt_may_be_owed_for_longer(
     assert owed.state == AssignmentState.OWED
 
 
-def test_a_receipt_that_comes_after_the_day_still_counts(
+def test_a_receipt_after_the_deadline_still_activates_the_reward(
     world: World, owed: Assignment
 ) -> None:
     taken = claimed(owed)

@@ -1,4 +1,4 @@
-"""Leave to call the platform: an outage, a rest it asks for, and whose turn it is."""
+"""Limits on calls to the platform: outages, `Retry-After`, permits and turns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def owe_many(world: World, count: int, occurrence: str = "7311") -> None:
     world.collect(occurrence)
 
 
-def test_an_outage_opens_the_breaker_and_wears_out_no_more_rows(world: World) -> None:
+def test_an_outage_opens_the_breaker_and_no_more_rows_are_sent(world: World) -> None:
     owe_many(world, 150)
     world.box.order(Fault(kind="error_before", side="platform", status=500, times=1000))
 
@@ -31,14 +31,14 @@ def test_an_outage_opens_the_breaker_and_wears_out_no_more_rows(world: World) ->
 
     assert circuit_breaker.is_open(Side.PLATFORM)
     tried = Assignment.objects.filter(attempts__gt=0).count()
-    # The rest of the claim goes back unsent.
+    # The rest of the claim is not sent.
     assert tried == BATCH_SIZE
     failed = Assignment.objects.filter(failures__gt=0).count()
     most = circuit_breaker.MAX_FAILURES[Side.PLATFORM]
     assert most <= failed <= most + 2 * platform_throttle.MAX_CALLS_PER_JOB
 
 
-def test_after_the_outage_one_call_tries_and_the_rest_follows(world: World) -> None:
+def test_after_an_outage_all_rewards_are_activated(world: World) -> None:
     owe_many(world, 60)
     world.box.order(Fault(kind="error_before", side="platform", status=500, times=50))
     world.run_activation()
@@ -52,7 +52,7 @@ def test_after_the_outage_one_call_tries_and_the_rest_follows(world: World) -> N
     assert not Breaker.objects.filter(opened_at__isnull=False).exists()
 
 
-def test_a_platform_that_asks_for_a_rest_gets_it_from_all(world: World) -> None:
+def test_retry_after_pauses_all_calls(world: World) -> None:
     owe_many(world, 30)
     world.box.order(Fault(kind="too_many", side="platform", retry_after=90, times=1000))
 
@@ -64,22 +64,22 @@ def test_a_platform_that_asks_for_a_rest_gets_it_from_all(world: World) -> None:
     assert len(world.box.calls) == asked
 
 
-def test_without_a_permit_nothing_is_sent_and_nothing_is_lost(
+def test_without_a_permit_rewards_stay_pending(
     world: World, settings: Settings
 ) -> None:
     settings.PLATFORM_CONCURRENCY = 4
     owe_many(world, 5)
     with elsewhere() as other:
         held = platform_throttle.to_call()
-        theirs = other.do(held.__enter__)
+        permits = other.do(held.__enter__)
         world.run_activation()
 
-        assert (theirs, len(world.box.credits)) == (2, 0)
+        assert (permits, len(world.box.credits)) == (2, 0)
     world.work()
     assert len(world.box.credits) == 5
 
 
-def test_whom_a_person_waits_for_has_a_permit_of_its_own(
+def test_a_reward_that_staff_wait_for_has_its_own_permit(
     world: World, settings: Settings
 ) -> None:
     settings.PLATFORM_CONCURRENCY = 3
@@ -95,7 +95,7 @@ def test_whom_a_person_waits_for_has_a_permit_of_its_own(
     assert released.state == AssignmentState.ACTIVE
 
 
-def test_what_is_in_doubt_is_asked_about_while_campaigns_make_all_calls(
+def test_look_ups_have_a_permit_while_campaigns_use_all_others(
     world: World, settings: Settings
 ) -> None:
     settings.PLATFORM_CONCURRENCY, settings.PLATFORM_CAPABILITY = 3, "askable"
@@ -112,7 +112,7 @@ def test_what_is_in_doubt_is_asked_about_while_campaigns_make_all_calls(
     assert (doubtful.state, doubtful.doubtful) == (AssignmentState.ACTIVE, False)
 
 
-def test_several_persons_each_have_a_permit(world: World, settings: Settings) -> None:
+def test_several_users_each_have_a_permit(world: World, settings: Settings) -> None:
     settings.PLATFORM_CONCURRENCY = 2
     owe_many(world, 1)
     (released,) = Assignment.objects.all()
@@ -124,7 +124,7 @@ def test_several_persons_each_have_a_permit(world: World, settings: Settings) ->
     assert released.state == AssignmentState.ACTIVE
 
 
-def test_a_triggered_reward_waits_for_no_campaign_but_the_one_under_way(
+def test_a_triggered_reward_waits_for_the_current_batch_only(
     world: World,
 ) -> None:
     for number in range(20):
@@ -139,10 +139,10 @@ def test_a_triggered_reward_waits_for_no_campaign_but_the_one_under_way(
     others = {
         one.reference for _ in range(60) if (one := activate.due_executions().first())
     }
-    assert len(others) > 5  # the other turns go to anyone
+    assert len(others) > 5  # the other turns go to any execution
 
 
-def test_a_token_that_is_refused_for_all_opens_the_breaker(
+def test_a_token_rejected_for_all_rows_opens_the_breaker(
     world: World, settings: Settings
 ) -> None:
     owe_many(world, 5)

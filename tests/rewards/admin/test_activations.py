@@ -1,4 +1,4 @@
-"""What was activated on which day: a list, and a file to take along."""
+"""The list of activated rewards by day, and its export."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rewards import decisions
 from rewards.models import Activation, Assignment, AssignmentState, AssignmentTransition
 from tests.factories import AssignmentFactory, UserFactory
 from tests.promoportal.admin.test_csv_export import export
-from tests.staff_client import StaffClient as Desk
+from tests.staff_client import StaffClient
 
 
 def activated(*, days_ago: int = 0) -> Assignment:
-    """An assignment that became active so many days ago, at noon."""
+    """Return an assignment that was activated at noon, `days_ago` days ago."""
     row = AssignmentFactory(
         state=AssignmentState.ACTIVE, receipt="R7", value=10, unit="EUR"
     )
@@ -31,7 +31,7 @@ def moved(row: Assignment, to: AssignmentState, *, at: datetime) -> None:
     AssignmentTransition.objects.create(row=row, before="OWED", after=to, at=at)
 
 
-def test_yesterdays_are_those_that_became_active_yesterday(crm: Desk) -> None:
+def test_the_export_of_yesterday_has_yesterdays_activations(crm: StaffClient) -> None:
     activated(days_ago=2)
     row = activated(days_ago=1)
     moved(AssignmentFactory(state=AssignmentState.HELD), AssignmentState.HELD, at=now())
@@ -48,7 +48,7 @@ def test_yesterdays_are_those_that_became_active_yesterday(crm: Desk) -> None:
     )
 
 
-def test_whatever_was_not_activated_is_not_among_them(crm: Desk) -> None:
+def test_the_list_has_activated_rewards_only(crm: StaffClient) -> None:
     row = activated()
     moved(AssignmentFactory(state=AssignmentState.HELD), AssignmentState.HELD, at=now())
 
@@ -57,7 +57,7 @@ def test_whatever_was_not_activated_is_not_among_them(crm: Desk) -> None:
     assert found.row == row
 
 
-def test_what_a_person_said_was_given_says_who(crm: Desk) -> None:
+def test_an_activation_confirmed_by_staff_names_the_user(crm: StaffClient) -> None:
     agent = UserFactory(username="agent")
     row = AssignmentFactory(
         state=AssignmentState.HELD,
@@ -76,7 +76,7 @@ def test_what_a_person_said_was_given_says_who(crm: Desk) -> None:
     assert found["said by"] == "agent"
 
 
-def test_who_may_not_take_them_along_does_not(support: Desk) -> None:
+def test_an_export_needs_the_permission(support: StaffClient) -> None:
     row = activated()
     Assignment.objects.filter(pk=row.pk).update(customer="has it already")
 
@@ -86,7 +86,7 @@ def test_who_may_not_take_them_along_does_not(support: Desk) -> None:
     assert "has it already" not in answer.content.decode()
 
 
-def test_who_took_them_along_is_kept(crm: Desk, auditor: Desk) -> None:
+def test_an_export_is_in_the_audit_log(crm: StaffClient, auditor: StaffClient) -> None:
     export(crm, Activation, days="yesterday")
 
     [entry] = auditor.list(LogEntry, kind=AuditKind.EXPORTED)
@@ -94,7 +94,7 @@ def test_who_took_them_along_is_kept(crm: Desk, auditor: Desk) -> None:
 
 
 @pytest.mark.parametrize("days", ["then", "2026-13-40"])
-def test_what_is_no_day_is_said(crm: Desk, days: str) -> None:
+def test_an_invalid_day_is_reported(crm: StaffClient, days: str) -> None:
     activated()
 
     assert crm.list(Activation, days=days) == []

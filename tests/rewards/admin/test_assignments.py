@@ -1,4 +1,4 @@
-"""An assignment's page, from top to bottom: the answer first, and then how it came to it."""
+"""The page of an assignment: the answer first, then the details."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from tests.factories import (
     RedemptionFactory,
     ReportFactory,
 )
-from tests.staff_client import StaffClient as Desk
+from tests.staff_client import StaffClient
 
 CODE = "SUMMER/2026 7F3A"
 KEY = UUID("5eed0000-0000-4000-8000-000000000001")
 
 
-def answer(desk: Desk, row: Assignment) -> str:
-    """What stands above all else on its page."""
-    panel = desk.get(page_of(row)).context["panels"][-1]
+def answer(staff: StaffClient, row: Assignment) -> str:
+    """Return the text at the top of the page of an assignment."""
+    panel = staff.get(page_of(row)).context["panels"][-1]
     assert panel.is_wide
     return " ".join(panel.sentences)
 
@@ -53,13 +53,13 @@ def answer(desk: Desk, row: Assignment) -> str:
         ({"state": AssignmentState.VOID}, "The customer does not get it."),
     ],
 )
-def test_it_says_first_whether_the_customer_has_it(
-    crm: Desk, row: dict[str, object], says: str
+def test_the_page_first_says_if_the_customer_has_the_reward(
+    crm: StaffClient, row: dict[str, object], says: str
 ) -> None:
     assert says in answer(crm, AssignmentFactory(**row))
 
 
-def test_then_why_and_what_happens_next_and_when(crm: Desk) -> None:
+def test_the_page_says_the_reason_and_the_next_step(crm: StaffClient) -> None:
     at = timezone.now() + timedelta(minutes=5)
     held = AssignmentFactory(
         state=AssignmentState.HELD,
@@ -78,7 +78,7 @@ def test_then_why_and_what_happens_next_and_when(crm: Desk) -> None:
     assert "Its execution is stopped: somebody resumes it" in answer(crm, paused)
 
 
-def test_what_is_given_says_once_that_the_customer_has_it(crm: Desk) -> None:
+def test_an_activated_reward_is_stated_once(crm: StaffClient) -> None:
     row = AssignmentFactory(state=AssignmentState.ACTIVE)
     RedemptionFactory(assignment=row, state=RedemptionState.REPORTED)
 
@@ -88,7 +88,7 @@ def test_what_is_given_says_once_that_the_customer_has_it(crm: Desk) -> None:
     assert "Optimove knows it; nothing is left to do." in said
 
 
-def test_it_is_told_in_the_order_in_which_one_asks(support: Desk) -> None:
+def test_the_page_shows_its_parts_in_order(support: StaffClient) -> None:
     row = AssignmentFactory(state=AssignmentState.ACTIVE, order={"customer": "C1"})
     AttemptFactory(assignment=row)
     RedemptionFactory(
@@ -106,7 +106,7 @@ def test_it_is_told_in_the_order_in_which_one_asks(support: Desk) -> None:
     assert at == sorted(at)
 
 
-def test_each_attempt_shows_what_was_sent_and_what_came_back(crm: Desk) -> None:
+def test_each_attempt_shows_its_request_and_response(crm: StaffClient) -> None:
     row = AssignmentFactory(state=AssignmentState.ACTIVE, key=KEY)
     AttemptFactory(
         assignment=row,
@@ -132,7 +132,7 @@ def test_each_attempt_shows_what_was_sent_and_what_came_back(crm: Desk) -> None:
     assert f"<code>GET /rewards/{KEY}</code>" in page
 
 
-def test_what_was_not_sent_says_so(crm: Desk) -> None:
+def test_an_attempt_that_was_not_sent_shows_no_request(crm: StaffClient) -> None:
     row = AssignmentFactory(state=AssignmentState.OWED)
     AttemptFactory(assignment=row, outcome=Attempt.Outcome.NOT_SENT, status=None)
 
@@ -143,11 +143,11 @@ def test_what_was_not_sent_says_so(crm: Desk) -> None:
 
 
 class Letters:
-    """A platform that is written to, and says nothing of how."""
+    """A platform adapter that does not describe its requests."""
 
 
-def test_of_a_platform_that_does_not_say_how_it_is_asked_the_key_is_shown(
-    crm: Desk, settings: Settings
+def test_an_adapter_without_request_lines_shows_the_key(
+    crm: StaffClient, settings: Settings
 ) -> None:
     settings.PLATFORM_ADAPTER = f"{__name__}.Letters"
     row = AssignmentFactory(state=AssignmentState.ACTIVE, key=KEY)
@@ -161,7 +161,7 @@ def test_of_a_platform_that_does_not_say_how_it_is_asked_the_key_is_shown(
     assert f"A question about the key <code>{KEY}" in page
 
 
-def test_its_report_shows_what_optimove_answered(crm: Desk) -> None:
+def test_the_report_shows_optimoves_response(crm: StaffClient) -> None:
     row = AssignmentFactory(state=AssignmentState.ACTIVE)
     report = ReportFactory(duration_ms=88, answer="Taken, thank you.")
     RedemptionFactory(assignment=row, state=RedemptionState.REPORTED, report=report)
@@ -173,7 +173,7 @@ def test_its_report_shows_what_optimove_answered(crm: Desk) -> None:
     assert page_of(report) in page
 
 
-def test_the_customer_is_a_link_to_all_they_were_assigned(crm: Desk) -> None:
+def test_the_customer_links_to_the_page_of_the_customer(crm: StaffClient) -> None:
     named, nameless = (AssignmentFactory(customer=customer) for customer in ("C/1", ""))
 
     assert f'href="{customers.page_of("C/1")}"' in crm.page(named)
@@ -194,8 +194,8 @@ AS_JSON = json.dumps({"No such code": CODE}).replace("/", "\\/")
         json.dumps(AS_JSON.replace("S", "\\u0053")),
     ],
 )
-def test_a_code_that_a_far_side_repeats_is_masked_wherever_it_stands(
-    crm: Desk, said: str
+def test_a_code_in_a_response_is_masked_on_every_page(
+    crm: StaffClient, said: str
 ) -> None:
     row = AssignmentFactory(
         customer="C1",
@@ -218,7 +218,7 @@ def test_a_code_that_a_far_side_repeats_is_masked_wherever_it_stands(
         assert "UMMER" not in page, address
 
 
-def test_a_code_is_masked_also_where_a_list_cuts_what_was_said(crm: Desk) -> None:
+def test_a_code_is_masked_where_a_list_shortens_the_text(crm: StaffClient) -> None:
     AssignmentFactory(
         state=AssignmentState.HELD,
         problem=f"{'x' * 92} {CODE} is spent.",
@@ -228,7 +228,7 @@ def test_a_code_is_masked_also_where_a_list_cuts_what_was_said(crm: Desk) -> Non
     assert "SUMMER" not in crm.text(list_of(Assignment))
 
 
-def test_what_is_too_short_for_a_code_is_left_in_its_sentence() -> None:
+def test_a_text_too_short_to_be_a_code_is_not_masked() -> None:
     row = Assignment(unique_code="a")
 
     assert redaction.redact_code("a sentence", row) == "a sentence"

@@ -1,4 +1,4 @@
-"""Trying again all that match a list, from its preview to its end."""
+"""Pages of bulk retries, from the preview to the results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rewards.models import (
     Retried,
 )
 from tests.factories import AssignmentFactory, ExecutionFactory
-from tests.staff_client import StaffClient as Desk
+from tests.staff_client import StaffClient
 
 HELD = list_of(Assignment, state__exact=AssignmentState.HELD)
 
@@ -35,15 +35,15 @@ def held(count: int, **more: Any) -> list[Assignment]:
     return [AssignmentFactory(state=AssignmentState.HELD, **more) for _ in range(count)]
 
 
-def ask(desk: Desk, address: str = HELD, **said: Any) -> Any:
-    return desk.client.post(address, {"retry_all": "ask", **said})
+def ask(staff: StaffClient, address: str = HELD, **said: Any) -> Any:
+    return staff.client.post(address, {"retry_all": "ask", **said})
 
 
-def press(desk: Desk, form: str = "", why: str = "Mended.") -> Any:
-    return ask(desk, retry_all="yes", why=why, form=form or str(uuid4()))
+def press(staff: StaffClient, form: str = "", why: str = "Mended.") -> Any:
+    return ask(staff, retry_all="yes", why=why, form=form or str(uuid4()))
 
 
-def test_first_it_is_said_what_it_would_do(support: Desk) -> None:
+def test_the_preview_shows_numbers_and_reasons(support: StaffClient) -> None:
     held(3)
     held(1, doubtful=True)
     held(1, reason=AssignmentReason.REPEATED)
@@ -57,8 +57,8 @@ def test_first_it_is_said_what_it_would_do(support: Desk) -> None:
     assert not Retrial.objects.exists()
 
 
-def test_the_list_and_its_filters_are_said_in_words_before_and_after(
-    support: Desk,
+def test_the_filters_are_shown_in_the_preview_and_stored(
+    support: StaffClient,
 ) -> None:
     row, _ = held(2, customer="C1")
     [other] = held(1)
@@ -82,7 +82,7 @@ def test_the_list_and_its_filters_are_said_in_words_before_and_after(
     assert not Retried.objects.filter(retrial=retrial, assignment=other)
 
 
-def test_where_nothing_would_be_tried_there_is_nothing_to_press(support: Desk) -> None:
+def test_without_rows_to_retry_there_is_no_button(support: StaffClient) -> None:
     held(1, reason=AssignmentReason.REPEATED)
 
     shown = ask(support).content.decode()
@@ -92,7 +92,7 @@ def test_where_nothing_would_be_tried_there_is_nothing_to_press(support: Desk) -
 
 
 def many() -> QuerySet[Assignment]:
-    """Of two executions, one of them cancelled; the oldest are in doubt."""
+    """Return rows of several executions, one cancelled; the oldest are `doubtful`."""
     gone = ExecutionFactory(stop=ExecutionStop.CANCELLED)
     held(2, doubtful=True)
     held(1, doubtful=True, execution=gone)
@@ -107,7 +107,7 @@ def many() -> QuerySet[Assignment]:
     "narrowed",
     [{}, {"state__exact": "HELD"}, {"needs": "held"}, {"older": "7"}],
 )
-def test_of_more_than_can_be_looked_at_the_census_says_the_same(
+def test_state_counts_give_the_same_preview_as_rows(
     db: None, narrowed: dict[str, str]
 ) -> None:
     rows = many()
@@ -122,20 +122,20 @@ def test_of_more_than_can_be_looked_at_the_census_says_the_same(
     assert sorted(counted.left_alone.values()) == sorted(looked_at.left_alone.values())
 
 
-def test_where_too_many_are_in_doubt_it_is_said_that_it_is_less(db: None) -> None:
+def test_too_many_possibly_activated_rows_are_mentioned(db: None) -> None:
     found = bulk_retry_preview.preview(many(), {}, few=0, most=2)
 
     assert "fewer tried again" in found.but
 
 
-def test_what_the_census_does_not_know_is_told_of_the_newest_alone(db: None) -> None:
+def test_other_filters_are_previewed_by_the_newest_rows(db: None) -> None:
     found = bulk_retry_preview.preview(many(), {"promotion": "1"}, few=0, most=2)
 
     assert (found.tried, found.left) == (3, "")
     assert "the newest 3 alone" in found.but
 
 
-def test_each_execution_state_and_reason_is_counted_by_itself(db: None) -> None:
+def test_the_preview_counts_one_execution_or_reason(db: None) -> None:
     rows = many()
     (pk,) = rows.filter(reason=AssignmentReason.REPEATED).values_list(
         "execution", flat=True
@@ -151,7 +151,7 @@ def test_each_execution_state_and_reason_is_counted_by_itself(db: None) -> None:
     assert (repeated.tried, repeated.left) == (0, "1")
 
 
-def test_then_it_is_done_and_its_page_says_how_far_it_is(support: Desk) -> None:
+def test_a_bulk_retry_shows_its_progress(support: StaffClient) -> None:
     held(3)
 
     answer = press(support)
@@ -175,7 +175,7 @@ def test_then_it_is_done_and_its_page_says_how_far_it_is(support: Desk) -> None:
     assert support.list(Retried, retrial=retrial.pk, left_alone="yes") == []
 
 
-def test_pressed_twice_it_is_done_once(support: Desk) -> None:
+def test_a_form_sent_twice_begins_one_bulk_retry(support: StaffClient) -> None:
     held(1)
     form = str(uuid4())
 
@@ -186,8 +186,8 @@ def test_pressed_twice_it_is_done_once(support: Desk) -> None:
 
 
 @pytest.mark.parametrize("form", ["", "x"])
-def test_without_a_reason_or_with_a_forged_form_nothing_begins(
-    support: Desk, form: str
+def test_a_missing_reason_or_a_forged_form_begins_nothing(
+    support: StaffClient, form: str
 ) -> None:
     held(1)
 
@@ -197,8 +197,8 @@ def test_without_a_reason_or_with_a_forged_form_nothing_begins(
     assert not Retrial.objects.exists()
 
 
-def test_who_may_not_is_offered_nothing_and_a_forged_one_begins_nothing(
-    crm: Desk,
+def test_a_bulk_retry_needs_the_permission(
+    crm: StaffClient,
 ) -> None:
     held(1)
 
@@ -208,8 +208,8 @@ def test_who_may_not_is_offered_nothing_and_a_forged_one_begins_nothing(
     assert not Retrial.objects.exists()
 
 
-def test_a_filter_that_is_none_tries_nothing_and_leads_back_to_the_list(
-    support: Desk,
+def test_an_invalid_filter_retries_nothing_and_returns_to_the_list(
+    support: StaffClient,
 ) -> None:
     held(1)
     address = f"{list_of(Assignment)}?state__regex=x"
@@ -232,8 +232,12 @@ def test_a_filter_that_is_none_tries_nothing_and_leads_back_to_the_list(
         ("cancel", RetrialState.PAUSED, RetrialState.CANCELLED),
     ],
 )
-def test_it_can_be_paused_resumed_and_cancelled_by_who_may(
-    support: Desk, crm: Desk, action: str, before: RetrialState, after: RetrialState
+def test_users_with_the_permission_pause_resume_and_cancel(
+    support: StaffClient,
+    crm: StaffClient,
+    action: str,
+    before: RetrialState,
+    after: RetrialState,
 ) -> None:
     held(1)
     press(support)
@@ -250,7 +254,7 @@ def test_it_can_be_paused_resumed_and_cancelled_by_who_may(
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "cancel"])
-def test_what_is_over_is_left_alone(support: Desk, action: str) -> None:
+def test_a_complete_bulk_retry_is_skipped(support: StaffClient, action: str) -> None:
     held(1)
     press(support)
     bulk_retry.follow()

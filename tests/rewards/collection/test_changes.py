@@ -1,4 +1,4 @@
-"""What follows when the vendor lists a row otherwise than before."""
+"""Changes that Optimove made to rows that it listed before."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OTHER = {"category": "Amount", "type": "BonusCash", "value": "99", "currency": "
 
 
 def row(reference: str, *, customer: str | None) -> dict[str, Any]:
-    """One row as the vendor lists it."""
+    """Return a row as Optimove lists it."""
     return {
         "assignmentId": reference,
         "customerId": customer,
@@ -50,19 +50,19 @@ def row(reference: str, *, customer: str | None) -> dict[str, Any]:
 
 
 def owed(world: World, **fields: Any) -> str:
-    """One assignment that is owed and not given yet; gives its reference."""
+    """Assign and fetch one pending reward; return its assignment ID."""
     reference = world.box.assign("7311", "C1", **fields)
     world.collect("7311")
     return reference
 
 
 def look_again(world: World) -> Assignment:
-    """One more pass, and what the assignment is after it."""
+    """Make another run, and return the assignment after it."""
     world.collect("7311")
     return world.assignment("C1")
 
 
-def test_cancelled_at_the_vendor_voids_what_is_owed(world: World) -> None:
+def test_a_pending_reward_that_optimove_cancels_is_not_activated(world: World) -> None:
     reference = owed(world)
     world.box.change("7311", reference, status="Cancelled")
 
@@ -76,7 +76,7 @@ def test_cancelled_at_the_vendor_voids_what_is_owed(world: World) -> None:
     assert not world.box.credits
 
 
-def test_cancelled_at_the_vendor_marks_what_is_active(world: World) -> None:
+def test_an_activated_reward_that_optimove_cancels_is_marked(world: World) -> None:
     reference = owed(world)
     world.work()
     world.box.change("7311", reference, status="Cancelled")
@@ -88,7 +88,9 @@ def test_cancelled_at_the_vendor_marks_what_is_active(world: World) -> None:
 
 
 @pytest.mark.parametrize("before", ["NotEligible", "Cancelled", "BudgetExceeded"])
-def test_assigned_after_all_makes_void_owed(world: World, before: str) -> None:
+def test_a_reward_that_is_assigned_later_is_activated(
+    world: World, before: str
+) -> None:
     reference = owed(world, status=before)
     assert world.assignment("C1").state == AssignmentState.VOID
     world.box.change("7311", reference, status="Assigned", reward=OTHER)
@@ -100,7 +102,7 @@ def test_assigned_after_all_makes_void_owed(world: World, before: str) -> None:
     assert len(world.box.credits) == 1
 
 
-def test_assigned_after_all_past_the_limit_for_one_is_held(
+def test_a_reward_assigned_later_over_the_reward_limit_needs_review(
     world: World, settings: Settings
 ) -> None:
     settings.LIMIT_REWARD = ["EUR=50"]
@@ -117,7 +119,7 @@ def test_assigned_after_all_past_the_limit_for_one_is_held(
     assert not world.box.credits
 
 
-def test_assigned_after_all_past_the_limit_for_all_holds_the_execution(
+def test_rewards_assigned_later_over_a_limit_hold_the_execution(
     world: World, settings: Settings
 ) -> None:
     settings.LIMIT_CUSTOMERS = ["2"]
@@ -134,7 +136,7 @@ def test_assigned_after_all_past_the_limit_for_all_holds_the_execution(
     assert not world.box.credits
 
 
-def test_a_second_assignment_after_all_is_held_as_any_second_is(world: World) -> None:
+def test_a_duplicate_that_is_assigned_later_needs_review(world: World) -> None:
     world.box.assign("7311", "C1")
     second = world.box.assign("7311", "C1", status="NotEligible")
     world.announce("7311")
@@ -150,7 +152,7 @@ def test_a_second_assignment_after_all_is_held_as_any_second_is(world: World) ->
     assert len(world.box.credits) == 1
 
 
-def test_what_becomes_readable_is_given_to_whom_it_is_for(world: World) -> None:
+def test_a_row_that_becomes_valid_is_activated_for_its_customer(world: World) -> None:
     broken = row("9f0c", customer=None)
     world.box.list_row("7311", broken)
     world.announce("7311")
@@ -164,7 +166,7 @@ def test_what_becomes_readable_is_given_to_whom_it_is_for(world: World) -> None:
     assert [credit.customer for credit in world.box.credits] == ["C7"]
 
 
-def test_what_becomes_readable_and_is_a_second_assignment_is_held(world: World) -> None:
+def test_a_row_that_becomes_valid_and_is_a_duplicate_needs_review(world: World) -> None:
     broken = row("9f0c", customer=None)
     world.box.list_row("7311", broken)
     world.box.assign("7311", "C7")
@@ -182,15 +184,15 @@ def test_what_becomes_readable_and_is_a_second_assignment_is_held(world: World) 
 
 
 @pytest.mark.parametrize("reward", [None, OTHER], ids=["as before", "and another"])
-def test_what_is_assigned_again_was_not_cancelled_too_late(
+def test_a_reward_assigned_again_is_not_marked_as_cancelled(
     world: World, reward: dict[str, Any] | None
 ) -> None:
     reference = owed(world)
     world.work()
     world.box.change("7311", reference, status="Cancelled")
     assert look_again(world).cancelled_too_late
-    anew = {"reward": reward} if reward else {}
-    world.box.change("7311", reference, status="Assigned", **anew)
+    changed = {"reward": reward} if reward else {}
+    world.box.change("7311", reference, status="Assigned", **changed)
 
     assignment = look_again(world)
     world.work()
@@ -200,7 +202,9 @@ def test_what_is_assigned_again_was_not_cancelled_too_late(
     assert len(world.box.credits) == 1
 
 
-def test_what_a_cancelled_execution_gave_stays_cancelled_too_late(world: World) -> None:
+def test_a_reward_of_a_cancelled_execution_stays_marked_as_cancelled(
+    world: World,
+) -> None:
     reference = owed(world)
     world.work()
     world.box.change("7311", reference, status="Cancelled")
@@ -220,9 +224,7 @@ def test_what_a_cancelled_execution_gave_stays_cancelled_too_late(world: World) 
 
 
 @pytest.mark.parametrize("name", ["customerId", "promotionId"])
-def test_the_same_assignment_for_another_is_a_persons_matter(
-    world: World, name: str
-) -> None:
+def test_a_changed_customer_or_promotion_needs_review(world: World, name: str) -> None:
     listed = row("9f0c", customer="C1")
     world.box.list_row("7311", listed)
     world.collect("7311")
@@ -236,7 +238,7 @@ def test_the_same_assignment_for_another_is_a_persons_matter(
     assert not world.box.credits
 
 
-def test_a_status_that_becomes_unknown_on_its_way_is_a_persons_matter(
+def test_a_status_that_becomes_unknown_during_the_call_needs_review(
     world: World,
 ) -> None:
     reference = owed(world)
@@ -257,7 +259,7 @@ def test_a_status_that_becomes_unknown_on_its_way_is_a_persons_matter(
     )
 
 
-def test_two_of_one_id_on_a_page_are_both_seen(world: World) -> None:
+def test_two_different_rows_with_one_id_are_both_stored(world: World) -> None:
     world.box.list_row("7311", row("9f0c", customer="C1"))
     world.box.list_row("7311", row("9f0c", customer="C2"))
 
@@ -272,7 +274,7 @@ def test_two_of_one_id_on_a_page_are_both_seen(world: World) -> None:
     assert "twice, and not the same" in other.problem
 
 
-def test_a_second_assignment_that_changes_is_still_a_second(world: World) -> None:
+def test_a_changed_duplicate_is_still_a_duplicate(world: World) -> None:
     world.box.assign("7311", "C1")
     second = world.box.assign("7311", "C1")
     world.collect("7311")
@@ -289,7 +291,7 @@ def test_a_second_assignment_that_changes_is_still_a_second(world: World) -> Non
     assert held.problem.count("another reward than before") == 1
 
 
-def test_assigned_again_with_another_reward_after_it_was_sent(world: World) -> None:
+def test_another_reward_assigned_after_sending_needs_review(world: World) -> None:
     reference = owed(world)
     world.box.order(Fault(kind="error_before", side="platform", status=503))
     world.run_activation()
@@ -308,7 +310,7 @@ def test_assigned_again_with_another_reward_after_it_was_sent(world: World) -> N
     assert not world.box.credits
 
 
-def test_what_was_never_sent_is_given_as_it_is_listed_now(world: World) -> None:
+def test_a_reward_never_sent_is_activated_as_listed_now(world: World) -> None:
     reference = owed(world)
     world.box.order(Fault(kind="too_many", side="platform"))
     world.run_activation()
@@ -322,7 +324,7 @@ def test_what_was_never_sent_is_given_as_it_is_listed_now(world: World) -> None:
     assert [str(credit.value) for credit in world.box.credits] == ["99"]
 
 
-def test_a_status_that_becomes_known_releases_what_was_held_for_it(
+def test_a_status_that_becomes_known_releases_its_rewards(
     world: World,
 ) -> None:
     reference = owed(world, status="AwaitingMoon")
@@ -334,7 +336,7 @@ def test_a_status_that_becomes_known_releases_what_was_held_for_it(
     assert world.assignment("C1").state == AssignmentState.ACTIVE
 
 
-def test_assigned_after_all_but_unreadably_is_a_persons_matter(world: World) -> None:
+def test_a_reward_assigned_later_with_invalid_data_needs_review(world: World) -> None:
     reference = owed(world, status="NotEligible")
     world.box.change("7311", reference, status="Assigned")
 
@@ -346,7 +348,7 @@ def test_assigned_after_all_but_unreadably_is_a_persons_matter(world: World) -> 
     )
 
 
-def test_a_status_that_becomes_unknown_stops_what_is_owed(world: World) -> None:
+def test_a_status_that_becomes_unknown_stops_a_pending_reward(world: World) -> None:
     reference = owed(world)
     world.box.change("7311", reference, status="AwaitingMoon")
 
@@ -360,7 +362,7 @@ def test_a_status_that_becomes_unknown_stops_what_is_owed(world: World) -> None:
     assert not world.box.credits
 
 
-def test_another_reward_is_held(world: World) -> None:
+def test_a_changed_reward_needs_review(world: World) -> None:
     reference = owed(world)
     world.box.change("7311", reference, reward=OTHER)
 
@@ -374,7 +376,7 @@ def test_another_reward_is_held(world: World) -> None:
     assert not world.box.credits
 
 
-def test_another_reward_is_given_once_a_person_releases_it(world: World) -> None:
+def test_a_changed_reward_is_activated_once_staff_approve_it(world: World) -> None:
     reference = owed(world)
     world.box.change("7311", reference, reward=OTHER)
     look_again(world)
@@ -386,14 +388,14 @@ def test_another_reward_is_given_once_a_person_releases_it(world: World) -> None
     assert str(credit.value) == "99"
 
 
-def test_the_same_value_in_other_digits_is_no_other_reward(world: World) -> None:
+def test_the_same_value_in_other_digits_is_no_change(world: World) -> None:
     reference = owed(world, reward={**OTHER, "value": "10.00"})
     world.box.change("7311", reference, reward={**OTHER, "value": 10.0})
 
     assert look_again(world).reason == ""
 
 
-def test_another_reward_after_it_was_given_is_marked(world: World) -> None:
+def test_a_reward_changed_after_activation_is_marked(world: World) -> None:
     reference = owed(world)
     world.work()
     world.box.change("7311", reference, reward=OTHER)
@@ -407,7 +409,7 @@ def test_another_reward_after_it_was_given_is_marked(world: World) -> None:
     assert len(world.box.credits) == 1
 
 
-def test_taken_back_while_in_doubt_is_asked_about_and_not_given_again(
+def test_a_cancelled_reward_with_unknown_outcome_is_not_sent_again(
     world: World,
 ) -> None:
     reference = owed(world)
@@ -427,10 +429,10 @@ def test_taken_back_while_in_doubt_is_asked_about_and_not_given_again(
 
 @pytest.mark.parametrize("capability", ["idempotent,askable", "idempotent"])
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
-def test_in_doubt_and_then_of_a_status_nobody_knows_is_settled(
+def test_an_unknown_outcome_with_an_unknown_status_is_settled(
     world: World, settings: Settings, capability: str, kind: str
 ) -> None:
-    """It is owed and nobody may claim it: that must not last until its key is forgotten."""
+    """No worker may claim the row: it must be settled before its key expires."""
     settings.PLATFORM_CAPABILITY = capability
     world.box.become("idempotent" if "askable" in capability else "keyed")
     assigned = world.box.assign("7311", "C1")
@@ -457,7 +459,7 @@ def test_in_doubt_and_then_of_a_status_nobody_knows_is_settled(
     assert len(world.box.credits) == given
 
 
-def test_what_was_left_owed_and_not_assigned_is_found_and_asked_about(
+def test_a_pending_row_without_an_assignment_is_settled(
     world: World,
 ) -> None:
     world.box.assign("7311", "C1")
@@ -477,7 +479,7 @@ def test_what_was_left_owed_and_not_assigned_is_found_and_asked_about(
     )
 
 
-def test_taken_back_while_in_doubt_and_given_is_marked(world: World) -> None:
+def test_a_cancelled_reward_found_to_be_activated_is_marked(world: World) -> None:
     reference = owed(world)
     world.box.order(Fault(kind="lost_answer", side="platform", route="rewards"))
     world.run_activation()
@@ -492,7 +494,7 @@ def test_taken_back_while_in_doubt_and_given_is_marked(world: World) -> None:
     assert len(world.box.credits) == 1
 
 
-def test_what_staff_wrote_off_stays_written_off(world: World) -> None:
+def test_a_written_off_reward_stays_written_off(world: World) -> None:
     reference = owed(world, status="AwaitingMoon")
     decisions.write_off(Assignment.objects.all(), by=None, why="Not wanted.")
     world.box.change("7311", reference, status="Assigned")
@@ -505,7 +507,7 @@ def test_what_staff_wrote_off_stays_written_off(world: World) -> None:
     )
 
 
-def test_a_cancelled_execution_gives_nothing_more(world: World) -> None:
+def test_a_cancelled_execution_activates_nothing_more(world: World) -> None:
     owed(world)
     execution = world.assignment("C1").execution
 
@@ -516,7 +518,7 @@ def test_a_cancelled_execution_gives_nothing_more(world: World) -> None:
     assert not world.box.credits
 
 
-def test_pages_that_come_after_a_cancellation_owe_nothing(world: World) -> None:
+def test_pages_stored_after_a_cancellation_activate_nothing(world: World) -> None:
     world.box.assign("7311", "C1")
     execution = world.open("7311")
 
@@ -527,7 +529,7 @@ def test_pages_that_come_after_a_cancellation_owe_nothing(world: World) -> None:
     assert world.reconcile("7311").drift == 0
 
 
-def test_a_notice_after_a_cancellation_reopens_nothing(world: World) -> None:
+def test_a_webhook_after_a_cancellation_reopens_nothing(world: World) -> None:
     world.box.assign("7311", "C1")
     world.notify(4, EventTypeID=4, CampaignID=7311)
     world.work()
@@ -539,14 +541,14 @@ def test_a_notice_after_a_cancellation_reopens_nothing(world: World) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_who_take_back_a_large_execution_leave_nothing_of_it() -> None:
+def test_two_concurrent_cancellations_leave_no_row() -> None:
     execution = ExecutionFactory(stop=ExecutionStop.CANCELLED)
     CollectionFactory(execution=execution)
     AssignmentFactory.create_batch(3, execution=execution, state=AssignmentState.OWED)
 
     with elsewhere() as other:
         other.begin()
-        other.do(lambda: cancellation._take_back_some(execution))
+        other.do(lambda: cancellation._cancel_some(execution))
         cancellation.follow()
         other.do(lambda: transaction.set_rollback(True))
         other.commit()
@@ -557,7 +559,7 @@ def test_two_who_take_back_a_large_execution_leave_nothing_of_it() -> None:
     assert not cancellation.is_due()
 
 
-def test_a_large_cancelled_execution_is_taken_back_some_at_a_time(
+def test_a_large_execution_is_cancelled_in_batches(
     world: World, django_user_model: type[User]
 ) -> None:
     agent = django_user_model.objects.create_user("agent")
@@ -585,7 +587,7 @@ def test_a_large_cancelled_execution_is_taken_back_some_at_a_time(
 
 @pytest.mark.parametrize("before", ["NotEligible", "Cancelled"])
 @pytest.mark.parametrize("name", ["customerId", "promotionId"])
-def test_assigned_after_all_but_to_another_is_a_persons_matter(
+def test_a_reward_assigned_later_to_another_owner_needs_review(
     world: World, name: str, before: str
 ) -> None:
     listed = row("9f0c", customer="C1") | {"status": before, "reward": None}

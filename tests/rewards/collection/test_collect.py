@@ -1,4 +1,4 @@
-"""Fetching what customers were assigned: all of it, whatever the pages do."""
+"""The fetch of assignments: all rows are stored, whatever faults the calls have."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def assign(world: World, count: int, occurrence: str = "7311", first: int = 0) -
 
 @pytest.fixture
 def small_pages(world: World) -> World:
-    """The vendor gives no more than ten rows a page, whatever is asked for."""
+    """Return a world in which Optimove returns at most ten rows per page."""
     world.box.reset(Options(largest_page=10))
     return world
 
@@ -83,7 +83,7 @@ def test_a_crash_between_two_pages_resumes_at_the_second(small_pages: World) -> 
 
 
 def one_call(world: World, *, list_first: bool = False) -> None:
-    """One page is fetched and stored; then the worker is gone."""
+    """Fetch and store one page, as a worker that then stops."""
     execution = collect.due_executions(triggered_first=not list_first).first()
     assert execution is not None
     with Promotions.from_settings() as client:
@@ -92,58 +92,58 @@ def one_call(world: World, *, list_first: bool = False) -> None:
         )
 
 
-def test_a_worker_that_was_thought_dead_stores_nothing(small_pages: World) -> None:
+def test_a_worker_without_its_lease_stores_nothing(small_pages: World) -> None:
     assign(small_pages, 15)
     execution = open_execution("7311")
-    with fetch_runs.acquired(execution.pk) as asleep:
-        assert asleep is not None
-        fetch_runs.begin(asleep)
+    with fetch_runs.acquired(execution.pk) as stale:
+        assert stale is not None
+        fetch_runs.begin(stale)
         with Promotions.from_settings() as client:
             page = client.assignments("7311")
         small_pages.let_time_come()
         small_pages.work()
 
         with pytest.raises(state_machine.LostRace):
-            ingest.store(asleep, page, fetch_runs.advance)
+            ingest.store(stale, page, fetch_runs.advance)
 
     assert Assignment.objects.count() == 15
 
 
-def test_a_worker_that_was_thought_dead_begins_nothing(small_pages: World) -> None:
+def test_a_worker_without_its_lease_begins_no_run(small_pages: World) -> None:
     assign(small_pages, 15)
     execution = open_execution("7311")
-    with fetch_runs.acquired(execution.pk) as asleep:
-        assert asleep is not None
+    with fetch_runs.acquired(execution.pk) as stale:
+        assert stale is not None
         small_pages.let_time_come()
-        with fetch_runs.acquired(execution.pk) as awake:
-            assert awake is not None
+        with fetch_runs.acquired(execution.pk) as current:
+            assert current is not None
 
             with pytest.raises(state_machine.LostRace):
-                fetch_runs.begin(asleep)
+                fetch_runs.begin(stale)
 
     assert collection("7311").state == CollectionState.WAITING
 
 
-def test_a_worker_that_was_thought_dead_records_no_failure(small_pages: World) -> None:
+def test_a_worker_without_its_lease_records_no_failure(small_pages: World) -> None:
     assign(small_pages, 15)
     execution = open_execution("7311")
     small_pages.box.order(Fault(kind="error_before", side="promotions", status=400))
     with (
         Promotions.from_settings() as client,
-        fetch_runs.acquired(execution.pk) as asleep,
+        fetch_runs.acquired(execution.pk) as stale,
     ):
-        assert asleep is not None
+        assert stale is not None
         small_pages.let_time_come()
-        # The one call that is refused is that of the worker that lost its lease.
+        # The one rejected call is that of the worker that lost its lease.
         with pytest.raises(wire.Rejected) as refused:
             client.assignments("7311")
         small_pages.work()
-        collect._fail(asleep, refused.value)
+        collect._fail(stale, refused.value)
 
     assert collection("7311").state == CollectionState.DONE
 
 
-def test_any_number_of_notices_while_a_pass_runs_ask_for_one_more(
+def test_webhooks_during_a_run_request_one_more_run(
     small_pages: World,
 ) -> None:
     assign(small_pages, 15)
@@ -159,7 +159,7 @@ def test_any_number_of_notices_while_a_pass_runs_ask_for_one_more(
     assert collection("7311").finished == 2
 
 
-def test_notices_that_never_cease_do_not_keep_a_pass_from_its_end(
+def test_continuous_webhooks_do_not_prevent_the_end_of_a_run(
     small_pages: World,
 ) -> None:
     assign(small_pages, 35)
@@ -172,7 +172,7 @@ def test_notices_that_never_cease_do_not_keep_a_pass_from_its_end(
     assert Assignment.objects.count() == 35
 
 
-def test_a_settled_execution_is_collected_again_when_announced_again(
+def test_a_settled_execution_is_fetched_again_when_announced_again(
     world: World,
 ) -> None:
     assign(world, 3)
@@ -185,7 +185,7 @@ def test_a_settled_execution_is_collected_again_when_announced_again(
     assert len(world.box.credits) == 5
 
 
-def test_a_list_that_is_shorter_than_it_says_is_fetched_three_times_more(
+def test_a_list_shorter_than_its_total_is_fetched_three_more_times(
     world: World,
 ) -> None:
     assign(world, 3)
@@ -210,7 +210,7 @@ def altered(*, times: int | None = None, **changes: object) -> Fault:
     )
 
 
-def test_a_refused_page_token_begins_the_pass_again(small_pages: World) -> None:
+def test_a_rejected_page_token_restarts_the_run(small_pages: World) -> None:
     assign(small_pages, 15)
     small_pages.box.order(
         Fault(kind="error_before", side="promotions", route=LISTED, status=400, skip=1)
@@ -223,7 +223,7 @@ def test_a_refused_page_token_begins_the_pass_again(small_pages: World) -> None:
     assert Assignment.objects.filter(state=AssignmentState.ACTIVE).count() == 15
 
 
-def test_a_page_token_that_repeats_does_not_go_round_for_ever(
+def test_a_repeated_page_token_ends_the_run(
     small_pages: World,
 ) -> None:
     assign(small_pages, 15)
@@ -235,7 +235,7 @@ def test_a_page_token_that_repeats_does_not_go_round_for_ever(
     assert collection("7311").state == CollectionState.HELD
 
 
-def test_an_empty_list_is_asked_for_again_and_then_held(world: World) -> None:
+def test_an_empty_list_is_fetched_again_and_then_needs_review(world: World) -> None:
     world.box.open("7311")
     open_execution("7311")
 
@@ -246,7 +246,7 @@ def test_an_empty_list_is_asked_for_again_and_then_held(world: World) -> None:
     assert listing_calls(world) == 1 + len(fetch_runs.EMPTY_WAITS)
 
 
-def test_a_list_that_comes_late_is_found(world: World) -> None:
+def test_a_list_that_is_filled_late_is_fetched(world: World) -> None:
     world.box.open("7311")
     world.announce("7311")
     assign(world, 2)
@@ -267,7 +267,7 @@ def test_a_list_that_comes_late_is_found(world: World) -> None:
     ],
     ids=lambda fault: fault.kind,
 )
-def test_a_vendor_having_a_bad_day_is_asked_again(world: World, fault: Fault) -> None:
+def test_a_call_that_fails_is_retried(world: World, fault: Fault) -> None:
     assign(world, 3)
     world.box.order(fault)
     open_execution("7311")
@@ -277,7 +277,7 @@ def test_a_vendor_having_a_bad_day_is_asked_again(world: World, fault: Fault) ->
     assert Assignment.objects.filter(state=AssignmentState.ACTIVE).count() == 3
 
 
-def test_eight_malformed_answers_in_a_row_are_a_persons_matter(world: World) -> None:
+def test_eight_invalid_responses_in_a_row_need_review(world: World) -> None:
     assign(world, 3)
     world.box.order(Fault(kind="sentence", side="promotions", route=LISTED, times=None))
     open_execution("7311")
@@ -292,7 +292,7 @@ def test_eight_malformed_answers_in_a_row_are_a_persons_matter(world: World) -> 
     assert listing_calls(world) == 8
 
 
-def test_one_row_that_cannot_be_read_is_held_and_the_rest_goes_on(
+def test_invalid_rows_need_review_and_others_are_activated(
     world: World,
 ) -> None:
     assign(world, 3)
@@ -323,7 +323,7 @@ def test_one_row_that_cannot_be_read_is_held_and_the_rest_goes_on(
     ],
     ids=["not a number", "infinite", "no id", "nested too deep"],
 )
-def test_one_value_that_nobody_can_hold_spoils_its_row_alone(
+def test_an_invalid_value_affects_only_its_row(
     world: World, spoilt: dict[str, Any]
 ) -> None:
     assign(world, 3)
@@ -339,7 +339,7 @@ def test_one_value_that_nobody_can_hold_spoils_its_row_alone(
     assert len(world.box.credits) == 3
 
 
-def test_a_status_the_contract_does_not_know_stops_that_reward_alone(
+def test_an_unknown_status_affects_only_its_reward(
     world: World,
 ) -> None:
     assign(world, 2)
@@ -367,7 +367,9 @@ def test_a_status_the_contract_does_not_know_stops_that_reward_alone(
         "Cancelled",
     ],
 )
-def test_what_was_not_assigned_is_kept_and_not_given(world: World, status: str) -> None:
+def test_a_row_that_was_not_assigned_is_stored_and_not_activated(
+    world: World, status: str
+) -> None:
     world.box.assign("7311", "C1", status=status, reward=None)
 
     world.announce("7311")
@@ -378,7 +380,7 @@ def test_what_was_not_assigned_is_kept_and_not_given(world: World, status: str) 
     assert not world.box.credits
 
 
-def test_a_second_assignment_of_the_same_three_is_kept_and_held(world: World) -> None:
+def test_a_duplicate_assignment_is_stored_and_needs_review(world: World) -> None:
     world.box.assign("7311", "C1", assignment_id="first")
     world.box.assign("7311", "C1", assignment_id="second")
 
@@ -392,7 +394,7 @@ def test_a_second_assignment_of_the_same_three_is_kept_and_held(world: World) ->
     assert len(world.box.credits) == 1
 
 
-def test_one_row_on_two_pages_is_one_assignment(small_pages: World) -> None:
+def test_a_row_on_two_pages_is_one_assignment(small_pages: World) -> None:
     assign(small_pages, 10)
     [row, *_] = small_pages.box.rows("7311")
     small_pages.box.list_row("7311", row)
@@ -403,7 +405,7 @@ def test_one_row_on_two_pages_is_one_assignment(small_pages: World) -> None:
     assert Assignment.objects.count() == 10
 
 
-def test_customer_ids_that_are_numbers_work(world: World) -> None:
+def test_customer_ids_may_be_numbers(world: World) -> None:
     world.box.assign("7311", 234638)
 
     world.announce("7311")
@@ -413,7 +415,7 @@ def test_customer_ids_that_are_numbers_work(world: World) -> None:
     assert credit.customer == "234638"
 
 
-def test_a_customer_not_listed_yet_is_asked_for_again(world: World) -> None:
+def test_a_customer_not_listed_yet_is_looked_up_again(world: World) -> None:
     world.box.open("7311")
     world.notify(11, campaignID="7311", customerID="C1")
     world.work()
@@ -425,7 +427,7 @@ def test_a_customer_not_listed_yet_is_asked_for_again(world: World) -> None:
     assert Trigger.objects.get().state == TriggerState.DONE
 
 
-def test_a_customer_who_is_never_listed_is_held(world: World) -> None:
+def test_a_customer_who_is_never_listed_needs_review(world: World) -> None:
     world.box.open("7311")
     world.notify(11, campaignID="7311", customerID="C1")
 
@@ -435,7 +437,7 @@ def test_a_customer_who_is_never_listed_is_held(world: World) -> None:
     assert (held.state, held.reason) == (TriggerState.HELD, "NOT_LISTED")
 
 
-def test_where_each_notice_may_mean_one_more_the_second_is_waited_for(
+def test_a_second_webhook_waits_for_a_second_assignment(
     world: World, settings: Settings, tmp_path: Path
 ) -> None:
     contract = tmp_path / "contract.toml"
@@ -457,7 +459,7 @@ def test_where_each_notice_may_mean_one_more_the_second_is_waited_for(
     assert Trigger.objects.get().state == TriggerState.DONE
 
 
-def test_a_second_notice_asks_for_a_held_customer_anew(world: World) -> None:
+def test_a_second_webhook_looks_up_the_customer_again(world: World) -> None:
     world.box.open("7311")
     world.notify(11, campaignID="7311", customerID="C1")
     world.wait()
@@ -469,7 +471,7 @@ def test_a_second_notice_asks_for_a_held_customer_anew(world: World) -> None:
     assert world.assignment("C1").state == AssignmentState.ACTIVE
 
 
-def test_an_answer_to_an_earlier_question_does_not_settle_a_later_one(
+def test_an_older_answer_does_not_conclude_a_newer_webhook(
     world: World,
 ) -> None:
     world.box.assign("7311", "C1")
@@ -490,7 +492,7 @@ def test_an_answer_to_an_earlier_question_does_not_settle_a_later_one(
     assert world.assignment("C1").state == AssignmentState.OWED
 
 
-def test_one_customer_id_the_vendor_refuses_spoils_no_others(world: World) -> None:
+def test_a_rejected_customer_id_does_not_affect_others(world: World) -> None:
     for number in range(5):
         world.box.assign("7311", f"C{number}")
         world.notify(11, campaignID="7311", customerID=f"C{number}")
@@ -506,7 +508,7 @@ def test_one_customer_id_the_vendor_refuses_spoils_no_others(world: World) -> No
     assert Assignment.objects.filter(state=AssignmentState.ACTIVE).count() >= 4
 
 
-def test_the_vendor_is_never_called_more_often_than_it_allows(
+def test_optimoves_rate_limit_is_never_exceeded(
     small_pages: World,
 ) -> None:
     assign(small_pages, 600)
@@ -519,7 +521,7 @@ def test_the_vendor_is_never_called_more_often_than_it_allows(
     assert collection("7311").state == CollectionState.COLLECTING
 
 
-def test_a_pass_is_checked_against_the_limits_before_anything_is_given(
+def test_limits_are_checked_before_anything_is_activated(
     world: World, settings: Settings
 ) -> None:
     settings.LIMIT_CUSTOMERS = ["2"]
@@ -533,7 +535,7 @@ def test_a_pass_is_checked_against_the_limits_before_anything_is_given(
     assert not world.box.credits
 
 
-def test_the_last_pass_is_what_listed_means(world: World) -> None:
+def test_listed_pass_is_the_number_of_the_latest_run(world: World) -> None:
     assign(world, 2)
     world.announce("7311")
 
@@ -544,9 +546,7 @@ def test_the_last_pass_is_what_listed_means(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 403])
-def test_a_list_that_fails_for_days_is_a_persons_matter(
-    world: World, status: int
-) -> None:
+def test_a_list_that_fails_for_days_needs_review(world: World, status: int) -> None:
     world.open("7311")
     Collection.objects.update(failures=fetch_runs.GIVE_UP_AFTER)
     world.box.order(Fault(kind="error_before", side="promotions", status=status))
@@ -557,7 +557,7 @@ def test_a_list_that_fails_for_days_is_a_persons_matter(
     assert (row.state, row.reason) == (CollectionState.HELD, AssignmentReason.GIVEN_UP)
 
 
-def test_while_our_key_is_refused_no_list_is_given_up(world: World) -> None:
+def test_a_rejected_api_key_ends_no_run(world: World) -> None:
     world.open("7311")
     Collection.objects.update(failures=fetch_runs.GIVE_UP_AFTER)
     world.box.order(Fault(kind="error_before", side="promotions", status=401))
@@ -569,7 +569,7 @@ def test_while_our_key_is_refused_no_list_is_given_up(world: World) -> None:
 
 @contextmanager
 def first_page(world: World) -> Iterator[tuple[Collection, Page]]:
-    """The first page of a list, taken from the vendor and not saved yet."""
+    """Fetch the first page of a list without saving it."""
     world.box.assign("7311", "C1")
     execution = world.open("7311")
     with fetch_runs.acquired(execution.pk) as taken:
@@ -579,14 +579,14 @@ def first_page(world: World) -> Iterator[tuple[Collection, Page]]:
             yield taken, client.assignments("7311")
 
 
-def test_of_a_page_whose_place_cannot_be_kept_nothing_is(world: World) -> None:
+def test_a_page_whose_cursor_cannot_be_stored_is_rolled_back(world: World) -> None:
     with first_page(world) as (collection, page), pytest.raises(DataError):
         ingest.store(collection, replace(page, next_cursor="\0"), fetch_runs.advance)
 
     assert not Assignment.objects.exists()
 
 
-def test_a_page_is_not_saved_over_one_that_was_quicker(world: World) -> None:
+def test_a_page_does_not_overwrite_a_page_stored_before(world: World) -> None:
     with first_page(world) as (collection, page):
         ingest.store(collection, replace(page, next_cursor="2"), fetch_runs.advance)
 
@@ -596,10 +596,10 @@ def test_a_page_is_not_saved_over_one_that_was_quicker(world: World) -> None:
     assert Collection.objects.get().cursor == "2"
 
 
-def test_who_is_listed_late_is_found_by_the_second_look(
+def test_a_customer_who_is_listed_late_is_found_by_a_recheck(
     world: World, settings: Settings
 ) -> None:
-    """The list was whole by its own total while a customer was still to come."""
+    """The list matched its total although a customer was not listed yet."""
     settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
     world.box.assign("7311", "C1")
     world.announce("7311")
@@ -617,11 +617,11 @@ def test_who_is_listed_late_is_found_by_the_second_look(
 
     assert world.assignment("C2").state == AssignmentState.ACTIVE
     assert collection("7311").state == CollectionState.DONE
-    # The third one was as the second.
+    # The third run found the same rows as the second.
     assert collection("7311").number == 3
 
 
-def test_a_notice_for_another_channel_does_not_take_the_second_looks_place(
+def test_a_webhook_for_another_channel_does_not_replace_the_recheck(
     world: World, settings: Settings
 ) -> None:
     settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
@@ -636,7 +636,7 @@ def test_a_notice_for_another_channel_does_not_take_the_second_looks_place(
     assert world.assignment("C2").state == AssignmentState.ACTIVE
 
 
-def test_nor_does_one_that_comes_during_the_first_pass(
+def test_a_webhook_during_the_first_run_does_not_replace_the_recheck(
     small_pages: World, settings: Settings
 ) -> None:
     settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
@@ -653,7 +653,7 @@ def test_nor_does_one_that_comes_during_the_first_pass(
     assert Assignment.objects.filter(state=AssignmentState.ACTIVE).count() == 16
 
 
-def test_as_many_as_before_and_not_the_same_are_not_as_before(
+def test_the_same_number_of_other_rows_is_another_list(
     world: World, settings: Settings
 ) -> None:
     settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
@@ -663,7 +663,7 @@ def test_as_many_as_before_and_not_the_same_are_not_as_before(
     world.box.assign("7311", "C3")
     world.box.order(Fault(kind="shifted_up", side="promotions", seconds=60))
     with Promotions.from_settings() as client:
-        client.assignments("7311")  # from now on the first row is not listed
+        client.assignments("7311")  # Optimove omits the first row from now on
 
     world.let_time_come()
     world.work()
@@ -672,7 +672,7 @@ def test_as_many_as_before_and_not_the_same_are_not_as_before(
     assert collection("7311").state == CollectionState.WAITING
 
 
-def test_who_acts_just_now_does_not_wait_for_the_second_look(
+def test_a_triggered_customer_does_not_wait_for_the_recheck(
     world: World, settings: Settings
 ) -> None:
     settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
@@ -687,10 +687,10 @@ def test_who_acts_just_now_does_not_wait_for_the_second_look(
     assert collection("7311").state == CollectionState.WAITING
 
 
-def test_a_look_that_leaves_somebody_out_is_not_the_last(
+def test_a_run_that_misses_a_customer_is_followed_by_another(
     world: World, settings: Settings
 ) -> None:
-    """Else the customer has the reward, and the ledgers differ until somebody asks."""
+    """Otherwise the reconciliation would show a mismatch for an activated reward."""
     settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
     for customer in ("C1", "C2"):
         world.box.assign("7311", customer)
@@ -705,7 +705,7 @@ def test_a_look_that_leaves_somebody_out_is_not_the_last(
     assert world.reconcile("7311").drift == 0
 
 
-def test_a_list_that_is_another_each_time_is_looked_at_so_often_and_no_more(
+def test_a_list_that_always_changes_is_rechecked_a_limited_number_of_times(
     world: World, settings: Settings
 ) -> None:
     settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
@@ -720,7 +720,7 @@ def test_a_list_that_is_another_each_time_is_looked_at_so_often_and_no_more(
     assert collection("7311").number == fetch_runs.MAX_RECHECKS
 
 
-def test_what_is_announced_anew_is_looked_at_again_anew(
+def test_a_second_announcement_starts_new_rechecks(
     world: World, settings: Settings
 ) -> None:
     settings.LIST_AGAIN_AFTER = timedelta(seconds=60)
@@ -732,7 +732,7 @@ def test_what_is_announced_anew_is_looked_at_again_anew(
     assert collection("7311").number == 4
 
 
-def test_customers_who_never_cease_do_not_keep_a_list_waiting(world: World) -> None:
+def test_triggered_customers_do_not_delay_a_list(world: World) -> None:
     assign(world, 3)
     open_execution("7311")
     calls = 0
@@ -746,7 +746,7 @@ def test_customers_who_never_cease_do_not_keep_a_list_waiting(world: World) -> N
     assert Assignment.objects.filter(execution__reference="7311").count() == 3
 
 
-def test_nor_does_an_execution_of_which_customers_trigger_all_the_time(
+def test_triggered_customers_do_not_delay_the_list_of_their_execution(
     world: World,
 ) -> None:
     open_execution("7400")
@@ -759,7 +759,7 @@ def test_nor_does_an_execution_of_which_customers_trigger_all_the_time(
     assert Trigger.objects.get().state == TriggerState.WAITING
 
 
-def test_who_is_asked_for_during_a_pass_is_not_missed_on_its_pages(
+def test_a_customer_looked_up_during_a_run_counts_as_seen(
     small_pages: World,
 ) -> None:
     assign(small_pages, 15)
@@ -775,7 +775,7 @@ def test_who_is_asked_for_during_a_pass_is_not_missed_on_its_pages(
     assert found.number == 1
 
 
-def test_a_list_that_was_held_is_not_forgotten_because_somebody_triggers(
+def test_a_stopped_list_is_completed_after_a_trigger(
     small_pages: World,
 ) -> None:
     assign(small_pages, 15)
@@ -795,7 +795,7 @@ def test_a_list_that_was_held_is_not_forgotten_because_somebody_triggers(
     assert Assignment.objects.count() == 15
 
 
-def test_a_list_that_was_not_whole_is_given_time_to_be_written(world: World) -> None:
+def test_an_incomplete_list_is_fetched_again_some_seconds_later(world: World) -> None:
     assign(world, 3)
     world.box.order(Fault(kind="wrong_total", side="promotions", by=2))
     open_execution("7311")

@@ -1,4 +1,4 @@
-"""What follows a page of a list, and a call that failed: decided without a database."""
+"""The next step of a run after a page or a failed call, without a database."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PASS = "Pass 7 saw 10 rows on 3 pages."
 
 
 class Case(NamedTuple):
-    """A run, a page, and what follows it."""
+    """A run, a page, and the expected next step."""
 
     run: dict[str, Any]
     cursor: str | None
@@ -172,7 +172,7 @@ def a_run(**given: Any) -> Collection:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_what_follows_a_page(case: Case) -> None:
+def test_a_page_leads_to_the_next_step(case: Case) -> None:
     page = Page("7311", None, (), case.cursor, case.total)
 
     step = next_step(
@@ -192,7 +192,7 @@ def test_what_follows_a_page(case: Case) -> None:
         assert step.wait == pytest.approx(case.wait, rel=0.21)
 
 
-def test_without_a_pause_a_whole_list_is_the_last() -> None:
+def test_without_a_pause_a_complete_list_is_not_rechecked() -> None:
     page = Page("7311", None, (), None, None)
 
     step = next_step(a_run(), page, 3, pause=0, is_as_before=False)
@@ -225,7 +225,7 @@ AWAY = wire.Unavailable("503")
         (GONE, {"restarts": MAX_RESTARTS}, HELD, {"reason": "INCOMPLETE"}, None),
     ],
 )
-def test_what_follows_a_call_that_failed(
+def test_a_failed_call_leads_to_the_next_step(
     error: wire.WireError,
     run: dict[str, Any],
     to: CollectionState | None,
