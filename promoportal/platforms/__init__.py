@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Protocol, cast
 from uuid import UUID
 
@@ -22,6 +23,7 @@ __all__ = [
     "Receipt",
     "Reward",
     "asks",
+    "current_capability",
     "from_settings",
 ]
 
@@ -67,6 +69,12 @@ def from_settings() -> Platform:
 
 # The adapter method that makes the call, by the kind of an attempt.
 _METHODS = {"ACTIVATE": "activate", "LOOK_UP": "look_up"}
+
+
+def current_capability() -> Capability:
+    """Return the capability of the platform that PLATFORM_ADAPTER names."""
+    with closing(from_settings()) as platform:
+        return platform.capability
 
 
 def asks(kind: str, key: UUID) -> str:

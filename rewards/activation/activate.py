@@ -21,7 +21,7 @@ from executions.models import Execution, ExecutionProgress, ExecutionStop, Trigg
 from promoportal import platforms, wire
 from promoportal.db.leases import Lease
 from promoportal.db.reconnecting_session import Session
-from promoportal.platforms import Order, Platform, Receipt
+from promoportal.platforms import Capability, Order, Platform, Receipt
 from promoportal.resilience import circuit_breaker
 from promoportal.resilience.circuit_breaker import BreakerState, Side
 from promoportal.runtime import crash_points
@@ -62,7 +62,7 @@ def activate() -> None:
         if not threads:
             return  # other workers have all permits, and continue
         _take_turns(platform, threads)
-    if is_due():
+    if _is_due(platform.capability):
         with transaction.atomic():
             signals.owed.send(Execution)
 
@@ -84,7 +84,8 @@ def _take_turns(platform: Platform, threads: int) -> None:
     for turn in count():
         if budget.is_spent() or misses == MAX_MISSES:
             return
-        due = due_executions(triggered_first=turn % 2 == 0).first()
+        every_other = turn % 2 == 0
+        due = due_executions(platform.capability, triggered_first=every_other).first()
         if due is None or circuit_breaker.is_open(Side.PLATFORM):
             return
         batch = partial(claim, due.pk, platform.capability)
@@ -118,17 +119,23 @@ def _activate(
 
 def is_due() -> bool:
     """Return whether a job would find a reward to send."""
-    return not circuit_breaker.is_open(Side.PLATFORM) and due_executions().exists()
+    return _is_due(platforms.current_capability())
 
 
-def due_executions(*, triggered_first: bool = False) -> QuerySet[Execution]:
+def _is_due(capability: Capability) -> bool:
+    is_open = circuit_breaker.is_open(Side.PLATFORM)
+    return not is_open and due_executions(capability).exists()
+
+
+def due_executions(
+    capability: Capability, *, triggered_first: bool = False
+) -> QuerySet[Execution]:
     """
     Return executions with rewards to send now that are not stopped, in random order.
 
     With `triggered_first`, executions of triggered customers come first. If every other
     turn does so, these customers wait for one batch, and not for one of each campaign.
     """
-    capability = platforms.from_settings().capability
     pending = claimable(capability).filter(execution=OuterRef("pk"))
     running = Execution.objects.filter(stop=ExecutionStop.NONE).exclude(
         state=ExecutionProgress.SETTLED

@@ -73,7 +73,7 @@ def is_due() -> bool:
     """Return whether a job would find a row to settle."""
     if circuit_breaker.is_open(Side.PLATFORM):
         return False
-    capability = platforms.from_settings().capability
+    capability = platforms.current_capability()
     return _uncertain().exists() or _stranded(capability).exists()
 
 

@@ -411,7 +411,7 @@ def test_an_execution_stopped_after_its_selection_is_not_claimed(
     world: World, stop: Any
 ) -> None:
     assignment = owe_one(world)
-    chosen = activate.due_executions().get()
+    chosen = activate.due_executions(platforms.current_capability()).get()
     stop(chosen, by=None, why="Wrong list.")
     Assignment.objects.update(state=AssignmentState.OWED)
 

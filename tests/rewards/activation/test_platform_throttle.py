@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_django import Settings
 
 from executions.models import Execution, TriggerState
+from promoportal import platforms
 from promoportal.resilience import circuit_breaker
 from promoportal.resilience.circuit_breaker import Breaker, Side
 from promoportal.sandbox import Fault
@@ -133,12 +134,15 @@ def test_a_triggered_reward_waits_for_the_current_batch_only(
     triggered = Execution.objects.get(reference="7500")
     TriggerFactory(execution=triggered, customer="C7500-0", state=TriggerState.DONE)
 
-    first = [activate.due_executions(triggered_first=True).first() for _ in range(5)]
+    due = activate.due_executions(platforms.current_capability())
+    due_triggered_first = activate.due_executions(
+        platforms.current_capability(), triggered_first=True
+    )
+
+    first = [due_triggered_first.first() for _ in range(5)]
 
     assert {one.reference for one in first if one} == {"7500"}
-    others = {
-        one.reference for _ in range(60) if (one := activate.due_executions().first())
-    }
+    others = {one.reference for _ in range(60) if (one := due.first())}
     assert len(others) > 5  # the other turns go to any execution
 
 
