@@ -359,7 +359,7 @@ class Trigger(Stateful):
             ),
         ]
         indexes = [
-            # The customers whom a look-up asks for, and whether any wait.
+            # For the customers of the next look-up, and for whether any wait.
             models.Index(
                 fields=["execution", "not_before"],
                 name="trigger_waiting",

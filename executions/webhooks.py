@@ -64,7 +64,10 @@ class Webhook(APIView):
         try:
             body = read_body(request.META)
         except TooLarge:
-            return Response({"detail": "A notice has at most 1 MiB."}, status=413)
+            return Response(
+                {"detail": "The body is too large: a webhook has at most 1 MiB."},
+                status=413,
+            )
         except CutShort:
             return Response({"detail": "The body was cut short."}, status=400)
         except NoLength:

@@ -26,7 +26,7 @@ class SkipKind(StrEnum):
 
 @dataclass(frozen=True)
 class SkipReason:
-    """Why a row was skipped: a kind for programs, and a sentence for staff."""
+    """The reason why a row was skipped: a kind for programs, a sentence for staff."""
 
     kind: SkipKind
     sentence: str

@@ -83,7 +83,7 @@ class Allowance(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{len(self.granted_at)} calls granted lately"
+        return f"{len(self.granted_at)} recent calls"
 
 
 # Counts the calls of the window, and those that are free for a priority. The clock is

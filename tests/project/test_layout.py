@@ -1,4 +1,4 @@
-"""How the product is cut into modules: their names, sizes, and who knows whom."""
+"""The modules of the product: their names, their sizes and their imports."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """
-What a page calls by its name is there: files, folders, modules and functions.
+Files, folders, modules and functions that the docs name exist.
 
-Names stand in backticks. A dotted name that is no module's may be a key of the contract,
-or one that the code holds as a text: a signal, a crash point, the number of a check.
+Names are in backticks. A dotted name may also be a key of the contract, or a string in
+the code: a signal, a crash point, the number of a check.
 """
 
 from __future__ import annotations
