@@ -61,7 +61,7 @@ class Census(models.Model):
                 include=["count"],
                 condition=Q(state="HELD"),
             ),
-            # The tick: what is old enough to be added up.
+            # For the scheduler: rows that are old enough to be merged.
             models.Index(
                 fields=["folded", "at"],
                 name="census_to_fold",

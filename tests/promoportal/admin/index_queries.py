@@ -37,41 +37,41 @@ LARGEST = filling.LARGEST
 Query = str | Callable[[StaffClient], Any]
 
 
-def tick(_staff: StaffClient) -> None:
-    """Look for all work that is due, as the scheduler does every second."""
+def run_scheduler(_staff: StaffClient) -> None:
+    """Run the scheduler once: it looks for all due work every second."""
     pipeline.tick()
 
 
 def claim_for_a_report(_staff: StaffClient) -> None:
-    """Claim the redemptions that the next report carries."""
+    """Claim the redemptions of the next report."""
     reporting.claim(batch_limit=100)
 
 
-def let_admitted_be_claimed(_staff: StaffClient) -> None:
-    """Release what passed the limits of an execution, some thousands at a time."""
+def release_cleared(_staff: StaffClient) -> None:
+    """Release rows that passed the limits of an execution, in batches of thousands."""
     Assignment.objects.filter(execution=LARGEST, pk__lte=8_000).update(cleared=False)
     Collection.objects.filter(execution=LARGEST).update(cleared_to=8_000)
     tasks.follow_clearances()
 
 
 def delete_user(_staff: StaffClient) -> None:
-    """Delete somebody who never moved a row: of any other, Django refuses it."""
+    """Delete a user who never changed a row: Django protects all others."""
     User.objects.create_user("gone").delete()
 
 
 def preview_cancellation(staff: StaffClient, execution: int = 1) -> Any:
-    """Ask what it would do to read a notice of a cancellation again."""
+    """Request the preview of a replayed cancellation."""
     about = Execution.objects.get(pk=execution).reference
     cancelling = Listener.objects.create(event_type=4, secret_digest="c")
     Delivery.objects.filter(pk=7).update(
         body=f'{{"CampaignID": {about}}}'.encode(), listener=cancelling
     )
-    said = {"action": "read_again", "why": "To be sure.", "_selected_action": [7]}
-    return staff.client.post(list_of(Delivery), said)
+    data = {"action": "read_again", "why": "To be sure.", "_selected_action": [7]}
+    return staff.client.post(list_of(Delivery), data)
 
 
 def expire_reports(_staff: StaffClient) -> None:
-    """Close the reports of dead workers, whose redemptions may have been reported."""
+    """Close the reports of crashed workers: their redemptions may be reported."""
     token, ago = uuid4(), timezone.now() - timedelta(minutes=1)
     report = Report.objects.create(size=1, is_batch=False, token=token)
     row = Redemption.objects.filter(state=RedemptionState.WAITING).order_by("pk")[:1]
@@ -82,7 +82,7 @@ def expire_reports(_staff: StaffClient) -> None:
 
 
 def retried(**narrowed: str) -> Query:
-    """List some of what one of several retrials chose."""
+    """List rows of one of several bulk retries."""
 
     def ask(staff: StaffClient) -> None:
         of = Retrial.objects.create(form=uuid4(), by=staff.user, total=2)
@@ -100,27 +100,27 @@ SERVES: dict[str, Query] = {
     "delivery_in_state": list_of(Delivery, state__exact="READ"),
     "delivery_of_execution": list_of(Delivery, execution=filling.TRIGGERED),
     "delivery_of_listener": list_of(Delivery, listener=2),
-    "delivery_unread": tick,
+    "delivery_unread": run_scheduler,
     "delivery_why": list_of(Delivery, reason__exact="UNREADABLE"),
-    "execution_cancelled": tick,
-    "execution_unsettled": tick,
+    "execution_cancelled": run_scheduler,
+    "execution_unsettled": run_scheduler,
     "trigger_by_customer": list_of(Trigger, q="T77"),
     "trigger_in_state": list_of(Trigger, state__exact="DONE"),
     "trigger_of_execution": list_of(Trigger, execution=filling.TRIGGERED),
-    "trigger_waiting": tick,
+    "trigger_waiting": run_scheduler,
     "trigger_why": list_of(Trigger, reason__exact="NOT_LISTED"),
     # rewards
     "assignment_activated": list_of(Activation),
     "assignment_by_customer": list_of(Assignment, q="C0000007"),
     "assignment_doubtful": list_of(Assignment, doubtful__exact=1),
-    "assignment_due": tick,
+    "assignment_due": run_scheduler,
     "assignment_held_in_doubt": OVERVIEW,
-    "assignment_in_doubt": tick,
+    "assignment_in_doubt": run_scheduler,
     "assignment_in_state": list_of(Assignment, state__exact="ACTIVE"),
     "assignment_in_state_why": list_of(
         Assignment, state__exact="HELD", reason__exact="DIFFERS"
     ),
-    "assignment_leased": tick,
+    "assignment_leased": run_scheduler,
     "assignment_of_customer_needing": "/admin/customers/C0000007/",
     "assignment_of_execution": list_of(Assignment, execution=LARGEST),
     "assignment_of_execution_doubt": preview_cancellation,
@@ -136,17 +136,17 @@ SERVES: dict[str, Query] = {
     "assignment_of_promotion_held": list_of(
         Assignment, promotion=1, state__exact="HELD"
     ),
-    "assignment_owed_since": tick,
+    "assignment_owed_since": run_scheduler,
     "assignment_too_late": list_of(Assignment, cancelled_too_late__exact=1),
     "assignment_unanswered": list_of(Assignment, needs="unanswered"),
-    "assignment_uncertain": tick,
-    "assignment_uncleared": let_admitted_be_claimed,
+    "assignment_uncertain": run_scheduler,
+    "assignment_uncleared": release_cleared,
     "assignment_why": list_of(Assignment, reason__exact="DIFFERS"),
-    "collection_clearing": tick,
-    "collection_due": tick,
+    "collection_clearing": run_scheduler,
+    "collection_due": run_scheduler,
     "promotion_by_code": list_of(Promotion, q="CODE1"),
     "promotion_by_name": list_of(Promotion, q="gift"),
-    "retrial_running": tick,
+    "retrial_running": run_scheduler,
     "retried_done": retried(left_alone="no"),
     "retried_left_alone": retried(left_alone="yes"),
     "retried_listed": retried(),
@@ -156,12 +156,12 @@ SERVES: dict[str, Query] = {
     "redemption_in_state_why": list_of(
         Redemption, state__exact="HELD", reason__exact="REFUSED"
     ),
-    "redemption_leased": tick,
+    "redemption_leased": run_scheduler,
     "redemption_of_execution": list_of(Redemption, execution=LARGEST),
-    "redemption_of_execution_in": tick,
+    "redemption_of_execution_in": run_scheduler,
     "redemption_of_report": list_of(Redemption, report=7),
     "redemption_unanswered": OVERVIEW,
-    "redemption_uncertain": tick,
+    "redemption_uncertain": run_scheduler,
     "redemption_unreported": list_of(Redemption, reported="no"),
     "redemption_unreported_of": list_of(Redemption, execution=1, reported="no"),
     "redemption_why": list_of(Redemption, reason__exact="REFUSED"),
@@ -172,7 +172,7 @@ SERVES: dict[str, Query] = {
     "census_by_execution": list_of(Execution),
     "census_by_time": OVERVIEW,
     "census_held": OVERVIEW,
-    "census_to_fold": tick,
+    "census_to_fold": run_scheduler,
     # Whether a user moved any row.
     "assignmenttransition_by": delete_user,
     "collectiontransition_by": delete_user,
