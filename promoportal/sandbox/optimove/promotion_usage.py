@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from types import MappingProxyType
 from typing import NamedTuple
 
 from promoportal.sandbox.engine import (
@@ -14,16 +13,17 @@ from promoportal.sandbox.engine import (
     Outcome,
     Population,
     Promotion,
+    State,
     Value,
-    activate,
-    archive,
     calculate,
-    deactivate,
+    moved,
 )
 
-_TRANSITIONS: Mapping[str, Callable[[Promotion], Promotion]] = MappingProxyType(
-    {"activate": activate, "deactivate": deactivate, "archive": archive}
-)
+_TRANSITIONS: Mapping[str, State] = {
+    "activate": State.ACTIVE,
+    "deactivate": State.DEACTIVATED,
+    "archive": State.ARCHIVED,
+}
 
 
 class Batch(NamedTuple):
@@ -128,5 +128,5 @@ class Offers:
         offer = self.known(promotion)
         if do not in _TRANSITIONS:
             raise ValueError(f"do must be one of {', '.join(_TRANSITIONS)}.")
-        offer.promotion = _TRANSITIONS[do](offer.promotion)
+        offer.promotion = moved(offer.promotion, _TRANSITIONS[do])
         return offer
