@@ -45,7 +45,7 @@ class _Order:
 
     promotions: Sequence[str | Promotion] = ("promo-17",)
     eligible: float = 0.8
-    statuses: Mapping[str, float] = field(default_factory=lambda: dict(UNLUCKY))
+    statuses: Mapping[str, float] = field(default_factory=lambda: UNLUCKY)
     channels: Sequence[int] = (505,)
     ids: Ids = "strings"
     seed: int | None = None

@@ -389,7 +389,7 @@ class Sandbox:
         if not is_same(key, self.options.api_key):
             return reply("Unauthorized", 401)
         if not self.limit.grants(key, now=time.monotonic()):
-            return reply(dict(TOO_MANY), 429)
+            return reply(TOO_MANY, 429)
         exact = request.header("Content-Type") == "application/json"
         if request.method == "POST" and not exact:
             return reply("Unsupported Media Type", 415)
