@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypedDict
+from typing import Any
 
 from promoportal.sandbox.engine import Value
 from promoportal.sandbox.faults import MAX_SECONDS
@@ -16,27 +16,6 @@ from promoportal.sandbox.optimove.webhook_sender import CASINGS, Casing
 from promoportal.sandbox.optimove.weighted_outcomes import UNLUCKY, Mix, Promotion
 
 MAX_CUSTOMERS = 5_000_000
-
-
-class LaunchOrder(TypedDict, total=False):
-    """The fields of every order to execute a campaign, as keyword arguments."""
-
-    promotions: Sequence[str | Promotion]
-    eligible: float
-    statuses: Mapping[str, float]
-    channels: Sequence[int]
-    ids: Ids
-    seed: int | None
-    series: str | int | None
-    announce: bool
-
-
-class TriggerOrder(LaunchOrder, total=False):
-    """The same for a trigger, with its own fields."""
-
-    occurrence: str | int | None
-    casing: Casing
-    listed_after: float
 
 
 @dataclass(frozen=True, kw_only=True)

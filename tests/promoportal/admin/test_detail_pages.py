@@ -73,7 +73,7 @@ def test_a_second_assignment_says_that_it_is_one(crm: Desk) -> None:
 def test_the_whole_way_of_one_reward_can_be_followed_by_links(
     world: World, crm: Desk
 ) -> None:
-    occurrence = world.box.trigger(["C1"], announce=False)
+    occurrence = world.box.trigger(customers=["C1"], announce=False)
     delivery = world.notify(11, campaignID=occurrence, customerID="C1")
     world.work()
     world.wait()
