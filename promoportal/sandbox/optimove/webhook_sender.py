@@ -26,7 +26,6 @@ CANCELLED = 4
 TRIGGERED = 11
 EXECUTED = 13
 Casing = Literal["alternate", "camel", "pascal"]
-CASINGS: tuple[Casing, ...] = ("alternate", "camel", "pascal")
 
 _MAX_THREADS = 16
 _REMEMBERED = 20_000
