@@ -17,7 +17,7 @@ _IDS = ("assignmentId", "customerId")
 Around = Callable[[Fault, Occurrence, Work], Answer]
 
 
-async def around_page(
+def around_page(
     fault: Fault, request: Request, campaigns: Campaigns, work: Work
 ) -> Answer:
     """Answer with a page, and apply the fault to the page or to the list."""
