@@ -31,9 +31,6 @@ class Listeners:
     keep: Keep = forget
     _known: dict[tuple[int, int | None], Listener] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return len(self._known)
-
     def register(self, listener: Listener) -> None:
         # ASSUMED: a second listener for the same event and channel replaces the first.
         self.add_all([listener])
