@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from typing import Any, Self
 from django.conf import settings
 from django.db import connection
 
+from bench.clusters import MANAGE
 from promoportal import wire
 
 
@@ -49,11 +49,7 @@ class SandboxProcess:
     def __init__(self, *arguments: str) -> None:
         """Start the sandbox with further arguments for `manage.py sandbox`."""
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                str(settings.BASE_DIR / "manage.py"),
-                *("sandbox", "--port", "0", "--json", *arguments),
-            ],
+            [*MANAGE, "sandbox", "--port", "0", "--json", *arguments],
             stdout=subprocess.PIPE,
             text=True,
         )
