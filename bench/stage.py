@@ -60,10 +60,6 @@ class SandboxProcess:
         )
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
     def port(self) -> int:
         return int(self.addresses["url"].rpartition(":")[2])
 
@@ -85,17 +81,14 @@ class Stage:
     def __enter__(self) -> Self:
         self._name = connection.settings_dict["NAME"]
         connection.creation.create_test_db(verbosity=0, autoclobber=True)
-        self._sandbox = SandboxProcess()
+        self.sandbox = SandboxProcess()
         for name in ("OPTIMOVE_API_URL", "OPTIMOVE_PROMOTIONS_URL", "PLATFORM_URL"):
-            setattr(settings, name, self._sandbox.addresses[name])
+            setattr(settings, name, self.sandbox.addresses[name])
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._sandbox.close()
+        self.sandbox.close()
         connection.creation.destroy_test_db(self._name, verbosity=0)
-
-    def order(self, what: str, **body: Any) -> dict[str, Any]:
-        return self._sandbox.order(what, **body)
 
 
 def seconds(work: Callable[[], Any]) -> float:
