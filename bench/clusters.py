@@ -7,19 +7,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from django.conf import settings
 from django.db import connection
+
+MANAGE = (sys.executable, str(Path(__file__).parents[1] / "manage.py"))
 
 
 def start_cluster(queue: str, environment: Mapping[str, str]) -> subprocess.Popen[str]:
     """Start a worker cluster for the queue, without output."""
     return subprocess.Popen(
-        [
-            *(sys.executable, str(settings.BASE_DIR / "manage.py")),
-            *("runworkers", "--queue", queue, "--skip-checks"),
-        ],
+        [*MANAGE, "runworkers", "--queue", queue, "--skip-checks"],
         env={**environment, "Q_CLUSTER_NAME": queue},
         stderr=subprocess.DEVNULL,
         text=True,

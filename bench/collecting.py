@@ -28,7 +28,7 @@ def collect(stage: Stage, size: int) -> None:
 
 
 def _listed(stage: Stage, size: int) -> tuple[str, list[Page]]:
-    ordered = stage.order("execute", customers=size, announce=False)
+    ordered = stage.sandbox.order("execute", customers=size, announce=False)
     occurrence = str(ordered["occurrence"])
     return occurrence, _pages(occurrence)
 

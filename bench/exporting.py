@@ -15,7 +15,7 @@ from django.db import connection
 from django.test import Client
 
 from bench import filling
-from bench.clusters import database_url
+from bench.clusters import MANAGE, database_url
 from bench.stage import Measured, Stage, seconds
 from promoportal.admin.links import list_of
 from rewards.models import Assignment
@@ -79,8 +79,10 @@ def _over(count: int) -> dict[str, float]:
     filling.fill_held(count)
     done = subprocess.run(
         [
-            *(sys.executable, str(settings.BASE_DIR / "manage.py")),
-            *("shell", "--no-imports", "-c"),
+            *MANAGE,
+            "shell",
+            "--no-imports",
+            "-c",
             "from bench.exporting import stream; stream()",
         ],
         env=os.environ | {"DATABASE_URL": database_url()},

@@ -10,15 +10,13 @@ page: an empty page and a full one could not be compared.
 
 from __future__ import annotations
 
-from django.contrib.admin.models import LogEntry
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.core.management.color import no_style
 from django.db import connection
 
-from executions.models import Campaign, Delivery, Execution, Listener, Trigger
-from redemptions.models import Redemption, Report
-from rewards.models import Assignment, Collection, Promotion, Retrial, Retried
+from rewards.models import Assignment
 
 EXECUTIONS = 20
 # Half of all rows belong to this one; as many are newer as are older.
@@ -226,7 +224,13 @@ _HELD = """
 def fill(count: int, user: User) -> None:
     """Replace all rows by `count` assignments and all that belongs to them."""
     kind = ContentType.objects.get_for_model(Assignment).pk
-    _fill(_statements(), {"count": count, "user": user.pk, "kind": kind})
+    given = _moves("rewards_assignment", "OWED", "ACTIVATING", "ACTIVE")
+    reported = _moves("redemptions_redemption", "WAITING", "REPORTING", "REPORTED")
+    statements = [
+        *(_FEW, _ASSIGNMENTS, given, _ATTEMPTS, _REPORTS, _REDEMPTIONS, reported),
+        *(_DELIVERIES, _TRIGGERS, _COLLECTIONS, _RETRIALS, _AUDIT_ENTRIES, _ORIGINS),
+    ]
+    _fill(statements, {"count": count, "user": user.pk, "kind": kind})
 
 
 def fill_held(count: int) -> None:
@@ -238,31 +242,13 @@ def _fill(statements: list[str], named: dict[str, int]) -> None:
     with connection.cursor() as cursor:
         for statement in (_EMPTY, *statements):
             cursor.execute(statement, named)
-        for statement in _counters():
+        # The rows have keys of their own: set the sequences behind them.
+        models = apps.get_models()
+        for statement in connection.ops.sequence_reset_sql(no_style(), models):
             cursor.execute(statement)
         # Not the catalogs that all databases share: open transactions lock those.
         cursor.execute(f"ANALYZE {', '.join(connection.introspection.table_names())}")
 
 
-def _counters() -> list[str]:
-    """Return statements that set the sequences behind the keys used here."""
-    models = [
-        *(Campaign, Execution, Listener, Delivery, Trigger, Promotion, Assignment),
-        *(Collection, Retrial, Retried, Report, Redemption, LogEntry),
-    ]
-    return connection.ops.sequence_reset_sql(no_style(), models)
-
-
-def _statements() -> list[str]:
-    assignments = {"first": "OWED", "second": "ACTIVATING", "third": "ACTIVE"}
-    redemptions = {"first": "WAITING", "second": "REPORTING", "third": "REPORTED"}
-    return [
-        *(_FEW, _ASSIGNMENTS),
-        *(_MOVES.format(table="rewards_assignment", **assignments), _ATTEMPTS),
-        *(
-            _REPORTS,
-            _REDEMPTIONS,
-            _MOVES.format(table="redemptions_redemption", **redemptions),
-        ),
-        *(_DELIVERIES, _TRIGGERS, _COLLECTIONS, _RETRIALS, _AUDIT_ENTRIES, _ORIGINS),
-    ]
+def _moves(table: str, first: str, second: str, third: str) -> str:
+    return _MOVES.format(table=table, first=first, second=second, third=third)

@@ -34,7 +34,6 @@ FEW = 10_000
 # Above this ratio a page's time grows with the number of rows.
 MAX_RATIO = 2.0
 _TIMES = 5
-_SENT = {"export": "csv"}, {"retry_all": "ask"}
 
 
 def measure(_stage: Stage, size: int) -> Measured:
@@ -59,7 +58,7 @@ def _over(count: int, user: User) -> dict[str, float]:
         cursor.execute("SET max_parallel_workers_per_gather = 0")
     client = Client(SERVER_NAME="127.0.0.1")
     client.force_login(user)
-    return {name: _least(client, *call) for name, call in _calls(count).items()}
+    return {name: _least(client, *call) for name, *call in _calls(count)}
 
 
 def _least(client: Client, address: str, sent: Any = None) -> float:
@@ -82,43 +81,29 @@ def _cpu_time(work: Callable[[], None]) -> float:
 
 
 def _used() -> float:
-    return time.process_time() + _used_by_session()
-
-
-def _used_by_session() -> float:
-    """Return the session's CPU time from Linux; the database is on this machine."""
+    """Ask Linux for the session's CPU time too; the database is on this machine."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    in_session = int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    return time.process_time() + in_session
 
 
-def _calls(count: int) -> dict[str, tuple[Any, ...]]:
-    """Return the address of each page, and the fields sent to it, by its name."""
-    export, retry = _SENT
-    return {
-        "overview": ("/admin/",),
-        **{name: (address,) for name, address in _lists(count)},
-        **{name: (address,) for name, address in _pages(count)},
-        "assignments as CSV, the first": (list_of(Assignment), export),
-        "activations of some days as CSV, the first": (
-            list_of(Activation, **_DAYS),
-            export,
-        ),
-        "redemptions as CSV, the first": (list_of(Redemption), export),
-        "retry of rows that need review, preview": (
-            list_of(Assignment, execution=1, state__exact="HELD"),
-            retry,
-        ),
-        "bulk retry of rows that need review, preview": (
-            list_of(Assignment, state__exact="HELD"),
-            retry,
-        ),
-        "bulk retry of a promotion, preview": (
-            list_of(Assignment, promotion=1, state__exact="HELD"),
-            retry,
-        ),
-    }
+def _calls(count: int) -> Iterator[tuple[Any, ...]]:
+    """Yield the name of each page, its address, and the fields that are sent to it."""
+    yield "overview", "/admin/"
+    yield from _lists(count)
+    yield from _pages(count)
+    export, retry, held = {"export": "csv"}, {"retry_all": "ask"}, {_STATE: "HELD"}
+    some_days = list_of(Activation, **_DAYS)
+    yield "assignments as CSV, the first", list_of(Assignment), export
+    yield "activations of some days as CSV, the first", some_days, export
+    yield "redemptions as CSV, the first", list_of(Redemption), export
+    of_execution = list_of(Assignment, execution=1, **held)
+    of_promotion = list_of(Assignment, promotion=1, **held)
+    yield "retry of one execution, preview", of_execution, retry
+    yield "bulk retry, preview", list_of(Assignment, **held), retry
+    yield "retry of a promotion, preview", of_promotion, retry
 
 
 def _lists(count: int) -> Iterator[tuple[str, str]]:

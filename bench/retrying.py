@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import ExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -74,12 +73,13 @@ def _work() -> None:
     """Process the bulk retry with one cluster after the other."""
     environment = os.environ | {"DATABASE_URL": database_url()}
     for share in (*_KILLS, 1.0):
-        with ExitStack() as stack:
-            cluster = start_cluster("bulk", environment)
-            stack.callback(kill_cluster, cluster)
+        cluster = start_cluster("bulk", environment)
+        try:
             while not _has_reached(share):
                 assert cluster.poll() is None, "The workers have ended."
                 time.sleep(0.02)
+        finally:
+            kill_cluster(cluster)
 
 
 def _has_reached(share: float) -> bool:
@@ -92,11 +92,8 @@ def _has_reached(share: float) -> bool:
 
 def _check_and_print(size: int, asked: float, submitted: float, work: float) -> None:
     """Check the results row by row, and print the rates."""
-    results = Retried.objects.all()
-    retried, skipped = (
-        results.filter(left_alone="").count(),
-        results.exclude(left_alone="").count(),
-    )
+    retried = Retried.objects.filter(left_alone="").count()
+    skipped = Retried.objects.exclude(left_alone="").count()
     moves = AssignmentTransition.objects.values("row").annotate(moves=Count("pk"))
     assert retried + skipped == size == Retrial.objects.get().total
     assert moves.count() == retried

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from typing import Any, Self
 from django.conf import settings
 from django.db import connection
 
+from bench.clusters import MANAGE
 from promoportal import wire
 
 
@@ -49,11 +49,7 @@ class SandboxProcess:
     def __init__(self, *arguments: str) -> None:
         """Start the sandbox with further arguments for `manage.py sandbox`."""
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                str(settings.BASE_DIR / "manage.py"),
-                *("sandbox", "--port", "0", "--json", *arguments),
-            ],
+            [*MANAGE, "sandbox", "--port", "0", "--json", *arguments],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -62,10 +58,6 @@ class SandboxProcess:
         self._control = wire.Client(
             self.addresses["control"], side="sandbox", secrets={}, seconds=600
         )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     @property
     def port(self) -> int:
@@ -89,17 +81,14 @@ class Stage:
     def __enter__(self) -> Self:
         self._name = connection.settings_dict["NAME"]
         connection.creation.create_test_db(verbosity=0, autoclobber=True)
-        self._sandbox = SandboxProcess()
+        self.sandbox = SandboxProcess()
         for name in ("OPTIMOVE_API_URL", "OPTIMOVE_PROMOTIONS_URL", "PLATFORM_URL"):
-            setattr(settings, name, self._sandbox.addresses[name])
+            setattr(settings, name, self.sandbox.addresses[name])
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._sandbox.close()
+        self.sandbox.close()
         connection.creation.destroy_test_db(self._name, verbosity=0)
-
-    def order(self, what: str, **body: Any) -> dict[str, Any]:
-        return self._sandbox.order(what, **body)
 
 
 def seconds(work: Callable[[], Any]) -> float:

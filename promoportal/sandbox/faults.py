@@ -15,7 +15,6 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
-from types import MappingProxyType
 from typing import NamedTuple
 
 from promoportal.sandbox.messages import Answer, Manner, Work, reply
@@ -31,28 +30,24 @@ ON_LIST_KINDS = (
 )
 
 # Optimove's own words. CONFIRMED.
-TOO_MANY = MappingProxyType(
-    {
-        "status": 429,
-        "error": "Too Many Requests",
-        "message": "You have exceeded the rate limit for this API group. "
-        "Please retry later.",
-    }
-)
+TOO_MANY: Mapping[str, object] = {
+    "status": 429,
+    "error": "Too Many Requests",
+    "message": "You have exceeded the rate limit for this API group. "
+    "Please retry later.",
+}
 NOTICES = "notices"
 # Seconds: one day. A longer delay is as good as never.
 MAX_SECONDS = 86_400
-SIDES: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        "optimove": frozenset({"optimove"}),
-        "promotions": frozenset({"promotions"}),
-        "vendor": frozenset({"optimove", "promotions"}),
-        "platform": frozenset({"platform"}),
-        "any": frozenset({"optimove", "promotions", "platform"}),
-        "inside": frozenset({"inside"}),  # internal calls of Optimove
-        NOTICES: frozenset({NOTICES}),
-    }
-)
+SIDES: Mapping[str, frozenset[str]] = {
+    "optimove": frozenset({"optimove"}),
+    "promotions": frozenset({"promotions"}),
+    "vendor": frozenset({"optimove", "promotions"}),
+    "platform": frozenset({"platform"}),
+    "any": frozenset({"optimove", "promotions", "platform"}),
+    "inside": frozenset({"inside"}),  # internal calls of Optimove
+    NOTICES: frozenset({NOTICES}),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +191,7 @@ async def _error_after(fault: Fault, work: Work) -> Answer:
 
 async def _too_many(fault: Fault, _work: Work) -> Answer:
     """Answer 429, as at the limit; with Retry-After only if it is ordered."""
-    return replace(reply(dict(TOO_MANY), 429), headers=_retry_after(fault))
+    return replace(reply(TOO_MANY, 429), headers=_retry_after(fault))
 
 
 async def _slow(fault: Fault, work: Work) -> Answer:
@@ -243,23 +238,21 @@ async def _drip(fault: Fault, work: Work) -> Answer:
     return replace(answer, manner=Manner.DRIP, pause=pause)
 
 
-AROUND_WORK: Mapping[str, Around] = MappingProxyType(
-    {
-        "lost_answer": _lost_answer,
-        "half_answer": _half_answer,
-        "reset": _reset,
-        "error_before": _error_before,
-        "error_after": _error_after,
-        "too_many": _too_many,
-        "slow": _slow,
-        "late_work": _late_work,
-        "sentence": _sentence,
-        "sentence_after": _sentence_after,
-        "empty": _empty,
-        "drip": _drip,
-        "altered": _altered,
-    }
-)
+AROUND_WORK: Mapping[str, Around] = {
+    "lost_answer": _lost_answer,
+    "half_answer": _half_answer,
+    "reset": _reset,
+    "error_before": _error_before,
+    "error_after": _error_after,
+    "too_many": _too_many,
+    "slow": _slow,
+    "late_work": _late_work,
+    "sentence": _sentence,
+    "sentence_after": _sentence_after,
+    "empty": _empty,
+    "drip": _drip,
+    "altered": _altered,
+}
 
 
 class Way(NamedTuple):
@@ -269,15 +262,13 @@ class Way(NamedTuple):
     behind_next: bool = False
 
 
-ON_NOTICES: Mapping[str, Callable[[Fault], list[Way]]] = MappingProxyType(
-    {
-        "lost": lambda _fault: [],
-        "doubled": lambda _fault: [Way(), Way()],
-        "delayed": lambda fault: [Way(after=fault.seconds)],
-        # If no other follows within `seconds`, it is sent alone.
-        "reordered": lambda fault: [Way(after=fault.seconds, behind_next=True)],
-    }
-)
+ON_NOTICES: Mapping[str, Callable[[Fault], list[Way]]] = {
+    "lost": lambda _fault: [],
+    "doubled": lambda _fault: [Way(), Way()],
+    "delayed": lambda fault: [Way(after=fault.seconds)],
+    # If no other follows within `seconds`, it is sent alone.
+    "reordered": lambda fault: [Way(after=fault.seconds, behind_next=True)],
+}
 
 
 def kinds_of(side: str) -> Collection[str]:

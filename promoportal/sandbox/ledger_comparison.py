@@ -102,8 +102,9 @@ def books(
     accepted = sum(1 for row in occurrence.rows if row.reference)
     vendor = _vendor([occurrence], redemptions, accepted)
     selected = Ledger()
-    for credit in ledger.of(occurrence.id):
-        selected.add(credit)
+    for credit in ledger.credits:
+        if credit.occurrence == occurrence.id:
+            selected.add(credit)
     return Books(vendor, _platform(selected), agreement(occurrence, selected.credits))
 
 
@@ -114,18 +115,13 @@ def agreement(occurrence: Occurrence, credited: Iterable[Credit]) -> Agreement:
     for credit in credited:
         by_row[credit.promotion, credit.customer].append(credit)
     for row in occurrence.rows:
-        _compare(row, by_row.pop((row.promotion, row.customer), []), found)
+        found.assigned += row.status == ASSIGNED
+        for kind in _differences(row, by_row.pop((row.promotion, row.customer), [])):
+            found.count(kind, row.customer)
     for (_, customer), strays in by_row.items():
         for _ in strays:
             found.count("uncalled_for", customer)
     return found
-
-
-def _compare(row: Row, credited: list[Credit], found: Agreement) -> None:
-    for kind in _differences(row, credited):
-        found.count(kind, row.customer)
-    if row.status == ASSIGNED:
-        found.assigned += 1
 
 
 def _differences(row: Row, credited: list[Credit]) -> Iterable[str]:
@@ -155,13 +151,11 @@ def _same(row: Row, credit: Credit) -> bool:
 def _vendor(
     occurrences: list[Occurrence], redemptions: Redemptions, accepted: int
 ) -> VendorBook:
-    statuses: Counter[str] = Counter()
-    for occurrence in occurrences:
-        statuses.update(occurrence.statuses)
+    statuses = sum((one.statuses for one in occurrences), Counter[str]())
     return VendorBook(
         occurrences=len(occurrences),
         listed=statuses.total(),
-        statuses=dict(+statuses),
+        statuses=dict(statuses),
         accepted=accepted,
         duplicates=sum(redemptions.duplicates[one.id] for one in occurrences),
         rejected=dict(redemptions.rejected),

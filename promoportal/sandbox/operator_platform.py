@@ -11,10 +11,10 @@ import hashlib
 import json
 import re
 import sys
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
@@ -66,21 +66,6 @@ class Credit(NamedTuple):
     at: float
     body: bytes  # a digest of the request
 
-    @property
-    def assignment_key(self) -> tuple[str, str, str]:
-        return self.occurrence, self.promotion, self.customer
-
-
-class _Order(NamedTuple):
-    occurrence: str
-    promotion: str
-    customer: str
-    category: str
-    type: str
-    value: Decimal
-    measure: str
-    unique_code: str
-
 
 _NO_REWARD = ("Code", "UniqueCode", Decimal(1), "codes")
 
@@ -103,12 +88,13 @@ class Ledger:
         self.credits.append(credit)
         measured = credit.type, credit.measure
         self.sums[measured] = self.sums.get(measured, Decimal(0)) + credit.value
-        counts = self._counts[credit.occurrence, credit.promotion]
-        counts[credit.customer] += 1
-        if counts[credit.customer] == 1:
+        campaign, customer = (credit.occurrence, credit.promotion), credit.customer
+        counts = self._counts[campaign]
+        counts[customer] += 1
+        if counts[customer] == 1:
             self.rewarded += 1
         else:
-            self.doubled[credit.assignment_key] = counts[credit.customer]
+            self.doubled[*campaign, customer] = counts[customer]
 
     def count(self, occurrence: str, promotion: str, customer: str) -> int:
         counts = self._counts.get((occurrence, promotion))
@@ -118,11 +104,6 @@ class Ledger:
     def most(self) -> int:
         """The highest number of credits for one assignment."""
         return max(self.doubled.values(), default=1 if self.credits else 0)
-
-    def of(self, occurrence: str | None) -> Iterator[Credit]:
-        for credit in self.credits:
-            if occurrence is None or credit.occurrence == occurrence:
-                yield credit
 
 
 @dataclass
@@ -169,31 +150,22 @@ class Platform:
             return reply({"error": str(error)}, 400)
 
     def _credit(self, request: Request) -> Answer:
-        key = _key(request)
-        body = request.fields(number=Decimal)
-        order = _order(body)
-        digest = _digest(body)
-        earlier = self._by_key.get(key) if self.capability.honours_keys else None
+        reference = f"R{len(self.ledger.credits) + 1:08d}"
+        credit = _credit(reference, _key(request), request.fields(number=Decimal))
+        earlier = self._by_key.get(credit.key) if self.capability.honours_keys else None
         if earlier:
-            return self._again(earlier, digest)
-        credit = self._enter(key, order, digest)
-        return reply({"reference": credit.reference}, 201)
+            return self._again(earlier, credit)
+        exact = {"value": str(credit.value), "body": credit.body.hex()}
+        self.keep("credited", credit._asdict() | exact)
+        self.record(credit)
+        return reply({"reference": reference}, 201)
 
-    def _again(self, earlier: Credit, digest: bytes) -> Answer:
-        if earlier.body != digest:
+    def _again(self, earlier: Credit, credit: Credit) -> Answer:
+        if earlier.body != credit.body:
             sentence = "The key was used before, with another body."
             self.refused[sentence] += 1
             return reply({"error": sentence}, 422)
         return reply({"reference": earlier.reference})
-
-    def _enter(self, key: str, order: _Order, digest: bytes) -> Credit:
-        reference = f"R{len(self.ledger.credits) + 1:08d}"
-        at = datetime.now(UTC).timestamp()
-        credit = Credit(reference, key, *order, at=at, body=digest)
-        exact = {"value": str(credit.value), "body": digest.hex()}
-        self.keep("credited", credit._asdict() | exact)
-        self.record(credit)
-        return credit
 
     def record(self, credit: Credit) -> None:
         """Add a credit to the ledger."""
@@ -210,16 +182,21 @@ def _key(request: Request) -> str:
     return key
 
 
-def _order(body: Mapping[str, object]) -> _Order:
+def _credit(reference: str, key: str, body: Mapping[str, object]) -> Credit:
+    """Return the credit that a request asks for."""
     code = body.get("uniqueCode")
     if code is not None and not isinstance(code, str):
         raise Unreadable("uniqueCode must be a string or null.")
-    return _Order(
+    return Credit(
+        reference,
+        key,
         _id(body, "occurrenceId"),
         _id(body, "promotionId"),
         _id(body, "customerId"),
         *_reward(body.get("reward"), code or ""),
-        code or "",
+        unique_code=code or "",
+        at=time.time(),
+        body=_digest(body),
     )
 
 

@@ -62,8 +62,7 @@ class Known:
         self.campaigns.known(fact["occurrence"]).cancel(relist=fact["relist"])
 
     def listening(self, fact: Mapping[str, Any]) -> None:
-        self.listeners.forget_all()
-        self.listeners.add_all(Listener(*one) for one in fact["listeners"])
+        self.listeners.restore(Listener(*one) for one in fact["listeners"])
 
     def promotions(self, fact: Mapping[str, Any]) -> None:
         self.external.promotions.clear()

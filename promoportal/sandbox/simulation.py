@@ -10,13 +10,14 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from promoportal.sandbox.commands import Event, Launch, Trigger
-from promoportal.sandbox.faults import AROUND_WORK, TOO_MANY, Fault, Faults
+from promoportal.sandbox.faults import AROUND_WORK, TOO_MANY, Faults
 from promoportal.sandbox.gc_pause import gc_paused
 from promoportal.sandbox.journal import Journal, Keep, forget
 from promoportal.sandbox.ledger_comparison import Books, books
@@ -25,7 +26,6 @@ from promoportal.sandbox.messages import (
     Handler,
     Manner,
     Request,
-    Work,
     is_same,
     reply,
 )
@@ -50,7 +50,6 @@ from promoportal.sandbox.optimove.webhook_sender import (
     EXECUTED,
     Notices,
     Post,
-    cancelled,
 )
 from promoportal.sandbox.optimove.weighted_outcomes import Reward
 from promoportal.sandbox.recovery import Known, keep_rows
@@ -143,7 +142,10 @@ class Sandbox:
             return reply("Not Found", 404)
         started = time.perf_counter()
         kind, answer = await self._answer(side, request)
-        self._remember(request, answer, time.perf_counter() - started, kind)
+        took = time.perf_counter() - started
+        status = None if answer.manner in _UNSENT else answer.status
+        where = self._side(request), request.method, request.path
+        self.calls.append(Call(time.time() - took, *where, status, took, kind))
         return answer
 
     async def _answer(self, side: _Side, request: Request) -> tuple[str, Answer]:
@@ -151,16 +153,12 @@ class Sandbox:
             return "", refusal
         route = f"{request.method} {request.path}"
         fault = self.faults.take(self._side(request), request.path, route)
+        work = partial(side.work, request)
         if fault is None:
-            return "", side.work(request)
-        return fault.kind, await self._strike(
-            fault, request, lambda: side.work(request)
-        )
-
-    def _strike(self, fault: Fault, request: Request, work: Work) -> Awaitable[Answer]:
+            return "", work()
         if fault.kind in ON_LISTS:
-            return around_page(fault, request, self.campaigns, work)
-        return AROUND_WORK[fault.kind](fault, work)
+            return fault.kind, around_page(fault, request, self.campaigns, work)
+        return fault.kind, await AROUND_WORK[fault.kind](fault, work)
 
     def start(self) -> None:
         """Start the planned campaigns of the scenario."""
@@ -213,10 +211,11 @@ class Sandbox:
         )
         customers = self._customers(trigger, occurrence)
         keep_rows(self._keep, occurrence, since=len(occurrence.rows))
-        self._after(
-            trigger.listed_after,
-            lambda: self._assign_once(trigger, occurrence, customers),
-        )
+        list_rows = partial(self._assign_once, trigger, occurrence, customers)
+        if trigger.listed_after:
+            asyncio.get_running_loop().call_later(trigger.listed_after, list_rows)
+        else:
+            list_rows()
         if trigger.announce:
             self._announce_each(trigger, occurrence, customers)
         return occurrence
@@ -241,7 +240,7 @@ class Sandbox:
         """
         known = self.campaigns.known(occurrence)
         if event == CANCELLED:
-            self.notices.announce(cancelled(known))
+            self.notices.announce_cancelled(known)
         elif event == EXECUTED:
             self.notices.announce_executed(known, channels)
         else:
@@ -317,7 +316,8 @@ class Sandbox:
         """
         known = self.campaigns.known(occurrence)
         row = self._row(known, assignment)
-        self._keep_move(known, assignment, status=status, reward=reward)
+        moved = {"occurrence": known.id, "assignment": assignment, "listed": True}
+        self._keep("moved", moved | {"status": status, "reward": reward})
         known.change(row, status=status, reward=reward)
 
     def unlist(self, occurrence: str | int, assignment: str) -> None:
@@ -328,7 +328,8 @@ class Sandbox:
         """
         known = self.campaigns.known(occurrence)
         row = self._row(known, assignment)
-        self._keep_move(known, assignment, listed=False)
+        moved = {"occurrence": known.id, "assignment": assignment, "listed": False}
+        self._keep("moved", moved)
         known.remove(row)
 
     def books(self, occurrence: str | int | None = None) -> Books:
@@ -346,17 +347,12 @@ class Sandbox:
     def _keep(self) -> Keep:
         return self.journal.keep if self.journal else forget
 
-    def _keep_move(
-        self,
-        known: Occurrence,
-        assignment: str,
-        *,
-        listed: bool = True,
-        status: str | None = None,
-        reward: Reward | None = None,
-    ) -> None:
-        where = {"occurrence": known.id, "assignment": assignment, "listed": listed}
-        self._keep("moved", {**where, "status": status, "reward": reward})
+    def _row(self, occurrence: Occurrence, assignment: str) -> Row:
+        row = occurrence.row(assignment)
+        if row is None:
+            msg = f"Occurrence {occurrence.id} has no assignment {assignment}."
+            raise ValueError(msg)
+        return row
 
     def _assign_once(
         self, trigger: Trigger, occurrence: Occurrence, customers: Sequence[Customer]
@@ -389,22 +385,11 @@ class Sandbox:
         if not is_same(key, self.options.api_key):
             return reply("Unauthorized", 401)
         if not self.limit.grants(key, now=time.monotonic()):
-            return reply(dict(TOO_MANY), 429)
+            return reply(TOO_MANY, 429)
         exact = request.header("Content-Type") == "application/json"
         if request.method == "POST" and not exact:
             return reply("Unsupported Media Type", 415)
         return None
-
-    def _remember(
-        self, request: Request, answer: Answer, took: float, kind: str
-    ) -> None:
-        code = None if answer.manner in _UNSENT else answer.status
-        at = time.time() - took
-        self.calls.append(
-            Call(
-                at, self._side(request), request.method, request.path, code, took, kind
-            )
-        )
 
     def _seed(self, seed: int | None) -> int:
         return self.options.seed if seed is None else seed
@@ -426,19 +411,6 @@ class Sandbox:
             self.notices.announce_triggered(
                 occurrence, customer.id, codes, pascal=pascal
             )
-
-    def _after(self, seconds: float, then: Callable[[], None]) -> None:
-        if seconds:
-            asyncio.get_running_loop().call_later(seconds, then)
-        else:
-            then()
-
-    def _row(self, occurrence: Occurrence, assignment: str) -> Row:
-        row = occurrence.row(assignment)
-        if row is None:
-            msg = f"Occurrence {occurrence.id} has no assignment {assignment}."
-            raise ValueError(msg)
-        return row
 
 
 class _Side(NamedTuple):

@@ -30,7 +30,7 @@ def test_a_scheduled_campaign_reaches_every_eligible_customer_once(
 
 def test_triggered_customers_are_requested_in_one_call(world: World) -> None:
     customers = [f"C{number}" for number in range(30)]
-    occurrence = world.box.trigger(customers, announce=False)
+    occurrence = world.box.trigger(customers=customers, announce=False)
     for customer in customers:
         world.notify(11, campaignID=occurrence, customerID=customer)
 

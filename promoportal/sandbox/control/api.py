@@ -7,7 +7,7 @@ It can do anything to the sandbox, so it is for this machine only, or behind a t
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -31,7 +31,8 @@ from promoportal.sandbox.operator_platform import Capability
 from promoportal.sandbox.optimove.assignment_rows import Row
 from promoportal.sandbox.optimove.occurrences import Occurrence
 from promoportal.sandbox.optimove.registered_listeners import Listener
-from promoportal.sandbox.simulation import Sandbox
+from promoportal.sandbox.optimove.webhook_sender import Posted
+from promoportal.sandbox.simulation import Call, Sandbox
 
 _MAX_SHOWN = 1_000
 Order = TypeVar("Order")
@@ -75,8 +76,8 @@ class Control:
             "POST unlist": partial(self._call, self.sandbox.unlist),
             "GET ledger": self._ledger,
             "GET rewards": self._rewards,
-            "GET calls": self._calls,
-            "GET notices": self._notices,
+            "GET calls": partial(self._last, self.sandbox.calls),
+            "GET notices": partial(self._last, self.sandbox.notices.posted),
             "GET faults": self._faults,
             "POST faults": self._order_fault,
             "DELETE faults": self._clear_faults,
@@ -169,13 +170,9 @@ class Control:
         count = ledger.count(occurrence.id, row.promotion or "", row.customer or "")
         return {"row": row.listed(), "credits": count, "redemption": row.reference}
 
-    def _calls(self, request: Request) -> Answer:
-        last = list(self.sandbox.calls)[-_last(request) :]
-        return reply([call._asdict() for call in last])
-
-    def _notices(self, request: Request) -> Answer:
-        last = list(self.sandbox.notices.posted)[-_last(request) :]
-        return reply([posted._asdict() for posted in last])
+    def _last(self, records: Iterable[Call | Posted], request: Request) -> Answer:
+        count = max(1, _whole(request.query.get("last", "100")))
+        return reply([one._asdict() for one in list(records)[-count:]])
 
     # --- Faults -----------------------------------------------------------------------
 
@@ -206,25 +203,19 @@ class Control:
     def _call(self, what: Callable[..., None], request: Request) -> Answer:
         body = request.fields()
         occurrence = _occurrence(body)
-        check(what, body)
-        try:
-            what(**body)
-        except TypeError as error:
-            raise Unreadable(_plain(error)) from error
+        _order(what, body)
         return reply(state_view.occurrence(self.sandbox.campaigns.known(occurrence)))
 
 
-def _order(kind: Callable[..., Order], body: Mapping[str, object]) -> Order:
-    check(kind, body)
+def _order(what: Callable[..., Order], body: Mapping[str, object]) -> Order:
+    """Call a class or a function with the fields of a body as its arguments."""
+    check(what, body)
     try:
-        return kind(**body)
+        return what(**body)
     except TypeError as error:
-        raise Unreadable(_plain(error)) from error
-
-
-def _plain(error: TypeError) -> str:
-    """Return an error without `__init__`, which means nothing to an HTTP client."""
-    return f"The order cannot be read: {str(error).partition('() ')[2] or error}."
+        # Without `__init__()`, which means nothing to an HTTP client.
+        reason = str(error).partition("() ")[2] or error
+        raise Unreadable(f"The order cannot be read: {reason}.") from error
 
 
 def _occurrence(body: Mapping[str, object]) -> str | int:
@@ -232,10 +223,6 @@ def _occurrence(body: Mapping[str, object]) -> str | int:
     if not isinstance(occurrence, str | int):
         raise Unreadable("occurrence must be given.")
     return occurrence
-
-
-def _last(request: Request) -> int:
-    return max(1, _whole(request.query.get("last", "100")))
 
 
 def _whole(value: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from promoportal.sandbox.engine import Promotion
 from promoportal.sandbox.optimove.accepted_redemptions import Redemptions
 from promoportal.sandbox.optimove.execution_record import Execution
 from promoportal.sandbox.optimove.occurrences import Occurrence
@@ -23,9 +22,9 @@ def state(sandbox: Sandbox) -> dict[str, object]:
     return {
         "scenario": scenario(tenant) if tenant else None,
         "campaigns": campaigns(tenant) if tenant else [],
-        "promotions": [offer(one, sandbox.redemptions) for one in tenant.offers]
-        if tenant
-        else [],
+        "promotions": [
+            offer(one, sandbox.redemptions) for one in (tenant.offers if tenant else ())
+        ],
         "planned": [planned(one) for one in tenant.planned] if tenant else [],
         "occurrences": [
             _full(one, tenant.executions if tenant else {}) for one in sandbox.campaigns
@@ -92,6 +91,8 @@ def planned(one: Planned) -> dict[str, object]:
 def offer(one: Offer, redemptions: Redemptions) -> dict[str, object]:
     """Return a promotion with its limits and their usage."""
     promotion, account = one.promotion, one.account
+    budget, cap, codes = promotion.budget, promotion.cap, promotion.unique_codes
+    recipients = account.recipients
     redeemed = redemptions.by_promotion[promotion.id]
     return {
         "id": promotion.id,
@@ -99,14 +100,28 @@ def offer(one: Offer, redemptions: Redemptions) -> dict[str, object]:
         "name": promotion.name,
         "state": promotion.state,
         "tiers": [tier.name for tier in promotion.tiers],
-        "budget": _budget(one),
-        "cap": _cap(one),
-        "codes": _codes(promotion, account.codes_used),
-        "recipients": account.recipients,
+        "budget": budget
+        and {
+            "category": budget.category,
+            "measure": budget.measure,
+            "total": str(budget.total),
+            "spent": str(account.spent),
+        },
+        "cap": cap
+        and {
+            "recipients": cap.recipients,
+            "timeframe": cap.timeframe,
+            "used": cap.used(account),
+        },
+        "codes": codes
+        and {
+            "total": len(codes.codes),
+            "used": account.codes_used,
+            "fallback": codes.fallback,
+        },
+        "recipients": recipients,
         "redeemed": redeemed,
-        "redemption_rate": redeemed / account.recipients
-        if account.recipients
-        else None,
+        "redemption_rate": redeemed / recipients if recipients else None,
     }
 
 
@@ -141,33 +156,3 @@ def occurrence(one: Occurrence) -> dict[str, object]:
 def _full(one: Occurrence, executions: Mapping[str, Execution]) -> dict[str, object]:
     known = executions.get(one.id)
     return execution(known) if known else occurrence(one)
-
-
-def _budget(one: Offer) -> dict[str, object] | None:
-    budget = one.promotion.budget
-    if budget is None:
-        return None
-    return {
-        "category": budget.category,
-        "measure": budget.measure,
-        "total": str(budget.total),
-        "spent": str(one.account.spent),
-    }
-
-
-def _cap(one: Offer) -> dict[str, object] | None:
-    cap = one.promotion.cap
-    if cap is None:
-        return None
-    return {
-        "recipients": cap.recipients,
-        "timeframe": cap.timeframe,
-        "used": cap.used(one.account),
-    }
-
-
-def _codes(promotion: Promotion, used: int) -> dict[str, object] | None:
-    codes = promotion.unique_codes
-    if codes is None:
-        return None
-    return {"total": len(codes.codes), "used": used, "fallback": codes.fallback}

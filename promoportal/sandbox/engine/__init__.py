@@ -38,12 +38,7 @@ from promoportal.sandbox.engine.model import (
     UniqueCodes,
     Value,
 )
-from promoportal.sandbox.engine.promotion_states import (
-    activate,
-    archive,
-    deactivate,
-    with_tiers,
-)
+from promoportal.sandbox.engine.promotion_states import moved
 from promoportal.sandbox.engine.validation import Mistake, Where, mistakes, mistakes_in
 
 __all__ = [
@@ -76,13 +71,10 @@ __all__ = [
     "UniqueCodes",
     "Value",
     "Where",
-    "activate",
-    "archive",
     "calculate",
-    "deactivate",
     "holds",
     "mistakes",
     "mistakes_in",
+    "moved",
     "select",
-    "with_tiers",
 ]

@@ -9,8 +9,6 @@ from decimal import Decimal
 from promoportal.sandbox.engine.model import Account, Outcome, Promotion, Status
 from promoportal.sandbox.engine.rounding import EXACT
 
-_NOTHING = Decimal(0)
-
 
 def rolled(account: Account, day: date) -> Account:
     """
@@ -28,12 +26,14 @@ class Limits:
     """The remaining limits of a promotion while customers are served one by one."""
 
     def __init__(self, promotion: Promotion, account: Account) -> None:
+        cap, budget = promotion.cap, promotion.budget
         self._account = account
-        self._budget = promotion.budget
+        self._budget = budget
         self._codes = promotion.unique_codes
-        self._places = _places(promotion, account)
+        # What is left of the cap and of the budget; None if there is none.
+        self._places = cap.recipients - cap.used(account) if cap else None
+        self._left = EXACT.subtract(budget.total, account.spent) if budget else None
         self._served = 0
-        self._left = _left(promotion, account)
         self._codes_used = account.codes_used
 
     def account(self) -> Account:
@@ -58,7 +58,7 @@ class Limits:
         fit is skipped and the next is tried; a refused customer uses up nothing. If
         several limits refuse, the status is that of the first: cap, budget, codes.
         """
-        cost = _NOTHING if offer.value is None else offer.value
+        cost = offer.value or Decimal(0)
         refusal = self._refusal(cost)
         if refusal is not None:
             return Outcome(offer.position, refusal)
@@ -88,16 +88,3 @@ class Limits:
 
     def _has_code(self) -> bool:
         return self._codes is not None and self._codes_used < len(self._codes.codes)
-
-
-def _places(promotion: Promotion, account: Account) -> int | None:
-    """Return how many more customers may be served; None if there is no cap."""
-    cap = promotion.cap
-    return None if cap is None else cap.recipients - cap.used(account)
-
-
-def _left(promotion: Promotion, account: Account) -> Decimal | None:
-    """Return the rest of the budget; None if there is no budget."""
-    if promotion.budget is None:
-        return None
-    return EXACT.subtract(promotion.budget.total, account.spent)

@@ -11,7 +11,6 @@ from decimal import Decimal
 from promoportal.sandbox.engine.model import (
     NOTHING,
     All,
-    Any,
     Comparison,
     Condition,
     Population,
@@ -69,32 +68,16 @@ def matching(
     the event. ASSUMED: the set of comparisons; a value of another kind, or a missing
     one, matches nothing, not even `is_not` and `none_of`.
     """
+    if isinstance(condition, Test):
+        read, matches = (
+            reader(population, event, condition.attribute),
+            matcher(condition),
+        )
+        return [position for position in positions if matches(read(position))]
     if isinstance(condition, All):
-        return _matching_all(condition, population, positions, event)
-    if isinstance(condition, Any):
-        return _matching_any(condition, population, positions, event)
-    read = reader(population, event, condition.attribute)
-    matches = matcher(condition)
-    return [position for position in positions if matches(read(position))]
-
-
-def _matching_all(
-    condition: All,
-    population: Population,
-    positions: Sequence[int],
-    event: Mapping[str, Value],
-) -> list[int]:
-    for branch in condition.branches:
-        positions = matching(branch, population, positions, event)
-    return list(positions)
-
-
-def _matching_any(
-    condition: Any,
-    population: Population,
-    positions: Sequence[int],
-    event: Mapping[str, Value],
-) -> list[int]:
+        for branch in condition.branches:
+            positions = matching(branch, population, positions, event)
+        return list(positions)
     found: set[int] = set()
     for branch in condition.branches:
         rest = [position for position in positions if position not in found]

@@ -216,7 +216,6 @@ class Promotion:
     sorting: Sorting | None = None
     unique_codes: UniqueCodes | None = None
     state: State = State.ACTIVE
-    frozen: bool = False  # it was active once, so its tiers never change
 
 
 # --- Results --------------------------------------------------------------------------------

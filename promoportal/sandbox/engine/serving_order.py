@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 from typing import Any
 
 from promoportal.sandbox.engine.model import Direction, Population, Sorting
@@ -32,9 +31,8 @@ def served_first(
         random.Random(str(seed)).shuffle(order)  # noqa: S311 - reproducible
         return order
     order.sort(key=lambda position: str(population.ids[position]))
-    return _sorted(
-        order, column_reader(population, sorting.attribute), sorting.direction
-    )
+    read = column_reader(population, sorting.attribute)
+    return _sorted(order, read, sorting.direction)
 
 
 def _sorted(order: list[int], read: Read, direction: Direction) -> list[int]:
@@ -57,8 +55,4 @@ def _key(kind: Kind, positions: list[int], read: Read) -> Callable[[int], Any]:
     """
     if kind is not Kind.NUMBER or len({type(read(each)) for each in positions}) < 2:
         return read
-
-    def exactly(position: int) -> Decimal | None:
-        return number(read(position))
-
-    return exactly
+    return lambda position: number(read(position))

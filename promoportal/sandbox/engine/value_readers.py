@@ -17,7 +17,8 @@ def reader(population: Population, event: Mapping[str, Value], name: str) -> Rea
     ASSUMED: the names of event values begin with `event.`.
     """
     if name.startswith(EVENT):
-        return _always(event.get(name.removeprefix(EVENT)))
+        value = event.get(name.removeprefix(EVENT))
+        return lambda _: value
     return column_reader(population, name)
 
 
@@ -26,8 +27,4 @@ def column_reader(population: Population, attribute: str) -> Read:
     try:
         return population.column(attribute).__getitem__
     except KeyError:
-        return _always(None)
-
-
-def _always(value: Value) -> Read:
-    return lambda _: value
+        return lambda _: None

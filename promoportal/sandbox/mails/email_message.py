@@ -43,7 +43,8 @@ class Mail:
         :raises ValueError: if an address is not valid
         """
         sent = (at or datetime.now(UTC)).replace(microsecond=0)
-        digest = self._digest(sent)
+        parts = (self.sender, self.to, self.subject, self.text, self.html, str(sent))
+        digest = blake2b(repr(parts).encode(), digest_size=12).hexdigest()
         sender, host = _mailbox(self.sender)
         head = (
             f"From: {sender}\r\n"
@@ -60,16 +61,9 @@ class Mail:
             return _part("plain", self.text)
         # By hand, for a million: `email.message` takes about twenty times as long.
         kind = f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n'
-        begin, end = (
-            f"\r\n--{boundary}\r\n".encode(),
-            f"\r\n--{boundary}--\r\n".encode(),
-        )
+        begin = f"\r\n--{boundary}\r\n".encode()
         parts = begin + _part("plain", self.text) + begin + _part("html", self.html)
-        return kind.encode() + parts + end
-
-    def _digest(self, sent: datetime) -> str:
-        parts = (self.sender, self.to, self.subject, self.text, self.html, str(sent))
-        return blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+        return kind.encode() + parts + f"\r\n--{boundary}--\r\n".encode()
 
 
 def _part(kind: str, text: str) -> bytes:
@@ -88,18 +82,14 @@ def _mailbox(written: str) -> tuple[str, str]:
     """Return `Name <name@host>` or `name@host` in ASCII, and the host."""
     name, address = parseaddr(written)
     local, at, host = address.rpartition("@")
-    if not (local and at and host and address.isascii() and _is_line(written)):
+    if not (local and at and host and address.isascii() and written.isprintable()):
         raise ValueError(f"{written!r} is no e-mail address.")
     return formataddr((name, address)), host
 
 
 def _subject_header(subject: str) -> str:
-    is_plain = subject.isascii() and _is_line(subject) and len(subject) < 900
+    is_plain = subject.isascii() and subject.isprintable() and len(subject) < 900
     return subject if is_plain else Header(subject, "utf-8").encode(linesep="\r\n")
-
-
-def _is_line(text: str) -> bool:
-    return text.isprintable()
 
 
 def render(email: Email, context: Mapping[str, object]) -> Mail:

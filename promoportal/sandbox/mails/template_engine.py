@@ -12,6 +12,8 @@ from django.template import defaulttags as tags
 _REFUSED = {"csrf_token", "debug", "load", "url"}
 
 
+# A campaign with a million e-mails has one template.
+@lru_cache(maxsize=64)
 def compiled(source: str, *, markup: bool) -> Template:
     """
     Return a compiled template; with `markup`, values are escaped.
@@ -25,13 +27,7 @@ def filled(source: str, context: Mapping[str, object], *, markup: bool) -> str:
     """Return the rendered template; unknown names are empty."""
     # Values are not localised: a decimal comma in an amount is up to the template.
     filling = Context(dict(context), autoescape=markup, use_l10n=False, use_tz=False)
-    return _ready(source, markup=markup).render(filling)
-
-
-# A campaign with a million e-mails has one template.
-@lru_cache(maxsize=64)
-def _ready(source: str, *, markup: bool) -> Template:
-    return compiled(source, markup=markup)
+    return compiled(source, markup=markup).render(filling)
 
 
 @lru_cache

@@ -8,16 +8,14 @@ campaign which customers remain, over a real connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from promoportal.sandbox.engine import Outcome, Population, Promotion
+from promoportal.sandbox.engine import Population
 from promoportal.sandbox.gc_pause import gc_paused
-from promoportal.sandbox.optimove.assignment_table import Table
 from promoportal.sandbox.optimove.execution_record import Execution
 from promoportal.sandbox.optimove.internal_calls import Inside, InternalCallFailed
-from promoportal.sandbox.optimove.occurrences import Occurrence
 from promoportal.sandbox.optimove.promotion_usage import Offers
 
 # CONFIRMED: the most customers in one call.
@@ -59,27 +57,14 @@ class Validation:
         with execution.step("Calculate and allocate") as step:
             for name in execution.campaign.promotions:
                 await self.offers.known(name).allocate(
+                    execution.occurrence,
                     self.population,
                     execution.batches,
                     day=execution.day,
                     seed=execution.seeds[name],
-                    install=self._installer(execution.occurrence),
                 )
             statuses = sorted(execution.occurrence.statuses.items())
             step.log(", ".join(f"{count} {name}" for name, count in statuses))
-
-    def _installer(
-        self, occurrence: Occurrence
-    ) -> Callable[[Promotion, Sequence[Outcome]], Callable[[], None]]:
-        at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-        def install(
-            promotion: Promotion, outcomes: Sequence[Outcome]
-        ) -> Callable[[], None]:
-            table = Table(occurrence.id, promotion, self.population, outcomes, at=at)
-            return lambda: occurrence.install(table)
-
-        return install
 
     async def _update(self, execution: Execution) -> None:
         """Report who got something. ASSUMED: something from one promotion is enough."""
@@ -102,20 +87,15 @@ def _updates(execution: Execution) -> Iterator[dict[str, object]]:
 
     ASSUMED: customers who get nothing are reported as false and not left out.
     """
-    ids = execution.audience.population.ids
-    positions, flags = (
-        execution.audience.positions,
-        execution.occurrence.rows.assigned(),
-    )
+    ids, positions = execution.audience.population.ids, execution.audience.positions
+    flags = execution.occurrence.rows.assigned()
     for start in range(0, len(flags), MAX_UPDATED):
-        stop = start + MAX_UPDATED
+        part = slice(start, start + MAX_UPDATED)
         yield {
             "TimeStamp": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
             "CampaignID": execution.occurrence.number,
             "PromosUpdated": [
                 {"CustomerID": str(ids[position]), "Status": bool(status)}
-                for position, status in zip(
-                    positions[start:stop], flags[start:stop], strict=True
-                )
+                for position, status in zip(positions[part], flags[part], strict=True)
             ],
         }

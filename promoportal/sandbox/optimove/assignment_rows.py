@@ -240,12 +240,7 @@ class Rows(Sequence[Row]):
         parts: list[list[Row] | Table] = [self._front, *self._tables, self._single]
         for part in parts:
             if start < len(part) and stop > 0:
-                begin = max(0, start)
-                yield from (
-                    part.part(begin, stop)
-                    if isinstance(part, Table)
-                    else part[begin:stop]
-                )
+                yield from part[max(0, start) : stop]
             start -= len(part)
             stop -= len(part)
 

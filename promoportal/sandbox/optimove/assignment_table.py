@@ -4,6 +4,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from promoportal.sandbox import engine
@@ -23,8 +24,6 @@ class Table:
         promotion: engine.Promotion,
         population: engine.Population,
         outcomes: Sequence[engine.Outcome],
-        *,
-        at: str,
     ) -> None:
         """Store the outcomes, which are in the order of their positions."""
         self.promotion = promotion
@@ -32,7 +31,7 @@ class Table:
         self.references: dict[int, str] = {}
         self.occurrence = occurrence
         self.population = population
-        self.assigned_at = at
+        self.assigned_at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         self.positions = array("I", (one.position for one in outcomes))
         self.statuses = bytes(_STATUSES.index(one.status) for one in outcomes)
         self.tiers = bytes(_tiers(promotion, outcomes))
@@ -48,8 +47,8 @@ class Table:
     def __iter__(self) -> Iterator[CalculatedRow]:
         return (CalculatedRow(self, index) for index in self._shown)
 
-    def part(self, start: int, stop: int) -> Iterator[CalculatedRow]:
-        return (CalculatedRow(self, index) for index in self._shown[start:stop])
+    def __getitem__(self, part: slice) -> list[CalculatedRow]:
+        return [CalculatedRow(self, index) for index in self._shown[part]]
 
     @property
     def counts(self) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""Delivery of a campaign's e-mails: to files in a directory, or to an SMTP server."""
+"""A campaign's e-mails, delivered to files in a directory or to an SMTP server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from promoportal.sandbox.optimove.campaign_emails import RenderedEmail, rendered_emails
+from promoportal.sandbox.mails import Mail
 from promoportal.sandbox.optimove.execution_record import Execution
+from promoportal.sandbox.scenarios.email_context import campaign_mail
 
 _SMTP_TIMEOUT = 10.0
 
@@ -28,13 +29,14 @@ async def send(execution: Execution, mailing: Mailing) -> None:
     """Send the campaign's e-mail to exactly the customers who remain."""
     mailed = execution.mailed
     mailed.sent = _addressed(execution)
-    if mailing.smtp:
-        mailed.where = f"smtp://{mailing.smtp[0]}:{mailing.smtp[1]}"
-        mailed.kept = await asyncio.to_thread(_post, execution, mailing, mailing.smtp)
+    keep, smtp = mailing.keep, mailing.smtp
+    if smtp:
+        mailed.where = f"smtp://{smtp[0]}:{smtp[1]}"
+        mailed.kept = await asyncio.to_thread(_post, execution, keep, smtp)
     elif mailing.directory:
         folder = mailing.directory / execution.occurrence.id
         mailed.where = str(folder)
-        mailed.kept = await asyncio.to_thread(_keep, execution, mailing, folder)
+        mailed.kept = await asyncio.to_thread(_keep, execution, keep, folder)
 
 
 def _addressed(execution: Execution) -> int:
@@ -46,32 +48,37 @@ def _addressed(execution: Execution) -> int:
     return sum(bool(addresses[position]) for position in execution.audience.going)
 
 
-def _some(execution: Execution, mailing: Mailing) -> Iterator[RenderedEmail]:
-    """Yield the first e-mails, each rendered when its turn comes."""
-    return islice(rendered_emails(execution), mailing.keep)
+def _rendered(execution: Execution) -> Iterator[tuple[str, Mail]]:
+    """Yield customers with their e-mails, each rendered when it is needed."""
+    population = execution.audience.population
+    for position in execution.audience.going:
+        mail = campaign_mail(
+            execution.campaign,
+            population,
+            position,
+            list(execution.occurrence.rows.outcomes(position)),
+            execution.values(position),
+        )
+        if mail is not None:
+            yield str(population.ids[position]), mail
 
 
-def _keep(execution: Execution, mailing: Mailing, folder: Path) -> int:
+def _keep(execution: Execution, most: int, folder: Path) -> int:
     kept = 0
-    for email in _some(execution, mailing):
+    for customer, mail in islice(_rendered(execution), most):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{_as_name(email.customer)}.eml").write_bytes(email.content)
+        (folder / f"{_as_name(customer)}.eml").write_bytes(mail.as_bytes())
         kept += 1
     return kept
 
 
-def _post(execution: Execution, mailing: Mailing, smtp: tuple[str, int]) -> int:
+def _post(execution: Execution, most: int, smtp: tuple[str, int]) -> int:
     sent = 0
     with smtplib.SMTP(*smtp, timeout=_SMTP_TIMEOUT) as server:
-        for email in _some(execution, mailing):
-            server.sendmail(_sender(execution), [email.to], email.content)
+        for _, mail in islice(_rendered(execution), most):
+            server.sendmail(mail.sender, [mail.to], mail.as_bytes())
             sent += 1
     return sent
-
-
-def _sender(execution: Execution) -> str:
-    email = execution.campaign.email
-    return email.sender if email else ""
 
 
 def _as_name(customer: str) -> str:

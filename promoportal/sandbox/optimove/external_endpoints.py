@@ -8,8 +8,10 @@ strings, 200 with an empty body where there is nothing to return.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from promoportal.sandbox.journal import Keep, forget
@@ -33,6 +35,7 @@ MAX_UPDATED = 10_000  # CONFIRMED, in a call
 _LARGEST_PAGE = 1_000  # ASSUMED
 # CONFIRMED: ActionID 1 is the control group, which gets nothing; no campaign here has one.
 _OFFERED = 2
+Field = TypeVar("Field")
 
 
 @dataclass
@@ -68,7 +71,7 @@ class External:
         }
 
     def _register(self, request: Request) -> Answer:
-        body = _folded(request)
+        body = _folded(request.fields())
         listener = Listener(_event(body), _channel(body), _address(body))
         if listener.event == _WITHOUT_CHANNEL and listener.channel is not None:
             raise Unreadable
@@ -76,7 +79,7 @@ class External:
         return Answer()
 
     def _unregister(self, request: Request) -> Answer:
-        body = _folded(request)
+        body = _folded(request.fields())
         self.listeners.unregister(_event(body), _channel(body))
         return Answer()
 
@@ -110,51 +113,43 @@ class External:
 
     def _update_status(self, request: Request) -> Answer:
         """Set which customers remain; once the campaign went out, it is too late."""
-        body = _folded(request)
+        body = _folded(request.fields())
         occurrence = self.campaigns.get(identity(body.get("campaignid")) or "")
         if occurrence is None or not isinstance(body.get("timestamp"), str):
             raise Unreadable
-        audience = occurrence.audience
-        statuses = [
-            _status(one) for one in _objects(body.get("promosupdated"), MAX_UPDATED)
-        ]
-        if audience is not None:
-            for customer, status in statuses:
-                audience.set_status(customer, status)
+        updated = _objects(body.get("promosupdated"), MAX_UPDATED)
+        for customer, status in [_status(one) for one in updated]:
+            if occurrence.audience is not None:
+                occurrence.audience.set_status(customer, status)
         return Answer()
 
     def _campaign(self, request: Request) -> Answer:
-        occurrence = self.campaigns.get(_query(request).get("campaignid", ""))
+        occurrence = self.campaigns.get(_folded(request.query).get("campaignid", ""))
         # CONFIRMED: one object (nicolasramy/optimove). ASSUMED: 400 for an unknown ID.
         return reply(_details(occurrence)) if occurrence else reply("Bad Request", 400)
 
     def _executed(self, request: Request) -> Answer:
-        day = _query(request).get("date", "")
-        return reply(
-            [
-                _details(occurrence)
-                for occurrence in self.campaigns
-                if f"{occurrence.started_at:%Y-%m-%d}" == day
-            ]
+        day = _folded(request.query).get("date", "")
+        executed = (
+            one for one in self.campaigns if f"{one.started_at:%Y-%m-%d}" == day
         )
+        return reply([_details(one) for one in executed])
 
     def _customers(self, request: Request) -> Answer:
-        query = _query(request)
+        query = _folded(request.query)
         occurrence = self.campaigns.get(query.get("campaignid", ""))
         channel = _number(query.get("channelid"))
         if occurrence is None or channel not in occurrence.channels:
             return reply([])
-        sent = _slice(_sent(occurrence), query)
+        skip = _number(query.get("$skip", "0"))
+        top = min(_number(query.get("$top", "100")), _LARGEST_PAGE)
+        sent = islice(_sent(occurrence), skip, skip + top)
         return reply([_execution(occurrence, *one, channel) for one in sent])
 
 
-def _folded(request: Request) -> dict[str, object]:
-    """Return the body with its names in lower case."""
-    return {name.lower(): value for name, value in request.fields().items()}
-
-
-def _query(request: Request) -> dict[str, str]:
-    return {name.lower(): value for name, value in request.query.items()}
+def _folded(fields: Mapping[str, Field]) -> dict[str, Field]:
+    """Return fields with their names in lower case."""
+    return {name.lower(): value for name, value in fields.items()}
 
 
 def _number(value: object) -> int:
@@ -185,17 +180,11 @@ def _address(body: Mapping[str, object]) -> str:
         raise Unreadable
     # CONFIRMED: older clients percent-encode it, inside the JSON.
     decoded = url if "://" in url else unquote(url)
-    if not _is_address(decoded):
-        raise Unreadable
-    return decoded
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
-        return False
+    with suppress(ValueError):
+        parts = urlsplit(decoded)
+        if parts.scheme in {"http", "https"} and parts.hostname:
+            return decoded
+    raise Unreadable
 
 
 def _listed(listener: Listener) -> dict[str, object]:
@@ -229,14 +218,6 @@ def _sent(occurrence: Occurrence) -> Iterator[tuple[str, str]]:
     return ((str(one), "") for one in occurrence.audience.ids())
 
 
-def _slice(
-    sent: Iterator[tuple[str, str]], query: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    skip = _number(query.get("$skip", "0"))
-    top = min(_number(query.get("$top", "100")), _LARGEST_PAGE)
-    return islice(sent, skip, skip + top)
-
-
 def _execution(
     occurrence: Occurrence, customer: str, code: str, channel: int
 ) -> dict[str, object]:
@@ -257,7 +238,7 @@ def _objects(value: object, most: int) -> list[dict[str, object]]:
         raise Unreadable
     if not all(isinstance(one, dict) for one in value):
         raise Unreadable
-    return [{name.lower(): item for name, item in one.items()} for one in value]
+    return [_folded(one) for one in value]
 
 
 def _text(item: Mapping[str, object], name: str) -> str:

@@ -6,20 +6,18 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from promoportal.sandbox.faults import Fault
 from promoportal.sandbox.messages import Answer, Request, Unreadable, Work, identity
 from promoportal.sandbox.optimove.assignment_rows import Row
 from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence
 
-if TYPE_CHECKING:
-    from promoportal.sandbox.faults import Fault
 _IDS = ("assignmentId", "customerId")
-Around = Callable[["Fault", Occurrence, Work], Answer]
+Around = Callable[[Fault, Occurrence, Work], Answer]
 
 
-async def around_page(
+def around_page(
     fault: Fault, request: Request, campaigns: Campaigns, work: Work
 ) -> Answer:
     """Answer with a page, and apply the fault to the page or to the list."""
@@ -79,15 +77,13 @@ def _other_ids(_fault: Fault, _occurrence: Occurrence, work: Work) -> Answer:
     return _changed(work(), change)
 
 
-ON_LISTS: Mapping[str, Around] = MappingProxyType(
-    {
-        "shifted_up": _shifted_up,
-        "shifted_down": _shifted_down,
-        "listed_late": _listed_late,
-        "wrong_total": _wrong_total,
-        "other_ids": _other_ids,
-    }
-)
+ON_LISTS: Mapping[str, Around] = {
+    "shifted_up": _shifted_up,
+    "shifted_down": _shifted_down,
+    "listed_late": _listed_late,
+    "wrong_total": _wrong_total,
+    "other_ids": _other_ids,
+}
 
 
 def _first_of(answer: Answer, occurrence: Occurrence) -> Row | None:

@@ -18,7 +18,6 @@ from promoportal.sandbox.optimove.weighted_outcomes import (
     Mix,
     Promotion,
     Reward,
-    Tier,
     decide,
 )
 
@@ -68,7 +67,11 @@ class Occurrence:
         for customer in customers:
             for promotion in promotions:
                 status, tier = decide(customer, promotion, mix)
-                self.add(self._assigned(customer, promotion, status, tier, at))
+                assignment = self.rows.fresh_assignment(as_number=customer.id)
+                code = f"U-{assignment}" if tier and promotion.unique_codes else None
+                reward = tier.reward if tier else None
+                outcome = status, reward, code
+                self.add(Assigned(assignment, customer.id, promotion, *outcome, at))
 
     def assign_once(
         self, customers: Iterable[Customer], promotions: Sequence[Promotion], mix: Mix
@@ -120,19 +123,6 @@ class Occurrence:
         for row in self.rows if relist else ():
             if row.status == ASSIGNED:
                 self.change(row, status=CANCELLED)
-
-    def _assigned(
-        self,
-        customer: Customer,
-        promotion: Promotion,
-        status: str,
-        tier: Tier | None,
-        at: str,
-    ) -> Assigned:
-        assignment = self.rows.fresh_assignment(as_number=customer.id)
-        code = f"U-{assignment}" if tier and promotion.unique_codes else None
-        reward = tier.reward if tier else None
-        return Assigned(assignment, customer.id, promotion, status, reward, code, at)
 
 
 def as_number(name: str) -> str | int:

@@ -6,24 +6,28 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from types import MappingProxyType
+from functools import partial
 from typing import NamedTuple
 
 from promoportal.sandbox.engine import (
     Account,
+    Allocation,
     Outcome,
     Population,
     Promotion,
+    State,
     Value,
-    activate,
-    archive,
     calculate,
-    deactivate,
+    moved,
 )
+from promoportal.sandbox.optimove.assignment_table import Table
+from promoportal.sandbox.optimove.occurrences import Occurrence
 
-_TRANSITIONS: Mapping[str, Callable[[Promotion], Promotion]] = MappingProxyType(
-    {"activate": activate, "deactivate": deactivate, "archive": archive}
-)
+_TRANSITIONS: Mapping[str, State] = {
+    "activate": State.ACTIVE,
+    "deactivate": State.DEACTIVATED,
+    "archive": State.ARCHIVED,
+}
 
 
 class Batch(NamedTuple):
@@ -48,51 +52,33 @@ class Offer:
 
     async def allocate(
         self,
+        occurrence: Occurrence,
         population: Population,
         batches: Sequence[Batch],
         *,
         day: date,
         seed: int,
-        install: Callable[[Promotion, Sequence[Outcome]], Callable[[], None]],
     ) -> None:
-        """
-        Calculate in a thread; then change account and rows in one step.
-
-        `install` makes rows in the thread, and returns a function that lists them.
-        """
+        """Calculate in a thread; then change account and rows in one step."""
         async with self._turn:
             promotion, account = self.promotion, self.account
+            calculated = partial(calculate, promotion, population, day=day, seed=seed)
 
-            def work() -> tuple[Account, Callable[[], None]]:
-                outcomes, after = _calculated(
-                    promotion, population, batches, account, day, seed
-                )
-                return after, install(promotion, outcomes)
+            def work() -> tuple[Account, Table]:
+                outcomes, after = _in_turn(calculated, batches, account)
+                return after, Table(occurrence.id, promotion, population, outcomes)
 
-            after, list_them = await asyncio.to_thread(work)
-            self.account = after
-            list_them()
+            self.account, table = await asyncio.to_thread(work)
+            occurrence.install(table)
 
 
-def _calculated(
-    promotion: Promotion,
-    population: Population,
-    batches: Iterable[Batch],
-    account: Account,
-    day: date,
-    seed: int,
+def _in_turn(
+    calculated: Callable[..., Allocation], batches: Iterable[Batch], account: Account
 ) -> tuple[Sequence[Outcome], Account]:
+    """Return the outcomes of all batches by position, and the account after them."""
     outcomes: list[Outcome] = []
     for positions, event in batches:
-        allocation = calculate(
-            promotion,
-            population,
-            positions,
-            account=account,
-            day=day,
-            seed=seed,
-            event=event,
-        )
+        allocation = calculated(positions, account=account, event=event)
         outcomes.extend(allocation.outcomes)
         account = allocation.account
     outcomes.sort(key=lambda outcome: outcome.position)
@@ -128,5 +114,5 @@ class Offers:
         offer = self.known(promotion)
         if do not in _TRANSITIONS:
             raise ValueError(f"do must be one of {', '.join(_TRANSITIONS)}.")
-        offer.promotion = _TRANSITIONS[do](offer.promotion)
+        offer.promotion = moved(offer.promotion, _TRANSITIONS[do])
         return offer

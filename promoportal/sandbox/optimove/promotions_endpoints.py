@@ -63,7 +63,16 @@ class Promotions:
         wanted = _wanted(request.fields(), self.page_size)
         occurrence = self.campaigns.get(wanted.occurrence)
         if occurrence is None:
-            return reply(_no_such_list(wanted))
+            # ASSUMED: an unknown occurrence is no 404, but looks like an empty campaign.
+            return reply(
+                {
+                    "occurrenceId": wanted.occurrence,
+                    "seriesId": None,
+                    "assignments": [],
+                    "nextPageToken": None,
+                    "totalCount": 0,
+                }
+            )
         mark = _mark(self.seal, wanted)
         start = _opened(wanted.token, mark) if wanted.token else 0
         size = min(wanted.size, self.largest_page)
@@ -81,20 +90,14 @@ class Promotions:
         batch = request.fields().get("redemptions")
         if not isinstance(batch, list) or not 0 < len(batch) <= LARGEST_BATCH:
             raise Unreadable(f"redemptions must be a list of 1 to {LARGEST_BATCH}.")
-        rejected = [
-            rejection
-            for i, item in enumerate(batch)
-            if (rejection := self._rejection(i, item))
-        ]
+        rejected = []
+        for index, item in enumerate(batch):
+            try:
+                self.redemptions.take(item)
+            except Refusal as refusal:
+                rejected.append({"index": index, **self.redemptions.refuse(refusal)})
         # ASSUMED: a duplicate counts as accepted.
         return reply({"accepted": len(batch) - len(rejected), "rejected": rejected})
-
-    def _rejection(self, index: int, item: object) -> dict[str, object] | None:
-        try:
-            self.redemptions.take(item)
-        except Refusal as refusal:
-            return {"index": index, **self.redemptions.refuse(refusal)}
-        return None
 
 
 class _Wanted(NamedTuple):
@@ -141,17 +144,6 @@ def _customers(value: object) -> tuple[str, ...] | None:
     if None in customers:
         raise Unreadable("customerIds must be numbers or strings.")
     return tuple(dict.fromkeys(one for one in customers if one is not None))
-
-
-def _no_such_list(wanted: _Wanted) -> dict[str, object]:
-    # ASSUMED: an unknown occurrence is no 404, but looks like an empty campaign.
-    return {
-        "occurrenceId": wanted.occurrence,
-        "seriesId": None,
-        "assignments": [],
-        "nextPageToken": None,
-        "totalCount": 0,
-    }
 
 
 def _page(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
-
-@dataclass
-class _Seen:
-    granted: deque[float] = field(default_factory=deque)
-    every: deque[float] = field(default_factory=deque)
+# The times of calls, by key.
+Times = defaultdict[str, deque[float]]
 
 
 @dataclass
@@ -26,25 +23,20 @@ class SlidingWindow:
     total: int = 0
     refused: int = 0
     most: int = 0  # the highest number in any window, refused calls included
-    _keys: dict[str, _Seen] = field(default_factory=dict)
+    _every: Times = field(default_factory=lambda: defaultdict(deque))
+    _granted: Times = field(default_factory=lambda: defaultdict(deque))
 
     def grants(self, key: str, *, now: float) -> bool:
         """Count one call, and return whether it is granted."""
-        seen = self._keys.setdefault(key, _Seen())
-        self._count(seen.every, now)
-        self._forget(seen.granted, now)
-        if len(seen.granted) >= self.calls:
-            self.refused += 1
-            return False
-        seen.granted.append(now)
-        return True
-
-    def _count(self, every: deque[float], now: float) -> None:
-        self._forget(every, now)
+        every, granted = self._every[key], self._granted[key]
+        for times in (every, granted):
+            while times and now - times[0] > self.seconds:
+                times.popleft()
         every.append(now)
         self.total += 1
         self.most = max(self.most, len(every))
-
-    def _forget(self, times: deque[float], now: float) -> None:
-        while times and now - times[0] > self.seconds:
-            times.popleft()
+        if len(granted) >= self.calls:
+            self.refused += 1
+            return False
+        granted.append(now)
+        return True

@@ -31,19 +31,14 @@ class Listeners:
     keep: Keep = forget
     _known: dict[tuple[int, int | None], Listener] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return len(self._known)
-
     def register(self, listener: Listener) -> None:
         # ASSUMED: a second listener for the same event and channel replaces the first.
-        self.add_all([listener])
+        self._known[listener.event, listener.channel] = listener
         self._keep()
 
-    def add_all(self, listeners: Iterable[Listener]) -> None:
-        self._known |= {(one.event, one.channel): one for one in listeners}
-
-    def forget_all(self) -> None:
-        self._known.clear()
+    def restore(self, listeners: Iterable[Listener]) -> None:
+        """Replace all listeners by those that an earlier process had."""
+        self._known = {(one.event, one.channel): one for one in listeners}
 
     def unregister(self, event: int, channel: int | None) -> None:
         # ASSUMED: of this channel only; without a channel, of every channel.

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 Ids = Literal["strings", "numbers", "mixed"]
-IDS: tuple[Ids, ...] = ("strings", "numbers", "mixed")
 
 
 class Customer(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 
 from promoportal.sandbox.optimove.weighted_outcomes import Promotion, Reward, Tier
 
@@ -43,9 +42,9 @@ VOUCHER = Promotion(
     tiers=(Tier(None),),
     unique_codes=True,
 )
-CATALOGUE: Mapping[str, Promotion] = MappingProxyType(
-    {promotion.id: promotion for promotion in (WELCOME, SPINS, VOUCHER)}
-)
+CATALOGUE: Mapping[str, Promotion] = {
+    promotion.id: promotion for promotion in (WELCOME, SPINS, VOUCHER)
+}
 
 
 def chosen(promotions: Iterable[str | Promotion]) -> tuple[Promotion, ...]:

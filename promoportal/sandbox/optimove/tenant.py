@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -68,7 +68,7 @@ class Tenant:
     planned: list[Planned] = field(default_factory=list)
     _executed: Counter[int] = field(default_factory=Counter)
     _happened: Counter[str] = field(default_factory=Counter)
-    _tasks: set[asyncio.Task[object]] = field(default_factory=set)
+    _tasks: set[asyncio.Task[Execution]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._position = finder(self.scenario.population)
@@ -104,7 +104,7 @@ class Tenant:
         targeted = await asyncio.to_thread(
             members, campaign.target_group, self.scenario.population
         )
-        return await self._run(campaign, targeted, announce=announce)
+        return await self._run(self._begun(campaign, targeted, announce=announce))
 
     async def happen(
         self,
@@ -129,16 +129,13 @@ class Tenant:
             msg = f"No campaign waits for {event!r}; there is {', '.join(known) or 'none'}."
             raise ValueError(msg)
         happened = self._play(self._event(event, customers, values))
-        return [
-            await self._run(
-                campaign,
-                targeted,
-                trigger_event=TriggerEvent(event, targeted),
-                announce=announce,
-            )
-            for campaign in waiting
-            for targeted in [self._targeted(campaign, happened)]
-        ]
+        executions = []
+        for campaign in waiting:
+            targeted = self._targeted(campaign, happened)
+            cause = TriggerEvent(event, targeted)
+            execution = self._begun(campaign, targeted, cause, announce=announce)
+            executions.append(await self._run(execution))
+        return executions
 
     def plan(self, plan: int, at: datetime) -> Planned:
         """
@@ -159,15 +156,7 @@ class Tenant:
 
     # --- The steps ------------------------------------------------------------------------
 
-    async def _run(
-        self,
-        campaign: Campaign,
-        targeted: Iterable[int],
-        *,
-        trigger_event: TriggerEvent | None = None,
-        announce: bool = True,
-    ) -> Execution:
-        execution = self._begun(campaign, targeted, trigger_event, announce=announce)
+    async def _run(self, execution: Execution) -> Execution:
         try:
             await self._tell_promotions(execution)
             await execution.validated.wait()
@@ -182,16 +171,12 @@ class Tenant:
         self,
         campaign: Campaign,
         targeted: Iterable[int],
-        trigger_event: TriggerEvent | None,
+        trigger_event: TriggerEvent | None = None,
         *,
         announce: bool,
     ) -> Execution:
-        audience = Audience(
-            self.scenario.population,
-            self._position,
-            targeted,
-            campaign.target_group.id,
-        )
+        group, population = campaign.target_group.id, self.scenario.population
+        audience = Audience(population, self._position, targeted, group)
         occurrence = self.campaigns.open(
             channels=campaign.channels,
             series=campaign.plan,
@@ -331,7 +316,9 @@ class Tenant:
     def _at(self, plan: int, at: datetime, then: Callable[[], None]) -> Planned:
         def run() -> None:
             self.planned.remove(planned)
-            self._do(self.execute(plan))
+            task = asyncio.create_task(self.execute(plan))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
             then()
 
         seconds = max(0.0, (at - datetime.now(UTC)).total_seconds())
@@ -339,11 +326,6 @@ class Tenant:
         planned = Planned(plan, at, timer)
         self.planned.append(planned)
         return planned
-
-    def _do(self, coroutine: Coroutine[object, object, object]) -> None:
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _webhook_body(execution: Execution) -> dict[str, object]:

@@ -26,18 +26,9 @@ CANCELLED = 4
 TRIGGERED = 11
 EXECUTED = 13
 Casing = Literal["alternate", "camel", "pascal"]
-CASINGS: tuple[Casing, ...] = ("alternate", "camel", "pascal")
 
 _MAX_THREADS = 16
 _REMEMBERED = 20_000
-
-
-class Notice(NamedTuple):
-    """One event, with the body that Optimove sends."""
-
-    event: int
-    channel: int | None
-    body: dict[str, object]
 
 
 class Posted(NamedTuple):
@@ -52,7 +43,7 @@ class Posted(NamedTuple):
 
 
 class _Posting(NamedTuple):
-    number: int  # in the order of `announce`
+    number: int  # in the order of the announcements
     listener: Listener
     body: dict[str, object]
 
@@ -76,20 +67,17 @@ class Notices:
     _posters: set[asyncio.Task[None]] = field(default_factory=set)
     _timers: set[asyncio.TimerHandle] = field(default_factory=set)
 
-    def announce(self, notice: Notice) -> None:
-        """Send a webhook to its listeners, unless a fault changes the delivery."""
-        for listener in self.listeners.of(notice.event, notice.channel):
-            for way in self._ways(notice):
-                self.announced += 1
-                self._send(_Posting(self.announced, listener, notice.body), way)
-
     def announce_executed(
         self, occurrence: Occurrence, channels: Sequence[int] | None = None
     ) -> None:
         """CONFIRMED: a 13 for each channel. ASSUMED: also if no one was left to go on."""
         body = _stamped(EXECUTED, occurrence)
         for channel in occurrence.channels if channels is None else channels:
-            self.announce(Notice(EXECUTED, channel, body | {"ChannelID": channel}))
+            self._announce(EXECUTED, channel, body | {"ChannelID": channel})
+
+    def announce_cancelled(self, occurrence: Occurrence) -> None:
+        """Send a 4. ASSUMED: like 13, without the channel."""
+        self._announce(CANCELLED, None, _stamped(CANCELLED, occurrence))
 
     def announce_triggered(
         self,
@@ -104,7 +92,7 @@ class Notices:
         more = {f"event_{name}": _as_json(value) for name, value in values.items()}
         for channel in occurrence.channels:
             body = _triggered(occurrence, customer, codes, channel, pascal=pascal)
-            self.announce(Notice(TRIGGERED, channel, body | more))
+            self._announce(TRIGGERED, channel, body | more)
 
     async def close(self) -> None:
         """Cancel all deliveries."""
@@ -116,9 +104,15 @@ class Notices:
             poster.cancel()
         await asyncio.gather(*posters, return_exceptions=True)
 
-    def _ways(self, notice: Notice) -> list[Way]:
-        fault = self.faults.take(NOTICES, str(notice.event))
-        return ON_NOTICES[fault.kind](fault) if fault else [Way()]
+    def _announce(
+        self, event: int, channel: int | None, body: dict[str, object]
+    ) -> None:
+        """Send a webhook to its listeners, unless a fault changes the delivery."""
+        for listener in self.listeners.of(event, channel):
+            fault = self.faults.take(NOTICES, str(event))
+            for way in ON_NOTICES[fault.kind](fault) if fault else [Way()]:
+                self.announced += 1
+                self._send(_Posting(self.announced, listener, body), way)
 
     def _send(self, posting: _Posting, way: Way) -> None:
         self.pending += 1
@@ -172,11 +166,6 @@ class Notices:
         for posting in list(self._behind):
             if posting.number < passed.number:
                 self._overtaken(posting)
-
-
-def cancelled(occurrence: Occurrence) -> Notice:
-    # ASSUMED: like 13, without the channel.
-    return Notice(CANCELLED, None, _stamped(CANCELLED, occurrence))
 
 
 def _triggered(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import NamedTuple
 
 from promoportal.sandbox.optimove.sample_customers import Customer
@@ -17,15 +16,13 @@ from promoportal.sandbox.optimove.sample_customers import Customer
 ASSIGNED = "Assigned"
 CANCELLED = "Cancelled"
 Reward = Mapping[str, object]
-UNLUCKY: Mapping[str, float] = MappingProxyType(
-    {
-        "NotEligible": 6,
-        "BudgetExceeded": 2,
-        "AudienceCapReached": 1,
-        "NoCodeAvailable": 0.5,
-        "Failed": 0.5,
-    }
-)
+UNLUCKY: Mapping[str, float] = {
+    "NotEligible": 6,
+    "BudgetExceeded": 2,
+    "AudienceCapReached": 1,
+    "NoCodeAvailable": 0.5,
+    "Failed": 0.5,
+}
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,9 @@ def event(table: Table) -> Event:
     values: dict[str, Value | tuple[Decimal, Decimal]] = {}
     if table.has("values"):
         below = table.table("values")
-        values = {} if below is None else _values(below)
+        values = (
+            {key: _event_value(below, key) for key in below.values} if below else {}
+        )
     found = Event(name=table.text("name"), customers=_customers(table), values=values)
     table.end()
     return found
@@ -75,10 +77,6 @@ def _customers(table: Table) -> Sequence[str] | int:
     )
     table.wrong("customers", reason)
     return 1
-
-
-def _values(table: Table) -> dict[str, Value | tuple[Decimal, Decimal]]:
-    return {key: _event_value(table, key) for key in table.values}
 
 
 def _event_value(table: Table, key: str) -> Value | tuple[Decimal, Decimal]:

@@ -5,20 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import NamedTuple
 from zlib import crc32
 
 from promoportal.sandbox.engine import Population, Value, select
 from promoportal.sandbox.scenarios.compact_columns import decimal_places
 from promoportal.sandbox.scenarios.population import Customers
 from promoportal.sandbox.scenarios.scenario import Event, Scenario, TargetGroup
-
-
-class Occurrence(NamedTuple):
-    """One event of one customer."""
-
-    position: int  # in the population
-    values: Mapping[str, Value]
 
 
 def members(group: TargetGroup, population: Population) -> list[int]:
@@ -30,12 +22,14 @@ def members(group: TargetGroup, population: Population) -> list[int]:
 
 def occurrences(
     event: Event, population: Population, seed: int
-) -> Iterator[Occurrence]:
-    """Yield the occurrences of an event, each with values of its own."""
+) -> Iterator[tuple[int, Mapping[str, Value]]]:
+    """Yield the positions of an event's customers, each with values of its own."""
     chance = random.Random(f"event:{event.name}:{seed}")  # noqa: S311 - to be repeatable
     for position in _customers(event, population, chance):
-        values = {name: _drawn(each, chance) for name, each in event.values.items()}
-        yield Occurrence(position, values)
+        yield (
+            position,
+            {name: _drawn(one, chance) for name, one in event.values.items()},
+        )
 
 
 def seed_for(scenario: Scenario, plan: int, promotion: str) -> int:

@@ -49,7 +49,6 @@ def promotion(table: Table, attributes: Attributes | None) -> Promotion:
     """Return the promotion in a table, and note the mistakes the engine finds in it."""
     before = len(table.problems)
     has_codes = table.has("unique_codes")
-    state = table.choice("state", State, default=State.ACTIVE)
     tiers = [_tier(each, attributes, has_codes) for each in table.tables("tiers")]
     found = Promotion(
         id=table.text("id"),
@@ -61,8 +60,7 @@ def promotion(table: Table, attributes: Attributes | None) -> Promotion:
         cap=table.read("cap", _cap) if table.has("cap") else None,
         unique_codes=table.read("unique_codes", _codes) if has_codes else None,
         tiers=tuple(tiers),
-        state=state,
-        frozen=state is not State.DRAFT,
+        state=table.choice("state", State, default=State.ACTIVE),
     )
     table.end()
     # Fields that could not be read are empty: the engine would report them once more.

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, time
 from decimal import Decimal
+from functools import partial
 
 from promoportal.sandbox.engine import (
     NOTHING,
@@ -196,30 +197,22 @@ class _Stage:
         targeted: Sequence[int],
         event: Mapping[str, Value],
     ) -> Sequence[Outcome]:
-        promotion, population = figures.promotion, self._scenario.population
-        seed = seed_for(self._scenario, campaign.plan, promotion.id)
-        allocation = calculate(
-            promotion,
-            population,
-            targeted,
-            account=self.accounts[promotion.id],
+        promotion = figures.promotion
+        allocate = partial(
+            calculate,
+            population=self._scenario.population,
+            targeted=targeted,
             day=self._day,
-            seed=seed,
+            seed=seed_for(self._scenario, campaign.plan, promotion.id),
             event=event,
         )
+        allocation = allocate(promotion, account=self.accounts[promotion.id])
         self.accounts[promotion.id] = allocation.account
         outcomes = reached = allocation.outcomes
         figures.count(outcomes)
         if any(outcome.status in _LIMITED for outcome in outcomes):
-            reached = calculate(
-                replace(promotion, budget=None, cap=None, unique_codes=None),
-                population,
-                targeted,
-                account=Account(),
-                day=self._day,
-                seed=seed,
-                event=event,
-            ).outcomes
+            unlimited = replace(promotion, budget=None, cap=None, unique_codes=None)
+            reached = allocate(unlimited, account=Account()).outcomes
         figures.count_reached(reached)
         return outcomes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,7 @@ from promoportal.sandbox.scenarios.scenario import Campaign
 
 _BAR = 24  # characters of a whole bar
 _NAME = 20
+Figure = Decimal | int
 
 
 def as_text(rehearsal: Rehearsal) -> str:
@@ -56,8 +57,13 @@ def _lines(rehearsal: Rehearsal) -> Iterator[str]:
     for figures in rehearsal.campaigns:
         yield ""
         yield from _campaign(figures)
-    yield from _limits(rehearsal)
-    yield from _warnings(warnings(rehearsal))
+    limits = (
+        line
+        for promotion in scenario.promotions
+        for line in _limits(promotion, rehearsal.accounts[promotion.id])
+    )
+    yield from _section("LIMITS", limits)
+    yield from _section("LOOK AT THIS", (f"  ! {each}" for each in warnings(rehearsal)))
     for figures in rehearsal.campaigns:
         if figures.sample:
             yield from _mail(figures.campaign, figures.sample)
@@ -114,53 +120,34 @@ def _worth(tier: Tier, value: Decimal) -> str:
     return f"{value:,} {tier.reward.measure}" if tier.reward else "codes"
 
 
-def _limits(rehearsal: Rehearsal) -> Iterator[str]:
-    limited = [
-        line
-        for promotion in rehearsal.scenario.promotions
-        for line in _limits_of(promotion, rehearsal.accounts[promotion.id])
-    ]
-    if limited:
-        yield ""
-        yield "LIMITS"
-        yield from limited
+def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines below their title, or nothing if there are none."""
+    every = list(lines)
+    yield from ["", title, *every] if every else ()
 
 
-def _limits_of(promotion: Promotion, account: Account) -> Iterator[str]:
+def _limits(promotion: Promotion, account: Account) -> Iterator[str]:
+    """Yield how much of each limit is used up."""
+    code = promotion.code
     if budget := promotion.budget:
-        used = f"{account.spent:,} of {budget.total:,} {budget.measure}"
-        yield _limit(promotion, "budget", used, account.spent, budget.total)
+        yield _limit(code, "budget", account.spent, budget.total, f" {budget.measure}")
     if cap := promotion.cap:
-        count = cap.used(account)
-        used = f"{count:,} of {cap.recipients:,} ({cap.timeframe})"
-        yield _limit(promotion, "cap", used, count, cap.recipients)
+        used = cap.used(account)
+        yield _limit(code, "cap", used, cap.recipients, f" ({cap.timeframe})")
     if codes := promotion.unique_codes:
-        used = f"{account.codes_used:,} of {len(codes.codes):,}"
-        yield _limit(promotion, "codes", used, account.codes_used, len(codes.codes))
+        yield _limit(code, "codes", account.codes_used, len(codes.codes))
 
 
-def _limit(
-    promotion: Promotion,
-    name: str,
-    used: str,
-    part: Decimal | int,
-    whole: Decimal | int,
-) -> str:
-    return f"  {promotion.code:<10}{name:<8}{_bar(part, whole):<{_BAR}}  {used}"
+def _limit(code: str, name: str, part: Figure, whole: Figure, what: str = "") -> str:
+    used = f"{part:,} of {whole:,}{what}"
+    return f"  {code:<10}{name:<8}{_bar(part, whole):<{_BAR}}  {used}"
 
 
-def _bar(part: Decimal | int, whole: Decimal | int) -> str:
+def _bar(part: Figure, whole: Figure) -> str:
     """Return a bar as long as the part is of the whole; any part above 0 shows."""
     if not part or not whole:
         return ""
     return "█" * max(1, round(part * _BAR / whole))
-
-
-def _warnings(sentences: list[str]) -> Iterator[str]:
-    if sentences:
-        yield ""
-        yield "LOOK AT THIS"
-        yield from (f"  ! {sentence}" for sentence in sentences)
 
 
 def _mail(campaign: Campaign, mail: Mail) -> Iterator[str]:

@@ -13,8 +13,8 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
-from promoportal.sandbox.control import page
 from promoportal.sandbox.control.api import Control, is_loopback
+from promoportal.sandbox.control.page import forms
 from promoportal.sandbox.journal import Journal
 from promoportal.sandbox.messages import Answer, Manner, Request
 from promoportal.sandbox.simulation import Options, Sandbox
@@ -83,13 +83,13 @@ class Server:
         self.sandbox = Sandbox(options, self._post, self._tell, journal=self._journal)
         self.sandbox.start()
         self._control = Control(self.sandbox, self.reset, self.local)
-        self._page = page.PageEndpoint(self.sandbox, self.local)
+        self._page = forms.PageEndpoint(self.sandbox, self.local)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         parsed = await _read_request(request)
         if parsed.side == "control":
             answer = await self._control.answer(parsed)
-        elif parsed.side in page.SIDES:
+        elif parsed.side in forms.SIDES:
             answer = await self._page.answer(parsed)
         else:
             answer = await self.sandbox.answer(parsed)

@@ -9,25 +9,21 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from promoportal.sandbox.commands import (
-    Event,
-    Launch,
-    LaunchOrder,
-    Trigger,
-    TriggerOrder,
-)
+from promoportal.sandbox.commands import Event, Launch, Trigger
 from promoportal.sandbox.control import state_view
 from promoportal.sandbox.faults import Fault
 from promoportal.sandbox.operator_platform import Capability, Credit
 from promoportal.sandbox.optimove.accepted_redemptions import Redeemed
+from promoportal.sandbox.optimove.occurrences import Occurrence
 from promoportal.sandbox.optimove.rate_limit import SlidingWindow
 from promoportal.sandbox.optimove.registered_listeners import Listener
 from promoportal.sandbox.optimove.webhook_sender import Posted
 from promoportal.sandbox.server.http_server import Server
 from promoportal.sandbox.simulation import Call, Options, Sandbox
 
+Order = TypeVar("Order")
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 Waited = TypeVar("Waited")
@@ -44,6 +40,20 @@ def _in_its_thread(
         handle: SandboxHandle, /, *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
         return handle._do(lambda sandbox: method(sandbox, *args, **kwargs))
+
+    return ordered
+
+
+def _ordering(
+    kind: Callable[Arguments, Order], execute: Callable[[Sandbox, Order], Occurrence]
+) -> Callable[Concatenate[SandboxHandle, Arguments], str]:
+    """Return a handle's method that gives an order, and returns the occurrence."""
+
+    def ordered(
+        handle: SandboxHandle, /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> str:
+        order = kind(*args, **kwargs)
+        return handle._do(lambda sandbox: execute(sandbox, order).id)
 
     return ordered
 
@@ -72,19 +82,8 @@ class SandboxHandle:
 
     # --- Optimove ---------------------------------------------------------------------
 
-    def execute(self, *, customers: int = 20, **order: Unpack[LaunchOrder]) -> str:
-        """Execute a scheduled campaign for new customers; return the occurrence."""
-        launch = Launch(customers=customers, **order)
-        return self._do(lambda sandbox: sandbox.execute(launch).id)
-
-    def trigger(
-        self,
-        customers: int | Sequence[str | int] = 1,
-        **order: Unpack[TriggerOrder],
-    ) -> str:
-        """Let customers, by number or ID, trigger a campaign; return the occurrence."""
-        trigger = Trigger(customers=customers, **order)
-        return self._do(lambda sandbox: sandbox.trigger(trigger).id)
+    execute = _ordering(Launch, Sandbox.execute)
+    trigger = _ordering(Trigger, Sandbox.trigger)
 
     def campaign(self, plan: int, *, announce: bool = True) -> dict[str, Any]:
         """Execute all steps of a campaign of the scenario; return the execution."""
@@ -237,16 +236,11 @@ class SandboxHandle:
 
     def _do(self, what: Callable[[Sandbox], Result]) -> Result:
         """Run a function in the sandbox's thread, as one step among the others."""
-        done: Future[Result] = Future()
 
-        def run() -> None:
-            try:
-                done.set_result(what(self._server.sandbox))
-            except Exception as error:  # noqa: BLE001 - raised in the caller
-                done.set_exception(error)
+        async def do() -> Result:
+            return what(self._server.sandbox)
 
-        self._loop.call_soon_threadsafe(run)
-        return done.result(_PATIENCE)
+        return asyncio.run_coroutine_threadsafe(do(), self._loop).result(_PATIENCE)
 
 
 @contextmanager
@@ -259,38 +253,32 @@ def serving(
     :raises OSError: if the port is taken
     """
     server = Server(options or Options(), host=host, port=port)
-    life = _Lifetime(server)
-    thread = threading.Thread(target=life.run, name="sandbox", daemon=True)
+    started: Future[asyncio.AbstractEventLoop] = Future()
+    over = asyncio.Event()
+    thread = threading.Thread(
+        target=_run, args=(server, started, over), name="sandbox", daemon=True
+    )
     thread.start()
+    loop = started.result(_PATIENCE)
     try:
-        yield SandboxHandle(server, life.started.result(_PATIENCE))
+        yield SandboxHandle(server, loop)
     finally:
-        life.end()
+        loop.call_soon_threadsafe(over.set)
         thread.join(_PATIENCE)
 
 
-class _Lifetime:
-    """The lifetime of a server in its thread."""
+def _run(
+    server: Server, started: Future[asyncio.AbstractEventLoop], over: asyncio.Event
+) -> None:
+    async def serve() -> None:
+        async with server:
+            started.set_result(asyncio.get_running_loop())
+            await over.wait()
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.started: Future[asyncio.AbstractEventLoop] = Future()
-        self._over = asyncio.Event()
-
-    def run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except Exception as error:  # noqa: BLE001 - raised in `serving`
-            self.started.set_exception(error)
-
-    def end(self) -> None:
-        if not self.started.exception():
-            self.started.result().call_soon_threadsafe(self._over.set)
-
-    async def _serve(self) -> None:
-        async with self.server:
-            self.started.set_result(asyncio.get_running_loop())
-            await self._over.wait()
+    try:
+        asyncio.run(serve())
+    except Exception as error:  # noqa: BLE001 - raised in `serving`
+        started.set_exception(error)
 
 
 def _all_posted(sandbox: Sandbox, count: int) -> bool:

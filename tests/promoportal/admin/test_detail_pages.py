@@ -73,7 +73,7 @@ def test_a_duplicate_assignment_is_marked(crm: StaffClient) -> None:
 def test_the_pages_of_one_reward_link_to_each_other(
     world: World, crm: StaffClient
 ) -> None:
-    occurrence = world.box.trigger(["C1"], announce=False)
+    occurrence = world.box.trigger(customers=["C1"], announce=False)
     delivery = world.notify(11, campaignID=occurrence, customerID="C1")
     world.work()
     world.wait()

@@ -58,7 +58,7 @@ def test_each_trigger_has_one_customer_in_one_of_two_casings(
 ) -> None:
     box.register(11, listener.url)
 
-    occurrence = box.trigger(["C1", "C2"])
+    occurrence = box.trigger(customers=["C1", "C2"])
     box.wait_for_notices(2)
 
     camel, pascal = sorted(listener.received, key=lambda notice: "CampaignID" in notice)
@@ -76,7 +76,7 @@ def test_the_casing_can_be_chosen(
 ) -> None:
     box.register(11, listener.url)
 
-    box.trigger(2, casing=casing)
+    box.trigger(customers=2, casing=casing)
     box.wait_for_notices(2)
 
     assert sorted(received(listener, name)) == ["C000001", "C000002"]
@@ -85,17 +85,17 @@ def test_the_casing_can_be_chosen(
 def test_triggers_join_an_occurrence_and_assign_once(
     box: sandbox.SandboxHandle,
 ) -> None:
-    occurrence = box.trigger(2)
-    box.trigger(3, occurrence=occurrence)
+    occurrence = box.trigger(customers=2)
+    box.trigger(customers=3, occurrence=occurrence)
 
-    box.trigger(["C000001", "C9", "C9"], occurrence=occurrence)
+    box.trigger(customers=["C000001", "C9", "C9"], occurrence=occurrence)
 
     customers = [row["customerId"] for row in box.rows(occurrence)]  # type: ignore[index]
     assert customers == ["C000001", "C000002", "C000003", "C000004", "C000005", "C9"]
 
 
 def test_the_list_may_lag_behind_the_webhook(box: sandbox.SandboxHandle) -> None:
-    occurrence = box.trigger(1, listed_after=0.05)
+    occurrence = box.trigger(customers=1, listed_after=0.05)
 
     assert box.rows(occurrence) == []
     time.sleep(0.1)
@@ -217,7 +217,7 @@ def test_hundreds_of_triggers_are_all_delivered(
 ) -> None:
     box.register(11, listener.url)
 
-    box.trigger(300, casing="camel")
+    box.trigger(customers=300, casing="camel")
     box.wait_for_notices(300, timeout=30)
 
     assert len(set(received(listener, "customerID"))) == 300

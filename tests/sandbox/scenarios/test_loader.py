@@ -223,6 +223,32 @@ def deposits_of(scenario: Scenario) -> list[object]:
             '10: target_groups[0].where.attribute names "event.amount", which no event here gives',
         ),
         (
+            'is = "EUR"',
+            'is = ["EUR", "SEK"]',
+            "10: target_groups[0].where.is must be a text; it is a list.",
+        ),
+        (
+            'one_of = ["Gold", "Platinum"]',
+            "one_of = []",
+            "31: promotions[0].tiers[0].when.one_of must be a list of values; it is an empty list.",
+        ),
+        ('id = "p1"', 'id = ""', '13: promotions[0].id must be a text; it is "".'),
+        (
+            'code = "ONE"',
+            'code = " "',
+            '14: promotions[0].code must be a text; it is " ".',
+        ),
+        (
+            'name = "One"',
+            'name = ""',
+            '15: promotions[0].name must be a text; it is "".',
+        ),
+        (
+            'sort_by = "lifetime_deposits"',
+            'sort_by = ""',
+            '16: promotions[0].sort_by must be a text; it is "".',
+        ),
+        (
             'sort_by = "lifetime_deposits"',
             'sort_by = "deposit_count_of_all"',
             '16: promotions[0].sort_by names the attribute "deposit_count_of_all", which no customer has',
@@ -306,6 +332,31 @@ def deposits_of(scenario: Scenario) -> list[object]:
             'currency = "EUR", value',
             'unit = "EUR", value',
             '37: promotions[0].tiers[1].reward.unit does not go with the category "Amount"; write currency.',
+        ),
+        (
+            'value = "5.00" }\n\n[[campaigns',
+            "value = nan }\n\n[[campaigns",
+            '37: promotions[0].tiers[1].reward.value must be a number, such as "10.00"; it is NaN.',
+        ),
+        (
+            'value = "5.00" }\n\n[[campaigns',
+            "value = inf }\n\n[[campaigns",
+            '37: promotions[0].tiers[1].reward.value must be a number, such as "10.00"; it is Infinity.',
+        ),
+        (
+            "percent = 10",
+            "percent = nan",
+            '32: promotions[0].tiers[0].reward.percent must be a number, such as "10.00"; it is NaN.',
+        ),
+        (
+            'category = "Amount", type = "BonusCash", currency = "EUR", value',
+            'category = "Units", type = "FreeSpins", unit = " ", value',
+            '37: promotions[0].tiers[1].reward.unit must be a text; it is " ".',
+        ),
+        (
+            'id = "any"',
+            'id = " "',
+            '35: promotions[0].tiers[1].id must be a text; it is " ".',
         ),
         (
             'id = "any"',
@@ -432,6 +483,46 @@ def test_a_mistake_in_a_named_file_has_that_files_line(tmp_path: Path) -> None:
 
     assert sentence.startswith("codes.csv:3:")
     assert "A1" in sentence
+
+
+@pytest.mark.parametrize(
+    ("codes", "fallback", "sentence"),
+    [
+        ("", "ANY", "codes.csv:1: There must be one value on each line; the file is"),
+        ("A\n", "", "ours.toml:26: promotions[0].unique_codes.fallback must be a text"),
+    ],
+)
+def test_unique_codes_and_their_fallback_must_be_given(
+    tmp_path: Path, codes: str, fallback: str, sentence: str
+) -> None:
+    (tmp_path / "codes.csv").write_text(codes)
+    table = f'[promotions.unique_codes]\nfile = "codes.csv"\nfallback = "{fallback}"'
+
+    [mistake] = mistakes_in(
+        tmp_path, OURS.replace("[promotions.cap]", f"{table}\n[promotions.cap]")
+    )
+
+    assert mistake.startswith(sentence)
+
+
+def test_a_blank_line_is_no_unique_code(tmp_path: Path) -> None:
+    (tmp_path / "codes.csv").write_text("A\n \nB\n")
+    table = '[promotions.unique_codes]\nfile = "codes.csv"'
+    text = OURS.replace("[promotions.cap]", f"{table}\n[promotions.cap]")
+
+    unique = load(written(tmp_path, text)).promotions[0].unique_codes
+
+    assert unique is not None
+    assert unique.codes == ("A", "B")
+
+
+def test_a_promotion_must_have_tiers(tmp_path: Path) -> None:
+    text = OURS.replace("[[promotions.tiers]]", "[[promotions.levels]]")
+
+    [missing, unknown] = mistakes_in(tmp_path, text)
+
+    assert "promotions[0].tiers is missing; write one or more" in missing
+    assert "promotions[0].levels is not known here" in unknown
 
 
 def test_a_file_that_is_not_utf_8_is_reported_with_its_line(tmp_path: Path) -> None:

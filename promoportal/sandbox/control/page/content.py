@@ -33,7 +33,8 @@ def page(sandbox: Sandbox, *, nonce: str, result: str, refresh: int | None) -> s
         element("title", "Optimove on your desk"),
         element("link", rel="stylesheet", href="/page.css"),
     )
-    body = element("body", _top(state), _result(result), *_sections(state, form))
+    told = element("p", result, class_="told", role="status") if result else None
+    body = element("body", _top(state), told, *_sections(state, form))
     return f"<!doctype html>\n{element('html', head, body, lang='en')}"
 
 
@@ -74,10 +75,6 @@ def _top(state: State) -> Html:
     return element("header", name, element("h1", title), element("p", about), links)
 
 
-def _result(result: str) -> Html | None:
-    return element("p", result, class_="told", role="status") if result else None
-
-
 def _sections(state: State, form: Form) -> Iterable[Html]:
     if state["scenario"]:
         yield _section("Campaigns", _campaigns(state, form))
@@ -108,12 +105,8 @@ def _campaigns(state: State, form: Form) -> Html:
 def _campaign(one: State, form: Form) -> Sequence[Child]:
     if one["event"]:
         when = f"triggered by {one['event']}"
-        button = form(
-            "Let it happen",
-            "event",
-            _number("customers", "customers", ""),
-            name=one["event"],
-        )
+        customers = _number("customers", "customers", "")
+        button = form("Let it happen", "event", customers, name=one["event"])
     else:
         when = f"scheduled, {one['at']} UTC" if one["at"] else "scheduled"
         button = form("Execute now", "campaign", plan=one["plan"])
@@ -124,11 +117,9 @@ def _campaign(one: State, form: Form) -> Sequence[Child]:
 
 
 def _without_scenario(form: Form) -> Html:
-    customers = _number("customers", "customers", 100)
-    few = _number("customers", "customers", 5)
     return join(
-        form("Execute a campaign", "execute", customers),
-        form("Fire a trigger", "trigger", few),
+        form("Execute a campaign", "execute", _number("customers", "customers", 100)),
+        form("Fire a trigger", "trigger", _number("customers", "customers", 5)),
     )
 
 
@@ -171,9 +162,8 @@ def _cap(cap: State | None) -> Child:
 def _codes(codes: State | None) -> Child:
     if codes is None:
         return "shared"
-    return _used(
-        f"{codes['used']:,} of {codes['total']:,}", codes["used"], codes["total"]
-    )
+    text = f"{codes['used']:,} of {codes['total']:,}"
+    return _used(text, codes["used"], codes["total"])
 
 
 def _redeemed(one: State) -> Child:
@@ -199,23 +189,19 @@ def _life(one: State, form: Form) -> Child:
 
 def _occurrences(occurrences: Sequence[State]) -> Html:
     heads = ("Execution", "Campaign", "Kind", "Listed", "Statuses", "E-mails", "")
-    latest = list(occurrences)[-_LATEST:]
-    return _table_or(
-        "Nothing was executed yet.", heads, [_occurrence(one) for one in latest[::-1]]
-    )
+    rows = [_occurrence(one) for one in occurrences[-_LATEST:][::-1]]
+    return _table_or("Nothing was executed yet.", heads, rows)
 
 
 def _occurrence(one: State) -> Sequence[Child]:
-    statuses = ", ".join(f"{count:,} {name}" for name, count in one["statuses"].items())
     mails = one.get("mails", {})
-    text = f"{mails['sent']:,} to {mails['where'] or 'nowhere'}" if mails else ""
     return (
         one["occurrence"],
         one.get("campaign", one["series"]),
         f"triggered by {one['event']}" if one.get("event") else "scheduled",
         f"{one['listed']:,}",
-        statuses,
-        text,
+        ", ".join(f"{count:,} {name}" for name, count in one["statuses"].items()),
+        f"{mails['sent']:,} to {mails['where'] or 'nowhere'}" if mails else "",
         _how(one),
     )
 
@@ -232,12 +218,7 @@ def _how(one: State) -> str:
 
 
 def _faults(faults: Sequence[State], form: Form) -> Html:
-    sides = sorted(SIDES.keys() - {NOTICES})
-    ordered = _table_or(
-        "None is ordered.",
-        ("Kind", "Side", "Route", "Answer", "Times", "Lasts"),
-        [_fault(one) for one in faults],
-    )
+    heads = ("Kind", "Side", "Route", "Answer", "Times", "Lasts")
     return join(
         form(
             "Let the platform refuse",
@@ -254,7 +235,7 @@ def _faults(faults: Sequence[State], form: Form) -> Html:
             "Order this of a far side",
             "fault",
             _choice("kind", kinds_of("vendor")),
-            _choice("side", sides),
+            _choice("side", sorted(SIDES.keys() - {NOTICES})),
             _number("times", "times", 1, empty="each time"),
         ),
         form(
@@ -264,7 +245,7 @@ def _faults(faults: Sequence[State], form: Form) -> Html:
             _number("times", "times", 1, empty="each time"),
             side=NOTICES,
         ),
-        ordered,
+        _table_or("None is ordered.", heads, [_fault(one) for one in faults]),
         form("Take all back", "clear") if faults else None,
     )
 

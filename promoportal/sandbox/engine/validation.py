@@ -1,0 +1,250 @@
+"""
+Checks that find the mistakes in a promotion before it is used.
+
+A scenario's reader has refused empty texts and what is no number: these checks are
+about what the values mean. The engine itself accepts such promotions; its docstrings
+say what then happens to the customers. ASSUMED throughout: optimove.md, section 5, does
+not say what Optimove's promotion builder accepts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from promoportal.sandbox.engine.conditions import UNORDERED
+from promoportal.sandbox.engine.model import (
+    EVENT,
+    Budget,
+    Category,
+    Condition,
+    Fixed,
+    Percentage,
+    Promotion,
+    Reward,
+    Test,
+    Tier,
+    Value,
+)
+from promoportal.sandbox.engine.rounding import Uncomputable, minor_unit, rounded
+from promoportal.sandbox.engine.value_kinds import Kind, kind_of
+
+# For money, more than 1,000 % is a typing mistake; 100 points for each euro is not.
+MAX_PERCENT_OF_MONEY = 1_000
+Where = tuple[str | int, ...]
+
+
+class Mistake(NamedTuple):
+    """The path to a mistake, and a sentence that says what is wrong and what to do."""
+
+    where: Where
+    sentence: str
+
+
+def mistakes(promotion: Promotion) -> list[Mistake]:
+    """Return the mistakes in a promotion, from top to bottom."""
+    return [
+        *_of_code(promotion.code),
+        *_of_tiers(promotion.tiers),
+        *_of_limits(promotion),
+    ]
+
+
+def mistakes_in(condition: Condition, where: Where = ()) -> list[Mistake]:
+    """Return the mistakes in a condition of a tier or a target group."""
+    return list(_of_condition(condition, where))
+
+
+def _of_code(code: str) -> Iterator[Mistake]:
+    # CONFIRMED (optimove.md, section 3): a list of codes is also sent as one text.
+    if "," in code:
+        sentence = (
+            f"The code {code!r} has a comma in it, which notices put between codes. "
+            "Leave it out."
+        )
+        yield Mistake(("code",), sentence)
+
+
+# --- Tiers ----------------------------------------------------------------------------
+
+
+def _of_tiers(tiers: Sequence[Tier]) -> Iterator[Mistake]:
+    seen: dict[str, int] = {}
+    for number, tier in enumerate(tiers):
+        where = ("tiers", number)
+        if tier.id in seen:
+            sentence = (
+                f"Tier {seen[tier.id] + 1} has the id {tier.id!r} too. Give each tier "
+                "an id of its own."
+            )
+            yield Mistake((*where, "id"), sentence)
+        if tier.reward is not None:
+            yield from _of_reward(tier.reward, (*where, "reward"))
+        yield from _of_condition(tier.condition, (*where, "condition"))
+        seen.setdefault(tier.id, number)
+
+
+def _of_reward(reward: Reward, where: Where) -> Iterator[Mistake]:
+    category, measure, size = reward.category, reward.measure, reward.size
+    yield from _of_measure(category, measure, (*where, "measure"))
+    if isinstance(size, Fixed):
+        sizes = {"value": size.value}
+    else:
+        yield from _of_percentage(category, size, where)
+        bounds = {"minimum": size.minimum, "maximum": size.maximum}
+        sizes = {name: bound for name, bound in bounds.items() if bound is not None}
+    for name, one in sizes.items():
+        yield from _of_size(one, category, measure, (*where, name))
+
+
+def _of_percentage(
+    category: Category, size: Percentage, where: Where
+) -> Iterator[Mistake]:
+    percent = size.percent
+    if percent <= 0:
+        sentence = f"The percentage is {percent}. Make it more than 0."
+        yield Mistake((*where, "percent"), sentence)
+    elif category is Category.AMOUNT and percent > MAX_PERCENT_OF_MONEY:
+        sentence = (
+            f"{percent} % gives more than {MAX_PERCENT_OF_MONEY // 100} times the "
+            f"amount. Write at most {MAX_PERCENT_OF_MONEY}."
+        )
+        yield Mistake((*where, "percent"), sentence)
+    if not size.attribute.removeprefix(EVENT).strip():
+        sentence = "The percentage names no attribute. Say what it is a part of."
+        yield Mistake((*where, "attribute"), sentence)
+
+
+def _of_measure(category: Category, measure: str, where: Where) -> Iterator[Mistake]:
+    if category is Category.AMOUNT and not re.fullmatch("[A-Z]{3}", measure):
+        sentence = (
+            f"{measure!r} is no currency. Write its three capital letters, as in ISO "
+            "4217: 'EUR'."
+        )
+        yield Mistake(where, sentence)
+
+
+def _of_size(
+    size: Decimal, category: Category, measure: str, where: Where
+) -> Iterator[Mistake]:
+    """Yield the mistake in a size that is not positive or can't be paid out exactly."""
+    field, unit = where[-1], minor_unit(category, measure)
+    if size <= 0:
+        yield Mistake(where, f"The {field} is {size}. Make it more than 0.")
+    elif not _is_whole(size, unit):
+        sentence = (
+            f"The {field} is {size}, but the smallest there is of {measure} is {unit}. "
+            f"Write a multiple of {unit}."
+        )
+        yield Mistake(where, sentence)
+
+
+def _is_whole(size: Decimal, unit: Decimal) -> bool:
+    try:
+        return rounded(size, unit) == size
+    except Uncomputable:
+        return False
+
+
+# --- Conditions -----------------------------------------------------------------------
+
+
+def _of_condition(condition: Condition, where: Where) -> Iterator[Mistake]:
+    """Yield the mistakes in a tree. A branch's path is `branches` and its number."""
+    if isinstance(condition, Test):
+        yield from _of_test(condition, where)
+        return
+    for number, branch in enumerate(condition.branches):
+        yield from _of_condition(branch, (*where, "branches", number))
+
+
+def _of_test(test: Test, where: Where) -> Iterator[Mistake]:
+    if not test.attribute.removeprefix(EVENT).strip():
+        sentence = "The condition names no attribute. Say which one it is about."
+        yield Mistake((*where, "attribute"), sentence)
+    values = test.wanted if isinstance(test.wanted, tuple) else (test.wanted,)
+    if not values:
+        sentence = "The list of values is empty. Write at least one."
+        yield Mistake((*where, "wanted"), sentence)
+    elif len({kind_of(value) for value in values}) > 1:
+        sentence = (
+            "The list mixes numbers, texts, dates or truth values, which are never the "
+            "same. Write values of one kind."
+        )
+        yield Mistake((*where, "wanted"), sentence)
+    else:
+        yield from _of_value(test, values[0], where)
+
+
+def _of_value(test: Test, wanted: Value, where: Where) -> Iterator[Mistake]:
+    kind = kind_of(wanted)
+    if kind is None:
+        sentence = (
+            f"{test.attribute!r} is compared with {wanted}, which matches no one. Write "
+            "a number, a text, a date, or true or false."
+        )
+        yield Mistake((*where, "wanted"), sentence)
+    elif kind is Kind.TRUTH and test.comparison not in UNORDERED:
+        sentence = (
+            f"{test.attribute!r} is compared by {test.comparison.value!r} with true or "
+            "false, which have no order. Compare by 'is' or 'is_not'."
+        )
+        yield Mistake((*where, "comparison"), sentence)
+
+
+# --- Limits ---------------------------------------------------------------------------
+
+
+def _of_limits(promotion: Promotion) -> Iterator[Mistake]:
+    """Yield the mistakes in the limits that are set; all are optional."""
+    if promotion.budget is not None:
+        yield from _of_budget(promotion.budget, promotion.tiers)
+    sorting, unique = promotion.sorting, promotion.unique_codes
+    if sorting is not None and sorting.attribute.startswith(EVENT):
+        sentence = (
+            f"{sorting.attribute!r} is the same for everyone an event is about. Sort by "
+            "an attribute of the customers."
+        )
+        yield Mistake(("sorting", "attribute"), sentence)
+    if unique is not None and unique.fallback in unique.codes:
+        sentence = (
+            f"The fallback {unique.fallback!r} is one of the unique codes, so many "
+            "customers would get it. Choose another."
+        )
+        yield Mistake(("unique_codes", "fallback"), sentence)
+
+
+def _of_budget(budget: Budget, tiers: Sequence[Tier]) -> Iterator[Mistake]:
+    category, measure = budget.category, budget.measure
+    yield from _of_measure(category, measure, ("budget", "measure"))
+    yield from _of_size(budget.total, category, measure, ("budget", "total"))
+    if all(tier.reward is None for tier in tiers):
+        sentence = (
+            "There is a budget, but no tier gives anything it could count. Leave it out, "
+            "or cap the recipients."
+        )
+        yield Mistake(("budget",), sentence)
+    for number, tier in enumerate(tiers):
+        if tier.reward is not None:
+            yield from _of_measuring(budget, tier.reward, ("tiers", number, "reward"))
+
+
+def _of_measuring(budget: Budget, reward: Reward, where: Where) -> Iterator[Mistake]:
+    if reward.category is not budget.category:
+        sentence = (
+            f"The tier gives {_things(reward.category)}, but the budget counts "
+            f"{_things(budget.category)}. Let both be the same."
+        )
+        yield Mistake((*where, "category"), sentence)
+    elif reward.measure != budget.measure:
+        sentence = (
+            f"The tier gives {reward.measure!r}, but the budget counts "
+            f"{budget.measure!r}. Let both be the same."
+        )
+        yield Mistake((*where, "measure"), sentence)
+
+
+def _things(category: Category) -> str:
+    return "money" if category is Category.AMOUNT else "units"
