@@ -87,14 +87,14 @@ def _tables() -> Iterator[tuple[str, str]]:
     yield (
         "SWEEPS",
         _table(
-            ["Every second", "which does this"],
+            ["On each run", "which does this"],
             [[_name(sweep), _sentence(sweep)] for sweep in pipeline.SWEEPS],
         ),
     )
     yield (
         "DUE",
         _table(
-            ["Every second, if", "a job is queued", "on"],
+            ["On each run, if", "a job is queued", "on"],
             [
                 [_name(row.is_due), _name(row.task), f"`{row.queue}`"]
                 for row in pipeline.DUE
