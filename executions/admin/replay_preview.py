@@ -7,7 +7,7 @@ packages add the consequences for rewards, which this package must not import.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from executions import notices
@@ -134,7 +134,8 @@ def foresee(deliveries: Sequence[Delivery], *, of: int) -> Plan:
     """Return the effect of processing these deliveries again, out of `of` in total."""
     found: dict[str, ReplayPreview] = {}
     idle: list[tuple[Delivery, str]] = []
-    for delivery, notice in _read(deliveries):
+    for delivery in deliveries:
+        notice = _why_not(delivery) or _notice(delivery)
         if isinstance(notice, str):
             idle.append((delivery, notice))
             continue
@@ -145,15 +146,8 @@ def foresee(deliveries: Sequence[Delivery], *, of: int) -> Plan:
     return Plan(list(found.values()), idle, of - len(deliveries))
 
 
-def _read(
-    deliveries: Iterable[Delivery],
-) -> Iterator[tuple[Delivery, Scheduled | Triggered | Cancelled | str]]:
-    """Yield each delivery with its notification, or the reason why it has no effect."""
-    for delivery in deliveries:
-        yield delivery, _why_not(delivery) or _notice(delivery)
-
-
 def _why_not(delivery: Delivery) -> str:
+    """Return the reason why a delivery is not read for the page, if there is one."""
     if delivery.state == DeliveryState.UNREAD:
         return "It is still to be read, and would be left alone."
     if delivery.reason == ExecutionReason.POISON:
@@ -165,6 +159,7 @@ def _why_not(delivery: Delivery) -> str:
 
 
 def _notice(delivery: Delivery) -> Scheduled | Triggered | Cancelled | str:
+    """Return a delivery's notification, or the reason why it has no effect."""
     body, event_type = bytes(delivery.body), delivery.listener.event_type
     try:
         notice = notices.read(body, event_type=event_type)
