@@ -98,14 +98,10 @@ def _triggered(fields: Mapping[str, Any]) -> Notice:
     return Triggered(_occurrence(fields), _id(fields, "customerID"))
 
 
-def _cancelled(fields: Mapping[str, Any]) -> Notice:
-    return Cancelled(_occurrence(fields))
-
-
 _READERS: dict[int, Callable[[Mapping[str, Any]], Notice]] = {
     EventType.SCHEDULED: _scheduled,
     EventType.TRIGGERED: _triggered,
-    EventType.CANCELLED: _cancelled,
+    EventType.CANCELLED: lambda fields: Cancelled(_occurrence(fields)),
 }
 
 

@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 from executions import signals
 from executions.authentication import AuthenticatedListener, ListenerAuthentication
 from executions.models import Delivery
-from executions.request_body import CutShort, NoLength, TooLarge, read_body
+from executions.request_body import read_body
 
 logger = logging.getLogger(__name__)
 
@@ -53,34 +53,20 @@ class Webhook(APIView):
     renderer_classes = [JSONRenderer]
     content_negotiation_class = IgnoreClientContentNegotiation
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        try:
-            super().initial(request, *args, **kwargs)
-        except _NOT_STORED as error:
-            logger.exception("delivery.unkept")
-            raise DeliveryNotStored from error
-
     def post(self, request: Request, **kwargs: Any) -> Response:
-        try:
-            body = read_body(request.META)
-        except TooLarge:
-            return Response({"detail": "A notice has at most 1 MiB."}, status=413)
-        except CutShort:
-            return Response({"detail": "The body was cut short."}, status=400)
-        except NoLength:
-            return Response({"detail": "The body needs a length."}, status=411)
-        return self.keep(request, body)
-
-    def keep(self, request: Request, body: bytes) -> Response:
         sender: AuthenticatedListener = request.user  # type: ignore[assignment]
-        try:
-            delivery = receive(
-                sender, body=body, content_type=request.META.get("CONTENT_TYPE", "")
-            )
-        except _NOT_STORED as error:
-            logger.exception("delivery.unkept")
-            raise DeliveryNotStored from error
+        delivery = receive(
+            sender,
+            body=read_body(request.META),
+            content_type=request.META.get("CONTENT_TYPE", ""),
+        )
         return Response({"status": "kept", "delivery": delivery.pk})
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, _NOT_STORED):
+            logger.error("delivery.unkept", exc_info=exc)
+            exc = DeliveryNotStored()
+        return super().handle_exception(exc)
 
 
 def receive(

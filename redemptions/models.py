@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
-from executions.models import Execution
+from executions.models import HAS_REASON, Execution
 from promoportal.db.leases import Leased
 from promoportal.db.state_machine import NEWEST, Stateful, Transition, constraint
 from rewards.models import Assignment
@@ -203,18 +203,13 @@ class Redemption(Stateful, Leased):
                 name="redemption_unreported_of",
                 condition=models.Q(state__in=UNREPORTED),
             ),
-            models.Index(
-                "reason",
-                NEWEST,
-                name="redemption_why",
-                condition=~models.Q(reason=""),
-            ),
+            models.Index("reason", NEWEST, name="redemption_why", condition=HAS_REASON),
             models.Index(
                 "state",
                 "reason",
                 NEWEST,
                 name="redemption_in_state_why",
-                condition=~models.Q(reason=""),
+                condition=HAS_REASON,
             ),
         ]
         permissions = [
