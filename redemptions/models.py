@@ -20,13 +20,14 @@ class RedemptionState(models.TextChoices):
     WRITTEN_OFF = "WRITTEN_OFF", "Not reported"
 
 
-# States that are not reported yet and may be, by the portal or after a decision.
-UNREPORTED = [
+# States that the portal leaves without a decision of staff.
+MOVING = [
     RedemptionState.WAITING,
     RedemptionState.REPORTING,
     RedemptionState.UNCERTAIN,
-    RedemptionState.HELD,
 ]
+# States that are not reported yet and may be, by the portal or after a decision.
+UNREPORTED = [*MOVING, RedemptionState.HELD]
 
 
 class ReportMode(models.TextChoices):

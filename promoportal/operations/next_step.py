@@ -48,9 +48,8 @@ def of(row: Assignment) -> NextStep:
     Select the execution and the redemption with the row, or each is queried.
     """
     if row.execution.stop != ExecutionStop.NONE and row.state == AssignmentState.OWED:
-        return _step(
-            row, "Its execution is stopped: somebody resumes it, or not.", None, True
-        )
+        action = "Its execution is stopped: somebody resumes it, or not."
+        return _step(row, action, needs_staff=True)
     return _OF[AssignmentState(row.state)](row)
 
 
@@ -88,10 +87,6 @@ def _owed(row: Assignment) -> NextStep:
     return _step(row, "It is sent to the platform.", row.not_before)
 
 
-def _activating(row: Assignment) -> NextStep:
-    return _step(row, "It is being sent right now.")
-
-
 def _uncertain(row: Assignment) -> NextStep:
     hours = settings.SETTLE_WITHIN.total_seconds() / 3600
     action = (
@@ -111,7 +106,7 @@ def _active(row: Assignment) -> NextStep:
     return _step(row, sentence, at, is_held)
 
 
-_REPORTED: dict[RedemptionState, tuple[str, bool]] = {
+_REPORTED = {
     RedemptionState.WAITING: ("Optimove will be told.", True),
     RedemptionState.REPORTING: ("Optimove is being told.", False),
     RedemptionState.UNCERTAIN: (
@@ -125,16 +120,15 @@ _REPORTED: dict[RedemptionState, tuple[str, bool]] = {
 
 
 def _held(row: Assignment) -> NextStep:
+    text = _HELD.get(row.reason, "A person looks at it.")
     if row.doubtful:
         text = "Somebody looks in the platform's books, and says whether it was given."
-        return _step(row, text, None, True)
-    if conflict := decisions.owner_conflict(row):
-        return _step(row, f"{capfirst(conflict.sentence)}.", None, True)
-    text = _HELD.get(AssignmentReason(row.reason), "") if row.reason else ""
-    return _step(row, text or "A person looks at it.", None, True)
+    elif conflict := decisions.owner_conflict(row):
+        text = f"{capfirst(conflict.sentence)}."
+    return _step(row, text, needs_staff=True)
 
 
-_HELD = {
+_HELD: dict[str, str] = {
     AssignmentReason.UNREADABLE: "An engineer mends the contract, or Optimove the row; then try again.",
     AssignmentReason.UNKNOWN_STATUS: "An engineer adds the status to the contract; then try again.",
     AssignmentReason.REFUSED: "Mend at the platform what its words name, then try again.",
@@ -147,11 +141,10 @@ _HELD = {
 
 
 def _void(row: Assignment) -> NextStep:
-    action = _VOID.get(AssignmentReason(row.reason), "") if row.reason else ""
-    return _step(row, action or "Nothing was assigned.")
+    return _step(row, _VOID.get(row.reason, "Nothing was assigned."))
 
 
-_VOID = {
+_VOID: dict[str, str] = {
     AssignmentReason.NOT_ASSIGNED: "Optimove assigned nothing, so there is nothing to give.",
     AssignmentReason.CANCELLED: "It was cancelled before the customer had it.",
     AssignmentReason.WRITTEN_OFF: "Staff decided that it will not be given.",
@@ -159,7 +152,7 @@ _VOID = {
 
 _OF = {
     AssignmentState.OWED: _owed,
-    AssignmentState.ACTIVATING: _activating,
+    AssignmentState.ACTIVATING: lambda row: _step(row, "It is being sent right now."),
     AssignmentState.UNCERTAIN: _uncertain,
     AssignmentState.ACTIVE: _active,
     AssignmentState.HELD: _held,
