@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Self
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from django.conf import settings
 
 from promoportal import wire
 from promoportal.platforms.capability import Capability
-from promoportal.platforms.orders import Order, Receipt, Reward
+from promoportal.platforms.orders import Order, Receipt
 
 _MAX_LENGTH = 200
 _ACTIVATE = ("POST", "/rewards")
@@ -93,23 +94,12 @@ class HttpPlatform:
 def _body(order: Order) -> wire.Json:
     return {
         "customerId": order.customer,
-        "reward": _reward(order.reward) if order.reward else None,
+        "reward": asdict(order.reward) if order.reward else None,
         "uniqueCode": order.unique_code,
         "promotionId": order.promotion,
         "promotionCode": order.promotion_code,
         "occurrenceId": order.occurrence,
         "properties": dict(order.properties),
-    }
-
-
-def _reward(reward: Reward) -> wire.Json:
-    return {
-        "category": reward.category,
-        "type": reward.type,
-        "value": reward.value,
-        "currency": reward.currency,
-        "unit": reward.unit,
-        "tier": reward.tier,
     }
 
 

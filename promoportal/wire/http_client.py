@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn, Self
 from urllib.parse import quote, urlencode
@@ -52,11 +53,10 @@ class _Call:
     method: str
     url: str
     body: Json
-    headers: Mapping[str, str]
-    changes: bool
-    safe_to_repeat: bool
     limit: int
-    later: frozenset[int]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    changes: bool = False
+    safe_to_repeat: bool = True
     forgiving: bool = False
     started_at: float = field(default_factory=clock)
 
@@ -126,19 +126,8 @@ class Client:
 
         :raises Unavailable, Rejected, Malformed, Misconfigured:
         """
-        return self._make(
-            _Call(
-                method=method,
-                url=self._url(address, path, query),
-                body=body,
-                headers={},
-                changes=False,
-                safe_to_repeat=True,
-                limit=limit,
-                later=self._later,
-                forgiving=forgiving,
-            )
-        )
+        url = self._url(address, path, query)
+        return self._make(_Call(method, url, body, limit, forgiving=forgiving))
 
     def change(
         self,
@@ -159,18 +148,16 @@ class Client:
 
         :raises Unavailable, Unanswered, Rejected, Malformed, Misconfigured:
         """
-        return self._make(
-            _Call(
-                method=method,
-                url=self._url(address, path, None),
-                body=body,
-                headers=headers or {},
-                changes=True,
-                safe_to_repeat=safe_to_repeat,
-                limit=limit,
-                later=self._later,
-            )
+        call = _Call(
+            method,
+            self._url(address, path, None),
+            body,
+            limit,
+            headers or {},
+            changes=True,
+            safe_to_repeat=safe_to_repeat,
         )
+        return self._make(call)
 
     def _url(self, address: str, path: str, query: Mapping[str, str] | None) -> str:
         url = f"{address.rstrip('/') or self._address}{path}"
@@ -293,7 +280,7 @@ class Client:
             response.status_code,
             changes=call.changes,
             safe_to_repeat=call.safe_to_repeat,
-            later=call.later,
+            later=self._later,
         )
         return status_policy.error(kind, self._name, evidence, response.headers)
 
@@ -340,11 +327,9 @@ def _bounded(response: requests.Response, limit: int) -> Iterator[bytes]:
 def _refusal_text(response: requests.Response) -> bytes:
     """Return the text of a refusal as far as it arrives; the status is enough."""
     text = bytearray()
-    try:
+    with suppress(*_TRANSPORT_ERRORS, _TooLong):
         for chunk in _bounded(response, _REFUSAL_READ):
             text += chunk
-    except (*_TRANSPORT_ERRORS, _TooLong):
-        pass
     return bytes(text)
 
 
