@@ -68,7 +68,8 @@ class PortalBroker(ORM):  # type: ignore[misc]
             listener = self._open_listener()
             claimed = self._claim()
             if not claimed:
-                self._listen(listener)
+                for _ in listener.notifies(timeout=Conf.POLL, stop_after=1):
+                    pass
         except (DatabaseLost, psycopg.Error) as error:
             self._wait_for_database(error)
             return []
@@ -121,10 +122,6 @@ class PortalBroker(ORM):  # type: ignore[misc]
             listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
             self._listener = listener
         return self._listener
-
-    def _listen(self, listener: psycopg.Connection[Any]) -> None:
-        for _ in listener.notifies(timeout=Conf.POLL, stop_after=1):
-            pass
 
     def _wait_for_database(self, error: Exception) -> None:
         if not self._is_lost:
