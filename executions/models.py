@@ -174,16 +174,9 @@ class Execution(Stateful):
     """One run of a campaign (Optimove's occurrence), announced one or more times."""
 
     machines = {
+        # From each state to every other.
         "state": {
-            ExecutionProgress.COLLECTING: frozenset(
-                {ExecutionProgress.ACTIVATING, ExecutionProgress.SETTLED}
-            ),
-            ExecutionProgress.ACTIVATING: frozenset(
-                {ExecutionProgress.COLLECTING, ExecutionProgress.SETTLED}
-            ),
-            ExecutionProgress.SETTLED: frozenset(
-                {ExecutionProgress.COLLECTING, ExecutionProgress.ACTIVATING}
-            ),
+            state: frozenset(ExecutionProgress) - {state} for state in ExecutionProgress
         },
         "stop": {
             ExecutionStop.NONE: frozenset(
