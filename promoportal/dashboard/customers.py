@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.contrib.auth.decorators import permission_required
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -123,9 +123,9 @@ def _redemption(row: Assignment) -> Redemption | None:
     return getattr(row, "redemption", None)
 
 
+@permission_required("rewards.view_assignment", raise_exception=True)
 def search(request: HttpRequest) -> HttpResponse:
     """Find a customer by a complete id or by its beginning."""
-    _require_permission(request)
     term = request.GET.get("q", "").strip().replace("\0", "")
     found = _found(term) if term else []
     if found[:1] == [term] or len(found) == 1:
@@ -140,6 +140,7 @@ def search(request: HttpRequest) -> HttpResponse:
     return _page(request, "admin/customer_search.html", context)
 
 
+@permission_required("rewards.view_assignment", raise_exception=True)
 def customer(request: HttpRequest, customer: str) -> HttpResponse:
     """
     Show all assignments of one customer over all campaigns, the newest first.
@@ -148,7 +149,6 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
     older ones: an assignment may come to need review while the user reads, and it is
     better shown twice than not at all.
     """
-    _require_permission(request)
     customer = links.customer_named(customer)
     if "\0" in customer:
         raise Http404
@@ -185,11 +185,6 @@ def _not_found(request: HttpRequest, customer: str) -> HttpResponse:
         "announced": [(trigger, links.page_of(trigger)) for trigger in announced],
     }
     return _page(request, "admin/customer_search.html", context, status=404)
-
-
-def _require_permission(request: HttpRequest) -> None:
-    if not request.user.has_perm("rewards.view_assignment"):
-        raise PermissionDenied
 
 
 def _page(
