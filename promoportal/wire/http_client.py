@@ -258,21 +258,19 @@ class Client:
     def _read(self, call: _Call, response: requests.Response) -> Answer:
         if not 200 <= response.status_code < 300:
             raise self._refusal(call, response)
+        body = b""
         try:
             body = b"".join(_bounded(response, call.limit))
-        except requests.exceptions.ContentDecodingError:
-            raise self._malformed(
-                call, response, b"", "It can't be unpacked."
-            ) from None
-        except _TooLong as error:
-            raise self._malformed(call, response, b"", str(error)) from None
-        except _TRANSPORT_ERRORS as error:
-            self._fail(call, error, status=response.status_code)
-        try:
             value = parse(body, forgiving=call.forgiving)
             return Answer(value, self._evidence(call, response, body))
-        except NotJson as error:
-            raise self._malformed(call, response, body, str(error)) from None
+        except requests.exceptions.ContentDecodingError:
+            problem = "It can't be unpacked."
+        except (_TooLong, NotJson) as error:
+            problem = str(error)
+        except _TRANSPORT_ERRORS as error:
+            self._fail(call, error, status=response.status_code)
+        evidence = self._evidence(call, response, body)
+        raise Malformed(f"{self._name}'s answer can't be read. {problem}", evidence)
 
     def _refusal(self, call: _Call, response: requests.Response) -> WireError:
         evidence = self._evidence(call, response, _refusal_text(response))
@@ -283,14 +281,6 @@ class Client:
             later=self._later,
         )
         return status_policy.error(kind, self._name, evidence, response.headers)
-
-    def _malformed(
-        self, call: _Call, response: requests.Response, body: bytes, problem: str
-    ) -> Malformed:
-        return Malformed(
-            f"{self._name}'s answer can't be read. {problem}",
-            self._evidence(call, response, body),
-        )
 
     def _evidence(
         self, call: _Call, response: requests.Response, body: bytes
