@@ -29,7 +29,6 @@ class HttpPlatform:
         token: str,
         capability: Capability,
         threads: int = 1,
-        seconds: float = 15.0,
     ) -> None:
         self._capability = capability
         self._client = wire.Client(
@@ -37,7 +36,6 @@ class HttpPlatform:
             side="platform",
             secrets={"Authorization": f"Bearer {token}"} if token else {},
             threads=threads,
-            seconds=seconds,
         )
 
     @classmethod
@@ -48,12 +46,6 @@ class HttpPlatform:
             capability=Capability.parse(settings.PLATFORM_CAPABILITY),
             threads=settings.PLATFORM_CONCURRENCY,
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @property
     def capability(self) -> Capability:
