@@ -146,13 +146,9 @@ def _parsed(deliveries: Iterable[Delivery]) -> Iterable[Parsed]:
             problem = "Reading it failed or killed the worker, repeatedly."
             _hold(delivery, ExecutionReason.POISON, problem)
             continue
+        body = bytes(delivery.body)
         try:
-            yield (
-                delivery,
-                notices.read(
-                    bytes(delivery.body), event_type=delivery.listener.event_type
-                ),
-            )
+            yield delivery, notices.read(body, event_type=delivery.listener.event_type)
         except notices.WrongEventType as error:
             _hold(delivery, ExecutionReason.WRONG_LISTENER, str(error))
         except notices.Unreadable as error:
