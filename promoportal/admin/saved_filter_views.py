@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 
 from promoportal.admin import saved_filters
 from promoportal.admin.posted_form import PostedForm
+from promoportal.admin.querysets import key_in
 from promoportal.admin.saved_filters import MAX_NAME_LENGTH, Refused
 
 _NAMELESS = "Nothing was saved: give the filter a name of at most {} characters."
@@ -61,12 +62,14 @@ def _save(changes: Any, form: PostedForm) -> str:
 
 def _rename(changes: Any, form: PostedForm) -> str:
     name = _name(form)
-    saved_filters.rename(changes.model, _key(form), name=name, by=form.request.user)
+    key = key_in(form.data.get("filter", "")) or 0
+    saved_filters.rename(changes.model, key, name=name, by=form.request.user)
     return f"It is called “{name}” now."
 
 
 def _remove(changes: Any, form: PostedForm) -> str:
-    saved_filters.remove(changes.model, _key(form), by=form.request.user)
+    key = key_in(form.data.get("filter", "")) or 0
+    saved_filters.remove(changes.model, key, by=form.request.user)
     return "The saved filter is removed. What it led to is as it was."
 
 
@@ -86,8 +89,3 @@ def _name(form: PostedForm) -> str:
     if not name.is_valid():
         raise Refused(_NAMELESS.format(MAX_NAME_LENGTH))
     return str(name.cleaned_data["name"])
-
-
-def _key(form: PostedForm) -> int:
-    text = form.data.get("filter", "")
-    return int(text) if text.isdecimal() and len(text) < 19 else 0

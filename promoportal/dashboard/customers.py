@@ -6,7 +6,6 @@ There is no table of customers: a customer is an id that an assignment contains.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +24,7 @@ from promoportal.admin import links
 from promoportal.admin.actions import Action
 from promoportal.admin.formatting import badge, moment, stamp
 from promoportal.admin.links import list_of
+from promoportal.admin.querysets import key_in
 from promoportal.db.database_clock import seconds_from_now
 from promoportal.operations import next_step
 from promoportal.operations.next_step import NextStep
@@ -40,8 +40,6 @@ from rewards.models import Assignment, AssignmentState
 MAX_CUSTOMERS_FOUND = 50
 MAX_ASSIGNMENTS_SHOWN = 50
 page_of = links.page_of_customer
-# A key has no more digits.
-_KEY = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
     customer = links.customer_named(customer)
     if "\0" in customer:
         raise Http404
-    key = _key_in(request.GET.get("older", ""))
+    key = key_in(request.GET.get("older", ""))
     needing = list(_in_review(customer)[:MAX_ASSIGNMENTS_SHOWN]) if key is None else []
     found = list(_others(customer, needing, key)[: MAX_ASSIGNMENTS_SHOWN + 1])
     if not needing and not found and key is None:
@@ -221,11 +219,6 @@ def _others(
 def _of(customer: str) -> QuerySet[Assignment]:
     rows = Assignment.objects.filter(customer=customer).order_by("-pk")
     return rows.select_related("execution__campaign", "promotion", "redemption")
-
-
-def _key_in(text: str) -> int | None:
-    """Return the key in the address; None if it has none, as on the first page."""
-    return int(text) if _KEY.fullmatch(text) else None
 
 
 def _reward(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Reward:
