@@ -7,7 +7,6 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, transaction
 from rest_framework.exceptions import APIException
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,21 +18,6 @@ from executions.models import Delivery
 from executions.request_body import read_body
 
 logger = logging.getLogger(__name__)
-
-# After these errors the sender must not believe that the delivery is stored.
-_NOT_STORED = (DatabaseError, InterfaceError)
-
-
-class IgnoreClientContentNegotiation(BaseContentNegotiation):
-    """Content negotiation that ignores `Accept`: Optimove reads no response."""
-
-    def select_parser(self, request: Request, parsers: Any) -> None:
-        return None
-
-    def select_renderer(
-        self, request: Request, renderers: Any, format_suffix: str | None = None
-    ) -> tuple[Any, str]:
-        return renderers[0], renderers[0].media_type
 
 
 class DeliveryNotStored(APIException):
@@ -51,7 +35,12 @@ class Webhook(APIView):
     permission_classes = []
     parser_classes = []
     renderer_classes = [JSONRenderer]
-    content_negotiation_class = IgnoreClientContentNegotiation
+
+    def perform_content_negotiation(
+        self, request: Request, force: bool = False
+    ) -> tuple[Any, str]:
+        """Ignore the `Accept` header: Optimove reads no response."""
+        return JSONRenderer(), JSONRenderer.media_type
 
     def post(self, request: Request, **kwargs: Any) -> Response:
         sender: AuthenticatedListener = request.user  # type: ignore[assignment]
@@ -63,7 +52,8 @@ class Webhook(APIView):
         return Response({"status": "kept", "delivery": delivery.pk})
 
     def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, _NOT_STORED):
+        # The sender must not believe that the delivery is stored.
+        if isinstance(exc, DatabaseError | InterfaceError):
             logger.error("delivery.unkept", exc_info=exc)
             exc = DeliveryNotStored()
         return super().handle_exception(exc)

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.utils.safestring import SafeString
 
 from executions import inbox
 from executions.admin import replay_preview
@@ -125,16 +124,15 @@ class DeliveryAdmin(PortalAdmin):
     identity = numbered("delivery")
     received = when("received_at")
     execution_link = link_to("execution")
+    listener_link = computed(
+        "listener", lambda row: link(row.listener, f"Event {row.listener.event_type}")
+    )
+    event = computed(
+        "listener",
+        lambda row: link(row.listener, row.listener.get_event_type_display()),
+    )
     sender = computed("how the sender was known", lambda row: pretty(row.verdict))
     raw = computed("body", lambda row: body(row.body))
-
-    @admin.display(description="listener")
-    def listener_link(self, row: Delivery) -> SafeString:
-        return link(row.listener, f"Event {row.listener.event_type}")
-
-    @admin.display(description="listener")
-    def event(self, row: Delivery) -> SafeString:
-        return link(row.listener, str(row.listener.get_event_type_display()))
 
     def timeline(self, row: Delivery) -> Iterable[Moment]:
         yield Moment(at=row.received_at, what="Received")
