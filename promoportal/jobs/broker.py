@@ -84,12 +84,6 @@ class PortalBroker(ORM):  # type: ignore[misc]
         except DatabaseLost as error:
             self._wait_for_database(error)
 
-    def stop_listening(self) -> None:
-        """Stop listening for notifications until the next `dequeue`."""
-        if self._listener:
-            self._listener.close()
-            self._listener = None
-
     @property
     def _channel(self) -> str:
         return f"promoportal_{self.list_key}"
@@ -127,7 +121,9 @@ class PortalBroker(ORM):  # type: ignore[misc]
         if not self._is_lost:
             _log.warning("The job queue is unavailable. Retrying: %s", error)
         self._is_lost = True
-        self.stop_listening()
+        if self._listener:
+            self._listener.close()
+            self._listener = None
         with suppress(DatabaseLost):
             connections[Conf.ORM].close()
         time.sleep(Conf.POLL)

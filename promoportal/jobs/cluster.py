@@ -75,9 +75,8 @@ class PortalCluster(Cluster):  # type: ignore[misc]
         shutdown.announce()
         os.write(self._writer, b"!")
 
-    def run(self, tick: Callable[[], None], *, watchdog: Watchdog | None = None) -> int:
+    def run(self, tick: Callable[[], None], watchdog: Watchdog) -> int:
         """Work until asked to stop; return the exit code, 0 if all jobs finished."""
-        watchdog = watchdog or Watchdog()
         watchdog.connect()
         connections.close_all()
         self.start()
@@ -140,7 +139,7 @@ def run(tick: Callable[[], None], *, patience: float | None = None) -> int:
     """
     parent_death.exit_with_parent()
     watchdog = Watchdog(patience) if patience is not None else Watchdog()
-    return PortalCluster().run(tick, watchdog=watchdog)
+    return PortalCluster().run(tick, watchdog)
 
 
 def _is_hung(watchdog: Watchdog) -> bool:
