@@ -22,14 +22,14 @@ from django.utils.timezone import localtime
 from executions.models import Trigger
 from promoportal.admin import links
 from promoportal.admin.actions import Action
-from promoportal.admin.formatting import badge, moment, stamp
+from promoportal.admin.formatting import moment, stamp, state_badge
 from promoportal.admin.links import list_of
 from promoportal.admin.querysets import key_in
 from promoportal.db.database_clock import seconds_from_now
 from promoportal.operations import next_step
 from promoportal.operations.next_step import NextStep
 from promoportal.optimove import Meaning
-from redemptions.models import Redemption, RedemptionState
+from redemptions.models import RedemptionState
 from rewards import redaction
 from rewards.admin import assignment_actions
 from rewards.admin.assignments import UNANSWERED_FOR
@@ -86,7 +86,7 @@ class Reward:
     @property
     def evidence(self) -> str:
         """Return all facts that settle a dispute, as text to be copied."""
-        row, redemption = self.row, _redemption(self.row)
+        row, redemption = self.row, getattr(self.row, "redemption", None)
         is_reported = redemption and redemption.state == RedemptionState.REPORTED
         reported = redemption.state_since if redemption and is_reported else None
         facts = [
@@ -98,27 +98,17 @@ class Reward:
             ("Assigned", _time(row.assigned_at)),
             ("First sent, since it was last owed", _time(row.first_sent_at)),
             ("Key", str(row.key or "")),
-            (
-                "State",
-                f"{AssignmentState(row.state).label}, since {_time(row.state_since)}",
-            ),
+            ("State", f"{row.get_state_display()}, since {_time(row.state_since)}"),
             ("Attempts", str(row.attempts or "")),
             ("Receipt", redaction.redact_code(row.receipt, row)),
             ("Reported", _time(reported)),
-            (
-                "Reference of the report",
-                str(redemption.reference) if redemption else "",
-            ),
+            ("Reference of the report", getattr(redemption, "reference", "")),
         ]
         return "\n".join(f"{name}: {value}" for name, value in facts if value)
 
 
 def _time(at: datetime | None) -> str:
     return f"{localtime(at):%Y-%m-%d %H:%M:%S %Z}" if at else ""
-
-
-def _redemption(row: Assignment) -> Redemption | None:
-    return getattr(row, "redemption", None)
 
 
 @permission_required("rewards.view_assignment", raise_exception=True)
@@ -222,7 +212,7 @@ def _of(customer: str) -> QuerySet[Assignment]:
 
 
 def _reward(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Reward:
-    state = badge(row.state, AssignmentState(row.state).label)
+    state = state_badge(row)
     doubtful = stamp("doubt", "?", "In doubt")
     offered = assignment_actions.OFFERED
     return Reward(
