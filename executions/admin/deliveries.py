@@ -41,19 +41,18 @@ _BODY = Reveal(
 def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
     """Yield a panel for each execution in the deliveries: the effect of a replay."""
     oldest_first = rows.select_related("listener").order_by("pk")
-    plan = replay_preview.foresee(
-        list(oldest_first[: replay_preview.MAX_DELIVERIES]), of=rows.count()
-    )
-    yield from map(_effect, plan.previews)
-    if plan.idle:
+    read = list(oldest_first[: replay_preview.MAX_DELIVERIES])
+    previews, idle = replay_preview.foresee(read)
+    yield from map(_effect, previews)
+    if idle:
         yield Panel(
             "Nothing would follow from",
             columns=("Delivery", "Why"),
-            rows=[(link(delivery), why) for delivery, why in plan.idle],
+            rows=[(link(delivery), why) for delivery, why in idle],
         )
-    if plan.unseen:
+    if unseen := rows.count() - len(read):
         shown = f"Only the first {replay_preview.MAX_DELIVERIES} are looked at here"
-        yield Panel("And more", sentences=[f"{shown}, and {plan.unseen:,} are not."])
+        yield Panel("And more", sentences=[f"{shown}, and {unseen:,} are not."])
 
 
 def _effect(preview: replay_preview.ReplayPreview) -> Panel:

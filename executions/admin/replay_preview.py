@@ -7,7 +7,7 @@ packages add the consequences for rewards, which this package must not import.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from executions import notices
@@ -98,17 +98,6 @@ class ReplayPreview:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The effect of processing some deliveries again."""
-
-    previews: Sequence[ReplayPreview]
-    # Deliveries without any effect, each with the reason.
-    idle: Sequence[tuple[Delivery, str]]
-    # Number of further deliveries, which were not read.
-    unseen: int
-
-
-@dataclass(frozen=True)
 class Consequence:
     """The consequences for the rows of a later package: present figures, and changes."""
 
@@ -130,8 +119,10 @@ def consequences(preview: ReplayPreview) -> list[Consequence]:
     return [source(preview) for source in _sources]
 
 
-def foresee(deliveries: Sequence[Delivery], *, of: int) -> Plan:
-    """Return the effect of processing these deliveries again, out of `of` in total."""
+def foresee(
+    deliveries: Iterable[Delivery],
+) -> tuple[list[ReplayPreview], list[tuple[Delivery, str]]]:
+    """Return the effects of these deliveries, and the others, each with the reason."""
     found: dict[str, ReplayPreview] = {}
     idle: list[tuple[Delivery, str]] = []
     for delivery in deliveries:
@@ -143,7 +134,7 @@ def foresee(deliveries: Sequence[Delivery], *, of: int) -> Plan:
             found[notice.occurrence] = ReplayPreview(notice.occurrence)
         found[notice.occurrence].deliveries.append(delivery)
         found[notice.occurrence].notices.append(notice)
-    return Plan(list(found.values()), idle, of - len(deliveries))
+    return list(found.values()), idle
 
 
 def _why_not(delivery: Delivery) -> str:
