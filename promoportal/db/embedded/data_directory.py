@@ -161,13 +161,11 @@ def open_private(path: Path, flags: int) -> int:
 def lock(path: Path, operation: int) -> Iterator[bool]:
     """Lock a file, until this process exits at the latest; yield False if taken."""
     file = open_private(path, os.O_RDWR)
+    is_locked = False
     try:
-        fcntl.flock(file, operation)
-    except BlockingIOError:
-        os.close(file)
-        yield False
-        return
-    try:
-        yield True
+        with suppress(BlockingIOError):
+            fcntl.flock(file, operation)
+            is_locked = True
+        yield is_locked
     finally:
         os.close(file)
