@@ -173,14 +173,12 @@ def _apply(occurrence: str, kinds: set[type], part: Sequence[Parsed]) -> Executi
     if Scheduled in kinds:
         lifecycle.open_execution(occurrence)
     if Triggered in kinds:
-        lifecycle.add_triggers(
-            occurrence,
-            [
-                (n.customer, delivery)
-                for delivery, n in part
-                if isinstance(n, Triggered)
-            ],
-        )
+        customers = [
+            (notice.customer, delivery)
+            for delivery, notice in part
+            if isinstance(notice, Triggered)
+        ]
+        lifecycle.add_triggers(occurrence, customers)
     if Cancelled in kinds:
         lifecycle.cancel_by_vendor(occurrence)
     return Execution.objects.get(reference=occurrence)

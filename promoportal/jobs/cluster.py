@@ -83,8 +83,9 @@ class PortalCluster(Cluster):  # type: ignore[misc]
         scheduler = Scheduler(tick)
         while self.sentinel.is_alive() and not self._is_asked_to_stop:
             scheduler.run()
-            if _is_hung(watchdog):
-                return self._kill_workers()
+            with suppress(DatabaseLost):
+                if watchdog.is_hung():
+                    return self._kill_workers()
             self._wait(_EVERY)
         scheduler.release()
         return self._stop_workers()
@@ -140,12 +141,6 @@ def run(tick: Callable[[], None], *, patience: float | None = None) -> int:
     parent_death.exit_with_parent()
     watchdog = Watchdog(patience) if patience is not None else Watchdog()
     return PortalCluster().run(tick, watchdog)
-
-
-def _is_hung(watchdog: Watchdog) -> bool:
-    with suppress(DatabaseLost):
-        return watchdog.is_hung()
-    return False
 
 
 def _kill(process: BaseProcess | None) -> None:
