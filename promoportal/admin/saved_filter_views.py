@@ -37,7 +37,9 @@ def shown(changes: Any, request: HttpRequest) -> dict[str, Any]:
 
 def answer(form: PostedForm) -> HttpResponse:
     """Save, rename or remove a filter, and show the list again."""
-    act = _ACTS.get(form.data.get("saved", ""), _unknown)
+    act = _ACTS.get(form.data.get("saved", ""))
+    if act is None:
+        return form.go_back("Nothing was done: a filter is saved, renamed or removed.")
     try:
         return form.go_back(act(form.change_list(), form), messages.SUCCESS)
     except Refused as refused:
@@ -71,10 +73,6 @@ def _remove(changes: Any, form: PostedForm) -> str:
     key = key_in(form.data.get("filter", "")) or 0
     saved_filters.remove(changes.model, key, by=form.request.user)
     return "The saved filter is removed. What it led to is as it was."
-
-
-def _unknown(_: Any, __: PostedForm) -> str:
-    raise Refused("Nothing was done: a filter is saved, renamed or removed.")
 
 
 _ACTS: dict[str, Callable[[Any, PostedForm], str]] = {
