@@ -76,14 +76,6 @@ class Reward:
         return moment(self.row.assigned_at or self.row.created_at)
 
     @property
-    def page(self) -> str:
-        return links.page_of(self.row)
-
-    @property
-    def execution_page(self) -> str:
-        return links.page_of(self.row.execution)
-
-    @property
     def evidence(self) -> str:
         """Return all facts that settle a dispute, as text to be copied."""
         row, redemption = self.row, getattr(self.row, "redemption", None)

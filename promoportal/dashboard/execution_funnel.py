@@ -192,8 +192,7 @@ def _drift(figures: ExecutionStatistics) -> Iterator[str]:
             f"manage.py reconcile {execution.reference}."
         )
     elif drift := reconcile(execution).drift:
-        verb = "disagrees" if drift == 1 else "disagree"
-        lack = "lacks" if drift == 1 else "lack"
+        verb, lack = ("disagrees", "lacks") if drift == 1 else ("disagree", "lack")
         yield (
             f"{drift:,} {verb} with Optimove's list, or {lack} a redemption. "
             "Collect the execution again; what still disagrees then is for an engineer."

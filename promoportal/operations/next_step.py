@@ -65,10 +65,8 @@ def _step(
 def _activation_status(row: Assignment) -> ActivationStatus:
     if row.state == AssignmentState.ACTIVE:
         return ActivationStatus.ACTIVATED
-    if row.doubtful or row.state in {
-        AssignmentState.ACTIVATING,
-        AssignmentState.UNCERTAIN,
-    }:
+    sent = {AssignmentState.ACTIVATING, AssignmentState.UNCERTAIN}
+    if row.doubtful or row.state in sent:
         return ActivationStatus.UNKNOWN
     if row.state == AssignmentState.VOID:
         return ActivationStatus.NOT_ASSIGNED
@@ -78,13 +76,12 @@ def _activation_status(row: Assignment) -> ActivationStatus:
 def _owed(row: Assignment) -> NextStep:
     if not row.cleared:
         return _step(row, "Its execution is checked against the limits first.")
+    action = "It is sent to the platform."
     if row.doubtful:
-        return _step(row, "It is sent again under the same key.", row.not_before)
-    if row.failures:
-        return _step(
-            row, "The platform was not available; it is tried again.", row.not_before
-        )
-    return _step(row, "It is sent to the platform.", row.not_before)
+        action = "It is sent again under the same key."
+    elif row.failures:
+        action = "The platform was not available; it is tried again."
+    return _step(row, action, row.not_before)
 
 
 def _uncertain(row: Assignment) -> NextStep:
