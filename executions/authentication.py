@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from django.utils.crypto import constant_time_compare
 from rest_framework.authentication import BaseAuthentication
@@ -14,14 +15,13 @@ from executions.models import Listener
 from promoportal.runtime.client_address import client_address
 
 
+@dataclass(frozen=True)
 class AuthenticatedListener:
     """The sender of a webhook request: its listener, and the checks that it passed."""
 
-    is_authenticated = True
-
-    def __init__(self, listener: Listener, verdict: dict[str, Any]) -> None:
-        self.listener = listener
-        self.verdict = verdict
+    listener: Listener
+    verdict: dict[str, Any]
+    is_authenticated: ClassVar[bool] = True
 
 
 class ListenerAuthentication(BaseAuthentication):

@@ -146,13 +146,9 @@ def _parsed(deliveries: Iterable[Delivery]) -> Iterable[Parsed]:
             problem = "Reading it failed or killed the worker, repeatedly."
             _hold(delivery, ExecutionReason.POISON, problem)
             continue
+        body = bytes(delivery.body)
         try:
-            yield (
-                delivery,
-                notices.read(
-                    bytes(delivery.body), event_type=delivery.listener.event_type
-                ),
-            )
+            yield delivery, notices.read(body, event_type=delivery.listener.event_type)
         except notices.WrongEventType as error:
             _hold(delivery, ExecutionReason.WRONG_LISTENER, str(error))
         except notices.Unreadable as error:
@@ -177,14 +173,12 @@ def _apply(occurrence: str, kinds: set[type], part: Sequence[Parsed]) -> Executi
     if Scheduled in kinds:
         lifecycle.open_execution(occurrence)
     if Triggered in kinds:
-        lifecycle.add_triggers(
-            occurrence,
-            [
-                (n.customer, delivery)
-                for delivery, n in part
-                if isinstance(n, Triggered)
-            ],
-        )
+        customers = [
+            (notice.customer, delivery)
+            for delivery, notice in part
+            if isinstance(notice, Triggered)
+        ]
+        lifecycle.add_triggers(occurrence, customers)
     if Cancelled in kinds:
         lifecycle.cancel_by_vendor(occurrence)
     return Execution.objects.get(reference=occurrence)

@@ -153,14 +153,7 @@ def pause(execution: Execution, *, by: Any, why: str) -> None:
     :raises state_machine.IllegalMove: if the execution is not running
     :raises state_machine.LostRace: if another transaction stopped it first
     """
-    execution.move(
-        ExecutionStop.PAUSED,
-        machine="stop",
-        by=by,
-        why=why,
-        reason=ExecutionReason.BY_STAFF,
-        problem=why,
-    )
+    _stop(execution, ExecutionStop.PAUSED, ExecutionReason.BY_STAFF, by=by, why=why)
 
 
 def resume(execution: Execution, *, by: Any, why: str) -> None:
@@ -185,15 +178,14 @@ def cancel(execution: Execution, *, by: Any, why: str) -> None:
     """
     with transaction.atomic():
         reason = ExecutionReason.BY_STAFF if by else ExecutionReason.BY_VENDOR
-        execution.move(
-            ExecutionStop.CANCELLED,
-            machine="stop",
-            by=by,
-            why=why,
-            reason=reason,
-            problem=why,
-        )
+        _stop(execution, ExecutionStop.CANCELLED, reason, by=by, why=why)
         signals.cancelled.send(Execution, row=execution, by=by)
+
+
+def _stop(
+    execution: Execution, to: str, reason: ExecutionReason, *, by: Any, why: str
+) -> None:
+    execution.move(to, machine="stop", by=by, why=why, reason=reason, problem=why)
 
 
 def cancel_by_vendor(occurrence: str) -> Execution:

@@ -16,6 +16,9 @@ from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.display_names import Named
 from promoportal.db.state_machine import NEWEST, Stateful, Transition, constraint
 
+# The condition of indexes that find rows by their reason: most rows have none.
+HAS_REASON = ~models.Q(reason="")
+
 
 class EventType(models.IntegerChoices):
     """Optimove's event types (CONFIRMED, docs/vendor.md section 2)."""
@@ -171,16 +174,9 @@ class Execution(Stateful):
     """One run of a campaign (Optimove's occurrence), announced one or more times."""
 
     machines = {
+        # From each state to every other.
         "state": {
-            ExecutionProgress.COLLECTING: frozenset(
-                {ExecutionProgress.ACTIVATING, ExecutionProgress.SETTLED}
-            ),
-            ExecutionProgress.ACTIVATING: frozenset(
-                {ExecutionProgress.COLLECTING, ExecutionProgress.SETTLED}
-            ),
-            ExecutionProgress.SETTLED: frozenset(
-                {ExecutionProgress.COLLECTING, ExecutionProgress.ACTIVATING}
-            ),
+            state: frozenset(ExecutionProgress) - {state} for state in ExecutionProgress
         },
         "stop": {
             ExecutionStop.NONE: frozenset(
@@ -300,12 +296,7 @@ class Delivery(Stateful):
             models.Index("execution", NEWEST, name="delivery_of_execution"),
             models.Index("listener", NEWEST, name="delivery_of_listener"),
             models.Index("state", NEWEST, name="delivery_in_state"),
-            models.Index(
-                "reason",
-                NEWEST,
-                name="delivery_why",
-                condition=~models.Q(reason=""),
-            ),
+            models.Index("reason", NEWEST, name="delivery_why", condition=HAS_REASON),
         ]
         permissions = [
             ("reread_delivery", "Can read a delivery again"),
@@ -370,12 +361,7 @@ class Trigger(Stateful):
             # Lists as staff narrow them.
             models.Index("execution", NEWEST, name="trigger_of_execution"),
             models.Index("state", NEWEST, name="trigger_in_state"),
-            models.Index(
-                "reason",
-                NEWEST,
-                name="trigger_why",
-                condition=~models.Q(reason=""),
-            ),
+            models.Index("reason", NEWEST, name="trigger_why", condition=HAS_REASON),
         ]
 
     def __str__(self) -> str:

@@ -67,8 +67,10 @@ def read(body: bytes, *, event_type: int) -> Notice:
     except RecursionError:
         raise Unreadable("The body is nested too deeply to be a notice.") from None
     _check_type(fields, event_type)
-    reader = _READERS.get(event_type)
-    return reader(fields) if reader else UnhandledEvent(_event_name(event_type))
+    if reader := _READERS.get(event_type):
+        return reader(fields)
+    names = dict(EventType.choices)
+    return UnhandledEvent(str(names.get(event_type, f"event {event_type}")))
 
 
 def occurrence_of(text: str) -> str:
@@ -98,14 +100,10 @@ def _triggered(fields: Mapping[str, Any]) -> Notice:
     return Triggered(_occurrence(fields), _id(fields, "customerID"))
 
 
-def _cancelled(fields: Mapping[str, Any]) -> Notice:
-    return Cancelled(_occurrence(fields))
-
-
 _READERS: dict[int, Callable[[Mapping[str, Any]], Notice]] = {
     EventType.SCHEDULED: _scheduled,
     EventType.TRIGGERED: _triggered,
-    EventType.CANCELLED: _cancelled,
+    EventType.CANCELLED: lambda fields: Cancelled(_occurrence(fields)),
 }
 
 
@@ -185,8 +183,3 @@ def _kind(value: object) -> str:
 
 def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON value")
-
-
-def _event_name(event_type: int) -> str:
-    known = event_type in EventType.values
-    return EventType(event_type).label if known else f"event {event_type}"

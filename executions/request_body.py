@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any
+
+from rest_framework.exceptions import APIException
 
 LARGEST = 1024 * 1024
 # A sender that is still writing must receive the response, not a reset connection. So a
@@ -11,20 +14,25 @@ DRAINED = 16 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 
 
-class TooLarge(Exception):
+class TooLarge(APIException):
     """A body of more than `LARGEST` bytes."""
 
+    status_code = 413
+    default_detail = "The body is too large: a webhook has at most 1 MiB."
 
-class CutShort(Exception):
+
+class CutShort(APIException):
     """A body that ended before its announced length, or could not be read."""
 
+    status_code = 400
+    default_detail = "The body was cut short."
 
-class NoLength(Exception):
+
+class NoLength(APIException):
     """A chunked body that the server in front does not decode: its end is unknown."""
 
-
-class _Stream(Protocol):
-    def read(self, size: int, /) -> bytes: ...
+    status_code = 411
+    default_detail = "The body needs a length."
 
 
 def read_body(environ: dict[str, Any]) -> bytes:
@@ -35,10 +43,13 @@ def read_body(environ: dict[str, Any]) -> bytes:
     :raises CutShort: if the sender stopped before the end
     :raises NoLength: if the end of the body cannot be determined
     """
-    announced = _announced(environ)
-    body = _take(environ["wsgi.input"], announced, LARGEST)
+    announced, stream = _announced(environ), environ["wsgi.input"]
+    # One byte more than allowed shows that the body is too large.
+    body = b"".join(_chunks(stream, announced, LARGEST + 1))
     if len(body) > LARGEST:
-        _drain(environ["wsgi.input"], announced, len(body))
+        rest = None if announced is None else announced - len(body)
+        for _ in _chunks(stream, rest, DRAINED - len(body)):
+            pass
         raise TooLarge
     if announced is not None and len(body) < announced:
         raise CutShort
@@ -55,25 +66,13 @@ def _announced(environ: dict[str, Any]) -> int | None:
     return int(length) if length.isdecimal() else 0
 
 
-def _take(stream: _Stream, announced: int | None, most: int) -> bytes:
-    """Read up to `most` + 1 bytes: the extra one shows that the body is too large."""
-    left = most + 1 if announced is None else min(announced, most + 1)
-    parts: list[bytes] = []
-    while left and (part := _read(stream, min(left, _CHUNK_BYTES))):
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
-
-
-def _drain(stream: _Stream, announced: int | None, taken: int) -> None:
-    left = (DRAINED if announced is None else min(announced, DRAINED)) - taken
-    while left > 0 and (part := _read(stream, min(left, _CHUNK_BYTES))):
-        left -= len(part)
-
-
-def _read(stream: _Stream, size: int) -> bytes:
+def _chunks(stream: Any, announced: int | None, most: int) -> Iterator[bytes]:
+    """Yield up to `most` bytes, in parts."""
+    left = most if announced is None else min(announced, most)
     try:
-        return stream.read(size)
+        while left > 0 and (part := stream.read(min(left, _CHUNK_BYTES))):
+            yield part
+            left -= len(part)
     except Exception as error:
         # Servers raise errors of their own; gunicorn's chunk errors are no OSErrors.
         raise CutShort from error

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, transaction
 from rest_framework.exceptions import APIException
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,24 +15,9 @@ from rest_framework.views import APIView
 from executions import signals
 from executions.authentication import AuthenticatedListener, ListenerAuthentication
 from executions.models import Delivery
-from executions.request_body import CutShort, NoLength, TooLarge, read_body
+from executions.request_body import read_body
 
 logger = logging.getLogger(__name__)
-
-# After these errors the sender must not believe that the delivery is stored.
-_NOT_STORED = (DatabaseError, InterfaceError)
-
-
-class IgnoreClientContentNegotiation(BaseContentNegotiation):
-    """Content negotiation that ignores `Accept`: Optimove reads no response."""
-
-    def select_parser(self, request: Request, parsers: Any) -> None:
-        return None
-
-    def select_renderer(
-        self, request: Request, renderers: Any, format_suffix: str | None = None
-    ) -> tuple[Any, str]:
-        return renderers[0], renderers[0].media_type
 
 
 class DeliveryNotStored(APIException):
@@ -51,39 +35,28 @@ class Webhook(APIView):
     permission_classes = []
     parser_classes = []
     renderer_classes = [JSONRenderer]
-    content_negotiation_class = IgnoreClientContentNegotiation
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        try:
-            super().initial(request, *args, **kwargs)
-        except _NOT_STORED as error:
-            logger.exception("delivery.unkept")
-            raise DeliveryNotStored from error
+    def perform_content_negotiation(
+        self, request: Request, force: bool = False
+    ) -> tuple[Any, str]:
+        """Ignore the `Accept` header: Optimove reads no response."""
+        return JSONRenderer(), JSONRenderer.media_type
 
     def post(self, request: Request, **kwargs: Any) -> Response:
-        try:
-            body = read_body(request.META)
-        except TooLarge:
-            return Response(
-                {"detail": "The body is too large: a webhook has at most 1 MiB."},
-                status=413,
-            )
-        except CutShort:
-            return Response({"detail": "The body was cut short."}, status=400)
-        except NoLength:
-            return Response({"detail": "The body needs a length."}, status=411)
-        return self.keep(request, body)
-
-    def keep(self, request: Request, body: bytes) -> Response:
         sender: AuthenticatedListener = request.user  # type: ignore[assignment]
-        try:
-            delivery = receive(
-                sender, body=body, content_type=request.META.get("CONTENT_TYPE", "")
-            )
-        except _NOT_STORED as error:
-            logger.exception("delivery.unkept")
-            raise DeliveryNotStored from error
+        delivery = receive(
+            sender,
+            body=read_body(request.META),
+            content_type=request.META.get("CONTENT_TYPE", ""),
+        )
         return Response({"status": "kept", "delivery": delivery.pk})
+
+    def handle_exception(self, exc: Exception) -> Response:
+        # The sender must not believe that the delivery is stored.
+        if isinstance(exc, DatabaseError | InterfaceError):
+            logger.error("delivery.unkept", exc_info=exc)
+            exc = DeliveryNotStored()
+        return super().handle_exception(exc)
 
 
 def receive(

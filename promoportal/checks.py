@@ -62,30 +62,23 @@ def register() -> None:
     django_register(_database, Tags.database)
 
 
-def _contract(**_: Any) -> list[CheckMessage]:
+def _contract(**_: Any) -> Iterable[CheckMessage]:
     try:
         optimove.current()
     except optimove.ContractError as error:
-        return [Error(str(error), hint=_CONTRACT_HINT, id="promoportal.E001")]
-    return []
+        hint = "Correct the file set in OPTIMOVE_CONTRACT. See docs/vendor.md."
+        yield Error(str(error), hint=hint, id="promoportal.E001")
 
 
-_CONTRACT_HINT = "Correct the file set in OPTIMOVE_CONTRACT. See docs/vendor.md."
-
-
-def _sandbox(**_: Any) -> list[CheckMessage]:
-    if settings.DEBUG:
-        return []
-    return [
-        Error(
-            f"{name} is {address}, a local address, but DEBUG is false.",
-            hint="Set it to the real address. The sandbox can only be used with "
-            "DEBUG=true.",
-            id="promoportal.E002",
-        )
-        for name, address in _called_addresses()
-        if is_local(address)
-    ]
+def _sandbox(**_: Any) -> Iterable[CheckMessage]:
+    for name, address in _called_addresses():
+        if is_local(address) and not settings.DEBUG:
+            yield Error(
+                f"{name} is {address}, a local address, but DEBUG is false.",
+                hint="Set it to the real address. The sandbox can only be used with "
+                "DEBUG=true.",
+                id="promoportal.E002",
+            )
 
 
 def _called_addresses() -> Iterator[tuple[str, str]]:
@@ -100,37 +93,31 @@ def _called_addresses() -> Iterator[tuple[str, str]]:
     yield "redemptions.host in the contract file", contract.redemptions.host
 
 
-def _retry(**_: Any) -> list[CheckMessage]:
+def _retry(**_: Any) -> Iterable[CheckMessage]:
     queue: dict[str, Any] = settings.Q_CLUSTER
     clusters = [{**queue, **own} for own in ({}, *queue["ALT_CLUSTERS"].values())]
     least = max(_least_retry(cluster) for cluster in clusters)
     retry = min(cluster["retry"] for cluster in clusters)
-    if retry > least:
-        return []
-    return [
-        Error(
+    if retry <= least:
+        yield Error(
             f"JOB_RETRY_SECONDS is {retry} seconds, which is too short: running jobs "
             "would be started twice.",
             hint=f"Set JOB_RETRY_SECONDS to more than {least}, or reduce "
             "JOB_TIMEOUT_SECONDS.",
             id="promoportal.E003",
         )
-    ]
 
 
-def _timeout(**_: Any) -> list[CheckMessage]:
+def _timeout(**_: Any) -> Iterable[CheckMessage]:
     timeout: int = settings.JOB_TIMEOUT_SECONDS
-    if timeout >= _LEAST_TIMEOUT:
-        return []
-    return [
-        Error(
+    if timeout < _LEAST_TIMEOUT:
+        yield Error(
             f"JOB_TIMEOUT_SECONDS is {timeout} seconds, which is too short: running "
             "jobs would be killed.",
             hint=f"Set it to {_LEAST_TIMEOUT} or more. A job runs for up to 8 seconds "
             "and then waits for its last responses.",
             id="promoportal.E003",
         )
-    ]
 
 
 def _least_retry(cluster: dict[str, Any]) -> int:
@@ -139,45 +126,30 @@ def _least_retry(cluster: dict[str, Any]) -> int:
     return int(cluster["timeout"] * (1 + ahead) + _MARGIN)
 
 
-def _broker(**_: Any) -> list[CheckMessage]:
-    if settings.Q_CLUSTER.get("orm") == "default" and "pool" not in _options():
-        return []
-    return [
-        Error(
+def _broker(**_: Any) -> Iterable[CheckMessage]:
+    options = settings.DATABASES["default"].get("OPTIONS", {})
+    if settings.Q_CLUSTER.get("orm") != "default" or "pool" in options:
+        yield Error(
             "The job queue must use the default database without a connection pool.",
             hint='Set Q_CLUSTER["orm"] to "default" and remove "pool" from OPTIONS.',
             id="promoportal.E004",
         )
-    ]
-
-
-def _options() -> dict[str, Any]:
-    database: dict[str, Any] = settings.DATABASES["default"]
-    options: dict[str, Any] = database.get("OPTIONS", {})
-    return options
 
 
 def _flow(**_: Any) -> Iterable[CheckMessage]:
-    reads: list[Callable[[], Any]] = [
-        *(platforms.from_settings, limits.current, approvals.alone_up_to)
-    ]
-    for read in reads:
+    read: Callable[[], Any]
+    for read in (platforms.from_settings, limits.current, approvals.alone_up_to):
         try:
             read()
         except ImproperlyConfigured as error:
             yield Error(str(error), id="promoportal.E005")
 
 
-def _missing(**_: Any) -> list[CheckMessage]:
-    return [
-        Error(
-            f"{name} is not set.",
-            hint=f"Set {name}. See .env.example for its meaning.",
-            id="promoportal.E006",
-        )
-        for name in _NEEDED
-        if not getattr(settings, name)
-    ]
+def _missing(**_: Any) -> Iterable[CheckMessage]:
+    for name in _NEEDED:
+        if not getattr(settings, name):
+            hint = f"Set {name}. See .env.example for its meaning."
+            yield Error(f"{name} is not set.", hint=hint, id="promoportal.E006")
 
 
 def _database(databases: Iterable[str] | None = None, **_: Any) -> list[CheckMessage]:
@@ -192,11 +164,8 @@ def _unusable(alias: str) -> Iterable[CheckMessage]:
             cursor.execute("SHOW server_version_num")
             version = int(cursor.fetchone()[0])
     except OperationalError as error:
-        yield Error(
-            database_errors.database_error_message(error),
-            hint=hint,
-            id="promoportal.E007",
-        )
+        problem = database_errors.database_error_message(error)
+        yield Error(problem, hint=hint, id="promoportal.E007")
     else:
         if version < _OLDEST:
             found = f"The database is PostgreSQL {version // 10000}."
@@ -204,19 +173,16 @@ def _unusable(alias: str) -> Iterable[CheckMessage]:
             yield Error(problem, hint=hint, id="promoportal.E007")
 
 
-def _debug(**_: Any) -> list[CheckMessage]:
+def _debug(**_: Any) -> Iterable[CheckMessage]:
     # "*" is no host; with DEBUG, `manage.py run` only accepts local connections.
     named = [host for host in settings.ALLOWED_HOSTS if host != "*"]
     public = [host for host in named if not leads_here(host)]
-    if not settings.DEBUG or (not public and is_local(settings.PORTAL_URL)):
-        return []
-    return [
-        Error(
+    if settings.DEBUG and (public or not is_local(settings.PORTAL_URL)):
+        yield Error(
             "DEBUG is true, but ALLOWED_HOSTS or PORTAL_URL contains a public address.",
             hint="Set DEBUG=false, or use local addresses for both.",
             id="promoportal.E008",
         )
-    ]
 
 
 def _secrets(**_: Any) -> Iterable[CheckMessage]:
@@ -238,45 +204,36 @@ def _secrets(**_: Any) -> Iterable[CheckMessage]:
             )
 
 
-def _portal_url(**_: Any) -> list[CheckMessage]:
+def _portal_url(**_: Any) -> Iterable[CheckMessage]:
     host = urlsplit(settings.PORTAL_URL).hostname or ""
     allowed = settings.ALLOWED_HOSTS
-    if not host or not allowed or validate_host(host, allowed):
-        return []  # a missing setting is reported as E006
-    return [
-        Error(
+    # A missing setting is reported as E006.
+    if host and allowed and not validate_host(host, allowed):
+        yield Error(
             f"The host of PORTAL_URL, {host}, is not in ALLOWED_HOSTS: every webhook "
             "from Optimove would be rejected.",
             hint=f"Add {host} to ALLOWED_HOSTS.",
             id="promoportal.E010",
         )
-    ]
 
 
-def _unencrypted(**_: Any) -> list[CheckMessage]:
+def _unencrypted(**_: Any) -> Iterable[CheckMessage]:
     """Check for http addresses; a platform may be in the operator's own network."""
-    if settings.DEBUG:
-        return []
-    addresses = [*_called_addresses(), ("PORTAL_URL", settings.PORTAL_URL)]
-    return [
-        Error(
-            f"{name} is {address}, which would send keys and secrets unencrypted.",
-            hint="Use an https:// address.",
-            id="promoportal.E010",
-        )
-        for name, address in addresses
-        if name != "PLATFORM_URL" and address.startswith("http:")
-    ]
+    for name, address in (*_called_addresses(), ("PORTAL_URL", settings.PORTAL_URL)):
+        is_checked = name != "PLATFORM_URL" and not settings.DEBUG
+        if is_checked and address.startswith("http:"):
+            yield Error(
+                f"{name} is {address}, which would send keys and secrets unencrypted.",
+                hint="Use an https:// address.",
+                id="promoportal.E010",
+            )
 
 
-def _crashing(**_: Any) -> list[CheckMessage]:
-    if settings.DEBUG or crash_points.chosen() is None:
-        return []
-    return [
-        Error(
+def _crashing(**_: Any) -> Iterable[CheckMessage]:
+    if not settings.DEBUG and crash_points.chosen():
+        yield Error(
             f"{crash_points.VARIABLE} is set, which makes processes crash on purpose.",
             hint=f"Remove {crash_points.VARIABLE} from the environment. It is for tests "
             "only.",
             id="promoportal.E011",
         )
-    ]

@@ -54,13 +54,18 @@ def settle() -> None:
         )
     else:
         problem = "It was sent, no answer came, and a repeat might be counted twice."
-        state_machine.move_all(
-            _uncertain(),
-            RedemptionState.HELD,
-            why=problem,
-            reason=RedemptionReason.UNANSWERED,
-            problem=problem,
-        )
+        hold_unanswered(_uncertain(), problem)
+
+
+def hold_unanswered(rows: QuerySet[Redemption], problem: str) -> None:
+    """Hold redemptions that may have been reported: staff decide about a repeat."""
+    state_machine.move_all(
+        rows,
+        RedemptionState.HELD,
+        why=problem,
+        reason=RedemptionReason.UNANSWERED,
+        problem=problem,
+    )
 
 
 def _uncertain(**conditions: Any) -> QuerySet[Redemption]:

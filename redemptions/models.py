@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
-from executions.models import Execution
+from executions.models import HAS_REASON, Execution
 from promoportal.db.leases import Leased
 from promoportal.db.state_machine import NEWEST, Stateful, Transition, constraint
 from rewards.models import Assignment
@@ -20,13 +20,14 @@ class RedemptionState(models.TextChoices):
     WRITTEN_OFF = "WRITTEN_OFF", "Not reported"
 
 
-# States that are not reported yet and may be, by the portal or after a decision.
-UNREPORTED = [
+# States that the portal leaves without a decision of staff.
+MOVING = [
     RedemptionState.WAITING,
     RedemptionState.REPORTING,
     RedemptionState.UNCERTAIN,
-    RedemptionState.HELD,
 ]
+# States that are not reported yet and may be, by the portal or after a decision.
+UNREPORTED = [*MOVING, RedemptionState.HELD]
 
 
 class ReportMode(models.TextChoices):
@@ -203,18 +204,13 @@ class Redemption(Stateful, Leased):
                 name="redemption_unreported_of",
                 condition=models.Q(state__in=UNREPORTED),
             ),
-            models.Index(
-                "reason",
-                NEWEST,
-                name="redemption_why",
-                condition=~models.Q(reason=""),
-            ),
+            models.Index("reason", NEWEST, name="redemption_why", condition=HAS_REASON),
             models.Index(
                 "state",
                 "reason",
                 NEWEST,
                 name="redemption_in_state_why",
-                condition=~models.Q(reason=""),
+                condition=HAS_REASON,
             ),
         ]
         permissions = [

@@ -116,7 +116,9 @@ class ClaimedRedemptions:
         if self._is_key_refused():
             self._wait(AFTER_UNAUTHORIZED)
         else:
-            self._give_up()
+            # These failed too often.
+            hopeless = self.rows.filter(failures__gte=GIVE_UP_AFTER)
+            self._hold(hopeless, RedemptionReason.GIVEN_UP, problem=self.problem)
             self._wait(self.delay, failures=F("failures") + 1)
 
     def put_in_doubt(self) -> None:
@@ -131,7 +133,8 @@ class ClaimedRedemptions:
 
     def refuse(self) -> None:
         if len(self.carried.rows) > 1:
-            self._halve()
+            # In halves, to find the rejected redemption.
+            self._wait(0, batch_limit=(len(self.carried.rows) + 1) // 2)
         else:
             self._hold(self.rows, RedemptionReason.REFUSED, problem=self.problem)
 
@@ -142,15 +145,6 @@ class ClaimedRedemptions:
         """Return whether the response was 401: no row failed, and the circuit breaker opens."""
         error = self.error
         return isinstance(error, wire.Misconfigured) and error.status == UNAUTHORIZED
-
-    def _give_up(self) -> None:
-        """Hold the redemptions that failed too often."""
-        hopeless = self.rows.filter(failures__gte=GIVE_UP_AFTER)
-        self._hold(hopeless, RedemptionReason.GIVEN_UP, problem=self.problem)
-
-    def _halve(self) -> None:
-        """Send the batch again in halves, to find the rejected redemption."""
-        self._wait(0, batch_limit=(len(self.carried.rows) + 1) // 2)
 
     def _given_up_for_lost(self) -> QuerySet[Redemption]:
         """Return the accepted rows whose lease has ended: a late response is evidence."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.utils.safestring import SafeString
 
 from executions import inbox
 from executions.admin import replay_preview
@@ -42,19 +41,18 @@ _BODY = Reveal(
 def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
     """Yield a panel for each execution in the deliveries: the effect of a replay."""
     oldest_first = rows.select_related("listener").order_by("pk")
-    plan = replay_preview.foresee(
-        list(oldest_first[: replay_preview.MAX_DELIVERIES]), of=rows.count()
-    )
-    yield from map(_effect, plan.previews)
-    if plan.idle:
+    read = list(oldest_first[: replay_preview.MAX_DELIVERIES])
+    previews, idle = replay_preview.foresee(read)
+    yield from map(_effect, previews)
+    if idle:
         yield Panel(
             "Nothing would follow from",
             columns=("Delivery", "Why"),
-            rows=[(link(delivery), why) for delivery, why in plan.idle],
+            rows=[(link(delivery), why) for delivery, why in idle],
         )
-    if plan.unseen:
+    if unseen := rows.count() - len(read):
         shown = f"Only the first {replay_preview.MAX_DELIVERIES} are looked at here"
-        yield Panel("And more", sentences=[f"{shown}, and {plan.unseen:,} are not."])
+        yield Panel("And more", sentences=[f"{shown}, and {unseen:,} are not."])
 
 
 def _effect(preview: replay_preview.ReplayPreview) -> Panel:
@@ -125,16 +123,15 @@ class DeliveryAdmin(PortalAdmin):
     identity = numbered("delivery")
     received = when("received_at")
     execution_link = link_to("execution")
+    listener_link = computed(
+        "listener", lambda row: link(row.listener, f"Event {row.listener.event_type}")
+    )
+    event = computed(
+        "listener",
+        lambda row: link(row.listener, row.listener.get_event_type_display()),
+    )
     sender = computed("how the sender was known", lambda row: pretty(row.verdict))
     raw = computed("body", lambda row: body(row.body))
-
-    @admin.display(description="listener")
-    def listener_link(self, row: Delivery) -> SafeString:
-        return link(row.listener, f"Event {row.listener.event_type}")
-
-    @admin.display(description="listener")
-    def event(self, row: Delivery) -> SafeString:
-        return link(row.listener, str(row.listener.get_event_type_display()))
 
     def timeline(self, row: Delivery) -> Iterable[Moment]:
         yield Moment(at=row.received_at, what="Received")

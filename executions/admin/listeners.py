@@ -19,12 +19,11 @@ from promoportal.admin.model_admin import PortalAdmin
 from promoportal.admin.panels import MAX_ROWS_SHOWN, Panel, fieldset
 from promoportal.admin.querysets import without_bodies
 
-OPEN = ("good", "✓", "Open")
-CLOSED = ("over", "◌", "Closed")
-
 
 def _badge(row: Listener) -> SafeString:
-    return stamp(*(CLOSED if row.closed_at else OPEN))
+    if row.closed_at:
+        return stamp("over", "◌", "Closed")
+    return stamp("good", "✓", "Open")
 
 
 def _header(row: Listener) -> str:

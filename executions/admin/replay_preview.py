@@ -98,17 +98,6 @@ class ReplayPreview:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The effect of processing some deliveries again."""
-
-    previews: Sequence[ReplayPreview]
-    # Deliveries without any effect, each with the reason.
-    idle: Sequence[tuple[Delivery, str]]
-    # Number of further deliveries, which were not read.
-    unseen: int
-
-
-@dataclass(frozen=True)
 class Consequence:
     """The consequences for the rows of a later package: present figures, and changes."""
 
@@ -130,11 +119,14 @@ def consequences(preview: ReplayPreview) -> list[Consequence]:
     return [source(preview) for source in _sources]
 
 
-def foresee(deliveries: Sequence[Delivery], *, of: int) -> Plan:
-    """Return the effect of processing these deliveries again, out of `of` in total."""
+def foresee(
+    deliveries: Iterable[Delivery],
+) -> tuple[list[ReplayPreview], list[tuple[Delivery, str]]]:
+    """Return the effects of these deliveries, and the others, each with the reason."""
     found: dict[str, ReplayPreview] = {}
     idle: list[tuple[Delivery, str]] = []
-    for delivery, notice in _read(deliveries):
+    for delivery in deliveries:
+        notice = _why_not(delivery) or _notice(delivery)
         if isinstance(notice, str):
             idle.append((delivery, notice))
             continue
@@ -142,18 +134,11 @@ def foresee(deliveries: Sequence[Delivery], *, of: int) -> Plan:
             found[notice.occurrence] = ReplayPreview(notice.occurrence)
         found[notice.occurrence].deliveries.append(delivery)
         found[notice.occurrence].notices.append(notice)
-    return Plan(list(found.values()), idle, of - len(deliveries))
-
-
-def _read(
-    deliveries: Iterable[Delivery],
-) -> Iterator[tuple[Delivery, Scheduled | Triggered | Cancelled | str]]:
-    """Yield each delivery with its notification, or the reason why it has no effect."""
-    for delivery in deliveries:
-        yield delivery, _why_not(delivery) or _notice(delivery)
+    return list(found.values()), idle
 
 
 def _why_not(delivery: Delivery) -> str:
+    """Return the reason why a delivery is not read for the page, if there is one."""
     if delivery.state == DeliveryState.UNREAD:
         return "It is still to be read, and would be left alone."
     if delivery.reason == ExecutionReason.POISON:
@@ -165,6 +150,7 @@ def _why_not(delivery: Delivery) -> str:
 
 
 def _notice(delivery: Delivery) -> Scheduled | Triggered | Cancelled | str:
+    """Return a delivery's notification, or the reason why it has no effect."""
     body, event_type = bytes(delivery.body), delivery.listener.event_type
     try:
         notice = notices.read(body, event_type=event_type)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
@@ -26,18 +26,24 @@ else:
     _ModelAdmin = admin.ModelAdmin
 
 
-class ForSuperusers:
-    """Permissions for superusers only: to grant permissions is to have all of them."""
+class AccountsAdmin(_ModelAdmin):
+    """
+    A page for superusers only, because to grant permissions is to have all of them.
+
+    Adds the client address to the audit entries that Django stores.
+    """
+
+    filter_horizontal = ()
+    # Checkboxes: screen readers cannot read out two lists with arrows between them.
+    formfield_overrides: ClassVar[Any] = {
+        ManyToManyField: {"widget": CheckboxSelectMultiple}
+    }
 
     def has_module_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)
 
     has_view_permission = has_add_permission = has_module_permission
     has_change_permission = has_delete_permission = has_module_permission
-
-
-class AuditedAdmin(_ModelAdmin):
-    """Adds the client address to the audit entries that Django stores."""
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> LogEntry:
         return _with_origin(request, super().log_addition(request, obj, message))
@@ -58,24 +64,17 @@ def _with_origin(request: HttpRequest, entry: LogEntry) -> LogEntry:
     return entry
 
 
-# Checkboxes: screen readers cannot read out two lists with arrows between them.
-_CHECKBOXES: Any = {ManyToManyField: {"widget": CheckboxSelectMultiple}}
-
-
-class StaffAdmin(ForSuperusers, AuditedAdmin, _UserAdmin):
+class StaffAdmin(AccountsAdmin, _UserAdmin):
     list_display = ("username", "email", "is_staff", "is_superuser", "last_login")
     readonly_fields = ("last_login", "date_joined")
-    filter_horizontal = ()
-    formfield_overrides = _CHECKBOXES
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return False: the audit entries of an account would be deleted with it."""
         return False
 
 
-class RoleAdmin(ForSuperusers, AuditedAdmin, GroupAdmin):
-    filter_horizontal = ()
-    formfield_overrides = _CHECKBOXES
+class RoleAdmin(AccountsAdmin, GroupAdmin):
+    pass
 
 
 def register() -> None:

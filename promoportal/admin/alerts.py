@@ -59,15 +59,10 @@ def alert_filter(alerts: Sequence[Alert]) -> type[LookupFilter]:
     return narrowed_by(PARAMETER, "what needs a person", conditions)
 
 
-def alerts_of(model_admin: ModelAdmin[Any]) -> Sequence[Alert]:
-    return getattr(model_admin, "alerts", ())
-
-
 def figures(model_admin: ModelAdmin[Any]) -> Iterator[Figure]:
     """Yield a figure for each alert of the model that has rows."""
-    for alert in alerts_of(model_admin):
-        figure = _figure(model_admin, alert)
-        if figure:
+    for alert in getattr(model_admin, "alerts", ()):
+        if figure := _figure(model_admin, alert):
             yield figure
 
 

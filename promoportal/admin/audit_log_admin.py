@@ -24,15 +24,6 @@ _KINDS = narrowed_by(
 )
 
 
-def _type_name(row: LogEntry) -> str:
-    return str(row.content_type.name) if row.content_type else ""
-
-
-def _origin(row: LogEntry) -> str:
-    origin: audit_log.Origin | None = getattr(row, "origin", None)
-    return origin.address if origin else ""
-
-
 class AuditLogAdmin(PortalAdmin):
     """The audit log of all staff actions, exports and refusals included."""
 
@@ -46,9 +37,9 @@ class AuditLogAdmin(PortalAdmin):
     fields = list_display
     list_display_links = ("when",)
     when = list_columns.when("action_time", "when")
-    what_it_was = computed("to what", _type_name)
+    what_it_was = computed("to what", lambda row: getattr(row.content_type, "name", ""))
     said = computed("and why", lambda row: str(row.get_change_message()))
-    from_where = computed("from where", _origin)
+    from_where = computed("from where", lambda row: str(getattr(row, "origin", "")))
 
     @admin.display(description="what was done")
     def kind(self, row: LogEntry) -> SafeString:

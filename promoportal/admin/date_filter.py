@@ -8,7 +8,7 @@ only the rows that it shows and those within `SLACK` of midnight.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from typing import Any, ClassVar
@@ -26,12 +26,15 @@ _NAMES = DAYS, FROM, TO = "days", "from", "to"
 # Keys follow times up to this difference: no statement inserts rows for longer.
 SLACK = timedelta(seconds=30)
 _YEARS = range(2000, 2101)
-_NAMED = {
-    "today": "Today",
-    "yesterday": "Yesterday",
-    "week": "Past 7 days",
-    "month": "This month",
-    "year": "This year",
+_DAY = timedelta(days=1)
+Span = tuple[date | None, date | None]
+# The label of each period, and its first and last day.
+_PERIODS: dict[str, tuple[str, Callable[[date], Span]]] = {
+    "today": ("Today", lambda today: (today, None)),
+    "yesterday": ("Yesterday", lambda today: (today - _DAY, today - _DAY)),
+    "week": ("Past 7 days", lambda today: (today - 7 * _DAY, None)),
+    "month": ("This month", lambda today: (today.replace(day=1), None)),
+    "year": ("This year", lambda today: (today.replace(month=1, day=1), None)),
 }
 
 
@@ -69,7 +72,7 @@ class Days(ListFilter):
     def misread(self) -> Iterator[str]:
         """Yield a sentence for each value that is not a day or a period."""
         named = self.values.get(DAYS)
-        if named and named not in _NAMED:
+        if named and named not in _PERIODS:
             yield f"“{short(named)}” is nothing to choose for “{self.title}”."
         for name in (FROM, TO):
             text = self.values.get(name)
@@ -79,17 +82,14 @@ class Days(ListFilter):
             yield "The days end before they begin."
 
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
-        self.others = [
-            (name, value)
-            for name, value in changelist.params.items()
-            if name not in _NAMES
-        ]
+        params = changelist.params
+        self.others = [(name, params[name]) for name in params if name not in _NAMES]
         yield {
             "selected": not self.is_used,
             "query_string": changelist.get_query_string(remove=[*_NAMES]),
             "display": "All",
         }
-        for name, label in _NAMED.items():
+        for name, (label, _) in _PERIODS.items():
             yield {
                 "selected": self.values == {DAYS: name},
                 "query_string": changelist.get_query_string({DAYS: name}, [FROM, TO]),
@@ -120,8 +120,7 @@ class Days(ListFilter):
         first, last = _named(self.values.get(DAYS, ""))
         first = _day(self.values.get(FROM, "")) or first
         last = _day(self.values.get(TO, "")) or last
-        after = last + timedelta(days=1) if last else None
-        return _midnight(first), _midnight(after)
+        return _midnight(first), _midnight(last + _DAY if last else None)
 
     def _label(self) -> str:
         begin, end = (self.values.get(name) for name in (FROM, TO))
@@ -134,17 +133,8 @@ def days(field: str, title: str) -> type[Days]:
     return type("DaysOf", (Days,), {"field": field, "title": title})
 
 
-def _named(name: str) -> tuple[date | None, date | None]:
-    today = localdate()
-    yesterday = today - timedelta(days=1)
-    spans: dict[str, tuple[date | None, date | None]] = {
-        "today": (today, None),
-        "yesterday": (yesterday, yesterday),
-        "week": (today - timedelta(days=7), None),
-        "month": (today.replace(day=1), None),
-        "year": (today.replace(month=1, day=1), None),
-    }
-    return spans.get(name, (None, None))
+def _named(name: str) -> Span:
+    return _PERIODS[name][1](localdate()) if name in _PERIODS else (None, None)
 
 
 def _day(text: str) -> date | None:

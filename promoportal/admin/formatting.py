@@ -116,7 +116,8 @@ def body(raw: bytes | memoryview) -> SafeString:
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        return _pre(_visible(content), "These bytes are not UTF-8.")
+        visible = content[: MAX_LENGTH + 1].decode("utf-8", "backslashreplace")
+        return _pre(visible, "These bytes are not UTF-8.")
     try:
         return pretty(json.loads(text)) or _pre(text)
     except (ValueError, RecursionError):  # nested too deeply
@@ -160,10 +161,6 @@ def _parsed(text: str) -> Any:
         return json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         return None
-
-
-def _visible(content: bytes) -> str:
-    return content[: MAX_LENGTH + 1].decode("utf-8", "backslashreplace")
 
 
 def _pre(text: str, note: str = "") -> SafeString:

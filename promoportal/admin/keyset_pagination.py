@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from promoportal.admin.date_filter import Days
 from promoportal.admin.formatting import short
 from promoportal.admin.keyset_order import order_of
-from promoportal.admin.page_extensions import prefetch_lookups, prepare
+from promoportal.admin.page_extensions import prepare
 from promoportal.admin.strict_changelist import StrictChangeList
 
 OLDER, NEWER = "older", "newer"
@@ -109,7 +109,7 @@ class KeysetChangeList(StrictChangeList):
         With a join, PostgreSQL might read such a table from its beginning.
         """
         own = getattr(self.model_admin, "list_prefetch_related", ())
-        prefetch_related_objects(rows, *own, *prefetch_lookups(self.model))
+        prefetch_related_objects(rows, *own)
         prepare(self.model, rows)
         return rows
 

@@ -64,17 +64,13 @@ def state_and_since(row: Any, badges: SafeString | None = None) -> SafeString:
 
 @admin.display(description="why")
 def reason_and_problem(row: Any, problem: str | None = None) -> str:
-    return ". ".join(_reason_and_problem(row, short(_problem(row, problem))))
+    return _joined(row, short(row.problem if problem is None else problem))
 
 
 @admin.display(description="what is wrong")
 def problem_in_full(row: Any, problem: str | None = None) -> SafeString:
-    return quoted(". ".join(_reason_and_problem(row, _problem(row, problem))))
+    return quoted(_joined(row, row.problem if problem is None else problem))
 
 
-def _reason_and_problem(row: Any, problem: str) -> list[str]:
-    return [part for part in (row.get_reason_display(), problem) if part]
-
-
-def _problem(row: Any, problem: str | None) -> str:
-    return str(row.problem) if problem is None else problem
+def _joined(row: Any, problem: str) -> str:
+    return ". ".join(filter(None, (row.get_reason_display(), problem)))

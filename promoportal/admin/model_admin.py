@@ -70,7 +70,6 @@ class PortalAdmin(_ModelAdmin):
     list_per_page = 100
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    empty_value_display = ""
     # Sorting by a column without an index would read the whole table.
     sortable_by = ()
     ordering = ("-pk",)

@@ -38,7 +38,8 @@ def of(request: HttpRequest, lists: Mapping[str, Mapping[str, Any]]) -> Navigati
     if "Assignment" in known:
         known["Customer"] = ("Customers", reverse("customers"))
     first = [_task(request, *known.pop(name)) for name in _FIRST if name in known]
-    overview = Task("Overview", reverse("admin:index"), _is_at(request, "admin:index"))
+    index = reverse("admin:index")
+    overview = Task("Overview", index, request.path == index)
     # Each list once; those that are not in `_NEXT` follow in the order of the site.
     names = dict.fromkeys([*(name for name in _NEXT if name in known), *known])
     more = [known[name] for name in names]
@@ -49,7 +50,3 @@ def of(request: HttpRequest, lists: Mapping[str, Mapping[str, Any]]) -> Navigati
 
 def _task(request: HttpRequest, label: str, href: str) -> Task:
     return Task(label, href, request.path.startswith(href))
-
-
-def _is_at(request: HttpRequest, name: str) -> bool:
-    return request.path == reverse(name)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from django.db.models import Model
+from django.db.models import Model, prefetch_related_objects
 from django.http import HttpRequest
 
 from promoportal.admin.panels import Panel
@@ -86,13 +86,10 @@ def columns_of(model: type[Model], own: Sequence[Any]) -> list[Any]:
     return columns
 
 
-def prefetch_lookups(model: type[Model]) -> list[str]:
-    return [name for added in _columns[model] for name in added.prefetch_lookups]
-
-
-def prepare(model: type[Model], rows: Sequence[Model]) -> None:
+def prepare(model: type[Model], rows: list[Any]) -> None:
     """Prepare the rows of one page for the added columns."""
     for added in _columns[model]:
+        prefetch_related_objects(rows, *added.prefetch_lookups)
         if added.prepared:
             added.prepared(rows)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +17,8 @@ from promoportal.admin import audit_log
 from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import page_of
 from promoportal.admin.permission_denied import Refused
+from promoportal.admin.querysets import key_in
 from promoportal.runtime.client_address import client_address
-
-# A key has no more digits; Python refuses to parse much longer numbers.
-_KEY = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -52,11 +49,9 @@ class PostedForm:
 
     def keys(self) -> list[int]:
         """Return the valid keys among those of the chosen rows."""
-        values = [
-            *self.data.getlist(ACTION_CHECKBOX_NAME),
-            *self.data.get("keys", "").split(","),
-        ]
-        return [int(key) for key in values if _KEY.fullmatch(key)]
+        listed = self.data.get("keys", "").split(",")
+        keys = map(key_in, [*self.data.getlist(ACTION_CHECKBOX_NAME), *listed])
+        return [key for key in keys if key is not None]
 
     def rows(self) -> QuerySet[Any]:
         """Return the chosen rows that exist, or all matching rows."""

@@ -52,7 +52,8 @@ class RelatedRowFilter(SimpleListFilter):
         if value is not None:
             self.row = offered.get(value) or find(self.model, value)
         self.is_all = len(offered) < MAX_OFFERED
-        chosen = [] if value is None or value in offered else [(value, self._choice())]
+        label = self._label(self.row) if self.row else "not there"
+        chosen = [] if value is None or value in offered else [(value, label)]
         return [*chosen, *((key, self._label(row)) for key, row in offered.items())]
 
     @property
@@ -77,9 +78,6 @@ class RelatedRowFilter(SimpleListFilter):
 
     def _filtered(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(**{self.path: self.row})
-
-    def _choice(self) -> str:
-        return self._label(self.row) if self.row else "not there"
 
     def _label(self, row: Any) -> str:
         return _DisplayName(row) if isinstance(row, Named) else str(row.short_name)

@@ -17,36 +17,26 @@ from django.db.models import Q, QuerySet
 from django.db.models.signals import post_migrate
 
 _APPS = ("executions", "rewards", "redemptions", "promoportal")
-_EXPORTS = {
-    ("rewards", "export_assignment"),
-    ("redemptions", "export_redemption"),
-}
-_NAMES = {
-    ("executions", "name_campaign"),
-    ("rewards", "name_promotion"),
-}
-_OF_AUDITOR = _EXPORTS | {("admin", "view_logentry"), ("django_q", "view_failure")}
+_EXPORTS = {"rewards.export_assignment", "redemptions.export_redemption"}
+_NAMES = {"executions.name_campaign", "rewards.name_promotion"}
+_OF_AUDITOR = {*_EXPORTS, "admin.view_logentry", "django_q.view_failure"}
 _OF_SUPPORT = {
-    ("executions", "reveal_delivery"),
-    ("rewards", "retry_assignment"),
-    ("rewards", "reveal_assignment"),
-    ("redemptions", "report_again_redemption"),
+    "executions.reveal_delivery",
+    "rewards.retry_assignment",
+    "rewards.reveal_assignment",
+    "redemptions.report_again_redemption",
 }
-_OF_OPERATIONS = (
-    _OF_SUPPORT
-    | _OF_AUDITOR
-    | _NAMES
-    | {
-        ("executions", "manage_listener"),
-        ("executions", "open_execution"),
-        ("executions", "stop_execution"),
-        ("executions", "reread_delivery"),
-        ("rewards", "set_redemption_mode"),
-        ("rewards", "decide_assignment"),
-        ("rewards", "write_off_assignment"),
-        ("redemptions", "write_off_redemption"),
-    }
-)
+_OF_OPERATIONS = {
+    *(*_OF_SUPPORT, *_OF_AUDITOR, *_NAMES),
+    "executions.manage_listener",
+    "executions.open_execution",
+    "executions.stop_execution",
+    "executions.reread_delivery",
+    "rewards.set_redemption_mode",
+    "rewards.decide_assignment",
+    "rewards.write_off_assignment",
+    "redemptions.write_off_redemption",
+}
 
 
 class Role(enum.StrEnum):
@@ -56,7 +46,7 @@ class Role(enum.StrEnum):
     AUDITOR = "Auditor"  # views everything, and changes nothing
 
 
-_PERMISSIONS: dict[Role, set[tuple[str, str]]] = {
+_PERMISSIONS = {
     Role.CRM: _EXPORTS | _NAMES,
     Role.SUPPORT: _OF_SUPPORT,
     Role.OPERATIONS: _OF_OPERATIONS,
@@ -88,7 +78,8 @@ def group_of(role: Role) -> Group:
 
 def _permissions(role: Role) -> QuerySet[Permission]:
     condition = Q(content_type__app_label__in=_APPS, codename__startswith="view_")
-    for app, name in _PERMISSIONS[role]:
+    for permission in _PERMISSIONS[role]:
+        app, name = permission.split(".")
         condition |= Q(content_type__app_label=app, codename=name)
     return Permission.objects.filter(condition)
 

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 
 from promoportal.admin import saved_filters
 from promoportal.admin.posted_form import PostedForm
+from promoportal.admin.querysets import key_in
 from promoportal.admin.saved_filters import MAX_NAME_LENGTH, Refused
 
 _NAMELESS = "Nothing was saved: give the filter a name of at most {} characters."
@@ -36,7 +37,9 @@ def shown(changes: Any, request: HttpRequest) -> dict[str, Any]:
 
 def answer(form: PostedForm) -> HttpResponse:
     """Save, rename or remove a filter, and show the list again."""
-    act = _ACTS.get(form.data.get("saved", ""), _unknown)
+    act = _ACTS.get(form.data.get("saved", ""))
+    if act is None:
+        return form.go_back("Nothing was done: a filter is saved, renamed or removed.")
     try:
         return form.go_back(act(form.change_list(), form), messages.SUCCESS)
     except Refused as refused:
@@ -61,17 +64,15 @@ def _save(changes: Any, form: PostedForm) -> str:
 
 def _rename(changes: Any, form: PostedForm) -> str:
     name = _name(form)
-    saved_filters.rename(changes.model, _key(form), name=name, by=form.request.user)
+    key = key_in(form.data.get("filter", "")) or 0
+    saved_filters.rename(changes.model, key, name=name, by=form.request.user)
     return f"It is called “{name}” now."
 
 
 def _remove(changes: Any, form: PostedForm) -> str:
-    saved_filters.remove(changes.model, _key(form), by=form.request.user)
+    key = key_in(form.data.get("filter", "")) or 0
+    saved_filters.remove(changes.model, key, by=form.request.user)
     return "The saved filter is removed. What it led to is as it was."
-
-
-def _unknown(_: Any, __: PostedForm) -> str:
-    raise Refused("Nothing was done: a filter is saved, renamed or removed.")
 
 
 _ACTS: dict[str, Callable[[Any, PostedForm], str]] = {
@@ -86,8 +87,3 @@ def _name(form: PostedForm) -> str:
     if not name.is_valid():
         raise Refused(_NAMELESS.format(MAX_NAME_LENGTH))
     return str(name.cleaned_data["name"])
-
-
-def _key(form: PostedForm) -> int:
-    text = form.data.get("filter", "")
-    return int(text) if text.isdecimal() and len(text) < 19 else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -37,15 +38,14 @@ class Search:
         return rows.filter(self._condition(rows.model, term)) if term else rows
 
     def _condition(self, model: type[Model], term: str) -> Q:
-        if self.uuid and _is_uuid(term):
-            return _any_of([Q(**{path: UUID(term)}) for path in self.uuid])
-        name = composed(term)
-        return _any_of(
-            [
-                *(_equals(model, path, term) for path in self.exact),
-                *(Q(**{f"{path}__istartswith": name}) for path in self.prefix),
-            ]
-        )
+        conditions: list[Q] = []
+        with suppress(ValueError):  # the term is no UUID
+            conditions = [Q(**{path: UUID(term)}) for path in self.uuid]
+        if not conditions:
+            conditions = [_equals(model, path, term) for path in self.exact]
+            names = {f"{path}__istartswith": composed(term) for path in self.prefix}
+            conditions += map(Q, names.items())
+        return reduce(operator.or_, conditions)
 
 
 def _equals(model: type[Model], path: str, term: str) -> Q:
@@ -62,15 +62,3 @@ def _equals(model: type[Model], path: str, term: str) -> Q:
         return Q(**{path: term})
     key = related._base_manager.filter(**{rest: term}).values("pk")[:1]
     return Q(**{name: key})
-
-
-def _any_of(conditions: Sequence[Q]) -> Q:
-    return reduce(operator.or_, conditions)
-
-
-def _is_uuid(term: str) -> bool:
-    try:
-        UUID(term)
-    except ValueError:
-        return False
-    return True

@@ -78,11 +78,8 @@ class PortalSite(AdminSite):
 
     def get_urls(self) -> list[Any]:
         """Leave out `view_on_site`: no row of the portal has a page elsewhere."""
-        return [
-            url
-            for url in super().get_urls()
-            if getattr(url, "name", None) != "view_on_site"
-        ]
+        urls: list[Any] = super().get_urls()
+        return [url for url in urls if getattr(url, "name", "") != "view_on_site"]
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         if "\0" in request.GET.get("term", ""):

@@ -27,7 +27,9 @@ MAX_TRANSITIONS = 200
 def transitions_of(row: Any, what: str = "") -> list[Moment]:
     """Return the transitions of a row with user and reason; `what` is their subject."""
     latest = row.transitions.select_related("by").order_by("-pk")[:MAX_TRANSITIONS]
-    labels = _state_labels(row)
+    # Of the states of all machines of the row.
+    fields = [row._meta.get_field(name) for name in row.machines]
+    labels = {value: label for each in fields for value, label in each.flatchoices}
     return [_moment(move, labels, what) for move in reversed(latest)]
 
 
@@ -39,9 +41,3 @@ def _moment(move: Any, labels: dict[str, str], what: str) -> Moment:
         by=str(move.by) if move.by else "",
         why=move.why,
     )
-
-
-def _state_labels(row: Any) -> dict[str, str]:
-    """Return the labels of the states of all machines of the row."""
-    fields = [row._meta.get_field(name) for name in row.machines]
-    return {value: label for each in fields for value, label in each.flatchoices}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promoportal.dashboard import (
+from promoportal.dashboard import (  # noqa: F401
     customers,
     execution_funnel,
     integration_status,
@@ -11,13 +11,3 @@ from promoportal.dashboard import (
     progress_column,
     replay_impact,
 )
-
-__all__ = [
-    "customers",
-    "execution_funnel",
-    "integration_status",
-    "next_step_panel",
-    "overview",
-    "progress_column",
-    "replay_impact",
-]

@@ -6,14 +6,13 @@ There is no table of customers: a customer is an id that an assignment contains.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.contrib.auth.decorators import permission_required
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -23,13 +22,14 @@ from django.utils.timezone import localtime
 from executions.models import Trigger
 from promoportal.admin import links
 from promoportal.admin.actions import Action
-from promoportal.admin.formatting import badge, moment, stamp
+from promoportal.admin.formatting import moment, stamp, state_badge
 from promoportal.admin.links import list_of
+from promoportal.admin.querysets import key_in
 from promoportal.db.database_clock import seconds_from_now
 from promoportal.operations import next_step
 from promoportal.operations.next_step import NextStep
 from promoportal.optimove import Meaning
-from redemptions.models import Redemption, RedemptionState
+from redemptions.models import RedemptionState
 from rewards import redaction
 from rewards.admin import assignment_actions
 from rewards.admin.assignments import UNANSWERED_FOR
@@ -40,8 +40,6 @@ from rewards.models import Assignment, AssignmentState
 MAX_CUSTOMERS_FOUND = 50
 MAX_ASSIGNMENTS_SHOWN = 50
 page_of = links.page_of_customer
-# A key has no more digits.
-_KEY = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -78,17 +76,9 @@ class Reward:
         return moment(self.row.assigned_at or self.row.created_at)
 
     @property
-    def page(self) -> str:
-        return links.page_of(self.row)
-
-    @property
-    def execution_page(self) -> str:
-        return links.page_of(self.row.execution)
-
-    @property
     def evidence(self) -> str:
         """Return all facts that settle a dispute, as text to be copied."""
-        row, redemption = self.row, _redemption(self.row)
+        row, redemption = self.row, getattr(self.row, "redemption", None)
         is_reported = redemption and redemption.state == RedemptionState.REPORTED
         reported = redemption.state_since if redemption and is_reported else None
         facts = [
@@ -100,17 +90,11 @@ class Reward:
             ("Assigned", _time(row.assigned_at)),
             ("First sent, since it was last owed", _time(row.first_sent_at)),
             ("Key", str(row.key or "")),
-            (
-                "State",
-                f"{AssignmentState(row.state).label}, since {_time(row.state_since)}",
-            ),
+            ("State", f"{row.get_state_display()}, since {_time(row.state_since)}"),
             ("Attempts", str(row.attempts or "")),
             ("Receipt", redaction.redact_code(row.receipt, row)),
             ("Reported", _time(reported)),
-            (
-                "Reference of the report",
-                str(redemption.reference) if redemption else "",
-            ),
+            ("Reference of the report", getattr(redemption, "reference", "")),
         ]
         return "\n".join(f"{name}: {value}" for name, value in facts if value)
 
@@ -119,13 +103,9 @@ def _time(at: datetime | None) -> str:
     return f"{localtime(at):%Y-%m-%d %H:%M:%S %Z}" if at else ""
 
 
-def _redemption(row: Assignment) -> Redemption | None:
-    return getattr(row, "redemption", None)
-
-
+@permission_required("rewards.view_assignment", raise_exception=True)
 def search(request: HttpRequest) -> HttpResponse:
     """Find a customer by a complete id or by its beginning."""
-    _require_permission(request)
     term = request.GET.get("q", "").strip().replace("\0", "")
     found = _found(term) if term else []
     if found[:1] == [term] or len(found) == 1:
@@ -140,6 +120,7 @@ def search(request: HttpRequest) -> HttpResponse:
     return _page(request, "admin/customer_search.html", context)
 
 
+@permission_required("rewards.view_assignment", raise_exception=True)
 def customer(request: HttpRequest, customer: str) -> HttpResponse:
     """
     Show all assignments of one customer over all campaigns, the newest first.
@@ -148,11 +129,10 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
     older ones: an assignment may come to need review while the user reads, and it is
     better shown twice than not at all.
     """
-    _require_permission(request)
     customer = links.customer_named(customer)
     if "\0" in customer:
         raise Http404
-    key = _key_in(request.GET.get("older", ""))
+    key = key_in(request.GET.get("older", ""))
     needing = list(_in_review(customer)[:MAX_ASSIGNMENTS_SHOWN]) if key is None else []
     found = list(_others(customer, needing, key)[: MAX_ASSIGNMENTS_SHOWN + 1])
     if not needing and not found and key is None:
@@ -185,11 +165,6 @@ def _not_found(request: HttpRequest, customer: str) -> HttpResponse:
         "announced": [(trigger, links.page_of(trigger)) for trigger in announced],
     }
     return _page(request, "admin/customer_search.html", context, status=404)
-
-
-def _require_permission(request: HttpRequest) -> None:
-    if not request.user.has_perm("rewards.view_assignment"):
-        raise PermissionDenied
 
 
 def _page(
@@ -228,13 +203,8 @@ def _of(customer: str) -> QuerySet[Assignment]:
     return rows.select_related("execution__campaign", "promotion", "redemption")
 
 
-def _key_in(text: str) -> int | None:
-    """Return the key in the address; None if it has none, as on the first page."""
-    return int(text) if _KEY.fullmatch(text) else None
-
-
 def _reward(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Reward:
-    state = badge(row.state, AssignmentState(row.state).label)
+    state = state_badge(row)
     doubtful = stamp("doubt", "?", "In doubt")
     offered = assignment_actions.OFFERED
     return Reward(

@@ -62,7 +62,7 @@ def funnel_panel(execution: Execution) -> Panel:
         drawing=stacked_bar(parts(figures)),
         stages=list(_stages(figures)),
         sentences=list(_sentences(figures)),
-        groups=[*_held_assignments(figures), *_held_redemptions(figures)],
+        groups=list(_held_groups(figures)),
         export=_list(figures, Assignment),
         is_wide=True,
         is_live=figures.is_moving,
@@ -192,26 +192,20 @@ def _drift(figures: ExecutionStatistics) -> Iterator[str]:
             f"manage.py reconcile {execution.reference}."
         )
     elif drift := reconcile(execution).drift:
-        verb = "disagrees" if drift == 1 else "disagree"
-        lack = "lacks" if drift == 1 else "lack"
+        verb, lack = ("disagrees", "lacks") if drift == 1 else ("disagree", "lack")
         yield (
             f"{drift:,} {verb} with Optimove's list, or {lack} a redemption. "
             "Collect the execution again; what still disagrees then is for an engineer."
         )
 
 
-def _held_assignments(figures: ExecutionStatistics) -> Iterator[Group]:
+def _held_groups(figures: ExecutionStatistics) -> Iterator[Group]:
+    """Yield the numbers of assignments and of redemptions in `HELD`, by reason."""
     is_over = figures.execution.stop == ExecutionStop.CANCELLED
     for reason, count in _held(figures.assignments):
-        yield Group(
-            dict(AssignmentReason.choices).get(reason, "For another reason"),
-            count,
-            _held_list(figures, Assignment, reason),
-            can_retry=reason not in _NOT_BY_RETRYING and not is_over,
-        )
-
-
-def _held_redemptions(figures: ExecutionStatistics) -> Iterator[Group]:
+        label = dict(AssignmentReason.choices).get(reason, "For another reason")
+        can_retry = reason not in _NOT_BY_RETRYING and not is_over
+        yield Group(label, count, _held_list(figures, Assignment, reason), can_retry)
     for reason, count in _held(figures.redemptions):
         label = dict(RedemptionReason.choices).get(reason, "for another reason")
         yield Group(f"Reports: {label}", count, _held_list(figures, Redemption, reason))
@@ -220,9 +214,9 @@ def _held_redemptions(figures: ExecutionStatistics) -> Iterator[Group]:
 def _held(rows: Sequence[Counted]) -> list[tuple[str, int]]:
     """Return the reasons of rows in `HELD` and their counts, most frequent first."""
     counts: Counter[str] = Counter()
-    for one in rows:
-        if one.state == AssignmentState.HELD:
-            counts[one.reason] += one.count
+    for row in rows:
+        if row.state == AssignmentState.HELD:
+            counts[row.reason] += row.count
     return counts.most_common()
 
 

@@ -9,10 +9,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from promoportal.admin import page_extensions
-from promoportal.admin.formatting import moment, quoted, since, state_badge
+from promoportal.admin.formatting import beside, moment, quoted, since, state_badge
 from promoportal.admin.panels import Panel
 from promoportal.operations import next_step
-from promoportal.operations.next_step import NextStep
 from rewards import redaction
 from rewards.models import Assignment, AssignmentState
 
@@ -28,10 +27,7 @@ def happens_next(row: Assignment) -> SafeString:
     if row.state == AssignmentState.VOID and row.reason:
         return SafeString("")
     step = next_step.of(row)
-    if step.at is None:
-        return format_html("{}", step.sentence)
-    at = moment(step.at)
-    return format_html('{} <span class="beside">{}</span>', step.sentence, at)
+    return beside(step.sentence, moment(step.at))
 
 
 @page_extensions.panel(Assignment)
@@ -50,7 +46,8 @@ def _sentences(row: Assignment) -> Iterator[str]:
     )
     if why := _why(row):
         yield quoted(why)
-    yield _next(step)
+    at = format_html(" Not before {}.", moment(step.at)) if step.at else ""
+    yield format_html("{}{}", step.action, at)
 
 
 def _why(row: Assignment) -> str:
@@ -61,10 +58,3 @@ def _why(row: Assignment) -> str:
 def _sentence(part: str) -> str:
     """Add a full stop, unless the text ends with a response of an integration."""
     return part if part.endswith((".", "}", "]", '"')) else f"{part}."
-
-
-def _next(step: NextStep) -> SafeString:
-    """Return the next step and its time."""
-    if step.at is None:
-        return format_html("{}", step.action)
-    return format_html("{} Not before {}.", step.action, moment(step.at))

@@ -92,7 +92,9 @@ def _flows(midnight: datetime) -> dict[int, Flow]:
 def _flow(
     name: str, this: dict[int, Flow], last: dict[int, Flow], hour: int
 ) -> tuple[str, SafeString, SafeString, str]:
-    now, then = ([_of(name, day, at) for at in range(_HOURS)] for day in (this, last))
+    now, then = (
+        [getattr(day.get(at), name, 0) for at in range(_HOURS)] for day in (this, last)
+    )
     so_far, by_now = sum(now), sum(then[: hour + 1])
     label = f"{so_far:,} {name} today, {by_now:,} by this hour a week ago"
     return name, columns(now, then, label), _linked(name, so_far), f"{by_now:,}"
@@ -104,11 +106,6 @@ def _linked(name: str, count: int) -> SafeString:
         return format_html("{}", f"{count:,}")
     href = list_of(_ROWS[name], days="today")
     return format_html('<a href="{}">{}</a>', href, f"{count:,}")
-
-
-def _of(name: str, day: dict[int, Flow], hour: int) -> int:
-    count: int = getattr(day[hour], name) if hour in day else 0
-    return count
 
 
 def _values(midnight: datetime, now: datetime) -> Iterator[tuple[str, str, str, str]]:
@@ -127,30 +124,22 @@ def integrations(request: HttpRequest) -> Panel | None:
     """Return the state of each integration, and the time of the last notification."""
     if not request.user.has_perm("promoportal.view_breaker"):
         return None
-    breakers = {row.side: row for row in Breaker.objects.all()}
+    stored = {row.side: row for row in Breaker.objects.all()}
+    breakers = [stored.get(side.value, Breaker(side=side)) for side in Side]
     rows = [
-        (
-            side.label,
-            _health(breakers.get(side.value)),
-            _problem(breakers.get(side.value)),
-        )
-        for side in Side
+        (row.get_side_display(), _health(row), row.problem if row.opened_at else "")
+        for row in breakers
     ]
-    last = (
-        Delivery.objects.order_by("-pk").values_list("received_at", flat=True).first()
-    )
-    received = since(last) if last else SafeString("No notice came yet.")
+    times = Delivery.objects.order_by("-pk").values_list("received_at", flat=True)
+    last = times.first()
+    received = since(last) if last else "No notice came yet."
     return Panel("Far sides", rows=[*rows, ("Notices", "", received)])
 
 
-def _health(row: Breaker | None) -> SafeString:
-    if row is None or (row.opened_at is None and not row.failures):
-        return stamp("good", "✓", "Answers")
-    if row.opened_at is None:
+def _health(row: Breaker) -> SafeString:
+    if row.opened_at:
+        return stamp("held", "!", "Not called")
+    if row.failures:
         failures = "failure" if row.failures == 1 else "failures in a row"
         return stamp("doubt", "?", f"{row.failures:,} {failures}")
-    return stamp("held", "!", "Not called")
-
-
-def _problem(row: Breaker | None) -> str:
-    return row.problem if row and row.opened_at else ""
+    return stamp("good", "✓", "Answers")

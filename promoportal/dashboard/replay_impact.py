@@ -36,40 +36,17 @@ class Rewards:
     marked: int = 0
 
     @classmethod
-    def of(cls, execution: Execution) -> Self:
-        (statistics,) = ExecutionStatistics.of_each([execution])
+    def of(cls, execution: Execution, customers: list[str] | None = None) -> Self:
+        """Return the rewards of an execution, or of some of its customers."""
         rows = Assignment.objects.filter(execution=execution)
+        if customers is not None:
+            rows = rows.filter(customer__in=customers)
+            return cls(_states(rows), _states(rows.filter(doubtful=True)))
+        (statistics,) = ExecutionStatistics.of_each([execution])
         return cls(
             statistics.assigned,
             _states(rows.filter(doubtful=True)),
             _states(rows.filter(cancelled_too_late=True))[AssignmentState.ACTIVE],
-        )
-
-    @classmethod
-    def of_customers(cls, execution: Execution, customers: list[str]) -> Self:
-        rows = Assignment.objects.filter(execution=execution, customer__in=customers)
-        return cls(_states(rows), _states(rows.filter(doubtful=True)))
-
-    @property
-    def voided(self) -> int:
-        """Return the number that a cancellation sets to VOID: surely not activated."""
-        return sum(self.states[each] - self.doubtful[each] for each in _NOT_GIVEN)
-
-    @property
-    def asked_about(self) -> int:
-        """Return the number that a cancellation looks up, and never sends again."""
-        return self.doubtful[AssignmentState.OWED]
-
-    @property
-    def marked_too_late(self) -> int:
-        """Return the number that a cancellation marks; the customers keep them."""
-        return self.states[AssignmentState.ACTIVE] - self.marked
-
-    @property
-    def unknown(self) -> int:
-        """Return the number that are possibly activated."""
-        return self.states[AssignmentState.UNCERTAIN] + sum(
-            self.doubtful[each] for each in _NOT_GIVEN
         )
 
     @property
@@ -79,17 +56,30 @@ class Rewards:
 
     def facts(self, address: str) -> Iterator[Fact]:
         """Yield each reward once: as possibly activated, or else by its state."""
+        sent = (AssignmentState.OWED, AssignmentState.ACTIVATING)
+        in_doubt = sum(self.doubtful[each] for each in _NOT_GIVEN)
         for name, count in (
             ("active already", self.states[AssignmentState.ACTIVE]),
-            (
-                "to be activated",
-                self._certain(AssignmentState.OWED, AssignmentState.ACTIVATING),
-            ),
-            ("in doubt", self.unknown),
+            ("to be activated", self._certain(*sent)),
+            ("in doubt", self.states[AssignmentState.UNCERTAIN] + in_doubt),
             ("held", self._certain(AssignmentState.HELD)),
             ("void", self.states[AssignmentState.VOID]),
         ):
             yield Fact(name, f"{count:,}", address)
+
+    def if_cancelled(self) -> Iterator[str]:
+        """Yield what a cancellation voids, looks up and never sends, and marks."""
+        yield f"{self._certain(*_NOT_GIVEN):,} that are owed or held would become void."
+        if asked_about := self.doubtful[AssignmentState.OWED]:
+            yield (
+                f"{asked_about:,} that are owed and in doubt would be asked about, and "
+                "not given again."
+            )
+        marked_too_late = self.states[AssignmentState.ACTIVE] - self.marked
+        yield (
+            f"{marked_too_late:,} that are active would be marked as cancelled too "
+            "late; the customers keep them."
+        )
 
     def _certain(self, *states: AssignmentState) -> int:
         return sum(self.states[each] - self.doubtful[each] for each in states)
@@ -101,18 +91,12 @@ def rewards(preview: ReplayPreview) -> Consequence:
     execution = preview.execution
     if execution is None:
         return Consequence(sentences=["No reward of it is here yet."])
-    affected = rewards_of(execution, preview)
+    customers = preview.customers if preview.is_about_customers_alone else None
+    affected = Rewards.of(execution, customers)
     address = list_of(Assignment, execution=execution.pk)
     return Consequence(
         list(affected.facts(address)), list(_sentences(execution, affected, preview))
     )
-
-
-def rewards_of(execution: Execution, preview: ReplayPreview) -> Rewards:
-    """Return the rewards that the deliveries affect."""
-    if preview.is_about_customers_alone:
-        return Rewards.of_customers(execution, preview.customers)
-    return Rewards.of(execution)
 
 
 def _sentences(
@@ -123,7 +107,7 @@ def _sentences(
     if preview.collects:
         yield from _next_run(execution)
     if preview.cancels:
-        yield from _cancelled(affected)
+        yield from affected.if_cancelled()
     elif not preview.is_over:
         yield (
             "What is active stays so and is not given again; what Optimove lists then "
@@ -141,19 +125,6 @@ def _next_run(execution: Execution) -> Iterator[str]:
         yield "Its list is to be asked for already, and would be at once."
     elif collection.state == CollectionState.HELD:
         yield "Its collection is held, and would go on with a pass from the start."
-
-
-def _cancelled(affected: Rewards) -> Iterator[str]:
-    yield f"{affected.voided:,} that are owed or held would become void."
-    if affected.asked_about:
-        yield (
-            f"{affected.asked_about:,} that are owed and in doubt would be asked about, "
-            "and not given again."
-        )
-    yield (
-        f"{affected.marked_too_late:,} that are active would be marked as cancelled too "
-        "late; the customers keep them."
-    )
 
 
 def _states(rows: QuerySet[Assignment]) -> Counter[str]:

@@ -9,8 +9,8 @@ Old rows are merged by minute, then by hour, then by day.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -109,42 +109,24 @@ class Flow:
 
 def by_execution(*executions: int) -> dict[int, list[Counted]]:
     """Return the counts of each execution, by kind, meaning, state and reason."""
-    names = ("kind", "meaning", "state", "reason")
-    sums = (
-        Census.objects.filter(execution__in=executions)
-        .values("execution_id", *names)
-        .annotate(total=Sum("count"))
-        .exclude(total=0)
-        .order_by(*names)
-    )
     found: dict[int, list[Counted]] = {pk: [] for pk in executions}
-    for pk, *values in sums.values_list("execution_id", *names, "total"):
+    rows = Census.objects.filter(execution__in=executions)
+    names = ("execution_id", "kind", "meaning", "state", "reason")
+    for pk, *values in _totals(rows, *names):
         found[pk].append(Counted(*values))
     return found
 
 
 def held(kind: CountKind) -> dict[str, int]:
     """Return the number of rows in `HELD` for each reason."""
-    sums = (
-        Census.objects.filter(kind=kind, state="HELD")
-        .values_list("reason")
-        .annotate(total=Sum("count"))
-        .exclude(total=0)
-    )
-    return dict(sums)
+    return dict(_totals(Census.objects.filter(kind=kind, state="HELD"), "reason"))
 
 
 def assignments(**narrowed: Any) -> Iterator[Alike]:
     """Yield the counts of assignments, of one execution, state or reason if given."""
+    rows = Census.objects.filter(kind=CountKind.ASSIGNMENT, **narrowed)
     names = ("execution__stop", "meaning", "state", "reason", "unit")
-    sums = (
-        Census.objects.filter(kind=CountKind.ASSIGNMENT, **narrowed)
-        .values_list(*names)
-        .annotate(total=Sum("count"), worth=Sum("value"))
-        .exclude(total=0)
-        .order_by(*names)
-    )
-    for row in sums:
+    for row in _totals(rows, *names, worth=Sum("value")):
         yield Alike(*row)
 
 
@@ -184,12 +166,14 @@ def given(since: datetime, until: datetime) -> dict[str, Decimal]:
 
 def activated_since(since: datetime) -> dict[int, int]:
     """Return how many were activated since, by execution; exact for recent minutes."""
-    sums = (
-        Census.objects.filter(_ACTIVATED, at__gte=since)
-        .values_list("execution_id")
-        .annotate(total=Sum("count"))
-    )
-    return dict(sums)
+    rows = Census.objects.filter(_ACTIVATED, at__gte=since)
+    return dict(_totals(rows, "execution_id"))
+
+
+def _totals(rows: QuerySet[Census], *names: str, **sums: Sum) -> QuerySet[Any, Any]:
+    """Return the count of each group of rows with the same values, unless it is 0."""
+    totals = rows.values_list(*names).annotate(total=Sum("count"), **sums)
+    return totals.exclude(total=0).order_by(*names)
 
 
 def _between(since: datetime, until: datetime) -> QuerySet[Census]:
@@ -205,20 +189,11 @@ def _sum(where: Q) -> Sum:
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-@dataclass(frozen=True)
-class _Fold:
-    """One step of merging: rows of this age move to the start of their period."""
-
-    before: int
-    into: int
-    age: timedelta
-    start: str
-
-
-_FOLDS = (
-    _Fold(0, _MINUTE, timedelta(minutes=5), "minute"),
-    _Fold(_MINUTE, _HOUR, timedelta(hours=2), "hour"),
-    _Fold(_HOUR, _DAY, timedelta(days=30), "day"),
+# The steps of merging: rows of this age move to the start of their period.
+_FOLDS: Sequence[dict[str, Any]] = (
+    {"before": 0, "into": _MINUTE, "age": timedelta(minutes=5), "start": "minute"},
+    {"before": _MINUTE, "into": _HOUR, "age": timedelta(hours=2), "start": "hour"},
+    {"before": _HOUR, "into": _DAY, "age": timedelta(days=30), "start": "day"},
 )
 # Maximum number of rows that a statement merges: the rest follows a second later.
 _BATCH_SIZE = 10_000
@@ -245,4 +220,4 @@ def compact() -> None:
     """Merge old rows, so that a year of work is summed as fast as an hour of work."""
     with connection.cursor() as cursor:
         for fold in _FOLDS:
-            cursor.execute(_FOLD, {**asdict(fold), "most": _BATCH_SIZE})
+            cursor.execute(_FOLD, {**fold, "most": _BATCH_SIZE})

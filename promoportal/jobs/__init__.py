@@ -8,6 +8,7 @@ changed the row: both are saved, or neither.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, Protocol, get_args
 
 from django.db import connection
@@ -28,13 +29,8 @@ class Task(Protocol):
     def __call__(self, *, pk: int) -> None: ...
 
 
-class Sweep(Protocol):
-    """A function that the queue can run; it processes everything that is due."""
-
-    __module__: str
-    __qualname__: str
-
-    def __call__(self) -> None: ...
+# A function that the queue can run; it processes everything that is due.
+Sweep = Callable[[], None]
 
 
 class NotInTransaction(Exception):

@@ -68,7 +68,8 @@ class PortalBroker(ORM):  # type: ignore[misc]
             listener = self._open_listener()
             claimed = self._claim()
             if not claimed:
-                self._listen(listener)
+                for _ in listener.notifies(timeout=Conf.POLL, stop_after=1):
+                    pass
         except (DatabaseLost, psycopg.Error) as error:
             self._wait_for_database(error)
             return []
@@ -82,12 +83,6 @@ class PortalBroker(ORM):  # type: ignore[misc]
             super().acknowledge(task_id)
         except DatabaseLost as error:
             self._wait_for_database(error)
-
-    def stop_listening(self) -> None:
-        """Stop listening for notifications until the next `dequeue`."""
-        if self._listener:
-            self._listener.close()
-            self._listener = None
 
     @property
     def _channel(self) -> str:
@@ -122,15 +117,13 @@ class PortalBroker(ORM):  # type: ignore[misc]
             self._listener = listener
         return self._listener
 
-    def _listen(self, listener: psycopg.Connection[Any]) -> None:
-        for _ in listener.notifies(timeout=Conf.POLL, stop_after=1):
-            pass
-
     def _wait_for_database(self, error: Exception) -> None:
         if not self._is_lost:
             _log.warning("The job queue is unavailable. Retrying: %s", error)
         self._is_lost = True
-        self.stop_listening()
+        if self._listener:
+            self._listener.close()
+            self._listener = None
         with suppress(DatabaseLost):
             connections[Conf.ORM].close()
         time.sleep(Conf.POLL)

@@ -75,17 +75,17 @@ class PortalCluster(Cluster):  # type: ignore[misc]
         shutdown.announce()
         os.write(self._writer, b"!")
 
-    def run(self, tick: Callable[[], None], *, watchdog: Watchdog | None = None) -> int:
+    def run(self, tick: Callable[[], None], watchdog: Watchdog) -> int:
         """Work until asked to stop; return the exit code, 0 if all jobs finished."""
-        watchdog = watchdog or Watchdog()
         watchdog.connect()
         connections.close_all()
         self.start()
         scheduler = Scheduler(tick)
         while self.sentinel.is_alive() and not self._is_asked_to_stop:
             scheduler.run()
-            if _is_hung(watchdog):
-                return self._kill_workers()
+            with suppress(DatabaseLost):
+                if watchdog.is_hung():
+                    return self._kill_workers()
             self._wait(_EVERY)
         scheduler.release()
         return self._stop_workers()
@@ -140,13 +140,7 @@ def run(tick: Callable[[], None], *, patience: float | None = None) -> int:
     """
     parent_death.exit_with_parent()
     watchdog = Watchdog(patience) if patience is not None else Watchdog()
-    return PortalCluster().run(tick, watchdog=watchdog)
-
-
-def _is_hung(watchdog: Watchdog) -> bool:
-    with suppress(DatabaseLost):
-        return watchdog.is_hung()
-    return False
+    return PortalCluster().run(tick, watchdog)
 
 
 def _kill(process: BaseProcess | None) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
 from django.db import connections
-from django.dispatch import Signal
 from django_q.conf import Conf
 from django_q.signals import post_execute, post_execute_in_worker, pre_execute
 
@@ -44,15 +43,10 @@ class Watchdog:
 
     def connect(self) -> None:
         """Record every step from now on. Call this before the cluster forks."""
-        steps: list[Signal] = [
-            jobs_claimed,
-            pre_execute,
-            post_execute_in_worker,
-            post_execute,
-        ]
+        steps = (jobs_claimed, pre_execute, post_execute_in_worker, post_execute)
         for step, taken in enumerate(steps):
-            self._last[step] = time.monotonic()
-            taken.connect(self._recorder(step), weak=False)
+            self._record(step)
+            taken.connect(partial(self._record, step), weak=False)
 
     def is_hung(self) -> bool:
         """
@@ -69,11 +63,8 @@ class Watchdog:
             or self._is_not_claiming(claimed)
         )
 
-    def _recorder(self, step: int) -> Callable[..., None]:
-        def record(**_: object) -> None:
-            self._last[step] = time.monotonic()
-
-        return record
+    def _record(self, step: int, **_: object) -> None:
+        self._last[step] = time.monotonic()
 
     def _is_stuck(self, before: int, after: int) -> bool:
         """Return whether `after` has been due for `patience` without occurring."""

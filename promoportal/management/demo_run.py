@@ -104,13 +104,11 @@ class Demo:
 
     def is_settled(self, figures: Reconciled) -> bool:
         """Return whether, in addition, no list will be fetched again."""
-        return self.is_reported(figures) and not self._is_collecting()
-
-    def _is_collecting(self) -> bool:
-        return Collection.objects.filter(
+        collecting = Collection.objects.filter(
             execution__reference__in=self.occurrences,
             state__in=[CollectionState.WAITING, CollectionState.COLLECTING],
-        ).exists()
+        )
+        return self.is_reported(figures) and not collecting.exists()
 
     def vendor(self) -> dict[str, Any]:
         """Return Optimove's campaigns and promotions, and the use of their limits."""

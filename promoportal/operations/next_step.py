@@ -48,9 +48,8 @@ def of(row: Assignment) -> NextStep:
     Select the execution and the redemption with the row, or each is queried.
     """
     if row.execution.stop != ExecutionStop.NONE and row.state == AssignmentState.OWED:
-        return _step(
-            row, "Its execution is stopped: somebody resumes it, or not.", None, True
-        )
+        action = "Its execution is stopped: somebody resumes it, or not."
+        return _step(row, action, needs_staff=True)
     return _OF[AssignmentState(row.state)](row)
 
 
@@ -66,10 +65,8 @@ def _step(
 def _activation_status(row: Assignment) -> ActivationStatus:
     if row.state == AssignmentState.ACTIVE:
         return ActivationStatus.ACTIVATED
-    if row.doubtful or row.state in {
-        AssignmentState.ACTIVATING,
-        AssignmentState.UNCERTAIN,
-    }:
+    sent = {AssignmentState.ACTIVATING, AssignmentState.UNCERTAIN}
+    if row.doubtful or row.state in sent:
         return ActivationStatus.UNKNOWN
     if row.state == AssignmentState.VOID:
         return ActivationStatus.NOT_ASSIGNED
@@ -79,17 +76,12 @@ def _activation_status(row: Assignment) -> ActivationStatus:
 def _owed(row: Assignment) -> NextStep:
     if not row.cleared:
         return _step(row, "Its execution is checked against the limits first.")
+    action = "It is sent to the platform."
     if row.doubtful:
-        return _step(row, "It is sent again under the same key.", row.not_before)
-    if row.failures:
-        return _step(
-            row, "The platform was not available; it is tried again.", row.not_before
-        )
-    return _step(row, "It is sent to the platform.", row.not_before)
-
-
-def _activating(row: Assignment) -> NextStep:
-    return _step(row, "It is being sent right now.")
+        action = "It is sent again under the same key."
+    elif row.failures:
+        action = "The platform was not available; it is tried again."
+    return _step(row, action, row.not_before)
 
 
 def _uncertain(row: Assignment) -> NextStep:
@@ -111,7 +103,7 @@ def _active(row: Assignment) -> NextStep:
     return _step(row, sentence, at, is_held)
 
 
-_REPORTED: dict[RedemptionState, tuple[str, bool]] = {
+_REPORTED = {
     RedemptionState.WAITING: ("Optimove will be told.", True),
     RedemptionState.REPORTING: ("Optimove is being told.", False),
     RedemptionState.UNCERTAIN: (
@@ -125,16 +117,15 @@ _REPORTED: dict[RedemptionState, tuple[str, bool]] = {
 
 
 def _held(row: Assignment) -> NextStep:
+    text = _HELD.get(row.reason, "A person looks at it.")
     if row.doubtful:
         text = "Somebody looks in the platform's books, and says whether it was given."
-        return _step(row, text, None, True)
-    if conflict := decisions.owner_conflict(row):
-        return _step(row, f"{capfirst(conflict.sentence)}.", None, True)
-    text = _HELD.get(AssignmentReason(row.reason), "") if row.reason else ""
-    return _step(row, text or "A person looks at it.", None, True)
+    elif conflict := decisions.owner_conflict(row):
+        text = f"{capfirst(conflict.sentence)}."
+    return _step(row, text, needs_staff=True)
 
 
-_HELD = {
+_HELD: dict[str, str] = {
     AssignmentReason.UNREADABLE: "An engineer mends the contract, or Optimove the row; then try again.",
     AssignmentReason.UNKNOWN_STATUS: "An engineer adds the status to the contract; then try again.",
     AssignmentReason.REFUSED: "Mend at the platform what its words name, then try again.",
@@ -147,11 +138,10 @@ _HELD = {
 
 
 def _void(row: Assignment) -> NextStep:
-    action = _VOID.get(AssignmentReason(row.reason), "") if row.reason else ""
-    return _step(row, action or "Nothing was assigned.")
+    return _step(row, _VOID.get(row.reason, "Nothing was assigned."))
 
 
-_VOID = {
+_VOID: dict[str, str] = {
     AssignmentReason.NOT_ASSIGNED: "Optimove assigned nothing, so there is nothing to give.",
     AssignmentReason.CANCELLED: "It was cancelled before the customer had it.",
     AssignmentReason.WRITTEN_OFF: "Staff decided that it will not be given.",
@@ -159,7 +149,7 @@ _VOID = {
 
 _OF = {
     AssignmentState.OWED: _owed,
-    AssignmentState.ACTIVATING: _activating,
+    AssignmentState.ACTIVATING: lambda row: _step(row, "It is being sent right now."),
     AssignmentState.UNCERTAIN: _uncertain,
     AssignmentState.ACTIVE: _active,
     AssignmentState.HELD: _held,

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from executions.models import Execution, ExecutionProgress, Trigger, TriggerState
 from promoportal.db import state_machine
-from redemptions.models import Redemption, RedemptionState
+from redemptions.models import MOVING, Redemption
 from rewards.models import Assignment, AssignmentState, Collection, CollectionState
 
 
@@ -67,13 +67,6 @@ def _is_moving() -> Q:
         AssignmentState.UNCERTAIN,
     ]
     assignments = Assignment.objects.filter(execution=OuterRef("pk"), state__in=moving)
-    unreported = [
-        RedemptionState.WAITING,
-        RedemptionState.REPORTING,
-        RedemptionState.UNCERTAIN,
-    ]
-    redemptions = Redemption.objects.filter(
-        execution=OuterRef("pk"), state__in=unreported
-    )
+    redemptions = Redemption.objects.filter(execution=OuterRef("pk"), state__in=MOVING)
     confirming = Collection.objects.filter(_CONFIRMING_RUN, execution=OuterRef("pk"))
     return Q(Exists(assignments)) | Q(Exists(redemptions)) | Q(Exists(confirming))

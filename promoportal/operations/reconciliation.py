@@ -15,7 +15,7 @@ from django.db.models import Count, FilteredRelation, Q
 
 from executions.models import Execution, ExecutionStop
 from promoportal.optimove import Meaning
-from redemptions.models import RedemptionState
+from redemptions.models import MOVING, RedemptionState
 from rewards.models import (
     Assignment,
     AssignmentReason,
@@ -79,11 +79,8 @@ def _missing(collection: Collection | None) -> int:
     """Return the number of rows that Optimove announced and no run received."""
     if collection is None or collection.total is None:
         return 0
-    return max(0, collection.total - collection.seen) if _is_over(collection) else 0
-
-
-def _is_over(collection: Collection) -> bool:
-    return collection.number == collection.finished or bool(collection.reason)
+    is_over = collection.number == collection.finished or bool(collection.reason)
+    return max(0, collection.total - collection.seen) if is_over else 0
 
 
 def _counts(last_run: int, execution: Execution) -> dict[str, Count]:
@@ -98,17 +95,10 @@ def _counts(last_run: int, execution: Execution) -> dict[str, Count]:
         "held": _in(AssignmentState.HELD),
         "void": _in(AssignmentState.VOID),
         "reported": Count("pk", filter=Q(report__state=RedemptionState.REPORTED)),
-        "waiting": Count("pk", filter=Q(report__state__in=_UNREPORTED)),
+        "waiting": Count("pk", filter=Q(report__state__in=MOVING)),
         "reports_held": Count("pk", filter=Q(report__state=RedemptionState.HELD)),
         "drift": Count("pk", filter=_drift(listed, assigned, execution)),
     }
-
-
-_UNREPORTED = [
-    RedemptionState.WAITING,
-    RedemptionState.REPORTING,
-    RedemptionState.UNCERTAIN,
-]
 
 
 def _in(*states: AssignmentState) -> Count:

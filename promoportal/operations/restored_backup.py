@@ -15,10 +15,11 @@ from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
 from promoportal import optimove
-from promoportal.db import database_identity, state_machine
+from promoportal.db import database_identity
 from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.db.database_identity import Continuity, Gap
-from redemptions.models import Redemption, RedemptionReason, RedemptionState
+from redemptions import in_doubt
+from redemptions.models import Redemption, RedemptionState
 from rewards.activation import deadlines
 from rewards.activation.claims import LEASE
 from rewards.models import Assignment, AssignmentState
@@ -78,18 +79,10 @@ def _mark_possibly_sent(since: datetime) -> Gap:
         lease_until=seconds_from_now(LEASE),
     )
     if not optimove.current().redemptions.repeat_is_safe:
-        _hold_redemptions()
+        in_doubt.hold_unanswered(
+            Redemption.objects.filter(state=RedemptionState.WAITING),
+            "A backup was restored: it may have been reported since that was taken.",
+        )
     Continuity.objects.update(database=database_identity.here(), seen_at=Now())
     _log.warning("database.restored", extra={"since": str(since)})
     return Gap.objects.create(since=since)
-
-
-def _hold_redemptions() -> None:
-    problem = "A backup was restored: it may have been reported since that was taken."
-    state_machine.move_all(
-        Redemption.objects.filter(state=RedemptionState.WAITING),
-        RedemptionState.HELD,
-        why=problem,
-        reason=RedemptionReason.UNANSWERED,
-        problem=problem,
-    )

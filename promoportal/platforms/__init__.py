@@ -67,10 +67,6 @@ def from_settings() -> Platform:
     return _checked(name, make())
 
 
-# The adapter method that makes the call, by the kind of an attempt.
-_METHODS = {"ACTIVATE": "activate", "LOOK_UP": "look_up"}
-
-
 def current_capability() -> Capability:
     """Return the capability of the platform that PLATFORM_ADAPTER names."""
     with closing(from_settings()) as platform:
@@ -81,11 +77,12 @@ def asks(kind: str, key: UUID) -> str:
     """
     Return the request that the adapter makes for a call, such as "GET /rewards/<key>".
 
-    Empty if the adapter does not describe its requests. `kind` is an `Attempt.Kind`.
+    Empty if the adapter does not describe its requests. `kind` is an `Attempt.Kind`,
+    which is the name of the method in upper case.
     """
     adapter = import_string(settings.PLATFORM_ADAPTER)
     described: Mapping[str, str] = getattr(adapter, "asks", {})
-    return described.get(_METHODS[kind], "").format(key=key)
+    return described.get(kind.lower(), "").format(key=key)
 
 
 def _checked(name: str, platform: object) -> Platform:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Self
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from django.conf import settings
 
 from promoportal import wire
 from promoportal.platforms.capability import Capability
-from promoportal.platforms.orders import Order, Receipt, Reward
+from promoportal.platforms.orders import Order, Receipt
 
 _MAX_LENGTH = 200
 _ACTIVATE = ("POST", "/rewards")
@@ -28,7 +29,6 @@ class HttpPlatform:
         token: str,
         capability: Capability,
         threads: int = 1,
-        seconds: float = 15.0,
     ) -> None:
         self.capability = capability
         self._client = wire.Client(
@@ -36,7 +36,6 @@ class HttpPlatform:
             side="platform",
             secrets={"Authorization": f"Bearer {token}"} if token else {},
             threads=threads,
-            seconds=seconds,
         )
 
     @classmethod
@@ -47,12 +46,6 @@ class HttpPlatform:
             capability=Capability.parse(settings.PLATFORM_CAPABILITY),
             threads=settings.PLATFORM_CONCURRENCY,
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def activate(self, order: Order, *, key: UUID) -> Receipt:
         """
@@ -89,23 +82,12 @@ class HttpPlatform:
 def _body(order: Order) -> wire.Json:
     return {
         "customerId": order.customer,
-        "reward": _reward(order.reward) if order.reward else None,
+        "reward": asdict(order.reward) if order.reward else None,
         "uniqueCode": order.unique_code,
         "promotionId": order.promotion,
         "promotionCode": order.promotion_code,
         "occurrenceId": order.occurrence,
         "properties": dict(order.properties),
-    }
-
-
-def _reward(reward: Reward) -> wire.Json:
-    return {
-        "category": reward.category,
-        "type": reward.type,
-        "value": reward.value,
-        "currency": reward.currency,
-        "unit": reward.unit,
-        "tier": reward.tier,
     }
 
 

@@ -11,7 +11,7 @@ from promoportal.wire import Evidence, Json
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """The value of a reward, as text with Optimove's digits."""
+    """The value of a reward, as text with Optimove's digits; sent as it is."""
 
     category: str
     type: str

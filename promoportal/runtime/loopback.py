@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -34,16 +35,10 @@ def _bare(host: str) -> str:
 
 
 def _ip(host: str) -> Ip | None:
-    try:
+    with suppress(ValueError):
         address = ipaddress.ip_address(host)
-    except ValueError:
-        return _short_ip(host)
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def _short_ip(host: str) -> Ip | None:
-    """Read 127.1, 2130706433 or 0x7f.1, which resolvers accept as addresses, too."""
-    try:
+        return getattr(address, "ipv4_mapped", None) or address
+    # Resolvers accept 127.1, 2130706433 and 0x7f.1 as addresses, too.
+    with suppress(OSError, ValueError):
         return ipaddress.IPv4Address(socket.inet_aton(host))
-    except (OSError, ValueError):
-        return None
+    return None

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -74,13 +74,11 @@ class Child:
         self.process = None
         lived = time.monotonic() - self.began
         self.crashes = 1 if lived > _STABLE else self.crashes + 1
-        self.due = (
-            time.monotonic()
-            + _RESTART_DELAYS[min(self.crashes, len(_RESTART_DELAYS)) - 1]
-        )
-        return (
-            f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
-        )
+        delay = _RESTART_DELAYS[min(self.crashes, len(_RESTART_DELAYS)) - 1]
+        self.due = time.monotonic() + delay
+        if code < 0:
+            return f"was killed by signal {-code}"
+        return f"exited with code {code}"
 
 
 class Supervisor:
@@ -155,14 +153,11 @@ class Supervisor:
         deadline = time.monotonic() + self._grace
         while self._running() and time.monotonic() < deadline and not self._is_hurried:
             self._wait(0.5)
-        for child in self._running():
-            self._say(
-                f"{child.program.name} did not stop within the time limit. Killing it."
-            )
+        for name, _ in self._running():
+            self._say(f"{name} did not stop within the time limit. Killing it.")
         self._signal(signal.SIGKILL)
-        for child in self._running():
-            if child.process:
-                child.process.wait()
+        for _, process in self._running():
+            process.wait()
 
     def _on_signal(self, sign: int, _: object) -> None:
         now = time.monotonic()
@@ -175,20 +170,15 @@ class Supervisor:
         dues = [child.due for child in self._children if child.process is None]
         due = min([time.monotonic() + seconds, *dues])
         select.select([self._signal_reader], [], [], max(0, due - time.monotonic()))
-        try:
+        with suppress(BlockingIOError):
             while os.read(self._signal_reader, 100):
                 pass
-        except BlockingIOError:
-            pass
 
-    def _running(self) -> list[Child]:
-        return [
-            child
-            for child in self._children
-            if child.process and child.process.poll() is None
-        ]
+    def _running(self) -> list[tuple[str, subprocess.Popen[bytes]]]:
+        """Return the running processes, with the names of their programs."""
+        started = [(child.program.name, child.process) for child in self._children]
+        return [(name, of) for name, of in started if of and of.poll() is None]
 
     def _signal(self, sign: signal.Signals) -> None:
-        for child in self._running():
-            if child.process:
-                child.process.send_signal(sign)
+        for _, process in self._running():
+            process.send_signal(sign)

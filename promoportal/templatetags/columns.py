@@ -17,15 +17,9 @@ register = template.Library()
 def named(
     cells: Iterable[SafeString], headers: Iterable[Mapping[str, Any]]
 ) -> Iterator[SafeString]:
+    """Add the column name to each cell's own tag, which ends with the first `>`."""
     for cell, header in zip(cells, headers, strict=False):
-        yield _named(cell, str(header["text"]))
-
-
-def _named(cell: SafeString, name: str) -> SafeString:
-    """Add the column name to the cell's own tag, which ends with the first `>`."""
-    tag, _, rest = cell.partition(">")
-    if "action-checkbox" in tag:
-        return cell
-    return format_html(
-        '{} data-column="{}">{}', SafeString(tag), capfirst(name), SafeString(rest)
-    )
+        tag, _, rest = map(SafeString, cell.partition(">"))
+        name = capfirst(str(header["text"]))
+        named_tag = format_html('{} data-column="{}">', tag, name)
+        yield cell if "action-checkbox" in tag else named_tag + rest

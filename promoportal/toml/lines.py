@@ -30,7 +30,10 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         # A value that is missing in the whole file has the first line.
-        self._lines: dict[Path, int] = {(): 1, **dict(_Scanner(text).lines())}
+        self._lines: dict[Path, int] = {(): 1}
+        for path, line in _Scanner(text).lines():
+            # A path that occurs again keeps its first line.
+            self._lines.setdefault(path, line)
 
     def of(self, path: Path) -> int:
         """Return the line of a path, or of the nearest table that would contain it."""
@@ -52,14 +55,7 @@ class _Scanner:
         self._counted = (0, 1)
 
     def lines(self) -> Iterator[tuple[Path, int]]:
-        """Yield every path with the line on which it occurs first."""
-        seen: set[Path] = set()
-        for path, line in self._document():
-            if path not in seen:
-                seen.add(path)
-                yield path, line
-
-    def _document(self) -> Iterator[tuple[Path, int]]:
+        """Yield every path with each line on which it occurs."""
         table: Path = ()
         while self._next():
             if self._text[self._at] == "[":
@@ -77,18 +73,15 @@ class _Scanner:
         """Read `[a.b]` or `[[a.b]]`, and return the table that follows."""
         brackets = 2 if self._text.startswith("[[", self._at) else 1
         self._at += brackets
-        names = self._key()
+        *parents, name = self._key()
         self._at += brackets
-        path = self._within((), names[:-1])
-        path = (*path, names[-1])
+        path: Path = ()
+        for parent in parents:
+            path = self._last((*path, parent))
+        path = (*path, name)
         if brackets == 2:
             self._tables[path] += 1
         return self._last(path)
-
-    def _within(self, path: Path, names: list[str]) -> Path:
-        for name in names:
-            path = self._last((*path, name))
-        return path
 
     def _last(self, path: Path) -> Path:
         """Return the path of the last table, if the path is an array of tables."""
@@ -119,7 +112,8 @@ class _Scanner:
         if first == "[":
             yield from self._array(path)
         elif first == "{":
-            yield from self._inline(path)
+            while self._inside("}"):
+                yield from self._pair(path)
         else:
             self._skip(_STRING if first in "\"'" else _PLAIN)
 
@@ -129,10 +123,6 @@ class _Scanner:
             yield (*path, number), self._line()
             yield from self._value((*path, number))
             number += 1
-
-    def _inline(self, path: Path) -> Iterator[tuple[Path, int]]:
-        while self._inside("}"):
-            yield from self._pair(path)
 
     def _inside(self, end: str) -> bool:
         """Move to the next element of an array or table; False at its end."""

@@ -56,7 +56,7 @@ class Table:
         value = self._value(key, "a text", default)
         if isinstance(value, str) and value.strip():
             return value
-        self._must(key, "be a text", value, default)
+        self._must(key, "be a text")
         return default or ""
 
     def whole(
@@ -72,7 +72,7 @@ class Table:
         if is_whole(value) and least <= value <= most:
             return int(value)
         bounds = f" from {least:,} to {most:,}"
-        self._must(key, f"be a whole number{bounds}", value, default)
+        self._must(key, f"be a whole number{bounds}")
         return least
 
     def number(self, key: str) -> Decimal:
@@ -80,7 +80,7 @@ class Table:
         value = self._value(key, 'a number, such as "10.00"', None)
         number = as_number(value)
         if number is None:
-            self._must(key, 'be a number, such as "10.00"', value, None)
+            self._must(key, 'be a number, such as "10.00"')
             return Decimal(0)
         return number
 
@@ -90,7 +90,7 @@ class Table:
         value = self._value(key, words, default)
         if isinstance(value, str) and value in list(kind):
             return kind(value)
-        self._must(key, f"be {words}", value, default)
+        self._must(key, f"be {words}")
         return default or next(iter(kind))
 
     def clock(self, key: str) -> time | None:
@@ -102,7 +102,7 @@ class Table:
         try:
             return time.fromisoformat(value)  # type: ignore[arg-type]  # see below
         except (TypeError, ValueError):
-            self._must(key, 'be a time of day, such as "09:30"', value, None)
+            self._must(key, 'be a time of day, such as "09:30"')
             return None
 
     def wholes(self, key: str) -> tuple[int, ...]:
@@ -120,7 +120,7 @@ class Table:
         value = self._value(key, "a table", None)
         if isinstance(value, dict):
             return Table(value, self.at(key), self.problems)
-        self._must(key, "be a table", value, None)
+        self._must(key, "be a table")
         return None
 
     def read(self, key: str, read: Callable[[Table], _V]) -> _V | None:
@@ -149,7 +149,7 @@ class Table:
                 Table(each, (*self.at(key), number), self.problems)
                 for number, each in enumerate(value)
             ]
-        self._must(key, f"be {written}", value, None)
+        self._must(key, f"be {written}")
         return []
 
     def _header(self, key: str) -> str:
@@ -166,9 +166,9 @@ class Table:
             return None
         return self.values[key]
 
-    def _must(self, key: str, expected: str, value: Any, default: object) -> None:
+    def _must(self, key: str, expected: str) -> None:
         if key in self.values:
-            self.wrong(key, f"must {expected}; it is {shown(value)}.")
+            self.wrong(key, f"must {expected}; it is {shown(self.values[key])}.")
 
     def _many(self, key: str, kind: str, of: type) -> list[Any]:
         value = self._value(key, f"a list of {kind}", None)
@@ -176,7 +176,7 @@ class Table:
             if len(set(value)) < len(value):
                 self.wrong(key, "must name each of them once.")
             return value
-        self._must(key, f"be a list of {kind}, at least one", value, None)
+        self._must(key, f"be a list of {kind}, at least one")
         return []
 
 

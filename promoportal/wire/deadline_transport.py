@@ -52,7 +52,7 @@ class Exchange:
 # urllib3 makes the whole call in the caller's thread, and offers no other way to pass
 # anything to the connection.
 current: ContextVar[Exchange] = ContextVar("exchange")
-_may_send: ContextVar[Callable[[], bool]] = ContextVar("may send")
+_may_send: ContextVar[Callable[[], bool]] = ContextVar("may send", default=lambda: True)
 
 
 @contextmanager
@@ -106,10 +106,6 @@ class _Response(http.client.HTTPResponse):
             raise http.client.RemoteDisconnected("the head of the answer broke off")
 
 
-def _always() -> bool:
-    return True
-
-
 class Connection(HTTPConnection):
     response_class = _Response
     _used_at = 0.0
@@ -128,7 +124,7 @@ class Connection(HTTPConnection):
         # A name lookup cannot be interrupted: however long it took, no byte of a
         # request leaves after the deadline.
         self.sock.settimeout(current.get().left())
-        if not _may_send.get(_always)():
+        if not _may_send.get()():
             raise TimeoutError("there is no leave to send this any more")
         current.get().begun = True
         super().send(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn, Self
 from urllib.parse import quote, urlencode
@@ -52,11 +53,10 @@ class _Call:
     method: str
     url: str
     body: Json
-    headers: Mapping[str, str]
-    changes: bool
-    safe_to_repeat: bool
     limit: int
-    later: frozenset[int]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    changes: bool = False
+    safe_to_repeat: bool = True
     forgiving: bool = False
     started_at: float = field(default_factory=clock)
 
@@ -126,19 +126,8 @@ class Client:
 
         :raises Unavailable, Rejected, Malformed, Misconfigured:
         """
-        return self._make(
-            _Call(
-                method=method,
-                url=self._url(address, path, query),
-                body=body,
-                headers={},
-                changes=False,
-                safe_to_repeat=True,
-                limit=limit,
-                later=self._later,
-                forgiving=forgiving,
-            )
-        )
+        url = self._url(address, path, query)
+        return self._make(_Call(method, url, body, limit, forgiving=forgiving))
 
     def change(
         self,
@@ -159,18 +148,16 @@ class Client:
 
         :raises Unavailable, Unanswered, Rejected, Malformed, Misconfigured:
         """
-        return self._make(
-            _Call(
-                method=method,
-                url=self._url(address, path, None),
-                body=body,
-                headers=headers or {},
-                changes=True,
-                safe_to_repeat=safe_to_repeat,
-                limit=limit,
-                later=self._later,
-            )
+        call = _Call(
+            method,
+            self._url(address, path, None),
+            body,
+            limit,
+            headers or {},
+            changes=True,
+            safe_to_repeat=safe_to_repeat,
         )
+        return self._make(call)
 
     def _url(self, address: str, path: str, query: Mapping[str, str] | None) -> str:
         url = f"{address.rstrip('/') or self._address}{path}"
@@ -271,21 +258,19 @@ class Client:
     def _read(self, call: _Call, response: requests.Response) -> Answer:
         if not 200 <= response.status_code < 300:
             raise self._refusal(call, response)
+        body = b""
         try:
             body = b"".join(_bounded(response, call.limit))
-        except requests.exceptions.ContentDecodingError:
-            raise self._malformed(
-                call, response, b"", "It can't be unpacked."
-            ) from None
-        except _TooLong as error:
-            raise self._malformed(call, response, b"", str(error)) from None
-        except _TRANSPORT_ERRORS as error:
-            self._fail(call, error, status=response.status_code)
-        try:
             value = parse(body, forgiving=call.forgiving)
             return Answer(value, self._evidence(call, response, body))
-        except NotJson as error:
-            raise self._malformed(call, response, body, str(error)) from None
+        except requests.exceptions.ContentDecodingError:
+            problem = "It can't be unpacked."
+        except (_TooLong, NotJson) as error:
+            problem = str(error)
+        except _TRANSPORT_ERRORS as error:
+            self._fail(call, error, status=response.status_code)
+        evidence = self._evidence(call, response, body)
+        raise Malformed(f"{self._name}'s answer can't be read. {problem}", evidence)
 
     def _refusal(self, call: _Call, response: requests.Response) -> WireError:
         evidence = self._evidence(call, response, _refusal_text(response))
@@ -293,17 +278,9 @@ class Client:
             response.status_code,
             changes=call.changes,
             safe_to_repeat=call.safe_to_repeat,
-            later=call.later,
+            later=self._later,
         )
         return status_policy.error(kind, self._name, evidence, response.headers)
-
-    def _malformed(
-        self, call: _Call, response: requests.Response, body: bytes, problem: str
-    ) -> Malformed:
-        return Malformed(
-            f"{self._name}'s answer can't be read. {problem}",
-            self._evidence(call, response, body),
-        )
 
     def _evidence(
         self, call: _Call, response: requests.Response, body: bytes
@@ -340,11 +317,9 @@ def _bounded(response: requests.Response, limit: int) -> Iterator[bytes]:
 def _refusal_text(response: requests.Response) -> bytes:
     """Return the text of a refusal as far as it arrives; the status is enough."""
     text = bytearray()
-    try:
+    with suppress(*_TRANSPORT_ERRORS, _TooLong):
         for chunk in _bounded(response, _REFUSAL_READ):
             text += chunk
-    except (*_TRANSPORT_ERRORS, _TooLong):
-        pass
     return bytes(text)
 
 

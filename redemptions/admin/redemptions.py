@@ -135,14 +135,12 @@ class RedemptionAdmin(PortalAdmin):
     assignment_link = link_to("assignment")
     execution_link = link_to("execution")
     redeemed = when("redeemed_at")
-
-    @admin.display(description="why")
-    def reason_and_problem(self, row: Redemption) -> str:
-        return list_columns.reason_and_problem(row, _problem(row))
-
-    @admin.display(description="what is wrong")
-    def problem_in_full(self, row: Redemption) -> SafeString:
-        return list_columns.problem_in_full(row, _problem(row))
+    reason_and_problem = computed(
+        "why", lambda row: list_columns.reason_and_problem(row, _problem(row))
+    )
+    problem_in_full = computed(
+        "what is wrong", lambda row: list_columns.problem_in_full(row, _problem(row))
+    )
 
     @admin.display(description="latest report")
     def report_link(self, row: Redemption) -> SafeString:

@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base, client
 
 from promoportal.db.embedded import server
+from promoportal.db.embedded.keeper import ROLE
 
 if sys.platform == "win32":  # it has no flock, on which all of this depends
     raise ImproperlyConfigured(
@@ -33,7 +34,7 @@ class DatabaseClient(client.DatabaseClient):
         place = {
             "HOST": server.address(settings.PORTAL_HOME),
             "PORT": server.PORT,
-            "USER": server.ROLE,
+            "USER": ROLE,
         }
         args, env = super().settings_to_cmd_args_env(settings_dict | place, parameters)
         return [str(server.program(settings.PORTAL_HOME, args[0])), *args[1:]], env
@@ -62,7 +63,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return super().get_connection_params() | {
             "host": server.address(settings.PORTAL_HOME),
             "port": server.PORT,
-            "user": server.ROLE,
+            "user": ROLE,
         }
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:

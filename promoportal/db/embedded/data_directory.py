@@ -13,57 +13,32 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 _READY = b"ready"
 
 
-@dataclass(frozen=True)
 class Layout:
     """The files of one embedded server."""
 
     PORT = 5432
     SOCKET = f".s.PGSQL.{PORT}"
 
-    home: Path
-
-    @property
-    def users(self) -> Path:
-        """Locked shared by each user, exclusively by a keeper that stops the server."""
-        return self.home / "users.lock"
-
-    @property
-    def starting(self) -> Path:
-        """Locked by the one user who starts the server; the others wait for it."""
-        return self.home / "start.lock"
-
-    @property
-    def keeping(self) -> Path:
-        """Locked by the keeper, of which there is at most one."""
-        return self.home / "keeper.lock"
-
-    @property
-    def log(self) -> Path:
-        return self.home / "postgres.log"
-
-    @property
-    def folder(self) -> Path:
-        """The folder that PostgreSQL may enter; a link if the home is unreachable."""
-        return self.home / "postgres"
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
-
-    @property
-    def run(self) -> Path:
-        """The folder of the socket; a link if its path would be too long."""
-        return self.folder / "run"
-
-    @property
-    def socket(self) -> Path:
-        return self.run / self.SOCKET
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        # Locked shared by each user, exclusively by a keeper that stops the server.
+        self.users = home / "users.lock"
+        # Locked by the one user who starts the server; the others wait for it.
+        self.starting = home / "start.lock"
+        # Locked by the keeper, of which there is at most one.
+        self.keeping = home / "keeper.lock"
+        self.log = home / "postgres.log"
+        # The folder that PostgreSQL may enter; a link if the home is unreachable.
+        self.folder = home / "postgres"
+        self.data = self.folder / "data"
+        # The folder of the socket; a link if its path would be too long.
+        self.run = self.folder / "run"
+        self.socket = self.run / self.SOCKET
 
     def make(self) -> None:
         """
@@ -166,11 +141,10 @@ def _pid(lines: list[bytes]) -> int | None:
 
 def _is_alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
+        with suppress(PermissionError):
+            os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
     return True
 
 
@@ -187,13 +161,11 @@ def open_private(path: Path, flags: int) -> int:
 def lock(path: Path, operation: int) -> Iterator[bool]:
     """Lock a file, until this process exits at the latest; yield False if taken."""
     file = open_private(path, os.O_RDWR)
+    is_locked = False
     try:
-        fcntl.flock(file, operation)
-    except BlockingIOError:
-        os.close(file)
-        yield False
-        return
-    try:
-        yield True
+        with suppress(BlockingIOError):
+            fcntl.flock(file, operation)
+            is_locked = True
+        yield is_locked
     finally:
         os.close(file)

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,13 +148,10 @@ class Keeper:
                 break
             with suppress(ProcessLookupError):
                 os.kill(pid, sign)
-            self._wait_for_end(seconds=seconds)
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline and server_of(self.layout.data):
+                time.sleep(0.05)
         self.clear_stale_pid()
-
-    def _wait_for_end(self, *, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and server_of(self.layout.data):
-            time.sleep(0.05)
 
     def _signals(self) -> Iterator[tuple[signal.Signals, float]]:
         """
@@ -195,20 +192,21 @@ class Keeper:
         unfinished = self.layout.folder.resolve() / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         self._private(unfinished)
-        self._run(
-            [
-                str(folder / "initdb"),
-                f"--pgdata={unfinished}",
-                f"--username={ROLE}",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
-                "--auth-local=trust",
-                "--auth-host=reject",
-                "--no-instructions",
-            ]
-        ).check_returncode()
+        command = [
+            str(folder / "initdb"),
+            f"--pgdata={unfinished}",
+            f"--username={ROLE}",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--auth-local=trust",
+            "--auth-host=reject",
+            "--no-instructions",
+        ]
+        with self._popen(command) as initdb:
+            if code := initdb.wait():
+                raise subprocess.CalledProcessError(code, command)
         unfinished.rename(self.layout.data)
         _sync(self.layout.folder)
 
@@ -266,16 +264,12 @@ class Keeper:
                 self.layout.run.resolve().rmdir()
                 self.layout.run.unlink()
 
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[bytes]:
-        with self._popen(command) as process:
-            return subprocess.CompletedProcess(command, process.wait())
-
     def _popen(self, command: list[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603
             command,
             stdin=subprocess.DEVNULL,
             cwd="/",
-            env=_environment(os.environ),
+            env=_environment(),
             preexec_fn=_stop_with_parent,  # noqa: PLW1509 no other thread runs yet
             user=self.user and self.user.pw_uid,
             group=self.user and self.user.pw_gid,
@@ -283,10 +277,10 @@ class Keeper:
         )
 
 
-def _environment(outer: Mapping[str, str]) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Return an environment without PGPORT and the like, which PostgreSQL would use."""
-    kept = ("PATH", "LD_LIBRARY_PATH")
-    return {name: outer[name] for name in kept if name in outer} | {"LC_ALL": "C"}
+    kept = os.environ.keys() & {"PATH", "LD_LIBRARY_PATH"}
+    return {name: os.environ[name] for name in kept} | {"LC_ALL": "C"}
 
 
 def _stop_with_parent() -> None:

@@ -17,9 +17,6 @@ from django.db.utils import OperationalError
 
 from promoportal.db.embedded import binaries
 from promoportal.db.embedded.data_directory import Layout, lock, open_private, server_of
-from promoportal.db.embedded.keeper import ROLE
-
-__all__ = ["PATIENCE", "PORT", "ROLE", "address", "program"]
 
 PORT = Layout.PORT
 

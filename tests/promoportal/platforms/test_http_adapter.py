@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from uuid import UUID
 
 import pytest
@@ -24,8 +25,8 @@ ORDER = Order(
 )
 
 
-def connect(address: str, capability: Capability = BOTH) -> HttpPlatform:
-    return HttpPlatform(address, token="till-token", capability=capability)
+def connect(address: str, capability: Capability = BOTH) -> closing[HttpPlatform]:
+    return closing(HttpPlatform(address, token="till-token", capability=capability))
 
 
 def test_a_reward_is_sent_with_its_key() -> None:
