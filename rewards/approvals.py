@@ -21,6 +21,7 @@ from promoportal.runtime import environment
 from rewards.models import Assignment, Proposal
 
 Says = Proposal.Says
+_amounts = cache(environment.amounts)
 
 
 def alone_up_to() -> Mapping[str, Decimal]:
@@ -31,7 +32,7 @@ def alone_up_to() -> Mapping[str, Decimal]:
 
     :raises ImproperlyConfigured: with the name of the setting and the reason
     """
-    return _alone_up_to(tuple(settings.DECIDE_ALONE_UP_TO))
+    return _amounts("DECIDE_ALONE_UP_TO", tuple(settings.DECIDE_ALONE_UP_TO))
 
 
 def needs_second_approval(row: Assignment) -> bool:
@@ -99,8 +100,3 @@ def _propose(
 
 def _waits(sentence: str) -> SkipReason:
     return SkipReason(SkipKind.NEEDS_SECOND_PERSON, sentence)
-
-
-@cache
-def _alone_up_to(parts: tuple[str, ...]) -> Mapping[str, Decimal]:
-    return environment.amounts("DECIDE_ALONE_UP_TO", parts)
