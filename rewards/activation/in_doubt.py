@@ -23,7 +23,7 @@ from promoportal.db.leases import RELEASED, due
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Platform, Receipt
 from promoportal.resilience import circuit_breaker
-from promoportal.resilience.circuit_breaker import BreakerState, Side
+from promoportal.resilience.circuit_breaker import Side
 from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import TimeBudget
@@ -150,14 +150,10 @@ def _ask(platform: Platform) -> None:
 
 def ask_some(platform: Platform, budget: TimeBudget, threads: int) -> bool:
     """Look up a batch of rows, or one as a probe; return whether there may be more."""
-    gate = platform_throttle.gate()
-    if gate is BreakerState.OPEN:
+    rows = platform_throttle.take_if_permitted(_take_to_ask, ASKED)
+    if not rows:
         return False
-    rows = _take_to_ask(1 if gate is BreakerState.PROBE else ASKED)
-    if rows:
-        crash_points.at(Point.SETTLING_TAKEN)
-    elif gate is BreakerState.PROBE:
-        circuit_breaker.release_permission(Side.PLATFORM)
+    crash_points.at(Point.SETTLING_TAKEN)
     answers = call_all(
         rows,
         lambda row: _look_up(row, platform),
@@ -168,7 +164,7 @@ def ask_some(platform: Platform, budget: TimeBudget, threads: int) -> bool:
         for answer in answers:
             crash_points.at(Point.SETTLING_ANSWERED)
             _conclude(answer, platform.capability)
-    return bool(rows)
+    return True
 
 
 def _look_up(row: Assignment, platform: Platform) -> Receipt | None:
