@@ -85,19 +85,6 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Alike:
-    """The number of assignments with these values, and the stop of their executions."""
-
-    stop: str
-    meaning: str
-    state: str
-    reason: str
-    unit: str
-    count: int
-    value: Decimal
-
-
-@dataclass(frozen=True)
 class Flow:
     """The numbers of one hour."""
 
@@ -134,18 +121,20 @@ def held(kind: CountKind) -> dict[str, int]:
     return dict(sums)
 
 
-def assignments(**narrowed: Any) -> Iterator[Alike]:
-    """Yield the counts of assignments, of one execution, state or reason if given."""
+def assignments(**narrowed: Any) -> Iterator[dict[str, Any]]:
+    """
+    Yield the counts of assignments, of one execution, state or reason if given.
+
+    `total` is the number of assignments with the same fields, and `worth` their value.
+    """
     names = ("execution__stop", "meaning", "state", "reason", "unit")
-    sums = (
+    yield from (
         Census.objects.filter(kind=CountKind.ASSIGNMENT, **narrowed)
-        .values_list(*names)
+        .values(*names)
         .annotate(total=Sum("count"), worth=Sum("value"))
         .exclude(total=0)
         .order_by(*names)
     )
-    for row in sums:
-        yield Alike(*row)
 
 
 _ACTIVATED = Q(kind=CountKind.ASSIGNMENT, state="ACTIVE")
