@@ -11,7 +11,13 @@ from django.conf import settings
 
 from promoportal import wire
 from promoportal.optimove.contract import Contract, current
-from promoportal.optimove.records import Wrong, identity, optional_text
+from promoportal.optimove.records import (
+    Wrong,
+    identity,
+    malformed,
+    optional_text,
+    reading,
+)
 from promoportal.wire import Json
 
 # Errors that are sent as a bare word, sometimes with a 2xx. CONFIRMED for these two;
@@ -96,10 +102,8 @@ class External:
         :raises wire.WireError: if the call fails, but never Unanswered
         """
         answer, rows = self._list(self._calls.registered, {})
-        try:
+        with reading(answer):
             return tuple(_registered(row) for row in rows)
-        except Wrong as wrong:
-            raise _unreadable(answer.evidence, str(wrong)) from None
 
     def executed_campaigns(self, on: date) -> tuple[ExecutedCampaign, ...]:
         """
@@ -108,10 +112,8 @@ class External:
         :raises wire.WireError: if the call fails, but never Unanswered
         """
         answer, rows = self._list(self._calls.executed, {"Date": on.isoformat()})
-        try:
+        with reading(answer):
             return tuple(_executed(row) for row in rows)
-        except Wrong as wrong:
-            raise _unreadable(answer.evidence, str(wrong)) from None
 
     def _change(self, path: str, body: Json) -> None:
         # Registering a listener twice changes nothing, so it is safe to repeat.
@@ -121,7 +123,7 @@ class External:
             _raise_by_word(error)
         # Usually empty; an object is accepted as well.
         if not isinstance(answer.body, dict | None):
-            _raise_by_word(_unreadable(answer.evidence, "It should be empty."))
+            _raise_by_word(malformed(answer, "It should be empty."))
 
     def _list(
         self, path: str, query: Mapping[str, str]
@@ -132,7 +134,7 @@ class External:
             _raise_by_word(error)
         rows = [] if answer.body is None else answer.body
         if not isinstance(rows, list):
-            _raise_by_word(_unreadable(answer.evidence, "It should be a list."))
+            _raise_by_word(malformed(answer, "It should be a list."))
         return answer, rows
 
 
@@ -140,10 +142,6 @@ def _listener(event_type: int, channel: int | None) -> dict[str, Json]:
     # Event type 5 must be registered without a channel: the field is absent, not null.
     narrowed: dict[str, Json] = {} if channel is None else {"ChannelID": channel}
     return {"EventTypeID": event_type, **narrowed}
-
-
-def _unreadable(evidence: wire.Evidence, why: str) -> wire.Malformed:
-    return wire.Malformed(f"Optimove's answer breaks the contract. {why}", evidence)
 
 
 def _raise_by_word(error: wire.Malformed) -> NoReturn:

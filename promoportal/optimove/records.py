@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
@@ -108,6 +109,21 @@ def find(data: Json, place: Place) -> Json:
             raise Wrong(f"{'.'.join(place[:depth]) or 'It'} is not an object.")
         data = data.get(step)
     return data
+
+
+def malformed(answer: wire.Answer, why: object) -> wire.Malformed:
+    """Return the error for an answer that breaks the contract."""
+    problem = f"Optimove's answer breaks the contract. {why}"
+    return wire.Malformed(problem, answer.evidence)
+
+
+@contextmanager
+def reading(answer: wire.Answer) -> Iterator[None]:
+    """Read an answer in the block; if a value is Wrong, the answer is malformed."""
+    try:
+        yield
+    except Wrong as wrong:
+        raise malformed(answer, wrong) from None
 
 
 def identity(data: Json, name: str) -> str:
