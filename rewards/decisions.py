@@ -289,32 +289,31 @@ def _given(
     row: Assignment, _: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
     """Mark a possibly activated reward as activated, as the platform's records show."""
-    why_not = obstacle_to_saying(row) or approvals.propose_or_approve(
+    reasons = obstacle_to_saying(row) or approvals.approve(
         row, Says.GIVEN, by=by, why=why
     )
-    if not why_not:
-        rows = Assignment.objects.filter(pk=row.pk)
-        reasons = approvals.consume_proposal(row, why=why)
-        mark_active(rows, {row.pk: f"said by {by}"[:200]}, by=by, why=reasons)
-    return why_not
+    if isinstance(reasons, SkipReason):
+        return reasons
+    rows = Assignment.objects.filter(pk=row.pk)
+    mark_active(rows, {row.pk: f"said by {by}"[:200]}, by=by, why=reasons)
+    return None
 
 
 def _not_given(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
     """Mark a possibly activated reward as not activated, so that it is sent again."""
-    why_not = obstacle_to_saying(row) or approvals.propose_or_approve(
+    reasons = obstacle_to_saying(row) or approvals.approve(
         row, Says.NOT_GIVEN, by=by, why=why
     )
-    if why_not:
-        return why_not
-    why = approvals.consume_proposal(row, why=why)
+    if isinstance(reasons, SkipReason):
+        return reasons
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
     if row.state == AssignmentState.HELD and (reason := _next_reason(row)):
         # It was not activated, but staff must still decide if it is to be activated.
         Assignment.objects.filter(pk=row.pk).update(**settled, **reason)
     else:
-        _owe_one(row, stop, by=by, why=why, **settled)
+        _owe_one(row, stop, by=by, why=reasons, **settled)
     return None
 
 
