@@ -13,8 +13,6 @@ from datetime import datetime, timedelta
 from django.db import connection, models
 from django.db.models.functions import Now
 
-from promoportal.db.database_clock import seconds_from_now
-
 # The server and its timeline, which changes with a failover and a point-in-time
 # restore; and the table's OID, which differs in a restored dump. The timeline is that
 # of the WAL file now being written: the one in the last checkpoint is minutes old.
@@ -80,8 +78,7 @@ def has_changed() -> bool:
 
 def was_seen(*, within: timedelta) -> bool:
     """Return whether the scheduler ran here within this time, idle or not."""
-    since = seconds_from_now(-within.total_seconds())
-    return Continuity.objects.filter(seen_at__gt=since).exists()
+    return Continuity.objects.filter(seen_at__gt=Now() - within).exists()
 
 
 def locked() -> Continuity:
@@ -106,6 +103,4 @@ def doubtful_since(
 
 def was_broken(*, within: timedelta) -> bool:
     """Return whether a gap ended within this time, so that its effects are recent."""
-    return Gap.objects.filter(
-        until__gt=seconds_from_now(-within.total_seconds())
-    ).exists()
+    return Gap.objects.filter(until__gt=Now() - within).exists()
