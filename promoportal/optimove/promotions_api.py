@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import Self
@@ -58,7 +59,7 @@ class Verdict:
     evidence: wire.Evidence = field(default=wire.Evidence(), compare=False)
 
 
-class Promotions:
+class Promotions(AbstractContextManager["Promotions", None]):
     """A client of Optimove's Promotions API. Threads may share it."""
 
     def __init__(
@@ -94,9 +95,6 @@ class Promotions:
             key=settings.OPTIMOVE_API_KEY,
             contract=current(),
         )
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -171,9 +169,8 @@ class Promotions:
             raise ValueError("The contract does not allow for such a batch.")
         reports: list[Json] = [_report(self.contract, each) for each in redemptions]
         body: Json = reports
-        if reported.request.batch:
-            body = {}
-            _put(body, reported.request.batch, reports)
+        for step in reversed(reported.request.batch):
+            body = {step: body}
         answer = self._change(reported.batch, body)
         with reading(answer):
             verdict = _batch_verdict(answer.body, self.contract, len(reports))
