@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict
+from itertools import groupby
+from operator import itemgetter
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -103,10 +105,11 @@ def _hold_poison() -> None:
 def _send_again(capability: Capability) -> None:
     """Make rows pending again whose key the platform knows: it activates once."""
     again = _uncertain().filter(within_key_retention(capability)).exclude(cancelled())
-    for execution_pk, keys in _by_execution(again).items():
+    found = sorted(again.values_list("execution_id", "pk")[:SWEEP])
+    for execution_pk, rows in groupby(found, itemgetter(0)):
         with transaction.atomic():
             moved = mark_owed(
-                again.filter(pk__in=keys),
+                again.filter(pk__in=[pk for _, pk in rows]),
                 stop=lock_shared(execution_pk),
                 why="It is sent again with the same key.",
             )
@@ -132,13 +135,6 @@ def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
         reason=AssignmentReason.UNANSWERED,
         problem=problem,
     )
-
-
-def _by_execution(rows: QuerySet[Assignment]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for pk, execution_pk in rows.values_list("pk", "execution_id")[:SWEEP]:
-        found.setdefault(execution_pk, []).append(pk)
-    return found
 
 
 def _ask(platform: Platform) -> None:
