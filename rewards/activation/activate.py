@@ -62,7 +62,7 @@ def activate() -> None:
         if not threads:
             return  # other workers have all permits, and continue
         _take_turns(platform, threads)
-    if _is_due(platform.capability):
+    if is_due(platform.capability):
         with transaction.atomic():
             signals.owed.send(Execution)
 
@@ -109,14 +109,11 @@ def _activate(
     return True
 
 
-def is_due() -> bool:
-    """Return whether a job would find a reward to send."""
-    return _is_due(platforms.current_capability())
-
-
-def _is_due(capability: Capability) -> bool:
-    is_open = circuit_breaker.is_open(Side.PLATFORM)
-    return not is_open and due_executions(capability).exists()
+def is_due(capability: Capability | None = None) -> bool:
+    """Return whether a job would find a reward to send on the platform."""
+    if circuit_breaker.is_open(Side.PLATFORM):
+        return False
+    return due_executions(capability or platforms.current_capability()).exists()
 
 
 def due_executions(
