@@ -30,11 +30,7 @@ _EXAMINED = (
     "execution__stop",
 )
 # The filters of the list by which the state counts can be narrowed, too.
-_OF_CENSUS = {
-    "execution": "execution",
-    "state__exact": "state",
-    "reason__exact": "reason",
-}
+_OF_CENSUS = {"execution", "state__exact", "reason__exact"}
 # Values of the fields that the state counts do not have.
 _CERTAIN = {"doubtful": False, "vendor_status": "something else"}
 
@@ -141,9 +137,7 @@ def _census_filters(narrowed: Mapping[str, str]) -> dict[str, str] | None:
     if filters.get(PARAMETER) == "held":
         filters["state__exact"] = AssignmentState.HELD
         del filters[PARAMETER]
-    if not filters.keys() <= _OF_CENSUS.keys():
-        return None
-    return {_OF_CENSUS[name]: value for name, value in filters.items()}
+    return filters if filters.keys() <= _OF_CENSUS else None
 
 
 def _correct_doubtful(found: Preview, rows: QuerySet[Assignment], most: int) -> None:
