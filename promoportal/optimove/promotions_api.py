@@ -68,7 +68,6 @@ class Promotions(AbstractContextManager["Promotions", None]):
         *,
         key: str,
         contract: Contract,
-        threads: int = 1,
         seconds: float = 15.0,
     ) -> None:
         self.contract = contract
@@ -79,7 +78,6 @@ class Promotions(AbstractContextManager["Promotions", None]):
                 side="vendor",
                 name="Optimove",
                 secrets={key_header: key},
-                threads=threads,
                 seconds=seconds,
                 later=contract.vendor.retry,
             )
