@@ -66,8 +66,17 @@ class Demo:
 
     def register(self) -> None:
         """Register the listeners with the sandbox, by the command that users run."""
-        output = json.loads(self._manage("listeners", "register", "--json"))
-        self._listeners = [listener["id"] for listener in output["listeners"]]
+        done = subprocess.run(  # noqa: S603
+            [*_MANAGE, "listeners", "register", "--json"],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise CommandError(done.stderr.strip())
+        rows = json.loads(done.stdout)["listeners"]
+        self._listeners = [listener["id"] for listener in rows]
 
     def name(self) -> None:
         """Name campaigns and promotions as in the scenario, unless staff did so."""
@@ -172,18 +181,6 @@ class Demo:
         connection.close()  # the database may have ended it
         for listener in Listener.objects.filter(pk__in=self._listeners):
             listeners.close(listener)
-
-    def _manage(self, *arguments: str) -> str:
-        done = subprocess.run(  # noqa: S603
-            [*_MANAGE, *arguments],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise CommandError(done.stderr.strip())
-        return done.stdout
 
     def _record(self, execution: dict[str, Any]) -> None:
         """Record an execution, and the number of rewards that it assigned."""
