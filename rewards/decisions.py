@@ -156,6 +156,7 @@ Decide = Callable[..., SkipReason | None]
 def _each(
     decide: Decide, rows: QuerySet[Assignment], *, by: Any, why: str
 ) -> BulkResult:
+    """Decide about each row in a transaction, which locks it after its execution."""
     result = BulkResult()
     for pk, execution_pk in rows.order_by("pk").values_list("pk", "execution_id"):
         with transaction.atomic():
