@@ -21,6 +21,7 @@ from promoportal.runtime import environment
 from rewards.models import Assignment, Proposal
 
 Says = Proposal.Says
+_amounts = cache(environment.amounts)
 
 
 def alone_up_to() -> Mapping[str, Decimal]:
@@ -31,7 +32,7 @@ def alone_up_to() -> Mapping[str, Decimal]:
 
     :raises ImproperlyConfigured: with the name of the setting and the reason
     """
-    return _alone_up_to(tuple(settings.DECIDE_ALONE_UP_TO))
+    return _amounts("DECIDE_ALONE_UP_TO", tuple(settings.DECIDE_ALONE_UP_TO))
 
 
 def needs_second_approval(row: Assignment) -> bool:
@@ -39,25 +40,30 @@ def needs_second_approval(row: Assignment) -> bool:
     return most is not None and row.value is not None and row.value > most
 
 
-def propose_or_approve(
+def approve(
     row: Assignment, says: Proposal.Says, *, by: Any, why: str
-) -> SkipReason | None:
+) -> str | SkipReason:
     """
-    Store the first approval, or accept the second; return what is missing, or None.
+    Store the first approval, or accept the second and drop the first.
 
+    Return the reason to record, of both users if two are needed, or what is missing.
     The caller must have locked the row.
     """
+    proposals = open_proposals().filter(assignment=row)
     if not needs_second_approval(row):
-        return None
+        proposals.delete()
+        return why
     if by is None:
         return _waits("it takes two persons, and nobody is named")
-    first = open_proposals().filter(assignment=row).select_related("by").first()
+    first = proposals.select_related("by").first()
     if first is None or first.by_id == by.pk:
         return _propose(row, first, says, by=by, why=why)
-    if first.says == says:
-        return None
     first.delete()
-    return _waits(f"{first.by} said the opposite: neither counts, talk to each other")
+    if first.says != says:
+        return _waits(
+            f"{first.by} said the opposite: neither counts, talk to each other"
+        )
+    return f"{first.by}: {first.why} Seconded: {why}"
 
 
 def open_proposals() -> QuerySet[Proposal]:
@@ -75,18 +81,6 @@ def said_by(row: Assignment, person: Any) -> str:
     return proposals.values_list("says", flat=True).first() or ""
 
 
-def consume_proposal(row: Assignment, *, why: str) -> str:
-    """Return the reasons of both users, or of one if one decides; drop the proposal."""
-    first = open_proposals().filter(assignment=row).select_related("by").first()
-    if first is None:
-        return why
-    if not needs_second_approval(row):
-        first.delete()
-        return why
-    first.delete()
-    return f"{first.by}: {first.why} Seconded: {why}"
-
-
 def _propose(
     row: Assignment, first: Proposal | None, says: Proposal.Says, *, by: Any, why: str
 ) -> SkipReason:
@@ -99,8 +93,3 @@ def _propose(
 
 def _waits(sentence: str) -> SkipReason:
     return SkipReason(SkipKind.NEEDS_SECOND_PERSON, sentence)
-
-
-@cache
-def _alone_up_to(parts: tuple[str, ...]) -> Mapping[str, Decimal]:
-    return environment.amounts("DECIDE_ALONE_UP_TO", parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -43,17 +44,6 @@ NOT_THEIRS = SkipReason(
     "its id is another customer's or promotion's by now: write it off, and have CRM "
     "assign what is listed now under an id of its own",
 )
-
-
-def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """
-    Retry rewards that need review.
-
-    Possibly activated ones are skipped: they might be activated twice. Rows with
-    invalid data or an unknown status are evaluated again, with the current contract
-    file. Rewards that staff must confirm are skipped; `release` approves these.
-    """
-    return _each(rows, lambda row, stop: _retry(row, stop, by=by, why=why))
 
 
 def retry_together(
@@ -159,37 +149,20 @@ def obstacle_to_writing_off(row: Assignment) -> SkipReason | None:
     return IN_DOUBT if row.doubtful else None
 
 
-def release(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """Approve duplicates, rewards over a limit, and rewards that Optimove changed."""
-    return _each(rows, lambda row, stop: _release(row, stop, by=by, why=why))
+Decide = Callable[..., SkipReason | None]
+"""Decides about one locked row; returns why the row was skipped, or None."""
 
 
-def given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """Mark possibly activated rewards as activated, as the platform's records show."""
-    return _each(rows, lambda row, _: _given(row, by=by, why=why))
-
-
-def not_given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """Mark possibly activated rewards as not activated, so that they are sent again."""
-    return _each(rows, lambda row, stop: _not_given(row, stop, by=by, why=why))
-
-
-def write_off(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """Write off rewards that need review: they will not be activated."""
-    return _each(rows, lambda row, _: _write_off(row, by=by, why=why))
-
-
-Decision = Callable[[Assignment, ExecutionStop], SkipReason | None]
-"""Decide about one locked row; return why it was skipped, or None."""
-
-
-def _each(rows: QuerySet[Assignment], decide: Decision) -> BulkResult:
+def _each(
+    decide: Decide, rows: QuerySet[Assignment], *, by: Any, why: str
+) -> BulkResult:
+    """Decide about each row in a transaction, which locks it after its execution."""
     result = BulkResult()
     for pk, execution_pk in rows.order_by("pk").values_list("pk", "execution_id"):
         with transaction.atomic():
             stop = lock_exclusive(execution_pk)
             row = _locked(pk)
-            skipped = decide(row, stop)
+            skipped = decide(row, stop, by=by, why=why)
         result.record(row, skipped)
     return result
 
@@ -202,6 +175,13 @@ def _locked(pk: int) -> Assignment:
 def _retry(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
+    """
+    Retry a reward that needs review.
+
+    A possibly activated one is skipped: it might be activated twice. A row with invalid
+    data or an unknown status is evaluated again, with the current contract file. A
+    reward that staff must confirm is skipped; `release` approves it.
+    """
     if why_not := retry_skip_reason(row, stop):
         return why_not
     if row.reason in REREAD_REASONS and (unreadable := _as_listed(row, stop)):
@@ -213,6 +193,7 @@ def _retry(
 def _release(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
+    """Approve a duplicate, a reward over a limit, or one that Optimove changed."""
     if why_not := obstacle_to_release(row, stop):
         return why_not
     confirmed = (AssignmentReason.REPEATED, AssignmentReason.DIFFERS, row.reason)
@@ -305,32 +286,35 @@ def _owe(
     reopen([rows[0].execution_id], by=by, why=why)
 
 
-def _given(row: Assignment, *, by: Any, why: str) -> SkipReason | None:
-    why_not = obstacle_to_saying(row) or approvals.propose_or_approve(
+def _given(
+    row: Assignment, _: ExecutionStop, *, by: Any, why: str
+) -> SkipReason | None:
+    """Mark a possibly activated reward as activated, as the platform's records show."""
+    reasons = obstacle_to_saying(row) or approvals.approve(
         row, Says.GIVEN, by=by, why=why
     )
-    if not why_not:
-        rows = Assignment.objects.filter(pk=row.pk)
-        reasons = approvals.consume_proposal(row, why=why)
-        mark_active(rows, {row.pk: f"said by {by}"[:200]}, by=by, why=reasons)
-    return why_not
+    if isinstance(reasons, SkipReason):
+        return reasons
+    rows = Assignment.objects.filter(pk=row.pk)
+    mark_active(rows, {row.pk: f"said by {by}"[:200]}, by=by, why=reasons)
+    return None
 
 
 def _not_given(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
-    why_not = obstacle_to_saying(row) or approvals.propose_or_approve(
+    """Mark a possibly activated reward as not activated, so that it is sent again."""
+    reasons = obstacle_to_saying(row) or approvals.approve(
         row, Says.NOT_GIVEN, by=by, why=why
     )
-    if why_not:
-        return why_not
-    why = approvals.consume_proposal(row, why=why)
+    if isinstance(reasons, SkipReason):
+        return reasons
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
     if row.state == AssignmentState.HELD and (reason := _next_reason(row)):
         # It was not activated, but staff must still decide if it is to be activated.
         Assignment.objects.filter(pk=row.pk).update(**settled, **reason)
     else:
-        _owe_one(row, stop, by=by, why=why, **settled)
+        _owe_one(row, stop, by=by, why=reasons, **settled)
     return None
 
 
@@ -343,7 +327,10 @@ def _next_reason(row: Assignment) -> dict[str, str]:
     return {}
 
 
-def _write_off(row: Assignment, *, by: Any, why: str) -> SkipReason | None:
+def _write_off(
+    row: Assignment, _: ExecutionStop, *, by: Any, why: str
+) -> SkipReason | None:
+    """Write off a reward that needs review: it will not be activated."""
     if why_not := obstacle_to_writing_off(row):
         return why_not
     row.move(
@@ -354,3 +341,10 @@ def _write_off(row: Assignment, *, by: Any, why: str) -> SkipReason | None:
         problem=why,
     )
     return None
+
+
+retry = partial(_each, _retry)
+release = partial(_each, _release)
+given = partial(_each, _given)
+not_given = partial(_each, _not_given)
+write_off = partial(_each, _write_off)

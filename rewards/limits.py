@@ -30,6 +30,7 @@ from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
 from rewards.models import Assignment, Collection, Tally
 
+_amounts = cache(amounts)
 BATCH_SIZE = 5000
 # Seconds that a job runs, so that other jobs of the queue can run.
 TURN = 8.0
@@ -57,10 +58,14 @@ def current() -> Limits:
 
     :raises ImproperlyConfigured: with the name of the setting and the reason
     """
-    return _limits(
-        tuple(settings.LIMIT_CUSTOMERS),
-        tuple(settings.LIMIT_VALUE),
-        tuple(settings.LIMIT_REWARD),
+    customers = settings.LIMIT_CUSTOMERS
+    if len(customers) > 1 or not all(part.isdecimal() for part in customers):
+        msg = f"LIMIT_CUSTOMERS is {','.join(customers)!r}; it must be a whole number."
+        raise ImproperlyConfigured(msg)
+    return Limits(
+        customers=int(customers[0]) if customers else None,
+        value=_amounts("LIMIT_VALUE", tuple(settings.LIMIT_VALUE)),
+        reward=_amounts("LIMIT_REWARD", tuple(settings.LIMIT_REWARD)),
     )
 
 
@@ -206,17 +211,3 @@ def _by_unit(values: Mapping[str, str]) -> Mapping[str, Decimal]:
     for unit, value in values.items():
         found[unit.casefold()] += Decimal(value)
     return found
-
-
-@cache
-def _limits(
-    customers: tuple[str, ...], value: tuple[str, ...], reward: tuple[str, ...]
-) -> Limits:
-    if len(customers) > 1 or not all(part.isdecimal() for part in customers):
-        msg = f"LIMIT_CUSTOMERS is {','.join(customers)!r}; it must be a whole number."
-        raise ImproperlyConfigured(msg)
-    return Limits(
-        customers=int(customers[0]) if customers else None,
-        value=amounts("LIMIT_VALUE", value),
-        reward=amounts("LIMIT_REWARD", reward),
-    )

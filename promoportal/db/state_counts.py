@@ -85,19 +85,6 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Alike:
-    """The number of assignments with these values, and the stop of their executions."""
-
-    stop: str
-    meaning: str
-    state: str
-    reason: str
-    unit: str
-    count: int
-    value: Decimal
-
-
-@dataclass(frozen=True)
 class Flow:
     """The numbers of one hour."""
 
@@ -122,12 +109,20 @@ def held(kind: CountKind) -> dict[str, int]:
     return dict(_totals(Census.objects.filter(kind=kind, state="HELD"), "reason"))
 
 
-def assignments(**narrowed: Any) -> Iterator[Alike]:
-    """Yield the counts of assignments, of one execution, state or reason if given."""
-    rows = Census.objects.filter(kind=CountKind.ASSIGNMENT, **narrowed)
+def assignments(**narrowed: Any) -> Iterator[dict[str, Any]]:
+    """
+    Yield the counts of assignments, of one execution, state or reason if given.
+
+    `total` is the number of assignments with the same fields, and `worth` their value.
+    """
     names = ("execution__stop", "meaning", "state", "reason", "unit")
-    for row in _totals(rows, *names, worth=Sum("value")):
-        yield Alike(*row)
+    yield from (
+        Census.objects.filter(kind=CountKind.ASSIGNMENT, **narrowed)
+        .values(*names)
+        .annotate(total=Sum("count"), worth=Sum("value"))
+        .exclude(total=0)
+        .order_by(*names)
+    )
 
 
 _ACTIVATED = Q(kind=CountKind.ASSIGNMENT, state="ACTIVE")
@@ -170,9 +165,9 @@ def activated_since(since: datetime) -> dict[int, int]:
     return dict(_totals(rows, "execution_id"))
 
 
-def _totals(rows: QuerySet[Census], *names: str, **sums: Sum) -> QuerySet[Any, Any]:
+def _totals(rows: QuerySet[Census], *names: str) -> QuerySet[Any, Any]:
     """Return the count of each group of rows with the same values, unless it is 0."""
-    totals = rows.values_list(*names).annotate(total=Sum("count"), **sums)
+    totals = rows.values_list(*names).annotate(total=Sum("count"))
     return totals.exclude(total=0).order_by(*names)
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
+from django.core.management.base import CommandError
 from django.db import connection
 
 from executions import listeners
@@ -31,10 +32,6 @@ from rewards.models import Collection, CollectionState, Promotion
 # Seconds within which the portal and the sandbox must have started.
 _PATIENCE = 120.0
 _MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
-
-
-class DemoFailed(Exception):
-    """The demo cannot continue; the message is a sentence."""
 
 
 class Demo:
@@ -69,8 +66,17 @@ class Demo:
 
     def register(self) -> None:
         """Register the listeners with the sandbox, by the command that users run."""
-        output = json.loads(self._manage("listeners", "register", "--json"))
-        self._listeners = [listener["id"] for listener in output["listeners"]]
+        done = subprocess.run(  # noqa: S603
+            [*_MANAGE, "listeners", "register", "--json"],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise CommandError(done.stderr.strip())
+        rows = json.loads(done.stdout)["listeners"]
+        self._listeners = [listener["id"] for listener in rows]
 
     def name(self) -> None:
         """Name campaigns and promotions as in the scenario, unless staff did so."""
@@ -166,7 +172,7 @@ class Demo:
                 return
         log = settings.PORTAL_HOME / "demo.log"
         msg = f"{url} did not start within {_PATIENCE:.0f} seconds. See the log: {log}"
-        raise DemoFailed(msg)
+        raise CommandError(msg)
 
     def _close_listeners(self) -> None:
         """Close the listeners: the sandbox that they were registered with is gone."""
@@ -174,22 +180,10 @@ class Demo:
         for listener in Listener.objects.filter(pk__in=self._listeners):
             listeners.close(listener)
 
-    def _manage(self, *arguments: str) -> str:
-        done = subprocess.run(  # noqa: S603
-            [*_MANAGE, *arguments],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise DemoFailed(done.stderr.strip())
-        return done.stdout
-
     def _record(self, execution: dict[str, Any]) -> None:
         """Record an execution, and the number of rewards that it assigned."""
         if execution["problem"]:
-            raise DemoFailed(f"The simulated Optimove failed: {execution['problem']}")
+            raise CommandError(f"The simulated Optimove failed: {execution['problem']}")
         self.occurrences.append(str(execution["occurrence"]))
         self._assigned += int(execution["statuses"].get("Assigned", 0))
         self.sent += int(execution["mails"]["sent"])
@@ -201,7 +195,7 @@ class Demo:
         with wire.Client(address, side="sandbox", secrets={}, seconds=600) as client:
             answer = client.ask(method, f"/{path}", body=body)
         if not isinstance(answer.body, dict):
-            raise DemoFailed("The sandbox did not respond.")
+            raise CommandError("The sandbox did not respond.")
         return dict(answer.body)
 
 

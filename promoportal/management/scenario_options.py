@@ -26,13 +26,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def as_arguments(options: dict[str, Any]) -> list[str]:
     """Return the same options as arguments of `manage.py sandbox`."""
-    values = {name: options[name] for name in ("scenario", "customers", "seed")}
-    return [
-        word
-        for name, value in values.items()
-        if value is not None
-        for word in (f"--{name}", str(value))
-    ]
+    names = ("scenario", "customers", "seed")
+    return [f"--{name}={options[name]}" for name in names if options[name] is not None]
 
 
 def known() -> str:

@@ -234,9 +234,8 @@ def current() -> Contract:
 
     :raises ContractError: with every mistake in it
     """
-    return _loaded(settings.OPTIMOVE_CONTRACT)
+    path = settings.OPTIMOVE_CONTRACT
+    return _loaded(Path(path) if path else BUILT_IN)
 
 
-@functools.cache
-def _loaded(path: str) -> Contract:
-    return load(Path(path) if path else BUILT_IN)
+_loaded = functools.cache(load)

@@ -118,18 +118,16 @@ class _Reading:
     def _value(
         self, hint: Any, table: dict[str, object], name: str, place: Place
     ) -> object:
-        if dataclasses.is_dataclass(hint):
-            if name in table:
-                return self.table(cast(type[object], hint), table[name], place)
-            self.refuse(place, "is missing; it must be a table")
-            return None
-        (reader,) = hint.__metadata__
+        reader: Any = hint if dataclasses.is_dataclass(hint) else hint.__metadata__[0]
         if name not in table:
-            self.refuse(place, f"is missing; it must be {_expected(reader)}")
+            expected = reader.expected if isinstance(reader, Reader) else "a table"
+            self.refuse(place, f"is missing; it must be {expected}")
             return None
+        if isinstance(reader, Reader):
+            return self._one(reader, table[name], place)
         if isinstance(reader, Each):
             return self._each(reader.reader, table[name], place)
-        return self._one(reader, table[name], place)
+        return self.table(reader, table[name], place)
 
     def _each(self, reader: Reader, table: object, place: Place) -> object:
         if not isinstance(table, dict):
@@ -145,10 +143,6 @@ class _Reading:
         if value is None:
             self.refuse(place, f"is {_shown(raw)}; it must be {reader.expected}")
         return value
-
-
-def _expected(reader: Reader | Each) -> str:
-    return reader.expected if isinstance(reader, Reader) else "a table"
 
 
 def _unknown(name: str, expected: list[str]) -> str:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TypeVar
 
 from django.conf import settings
 
 from promoportal import wire
 from promoportal.optimove.contract import Contract, current
-from promoportal.optimove.records import Wrong, identity, optional_text
+from promoportal.optimove.records import (
+    Wrong,
+    identity,
+    malformed,
+    optional_text,
+    reading,
+)
 from promoportal.wire import Json
 
+_T = TypeVar("_T")
+_Fields = dict[str, Json]
 # Errors that are sent as a bare word, sometimes with a 2xx. CONFIRMED for these two;
 # see docs/vendor.md. It fails closed: an answer with any other word is malformed.
 _KNOWN_WORDS: Mapping[str, type[wire.WireError]] = {
@@ -39,7 +48,7 @@ class ExecutedCampaign:
     status: str | None
 
 
-class External:
+class External(AbstractContextManager["External", None]):
     """A client of Optimove's External API."""
 
     def __init__(
@@ -62,9 +71,6 @@ class External:
             key=settings.OPTIMOVE_API_KEY,
             contract=current(),
         )
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -95,11 +101,7 @@ class External:
 
         :raises wire.WireError: if the call fails, but never Unanswered
         """
-        answer, rows = self._list(self._calls.registered, {})
-        try:
-            return tuple(_registered(row) for row in rows)
-        except Wrong as wrong:
-            raise _unreadable(answer.evidence, str(wrong)) from None
+        return self._list(self._calls.registered, {}, _registered)
 
     def executed_campaigns(self, on: date) -> tuple[ExecutedCampaign, ...]:
         """
@@ -107,11 +109,8 @@ class External:
 
         :raises wire.WireError: if the call fails, but never Unanswered
         """
-        answer, rows = self._list(self._calls.executed, {"Date": on.isoformat()})
-        try:
-            return tuple(_executed(row) for row in rows)
-        except Wrong as wrong:
-            raise _unreadable(answer.evidence, str(wrong)) from None
+        query = {"Date": on.isoformat()}
+        return self._list(self._calls.executed, query, _executed)
 
     def _change(self, path: str, body: Json) -> None:
         # Registering a listener twice changes nothing, so it is safe to repeat.
@@ -121,29 +120,26 @@ class External:
             _raise_by_word(error)
         # Usually empty; an object is accepted as well.
         if not isinstance(answer.body, dict | None):
-            _raise_by_word(_unreadable(answer.evidence, "It should be empty."))
+            _raise_by_word(malformed(answer, "It should be empty."))
 
     def _list(
-        self, path: str, query: Mapping[str, str]
-    ) -> tuple[wire.Answer, list[Json]]:
+        self, path: str, query: Mapping[str, str], read: Callable[[_Fields], _T]
+    ) -> tuple[_T, ...]:
         try:
             answer = self._client.ask("GET", path, query=query, limit=32 * wire.MIB)
         except wire.Malformed as error:
             _raise_by_word(error)
         rows = [] if answer.body is None else answer.body
         if not isinstance(rows, list):
-            _raise_by_word(_unreadable(answer.evidence, "It should be a list."))
-        return answer, rows
+            _raise_by_word(malformed(answer, "It should be a list."))
+        with reading(answer):
+            return tuple(read(_folded(row)) for row in rows)
 
 
 def _listener(event_type: int, channel: int | None) -> dict[str, Json]:
     # Event type 5 must be registered without a channel: the field is absent, not null.
     narrowed: dict[str, Json] = {} if channel is None else {"ChannelID": channel}
     return {"EventTypeID": event_type, **narrowed}
-
-
-def _unreadable(evidence: wire.Evidence, why: str) -> wire.Malformed:
-    return wire.Malformed(f"Optimove's answer breaks the contract. {why}", evidence)
 
 
 def _raise_by_word(error: wire.Malformed) -> NoReturn:
@@ -156,8 +152,7 @@ def _raise_by_word(error: wire.Malformed) -> NoReturn:
     raise kind(problem, error.evidence) from None
 
 
-def _registered(row: Json) -> RegisteredListener:
-    fields = _folded(row)
+def _registered(fields: _Fields) -> RegisteredListener:
     return RegisteredListener(
         event_type=identity(fields.get("eventtypeid"), "EventTypeID"),
         channel=optional_text(fields.get("channelid"), "ChannelID"),
@@ -171,15 +166,14 @@ def _url(value: Json) -> str:
     return wire.clean_text(value)
 
 
-def _executed(row: Json) -> ExecutedCampaign:
-    fields = _folded(row)
+def _executed(fields: _Fields) -> ExecutedCampaign:
     return ExecutedCampaign(
         occurrence=identity(fields.get("campaignid"), "CampaignID"),
         status=optional_text(fields.get("status"), "Status"),
     )
 
 
-def _folded(row: Json) -> dict[str, Json]:
+def _folded(row: Json) -> _Fields:
     """Return a row with keys in lower case: Optimove writes ChannelID and ChannelId."""
     if not isinstance(row, dict):
         raise Wrong("One of its rows is not an object.")

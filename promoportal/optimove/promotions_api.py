@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import Self
@@ -27,6 +28,7 @@ from promoportal.optimove.records import (
     identity,
     optional_text,
     read_row,
+    reading,
 )
 from promoportal.wire import Json
 
@@ -57,7 +59,7 @@ class Verdict:
     evidence: wire.Evidence = field(default=wire.Evidence(), compare=False)
 
 
-class Promotions:
+class Promotions(AbstractContextManager["Promotions", None]):
     """A client of Optimove's Promotions API. Threads may share it."""
 
     def __init__(
@@ -66,7 +68,6 @@ class Promotions:
         *,
         key: str,
         contract: Contract,
-        threads: int = 1,
         seconds: float = 15.0,
     ) -> None:
         self.contract = contract
@@ -77,7 +78,6 @@ class Promotions:
                 side="vendor",
                 name="Optimove",
                 secrets={key_header: key},
-                threads=threads,
                 seconds=seconds,
                 later=contract.vendor.retry,
             )
@@ -93,9 +93,6 @@ class Promotions:
             key=settings.OPTIMOVE_API_KEY,
             contract=current(),
         )
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -144,10 +141,8 @@ class Promotions:
             if error.status == 404 and listed.first_list_may_be_missing:
                 return Page(occurrence, None, (), None, None)
             raise
-        try:
+        with reading(answer):
             return _page(answer.body, self.contract, occurrence, cursor)
-        except Wrong as wrong:
-            raise _malformed(answer, wrong) from None
 
     def report(self, redemption: Redemption) -> Verdict:
         """
@@ -157,10 +152,8 @@ class Promotions:
         """
         reported = self.contract.redemptions
         answer = self._change(reported.single, _report(self.contract, redemption))
-        try:
+        with reading(answer):
             verdict = _verdict(answer.body, reported.answer)
-        except Wrong as wrong:
-            raise _malformed(answer, wrong) from None
         return replace(verdict, evidence=answer.evidence)
 
     def report_batch(self, redemptions: Sequence[Redemption]) -> Verdict:
@@ -174,14 +167,11 @@ class Promotions:
             raise ValueError("The contract does not allow for such a batch.")
         reports: list[Json] = [_report(self.contract, each) for each in redemptions]
         body: Json = reports
-        if reported.request.batch:
-            body = {}
-            _put(body, reported.request.batch, reports)
+        for step in reversed(reported.request.batch):
+            body = {step: body}
         answer = self._change(reported.batch, body)
-        try:
+        with reading(answer):
             verdict = _batch_verdict(answer.body, self.contract, len(reports))
-        except Wrong as wrong:
-            raise _malformed(answer, wrong) from None
         return replace(verdict, evidence=answer.evidence)
 
     def _change(self, path: str, body: Json) -> wire.Answer:
@@ -191,12 +181,6 @@ class Promotions:
             safe_to_repeat=self.contract.redemptions.repeat_is_safe,
             body=body,
         )
-
-
-def _malformed(answer: wire.Answer, wrong: Wrong) -> wire.Malformed:
-    return wire.Malformed(
-        f"Optimove's answer breaks the contract. {wrong}", answer.evidence
-    )
 
 
 # --- Assignments ------------------------------------------------------------------
@@ -220,16 +204,13 @@ def _request(
 
     put(listed.request.occurrence, _occurrence(contract, occurrence))
     put(listed.request.size, listed.paging.size)
-    put(listed.request.cursor, _cursor(listed, cursor))
+    by_skip = listed.paging.by == "skip"
+    put(listed.request.cursor, int(cursor or 0) if by_skip else cursor)
     if customers is not None:
         if len(customers) > listed.customers_per_call:
             raise ValueError("The contract allows fewer customers in one call.")
         put(listed.request.customers, list(customers))
     return query, body
-
-
-def _cursor(listed: Assignments, cursor: str | None) -> Json:
-    return int(cursor or 0) if listed.paging.by == "skip" else cursor
 
 
 def _occurrence(contract: Contract, occurrence: str) -> Json:
@@ -252,7 +233,8 @@ def _page(data: Json, contract: Contract, occurrence: str, cursor: str | None) -
     if not isinstance(said_rows, list):
         raise Wrong(f"{'.'.join(listed.page.rows) or 'It'} is not a list.")
     around = data if isinstance(data, dict) else None
-    _check_occurrence(around, listed.page.occurrence, occurrence)
+    if _text_at(around, listed.page.occurrence) not in {None, occurrence}:
+        raise Wrong("It is about another execution.")
     zone = contract.vendor.time_zone
     rows = tuple(read_row(row, listed, zone) for row in said_rows)
     return Page(
@@ -266,12 +248,6 @@ def _page(data: Json, contract: Contract, occurrence: str, cursor: str | None) -
 
 def _text_at(data: Json, place: Place) -> str | None:
     return optional_text(find(data, place), ".".join(place))
-
-
-def _check_occurrence(data: Json, place: Place, occurrence: str) -> None:
-    listed = _text_at(data, place)
-    if listed is not None and listed != occurrence:
-        raise Wrong("It is about another execution.")
 
 
 def _total(data: Json, place: Place) -> int | None:

@@ -216,16 +216,14 @@ def acquire(
     return Granted() if free else Wait(max(float(seconds or 0), 0.01))
 
 
-def remaining(
-    priority: Priority = Priority.PERSON, *, window: timedelta = WINDOW
-) -> int:
+def remaining(priority: Priority = Priority.PERSON) -> int:
     """
     Return the number of calls that are free now, if the database's clock made no step.
 
     It is a hint: `acquire` may find none of them left.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_REMAINING, _values(priority, window))
+        cursor.execute(_REMAINING, _values(priority, WINDOW))
         row = cursor.fetchone()
     return priority.value if row is None else int(row[0])
 

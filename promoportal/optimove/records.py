@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
 from promoportal import wire
-from promoportal.optimove.contract import (
-    Assignments,
-    Meaning,
-    RowPlaces,
-    current,
-)
+from promoportal.optimove.contract import Assignments, Meaning, current
 from promoportal.optimove.contract_reader import Place
 from promoportal.wire import Json
 
@@ -110,6 +107,21 @@ def find(data: Json, place: Place) -> Json:
     return data
 
 
+def malformed(answer: wire.Answer, why: object) -> wire.Malformed:
+    """Return the error for an answer that breaks the contract."""
+    problem = f"Optimove's answer breaks the contract. {why}"
+    return wire.Malformed(problem, answer.evidence)
+
+
+@contextmanager
+def reading(answer: wire.Answer) -> Iterator[None]:
+    """Read an answer in the block; if a value is Wrong, the answer is malformed."""
+    try:
+        yield
+    except Wrong as wrong:
+        raise malformed(answer, wrong) from None
+
+
 def identity(data: Json, name: str) -> str:
     """
     Return an ID as text; it may be sent as text or as a number.
@@ -162,21 +174,20 @@ def reread(raw: dict[str, Json]) -> Row:
     return read_row(data, contract.assignments, contract.vendor.time_zone)
 
 
+@dataclass
 class _RowReading:
     """One reading of a row, and the problems that it found."""
 
-    def __init__(self, data: Json, contract: Assignments) -> None:
-        self._said = data
-        self._contract = contract
-        self._places: RowPlaces = contract.row
-        self.problems: list[str] = []
+    said: Json
+    contract: Assignments
+    problems: list[str] = field(default_factory=list)
 
     def row(self, raw: dict[str, Json], zone: tzinfo) -> Row:
-        places = self._places
+        places = self.contract.row
         customer = self._get(identity, places.customer) or ""
         promotion = self._get(identity, places.promotion) or ""
         status = self._get(identity, places.status) or ""
-        meaning = self._contract.statuses.get(status, Meaning.UNKNOWN)
+        meaning = self.contract.statuses.get(status, Meaning.UNKNOWN)
         unique_code = self._get(optional_text, places.unique_code) or None
         return Row(
             reference=self._reference(customer, promotion, raw),
@@ -188,7 +199,7 @@ class _RowReading:
             reward=self._reward(meaning, unique_code),
             unique_code=unique_code,
             properties=self._get(_object, places.properties) or {},
-            assigned_at=self._get(_time_in(zone), places.assigned_at),
+            assigned_at=self._get(partial(_time, zone), places.assigned_at),
             raw=raw,
             problem=" ".join(dict.fromkeys(self.problems)),
         )
@@ -197,14 +208,14 @@ class _RowReading:
         if not place and read is not identity:
             return None
         try:
-            return read(find(self._said, place), ".".join(place))
+            return read(find(self.said, place), ".".join(place))
         except Wrong as wrong:
             self.problems.append(str(wrong))
             return None
 
     def _reference(self, customer: str, promotion: str, raw: dict[str, Json]) -> str:
-        if self._places.reference:
-            own = self._get(identity, self._places.reference)
+        if place := self.contract.row.reference:
+            own = self._get(identity, place)
         else:
             own = _digest([customer, promotion]) if customer and promotion else None
         return own or f"unreadable-{_digest(raw)}"
@@ -214,7 +225,7 @@ class _RowReading:
             # Nothing will be activated, so a wrong reward does not matter.
             return None
         try:
-            reward = _read_reward(self._said, self._contract)
+            reward = _read_reward(self.said, self.contract)
         except Wrong as wrong:
             self.problems.append(str(wrong))
             return None
@@ -283,19 +294,16 @@ def _object(data: Json, name: str) -> dict[str, Json]:
     return value
 
 
-def _time_in(zone: tzinfo) -> Callable[[Json, str], datetime | None]:
-    def read(data: Json, name: str) -> datetime | None:
-        if data is None:
-            return None
-        try:
-            at = datetime.fromisoformat(data) if isinstance(data, str) else None
-        except ValueError:
-            at = None
-        if at is None or not 2000 <= at.year < 2100:
-            raise Wrong(f"{name} is not a time.")
-        return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
-
-    return read
+def _time(zone: tzinfo, data: Json, name: str) -> datetime | None:
+    if data is None:
+        return None
+    try:
+        at = datetime.fromisoformat(data) if isinstance(data, str) else None
+    except ValueError:
+        at = None
+    if at is None or not 2000 <= at.year < 2100:
+        raise Wrong(f"{name} is not a time.")
+    return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def _digest(value: Json) -> str:

@@ -23,7 +23,7 @@ from promoportal.db.leases import Lease
 from promoportal.db.reconnecting_session import Session
 from promoportal.platforms import Capability, Order, Platform, Receipt
 from promoportal.resilience import circuit_breaker
-from promoportal.resilience.circuit_breaker import BreakerState, Side
+from promoportal.resilience.circuit_breaker import Side
 from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import TimeBudget
@@ -62,7 +62,7 @@ def activate() -> None:
         if not threads:
             return  # other workers have all permits, and continue
         _take_turns(platform, threads)
-    if _is_due(platform.capability):
+    if is_due(platform.capability):
         with transaction.atomic():
             signals.owed.send(Execution)
 
@@ -100,31 +100,20 @@ def _activate(
     threads: int,
 ) -> bool:
     """Claim rewards, or one as a probe, and activate them; return whether any were."""
-    gate = platform_throttle.gate()
-    if gate is BreakerState.OPEN:
+    most = platform_throttle.chunk_of(platform, threads)
+    taken = platform_throttle.take_if_permitted(claim_most, most)
+    if taken is None:
         return False
-    most = (
-        1
-        if gate is BreakerState.PROBE
-        else platform_throttle.chunk_of(platform, threads)
-    )
-    taken = claim_most(most)
-    if taken:
-        crash_points.at(Point.ACTIVATING_CLAIMED)
-        carry_out(taken, platform, budget, threads)
-    elif gate is BreakerState.PROBE:
-        circuit_breaker.release_permission(Side.PLATFORM)
-    return taken is not None
+    crash_points.at(Point.ACTIVATING_CLAIMED)
+    carry_out(taken, platform, budget, threads)
+    return True
 
 
-def is_due() -> bool:
-    """Return whether a job would find a reward to send."""
-    return _is_due(platforms.current_capability())
-
-
-def _is_due(capability: Capability) -> bool:
-    is_open = circuit_breaker.is_open(Side.PLATFORM)
-    return not is_open and due_executions(capability).exists()
+def is_due(capability: Capability | None = None) -> bool:
+    """Return whether a job would find a reward to send on the platform."""
+    if circuit_breaker.is_open(Side.PLATFORM):
+        return False
+    return due_executions(capability or platforms.current_capability()).exists()
 
 
 def due_executions(

@@ -62,7 +62,7 @@ def hold_too_late() -> int:
     """Hold rewards pending for longer than `ACTIVATE_WITHIN`; return their number."""
     late = Assignment.objects.filter(
         state=AssignmentState.OWED,
-        owed_since__lte=seconds_from_now(-settings.ACTIVATE_WITHIN.total_seconds()),
+        owed_since__lte=Now() - settings.ACTIVATE_WITHIN,
     )
     return _hold(late, AssignmentReason.TOO_LATE, "It was not activated in time.")
 
@@ -81,7 +81,7 @@ def hold_unsettled() -> int:
     overdue = Assignment.objects.filter(
         state__in=[AssignmentState.OWED, AssignmentState.UNCERTAIN],
         doubtful=True,
-        first_sent_at__lte=seconds_from_now(-settings.SETTLE_WITHIN.total_seconds()),
+        first_sent_at__lte=Now() - settings.SETTLE_WITHIN,
     )
     return _hold(overdue, AssignmentReason.UNANSWERED, problem, problem=problem)
 

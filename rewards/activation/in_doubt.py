@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict
+from itertools import groupby
+from operator import itemgetter
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -23,7 +25,7 @@ from promoportal.db.leases import RELEASED, due
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Platform, Receipt
 from promoportal.resilience import circuit_breaker
-from promoportal.resilience.circuit_breaker import BreakerState, Side
+from promoportal.resilience.circuit_breaker import Side
 from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import TimeBudget
@@ -103,10 +105,11 @@ def _hold_poison() -> None:
 def _send_again(capability: Capability) -> None:
     """Make rows pending again whose key the platform knows: it activates once."""
     again = _uncertain().filter(within_key_retention(capability)).exclude(cancelled())
-    for execution_pk, keys in _by_execution(again).items():
+    found = sorted(again.values_list("execution_id", "pk")[:SWEEP])
+    for execution_pk, rows in groupby(found, itemgetter(0)):
         with transaction.atomic():
             moved = mark_owed(
-                again.filter(pk__in=keys),
+                again.filter(pk__in=[pk for _, pk in rows]),
                 stop=lock_shared(execution_pk),
                 why="It is sent again with the same key.",
             )
@@ -134,13 +137,6 @@ def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
     )
 
 
-def _by_execution(rows: QuerySet[Assignment]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for pk, execution_pk in rows.values_list("pk", "execution_id")[:SWEEP]:
-        found.setdefault(execution_pk, []).append(pk)
-    return found
-
-
 def _ask(platform: Platform) -> None:
     budget = TimeBudget(TURN)
     with platform_throttle.to_ask() as threads:
@@ -150,14 +146,10 @@ def _ask(platform: Platform) -> None:
 
 def ask_some(platform: Platform, budget: TimeBudget, threads: int) -> bool:
     """Look up a batch of rows, or one as a probe; return whether there may be more."""
-    gate = platform_throttle.gate()
-    if gate is BreakerState.OPEN:
+    rows = platform_throttle.take_if_permitted(_take_to_ask, ASKED)
+    if not rows:
         return False
-    rows = _take_to_ask(1 if gate is BreakerState.PROBE else ASKED)
-    if rows:
-        crash_points.at(Point.SETTLING_TAKEN)
-    elif gate is BreakerState.PROBE:
-        circuit_breaker.release_permission(Side.PLATFORM)
+    crash_points.at(Point.SETTLING_TAKEN)
     answers = call_all(
         rows,
         lambda row: _look_up(row, platform),
@@ -168,7 +160,7 @@ def ask_some(platform: Platform, budget: TimeBudget, threads: int) -> bool:
         for answer in answers:
             crash_points.at(Point.SETTLING_ANSWERED)
             _conclude(answer, platform.capability)
-    return bool(rows)
+    return True
 
 
 def _look_up(row: Assignment, platform: Platform) -> Receipt | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from django.conf import settings
 
@@ -17,6 +18,7 @@ from rewards.activation.claims import BATCH_SIZE
 # Most concurrent calls of one job, if there are permits.
 MAX_CALLS_PER_JOB = 8
 
+_T = TypeVar("_T")
 _FAILED = {Outcome.UNAVAILABLE, Outcome.UNANSWERED}
 
 
@@ -43,8 +45,19 @@ def _all_but(count: int) -> int:
     return max(settings.PLATFORM_CONCURRENCY - count, 1)
 
 
-def gate() -> BreakerState:
-    return circuit_breaker.acquire_permission(Side.PLATFORM)
+def take_if_permitted(take: Callable[[int], _T], most: int) -> _T | None:
+    """
+    Take up to `most` rows if the circuit breaker permits calls, or one as a probe.
+
+    The permission for a probe is released if there is no row to send.
+    """
+    gate = circuit_breaker.acquire_permission(Side.PLATFORM)
+    if gate is BreakerState.OPEN:
+        return None
+    taken = take(1 if gate is BreakerState.PROBE else most)
+    if gate is BreakerState.PROBE and not taken:
+        circuit_breaker.release_permission(Side.PLATFORM)
+    return taken
 
 
 def chunk_of(platform: Platform, threads: int) -> int:

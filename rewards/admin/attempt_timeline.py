@@ -17,11 +17,13 @@ def attempted(row: Assignment, attempt: Attempt) -> Moment:
     outcome = attempt.get_outcome_display() if attempt.outcome else "Under way"
     status = f", HTTP {attempt.status}" if attempt.status else ""
     took = f", {attempt.duration_ms} ms" if attempt.duration_ms is not None else ""
+    answer = redaction.redact_code(attempt.answer, row)
+    none = "Nothing" if attempt.outcome else "Nothing yet"
     return Moment(
         at=attempt.begun_at,
         what=f"{attempt.get_kind_display()}, attempt {attempt.number}",
         why=f"{outcome}{status}{took}.",
-        detail=exchange(_sent(row, attempt), _received(row, attempt)),
+        detail=exchange(_sent(row, attempt), words(answer, none)),
     )
 
 
@@ -33,8 +35,3 @@ def _sent(row: Assignment, attempt: Attempt) -> SafeString:
     if attempt.kind == Attempt.Kind.LOOK_UP:
         return line or format_html("A question about the key <code>{}</code>", row.key)
     return format_html("{}The body above, under the key <code>{}</code>", line, row.key)
-
-
-def _received(row: Assignment, attempt: Attempt) -> SafeString:
-    answer = redaction.redact_code(attempt.answer, row)
-    return words(answer, "Nothing" if attempt.outcome else "Nothing yet")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -30,16 +30,12 @@ _EXAMINED = (
     "execution__stop",
 )
 # The filters of the list by which the state counts can be narrowed, too.
-_OF_CENSUS = {
-    "execution": "execution",
-    "state__exact": "state",
-    "reason__exact": "reason",
-}
+_OF_CENSUS = {"execution", "state__exact", "reason__exact"}
 # Values of the fields that the state counts do not have.
 _CERTAIN = {"doubtful": False, "vendor_status": "something else"}
 
-Group = tuple[Mapping[str, Any], int, Decimal]
-"""The examined fields that a group of rows has in common, their number and value."""
+Group = Mapping[str, Any]
+"""The examined fields of some rows, their number as `total`, their value as `worth`."""
 
 
 @dataclass
@@ -70,18 +66,18 @@ class Preview:
     def left(self) -> str:
         return f"{total:,}" if (total := self.left_alone.total()) else ""
 
-    def add(self, *groups: Group) -> None:
-        """Count groups of rows; a negative number corrects an earlier group."""
-        for kind, count, worth in groups:
-            row = {name: kind[name] for name in _EXAMINED if "__" not in name}
+    def add(self, groups: Iterable[Group], *, sign: int = 1) -> None:
+        """Count groups of rows; with the sign -1, correct an earlier count."""
+        for group in groups:
+            row = {name: group[name] for name in _EXAMINED if "__" not in name}
             why_not = decisions.retry_skip_reason(
-                Assignment(**row), ExecutionStop(kind["execution__stop"])
+                Assignment(**row), ExecutionStop(group["execution__stop"])
             )
             if why_not:
-                self.left_alone[why_not] += count
+                self.left_alone[why_not] += sign * group["total"]
             else:
-                self.tried += count
-                self.values[kind["unit"]] += worth
+                self.tried += sign * group["total"]
+                self.values[group["unit"]] += sign * group["worth"]
 
 
 def preview(
@@ -100,12 +96,13 @@ def preview(
     """
     found, groups, counts = Preview(), _examine(rows, few), _census_filters(narrowed)
     if _are_all(groups, few):
-        found.add(*groups)
+        found.add(groups)
     elif counts is not None:
-        found.add(*_counted(counts))
+        # The state counts do not tell `doubtful` rows apart.
+        found.add(_CERTAIN | group for group in state_counts.assignments(**counts))
         _correct_doubtful(found, rows, most)
     else:
-        found.add(*(groups := _examine(rows, most)))
+        found.add(groups := _examine(rows, most))
         if not _are_all(groups, most):
             found.but = (
                 "More match than can be looked at while you wait. These are the "
@@ -116,7 +113,7 @@ def preview(
 
 
 def _are_all(groups: Iterable[Group], most: int) -> bool:
-    return sum(count for _, count, _ in groups) <= most
+    return bool(sum(group["total"] for group in groups) <= most)
 
 
 def _examine(rows: QuerySet[Assignment], most: int) -> list[Group]:
@@ -130,10 +127,8 @@ def _examine(rows: QuerySet[Assignment], most: int) -> list[Group]:
             f" FROM ({sql}) AS looked_at ({names}, value) GROUP BY {names}",
             params,
         )
-        return [
-            (dict(zip(_EXAMINED, values, strict=True)), count, worth)
-            for *values, count, worth in cursor.fetchall()
-        ]
+        columns = (*_EXAMINED, "total", "worth")
+        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _census_filters(narrowed: Mapping[str, str]) -> dict[str, str] | None:
@@ -142,30 +137,14 @@ def _census_filters(narrowed: Mapping[str, str]) -> dict[str, str] | None:
     if filters.get(PARAMETER) == "held":
         filters["state__exact"] = AssignmentState.HELD
         del filters[PARAMETER]
-    if not filters.keys() <= _OF_CENSUS.keys():
-        return None
-    return {_OF_CENSUS[name]: value for name, value in filters.items()}
-
-
-def _counted(filters: Mapping[str, str]) -> Iterator[Group]:
-    """Yield the groups of the state counts, as if no row were `doubtful`."""
-    for alike in state_counts.assignments(**filters):
-        kind = {
-            **_CERTAIN,
-            "state": alike.state,
-            "reason": alike.reason,
-            "meaning": alike.meaning,
-            "unit": alike.unit,
-            "execution__stop": alike.stop,
-        }
-        yield kind, alike.count, alike.value
+    return filters if filters.keys() <= _OF_CENSUS else None
 
 
 def _correct_doubtful(found: Preview, rows: QuerySet[Assignment], most: int) -> None:
-    """Count `doubtful` rows, which the state counts do not tell apart, as skipped."""
+    """Count `doubtful` rows as skipped, which were counted as if they were not."""
     doubtful = _examine(rows.filter(state=AssignmentState.HELD, doubtful=True), most)
-    for kind, count, worth in doubtful:
-        found.add(({**kind, **_CERTAIN}, -count, -worth), (kind, count, worth))
+    found.add(({**group, **_CERTAIN} for group in doubtful), sign=-1)
+    found.add(doubtful)
     if not _are_all(doubtful, most):
         found.but = (
             "More are in doubt than can be counted while you wait: more would be left "

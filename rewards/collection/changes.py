@@ -105,11 +105,9 @@ def _worth(columns: Columns) -> Any:
 def _hold_unclear(old: Assignment, now: Listed) -> None:
     """Hold a row with invalid data or an unknown status, unless it was sent."""
     verdict, _ = now.against(old, None)
-    waiting = (
-        [AssignmentState.OWED]
-        if now.terms.stop == ExecutionStop.CANCELLED
-        else [AssignmentState.OWED, AssignmentState.VOID]
-    )
+    waiting = [AssignmentState.OWED]
+    if now.terms.stop != ExecutionStop.CANCELLED:
+        waiting.append(AssignmentState.VOID)
     unsent = _one(old).filter(doubtful=False, state__in=waiting)
     state_machine.move_all(
         unsent.exclude(reason=AssignmentReason.WRITTEN_OFF),

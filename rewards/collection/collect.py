@@ -40,7 +40,7 @@ _UNFINISHED = Q(state__in=[CollectionState.WAITING, CollectionState.COLLECTING])
 logger = logging.getLogger("rewards.collecting")
 
 
-def collect(*, priority: Priority = Priority.COLLECTING) -> None:
+def collect() -> None:
     """
     Fetch due assignments, one call per execution in turn, for up to `TURN` seconds.
 
@@ -56,13 +56,13 @@ def collect(*, priority: Priority = Priority.COLLECTING) -> None:
             execution = due_executions(triggered_first=triggered).first()
             if execution is None or budget.is_spent():
                 return
-            collect_from(execution, client, priority, list_first=not triggered)
+            collect_from(execution, client, list_first=not triggered)
 
 
 def collect_from(
     execution: Execution,
     client: Promotions,
-    priority: Priority,
+    priority: Priority = Priority.COLLECTING,
     *,
     list_first: bool = False,
 ) -> None:

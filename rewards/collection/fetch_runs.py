@@ -23,7 +23,7 @@ from promoportal import optimove, wire
 from promoportal.db import state_machine
 from promoportal.db.bulk import Columns
 from promoportal.db.database_clock import seconds_from_now
-from promoportal.db.leases import RELEASED, Lease, due, unleased
+from promoportal.db.leases import RELEASED, Lease, due, leased, unleased
 from promoportal.optimove import Page
 from promoportal.optimove.throttle import UNAUTHORIZED
 from promoportal.resilience.backoff import backoff_seconds
@@ -110,14 +110,12 @@ def acquired(execution_pk: int) -> Iterator[Collection | None]:
 
     The collection's `token` is that of the lease until the lease is released or taken.
     """
-    token = Lease(LEASE).token
+    lease = Lease(LEASE)
     rows = free().filter(execution=execution_pk)
     # Counted as a crash now, and reset on release: after a crash there is no release.
-    rows.update(
-        lease_until=seconds_from_now(LEASE), token=token, deaths=F("deaths") + 1
-    )
-    leased = Collection.objects.filter(execution=execution_pk, token=token)
-    collection = leased.select_related("execution").first()
+    rows.update(**leased(lease), deaths=F("deaths") + 1)
+    own = Collection.objects.filter(execution=execution_pk, token=lease.token)
+    collection = own.select_related("execution").first()
     try:
         if collection and collection.deaths > MAX_CRASHES:
             problem = "Collecting it killed the worker, repeatedly."
@@ -126,7 +124,7 @@ def acquired(execution_pk: int) -> Iterator[Collection | None]:
         else:
             yield collection
     finally:
-        leased.update(**RELEASED, deaths=0)
+        own.update(**RELEASED, deaths=0)
 
 
 def free() -> QuerySet[Collection]:

@@ -31,16 +31,20 @@ MAX_FAILURES_TOGETHER = 6
 
 @dataclass(frozen=True)
 class CustomerQuery:
-    """The customers of one call, and how often each was announced before it."""
+    """The customers of one call, each with key and number of announcements before it."""
 
-    announced: dict[int, int]
-    customers: tuple[str, ...]
+    waiting: Sequence[tuple[int, int, str]]
+
+    @property
+    def customers(self) -> tuple[str, ...]:
+        return tuple(customer for _, _, customer in self.waiting)
 
     def halves(self) -> tuple[CustomerQuery, CustomerQuery]:
         """Return two queries with half of the customers, to isolate an invalid ID."""
-        rows = list(zip(self.announced.items(), self.customers, strict=True))
-        middle = len(rows) // 2
-        return _query(rows[:middle]), _query(rows[middle:])
+        middle = len(self.waiting) // 2
+        return CustomerQuery(self.waiting[:middle]), CustomerQuery(
+            self.waiting[middle:]
+        )
 
     def refuse(self, problem: str) -> None:
         """Hold the customers, because Optimove rejects the query for them."""
@@ -72,16 +76,8 @@ def next_query(execution: Execution, *, most: int) -> CustomerQuery | None:
     waiting = Trigger.objects.filter(
         due(), execution=execution, state=TriggerState.WAITING
     ).order_by("not_before", "pk")[:most]
-    rows = waiting.values_list("pk", "announced", "customer")
-    found = [((pk, announced), customer) for pk, announced, customer in rows]
-    return _query(found) if found else None
-
-
-def _query(rows: Sequence[tuple[tuple[int, int], str]]) -> CustomerQuery:
-    return CustomerQuery(
-        announced=dict(key for key, _ in rows),
-        customers=tuple(customer for _, customer in rows),
-    )
+    found = list(waiting.values_list("pk", "announced", "customer"))
+    return CustomerQuery(found) if found else None
 
 
 def _conclude(query: CustomerQuery, listed: Set[str]) -> None:
@@ -135,7 +131,7 @@ def _still_waiting(query: CustomerQuery) -> QuerySet[Trigger]:
     # The answer to an older query may lack the latest assignment.
     same = Q(pk=None)
     by_count: dict[int, list[int]] = {}
-    for pk, announced in query.announced.items():
+    for pk, announced, _ in query.waiting:
         by_count.setdefault(announced, []).append(pk)
     for announced, keys in by_count.items():
         same |= Q(pk__in=keys, announced=announced)

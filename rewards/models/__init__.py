@@ -5,7 +5,6 @@ from __future__ import annotations
 from rewards.models.assignment import (
     TIER,
     Activation,
-    ActivationManager,
     Assignment,
     AssignmentTransition,
 )
@@ -25,7 +24,6 @@ from rewards.models.retrial import Retrial, RetrialPart, RetrialTransition, Retr
 __all__ = [
     "TIER",
     "Activation",
-    "ActivationManager",
     "Assignment",
     "AssignmentDifference",
     "AssignmentReason",

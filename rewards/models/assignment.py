@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.db import models
 from django.db.models import Index, Q
@@ -10,12 +10,13 @@ from django.db.models.lookups import IsNull
 
 from executions.models import Execution
 from promoportal.db.leases import Leased
-from promoportal.db.state_machine import NEWEST, Stateful, Transition, constraint
+from promoportal.db.state_machine import Stateful, Transition, constraint
 from rewards.models.choices import (
     AssignmentDifference,
     AssignmentReason,
     AssignmentState,
 )
+from rewards.models.indexes import newest, partial
 from rewards.models.promotion import Promotion
 
 OWED, ACTIVATING, UNCERTAIN, ACTIVE, HELD, VOID = AssignmentState
@@ -23,11 +24,6 @@ OWED, ACTIVATING, UNCERTAIN, ACTIVE, HELD, VOID = AssignmentState
 TIER = KT("reward__tier")
 _HAS_REASON, _DOUBTFUL = ~Q(reason=""), Q(doubtful=True)
 _TOO_LATE = Q(cancelled_too_late=True)
-
-
-def _newest(name: str, *columns: Any, **options: Any) -> Index:
-    """Return an index for rows with equal columns, the newest first."""
-    return Index(*columns, NEWEST, name=name, **options)
 
 
 class Assignment(Stateful, Leased):
@@ -130,89 +126,68 @@ class Assignment(Stateful, Leased):
         ]
         indexes = [
             # The claim: pending rows of an execution, the longest due first.
-            Index(
-                fields=["execution", "not_before", "id"],
-                name="assignment_due",
-                condition=Q(state=OWED, cleared=True),
+            partial(
+                "assignment_due",
+                *("execution", "not_before", "id"),
+                state=OWED,
+                cleared=True,
             ),
             # The scheduler: rows past their deadline, rows whose lease ended, and rows
             # whose outcome is to be found out.
-            Index(
-                fields=["owed_since"],
-                name="assignment_owed_since",
-                condition=Q(state=OWED),
-            ),
-            Index(
-                fields=["lease_until"],
-                name="assignment_leased",
-                condition=Q(state=ACTIVATING),
-            ),
-            Index(
-                fields=["not_before"],
-                name="assignment_uncertain",
-                condition=Q(state=UNCERTAIN),
-            ),
+            partial("assignment_owed_since", "owed_since", state=OWED),
+            partial("assignment_leased", "lease_until", state=ACTIVATING),
+            partial("assignment_uncertain", "not_before", state=UNCERTAIN),
             # The filters of staff's list. Without the key, PostgreSQL would sort all
             # rows that an index finds: half a million for an execution.
-            _newest("assignment_of_execution", "execution"),
-            _newest("assignment_of_promotion", "promotion"),
-            _newest("assignment_in_state", "state"),
+            newest("assignment_of_execution", "execution"),
+            newest("assignment_of_promotion", "promotion"),
+            newest("assignment_in_state", "state"),
             # Also the query whether an execution has rows that are still processed.
-            _newest("assignment_of_execution_in", "execution", "state"),
+            newest("assignment_of_execution_in", "execution", "state"),
             # Partial, as few rows have a reason; the others are not written to it.
-            _newest("assignment_why", "reason", condition=_HAS_REASON),
-            _newest(
-                "assignment_in_state_why", "state", "reason", condition=_HAS_REASON
+            newest("assignment_why", "reason", where=_HAS_REASON),
+            newest("assignment_in_state_why", "state", "reason", where=_HAS_REASON),
+            newest(
+                "assignment_of_execution_why", "execution", "reason", where=_HAS_REASON
             ),
-            _newest(
-                "assignment_of_execution_why",
-                "execution",
-                "reason",
-                condition=_HAS_REASON,
-            ),
-            _newest(
+            newest(
                 "assignment_of_execution_tier",
                 "execution",
                 TIER,
-                condition=Q(IsNull(TIER, False)),
+                where=Q(IsNull(TIER, False)),
             ),
-            _newest("assignment_doubtful", condition=_DOUBTFUL),
-            _newest("assignment_too_late", condition=_TOO_LATE),
+            newest("assignment_doubtful", where=_DOUBTFUL),
+            newest("assignment_too_late", where=_TOO_LATE),
             # The counts of the overview, which must not read all rows of these states.
-            _newest(
+            newest(
                 "assignment_held_in_doubt",
+                where=Q(state=HELD, doubtful=True),
                 include=["id"],
-                condition=Q(state=HELD, doubtful=True),
             ),
-            _newest(
+            newest(
                 "assignment_unanswered",
+                where=Q(state=UNCERTAIN),
                 include=["id", "state_since"],
-                condition=Q(state=UNCERTAIN),
             ),
-            _newest(
-                "assignment_of_promotion_held", "promotion", condition=Q(state=HELD)
-            ),
+            newest("assignment_of_promotion_held", "promotion", where=Q(state=HELD)),
             # The preview of a cancellation.
-            _newest("assignment_of_execution_doubt", "execution", condition=_DOUBTFUL),
-            _newest("assignment_of_execution_late", "execution", condition=_TOO_LATE),
+            newest("assignment_of_execution_doubt", "execution", where=_DOUBTFUL),
+            newest("assignment_of_execution_late", "execution", where=_TOO_LATE),
             # Rows are sent again only while the platform remembers their key.
-            Index(
-                fields=["first_sent_at"],
-                name="assignment_in_doubt",
-                condition=Q(state__in=["OWED", "UNCERTAIN"], doubtful=True),
+            partial(
+                "assignment_in_doubt",
+                "first_sent_at",
+                state__in=["OWED", "UNCERTAIN"],
+                doubtful=True,
             ),
             # Rows that wait for the check of the limits.
-            Index(
-                fields=["execution", "id"],
-                name="assignment_uncleared",
-                condition=Q(cleared=False),
-            ),
+            partial("assignment_uncleared", "execution", "id", cleared=False),
             # The page of a customer, with rows that need review first, and the search.
             Index(fields=["customer", "-id"], name="assignment_by_customer"),
-            Index(
-                fields=["customer", "-id"],
-                name="assignment_of_customer_needing",
-                condition=Q(state__in=[HELD, UNCERTAIN]),
+            partial(
+                "assignment_of_customer_needing",
+                *("customer", "-id"),
+                state__in=[HELD, UNCERTAIN],
             ),
         ]
         permissions = [
@@ -252,11 +227,7 @@ class AssignmentTransition(Transition):
         indexes = [
             *Transition.Meta.indexes,
             # The list of activated rewards, the newest first.
-            Index(
-                NEWEST,
-                name="assignment_activated",
-                condition=Q(after=ACTIVE),
-            ),
+            newest("assignment_activated", where=Q(after=ACTIVE)),
         ]
 
 

@@ -6,6 +6,7 @@ from executions.models import Execution
 from promoportal.db.leases import Leased
 from promoportal.db.state_machine import Stateful, Transition, constraint
 from rewards.models.choices import AssignmentReason, CollectionState
+from rewards.models.indexes import partial
 
 IDLE, WAITING, COLLECTING, DONE, HELD = CollectionState
 
@@ -70,16 +71,8 @@ class Collection(Stateful, Leased):
         constraints = [constraint("collection_state_known", CollectionState.values)]
         indexes = [
             # The scheduler looks for due runs every second.
-            models.Index(
-                fields=["not_before"],
-                name="collection_due",
-                condition=models.Q(state__in=[WAITING, COLLECTING]),
-            ),
-            models.Index(
-                fields=["cleared_to"],
-                name="collection_clearing",
-                condition=models.Q(cleared_to__isnull=False),
-            ),
+            partial("collection_due", "not_before", state__in=[WAITING, COLLECTING]),
+            partial("collection_clearing", "cleared_to", cleared_to__isnull=False),
         ]
 
     def __str__(self) -> str:

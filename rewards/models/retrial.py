@@ -8,6 +8,9 @@ from django.db.models.functions import Now
 from promoportal.db.state_machine import Stateful, Transition, constraint
 from rewards.models.assignment import Assignment
 from rewards.models.choices import RetrialState
+from rewards.models.indexes import partial
+
+RUNNING, PAUSED, DONE, CANCELLED = RetrialState
 
 
 class Retrial(Stateful):
@@ -15,20 +18,14 @@ class Retrial(Stateful):
 
     machines = {
         "state": {
-            RetrialState.RUNNING: frozenset(
-                {RetrialState.PAUSED, RetrialState.DONE, RetrialState.CANCELLED}
-            ),
-            RetrialState.PAUSED: frozenset(
-                {RetrialState.RUNNING, RetrialState.CANCELLED}
-            ),
-            RetrialState.DONE: frozenset(),
-            RetrialState.CANCELLED: frozenset(),
+            RUNNING: frozenset({PAUSED, DONE, CANCELLED}),
+            PAUSED: frozenset({RUNNING, CANCELLED}),
+            DONE: frozenset(),
+            CANCELLED: frozenset(),
         }
     }
 
-    state = models.CharField(
-        max_length=20, choices=RetrialState, default=RetrialState.RUNNING
-    )
+    state = models.CharField(max_length=20, choices=RetrialState, default=RUNNING)
     form = models.UUIDField(unique=True, help_text="Pressed twice, it is one word.")
     narrowed = models.TextField(blank=True, help_text="How the list was narrowed.")
     by = models.ForeignKey(
@@ -44,11 +41,7 @@ class Retrial(Stateful):
         constraints = [constraint("retrial_state_known", RetrialState.values)]
         indexes = [
             # The scheduler and the job look for running bulk retries.
-            models.Index(
-                fields=["id"],
-                name="retrial_running",
-                condition=models.Q(state=RetrialState.RUNNING),
-            )
+            partial("retrial_running", "id", state=RUNNING)
         ]
 
     def __str__(self) -> str:
@@ -110,11 +103,7 @@ class Retried(models.Model):
         indexes = [
             # The results of a bulk retry, and the two filters of this list.
             models.Index(fields=["retrial", "id"], name="retried_listed"),
-            models.Index(
-                fields=["retrial", "id"],
-                name="retried_done",
-                condition=models.Q(left_alone=""),
-            ),
+            partial("retried_done", "retrial", "id", left_alone=""),
             models.Index(
                 fields=["retrial", "id"],
                 name="retried_left_alone",

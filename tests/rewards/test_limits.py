@@ -251,7 +251,7 @@ def fetched(
         fetch_runs.begin(collection)
         with Promotions.from_settings() as client:
             page = client.assignments(execution.reference)
-        no_customers = triggered_lookup.CustomerQuery({}, ())
+        no_customers = triggered_lookup.CustomerQuery([])
         conclude = no_customers.conclude if asked else fetch_runs.advance
         yield partial(ingest.store, collection, page, conclude)
 

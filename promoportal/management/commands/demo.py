@@ -14,7 +14,7 @@ from promoportal.admin import roles
 from promoportal.management import scenario_options
 from promoportal.management.base_command import PortalCommand
 from promoportal.management.commands.run import migrate
-from promoportal.management.demo_run import Demo, DemoFailed
+from promoportal.management.demo_run import Demo
 from promoportal.operations.reconciliation import Reconciled
 from promoportal.runtime.ports import Ports, free_port
 
@@ -63,10 +63,7 @@ class Command(PortalCommand):
         logging.getLogger("promoportal.wire").setLevel(logging.WARNING)
         settings.PORTAL_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
         migrate()
-        try:
-            facts = self._run(options)
-        except DemoFailed as error:
-            raise CommandError(str(error)) from error
+        facts = self._run(options)
         self.say(options, "Demo stopped.", **facts)
         if not facts["settled"]:
             msg = "Some assignments are not processed yet."

@@ -18,6 +18,14 @@ from promoportal.optimove.throttle import Throttled
 # The events that the portal handles: all are registered if no event type is given.
 ACTED_ON = (EventType.SCHEDULED, EventType.TRIGGERED, EventType.CANCELLED)
 
+_VERBS = {
+    "add": "create a listener; its secret URL is shown once",
+    "register": "create listeners and register them with Optimove",
+    "unregister": "unregister a listener from Optimove and close it",
+    "rotate": "create a second listener with a new secret URL",
+    "list": "list all listeners (secrets are not shown)",
+}
+
 
 class Command(PortalCommand):
     help = "Manage the webhook listeners that Optimove calls."
@@ -25,24 +33,20 @@ class Command(PortalCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True)
-        add = "create a listener; its secret URL is shown once"
-        self._add_options(verbs.add_parser("add", help=add))
-        register = "create listeners and register them with Optimove"
-        self._add_options(
-            verbs.add_parser("register", help=register), event_is_required=False
-        )
-        unregister = "unregister a listener from Optimove and close it"
-        self._add_id(verbs.add_parser("unregister", help=unregister))
-        rotate = "create a second listener with a new secret URL"
-        rotating = verbs.add_parser("rotate", help=rotate)
-        self._add_id(rotating)
-        rotating.add_argument(
-            "--register",
-            action="store_true",
-            help="also register the new URL with Optimove",
-        )
-        every = "list all listeners (secrets are not shown)"
-        self._json(verbs.add_parser("list", help=every))
+        for verb, text in _VERBS.items():
+            options = verbs.add_parser(verb, help=text)
+            # No default here: it would override a --json before the verb.
+            options.add_argument(
+                "--json", action="store_true", default=SUPPRESS, help=JSON_HELP
+            )
+            if verb in {"add", "register"}:
+                _add_listener_options(options, event_is_required=verb == "add")
+            if verb in {"unregister", "rotate"}:
+                number = "listener number, as in `listeners list`"
+                options.add_argument("listener", type=int, help=number)
+            if verb == "rotate":
+                both = "also register the new URL with Optimove"
+                options.add_argument("--register", action="store_true", help=both)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -61,43 +65,6 @@ class Command(PortalCommand):
             msg = f"Optimove did not accept the request. {error} No changes were made."
             raise CommandError(msg) from error
 
-    def _add_options(
-        self, parser: CommandParser, *, event_is_required: bool = True
-    ) -> None:
-        self._json(parser)
-        parser.add_argument(
-            "--event-type",
-            type=int,
-            required=event_is_required,
-            help="Optimove event type: 13 scheduled, 11 triggered, 4 cancelled",
-        )
-        parser.add_argument(
-            "--channel", type=int, help="Optimove channel ID (default: all channels)"
-        )
-        parser.add_argument(
-            "--header",
-            default="",
-            help='header that each request must carry, as "Name: secret"',
-        )
-        parser.add_argument(
-            "--network",
-            action="append",
-            default=[],
-            help="allowed network, such as 192.0.2.0/24; can be repeated",
-        )
-
-    def _add_id(self, parser: CommandParser) -> None:
-        self._json(parser)
-        parser.add_argument(
-            "listener", type=int, help="listener number, as in `listeners list`"
-        )
-
-    def _json(self, parser: CommandParser) -> None:
-        # No default here: it would override a --json before the verb.
-        parser.add_argument(
-            "--json", action="store_true", default=SUPPRESS, help=JSON_HELP
-        )
-
     def _open(self, event_type: int, options: dict[str, Any]) -> listeners.Opened:
         return listeners.open_listener(
             event_type,
@@ -107,8 +74,7 @@ class Command(PortalCommand):
         )
 
     def _add(self, options: dict[str, Any]) -> None:
-        opened = self._open(options["event_type"], options)
-        self._show(options, opened)
+        self._show(options, self._open(options["event_type"], options))
 
     def _register(self, options: dict[str, Any]) -> None:
         chosen = options["event_type"]
@@ -181,6 +147,29 @@ class Command(PortalCommand):
             **_facts(opened),
             **more,
         )
+
+
+def _add_listener_options(parser: CommandParser, *, event_is_required: bool) -> None:
+    parser.add_argument(
+        "--event-type",
+        type=int,
+        required=event_is_required,
+        help="Optimove event type: 13 scheduled, 11 triggered, 4 cancelled",
+    )
+    parser.add_argument(
+        "--channel", type=int, help="Optimove channel ID (default: all channels)"
+    )
+    parser.add_argument(
+        "--header",
+        default="",
+        help='header that each request must carry, as "Name: secret"',
+    )
+    parser.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        help="allowed network, such as 192.0.2.0/24; can be repeated",
+    )
 
 
 def _facts(opened: listeners.Opened) -> dict[str, Any]:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentTypeError
 from datetime import UTC, date, datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import CommandParser
 
 from promoportal.management import scenario_options
-from promoportal.management.base_command import JSON_HELP
+from promoportal.management.base_command import PortalCommand
 from promoportal.sandbox.scenarios import as_json, as_text, rehearse
 
 
-class Command(BaseCommand):
+class Command(PortalCommand):
     help = (
         "Calculate a scenario without sending anything: recipients, rewards, limits "
         "and a sample email."
     )
     requires_system_checks = ()
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument("scenario", help=scenario_options.known())
         scenario_options.add_arguments(parser)
         parser.add_argument(
@@ -29,16 +29,12 @@ class Command(BaseCommand):
             type=_day,
             help="date to calculate for, YYYY-MM-DD (default: today)",
         )
-        parser.add_argument("--json", action="store_true", help=JSON_HELP)
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = scenario_options.chosen(options["scenario"], options)
         day = options["day"] or datetime.now(UTC).date()
         rehearsed = rehearse(chosen, day=day)
-        if options["json"]:
-            self.stdout.write(json.dumps(as_json(rehearsed)))
-        else:
-            self.stdout.write(as_text(rehearsed))
+        self.say(options, as_text(rehearsed), **as_json(rehearsed))
 
 
 def _day(text: str) -> date:

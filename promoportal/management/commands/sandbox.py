@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentTypeError
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from promoportal import sandbox
 from promoportal.management import scenario_options
-from promoportal.management.base_command import JSON_HELP
+from promoportal.management.base_command import PortalCommand
 from promoportal.runtime import environment
 
 _CAPABILITIES = [capability.value for capability in sandbox.Capability]
 
 
-class Command(BaseCommand):
+class Command(PortalCommand):
     help = "Run the simulated Optimove and platform until stopped."
     requires_system_checks = ()
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument(
             "--port",
             type=int,
@@ -68,7 +69,6 @@ class Command(BaseCommand):
             help="what the simulated platform supports: idempotency keys, status "
             "checks, both or neither",
         )
-        parser.add_argument("--json", action="store_true", help=JSON_HELP)
         parser.add_argument(
             "--with-parent",
             nargs="?",
@@ -85,7 +85,7 @@ class Command(BaseCommand):
                 chosen,
                 host=options["host"],
                 port=options["port"],
-                started=self._print_json if options["json"] else self._print_text,
+                started=partial(self._announce, options),
                 parent=options["with_parent"],
             )
         except sandbox.Taken as error:
@@ -95,27 +95,23 @@ class Command(BaseCommand):
             msg = f"The sandbox cannot listen on {address}: {error.strerror}."
             raise CommandError(msg) from error
 
-    def _print_text(self, url: str) -> None:
-        self.stdout.write("The sandbox is running. Set these variables for the portal:")
-        for name, value in _addresses(url).items():
-            self.stdout.write(f"  {name}={value}")
-        self.stdout.write(
-            f"Run campaigns and inject faults at {url}/control/. Press Ctrl-C to stop."
+    def _announce(self, options: dict[str, Any], url: str) -> None:
+        addresses = {
+            "OPTIMOVE_API_URL": f"{url}/optimove",
+            "OPTIMOVE_PROMOTIONS_URL": f"{url}/promotions",
+            "PLATFORM_URL": f"{url}/platform",
+        }
+        variables = [f"  {name}={value}\n" for name, value in addresses.items()]
+        self.say(
+            options,
+            "The sandbox is running. Set these variables for the portal:\n"
+            f"{''.join(variables)}"
+            f"Run campaigns and inject faults at {url}/control/. Press Ctrl-C to stop.",
+            url=url,
+            control=f"{url}/control",
+            **addresses,
         )
         self.stdout.flush()
-
-    def _print_json(self, url: str) -> None:
-        control = {"url": url, "control": f"{url}/control"}
-        self.stdout.write(json.dumps(control | _addresses(url)))
-        self.stdout.flush()
-
-
-def _addresses(url: str) -> dict[str, str]:
-    return {
-        "OPTIMOVE_API_URL": f"{url}/optimove",
-        "OPTIMOVE_PROMOTIONS_URL": f"{url}/promotions",
-        "PLATFORM_URL": f"{url}/platform",
-    }
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
