@@ -2,8 +2,7 @@
 Spending limits: count, hold and release rewards. Optimove's Auto Flow has no approval.
 
 A limit applies to all rewards of one execution, so that several small runs cannot
-exceed what one large run may not. Limits are checked under the row lock of the
-collection.
+exceed what one large run may not. Limits are checked under a lock on the execution.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from promoportal.optimove import Meaning
 from promoportal.runtime.environment import amounts
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
-from rewards.models import Assignment, Collection, Tally
+from rewards.models import Assignment, AssignmentReason, Collection, Tally
 
 _amounts = cache(amounts)
 BATCH_SIZE = 5000
@@ -107,18 +106,17 @@ def _add(execution: Execution, unit: str, customers: int, total: Decimal) -> Non
     )
 
 
-def check(execution: Execution) -> bool:
+def hold_if_over(execution: Execution) -> bool:
     """
-    Hold the execution if it is over a limit; return whether it is within all limits.
+    Hold the execution if it is over a limit; return whether it is.
 
     The caller must have locked the execution.
     """
-    collections = Collection.objects.filter(execution=execution)
-    waived = collections.values_list("waived", flat=True).first()
-    over = _over(_figures(execution), waived or {})
+    collection = Collection.objects.filter(execution=execution).first()
+    over = _over(_figures(execution, collection), collection)
     if over:
         lifecycle.hold(execution, problem=over)
-    return not over
+    return bool(over)
 
 
 def check_run(collection: Collection) -> None:
@@ -127,7 +125,7 @@ def check_run(collection: Collection) -> None:
 
     The caller must have locked the collection.
     """
-    if check(collection.execution):
+    if not hold_if_over(collection.execution):
         _release(collection)
 
 
@@ -135,7 +133,7 @@ def waive(execution: Execution) -> None:
     """Accept the figures of an execution that staff resume; release its rows."""
     collection, _ = Collection.objects.get_or_create(execution=execution)
     locked = Collection.objects.select_for_update().get(pk=collection.pk)
-    locked.waived = _figures(execution)
+    locked.waived = _figures(execution, locked)
     locked.save(update_fields=["waived"])
     _release(locked)
 
@@ -183,20 +181,35 @@ def _release_some(collection_pk: int) -> bool:
         return len(some) == BATCH_SIZE
 
 
-def _figures(execution: Execution) -> dict[str, Any]:
+def _figures(execution: Execution, collection: Collection | None) -> dict[str, Any]:
     tallies = Tally.objects.filter(execution=execution)
     return {
-        "customers": sum(tally.customers for tally in tallies),
+        "customers": sum(tally.customers for tally in tallies) + _unlisted(collection),
         "value": {tally.unit: str(tally.value) for tally in tallies if tally.unit},
     }
 
 
-def _over(figures: Mapping[str, Any], waived: Mapping[str, Any]) -> str:
+def _unlisted(collection: Collection | None) -> int:
+    """
+    Return how many rows Optimove did not list, if a list stayed incomplete.
+
+    Each of them may be a reward, so that the number of rewards is not known.
+    """
+    if collection is None or collection.reason != AssignmentReason.INCOMPLETE:
+        return 0
+    return max(0, (collection.total or 0) - collection.seen)
+
+
+def _over(figures: Mapping[str, Any], collection: Collection | None) -> str:
     """Return which figures are over a limit and not waived, as sentences; or ""."""
     limits, found, count = current(), [], figures["customers"]
+    waived = (collection.waived if collection else None) or {}
     allowed = max(limits.customers or 0, waived.get("customers", 0))
     if limits.customers is not None and count > allowed:
-        found.append(f"{count} rewards were assigned; the limit is {limits.customers}.")
+        up_to = "Up to " if _unlisted(collection) else ""
+        found.append(
+            f"{up_to}{count} rewards were assigned; the limit is {limits.customers}."
+        )
     sums, waived_sums = _by_unit(figures["value"]), _by_unit(waived.get("value", {}))
     names = {unit.casefold(): unit for unit in reversed(figures["value"])}
     for unit, most in limits.value.items():
