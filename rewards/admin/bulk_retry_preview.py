@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from executions.models import ExecutionStop
 from promoportal.admin.alerts import PARAMETER
@@ -26,13 +26,15 @@ FEW = 1_000
 # Most rows to examine while staff wait.
 MAX_ROWS_EXAMINED = 10_000
 _EXAMINED = (
-    *("state", "reason", "doubtful", "meaning", "vendor_status", "unit"),
+    *("state", "reason", "doubtful", "difference", "meaning", "vendor_status", "unit"),
     "execution__stop",
 )
 # The filters of the list by which the state counts can be narrowed, too.
 _OF_CENSUS = {"execution", "state__exact", "reason__exact"}
 # Values of the fields that the state counts do not have.
-_CERTAIN = {"doubtful": False, "vendor_status": "something else"}
+_UNKNOWN = {"doubtful": False, "difference": "", "vendor_status": "something else"}
+# The rows that a retry skips because of such a field.
+_MISCOUNTED = (Q(doubtful=True), Q(doubtful=False) & ~Q(difference=""))
 
 Group = Mapping[str, Any]
 """The examined fields of some rows, their number as `total`, their value as `worth`."""
@@ -98,9 +100,8 @@ def preview(
     if _are_all(groups, few):
         found.add(groups)
     elif counts is not None:
-        # The state counts do not tell `doubtful` rows apart.
-        found.add(_CERTAIN | group for group in state_counts.assignments(**counts))
-        _correct_doubtful(found, rows, most)
+        found.add(_UNKNOWN | group for group in state_counts.assignments(**counts))
+        _correct(found, rows, most)
     else:
         found.add(groups := _examine(rows, most))
         if not _are_all(groups, most):
@@ -140,13 +141,14 @@ def _census_filters(narrowed: Mapping[str, str]) -> dict[str, str] | None:
     return filters if filters.keys() <= _OF_CENSUS else None
 
 
-def _correct_doubtful(found: Preview, rows: QuerySet[Assignment], most: int) -> None:
-    """Count `doubtful` rows as skipped, which were counted as if they were not."""
-    doubtful = _examine(rows.filter(state=AssignmentState.HELD, doubtful=True), most)
-    found.add(({**group, **_CERTAIN} for group in doubtful), sign=-1)
-    found.add(doubtful)
-    if not _are_all(doubtful, most):
-        found.but = (
-            "More are in doubt than can be counted while you wait: more would be left "
-            "alone, and fewer tried again."
-        )
+def _correct(found: Preview, rows: QuerySet[Assignment], most: int) -> None:
+    """Count possibly activated and changed rows as skipped, and not as retried."""
+    for kind in _MISCOUNTED:
+        groups = _examine(rows.filter(kind, state=AssignmentState.HELD), most)
+        found.add(({**group, **_UNKNOWN} for group in groups), sign=-1)
+        found.add(groups)
+        if not _are_all(groups, most):
+            found.but = (
+                "More are in doubt than can be counted while you wait: more would be "
+                "left alone, and fewer tried again."
+            )

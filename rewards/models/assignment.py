@@ -164,6 +164,8 @@ class Assignment(Stateful, Leased):
                 where=Q(state=HELD, doubtful=True),
                 include=["id"],
             ),
+            # The preview of a bulk retry: changed rewards that a retry skips.
+            newest("assignment_held_changed", where=Q(state=HELD) & ~Q(difference="")),
             newest(
                 "assignment_unanswered",
                 where=Q(state=UNCERTAIN),
@@ -206,12 +208,12 @@ class Assignment(Stateful, Leased):
         Rows that the previous release marked during an upgrade have only the sentence
         or the reason. The next release can read `difference` alone.
         """
-        # Earlier releases wrote "The vendor" in place of "Optimove".
-        if AssignmentDifference.OWNER.problem.removeprefix("Optimove") in self.problem:
+        if "lists another customer or promotion than before." in self.problem:
             return AssignmentDifference.OWNER
         if self.difference:
             return AssignmentDifference(self.difference)
         is_marked = self.reason == AssignmentReason.DIFFERS
+        is_marked |= "lists another reward than before." in self.problem
         return AssignmentDifference.REWARD if is_marked else None
 
     def __str__(self) -> str:

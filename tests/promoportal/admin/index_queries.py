@@ -70,6 +70,12 @@ def preview_cancellation(staff: StaffClient, execution: int = 1) -> Any:
     return staff.client.post(list_of(Delivery), data)
 
 
+def preview_bulk_retry(staff: StaffClient) -> Any:
+    """Request the preview of a bulk retry of all rows that need review."""
+    held = list_of(Assignment, state__exact="HELD")
+    return staff.client.post(held, {"retry_all": "ask"})
+
+
 def expire_reports(_staff: StaffClient) -> None:
     """Close the reports of crashed workers: their redemptions may be reported."""
     token, ago = uuid4(), timezone.now() - timedelta(minutes=1)
@@ -115,6 +121,7 @@ SERVES: dict[str, Query] = {
     "assignment_doubtful": list_of(Assignment, doubtful__exact=1),
     "assignment_due": run_scheduler,
     "assignment_held_in_doubt": OVERVIEW,
+    "assignment_held_changed": preview_bulk_retry,
     "assignment_in_doubt": run_scheduler,
     "assignment_in_state": list_of(Assignment, state__exact="ACTIVE"),
     "assignment_in_state_why": list_of(
