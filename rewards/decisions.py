@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -15,6 +14,7 @@ from executions.locks import lock_exclusive
 from executions.models import Execution, ExecutionStop
 from promoportal import optimove
 from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
+from promoportal.db.state_machine import LostRace
 from promoportal.optimove import Meaning, Row
 from rewards import approvals, limits, signals
 from rewards.approvals import Says
@@ -26,7 +26,7 @@ from rewards.models import (
     AssignmentReason,
     AssignmentState,
 )
-from rewards.transitions import mark_active, mark_owed
+from rewards.transitions import UNCLEAR, mark_active, mark_owed
 
 # Reasons of rewards that did not fail: staff must confirm that they are intended.
 NEEDS_CONFIRMATION = (
@@ -44,6 +44,17 @@ NOT_THEIRS = SkipReason(
     "its id is another customer's or promotion's by now: write it off, and have CRM "
     "assign what is listed now under an id of its own",
 )
+
+
+def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
+    """
+    Retry rewards that need review.
+
+    Possibly activated ones are skipped: they might be activated twice. Rows with
+    invalid data or an unknown status are evaluated again, with the current contract
+    file. Rewards that staff must confirm are skipped; `release` approves these.
+    """
+    return _each(_retry, rows, by=by, why=why)
 
 
 def retry_together(
@@ -153,6 +164,26 @@ Decide = Callable[..., SkipReason | None]
 """Decides about one locked row; returns why the row was skipped, or None."""
 
 
+def release(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
+    """Approve duplicates, rewards over a limit, and rewards that Optimove changed."""
+    return _each(_release, rows, by=by, why=why)
+
+
+def given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
+    """Mark possibly activated rewards as activated, as the platform's records show."""
+    return _each(_given, rows, by=by, why=why)
+
+
+def not_given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
+    """Mark possibly activated rewards as not activated, so that they are sent again."""
+    return _each(_not_given, rows, by=by, why=why)
+
+
+def write_off(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
+    """Write off rewards that need review: they will not be activated."""
+    return _each(_write_off, rows, by=by, why=why)
+
+
 def _each(
     decide: Decide, rows: QuerySet[Assignment], *, by: Any, why: str
 ) -> BulkResult:
@@ -175,13 +206,6 @@ def _locked(pk: int) -> Assignment:
 def _retry(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
-    """
-    Retry a reward that needs review.
-
-    A possibly activated one is skipped: it might be activated twice. A row with invalid
-    data or an unknown status is evaluated again, with the current contract file. A
-    reward that staff must confirm is skipped; `release` approves it.
-    """
     if why_not := retry_skip_reason(row, stop):
         return why_not
     if row.reason in REREAD_REASONS and (unreadable := _as_listed(row, stop)):
@@ -193,7 +217,6 @@ def _retry(
 def _release(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
-    """Approve a duplicate, a reward over a limit, or one that Optimove changed."""
     if why_not := obstacle_to_release(row, stop):
         return why_not
     confirmed = (AssignmentReason.REPEATED, AssignmentReason.DIFFERS, row.reason)
@@ -248,7 +271,8 @@ def _take_over(
 ) -> None:
     """Store the current values of the row; hold its execution if it is over a limit."""
     limits.admit(row.execution, [columns], instead_of=[row])
-    columns |= {"order": None, "cleared": limits.check(row.execution) and row.cleared}
+    is_over = limits.hold_if_over(row.execution)
+    columns |= {"order": None, "cleared": row.cleared and not is_over}
     if verdict.reason:
         columns |= {"reason": verdict.reason, "problem": verdict.problem}
     Assignment.objects.filter(pk=row.pk).update(**columns)
@@ -268,7 +292,7 @@ def _owe(
     rows: list[Assignment], stop: ExecutionStop, *, by: Any, why: str, **changes: Any
 ) -> None:
     """Make rows of one execution pending again, with all counts of failures reset."""
-    mark_owed(
+    moved = mark_owed(
         Assignment.objects.filter(pk__in=[row.pk for row in rows]),
         stop=stop,
         settled=True,
@@ -283,13 +307,14 @@ def _owe(
         deaths=0,
         **changes,
     )
+    if len(moved) < len(rows):
+        raise LostRace(f"Of {len(rows)} assignments, only {len(moved)} changed.")
     reopen([rows[0].execution_id], by=by, why=why)
 
 
 def _given(
     row: Assignment, _: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
-    """Mark a possibly activated reward as activated, as the platform's records show."""
     reasons = obstacle_to_saying(row) or approvals.approve(
         row, Says.GIVEN, by=by, why=why
     )
@@ -303,7 +328,6 @@ def _given(
 def _not_given(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
-    """Mark a possibly activated reward as not activated, so that it is sent again."""
     reasons = obstacle_to_saying(row) or approvals.approve(
         row, Says.NOT_GIVEN, by=by, why=why
     )
@@ -322,6 +346,8 @@ def _next_reason(row: Assignment) -> dict[str, str]:
     """Return the columns with the reason for which a row stays in `HELD`; or {}."""
     if row.reason in (*NEEDS_CONFIRMATION, *REREAD_REASONS):
         return {"reason": row.reason}
+    if row.meaning == Meaning.UNKNOWN:
+        return {"reason": AssignmentReason.UNKNOWN_STATUS, "problem": UNCLEAR}
     if difference := row.known_difference:
         return {"reason": AssignmentReason.DIFFERS, "problem": difference.problem}
     return {}
@@ -330,7 +356,6 @@ def _next_reason(row: Assignment) -> dict[str, str]:
 def _write_off(
     row: Assignment, _: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
-    """Write off a reward that needs review: it will not be activated."""
     if why_not := obstacle_to_writing_off(row):
         return why_not
     row.move(
@@ -341,10 +366,3 @@ def _write_off(
         problem=why,
     )
     return None
-
-
-retry = partial(_each, _retry)
-release = partial(_each, _release)
-given = partial(_each, _given)
-not_given = partial(_each, _not_given)
-write_off = partial(_each, _write_off)

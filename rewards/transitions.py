@@ -63,6 +63,9 @@ def cancelled() -> Q:
     return ~_assigned() | Q(execution__stop=ExecutionStop.CANCELLED)
 
 
+UNCLEAR = "Optimove says now what the contract does not know."
+# During an upgrade, the previous release sets the reason only, not `difference`.
+DIFFERS = ~Q(difference="") | Q(reason=AssignmentReason.DIFFERS)
 _CANCELLED_IN_DOUBT = (
     "It was taken back while in doubt: the platform is asked, not told again."
 )
@@ -92,7 +95,7 @@ def mark_owed(
     ended = everything if is_over else ~_assigned()
     unclear = nothing if is_over else Q(meaning=Meaning.UNKNOWN)
     doubtful = nothing if settled else Q(doubtful=True)
-    differing = nothing if "difference" in changes else _DIFFERS
+    differing = nothing if "difference" in changes else DIFFERS
     stopped = [
         *_hold_unclear(rows.filter(unclear).exclude(doubtful), changes),
         *_void(rows.filter(ended).exclude(unclear | doubtful), by, changes),
@@ -173,13 +176,10 @@ def _void(rows: QuerySet[Assignment], by: Any, changes: dict[str, Any]) -> list[
 
 
 def _hold_unclear(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
-    problem = "Optimove says now what the contract does not know."
-    why = {"reason": AssignmentReason.UNKNOWN_STATUS, "problem": problem}
-    return _hold(rows, problem, {**changes, **why})
+    why = {"reason": AssignmentReason.UNKNOWN_STATUS, "problem": UNCLEAR}
+    return _hold(rows, UNCLEAR, {**changes, **why})
 
 
-# During an upgrade, the previous release sets the reason only, not `difference`.
-_DIFFERS = ~Q(difference="") | Q(reason=AssignmentReason.DIFFERS)
 _PROBLEM = Case(
     *(When(difference=each, then=Value(each.problem)) for each in AssignmentDifference),
     default=F("problem"),

@@ -122,6 +122,8 @@ def _held(row: Assignment) -> NextStep:
         text = "Somebody looks in the platform's books, and says whether it was given."
     elif conflict := decisions.owner_conflict(row):
         text = f"{capfirst(conflict.sentence)}."
+    elif row.known_difference:
+        text = _HELD[AssignmentReason.DIFFERS]
     return _step(row, text, needs_staff=True)
 
 

@@ -18,6 +18,7 @@ from promoportal.db.leases import Lease, due, leased
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Order, Reward
 from rewards.models import Assignment, AssignmentState, Attempt
+from rewards.transitions import DIFFERS
 
 # Longest duration of one call in seconds, with the connection and a reserve.
 MAX_CALL_SECONDS = 20.0
@@ -79,13 +80,25 @@ def _claim(
 
 def claimable(capability: Capability) -> QuerySet[Assignment]:
     """Return rewards that are due, within the limits, and safe to send, also again."""
-    # Rewards that Optimove cancelled are `VOID` already; `meaning` is the last check.
-    pending = Assignment.objects.filter(
-        due(), state=AssignmentState.OWED, cleared=True, meaning=Meaning.ACTIVATE
+    return Assignment.objects.filter(
+        due(), sendable(capability), state=AssignmentState.OWED, cleared=True
     )
+
+
+def sendable(capability: Capability) -> Q:
+    """
+    Return a filter for rewards that may be sent, also again.
+
+    A `doubtful` reward may have been sent. It is sent again only under a key that the
+    platform still knows, and only as it was sent: not if Optimove changed it and its
+    order was lost with a backup.
+    """
+    # Rewards that Optimove cancelled are `VOID` already; `meaning` is the last check.
+    assigned, certain = Q(meaning=Meaning.ACTIVATE), Q(doubtful=False)
     if not capability.idempotent:
-        return pending.filter(doubtful=False)
-    return pending.filter(Q(doubtful=False) | within_key_retention(capability))
+        return assigned & certain
+    is_same = Q(order__isnull=False) | ~DIFFERS
+    return assigned & (certain | within_key_retention(capability) & is_same)
 
 
 def within_key_retention(capability: Capability) -> Q:

@@ -36,6 +36,7 @@ from rewards.activation.claims import (
     COMPANY,
     MAX_CALL_SECONDS,
     TURN,
+    sendable,
     within_key_retention,
 )
 from rewards.activation.deadlines import SWEEP
@@ -88,8 +89,7 @@ def _stranded(capability: Capability) -> QuerySet[Assignment]:
     doubtful = Assignment.objects.filter(
         due(), state=AssignmentState.OWED, doubtful=True
     )
-    sendable = within_key_retention(capability) & Q(meaning=Meaning.ACTIVATE)
-    return doubtful.exclude(sendable) if capability.idempotent else doubtful
+    return doubtful.exclude(sendable(capability))
 
 
 def _hold_poison() -> None:
@@ -118,13 +118,17 @@ def _send_again(capability: Capability) -> None:
 
 
 def _stop_stranded(capability: Capability) -> None:
-    rows = _stranded(capability)
-    why = "It is in doubt, and the platform knows no keys."
-    if capability.idempotent:
-        _hold_unanswered(rows.exclude(within_key_retention(capability)), _FORGOTTEN)
-        rows = rows.exclude(meaning=Meaning.ACTIVATE)
-        why = "It is in doubt, and not assigned any more."
-    mark_uncertain(rows[:SWEEP], why=why)
+    rows, is_known = _stranded(capability), within_key_retention(capability)
+    if not capability.idempotent:
+        why = "It is in doubt, and the platform knows no keys."
+        mark_uncertain(rows[:SWEEP], why=why)
+        return
+    _hold_unanswered(rows.exclude(is_known), _FORGOTTEN)
+    for kind, why in (
+        (~Q(meaning=Meaning.ACTIVATE), "It is in doubt, and not assigned any more."),
+        (Q(meaning=Meaning.ACTIVATE), "It is in doubt, and Optimove changed it."),
+    ):
+        mark_uncertain(rows.filter(is_known, kind)[:SWEEP], why=why)
 
 
 def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:

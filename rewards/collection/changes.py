@@ -42,7 +42,7 @@ def apply_changes(pairs: Sequence[tuple[Assignment, Listed]]) -> Counted:
     changed = {old.pk: now for old, now in pairs if _has_changed(old, now)}
     found = Counted()
     rows = Assignment.objects.filter(pk__in=list(changed)).order_by("pk")
-    for old in rows.select_for_update():
+    for old in rows.select_related("promotion").select_for_update(of=["self"]):
         now, was_assigned = changed[old.pk], old.meaning == Meaning.ACTIVATE
         # What was sent stays as it was sent.
         sent = _WORTH if old.order is not None else ()

@@ -1,0 +1,161 @@
+"""A reward that Optimove changed is never activated unless staff approve the change."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from pytest_django import Settings
+
+from executions import lifecycle
+from promoportal import platforms, wire
+from promoportal.db.database_clock import database_now
+from promoportal.operations import next_step
+from promoportal.operations.restored_backup import restored
+from promoportal.sandbox import Fault
+from rewards import decisions
+from rewards.activation.call_pool import CallResult, Outcome
+from rewards.activation.claims import claim
+from rewards.activation.outcomes import conclude
+from rewards.admin.bulk_retry_preview import preview
+from rewards.models import Assignment, AssignmentReason, AssignmentState
+from tests.rewards.collection.test_changes import OTHER, row
+from tests.staff_client import StaffClient
+from tests.world import World
+
+NINE = {**OTHER, "value": "9"}
+NINETY_NINE = {**OTHER, "value": "99"}
+
+
+@pytest.fixture
+def listed(world: World) -> dict[str, object]:
+    """The row in Optimove's list; changes of it are listed at the next run."""
+    found = {**row("9f0c", customer="C1"), "reward": NINE}
+    world.box.list_row("7311", found)
+    return found
+
+
+@pytest.mark.parametrize("columns", [{"reward": NINETY_NINE}, {"customerId": "C9"}])
+@pytest.mark.parametrize("capability", ["idempotent", "idempotent,askable", "askable"])
+def test_a_reward_that_changed_after_the_backup_needs_review(
+    world: World,
+    settings: Settings,
+    operations: StaffClient,
+    listed: dict[str, object],
+    capability: str,
+    columns: dict[str, object],
+) -> None:
+    """The backup does not contain the order that may have been sent since."""
+    settings.PLATFORM_CAPABILITY = capability
+    world.box.become(capability.partition(",")[0])
+    execution = world.collect("7311")
+    lifecycle.pause(execution, by=operations.user, why="Restoring.")
+    restored(database_now() - timedelta(hours=1))
+
+    listed.update(columns)
+    world.collect("7311")
+    execution.refresh_from_db()
+    lifecycle.resume(execution, by=operations.user, why="Restored.")
+    world.wait()
+
+    found = Assignment.objects.get()
+    assert not world.box.credits
+    assert found.state == AssignmentState.HELD
+    assert found.difference
+
+
+@pytest.mark.usefixtures("listed")
+def test_an_unchanged_reward_is_sent_after_a_restored_backup(world: World) -> None:
+    execution = world.collect("7311")
+    lifecycle.pause(execution, by=None, why="Restoring.")
+    restored(database_now() - timedelta(hours=1))
+
+    world.collect("7311")
+    execution.refresh_from_db()
+    lifecycle.resume(execution, by=None, why="Restored.")
+    world.wait()
+
+    assert [str(credit.value) for credit in world.box.credits] == ["9"]
+
+
+@pytest.fixture
+def rejected(world: World, listed: dict[str, object]) -> Assignment:
+    """A reward that the platform rejected, and that Optimove changed in the call."""
+    execution = world.collect("7311")
+    taken = claim(execution.pk, platforms.current_capability(), 1)
+    assert taken
+    listed["reward"] = NINETY_NINE
+    world.collect("7311")
+    error = wire.Rejected("The account is closed.")
+    answer = CallResult(taken.rows[0], Outcome.REFUSED, problem=str(error), error=error)
+    conclude(taken, [answer])
+    return Assignment.objects.get()
+
+
+def test_a_rejected_reward_that_also_changed_shows_that_crm_must_decide(
+    rejected: Assignment, operations: StaffClient
+) -> None:
+    assert rejected.reason == AssignmentReason.REFUSED
+    assert "CRM" in next_step.of(rejected).sentence
+    assert "retry" not in operations.offered(rejected)
+
+
+@pytest.mark.usefixtures("rejected")
+@pytest.mark.parametrize("few", [0, 1_000])
+def test_the_preview_of_a_bulk_retry_skips_a_changed_reward(
+    operations: StaffClient, few: int
+) -> None:
+    rows = Assignment.objects.all()
+
+    figures = preview(rows, {}, few=few)
+    result = decisions.retry(rows, by=operations.user, why="Account opened.")
+
+    assert (figures.tried, figures.left_alone.total()) == (0, 1)
+    assert (result.done, result.skipped.total()) == (0, 1)
+
+
+@pytest.mark.usefixtures("listed")
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Optimove lists another reward than before.",
+        "The vendor lists another customer or promotion than before.",
+    ],
+)
+def test_a_change_that_the_previous_release_marked_is_recognised(
+    world: World, operations: StaffClient, sentence: str
+) -> None:
+    """During an upgrade, the previous release adds the sentence and no `difference`."""
+    world.box.order(
+        Fault(kind="error_before", side="platform", route="rewards", status=422)
+    )
+    world.collect("7311")
+    world.run_activation()
+    Assignment.objects.update(problem=f"The account is closed. {sentence}")
+
+    result = decisions.retry(
+        Assignment.objects.all(), by=operations.user, why="Account opened."
+    )
+
+    assert (result.done, result.skipped.total()) == (0, 1)
+
+
+def test_a_reward_with_an_unknown_status_stays_in_review_if_it_was_not_activated(
+    world: World, settings: Settings, operations: StaffClient
+) -> None:
+    settings.PLATFORM_CAPABILITY = "neither"
+    world.box.become("neither")
+    reference = world.box.assign("7311", "C1")
+    world.collect("7311")
+    world.box.order(Fault(kind="lost_answer", side="platform", route="rewards"))
+    world.run_activation()
+    world.wait()
+    world.box.change("7311", reference, status="Martian")
+    world.collect("7311")
+
+    operations.do("not_given", Assignment.objects.get())
+
+    found = Assignment.objects.get()
+    assert (found.state, found.doubtful) == (AssignmentState.HELD, False)
+    assert found.reason == AssignmentReason.UNKNOWN_STATUS
+    assert "not_given" not in operations.offered(found)
