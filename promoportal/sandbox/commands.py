@@ -41,10 +41,8 @@ class _Order:
         _require(0 <= self.eligible <= 1, "eligible must be from 0 to 1")
         weights = self.statuses.values()
         are_numbers = all(isinstance(weight, int | float) for weight in weights)
-        _require(weights and are_numbers, "statuses must be names with weights")
-        _require(
-            min(self.channels, default=0) >= 0, "channels must be a list of numbers"
-        )
+        _require(weights and are_numbers, "each of statuses must have a number")
+        _require(min(self.channels, default=0) >= 0, "channels must not be negative")
 
     @property
     def offers(self) -> tuple[Promotion, ...]:
@@ -64,7 +62,7 @@ class Launch(_Order):
     def __post_init__(self) -> None:
         super().__post_init__()
         is_valid = 0 <= self.customers <= MAX_CUSTOMERS
-        _require(is_valid, f"customers must be a number up to {MAX_CUSTOMERS}")
+        _require(is_valid, f"customers must be from 0 to {MAX_CUSTOMERS:,}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +79,7 @@ class Trigger(_Order):
         super().__post_init__()
         _require(_are_customers(self.customers), _WHO)
         is_valid = 0 <= self.listed_after <= MAX_SECONDS
-        _require(is_valid, f"listed_after goes up to {MAX_SECONDS}")
+        _require(is_valid, f"listed_after must be from 0 to {MAX_SECONDS:,} seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +92,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Raise ValueError with a sentence if the fields make no sense."""
-        _require(self.plan >= 0, "plan must be the number of a campaign")
+        _require(self.plan >= 0, "plan must be the ID of a campaign")
         _require(self.due is None or self.due.tzinfo is not None, _AT)
 
     @property
@@ -136,9 +134,9 @@ class Life:
     do: str
 
 
-_AT = "at must be a time with its zone"
-_WHO = "customers must be a number or a list of ids"
-_VALUES = "each of values must be a text, a number, a truth or two numbers"
+_AT = "at must be a time with a time zone"
+_WHO = "customers must be a number or a list of customer IDs"
+_VALUES = "each value must be a string, a number, a boolean or a range of two numbers"
 
 
 def _is_value(given: object) -> bool:

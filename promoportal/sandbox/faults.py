@@ -291,4 +291,4 @@ def _retry_after(fault: Fault) -> Mapping[str, str]:
 
 
 def _choose(what: str, given: str, known: Iterable[str]) -> str:
-    return f"There is no {what} called {given!r}; there is {', '.join(known)}."
+    return f"Unknown {what}: {given!r}. Known: {', '.join(known)}."

@@ -66,7 +66,7 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._file)
-            msg = f"Another sandbox keeps what it knows in {self._path.parent}."
+            msg = f"Another sandbox uses the folder {self._path.parent}."
             raise Taken(msg) from error
 
     def _cut_torn_line(self) -> None:

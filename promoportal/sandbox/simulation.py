@@ -184,7 +184,8 @@ class Sandbox:
         :raises ValueError: if there is no scenario
         """
         if self.tenant is None:
-            raise ValueError("There is no scenario; start the sandbox with --scenario.")
+            msg = "No scenario is loaded. Start the sandbox with --scenario."
+            raise ValueError(msg)
         return self.tenant
 
     # --- Orders -------------------------------------------------------------------
@@ -244,7 +245,7 @@ class Sandbox:
         elif event == EXECUTED:
             self.notices.announce_executed(known, channels)
         else:
-            msg = f"event must be {EXECUTED} or {CANCELLED}; trigger sends 11."
+            msg = f"event must be {EXECUTED} or {CANCELLED}. To send 11, use trigger."
             raise ValueError(msg)
 
     def cancel(
@@ -350,7 +351,7 @@ class Sandbox:
     def _row(self, occurrence: Occurrence, assignment: str) -> Row:
         row = occurrence.row(assignment)
         if row is None:
-            msg = f"Occurrence {occurrence.id} has no assignment {assignment}."
+            msg = f"Execution {occurrence.id} has no assignment {assignment}."
             raise ValueError(msg)
         return row
 

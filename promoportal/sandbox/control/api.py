@@ -35,6 +35,10 @@ from promoportal.sandbox.optimove.webhook_sender import Posted
 from promoportal.sandbox.simulation import Call, Sandbox
 
 _MAX_SHOWN = 1_000
+_UNPROTECTED = (
+    "The sandbox accepts connections from other machines, but SANDBOX_CONTROL_TOKEN "
+    "is not set."
+)
 Order = TypeVar("Order")
 Waiting = Callable[[Request], Awaitable[Answer]]
 
@@ -92,13 +96,13 @@ class Control:
         token = self.sandbox.options.control_token
         if token:
             right = is_same(request.header("Authorization"), f"Bearer {token}")
-            return "" if right else "The control token is wrong."
+            return "" if right else "Invalid control token."
         if not self.local:
-            return "Others can connect to this sandbox, and it has no control token."
+            return _UNPROTECTED
         # A page in a browser on this machine is not trusted either: without permission
         # it can reach the sandbox by a name of its own, and post what is not JSON.
         if not is_here(request.header("Host")):
-            return "Without a control token, only this machine may ask, by its address."
+            return "Without a control token, use a local address such as 127.0.0.1."
         if request.method == "POST" and "json" not in request.header("Content-Type"):
             return "The content type must be application/json."
         return ""
@@ -134,7 +138,7 @@ class Control:
         body = request.fields()
         occurrence, rows = _occurrence(body), body.get("rows")
         if not isinstance(rows, list):
-            raise Unreadable("rows must be a list, of anything.")
+            raise Unreadable("rows must be a list.")
         for row in rows:
             self.sandbox.list_row(occurrence, row)
         return reply(state_view.occurrence(self.sandbox.campaigns.known(occurrence)))
@@ -215,13 +219,13 @@ def _order(what: Callable[..., Order], body: Mapping[str, object]) -> Order:
     except TypeError as error:
         # Without `__init__()`, which means nothing to an HTTP client.
         reason = str(error).partition("() ")[2] or error
-        raise Unreadable(f"The order cannot be read: {reason}.") from error
+        raise Unreadable(f"Invalid request: {reason}.") from error
 
 
 def _occurrence(body: Mapping[str, object]) -> str | int:
     occurrence = body.get("occurrence")
     if not isinstance(occurrence, str | int):
-        raise Unreadable("occurrence must be given.")
+        raise Unreadable("occurrence is missing.")
     return occurrence
 
 

@@ -78,7 +78,7 @@ class Validation:
                     # CONFIRMED: not reported counts as false. ASSUMED: no retry.
                     failed += 1
                     execution.problem = f"Customer status: {error}"
-            step.log(f"{calls} calls, {failed} of them lost")
+            step.log(f"{calls} calls, {failed} of them failed")
 
 
 def _updates(execution: Execution) -> Iterator[dict[str, object]]:

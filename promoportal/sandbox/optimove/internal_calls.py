@@ -45,7 +45,7 @@ class Inside:
         try:
             status = await self._tell(path, json.dumps(body).encode(), headers)
         except (OSError, TimeoutError) as error:
-            msg = f"{path} was not answered: {type(error).__name__}."
+            msg = f"No response from {path}: {type(error).__name__}."
             raise InternalCallFailed(msg) from error
         if status != 200:
-            raise InternalCallFailed(f"{path} answered {status}.")
+            raise InternalCallFailed(f"{path} returned the status {status}.")

@@ -177,7 +177,7 @@ class Campaigns:
         """
         found = self._occurrences.get(str(occurrence))
         if found is None:
-            raise ValueError(f"There is no occurrence {occurrence}.")
+            raise ValueError(f"There is no execution {occurrence}.")
         return found
 
     def _fresh(self) -> str:

@@ -101,7 +101,9 @@ class Offers:
         :raises ValueError: if there is none
         """
         if promotion not in self._known:
-            msg = f"There is no promotion {promotion!r}; there is {', '.join(self._known)}."
+            msg = (
+                f"There is no promotion {promotion!r}. Known: {', '.join(self._known)}."
+            )
             raise ValueError(msg)
         return self._known[promotion]
 

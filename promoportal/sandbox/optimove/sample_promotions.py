@@ -60,6 +60,6 @@ def chosen(promotions: Iterable[str | Promotion]) -> tuple[Promotion, ...]:
 
 def _known(name: str) -> Promotion:
     if name not in CATALOGUE:
-        msg = f"There is no promotion {name!r}; there is {', '.join(CATALOGUE)}."
+        msg = f"There is no promotion {name!r}. Known: {', '.join(CATALOGUE)}."
         raise ValueError(msg)
     return CATALOGUE[name]

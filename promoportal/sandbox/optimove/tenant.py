@@ -126,7 +126,10 @@ class Tenant:
         waiting = [one for one in self.scenario.campaigns if one.event == event]
         if not waiting:
             known = sorted({one.event for one in self.scenario.campaigns if one.event})
-            msg = f"No campaign waits for {event!r}; there is {', '.join(known) or 'none'}."
+            msg = (
+                f'No campaign is triggered by the event "{event}". '
+                f"Known: {', '.join(known) or 'none'}."
+            )
             raise ValueError(msg)
         happened = self._play(self._event(event, customers, values))
         executions = []
@@ -206,7 +209,7 @@ class Tenant:
 
     async def _tell_promotions(self, execution: Execution) -> None:
         with execution.step("Campaign webhook") as step:
-            step.log(f"{len(execution.audience)} customers are targeted")
+            step.log(f"{len(execution.audience)} customers targeted")
             try:
                 await self.inside.tell(WEBHOOK, _webhook_body(execution))
             except InternalCallFailed as error:
@@ -225,24 +228,24 @@ class Tenant:
     async def _mail(self, execution: Execution) -> None:
         if execution.campaign.email is None:
             return
-        with execution.step("E-mail") as step:
+        with execution.step("Email") as step:
             try:
                 await email_delivery.send(execution, self.mailing)
             except OSError as error:
-                execution.problem = f"E-mail: {error}"
+                execution.problem = f"Email: {error}"
             mailed = execution.mailed
-            step.log(f"{mailed.sent} went out, {mailed.kept} of them to {mailed.where}")
+            step.log(f"{mailed.sent} emails, {mailed.kept} of them delivered")
 
     def _announce(self, execution: Execution) -> None:
         if not execution.announce:
             return
-        with execution.step("Notices") as step:
+        with execution.step("Webhooks") as step:
             before = self.notices.announced
             if execution.trigger_event:
                 self._announce_each(execution)
             else:
                 self.notices.announce_executed(execution.occurrence)
-            step.log(f"{self.notices.announced - before} to listeners")
+            step.log(f"{self.notices.announced - before} webhooks to listeners")
 
     def _announce_each(self, execution: Execution) -> None:
         occurrence, ids = execution.occurrence, self.scenario.population.ids
@@ -261,9 +264,12 @@ class Tenant:
         campaign = self._plans.get(plan)
         if campaign is None:
             known = ", ".join(str(one) for one in self._plans)
-            raise ValueError(f"There is no campaign {plan}; there is {known}.")
+            raise ValueError(f"There is no campaign {plan}. Known: {known}.")
         if campaign.is_triggered:
-            msg = f"Campaign {plan} waits for {campaign.event!r}; let that happen."
+            msg = (
+                f'Campaign {plan} is triggered by the event "{campaign.event}". '
+                "Trigger that event instead."
+            )
             raise ValueError(msg)
         return campaign
 

@@ -218,7 +218,8 @@ class SandboxHandle:
         until = time.perf_counter() + timeout
         while not self._do(lambda sandbox: _all_posted(sandbox, count)):
             if time.perf_counter() > until:
-                raise TimeoutError(f"Not all notices were posted within {timeout} s.")
+                msg = f"Not all webhooks were sent within {timeout} seconds."
+                raise TimeoutError(msg)
             time.sleep(0.002)
         return self.notices
 
