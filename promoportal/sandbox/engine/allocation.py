@@ -66,7 +66,7 @@ def calculate(
 
 def _check_targeted(targeted: Sequence[int], population: Population) -> None:
     if len(set(targeted)) < len(targeted):
-        raise ValueError("A customer is targeted twice; name each position once.")
+        raise ValueError("A position is targeted twice. Name each position once.")
     if targeted and not 0 <= min(targeted) <= max(targeted) < len(population):
         msg = f"A targeted position is outside the population of {len(population)}."
         raise ValueError(msg)

@@ -25,9 +25,10 @@ def moved(promotion: Promotion, to: State) -> Promotion:
     """
     moves = MOVES[promotion.state]
     if to not in moves:
-        allowed = " or ".join(sorted(moves)) or "nothing else, for good"
+        allowed = " or ".join(sorted(moves))
+        reason = f"it can become {allowed}" if allowed else "this state is final"
         raise ValueError(
             f"Promotion {promotion.id!r} is {promotion.state} and cannot become {to}; "
-            f"from {promotion.state} it can become {allowed}."
+            f"{reason}."
         )
     return replace(promotion, state=to)

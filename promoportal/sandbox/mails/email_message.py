@@ -83,7 +83,7 @@ def _mailbox(written: str) -> tuple[str, str]:
     name, address = parseaddr(written)
     local, at, host = address.rpartition("@")
     if not (local and at and host and address.isascii() and written.isprintable()):
-        raise ValueError(f"{written!r} is no e-mail address.")
+        raise ValueError(f"Invalid email address: {written!r}.")
     return formataddr((name, address)), host
 
 
@@ -100,7 +100,7 @@ def render(email: Email, context: Mapping[str, object]) -> Mail:
     """
     address = _address(context)
     if not address:
-        raise ValueError("The customer has no e-mail address.")
+        raise ValueError("The customer has no email address.")
     html = email.html
     return Mail(
         sender=email.sender,

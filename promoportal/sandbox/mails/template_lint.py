@@ -46,7 +46,7 @@ def _reason(error: TemplateSyntaxError) -> str:
     """Return Django's message without the line and without the advice to load a tag."""
     reason = re.sub(r" on line \d+", "", str(error))
     reason = reason.removesuffix(" Did you forget to register or load this tag?")
-    return f"The template cannot be read: {reason.rstrip('.')}."
+    return f"The template is invalid: {reason.rstrip('.')}."
 
 
 def _unknown(nodes: Iterable[Node], names: Names) -> Iterator[WrongLine]:
@@ -110,5 +110,5 @@ def _suggestion(above: str, name: str, known: Names) -> str:
     if near:
         return f"did you mean {above}{near[0]}?"
     if not known:
-        return f"there is nothing in {above.rstrip('.')}."
-    return f"known are: {', '.join(above + each for each in known)}."
+        return f"{above.rstrip('.')} has no values."
+    return f"known: {', '.join(above + each for each in known)}."

@@ -70,7 +70,7 @@ class Attributes:
             return True
         sentence = f'names the attribute "{name}", which no customer has'
         if of_event:
-            sentence = f'names "{name}", which no event here gives'
+            sentence = f'names "{name}", which no event has here'
         table.wrong(key, f"{sentence}; {instead(name, self.names)}")
         return False
 
@@ -116,7 +116,7 @@ def _leaf(table: Table, attributes: Attributes | None) -> Condition:
     ]
     if not tests:
         words = ", ".join(Comparison)
-        table.problems.at(table.place, f"must compare by one of {words}.")
+        table.problems.at(table.place, f"must have one of the comparisons {words}.")
     table.end()
     return tests[0] if len(tests) == 1 else All(tuple(tests))
 

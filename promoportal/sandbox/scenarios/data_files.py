@@ -40,7 +40,9 @@ class _File:
         more = self._wrong - _MAX_PROBLEMS_SHOWN
         if more > 0:
             line = self.text.count("\n") + 1
-            self._problems.elsewhere(self.path, line, f"{more:,} more are wrong.")
+            self._problems.elsewhere(
+                self.path, line, f"{more:,} more lines have errors."
+            )
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield each row that is not blank, with the number of its last line."""
@@ -66,7 +68,7 @@ def column(table: Table, key: str) -> tuple[str, ...]:
         if len(row) != 1 or re.search("[;\t]", row[0]):
             found.wrong(line, "There must be one column, without a header.")
         elif row[0] in lines:
-            found.wrong(line, f'"{row[0]}" stands on line {lines[row[0]]} too.')
+            found.wrong(line, f'"{row[0]}" is also on line {lines[row[0]]}.')
         else:
             lines[row[0]] = line
     if not found.text.strip():
@@ -84,7 +86,7 @@ def _read(table: Table, key: str, *, most: int | None = None) -> _File | None:
         size = path.stat().st_size
         if most is not None and size > most:
             reason = (
-                f"has {size / 1024**2:.1f} MB; at most {most // 1024**2} are taken."
+                f"has {size / 1024**2:.1f} MB; the maximum is {most // 1024**2} MB."
             )
             table.wrong(key, f'names "{name}", which {reason}')
             return None
@@ -100,7 +102,7 @@ def _decoded(content: bytes, path: Path, problems: Problems) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        problems.elsewhere(path, line, "This is not UTF-8, which is expected.")
+        problems.elsewhere(path, line, "The file is not valid UTF-8.")
         return content.decode("utf-8-sig", errors="replace")
 
 
@@ -124,16 +126,16 @@ def customers(table: Table, key: str, most: int | None) -> Customers | None:
     found.end()
     ids = columns.pop(ID)
     if most is not None and len(ids) < most:
-        table.wrong(key, f"has {len(ids):,} customers; {most:,} were asked for.")
+        table.wrong(key, f"has {len(ids):,} customers; {most:,} were requested.")
     return Customers(ids, {name: inferred(texts) for name, texts in columns.items()})
 
 
 def _is_header(found: _File, line: int, header: Sequence[str]) -> bool:
     if ID not in header:
-        found.wrong(line, f"The first line must name the columns, one of them {ID}.")
+        found.wrong(line, f"The first line must name the columns, including {ID}.")
         return False
     for name in sorted({name for name in header if header.count(name) > 1}):
-        found.wrong(line, f'Two columns are named "{name}".')
+        found.wrong(line, f'More than one column is named "{name}".')
     for name in header:
         if not name or name.startswith(EVENT):
             found.wrong(line, f'A column must not be named "{name}".')
@@ -158,7 +160,7 @@ def _columns(
         elif not row[place]:
             found.wrong(line, f"The {ID} is missing.")
         elif row[place] in seen:
-            found.wrong(line, f'"{row[place]}" stands on line {seen[row[place]]} too.')
+            found.wrong(line, f'"{row[place]}" is also on line {seen[row[place]]}.')
         else:
             seen[row[place]] = line
             for name, value in zip(header, row, strict=True):

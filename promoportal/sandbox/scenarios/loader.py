@@ -53,13 +53,13 @@ def _found(path: Path | str) -> Path:
 
 def _unreadable(error: UnreadableFile) -> str:
     if error.fault is Fault.NOT_UTF8:
-        return "This is not UTF-8, which is expected."
+        return "The file is not valid UTF-8."
     if error.fault is Fault.NOT_TOML:
         # The line number is in front of the sentence already.
-        return f"This is not TOML: {error.reason.partition(' (at ')[0]}."
+        return f"The file is not valid TOML: {error.reason.partition(' (at ')[0]}."
     return (
-        f"A scenario must be here, but it cannot be read: {error.reason}. "
-        f"Shipped are {', '.join(shipped())}."
+        f"Cannot read the scenario file: {error.reason}. "
+        f"Built-in scenarios: {', '.join(shipped())}."
     )
 
 
@@ -135,7 +135,7 @@ def _from_file(
     table: Table, wanted: int | None
 ) -> tuple[Callable[[], Customers], Attributes | None]:
     if table.has("count"):
-        table.wrong("count", 'stands beside "file"; the customers are of one of them.')
+        table.wrong("count", 'cannot be combined with "file".')
     table.end()
     found = from_file(table, "file", wanted)
     if found is None:

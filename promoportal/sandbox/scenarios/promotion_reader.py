@@ -78,7 +78,7 @@ def check(table: Table, tree: Tree) -> None:
 
 def _note(table: Table, where: Where, sentence: str) -> None:
     place = written(where, table.values, table.place)
-    table.problems.at(place, f"is not right. {sentence}")
+    table.problems.at(place, f"is invalid. {sentence}")
 
 
 def written(where: Where, values: object, place: Place) -> Place:
@@ -107,7 +107,8 @@ def _tier(table: Table, attributes: Attributes | None, has_codes: bool) -> Tier:
         reward = table.read("reward", lambda below: _reward(below, attributes))
     elif not has_codes:
         reason = (
-            "is missing; only a promotion with unique codes may have tiers without."
+            "is missing; only a promotion with unique codes may have tiers without "
+            "rewards."
         )
         table.wrong("reward", reason)
     tier = Tier(
@@ -136,7 +137,7 @@ def _measure(table: Table) -> tuple[Category, str]:
     right = _MEASURES[category]
     for key in _MEASURES.values():
         if key != right and table.has(key):
-            reason = f'does not go with the category "{category}"; write {right}.'
+            reason = f'does not fit the category "{category}"; use "{right}".'
             table.wrong(key, reason)
             return category, ""
     return category, table.text(right)
@@ -144,12 +145,12 @@ def _measure(table: Table) -> tuple[Category, str]:
 
 def _size(table: Table, attributes: Attributes | None) -> Fixed | Percentage:
     if table.has("value") == table.has("percent"):
-        reason = 'must have either a "value", or a "percent" and what it is "of".'
+        reason = 'must have either "value", or "percent" and "of".'
         table.problems.at(table.place, reason)
     if not table.has("percent"):
         for key in ("of", "minimum", "maximum"):
             if table.has(key):
-                table.wrong(key, 'goes with a "percent", which there is not.')
+                table.wrong(key, 'needs "percent", which is missing.')
         return Fixed(table.number("value") if table.has("value") else Decimal(0))
     of = table.text("of")
     if of and attributes is not None and attributes.check(table, "of", of):
@@ -193,7 +194,7 @@ def _sorting(table: Table, attributes: Attributes | None) -> Sorting | None:
     has_direction = table.has("sort")
     if not table.has("sort_by"):
         if has_direction:
-            table.wrong("sort", 'goes with "sort_by", which there is not.')
+            table.wrong("sort", 'needs "sort_by", which is missing.')
         return None
     attribute = table.text("sort_by")
     if attribute and attributes is not None:
@@ -227,5 +228,5 @@ def check_unique(tables: list[Table], key: str) -> None:
         if not isinstance(value, str | int):
             continue
         if value in seen:
-            table.wrong(key, f"is that of {named(seen[value].place)} too.")
+            table.wrong(key, f"is the same as in {named(seen[value].place)}.")
         seen.setdefault(value, table)

@@ -52,7 +52,7 @@ def _lines(rehearsal: Rehearsal) -> Iterator[str]:
     yield f"{scenario.title}: {scenario.about}"
     yield (
         f"{len(scenario.population):,} customers, seed {scenario.seed}, "
-        f"as if it were {rehearsal.day}."
+        f"calculated for {rehearsal.day}."
     )
     for figures in rehearsal.campaigns:
         yield ""
@@ -63,7 +63,7 @@ def _lines(rehearsal: Rehearsal) -> Iterator[str]:
         for line in _limits(promotion, rehearsal.accounts[promotion.id])
     )
     yield from _section("LIMITS", limits)
-    yield from _section("LOOK AT THIS", (f"  ! {each}" for each in warnings(rehearsal)))
+    yield from _section("WARNINGS", (f"  ! {each}" for each in warnings(rehearsal)))
     for figures in rehearsal.campaigns:
         if figures.sample:
             yield from _mail(figures.campaign, figures.sample)
@@ -76,10 +76,10 @@ def _campaign(figures: CampaignFigures) -> Iterator[str]:
     yield f'  {figures.in_group:,} customers are in the target group "{group}".'
     if campaign.is_triggered:
         yield (
-            f"  {figures.times:,} of them do what triggers it, and "
-            f"{figures.outside:,} others do."
+            f"  The event happens for {figures.times:,} of them, and for "
+            f"{figures.outside:,} customers outside the group."
         )
-    yield f"  {len(figures.recipients):,} customers get something."
+    yield f"  {len(figures.recipients):,} customers receive a promotion."
     for promotion in figures.promotions:
         yield ""
         yield from _promotion(promotion)
@@ -102,7 +102,7 @@ def _promotion(figures: PromotionFigures) -> Iterator[str]:
             bar = _bar(count, figures.targeted)
             yield f"    {status:<{_NAME}}{count:>10,}  {bar}"
     if figures.eligible:
-        yield f"    {'tier':<{_NAME}}{'reached':>10}{'given':>10}{'in all':>16}"
+        yield f"    {'tier':<{_NAME}}{'qualify':>10}{'receive':>10}{'total value':>16}"
         for tier in figures.tiers.values():
             yield f"    {_tier(tier)}"
 
@@ -152,7 +152,7 @@ def _bar(part: Figure, whole: Figure) -> str:
 
 def _mail(campaign: Campaign, mail: Mail) -> Iterator[str]:
     yield ""
-    yield f"THE E-MAIL of campaign {campaign.plan}, to one of them"
+    yield f"SAMPLE EMAIL, campaign {campaign.plan}"
     yield f"  From: {mail.sender}"
     yield f"  To: {mail.to}"
     yield f"  Subject: {mail.subject}"
