@@ -1,7 +1,8 @@
 """
-Orders to the simulated Optimove; each is checked and refused with a sentence.
+Commands to the simulated Optimove.
 
-The values have the annotated types: `control.type_check` has looked at those of JSON.
+A command with impossible values raises ValueError with a sentence. The types of the
+values are not checked here: `control.type_check` has checked the values from JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MAX_CUSTOMERS = 5_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class _Order:
-    """The fields of every order to execute a campaign."""
+    """The common fields of commands that execute a campaign outside a scenario."""
 
     promotions: Sequence[str | Promotion] = ("promo-17",)
     eligible: float = 0.8
@@ -36,7 +37,7 @@ class _Order:
     announce: bool = True
 
     def __post_init__(self) -> None:
-        """Raise ValueError with a sentence if the fields make no sense."""
+        """Raise ValueError with a sentence if a value is impossible."""
         chosen(self.promotions)
         _require(0 <= self.eligible <= 1, "eligible must be from 0 to 1")
         weights = self.statuses.values()
@@ -55,7 +56,7 @@ class _Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch(_Order):
-    """An order to execute a scheduled campaign for generated customers."""
+    """A command to execute a scheduled campaign for generated customers."""
 
     customers: int = 100
 
@@ -67,10 +68,14 @@ class Launch(_Order):
 
 @dataclass(frozen=True, kw_only=True)
 class Trigger(_Order):
-    """An order to let customers, by number or ID, trigger a real-time campaign."""
+    """
+    A command to execute a triggered campaign.
+
+    `customers` is the number of customers to generate, or a list of IDs.
+    """
 
     customers: int | Sequence[str | int] = 1
-    occurrence: str | int | None = None  # None: a new one
+    occurrence: str | int | None = None  # None: a new execution
     eligible: float = 1.0
     casing: Casing = "alternate"
     listed_after: float = 0.0  # seconds from the webhook to the row in the list
@@ -84,14 +89,14 @@ class Trigger(_Order):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """An order to execute a campaign of the scenario, now or at a time."""
+    """A command to execute a scenario's campaign: now, or at the time in `at`."""
 
     plan: int
     at: str | None = None
     announce: bool = True
 
     def __post_init__(self) -> None:
-        """Raise ValueError with a sentence if the fields make no sense."""
+        """Raise ValueError with a sentence if a value is impossible."""
         _require(self.plan >= 0, "plan must be the ID of a campaign")
         _require(self.due is None or self.due.tzinfo is not None, _AT)
 
@@ -105,7 +110,11 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """An order to let customers of the scenario, by number or ID, cause an event."""
+    """
+    A command to trigger an event for customers of the scenario.
+
+    `customers` is the number of random customers, or a list of IDs.
+    """
 
     name: str
     customers: int | Sequence[str | int] | None = None  # None: as in the scenario
@@ -114,7 +123,7 @@ class Event:
     announce: bool = True
 
     def __post_init__(self) -> None:
-        """Raise ValueError with a sentence if the fields make no sense."""
+        """Raise ValueError with a sentence if a value is impossible."""
         _require(_are_customers(self.customers), _WHO)
         values = (self.values or {}).values()
         _require(all(_is_value(one) for one in values), _VALUES)
@@ -128,7 +137,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Life:
-    """An order to activate, deactivate or archive a promotion of the scenario."""
+    """A command to activate, deactivate or archive a promotion of the scenario."""
 
     id: str
     do: str
@@ -150,7 +159,7 @@ def _is_number(given: object) -> bool:
 
 
 def _value(given: Any) -> Value | tuple[Decimal, Decimal]:
-    """Return a value with exact numbers: money must not be rounded."""
+    """Return a value with decimals instead of floats, so that money is exact."""
     if isinstance(given, list | tuple):
         return Decimal(str(given[0])), Decimal(str(given[1]))
     return Decimal(str(given)) if isinstance(given, float) else given

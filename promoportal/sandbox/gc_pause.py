@@ -1,4 +1,8 @@
-"""A pause of garbage collection, which takes longer than creating a million rows."""
+"""
+A pause of garbage collection while a million objects are created.
+
+Without the pause, the collections would take longer than the creation.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,12 @@ _pauses = 0
 
 @contextmanager
 def gc_paused(count: int) -> Iterator[None]:
-    """Pause garbage collection while `count` long-lived objects are created."""
+    """
+    Pause garbage collection inside the `with` block, if `count` is at least 100,000.
+
+    After the last of several simultaneous pauses, the existing objects are excluded
+    from later collections.
+    """
     global _pauses  # noqa: PLW0603 - a process has one collector
     if count < _MANY:
         yield

@@ -1,8 +1,9 @@
 """
-The facts that the simulated services know, stored for a sandbox that may be killed.
+A journal of the sandbox's facts, which survive if the process is killed.
 
-A fact is one line of JSON, appended with one write before the request is answered. So
-every accepted fact outlives the process, and a torn line was never answered.
+A fact is one line of JSON. It is appended before the request is answered. So every fact
+that was confirmed is in the file. An incomplete last line belongs to a request that was
+not answered.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 Keep = Callable[[str, Mapping[str, Any]], None]
-"""Stores a fact of a given kind."""
+"""A function that stores a fact of a kind."""
 
 
 def forget(kind: str, fact: Mapping[str, Any]) -> None:
-    """Store nothing: the facts are lost when the process ends."""
+    """Do nothing, for a sandbox without a journal."""
 
 
 class Taken(Exception):
-    """Another sandbox uses this folder."""
+    """Another process uses the folder of the journal."""
 
 
 class Journal:
@@ -31,10 +32,10 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         """
-        Open the file, or create it.
+        Open the journal in a folder, or create it, and remove an incomplete last line.
 
         :raises OSError: if the folder is not writable
-        :raises Taken: if another process has it open
+        :raises Taken: if another process has opened the journal
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = folder / "journal.jsonl"
@@ -48,7 +49,7 @@ class Journal:
             line = line[os.write(self._file, line) :]
 
     def facts(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield all facts, the oldest first."""
+        """Yield the kind and the content of each fact, the oldest first."""
         with self._path.open("rb") as lines:
             for line in lines:
                 kind, fact = json.loads(line)
@@ -61,7 +62,11 @@ class Journal:
         os.close(self._file)
 
     def _lock(self) -> None:
-        """Lock the file until this process ends, however it ends."""
+        """
+        Lock the file until it is closed. The lock also ends if the process is killed.
+
+        :raises Taken: if another process has locked the file
+        """
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

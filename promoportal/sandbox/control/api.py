@@ -1,7 +1,8 @@
 """
-`/control/`: orders of users, the demo and tests, as JSON.
+The control API at `/control/`: JSON commands of users, the demo and tests.
 
-It can do anything to the sandbox, so it is for this machine only, or behind a token.
+The API can change everything in the sandbox. So it requires a token, or it accepts only
+requests from this machine.
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ class Control:
             return "" if right else "Invalid control token."
         if not self.local:
             return _UNPROTECTED
-        # A page in a browser on this machine is not trusted either: without permission
-        # it can reach the sandbox by a name of its own, and post what is not JSON.
+        # Pages in a browser on this machine are not trusted: another site can point its
+        # own host name to this address, and can send forms but not JSON.
         if not is_here(request.header("Host")):
             return "Without a control token, use a local address such as 127.0.0.1."
         if request.method == "POST" and "json" not in request.header("Content-Type"):
@@ -212,12 +213,17 @@ class Control:
 
 
 def _order(what: Callable[..., Order], body: Mapping[str, object]) -> Order:
-    """Call a class or a function with the fields of a body as its arguments."""
+    """
+    Call a class or a function with the fields of a body as its arguments.
+
+    :raises Unreadable: if an argument is missing, unknown or of a wrong type
+    :raises ValueError: if a value is impossible
+    """
     check(what, body)
     try:
         return what(**body)
     except TypeError as error:
-        # Without `__init__()`, which means nothing to an HTTP client.
+        # Without the function's name, for example `__init__()`.
         reason = str(error).partition("() ")[2] or error
         raise Unreadable(f"Invalid request: {reason}.") from error
 
@@ -236,7 +242,7 @@ def _whole(value: str) -> int:
 
 
 def is_here(host: str) -> bool:
-    """Return whether the host of a request is this machine."""
+    """Return whether a `Host` header has a loopback address or `localhost`."""
     return is_loopback(urlsplit(f"//{host}").hostname or "")
 
 

@@ -1,4 +1,4 @@
-"""A check that the JSON values of an order have the annotated types."""
+"""A check that the JSON values of a command have the annotated types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ _CALLED = {
 
 def check(what: Callable[..., object], order: Mapping[str, object]) -> None:
     """
-    Check the arguments for a function or a class.
+    Check the types of arguments for a function or a class.
+
+    Unknown names are not checked.
 
     :raises Unreadable: with a sentence about the first value of a wrong type
     """

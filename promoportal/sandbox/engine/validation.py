@@ -1,10 +1,10 @@
 """
 Checks that find the mistakes in a promotion before it is used.
 
-A scenario's reader has refused empty texts and what is no number: these checks are
-about what the values mean. The engine itself accepts such promotions; its docstrings
-say what then happens to the customers. ASSUMED throughout: optimove.md, section 5, does
-not say what Optimove's promotion builder accepts.
+The reader of a scenario already rejects empty texts and invalid numbers. These checks
+are about the meaning of the values. The engine itself accepts a promotion with these
+mistakes; its docstrings describe the outcomes. All checks are ASSUMED: optimove.md,
+section 5, does not say what Optimove's promotion builder accepts.
 """
 
 from __future__ import annotations
@@ -31,20 +31,21 @@ from promoportal.sandbox.engine.model import (
 from promoportal.sandbox.engine.rounding import Uncomputable, minor_unit, rounded
 from promoportal.sandbox.engine.value_kinds import Kind, kind_of
 
-# For money, more than 1,000 % is a typing mistake; 100 points for each euro is not.
+# For money, more than 1,000 % is a typing mistake. For units it is not: 100 points for
+# each euro are possible.
 MAX_PERCENT_OF_MONEY = 1_000
 Where = tuple[str | int, ...]
 
 
 class Mistake(NamedTuple):
-    """The path to a mistake, and a sentence that says what is wrong and what to do."""
+    """The path to a mistake, and a sentence with the problem and its solution."""
 
     where: Where
     sentence: str
 
 
 def mistakes(promotion: Promotion) -> list[Mistake]:
-    """Return the mistakes in a promotion, from top to bottom."""
+    """Return the mistakes in a promotion: in its code, its tiers and its limits."""
     return [
         *_of_code(promotion.code),
         *_of_tiers(promotion.tiers),
@@ -53,7 +54,11 @@ def mistakes(promotion: Promotion) -> list[Mistake]:
 
 
 def mistakes_in(condition: Condition, where: Where = ()) -> list[Mistake]:
-    """Return the mistakes in a condition of a tier or a target group."""
+    """
+    Return the mistakes in the condition of a tier or a target group.
+
+    `where` is the path to the condition.
+    """
     return list(_of_condition(condition, where))
 
 
@@ -128,7 +133,7 @@ def _of_measure(category: Category, measure: str, where: Where) -> Iterator[Mist
 def _of_size(
     size: Decimal, category: Category, measure: str, where: Where
 ) -> Iterator[Mistake]:
-    """Yield the mistake in a size that is not positive or can't be paid out exactly."""
+    """Yield a mistake if a size is not positive, or not a multiple of the unit."""
     field, unit = where[-1], minor_unit(category, measure)
     if size <= 0:
         yield Mistake(where, f"The {field} is {size}. It must be more than 0.")
@@ -151,7 +156,11 @@ def _is_whole(size: Decimal, unit: Decimal) -> bool:
 
 
 def _of_condition(condition: Condition, where: Where) -> Iterator[Mistake]:
-    """Yield the mistakes in a tree. A branch's path is `branches` and its number."""
+    """
+    Yield the mistakes in a condition and in all its branches.
+
+    The path to a branch ends with "branches" and the number of the branch.
+    """
     if isinstance(condition, Test):
         yield from _of_test(condition, where)
         return
@@ -196,7 +205,7 @@ def _of_value(test: Test, wanted: Value, where: Where) -> Iterator[Mistake]:
 
 
 def _of_limits(promotion: Promotion) -> Iterator[Mistake]:
-    """Yield the mistakes in the limits that are set; all are optional."""
+    """Yield the mistakes in the limits that the promotion has."""
     if promotion.budget is not None:
         yield from _of_budget(promotion.budget, promotion.tiers)
     sorting, unique = promotion.sorting, promotion.unique_codes

@@ -1,4 +1,4 @@
-"""Kinds of values. Only values of one kind are ever compared."""
+"""Kinds of values. Values of different kinds are never compared."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from promoportal.sandbox.engine.model import Value
 
 class Kind(enum.IntEnum):
     """
-    Kinds of values, in the order in which a mixed column is sorted. ASSUMED.
+    Kinds of values, in the order in which a mixed column is sorted.
 
-    The documentation (optimove.md, section 5) names no types at all.
+    ASSUMED: optimove.md, section 5, does not name any types.
     """
 
     NUMBER = enum.auto()
@@ -35,10 +35,9 @@ _KINDS: dict[type, Kind] = {
 
 def kind_of(value: object) -> Kind | None:
     """
-    Return the kind of a value, None if it is missing.
+    Return the kind of a value, or None if the value is missing.
 
-    ASSUMED: NaN and infinity count as missing; a `datetime` is no date and counts as
-    missing too; booleans are no numbers.
+    ASSUMED: NaN, infinity and a `datetime` count as missing. A boolean is not a number.
     """
     kind = _KINDS.get(type(value)) or _inherited(value)
     if kind is Kind.NUMBER and _is_not_finite(value):
@@ -47,7 +46,11 @@ def kind_of(value: object) -> Kind | None:
 
 
 def _inherited(value: object) -> Kind | None:
-    """Return the kind of an instance of a subclass of number, text or date."""
+    """
+    Return the kind of a value whose class is a subclass of a known type.
+
+    Return None for a `datetime`, None and all other values.
+    """
     if value is None or isinstance(value, datetime):
         return None
     return next(
@@ -63,9 +66,9 @@ def _is_not_finite(value: object) -> bool:
 
 def number(value: Value) -> Decimal | None:
     """
-    Return a number exactly as it is written in decimal, None if it is no number.
+    Return a number as an exact decimal, or None if the value is not a finite number.
 
-    A float is the number of its shortest text: 0.1 is exactly a tenth.
+    A float becomes the decimal that Python prints for it: 0.1 is exactly one tenth.
     """
     if isinstance(value, float):
         return Decimal(float.__repr__(value)) if math.isfinite(value) else None

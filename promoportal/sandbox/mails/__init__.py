@@ -1,7 +1,8 @@
 """
-E-mails of campaigns, rendered from Django templates into files for mail clients.
+Emails of campaigns: Django templates, and the rendered email as a file for mail clients.
 
-No other package of the sandbox uses Django, and this one only its templates.
+This is the only package of the sandbox that uses Django, and it uses only Django's
+templates.
 """
 
 from __future__ import annotations

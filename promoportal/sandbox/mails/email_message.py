@@ -1,4 +1,4 @@
-"""One e-mail to one customer, and the file it is stored in."""
+"""One email to one customer, and its form as a file for mail clients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from promoportal.sandbox.mails.template_engine import filled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Email:
-    """A campaign's e-mail: the sender, and templates for the other parts."""
+    """The email of a campaign: the sender, and templates of the subject and the body."""
 
     sender: str
     subject: str
@@ -26,7 +26,7 @@ class Email:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """One rendered e-mail."""
+    """One rendered email to one customer."""
 
     sender: str
     to: str
@@ -36,10 +36,11 @@ class Mail:
 
     def as_bytes(self, *, at: datetime | None = None) -> bytes:
         """
-        Return the e-mail as a file for mail clients (RFC 5322), sent at `at` or now.
+        Return the email as a file for mail clients (RFC 5322).
 
-        The same e-mail at the same time has the same Message-ID.
+        An email with the same content and the same time always has the same Message-ID.
 
+        :param at: the time in the Date header; None: now
         :raises ValueError: if an address is not valid
         """
         sent = (at or datetime.now(UTC)).replace(microsecond=0)
@@ -59,7 +60,8 @@ class Mail:
     def _body(self, boundary: str) -> bytes:
         if self.html is None:
             return _part("plain", self.text)
-        # By hand, for a million: `email.message` takes about twenty times as long.
+        # Not with `email.message`, which takes about twenty times as long: a campaign
+        # can have a million emails.
         kind = f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n'
         begin = f"\r\n--{boundary}\r\n".encode()
         parts = begin + _part("plain", self.text) + begin + _part("html", self.html)
@@ -67,8 +69,8 @@ class Mail:
 
 
 def _part(kind: str, text: str) -> bytes:
-    # Every line ends with CRLF, the last one too: then `b2a_qp` also breaks long lines
-    # with CRLF.
+    # Every line ends with CRLF, also the last line. Then `b2a_qp` also uses CRLF where it
+    # breaks long lines.
     lines = "".join(f"{line}\r\n" for line in text.splitlines())
     head = (
         f'Content-Type: text/{kind}; charset="utf-8"\r\n'
@@ -79,7 +81,11 @@ def _part(kind: str, text: str) -> bytes:
 
 @lru_cache(maxsize=1_024)
 def _mailbox(written: str) -> tuple[str, str]:
-    """Return `Name <name@host>` or `name@host` in ASCII, and the host."""
+    """
+    Return a mailbox in ASCII, `Name <name@host>` or `name@host`, and its host.
+
+    :raises ValueError: if the address is not valid
+    """
     name, address = parseaddr(written)
     local, at, host = address.rpartition("@")
     if not (local and at and host and address.isascii() and written.isprintable()):
@@ -94,9 +100,9 @@ def _subject_header(subject: str) -> str:
 
 def render(email: Email, context: Mapping[str, object]) -> Mail:
     """
-    Return the e-mail to the customer of the context.
+    Return the email to the customer in the context.
 
-    :raises ValueError: if there is no address
+    :raises ValueError: if the customer has no address
     """
     address = _address(context)
     if not address:
@@ -113,7 +119,7 @@ def render(email: Email, context: Mapping[str, object]) -> Mail:
 
 
 def is_address(text: str) -> bool:
-    """Return whether an e-mail can be sent to or from this address."""
+    """Return whether a text is a valid address of a sender or a recipient."""
     try:
         _mailbox(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Checks that find the mistakes in a template before e-mails are sent."""
+"""Checks that find the mistakes in a template before emails are sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from django.template.smartif import TokenBase
 
 from promoportal.sandbox.mails.template_engine import compiled
 
-# The names that a template may use, each with the names below it; None: any name.
+# The names that a template may use. The value of a name is the names below it, or None if
+# every name below it is allowed.
 Names = Mapping[str, "Names | None"]
 _NAMING = ("asvar", "variable_name", "var_name")
 
@@ -30,9 +31,10 @@ def mistakes(
     source: str, names: Names | None = None, *, markup: bool = False
 ) -> list[WrongLine]:
     """
-    Return the mistakes in a template.
+    Return the mistakes in a template. A template with a syntax error has only that one.
 
-    :param names: the known names; None: unknown, so names are not checked
+    :param names: the known names; None: the names are not checked
+    :param markup: whether the template is HTML
     """
     try:
         template = compiled(source, markup=markup)
@@ -43,14 +45,19 @@ def mistakes(
 
 
 def _reason(error: TemplateSyntaxError) -> str:
-    """Return Django's message without the line and without the advice to load a tag."""
+    """Return Django's message without its line number and its advice to load a tag."""
     reason = re.sub(r" on line \d+", "", str(error))
     reason = reason.removesuffix(" Did you forget to register or load this tag?")
     return f"The template is invalid: {reason.rstrip('.')}."
 
 
 def _unknown(nodes: Iterable[Node], names: Names) -> Iterator[WrongLine]:
-    """Yield unknown names; a name that a tag sets is known after it, or inside it."""
+    """
+    Yield a mistake for each unknown name.
+
+    A name that a tag sets is known where Django defines it: after the tag, as for
+    `cycle ... as`, or inside the tag, as for `for` and `with`.
+    """
     for node in nodes:
         names = {**names, **_set_for_later(node)}
         line = (node.token and node.token.lineno) or 1
@@ -78,7 +85,7 @@ def _set_inside(node: Node) -> Names:
 
 
 def _variables(found: object) -> Iterator[Variable]:
-    """Yield the variables that a tag reads itself, not those of the tags inside it."""
+    """Yield the variables that a tag reads, without those of the tags inside it."""
     if isinstance(found, Variable):
         yield found
     elif isinstance(found, FilterExpression):

@@ -366,12 +366,12 @@ def deposits_of(scenario: Scenario) -> list[object]:
         (
             "target_group = 1",
             "target_group = 2",
-            "44: campaigns[0].target_group names 2, which does not exist; known are 1.",
+            "44: campaigns[0].target_group names 2, which does not exist; known: 1.",
         ),
         (
             'promotions = ["p1"]',
             'promotions = ["p2"]',
-            '45: campaigns[0].promotions[0] names "p2", which does not exist; known are p1.',
+            '45: campaigns[0].promotions[0] names "p2", which does not exist; known: p1.',
         ),
         (
             'promotions = ["p1"]',

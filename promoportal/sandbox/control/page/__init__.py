@@ -1,5 +1,5 @@
 """
-Optimove's page at `/`: campaigns, promotions, listeners and the last requests.
+The sandbox page at `/`: campaigns, promotions, faults, listeners and recent requests.
 
-It is plain HTML without scripts; everything is escaped in one place.
+The page is HTML without scripts. All text is escaped in one place, `html.element`.
 """

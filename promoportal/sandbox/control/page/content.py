@@ -1,4 +1,4 @@
-"""The content of the page, from the state that `/control/` returns."""
+"""The content of the sandbox page, built from the same state as `/control/`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def page(sandbox: Sandbox, *, nonce: str, result: str, refresh: int | None) -> s
     """
     Return the whole page.
 
-    :param nonce: is sent with every form, so that no other page can send one
-    :param result: the result of the last form
+    :param nonce: a secret in every form, so that other pages cannot send the forms
+    :param result: the message about the last action, or an empty text
+    :param refresh: the seconds after which the browser reloads the page, or None
     """
     state = state_view.state(sandbox)
     form = _former(nonce)
@@ -39,7 +40,7 @@ def page(sandbox: Sandbox, *, nonce: str, result: str, refresh: int | None) -> s
 
 
 def _former(nonce: str) -> Form:
-    """Return a function that makes forms: one button, and perhaps fields."""
+    """Return a function that makes a form with one button and optional fields."""
 
     def form(label: str, do: str, *fields: Child, **hidden: str | int) -> Html:
         kept = {"nonce": nonce, "do": do, **hidden}
@@ -178,7 +179,7 @@ def _used(text: str, part: str | int, whole: str | int) -> Html:
 
 
 def _life(one: State, form: Form) -> Child:
-    """Return the form for the promotion's next transition, if there is one."""
+    """Return the form that activates or deactivates a promotion, or None."""
     moves = {"Draft": "activate", "Active": "deactivate", "Deactivated": "activate"}
     do = moves.get(one["state"])
     return form(do.capitalize(), "promotion", id=one["id"], to=do) if do else None
@@ -311,7 +312,7 @@ def _table_or(
 
 
 def _number(name: str, label: str, value: str | int, *, empty: str = "default") -> Html:
-    """Return a number field; `empty` says what an empty field means."""
+    """Return a number field, which shows `empty` while it has no value."""
     field = element(
         "input", type="number", name=name, value=value, min=1, placeholder=empty
     )

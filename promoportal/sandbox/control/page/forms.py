@@ -18,7 +18,7 @@ from promoportal.sandbox.messages import Answer, Request, is_same
 from promoportal.sandbox.simulation import Sandbox
 
 SIDES = frozenset({"", "page.css"})
-# Seconds that a form waits for its action; a large campaign continues on its own.
+# Seconds that the response waits for an action. A longer action continues after it.
 _PATIENCE = 3.0
 _STILL_RUNNING = "Still running. Refresh the page to see the result."
 _POLICY = (
@@ -65,7 +65,8 @@ class PageEndpoint:
         token = self.sandbox.options.control_token
         if token:
             return None if is_same(_password(request), token) else _UNKNOWN
-        # Another site could reach the sandbox by a name of its own, and read the page.
+        # Another site can point its own host name to this address. Its scripts could
+        # then read the page.
         if self.local and is_here(request.header("Host")):
             return None
         return _plain("Open this page from the same machine, at 127.0.0.1.", 403)
@@ -175,7 +176,7 @@ def _number(fields: Fields, name: str, default: int) -> int:
 
 
 def _password(request: Request) -> str:
-    """Return the password of basic authentication; the user name does not matter."""
+    """Return the password of basic authentication, or "" if there is none."""
     kind, _, given = request.header("Authorization").partition(" ")
     try:
         known = base64.b64decode(given, validate=True).decode()
