@@ -1,8 +1,8 @@
 """
-Promotions' part of an execution.
+The part of an execution that Optimove's Promotions does.
 
-It calculates and allocates what each targeted customer gets, and then reports to the
-campaign which customers remain, over a real connection.
+Promotions calculates the outcome of each targeted customer. Then it reports to the
+campaign, over HTTP, which customers remain in it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UPDATE = "/optimove/Integrations/UpdateCustomerPromotionStatus"
 
 @dataclass
 class Validation:
-    """Promotions' part of all executions."""
+    """The work of Promotions for all executions of a tenant."""
 
     offers: Offers
     population: Population
@@ -33,7 +33,7 @@ class Validation:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def begin(self, execution: Execution) -> None:
-        """Start the work in a task, which sets `execution.validated` at its end."""
+        """Start the work in a task. At its end, also after an error, `validated` is set."""
         task = asyncio.create_task(self._validate(execution))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -47,7 +47,7 @@ class Validation:
             with gc_paused(len(execution.audience)):
                 await self._allocate(execution)
             await self._update(execution)
-        # A faulty promotion must not make the campaign wait forever.
+        # After any error, the campaign must continue and not wait forever.
         except Exception as error:  # noqa: BLE001
             execution.problem = f"Promotions failed: {error}"
         finally:
@@ -67,7 +67,11 @@ class Validation:
             step.log(", ".join(f"{count} {name}" for name, count in statuses))
 
     async def _update(self, execution: Execution) -> None:
-        """Report who got something. ASSUMED: something from one promotion is enough."""
+        """
+        Report to the campaign which customers remain.
+
+        ASSUMED: a customer remains if at least one promotion was assigned.
+        """
         with execution.step("Update customer status") as step:
             calls = failed = 0
             for body in _updates(execution):
@@ -75,7 +79,8 @@ class Validation:
                 try:
                     await self.inside.tell(UPDATE, body)
                 except InternalCallFailed as error:
-                    # CONFIRMED: not reported counts as false. ASSUMED: no retry.
+                    # CONFIRMED: a customer who is not reported counts as false.
+                    # ASSUMED: a failed call is not retried.
                     failed += 1
                     execution.problem = f"Customer status: {error}"
             step.log(f"{calls} calls, {failed} of them failed")
@@ -83,9 +88,9 @@ class Validation:
 
 def _updates(execution: Execution) -> Iterator[dict[str, object]]:
     """
-    Yield the calls that report all customers, true where something was assigned.
+    Yield the body of each call. The status of a customer is true if something is assigned.
 
-    ASSUMED: customers who get nothing are reported as false and not left out.
+    ASSUMED: the other customers are reported as false, not left out.
     """
     ids, positions = execution.audience.population.ids, execution.audience.positions
     flags = execution.occurrence.rows.assigned()

@@ -1,8 +1,8 @@
 """
-The calls between Optimove's campaigns and Promotions, over a real connection.
+The HTTP calls between the two halves of Optimove: campaigns and Promotions.
 
-They carry a secret of this run, so that no other client can make them, and do not count
-against the tenant's rate limit.
+Each call has a header with a secret of this run, so that no other client can make such
+a call. The calls do not count for the rate limit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Tell = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
 
 
 class InternalCallFailed(Exception):
-    """An internal call did not arrive, or was not accepted."""
+    """An internal call got no response, or a response with a status other than 200."""
 
 
 class Inside:
@@ -32,14 +32,14 @@ class Inside:
         self._secret = secrets.token_urlsafe(32)
 
     def comes_from(self, request: Request) -> bool:
-        """Return whether the request comes from the other half of Optimove."""
+        """Return whether a request has the secret of the internal calls."""
         return is_same(request.header(_HEADER), self._secret)
 
     async def tell(self, path: str, body: object) -> None:
         """
-        Post to the other half.
+        Post a body to the other half of Optimove.
 
-        :raises InternalCallFailed: if the answer is not 200
+        :raises InternalCallFailed: if there is no response, or its status is not 200
         """
         headers = {_HEADER: self._secret, "Content-Type": "application/json"}
         try:

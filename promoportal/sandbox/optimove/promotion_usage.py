@@ -31,7 +31,7 @@ _TRANSITIONS: Mapping[str, State] = {
 
 
 class Batch(NamedTuple):
-    """Customers who are calculated together, and the triggering event, if any."""
+    """Customers who are calculated together, and the values of their event."""
 
     positions: Sequence[int]
     event: Mapping[str, Value]
@@ -42,8 +42,8 @@ class Offer:
     """
     A promotion and its account.
 
-    Allocations of one promotion run one after the other, also for simultaneous events:
-    each starts with the account that the one before returned.
+    Allocations of one promotion run one after the other, even if executions run at the
+    same time. Each allocation starts with the account of the previous allocation.
     """
 
     promotion: Promotion
@@ -59,7 +59,12 @@ class Offer:
         day: date,
         seed: int,
     ) -> None:
-        """Calculate in a thread; then change account and rows in one step."""
+        """
+        Allocate the promotion to the customers of an execution, and list the rows.
+
+        The calculation runs in a thread. Then the account and the rows change together,
+        in the event loop.
+        """
         async with self._turn:
             promotion, account = self.promotion, self.account
             calculated = partial(calculate, promotion, population, day=day, seed=seed)
@@ -75,7 +80,11 @@ class Offer:
 def _in_turn(
     calculated: Callable[..., Allocation], batches: Iterable[Batch], account: Account
 ) -> tuple[Sequence[Outcome], Account]:
-    """Return the outcomes of all batches by position, and the account after them."""
+    """
+    Return the outcomes of all batches, sorted by position, and the new account.
+
+    Each batch starts with the account of the previous batch.
+    """
     outcomes: list[Outcome] = []
     for positions, event in batches:
         allocation = calculated(positions, account=account, event=event)
@@ -86,7 +95,7 @@ def _in_turn(
 
 
 class Offers:
-    """All promotions by ID."""
+    """The promotions of a tenant."""
 
     def __init__(self, promotions: Iterable[Promotion]) -> None:
         self._known = {promotion.id: Offer(promotion) for promotion in promotions}
@@ -98,7 +107,7 @@ class Offers:
         """
         Return the promotion with this ID.
 
-        :raises ValueError: if there is none
+        :raises ValueError: if the ID is unknown
         """
         if promotion not in self._known:
             msg = (
@@ -109,9 +118,12 @@ class Offers:
 
     def move(self, promotion: str, do: str) -> Offer:
         """
-        Activate, deactivate or archive one; running calculations are not affected.
+        Activate, deactivate or archive a promotion, and return it.
 
-        :raises ValueError: if its state does not allow this
+        A calculation that is running is not affected.
+
+        :param do: "activate", "deactivate" or "archive"
+        :raises ValueError: if the ID or `do` is unknown, or the state does not allow it
         """
         offer = self.known(promotion)
         if do not in _TRANSITIONS:

@@ -1,9 +1,9 @@
 """
-The Promotions API: Customer Assignment and Redemption.
+Optimove's Promotions API: Customer Assignment and Redemption.
 
-CONFIRMED: the two endpoints exist, and roughly what they carry. Everything else here is
-ASSUMED, in the words of optimove.md, section 4. Where that says nothing either, the
-comment says so, and the answer that is harder for clients was chosen.
+CONFIRMED: the two endpoints exist, and roughly what they contain. Everything else is
+ASSUMED, and follows optimove.md, section 4. If that section has no rule, the sandbox
+gives the answer that is harder for clients.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from promoportal.sandbox.optimove.assignment_rows import Row
 from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence, as_number
 
 LARGEST_BATCH = 1_000
-# ASSUMED: as many as Optimove's other bulk calls take.
+# ASSUMED: the same maximum as in Optimove's other bulk calls.
 MAX_CUSTOMERS = 10_000
 
 
 @dataclass
 class Promotions:
-    """The API, without its key and its rate limit."""
+    """The endpoints of the API. The caller checks the key and the rate limit."""
 
     campaigns: Campaigns
     redemptions: Redemptions
@@ -165,7 +165,11 @@ def _page(
 
 
 def _mark(seal: str, wanted: _Wanted) -> int:
-    """Return a checksum that binds a token to this run and to the request."""
+    """
+    Return a checksum that binds a page token to this run and to the request.
+
+    The request is the execution and the customers, without the page size.
+    """
     return zlib.crc32(repr((seal, wanted.occurrence, wanted.customers)).encode())
 
 

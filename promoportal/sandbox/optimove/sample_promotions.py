@@ -1,4 +1,8 @@
-"""The sandbox's built-in promotions, one for each kind of reward."""
+"""
+The promotions for executions without a scenario.
+
+One has money as rewards, one has units, and one has only unique codes.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +53,7 @@ CATALOGUE: Mapping[str, Promotion] = {
 
 def chosen(promotions: Iterable[str | Promotion]) -> tuple[Promotion, ...]:
     """
-    Return promotions, each given as itself or by ID.
+    Return promotions. Each argument is a promotion, or an ID in the catalogue.
 
     :raises ValueError: if an ID is not in the catalogue
     """

@@ -1,9 +1,9 @@
 """
-An operator's tenant: the campaigns of a scenario, executed step by step.
+An operator's tenant, which executes the campaigns of a scenario step by step.
 
-The order of the steps is CONFIRMED ("How It Works" of Optimove's Auto Flow guide):
-campaign webhook, calculation, allocation, customer status, then the campaign to the
-customers with a reward, and last the webhooks to listeners.
+The order of the steps is CONFIRMED ("How It Works" in Optimove's Auto Flow guide):
+campaign webhook, calculation, allocation, customer status, then the campaign's message
+to customers with a reward, and last the webhooks to listeners.
 """
 
 from __future__ import annotations
@@ -79,20 +79,24 @@ class Tenant:
         )
 
     def start(self) -> None:
-        """Plan the campaigns that have a time."""
+        """Plan the next execution of each scheduled campaign that has a time of day."""
         for campaign in self.scenario.campaigns:
             if campaign.at is not None and not campaign.is_triggered:
                 self._every_day(campaign.plan, campaign.at)
 
     def close(self) -> None:
-        """Cancel all planned and running executions."""
+        """
+        Cancel the planned executions, and those that started at their planned time.
+
+        The work of Promotions for all other executions is cancelled too.
+        """
         for planned in self.planned:
             planned.timer.cancel()
         for task in list(self._tasks):
             task.cancel()
         self._validation.close()
 
-    # --- Orders ---------------------------------------------------------------------------
+    # --- Commands -------------------------------------------------------------------------
 
     async def execute(self, plan: int, *, announce: bool = True) -> Execution:
         """
@@ -115,13 +119,13 @@ class Tenant:
         announce: bool = True,
     ) -> list[Execution]:
         """
-        Let customers cause an event, and execute the campaigns that it triggers.
+        Trigger an event for customers, and execute the campaigns that it triggers.
 
-        ASSUMED: an event of several customers at once is one occurrence. A value given
-        as two numbers is drawn between them for each customer. Arguments that are None
-        are taken from the scenario.
+        ASSUMED: an event of several customers at once is one execution per campaign. If
+        an event value is two numbers, each customer's value is drawn from this range. An
+        argument that is None is replaced with the scenario's setting.
 
-        :raises ValueError: if no campaign has this event, or a customer is not known
+        :raises ValueError: if no campaign has this event, or a customer is unknown
         """
         waiting = [one for one in self.scenario.campaigns if one.event == event]
         if not waiting:
@@ -199,7 +203,12 @@ class Tenant:
         return execution
 
     def _seeds(self, campaign: Campaign) -> dict[str, int]:
-        """Return new seeds for each execution; those of the first are the dry run's."""
+        """
+        Return the seeds of the next execution, by promotion.
+
+        The first execution of a campaign has the seeds of the dry run. Each later
+        execution has other seeds.
+        """
         earlier = self._executed[campaign.plan]
         self._executed[campaign.plan] += 1
         return {
@@ -213,7 +222,7 @@ class Tenant:
             try:
                 await self.inside.tell(WEBHOOK, _webhook_body(execution))
             except InternalCallFailed as error:
-                # Without Promotions no customer gets a reward, and none remains.
+                # Without Promotions, no customer gets a reward, and no customer remains.
                 execution.problem = f"Campaign webhook: {error}"
                 execution.validated.set()
 
@@ -276,7 +285,7 @@ class Tenant:
     def _event(
         self, name: str, customers: Customers | None, values: Values | None
     ) -> Event:
-        """Return the event with the scenario's settings for those not given here."""
+        """Return the event. Arguments that are None come from the scenario's event."""
         scenarios = {one.name: one for one in self.scenario.events}
         usual = scenarios.get(name, Event(name=name, customers=1))
         return replace(
@@ -294,7 +303,12 @@ class Tenant:
         return [str(customer) for customer in customers]
 
     def _play(self, event: Event) -> dict[int, Mapping[str, Value]]:
-        """Draw other customers for each event; the first ones are the dry run's."""
+        """
+        Return the customers of an event by position, with the values of each.
+
+        The first call for an event has the result of the dry run. Each later call has
+        another seed.
+        """
         seed = self.scenario.seed + self._happened[event.name]
         self._happened[event.name] += 1
         return dict(occurrences(event, self.scenario.population, seed))
@@ -335,7 +349,11 @@ class Tenant:
 
 
 def _webhook_body(execution: Execution) -> dict[str, object]:
-    """Return the campaign webhook's body. ASSUMED: Optimove does not document it."""
+    """
+    Return the body of the campaign webhook, by which Promotions learns of an execution.
+
+    ASSUMED: the fields, which Optimove does not document.
+    """
     trigger_event = execution.trigger_event
     return {
         "CampaignID": execution.occurrence.number,

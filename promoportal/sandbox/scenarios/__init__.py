@@ -1,7 +1,8 @@
 """
-Scenarios: what an operator sets up in Optimove, in one file.
+Scenarios: files with the settings that an operator would enter in Optimove.
 
-Start with `load`, or with the files in `shipped`; docs/scenarios.md explains them.
+Start with `load`, or with the files in the folder `shipped`. docs/scenarios.md explains
+the format.
 """
 
 from __future__ import annotations

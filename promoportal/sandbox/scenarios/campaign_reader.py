@@ -1,4 +1,4 @@
-"""Readers of target groups, campaigns with their e-mails, and events."""
+"""The readers of target groups, events, and campaigns with their emails."""
 
 from __future__ import annotations
 
@@ -24,14 +24,18 @@ from promoportal.toml.tables import Table, as_number, is_whole, shown
 
 
 class Kind(enum.StrEnum):
-    """A campaign's kind: scheduled, or triggered by a customer's event. CONFIRMED."""
+    """
+    The kind of a campaign: scheduled, or triggered by an event of a customer.
+
+    CONFIRMED: Optimove has both kinds.
+    """
 
     SCHEDULED = "scheduled"
     TRIGGERED = "triggered"
 
 
 def group(table: Table, attributes: Attributes | None) -> TargetGroup:
-    """Return the target group in a table: by conditions, or by a file of IDs."""
+    """Return the target group in a table, defined by a condition or by a file of IDs."""
     by_file = table.has("file")
     if by_file and table.has("where"):
         table.wrong("file", 'cannot be combined with "where".')
@@ -53,7 +57,7 @@ def group(table: Table, attributes: Attributes | None) -> TargetGroup:
 
 
 def event(table: Table) -> Event:
-    """Return the event in a table: its customers, and the values that it has."""
+    """Return the event in a table, with its customers and its values."""
     values: dict[str, Value | tuple[Decimal, Decimal]] = {}
     if table.has("values"):
         below = table.table("values")
@@ -99,7 +103,7 @@ def _event_value(table: Table, key: str) -> Value | tuple[Decimal, Decimal]:
 
 
 def kinds(found: Event) -> dict[str, str | None]:
-    """Return the kind of each of an event's values."""
+    """Return the kind of each value of an event, by the value's name."""
     return {
         name: "a number" if isinstance(value, tuple) else kind_of(value)
         for name, value in found.values.items()
@@ -115,7 +119,7 @@ def campaign(
     promotions: Mapping[str, Promotion],
     attributes: Attributes | None,
 ) -> Campaign:
-    """Return the campaign in a table, with its e-mail if it has one."""
+    """Return the campaign in a table, with its email if it has one."""
     kind = table.choice("kind", Kind)
     offered = _promotions(table, promotions)
     found = Campaign(
@@ -171,7 +175,7 @@ def _at(table: Table, kind: Kind) -> Any:
     return table.clock("at")
 
 
-# --- E-mails --------------------------------------------------------------------------
+# --- Emails ---------------------------------------------------------------------------
 
 
 def _email(

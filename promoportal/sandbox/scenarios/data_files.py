@@ -1,4 +1,4 @@
-"""Readers of the files that a scenario names: columns, tables of customers, texts."""
+"""Readers of the other files of a scenario: lists, tables of customers, texts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_PROBLEMS_SHOWN = 10
 
 
 class _File:
-    """The text of a file, and the problems found in it."""
+    """The text of a file, with a limit on the number of problems that are reported."""
 
     def __init__(self, path: Path, text: str, problems: Problems) -> None:
         self.path = path
@@ -31,7 +31,7 @@ class _File:
         self._wrong = 0
 
     def wrong(self, line: int, sentence: str) -> None:
-        """Note a problem; from the eleventh on problems are only counted."""
+        """Add a problem. After ten problems of the file, others are only counted."""
         self._wrong += 1
         if self._wrong <= _MAX_PROBLEMS_SHOWN:
             self._problems.elsewhere(self.path, line, sentence)
@@ -45,7 +45,7 @@ class _File:
             )
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row that is not blank, with the number of its last line."""
+        """Yield the number of its last line and the fields, for each non-empty row."""
         reader = csv.reader(io.StringIO(self.text, newline=""))
         for row in reader:
             if any(field.strip() for field in row):
@@ -53,13 +53,17 @@ class _File:
 
 
 def text(table: Table, key: str) -> tuple[Path, str] | None:
-    """Return the path and the text of a file; None if it cannot be read."""
+    """Return the path and the text of the file named in a key, or None."""
     found = _read(table, key)
     return (found.path, found.text) if found else None
 
 
 def column(table: Table, key: str) -> tuple[str, ...]:
-    """Return the values of a file with one column and no header, without duplicates."""
+    """
+    Return the values of a CSV file with one column and without a header.
+
+    Add a problem for each duplicate and each line that has another number of columns.
+    """
     found = _read(table, key, most=MAX_BYTES)
     if found is None:
         return ()
@@ -111,9 +115,11 @@ def _decoded(content: bytes, path: Path, problems: Problems) -> str:
 
 def customers(table: Table, key: str, most: int | None) -> Customers | None:
     """
-    Return the customers of a CSV file with a header; None if it cannot be read.
+    Return the customers of a CSV file. The first row contains the attributes' names.
 
-    :param most: the number of customers to read from the top; None: all of them
+    Return None if the file cannot be read, or has no column with the ID.
+
+    :param most: the number of customers to read, from the top; None: all customers
     """
     found = _read(table, key)
     if found is None:
@@ -171,14 +177,18 @@ def _columns(
 
 
 def inferred(texts: Sequence[str]) -> Sequence[Value]:
-    """Return a column in the kind that fits all its texts; empty ones are missing."""
+    """
+    Return the values of a column, which are all of the kind that fits every text.
+
+    An empty text is a missing value, None.
+    """
     written = {text for text in texts if text}
     for pattern, read in _KINDS.items():
         if written and all(re.fullmatch(pattern, text) for text in written):
             try:
                 values = {text: read(text) for text in written}
             except ValueError:
-                continue  # looks like a date, but is none: 2025-02-30
+                continue  # has the form of a date, but is not a date: 2025-02-30
             return interned(values.get(text) for text in texts)
     if written and all(
         re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", text) for text in written
@@ -187,7 +197,7 @@ def inferred(texts: Sequence[str]) -> Sequence[Value]:
     return interned(text or None for text in texts)
 
 
-# A number with a leading zero is a house or phone number, and stays a text.
+# A number with a leading zero remains a text, because it may be a phone number.
 _KINDS: dict[str, Callable[[str], Value]] = {
     r"-?(0|[1-9]\d{0,17})": int,
     r"\d{4}-\d{2}-\d{2}": date.fromisoformat,

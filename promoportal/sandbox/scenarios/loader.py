@@ -1,4 +1,4 @@
-"""The loader of a scenario: its values, or all mistakes in its file."""
+"""The loader of a scenario file, which reports all mistakes in the file at once."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from promoportal.toml.document import Fault, UnreadableFile
 from promoportal.toml.problems import InvalidFile, Problems
 from promoportal.toml.tables import Table
 
-# Enough customers to know the kinds of their values.
+# The number of customers from which the kinds of the attributes are read.
 _SAMPLE = 200
 SHIPPED = Path(__file__).parent / "shipped"
 
 
 def shipped() -> list[str]:
-    """Return the names of the scenarios that come with the sandbox."""
+    """Return the names of the built-in scenarios."""
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 
@@ -31,11 +31,12 @@ def load(
     path: Path | str, *, customers: int | None = None, seed: int | None = None
 ) -> Scenario:
     """
-    Return a scenario, given by the path of its file or by the name of a shipped one.
+    Return the scenario in a file.
 
-    :param customers: the number of customers, instead of the file's
-    :param seed: the seed, instead of the file's
-    :raises InvalidFile: with one sentence for each mistake, if there are any
+    :param path: the path of the file, or the name of a built-in scenario
+    :param customers: the number of customers; None: the number in the file
+    :param seed: the seed; None: the seed in the file
+    :raises InvalidFile: if the file has mistakes; with one sentence for each mistake
     """
     found = _found(path)
     try:
@@ -55,7 +56,7 @@ def _unreadable(error: UnreadableFile) -> str:
     if error.fault is Fault.NOT_UTF8:
         return "The file is not valid UTF-8."
     if error.fault is Fault.NOT_TOML:
-        # The line number is in front of the sentence already.
+        # The line number is already at the beginning of the message.
         return f"The file is not valid TOML: {error.reason.partition(' (at ')[0]}."
     return (
         f"Cannot read the scenario file: {error.reason}. "
@@ -118,8 +119,9 @@ def _population(
     """
     Return a function that makes the customers, and their attributes.
 
-    A million take time: the attributes are read from a few, and all customers are made
-    only if the rest has no mistakes.
+    To generate a million customers takes time. So the attributes are read from 200
+    generated customers, and the function is called only if the file has no mistakes.
+    The attributes are None if they cannot be read.
     """
     below = table.table("customers")
     if below is None:
@@ -155,7 +157,7 @@ def _with_events(
     scenario: Mapping[str, Any],
     events: list[Event],
 ) -> Attributes | None:
-    """Add the values of the events that may trigger a promotion."""
+    """Return the attributes, and the values of the events that trigger a promotion."""
     if attributes is None:
         return None
     names = set(_triggers(table.values.get("id"), scenario.get("campaigns")))
@@ -163,13 +165,17 @@ def _with_events(
     for event in events:
         if event.name in names:
             kinds |= campaign_reader.kinds(event)
-    # An event that is triggered by hand may have any values.
+    # An event that is not in the file can only be triggered by a command, with any values.
     is_open = not names <= {event.name for event in events}
     return attributes.with_event(kinds, open_event=is_open)
 
 
 def _triggers(promotion: object, campaigns: object) -> list[str]:
-    """Return the events of the campaigns that offer a promotion, as far as readable."""
+    """
+    Return the events that trigger campaigns with this promotion.
+
+    Campaigns that cannot be read are left out.
+    """
     found = []
     for campaign in campaigns if isinstance(campaigns, list) else []:
         event = campaign.get("event") if isinstance(campaign, dict) else None

@@ -1,4 +1,4 @@
-"""Reader of promotions: tiers, rewards, limits."""
+"""The reader of promotions: tiers, rewards, limits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from promoportal.toml.tables import Table
 
 _MEASURES = {Category.AMOUNT: "currency", Category.UNITS: "unit"}
 _COMPARISONS = ("is", "is_not", "at_least", "at_most", "above", "below")
-# The names in the file for the names in the engine's paths.
+# The names of a scenario file, for each name in the paths of the engine's mistakes.
 _WRITTEN: dict[str, tuple[str, ...]] = {
     "condition": ("when", "where"),
     "branches": ("all", "any"),
@@ -46,7 +46,11 @@ _WRITTEN: dict[str, tuple[str, ...]] = {
 
 
 def promotion(table: Table, attributes: Attributes | None) -> Promotion:
-    """Return the promotion in a table, and note the mistakes the engine finds in it."""
+    """
+    Return the promotion in a table.
+
+    If the table has no other problems, add a problem for each of the engine's mistakes.
+    """
     before = len(table.problems)
     has_codes = table.has("unique_codes")
     tiers = [_tier(each, attributes, has_codes) for each in table.tables("tiers")]
@@ -63,7 +67,7 @@ def promotion(table: Table, attributes: Attributes | None) -> Promotion:
         state=table.choice("state", State, default=State.ACTIVE),
     )
     table.end()
-    # Fields that could not be read are empty: the engine would report them once more.
+    # Fields that could not be read are empty. The engine would report them a second time.
     if len(table.problems) == before:
         for mistake in mistakes(found):
             _note(table, mistake.where, mistake.sentence)
@@ -71,7 +75,7 @@ def promotion(table: Table, attributes: Attributes | None) -> Promotion:
 
 
 def check(table: Table, tree: Tree) -> None:
-    """Note the mistakes that the engine finds in the condition of a table."""
+    """Add a problem for each mistake that the engine finds in a table's condition."""
     for mistake in mistakes_in(tree, ("condition",)):
         _note(table, mistake.where, mistake.sentence)
 
@@ -82,7 +86,11 @@ def _note(table: Table, where: Where, sentence: str) -> None:
 
 
 def written(where: Where, values: object, place: Place) -> Place:
-    """Return the path in the file for the engine's path, as far as it exists."""
+    """
+    Return the path in the file for a path of the engine.
+
+    Parts of the engine's path that the file does not have are left out.
+    """
     for part in where:
         names = _WRITTEN.get(part, (part,)) if isinstance(part, str) else (part,)
         name = next((name for name in names if _has(values, name)), None)
@@ -132,7 +140,7 @@ def _reward(table: Table, attributes: Attributes | None) -> Reward:
 
 
 def _measure(table: Table) -> tuple[Category, str]:
-    """Read the category, and the currency of an amount or the unit of units."""
+    """Read the category, and then the currency of an Amount or the unit of Units."""
     category = table.choice("category", Category)
     right = _MEASURES[category]
     for key in _MEASURES.values():
@@ -180,7 +188,11 @@ def _properties(table: Table) -> Mapping[str, object]:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a value of JSON's types: properties are passed on, not calculated with."""
+    """
+    Return a value with types that JSON has: decimals become floats, dates become texts.
+
+    Properties are only sent to the platform, so floats are exact enough.
+    """
     if isinstance(value, dict):
         return {name: _as_json(below) for name, below in value.items()}
     if isinstance(value, list):
@@ -221,7 +233,7 @@ def _codes(table: Table) -> UniqueCodes:
 
 
 def check_unique(tables: list[Table], key: str) -> None:
-    """Note each value of `key` that an earlier table has too."""
+    """Add a problem for each table whose value of `key` an earlier table also has."""
     seen: dict[object, Table] = {}
     for table in tables:
         value = table.values.get(key)

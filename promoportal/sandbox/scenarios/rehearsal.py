@@ -1,8 +1,9 @@
 """
-The dry run of a scenario: each customer's result, before a campaign is executed.
+The dry run of a scenario, which calculates the results of its campaigns for one day.
 
-Every campaign is executed once, on one day: the scheduled ones in the order of their
-times, then the events of the scenario one by one. All of them use the same accounts.
+Each scheduled campaign is calculated once, in the order of their times. Then the events
+of the scenario follow one by one, and each event is calculated for the campaigns that it
+triggers. All campaigns with a promotion share the account of the promotion.
 """
 
 from __future__ import annotations
@@ -36,7 +37,12 @@ _LIMITED = frozenset(Status) - UNREACHED - {Status.ASSIGNED}
 
 @dataclass(slots=True)
 class TierFigures:
-    """One tier: the customers who reach it without limits, and those who get it."""
+    """
+    The figures of one tier.
+
+    `reached` is the number of customers who would get the tier without limits,
+    `assigned` the number who get it, and `value` the total value of their rewards.
+    """
 
     tier: Tier
     reached: int = 0
@@ -60,7 +66,7 @@ class PromotionFigures:
 
     @property
     def eligible(self) -> int:
-        """The number of customers who would get something if there were no limits."""
+        """The number of customers who would get the promotion without limits."""
         return self.targeted - sum(self.statuses[each] for each in UNREACHED)
 
     def count(self, outcomes: Iterable[Outcome]) -> None:
@@ -89,7 +95,7 @@ class CampaignFigures:
     campaign: Campaign
     in_group: int
     promotions: list[PromotionFigures]
-    times: int = 0  # executions: one, or one for each customer that triggered it
+    times: int = 0  # executions: 1, or the number of events if an event triggers it
     outside: int = 0  # triggering events of customers outside the target group
     recipients: set[int] = field(default_factory=set)  # by position
     sample: Mail | None = None
@@ -106,7 +112,7 @@ class Rehearsal:
 
 
 def rehearse(scenario: Scenario, *, day: date) -> Rehearsal:
-    """Return the result of the scenario's dry run on the given day."""
+    """Return the result of the scenario's dry run, calculated for a day."""
     stage = _Stage(scenario, day)
     stage.execute()
     for event in scenario.events:
@@ -120,7 +126,7 @@ def rehearse(scenario: Scenario, *, day: date) -> Rehearsal:
 
 
 class _Stage:
-    """The campaigns of a scenario, and what they have used up so far."""
+    """The figures of a scenario's campaigns and the promotions' accounts so far."""
 
     def __init__(self, scenario: Scenario, day: date) -> None:
         self._scenario = scenario
@@ -128,13 +134,14 @@ class _Stage:
         self._members = {
             group.id: members(group, scenario.population) for group in scenario.groups
         }
-        # For lookups; only triggered campaigns need it, and a million take time.
+        # The members as sets. They are built only for triggered campaigns, because a
+        # set of a million members takes time.
         self._sets: dict[int, frozenset[int]] = {}
         self.accounts = {each.id: Account() for each in scenario.promotions}
         self.campaigns = [self._figures(each) for each in scenario.campaigns]
 
     def execute(self) -> None:
-        """Execute the scheduled campaigns: first those without a time, then by time."""
+        """Calculate the scheduled campaigns: first those without a time, then by time."""
         scheduled = [each for each in self.campaigns if not each.campaign.is_triggered]
         for figures in sorted(scheduled, key=lambda each: each.campaign.at or time.min):
             self._run(figures, self._members[figures.campaign.target_group.id])
@@ -142,7 +149,11 @@ class _Stage:
     def play(
         self, event: str, triggers: Iterable[tuple[int, Mapping[str, Value]]]
     ) -> None:
-        """Execute the triggered campaigns for one customer after the other."""
+        """
+        Calculate the campaigns that an event triggers, for one customer after the other.
+
+        Customers outside a campaign's target group are only counted.
+        """
         triggered = [each for each in self.campaigns if each.campaign.event == event]
         for position, values in triggers:
             for figures in triggered:
@@ -176,7 +187,7 @@ class _Stage:
         targeted: Sequence[int],
         event: Mapping[str, Value] = NOTHING,
     ) -> None:
-        """Execute a campaign once: steps 2 to 4 of `How It Works` in the guide."""
+        """Calculate one execution: steps 2 to 4 of "How It Works" in Optimove's guide."""
         figures.times += 1
         allocated: list[tuple[Promotion, Sequence[Outcome]]] = []
         for each in figures.promotions:
@@ -222,10 +233,11 @@ class _Stage:
         allocated: Sequence[tuple[Promotion, Sequence[Outcome]]],
         event: Mapping[str, Value],
     ) -> Mail | None:
-        """Return the e-mail to the first customer who gets one."""
+        """Return the email to the first targeted customer who gets one, or None."""
         if figures.campaign.email is None:
             return None
-        # One by one, as targeted: usually one of the first gets an e-mail.
+        # In the order of the targeted customers, of which one of the first usually gets
+        # an email.
         for outcomes in zip(*(outcomes for _, outcomes in allocated), strict=True):
             promotions = (promotion for promotion, _ in allocated)
             mail = campaign_mail(

@@ -1,4 +1,4 @@
-"""Reports of a dry run: as text with tables and small charts, or as JSON."""
+"""The report of a dry run, as text with tables and bars, or as JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def as_text(rehearsal: Rehearsal) -> str:
 
 
 def as_json(rehearsal: Rehearsal) -> dict[str, Any]:
-    """Return the same figures for JSON; money and units are texts, which are exact."""
+    """Return the report for JSON. Values of money and units are texts, to be exact."""
     scenario = rehearsal.scenario
     return {
         "scenario": scenario.title,
@@ -116,18 +116,18 @@ def _tier(figures: TierFigures) -> str:
 
 
 def _worth(tier: Tier, value: Decimal) -> str:
-    """Return the total value; a code alone has no known value."""
+    """Return the value with its currency or unit, or "codes" for a tier without reward."""
     return f"{value:,} {tier.reward.measure}" if tier.reward else "codes"
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines below their title, or nothing if there are none."""
+    """Yield an empty line, the title and the lines. Without lines, yield nothing."""
     every = list(lines)
     yield from ["", title, *every] if every else ()
 
 
 def _limits(promotion: Promotion, account: Account) -> Iterator[str]:
-    """Yield how much of each limit is used up."""
+    """Yield one line for each limit of a promotion, with its usage."""
     code = promotion.code
     if budget := promotion.budget:
         yield _limit(code, "budget", account.spent, budget.total, f" {budget.measure}")
@@ -144,7 +144,11 @@ def _limit(code: str, name: str, part: Figure, whole: Figure, what: str = "") ->
 
 
 def _bar(part: Figure, whole: Figure) -> str:
-    """Return a bar as long as the part is of the whole; any part above 0 shows."""
+    """
+    Return a bar whose length is the share of the part in the whole.
+
+    A part above 0 has at least one character.
+    """
     if not part or not whole:
         return ""
     return "█" * max(1, round(part * _BAR / whole))

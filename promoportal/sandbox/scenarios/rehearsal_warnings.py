@@ -1,4 +1,4 @@
-"""Warnings about a dry run, to be read before the campaign runs."""
+"""The warnings about a dry run, for example a tier that no customer qualifies for."""
 
 from __future__ import annotations
 
