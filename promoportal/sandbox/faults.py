@@ -69,7 +69,7 @@ class Fault:
     status: int | None = None  # for kinds with an HTTP status
     retry_after: int | None = None
     text: str | None = None  # the text that is sent instead
-    changes: Mapping[str, object] | None = None  # to the fields of an altered answer
+    changes: Mapping[str, object] | None = None  # new fields of an altered answer
     by: int = 1  # added to a total; below zero: the total is too small
 
     def __post_init__(self) -> None:
@@ -271,7 +271,7 @@ ON_NOTICES: Mapping[str, Callable[[Fault], list[Way]]] = {
     "lost": lambda _fault: [],
     "doubled": lambda _fault: [Way(), Way()],
     "delayed": lambda fault: [Way(after=fault.seconds)],
-    # If no other webhook overtakes it within `seconds`, it is sent all the same.
+    # If no other webhook overtakes it within `seconds`, it is sent alone.
     "reordered": lambda fault: [Way(after=fault.seconds, behind_next=True)],
 }
 

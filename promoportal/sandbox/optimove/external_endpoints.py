@@ -102,7 +102,7 @@ class External:
         )
 
     def _delete_promotions(self, request: Request) -> Answer:
-        # ASSUMED: an unknown code is no error.
+        # ASSUMED: an unknown code is not an error.
         items = _objects(request.json(), MAX_PROMOTIONS)
         for code in [_text(one, "promocode") for one in items]:
             self.promotions.pop(code, None)

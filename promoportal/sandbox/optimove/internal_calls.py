@@ -16,7 +16,8 @@ from promoportal.sandbox.messages import Request, is_same
 SIDE = "inside"
 _HEADER = "X-Inside"
 
-# Posts a body and headers to a path of the sandbox's own address; returns the status.
+# A function that posts a body with headers to a path of this server, and returns the
+# status of the response.
 Tell = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
 
 

@@ -63,7 +63,7 @@ class Promotions:
         wanted = _wanted(request.fields(), self.page_size)
         occurrence = self.campaigns.get(wanted.occurrence)
         if occurrence is None:
-            # ASSUMED: an unknown occurrence is no 404, but looks like an empty campaign.
+            # ASSUMED: the answer for an unknown execution is an empty list, not a 404.
             return reply(
                 {
                     "occurrenceId": wanted.occurrence,
@@ -128,14 +128,14 @@ def _occurrence(value: object) -> str:
 
 
 def _size(value: object) -> int:
-    # ASSUMED: more than 1,000 is no error; the page is shorter than requested.
+    # ASSUMED: more than 1,000 is not an error; the page is shorter than requested.
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise Unreadable("pageSize must be a whole number of at least 1.")
     return value
 
 
 def _customers(value: object) -> tuple[str, ...] | None:
-    # ASSUMED: an empty list means no customer, not every customer.
+    # ASSUMED: an empty list requests no customer. A missing list requests all customers.
     if value is None:
         return None
     if not isinstance(value, list) or len(value) > MAX_CUSTOMERS:
@@ -156,7 +156,7 @@ def _page(
         "assignments": [row.listed() for row in page],
         "totalCount": len(rows),  # ASSUMED: of the requested customers
     }
-    # ASSUMED: a full page promises another, which may be empty.
+    # ASSUMED: a full page has a token for the next page, which may be empty.
     if len(page) == size:
         body["nextPageToken"] = _sealed(start + size, mark)
     elif start:  # null at the end of some lists, absent at the end of others

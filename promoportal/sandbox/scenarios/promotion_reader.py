@@ -95,7 +95,7 @@ def written(where: Where, values: object, place: Place) -> Place:
         names = _WRITTEN.get(part, (part,)) if isinstance(part, str) else (part,)
         name = next((name for name in names if _has(values, name)), None)
         if name is not None:
-            values = values[name]  # type: ignore[index]  # it has it
+            values = values[name]  # type: ignore[index]  # it has the name
             place = (*place, name)
     return place
 

@@ -40,8 +40,8 @@ class TierFigures:
     """
     The figures of one tier.
 
-    `reached` is the number of customers who would get the tier without limits,
-    `assigned` the number who get it, and `value` the total value of their rewards.
+    `reached` counts the customers who would get the tier without limits. `assigned`
+    counts those who get it, and `value` is the total value of their rewards.
     """
 
     tier: Tier

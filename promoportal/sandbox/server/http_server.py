@@ -123,7 +123,7 @@ class Server:
             ) as response:
                 await response.read()
                 return response.status
-        except aiohttp.ClientError as error:  # most are no OSError
+        except aiohttp.ClientError as error:  # most are not an OSError
             raise ConnectionError(str(error)) from error
 
     @property
@@ -159,7 +159,7 @@ async def _half(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
 
 async def _drip(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
     response = await _begun(request, answer)
-    with suppress(ConnectionError):  # clients may give up
+    with suppress(ConnectionError):  # the client may disconnect
         for byte in answer.body:
             await response.write(bytes([byte]))
             await asyncio.sleep(answer.pause)
