@@ -122,7 +122,7 @@ class _Ordered:
         """
         Return whether the fault strikes this request.
 
-        Each call counts one request: as skipped, or as one of `times` if it strikes.
+        The request is counted as skipped, or as one of `times` if the fault strikes.
         """
         if self.skip:
             self.skip -= 1

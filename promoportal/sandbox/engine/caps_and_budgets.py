@@ -52,7 +52,7 @@ class Limits:
 
     def serve(self, offer: Outcome) -> Outcome:
         """
-        Return the offer if all limits allow it, or the outcome of the first limit.
+        Return the offer, or the outcome of the first limit that the offer exceeds.
 
         CONFIRMED (optimove.md, section 5): cap, budget, unique codes with a fallback.
         ASSUMED: the limits are checked in the order cap, budget, codes. An offer that is

@@ -120,7 +120,7 @@ _IS_ASSIGNED = bytes(
 def _tiers(
     promotion: engine.Promotion, outcomes: Iterable[engine.Outcome]
 ) -> Iterator[int]:
-    """Yield the number of each outcome's tier, from 1, or 0 for an outcome without."""
+    """Yield the number of each outcome's tier, from 1, or 0 if it has no tier."""
     numbers = {tier.id: number for number, tier in enumerate(promotion.tiers, start=1)}
     for outcome in outcomes:
         yield numbers[outcome.tier.id] if outcome.tier else 0

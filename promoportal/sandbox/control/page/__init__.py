@@ -1,5 +1,5 @@
 """
 The sandbox page at `/`: campaigns, promotions, faults, listeners and recent requests.
 
-The page is HTML without scripts. All text is escaped in one place, `html.element`.
+The page is HTML without scripts. The module `html` escapes all text.
 """
