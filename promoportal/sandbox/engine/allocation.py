@@ -37,9 +37,9 @@ def calculate(
     """
     Return the outcome of each targeted customer, and the account afterwards.
 
-    The rules are those of optimove.md, section 5. CONFIRMED: a customer must be eligible
-    and gets one tier, within budget and cap. The order of tiers is their priority.
-    ASSUMED: the order of the checks. The status is the first that applies:
+    CONFIRMED (optimove.md, section 5): a customer must be eligible and gets one tier,
+    within budget and cap. The order of tiers is their priority. ASSUMED: the order of
+    the checks. The status is the first that applies:
 
     1. NotEligible: the promotion is not active, or no tier matches.
     2. Failed: the reward of the first matching tier cannot be calculated, or the budget
@@ -51,8 +51,6 @@ def calculate(
 
     The caller passes the returned account to the next allocation of the promotion. Two
     allocations of one promotion must not run at the same time.
-
-    :raises ValueError: if a position is targeted twice or is outside the population
     """
     _check_targeted(targeted, population)
     if promotion.state is not State.ACTIVE:
@@ -83,12 +81,7 @@ def _offers(
     targeted: Sequence[int],
     event: Mapping[str, Value],
 ) -> dict[int, Outcome]:
-    """
-    Return the outcomes without the limits, by position.
-
-    ASSUMED: the first matching tier decides, also if its reward is zero or cannot be
-    calculated.
-    """
+    """Return the outcomes without the limits, by position."""
     outcomes: dict[int, Outcome] = {}
     for tier in promotion.tiers:
         offer = _offer(promotion, tier, population, event)
@@ -117,11 +110,7 @@ def _offer(
 
 
 def _is_measured(promotion: Promotion, tier: Tier) -> bool:
-    """
-    Return whether the budget has the category, and the currency or unit, of the reward.
-
-    Return True without a budget or without a reward.
-    """
+    """Return whether the budget, if there is one, can count the tier's reward."""
     budget, reward = promotion.budget, tier.reward
     return (
         budget is None

@@ -14,9 +14,8 @@ def rolled(account: Account, day: date) -> Account:
     """
     Return the account for an allocation on `day`.
 
-    The daily count is 0 if the account has no day or an earlier day. ASSUMED: the rule
-    itself, because optimove.md, section 5, says only "daily". An allocation for an
-    earlier day counts for the account's day.
+    ASSUMED: on a later day, the daily count starts at 0. An allocation for an earlier
+    day counts for the account's day.
     """
     if account.day is None or account.day < day:
         return replace(account, day=day, today=0)
@@ -55,8 +54,7 @@ class Limits:
         Return the offer, or the outcome of the first limit that the offer exceeds.
 
         CONFIRMED (optimove.md, section 5): cap, budget, unique codes with a fallback.
-        ASSUMED: the limits are checked in the order cap, budget, codes. An offer that is
-        returned uses the limits at once. A customer whose offer exceeds a limit is
+        ASSUMED: the order cap, budget, codes. A customer whose offer exceeds a limit is
         skipped and uses nothing. The next customer may still fit.
         """
         cost = offer.value or Decimal(0)
@@ -76,13 +74,9 @@ class Limits:
         return None
 
     def _take(self, cost: Decimal) -> str | None:
-        """
-        Count one customer, and return the unique code, the fallback, or None.
-
-        ASSUMED: without a budget, the account's spending does not change.
-        """
+        """Count one customer, and return the unique code, the fallback, or None."""
         self._served += 1
-        if self._left is not None:
+        if self._left is not None:  # ASSUMED: without a budget, nothing is spent
             self._left = EXACT.subtract(self._left, cost)
         if not self._codes:
             return None

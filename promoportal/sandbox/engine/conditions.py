@@ -1,8 +1,4 @@
-"""
-Evaluation of conditions.
-
-A test becomes a function, which is then called with each customer's value.
-"""
+"""Evaluation of conditions. A test becomes a function of a customer's value."""
 
 from __future__ import annotations
 
@@ -102,13 +98,7 @@ def matcher(test: Test) -> Matches:
 
 
 def _of_many(test: Test) -> Matches:
-    """
-    Return the function for a test with a list.
-
-    `one_of` matches a value that is in the list. `none_of` matches a value that is of
-    the list's kind and not in the list. If the list has several kinds or a missing value,
-    `none_of` never matches; `validation.mistakes` reports such a list.
-    """
+    """Return the function for a list. With mixed kinds, `none_of` never matches."""
     wanted = test.wanted if isinstance(test.wanted, tuple) else (test.wanted,)
     kinds = {kind_of(value) for value in wanted}
     listed = {
@@ -123,11 +113,7 @@ def _of_many(test: Test) -> Matches:
 
 
 def _is_outside(value: Value, listed: Mapping[Kind | None, Set[Value]]) -> bool:
-    """
-    Return whether a value is of the list's kind and not in the list.
-
-    If the list is empty, every value that is not missing is outside.
-    """
+    """Return whether a value is of the list's kind and not in the list."""
     kind = kind_of(value)
     if kind is None or (listed and kind not in listed):
         return False
@@ -151,13 +137,8 @@ def _single(comparison: Comparison, wanted: Value) -> Matches:
 
 
 def _number(compare: Operator, exactly: Decimal) -> Matches:
-    """
-    Return the function for a comparison with a number; `exactly` is its decimal.
-
-    A float in a column is compared as the decimal that Python prints for it. So the
-    float 0.1 equals the 0.1 of a scenario. For speed, floats are compared as floats,
-    except the float nearest to the wanted number.
-    """
+    # The float 0.1 equals the decimal 0.1, which Python prints for it. For speed, only
+    # the float nearest to the wanted number is compared as a decimal.
     nearest = float(exactly)
     same = compare(Decimal(repr(nearest)), exactly)
 

@@ -1,9 +1,4 @@
-"""
-Data classes of what an operator configures in Optimove: promotions, tiers, limits.
-
-The other modules of this package contain the rules. CONFIRMED and ASSUMED have the
-meaning that they have in optimove.md, section 5.
-"""
+"""Data classes of what an operator configures in Optimove."""
 
 from __future__ import annotations
 
@@ -18,16 +13,12 @@ from typing import NamedTuple, Protocol
 # None: the customer does not have the attribute, or the event does not have the value.
 Value = str | int | float | Decimal | date | bool | None
 NOTHING: Mapping[str, Value] = MappingProxyType({})
-# Prefix of the names in conditions and percentages that refer to a value of the event.
+# ASSUMED: the prefix of names in conditions and percentages that mean an event value.
 EVENT = "event."
 
 
 class Population(Protocol):
-    """
-    Customers, found by position, with their attributes in columns.
-
-    Columns need little memory, so a population can have a million customers.
-    """
+    """Customers by position. Their attributes are in columns, to save memory."""
 
     @property
     def ids(self) -> Sequence[str | int]:
@@ -38,11 +29,7 @@ class Population(Protocol):
         """The names of all attributes."""
 
     def column(self, attribute: str) -> Sequence[Value]:
-        """
-        Return the values of all customers, by position.
-
-        :raises KeyError: if no customer has the attribute
-        """
+        """Return all values, or raise KeyError if no customer has the attribute."""
 
     def __len__(self) -> int: ...
 
@@ -79,20 +66,20 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """A condition that is true if no branch is false. So it is true without branches."""
+    """A condition that is true if no branch is false, also without branches."""
 
     branches: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Any:
-    """A condition that is true if a branch is true. So it is false without branches."""
+    """A condition that is true if a branch is true, so not without branches."""
 
     branches: tuple[Condition, ...] = ()
 
 
-# CONFIRMED: a tree of branches. In Optimove it is a list, in which the parent of a branch
-# has a lower index. Nested objects have the same meaning and cannot be circular.
+# CONFIRMED: a tree of branches. In Optimove it is a list, in which the parent of a
+# branch has a lower index. Nested objects have the same meaning and cannot be circular.
 Condition = Test | All | Any
 EVERYONE = All()
 
@@ -116,11 +103,7 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Percentage:
-    """
-    A percentage of an attribute or an `event.` value, within optional bounds.
-
-    CONFIRMED (optimove.md, section 5).
-    """
+    """CONFIRMED: a percentage of an attribute or an `event.` value, within bounds."""
 
     percent: Decimal  # 10 means 10 %
     attribute: str
@@ -189,11 +172,7 @@ class Direction(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sorting:
-    """
-    The attribute that sets the order in which customers are served.
-
-    CONFIRMED: without a sorting, the order is random. ASSUMED: it depends on a seed.
-    """
+    """The attribute that sets the order in which customers are served."""
 
     attribute: str
     direction: Direction = Direction.HIGH_TO_LOW
@@ -201,11 +180,7 @@ class Sorting:
 
 @dataclass(frozen=True, slots=True)
 class UniqueCodes:
-    """
-    Codes that are each assigned to one recipient, in this order.
-
-    After the last code, every recipient gets the fallback, if there is one.
-    """
+    """Codes for one recipient each, in order, and a fallback after the last code."""
 
     codes: Sequence[str]
     fallback: str | None = None
@@ -215,11 +190,7 @@ class UniqueCodes:
 
 
 class State(enum.StrEnum):
-    """
-    The state of a promotion.
-
-    CONFIRMED: Draft -> Active <-> Deactivated -> Archived. Archived is final.
-    """
+    """The state of a promotion. `promotion_states` has the transitions."""
 
     DRAFT = "Draft"
     ACTIVE = "Active"
@@ -247,11 +218,7 @@ class Promotion:
 
 
 class Status(enum.StrEnum):
-    """
-    The status of a targeted customer.
-
-    ASSUMED: the names of the statuses (optimove.md, section 4).
-    """
+    """The status of a customer. ASSUMED: the names (optimove.md, section 4)."""
 
     ASSIGNED = "Assigned"
     NOT_ELIGIBLE = "NotEligible"

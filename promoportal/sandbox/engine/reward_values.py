@@ -23,12 +23,11 @@ Worth = Callable[[int], Decimal | None]
 
 def worth(reward: Reward, population: Population, event: Mapping[str, Value]) -> Worth:
     """
-    Return a function that takes a customer's position and returns the reward's value.
+    Return the function that takes a customer's position and returns the reward's value.
 
-    The function returns None if the value cannot be calculated. CONFIRMED (optimove.md,
-    section 5): a fixed value, or a percentage of an attribute with optional minimum and
-    maximum. ASSUMED: the bounds apply before rounding. The maximum overrides the
-    minimum. Without a numeric attribute, a percentage cannot be calculated.
+    CONFIRMED (optimove.md, section 5): a fixed value, or a percentage with bounds.
+    ASSUMED: the bounds apply before rounding. The maximum overrides the minimum.
+    Without a numeric attribute, a percentage cannot be calculated.
     """
     unit = minor_unit(reward.category, reward.measure)
     if isinstance(reward.size, Fixed):

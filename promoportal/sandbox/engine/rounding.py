@@ -24,20 +24,14 @@ Uncomputable = DecimalException
 
 
 def minor_unit(category: Category, measure: str) -> Decimal:
-    """
-    Return the smallest unit of a reward.
-
-    Examples are 0.01 for EUR, 1 for JPY, and 1 for spins.
-    """
+    """Return the smallest unit of a reward: 0.01 for EUR, 1 for JPY and for spins."""
     decimals = DECIMALS.get(measure, 2) if category is Category.AMOUNT else 0
     return Decimal(1).scaleb(-decimals)
 
 
 def rounded(value: Decimal, unit: Decimal) -> Decimal:
     """
-    Return the value rounded to the unit; a half is rounded away from zero.
-
-    ASSUMED (optimove.md, section 5).
+    Return the value rounded to the unit. ASSUMED: a half is rounded away from zero.
 
     :raises Uncomputable: if the value is infinite, or the result needs over 28 digits
     """

@@ -21,9 +21,9 @@ def served_first(
     Return the positions of the customers in the order in which they are served.
 
     CONFIRMED (optimove.md, section 5): the order is random unless the promotion has an
-    attribute to sort by. ASSUMED: the random order depends on the seed. Customers without
-    the attribute come last. Customers with the same value are sorted by ID as text ("10"
-    before "9"), then by position. The order of `positions` does not matter.
+    attribute to sort by. ASSUMED: the random order depends on the seed. Customers
+    without the attribute come last. Customers with the same value are sorted by ID as
+    text ("10" before "9"), then by position. The order of `positions` does not matter.
     """
     order = sorted(positions)
     if sorting is None:
@@ -51,12 +51,7 @@ def _sorted(order: list[int], read: Read, direction: Direction) -> list[int]:
 
 
 def _key(kind: Kind, positions: list[int], read: Read) -> Callable[[int], Any]:
-    """
-    Return the sort key for values of one kind.
-
-    Numbers of one Python type are compared directly. Numbers of several types are
-    compared as decimals, so that the float 0.1 and the Decimal 0.1 are equal.
-    """
+    """Return the sort key. Numbers of several types are compared as decimals."""
     if kind is not Kind.NUMBER or len({type(read(each)) for each in positions}) < 2:
         return read
     return lambda position: number(read(position))

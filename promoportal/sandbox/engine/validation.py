@@ -1,10 +1,8 @@
 """
 Checks that find the mistakes in a promotion before it is used.
 
-The reader of a scenario already rejects empty texts and invalid numbers. These checks
-are about the meaning of the values. The engine itself accepts a promotion with these
-mistakes; its docstrings describe the outcomes. All checks are ASSUMED: optimove.md,
-section 5, does not say what Optimove's promotion builder accepts.
+All checks are ASSUMED: optimove.md, section 5, does not say what Optimove's promotion
+builder accepts. The engine itself accepts a promotion with these mistakes.
 """
 
 from __future__ import annotations
@@ -54,11 +52,7 @@ def mistakes(promotion: Promotion) -> list[Mistake]:
 
 
 def mistakes_in(condition: Condition, where: Where = ()) -> list[Mistake]:
-    """
-    Return the mistakes in the condition of a tier or a target group.
-
-    `where` is the path to the condition.
-    """
+    """Return the mistakes in a condition; `where` is the path to the condition."""
     return list(_of_condition(condition, where))
 
 
@@ -156,11 +150,6 @@ def _is_whole(size: Decimal, unit: Decimal) -> bool:
 
 
 def _of_condition(condition: Condition, where: Where) -> Iterator[Mistake]:
-    """
-    Yield the mistakes in a condition and in all its branches.
-
-    The path to a branch ends with "branches" and the number of the branch.
-    """
     if isinstance(condition, Test):
         yield from _of_test(condition, where)
         return
@@ -205,7 +194,6 @@ def _of_value(test: Test, wanted: Value, where: Where) -> Iterator[Mistake]:
 
 
 def _of_limits(promotion: Promotion) -> Iterator[Mistake]:
-    """Yield the mistakes in the limits that the promotion has."""
     if promotion.budget is not None:
         yield from _of_budget(promotion.budget, promotion.tiers)
     sorting, unique = promotion.sorting, promotion.unique_codes

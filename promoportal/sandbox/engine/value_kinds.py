@@ -11,11 +11,7 @@ from promoportal.sandbox.engine.model import Value
 
 
 class Kind(enum.IntEnum):
-    """
-    Kinds of values, in the order in which a mixed column is sorted.
-
-    ASSUMED: optimove.md, section 5, does not name any types.
-    """
+    """Kinds of values, in the order in which a mixed column is sorted. ASSUMED."""
 
     NUMBER = enum.auto()
     DATE = enum.auto()
@@ -46,11 +42,7 @@ def kind_of(value: object) -> Kind | None:
 
 
 def _inherited(value: object) -> Kind | None:
-    """
-    Return the kind of a value whose class is a subclass of a known type.
-
-    Return None for a `datetime`, None and all other values.
-    """
+    """Return the kind of a value whose class is a subclass of a known type."""
     if value is None or isinstance(value, datetime):
         return None
     return next(
@@ -65,11 +57,7 @@ def _is_not_finite(value: object) -> bool:
 
 
 def number(value: Value) -> Decimal | None:
-    """
-    Return a number as an exact decimal, or None if the value is not a finite number.
-
-    A float becomes the decimal that Python prints for it: 0.1 is exactly one tenth.
-    """
+    """Return a finite number as the decimal that Python prints for it, or None."""
     if isinstance(value, float):
         return Decimal(float.__repr__(value)) if math.isfinite(value) else None
     if kind_of(value) is not Kind.NUMBER:
