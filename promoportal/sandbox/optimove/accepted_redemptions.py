@@ -46,13 +46,7 @@ class Redemptions:
     keep: Keep = forget
 
     def take(self, item: object) -> str:
-        """
-        Return "Duplicate" if the redemption was accepted before. If not, accept it.
-
-        An accepted redemption is stored, and "Accepted" is returned.
-
-        :raises Refusal: if the redemption is rejected
-        """
+        """Accept a redemption, or return "Duplicate" if it was accepted before."""
         redeemed = _read(item)
         if self._known(redeemed):
             self.duplicates[redeemed.occurrence] += 1

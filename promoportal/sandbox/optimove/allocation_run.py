@@ -1,9 +1,4 @@
-"""
-The part of an execution that Optimove's Promotions does.
-
-Promotions calculates the outcome of each targeted customer. Then it reports to the
-campaign, over HTTP, which customers remain in it.
-"""
+"""The part of an execution that Optimove's Promotions does."""
 
 from __future__ import annotations
 
@@ -33,7 +28,7 @@ class Validation:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def begin(self, execution: Execution) -> None:
-        """Start the work in a task. At its end, also after an error, `validated` is set."""
+        """Start a task. At its end, also after an error, `validated` is set."""
         task = asyncio.create_task(self._validate(execution))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -67,11 +62,7 @@ class Validation:
             step.log(", ".join(f"{count} {name}" for name, count in statuses))
 
     async def _update(self, execution: Execution) -> None:
-        """
-        Report to the campaign which customers remain.
-
-        ASSUMED: a customer remains if at least one promotion was assigned.
-        """
+        """Report who remains. ASSUMED: everyone with an assigned promotion."""
         with execution.step("Update customer status") as step:
             calls = failed = 0
             for body in _updates(execution):
@@ -87,11 +78,7 @@ class Validation:
 
 
 def _updates(execution: Execution) -> Iterator[dict[str, object]]:
-    """
-    Yield the body of each call. The status of a customer is true if something is assigned.
-
-    ASSUMED: the other customers are reported as false, not left out.
-    """
+    """Yield the body of each call. ASSUMED: unassigned customers are sent as false."""
     ids, positions = execution.audience.population.ids, execution.audience.positions
     flags = execution.occurrence.rows.assigned()
     for start in range(0, len(flags), MAX_UPDATED):

@@ -1,9 +1,8 @@
 """
 The rows of Customer Assignment.
 
-The outcome of a row is chosen by weight, written by hand, restored from the journal, or
-calculated. An execution can have a million calculated rows. So their values are stored
-in the columns of a table, and a row object is created only when a row is read.
+An execution can have a million calculated rows. So a table stores their values in
+columns, and a row object is created only when a row is read.
 """
 
 from __future__ import annotations
@@ -181,11 +180,7 @@ class Rows(Sequence[Row]):
         self._tables.append(table)
 
     def assigned(self) -> bytes:
-        """
-        Return one byte for each targeted customer, in the order of their positions.
-
-        The byte is 1 if at least one table has an assigned outcome for the customer.
-        """
+        """Return one byte per targeted customer, by position: 1 if assigned, or 0."""
         tables = [table.assigned for table in self._tables]
         return bytes(map(max, *tables)) if len(tables) > 1 else b"".join(tables)
 
@@ -245,12 +240,7 @@ class Rows(Sequence[Row]):
         return lambda: self._front.remove(row)
 
     def fresh_assignment(self, *, as_number: object = "") -> str | int:
-        """
-        Return a new assignment ID.
-
-        The ID is a number if both the execution's ID and `as_number` are numbers, else
-        a text. `as_number` is the ID of the row's customer.
-        """
+        """Return an ID: a number if the execution's ID and `as_number` are numbers."""
         self.made += 1
         return assignment_row(self.occurrence, self.made, as_number=as_number)
 

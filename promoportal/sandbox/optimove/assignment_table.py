@@ -72,11 +72,7 @@ class Table:
         return CalculatedRow(self, index)
 
     def outcome(self, position: int) -> engine.Outcome | None:
-        """
-        Return the calculated outcome of a customer, without later changes.
-
-        Return None if the customer was not targeted.
-        """
+        """Return a customer's calculated outcome, without later changes, or None."""
         index = found(self.positions, position)
         if index is None:
             return None

@@ -27,16 +27,10 @@ class Audience:
     def __init__(
         self,
         population: Population,
-        position: Callable[[str], int | None],
+        position: Callable[[str], int | None],  # by customer ID
         positions: Iterable[int],
-        group: int,
+        group: int,  # the ID of the target group
     ) -> None:
-        """
-        Store the targeted positions.
-
-        :param position: a function that returns a customer's position by ID, or None
-        :param group: the ID of the target group
-        """
         self.population = population
         self.position = position
         self.group = group

@@ -18,11 +18,7 @@ _SMTP_TIMEOUT = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Mailing:
-    """
-    The place where emails are delivered: an SMTP server or a folder.
-
-    If it has neither, emails are only counted.
-    """
+    """An SMTP server or a folder for emails. Without both, emails are only counted."""
 
     directory: Path | None = None
     smtp: tuple[str, int] | None = None

@@ -39,16 +39,11 @@ class TriggerEvent:
 
 @dataclass
 class Mailed:
-    """
-    The number of emails of an execution.
+    """The number of emails of an execution."""
 
-    `sent` counts the recipients with an address. `kept` counts the emails that were
-    written to a file or sent to an SMTP server, and `where` names the place.
-    """
-
-    sent: int = 0
-    kept: int = 0
-    where: str = ""
+    sent: int = 0  # recipients with an address
+    kept: int = 0  # written to a file, or sent to an SMTP server
+    where: str = ""  # the folder or the server
 
 
 @dataclass
@@ -70,11 +65,7 @@ class Execution:
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """
-        Record the `with` block as a step, with its duration.
-
-        The block sets the result with `Step.log`.
-        """
+        """Record the `with` block as a step, with its duration."""
         step = Step(name, time.time())
         self.steps.append(step)
         began = time.perf_counter()
@@ -85,7 +76,7 @@ class Execution:
 
     @property
     def batches(self) -> Sequence[Batch]:
-        """The customers to calculate: together, or one by one if an event triggered it."""
+        """The customers to calculate: together, or one by one for an event."""
         if self.trigger_event is None:
             return [Batch(self.audience.positions, NOTHING)]
         happened = self.trigger_event.values.items()

@@ -33,8 +33,8 @@ _WITHOUT_CHANNEL = 5  # CONFIRMED: conditional execution is registered without a
 MAX_PROMOTIONS = 100  # CONFIRMED, in a call
 MAX_UPDATED = 10_000  # CONFIRMED, in a call
 _LARGEST_PAGE = 1_000  # ASSUMED
-# CONFIRMED: ActionID 1 is the control group, which gets nothing. No campaign of the sandbox
-# has a control group.
+# CONFIRMED: ActionID 1 is the control group, which gets nothing. No campaign of the
+# sandbox has a control group.
 _OFFERED = 2
 Field = TypeVar("Field")
 
@@ -113,11 +113,7 @@ class External:
         self.keep("promotions", {"names": self.promotions})
 
     def _update_status(self, request: Request) -> Answer:
-        """
-        Set which customers remain in the campaign.
-
-        The call has no effect after the campaign has fixed its remaining customers.
-        """
+        """Set which customers remain, until the campaign has fixed them."""
         body = _folded(request.fields())
         occurrence = self.campaigns.get(identity(body.get("campaignid")) or "")
         if occurrence is None or not isinstance(body.get("timestamp"), str):
@@ -153,16 +149,11 @@ class External:
 
 
 def _folded(fields: Mapping[str, Field]) -> dict[str, Field]:
-    """Return the fields with names in lower case."""
     return {name.lower(): value for name, value in fields.items()}
 
 
 def _number(value: object) -> int:
-    """
-    Return a whole number, which may be sent as a string.
-
-    :raises Unreadable: if the value is not a number from 0 to 999,999,999
-    """
+    """Return a whole number, which may be sent as a string."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise Unreadable
     text = str(value)
@@ -246,11 +237,7 @@ def _execution(
 
 
 def _objects(value: object, most: int) -> list[dict[str, object]]:
-    """
-    Return a list of objects with names in lower case.
-
-    :raises Unreadable: if the value is not a list of at most `most` objects
-    """
+    """Return a list of at most `most` objects, with names in lower case."""
     if not isinstance(value, list) or len(value) > most:
         raise Unreadable
     if not all(isinstance(one, dict) for one in value):

@@ -1,8 +1,7 @@
 """
 The HTTP calls between the two halves of Optimove: campaigns and Promotions.
 
-Each call has a header with a secret of this run, so that no other client can make such
-a call. The calls do not count for the rate limit.
+A header has a secret of this run, so that no other client can make such a call.
 """
 
 from __future__ import annotations
@@ -37,11 +36,7 @@ class Inside:
         return is_same(request.header(_HEADER), self._secret)
 
     async def tell(self, path: str, body: object) -> None:
-        """
-        Post a body to the other half of Optimove.
-
-        :raises InternalCallFailed: if there is no response, or its status is not 200
-        """
+        """Post a body to the other half of Optimove."""
         headers = {_HEADER: self._secret, "Content-Type": "application/json"}
         try:
             status = await self._tell(path, json.dumps(body).encode(), headers)

@@ -1,8 +1,4 @@
-"""
-Faults of the assignment list, each around the answer with one page.
-
-They change the list between two pages, or change the content of the page.
-"""
+"""Faults of the assignment list, between two pages or in the content of a page."""
 
 from __future__ import annotations
 
@@ -24,11 +20,7 @@ Around = Callable[[Fault, Occurrence, Work], Answer]
 def around_page(
     fault: Fault, request: Request, campaigns: Campaigns, work: Work
 ) -> Answer:
-    """
-    Return the answer with a page, and apply the fault to the page or to the list.
-
-    Without rows, the fault has no effect.
-    """
+    """Return the answer with a page, and apply the fault if the list has rows."""
     occurrence = _asked_for(request, campaigns)
     if occurrence is None or not occurrence.rows:
         return work()
@@ -44,11 +36,7 @@ def _asked_for(request: Request, campaigns: Campaigns) -> Occurrence | None:
 
 
 def _shifted_up(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
-    """
-    Remove the first row of this page from the list for `seconds`.
-
-    So the rows move up, and the next page misses one row.
-    """
+    """Unlist the page's first row for `seconds`, so that the next page misses a row."""
     answer = work()
     if (row := _first_of(answer, occurrence)) is not None:
         _later(fault, occurrence.hide(row))
@@ -56,11 +44,7 @@ def _shifted_up(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
 
 
 def _shifted_down(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
-    """
-    List the first row of this page a second time, at the top, for `seconds`.
-
-    So the rows move down, and the next page repeats one row.
-    """
+    """List the page's first row again at the top, so the next page repeats a row."""
     answer = work()
     if (row := _first_of(answer, occurrence)) is not None:
         _later(fault, occurrence.rows.repeat(row))

@@ -21,8 +21,8 @@ from promoportal.sandbox.optimove.weighted_outcomes import (
     decide,
 )
 
-# Occurrence IDs are tenths of seconds since `_BEGINNING`. So they fit into 32 bits, and a
-# later run of the sandbox does not reuse an ID that the portal's database contains.
+# Occurrence IDs are tenths of seconds since `_BEGINNING`. So they fit into 32 bits, and
+# a later run of the sandbox does not reuse an ID that the portal's database contains.
 _EXACT = 16  # digits
 _BEGINNING = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
@@ -62,7 +62,7 @@ class Occurrence:
     def assign(
         self, customers: Iterable[Customer], promotions: Sequence[Promotion], mix: Mix
     ) -> None:
-        """Add a row for each customer and promotion, with an outcome chosen by weight."""
+        """Add a row per customer and promotion, with an outcome chosen by weight."""
         at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         for customer in customers:
             for promotion in promotions:
@@ -92,19 +92,11 @@ class Occurrence:
         self.statuses[row.status] += 1
 
     def remove(self, row: Row) -> Callable[[], None]:
-        """
-        Remove a row, so that it is neither listed nor found by its ID.
-
-        Return a function that lists the row again.
-        """
+        """Remove a row with `Rows.remove`, and update the number of its status."""
         return self._unlisted(row, self.rows.remove(row))
 
     def hide(self, row: Row) -> Callable[[], None]:
-        """
-        Remove a row from the list. It can still be found by its ID.
-
-        Return a function that lists the row again.
-        """
+        """Remove a row with `Rows.hide`, and update the number of its status."""
         return self._unlisted(row, self.rows.hide(row))
 
     def _unlisted(self, row: Row, put_back: Callable[[], None]) -> Callable[[], None]:
@@ -180,11 +172,7 @@ class Campaigns:
         return self._occurrences.get(occurrence)
 
     def known(self, occurrence: str | int) -> Occurrence:
-        """
-        Return the execution with this ID.
-
-        :raises ValueError: if the ID is unknown
-        """
+        """Return the execution with this ID, or raise ValueError."""
         found = self._occurrences.get(str(occurrence))
         if found is None:
             raise ValueError(f"There is no execution {occurrence}.")

@@ -42,8 +42,7 @@ class Offer:
     """
     A promotion and its account.
 
-    Allocations of one promotion run one after the other, even if executions run at the
-    same time. Each allocation starts with the account of the previous allocation.
+    Allocations run one after the other, even if executions run at the same time.
     """
 
     promotion: Promotion
@@ -59,12 +58,7 @@ class Offer:
         day: date,
         seed: int,
     ) -> None:
-        """
-        Allocate the promotion to the customers of an execution, and list the rows.
-
-        The calculation runs in a thread. Then the account and the rows change together,
-        in the event loop.
-        """
+        """Allocate the promotion to an execution's customers, and list the rows."""
         async with self._turn:
             promotion, account = self.promotion, self.account
             calculated = partial(calculate, promotion, population, day=day, seed=seed)
@@ -73,6 +67,7 @@ class Offer:
                 outcomes, after = _in_turn(calculated, batches, account)
                 return after, Table(occurrence.id, promotion, population, outcomes)
 
+            # Nothing waits in between, so the account and the rows change together.
             self.account, table = await asyncio.to_thread(work)
             occurrence.install(table)
 
@@ -80,11 +75,7 @@ class Offer:
 def _in_turn(
     calculated: Callable[..., Allocation], batches: Iterable[Batch], account: Account
 ) -> tuple[Sequence[Outcome], Account]:
-    """
-    Return the outcomes of all batches, sorted by position, and the new account.
-
-    Each batch starts with the account of the previous batch.
-    """
+    """Return the outcomes of all batches, sorted by position, and the new account."""
     outcomes: list[Outcome] = []
     for positions, event in batches:
         allocation = calculated(positions, account=account, event=event)
@@ -104,11 +95,7 @@ class Offers:
         return iter(self._known.values())
 
     def known(self, promotion: str) -> Offer:
-        """
-        Return the promotion with this ID.
-
-        :raises ValueError: if the ID is unknown
-        """
+        """Return the promotion with this ID, or raise ValueError."""
         if promotion not in self._known:
             msg = (
                 f"There is no promotion {promotion!r}. Known: {', '.join(self._known)}."
@@ -121,9 +108,6 @@ class Offers:
         Activate, deactivate or archive a promotion, and return it.
 
         A calculation that is running is not affected.
-
-        :param do: "activate", "deactivate" or "archive"
-        :raises ValueError: if the ID or `do` is unknown, or the state does not allow it
         """
         offer = self.known(promotion)
         if do not in _TRANSITIONS:

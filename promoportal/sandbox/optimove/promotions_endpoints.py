@@ -135,7 +135,7 @@ def _size(value: object) -> int:
 
 
 def _customers(value: object) -> tuple[str, ...] | None:
-    # ASSUMED: an empty list requests no customer. A missing list requests all customers.
+    # ASSUMED: an empty list requests no customer. A missing list requests all of them.
     if value is None:
         return None
     if not isinstance(value, list) or len(value) > MAX_CUSTOMERS:
@@ -165,11 +165,7 @@ def _page(
 
 
 def _mark(seal: str, wanted: _Wanted) -> int:
-    """
-    Return a checksum that binds a page token to this run and to the request.
-
-    The request is the execution and the customers, without the page size.
-    """
+    """Return a checksum that binds a page token to this run and to the request."""
     return zlib.crc32(repr((seal, wanted.occurrence, wanted.customers)).encode())
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
-# The times of calls, by key.
-Times = defaultdict[str, deque[float]]
+Times = defaultdict[str, deque[float]]  # of calls, by key
 
 
 @dataclass

@@ -51,12 +51,7 @@ class Listeners:
         return list(self._known.values())
 
     def of(self, event: int, channel: int | None) -> list[Listener]:
-        """
-        Return the listeners of an event type.
-
-        :param channel: return only listeners of this channel or of all channels; None:
-            return the listeners of every channel
-        """
+        """Return an event's listeners for a channel; None: for every channel."""
         return [
             listener
             for listener in self._known.values()

@@ -1,8 +1,4 @@
-"""
-The promotions for executions without a scenario.
-
-One has money as rewards, one has units, and one has only unique codes.
-"""
+"""The promotions for executions without a scenario."""
 
 from __future__ import annotations
 
@@ -52,11 +48,7 @@ CATALOGUE: Mapping[str, Promotion] = {
 
 
 def chosen(promotions: Iterable[str | Promotion]) -> tuple[Promotion, ...]:
-    """
-    Return promotions. Each argument is a promotion, or an ID in the catalogue.
-
-    :raises ValueError: if an ID is not in the catalogue
-    """
+    """Return promotions. Each argument is a promotion, or an ID in the catalogue."""
     return tuple(
         item if isinstance(item, Promotion) else _known(item) for item in promotions
     )

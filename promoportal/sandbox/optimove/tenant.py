@@ -99,11 +99,7 @@ class Tenant:
     # --- Commands -------------------------------------------------------------------------
 
     async def execute(self, plan: int, *, announce: bool = True) -> Execution:
-        """
-        Execute all steps of a scheduled campaign now.
-
-        :raises ValueError: if there is no such campaign, or an event triggers it
-        """
+        """Execute all steps of a scheduled campaign now."""
         campaign = self._scheduled(plan)
         targeted = await asyncio.to_thread(
             members, campaign.target_group, self.scenario.population
@@ -121,11 +117,7 @@ class Tenant:
         """
         Trigger an event for customers, and execute the campaigns that it triggers.
 
-        ASSUMED: an event of several customers at once is one execution per campaign. If
-        an event value is two numbers, each customer's value is drawn from this range. An
-        argument that is None is replaced with the scenario's setting.
-
-        :raises ValueError: if no campaign has this event, or a customer is unknown
+        ASSUMED: an event of several customers at once is one execution per campaign.
         """
         waiting = [one for one in self.scenario.campaigns if one.event == event]
         if not waiting:
@@ -145,11 +137,7 @@ class Tenant:
         return executions
 
     def plan(self, plan: int, at: datetime) -> Planned:
-        """
-        Plan the execution of a scheduled campaign for a time.
-
-        :raises ValueError: if there is no such campaign, or an event triggers it
-        """
+        """Plan the execution of a scheduled campaign for a time."""
         self._scheduled(plan)
         return self._at(plan, at, lambda: None)
 
@@ -203,12 +191,7 @@ class Tenant:
         return execution
 
     def _seeds(self, campaign: Campaign) -> dict[str, int]:
-        """
-        Return the seeds of the next execution, by promotion.
-
-        The first execution of a campaign has the seeds of the dry run. Each later
-        execution has other seeds.
-        """
+        """Return seeds by promotion. The first execution has those of the dry run."""
         earlier = self._executed[campaign.plan]
         self._executed[campaign.plan] += 1
         return {
@@ -222,7 +205,7 @@ class Tenant:
             try:
                 await self.inside.tell(WEBHOOK, _webhook_body(execution))
             except InternalCallFailed as error:
-                # Without Promotions, no customer gets a reward, and no customer remains.
+                # Without Promotions, no customer gets a reward, and no one remains.
                 execution.problem = f"Campaign webhook: {error}"
                 execution.validated.set()
 
@@ -303,12 +286,7 @@ class Tenant:
         return [str(customer) for customer in customers]
 
     def _play(self, event: Event) -> dict[int, Mapping[str, Value]]:
-        """
-        Return the customers of an event by position, with the values of each.
-
-        The first call for an event has the result of the dry run. Each later call has
-        another seed.
-        """
+        """Return the values by position. The first call has those of the dry run."""
         seed = self.scenario.seed + self._happened[event.name]
         self._happened[event.name] += 1
         return dict(occurrences(event, self.scenario.population, seed))
@@ -349,11 +327,7 @@ class Tenant:
 
 
 def _webhook_body(execution: Execution) -> dict[str, object]:
-    """
-    Return the body of the campaign webhook, by which Promotions learns of an execution.
-
-    ASSUMED: the fields, which Optimove does not document.
-    """
+    """Return the body of the campaign webhook. ASSUMED: all of its fields."""
     trigger_event = execution.trigger_event
     return {
         "CampaignID": execution.occurrence.number,

@@ -1,9 +1,9 @@
 """
 The webhooks to listeners, and their delivery.
 
-CONFIRMED: event 13 is sent once for each channel. Event 11 is sent for each customer, in
-camelCase or PascalCase. Webhooks are not signed. A failed delivery is not repeated, so a
-listener that is down misses the webhook.
+CONFIRMED: event 13 is sent once for each channel. Event 11 is sent for each customer,
+in camelCase or PascalCase. Webhooks are not signed. A failed delivery is not repeated,
+so a listener that is down misses the webhook.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Notices:
         self, occurrence: Occurrence, channels: Sequence[int] | None = None
     ) -> None:
         """
-        Send event 13 once for each channel. CONFIRMED.
+        Send event 13 once for each channel.
 
         ASSUMED: the webhooks are sent even if no customer remains.
         """
@@ -94,13 +94,7 @@ class Notices:
         pascal: bool,
         values: Mapping[str, object] = NOTHING,
     ) -> None:
-        """
-        Send event 11 for one customer, once for each channel.
-
-        ASSUMED: the name of an event value begins with `event_`.
-
-        :param pascal: whether the names of the fields are in PascalCase
-        """
+        """Send event 11 for one customer, once for each channel."""
         more = {f"event_{name}": _as_json(value) for name, value in values.items()}
         for channel in occurrence.channels:
             body = _triggered(occurrence, customer, codes, channel, pascal=pascal)
@@ -119,11 +113,6 @@ class Notices:
     def _announce(
         self, event: int, channel: int | None, body: dict[str, object]
     ) -> None:
-        """
-        Send a webhook to the listeners of an event type and channel.
-
-        A fault can suppress, double, delay or reorder the delivery to one listener.
-        """
         for listener in self.listeners.of(event, channel):
             fault = self.faults.take(NOTICES, str(event))
             for way in ON_NOTICES[fault.kind](fault) if fault else [Way()]:

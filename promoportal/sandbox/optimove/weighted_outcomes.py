@@ -1,9 +1,4 @@
-"""
-Outcomes that are chosen by weight, for executions without a scenario.
-
-A given share of the customers is eligible. The others get a mix of other statuses. For
-the campaigns of a scenario, `engine` calculates the outcomes from its rules.
-"""
+"""Outcomes that are chosen by weight, for executions without a scenario."""
 
 from __future__ import annotations
 
