@@ -1,9 +1,4 @@
-"""
-Scenarios: files with the settings that an operator would enter in Optimove.
-
-Start with `load`, or with the files in the folder `shipped`. docs/scenarios.md explains
-the format.
-"""
+"""Scenarios: files with an operator's settings in Optimove (docs/scenarios.md)."""
 
 from __future__ import annotations
 

@@ -24,18 +24,14 @@ from promoportal.toml.tables import Table, as_number, is_whole, shown
 
 
 class Kind(enum.StrEnum):
-    """
-    The kind of a campaign: scheduled, or triggered by an event of a customer.
-
-    CONFIRMED: Optimove has both kinds.
-    """
+    """CONFIRMED: a campaign is scheduled, or triggered by an event of a customer."""
 
     SCHEDULED = "scheduled"
     TRIGGERED = "triggered"
 
 
 def group(table: Table, attributes: Attributes | None) -> TargetGroup:
-    """Return the target group in a table, defined by a condition or by a file of IDs."""
+    """Return the target group in a table, defined by a condition or a file of IDs."""
     by_file = table.has("file")
     if by_file and table.has("where"):
         table.wrong("file", 'cannot be combined with "where".')

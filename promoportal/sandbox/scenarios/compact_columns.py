@@ -1,9 +1,4 @@
-"""
-Columns of a million values that need little memory.
-
-Equal texts and dates in a column are one object. Amounts of money and IDs are computed
-when they are read.
-"""
+"""Columns of a million values that need little memory."""
 
 from __future__ import annotations
 
@@ -47,11 +42,7 @@ class Computed(Sequence[_T_co]):
 
 
 def money(numbers: array[int], places: int = 2) -> Computed[Decimal | None]:
-    """
-    Return a column of decimals, all with the same number of decimal places.
-
-    :param numbers: the values times 10 to the power of `places`, or `MISSING`
-    """
+    """Return a column of decimals: `numbers` divided by 10 to the power of `places`."""
 
     def value(position: int) -> Decimal | None:
         number = numbers[position]
@@ -61,12 +52,7 @@ def money(numbers: array[int], places: int = 2) -> Computed[Decimal | None]:
 
 
 def decimals(values: Iterable[Decimal | None]) -> Sequence[Value]:
-    """
-    Return a column of decimals.
-
-    The values are stored as 64-bit integers if all of them have at most six decimal
-    places and are small enough.
-    """
+    """Return a column of decimals, stored as 64-bit integers if all of them fit."""
     every = list(values)
     present = [value for value in every if value is not None]
     places = max((decimal_places(value) for value in present), default=0)

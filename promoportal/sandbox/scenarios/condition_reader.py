@@ -36,17 +36,13 @@ _KINDS: dict[type, str] = {
 
 
 class Attributes:
-    """
-    The names that a condition may use, each with the kind of its values.
-
-    :param open_event: whether every name that begins with `event.` is allowed
-    """
+    """The names that a condition may use, each with the kind of its values."""
 
     def __init__(
         self, kinds: Mapping[str, str | None], *, open_event: bool = False
     ) -> None:
         self._kinds = kinds
-        self._open_event = open_event
+        self._open_event = open_event  # allows every name of an event value
 
     def with_event(
         self, values: Mapping[str, str | None], *, open_event: bool = False
@@ -81,11 +77,7 @@ def kind_of(value: object) -> str | None:
 
 
 def condition(table: Table, key: str, attributes: Attributes | None) -> Condition:
-    """
-    Return the condition below a key.
-
-    Without the key, or if the value is not a table, every customer matches.
-    """
+    """Return the condition below a key. Without one, every customer matches."""
     if not table.has(key):
         return EVERYONE
     branch = table.table(key)
@@ -159,10 +151,6 @@ def _value(
 
 
 def kinds_in(column: Iterable[Value]) -> str | None:
-    """
-    Return the kind of a column's values, or None if the column has no values.
-
-    The first value decides, because all values of a column are of one kind.
-    """
+    """Return the kind of a column's values, or None if the column has no values."""
     first = next((value for value in column if value is not None), None)
     return "a date" if isinstance(first, datetime) else kind_of(first)

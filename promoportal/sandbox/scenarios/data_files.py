@@ -59,11 +59,7 @@ def text(table: Table, key: str) -> tuple[Path, str] | None:
 
 
 def column(table: Table, key: str) -> tuple[str, ...]:
-    """
-    Return the values of a CSV file with one column and without a header.
-
-    Add a problem for each duplicate and each line that has another number of columns.
-    """
+    """Return the values of a CSV file with one column and without a header."""
     found = _read(table, key, most=MAX_BYTES)
     if found is None:
         return ()
@@ -114,13 +110,7 @@ def _decoded(content: bytes, path: Path, problems: Problems) -> str:
 
 
 def customers(table: Table, key: str, most: int | None) -> Customers | None:
-    """
-    Return the customers of a CSV file. The first row contains the attributes' names.
-
-    Return None if the file cannot be read, or has no column with the ID.
-
-    :param most: the number of customers to read, from the top; None: all customers
-    """
+    """Return the first `most` customers of a CSV file with a header, or None."""
     found = _read(table, key)
     if found is None:
         return None
@@ -177,11 +167,7 @@ def _columns(
 
 
 def inferred(texts: Sequence[str]) -> Sequence[Value]:
-    """
-    Return the values of a column, which are all of the kind that fits every text.
-
-    An empty text is a missing value, None.
-    """
+    """Return a column's values, which all have the kind that fits every text."""
     written = {text for text in texts if text}
     for pattern, read in _KINDS.items():
         if written and all(re.fullmatch(pattern, text) for text in written):

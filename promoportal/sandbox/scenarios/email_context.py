@@ -42,12 +42,7 @@ def context(
     assigned: Sequence[tuple[Promotion, Outcome]],
     event: Mapping[str, Value] = NOTHING,
 ) -> dict[str, object]:
-    """
-    Return the values for the templates of a customer's email.
-
-    :param assigned: the promotions that the campaign assigned to the customer. `rewards`
-        contains all of them. The first is also in `reward`, `code` and `promotion`
-    """
+    """Return the values for the templates of a customer's email."""
     rewards = [_values(promotion, outcome) for promotion, outcome in assigned]
     return {
         "customer": dict(customer),
@@ -93,9 +88,8 @@ def campaign_mail(
     """
     Return the email that a campaign sends to a customer, or None.
 
-    There is no email if the campaign has none, or if the customer has no assigned
-    promotion or no valid address. CONFIRMED (optimove.md, section 5): the email is sent
-    only to customers with an assigned promotion.
+    CONFIRMED (optimove.md, section 5): the email is sent only to customers with an
+    assigned promotion.
     """
     assigned = [each for each in assigned if each[1].status is Status.ASSIGNED]
     if campaign.email is None or not assigned:

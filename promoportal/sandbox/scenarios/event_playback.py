@@ -1,8 +1,4 @@
-"""
-The members of target groups, and the customers and values of events.
-
-They depend only on the scenario and its seed.
-"""
+"""The members of target groups, and the customers and values of events."""
 
 from __future__ import annotations
 
@@ -69,11 +65,7 @@ def _found(customers: Iterable[str], population: Population) -> list[int]:
 
 
 def _drawn(value: Value | tuple[Decimal, Decimal], chance: random.Random) -> Value:
-    """
-    Return a value, which is drawn if it is a range.
-
-    A drawn value has as many decimals as the end of the range with more decimals.
-    """
+    """Return a value, or draw one from a range with the decimals of its ends."""
     if not isinstance(value, tuple):
         return value
     places = max(decimal_places(end) for end in value)

@@ -1,10 +1,8 @@
 """
 Generated customers, with attributes that a games operator and a shop would have.
 
-The customers have no names. The values of one customer are consistent: an active customer
-deposits more, and more often, has a higher tier, and was active recently. A few customers
-have very large amounts. All amounts are in EUR, also if the customer plays in another
-currency.
+The values of one customer are consistent: an active customer deposits more and has a
+higher tier. All amounts are in EUR, also if the customer plays in another currency.
 """
 
 from __future__ import annotations
@@ -131,7 +129,7 @@ class _Draw:
         self._days = [LOOKED_AT - timedelta(days=ago) for ago in range(_OLDEST)]
 
     def _normal(self, spread: float = 1) -> float:
-        # Several times as fast as `random.gauss`, and called several times per customer.
+        # Several times as fast as `random.gauss`. It is called often per customer.
         return spread * self._bell[int(_FINE * self._chance())]
 
     def row(self) -> Row:
@@ -172,11 +170,7 @@ class _Draw:
     def _paid(
         self, activity: float, age: int, *, often: float, much: float, never: float
     ) -> tuple[int, int, int]:
-        """
-        Return the number of payments, their total and the last payment, in cents.
-
-        Without payments, the last one is `MISSING`.
-        """
+        """Return the number of payments, their total and the last one, in cents."""
         normal = self._normal
         times = int(exp(often + 1.1 * activity) * (age / 500 + 0.2) ** 0.6 + never / 2)
         if activity < -never:
@@ -189,19 +183,15 @@ class _Draw:
         return times, last + rest, last
 
     def _seen(self, activity: float, age: int) -> int:
-        """Return the days since the last activity, at most the account's `age` in days."""
+        """Return the days since the last activity, at most the account's `age`."""
         return min(age, int(exp(3.3 - 0.9 * activity + self._normal(1.1))))
 
     def _tier(self, lifetime: int) -> str:
-        # The random factor gives some customers a higher or lower tier than their total.
+        # The random factor gives some customers another tier than their total does.
         score = lifetime * (0.7 + 0.6 * self._chance())
         return next((name for least, name in _TIERS[::-1] if score >= least), "Bronze")
 
 
 def _table(weighted: Iterable[tuple[_T, int]]) -> list[_T]:
-    """
-    Return a list in which each value occurs as often as its weight.
-
-    The weights are percentages, so the list has a hundred elements.
-    """
+    """Return a list in which each value occurs as often as its weight."""
     return [value for value, weight in weighted for _ in range(weight)]

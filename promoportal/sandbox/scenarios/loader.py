@@ -31,11 +31,8 @@ def load(
     path: Path | str, *, customers: int | None = None, seed: int | None = None
 ) -> Scenario:
     """
-    Return the scenario in a file.
+    Return the scenario in a file, or the built-in scenario with this name.
 
-    :param path: the path of the file, or the name of a built-in scenario
-    :param customers: the number of customers; None: the number in the file
-    :param seed: the seed; None: the seed in the file
     :raises InvalidFile: if the file has mistakes; with one sentence for each mistake
     """
     found = _found(path)
@@ -120,8 +117,7 @@ def _population(
     Return a function that makes the customers, and their attributes.
 
     To generate a million customers takes time. So the attributes are read from 200
-    generated customers, and the function is called only if the file has no mistakes.
-    The attributes are None if they cannot be read.
+    customers, and the function is called only if the file has no mistakes.
     """
     below = table.table("customers")
     if below is None:
@@ -165,17 +161,13 @@ def _with_events(
     for event in events:
         if event.name in names:
             kinds |= campaign_reader.kinds(event)
-    # An event that is not in the file can only be triggered by a command, with any values.
+    # Only a command can trigger an event that is not in the file, with any values.
     is_open = not names <= {event.name for event in events}
     return attributes.with_event(kinds, open_event=is_open)
 
 
 def _triggers(promotion: object, campaigns: object) -> list[str]:
-    """
-    Return the events that trigger campaigns with this promotion.
-
-    Campaigns that cannot be read are left out.
-    """
+    """Return the events that trigger campaigns with this promotion."""
     found = []
     for campaign in campaigns if isinstance(campaigns, list) else []:
         event = campaign.get("event") if isinstance(campaign, dict) else None

@@ -22,18 +22,13 @@ class Customers:
         self.ids = ids
         self._columns: dict[str, Sequence[Value]] = {ID: ids, **columns}
         self.attributes = tuple(self._columns)
-        # A function that takes an ID and returns the position, or None if it is unknown.
+        # A function that takes an ID and returns the position, or None.
         self.position = find or _lookup(ids)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def column(self, attribute: str) -> Sequence[Value]:
-        """
-        Return the values of all customers, by position.
-
-        :raises KeyError: if no customer has the attribute
-        """
         return self._columns[attribute]
 
 

@@ -46,11 +46,7 @@ _WRITTEN: dict[str, tuple[str, ...]] = {
 
 
 def promotion(table: Table, attributes: Attributes | None) -> Promotion:
-    """
-    Return the promotion in a table.
-
-    If the table has no other problems, add a problem for each of the engine's mistakes.
-    """
+    """Return the promotion in a table, and add a problem for each mistake."""
     before = len(table.problems)
     has_codes = table.has("unique_codes")
     tiers = [_tier(each, attributes, has_codes) for each in table.tables("tiers")]
@@ -67,7 +63,7 @@ def promotion(table: Table, attributes: Attributes | None) -> Promotion:
         state=table.choice("state", State, default=State.ACTIVE),
     )
     table.end()
-    # Fields that could not be read are empty. The engine would report them a second time.
+    # Fields that could not be read are empty. The engine would report them again.
     if len(table.problems) == before:
         for mistake in mistakes(found):
             _note(table, mistake.where, mistake.sentence)
@@ -86,11 +82,7 @@ def _note(table: Table, where: Where, sentence: str) -> None:
 
 
 def written(where: Where, values: object, place: Place) -> Place:
-    """
-    Return the path in the file for a path of the engine.
-
-    Parts of the engine's path that the file does not have are left out.
-    """
+    """Return the path in the file for a path of the engine."""
     for part in where:
         names = _WRITTEN.get(part, (part,)) if isinstance(part, str) else (part,)
         name = next((name for name in names if _has(values, name)), None)
@@ -188,11 +180,7 @@ def _properties(table: Table) -> Mapping[str, object]:
 
 
 def _as_json(value: Any) -> Any:
-    """
-    Return a value with types that JSON has: decimals become floats, dates become texts.
-
-    Properties are only sent to the platform, so floats are exact enough.
-    """
+    """Return a value with JSON's types. Properties do not need exact decimals."""
     if isinstance(value, dict):
         return {name: _as_json(below) for name, below in value.items()}
     if isinstance(value, list):

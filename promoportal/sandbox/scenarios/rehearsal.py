@@ -1,9 +1,8 @@
 """
 The dry run of a scenario, which calculates the results of its campaigns for one day.
 
-Each scheduled campaign is calculated once, in the order of their times. Then the events
-of the scenario follow one by one, and each event is calculated for the campaigns that it
-triggers. All campaigns with a promotion share the account of the promotion.
+The scheduled campaigns come first, by time. Then the events follow one by one. All
+campaigns with a promotion share the account of the promotion.
 """
 
 from __future__ import annotations
@@ -37,17 +36,12 @@ _LIMITED = frozenset(Status) - UNREACHED - {Status.ASSIGNED}
 
 @dataclass(slots=True)
 class TierFigures:
-    """
-    The figures of one tier.
-
-    `reached` counts the customers who would get the tier without limits. `assigned`
-    counts those who get it, and `value` is the total value of their rewards.
-    """
+    """The figures of one tier."""
 
     tier: Tier
-    reached: int = 0
-    assigned: int = 0
-    value: Decimal = _NONE
+    reached: int = 0  # customers who would get the tier without limits
+    assigned: int = 0  # customers who get the tier
+    value: Decimal = _NONE  # the total of their rewards
 
 
 @dataclass(slots=True)
@@ -134,14 +128,13 @@ class _Stage:
         self._members = {
             group.id: members(group, scenario.population) for group in scenario.groups
         }
-        # The members as sets. They are built only for triggered campaigns, because a
-        # set of a million members takes time.
+        # Built only for triggered campaigns: a set of a million members takes time.
         self._sets: dict[int, frozenset[int]] = {}
         self.accounts = {each.id: Account() for each in scenario.promotions}
         self.campaigns = [self._figures(each) for each in scenario.campaigns]
 
     def execute(self) -> None:
-        """Calculate the scheduled campaigns: first those without a time, then by time."""
+        """Calculate the scheduled campaigns by time, first those without a time."""
         scheduled = [each for each in self.campaigns if not each.campaign.is_triggered]
         for figures in sorted(scheduled, key=lambda each: each.campaign.at or time.min):
             self._run(figures, self._members[figures.campaign.target_group.id])
@@ -149,11 +142,7 @@ class _Stage:
     def play(
         self, event: str, triggers: Iterable[tuple[int, Mapping[str, Value]]]
     ) -> None:
-        """
-        Calculate the campaigns that an event triggers, for one customer after the other.
-
-        Customers outside a campaign's target group are only counted.
-        """
+        """Calculate the campaigns that an event triggers, customer by customer."""
         triggered = [each for each in self.campaigns if each.campaign.event == event]
         for position, values in triggers:
             for figures in triggered:
@@ -187,7 +176,7 @@ class _Stage:
         targeted: Sequence[int],
         event: Mapping[str, Value] = NOTHING,
     ) -> None:
-        """Calculate one execution: steps 2 to 4 of "How It Works" in Optimove's guide."""
+        """Calculate one execution: steps 2 to 4 of "How It Works" in the guide."""
         figures.times += 1
         allocated: list[tuple[Promotion, Sequence[Outcome]]] = []
         for each in figures.promotions:
@@ -236,8 +225,7 @@ class _Stage:
         """Return the email to the first targeted customer who gets one, or None."""
         if figures.campaign.email is None:
             return None
-        # In the order of the targeted customers, of which one of the first usually gets
-        # an email.
+        # One of the first targeted customers usually gets an email.
         for outcomes in zip(*(outcomes for _, outcomes in allocated), strict=True):
             promotions = (promotion for promotion, _ in allocated)
             mail = campaign_mail(

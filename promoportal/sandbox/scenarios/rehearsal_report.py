@@ -116,7 +116,7 @@ def _tier(figures: TierFigures) -> str:
 
 
 def _worth(tier: Tier, value: Decimal) -> str:
-    """Return the value with its currency or unit, or "codes" for a tier without reward."""
+    """Return the value with its currency or unit, or "codes" without a reward."""
     return f"{value:,} {tier.reward.measure}" if tier.reward else "codes"
 
 
@@ -144,11 +144,7 @@ def _limit(code: str, name: str, part: Figure, whole: Figure, what: str = "") ->
 
 
 def _bar(part: Figure, whole: Figure) -> str:
-    """
-    Return a bar whose length is the share of the part in the whole.
-
-    A part above 0 has at least one character.
-    """
+    """Return a bar for a share, of at least one character if the part is above 0."""
     if not part or not whole:
         return ""
     return "█" * max(1, round(part * _BAR / whole))
