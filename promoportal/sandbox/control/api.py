@@ -1,9 +1,4 @@
-"""
-The control API at `/control/`: JSON commands of users, the demo and tests.
-
-The API can change everything in the sandbox. So it requires a token, or it accepts only
-requests from this machine.
-"""
+"""The control API at `/control/`, for requests with a token or from this machine."""
 
 from __future__ import annotations
 
@@ -213,12 +208,7 @@ class Control:
 
 
 def _order(what: Callable[..., Order], body: Mapping[str, object]) -> Order:
-    """
-    Call a class or a function with the fields of a body as its arguments.
-
-    :raises Unreadable: if an argument is missing, unknown or of a wrong type
-    :raises ValueError: if a value is impossible
-    """
+    """Call a class or a function with the fields of a body as its arguments."""
     check(what, body)
     try:
         return what(**body)

@@ -18,13 +18,7 @@ _CALLED = {
 
 
 def check(what: Callable[..., object], order: Mapping[str, object]) -> None:
-    """
-    Check the types of arguments for a function or a class.
-
-    Unknown names are not checked.
-
-    :raises Unreadable: with a sentence about the first value of a wrong type
-    """
+    """Raise Unreadable if an argument for a function or a class has a wrong type."""
     hints = get_type_hints(what)
     for name, value in order.items():
         if name in hints and not _fits(value, hints[name]):

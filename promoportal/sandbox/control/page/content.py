@@ -17,13 +17,7 @@ Form = Callable[..., Html]
 
 
 def page(sandbox: Sandbox, *, nonce: str, result: str, refresh: int | None) -> str:
-    """
-    Return the whole page.
-
-    :param nonce: a secret in every form, so that other pages cannot send the forms
-    :param result: the message about the last action, or an empty text
-    :param refresh: the seconds after which the browser reloads the page, or None
-    """
+    """Return the page. Its forms contain `nonce`, which other sites do not know."""
     state = state_view.state(sandbox)
     form = _former(nonce)
     head = element(
@@ -179,7 +173,6 @@ def _used(text: str, part: str | int, whole: str | int) -> Html:
 
 
 def _life(one: State, form: Form) -> Child:
-    """Return the form that activates or deactivates a promotion, or None."""
     moves = {"Draft": "activate", "Active": "deactivate", "Deactivated": "activate"}
     do = moves.get(one["state"])
     return form(do.capitalize(), "promotion", id=one["id"], to=do) if do else None

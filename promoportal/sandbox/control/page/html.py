@@ -19,10 +19,9 @@ Child = Html | str | int | None
 
 def element(tag: str, /, *children: Child, **attributes: str | int | None) -> Html:
     """
-    Return an element.
+    Return an element with the attributes that are not None.
 
-    An attribute that is None is left out. In the name of an attribute, an underscore at
-    the end is removed (`class_`), and another becomes a hyphen (`http_equiv`).
+    `class_` becomes `class`, and `http_equiv` becomes `http-equiv`.
     """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
