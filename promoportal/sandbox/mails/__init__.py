@@ -1,9 +1,4 @@
-"""
-Emails of campaigns: Django templates, and the rendered email as a file for mail clients.
-
-This is the only package of the sandbox that uses Django, and it uses only Django's
-templates.
-"""
+"""Emails of campaigns: Django templates, and rendered emails for mail clients."""
 
 from __future__ import annotations
 

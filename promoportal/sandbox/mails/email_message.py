@@ -16,7 +16,7 @@ from promoportal.sandbox.mails.template_engine import filled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Email:
-    """The email of a campaign: the sender, and templates of the subject and the body."""
+    """The sender of a campaign's email, and templates of its subject and body."""
 
     sender: str
     subject: str
@@ -36,12 +36,9 @@ class Mail:
 
     def as_bytes(self, *, at: datetime | None = None) -> bytes:
         """
-        Return the email as a file for mail clients (RFC 5322).
+        Return the email as a file for mail clients (RFC 5322), dated `at` or now.
 
         An email with the same content and the same time always has the same Message-ID.
-
-        :param at: the time in the Date header; None: now
-        :raises ValueError: if an address is not valid
         """
         sent = (at or datetime.now(UTC)).replace(microsecond=0)
         parts = (self.sender, self.to, self.subject, self.text, self.html, str(sent))
@@ -69,8 +66,7 @@ class Mail:
 
 
 def _part(kind: str, text: str) -> bytes:
-    # Every line ends with CRLF, also the last line. Then `b2a_qp` also uses CRLF where it
-    # breaks long lines.
+    # If every line ends with CRLF, `b2a_qp` also uses CRLF where it breaks long lines.
     lines = "".join(f"{line}\r\n" for line in text.splitlines())
     head = (
         f'Content-Type: text/{kind}; charset="utf-8"\r\n'
@@ -81,11 +77,7 @@ def _part(kind: str, text: str) -> bytes:
 
 @lru_cache(maxsize=1_024)
 def _mailbox(written: str) -> tuple[str, str]:
-    """
-    Return a mailbox in ASCII, `Name <name@host>` or `name@host`, and its host.
-
-    :raises ValueError: if the address is not valid
-    """
+    """Return a mailbox in ASCII, `Name <name@host>` or `name@host`, and its host."""
     name, address = parseaddr(written)
     local, at, host = address.rpartition("@")
     if not (local and at and host and address.isascii() and written.isprintable()):
@@ -99,11 +91,7 @@ def _subject_header(subject: str) -> str:
 
 
 def render(email: Email, context: Mapping[str, object]) -> Mail:
-    """
-    Return the email to the customer in the context.
-
-    :raises ValueError: if the customer has no address
-    """
+    """Return the email to the customer in the context, who must have an address."""
     address = _address(context)
     if not address:
         raise ValueError("The customer has no email address.")

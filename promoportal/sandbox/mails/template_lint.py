@@ -14,8 +14,8 @@ from django.template.smartif import TokenBase
 
 from promoportal.sandbox.mails.template_engine import compiled
 
-# The names that a template may use. The value of a name is the names below it, or None if
-# every name below it is allowed.
+# The names that a template may use. The value of a name is the names below it, or None
+# if every name below it is allowed.
 Names = Mapping[str, "Names | None"]
 _NAMING = ("asvar", "variable_name", "var_name")
 
@@ -30,12 +30,7 @@ class WrongLine(NamedTuple):
 def mistakes(
     source: str, names: Names | None = None, *, markup: bool = False
 ) -> list[WrongLine]:
-    """
-    Return the mistakes in a template. A template with a syntax error has only that one.
-
-    :param names: the known names; None: the names are not checked
-    :param markup: whether the template is HTML
-    """
+    """Return the mistakes in a template. If `names` is None, names are not checked."""
     try:
         template = compiled(source, markup=markup)
     except TemplateSyntaxError as error:
@@ -52,12 +47,7 @@ def _reason(error: TemplateSyntaxError) -> str:
 
 
 def _unknown(nodes: Iterable[Node], names: Names) -> Iterator[WrongLine]:
-    """
-    Yield a mistake for each unknown name.
-
-    A name that a tag sets is known where Django defines it: after the tag, as for
-    `cycle ... as`, or inside the tag, as for `for` and `with`.
-    """
+    """Yield a mistake for each unknown name, except names that a tag has set."""
     for node in nodes:
         names = {**names, **_set_for_later(node)}
         line = (node.token and node.token.lineno) or 1
