@@ -73,9 +73,8 @@ class Server:
         """
         Replace the sandbox with a new one, and clear the journal.
 
-        What still runs in the old sandbox does not change the new one.
-
-        :param options: the new sandbox's settings; None: those of the server
+        What still runs in the old sandbox does not change the new one. If `options` is
+        None, the new sandbox has the options of the server.
         """
         task = asyncio.create_task(self.sandbox.close())
         self._closing.add(task)
@@ -175,7 +174,7 @@ async def _cut(request: web.BaseRequest, _answer: Answer) -> web.StreamResponse:
 async def _reset(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
     connection: socket.socket | None = request.get_extra_info("socket")
     if connection is not None:
-        # With a linger time of 0, closing sends a reset, which the client can recognise.
+        # With a linger time of 0, closing sends a reset, which clients recognise.
         linger = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     return await _cut(request, answer)

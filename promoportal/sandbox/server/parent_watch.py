@@ -27,7 +27,7 @@ async def gone(parent: int) -> None:
 
 def _ask_for(number: signal.Signals) -> None:
     """
-    Request a signal from Linux when the parent exits. Do nothing on other systems.
+    Request a signal from Linux when the parent exits.
 
     The signal is only a hint: Linux also sends it when the thread that started this
     process ends.

@@ -24,7 +24,6 @@ def run(
 
     :param started: is called with the address as soon as the server answers
     :param parent: the process ID of the parent; None: the parent is not watched
-    :raises OSError: if the port is in use
     """
     asyncio.run(_run(Server(options, host=host, port=port), started, parent))
 

@@ -47,11 +47,7 @@ def _in_its_thread(
 def _ordering(
     kind: Callable[Arguments, Order], execute: Callable[[Sandbox, Order], Occurrence]
 ) -> Callable[Concatenate[SandboxHandle, Arguments], str]:
-    """
-    Return a method of the handle that executes a command.
-
-    The method takes the arguments of the command, and returns the execution's ID.
-    """
+    """Return a method that executes a command and returns the execution's ID."""
 
     def ordered(
         handle: SandboxHandle, /, *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -114,11 +110,7 @@ class SandboxHandle:
         )
 
     def promotion(self, promotion: str, do: str | None = None) -> dict[str, Any]:
-        """
-        Return a promotion of the scenario.
-
-        :param do: activate, deactivate or archive the promotion first; None: do nothing
-        """
+        """Activate, deactivate or archive a promotion if `do` is set. Return it."""
 
         def look(sandbox: Sandbox) -> dict[str, Any]:
             offers = sandbox.required_tenant.offers
@@ -176,7 +168,6 @@ class SandboxHandle:
 
     @property
     def faults(self) -> list[Fault]:
-        """The active faults."""
         return self._do(lambda sandbox: sandbox.faults.waiting())
 
     def become(self, capability: Capability | str) -> None:
@@ -218,13 +209,7 @@ class SandboxHandle:
         return self._do(lambda sandbox: sandbox.limit)
 
     def wait_for_notices(self, count: int = 0, *, timeout: float = 5.0) -> list[Posted]:
-        """
-        Wait until at least `count` webhooks were sent and no webhook is pending.
-
-        Return all webhooks that were sent.
-
-        :raises TimeoutError: if the wait takes longer than `timeout` seconds
-        """
+        """Wait until at least `count` webhooks were sent and none is pending."""
         until = time.perf_counter() + timeout
         while not self._do(lambda sandbox: _all_posted(sandbox, count)):
             if time.perf_counter() > until:
@@ -238,11 +223,7 @@ class SandboxHandle:
         what: Callable[[Sandbox], Coroutine[Any, Any, Waited]],
         then: Callable[[Waited], Result],
     ) -> Result:
-        """
-        Run a coroutine in the sandbox's thread; return the result of `then`.
-
-        Other work of the sandbox may run while the coroutine waits.
-        """
+        """Run a coroutine in the sandbox's thread; return the result of `then`."""
 
         async def do() -> Result:
             return then(await what(self._server.sandbox))
@@ -262,11 +243,7 @@ class SandboxHandle:
 def serving(
     options: Options | None = None, *, host: str = "127.0.0.1", port: int = 0
 ) -> Iterator[SandboxHandle]:
-    """
-    Serve a new sandbox from a thread until the `with` block ends.
-
-    :raises OSError: if the port is in use
-    """
+    """Serve a new sandbox from a thread until the `with` block ends."""
     server = Server(options or Options(), host=host, port=port)
     started: Future[asyncio.AbstractEventLoop] = Future()
     over = asyncio.Event()
