@@ -1,10 +1,8 @@
 """
 Simulators of Optimove and of an operator's platform, for local use.
 
-The simulators follow Optimove's documents. They share no code with the portal's clients,
-because no test would find a mistake that both sides share. The sandbox imports nothing
-of the portal except the TOML reader. Of the portal, only commands for development
-import the sandbox.
+The simulators follow Optimove's documents. They share no code with the portal's
+clients, because no test would find a mistake that both sides share.
 """
 
 from __future__ import annotations

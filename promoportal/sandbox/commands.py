@@ -1,9 +1,4 @@
-"""
-Commands to the simulated Optimove.
-
-A command with impossible values raises ValueError with a sentence. The types of the
-values are not checked here: `control.type_check` has checked the values from JSON.
-"""
+"""Commands to the simulated Optimove, which check their values but not their types."""
 
 from __future__ import annotations
 
@@ -37,7 +32,6 @@ class _Order:
     announce: bool = True
 
     def __post_init__(self) -> None:
-        """Raise ValueError with a sentence if a value is impossible."""
         chosen(self.promotions)
         _require(0 <= self.eligible <= 1, "eligible must be from 0 to 1")
         weights = self.statuses.values()
@@ -68,13 +62,9 @@ class Launch(_Order):
 
 @dataclass(frozen=True, kw_only=True)
 class Trigger(_Order):
-    """
-    A command to execute a triggered campaign.
+    """A command to execute a triggered campaign."""
 
-    `customers` is the number of customers to generate, or a list of IDs.
-    """
-
-    customers: int | Sequence[str | int] = 1
+    customers: int | Sequence[str | int] = 1  # how many to generate, or IDs
     occurrence: str | int | None = None  # None: a new execution
     eligible: float = 1.0
     casing: Casing = "alternate"
@@ -96,7 +86,6 @@ class Plan:
     announce: bool = True
 
     def __post_init__(self) -> None:
-        """Raise ValueError with a sentence if a value is impossible."""
         _require(self.plan >= 0, "plan must be the ID of a campaign")
         _require(self.due is None or self.due.tzinfo is not None, _AT)
 
@@ -110,20 +99,16 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """
-    A command to trigger an event for customers of the scenario.
-
-    `customers` is the number of random customers, or a list of IDs.
-    """
+    """A command to trigger an event for customers of the scenario."""
 
     name: str
-    customers: int | Sequence[str | int] | None = None  # None: as in the scenario
+    # A number of random customers, or IDs; None: as in the scenario.
+    customers: int | Sequence[str | int] | None = None
     # Fixed, or a range of two numbers; None: as in the scenario.
     values: Mapping[str, object] | None = None
     announce: bool = True
 
     def __post_init__(self) -> None:
-        """Raise ValueError with a sentence if a value is impossible."""
         _require(_are_customers(self.customers), _WHO)
         values = (self.values or {}).values()
         _require(all(_is_value(one) for one in values), _VALUES)

@@ -1,9 +1,8 @@
 """
 Faults that can be added, for tests and demonstrations.
 
-A fault of a service is a function around the work of one request. It may do the work
-and lose the answer, or answer without doing the work. A fault of webhooks decides how
-one webhook is delivered. A new kind of fault is one function and one entry in a table.
+A fault of a service is a function around the work of one request. A fault of webhooks
+decides how one webhook is delivered.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from typing import NamedTuple
 
 from promoportal.sandbox.messages import Answer, Manner, Work, reply
 
-# The routes and sides that faults apply to.
 LISTS = "v1/customerAssignments"
 ON_LIST_KINDS = (
     "shifted_up",
@@ -37,8 +35,7 @@ TOO_MANY: Mapping[str, object] = {
     "Please retry later.",
 }
 NOTICES = "notices"
-# Seconds: one day.
-MAX_SECONDS = 86_400
+MAX_SECONDS = 86_400  # one day
 SIDES: Mapping[str, frozenset[str]] = {
     "optimove": frozenset({"optimove"}),
     "promotions": frozenset({"promotions"}),
@@ -73,7 +70,6 @@ class Fault:
     by: int = 1  # added to a total; below zero: the total is too small
 
     def __post_init__(self) -> None:
-        """Raise ValueError with a sentence if a value is impossible."""
         if self.side not in SIDES:
             raise ValueError(_choose("side", self.side, SIDES))
         kinds = kinds_of(self.side)
@@ -119,11 +115,7 @@ class _Ordered:
         return replace(self.fault, times=self.left, lasts=self.lasts)
 
     def strikes(self) -> bool:
-        """
-        Return whether the fault strikes this request.
-
-        The request is counted as skipped, or as one of `times` if the fault strikes.
-        """
+        """Return whether the fault strikes this request, and update the counters."""
         if self.skip:
             self.skip -= 1
             return False
@@ -261,7 +253,7 @@ AROUND_WORK: Mapping[str, Around] = {
 
 
 class Way(NamedTuple):
-    """One delivery of a webhook: its delay, and whether the next webhook overtakes it."""
+    """One delivery of a webhook: its delay, and if the next webhook overtakes it."""
 
     after: float = 0.0
     behind_next: bool = False

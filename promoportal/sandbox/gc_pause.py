@@ -16,12 +16,7 @@ _pauses = 0
 
 @contextmanager
 def gc_paused(count: int) -> Iterator[None]:
-    """
-    Pause garbage collection inside the `with` block, if `count` is at least 100,000.
-
-    After the last of several simultaneous pauses, the existing objects are excluded
-    from later collections.
-    """
+    """Pause garbage collection in the `with` block, if `count` is at least `_MANY`."""
     global _pauses  # noqa: PLW0603 - a process has one collector
     if count < _MANY:
         yield
@@ -33,5 +28,5 @@ def gc_paused(count: int) -> Iterator[None]:
     finally:
         _pauses -= 1
         if not _pauses:
-            gc.freeze()
+            gc.freeze()  # later collections exclude the existing objects
             gc.enable()

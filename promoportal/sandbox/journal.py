@@ -1,9 +1,8 @@
 """
 A journal of the sandbox's facts, which survive if the process is killed.
 
-A fact is one line of JSON. It is appended before the request is answered. So every fact
-that was confirmed is in the file. An incomplete last line belongs to a request that was
-not answered.
+Each fact is appended before the request is answered. So an incomplete last line belongs
+to a request that was not answered.
 """
 
 from __future__ import annotations
@@ -31,12 +30,7 @@ class Journal:
     """A file of facts in the order in which they were stored."""
 
     def __init__(self, folder: Path) -> None:
-        """
-        Open the journal in a folder, or create it, and remove an incomplete last line.
-
-        :raises OSError: if the folder is not writable
-        :raises Taken: if another process has opened the journal
-        """
+        """Open or create the journal, and remove an incomplete last line."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = folder / "journal.jsonl"
         self._file = os.open(self._path, os.O_APPEND | os.O_CREAT | os.O_RDWR, 0o600)
@@ -62,11 +56,7 @@ class Journal:
         os.close(self._file)
 
     def _lock(self) -> None:
-        """
-        Lock the file until it is closed. The lock also ends if the process is killed.
-
-        :raises Taken: if another process has locked the file
-        """
+        """Lock the file until it is closed or the process ends."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

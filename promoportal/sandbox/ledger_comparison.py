@@ -87,15 +87,11 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Books:
-    """
-    The records of both services.
-
-    `agreement` is None unless the records of one execution were requested.
-    """
+    """The records of both services."""
 
     vendor: VendorBook
     platform: PlatformBook
-    agreement: Agreement | None
+    agreement: Agreement | None  # None for all executions
 
 
 def books(

@@ -39,11 +39,7 @@ class Request:
         return self.headers.get(name, "")
 
     def json(self, *, number: Callable[[str], object] = float) -> object:
-        """
-        Return the parsed body; `number` parses numbers with a decimal point.
-
-        :raises Unreadable: if the body is not JSON
-        """
+        """Return the parsed body; `number` parses numbers with a decimal point."""
         try:
             read: object = json.loads(
                 self.body, parse_float=number, parse_constant=_refuse_constant
@@ -53,11 +49,7 @@ class Request:
         return read
 
     def fields(self, *, number: Callable[[str], object] = float) -> dict[str, object]:
-        """
-        Return the fields of the body, which must be a JSON object.
-
-        :raises Unreadable: if the body is not a JSON object
-        """
+        """Return the fields of the body, which must be a JSON object."""
         read = self.json(number=number)
         if not isinstance(read, dict):
             raise Unreadable("The body must be a JSON object.")
@@ -80,11 +72,7 @@ Handler = Callable[[Request], Answer]
 
 
 def reply(what: object, status: int = 200) -> Answer:
-    """
-    Return an answer with a JSON body.
-
-    An error of Optimove is a string and not an object.
-    """
+    """Return an answer with a JSON body. An error of Optimove is a JSON string."""
     return Answer(status, json.dumps(what, default=str).encode())
 
 
@@ -92,11 +80,7 @@ Found = TypeVar("Found")
 
 
 def find(routes: Mapping[str, Found], request: Request, path: str) -> Found | Answer:
-    """
-    Return the handler for the request's method and the path.
-
-    If there is none, return the answer: 405 if the path has another method, or 404.
-    """
+    """Return the handler for the request's method and the path, or a 404 or 405."""
     handler = routes.get(f"{request.method} {path}")
     if handler is not None:
         return handler
@@ -105,27 +89,19 @@ def find(routes: Mapping[str, Found], request: Request, path: str) -> Found | An
 
 
 def answered(routes: Mapping[str, Handler], request: Request, path: str) -> Answer:
-    """
-    Return the handler's answer. If no handler fits, return a 404 or 405.
-
-    :raises Unreadable: if the handler raises it
-    """
+    """Return the handler's answer. If no handler fits, return a 404 or 405."""
     handler = find(routes, request, path)
     return handler if isinstance(handler, Answer) else handler(request)
 
 
 def is_same(given: str, secret: str) -> bool:
-    """Return whether two texts are equal; the time does not reveal where they differ."""
+    """Return whether two texts are equal; the time does not show where they differ."""
     # A header may contain bytes that are not valid text.
     return hmac.compare_digest(given.encode(errors="replace"), secret.encode())
 
 
 def identity(value: object) -> str | None:
-    """
-    Return an ID as text, from a string or a whole number.
-
-    Return None if the value is an empty string or of another type.
-    """
+    """Return a non-empty string or a whole number as text, and None otherwise."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):

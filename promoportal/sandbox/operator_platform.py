@@ -1,9 +1,7 @@
 """
 The operator's platform, which credits rewards.
 
-A platform without idempotency credits every request. All credits stay in the ledger,
-also a second credit of one assignment under another key. So the ledger shows whether
-the portal activated a reward twice.
+The ledger keeps every credit. So it shows whether the portal activated a reward twice.
 """
 
 from __future__ import annotations
@@ -184,11 +182,6 @@ def _key(request: Request) -> str:
 
 
 def _credit(reference: str, key: str, body: Mapping[str, object]) -> Credit:
-    """
-    Return the credit that a request asks for.
-
-    :raises Unreadable: if a field is missing or invalid
-    """
     code = body.get("uniqueCode")
     if code is not None and not isinstance(code, str):
         raise Unreadable("uniqueCode must be a string or null.")

@@ -88,7 +88,7 @@ _KINDS: dict[str, Callable[[Known, Mapping[str, Any]], None]] = {
 
 
 def keep_rows(keep: Keep, occurrence: Occurrence, *, since: int = 0) -> None:
-    """Store the rows of an execution from index `since` on, and the execution itself."""
+    """Store an execution, and its rows from index `since` on."""
     rows = occurrence.rows[since:]
     fact = {
         "by_hand": any(isinstance(row, Handmade) for row in rows),

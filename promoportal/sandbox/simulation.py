@@ -178,11 +178,6 @@ class Sandbox:
 
     @property
     def required_tenant(self) -> Tenant:
-        """
-        The tenant of the scenario.
-
-        :raises ValueError: if the sandbox has no scenario
-        """
         if self.tenant is None:
             msg = "No scenario is loaded. Start the sandbox with --scenario."
             raise ValueError(msg)
@@ -191,11 +186,7 @@ class Sandbox:
     # --- Commands -----------------------------------------------------------------
 
     def execute(self, launch: Launch) -> Occurrence:
-        """
-        Execute a scheduled campaign.
-
-        One webhook per channel is sent unless the command turns webhooks off.
-        """
+        """Execute a scheduled campaign for generated customers."""
         occurrence = self.campaigns.open(channels=launch.channels, series=launch.series)
         seed = self._seed(launch.seed)
         customers = generated(launch.customers, seed=seed, ids=launch.ids)
@@ -210,8 +201,7 @@ class Sandbox:
         """
         Execute a triggered campaign for customers.
 
-        One webhook per customer and channel is sent unless the command turns webhooks
-        off. A customer who already has a row in the execution gets no second one.
+        A customer who already has a row in the execution gets no second one.
         """
         occurrence = self.campaigns.open(
             trigger.occurrence,
@@ -243,13 +233,7 @@ class Sandbox:
         event: int = EXECUTED,
         channels: Sequence[int] | None = None,
     ) -> None:
-        """
-        Send the webhooks of an execution (13) or of its cancellation (4).
-
-        The webhooks are sent again if they were sent before.
-
-        :raises ValueError: if the execution is unknown, or `event` is not 13 or 4
-        """
+        """Send the webhooks of an execution (13) or of its cancellation (4)."""
         known = self.campaigns.known(occurrence)
         if event == CANCELLED:
             self.notices.announce_cancelled(known)
@@ -267,8 +251,6 @@ class Sandbox:
 
         ASSUMED: the listed rows still have the status Assigned, so only the webhook
         shows the cancellation. `relist` changes these rows to Cancelled.
-
-        :raises ValueError: if the execution is unknown
         """
         known = self.campaigns.known(occurrence)
         self._keep("cancelled", {"occurrence": known.id, "relist": relist})
@@ -309,11 +291,7 @@ class Sandbox:
         return str(row["assignmentId"])
 
     def list_row(self, occurrence: str | int, row: object) -> None:
-        """
-        List a row that may be any JSON value, for example a string or null.
-
-        An execution that is unknown is started.
-        """
+        """List a row that may be any JSON value, for example a string or null."""
         known = self.campaigns.open(occurrence)
         known.add(Handmade(row))
         keep_rows(self._keep, known, since=len(known.rows) - 1)
@@ -326,11 +304,7 @@ class Sandbox:
         status: str | None = None,
         reward: Reward | None = None,
     ) -> None:
-        """
-        Change the status or the reward of a row, for fetches from now on.
-
-        :raises ValueError: if the execution or the row is unknown
-        """
+        """Change the status or the reward of a row, for fetches from now on."""
         known = self.campaigns.known(occurrence)
         row = self._row(known, assignment)
         moved = {"occurrence": known.id, "assignment": assignment, "listed": True}
@@ -338,11 +312,7 @@ class Sandbox:
         known.change(row, status=status, reward=reward)
 
     def unlist(self, occurrence: str | int, assignment: str) -> None:
-        """
-        Remove a row from the list, for fetches from now on.
-
-        :raises ValueError: if the execution or the row is unknown
-        """
+        """Remove a row from the list, for fetches from now on."""
         known = self.campaigns.known(occurrence)
         row = self._row(known, assignment)
         moved = {"occurrence": known.id, "assignment": assignment, "listed": False}
@@ -350,11 +320,7 @@ class Sandbox:
         known.remove(row)
 
     def books(self, occurrence: str | int | None = None) -> Books:
-        """
-        Return the records of both services: of one execution, or of all.
-
-        :raises ValueError: if the execution is unknown
-        """
+        """Return the records of both services: of one execution, or of all."""
         known = None if occurrence is None else self.campaigns.known(occurrence)
         return books(self.campaigns, self.redemptions, self.platform.ledger, known)
 
@@ -391,16 +357,10 @@ class Sandbox:
         return INSIDE if self.inside.comes_from(request) else request.side
 
     def _inside_gate(self, request: Request) -> Answer | None:
-        """Return a 404 if the request does not come from Optimove itself, or None."""
         return None if self.inside.comes_from(request) else reply("Not Found", 404)
 
     def _vendor_gate(self, request: Request) -> Answer | None:
-        """
-        Return the answer that refuses a request, or None.
-
-        The key, the rate limit of both APIs, and the content type are checked. An
-        internal call of Optimove needs no key and does not count.
-        """
+        """Return a refusal or None. Internal calls need no key and do not count."""
         if request.side == "optimove" and self.inside.comes_from(request):
             return None
         key = request.header("X-API-KEY")
