@@ -1,9 +1,8 @@
 """
-The simulated Optimove and the simulated platform of an operator, for local use.
+Simulators of Optimove and of an operator's platform, for local use.
 
-They follow Optimove's documents and share no code with the portal's clients: a shared
-mistake would agree with itself. The sandbox imports nothing of the portal except the
-TOML reader, and nothing in production imports the sandbox.
+The simulators follow Optimove's documents. They share no code with the portal's
+clients, because no test would find a mistake that both sides share.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""
-Orders to the simulated Optimove; each is checked and refused with a sentence.
-
-The values have the annotated types: `control.type_check` has looked at those of JSON.
-"""
+"""Commands to the simulated Optimove, which check their values but not their types."""
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ MAX_CUSTOMERS = 5_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class _Order:
-    """The fields of every order to execute a campaign."""
+    """The common fields of commands that execute a campaign outside a scenario."""
 
     promotions: Sequence[str | Promotion] = ("promo-17",)
     eligible: float = 0.8
@@ -36,15 +32,12 @@ class _Order:
     announce: bool = True
 
     def __post_init__(self) -> None:
-        """Raise ValueError with a sentence if the fields make no sense."""
         chosen(self.promotions)
         _require(0 <= self.eligible <= 1, "eligible must be from 0 to 1")
         weights = self.statuses.values()
         are_numbers = all(isinstance(weight, int | float) for weight in weights)
-        _require(weights and are_numbers, "statuses must be names with weights")
-        _require(
-            min(self.channels, default=0) >= 0, "channels must be a list of numbers"
-        )
+        _require(weights and are_numbers, "each of statuses must have a number")
+        _require(min(self.channels, default=0) >= 0, "channels must not be negative")
 
     @property
     def offers(self) -> tuple[Promotion, ...]:
@@ -57,22 +50,22 @@ class _Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch(_Order):
-    """An order to execute a scheduled campaign for generated customers."""
+    """A command to execute a scheduled campaign for generated customers."""
 
     customers: int = 100
 
     def __post_init__(self) -> None:
         super().__post_init__()
         is_valid = 0 <= self.customers <= MAX_CUSTOMERS
-        _require(is_valid, f"customers must be a number up to {MAX_CUSTOMERS}")
+        _require(is_valid, f"customers must be from 0 to {MAX_CUSTOMERS:,}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trigger(_Order):
-    """An order to let customers, by number or ID, trigger a real-time campaign."""
+    """A command to execute a triggered campaign."""
 
-    customers: int | Sequence[str | int] = 1
-    occurrence: str | int | None = None  # None: a new one
+    customers: int | Sequence[str | int] = 1  # how many to generate, or IDs
+    occurrence: str | int | None = None  # None: a new execution
     eligible: float = 1.0
     casing: Casing = "alternate"
     listed_after: float = 0.0  # seconds from the webhook to the row in the list
@@ -81,20 +74,19 @@ class Trigger(_Order):
         super().__post_init__()
         _require(_are_customers(self.customers), _WHO)
         is_valid = 0 <= self.listed_after <= MAX_SECONDS
-        _require(is_valid, f"listed_after goes up to {MAX_SECONDS}")
+        _require(is_valid, f"listed_after must be from 0 to {MAX_SECONDS:,} seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """An order to execute a campaign of the scenario, now or at a time."""
+    """A command to execute a scenario's campaign: now, or at the time in `at`."""
 
     plan: int
     at: str | None = None
     announce: bool = True
 
     def __post_init__(self) -> None:
-        """Raise ValueError with a sentence if the fields make no sense."""
-        _require(self.plan >= 0, "plan must be the number of a campaign")
+        _require(self.plan >= 0, "plan must be the ID of a campaign")
         _require(self.due is None or self.due.tzinfo is not None, _AT)
 
     @property
@@ -107,16 +99,16 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """An order to let customers of the scenario, by number or ID, cause an event."""
+    """A command to trigger an event for customers of the scenario."""
 
     name: str
-    customers: int | Sequence[str | int] | None = None  # None: as in the scenario
+    # A number of random customers, or IDs; None: as in the scenario.
+    customers: int | Sequence[str | int] | None = None
     # Fixed, or a range of two numbers; None: as in the scenario.
     values: Mapping[str, object] | None = None
     announce: bool = True
 
     def __post_init__(self) -> None:
-        """Raise ValueError with a sentence if the fields make no sense."""
         _require(_are_customers(self.customers), _WHO)
         values = (self.values or {}).values()
         _require(all(_is_value(one) for one in values), _VALUES)
@@ -130,15 +122,15 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Life:
-    """An order to activate, deactivate or archive a promotion of the scenario."""
+    """A command to activate, deactivate or archive a promotion of the scenario."""
 
     id: str
     do: str
 
 
-_AT = "at must be a time with its zone"
-_WHO = "customers must be a number or a list of ids"
-_VALUES = "each of values must be a text, a number, a truth or two numbers"
+_AT = "at must be a time with a time zone"
+_WHO = "customers must be a number or a list of customer IDs"
+_VALUES = "each value must be a string, a number, a boolean or a range of two numbers"
 
 
 def _is_value(given: object) -> bool:
@@ -152,7 +144,7 @@ def _is_number(given: object) -> bool:
 
 
 def _value(given: Any) -> Value | tuple[Decimal, Decimal]:
-    """Return a value with exact numbers: money must not be rounded."""
+    """Return a value with decimals instead of floats, so that money is exact."""
     if isinstance(given, list | tuple):
         return Decimal(str(given[0])), Decimal(str(given[1]))
     return Decimal(str(given)) if isinstance(given, float) else given

@@ -1,9 +1,8 @@
 """
-Faults to order, for tests and demonstrations.
+Faults that can be added, for tests and demonstrations.
 
-A fault of a service wraps its work: it may do the work and lose the answer, or answer
-without doing the work. A fault of webhooks decides how one is delivered. A new kind is
-one function and one entry in a table.
+A fault of a service is a function around the work of one request. A fault of webhooks
+decides how one webhook is delivered.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from typing import NamedTuple
 
 from promoportal.sandbox.messages import Answer, Manner, Work, reply
 
-# The routes and sides that faults apply to.
 LISTS = "v1/customerAssignments"
 ON_LIST_KINDS = (
     "shifted_up",
@@ -29,7 +27,7 @@ ON_LIST_KINDS = (
     "other_ids",
 )
 
-# Optimove's own words. CONFIRMED.
+# The body of Optimove's 429. CONFIRMED.
 TOO_MANY: Mapping[str, object] = {
     "status": 429,
     "error": "Too Many Requests",
@@ -37,8 +35,7 @@ TOO_MANY: Mapping[str, object] = {
     "Please retry later.",
 }
 NOTICES = "notices"
-# Seconds: one day. A longer delay is as good as never.
-MAX_SECONDS = 86_400
+MAX_SECONDS = 86_400  # one day
 SIDES: Mapping[str, frozenset[str]] = {
     "optimove": frozenset({"optimove"}),
     "promotions": frozenset({"promotions"}),
@@ -52,27 +49,27 @@ SIDES: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One kind of fault, for a side and a route, for a number of times."""
+    """A fault of one kind: where it strikes, how often, and with which details."""
 
     kind: str
     side: str = "any"
-    # A pattern over the path ("v1/redemptions/batch", "rewards/*") or the method and
-    # the path ("GET rewards/*"), in any case; for webhooks, the event type ("13").
+    # A pattern for the path ("v1/redemptions/batch", "rewards/*"), or for the method
+    # and the path ("GET rewards/*"). Case does not matter. For webhooks, it is a
+    # pattern for the event type ("13").
     route: str = "*"
-    times: int | None = 1  # None: until it is cancelled
+    times: int | None = 1  # None: every time, until the fault ends or is removed
     lasts: float | None = None  # seconds after which it ends
     chance: float = 1.0
     seed: int = 1
-    skip: int = 0  # requests that succeed first
+    skip: int = 0  # number of requests that are not affected first
     seconds: float = 1.0  # for kinds with a duration
     status: int | None = None  # for kinds with an HTTP status
     retry_after: int | None = None
     text: str | None = None  # the text that is sent instead
-    changes: Mapping[str, object] | None = None  # to the fields of an altered answer
-    by: int = 1  # error of a total; below zero: too few
+    changes: Mapping[str, object] | None = None  # new fields of an altered answer
+    by: int = 1  # added to a total; below zero: the total is too small
 
     def __post_init__(self) -> None:
-        """Raise ValueError with a sentence if the fields make no sense."""
         if self.side not in SIDES:
             raise ValueError(_choose("side", self.side, SIDES))
         kinds = kinds_of(self.side)
@@ -104,11 +101,11 @@ class _Ordered:
     left: int | None
     skip: int
     luck: random.Random
-    at: float  # time of the order
+    at: float  # when the fault was added, by the monotonic clock
 
     @property
     def lasts(self) -> float | None:
-        """Seconds until the fault ends; None: no limit."""
+        """The seconds until the fault ends, or None if it has no time limit."""
         if self.fault.lasts is None:
             return None
         return max(0.0, self.at + self.fault.lasts - time.monotonic())
@@ -118,7 +115,7 @@ class _Ordered:
         return replace(self.fault, times=self.left, lasts=self.lasts)
 
     def strikes(self) -> bool:
-        """Count one request, and return whether the fault strikes it."""
+        """Return whether the fault strikes this request, and update the counters."""
         if self.skip:
             self.skip -= 1
             return False
@@ -130,7 +127,7 @@ class _Ordered:
 
 @dataclass
 class Faults:
-    """The ordered faults that have not ended; the oldest strikes first."""
+    """The active faults, the oldest first. At most one strikes a request."""
 
     _ordered: list[_Ordered] = field(default_factory=list)
 
@@ -147,7 +144,7 @@ class Faults:
         return [one.remainder for one in self._ordered]
 
     def take(self, side: str, *names: str) -> Fault | None:
-        """Return the fault that strikes this request; None if there is none."""
+        """Return the first fault that strikes this request, or None."""
         self._remove_ended()
         for one in self._ordered:
             if one.fault.concerns(side, *names) and one.strikes():
@@ -169,70 +166,70 @@ async def _lost_answer(_fault: Fault, work: Work) -> Answer:
 
 
 async def _half_answer(_fault: Fault, work: Work) -> Answer:
-    """Do the work, then close the connection in the middle of the answer."""
+    """Do the work, send half of the answer, then close the connection."""
     return replace(work(), manner=Manner.HALF)
 
 
 async def _reset(_fault: Fault, _work: Work) -> Answer:
-    """Reset the connection before any work."""
+    """Reset the connection, without the work."""
     return Answer(manner=Manner.RESET)
 
 
 async def _error_before(fault: Fault, _work: Work) -> Answer:
-    """Answer 5xx, or any other status, without the work."""
+    """Answer with `status`, or 500, without the work."""
     return _failure(fault, 500)
 
 
 async def _error_after(fault: Fault, work: Work) -> Answer:
-    """Do the work, but answer that a gateway failed."""
+    """Do the work, but answer with `status`, or 502."""
     work()
     return _failure(fault, 502)
 
 
 async def _too_many(fault: Fault, _work: Work) -> Answer:
-    """Answer 429, as at the limit; with Retry-After only if it is ordered."""
+    """Answer 429 without the work; with `Retry-After` only if the fault has one."""
     return replace(reply(TOO_MANY, 429), headers=_retry_after(fault))
 
 
 async def _slow(fault: Fault, work: Work) -> Answer:
-    """Do the work at once, and answer after `seconds`."""
+    """Do the work first, and answer `seconds` later."""
     answer = work()
     await asyncio.sleep(fault.seconds)
     return answer
 
 
 async def _late_work(fault: Fault, work: Work) -> Answer:
-    """Do the work after `seconds`, even if the client has gone by then."""
+    """Do the work after `seconds`, even if the client has disconnected by then."""
     await asyncio.sleep(fault.seconds)
     return work()
 
 
 async def _sentence(fault: Fault, _work: Work) -> Answer:
-    """Answer 200 with a bare JSON string instead of an object, without the work."""
+    """Answer with a JSON string instead of an object, without the work."""
     return reply(fault.text or "Bad Request", fault.status or 200)
 
 
 async def _sentence_after(fault: Fault, work: Work) -> Answer:
-    """Do the work, but answer with a bare JSON string."""
+    """Do the work, but answer with a JSON string instead of an object."""
     work()
     return reply(fault.text or "Internal error", fault.status or 200)
 
 
 async def _empty(fault: Fault, work: Work) -> Answer:
-    """Do the work, and answer 200 with an empty body."""
+    """Do the work, and answer with an empty body."""
     work()
     return Answer(fault.status or 200)
 
 
 async def _altered(fault: Fault, work: Work) -> Answer:
-    """Do the work, and replace fields of the answer by `changes`."""
+    """Do the work, and replace fields of the answer with those in `changes`."""
     answer = work()
     fields = json.loads(answer.body) | dict(fault.changes or {})
     return replace(answer, body=json.dumps(fields).encode())
 
 
 async def _drip(fault: Fault, work: Work) -> Answer:
-    """Do the work, and send the answer byte by byte in `seconds`."""
+    """Do the work, and send the answer byte by byte over `seconds`."""
     answer = work()
     pause = fault.seconds / max(1, len(answer.body))
     return replace(answer, manner=Manner.DRIP, pause=pause)
@@ -256,7 +253,7 @@ AROUND_WORK: Mapping[str, Around] = {
 
 
 class Way(NamedTuple):
-    """One delivery of a webhook: its delay, and whether the next one goes first."""
+    """One delivery of a webhook: its delay, and if the next webhook overtakes it."""
 
     after: float = 0.0
     behind_next: bool = False
@@ -266,13 +263,13 @@ ON_NOTICES: Mapping[str, Callable[[Fault], list[Way]]] = {
     "lost": lambda _fault: [],
     "doubled": lambda _fault: [Way(), Way()],
     "delayed": lambda fault: [Way(after=fault.seconds)],
-    # If no other follows within `seconds`, it is sent alone.
+    # If no other webhook overtakes it within `seconds`, it is sent alone.
     "reordered": lambda fault: [Way(after=fault.seconds, behind_next=True)],
 }
 
 
 def kinds_of(side: str) -> Collection[str]:
-    """Return the kinds of faults that can be ordered for a side."""
+    """Return the kinds of faults that can be added for a side."""
     if side == NOTICES:
         return ON_NOTICES.keys()
     of_lists = ON_LIST_KINDS if "promotions" in SIDES[side] else ()
@@ -291,4 +288,4 @@ def _retry_after(fault: Fault) -> Mapping[str, str]:
 
 
 def _choose(what: str, given: str, known: Iterable[str]) -> str:
-    return f"There is no {what} called {given!r}; there is {', '.join(known)}."
+    return f"Unknown {what}: {given!r}. Known: {', '.join(known)}."

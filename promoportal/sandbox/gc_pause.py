@@ -1,4 +1,8 @@
-"""A pause of garbage collection, which takes longer than creating a million rows."""
+"""
+A pause of garbage collection while a million objects are created.
+
+Without the pause, the collections would take longer than the creation.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ _pauses = 0
 
 @contextmanager
 def gc_paused(count: int) -> Iterator[None]:
-    """Pause garbage collection while `count` long-lived objects are created."""
+    """Pause garbage collection in the `with` block, if `count` is at least `_MANY`."""
     global _pauses  # noqa: PLW0603 - a process has one collector
     if count < _MANY:
         yield
@@ -24,5 +28,5 @@ def gc_paused(count: int) -> Iterator[None]:
     finally:
         _pauses -= 1
         if not _pauses:
-            gc.freeze()
+            gc.freeze()  # later collections exclude the existing objects
             gc.enable()

@@ -1,8 +1,8 @@
 """
-The facts that the simulated services know, stored for a sandbox that may be killed.
+A journal of the sandbox's facts, which survive if the process is killed.
 
-A fact is one line of JSON, appended with one write before the request is answered. So
-every accepted fact outlives the process, and a torn line was never answered.
+Each fact is appended before the request is answered. So an incomplete last line belongs
+to a request that was not answered.
 """
 
 from __future__ import annotations
@@ -15,27 +15,22 @@ from pathlib import Path
 from typing import Any
 
 Keep = Callable[[str, Mapping[str, Any]], None]
-"""Stores a fact of a given kind."""
+"""A function that stores a fact of a kind."""
 
 
 def forget(kind: str, fact: Mapping[str, Any]) -> None:
-    """Store nothing: the facts are lost when the process ends."""
+    """Do nothing, for a sandbox without a journal."""
 
 
 class Taken(Exception):
-    """Another sandbox uses this folder."""
+    """Another process uses the folder of the journal."""
 
 
 class Journal:
     """A file of facts in the order in which they were stored."""
 
     def __init__(self, folder: Path) -> None:
-        """
-        Open the file, or create it.
-
-        :raises OSError: if the folder is not writable
-        :raises Taken: if another process has it open
-        """
+        """Open or create the journal, and remove an incomplete last line."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = folder / "journal.jsonl"
         self._file = os.open(self._path, os.O_APPEND | os.O_CREAT | os.O_RDWR, 0o600)
@@ -48,7 +43,7 @@ class Journal:
             line = line[os.write(self._file, line) :]
 
     def facts(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield all facts, the oldest first."""
+        """Yield the kind and the content of each fact, the oldest first."""
         with self._path.open("rb") as lines:
             for line in lines:
                 kind, fact = json.loads(line)
@@ -61,12 +56,12 @@ class Journal:
         os.close(self._file)
 
     def _lock(self) -> None:
-        """Lock the file until this process ends, however it ends."""
+        """Lock the file until it is closed or the process ends."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._file)
-            msg = f"Another sandbox keeps what it knows in {self._path.parent}."
+            msg = f"Another sandbox uses the folder {self._path.parent}."
             raise Taken(msg) from error
 
     def _cut_torn_line(self) -> None:

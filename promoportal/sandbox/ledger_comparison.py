@@ -1,4 +1,4 @@
-"""The records of both services, and the differences between them."""
+"""The records of Optimove and of the platform, and their differences."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _EXAMPLES = 100
 
 @dataclass(frozen=True)
 class VendorBook:
-    """Optimove's record: the rows it listed, and the redemptions reported to it."""
+    """Optimove's record: the listed rows, and the reported redemptions."""
 
     occurrences: int
     listed: int
     statuses: Mapping[str, int]
     accepted: int
     duplicates: int
-    rejected: Mapping[str, int]  # of every occurrence: a bad report may not name one
+    # Of all executions: an invalid report may not contain an execution ID.
+    rejected: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Doubled:
 
 @dataclass(frozen=True)
 class Total:
-    """The sum of one reward type in one currency or unit."""
+    """The total value of one reward type in one currency or unit."""
 
     type: str
     measure: str
@@ -61,13 +62,17 @@ class PlatformBook:
 
 @dataclass
 class Agreement:
-    """Both records of one occurrence compared; if equal, only `assigned` is above 0."""
+    """
+    The differences between both records of one execution.
+
+    If both records agree, every number except `assigned` is 0.
+    """
 
     assigned: int = 0
     missing: int = 0  # assigned, not credited
     doubled: int = 0
     uncalled_for: int = 0  # credited, not assigned
-    different: int = 0  # credited with another reward than was assigned
+    different: int = 0  # credited, but not the reward that was assigned
     unreported: int = 0  # credited, not redeemed
     premature: int = 0  # redeemed, not credited
     # The first hundred customers of each kind.
@@ -82,11 +87,11 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Books:
-    """The records of both services; `agreement` only if one occurrence is requested."""
+    """The records of both services."""
 
     vendor: VendorBook
     platform: PlatformBook
-    agreement: Agreement | None
+    agreement: Agreement | None  # None for all executions
 
 
 def books(
@@ -95,7 +100,7 @@ def books(
     ledger: Ledger,
     occurrence: Occurrence | None = None,
 ) -> Books:
-    """Return the records of one occurrence, or of all."""
+    """Return the records of one execution, or of all executions."""
     if occurrence is None:
         vendor = _vendor(list(campaigns), redemptions, len(redemptions.accepted))
         return Books(vendor, _platform(ledger), None)
@@ -109,7 +114,7 @@ def books(
 
 
 def agreement(occurrence: Occurrence, credited: Iterable[Credit]) -> Agreement:
-    """Compare the rows of an occurrence with its credits."""
+    """Return the differences between the rows of an execution and its credits."""
     found = Agreement()
     by_row: defaultdict[tuple[str | None, str | None], list[Credit]] = defaultdict(list)
     for credit in credited:

@@ -1,4 +1,4 @@
-"""Requests to the simulated services and their answers, independent of sockets."""
+"""Requests to the simulated services, and their answers, independent of sockets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TypeVar
 
 
 class Unreadable(ValueError):
-    """The body is not JSON, or not the expected JSON."""
+    """The body is not JSON, or the JSON does not have the expected form."""
 
 
 class Manner(Enum):
-    """The way an answer is sent; a fault may order another than WHOLE."""
+    """The way an answer is sent. It is WHOLE unless a fault changes it."""
 
     WHOLE = "whole"
-    HALF = "half"  # all the headers, half the body, then the connection closes
+    HALF = "half"  # all headers and half the body are sent, the connection closes
     DRIP = "drip"  # byte by byte
     CUT = "cut"  # nothing is sent, the connection closes
     RESET = "reset"  # nothing is sent, the connection is reset
@@ -39,11 +39,7 @@ class Request:
         return self.headers.get(name, "")
 
     def json(self, *, number: Callable[[str], object] = float) -> object:
-        """
-        Return the parsed body; `number` parses numbers with a point.
-
-        :raises Unreadable: if it is not JSON
-        """
+        """Return the parsed body; `number` parses numbers with a decimal point."""
         try:
             read: object = json.loads(
                 self.body, parse_float=number, parse_constant=_refuse_constant
@@ -53,11 +49,7 @@ class Request:
         return read
 
     def fields(self, *, number: Callable[[str], object] = float) -> dict[str, object]:
-        """
-        Return the body as an object.
-
-        :raises Unreadable: if it is anything else
-        """
+        """Return the fields of the body, which must be a JSON object."""
         read = self.json(number=number)
         if not isinstance(read, dict):
             raise Unreadable("The body must be a JSON object.")
@@ -66,13 +58,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer that is not sent yet."""
+    """An answer, and how to send it."""
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     manner: Manner = Manner.WHOLE
-    pause: float = 0.0  # seconds between two bytes that drip
+    pause: float = 0.0  # seconds between two bytes, if the manner is DRIP
 
 
 Work = Callable[[], Answer]
@@ -80,7 +72,7 @@ Handler = Callable[[Request], Answer]
 
 
 def reply(what: object, status: int = 200) -> Answer:
-    """Return an answer with JSON; Optimove sends errors as bare strings."""
+    """Return an answer with a JSON body. An error of Optimove is a JSON string."""
     return Answer(status, json.dumps(what, default=str).encode())
 
 
@@ -88,7 +80,7 @@ Found = TypeVar("Found")
 
 
 def find(routes: Mapping[str, Found], request: Request, path: str) -> Found | Answer:
-    """Return the handler of a method and path, or the answer that refuses them."""
+    """Return the handler for the request's method and the path, or a 404 or 405."""
     handler = routes.get(f"{request.method} {path}")
     if handler is not None:
         return handler
@@ -97,23 +89,19 @@ def find(routes: Mapping[str, Found], request: Request, path: str) -> Found | An
 
 
 def answered(routes: Mapping[str, Handler], request: Request, path: str) -> Answer:
-    """
-    Return the answer of the route's handler, or the answer that refuses the request.
-
-    :raises Unreadable: if the handler does
-    """
+    """Return the handler's answer. If no handler fits, return a 404 or 405."""
     handler = find(routes, request, path)
     return handler if isinstance(handler, Answer) else handler(request)
 
 
 def is_same(given: str, secret: str) -> bool:
-    """Return whether two texts are equal, in constant time."""
-    # A header may contain bytes that are no text.
+    """Return whether two texts are equal; the time does not show where they differ."""
+    # A header may contain bytes that are not valid text.
     return hmac.compare_digest(given.encode(errors="replace"), secret.encode())
 
 
 def identity(value: object) -> str | None:
-    """Return an ID as text, from a string or a number; None if it is neither."""
+    """Return a non-empty string or a whole number as text, and None otherwise."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):

@@ -1,8 +1,7 @@
 """
-The operator's platform: it credits a reward as often as its capability allows.
+The operator's platform, which credits rewards.
 
-Its ledger is the evidence about the portal: every credit stays in it, also the second
-one for the same assignment under another key.
+The ledger keeps every credit. So it shows whether the portal activated a reward twice.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ _MAX_KEY_LENGTH = 255
 
 
 class Capability(StrEnum):
-    """The means of a platform to settle a request whose response was lost."""
+    """The ways in which a client can resolve a request whose response was lost."""
 
-    IDEMPOTENT = "idempotent"  # the same key credits once, and can be looked up
-    KEYED = "keyed"  # the same key credits once; no lookup
-    ASKABLE = "askable"  # every request credits; the key can be looked up
-    NEITHER = "neither"  # every request credits; no lookup
+    IDEMPOTENT = "idempotent"  # a key is credited once; it can be looked up
+    KEYED = "keyed"  # a key is credited once; it cannot be looked up
+    ASKABLE = "askable"  # every request is credited; a key can be looked up
+    NEITHER = "neither"  # every request is credited; a key cannot be looked up
 
     @property
     def honours_keys(self) -> bool:
@@ -51,7 +50,7 @@ class Capability(StrEnum):
 
 
 class Credit(NamedTuple):
-    """One reward that was credited."""
+    """One credit of a reward."""
 
     reference: str
     key: str
@@ -75,7 +74,7 @@ class Ledger:
     """Every credit, with running totals."""
 
     credits: list[Credit] = field(default_factory=list)
-    # Credits per (occurrence, promotion, customer) with more than one: usually empty.
+    # Number of credits by (occurrence, promotion, customer), if it is more than one.
     doubled: dict[tuple[str, str, str], int] = field(default_factory=dict)
     rewarded: int = 0
     _counts: defaultdict[tuple[str, str], Counter[str]] = field(
@@ -102,13 +101,13 @@ class Ledger:
 
     @property
     def most(self) -> int:
-        """The highest number of credits for one assignment."""
+        """The highest number of credits for one assignment, or 0 without credits."""
         return max(self.doubled.values(), default=1 if self.credits else 0)
 
 
 @dataclass
 class Platform:
-    """`/platform/rewards`, behind a bearer token."""
+    """The platform's API `/platform/rewards`, which requires a bearer token."""
 
     token: str
     capability: Capability = Capability.IDEMPOTENT
@@ -118,7 +117,7 @@ class Platform:
     _by_key: dict[str, Credit] = field(default_factory=dict)
 
     def gate(self, request: Request) -> Answer | None:
-        """Refuse a request without the right token."""
+        """Return a 401 if the request does not have the right token, or None."""
         if is_same(request.header("Authorization"), f"Bearer {self.token}"):
             return None
         return reply({"error": "The bearer token is wrong."}, 401)
@@ -133,7 +132,7 @@ class Platform:
         return self._look_up(key) if key else self._credit_or_refuse(request)
 
     def forget_keys(self) -> None:
-        """Forget all keys, as real platforms do after a day; the credits stay."""
+        """Forget all keys, as a platform may do after a day; the credits stay."""
         self._by_key.clear()
 
     def _look_up(self, key: str) -> Answer:
@@ -168,7 +167,7 @@ class Platform:
         return reply({"reference": earlier.reference})
 
     def record(self, credit: Credit) -> None:
-        """Add a credit to the ledger."""
+        """Add a credit to the ledger, and remember its key."""
         self.ledger.add(credit)
         self._by_key.setdefault(credit.key, credit)
 
@@ -183,7 +182,6 @@ def _key(request: Request) -> str:
 
 
 def _credit(reference: str, key: str, body: Mapping[str, object]) -> Credit:
-    """Return the credit that a request asks for."""
     code = body.get("uniqueCode")
     if code is not None and not isinstance(code, str):
         raise Unreadable("uniqueCode must be a string or null.")
@@ -204,7 +202,7 @@ def _id(body: Mapping[str, object], name: str) -> str:
     value = identity(body.get(name))
     if value is None:
         raise Unreadable(f"{name} must be a string or a number.")
-    return sys.intern(value)  # a million credits share few of these texts
+    return sys.intern(value)  # saves memory: many credits have the same ID
 
 
 def _reward(reward: object, code: str) -> tuple[str, str, Decimal, str]:
@@ -238,6 +236,6 @@ def _value(value: object) -> Decimal:
 
 
 def _digest(body: Mapping[str, object]) -> bytes:
-    """Return a digest that is the same for bodies that differ only in spacing."""
+    """Return a digest that ignores the spacing and the order of fields in a body."""
     text = json.dumps(body, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).digest()

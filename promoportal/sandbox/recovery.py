@@ -1,4 +1,4 @@
-"""The facts that outlive the sandbox's process, and how each is restored."""
+"""The facts that are restored from the journal, and how each kind is restored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from promoportal.sandbox.optimove.registered_listeners import Listener, Listener
 
 @dataclass
 class Known:
-    """The parts of a sandbox that have facts to restore."""
+    """The parts of a sandbox whose facts are in the journal."""
 
     campaigns: Campaigns
     listeners: Listeners
@@ -28,7 +28,7 @@ class Known:
     external: External
 
     def recall(self, journal: Journal) -> None:
-        """Restore all stored facts, and store new ones from now on."""
+        """Restore all facts of the journal, and store new facts in it from now on."""
         for kind, fact in journal.facts():
             _KINDS[kind](self, fact)
         self.keep_with(journal.keep)
@@ -88,7 +88,7 @@ _KINDS: dict[str, Callable[[Known, Mapping[str, Any]], None]] = {
 
 
 def keep_rows(keep: Keep, occurrence: Occurrence, *, since: int = 0) -> None:
-    """Store the rows from index `since` on, and the execution that they belong to."""
+    """Store an execution, and its rows from index `since` on."""
     rows = occurrence.rows[since:]
     fact = {
         "by_hand": any(isinstance(row, Handmade) for row in rows),

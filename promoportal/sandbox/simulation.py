@@ -1,7 +1,7 @@
 """
-Both simulated services in one memory, and everything that can be ordered of them.
+Both simulated services in one process, and the commands that they accept.
 
-Each change is one step of the one event loop, so it needs no lock; only faults wait.
+All changes run in one event loop. A change that does not wait needs no lock.
 """
 
 from __future__ import annotations
@@ -74,24 +74,24 @@ class Options:
     capability: Capability = Capability.IDEMPOTENT
     scenario: Scenario | None = None
     mailing: Mailing = field(default_factory=Mailing)
-    keep: Path | None = None  # the folder of the facts that outlive the process
+    keep: Path | None = None  # the folder of the journal; None: no journal
 
 
 class Call(NamedTuple):
-    """One request to a simulated service, without its key and its body."""
+    """A record of one request to a simulated service, without its key and body."""
 
     at: float
     side: str
     method: str
     path: str
-    status: int | None  # None: the connection was cut
+    status: int | None  # None: the connection was closed without an answer
     seconds: float
     fault: str  # the kind of the fault that struck, if any
 
 
 @dataclass
 class Sandbox:
-    """The simulated Optimove and platform, from one reset to the next."""
+    """The simulated Optimove and platform. A reset replaces the object."""
 
     options: Options
     post: Post
@@ -161,36 +161,32 @@ class Sandbox:
         return fault.kind, await AROUND_WORK[fault.kind](fault, work)
 
     def start(self) -> None:
-        """Start the planned campaigns of the scenario."""
+        """Schedule the scenario's campaigns that have a time of day."""
         if self.tenant is not None:
             self.tenant.start()
 
     async def close(self) -> None:
-        """Cancel all executions and deliveries."""
+        """Stop the tenant, and cancel all webhook deliveries."""
         if self.tenant is not None:
             self.tenant.close()
         await self.notices.close()
 
     def stop_keeping(self) -> None:
-        """Stop writing facts, because another sandbox takes over the journal."""
+        """Stop writing to the journal, which the next sandbox uses."""
         self.journal = None
         self._known.keep_with(forget)
 
     @property
     def required_tenant(self) -> Tenant:
-        """
-        The tenant of the scenario.
-
-        :raises ValueError: if there is no scenario
-        """
         if self.tenant is None:
-            raise ValueError("There is no scenario; start the sandbox with --scenario.")
+            msg = "No scenario is loaded. Start the sandbox with --scenario."
+            raise ValueError(msg)
         return self.tenant
 
-    # --- Orders -------------------------------------------------------------------
+    # --- Commands -----------------------------------------------------------------
 
     def execute(self, launch: Launch) -> Occurrence:
-        """Execute a scheduled campaign, and send one webhook per channel."""
+        """Execute a scheduled campaign for generated customers."""
         occurrence = self.campaigns.open(channels=launch.channels, series=launch.series)
         seed = self._seed(launch.seed)
         customers = generated(launch.customers, seed=seed, ids=launch.ids)
@@ -202,7 +198,11 @@ class Sandbox:
         return occurrence
 
     def trigger(self, trigger: Trigger) -> Occurrence:
-        """Trigger a real-time campaign for customers; send a webhook for each."""
+        """
+        Execute a triggered campaign for customers.
+
+        A customer who already has a row in the execution gets no second one.
+        """
         occurrence = self.campaigns.open(
             trigger.occurrence,
             channels=trigger.channels,
@@ -221,7 +221,7 @@ class Sandbox:
         return occurrence
 
     async def happen(self, event: Event) -> list[Execution]:
-        """Let customers of the scenario cause an event; execute what it triggers."""
+        """Trigger an event for customers of the scenario; execute its campaigns."""
         return await self.required_tenant.happen(
             event.name, event.customers, event.drawn, announce=event.announce
         )
@@ -233,30 +233,24 @@ class Sandbox:
         event: int = EXECUTED,
         channels: Sequence[int] | None = None,
     ) -> None:
-        """
-        Send (again) the webhooks of an execution or of a cancellation.
-
-        :raises ValueError: if there is no such occurrence, or no such webhook
-        """
+        """Send the webhooks of an execution (13) or of its cancellation (4)."""
         known = self.campaigns.known(occurrence)
         if event == CANCELLED:
             self.notices.announce_cancelled(known)
         elif event == EXECUTED:
             self.notices.announce_executed(known, channels)
         else:
-            msg = f"event must be {EXECUTED} or {CANCELLED}; trigger sends 11."
+            msg = f"event must be {EXECUTED} or {CANCELLED}. To send 11, use trigger."
             raise ValueError(msg)
 
     def cancel(
         self, occurrence: str | int, *, relist: bool = False, announce: bool = True
     ) -> None:
         """
-        Cancel an occurrence.
+        Cancel an execution, and send the webhook unless `announce` is false.
 
-        ASSUMED: its list still says Assigned, and the webhook is the only sign;
-        `relist` changes these rows to Cancelled.
-
-        :raises ValueError: if there is none
+        ASSUMED: the listed rows still have the status Assigned, so only the webhook
+        shows the cancellation. `relist` changes these rows to Cancelled.
         """
         known = self.campaigns.known(occurrence)
         self._keep("cancelled", {"occurrence": known.id, "relist": relist})
@@ -276,9 +270,10 @@ class Sandbox:
         **fields: object,
     ) -> str:
         """
-        List a row made by hand, and return its assignment ID.
+        List a row with the given values, and return its assignment ID.
 
-        `fields` add to the row or replace its values: `uniqueCode="U1"`.
+        `fields` are added to the row or replace its fields, for example
+        `uniqueCode="U1"`. An execution that is unknown is started.
         """
         known = self.campaigns.open(occurrence)
         row = {
@@ -296,7 +291,7 @@ class Sandbox:
         return str(row["assignmentId"])
 
     def list_row(self, occurrence: str | int, row: object) -> None:
-        """List any JSON value: a string, null, an object without its keys."""
+        """List a row that may be any JSON value, for example a string or null."""
         known = self.campaigns.open(occurrence)
         known.add(Handmade(row))
         keep_rows(self._keep, known, since=len(known.rows) - 1)
@@ -309,11 +304,7 @@ class Sandbox:
         status: str | None = None,
         reward: Reward | None = None,
     ) -> None:
-        """
-        Change the status or the reward that later fetches see.
-
-        :raises ValueError: if there is no such row
-        """
+        """Change the status or the reward of a row, for fetches from now on."""
         known = self.campaigns.known(occurrence)
         row = self._row(known, assignment)
         moved = {"occurrence": known.id, "assignment": assignment, "listed": True}
@@ -321,11 +312,7 @@ class Sandbox:
         known.change(row, status=status, reward=reward)
 
     def unlist(self, occurrence: str | int, assignment: str) -> None:
-        """
-        Unlist a row, so that later fetches do not see it.
-
-        :raises ValueError: if there is no such row
-        """
+        """Remove a row from the list, for fetches from now on."""
         known = self.campaigns.known(occurrence)
         row = self._row(known, assignment)
         moved = {"occurrence": known.id, "assignment": assignment, "listed": False}
@@ -333,11 +320,7 @@ class Sandbox:
         known.remove(row)
 
     def books(self, occurrence: str | int | None = None) -> Books:
-        """
-        Return the records of both services.
-
-        :raises ValueError: if there is no such occurrence
-        """
+        """Return the records of both services: of one execution, or of all."""
         known = None if occurrence is None else self.campaigns.known(occurrence)
         return books(self.campaigns, self.redemptions, self.platform.ledger, known)
 
@@ -350,7 +333,7 @@ class Sandbox:
     def _row(self, occurrence: Occurrence, assignment: str) -> Row:
         row = occurrence.row(assignment)
         if row is None:
-            msg = f"Occurrence {occurrence.id} has no assignment {assignment}."
+            msg = f"Execution {occurrence.id} has no assignment {assignment}."
             raise ValueError(msg)
         return row
 
@@ -370,15 +353,14 @@ class Sandbox:
         return Tenant(scenario, self.campaigns, self.notices, self.inside, mailing)
 
     def _side(self, request: Request) -> str:
-        """Return the requested side, or `inside` if Optimove calls itself."""
+        """Return the side that faults see: `inside` if Optimove calls itself."""
         return INSIDE if self.inside.comes_from(request) else request.side
 
     def _inside_gate(self, request: Request) -> Answer | None:
-        """Hide the internal calls from all other clients."""
         return None if self.inside.comes_from(request) else reply("Not Found", 404)
 
     def _vendor_gate(self, request: Request) -> Answer | None:
-        """Check the key, the rate limit that both APIs share, and the content type."""
+        """Return a refusal or None. Internal calls need no key and do not count."""
         if request.side == "optimove" and self.inside.comes_from(request):
             return None
         key = request.header("X-API-KEY")

@@ -75,12 +75,17 @@ def named(place: Place) -> str:
 
 
 def instead(wrong: str, known: Sequence[str]) -> str:
-    """Return the most similar name as a question, or all known names."""
+    """
+    Return the end of an error message about an unknown name.
+
+    It is a question with the most similar known name. If no name is similar, it lists
+    all known names, or states that there is none.
+    """
     if near := nearest(wrong, known):
         return f"did you mean {near}?"
     if not known:
         return "there is none."
-    return f"known are {', '.join(known)}."
+    return f"known: {', '.join(known)}."
 
 
 def nearest(wrong: str, known: Sequence[str]) -> str | None:

@@ -1,8 +1,4 @@
-"""
-`/control/`: orders of users, the demo and tests, as JSON.
-
-It can do anything to the sandbox, so it is for this machine only, or behind a token.
-"""
+"""The control API at `/control/`, for requests with a token or from this machine."""
 
 from __future__ import annotations
 
@@ -35,6 +31,10 @@ from promoportal.sandbox.optimove.webhook_sender import Posted
 from promoportal.sandbox.simulation import Call, Sandbox
 
 _MAX_SHOWN = 1_000
+_UNPROTECTED = (
+    "The sandbox accepts connections from other machines, but SANDBOX_CONTROL_TOKEN "
+    "is not set."
+)
 Order = TypeVar("Order")
 Waiting = Callable[[Request], Awaitable[Answer]]
 
@@ -92,13 +92,13 @@ class Control:
         token = self.sandbox.options.control_token
         if token:
             right = is_same(request.header("Authorization"), f"Bearer {token}")
-            return "" if right else "The control token is wrong."
+            return "" if right else "Invalid control token."
         if not self.local:
-            return "Others can connect to this sandbox, and it has no control token."
-        # A page in a browser on this machine is not trusted either: without permission
-        # it can reach the sandbox by a name of its own, and post what is not JSON.
+            return _UNPROTECTED
+        # Pages in a browser on this machine are not trusted: another site can point its
+        # own host name to this address, and can send forms but not JSON.
         if not is_here(request.header("Host")):
-            return "Without a control token, only this machine may ask, by its address."
+            return "Without a control token, use a local address such as 127.0.0.1."
         if request.method == "POST" and "json" not in request.header("Content-Type"):
             return "The content type must be application/json."
         return ""
@@ -134,7 +134,7 @@ class Control:
         body = request.fields()
         occurrence, rows = _occurrence(body), body.get("rows")
         if not isinstance(rows, list):
-            raise Unreadable("rows must be a list, of anything.")
+            raise Unreadable("rows must be a list.")
         for row in rows:
             self.sandbox.list_row(occurrence, row)
         return reply(state_view.occurrence(self.sandbox.campaigns.known(occurrence)))
@@ -213,15 +213,15 @@ def _order(what: Callable[..., Order], body: Mapping[str, object]) -> Order:
     try:
         return what(**body)
     except TypeError as error:
-        # Without `__init__()`, which means nothing to an HTTP client.
+        # Without the function's name, for example `__init__()`.
         reason = str(error).partition("() ")[2] or error
-        raise Unreadable(f"The order cannot be read: {reason}.") from error
+        raise Unreadable(f"Invalid request: {reason}.") from error
 
 
 def _occurrence(body: Mapping[str, object]) -> str | int:
     occurrence = body.get("occurrence")
     if not isinstance(occurrence, str | int):
-        raise Unreadable("occurrence must be given.")
+        raise Unreadable("occurrence is missing.")
     return occurrence
 
 
@@ -232,7 +232,7 @@ def _whole(value: str) -> int:
 
 
 def is_here(host: str) -> bool:
-    """Return whether the host of a request is this machine."""
+    """Return whether a `Host` header has a loopback address or `localhost`."""
     return is_loopback(urlsplit(f"//{host}").hostname or "")
 
 

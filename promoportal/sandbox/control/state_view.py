@@ -126,7 +126,7 @@ def offer(one: Offer, redemptions: Redemptions) -> dict[str, object]:
 
 
 def execution(one: Execution) -> dict[str, object]:
-    """Return an occurrence with its steps and their results."""
+    """Return an execution of a scenario's campaign with its steps."""
     return {
         **occurrence(one.occurrence),
         "plan": one.campaign.plan,

@@ -1,23 +1,24 @@
-"""A check that the JSON values of an order have the annotated types."""
+"""A check that the JSON values of a command have the annotated types."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from promoportal.sandbox.messages import Unreadable
 
-_CALLED = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_CALLED = {
+    str: "a string",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
 
 
 def check(what: Callable[..., object], order: Mapping[str, object]) -> None:
-    """
-    Check the arguments for a function or a class.
-
-    :raises Unreadable: with a sentence about the first value of a wrong type
-    """
+    """Raise Unreadable if an argument for a function or a class has a wrong type."""
     hints = get_type_hints(what)
     for name, value in order.items():
         if name in hints and not _fits(value, hints[name]):
@@ -52,11 +53,11 @@ def _is_a(value: object, hint: Any) -> bool:
 def _called(hint: Any) -> str:
     origin, within = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return " or ".join(_called(one) for one in within if one is not NoneType)
+        return " or ".join(filter(None, (_called(one) for one in within)))
     if origin is Literal:
         return " or ".join(str(one) for one in within)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "an object"
     if isinstance(origin, type) and issubclass(origin, Sequence):
-        return f"a list of which each is {_called(within[0])}"
-    return _CALLED.get(hint, "something else")
+        return f"a list in which each value is {_called(within[0])}"
+    return _CALLED.get(hint, "")  # JSON has no other values

@@ -1,7 +1,7 @@
 """
-Pure functions that allocate a promotion's rewards; day and seed are arguments.
+The promotion engine: pure functions that allocate the rewards of a promotion.
 
-Start with `calculate`. The rules come from optimove.md, section 5; each docstring marks
+Start with `calculate`. The rules come from optimove.md, section 5. Each docstring marks
 its rules as CONFIRMED or ASSUMED.
 """
 

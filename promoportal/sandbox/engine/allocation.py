@@ -1,4 +1,4 @@
-"""Allocation of a promotion: the outcome of each targeted customer."""
+"""Allocation of a promotion, which decides the outcome of each targeted customer."""
 
 from __future__ import annotations
 
@@ -37,21 +37,20 @@ def calculate(
     """
     Return the outcome of each targeted customer, and the account afterwards.
 
-    The rules are those of optimove.md, section 5. CONFIRMED: eligibility, budget and
-    cap, tier; the order of tiers is their priority. ASSUMED: of several reasons, the
-    status is the first of
+    CONFIRMED (optimove.md, section 5): a customer must be eligible and gets one tier,
+    within budget and cap. The order of tiers is their priority. ASSUMED: the order of
+    the checks. The status is the first that applies:
 
-    1. NotEligible: the promotion is not active, or no tier matches;
-    2. Failed: the reward of the first matching tier cannot be computed, or the budget
-       does not measure it;
-    3. NotEligible: that reward is zero or less;
-    4. AudienceCapReached, BudgetExceeded, NoCodeAvailable in the order of serving
-       (`served_first`, `Limits.serve`);
+    1. NotEligible: the promotion is not active, or no tier matches.
+    2. Failed: the reward of the first matching tier cannot be calculated, or the budget
+       has another category, currency or unit.
+    3. NotEligible: the value of that reward is zero or less.
+    4. AudienceCapReached, BudgetExceeded or NoCodeAvailable: a limit is exceeded. The
+       customers are served in the order of `served_first`, by `Limits.serve`.
     5. Assigned.
 
-    The caller must pass the account to the next allocation, one allocation at a time.
-
-    :raises ValueError: if a customer is targeted twice or is not in the population
+    The caller passes the returned account to the next allocation of the promotion. Two
+    allocations of one promotion must not run at the same time.
     """
     _check_targeted(targeted, population)
     if promotion.state is not State.ACTIVE:
@@ -66,7 +65,7 @@ def calculate(
 
 def _check_targeted(targeted: Sequence[int], population: Population) -> None:
     if len(set(targeted)) < len(targeted):
-        raise ValueError("A customer is targeted twice; name each position once.")
+        raise ValueError("A position is targeted twice. Name each position once.")
     if targeted and not 0 <= min(targeted) <= max(targeted) < len(population):
         msg = f"A targeted position is outside the population of {len(population)}."
         raise ValueError(msg)
@@ -82,7 +81,7 @@ def _offers(
     targeted: Sequence[int],
     event: Mapping[str, Value],
 ) -> dict[int, Outcome]:
-    """Return the outcomes without limits. ASSUMED: the first matching tier decides."""
+    """Return the outcomes without the limits, by position."""
     outcomes: dict[int, Outcome] = {}
     for tier in promotion.tiers:
         offer = _offer(promotion, tier, population, event)
@@ -101,7 +100,7 @@ def _offer(
     population: Population,
     event: Mapping[str, Value],
 ) -> Callable[[int], Outcome]:
-    """Return a function from a position to the outcome that the tier offers."""
+    """Return a function that takes a position and returns the tier's outcome for it."""
     if tier.reward is None:
         return lambda position: Outcome(position, Status.ASSIGNED, tier)
     if not _is_measured(promotion, tier):
@@ -111,7 +110,7 @@ def _offer(
 
 
 def _is_measured(promotion: Promotion, tier: Tier) -> bool:
-    """Return whether the budget, if there is one, measures the tier's reward."""
+    """Return whether the budget, if there is one, can count the tier's reward."""
     budget, reward = promotion.budget, tier.reward
     return (
         budget is None

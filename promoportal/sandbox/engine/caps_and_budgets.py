@@ -1,4 +1,4 @@
-"""Limits during an allocation: a cap on recipients, a budget, unique codes."""
+"""The limits of a promotion: a cap on recipients, a budget, unique codes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from promoportal.sandbox.engine.rounding import EXACT
 
 def rolled(account: Account, day: date) -> Account:
     """
-    Return the account with the daily count reset if `day` is later than its day.
+    Return the account for an allocation on `day`.
 
-    ASSUMED: optimove.md, section 5, says only "daily". A late allocation counts for the
-    latest day.
+    ASSUMED: on a later day, the daily count starts at 0. An allocation for an earlier
+    day counts for the account's day.
     """
     if account.day is None or account.day < day:
         return replace(account, day=day, today=0)
@@ -23,21 +23,21 @@ def rolled(account: Account, day: date) -> Account:
 
 
 class Limits:
-    """The remaining limits of a promotion while customers are served one by one."""
+    """What is left of a promotion's limits while customers are served one by one."""
 
     def __init__(self, promotion: Promotion, account: Account) -> None:
         cap, budget = promotion.cap, promotion.budget
         self._account = account
         self._budget = budget
         self._codes = promotion.unique_codes
-        # What is left of the cap and of the budget; None if there is none.
+        # The rest of the cap and the rest of the budget; None without cap or budget.
         self._places = cap.recipients - cap.used(account) if cap else None
         self._left = EXACT.subtract(budget.total, account.spent) if budget else None
         self._served = 0
         self._codes_used = account.codes_used
 
     def account(self) -> Account:
-        """Return the account with everything that is used up so far."""
+        """Return the account, including the customers served so far."""
         spent = self._account.spent
         if self._budget and self._left is not None:
             spent = EXACT.subtract(self._budget.total, self._left)
@@ -51,12 +51,11 @@ class Limits:
 
     def serve(self, offer: Outcome) -> Outcome:
         """
-        Return the offer and count it, or the outcome of the limit that refuses it.
+        Return the offer, or the outcome of the first limit that the offer exceeds.
 
         CONFIRMED (optimove.md, section 5): cap, budget, unique codes with a fallback.
-        ASSUMED: the budget is consumed at allocation; a customer whose reward does not
-        fit is skipped and the next is tried; a refused customer uses up nothing. If
-        several limits refuse, the status is that of the first: cap, budget, codes.
+        ASSUMED: the order cap, budget, codes. A customer whose offer exceeds a limit is
+        skipped and uses nothing. The next customer may still fit.
         """
         cost = offer.value or Decimal(0)
         refusal = self._refusal(cost)
@@ -75,9 +74,9 @@ class Limits:
         return None
 
     def _take(self, cost: Decimal) -> str | None:
-        """Count one customer; return the code. ASSUMED: without budget, no spending."""
+        """Count one customer, and return the unique code, the fallback, or None."""
         self._served += 1
-        if self._left is not None:
+        if self._left is not None:  # ASSUMED: without a budget, nothing is spent
             self._left = EXACT.subtract(self._left, cost)
         if not self._codes:
             return None

@@ -1,4 +1,4 @@
-"""Evaluation of conditions: each test is compiled once and applied to a column."""
+"""Evaluation of conditions. A test becomes a function of a customer's value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from promoportal.sandbox.engine.value_kinds import Kind, kind_of, number
 from promoportal.sandbox.engine.value_readers import reader
 
 Matches = Callable[[Value], bool]
-# Takes two values of one kind: the caller has checked that.
+# Takes two values, which must be of one kind.
 Operator = Callable[[typing.Any, typing.Any], bool]
 
 OPERATORS: dict[Comparison, Operator] = {
@@ -51,7 +51,7 @@ def holds(
     position: int,
     event: Mapping[str, Value] = NOTHING,
 ) -> bool:
-    """Return whether one customer matches."""
+    """Return whether the customer at a position matches."""
     return bool(matching(condition, population, [position], event))
 
 
@@ -65,8 +65,8 @@ def matching(
     Return the matching positions among `positions`, in the same order.
 
     CONFIRMED (optimove.md, section 5): a tree of branches over attributes and values of
-    the event. ASSUMED: the set of comparisons; a value of another kind, or a missing
-    one, matches nothing, not even `is_not` and `none_of`.
+    the event. ASSUMED: the set of comparisons. A missing value, or a value of another
+    kind than the wanted one, matches no comparison, also not `is_not` and `none_of`.
     """
     if isinstance(condition, Test):
         read, matches = (
@@ -98,12 +98,7 @@ def matcher(test: Test) -> Matches:
 
 
 def _of_many(test: Test) -> Matches:
-    """
-    Return the function for a test with a list.
-
-    `one_of` matches a value that is one of the list, `none_of` one that `is_not` each
-    of it. So with a list of mixed kinds `none_of` matches no one: see `mistakes`.
-    """
+    """Return the function for a list. With mixed kinds, `none_of` never matches."""
     wanted = test.wanted if isinstance(test.wanted, tuple) else (test.wanted,)
     kinds = {kind_of(value) for value in wanted}
     listed = {
@@ -118,7 +113,7 @@ def _of_many(test: Test) -> Matches:
 
 
 def _is_outside(value: Value, listed: Mapping[Kind | None, Set[Value]]) -> bool:
-    """Return whether a value of the list's kind (any, if it is empty) is not on it."""
+    """Return whether a value is of the list's kind and not in the list."""
     kind = kind_of(value)
     if kind is None or (listed and kind not in listed):
         return False
@@ -142,12 +137,8 @@ def _single(comparison: Comparison, wanted: Value) -> Matches:
 
 
 def _number(compare: Operator, exactly: Decimal) -> Matches:
-    """
-    Return the function for a comparison with a number, as written in decimal.
-
-    A column's float 0.1 equals a scenario's 0.1. Floats have the order of their decimal
-    texts, so those decide only for the float that is nearest to the wanted number.
-    """
+    # The float 0.1 equals the decimal 0.1, which Python prints for it. For speed, only
+    # the float nearest to the wanted number is compared as a decimal.
     nearest = float(exactly)
     same = compare(Decimal(repr(nearest)), exactly)
 

@@ -1,9 +1,4 @@
-"""
-Data classes for what an operator sets up in Optimove: promotions, tiers, limits.
-
-These are values only; the modules beside this one apply them. CONFIRMED and ASSUMED
-have the meaning of optimove.md, section 5.
-"""
+"""Data classes of what an operator configures in Optimove."""
 
 from __future__ import annotations
 
@@ -15,30 +10,26 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-# None: the customer has no such attribute, or the event no such value.
+# None: the customer does not have the attribute, or the event does not have the value.
 Value = str | int | float | Decimal | date | bool | None
 NOTHING: Mapping[str, Value] = MappingProxyType({})
-# Prefix of the names in conditions and percentages that refer to a value of the event.
+# ASSUMED: the prefix of names in conditions and percentages that mean an event value.
 EVENT = "event."
 
 
 class Population(Protocol):
-    """Customers by position, with attributes in columns: a million fit in memory."""
+    """Customers by position. Their attributes are in columns, to save memory."""
 
     @property
     def ids(self) -> Sequence[str | int]:
-        """The ID of each customer, by position."""
+        """The IDs of all customers, by position."""
 
     @property
     def attributes(self) -> Sequence[str]:
         """The names of all attributes."""
 
     def column(self, attribute: str) -> Sequence[Value]:
-        """
-        Return the values of all customers, by position.
-
-        :raises KeyError: if no customer has the attribute
-        """
+        """Return all values, or raise KeyError if no customer has the attribute."""
 
     def __len__(self) -> int: ...
 
@@ -47,7 +38,12 @@ class Population(Protocol):
 
 
 class Comparison(enum.StrEnum):
-    """A comparison of an attribute with a wanted value; false if one is missing."""
+    """
+    A comparison of an attribute with a wanted value.
+
+    If the customer's value or the wanted value is missing, every comparison is false,
+    also IS_NOT and NONE_OF.
+    """
 
     IS = "is"
     IS_NOT = "is_not"
@@ -61,7 +57,7 @@ class Comparison(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """A leaf: one attribute (or `event.` value) compared with one or more values."""
+    """A comparison of one attribute, or one `event.` value, with one or more values."""
 
     attribute: str
     comparison: Comparison
@@ -70,20 +66,20 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """A condition that every branch must match; without branches everyone matches."""
+    """A condition that is true if no branch is false, also without branches."""
 
     branches: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Any:
-    """A condition that at least one branch must match; without branches no one does."""
+    """A condition that is true if a branch is true, so not without branches."""
 
     branches: tuple[Condition, ...] = ()
 
 
-# CONFIRMED: a tree of branches. Optimove writes it as a list in which a branch's parent
-# has a lower index; a nested value has the same meaning and cannot be circular.
+# CONFIRMED: a tree of branches. In Optimove it is a list, in which the parent of a
+# branch has a lower index. Nested objects have the same meaning and cannot be circular.
 Condition = Test | All | Any
 EVERYONE = All()
 
@@ -100,14 +96,14 @@ class Category(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A size that is equal for all: money in its currency, or a number of units."""
+    """The same value for all customers: an amount of money, or a number of units."""
 
     value: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class Percentage:
-    """A percentage of an attribute (or `event.` value), within bounds. CONFIRMED."""
+    """CONFIRMED: a percentage of an attribute or an `event.` value, within bounds."""
 
     percent: Decimal  # 10 means 10 %
     attribute: str
@@ -117,7 +113,7 @@ class Percentage:
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """The reward of a tier."""
+    """The reward of a tier: its category, type, currency or unit, and value."""
 
     category: Category
     type: str  # "BonusCash", "FreeSpins"
@@ -140,7 +136,7 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The total of one category and measure that a promotion may ever give."""
+    """The maximum total value of a promotion's rewards, in one currency or unit."""
 
     category: Category
     measure: str
@@ -148,7 +144,7 @@ class Budget:
 
 
 class Timeframe(enum.StrEnum):
-    """The period over which a cap counts; a day is a UTC day. ASSUMED."""
+    """The period in which a cap counts recipients. ASSUMED: a day is a UTC day."""
 
     DAILY = "daily"
     LIFETIME = "lifetime"
@@ -162,13 +158,13 @@ class Cap:
     timeframe: Timeframe = Timeframe.LIFETIME
 
     def used(self, account: Account) -> int:
-        """Return the number of recipients counted so far in the timeframe."""
+        """Return the number of recipients in the current timeframe so far."""
         is_daily = self.timeframe is Timeframe.DAILY
         return account.today if is_daily else account.recipients
 
 
 class Direction(enum.StrEnum):
-    """The end of the order that is served first."""
+    """The direction in which customers are sorted by an attribute."""
 
     HIGH_TO_LOW = "high to low"
     LOW_TO_HIGH = "low to high"
@@ -176,7 +172,7 @@ class Direction(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sorting:
-    """The order of serving. Default: random (CONFIRMED), from a seed (ASSUMED)."""
+    """The attribute that sets the order in which customers are served."""
 
     attribute: str
     direction: Direction = Direction.HIGH_TO_LOW
@@ -184,7 +180,7 @@ class Sorting:
 
 @dataclass(frozen=True, slots=True)
 class UniqueCodes:
-    """Codes for one recipient each, in this order, and the fallback after the last."""
+    """Codes for one recipient each, in order, and a fallback after the last code."""
 
     codes: Sequence[str]
     fallback: str | None = None
@@ -194,7 +190,7 @@ class UniqueCodes:
 
 
 class State(enum.StrEnum):
-    """A state. CONFIRMED: Draft -> Active <-> Deactivated -> Archived (final)."""
+    """The state of a promotion. `promotion_states` has the transitions."""
 
     DRAFT = "Draft"
     ACTIVE = "Active"
@@ -207,7 +203,7 @@ class Promotion:
     """A promotion with its tiers and limits."""
 
     id: str
-    code: str  # shared code; campaigns refer to the promotion by it
+    code: str  # the shared code, by which campaigns refer to the promotion
     name: str
     tiers: tuple[Tier, ...]
     properties: Mapping[str, object] = field(default_factory=dict)
@@ -222,7 +218,7 @@ class Promotion:
 
 
 class Status(enum.StrEnum):
-    """The status of a targeted customer. ASSUMED names (optimove.md, section 4)."""
+    """The status of a customer. ASSUMED: the names (optimove.md, section 4)."""
 
     ASSIGNED = "Assigned"
     NOT_ELIGIBLE = "NotEligible"
@@ -234,7 +230,7 @@ class Status(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The usage of a promotion so far; immutable, stored between allocations."""
+    """The usage of a promotion so far, which one allocation passes to the next."""
 
     spent: Decimal = Decimal(0)
     recipients: int = 0  # in the promotion's lifetime
@@ -244,7 +240,11 @@ class Account:
 
 
 class Outcome(NamedTuple):
-    """The result for a targeted customer; fields after the status only if Assigned."""
+    """
+    The result for a targeted customer.
+
+    The fields after the status are None unless the status is Assigned.
+    """
 
     position: int  # in the population
     status: Status
@@ -255,7 +255,7 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """One outcome for each targeted customer, in the order they were targeted."""
+    """The outcomes in the order of the targeted customers, and the new account."""
 
     outcomes: Sequence[Outcome]
     account: Account  # after this allocation

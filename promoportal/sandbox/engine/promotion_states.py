@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from promoportal.sandbox.engine.model import Promotion, State
 
-# CONFIRMED (optimove.md, section 5): Draft -> Active <-> Deactivated -> Archived, which
-# is final; the tiers are frozen from the first activation on, and nothing here changes
-# them. ASSUMED: no other transitions; a draft or active one is never archived.
+# CONFIRMED (optimove.md, section 5): Draft -> Active <-> Deactivated -> Archived. The
+# last is final. The tiers cannot change after the first activation. ASSUMED: no other
+# transitions, so only a deactivated promotion can be archived.
 MOVES: dict[State, frozenset[State]] = {
     State.DRAFT: frozenset({State.ACTIVE}),
     State.ACTIVE: frozenset({State.DEACTIVATED}),
@@ -18,16 +18,13 @@ MOVES: dict[State, frozenset[State]] = {
 
 
 def moved(promotion: Promotion, to: State) -> Promotion:
-    """
-    Return the promotion in another state.
-
-    :raises ValueError: if it has no transition to that state
-    """
+    """Return the promotion in another state, if `MOVES` allows it."""
     moves = MOVES[promotion.state]
     if to not in moves:
-        allowed = " or ".join(sorted(moves)) or "nothing else, for good"
+        allowed = " or ".join(sorted(moves))
+        reason = f"it can become {allowed}" if allowed else "this state is final"
         raise ValueError(
             f"Promotion {promotion.id!r} is {promotion.state} and cannot become {to}; "
-            f"from {promotion.state} it can become {allowed}."
+            f"{reason}."
         )
     return replace(promotion, state=to)

@@ -1,4 +1,4 @@
-"""Value of a tier's reward for a customer."""
+"""The value of a tier's reward for a customer."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from promoportal.sandbox.engine.rounding import EXACT, Uncomputable, minor_unit,
 from promoportal.sandbox.engine.value_kinds import number
 from promoportal.sandbox.engine.value_readers import reader
 
-# A function from a position to a value; None if it cannot be computed.
+# A function that takes a position and returns the value, or None if it cannot be
+# calculated.
 Worth = Callable[[int], Decimal | None]
 
 
 def worth(reward: Reward, population: Population, event: Mapping[str, Value]) -> Worth:
     """
-    Return a function from a customer's position to the value of the reward.
+    Return the function that takes a customer's position and returns the reward's value.
 
-    CONFIRMED (optimove.md, section 5): fixed, or a percentage of an attribute, with
-    optional minimum and maximum. ASSUMED: the bounds apply before rounding, and the
-    maximum overrides the minimum; a missing or non-numeric attribute has no percentage.
+    CONFIRMED (optimove.md, section 5): a fixed value, or a percentage with bounds.
+    ASSUMED: the bounds apply before rounding. The maximum overrides the minimum.
+    Without a numeric attribute, a percentage cannot be calculated.
     """
     unit = minor_unit(reward.category, reward.measure)
     if isinstance(reward.size, Fixed):

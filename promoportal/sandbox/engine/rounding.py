@@ -17,22 +17,22 @@ DECIMALS = dict.fromkeys(
 DECIMALS |= dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3)
 DECIMALS |= dict.fromkeys(["CLF", "UYW"], 4)
 
-# Independent of the decimal context that the caller has set up.
+# Independent of the caller's decimal context.
 _ROUNDING = Context(prec=28, rounding=ROUND_HALF_UP)
 EXACT = Context(prec=100, traps=[*Context().traps, Inexact])
 Uncomputable = DecimalException
 
 
 def minor_unit(category: Category, measure: str) -> Decimal:
-    """Return the smallest unit of a reward: a cent, a yen, one spin."""
+    """Return the smallest unit of a reward: 0.01 for EUR, 1 for JPY and for spins."""
     decimals = DECIMALS.get(measure, 2) if category is Category.AMOUNT else 0
     return Decimal(1).scaleb(-decimals)
 
 
 def rounded(value: Decimal, unit: Decimal) -> Decimal:
     """
-    Round half-up (away from zero) to the minor unit. ASSUMED (optimove.md, section 5).
+    Return the value rounded to the unit. ASSUMED: a half is rounded away from zero.
 
-    :raises Uncomputable: if the value is infinite, or 28 digits are not enough
+    :raises Uncomputable: if the value is infinite, or the result needs over 28 digits
     """
     return value.quantize(unit, context=_ROUNDING)

@@ -18,12 +18,12 @@ def served_first(
     seed: int,
 ) -> list[int]:
     """
-    Return the customers in the order in which they are served.
+    Return the positions of the customers in the order in which they are served.
 
-    CONFIRMED (optimove.md, section 5): at random, unless there is an attribute to sort
-    by. ASSUMED: the random order comes from a seed; customers without the attribute
-    come last; ties go to the lower customer ID, compared as text ("10" before "9"),
-    then to the lower position. The order of targeting does not matter.
+    CONFIRMED (optimove.md, section 5): the order is random unless the promotion has an
+    attribute to sort by. ASSUMED: the random order depends on the seed. Customers
+    without the attribute come last. Customers with the same value are sorted by ID as
+    text ("10" before "9"), then by position. The order of `positions` does not matter.
     """
     order = sorted(positions)
     if sorting is None:
@@ -36,7 +36,11 @@ def served_first(
 
 
 def _sorted(order: list[int], read: Read, direction: Direction) -> list[int]:
-    """Sort stably by kind and value. ASSUMED: the direction applies to values only."""
+    """
+    Return the positions sorted by kind and value; equal values keep their order.
+
+    ASSUMED: the direction applies to the values of one kind, not to the kinds.
+    """
     by_kind: dict[Kind | None, list[int]] = {kind: [] for kind in (*Kind, None)}
     for position in order:
         by_kind[kind_of(read(position))].append(position)
@@ -47,12 +51,7 @@ def _sorted(order: list[int], read: Read, direction: Direction) -> list[int]:
 
 
 def _key(kind: Kind, positions: list[int], read: Read) -> Callable[[int], Any]:
-    """
-    Return the sort key for values of one kind.
-
-    Numbers of one type are compared directly. Numbers of several types are compared in
-    decimal, so that 0.1 as a float and as a Decimal are equal.
-    """
+    """Return the sort key. Numbers of several types are compared as decimals."""
     if kind is not Kind.NUMBER or len({type(read(each)) for each in positions}) < 2:
         return read
     return lambda position: number(read(position))

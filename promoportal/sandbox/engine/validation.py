@@ -1,10 +1,8 @@
 """
 Checks that find the mistakes in a promotion before it is used.
 
-A scenario's reader has refused empty texts and what is no number: these checks are
-about what the values mean. The engine itself accepts such promotions; its docstrings
-say what then happens to the customers. ASSUMED throughout: optimove.md, section 5, does
-not say what Optimove's promotion builder accepts.
+All checks are ASSUMED: optimove.md, section 5, does not say what Optimove's promotion
+builder accepts. The engine itself accepts a promotion with these mistakes.
 """
 
 from __future__ import annotations
@@ -31,20 +29,21 @@ from promoportal.sandbox.engine.model import (
 from promoportal.sandbox.engine.rounding import Uncomputable, minor_unit, rounded
 from promoportal.sandbox.engine.value_kinds import Kind, kind_of
 
-# For money, more than 1,000 % is a typing mistake; 100 points for each euro is not.
+# For money, more than 1,000 % is a typing mistake. For units it is not: 100 points for
+# each euro are possible.
 MAX_PERCENT_OF_MONEY = 1_000
 Where = tuple[str | int, ...]
 
 
 class Mistake(NamedTuple):
-    """The path to a mistake, and a sentence that says what is wrong and what to do."""
+    """The path to a mistake, and a sentence with the problem and its solution."""
 
     where: Where
     sentence: str
 
 
 def mistakes(promotion: Promotion) -> list[Mistake]:
-    """Return the mistakes in a promotion, from top to bottom."""
+    """Return the mistakes in a promotion: in its code, its tiers and its limits."""
     return [
         *_of_code(promotion.code),
         *_of_tiers(promotion.tiers),
@@ -53,7 +52,7 @@ def mistakes(promotion: Promotion) -> list[Mistake]:
 
 
 def mistakes_in(condition: Condition, where: Where = ()) -> list[Mistake]:
-    """Return the mistakes in a condition of a tier or a target group."""
+    """Return the mistakes in a condition; `where` is the path to the condition."""
     return list(_of_condition(condition, where))
 
 
@@ -61,8 +60,8 @@ def _of_code(code: str) -> Iterator[Mistake]:
     # CONFIRMED (optimove.md, section 3): a list of codes is also sent as one text.
     if "," in code:
         sentence = (
-            f"The code {code!r} has a comma in it, which notices put between codes. "
-            "Leave it out."
+            f'Code "{code}" contains a comma, which separates codes in webhooks. '
+            "Remove the comma."
         )
         yield Mistake(("code",), sentence)
 
@@ -76,8 +75,8 @@ def _of_tiers(tiers: Sequence[Tier]) -> Iterator[Mistake]:
         where = ("tiers", number)
         if tier.id in seen:
             sentence = (
-                f"Tier {seen[tier.id] + 1} has the id {tier.id!r} too. Give each tier "
-                "an id of its own."
+                f'Tier {seen[tier.id] + 1} also has the ID "{tier.id}". Give each tier '
+                "its own ID."
             )
             yield Mistake((*where, "id"), sentence)
         if tier.reward is not None:
@@ -104,24 +103,23 @@ def _of_percentage(
 ) -> Iterator[Mistake]:
     percent = size.percent
     if percent <= 0:
-        sentence = f"The percentage is {percent}. Make it more than 0."
+        sentence = f"The percentage is {percent}. It must be more than 0."
         yield Mistake((*where, "percent"), sentence)
     elif category is Category.AMOUNT and percent > MAX_PERCENT_OF_MONEY:
         sentence = (
-            f"{percent} % gives more than {MAX_PERCENT_OF_MONEY // 100} times the "
-            f"amount. Write at most {MAX_PERCENT_OF_MONEY}."
+            f"{percent} % is more than {MAX_PERCENT_OF_MONEY // 100} times the "
+            f"amount. Use at most {MAX_PERCENT_OF_MONEY:,} %."
         )
         yield Mistake((*where, "percent"), sentence)
     if not size.attribute.removeprefix(EVENT).strip():
-        sentence = "The percentage names no attribute. Say what it is a part of."
+        sentence = "The percentage has no base attribute. Add one."
         yield Mistake((*where, "attribute"), sentence)
 
 
 def _of_measure(category: Category, measure: str, where: Where) -> Iterator[Mistake]:
     if category is Category.AMOUNT and not re.fullmatch("[A-Z]{3}", measure):
         sentence = (
-            f"{measure!r} is no currency. Write its three capital letters, as in ISO "
-            "4217: 'EUR'."
+            f'Unknown currency "{measure}". Use an ISO 4217 code, for example "EUR".'
         )
         yield Mistake(where, sentence)
 
@@ -129,14 +127,14 @@ def _of_measure(category: Category, measure: str, where: Where) -> Iterator[Mist
 def _of_size(
     size: Decimal, category: Category, measure: str, where: Where
 ) -> Iterator[Mistake]:
-    """Yield the mistake in a size that is not positive or can't be paid out exactly."""
+    """Yield a mistake if a size is not positive, or not a multiple of the unit."""
     field, unit = where[-1], minor_unit(category, measure)
     if size <= 0:
-        yield Mistake(where, f"The {field} is {size}. Make it more than 0.")
+        yield Mistake(where, f"The {field} is {size}. It must be more than 0.")
     elif not _is_whole(size, unit):
         sentence = (
-            f"The {field} is {size}, but the smallest there is of {measure} is {unit}. "
-            f"Write a multiple of {unit}."
+            f"The {field} is {size}, but the smallest unit of {measure} is {unit}. "
+            f"Use a multiple of {unit}."
         )
         yield Mistake(where, sentence)
 
@@ -152,7 +150,6 @@ def _is_whole(size: Decimal, unit: Decimal) -> bool:
 
 
 def _of_condition(condition: Condition, where: Where) -> Iterator[Mistake]:
-    """Yield the mistakes in a tree. A branch's path is `branches` and its number."""
     if isinstance(condition, Test):
         yield from _of_test(condition, where)
         return
@@ -162,16 +159,15 @@ def _of_condition(condition: Condition, where: Where) -> Iterator[Mistake]:
 
 def _of_test(test: Test, where: Where) -> Iterator[Mistake]:
     if not test.attribute.removeprefix(EVENT).strip():
-        sentence = "The condition names no attribute. Say which one it is about."
+        sentence = "The condition has no attribute. Add one."
         yield Mistake((*where, "attribute"), sentence)
     values = test.wanted if isinstance(test.wanted, tuple) else (test.wanted,)
     if not values:
-        sentence = "The list of values is empty. Write at least one."
+        sentence = "The list of values is empty. Add at least one value."
         yield Mistake((*where, "wanted"), sentence)
     elif len({kind_of(value) for value in values}) > 1:
         sentence = (
-            "The list mixes numbers, texts, dates or truth values, which are never the "
-            "same. Write values of one kind."
+            "The list mixes numbers, texts, dates or booleans. Use values of one type."
         )
         yield Mistake((*where, "wanted"), sentence)
     else:
@@ -182,14 +178,14 @@ def _of_value(test: Test, wanted: Value, where: Where) -> Iterator[Mistake]:
     kind = kind_of(wanted)
     if kind is None:
         sentence = (
-            f"{test.attribute!r} is compared with {wanted}, which matches no one. Write "
-            "a number, a text, a date, or true or false."
+            f'"{test.attribute}" is compared with {wanted}, which matches no customer. '
+            "Use a number, a text, a date or a boolean."
         )
         yield Mistake((*where, "wanted"), sentence)
     elif kind is Kind.TRUTH and test.comparison not in UNORDERED:
         sentence = (
-            f"{test.attribute!r} is compared by {test.comparison.value!r} with true or "
-            "false, which have no order. Compare by 'is' or 'is_not'."
+            f'"{test.comparison.value}" cannot compare "{test.attribute}" with a '
+            'boolean. Use "is" or "is_not".'
         )
         yield Mistake((*where, "comparison"), sentence)
 
@@ -198,20 +194,19 @@ def _of_value(test: Test, wanted: Value, where: Where) -> Iterator[Mistake]:
 
 
 def _of_limits(promotion: Promotion) -> Iterator[Mistake]:
-    """Yield the mistakes in the limits that are set; all are optional."""
     if promotion.budget is not None:
         yield from _of_budget(promotion.budget, promotion.tiers)
     sorting, unique = promotion.sorting, promotion.unique_codes
     if sorting is not None and sorting.attribute.startswith(EVENT):
         sentence = (
-            f"{sorting.attribute!r} is the same for everyone an event is about. Sort by "
-            "an attribute of the customers."
+            f'"{sorting.attribute}" is a value of the event. Sort by an attribute of '
+            "the customers."
         )
         yield Mistake(("sorting", "attribute"), sentence)
     if unique is not None and unique.fallback in unique.codes:
         sentence = (
-            f"The fallback {unique.fallback!r} is one of the unique codes, so many "
-            "customers would get it. Choose another."
+            f'The fallback "{unique.fallback}" is also a unique code. Choose another '
+            "fallback."
         )
         yield Mistake(("unique_codes", "fallback"), sentence)
 
@@ -222,8 +217,8 @@ def _of_budget(budget: Budget, tiers: Sequence[Tier]) -> Iterator[Mistake]:
     yield from _of_size(budget.total, category, measure, ("budget", "total"))
     if all(tier.reward is None for tier in tiers):
         sentence = (
-            "There is a budget, but no tier gives anything it could count. Leave it out, "
-            "or cap the recipients."
+            "The promotion has a budget, but no tier has a value to count. Remove the "
+            "budget, or use a recipient cap."
         )
         yield Mistake(("budget",), sentence)
     for number, tier in enumerate(tiers):
@@ -235,16 +230,20 @@ def _of_measuring(budget: Budget, reward: Reward, where: Where) -> Iterator[Mist
     if reward.category is not budget.category:
         sentence = (
             f"The tier gives {_things(reward.category)}, but the budget counts "
-            f"{_things(budget.category)}. Let both be the same."
+            f"{_things(budget.category)}. Use the same category for both."
         )
         yield Mistake((*where, "category"), sentence)
     elif reward.measure != budget.measure:
         sentence = (
-            f"The tier gives {reward.measure!r}, but the budget counts "
-            f"{budget.measure!r}. Let both be the same."
+            f"The tier gives {reward.measure}, but the budget counts "
+            f"{budget.measure}. Use the same {_measured_in(reward.category)} for both."
         )
         yield Mistake((*where, "measure"), sentence)
 
 
 def _things(category: Category) -> str:
     return "money" if category is Category.AMOUNT else "units"
+
+
+def _measured_in(category: Category) -> str:
+    return "currency" if category is Category.AMOUNT else "unit"

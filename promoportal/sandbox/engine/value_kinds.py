@@ -1,4 +1,4 @@
-"""Kinds of values. Only values of one kind are ever compared."""
+"""Kinds of values. Values of different kinds are never compared."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ from promoportal.sandbox.engine.model import Value
 
 
 class Kind(enum.IntEnum):
-    """
-    Kinds of values, in the order in which a mixed column is sorted. ASSUMED.
-
-    The documentation (optimove.md, section 5) names no types at all.
-    """
+    """Kinds of values, in the order in which a mixed column is sorted. ASSUMED."""
 
     NUMBER = enum.auto()
     DATE = enum.auto()
@@ -35,10 +31,9 @@ _KINDS: dict[type, Kind] = {
 
 def kind_of(value: object) -> Kind | None:
     """
-    Return the kind of a value, None if it is missing.
+    Return the kind of a value, or None if the value is missing.
 
-    ASSUMED: NaN and infinity count as missing; a `datetime` is no date and counts as
-    missing too; booleans are no numbers.
+    ASSUMED: NaN, infinity and a `datetime` count as missing. A boolean is not a number.
     """
     kind = _KINDS.get(type(value)) or _inherited(value)
     if kind is Kind.NUMBER and _is_not_finite(value):
@@ -47,7 +42,7 @@ def kind_of(value: object) -> Kind | None:
 
 
 def _inherited(value: object) -> Kind | None:
-    """Return the kind of an instance of a subclass of number, text or date."""
+    """Return the kind of a value whose class is a subclass of a known type."""
     if value is None or isinstance(value, datetime):
         return None
     return next(
@@ -62,11 +57,7 @@ def _is_not_finite(value: object) -> bool:
 
 
 def number(value: Value) -> Decimal | None:
-    """
-    Return a number exactly as it is written in decimal, None if it is no number.
-
-    A float is the number of its shortest text: 0.1 is exactly a tenth.
-    """
+    """Return a finite number as the decimal that Python prints for it, or None."""
     if isinstance(value, float):
         return Decimal(float.__repr__(value)) if math.isfinite(value) else None
     if kind_of(value) is not Kind.NUMBER:

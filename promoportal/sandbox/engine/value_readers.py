@@ -1,4 +1,4 @@
-"""Functions that read a value from a column of the population, or from the event."""
+"""Functions that read a customer's value from the population, or from the event."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ Read = Callable[[int], Value]
 
 
 def reader(population: Population, event: Mapping[str, Value], name: str) -> Read:
-    """
-    Return a function that reads the named value by position; None if it is missing.
-
-    CONFIRMED (optimove.md, section 5): attributes, and values sent with the event.
-    ASSUMED: the names of event values begin with `event.`.
-    """
+    """Return a function that reads an attribute or an `event.` value by position."""
     if name.startswith(EVENT):
         value = event.get(name.removeprefix(EVENT))
         return lambda _: value
@@ -23,7 +18,7 @@ def reader(population: Population, event: Mapping[str, Value], name: str) -> Rea
 
 
 def column_reader(population: Population, attribute: str) -> Read:
-    """Return a function that reads an attribute; None if no customer has it."""
+    """Return a function that reads an attribute by position, or that returns None."""
     try:
         return population.column(attribute).__getitem__
     except KeyError:

@@ -1,8 +1,4 @@
-"""
-E-mails of campaigns, rendered from Django templates into files for mail clients.
-
-No other package of the sandbox uses Django, and this one only its templates.
-"""
+"""Emails of campaigns: Django templates, and rendered emails for mail clients."""
 
 from __future__ import annotations
 

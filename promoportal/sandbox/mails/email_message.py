@@ -1,4 +1,4 @@
-"""One e-mail to one customer, and the file it is stored in."""
+"""One email to one customer, and its form as a file for mail clients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from promoportal.sandbox.mails.template_engine import filled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Email:
-    """A campaign's e-mail: the sender, and templates for the other parts."""
+    """The sender of a campaign's email, and templates of its subject and body."""
 
     sender: str
     subject: str
@@ -26,7 +26,7 @@ class Email:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """One rendered e-mail."""
+    """One rendered email to one customer."""
 
     sender: str
     to: str
@@ -36,11 +36,9 @@ class Mail:
 
     def as_bytes(self, *, at: datetime | None = None) -> bytes:
         """
-        Return the e-mail as a file for mail clients (RFC 5322), sent at `at` or now.
+        Return the email as a file for mail clients (RFC 5322), dated `at` or now.
 
-        The same e-mail at the same time has the same Message-ID.
-
-        :raises ValueError: if an address is not valid
+        An email with the same content and the same time always has the same Message-ID.
         """
         sent = (at or datetime.now(UTC)).replace(microsecond=0)
         parts = (self.sender, self.to, self.subject, self.text, self.html, str(sent))
@@ -59,7 +57,8 @@ class Mail:
     def _body(self, boundary: str) -> bytes:
         if self.html is None:
             return _part("plain", self.text)
-        # By hand, for a million: `email.message` takes about twenty times as long.
+        # Not with `email.message`, which takes about twenty times as long: a campaign
+        # can have a million emails.
         kind = f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n'
         begin = f"\r\n--{boundary}\r\n".encode()
         parts = begin + _part("plain", self.text) + begin + _part("html", self.html)
@@ -67,8 +66,7 @@ class Mail:
 
 
 def _part(kind: str, text: str) -> bytes:
-    # Every line ends with CRLF, the last one too: then `b2a_qp` also breaks long lines
-    # with CRLF.
+    # If every line ends with CRLF, `b2a_qp` also uses CRLF where it breaks long lines.
     lines = "".join(f"{line}\r\n" for line in text.splitlines())
     head = (
         f'Content-Type: text/{kind}; charset="utf-8"\r\n'
@@ -79,11 +77,11 @@ def _part(kind: str, text: str) -> bytes:
 
 @lru_cache(maxsize=1_024)
 def _mailbox(written: str) -> tuple[str, str]:
-    """Return `Name <name@host>` or `name@host` in ASCII, and the host."""
+    """Return a mailbox in ASCII, `Name <name@host>` or `name@host`, and its host."""
     name, address = parseaddr(written)
     local, at, host = address.rpartition("@")
     if not (local and at and host and address.isascii() and written.isprintable()):
-        raise ValueError(f"{written!r} is no e-mail address.")
+        raise ValueError(f"Invalid email address: {written!r}.")
     return formataddr((name, address)), host
 
 
@@ -93,14 +91,10 @@ def _subject_header(subject: str) -> str:
 
 
 def render(email: Email, context: Mapping[str, object]) -> Mail:
-    """
-    Return the e-mail to the customer of the context.
-
-    :raises ValueError: if there is no address
-    """
+    """Return the email to the customer in the context, who must have an address."""
     address = _address(context)
     if not address:
-        raise ValueError("The customer has no e-mail address.")
+        raise ValueError("The customer has no email address.")
     html = email.html
     return Mail(
         sender=email.sender,
@@ -113,7 +107,7 @@ def render(email: Email, context: Mapping[str, object]) -> Mail:
 
 
 def is_address(text: str) -> bool:
-    """Return whether an e-mail can be sent to or from this address."""
+    """Return whether a text is a valid address of a sender or a recipient."""
     try:
         _mailbox(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Django's templates without files or libraries: variables, filters, `if` and `for`."""
+"""Django's template engine for emails, without tags that need a file or a request."""
 
 from __future__ import annotations
 
@@ -8,24 +8,20 @@ from functools import lru_cache
 from django.template import Context, Engine, Library, Template, defaultfilters
 from django.template import defaulttags as tags
 
-# These need a request, a site, a debugger or a library; an e-mail has none.
+# These tags need a request, a site, a debugger or a library. An email has none of them.
 _REFUSED = {"csrf_token", "debug", "load", "url"}
 
 
-# A campaign with a million e-mails has one template.
+# All emails of a campaign have the same templates, so few are compiled.
 @lru_cache(maxsize=64)
 def compiled(source: str, *, markup: bool) -> Template:
-    """
-    Return a compiled template; with `markup`, values are escaped.
-
-    :raises django.template.TemplateSyntaxError: if the source is not a valid template
-    """
+    """Return a compiled template. If `markup` is true, values are escaped for HTML."""
     return Template(source, engine=_engine(markup=markup))
 
 
 def filled(source: str, context: Mapping[str, object], *, markup: bool) -> str:
-    """Return the rendered template; unknown names are empty."""
-    # Values are not localised: a decimal comma in an amount is up to the template.
+    """Return the rendered template. An unknown variable is rendered as ""."""
+    # Values are not localised: 10.50 has a point in every language.
     filling = Context(dict(context), autoescape=markup, use_l10n=False, use_tz=False)
     return compiled(source, markup=markup).render(filling)
 

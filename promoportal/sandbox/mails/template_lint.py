@@ -1,4 +1,4 @@
-"""Checks that find the mistakes in a template before e-mails are sent."""
+"""Checks that find the mistakes in a template before emails are sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from django.template.smartif import TokenBase
 
 from promoportal.sandbox.mails.template_engine import compiled
 
-# The names that a template may use, each with the names below it; None: any name.
+# The names that a template may use. The value of a name is the names below it, or None
+# if every name below it is allowed.
 Names = Mapping[str, "Names | None"]
 _NAMING = ("asvar", "variable_name", "var_name")
 
@@ -29,11 +30,7 @@ class WrongLine(NamedTuple):
 def mistakes(
     source: str, names: Names | None = None, *, markup: bool = False
 ) -> list[WrongLine]:
-    """
-    Return the mistakes in a template.
-
-    :param names: the known names; None: unknown, so names are not checked
-    """
+    """Return the mistakes in a template. If `names` is None, names are not checked."""
     try:
         template = compiled(source, markup=markup)
     except TemplateSyntaxError as error:
@@ -43,14 +40,14 @@ def mistakes(
 
 
 def _reason(error: TemplateSyntaxError) -> str:
-    """Return Django's message without the line and without the advice to load a tag."""
+    """Return Django's message without its line number and its advice to load a tag."""
     reason = re.sub(r" on line \d+", "", str(error))
     reason = reason.removesuffix(" Did you forget to register or load this tag?")
-    return f"The template cannot be read: {reason.rstrip('.')}."
+    return f"The template is invalid: {reason.rstrip('.')}."
 
 
 def _unknown(nodes: Iterable[Node], names: Names) -> Iterator[WrongLine]:
-    """Yield unknown names; a name that a tag sets is known after it, or inside it."""
+    """Yield a mistake for each unknown name, except names that a tag has set."""
     for node in nodes:
         names = {**names, **_set_for_later(node)}
         line = (node.token and node.token.lineno) or 1
@@ -78,7 +75,7 @@ def _set_inside(node: Node) -> Names:
 
 
 def _variables(found: object) -> Iterator[Variable]:
-    """Yield the variables that a tag reads itself, not those of the tags inside it."""
+    """Yield the variables that a tag reads, without those of the tags inside it."""
     if isinstance(found, Variable):
         yield found
     elif isinstance(found, FilterExpression):
@@ -110,5 +107,5 @@ def _suggestion(above: str, name: str, known: Names) -> str:
     if near:
         return f"did you mean {above}{near[0]}?"
     if not known:
-        return f"there is nothing in {above.rstrip('.')}."
-    return f"known are: {', '.join(above + each for each in known)}."
+        return f"{above.rstrip('.')} has no values."
+    return f"known: {', '.join(above + each for each in known)}."

@@ -1,3 +1,5 @@
+"""The redemptions that were reported to Optimove, and the checks of each report."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -14,7 +16,7 @@ from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED
 
 
 class Redeemed(NamedTuple):
-    """One redemption as it was accepted."""
+    """One accepted redemption."""
 
     occurrence: str
     promotion: str
@@ -25,7 +27,7 @@ class Redeemed(NamedTuple):
 
 
 class Refusal(Exception):
-    """A redemption is not accepted: a code and a sentence."""
+    """The reason why a redemption is rejected: a code and a sentence."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -34,7 +36,7 @@ class Refusal(Exception):
 
 @dataclass
 class Redemptions:
-    """The redemptions that were reported: accepted, duplicate or rejected."""
+    """The reported redemptions: those accepted, and the number of all others."""
 
     campaigns: Campaigns
     accepted: dict[str, Redeemed] = field(default_factory=dict)  # by reference
@@ -44,11 +46,7 @@ class Redemptions:
     keep: Keep = forget
 
     def take(self, item: object) -> str:
-        """
-        Accept one redemption, or recognise a duplicate; return the status.
-
-        :raises Refusal: if it is not acceptable
-        """
+        """Accept a redemption, or return "Duplicate" if it was accepted before."""
         redeemed = _read(item)
         if self._known(redeemed):
             self.duplicates[redeemed.occurrence] += 1
@@ -59,7 +57,7 @@ class Redemptions:
         return "Accepted"
 
     def restore(self, redeemed: Redeemed) -> None:
-        """Accept a redemption that an earlier process accepted."""
+        """Restore a redemption that an earlier process accepted, without checks."""
         occurrence = self.campaigns.known(redeemed.occurrence)
         self._accept(occurrence.row(redeemed.assignment), redeemed)
 
@@ -75,7 +73,7 @@ class Redemptions:
 
     def _known(self, redeemed: Redeemed) -> bool:
         earlier = self.accepted.get(redeemed.reference)
-        # The time is not compared: a repeated report may have another one.
+        # The time is not compared, because a repeated report may have another time.
         if earlier and earlier[:4] != redeemed[:4]:
             raise Refusal("ReferenceReused", "The reference was of another redemption.")
         return earlier is not None
@@ -86,7 +84,8 @@ class Redemptions:
         reported = redeemed.customer, redeemed.promotion
         if not row or (row.customer, row.promotion) != reported:
             raise Refusal("UnknownAssignment", "There is no such assignment.")
-        # ASSUMED, as the next: Optimove has no reason to count what it never assigned.
+        # This check and the next are ASSUMED: Optimove has no reason to count a reward
+        # that it did not assign.
         if row.status != ASSIGNED:
             raise Refusal("NotAssigned", f"The assignment is {row.status}.")
         if row.reference:

@@ -1,9 +1,4 @@
-"""
-Promotions' part of an execution.
-
-It calculates and allocates what each targeted customer gets, and then reports to the
-campaign which customers remain, over a real connection.
-"""
+"""The part of an execution that Optimove's Promotions does."""
 
 from __future__ import annotations
 
@@ -25,7 +20,7 @@ UPDATE = "/optimove/Integrations/UpdateCustomerPromotionStatus"
 
 @dataclass
 class Validation:
-    """Promotions' part of all executions."""
+    """The work of Promotions for all executions of a tenant."""
 
     offers: Offers
     population: Population
@@ -33,7 +28,7 @@ class Validation:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def begin(self, execution: Execution) -> None:
-        """Start the work in a task, which sets `execution.validated` at its end."""
+        """Start a task. At its end, also after an error, `validated` is set."""
         task = asyncio.create_task(self._validate(execution))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -47,7 +42,7 @@ class Validation:
             with gc_paused(len(execution.audience)):
                 await self._allocate(execution)
             await self._update(execution)
-        # A faulty promotion must not make the campaign wait forever.
+        # After any error, the campaign must continue and not wait forever.
         except Exception as error:  # noqa: BLE001
             execution.problem = f"Promotions failed: {error}"
         finally:
@@ -67,7 +62,7 @@ class Validation:
             step.log(", ".join(f"{count} {name}" for name, count in statuses))
 
     async def _update(self, execution: Execution) -> None:
-        """Report who got something. ASSUMED: something from one promotion is enough."""
+        """Report who remains. ASSUMED: everyone with an assigned promotion."""
         with execution.step("Update customer status") as step:
             calls = failed = 0
             for body in _updates(execution):
@@ -75,18 +70,15 @@ class Validation:
                 try:
                     await self.inside.tell(UPDATE, body)
                 except InternalCallFailed as error:
-                    # CONFIRMED: not reported counts as false. ASSUMED: no retry.
+                    # CONFIRMED: a customer who is not reported counts as false.
+                    # ASSUMED: a failed call is not retried.
                     failed += 1
                     execution.problem = f"Customer status: {error}"
-            step.log(f"{calls} calls, {failed} of them lost")
+            step.log(f"{calls} calls, {failed} of them failed")
 
 
 def _updates(execution: Execution) -> Iterator[dict[str, object]]:
-    """
-    Yield the calls that report all customers, true where something was assigned.
-
-    ASSUMED: customers who get nothing are reported as false and not left out.
-    """
+    """Yield the body of each call. ASSUMED: unassigned customers are sent as false."""
     ids, positions = execution.audience.population.ids, execution.audience.positions
     flags = execution.occurrence.rows.assigned()
     for start in range(0, len(flags), MAX_UPDATED):

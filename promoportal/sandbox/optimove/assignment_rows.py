@@ -1,8 +1,8 @@
 """
-The rows of Customer Assignment, kept small because a large campaign has a million.
+The rows of Customer Assignment.
 
-A row is decided by weight, made by hand, or calculated. Calculated rows are columns of
-a table, and a row object is created only when the row is read.
+An execution can have a million calculated rows. So a table stores their values in
+columns, and a row object is created only when a row is read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from promoportal.sandbox.optimove.weighted_outcomes import ASSIGNED, Promotion, 
 
 @dataclass(slots=True)
 class Assigned:
-    """A row whose outcome was decided by weight."""
+    """A row whose outcome was chosen by weight."""
 
     assignment_id: str | int
     customer_id: str | int
@@ -74,7 +74,7 @@ class Assigned:
 
 @dataclass(slots=True)
 class Handmade:
-    """A row made by hand, which may be any JSON value."""
+    """A row written by hand, which may be any JSON value."""
 
     raw: object
     reference: str | None = None
@@ -121,7 +121,7 @@ class Handmade:
 
 @dataclass(slots=True)
 class Recalled(Handmade):
-    """A row that an earlier process decided or calculated, as it was listed."""
+    """A row that is restored from the journal and was not written by hand."""
 
     raw: dict[str, object]
 
@@ -137,7 +137,7 @@ PositionOf = Callable[[str], int | None]  # position in the population
 
 @dataclass
 class Rows(Sequence[Row]):
-    """The rows of one occurrence, in the order they are listed."""
+    """The rows of one execution, in the order of Optimove's list."""
 
     occurrence: str
     position_of: PositionOf = no_customer
@@ -146,7 +146,7 @@ class Rows(Sequence[Row]):
     _tables: list[Table] = field(default_factory=list)
     _single: list[Row] = field(default_factory=list)
     _by_assignment: dict[str, Row] = field(default_factory=dict)
-    # Built when first needed: a large campaign is listed as a whole and never needs it.
+    # Built at the first use. A fetch of a complete list does not use it.
     _by_customer: dict[str, list[Row]] | None = None
 
     def __len__(self) -> int:
@@ -180,14 +180,14 @@ class Rows(Sequence[Row]):
         self._tables.append(table)
 
     def assigned(self) -> bytes:
-        """Return a byte for each customer, 1 if a table assigned something."""
+        """Return one byte per targeted customer, by position: 1 if assigned, or 0."""
         tables = [table.assigned for table in self._tables]
         return bytes(map(max, *tables)) if len(tables) > 1 else b"".join(tables)
 
     def outcomes(
         self, position: int
     ) -> Iterator[tuple[engine.Promotion, engine.Outcome]]:
-        """Yield the outcome of each promotion for a customer."""
+        """Yield each promotion and its calculated outcome for a customer."""
         for table in self._tables:
             outcome = table.outcome(position)
             if outcome is not None:
@@ -207,7 +207,11 @@ class Rows(Sequence[Row]):
                 yield row
 
     def remove(self, row: Row) -> Callable[[], None]:
-        """Unlist a row; return a function that puts it back in its place."""
+        """
+        Remove a row, so that it is neither listed nor found by its ID.
+
+        Return a function that puts the row back in its place.
+        """
         if isinstance(row, CalculatedRow):
             table, index = row.table, row.index
             table.hide(index)
@@ -220,19 +224,23 @@ class Rows(Sequence[Row]):
         return lambda: self._put_back(part, place, row)
 
     def hide(self, row: Row) -> Callable[[], None]:
-        """Unlist a row that can still be found by ID; return a function to undo it."""
+        """
+        Remove a row from the list. It can still be found by its ID.
+
+        Return a function that puts the row back in its place.
+        """
         relist = self.remove(row)
         if row.assignment is not None:
             self._by_assignment[row.assignment] = row
         return relist
 
     def repeat(self, row: Row) -> Callable[[], None]:
-        """List a row at the top as well; return a function that undoes this."""
+        """List a row a second time, at the top. Return a function that undoes this."""
         self._front.insert(0, row)
         return lambda: self._front.remove(row)
 
     def fresh_assignment(self, *, as_number: object = "") -> str | int:
-        """Return a new assignment ID: a number if the customer's is one, or a text."""
+        """Return an ID: a number if the execution's ID and `as_number` are numbers."""
         self.made += 1
         return assignment_row(self.occurrence, self.made, as_number=as_number)
 
@@ -269,7 +277,7 @@ class Rows(Sequence[Row]):
 
 
 def _number(occurrence: str, assignment: str) -> int | None:
-    """Return an assignment's number from its ID; None if the ID has another form."""
+    """Return the number in an assignment ID, or None if the ID has another form."""
     name, _, text = assignment.rpartition("-")
     try:
         if name:

@@ -1,3 +1,5 @@
+"""A table with the calculated rows of one promotion, stored in columns."""
+
 from __future__ import annotations
 
 from array import array
@@ -25,7 +27,7 @@ class Table:
         population: engine.Population,
         outcomes: Sequence[engine.Outcome],
     ) -> None:
-        """Store the outcomes, which are in the order of their positions."""
+        """Store the outcomes, which must be sorted by position."""
         self.promotion = promotion
         self.first = 0  # number of the occurrence's rows before this table
         self.references: dict[int, str] = {}
@@ -52,25 +54,25 @@ class Table:
 
     @property
     def counts(self) -> Counter[str]:
-        """The number of rows with each status, as calculated."""
+        """The number of rows with each calculated status, without later changes."""
         counts = Counter(self.statuses)
         return Counter({str(_STATUSES[key]): count for key, count in counts.items()})
 
     def numbered(self, number: int) -> CalculatedRow | None:
-        """Return the listed row of an assignment's number, or None."""
+        """Return the row with an assignment number, or None if it is not listed."""
         index = number - self.first - 1
         is_listed = 0 <= index < len(self.positions) and index not in self._hidden
         return CalculatedRow(self, index) if is_listed else None
 
     def at(self, position: int) -> CalculatedRow | None:
-        """Return the listed row of a customer's position, or None."""
+        """Return the row of the customer at a position, or None if it is not listed."""
         index = found(self.positions, position)
         if index is None or index in self._hidden:
             return None
         return CalculatedRow(self, index)
 
     def outcome(self, position: int) -> engine.Outcome | None:
-        """Return what was calculated for a customer, regardless of later changes."""
+        """Return a customer's calculated outcome, without later changes, or None."""
         index = found(self.positions, position)
         if index is None:
             return None
@@ -85,7 +87,7 @@ class Table:
 
     @property
     def assigned(self) -> bytes:
-        """A byte for each customer, 1 if something was assigned."""
+        """One byte for each calculated row: 1 if its status was Assigned, or 0."""
         return self.statuses.translate(_IS_ASSIGNED)
 
     def hide(self, index: int) -> None:
@@ -114,14 +116,14 @@ _IS_ASSIGNED = bytes(
 def _tiers(
     promotion: engine.Promotion, outcomes: Iterable[engine.Outcome]
 ) -> Iterator[int]:
-    """Yield a byte for each outcome: the number of its tier from 1, or 0 for none."""
+    """Yield the number of each outcome's tier, from 1, or 0 if it has no tier."""
     numbers = {tier.id: number for number, tier in enumerate(promotion.tiers, start=1)}
     for outcome in outcomes:
         yield numbers[outcome.tier.id] if outcome.tier else 0
 
 
 def _texts(outcomes: Iterable[engine.Outcome]) -> list[str | None]:
-    """Return the values as texts; equal ones are one object."""
+    """Return the values as texts. Equal texts are one object, which saves memory."""
     known: dict[str, str] = {}
     texts: list[str | None] = []
     for outcome in outcomes:
@@ -152,7 +154,7 @@ def _reward(tier: engine.Tier, value: str | None) -> Reward | None:
 
 @dataclass(slots=True)
 class CalculatedRow:
-    """A row of a table, read from its columns."""
+    """A row of a table. Its values are read from the table's columns."""
 
     table: Table
     index: int

@@ -1,4 +1,4 @@
-"""The targeted customers of an execution, and which of them remain in the campaign."""
+"""The targeted customers of an execution, and those who remain in the campaign."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from promoportal.sandbox.engine import Population
 
 
 def found(positions: Sequence[int], position: int) -> int | None:
-    """Return the index of a position in a sorted sequence; None if it is not in it."""
+    """Return the index of a position in a sorted sequence, or None if it is missing."""
     index = bisect_left(positions, position)
     is_found = index < len(positions) and positions[index] == position
     return index if is_found else None
@@ -19,21 +19,18 @@ def found(positions: Sequence[int], position: int) -> int | None:
 
 class Audience:
     """
-    The targeted customers of one execution, and what Promotions reported of each.
+    The targeted customers of one execution, each with the status from Promotions.
 
-    CONFIRMED: a customer who is not reported counts as false.
+    CONFIRMED: the status of a customer who is not reported is false.
     """
 
     def __init__(
         self,
         population: Population,
-        position: Callable[[str], int | None],
+        position: Callable[[str], int | None],  # by customer ID
         positions: Iterable[int],
-        group: int,
+        group: int,  # the ID of the target group
     ) -> None:
-        """
-        Store the targeted positions; `position` finds a customer's position by ID.
-        """
         self.population = population
         self.position = position
         self.group = group
@@ -45,19 +42,19 @@ class Audience:
         return len(self.positions)
 
     def set_status(self, customer: str, status: bool) -> None:
-        """Set the status of a targeted customer; other customers are ignored."""
+        """Set the status of a customer. Do nothing if the customer is not targeted."""
         position = self.position(customer)
         index = None if position is None else found(self.positions, position)
         if index is not None:
             self._true[index] = status
 
     def go(self) -> None:
-        """Fix the remaining customers: those whose status is true by now."""
+        """Fix the customers who remain. They are those whose status is true now."""
         self._remaining = array("I", compress(self.positions, self._true))
 
     @property
     def going(self) -> Sequence[int]:
-        """The positions of the customers who remain; none before `go` was called."""
+        """The positions of the customers who remain, or no positions before `go`."""
         return () if self._remaining is None else self._remaining
 
     def ids(self) -> Iterator[str | int]:

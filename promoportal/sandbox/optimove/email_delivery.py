@@ -1,4 +1,4 @@
-"""A campaign's e-mails, delivered to files in a directory or to an SMTP server."""
+"""The delivery of a campaign's emails to a folder or to an SMTP server."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ _SMTP_TIMEOUT = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Mailing:
-    """The place where e-mails go; without one they are only counted."""
+    """An SMTP server or a folder for emails. Without both, emails are only counted."""
 
     directory: Path | None = None
     smtp: tuple[str, int] | None = None
-    keep: int = 1_000  # of one occurrence; further ones are only counted
+    # The maximum number of emails that one execution delivers. Others are only counted.
+    keep: int = 1_000
 
 
 async def send(execution: Execution, mailing: Mailing) -> None:
-    """Send the campaign's e-mail to exactly the customers who remain."""
+    """Count the emails to the customers who remain, and deliver the first of them."""
     mailed = execution.mailed
     mailed.sent = _addressed(execution)
     keep, smtp = mailing.keep, mailing.smtp
@@ -40,7 +41,7 @@ async def send(execution: Execution, mailing: Mailing) -> None:
 
 
 def _addressed(execution: Execution) -> int:
-    """Return how many remaining customers have an address; render no e-mail for it."""
+    """Return the number of remaining customers with an address, without rendering."""
     population = execution.audience.population
     if "email" not in population.attributes:
         return 0
@@ -49,7 +50,7 @@ def _addressed(execution: Execution) -> int:
 
 
 def _rendered(execution: Execution) -> Iterator[tuple[str, Mail]]:
-    """Yield customers with their e-mails, each rendered when it is needed."""
+    """Yield the ID and the email of each remaining customer who gets an email."""
     population = execution.audience.population
     for position in execution.audience.going:
         mail = campaign_mail(
@@ -82,5 +83,5 @@ def _post(execution: Execution, most: int, smtp: tuple[str, int]) -> int:
 
 
 def _as_name(customer: str) -> str:
-    """Return a customer's ID as a file name, with _ for other characters."""
+    """Return a customer's ID as a file name; `_` replaces unsafe characters."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in customer)

@@ -18,7 +18,7 @@ from promoportal.sandbox.scenarios.scenario import Campaign
 
 @dataclass
 class Step:
-    """One step of "How It Works": its name, duration and result."""
+    """One step of "How It Works" in Optimove's guide: its name, duration and result."""
 
     name: str
     at: float
@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True)
 class TriggerEvent:
-    """The customers' event that triggered an execution, with the values of each."""
+    """The event that triggered an execution, with the event's values per customer."""
 
     name: str
     values: Mapping[int, Mapping[str, Value]]  # by position, in the order of the events
@@ -39,16 +39,16 @@ class TriggerEvent:
 
 @dataclass
 class Mailed:
-    """The number of e-mails that were sent, and of those that can be read."""
+    """The number of emails of an execution."""
 
-    sent: int = 0
-    kept: int = 0
-    where: str = ""
+    sent: int = 0  # recipients with an address
+    kept: int = 0  # written to a file, or sent to an SMTP server
+    where: str = ""  # the folder or the server
 
 
 @dataclass
 class Execution:
-    """One execution, from the campaign webhook to the webhooks to listeners."""
+    """The record of one execution of a scenario's campaign."""
 
     campaign: Campaign
     occurrence: Occurrence
@@ -65,7 +65,7 @@ class Execution:
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Record a step and its duration; the `with` block notes the result."""
+        """Record the `with` block as a step, with its duration."""
         step = Step(name, time.time())
         self.steps.append(step)
         began = time.perf_counter()
@@ -76,7 +76,7 @@ class Execution:
 
     @property
     def batches(self) -> Sequence[Batch]:
-        """The customers to calculate: together, or one by one for a trigger event."""
+        """The customers to calculate: together, or one by one for an event."""
         if self.trigger_event is None:
             return [Batch(self.audience.positions, NOTHING)]
         happened = self.trigger_event.values.items()

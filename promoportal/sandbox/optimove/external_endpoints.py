@@ -1,8 +1,8 @@
 """
-The External API: listeners, and data about campaigns.
+Optimove's External API: listeners, promotions, and data about campaigns.
 
-CONFIRMED: PascalCase, both styles of path in any case, errors that are bare JSON
-strings, 200 with an empty body where there is nothing to return.
+CONFIRMED: names in PascalCase, paths with and without `current/`, in any case. Errors
+are JSON strings. Endpoints that return nothing answer 200 with an empty body.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ _WITHOUT_CHANNEL = 5  # CONFIRMED: conditional execution is registered without a
 MAX_PROMOTIONS = 100  # CONFIRMED, in a call
 MAX_UPDATED = 10_000  # CONFIRMED, in a call
 _LARGEST_PAGE = 1_000  # ASSUMED
-# CONFIRMED: ActionID 1 is the control group, which gets nothing; no campaign here has one.
+# CONFIRMED: ActionID 1 is the control group, which gets nothing. No campaign of the
+# sandbox has a control group.
 _OFFERED = 2
 Field = TypeVar("Field")
 
 
 @dataclass
 class External:
-    """The API, without its key and its rate limit."""
+    """The endpoints of the API. The caller checks the key and the rate limit."""
 
     campaigns: Campaigns
     listeners: Listeners
-    # The promotions in the campaign builder: names by code.
+    # The names of the promotions in the campaign builder, by code.
     promotions: dict[str, str] = field(default_factory=dict)
     keep: Keep = forget
 
@@ -87,7 +88,7 @@ class External:
         return reply([_listed(listener) for listener in self.listeners.all()])
 
     def _add_promotions(self, request: Request) -> Answer:
-        """Add promotions. CONFIRMED: a known code gets its name replaced."""
+        """Add promotions. CONFIRMED: the name of a known code is replaced."""
         items = _objects(request.json(), MAX_PROMOTIONS)
         named = {_text(one, "promocode"): _text(one, "promotionname") for one in items}
         self.promotions.update(named)
@@ -101,7 +102,7 @@ class External:
         )
 
     def _delete_promotions(self, request: Request) -> Answer:
-        # ASSUMED: an unknown code is no error.
+        # ASSUMED: an unknown code is not an error.
         items = _objects(request.json(), MAX_PROMOTIONS)
         for code in [_text(one, "promocode") for one in items]:
             self.promotions.pop(code, None)
@@ -112,7 +113,7 @@ class External:
         self.keep("promotions", {"names": self.promotions})
 
     def _update_status(self, request: Request) -> Answer:
-        """Set which customers remain; once the campaign went out, it is too late."""
+        """Set which customers remain, until the campaign has fixed them."""
         body = _folded(request.fields())
         occurrence = self.campaigns.get(identity(body.get("campaignid")) or "")
         if occurrence is None or not isinstance(body.get("timestamp"), str):
@@ -148,12 +149,11 @@ class External:
 
 
 def _folded(fields: Mapping[str, Field]) -> dict[str, Field]:
-    """Return fields with their names in lower case."""
     return {name.lower(): value for name, value in fields.items()}
 
 
 def _number(value: object) -> int:
-    """Return a number, which may be sent as a string."""
+    """Return a whole number, which may be sent as a string."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise Unreadable
     text = str(value)
@@ -178,7 +178,7 @@ def _address(body: Mapping[str, object]) -> str:
     url = body.get("listenerurl")
     if not isinstance(url, str):
         raise Unreadable
-    # CONFIRMED: older clients percent-encode it, inside the JSON.
+    # CONFIRMED: older clients percent-encode the address inside the JSON.
     decoded = url if "://" in url else unquote(url)
     with suppress(ValueError):
         parts = urlsplit(decoded)
@@ -211,7 +211,11 @@ def _details(occurrence: Occurrence) -> dict[str, object]:
 
 
 def _sent(occurrence: Occurrence) -> Iterator[tuple[str, str]]:
-    """Yield the customers the campaign was sent to, with their codes. CONFIRMED."""
+    """
+    Yield the customers who received the campaign, with one code each or "".
+
+    CONFIRMED: only these customers are listed.
+    """
     if occurrence.audience is None:
         rows = (row for row in occurrence.rows if row.status == ASSIGNED)
         return ((row.customer or "", row.code) for row in rows)
@@ -233,7 +237,7 @@ def _execution(
 
 
 def _objects(value: object, most: int) -> list[dict[str, object]]:
-    """Return a list of at most `most` objects with their names in lower case."""
+    """Return a list of at most `most` objects, with names in lower case."""
     if not isinstance(value, list) or len(value) > most:
         raise Unreadable
     if not all(isinstance(one, dict) for one in value):

@@ -1,8 +1,7 @@
 """
-The calls between Optimove's campaigns and Promotions, over a real connection.
+The HTTP calls between the two halves of Optimove: campaigns and Promotions.
 
-They carry a secret of this run, so that no other client can make them, and do not count
-against the tenant's rate limit.
+A header has a secret of this run, so that no other client can make such a call.
 """
 
 from __future__ import annotations
@@ -16,12 +15,13 @@ from promoportal.sandbox.messages import Request, is_same
 SIDE = "inside"
 _HEADER = "X-Inside"
 
-# Posts a body and headers to a path of the sandbox's own address; returns the status.
+# A function that posts a body with headers to a path of this server, and returns the
+# status of the response.
 Tell = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
 
 
 class InternalCallFailed(Exception):
-    """An internal call did not arrive, or was not accepted."""
+    """An internal call got no response, or a response with a status other than 200."""
 
 
 class Inside:
@@ -32,20 +32,16 @@ class Inside:
         self._secret = secrets.token_urlsafe(32)
 
     def comes_from(self, request: Request) -> bool:
-        """Return whether the request comes from the other half of Optimove."""
+        """Return whether a request has the secret of the internal calls."""
         return is_same(request.header(_HEADER), self._secret)
 
     async def tell(self, path: str, body: object) -> None:
-        """
-        Post to the other half.
-
-        :raises InternalCallFailed: if the answer is not 200
-        """
+        """Post a body to the other half of Optimove."""
         headers = {_HEADER: self._secret, "Content-Type": "application/json"}
         try:
             status = await self._tell(path, json.dumps(body).encode(), headers)
         except (OSError, TimeoutError) as error:
-            msg = f"{path} was not answered: {type(error).__name__}."
+            msg = f"No response from {path}: {type(error).__name__}."
             raise InternalCallFailed(msg) from error
         if status != 200:
-            raise InternalCallFailed(f"{path} answered {status}.")
+            raise InternalCallFailed(f"{path} returned the status {status}.")

@@ -1,4 +1,4 @@
-"""Faults around one page: the list changes while it is read, or is reported wrongly."""
+"""Faults of the assignment list, between two pages or in the content of a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Around = Callable[[Fault, Occurrence, Work], Answer]
 def around_page(
     fault: Fault, request: Request, campaigns: Campaigns, work: Work
 ) -> Answer:
-    """Answer with a page, and apply the fault to the page or to the list."""
+    """Return the answer with a page, and apply the fault if the list has rows."""
     occurrence = _asked_for(request, campaigns)
     if occurrence is None or not occurrence.rows:
         return work()
@@ -36,7 +36,7 @@ def _asked_for(request: Request, campaigns: Campaigns) -> Occurrence | None:
 
 
 def _shifted_up(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
-    """Unlist a row of this page for a while, so that the next page misses one."""
+    """Unlist the page's first row for `seconds`, so that the next page misses a row."""
     answer = work()
     if (row := _first_of(answer, occurrence)) is not None:
         _later(fault, occurrence.hide(row))
@@ -44,7 +44,7 @@ def _shifted_up(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
 
 
 def _shifted_down(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
-    """List a row again at the top for a while, so that the next page repeats one."""
+    """List the page's first row again at the top, so the next page repeats a row."""
     answer = work()
     if (row := _first_of(answer, occurrence)) is not None:
         _later(fault, occurrence.rows.repeat(row))
@@ -52,13 +52,13 @@ def _shifted_down(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
 
 
 def _listed_late(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
-    """Unlist the last row of the whole list for a while."""
+    """Remove the last row of the whole list for `seconds`, also from this page."""
     _later(fault, occurrence.hide(occurrence.rows[-1]))
     return work()
 
 
 def _wrong_total(fault: Fault, _occurrence: Occurrence, work: Work) -> Answer:
-    """Report a total that is wrong by `by`."""
+    """Add `by` to the total in the answer. The total is never below 0."""
 
     def change(body: dict[str, Any]) -> None:
         body["totalCount"] = max(0, body["totalCount"] + fault.by)
@@ -67,7 +67,7 @@ def _wrong_total(fault: Fault, _occurrence: Occurrence, work: Work) -> Answer:
 
 
 def _other_ids(_fault: Fault, _occurrence: Occurrence, work: Work) -> Answer:
-    """Send numeric IDs as texts, and IDs that are digits as numbers."""
+    """Send numeric IDs as texts, and texts of digits as numbers."""
 
     def change(body: dict[str, Any]) -> None:
         for row in body["assignments"]:

@@ -1,4 +1,4 @@
-"""Occurrences: executions of campaigns, with a row for each customer and promotion."""
+"""Occurrences: executions of campaigns, and the rows of their assignments."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from promoportal.sandbox.optimove.weighted_outcomes import (
     decide,
 )
 
-# Occurrence IDs are tenths of seconds since `_BEGINNING`: they fit 32 bits, and no
-# later run of the sandbox reuses an ID that the portal's database remembers.
+# Occurrence IDs are tenths of seconds since `_BEGINNING`. So they fit into 32 bits, and
+# a later run of the sandbox does not reuse an ID that the portal's database contains.
 _EXACT = 16  # digits
 _BEGINNING = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 
 @dataclass
 class Occurrence:
-    """One execution of a campaign, and its rows in the order they are listed."""
+    """One execution of a campaign, and its rows in the order of Optimove's list."""
 
     id: str
     series: str
@@ -47,7 +47,7 @@ class Occurrence:
 
     @property
     def number(self) -> str | int:
-        """The ID as Optimove writes it where possible: as a number."""
+        """The ID as a number if `as_number` can convert it, otherwise as text."""
         return as_number(self.id)
 
     def add(self, row: Row) -> None:
@@ -55,14 +55,14 @@ class Occurrence:
         self.statuses[row.status] += 1
 
     def install(self, table: Table) -> None:
-        """List the calculated rows in one step."""
+        """List all rows of a table of calculated outcomes."""
         self.rows.install(table)
         self.statuses.update(table.counts)
 
     def assign(
         self, customers: Iterable[Customer], promotions: Sequence[Promotion], mix: Mix
     ) -> None:
-        """Add a row for each customer and promotion, decided by weight."""
+        """Add a row per customer and promotion, with an outcome chosen by weight."""
         at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         for customer in customers:
             for promotion in promotions:
@@ -76,7 +76,7 @@ class Occurrence:
     def assign_once(
         self, customers: Iterable[Customer], promotions: Sequence[Promotion], mix: Mix
     ) -> None:
-        """Do the same, but leave out customers who have a row already."""
+        """Add the rows of `assign` for customers without a row in this execution."""
         for customer in customers:
             if not self.among([str(customer.id)]):
                 self.assign([customer], promotions, mix)
@@ -92,11 +92,11 @@ class Occurrence:
         self.statuses[row.status] += 1
 
     def remove(self, row: Row) -> Callable[[], None]:
-        """Remove a row from the list; return a function that lists it again."""
+        """Remove a row with `Rows.remove`, and update the number of its status."""
         return self._unlisted(row, self.rows.remove(row))
 
     def hide(self, row: Row) -> Callable[[], None]:
-        """Unlist a row that can still be found by ID; return a function to undo it."""
+        """Remove a row with `Rows.hide`, and update the number of its status."""
         return self._unlisted(row, self.rows.hide(row))
 
     def _unlisted(self, row: Row, put_back: Callable[[], None]) -> Callable[[], None]:
@@ -109,13 +109,13 @@ class Occurrence:
         return relist_row
 
     def among(self, customers: Collection[str] | None) -> Sequence[Row]:
-        """Return the rows of these customers; None: all rows."""
+        """Return the rows of the customers with these IDs, or all rows for None."""
         if customers is None:
             return self.rows
         return [row for customer in customers for row in self.rows.of(customer)]
 
     def codes_of(self, customer: str) -> list[str]:
-        """Return the codes of what a customer was assigned."""
+        """Return the promotion codes of the rows that are assigned to a customer."""
         return [row.code for row in self.rows.of(customer) if row.status == ASSIGNED]
 
     def cancel(self, *, relist: bool) -> None:
@@ -127,14 +127,16 @@ class Occurrence:
 
 def as_number(name: str) -> str | int:
     """
-    Return an ID as Optimove writes it: as a number, if every JSON reader keeps it.
+    Return an ID as a number, or as text if it is not a number below 10^15.
+
+    Some JSON readers round larger numbers.
     """
     return int(name) if name.isdecimal() and len(name) < _EXACT else name
 
 
 @dataclass
 class Campaigns:
-    """All occurrences by ID."""
+    """All executions by ID."""
 
     _occurrences: dict[str, Occurrence] = field(default_factory=dict)
     _last: int = 0
@@ -153,7 +155,7 @@ class Campaigns:
         audience: Audience | None = None,
         name: str = "Welcome back",
     ) -> Occurrence:
-        """Start an occurrence, or return the one that has this ID."""
+        """Return the execution with this ID. If there is none, start it first."""
         known = str(occurrence) if occurrence is not None else self._fresh()
         if known not in self._occurrences:
             self._occurrences[known] = Occurrence(
@@ -170,14 +172,10 @@ class Campaigns:
         return self._occurrences.get(occurrence)
 
     def known(self, occurrence: str | int) -> Occurrence:
-        """
-        Return the occurrence with this ID.
-
-        :raises ValueError: if there is none
-        """
+        """Return the execution with this ID, or raise ValueError."""
         found = self._occurrences.get(str(occurrence))
         if found is None:
-            raise ValueError(f"There is no occurrence {occurrence}.")
+            raise ValueError(f"There is no execution {occurrence}.")
         return found
 
     def _fresh(self) -> str:

@@ -31,7 +31,7 @@ _TRANSITIONS: Mapping[str, State] = {
 
 
 class Batch(NamedTuple):
-    """Customers who are calculated together, and the triggering event, if any."""
+    """Customers who are calculated together, and the values of their event."""
 
     positions: Sequence[int]
     event: Mapping[str, Value]
@@ -42,8 +42,7 @@ class Offer:
     """
     A promotion and its account.
 
-    Allocations of one promotion run one after the other, also for simultaneous events:
-    each starts with the account that the one before returned.
+    Allocations run one after the other, even if executions run at the same time.
     """
 
     promotion: Promotion
@@ -59,7 +58,7 @@ class Offer:
         day: date,
         seed: int,
     ) -> None:
-        """Calculate in a thread; then change account and rows in one step."""
+        """Allocate the promotion to an execution's customers, and list the rows."""
         async with self._turn:
             promotion, account = self.promotion, self.account
             calculated = partial(calculate, promotion, population, day=day, seed=seed)
@@ -68,6 +67,7 @@ class Offer:
                 outcomes, after = _in_turn(calculated, batches, account)
                 return after, Table(occurrence.id, promotion, population, outcomes)
 
+            # Nothing waits in between, so the account and the rows change together.
             self.account, table = await asyncio.to_thread(work)
             occurrence.install(table)
 
@@ -75,7 +75,7 @@ class Offer:
 def _in_turn(
     calculated: Callable[..., Allocation], batches: Iterable[Batch], account: Account
 ) -> tuple[Sequence[Outcome], Account]:
-    """Return the outcomes of all batches by position, and the account after them."""
+    """Return the outcomes of all batches, sorted by position, and the new account."""
     outcomes: list[Outcome] = []
     for positions, event in batches:
         allocation = calculated(positions, account=account, event=event)
@@ -86,7 +86,7 @@ def _in_turn(
 
 
 class Offers:
-    """All promotions by ID."""
+    """The promotions of a tenant."""
 
     def __init__(self, promotions: Iterable[Promotion]) -> None:
         self._known = {promotion.id: Offer(promotion) for promotion in promotions}
@@ -95,21 +95,19 @@ class Offers:
         return iter(self._known.values())
 
     def known(self, promotion: str) -> Offer:
-        """
-        Return the promotion with this ID.
-
-        :raises ValueError: if there is none
-        """
+        """Return the promotion with this ID, or raise ValueError."""
         if promotion not in self._known:
-            msg = f"There is no promotion {promotion!r}; there is {', '.join(self._known)}."
+            msg = (
+                f"There is no promotion {promotion!r}. Known: {', '.join(self._known)}."
+            )
             raise ValueError(msg)
         return self._known[promotion]
 
     def move(self, promotion: str, do: str) -> Offer:
         """
-        Activate, deactivate or archive one; running calculations are not affected.
+        Activate, deactivate or archive a promotion, and return it.
 
-        :raises ValueError: if its state does not allow this
+        A calculation that is running is not affected.
         """
         offer = self.known(promotion)
         if do not in _TRANSITIONS:

@@ -1,9 +1,9 @@
 """
-The Promotions API: Customer Assignment and Redemption.
+Optimove's Promotions API: Customer Assignment and Redemption.
 
-CONFIRMED: the two endpoints exist, and roughly what they carry. Everything else here is
-ASSUMED, in the words of optimove.md, section 4. Where that says nothing either, the
-comment says so, and the answer that is harder for clients was chosen.
+CONFIRMED: the two endpoints exist, and roughly what they contain. Everything else is
+ASSUMED, and follows optimove.md, section 4. If that section has no rule, the sandbox
+gives the answer that is harder for clients.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from promoportal.sandbox.optimove.assignment_rows import Row
 from promoportal.sandbox.optimove.occurrences import Campaigns, Occurrence, as_number
 
 LARGEST_BATCH = 1_000
-# ASSUMED: as many as Optimove's other bulk calls take.
+# ASSUMED: the same maximum as in Optimove's other bulk calls.
 MAX_CUSTOMERS = 10_000
 
 
 @dataclass
 class Promotions:
-    """The API, without its key and its rate limit."""
+    """The endpoints of the API. The caller checks the key and the rate limit."""
 
     campaigns: Campaigns
     redemptions: Redemptions
@@ -63,7 +63,7 @@ class Promotions:
         wanted = _wanted(request.fields(), self.page_size)
         occurrence = self.campaigns.get(wanted.occurrence)
         if occurrence is None:
-            # ASSUMED: an unknown occurrence is no 404, but looks like an empty campaign.
+            # ASSUMED: the answer for an unknown execution is an empty list, not a 404.
             return reply(
                 {
                     "occurrenceId": wanted.occurrence,
@@ -128,14 +128,14 @@ def _occurrence(value: object) -> str:
 
 
 def _size(value: object) -> int:
-    # ASSUMED: more than 1,000 is no error; the page is shorter than requested.
+    # ASSUMED: more than 1,000 is not an error; the page is shorter than requested.
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise Unreadable("pageSize must be a whole number of at least 1.")
     return value
 
 
 def _customers(value: object) -> tuple[str, ...] | None:
-    # ASSUMED: an empty list means no customer, not every customer.
+    # ASSUMED: an empty list requests no customer. A missing list requests all of them.
     if value is None:
         return None
     if not isinstance(value, list) or len(value) > MAX_CUSTOMERS:
@@ -156,7 +156,7 @@ def _page(
         "assignments": [row.listed() for row in page],
         "totalCount": len(rows),  # ASSUMED: of the requested customers
     }
-    # ASSUMED: a full page promises another, which may be empty.
+    # ASSUMED: a full page has a token for the next page, which may be empty.
     if len(page) == size:
         body["nextPageToken"] = _sealed(start + size, mark)
     elif start:  # null at the end of some lists, absent at the end of others
@@ -165,7 +165,7 @@ def _page(
 
 
 def _mark(seal: str, wanted: _Wanted) -> int:
-    """Return a checksum that binds a token to this run and to the request."""
+    """Return a checksum that binds a page token to this run and to the request."""
     return zlib.crc32(repr((seal, wanted.occurrence, wanted.customers)).encode())
 
 

@@ -1,21 +1,20 @@
-"""Optimove's rate limit: a number of calls in any window of time, for each key."""
+"""Optimove's rate limit: a maximum number of calls per key in any window of time."""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
-# The times of calls, by key.
-Times = defaultdict[str, deque[float]]
+Times = defaultdict[str, deque[float]]  # of calls, by key
 
 
 @dataclass
 class SlidingWindow:
     """
-    At most `calls` granted in any `seconds`, both ends included.
+    A rate limit that grants at most `calls` in any `seconds`, for each key.
 
-    CONFIRMED: 50 in 10 s, sliding, one budget for each key. ASSUMED: a refused call
-    does not count; a call exactly `seconds` ago still counts.
+    CONFIRMED: 50 calls in a sliding window of 10 seconds, separately for each key.
+    ASSUMED: a refused call does not count. A call exactly `seconds` ago still counts.
     """
 
     calls: int = 50
@@ -27,7 +26,7 @@ class SlidingWindow:
     _granted: Times = field(default_factory=lambda: defaultdict(deque))
 
     def grants(self, key: str, *, now: float) -> bool:
-        """Count one call, and return whether it is granted."""
+        """Record one call at the time `now`, and return whether it is granted."""
         every, granted = self._every[key], self._granted[key]
         for times in (every, granted):
             while times and now - times[0] > self.seconds:

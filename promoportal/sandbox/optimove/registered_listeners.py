@@ -11,7 +11,7 @@ from promoportal.sandbox.journal import Keep, forget
 
 
 class Listener(NamedTuple):
-    """An address for one event type, on one channel or on all."""
+    """An address that receives webhooks of one event type, on one or all channels."""
 
     event: int
     channel: int | None
@@ -19,7 +19,7 @@ class Listener(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The address without its secret: scheme and host only."""
+        """The scheme and the host of the address, without its secret."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/..."
 
@@ -37,11 +37,11 @@ class Listeners:
         self._keep()
 
     def restore(self, listeners: Iterable[Listener]) -> None:
-        """Replace all listeners by those that an earlier process had."""
+        """Replace all listeners with those of an earlier process."""
         self._known = {(one.event, one.channel): one for one in listeners}
 
     def unregister(self, event: int, channel: int | None) -> None:
-        # ASSUMED: of this channel only; without a channel, of every channel.
+        # ASSUMED: without a channel, the listeners of all channels are removed.
         for key in list(self._known):
             if key[0] == event and channel in {None, key[1]}:
                 del self._known[key]
@@ -51,7 +51,7 @@ class Listeners:
         return list(self._known.values())
 
     def of(self, event: int, channel: int | None) -> list[Listener]:
-        """Return the listeners of an event on a channel; None: on any channel."""
+        """Return an event's listeners for a channel; None: for every channel."""
         return [
             listener
             for listener in self._known.values()

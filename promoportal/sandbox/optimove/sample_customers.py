@@ -1,4 +1,4 @@
-"""Sample customers: an ID, and the attributes that a sample promotion reads."""
+"""Generated customers for executions without a scenario."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Ids = Literal["strings", "numbers", "mixed"]
 
 
 class Customer(NamedTuple):
-    """A customer that a campaign may target."""
+    """A customer, with the values that decide the outcome."""
 
     id: str | int
     activity: float  # from 0 to 1, evenly distributed
@@ -20,14 +20,18 @@ class Customer(NamedTuple):
 def generated(
     count: int, *, seed: int, ids: Ids = "strings", after: int = 0
 ) -> Iterator[Customer]:
-    """Yield the customers numbered from `after` + 1, the same for the same seed."""
+    """
+    Yield `count` customers with the numbers from `after` + 1.
+
+    The same arguments always give the same customers.
+    """
     chance = random.Random(f"{seed}:{after}")  # noqa: S311 - to be repeatable, not secret
     for number in range(after + 1, after + count + 1):
         yield _customer(_id(number, ids), chance)
 
 
 def named(customer: str | int, *, seed: int) -> Customer:
-    """Return one customer with a given ID, the same for the same seed."""
+    """Return the customer with a given ID; the seed and the ID decide its values."""
     return _customer(customer, random.Random(f"{seed}:{customer}"))  # noqa: S311
 
 

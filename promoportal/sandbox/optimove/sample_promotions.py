@@ -1,4 +1,4 @@
-"""The sandbox's built-in promotions, one for each kind of reward."""
+"""The promotions for executions without a scenario."""
 
 from __future__ import annotations
 
@@ -48,11 +48,7 @@ CATALOGUE: Mapping[str, Promotion] = {
 
 
 def chosen(promotions: Iterable[str | Promotion]) -> tuple[Promotion, ...]:
-    """
-    Return promotions, each given as itself or by ID.
-
-    :raises ValueError: if an ID is not in the catalogue
-    """
+    """Return promotions. Each argument is a promotion, or an ID in the catalogue."""
     return tuple(
         item if isinstance(item, Promotion) else _known(item) for item in promotions
     )
@@ -60,6 +56,6 @@ def chosen(promotions: Iterable[str | Promotion]) -> tuple[Promotion, ...]:
 
 def _known(name: str) -> Promotion:
     if name not in CATALOGUE:
-        msg = f"There is no promotion {name!r}; there is {', '.join(CATALOGUE)}."
+        msg = f"There is no promotion {name!r}. Known: {', '.join(CATALOGUE)}."
         raise ValueError(msg)
     return CATALOGUE[name]

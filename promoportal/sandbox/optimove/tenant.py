@@ -1,9 +1,9 @@
 """
-An operator's tenant: the campaigns of a scenario, executed step by step.
+An operator's tenant, which executes the campaigns of a scenario step by step.
 
-The order of the steps is CONFIRMED ("How It Works" of Optimove's Auto Flow guide):
-campaign webhook, calculation, allocation, customer status, then the campaign to the
-customers with a reward, and last the webhooks to listeners.
+The order of the steps is CONFIRMED ("How It Works" in Optimove's Auto Flow guide):
+campaign webhook, calculation, allocation, customer status, then the campaign's message
+to customers with a reward, and last the webhooks to listeners.
 """
 
 from __future__ import annotations
@@ -79,27 +79,27 @@ class Tenant:
         )
 
     def start(self) -> None:
-        """Plan the campaigns that have a time."""
+        """Plan the next execution of each scheduled campaign that has a time of day."""
         for campaign in self.scenario.campaigns:
             if campaign.at is not None and not campaign.is_triggered:
                 self._every_day(campaign.plan, campaign.at)
 
     def close(self) -> None:
-        """Cancel all planned and running executions."""
+        """
+        Cancel the planned executions, and those that started at their planned time.
+
+        The work of Promotions for all other executions is cancelled too.
+        """
         for planned in self.planned:
             planned.timer.cancel()
         for task in list(self._tasks):
             task.cancel()
         self._validation.close()
 
-    # --- Orders ---------------------------------------------------------------------------
+    # --- Commands -------------------------------------------------------------------------
 
     async def execute(self, plan: int, *, announce: bool = True) -> Execution:
-        """
-        Execute all steps of a scheduled campaign now.
-
-        :raises ValueError: if there is no such campaign, or an event triggers it
-        """
+        """Execute all steps of a scheduled campaign now."""
         campaign = self._scheduled(plan)
         targeted = await asyncio.to_thread(
             members, campaign.target_group, self.scenario.population
@@ -115,18 +115,17 @@ class Tenant:
         announce: bool = True,
     ) -> list[Execution]:
         """
-        Let customers cause an event, and execute the campaigns that it triggers.
+        Trigger an event for customers, and execute the campaigns that it triggers.
 
-        ASSUMED: an event of several customers at once is one occurrence. A value given
-        as two numbers is drawn between them for each customer. Arguments that are None
-        are taken from the scenario.
-
-        :raises ValueError: if no campaign has this event, or a customer is not known
+        ASSUMED: an event of several customers at once is one execution per campaign.
         """
         waiting = [one for one in self.scenario.campaigns if one.event == event]
         if not waiting:
             known = sorted({one.event for one in self.scenario.campaigns if one.event})
-            msg = f"No campaign waits for {event!r}; there is {', '.join(known) or 'none'}."
+            msg = (
+                f'No campaign is triggered by the event "{event}". '
+                f"Known: {', '.join(known) or 'none'}."
+            )
             raise ValueError(msg)
         happened = self._play(self._event(event, customers, values))
         executions = []
@@ -138,11 +137,7 @@ class Tenant:
         return executions
 
     def plan(self, plan: int, at: datetime) -> Planned:
-        """
-        Plan the execution of a scheduled campaign for a time.
-
-        :raises ValueError: if there is no such campaign, or an event triggers it
-        """
+        """Plan the execution of a scheduled campaign for a time."""
         self._scheduled(plan)
         return self._at(plan, at, lambda: None)
 
@@ -196,7 +191,7 @@ class Tenant:
         return execution
 
     def _seeds(self, campaign: Campaign) -> dict[str, int]:
-        """Return new seeds for each execution; those of the first are the dry run's."""
+        """Return seeds by promotion. The first execution has those of the dry run."""
         earlier = self._executed[campaign.plan]
         self._executed[campaign.plan] += 1
         return {
@@ -206,11 +201,11 @@ class Tenant:
 
     async def _tell_promotions(self, execution: Execution) -> None:
         with execution.step("Campaign webhook") as step:
-            step.log(f"{len(execution.audience)} customers are targeted")
+            step.log(f"{len(execution.audience)} customers targeted")
             try:
                 await self.inside.tell(WEBHOOK, _webhook_body(execution))
             except InternalCallFailed as error:
-                # Without Promotions no customer gets a reward, and none remains.
+                # Without Promotions, no customer gets a reward, and no one remains.
                 execution.problem = f"Campaign webhook: {error}"
                 execution.validated.set()
 
@@ -225,24 +220,24 @@ class Tenant:
     async def _mail(self, execution: Execution) -> None:
         if execution.campaign.email is None:
             return
-        with execution.step("E-mail") as step:
+        with execution.step("Email") as step:
             try:
                 await email_delivery.send(execution, self.mailing)
             except OSError as error:
-                execution.problem = f"E-mail: {error}"
+                execution.problem = f"Email: {error}"
             mailed = execution.mailed
-            step.log(f"{mailed.sent} went out, {mailed.kept} of them to {mailed.where}")
+            step.log(f"{mailed.sent} emails, {mailed.kept} of them delivered")
 
     def _announce(self, execution: Execution) -> None:
         if not execution.announce:
             return
-        with execution.step("Notices") as step:
+        with execution.step("Webhooks") as step:
             before = self.notices.announced
             if execution.trigger_event:
                 self._announce_each(execution)
             else:
                 self.notices.announce_executed(execution.occurrence)
-            step.log(f"{self.notices.announced - before} to listeners")
+            step.log(f"{self.notices.announced - before} webhooks to listeners")
 
     def _announce_each(self, execution: Execution) -> None:
         occurrence, ids = execution.occurrence, self.scenario.population.ids
@@ -261,16 +256,19 @@ class Tenant:
         campaign = self._plans.get(plan)
         if campaign is None:
             known = ", ".join(str(one) for one in self._plans)
-            raise ValueError(f"There is no campaign {plan}; there is {known}.")
+            raise ValueError(f"There is no campaign {plan}. Known: {known}.")
         if campaign.is_triggered:
-            msg = f"Campaign {plan} waits for {campaign.event!r}; let that happen."
+            msg = (
+                f'Campaign {plan} is triggered by the event "{campaign.event}". '
+                "Trigger that event instead."
+            )
             raise ValueError(msg)
         return campaign
 
     def _event(
         self, name: str, customers: Customers | None, values: Values | None
     ) -> Event:
-        """Return the event with the scenario's settings for those not given here."""
+        """Return the event. Arguments that are None come from the scenario's event."""
         scenarios = {one.name: one for one in self.scenario.events}
         usual = scenarios.get(name, Event(name=name, customers=1))
         return replace(
@@ -288,7 +286,7 @@ class Tenant:
         return [str(customer) for customer in customers]
 
     def _play(self, event: Event) -> dict[int, Mapping[str, Value]]:
-        """Draw other customers for each event; the first ones are the dry run's."""
+        """Return the values by position. The first call has those of the dry run."""
         seed = self.scenario.seed + self._happened[event.name]
         self._happened[event.name] += 1
         return dict(occurrences(event, self.scenario.population, seed))
@@ -329,7 +327,7 @@ class Tenant:
 
 
 def _webhook_body(execution: Execution) -> dict[str, object]:
-    """Return the campaign webhook's body. ASSUMED: Optimove does not document it."""
+    """Return the body of the campaign webhook. ASSUMED: all of its fields."""
     trigger_event = execution.trigger_event
     return {
         "CampaignID": execution.occurrence.number,

@@ -1,8 +1,9 @@
 """
-Webhooks to listeners, and how they are sent.
+The webhooks to listeners, and their delivery.
 
-CONFIRMED: one 13 for each channel, one 11 for each customer, in two casings. Nothing is
-signed or repeated: a listener that is down misses the webhook.
+CONFIRMED: event 13 is sent once for each channel. Event 11 is sent for each customer,
+in camelCase or PascalCase. Webhooks are not signed. A failed delivery is not repeated,
+so a listener that is down misses the webhook.
 """
 
 from __future__ import annotations
@@ -48,13 +49,14 @@ class _Posting(NamedTuple):
     body: dict[str, object]
 
 
-# Posts a body to an address, returns the status, and raises OSError or TimeoutError.
+# A function that posts a body to an address and returns the status of the response. It
+# raises OSError or TimeoutError if there is no response.
 Post = Callable[[str, bytes], Awaitable[int]]
 
 
 @dataclass
 class Notices:
-    """All webhooks that are sent to listeners."""
+    """The webhooks to all listeners: those sent, and those still to be sent."""
 
     listeners: Listeners
     faults: Faults
@@ -70,13 +72,17 @@ class Notices:
     def announce_executed(
         self, occurrence: Occurrence, channels: Sequence[int] | None = None
     ) -> None:
-        """CONFIRMED: a 13 for each channel. ASSUMED: also if no one was left to go on."""
+        """
+        Send event 13 once for each channel.
+
+        ASSUMED: the webhooks are sent even if no customer remains.
+        """
         body = _stamped(EXECUTED, occurrence)
         for channel in occurrence.channels if channels is None else channels:
             self._announce(EXECUTED, channel, body | {"ChannelID": channel})
 
     def announce_cancelled(self, occurrence: Occurrence) -> None:
-        """Send a 4. ASSUMED: like 13, without the channel."""
+        """Send event 4. ASSUMED: the body is that of event 13 without the channel."""
         self._announce(CANCELLED, None, _stamped(CANCELLED, occurrence))
 
     def announce_triggered(
@@ -88,14 +94,14 @@ class Notices:
         pascal: bool,
         values: Mapping[str, object] = NOTHING,
     ) -> None:
-        """Send an 11 for each channel; ASSUMED: values as `event_` and their names."""
+        """Send event 11 for one customer, once for each channel."""
         more = {f"event_{name}": _as_json(value) for name, value in values.items()}
         for channel in occurrence.channels:
             body = _triggered(occurrence, customer, codes, channel, pascal=pascal)
             self._announce(TRIGGERED, channel, body | more)
 
     async def close(self) -> None:
-        """Cancel all deliveries."""
+        """Cancel all deliveries, also those that are running."""
         for timer in self._timers:
             timer.cancel()
         self._ready.clear()
@@ -107,7 +113,6 @@ class Notices:
     def _announce(
         self, event: int, channel: int | None, body: dict[str, object]
     ) -> None:
-        """Send a webhook to its listeners, unless a fault changes the delivery."""
         for listener in self.listeners.of(event, channel):
             fault = self.faults.take(NOTICES, str(event))
             for way in ON_NOTICES[fault.kind](fault) if fault else [Way()]:
@@ -177,10 +182,10 @@ def _triggered(
     pascal: bool,
 ) -> dict[str, object]:
     """
-    Return the webhook for one customer.
+    Return the body of event 11 for one customer and channel.
 
-    CONFIRMED: the event type may be absent, and parameters of the trigger may be sent
-    as well. ASSUMED: as `event_` and their names.
+    CONFIRMED: the event type may be missing, and the body may contain parameters of the
+    trigger. ASSUMED: the names of these parameters begin with `event_`.
     """
     body: dict[str, object] = {
         "campaignID": occurrence.id,

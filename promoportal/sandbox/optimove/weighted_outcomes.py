@@ -1,9 +1,4 @@
-"""
-Outcomes that are chosen by weight and not calculated, for quick campaigns.
-
-A given share of the customers is eligible; the others get a mix of statuses. `engine`
-calculates the outcomes of an operator's own rules.
-"""
+"""Outcomes that are chosen by weight, for executions without a scenario."""
 
 from __future__ import annotations
 
@@ -27,7 +22,7 @@ UNLUCKY: Mapping[str, float] = {
 
 @dataclass(frozen=True)
 class Tier:
-    """One tier of a promotion, for customers who deposited at least this much."""
+    """One tier of a promotion, for customers with deposits of at least `at_least`."""
 
     reward: Reward | None  # None: the customer gets only a code
     at_least: float = 0.0
@@ -35,7 +30,7 @@ class Tier:
 
 @dataclass(frozen=True)
 class Promotion:
-    """A promotion without limits; an operator's own are calculated by `engine`."""
+    """A promotion without limits, for executions without a scenario."""
 
     id: str
     code: str
@@ -54,14 +49,14 @@ class Mix:
 
 
 class Decision(NamedTuple):
-    """The outcome for one customer: a status, and a tier if something is assigned."""
+    """The outcome for one customer: a status, and a tier if the status is Assigned."""
 
     status: str
     tier: Tier | None = None
 
 
 def decide(customer: Customer, promotion: Promotion, mix: Mix) -> Decision:
-    """Return exactly one status for a customer, and at most one tier."""
+    """Return the outcome of a promotion for a customer."""
     if customer.activity >= mix.eligible:
         return Decision(_unlucky(customer, mix))
     for tier in promotion.tiers:
@@ -71,7 +66,7 @@ def decide(customer: Customer, promotion: Promotion, mix: Mix) -> Decision:
 
 
 def _unlucky(customer: Customer, mix: Mix) -> str:
-    """Return the status of a customer who is not eligible, by weight."""
+    """Return a status for a customer who is not eligible, chosen by weight."""
     position = (customer.activity - mix.eligible) / (1 - mix.eligible)
     left = position * sum(mix.otherwise.values())
     for status, weight in mix.otherwise.items():

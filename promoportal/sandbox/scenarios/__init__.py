@@ -1,8 +1,4 @@
-"""
-Scenarios: what an operator sets up in Optimove, in one file.
-
-Start with `load`, or with the files in `shipped`; docs/scenarios.md explains them.
-"""
+"""Scenarios: files with an operator's settings in Optimove (docs/scenarios.md)."""
 
 from __future__ import annotations
 

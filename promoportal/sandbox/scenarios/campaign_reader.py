@@ -1,4 +1,4 @@
-"""Readers of target groups, campaigns with their e-mails, and events."""
+"""The readers of target groups, events, and campaigns with their emails."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from promoportal.toml.tables import Table, as_number, is_whole, shown
 
 
 class Kind(enum.StrEnum):
-    """A campaign's kind: scheduled, or triggered by a customer's event. CONFIRMED."""
+    """CONFIRMED: a campaign is scheduled, or triggered by an event of a customer."""
 
     SCHEDULED = "scheduled"
     TRIGGERED = "triggered"
 
 
 def group(table: Table, attributes: Attributes | None) -> TargetGroup:
-    """Return the target group in a table: by conditions, or by a file of IDs."""
+    """Return the target group in a table, defined by a condition or a file of IDs."""
     by_file = table.has("file")
     if by_file and table.has("where"):
-        table.wrong("file", 'stands beside "where"; a target group has one of them.')
+        table.wrong("file", 'cannot be combined with "where".')
     before = len(table.problems)
     where = condition(table, "where", attributes)
     if len(table.problems) == before:
@@ -53,7 +53,7 @@ def group(table: Table, attributes: Attributes | None) -> TargetGroup:
 
 
 def event(table: Table) -> Event:
-    """Return the event in a table: its customers, and the values that it has."""
+    """Return the event in a table, with its customers and its values."""
     values: dict[str, Value | tuple[Decimal, Decimal]] = {}
     if table.has("values"):
         below = table.table("values")
@@ -73,7 +73,7 @@ def _customers(table: Table) -> Sequence[str] | int:
         return table.whole("customers")
     table.has("customers")
     reason = (
-        f"must be a number of customers, or a list of their ids; it is {shown(value)}."
+        f"must be a number of customers, or a list of their IDs; it is {shown(value)}."
     )
     table.wrong("customers", reason)
     return 1
@@ -99,7 +99,7 @@ def _event_value(table: Table, key: str) -> Value | tuple[Decimal, Decimal]:
 
 
 def kinds(found: Event) -> dict[str, str | None]:
-    """Return the kind of each of an event's values."""
+    """Return the kind of each value of an event, by the value's name."""
     return {
         name: "a number" if isinstance(value, tuple) else kind_of(value)
         for name, value in found.values.items()
@@ -115,7 +115,7 @@ def campaign(
     promotions: Mapping[str, Promotion],
     attributes: Attributes | None,
 ) -> Campaign:
-    """Return the campaign in a table, with its e-mail if it has one."""
+    """Return the campaign in a table, with its email if it has one."""
     kind = table.choice("kind", Kind)
     offered = _promotions(table, promotions)
     found = Campaign(
@@ -140,7 +140,7 @@ def _target_group(table: Table, groups: Mapping[int, TargetGroup]) -> TargetGrou
     wanted = table.whole("target_group", most=10**9)
     if wanted not in groups and is_whole(table.values.get("target_group")):
         known = instead(str(wanted), [str(each) for each in groups])
-        table.wrong("target_group", f"names {wanted}, which there is not; {known}")
+        table.wrong("target_group", f"names {wanted}, which does not exist; {known}")
     return groups.get(wanted) or TargetGroup(id=wanted, name="")
 
 
@@ -148,7 +148,7 @@ def _promotions(table: Table, promotions: Mapping[str, Promotion]) -> tuple[str,
     wanted = table.texts("promotions")
     for number, each in enumerate(wanted):
         if each not in promotions:
-            reason = f'names "{each}", which there is not;'
+            reason = f'names "{each}", which does not exist;'
             place = (*table.at("promotions"), number)
             table.problems.at(place, f"{reason} {instead(each, list(promotions))}")
     return wanted
@@ -158,7 +158,7 @@ def _triggered_by(table: Table, kind: Kind) -> str | None:
     if kind is Kind.TRIGGERED:
         return table.text("event")
     if table.has("event"):
-        table.wrong("event", 'goes with the kind "triggered".')
+        table.wrong("event", 'is only for campaigns of the kind "triggered".')
     return None
 
 
@@ -166,12 +166,12 @@ def _at(table: Table, kind: Kind) -> Any:
     if not table.has("at"):
         return None
     if kind is Kind.TRIGGERED:
-        table.wrong("at", 'goes with the kind "scheduled".')
+        table.wrong("at", 'is only for campaigns of the kind "scheduled".')
         return None
     return table.clock("at")
 
 
-# --- E-mails --------------------------------------------------------------------------
+# --- Emails ---------------------------------------------------------------------------
 
 
 def _email(
@@ -209,7 +209,7 @@ def _sender(table: Table) -> str:
 def _subject(table: Table, known: mails.Names | None) -> str:
     subject = table.text("subject")
     for mistake in mails.mistakes(subject, known):
-        table.wrong("subject", f"is not right. {mistake.sentence}")
+        table.wrong("subject", f"is invalid. {mistake.sentence}")
     return subject
 
 

@@ -1,9 +1,4 @@
-"""
-Columns of a million values in little memory.
-
-A list holds equal texts or dates once, however many customers have them; money and IDs
-are computed when they are read.
-"""
+"""Columns of a million values that need little memory."""
 
 from __future__ import annotations
 
@@ -15,12 +10,12 @@ from typing import TypeVar, overload
 from promoportal.sandbox.engine import Value
 
 _T_co = TypeVar("_T_co", covariant=True)
-# Stands for a missing value; no amount of money comes near it.
+# The number that represents a missing value. No amount of money is as low.
 MISSING = -(2**63)
 
 
 class Computed(Sequence[_T_co]):
-    """A sequence of values that are computed from their position when they are read."""
+    """A sequence that computes each value from its position when the value is read."""
 
     __slots__ = ("_count", "_make")
 
@@ -38,7 +33,7 @@ class Computed(Sequence[_T_co]):
     def __getitem__(self, position: slice) -> Sequence[_T_co]: ...
 
     def __getitem__(self, position: int | slice) -> _T_co | Sequence[_T_co]:
-        # The most frequent case first: a column is read a million times.
+        # The most frequent case is first, because a column may be read a million times.
         if type(position) is int and 0 <= position < self._count:
             return self._make(position)
         if isinstance(position, slice):
@@ -47,7 +42,7 @@ class Computed(Sequence[_T_co]):
 
 
 def money(numbers: array[int], places: int = 2) -> Computed[Decimal | None]:
-    """Return a column of decimals with one number of places, eight bytes each."""
+    """Return a column of decimals: `numbers` divided by 10 to the power of `places`."""
 
     def value(position: int) -> Decimal | None:
         number = numbers[position]
@@ -57,12 +52,12 @@ def money(numbers: array[int], places: int = 2) -> Computed[Decimal | None]:
 
 
 def decimals(values: Iterable[Decimal | None]) -> Sequence[Value]:
-    """Return a column of decimals, compact if they fit into 64-bit integers."""
+    """Return a column of decimals, stored as 64-bit integers if all of them fit."""
     every = list(values)
     present = [value for value in every if value is not None]
     places = max((decimal_places(value) for value in present), default=0)
     most = max((abs(value.scaleb(places)) for value in present), default=Decimal(0))
-    # Some digits fewer than an array or a decimal can hold.
+    # 10**18 is below the largest 64-bit integer.
     if places > 6 or most >= 10**18:
         return every
     numbers = array(
@@ -78,7 +73,7 @@ def decimal_places(value: Decimal) -> int:
 
 
 def interned(values: Iterable[Value]) -> list[Value]:
-    """Return a list of the values in which equal ones are one object."""
-    # By type too: 1, True and 1.0 are equal, but different values.
+    """Return a list of the values. Equal values of one type become one object."""
+    # By type too, because 1, True and 1.0 are equal in Python.
     known: dict[tuple[type, Value], Value] = {}
     return [known.setdefault((type(value), value), value) for value in values]

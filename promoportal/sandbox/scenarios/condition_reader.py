@@ -1,4 +1,4 @@
-"""Reader of conditions, and the attributes that they may name."""
+"""The reader of conditions, and the attributes that a condition may use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from promoportal.toml.tables import Table, as_number, shown
 _TREES: dict[str, type[All | AnyOf]] = {"all": All, "any": AnyOf}
 _MANY = {Comparison.ONE_OF, Comparison.NONE_OF}
 _EXAMPLE = '{attribute = "country", is = "DE"}'
-# Written as in a sentence: "must be a text, as country is".
+# The words for a message: "must be a text, as country is".
 _KINDS: dict[type, str] = {
     bool: "true or false",
     int: "a number",
@@ -36,22 +36,18 @@ _KINDS: dict[type, str] = {
 
 
 class Attributes:
-    """
-    The names that a condition may use, with the kind of their values.
-
-    :param open_event: whether an event may have values of any name
-    """
+    """The names that a condition may use, each with the kind of its values."""
 
     def __init__(
         self, kinds: Mapping[str, str | None], *, open_event: bool = False
     ) -> None:
         self._kinds = kinds
-        self._open_event = open_event
+        self._open_event = open_event  # allows every name of an event value
 
     def with_event(
         self, values: Mapping[str, str | None], *, open_event: bool = False
     ) -> Attributes:
-        """Return these attributes and an event's values, as conditions name them."""
+        """Return these attributes and the values of an event, as `event.NAME`."""
         of_event = {f"{EVENT}{name}": kind for name, kind in values.items()}
         return Attributes({**self._kinds, **of_event}, open_event=open_event)
 
@@ -60,28 +56,28 @@ class Attributes:
         return list(self._kinds)
 
     def kind(self, name: str) -> str | None:
-        """Return the kind of an attribute's values; None if it is not known yet."""
+        """Return the kind of an attribute's values, or None if it is unknown."""
         return self._kinds.get(name)
 
     def check(self, table: Table, key: str, name: str) -> bool:
-        """Return whether a name exists, and note a problem if it does not."""
+        """Return whether a name exists. If it does not, add a problem."""
         of_event = name.startswith(EVENT)
         if name in self._kinds or (of_event and self._open_event):
             return True
         sentence = f'names the attribute "{name}", which no customer has'
         if of_event:
-            sentence = f'names "{name}", which no event here gives'
+            sentence = f'names "{name}", which no event has here'
         table.wrong(key, f"{sentence}; {instead(name, self.names)}")
         return False
 
 
 def kind_of(value: object) -> str | None:
-    """Return the kind of a value; None if it cannot be compared."""
+    """Return the kind of a value, or None if conditions cannot compare such values."""
     return _KINDS.get(type(value))
 
 
 def condition(table: Table, key: str, attributes: Attributes | None) -> Condition:
-    """Return the condition below a key; if there is none, everyone matches."""
+    """Return the condition below a key. Without one, every customer matches."""
     if not table.has(key):
         return EVERYONE
     branch = table.table(key)
@@ -116,7 +112,7 @@ def _leaf(table: Table, attributes: Attributes | None) -> Condition:
     ]
     if not tests:
         words = ", ".join(Comparison)
-        table.problems.at(table.place, f"must compare by one of {words}.")
+        table.problems.at(table.place, f"must have one of the comparisons {words}.")
     table.end()
     return tests[0] if len(tests) == 1 else All(tuple(tests))
 
@@ -142,7 +138,7 @@ def _value(
 ) -> Value:
     found = kind_of(value)
     if kind == "a number" and as_number(value) is not None:
-        return as_number(value)  # money may be written as a text
+        return as_number(value)  # an amount of money may be a text in the file
     if found is None:
         expected = kind or "a text, a number, a date, true or false"
         problems.at(place, f"must be {expected}; it is {shown(value)}.")
@@ -155,6 +151,6 @@ def _value(
 
 
 def kinds_in(column: Iterable[Value]) -> str | None:
-    """Return the kind of a column's values, which is that of the first value."""
+    """Return the kind of a column's values, or None if the column has no values."""
     first = next((value for value in column if value is not None), None)
     return "a date" if isinstance(first, datetime) else kind_of(first)

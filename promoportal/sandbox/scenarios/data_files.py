@@ -1,4 +1,4 @@
-"""Readers of the files that a scenario names: columns, tables of customers, texts."""
+"""Readers of the other files of a scenario: lists, tables of customers, texts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_PROBLEMS_SHOWN = 10
 
 
 class _File:
-    """The text of a file, and the problems found in it."""
+    """The text of a file, with a limit on the number of problems that are reported."""
 
     def __init__(self, path: Path, text: str, problems: Problems) -> None:
         self.path = path
@@ -31,7 +31,7 @@ class _File:
         self._wrong = 0
 
     def wrong(self, line: int, sentence: str) -> None:
-        """Note a problem; from the eleventh on problems are only counted."""
+        """Add a problem. After ten problems of the file, others are only counted."""
         self._wrong += 1
         if self._wrong <= _MAX_PROBLEMS_SHOWN:
             self._problems.elsewhere(self.path, line, sentence)
@@ -40,10 +40,12 @@ class _File:
         more = self._wrong - _MAX_PROBLEMS_SHOWN
         if more > 0:
             line = self.text.count("\n") + 1
-            self._problems.elsewhere(self.path, line, f"{more:,} more are wrong.")
+            self._problems.elsewhere(
+                self.path, line, f"{more:,} more lines have errors."
+            )
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row that is not blank, with the number of its last line."""
+        """Yield the number of its last line and the fields, for each non-empty row."""
         reader = csv.reader(io.StringIO(self.text, newline=""))
         for row in reader:
             if any(field.strip() for field in row):
@@ -51,13 +53,13 @@ class _File:
 
 
 def text(table: Table, key: str) -> tuple[Path, str] | None:
-    """Return the path and the text of a file; None if it cannot be read."""
+    """Return the path and the text of the file named in a key, or None."""
     found = _read(table, key)
     return (found.path, found.text) if found else None
 
 
 def column(table: Table, key: str) -> tuple[str, ...]:
-    """Return the values of a file with one column and no header, without duplicates."""
+    """Return the values of a CSV file with one column and without a header."""
     found = _read(table, key, most=MAX_BYTES)
     if found is None:
         return ()
@@ -66,7 +68,7 @@ def column(table: Table, key: str) -> tuple[str, ...]:
         if len(row) != 1 or re.search("[;\t]", row[0]):
             found.wrong(line, "There must be one column, without a header.")
         elif row[0] in lines:
-            found.wrong(line, f'"{row[0]}" stands on line {lines[row[0]]} too.')
+            found.wrong(line, f'"{row[0]}" is also on line {lines[row[0]]}.')
         else:
             lines[row[0]] = line
     if not found.text.strip():
@@ -84,7 +86,7 @@ def _read(table: Table, key: str, *, most: int | None = None) -> _File | None:
         size = path.stat().st_size
         if most is not None and size > most:
             reason = (
-                f"has {size / 1024**2:.1f} MB; at most {most // 1024**2} are taken."
+                f"has {size / 1024**2:.1f} MB; the maximum is {most // 1024**2} MB."
             )
             table.wrong(key, f'names "{name}", which {reason}')
             return None
@@ -100,7 +102,7 @@ def _decoded(content: bytes, path: Path, problems: Problems) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        problems.elsewhere(path, line, "This is not UTF-8, which is expected.")
+        problems.elsewhere(path, line, "The file is not valid UTF-8.")
         return content.decode("utf-8-sig", errors="replace")
 
 
@@ -108,11 +110,7 @@ def _decoded(content: bytes, path: Path, problems: Problems) -> str:
 
 
 def customers(table: Table, key: str, most: int | None) -> Customers | None:
-    """
-    Return the customers of a CSV file with a header; None if it cannot be read.
-
-    :param most: the number of customers to read from the top; None: all of them
-    """
+    """Return the first `most` customers of a CSV file with a header, or None."""
     found = _read(table, key)
     if found is None:
         return None
@@ -124,16 +122,16 @@ def customers(table: Table, key: str, most: int | None) -> Customers | None:
     found.end()
     ids = columns.pop(ID)
     if most is not None and len(ids) < most:
-        table.wrong(key, f"has {len(ids):,} customers; {most:,} were asked for.")
+        table.wrong(key, f"has {len(ids):,} customers; {most:,} were requested.")
     return Customers(ids, {name: inferred(texts) for name, texts in columns.items()})
 
 
 def _is_header(found: _File, line: int, header: Sequence[str]) -> bool:
     if ID not in header:
-        found.wrong(line, f"The first line must name the columns, one of them {ID}.")
+        found.wrong(line, f"The first line must name the columns, including {ID}.")
         return False
     for name in sorted({name for name in header if header.count(name) > 1}):
-        found.wrong(line, f'Two columns are named "{name}".')
+        found.wrong(line, f'More than one column is named "{name}".')
     for name in header:
         if not name or name.startswith(EVENT):
             found.wrong(line, f'A column must not be named "{name}".')
@@ -158,7 +156,7 @@ def _columns(
         elif not row[place]:
             found.wrong(line, f"The {ID} is missing.")
         elif row[place] in seen:
-            found.wrong(line, f'"{row[place]}" stands on line {seen[row[place]]} too.')
+            found.wrong(line, f'"{row[place]}" is also on line {seen[row[place]]}.')
         else:
             seen[row[place]] = line
             for name, value in zip(header, row, strict=True):
@@ -169,14 +167,14 @@ def _columns(
 
 
 def inferred(texts: Sequence[str]) -> Sequence[Value]:
-    """Return a column in the kind that fits all its texts; empty ones are missing."""
+    """Return a column's values, which all have the kind that fits every text."""
     written = {text for text in texts if text}
     for pattern, read in _KINDS.items():
         if written and all(re.fullmatch(pattern, text) for text in written):
             try:
                 values = {text: read(text) for text in written}
             except ValueError:
-                continue  # looks like a date, but is none: 2025-02-30
+                continue  # has the form of a date, but is not a date: 2025-02-30
             return interned(values.get(text) for text in texts)
     if written and all(
         re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", text) for text in written
@@ -185,7 +183,7 @@ def inferred(texts: Sequence[str]) -> Sequence[Value]:
     return interned(text or None for text in texts)
 
 
-# A number with a leading zero is a house or phone number, and stays a text.
+# A number with a leading zero remains a text, because it may be a phone number.
 _KINDS: dict[str, Callable[[str], Value]] = {
     r"-?(0|[1-9]\d{0,17})": int,
     r"\d{4}-\d{2}-\d{2}": date.fromisoformat,

@@ -1,4 +1,4 @@
-"""The values that a campaign's e-mail may use, and the e-mail to one customer."""
+"""The values that the templates of an email may use, and the email to one customer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from promoportal.sandbox.engine import (
 )
 from promoportal.sandbox.scenarios.scenario import Campaign
 
-# The fields of a reward; all but the tier are empty if it is only a code.
+# The fields of a reward. If a tier has no reward, all fields except `tier` are None.
 _REWARD = ("tier", "category", "type", "value", "currency", "unit")
 
 
 def names(attributes: Sequence[str], offered: Sequence[Promotion]) -> mails.Names:
-    """Return the names that the templates of a campaign's e-mail may use."""
+    """Return the names that the templates of a campaign's email may use."""
     reward = dict.fromkeys(_REWARD)
     properties = {name: None for each in offered for name in each.properties}
     promotion = {"id": None, "name": None, "code": None, "properties": properties}
@@ -42,12 +42,7 @@ def context(
     assigned: Sequence[tuple[Promotion, Outcome]],
     event: Mapping[str, Value] = NOTHING,
 ) -> dict[str, object]:
-    """
-    Return the values that fill a customer's e-mail.
-
-    :param assigned: what this campaign assigned to the customer. All of it is
-        `rewards`; the first is also `reward`, `code` and `promotion`
-    """
+    """Return the values for the templates of a customer's email."""
     rewards = [_values(promotion, outcome) for promotion, outcome in assigned]
     return {
         "customer": dict(customer),
@@ -91,10 +86,10 @@ def campaign_mail(
     event: Mapping[str, Value] = NOTHING,
 ) -> mails.Mail | None:
     """
-    Return the e-mail that a campaign sends to a customer, or None.
+    Return the email that a campaign sends to a customer, or None.
 
-    None if the campaign has no e-mail, or the customer has no reward or no address.
-    CONFIRMED (optimove.md, section 5): it is sent only to customers with a reward.
+    CONFIRMED (optimove.md, section 5): the email is sent only to customers with an
+    assigned promotion.
     """
     assigned = [each for each in assigned if each[1].status is Status.ASSIGNED]
     if campaign.email is None or not assigned:

@@ -1,4 +1,4 @@
-"""Members of target groups, and occurrences of events: the same for the same seed."""
+"""The members of target groups, and the customers and values of events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from promoportal.sandbox.scenarios.scenario import Event, Scenario, TargetGroup
 
 
 def members(group: TargetGroup, population: Population) -> list[int]:
-    """Return a target group's customers by position; unknown IDs are left out."""
+    """Return the positions of a target group's customers. Unknown IDs are left out."""
     if group.members is None:
         return select(group.condition, population)
     return _found(group.members, population)
@@ -23,7 +23,7 @@ def members(group: TargetGroup, population: Population) -> list[int]:
 def occurrences(
     event: Event, population: Population, seed: int
 ) -> Iterator[tuple[int, Mapping[str, Value]]]:
-    """Yield the positions of an event's customers, each with values of its own."""
+    """Yield the position of each customer of an event, with the customer's values."""
     chance = random.Random(f"event:{event.name}:{seed}")  # noqa: S311 - to be repeatable
     for position in _customers(event, population, chance):
         yield (
@@ -33,12 +33,16 @@ def occurrences(
 
 
 def seed_for(scenario: Scenario, plan: int, promotion: str) -> int:
-    """Return a promotion's own seed: a shared one would favour the same customers."""
+    """
+    Return the seed for one promotion of one campaign.
+
+    If promotions shared a seed, their random order would favour the same customers.
+    """
     return crc32(f"{scenario.seed}:{plan}:{promotion}".encode())
 
 
 def finder(population: Population) -> Callable[[str], int | None]:
-    """Return a function from a customer's ID to the position; None if unknown."""
+    """Return a function that takes an ID and returns the position, or None."""
     if isinstance(population, Customers):
         return population.position
     return {str(each): number for number, each in enumerate(population.ids)}.get
@@ -61,7 +65,7 @@ def _found(customers: Iterable[str], population: Population) -> list[int]:
 
 
 def _drawn(value: Value | tuple[Decimal, Decimal], chance: random.Random) -> Value:
-    """Return a value, drawn from its range with the decimals of the range's ends."""
+    """Return a value, or draw one from a range with the decimals of its ends."""
     if not isinstance(value, tuple):
         return value
     places = max(decimal_places(end) for end in value)

@@ -1,9 +1,8 @@
 """
-Generated customers with the attributes that a games operator and a shop would know.
+Generated customers, with attributes that a games operator and a shop would have.
 
-They have no names. Their figures go together: a customer who deposits much does so
-often, has a higher tier and was active recently; money has a long tail. All money is in
-EUR, the currency of the operator's accounts, whatever currency the customer plays in.
+The values of one customer are consistent: an active customer deposits more and has a
+higher tier. All amounts are in EUR, also if the customer plays in another currency.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from promoportal.sandbox.scenarios.population import Customers
 
 _T = TypeVar("_T")
 
-# The day on which all figures were taken: fixed, so that every run makes the same ones.
+# The day of all values. It is fixed, so that every run generates the same customers.
 LOOKED_AT = date(2025, 12, 31)
 _OLDEST = 3_000  # days since the first customer registered
 _AT_A_TIME = 1_000
@@ -53,7 +52,7 @@ _TIERS = [
 
 
 class Row(NamedTuple):
-    """One customer in the order of the columns, with money in cents."""
+    """One generated customer. Amounts of money are in cents."""
 
     country: str
     currency: str
@@ -86,7 +85,7 @@ _MONEY = {
 
 
 def generated(count: int, seed: int) -> Customers:
-    """Return the first `count` customers that a seed makes."""
+    """Return the first `count` customers of a seed."""
     columns: list[list[Value] | array[int]] = [
         array("q") if name in _MONEY else [] for name in Row._fields
     ]
@@ -126,18 +125,18 @@ class _Draw:
         self._homes = _table((home, home[-1]) for home in _HOMES)
         self._products = _table(_PRODUCTS.items())
         self._categories = _table(_CATEGORIES.items())
-        # One object for each day, however many customers registered on it.
+        # One object for each day, which all customers of that registration day share.
         self._days = [LOOKED_AT - timedelta(days=ago) for ago in range(_OLDEST)]
 
     def _normal(self, spread: float = 1) -> float:
-        # Several times as fast as `random.gauss`; a million customers call it often.
+        # Several times as fast as `random.gauss`. It is called often per customer.
         return spread * self._bell[int(_FINE * self._chance())]
 
     def row(self) -> Row:
         chance, normal = self._chance, self._normal
         country, currency, language, _ = self._homes[int(100 * chance())]
         age = int(_OLDEST * chance() ** 1.6)  # more customers are new than old
-        # The customer's activity, which most of the rest follows from.
+        # Most other values depend on the customer's activity.
         activity = normal()
         deposits, lifetime, last = self._paid(
             activity, age, often=1.7, much=3.55, never=1
@@ -171,7 +170,7 @@ class _Draw:
     def _paid(
         self, activity: float, age: int, *, often: float, much: float, never: float
     ) -> tuple[int, int, int]:
-        """Return the number of payments, their sum and the last; no last if none."""
+        """Return the number of payments, their total and the last one, in cents."""
         normal = self._normal
         times = int(exp(often + 1.1 * activity) * (age / 500 + 0.2) ** 0.6 + never / 2)
         if activity < -never:
@@ -184,15 +183,15 @@ class _Draw:
         return times, last + rest, last
 
     def _seen(self, activity: float, age: int) -> int:
-        """Return the days since the last activity, at most the `age` of the account."""
+        """Return the days since the last activity, at most the account's `age`."""
         return min(age, int(exp(3.3 - 0.9 * activity + self._normal(1.1))))
 
     def _tier(self, lifetime: int) -> str:
-        # Some customers have a tier a little above or below their figures.
+        # The random factor gives some customers another tier than their total does.
         score = lifetime * (0.7 + 0.6 * self._chance())
         return next((name for least, name in _TIERS[::-1] if score >= least), "Bronze")
 
 
 def _table(weighted: Iterable[tuple[_T, int]]) -> list[_T]:
-    """Return a list of a hundred values in which each occurs as often as it weighs."""
+    """Return a list in which each value occurs as often as its weight."""
     return [value for value, weight in weighted for _ in range(weight)]

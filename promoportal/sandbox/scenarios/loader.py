@@ -1,4 +1,4 @@
-"""The loader of a scenario: its values, or all mistakes in its file."""
+"""The loader of a scenario file, which reports all mistakes in the file at once."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from promoportal.toml.document import Fault, UnreadableFile
 from promoportal.toml.problems import InvalidFile, Problems
 from promoportal.toml.tables import Table
 
-# Enough customers to know the kinds of their values.
+# The number of customers from which the kinds of the attributes are read.
 _SAMPLE = 200
 SHIPPED = Path(__file__).parent / "shipped"
 
 
 def shipped() -> list[str]:
-    """Return the names of the scenarios that come with the sandbox."""
+    """Return the names of the built-in scenarios."""
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 
@@ -31,11 +31,9 @@ def load(
     path: Path | str, *, customers: int | None = None, seed: int | None = None
 ) -> Scenario:
     """
-    Return a scenario, given by the path of its file or by the name of a shipped one.
+    Return the scenario in a file, or the built-in scenario with this name.
 
-    :param customers: the number of customers, instead of the file's
-    :param seed: the seed, instead of the file's
-    :raises InvalidFile: with one sentence for each mistake, if there are any
+    :raises InvalidFile: if the file has mistakes; with one sentence for each mistake
     """
     found = _found(path)
     try:
@@ -53,13 +51,13 @@ def _found(path: Path | str) -> Path:
 
 def _unreadable(error: UnreadableFile) -> str:
     if error.fault is Fault.NOT_UTF8:
-        return "This is not UTF-8, which is expected."
+        return "The file is not valid UTF-8."
     if error.fault is Fault.NOT_TOML:
-        # The line number is in front of the sentence already.
-        return f"This is not TOML: {error.reason.partition(' (at ')[0]}."
+        # The line number is already at the beginning of the message.
+        return f"The file is not valid TOML: {error.reason.partition(' (at ')[0]}."
     return (
-        f"A scenario must be here, but it cannot be read: {error.reason}. "
-        f"Shipped are {', '.join(shipped())}."
+        f"Cannot read the scenario file: {error.reason}. "
+        f"Built-in scenarios: {', '.join(shipped())}."
     )
 
 
@@ -118,8 +116,8 @@ def _population(
     """
     Return a function that makes the customers, and their attributes.
 
-    A million take time: the attributes are read from a few, and all customers are made
-    only if the rest has no mistakes.
+    To generate a million customers takes time. So the attributes are read from 200
+    customers, and the function is called only if the file has no mistakes.
     """
     below = table.table("customers")
     if below is None:
@@ -135,7 +133,7 @@ def _from_file(
     table: Table, wanted: int | None
 ) -> tuple[Callable[[], Customers], Attributes | None]:
     if table.has("count"):
-        table.wrong("count", 'stands beside "file"; the customers are of one of them.')
+        table.wrong("count", 'cannot be combined with "file".')
     table.end()
     found = from_file(table, "file", wanted)
     if found is None:
@@ -155,7 +153,7 @@ def _with_events(
     scenario: Mapping[str, Any],
     events: list[Event],
 ) -> Attributes | None:
-    """Add the values of the events that may trigger a promotion."""
+    """Return the attributes, and the values of the events that trigger a promotion."""
     if attributes is None:
         return None
     names = set(_triggers(table.values.get("id"), scenario.get("campaigns")))
@@ -163,13 +161,13 @@ def _with_events(
     for event in events:
         if event.name in names:
             kinds |= campaign_reader.kinds(event)
-    # An event that is triggered by hand may have any values.
+    # Only a command can trigger an event that is not in the file, with any values.
     is_open = not names <= {event.name for event in events}
     return attributes.with_event(kinds, open_event=is_open)
 
 
 def _triggers(promotion: object, campaigns: object) -> list[str]:
-    """Return the events of the campaigns that offer a promotion, as far as readable."""
+    """Return the events that trigger campaigns with this promotion."""
     found = []
     for campaign in campaigns if isinstance(campaigns, list) else []:
         event = campaign.get("event") if isinstance(campaign, dict) else None

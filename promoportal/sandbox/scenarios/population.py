@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from promoportal.sandbox.engine import Value
 
-# The attribute that every customer has; a file of customers needs no other.
+# The attribute of the customer's ID. A file of customers needs no other attribute.
 ID = "customer_id"
 
 
 class Customers:
-    """A population in which customers are found by position or by ID."""
+    """A population in which a customer can be found by position or by ID."""
 
     def __init__(
         self,
@@ -22,18 +22,13 @@ class Customers:
         self.ids = ids
         self._columns: dict[str, Sequence[Value]] = {ID: ids, **columns}
         self.attributes = tuple(self._columns)
-        # Finds the position of a customer by ID; None if no customer has it.
+        # A function that takes an ID and returns the position, or None.
         self.position = find or _lookup(ids)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def column(self, attribute: str) -> Sequence[Value]:
-        """
-        Return the values of all customers, by position.
-
-        :raises KeyError: if no customer has the attribute
-        """
         return self._columns[attribute]
 
 

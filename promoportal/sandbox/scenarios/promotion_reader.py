@@ -1,4 +1,4 @@
-"""Reader of promotions: tiers, rewards, limits."""
+"""The reader of promotions: tiers, rewards, limits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from promoportal.toml.tables import Table
 
 _MEASURES = {Category.AMOUNT: "currency", Category.UNITS: "unit"}
 _COMPARISONS = ("is", "is_not", "at_least", "at_most", "above", "below")
-# The names in the file for the names in the engine's paths.
+# The names of a scenario file, for each name in the paths of the engine's mistakes.
 _WRITTEN: dict[str, tuple[str, ...]] = {
     "condition": ("when", "where"),
     "branches": ("all", "any"),
@@ -46,7 +46,7 @@ _WRITTEN: dict[str, tuple[str, ...]] = {
 
 
 def promotion(table: Table, attributes: Attributes | None) -> Promotion:
-    """Return the promotion in a table, and note the mistakes the engine finds in it."""
+    """Return the promotion in a table, and add a problem for each mistake."""
     before = len(table.problems)
     has_codes = table.has("unique_codes")
     tiers = [_tier(each, attributes, has_codes) for each in table.tables("tiers")]
@@ -63,7 +63,7 @@ def promotion(table: Table, attributes: Attributes | None) -> Promotion:
         state=table.choice("state", State, default=State.ACTIVE),
     )
     table.end()
-    # Fields that could not be read are empty: the engine would report them once more.
+    # Fields that could not be read are empty. The engine would report them again.
     if len(table.problems) == before:
         for mistake in mistakes(found):
             _note(table, mistake.where, mistake.sentence)
@@ -71,23 +71,23 @@ def promotion(table: Table, attributes: Attributes | None) -> Promotion:
 
 
 def check(table: Table, tree: Tree) -> None:
-    """Note the mistakes that the engine finds in the condition of a table."""
+    """Add a problem for each mistake that the engine finds in a table's condition."""
     for mistake in mistakes_in(tree, ("condition",)):
         _note(table, mistake.where, mistake.sentence)
 
 
 def _note(table: Table, where: Where, sentence: str) -> None:
     place = written(where, table.values, table.place)
-    table.problems.at(place, f"is not right. {sentence}")
+    table.problems.at(place, f"is invalid. {sentence}")
 
 
 def written(where: Where, values: object, place: Place) -> Place:
-    """Return the path in the file for the engine's path, as far as it exists."""
+    """Return the path in the file for a path of the engine."""
     for part in where:
         names = _WRITTEN.get(part, (part,)) if isinstance(part, str) else (part,)
         name = next((name for name in names if _has(values, name)), None)
         if name is not None:
-            values = values[name]  # type: ignore[index]  # it has it
+            values = values[name]  # type: ignore[index]  # it has the name
             place = (*place, name)
     return place
 
@@ -107,7 +107,8 @@ def _tier(table: Table, attributes: Attributes | None, has_codes: bool) -> Tier:
         reward = table.read("reward", lambda below: _reward(below, attributes))
     elif not has_codes:
         reason = (
-            "is missing; only a promotion with unique codes may have tiers without."
+            "is missing; only a promotion with unique codes may have tiers without "
+            "rewards."
         )
         table.wrong("reward", reason)
     tier = Tier(
@@ -131,12 +132,12 @@ def _reward(table: Table, attributes: Attributes | None) -> Reward:
 
 
 def _measure(table: Table) -> tuple[Category, str]:
-    """Read the category, and the currency of an amount or the unit of units."""
+    """Read the category, and then the currency of an Amount or the unit of Units."""
     category = table.choice("category", Category)
     right = _MEASURES[category]
     for key in _MEASURES.values():
         if key != right and table.has(key):
-            reason = f'does not go with the category "{category}"; write {right}.'
+            reason = f'does not fit the category "{category}"; use "{right}".'
             table.wrong(key, reason)
             return category, ""
     return category, table.text(right)
@@ -144,12 +145,12 @@ def _measure(table: Table) -> tuple[Category, str]:
 
 def _size(table: Table, attributes: Attributes | None) -> Fixed | Percentage:
     if table.has("value") == table.has("percent"):
-        reason = 'must have either a "value", or a "percent" and what it is "of".'
+        reason = 'must have either "value", or "percent" and "of".'
         table.problems.at(table.place, reason)
     if not table.has("percent"):
         for key in ("of", "minimum", "maximum"):
             if table.has(key):
-                table.wrong(key, 'goes with a "percent", which there is not.')
+                table.wrong(key, 'needs "percent", which is missing.')
         return Fixed(table.number("value") if table.has("value") else Decimal(0))
     of = table.text("of")
     if of and attributes is not None and attributes.check(table, "of", of):
@@ -179,7 +180,7 @@ def _properties(table: Table) -> Mapping[str, object]:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a value of JSON's types: properties are passed on, not calculated with."""
+    """Return a value with JSON's types. Properties do not need exact decimals."""
     if isinstance(value, dict):
         return {name: _as_json(below) for name, below in value.items()}
     if isinstance(value, list):
@@ -193,7 +194,7 @@ def _sorting(table: Table, attributes: Attributes | None) -> Sorting | None:
     has_direction = table.has("sort")
     if not table.has("sort_by"):
         if has_direction:
-            table.wrong("sort", 'goes with "sort_by", which there is not.')
+            table.wrong("sort", 'needs "sort_by", which is missing.')
         return None
     attribute = table.text("sort_by")
     if attribute and attributes is not None:
@@ -220,12 +221,12 @@ def _codes(table: Table) -> UniqueCodes:
 
 
 def check_unique(tables: list[Table], key: str) -> None:
-    """Note each value of `key` that an earlier table has too."""
+    """Add a problem for each table whose value of `key` an earlier table also has."""
     seen: dict[object, Table] = {}
     for table in tables:
         value = table.values.get(key)
         if not isinstance(value, str | int):
             continue
         if value in seen:
-            table.wrong(key, f"is that of {named(seen[value].place)} too.")
+            table.wrong(key, f"is the same as in {named(seen[value].place)}.")
         seen.setdefault(value, table)

@@ -1,8 +1,8 @@
 """
-The dry run of a scenario: each customer's result, before a campaign is executed.
+The dry run of a scenario, which calculates the results of its campaigns for one day.
 
-Every campaign is executed once, on one day: the scheduled ones in the order of their
-times, then the events of the scenario one by one. All of them use the same accounts.
+The scheduled campaigns come first, by time. Then the events follow one by one. All
+campaigns with a promotion share the account of the promotion.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _LIMITED = frozenset(Status) - UNREACHED - {Status.ASSIGNED}
 
 @dataclass(slots=True)
 class TierFigures:
-    """One tier: the customers who reach it without limits, and those who get it."""
+    """The figures of one tier."""
 
     tier: Tier
-    reached: int = 0
-    assigned: int = 0
-    value: Decimal = _NONE
+    reached: int = 0  # customers who would get the tier without limits
+    assigned: int = 0  # customers who get the tier
+    value: Decimal = _NONE  # the total of their rewards
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class PromotionFigures:
 
     @property
     def eligible(self) -> int:
-        """The number of customers who would get something if there were no limits."""
+        """The number of customers who would get the promotion without limits."""
         return self.targeted - sum(self.statuses[each] for each in UNREACHED)
 
     def count(self, outcomes: Iterable[Outcome]) -> None:
@@ -89,7 +89,7 @@ class CampaignFigures:
     campaign: Campaign
     in_group: int
     promotions: list[PromotionFigures]
-    times: int = 0  # executions: one, or one for each customer that triggered it
+    times: int = 0  # executions: 1, or the number of events if an event triggers it
     outside: int = 0  # triggering events of customers outside the target group
     recipients: set[int] = field(default_factory=set)  # by position
     sample: Mail | None = None
@@ -106,7 +106,7 @@ class Rehearsal:
 
 
 def rehearse(scenario: Scenario, *, day: date) -> Rehearsal:
-    """Return the result of the scenario's dry run on the given day."""
+    """Return the result of the scenario's dry run, calculated for a day."""
     stage = _Stage(scenario, day)
     stage.execute()
     for event in scenario.events:
@@ -120,7 +120,7 @@ def rehearse(scenario: Scenario, *, day: date) -> Rehearsal:
 
 
 class _Stage:
-    """The campaigns of a scenario, and what they have used up so far."""
+    """The figures of a scenario's campaigns and the promotions' accounts so far."""
 
     def __init__(self, scenario: Scenario, day: date) -> None:
         self._scenario = scenario
@@ -128,13 +128,13 @@ class _Stage:
         self._members = {
             group.id: members(group, scenario.population) for group in scenario.groups
         }
-        # For lookups; only triggered campaigns need it, and a million take time.
+        # Built only for triggered campaigns: a set of a million members takes time.
         self._sets: dict[int, frozenset[int]] = {}
         self.accounts = {each.id: Account() for each in scenario.promotions}
         self.campaigns = [self._figures(each) for each in scenario.campaigns]
 
     def execute(self) -> None:
-        """Execute the scheduled campaigns: first those without a time, then by time."""
+        """Calculate the scheduled campaigns by time, first those without a time."""
         scheduled = [each for each in self.campaigns if not each.campaign.is_triggered]
         for figures in sorted(scheduled, key=lambda each: each.campaign.at or time.min):
             self._run(figures, self._members[figures.campaign.target_group.id])
@@ -142,7 +142,7 @@ class _Stage:
     def play(
         self, event: str, triggers: Iterable[tuple[int, Mapping[str, Value]]]
     ) -> None:
-        """Execute the triggered campaigns for one customer after the other."""
+        """Calculate the campaigns that an event triggers, customer by customer."""
         triggered = [each for each in self.campaigns if each.campaign.event == event]
         for position, values in triggers:
             for figures in triggered:
@@ -176,7 +176,7 @@ class _Stage:
         targeted: Sequence[int],
         event: Mapping[str, Value] = NOTHING,
     ) -> None:
-        """Execute a campaign once: steps 2 to 4 of `How It Works` in the guide."""
+        """Calculate one execution: steps 2 to 4 of "How It Works" in the guide."""
         figures.times += 1
         allocated: list[tuple[Promotion, Sequence[Outcome]]] = []
         for each in figures.promotions:
@@ -222,10 +222,10 @@ class _Stage:
         allocated: Sequence[tuple[Promotion, Sequence[Outcome]]],
         event: Mapping[str, Value],
     ) -> Mail | None:
-        """Return the e-mail to the first customer who gets one."""
+        """Return the email to the first targeted customer who gets one, or None."""
         if figures.campaign.email is None:
             return None
-        # One by one, as targeted: usually one of the first gets an e-mail.
+        # One of the first targeted customers usually gets an email.
         for outcomes in zip(*(outcomes for _, outcomes in allocated), strict=True):
             promotions = (promotion for promotion, _ in allocated)
             mail = campaign_mail(

@@ -1,4 +1,4 @@
-"""Reports of a dry run: as text with tables and small charts, or as JSON."""
+"""The report of a dry run, as text with tables and bars, or as JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def as_text(rehearsal: Rehearsal) -> str:
 
 
 def as_json(rehearsal: Rehearsal) -> dict[str, Any]:
-    """Return the same figures for JSON; money and units are texts, which are exact."""
+    """Return the report for JSON. Values of money and units are texts, to be exact."""
     scenario = rehearsal.scenario
     return {
         "scenario": scenario.title,
@@ -52,7 +52,7 @@ def _lines(rehearsal: Rehearsal) -> Iterator[str]:
     yield f"{scenario.title}: {scenario.about}"
     yield (
         f"{len(scenario.population):,} customers, seed {scenario.seed}, "
-        f"as if it were {rehearsal.day}."
+        f"calculated for {rehearsal.day}."
     )
     for figures in rehearsal.campaigns:
         yield ""
@@ -63,7 +63,7 @@ def _lines(rehearsal: Rehearsal) -> Iterator[str]:
         for line in _limits(promotion, rehearsal.accounts[promotion.id])
     )
     yield from _section("LIMITS", limits)
-    yield from _section("LOOK AT THIS", (f"  ! {each}" for each in warnings(rehearsal)))
+    yield from _section("WARNINGS", (f"  ! {each}" for each in warnings(rehearsal)))
     for figures in rehearsal.campaigns:
         if figures.sample:
             yield from _mail(figures.campaign, figures.sample)
@@ -76,10 +76,10 @@ def _campaign(figures: CampaignFigures) -> Iterator[str]:
     yield f'  {figures.in_group:,} customers are in the target group "{group}".'
     if campaign.is_triggered:
         yield (
-            f"  {figures.times:,} of them do what triggers it, and "
-            f"{figures.outside:,} others do."
+            f"  The event happens for {figures.times:,} of them, and for "
+            f"{figures.outside:,} customers outside the group."
         )
-    yield f"  {len(figures.recipients):,} customers get something."
+    yield f"  {len(figures.recipients):,} customers receive a promotion."
     for promotion in figures.promotions:
         yield ""
         yield from _promotion(promotion)
@@ -102,7 +102,7 @@ def _promotion(figures: PromotionFigures) -> Iterator[str]:
             bar = _bar(count, figures.targeted)
             yield f"    {status:<{_NAME}}{count:>10,}  {bar}"
     if figures.eligible:
-        yield f"    {'tier':<{_NAME}}{'reached':>10}{'given':>10}{'in all':>16}"
+        yield f"    {'tier':<{_NAME}}{'qualify':>10}{'receive':>10}{'total value':>16}"
         for tier in figures.tiers.values():
             yield f"    {_tier(tier)}"
 
@@ -116,18 +116,18 @@ def _tier(figures: TierFigures) -> str:
 
 
 def _worth(tier: Tier, value: Decimal) -> str:
-    """Return the total value; a code alone has no known value."""
+    """Return the value with its currency or unit, or "codes" without a reward."""
     return f"{value:,} {tier.reward.measure}" if tier.reward else "codes"
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines below their title, or nothing if there are none."""
+    """Yield an empty line, the title and the lines. Without lines, yield nothing."""
     every = list(lines)
     yield from ["", title, *every] if every else ()
 
 
 def _limits(promotion: Promotion, account: Account) -> Iterator[str]:
-    """Yield how much of each limit is used up."""
+    """Yield one line for each limit of a promotion, with its usage."""
     code = promotion.code
     if budget := promotion.budget:
         yield _limit(code, "budget", account.spent, budget.total, f" {budget.measure}")
@@ -144,7 +144,7 @@ def _limit(code: str, name: str, part: Figure, whole: Figure, what: str = "") ->
 
 
 def _bar(part: Figure, whole: Figure) -> str:
-    """Return a bar as long as the part is of the whole; any part above 0 shows."""
+    """Return a bar for a share, of at least one character if the part is above 0."""
     if not part or not whole:
         return ""
     return "█" * max(1, round(part * _BAR / whole))
@@ -152,7 +152,7 @@ def _bar(part: Figure, whole: Figure) -> str:
 
 def _mail(campaign: Campaign, mail: Mail) -> Iterator[str]:
     yield ""
-    yield f"THE E-MAIL of campaign {campaign.plan}, to one of them"
+    yield f"SAMPLE EMAIL, campaign {campaign.plan}"
     yield f"  From: {mail.sender}"
     yield f"  To: {mail.to}"
     yield f"  Subject: {mail.subject}"

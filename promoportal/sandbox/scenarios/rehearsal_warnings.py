@@ -1,4 +1,4 @@
-"""Warnings about a dry run, to be read before the campaign runs."""
+"""The warnings about a dry run, for example a tier that no customer qualifies for."""
 
 from __future__ import annotations
 
@@ -33,19 +33,22 @@ def _of_scenario(scenario: Scenario) -> Iterator[str]:
     used = {campaign.target_group.id for campaign in scenario.campaigns}
     for promotion in scenario.promotions:
         if promotion.id not in offered:
-            yield f"No campaign offers the promotion {promotion.code}."
+            yield f"Promotion {promotion.code} is not used by any campaign."
         elif promotion.state is not State.ACTIVE:
-            yield f"The promotion {promotion.code} is {promotion.state}: nobody gets it."
+            yield (
+                f"Promotion {promotion.code} is {promotion.state} and will not be "
+                "assigned."
+            )
     for group in scenario.groups:
         if group.id not in used:
-            yield f'No campaign is for the target group "{group.name}".'
+            yield f'Target group "{group.name}" is not used by any campaign.'
         if group.members is not None:
             listed = len(group.members)
             unknown = listed - len(members(group, scenario.population))
             if unknown:
                 yield (
-                    f'Of the {listed:,} ids of the target group "{group.name}", '
-                    f"{unknown:,} are no customers of this scenario."
+                    f'Target group "{group.name}": {unknown:,} of {listed:,} IDs are '
+                    "not customers of this scenario."
                 )
 
 
@@ -53,13 +56,13 @@ def _of_campaign(figures: CampaignFigures) -> Iterator[str]:
     campaign = figures.campaign
     if not figures.in_group:
         group = campaign.target_group.name
-        yield f'{_name(campaign)}: nobody is in the target group "{group}".'
+        yield f'{_name(campaign)}: target group "{group}" is empty.'
     for each in figures.promotions:
         if each.targeted and each.promotion.state is State.ACTIVE:
             for sentence in _of_promotion(each):
                 yield f"{_name(campaign)}, promotion {each.promotion.code}: {sentence}"
     if campaign.email is not None and figures.recipients and figures.sample is None:
-        yield f"{_name(campaign)}: nobody who gets something has an e-mail address."
+        yield f"{_name(campaign)}: no recipient has an email address."
 
 
 def _name(campaign: Campaign) -> str:
@@ -69,17 +72,20 @@ def _name(campaign: Campaign) -> str:
 def _of_promotion(figures: PromotionFigures) -> Iterator[str]:
     for tier in figures.tiers.values():
         if not tier.reached:
-            yield f'nobody reaches the tier "{tier.tier.name}".'
+            yield f'no customer qualifies for tier "{tier.tier.name}".'
     for status, limit in _CUTS.items():
         cut = figures.statuses[status]
         if cut * 2 > figures.eligible:
             yield (
-                f"the {limit} cuts off {cut:,} of {figures.eligible:,} eligible, "
-                "more than half."
+                f"the {limit} excludes {cut:,} of {figures.eligible:,} eligible "
+                "customers."
             )
     failed = figures.statuses[Status.FAILED]
     if failed:
-        yield f"the reward of {failed:,} cannot be computed: they lack the attribute."
+        yield (
+            f"the reward cannot be calculated for {failed:,} customers: "
+            "an attribute is missing."
+        )
     yield from _of_codes(figures)
 
 
@@ -88,11 +94,14 @@ def _of_codes(figures: PromotionFigures) -> Iterator[str]:
     without = figures.statuses[Status.NO_CODE_AVAILABLE]
     if unique is None or not (figures.fallbacks or without):
         return
-    run_out = f"the {len(unique.codes):,} unique codes run out"
+    short = f"the {len(unique.codes):,} unique codes are not enough"
     if unique.fallback is None:
-        yield f"{run_out}; {without:,} get nothing."
+        yield f"{short}: {without:,} customers receive no code and no reward."
     else:
-        yield f'{run_out}; {figures.fallbacks:,} get the fallback "{unique.fallback}".'
+        yield (
+            f"{short}: {figures.fallbacks:,} customers receive the fallback "
+            f'"{unique.fallback}".'
+        )
 
 
 def _of_events(rehearsal: Rehearsal) -> Iterator[str]:
@@ -100,7 +109,7 @@ def _of_events(rehearsal: Rehearsal) -> Iterator[str]:
     triggers = {campaign.event for campaign in scenario.campaigns}
     for event in scenario.events:
         if event.name not in triggers:
-            yield f'No campaign is triggered by the event "{event.name}".'
+            yield f'Event "{event.name}" does not trigger any campaign.'
     played = {event.name for event in scenario.events}
     for figures in rehearsal.campaigns:
         campaign = figures.campaign
@@ -108,10 +117,11 @@ def _of_events(rehearsal: Rehearsal) -> Iterator[str]:
             continue
         if campaign.event not in played:
             yield (
-                f'{_name(campaign)} is triggered by "{campaign.event}", which does not '
-                "happen in this scenario."
+                f'{_name(campaign)}: event "{campaign.event}" does not occur in this '
+                "scenario."
             )
         else:
             yield (
-                f'{_name(campaign)}: nobody in the target group does "{campaign.event}".'
+                f'{_name(campaign)}: event "{campaign.event}" does not occur for any '
+                "customer in the target group."
             )

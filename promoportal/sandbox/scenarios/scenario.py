@@ -21,17 +21,17 @@ from promoportal.sandbox.mails import Email
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetGroup:
-    """The audience of a campaign: by conditions, or from a one-column CSV of IDs."""
+    """The audience of a campaign, defined by a condition or by a list of IDs."""
 
     id: int
     name: str
     condition: Condition = EVERYONE
-    members: Sequence[str] | None = None  # None: the customers who match
+    members: Sequence[str] | None = None  # IDs; None: all customers who match
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
-    """A campaign plan; each execution of it is an occurrence."""
+    """A campaign. Each execution of it is an occurrence."""
 
     plan: int  # "Plan ID", seriesId
     name: str
@@ -49,13 +49,13 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """An event that customers cause in a scenario: `deposit`, with an `amount`."""
+    """An event of customers in a scenario, for example `deposit` with an `amount`."""
 
     name: str
     customers: Sequence[str] | int  # IDs, or a number of random customers
     values: Mapping[str, Value | tuple[Decimal, Decimal]] = field(
         default_factory=lambda: NOTHING
-    )  # fixed, or a range to draw from: lowest, highest
+    )  # fixed, or a range (lowest, highest) from which a value is drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The sandbox's HTTP server, and the ways to send an answer."""
+"""The sandbox's HTTP server, and a function for each manner of sending an answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _JSON = "application/json; charset=utf-8"
 
 
 class Server:
-    """An HTTP server for one sandbox after another at one address."""
+    """The HTTP server of the sandbox. A reset replaces the sandbox, not the server."""
 
     def __init__(
         self, options: Options, *, host: str = "127.0.0.1", port: int = 0
@@ -43,7 +43,7 @@ class Server:
             loop=asyncio.get_running_loop(),
             client_max_size=_LARGEST_BODY,
         )
-        # The low-level server: any router would cost a third of the throughput.
+        # aiohttp's low-level server: with a router, the throughput is a third lower.
         self._web = web.ServerRunner(
             web.Server(self._serve, request_factory=request, access_log=None),
             shutdown_timeout=0.1,
@@ -70,7 +70,12 @@ class Server:
         return _at(self.host, self.port)
 
     def reset(self, options: Options | None = None) -> None:
-        """Start a new sandbox; what still runs ends in the memory of the old one."""
+        """
+        Replace the sandbox with a new one, and clear the journal.
+
+        What still runs in the old sandbox does not change the new one. If `options` is
+        None, the new sandbox has the options of the server.
+        """
         task = asyncio.create_task(self.sandbox.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -100,7 +105,7 @@ class Server:
         return await self._posted(url, body, headers, _NOTICE_TIMEOUT)
 
     async def _tell(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """Call this server, as one half of Optimove calls the other."""
+        """Post to this server, for a call between the two halves of Optimove."""
         url = f"{self._here}{path}"
         return await self._posted(url, body, headers, _INSIDE_TIMEOUT)
 
@@ -117,12 +122,12 @@ class Server:
             ) as response:
                 await response.read()
                 return response.status
-        except aiohttp.ClientError as error:  # most are no OSError
+        except aiohttp.ClientError as error:  # most are not an OSError
             raise ConnectionError(str(error)) from error
 
     @property
     def _here(self) -> str:
-        """The address of this server for this machine, wherever else it listens."""
+        """The address at which this machine can reach the server."""
         anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - replaced
         return _at(anywhere.get(self.host, self.host), self.port)
 
@@ -153,7 +158,7 @@ async def _half(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
 
 async def _drip(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
     response = await _begun(request, answer)
-    with suppress(ConnectionError):  # clients may give up
+    with suppress(ConnectionError):  # the client may disconnect
         for byte in answer.body:
             await response.write(bytes([byte]))
             await asyncio.sleep(answer.pause)
@@ -169,7 +174,7 @@ async def _cut(request: web.BaseRequest, _answer: Answer) -> web.StreamResponse:
 async def _reset(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
     connection: socket.socket | None = request.get_extra_info("socket")
     if connection is not None:
-        # Lingering for no time makes the close a reset, which the client can recognise.
+        # With a linger time of 0, closing sends a reset, which clients recognise.
         linger = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     return await _cut(request, answer)

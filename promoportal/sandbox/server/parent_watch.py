@@ -1,4 +1,4 @@
-"""Detection of the parent's end: a killed process must leave no orphan behind."""
+"""Detection of the parent's end, so that the sandbox ends if its parent is killed."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ async def gone(parent: int) -> None:
 
 def _ask_for(number: signal.Signals) -> None:
     """
-    Let Linux send a signal when the parent exits; other systems only poll.
+    Request a signal from Linux when the parent exits.
 
-    It is only a hint: it also comes when the thread that started this process ends.
+    The signal is only a hint: Linux also sends it when the thread that started this
+    process ends.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)

@@ -1,4 +1,4 @@
-"""The sandbox as a process of its own."""
+"""The sandbox as a process."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ def run(
     parent: int | None = None,
 ) -> None:
     """
-    Serve until SIGTERM or SIGINT, or until `parent` has exited.
+    Serve a sandbox until SIGTERM or SIGINT, or until the parent process has exited.
 
-    `started` is called with the address as soon as the server answers there.
-
-    :raises OSError: if the port is taken
+    :param started: is called with the address as soon as the server answers
+    :param parent: the process ID of the parent; None: the parent is not watched
     """
     asyncio.run(_run(Server(options, host=host, port=port), started, parent))
 

@@ -1,4 +1,4 @@
-"""A sandbox in a thread, for tests; every method may be called from any thread."""
+"""A sandbox in a thread, for tests. Every thread may call the methods of its handle."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PATIENCE = 60.0
 def _in_its_thread(
     method: Callable[Concatenate[Sandbox, Arguments], Result],
 ) -> Callable[Concatenate[SandboxHandle, Arguments], Result]:
-    """Return a handle's method that calls the sandbox's method in its own thread."""
+    """Return a method of the handle that calls a method in the sandbox's thread."""
 
     @wraps(method)
     def ordered(
@@ -47,7 +47,7 @@ def _in_its_thread(
 def _ordering(
     kind: Callable[Arguments, Order], execute: Callable[[Sandbox, Order], Occurrence]
 ) -> Callable[Concatenate[SandboxHandle, Arguments], str]:
-    """Return a handle's method that gives an order, and returns the occurrence."""
+    """Return a method that executes a command and returns the execution's ID."""
 
     def ordered(
         handle: SandboxHandle, /, *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -59,7 +59,7 @@ def _ordering(
 
 
 class SandboxHandle:
-    """A handle on a sandbox that is being served."""
+    """Access to a sandbox that runs in another thread."""
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
         self._server = server
@@ -74,9 +74,9 @@ class SandboxHandle:
 
     def reset(self, options: Options | None = None) -> None:
         """
-        Start again without campaigns, listeners, faults and credits.
+        Replace the sandbox with an empty one.
 
-        `options` apply until the next reset: small pages, a short window, other keys.
+        :param options: the settings until the next reset; None: those of the server
         """
         self._do(lambda _: self._server.reset(options))
 
@@ -86,7 +86,7 @@ class SandboxHandle:
     trigger = _ordering(Trigger, Sandbox.trigger)
 
     def campaign(self, plan: int, *, announce: bool = True) -> dict[str, Any]:
-        """Execute all steps of a campaign of the scenario; return the execution."""
+        """Execute all steps of a scenario's campaign, and return the execution."""
         return self._wait(
             lambda sandbox: sandbox.required_tenant.execute(plan, announce=announce),
             state_view.execution,
@@ -100,7 +100,7 @@ class SandboxHandle:
         announce: bool = True,
         **values: object,
     ) -> list[dict[str, Any]]:
-        """Let customers of the scenario cause an event; return the executions."""
+        """Trigger an event for customers of the scenario, and return the executions."""
         order = Event(
             name=name, customers=customers, values=values or None, announce=announce
         )
@@ -110,7 +110,7 @@ class SandboxHandle:
         )
 
     def promotion(self, promotion: str, do: str | None = None) -> dict[str, Any]:
-        """Activate, deactivate or archive a promotion, if requested, and return it."""
+        """Activate, deactivate or archive a promotion if `do` is set. Return it."""
 
         def look(sandbox: Sandbox) -> dict[str, Any]:
             offers = sandbox.required_tenant.offers
@@ -126,7 +126,7 @@ class SandboxHandle:
         channels: Sequence[int] = (505,),
         series: str | int | None = None,
     ) -> str:
-        """Start an occurrence without rows; return its ID."""
+        """Start an execution without rows, unless it exists already; return its ID."""
         return self._do(
             lambda sandbox: (
                 sandbox.campaigns.open(occurrence, channels=channels, series=series).id
@@ -142,7 +142,7 @@ class SandboxHandle:
     books = _in_its_thread(Sandbox.books)
 
     def rows(self, occurrence: str | int) -> list[object]:
-        """Return every row as Optimove would list it, regardless of limit and pages."""
+        """Return all rows of an execution in Optimove's format."""
         return self._do(
             lambda sandbox: [
                 row.listed() for row in sandbox.campaigns.known(occurrence).rows
@@ -150,7 +150,7 @@ class SandboxHandle:
         )
 
     def register(self, event: int, url: str, *, channel: int | None = None) -> None:
-        """Register a listener without a call of the API."""
+        """Register a listener without a call to the API."""
         listener = Listener(event, channel, url)
         self._do(lambda sandbox: sandbox.listeners.register(listener))
 
@@ -168,11 +168,10 @@ class SandboxHandle:
 
     @property
     def faults(self) -> list[Fault]:
-        """The ordered faults that have not ended."""
         return self._do(lambda sandbox: sandbox.faults.waiting())
 
     def become(self, capability: Capability | str) -> None:
-        """Set whether the platform honours keys and answers look-ups."""
+        """Set whether the platform honours idempotency keys and answers lookups."""
         new = Capability(capability)
 
         def change(sandbox: Sandbox) -> None:
@@ -181,7 +180,7 @@ class SandboxHandle:
         self._do(change)
 
     def forget_keys(self) -> None:
-        """Let the platform forget all keys, as after a day; the credits stay."""
+        """Remove all idempotency keys from the platform; the credits stay."""
         self._do(lambda sandbox: sandbox.platform.forget_keys())
 
     # --- Records ----------------------------------------------------------------------
@@ -210,15 +209,12 @@ class SandboxHandle:
         return self._do(lambda sandbox: sandbox.limit)
 
     def wait_for_notices(self, count: int = 0, *, timeout: float = 5.0) -> list[Posted]:
-        """
-        Wait until at least `count` webhooks were sent and none is pending.
-
-        :raises TimeoutError: if that takes longer than `timeout` seconds
-        """
+        """Wait until at least `count` webhooks were sent and none is pending."""
         until = time.perf_counter() + timeout
         while not self._do(lambda sandbox: _all_posted(sandbox, count)):
             if time.perf_counter() > until:
-                raise TimeoutError(f"Not all notices were posted within {timeout} s.")
+                msg = f"Not all webhooks were sent within {timeout} seconds."
+                raise TimeoutError(msg)
             time.sleep(0.002)
         return self.notices
 
@@ -227,7 +223,7 @@ class SandboxHandle:
         what: Callable[[Sandbox], Coroutine[Any, Any, Waited]],
         then: Callable[[Waited], Result],
     ) -> Result:
-        """Run a coroutine in the sandbox's loop, with other steps in between."""
+        """Run a coroutine in the sandbox's thread; return the result of `then`."""
 
         async def do() -> Result:
             return then(await what(self._server.sandbox))
@@ -235,7 +231,7 @@ class SandboxHandle:
         return asyncio.run_coroutine_threadsafe(do(), self._loop).result(_PATIENCE)
 
     def _do(self, what: Callable[[Sandbox], Result]) -> Result:
-        """Run a function in the sandbox's thread, as one step among the others."""
+        """Run a function in the sandbox's thread, and return its result."""
 
         async def do() -> Result:
             return what(self._server.sandbox)
@@ -247,11 +243,7 @@ class SandboxHandle:
 def serving(
     options: Options | None = None, *, host: str = "127.0.0.1", port: int = 0
 ) -> Iterator[SandboxHandle]:
-    """
-    Serve a new sandbox from a thread as long as the block lasts.
-
-    :raises OSError: if the port is taken
-    """
+    """Serve a new sandbox from a thread until the `with` block ends."""
     server = Server(options or Options(), host=host, port=port)
     started: Future[asyncio.AbstractEventLoop] = Future()
     over = asyncio.Event()

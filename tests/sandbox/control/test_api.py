@@ -269,9 +269,9 @@ def test_the_page_links_to_control(box: sandbox.SandboxHandle) -> None:
 @pytest.mark.parametrize(
     ("order", "body", "sentence"),
     [
-        ("faults", {"kind": 5}, "kind must be text."),
+        ("faults", {"kind": 5}, "kind must be a string."),
         ("faults", {"kind": "slow", "times": True}, "times must be a whole number."),
-        ("faults", {"kind": "slow", "route": 1.5}, "route must be text."),
+        ("faults", {"kind": "slow", "route": 1.5}, "route must be a string."),
         (
             "faults",
             {"kind": "slow", "seconds": 1e30},
@@ -280,11 +280,25 @@ def test_the_page_links_to_control(box: sandbox.SandboxHandle) -> None:
         ("faults", {"kind": "slow", "status": 99}, "status must be from 200 to 599."),
         ("faults", {"kind": "altered", "changes": []}, "changes must be an object."),
         ("listeners", {"event": "13", "url": "x"}, "event must be a whole number."),
-        ("execute", {"channels": ["a"]}, "channels must be a list of which each is"),
+        (
+            "execute",
+            {"channels": ["a"]},
+            "channels must be a list in which each value is a whole number.",
+        ),
+        (
+            "execute",
+            {"promotions": [7]},
+            "promotions must be a list in which each value is a string.",
+        ),
         ("trigger", {"casing": "odd"}, "casing must be alternate or"),
-        ("trigger", {"listed_after": 1e9}, "listed_after goes up to 86400"),
+        (
+            "trigger",
+            {"customers": 1.5},
+            "customers must be a whole number or a list in which each value is",
+        ),
+        ("trigger", {"listed_after": 1e9}, "listed_after must be from 0 to 86,400"),
         ("cancel", {"occurrence": 7, "relist": 1}, "relist must be true or false."),
-        ("change", {"occurrence": 7, "assignment": 1}, "assignment must be text."),
+        ("change", {"occurrence": 7, "assignment": 1}, "assignment must be a string."),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_with_a_sentence(

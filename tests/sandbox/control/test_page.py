@@ -129,7 +129,7 @@ def test_the_page_refreshes_itself_only_on_request(box: sandbox.SandboxHandle) -
 def test_a_form_executes_a_campaign(set_up: sandbox.SandboxHandle) -> None:
     message = send(set_up, do="campaign", plan=SCHEDULED)
 
-    assert re.fullmatch(r"Campaign 120 was executed: execution \d+\.", message)
+    assert re.fullmatch(r"Campaign 120 started as execution \d+\.", message)
     assert set_up.promotion("promo-20")["recipients"] > 0
 
 
@@ -138,7 +138,7 @@ def test_a_form_lets_customers_cause_an_event(
 ) -> None:
     # The form has no amount for the deposit, so no customer gets a percentage of it.
     assert send(set_up, do="event", name="deposit", customers=4) == (
-        "Deposit: 0 customers got something."
+        'Event "deposit": 0 customers received a promotion.'
     )
 
 
@@ -146,7 +146,7 @@ def test_without_a_scenario_customers_are_generated(box: sandbox.SandboxHandle) 
     executed = send(box, do="execute", customers=12)
     triggered = send(box, do="trigger", customers=3)
 
-    assert executed.endswith("lists 12 customers.")
+    assert executed.endswith("was started for 12 customers.")
     assert triggered.endswith("was triggered by 3 customers.")
 
 
@@ -157,8 +157,8 @@ def test_a_form_deactivates_and_activates_a_promotion(
     state = set_up.promotion("promo-20")["state"]
     on = send(set_up, do="promotion", id="promo-20", to="activate")
 
-    assert (off, state) == ("PROMO-20 is Deactivated now.", "Deactivated")
-    assert on == "PROMO-20 is Active now."
+    assert (off, state) == ("PROMO-20 is now Deactivated.", "Deactivated")
+    assert on == "PROMO-20 is now Active."
 
 
 def test_a_form_orders_and_clears_a_fault(box: sandbox.SandboxHandle) -> None:
@@ -166,17 +166,17 @@ def test_a_form_orders_and_clears_a_fault(box: sandbox.SandboxHandle) -> None:
     ordered = box.faults
     cleared = send(box, do="clear")
 
-    assert message == "Ordered: lost_answer of platform, 3 times."
+    assert message == "Fault added: lost_answer (platform), 3 times."
     assert [(one.kind, one.side, one.times) for one in ordered] == [
         ("lost_answer", "platform", 3)
     ]
-    assert (cleared, box.faults) == ("No fault is ordered any more.", [])
+    assert (cleared, box.faults) == ("All faults removed.", [])
 
 
 def test_a_form_makes_the_platform_refuse_rewards_but_not_lookups(
     box: sandbox.SandboxHandle, operator: Operator
 ) -> None:
-    order = form_of(see(box), "Let the platform refuse")
+    order = form_of(see(box), "Reject rewards")
     text = send(box, **order | {"lasts": 30})
     shown = text_of(see(box))
 
@@ -185,7 +185,7 @@ def test_a_form_makes_the_platform_refuse_rewards_but_not_lookups(
     send(box, do="clear")
     taken = operator.reward(ORDER, key="k1")
 
-    assert text == "Ordered: error_before of platform, each time for 30 s."
+    assert text == "Fault added: error_before (platform), every time, for 30 seconds."
     assert "422 The customer's account is closed." in shown
     assert (refused.status_code, refused.json()) == (
         422,
@@ -197,9 +197,9 @@ def test_a_form_makes_the_platform_refuse_rewards_but_not_lookups(
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"do": "campaign", "plan": "999"}, "There is no campaign 999; there is 120"),
+        ({"do": "campaign", "plan": "999"}, "There is no campaign 999. Known: 120"),
         ({"do": "campaign", "plan": "-1"}, "plan must be a whole number."),
-        ({"do": "event", "name": "dance"}, "No campaign waits for 'dance'"),
+        ({"do": "event", "name": "dance"}, 'triggered by the event "dance"'),
         ({"do": "fault", "kind": "no", "side": "any"}, "kind for any"),
         ({"do": "promotion", "id": "promo-20", "to": "eat"}, "do must be one of"),
         ({**SLOW, "status": "42"}, "status must be from 200 to 599."),
@@ -211,7 +211,7 @@ def test_an_impossible_action_is_reported_in_a_sentence(
 ) -> None:
     message = send(set_up, **fields)
 
-    assert message.startswith("Nothing was done. ")
+    assert message.startswith("No changes were made. ")
     assert sentence in message
 
 

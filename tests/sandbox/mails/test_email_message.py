@@ -124,7 +124,7 @@ def test_a_correct_template_has_no_mistakes(source: str) -> None:
         (
             "{{ nothing }}",
             1,
-            "nothing is not known; known are: customer, rewards, code.",
+            "nothing is not known; known: customer, rewards, code.",
         ),
         ("{{ code|shout }}", 1, "Invalid filter: 'shout'"),
         ("a\nb\n{% if customer.where %}x{% endif %}", 3, "customer.where is not known"),

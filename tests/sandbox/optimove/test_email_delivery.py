@@ -135,7 +135,7 @@ def test_a_missing_mail_server_stops_neither_rewards_nor_webhooks(
 
     done = run(box, sandbox.Mailing(smtp=address))
 
-    assert "E-mail" in str(done["problem"])
+    assert "Email" in str(done["problem"])
     assert done["statuses"] == {"Assigned": 11, "NotEligible": 5}
     assert done["over"] is True
 

@@ -124,7 +124,7 @@ def test_a_list_fault_strikes_only_lists_of_optimove(
     operator.redeem([])
 
     assert [fault.kind for fault in box.faults] == ["shifted_up"]
-    with pytest.raises(ValueError, match="no kind for platform"):
+    with pytest.raises(ValueError, match="Unknown kind for platform"):
         Fault(kind="shifted_up", side="platform")
 
 

@@ -179,7 +179,7 @@ def test_a_customer_who_is_not_reported_counts_as_false(
 
     assert went_on(operator, done["occurrence"]) == []
     assert done["statuses"]["Assigned"] == 11
-    assert "answered 500" in done["problem"]
+    assert "returned the status 500" in done["problem"]
     assert len(box.wait_for_notices(1)) == 1
 
 
@@ -194,7 +194,7 @@ def test_without_the_campaign_webhook_nothing_is_assigned(
 
     assert reset["statuses"] == {}
     assert reset["went_on"] == lost["went_on"] == 0
-    assert "campaignWebhook was not answered" in lost["problem"]
+    assert "No response from /inside/campaignWebhook" in lost["problem"]
 
 
 def test_faults_for_the_tenant_do_not_strike_internal_calls(
@@ -229,7 +229,7 @@ def test_the_webhook_is_the_last_step_once_for_each_channel(
         "Campaign webhook",
         "Calculate and allocate",
         "Update customer status",
-        "Notices",
+        "Webhooks",
     ]
 
 
@@ -487,8 +487,8 @@ def replace_promotions(scenario: Scenario) -> Scenario:
     ("order", "sentence"),
     [
         (lambda box: box.campaign(404), "no campaign 404"),
-        (lambda box: box.campaign(TRIGGERED), "waits for 'deposit'"),
-        (lambda box: box.event("dance"), "No campaign waits for 'dance'"),
+        (lambda box: box.campaign(TRIGGERED), 'triggered by the event "deposit"'),
+        (lambda box: box.event("dance"), 'triggered by the event "dance"'),
         (lambda box: box.event("deposit", ["C404"]), "no customer C404"),
         (lambda box: box.promotion("promo-404"), "no promotion 'promo-404'"),
         (lambda box: box.promotion("promo-20", "eat"), "do must be one of"),
@@ -505,7 +505,7 @@ def test_an_impossible_order_is_refused_with_a_sentence(
 
 
 def test_without_a_scenario_there_is_no_tenant(box: sandbox.SandboxHandle) -> None:
-    with pytest.raises(ValueError, match="There is no scenario"):
+    with pytest.raises(ValueError, match="No scenario is loaded"):
         box.campaign(SCHEDULED)
 
 

@@ -166,7 +166,7 @@ def deposits_of(scenario: Scenario) -> list[object]:
             "seed = true",
             "2: seed must be a whole number from 0 to 9,223,372,036,854,775,808; it is true.",
         ),
-        ("seed = 3", "seed = ", "2: This is not TOML: Invalid value."),
+        ("seed = 3", "seed = ", "2: The file is not valid TOML: Invalid value."),
         (
             "count = 50",
             "count = 0",
@@ -175,7 +175,7 @@ def deposits_of(scenario: Scenario) -> list[object]:
         (
             "count = 50",
             'count = 50\nfile = "people.csv"',
-            '5: customers.count stands beside "file"; the customers are of one of them.',
+            '5: customers.count cannot be combined with "file".',
         ),
         (
             "count = 50",
@@ -190,7 +190,7 @@ def deposits_of(scenario: Scenario) -> list[object]:
         (
             'where = { attribute = "currency", is = "EUR" }',
             'where = { attribute = "currency" }',
-            "10: target_groups[0].where must compare by one of is, is_not, at_least, at_most, above, below, one_of, none_of.",
+            "10: target_groups[0].where must have one of the comparisons is, is_not, at_least, at_most, above, below, one_of, none_of.",
         ),
         (
             'where = { attribute = "currency", is = "EUR" }',
@@ -220,7 +220,7 @@ def deposits_of(scenario: Scenario) -> list[object]:
         (
             'where = { attribute = "currency", is = "EUR" }',
             'where = { attribute = "event.amount", above = 5 }',
-            '10: target_groups[0].where.attribute names "event.amount", which no event here gives',
+            '10: target_groups[0].where.attribute names "event.amount", which no event has here',
         ),
         (
             'is = "EUR"',
@@ -261,12 +261,12 @@ def deposits_of(scenario: Scenario) -> list[object]:
         (
             'sort_by = "lifetime_deposits"\n',
             "",
-            '16: promotions[0].sort goes with "sort_by", which there is not.',
+            '16: promotions[0].sort needs "sort_by", which is missing.',
         ),
         (
             'total = "100.00"',
             'total = "-1"',
-            "22: promotions[0].budget.total is not right. The total is -1. Make it more than 0.",
+            "22: promotions[0].budget.total is invalid. The total is -1. It must be more than 0.",
         ),
         (
             'total = "100.00"',
@@ -276,12 +276,12 @@ def deposits_of(scenario: Scenario) -> list[object]:
         (
             'total = "100.00"',
             'total = "100.005"',
-            "22: promotions[0].budget.total is not right. The total is 100.005, but the smallest there is of EUR is 0.01. Write a multiple of 0.01.",
+            "22: promotions[0].budget.total is invalid. The total is 100.005, but the smallest unit of EUR is 0.01. Use a multiple of 0.01.",
         ),
         (
             'category = "Amount"\ncurrency',
             'category = "Units"\ncurrency',
-            '21: promotions[0].budget.currency does not go with the category "Units"; write unit.',
+            '21: promotions[0].budget.currency does not fit the category "Units"; use "unit".',
         ),
         (
             'category = "Amount"\ncurrency',
@@ -301,7 +301,7 @@ def deposits_of(scenario: Scenario) -> list[object]:
         (
             "percent = 10, ",
             "",
-            '32: promotions[0].tiers[0].reward must have either a "value", or a "percent" and what it is "of".',
+            '32: promotions[0].tiers[0].reward must have either "value", or "percent" and "of".',
         ),
         (
             'of = "last_deposit", ',
@@ -321,17 +321,17 @@ def deposits_of(scenario: Scenario) -> list[object]:
         (
             'value = "5.00" }\n\n[[campaigns',
             'value = "5.001" }\n\n[[campaigns',
-            "37: promotions[0].tiers[1].reward.value is not right. The value is 5.001, but the smallest there is of EUR is 0.01. Write a multiple of 0.01.",
+            "37: promotions[0].tiers[1].reward.value is invalid. The value is 5.001, but the smallest unit of EUR is 0.01. Use a multiple of 0.01.",
         ),
         (
             'reward = { category = "Amount", type = "BonusCash", currency = "EUR", value = "5.00" }\n',
             "",
-            "34: promotions[0].tiers[1].reward is missing; only a promotion with unique codes may have tiers without.",
+            "34: promotions[0].tiers[1].reward is missing; only a promotion with unique codes may have tiers without rewards.",
         ),
         (
             'currency = "EUR", value',
             'unit = "EUR", value',
-            '37: promotions[0].tiers[1].reward.unit does not go with the category "Amount"; write currency.',
+            '37: promotions[0].tiers[1].reward.unit does not fit the category "Amount"; use "currency".',
         ),
         (
             'value = "5.00" }\n\n[[campaigns',
@@ -361,17 +361,17 @@ def deposits_of(scenario: Scenario) -> list[object]:
         (
             'id = "any"',
             'id = "gold"',
-            "35: promotions[0].tiers[1].id is not right. Tier 1 has the id 'gold' too. Give each tier an id of its own.",
+            '35: promotions[0].tiers[1].id is invalid. Tier 1 also has the ID "gold". Give each tier its own ID.',
         ),
         (
             "target_group = 1",
             "target_group = 2",
-            "44: campaigns[0].target_group names 2, which there is not; known are 1.",
+            "44: campaigns[0].target_group names 2, which does not exist; known: 1.",
         ),
         (
             'promotions = ["p1"]',
             'promotions = ["p2"]',
-            '45: campaigns[0].promotions[0] names "p2", which there is not; known are p1.',
+            '45: campaigns[0].promotions[0] names "p2", which does not exist; known: p1.',
         ),
         (
             'promotions = ["p1"]',
@@ -411,17 +411,17 @@ def deposits_of(scenario: Scenario) -> list[object]:
         (
             "{{ reward.value }}",
             "{{ reward.valeu }}",
-            "50: campaigns[0].email.subject is not right. reward.valeu is not known; did you mean reward.value?",
+            "50: campaigns[0].email.subject is invalid. reward.valeu is not known; did you mean reward.value?",
         ),
         (
             "{{ reward.value }}",
             "{% load static %}",
-            "50: campaigns[0].email.subject is not right. The template cannot be read: Invalid block tag: 'load'.",
+            "50: campaigns[0].email.subject is invalid. The template is invalid: Invalid block tag: 'load'.",
         ),
         (
             "{{ reward.value }}",
             "{% if %}",
-            "50: campaigns[0].email.subject is not right. The template cannot be read: Unexpected end of expression in if tag.",
+            "50: campaigns[0].email.subject is invalid. The template is invalid: Unexpected end of expression in if tag.",
         ),
         (
             'text = "mail.txt"',
@@ -532,13 +532,11 @@ def test_a_file_that_is_not_utf_8_is_reported_with_its_line(tmp_path: Path) -> N
     with pytest.raises(InvalidFile) as caught:
         load(file)
 
-    assert caught.value.sentences == (
-        f"{file}:2: This is not UTF-8, which is expected.",
-    )
+    assert caught.value.sentences == (f"{file}:2: The file is not valid UTF-8.",)
 
 
 def test_a_missing_scenario_is_reported_with_the_shipped_ones() -> None:
     with pytest.raises(InvalidFile) as caught:
         load("nowhere")
 
-    assert str(caught.value).endswith(f"Shipped are {', '.join(shipped())}.")
+    assert str(caught.value).endswith(f"Built-in scenarios: {', '.join(shipped())}.")

@@ -126,7 +126,7 @@ def test_only_the_requested_number_of_customers_is_read_from_a_file(
     tmp_path: Path,
 ) -> None:
     assert len(loaded(tmp_path, PEOPLE, customers=2).population) == 2
-    with pytest.raises(InvalidFile, match=r"has 3 customers; 4 were asked for\."):
+    with pytest.raises(InvalidFile, match=r"has 3 customers; 4 were requested\."):
         loaded(tmp_path, PEOPLE, customers=4)
 
 
@@ -135,12 +135,15 @@ def test_only_the_requested_number_of_customers_is_read_from_a_file(
     [
         ("", "people.csv:1: The first line must name the columns"),
         ("id,spent\n1,2\n", "people.csv:1: The first line must name the columns"),
-        ("customer_id,a,a\n1,2,3\n", 'people.csv:1: Two columns are named "a".'),
+        (
+            "customer_id,a,a\n1,2,3\n",
+            'people.csv:1: More than one column is named "a".',
+        ),
         ("customer_id,\n1,2\n", 'people.csv:1: A column must not be named "".'),
         ("customer_id\n", "people.csv:1: There must be at least one customer."),
         ("customer_id,a\n1,2\n3\n", "people.csv:3: There are 1 columns, not 2."),
         ("customer_id,a\n,2\n", "people.csv:2: The customer_id is missing."),
-        ("customer_id,a\n1,2\n\n1,3\n", 'people.csv:4: "1" stands on line 2 too.'),
+        ("customer_id,a\n1,2\n\n1,3\n", 'people.csv:4: "1" is also on line 2.'),
     ],
 )
 def test_a_mistake_in_a_file_is_reported_with_its_line(
@@ -160,4 +163,4 @@ def test_only_the_first_of_many_mistakes_are_listed(
         loaded(tmp_path, "customer_id,a\n" + "1\n" * 50)
 
     assert len(caught.value.sentences) < 15
-    assert "more are wrong." in caught.value.sentences[-1]
+    assert "more lines have errors." in caught.value.sentences[-1]

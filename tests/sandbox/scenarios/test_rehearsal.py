@@ -56,7 +56,7 @@ def test_the_text_shows_tiers_limits_warnings_and_an_e_mail() -> None:
 
     text = done.stdout
     assert done.returncode == 0
-    for heading in ("CAMPAIGN 120", "CAMPAIGN 121", "LIMITS", "LOOK AT THIS"):
+    for heading in ("CAMPAIGN 120", "CAMPAIGN 121", "LIMITS", "WARNINGS"):
         assert heading in text
     assert "Subject: " in text
     assert "of 8,000.00 EUR" in text
@@ -105,7 +105,7 @@ def test_every_mistake_is_reported_with_its_file_and_line(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("nowhere",), "Shipped are discount_codes, free_spins, welcome_back."),
+        (("nowhere",), "Built-in scenarios: discount_codes, free_spins, welcome_back."),
         (("free_spins", "--day", "soon"), "Invalid date 'soon'."),
         (("free_spins", "--customers", "0"), "--customers must be at least 1."),
     ],

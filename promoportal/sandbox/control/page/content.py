@@ -1,4 +1,4 @@
-"""The content of the page, from the state that `/control/` returns."""
+"""The content of the sandbox page, built from the same state as `/control/`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,7 @@ Form = Callable[..., Html]
 
 
 def page(sandbox: Sandbox, *, nonce: str, result: str, refresh: int | None) -> str:
-    """
-    Return the whole page.
-
-    :param nonce: is sent with every form, so that no other page can send one
-    :param result: the result of the last form
-    """
+    """Return the page. Its forms contain `nonce`, which other sites do not know."""
     state = state_view.state(sandbox)
     form = _former(nonce)
     head = element(
@@ -30,7 +25,7 @@ def page(sandbox: Sandbox, *, nonce: str, result: str, refresh: int | None) -> s
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width"),
         element("meta", http_equiv="refresh", content=refresh) if refresh else None,
-        element("title", "Optimove on your desk"),
+        element("title", "Optimove sandbox"),
         element("link", rel="stylesheet", href="/page.css"),
     )
     told = element("p", result, class_="told", role="status") if result else None
@@ -39,7 +34,7 @@ def page(sandbox: Sandbox, *, nonce: str, result: str, refresh: int | None) -> s
 
 
 def _former(nonce: str) -> Form:
-    """Return a function that makes forms: one button, and perhaps fields."""
+    """Return a function that makes a form with one button and optional fields."""
 
     def form(label: str, do: str, *fields: Child, **hidden: str | int) -> Html:
         kept = {"nonce": nonce, "do": do, **hidden}
@@ -60,18 +55,18 @@ def _top(state: State) -> Html:
         f"{scenario['about']} {scenario['customers']:,} customers, "
         f"seed {scenario['seed']}."
         if scenario
-        else "Start with --scenario for campaigns, tiers, budgets and e-mails."
+        else "To load campaigns, tiers, budgets and emails, start the sandbox with "
+        "--scenario."
     )
     links = element(
         "p",
         element("a", "Refresh", href="/"),
-        " or ",
-        element("a", "every 5 s", href="/?every=5"),
-        ". All of it as JSON, and more to order, at ",
+        " · ",
+        element("a", "Refresh every 5 seconds", href="/?every=5"),
+        " · JSON API: ",
         element("a", "/control/", href="/control/"),
-        ".",
     )
-    name = element("p", "Optimove on your desk", class_="name")
+    name = element("p", "Optimove sandbox", class_="name")
     return element("header", name, element("h1", title), element("p", about), links)
 
 
@@ -80,12 +75,12 @@ def _sections(state: State, form: Form) -> Iterable[Html]:
         yield _section("Campaigns", _campaigns(state, form))
         yield _section("Promotions", _promotions(state["promotions"], form))
     else:
-        yield _section("Execute", _without_scenario(form))
+        yield _section("Run a campaign", _without_scenario(form))
     yield _section("Executions", _occurrences(state["occurrences"]))
-    yield _section("Bad days", _faults(state["faults"], form))
+    yield _section("Fault injection", _faults(state["faults"], form))
     yield _section("Listeners", _listeners(state))
-    yield _section("The operator's platform", _platform(state["platform"]))
-    yield _section("The last requests", _rate(state["rate"]), _calls(state["calls"]))
+    yield _section("Platform", _platform(state["platform"]))
+    yield _section("Recent requests", _rate(state["rate"]), _calls(state["calls"]))
 
 
 def _section(title: str, *content: Html) -> Html:
@@ -97,7 +92,7 @@ def _section(title: str, *content: Html) -> Html:
 
 def _campaigns(state: State, form: Form) -> Html:
     return table(
-        ("Plan", "Campaign", "For", "Promotions", "When", "Executed", ""),
+        ("ID", "Campaign", "Target group", "Promotions", "Schedule", "Executions", ""),
         [_campaign(one, form) for one in state["campaigns"]],
     )
 
@@ -106,10 +101,10 @@ def _campaign(one: State, form: Form) -> Sequence[Child]:
     if one["event"]:
         when = f"triggered by {one['event']}"
         customers = _number("customers", "customers", "")
-        button = form("Let it happen", "event", customers, name=one["event"])
+        button = form("Trigger event", "event", customers, name=one["event"])
     else:
         when = f"scheduled, {one['at']} UTC" if one["at"] else "scheduled"
-        button = form("Execute now", "campaign", plan=one["plan"])
+        button = form("Run now", "campaign", plan=one["plan"])
     promotions = ", ".join(one["promotions"])
     group = one["target_group"]["name"]
     times = len(one["executed"])
@@ -118,8 +113,8 @@ def _campaign(one: State, form: Form) -> Sequence[Child]:
 
 def _without_scenario(form: Form) -> Html:
     return join(
-        form("Execute a campaign", "execute", _number("customers", "customers", 100)),
-        form("Fire a trigger", "trigger", _number("customers", "customers", 5)),
+        form("Run campaign", "execute", _number("customers", "customers", 100)),
+        form("Trigger event", "trigger", _number("customers", "customers", 5)),
     )
 
 
@@ -127,7 +122,7 @@ def _without_scenario(form: Form) -> Html:
 
 
 def _promotions(promotions: Sequence[State], form: Form) -> Html:
-    heads = ("Promotion", "State", "Budget", "Cap", "Codes", "Recipients", "Redeemed")
+    heads = ("Promotion", "Status", "Budget", "Cap", "Codes", "Recipients", "Redeemed")
     return table((*heads, ""), [_promotion(one, form) for one in promotions])
 
 
@@ -161,7 +156,7 @@ def _cap(cap: State | None) -> Child:
 
 def _codes(codes: State | None) -> Child:
     if codes is None:
-        return "shared"
+        return "one shared code"
     text = f"{codes['used']:,} of {codes['total']:,}"
     return _used(text, codes["used"], codes["total"])
 
@@ -178,7 +173,6 @@ def _used(text: str, part: str | int, whole: str | int) -> Html:
 
 
 def _life(one: State, form: Form) -> Child:
-    """Return the form for the promotion's next transition, if there is one."""
     moves = {"Draft": "activate", "Active": "deactivate", "Deactivated": "activate"}
     do = moves.get(one["state"])
     return form(do.capitalize(), "promotion", id=one["id"], to=do) if do else None
@@ -188,9 +182,9 @@ def _life(one: State, form: Form) -> Child:
 
 
 def _occurrences(occurrences: Sequence[State]) -> Html:
-    heads = ("Execution", "Campaign", "Kind", "Listed", "Statuses", "E-mails", "")
+    heads = ("Execution", "Campaign", "Kind", "Listed", "Statuses", "Emails", "")
     rows = [_occurrence(one) for one in occurrences[-_LATEST:][::-1]]
-    return _table_or("Nothing was executed yet.", heads, rows)
+    return _table_or("No executions yet.", heads, rows)
 
 
 def _occurrence(one: State) -> Sequence[Child]:
@@ -201,9 +195,14 @@ def _occurrence(one: State) -> Sequence[Child]:
         f"triggered by {one['event']}" if one.get("event") else "scheduled",
         f"{one['listed']:,}",
         ", ".join(f"{count:,} {name}" for name, count in one["statuses"].items()),
-        f"{mails['sent']:,} to {mails['where'] or 'nowhere'}" if mails else "",
+        _mails(mails) if mails else "",
         _how(one),
     )
+
+
+def _mails(mails: State) -> str:
+    where = f"to {mails['where']}" if mails["where"] else "not delivered"
+    return f"{mails['sent']:,}, {where}"
 
 
 def _how(one: State) -> str:
@@ -211,49 +210,49 @@ def _how(one: State) -> str:
         return "cancelled"
     if one.get("problem"):
         return str(one["problem"])
-    return "" if one.get("over", True) else "under way"
+    return "" if one.get("over", True) else "running"
 
 
 # --- Faults -------------------------------------------------------------------------------
 
 
 def _faults(faults: Sequence[State], form: Form) -> Html:
-    heads = ("Kind", "Side", "Route", "Answer", "Times", "Lasts")
+    heads = ("Fault", "Target", "Route", "Response", "Occurrences", "Duration")
     return join(
         form(
-            "Let the platform refuse",
+            "Reject rewards",
             "fault",
-            _number("status", "status", 422),
-            _text("text", "saying", "The customer's account is closed."),
-            _number("times", "times", "", empty="each time"),
-            _number("lasts", "seconds", 60, empty="until taken back"),
+            _number("status", "HTTP status", 422),
+            _text("text", "message", "The customer's account is closed."),
+            _number("times", "times", "", empty="every time"),
+            _number("lasts", "seconds", 60, empty="until removed"),
             kind="error_before",
             side="platform",
             route="POST rewards",
         ),
         form(
-            "Order this of a far side",
+            "Add API fault",
             "fault",
             _choice("kind", kinds_of("vendor")),
             _choice("side", sorted(SIDES.keys() - {NOTICES})),
-            _number("times", "times", 1, empty="each time"),
+            _number("times", "times", 1, empty="every time"),
         ),
         form(
-            "Order this of notices",
+            "Add webhook fault",
             "fault",
             _choice("kind", kinds_of(NOTICES)),
-            _number("times", "times", 1, empty="each time"),
+            _number("times", "times", 1, empty="every time"),
             side=NOTICES,
         ),
-        _table_or("None is ordered.", heads, [_fault(one) for one in faults]),
-        form("Take all back", "clear") if faults else None,
+        _table_or("No active faults.", heads, [_fault(one) for one in faults]),
+        form("Remove all faults", "clear") if faults else None,
     )
 
 
 def _fault(one: State) -> Sequence[Child]:
-    lasts = f"{one['lasts']:,.0f} s more" if "lasts" in one else "until taken back"
+    lasts = f"{one['lasts']:,.0f} s left" if "lasts" in one else "until removed"
     answer = " ".join(str(one[name]) for name in ("status", "text") if name in one)
-    times = one.get("times", "each time")
+    times = one.get("times", "every time")
     return one["kind"], one["side"], one["route"], answer, times, lasts
 
 
@@ -262,37 +261,38 @@ def _fault(one: State) -> Sequence[Child]:
 
 def _listeners(state: State) -> Html:
     notices = state["notices"]
-    text = f"{notices['posted']:,} notices posted, {notices['pending']:,} under way."
+    text = f"{notices['posted']:,} webhooks sent, {notices['pending']:,} in progress."
     rows = [
         (one["event"], one["channel"] or "any", one["to"]) for one in state["listeners"]
     ]
-    listed = _table_or("Nobody listens.", ("Event", "Channel", "Address"), rows)
+    heads = ("Event", "Channel", "Address")
+    listed = _table_or("No listeners registered.", heads, rows)
     return join(listed, element("p", text))
 
 
 def _platform(platform: State) -> Html:
     refused = sum(platform["refused"].values())
-    text = f"{platform['credits']:,} credits given, {refused:,} requests refused."
+    text = f"{platform['credits']:,} rewards activated, {refused:,} requests rejected."
     return element("p", text)
 
 
 def _rate(rate: State) -> Html:
     text = (
-        f"{rate['calls']:,} calls to the vendor, {rate['refused']:,} of them refused; at "
-        f"most {rate['most_in_any_window']:,} in any {rate['seconds']:g} s, where "
-        f"{rate['limit']:,} are allowed."
+        f"{rate['calls']:,} Optimove calls, {rate['refused']:,} rejected. "
+        f"Peak: {rate['most_in_any_window']:,} calls in {rate['seconds']:g} seconds "
+        f"(limit {rate['limit']:,})."
     )
     return element("p", text)
 
 
 def _calls(calls: Sequence[State]) -> Html:
-    heads = ("At", "Side", "Request", "Answer", "Took", "Fault")
-    return _table_or("There were none.", heads, [_call(one) for one in calls[::-1]])
+    heads = ("Time (UTC)", "Target", "Request", "Response", "Duration", "Fault")
+    return _table_or("No requests yet.", heads, [_call(one) for one in calls[::-1]])
 
 
 def _call(one: State) -> Sequence[Child]:
     at = datetime.fromtimestamp(one["at"], UTC)
-    status = one["status"] or "cut off"
+    status = one["status"] or "connection closed"
     took = f"{one['seconds'] * 1000:,.0f} ms"
     request = f"{one['method']} {one['path']}"
     return f"{at:%H:%M:%S}", one["side"], request, status, took, one["fault"]
@@ -304,10 +304,8 @@ def _table_or(
     return table(heads, rows) if rows else element("p", nothing, class_="nothing")
 
 
-def _number(
-    name: str, label: str, value: str | int, *, empty: str = "as set up"
-) -> Html:
-    """Return a number field; `empty` says what an empty field means."""
+def _number(name: str, label: str, value: str | int, *, empty: str = "default") -> Html:
+    """Return a number field, which shows `empty` while it has no value."""
     field = element(
         "input", type="number", name=name, value=value, min=1, placeholder=empty
     )

@@ -18,8 +18,9 @@ from promoportal.sandbox.messages import Answer, Request, is_same
 from promoportal.sandbox.simulation import Sandbox
 
 SIDES = frozenset({"", "page.css"})
-# Seconds that a form waits for its action; a large campaign continues on its own.
+# Seconds that the response waits for an action. A longer action continues after it.
 _PATIENCE = 3.0
+_STILL_RUNNING = "Still running. Refresh the page to see the result."
 _POLICY = (
     "default-src 'none'; style-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
@@ -64,10 +65,11 @@ class PageEndpoint:
         token = self.sandbox.options.control_token
         if token:
             return None if is_same(_password(request), token) else _UNKNOWN
-        # Another site could reach the sandbox by a name of its own, and read the page.
+        # Another site can point its own host name to this address. Its scripts could
+        # then read the page.
         if self.local and is_here(request.header("Host")):
             return None
-        return _plain("Only this machine may look, by its address.", 403)
+        return _plain("Open this page from the same machine, at 127.0.0.1.", 403)
 
     # --- Page -------------------------------------------------------------------------
 
@@ -83,10 +85,10 @@ class PageEndpoint:
     async def _post(self, request: Request) -> Answer:
         fields = dict(parse_qsl(request.body.decode(errors="replace")))
         if not is_same(fields.get("nonce", ""), self._nonce):
-            return _plain("This form is not of this page; load it anew.", 403)
+            return _plain("This form has expired. Reload the page.", 403)
         action = self._actions.get(fields.get("do", ""))
         if action is None:
-            return _plain("There is no such thing to do.", 400)
+            return _plain("Unknown action.", 400)
         self._result = await self._do(action(fields))
         return Answer(303, headers=_HEADERS | {"Location": "/"})
 
@@ -95,7 +97,7 @@ class PageEndpoint:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         done, _ = await asyncio.wait({task}, timeout=_PATIENCE)
-        return task.result() if done else "It is under way."
+        return task.result() if done else _STILL_RUNNING
 
     @property
     def _actions(self) -> Mapping[str, Action]:
@@ -112,19 +114,19 @@ class PageEndpoint:
     async def _campaign(self, fields: Fields) -> str:
         order = Plan(plan=_number(fields, "plan", 0))
         done = await self.sandbox.required_tenant.execute(order.plan)
-        return f"Campaign {order.plan} was executed: execution {done.occurrence.id}."
+        return f"Campaign {order.plan} started as execution {done.occurrence.id}."
 
     async def _event(self, fields: Fields) -> str:
         customers = _number(fields, "customers", 0) or None
         event = Event(name=fields.get("name", ""), customers=customers)
         done = await self.sandbox.happen(event)
         went_on = sum(len(one.audience.going) for one in done)
-        return f"{event.name.capitalize()}: {went_on:,} customers got something."
+        return f'Event "{event.name}": {went_on:,} customers received a promotion.'
 
     async def _execute(self, fields: Fields) -> str:
         launch = Launch(customers=_number(fields, "customers", 100))
         done = self.sandbox.execute(launch)
-        return f"Execution {done.id} lists {len(done.rows):,} customers."
+        return f"Execution {done.id} was started for {len(done.rows):,} customers."
 
     async def _trigger(self, fields: Fields) -> str:
         trigger = Trigger(customers=_number(fields, "customers", 1))
@@ -134,7 +136,7 @@ class PageEndpoint:
     async def _promotion(self, fields: Fields) -> str:
         offers = self.sandbox.required_tenant.offers
         offer = offers.move(fields.get("id", ""), fields.get("to", ""))
-        return f"{offer.promotion.code} is {offer.promotion.state} now."
+        return f"{offer.promotion.code} is now {offer.promotion.state}."
 
     async def _fault(self, fields: Fields) -> str:
         lasts = _number(fields, "lasts", 0) or None
@@ -148,20 +150,20 @@ class PageEndpoint:
             text=fields.get("text"),
         )
         self.sandbox.faults.order(fault)
-        often = f"{fault.times:,} times" if fault.times else "each time"
-        until = f" for {lasts:,} s" if lasts else ""
-        return f"Ordered: {fault.kind} of {fault.side}, {often}{until}."
+        often = f"{fault.times:,} times" if fault.times else "every time"
+        until = f", for {lasts:,} seconds" if lasts else ""
+        return f"Fault added: {fault.kind} ({fault.side}), {often}{until}."
 
     async def _clear(self, _fields: Fields) -> str:
         self.sandbox.faults.clear()
-        return "No fault is ordered any more."
+        return "All faults removed."
 
 
 async def _in_words(action: Awaitable[str]) -> str:
     try:
         return await action
     except ValueError as error:
-        return f"Nothing was done. {error}"
+        return f"No changes were made. {error}"
 
 
 def _number(fields: Fields, name: str, default: int) -> int:
@@ -174,7 +176,7 @@ def _number(fields: Fields, name: str, default: int) -> int:
 
 
 def _password(request: Request) -> str:
-    """Return the password of basic authentication; the user name does not matter."""
+    """Return the password of basic authentication, or "" if there is none."""
     kind, _, given = request.header("Authorization").partition(" ")
     try:
         known = base64.b64decode(given, validate=True).decode()
@@ -189,7 +191,7 @@ def _plain(text: str, status: int, **headers: str) -> Answer:
 
 
 _UNKNOWN = _plain(
-    "The password is the sandbox's control token.",
+    "Log in with any user name. The password is the control token.",
     401,
     **{"WWW-Authenticate": 'Basic realm="sandbox", charset="UTF-8"'},
 )

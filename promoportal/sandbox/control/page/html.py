@@ -1,4 +1,4 @@
-"""HTML elements. Text is escaped unless it is an element already."""
+"""HTML elements. Text is escaped; elements inside elements are not escaped again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _EMPTY = frozenset({"input", "meta", "link"})
 
 
 class Html(str):
-    """Markup, made by `element` and `join` alone."""
+    """Escaped markup. Only `element` and `join` make it."""
 
     __slots__ = ()
 
@@ -19,10 +19,9 @@ Child = Html | str | int | None
 
 def element(tag: str, /, *children: Child, **attributes: str | int | None) -> Html:
     """
-    Return an element.
+    Return an element with the attributes that are not None.
 
-    Attributes that are None are left out; `class_` loses its underscore, and the one in
-    `http_equiv` becomes a hyphen.
+    `class_` becomes `class`, and `http_equiv` becomes `http-equiv`.
     """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
@@ -35,7 +34,7 @@ def element(tag: str, /, *children: Child, **attributes: str | int | None) -> Ht
 
 
 def join(*children: Child) -> Html:
-    """Return the children one after the other; None is left out."""
+    """Return the markup of the children, one after the other. None is left out."""
     return Html("".join(_written(child) for child in children if child is not None))
 
 
