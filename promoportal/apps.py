@@ -9,7 +9,8 @@ class PortalAdminConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        # After the admin modules of the apps, which these pages extend or replace.
+        # Imported after the apps' admin modules, whose pages these modules extend or
+        # replace.
         from promoportal import dashboard  # noqa: F401
         from promoportal.admin import accounts
 
