@@ -9,8 +9,7 @@ class PortalAdminConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        # Imported after the apps' admin modules, whose pages these modules extend or
-        # replace.
+        # Imported last: these modules extend or replace pages of the apps' modules.
         from promoportal import dashboard  # noqa: F401
         from promoportal.admin import accounts
 

@@ -87,9 +87,8 @@ _DATABASE = environment.database("DATABASE_URL") or {
     "ENGINE": "promoportal.db.embedded",
     "NAME": "portal",
 }
-# A host that disappears does not close its connections. Without these checks, its
-# connections and locks, the scheduler's included, would stay for hours. The client and
-# the server close a connection after about 30 seconds without a sign of life.
+# A host that disappears does not close its connections: its locks, the scheduler's
+# included, would stay for hours. Both ends close a dead connection after 30 seconds.
 _LIVENESS = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 _SESSION = {
     **{f"tcp_{name}": value for name, value in _LIVENESS.items()},

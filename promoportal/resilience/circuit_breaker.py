@@ -29,8 +29,8 @@ PAUSE = timedelta(seconds=60)
 # Longest pause after failures in a row. The pauses are 2, 4, 8, 16 and then 30 seconds.
 MAX_SECONDS = 30.0
 _MAX_DOUBLINGS = 10
-# Longer than a call can take. After this time, another probe may start, because the
-# worker of the last one must have crashed.
+# Longer than a call can take. After this time, the next probe starts even if the last
+# one crashed.
 PROBE = timedelta(seconds=30)
 
 
@@ -156,11 +156,7 @@ def _open(
     error: WireError,
     **changes: Combinable,
 ) -> None:
-    """
-    Open the breaker. If it is open, extend its pause, but never shorten it.
-
-    After a probe, the pause replaces the time that the probe had.
-    """
+    """Open the breaker, or extend its pause. A failed probe starts a new pause."""
     opened = rows.update(
         opened_at=Coalesce(F("opened_at"), Now()),
         open_until=models.Case(

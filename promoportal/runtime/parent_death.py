@@ -2,9 +2,8 @@
 The exit of a process with its parent: a killed cluster leaves no orphan with jobs.
 
 On Linux, a process can ask to be killed when its parent exits (PR_SET_PDEATHSIG). Linux
-watches the parent's *thread*. So a main thread must start the children, and the
-portal's main threads do so. On other systems, a thread looks for the parent twice a
-second.
+watches the parent's *thread*, so the portal starts children in main threads only. On
+other systems, a thread checks twice a second whether the parent still runs.
 """
 
 from __future__ import annotations

@@ -110,11 +110,7 @@ class Supervisor:
             os.set_blocking(end, False)
 
     def run(self) -> None:
-        """
-        Run all programs until SIGTERM, SIGINT or SIGHUP, then stop them.
-
-        A second Ctrl-C kills them.
-        """
+        """Run all until SIGTERM, SIGINT or SIGHUP, then stop; a second Ctrl-C kills."""
         with self.listening():
             self.start()
             while not self.is_asked_to_stop:

@@ -75,11 +75,7 @@ def named(place: Place) -> str:
 
 
 def instead(wrong: str, known: Sequence[str]) -> str:
-    """
-    Return the end of an error message about an unknown name.
-
-    It asks about the most similar known name, or else lists all known names, if any.
-    """
+    """Return a message's end: a question with a similar name, or all known names."""
     if near := nearest(wrong, known):
         return f"did you mean {near}?"
     if not known:

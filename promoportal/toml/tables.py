@@ -124,11 +124,7 @@ class Table:
         return None
 
     def read(self, key: str, read: Callable[[Table], _V]) -> _V | None:
-        """
-        Return what `read` makes of a nested table; None if there is no such table.
-
-        Keys of the nested table that `read` does not read are problems.
-        """
+        """Return `read` of a nested table, or None. Its unread keys are problems."""
         nested = self.table(key)
         if nested is None:
             return None

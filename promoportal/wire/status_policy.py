@@ -30,12 +30,7 @@ _TEXT_SHOWN = 300
 def meaning(
     status: int, *, changes: bool, safe_to_repeat: bool, later: frozenset[int]
 ) -> type[WireError]:
-    """
-    Return the error class for a status other than 2xx.
-
-    :param changes: whether the call was a change
-    :param later: the statuses that mean "no effect, retry later"
-    """
+    """Return the error class for a status other than 2xx. `later`: no effect, retry."""
     if status in _MISCONFIGURED:
         return Misconfigured
     if status in later and (safe_to_repeat or status < 500):
