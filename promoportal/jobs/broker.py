@@ -26,9 +26,8 @@ jobs_claimed = Signal()
 # that are still due, and rows have limits of their own for crashes.
 MAX_DELIVERIES = 3
 
-# Each claim adds a blank before the payload, which begins with none, to count the
-# claims. The time is the database's: hosts whose clocks differ must not claim running
-# jobs.
+# A blank before the payload counts each claim; a payload begins with none. The time is
+# the database's: hosts whose clocks differ must not claim each other's running jobs.
 _CLAIM = """
     UPDATE django_q_ormq
     SET lock = statement_timestamp() + make_interval(secs => %(retry)s),

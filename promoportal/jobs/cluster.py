@@ -38,7 +38,7 @@ _EVERY = 1.0  # seconds between two scheduler runs
 
 
 class CrashOnlySentinel(Sentinel):  # type: ignore[misc]
-    """A sentinel that replaces workers which ended in a job, or exits the cluster."""
+    """A sentinel that replaces busy workers; any other crash ends the whole cluster."""
 
     def reincarnate(self, process: Any) -> None:
         if process in (self.monitor, self.pusher):
@@ -103,8 +103,7 @@ class PortalCluster(Cluster):  # type: ignore[misc]
     def _stop_workers(self) -> int:
         """Let the workers finish within `longest_stop()`, and return the exit code."""
         deadline = time.monotonic() + longest_stop()
-        # `set` waits for the processes that it notifies. If one of them was just killed,
-        # it waits forever.
+        # `set` waits for the processes that it notifies: forever, if one was killed.
         threading.Thread(target=self.stop_event.set, daemon=True).start()
         while self.sentinel.is_alive():
             if time.monotonic() > deadline:
