@@ -9,7 +9,7 @@ class PortalAdminConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        # After the admin modules of the apps, which these pages extend or replace.
+        # Imported last: these modules extend or replace pages of the apps' modules.
         from promoportal import dashboard  # noqa: F401
         from promoportal.admin import accounts
 

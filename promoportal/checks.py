@@ -1,17 +1,17 @@
 """
 System checks for a configuration with which the portal must not start.
 
-E001  the contract file is incomplete, or has a key or value that is unknown
-E002  Optimove or the platform has an address on this machine, outside DEBUG
+E001  the contract file is incomplete, or has an unknown key or value
+E002  DEBUG is off, but the address of Optimove or the platform is local
 E003  django-q2 would kill running jobs, or start them twice
-E004  the queue is not in the database of the rows
-E005  a setting of the flow cannot be read
-E006  an address or a secret is missing
-E007  the database cannot be used
-E008  DEBUG with a public address
-E009  a secret that can be guessed, or that no header can carry
-E010  an address that does not answer, or that would send secrets unencrypted
-E011  processes are made to crash, as in tests only
+E004  the queue is not in the default database, or this database has a pool
+E005  a setting of the platform, a limit or the second approval is invalid
+E006  an address or a secret is not set
+E007  the database cannot be reached, or is too old
+E008  DEBUG is on, but an address is public
+E009  a secret is short, or has a character that no HTTP header may contain
+E010  PORTAL_URL is not in ALLOWED_HOSTS, or an address would not encrypt secrets
+E011  PORTAL_CRASH_AT is set, which makes processes crash
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NEEDED = (
     "PORTAL_URL",
 )
 _OLDEST = 150_000
-# Seconds: one turn of a job, and two calls that time out.
+# Seconds: one turn of a job, plus two calls that time out.
 _LEAST_TIMEOUT = 40
 _LEAST_KEY = 50
 # Seconds between a job's last possible end and its next start.
@@ -53,7 +53,7 @@ _MARGIN = 10
 
 
 def register() -> None:
-    """Register the checks, which Django runs before commands that need them."""
+    """Register the checks, which Django runs before most commands."""
     for check in (
         *(_contract, _sandbox, _retry, _timeout, _broker, _flow, _missing, _debug),
         *(_secrets, _portal_url, _unencrypted, _crashing),
@@ -121,7 +121,11 @@ def _timeout(**_: Any) -> Iterable[CheckMessage]:
 
 
 def _least_retry(cluster: dict[str, Any]) -> int:
-    """Return the minimum of `retry`, which starts at the claim: queueing counts."""
+    """
+    Return the seconds that `retry` must exceed.
+
+    django-q2 counts `retry` from the claim, so the wait for a free worker counts too.
+    """
     ahead = math.ceil((cluster["queue_limit"] + cluster["bulk"]) / cluster["workers"])
     return int(cluster["timeout"] * (1 + ahead) + _MARGIN)
 
@@ -153,7 +157,7 @@ def _missing(**_: Any) -> Iterable[CheckMessage]:
 
 
 def _database(databases: Iterable[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Check the databases that a command names: `migrate`, and `check --database`."""
+    """Check the databases that `migrate` or `check --database` passes."""
     return [error for alias in databases or () for error in _unusable(alias)]
 
 
@@ -174,7 +178,7 @@ def _unusable(alias: str) -> Iterable[CheckMessage]:
 
 
 def _debug(**_: Any) -> Iterable[CheckMessage]:
-    # "*" is no host; with DEBUG, `manage.py run` only accepts local connections.
+    # "*" is not an address. With DEBUG, `manage.py run` accepts local connections only.
     named = [host for host in settings.ALLOWED_HOSTS if host != "*"]
     public = [host for host in named if not leads_here(host)]
     if settings.DEBUG and (public or not is_local(settings.PORTAL_URL)):
@@ -218,7 +222,7 @@ def _portal_url(**_: Any) -> Iterable[CheckMessage]:
 
 
 def _unencrypted(**_: Any) -> Iterable[CheckMessage]:
-    """Check for http addresses; a platform may be in the operator's own network."""
+    """Reject http addresses, except PLATFORM_URL: it may be in a private network."""
     for name, address in (*_called_addresses(), ("PORTAL_URL", settings.PORTAL_URL)):
         is_checked = name != "PLATFORM_URL" and not settings.DEBUG
         if is_checked and address.startswith("http:"):

@@ -1,7 +1,7 @@
 """
-The old name of `promoportal.runtime.gunicorn_config`, for one release.
+The old name of `promoportal.runtime.gunicorn_config`, kept for one release.
 
-A supervisor that was started before an upgrade restarts the web process with it.
+A supervisor that was started before an upgrade restarts the web process by this name.
 """
 
 from __future__ import annotations

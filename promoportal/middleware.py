@@ -10,7 +10,7 @@ Respond = Callable[[HttpRequest], HttpResponse]
 
 
 def readable(respond: Respond) -> Respond:
-    """Drop cookies with a NUL: a session with such a key cannot be queried."""
+    """Drop cookies with a NUL: PostgreSQL rejects a query for such a session key."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         request.COOKIES = {

@@ -1,4 +1,4 @@
-"""The project's own models, imported for Django; each has a module of its own."""
+"""The models of the app `promoportal`, imported here so that Django finds them."""
 
 from __future__ import annotations
 

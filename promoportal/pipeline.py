@@ -1,10 +1,11 @@
 """
-The connections between the stages. These tables show the whole flow.
+The connections between the stages of processing. These tables show the whole flow.
 
-A signal is sent inside the transaction of its change. FOLLOWS lists what else changes
-in that transaction. WAKES lists the jobs that start when it commits: a job is a row in
-the same database, so that it is queued exactly if the change is saved. SWEEPS and DUE
-list what the scheduler checks every second, so that a lost job costs a second.
+A signal is sent inside the transaction of its change. FOLLOWS lists the services that
+run in this transaction. WAKES and WAKES_ABOUT list the jobs that start after its
+commit. A job is a row in the same database, so it is saved exactly if the change is.
+SWEEPS and DUE list what the scheduler checks every second while the portal has work.
+So work whose job was lost starts about a second later.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from rewards.tasks import (
 
 
 class Follow(NamedTuple):
-    """A service that runs in the signal's transaction, and its arguments."""
+    """A service that runs in the signal's transaction, and the arguments it takes."""
 
     signal: Signal
     service: Callable[..., Any]
@@ -69,7 +70,7 @@ FOLLOWS = [
 
 
 class Wake(NamedTuple):
-    """A job that processes everything that is due."""
+    """A job that a signal queues, and that processes all due rows."""
 
     signal: Signal
     task: jobs.Sweep
@@ -89,7 +90,7 @@ WAKES = [
 
 
 class WakeAbout(NamedTuple):
-    """A job for the one row of the signal."""
+    """A job that a signal queues for the one row that the signal names."""
 
     signal: Signal
     task: jobs.Task
@@ -100,7 +101,7 @@ WAKES_ABOUT = [
     WakeAbout(rewards.signals.released, activate_one, "portal"),
 ]
 
-# Each updates whole sets in one statement.
+# Work that is short, so that the scheduler does it without a job.
 SWEEPS: list[Callable[[], Any]] = [
     restored_backup.detect_restore,
     concurrency_limit.end_frozen,
@@ -115,7 +116,7 @@ SWEEPS: list[Callable[[], Any]] = [
 
 
 class Due(NamedTuple):
-    """Work that may be due, and the job that does it."""
+    """A check for due rows, and the job that processes these rows."""
 
     is_due: Callable[[], bool]
     task: jobs.Sweep
@@ -133,10 +134,10 @@ DUE = [
     Due(reporting.is_due, report, "collect"),
 ]
 
-# Further jobs of this kind would find nothing left to do.
+# Signals add no job to a queue in which this many jobs wait.
 MAX_JOBS_WAITING = 8
-# Places of the scheduler: even if signals keep a queue full, no kind of due work waits
-# until it is idle.
+# The scheduler may add more: one for each row of DUE in a queue. So every kind of due
+# work gets a job, even if signals keep the queue full.
 MAX_JOBS_DUE = MAX_JOBS_WAITING + 4
 
 
@@ -153,12 +154,12 @@ def connect() -> None:
 
 def tick() -> None:
     """
-    Do what is due by the clock, and queue the jobs whose trigger was lost.
+    Run the sweeps, and queue jobs for due rows.
 
-    :raises ExceptionGroup: if a step failed, after all the others ran
+    :raises ExceptionGroup: after all steps, if some of them failed
     """
-    # An idle portal hardly queries its database. Once a minute it does everything, so
-    # that nothing depends on `_is_busy` being right.
+    # While the portal is idle, the steps run once a minute instead of every second. So
+    # a mistake in `_is_busy` delays work by a minute at most.
     if not _is_busy() and round(time.monotonic()) % 60:
         return
     free = {queue for queue in jobs.QUEUES if jobs.waiting(queue) < MAX_JOBS_DUE}
@@ -168,16 +169,16 @@ def tick() -> None:
 
 def _is_busy() -> bool:
     """
-    Return whether an execution, a delivery or a bulk retry is unfinished.
+    Return whether an execution or a bulk retry is unfinished, or a delivery pending.
 
-    A bulk retry is not visible in any execution before its first retry.
+    Until its first retry, a bulk retry changes no execution, so it is checked itself.
     """
     unsettled = Execution.objects.exclude(state=ExecutionProgress.SETTLED)
     return unsettled.exists() or inbox.is_due() or bulk_retry.is_due()
 
 
 def _run_all(steps: Iterable[Callable[[], Any]]) -> None:
-    """Run all steps, even if some fail: one bad row must not stop the others."""
+    """Run all steps, even if some fail: one bad row must not stop other work."""
     errors: list[Exception] = []
     for step in steps:
         try:

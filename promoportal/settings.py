@@ -81,14 +81,14 @@ TEMPLATES = [
 
 # --- Database ---------------------------------------------------------------------
 
-# Without DATABASE_URL, a PostgreSQL below PORTAL_HOME that needs no installation.
+# Without DATABASE_URL, the portal starts its own PostgreSQL below PORTAL_HOME.
 EMBEDDED_DATABASE = environment.flag("EMBEDDED_DATABASE", default=DEBUG)
 _DATABASE = environment.database("DATABASE_URL") or {
     "ENGINE": "promoportal.db.embedded",
     "NAME": "portal",
 }
-# A host that disappears closes no connection: its locks, the scheduler's included, and
-# its connections would stay for hours. Both sides check every few seconds.
+# A host that disappears does not close its connections: its locks, the scheduler's
+# included, would stay for hours. Both ends close a dead connection after 30 seconds.
 _LIVENESS = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 _SESSION = {
     **{f"tcp_{name}": value for name, value in _LIVENESS.items()},
@@ -104,8 +104,8 @@ DATABASES = {
             ),
             **_DATABASE.get("OPTIONS", {}),
         },
-        # A new connection for each queue call makes django-q2 twelve times slower; the
-        # health check handles a restart of the database.
+        # A new connection for each call of the queue would make django-q2 twelve times
+        # slower. The health check replaces connections that a restart closed.
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
     }
@@ -126,15 +126,15 @@ AUTH_PASSWORD_VALIDATORS = [
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 SESSION_COOKIE_AGE = 12 * 60 * 60
 SECURE_SSL_REDIRECT = not DEBUG
-# Probes use plain HTTP from inside; their responses are no secret. A redirected POST
-# loses a webhook, so it is accepted where a proxy does not report its TLS.
+# Health probes use plain HTTP inside the network, and get no secrets. A redirect would
+# lose a webhook, so webhooks are accepted even if a proxy does not report TLS.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^webhooks/optimove/"]
 SECURE_HSTS_SECONDS = 0 if DEBUG else 31_536_000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
-# Only files that the portal serves itself, and nothing inline.
+# Pages load only files that the portal serves, and no inline scripts or styles.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [csp.NONE],
@@ -157,7 +157,7 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# Served from the apps' folders: no `collectstatic` before a start.
+# WhiteNoise serves files from the apps' folders, so `collectstatic` is not needed.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
@@ -197,17 +197,19 @@ REDEMPTION_MODE = environment.choice(
 REDEMPTION_INTERVAL = timedelta(
     seconds=environment.number("REDEMPTION_INTERVAL_SECONDS", 300, least=1)
 )
-# Optimove may add entries to a list that it called complete; 0: no second look.
+# Optimove may add assignments to a list that it reported as complete. After this time,
+# another run checks the list; 0: never.
 LIST_AGAIN_AFTER = timedelta(seconds=environment.number("LIST_AGAIN_AFTER_SECONDS", 60))
 ACTIVATE_WITHIN = timedelta(
     hours=environment.number("ACTIVATE_WITHIN_HOURS", 72, least=1)
 )
 SETTLE_WITHIN = timedelta(hours=environment.number("SETTLE_WITHIN_HOURS", 24, least=1))
-# Hours of silence after which an open listener needs attention; 0: never.
+# Hours without a webhook after which an open listener needs attention; 0: never.
 LISTENER_SILENT_AFTER_HOURS = environment.number("LISTENER_SILENT_AFTER_HOURS", 36)
-# Per unit: above this value, two users must say whether a reward was activated.
+# By unit: above this value, two users must confirm whether a reward was activated.
 DECIDE_ALONE_UP_TO = environment.names("DECIDE_ALONE_UP_TO")
-# Safeguards: an execution over a limit needs review. Empty: no limit.
+# Limits: above LIMIT_CUSTOMERS or LIMIT_VALUE, an execution needs review; above
+# LIMIT_REWARD, a reward does. Empty: no limit.
 LIMIT_CUSTOMERS = environment.names("LIMIT_CUSTOMERS")
 LIMIT_VALUE = environment.names("LIMIT_VALUE")
 LIMIT_REWARD = environment.names("LIMIT_REWARD")
@@ -229,7 +231,7 @@ Q_CLUSTER = {
     "poll": 1,  # only a fallback: NOTIFY starts a job within milliseconds
     "timeout": JOB_TIMEOUT_SECONDS,  # a last resort: time budgets end jobs long before
     "retry": JOB_RETRY_SECONDS,  # counted from the claim, not from the start
-    "max_attempts": 1,  # retries are decided by the rows
+    "max_attempts": 1,  # a row that is still due gets another job
     "ack_failures": True,
     "save_limit": -1,  # successes leave no row: seven times the throughput
     "catch_up": False,
@@ -272,7 +274,7 @@ LOGGING = {
             name: {"level": "INFO"}
             for name in ("promoportal", "executions", "rewards", "redemptions")
         },
-        # Its warnings contain URLs with their queries, and raw headers.
+        # Warnings of urllib3 contain URLs with their queries, and raw headers.
         "urllib3": {"level": "ERROR"},
     },
 }

@@ -1,8 +1,8 @@
 """
-Ends database sessions that keep an advisory lock in a suspended process.
+Termination of database sessions whose suspended process keeps an advisory lock.
 
-Such a lock lasts as long as its connection, which a suspended process keeps open (in a
-paused container, on a sleeping machine). A running query is not idle time.
+A lock lasts as long as its connection. A suspended process, such as one in a paused
+container, keeps its connection open. A session that runs a query is not idle.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class Locks(NamedTuple):
 
 
 def single(name: str, number: int) -> Locks:
-    """Return the lock with this number of eight bytes."""
+    """Return the lock whose key is this one number of eight bytes."""
     return Locks(name, number >> 32, number & 0xFFFFFFFF, 1)
 
 
 def all_pairs(name: str, first: int) -> Locks:
-    """Return the locks of all pairs of numbers that begin with this one."""
+    """Return all locks whose key is a pair of numbers that begins with `first`."""
     return Locks(name, first, None, 2)
 
 
-# The session that runs this is active, so it never ends itself.
+# The session that runs this query is active, so it never terminates itself.
 _TERMINATE = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE state LIKE 'idle%%'

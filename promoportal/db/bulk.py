@@ -1,9 +1,9 @@
 """
 Statements that insert or update many rows at once.
 
-An execution can have a million rows. For Django's bulk methods, each value of each row
-is a parameter that PostgreSQL has to parse. Here all rows are one JSON parameter, which
-PostgreSQL unfolds, at a sixth of the cost.
+An execution can have a million rows. Django's bulk methods send each value of each row
+as a parameter, which PostgreSQL has to parse. These functions send all rows as one JSON
+parameter, which PostgreSQL unfolds at a sixth of the cost.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ Columns = Mapping[str, Any]
 
 
 class _Exact(DjangoJSONEncoder):
-    """Django's encoder, with times to the microsecond as in PostgreSQL."""
+    """Django's JSON encoder, except that it keeps the microseconds of times."""
 
     def default(self, o: Any) -> Any:
         return o.isoformat() if isinstance(o, datetime) else super().default(o)
 
 
 class NotForStates(ValueError):
-    """A bulk update must not change a state: use `move()` or `move_all()`."""
+    """An update of a state by `bulk_update`, instead of `move()` or `move_all()`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Parts of a statement that writes many rows; `params` are in their order."""
+    """Parts of a statement that writes many rows, and its parameters in order."""
 
     table: str
     columns: list[str]
@@ -55,9 +55,10 @@ def bulk_insert(
     **same: Any,
 ) -> list[tuple[Any, ...]]:
     """
-    Insert rows with the same columns. Return these columns, after the primary key.
+    Insert rows that all have the same keys. Return one tuple per inserted row.
 
-    `same` applies to all rows; columns that are missing get their defaults.
+    A tuple has the primary key, then the values of the row's keys. `same` sets further
+    columns to one value for all rows. Other columns get their defaults.
     """
     if not rows:
         return []
@@ -79,9 +80,9 @@ def bulk_update(
     model: type[models.Model], each: Mapping[int, Columns], **same: Any
 ) -> None:
     """
-    Set columns whose values differ by row.
+    Update many rows: `each` has the values by primary key, `same` those for all rows.
 
-    :raises NotForStates: if `state` is among them
+    :raises NotForStates: if `state` is among the columns
     """
     if not each:
         return
@@ -107,9 +108,10 @@ def parts_of(
     each: Mapping[int, Columns] | Sequence[Columns],
 ) -> Parts:
     """
-    Return the parts of a statement that writes `same` to all rows, and `each` by row.
+    Return the parts of a statement that writes the columns of `same` and `each`.
 
-    `each` is by primary key, or a list. The values of `same` may be expressions.
+    `same` has one value or expression per column, for all rows. `each` has the values
+    of each row, by primary key or as a list.
     """
     if isinstance(each, Mapping):
         each = [{"pk": pk, **values} for pk, values in each.items()]
@@ -128,7 +130,7 @@ def parts_of(
 def _compiled(
     model: type[models.Model], values: Columns
 ) -> tuple[list[str], list[Any]]:
-    """Return the SQL of each value, and the parameters of all."""
+    """Return the SQL of each value, and the parameters of all values."""
     query = model._base_manager.all().query
     compiler = query.get_compiler(connection=connection)
     found: list[str] = []
@@ -147,13 +149,13 @@ def _compiled(
 
 
 def _records(model: type[models.Model], names: Iterable[str]) -> str:
-    """Return a FROM item that unfolds the rows from one parameter."""
+    """Return a FROM item that unfolds the rows from one JSON parameter."""
     kinds = ", ".join(f'"{name}" {_kind(model, name)}' for name in names)
     return f"jsonb_to_recordset(%s::jsonb) AS each ({kinds})"
 
 
 def _defaults(model: type[models.Model], named: set[str]) -> dict[str, Any]:
-    """Return the columns whose default is set by Django and not by PostgreSQL."""
+    """Return Django's defaults of other columns that have none in PostgreSQL."""
     return {
         field.name: field.get_default()
         for field in model._meta.concrete_fields

@@ -38,9 +38,9 @@ class SkipReason:
 @dataclass
 class BulkResult:
     """
-    The number of changed rows, of skipped rows by reason, and the rows.
+    The numbers of changed rows and of skipped rows by reason, and all these rows.
 
-    `unreached` is the number of rows for which there was no time.
+    `unreached` is the number of rows that were not reached in the time of the action.
     """
 
     done: int = 0
@@ -49,7 +49,7 @@ class BulkResult:
     unreached: int = 0
 
     def record(self, row: Any, skipped: SkipReason | None = None) -> None:
-        """Add one row, which was changed, or skipped for a reason."""
+        """Add one row: as skipped if there is a reason, otherwise as changed."""
         self.rows.append(row)
         if skipped:
             self.skipped[skipped] += 1

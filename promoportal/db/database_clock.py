@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 
 def seconds_from_now(seconds: float) -> CombinedExpression:
-    """Return the time in this many seconds, by the database's clock."""
+    """Return an expression: the time of the database's clock plus `seconds`."""
     return Now() + timedelta(seconds=seconds)
 
 

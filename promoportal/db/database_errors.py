@@ -13,5 +13,5 @@ def database_error_message(error: Exception) -> str:
 
 
 def is_not_migrated(error: ProgrammingError) -> bool:
-    """Return whether a table or column is missing, which `migrate` would create."""
+    """Return whether the error is a missing table or column, as before `migrate`."""
     return isinstance(error.__cause__, errors.UndefinedTable | errors.UndefinedColumn)

@@ -1,8 +1,8 @@
 """
 Detection of a database other than the one that the portal last ran on.
 
-A restored backup lacks what was sent after it was taken. So the portal stores which
-database it runs on, and when it last did: in a restored one both are old.
+A restored backup does not show what was sent after it was taken. So the portal stores
+the identity of its database, and when it last ran. A restored database has old values.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from django.db import connection, models
 from django.db.models.functions import Now
 
-# The server and its timeline, which changes with a failover and a point-in-time
-# restore; and the table's OID, which differs in a restored dump. The timeline is that
-# of the WAL file now being written: the one in the last checkpoint is minutes old.
+# The server, its timeline and the OID of the table. The timeline changes with each
+# failover or point-in-time restore; the OID differs in a restored dump. The timeline is
+# read from the current WAL file: the one in the last checkpoint may be minutes old.
 _HERE = """
     concat_ws(
         '/',
@@ -32,7 +32,7 @@ _MARGIN = timedelta(minutes=5)
 
 
 class Gap(models.Model):
-    """A period in which the portal ran, but which is missing from this database."""
+    """A period in which the portal ran, and which is missing from this database."""
 
     since = models.DateTimeField()
     until = models.DateTimeField(db_default=Now())
@@ -42,7 +42,7 @@ class Gap(models.Model):
 
 
 class Continuity(models.Model):
-    """One row: the identity of this database, and when the portal last ran on it."""
+    """One row: the database on which the portal last ran, and when it did."""
 
     database = models.CharField(max_length=200)
     seen_at = models.DateTimeField(db_default=Now())
@@ -59,7 +59,7 @@ class Continuity(models.Model):
 
 
 def here() -> str:
-    """Return an identity that no copy of this database shares."""
+    """Return this database's identity, which only a file-level copy of it shares."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {_HERE}")
         return str(cursor.fetchone()[0])
@@ -67,9 +67,9 @@ def here() -> str:
 
 def has_changed() -> bool:
     """
-    Return whether the database was replaced and the scheduler has not seen it yet.
+    Return whether the database was replaced, and the scheduler has not noticed yet.
 
-    Call it in the transaction that claims rows: after a failover a worker may be first.
+    Call this in the transaction that claims rows: a worker may be first to notice.
     """
     with connection.cursor() as cursor:
         cursor.execute(_ELSEWHERE)
@@ -77,7 +77,7 @@ def has_changed() -> bool:
 
 
 def was_seen(*, within: timedelta) -> bool:
-    """Return whether the scheduler ran here within this time, idle or not."""
+    """Return whether the scheduler ran on this database within this time."""
     return Continuity.objects.filter(seen_at__gt=Now() - within).exists()
 
 
@@ -92,7 +92,7 @@ def locked() -> Continuity:
 def doubtful_since(
     assigned_at: datetime | None, gaps: Iterable[Gap]
 ) -> datetime | None:
-    """Return since when an assignment of that time may have been sent, or None."""
+    """Return the start of the first gap in which the reward may have been sent."""
     lost = [
         gap.since
         for gap in gaps
@@ -102,5 +102,5 @@ def doubtful_since(
 
 
 def was_broken(*, within: timedelta) -> bool:
-    """Return whether a gap ended within this time, so that its effects are recent."""
+    """Return whether a gap ended within this time."""
     return Gap.objects.filter(until__gt=Now() - within).exists()

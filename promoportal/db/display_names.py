@@ -1,7 +1,7 @@
 """
-Names that staff give to campaigns and promotions, for which Optimove sends only ids.
+Display names that staff give to campaigns and promotions.
 
-The id stays, and is shown wherever it was before. A name is for people to read.
+Optimove sends only their IDs. The portal shows a display name together with the ID.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from django.db import models
 from django.db.models.functions import Upper
 
 MAX_LENGTH = 100
-# Control characters, direction marks and breaks: invisible, they change what is read.
+# Control characters, direction marks and breaks: invisible, but they change a text.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-# Two of these only join the characters around them, as in an emoji or in Persian.
+# Two invisible characters that only join their neighbours, as in an emoji or Persian.
 _JOINERS = "\u200c\u200d"
-# Letters and symbols in Unicode, but blank: Hangul's fillers, Braille without a dot.
+# Letters and symbols that look blank: Hangul's fillers, and Braille without a dot.
 _BLANK = "\u115f\u1160\u2800\u3164\uffa0"
 
 
 class NoName(Exception):
-    """A text that cannot be a name; the sentence says why."""
+    """An error: a text cannot be a display name. The message gives the reason."""
 
 
 class Named(models.Model):
-    """A row with an id from Optimove, and perhaps a name from staff."""
+    """A row with an ID from Optimove, and an optional display name from staff."""
 
     reference = models.CharField(max_length=200, unique=True)
-    # The database has a default, too, for rows added while older code still runs.
+    # A database default as well: in an upgrade, older code still adds rows.
     name = models.CharField(
         max_length=MAX_LENGTH, blank=True, default="", db_default=""
     )
@@ -39,7 +39,7 @@ class Named(models.Model):
     class Meta:
         abstract = True
         indexes: ClassVar[list[models.Index]] = [
-            # For searches by prefix, in upper or lower case.
+            # For searches by prefix that ignore upper and lower case.
             models.Index(
                 OpClass(Upper("name"), name="text_pattern_ops"),
                 name="%(class)s_by_name",
@@ -48,7 +48,7 @@ class Named(models.Model):
 
     @property
     def called(self) -> str:
-        """Return the name and the id as plain text, or the id if it has no name."""
+        """Return the display name and the ID as plain text, or only the ID."""
         return f"{self.name} ({self.reference})" if self.name else self.reference
 
 
@@ -59,7 +59,7 @@ def composed(text: str) -> str:
 
 def as_name(text: str) -> str:
     """
-    Return a name as it is stored.
+    Return the display name to store for a text.
 
     :raises NoName: with a sentence that describes the problem
     """

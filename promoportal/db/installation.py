@@ -10,11 +10,10 @@ from django.db import models
 
 class Installation(models.Model):
     """
-    This portal, from its first migration on: one row that never changes.
+    The identity of this portal: one row that never changes after the first migration.
 
-    Keys sent to the platform are derived from its id. With another id the platform
-    would activate rewards twice. So only its migration creates the table (`managed` is
-    False): `flush` empties every other table, but not this one.
+    Idempotency keys are derived from its ID. With another ID, the platform would
+    activate rewards twice. So the model is not `managed`: `flush` keeps this table.
     """
 
     id = models.UUIDField(primary_key=True)
@@ -30,8 +29,8 @@ class Installation(models.Model):
 @functools.cache
 def installation_id() -> UUID:
     """
-    Return the id that keys are derived from; read once in each process.
+    Return the ID from which keys are derived. Each process reads it once.
 
-    :raises Installation.DoesNotExist: if it is missing, because none may be made up
+    :raises Installation.DoesNotExist: if it is missing: a new ID would change all keys
     """
     return Installation.objects.get().pk

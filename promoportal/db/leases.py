@@ -2,9 +2,9 @@
 Leases: rows that one worker may process for a limited time.
 
 The row stores the end of the lease by the database's clock. The worker measures the
-time left by its own clock, which also runs while the machine sleeps, from before it
-asked for the lease. So two clocks are never compared, and a worker that was frozen has
-less time left than its lease says, never more.
+time left by its own clock, which also runs while the machine sleeps. It starts to
+measure before it requests the lease. So two clocks are never compared. Unless a clock
+is set or stops, the lease ends earlier for the worker than in the database.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ RELEASED: dict[str, Any] = {"token": None, "lease_until": None}
 
 @dataclass(frozen=True)
 class Lease:
-    """A claim on rows: its token, and its duration in seconds."""
+    """A lease of rows: its token, its duration in seconds, and its start."""
 
     seconds: float
     token: uuid.UUID = field(default_factory=uuid.uuid4)
     taken: float = field(default_factory=clock)
 
     def left(self) -> float:
-        """Return the seconds for which the rows still belong to this claim."""
+        """Return the seconds until this lease ends, by this process's clock."""
         return self.taken + self.seconds - clock()
 
 
 def leased(lease: Lease) -> dict[str, Any]:
-    """Return the columns of a row that gets this lease now."""
+    """Return the column values that give a row this lease."""
     return {"token": lease.token, "lease_until": seconds_from_now(lease.seconds)}
 
 
 class Leased(models.Model):
-    """A row that one worker at a time processes, from a given time on."""
+    """A row that one worker at a time processes, from `not_before` on."""
 
     not_before = models.DateTimeField(db_default=Now())
     lease_until = models.DateTimeField(null=True, blank=True)

@@ -1,9 +1,9 @@
 """
-A job's database session, which may be lost while its calls run.
+A job's database session, which may be lost while the job's calls run.
 
-A restart of PostgreSQL ends it, or a worker that takes a suspended job for crashed. By
-then only this process has the platform's responses, so they are saved over a new
-session before the job ends.
+A restart of PostgreSQL ends the session. So does the scheduler, if the process was
+suspended and counts as frozen. Only this process has the platform's responses, so it
+saves them over a new session before the job ends.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _PAUSE = 0.5
 
 @dataclass
 class Session:
-    """The first loss of a session, if there was one; the job's permits go with it."""
+    """A job's session. `lost` is its first loss, with which its permits ended."""
 
     lost: InterfaceError | OperationalError | None = None
 
     def run_with_reconnect(self, work: Callable[[], None], *, within: float) -> None:
         """
-        Run `work`, again over a new session if it is lost, for `within` seconds.
+        Run `work`. If the session is lost, retry over a new one, for `within` seconds.
 
-        :raises InterfaceError, OperationalError: if the database does not come back
+        :raises InterfaceError, OperationalError: if the database stays unavailable
         """
         budget = TimeBudget(within)
         while not self.lasts(work):
@@ -39,7 +39,7 @@ class Session:
             time.sleep(_PAUSE)
 
     def lasts(self, work: Callable[[], None]) -> bool:
-        """Run `work` once. Return whether it completed, or the session was lost."""
+        """Run `work` once. Return False if the session was lost, otherwise True."""
         try:
             work()
         except (InterfaceError, OperationalError) as error:
@@ -50,9 +50,9 @@ class Session:
 
     def end(self) -> None:
         """
-        End the job if its session was lost: other jobs have its permits now.
+        Raise an error if the session was lost: other jobs may have its permits now.
 
-        :raises InterfaceError, OperationalError: the error that lost the session
+        :raises InterfaceError, OperationalError: the error of the first loss
         """
         if self.lost is not None:
             raise self.lost

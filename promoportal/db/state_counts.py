@@ -1,10 +1,10 @@
 """
-Counts of rows by state, updated as rows change and never by counting them.
+Counts of rows by state, which triggers keep up to date.
 
-A trigger of PostgreSQL adds a row here for the changes of each statement, in its own
-transaction. So the sums are right at any moment, and a page reads a few rows instead of
-counting a million. Rows are never updated, so no transaction waits for another's count.
-Old rows are merged by minute, then by hour, then by day.
+If a statement changes rows, a trigger of PostgreSQL inserts the differences into this
+table, in the same transaction. So the sums are always correct, and a page reads a few
+rows instead of counting a million. The trigger updates no row, so no transaction waits
+for another one's counts. Old rows are merged by minute, then by hour, then by day.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class CountKind(models.TextChoices):
 
 
 class Census(models.Model):
-    """A change in the number of rows with these values, from `at` on."""
+    """A change in the number of rows with these values, which happened at `at`."""
 
     kind = models.CharField(max_length=10, choices=CountKind)
-    # No constraint: its check for every row would cost more than the counting.
+    # No foreign key constraint: its check of each row would cost more than the count.
     execution = models.ForeignKey(
         "executions.Execution",
         on_delete=models.DO_NOTHING,
@@ -50,9 +50,9 @@ class Census(models.Model):
 
     class Meta:
         indexes = [
-            # How far executions are, one by one or a page of them.
+            # The progress of one execution, or of a page of them.
             models.Index(fields=["execution"], name="census_by_execution"),
-            # The first page: today beside a week ago.
+            # The overview: the numbers of today and of a week ago.
             models.Index(fields=["at"], name="census_by_time"),
             # The overview: rows in `HELD` of all executions.
             models.Index(
@@ -86,7 +86,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Flow:
-    """The numbers of one hour."""
+    """The numbers of rewards assigned, activated and reported in one hour."""
 
     hour: datetime
     assigned: int
@@ -111,7 +111,7 @@ def held(kind: CountKind) -> dict[str, int]:
 
 def assignments(**narrowed: Any) -> Iterator[dict[str, Any]]:
     """
-    Yield the counts of assignments, of one execution, state or reason if given.
+    Yield the counts of assignments by five fields, filtered by `narrowed`.
 
     `total` is the number of assignments with the same fields, and `worth` their value.
     """
@@ -130,7 +130,7 @@ _REPORTED = Q(kind=CountKind.REDEMPTION, state="REPORTED")
 
 
 def flows(since: datetime, until: datetime) -> Iterator[Flow]:
-    """Yield the numbers of each hour of that time in which something happened."""
+    """Yield the numbers of each hour of this period that has changes."""
     hours = (
         _between(since, until)
         .annotate(hour=TruncHour("at"))
@@ -147,7 +147,7 @@ def flows(since: datetime, until: datetime) -> Iterator[Flow]:
 
 
 def given(since: datetime, until: datetime) -> dict[str, Decimal]:
-    """Return the value that was activated in that time, by unit."""
+    """Return the total value activated in this period, by unit."""
     sums = (
         _between(since, until)
         .filter(_ACTIVATED)
@@ -160,7 +160,8 @@ def given(since: datetime, until: datetime) -> dict[str, Decimal]:
 
 
 def activated_since(since: datetime) -> dict[int, int]:
-    """Return how many were activated since, by execution; exact for recent minutes."""
+    """Return the number of rewards activated since then, by execution."""
+    # Exact for the last five minutes: older times are rounded down to the minute.
     rows = Census.objects.filter(_ACTIVATED, at__gte=since)
     return dict(_totals(rows, "execution_id"))
 
@@ -184,7 +185,7 @@ def _sum(where: Q) -> Sum:
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-# The steps of merging: rows of this age move to the start of their period.
+# The steps of merging: rows of this age move to the start of their minute, hour or day.
 _FOLDS: Sequence[dict[str, Any]] = (
     {"before": 0, "into": _MINUTE, "age": timedelta(minutes=5), "start": "minute"},
     {"before": _MINUTE, "into": _HOUR, "age": timedelta(hours=2), "start": "hour"},
@@ -212,7 +213,7 @@ _FOLD = """
 
 
 def compact() -> None:
-    """Merge old rows, so that a year of work is summed as fast as an hour of work."""
+    """Merge old rows, so that the sums of a long period read few rows."""
     with connection.cursor() as cursor:
         for fold in _FOLDS:
             cursor.execute(_FOLD, {**fold, "most": _BATCH_SIZE})

@@ -1,9 +1,9 @@
 """
 State changes and their transitions.
 
-A state changes only by compare-and-set in the database, along declared moves. Each
-change inserts a transition with states, time, user and reason. An execution can have a
-million rows, so one statement moves any number of rows.
+A state changes only by compare-and-set in the database, and only as `machines` allows.
+Each change inserts a transition with states, time, user and reason. An execution can
+have a million rows, so one statement moves any number of rows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from promoportal.db import bulk
 
 Moves = Mapping[str, frozenset[str]]
 S = TypeVar("S", bound="Stateful")
-# Newest rows first, in the order of filtered lists.
+# Newest rows first: the order of filtered lists.
 NEWEST = -models.F("id")
 
 
@@ -88,7 +88,7 @@ class Transition(models.Model):
     class Meta:
         abstract = True
         indexes = [
-            # Only the few changes by users: a million others would need an entry.
+            # Only the few changes by users. Entries for all others would be millions.
             models.Index(
                 fields=["by"],
                 name="%(class)s_by",
@@ -118,16 +118,16 @@ def move_all(
     """
     Move every row of the set that may go to `to`; return the keys of the moved rows.
 
-    Rows that may not go there, or changed in the meantime, stay as they are. `changes`
-    are the same for all rows (values, or expressions such as `F("attempts") + 1`).
-    `each` has different values by key, with the same columns for every row; only these
-    keys are moved.
+    A row stays as it is if its state does not allow the move, or was changed first.
+    `changes` sets columns for all rows, to values or expressions such as
+    `F("attempts") + 1`. `each` has the values that differ by row, by key and with the
+    same columns for every row. If `each` is given, only its keys are moved.
     """
     if each is not None and not each:
         return []
     try:
         sql, params = _statement(rows, to, machine, each or {}, changes)
-    except EmptyResultSet:  # the set is empty by its definition
+    except EmptyResultSet:  # no row can match the filter of `rows`
         return []
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql, [*params, to, by.pk if by else None, why])
@@ -145,8 +145,8 @@ def _statement(
     chosen, chosen_params = query.get_compiler(connection=connection).as_sql()
     since = ['"state_since" = statement_timestamp()'] if machine == "state" else []
     parts = bulk.parts_of(rows.model, {machine: to, **changes}, each)
-    # Rows are locked as they are selected: if another process was faster, PostgreSQL
-    # checks every condition again. Django allows no `of` with values_list().
+    # Rows are locked as they are selected. If another process changed a row first,
+    # PostgreSQL checks its conditions again. Django allows no `of` with values_list().
     lock = "" if query.select_for_update else f"FOR NO KEY UPDATE OF {parts.table}"
     joined = f"JOIN {parts.records} ON each.pk = chosen.id" if each else ""
     # The comparison of compare-and-set uses the state of the locked row.
@@ -170,7 +170,7 @@ def _statement(
 def constraint(
     name: str, states: Iterable[str], field: str = "state"
 ) -> models.CheckConstraint:
-    """Return a check constraint that limits the column to the declared states."""
+    """Return a check constraint that limits the column to these states."""
     return models.CheckConstraint(
         condition=models.Q(**{f"{field}__in": list(states)}), name=name
     )

@@ -1,9 +1,9 @@
 """
 The portal's interface to django-q2.
 
-The rows hold the state; a job only triggers work. Its function is named by a dotted
-path, its one argument is the key of one row, and it is queued in the transaction that
-changed the row: both are saved, or neither.
+The rows contain the state; a job only starts the work on them. A job names a function
+by its dotted path, and has at most one argument: the key of one row. The job is queued
+in the transaction that changes the row, so both are saved, or neither.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ QUEUES: tuple[Queue, ...] = get_args(Queue)
 
 
 class Task(Protocol):
-    """A function that the queue can run; it takes the key of one row."""
+    """A function that the queue can run, and that takes the key of one row."""
 
     __module__: str
     __qualname__: str
@@ -29,12 +29,12 @@ class Task(Protocol):
     def __call__(self, *, pk: int) -> None: ...
 
 
-# A function that the queue can run; it processes everything that is due.
+# A function that the queue can run, and that processes all due rows.
 Sweep = Callable[[], None]
 
 
 class NotInTransaction(Exception):
-    """A job queued outside a transaction: it could be saved without its row."""
+    """A job was queued outside a transaction, so it could be saved without its row."""
 
 
 def enqueue(task: Task, *, pk: int, queue: Queue) -> None:
@@ -48,7 +48,7 @@ def enqueue(task: Task, *, pk: int, queue: Queue) -> None:
 
 def enqueue_sweep(task: Sweep, *, queue: Queue) -> None:
     """
-    Queue one run of a task that processes everything that is due.
+    Queue one run of a task that processes all due rows.
 
     :raises NotInTransaction: outside `transaction.atomic()`
     """

@@ -18,16 +18,16 @@ from django_q.conf import Conf
 from django_q.signing import SignedPackage
 from psycopg import sql
 
-# Sent when jobs were passed to this cluster's workers.
+# Sent when this cluster has claimed jobs, and passes them to its workers.
 jobs_claimed = Signal()
 
-# A job that was started this many times and never finished crashes its worker or its
-# cluster. It can be dropped: the scheduler starts whatever is due again, and the row
-# that the job is about has a limit of its own.
+# If a job was started this many times and never finished, it crashes its worker or its
+# cluster, and is dropped. No work is lost: the scheduler queues another job for rows
+# that are still due, and rows have limits of their own for crashes.
 MAX_DELIVERIES = 3
 
-# Each delivery is counted by a blank before the payload, which has none of its own. The
-# time is the database's: hosts whose clocks differ must not run each other's jobs.
+# A blank before the payload counts each claim; a payload begins with none. The time is
+# the database's: hosts whose clocks differ must not claim each other's running jobs.
 _CLAIM = """
     UPDATE django_q_ormq
     SET lock = statement_timestamp() + make_interval(secs => %(retry)s),
@@ -47,9 +47,10 @@ class PortalBroker(ORM):  # type: ignore[misc]
     """
     A django-q2 broker for the queue in the portal's database.
 
-    Unlike django-q2's: claims skip rows that others are claiming, the oldest job is
-    first, a job sends a NOTIFY when it commits, a lost database is waited for, and a
-    job that cannot run, or that crashes its worker, is dropped with an error.
+    It differs from django-q2's own broker: a claim skips rows that another claim has
+    locked, and takes the oldest jobs first. A new job sends a NOTIFY at its commit. If
+    the database is lost, the broker waits for it. A job that cannot run, or crashes its
+    worker repeatedly, is dropped, and an error is logged.
     """
 
     _listener: psycopg.Connection[Any] | None = None
@@ -62,9 +63,9 @@ class PortalBroker(ORM):  # type: ignore[misc]
         return int(job.pk)
 
     def dequeue(self) -> list[tuple[int, str]]:
-        """Claim the jobs that are ready, or wait up to a second for one."""
+        """Claim jobs that are ready. If there are none, wait up to a second for one."""
         try:
-            # Listen before the claim, so that no job that commits in between is missed.
+            # Listen before the claim, so that no job is missed that commits after it.
             listener = self._open_listener()
             claimed = self._claim()
             if not claimed:
@@ -77,8 +78,8 @@ class PortalBroker(ORM):  # type: ignore[misc]
         return self._runnable(claimed)
 
     def acknowledge(self, task_id: int) -> None:
-        # A job that is not acknowledged runs again and finds its work done. An
-        # exception would end the cluster's monitor.
+        # An exception would end the cluster's monitor. Without the acknowledgement, the
+        # job runs again, and finds that no rows are due.
         try:
             super().acknowledge(task_id)
         except DatabaseLost as error:
@@ -135,7 +136,7 @@ def _problem(payload: str, deliveries: int) -> str:
         job = SignedPackage.loads(payload)
         path = job["func"]
         is_runnable = isinstance(path, str) and callable(import_string(path))
-    except Exception as error:  # noqa: BLE001 a pickle, or a module, may raise anything
+    except Exception as error:  # noqa: BLE001 pickles and modules may raise anything
         return f"it cannot be read ({type(error).__name__}: {error})."
     if not is_runnable:
         return f"{path!r} is not the path of a function."

@@ -1,10 +1,10 @@
 """
 A django-q2 cluster that exits rather than hangs.
 
-Its processes share two queues, each with a lock. A process that is killed while it has
-the lock never releases it, and the others wait forever. So whenever that is possible
-the whole cluster exits, with EX_SOFTWARE, and its supervisor restarts it: jobs only
-trigger work, and no row is lost with them.
+The processes of a cluster share two queues, each with a lock. If a process is killed
+while it has a lock, it never releases the lock, and the other processes wait forever.
+If this may have happened, the whole cluster exits with EX_SOFTWARE, and its supervisor
+restarts it. Its jobs are lost, but no row, because jobs only start work on rows.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from promoportal.jobs.scheduler import Scheduler
 from promoportal.jobs.watchdog import Watchdog
 from promoportal.runtime import parent_death, shutdown
 
-# Exit code of a cluster that gave up (EX_SOFTWARE of sysexits.h).
+# The exit code of a cluster that might hang (EX_SOFTWARE of sysexits.h).
 GAVE_UP = 70
 
 _IDLE, _TIMED_OUT = -1, 0  # values of a worker's timer
-_FLUSH = 2  # seconds that a worker which timed out has to report it
+_FLUSH = 2  # seconds in which a worker that timed out can report this
 _EVERY = 1.0  # seconds between two scheduler runs
 
 
 class CrashOnlySentinel(Sentinel):  # type: ignore[misc]
-    """Replaces workers that crashed while busy; any other crash ends the cluster."""
+    """A sentinel that replaces busy workers; any other crash ends the whole cluster."""
 
     def reincarnate(self, process: Any) -> None:
         if process in (self.monitor, self.pusher):
@@ -57,9 +57,9 @@ class CrashOnlySentinel(Sentinel):  # type: ignore[misc]
 
 class PortalCluster(Cluster):  # type: ignore[misc]
     """
-    The workers of one queue; this process, their parent, runs the scheduler.
+    The workers of one queue. Their parent, this process, runs the scheduler.
 
-    It opens no database connection before the workers are forked.
+    This process opens no database connection before it forks the workers.
     """
 
     def __init__(self) -> None:
@@ -69,14 +69,14 @@ class PortalCluster(Cluster):  # type: ignore[misc]
         self._is_asked_to_stop = False
 
     def sig_handler(self, signum: int, frame: Any) -> None:
-        # django-q2 would wait in here until all has stopped, in the middle of a
-        # scheduler run and its transaction.
+        # django-q2's handler waits until the workers have stopped. A signal can arrive
+        # in a scheduler run, whose transaction would stay open for this time.
         self._is_asked_to_stop = True
         shutdown.announce()
         os.write(self._writer, b"!")
 
     def run(self, tick: Callable[[], None], watchdog: Watchdog) -> int:
-        """Work until asked to stop; return the exit code, 0 if all jobs finished."""
+        """Run until asked to stop. Return the exit code: 0 if all jobs finished."""
         watchdog.connect()
         connections.close_all()
         self.start()
@@ -101,9 +101,9 @@ class PortalCluster(Cluster):  # type: ignore[misc]
         return int(self.pid)
 
     def _stop_workers(self) -> int:
-        """Let the workers finish, within `longest_stop`; return the exit code."""
+        """Let the workers finish within `longest_stop()`, and return the exit code."""
         deadline = time.monotonic() + longest_stop()
-        # `set` waits for the processes it notifies: forever, if one was just killed.
+        # `set` waits for the processes that it notifies: forever, if one was killed.
         threading.Thread(target=self.stop_event.set, daemon=True).start()
         while self.sentinel.is_alive():
             if time.monotonic() > deadline:
@@ -111,7 +111,7 @@ class PortalCluster(Cluster):  # type: ignore[misc]
             self._wait(_EVERY)
         if self._is_asked_to_stop and self.sentinel.exitcode == 0:
             return 0
-        # Killed (negative), or exited without being asked.
+        # The sentinel was killed (a negative code), or exited without being asked.
         return max(self.sentinel.exitcode or 0, 0) or GAVE_UP
 
     def _kill_workers(self) -> int:
@@ -120,14 +120,14 @@ class PortalCluster(Cluster):  # type: ignore[misc]
         return GAVE_UP
 
     def _wait(self, seconds: float) -> None:
-        """Wait until the time is over, a signal arrives or the sentinel exits."""
+        """Wait until the time is over, a signal arrives, or the sentinel exits."""
         multiprocessing.connection.wait([self.sentinel.sentinel, self._reader], seconds)
         with suppress(BlockingIOError):
             os.read(self._reader, 100)
 
 
 def longest_stop() -> float:
-    """Return the seconds that stopping may take if every fetched job times out."""
+    """Return the seconds that a stop takes at most: every claimed job times out."""
     rounds = 1 + math.ceil((Conf.QUEUE_LIMIT + Conf.BULK) / Conf.WORKERS)
     return float(Conf.TIMEOUT * rounds + 10)
 

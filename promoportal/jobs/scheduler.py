@@ -1,4 +1,4 @@
-"""The scheduler: work that one process over all hosts does every second."""
+"""The scheduler, which runs every second in one process over all hosts."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _log = logging.getLogger("promoportal.jobs.ticker")
 @dataclass
 class Scheduler:
     """
-    Calls `tick` if no other process does.
+    The scheduler of one process. It calls `tick` if no other process does.
 
-    The lock belongs to a database connection. The process that has it keeps it, so that
-    the others query little, and loses it on exit. A suspended process would stop the
-    scheduler of all hosts: the others end its connection.
+    The process with the scheduler's lock keeps it until its database connection closes,
+    so that the other processes query little. If this process is suspended, no process
+    would run the scheduler. So the other processes end its connection.
     """
 
     # `tick` in ASCII; it only has to differ from the portal's other lock numbers.
     LOCK = 0x7469636B
-    # Seconds without a query after which a process counts as suspended: one that runs
-    # starts every second, and does nothing but query.
+    # Seconds without a query after which a process counts as suspended. A running
+    # scheduler starts every second, and does nothing but query.
     FROZEN = 30.0
 
     tick: Callable[[], None]
@@ -37,7 +37,7 @@ class Scheduler:
     _is_lost: bool = False
 
     def run(self) -> None:
-        """Run once. A failure is only logged: the next run is a second away."""
+        """Run once. Errors are only logged, because the next run is a second later."""
         try:
             if self._has_lock():
                 self.tick()
@@ -48,12 +48,12 @@ class Scheduler:
             self._is_lost = False
         except (InterfaceError, OperationalError) as error:
             self._release_after(error)
-        except Exception:  # noqa: BLE001 the scheduler must go on
+        except Exception:  # noqa: BLE001 the scheduler must continue
             _log.exception("The scheduler run failed. The next run will retry.")
             self.release()
 
     def release(self) -> None:
-        """Close the connection: it releases the lock and rolls back."""
+        """Close the connection, which releases the lock and rolls back."""
         self._locked_on = None
         connections[Conf.ORM].close()
 

@@ -1,4 +1,4 @@
-"""Detection of a cluster that hangs: it has work, but makes no progress."""
+"""Detection of a cluster that hangs: it has jobs, but makes no progress."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from django_q.signals import post_execute, post_execute_in_worker, pre_execute
 
 from promoportal.jobs.broker import jobs_claimed
 
-# Seconds without progress that are allowed beyond a job's timeout, which all workers
-# may use up at once. Much longer than a busy machine takes to fork or to save a result.
+# Seconds without progress that are allowed beyond a job's timeout, because all workers
+# may time out at once. A busy machine forks, or saves a result, in much less time.
 LEEWAY = 60
 
 _READY_SINCE = """
@@ -30,10 +30,10 @@ _ASK_EVERY = 10  # seconds
 @dataclass
 class Watchdog:
     """
-    The time of each job step's last occurrence in any process of this cluster.
+    The last time of each step of a job, in any process of this cluster.
 
-    Only times are shared, each a single word of memory: there is no lock that a killed
-    process could keep, and no count that it could leave wrong.
+    The processes share only these times, each of which is one word of memory. They need
+    no lock, which a killed process could keep, and no count, which could become wrong.
     """
 
     patience: float = field(default_factory=lambda: (Conf.TIMEOUT or 0) + LEEWAY)
@@ -42,7 +42,7 @@ class Watchdog:
     _ask_at: float = 0
 
     def connect(self) -> None:
-        """Record every step from now on. Call this before the cluster forks."""
+        """Record the times of all steps from now on. Call this before workers fork."""
         steps = (jobs_claimed, pre_execute, post_execute_in_worker, post_execute)
         for step, taken in enumerate(steps):
             self._record(step)
@@ -50,9 +50,10 @@ class Watchdog:
 
     def is_hung(self) -> bool:
         """
-        Return whether some work has made no progress for longer than `patience`.
+        Return whether jobs have made no progress for longer than `patience`.
 
-        Claimed but not started, finished but not acknowledged, or ready but unclaimed.
+        They were claimed but none started, or finished but not acknowledged, or they
+        are ready but not claimed.
 
         :raises django.db.Error: if the database cannot be queried
         """
@@ -67,7 +68,7 @@ class Watchdog:
         self._last[step] = time.monotonic()
 
     def _is_stuck(self, before: int, after: int) -> bool:
-        """Return whether `after` has been due for `patience` without occurring."""
+        """Return whether `before` occurred, but `after` not within `patience`."""
         now, taken = time.monotonic(), self._last[after]
         if self._last[before] <= taken:
             self._seen.pop((before, after), None)

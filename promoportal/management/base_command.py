@@ -1,4 +1,4 @@
-"""The base class of commands: text for people, or one line of JSON with `--json`."""
+"""The base class of commands that print text, or one line of JSON with `--json`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PortalCommand(BaseCommand):
         parser.add_argument("--json", action="store_true", help=JSON_HELP)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run the command; report an unusable database as a sentence."""
+        """Run the command. If the database cannot be used, raise CommandError."""
         try:
             return super().execute(*args, **options)
         except OperationalError as error:
@@ -34,7 +34,7 @@ class PortalCommand(BaseCommand):
             ) from error
 
     def say(self, options: dict[str, Any], sentence: str, **facts: Any) -> None:
-        """Print the sentence, or the facts as JSON with `--json`."""
+        """Print the sentence. With `--json`, print the facts as JSON instead."""
         if options["json"]:
             self.stdout.write(json.dumps(facts, default=str))
         else:

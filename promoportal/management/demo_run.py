@@ -1,8 +1,8 @@
 """
 A demo on this machine: the sandbox, the portal, and the rewards of campaigns.
 
-Everything is as in production - a real web server, a real queue, a real PostgreSQL and
-real HTTP - except Optimove and the platform, which are the sandbox.
+The web server, the queue, PostgreSQL and HTTP are real, as in production. The sandbox
+simulates Optimove and the platform.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Demo:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Run the sandbox and the portal for the duration of the block."""
+        """Run the sandbox and the portal while the `with` block runs."""
         with self._supervisor.listening():
             self._supervisor.start()
             try:
@@ -65,7 +65,7 @@ class Demo:
                 self._close_listeners()
 
     def register(self) -> None:
-        """Register the listeners with the sandbox, by the command that users run."""
+        """Register listeners with the sandbox, by `manage.py listeners register`."""
         done = subprocess.run(  # noqa: S603
             [*_MANAGE, "listeners", "register", "--json"],
             env=self._environment,
@@ -79,7 +79,7 @@ class Demo:
         self._listeners = [listener["id"] for listener in rows]
 
     def name(self) -> None:
-        """Name campaigns and promotions as in the scenario, unless staff did so."""
+        """Give campaigns and promotions without a name their name in the scenario."""
         set_up = self.vendor()
         for row in set_up["campaigns"]:
             _name(Campaign, row["plan"], row["name"])
@@ -105,11 +105,11 @@ class Demo:
         return total([reconcile(execution) for execution in executions])
 
     def is_reported(self, figures: Reconciled) -> bool:
-        """Return whether all that Optimove assigned is activated and reported."""
+        """Return whether all rewards of the demo are activated and reported."""
         return figures.eligible == self._assigned and figures.is_settled
 
     def is_settled(self, figures: Reconciled) -> bool:
-        """Return whether, in addition, no list will be fetched again."""
+        """Return whether all rewards are reported, and no further run is due."""
         collecting = Collection.objects.filter(
             execution__reference__in=self.occurrences,
             state__in=[CollectionState.WAITING, CollectionState.COLLECTING],
@@ -117,20 +117,20 @@ class Demo:
         return self.is_reported(figures) and not collecting.exists()
 
     def vendor(self) -> dict[str, Any]:
-        """Return Optimove's campaigns and promotions, and the use of their limits."""
+        """Return the sandbox's campaigns, and its promotions with their limits."""
         return self._control("GET", "")
 
     def ledger(self) -> dict[str, Any]:
-        """Return the sandbox's own records."""
+        """Return the sandbox's records of what it sent and received."""
         return self._control("GET", "ledger")
 
     def poll(self, seconds: float) -> bool:
-        """Wait for this time. Return whether to continue."""
+        """Wait for up to `seconds`. Return False if the demo is asked to stop."""
         self._supervisor.poll(seconds)
         return not self._supervisor.is_asked_to_stop
 
     def _programs(self) -> list[Program]:
-        # The defaults of one and five minutes are too long to watch.
+        # The default pauses of one and five minutes are too long for a demo.
         pauses = {"LIST_AGAIN_AFTER_SECONDS": "3", "REDEMPTION_INTERVAL_SECONDS": "2"}
         environment = {
             "OPTIMOVE_API_URL": f"{self.ports.sandbox_url}/optimove",
@@ -175,13 +175,13 @@ class Demo:
         raise CommandError(msg)
 
     def _close_listeners(self) -> None:
-        """Close the listeners: the sandbox that they were registered with is gone."""
-        connection.close()  # the database may have ended it
+        """Close the demo's listeners, because their sandbox has stopped."""
+        connection.close()  # the database may have closed this connection
         for listener in Listener.objects.filter(pk__in=self._listeners):
             listeners.close(listener)
 
     def _record(self, execution: dict[str, Any]) -> None:
-        """Record an execution, and the number of rewards that it assigned."""
+        """Record an execution, its number of assigned rewards, and its emails."""
         if execution["problem"]:
             raise CommandError(f"The simulated Optimove failed: {execution['problem']}")
         self.occurrences.append(str(execution["occurrence"]))

@@ -11,7 +11,7 @@ from promoportal.sandbox.scenarios import InvalidFile, Scenario, load, shipped
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the options that modify a scenario; each command adds its name itself."""
+    """Add the options that modify a scenario. A command adds `scenario` itself."""
     parser.add_argument(
         "--customers",
         type=int,
@@ -31,7 +31,7 @@ def as_arguments(options: dict[str, Any]) -> list[str]:
 
 
 def known() -> str:
-    """Return a help text with the shipped scenarios."""
+    """Return a help text that lists the shipped scenarios."""
     return f"path of a scenario file, or one of: {', '.join(shipped())}"
 
 
@@ -39,7 +39,7 @@ def chosen(name: str, options: dict[str, Any]) -> Scenario:
     """
     Return the scenario, modified by the options.
 
-    :raises CommandError: with a sentence for each of its mistakes
+    :raises CommandError: with a sentence for each mistake in the scenario
     """
     customers = options["customers"]
     if customers is not None and customers < 1:

@@ -1,8 +1,8 @@
 """
 The contract: the description of Optimove's interfaces for this tenant.
 
-`contract.toml` has it, with the source of each fact. A file that OPTIMOVE_CONTRACT
-names replaces it as a whole. All mistakes in a file are reported at once.
+`contract.toml` contains the default, with the source of each fact. If OPTIMOVE_CONTRACT
+names a file, this file replaces the whole default.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ BUILT_IN = Path(__file__).with_name("contract.toml")
 
 
 class Meaning(enum.StrEnum):
-    """The meaning of an assignment's status."""
+    """The effect that a contract gives to the status of an assignment."""
 
     ACTIVATE = "activate"
     NOTHING = "nothing"
@@ -185,7 +185,7 @@ class Contract:
 
 
 def _contradictions(contract: Contract) -> Iterator[tuple[str, str]]:
-    """Yield each setting that contradicts another one, with its place."""
+    """Yield each key whose value contradicts another one, and the problem."""
     listed, reported = contract.assignments, contract.redemptions
     if listed.paging.by == "token" and not listed.page.next:
         yield "assignments.page.next", 'is "", but pages are asked for by token'
@@ -202,7 +202,7 @@ def _contradictions(contract: Contract) -> Iterator[tuple[str, str]]:
 def _collisions(
     request: AssignmentsRequest | RedemptionRequest, table: str
 ) -> Iterator[tuple[str, str]]:
-    """Yield each value that would be written over or into another one."""
+    """Yield each key whose place in the request overlaps the place of another one."""
     taken: list[tuple[bool, Place]] = []
     for name in (f.name for f in fields(request) if f.name != "batch"):
         target = getattr(request, name)
@@ -221,18 +221,18 @@ def _collisions(
 
 def load(path: Path) -> Contract:
     """
-    Return the contract in a file.
+    Return the contract that a file contains.
 
-    :raises ContractError: with every mistake in it
+    :raises ContractError: with every mistake in the file
     """
     return read_file(path, Contract, _contradictions)
 
 
 def current() -> Contract:
     """
-    Return the contract that OPTIMOVE_CONTRACT names; each process reads it once.
+    Return the contract that OPTIMOVE_CONTRACT names. Each process reads it once.
 
-    :raises ContractError: with every mistake in it
+    :raises ContractError: with every mistake in the file
     """
     path = settings.OPTIMOVE_CONTRACT
     return _loaded(Path(path) if path else BUILT_IN)

@@ -18,7 +18,7 @@ from promoportal.toml.document import Document, Fault, UnreadableFile
 from promoportal.toml.problems import InvalidFile, Problems, named, nearest
 from promoportal.toml.tables import shown
 
-Place = tuple[str, ...]  # in a contract, empty: the tenant has no such field
+Place = tuple[str, ...]  # empty in a contract: the tenant has no such field
 _T = TypeVar("_T")
 _UNREADABLE = {
     Fault.INACCESSIBLE: "It can't be read: {}.",
@@ -33,7 +33,7 @@ class ContractError(InvalidFile):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads one value; None if the value is not as expected."""
+    """A reader of one value. `read` returns None if the value is not as expected."""
 
     expected: str
     read: Callable[[object], object | None]
@@ -41,7 +41,7 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """Reads a table whose keys are the tenant's own words."""
+    """A reader of a table whose keys are the tenant's own words."""
 
     reader: Reader
 
@@ -88,7 +88,7 @@ def _position(file: Path, line: int | None) -> str:
 
 
 class _Reading:
-    """Reads the tables of one file by their type hints, and collects problems."""
+    """A reader of the tables of one file by type hints, which collects problems."""
 
     def __init__(self, path: Path, read: Document) -> None:
         self._path = path
@@ -96,12 +96,12 @@ class _Reading:
         self.problems = Problems(path, read.lines, _position)
 
     def refuse(self, place: Place, problem: str) -> None:
-        """Add a problem; a missing key has no line."""
+        """Add a problem with the line of its key, if the file contains the key."""
         sentence = f"{named(place)} {problem}."
         self.problems.elsewhere(self._path, self._lines.get(place), sentence)
 
     def table(self, kind: type[_T], value: object, place: Place) -> _T:
-        """Read a table. The result is valid only if there are no problems."""
+        """Read a table. The result is valid only if no problem was found."""
         if not isinstance(value, dict):
             self.refuse(place, f"is {_shown(value)}; it must be a table")
             return cast(_T, None)
@@ -152,7 +152,7 @@ def _unknown(name: str, expected: list[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    # The problem of a list is one of its elements, so the elements are shown.
+    # If a list has a problem, one of its elements is the cause, so show the elements.
     return str(value)[:80] if isinstance(value, list) else shown(value)
 
 
@@ -167,7 +167,7 @@ def _text(expected: str, pattern: str) -> Reader:
 
 
 def one_of(**choices: object) -> Reader:
-    """Return a reader of one of these words, which returns the value of the word."""
+    """Return a reader that accepts these words, and returns the value of the word."""
     expected = " or ".join(f'"{choice}"' for choice in choices)
     return Reader(
         expected, lambda data: choices.get(data) if isinstance(data, str) else None
@@ -175,7 +175,7 @@ def one_of(**choices: object) -> Reader:
 
 
 def whole(least: int, most: int) -> Reader:
-    """Return a reader of whole numbers within these limits."""
+    """Return a reader that accepts whole numbers within these limits."""
 
     def read(data: object) -> int | None:
         if not isinstance(data, int) or isinstance(data, bool):
@@ -186,7 +186,7 @@ def whole(least: int, most: int) -> Reader:
 
 
 def list_of(reader: Reader, *, least: int = 0) -> Reader:
-    """Return a reader of lists, which returns the set of their values."""
+    """Return a reader that accepts lists, and returns the set of their values."""
 
     def read(data: object) -> frozenset[object] | None:
         if not isinstance(data, list) or len(data) < least:
@@ -221,7 +221,7 @@ def _body_target(data: object) -> Target | None:
 
 
 def _zone(data: object) -> tzinfo | None:
-    if data == "UTC":  # needs no installed list of time zones
+    if data == "UTC":  # works even if the system has no list of time zones
         return UTC
     try:
         return ZoneInfo(data) if isinstance(data, str) else None
@@ -240,7 +240,7 @@ def _host(data: object) -> str | None:
 
 def _status(data: object) -> int | None:
     status = whole(400, 599).read(data)
-    # These mean that the portal is configured wrongly: a retry does not help.
+    # These statuses mean that the portal's configuration is wrong.
     return None if status in {401, 403, 405, 415} else cast("int | None", status)
 
 

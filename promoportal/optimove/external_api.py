@@ -1,4 +1,4 @@
-"""The External API: listeners, and the campaigns executed on a day."""
+"""A client of Optimove's External API: listeners, and the campaigns of a day."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from promoportal.wire import Json
 
 _T = TypeVar("_T")
 _Fields = dict[str, Json]
-# Errors that are sent as a bare word, sometimes with a 2xx. CONFIRMED for these two;
-# see docs/vendor.md. It fails closed: an answer with any other word is malformed.
+# Errors that Optimove sends as a bare word, sometimes with a 2xx. CONFIRMED for these
+# two: see docs/vendor.md. A response with another word is malformed.
 _KNOWN_WORDS: Mapping[str, type[wire.WireError]] = {
     "unauthorized": wire.Misconfigured,
     "bad request": wire.Rejected,
@@ -80,7 +80,7 @@ class External(AbstractContextManager["External", None]):
 
     def register_listener(self, event_type: int, channel: int | None, url: str) -> None:
         """
-        Register `url` with Optimove; without a channel, for all channels.
+        Register `url` with Optimove for one channel, or for all if `channel` is None.
 
         :raises wire.WireError: if the call fails
         """
@@ -99,26 +99,26 @@ class External(AbstractContextManager["External", None]):
         """
         Return the listeners that are registered with Optimove.
 
-        :raises wire.WireError: if the call fails, but never Unanswered
+        :raises wire.WireError: if the call fails; never Unanswered
         """
         return self._list(self._calls.registered, {}, _registered)
 
     def executed_campaigns(self, on: date) -> tuple[ExecutedCampaign, ...]:
         """
-        Return the campaigns of a day, to find an execution whose webhook was lost.
+        Return the campaigns that Optimove executed on a day.
 
-        :raises wire.WireError: if the call fails, but never Unanswered
+        :raises wire.WireError: if the call fails; never Unanswered
         """
         query = {"Date": on.isoformat()}
         return self._list(self._calls.executed, query, _executed)
 
     def _change(self, path: str, body: Json) -> None:
-        # Registering a listener twice changes nothing, so it is safe to repeat.
+        # A second call of the same kind changes nothing, so it is safe to repeat.
         try:
             answer = self._client.change("POST", path, safe_to_repeat=True, body=body)
         except wire.Malformed as error:
             _raise_by_word(error)
-        # Usually empty; an object is accepted as well.
+        # The response is usually empty. An object is accepted as well.
         if not isinstance(answer.body, dict | None):
             _raise_by_word(malformed(answer, "It should be empty."))
 
@@ -137,13 +137,13 @@ class External(AbstractContextManager["External", None]):
 
 
 def _listener(event_type: int, channel: int | None) -> dict[str, Json]:
-    # Event type 5 must be registered without a channel: the field is absent, not null.
+    # Without a channel, the field is left out, not null: event type 5 requires this.
     narrowed: dict[str, Json] = {} if channel is None else {"ChannelID": channel}
     return {"EventTypeID": event_type, **narrowed}
 
 
 def _raise_by_word(error: wire.Malformed) -> NoReturn:
-    """Raise the error that a known word stands for, or the error itself."""
+    """Raise the error that a known word in the response means, or this error."""
     words = error.answer.strip().strip('"')
     kind = _KNOWN_WORDS.get(words.lower())
     if kind is None:

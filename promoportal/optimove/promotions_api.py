@@ -1,4 +1,4 @@
-"""The Promotions API as the contract describes it: assignments in, redemptions out."""
+"""A client of the Promotions API: fetches assignments, and reports redemptions."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ _WORDS_KEPT = 2000
 
 
 class CursorRefused(wire.WireError):
-    """Optimove no longer knows the cursor: start from the beginning."""
+    """Optimove rejected a cursor, so the caller must start with the first page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One redemption of a report that was not accepted, by its index in the report."""
+    """A redemption that Optimove did not accept. `index` is its place in the batch."""
 
     index: int
     code: str
     message: str
-    duplicate: bool  # it was accepted before
+    duplicate: bool  # Optimove accepted the redemption before
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The number of accepted redemptions of a report, the refusals, and the answer."""
+    """The number of accepted redemptions in a request, the refusals, and evidence."""
 
     accepted: int
     rejected: tuple[Refusal, ...]
@@ -60,7 +60,7 @@ class Verdict:
 
 
 class Promotions(AbstractContextManager["Promotions", None]):
-    """A client of Optimove's Promotions API. Threads may share it."""
+    """A client of Optimove's Promotions API, as the contract describes it."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Promotions(AbstractContextManager["Promotions", None]):
 
     @property
     def batch_limit(self) -> int:
-        """The most redemptions of one report; 1 if the tenant has no batches."""
+        """Return the most redemptions per request: 1 if the tenant has no batches."""
         reported = self.contract.redemptions
         return reported.batch_limit if reported.batch else 1
 
@@ -121,8 +121,8 @@ class Promotions(AbstractContextManager["Promotions", None]):
         """
         Return one page of an execution's assignments, of all customers or of some.
 
-        :raises CursorRefused: if Optimove does not know the cursor
-        :raises wire.WireError: if the call fails, but never Unanswered
+        :raises CursorRefused: if Optimove rejects a call with a cursor
+        :raises wire.WireError: if the call fails in another way; never Unanswered
         """
         query, body = _request(self.contract, occurrence, customers, cursor)
         listed = self.contract.assignments
@@ -146,7 +146,7 @@ class Promotions(AbstractContextManager["Promotions", None]):
 
     def report(self, redemption: Redemption) -> Verdict:
         """
-        Report one activation to Optimove.
+        Report one redemption to Optimove.
 
         :raises wire.WireError: if the call fails
         """
@@ -158,7 +158,7 @@ class Promotions(AbstractContextManager["Promotions", None]):
 
     def report_batch(self, redemptions: Sequence[Redemption]) -> Verdict:
         """
-        Report up to `batch_limit` activations to Optimove.
+        Report up to `batch_limit` redemptions to Optimove in one request.
 
         :raises wire.WireError: if the call fails
         """
@@ -253,7 +253,7 @@ def _text_at(data: Json, place: Place) -> str | None:
 def _total(data: Json, place: Place) -> int | None:
     total = find(data, place)
     if isinstance(total, str) and total.isascii() and total.isdecimal():
-        total = int(total)  # numbers are sent as text too
+        total = int(total)  # a tenant may send numbers as text
     if total is None:
         return None
     if not isinstance(total, int) or isinstance(total, bool) or not 0 <= total < 2**31:

@@ -1,11 +1,11 @@
 """
-Optimove's rate limit, shared by every process that uses the key.
+Optimove's rate limit, which all processes share.
 
 Optimove allows 50 requests in any 10 s: a sliding window over both of its APIs.
 CONFIRMED: developer.optimove.com /reference/understanding-api-rate-limits-at-optimove.
-(A token bucket would allow twice as many: a full one, and its refill.)
+(A token bucket could send 100 in 10 s: the full bucket, and the refill of this time.)
 
-No function here sleeps: a caller that gets no call receives the time to wait.
+No function sleeps: if no call is free, `acquire` returns the time to wait.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from django.db import connection, models, transaction
 from promoportal.runtime import monotonic_clock
 from promoportal.runtime.monotonic_clock import Machine
 
-# Two calls less in half a second more than allowed: for calls that arrive late, and for
-# engineers who try the key by hand.
+# Stricter than Optimove's limit, by two calls and half a second: for calls that arrive
+# late, and for engineers who use the key by hand.
 WINDOW = timedelta(seconds=10.5)
-# Difference of the clocks without a step: a query may wait for its lock.
+# Differences up to this are no step of a clock: a query may wait for its lock.
 _TOLERANCE = "interval '0.25 seconds'"
-# More machines than ever use the limiter; entries of replaced ones are dropped.
+# More machines than use the limiter at a time. Entries of replaced ones are dropped.
 _MAX_MACHINES = 100
-# Seconds for which a grant is valid: a later call may arrive with too many others.
+# Seconds for which a grant is valid. A call that is sent later may exceed the limit.
 _GOOD_FOR = 0.4
 
 
 class Priority(enum.IntEnum):
-    """The number of calls in the window, of all kinds, up to which each may call."""
+    """Kinds of calls. A value is the most calls of all kinds in the window."""
 
-    PERSON = 48  # staff wait for a page: all calls
-    COLLECTING = 44  # customers wait; leaves some calls to staff
-    REPORTING = 36  # no one waits; leaves a quarter to the others
+    PERSON = 48  # staff wait for a page: all calls of the window
+    COLLECTING = 44  # customers wait: leaves some calls to staff
+    REPORTING = 36  # no one waits: leaves a quarter to the other kinds
 
 
-# Calls of the window that only reporting may use, so that an endless flow of customers
-# cannot stop all reports.
+# Calls of the window that collecting leaves to reporting, so that an endless flow of
+# customers cannot stop all reports.
 FOR_REPORTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """Permission for one call, at once."""
+    """Permission for one call, which must begin at once."""
 
     at: float = field(default_factory=time.monotonic)
 
@@ -59,7 +59,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """No call is allowed for some seconds."""
+    """The seconds for which no call is allowed."""
 
     seconds: float
 
@@ -68,7 +68,7 @@ class Allowance(models.Model):
     """The times of the last granted calls, in one row for all processes."""
 
     granted_at = ArrayField(models.DateTimeField(), default=list)
-    reports_at = ArrayField(models.DateTimeField(), default=list)  # those for reports
+    reports_at = ArrayField(models.DateTimeField(), default=list)  # calls of reporting
     not_before = models.DateTimeField(null=True)  # after a 429 of Optimove
     refusals = models.PositiveSmallIntegerField(default=0)
     asked_at = models.DateTimeField(null=True)
@@ -86,9 +86,9 @@ class Allowance(models.Model):
         return f"{len(self.granted_at)} recent calls"
 
 
-# Counts the calls of the window, and those that are free for a priority. The clock is
-# read after the row is locked, so that waiting for another process does not age its
-# calls. clock_timestamp() is the present time; now() is the start of the transaction.
+# Counts the calls in the window, and the calls that are free for a priority. The clock
+# is read after the row is locked, so that the wait for the lock ages no call.
+# clock_timestamp() is the present time; now() is the start of the transaction.
 _COUNTED = """
     , recent AS MATERIALIZED (
         SELECT *,
@@ -121,16 +121,16 @@ _REMAINING = f"""
     ) {_COUNTED.format(stamp="at")}
     SELECT free FROM counted
 """  # noqa: S608 - of the constant above
-# The row is locked, read and written in one statement: a second process waits, and then
-# reads the row as the first has left it. Without a free call, the time to wait is
-# returned: until the pause ends, or until the oldest call leaves the window.
+# One statement locks, reads and writes the row. So a second process waits, and then
+# reads what the first one wrote. If no call is free, the statement returns the time to
+# wait: until the pause ends, or until the oldest call leaves the window.
 #
-# A step of the database's clock ages no call. `step` is how much further this clock went
-# than the clock of the asking machine since the machine last asked. The calls move by the
-# step, but by no more than the time since the last request of any machine. A machine that
-# never asked can't measure a step, so for it the whole of this time counts as one. After a
-# step back, calls from the future count as made now. Once a machine saw a step, the other
-# machines are forgotten: the step may be undone before they ask again. See ADR 22.
+# A step of the database's clock ages no call. Since the asking machine last asked, the
+# database's clock went further than the machine's clock: the difference is `step`. The
+# calls move by `step`, but by no more than the time since any machine's last request. A
+# machine that never asked can't measure a step, so all this time counts as one. After a
+# step back, calls from the future count as made now. Once a machine saw a step, the
+# other machines are forgotten, as it may be undone before they ask. See ADR 22.
 _ACQUIRE = f"""
     WITH held AS MATERIALIZED (
         SELECT * FROM promoportal_allowance WHERE id = 1 FOR UPDATE
@@ -172,7 +172,7 @@ _BEGIN = """
 _PAUSED = """coalesce(
     not_before > clock_timestamp()
     AND not_before < clock_timestamp() + interval '61 minutes', false)"""
-# Of several 429 at once, the first counts. A minute without one resets the number.
+# During a pause, further 429 do not count. A minute without a pause resets the number.
 _REFUSALS = f"""
     CASE WHEN {_PAUSED} THEN refusals
     WHEN not_before > clock_timestamp() - interval '1 minute'
@@ -197,9 +197,9 @@ def acquire(
     """
     Take one call from the window, or return the time to wait.
 
-    Do not call it in a transaction: the row would stay locked until its end.
+    Do not call this in a transaction: the row would stay locked until its end.
 
-    :param machine: the asking machine, if it is not this one
+    :param machine: the asking machine, if it is not this one (in tests)
     """
     values = _values(priority, window)
     with transaction.atomic(durable=True), connection.cursor() as cursor:
@@ -211,7 +211,7 @@ def acquire(
     if row is None:
         return acquire(priority, window=window, machine=machine)
     free, seconds = row
-    # A call may be free by now: the next try may follow at once, but not in a tight
+    # A call may be free by now, so the time may be 0. The least value prevents a tight
     # loop.
     return Granted() if free else Wait(max(float(seconds or 0), 0.01))
 
@@ -220,7 +220,7 @@ def remaining(priority: Priority = Priority.PERSON) -> int:
     """
     Return the number of calls that are free now, if the database's clock made no step.
 
-    It is a hint: `acquire` may find none of them left.
+    The number is a hint: another process may take these calls first.
     """
     with connection.cursor() as cursor:
         cursor.execute(_REMAINING, _values(priority, WINDOW))
@@ -239,10 +239,11 @@ def _values(priority: Priority, window: timedelta) -> dict[str, float | str]:
 
 def refused(retry_after: float | None) -> None:
     """
-    Pause all processes after a 429 of Optimove.
+    Pause all processes after Optimove responded with 429.
 
-    The pause is `retry_after` seconds, at most an hour; if Optimove sent none, 2, 4, 8
-    ... 64 s, as its documentation asks.
+    The pause is `retry_after` seconds, but at most an hour. Without `retry_after`, the
+    first pause is 2 s. It doubles with each further 429 up to 64 s, as Optimove's
+    documentation asks.
     """
     seconds = None if retry_after is None else min(max(retry_after, 0.0), 3600.0)
     with transaction.atomic(durable=True), connection.cursor() as cursor:

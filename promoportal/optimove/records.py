@@ -1,4 +1,4 @@
-"""The assignments that Optimove lists, validated once when they are read."""
+"""Records of Optimove's APIs; assignments are validated once, when they are read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """The reward of an assignment. `value_text` has the digits that Optimove sent."""
+    """The reward of an assignment. `value_text` contains the digits as received."""
 
     category: str
     type: str
@@ -45,8 +45,8 @@ class Row:
     """
     One assignment as Optimove lists it.
 
-    A row with a `problem` must not be processed. The fields that could be read are set
-    for staff to see, and `reference` distinguishes it from other rows all the same.
+    A row with a `problem` must not be processed. The fields that could be read are set,
+    so that staff can see them. Its `reference` still differs from those of other rows.
     """
 
     reference: str
@@ -65,7 +65,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of an execution's assignments, and the cursor of the next ones."""
+    """Some of an execution's assignments, and the cursor of the next page."""
 
     occurrence: str
     series: str | None
@@ -76,7 +76,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """One activation, as it is reported to Optimove."""
+    """The report to Optimove that one reward was activated."""
 
     occurrence: str
     promotion: str
@@ -87,14 +87,14 @@ class Redemption:
 
 
 class Wrong(ValueError):
-    """A value that breaks the contract; the message is a sentence."""
+    """An error: a value breaks the contract. The message is a sentence."""
 
 
 def find(data: Json, place: Place) -> Json:
     """
-    Return the value at a place; None if it is absent.
+    Return the value at a place; None if the value is absent.
 
-    :raises Wrong: if a value on the way is not an object
+    :raises Wrong: if a value on the path is not an object
     """
     if not place:
         return None
@@ -108,14 +108,14 @@ def find(data: Json, place: Place) -> Json:
 
 
 def malformed(answer: wire.Answer, why: object) -> wire.Malformed:
-    """Return the error for an answer that breaks the contract."""
+    """Create the error for a response that breaks the contract."""
     problem = f"Optimove's answer breaks the contract. {why}"
     return wire.Malformed(problem, answer.evidence)
 
 
 @contextmanager
 def reading(answer: wire.Answer) -> Iterator[None]:
-    """Read an answer in the block; if a value is Wrong, the answer is malformed."""
+    """Raise `wire.Malformed` about this response if the `with` block raises `Wrong`."""
     try:
         yield
     except Wrong as wrong:
@@ -124,9 +124,9 @@ def reading(answer: wire.Answer) -> Iterator[None]:
 
 def identity(data: Json, name: str) -> str:
     """
-    Return an ID as text; it may be sent as text or as a number.
+    Return an ID as text. Optimove may send it as text or as a whole number.
 
-    :raises Wrong: if it is neither, or missing
+    :raises Wrong: if the ID is missing, blank, or of another type
     """
     text = optional_text(data, name)
     if text is None or not text.strip():
@@ -136,9 +136,9 @@ def identity(data: Json, name: str) -> str:
 
 def optional_text(data: Json, name: str) -> str | None:
     """
-    Return text, which may be sent as a whole number; None if it is absent.
+    Return a text, which Optimove may send as a whole number; None if it is absent.
 
-    :raises Wrong: if it is anything else
+    :raises Wrong: if the value is of another type, too long or unreadable
     """
     if data is None:
         return None
@@ -150,13 +150,13 @@ def optional_text(data: Json, name: str) -> str | None:
         raise Wrong(f"{name} is longer than {MAX_LENGTH} characters.")
     text = wire.clean_text(data)
     if "\ufffd" in text:
-        # Also when a stored row is read again: such characters were replaced.
+        # A stored row that is read again has U+FFFD instead of unreadable characters.
         raise Wrong(f"{name} has characters that can't be read.")
     return text
 
 
 def read_row(data: Json, contract: Assignments, zone: tzinfo) -> Row:
-    """Return one row; what is wrong with it is in its `problem`, never raised."""
+    """Return one row. Do not raise `Wrong`: a row's problems are in its `problem`."""
     cleaned = wire.clean(data)
     value = cleaned.value
     raw: dict[str, Json] = value if isinstance(value, dict) else {"row": value}
@@ -167,16 +167,16 @@ def read_row(data: Json, contract: Assignments, zone: tzinfo) -> Row:
 
 
 def reread(raw: dict[str, Json]) -> Row:
-    """Return a stored row, read again by the current contract."""
+    """Read a stored row again, by the current contract."""
     contract = current()
-    # Exact numbers again: the database's JSON has floats.
+    # Parsed again for exact numbers: Django reads the database's JSON with floats.
     data = wire.parse(json.dumps(raw).encode())
     return read_row(data, contract.assignments, contract.vendor.time_zone)
 
 
 @dataclass
 class _RowReading:
-    """One reading of a row, and the problems that it found."""
+    """One reading of a row, and the problems found in it."""
 
     said: Json
     contract: Assignments
@@ -222,7 +222,7 @@ class _RowReading:
 
     def _reward(self, meaning: Meaning, unique_code: str | None) -> Reward | None:
         if meaning is not Meaning.ACTIVATE:
-            # Nothing will be activated, so a wrong reward does not matter.
+            # The reward will not be activated, so its mistakes do not matter.
             return None
         try:
             reward = _read_reward(self.said, self.contract)

@@ -13,15 +13,17 @@ from promoportal.resilience.circuit_breaker import BreakerState, Side
 
 
 class Throttled(Exception):
-    """Optimove must not be called now; the caller tries later."""
+    """Optimove must not be called now. The caller retries later."""
 
 
 @contextmanager
 def throttled_call(priority: Priority) -> Iterator[None]:
     """
-    Make one call in the block, and record its outcome for all processes.
+    Guard one call to Optimove, which the caller makes inside the `with` block.
 
-    :raises Throttled: before the call, if it is not permitted
+    Record its outcome, so that all processes see it.
+
+    :raises Throttled: before the block runs, if no call is permitted now
     """
     gate = _acquire(priority)
     try:
@@ -33,7 +35,7 @@ def throttled_call(priority: Priority) -> Iterator[None]:
 
 
 _TOO_MANY = 429
-# The API key is refused, for every call.
+# Optimove rejects the API key, for every call.
 UNAUTHORIZED = 401
 
 
@@ -41,7 +43,7 @@ def _record(error: wire.WireError, gate: BreakerState) -> None:
     match error:
         case wire.Unavailable() if error.status == _TOO_MANY:
             rate_limiter.refused(error.retry_after)
-            # Optimove responds, but the result of the probe is still unknown.
+            # Optimove responded, but the result of the probe is still unknown.
             if gate is BreakerState.PROBE:
                 circuit_breaker.release_permission(Side.VENDOR)
         case wire.Unavailable() if error.retry_after:
@@ -49,7 +51,7 @@ def _record(error: wire.WireError, gate: BreakerState) -> None:
         case wire.Misconfigured() if error.status == UNAUTHORIZED:
             circuit_breaker.trip(Side.VENDOR, error)
         case wire.Unavailable() | wire.Unanswered() | wire.Misconfigured():
-            # A 403 may concern one campaign; if every call gets one, failures add up.
+            # A 403 may concern one campaign. If all calls get one, the failures add up.
             circuit_breaker.record_failures(Side.VENDOR, error)
         case _:
             circuit_breaker.record_success(Side.VENDOR)

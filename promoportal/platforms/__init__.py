@@ -30,9 +30,10 @@ __all__ = [
 
 class Platform(Protocol):
     """
-    An adapter to one platform. Threads share it; it raises only `wire.WireError`.
+    An adapter to one platform, which threads share.
 
-    Each method makes one call with a time limit, and never retries: rows are retried.
+    `activate` and `look_up` make one call with a time limit, and raise only
+    `wire.WireError`. They never retry, because the portal retries the row later.
     """
 
     @property
@@ -42,7 +43,7 @@ class Platform(Protocol):
         """Activate a reward."""
 
     def look_up(self, key: UUID) -> Receipt | None:
-        """Ask for the result of a key; None if the platform does not know the key."""
+        """Return the receipt for a key; None if the platform does not know the key."""
 
     def close(self) -> None:
         """Close all connections."""
@@ -52,7 +53,7 @@ def from_settings() -> Platform:
     """
     Create the platform adapter that PLATFORM_ADAPTER names.
 
-    :raises ImproperlyConfigured: if it can't be created, with the reason
+    :raises ImproperlyConfigured: with the reason, if the adapter can't be created
     """
     name = settings.PLATFORM_ADAPTER
     try:
@@ -75,10 +76,10 @@ def current_capability() -> Capability:
 
 def asks(kind: str, key: UUID) -> str:
     """
-    Return the request that the adapter makes for a call, such as "GET /rewards/<key>".
+    Return the HTTP request that the adapter makes, such as "GET /rewards/<key>".
 
-    Empty if the adapter does not describe its requests. `kind` is an `Attempt.Kind`,
-    which is the name of the method in upper case.
+    The result is empty if the adapter does not describe its requests. `kind` is an
+    `Attempt.Kind`: the name of the adapter's method in upper case.
     """
     adapter = import_string(settings.PLATFORM_ADAPTER)
     described: Mapping[str, str] = getattr(adapter, "asks", {})

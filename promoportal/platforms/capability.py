@@ -1,4 +1,4 @@
-"""The capability of a platform, which decides how a call is retried."""
+"""The capability of a platform, which decides how the portal retries a call."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Capability:
     """
     A platform's handling of a key that it has seen before.
 
-    Idempotent: the same key credits nothing twice for `remembers_for`. Askable: the
-    platform returns the result of a key; "not found" counts only `settle_grace` after
-    the lease ended.
+    Idempotent: for `remembers_for`, another call with the same key credits nothing.
+    Askable: the platform returns the result of a key. The portal trusts a "not found"
+    only if at least `settle_grace` has passed since the lease ended.
     """
 
     idempotent: bool

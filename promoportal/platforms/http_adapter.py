@@ -18,7 +18,7 @@ _LOOK_UP = ("GET", "/rewards/{key}")
 
 
 class HttpPlatform:
-    """The operator's platform over HTTP. Threads may share it."""
+    """An adapter for the operator's platform over HTTP, which threads may share."""
 
     asks = {"activate": " ".join(_ACTIVATE), "look_up": " ".join(_LOOK_UP)}
 
@@ -51,7 +51,7 @@ class HttpPlatform:
         """
         Activate a reward.
 
-        :raises wire.WireError: if the platform did not confirm it
+        :raises wire.WireError: if the platform did not confirm the activation
         """
         answer = self._client.change(
             *_ACTIVATE,
@@ -63,9 +63,9 @@ class HttpPlatform:
 
     def look_up(self, key: UUID) -> Receipt | None:
         """
-        Ask for the result of a key; None if the platform does not know the key.
+        Return the receipt for a key; None if the platform does not know the key.
 
-        :raises wire.WireError: but never Unanswered
+        :raises wire.WireError: any of its classes, except Unanswered
         """
         method, path = _LOOK_UP
         try:
@@ -92,7 +92,7 @@ def _body(order: Order) -> wire.Json:
 
 
 def _receipt(answer: wire.Answer) -> Receipt:
-    # Only 200 or 201: a 202, for example, is a promise and no receipt.
+    # Only 200 and 201 confirm the reward. A 202, for example, only announces it.
     body = answer.body if answer.evidence.status in {200, 201} else None
     reference = body.get("reference") if isinstance(body, dict) else None
     if isinstance(reference, int) and not isinstance(reference, bool):

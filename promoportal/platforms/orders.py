@@ -11,7 +11,7 @@ from promoportal.wire import Evidence, Json
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """The value of a reward, as text with Optimove's digits; sent as it is."""
+    """The reward in an order. `value` is text, to keep Optimove's digits."""
 
     category: str
     type: str
@@ -24,10 +24,10 @@ class Reward:
 @dataclass(frozen=True, slots=True)
 class Order:
     """
-    The reward that a platform is asked to activate.
+    The data of one reward that the portal sends to the platform.
 
-    It is frozen and stored at the first attempt, so that a retry with the same key
-    cannot ask for anything else.
+    The order is stored at the first attempt. Retries send the stored order, so that the
+    same key cannot ask for anything else.
     """
 
     customer: str

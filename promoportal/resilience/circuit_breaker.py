@@ -1,10 +1,11 @@
 """
-A circuit breaker for each integration: open while a call to it would be useless.
+A circuit breaker for each integration, which pauses calls that would be useless.
 
-It opens if an integration rejects the portal's configuration, fails repeatedly, or
-sends `Retry-After`. While it is open, rows keep their state: an expired token must not
-set a million rows to `HELD`, and an outage must not use up their retries. After the
-pause, one call at a time may probe the integration until one succeeds.
+The breaker opens if the integration rejects the portal's configuration, fails
+repeatedly, or sends `Retry-After`. While the breaker is open, rows keep their state. So
+an expired token does not set a million rows to `HELD`, and an outage does not use up
+their retries. After the pause, one call at a time probes the integration until it
+succeeds.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from promoportal.wire import Misconfigured, WireError
 
 _log = logging.getLogger("promoportal.breakers")
 
-# While the portal's configuration is wrong, which staff have to correct.
+# Pause after `Misconfigured`: staff have to correct the portal's configuration.
 PAUSE = timedelta(seconds=60)
-# Maximum pause after failures in a row; the pauses are 2, 4, 8 ... seconds.
+# Longest pause after failures in a row. The pauses are 2, 4, 8, 16 and then 30 seconds.
 MAX_SECONDS = 30.0
 _MAX_DOUBLINGS = 10
-# Longer than a call can take: after it, a probe that crashed no longer blocks the next.
+# Longer than a call can take. After this time, the next probe starts even if the last
+# one crashed.
 PROBE = timedelta(seconds=30)
 
 
@@ -37,13 +39,13 @@ class Side(models.TextChoices):
     PLATFORM = "platform", "Platform"
 
 
-# Failures in a row, over all processes, after which a breaker opens. The platform gets
-# many calls at once, and part of a chunk fails together.
+# Failures in a row, over all processes, after which a breaker opens. The platform has
+# the higher limit, because it gets many calls at once, which can fail together.
 MAX_FAILURES: Mapping[Side, int] = {Side.VENDOR: 10, Side.PLATFORM: 50}
 
 
 class BreakerState(enum.Enum):
-    """The calls that are allowed to an integration now."""
+    """The calls to an integration that are allowed now."""
 
     CLOSED = "any call"
     PROBE = "one call, whose outcome is recorded"
@@ -51,14 +53,14 @@ class BreakerState(enum.Enum):
 
 
 class Breaker(models.Model):
-    """The circuit breaker of an integration. Without a row, no call has failed yet."""
+    """The circuit breaker of an integration. Without a row, it is closed."""
 
     side = models.CharField(max_length=20, primary_key=True, choices=Side)
     opened_at = models.DateTimeField(null=True)  # null: closed
     open_until = models.DateTimeField(null=True)
     probing = models.BooleanField(default=False)
     failures = models.PositiveIntegerField(default=0)  # since the last success
-    pauses = models.PositiveSmallIntegerField(default=0)  # openings since then
+    pauses = models.PositiveSmallIntegerField(default=0)  # since the last success
     problem = models.TextField(default="", blank=True)
 
     class Meta:
@@ -80,8 +82,8 @@ _IS_OPEN = Q(opened_at__isnull=False)
 
 
 def acquire_permission(side: Side) -> BreakerState:
-    """Return the calls that are allowed; `PROBE` is one, whose outcome is recorded."""
-    # The usual case is one indexed read that finds nothing.
+    """Return the calls that are allowed. The caller records the outcome of a probe."""
+    # Usually the breaker is closed, and this is one indexed read that finds no row.
     opened = Breaker.objects.filter(_IS_OPEN, side=side)
     if not opened.exists():
         return BreakerState.CLOSED
@@ -91,25 +93,25 @@ def acquire_permission(side: Side) -> BreakerState:
 
 
 def release_permission(side: Side) -> None:
-    """Return a probe that had nothing to send: another caller may probe at once."""
+    """Give up a probe that had nothing to send, so that another may start at once."""
     probed = Breaker.objects.filter(_IS_OPEN, side=side, probing=True)
     probed.update(open_until=Now(), probing=False)
 
 
 def is_open(side: Side) -> bool:
-    """Return whether no call is allowed now; unlike `acquire_permission`, no probe."""
+    """Return whether no call is allowed now. Do not start a probe."""
     opened = Breaker.objects.filter(_IS_OPEN, side=side)
     return opened.filter(open_until__gt=Now()).exists()
 
 
 def trip(side: Side, error: WireError) -> None:
-    """Open the breaker if the error is about the portal's configuration."""
+    """Open the breaker if the error is `Misconfigured`."""
     if isinstance(error, Misconfigured):
         _open(_row(side), PAUSE, error, failures=F("failures") + 1)
 
 
 def record_failures(side: Side, error: WireError, *, count: int = 1) -> None:
-    """Count failed calls that no success interrupted; too many open the breaker."""
+    """Count failed calls. Open the breaker at `MAX_FAILURES`, or if a probe failed."""
     rows = _row(side)
     rows.update(failures=F("failures") + count, problem=error.problem)
     too_many = Q(opened_at=None, failures__gte=MAX_FAILURES[side])
@@ -127,9 +129,9 @@ def open_for(side: Side, error: WireError, seconds: float) -> None:
 
 def record_success(side: Side) -> None:
     """
-    Reset the failures, and close the breaker if the call was its probe.
+    Reset the failures of a closed breaker, or close the breaker if a probe runs.
 
-    Nothing is written if the breaker is closed and has no failures.
+    A closed breaker without failures is not written.
     """
     probed = _IS_OPEN & Q(probing=True)
     failed = Q(opened_at=None, failures__gt=0)
@@ -154,7 +156,7 @@ def _open(
     error: WireError,
     **changes: Combinable,
 ) -> None:
-    """Open the breaker, or keep it open for at least as long as before."""
+    """Open the breaker, or extend its pause. A failed probe starts a new pause."""
     opened = rows.update(
         opened_at=Coalesce(F("opened_at"), Now()),
         open_until=models.Case(
@@ -162,7 +164,7 @@ def _open(
             default=Greatest(F("open_until"), Now() + pause),
         ),
         probing=False,
-        # An outage may last for days; the pauses stop growing here.
+        # Limited, because `Power()` would overflow in an outage of days.
         pauses=Least(F("pauses") + 1, _MAX_DOUBLINGS),
         problem=error.problem,
         **changes,

@@ -1,9 +1,9 @@
 """
-A limit of the calls to an integration that run at the same time, over all hosts.
+A limit for the number of concurrent calls to the platform, over all hosts.
 
-A permit is an advisory lock of PostgreSQL, taken by the connection of its holder: when
-a process ends for any reason, its permits are free at once. If a process is frozen with
-calls in progress, its permits are taken from it after longer than any job lasts.
+A permit is an advisory lock of PostgreSQL, which belongs to a process's connection. If
+the process ends for any reason, the connection closes and its permits become free. If
+the process is frozen, `end_frozen` ends its connection after `FROZEN` seconds.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from django.db import InterfaceError, OperationalError, connection
 
 from promoportal.db import advisory_locks
 
-# Seconds without a query after which the holder of a permit is frozen: twice a job's
-# turn and a call. By then, every request has its response or will never get one.
+# Seconds without a query after which the holder of a permit counts as frozen: more than
+# twice a job's turn and a call. By then, each request has its response or gets none.
 FROZEN = 60.0
 
 # "call" in ASCII; it must only differ from the first number of other pairs.
 _CALLS = 0x63616C6C
 
-# Takes the first free numbers; LIMIT stops before the others are tried.
+# Takes the first free numbers. LIMIT ends the query, so no further number is locked.
 _TAKE = """
     SELECT number FROM generate_series(1, %s) AS number
     WHERE pg_try_advisory_lock(%s, number) LIMIT %s
@@ -33,9 +33,9 @@ _GIVE_BACK = "SELECT pg_advisory_unlock(%s, number) FROM unnest(%s::int[]) AS nu
 @contextmanager
 def acquire_permits(most: int, *, of: int) -> Iterator[int]:
     """
-    Take the free permits, up to `most` of `of` in all, and yield their number.
+    Take up to `most` free permits, of which `of` exist, and yield the number taken.
 
-    Do not call it inside a transaction, or twice at the same time in one process.
+    Do not use it inside a transaction, or twice at the same time in one process.
     """
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, [of, _CALLS, most])
@@ -43,17 +43,17 @@ def acquire_permits(most: int, *, of: int) -> Iterator[int]:
     try:
         yield len(numbers)
     finally:
-        # With a lost connection, PostgreSQL has released the permits already.
+        # If the connection was lost, PostgreSQL has already released the permits.
         with suppress(InterfaceError, OperationalError), connection.cursor() as cursor:
             cursor.execute(_GIVE_BACK, [_CALLS, numbers])
 
 
 def end_frozen(seconds: float = FROZEN) -> int:
     """
-    End the connections of frozen processes that have permits, and return their number.
+    End the connections of frozen processes that have permits; return their number.
 
-    The job of such a process fails if it ever continues; its rows are leased, and
-    resolved like those of a process that crashed.
+    If such a process continues, its job fails. When the leases of its rows end, the
+    rows are resolved as after a crash.
     """
     return advisory_locks.terminate_idle_holders(
         advisory_locks.all_pairs("permits", _CALLS), seconds=seconds

@@ -1,9 +1,9 @@
 """
-The change that follows from the outcome of a call, for rewards and redemptions.
+The changes of rows after the outcome of a call, for rewards and redemptions.
 
-One table decides which change follows. Each app says how its own rows change, and keeps
-its exceptions in methods with a name: `rewards.activation.outcomes.ClaimedAssignments`
-and `redemptions.report_outcomes.ClaimedRedemptions`.
+The table `FOLLOWS` names one change for each outcome. Each app implements the changes
+of its own rows: `rewards.activation.outcomes.ClaimedAssignments` and
+`redemptions.report_outcomes.ClaimedRedemptions`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from django.db.models import F, QuerySet
 from promoportal import wire
 from promoportal.resilience.backoff import backoff_seconds
 
-# Seconds until the next call, by the number of failures; the last applies to all further.
+# Seconds until the next call after 1, 2, 3 ... failures. The last value also applies to
+# more failures.
 BACKOFF = (1, 5, 15, 60, 5 * 60, 15 * 60, 30 * 60, 60 * 60)
-# Malformed responses after which a row needs review.
+# Number of malformed responses after which a row needs review.
 MAX_MALFORMED = 8
 
 
@@ -26,24 +27,24 @@ class ClaimedRows(Protocol):
     """The rows of one call, or of several calls with the same outcome."""
 
     @property
-    def rows(self) -> QuerySet[Any]: ...  # those that still have the token of the claim
-    def finish(self) -> None: ...  # it happened
+    def rows(self) -> QuerySet[Any]: ...  # the rows that still have the claim's token
+    def finish(self) -> None: ...  # the call had its effect
     def hand_back(self) -> None: ...  # nothing was sent, and nothing failed
-    def retry(self) -> None: ...  # it did not happen: count a failure, and wait
-    def put_in_doubt(self) -> None: ...  # it may have happened: resolve it first
-    def refuse(self) -> None: ...  # it will not happen: staff decide
+    def retry(self) -> None: ...  # no effect: count a failure, and retry later
+    def put_in_doubt(self) -> None: ...  # possible effect: resolve the outcome first
+    def refuse(self) -> None: ...  # no effect, and a retry does not help: staff decide
     def hold_malformed(self, rows: QuerySet[Any]) -> None: ...  # staff decide
 
 
 def _count_malformed(claimed: ClaimedRows) -> None:
-    """Hold rows with too many malformed responses; the others may have happened."""
+    """Hold the rows with `MAX_MALFORMED` such responses, and resolve the others."""
     claimed.hold_malformed(claimed.rows.filter(malformed__gte=MAX_MALFORMED - 1))
     claimed.rows.update(malformed=F("malformed") + 1)
     claimed.put_in_doubt()
 
 
-# The outcomes as attempts and reports store them. LOST and NOT_FOUND are missing because
-# no claimed row ends with them: see `deadlines` and `in_doubt`.
+# The keys are the outcomes that attempts and reports store. LOST and NOT_FOUND are
+# missing, because no claimed row gets these outcomes: see `deadlines` and `in_doubt`.
 FOLLOWS: Mapping[str, Callable[[ClaimedRows], None]] = {
     "GIVEN": lambda claimed: claimed.finish(),
     "ACCEPTED": lambda claimed: claimed.finish(),
@@ -66,11 +67,11 @@ _OUTCOMES: Mapping[type[wire.WireError], str] = {
 
 
 def outcome_of(error: wire.WireError) -> str:
-    """Return the outcome of a call with this error; by default UNANSWERED."""
+    """Return the outcome for this class of error, or UNANSWERED if it has none."""
     names = (name for kind, name in _OUTCOMES.items() if isinstance(error, kind))
     return next(names, "UNANSWERED")
 
 
 def delay_after(error: wire.WireError, failures: int) -> float:
-    """Return the seconds to wait after this error; `failures` happened before it."""
+    """Return the seconds to wait after this error and `failures` earlier ones."""
     return backoff_seconds(BACKOFF, failures + 1, error.retry_after)

@@ -9,9 +9,10 @@ from django.conf import settings
 
 def client_address(meta: dict[str, Any]) -> str:
     """
-    Return the client's address: the entry of X-Forwarded-For that our proxies wrote.
+    Return the client's IP address, or "" if X-Forwarded-For has too few entries.
 
-    These are the last `TRUSTED_PROXIES` entries; the client can write the others.
+    The trusted proxies write the last `TRUSTED_PROXIES` entries, and the first of these
+    is the client. A client can write the entries before it.
     """
     if not settings.TRUSTED_PROXIES:
         return str(meta.get("REMOTE_ADDR", ""))[:100]

@@ -1,9 +1,9 @@
 """
-Points at which a process can be made to crash, so that tests see the recovery.
+Points at which tests make a process crash, to check the recovery.
 
-`PORTAL_CRASH_AT` names one; only tests set it. Without DEBUG the portal does not start
-with it (E011), and a process that skips the checks ignores it. docs/guarantees.md lists
-what is on disk at each point.
+`PORTAL_CRASH_AT` names the point, and only tests set it. If it is set without DEBUG,
+the portal does not start (E011). A process that skips the checks then ignores it. The
+states in the database at each point are in docs/guarantees.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ VARIABLE = "PORTAL_CRASH_AT"
 
 
 class Point(enum.StrEnum):
-    """Points between claiming work and concluding it."""
+    """Points from the claim of work until its result is saved."""
 
     READING_TAKEN = "reading.taken"
     READING_FOLLOWED = "reading.followed"
@@ -39,9 +39,9 @@ class Point(enum.StrEnum):
 
 def chosen() -> Point | None:
     """
-    Return the point that is set, or None.
+    Return the point that the variable names, or None if it is not set.
 
-    :raises ImproperlyConfigured: if there is no such point
+    :raises ImproperlyConfigured: if the variable names an unknown point
     """
     name = os.environ.get(VARIABLE)
     if name and name not in set(Point):
@@ -50,11 +50,11 @@ def chosen() -> Point | None:
     return Point(name) if name else None
 
 
-# Read once: `at` is called for every call.
+# Read once, because `at` runs several times for every claim.
 _CHOSEN = chosen() if settings.DEBUG else None
 
 
 def at(point: Point) -> None:
-    """Kill this process if this point is set: like a kill from outside, no cleanup."""
+    """Kill this process, without any cleanup, if this is the chosen point."""
     if point is _CHOSEN:
         os.kill(os.getpid(), signal.SIGKILL)

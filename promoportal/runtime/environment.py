@@ -1,7 +1,7 @@
 """
-Typed access to environment variables, with a sentence for each mistake.
+Typed access to environment variables, with an error message for each mistake.
 
-Every variable can be set with a file instead (`NAME_FILE=/run/secrets/name`), so that
+A file can contain the value of any variable (`NAME_FILE=/run/secrets/name`), so that
 secrets can be mounted.
 """
 
@@ -21,7 +21,7 @@ from environ.fileaware_mapping import FileAwareMapping
 
 def amounts(name: str, parts: tuple[str, ...]) -> dict[str, Decimal]:
     """
-    Return an amount for each unit, in lower case, from parts such as EUR=5000.
+    Return the amounts by unit, in lower case, from parts such as EUR=5000.
 
     :raises ImproperlyConfigured: with the variable's name and the problem
     """
@@ -51,13 +51,13 @@ _FALSE = frozenset({"false", "no", "off", "0", ""})
 
 
 def read_file(path: Path) -> None:
-    """Set variables that are not set yet from a `.env` file, if it exists."""
+    """Read a `.env` file if it exists. Variables that are set keep their values."""
     if path.is_file():
         environ.Env.read_env(path)
 
 
 def text(name: str, default: str = "") -> str:
-    # Taken literally: django-environ would read "$ecret" as another variable's name.
+    # Read without django-environ, which takes "$ecret" for another variable's name.
     try:
         return str(_variables.get(name, default)).strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -66,7 +66,7 @@ def text(name: str, default: str = "") -> str:
 
 
 def folder(name: str, default: Path) -> Path:
-    """Return an absolute path; the default if the variable is not set or empty."""
+    """Return an absolute path: the default if the variable is not set, or is empty."""
     return Path(text(name) or default).resolve()
 
 
@@ -118,7 +118,7 @@ def _is_address(value: str) -> bool:
 
 
 def database(name: str) -> dict[str, Any] | None:
-    """Return Django's settings for the PostgreSQL at this URL, or None if not set."""
+    """Return Django's settings for a PostgreSQL URL, or None if it is not set."""
     value = text(name)
     if not value:
         return None

@@ -23,13 +23,13 @@ timeout = 60
 graceful_timeout = 20
 keepalive = 5
 
-# Twice what the longest URL of the admin needs.
+# Twice the length of the admin's longest URL.
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
 
-# Paths contain the listeners' secrets: none is logged here, and errors are logged by
-# the portal's own rules.
+# Paths contain the listeners' secrets, so gunicorn logs no requests. Its errors go to
+# the portal's handlers, which redact secrets.
 accesslog = None
 logconfig_dict: dict[str, Any] = {
     **settings.LOGGING,
@@ -42,7 +42,7 @@ logconfig_dict: dict[str, Any] = {
 # Django decides which proxies are trusted (TRUSTED_PROXIES).
 forwarded_allow_ips = ""
 
-# From gunicorn 25 on: a socket in the user's home that can control the server.
+# Since gunicorn 25, a socket in the user's home folder can control the server.
 control_socket_disable = True
 
 

@@ -1,4 +1,4 @@
-"""A log filter that removes secrets from every record."""
+"""A log filter that removes the secrets of listeners from every record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Redact(logging.Filter):
     """
     A filter that removes listener secrets from log records.
 
-    Django logs the path of each 404, and attaches the request, which shows it.
+    Django logs the path of each 404, and attaches the request, which shows the path.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -28,7 +28,7 @@ class Redact(logging.Filter):
         return True
 
 
-# The attributes of every record; the others were added by the caller.
+# The attributes of every record. The caller has added all other attributes.
 _STANDARD = vars(logging.makeLogRecord({})).keys()
 
 

@@ -11,18 +11,18 @@ Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_local(address: str) -> bool:
-    """Return whether an http(s) URL leads to this machine; an empty one does not."""
+    """Return whether an http(s) URL leads to this machine; False if it is empty."""
     return leads_here(urlsplit(address).hostname or "") if address else False
 
 
 def leads_here(host: str) -> bool:
-    """Return whether a client of this host reaches this machine, in any notation."""
+    """Return whether a host name or address, in any notation, is this machine."""
     address = _ip(_bare(host))
     return is_loopback(host) or (address is not None and address.is_unspecified)
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a server on this host is reachable from this machine only."""
+    """Return whether a server that listens on this host accepts only local clients."""
     host = _bare(host)
     if host == "localhost" or host.endswith(".localhost"):
         return True

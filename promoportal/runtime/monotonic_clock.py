@@ -1,4 +1,4 @@
-"""The clock for durations within this process, and the machine that has it."""
+"""A clock for durations, and the machine to which its readings belong."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import NamedTuple
 
 
 class Machine(NamedTuple):
-    """A machine and the reading of its clock: readings of one name are comparable."""
+    """A machine and a reading of its clock. Readings with one name are comparable."""
 
     name: str
     clock: float
 
 
 def clock() -> float:
-    """Return seconds that also pass while the machine sleeps, where it can tell."""
+    """Return the clock's seconds; time asleep counts, if the system measures it."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 def machine() -> Machine:
-    """Return this machine, now; containers on one kernel are one machine."""
+    """Return this machine and its clock now. Containers share their host's machine."""
     return Machine(_name(), clock())
 
 

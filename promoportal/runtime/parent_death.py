@@ -1,9 +1,9 @@
 """
-Exit with the parent process, so that a killed cluster leaves no orphan with jobs.
+The exit of a process with its parent: a killed cluster leaves no orphan with jobs.
 
-Linux kills a process when its parent exits, if asked to (PR_SET_PDEATHSIG). It watches
-the parent's *thread*, so children must be started by a main thread, as the portal's
-are. On other systems a thread checks for the parent twice a second.
+On Linux, a process can ask to be killed when its parent exits (PR_SET_PDEATHSIG). Linux
+watches the parent's *thread*, so the portal starts children in main threads only. On
+other systems, a thread checks twice a second whether the parent still runs.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import sys
 import threading
 import time
 
-# The process with which one that was started, not forked, must exit.
+# The variable that names the parent's pid to a process that was started, not forked.
 _PARENT = "PORTAL_PARENT_PID"
 
 _PR_SET_PDEATHSIG = 1
-_POLL_EVERY = 0.5  # seconds; all must have exited within two
+_POLL_EVERY = 0.5  # seconds; every child must exit within two seconds
 
 # Loaded before any fork: loading a library in a forked child may deadlock.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -27,15 +27,16 @@ _forking_pid: list[int] = []
 
 
 def environment() -> dict[str, str]:
-    """Return the variables by which a child's `exit_with_parent` knows this process."""
+    """Return the variables by which a child's `exit_with_parent` gets this pid."""
     return {_PARENT: str(os.getpid())}
 
 
 def exit_with_parent() -> None:
     """
-    Exit with the parent that started this process so, and make forks exit with it.
+    Make this process exit with its parent, and later forks exit with this process.
 
-    Call this once, early, in the main thread.
+    The parent must have started this process with `environment()`; otherwise, only the
+    forks are affected. Call this once, early, in the main thread.
     """
     if parent := os.environ.pop(_PARENT, None):
         _exit_with(int(parent))
@@ -45,7 +46,7 @@ def exit_with_parent() -> None:
 
 
 def poll_parent(parent: int) -> None:
-    """Exit with the parent where the system does not arrange it: check repeatedly."""
+    """Start a thread that exits this process after its parent, for any system."""
     threading.Thread(target=_poll, args=(parent,), daemon=True).start()
 
 
@@ -60,7 +61,7 @@ def _tie_fork() -> None:
 def _exit_with(parent: int) -> None:
     if _libc is None or _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0):
         poll_parent(parent)
-    # The parent may have exited before.
+    # The parent may have exited before this request.
     if os.getppid() != parent:
         _exit()
 

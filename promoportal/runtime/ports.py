@@ -21,7 +21,7 @@ class Ports:
 
 
 def free_port(wanted: int) -> int:
-    """Return the wanted port, or any other free one if it is taken."""
+    """Return the wanted port if it is free, or any other free port."""
     for port in (wanted, 0):
         try:
             with socket.create_server(("127.0.0.1", port)) as taken:

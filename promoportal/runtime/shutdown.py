@@ -1,8 +1,8 @@
 """
 The request to stop this process: once it is set, no new work starts.
 
-One byte that a cluster shares with its workers, without a lock that a killed process
-could keep.
+The request is one byte that a cluster shares with its workers. It has no lock, because
+a process that is killed could keep the lock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _is_requested = RawValue(c_bool, False)
 
 
 def announce() -> None:
-    """Set the request in this process and in all that were forked from it."""
+    """Set the request in this process and in all processes forked from it."""
     _is_requested.value = True
 
 

@@ -15,12 +15,13 @@ from typing import IO, Any
 
 from promoportal.runtime import parent_death
 
-# Seconds before a restart: none, then more with each further crash. All well within the
+# Seconds before the restart after the 1st, 2nd, 3rd ... crash. Each is well below the
 # ten seconds in which everything must run again.
 _RESTART_DELAYS = [0.0, 0.5, 1.0, 2.0, 4.0]
-_STABLE = 10.0  # seconds of running after which a crash counts as the first
+_STABLE = 10.0  # if a program ran for more seconds, its next crash counts as the first
 
-# Seconds: `make` and `timeout` forward a signal that the terminal also sent here.
+# Seconds in which a second signal is a copy: `make` and `timeout` forward a signal that
+# the terminal has also sent to this process.
 _DOUBLE = 1.0
 
 _STOP = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -33,7 +34,7 @@ class Program:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    files: Sequence[int] = ()  # file descriptors that it inherits
+    files: Sequence[int] = ()  # file descriptors that the program inherits
     log: Path | None = None  # file for its output; None: the supervisor's own
 
 
@@ -57,9 +58,9 @@ class Child:
                 stdout=log,
                 stderr=log,
                 pass_fds=tuple(self.program.files),
-                # Ctrl-C in a terminal reaches a whole group, and would end django-q2's
-                # workers before their parent. Only the supervisor gets it, and forwards
-                # it.
+                # Ctrl-C in a terminal reaches a whole process group, and would end
+                # django-q2's workers before their parent. In a session of its own, a
+                # program gets only the supervisor's SIGTERM.
                 start_new_session=True,
             )
 
@@ -67,7 +68,7 @@ class Child:
         return self.program.log.open("ab") if self.program.log else nullcontext()
 
     def reap(self) -> str:
-        """Return how the process ended, or "" if it runs; schedule the restart."""
+        """If the process ended, schedule its restart. Return how it ended, or ""."""
         code = self.process.poll() if self.process else None
         if code is None:
             return ""
@@ -83,9 +84,9 @@ class Child:
 
 class Supervisor:
     """
-    Runs programs in the foreground.
+    A supervisor of programs, which runs in the foreground.
 
-    Use it in the main thread: its children exit with the thread that started them.
+    Start it in the main thread: the programs exit with the thread that started them.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Supervisor:
             os.set_blocking(end, False)
 
     def run(self) -> None:
-        """Run until SIGTERM, SIGINT or SIGHUP, then stop all; a second Ctrl-C kills."""
+        """Run all until SIGTERM, SIGINT or SIGHUP, then stop; a second Ctrl-C kills."""
         with self.listening():
             self.start()
             while not self.is_asked_to_stop:
@@ -118,7 +119,7 @@ class Supervisor:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """React to signals and to children that exit."""
+        """Handle signals and the exits of children inside the `with` block."""
         before = {sign: signal.signal(sign, self._on_signal) for sign in _STOP}
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         waker = signal.set_wakeup_fd(self._signal_writer, warn_on_full_buffer=False)
@@ -139,7 +140,7 @@ class Supervisor:
             child.start()
 
     def poll(self, seconds: float = 1.0) -> None:
-        """Wait for the time or an event, and restart the programs that are due."""
+        """Wait for an event or until the time is over, then restart due programs."""
         self._wait(seconds)
         for child in self._children:
             if ended := child.reap():
@@ -148,7 +149,7 @@ class Supervisor:
                 child.start()
 
     def stop(self) -> None:
-        """Ask all to exit, wait for the grace period, and kill the rest."""
+        """Send SIGTERM to all, and kill the programs that outlast the grace period."""
         self._signal(signal.SIGTERM)
         deadline = time.monotonic() + self._grace
         while self._running() and time.monotonic() < deadline and not self._is_hurried:

@@ -8,7 +8,7 @@ from promoportal.runtime import shutdown
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """The seconds in which a job may start work, or less if its process stops."""
+    """The time in which a job may start work; it ends early if the process stops."""
 
     seconds: float
     begun: float = field(default_factory=time.monotonic)

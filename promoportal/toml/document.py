@@ -15,7 +15,7 @@ from promoportal.toml.lines import Lines
 
 
 class Fault(enum.Enum):
-    """Reasons why a file can't be read; each kind of file has its own sentences."""
+    """Reasons why a file can't be read. Callers have a message for each."""
 
     INACCESSIBLE = enum.auto()
     NOT_UTF8 = enum.auto()
@@ -23,7 +23,7 @@ class Fault(enum.Enum):
 
 
 class UnreadableFile(Exception):
-    """The file can't be opened, or is not TOML in UTF-8."""
+    """An error about a file that can't be opened, or is not TOML in UTF-8."""
 
     def __init__(self, fault: Fault, line: int, reason: object) -> None:
         super().__init__(str(reason))
@@ -34,7 +34,7 @@ class UnreadableFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The values of a TOML file, and their lines."""
+    """The values of a TOML file, and the lines on which they are."""
 
     values: dict[str, Any]
     lines: Lines

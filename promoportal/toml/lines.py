@@ -1,8 +1,8 @@
 """
 Line numbers of the values in a TOML file, which tomllib does not return.
 
-The scanner reads text that tomllib has accepted: it finds where keys, values and
-strings end, and does not interpret them.
+The scanner reads text that tomllib has accepted. It finds where keys and values end,
+and does not interpret the values.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Lines:
     """The line of every table, key and element, by its path."""
 
     def __init__(self, text: str) -> None:
-        # A value that is missing in the whole file has the first line.
+        # The parent of a table that is missing in the file; its line is the first.
         self._lines: dict[Path, int] = {(): 1}
         for path, line in _Scanner(text).lines():
             # A path that occurs again keeps its first line.
             self._lines.setdefault(path, line)
 
     def of(self, path: Path) -> int:
-        """Return the line of a path, or of the nearest table that would contain it."""
+        """Return the line of a path, or of its nearest parent that is in the file."""
         while path not in self._lines:
             path = path[:-1]
         return self._lines[path]
@@ -49,9 +49,9 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
-        # Number of tables so far in each array of tables.
+        # Number of tables in each array of tables up to here.
         self._tables: dict[Path, int] = defaultdict(int)
-        # Position and number of the last line counted: counting continues from there.
+        # The position up to which lines are counted, and the number of its line.
         self._counted = (0, 1)
 
     def lines(self) -> Iterator[tuple[Path, int]]:
@@ -84,7 +84,7 @@ class _Scanner:
         return self._last(path)
 
     def _last(self, path: Path) -> Path:
-        """Return the path of the last table, if the path is an array of tables."""
+        """Return the path of an array's last table, or the same path for a table."""
         count = self._tables.get(path, 0)
         return (*path, count - 1) if count else path
 
@@ -96,7 +96,7 @@ class _Scanner:
         yield from self._value(path)
 
     def _key(self) -> list[str]:
-        """Read names separated by dots, with the blanks around them."""
+        """Read the names of a dotted key, and skip the blanks around them."""
         names = []
         while True:
             self._skip(_BLANK)
@@ -125,7 +125,7 @@ class _Scanner:
             number += 1
 
     def _inside(self, end: str) -> bool:
-        """Move to the next element of an array or table; False at its end."""
+        """Move to the next element of an array or table; return False at its end."""
         if self._text[self._at] in "[{":
             self._at += 1
         self._skip(_SPACE)

@@ -1,4 +1,4 @@
-"""All problems of a TOML file, each with its position and the expected value."""
+"""All problems of a TOML file, each with its position in the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from promoportal.toml.lines import Path as Place
 
 
 class InvalidFile(ValueError):
-    """A file that cannot be used; one sentence for each problem."""
+    """An error about a file that cannot be used, with a sentence for each problem."""
 
     def __init__(self, sentences: Sequence[str]) -> None:
         self.sentences = tuple(sentences)
@@ -25,7 +25,7 @@ def file_and_line(file: Path, line: int | None) -> str:
 
 
 class Problems:
-    """The problems found so far in a file, and in the files that it names."""
+    """The problems found in a file, and in the files that it names."""
 
     def __init__(
         self,
@@ -43,22 +43,22 @@ class Problems:
         return len(self._found)
 
     def at(self, place: Place, problem: str) -> None:
-        """Add a problem of a value: `must be a text; it is 5.`"""
+        """Add a problem of the value at `place`, such as `must be a text; it is 5.`"""
         sentence = f"{named(place)} {problem}" if place else problem
         self.elsewhere(self.file, self._lines.of(place), sentence)
 
     def elsewhere(self, file: Path, line: int | None, sentence: str) -> None:
-        """Add a problem of a file; `line` is None if something is missing in it."""
+        """Add a problem of this file or another; `line` is None if it has no line."""
         text = f"{self._position(file, line)}: {sentence}"
         self._found.append((file != self.file, str(file), line or math.inf, text))
 
     def sentences(self) -> list[str]:
-        """Return the problems by line; those of the file itself come first."""
+        """Return the problems of the file by line, then those of the other files."""
         return [text for *_, text in sorted(self._found, key=lambda found: found[:3])]
 
     def refuse(self) -> None:
         """
-        Raise the problems, if there are any.
+        Raise an error if there are problems.
 
         :raises InvalidFile: with a sentence for each problem
         """
@@ -67,7 +67,7 @@ class Problems:
 
 
 def named(place: Place) -> str:
-    """Format a path as in the sentences: `promotions[0].tiers[1].reward`."""
+    """Format a path for a sentence, such as `promotions[0].tiers[1].reward`."""
     text = ""
     for part in place:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
@@ -89,5 +89,5 @@ def instead(wrong: str, known: Sequence[str]) -> str:
 
 
 def nearest(wrong: str, known: Sequence[str]) -> str | None:
-    """Return the known name that is most similar to a misspelled one, or None."""
+    """Return the known name most similar to `wrong`, or None if none is similar."""
     return next(iter(get_close_matches(wrong, known, n=1)), None)

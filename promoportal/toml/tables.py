@@ -1,4 +1,4 @@
-"""Reads a TOML table key by key; problems are collected and reading continues."""
+"""TOML tables that are read key by key, and collect all problems of their values."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MAX_NUMBER = 5_000_000
 
 class Table:
     """
-    One table, and the keys that were read.
+    One table of a file, which records the keys that were read.
 
-    A value with a problem is read as an empty text or zero, and the problem is added: a
-    file with problems is not used, but all of them are found at once.
+    If a value has a problem, the problem is added, and the method returns a default or
+    empty value. So all problems are found at once. A file with problems is not used.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Table:
         self.problems.at(self.at(key), problem)
 
     def end(self) -> None:
-        """Add a problem for each key that was not read."""
+        """Add a problem for each key of the table that was not read."""
         for key in self.values:
             if key not in self._asked:
                 offered = instead(key, list(self._asked))
@@ -76,7 +76,7 @@ class Table:
         return least
 
     def number(self, key: str) -> Decimal:
-        """Read money, a number of units or a percentage, as a number or a text."""
+        """Read an amount or a percentage, which is written as a number or a text."""
         value = self._value(key, 'a number, such as "10.00"', None)
         number = as_number(value)
         if number is None:
@@ -94,7 +94,7 @@ class Table:
         return default or next(iter(kind))
 
     def clock(self, key: str) -> time | None:
-        """Read a time of day, as a time or as a text without seconds."""
+        """Read a time of day, which is written as a TOML time or a text."""
         value = self.values.get(key)
         self.has(key)
         if isinstance(value, time):
@@ -106,11 +106,11 @@ class Table:
             return None
 
     def wholes(self, key: str) -> tuple[int, ...]:
-        """Read a list of whole numbers, at least one."""
+        """Read a list of one or more whole numbers, each of which occurs once."""
         return tuple(self._many(key, "whole numbers", int))
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Read a list of texts, at least one."""
+        """Read a list of one or more texts, each of which occurs once."""
         return tuple(self._many(key, "texts", str))
 
     # --- Tables -----------------------------------------------------------------------
@@ -124,7 +124,7 @@ class Table:
         return None
 
     def read(self, key: str, read: Callable[[Table], _V]) -> _V | None:
-        """Read a nested table and every key of it; None if there is no such table."""
+        """Return `read` of a nested table, or None. Its unread keys are problems."""
         nested = self.table(key)
         if nested is None:
             return None
@@ -135,7 +135,7 @@ class Table:
     def tables(
         self, key: str, *, at_least_one: bool = True, written: str | None = None
     ) -> list[Table]:
-        """Read an array of tables; `written` describes its expected form."""
+        """Read an array of tables; `written` is its expected form, for messages."""
         written = written or f"one or more {self._header(key)}"
         if not self.has(key):
             if at_least_one:
@@ -156,10 +156,10 @@ class Table:
         path = [part for part in self.at(key) if isinstance(part, str)]
         return f"[[{'.'.join(path)}]]"
 
-    # --- What is wrong ----------------------------------------------------------------
+    # --- Problems ---------------------------------------------------------------------
 
     def _value(self, key: str, expected: str, default: object) -> Any:
-        """Return the value of a key, or None; without a default, that is a problem."""
+        """Return a value, or None. A missing value without a default is a problem."""
         if not self.has(key):
             if default is None:
                 self.wrong(key, f"is missing; it must be {expected}.")
@@ -189,7 +189,7 @@ def _is(value: object, of: type) -> bool:
 
 
 def as_number(value: object) -> Decimal | None:
-    """Return a finite number that is written as a number or a text, or None."""
+    """Return the finite number that a value contains, as a number or text, or None."""
     if not (is_whole(value) or isinstance(value, str | Decimal)):
         return None
     try:
@@ -200,7 +200,7 @@ def as_number(value: object) -> Decimal | None:
 
 
 def shown(value: object) -> str:
-    """Return a value as written in the file, or its type if it is long."""
+    """Return a value as written in the file; a long text is cut, a list not shown."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

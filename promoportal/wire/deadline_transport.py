@@ -1,9 +1,9 @@
 """
-HTTP connections that enforce a call's deadline, and record whether it was begun.
+HTTP connections that enforce a call's deadline, and record whether sending has begun.
 
-The library's timeout applies to each read: a server that sends a byte now and then
-blocks a thread forever. Here every read and every write gets only the rest of the
-call's time. No thread watches another, so none can leak.
+The timeout of `requests` applies to each read. A server that sends one byte now and
+then could block a thread forever. These connections limit each read and write to the
+rest of the call's time. No second thread is needed, so no thread can leak.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from urllib3.response import HTTPResponse
 
 from promoportal.runtime.monotonic_clock import clock
 
-# Servers close idle connections: gunicorn after 2 s, Node after 5 s. A request sent at
-# that moment is lost without an error, so the portal closes them first.
+# Servers close idle connections: gunicorn after 2 s, Node after 5 s. A request that is
+# sent at this moment is lost. So a connection that was idle for longer is not reused.
 _IDLE_SECONDS = 1.5
 
 
@@ -34,8 +34,8 @@ class Exchange:
     """One request and its response."""
 
     ends_at: float  # by `clock`
-    fresh: bool = False  # on a new connection only
-    begun: bool = False  # a byte of the request may have left
+    fresh: bool = False  # the request needs a new connection
+    begun: bool = False  # a byte of the request may have been sent
 
     def left(self) -> float:
         """
@@ -49,8 +49,8 @@ class Exchange:
         return left
 
 
-# urllib3 makes the whole call in the caller's thread, and offers no other way to pass
-# anything to the connection.
+# urllib3 offers no other way to pass data to a connection. A context variable works,
+# because urllib3 makes the whole call in the caller's thread.
 current: ContextVar[Exchange] = ContextVar("exchange")
 _may_send: ContextVar[Callable[[], bool]] = ContextVar("may send", default=lambda: True)
 
@@ -58,10 +58,11 @@ _may_send: ContextVar[Callable[[], bool]] = ContextVar("may send", default=lambd
 @contextmanager
 def only_while(may_send: Callable[[], bool]) -> Iterator[None]:
     """
-    Send requests inside only while `may_send` returns True.
+    Send the requests of the `with` block only while `may_send` returns True.
 
-    It is called last, just before bytes leave, because the process may have been
-    suspended. Head and body leave separately: if the head left, it is unanswered.
+    `may_send` is called directly before data is sent, because the process may have been
+    suspended until then. Headers and body are sent separately. If `may_send` returns
+    False between them, the outcome of a change is unknown.
     """
     token = _may_send.set(may_send)
     try:
@@ -71,7 +72,7 @@ def only_while(may_send: Callable[[], bool]) -> Iterator[None]:
 
 
 class _Timed(io.RawIOBase):
-    """A raw stream of the socket that ends with the call's time."""
+    """A raw stream that limits each read to the rest of the call's time."""
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._sock = sock
@@ -101,8 +102,8 @@ class _Response(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         if self._timed.ended:
-            # The library accepts half a head as a whole one without a body, and an
-            # empty response may be what a call expects.
+            # If a response breaks off in its headers, http.client accepts it as
+            # complete, with an empty body. Some calls expect an empty body.
             raise http.client.RemoteDisconnected("the head of the answer broke off")
 
 
@@ -112,7 +113,7 @@ class Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Return whether the pool may reuse this connection; if not, it reconnects."""
+        """Return whether to reuse this connection. If not, the pool reconnects it."""
         idle = clock() - self._used_at
         if current.get().fresh or idle > _IDLE_SECONDS:
             return False
@@ -121,8 +122,8 @@ class Connection(HTTPConnection):
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        # A name lookup cannot be interrupted: however long it took, no byte of a
-        # request leaves after the deadline.
+        # A name lookup cannot be interrupted. Whatever time it took, no byte of a
+        # request is sent after the deadline.
         self.sock.settimeout(current.get().left())
         if not _may_send.get()():
             raise TimeoutError("there is no leave to send this any more")
@@ -133,8 +134,8 @@ class Connection(HTTPConnection):
         response = super().getresponse()
         self._used_at = clock()
         if response.status < 200:
-            # A 103 is not the response. That is still to come, and must not be read as
-            # the response to the next request.
+            # A 103 is not the final response. The final one is still to come, and must
+            # not be read as the response to the next request.
             self.close()
         return response
 
@@ -153,11 +154,11 @@ class _TLSPool(HTTPSConnectionPool):
 
 class Adapter(HTTPAdapter):
     """
-    A transport for prepared requests over kept connections; threads may share it.
+    A transport for prepared requests over kept connections, which threads may share.
 
-    urllib3's pools are made for threads. A requests.Session is not documented to be (it
-    has one cookie jar), and it adds what the portal must not use: redirects, cookies,
-    proxies from the environment, .netrc. So there is none.
+    It uses urllib3's pools, which are made for threads. The portal uses no
+    `requests.Session`: it is not documented as thread-safe. It also adds redirects,
+    cookies, proxies from the environment and .netrc, which the portal must not use.
     """
 
     def __init__(self, threads: int) -> None:

@@ -1,14 +1,14 @@
 """
-Errors of a call, named after what the caller should do next.
+Errors of a call. The class decides what the caller does next.
 
 * WireError
   - Unavailable    no effect: retry later
-  - Unanswered     possible effect: settle the outcome before a retry
+  - Unanswered     possible effect: resolve the outcome before a retry
   - Rejected       no effect, and a retry does not help: needs review
-  - Malformed      the response breaks the contract; for a change: like unanswered,
-                   needs review if it persists
-  - Misconfigured  the key, address or method is wrong: that side's circuit breaker
-                   opens, and the rows stay as they are
+  - Malformed      the response breaks the contract: handle a change like Unanswered;
+                   after several such responses, the row needs review
+  - Misconfigured  the key, address or method is wrong: the integration's circuit
+                   breaker opens, and the rows keep their state
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The facts of one call that staff may see: nothing secret."""
+    """The facts about one call that staff may see. They contain no secret."""
 
     status: int | None = None
     answer: str = ""
@@ -57,16 +57,16 @@ class WireError(Exception):
 
     @property
     def record(self) -> Evidence:
-        """Return the evidence to store: the problem stands for a response without words."""
+        """Return the evidence to store; `answer` is the problem if no text arrived."""
         return replace(self.evidence, answer=self.answer or self.problem)
 
 
 class Unavailable(WireError):
-    """No effect: retry later, after `retry_after` seconds if the response says so."""
+    """No effect: retry later, at the earliest after `retry_after` seconds, if set."""
 
 
 class Unanswered(WireError):
-    """Possible effect: settle the outcome before a retry."""
+    """Possible effect: resolve the outcome before a retry."""
 
 
 class Rejected(WireError):
@@ -78,4 +78,4 @@ class Malformed(WireError):
 
 
 class Misconfigured(WireError):
-    """The portal's configuration is wrong; no row is the cause."""
+    """The portal's configuration is wrong. The row is not the cause."""

@@ -1,4 +1,4 @@
-"""An HTTP client for one integration: deadlines, and named errors for responses."""
+"""An HTTP client for one integration, with a deadline and an error class per call."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _ANSWER_KEPT = 2000
 _REFUSAL_READ = 64 * 1024
 _CHUNK_BYTES = 64 * 1024
 
-# Errors of requests, urllib3 and the sockets below. ValueError covers an address or a
-# header that cannot be sent.
+# Errors of requests, urllib3 and sockets. ValueError covers an address or a header that
+# cannot be sent.
 _TRANSPORT_ERRORS = (requests.RequestException, HTTPError, OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A 2xx response: its JSON, or None if the body is empty."""
+    """A 2xx response. `body` is its JSON, or None if the response is empty."""
 
     body: Json
     evidence: Evidence
@@ -66,11 +66,12 @@ class _Call:
 
 class Client:
     """
-    An HTTP client for one integration; `threads` threads may share it without waiting.
+    An HTTP client for one integration, which threads may share.
 
-    `side` is the integration's name in the log, `name` in sentences for staff.
-    `secrets` are headers sent with every call; no error and no log shows them.
-    `authorities` is a file of certificates to trust instead of the public ones.
+    It keeps connections open for up to `threads` threads. `side` is the integration's
+    name in the log; `name` is its name in sentences for staff. `secrets` are headers
+    that are sent with every call, and that no error and no log shows. `authorities` is
+    a file with the CA certificates to trust instead of the public ones.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Client:
         self._seconds = seconds
         self._later = later
         self._authorities = authorities
-        # Per process: a forked child must not use its parent's sockets.
+        # One adapter per process: a forked child must not use its parent's sockets.
         self._adapters: dict[int, Adapter] = {}
 
     def __enter__(self) -> Self:
@@ -122,7 +123,7 @@ class Client:
         """
         Make a call that changes nothing, whatever its method.
 
-        `forgiving`: a value that cannot be stored spoils only itself, see `parse`.
+        With `forgiving`, only the values that cannot be stored are lost: see `parse`.
 
         :raises Unavailable, Rejected, Malformed, Misconfigured:
         """
@@ -141,10 +142,11 @@ class Client:
         limit: int = MIB,
     ) -> Answer:
         """
-        Make a call that changes something on the other side.
+        Make a call that changes something in the integration.
 
-        If it is not safe to repeat, a 503 does not mean that nothing happened, and the
-        call gets a connection of its own: one kept open could close just then.
+        If the call is not safe to repeat, a 503 raises Unanswered: it does not prove
+        that the call had no effect. Such a call also gets a new connection, because the
+        server might close a kept one at this moment.
 
         :raises Unavailable, Unanswered, Rejected, Malformed, Misconfigured:
         """
@@ -175,8 +177,8 @@ class Client:
         return answer
 
     def _report(self, call: _Call, problem: str, evidence: Evidence) -> None:
-        # No body and no query. A successful call is logged as DEBUG only, because there
-        # is one for each reward.
+        # The log gets no body and no query. A successful call is logged as DEBUG only,
+        # because each reward causes one.
         _log.log(
             logging.INFO if problem else logging.DEBUG,
             "%s.called",
@@ -210,7 +212,7 @@ class Client:
                 verify=self._authorities or True,
             )
         except _TRANSPORT_ERRORS as error:
-            # Not chained: their text may contain a header, and so the key.
+            # Not chained: the error's text may contain a header, and so the key.
             if exchange.begun:
                 self._fail(call, error, status=None)
             raise self._not_sent(call, error) from None
@@ -218,7 +220,7 @@ class Client:
     def _prepared(self, call: _Call) -> requests.PreparedRequest:
         headers = {
             "Accept": "application/json",
-            "Accept-Encoding": "identity",  # no small response that unpacks to a huge one
+            "Accept-Encoding": "identity",  # a small packed response could unpack huge
             "User-Agent": "promoportal",
             **self._secrets,
             **call.headers,
@@ -232,13 +234,13 @@ class Client:
     def _adapter(self) -> Adapter:
         process = os.getpid()
         if process not in self._adapters:
-            # Atomic: threads that arrive together all get the same adapter.
+            # `setdefault` is atomic, so concurrent threads get the same adapter.
             self._adapters.setdefault(process, Adapter(self._threads))
         return self._adapters[process]
 
     def _not_sent(self, call: _Call, error: Exception) -> WireError:
         evidence = Evidence(duration_ms=call.duration_ms())
-        if isinstance(error, ValueError):  # includes requests' own errors about both
+        if isinstance(error, ValueError):  # also requests' InvalidURL, InvalidHeader
             return Misconfigured(
                 f"{self._name} can't be called: its address or our key for it can't "
                 f"be used ({_innermost(error)}).",
@@ -285,7 +287,7 @@ class Client:
     def _evidence(
         self, call: _Call, response: requests.Response, body: bytes
     ) -> Evidence:
-        # Cut before the search for secrets: a response may be long.
+        # Cut the text before the search for secrets, because a response may be long.
         text = body[:_REFUSAL_READ].decode("utf-8", "replace")
         return Evidence(
             status=response.status_code,
@@ -295,7 +297,7 @@ class Client:
 
     def _without_secrets(self, text: str) -> str:
         for value in self._secrets.values():
-            secret = value.rpartition(" ")[2]  # of "Bearer <token>", the token
+            secret = value.rpartition(" ")[2]  # the token of "Bearer <token>"
             for form in (secret, secret.replace("/", "\\/"), quote(secret, safe="")):
                 text = text.replace(form, "[secret]") if form else text
         return text
@@ -315,7 +317,7 @@ def _bounded(response: requests.Response, limit: int) -> Iterator[bytes]:
 
 
 def _refusal_text(response: requests.Response) -> bytes:
-    """Return the text of a refusal as far as it arrives; the status is enough."""
+    """Return the part of an error response that arrives: its status is enough."""
     text = bytearray()
     with suppress(*_TRANSPORT_ERRORS, _TooLong):
         for chunk in _bounded(response, _REFUSAL_READ):
@@ -327,7 +329,7 @@ def _innermost(error: BaseException) -> str:
     """
     Return the class of the innermost error, with the operating system's text if any.
 
-    The library's text may contain an address with its query, or a header.
+    The libraries' texts are left out: they may contain a URL's query or a header.
     """
     inner: BaseException = error
     while (cause := _cause_of(inner)) is not None:

@@ -12,11 +12,11 @@ Json: TypeAlias = (
     "bool | int | float | Decimal | str | list[Json] | dict[str, Json] | None"
 )
 
-# Deep enough for any response, and shallow enough that walking the value, here, in the
-# JSON encoder or in a template, never reaches Python's recursion limit.
+# Deep enough for any response. Shallow enough that no code that walks through the value
+# (this module, the JSON encoder, a template) reaches Python's recursion limit.
 _DEEPEST = 64
 _SHOWN = 40
-# PostgreSQL's text and jsonb refuse both.
+# NUL and lone surrogates, which PostgreSQL's text and jsonb reject.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -25,7 +25,7 @@ class NotJson(ValueError):
 
 
 class Unusable(str):
-    """The replacement of a value that cannot be stored: a NaN, a depth of 70."""
+    """The replacement for a value that cannot be stored, such as NaN."""
 
     __slots__ = ()
 
@@ -34,11 +34,11 @@ def parse(body: bytes, *, forgiving: bool = False) -> Json:
     """
     Return the parsed JSON with exact numbers: a fraction is a Decimal with its digits.
 
-    An empty body is None, as Optimove answers a call without a result. With
-    `forgiving`, a value that cannot be stored becomes `Unusable`, which `clean` reports
-    as changed, so that one bad value does not spoil the values beside it.
+    Return None for an empty body, which Optimove sends for a call without a result.
+    With `forgiving`, a value that cannot be stored becomes `Unusable`, and the other
+    values stay usable. `clean` reports an `Unusable` value as changed.
 
-    :raises NotJson: with a sentence
+    :raises NotJson: with a sentence that describes the problem
     """
     number, constant, whole = _STRICT if not forgiving else _FORGIVING
     try:
@@ -54,7 +54,7 @@ def parse(body: bytes, *, forgiving: bool = False) -> Json:
         raise NotJson("It is not UTF-8.") from None
     except InvalidOperation:
         raise NotJson("A number is out of range.") from None
-    except ValueError as error:  # also more digits than Python will read
+    except ValueError as error:  # includes a number with more digits than Python reads
         raise NotJson(f"It is not JSON: {_reason(error)}.") from None
     if forgiving:
         return _shallow(value)
@@ -91,7 +91,7 @@ _FORGIVING = (_lenient(_fraction), _lenient(_refuse_constant), _lenient(int))
 
 
 def _shallow(value: Json, depth: int = 0) -> Json:
-    """Return the value with `Unusable` in place of everything nested too deeply."""
+    """Return the value, with `Unusable` for each object or list nested too deeply."""
     if depth == _DEEPEST and isinstance(value, dict | list):
         return Unusable("\ufffdnested too deep")
     if isinstance(value, dict):
@@ -102,7 +102,7 @@ def _shallow(value: Json, depth: int = 0) -> Json:
 
 
 def _reason(error: ValueError) -> str:
-    """Return the problem and its place, without the document in the error."""
+    """Return the problem, and its position if known, without the document's text."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at character {error.pos}"
     return str(error).partition(";")[0]
@@ -124,7 +124,7 @@ def _children(node: Json) -> list[Json]:
 
 
 class Cleaned(NamedTuple):
-    """A value that PostgreSQL can store, and whether its text changed for that."""
+    """A value that PostgreSQL can store, and whether part of it was replaced."""
 
     value: Json
     changed: bool
@@ -132,9 +132,10 @@ class Cleaned(NamedTuple):
 
 def clean(value: Json) -> Cleaned:
     """
-    Return a parsed value that jsonb can store: U+FFFD replaces other characters.
+    Return a parsed value that jsonb can store.
 
-    An exact fraction becomes a plain number if that is equal, and text otherwise.
+    U+FFFD replaces each character that jsonb cannot store. A Decimal becomes a float if
+    the float is equal, and text otherwise.
     """
     if isinstance(value, str):
         text = clean_text(value)
@@ -156,12 +157,12 @@ def _clean_object(value: dict[str, Json]) -> Cleaned:
 
 
 def clean_text(text: str) -> str:
-    """Replace what PostgreSQL's text cannot store: NUL and lone surrogates."""
+    """Replace the characters that PostgreSQL cannot store: NUL and lone surrogates."""
     return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _plain(number: Decimal) -> float | str:
-    # repr() is the shortest text of the float: if it is the same decimal, nothing is
+    # repr() is the shortest text of the float. If it is the same decimal, no digit is
     # lost.
     approximate = float(number) if abs(number.adjusted()) < 300 else 0.0
     return approximate if Decimal(repr(approximate)) == number else str(number)

@@ -1,4 +1,4 @@
-"""The meaning of a response's status: the table of docs/vendor.md, in one place."""
+"""The error class for each status of a response, as in the table of docs/vendor.md."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from promoportal.wire.errors import (
 )
 
 # 301, 307 and 308 mean that the configured address is wrong and the call had no effect.
-# (302 and 303 may mean "done, continue there": after a change they guarantee nothing.)
+# 302 and 303 are not listed: they can also mean that a change was made.
 _MISCONFIGURED = frozenset({301, 307, 308, 401, 403, 405, 415})
 _UNDECIDED = frozenset({408, 409})
 LATER = frozenset({429, 503})
-# The longest wait in seconds that a single response can demand.
+# Longest wait, in seconds, that is accepted from one response.
 _MAX_RETRY_AFTER = 3600.0
 _TEXT_SHOWN = 300
 
@@ -30,21 +30,21 @@ _TEXT_SHOWN = 300
 def meaning(
     status: int, *, changes: bool, safe_to_repeat: bool, later: frozenset[int]
 ) -> type[WireError]:
-    """Return the error class for a status other than 2xx, of a question or a change."""
+    """Return the error class for a status other than 2xx. `later`: no effect, retry."""
     if status in _MISCONFIGURED:
         return Misconfigured
     if status in later and (safe_to_repeat or status < 500):
         return Unavailable
     if status in _UNDECIDED or status >= 500:
         return Unanswered if changes else Unavailable
-    # A status that is neither a refusal nor a result, such as 302, breaks the contract.
+    # A status below 400 that is no result, such as 302, breaks the contract.
     return Rejected if status >= 400 else Malformed
 
 
 def error(
     kind: type[WireError], name: str, evidence: Evidence, headers: Mapping[str, str]
 ) -> WireError:
-    """Return the error for this response."""
+    """Create the error for a response with this evidence and these headers."""
     text = evidence.answer[:_TEXT_SHOWN] or "no words"
     problem = f"{name} answered {evidence.status}: {text}"
     if issubclass(kind, Unavailable):
@@ -60,7 +60,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     until = _date(value)
     if until is None:
         return None
-    # By the sender's own clock, so that a difference between clocks does not matter.
+    # Use the sender's clock, if the response has a `Date`: the clocks may differ.
     now = _date(headers.get("Date", "")) or datetime.now(UTC)
     return min(max((until - now).total_seconds(), 0.0), _MAX_RETRY_AFTER)
 

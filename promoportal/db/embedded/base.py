@@ -14,13 +14,13 @@ from django.db.backends.postgresql import base, client
 from promoportal.db.embedded import server
 from promoportal.db.embedded.keeper import ROLE
 
-if sys.platform == "win32":  # it has no flock, on which all of this depends
+if sys.platform == "win32":  # has no flock, which this package needs
     raise ImproperlyConfigured(
         "There is no embedded PostgreSQL for this platform. Set DATABASE_URL, for "
         "example to postgresql://user:password@host/portal."
     )
 
-# Created if it is missing; the test runner creates the test databases.
+# The database that is created if it is missing. The test runner creates its own.
 _NAME = "portal"
 
 
@@ -44,14 +44,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """
     A connection to the server below PORTAL_HOME.
 
-    Only opening a connection starts the server: loading the models does not.
+    Opening a connection starts the server. Loading the models does not.
     """
 
     client_class = DatabaseClient
 
     def get_connection_params(self) -> dict[str, Any]:
         """
-        Return psycopg's parameters, after the server was started if necessary.
+        Return psycopg's parameters. If the server does not run, start it first.
 
         :raises ImproperlyConfigured: if the embedded server is not enabled
         """
@@ -87,7 +87,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return "the database system is" in text or "FATAL" not in text
 
     def _make_database(self) -> None:
-        """Create the database, unless another process was faster."""
+        """Create the database, unless another process created it first."""
         with self._nodb_cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [_NAME])
             cursor.execute("SELECT FROM pg_database WHERE datname = %s", [_NAME])

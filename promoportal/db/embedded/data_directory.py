@@ -26,26 +26,27 @@ class Layout:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        # Locked shared by each user, exclusively by a keeper that stops the server.
+        # Each user has a shared lock. The keeper that stops the server has an exclusive
+        # one.
         self.users = home / "users.lock"
-        # Locked by the one user who starts the server; the others wait for it.
+        # The user that starts the server has this lock; other users wait for it.
         self.starting = home / "start.lock"
-        # Locked by the keeper, of which there is at most one.
+        # The keeper has this lock, so that there is at most one keeper.
         self.keeping = home / "keeper.lock"
         self.log = home / "postgres.log"
-        # The folder that PostgreSQL may enter; a link if the home is unreachable.
+        # The folder that PostgreSQL may enter: a link if the home is unreachable.
         self.folder = home / "postgres"
         self.data = self.folder / "data"
-        # The folder of the socket; a link if its path would be too long.
+        # The folder of the socket: a link if the path of the socket would be too long.
         self.run = self.folder / "run"
         self.socket = self.run / self.SOCKET
 
     def make(self) -> None:
         """
-        Create the home, private; as root, accessible to the server's group as well.
+        Create the home as a private folder, which root opens to the server's group.
 
-        It appears with its permissions, because any process that finds it may start a
-        server. A home that exists is not changed.
+        The home gets its permissions before its name, because any process that finds
+        the home may start a server. A home that exists is not changed.
         """
         if self.home.exists():
             return
@@ -56,20 +57,19 @@ class Layout:
             Path(created).chmod(0o710)
         try:
             Path(created).rename(self.home)
-        except OSError:  # another process was faster, and uses it already
+        except OSError:  # another process has created the home first
             Path(created).rmdir()
 
     def server_user(self) -> pwd.struct_passwd | None:
         """
         Return the user that runs PostgreSQL, or None for the current user.
 
-        PostgreSQL refuses to run as root. Then it is the owner of the data, else the
-        home's owner, as after `sudo manage.py`, else the user of a system's PostgreSQL,
-        else `nobody`. No user is created: a program on trial must not add accounts to a
-        machine. Other programs of that user could read the data, which is acceptable
-        for development.
+        PostgreSQL refuses to run as root, so root chooses the owner of the data or of
+        the home. If this is root as well, it is the system's PostgreSQL user or else
+        `nobody`. No user is created, because a program on trial must not add accounts.
+        Other programs of the user could read the data: acceptable for development.
 
-        :raises LookupError: if none of them exists
+        :raises LookupError: if none of these users exists
         """
         if os.geteuid() != 0:
             return None
@@ -86,15 +86,15 @@ class Layout:
         )
 
     def postmaster(self) -> int | None:
-        """Return the pid in PostgreSQL's pid file, whether that process runs or not."""
+        """Return the pid in PostgreSQL's pid file, even if the process does not run."""
         return _pid(_pid_file(self.data))
 
     def is_ready(self) -> bool:
         """
         Return whether a running server reports that it accepts connections.
 
-        This may be wrong after a crash, when another process has the crashed server's
-        pid: a caller that fails to connect must check `is_kept`, too.
+        The result may be wrong after a crash, if another process has the crashed
+        server's pid. So a caller that cannot connect must also check `is_kept`.
         """
         lines = _pid_file(self.data)
         pid = _pid(lines)
@@ -103,13 +103,13 @@ class Layout:
         )
 
     def is_kept(self) -> bool:
-        """Return whether there is a keeper. Call this with the lock `starting` only."""
+        """Return whether a keeper runs. The caller must have the lock `starting`."""
         with lock(self.keeping, fcntl.LOCK_SH | fcntl.LOCK_NB) as is_free:
             return not is_free
 
 
 def server_of(data: Path) -> int | None:
-    """Return the pid of the running server of that data, not of a later process."""
+    """Return the pid of the data's running server, or None: a pid may be reused."""
     pid = _pid(_pid_file(data))
     if pid is None or not _is_alive(pid):
         return None
@@ -134,7 +134,7 @@ def _pid_file(data: Path) -> list[bytes]:
 
 def _pid(lines: list[bytes]) -> int | None:
     with suppress(IndexError, ValueError):
-        # Negative for a server in single-user mode.
+        # The pid is negative for a server in single-user mode.
         return abs(int(lines[0]))
     return None
 
@@ -152,14 +152,14 @@ def open_private(path: Path, flags: int) -> int:
     """Open a file that only the home's owner may access; create it if missing."""
     file = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     if os.geteuid() == 0:
-        # After one `sudo manage.py ...` the owner must still have access.
+        # After a `sudo manage.py ...`, the home's owner must still have access.
         os.fchown(file, path.parent.stat().st_uid, -1)
     return file
 
 
 @contextmanager
 def lock(path: Path, operation: int) -> Iterator[bool]:
-    """Lock a file, until this process exits at the latest; yield False if taken."""
+    """Lock a file in the `with` block. Yield False if another process has the lock."""
     file = open_private(path, os.O_RDWR)
     is_locked = False
     try:

@@ -1,9 +1,9 @@
 """
-The keeper: starts the server as its child, and stops it when it has no user.
+The keeper, which starts the server as its child, and stops a server without users.
 
-The first user runs `python -m promoportal.db.embedded.keeper PORTAL_HOME WHEEL`; tests
-add the seconds that a fast shutdown may take. It imports the standard library only,
-because it runs for as long as the server does.
+The first user runs `python -m promoportal.db.embedded.keeper PORTAL_HOME WHEEL`. Tests
+add the seconds that a fast shutdown may take. The keeper imports the standard library
+only, to stay small, because it runs as long as the server.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from pathlib import Path
 from promoportal.db.embedded import binaries
 from promoportal.db.embedded.data_directory import Layout, lock, open_private, server_of
 
-# The one superuser. Access to the socket gives all rights: its folder is private.
+# The only superuser. Access to the socket gives all rights, so its folder is private.
 ROLE = "portal"
 
-# Linux takes 107 bytes, macOS 103.
+# The longest path of a socket in bytes: 107 on Linux, 103 on macOS.
 MAX_SOCKET_PATH = 103
 _AWKWARD = re.compile(r"""[,"'\\@]""")
 
-# A file in a folder outside that names its home: a hard link of a file in the home,
-# because the number of links tells a deleted home from a moved one.
+# A file in a folder outside the home, which contains the path of the home. It is a hard
+# link to a file in the home: if the home is deleted, not moved, one link is left.
 _NOTE = "home"
 
 _FAST, _IMMEDIATE = signal.SIGINT, signal.SIGQUIT  # PostgreSQL's names of shutdowns
@@ -46,11 +46,11 @@ _SETTINGS = {
     "listen_addresses": "",
     "port": str(Layout.PORT),
     "unix_socket_permissions": "0700",
-    # Durable: what was committed survives a power cut.
+    # Durable: committed data survives a power cut.
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",
-    # Small: a development machine runs other programs, too.
+    # Small: a development machine also runs other programs.
     "max_connections": "200",
     "shared_buffers": "64MB",
     "max_wal_size": "512MB",
@@ -61,7 +61,7 @@ _SETTINGS = {
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
     "log_checkpoints": "off",
-    # No customer data in the log: error messages quote its end.
+    # No customer data in the log, because an error message quotes the log's last lines.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
     "log_line_prefix": "%m [%p] ",
@@ -92,9 +92,10 @@ class Keeper:
 
     def _move_outside(self, user: pwd.struct_passwd) -> None:
         """
-        Create the server's folder where its user may enter; the home keeps a link.
+        Create the server's folder outside the home, and link to it from the home.
 
-        No folder above the home is opened for that: it may contain other private files.
+        The permissions of the folders above the home are not relaxed, because these
+        folders may contain other private files.
         """
         if not binaries.OUTSIDE.exists():
             binaries.OUTSIDE.mkdir(parents=True, exist_ok=True)
@@ -110,7 +111,7 @@ class Keeper:
         note = self.layout.home / "postgres.home"
         note.unlink(missing_ok=True)
         note.write_text(str(self.layout.home))
-        with suppress(OSError):  # on another disk; then it is never removed
+        with suppress(OSError):  # on another disk: then the folder is never removed
             (folder / _NOTE).hardlink_to(note)
 
     def _clear_outside(self) -> None:
@@ -124,7 +125,7 @@ class Keeper:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def _grant_access(self, folder: Path) -> None:
-        """Let the server's user pass through, and write only in its own folders."""
+        """Create a folder that the server's user may enter, but not write to."""
         folder.mkdir(mode=0o700, exist_ok=True)
         if self.user:
             os.chown(folder, self.layout.home.stat().st_uid, self.user.pw_gid)
@@ -140,7 +141,7 @@ class Keeper:
         """
         Stop a server whose keeper was killed.
 
-        Where the system signals the parent's exit to it, it is stopping already.
+        On Linux, this server is already stopping: the system has signalled it.
         """
         for sign, seconds in self._signals():
             pid = server_of(self.layout.data)
@@ -155,23 +156,24 @@ class Keeper:
 
     def _signals(self) -> Iterator[tuple[signal.Signals, float]]:
         """
-        Yield the signals that stop the server, each stronger, with seconds to wait.
+        Yield the signals that stop the server, and the seconds to wait after each.
 
-        A fast shutdown during crash recovery may wait for itself forever. After the
-        other signals the next start recovers what was committed.
+        A fast shutdown during crash recovery may hang. After one of the stronger
+        signals, the next start recovers all committed data.
         """
         yield from ((_FAST, self.patience), (_FAST, self.patience))
-        # By then it has killed its own processes, five seconds after the signal.
+        # Five seconds after the first of these, the server kills its own processes.
         yield from ((_IMMEDIATE, 10), (signal.SIGKILL, 10))
 
     def clear_stale_pid(self) -> None:
         """
-        Write this pid to a pid file whose pid may belong to another process by now.
+        Write the keeper's pid to a stale pid file.
 
-        PostgreSQL ignores its parent's pid. The file must not be removed: it names the
-        memory by which it detects that processes of the crashed server still run.
+        The old pid may belong to another process by now. PostgreSQL ignores the pid of
+        its parent, the keeper. The file must not be removed: it names the shared memory
+        by which PostgreSQL detects that processes of the crashed server still run.
 
-        :raises TimeoutError: if the pid is that of a server that survived all signals
+        :raises TimeoutError: if the server survived all signals
         """
         if pid := server_of(self.layout.data):
             raise TimeoutError(
@@ -185,10 +187,10 @@ class Keeper:
             file.write_text("\n".join([str(os.getpid()), *lines[1:7], ""]))
 
     def make_data(self, folder: Path) -> None:
-        """Create the data, completely or not at all."""
+        """Create the data, unless it exists: completely, or not at all."""
         if self.layout.data.exists():
             return
-        # By its real path: the server may not follow a link through the home.
+        # Use the real path, because the server may not be able to enter the home.
         unfinished = self.layout.folder.resolve() / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         self._private(unfinished)
@@ -211,7 +213,7 @@ class Keeper:
         _sync(self.layout.folder)
 
     def make_run(self) -> Path:
-        """Return a private folder for the socket, with a path that is short enough."""
+        """Create a private folder for the socket, and return its short path."""
         run = self.layout.run
         if run.is_symlink() and not self._is_private(run):
             run.unlink()
@@ -219,8 +221,8 @@ class Keeper:
             self._private(run)
         if not run.is_symlink() and not _fits(run.resolve()):
             run.rmdir()
-            # The name cannot be guessed, and a folder that others put there later has
-            # another owner.
+            # Others cannot guess the name. If they create a folder of this name later,
+            # it has another owner.
             short = tempfile.mkdtemp(prefix="portal-", dir="/tmp")
             run.symlink_to(self._private(Path(short)))
         for leftover in run.glob(".s.PGSQL.*"):
@@ -246,7 +248,7 @@ class Keeper:
         )
 
     def stop_when_unused(self, server: subprocess.Popen[bytes], users: int) -> None:
-        """Wait for the last user to exit; a new one waits for the stop and restarts."""
+        """Wait until the last user exits, then stop. New users wait for the stop."""
         fcntl.flock(users, fcntl.LOCK_EX)
         self.end(server)
 
@@ -278,13 +280,13 @@ class Keeper:
 
 
 def _environment() -> dict[str, str]:
-    """Return an environment without PGPORT and the like, which PostgreSQL would use."""
+    """Return an environment without variables that PostgreSQL reads, such as PGPORT."""
     kept = os.environ.keys() & {"PATH", "LD_LIBRARY_PATH"}
     return {name: os.environ[name] for name in kept} | {"LC_ALL": "C"}
 
 
 def _stop_with_parent() -> None:
-    """Request a fast shutdown if the keeper is killed, where the system can do so."""
+    """On Linux, request a fast shutdown of the server if the keeper is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(_FAST), 0, 0, 0)
 
@@ -316,7 +318,7 @@ def _write_log(layout: Layout) -> None:
 def keep(layout: Layout, wheel: Path, patience: float) -> int:
     """Start the server and wait until it exits. Return its exit code."""
     keeper = Keeper(layout, layout.server_user(), patience)
-    # First, so that the keeper can wait even if the home is deleted.
+    # Open this first, so that the keeper can wait even if the home is deleted.
     users = open_private(layout.users, os.O_RDWR)
     keeper.make_folder()
     major = layout.data / "PG_VERSION"
@@ -339,10 +341,10 @@ def _in_thread(work: Callable[..., None], *arguments: object) -> None:
 
 
 def main(home: str, wheel: str, patience: str = "20") -> None:
-    """Return when a keeper runs: the child of this process, or an earlier one."""
+    """Fork a keeper and return, or only return if another keeper already runs."""
     layout = Layout(Path(home))
     with lock(layout.keeping, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_first:
-        # From here on the child has the lock: forks share it.
+        # The child keeps the lock, because forks share it.
         if is_first and os.fork() == 0:
             os._exit(_keep_in_background(layout, Path(wheel), float(patience)))
 

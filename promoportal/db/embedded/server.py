@@ -1,4 +1,4 @@
-"""The user's side of the embedded server: register as a user, and start it."""
+"""Functions for users of the embedded server: register as a user, start the server."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from promoportal.db.embedded.data_directory import Layout, lock, open_private, s
 
 PORT = Layout.PORT
 
-# Seconds. Crash recovery reads up to `max_wal_size` again, which is slow on a busy
-# disk; giving up early does not help.
+# Seconds to wait for a start. Crash recovery reads up to `max_wal_size` again, which is
+# slow on a busy disk. Giving up early does not help.
 PATIENCE = 300.0
 
-# More than one: a server may be killed while it starts.
+# Starts to try. There are several, because a server may be killed while it starts.
 _TRIES = 3
 
 _ROOT = Path(__file__).resolve().parent.parent.parent.parent
 _log = logging.getLogger("promoportal.embedded.server")
 
-# The shared locks of this process, which stay open until it and all its forks exit.
+# This process's shared locks by home. They last until it and all its forks exit.
 _user_locks: dict[Path, int] = {}
 
 
@@ -39,8 +39,8 @@ def address(home: Path, *, recheck: bool = False) -> str:
     Return the folder of the server's socket, once the server accepts connections.
 
     :param recheck: check more closely, because a connection just failed
-    :raises OperationalError: if it does not start, with the last lines of its log
-    :raises ImproperlyConfigured: if this machine cannot run it
+    :raises OperationalError: if the server does not start, with the end of its log
+    :raises ImproperlyConfigured: if this machine cannot run the server
     """
     layout = Layout(home)
     try:
@@ -63,7 +63,7 @@ def program(home: Path, name: str) -> Path:
 
 
 def _register_user(layout: Layout) -> None:
-    """Lock as a user. This waits for a keeper that is stopping the server."""
+    """Take a user's shared lock. If a keeper is stopping the server, wait for it."""
     while not _is_registered(layout):
         users = open_private(layout.users, os.O_RDWR)
         fcntl.flock(users, fcntl.LOCK_SH)
@@ -74,7 +74,7 @@ def _register_user(layout: Layout) -> None:
 
 
 def _is_registered(layout: Layout) -> bool:
-    """Return whether the lock is on the home's current file: it may be a new home."""
+    """Return whether this process's lock is on the current file: homes may be new."""
     fd = _user_locks.get(layout.home)
     with suppress(OSError):
         return fd is not None and os.path.samestat(os.fstat(fd), layout.users.stat())
@@ -82,7 +82,7 @@ def _is_registered(layout: Layout) -> bool:
 
 
 def _start(layout: Layout) -> None:
-    """Start the server, unless another process does."""
+    """Start the server, unless another process does so, and wait until it runs."""
     wheel = _wheel()
     with lock(layout.starting, fcntl.LOCK_EX):
         deadline = time.monotonic() + PATIENCE
@@ -101,7 +101,8 @@ def _is_up(layout: Layout) -> bool:
         return False
     if layout.socket.exists():
         return True
-    # /tmp was cleared. A server that cannot be reached must stop before it can start.
+    # The socket's folder in /tmp was deleted. The server cannot be reached, so stop it;
+    # then a new one can start.
     if pid := server_of(layout.data):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGINT)
@@ -109,9 +110,9 @@ def _is_up(layout: Layout) -> bool:
 
 
 def _next_try(layout: Layout, tries: int) -> int:
-    """Count a try; give up after some, unless the cause passes by itself."""
+    """Return the number of tries with the next one; give up after `_TRIES`."""
     if tries and "shared memory block" in _log_tail(layout, 4):
-        # Processes of a killed server still run, and keep its shared memory.
+        # Not a failed try: processes of a killed server still keep its shared memory.
         time.sleep(0.2)
         return tries
     if tries == _TRIES:
@@ -147,15 +148,15 @@ def _wheel() -> Path:
 
 def _spawn(layout: Layout, wheel: Path) -> None:
     """
-    Start a keeper that is not a child of this process, so that the keeper outlives it.
+    Start a keeper that is not a child of this process, so that it can outlive this one.
 
-    It needs neither site-packages nor Python settings from the environment.
+    A keeper needs no site-packages, and no Python settings from the environment.
     """
     _log.debug("Starting the embedded PostgreSQL in %s.", layout.home)
     module = "promoportal.db.embedded.keeper"
     subprocess.run(  # noqa: S603
         [sys.executable, "-E", "-S", "-m", module, str(layout.home), str(wheel)],
-        check=False,  # it may be killed, too: that counts as a try
+        check=False,  # the command may be killed as well, which counts as a try
         cwd=_ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

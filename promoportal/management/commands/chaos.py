@@ -1,4 +1,4 @@
-"""`manage.py chaos`: run the fault test of `bench/chaos`, if it is installed."""
+"""`manage.py chaos`: run the fault test of `bench/chaos`, if `bench` is installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 
 
 class Unavailable(BaseCommand):
-    """Stand for the command where the product is installed without `bench`."""
+    """The command in an installation without `bench`."""
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Exit with status 1, whatever the arguments are."""

@@ -1,4 +1,4 @@
-"""`manage.py demo`: campaigns from the webhook to the redemption, on this machine."""
+"""`manage.py demo`: run campaigns from the webhook to the redemption, locally."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ONCE_MORE = (
     "All rewards are reported. Fetching each list once more for late entries ..."
 )
 _BAR = 30
-# Figures of single executions, which the demo does not print.
+# Values that only make sense for one execution, so the demo does not print them.
 _ONE_EXECUTION = ("occurrence", "reports_held")
 
 
@@ -59,7 +59,7 @@ class Command(PortalCommand):
         scenario_options.chosen(options["scenario"], options)
         # With --json, stdout is for JSON only.
         self._output = self.stderr if options["json"] else self.stdout
-        # Calls fail while the processes start; that is expected.
+        # Calls fail while the processes start, so do not log these failures.
         logging.getLogger("promoportal.wire").setLevel(logging.WARNING)
         settings.PORTAL_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
         migrate()
@@ -90,7 +90,7 @@ class Command(PortalCommand):
         return facts
 
     def _watch(self, demo: Demo) -> Reconciled:
-        """Print the numbers until all is settled or progress stops; return the last."""
+        """Print numbers until all is processed or nothing changes; return the last."""
         figures, moved = demo.figures(), time.monotonic()
         stalled = _STALLED + settings.LIST_AGAIN_AFTER.total_seconds()
         while not demo.is_settled(figures) and demo.poll(0.5):

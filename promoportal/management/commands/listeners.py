@@ -15,7 +15,7 @@ from promoportal.management.base_command import JSON_HELP, PortalCommand
 from promoportal.optimove import External
 from promoportal.optimove.throttle import Throttled
 
-# The events that the portal handles: all are registered if no event type is given.
+# The event types that the portal handles. `register` uses all if none is given.
 ACTED_ON = (EventType.SCHEDULED, EventType.TRIGGERED, EventType.CANCELLED)
 
 _VERBS = {
@@ -35,7 +35,7 @@ class Command(PortalCommand):
         verbs = parser.add_subparsers(dest="verb", required=True)
         for verb, text in _VERBS.items():
             options = verbs.add_parser(verb, help=text)
-            # No default here: it would override a --json before the verb.
+            # No default here, because it would override a --json before the verb.
             options.add_argument(
                 "--json", action="store_true", default=SUPPRESS, help=JSON_HELP
             )
@@ -85,7 +85,7 @@ class Command(PortalCommand):
             self._register_all(options)
 
     def _register_all(self, options: dict[str, Any]) -> None:
-        """Show each listener as it is registered, or all as JSON, even if one fails."""
+        """Register all listeners. If one fails, still show those that succeeded."""
         rows: list[dict[str, Any]] = []
         try:
             with External.from_settings() as vendor:

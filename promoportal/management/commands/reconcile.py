@@ -20,7 +20,7 @@ from rewards.collection import fetch_runs
 from rewards.collection.collect import collect_from
 from rewards.models import Collection, CollectionState
 
-# Seconds to wait for the complete run that --live requests.
+# Seconds to wait until the run that --live requests is complete.
 PATIENCE = 3600
 # Seconds between two checks of that run.
 PAUSE = 0.1
@@ -57,7 +57,7 @@ class Command(PortalCommand):
 
 
 def _collect_now(execution: Execution) -> None:
-    """Request one more run and complete it, with workers or without."""
+    """Request one more run, and complete it even if no workers run."""
     _request(execution, why="Asked for by reconcile --live.")
     until = time.monotonic() + PATIENCE
     with Promotions.from_settings() as client:
@@ -67,7 +67,7 @@ def _collect_now(execution: Execution) -> None:
                 return
             with suppress(Throttled):
                 collect_from(execution, client, Priority.PERSON)
-            # A worker may have claimed it, or it may have to wait.
+            # A worker may have claimed the run, or the run may have to wait.
             time.sleep(PAUSE)
     raise CommandError(
         f"Assignments of {execution} could not be fetched within {PATIENCE} seconds. "
@@ -76,10 +76,10 @@ def _collect_now(execution: Execution) -> None:
 
 
 def _request(execution: Execution, *, why: str) -> None:
-    """Request a run, also for a cancelled execution, of which nothing is activated."""
+    """Request a run. A cancelled execution may have one, and activates nothing."""
     with transaction.atomic():
         locks.lock_exclusive(execution.pk)
-        # New rows are processed as usual; for a settled execution they would not be.
+        # New rows of a `SETTLED` execution would not be processed.
         lifecycle.mark_collecting(execution, why=why)
         fetch_runs.request_run(execution, why=why)
 

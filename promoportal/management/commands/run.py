@@ -1,4 +1,4 @@
-"""`manage.py run`: the whole portal, in the foreground."""
+"""`manage.py run`: run the whole portal in the foreground."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from promoportal.runtime import parent_death
 from promoportal.runtime.loopback import is_loopback
 from promoportal.runtime.supervisor import Program, Supervisor
 
-# Hosts that start together migrate one after the other. The number is "migr" in ASCII.
+# The lock makes hosts that start together migrate one after the other. The number is
+# "migr" in ASCII.
 _LOCK = 0x6D696772
 
 _BACKLOG = 512
@@ -60,7 +61,7 @@ class Command(BaseCommand):
 
 
 def refuse_public_host(host: str) -> None:
-    """Refuse other machines with DEBUG: it shows errors in full, with known secrets."""
+    """Refuse a public host with DEBUG, which shows errors and has known secrets."""
     if settings.DEBUG and not is_loopback(host):
         raise CommandError(
             f"DEBUG is true, but {host} accepts connections from other machines. Set "
@@ -70,7 +71,7 @@ def refuse_public_host(host: str) -> None:
 
 def listen(host: str, port: int) -> socket.socket:
     """
-    Open the web process's socket here, so that clients wait while it restarts.
+    Open the web server's socket here, so that clients wait while gunicorn restarts.
 
     :raises CommandError: if the port is in use, or cannot be used
     """
@@ -97,18 +98,18 @@ def migrate() -> None:
     except DatabaseLost as error:
         raise CommandError(f"The database cannot be used: {error}") from error
     finally:
-        connection.close()  # and with it the lock
+        connection.close()  # releases the lock
 
 
 def database() -> str:
-    """Return the place of the database, without a password."""
+    """Return where the database is, without its password."""
     if connection.settings_dict["ENGINE"] == "promoportal.db.embedded":
         return f"embedded PostgreSQL in {settings.PORTAL_HOME}"
     return "{NAME} at {HOST}".format(**connection.settings_dict)
 
 
 def web(listener: socket.socket) -> Program:
-    """Return the program of gunicorn, which uses this socket."""
+    """Return the program that runs gunicorn on this socket."""
     paths = filter(None, [os.environ.get("PYTHONPATH")])
     return Program(
         "Web",

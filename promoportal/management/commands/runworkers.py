@@ -1,4 +1,4 @@
-"""`manage.py runworkers`: all worker clusters, supervised, or one of them."""
+"""`manage.py runworkers`: run all worker clusters, supervised, or one of them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Command(BaseCommand):
 
 
 def clusters() -> list[Program]:
-    """Return the program of each queue."""
+    """Return a program for each queue, which runs the queue's worker cluster."""
     manage = str(settings.BASE_DIR / "manage.py")
     return [
         Program(
@@ -63,14 +63,14 @@ def clusters() -> list[Program]:
 
 
 def detect_restore() -> None:
-    """Detect a restored backup before anything is sent, if there is a database."""
+    """Detect a restored backup before anything is sent, if the database responds."""
     with suppress(DatabaseLost):
         restored_backup.detect_restore()
     connection.close()
 
 
 def become(queue: str) -> None:
-    """Restart as the process of this queue: django-q2 reads it only during import."""
+    """Restart this process for the queue, which django-q2 reads only during import."""
     if os.environ.get("Q_CLUSTER_NAME", "portal") != queue:
         environment = os.environ | {"Q_CLUSTER_NAME": queue}
         command = [sys.executable, *sys.orig_argv[1:]]

@@ -1,4 +1,4 @@
-"""`manage.py sandbox`: simulated Optimove and platform, without a database."""
+"""`manage.py sandbox`: run the sandbox, which needs no database."""
 
 from __future__ import annotations
 
