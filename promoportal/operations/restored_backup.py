@@ -27,8 +27,8 @@ from rewards.models import Assignment, AssignmentState
 
 _log = logging.getLogger("promoportal.restoring")
 
-# Seconds between two updates of `Continuity.seen_at`. A recorded gap can begin too early
-# by this time.
+# Seconds between two updates of `Continuity.seen_at`. A recorded gap can begin up to
+# this time too early.
 _NOTE_INTERVAL = 10.0
 
 
