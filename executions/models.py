@@ -107,7 +107,7 @@ class ListenerQuerySet(models.QuerySet["Listener"]):
         return found.filter(models.Q(LessThan(last, seconds_from_now(-3600 * hours))))
 
     def known_by(self, secret: str) -> Listener | None:
-        """Find the open listener with this secret, or None. Compare in constant time."""
+        """Find the open listener with this secret, if any. Compare in constant time."""
         digest = Listener.digest(secret)
         known = None
         for listener in self.open():
