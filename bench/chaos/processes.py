@@ -1,4 +1,4 @@
-"""The processes of this machine, and the descendants of one."""
+"""The processes of this machine, and the descendants of a process."""
 
 from __future__ import annotations
 
