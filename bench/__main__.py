@@ -26,7 +26,7 @@ _SIZES = {"pages": 1_000_000, "retrying": 250_000, "exporting": 1_000_000}
 
 
 def main() -> None:
-    """Run the benchmarks that the command line names, or all that take seconds."""
+    """Run the benchmarks that the command line names, or all outside `_SIZES`."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promoportal.settings")
     django.setup()
     logging.disable(logging.WARNING)

@@ -10,7 +10,7 @@ from uuid import UUID
 from bench.bare import Connection, echo
 from bench.stage import Measured, SandboxProcess, Stage, seconds
 
-# Requests in flight at once, so that the server never waits for the client.
+# Requests in flight at once, so that the benchmark measures only the server.
 _AHEAD = 32
 
 

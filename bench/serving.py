@@ -80,7 +80,7 @@ def sandbox_with(customers: int) -> SandboxProcess:
 
 
 def listed(port: int, occurrence: str) -> Iterator[bytes]:
-    """Yield every page as received, after parsing only the token of the next page."""
+    """Yield every page as received; parse only the token of the next page."""
     question: dict[str, Any] = {"occurrenceId": int(occurrence), "pageSize": _PAGE}
     token: str | None = ""
     with Connection(port) as line:

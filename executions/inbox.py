@@ -37,9 +37,9 @@ BATCH_SIZE = 100
 MAX_BYTES = 8 * 1024 * 1024
 # Seconds after which the worker that claimed a delivery is presumed to have crashed.
 LEASE = 30.0
-# Seconds after which a job begins no batch: a retry by staff may wait for the queue.
+# Seconds after which a job begins no batch, so that a retry by staff can start soon.
 TURN = 1.5
-# Number of attempts that may fail. After them, the delivery needs review.
+# Number of failed attempts after which a delivery needs review.
 DEADLY = 3
 
 Parsed = tuple[Delivery, Notice]
@@ -95,11 +95,7 @@ def read_again(delivery: Delivery, *, by: Any, why: str) -> None:
 
 
 def _read_each(keys: Sequence[int]) -> None:
-    """
-    Process the deliveries one by one.
-
-    :raises ExceptionGroup: if deliveries failed, after the others were processed
-    """
+    """Process the deliveries one by one; at the end, raise the errors as a group."""
     errors = []
     for pk in keys:
         try:

@@ -24,8 +24,7 @@ def lock_exclusive(execution_pk: int) -> ExecutionStop:
     """
     Lock the execution for update, for transactions that may change its row.
 
-    If two transactions had the shared lock and both changed the row, they would
-    deadlock.
+    Two transactions that have the shared lock and both change the row would deadlock.
     """
     return _stop_of(execution_pk, "NO KEY UPDATE")
 

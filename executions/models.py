@@ -45,7 +45,7 @@ class ExecutionKind(models.TextChoices):
 
 
 class ExecutionReason(models.TextChoices):
-    """Reasons why a delivery or a triggered customer, or the execution, is stopped."""
+    """Reasons why a delivery or customer needs review, or an execution is stopped."""
 
     UNREADABLE = "UNREADABLE", "Invalid payload"
     WRONG_LISTENER = "WRONG_LISTENER", "Wrong listener"

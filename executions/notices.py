@@ -42,7 +42,7 @@ class Triggered:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """The notification that an execution was cancelled. It may arrive first."""
+    """The notification of a cancellation. It can arrive before all others."""
 
     occurrence: str
 

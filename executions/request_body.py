@@ -37,7 +37,7 @@ class NoLength(APIException):
 
 def read_body(environ: dict[str, Any]) -> bytes:
     """
-    Return the complete body. Django would read a chunked body, as .NET sends, as empty.
+    Return the complete body. Of a chunked body (as from .NET), Django reads nothing.
 
     :raises TooLarge: if the body has more than `LARGEST` bytes
     :raises CutShort: if the sender stopped before the end
@@ -57,7 +57,7 @@ def read_body(environ: dict[str, Any]) -> bytes:
 
 
 def _announced(environ: dict[str, Any]) -> int | None:
-    """Return the announced length in bytes: None if chunked, 0 if it is missing."""
+    """Return the announced length in bytes: None if chunked, 0 if missing."""
     if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
         if not environ.get("wsgi.input_terminated"):
             raise NoLength

@@ -11,5 +11,5 @@ from django.dispatch import Signal
 delivered = Signal()  # a delivery was stored, or queued again
 announced = Signal()  # a complete list was requested; also has `by`, `why`
 triggered = Signal()  # assignments of triggered customers were requested
-cancelled = Signal()  # also has `by`, which is None for Optimove
+cancelled = Signal()  # an execution was cancelled; also has `by`, None for Optimove
 resumed = Signal()  # staff resumed an execution; also has `by`

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class DeliveryNotStored(APIException):
-    """An error of the database, so that the sender has to send the delivery again."""
+    """The delivery was not stored because of a database error: send it again."""
 
     status_code = 503
     default_detail = "The delivery could not be kept; send it again."
@@ -39,7 +39,7 @@ class Webhook(APIView):
     def perform_content_negotiation(
         self, request: Request, force: bool = False
     ) -> tuple[Any, str]:
-        """Ignore the `Accept` header: no value of it may reject a delivery."""
+        """Ignore the `Accept` header, so that its value never causes a 406."""
         return JSONRenderer(), JSONRenderer.media_type
 
     def post(self, request: Request, **kwargs: Any) -> Response:

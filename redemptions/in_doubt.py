@@ -63,7 +63,7 @@ def settle() -> None:
 
 
 def hold_unanswered(rows: QuerySet[Redemption], problem: str) -> None:
-    """Mark redemptions that may have been reported as `HELD`: staff decide."""
+    """Move redemptions to `HELD` that may have been reported: staff decide."""
     state_machine.move_all(
         rows,
         RedemptionState.HELD,

@@ -66,7 +66,7 @@ def _failed(carried: ClaimedReport, error: wire.WireError) -> ClaimedRedemptions
 
 
 def _answered(carried: ClaimedReport, verdict: Verdict) -> ClaimedRedemptions:
-    # Optimove rejects a redemption as a duplicate if it accepted the same one before.
+    # A redemption that Optimove rejects as a duplicate was accepted before.
     refused = {
         carried.rows[refusal.index].pk: {
             "problem": f"{refusal.code}: {refusal.message}"[:2000]

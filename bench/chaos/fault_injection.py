@@ -151,7 +151,7 @@ class FaultTest:
         return name
 
     def kill_one(self) -> str:
-        """Kill any process of a host, except for the supervisor and the database."""
+        """Kill a random process of a host, but not the supervisor or the database."""
         victim = self._any(descendants(self._host()))
         return self._kill(victim, "kill: one process")
 

@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 
 class Process(NamedTuple):
-    """A running process."""
-
     pid: int
     parent: int
     command: str

@@ -57,7 +57,7 @@ class Verdict:
     credits: int
     most_credits: int  # of one reward
     doubled: int
-    lost: int  # assigned, but not credited, of unknown outcome or in review
+    lost: int  # not credited, and neither in review nor of unknown outcome
     unlisted: int  # assigned, but missing; the assignment fetch needs review
     uncalled_for: int
     different: int
@@ -168,5 +168,4 @@ def judge(
 
 
 def _lost(there: int, accounted_for: int) -> int:
-    """Return how many rewards are not accounted for."""
     return max(0, there - accounted_for)

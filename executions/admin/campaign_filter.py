@@ -51,6 +51,6 @@ class OfCampaign(RelatedRowFilter):
 
 
 def newest_of(campaign: Any) -> list[int]:
-    """Return the keys of the newest executions of a campaign, one above the maximum."""
+    """Return the keys of the newest executions, up to `MAX_EXECUTIONS` + 1."""
     rows = Execution.objects.filter(campaign=campaign).order_by("-pk")
     return list(rows.values_list("pk", flat=True)[: MAX_EXECUTIONS + 1])

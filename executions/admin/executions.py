@@ -1,4 +1,4 @@
-"""The admin pages of executions: fetch again, pause, resume and cancel."""
+"""The admin pages of executions, with actions to fetch again, stop and resume."""
 
 from __future__ import annotations
 

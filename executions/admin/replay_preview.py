@@ -122,7 +122,7 @@ def consequences(preview: ReplayPreview) -> list[Consequence]:
 def foresee(
     deliveries: Iterable[Delivery],
 ) -> tuple[list[ReplayPreview], list[tuple[Delivery, str]]]:
-    """Return the effects of the deliveries, and those without effect, with reasons."""
+    """Return the effects of the deliveries, and the deliveries without any effect."""
     found: dict[str, ReplayPreview] = {}
     idle: list[tuple[Delivery, str]] = []
     for delivery in deliveries:

@@ -28,7 +28,7 @@ else:
 
 class AccountsAdmin(_ModelAdmin):
     """
-    Base of the pages for superusers: a user who grants permissions can get them all.
+    Base of pages for superusers only: a user who grants permissions can get all.
 
     It adds the client address to the audit entries that Django stores.
     """

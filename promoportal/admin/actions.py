@@ -89,7 +89,7 @@ class Action:
     for_support: bool = False
     # The decision that a second approval must confirm; see `Actions.proposed`.
     proposes: str = ""
-    # Only the audit log records the action, so both are in one transaction.
+    # Only the audit log records the action: action and entry share a transaction.
     is_only_logged: bool = False
     kind: audit_log.AuditKind = audit_log.AuditKind.DONE
     # Seconds after which no further batch begins; gunicorn ends a request after 60.
@@ -109,7 +109,7 @@ class Action:
         address: str,
     ) -> BulkResult:
         """
-        Change the rows with these keys in batches; begin none after `seconds`.
+        Change the rows with these keys in batches; begin no batch after `seconds`.
 
         Each row gets an audit entry with the figures of the row's batch, and `address`.
         """
@@ -164,7 +164,7 @@ class Actions:
     The actions on the rows of one model.
 
     The page of a row sends the row's `version_token` with an action. If the token has
-    changed since, nothing is done, and a message shows the row's `state_label`.
+    changed in between, a message shows the row's `state_label`, and nothing is done.
     `proposed` returns the decision that the user has proposed for the row, if any.
     """
 
@@ -184,7 +184,7 @@ class Actions:
         return [action for action in self if user.has_perm(action.permission)]
 
     def available_actions(self, row: Any, user: Any) -> list[Action]:
-        """Return the allowed actions that fit the row, except what the user proposed."""
+        """Return the allowed actions that fit the row and are not proposed already."""
         fitting = [action for action in self.allowed(user) if action.fits(row)]
         if not any(action.proposes for action in fitting):
             return fitting

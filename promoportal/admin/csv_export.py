@@ -24,7 +24,7 @@ from promoportal.admin.posted_form import PostedForm
 
 # Rows per query. A single query would stay open while a slow browser reads.
 AT_A_TIME = 2_000
-# A text that begins so is read as a formula, which could send other cells to a server.
+# Spreadsheets read a text with this beginning as a formula, which can leak other cells.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 # The byte order mark, by which a spreadsheet recognises UTF-8.
 _BYTE_ORDER_MARK = "\ufeff"

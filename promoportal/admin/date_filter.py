@@ -23,7 +23,7 @@ from promoportal.admin.formatting import short
 from promoportal.admin.keyset_order import order_of
 
 _NAMES = DAYS, FROM, TO = "days", "from", "to"
-# How far keys and times can be out of order: no statement inserts rows for longer.
+# Keys and times differ in order by at most this: no statement inserts for longer.
 SLACK = timedelta(seconds=30)
 _YEARS = range(2000, 2101)
 _DAY = timedelta(days=1)

@@ -33,7 +33,7 @@ class DisplayNameForm:
 
     def answer(self, form: PostedForm) -> HttpResponse | None:
         """
-        Set the name, or show why it is not set; return None if the form is another.
+        Set the name, or show why it is not set; return None for any other form.
 
         :raises Refused: if the user lacks the permission
         """

@@ -51,7 +51,7 @@ class KeysetChangeList(StrictChangeList):
     def get_results(self, request: HttpRequest) -> None:
         rows, is_more = self._page(request)
         older, newer = self._key(request, OLDER), self._key(request, NEWER)
-        # A page that was opened from older rows links back to them; so for newer rows.
+        # A page that was opened from older rows links back to them. Likewise for newer.
         if rows and (is_more or newer is not None):
             self.older_than = self._link(OLDER, rows[-1].pk)
         if rows and (is_more if newer is not None else older is not None):

@@ -46,9 +46,9 @@ class PortalAdmin(_ModelAdmin):
     """
     A list of rows and a page for each row, composed of the parts that a model declares.
 
-    No user, not even a superuser, can add, change or delete rows with a form: only
-    services change states. `offered` contains the actions of staff. Each action has its
-    own permission and needs a reason.
+    No user, not even a superuser, has Django's forms to add, change or delete rows:
+    only services change states. `offered` contains the actions of staff. Each action
+    has its own permission and needs a reason.
     """
 
     search: ClassVar[Search] = Search()
@@ -175,7 +175,6 @@ class PortalAdmin(_ModelAdmin):
         return custom or ActionViews(form, self.offered).answer()
 
     def _resume(self, request: HttpRequest) -> HttpResponseBase | None:
-        """Ask to confirm an action that was posted after the session ended, if any."""
         data = session_expiry.asked(request)
         if data is None:
             return None

@@ -30,7 +30,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Difference:
-    """The number of rows that one stage lacks, for one cause, and their list."""
+    """The rows by which a stage differs from the previous one, with one cause."""
 
     name: str
     count: int

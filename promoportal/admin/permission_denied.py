@@ -103,7 +103,6 @@ def _description(refused: Refused) -> str:
 
 
 def _who_may(permission: str) -> list[str]:
-    """Return the names of the roles that have the permission."""
     app, _, name = permission.partition(".")
     groups = Group.objects.filter(
         permissions__codename=name, permissions__content_type__app_label=app

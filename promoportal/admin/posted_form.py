@@ -54,7 +54,7 @@ class PostedForm:
         return [key for key in keys if key is not None]
 
     def rows(self) -> QuerySet[Any]:
-        """Return the chosen rows that exist, or all rows that match the list."""
+        """Return the chosen rows that exist, or all rows that match the filters."""
         if self.is_about_all:
             rows: QuerySet[Any] = self.change_list().get_queryset(self.request)
             return rows

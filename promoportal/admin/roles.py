@@ -42,8 +42,8 @@ _OF_OPERATIONS = {
 class Role(enum.StrEnum):
     CRM = "CRM staff"  # views, exports lists, and sets names
     SUPPORT = "Support"  # views, retries, reports again, and reveals hidden fields
-    OPERATIONS = "Operations"  # may do all of this, and all other actions
-    AUDITOR = "Auditor"  # views and exports, also the audit log; changes nothing
+    OPERATIONS = "Operations"  # all of this, and all other actions
+    AUDITOR = "Auditor"  # views, exports, reads the audit log; changes nothing
 
 
 _PERMISSIONS = {

@@ -1,8 +1,8 @@
 """
 Filters of a list that one user saved under a name.
 
-Only filters are saved. The page number and the search term are not saved, because a
-search term can be a customer ID, which must not be stored. The audit log has no entry
+Only filters are saved. The page and the search term are not saved: a search term
+can be a customer ID, which must not be stored. The audit log has no entry
 for a saved filter, because saving one changes no other row.
 """
 
@@ -21,7 +21,7 @@ MAX_NAME_LENGTH = 60
 
 
 class Refused(Exception):
-    """A request to save, rename or delete a filter that cannot be fulfilled."""
+    """A refused request to save, rename or delete a filter; the message says why."""
 
 
 class SavedFilter(models.Model):

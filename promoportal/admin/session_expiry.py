@@ -3,7 +3,7 @@ Forms that were posted after the session had ended: a signed cookie stores the f
 
 No action is performed without a session. After the user has logged in, the portal
 checks the permission and asks for confirmation. The cookie is valid for `FOR`. The
-server does not store the form, because strangers could fill the table.
+server has no table of such forms, because strangers could fill it.
 """
 
 from __future__ import annotations

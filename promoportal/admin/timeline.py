@@ -25,7 +25,7 @@ MAX_TRANSITIONS = 200
 
 
 def transitions_of(row: Any, what: str = "") -> list[Moment]:
-    """Return the transitions of a row; `what` is a text before the state of each."""
+    """Return the transitions of a row; `what` is a text before each state."""
     latest = row.transitions.select_related("by").order_by("-pk")[:MAX_TRANSITIONS]
     # The labels of the states of all state machines of the row.
     fields = [row._meta.get_field(name) for name in row.machines]

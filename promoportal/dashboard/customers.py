@@ -125,9 +125,9 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
     """
     Show all assignments of one customer over all campaigns, the newest first.
 
-    The first page starts with the assignments that need review. Later pages show them
-    again at their places, because an assignment can change to needs review while the
-    user reads. It is better to show an assignment twice than not at all.
+    The first page starts with the assignments that need review. Later pages show
+    them again at their places: an assignment can change to `HELD` while the user reads.
+    It is better to show an assignment twice than not at all.
     """
     customer = links.customer_named(customer)
     if "\0" in customer:

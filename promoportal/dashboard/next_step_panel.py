@@ -1,4 +1,4 @@
-"""The first panel of an assignment's page: whether it is activated; the next step."""
+"""The first panel of an assignment's page: the reward's status and next step."""
 
 from __future__ import annotations
 

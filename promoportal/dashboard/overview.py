@@ -84,7 +84,6 @@ def today(request: HttpRequest) -> Panel | None:
 
 
 def _flows(midnight: datetime) -> dict[int, Flow]:
-    """Return the flows of the 24 hours from `midnight`, by hour of the day."""
     flows = state_counts.flows(midnight, midnight + _DAY)
     return {localtime(flow.hour).hour: flow for flow in flows}
 

@@ -1,8 +1,9 @@
 """
 The effect on rewards of processing deliveries again, shown before staff confirm.
 
-The figures of an execution come from the state counts. Up to a limit, these rewards are
-counted: those of single customers, possibly activated, or cancelled after activation.
+The figures of an execution come from the state counts. The rewards of single customers
+are counted from rows, up to a limit. So are rewards that are possibly activated, or
+that were cancelled after activation.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _NOT_GIVEN = (AssignmentState.OWED, AssignmentState.HELD)
 
 @dataclass(frozen=True)
 class Rewards:
-    """Numbers of rewards: all and possibly activated by state; cancelled too late."""
+    """Numbers of rewards by state; `marked` were cancelled after activation."""
 
     states: Counter[str] = field(default_factory=Counter)
     doubtful: Counter[str] = field(default_factory=Counter)

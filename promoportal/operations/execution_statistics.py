@@ -33,7 +33,7 @@ class ExecutionStatistics:
 
     @classmethod
     def of_each(cls, executions: Iterable[Execution]) -> list[Self]:
-        """Return the figures of several executions. Their number adds no queries."""
+        """Return the figures of several executions, in a constant number of queries."""
         rows = list(executions)
         counted = state_counts.by_execution(*(row.pk for row in rows))
         activated = state_counts.activated_since(database_now() - RATE_WINDOW)

@@ -45,8 +45,7 @@ def of(row: Assignment) -> NextStep:
     """
     Return the next step of a reward.
 
-    Fetch the row with `select_related` for its execution and its redemption: otherwise
-    each of them takes another query.
+    The caller should fetch `row` with its execution and redemption (`select_related`).
     """
     if row.execution.stop != ExecutionStop.NONE and row.state == AssignmentState.OWED:
         action = "Its execution is stopped: somebody resumes it, or not."

@@ -76,7 +76,7 @@ def reconcile(execution: Execution) -> Reconciled:
 
 
 def _missing(collection: Collection | None) -> int:
-    """Return how many rows a run that ended received less than Optimove's total."""
+    """Return how many rows of Optimove's total a run that ended did not receive."""
     if collection is None or collection.total is None:
         return 0
     is_over = collection.number == collection.finished or bool(collection.reason)

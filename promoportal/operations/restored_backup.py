@@ -27,8 +27,8 @@ from rewards.models import Assignment, AssignmentState
 
 _log = logging.getLogger("promoportal.restoring")
 
-# Seconds between two updates of `Continuity.seen_at`. A recorded gap can begin up to
-# this time too early.
+# Seconds between two updates of `Continuity.seen_at`. So the stored start
+# of a gap can be too early, but not by more.
 _NOTE_INTERVAL = 10.0
 
 

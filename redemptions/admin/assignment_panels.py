@@ -21,7 +21,7 @@ from rewards.models import Assignment
 
 @page_extensions.panel(Assignment)
 def reported(assignment: Assignment) -> Panel | None:
-    """Return the panel with the state of the assignment's redemption, if it has one."""
+    """Return the panel about the redemption of the assignment."""
     row = _redemption(assignment)
     if row is None:
         return Panel("Redemption", sentences=["There is nothing to report yet."])
