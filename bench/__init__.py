@@ -1,6 +1,6 @@
 """
-Benchmarks: the portal's work and its floor, measured in one run.
+Benchmarks: the time of the portal's work, and of a floor, measured in one run.
 
-The floor is the same work done in the simplest way, on the same machine at the same
-time: machines are noisy, but the ratio of the two is stable.
+The floor is similar work done in the simplest way, on the same machine, directly after
+the portal's work. Times vary from machine to machine; their ratio varies less.
 """

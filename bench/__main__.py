@@ -1,5 +1,5 @@
 """
-`make bench`: all benchmarks, or those named: `make bench ARGS="receiving"`.
+`make bench` runs the benchmarks; `make bench ARGS="receiving"` runs only one.
 
 `pages`, `retrying` and `exporting` run only if they are named, because it takes minutes
 to create their rows.
@@ -21,12 +21,12 @@ _NAMES = (
     *("serving", "crediting", "pages", "retrying", "exporting"),
 )
 _SIZE = 2_000
-# Benchmarks that show nothing at a small size, and take too long to run every time.
+# Benchmarks that need many rows to show a difference, and so run only if named.
 _SIZES = {"pages": 1_000_000, "retrying": 250_000, "exporting": 1_000_000}
 
 
 def main() -> None:
-    """Run the benchmarks that the command line names, each by its own `measure`."""
+    """Run the benchmarks that the command line names, or all outside `_SIZES`."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promoportal.settings")
     django.setup()
     logging.disable(logging.WARNING)

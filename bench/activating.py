@@ -1,4 +1,4 @@
-"""Activating rewards, against the same calls without a database."""
+"""Benchmark of activating rewards. Floor: the same calls, without a database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def measure(stage: Stage, size: int) -> Measured:
 
 
 def activate_all() -> None:
-    """Activate all rewards that are due."""
+    """Activate rewards until none is due."""
     while activate.is_due():
         activate.activate()
 

@@ -1,4 +1,4 @@
-"""The allocation of a campaign's customers, against a bare loop over their columns."""
+"""Benchmark of allocating rewards to customers. Floor: a loop over their columns."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _allocate(promotion: engine.Promotion, population: Customers) -> engine.Allo
 
 
 def _decide(population: Customers, size: int) -> list[tuple[int, float]]:
-    """Decide the same without exact numbers, order and account."""
+    """Decide by the same rules with floats, without sorting and without account."""
     served: list[tuple[int, float]] = []
     left = size * 20.0
     deposits, countries = population.column("deposits"), population.column("country")

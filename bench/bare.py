@@ -1,4 +1,4 @@
-"""A bare connection, and the simplest server for it."""
+"""A minimal HTTP client, and a minimal HTTP server, for the floors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _END = b"\r\n\r\n"
 
 
 class Connection:
-    """One open connection; answers must have a Content-Length."""
+    """One open connection. Each response must have a `Content-Length`."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
@@ -27,7 +27,7 @@ class Connection:
         self._socket.close()
 
     def ask(self, path: str, body: bytes, **headers: str) -> bytes:
-        """Post, and return the body of the answer."""
+        """Send a POST request, and return the body of the response."""
         self.send(path, body, **headers)
         return self.receive()
 
@@ -35,7 +35,7 @@ class Connection:
         self._socket.sendall(_request(path, body, **headers))
 
     def receive(self) -> bytes:
-        """Return the body of the next answer, whose status must be 200 or 201."""
+        """Return the body of the next response. Its status must be 200 or 201."""
         while _END not in self._received:
             self._received += self._more()
         head, _, rest = self._received.partition(_END)
@@ -65,7 +65,7 @@ def _request(path: str, body: bytes, **headers: str) -> bytes:
 
 
 class _Echo(asyncio.Protocol):
-    """A protocol that sends the same answer to every request, without reading it."""
+    """A protocol that sends the same response to every request, and parses no body."""
 
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -96,7 +96,7 @@ def _serve(pipe: Any) -> None:
 
 @contextmanager
 def echo() -> Iterator[int]:
-    """Run the server in a process of its own; yield the port."""
+    """Run the server in a separate process; yield its port."""
     context = get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there,), daemon=True)

@@ -1,4 +1,4 @@
-"""Worker clusters as processes on the current database, to be started and killed."""
+"""Worker clusters that a benchmark starts and kills, on its own database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MANAGE = (sys.executable, str(Path(__file__).parents[1] / "manage.py"))
 
 
 def start_cluster(queue: str, environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """Start a worker cluster for the queue, without output."""
+    """Start a worker cluster for the queue, and discard its error output."""
     return subprocess.Popen(
         [*MANAGE, "runworkers", "--queue", queue, "--skip-checks"],
         env={**environment, "Q_CLUSTER_NAME": queue},

@@ -1,4 +1,4 @@
-"""Storing what Optimove lists, against COPY of the same rows as text."""
+"""Benchmark of storing assignments. Floor: COPY of the same rows as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def measure(stage: Stage, size: int) -> Measured:
 
 
 def collect(stage: Stage, size: int) -> None:
-    """Store an execution with `size` assignments, which are then `OWED`."""
+    """Create an execution with `size` assignments from the sandbox."""
     _store(*_listed(stage, size))
 
 
@@ -34,7 +34,7 @@ def _listed(stage: Stage, size: int) -> tuple[str, list[Page]]:
 
 
 def _pages(occurrence: str) -> list[Page]:
-    """Fetch all pages in advance: Optimove's rate limit must not be measured."""
+    """Fetch all pages before the measurement, which must not include these calls."""
     pages: list[Page] = []
     with Promotions.from_settings() as client:
         while not pages or pages[-1].next_cursor:

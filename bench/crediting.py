@@ -1,4 +1,4 @@
-"""Credits by the simulated platform, against a server that reads nothing."""
+"""Benchmark of credits by the sandbox. Floor: a server that parses no body."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 from bench.bare import Connection, echo
 from bench.stage import Measured, SandboxProcess, Stage, seconds
 
-# Requests in flight at once, so that the server is what is measured.
+# Requests in flight at once, so that the benchmark measures only the server.
 _AHEAD = 32
 
 
@@ -35,7 +35,7 @@ def _order(number: int) -> bytes:
 
 
 def _credit(port: int, orders: Sequence[bytes]) -> None:
-    """Send all orders over one connection, some ahead of their answers."""
+    """Send all orders over one connection, up to `_AHEAD` before their responses."""
     with Connection(port) as line:
         for number, order in enumerate(orders):
             line.send(

@@ -1,4 +1,4 @@
-"""A CSV export, against COPY of the same columns; and the memory that it takes."""
+"""Benchmark of a CSV export and its memory. Floor: COPY of the same columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.stage import Measured, Stage, seconds
 from promoportal.admin.links import list_of
 from rewards.models import Assignment
 
-# A small export and a large one must have the same peak.
+# Rows of a small export. Its peak memory should be that of a large export.
 FEW = 10_000
 _USER = "exporting"
 _BARE = """
@@ -66,16 +66,16 @@ def stream() -> None:
 
 def _peak() -> float:
     """
-    Return the peak memory of this process in MB, as Linux counts it.
+    Return the peak memory of this process in MiB, as Linux counts it.
 
-    Not `ru_maxrss`, which starts with the memory of the parent process.
+    `ru_maxrss` would be wrong: it starts with the memory of the parent process.
     """
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def _over(count: int) -> dict[str, float]:
-    """Return what a process of its own prints that exports `count` rows."""
+    """Create `count` rows, and return the output of a process that exports them."""
     filling.fill_held(count)
     done = subprocess.run(
         [

@@ -1,11 +1,11 @@
 """
-Tables as after some months: `count` assignments, and all that belongs to them.
+Tables as after some months: `count` assignments, and the rows that belong to them.
 
-All rows are created in the database, a million in some minutes. Half of them belong to
-one execution; the newest execution is running, and the platform hardly answers. Rare
-rows are among the oldest, where a list that searches for them from the newest would
-have to pass all others. Even of ten thousand rows, values that are not rare fill a
-page: an empty page and a full one could not be compared.
+SQL statements create all rows, a million in some minutes. Half of the assignments
+belong to one execution. The newest execution is running, and many of its requests got
+no response. Rare rows are among the oldest: a list that searches for them from the
+newest row has to read all others. Values that are not rare fill a page even with ten
+thousand rows. Otherwise, a full page would be compared with an empty page.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.db import connection
 from rewards.models import Assignment
 
 EXECUTIONS = 20
-# Half of all rows belong to this one; as many are newer as are older.
+# This execution has half of all assignments. Older executions have a quarter of them.
 LARGEST = 10
 TRIGGERED = 5
 _SLICES = """
@@ -198,8 +198,8 @@ _ORIGINS = """
     INSERT INTO promoportal_origin (entry_id, address)
     SELECT id, '192.0.2.1' FROM django_admin_log ORDER BY id
 """
-# Refused, and one in fifty unanswered and possibly activated. The executions are
-# paused, so that retried rows are not sent: that is measured elsewhere.
+# Rejected assignments; one in fifty has no response and is possibly activated. The
+# executions are paused, so that retried rows are not sent.
 _HELD = """
     UPDATE executions_execution SET stop = 'PAUSED';
     INSERT INTO rewards_assignment (
@@ -222,7 +222,7 @@ _HELD = """
 
 
 def fill(count: int, user: User) -> None:
-    """Replace all rows by `count` assignments and all that belongs to them."""
+    """Replace all rows with `count` assignments and the rows that belong to them."""
     kind = ContentType.objects.get_for_model(Assignment).pk
     given = _moves("rewards_assignment", "OWED", "ACTIVATING", "ACTIVE")
     reported = _moves("redemptions_redemption", "WAITING", "REPORTING", "REPORTED")
@@ -234,7 +234,7 @@ def fill(count: int, user: User) -> None:
 
 
 def fill_held(count: int) -> None:
-    """Replace all rows by `count` assignments in `HELD`, of paused executions."""
+    """Replace all rows with `count` assignments in `HELD`, of paused executions."""
     _fill([_FEW, _HELD], {"count": count})
 
 
@@ -242,11 +242,11 @@ def _fill(statements: list[str], named: dict[str, int]) -> None:
     with connection.cursor() as cursor:
         for statement in (_EMPTY, *statements):
             cursor.execute(statement, named)
-        # The rows have keys of their own: set the sequences behind them.
+        # The statements set the keys of the rows: set the sequences to higher values.
         models = apps.get_models()
         for statement in connection.ops.sequence_reset_sql(no_style(), models):
             cursor.execute(statement)
-        # Not the catalogs that all databases share: open transactions lock those.
+        # Only these tables: open transactions can lock the catalogs of the server.
         cursor.execute(f"ANALYZE {', '.join(connection.introspection.table_names())}")
 
 

@@ -1,8 +1,8 @@
 """
-Every page of the admin over a million assignments, against ten thousand.
+Benchmark of admin pages with a million assignments. Floor: ten thousand.
 
-The figure is the CPU time of this process and of its database session, and the least of
-several requests: other load on the machine can only add to it.
+A page's figure is the CPU time of this process and of its database session. It is the
+minimum of several requests, because other load on the machine can only increase it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _over(count: int, user: User) -> dict[str, float]:
     filling.fill(count, user)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
-        # Only the CPU time of this session is measured, so it must do all the work.
+        # Only this session is measured, so no parallel workers may do its work.
         cursor.execute("SET max_parallel_workers_per_gather = 0")
     client = Client(SERVER_NAME="127.0.0.1")
     client.force_login(user)
@@ -65,7 +65,7 @@ def _least(client: Client, address: str, sent: Any = None) -> float:
     def ask() -> None:
         answer: Any = client.post(address, sent) if sent else client.get(address)
         assert answer.status_code == 200, (address, answer)
-        # Of an export, only the first batch that is fetched from the database.
+        # From an export, read only the first lines.
         if answer.streaming:
             assert list(islice(answer.streaming_content, 1_000))
 
@@ -81,7 +81,7 @@ def _cpu_time(work: Callable[[], None]) -> float:
 
 
 def _used() -> float:
-    """Ask Linux for the session's CPU time too; the database is on this machine."""
+    """Return the CPU time of this process and of its session on the same machine."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()
@@ -90,7 +90,7 @@ def _used() -> float:
 
 
 def _calls(count: int) -> Iterator[tuple[Any, ...]]:
-    """Yield the name of each page, its address, and the fields that are sent to it."""
+    """Yield the name of each page, its address, and the fields of a POST, if any."""
     yield "overview", "/admin/"
     yield from _lists(count)
     yield from _pages(count)
@@ -119,7 +119,7 @@ def _lists(count: int) -> Iterator[tuple[str, str]]:
 
 _STATE, _WHY = "state__exact", "reason__exact"
 _LARGEST, _OLD = filling.LARGEST, 1
-# The days of the largest execution, and some older ones.
+# The days of the largest execution, and days near them.
 _DAYS = {
     "from": f"{localdate() - timedelta(days=33):%Y-%m-%d}",
     "to": f"{localdate() - timedelta(days=29):%Y-%m-%d}",

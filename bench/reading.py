@@ -1,4 +1,4 @@
-"""Reading webhooks of triggered customers, against bare inserts of the customers."""
+"""Benchmark of processing webhooks of triggered customers. Floor: bare INSERTs."""
 
 from __future__ import annotations
 

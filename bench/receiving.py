@@ -1,4 +1,4 @@
-"""Storing deliveries, against bare inserts of the same bytes."""
+"""Benchmark of receiving webhooks. Floor: bare INSERTs of the same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reporting redemptions in batches, against the calls alone."""
+"""Benchmark of reporting redemptions in batches. Floor: the calls alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _report_all() -> None:
 
 
 def _repeat() -> None:
-    """Send the same batches once more; Optimove knows them and counts nothing twice."""
+    """Send the redemptions again in batches; the sandbox counts none of them twice."""
     rows = Redemption.objects.select_related(
         "assignment__execution", "assignment__promotion"
     )

@@ -1,4 +1,4 @@
-"""A bulk retry with workers killed twice, against the bare changes of state."""
+"""Benchmark of a bulk retry with killed workers. Floor: the state changes in SQL."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _submit(client: Client, **fields: str) -> None:
 
 
 def _work() -> None:
-    """Process the bulk retry with one cluster after the other."""
+    """Process the bulk retry; kill the cluster at each share, and start another."""
     environment = os.environ | {"DATABASE_URL": database_url()}
     for share in (*_KILLS, 1.0):
         cluster = start_cluster("bulk", environment)

@@ -1,4 +1,4 @@
-"""Listing a calculated campaign page by page, against writing the rows as JSON."""
+"""Benchmark of a list from the sandbox, page by page. Floor: the pages as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.bare import Connection
 from bench.stage import Measured, SandboxProcess, Stage, seconds
 
 _PAGE = 1_000
-# All customers are targeted, in three tiers, with every limit.
+# All customers are in the target group. The promotion has three tiers and all limits.
 _SCENARIO = """\
 title = "All of them"
 [customers]
@@ -71,7 +71,7 @@ def measure(_stage: Stage, size: int) -> Measured:
 
 
 def sandbox_with(customers: int) -> SandboxProcess:
-    """Return a sandbox with customers who all get something, and without rate limit."""
+    """Return a sandbox that gives all customers a reward, with a huge rate limit."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "all.toml"
         file.write_text(_SCENARIO)
@@ -80,7 +80,7 @@ def sandbox_with(customers: int) -> SandboxProcess:
 
 
 def listed(port: int, occurrence: str) -> Iterator[bytes]:
-    """Yield every page as received; only the token of the next one is parsed."""
+    """Yield every page as received; parse only the token of the next page."""
     question: dict[str, Any] = {"occurrenceId": int(occurrence), "pageSize": _PAGE}
     token: str | None = ""
     with Connection(port) as line:
@@ -96,7 +96,7 @@ def listed(port: int, occurrence: str) -> Iterator[bytes]:
 
 
 def _next(page: bytes) -> str | None:
-    """Return the token from the page's end: the client must do less than the server."""
+    """Return the token from the end of the page. Parsing all of it would take time."""
     end = page[page.rindex(b'"nextPageToken"') :].decode()
     value = json.loads("{" + end)["nextPageToken"]
     return value if isinstance(value, str) else None

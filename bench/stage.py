@@ -1,4 +1,4 @@
-"""The environment of benchmarks: a database of their own, and a sandbox process."""
+"""The environment of benchmarks: a test database, and a sandbox process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from promoportal import wire
 
 @dataclass(frozen=True)
 class Measured:
-    """The seconds for a number of items, in the portal's way and in the simplest."""
+    """The seconds for a number of items: of the portal's work, and of the floor."""
 
     what: str
     count: int
@@ -28,7 +28,7 @@ class Measured:
 
     @property
     def ratio(self) -> float:
-        """The seconds of the work divided by those of its floor."""
+        """Return the seconds of the work divided by the seconds of the floor."""
         return self.work_seconds / self.floor_seconds
 
     def as_json(self) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class Measured:
 
 
 class SandboxProcess:
-    """The simulated Optimove and platform in a process of their own."""
+    """A sandbox, which simulates Optimove and the platform, in a separate process."""
 
     def __init__(self, *arguments: str) -> None:
         """Start the sandbox with further arguments for `manage.py sandbox`."""
@@ -64,7 +64,7 @@ class SandboxProcess:
         return int(self.addresses["url"].rpartition(":")[2])
 
     def order(self, what: str, **body: Any) -> dict[str, Any]:
-        """Send an order to the sandbox."""
+        """Send a command to the sandbox, and return its response."""
         answer = self._control.ask("POST", f"/{what}", body=body)
         assert isinstance(answer.body, dict)
         return dict(answer.body)
@@ -76,7 +76,7 @@ class SandboxProcess:
 
 
 class Stage:
-    """An empty portal database, and a sandbox in a process of its own."""
+    """An empty database of the portal, and a sandbox in a separate process."""
 
     def __enter__(self) -> Self:
         self._name = connection.settings_dict["NAME"]

@@ -17,7 +17,7 @@ from promoportal.runtime.client_address import client_address
 
 @dataclass(frozen=True)
 class AuthenticatedListener:
-    """The sender of a webhook request: its listener, and the checks that it passed."""
+    """The sender of a webhook request: the listener, and the result of the checks."""
 
     listener: Listener
     verdict: dict[str, Any]
@@ -26,10 +26,11 @@ class AuthenticatedListener:
 
 class ListenerAuthentication(BaseAuthentication):
     """
-    Authentication by the secret in the URL, the only thing that Optimove always sends.
+    Authentication by the secret in the URL of a webhook.
 
-    If the listener also requires a header or a network, both must match. Any other
-    request gets a 404 and is not stored.
+    The secret is the only credential that Optimove always sends. A listener can also
+    require a header, allowed networks, or both. A request that fails any of these
+    checks gets a 404 and is not stored.
     """
 
     def authenticate(self, request: Request) -> tuple[AuthenticatedListener, None]:

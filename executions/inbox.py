@@ -1,9 +1,9 @@
 """
 Processing of stored webhook deliveries.
 
-A triggered campaign sends one notification per customer, so deliveries are processed in
-batches: one transaction, and one signal per execution. The attempt is counted before a
-body is parsed; a body that crashed its worker is processed alone from then on.
+Optimove sends one webhook per triggered customer. So deliveries are processed in
+batches, with one transaction per batch and one signal per execution. An attempt is
+counted before a body is parsed. A delivery that crashed its worker is processed alone.
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ from promoportal.runtime.time_budget import TimeBudget
 
 # Maximum number of deliveries in one transaction.
 BATCH_SIZE = 100
-# Maximum bytes in one transaction: a worker with 100 of the largest would be killed.
+# Maximum bytes of bodies in one transaction: 100 of the largest could fill the memory.
 MAX_BYTES = 8 * 1024 * 1024
 # Seconds after which the worker that claimed a delivery is presumed to have crashed.
 LEASE = 30.0
-# Seconds that one job runs, so that a manual retry does not wait long behind it.
+# Seconds after which a job begins no batch, so that a retry by staff can start soon.
 TURN = 1.5
-# Failed attempts after which a delivery is not processed again automatically.
+# Number of failed attempts after which a delivery needs review.
 DEADLY = 3
 
 Parsed = tuple[Delivery, Notice]
 
 
 def process_due() -> None:
-    """Process pending deliveries until `TURN` seconds have passed."""
+    """Process pending deliveries until none is left or `TURN` seconds have passed."""
     budget = TimeBudget(TURN)
     while not budget.is_spent() and (keys := _take()):
         crash_points.at(Point.READING_TAKEN)
         try:
             read(keys)
         except DatabaseError:
-            # One delivery failed; the others must not wait for it.
+            # One delivery failed. The others of its batch must not fail with it.
             _read_each(keys)
 
 
 def is_due() -> bool:
-    """Return whether a delivery is waiting to be processed."""
+    """Return whether a delivery is pending and not claimed."""
     return _unclaimed().exists()
 
 
 def read(keys: Sequence[int]) -> None:
-    """Parse and apply deliveries in one transaction; unreadable ones become `HELD`."""
+    """Parse and apply deliveries in one transaction; mark invalid ones as `HELD`."""
     with transaction.atomic():
         found = Delivery.objects.filter(pk__in=keys, state=DeliveryState.UNREAD)
         rows = found.select_related("listener").order_by("pk")
@@ -76,7 +76,8 @@ def read(keys: Sequence[int]) -> None:
 
 def read_again(delivery: Delivery, *, by: Any, why: str) -> None:
     """
-    Queue a delivery again; it joins the execution that it opened before.
+    Queue a delivery to be processed again. If its execution already exists, the
+    delivery joins it.
 
     :raises state_machine.IllegalMove: if the delivery is still pending
     """
@@ -94,7 +95,7 @@ def read_again(delivery: Delivery, *, by: Any, why: str) -> None:
 
 
 def _read_each(keys: Sequence[int]) -> None:
-    """:raises ExceptionGroup: if deliveries failed, after the others were processed"""
+    """Process the deliveries one by one; at the end, raise the errors as a group."""
     errors = []
     for pk in keys:
         try:
@@ -110,7 +111,7 @@ def _unclaimed() -> QuerySet[Delivery]:
 
 
 def _take() -> list[int]:
-    """Claim a batch and count the attempt first, so that a crash is counted, too."""
+    """Claim a batch. Count the attempt now, so that an attempt that crashes counts."""
     with transaction.atomic():
         unclaimed = _unclaimed().order_by("pk").select_for_update(skip_locked=True)
         sized = unclaimed.annotate(size=Length("body"))
@@ -125,7 +126,8 @@ def _batch(waiting: Sequence[tuple[int, int, int]]) -> list[int]:
     """
     Return the keys of the deliveries that are processed in one transaction.
 
-    A delivery with an earlier attempt crashed its worker or failed: it goes alone.
+    A delivery with an earlier attempt is processed alone: that attempt failed, or
+    crashed its worker.
     """
     keys: list[int] = []
     total = 0
@@ -140,7 +142,7 @@ def _batch(waiting: Sequence[tuple[int, int, int]]) -> list[int]:
 
 
 def _parsed(deliveries: Iterable[Delivery]) -> Iterable[Parsed]:
-    """Yield each delivery with its notification; mark the others as `HELD`."""
+    """Yield each valid delivery with its notification; mark the others as `HELD`."""
     for delivery in deliveries:
         if delivery.attempts > DEADLY:
             problem = "Reading it failed or killed the worker, repeatedly."
@@ -160,7 +162,7 @@ def _occurrence(notice: Notice) -> str:
 
 
 def _follow(occurrence: str, part: Sequence[Parsed]) -> None:
-    """Apply the notifications about one execution, in any order of arrival."""
+    """Apply the notifications about one execution, or ignore unhandled events."""
     kinds = {type(notice) for _, notice in part}
     if UnhandledEvent in kinds:
         _ignore(part)
@@ -169,7 +171,7 @@ def _follow(occurrence: str, part: Sequence[Parsed]) -> None:
 
 
 def _apply(occurrence: str, kinds: set[type], part: Sequence[Parsed]) -> Execution:
-    """Return the execution after all notifications about it were applied."""
+    """Apply the notifications about one execution, and return the execution."""
     if Scheduled in kinds:
         lifecycle.open_execution(occurrence)
     if Triggered in kinds:

@@ -33,7 +33,7 @@ def open_execution(
     why: str = "",
 ) -> Execution:
     """
-    Open or join the execution of this occurrence, and request its complete list.
+    Open the execution of this occurrence, or join it, and request its complete list.
 
     A cancelled execution stays cancelled, and its list is not requested.
     """
@@ -49,7 +49,7 @@ def open_execution(
 def add_triggers(
     occurrence: str, customers: Sequence[tuple[str, Delivery | None]]
 ) -> Execution:
-    """Request customers of a triggered execution, also those requested before."""
+    """Request the assignments of triggered customers; create or reset their rows."""
     with transaction.atomic():
         execution = seized(join(occurrence, kind=ExecutionKind.TRIGGERED))
         source = dict(customers)
@@ -80,7 +80,7 @@ def ask_again(row: Trigger, *, by: Any, why: str) -> None:
 
 
 def join(occurrence: str, *, kind: ExecutionKind) -> Execution:
-    """Return the one execution of this occurrence; create it if it does not exist."""
+    """Return the execution of this occurrence; create it, or set its unknown kind."""
     execution, _ = Execution.objects.get_or_create(
         reference=occurrence, defaults={"kind": kind}
     )
@@ -90,7 +90,7 @@ def join(occurrence: str, *, kind: ExecutionKind) -> Execution:
 
 
 def name_campaign(execution: Execution, series: str | None) -> None:
-    """Set the execution's campaign from the first list that contains it."""
+    """Set the campaign of an execution that has none; create the campaign if new."""
     if series and execution.campaign_id is None:
         campaign, _ = Campaign.objects.get_or_create(reference=series)
         Execution.objects.filter(pk=execution.pk, campaign=None).update(
@@ -99,7 +99,7 @@ def name_campaign(execution: Execution, series: str | None) -> None:
 
 
 def reopen(keys: Iterable[int], *, by: Any = None, why: str) -> None:
-    """Move those of the executions that are `SETTLED` back to `ACTIVATING`."""
+    """Move the executions that are `SETTLED` back to `ACTIVATING`; skip the others."""
     settled = Execution.objects.filter(
         pk__in=list(keys), state=ExecutionProgress.SETTLED
     )
@@ -107,7 +107,7 @@ def reopen(keys: Iterable[int], *, by: Any = None, why: str) -> None:
 
 
 def mark_collecting(execution: Execution, *, by: Any = None, why: str) -> None:
-    """Move the execution to `COLLECTING`: a `SETTLED` execution is not fetched."""
+    """Move the execution to `COLLECTING`: `SETTLED` executions are not fetched."""
     rows = Execution.objects.filter(pk=execution.pk)
     state_machine.move_all(rows, ExecutionProgress.COLLECTING, by=by, why=why)
 
@@ -115,8 +115,8 @@ def mark_collecting(execution: Execution, *, by: Any = None, why: str) -> None:
 def _request_again(
     rows: QuerySet[Trigger], delivery_by_key: Mapping[int, Delivery | None]
 ) -> None:
-    # `announced` is incremented first: a response to an earlier request, still in
-    # flight, compares this count and leaves the row `WAITING`.
+    # `announced` is incremented first. An earlier request may still be in flight: its
+    # response compares this count, and then leaves the row `WAITING`.
     bulk.bulk_update(
         Trigger,
         {
@@ -133,7 +133,7 @@ def _request_again(
 
 
 def hold(execution: Execution, *, problem: str) -> bool:
-    """Stop an execution until staff resume it. Return whether its status changed."""
+    """Stop an execution that is over a limit; return whether its status changed."""
     rows = Execution.objects.filter(pk=execution.pk)
     moved = state_machine.move_all(
         rows,
@@ -148,7 +148,7 @@ def hold(execution: Execution, *, problem: str) -> bool:
 
 def pause(execution: Execution, *, by: Any, why: str) -> None:
     """
-    Pause an execution: nothing more of it is claimed until it is resumed.
+    Pause an execution: no more of its rewards are claimed until staff resume it.
 
     :raises state_machine.IllegalMove: if the execution is not running
     :raises state_machine.LostRace: if another transaction stopped it first
@@ -158,7 +158,7 @@ def pause(execution: Execution, *, by: Any, why: str) -> None:
 
 def resume(execution: Execution, *, by: Any, why: str) -> None:
     """
-    Resume an execution, and allow the figures that exceeded its limits.
+    Resume an execution, and accept its present totals as approved limits.
 
     :raises state_machine.IllegalMove: if the execution is not stopped, or is cancelled
     :raises state_machine.LostRace: if another transaction changed it first
@@ -172,7 +172,7 @@ def resume(execution: Execution, *, by: Any, why: str) -> None:
 
 def cancel(execution: Execution, *, by: Any, why: str) -> None:
     """
-    Cancel an execution permanently: no more of its rewards are activated.
+    Cancel an execution permanently: no more of its rewards are claimed.
 
     :raises state_machine.IllegalMove: if the execution is cancelled already
     """
@@ -189,7 +189,7 @@ def _stop(
 
 
 def cancel_by_vendor(occurrence: str) -> Execution:
-    """Cancel an execution for Optimove, which may send this first, and repeatedly."""
+    """Cancel an execution for Optimove; create it if the cancellation arrives first."""
     with transaction.atomic():
         execution = seized(join(occurrence, kind=ExecutionKind.UNKNOWN))
         if execution.stop != ExecutionStop.CANCELLED:

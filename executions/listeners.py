@@ -1,8 +1,8 @@
 """
 Management of listeners: open, register, rotate, unregister and close.
 
-A secret is shown once, when its listener is opened, and stored only as a digest.
-Registering needs the secret, so it always opens a new listener.
+A secret is shown once, when its listener is opened, and only its digest is stored. To
+register a listener, the portal needs the secret. So only a new listener is registered.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from promoportal.optimove.throttle import Throttled, throttled_call
 
 # Errors after which Optimove certainly did not register the URL.
 _NOT_REGISTERED = (Throttled, wire.Rejected, wire.Unavailable, wire.Misconfigured)
-# Servers drop header names with an underscore, and read values as Latin-1.
+# Servers drop headers with an underscore in the name, and read values as Latin-1.
 _HEADER = re.compile(r"([A-Za-z0-9-]+)\s*:\s*([!-~](?:[ -~]*[!-~])?)")
 _MAX_CHANNEL = 2**31 - 1
 
 
 class InvalidListener(ValueError):
-    """A setting that no listener can have; the message is a sentence."""
+    """An invalid setting of a listener; the message says how to correct it."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A new listener with its secret path, which is not stored anywhere."""
+    """A new listener and the path of its URL, whose secret is not stored."""
 
     listener: Listener
     path: str
@@ -81,10 +81,10 @@ def open_listener(
 
 def register(opened: Opened, vendor: External) -> None:
     """
-    Register the listener with Optimove; close it if Optimove rejects it.
+    Register the listener with Optimove; close it if it was certainly not registered.
 
-    If the outcome is unknown, the listener stays open: Optimove may call its URL, and a
-    webhook sent to a closed listener is lost.
+    If the outcome is unknown, the listener stays open. Optimove may then send webhooks
+    to its URL, and a webhook to a closed listener is lost.
 
     :raises wire.WireError: if the call failed
     :raises throttle.Throttled: if no call to Optimove may start now
@@ -101,7 +101,10 @@ def register(opened: Opened, vendor: External) -> None:
 
 def unregister(listener: Listener, vendor: External) -> None:
     """
-    Close the listener, and unregister it unless a newer one is registered in its place.
+    Unregister the listener from Optimove, then close it.
+
+    If a newer open listener is registered for the same event type and channel, this
+    function only closes the listener.
 
     :raises wire.WireError: if the call failed; the listener stays open
     :raises throttle.Throttled: if no call to Optimove may start now
@@ -114,10 +117,10 @@ def unregister(listener: Listener, vendor: External) -> None:
 
 def rotate(listener: Listener, vendor: External | None) -> Opened:
     """
-    Open a second listener for the same events; register it if `vendor` is set.
+    Open a second listener for the same events; register it if `vendor` is not None.
 
-    Both stay open, because webhooks to the old URL may be in flight. Unregistering the
-    old listener completes the rotation.
+    Both listeners stay open, because webhooks to the old URL may be in flight. To
+    complete the rotation, unregister the old listener.
     """
     with transaction.atomic():
         opened = open_listener(

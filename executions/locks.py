@@ -12,10 +12,10 @@ def lock_shared(execution: int | QuerySet[Any]) -> ExecutionStop:
     """
     Lock the execution for share until the transaction ends, and return its `stop`.
 
-    `execution` is its key, or a query that selects the key. Every transaction that
-    activates, adds or cancels assignments calls this first. All work that begins after a
-    committed stop sees the stop, and no execution is settled while work on it is in
-    flight. Executions are locked before any other row.
+    `execution` is its key, or a query that selects the key. Transactions that add,
+    activate or cancel assignments lock the execution first, before any other row. So
+    work that begins after a change of `stop` was committed reads the new value. No
+    execution becomes `SETTLED` while such a transaction runs.
     """
     return _stop_of(execution, "SHARE")
 
@@ -24,7 +24,7 @@ def lock_exclusive(execution_pk: int) -> ExecutionStop:
     """
     Lock the execution for update, for transactions that may change its row.
 
-    Two that hold the shared lock and then both change the row would deadlock.
+    Two transactions that have the shared lock and both change the row would deadlock.
     """
     return _stop_of(execution_pk, "NO KEY UPDATE")
 

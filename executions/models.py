@@ -16,12 +16,12 @@ from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.display_names import Named
 from promoportal.db.state_machine import NEWEST, Stateful, Transition, constraint
 
-# The condition of indexes that find rows by their reason: most rows have none.
+# The condition of indexes for lists filtered by reason: most rows have no reason.
 HAS_REASON = ~models.Q(reason="")
 
 
 class EventType(models.IntegerChoices):
-    """Optimove's event types (CONFIRMED, docs/vendor.md section 2)."""
+    """Optimove's event types. CONFIRMED: Optimove's documentation (docs/vendor.md)."""
 
     PROCESSED = 1, "1: a campaign was processed"
     ALL_PROCESSED = 2, "2: all of today's campaigns were processed"
@@ -33,8 +33,8 @@ class EventType(models.IntegerChoices):
     ENGAGEMENT = 14, "14: a campaign is ready for the Engagement SDK"
 
 
-# Events that announce rewards, day by day. A cancellation is rare and other events are
-# ignored: a long silence about them means nothing.
+# Events that announce rewards, and so are expected every day. Listeners for others may
+# receive nothing for a long time: cancellations are rare.
 REWARD_EVENTS = (EventType.SCHEDULED, EventType.TRIGGERED)
 
 
@@ -45,7 +45,7 @@ class ExecutionKind(models.TextChoices):
 
 
 class ExecutionReason(models.TextChoices):
-    """Reasons why a delivery or a trigger needs review, or an execution is stopped."""
+    """Reasons why a delivery or customer needs review, or an execution is stopped."""
 
     UNREADABLE = "UNREADABLE", "Invalid payload"
     WRONG_LISTENER = "WRONG_LISTENER", "Wrong listener"
@@ -95,9 +95,10 @@ class ListenerQuerySet(models.QuerySet["Listener"]):
 
     def silent(self, hours: int) -> Self:
         """
-        Return the open listeners for rewards without a delivery for `hours`; none if 0.
+        Return open listeners for `REWARD_EVENTS` without a delivery for `hours`.
 
-        A listener that never received a delivery counts from the time it was opened.
+        For a listener without any delivery, the time since it was opened counts. If
+        `hours` is 0, no listener is returned.
         """
         if not hours:
             return self.none()
@@ -106,7 +107,7 @@ class ListenerQuerySet(models.QuerySet["Listener"]):
         return found.filter(models.Q(LessThan(last, seconds_from_now(-3600 * hours))))
 
     def known_by(self, secret: str) -> Listener | None:
-        """Return the open listener with this secret, or None, in constant time."""
+        """Find the open listener with this secret, if any. Compare in constant time."""
         digest = Listener.digest(secret)
         known = None
         for listener in self.open():
@@ -154,12 +155,12 @@ class Listener(models.Model):
 
     @staticmethod
     def digest(secret: str) -> str:
-        """Return a plain SHA-256: 256 random bits need no salt and no slow hash."""
+        """Return the SHA-256. The random secret of a URL needs no salt or slow hash."""
         return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Campaign(Named):
-    """A campaign, which runs many times (Optimove's series)."""
+    """A plan in Optimove that can run many times (Optimove's series)."""
 
     first_seen_at = models.DateTimeField(db_default=Now())
 
@@ -171,10 +172,10 @@ class Campaign(Named):
 
 
 class Execution(Stateful):
-    """One run of a campaign (Optimove's occurrence), announced one or more times."""
+    """One run of a campaign (Optimove's occurrence). Many webhooks can announce it."""
 
     machines = {
-        # From each state to every other.
+        # Each state can change to every other state.
         "state": {
             state: frozenset(ExecutionProgress) - {state} for state in ExecutionProgress
         },
@@ -218,7 +219,7 @@ class Execution(Stateful):
             constraint("execution_stop_known", ExecutionStop.values, field="stop"),
         ]
         indexes = [
-            # For the scheduler, which queries unsettled executions every second.
+            # For the scheduler, which queries unfinished executions every second.
             models.Index(
                 fields=["state"],
                 name="execution_unsettled",
@@ -251,7 +252,7 @@ class ExecutionTransition(Transition):
 
 
 class Delivery(Stateful):
-    """One POST to a listener, stored as received."""
+    """One webhook request to a listener, whose body is stored as received."""
 
     machines = {
         "state": {
@@ -286,13 +287,13 @@ class Delivery(Stateful):
         verbose_name_plural = "deliveries"
         constraints = [constraint("delivery_state_known", DeliveryState.values)]
         indexes = [
-            # Pending deliveries, oldest first.
+            # For claims of pending deliveries, oldest first.
             models.Index(
                 fields=["id"],
                 name="delivery_unread",
                 condition=models.Q(state=DeliveryState.UNREAD),
             ),
-            # Lists as staff narrow them.
+            # For the filters of the admin list.
             models.Index("execution", NEWEST, name="delivery_of_execution"),
             models.Index("listener", NEWEST, name="delivery_of_listener"),
             models.Index("state", NEWEST, name="delivery_in_state"),
@@ -314,7 +315,7 @@ class DeliveryTransition(Transition):
 
 
 class Trigger(Stateful):
-    """One customer of a triggered execution, until Optimove lists the assignment."""
+    """One triggered customer, pending until Optimove lists an assignment."""
 
     machines = {
         "state": {
@@ -350,15 +351,15 @@ class Trigger(Stateful):
             ),
         ]
         indexes = [
-            # For the customers of the next look-up, and for whether any wait.
+            # For the next lookup of customers, and to check whether any are pending.
             models.Index(
                 fields=["execution", "not_before"],
                 name="trigger_waiting",
                 condition=models.Q(state=TriggerState.WAITING),
             ),
-            # A customer's page, and the search.
+            # For the page of a customer, and for the search.
             models.Index(fields=["customer"], name="trigger_by_customer"),
-            # Lists as staff narrow them.
+            # For the filters of the admin list.
             models.Index("execution", NEWEST, name="trigger_of_execution"),
             models.Index("state", NEWEST, name="trigger_in_state"),
             models.Index("reason", NEWEST, name="trigger_why", condition=HAS_REASON),

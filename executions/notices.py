@@ -1,7 +1,8 @@
 """
 Parsers of webhook bodies, one per event type.
 
-Keys in any case, ids as strings or numbers: CONFIRMED (docs/vendor.md section 3).
+Optimove sends keys in different cases, and IDs as strings or as numbers. CONFIRMED:
+independent integrations (docs/vendor.md).
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ MAX_ID_LENGTH = 200
 
 
 class Unreadable(Exception):
-    """A body without the content that its event type requires."""
+    """An invalid body: without the content that its event type requires."""
 
 
 class WrongEventType(Unreadable):
-    """A body of another event type than the listener's."""
+    """A body whose event type is not the event type of the listener."""
 
 
 @dataclass(frozen=True)
 class Scheduled:
-    """The execution of a scheduled campaign on one channel."""
+    """The notification that a scheduled campaign was executed on one channel."""
 
     occurrence: str
 
 
 @dataclass(frozen=True)
 class Triggered:
-    """A customer who met the criteria of a triggered campaign."""
+    """The notification that a customer met the criteria of a triggered campaign."""
 
     occurrence: str
     customer: str
@@ -41,14 +42,14 @@ class Triggered:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """The cancellation of a campaign, which may arrive before its execution."""
+    """The notification of a cancellation. It can arrive before all others."""
 
     occurrence: str
 
 
 @dataclass(frozen=True)
 class UnhandledEvent:
-    """An event that the portal ignores, with Optimove's name for it."""
+    """The notification of an event that the portal ignores, with the event's name."""
 
     name: str
 
@@ -75,9 +76,9 @@ def read(body: bytes, *, event_type: int) -> Notice:
 
 def occurrence_of(text: str) -> str:
     """
-    Return the occurrence's id as a user typed it, if it is valid.
+    Return the execution ID that a user typed, without spaces around it.
 
-    :raises Unreadable: with a sentence, if Optimove could not have sent this id
+    :raises Unreadable: with a sentence, if a webhook with this ID would be invalid
     """
     return _occurrence({"occurrence": text}, "occurrence")
 
@@ -159,7 +160,7 @@ def _id(fields: Mapping[str, Any], name: str) -> str:
 def _occurrence(fields: Mapping[str, Any], name: str = "campaignID") -> str:
     text = _id(fields, name)
     if len(text) > 1 and text[0] == "0" and text.isdecimal():
-        # Optimove may treat both as one id; the portal would not.
+        # For Optimove, 07 and 7 may be the same ID. For the portal, they would differ.
         raise Unreadable(
             f"{name} {text} begins with a zero; {text.lstrip('0') or '0'} was expected."
         )

@@ -1,4 +1,4 @@
-"""Reading of a request's body, chunked or not, up to a maximum size."""
+"""Reading of a request body, with or without chunks, up to a maximum size."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from rest_framework.exceptions import APIException
 
 LARGEST = 1024 * 1024
-# A sender that is still writing must receive the response, not a reset connection. So a
-# body that is too large is read to its end, up to this size, and discarded.
+# A body that is too large is read to its end, up to this size, and discarded. Otherwise
+# the sender, still writing, would get a connection reset instead of the response.
 DRAINED = 16 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 
@@ -22,14 +22,14 @@ class TooLarge(APIException):
 
 
 class CutShort(APIException):
-    """A body that ended before its announced length, or could not be read."""
+    """A body that ended before its announced length, or that could not be read."""
 
     status_code = 400
     default_detail = "The body was cut short."
 
 
 class NoLength(APIException):
-    """A chunked body that the server in front does not decode: its end is unknown."""
+    """A chunked body that the web server does not decode, so the end is unknown."""
 
     status_code = 411
     default_detail = "The body needs a length."
@@ -37,7 +37,7 @@ class NoLength(APIException):
 
 def read_body(environ: dict[str, Any]) -> bytes:
     """
-    Return the complete body: Django reads a chunked one, as sent by .NET, as empty.
+    Return the complete body. Of a chunked body (as from .NET), Django reads nothing.
 
     :raises TooLarge: if the body has more than `LARGEST` bytes
     :raises CutShort: if the sender stopped before the end
@@ -57,7 +57,7 @@ def read_body(environ: dict[str, Any]) -> bytes:
 
 
 def _announced(environ: dict[str, Any]) -> int | None:
-    """Return the announced length in bytes, or None for a chunked body."""
+    """Return the announced length in bytes: None if chunked, 0 if missing."""
     if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
         if not environ.get("wsgi.input_terminated"):
             raise NoLength

@@ -1,15 +1,15 @@
 """
-Signals for completed changes, each sent inside the transaction of the change.
+Signals for changes. Each signal is sent inside the transaction of its change.
 
-Each carries the changed row as `row`.
+Each signal has the argument `row`: a delivery for `delivered`, otherwise an execution.
 """
 
 from __future__ import annotations
 
 from django.dispatch import Signal
 
-delivered = Signal()  # a delivery was stored, or is to be processed again
-announced = Signal()  # an execution's complete list was requested; `by`, `why`
-triggered = Signal()  # customers of an execution were requested
-cancelled = Signal()  # an execution was cancelled; `by` is None for Optimove
-resumed = Signal()  # an execution was resumed, its figures allowed; `by`
+delivered = Signal()  # a delivery was stored, or queued again
+announced = Signal()  # a complete list was requested; also has `by`, `why`
+triggered = Signal()  # assignments of triggered customers were requested
+cancelled = Signal()  # an execution was cancelled; also has `by`, None for Optimove
+resumed = Signal()  # staff resumed an execution; also has `by`

@@ -1,4 +1,4 @@
-"""Background tasks of this app. A task has no payload: it processes the due rows."""
+"""The tasks of this app. A task has no arguments: it processes all due rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhook endpoint: authenticates, stores and responds. A job parses the body."""
+"""The webhook endpoint: it stores a delivery and responds. A job parses the body."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 class DeliveryNotStored(APIException):
-    """The delivery could not be stored, so the sender has to send it again."""
+    """The delivery was not stored because of a database error: send it again."""
 
     status_code = 503
     default_detail = "The delivery could not be kept; send it again."
 
 
 class Webhook(APIView):
-    """Endpoint for the deliveries of one listener."""
+    """The endpoint for webhook deliveries, with the secret of a listener in its URL."""
 
     http_method_names = ["post"]
     authentication_classes = [ListenerAuthentication]
@@ -39,7 +39,7 @@ class Webhook(APIView):
     def perform_content_negotiation(
         self, request: Request, force: bool = False
     ) -> tuple[Any, str]:
-        """Ignore the `Accept` header: Optimove reads no response."""
+        """Ignore the `Accept` header, so that its value never causes a 406."""
         return JSONRenderer(), JSONRenderer.media_type
 
     def post(self, request: Request, **kwargs: Any) -> Response:
@@ -52,7 +52,7 @@ class Webhook(APIView):
         return Response({"status": "kept", "delivery": delivery.pk})
 
     def handle_exception(self, exc: Exception) -> Response:
-        # The sender must not believe that the delivery is stored.
+        # A 503 tells the sender that the delivery is not stored.
         if isinstance(exc, DatabaseError | InterfaceError):
             logger.error("delivery.unkept", exc_info=exc)
             exc = DeliveryNotStored()

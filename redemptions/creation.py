@@ -1,4 +1,4 @@
-"""Creates a redemption for each activation, in the same transaction."""
+"""Creation of redemptions in the transaction that activates their rewards."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _MODES: dict[str, ReportMode] = {
 
 
 def create_redemptions(keys: Sequence[int]) -> None:
-    """Create redemptions for activated assignments whose promotion is reported."""
+    """Create redemptions for activated assignments, unless their mode is "off"."""
     now = database_now()
     rows = list(_new(_activated(keys), now))
-    # One per assignment: a second call changes nothing.
+    # Each assignment has at most one redemption: a second call inserts none.
     bulk.bulk_insert(Redemption, rows, ignore_conflicts=True)
     reopen({row["execution"] for row in rows}, why="There is something to report.")
     if any(row["mode"] == ReportMode.TRIGGERED for row in rows):
@@ -35,7 +35,7 @@ def create_redemptions(keys: Sequence[int]) -> None:
 
 
 def mode_of(assignment: Assignment) -> ReportMode | None:
-    """Return the mode of the promotion or of REDEMPTION_MODE; None if it is off."""
+    """Return the mode of the promotion, else of `REDEMPTION_MODE`; None for "off"."""
     promotion = assignment.promotion
     own = promotion.redemption_mode if promotion else ""
     chosen: str = own or settings.REDEMPTION_MODE
@@ -46,7 +46,7 @@ def mode_of(assignment: Assignment) -> ReportMode | None:
 
 
 def next_batch(now: datetime, interval: timedelta) -> datetime:
-    """Return the end of the present interval, at which all its redemptions are sent."""
+    """Return the end of the current interval, when its redemptions become due."""
     seconds = interval.total_seconds()
     return datetime.fromtimestamp(
         (now.timestamp() // seconds + 1) * seconds, tz=now.tzinfo

@@ -21,10 +21,10 @@ _NOT_HELD = SkipReason(SkipKind.WRONG_STATE, "not held")
 
 def report_again(rows: QuerySet[Redemption], *, by: Any, why: str) -> BulkResult:
     """
-    Report redemptions in `HELD` again, each in its own report.
+    Queue redemptions in `HELD` to be reported again, each in its own request.
 
-    Their executions are locked first, in the order of their keys: an execution must not
-    be settled while it has redemptions to report.
+    The executions are locked first, in the order of their keys: an execution must not
+    become `SETTLED` while it has redemptions to report.
     """
     chosen = list(rows.order_by("pk"))
     with transaction.atomic():
@@ -50,7 +50,7 @@ def report_again(rows: QuerySet[Redemption], *, by: Any, why: str) -> BulkResult
 
 
 def write_off(rows: QuerySet[Redemption], *, by: Any, why: str) -> BulkResult:
-    """Write off redemptions in `HELD`: they will not be reported."""
+    """Write off redemptions in `HELD`: the portal will not report them."""
     chosen = list(rows.order_by("pk"))
     moved = _move(chosen, RedemptionState.WRITTEN_OFF, by=by, why=why, problem=why)
     return _result(chosen, moved)
@@ -61,7 +61,7 @@ def _held(rows: Iterable[Redemption]) -> list[Redemption]:
 
 
 def _move(rows: Iterable[Redemption], to: RedemptionState, **changes: Any) -> set[int]:
-    """Move the rows that were in `HELD` and still are; return their keys."""
+    """Move those of the rows that are still in `HELD`; return their keys."""
     keys = [row.pk for row in _held(rows)]
     held = Redemption.objects.filter(pk__in=keys, state=RedemptionState.HELD)
     return set(state_machine.move_all(held, to, **changes))

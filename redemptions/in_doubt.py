@@ -1,4 +1,4 @@
-"""Redemptions whose report got no response, or whose worker crashed."""
+"""Redemptions whose outcome is unknown: no response, or a worker that crashed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,12 @@ def expire() -> int:
 
 
 def settle() -> None:
-    """Report again if Optimove recognizes a repeat by its reference; else hold."""
+    """
+    Resolve redemptions in `UNCERTAIN`: report them again, or move them to `HELD`.
+
+    They are reported again if Optimove recognizes a repeat by its reference, unless
+    they failed more than `GIVE_UP_AFTER` times.
+    """
     state_machine.move_all(
         _uncertain(failures__gt=GIVE_UP_AFTER),
         RedemptionState.HELD,
@@ -58,7 +63,7 @@ def settle() -> None:
 
 
 def hold_unanswered(rows: QuerySet[Redemption], problem: str) -> None:
-    """Hold redemptions that may have been reported: staff decide about a repeat."""
+    """Move redemptions to `HELD` that may have been reported: staff decide."""
     state_machine.move_all(
         rows,
         RedemptionState.HELD,
@@ -69,7 +74,7 @@ def hold_unanswered(rows: QuerySet[Redemption], problem: str) -> None:
 
 
 def _uncertain(**conditions: Any) -> QuerySet[Redemption]:
-    """Return at most `SWEEP` redemptions that are due; the next run takes the rest."""
+    """Return up to `SWEEP` due redemptions in `UNCERTAIN`, the longest due first."""
     rows = Redemption.objects.filter(
         due(), state=RedemptionState.UNCERTAIN, **conditions
     )

@@ -1,4 +1,4 @@
-"""Redemptions, which report activated rewards to Optimove, and their requests."""
+"""Redemptions, which report activated rewards to Optimove, and redemption requests."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class RedemptionState(models.TextChoices):
     WRITTEN_OFF = "WRITTEN_OFF", "Not reported"
 
 
-# States that the portal leaves without a decision of staff.
+# States that the portal changes without a decision of staff.
 MOVING = [
     RedemptionState.WAITING,
     RedemptionState.REPORTING,
     RedemptionState.UNCERTAIN,
 ]
-# States that are not reported yet and may be, by the portal or after a decision.
+# States of redemptions that are not reported, but can still be reported.
 UNREPORTED = [*MOVING, RedemptionState.HELD]
 
 
@@ -43,7 +43,7 @@ class RedemptionReason(models.TextChoices):
 
 
 class Report(models.Model):
-    """A request with one or many redemptions, stored before it is sent."""
+    """A redemption request with one or more redemptions, stored before it is sent."""
 
     class Outcome(models.TextChoices):
         ACCEPTED = "ACCEPTED", "Accepted"
@@ -70,10 +70,10 @@ class Report(models.Model):
 
     class Meta:
         indexes = [
-            # Lists as staff narrow them.
+            # For the filters of the admin list.
             models.Index("outcome", NEWEST, name="report_outcome"),
             models.Index("is_batch", NEWEST, name="report_kind"),
-            # The scheduler closes reports whose worker crashed.
+            # For the scheduler, which closes reports whose worker crashed.
             models.Index(
                 fields=["token"],
                 name="report_under_way",
@@ -90,7 +90,7 @@ class Report(models.Model):
 
 
 class Redemption(Stateful, Leased):
-    """The report of one activation to Optimove, until Optimove accepts it."""
+    """The report to Optimove that one reward was activated."""
 
     machines = {
         "state": {
@@ -178,7 +178,7 @@ class Redemption(Stateful, Leased):
                 name="redemption_uncertain",
                 condition=models.Q(state=RedemptionState.UNCERTAIN),
             ),
-            # The overview counts these few rows, and not all that were ever sent.
+            # For the overview, which counts the few redemptions in `UNCERTAIN`.
             models.Index(
                 NEWEST,
                 name="redemption_unanswered",
@@ -189,7 +189,7 @@ class Redemption(Stateful, Leased):
             models.Index("execution", NEWEST, name="redemption_of_execution"),
             models.Index("report", NEWEST, name="redemption_of_report"),
             models.Index("state", NEWEST, name="redemption_in_state"),
-            # Settled or not, too: is any redemption of this execution still moving?
+            # Also for the check whether an execution has redemptions in `MOVING`.
             models.Index(
                 "execution", "state", NEWEST, name="redemption_of_execution_in"
             ),

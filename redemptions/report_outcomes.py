@@ -1,4 +1,4 @@
-"""Apply Optimove's response to a report, by the outcome policy."""
+"""Changes that follow from Optimove's response to a report, by the outcome policy."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from redemptions.models import Redemption, RedemptionReason, RedemptionState, Re
 
 Outcome = Report.Outcome
 
-# Failures after which staff decide: about three days.
+# Failures after which staff decide. With the retry delays, about three days pass.
 GIVE_UP_AFTER = 80
-# Seconds until redemptions may be sent again after an unsent report, or after a 401.
+# Seconds until redemptions are due again after a report was not sent, or after a 401.
 AFTER_HAND_BACK, AFTER_UNAUTHORIZED = 1, 10
 
 
 @dataclass(frozen=True)
 class ClaimedReport:
-    """A report that this worker may send, with its redemptions."""
+    """A stored report with its redemptions, which one worker claimed by a lease."""
 
     report: Report
     lease: Lease
@@ -38,9 +38,9 @@ class ClaimedReport:
 
 def conclude(carried: ClaimedReport, result: Verdict | wire.WireError | None) -> None:
     """
-    Record the outcome of a report and move its redemptions, in one transaction.
+    Record the outcome of a report and change its redemptions, in one transaction.
 
-    `result` is the response or the error; None if nothing was sent.
+    `result` is the response, or the error, or None if nothing was sent.
     """
     if result is None:
         claimed = ClaimedRedemptions(carried, Outcome.NOT_SENT)
@@ -66,7 +66,7 @@ def _failed(carried: ClaimedReport, error: wire.WireError) -> ClaimedRedemptions
 
 
 def _answered(carried: ClaimedReport, verdict: Verdict) -> ClaimedRedemptions:
-    # A redemption that Optimove accepted before is accepted: the repeat changed nothing.
+    # A redemption that Optimove rejects as a duplicate was accepted before.
     refused = {
         carried.rows[refusal.index].pk: {
             "problem": f"{refusal.code}: {refusal.message}"[:2000]
@@ -85,7 +85,7 @@ def _answered(carried: ClaimedReport, verdict: Verdict) -> ClaimedRedemptions:
 
 @dataclass(frozen=True)
 class ClaimedRedemptions:
-    """The redemptions that still have the token of a report, and the outcome of its call."""
+    """The redemptions that still have the lease token of a report, and the outcome."""
 
     carried: ClaimedReport
     outcome: Outcome
@@ -116,7 +116,7 @@ class ClaimedRedemptions:
         if self._is_key_refused():
             self._wait(AFTER_UNAUTHORIZED)
         else:
-            # These failed too often.
+            # These rows have failed too often.
             hopeless = self.rows.filter(failures__gte=GIVE_UP_AFTER)
             self._hold(hopeless, RedemptionReason.GIVEN_UP, problem=self.problem)
             self._wait(self.delay, failures=F("failures") + 1)
@@ -133,7 +133,7 @@ class ClaimedRedemptions:
 
     def refuse(self) -> None:
         if len(self.carried.rows) > 1:
-            # In halves, to find the rejected redemption.
+            # The next requests have half as many rows, to find the rejected redemption.
             self._wait(0, batch_limit=(len(self.carried.rows) + 1) // 2)
         else:
             self._hold(self.rows, RedemptionReason.REFUSED, problem=self.problem)
@@ -142,12 +142,12 @@ class ClaimedRedemptions:
         self._hold(rows, RedemptionReason.MALFORMED, problem=self.problem)
 
     def _is_key_refused(self) -> bool:
-        """Return whether the response was 401: no row failed, and the circuit breaker opens."""
+        """Return whether the response was 401. The breaker opens; no row has failed."""
         error = self.error
         return isinstance(error, wire.Misconfigured) and error.status == UNAUTHORIZED
 
     def _given_up_for_lost(self) -> QuerySet[Redemption]:
-        """Return the accepted rows whose lease has ended: a late response is evidence."""
+        """Return accepted rows whose lease has ended: a late response counts, too."""
         return Redemption.objects.filter(
             Q(state=RedemptionState.UNCERTAIN)
             | Q(state=RedemptionState.HELD, reason=RedemptionReason.UNANSWERED),

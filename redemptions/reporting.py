@@ -1,8 +1,9 @@
 """
-Reports activations to Optimove: claim, call, conclude.
+Reporting of activated rewards to Optimove: claim redemptions, call, record the outcome.
 
-The report is stored before it is sent. Immediate redemptions are sent one by one, as
-Optimove's guide says, until more wait than its rate limit allows.
+A report is stored before it is sent. Immediate redemptions are sent one by one, as
+Optimove's guide says. If more than `ONE_BY_ONE` are due, or more than the rate limit
+allows at the moment, they are sent in a batch.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from redemptions.models import Redemption, RedemptionState, Report, ReportMode
 from redemptions.report_outcomes import ClaimedReport, conclude
 
 LEASE = 60.0
-# Maximum seconds of a call; no call begins that could last longer than its lease.
+# Maximum seconds of a call. No call begins if its lease ends in less than this time.
 MAX_CALL_SECONDS = 20.0
-# Seconds after which a job ends, so that other jobs can run.
+# Seconds after which a job sends no further report, so that other jobs can run.
 TURN = 5.0
-# Pending redemptions that are sent one by one: more would use up the rate limit.
+# Maximum number of due redemptions that are sent one by one, to save calls.
 ONE_BY_ONE = 5
 
 
 def report() -> None:
-    """Report due redemptions for `TURN` seconds."""
+    """Report due redemptions while calls are allowed, for up to `TURN` seconds."""
     budget = TimeBudget(TURN)
     with Promotions.from_settings() as client:
         while not budget.is_spent() and _may_call():
@@ -48,7 +49,7 @@ def report() -> None:
 
 
 def is_due() -> bool:
-    """Return whether redemptions are due and calls are allowed."""
+    """Return whether redemptions are due, and a call is likely to be allowed."""
     return _may_call() and _due().exists()
 
 
@@ -57,13 +58,13 @@ def _due() -> QuerySet[Redemption]:
 
 
 def _may_call() -> bool:
-    """Return whether a call is likely to be allowed; this check uses no call."""
+    """Return whether a call is likely to be allowed; the check itself is not a call."""
     is_open = circuit_breaker.is_open(circuit_breaker.Side.VENDOR)
     return not is_open and rate_limiter.remaining(Priority.REPORTING) > 0
 
 
 def claim(*, batch_limit: int) -> ClaimedReport | None:
-    """Claim the redemptions of the next report and store it; None if there are none."""
+    """Store the next report and claim its redemptions; None if nothing is claimed."""
     with transaction.atomic(durable=True):
         rows = [] if database_identity.has_changed() else _chosen(batch_limit)
         if not rows:
@@ -113,7 +114,7 @@ def _take(rows: Sequence[Redemption], written: Report, lease: Lease) -> None:
 
 
 def send(carried: ClaimedReport, client: Promotions) -> None:
-    """Send one report, unless its lease may end before the call does."""
+    """Send one report, unless its lease may end during the call; record the outcome."""
     if carried.lease.left() < MAX_CALL_SECONDS:
         conclude(carried, None)
         return

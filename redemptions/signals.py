@@ -1,7 +1,7 @@
-"""Signals, sent in the transaction of the change."""
+"""Signals for changes, each sent inside the transaction of its change."""
 
 from __future__ import annotations
 
 from django.dispatch import Signal
 
-waiting = Signal()  # redemptions are due at once
+waiting = Signal()  # redemptions became due

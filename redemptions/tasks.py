@@ -1,4 +1,4 @@
-"""The jobs of this package. A job has no arguments: the rows determine the work."""
+"""The tasks of this app. A task has no arguments: it processes all due rows."""
 
 from __future__ import annotations
 

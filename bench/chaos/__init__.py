@@ -1,8 +1,8 @@
 """
 A fault test of the whole portal, which counts the credits per reward.
 
-All processes run as in production, with the workers of two hosts. Processes are killed
-from outside, and the results are read from the ledgers of the simulators.
+All processes run as in production, with the workers of two hosts. The test kills and
+freezes processes, and reads the results from the sandbox and from the portal.
 """
 
 from __future__ import annotations

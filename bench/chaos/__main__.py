@@ -114,7 +114,7 @@ def _text(verdict: Verdict) -> str:
 
 
 def main() -> None:
-    """Run the command without `manage.py`, which production installs without `bench`."""
+    """Run the command. `manage.py` lacks it: production does not install `bench`."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promoportal.settings")
     django.setup()
     Command().run_from_argv(["python -m", "bench.chaos", *sys.argv[1:]])

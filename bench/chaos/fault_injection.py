@@ -1,4 +1,4 @@
-"""The faults: killed and frozen processes and false responses, while campaigns run."""
+"""Faults while campaigns run: processes killed or frozen, wrong and lost responses."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from promoportal.wire import WireError
 
 # Seconds between two faults.
 _PAUSE = (0.2, 1.2)
-# The event of a scheduled execution, which is sent once per channel.
+# The event type of a scheduled execution. Optimove sends one webhook per channel.
 _SCHEDULED = 13
-# Seconds: longer than any lease.
+# Seconds for which a process is frozen: longer than any lease.
 _FROZEN = 65.0
 
 # Seconds by which a webhook is delayed.
@@ -58,7 +58,8 @@ class FaultTest:
     """
     One fault test.
 
-    A seed repeats the faults and their times; the victims depend on the running processes.
+    The same seed draws the same faults and pauses. Which processes are affected depends
+    on the processes that are running.
     """
 
     stage: SystemUnderTest
@@ -81,7 +82,7 @@ class FaultTest:
         """Inject faults for `seconds`, while campaigns run."""
         began = time.monotonic()
         campaigns = self._campaigns()
-        # Each fault at least once, then at random.
+        # First each fault once, then at random.
         self._first = self._random.sample(list(_FAULTS), len(_FAULTS))
         while (now := time.monotonic() - began) < self.seconds:
             while campaigns and campaigns[0][0] <= now:
@@ -93,7 +94,7 @@ class FaultTest:
             self._execute(what, count)
 
     def end_faults(self) -> None:
-        """End the faults; frozen processes stay frozen for the full time."""
+        """End the faults; a process that is frozen stays frozen for the full time."""
         self.stage.clear_faults()
         time.sleep(_DELAYED + 1)
         self._read_webhooks()
@@ -102,16 +103,16 @@ class FaultTest:
 
     @property
     def unannounced(self) -> list[str]:
-        """Return scheduled executions whose webhooks were lost, and all triggered ones."""
+        """Return the executions except scheduled ones with an accepted webhook."""
         return [one for one in self.occurrences if one not in self.announced]
 
     def thaw(self) -> bool:
-        """Continue processes whose time has passed; return whether none is frozen."""
+        """Continue processes when their time is over; return whether none is frozen."""
         self._thaw(time.monotonic())
         return not self._frozen
 
     def _read_webhooks(self) -> None:
-        """Collect executions with a webhook that got a 200: the portal has accepted it."""
+        """Add the scheduled executions with an accepted webhook to `announced`."""
         with suppress(WireError):
             for posted in self.stage.look("notices?last=20000"):
                 if posted["event"] == _SCHEDULED and posted["status"] == 200:
@@ -119,7 +120,7 @@ class FaultTest:
                     self.announced |= values & set(self.occurrences)
 
     def _campaigns(self) -> list[tuple[float, str, int]]:
-        """Return time, kind and customers of each; four of five customers get a reward."""
+        """Return the time, kind and number of customers of each campaign, in order."""
         customers = self.rewards * 5 // 4
         large = [(part, "execute", customers // 6) for part in (0.0, 0.2, 0.4, 0.6)]
         rest = customers - 4 * (customers // 6)
@@ -150,12 +151,12 @@ class FaultTest:
         return name
 
     def kill_one(self) -> str:
-        """Kill a worker, a web worker, or any other process of a host."""
+        """Kill a random process of a host, but not the supervisor or the database."""
         victim = self._any(descendants(self._host()))
         return self._kill(victim, "kill: one process")
 
     def kill_cluster(self) -> str:
-        """Kill a child of a supervisor, and thereby its descendants."""
+        """Kill a child of a supervisor; its descendants end with it."""
         host = self._host()
         children = [one for one in descendants(host) if one.parent == host]
         return self._kill(self._any(children), "kill: a cluster, or the web")
@@ -169,20 +170,20 @@ class FaultTest:
         return "freeze: one process"
 
     def stop_database(self) -> str:
-        """Shut the database down immediately, without a checkpoint; it recovers."""
+        """Make the database stop immediately, without a checkpoint: it must recover."""
         pid = self.stage.database
         if pid is None or not send(pid, signal.SIGQUIT):
             return ""
         return "database: immediate shutdown"
 
     def kill_sandbox(self) -> str:
-        """Kill the sandbox; its data survives."""
+        """Kill the sandbox and start it again, with its data."""
         self._read_webhooks()
         self.stage.kill_sandbox()
         return "kill: the sandbox"
 
     def stall(self) -> str:
-        """Begin a request, and never complete it."""
+        """Begin a request to the portal, and never complete it."""
         with suppress(OSError):
             address = ("127.0.0.1", self.stage.portal_port)
             caller = socket.create_connection(address, timeout=5)
@@ -216,7 +217,7 @@ class FaultTest:
         return label
 
     def _any(self, processes: list[Process]) -> Process | None:
-        # Not the database, a descendant of the process that started it: it has its own fault.
+        # The database is such a descendant, but has a fault of its own.
         victims = [one for one in processes if "postgres" not in one.command]
         return self._random.choice(victims) if victims else None
 

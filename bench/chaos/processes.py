@@ -1,4 +1,4 @@
-"""The processes of this machine, and the descendants of one."""
+"""The processes of this machine, and the descendants of a process."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 
 class Process(NamedTuple):
-    """A running process."""
-
     pid: int
     parent: int
     command: str

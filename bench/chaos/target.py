@@ -21,9 +21,9 @@ _MANAGE = [sys.executable, str(Path(__file__).parents[2] / "manage.py")]
 _TIMEOUT = 120.0
 
 
-# Jobs are delivered again while they run, and killed while they run.
+# With these settings, jobs are delivered again and killed while they still run.
 _WRONG_QUEUE = {"JOB_RETRY_SECONDS": "1", "JOB_TIMEOUT_SECONDS": "6"}
-# Every job is stored twice, so that two workers run it at once.
+# Every job is stored twice, so that two workers can run it at the same time.
 _EVERY_JOB_TWICE = """
     CREATE FUNCTION chaos_job_twice() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF pg_trigger_depth() = 1 THEN
@@ -38,7 +38,7 @@ _EVERY_JOB_TWICE = """
 
 
 class SystemUnderTest:
-    """A separate installation below a folder; it ends with this process."""
+    """A separate portal and sandbox in `home`, which end with the current process."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class SystemUnderTest:
         wrong_queue: bool = False,
     ) -> None:
         """
-        :param capability: of the platform, and PLATFORM_CAPABILITY of the portal
+        :param capability: the platform's capability, and `PLATFORM_CAPABILITY`
         :param wrong_queue: use forbidden settings of django-q2, and run every job twice
         """
         self.home = home
@@ -85,7 +85,7 @@ class SystemUnderTest:
 
     @property
     def hosts(self) -> list[int]:
-        """Return the pids of the supervisors, whose descendants may be killed."""
+        """Return the pids of the supervisors. The faults kill their descendants."""
         return [self._started[name].pid for name in ("portal", "second host")]
 
     def kill_sandbox(self) -> None:
@@ -97,7 +97,7 @@ class SystemUnderTest:
 
     @property
     def database(self) -> int | None:
-        """Return the pid of the embedded database's first process; None if it does not run."""
+        """Return the pid of the database's main process, or None if it is down."""
         return server_of(Layout(self.home).data)
 
     def order(self, what: str, **body: Any) -> Any:
@@ -111,12 +111,12 @@ class SystemUnderTest:
         self._ask("DELETE", "faults", None)
 
     def manage(self, *words: str) -> dict[str, Any]:
-        """Run a command of the portal as staff do, and return its JSON output."""
+        """Run a command of `manage.py`, and return its JSON output."""
         output: dict[str, Any] = json.loads(self._last_line(*words, "--json"))
         return output
 
     def manage_each(self, name: str, arguments: list[str]) -> list[dict[str, Any]]:
-        """Run a command once per argument, in one process, and return the JSON outputs."""
+        """Run a command once per argument, in one process; return the JSON outputs."""
         if not arguments:
             return []
         script = (
@@ -162,7 +162,7 @@ class SystemUnderTest:
         own = {"idempotent": "keyed", "idempotent,askable": "idempotent"}
         words = ["--capability", own.get(self._capability, self._capability)]
         words += ["--port", str(self.sandbox_port), "--keep", str(self.home / "far")]
-        words += ["--with-parent", str(os.getpid())]  # also if this process is killed
+        words += ["--with-parent", str(os.getpid())]  # ends even if this one is killed
         self._start("sandbox", "sandbox", *words)
 
     @property
@@ -170,7 +170,7 @@ class SystemUnderTest:
         sandbox = f"http://127.0.0.1:{self.sandbox_port}"
         outer = {k: v for k, v in os.environ.items() if k != "DATABASE_URL_FILE"}
         return outer | {
-            # Set explicitly, so that no .env sets another: the test has its own database.
+            # Empty: the test has its own database, even if a .env file sets another.
             "DATABASE_URL": "",
             "PORTAL_HOME": str(self.home),
             "PORTAL_URL": f"http://127.0.0.1:{self.portal_port}",
@@ -186,7 +186,7 @@ class SystemUnderTest:
     def _start(self, name: str, *words: str) -> None:
         self._started[name] = subprocess.Popen(
             [*_MANAGE, *words],
-            # Only for services: commands would be refused (E003).
+            # Only for services, which skip the checks: E003 would reject commands.
             env=self._environment | (_WRONG_QUEUE if self._wrong_queue else {}),
             stdin=subprocess.DEVNULL,
             stdout=self._log,

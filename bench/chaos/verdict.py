@@ -1,4 +1,4 @@
-"""Waits until all work is done, and counts in the ledgers of the simulators."""
+"""The end of a fault test: wait until the work is done, then count the results."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bench.chaos.target import SystemUnderTest
 
 # Seconds between two queries of the portal's rows, each of which starts a process.
 _EVERY = 3.0
-# After `patience` seconds the work is not done in time. The test waits longer, up to this
-# multiple: ledgers that still change do not show which rewards are lost.
+# Work that takes more than `patience` seconds is too late. The test then waits longer,
+# up to this multiple: while ledgers change, they do not show which rewards are lost.
 _MAX_LENGTH = 5
 
-# Counts the portal's rows that still change, that need review, by reason, and that are
-# possibly activated without a record of what was sent.
+# Counts rows of the portal: those that still change, those that need review by reason,
+# and those that are possibly activated without a record of what was sent.
 _LEFT = """
 import json
 from django.db.models import Count, Exists, OuterRef, Q
@@ -57,15 +57,15 @@ class Verdict:
     credits: int
     most_credits: int  # of one reward
     doubled: int
-    lost: int  # assigned, not credited, and not waiting for a decision of staff
-    unlisted: int  # assigned, and on a list that staff have to fetch again
+    lost: int  # not credited, and neither in review nor of unknown outcome
+    unlisted: int  # assigned, but missing; the assignment fetch needs review
     uncalled_for: int
     different: int
     unreported: int
     premature: int  # redeemed and never credited
     uncertain: int
     moving: int  # rows of any kind with unfinished work
-    held: int  # rows of any kind
+    held: int  # rows of any kind that need review
     held_why: dict[str, int]
     unproven: int  # possibly activated, without a record of what was sent
     drift: int
@@ -76,14 +76,14 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """Return whether nothing is doubled, lost or reported wrongly."""
+        """Return whether rewards exist, and none is doubled, lost or wrong."""
         wrong = self.doubled + self.lost + self.uncalled_for + self.different
         wrong += self.premature + self.unproven
         return bool(self.rewards) and self.most_credits <= 1 and not wrong
 
     @property
     def is_settled(self) -> bool:
-        """Return whether nothing is left, also for staff, and all was done in time."""
+        """Return whether no work is left, also for staff, and all was done in time."""
         left = self.uncertain + self.moving + self.held
         in_time = self.seconds_to_settle <= self.patience
         return in_time and not left + self.unreported + self.drift
@@ -94,11 +94,11 @@ class Verdict:
 
 def settle(stage: SystemUnderTest, test: FaultTest, *, patience: float) -> float:
     """
-    Wait until no automatic work is left; return the seconds, also if they are too many.
+    Wait until no automatic work is left, or the maximum time ends; return the seconds.
 
-    Executions without a received webhook are opened by hand first, as after any loss of
-    webhooks. A scheduled execution with one webhook that got a 200 is not opened: the
-    portal has accepted it.
+    First, the executions of `unannounced` are opened, as staff do after a loss of
+    webhooks. A scheduled execution with a webhook that got a 200 is not opened: the
+    portal has accepted that webhook.
     """
     began = time.monotonic()
     # A frozen process may hold row locks that opening an execution would wait for.
@@ -115,7 +115,7 @@ def settle(stage: SystemUnderTest, test: FaultTest, *, patience: float) -> float
 def _agreements(
     stage: SystemUnderTest, test: FaultTest, held: list[str]
 ) -> Counter[str]:
-    """Count the assigned rewards and all differences, over all executions."""
+    """Return the sums of assigned rewards and differences over all executions."""
     found: Counter[str] = Counter()
     for occurrence in test.occurrences:
         agreement = stage.look(f"ledger?occurrence={occurrence}")["agreement"]
@@ -128,7 +128,7 @@ def _agreements(
 def judge(
     stage: SystemUnderTest, test: FaultTest, seconds: float, *, patience: float
 ) -> Verdict:
-    """Return the counts of the portal, the platform and Optimove."""
+    """Return the result, from the counts of the portal, the platform and Optimove."""
     left = stage.ask(_LEFT)
     ledgers = _agreements(stage, test, left["lists_held"])
     portal: Counter[str] = Counter()
@@ -144,7 +144,7 @@ def judge(
         credits=platform["credits"],
         most_credits=platform["most_per_assignment"],
         doubled=ledgers["doubled"],
-        # By the figures of the portal, and by those of the platform.
+        # The greater number of two: by the portal's figures, and by the platform's.
         lost=max(
             _lost(ledgers["assigned"], portal["active"] + waiting),
             _lost(ledgers["missing"], waiting),
@@ -168,5 +168,4 @@ def judge(
 
 
 def _lost(there: int, accounted_for: int) -> int:
-    """Return the number that is not accounted for."""
     return max(0, there - accounted_for)

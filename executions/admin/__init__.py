@@ -1,4 +1,4 @@
-"""Admin pages of webhook deliveries, executions and all that belongs to them."""
+"""Admin pages of listeners, deliveries, campaigns, executions and customers."""
 
 from __future__ import annotations
 

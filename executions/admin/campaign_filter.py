@@ -12,12 +12,12 @@ from django.http import HttpRequest
 from executions.models import Campaign, Execution
 from promoportal.admin.related_filters import RelatedRowFilter
 
-# A page reads some rows of each: for a daily campaign, eight weeks.
+# A page reads some rows of each execution. 56 executions are eight weeks, if daily.
 MAX_EXECUTIONS = 56
 
 
 class OfCampaign(RelatedRowFilter):
-    """Filters rows by the newest executions of a campaign; an index finds each."""
+    """A filter by the newest executions of a campaign. An index serves each of them."""
 
     title = parameter_name = "campaign"
     model = Campaign
@@ -51,6 +51,6 @@ class OfCampaign(RelatedRowFilter):
 
 
 def newest_of(campaign: Any) -> list[int]:
-    """Return the newest executions of a campaign, at most `MAX_EXECUTIONS` and one."""
+    """Return the keys of the newest executions, up to `MAX_EXECUTIONS` + 1."""
     rows = Execution.objects.filter(campaign=campaign).order_by("-pk")
     return list(rows.values_list("pk", flat=True)[: MAX_EXECUTIONS + 1])

@@ -1,4 +1,4 @@
-"""The admin pages of campaigns and their executions."""
+"""The admin pages of campaigns, with their latest executions."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from promoportal.admin.sensitive_fields import Reveal, hidden
 from promoportal.admin.timeline import Moment, transitions_of
 from promoportal.db.database_clock import seconds_from_now
 
-# Seconds after which an unread delivery shows that no worker runs.
+# Seconds after which a pending delivery is an alert: perhaps no worker runs.
 UNREAD_FOR = 60
 
 # The payload may contain all data that Optimove has about a customer.
@@ -39,7 +39,7 @@ _BODY = Reveal(
 
 
 def _plan(rows: QuerySet[Delivery]) -> Iterable[Panel]:
-    """Yield a panel for each execution in the deliveries: the effect of a replay."""
+    """Yield panels with the effects of processing deliveries again, per execution."""
     oldest_first = rows.select_related("listener").order_by("pk")
     read = list(oldest_first[: replay_preview.MAX_DELIVERIES])
     previews, idle = replay_preview.foresee(read)

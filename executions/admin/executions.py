@@ -1,4 +1,4 @@
-"""The admin pages of executions, and the actions that stop and resume them."""
+"""The admin pages of executions, with actions to fetch again, stop and resume."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _is(*stops: ExecutionStop) -> Callable[[Execution], bool]:
 
 
 def _badges(row: Execution) -> SafeString:
-    """Return the badges of the progress, and of the stop if there is one."""
+    """Return a badge for the progress, and one for the status if it is not running."""
     running = row.stop == ExecutionStop.NONE
     stop = "" if running else badge(row.stop, str(row.get_stop_display()))
     return format_html("{} {}", state_badge(row), stop)
@@ -103,7 +103,7 @@ ACTIONS = (
         "becomes void, and a later notice does not open it again. What customers "
         "have already, they keep; what is in doubt is still settled.",
         fits=_is(ExecutionStop.NONE, ExecutionStop.PAUSED, ExecutionStop.HELD),
-        # A later webhook may open it again; staff can prevent that.
+        # A later webhook may open a processed execution again, unless it is cancelled.
         is_aside=_is_settled,
     ),
 )
@@ -124,7 +124,7 @@ class ExecutionAdmin(PortalAdmin):
     search = Search(exact=("reference", "campaign__reference"))
     search_help_text = "An execution's or a campaign's id, in full"
     alerts = (held("Executions are held", "Execution is held", field="stop"),)
-    # Only the stop counts: the progress changes all the time.
+    # The version token is only the status, because the progress changes often.
     offered = Actions(
         ACTIONS,
         version_token=lambda row: str(row.stop),

@@ -34,7 +34,7 @@ def _header(row: Listener) -> str:
 
 @admin.register(Listener)
 class ListenerAdmin(PortalAdmin):
-    """Never shows the digests: their secrets are the only protection of a listener."""
+    """Pages of listeners, without the digests: the secrets protect the listener."""
 
     list_display = (
         *("identity", "event_type", "channel", "state_badge", "heard", "opened"),

@@ -1,8 +1,8 @@
 """
 A preview of processing deliveries again, which changes nothing.
 
-The payload is read as a worker would read it, and compared with the present rows. Later
-packages add the consequences for rewards, which this package must not import.
+The payload is parsed as a worker would parse it, and compared with the present rows. A
+later app adds the effects on rewards, because this app must not import that app.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from executions.models import (
 from executions.notices import Cancelled, Notice, Scheduled, Triggered, UnhandledEvent
 from promoportal.admin.panels import Fact
 
-# Deliveries to read: a payload can have a megabyte, and staff wait for the page.
+# Maximum number of deliveries that a preview parses: a payload can have a megabyte.
 MAX_DELIVERIES = 20
 
 
@@ -44,17 +44,17 @@ class ReplayPreview:
 
     @property
     def collects(self) -> bool:
-        """Return whether the whole list of the execution would be fetched."""
+        """Return whether processing would fetch the execution's complete list."""
         return self._contains(Scheduled) and not self.is_over
 
     @property
     def cancels(self) -> bool:
-        """Return whether the execution would be cancelled and is not yet."""
+        """Return whether processing would cancel an execution that is not cancelled."""
         return self._contains(Cancelled) and not self.is_over
 
     @property
     def customers(self) -> list[str]:
-        """Return the customers whose assignments would be fetched."""
+        """Return the customers that the notifications name, each once."""
         named = (each.customer for each in self.notices if isinstance(each, Triggered))
         return list(dict.fromkeys(named))
 
@@ -63,7 +63,7 @@ class ReplayPreview:
         return not (self._contains(Scheduled) or self._contains(Cancelled))
 
     def sentences(self) -> Iterator[str]:
-        """Yield the effects in the order in which they would occur."""
+        """Yield sentences about the effects, in the order in which they would occur."""
         yield self._joined()
         if self.collects:
             yield "Optimove would be asked for its whole list."
@@ -99,7 +99,7 @@ class ReplayPreview:
 
 @dataclass(frozen=True)
 class Consequence:
-    """The consequences for the rows of a later package: present figures, and changes."""
+    """The effects on the rows of a later app: present figures, and sentences."""
 
     facts: Sequence[Fact] = ()
     sentences: Sequence[str] = ()
@@ -110,7 +110,7 @@ _sources: list[Source] = []
 
 
 def consequence(source: Source) -> Source:
-    """Register a function of a later package that returns the consequence for its rows."""
+    """Register a function of a later app that returns the effects on its rows."""
     _sources.append(source)
     return source
 
@@ -122,7 +122,7 @@ def consequences(preview: ReplayPreview) -> list[Consequence]:
 def foresee(
     deliveries: Iterable[Delivery],
 ) -> tuple[list[ReplayPreview], list[tuple[Delivery, str]]]:
-    """Return the effects of these deliveries, and the others, each with the reason."""
+    """Return the effects of the deliveries, and the deliveries without any effect."""
     found: dict[str, ReplayPreview] = {}
     idle: list[tuple[Delivery, str]] = []
     for delivery in deliveries:
@@ -138,7 +138,7 @@ def foresee(
 
 
 def _why_not(delivery: Delivery) -> str:
-    """Return the reason why a delivery is not read for the page, if there is one."""
+    """Return why a delivery is not parsed for the preview; empty if it is parsed."""
     if delivery.state == DeliveryState.UNREAD:
         return "It is still to be read, and would be left alone."
     if delivery.reason == ExecutionReason.POISON:

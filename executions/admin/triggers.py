@@ -1,4 +1,4 @@
-"""The admin pages of triggered customers, and the action that fetches them again."""
+"""The admin pages of triggered customers, with the action to fetch again."""
 
 from __future__ import annotations
 

@@ -28,13 +28,13 @@ else:
 
 class AccountsAdmin(_ModelAdmin):
     """
-    A page for superusers only, because to grant permissions is to have all of them.
+    Base of pages for superusers only: a user who grants permissions can get all.
 
-    Adds the client address to the audit entries that Django stores.
+    It adds the client address to the audit entries that Django stores.
     """
 
     filter_horizontal = ()
-    # Checkboxes: screen readers cannot read out two lists with arrows between them.
+    # Screen readers cannot read out Django's default: two lists with arrows.
     formfield_overrides: ClassVar[Any] = {
         ManyToManyField: {"widget": CheckboxSelectMultiple}
     }
@@ -69,7 +69,7 @@ class StaffAdmin(AccountsAdmin, _UserAdmin):
     readonly_fields = ("last_login", "date_joined")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return False: the audit entries of an account would be deleted with it."""
+        """Return False: deleting an account would delete its audit entries."""
         return False
 
 
@@ -78,13 +78,13 @@ class RoleAdmin(AccountsAdmin, GroupAdmin):
 
 
 def register() -> None:
-    """Replace the pages that Django and django-q2 registered."""
+    """Unregister the pages of Django and django-q2, and register the portal's own."""
     for model in (User, Group, OrmQ, Schedule, Success, Failure):
         if admin.site.is_registered(model):
             admin.site.unregister(model)
     admin.site.register(User, StaffAdmin)
     admin.site.register(Group, RoleAdmin)
-    # Schedules stay unregistered: they run any function, so adding one is like a shell.
-    # The queue's rows are signed pickles, and no successes are kept.
+    # Not registered again: schedules, because a user who adds one can run any function,
+    # the queue's rows, which are signed pickles, and successes, which are not kept.
     admin.site.register(Failure, FailureAdmin)
     admin.site.register(LogEntry, AuditLogAdmin)

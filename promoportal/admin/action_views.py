@@ -16,7 +16,7 @@ from promoportal.admin.posted_form import PostedForm
 
 @dataclass(frozen=True)
 class Selection:
-    """The keys of the chosen rows; `first` is set if the form was on a row's page."""
+    """The keys of the chosen rows, and the row itself if the form was on its page."""
 
     keys: list[Any]
     is_cut: bool
@@ -54,7 +54,7 @@ class ActionViews:
         return self._perform(action, selection, form.cleaned_data["why"])
 
     def resume(self) -> HttpResponse | None:
-        """Ask once to confirm an action from before the session ended, if any."""
+        """Ask once to confirm an action that was posted after the session ended."""
         action = self.offered.named(self.form.data.get("action"))
         selection = self._selection()
         if not action or not self._may(action) or not selection.keys:
@@ -82,7 +82,7 @@ class ActionViews:
         """
         Return the chosen rows, read in one query.
 
-        Their keys are fixed here: only rows that were confirmed are changed.
+        The confirmation page posts these keys, so later matches are not changed.
         """
         rows = self.form.rows().order_by("pk")
         if self.form.data.get("seen"):  # the form was on a row's page
@@ -93,7 +93,7 @@ class ActionViews:
         return Selection(keys[:MAX_ROWS], len(keys) > MAX_ROWS, first)
 
     def _version_conflict(self, selection: Selection) -> str:
-        """Return a sentence if the row changed since its page was shown."""
+        """Return a message if the row changed since its page was shown, or nothing."""
         seen, row = self.form.data.get("seen", ""), selection.first
         if not seen or self.offered.version_token(row) == seen:
             return ""

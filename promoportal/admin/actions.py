@@ -18,9 +18,9 @@ from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
 from promoportal.db.state_machine import IllegalMove, LostRace, Stateful
 from promoportal.runtime.time_budget import TimeBudget
 
-# Maximum number of rows in one request: staff wait for its response.
+# Maximum number of rows in one request: a user waits for the response.
 MAX_ROWS = 5_000
-# Rows that are changed before the time is checked again.
+# Number of rows that are changed between two checks of the time.
 BATCH_SIZE = 100
 # Maximum number of different reasons for skipped rows in a message.
 MAX_REASONS = 5
@@ -38,8 +38,8 @@ def each_row(
     """
     Return an `Act` that calls `service` for one row after the other.
 
-    Rows in a state from which the service may not move them are skipped; `refused` is
-    the reason, or returns it. `related` names the related rows that the service needs.
+    A row is skipped if its state does not allow the change. The reason is `refused`, or
+    what `refused` returns for the row. `related` names rows to fetch with each row.
     """
 
     def act(rows: QuerySet[Any], *, by: Any, why: str) -> BulkResult:
@@ -67,10 +67,10 @@ class Action:
     """
     One action on rows, offered above their list and on a row's page.
 
-    `said` ends the sentences "1 assignment ..." and "2 assignments ...". Confirmation
-    is required for an action with a `warning`, which says what will happen, or with a
-    `plan`, which calculates it. `fits` decides whether a row's page offers the action;
-    the service checks again.
+    `said` ends the sentences "1 assignment ..." and "2 assignments ...". The user must
+    confirm an action that has a `warning`, which describes the effect, or a `plan`,
+    which calculates the effect. `fits` decides whether a row's page offers the action.
+    The service checks the row again.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Action:
     for_support: bool = False
     # The decision that a second approval must confirm; see `Actions.proposed`.
     proposes: str = ""
-    # Only the audit log records the action: one transaction stores both.
+    # Only the audit log records the action: action and entry share a transaction.
     is_only_logged: bool = False
     kind: audit_log.AuditKind = audit_log.AuditKind.DONE
     # Seconds after which no further batch begins; gunicorn ends a request after 60.
@@ -109,9 +109,9 @@ class Action:
         address: str,
     ) -> BulkResult:
         """
-        Change the rows with these keys in batches, until the time is over.
+        Change the rows with these keys in batches; begin no batch after `seconds`.
 
-        Each row gets an audit entry with the figures of its batch and the address.
+        Each row gets an audit entry with the figures of the row's batch, and `address`.
         """
         budget, result = TimeBudget(self.seconds), BulkResult(unreached=len(keys))
         for start in range(0, len(keys), BATCH_SIZE):
@@ -163,8 +163,9 @@ class Actions:
     """
     The actions on the rows of one model.
 
-    A page sends the `version_token` of its row: if the row changed, the action is
-    refused with its `state_label`. `proposed` returns a user's open proposal.
+    The page of a row sends the row's `version_token` with an action. If the token has
+    changed in between, a message shows the row's `state_label`, and nothing is done.
+    `proposed` returns the decision that the user has proposed for the row, if any.
     """
 
     actions: Sequence[Action] = ()
@@ -183,7 +184,7 @@ class Actions:
         return [action for action in self if user.has_perm(action.permission)]
 
     def available_actions(self, row: Any, user: Any) -> list[Action]:
-        """Return the actions that the user may perform on the row in its state."""
+        """Return the allowed actions that fit the row and are not proposed already."""
         fitting = [action for action in self.allowed(user) if action.fits(row)]
         if not any(action.proposes for action in fitting):
             return fitting

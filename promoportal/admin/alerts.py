@@ -1,4 +1,4 @@
-"""Rows that need review: a count and a filter for each kind, shown on the overview."""
+"""Alerts about rows: counts on the overview, and filters of lists."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARAMETER = "needs"
 
 @dataclass(frozen=True)
 class Alert:
-    """Rows that need review by staff, or that are not processed in time."""
+    """A condition for rows that need review, or that are not processed in time."""
 
     name: str
     label: str
@@ -28,7 +28,7 @@ class Alert:
     one: str
     where: Callable[[], Q]
     by_reason: bool = False
-    # Returns the number of rows by reason, where the database has it already.
+    # Returns the number of rows by reason, from the state counts.
     known: Callable[[], Mapping[str, int]] | None = None
 
 
@@ -39,7 +39,7 @@ def held(
     field: str = "state",
     known: Callable[[], Mapping[str, int]] | None = None,
 ) -> Alert:
-    """Return the alert for rows in `HELD`, by their reasons."""
+    """Return the alert for rows in `HELD`, with a count for each reason."""
     return Alert("held", label, one, lambda: Q(**{field: "HELD"}), True, known)
 
 
@@ -54,7 +54,7 @@ class Figure:
 
 
 def alert_filter(alerts: Sequence[Alert]) -> type[LookupFilter]:
-    """Return the list filter for the rows that the overview counts."""
+    """Return the filter of a list by the alerts of its model."""
     conditions = {each.name: (each.label, each.where()) for each in alerts}
     return narrowed_by(PARAMETER, "what needs a person", conditions)
 

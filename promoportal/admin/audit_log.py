@@ -2,8 +2,8 @@
 The audit log: Django's entries, with a kind and the client address.
 
 The kind is stored in Django's `action_flag`, so that an index finds the few refusals
-among a million actions. The address has a table of its own, because the text of an
-entry contains what users typed, and they could type any address.
+among a million actions. The address has a table of its own. It is not in the text of
+an entry, because the text contains what users typed, and users can type any address.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def record(
     address: str,
     model: type[models.Model] | None = None,
 ) -> None:
-    """Store an entry with its origin for each row, or for a name of rows of `model`."""
+    """Store an entry and its origin for each row, or each name for rows of `model`."""
     entries = [_entry(kind, message, by, each, model) for each in about]
     with transaction.atomic():
         note(LogEntry.objects.bulk_create(entries, batch_size=1_000), address=address)

@@ -25,7 +25,7 @@ _KINDS = narrowed_by(
 
 
 class AuditLogAdmin(PortalAdmin):
-    """The audit log of all staff actions, exports and refusals included."""
+    """The audit log of all staff actions, including exports and refused actions."""
 
     list_display = ("when", "user", "kind", "what_it_was", "row", "said", "from_where")
     list_select_related = ("user", "content_type")

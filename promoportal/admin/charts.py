@@ -1,4 +1,4 @@
-"""Small charts as SVG, drawn on the server because no script may draw them."""
+"""Small charts as SVG, drawn on the server, so that pages need no script for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WIDE, _HIGH = 1000, 40
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a total; the tone is that of a state, see `formatting.badge`."""
+    """One part of a total; `tone` is the tone of a state, see `formatting.badge`."""
 
     name: str
     count: int
@@ -41,7 +41,7 @@ def stacked_bar(parts: Sequence[Part]) -> SafeString:
 
 
 def columns(now: Sequence[int], before: Sequence[int], label: str) -> SafeString:
-    """Return a column for each hour, in front of the columns of an earlier day."""
+    """Return a chart with a column per hour, in front of those of an earlier day."""
     highest = max([*now, *before, 1])
     step = _WIDE / max(len(now), len(before), 1)
     rects = [

@@ -1,8 +1,8 @@
 """
 CSV export of all rows that match a list.
 
-The file is streamed, so that a million rows use no more memory than one. No value in it
-can be read as a formula by a spreadsheet.
+The file is streamed, so memory does not grow with the number of rows. A value that a
+spreadsheet could read as a formula gets a quote in front, and is read as text.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.keyset_order import Order
 from promoportal.admin.posted_form import PostedForm
 
-# Rows per query, by key: no database cursor stays open while a slow browser reads.
+# Rows per query. A single query would stay open while a slow browser reads.
 AT_A_TIME = 2_000
-# A spreadsheet reads such a text as a formula, which could send other cells elsewhere.
+# Spreadsheets read a text with this beginning as a formula, which can leak other cells.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 # The byte order mark, by which a spreadsheet recognises UTF-8.
 _BYTE_ORDER_MARK = "\ufeff"
@@ -32,7 +32,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 @dataclass(frozen=True)
 class CsvExport:
-    """The permission and the columns of an export: field paths by heading."""
+    """The permission for an export, and its columns: the field path of each heading."""
 
     permission: str
     columns: Mapping[str, str]
@@ -69,7 +69,7 @@ def answer(export: CsvExport | None, form: PostedForm) -> HttpResponseBase:
 
 
 def lines(export: CsvExport, rows: QuerySet[Any], order: Order) -> Iterator[str]:
-    """Yield the lines of the file, the newest row first."""
+    """Yield the lines of the file, with the newest row first."""
     write = csv.writer(_Echo()).writerow
     yield _BYTE_ORDER_MARK + write(export.columns)
     for row in _by_key(rows, order, list(export.columns.values())):

@@ -1,9 +1,9 @@
 """
 Filter of a list by days, which can be combined with all other filters.
 
-Keys are assigned nearly in the order of time. So days are translated into keys, which
-every index of a list ends with. The filter needs no index of its own, and a page reads
-only the rows that it shows and those within `SLACK` of midnight.
+Keys are assigned nearly in the order of time, and every index of a list ends with the
+key. So the filter translates days into ranges of keys, and needs no index of its own. A
+page reads only the rows that it shows, and the rows within `SLACK` of midnight.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from promoportal.admin.formatting import short
 from promoportal.admin.keyset_order import order_of
 
 _NAMES = DAYS, FROM, TO = "days", "from", "to"
-# Keys follow times up to this difference: no statement inserts rows for longer.
+# Keys and times differ in order by at most this: no statement inserts for longer.
 SLACK = timedelta(seconds=30)
 _YEARS = range(2000, 2101)
 _DAY = timedelta(days=1)
@@ -152,9 +152,9 @@ def _exactly(times: dict[str, datetime]) -> Case:
     """
     Return the exact condition on the times, in a form that the planner cannot estimate.
 
-    Conditions on keys have already selected the days, except for the slack. With a
-    plain condition, PostgreSQL would assume that it excludes as many rows again, expect
-    few rows, and sort them instead of reading the index in order.
+    The conditions on keys already select the days, plus `SLACK` at each end. PostgreSQL
+    would assume that a plain condition on times excludes many more rows. It would
+    expect few rows, and sort them instead of reading the index in order.
     """
     matches = When(**times, then=Value(True))
     return Case(matches, default=Value(False), output_field=BooleanField())

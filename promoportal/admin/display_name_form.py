@@ -22,7 +22,8 @@ class DisplayNameForm:
     """
     The form, and the permission that it requires.
 
-    A name needs no reason: nothing depends on it, and the audit log keeps the old one.
+    The user gives no reason, because a display name has no effect. The audit log
+    contains the old name.
     """
 
     permission: str
@@ -32,7 +33,7 @@ class DisplayNameForm:
 
     def answer(self, form: PostedForm) -> HttpResponse | None:
         """
-        Set the name, or show why it is not set; None if another form was posted.
+        Set the name, or show why it is not set; return None for any other form.
 
         :raises Refused: if the user lacks the permission
         """
@@ -51,7 +52,7 @@ def heading(row: Named) -> str:
 
 
 def badges(row: Named) -> list[SafeString]:
-    """Return the id, unless the heading shows it."""
+    """Return the ID as a badge if the heading shows the display name instead."""
     return [smaller(row.reference)] if row.name else []
 
 

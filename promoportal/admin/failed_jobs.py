@@ -12,7 +12,7 @@ from promoportal.admin.strict_changelist import StrictChangeList
 
 
 class FailureAdmin(PortalAdmin):
-    """Failed jobs. Their work is not lost: the rows of the apps are still due."""
+    """Failed jobs. No work is lost: rows that a job did not process are still due."""
 
     list_display = ("func", "cluster", "stopped_at", "what_happened")
     ordering = ("-stopped",)

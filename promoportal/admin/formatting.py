@@ -1,4 +1,4 @@
-"""Formatting of values for pages. All text from outside is escaped here."""
+"""Formatting of values for pages. Functions that return HTML escape their arguments."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from django.utils.timezone import localtime, now
 
 from promoportal.db.display_names import Named
 
-# Maximum characters of a body on a page: a browser cannot open much more.
+# Maximum characters of a body on a page: much longer pages overload a browser.
 MAX_LENGTH = 64 * 1024
 
-# The tone and the mark of each state: a colour alone would exclude some readers.
+# The tone and the mark of each state. Some readers cannot tell colours apart.
 _TONES = {
     "good": ("✓", ("ACTIVE", "REPORTED", "SETTLED", "READ", "DONE", "NONE")),
     "busy": ("▸", ("ACTIVATING", "REPORTING", "COLLECTING")),
@@ -56,7 +56,7 @@ def stamp(tone: str, mark: str, label: str) -> SafeString:
 
 
 def moment(at: datetime | None) -> SafeString:
-    """Return a time to the second, or nothing for None."""
+    """Return a time to the second, or an empty text for None."""
     if at is None:
         return SafeString("")
     local = localtime(at)
@@ -66,7 +66,7 @@ def moment(at: datetime | None) -> SafeString:
 
 
 def since(at: datetime | None) -> SafeString:
-    """Return a time and how long ago it was, or nothing for None."""
+    """Return a time and how long ago it was, or an empty text for None."""
     if at is None:
         return SafeString("")
     return format_html('{} <span class="ago">{}</span>', moment(at), ago(at))
@@ -93,7 +93,7 @@ def beside(text: str, more: str) -> SafeString:
 
 @admin.display(description="name and id")
 def called(row: Named) -> SafeString:
-    """Return the display name and the id, or the id alone; also a list column."""
+    """Return the display name and the ID, or only the ID; also a list column."""
     return beside(row.name, row.reference) if row.name else beside(row.reference, "")
 
 
@@ -102,14 +102,14 @@ def short(text: str, most: int = 100) -> str:
 
 
 def pretty(value: Any) -> SafeString:
-    """Return a JSON value as indented text, or nothing if it is empty."""
+    """Return a JSON value as indented text, or an empty text if the value is empty."""
     if value in (None, "", {}, []):
         return SafeString("")
     return _pre(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def body(raw: bytes | memoryview) -> SafeString:
-    """Return a raw body for a page: indented if it is JSON, and as it is if not."""
+    """Return a raw body as text for a page, indented if the body is JSON."""
     content = bytes(raw)
     if not content:
         return SafeString("(empty)")
@@ -135,14 +135,14 @@ def exchange(sent: str, came_back: str) -> SafeString:
 
 
 def words(response: str, otherwise: str) -> SafeString:
-    """Return a stored response: indented if it is complete JSON, not cut off."""
+    """Return a stored response, indented if it is JSON and was not cut off."""
     if not response:
         return format_html("{}", otherwise)
     return pretty(_parsed(response)) or format_html("<pre>{}</pre>", response)
 
 
 def quoted(text: str) -> SafeString:
-    """Return a text; a response in JSON at its end is indented."""
+    """Return a text; if it ends with a response in JSON, indent the response."""
     match = _JSON.search(text)
     response = pretty(_parsed(text[match.start() :])) if match else ""
     if not match or not response:

@@ -1,10 +1,10 @@
 """
 Newest-first orders that always match an index.
 
-For a filtered list with a limit, PostgreSQL may read the newest rows of the whole table
-and expect a match soon, although the next one can be half a million rows away. So
-filtered lists are ordered by the negated key: only the indexes for filtered lists have
-that order, and the primary key has not.
+For a filtered list with a limit, PostgreSQL may read the whole table from the newest
+row, because it expects a match soon. The next match can be half a million rows away. So
+filtered lists are ordered by the negated key. The indexes for filtered lists have this
+order, and the index of the primary key does not have it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ _NEGATED = ExpressionWrapper(-F("pk"), BigIntegerField())
 @dataclass(frozen=True)
 class Order:
     """
-    Newest-first order; `is_narrowed` if an index serves the filters of the list.
+    The newest-first order of a list.
 
-    An index serves each of `parts`, but not their union. So the first rows of each part
-    are read in its order, and the first of these are the first of all.
+    `is_narrowed` means that an index serves the filters of the list. `parts` are
+    conditions: an index serves each of them, but not their union. So each part is read
+    in order, up to a limit, and the first of all these rows are the result.
     """
 
     is_narrowed: bool = False
@@ -41,33 +42,33 @@ class Order:
         return rows.order_by(_NEGATED.desc() if self.is_narrowed else "pk")
 
     def older(self, rows: QuerySet[M], key: Any) -> QuerySet[M]:
-        """Return the rows after the row with this key."""
+        """Return the rows that are older than the row with this key."""
         if self.is_narrowed:
             return rows.filter(GreaterThan(_NEGATED, -key))
         return rows.filter(Q(pk__lt=key))
 
     def newer(self, rows: QuerySet[M], key: Any) -> QuerySet[M]:
-        """Return the rows before the row with this key."""
+        """Return the rows that are newer than the row with this key."""
         if self.is_narrowed:
             return rows.filter(LessThan(_NEGATED, -key))
         return rows.filter(Q(pk__gt=key))
 
     def first_older(self, rows: QuerySet[M], key: Any, count: int) -> QuerySet[M]:
-        """Return the `count` newest rows, or those after the row with this key."""
+        """Return the `count` newest rows; with a key, only rows older than the key."""
         rows = self.newest(rows if key is None else self.older(rows, key))
         if self.parts:
             rows = _with_keys(rows, nlargest(count, self.some(rows, count)))
         return rows[:count]
 
     def first_newer(self, rows: QuerySet[M], key: Any, count: int) -> QuerySet[M]:
-        """Return the `count` oldest rows before the row with this key."""
+        """Return the `count` oldest of the rows that are newer than `key`."""
         rows = self.oldest(self.newer(rows, key))
         if self.parts:
             rows = _with_keys(rows, nsmallest(count, self.some(rows, count)))
         return rows[:count]
 
     def some(self, rows: QuerySet[M], count: int) -> QuerySet[M, Any]:
-        """Return the keys of up to `count` rows; with parts, of each part."""
+        """Return the keys of up to `count` rows; with `parts`, `count` rows of each."""
         keys = rows.values_list("pk", flat=True)
         if not self.parts:
             return keys[:count]
@@ -79,7 +80,7 @@ def _with_keys(rows: QuerySet[M], keys: list[Any]) -> QuerySet[M]:
     """
     Return the rows with these keys, which are known to match.
 
-    The other conditions are dropped: PostgreSQL might use an index for these first.
+    The other conditions are dropped: PostgreSQL might use an index for them instead.
     """
     unfiltered = rows.all()
     unfiltered.query.where = WhereNode()

@@ -1,8 +1,8 @@
 """
 Lists with keyset pagination, newest first.
 
-No page is skipped or counted, so the first and the ten-thousandth page cost the same,
-and rows that arrive in the meantime do not shift the pages.
+A page begins after the key of a row, and not at a row number. So the first and the
+ten-thousandth page take the same time, and new rows do not shift the pages.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class KeysetChangeList(StrictChangeList):
     def get_results(self, request: HttpRequest) -> None:
         rows, is_more = self._page(request)
         older, newer = self._key(request, OLDER), self._key(request, NEWER)
-        # A page that was reached from older rows has older rows, and the reverse.
+        # A page that was opened from older rows links back to them. Likewise for newer.
         if rows and (is_more or newer is not None):
             self.older_than = self._link(OLDER, rows[-1].pk)
         if rows and (is_more if newer is not None else older is not None):
@@ -74,8 +74,8 @@ class KeysetChangeList(StrictChangeList):
         """
         Return the number of rows, up to one more than `MAX_ROWS_COUNTED`.
 
-        Without the order of the list, PostgreSQL might read the table from its other
-        end.
+        The query has the order of the list: without it, PostgreSQL might read the table
+        from the other end.
         """
         most = MAX_ROWS_COUNTED + 1
         return self.order.some(self.queryset, most)[:most].count()
@@ -117,8 +117,8 @@ class KeysetChangeList(StrictChangeList):
         """
         Return the planner's estimate of the number of rows, if not all are counted.
 
-        A filter by day makes it too low: the planner does not know that keys follow
-        times.
+        With a filter by day, return nothing. The estimate would be too low, because the
+        planner does not know that keys follow times.
         """
         by_day = any(
             isinstance(spec, Days) and spec.is_used for spec in self.filter_specs
@@ -130,7 +130,7 @@ class KeysetChangeList(StrictChangeList):
         return f"{float(f'{rows:.2g}'):,.0f}" if rows > MAX_ROWS_COUNTED else ""
 
     def _key(self, request: HttpRequest, name: str) -> Any:
-        """Return the key in the address; None if it has none, as on the first page."""
+        """Return the key in the address, or None if it has no valid key."""
         try:
             return self.lookup_opts.pk.to_python(request.GET.get(name) or None)
         except ValidationError:

@@ -14,14 +14,14 @@ from promoportal.db.display_names import Named
 
 
 def link(row: Model | None, text: str = "") -> SafeString:
-    """Return a link to the row's page, or nothing for None."""
+    """Return a link to the row's page, or an empty text for None."""
     if row is None:
         return SafeString("")
     return format_html('<a href="{}">{}</a>', page_of(row), text or str(row))
 
 
 def link_by_name(row: Named | None) -> SafeString:
-    """Return a link with the display name of the row, or nothing for None."""
+    """Return a link with the row's display name and ID, or an empty text for None."""
     return link(row, called(row)) if row else SafeString("")
 
 
@@ -31,23 +31,23 @@ def page_of(row: Model) -> str:
 
 def page_of_customer(customer: str) -> str:
     """
-    Return the address of a customer's page, for any id.
+    Return the address of a customer's page, for any customer ID.
 
-    It is quoted as the admin quotes keys, because of slashes and line breaks. Browsers
-    read an id of dots alone as "one level up", so a colon is put in front, which no
-    quoted id begins with.
+    The ID is quoted as the admin quotes keys, because it can contain slashes and line
+    breaks. Browsers read an ID that consists of dots as a relative path, so a colon is
+    put before such an ID. No quoted ID begins with a colon.
     """
     is_dots = not customer.strip(".")
     return reverse("customer", args=[f":{customer}" if is_dots else quote(customer)])
 
 
 def customer_named(address: str) -> str:
-    """Return the customer id in an address from `page_of_customer`."""
+    """Return the customer ID from an address that `page_of_customer` returned."""
     return unquote(address.removeprefix(":"))
 
 
 def list_of(model: type[Model], **narrowed: Any) -> str:
-    """Return the address of a list, with these filters."""
+    """Return the address of the model's list with these filters."""
     query = f"?{urlencode(narrowed)}" if narrowed else ""
     return f"{reverse(_url(model, 'changelist'))}{query}"
 

@@ -1,4 +1,4 @@
-"""Columns that several lists share; most are also facts on detail pages."""
+"""Columns that several lists share; most are also fields of detail pages."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def numbered(name: str) -> Column:
     return computed(name, lambda row: f"{capfirst(name)} {row.pk}")
 
 
-# Columns of rows with a state. A model passes its own badges if its rows show more than
-# the state, and its own text if the problem may contain a unique code.
+# Columns of rows with a state. A model passes `badges` if its rows show more than the
+# state, and `problem` if the stored text may contain a unique code.
 
 
 @admin.display(description="state")

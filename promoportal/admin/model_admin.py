@@ -1,4 +1,4 @@
-"""The base class of all lists and detail pages. They show rows and edit none."""
+"""The base class of all lists and detail pages of rows, which staff cannot edit."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class PortalAdmin(_ModelAdmin):
     """
     A list of rows and a page for each row, composed of the parts that a model declares.
 
-    Rows cannot be added, changed or deleted here, not even by superusers: only services
-    change states. `offered` contains the actions of staff; each has its own permission
-    and needs a reason.
+    No user, not even a superuser, has Django's forms to add, change or delete rows:
+    only services change states. `offered` contains the actions of staff. Each action
+    has its own permission and needs a reason.
     """
 
     search: ClassVar[Search] = Search()
@@ -57,10 +57,10 @@ class PortalAdmin(_ModelAdmin):
     export: ClassVar[CsvExport | None] = None
     sensitive: ClassVar[Reveal | None] = None
     display_name: ClassVar[DisplayNameForm | None] = None
-    # Related rows in large tables that columns show, fetched by key.
+    # Related rows that columns show from large tables; they are fetched by key.
     list_prefetch_related: ClassVar[Sequence[str]] = ()
-    # The filters for which an index has the order of the list, and whether an index has
-    # it without a filter (see keyset_order.py).
+    # The parameters for which an index has the order of the filtered list, and whether
+    # an index has this order without any filter, too (see keyset_order.py).
     served_by_index: ClassVar[Sequence[str]] = ()
     is_narrowed: ClassVar[bool] = False
 
@@ -92,11 +92,11 @@ class PortalAdmin(_ModelAdmin):
         return transitions_of(row) if isinstance(row, Stateful) else []
 
     def panels(self, row: Any) -> Iterable[Panel]:
-        """Return panels about the rows that belong to the row."""
+        """Return panels for the page of the row."""
         return []
 
     def handle_custom_post(self, form: PostedForm) -> HttpResponseBase | None:
-        """Answer a form that only this model has; None if it is another form."""
+        """Answer a form that only this model has; return None for any other form."""
         return self.display_name.answer(form) if self.display_name else None
 
     # --- Permissions ------------------------------------------------------------------
@@ -107,7 +107,7 @@ class PortalAdmin(_ModelAdmin):
     has_change_permission = has_delete_permission = has_add_permission
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Allow all: the list rejects parameters that belong to no filter."""
+        """Allow all parameters: the list rejects those that belong to no filter."""
         return True
 
     # --- The list ---------------------------------------------------------------------
@@ -175,7 +175,6 @@ class PortalAdmin(_ModelAdmin):
         return custom or ActionViews(form, self.offered).answer()
 
     def _resume(self, request: HttpRequest) -> HttpResponseBase | None:
-        """Ask to confirm an action from before the session ended, or return None."""
         data = session_expiry.asked(request)
         if data is None:
             return None

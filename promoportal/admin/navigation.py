@@ -11,7 +11,7 @@ from django.urls import reverse
 
 # Lists that staff use all day; all others are in the menu "More".
 _FIRST = ("Execution", "Customer", "Assignment", "Redemption", "Delivery")
-# The first lists of that menu, which staff use now and then.
+# The first lists of the menu "More", which staff use now and then.
 _NEXT = ("Activation", "Campaign", "Promotion", "Retrial", "LogEntry")
 
 
@@ -40,7 +40,7 @@ def of(request: HttpRequest, lists: Mapping[str, Mapping[str, Any]]) -> Navigati
     first = [_task(request, *known.pop(name)) for name in _FIRST if name in known]
     index = reverse("admin:index")
     overview = Task("Overview", index, request.path == index)
-    # Each list once; those that are not in `_NEXT` follow in the order of the site.
+    # Lists that are not in `_NEXT` follow in the order of the site.
     names = dict.fromkeys([*(name for name in _NEXT if name in known), *known])
     more = [known[name] for name in names]
     return Navigation(

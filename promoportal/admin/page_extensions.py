@@ -20,7 +20,7 @@ Front = Callable[[HttpRequest], Panel | None]
 
 
 class Extension(Generic[T]):
-    """Functions of a row by model; a decorator adds one: `@panel(Execution)`."""
+    """Functions by model, called with a row; `@panel(Execution)` adds a function."""
 
     def __init__(self) -> None:
         self._added: defaultdict[type[Model], list[Any]] = defaultdict(list)
@@ -67,7 +67,7 @@ def column(
     Add a column to the list of the model, after the column with the name `after`.
 
     `prefetch_lookups` are fetched with the rows of a page. `prepared` is called once
-    with all rows of a page, and attaches to each the values that the column shows.
+    with all rows of a page, and attaches to each row the values that the column shows.
     """
 
     def add(shown: Callable[[R], Any]) -> Callable[[R], Any]:
@@ -78,7 +78,7 @@ def column(
 
 
 def columns_of(model: type[Model], own: Sequence[Any]) -> list[Any]:
-    """Return the columns of the model's list, with the added ones in their places."""
+    """Return the columns of the model's list, including the columns of later apps."""
     columns = list(own)
     for added in _columns[model]:
         names = [getattr(each, "__name__", each) for each in columns]
@@ -87,7 +87,7 @@ def columns_of(model: type[Model], own: Sequence[Any]) -> list[Any]:
 
 
 def prepare(model: type[Model], rows: list[Any]) -> None:
-    """Prepare the rows of one page for the added columns."""
+    """Prepare the rows of one page for the columns of later apps."""
     for added in _columns[model]:
         prefetch_related_objects(rows, *added.prefetch_lookups)
         if added.prepared:
@@ -95,7 +95,7 @@ def prepare(model: type[Model], rows: list[Any]) -> None:
 
 
 def front(drawn: Front) -> Front:
-    """Add a panel to the overview; `drawn` returns None if the user may not see it."""
+    """Add a panel to the overview. `drawn` returns None if the user may not see it."""
     _fronts.append(drawn)
     return drawn
 

@@ -30,7 +30,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference between two stages in rows, and the address of their list."""
+    """The rows by which a stage differs from the previous one, with one cause."""
 
     name: str
     count: int
@@ -40,7 +40,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a funnel, with its differences from the stage before it."""
+    """One stage of a funnel, with its differences from the previous stage."""
 
     name: str
     count: int
@@ -63,7 +63,7 @@ class Panel:
     sentences: Sequence[str] = ()
     more: Sequence[tuple[str, str]] = ()  # text and address of each link
     export: str = ""  # the address of a list with a CSV export
-    is_wide: bool = False  # above all others, with the full width of the page
+    is_wide: bool = False  # above all other panels, with the full width
     is_live: bool = False  # reloaded by name while the page is open
 
 

@@ -1,9 +1,9 @@
 """
 Requests without the required permission: refused, explained, and logged.
 
-Each request gets one audit entry, stored after its transaction was rolled back. The
-entry contains the keys of the rows, or the filters and the search term of the list,
-which can be a customer id, but no text that was typed into a form.
+A refused POST gets one audit entry, after the transaction of its view was rolled back.
+The entry contains the keys of the rows, or the filters and the search term of the list.
+The search term can be a customer ID. The entry contains no other text from a form.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_LENGTH = 300
 
 
 class Refused(PermissionDenied):
-    """The user lacks the permission for the request."""
+    """A request for which the user lacks the permission."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Refused(PermissionDenied):
 
 
 def answer(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Return a page with the refused action and who may do it; log a refused POST."""
+    """Return a page with the roles that may do the action; log a refused POST."""
     refused = exception if isinstance(exception, Refused) else None
     is_logged = request.method == "POST" and request.user.is_authenticated
     if is_logged:
@@ -79,7 +79,7 @@ def _log(request: HttpRequest, refused: Refused) -> None:
 
 
 def _about(request: HttpRequest, refused: Refused, of: Any) -> Model | str:
-    """Return the row, the number of rows if they are several, or the list."""
+    """Return what the audit entry is about: one row, a number of rows, or the list."""
     if of is None:
         return "the admin"
     keys: list[Any] = list(refused.keys)
@@ -103,7 +103,6 @@ def _description(refused: Refused) -> str:
 
 
 def _who_may(permission: str) -> list[str]:
-    """Return the names of the roles that have the permission."""
     app, _, name = permission.partition(".")
     groups = Group.objects.filter(
         permissions__codename=name, permissions__content_type__app_label=app

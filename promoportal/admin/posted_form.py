@@ -26,8 +26,8 @@ class PostedForm:
     """
     The data of a form, and the list to which it was posted.
 
-    The data come from the request, or from the cookie that kept them while the user had
-    to log in again.
+    The data come from the request, or from a cookie that stored the form while the user
+    logged in again.
     """
 
     model_admin: ModelAdmin[Any]
@@ -41,20 +41,20 @@ class PostedForm:
 
     @property
     def is_about_all(self) -> bool:
-        """Return whether the form is about all matching rows instead of chosen ones."""
+        """Return whether the form is about all matching rows, not only chosen rows."""
         return self.data.get("select_across") == "1"
 
     def change_list(self) -> Any:
         return self.model_admin.get_changelist_instance(self.request)
 
     def keys(self) -> list[int]:
-        """Return the valid keys among those of the chosen rows."""
+        """Return the keys of the chosen rows, without invalid keys."""
         listed = self.data.get("keys", "").split(",")
         keys = map(key_in, [*self.data.getlist(ACTION_CHECKBOX_NAME), *listed])
         return [key for key in keys if key is not None]
 
     def rows(self) -> QuerySet[Any]:
-        """Return the chosen rows that exist, or all matching rows."""
+        """Return the chosen rows that exist, or all rows that match the filters."""
         if self.is_about_all:
             rows: QuerySet[Any] = self.change_list().get_queryset(self.request)
             return rows
@@ -74,7 +74,7 @@ class PostedForm:
         return page_of(row) if row else self.request.get_full_path()
 
     def record(self, kind: AuditKind, text: str, about: Model | str) -> None:
-        """Store an audit entry about a row, or about a name for rows of this list."""
+        """Store an audit entry about a row, or about rows of this list under a name."""
         audit_log.record(
             kind,
             text,
@@ -85,12 +85,12 @@ class PostedForm:
         )
 
     def go_back(self, message: str, level: int = messages.WARNING) -> HttpResponse:
-        """Show a message on the page that contained the form."""
+        """Redirect to the page that contained the form, and show a message there."""
         messages.add_message(self.request, level, message)
         return HttpResponseRedirect(self.return_address())
 
     def refusal(self, what: str, permission: str) -> Refused:
-        """Return the error for a missing permission, with the rows of the request."""
+        """Return the error for a missing permission, with the keys or the filters."""
         keys = [] if self.is_about_all else self.keys()
         if keys or self.request.method != "POST":
             return Refused(what, permission, keys=keys)

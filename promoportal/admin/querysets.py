@@ -5,12 +5,12 @@ from typing import Any
 
 from django.db.models import BinaryField, QuerySet
 
-# A key has no more digits; Python refuses to parse much longer numbers.
+# No key of the portal has more digits. Python refuses to parse much longer numbers.
 _KEY = re.compile("[0-9]{1,18}")
 
 
 def key_in(text: str) -> int | None:
-    """Return the key of a row in a text from outside, or None."""
+    """Return a text from outside as the key of a row, or None if it is not a key."""
     return int(text) if _KEY.fullmatch(text) else None
 
 

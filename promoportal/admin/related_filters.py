@@ -12,12 +12,12 @@ from django.http import HttpRequest
 from promoportal.admin.formatting import called
 from promoportal.db.display_names import Named
 
-# Number of newest rows that a filter offers.
+# Maximum number of rows that a filter offers.
 MAX_OFFERED = 10
 
 
 class _DisplayName(str):
-    """Name and id of a row: plain in a sentence, formatted on a page."""
+    """The display name and ID of a row: plain as a string, formatted in a template."""
 
     __slots__ = ("row",)
     row: Named
@@ -33,10 +33,10 @@ class _DisplayName(str):
 
 class RelatedRowFilter(SimpleListFilter):
     """
-    The related row by which a list is filtered, and the newest rows to choose from.
+    A filter of a list by one related row. It offers only the newest rows.
 
-    Only the newest are offered: there may be thousands, and the cost of a list must not
-    grow with the number of rows.
+    There may be thousands of related rows, and the time that a list takes must not grow
+    with their number.
     """
 
     path: ClassVar[str]
@@ -84,7 +84,7 @@ class RelatedRowFilter(SimpleListFilter):
 
 
 def narrowed(path: str, model: type[Model]) -> type[RelatedRowFilter]:
-    """Return a filter for the row to which `path` leads."""
+    """Return a filter by the related row to which the field path `path` leads."""
     name = str(model._meta.verbose_name)
     return type(
         f"NarrowedTo{model.__name__}",
@@ -95,10 +95,10 @@ def narrowed(path: str, model: type[Model]) -> type[RelatedRowFilter]:
 
 class LookupFilter(SimpleListFilter):
     """
-    A filter with some choices, each with its label and its condition.
+    A filter with fixed choices, each with its label and its condition.
 
-    If no index serves the choices alone, the filter is shown only after a link has
-    chosen one of them, so that it can be removed.
+    If `is_offered` is False, because no index serves the choices alone, the filter
+    offers only the choice that a link has made. Users can then remove the filter.
     """
 
     conditions: ClassVar[Mapping[str, tuple[str, Q]]]

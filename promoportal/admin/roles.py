@@ -1,9 +1,9 @@
 """
 The four roles of staff and their permissions.
 
-They are updated after every migration and not by a data migration: permissions exist
-only after the migrations have run, and the permissions of a role change with the code.
-For another role, create another group: these are reset to the definitions here.
+The roles are updated after every `migrate`. A data migration would run before the
+permissions exist, and would not follow later changes of the code. Each update resets
+the groups of these roles. For another role, create another group.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _OF_OPERATIONS = {
 
 class Role(enum.StrEnum):
     CRM = "CRM staff"  # views, exports lists, and sets names
-    SUPPORT = "Support"  # also retries and reports again
-    OPERATIONS = "Operations"  # also all other actions
-    AUDITOR = "Auditor"  # views everything, and changes nothing
+    SUPPORT = "Support"  # views, retries, reports again, and reveals hidden fields
+    OPERATIONS = "Operations"  # all of this, and all other actions
+    AUDITOR = "Auditor"  # views, exports, reads the audit log; changes nothing
 
 
 _PERMISSIONS = {
@@ -59,7 +59,7 @@ def connect() -> None:
 
 
 def create_staff(username: str, role: Role, password: str) -> User:
-    """Create or update a member of staff with this role only, and this password."""
+    """Create or update a member of staff, with this password and only this role."""
     with transaction.atomic():
         user, _ = User.objects.get_or_create(username=username)
         user.is_staff, user.is_superuser, user.is_active = True, False, True
@@ -85,7 +85,7 @@ def _permissions(role: Role) -> QuerySet[Permission]:
 
 
 def _migrated(sender: Any, **_: Any) -> None:
-    """Update the roles after the migrations of each app."""
+    """Update the roles after the migrations of each app with permissions of roles."""
     if sender.label in {*_APPS, "django_q"}:
         for role in Role:
             group_of(role)

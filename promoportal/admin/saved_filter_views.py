@@ -22,7 +22,7 @@ class NameForm(forms.Form):
 
 
 def shown(changes: Any, request: HttpRequest) -> dict[str, Any]:
-    """Return the user's filters and the open one, for the page's template."""
+    """Return the template context: the user's saved filters, and the one in use."""
     if not changes.filter_specs:
         return {}
     narrowed = narrowed_to(changes)
@@ -47,7 +47,7 @@ def answer(form: PostedForm) -> HttpResponse:
 
 
 def narrowed_to(changes: Any) -> dict[str, str]:
-    """Return the parameters of the list's own filters in its address."""
+    """Return those parameters of the list's address that belong to its filters."""
     names = [
         name for spec in changes.filter_specs for name in spec.expected_parameters()
     ]

@@ -1,9 +1,9 @@
 """
 Filters of a list that one user saved under a name.
 
-Only the filters of the address are saved: not the page, and not the search term, which
-is a customer id and must not be kept. Saving a filter changes no row of the portal, so
-it is not in the audit log.
+Only filters are saved. The page and the search term are not saved: a search term
+can be a customer ID, which must not be stored. The audit log has no entry
+for a saved filter, because saving one changes no other row.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_NAME_LENGTH = 60
 
 
 class Refused(Exception):
-    """The filter is not saved; the message says why."""
+    """A refused request to save, rename or delete a filter; the message says why."""
 
 
 class SavedFilter(models.Model):
@@ -107,7 +107,7 @@ def remove(model: type[models.Model], key: int, *, by: Any) -> None:
 
 
 def _locked(by: Any, model: type[models.Model]) -> models.QuerySet[SavedFilter]:
-    """Return the user's filters under a lock on the user, which keeps their maximum."""
+    """Lock the user, so that `MAX_SAVED` is not exceeded; return the filters."""
     User.objects.select_for_update(no_key=True).get(pk=by.pk)
     return saved_by(by, model)
 

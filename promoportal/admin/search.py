@@ -1,4 +1,4 @@
-"""Search of a list: by a complete id, or by the beginning of a name."""
+"""Search of a list: by a complete ID, or by the beginning of a name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from promoportal.db.display_names import composed
 
 @dataclass(frozen=True)
 class Search:
-    """The fields of a search, each served by an index."""
+    """The fields that a list searches. An index serves each of them."""
 
     exact: Sequence[str] = ()
     uuid: Sequence[str] = ()
@@ -29,10 +29,10 @@ class Search:
 
     def narrow(self, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         """
-        Return the rows that the term finds; all of them if it is empty.
+        Return the rows that match the search term, or all rows if the term is empty.
 
-        Ids are compared exactly, because they may contain spaces and upper case. Names
-        are found by their beginning in any case.
+        IDs must match exactly, because they can contain spaces and upper-case letters.
+        Names must begin with the term; upper and lower case are the same.
         """
         term = term.strip()
         return rows.filter(self._condition(rows.model, term)) if term else rows
@@ -50,11 +50,11 @@ class Search:
 
 def _equals(model: type[Model], path: str, term: str) -> Q:
     """
-    Return the condition that a field, perhaps of a related row, equals the term.
+    Return the condition that a field of the row or of a related row equals the term.
 
-    If only one related row can have the term, its key is looked up first: with a join,
-    PostgreSQL would sort all matching rows to find the newest hundred. Django compares
-    a key with a query only if that is limited to one row.
+    If only one related row can match, a subquery finds its key. With a join, PostgreSQL
+    would sort all matching rows to find the newest hundred. Django compares a key only
+    with a subquery that is limited to one row.
     """
     name, _, rest = path.partition("__")
     related: Any = model._meta.get_field(name).related_model if rest else None

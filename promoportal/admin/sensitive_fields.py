@@ -1,8 +1,8 @@
 """
-Fields that are hidden until the user states a reason, and then shown for minutes.
+Fields that are hidden until the user states a reason, and then shown for `FOR`.
 
-The reason is stored in the audit log, and the audit entry is the permission: for this
-row, for this user, for a limited time.
+The audit log stores the reason. The user sees the hidden fields of the row if the entry
+is recent enough, and the user has the permission.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Reveal:
 def hidden(
     description: str, is_there: Callable[[Any], Any] = bool
 ) -> Callable[[Any], str]:
-    """Return a field that says only that a value is hidden, if there is one."""
+    """Return a field that shows only whether a hidden value exists."""
 
     @admin.display(description=description)
     def hidden_value(row: Any) -> str:

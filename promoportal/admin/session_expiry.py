@@ -1,9 +1,9 @@
 """
-Forms that were posted after the session had ended: the choice is kept in a cookie.
+Forms that were posted after the session had ended: a signed cookie stores the form.
 
-No action is performed without a session. A signed cookie keeps the form for some
-minutes; it is offered for confirmation after the user has logged in, and the permission
-is checked then. A table on the server could be filled by strangers.
+No action is performed without a session. After the user has logged in, the portal
+checks the permission and asks for confirmation. The cookie is valid for `FOR`. The
+server has no table of such forms, because strangers could fill it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _KEPT = (
 
 
 def answer(request: HttpRequest) -> HttpResponse:
-    """Redirect to the login page and back; keep the form in a cookie if possible."""
+    """Redirect to the login page, and store the form in a cookie if possible."""
     path = request.get_full_path()
     response = redirect_to_login(path, reverse("admin:login"))
     cookie = _cookie_value(path, request.POST)
@@ -53,7 +53,7 @@ def answer(request: HttpRequest) -> HttpResponse:
 
 
 def asked(request: HttpRequest) -> QueryDict | None:
-    """Return the form for this page from before the session ended, or None."""
+    """Return the form that the cookie stores for this page, or None."""
     try:
         path, form = signing.loads(
             request.COOKIES.get(COOKIE, ""), salt=COOKIE, max_age=FOR
@@ -68,7 +68,7 @@ def forget(answer: HttpResponse) -> None:
 
 
 def _cookie_value(path: str, form: QueryDict) -> str:
-    """Return the signed form, or nothing if it cannot be kept."""
+    """Return the signed form, or an empty text if a cookie cannot store it."""
     fields = QueryDict(mutable=True)
     for name in _FIELDS:
         fields.setlist(name, form.getlist(name))

@@ -1,4 +1,4 @@
-"""The admin site: the overview, and the lists in the order of the work."""
+"""The admin site: the overview, and the lists in the order of the daily work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from promoportal.admin import alerts, navigation, page_extensions, session_expiry
 
-# The order of the work, not of the alphabet.
+# In the order of the daily work. Django would sort by name.
 _APPS = (
     "executions",
     "rewards",
@@ -77,7 +77,7 @@ class PortalSite(AdminSite):
         return super().index(request, {**(extra_context or {}), **context})
 
     def get_urls(self) -> list[Any]:
-        """Leave out `view_on_site`: no row of the portal has a page elsewhere."""
+        """Return all URLs but `view_on_site`: rows have no page outside the admin."""
         urls: list[Any] = super().get_urls()
         return [url for url in urls if getattr(url, "name", "") != "view_on_site"]
 
@@ -88,7 +88,7 @@ class PortalSite(AdminSite):
         return answer
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """Answer a POST without a session with a message that nothing was changed."""
+        """Wrap a view so that a POST after the end of the session changes nothing."""
         default: Callable[..., HttpResponse] = super().admin_view(view, cacheable)
 
         def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -103,7 +103,7 @@ class PortalSite(AdminSite):
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Reload the page if a live part of it meets an ended session."""
+        """Show the login page; for a request of htmx, reload the whole page instead."""
         if getattr(request, "htmx", None):
             return HttpResponseClientRefresh()
         return super().login(request, extra_context)

@@ -1,8 +1,8 @@
 """
-Lists that reject parameters which they do not understand.
+Lists that reject unknown or invalid parameters.
 
-Such a list says why and shows no rows. If it showed all rows instead, staff could take
-them for the rows that they asked for, and act on them.
+Such a list shows the reasons and no rows. If the list ignored the parameter and showed
+more rows, staff could act on rows that they did not ask for.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from django.utils.text import capfirst
 
 from promoportal.admin.formatting import short
 
-# No id and no name of a state is longer.
+# Maximum length of the name and the value of a parameter: no ID is longer.
 MAX_LENGTH = 200
 
 
 class StrictChangeList(ChangeList):
-    """A list that is empty, with the reasons, if its address is not understood."""
+    """A list that shows problems and no rows if its address has invalid parameters."""
 
     # Parameters of the address that are not filters.
     beside: ClassVar[tuple[str, ...]] = ()
@@ -85,7 +85,7 @@ class StrictChangeList(ChangeList):
                 yield f"{capfirst(spec.title)}: {choice['display']}"
 
     def _misread(self, spec: ListFilter) -> Iterator[str]:
-        """Yield the filter's problems, or one if its value is not among its choices."""
+        """Yield the filter's problems, or one problem if its value is not a choice."""
         if problems := getattr(spec, "misread", None):
             yield from problems()
             return
@@ -100,7 +100,7 @@ def _value(spec: ListFilter) -> str:
 
 
 def _unreadable(request: HttpRequest) -> Iterator[tuple[str, str]]:
-    """Yield the parameters that cannot be used in a query, each with a sentence."""
+    """Yield each parameter that cannot be used in a query, with the reason."""
     for name, values in request.GET.lists():
         if "\0" in "".join([name, *values]):
             yield name, "The address holds a character that no id and no name has."

@@ -20,14 +20,14 @@ class Moment:
     detail: str = ""
 
 
-# Maximum number of transitions on a timeline, which shows the latest.
+# Maximum number of transitions on a timeline, which shows the latest ones.
 MAX_TRANSITIONS = 200
 
 
 def transitions_of(row: Any, what: str = "") -> list[Moment]:
-    """Return the transitions of a row with user and reason; `what` is their subject."""
+    """Return the transitions of a row; `what` is a text before each state."""
     latest = row.transitions.select_related("by").order_by("-pk")[:MAX_TRANSITIONS]
-    # Of the states of all machines of the row.
+    # The labels of the states of all state machines of the row.
     fields = [row._meta.get_field(name) for name in row.machines]
     labels = {value: label for each in fields for value, label in each.flatchoices}
     return [_moment(move, labels, what) for move in reversed(latest)]

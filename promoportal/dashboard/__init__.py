@@ -1,4 +1,4 @@
-"""Staff pages that show all three stages. Importing this package registers them."""
+"""Staff pages with data of all three apps. Importing the package registers them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """
-The search for a customer by id, and the page with all assignments of a customer.
+The search for a customer by ID, and the page with all assignments of a customer.
 
-There is no table of customers: a customer is an id that an assignment contains.
+There is no table of customers: each assignment contains the ID of its customer.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ page_of = links.page_of_customer
 
 @dataclass(frozen=True)
 class Reward:
-    """One reward as shown to Support."""
+    """One reward as the page of its customer shows it."""
 
     row: Assignment
     worth: str
@@ -77,7 +77,7 @@ class Reward:
 
     @property
     def evidence(self) -> str:
-        """Return all facts that settle a dispute, as text to be copied."""
+        """Return the facts about the reward as text, which Support can copy."""
         row, redemption = self.row, getattr(self.row, "redemption", None)
         is_reported = redemption and redemption.state == RedemptionState.REPORTED
         reported = redemption.state_since if redemption and is_reported else None
@@ -105,7 +105,7 @@ def _time(at: datetime | None) -> str:
 
 @permission_required("rewards.view_assignment", raise_exception=True)
 def search(request: HttpRequest) -> HttpResponse:
-    """Find a customer by a complete id or by its beginning."""
+    """List the IDs that begin with the term; redirect to an exact or only match."""
     term = request.GET.get("q", "").strip().replace("\0", "")
     found = _found(term) if term else []
     if found[:1] == [term] or len(found) == 1:
@@ -125,9 +125,9 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
     """
     Show all assignments of one customer over all campaigns, the newest first.
 
-    The first page starts with those that need review. Later pages repeat them among the
-    older ones: an assignment may come to need review while the user reads, and it is
-    better shown twice than not at all.
+    The first page starts with the assignments that need review. Later pages show
+    them again at their places: an assignment can change to `HELD` while the user reads.
+    It is better to show an assignment twice than not at all.
     """
     customer = links.customer_named(customer)
     if "\0" in customer:
@@ -155,7 +155,7 @@ def customer(request: HttpRequest, customer: str) -> HttpResponse:
 
 
 def _not_found(request: HttpRequest, customer: str) -> HttpResponse:
-    """Show the search page with triggered customers that were not listed yet."""
+    """Show the search page with the executions that the customer triggered."""
     announced = Trigger.objects.filter(customer=customer).order_by("-pk")[
         :MAX_ASSIGNMENTS_SHOWN
     ]
@@ -175,14 +175,14 @@ def _page(
 
 
 def _found(term: str) -> list[str]:
-    """Return the ids that begin with the term, in order; only the index is read."""
+    """Return the IDs that begin with the term, in order; only an index is read."""
     matching = Assignment.objects.filter(customer__startswith=term).order_by("customer")
     ids = matching.values_list("customer", flat=True).distinct()
     return list(ids[: MAX_CUSTOMERS_FOUND + 1])
 
 
 def _in_review(customer: str) -> QuerySet[Assignment]:
-    """Return assignments in `HELD`, and those without a response for too long."""
+    """Return assignments in `HELD`, or without a response for `UNANSWERED_FOR`."""
     unanswered = Q(
         state=AssignmentState.UNCERTAIN,
         state_since__lt=seconds_from_now(-UNANSWERED_FOR),
@@ -193,7 +193,7 @@ def _in_review(customer: str) -> QuerySet[Assignment]:
 def _others(
     customer: str, shown: Sequence[Assignment], key: int | None
 ) -> QuerySet[Assignment]:
-    """Return the other assignments, or those after the row with this key."""
+    """Return the assignments except `shown`; with a key, only those older than it."""
     rows = _of(customer).exclude(pk__in=[row.pk for row in shown])
     return rows if key is None else rows.filter(pk__lt=key)
 

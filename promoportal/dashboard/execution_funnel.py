@@ -1,8 +1,8 @@
 """
 The progress panel of an execution, from Optimove's list to the report.
 
-The figures come from the state counts in the database, so ten rewards cost as much as a
-million. Rows are reconciled one by one only if they are few.
+The figures come from the state counts, so the panel takes the same time for ten rewards
+and for a million. Only executions of up to `MAX_ROWS_COMPARED` rows are reconciled.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from redemptions.models import Redemption, RedemptionReason, RedemptionState
 from rewards import decisions
 from rewards.models import Assignment, AssignmentReason, AssignmentState
 
-# Maximum number of rows that a page reconciles one by one.
+# Maximum number of rows of an execution that its page reconciles.
 MAX_ROWS_COMPARED = 20_000
-# Maximum number of other rows that a linked list reads: no index leaves them out.
+# Maximum number of other rows that a linked list skips: no index excludes them.
 MAX_ROWS_BETWEEN = 20_000
-# Reasons for which staff must decide each row on its own.
+# Reasons that a bulk retry does not resolve: staff must decide each row on its own.
 _NOT_BY_RETRYING = {*decisions.NEEDS_CONFIRMATION, AssignmentReason.UNANSWERED}
 
 _NOT_ACTIVE = {
@@ -54,7 +54,7 @@ _NOT_REPORTED = {
 
 @page_extensions.panel(Execution)
 def funnel_panel(execution: Execution) -> Panel:
-    """Return the rows that are listed, active and reported, and the differences."""
+    """Return the panel: the number of rows at each stage, and the differences."""
     (figures,) = ExecutionStatistics.of_each([execution])
     return Panel(
         "From Optimove's list to the report",
@@ -100,7 +100,7 @@ def _stages(figures: ExecutionStatistics) -> Iterator[Stage]:
 
 
 def _eligible(figures: ExecutionStatistics) -> str:
-    """Return the list of eligible rows; empty if a query would skip too many others."""
+    """Return the address of the list of eligible rows; empty if it would be slow."""
     others = figures.assigned.total() - figures.eligible
     if others > MAX_ROWS_BETWEEN:
         return ""
@@ -111,7 +111,7 @@ def _eligible(figures: ExecutionStatistics) -> str:
 def _differences(
     figures: ExecutionStatistics, rows: Iterable[Counted]
 ) -> list[Difference]:
-    """Return the numbers of missing rows, by kind; VOID rows also by reason."""
+    """Return the number of rows of each kind, with the address of their list."""
     counts: Counter[tuple[str, str, str]] = Counter()
     for row in rows:
         counts[_kind(row)] += row.count
@@ -136,10 +136,10 @@ def _of_kind(
     figures: ExecutionStatistics, meaning: str, state: str, reason: str
 ) -> str:
     """
-    Return the list of the rows of one kind.
+    Return the address of the list of one kind of rows.
 
-    It has no more filters than necessary: an index finds rows by execution, state and
-    reason, and none finds them by meaning.
+    The address has no more filters than necessary: an index finds rows by execution,
+    state and reason, but no index finds rows by meaning.
     """
     narrowed: dict[str, Any] = {"state__exact": state}
     if state == AssignmentState.ACTIVE:
@@ -162,7 +162,7 @@ def _not_reported(figures: ExecutionStatistics) -> Iterator[Difference]:
 
 
 def _not_to_be_reported(figures: ExecutionStatistics) -> Iterator[Difference]:
-    """Yield the number of activated rewards whose promotion has no redemptions."""
+    """Yield the number of activated rewards without a redemption, unless it is 0."""
     redeemed = figures.redeemed.total()
     count = figures.assigned[AssignmentState.ACTIVE] - redeemed
     if count <= 0:

@@ -1,4 +1,4 @@
-"""Lists of the circuit breakers of both integrations, and of Optimove's rate limit."""
+"""Admin pages of the circuit breakers, and of Optimove's rate limit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class BreakerAdmin(PortalAdmin):
             "open",
             "Breakers are open: a far side is not called",
             "Breaker is open: a far side is not called",
-            # A busy platform pauses calls for some seconds; no one needs to act.
+            # If the platform is busy, calls pause for some seconds: no alert is needed.
             lambda: Q(opened_at__lte=seconds_from_now(-_A_WHILE)),
         ),
     )

@@ -1,4 +1,4 @@
-"""The first panel of an assignment's page: who has the reward, and the next step."""
+"""The first panel of an assignment's page: the reward's status and next step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rewards.models import Assignment, AssignmentState
 )
 @admin.display(description="what happens next")
 def happens_next(row: Assignment) -> SafeString:
-    """Return the next step and its time; nothing if a VOID row has a reason."""
+    """Return the next step and its time; nothing for a `VOID` row with a reason."""
     if row.state == AssignmentState.VOID and row.reason:
         return SafeString("")
     step = next_step.of(row)
@@ -32,7 +32,7 @@ def happens_next(row: Assignment) -> SafeString:
 
 @page_extensions.panel(Assignment)
 def answer(row: Assignment) -> Panel:
-    """Return the panel that answers where the reward of a customer is."""
+    """Return the panel with the status of the reward, the reason and the next step."""
     return Panel("Where it is", sentences=list(_sentences(row)), is_wide=True)
 
 
@@ -56,5 +56,5 @@ def _why(row: Assignment) -> str:
 
 
 def _sentence(part: str) -> str:
-    """Add a full stop, unless the text ends with a response of an integration."""
+    """Add a full stop, unless the text already ends with one, or with JSON."""
     return part if part.endswith((".", "}", "]", '"')) else f"{part}."

@@ -31,13 +31,13 @@ _WEEK = timedelta(days=7)
 _DAY = timedelta(days=1)
 _HOURS = 24
 _FLOWS = ("assigned", "activated", "reported")
-# The model whose list shows the rows of today.
+# The model of the list to which today's number links.
 _ROWS = {"assigned": Assignment, "activated": Activation}
 
 
 @page_extensions.front
 def executions_in_progress(request: HttpRequest) -> Panel | None:
-    """Return executions that are not processed, newest first, with their progress."""
+    """Return the newest executions that are not processed, with their progress."""
     if not request.user.has_perm("executions.view_execution"):
         return None
     moving = Execution.objects.exclude(state=ExecutionProgress.SETTLED).order_by("-pk")
@@ -84,7 +84,6 @@ def today(request: HttpRequest) -> Panel | None:
 
 
 def _flows(midnight: datetime) -> dict[int, Flow]:
-    """Return the flows of the day that begins at `midnight`, by hour."""
     flows = state_counts.flows(midnight, midnight + _DAY)
     return {localtime(flow.hour).hour: flow for flow in flows}
 
@@ -101,7 +100,7 @@ def _flow(
 
 
 def _linked(name: str, count: int) -> SafeString:
-    """Return the number, with a link if there is a list of that day's rows."""
+    """Return the number, with a link to the list of today's rows if there is one."""
     if name not in _ROWS:
         return format_html("{}", f"{count:,}")
     href = list_of(_ROWS[name], days="today")
@@ -121,7 +120,7 @@ def _worth(value: Decimal | None) -> str:
 
 @page_extensions.front
 def integrations(request: HttpRequest) -> Panel | None:
-    """Return the state of each integration, and the time of the last notification."""
+    """Return each integration's status, and the time of the last webhook delivery."""
     if not request.user.has_perm("promoportal.view_breaker"):
         return None
     stored = {row.side: row for row in Breaker.objects.all()}

@@ -1,4 +1,4 @@
-"""Progress of an execution in one table cell: a bar, counts, and rows in `HELD`."""
+"""The progress of an execution in one table cell: a bar and the numbers of rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parts(statistics: ExecutionStatistics) -> list[Part]:
 
 
 def progress_bar(statistics: ExecutionStatistics) -> SafeString:
-    """Return the bar and the figures; rows in `HELD` are linked."""
+    """Return the bar and the figures; the number of rows in `HELD` is a link."""
     if not statistics.assignments:
         return SafeString("Nothing is listed yet.")
     figures = [*_counts(statistics), *_held(statistics)]
@@ -71,7 +71,7 @@ def _held_link(href: str, label: str) -> SafeString:
 
 
 def _prepare(rows: Sequence[Execution]) -> None:
-    """Attach the figures to each row of a page, with two queries for all rows."""
+    """Attach the figures to each row of a page; more rows need no more queries."""
     for statistics in ExecutionStatistics.of_each(rows):
         vars(statistics.execution)["statistics"] = statistics
 

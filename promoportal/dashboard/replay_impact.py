@@ -1,8 +1,9 @@
 """
-The effect on rewards of processing deliveries again, shown before it is confirmed.
+The effect on rewards of processing deliveries again, shown before staff confirm.
 
-The figures come from the state counts. Only rewards that are possibly activated, or
-cancelled after activation, are counted one by one, up to the limit of lists.
+The figures of an execution come from the state counts. The rewards of single customers
+are counted from rows, up to a limit. So are rewards that are possibly activated, or
+that were cancelled after activation.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _NOT_GIVEN = (AssignmentState.OWED, AssignmentState.HELD)
 
 @dataclass(frozen=True)
 class Rewards:
-    """The number of rewards in each state, possibly activated, and cancelled late."""
+    """Numbers of rewards by state; `marked` were cancelled after activation."""
 
     states: Counter[str] = field(default_factory=Counter)
     doubtful: Counter[str] = field(default_factory=Counter)
@@ -37,7 +38,7 @@ class Rewards:
 
     @classmethod
     def of(cls, execution: Execution, customers: list[str] | None = None) -> Self:
-        """Return the rewards of an execution, or of some of its customers."""
+        """Return the numbers for an execution, or for some of its customers."""
         rows = Assignment.objects.filter(execution=execution)
         if customers is not None:
             rows = rows.filter(customer__in=customers)
@@ -51,11 +52,11 @@ class Rewards:
 
     @property
     def is_exact(self) -> bool:
-        """Return whether the rewards counted one by one were all counted."""
+        """Return whether `doubtful` and `marked` are below the limit of the counts."""
         return max(self.doubtful.total(), self.marked) < MAX_ROWS_COUNTED
 
     def facts(self, address: str) -> Iterator[Fact]:
-        """Yield each reward once: as possibly activated, or else by its state."""
+        """Yield the numbers of possibly activated rewards, and of others by state."""
         sent = (AssignmentState.OWED, AssignmentState.ACTIVATING)
         in_doubt = sum(self.doubtful[each] for each in _NOT_GIVEN)
         for name, count in (
@@ -68,7 +69,7 @@ class Rewards:
             yield Fact(name, f"{count:,}", address)
 
     def if_cancelled(self) -> Iterator[str]:
-        """Yield what a cancellation voids, looks up and never sends, and marks."""
+        """Yield sentences about the effects of a cancellation on the rewards."""
         yield f"{self._certain(*_NOT_GIVEN):,} that are owed or held would become void."
         if asked_about := self.doubtful[AssignmentState.OWED]:
             yield (
@@ -87,7 +88,7 @@ class Rewards:
 
 @replay_preview.consequence
 def rewards(preview: ReplayPreview) -> Consequence:
-    """Return the states of the affected rewards, and what would change."""
+    """Return the numbers of affected rewards, and sentences about the changes."""
     execution = preview.execution
     if execution is None:
         return Consequence(sentences=["No reward of it is here yet."])

@@ -1,4 +1,4 @@
-"""Figures of an execution: row counts by state, rate of activation, and time left."""
+"""Figures of executions: row counts by state, rate of activation, and time left."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RATE_WINDOW = timedelta(minutes=2)
 
 @dataclass(frozen=True)
 class ExecutionStatistics:
-    """Figures of one execution; `rate` is the rewards activated per second recently."""
+    """Figures of an execution; `rate` is recently activated rewards per second."""
 
     execution: Execution
     assignments: Sequence[Counted]
@@ -33,7 +33,7 @@ class ExecutionStatistics:
 
     @classmethod
     def of_each(cls, executions: Iterable[Execution]) -> list[Self]:
-        """Return the figures of several executions, with two queries."""
+        """Return the figures of several executions, in a constant number of queries."""
         rows = list(executions)
         counted = state_counts.by_execution(*(row.pk for row in rows))
         activated = state_counts.activated_since(database_now() - RATE_WINDOW)
@@ -56,7 +56,7 @@ class ExecutionStatistics:
 
     @property
     def owed(self) -> int:
-        """Return the number of rewards that are still to be activated."""
+        """Return the number of rewards that are pending or being sent."""
         return (
             self.assigned[AssignmentState.OWED]
             + self.assigned[AssignmentState.ACTIVATING]

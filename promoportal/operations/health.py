@@ -10,22 +10,22 @@ from django.views.decorators.http import require_safe
 
 from promoportal.db import database_identity
 
-# An idle scheduler runs once a minute.
+# If no work is unfinished, the scheduler does its work only once a minute.
 _MAX_IDLE = timedelta(minutes=5)
 
 
 @require_safe
 def healthz(_request: HttpRequest) -> JsonResponse:
-    """Answer that the web process is running."""
+    """Respond with 200: the web process is running."""
     return JsonResponse({"status": "ok"})
 
 
 @require_safe
 def readyz(_request: HttpRequest) -> JsonResponse:
     """
-    Answer whether the web process reaches its database.
+    Respond with 200 if the web process reaches its database, otherwise with 503.
 
-    The status is 200 without a scheduler, too: webhooks are stored, and wait.
+    A stopped scheduler changes only the text: webhooks are stored, and processed later.
     """
     try:
         is_running = database_identity.was_seen(within=_MAX_IDLE)

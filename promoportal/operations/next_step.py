@@ -16,7 +16,7 @@ from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 
 class ActivationStatus(models.TextChoices):
-    """The portal's knowledge of whether the customer has the reward."""
+    """Whether the customer has the reward, as far as the portal knows."""
 
     ACTIVATED = "ACTIVATED", "The customer has it."
     UNKNOWN = "UNKNOWN", "Nobody knows yet whether the customer has it."
@@ -35,7 +35,7 @@ class NextStep:
 
     @property
     def sentence(self) -> str:
-        """Return the action, after the status of a reward that is activated."""
+        """Return the action; for an activated reward, the status comes first."""
         if self.activation_status == ActivationStatus.ACTIVATED:
             return f"{self.activation_status.label} {self.action}"
         return self.action
@@ -45,7 +45,7 @@ def of(row: Assignment) -> NextStep:
     """
     Return the next step of a reward.
 
-    Select the execution and the redemption with the row, or each is queried.
+    The caller should fetch `row` with its execution and redemption (`select_related`).
     """
     if row.execution.stop != ExecutionStop.NONE and row.state == AssignmentState.OWED:
         action = "Its execution is stopped: somebody resumes it, or not."

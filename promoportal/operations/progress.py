@@ -13,7 +13,7 @@ from rewards.models import Assignment, AssignmentState, Collection, CollectionSt
 
 
 def update_progress() -> None:
-    """Set the progress of each execution that is not `SETTLED`."""
+    """Update the progress of each execution that is not `SETTLED` or locked."""
     rows = Execution.objects.exclude(state=ExecutionProgress.SETTLED)
     _move(
         rows.filter(_is_collecting()),
@@ -33,9 +33,9 @@ def update_progress() -> None:
 
 
 def _move(rows: QuerySet[Execution], to: ExecutionProgress, *, why: str) -> None:
-    # Code that adds work locks the execution first. It is locked and checked again
-    # here, so that it cannot be settled while work is being added. A locked execution
-    # is skipped until the next run, instead of waiting for a long cancellation.
+    # Code that adds work locks the execution first. This code locks the execution, too,
+    # and then checks again, so that no execution is settled while work is being added.
+    # A locked execution is skipped until the next run: a cancellation can take long.
     with transaction.atomic():
         free = rows.exclude(state=to).select_for_update(skip_locked=True, no_key=True)
         locked = list(free.values_list("pk", flat=True))
@@ -53,8 +53,8 @@ def _is_collecting() -> Q:
     return Q(Exists(fetches.exclude(_CONFIRMING_RUN))) | Q(Exists(triggers))
 
 
-# All assignments that Optimove listed are there, and a later run looks for customers
-# that are listed late. A list that was empty this time is not complete.
+# A complete list is stored, and a later run only looks for assignments that Optimove
+# lists late. If the last list was empty (`empties`), the fetch is not complete.
 _CONFIRMING_RUN = Q(
     state=CollectionState.WAITING, looks__gt=0, empties=0, not_before__gt=Now()
 )

@@ -1,8 +1,8 @@
 """
 Comparison of Optimove's list, the activated rewards and the reports.
 
-"Listed" are the rows that the last complete run saw. Pending, uncertain, waiting rows
-and those that need review are work in progress; drift is what should not exist.
+A row is listed if the last complete run, or a later run, received it. Rows that are
+pending, have an unknown outcome or need review are work in progress, not mismatches.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class Reconciled:
 
     @property
     def is_settled(self) -> bool:
-        """Return whether every assigned reward is activated and reported."""
+        """Return whether all eligible rewards are activated and reported."""
         is_complete = self.eligible == self.active == self.reported
         is_idle = not (self.owed or self.uncertain or self.held or self.waiting)
         return is_complete and is_idle and not self.drift
 
 
 def total(figures: Sequence[Reconciled]) -> Reconciled:
-    """Add up the figures of several executions; the sum has no occurrence."""
+    """Return the sum of the figures of several executions, without an `occurrence`."""
     counts = [field.name for field in fields(Reconciled) if field.name != "occurrence"]
     return Reconciled(
         occurrence="",
@@ -63,8 +63,8 @@ def total(figures: Sequence[Reconciled]) -> Reconciled:
 
 
 def reconcile(execution: Execution) -> Reconciled:
-    """Count the rows of one execution, in one statement."""
-    # Repeated for redemptions: those of one execution are few among all of them.
+    """Return the figures of one execution; one statement counts all its assignments."""
+    # Redemptions are filtered by execution, too: PostgreSQL then reads no others.
     own = FilteredRelation("redemption", condition=Q(redemption__execution=execution))
     rows = Assignment.objects.filter(execution=execution).annotate(report=own)
     collection = Collection.objects.filter(execution=execution).first()
@@ -76,7 +76,7 @@ def reconcile(execution: Execution) -> Reconciled:
 
 
 def _missing(collection: Collection | None) -> int:
-    """Return the number of rows that Optimove announced and no run received."""
+    """Return how many rows of Optimove's total a run that ended did not receive."""
     if collection is None or collection.total is None:
         return 0
     is_over = collection.number == collection.finished or bool(collection.reason)
@@ -106,7 +106,7 @@ def _in(*states: AssignmentState) -> Count:
 
 
 def _drift(listed: Q, assigned: Q, execution: Execution) -> Q:
-    """Return the condition for rows with a mismatch, each of which counts once."""
+    """Return the condition for rows with one or more mismatches."""
     unreported = Q(state=AssignmentState.ACTIVE, report=None) & ~_off()
     wrongly_void = (
         assigned
@@ -124,7 +124,7 @@ def _drift(listed: Q, assigned: Q, execution: Execution) -> Q:
 
 
 def _off() -> Q:
-    """Return the condition for rows whose promotion is not reported."""
+    """Return the condition for rows of promotions with the redemption mode "off"."""
     off = Q(promotion__redemption_mode=Promotion.Mode.OFF)
     if settings.REDEMPTION_MODE == "off":
         return off | Q(promotion__redemption_mode="")

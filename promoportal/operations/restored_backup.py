@@ -1,9 +1,10 @@
 """
 Recovery after a restored backup: rows may have been sent since the backup was taken.
 
-Idempotency keys are derived, so the platform recognises what is sent again, for as long
-as it remembers keys. If it may have forgotten them, or knows none, it is asked, or
-staff decide. Nothing that may have been sent before is sent as if for the first time.
+Idempotency keys are derived from IDs, so a repeated request has the same key. While the
+platform remembers the key, it recognises the repeat. Otherwise the portal asks the
+platform whether the reward exists, or staff decide. A reward that may have been sent is
+never sent as a new reward.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from rewards.models import Assignment, AssignmentState
 
 _log = logging.getLogger("promoportal.restoring")
 
-# Seconds between two notes of the time; rows sent in them before a backup was taken are
-# marked as possibly sent without need.
+# Seconds between two updates of `Continuity.seen_at`. So the stored start
+# of a gap can be too early, but not by more.
 _NOTE_INTERVAL = 10.0
 
 
 def detect_restore() -> Gap | None:
     """
-    Mark rows as possibly sent if this database was restored; return the gap if so.
+    Mark rows as possibly sent if this database was restored, and return the gap.
 
-    Otherwise, note the time at which the portal worked with this database.
+    Otherwise, update the time at which the portal last ran on this database.
     """
     database = database_identity.here()
     recent = Continuity.objects.filter(
@@ -53,7 +54,7 @@ def detect_restore() -> Gap | None:
 
 def restored(since: datetime) -> Gap:
     """
-    Mark rows as possibly sent since then, because Operations restored a backup.
+    Mark rows as possibly sent after a backup of the time `since` was restored.
 
     :raises ValueError: if the time is in the future
     """
@@ -71,8 +72,9 @@ def _mark_possibly_sent(since: datetime) -> Gap:
         Assignment.objects.filter(state=AssignmentState.ACTIVATING),
         why="A backup was restored: it may have been sent since that was taken.",
     )
-    # A worker with a lease that this database does not know may still be sending. From
-    # the end of the lease, the platform gets time before its "not found" counts.
+    # A worker may still send rows of a claim that this database does not contain. Such
+    # a claim ends before `lease_until`. Only some time after that, the platform's
+    # response "not found" is final.
     Assignment.objects.exclude(state=AssignmentState.ACTIVE).update(
         doubtful=True,
         first_sent_at=Coalesce("first_sent_at", since),

@@ -1,4 +1,4 @@
-"""List cells with the name of their column, because phones show no column headings."""
+"""Column names in the cells of lists, because phones show no column headings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ register = template.Library()
 def named(
     cells: Iterable[SafeString], headers: Iterable[Mapping[str, Any]]
 ) -> Iterator[SafeString]:
-    """Add the column name to each cell's own tag, which ends with the first `>`."""
+    """Add the column name to the first tag of each cell, except for checkboxes."""
     for cell, header in zip(cells, headers, strict=False):
         tag, _, rest = map(SafeString, cell.partition(">"))
         name = capfirst(str(header["text"]))

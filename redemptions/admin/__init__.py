@@ -1,4 +1,4 @@
-"""Admin pages of redemptions and their requests."""
+"""Admin pages of redemptions and redemption requests."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from rewards.models import Assignment
 
 @page_extensions.panel(Assignment)
 def reported(assignment: Assignment) -> Panel | None:
-    """Return the panel with the state of the redemption."""
+    """Return the panel about the redemption of the assignment."""
     row = _redemption(assignment)
     if row is None:
         return Panel("Redemption", sentences=["There is nothing to report yet."])
@@ -36,7 +36,7 @@ def reported(assignment: Assignment) -> Panel | None:
 
 @page_extensions.timeline(Assignment)
 def redemption_moments(assignment: Assignment) -> list[Moment]:
-    """Return the transitions and the latest request of the redemption."""
+    """Return the transitions and the latest request of the assignment's redemption."""
     row = _redemption(assignment)
     if row is None:
         return []
@@ -59,7 +59,7 @@ def _request(report: Report) -> Moment:
 
 @page_extensions.timeline(Execution)
 def activated(execution: Execution) -> Iterator[Moment]:
-    """Yield the first and the last activation of an execution."""
+    """Yield the times of the first and the last activated reward with a redemption."""
     rows = Redemption.objects.filter(execution=execution)
     order = Order(is_narrowed=True)
     first, last = order.oldest(rows).first(), order.newest(rows).first()

@@ -1,4 +1,4 @@
-"""The admin pages of redemptions, and the actions that report or write them off."""
+"""The admin pages of redemptions, with the actions to report again and write off."""
 
 from __future__ import annotations
 

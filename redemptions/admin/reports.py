@@ -19,7 +19,7 @@ from rewards.admin.reward_text import reward_text
 
 
 def response(report: Report) -> str:
-    """Return Optimove's response without the unique codes of the report's redemptions."""
+    """Return Optimove's response without the unique codes of the redemptions."""
     codes = report.redemptions.exclude(assignment__unique_code="")
     listed = codes.values_list("assignment__unique_code", flat=True)
     return redaction.without(report.answer, listed)
