@@ -16,7 +16,7 @@ from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 
 class ActivationStatus(models.TextChoices):
-    """Whether the customer has the reward, as far as the portal knows."""
+    """The status of the reward for the customer, as far as the portal knows."""
 
     ACTIVATED = "ACTIVATED", "The customer has it."
     UNKNOWN = "UNKNOWN", "Nobody knows yet whether the customer has it."
