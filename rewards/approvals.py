@@ -1,9 +1,9 @@
 """
 Second approvals for possibly activated rewards of a high value.
 
-Staff find out if such a reward was activated. If they are wrong, the customer gets it
-twice or never. Above a value, the first approval is therefore only stored; the reward
-changes when another user approves the same.
+Staff decide whether such a reward was activated. After a wrong decision, the customer
+gets the reward twice or never. So above a value, the first decision is only stored. It
+takes effect when a second user decides the same.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _amounts = cache(environment.amounts)
 
 def alone_up_to() -> Mapping[str, Decimal]:
     """
-    Return the highest value, by unit, that needs one approval only.
+    Return, for each unit, the highest value that one user may decide about alone.
 
-    Rewards in other units, and codes, never need a second approval.
+    Rewards in other units, and rewards without a value, need no second approval.
 
     :raises ImproperlyConfigured: with the name of the setting and the reason
     """
@@ -44,10 +44,10 @@ def approve(
     row: Assignment, says: Proposal.Says, *, by: Any, why: str
 ) -> str | SkipReason:
     """
-    Store the first approval, or accept the second and drop the first.
+    Store the first approval, or accept the second and delete the first.
 
-    Return the reason to record, of both users if two are needed, or what is missing.
-    The caller must have locked the row.
+    Return the reason to record, which is that of both users if two are needed. If the
+    decision does not take effect, return why. The caller must have locked the row.
     """
     proposals = open_proposals().filter(assignment=row)
     if not needs_second_approval(row):
@@ -67,14 +67,14 @@ def approve(
 
 
 def open_proposals() -> QuerySet[Proposal]:
-    """Return proposals that still count: the assignment did not change since then."""
+    """Return proposals that count: the assignment's state did not change since then."""
     return Proposal.objects.filter(
         assignment__doubtful=True, at__gte=F("assignment__state_since")
     )
 
 
 def said_by(row: Assignment, person: Any) -> str:
-    """Return what this user proposed, if it awaits a second approval; or ""."""
+    """Return this user's decision that waits for a second approval, or ""."""
     if not needs_second_approval(row):
         return ""
     proposals = open_proposals().filter(assignment=row, by=person)

@@ -1,9 +1,9 @@
 """
-Bulk retries: select all assignments that match a list once, then retry them in parts.
+Bulk retries: assignments are selected once, at the start, and then retried in parts.
 
-A part is one transaction: it makes the rewards pending, stores the result of each,
-updates the counts and deletes the part. If a worker is killed, at most this part is
-rolled back; the next worker repeats it, and no part is done twice.
+Each part is one transaction: it makes the rewards pending, stores the result of each,
+updates the counts and deletes the part. If a worker is killed, its current part is
+rolled back, and another worker repeats this part. So no part is processed twice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rewards.models import Assignment, Retrial, RetrialPart, RetrialState, Retri
 
 # Rows per part.
 PART = 500
-# Seconds that a job runs, so that other jobs of the queue can run.
+# Seconds after which a job begins no further part, so that other jobs can run.
 TURN = 8.0
 
 
@@ -33,7 +33,7 @@ def begin(
     """
     Start a bulk retry of all current rows, and return it.
 
-    If the same form is sent again, the bulk retry of the first time is returned.
+    If the form was sent before, return the bulk retry that it started.
     """
     with transaction.atomic():
         columns = {"narrowed": narrowed, "by": by, "why": why}
@@ -46,11 +46,11 @@ def begin(
 
 
 def follow() -> None:
-    """Process parts of running bulk retries, for up to `TURN` seconds."""
+    """Process parts of running bulk retries; begin none after `TURN` seconds."""
     budget = TimeBudget(TURN)
     while not budget.is_spent() and _process_part():
         pass
-    # If this job found no free part, another job has the rest and starts the next job.
+    # If time is left, other jobs process all running bulk retries and start new jobs.
     if budget.is_spent() and is_due():
         with transaction.atomic():
             signals.retrying.send(Retrial)
@@ -75,7 +75,7 @@ def resume(retrial: Retrial, *, by: Any, why: str) -> None:
 
 def cancel(retrial: Retrial, *, by: Any, why: str) -> None:
     """
-    Cancel the remaining parts; rewards already retried stay as they are.
+    Cancel the remaining parts of a bulk retry. Retried rewards stay as they are.
 
     :raises IllegalMove: if the bulk retry is complete or cancelled
     """
@@ -83,7 +83,7 @@ def cancel(retrial: Retrial, *, by: Any, why: str) -> None:
 
 
 def _choose(rows: QuerySet[Assignment], retrial: Retrial) -> int:
-    """Insert the parts of all rows in one statement; return the number of rows."""
+    """Insert all rows, as parts, in one statement; return the number of rows."""
     sql, params = rows.order_by().values_list("pk").query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -98,9 +98,9 @@ def _choose(rows: QuerySet[Assignment], retrial: Retrial) -> int:
 
 
 def _process_part() -> bool:
-    """Process a part of a bulk retry that no other job has; return whether one is."""
+    """Process a part of a free bulk retry; return False if no bulk retry is free."""
     with transaction.atomic():
-        # Locked until the part is done, so that a pause takes effect after it.
+        # The bulk retry is locked until the part is processed: a pause waits for this.
         running = Retrial.objects.filter(state=RetrialState.RUNNING).order_by("?")
         retrial = running.select_for_update(skip_locked=True).first()
         if retrial is None:

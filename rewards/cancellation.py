@@ -1,9 +1,9 @@
 """
-Cancel the rewards of cancelled executions.
+Cancellation of the rewards of cancelled executions.
 
-The execution stops at once, and none of its rows can be claimed. The rows follow in
-batches, because one transaction with a million rows would take longer than the job that
-reads Optimove's notification may run.
+The status of the execution changes first, and then no row can be claimed. The rows are
+cancelled in batches, because one transaction with a million rows would take longer than
+the job that processes Optimove's notification may run.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from rewards.models import Assignment, Collection
 from rewards.transitions import cancel_assignments, has_cancellable
 
 BATCH_SIZE = 5000
-# Seconds that a job runs, so that other jobs of the queue can run.
+# Seconds after which a job begins no further batch, so that other jobs can run.
 TURN = 8.0
 
 
 def begin(execution: Execution, *, by: Any = None) -> None:
-    """Cancel the first batch, usually all rows, in the cancelling transaction."""
+    """Cancel the first batch of rows in the transaction that cancels the execution."""
     cancel_assignments(
         Assignment.objects.filter(execution=execution), by=by, most=BATCH_SIZE
     )
 
 
 def follow() -> None:
-    """Cancel remaining rows of cancelled executions, for up to `TURN` seconds."""
+    """Cancel further rows of cancelled executions; begin none after `TURN` seconds."""
     budget = TimeBudget(TURN)
     for collection in unfinished():
         while not budget.is_spent():
             if not _cancel_some(collection.execution):
-                # Other workers may still have the last rows locked.
+                # If no row was changed, other workers may have locked the last rows.
                 rows = Assignment.objects.filter(execution=collection.execution_id)
                 if not has_cancellable(rows):
                     same = Collection.objects.filter(pk=collection.pk)
@@ -46,12 +46,12 @@ def follow() -> None:
 
 
 def is_due() -> bool:
-    """Return whether rows of a cancelled execution may remain."""
+    """Return whether a cancelled execution may have rows that are not cancelled."""
     return unfinished().exists()
 
 
 def unfinished() -> QuerySet[Collection]:
-    """Return collections of cancelled executions with rows that may remain."""
+    """Return collections of cancelled executions that may have rows to cancel."""
     cancelled = Collection.objects.filter(execution__stop=ExecutionStop.CANCELLED)
     return cancelled.filter(taken_back=False).select_related("execution")
 

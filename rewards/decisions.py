@@ -28,7 +28,7 @@ from rewards.models import (
 )
 from rewards.transitions import UNCLEAR, mark_active, mark_owed
 
-# Reasons of rewards that did not fail: staff must confirm that they are intended.
+# Rewards with these reasons did not fail: staff must confirm that they are intended.
 NEEDS_CONFIRMATION = (
     AssignmentReason.REPEATED,
     AssignmentReason.OVER_LIMIT,
@@ -50,9 +50,9 @@ def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
     """
     Retry rewards that need review.
 
-    Possibly activated ones are skipped: they might be activated twice. Rows with
-    invalid data or an unknown status are evaluated again, with the current contract
-    file. Rewards that staff must confirm are skipped; `release` approves these.
+    Rows with invalid data or an unknown status are evaluated again, with the current
+    contract file. Possibly activated rewards are skipped, because they might be
+    activated twice. Rewards that staff must confirm are skipped: `release` is for them.
     """
     return _each(_retry, rows, by=by, why=why)
 
@@ -63,8 +63,8 @@ def retry_together(
     """
     Retry rows of several executions in one transaction.
 
-    Return for each key why the row was skipped, or None. The rows of one execution that
-    need no evaluation become `OWED` in one statement.
+    Return by primary key why the row was skipped; None if the row was retried. The rows
+    of one execution that need no evaluation become `OWED` in one statement.
     """
     found: dict[int, SkipReason | None] = {}
     with transaction.atomic():
@@ -95,7 +95,7 @@ def _locked_of(rows: QuerySet[Assignment]) -> list[Assignment]:
 
 
 def retry_skip_reason(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
-    """Return why a retry would skip the row; None if it would not."""
+    """Return why a retry would skip the row, or None."""
     if why_not := _stays(row, stop):
         return why_not
     if row.reason in NEEDS_CONFIRMATION:
@@ -114,7 +114,7 @@ def _needs_confirmation(situation: str) -> SkipReason:
 
 
 def obstacle_to_release(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
-    """Return why an approval would skip the row; None if it would not."""
+    """Return why an approval would skip the row, or None."""
     if why_not := _stays(row, stop):
         return why_not
     if row.reason not in NEEDS_CONFIRMATION and not row.known_difference:
@@ -130,7 +130,7 @@ def _not_eligible(row: Assignment) -> SkipReason | None:
 
 
 def owner_conflict(row: Assignment) -> SkipReason | None:
-    """Return NOT_THEIRS if the ID has another customer or promotion now."""
+    """Return NOT_THEIRS if Optimove lists another owner of the ID now, or None."""
     if row.known_difference != AssignmentDifference.OWNER:
         return None
     return _compare_owner(row, optimove.reread(row.as_assigned))
@@ -161,7 +161,7 @@ def obstacle_to_writing_off(row: Assignment) -> SkipReason | None:
 
 
 Decide = Callable[..., SkipReason | None]
-"""Decides about one locked row; returns why the row was skipped, or None."""
+"""A function that decides about one locked row; it returns a SkipReason or None."""
 
 
 def release(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
@@ -170,24 +170,24 @@ def release(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
 
 
 def given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """Mark possibly activated rewards as activated, as the platform's records show."""
+    """Mark possibly activated rewards as activated, because staff confirm it."""
     return _each(_given, rows, by=by, why=why)
 
 
 def not_given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """Mark possibly activated rewards as not activated, so that they are sent again."""
+    """Mark possibly activated rewards as not activated, so that they can be sent."""
     return _each(_not_given, rows, by=by, why=why)
 
 
 def write_off(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
-    """Write off rewards that need review: they will not be activated."""
+    """Write off rewards that need review, so that they will not be activated."""
     return _each(_write_off, rows, by=by, why=why)
 
 
 def _each(
     decide: Decide, rows: QuerySet[Assignment], *, by: Any, why: str
 ) -> BulkResult:
-    """Decide about each row in a transaction, which locks it after its execution."""
+    """Decide about each row in a transaction that locks the execution, then the row."""
     result = BulkResult()
     for pk, execution_pk in rows.order_by("pk").values_list("pk", "execution_id"):
         with transaction.atomic():
@@ -231,7 +231,7 @@ def _held_as(row: Assignment) -> str:
 
 
 def _stays(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
-    """Return why staff cannot have the reward activated; None if they can."""
+    """Return why staff can neither retry nor approve the reward, or None."""
     if why_not := obstacle_to_writing_off(row):
         return why_not
     return EXECUTION_CANCELLED if stop == ExecutionStop.CANCELLED else None
@@ -241,10 +241,10 @@ def _as_listed(
     row: Assignment, stop: ExecutionStop, *confirmed: str
 ) -> SkipReason | None:
     """
-    Give a row that was not activated the values that Optimove lists now.
+    Update a row that was not activated to the values that Optimove listed last.
 
-    Return what prevents the row from becoming due, or None. The limits of the execution
-    are checked with the current value of the row.
+    Return why the row cannot become pending, or None. The limits of the execution are
+    checked with the new value of the row.
     """
     vendor_row = optimove.reread(row.as_assigned)
     terms = evaluation.Terms(
@@ -269,7 +269,7 @@ def _as_listed(
 def _take_over(
     row: Assignment, columns: dict[str, Any], verdict: evaluation.Verdict
 ) -> None:
-    """Store the current values of the row; hold its execution if it is over a limit."""
+    """Store the new values of the row; stop its execution if a limit is exceeded."""
     limits.admit(row.execution, [columns], instead_of=[row])
     is_over = limits.hold_if_over(row.execution)
     columns |= {"order": None, "cleared": row.cleared and not is_over}
@@ -279,7 +279,7 @@ def _take_over(
 
 
 _STILL_NOT = "it still cannot be activated"
-# Columns of rows that were compared with Optimove's and certainly not activated.
+# Columns of rows that were compared with Optimove's list and were not activated.
 _COMPARED: dict[str, Any] = {"difference": "", "first_sent_at": None}
 
 
@@ -291,7 +291,7 @@ def _owe_one(row: Assignment, stop: ExecutionStop, **changes: Any) -> None:
 def _owe(
     rows: list[Assignment], stop: ExecutionStop, *, by: Any, why: str, **changes: Any
 ) -> None:
-    """Make rows of one execution pending again, with all counts of failures reset."""
+    """Make rows of one execution pending again, and reset their counts of failures."""
     moved = mark_owed(
         Assignment.objects.filter(pk__in=[row.pk for row in rows]),
         stop=stop,
@@ -335,7 +335,7 @@ def _not_given(
         return reasons
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
     if row.state == AssignmentState.HELD and (reason := _next_reason(row)):
-        # It was not activated, but staff must still decide if it is to be activated.
+        # The reward was not activated. Staff must still decide whether to activate it.
         Assignment.objects.filter(pk=row.pk).update(**settled, **reason)
     else:
         _owe_one(row, stop, by=by, why=reasons, **settled)
@@ -343,7 +343,7 @@ def _not_given(
 
 
 def _next_reason(row: Assignment) -> dict[str, str]:
-    """Return the columns with the reason for which a row stays in `HELD`; or {}."""
+    """Return the columns of a reason to keep the row in `HELD`; {} if there is none."""
     if row.reason in (*NEEDS_CONFIRMATION, *REREAD_REASONS):
         return {"reason": row.reason}
     if row.meaning == Meaning.UNKNOWN:

@@ -1,8 +1,8 @@
 """
 Idempotency keys of rewards.
 
-A key is derived and never random. After a crash, a repeated fetch or a restored backup,
-a reward is sent with the same key. A platform that remembers keys activates it once.
+A key is derived from IDs, and is never random. So a reward keeps its key after a crash,
+a repeated fetch or a restored backup. An idempotent platform activates a key only once.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def idempotency_key(
     """
     Return the key for one promotion, one customer and one execution.
 
-    `repeat` is Optimove's assignment ID of a duplicate assignment of the same three, so
-    that staff can approve the duplicate. It is empty for the first assignment.
+    For a duplicate, `repeat` is Optimove's assignment ID: the duplicate needs a key of
+    its own if staff approve it. For the first assignment, `repeat` is empty.
     """
     # JSON, because an ID may contain any separator.
     parts = [occurrence, promotion, customer, *([repeat] if repeat else [])]
@@ -28,5 +28,5 @@ def idempotency_key(
 
 
 def redemption_reference(key: UUID) -> UUID:
-    """Return the reference with which this activation is reported to Optimove."""
+    """Return the reference with which the activated reward is reported to Optimove."""
     return uuid5(key, "redemption")

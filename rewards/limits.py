@@ -1,8 +1,9 @@
 """
-Spending limits: count, hold and release rewards. Optimove's Auto Flow has no approval.
+Spending limits, because Optimove's Auto Flow has no approval step.
 
-A limit applies to all rewards of one execution, so that several small runs cannot
-exceed what one large run may not. Limits are checked under a lock on the execution.
+The limits of an execution apply to its rewards from all runs together. An execution
+over a limit is stopped until staff resume it. If it is within the limits, its rows are
+cleared: they may be claimed. Limits are checked under a lock on the execution.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from rewards.models import Assignment, AssignmentReason, Collection, Tally
 
 _amounts = cache(amounts)
 BATCH_SIZE = 5000
-# Seconds that a job runs, so that other jobs of the queue can run.
+# Seconds after which a job begins no further batch, so that other jobs can run.
 TURN = 8.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of the settings. None, or a missing unit, means no limit."""
+    """The limits from the settings. None, or a missing unit, means no limit."""
 
     customers: int | None = None
     value: Mapping[str, Decimal] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class Limits:
 
 def current() -> Limits:
     """
-    Return the limits of the settings.
+    Return the limits from the settings.
 
     :raises ImproperlyConfigured: with the name of the setting and the reason
     """
@@ -78,10 +79,10 @@ def admit(
     """
     Add rewards, each with its `unit` and `value`, to the tallies.
 
-    `instead_of` has the earlier versions of changed rewards; those that were assigned
-    are subtracted. `again` means that some rewards were listed before and are assigned
-    only now: rows that passed the limits and are not released yet then wait for the
-    next check. The caller must have locked the execution.
+    `instead_of` contains the earlier versions of changed rewards, which are subtracted
+    if they were assigned. `again` means that some rewards were listed before, but are
+    assigned only now. In this case, rows that are not cleared yet wait for the next
+    check. The caller must have locked the execution.
     """
     sums: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
     entries = [(1, row["unit"], row["value"]) for row in rows]
@@ -108,7 +109,7 @@ def _add(execution: Execution, unit: str, customers: int, total: Decimal) -> Non
 
 def hold_if_over(execution: Execution) -> bool:
     """
-    Hold the execution if it is over a limit; return whether it is.
+    Stop the execution for review if it is over a limit; return whether it is.
 
     The caller must have locked the execution.
     """
@@ -121,7 +122,7 @@ def hold_if_over(execution: Execution) -> bool:
 
 def check_run(collection: Collection) -> None:
     """
-    Release the rows of a run or a look-up, or hold the execution before a claim.
+    Clear the rows of the execution if it is within the limits; otherwise, stop it.
 
     The caller must have locked the collection.
     """
@@ -130,7 +131,7 @@ def check_run(collection: Collection) -> None:
 
 
 def waive(execution: Execution) -> None:
-    """Accept the figures of an execution that staff resume; release its rows."""
+    """Approve the totals of an execution that staff resume, and clear its rows."""
     collection, _ = Collection.objects.get_or_create(execution=execution)
     locked = Collection.objects.select_for_update().get(pk=collection.pk)
     locked.waived = _figures(execution, locked)
@@ -139,7 +140,7 @@ def waive(execution: Execution) -> None:
 
 
 def release_admitted() -> None:
-    """Release remaining rows within the limits, for up to `TURN` seconds."""
+    """Clear further rows that passed the limits; begin none after `TURN` seconds."""
     budget = TimeBudget(TURN)
     for collection in _unfinished():
         while not budget.is_spent() and _release_some(collection.pk):
@@ -147,7 +148,7 @@ def release_admitted() -> None:
 
 
 def is_due() -> bool:
-    """Return whether rows within the limits are not released yet."""
+    """Return whether rows that passed the limits may still have to be cleared."""
     return _unfinished().exists()
 
 
@@ -156,7 +157,7 @@ def _unfinished() -> QuerySet[Collection]:
 
 
 def _release(locked: Collection) -> None:
-    """Release all current rows: the first batch now, which usually is all of them."""
+    """Clear the first batch of the current rows now; a job clears further batches."""
     last = Assignment.objects.order_by("-pk").values_list("pk", flat=True).first()
     Collection.objects.filter(pk=locked.pk).update(cleared_to=last)
     if _release_some(locked.pk):
@@ -164,9 +165,9 @@ def _release(locked: Collection) -> None:
 
 
 def _release_some(collection_pk: int) -> bool:
-    """Release one batch of rows; return whether there may be more."""
+    """Clear one batch of rows; return whether there may be further rows."""
     with transaction.atomic():
-        # A transaction with a million rows would take longer than the job may run.
+        # One transaction for a million rows would take longer than a job may run.
         locked = Collection.objects.select_for_update().get(pk=collection_pk)
         if locked.cleared_to is None:
             return False
@@ -191,9 +192,9 @@ def _figures(execution: Execution, collection: Collection | None) -> dict[str, A
 
 def _unlisted(collection: Collection | None) -> int:
     """
-    Return how many rows Optimove did not list, if a list stayed incomplete.
+    Return how many rows are missing from a list that stayed incomplete, or 0.
 
-    Each of them may be a reward, so that the number of rewards is not known.
+    Each missing row may be a reward, so it counts against the limit.
     """
     if collection is None or collection.reason != AssignmentReason.INCOMPLETE:
         return 0
@@ -201,7 +202,7 @@ def _unlisted(collection: Collection | None) -> int:
 
 
 def _over(figures: Mapping[str, Any], collection: Collection | None) -> str:
-    """Return which figures are over a limit and not waived, as sentences; or ""."""
+    """Return a sentence for each total that is over a limit and not approved, or ""."""
     limits, found, count = current(), [], figures["customers"]
     waived = (collection.waived if collection else None) or {}
     allowed = max(limits.customers or 0, waived.get("customers", 0))
@@ -219,7 +220,7 @@ def _over(figures: Mapping[str, Any], collection: Collection | None) -> str:
 
 
 def _by_unit(values: Mapping[str, str]) -> Mapping[str, Decimal]:
-    """Return the sum of each unit; Optimove may write one unit in several cases."""
+    """Return the sum of each unit, which Optimove may write in upper or lower case."""
     found: dict[str, Decimal] = defaultdict(Decimal)
     for unit, value in values.items():
         found[unit.casefold()] += Decimal(value)

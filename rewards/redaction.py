@@ -1,4 +1,4 @@
-"""Remove the unique codes of assignments from texts that staff see."""
+"""Masking of the unique codes of assignments in texts that staff see."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from rewards.models import Assignment
 
-# Shorter texts are not codes, and occur inside ordinary words.
+# Shorter codes are not masked, because they also occur inside ordinary words.
 _SHORTEST = 4
-# Characters that JSON escapes with a backslash.
+# Characters that JSON may escape with a backslash.
 _ESCAPED = '/"\\'
 
 
@@ -19,10 +19,10 @@ def redact_code(text: str, row: Assignment) -> str:
 
 
 def without(text: str, codes: Iterable[str]) -> str:
-    """Mask these codes in a text, in every form that `_written` knows."""
+    """Mask these codes in a text, also where they are escaped for JSON or a URL."""
     for code in codes:
         if len(code) >= _SHORTEST:
-            # Not `re.sub`: the end of the code could be a reference to a group.
+            # Not `re.sub`: the visible end of a code could look like a group reference.
             text = masked(code).join(re.split("".join(map(_written, code)), text))
     return text
 
@@ -31,7 +31,7 @@ def _written(char: str) -> str:
     """
     Return a pattern for a character: itself, or escaped in JSON or in a URL.
 
-    JSON inside JSON has more than one backslash.
+    JSON inside JSON escapes a character with several backslashes.
     """
     units = char.encode("utf-16-be").hex()
     escaped = "".join(rf"\\+u{units[at : at + 4]}" for at in range(0, len(units), 4))
@@ -41,5 +41,5 @@ def _written(char: str) -> str:
 
 
 def masked(code: str) -> str:
-    """Return as much of a code as is needed to recognise it, but not to use it."""
+    """Return the masked code: of a long code, the last four characters are visible."""
     return f"••••{code[-4:]}" if len(code) > 8 else "••••" if code else ""

@@ -1,4 +1,4 @@
-"""State changes of assignments that several stages make, and their rules."""
+"""State changes of assignments that several modules make, and their rules."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def mark_active(
 
 
 def _unless_differing(name: str) -> Case:
-    """Return the column if the row has a difference, which staff must see; or ""."""
+    """Return the column if `reason` is `DIFFERS`, which staff must see; or ""."""
     differs = When(reason=AssignmentReason.DIFFERS, then=F(name))
     return Case(differs, default=Value(""), output_field=TextField())
 
@@ -64,7 +64,7 @@ def cancelled() -> Q:
 
 
 UNCLEAR = "Optimove says now what the contract does not know."
-# During an upgrade, the previous release sets the reason only, not `difference`.
+# During an upgrade, the previous release sets `reason`, but not `difference`.
 DIFFERS = ~Q(difference="") | Q(reason=AssignmentReason.DIFFERS)
 _CANCELLED_IN_DOUBT = (
     "It was taken back while in doubt: the platform is asked, not told again."
@@ -81,14 +81,14 @@ def mark_owed(
     **changes: Any,
 ) -> list[int]:
     """
-    Make rows pending (`OWED`) again where this is allowed; return all changed keys.
+    Make rows pending (`OWED`) again if this is allowed; return all changed keys.
 
-    In a cancelled execution, or if Optimove cancelled the reward, a row becomes `VOID`;
-    if `doubtful`, it becomes `UNCERTAIN`, to be looked up on the platform and not sent
-    again. If Optimove changed the reward, or lists an unknown status, a row becomes
-    `HELD`. The caller must have read `stop` under a lock on the execution. `settled`
-    means that no row is `doubtful`. A caller that passes `difference` has compared the
-    rows with Optimove's; otherwise no row with a difference becomes `OWED`.
+    If the execution is cancelled or the reward is no longer assigned, a row becomes
+    `VOID`. In this case, a `doubtful` row becomes `UNCERTAIN` and is resolved. If
+    Optimove changed the reward or lists an unknown status, the row becomes `HELD`.
+    The caller must have read `stop` under a lock on the execution. `settled` means that
+    no row is `doubtful`. A caller that passes `difference` must have compared the rows
+    with Optimove's list. Without it, rows with a difference do not become `OWED`.
     """
     everything, nothing = Q(pk__gt=0), Q(pk=None)
     is_over = stop == ExecutionStop.CANCELLED
@@ -116,9 +116,9 @@ def cancel_assignments(
     """
     Apply a cancellation to rewards; return the number of rows changed.
 
-    Rewards that were not activated become `VOID`. Possibly activated ones are checked
-    with the platform. Activated ones are marked as cancelled after activation. At most
-    `most` rows of each of these kinds are changed.
+    Rewards in `OWED` or `HELD` become `VOID`. If they are `doubtful`, those in `OWED`
+    become `UNCERTAIN`, and those in `HELD` stay. Activated rewards are marked as
+    cancelled after activation. At most `most` rows of each kind are changed.
     """
     unsent, in_doubt, activated = _cancellable(rows)
     late = Assignment.objects.filter(pk__in=activated.values("pk")[:most])
@@ -134,7 +134,7 @@ def cancel_assignments(
 def mark_uncertain(
     rows: QuerySet[Assignment], *, why: str, **changes: Any
 ) -> list[int]:
-    """Mark rows as `UNCERTAIN`, to look them up on the platform; return their keys."""
+    """Mark rows as `UNCERTAIN`, so that they are resolved; return the changed keys."""
     # The platform's "not found" counts only some time after `lease_until`, which may
     # lie in the future after a restored backup.
     columns = {**changes, "lease_until": Greatest("lease_until", Now())}
@@ -147,7 +147,7 @@ def has_cancellable(rows: QuerySet[Assignment]) -> bool:
 
 
 def _cancellable(rows: QuerySet[Assignment]) -> tuple[QuerySet[Assignment], ...]:
-    """Return the pending rows, the possibly activated ones, and the activated ones."""
+    """Return three kinds of rows: not activated, possibly activated, activated."""
     owed, held = AssignmentState.OWED, AssignmentState.HELD
     return (
         rows.filter(state__in=[owed, held], doubtful=False),
@@ -188,13 +188,13 @@ _PROBLEM = Case(
 
 
 def _hold_differing(rows: QuerySet[Assignment], changes: dict[str, Any]) -> list[int]:
-    """Hold rows until staff confirm them, whatever the result of the last attempt."""
+    """Set changed rewards to `HELD` until staff confirm them."""
     why = {"reason": AssignmentReason.DIFFERS, "problem": _PROBLEM}
     sentence = "Optimove changed the reward meanwhile."
     return _hold(rows, sentence, {**changes, **why})
 
 
 def _hold(rows: QuerySet[Assignment], why: str, changes: dict[str, Any]) -> list[int]:
-    # `each` has the problem and the time of a retry, which does not take place.
+    # `each` has the problem and the time of a retry, but these rows are not retried.
     same = {name: value for name, value in changes.items() if name != "each"}
     return state_machine.move_all(rows, AssignmentState.HELD, why=why, **same)

@@ -1,9 +1,9 @@
 """
-The job that activates rewards on the platform: claim, call, conclude.
+The job that activates rewards: claim them, send them, store the results.
 
-Claiming and concluding are short transactions; none is open during a call. If the
-worker is killed, the attempt is on record, the lease ends, and `in_doubt` finds the
-outcome.
+Claims and results are stored in short transactions. No transaction is open during a
+call. If the worker is killed, its attempts are already recorded. When the lease ends,
+the rewards become `UNCERTAIN`, and `in_doubt` finds out the outcome.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ from rewards.activation.claims import (
 from rewards.activation.outcomes import conclude
 from rewards.models import Assignment
 
-# A turn ends if other workers have claimed everything this many times in a row.
+# A turn ends after this number of claims in a row that got no rows.
 MAX_MISSES = 5
-# Results per transaction: a crash leaves at most this number of outcomes unknown.
+# Results per transaction. Results that are not stored yet are lost in a crash.
 CONCLUDE_EVERY = 50
 
 
 def activate() -> None:
     """
-    Activate pending rewards, for up to `TURN` seconds.
+    Activate pending rewards, and begin no further call after `TURN` seconds.
 
-    Executions take turns, a batch each, so that a campaign with a hundred thousand
-    rewards does not delay a triggered reward.
+    For each batch, the job selects an execution again. So a triggered reward does not
+    wait until a campaign with a hundred thousand rewards is complete.
     """
     with (
         closing(platforms.from_settings()) as platform,
         platform_throttle.to_call() as threads,
     ):
         if not threads:
-            return  # other workers have all permits, and continue
+            return  # other workers have all permits, and activate the rewards
         _take_turns(platform, threads)
     if is_due(platform.capability):
         with transaction.atomic():
@@ -68,7 +68,7 @@ def activate() -> None:
 
 
 def activate_one(pk: int) -> None:
-    """Activate one assignment now, because a user is waiting for it."""
+    """Activate one reward that a user waits for, if a call is permitted now."""
     with (
         closing(platforms.from_settings()) as platform,
         platform_throttle.to_call_once() as threads,
@@ -99,7 +99,7 @@ def _activate(
     budget: TimeBudget,
     threads: int,
 ) -> bool:
-    """Claim rewards, or one as a probe, and activate them; return whether any were."""
+    """Claim rewards and send them; return whether any were claimed."""
     most = platform_throttle.chunk_of(platform, threads)
     taken = platform_throttle.take_if_permitted(claim_most, most)
     if taken is None:
@@ -110,7 +110,7 @@ def _activate(
 
 
 def is_due(capability: Capability | None = None) -> bool:
-    """Return whether a job would find a reward to send on the platform."""
+    """Return whether a reward is due, and the circuit breaker permits calls."""
     if circuit_breaker.is_open(Side.PLATFORM):
         return False
     return due_executions(capability or platforms.current_capability()).exists()
@@ -120,10 +120,10 @@ def due_executions(
     capability: Capability, *, triggered_first: bool = False
 ) -> QuerySet[Execution]:
     """
-    Return executions with rewards to send now that are not stopped, in random order.
+    Return running executions that have rewards to send now, in random order.
 
-    With `triggered_first`, executions of triggered customers come first. If every other
-    turn does so, these customers wait for one batch, and not for one of each campaign.
+    With `triggered_first`, executions with triggered customers come first. The job uses
+    it in every other turn, so that these customers wait for about one other batch.
     """
     pending = claimable(capability).filter(execution=OuterRef("pk"))
     running = Execution.objects.filter(stop=ExecutionStop.NONE).exclude(
@@ -165,12 +165,12 @@ class _Sending:
     is_paused: bool = False
 
     def may_begin(self) -> bool:
-        """Return whether a call may begin; otherwise the rest is not sent."""
+        """Return whether a call may begin; if not, the row is not sent."""
         over = self.is_paused or self.session.lost or self.budget.is_spent()
         return not over and self.taken.lease.left() > MAX_CALL_SECONDS
 
     def rows(self) -> Iterator[Assignment]:
-        """Yield the rows to send; without idempotency keys, confirm the claim first."""
+        """Yield the rows; confirm each first if the platform is not idempotent."""
         for row in self.taken.rows:
             self.leases[row.pk] = self.taken.lease
             if self.may_begin() and not self.platform.capability.idempotent:
@@ -181,7 +181,7 @@ class _Sending:
     def _confirm(self, row: Assignment) -> None:
         lease = confirm_claim(self.taken, row)
         if lease is None:
-            del self.leases[row.pk]  # another worker has it
+            del self.leases[row.pk]  # the claim on the row has ended
         else:
             self.leases[row.pk] = lease
 

@@ -1,4 +1,4 @@
-"""Call the platform for many rows at once, and return how each call ended."""
+"""A thread pool that calls the platform for many rows, and the result of each call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Outcome = Attempt.Outcome
 
 @dataclass(frozen=True)
 class CallResult:
-    """The result of one call, as its attempt records it."""
+    """The result of one call, to be recorded in its `Attempt`."""
 
     row: Assignment
     outcome: Outcome
@@ -40,12 +40,12 @@ def call_all(
     may_begin: Callable[[], bool],
 ) -> Generator[CallResult, None, None]:
     """
-    Call for each row from a pool of threads, and yield each result when it is known.
+    Call once per row in a pool of threads, and yield each result when it is known.
 
-    Rows are read one by one. Once `may_begin` returns False, the remaining rows have
-    the outcome `NOT_SENT`. The threads use no database connection: `rows` and the
-    results are iterated in the caller's thread. A caller that stops early must close
-    the generator, so that no call begins whose result would not be stored.
+    A row is read only when a thread is free for it. If `may_begin` returns False before
+    the call, the outcome of the row is `NOT_SENT`. Only `call` and `may_begin` run in
+    the threads, where they must not use the database. A caller that stops early must
+    close the generator: otherwise calls begin whose results nobody stores.
     """
     stopped = Event()
     waiting = iter(rows)
@@ -67,7 +67,7 @@ def call_all(
 
 
 def _call(row: Assignment, call: Call, may_begin: Callable[[], bool]) -> CallResult:
-    # Checked in the thread, directly before the call: the lease must outlast the call.
+    # Checked directly before the call, because the lease must outlast the call.
     if not may_begin():
         return CallResult(row, Outcome.NOT_SENT)
     try:

@@ -1,4 +1,4 @@
-"""Claims on pending rewards: a lease and an attempt, committed before the call."""
+"""Claims on pending rewards: leases and attempts that are saved before the call."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from promoportal.platforms import Capability, Order, Reward
 from rewards.models import Assignment, AssignmentState, Attempt
 from rewards.transitions import DIFFERS
 
-# Longest duration of one call in seconds, with the connection and a reserve.
+# Longest duration of one call in seconds, including connecting and a reserve.
 MAX_CALL_SECONDS = 20.0
-# Seconds that a job makes claims, so that other jobs of the queue can run.
+# Seconds after which a job begins no further call, so that other jobs can run.
 TURN = 8.0
 
-# Seconds that a claim lasts: a job's turn and a call, several times over.
+# Duration of a claim in seconds: more than twice the sum of a job's turn and a call.
 LEASE = 60.0
 BATCH_SIZE = 100
-# After this number of crashes a row is claimed alone, so that further crashes count
-# only if the row itself may have caused them.
+# After this number of crashes, a row is claimed alone. Crashes that another row of the
+# claim caused would otherwise count for this row, too.
 COMPANY = 2
-# Seconds that a confirmed claim is valid. Resolving a name and connecting take some.
+# Seconds for which a confirmed claim is valid, including name lookup and connecting.
 CONFIRMED = 10.0
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Rows that this worker may send, each with a recorded attempt."""
+    """Rows that this worker may send, each with an `Attempt` in the database."""
 
     lease: Lease
     execution_pk: int
     rows: Sequence[Assignment]
     attempts: Mapping[int, int]
-    """The key of the attempt by the key of the row."""
+    """Primary key of each attempt, by the primary key of its row."""
 
 
 def claim(execution_pk: int, capability: Capability, most: int) -> Claim | None:
-    """Claim due rewards of an execution, the longest due first; None if none are."""
+    """Claim due rewards of an execution, the longest due first, or return None."""
     return _claim(execution_pk, Q(execution=execution_pk), capability, most)
 
 
 def claim_one(pk: int, capability: Capability) -> Claim | None:
-    """Claim one reward; None if it is not due."""
+    """Claim one reward, or return None if it cannot be claimed now."""
     execution = Assignment.objects.filter(pk=pk).values("execution")
     return _claim(execution, Q(pk=pk), capability, 1)
 
@@ -63,11 +63,11 @@ def _claim(
     """
     Claim rewards under a shared lock on their execution.
 
-    Nothing is claimed in a stopped execution, nor in a restored database before all
-    rewards that may have been sent are marked as `doubtful`.
+    In a stopped execution, nothing is claimed. In a restored database, nothing is
+    claimed until all rewards that may have been sent are marked as `doubtful`.
     """
-    # Durable: the calls that follow must not run inside a transaction. A slow platform
-    # would keep its locks, and a rollback would delete the record of a request.
+    # Durable: the calls that follow must not run inside a transaction. A transaction
+    # would keep its locks during the calls, and its rollback would delete the attempts.
     with transaction.atomic(durable=True):
         stop = lock_shared(execution)
         if stop != ExecutionStop.NONE or database_identity.has_changed():
@@ -79,7 +79,7 @@ def _claim(
 
 
 def claimable(capability: Capability) -> QuerySet[Assignment]:
-    """Return rewards that are due, within the limits, and safe to send, also again."""
+    """Return rewards that are due and within the limits, and that may be sent."""
     return Assignment.objects.filter(
         due(), sendable(capability), state=AssignmentState.OWED, cleared=True
     )
@@ -87,13 +87,13 @@ def claimable(capability: Capability) -> QuerySet[Assignment]:
 
 def sendable(capability: Capability) -> Q:
     """
-    Return a filter for rewards that may be sent, also again.
+    Return a filter for rewards that may be sent, for the first time or again.
 
-    A `doubtful` reward may have been sent. It is sent again only under a key that the
-    platform still knows, and only as it was sent: not if Optimove changed it and its
-    order was lost with a backup.
+    A `doubtful` reward may already be activated. It may be sent again only while the
+    platform knows its key, and only with the same order. If Optimove changed the reward
+    and the order was lost with a backup, the reward must not be sent again.
     """
-    # Rewards that Optimove cancelled are `VOID` already; `meaning` is the last check.
+    # A reward that Optimove cancelled is usually `VOID`; `meaning` is a last check.
     assigned, certain = Q(meaning=Meaning.ACTIVATE), Q(doubtful=False)
     if not capability.idempotent:
         return assigned & certain
@@ -102,20 +102,20 @@ def sendable(capability: Capability) -> Q:
 
 
 def within_key_retention(capability: Capability) -> Q:
-    """Return a filter for rows whose key the platform knows until the lease ends."""
+    """Return a filter for rows whose key the platform knows until a new lease ends."""
     seconds = capability.remembers_for.total_seconds() - LEASE
-    # A time in the future means that the clock was set back since: the age is unknown.
+    # If the time is in the future, the clock was set back: the key's age is unknown.
     return Q(first_sent_at__gt=seconds_from_now(-seconds), first_sent_at__lte=Now())
 
 
 def confirm_claim(taken: Claim, row: Assignment) -> Lease | None:
     """
-    Return a short lease in which the row may be sent; None if another worker has it.
+    Return a short lease in which the row may be sent; None if the claim has ended.
 
-    This process measures the lease by its own clock, but it ends by the clock of the
-    database. If the latter is set forward, another worker may send the row while this
-    one believes it still has time. A platform without idempotency keys would activate
-    both, so that the claim is confirmed directly before the row is sent.
+    This worker measures the lease by its own clock, but the database's clock ends the
+    lease. If that clock is set forward, another worker may send the row while this
+    worker still counts time left. A platform that is not idempotent would activate the
+    reward twice. So the claim is confirmed directly before the row is sent.
     """
     lease = Lease(min(CONFIRMED, taken.lease.left()), taken.lease.token)
     sending = Assignment.objects.filter(pk=row.pk, state=AssignmentState.ACTIVATING)
@@ -147,7 +147,7 @@ def _take(rows: Sequence[Assignment], lease: Lease) -> Claim:
 
 
 def order_of(row: Assignment) -> Order:
-    """Return the order to send for a row; it is fixed at the first attempt."""
+    """Build the order of a row from its columns, at the first attempt."""
     reward: dict[str, Any] | None = row.reward
     return Order(
         customer=row.customer,

@@ -1,4 +1,4 @@
-"""Sweeps of the scheduler: rewards whose lease ended, or which are past a deadline."""
+"""Sweeps of the scheduler for rewards whose lease ended or whose deadline passed."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from promoportal.db.database_clock import seconds_from_now
 from rewards.activation.call_pool import Outcome
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 
-# Most rows that one statement of a sweep changes; the rest follows a second later.
+# Most rows that one statement changes. The next run changes further rows.
 SWEEP = 5000
-# Seconds within which the end of a lease is noticed, unless the scheduler did not run
-# or the clock of the database was set forward.
+# Seconds within which the scheduler notices the end of a lease, unless the scheduler
+# did not run or the database's clock was set forward.
 PROMPTLY = 5.0
 
 
 def expire() -> int:
     """
-    Mark rewards as `UNCERTAIN` whose lease ended; return their number.
+    Mark rewards whose lease ended as `UNCERTAIN`; return the number of rewards.
 
-    They may have been sent, so that they never become `OWED`. If a lease ended long
-    ago, the clock may have been set forward and a worker may just have sent the reward.
-    The platform's "not found" then counts only some time after now.
+    They do not become `OWED`, because they may have been sent. If the clock was set
+    forward, a worker may have sent them just now. So an older `lease_until` becomes
+    `PROMPTLY` seconds ago: "not found" counts only `settle_grace` after this time.
     """
     expired = Assignment.objects.filter(
         state=AssignmentState.ACTIVATING, lease_until__lte=Now()
@@ -42,7 +42,7 @@ def expire() -> int:
 
 
 def lose(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> int:
-    """Mark rewards as `UNCERTAIN` whose worker is gone; return their number."""
+    """Mark rewards of lost workers as `UNCERTAIN`; return the number of rewards."""
     lost = state_machine.move_all(
         rows,
         AssignmentState.UNCERTAIN,
@@ -59,7 +59,7 @@ def lose(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> int:
 
 
 def hold_too_late() -> int:
-    """Hold rewards pending for longer than `ACTIVATE_WITHIN`; return their number."""
+    """Set rewards pending for `ACTIVATE_WITHIN` to `HELD`; return their number."""
     late = Assignment.objects.filter(
         state=AssignmentState.OWED,
         owed_since__lte=Now() - settings.ACTIVATE_WITHIN,
@@ -69,10 +69,10 @@ def hold_too_late() -> int:
 
 def hold_unsettled() -> int:
     """
-    Hold rewards without an outcome for `SETTLE_WITHIN`; return their number.
+    Set rewards unresolved for `SETTLE_WITHIN` to `HELD`; return their number.
 
-    The time starts again after a restored backup, because rewards that are `doubtful`
-    since then were not looked up yet.
+    For `SETTLE_WITHIN` after a restored backup, this function changes nothing: rewards
+    that became `doubtful` by the restore were not looked up yet.
     """
     if database_identity.was_broken(within=settings.SETTLE_WITHIN):
         return 0

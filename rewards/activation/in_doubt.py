@@ -1,8 +1,9 @@
 """
-Find out the outcome of rewards that were sent without a response.
+Resolution of rewards whose outcome is unknown, because they may have been sent.
 
-If the platform remembers keys, the same key is sent again. If it has a status check, it
-is looked up. Otherwise staff decide. Nothing in this module activates a reward.
+If the platform is idempotent, the reward becomes `OWED`, to be sent again with the same
+key. If the platform is askable, the key is looked up. Otherwise staff decide. This
+module itself sends no activation request.
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ from rewards.transitions import cancelled, mark_active, mark_owed, mark_uncertai
 # Most rows per batch of look-ups.
 ASKED = 50
 _FORGOTTEN = "It was sent so long ago that the platform may have forgotten its key."
-# Crashes of a row that is claimed alone, after `COMPANY` others, until it needs review.
+# After `COMPANY` crashes and this number of further crashes, a row needs review.
 MAX_CRASHES_ALONE = 3
 
 
 def settle() -> None:
-    """Settle due rows in `UNCERTAIN` in the ways that the platform supports."""
+    """Resolve due rows in `UNCERTAIN` in the ways that the platform supports."""
     with closing(platforms.from_settings()) as platform:
         capability = platform.capability
         _hold_poison()
@@ -73,7 +74,7 @@ def settle() -> None:
 
 
 def is_due() -> bool:
-    """Return whether a job would find a row to settle."""
+    """Return whether a row is due to be resolved, and calls are permitted."""
     if circuit_breaker.is_open(Side.PLATFORM):
         return False
     capability = platforms.current_capability()
@@ -85,7 +86,7 @@ def _uncertain() -> QuerySet[Assignment]:
 
 
 def _stranded(capability: Capability) -> QuerySet[Assignment]:
-    """Return `doubtful` rows in `OWED` that must not be sent: no worker claims them."""
+    """Return due, `doubtful` rows in `OWED` that no worker may send."""
     doubtful = Assignment.objects.filter(
         due(), state=AssignmentState.OWED, doubtful=True
     )
@@ -103,7 +104,7 @@ def _hold_poison() -> None:
 
 
 def _send_again(capability: Capability) -> None:
-    """Make rows pending again whose key the platform knows: it activates once."""
+    """Make rows pending again whose key the platform knows: a repeat is harmless."""
     again = _uncertain().filter(within_key_retention(capability)).exclude(cancelled())
     found = sorted(again.values_list("execution_id", "pk")[:SWEEP])
     for execution_pk, rows in groupby(found, itemgetter(0)):
@@ -149,7 +150,7 @@ def _ask(platform: Platform) -> None:
 
 
 def ask_some(platform: Platform, budget: TimeBudget, threads: int) -> bool:
-    """Look up a batch of rows, or one as a probe; return whether there may be more."""
+    """Look up a batch of rows; return False if none was due, or calls are forbidden."""
     rows = platform_throttle.take_if_permitted(_take_to_ask, ASKED)
     if not rows:
         return False
@@ -173,7 +174,7 @@ def _look_up(row: Assignment, platform: Platform) -> Receipt | None:
 
 
 def _take_to_ask(most: int) -> list[Assignment]:
-    """Return rows to look up, and postpone them, so that no other worker takes them."""
+    """Select rows to look up, and postpone them: other workers do not select them."""
     with transaction.atomic():
         rows = list(
             _uncertain()
@@ -225,10 +226,10 @@ def _not_found(
     same: QuerySet[Assignment], capability: Capability, stop: ExecutionStop
 ) -> None:
     """
-    Make a row pending again that the platform does not know.
+    Make a row pending again if the platform does not know its key.
 
-    "Not found" counts only some time after the end of the lease, because a call may
-    still be running until then.
+    "Not found" counts only `settle_grace` after the end of the lease, because the
+    request may still be running until then. Before that time, the look-up is repeated.
     """
     grace = capability.settle_grace
     moved = mark_owed(

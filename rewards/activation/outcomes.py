@@ -1,4 +1,4 @@
-"""Apply the results of calls to the claimed rows, several in one short transaction."""
+"""Application of call results to the claimed rows, many rows per transaction."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ _WHY_AGAIN: Mapping[str, str] = {
 
 def conclude(claim: Claim, results: Sequence[CallResult]) -> None:
     """
-    Record the result of each call and change its row by the outcome policy, or none.
+    Record the result of each call, and change its row by the outcome policy.
 
-    The result for a row that this claim no longer holds is only evidence.
+    If the claim on a row has ended, the policy is not used. A receipt for this row is
+    applied as a late confirmation.
     """
     attempts = {
         claim.attempts[r.row.pk]: {"outcome": r.outcome, **asdict(r.evidence)}
@@ -42,7 +43,7 @@ def conclude(claim: Claim, results: Sequence[CallResult]) -> None:
     }
     with transaction.atomic():
         stop, by_outcome, late = _lock(claim, results)
-        # Attempts are locked after their rows, as expire() does, to prevent a deadlock.
+        # Attempts are locked after their rows, as in expire(), to prevent a deadlock.
         bulk.bulk_update(Attempt, attempts, ended_at=Now())
         for outcome, group in by_outcome.items():
             outcome_policy.FOLLOWS[outcome](ClaimedAssignments(claim, group, stop))
@@ -70,7 +71,7 @@ class ClaimedAssignments:
         self._owe_again("It was handed back unsent.")
 
     def retry(self) -> None:
-        # A gateway may answer 5xx although the platform did the work.
+        # A gateway may respond with 5xx although the platform activated the reward.
         broken = [r.row.pk for r in self.results if (r.evidence.status or 0) >= 500]
         if broken:
             self.rows.filter(pk__in=broken).update(doubtful=True)
@@ -78,7 +79,7 @@ class ClaimedAssignments:
         self._owe_again(why, each=self._delays(), failures=F("failures") + 1)
 
     def put_in_doubt(self) -> None:
-        # `lease_until` stays: a "not found" of the platform counts some time after it.
+        # `lease_until` stays: a "not found" counts only `settle_grace` after it.
         state_machine.move_all(
             self.rows,
             AssignmentState.UNCERTAIN,
@@ -97,7 +98,7 @@ class ClaimedAssignments:
         self._hold(rows, AssignmentReason.MALFORMED, why, doubtful=True)
 
     def _owe_again(self, why: str, **changes: Any) -> None:
-        """Apply `mark_owed`, and clear the order of rows that were never sent."""
+        """Apply `mark_owed`; clear the order of rewards that are not `doubtful`."""
         moved = mark_owed(self.rows, stop=self.stop, why=why, **changes, **RELEASED)
         unsent = Assignment.objects.filter(
             pk__in=moved,
@@ -131,10 +132,10 @@ def _lock(
     claim: Claim, results: Sequence[CallResult]
 ) -> tuple[ExecutionStop, dict[Outcome, list[CallResult]], list[CallResult]]:
     """
-    Lock the execution (shared), then the rows that this claim still holds.
+    Lock the execution (shared), then the rows that still have the token of the claim.
 
-    Return the stop of the execution, the results of these rows by outcome, and the
-    rest. A receipt that an earlier attempt delivered late overrides the outcome.
+    Return the execution's `stop`, the results of these rows by outcome, and the results
+    of the other rows. If `evidence` has a late receipt, the outcome is `GIVEN`.
     """
     claimed = _claimed(claim, results).order_by("pk").select_for_update()
     stop = lock_shared(claim.execution_pk)
@@ -153,7 +154,7 @@ def _lock(
 
 
 def _claimed(claim: Claim, results: Iterable[CallResult]) -> QuerySet[Assignment]:
-    # The token, because another worker may have claimed the row after the lease ended.
+    # The token shows whether another worker claimed the row after the lease ended.
     return Assignment.objects.filter(
         pk__in=[result.row.pk for result in results],
         state=AssignmentState.ACTIVATING,
@@ -163,10 +164,10 @@ def _claimed(claim: Claim, results: Iterable[CallResult]) -> QuerySet[Assignment
 
 def _apply_late(claim: Claim, results: Iterable[CallResult]) -> None:
     """
-    Mark rows as activated whose receipt came after their lease ended.
+    Mark rows as activated whose receipt came after their claim had ended.
 
-    If another worker is sending the row, the receipt is stored as evidence for that
-    worker. Takes an exclusive lock on the execution, which may have to be reopened.
+    The receipts are also stored as `evidence`: a worker that is sending the row applies
+    it later. The lock is exclusive, because the execution may have to be reopened.
     """
     receipts = {r.row.pk: r.receipt for r in results if r.outcome == Outcome.GIVEN}
     if not receipts:

@@ -1,4 +1,4 @@
-"""Limits on calls to the platform: permits shared by all processes, and a breaker."""
+"""Limits on calls to the platform: shared permits, and the circuit breaker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from promoportal.resilience.circuit_breaker import BreakerState, Side
 from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import BATCH_SIZE
 
-# Most concurrent calls of one job, if there are permits.
+# Most concurrent calls of one job.
 MAX_CALLS_PER_JOB = 8
 
 _T = TypeVar("_T")
@@ -26,13 +26,14 @@ def to_call() -> AbstractContextManager[int]:
     """
     Acquire permits to activate rewards in one job.
 
-    One permit is reserved for look-ups, and one for calls that a user waits for.
+    One permit is left for look-ups, and one for calls that a user waits for, if
+    `PLATFORM_CONCURRENCY` is at least 3.
     """
     return concurrency_limit.acquire_permits(MAX_CALLS_PER_JOB, of=_all_but(2))
 
 
 def to_ask() -> AbstractContextManager[int]:
-    """Acquire permits for look-ups; one is reserved, also during large campaigns."""
+    """Acquire permits for look-ups; `to_call` leaves one of these permits free."""
     return concurrency_limit.acquire_permits(MAX_CALLS_PER_JOB, of=_all_but(1))
 
 
@@ -47,9 +48,10 @@ def _all_but(count: int) -> int:
 
 def take_if_permitted(take: Callable[[int], _T], most: int) -> _T | None:
     """
-    Take up to `most` rows if the circuit breaker permits calls, or one as a probe.
+    Take up to `most` rows, or one row if the circuit breaker permits only a probe.
 
-    The permission for a probe is released if there is no row to send.
+    Return None if the circuit breaker permits no call. If a probe is permitted, but no
+    row is taken, release the permission.
     """
     gate = circuit_breaker.acquire_permission(Side.PLATFORM)
     if gate is BreakerState.OPEN:
@@ -62,9 +64,10 @@ def take_if_permitted(take: Callable[[int], _T], most: int) -> _T | None:
 
 def chunk_of(platform: Platform, threads: int) -> int:
     """
-    Return the number of rows to claim at once; a crash may leave their outcome unknown.
+    Return the number of rows to claim at once.
 
-    If only staff can find out the outcome, it is the number of concurrent calls.
+    A crash leaves the outcomes of claimed rows unknown. If only staff can resolve them,
+    no more rows are claimed than are sent at the same time.
     """
     return BATCH_SIZE if platform.capability.settles_by_itself else threads
 
@@ -73,8 +76,8 @@ def record_results(results: Sequence[CallResult]) -> None:
     """
     Record the results of concurrent calls with the circuit breaker.
 
-    If some calls succeed while others fail or are forbidden, the cause is not the
-    platform but the rows.
+    If the platform processed at least one call, a success is recorded. In this case,
+    the failures of the other calls are caused by their rows.
     """
     sent = [result for result in results if result.outcome != Outcome.NOT_SENT]
     failed = [r.error for r in sent if r.error and r.outcome in _FAILED]

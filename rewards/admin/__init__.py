@@ -1,4 +1,4 @@
-"""Staff pages of assignments, activations, fetches, promotions and bulk retries."""
+"""Pages for assignments, activated rewards, fetches, promotions and bulk retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of activated rewards by day, which finance and CRM can export."""
+"""The list of activated rewards, with a filter by day and a CSV export."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rewards.models import Activation
 
 @admin.register(Activation)
 class ActivationAdmin(PortalAdmin):
-    """The list of activated rewards in the order of time, so that days are fast."""
+    """The list of activated rewards in order of time, for a fast filter by day."""
 
     list_display = ("at_when", "who", "what", "execution_link", "person")
     list_filter = (days("at", "days"),)
     list_prefetch_related = ("row__execution__campaign", "row__promotion", "by")
     is_narrowed = True
-    # No codes: a customer could redeem one that is not theirs.
+    # Without codes, because a customer could redeem the code of another customer.
     export = CsvExport(
         "rewards.export_assignment",
         {

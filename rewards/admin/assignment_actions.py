@@ -8,7 +8,7 @@ from promoportal.admin.sensitive_fields import Reveal, hidden
 from rewards import approvals, decisions
 from rewards.models import Assignment, Proposal
 
-# Fields that may contain a code, or Optimove's data about a customer.
+# Fields that may contain a code or Optimove's data about a customer.
 CODES = Reveal(
     Assignment,
     "rewards.reveal_assignment",

@@ -40,7 +40,7 @@ from rewards.admin.tier_filter import OfTier
 from rewards.models import Assignment, AssignmentState, Promotion
 from rewards.redaction import masked, redact_code
 
-# Seconds until an unknown outcome needs attention; settling takes a minute or two.
+# Seconds until staff see an unknown outcome. Most are resolved in a minute or two.
 UNANSWERED_FOR = 15 * 60
 MAX_ATTEMPTS = 200
 
@@ -52,7 +52,7 @@ _MEANINGS: dict[str, str] = {
     Meaning.UNKNOWN: "not understood",
 }
 
-# Filters for links: the page of an execution links to the rows that it counts.
+# Filters that only links use: an execution's page links to the rows that it counts.
 _BY_LINKS = (
     narrowed_by(
         "meaning__exact",
@@ -126,7 +126,7 @@ class AssignmentAdmin(PortalAdmin):
         *("doubtful__exact=1", "cancelled_too_late__exact=1"),
         *("needs=held", "needs=in_doubt", "needs=unanswered"),
     )
-    # No codes: a customer could redeem one that is not theirs.
+    # Without codes, because a customer could redeem the code of another customer.
     export = CsvExport(
         "rewards.export_assignment",
         {

@@ -1,4 +1,4 @@
-"""Bulk retries: the form that begins one, their pages, and the result of each row."""
+"""Pages of bulk retries: the form to begin a bulk retry, its progress, its results."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _PERMISSION = "rewards.retry_assignment"
 
 
 class RetryAllForm(ReasonForm):
-    """A form for the reason, with an ID to recognise a form that is sent twice."""
+    """A form for the reason, with an ID that shows whether it was sent before."""
 
     form = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
 
 
 def answer(posted: PostedForm) -> HttpResponse:
     """
-    Show what a bulk retry of all matching rows would do, or begin it.
+    Show the preview of a bulk retry of all matching rows, or begin the bulk retry.
 
     :raises Refused: if the user lacks the permission
     """
@@ -77,7 +77,7 @@ def _begin(
     form: UUID,
     why: str,
 ) -> Retrial:
-    """Begin a bulk retry with one audit entry, once for a form that is sent twice."""
+    """Begin a bulk retry and record it in the audit log, only once for each form."""
     by = posted.request.user
     with transaction.atomic():
         is_new = not Retrial.objects.filter(form=form).exists()

@@ -21,7 +21,7 @@ from rewards.models import Assignment, AssignmentState
 
 # Most reasons for skipping that a preview lists.
 MAX_REASONS = 12
-# Up to this number, rows are counted one by one, which is fast enough.
+# Up to this number of rows, all rows are examined, which is fast enough.
 FEW = 1_000
 # Most rows to examine while staff wait.
 MAX_ROWS_EXAMINED = 10_000
@@ -29,25 +29,25 @@ _EXAMINED = (
     *("state", "reason", "doubtful", "difference", "meaning", "vendor_status", "unit"),
     "execution__stop",
 )
-# The filters of the list by which the state counts can be narrowed, too.
+# The filters of the list that the state counts support, too.
 _OF_CENSUS = {"execution", "state__exact", "reason__exact"}
-# Values of the fields that the state counts do not have.
+# Assumed values of the fields that the state counts do not contain.
 _UNKNOWN = {"doubtful": False, "difference": "", "vendor_status": "something else"}
-# The rows that a retry skips because of such a field.
+# Rows that a retry skips because of the real values of these fields.
 _MISCOUNTED = (Q(doubtful=True), Q(doubtful=False) & ~Q(difference=""))
 
 Group = Mapping[str, Any]
-"""The examined fields of some rows, their number as `total`, their value as `worth`."""
+"""Fields that some rows share, with the rows' number `total` and value `worth`."""
 
 
 @dataclass
 class Preview:
-    """The figures of a bulk retry that would begin now."""
+    """The numbers of rows that a bulk retry would retry or skip if it began now."""
 
     tried: int = 0
     values: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     left_alone: Counter[SkipReason] = field(default_factory=Counter)
-    # A sentence about what these figures leave out.
+    # A sentence about rows that these numbers do not include, or "".
     but: str = ""
 
     @property
@@ -69,7 +69,7 @@ class Preview:
         return f"{total:,}" if (total := self.left_alone.total()) else ""
 
     def add(self, groups: Iterable[Group], *, sign: int = 1) -> None:
-        """Count groups of rows; with the sign -1, correct an earlier count."""
+        """Add the numbers of groups of rows; with the sign -1, subtract them."""
         for group in groups:
             row = {name: group[name] for name in _EXAMINED if "__" not in name}
             why_not = decisions.retry_skip_reason(
@@ -92,9 +92,9 @@ def preview(
     """
     Count the rows that a bulk retry would retry or skip.
 
-    Up to `few` rows are examined. For more rows the state counts are used, which take
-    the same time for a million, if they know the filters in `narrowed`. Otherwise only
-    the newest `most` rows are examined, and `but` says so.
+    If at most `few` rows match, all are examined. For more rows, the state counts are
+    used if they support the filters in `narrowed`: they are fast for a million rows.
+    Otherwise the newest `most` rows are examined. If more rows match, `but` says so.
     """
     found, groups, counts = Preview(), _examine(rows, few), _census_filters(narrowed)
     if _are_all(groups, few):
@@ -118,7 +118,7 @@ def _are_all(groups: Iterable[Group], most: int) -> bool:
 
 
 def _examine(rows: QuerySet[Assignment], most: int) -> list[Group]:
-    """Return the groups of the first `most` rows of the list, and of one row more."""
+    """Return the first `most` rows of the list, and one more row, in groups."""
     first = rows.values_list(*_EXAMINED, "value")[: most + 1]
     sql, params = first.query.sql_with_params()
     names = ", ".join(f'"{name}"' for name in _EXAMINED)
@@ -133,7 +133,7 @@ def _examine(rows: QuerySet[Assignment], most: int) -> list[Group]:
 
 
 def _census_filters(narrowed: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the same filters for the state counts; None if they lack one of them."""
+    """Return the filters for the state counts; None if one of them is unsupported."""
     filters = {k: v for k, v in narrowed.items() if k not in {OLDER, NEWER}}
     if filters.get(PARAMETER) == "held":
         filters["state__exact"] = AssignmentState.HELD

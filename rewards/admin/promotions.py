@@ -21,7 +21,7 @@ from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
 from rewards.models import Assignment, Promotion
 
 Mode = Promotion.Mode
-# The action that sets each mode: its name, its label, and the end of its message.
+# For each mode, the action that sets it: name, label, and end of the message.
 _ACTIONS = {
     Mode.TRIGGERED: ("at_once", "Report immediately", "reported at once"),
     Mode.SCHEDULED: ("in_batches", "Report in batches", "reported in batches"),

@@ -11,7 +11,7 @@ NO_CUSTOMER = "(not readable)"
 
 
 def reward_text(row: Assignment) -> str:
-    """Return the amount, the type and the tier of a reward, as far as it has them."""
+    """Return the value, unit, type and tier of a reward, without missing parts."""
     if not (reward := row.reward):
         return "A code" if row.unique_code else ""
     tier = f"({reward['tier']})" if reward.get("tier") else ""

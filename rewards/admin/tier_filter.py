@@ -19,7 +19,7 @@ MAX_TIERS = 30
 
 
 class OfTier(SimpleListFilter):
-    """A filter by tier; the index needs an execution, and names differ by campaign."""
+    """A filter by tier within executions: the index begins with the execution."""
 
     title = parameter_name = "tier"
 
@@ -58,7 +58,7 @@ class OfTier(SimpleListFilter):
 
 
 def _executions(request: HttpRequest) -> list[int]:
-    """Return the keys of the executions that the list is filtered by; [] if by none."""
+    """Return the keys of the executions by which the list is filtered, or []."""
     given = {name: request.GET.get(name, "")[:18] for name in ("execution", "campaign")}
     keys = {name: int(key) for name, key in given.items() if key.isdecimal()}
     if "execution" in keys:
@@ -66,7 +66,7 @@ def _executions(request: HttpRequest) -> list[int]:
     return newest_of(keys["campaign"])[:MAX_EXECUTIONS] if "campaign" in keys else []
 
 
-# Looks up one name after the other in the index, without reading rows with equal names.
+# Finds each next name in the index, without reading all rows with the same name.
 _NAMES = """
     WITH RECURSIVE named (execution, name, place) AS (
         SELECT one, (

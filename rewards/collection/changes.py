@@ -1,4 +1,4 @@
-"""Changes that Optimove made to rows that it listed before."""
+"""Changes by Optimove to rows that were listed before."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from rewards.models import (
 )
 from rewards.transitions import cancel_assignments, mark_owed, mark_uncertain
 
-# The columns of a reward that do not change after the row was sent.
+# The columns of the reward. They do not change after the row was sent.
 _WORTH = ("reward", "value", "unit", "unique_code", "properties")
 
 
 @dataclass
 class Counted:
-    """Rewards to count, their earlier versions, and whether any is newly assigned."""
+    """Rewards to count, earlier versions to subtract, and if one is newly assigned."""
 
     rows: list[Columns] = field(default_factory=list)
     instead_of: list[Assignment] = field(default_factory=list)
@@ -38,13 +38,13 @@ class Counted:
 
 
 def apply_changes(pairs: Sequence[tuple[Assignment, Listed]]) -> Counted:
-    """Apply the differences between stored and listed rows; return what to count."""
+    """Apply differences between stored and listed rows; return the rewards to count."""
     changed = {old.pk: now for old, now in pairs if _has_changed(old, now)}
     found = Counted()
     rows = Assignment.objects.filter(pk__in=list(changed)).order_by("pk")
     for old in rows.select_related("promotion").select_for_update(of=["self"]):
         now, was_assigned = changed[old.pk], old.meaning == Meaning.ACTIVATE
-        # What was sent stays as it was sent.
+        # A reward that was sent keeps its values.
         sent = _WORTH if old.order is not None else ()
         columns = {name: now.columns[name] for name in now.columns if name not in sent}
         _one(old).update(**columns)
@@ -58,7 +58,7 @@ def apply_changes(pairs: Sequence[tuple[Assignment, Listed]]) -> Counted:
 
 
 def _apply(old: Assignment, now: Listed) -> bool:
-    """Change the row by what is listed now; return whether it is newly assigned."""
+    """Change the row's state to fit the list; return whether it is newly assigned."""
     difference = _difference(old, now)
     if now.row.problem or now.row.meaning == Meaning.UNKNOWN:
         _hold_unclear(old, now)
@@ -68,7 +68,7 @@ def _apply(old: Assignment, now: Listed) -> bool:
         return _assign(old, now, difference)
     else:
         if old.cancelled_too_late and now.terms.stop != ExecutionStop.CANCELLED:
-            # Optimove cancelled it after the activation, and assigns it again now.
+            # Optimove cancelled the activated reward before, and assigns it again now.
             _one(old).update(cancelled_too_late=False)
         if difference:
             _hold_differing(old, difference)
@@ -96,14 +96,14 @@ def _difference(old: Assignment, now: Listed) -> AssignmentDifference | None:
 
 
 def _worth(columns: Columns) -> Any:
-    """Return the reward in a form to compare, in which 10.00 equals 10.0."""
+    """Return the reward as a tuple for comparison, in which 10.00 equals 10.0."""
     reward = columns["reward"]
     exact = reward and {**reward, "value": Decimal(reward["value"])}
     return exact, columns["unique_code"], columns["properties"]
 
 
 def _hold_unclear(old: Assignment, now: Listed) -> None:
-    """Hold a row with invalid data or an unknown status, unless it was sent."""
+    """Set an unsent row with invalid data or an unknown status to `HELD`."""
     verdict, _ = now.against(old, None)
     waiting = [AssignmentState.OWED]
     if now.terms.stop != ExecutionStop.CANCELLED:
@@ -116,7 +116,7 @@ def _hold_unclear(old: Assignment, now: Listed) -> None:
         reason=verdict.reason,
         problem=verdict.problem,
     )
-    # A possibly activated row without an assignment would never be claimed again.
+    # A possibly activated row that is not assigned any more would never be claimed.
     unassigned = _one(old).exclude(meaning=Meaning.ACTIVATE)
     mark_uncertain(
         unassigned.filter(doubtful=True, state=AssignmentState.OWED),
@@ -126,7 +126,7 @@ def _hold_unclear(old: Assignment, now: Listed) -> None:
 
 
 def _is_newly_assigned(old: Assignment) -> bool:
-    """Return whether a row that is assigned now was not assigned or valid before."""
+    """Return whether a row that is assigned now was unassigned or invalid before."""
     if old.state == AssignmentState.VOID:
         was_assigned = old.meaning == Meaning.ACTIVATE
         return not was_assigned and old.reason != AssignmentReason.WRITTEN_OFF
@@ -141,11 +141,11 @@ def _assign(
     old: Assignment, now: Listed, difference: AssignmentDifference | None
 ) -> bool:
     """
-    Treat the row as new, except for a reward that was sent.
+    Evaluate the row like a new row, but keep a reward that was sent.
 
-    Return whether the row is `HELD` or `OWED` now.
+    Return whether the row needs review or changed its state.
     """
-    # A row that was never sent gets the listed reward, but keeps its customer.
+    # An order keeps its reward, and a row with a key keeps its customer and promotion.
     is_fixed = old.order or (old.key and difference == AssignmentDifference.OWNER)
     kept = difference if is_fixed else None
     verdict, owner = now.against(old, kept)
@@ -184,9 +184,9 @@ def _hold_differing(old: Assignment, difference: AssignmentDifference) -> None:
     owed = _one(old).filter(state=AssignmentState.OWED, doubtful=False)
     if state_machine.move_all(owed, held, why=problem, **note):
         return
-    # A row that is sent or activated is marked; it needs review if it returns to OWED.
+    # Other rows are only marked. If they would become `OWED` again, they need review.
     _one(old).exclude(state__in=[AssignmentState.VOID, held]).update(**note)
-    # A row in `HELD` keeps its reason: a duplicate must not be approved as a change.
+    # A row in `HELD` keeps its reason: staff must not approve a duplicate as a change.
     others = _one(old).filter(state=held).exclude(difference=difference)
     sentence = Value(f" {problem}")
     others.update(difference=difference, problem=Trim(Concat("problem", sentence)))

@@ -1,8 +1,8 @@
 """
-The job that fetches assignments: select a query, call Optimove, store the answer.
+The job that fetches assignments from Optimove and stores them.
 
-A query has no effect on Optimove, and storing a page twice changes nothing. No call is
-made inside a transaction, and none that would exceed Optimove's rate limit.
+The calls have no effect at Optimove, and a page that is stored again changes nothing.
+No call is made inside a transaction, and no call exceeds Optimove's rate limit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rewards.collection import fetch_runs, ingest, triggered_lookup
 from rewards.collection.triggered_lookup import CustomerQuery
 from rewards.models import Collection, CollectionState
 
-# Seconds that a job runs, so that other jobs of the queue can run.
+# Seconds after which a job begins no further call, so that other jobs can run.
 TURN = 5.0
 
 _UNFINISHED = Q(state__in=[CollectionState.WAITING, CollectionState.COLLECTING])
@@ -42,13 +42,13 @@ logger = logging.getLogger("rewards.collecting")
 
 def collect() -> None:
     """
-    Fetch due assignments, one call per execution in turn, for up to `TURN` seconds.
+    Fetch due assignments, and begin no further call after `TURN` seconds.
 
-    Lists and triggered customers take turns, so that neither waits for the other: a
-    list may have a million rows, and triggered customers may come without a pause.
+    Calls for lists and for triggered customers alternate: a list may have a million
+    rows, and new customers may be triggered without a pause.
     """
     budget = TimeBudget(TURN)
-    # Start with either kind: a call may take a whole turn.
+    # The first kind is random, because one call may take the whole turn.
     turns = counting(random.randrange(2))  # noqa: S311 - not a secret
     with Promotions.from_settings() as client, suppress(Throttled):
         for turn in turns:
@@ -67,9 +67,9 @@ def collect_from(
     list_first: bool = False,
 ) -> None:
     """
-    Make the next call for an execution and store the answer.
+    Make the next call for an execution, and store the response.
 
-    Does nothing if another worker has the lease of the collection.
+    Do nothing if the assignment fetch is leased, not due, or needs review.
 
     :raises Throttled: if Optimove must not be called now
     """
@@ -88,12 +88,12 @@ def collect_from(
 
 
 def is_due() -> bool:
-    """Return whether a job would find something to fetch."""
+    """Return whether an execution is due, and the circuit breaker permits calls."""
     return not circuit_breaker.is_open(Side.VENDOR) and due_executions().exists()
 
 
 def due_executions(*, triggered_first: bool = True) -> QuerySet[Execution]:
-    """Return executions to fetch now; triggered customers or due lists come first."""
+    """Return due executions, with triggered customers or with due lists first."""
     free = fetch_runs.free().filter(execution=OuterRef("pk"))
     waiting = Trigger.objects.filter(
         due(), execution=OuterRef("pk"), state=TriggerState.WAITING
@@ -148,7 +148,7 @@ def _look_up(
 def _answer(
     occurrence: str, client: Promotions, query: CustomerQuery, priority: Priority
 ) -> Page:
-    """Return all pages of an answer as one, because a customer may be on several."""
+    """Fetch all pages for a query as one page: a customer may be on several pages."""
     pages: list[Page] = []
     while not pages or pages[-1].next_cursor:
         if len(pages) > fetch_runs.MAX_PAGES_WITHOUT_NEW_ROWS:
@@ -164,7 +164,7 @@ def _answer(
 
 
 def _fail(collection: Collection, error: wire.WireError) -> None:
-    """Record a failed call as a page without rows, if the lease is still valid."""
+    """Record a failed call, unless another worker has the assignment fetch now."""
     empty = Page(collection.execution.reference, None, (), None, None)
     with suppress(LostRace):
         ingest.store(

@@ -1,4 +1,4 @@
-"""Evaluation of Optimove's rows: state, reason and columns of the assignment."""
+"""Evaluation of Optimove's rows: the state, reason and columns of each assignment."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from rewards.models import (
 )
 
 HELD, VOID = AssignmentState.HELD, AssignmentState.VOID
-# Rows that need review because of what Optimove listed: what it lists now decides.
+# Rows that need review for these reasons are evaluated again with Optimove's new data.
 REREAD_REASONS = (AssignmentReason.UNREADABLE, AssignmentReason.UNKNOWN_STATUS)
 
 
 @dataclass(frozen=True)
 class Terms:
-    """The execution and limits to evaluate rows with, and confirmed reasons."""
+    """The conditions of an evaluation, with the reasons that staff confirmed."""
 
     execution: Execution
     stop: ExecutionStop
@@ -38,7 +38,7 @@ class Terms:
 
 
 class Verdict(NamedTuple):
-    """The state of a row, with the reason and a sentence if it is not `OWED`."""
+    """The state of a row; if it is not `OWED`, also the reason and a sentence."""
 
     state: AssignmentState
     reason: str = ""
@@ -71,7 +71,7 @@ def evaluate(
 def _to_confirm(
     row: Row, terms: Terms, repeated: bool, difference: AssignmentDifference | None
 ) -> Iterator[tuple[AssignmentReason, str]]:
-    """Yield the reasons, each with a sentence, that staff must confirm for the row."""
+    """Yield each reason that staff must confirm for the row, with a sentence."""
     if repeated and not optimove.current().vendor.repeats_are_meant:
         yield (
             AssignmentReason.REPEATED,
@@ -101,7 +101,7 @@ def _not_assigned(row: Row) -> Verdict:
 
 @dataclass(frozen=True)
 class Listed:
-    """One row of a page, its columns, and the terms to evaluate it with."""
+    """One row of a page, with its columns and the conditions of its evaluation."""
 
     row: Row
     promotion: int | None
@@ -124,7 +124,7 @@ class Listed:
     def against(
         self, old: Assignment, difference: AssignmentDifference | None
     ) -> tuple[Verdict, Columns]:
-        """Evaluate a stored row; also return its owner's columns if it had no key."""
+        """Evaluate a stored row; also return its owner's columns if it gets a key."""
         row, terms = self.row, self.terms
         is_known = old.key or row.problem or row.meaning != Meaning.ACTIVATE
         owner = {} if is_known else self._owner(old)
@@ -132,7 +132,7 @@ class Listed:
         return evaluate(row, terms, repeated=repeated, difference=difference), owner
 
     def _owner(self, old: Assignment) -> Columns:
-        """Return the owner and the key of a row that was not valid before."""
+        """Return the columns of the owner and the key, for a row that was invalid."""
         owner = {"promotion": self.promotion, "customer": self.row.customer}
         same = Assignment.objects.filter(execution=old.execution_id, **owner)
         others = same.exclude(pk=old.pk).filter(repeated=False)
@@ -150,7 +150,7 @@ class Listed:
 
 
 def evaluate_page(page: Iterable[Row], terms: Terms) -> dict[str, Listed]:
-    """Return the rows by assignment ID; contradicting rows get an ID of their own."""
+    """Return the rows by assignment ID; a conflicting second row gets a new ID."""
     rows: dict[str, Row] = {}
     for row in page:
         first = rows.setdefault(row.reference, row)
@@ -170,7 +170,7 @@ def _content(row: Row) -> tuple[Any, ...]:
 
 
 def _conflicting(row: Row) -> Row:
-    """Return an invalid row with a new ID for a row with a used assignment ID."""
+    """Return a copy of the row that is marked as invalid and has a new ID."""
     digest = hashlib.sha256(repr(_content(row)).encode()).hexdigest()[:16]
     problem = "Optimove lists this assignment id twice, and not the same both times."
     reference = f"{row.reference[:180]}#{digest}"
@@ -178,7 +178,7 @@ def _conflicting(row: Row) -> Row:
 
 
 def _known_promotions(rows: Iterable[Row]) -> dict[str, int]:
-    """Return the keys of the rows' promotions, and insert new promotions."""
+    """Insert new promotions of the rows; return the primary keys of all promotions."""
     codes = {row.promotion: row.promotion_code or "" for row in rows if row.promotion}
     known = Promotion.objects.filter(reference__in=codes)
     missing = codes.keys() - set(known.values_list("reference", flat=True))
@@ -190,7 +190,6 @@ def _known_promotions(rows: Iterable[Row]) -> dict[str, int]:
 
 
 def _columns(row: Row) -> dict[str, Any]:
-    """Return the columns with Optimove's data."""
     reward = row.reward
     return {
         "as_assigned": row.raw,
@@ -206,7 +205,7 @@ def _columns(row: Row) -> dict[str, Any]:
 
 
 def _reward_payload(reward: Reward) -> dict[str, Any]:
-    """Return a reward as it is sent to the platform, with Optimove's digits."""
+    """Return a reward as sent to the platform, with the value as Optimove wrote it."""
     return asdict(
         platforms.Reward(
             category=reward.category,
@@ -220,5 +219,5 @@ def _reward_payload(reward: Reward) -> dict[str, Any]:
 
 
 def _unit(reward: Reward) -> str:
-    """Return the unit of the value: a currency, or for example spins."""
+    """Return the unit of the value: the currency, a unit such as spins, or the type."""
     return (reward.currency or reward.unit or reward.type)[:50]

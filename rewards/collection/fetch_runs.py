@@ -1,9 +1,10 @@
 """
-Runs over an execution's list: requested, leased, advanced page by page, finished.
+Runs of an assignment fetch: request, begin, advance page by page, finish.
 
-One worker at a time has an execution's collection, by a lease. The rows of a page and
-the cursor of the next page are saved in one transaction, the cursor by compare-and-set.
-After a crash a run resumes there, and a worker without the lease saves nothing.
+A lease ensures that only one worker at a time processes an execution's assignment
+fetch. The rows of a page and the next cursor are saved in one transaction, if the
+previous cursor and the lease token are unchanged. After a crash, the run resumes at the
+saved cursor. A worker that lost its lease saves nothing.
 """
 
 from __future__ import annotations
@@ -31,27 +32,27 @@ from rewards import signals
 from rewards.collection.ingest import Stored
 from rewards.models import Assignment, AssignmentReason, Collection, CollectionState
 
-# Seconds, twice the longest call: a list waits no longer for a worker that crashed.
+# Duration of a lease in seconds, and of the wait after a crash: twice the longest call.
 LEASE = 30.0
-# Seconds to wait after each failure in a row; the last one repeats.
+# Seconds to wait, by the number of failures in a row; the last value repeats.
 BACKOFF = (1, 2, 5, 10, 30, 60, 120, 300, 600, 900)
 # Failures in a row before the list needs review: about three days.
 GIVE_UP_AFTER = 300
 # Seconds until the next call after Optimove rejected the API key.
 WAIT_UNAUTHORIZED = 10.0
-# Seconds until an empty list is fetched again; after the last one it needs review.
+# Seconds until an empty list is fetched again. If it stays empty, it needs review.
 EMPTY_WAITS = (60, 5 * 60, 15 * 60, 60 * 60)
 MAX_RESTARTS = 3
 # Seconds until an incomplete list is fetched again: Optimove may still be writing it.
 RESTART_WAITS = (5, 20, 60)
 MAX_MALFORMED = 8
-# Complete lists in a row, each different from the last, until one is accepted as it is.
+# A list is accepted after this number of complete runs, even if it still changes.
 MAX_RECHECKS = 5
-# Crashes with the same list before it needs review.
+# Crashes in a row with the same list before it needs review.
 MAX_CRASHES = 5
-# Pages in a row without a new row, after which Optimove's cursor must be circular.
+# Pages in a row without a new row, after which Optimove's cursor counts as circular.
 MAX_PAGES_WITHOUT_NEW_ROWS = 20
-# Complete lists that are fetched once more, as Optimove may list customers late.
+# Complete lists that are fetched again, because Optimove may list customers late.
 AWAITING_RECHECK = Q(state=CollectionState.WAITING, looks__gt=0, failures=0)
 
 _COUNTERS = ("failures", "malformed", "restarts", "empties", "looks", "deaths")
@@ -66,15 +67,15 @@ _RESET: dict[str, Any] = {
 def request_run(
     execution: Execution, *, by: Any = None, why: str = "It was announced."
 ) -> None:
-    """Request a run over the whole list: now, or directly after the current run."""
+    """Request a run over the whole list, which begins now or after the current run."""
     with transaction.atomic():
         rows = _row_of(execution)
         idle = rows.exclude(state=CollectionState.COLLECTING)
         if not state_machine.move_all(
             idle, CollectionState.WAITING, by=by, why=why, **_RESET
         ):
-            # Another run follows the current one. A queued run starts now, and counts
-            # its rechecks from 0, because Optimove may list customers late.
+            # After a run in progress, another run follows. A queued run starts now; its
+            # rechecks count from 0 again, because Optimove may list customers late.
             running = rows.filter(state=CollectionState.COLLECTING)
             running.update(again=True, not_before=Now())
             queued = rows.filter(state=CollectionState.WAITING)
@@ -84,9 +85,9 @@ def request_run(
 
 def resume(execution: Execution) -> None:
     """
-    Fetch assignments for triggered customers, also if the collection needs review.
+    Resume the assignment fetch for triggered customers, even if it needs review.
 
-    A list that was stopped before it was complete is fetched from the start.
+    If its last run was not complete, the whole list is fetched again.
     """
     why = "A customer triggered it."
     with transaction.atomic():
@@ -98,7 +99,7 @@ def resume(execution: Execution) -> None:
 
 
 def _row_of(execution: Execution) -> QuerySet[Collection]:
-    """Return a query for the execution's collection, which is created if necessary."""
+    """Return a query for the execution's `Collection`, which is created if missing."""
     Collection.objects.get_or_create(execution=execution)
     return Collection.objects.filter(execution=execution)
 
@@ -106,13 +107,13 @@ def _row_of(execution: Execution) -> QuerySet[Collection]:
 @contextmanager
 def acquired(execution_pk: int) -> Iterator[Collection | None]:
     """
-    Lease the execution's collection if it is free and due; otherwise yield None.
+    Lease the execution's `Collection`; yield None if it is not free or crashes often.
 
-    The collection's `token` is that of the lease until the lease is released or taken.
+    In the database, `token` is the lease's token until the lease is released or taken.
     """
     lease = Lease(LEASE)
     rows = free().filter(execution=execution_pk)
-    # Counted as a crash now, and reset on release: after a crash there is no release.
+    # A crash is counted in advance. The release, which a crash prevents, resets it.
     rows.update(**leased(lease), deaths=F("deaths") + 1)
     own = Collection.objects.filter(execution=execution_pk, token=lease.token)
     collection = own.select_related("execution").first()
@@ -128,14 +129,14 @@ def acquired(execution_pk: int) -> Iterator[Collection | None]:
 
 
 def free() -> QuerySet[Collection]:
-    """Return collections without a lease that are due, or that wait for a recheck."""
+    """Return unleased collections, not in `HELD`, that are due or await a recheck."""
     rows = Collection.objects.filter(unleased()).exclude(state=CollectionState.HELD)
     return rows.filter(due() | AWAITING_RECHECK)
 
 
 def begin(collection: Collection) -> None:
     """
-    Begin the requested run, or continue the current one.
+    Begin the requested run, unless a run is in progress already.
 
     :raises LostRace: if another worker has the collection
     """
@@ -182,7 +183,7 @@ class Step:
     """
     The changes after a page or a failed call: columns, a new state, seconds to wait.
 
-    `ends` means that the rewards of the run can be released if the limits allow it.
+    `ends` means that the limits are to be checked now.
     """
 
     changes: Columns
@@ -198,8 +199,8 @@ def next_step(
     """
     Decide what follows a page: the next page, the end of the run, or a restart.
 
-    `fresh` is the number of rows that the run had not seen. `pause` is the time in
-    seconds until a complete list is fetched once more, or 0 if it is not.
+    `fresh` is the number of rows on the page that are new to the run. `pause` is the
+    number of seconds until a complete list is fetched again; 0 turns this off.
     `is_as_before` means that the previous complete list had the same rows.
     """
     kept = _after_page(run, page, fresh)
@@ -246,10 +247,10 @@ def _found_no_rows(run: Collection, kept: Columns) -> Step:
 
 def _finish(run: Collection, kept: Columns, pause: float | None) -> Step:
     """
-    Finish a complete list; a requested run follows, or a recheck.
+    Finish a run with a complete list, and queue the requested run or a recheck, if any.
 
-    Rechecks end when two complete lists in a row are the same. Optimove's total can
-    match although a row is not listed yet, or is left out once.
+    A list with the right total may still lack a row, if Optimove lists the row late or
+    leaves it out once. So the list is fetched again until it does not change.
     """
     seen, pages = kept["seen"], kept["pages"]
     to = CollectionState.DONE if pause is None else CollectionState.WAITING
@@ -293,9 +294,9 @@ def step_after_error(run: Collection, error: wire.WireError) -> Step:
 
 def _restart(run: Collection, problem: str, kept: Columns) -> Step:
     """
-    Restart the run, or hold it after `MAX_RESTARTS`. Stored rows stay in both cases.
+    Restart the run. After `MAX_RESTARTS` restarts, set it to `HELD` instead.
 
-    In `HELD`, the rows that were listed are released.
+    Stored rows stay. In `HELD`, they can be activated if the limits allow it.
     """
     if run.restarts >= MAX_RESTARTS:
         return replace(_hold(AssignmentReason.INCOMPLETE, problem, kept), ends=True)

@@ -1,4 +1,4 @@
-"""Store a page of Optimove's list: insert new rows, and mark known rows as listed."""
+"""Storage of a page of Optimove's list: new rows, and rows that were listed before."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ from rewards.models import Assignment, AssignmentState, Collection
 
 @dataclass(frozen=True)
 class Stored:
-    """The number of rows on a page that are new to the run, and its customers."""
+    """The number of rows that are new to the run, and the customers on the page."""
 
     fresh: int
     customers: frozenset[str]
 
 
 Conclude = Callable[[Collection, Page, Stored], bool]
-"""Records the result of a stored page; returns whether to check the limits now."""
+"""A function that records a stored page and returns whether to check the limits."""
 
 
 def store(collection: Collection, page: Page, conclude: Conclude) -> None:
     """
-    Store a page and its result in one transaction. Storing it again changes nothing.
+    Store a page and record its result in one transaction.
 
-    Locks the execution, then its collection, then rows in the order of their keys.
+    The order of locks is: the execution, its `Collection`, rows by their keys. A page
+    that is stored again changes no assignment.
 
-    :raises LostRace: if another worker has the collection or advanced its cursor
+    :raises LostRace: if another worker has the lease or advanced the cursor
     """
     current = limits.current()
     with transaction.atomic():
-        # Exclusive if the limits may hold the execution: two workers with a shared lock
-        # that both want to change the execution would wait for each other.
+        # Exclusive if the check of the limits may stop the execution: two workers that
+        # have the shared lock and both change the execution would deadlock.
         may_hold = current.bound_executions() and not page.next_cursor
         lock = lock_exclusive if may_hold else lock_shared
         stop = lock(collection.execution_id)
@@ -56,7 +57,7 @@ def store(collection: Collection, page: Page, conclude: Conclude) -> None:
 
 
 def _lock(collection: Collection) -> Collection:
-    """Lock and return the collection, if it has not changed since it was read."""
+    """Lock and return the `Collection`; raise LostRace if it changed since the read."""
     rows = Collection.objects.select_for_update(of=["self"]).select_related("execution")
     locked = rows.filter(
         pk=collection.pk,
@@ -93,7 +94,7 @@ def _insert(
     for listed in rows:
         owner = (listed.promotion, listed.row.customer)
         columns = listed.as_new(repeated=owner in taken)
-        # A reward that was assigned in a gap of the database may have been sent.
+        # A reward that was assigned before the end of a gap may have been sent in it.
         sent_at = database_identity.doubtful_since(listed.row.assigned_at, gaps)
         doubt = {"doubtful": sent_at is not None, "first_sent_at": sent_at}
         new.append({**columns, **doubt})
@@ -109,7 +110,7 @@ def _insert(
 
 
 def _taken(execution: Execution, rows: Iterable[Listed]) -> set[tuple[int | None, str]]:
-    """Return the pairs of promotion and customer that are assigned already."""
+    """Return the pairs of promotion and customer that already have an assignment."""
     customers = [listed.row.customer for listed in rows if listed.row.customer]
     found = Assignment.objects.filter(
         execution=execution, customer__in=customers, repeated=False
@@ -128,6 +129,6 @@ def _admit(
         instead_of=changed.instead_of,
         again=changed.again,
     )
-    # Rows that wait for the limits are announced again when they are released.
+    # For rows that wait for the check of the limits, this signal is sent again later.
     if any(row["state"] == AssignmentState.OWED for row in assigned):
         signals.owed.send(Execution)

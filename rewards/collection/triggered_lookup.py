@@ -1,8 +1,8 @@
 """
-One query for all waiting customers of a triggered execution.
+Look-ups of many waiting customers of a triggered execution with one query.
 
-Optimove allows fifty calls in ten seconds. One call per customer would limit the portal
-to five rewards per second. One call for many customers returns a full page of them.
+Optimove allows fifty calls in ten seconds. With one call per customer, the portal could
+look up only five customers per second.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from promoportal.resilience.backoff import backoff_seconds
 from rewards.collection.ingest import Stored
 from rewards.models import Assignment, Collection, CollectionState
 
-# Seconds until a customer who is not listed is looked up again, before a review.
+# Seconds until each further look-up of an unlisted customer, before a review.
 BACKOFF = (1, 2, 5, 10, 30, 60, 5 * 60, 15 * 60, 30 * 60)
-# Most look-ups for a listed customer who may get a further assignment.
+# Most look-ups of a listed customer who may get a further assignment.
 MAX_FAILURES_TOGETHER = 6
 
 
 @dataclass(frozen=True)
 class CustomerQuery:
-    """The customers of one call, each with key and number of announcements before it."""
+    """The customers of a call, each as (primary key, number of announcements, ID)."""
 
     waiting: Sequence[tuple[int, int, str]]
 
@@ -47,7 +47,7 @@ class CustomerQuery:
         )
 
     def refuse(self, problem: str) -> None:
-        """Hold the customers, because Optimove rejects the query for them."""
+        """Set the customers to `HELD`, because Optimove rejects the query for them."""
         state_machine.move_all(
             _still_waiting(self),
             TriggerState.HELD,
@@ -58,9 +58,10 @@ class CustomerQuery:
 
     def conclude(self, collection: Collection, _: Page, stored: Stored) -> bool:
         """
-        Conclude the customers on the stored answer; return True to check the limits.
+        Update the customers by the response; return True, to check the limits now.
 
-        The rows also count as seen by the current run, which expects them on its pages.
+        The new rows also count as seen by a run in progress: on its pages, these rows
+        will not be new.
         """
         _conclude(self, stored.customers)
         is_running = collection.state == CollectionState.COLLECTING
@@ -72,7 +73,7 @@ class CustomerQuery:
 
 
 def next_query(execution: Execution, *, most: int) -> CustomerQuery | None:
-    """Return a query for at most `most` waiting customers; None if none wait."""
+    """Return a query for up to `most` waiting customers; None if no customer is due."""
     waiting = Trigger.objects.filter(
         due(), execution=execution, state=TriggerState.WAITING
     ).order_by("not_before", "pk")[:most]
@@ -89,7 +90,7 @@ def _conclude(query: CustomerQuery, listed: Set[str]) -> None:
         problem="",
         reason="",
     )
-    missing = waiting.all()  # evaluated again: the customers that are still waiting
+    missing = waiting.all()  # a new query: the customers that are still waiting
     state_machine.move_all(
         missing.filter(attempts__gte=len(BACKOFF)),
         TriggerState.HELD,
@@ -97,7 +98,7 @@ def _conclude(query: CustomerQuery, listed: Set[str]) -> None:
         reason=ExecutionReason.NOT_LISTED,
         problem="Optimove announced this customer and does not list them.",
     )
-    # From the longest wait to the shortest, or a row would match the next one as well.
+    # The highest number first: otherwise, an updated row would match the next update.
     for attempts, seconds in reversed(list(enumerate(BACKOFF))):
         missing.filter(attempts=attempts).update(
             attempts=F("attempts") + 1,
@@ -109,9 +110,9 @@ def _expects_more() -> Q:
     """
     Return a filter for customers with more announcements than assignments.
 
-    It matches only if the contract says that each announcement means an assignment. One
-    may also have been delivered twice, so that such customers are looked up less often
-    than customers who are not listed at all.
+    It matches only if `repeats_are_meant` is set in the contract file. An announcement
+    may have been delivered twice, so these customers are looked up less often than
+    customers who are not listed at all.
     """
     if not optimove.current().vendor.repeats_are_meant:
         return Q(pk=None)
@@ -128,7 +129,7 @@ def _expects_more() -> Q:
 
 def _still_waiting(query: CustomerQuery) -> QuerySet[Trigger]:
     """Return the waiting customers of the query who were not announced again since."""
-    # The answer to an older query may lack the latest assignment.
+    # The response to an older query may lack the latest assignment.
     same = Q(pk=None)
     by_count: dict[int, list[int]] = {}
     for pk, announced, _ in query.waiting:

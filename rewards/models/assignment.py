@@ -27,7 +27,7 @@ _TOO_LATE = Q(cancelled_too_late=True)
 
 
 class Assignment(Stateful, Leased):
-    """One promotion assigned to one customer by one execution."""
+    """One promotion that Optimove assigned to one customer in one execution."""
 
     machines = {
         "state": {
@@ -66,7 +66,7 @@ class Assignment(Stateful, Leased):
     state = models.CharField(max_length=20, choices=AssignmentState)
     reason = models.CharField(max_length=20, choices=AssignmentReason, blank=True)
     problem = models.TextField(blank=True)
-    # Kept until staff confirm the row, also if `reason` and `problem` are overwritten.
+    # Kept until staff confirm the row, even if `reason` and `problem` are overwritten.
     difference = models.CharField(
         max_length=10,
         choices=AssignmentDifference,
@@ -106,8 +106,8 @@ class Assignment(Stateful, Leased):
             models.UniqueConstraint(
                 fields=["execution", "reference"], name="assignment_once_per_execution"
             ),
-            # A promotion is activated once per customer and execution, also if Optimove
-            # lists it with several IDs, unless staff approve a duplicate.
+            # Optimove may list a promotion twice, with two IDs. The second row is
+            # `repeated`: unless the contract file allows repeats, staff decide.
             models.UniqueConstraint(
                 fields=["execution", "promotion", "customer"],
                 name="assignment_once_per_customer",
@@ -125,26 +125,26 @@ class Assignment(Stateful, Leased):
             ),
         ]
         indexes = [
-            # The claim: pending rows of an execution, the longest due first.
+            # Claims: pending rows of an execution, the longest due first.
             partial(
                 "assignment_due",
                 *("execution", "not_before", "id"),
                 state=OWED,
                 cleared=True,
             ),
-            # The scheduler: rows past their deadline, rows whose lease ended, and rows
-            # whose outcome is to be found out.
+            # The scheduler: rows whose deadline passed, rows whose lease ended, and
+            # rows whose outcome is to be resolved.
             partial("assignment_owed_since", "owed_since", state=OWED),
             partial("assignment_leased", "lease_until", state=ACTIVATING),
             partial("assignment_uncertain", "not_before", state=UNCERTAIN),
-            # The filters of staff's list. Without the key, PostgreSQL would sort all
-            # rows that an index finds: half a million for an execution.
+            # The filters of the assignment list. If an index did not end with the key,
+            # PostgreSQL would sort all rows found: half a million for an execution.
             newest("assignment_of_execution", "execution"),
             newest("assignment_of_promotion", "promotion"),
             newest("assignment_in_state", "state"),
-            # Also the query whether an execution has rows that are still processed.
+            # This index also serves the query for unprocessed rows of an execution.
             newest("assignment_of_execution_in", "execution", "state"),
-            # Partial, as few rows have a reason; the others are not written to it.
+            # These indexes are partial: most rows have no reason, and need no entry.
             newest("assignment_why", "reason", where=_HAS_REASON),
             newest("assignment_in_state_why", "state", "reason", where=_HAS_REASON),
             newest(
@@ -175,7 +175,7 @@ class Assignment(Stateful, Leased):
             # The preview of a cancellation.
             newest("assignment_of_execution_doubt", "execution", where=_DOUBTFUL),
             newest("assignment_of_execution_late", "execution", where=_TOO_LATE),
-            # Rows are sent again only while the platform remembers their key.
+            # Possibly activated rows are sent again only while their key is known.
             partial(
                 "assignment_in_doubt",
                 "first_sent_at",
@@ -205,8 +205,9 @@ class Assignment(Stateful, Leased):
         """
         Return what Optimove changed since it assigned the reward; None if nothing.
 
-        Rows that the previous release marked during an upgrade have only the sentence
-        or the reason. The next release can read `difference` alone.
+        During an upgrade, the previous release still marks rows without setting
+        `difference`. For these rows, the answer comes from the sentence in `problem` or
+        from `reason`. From the next release on, reading `difference` is enough.
         """
         if "lists another customer or promotion than before." in self.problem:
             return AssignmentDifference.OWNER

@@ -7,7 +7,7 @@ from rewards.models.assignment import Assignment
 
 
 class Attempt(models.Model):
-    """One call to the platform for one assignment; requests are saved before it."""
+    """One call to the platform; an activation request is saved before the call."""
 
     class Kind(models.TextChoices):
         ACTIVATE = "ACTIVATE", "Activate request"

@@ -21,7 +21,7 @@ class CollectionState(models.TextChoices):
 
 
 class AssignmentReason(models.TextChoices):
-    """Reasons for `HELD` and `VOID`; a sentence with details is stored beside them."""
+    """Reasons for `HELD` and `VOID`; `problem` contains a sentence with details."""
 
     UNREADABLE = "UNREADABLE", "Invalid data"
     UNKNOWN_STATUS = "UNKNOWN_STATUS", "Unknown status"
@@ -42,7 +42,7 @@ class AssignmentReason(models.TextChoices):
 
     @property
     def phrase(self) -> str:
-        """Return the label for the middle of a sentence."""
+        """Return the label with a small first letter, for use inside a sentence."""
         return f"{self.label[:1].lower()}{self.label[1:]}"
 
 

@@ -12,7 +12,7 @@ IDLE, WAITING, COLLECTING, DONE, HELD = CollectionState
 
 
 class Collection(Stateful, Leased):
-    """The assignment fetch of one execution: its current run, and earlier results."""
+    """The assignment fetch of one execution: the current run, and earlier results."""
 
     machines = {
         "state": {
@@ -86,7 +86,7 @@ class CollectionTransition(Transition):
 
 
 class Tally(models.Model):
-    """Rewards that one execution assigned in one unit, to compare with the limits."""
+    """Number and value of an execution's rewards in one unit, for the limits."""
 
     execution = models.ForeignKey(
         Execution, on_delete=models.CASCADE, related_name="tallies"

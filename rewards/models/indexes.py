@@ -10,7 +10,7 @@ from promoportal.db.state_machine import NEWEST
 
 
 def newest(name: str, *columns: Any, where: Q | None = None, **options: Any) -> Index:
-    """Return an index for rows with equal columns, the newest first."""
+    """Return an index that finds rows with given values, the newest rows first."""
     return Index(*columns, NEWEST, name=name, condition=where, **options)
 
 

@@ -7,7 +7,7 @@ from promoportal.db.display_names import Named
 
 
 class Promotion(Named):
-    """A promotion that Optimove assigned to a customer at least once."""
+    """A promotion that Optimove listed for a customer at least once."""
 
     class Mode(models.TextChoices):
         DEFAULT = "", "Default"
@@ -22,7 +22,7 @@ class Promotion(Named):
     class Meta(Named.Meta):
         indexes = [
             *Named.Meta.indexes,
-            # The search combines this index with those of the name and the ID.
+            # The search combines this index with the indexes of the name and the ID.
             models.Index(fields=["code"], name="promotion_by_code"),
         ]
         permissions = [

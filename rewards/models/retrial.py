@@ -14,7 +14,7 @@ RUNNING, PAUSED, DONE, CANCELLED = RetrialState
 
 
 class Retrial(Stateful):
-    """A bulk retry of all assignments that match a list, up to a million."""
+    """A bulk retry of all assignments that match the filters of a list."""
 
     machines = {
         "state": {
@@ -60,9 +60,9 @@ class RetrialTransition(Transition):
 
 class RetrialPart(models.Model):
     """
-    Assignments of a bulk retry that are still to be retried, in one transaction.
+    Assignments that a bulk retry still has to retry, together in one transaction.
 
-    The keys are an array, because staff wait while up to a million are selected.
+    The keys are an array, because a user waits while up to a million keys are inserted.
     """
 
     retrial = models.ForeignKey(
@@ -101,7 +101,7 @@ class Retried(models.Model):
             )
         ]
         indexes = [
-            # The results of a bulk retry, and the two filters of this list.
+            # The list of the results of a bulk retry, and its two filters.
             models.Index(fields=["retrial", "id"], name="retried_listed"),
             partial("retried_done", "retrial", "id", left_alone=""),
             models.Index(
