@@ -45,7 +45,7 @@ def call_all(
     A row is read only when a thread is free for it. If `may_begin` returns False before
     the call, the outcome of the row is `NOT_SENT`. Only `call` and `may_begin` run in
     the threads, where they must not use the database. A caller that stops early must
-    close the generator: otherwise calls begin whose results nobody stores.
+    close the generator: otherwise calls begin whose results no caller stores.
     """
     stopped = Event()
     waiting = iter(rows)
