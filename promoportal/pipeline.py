@@ -139,6 +139,10 @@ MAX_JOBS_WAITING = 8
 # The scheduler may add more: one for each row of DUE in a queue. So every kind of due
 # work gets a job, even if signals keep the queue full.
 MAX_JOBS_DUE = MAX_JOBS_WAITING + 4
+# Signals about one row add no job to a queue in which this many jobs wait: staff may
+# retry hundreds of rows at once, and the queue must also process webhooks. The
+# scheduler finds the other rows among all due rows.
+MAX_JOBS_ABOUT = 2
 
 
 def connect() -> None:
@@ -206,4 +210,5 @@ def _wake(wake: Wake, **_: Any) -> None:
 
 
 def _wake_about(wake: WakeAbout, **sent: Any) -> None:
-    jobs.enqueue(wake.task, pk=sent["row"].pk, queue=wake.queue)
+    if jobs.waiting(wake.queue) < MAX_JOBS_ABOUT:
+        jobs.enqueue(wake.task, pk=sent["row"].pk, queue=wake.queue)

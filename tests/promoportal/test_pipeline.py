@@ -16,12 +16,22 @@ from pytest_django import Settings
 import executions.signals
 import redemptions.signals
 import rewards.signals
-from executions.models import DeliveryState, Execution, ExecutionProgress
+from executions.models import (
+    DeliveryState,
+    EventType,
+    Execution,
+    ExecutionProgress,
+)
 from executions.tasks import read_deliveries
 from promoportal import jobs, pipeline
 from redemptions.models import RedemptionState
 from redemptions.tasks import report
-from rewards.models import AssignmentState, CollectionState
+from rewards.models import (
+    Assignment,
+    AssignmentReason,
+    AssignmentState,
+    CollectionState,
+)
 from rewards.tasks import activate_one
 from tests.factories import (
     AssignmentFactory,
@@ -31,6 +41,8 @@ from tests.factories import (
     RedemptionFactory,
     RetrialFactory,
 )
+from tests.staff_client import StaffClient
+from tests.world import World
 
 SIGNAL_MODULES = [executions.signals, rewards.signals, redemptions.signals]
 FOR_ONE_ROW: set[Callable[..., None]] = {row.task for row in pipeline.WAKES_ABOUT}
@@ -171,6 +183,31 @@ def test_an_idle_portal_queues_nothing(db: None) -> None:
     pipeline.tick()
 
     assert queued() == []
+
+
+def test_webhooks_are_processed_although_staff_retry_many_rewards(
+    world: World, operations: StaffClient
+) -> None:
+    for number in range(30):
+        world.box.assign("7311", f"C{number}")
+    world.collect("7311")
+    Assignment.objects.update(
+        state=AssignmentState.HELD, reason=AssignmentReason.TOO_LATE
+    )
+    OrmQ.objects.all().delete()
+
+    operations.do("retry", *Assignment.objects.all())
+    world.notify(EventType.SCHEDULED, CampaignID=7311, ChannelID=505)
+    queued = [job.task["func"] for job in OrmQ.objects.filter(key="portal")]
+    assert queued == [
+        *["rewards.tasks.activate_one"] * pipeline.MAX_JOBS_ABOUT,
+        "executions.tasks.read_deliveries",
+    ]
+
+    OrmQ.objects.all().delete()
+    pipeline.tick()
+    world.work()
+    assert len(world.box.credits) == 30
 
 
 def test_a_busy_queue_does_not_block_other_work(db: None) -> None:
