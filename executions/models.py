@@ -155,7 +155,7 @@ class Listener(models.Model):
 
     @staticmethod
     def digest(secret: str) -> str:
-        """Return the SHA-256. A random secret, as in a URL, needs no salt or slow hash."""
+        """Return the SHA-256. The random secret of a URL needs no salt or slow hash."""
         return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
