@@ -84,7 +84,7 @@ def register() -> None:
             admin.site.unregister(model)
     admin.site.register(User, StaffAdmin)
     admin.site.register(Group, RoleAdmin)
-    # Three pages stay unregistered: schedules (who adds one can run any function), the
-    # queue (its rows are signed pickles), and successes (the portal keeps none).
+    # Not registered again: pages of schedules (users could run any function), of
+    # the queue (its rows are signed pickles) and of successes (the portal keeps none).
     admin.site.register(Failure, FailureAdmin)
     admin.site.register(LogEntry, AuditLogAdmin)

@@ -40,8 +40,8 @@ class Priority(enum.IntEnum):
     REPORTING = 36  # no one waits: leaves a quarter to the other kinds
 
 
-# Calls of the window that fetches leave to reporting, even above the value 36. Without
-# them, an endless flow of customers could stop all reports.
+# Number of calls that assignment fetches leave to reporting, even above its value 36.
+# Otherwise, an endless flow of customers could stop all reports.
 FOR_REPORTS = 4
 
 

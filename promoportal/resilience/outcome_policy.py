@@ -37,7 +37,7 @@ class ClaimedRows(Protocol):
 
 
 def _count_malformed(claimed: ClaimedRows) -> None:
-    """Count an invalid response. After `MAX_MALFORMED`, staff decide about the row."""
+    """Move rows with `MAX_MALFORMED` invalid responses to `HELD`; resolve the rest."""
     claimed.hold_malformed(claimed.rows.filter(malformed__gte=MAX_MALFORMED - 1))
     claimed.rows.update(malformed=F("malformed") + 1)
     claimed.put_in_doubt()
