@@ -34,7 +34,7 @@ def _people(size: int) -> Customers:
 
 
 def _promotion(size: int) -> engine.Promotion:
-    """Return a promotion with three tiers of two conditions, and every limit."""
+    """Return a promotion with a budget, a cap, unique codes and three tiers."""
     return engine.Promotion(
         id="promo-1",
         code="WB23",
@@ -73,7 +73,7 @@ def _allocate(promotion: engine.Promotion, population: Customers) -> engine.Allo
 
 
 def _decide(population: Customers, size: int) -> list[tuple[int, float]]:
-    """Decide by the same rules with floats, without sorting and without account."""
+    """Apply the same conditions and limits with floats; do not sort or use codes."""
     served: list[tuple[int, float]] = []
     left = size * 20.0
     deposits, countries = population.column("deposits"), population.column("country")

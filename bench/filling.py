@@ -222,7 +222,7 @@ _HELD = """
 
 
 def fill(count: int, user: User) -> None:
-    """Replace all rows with `count` assignments and the rows that belong to them."""
+    """Delete old rows. Create `count` assignments, and rows that belong to them."""
     kind = ContentType.objects.get_for_model(Assignment).pk
     given = _moves("rewards_assignment", "OWED", "ACTIVATING", "ACTIVE")
     reported = _moves("redemptions_redemption", "WAITING", "REPORTING", "REPORTED")
@@ -234,7 +234,7 @@ def fill(count: int, user: User) -> None:
 
 
 def fill_held(count: int) -> None:
-    """Replace all rows with `count` assignments in `HELD`, of paused executions."""
+    """Delete old rows. Create `count` assignments in `HELD` of paused executions."""
     _fill([_FEW, _HELD], {"count": count})
 
 

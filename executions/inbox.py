@@ -76,8 +76,7 @@ def read(keys: Sequence[int]) -> None:
 
 def read_again(delivery: Delivery, *, by: Any, why: str) -> None:
     """
-    Queue a delivery to be processed again. If its execution already exists, the
-    delivery joins it.
+    Queue a delivery to be processed again. If its execution exists, none is added.
 
     :raises state_machine.IllegalMove: if the delivery is still pending
     """

@@ -80,7 +80,7 @@ def ask_again(row: Trigger, *, by: Any, why: str) -> None:
 
 
 def join(occurrence: str, *, kind: ExecutionKind) -> Execution:
-    """Return the execution of this occurrence; create it, or set its unknown kind."""
+    """Return the execution; create it if missing, or set its kind if it is unknown."""
     execution, _ = Execution.objects.get_or_create(
         reference=occurrence, defaults={"kind": kind}
     )
@@ -107,7 +107,7 @@ def reopen(keys: Iterable[int], *, by: Any = None, why: str) -> None:
 
 
 def mark_collecting(execution: Execution, *, by: Any = None, why: str) -> None:
-    """Move the execution to `COLLECTING`: `SETTLED` executions are not fetched."""
+    """Move the execution to `COLLECTING`, because nothing fetches `SETTLED` ones."""
     rows = Execution.objects.filter(pk=execution.pk)
     state_machine.move_all(rows, ExecutionProgress.COLLECTING, by=by, why=why)
 
@@ -115,8 +115,8 @@ def mark_collecting(execution: Execution, *, by: Any = None, why: str) -> None:
 def _request_again(
     rows: QuerySet[Trigger], delivery_by_key: Mapping[int, Delivery | None]
 ) -> None:
-    # `announced` is incremented first. An earlier request may still be in flight: its
-    # response compares this count, and then leaves the row `WAITING`.
+    # `announced` is incremented first. An earlier lookup may still be in flight. When
+    # its response arrives, the count differs, and the row stays `WAITING`.
     bulk.bulk_update(
         Trigger,
         {

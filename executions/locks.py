@@ -12,7 +12,7 @@ def lock_shared(execution: int | QuerySet[Any]) -> ExecutionStop:
     """
     Lock the execution for share until the transaction ends, and return its `stop`.
 
-    `execution` is its key, or a query that selects the key. Transactions that add,
+    `execution` is a key, or a query that selects the key. Transactions that add,
     activate or cancel assignments lock the execution first, before any other row. So
     work that begins after a change of `stop` was committed reads the new value. No
     execution becomes `SETTLED` while such a transaction runs.
@@ -30,7 +30,7 @@ def lock_exclusive(execution_pk: int) -> ExecutionStop:
 
 
 def seized(execution: Execution) -> Execution:
-    """Lock the execution for update, refresh its `stop`, and return it."""
+    """Lock the execution for update, and return it with its current `stop`."""
     execution.stop = lock_exclusive(execution.pk)
     return execution
 

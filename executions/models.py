@@ -33,8 +33,8 @@ class EventType(models.IntegerChoices):
     ENGAGEMENT = 14, "14: a campaign is ready for the Engagement SDK"
 
 
-# Events that announce rewards, and so are expected every day. Listeners for others may
-# receive nothing for a long time: cancellations are rare.
+# Events that announce rewards, and so are expected every day. Listeners for other
+# events may receive nothing for a long time: cancellations are rare.
 REWARD_EVENTS = (EventType.SCHEDULED, EventType.TRIGGERED)
 
 
@@ -88,7 +88,7 @@ class ListenerQuerySet(models.QuerySet["Listener"]):
         return self.filter(closed_at=None)
 
     def with_last_heard(self) -> Self:
-        """Annotate each listener with `last_heard_at`: its last delivery, or None."""
+        """Annotate each listener with the time of its last delivery, or None."""
         calls = Delivery.objects.filter(listener=models.OuterRef("pk"))
         last = calls.order_by(NEWEST).values("received_at")[:1]
         return self.annotate(last_heard_at=models.Subquery(last))

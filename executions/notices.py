@@ -42,7 +42,7 @@ class Triggered:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """The notification of a cancellation. It can arrive before all others."""
+    """The notification of a cancellation. It may be the first of its execution."""
 
     occurrence: str
 

@@ -37,7 +37,7 @@ class NoLength(APIException):
 
 def read_body(environ: dict[str, Any]) -> bytes:
     """
-    Return the complete body. Of a chunked body (as from .NET), Django reads nothing.
+    Return the complete body. Django itself cannot read a chunked body, as .NET sends.
 
     :raises TooLarge: if the body has more than `LARGEST` bytes
     :raises CutShort: if the sender stopped before the end

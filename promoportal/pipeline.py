@@ -3,7 +3,7 @@ The connections between the stages of processing. These tables show the whole fl
 
 A signal is sent inside the transaction of its change. FOLLOWS lists the services that
 run in this transaction. WAKES and WAKES_ABOUT list the jobs that start after its
-commit. A job is a row in the same database, so it is saved exactly if the change is.
+commit. A job is a row in the same database, so it and the change are saved together.
 SWEEPS and DUE list what the scheduler checks every second while the portal has work.
 So work whose job was lost starts about a second later.
 """
@@ -136,7 +136,7 @@ DUE = [
 
 # Signals add no job to a queue in which this many jobs wait.
 MAX_JOBS_WAITING = 8
-# The scheduler may add more: one for each row of DUE in a queue. So every kind of due
+# The scheduler adds jobs to a queue in which fewer than this wait. So every kind of due
 # work gets a job, even if signals keep the queue full.
 MAX_JOBS_DUE = MAX_JOBS_WAITING + 4
 # Signals about one row add no job to a queue in which this many jobs wait: staff may
@@ -175,7 +175,7 @@ def _is_busy() -> bool:
     """
     Return whether an execution or a bulk retry is unfinished, or a delivery pending.
 
-    Until its first retry, a bulk retry changes no execution, so it is checked itself.
+    Before its first retry, a bulk retry changes no execution: so check it separately.
     """
     unsettled = Execution.objects.exclude(state=ExecutionProgress.SETTLED)
     return unsettled.exists() or inbox.is_due() or bulk_retry.is_due()

@@ -41,8 +41,8 @@ def settle() -> None:
     """
     Resolve redemptions in `UNCERTAIN`: report them again, or move them to `HELD`.
 
-    They are reported again if Optimove recognizes a repeat by its reference, unless
-    they failed more than `GIVE_UP_AFTER` times.
+    Redemptions that failed more than `GIVE_UP_AFTER` times move to `HELD`. Others are
+    reported again if Optimove recognizes a repeat by its reference.
     """
     state_machine.move_all(
         _uncertain(failures__gt=GIVE_UP_AFTER),
@@ -63,7 +63,7 @@ def settle() -> None:
 
 
 def hold_unanswered(rows: QuerySet[Redemption], problem: str) -> None:
-    """Move redemptions to `HELD` that may have been reported: staff decide."""
+    """Move redemptions that may have been reported to `HELD`, so that staff decide."""
     state_machine.move_all(
         rows,
         RedemptionState.HELD,

@@ -73,7 +73,7 @@ class Report(models.Model):
             # For the filters of the admin list.
             models.Index("outcome", NEWEST, name="report_outcome"),
             models.Index("is_batch", NEWEST, name="report_kind"),
-            # For the scheduler, which closes reports whose worker crashed.
+            # For the scheduler, which closes requests whose worker crashed.
             models.Index(
                 fields=["token"],
                 name="report_under_way",

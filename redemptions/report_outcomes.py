@@ -1,4 +1,4 @@
-"""Changes that follow from Optimove's response to a report, by the outcome policy."""
+"""Changes of redemptions after a redemption request, by the outcome policy."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Outcome = Report.Outcome
 
 # Failures after which staff decide. With the retry delays, about three days pass.
 GIVE_UP_AFTER = 80
-# Seconds until redemptions are due again after a report was not sent, or after a 401.
+# Seconds to wait after a redemption request that was not sent, and after a 401.
 AFTER_HAND_BACK, AFTER_UNAUTHORIZED = 1, 10
 
 
 @dataclass(frozen=True)
 class ClaimedReport:
-    """A stored report with its redemptions, which one worker claimed by a lease."""
+    """A stored redemption request, and the redemptions that a worker claimed for it."""
 
     report: Report
     lease: Lease
@@ -38,9 +38,9 @@ class ClaimedReport:
 
 def conclude(carried: ClaimedReport, result: Verdict | wire.WireError | None) -> None:
     """
-    Record the outcome of a report and change its redemptions, in one transaction.
+    Record the outcome of a request and change its redemptions, in one transaction.
 
-    `result` is the response, or the error, or None if nothing was sent.
+    `result` is the verdict, or the error, or None if nothing was sent.
     """
     if result is None:
         claimed = ClaimedRedemptions(carried, Outcome.NOT_SENT)
@@ -85,7 +85,7 @@ def _answered(carried: ClaimedReport, verdict: Verdict) -> ClaimedRedemptions:
 
 @dataclass(frozen=True)
 class ClaimedRedemptions:
-    """The redemptions that still have the lease token of a report, and the outcome."""
+    """The redemptions claimed for a redemption request, and the request's outcome."""
 
     carried: ClaimedReport
     outcome: Outcome
@@ -142,12 +142,12 @@ class ClaimedRedemptions:
         self._hold(rows, RedemptionReason.MALFORMED, problem=self.problem)
 
     def _is_key_refused(self) -> bool:
-        """Return whether the response was 401. The breaker opens; no row has failed."""
+        """Return whether the response was 401, which no row has caused."""
         error = self.error
         return isinstance(error, wire.Misconfigured) and error.status == UNAUTHORIZED
 
     def _given_up_for_lost(self) -> QuerySet[Redemption]:
-        """Return accepted rows whose lease has ended: a late response counts, too."""
+        """Return the accepted rows whose lease ended before the response arrived."""
         return Redemption.objects.filter(
             Q(state=RedemptionState.UNCERTAIN)
             | Q(state=RedemptionState.HELD, reason=RedemptionReason.UNANSWERED),

@@ -1,9 +1,9 @@
 """
 Reporting of activated rewards to Optimove: claim redemptions, call, record the outcome.
 
-A report is stored before it is sent. Immediate redemptions are sent one by one, as
-Optimove's guide says. If more than `ONE_BY_ONE` are due, or more than the rate limit
-allows at the moment, they are sent in a batch.
+A redemption request is stored before it is sent. Immediate redemptions are sent
+one by one, as Optimove's guide says. If more of them are due than `ONE_BY_ONE`, or than
+the rate limit allows at the moment, they are sent in a batch.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from redemptions.report_outcomes import ClaimedReport, conclude
 LEASE = 60.0
 # Maximum seconds of a call. No call begins if its lease ends in less than this time.
 MAX_CALL_SECONDS = 20.0
-# Seconds after which a job sends no further report, so that other jobs can run.
+# Seconds after which a job begins no further request, so that other jobs can run.
 TURN = 5.0
-# Maximum number of due redemptions that are sent one by one, to save calls.
+# If more immediate redemptions are due, they are sent in a batch, to save calls.
 ONE_BY_ONE = 5
 
 
@@ -64,7 +64,7 @@ def _may_call() -> bool:
 
 
 def claim(*, batch_limit: int) -> ClaimedReport | None:
-    """Store the next report and claim its redemptions; None if nothing is claimed."""
+    """Store the next redemption request and claim its rows; None if none is claimed."""
     with transaction.atomic(durable=True):
         rows = [] if database_identity.has_changed() else _chosen(batch_limit)
         if not rows:
@@ -80,7 +80,7 @@ def claim(*, batch_limit: int) -> ClaimedReport | None:
 
 
 def _chosen(batch_limit: int) -> list[Redemption]:
-    """Return the oldest due redemptions that have the same mode and batch limit."""
+    """Return the oldest due redemptions with the mode and batch limit of the first."""
     free = _due().select_for_update(of=["self"], skip_locked=True)
     ordered = free.order_by("not_before", "pk").select_related(
         "assignment__execution", "assignment__promotion"
@@ -114,7 +114,7 @@ def _take(rows: Sequence[Redemption], written: Report, lease: Lease) -> None:
 
 
 def send(carried: ClaimedReport, client: Promotions) -> None:
-    """Send one report, unless its lease may end during the call; record the outcome."""
+    """Send the request if its lease is long enough for the call; record the outcome."""
     if carried.lease.left() < MAX_CALL_SECONDS:
         conclude(carried, None)
         return

@@ -48,7 +48,7 @@ class SystemUnderTest:
         wrong_queue: bool = False,
     ) -> None:
         """
-        :param capability: the platform's capability, and `PLATFORM_CAPABILITY`
+        :param capability: `PLATFORM_CAPABILITY`, and how the simulated platform behaves
         :param wrong_queue: use forbidden settings of django-q2, and run every job twice
         """
         self.home = home

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from executions.models import Campaign, Execution
 from promoportal.admin.related_filters import RelatedRowFilter
 
-# A page reads some rows of each execution. 56 executions are eight weeks, if daily.
+# A page reads some rows of each execution. A daily campaign has 56 in eight weeks.
 MAX_EXECUTIONS = 56
 
 

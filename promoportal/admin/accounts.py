@@ -28,7 +28,7 @@ else:
 
 class AccountsAdmin(_ModelAdmin):
     """
-    Base of pages for superusers only: a user who grants permissions can get all.
+    Base of pages for superusers: a user who can grant permissions can get all of them.
 
     It adds the client address to the audit entries that Django stores.
     """
@@ -84,7 +84,7 @@ def register() -> None:
             admin.site.unregister(model)
     admin.site.register(User, StaffAdmin)
     admin.site.register(Group, RoleAdmin)
-    # Not registered again: schedules, because a user who adds one can run any function,
-    # the queue's rows, which are signed pickles, and successes, which are not kept.
+    # Not registered again: pages of schedules (users could run any function), of
+    # the queue (its rows are signed pickles) and of successes (the portal keeps none).
     admin.site.register(Failure, FailureAdmin)
     admin.site.register(LogEntry, AuditLogAdmin)

@@ -82,7 +82,7 @@ class ActionViews:
         """
         Return the chosen rows, read in one query.
 
-        The confirmation page posts these keys, so later matches are not changed.
+        The confirmation page posts these keys, so rows that match later do not change.
         """
         rows = self.form.rows().order_by("pk")
         if self.form.data.get("seen"):  # the form was on a row's page
@@ -93,7 +93,7 @@ class ActionViews:
         return Selection(keys[:MAX_ROWS], len(keys) > MAX_ROWS, first)
 
     def _version_conflict(self, selection: Selection) -> str:
-        """Return a message if the row changed since its page was shown, or nothing."""
+        """Return a message, or "" if the row is as when its page was shown."""
         seen, row = self.form.data.get("seen", ""), selection.first
         if not seen or self.offered.version_token(row) == seen:
             return ""

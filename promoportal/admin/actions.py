@@ -89,7 +89,7 @@ class Action:
     for_support: bool = False
     # The decision that a second approval must confirm; see `Actions.proposed`.
     proposes: str = ""
-    # Only the audit log records the action: action and entry share a transaction.
+    # The action has no record but its audit entry, so they share a transaction.
     is_only_logged: bool = False
     kind: audit_log.AuditKind = audit_log.AuditKind.DONE
     # Seconds after which no further batch begins; gunicorn ends a request after 60.
@@ -164,7 +164,7 @@ class Actions:
     The actions on the rows of one model.
 
     The page of a row sends the row's `version_token` with an action. If the token has
-    changed in between, a message shows the row's `state_label`, and nothing is done.
+    changed since then, no row changes, and a message shows the row's `state_label`.
     `proposed` returns the decision that the user has proposed for the row, if any.
     """
 

@@ -41,7 +41,7 @@ def stacked_bar(parts: Sequence[Part]) -> SafeString:
 
 
 def columns(now: Sequence[int], before: Sequence[int], label: str) -> SafeString:
-    """Return a chart with a column per hour, in front of those of an earlier day."""
+    """Return a chart with a column per hour, in front of an earlier day's columns."""
     highest = max([*now, *before, 1])
     step = _WIDE / max(len(now), len(before), 1)
     rects = [

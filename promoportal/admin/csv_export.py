@@ -2,7 +2,7 @@
 CSV export of all rows that match a list.
 
 The file is streamed, so memory does not grow with the number of rows. A value that a
-spreadsheet could read as a formula gets a quote in front, and is read as text.
+spreadsheet could read as a formula gets a leading quote, which makes it a text.
 """
 
 from __future__ import annotations

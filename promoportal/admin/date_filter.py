@@ -23,7 +23,7 @@ from promoportal.admin.formatting import short
 from promoportal.admin.keyset_order import order_of
 
 _NAMES = DAYS, FROM, TO = "days", "from", "to"
-# Keys and times differ in order by at most this: no statement inserts for longer.
+# A higher key can have an earlier time, by at most this: no insert takes longer.
 SLACK = timedelta(seconds=30)
 _YEARS = range(2000, 2101)
 _DAY = timedelta(days=1)

@@ -4,7 +4,7 @@ Newest-first orders that always match an index.
 For a filtered list with a limit, PostgreSQL may read the whole table from the newest
 row, because it expects a match soon. The next match can be half a million rows away. So
 filtered lists are ordered by the negated key. The indexes for filtered lists have this
-order, and the index of the primary key does not have it.
+order. The primary key's index does not have it, so PostgreSQL does not read that index.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ class PortalAdmin(_ModelAdmin):
     display_name: ClassVar[DisplayNameForm | None] = None
     # Related rows that columns show from large tables; they are fetched by key.
     list_prefetch_related: ClassVar[Sequence[str]] = ()
-    # The parameters for which an index has the order of the filtered list, and whether
-    # an index has this order without any filter, too (see keyset_order.py).
+    # The filter parameters that have an index in the order of filtered lists, and
+    # whether the list without any filter has such an index (see keyset_order.py).
     served_by_index: ClassVar[Sequence[str]] = ()
     is_narrowed: ClassVar[bool] = False
 

@@ -74,7 +74,7 @@ class PostedForm:
         return page_of(row) if row else self.request.get_full_path()
 
     def record(self, kind: AuditKind, text: str, about: Model | str) -> None:
-        """Store an audit entry about a row, or about rows of this list under a name."""
+        """Store an audit entry about a row, or about rows under a common name."""
         audit_log.record(
             kind,
             text,

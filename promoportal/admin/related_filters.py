@@ -97,8 +97,8 @@ class LookupFilter(SimpleListFilter):
     """
     A filter with fixed choices, each with its label and its condition.
 
-    If `is_offered` is False, because no index serves the choices alone, the filter
-    offers only the choice that a link has made. Users can then remove the filter.
+    `is_offered` is False if no index serves a choice without another filter. The filter
+    then offers only the choice in the list's address, so that users can remove it.
     """
 
     conditions: ClassVar[Mapping[str, tuple[str, Q]]]

@@ -85,7 +85,7 @@ def _permissions(role: Role) -> QuerySet[Permission]:
 
 
 def _migrated(sender: Any, **_: Any) -> None:
-    """Update the roles after the migrations of each app with permissions of roles."""
+    """Update the roles after `migrate` of an app whose permissions they contain."""
     if sender.label in {*_APPS, "django_q"}:
         for role in Role:
             group_of(role)

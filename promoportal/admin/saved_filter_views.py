@@ -47,7 +47,7 @@ def answer(form: PostedForm) -> HttpResponse:
 
 
 def narrowed_to(changes: Any) -> dict[str, str]:
-    """Return those parameters of the list's address that belong to its filters."""
+    """Return the parameters of the list's address that belong to filters."""
     names = [
         name for spec in changes.filter_specs for name in spec.expected_parameters()
     ]

@@ -1,5 +1,5 @@
 """
-Fields that are hidden until the user states a reason, and then shown for `FOR`.
+Fields that are hidden until the user states a reason: then they are shown for a time.
 
 The audit log stores the reason. The user sees the hidden fields of the row if the entry
 is recent enough, and the user has the permission.

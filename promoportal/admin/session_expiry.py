@@ -2,7 +2,7 @@
 Forms that were posted after the session had ended: a signed cookie stores the form.
 
 No action is performed without a session. After the user has logged in, the portal
-checks the permission and asks for confirmation. The cookie is valid for `FOR`. The
+checks the permission and asks for confirmation. The cookie expires after `FOR`. The
 server has no table of such forms, because strangers could fill it.
 """
 

@@ -105,7 +105,7 @@ def _time(at: datetime | None) -> str:
 
 @permission_required("rewards.view_assignment", raise_exception=True)
 def search(request: HttpRequest) -> HttpResponse:
-    """List the IDs that begin with the term; redirect to an exact or only match."""
+    """List the IDs that begin with the term. Open an exact or only match."""
     term = request.GET.get("q", "").strip().replace("\0", "")
     found = _found(term) if term else []
     if found[:1] == [term] or len(found) == 1:

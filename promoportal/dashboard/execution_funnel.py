@@ -30,7 +30,7 @@ from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 # Maximum number of rows of an execution that its page reconciles.
 MAX_ROWS_COMPARED = 20_000
-# Maximum number of other rows that a linked list skips: no index excludes them.
+# Maximum number of rows that a linked list may skip, because no index excludes them.
 MAX_ROWS_BETWEEN = 20_000
 # Reasons that a bulk retry does not resolve: staff must decide each row on its own.
 _NOT_BY_RETRYING = {*decisions.NEEDS_CONFIRMATION, AssignmentReason.UNANSWERED}
@@ -100,7 +100,7 @@ def _stages(figures: ExecutionStatistics) -> Iterator[Stage]:
 
 
 def _eligible(figures: ExecutionStatistics) -> str:
-    """Return the address of the list of eligible rows; empty if it would be slow."""
+    """Return the address of the list of eligible rows; "" if the list would be slow."""
     others = figures.assigned.total() - figures.eligible
     if others > MAX_ROWS_BETWEEN:
         return ""

@@ -1,9 +1,9 @@
 """
 The effect on rewards of processing deliveries again, shown before staff confirm.
 
-The figures of an execution come from the state counts. The rewards of single customers
-are counted from rows, up to a limit. So are rewards that are possibly activated, or
-that were cancelled after activation.
+The figures of an execution come from the state counts. Three figures are counted from
+rows, up to a limit: the rewards of single customers, possibly activated rewards, and
+rewards that were cancelled after activation.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 Termination of database sessions whose suspended process keeps an advisory lock.
 
 A lock lasts as long as its connection. A suspended process, such as one in a paused
-container, keeps its connection open. A session that runs a query is not idle.
+container, keeps its connection open. Its session is idle, because it runs no query.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Locks(NamedTuple):
 
 
 def single(name: str, number: int) -> Locks:
-    """Return the lock whose key is this one number of eight bytes."""
+    """Return the lock whose key is one number of eight bytes."""
     return Locks(name, number >> 32, number & 0xFFFFFFFF, 1)
 
 

@@ -28,7 +28,7 @@ class _Exact(DjangoJSONEncoder):
 
 
 class NotForStates(ValueError):
-    """An update of a state by `bulk_update`, instead of `move()` or `move_all()`."""
+    """An error: only `move()` and `move_all()` may change a state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ def bulk_insert(
     **same: Any,
 ) -> list[tuple[Any, ...]]:
     """
-    Insert rows that all have the same keys. Return one tuple per inserted row.
+    Insert rows that all set the same columns. Return one tuple per inserted row.
 
-    A tuple has the primary key, then the values of the row's keys. `same` sets further
+    A tuple has the primary key, then the values of these columns. `same` sets further
     columns to one value for all rows. Other columns get their defaults.
     """
     if not rows:
@@ -80,7 +80,7 @@ def bulk_update(
     model: type[models.Model], each: Mapping[int, Columns], **same: Any
 ) -> None:
     """
-    Update many rows: `each` has the values by primary key, `same` those for all rows.
+    Update rows: `each` has their own values by primary key, `same` has common values.
 
     :raises NotForStates: if `state` is among the columns
     """

@@ -38,9 +38,9 @@ class SkipReason:
 @dataclass
 class BulkResult:
     """
-    The numbers of changed rows and of skipped rows by reason, and all these rows.
+    Numbers of changed rows and of skipped rows by reason, and the rows from `record`.
 
-    `unreached` is the number of rows that were not reached in the time of the action.
+    `unreached` is the number of rows for which the action had no time.
     """
 
     done: int = 0
@@ -57,6 +57,6 @@ class BulkResult:
             self.done += 1
 
     def add_counts(self, other: BulkResult) -> None:
-        """Add the counts of another result; its rows are not kept."""
+        """Add the counts of another result, but not its rows."""
         self.done += other.done
         self.skipped += other.skipped

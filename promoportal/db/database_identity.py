@@ -1,8 +1,8 @@
 """
 Detection of a database other than the one that the portal last ran on.
 
-A restored backup does not show what was sent after it was taken. So the portal stores
-the identity of its database, and when it last ran. A restored database has old values.
+A restored backup does not show what was sent after it was taken. But the
+stored identity then differs from the real one, except in a file-level copy.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Gap(models.Model):
 
 
 class Continuity(models.Model):
-    """One row: the database on which the portal last ran, and when it did."""
+    """One row: the identity of the database, and when the portal last ran on it."""
 
     database = models.CharField(max_length=200)
     seen_at = models.DateTimeField(db_default=Now())
@@ -59,7 +59,7 @@ class Continuity(models.Model):
 
 
 def here() -> str:
-    """Return this database's identity, which only a file-level copy of it shares."""
+    """Return this database's identity. Only its file-level copies share it."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {_HERE}")
         return str(cursor.fetchone()[0])
@@ -69,7 +69,7 @@ def has_changed() -> bool:
     """
     Return whether the database was replaced, and the scheduler has not noticed yet.
 
-    Call this in the transaction that claims rows: a worker may be first to notice.
+    Call this in the transaction that claims rows, which may run before the scheduler.
     """
     with connection.cursor() as cursor:
         cursor.execute(_ELSEWHERE)

@@ -1,7 +1,7 @@
 """
 A job's database session, which may be lost while the job's calls run.
 
-A restart of PostgreSQL ends the session. So does the scheduler, if the process was
+A restart of PostgreSQL ends the session. The scheduler also ends it, if the process was
 suspended and counts as frozen. Only this process has the platform's responses, so it
 saves them over a new session before the job ends.
 """
@@ -22,7 +22,7 @@ _PAUSE = 0.5
 
 @dataclass
 class Session:
-    """A job's session. `lost` is its first loss, with which its permits ended."""
+    """A job's session. `lost` is the first error that ended it and its permits."""
 
     lost: InterfaceError | OperationalError | None = None
 

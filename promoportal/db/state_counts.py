@@ -111,9 +111,9 @@ def held(kind: CountKind) -> dict[str, int]:
 
 def assignments(**narrowed: Any) -> Iterator[dict[str, Any]]:
     """
-    Yield the counts of assignments by five fields, filtered by `narrowed`.
+    Yield the counts of assignments, grouped by five fields and filtered by `narrowed`.
 
-    `total` is the number of assignments with the same fields, and `worth` their value.
+    `total` is the number of assignments of a group, `worth` the sum of their values.
     """
     names = ("execution__stop", "meaning", "state", "reason", "unit")
     yield from (

@@ -88,7 +88,7 @@ class Transition(models.Model):
     class Meta:
         abstract = True
         indexes = [
-            # Only the few changes by users. Entries for all others would be millions.
+            # Only changes by users: they are few, and all changes are millions.
             models.Index(
                 fields=["by"],
                 name="%(class)s_by",
@@ -118,10 +118,10 @@ def move_all(
     """
     Move every row of the set that may go to `to`; return the keys of the moved rows.
 
-    A row stays as it is if its state does not allow the move, or was changed first.
-    `changes` sets columns for all rows, to values or expressions such as
-    `F("attempts") + 1`. `each` has the values that differ by row, by key and with the
-    same columns for every row. If `each` is given, only its keys are moved.
+    A row stays as it is if its state does not allow the move, or if it does not match
+    `rows` any more when it is locked. `changes` sets columns in all rows, to values or
+    expressions such as `F("attempts") + 1`. `each` has values per row, by primary key,
+    with the same columns for every row. If it is given, only the rows in it are moved.
     """
     if each is not None and not each:
         return []

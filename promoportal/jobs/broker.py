@@ -21,13 +21,13 @@ from psycopg import sql
 # Sent when this cluster has claimed jobs, and passes them to its workers.
 jobs_claimed = Signal()
 
-# If a job was started this many times and never finished, it crashes its worker or its
-# cluster, and is dropped. No work is lost: the scheduler queues another job for rows
-# that are still due, and rows have limits of their own for crashes.
+# A job that was claimed this many times and never finished is dropped: it probably
+# crashes its worker or its cluster. No work is lost, because the scheduler queues a new
+# job for rows that are still due. Rows have limits of their own for crashes.
 MAX_DELIVERIES = 3
 
-# A blank before the payload counts each claim; a payload begins with none. The time is
-# the database's: hosts whose clocks differ must not claim each other's running jobs.
+# Each claim adds a blank before the payload; the blanks are the count. The time is the
+# database's: hosts whose clocks differ must not claim each other's running jobs.
 _CLAIM = """
     UPDATE django_q_ormq
     SET lock = statement_timestamp() + make_interval(secs => %(retry)s),
@@ -65,7 +65,7 @@ class PortalBroker(ORM):  # type: ignore[misc]
     def dequeue(self) -> list[tuple[int, str]]:
         """Claim jobs that are ready. If there are none, wait up to a second for one."""
         try:
-            # Listen before the claim, so that no job is missed that commits after it.
+            # Listen before the claim: no NOTIFY of a job that commits later is missed.
             listener = self._open_listener()
             claimed = self._claim()
             if not claimed:
@@ -78,8 +78,8 @@ class PortalBroker(ORM):  # type: ignore[misc]
         return self._runnable(claimed)
 
     def acknowledge(self, task_id: int) -> None:
-        # An exception would end the cluster's monitor. Without the acknowledgement, the
-        # job runs again, and finds that no rows are due.
+        # An exception would end the cluster's monitor. A job that is not acknowledged
+        # runs again, and usually finds that no rows are due.
         try:
             super().acknowledge(task_id)
         except DatabaseLost as error:

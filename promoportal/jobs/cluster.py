@@ -38,7 +38,7 @@ _EVERY = 1.0  # seconds between two scheduler runs
 
 
 class CrashOnlySentinel(Sentinel):  # type: ignore[misc]
-    """A sentinel that replaces busy workers; any other crash ends the whole cluster."""
+    """A sentinel that replaces workers lost in a job; other crashes end the cluster."""
 
     def reincarnate(self, process: Any) -> None:
         if process in (self.monitor, self.pusher):
@@ -57,9 +57,9 @@ class CrashOnlySentinel(Sentinel):  # type: ignore[misc]
 
 class PortalCluster(Cluster):  # type: ignore[misc]
     """
-    The workers of one queue. Their parent, this process, runs the scheduler.
+    The workers of one queue, and the parent process, which runs the scheduler.
 
-    This process opens no database connection before it forks the workers.
+    The parent process has no open database connection when it forks.
     """
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class PortalCluster(Cluster):  # type: ignore[misc]
 
 
 def longest_stop() -> float:
-    """Return the seconds that a stop takes at most: every claimed job times out."""
+    """Return the longest time of a stop, in seconds: if every claimed job times out."""
     rounds = 1 + math.ceil((Conf.QUEUE_LIMIT + Conf.BULK) / Conf.WORKERS)
     return float(Conf.TIMEOUT * rounds + 10)
 

@@ -27,8 +27,8 @@ class Scheduler:
 
     # `tick` in ASCII; it only has to differ from the portal's other lock numbers.
     LOCK = 0x7469636B
-    # Seconds without a query after which a process counts as suspended. A running
-    # scheduler starts every second, and does nothing but query.
+    # Seconds without a query after which a process counts as suspended. Otherwise, its
+    # scheduler sends queries about every second.
     FROZEN = 30.0
 
     tick: Callable[[], None]

@@ -30,7 +30,7 @@ _ASK_EVERY = 10  # seconds
 @dataclass
 class Watchdog:
     """
-    The last time of each step of a job, in any process of this cluster.
+    For each step of a job, the last time at which a process of this cluster did it.
 
     The processes share only these times, each of which is one word of memory. They need
     no lock, which a killed process could keep, and no count, which could become wrong.
@@ -52,8 +52,8 @@ class Watchdog:
         """
         Return whether jobs have made no progress for longer than `patience`.
 
-        They were claimed but none started, or finished but not acknowledged, or they
-        are ready but not claimed.
+        Jobs were claimed and none started, or jobs finished and none was acknowledged,
+        or jobs are ready and none is claimed.
 
         :raises django.db.Error: if the database cannot be queried
         """

@@ -79,7 +79,7 @@ class Demo:
         self._listeners = [listener["id"] for listener in rows]
 
     def name(self) -> None:
-        """Give campaigns and promotions without a name their name in the scenario."""
+        """Give unnamed campaigns and promotions their names in the scenario."""
         set_up = self.vendor()
         for row in set_up["campaigns"]:
             _name(Campaign, row["plan"], row["name"])

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from promoportal.db import database_identity
 
-# If no work is unfinished, the scheduler does its work only once a minute.
+# If no work is unfinished, the scheduler runs its steps only once a minute.
 _MAX_IDLE = timedelta(minutes=5)
 
 

@@ -76,7 +76,7 @@ def reconcile(execution: Execution) -> Reconciled:
 
 
 def _missing(collection: Collection | None) -> int:
-    """Return how many rows of Optimove's total a run that ended did not receive."""
+    """Return how many rows of Optimove's total the run lacks; 0 until the run ends."""
     if collection is None or collection.total is None:
         return 0
     is_over = collection.number == collection.finished or bool(collection.reason)

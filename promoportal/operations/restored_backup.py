@@ -27,8 +27,8 @@ from rewards.models import Assignment, AssignmentState
 
 _log = logging.getLogger("promoportal.restoring")
 
-# Seconds between two updates of `Continuity.seen_at`. So the stored start
-# of a gap can be too early, but not by more.
+# Seconds between two updates of `Continuity.seen_at`. So the start of a gap can be too
+# early by this time.
 _NOTE_INTERVAL = 10.0
 
 
@@ -36,7 +36,7 @@ def detect_restore() -> Gap | None:
     """
     Mark rows as possibly sent if this database was restored, and return the gap.
 
-    Otherwise, update the time at which the portal last ran on this database.
+    Otherwise, return None, and update `seen_at` every `_NOTE_INTERVAL` seconds.
     """
     database = database_identity.here()
     recent = Continuity.objects.filter(
@@ -73,8 +73,8 @@ def _mark_possibly_sent(since: datetime) -> Gap:
         why="A backup was restored: it may have been sent since that was taken.",
     )
     # A worker may still send rows of a claim that this database does not contain. Such
-    # a claim ends before `lease_until`. Only some time after that, the platform's
-    # response "not found" is final.
+    # a claim ends before the new `lease_until`. The platform's "not found" counts only
+    # some time after `lease_until`.
     Assignment.objects.exclude(state=AssignmentState.ACTIVE).update(
         doubtful=True,
         first_sent_at=Coalesce("first_sent_at", since),

@@ -202,7 +202,7 @@ def _contradictions(contract: Contract) -> Iterator[tuple[str, str]]:
 def _collisions(
     request: AssignmentsRequest | RedemptionRequest, table: str
 ) -> Iterator[tuple[str, str]]:
-    """Yield each key whose place in the request overlaps the place of another one."""
+    """Yield each key whose place in the request overlaps the place of another key."""
     taken: list[tuple[bool, Place]] = []
     for name in (f.name for f in fields(request) if f.name != "batch"):
         target = getattr(request, name)

@@ -143,7 +143,7 @@ def _listener(event_type: int, channel: int | None) -> dict[str, Json]:
 
 
 def _raise_by_word(error: wire.Malformed) -> NoReturn:
-    """Raise the error that a known word in the response means, or this error."""
+    """Raise the error that a known word in the response means; otherwise `error`."""
     words = error.answer.strip().strip('"')
     kind = _KNOWN_WORDS.get(words.lower())
     if kind is None:

@@ -26,22 +26,22 @@ from promoportal.runtime.monotonic_clock import Machine
 WINDOW = timedelta(seconds=10.5)
 # Differences up to this are no step of a clock: a query may wait for its lock.
 _TOLERANCE = "interval '0.25 seconds'"
-# More machines than use the limiter at a time. Entries of replaced ones are dropped.
+# More than the machines in use. At this number, only the asking one is kept.
 _MAX_MACHINES = 100
 # Seconds for which a grant is valid. A call that is sent later may exceed the limit.
 _GOOD_FOR = 0.4
 
 
 class Priority(enum.IntEnum):
-    """Kinds of calls. A value is the most calls of all kinds in the window."""
+    """Kinds of calls. A kind waits if the window has this many calls of all kinds."""
 
     PERSON = 48  # staff wait for a page: all calls of the window
     COLLECTING = 44  # customers wait: leaves some calls to staff
     REPORTING = 36  # no one waits: leaves a quarter to the other kinds
 
 
-# Calls of the window that collecting leaves to reporting, so that an endless flow of
-# customers cannot stop all reports.
+# Number of calls that assignment fetches leave to reporting, even above its value 36.
+# Otherwise, an endless flow of customers could stop all reports.
 FOR_REPORTS = 4
 
 
@@ -125,12 +125,12 @@ _REMAINING = f"""
 # reads what the first one wrote. If no call is free, the statement returns the time to
 # wait: until the pause ends, or until the oldest call leaves the window.
 #
-# A step of the database's clock ages no call. Since the asking machine last asked, the
-# database's clock went further than the machine's clock: the difference is `step`. The
-# calls move by `step`, but by no more than the time since any machine's last request. A
-# machine that never asked can't measure a step, so all this time counts as one. After a
-# step back, calls from the future count as made now. Once a machine saw a step, the
-# other machines are forgotten, as it may be undone before they ask. See ADR 22.
+# If the database's clock is set, no call gets older. `step` is the time by which this
+# clock advanced more than the asking machine's clock since the machine last asked. The
+# times of the calls move by `step`, but by no more than the time since any machine last
+# asked. For a machine that never asked, they move by all of this time. If the clock was
+# set back, calls in the future count as made now. After a step, the other machines are
+# removed, because the step may be undone before they ask. See ADR 22.
 _ACQUIRE = f"""
     WITH held AS MATERIALIZED (
         SELECT * FROM promoportal_allowance WHERE id = 1 FOR UPDATE
@@ -242,8 +242,8 @@ def refused(retry_after: float | None) -> None:
     Pause all processes after Optimove responded with 429.
 
     The pause is `retry_after` seconds, but at most an hour. Without `retry_after`, the
-    first pause is 2 s. It doubles with each further 429 up to 64 s, as Optimove's
-    documentation asks.
+    first pause is 2 s. It doubles with each 429 after a pause, up to 64 s, as
+    Optimove's documentation asks.
     """
     seconds = None if retry_after is None else min(max(retry_after, 0.0), 3600.0)
     with transaction.atomic(durable=True), connection.cursor() as cursor:

@@ -156,7 +156,7 @@ def optional_text(data: Json, name: str) -> str | None:
 
 
 def read_row(data: Json, contract: Assignments, zone: tzinfo) -> Row:
-    """Return one row. Do not raise `Wrong`: a row's problems are in its `problem`."""
+    """Return one row. Mistakes raise no error: the row's `problem` contains them."""
     cleaned = wire.clean(data)
     value = cleaned.value
     raw: dict[str, Json] = value if isinstance(value, dict) else {"row": value}

@@ -21,7 +21,7 @@ def throttled_call(priority: Priority) -> Iterator[None]:
     """
     Guard one call to Optimove, which the caller makes inside the `with` block.
 
-    Record its outcome, so that all processes see it.
+    Record the outcome of the call, so that all processes see it.
 
     :raises Throttled: before the block runs, if no call is permitted now
     """
@@ -35,7 +35,7 @@ def throttled_call(priority: Priority) -> Iterator[None]:
 
 
 _TOO_MANY = 429
-# Optimove rejects the API key, for every call.
+# The status by which Optimove rejects the API key.
 UNAUTHORIZED = 401
 
 
@@ -43,7 +43,7 @@ def _record(error: wire.WireError, gate: BreakerState) -> None:
     match error:
         case wire.Unavailable() if error.status == _TOO_MANY:
             rate_limiter.refused(error.retry_after)
-            # Optimove responded, but the result of the probe is still unknown.
+            # A 429 does not show whether calls succeed, so another probe must follow.
             if gate is BreakerState.PROBE:
                 circuit_breaker.release_permission(Side.VENDOR)
         case wire.Unavailable() if error.retry_after:

@@ -17,7 +17,7 @@ class Capability:
     """
     A platform's handling of a key that it has seen before.
 
-    Idempotent: for `remembers_for`, another call with the same key credits nothing.
+    Idempotent: within `remembers_for` of its first call, a key is credited only once.
     Askable: the platform returns the result of a key. The portal trusts a "not found"
     only if at least `settle_grace` has passed since the lease ended.
     """

@@ -10,8 +10,8 @@ def backoff_seconds(
     """
     Return the seconds to wait after this number of failures, from the table `waits`.
 
-    The last value also applies to more failures. Random jitter spreads rows that failed
-    together. The result is never less than `retry_after`.
+    The last value also applies to larger numbers. Random jitter spreads rows that
+    failed together. The result is never less than `retry_after`.
     """
     planned = waits[max(min(failures, len(waits)), 1) - 1]
     return max(planned * random.uniform(0.8, 1.2), retry_after or 0)  # noqa: S311

@@ -29,8 +29,8 @@ PAUSE = timedelta(seconds=60)
 # Longest pause after failures in a row. The pauses are 2, 4, 8, 16 and then 30 seconds.
 MAX_SECONDS = 30.0
 _MAX_DOUBLINGS = 10
-# Longer than a call can take. After this time, the next probe starts even if the last
-# one crashed.
+# Longer than a call can take. After this time, another probe starts even if no
+# outcome of the first one was recorded.
 PROBE = timedelta(seconds=30)
 
 
@@ -82,7 +82,7 @@ _IS_OPEN = Q(opened_at__isnull=False)
 
 
 def acquire_permission(side: Side) -> BreakerState:
-    """Return the calls that are allowed. The caller records the outcome of a probe."""
+    """Return which calls are allowed. The caller must record the outcome of a probe."""
     # Usually the breaker is closed, and this is one indexed read that finds no row.
     opened = Breaker.objects.filter(_IS_OPEN, side=side)
     if not opened.exists():
@@ -93,13 +93,13 @@ def acquire_permission(side: Side) -> BreakerState:
 
 
 def release_permission(side: Side) -> None:
-    """Give up a probe that had nothing to send, so that another may start at once."""
+    """End a probe without an outcome, so that another probe may start at once."""
     probed = Breaker.objects.filter(_IS_OPEN, side=side, probing=True)
     probed.update(open_until=Now(), probing=False)
 
 
 def is_open(side: Side) -> bool:
-    """Return whether no call is allowed now. Do not start a probe."""
+    """Return whether no call is allowed now. This function starts no probe."""
     opened = Breaker.objects.filter(_IS_OPEN, side=side)
     return opened.filter(open_until__gt=Now()).exists()
 

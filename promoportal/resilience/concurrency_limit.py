@@ -33,7 +33,7 @@ _GIVE_BACK = "SELECT pg_advisory_unlock(%s, number) FROM unnest(%s::int[]) AS nu
 @contextmanager
 def acquire_permits(most: int, *, of: int) -> Iterator[int]:
     """
-    Take up to `most` free permits, of which `of` exist, and yield the number taken.
+    Take up to `most` free permits of the `of` permits in all; yield the number taken.
 
     Do not use it inside a transaction, or twice at the same time in one process.
     """

@@ -19,7 +19,7 @@ from promoportal.resilience.backoff import backoff_seconds
 # Seconds until the next call after 1, 2, 3 ... failures. The last value also applies to
 # more failures.
 BACKOFF = (1, 5, 15, 60, 5 * 60, 15 * 60, 30 * 60, 60 * 60)
-# Number of malformed responses after which a row needs review.
+# Number of invalid responses after which a row needs review.
 MAX_MALFORMED = 8
 
 
@@ -27,7 +27,7 @@ class ClaimedRows(Protocol):
     """The rows of one call, or of several calls with the same outcome."""
 
     @property
-    def rows(self) -> QuerySet[Any]: ...  # the rows that still have the claim's token
+    def rows(self) -> QuerySet[Any]: ...  # rows with the claim's lease token
     def finish(self) -> None: ...  # the call had its effect
     def hand_back(self) -> None: ...  # nothing was sent, and nothing failed
     def retry(self) -> None: ...  # no effect: count a failure, and retry later
@@ -37,7 +37,7 @@ class ClaimedRows(Protocol):
 
 
 def _count_malformed(claimed: ClaimedRows) -> None:
-    """Hold the rows with `MAX_MALFORMED` such responses, and resolve the others."""
+    """Move rows with `MAX_MALFORMED` invalid responses to `HELD`; resolve the rest."""
     claimed.hold_malformed(claimed.rows.filter(malformed__gte=MAX_MALFORMED - 1))
     claimed.rows.update(malformed=F("malformed") + 1)
     claimed.put_in_doubt()

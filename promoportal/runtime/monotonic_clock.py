@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 
 class Machine(NamedTuple):
-    """A machine and a reading of its clock. Readings with one name are comparable."""
+    """A machine and a reading of its clock. Compare only readings with one `name`."""
 
     name: str
     clock: float
 
 
 def clock() -> float:
-    """Return the clock's seconds; time asleep counts, if the system measures it."""
+    """Return the time of a clock, if possible one that runs while the system sleeps."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)
 

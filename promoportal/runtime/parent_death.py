@@ -1,5 +1,5 @@
 """
-The exit of a process with its parent: a killed cluster leaves no orphan with jobs.
+The exit of a process with its parent, so that no job outlives a killed cluster.
 
 On Linux, a process can ask to be killed when its parent exits (PR_SET_PDEATHSIG). Linux
 watches the parent's *thread*, so the portal starts children in main threads only. On
@@ -46,7 +46,7 @@ def exit_with_parent() -> None:
 
 
 def poll_parent(parent: int) -> None:
-    """Start a thread that exits this process after its parent, for any system."""
+    """Start a thread that ends this process after its parent exits, on any system."""
     threading.Thread(target=_poll, args=(parent,), daemon=True).start()
 
 

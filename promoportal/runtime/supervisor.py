@@ -20,8 +20,8 @@ from promoportal.runtime import parent_death
 _RESTART_DELAYS = [0.0, 0.5, 1.0, 2.0, 4.0]
 _STABLE = 10.0  # if a program ran for more seconds, its next crash counts as the first
 
-# Seconds in which a second signal is a copy: `make` and `timeout` forward a signal that
-# the terminal has also sent to this process.
+# Seconds in which a second signal counts as a copy of the first: `make` and `timeout`
+# forward a signal that the terminal has also sent to this process.
 _DOUBLE = 1.0
 
 _STOP = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -110,7 +110,7 @@ class Supervisor:
             os.set_blocking(end, False)
 
     def run(self) -> None:
-        """Run all until SIGTERM, SIGINT or SIGHUP, then stop; a second Ctrl-C kills."""
+        """Run all programs until SIGTERM, SIGINT or SIGHUP; a second Ctrl-C kills."""
         with self.listening():
             self.start()
             while not self.is_asked_to_stop:

@@ -124,7 +124,7 @@ class Table:
         return None
 
     def read(self, key: str, read: Callable[[Table], _V]) -> _V | None:
-        """Return `read` of a nested table, or None. Its unread keys are problems."""
+        """Read a nested table by `read`; None if missing. Unread keys are problems."""
         nested = self.table(key)
         if nested is None:
             return None

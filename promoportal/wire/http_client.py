@@ -220,7 +220,7 @@ class Client:
     def _prepared(self, call: _Call) -> requests.PreparedRequest:
         headers = {
             "Accept": "application/json",
-            "Accept-Encoding": "identity",  # a small packed response could unpack huge
+            "Accept-Encoding": "identity",  # a small packed response could become huge
             "User-Agent": "promoportal",
             **self._secrets,
             **call.headers,
@@ -317,7 +317,7 @@ def _bounded(response: requests.Response, limit: int) -> Iterator[bytes]:
 
 
 def _refusal_text(response: requests.Response) -> bytes:
-    """Return the part of an error response that arrives: its status is enough."""
+    """Return what arrives of the body of an error response: its status is enough."""
     text = bytearray()
     with suppress(*_TRANSPORT_ERRORS, _TooLong):
         for chunk in _bounded(response, _REFUSAL_READ):

@@ -30,7 +30,7 @@ _TEXT_SHOWN = 300
 def meaning(
     status: int, *, changes: bool, safe_to_repeat: bool, later: frozenset[int]
 ) -> type[WireError]:
-    """Return the error class for a status other than 2xx. `later`: no effect, retry."""
+    """Return the error class for a status other than 2xx. Retry those in `later`."""
     if status in _MISCONFIGURED:
         return Misconfigured
     if status in later and (safe_to_repeat or status < 500):

@@ -144,7 +144,7 @@ class RedemptionAdmin(PortalAdmin):
 
     @admin.display(description="latest report")
     def report_link(self, row: Redemption) -> SafeString:
-        # Only the key is shown, so the report is not fetched.
+        # Only the key is shown, so the redemption request is not fetched.
         report = Report(pk=row.report_id) if row.report_id else None
         return link(report, f"Report {row.report_id}")
 

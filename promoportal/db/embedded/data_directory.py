@@ -26,8 +26,7 @@ class Layout:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        # Each user has a shared lock. The keeper that stops the server has an exclusive
-        # one.
+        # Each user has a shared lock. A keeper that stops the server locks exclusively.
         self.users = home / "users.lock"
         # The user that starts the server has this lock; other users wait for it.
         self.starting = home / "start.lock"
@@ -43,7 +42,7 @@ class Layout:
 
     def make(self) -> None:
         """
-        Create the home as a private folder, which root opens to the server's group.
+        Create the home as a private folder. Root also lets the server's group enter it.
 
         The home gets its permissions before its name, because any process that finds
         the home may start a server. A home that exists is not changed.
@@ -64,10 +63,10 @@ class Layout:
         """
         Return the user that runs PostgreSQL, or None for the current user.
 
-        PostgreSQL refuses to run as root, so root chooses the owner of the data or of
-        the home. If this is root as well, it is the system's PostgreSQL user or else
-        `nobody`. No user is created, because a program on trial must not add accounts.
-        Other programs of the user could read the data: acceptable for development.
+        PostgreSQL refuses to run as root. So for root, the result is the first of these
+        users that exists and is not root: the owner of the data, the owner of the home,
+        `postgres`, `_postgres`, `nobody`. The portal adds no user to the system. Other
+        programs of the chosen user can read the data: acceptable for development.
 
         :raises LookupError: if none of these users exists
         """
@@ -109,7 +108,7 @@ class Layout:
 
 
 def server_of(data: Path) -> int | None:
-    """Return the pid of the data's running server, or None: a pid may be reused."""
+    """Return the pid in the pid file if this process really is the server, or None."""
     pid = _pid(_pid_file(data))
     if pid is None or not _is_alive(pid):
         return None

@@ -35,8 +35,8 @@ ROLE = "portal"
 MAX_SOCKET_PATH = 103
 _AWKWARD = re.compile(r"""[,"'\\@]""")
 
-# A file in a folder outside the home, which contains the path of the home. It is a hard
-# link to a file in the home: if the home is deleted, not moved, one link is left.
+# A file with the path of the home, in a folder outside the home. It is a hard link to a
+# file in the home. If it has no other link, the home was deleted, and not only moved.
 _NOTE = "home"
 
 _FAST, _IMMEDIATE = signal.SIGINT, signal.SIGQUIT  # PostgreSQL's names of shutdowns
@@ -94,8 +94,8 @@ class Keeper:
         """
         Create the server's folder outside the home, and link to it from the home.
 
-        The permissions of the folders above the home are not relaxed, because these
-        folders may contain other private files.
+        PostgreSQL's user cannot enter the home. The folders above the home keep their
+        permissions, because they may contain other private files.
         """
         if not binaries.OUTSIDE.exists():
             binaries.OUTSIDE.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ class Keeper:
         note = self.layout.home / "postgres.home"
         note.unlink(missing_ok=True)
         note.write_text(str(self.layout.home))
-        with suppress(OSError):  # on another disk: then the folder is never removed
+        with suppress(OSError):  # on another disk: then this folder is never removed
             (folder / _NOTE).hardlink_to(note)
 
     def _clear_outside(self) -> None:
@@ -141,7 +141,7 @@ class Keeper:
         """
         Stop a server whose keeper was killed.
 
-        On Linux, this server is already stopping: the system has signalled it.
+        On Linux, the server is already stopping, because the system sent it a signal.
         """
         for sign, seconds in self._signals():
             pid = server_of(self.layout.data)
@@ -158,8 +158,8 @@ class Keeper:
         """
         Yield the signals that stop the server, and the seconds to wait after each.
 
-        A fast shutdown during crash recovery may hang. After one of the stronger
-        signals, the next start recovers all committed data.
+        A fast shutdown during crash recovery may hang, so stronger signals follow. The
+        next start after a stronger signal recovers all committed data.
         """
         yield from ((_FAST, self.patience), (_FAST, self.patience))
         # Five seconds after the first of these, the server kills its own processes.
@@ -169,9 +169,9 @@ class Keeper:
         """
         Write the keeper's pid to a stale pid file.
 
-        The old pid may belong to another process by now. PostgreSQL ignores the pid of
-        its parent, the keeper. The file must not be removed: it names the shared memory
-        by which PostgreSQL detects that processes of the crashed server still run.
+        If another process has the old pid by now, PostgreSQL may refuse to start. It
+        accepts the pid of its parent, the keeper. The file must remain: it names the
+        shared memory that shows whether processes of the crashed server still run.
 
         :raises TimeoutError: if the server survived all signals
         """
@@ -187,7 +187,7 @@ class Keeper:
             file.write_text("\n".join([str(os.getpid()), *lines[1:7], ""]))
 
     def make_data(self, folder: Path) -> None:
-        """Create the data, unless it exists: completely, or not at all."""
+        """Create the data unless they exist. Incomplete data have another name."""
         if self.layout.data.exists():
             return
         # Use the real path, because the server may not be able to enter the home.
@@ -248,7 +248,7 @@ class Keeper:
         )
 
     def stop_when_unused(self, server: subprocess.Popen[bytes], users: int) -> None:
-        """Wait until the last user exits, then stop. New users wait for the stop."""
+        """Wait until no user is left, then stop the server. New users wait for it."""
         fcntl.flock(users, fcntl.LOCK_EX)
         self.end(server)
 
@@ -341,7 +341,7 @@ def _in_thread(work: Callable[..., None], *arguments: object) -> None:
 
 
 def main(home: str, wheel: str, patience: str = "20") -> None:
-    """Fork a keeper and return, or only return if another keeper already runs."""
+    """Fork a keeper and return. If another keeper already runs, only return."""
     layout = Layout(Path(home))
     with lock(layout.keeping, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_first:
         # The child keeps the lock, because forks share it.

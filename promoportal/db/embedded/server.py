@@ -24,7 +24,7 @@ PORT = Layout.PORT
 # slow on a busy disk. Giving up early does not help.
 PATIENCE = 300.0
 
-# Starts to try. There are several, because a server may be killed while it starts.
+# Maximum number of starts: a server may be killed while it starts.
 _TRIES = 3
 
 _ROOT = Path(__file__).resolve().parent.parent.parent.parent
@@ -74,7 +74,7 @@ def _register_user(layout: Layout) -> None:
 
 
 def _is_registered(layout: Layout) -> bool:
-    """Return whether this process's lock is on the current file: homes may be new."""
+    """Return whether this process has locked the current file: homes may be new."""
     fd = _user_locks.get(layout.home)
     with suppress(OSError):
         return fd is not None and os.path.samestat(os.fstat(fd), layout.users.stat())
@@ -110,9 +110,9 @@ def _is_up(layout: Layout) -> bool:
 
 
 def _next_try(layout: Layout, tries: int) -> int:
-    """Return the number of tries with the next one; give up after `_TRIES`."""
+    """Return the number of starts including the next; raise an error after `_TRIES`."""
     if tries and "shared memory block" in _log_tail(layout, 4):
-        # Not a failed try: processes of a killed server still keep its shared memory.
+        # Not counted: processes of a killed server still use its shared memory.
         time.sleep(0.2)
         return tries
     if tries == _TRIES:

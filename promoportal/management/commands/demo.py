@@ -90,7 +90,7 @@ class Command(PortalCommand):
         return facts
 
     def _watch(self, demo: Demo) -> Reconciled:
-        """Print numbers until all is processed or nothing changes; return the last."""
+        """Print figures until all is done or nothing changes; return the last ones."""
         figures, moved = demo.figures(), time.monotonic()
         stalled = _STALLED + settings.LIST_AGAIN_AFTER.total_seconds()
         while not demo.is_settled(figures) and demo.poll(0.5):

@@ -76,7 +76,7 @@ def _collect_now(execution: Execution) -> None:
 
 
 def _request(execution: Execution, *, why: str) -> None:
-    """Request a run. A cancelled execution may have one, and activates nothing."""
+    """Request a run, even if the execution is cancelled: it then activates nothing."""
     with transaction.atomic():
         locks.lock_exclusive(execution.pk)
         # New rows of a `SETTLED` execution would not be processed.
