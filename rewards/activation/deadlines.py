@@ -16,7 +16,7 @@ from rewards.models import Assignment, AssignmentReason, AssignmentState, Attemp
 
 # Most rows that one statement changes. The next sweep changes further rows.
 SWEEP = 5000
-# Seconds within which the scheduler notices the end of a lease, unless the scheduler
+# Seconds within which the scheduler detects the end of a lease, unless the scheduler
 # did not run or the database's clock was set forward.
 PROMPTLY = 5.0
 
