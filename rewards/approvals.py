@@ -2,8 +2,8 @@
 Second approvals for possibly activated rewards of a high value.
 
 Staff decide whether such a reward was activated. After a wrong decision, the customer
-gets the reward twice or never. So above a value, the first decision is only stored. It
-takes effect when a second user decides the same.
+gets the reward twice or never. So if the value is above a limit, the first decision is
+only stored. The decision takes effect when a second user makes the same decision.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _amounts = cache(environment.amounts)
 
 def alone_up_to() -> Mapping[str, Decimal]:
     """
-    Return, for each unit, the highest value that one user may decide about alone.
+    Return, for each unit, the highest value of a reward that needs only one approval.
 
-    Rewards in other units, and rewards without a value, need no second approval.
+    A reward in another unit, or without a value, never needs a second approval.
 
     :raises ImproperlyConfigured: with the name of the setting and the reason
     """
@@ -44,10 +44,10 @@ def approve(
     row: Assignment, says: Proposal.Says, *, by: Any, why: str
 ) -> str | SkipReason:
     """
-    Store the first approval, or accept the second and delete the first.
+    Store the first user's decision, or compare the second user's decision with it.
 
-    Return the reason to record, which is that of both users if two are needed. If the
-    decision does not take effect, return why. The caller must have locked the row.
+    If the decision takes effect, return the text to record: the reasons of all users
+    who decided. Otherwise, return a `SkipReason`. The caller must have locked the row.
     """
     proposals = open_proposals().filter(assignment=row)
     if not needs_second_approval(row):
@@ -67,7 +67,7 @@ def approve(
 
 
 def open_proposals() -> QuerySet[Proposal]:
-    """Return proposals that count: the assignment's state did not change since then."""
+    """Return proposals for `doubtful` rows, made since the row's last state change."""
     return Proposal.objects.filter(
         assignment__doubtful=True, at__gte=F("assignment__state_since")
     )

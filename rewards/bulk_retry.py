@@ -1,9 +1,9 @@
 """
 Bulk retries: assignments are selected once, at the start, and then retried in parts.
 
-Each part is one transaction: it makes the rewards pending, stores the result of each,
-updates the counts and deletes the part. If a worker is killed, its current part is
-rolled back, and another worker repeats this part. So no part is processed twice.
+Each part is one transaction, which retries the rewards, stores the results, updates the
+counts and deletes the part. If the worker is killed, this transaction is rolled back,
+and another worker repeats the part. So no part takes effect twice.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def begin(
     rows: QuerySet[Assignment], *, form: UUID, narrowed: str, by: Any, why: str
 ) -> Retrial:
     """
-    Start a bulk retry of all current rows, and return it.
+    Start a bulk retry of the rows that the query finds now; return the bulk retry.
 
-    If the form was sent before, return the bulk retry that it started.
+    If the same form was sent before, return the bulk retry that the form started.
     """
     with transaction.atomic():
         columns = {"narrowed": narrowed, "by": by, "why": why}
@@ -46,11 +46,11 @@ def begin(
 
 
 def follow() -> None:
-    """Process parts of running bulk retries; begin none after `TURN` seconds."""
+    """Process parts of running bulk retries; begin no part after `TURN` seconds."""
     budget = TimeBudget(TURN)
     while not budget.is_spent() and _process_part():
         pass
-    # If time is left, other jobs process all running bulk retries and start new jobs.
+    # If time is left, other jobs process the running bulk retries and queue new jobs.
     if budget.is_spent() and is_due():
         with transaction.atomic():
             signals.retrying.send(Retrial)
@@ -83,7 +83,7 @@ def cancel(retrial: Retrial, *, by: Any, why: str) -> None:
 
 
 def _choose(rows: QuerySet[Assignment], retrial: Retrial) -> int:
-    """Insert all rows, as parts, in one statement; return the number of rows."""
+    """Insert the keys of the rows as parts, in one statement; return their number."""
     sql, params = rows.order_by().values_list("pk").query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -98,9 +98,9 @@ def _choose(rows: QuerySet[Assignment], retrial: Retrial) -> int:
 
 
 def _process_part() -> bool:
-    """Process a part of a free bulk retry; return False if no bulk retry is free."""
+    """Process a part of a running, unlocked bulk retry; return False if none exists."""
     with transaction.atomic():
-        # The bulk retry is locked until the part is processed: a pause waits for this.
+        # A pause waits for this lock, and so for the end of the part.
         running = Retrial.objects.filter(state=RetrialState.RUNNING).order_by("?")
         retrial = running.select_for_update(skip_locked=True).first()
         if retrial is None:

@@ -1,9 +1,9 @@
 """
 Cancellation of the rewards of cancelled executions.
 
-The status of the execution changes first, and then no row can be claimed. The rows are
-cancelled in batches, because one transaction with a million rows would take longer than
-the job that processes Optimove's notification may run.
+The status of the execution changes first, so that no worker claims its rows. The rows
+are then cancelled in batches. One transaction for a million rows would take longer than
+a job may run.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ TURN = 8.0
 
 
 def begin(execution: Execution, *, by: Any = None) -> None:
-    """Cancel the first batch of rows in the transaction that cancels the execution."""
+    """Cancel the first batch of rows, in the transaction that cancels the execution."""
     cancel_assignments(
         Assignment.objects.filter(execution=execution), by=by, most=BATCH_SIZE
     )
 
 
 def follow() -> None:
-    """Cancel further rows of cancelled executions; begin none after `TURN` seconds."""
+    """Cancel further rows of cancelled executions; begin no batch after `TURN` s."""
     budget = TimeBudget(TURN)
     for collection in unfinished():
         while not budget.is_spent():
@@ -51,7 +51,7 @@ def is_due() -> bool:
 
 
 def unfinished() -> QuerySet[Collection]:
-    """Return collections of cancelled executions that may have rows to cancel."""
+    """Return each `Collection` whose cancelled execution may have rows to cancel."""
     cancelled = Collection.objects.filter(execution__stop=ExecutionStop.CANCELLED)
     return cancelled.filter(taken_back=False).select_related("execution")
 

@@ -51,8 +51,8 @@ def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
     Retry rewards that need review.
 
     Rows with invalid data or an unknown status are evaluated again, with the current
-    contract file. Possibly activated rewards are skipped, because they might be
-    activated twice. Rewards that staff must confirm are skipped: `release` is for them.
+    contract file. Possibly activated rewards are skipped: a retry might activate them
+    twice. Rewards that staff must confirm are skipped, too: staff use `release`.
     """
     return _each(_retry, rows, by=by, why=why)
 
@@ -63,8 +63,8 @@ def retry_together(
     """
     Retry rows of several executions in one transaction.
 
-    Return by primary key why the row was skipped; None if the row was retried. The rows
-    of one execution that need no evaluation become `OWED` in one statement.
+    Return, for each primary key, why its row was skipped, or None if it was retried.
+    Rows that need no evaluation become `OWED` in one statement per execution.
     """
     found: dict[int, SkipReason | None] = {}
     with transaction.atomic():
@@ -130,7 +130,7 @@ def _not_eligible(row: Assignment) -> SkipReason | None:
 
 
 def owner_conflict(row: Assignment) -> SkipReason | None:
-    """Return NOT_THEIRS if Optimove lists another owner of the ID now, or None."""
+    """Return NOT_THEIRS if Optimove lists another customer or promotion; else None."""
     if row.known_difference != AssignmentDifference.OWNER:
         return None
     return _compare_owner(row, optimove.reread(row.as_assigned))
@@ -187,7 +187,7 @@ def write_off(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
 def _each(
     decide: Decide, rows: QuerySet[Assignment], *, by: Any, why: str
 ) -> BulkResult:
-    """Decide about each row in a transaction that locks the execution, then the row."""
+    """Decide about each row in a separate transaction, with the execution locked."""
     result = BulkResult()
     for pk, execution_pk in rows.order_by("pk").values_list("pk", "execution_id"):
         with transaction.atomic():
@@ -241,10 +241,10 @@ def _as_listed(
     row: Assignment, stop: ExecutionStop, *confirmed: str
 ) -> SkipReason | None:
     """
-    Update a row that was not activated to the values that Optimove listed last.
+    Copy the values that Optimove listed last to a row that was not activated.
 
-    Return why the row cannot become pending, or None. The limits of the execution are
-    checked with the new value of the row.
+    The limits of the execution are checked with the new value. Return why the row
+    cannot become pending, or None if it can.
     """
     vendor_row = optimove.reread(row.as_assigned)
     terms = evaluation.Terms(
@@ -279,7 +279,7 @@ def _take_over(
 
 
 _STILL_NOT = "it still cannot be activated"
-# Columns of rows that were compared with Optimove's list and were not activated.
+# Changes to rows that were not activated and were compared with Optimove's list.
 _COMPARED: dict[str, Any] = {"difference": "", "first_sent_at": None}
 
 
@@ -343,7 +343,7 @@ def _not_given(
 
 
 def _next_reason(row: Assignment) -> dict[str, str]:
-    """Return the columns of a reason to keep the row in `HELD`; {} if there is none."""
+    """Return, as columns, the reason to keep the row in `HELD`; {} if there is none."""
     if row.reason in (*NEEDS_CONFIRMATION, *REREAD_REASONS):
         return {"reason": row.reason}
     if row.meaning == Meaning.UNKNOWN:

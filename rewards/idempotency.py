@@ -2,7 +2,7 @@
 Idempotency keys of rewards.
 
 A key is derived from IDs, and is never random. So a reward keeps its key after a crash,
-a repeated fetch or a restored backup. An idempotent platform activates a key only once.
+a repeated fetch or a restored backup. An idempotent platform recognises the same key.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def idempotency_key(
     """
     Return the key for one promotion, one customer and one execution.
 
-    For a duplicate, `repeat` is Optimove's assignment ID: the duplicate needs a key of
-    its own if staff approve it. For the first assignment, `repeat` is empty.
+    For a duplicate, `repeat` is Optimove's assignment ID. So the key differs from the
+    key of the first assignment, for which `repeat` is empty.
     """
     # JSON, because an ID may contain any separator.
     parts = [occurrence, promotion, customer, *([repeat] if repeat else [])]

@@ -1,9 +1,9 @@
 """
 Spending limits, because Optimove's Auto Flow has no approval step.
 
-The limits of an execution apply to its rewards from all runs together. An execution
-over a limit is stopped until staff resume it. If it is within the limits, its rows are
-cleared: they may be claimed. Limits are checked under a lock on the execution.
+The limits of an execution apply to the sum of its rewards, over all runs. If the sum is
+over a limit, the execution is stopped until staff resume it. Otherwise its rows are
+cleared: workers may claim them. Limits are checked under a lock on the execution.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ def admit(
     """
     Add rewards, each with its `unit` and `value`, to the tallies.
 
-    `instead_of` contains the earlier versions of changed rewards, which are subtracted
-    if they were assigned. `again` means that some rewards were listed before, but are
-    assigned only now. In this case, rows that are not cleared yet wait for the next
-    check. The caller must have locked the execution.
+    `instead_of` contains the earlier versions of changed rewards. Earlier versions that
+    were assigned are subtracted. `again` means that rewards that were listed before are
+    newly assigned. In this case, all rows that are not cleared wait for the next check
+    of the limits. The caller must have locked the execution.
     """
     sums: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
     entries = [(1, row["unit"], row["value"]) for row in rows]
@@ -109,7 +109,7 @@ def _add(execution: Execution, unit: str, customers: int, total: Decimal) -> Non
 
 def hold_if_over(execution: Execution) -> bool:
     """
-    Stop the execution for review if it is over a limit; return whether it is.
+    If the execution is over a limit, stop it for review; return whether it is over.
 
     The caller must have locked the execution.
     """
@@ -124,7 +124,7 @@ def check_run(collection: Collection) -> None:
     """
     Clear the rows of the execution if it is within the limits; otherwise, stop it.
 
-    The caller must have locked the collection.
+    The caller must have locked the `Collection`.
     """
     if not hold_if_over(collection.execution):
         _release(collection)
@@ -140,7 +140,7 @@ def waive(execution: Execution) -> None:
 
 
 def release_admitted() -> None:
-    """Clear further rows that passed the limits; begin none after `TURN` seconds."""
+    """Clear further rows that passed the limits; begin no batch after `TURN` s."""
     budget = TimeBudget(TURN)
     for collection in _unfinished():
         while not budget.is_spent() and _release_some(collection.pk):
@@ -220,7 +220,7 @@ def _over(figures: Mapping[str, Any], collection: Collection | None) -> str:
 
 
 def _by_unit(values: Mapping[str, str]) -> Mapping[str, Decimal]:
-    """Return the sum of each unit, which Optimove may write in upper or lower case."""
+    """Return the sum per unit. "eur" and "EUR" are the same unit."""
     found: dict[str, Decimal] = defaultdict(Decimal)
     for unit, value in values.items():
         found[unit.casefold()] += Decimal(value)

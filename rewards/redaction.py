@@ -29,7 +29,7 @@ def without(text: str, codes: Iterable[str]) -> str:
 
 def _written(char: str) -> str:
     """
-    Return a pattern for a character: itself, or escaped in JSON or in a URL.
+    Return a pattern that matches a character, plain or escaped for JSON or a URL.
 
     JSON inside JSON escapes a character with several backslashes.
     """
@@ -41,5 +41,5 @@ def _written(char: str) -> str:
 
 
 def masked(code: str) -> str:
-    """Return the masked code: of a long code, the last four characters are visible."""
+    """Return the masked code; the last four characters of a long code stay visible."""
     return f"••••{code[-4:]}" if len(code) > 8 else "••••" if code else ""

@@ -12,6 +12,6 @@ from django.dispatch import Signal
 collecting = Signal()  # assignments are to be fetched
 owed = Signal()  # assignments can be claimed
 cleared = Signal()  # more rows are to be cleared than fit in one batch
-released = Signal()  # staff made one assignment pending, which is `row`
+released = Signal()  # staff made the assignment `row` pending
 retrying = Signal()  # a bulk retry is to be continued
 activated = Signal()  # assignments were activated; `keys` are their primary keys

@@ -53,7 +53,7 @@ def mark_active(
 
 
 def _unless_differing(name: str) -> Case:
-    """Return the column if `reason` is `DIFFERS`, which staff must see; or ""."""
+    """Return an expression that clears a column, but not if `reason` is `DIFFERS`."""
     differs = When(reason=AssignmentReason.DIFFERS, then=F(name))
     return Case(differs, default=Value(""), output_field=TextField())
 
@@ -83,12 +83,12 @@ def mark_owed(
     """
     Make rows pending (`OWED`) again if this is allowed; return all changed keys.
 
-    If the execution is cancelled or the reward is no longer assigned, a row becomes
-    `VOID`. In this case, a `doubtful` row becomes `UNCERTAIN` and is resolved. If
-    Optimove changed the reward or lists an unknown status, the row becomes `HELD`.
-    The caller must have read `stop` under a lock on the execution. `settled` means that
-    no row is `doubtful`. A caller that passes `difference` must have compared the rows
-    with Optimove's list. Without it, rows with a difference do not become `OWED`.
+    A row becomes `VOID` if the execution is cancelled or the reward is not assigned any
+    more. It becomes `HELD` if the status is unknown. In these cases, a `doubtful` row
+    becomes `UNCERTAIN` instead. A reward that Optimove changed becomes `HELD`, unless
+    the caller passes `difference`: this caller must have compared the rows with
+    Optimove's list. The caller must have read `stop` under a lock on the execution.
+    `settled` means that the caller knows the outcome: no row counts as `doubtful`.
     """
     everything, nothing = Q(pk__gt=0), Q(pk=None)
     is_over = stop == ExecutionStop.CANCELLED
@@ -116,9 +116,9 @@ def cancel_assignments(
     """
     Apply a cancellation to rewards; return the number of rows changed.
 
-    Rewards in `OWED` or `HELD` become `VOID`. If they are `doubtful`, those in `OWED`
-    become `UNCERTAIN`, and those in `HELD` stay. Activated rewards are marked as
-    cancelled after activation. At most `most` rows of each kind are changed.
+    Rewards in `OWED` or `HELD` that are not `doubtful` become `VOID`. Rewards in `OWED`
+    that are `doubtful` become `UNCERTAIN`. Activated rewards are marked as cancelled
+    after activation. Of each of these three kinds, at most `most` rows change.
     """
     unsent, in_doubt, activated = _cancellable(rows)
     late = Assignment.objects.filter(pk__in=activated.values("pk")[:most])
@@ -135,8 +135,8 @@ def mark_uncertain(
     rows: QuerySet[Assignment], *, why: str, **changes: Any
 ) -> list[int]:
     """Mark rows as `UNCERTAIN`, so that they are resolved; return the changed keys."""
-    # The platform's "not found" counts only some time after `lease_until`, which may
-    # lie in the future after a restored backup.
+    # The platform's "not found" counts only some time after `lease_until`. A later
+    # `lease_until` is kept: after a restored backup, it may be in the future.
     columns = {**changes, "lease_until": Greatest("lease_until", Now())}
     return state_machine.move_all(rows, AssignmentState.UNCERTAIN, why=why, **columns)
 

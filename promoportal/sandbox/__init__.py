@@ -2,7 +2,7 @@
 Simulators of Optimove and of an operator's platform, for local use.
 
 The simulators follow Optimove's documents. They share no code with the portal's
-clients, because no test would find a mistake that both sides share.
+clients, because tests would not find a mistake in shared code.
 """
 
 from __future__ import annotations

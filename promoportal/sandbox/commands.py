@@ -1,4 +1,4 @@
-"""Commands to the simulated Optimove, which check their values but not their types."""
+"""Commands to the simulated Optimove. They check their values, but not their types."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Trigger(_Order):
     occurrence: str | int | None = None  # None: a new execution
     eligible: float = 1.0
     casing: Casing = "alternate"
-    listed_after: float = 0.0  # seconds from the webhook to the row in the list
+    listed_after: float = 0.0  # seconds until the rows are listed
 
     def __post_init__(self) -> None:
         super().__post_init__()

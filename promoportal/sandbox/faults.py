@@ -58,14 +58,14 @@ class Fault:
     # pattern for the event type ("13").
     route: str = "*"
     times: int | None = 1  # None: every time, until the fault ends or is removed
-    lasts: float | None = None  # seconds after which it ends
+    lasts: float | None = None  # seconds after which the fault ends
     chance: float = 1.0
     seed: int = 1
-    skip: int = 0  # number of requests that are not affected first
+    skip: int = 0  # number of matching requests before it can strike
     seconds: float = 1.0  # for kinds with a duration
     status: int | None = None  # for kinds with an HTTP status
     retry_after: int | None = None
-    text: str | None = None  # the text that is sent instead
+    text: str | None = None  # the text of the answer, for some kinds
     changes: Mapping[str, object] | None = None  # new fields of an altered answer
     by: int = 1  # added to a total; below zero: the total is too small
 
@@ -253,7 +253,7 @@ AROUND_WORK: Mapping[str, Around] = {
 
 
 class Way(NamedTuple):
-    """One delivery of a webhook: its delay, and if the next webhook overtakes it."""
+    """A delivery of a webhook: its delay, and whether the next webhook goes first."""
 
     after: float = 0.0
     behind_next: bool = False
@@ -263,7 +263,7 @@ ON_NOTICES: Mapping[str, Callable[[Fault], list[Way]]] = {
     "lost": lambda _fault: [],
     "doubled": lambda _fault: [Way(), Way()],
     "delayed": lambda fault: [Way(after=fault.seconds)],
-    # If no other webhook overtakes it within `seconds`, it is sent alone.
+    # If no other webhook is sent within `seconds`, this webhook is sent then.
     "reordered": lambda fault: [Way(after=fault.seconds, behind_next=True)],
 }
 

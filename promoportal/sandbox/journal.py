@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 Keep = Callable[[str, Mapping[str, Any]], None]
-"""A function that stores a fact of a kind."""
+"""A function that takes the kind and the content of a fact, and stores the fact."""
 
 
 def forget(kind: str, fact: Mapping[str, Any]) -> None:
-    """Do nothing, for a sandbox without a journal."""
+    """Store nothing. A sandbox without a journal uses this function."""
 
 
 class Taken(Exception):

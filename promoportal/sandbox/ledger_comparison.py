@@ -25,7 +25,7 @@ class VendorBook:
     statuses: Mapping[str, int]
     accepted: int
     duplicates: int
-    # Of all executions: an invalid report may not contain an execution ID.
+    # Over all executions, because an invalid report may have no execution ID.
     rejected: Mapping[str, int]
 
 
@@ -63,9 +63,9 @@ class PlatformBook:
 @dataclass
 class Agreement:
     """
-    The differences between both records of one execution.
+    The differences between Optimove's and the platform's record of one execution.
 
-    If both records agree, every number except `assigned` is 0.
+    If the two records agree, every number except `assigned` is 0.
     """
 
     assigned: int = 0

@@ -95,7 +95,7 @@ def answered(routes: Mapping[str, Handler], request: Request, path: str) -> Answ
 
 
 def is_same(given: str, secret: str) -> bool:
-    """Return whether two texts are equal; the time does not show where they differ."""
+    """Compare two texts, so that the duration does not show where they differ."""
     # A header may contain bytes that are not valid text.
     return hmac.compare_digest(given.encode(errors="replace"), secret.encode())
 

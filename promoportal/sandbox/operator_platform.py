@@ -63,7 +63,7 @@ class Credit(NamedTuple):
     measure: str  # the currency, or the unit
     unique_code: str
     at: float
-    body: bytes  # a digest of the request
+    body: bytes  # a digest of the request's body
 
 
 _NO_REWARD = ("Code", "UniqueCode", Decimal(1), "codes")

@@ -1,7 +1,7 @@
 """
 Both simulated services in one process, and the commands that they accept.
 
-All changes run in one event loop. A change that does not wait needs no lock.
+All changes run in one event loop. A change without an `await` needs no lock.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Options:
     platform_token: str = "desk-token"  # noqa: S105 - for local use
     control_token: str = ""  # needed if other machines can connect
     seed: int = 1
-    page_size: int = 100  # ASSUMED: if none is requested
+    page_size: int = 100  # ASSUMED: if a request has no page size
     largest_page: int = 1_000
     calls: int = 50
     seconds: float = 10.0
@@ -201,7 +201,7 @@ class Sandbox:
         """
         Execute a triggered campaign for customers.
 
-        A customer who already has a row in the execution gets no second one.
+        A customer who already has a row in the execution gets no further row.
         """
         occurrence = self.campaigns.open(
             trigger.occurrence,
@@ -221,7 +221,7 @@ class Sandbox:
         return occurrence
 
     async def happen(self, event: Event) -> list[Execution]:
-        """Trigger an event for customers of the scenario; execute its campaigns."""
+        """Trigger an event for the scenario's customers; execute its campaigns."""
         return await self.required_tenant.happen(
             event.name, event.customers, event.drawn, announce=event.announce
         )
@@ -273,7 +273,7 @@ class Sandbox:
         List a row with the given values, and return its assignment ID.
 
         `fields` are added to the row or replace its fields, for example
-        `uniqueCode="U1"`. An execution that is unknown is started.
+        `uniqueCode="U1"`. If the execution is unknown, it is started.
         """
         known = self.campaigns.open(occurrence)
         row = {
@@ -360,7 +360,7 @@ class Sandbox:
         return None if self.inside.comes_from(request) else reply("Not Found", 404)
 
     def _vendor_gate(self, request: Request) -> Answer | None:
-        """Return a refusal or None. Internal calls need no key and do not count."""
+        """Return a refusal or None. Internal calls need no key and have no limit."""
         if request.side == "optimove" and self.inside.comes_from(request):
             return None
         key = request.header("X-API-KEY")

@@ -2,8 +2,8 @@
 The job that activates rewards: claim them, send them, store the results.
 
 Claims and results are stored in short transactions. No transaction is open during a
-call. If the worker is killed, its attempts are already recorded. When the lease ends,
-the rewards become `UNCERTAIN`, and `in_doubt` finds out the outcome.
+call. Each request is recorded before its call. If the worker is killed, its rewards
+become `UNCERTAIN` when the lease ends, and `in_doubt` finds out their outcome.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def due_executions(
     """
     Return running executions that have rewards to send now, in random order.
 
-    With `triggered_first`, executions with triggered customers come first. The job uses
-    it in every other turn, so that these customers wait for about one other batch.
+    With `triggered_first`, executions with triggered customers come first. The job sets
+    it for every other batch, so that these customers wait for about one other batch.
     """
     pending = claimable(capability).filter(execution=OuterRef("pk"))
     running = Execution.objects.filter(stop=ExecutionStop.NONE).exclude(
@@ -170,7 +170,7 @@ class _Sending:
         return not over and self.taken.lease.left() > MAX_CALL_SECONDS
 
     def rows(self) -> Iterator[Assignment]:
-        """Yield the rows; confirm each first if the platform is not idempotent."""
+        """Yield rows; if the platform is not idempotent, confirm their claims first."""
         for row in self.taken.rows:
             self.leases[row.pk] = self.taken.lease
             if self.may_begin() and not self.platform.capability.idempotent:

@@ -42,10 +42,10 @@ def call_all(
     """
     Call once per row in a pool of threads, and yield each result when it is known.
 
-    A row is read only when a thread is free for it. If `may_begin` returns False before
-    the call, the outcome of the row is `NOT_SENT`. Only `call` and `may_begin` run in
-    the threads, where they must not use the database. A caller that stops early must
-    close the generator: otherwise calls begin whose results no caller stores.
+    A row is taken from `rows` only when a thread is free. If `may_begin` returns False
+    before the call, the outcome of the row is `NOT_SENT`. Only `call` and `may_begin`
+    run in the threads, and they must not use the database. A caller that stops early
+    must close the generator. Otherwise, more calls begin, and their results are lost.
     """
     stopped = Event()
     waiting = iter(rows)

@@ -31,7 +31,7 @@ BATCH_SIZE = 100
 # After this number of crashes, a row is claimed alone. Crashes that another row of the
 # claim caused would otherwise count for this row, too.
 COMPANY = 2
-# Seconds for which a confirmed claim is valid, including name lookup and connecting.
+# Seconds until a confirmed row must be sent, including name lookup and connecting.
 CONFIRMED = 10.0
 
 
@@ -91,7 +91,7 @@ def sendable(capability: Capability) -> Q:
 
     A `doubtful` reward may already be activated. It may be sent again only while the
     platform knows its key, and only with the same order. If Optimove changed the reward
-    and the order was lost with a backup, the reward must not be sent again.
+    and the row has no order after a restored backup, the reward must not be sent.
     """
     # A reward that Optimove cancelled is usually `VOID`; `meaning` is a last check.
     assigned, certain = Q(meaning=Meaning.ACTIVATE), Q(doubtful=False)
@@ -102,9 +102,9 @@ def sendable(capability: Capability) -> Q:
 
 
 def within_key_retention(capability: Capability) -> Q:
-    """Return a filter for rows whose key the platform knows until a new lease ends."""
+    """Return a filter for rows whose key the platform knows for a whole new lease."""
     seconds = capability.remembers_for.total_seconds() - LEASE
-    # If the time is in the future, the clock was set back: the key's age is unknown.
+    # If `first_sent_at` is in the future, the clock was set back: the age is unknown.
     return Q(first_sent_at__gt=seconds_from_now(-seconds), first_sent_at__lte=Now())
 
 
@@ -113,9 +113,9 @@ def confirm_claim(taken: Claim, row: Assignment) -> Lease | None:
     Return a short lease in which the row may be sent; None if the claim has ended.
 
     This worker measures the lease by its own clock, but the database's clock ends the
-    lease. If that clock is set forward, another worker may send the row while this
-    worker still counts time left. A platform that is not idempotent would activate the
-    reward twice. So the claim is confirmed directly before the row is sent.
+    lease. If the database's clock is set forward, another worker may send the row while
+    this worker's clock still shows time left. A platform that is not idempotent would
+    then activate the reward twice. So the claim is confirmed just before sending.
     """
     lease = Lease(min(CONFIRMED, taken.lease.left()), taken.lease.token)
     sending = Assignment.objects.filter(pk=row.pk, state=AssignmentState.ACTIVATING)
@@ -147,7 +147,7 @@ def _take(rows: Sequence[Assignment], lease: Lease) -> Claim:
 
 
 def order_of(row: Assignment) -> Order:
-    """Build the order of a row from its columns, at the first attempt."""
+    """Build the order of a row from its columns, for its first activation request."""
     reward: dict[str, Any] | None = row.reward
     return Order(
         customer=row.customer,

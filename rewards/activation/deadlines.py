@@ -14,7 +14,7 @@ from promoportal.db.database_clock import seconds_from_now
 from rewards.activation.call_pool import Outcome
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 
-# Most rows that one statement changes. The next run changes further rows.
+# Most rows that one statement changes. The next sweep changes further rows.
 SWEEP = 5000
 # Seconds within which the scheduler detects the end of a lease, unless the scheduler
 # did not run or the database's clock was set forward.
@@ -25,9 +25,9 @@ def expire() -> int:
     """
     Mark rewards whose lease ended as `UNCERTAIN`; return the number of rewards.
 
-    They do not become `OWED`, because they may have been sent. If the clock was set
-    forward, a worker may have sent them just now. So an older `lease_until` becomes
-    `PROMPTLY` seconds ago: "not found" counts only `settle_grace` after this time.
+    Such a reward may have been sent, so it does not become `OWED`. If the clock was set
+    forward, a worker may have sent it just now. So if `lease_until` is older, it is set
+    to `PROMPTLY` seconds ago: "not found" counts only `settle_grace` after this time.
     """
     expired = Assignment.objects.filter(
         state=AssignmentState.ACTIVATING, lease_until__lte=Now()
@@ -59,7 +59,7 @@ def lose(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> int:
 
 
 def hold_too_late() -> int:
-    """Set rewards pending for `ACTIVATE_WITHIN` to `HELD`; return their number."""
+    """Set rewards that have been `OWED` for too long to `HELD`; return their number."""
     late = Assignment.objects.filter(
         state=AssignmentState.OWED,
         owed_since__lte=Now() - settings.ACTIVATE_WITHIN,
@@ -69,10 +69,10 @@ def hold_too_late() -> int:
 
 def hold_unsettled() -> int:
     """
-    Set rewards unresolved for `SETTLE_WITHIN` to `HELD`; return their number.
+    Set rewards that stay `doubtful` for too long to `HELD`; return their number.
 
     For `SETTLE_WITHIN` after a restored backup, this function changes nothing: rewards
-    that became `doubtful` by the restore were not looked up yet.
+    that became `doubtful` by the restore may not have been looked up yet.
     """
     if database_identity.was_broken(within=settings.SETTLE_WITHIN):
         return 0

@@ -1,9 +1,9 @@
 """
 Resolution of rewards whose outcome is unknown, because they may have been sent.
 
-If the platform is idempotent, the reward becomes `OWED`, to be sent again with the same
-key. If the platform is askable, the key is looked up. Otherwise staff decide. This
-module itself sends no activation request.
+If the platform is idempotent, an assigned reward becomes `OWED`, to be sent again with
+its key by `activate`. Otherwise, the key is looked up if the platform is askable. In
+other cases, or if an idempotent platform may have forgotten the key, staff decide.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _hold_poison() -> None:
 
 
 def _send_again(capability: Capability) -> None:
-    """Make rows pending again whose key the platform knows: a repeat is harmless."""
+    """Make rows pending again if the platform knows their key: a repeat is harmless."""
     again = _uncertain().filter(within_key_retention(capability)).exclude(cancelled())
     found = sorted(again.values_list("execution_id", "pk")[:SWEEP])
     for execution_pk, rows in groupby(found, itemgetter(0)):
@@ -150,7 +150,7 @@ def _ask(platform: Platform) -> None:
 
 
 def ask_some(platform: Platform, budget: TimeBudget, threads: int) -> bool:
-    """Look up a batch of rows; return False if none was due, or calls are forbidden."""
+    """Look up a batch of rows; return False if none is due or no call is permitted."""
     rows = platform_throttle.take_if_permitted(_take_to_ask, ASKED)
     if not rows:
         return False
@@ -174,7 +174,7 @@ def _look_up(row: Assignment, platform: Platform) -> Receipt | None:
 
 
 def _take_to_ask(most: int) -> list[Assignment]:
-    """Select rows to look up, and postpone them: other workers do not select them."""
+    """Select rows to look up; postpone them, so that no other worker selects them."""
     with transaction.atomic():
         rows = list(
             _uncertain()
@@ -228,8 +228,8 @@ def _not_found(
     """
     Make a row pending again if the platform does not know its key.
 
-    "Not found" counts only `settle_grace` after the end of the lease, because the
-    request may still be running until then. Before that time, the look-up is repeated.
+    The activation request may still be running until `settle_grace` after the end of
+    the lease. "Not found" before this time has no effect: the row is looked up again.
     """
     grace = capability.settle_grace
     moved = mark_owed(

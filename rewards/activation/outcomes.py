@@ -34,8 +34,8 @@ def conclude(claim: Claim, results: Sequence[CallResult]) -> None:
     """
     Record the result of each call, and change its row by the outcome policy.
 
-    If the claim on a row has ended, the policy is not used. A receipt for this row is
-    applied as a late confirmation.
+    The policy is not used for a row whose claim has ended. If there is a receipt for
+    this row, the receipt is applied as a late confirmation.
     """
     attempts = {
         claim.attempts[r.row.pk]: {"outcome": r.outcome, **asdict(r.evidence)}
@@ -79,7 +79,7 @@ class ClaimedAssignments:
         self._owe_again(why, each=self._delays(), failures=F("failures") + 1)
 
     def put_in_doubt(self) -> None:
-        # `lease_until` stays: a "not found" counts only `settle_grace` after it.
+        # `lease_until` is kept: "not found" counts only `settle_grace` after this time.
         state_machine.move_all(
             self.rows,
             AssignmentState.UNCERTAIN,
@@ -135,7 +135,7 @@ def _lock(
     Lock the execution (shared), then the rows that still have the token of the claim.
 
     Return the execution's `stop`, the results of these rows by outcome, and the results
-    of the other rows. If `evidence` has a late receipt, the outcome is `GIVEN`.
+    of the other rows. A row with a late receipt in `evidence` has the outcome `GIVEN`.
     """
     claimed = _claimed(claim, results).order_by("pk").select_for_update()
     stop = lock_shared(claim.execution_pk)
@@ -164,10 +164,10 @@ def _claimed(claim: Claim, results: Iterable[CallResult]) -> QuerySet[Assignment
 
 def _apply_late(claim: Claim, results: Iterable[CallResult]) -> None:
     """
-    Mark rows as activated whose receipt came after their claim had ended.
+    Mark rows as activated if their receipt came after the end of their claim.
 
-    The receipts are also stored as `evidence`: a worker that is sending the row applies
-    it later. The lock is exclusive, because the execution may have to be reopened.
+    Each receipt is stored in `evidence`. If a worker is sending the row now, it applies
+    the receipt later. The lock is exclusive, as the execution may have to be reopened.
     """
     receipts = {r.row.pk: r.receipt for r in results if r.outcome == Outcome.GIVEN}
     if not receipts:

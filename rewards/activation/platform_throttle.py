@@ -26,8 +26,8 @@ def to_call() -> AbstractContextManager[int]:
     """
     Acquire permits to activate rewards in one job.
 
-    One permit is left for look-ups, and one for calls that a user waits for, if
-    `PLATFORM_CONCURRENCY` is at least 3.
+    If `PLATFORM_CONCURRENCY` is at least 3, one permit is left for look-ups, and one
+    permit for calls that a user waits for.
     """
     return concurrency_limit.acquire_permits(MAX_CALLS_PER_JOB, of=_all_but(2))
 
@@ -66,8 +66,8 @@ def chunk_of(platform: Platform, threads: int) -> int:
     """
     Return the number of rows to claim at once.
 
-    A crash leaves the outcomes of claimed rows unknown. If only staff can resolve them,
-    no more rows are claimed than are sent at the same time.
+    After a crash, the outcome of each claimed row is unknown. If only staff can resolve
+    such rows, the portal claims only as many rows as it sends at the same time.
     """
     return BATCH_SIZE if platform.capability.settles_by_itself else threads
 
@@ -76,8 +76,8 @@ def record_results(results: Sequence[CallResult]) -> None:
     """
     Record the results of concurrent calls with the circuit breaker.
 
-    If the platform processed at least one call, a success is recorded. In this case,
-    the failures of the other calls are caused by their rows.
+    If the platform processed at least one call, only a success is recorded: the rows
+    of the other calls are assumed to be the cause of their failures.
     """
     sent = [result for result in results if result.outcome != Outcome.NOT_SENT]
     failed = [r.error for r in sent if r.error and r.outcome in _FAILED]

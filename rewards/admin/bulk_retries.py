@@ -33,7 +33,7 @@ _PERMISSION = "rewards.retry_assignment"
 
 
 class RetryAllForm(ReasonForm):
-    """A form for the reason, with an ID that shows whether it was sent before."""
+    """A form for the reason, with an ID that shows whether the form was sent before."""
 
     form = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
 

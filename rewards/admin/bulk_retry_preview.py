@@ -92,9 +92,9 @@ def preview(
     """
     Count the rows that a bulk retry would retry or skip.
 
-    If at most `few` rows match, all are examined. For more rows, the state counts are
-    used if they support the filters in `narrowed`: they are fast for a million rows.
-    Otherwise the newest `most` rows are examined. If more rows match, `but` says so.
+    If at most `few` rows match, all rows are examined. For more rows, the state counts
+    are used if they support the filters in `narrowed`: the counts are quick to read.
+    Otherwise only the newest rows are examined. If others match, `but` says so.
     """
     found, groups, counts = Preview(), _examine(rows, few), _census_filters(narrowed)
     if _are_all(groups, few):

@@ -41,7 +41,7 @@ def collected(execution: Execution) -> Panel | None:
 
 @page_extensions.timeline(Execution)
 def passes(execution: Execution) -> list[Moment]:
-    """Return the requests and runs of the assignment fetch, with user and reason."""
+    """Return the state changes of the assignment fetch, with user and reason."""
     row = Collection.objects.filter(execution=execution).first()
     return transitions_of(row, what="Collection:") if row else []
 

@@ -19,7 +19,7 @@ MAX_TIERS = 30
 
 
 class OfTier(SimpleListFilter):
-    """A filter by tier within executions: the index begins with the execution."""
+    """A filter by tier within executions, because the index begins with these."""
 
     title = parameter_name = "tier"
 
@@ -66,7 +66,7 @@ def _executions(request: HttpRequest) -> list[int]:
     return newest_of(keys["campaign"])[:MAX_EXECUTIONS] if "campaign" in keys else []
 
 
-# Finds each next name in the index, without reading all rows with the same name.
+# Find the next name in the index, without reading all rows that have the same name.
 _NAMES = """
     WITH RECURSIVE named (execution, name, place) AS (
         SELECT one, (

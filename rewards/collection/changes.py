@@ -30,7 +30,7 @@ _WORTH = ("reward", "value", "unit", "unique_code", "properties")
 
 @dataclass
 class Counted:
-    """Rewards to count, earlier versions to subtract, and if one is newly assigned."""
+    """The rewards to count and to subtract, and whether one is newly assigned."""
 
     rows: list[Columns] = field(default_factory=list)
     instead_of: list[Assignment] = field(default_factory=list)
@@ -116,7 +116,7 @@ def _hold_unclear(old: Assignment, now: Listed) -> None:
         reason=verdict.reason,
         problem=verdict.problem,
     )
-    # A possibly activated row that is not assigned any more would never be claimed.
+    # A possibly activated row that is not assigned would never be claimed: resolve it.
     unassigned = _one(old).exclude(meaning=Meaning.ACTIVATE)
     mark_uncertain(
         unassigned.filter(doubtful=True, state=AssignmentState.OWED),

@@ -1,7 +1,7 @@
 """
 The job that fetches assignments from Optimove and stores them.
 
-The calls have no effect at Optimove, and a page that is stored again changes nothing.
+The calls change nothing at Optimove. A page that is stored again changes no assignment.
 No call is made inside a transaction, and no call exceeds Optimove's rate limit.
 """
 

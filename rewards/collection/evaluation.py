@@ -205,7 +205,7 @@ def _columns(row: Row) -> dict[str, Any]:
 
 
 def _reward_payload(reward: Reward) -> dict[str, Any]:
-    """Return a reward as sent to the platform, with the value as Optimove wrote it."""
+    """Return the reward of an order, with the value exactly as Optimove wrote it."""
     return asdict(
         platforms.Reward(
             category=reward.category,

@@ -85,9 +85,9 @@ def request_run(
 
 def resume(execution: Execution) -> None:
     """
-    Resume the assignment fetch for triggered customers, even if it needs review.
+    Look up triggered customers, even if the assignment fetch needs review.
 
-    If its last run was not complete, the whole list is fetched again.
+    If it needs review after an incomplete run, the whole list is fetched again.
     """
     why = "A customer triggered it."
     with transaction.atomic():
@@ -109,11 +109,11 @@ def acquired(execution_pk: int) -> Iterator[Collection | None]:
     """
     Lease the execution's `Collection`; yield None if it is not free or crashes often.
 
-    In the database, `token` is the lease's token until the lease is released or taken.
+    The row has the lease's `token` until this lease is released, or a later one begins.
     """
     lease = Lease(LEASE)
     rows = free().filter(execution=execution_pk)
-    # A crash is counted in advance. The release, which a crash prevents, resets it.
+    # A crash is counted in advance. If no crash happens, the release resets the count.
     rows.update(**leased(lease), deaths=F("deaths") + 1)
     own = Collection.objects.filter(execution=execution_pk, token=lease.token)
     collection = own.select_related("execution").first()
@@ -296,7 +296,7 @@ def _restart(run: Collection, problem: str, kept: Columns) -> Step:
     """
     Restart the run. After `MAX_RESTARTS` restarts, set it to `HELD` instead.
 
-    Stored rows stay. In `HELD`, they can be activated if the limits allow it.
+    Stored rows stay. Even in `HELD`, the rows can be activated if the limits allow it.
     """
     if run.restarts >= MAX_RESTARTS:
         return replace(_hold(AssignmentReason.INCOMPLETE, problem, kept), ends=True)

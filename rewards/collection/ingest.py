@@ -44,8 +44,8 @@ def store(collection: Collection, page: Page, conclude: Conclude) -> None:
     """
     current = limits.current()
     with transaction.atomic():
-        # Exclusive if the check of the limits may stop the execution: two workers that
-        # have the shared lock and both change the execution would deadlock.
+        # Exclusive if the check of the limits may stop the execution. If two workers
+        # with the shared lock both changed the execution, they would deadlock.
         may_hold = current.bound_executions() and not page.next_cursor
         lock = lock_exclusive if may_hold else lock_shared
         stop = lock(collection.execution_id)
@@ -94,7 +94,7 @@ def _insert(
     for listed in rows:
         owner = (listed.promotion, listed.row.customer)
         columns = listed.as_new(repeated=owner in taken)
-        # A reward that was assigned before the end of a gap may have been sent in it.
+        # A reward that was assigned before a gap ended may have been sent in the gap.
         sent_at = database_identity.doubtful_since(listed.row.assigned_at, gaps)
         doubt = {"doubtful": sent_at is not None, "first_sent_at": sent_at}
         new.append({**columns, **doubt})

@@ -60,8 +60,8 @@ class CustomerQuery:
         """
         Update the customers by the response; return True, to check the limits now.
 
-        The new rows also count as seen by a run in progress: on its pages, these rows
-        will not be new.
+        If a run is in progress, the new rows also count as seen by this run. On its
+        pages, these rows are not new any more, and would not be counted.
         """
         _conclude(self, stored.customers)
         is_running = collection.state == CollectionState.COLLECTING

@@ -66,7 +66,7 @@ class Assignment(Stateful, Leased):
     state = models.CharField(max_length=20, choices=AssignmentState)
     reason = models.CharField(max_length=20, choices=AssignmentReason, blank=True)
     problem = models.TextField(blank=True)
-    # Kept until staff confirm the row, even if `reason` and `problem` are overwritten.
+    # Kept until staff confirm the row, even if `reason` or `problem` is overwritten.
     difference = models.CharField(
         max_length=10,
         choices=AssignmentDifference,
@@ -107,7 +107,7 @@ class Assignment(Stateful, Leased):
                 fields=["execution", "reference"], name="assignment_once_per_execution"
             ),
             # Optimove may list a promotion twice, with two IDs. The second row is
-            # `repeated`: unless the contract file allows repeats, staff decide.
+            # `repeated`. Staff decide, unless the contract file allows repeats.
             models.UniqueConstraint(
                 fields=["execution", "promotion", "customer"],
                 name="assignment_once_per_customer",
@@ -137,7 +137,7 @@ class Assignment(Stateful, Leased):
             partial("assignment_owed_since", "owed_since", state=OWED),
             partial("assignment_leased", "lease_until", state=ACTIVATING),
             partial("assignment_uncertain", "not_before", state=UNCERTAIN),
-            # The filters of the assignment list. If an index did not end with the key,
+            # The filters of the assignment list. Each index ends with the key, or
             # PostgreSQL would sort all rows found: half a million for an execution.
             newest("assignment_of_execution", "execution"),
             newest("assignment_of_promotion", "promotion"),
@@ -175,7 +175,7 @@ class Assignment(Stateful, Leased):
             # The preview of a cancellation.
             newest("assignment_of_execution_doubt", "execution", where=_DOUBTFUL),
             newest("assignment_of_execution_late", "execution", where=_TOO_LATE),
-            # Possibly activated rows are sent again only while their key is known.
+            # Possibly activated rows are sent only while the platform knows their key.
             partial(
                 "assignment_in_doubt",
                 "first_sent_at",
@@ -203,11 +203,11 @@ class Assignment(Stateful, Leased):
     @property
     def known_difference(self) -> AssignmentDifference | None:
         """
-        Return what Optimove changed since it assigned the reward; None if nothing.
+        Return what Optimove changed since it assigned the reward, or None.
 
         During an upgrade, the previous release still marks rows without setting
-        `difference`. For these rows, the answer comes from the sentence in `problem` or
-        from `reason`. From the next release on, reading `difference` is enough.
+        `difference`. For these rows, the property reads `problem` and `reason`. From
+        the next release on, reading `difference` is enough.
         """
         if "lists another customer or promotion than before." in self.problem:
             return AssignmentDifference.OWNER

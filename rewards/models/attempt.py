@@ -7,7 +7,7 @@ from rewards.models.assignment import Assignment
 
 
 class Attempt(models.Model):
-    """One call to the platform; an activation request is saved before the call."""
+    """A call to the platform, saved before an activation or after a status check."""
 
     class Kind(models.TextChoices):
         ACTIVATE = "ACTIVATE", "Activate request"

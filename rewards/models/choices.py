@@ -54,7 +54,7 @@ class AssignmentDifference(models.TextChoices):
 
     @property
     def problem(self) -> str:
-        """Return the sentence for staff."""
+        """Return a sentence about the change, for staff."""
         what = "reward" if self == self.REWARD else "customer or promotion"
         return f"Optimove lists another {what} than before."
 

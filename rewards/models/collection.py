@@ -12,7 +12,7 @@ IDLE, WAITING, COLLECTING, DONE, HELD = CollectionState
 
 
 class Collection(Stateful, Leased):
-    """The assignment fetch of one execution: the current run, and earlier results."""
+    """The assignment fetch of one execution, with the progress of its current run."""
 
     machines = {
         "state": {

@@ -62,7 +62,7 @@ class RetrialPart(models.Model):
     """
     Assignments that a bulk retry still has to retry, together in one transaction.
 
-    The keys are an array, because a user waits while up to a million keys are inserted.
+    An array is faster to insert than one row per key, and a user waits for the insert.
     """
 
     retrial = models.ForeignKey(

@@ -211,7 +211,6 @@ EXCEPTIONS = (
                 "so much, somebody, tried again, was given, was told, "
                 "what became of"
             ),
-            "promoportal/sandbox/engine/caps_and_budgets.py": "",
             "redemptions.Redemption": "held",
             "redemptions.Redemption page": "(label), be told, had no answer, held",
             "redemptions.Redemption.batch_limit": "so many",

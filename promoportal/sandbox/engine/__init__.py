@@ -1,8 +1,8 @@
 """
 The promotion engine: pure functions that allocate the rewards of a promotion.
 
-Start with `calculate`. The rules come from optimove.md, section 5. Each docstring marks
-its rules as CONFIRMED or ASSUMED.
+The main function is `calculate`. The rules come from optimove.md, section 5. Docstrings
+and comments mark the rules as CONFIRMED or ASSUMED.
 """
 
 from __future__ import annotations

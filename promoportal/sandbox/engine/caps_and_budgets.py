@@ -23,7 +23,7 @@ def rolled(account: Account, day: date) -> Account:
 
 
 class Limits:
-    """What is left of a promotion's limits while customers are served one by one."""
+    """The remaining cap, budget and codes, while customers are served one by one."""
 
     def __init__(self, promotion: Promotion, account: Account) -> None:
         cap, budget = promotion.cap, promotion.budget
@@ -54,8 +54,8 @@ class Limits:
         Return the offer, or the outcome of the first limit that the offer exceeds.
 
         CONFIRMED (optimove.md, section 5): cap, budget, unique codes with a fallback.
-        ASSUMED: the order cap, budget, codes. A customer whose offer exceeds a limit is
-        skipped and uses nothing. The next customer may still fit.
+        ASSUMED: the limits are checked in this order. An offer that exceeds a limit
+        uses nothing of any limit, so the next customer may still be served.
         """
         cost = offer.value or Decimal(0)
         refusal = self._refusal(cost)

@@ -64,9 +64,9 @@ def matching(
     """
     Return the matching positions among `positions`, in the same order.
 
-    CONFIRMED (optimove.md, section 5): a tree of branches over attributes and values of
-    the event. ASSUMED: the set of comparisons. A missing value, or a value of another
-    kind than the wanted one, matches no comparison, also not `is_not` and `none_of`.
+    CONFIRMED (optimove.md, section 5): a condition is a tree of branches, which compare
+    attributes and event values. ASSUMED: the set of comparisons. If a value is missing
+    or is not of the wanted kind, no comparison is true, not even `is_not` or `none_of`.
     """
     if isinstance(condition, Test):
         read, matches = (

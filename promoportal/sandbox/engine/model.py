@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 # None: the customer does not have the attribute, or the event does not have the value.
 Value = str | int | float | Decimal | date | bool | None
 NOTHING: Mapping[str, Value] = MappingProxyType({})
-# ASSUMED: the prefix of names in conditions and percentages that mean an event value.
+# ASSUMED: in conditions and percentages, a name with this prefix is an event value.
 EVENT = "event."
 
 
@@ -66,20 +66,20 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """A condition that is true if no branch is false, also without branches."""
+    """A condition that is true if all branches are true, or if it has no branches."""
 
     branches: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Any:
-    """A condition that is true if a branch is true, so not without branches."""
+    """A condition that is true if at least one branch is true."""
 
     branches: tuple[Condition, ...] = ()
 
 
-# CONFIRMED: a tree of branches. In Optimove it is a list, in which the parent of a
-# branch has a lower index. Nested objects have the same meaning and cannot be circular.
+# CONFIRMED: a tree of branches. Optimove stores the tree as a list, in which a parent
+# has a lower index than its branches. Nested objects mean the same and have no cycles.
 Condition = Test | All | Any
 EVERYONE = All()
 
@@ -180,7 +180,7 @@ class Sorting:
 
 @dataclass(frozen=True, slots=True)
 class UniqueCodes:
-    """Codes for one recipient each, in order, and a fallback after the last code."""
+    """Codes, of which each recipient gets the next, and a fallback after the last."""
 
     codes: Sequence[str]
     fallback: str | None = None
@@ -243,7 +243,7 @@ class Outcome(NamedTuple):
     """
     The result for a targeted customer.
 
-    The fields after the status are None unless the status is Assigned.
+    If the status is not Assigned, all fields after `status` are None.
     """
 
     position: int  # in the population

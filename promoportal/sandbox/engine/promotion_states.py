@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from promoportal.sandbox.engine.model import Promotion, State
 
-# CONFIRMED (optimove.md, section 5): Draft -> Active <-> Deactivated -> Archived. The
-# last is final. The tiers cannot change after the first activation. ASSUMED: no other
-# transitions, so only a deactivated promotion can be archived.
+# CONFIRMED (optimove.md, section 5): Draft -> Active <-> Deactivated -> Archived.
+# Archived is final. Tiers cannot change after the first activation. ASSUMED: there are
+# no other transitions, so only a deactivated promotion can be archived.
 MOVES: dict[State, frozenset[State]] = {
     State.DRAFT: frozenset({State.ACTIVE}),
     State.ACTIVE: frozenset({State.DEACTIVATED}),
@@ -18,7 +18,7 @@ MOVES: dict[State, frozenset[State]] = {
 
 
 def moved(promotion: Promotion, to: State) -> Promotion:
-    """Return the promotion in another state, if `MOVES` allows it."""
+    """Return the promotion in the state `to`; raise ValueError if this is forbidden."""
     moves = MOVES[promotion.state]
     if to not in moves:
         allowed = " or ".join(sorted(moves))

@@ -39,7 +39,7 @@ def _sorted(order: list[int], read: Read, direction: Direction) -> list[int]:
     """
     Return the positions sorted by kind and value; equal values keep their order.
 
-    ASSUMED: the direction applies to the values of one kind, not to the kinds.
+    ASSUMED: the direction applies within each kind. The order of the kinds is fixed.
     """
     by_kind: dict[Kind | None, list[int]] = {kind: [] for kind in (*Kind, None)}
     for position in order:

@@ -29,8 +29,8 @@ from promoportal.sandbox.engine.model import (
 from promoportal.sandbox.engine.rounding import Uncomputable, minor_unit, rounded
 from promoportal.sandbox.engine.value_kinds import Kind, kind_of
 
-# For money, more than 1,000 % is a typing mistake. For units it is not: 100 points for
-# each euro are possible.
+# For money, more than 1,000 % is probably a typing mistake. For units, it may be
+# intended: 100 points for each euro are possible.
 MAX_PERCENT_OF_MONEY = 1_000
 Where = tuple[str | int, ...]
 

@@ -18,7 +18,7 @@ def reader(population: Population, event: Mapping[str, Value], name: str) -> Rea
 
 
 def column_reader(population: Population, attribute: str) -> Read:
-    """Return a function that reads an attribute by position, or that returns None."""
+    """Return a function that reads an attribute by position; None if it is unknown."""
     try:
         return population.column(attribute).__getitem__
     except KeyError:

@@ -99,7 +99,7 @@ def render(email: Email, context: Mapping[str, object]) -> Mail:
     return Mail(
         sender=email.sender,
         to=address,
-        # A subject is one line, whatever the values contain.
+        # A subject must be one line, but values may contain line breaks.
         subject=" ".join(filled(email.subject, context, markup=False).split()),
         text=filled(email.text, context, markup=False),
         html=None if html is None else filled(html, context, markup=True),

@@ -14,8 +14,8 @@ from django.template.smartif import TokenBase
 
 from promoportal.sandbox.mails.template_engine import compiled
 
-# The names that a template may use. The value of a name is the names below it, or None
-# if every name below it is allowed.
+# The names that a template may use. Each name is mapped to the names below it, or to
+# None if every name below it is allowed.
 Names = Mapping[str, "Names | None"]
 _NAMING = ("asvar", "variable_name", "var_name")
 

@@ -28,7 +28,7 @@ class Validation:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def begin(self, execution: Execution) -> None:
-        """Start a task. At its end, also after an error, `validated` is set."""
+        """Start a task, which sets `validated` at its end, also after an error."""
         task = asyncio.create_task(self._validate(execution))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -62,7 +62,7 @@ class Validation:
             step.log(", ".join(f"{count} {name}" for name, count in statuses))
 
     async def _update(self, execution: Execution) -> None:
-        """Report who remains. ASSUMED: everyone with an assigned promotion."""
+        """Report which customers remain. ASSUMED: all with an assigned promotion."""
         with execution.step("Update customer status") as step:
             calls = failed = 0
             for body in _updates(execution):

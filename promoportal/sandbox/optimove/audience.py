@@ -49,7 +49,7 @@ class Audience:
             self._true[index] = status
 
     def go(self) -> None:
-        """Fix the customers who remain. They are those whose status is true now."""
+        """Fix the remaining customers: those whose status is true now."""
         self._remaining = array("I", compress(self.positions, self._true))
 
     @property

@@ -27,7 +27,7 @@ class Mailing:
 
 
 async def send(execution: Execution, mailing: Mailing) -> None:
-    """Count the emails to the customers who remain, and deliver the first of them."""
+    """Count the emails to the remaining customers, and deliver the first `keep`."""
     mailed = execution.mailed
     mailed.sent = _addressed(execution)
     keep, smtp = mailing.keep, mailing.smtp

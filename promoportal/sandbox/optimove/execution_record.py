@@ -76,7 +76,7 @@ class Execution:
 
     @property
     def batches(self) -> Sequence[Batch]:
-        """The customers to calculate: together, or one by one for an event."""
+        """The batches to calculate: all customers, or one batch per event customer."""
         if self.trigger_event is None:
             return [Batch(self.audience.positions, NOTHING)]
         happened = self.trigger_event.values.items()

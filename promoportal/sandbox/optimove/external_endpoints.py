@@ -1,8 +1,8 @@
 """
 Optimove's External API: listeners, promotions, and data about campaigns.
 
-CONFIRMED: names in PascalCase, paths with and without `current/`, in any case. Errors
-are JSON strings. Endpoints that return nothing answer 200 with an empty body.
+CONFIRMED: names are in PascalCase. Paths may begin with `current/`, and ignore case.
+Errors are JSON strings. Endpoints without a result answer 200 with an empty body.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class External:
         self.keep("promotions", {"names": self.promotions})
 
     def _update_status(self, request: Request) -> Answer:
-        """Set which customers remain, until the campaign has fixed them."""
+        """Set customers' statuses. After `Audience.go`, this has no effect."""
         body = _folded(request.fields())
         occurrence = self.campaigns.get(identity(body.get("campaignid")) or "")
         if occurrence is None or not isinstance(body.get("timestamp"), str):

@@ -1,7 +1,7 @@
 """
 The HTTP calls between the two halves of Optimove: campaigns and Promotions.
 
-A header has a secret of this run, so that no other client can make such a call.
+A header contains a random secret, so that no other client can make such a call.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def _asked_for(request: Request, campaigns: Campaigns) -> Occurrence | None:
 
 
 def _shifted_up(fault: Fault, occurrence: Occurrence, work: Work) -> Answer:
-    """Unlist the page's first row for `seconds`, so that the next page misses a row."""
+    """Hide the page's first row for `seconds`, so that the next page skips a row."""
     answer = work()
     if (row := _first_of(answer, occurrence)) is not None:
         _later(fault, occurrence.hide(row))

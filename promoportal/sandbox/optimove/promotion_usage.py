@@ -42,7 +42,7 @@ class Offer:
     """
     A promotion and its account.
 
-    Allocations run one after the other, even if executions run at the same time.
+    Its allocations run one after the other, even if several executions run at once.
     """
 
     promotion: Promotion
@@ -67,7 +67,7 @@ class Offer:
                 outcomes, after = _in_turn(calculated, batches, account)
                 return after, Table(occurrence.id, promotion, population, outcomes)
 
-            # Nothing waits in between, so the account and the rows change together.
+            # No `await` separates the two changes, so no other task sees only one.
             self.account, table = await asyncio.to_thread(work)
             occurrence.install(table)
 

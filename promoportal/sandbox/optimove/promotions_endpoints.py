@@ -1,9 +1,9 @@
 """
 Optimove's Promotions API: Customer Assignment and Redemption.
 
-CONFIRMED: the two endpoints exist, and roughly what they contain. Everything else is
-ASSUMED, and follows optimove.md, section 4. If that section has no rule, the sandbox
-gives the answer that is harder for clients.
+CONFIRMED: the two endpoints exist, and the approximate content of their messages. All
+other rules are ASSUMED, and follow optimove.md, section 4. If section 4 has no rule,
+the sandbox gives the answer that is harder for clients.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Promotions:
 
     campaigns: Campaigns
     redemptions: Redemptions
-    page_size: int  # if none is requested
+    page_size: int  # for requests without a page size
     largest_page: int  # the maximum for any request
-    seal: str  # of this run: page tokens of earlier runs are refused
+    seal: str  # new after a restart or reset: older page tokens are refused
 
     def answer(self, request: Request) -> Answer:
         # ASSUMED: unlike in the External API, paths are case-sensitive.
@@ -165,7 +165,7 @@ def _page(
 
 
 def _mark(seal: str, wanted: _Wanted) -> int:
-    """Return a checksum that binds a page token to this run and to the request."""
+    """Return a checksum that binds a page token to `seal` and to the request."""
     return zlib.crc32(repr((seal, wanted.occurrence, wanted.customers)).encode())
 
 

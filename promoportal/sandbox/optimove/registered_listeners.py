@@ -51,7 +51,7 @@ class Listeners:
         return list(self._known.values())
 
     def of(self, event: int, channel: int | None) -> list[Listener]:
-        """Return an event's listeners for a channel; None: for every channel."""
+        """Return an event's listeners for a channel, or all of them if it is None."""
         return [
             listener
             for listener in self._known.values()

@@ -86,9 +86,9 @@ class Tenant:
 
     def close(self) -> None:
         """
-        Cancel the planned executions, and those that started at their planned time.
+        Cancel planned executions, and running executions that were planned.
 
-        The work of Promotions for all other executions is cancelled too.
+        For all executions, also cancel the work of Promotions that is still running.
         """
         for planned in self.planned:
             planned.timer.cancel()
@@ -117,7 +117,7 @@ class Tenant:
         """
         Trigger an event for customers, and execute the campaigns that it triggers.
 
-        ASSUMED: an event of several customers at once is one execution per campaign.
+        ASSUMED: for several customers at once, each campaign is executed only once.
         """
         waiting = [one for one in self.scenario.campaigns if one.event == event]
         if not waiting:
@@ -191,7 +191,7 @@ class Tenant:
         return execution
 
     def _seeds(self, campaign: Campaign) -> dict[str, int]:
-        """Return seeds by promotion. The first execution has those of the dry run."""
+        """Return seeds by promotion; the first execution has the dry run's seeds."""
         earlier = self._executed[campaign.plan]
         self._executed[campaign.plan] += 1
         return {
@@ -205,7 +205,7 @@ class Tenant:
             try:
                 await self.inside.tell(WEBHOOK, _webhook_body(execution))
             except InternalCallFailed as error:
-                # Without Promotions, no customer gets a reward, and no one remains.
+                # Without Promotions, no customer gets a reward or remains.
                 execution.problem = f"Campaign webhook: {error}"
                 execution.validated.set()
 
@@ -286,7 +286,7 @@ class Tenant:
         return [str(customer) for customer in customers]
 
     def _play(self, event: Event) -> dict[int, Mapping[str, Value]]:
-        """Return the values by position. The first call has those of the dry run."""
+        """Return values by position; the first call returns the dry run's values."""
         seed = self.scenario.seed + self._happened[event.name]
         self._happened[event.name] += 1
         return dict(occurrences(event, self.scenario.population, seed))

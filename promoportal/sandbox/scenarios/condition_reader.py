@@ -77,7 +77,7 @@ def kind_of(value: object) -> str | None:
 
 
 def condition(table: Table, key: str, attributes: Attributes | None) -> Condition:
-    """Return the condition below a key. Without one, every customer matches."""
+    """Return the condition below a key. Without a condition, every customer matches."""
     if not table.has(key):
         return EVERYONE
     branch = table.table(key)

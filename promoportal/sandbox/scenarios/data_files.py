@@ -31,7 +31,7 @@ class _File:
         self._wrong = 0
 
     def wrong(self, line: int, sentence: str) -> None:
-        """Add a problem. After ten problems of the file, others are only counted."""
+        """Add a problem. After ten problems, further problems are only counted."""
         self._wrong += 1
         if self._wrong <= _MAX_PROBLEMS_SHOWN:
             self._problems.elsewhere(self.path, line, sentence)
@@ -45,7 +45,7 @@ class _File:
             )
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the number of its last line and the fields, for each non-empty row."""
+        """Yield the last line's number and the fields of each row that is not empty."""
         reader = csv.reader(io.StringIO(self.text, newline=""))
         for row in reader:
             if any(field.strip() for field in row):
@@ -167,7 +167,7 @@ def _columns(
 
 
 def inferred(texts: Sequence[str]) -> Sequence[Value]:
-    """Return a column's values, which all have the kind that fits every text."""
+    """Return a column's values, converted to the first kind that fits all its texts."""
     written = {text for text in texts if text}
     for pattern, read in _KINDS.items():
         if written and all(re.fullmatch(pattern, text) for text in written):

@@ -65,7 +65,7 @@ def _found(customers: Iterable[str], population: Population) -> list[int]:
 
 
 def _drawn(value: Value | tuple[Decimal, Decimal], chance: random.Random) -> Value:
-    """Return a value, or draw one from a range with the decimals of its ends."""
+    """Return a fixed value, or draw one from a range, with the decimals of its ends."""
     if not isinstance(value, tuple):
         return value
     places = max(decimal_places(end) for end in value)

@@ -187,7 +187,7 @@ class _Draw:
         return min(age, int(exp(3.3 - 0.9 * activity + self._normal(1.1))))
 
     def _tier(self, lifetime: int) -> str:
-        # The random factor gives some customers another tier than their total does.
+        # Because of the random factor, the total alone does not decide the tier.
         score = lifetime * (0.7 + 0.6 * self._chance())
         return next((name for least, name in _TIERS[::-1] if score >= least), "Bronze")
 

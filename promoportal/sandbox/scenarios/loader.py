@@ -114,9 +114,9 @@ def _population(
     table: Table, wanted: int | None, seed: int
 ) -> tuple[Callable[[], Customers], Attributes | None]:
     """
-    Return a function that makes the customers, and their attributes.
+    Return a function that makes the customers; also return the attributes.
 
-    To generate a million customers takes time. So the attributes are read from 200
+    It takes time to generate a million customers. So the attributes are read from 200
     customers, and the function is called only if the file has no mistakes.
     """
     below = table.table("customers")

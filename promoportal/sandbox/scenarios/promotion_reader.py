@@ -34,7 +34,7 @@ from promoportal.toml.tables import Table
 
 _MEASURES = {Category.AMOUNT: "currency", Category.UNITS: "unit"}
 _COMPARISONS = ("is", "is_not", "at_least", "at_most", "above", "below")
-# The names of a scenario file, for each name in the paths of the engine's mistakes.
+# For each name in a path of the engine, the names that a scenario file may use.
 _WRITTEN: dict[str, tuple[str, ...]] = {
     "condition": ("when", "where"),
     "branches": ("all", "any"),
@@ -63,7 +63,7 @@ def promotion(table: Table, attributes: Attributes | None) -> Promotion:
         state=table.choice("state", State, default=State.ACTIVE),
     )
     table.end()
-    # Fields that could not be read are empty. The engine would report them again.
+    # Fields that could not be read are empty here: the engine would report them, too.
     if len(table.problems) == before:
         for mistake in mistakes(found):
             _note(table, mistake.where, mistake.sentence)
@@ -221,7 +221,7 @@ def _codes(table: Table) -> UniqueCodes:
 
 
 def check_unique(tables: list[Table], key: str) -> None:
-    """Add a problem for each table whose value of `key` an earlier table also has."""
+    """Add a problem for each table with the same `key` value as an earlier table."""
     seen: dict[object, Table] = {}
     for table in tables:
         value = table.values.get(key)

@@ -1,8 +1,8 @@
 """
 The dry run of a scenario, which calculates the results of its campaigns for one day.
 
-The scheduled campaigns come first, by time. Then the events follow one by one. All
-campaigns with a promotion share the account of the promotion.
+The scheduled campaigns come first, by time. Then the events follow one by one. If
+campaigns have the same promotion, they share the account of this promotion.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class _Stage:
         self.campaigns = [self._figures(each) for each in scenario.campaigns]
 
     def execute(self) -> None:
-        """Calculate the scheduled campaigns by time, first those without a time."""
+        """Calculate campaigns without a time, then the others in order of time."""
         scheduled = [each for each in self.campaigns if not each.campaign.is_triggered]
         for figures in sorted(scheduled, key=lambda each: each.campaign.at or time.min):
             self._run(figures, self._members[figures.campaign.target_group.id])

@@ -105,7 +105,7 @@ class Server:
         return await self._posted(url, body, headers, _NOTICE_TIMEOUT)
 
     async def _tell(self, path: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """Post to this server, for a call between the two halves of Optimove."""
+        """Post to this server, as a call between the two halves of Optimove."""
         url = f"{self._here}{path}"
         return await self._posted(url, body, headers, _INSIDE_TIMEOUT)
 

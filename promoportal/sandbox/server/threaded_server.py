@@ -110,7 +110,7 @@ class SandboxHandle:
         )
 
     def promotion(self, promotion: str, do: str | None = None) -> dict[str, Any]:
-        """Activate, deactivate or archive a promotion if `do` is set. Return it."""
+        """Return a promotion. If `do` is set, first change the promotion's state."""
 
         def look(sandbox: Sandbox) -> dict[str, Any]:
             offers = sandbox.required_tenant.offers
@@ -205,7 +205,7 @@ class SandboxHandle:
 
     @property
     def rate(self) -> SlidingWindow:
-        """Optimove's rate limit, with `total`, `refused` and `most` in any window."""
+        """Optimove's rate limit, with its counts `total`, `refused` and `most`."""
         return self._do(lambda sandbox: sandbox.limit)
 
     def wait_for_notices(self, count: int = 0, *, timeout: float = 5.0) -> list[Posted]:
@@ -223,7 +223,7 @@ class SandboxHandle:
         what: Callable[[Sandbox], Coroutine[Any, Any, Waited]],
         then: Callable[[Waited], Result],
     ) -> Result:
-        """Run a coroutine in the sandbox's thread; return the result of `then`."""
+        """Run a coroutine in the sandbox's thread; return `then` of its result."""
 
         async def do() -> Result:
             return then(await what(self._server.sandbox))

@@ -18,7 +18,7 @@ from promoportal.sandbox.messages import Answer, Request, is_same
 from promoportal.sandbox.simulation import Sandbox
 
 SIDES = frozenset({"", "page.css"})
-# Seconds that the response waits for an action. A longer action continues after it.
+# Seconds that the response waits for an action. A longer action continues later.
 _PATIENCE = 3.0
 _STILL_RUNNING = "Still running. Refresh the page to see the result."
 _POLICY = (

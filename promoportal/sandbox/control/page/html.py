@@ -34,7 +34,7 @@ def element(tag: str, /, *children: Child, **attributes: str | int | None) -> Ht
 
 
 def join(*children: Child) -> Html:
-    """Return the markup of the children, one after the other. None is left out."""
+    """Return the markup of the children, one after the other, without None."""
     return Html("".join(_written(child) for child in children if child is not None))
 
 
