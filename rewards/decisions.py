@@ -80,12 +80,14 @@ def _retry_each(
 ) -> dict[int, SkipReason | None]:
     obstacles = {row.pk: retry_skip_reason(row, stop) for row in locked}
     free = [row for row in locked if not obstacles[row.pk]]
-    plain = [row for row in free if row.reason not in REREAD_REASONS]
-    reread = [_locked(row.pk) for row in free if row.reason in REREAD_REASONS]
+    single = {row.pk for row in free if row.reason in REREAD_REASONS or _over(row)}
+    plain = [row for row in free if row.pk not in single]
     if plain:
         _owe(plain, stop, by=by, why=why, **_COMPARED)
         signals.owed.send(Execution)
-    return obstacles | {row.pk: _retry(row, stop, by=by, why=why) for row in reread}
+    return obstacles | {
+        pk: _retry(_locked(pk), stop, by=by, why=why) for pk in sorted(single)
+    }
 
 
 def _locked_of(rows: QuerySet[Assignment]) -> list[Assignment]:
@@ -208,8 +210,12 @@ def _retry(
 ) -> SkipReason | None:
     if why_not := retry_skip_reason(row, stop):
         return why_not
-    if row.reason in REREAD_REASONS and (unreadable := _as_listed(row, stop)):
-        return unreadable
+    if row.reason in REREAD_REASONS:
+        why_not = _as_listed(row, stop)
+    else:
+        why_not = _hold_if_over(row)
+    if why_not:
+        return why_not
     _owe_one(row, stop, by=by, why=why, **_COMPARED)
     return None
 
@@ -219,8 +225,12 @@ def _release(
 ) -> SkipReason | None:
     if why_not := obstacle_to_release(row, stop):
         return why_not
-    confirmed = (AssignmentReason.REPEATED, AssignmentReason.DIFFERS, row.reason)
-    if row.known_difference and (why_not := _as_listed(row, stop, *confirmed)):
+    if row.known_difference:
+        confirmed = (AssignmentReason.REPEATED, AssignmentReason.DIFFERS, row.reason)
+        why_not = _as_listed(row, stop, *confirmed)
+    else:
+        why_not = _hold_if_over(row)
+    if why_not:
         return why_not
     _owe_one(row, stop, by=by, why=why, **_COMPARED)
     return None
@@ -266,11 +276,29 @@ def _as_listed(
     return SkipReason(SkipKind.NEEDS_CONFIRMATION, sentence)
 
 
+def _over(row: Assignment) -> str:
+    """Return why the reward needs an approval of its value, or ""."""
+    if row.reason == AssignmentReason.OVER_LIMIT or row.value is None:
+        return ""
+    is_allowed = limits.current().allow_reward(row.value, row.unit)
+    return "" if is_allowed else evaluation.over_limit(row.value, row.unit)
+
+
+def _hold_if_over(row: Assignment) -> SkipReason | None:
+    """Let staff approve the value of a reward that is over the limit by now."""
+    if not (problem := _over(row)):
+        return None
+    reason = AssignmentReason.OVER_LIMIT
+    Assignment.objects.filter(pk=row.pk).update(reason=reason, problem=problem)
+    return _needs_confirmation(reason.label)
+
+
 def _take_over(
     row: Assignment, columns: dict[str, Any], verdict: evaluation.Verdict
 ) -> None:
     """Store the new values of the row; stop its execution if a limit is exceeded."""
-    limits.admit(row.execution, [columns], instead_of=[row])
+    counted = [row] if row.meaning == Meaning.ACTIVATE else []
+    limits.admit(row.execution, [columns], instead_of=counted)
     is_over = limits.hold_if_over(row.execution)
     columns |= {"order": None, "cleared": row.cleared and not is_over}
     if verdict.reason:
@@ -334,12 +362,17 @@ def _not_given(
     if isinstance(reasons, SkipReason):
         return reasons
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
-    if row.state == AssignmentState.HELD and (reason := _next_reason(row)):
+    is_over = stop == ExecutionStop.CANCELLED or row.meaning in _ENDED
+    reason = {} if is_over else _next_reason(row)
+    if row.state == AssignmentState.HELD and reason:
         # The reward was not activated. Staff must still decide whether to activate it.
         Assignment.objects.filter(pk=row.pk).update(**settled, **reason)
     else:
         _owe_one(row, stop, by=by, why=reasons, **settled)
     return None
+
+
+_ENDED = (Meaning.NOTHING, Meaning.CANCELLED)
 
 
 def _next_reason(row: Assignment) -> dict[str, str]:

@@ -24,7 +24,6 @@ from django.db.models.functions import Greatest
 from executions import lifecycle
 from executions.models import Execution
 from promoportal.db.bulk import Columns
-from promoportal.optimove import Meaning
 from promoportal.runtime.environment import amounts
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
@@ -79,15 +78,14 @@ def admit(
     """
     Add rewards, each with its `unit` and `value`, to the tallies.
 
-    `instead_of` contains the earlier versions of changed rewards. Earlier versions that
-    were assigned are subtracted. `again` means that rewards that were listed before are
+    `instead_of` contains the earlier versions of changed rewards, if they were counted.
+    They are subtracted. `again` means that rewards that were listed before are
     newly assigned. In this case, all rows that are not cleared wait for the next check
     of the limits. The caller must have locked the execution.
     """
     sums: dict[str, tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
     entries = [(1, row["unit"], row["value"]) for row in rows]
-    counted = [row for row in instead_of if row.meaning == Meaning.ACTIVATE]
-    entries += [(-1, row.unit, row.value) for row in counted]
+    entries += [(-1, row.unit, row.value) for row in instead_of]
     for sign, unit, value in entries:
         customers, total = sums[unit]
         sums[unit] = customers + sign, total + sign * (value or 0)

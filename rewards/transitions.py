@@ -40,8 +40,8 @@ def mark_active(
         each={pk: {"receipt": receipt} for pk, receipt in receipts.items()},
         doubtful=False,
         failures=0,
-        reason=_unless_differing("reason"),
-        problem=_unless_differing("problem"),
+        reason=_if_differing(Value(AssignmentReason.DIFFERS)),
+        problem=_if_differing(_PROBLEM),
         **RELEASED,
     )
     if moved:
@@ -52,10 +52,9 @@ def mark_active(
     return moved
 
 
-def _unless_differing(name: str) -> Case:
-    """Return an expression that clears a column, but not if `reason` is `DIFFERS`."""
-    differs = When(reason=AssignmentReason.DIFFERS, then=F(name))
-    return Case(differs, default=Value(""), output_field=TextField())
+def _if_differing(value: Any) -> Case:
+    """Return the value if Optimove changed the reward, which staff must see; or ""."""
+    return Case(When(DIFFERS, then=value), default=Value(""), output_field=TextField())
 
 
 def cancelled() -> Q:

@@ -38,13 +38,11 @@ class Search:
         return rows.filter(self._condition(rows.model, term)) if term else rows
 
     def _condition(self, model: type[Model], term: str) -> Q:
-        conditions: list[Q] = []
+        conditions = [_equals(model, path, term) for path in self.exact]
+        names = {f"{path}__istartswith": composed(term) for path in self.prefix}
+        conditions += map(Q, names.items())
         with suppress(ValueError):  # the term is no UUID
-            conditions = [Q(**{path: UUID(term)}) for path in self.uuid]
-        if not conditions:
-            conditions = [_equals(model, path, term) for path in self.exact]
-            names = {f"{path}__istartswith": composed(term) for path in self.prefix}
-            conditions += map(Q, names.items())
+            conditions += [Q(**{path: UUID(term)}) for path in self.uuid]
         return reduce(operator.or_, conditions)
 
 

@@ -65,7 +65,7 @@ OFFERED = Actions(
             "Mark as not activated",
             "rewards.decide_assignment",
             decisions.not_given,
-            said=("is owed again", "are owed again"),
+            said=("is marked as not activated", "are marked as not activated"),
             warning="It is sent to the platform again. If the customer has it already, "
             "they get it twice: say so only if the platform's own books show that they "
             "do not.",

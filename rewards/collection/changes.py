@@ -43,17 +43,18 @@ def apply_changes(pairs: Sequence[tuple[Assignment, Listed]]) -> Counted:
     found = Counted()
     rows = Assignment.objects.filter(pk__in=list(changed)).order_by("pk")
     for old in rows.select_related("promotion").select_for_update(of=["self"]):
-        now, was_assigned = changed[old.pk], old.meaning == Meaning.ACTIVATE
-        # A reward that was sent keeps its values.
-        sent = _WORTH if old.order is not None else ()
-        columns = {name: now.columns[name] for name in now.columns if name not in sent}
+        now, was_sent = changed[old.pk], old.order is not None
+        # A reward that was sent keeps its values. Only a valid reward replaces others.
+        is_valid = now.row.meaning == Meaning.ACTIVATE and not now.row.problem
+        kept = () if is_valid and not was_sent else _WORTH
+        columns = {name: now.columns[name] for name in now.columns if name not in kept}
         _one(old).update(**columns)
-        is_new = _apply(old, now)
-        counts = is_new or was_assigned or now.row.problem
-        if now.row.meaning == Meaning.ACTIVATE and counts:
+        found.again |= _apply(old, now)
+        # A reward counts while it is assigned, and for ever once it was sent.
+        if was_sent or now.row.meaning == Meaning.ACTIVATE:
             found.rows.append({"unit": old.unit, "value": old.value} | columns)
+        if was_sent or old.meaning == Meaning.ACTIVATE:
             found.instead_of.append(old)
-        found.again |= is_new
     return found
 
 
@@ -62,6 +63,8 @@ def _apply(old: Assignment, now: Listed) -> bool:
     difference = _difference(old, now)
     if now.row.problem or now.row.meaning == Meaning.UNKNOWN:
         _hold_unclear(old, now)
+        if difference and old.reason not in REREAD_REASONS:
+            _hold_differing(old, difference)
     elif now.row.meaning != Meaning.ACTIVATE:
         cancel_assignments(_one(old))
     elif _is_newly_assigned(old):
@@ -89,6 +92,8 @@ def _difference(old: Assignment, now: Listed) -> AssignmentDifference | None:
     promotion = old.promotion.reference if old.promotion else ""
     if (old.customer, promotion) != (now.row.customer, now.row.promotion):
         return AssignmentDifference.OWNER
+    if now.row.meaning != Meaning.ACTIVATE and not now.row.problem:
+        return None  # such a row has no reward to compare
     before = {name: getattr(old, name) for name in _WORTH}
     if _worth(before) != _worth(now.columns):
         return AssignmentDifference.REWARD

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -80,10 +81,14 @@ def _to_confirm(
     if (reward := row.reward) and not terms.limits.allow_reward(
         reward.value, _unit(reward)
     ):
-        problem = f"{reward.value} {_unit(reward)} is past the limit for one reward."
-        yield AssignmentReason.OVER_LIMIT, problem
+        yield AssignmentReason.OVER_LIMIT, over_limit(reward.value, _unit(reward))
     if difference:
         yield AssignmentReason.DIFFERS, difference.problem
+
+
+def over_limit(value: Decimal, unit: str) -> str:
+    """Return the problem of a reward that is over the limit for one reward."""
+    return f"{value} {unit} is past the limit for one reward."
 
 
 def _not_assigned(row: Row) -> Verdict:
@@ -220,4 +225,5 @@ def _reward_payload(reward: Reward) -> dict[str, Any]:
 
 def _unit(reward: Reward) -> str:
     """Return the unit of the value: the currency, a unit such as spins, or the type."""
-    return (reward.currency or reward.unit or reward.type)[:50]
+    unit = reward.currency or reward.unit or reward.type
+    return " ".join(unit.split())[:50]

@@ -226,7 +226,7 @@ EXCEPTIONS = (
             "rewards.Assignment": "doubtful, held, was given",
             "rewards.Assignment page": (
                 "(label), books, doubtful, given all, had no answer, held, "
-                "nobody, owed, tried again"
+                "nobody, tried again"
             ),
             "rewards.Assignment.deaths": "deaths, died",
             "rewards.Assignment.doubtful": "doubtful",
@@ -257,7 +257,7 @@ EXCEPTIONS = (
                 "no answer, tried again, was given, what became of"
             ),
             "rewards/admin/assignment_actions.py": (
-                "books, given all, held, nobody, owed, tried again"
+                "books, given all, held, nobody, tried again"
             ),
             "rewards/admin/assignments.py": (
                 "doubtful, had no answer, held, in doubt, owed, taken back"
