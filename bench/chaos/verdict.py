@@ -115,7 +115,7 @@ def settle(stage: SystemUnderTest, test: FaultTest, *, patience: float) -> float
 def _agreements(
     stage: SystemUnderTest, test: FaultTest, held: list[str]
 ) -> Counter[str]:
-    """Return the sums of assigned rewards and differences over all executions."""
+    """Count the assigned rewards and each kind of difference, for all executions."""
     found: Counter[str] = Counter()
     for occurrence in test.occurrences:
         agreement = stage.look(f"ledger?occurrence={occurrence}")["agreement"]

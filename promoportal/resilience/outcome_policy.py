@@ -37,7 +37,7 @@ class ClaimedRows(Protocol):
 
 
 def _count_malformed(claimed: ClaimedRows) -> None:
-    """Move rows with `MAX_MALFORMED` invalid responses to `HELD`; resolve the rest."""
+    """Count an invalid response: hold rows at `MAX_MALFORMED`, doubt the rest."""
     claimed.hold_malformed(claimed.rows.filter(malformed__gte=MAX_MALFORMED - 1))
     claimed.rows.update(malformed=F("malformed") + 1)
     claimed.put_in_doubt()

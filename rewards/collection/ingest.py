@@ -37,7 +37,7 @@ def store(collection: Collection, page: Page, conclude: Conclude) -> None:
     """
     Store a page and record its result in one transaction.
 
-    The order of locks is: the execution, its `Collection`, rows by their keys. A page
+    Locks the execution first, then its `Collection`, then rows in order of their keys. A page
     that is stored again changes no assignment.
 
     :raises LostRace: if another worker has the lease or advanced the cursor
