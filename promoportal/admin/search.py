@@ -34,15 +34,19 @@ class Search:
         IDs must match exactly, because they can contain spaces and upper-case letters.
         Names must begin with the term; upper and lower case are the same.
         """
-        term = term.strip()
-        return rows.filter(self._condition(rows.model, term)) if term else rows
+        if not (term := term.strip()):
+            return rows
+        # A UUID may also be an ID of Optimove. One condition for both uses no index.
+        with suppress(ValueError):  # the term is no UUID
+            keys = [Q(**{path: UUID(term)}) for path in self.uuid]
+            if keys and (found := rows.filter(reduce(operator.or_, keys))).exists():
+                return found
+        return rows.filter(self._condition(rows.model, term))
 
     def _condition(self, model: type[Model], term: str) -> Q:
         conditions = [_equals(model, path, term) for path in self.exact]
         names = {f"{path}__istartswith": composed(term) for path in self.prefix}
         conditions += map(Q, names.items())
-        with suppress(ValueError):  # the term is no UUID
-            conditions += [Q(**{path: UUID(term)}) for path in self.uuid]
         return reduce(operator.or_, conditions)
 
 

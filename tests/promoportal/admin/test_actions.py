@@ -122,7 +122,7 @@ CASES = [
         "not_given",
         doubtful,
         OPERATIONS,
-        "1 assignment is owed again.",
+        "1 assignment is marked as not activated.",
         {"state": AssignmentState.OWED, "doubtful": False},
     ),
     Case(
