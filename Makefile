@@ -19,7 +19,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help setup demo run test forward check bench chaos lock
 
 help:   ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)   ## install the locked dependencies into .venv, and nothing else
 
