@@ -58,7 +58,8 @@ class Rewards:
     def facts(self, address: str) -> Iterator[Fact]:
         """Yield the numbers of possibly activated rewards, and of others by state."""
         sent = (AssignmentState.OWED, AssignmentState.ACTIVATING)
-        in_doubt = sum(self.doubtful[each] for each in _NOT_GIVEN)
+        # A possibly activated reward that is sent again is in one figure, too.
+        in_doubt = sum(self.doubtful[each] for each in {*_NOT_GIVEN, *sent})
         for name, count in (
             ("active already", self.states[AssignmentState.ACTIVE]),
             ("to be activated", self._certain(*sent)),

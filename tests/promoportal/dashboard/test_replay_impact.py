@@ -22,6 +22,7 @@ from executions.models import (
     Trigger,
     TriggerState,
 )
+from promoportal.dashboard.replay_impact import Rewards
 from rewards.models import Assignment, AssignmentState, Collection, CollectionState
 from tests.factories import (
     AssignmentFactory,
@@ -147,6 +148,17 @@ def test_the_preview_counts_rewards_by_state(operations: StaffClient) -> None:
         "held": "1",
         "void": "1",
     }
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("doubtful", [True, False])
+@pytest.mark.parametrize("state", AssignmentState)
+def test_every_reward_is_in_one_figure(state: AssignmentState, doubtful: bool) -> None:
+    row = AssignmentFactory(state=state, doubtful=doubtful)
+
+    figures = [fact.value for fact in Rewards.of(row.execution).facts("")]
+
+    assert sorted(figures) == ["0", "0", "0", "0", "1"]
 
 
 @pytest.mark.parametrize(
