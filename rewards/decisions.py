@@ -213,7 +213,7 @@ def _retry(
     if row.reason in REREAD_REASONS:
         why_not = _as_listed(row, stop)
     else:
-        why_not = _hold_if_over(row)
+        why_not = _ask_for_approval(row)
     if why_not:
         return why_not
     _owe_one(row, stop, by=by, why=why, **_COMPARED)
@@ -229,7 +229,7 @@ def _release(
         confirmed = (AssignmentReason.REPEATED, AssignmentReason.DIFFERS, row.reason)
         why_not = _as_listed(row, stop, *confirmed)
     else:
-        why_not = _hold_if_over(row)
+        why_not = _ask_for_approval(row)
     if why_not:
         return why_not
     _owe_one(row, stop, by=by, why=why, **_COMPARED)
@@ -284,8 +284,8 @@ def _over(row: Assignment) -> str:
     return "" if is_allowed else evaluation.over_limit(row.value, row.unit)
 
 
-def _hold_if_over(row: Assignment) -> SkipReason | None:
-    """Let staff approve the value of a reward that is over the limit by now."""
+def _ask_for_approval(row: Assignment) -> SkipReason | None:
+    """Keep a reward that is over the limit for one reward until staff approve it."""
     if not (problem := _over(row)):
         return None
     reason = AssignmentReason.OVER_LIMIT
@@ -362,8 +362,8 @@ def _not_given(
     if isinstance(reasons, SkipReason):
         return reasons
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
-    is_over = stop == ExecutionStop.CANCELLED or row.meaning in _ENDED
-    reason = {} if is_over else _next_reason(row)
+    is_ended = stop == ExecutionStop.CANCELLED or row.meaning in _ENDED
+    reason = {} if is_ended else _next_reason(row)
     if row.state == AssignmentState.HELD and reason:
         # The reward was not activated. Staff must still decide whether to activate it.
         Assignment.objects.filter(pk=row.pk).update(**settled, **reason)

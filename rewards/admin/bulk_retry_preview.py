@@ -16,7 +16,7 @@ from promoportal.admin.alerts import PARAMETER
 from promoportal.admin.keyset_pagination import NEWER, OLDER
 from promoportal.db import state_counts
 from promoportal.db.bulk_result import SkipReason
-from rewards import decisions
+from rewards import decisions, limits
 from rewards.models import Assignment, AssignmentState
 
 # Most reasons for skipping that a preview lists.
@@ -35,6 +35,9 @@ _OF_CENSUS = {"execution", "state__exact", "reason__exact"}
 _UNKNOWN = {"doubtful": False, "difference": "", "vendor_status": "something else"}
 # Rows that a retry skips because of the real values of these fields.
 _MISCOUNTED = (Q(doubtful=True), Q(doubtful=False) & ~Q(difference=""))
+
+# The rows are counted in groups, which do not show the value of a single reward.
+_LIMITED = "A reward over the limit for one reward is not tried: it needs an approval."
 
 Group = Mapping[str, Any]
 """Fields that some rows share, with the rows' number `total` and value `worth`."""
@@ -110,6 +113,8 @@ def preview(
                 f"figures of the newest {most + 1:,} alone; all that match would be "
                 "tried."
             )
+    if found.tried and limits.current().reward:
+        found.but = f"{found.but} {_LIMITED}".strip()
     return found
 
 

@@ -50,10 +50,13 @@ def apply_changes(pairs: Sequence[tuple[Assignment, Listed]]) -> Counted:
         columns = {name: now.columns[name] for name in now.columns if name not in kept}
         _one(old).update(**columns)
         found.again |= _apply(old, now)
-        # A reward counts while it is assigned, and for ever once it was sent.
-        if was_sent or now.row.meaning == Meaning.ACTIVATE:
+        # A reward counts while it is assigned. It still counts afterwards if the
+        # customer may have it.
+        was_counted = was_sent or old.meaning == Meaning.ACTIVATE
+        may_be_active = was_sent or old.doubtful or old.state == AssignmentState.ACTIVE
+        if now.row.meaning == Meaning.ACTIVATE or (was_counted and may_be_active):
             found.rows.append({"unit": old.unit, "value": old.value} | columns)
-        if was_sent or old.meaning == Meaning.ACTIVATE:
+        if was_counted:
             found.instead_of.append(old)
     return found
 

@@ -239,6 +239,19 @@ def test_a_retry_checks_the_limit_of_today(
     assert rows.get().reason == AssignmentReason.OVER_LIMIT
 
 
+@pytest.mark.usefixtures("rejected_unchanged")
+@pytest.mark.parametrize("limit", [["EUR=5"], []])
+def test_the_preview_of_a_bulk_retry_names_the_limit_that_it_does_not_check(
+    settings: Settings, limit: list[str]
+) -> None:
+    settings.LIMIT_REWARD = limit
+
+    figures = preview(Assignment.objects.all(), {})
+
+    assert figures.tried == 1
+    assert ("needs an approval" in figures.but) == bool(limit)
+
+
 @pytest.fixture
 def rejected_unchanged(world: World, listed: dict[str, object]) -> Assignment:
     world.box.order(
@@ -288,25 +301,46 @@ def test_a_reward_that_is_cancelled_and_assigned_again_counts_once(
     assert not execution.problem
 
 
+@pytest.mark.parametrize("by_staff", [True, False])
 def test_an_activated_reward_counts_although_it_is_cancelled(
-    world: World, settings: Settings, listed: dict[str, object]
+    world: World,
+    settings: Settings,
+    operations: StaffClient,
+    listed: dict[str, object],
+    by_staff: bool,
 ) -> None:
+    """Also if its order was lost with a backup, and staff marked it as activated."""
     settings.LIMIT_CUSTOMERS = ["1"]
+    if by_staff:
+        world.collect("7311")
+        Assignment.objects.update(
+            state=AssignmentState.HELD,
+            reason=AssignmentReason.UNANSWERED,
+            doubtful=True,
+        )
+        operations.do("given", Assignment.objects.get())
     world.announce("7311")
-    assert len(world.box.credits) == 1
+    before = len(world.box.credits)
+    assert Assignment.objects.get().state == AssignmentState.ACTIVE
     listed["status"] = "Cancelled"
     world.box.assign("7311", "C2")
 
     world.announce("7311")
 
-    assert len(world.box.credits) == 1
+    assert len(world.box.credits) == before
 
 
-def test_a_unit_with_a_space_is_the_same_unit(
-    world: World, settings: Settings, listed: dict[str, object]
+@pytest.mark.parametrize("unit", [" EUR ", "EUR\t", "\u00a0EUR", "eur "])
+@pytest.mark.parametrize("limit", ["LIMIT_REWARD", "LIMIT_VALUE"])
+def test_a_unit_with_spaces_is_the_same_unit(
+    world: World,
+    settings: Settings,
+    listed: dict[str, object],
+    unit: str,
+    limit: str,
 ) -> None:
-    settings.LIMIT_REWARD = ["EUR=5"]
-    listed["reward"] = {**NINE, "currency": " EUR "}
+    setattr(settings, limit, ["EUR=5"])
+    listed["reward"] = {**NINE, "currency": unit}
 
     world.announce("7311")
 
@@ -372,3 +406,26 @@ def test_the_message_does_not_promise_an_activation(
 
     assert Assignment.objects.get().state == AssignmentState.HELD
     assert "marked as not activated" in said
+
+
+@pytest.mark.parametrize("columns", [{"status": "Martian"}, {"properties": BROKEN}])
+def test_a_late_reward_that_was_listed_wrongly_for_a_while_can_be_retried(
+    world: World,
+    support: StaffClient,
+    listed: dict[str, object],
+    columns: dict[str, object],
+) -> None:
+    """Optimove lists the same reward again, so there is nothing to approve."""
+    world.collect("7311")
+    Assignment.objects.update(owed_since=seconds_from_now(-1_000_000))
+    deadlines.hold_too_late()
+    before = dict(listed)
+    listed.update(columns)
+    world.collect("7311")
+    listed.update(before)
+    world.collect("7311")
+
+    support.do("retry", Assignment.objects.get())
+    world.work()
+
+    assert [str(credit.value) for credit in world.box.credits] == ["9"]

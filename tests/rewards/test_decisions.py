@@ -9,9 +9,11 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from executions import lifecycle
+from executions.models import ExecutionStop
 from promoportal import platforms
 from promoportal.db.bulk_result import BulkResult
 from promoportal.db.database_clock import seconds_from_now
+from promoportal.db.state_machine import LostRace
 from promoportal.sandbox import Fault
 from redemptions.models import Redemption
 from rewards import decisions
@@ -26,6 +28,7 @@ from rewards.models import (
     AssignmentState,
 )
 from tests.conftest import Agree
+from tests.factories import AssignmentFactory
 from tests.rewards.collection.test_changes import OTHER, row
 from tests.world import World
 
@@ -453,3 +456,11 @@ def test_a_row_evaluated_again_with_another_owner_is_not_activated(
 
     assert world.assignment("C1").state == AssignmentState.HELD
     assert not world.box.credits
+
+
+def test_a_decision_that_changes_no_row_fails(db: None) -> None:
+    """Otherwise staff would see a success, and an approval would be used up."""
+    row = AssignmentFactory(state=AssignmentState.ACTIVE)
+
+    with pytest.raises(LostRace, match="only 0 changed"):
+        decisions._owe_one(row, ExecutionStop.NONE, by=None, why="Not activated.")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from collections.abc import Callable
+from operator import attrgetter
+from uuid import UUID, uuid4
+
+import pytest
 
 from redemptions.models import Redemption
 from rewards.models import Assignment
@@ -10,8 +14,11 @@ from tests.factories import AssignmentFactory, RedemptionFactory
 from tests.staff_client import StaffClient
 
 
-def test_a_customer_whose_id_is_a_uuid_is_found(superuser: StaffClient) -> None:
-    customer = str(uuid4())
+@pytest.mark.parametrize("form", [str, lambda key: str(key).upper(), attrgetter("hex")])
+def test_a_customer_whose_id_is_a_uuid_is_found(
+    superuser: StaffClient, form: Callable[[UUID], str]
+) -> None:
+    customer = form(uuid4())
     assignment = AssignmentFactory(customer=customer)
     redemption = RedemptionFactory(assignment=assignment)
 
