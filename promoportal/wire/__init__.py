@@ -10,6 +10,7 @@ from promoportal.wire.errors import (
     Rejected,
     Unanswered,
     Unavailable,
+    Unreached,
     WireError,
 )
 from promoportal.wire.http_client import MIB, Answer, Client
@@ -37,6 +38,7 @@ __all__ = [
     "Rejected",
     "Unanswered",
     "Unavailable",
+    "Unreached",
     "WireError",
     "clean",
     "clean_text",

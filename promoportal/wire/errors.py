@@ -3,6 +3,7 @@ Errors of a call. The class decides what the caller does next.
 
 * WireError
   - Unavailable    no effect: retry later
+    - Unreached    as above; nothing was sent, so the request is not the cause
   - Unanswered     possible effect: resolve the outcome before a retry
   - Rejected       no effect, and a retry does not help: needs review
   - Malformed      the response breaks the contract: handle a change like Unanswered;
@@ -63,6 +64,10 @@ class WireError(Exception):
 
 class Unavailable(WireError):
     """No effect: retry later, at the earliest after `retry_after` seconds, if set."""
+
+
+class Unreached(Unavailable):
+    """No connection: nothing was sent, so the request is not the cause."""
 
 
 class Unanswered(WireError):

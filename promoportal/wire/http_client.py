@@ -22,6 +22,7 @@ from promoportal.wire.errors import (
     Misconfigured,
     Unanswered,
     Unavailable,
+    Unreached,
     WireError,
 )
 from promoportal.wire.json_bodies import Json, NotJson, clean_text, encode, parse
@@ -246,7 +247,7 @@ class Client:
                 f"be used ({_innermost(error)}).",
                 evidence,
             )
-        return Unavailable(
+        return Unreached(
             f"{self._name} could not be reached ({_innermost(error)}).", evidence
         )
 
