@@ -47,11 +47,9 @@ def may_be_caused_by_rows(error: wire.WireError) -> bool:
     match error:
         case wire.Rejected() | wire.Malformed():
             return True
-        case wire.Unreached():
-            return False
         case wire.Unavailable() | wire.Unanswered():
             is_later = error.retry_after or error.status in current().vendor.retry
-            return not is_later
+            return error.was_sent and not is_later
     return False
 
 

@@ -10,7 +10,6 @@ from promoportal.wire.errors import (
     Rejected,
     Unanswered,
     Unavailable,
-    Unreached,
     WireError,
 )
 from promoportal.wire.http_client import MIB, Answer, Client
@@ -38,7 +37,6 @@ __all__ = [
     "Rejected",
     "Unanswered",
     "Unavailable",
-    "Unreached",
     "WireError",
     "clean",
     "clean_text",

@@ -3,7 +3,6 @@ Errors of a call. The class decides what the caller does next.
 
 * WireError
   - Unavailable    no effect: retry later
-    - Unreached    as above; nothing was sent, so the request is not the cause
   - Unanswered     possible effect: resolve the outcome before a retry
   - Rejected       no effect, and a retry does not help: needs review
   - Malformed      the response breaks the contract: handle a change like Unanswered;
@@ -38,11 +37,13 @@ class WireError(Exception):
         evidence: Evidence = NOTHING_KNOWN,
         *,
         retry_after: float | None = None,
+        was_sent: bool = True,
     ) -> None:
         super().__init__(problem)
         self.problem = problem
         self.evidence = evidence
         self.retry_after = retry_after
+        self.was_sent = was_sent
 
     @property
     def status(self) -> int | None:
@@ -64,10 +65,6 @@ class WireError(Exception):
 
 class Unavailable(WireError):
     """No effect: retry later, at the earliest after `retry_after` seconds, if set."""
-
-
-class Unreached(Unavailable):
-    """No connection: nothing was sent, so the request is not the cause."""
 
 
 class Unanswered(WireError):

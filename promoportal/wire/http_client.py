@@ -22,7 +22,6 @@ from promoportal.wire.errors import (
     Misconfigured,
     Unanswered,
     Unavailable,
-    Unreached,
     WireError,
 )
 from promoportal.wire.json_bodies import Json, NotJson, clean_text, encode, parse
@@ -247,8 +246,10 @@ class Client:
                 f"be used ({_innermost(error)}).",
                 evidence,
             )
-        return Unreached(
-            f"{self._name} could not be reached ({_innermost(error)}).", evidence
+        return Unavailable(
+            f"{self._name} could not be reached ({_innermost(error)}).",
+            evidence,
+            was_sent=False,
         )
 
     def _fail(self, call: _Call, error: Exception, status: int | None) -> NoReturn:

@@ -32,7 +32,7 @@ BACKOFF = (1, 2, 5, 10, 30, 60, 5 * 60, 15 * 60, 30 * 60)
 # Most look-ups of a listed customer who may get a further assignment.
 MAX_FAILURES_TOGETHER = 6
 
-# Columns of a customer for whom a call succeeded.
+# Columns of a customer after a call that succeeded.
 RECOVERED: dict[str, Any] = {"failures": 0, "batch_limit": None, "problem": ""}
 
 
@@ -139,11 +139,11 @@ _FIRST_PAGE: dict[str, Any] = {
 
 def next_query(execution: Execution, *, most: int) -> CustomerQuery | None:
     """
-    Return the query under way, or one for up to `most` due customers; None without any.
+    Return the query in progress, or one for up to `most` due customers; None without any.
 
     The caller must have the lease of the execution's `Collection`.
     """
-    return _under_way(execution, most) or _new_query(execution, most)
+    return _in_progress(execution, most) or _new_query(execution, most)
 
 
 def hold(query: CustomerQuery, reason: ExecutionReason, problem: str) -> None:
@@ -157,7 +157,7 @@ def hold(query: CustomerQuery, reason: ExecutionReason, problem: str) -> None:
     )
 
 
-def _under_way(execution: Execution, most: int) -> CustomerQuery | None:
+def _in_progress(execution: Execution, most: int) -> CustomerQuery | None:
     lookup = Lookup.objects.filter(collection__execution=execution).first()
     if lookup is None:
         return None

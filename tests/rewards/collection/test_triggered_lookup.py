@@ -55,7 +55,7 @@ def calls(number: int) -> None:
 
 
 def finish(world: World) -> None:
-    """Fetch until nothing waits any more, and let the time pass for whoever waits."""
+    """Fetch until nothing waits any more, and let the time pass for all waiting rows."""
     for _ in range(400):
         world.let_time_come()
         if not collect.due_executions().exists():
@@ -336,7 +336,7 @@ def test_a_page_that_failed_once_is_requested_again(
     assert [cursor for _, cursor in lists.calls] == ["", "10", "10", "20"]
 
 
-def test_the_page_of_an_execution_shows_a_look_up_under_way(
+def test_the_page_of_an_execution_shows_a_look_up_in_progress(
     lists: CustomerLists, crm: StaffClient
 ) -> None:
     execution = trigger(lists, 35)
