@@ -74,7 +74,8 @@ def ask_again(row: Trigger, *, by: Any, why: str) -> None:
     """
     with transaction.atomic():
         lock_exclusive(row.execution_id)
-        row.move(TriggerState.WAITING, by=by, why=why, attempts=0, not_before=Now())
+        reset: dict[str, Any] = {"attempts": 0, "failures": 0, "not_before": Now()}
+        row.move(TriggerState.WAITING, by=by, why=why, **reset)
         mark_collecting(row.execution, by=by, why=why)
         signals.triggered.send(Execution, row=row.execution)
 
@@ -125,6 +126,7 @@ def _request_again(
         },
         announced=F("announced") + 1,
         attempts=0,
+        failures=0,
         not_before=Now(),
     )
     state_machine.move_all(
