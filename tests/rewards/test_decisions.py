@@ -186,7 +186,7 @@ def test_a_duplicate_is_activated_once_staff_approve_it(
 
 
 def of_first_owner() -> QuerySet[Assignment]:
-    """Return the row of the customer for whom the assignment ID was listed first."""
+    """Return the row of the first owner of the assignment ID."""
     return Assignment.objects.filter(reference="9f0c")
 
 

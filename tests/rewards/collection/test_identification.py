@@ -1,4 +1,4 @@
-"""Which stored assignment a listed row is, while IDs change their meaning."""
+"""Identification of listed rows, while assignment IDs change their meaning."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def test_a_repeat_that_may_be_an_activated_row_without_id_needs_review(
     assert credited(world) == ["C1"]
 
 
-# --- An ID is listed for somebody else --------------------------------------------------
+# --- An ID is listed for another owner --------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["customerId", "promotionId"])
