@@ -405,11 +405,12 @@ def test_a_second_row_of_a_page_becomes_pending_only_if_staff_approve_it(
 def test_a_triggered_customer_under_the_id_of_another_keeps_the_claim(
     world: World, agent: User
 ) -> None:
-    listed = list_row(world, "A1", "C1")
+    world.box.assign("7311", "C1", assignment_id="A1")
     world.notify(EventType.TRIGGERED, campaignID=7311, customerID="C1")
     world.work()
     assert credited(world) == ["C1"]
-    listed["customerId"] = "C2"
+    world.box.unlist("7311", "A1")
+    world.box.assign("7311", "C2", assignment_id="A1")
 
     world.notify(EventType.TRIGGERED, campaignID=7311, customerID="C2")
     world.work()
