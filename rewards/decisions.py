@@ -18,8 +18,8 @@ from promoportal.db.state_machine import LostRace
 from promoportal.optimove import Meaning, Row
 from rewards import approvals, limits, signals
 from rewards.approvals import Says
-from rewards.collection import evaluation
-from rewards.collection.evaluation import REREAD_REASONS
+from rewards.collection import evaluation, identification
+from rewards.collection.evaluation import REREAD_REASONS, Listed
 from rewards.models import (
     Assignment,
     AssignmentDifference,
@@ -41,8 +41,13 @@ EXECUTION_CANCELLED = SkipReason(
 )
 NOT_THEIRS = SkipReason(
     SkipKind.OTHER_OWNER,
-    "its id is another customer's or promotion's by now: write it off, and have CRM "
-    "assign what is listed now under an id of its own",
+    "its id is another customer's or promotion's by now: write it off; "
+    "what is listed under the id now has an assignment of its own",
+)
+
+STORED_TWICE = SkipReason(
+    SkipKind.OTHER_OWNER,
+    "the same assignment is stored under its own ID: write this one off",
 )
 
 
@@ -101,7 +106,7 @@ def retry_skip_reason(row: Assignment, stop: ExecutionStop) -> SkipReason | None
     if why_not := _stays(row, stop):
         return why_not
     if row.reason in NEEDS_CONFIRMATION:
-        return _needs_confirmation(_held_as(row))
+        return owner_conflict(row) or _needs_confirmation(_held_as(row))
     if row.reason in REREAD_REASONS:
         return None
     if why_not := _not_eligible(row) or owner_conflict(row):
@@ -140,7 +145,10 @@ def owner_conflict(row: Assignment) -> SkipReason | None:
 
 def _compare_owner(row: Assignment, listed: Row) -> SkipReason | None:
     promotion = row.promotion.reference if row.promotion else ""
-    is_same = (listed.customer, listed.promotion) == (row.customer, promotion)
+    pairs = ((row.customer, listed.customer), (promotion, listed.promotion))
+    # The owner of a row without a key may not have been readable.
+    is_known = row.key is not None
+    is_same = all(ours == theirs or not (ours or is_known) for ours, theirs in pairs)
     return None if is_same else NOT_THEIRS
 
 
@@ -260,20 +268,30 @@ def _as_listed(
     terms = evaluation.Terms(
         row.execution, stop, limits.current(), frozenset(confirmed)
     )
-    [listed] = evaluation.evaluate_page([vendor_row], terms).values()
+    [found] = evaluation.evaluate_page([vendor_row], terms)
+    listed = identification.identify_stored(row, found)
+    if listed is None:
+        return STORED_TWICE
     verdict, owner = listed.against(row, row.known_difference)
     if verdict.reason and verdict.reason not in NEEDS_CONFIRMATION:
         what = "what is listed now cannot be read" if confirmed else _STILL_NOT
         return SkipReason(SkipKind.UNREADABLE, f"{what}. {verdict.problem}")
-    if row.key and (why_not := _compare_owner(row, vendor_row)):
+    is_owned = row.key or row.known_difference == AssignmentDifference.OWNER
+    if is_owned and (why_not := _compare_owner(row, vendor_row)):
         return why_not
-    _take_over(row, {**listed.columns, **owner}, verdict)
+    _take_over(row, {**listed.columns, **owner, **_identity(listed)}, verdict)
     if verdict.reason == AssignmentReason.REPEATED:
         return _needs_confirmation("read, and it is a second assignment")
     if not verdict.reason:
         return None
     sentence = f"{_STILL_NOT}. {verdict.problem}"
     return SkipReason(SkipKind.NEEDS_CONFIRMATION, sentence)
+
+
+def _identity(listed: Listed) -> dict[str, Any]:
+    """Return the columns of the row's assignment ID."""
+    conflict = {"difference": listed.conflict} if listed.conflict else {}
+    return {"reference": listed.row.reference, **conflict}
 
 
 def _over(row: Assignment) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from pytest_django import Settings
 
 from executions import lifecycle
@@ -184,6 +185,11 @@ def test_a_duplicate_is_activated_once_staff_approve_it(
     assert len({credit.key for credit in world.box.credits}) == 2
 
 
+def of_first_owner() -> QuerySet[Assignment]:
+    """Return the row of the first owner of the assignment ID."""
+    return Assignment.objects.filter(reference="9f0c")
+
+
 @pytest.mark.parametrize("name", ["customerId", "promotionId"])
 def test_a_reward_with_another_owner_cannot_be_approved(
     world: World, agent: User, name: str
@@ -193,7 +199,7 @@ def test_a_reward_with_another_owner_cannot_be_approved(
     world.collect("7311")
     listed |= {name: "another", "reward": {**OTHER, "value": "5000"}}
     world.collect("7311")
-    rows = Assignment.objects.all()
+    rows = of_first_owner()
 
     decided = decisions.release(rows, by=agent, why="The new one is right.")
     world.work()
@@ -216,7 +222,7 @@ def test_a_rejected_reward_with_another_owner_is_not_retried(
     listed["customerId"] = "another"
     world.collect("7311")
 
-    decided = decisions.retry(Assignment.objects.all(), by=agent, why="Open now.")
+    decided = decisions.retry(of_first_owner(), by=agent, why="Open now.")
     world.work()
 
     assert decided.skipped == {decisions.NOT_THEIRS: 1}
@@ -234,7 +240,7 @@ def test_a_reward_with_its_first_owner_again_can_be_approved(
     listed["customerId"] = "C1"
     world.collect("7311")
 
-    decided = decisions.release(Assignment.objects.all(), by=agent, why="As it was.")
+    decided = decisions.release(of_first_owner(), by=agent, why="As it was.")
     world.work()
 
     assert decided.done == 1
@@ -330,7 +336,7 @@ def test_no_outcome_makes_a_reward_with_another_owner_due(
     settings.PLATFORM_CAPABILITY = capability
     world.box.become("idempotent" if "idempotent" in capability else capability)
     held = listed_for_another_while_sent(world, outcome)
-    rows = Assignment.objects.all()
+    rows = of_first_owner()
 
     world.wait()
     decisions.not_given(rows, by=agent, why="Not there.")
@@ -363,7 +369,7 @@ def test_a_rejected_reward_with_its_first_owner_again_can_be_approved(
         listed["customerId"] = customer
         world.collect("7311")
 
-    decided = decisions.release(Assignment.objects.all(), by=agent, why="As it was.")
+    decided = decisions.release(of_first_owner(), by=agent, why="As it was.")
     world.work()
 
     assert decided.done == 1
@@ -423,7 +429,7 @@ def test_a_difference_stored_by_the_previous_release_is_recognised(
     world.collect("7311")
     listed["customerId"] = "C2"
     world.collect("7311")
-    rows = Assignment.objects.all()
+    rows = of_first_owner()
     rows.update(reason=reason, problem=problem, difference="")
 
     decisions.retry(rows, by=agent, why="Open now.")
@@ -448,7 +454,7 @@ def test_a_row_evaluated_again_with_another_owner_is_not_activated(
     agree((known, f'Promised = "activate"\n{known}'))
 
     if way == "tried again":
-        decided = decisions.retry(Assignment.objects.all(), by=agent, why="Mended.")
+        decided = decisions.retry(of_first_owner(), by=agent, why="Mended.")
         assert decided.skipped == {decisions.NOT_THEIRS: 1}
     else:
         world.collect("7311")
