@@ -13,7 +13,9 @@ from executions.lifecycle import reopen
 from executions.locks import lock_exclusive
 from executions.models import Execution, ExecutionStop
 from promoportal import optimove
+from promoportal.db import row_versions
 from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
+from promoportal.db.row_versions import Seen
 from promoportal.db.state_machine import LostRace
 from promoportal.optimove import Meaning, Row
 from rewards import approvals, limits, signals
@@ -46,7 +48,9 @@ NOT_THEIRS = SkipReason(
 )
 
 
-def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
+def retry(
+    rows: QuerySet[Assignment], *, by: Any, why: str, seen: Seen | None = None
+) -> BulkResult:
     """
     Retry rewards that need review.
 
@@ -54,7 +58,7 @@ def retry(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
     contract file. Possibly activated rewards are skipped: a retry might activate them
     twice. Rewards that staff must confirm are skipped, too: staff use `release`.
     """
-    return _each(_retry, rows, by=by, why=why)
+    return _each(_retry, rows, by=by, why=why, seen=seen)
 
 
 def retry_together(
@@ -166,36 +170,49 @@ Decide = Callable[..., SkipReason | None]
 """A function that decides about one locked row; it returns a SkipReason or None."""
 
 
-def release(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
+def release(
+    rows: QuerySet[Assignment], *, by: Any, why: str, seen: Seen | None = None
+) -> BulkResult:
     """Approve duplicates, rewards over a limit, and rewards that Optimove changed."""
-    return _each(_release, rows, by=by, why=why)
+    return _each(_release, rows, by=by, why=why, seen=seen)
 
 
-def given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
+def given(
+    rows: QuerySet[Assignment], *, by: Any, why: str, seen: Seen | None = None
+) -> BulkResult:
     """Mark possibly activated rewards as activated, because staff confirm it."""
-    return _each(_given, rows, by=by, why=why)
+    return _each(_given, rows, by=by, why=why, seen=seen)
 
 
-def not_given(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
+def not_given(
+    rows: QuerySet[Assignment], *, by: Any, why: str, seen: Seen | None = None
+) -> BulkResult:
     """Mark possibly activated rewards as not activated, so that they can be sent."""
-    return _each(_not_given, rows, by=by, why=why)
+    return _each(_not_given, rows, by=by, why=why, seen=seen)
 
 
-def write_off(rows: QuerySet[Assignment], *, by: Any, why: str) -> BulkResult:
+def write_off(
+    rows: QuerySet[Assignment], *, by: Any, why: str, seen: Seen | None = None
+) -> BulkResult:
     """Write off rewards that need review, so that they will not be activated."""
-    return _each(_write_off, rows, by=by, why=why)
+    return _each(_write_off, rows, by=by, why=why, seen=seen)
 
 
 def _each(
-    decide: Decide, rows: QuerySet[Assignment], *, by: Any, why: str
+    decide: Decide, rows: QuerySet[Assignment], *, by: Any, why: str, seen: Seen | None
 ) -> BulkResult:
-    """Decide about each row in a separate transaction, with the execution locked."""
+    """
+    Decide about each row in a separate transaction, with the execution locked.
+
+    A row that differs from its version in `seen` is skipped.
+    """
     result = BulkResult()
     for pk, execution_pk in rows.order_by("pk").values_list("pk", "execution_id"):
         with transaction.atomic():
             stop = lock_exclusive(execution_pk)
             row = _locked(pk)
-            skipped = decide(row, stop, by=by, why=why)
+            changed = row_versions.changed(row, seen)
+            skipped = changed or decide(row, stop, by=by, why=why)
         result.record(row, skipped)
     return result
 

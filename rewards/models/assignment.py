@@ -39,6 +39,14 @@ class Assignment(Stateful, Leased):
             ACTIVE: frozenset(),
         }
     }
+    versioned = {
+        "row": (
+            *("state", "state_since", "attempts", "reason", "difference", "repeated"),
+            *("doubtful", "cancelled_too_late", "receipt", "evidence"),
+            *("vendor_status", "meaning", "reward", "value", "unit", "unique_code"),
+            "as_assigned",
+        )
+    }
 
     execution = models.ForeignKey(
         Execution, on_delete=models.PROTECT, related_name="assignments", db_index=False

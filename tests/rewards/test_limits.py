@@ -381,7 +381,7 @@ def test_retried_rows_with_valid_data_now_are_checked_by_the_limits(
 
     execution = Execution.objects.get()
     assert execution.stop == ExecutionStop.HELD
-    assert "30.000000 EUR were assigned; the limit is 25." in execution.problem
+    assert execution.problem == "100.000000 EUR were assigned; the limit is 25."
     assert not world.box.credits
 
     lifecycle.resume(execution, by=None, why="It was meant.")

@@ -30,7 +30,7 @@ from rewards.models import (
     Retrial,
     Retried,
 )
-from tests.staff_client import StaffClient
+from tests.staff_client import StaffClient, seen_now
 
 LARGEST = filling.LARGEST
 # A page that staff ask for, or what the portal does.
@@ -67,7 +67,8 @@ def preview_cancellation(staff: StaffClient, execution: int = 1) -> Any:
         body=f'{{"CampaignID": {about}}}'.encode(), listener=cancelling
     )
     data = {"action": "read_again", "why": "To be sure.", "_selected_action": [7]}
-    return staff.client.post(list_of(Delivery), data)
+    seen = seen_now(Delivery.objects.get(pk=7))
+    return staff.client.post(list_of(Delivery), {**data, "seen": seen})
 
 
 def preview_bulk_retry(staff: StaffClient) -> Any:

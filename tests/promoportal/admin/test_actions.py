@@ -18,6 +18,7 @@ from executions.models import DeliveryState, Execution, ExecutionStop, TriggerSt
 from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import page_of
 from promoportal.admin.roles import Role, group_of
+from promoportal.db import row_versions
 from redemptions.models import Redemption, RedemptionState
 from rewards.admin.promotions import PromotionAdmin
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Promotion
@@ -345,7 +346,8 @@ def test_a_confirmation_applies_to_the_rows_that_it_showed(
     asked = operations.post("write_off", *asked_about)
     later = held()
 
-    operations.do("write_off", later, _selected_action=[], keys=asked.context["keys"])
+    fixed = {name: asked.context[name] for name in ("keys", "seen")}
+    operations.do("write_off", later, _selected_action=[], **fixed)
 
     assert "2 assignments" in asked.content.decode()
     assert {column(row, "state") for row in asked_about} == {AssignmentState.VOID}
@@ -496,7 +498,12 @@ def test_rows_beyond_the_time_limit_are_unchanged_and_counted(
     hasty = replace(action, seconds=0)
 
     done = hasty.perform(
-        Promotion, keys, by=operations.user, why=WHY, address="192.0.2.1"
+        Promotion,
+        keys,
+        by=operations.user,
+        why=WHY,
+        address="192.0.2.1",
+        seen=row_versions.versions(made),
     )
 
     assert hasty.tell(done, Promotion) == (
@@ -521,9 +528,9 @@ def test_an_action_reads_its_row_once_per_step(operations: StaffClient) -> None:
         for one in made
         if one["sql"].startswith("SELECT") and table in one["sql"]
     ]
-    # Reads: with its version, with its execution, with a lock (the audit entry uses the
-    # locked row), and for the page after the action.
-    assert len(reads) == 4, reads
+    # Reads: its key, with its version, with its execution, with a lock (the audit entry
+    # uses the locked row), and for the page after the action.
+    assert len(reads) == 5, reads
 
 
 def test_an_anonymous_post_redirects_to_the_login(operations: StaffClient) -> None:
