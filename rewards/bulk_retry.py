@@ -9,6 +9,7 @@ and another worker repeats the part. So no part takes effect twice.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from promoportal.db import bulk
 from promoportal.db.bulk_result import SkipReason
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import decisions, signals
+from rewards.decisions import Confirmed
 from rewards.models import Assignment, Retrial, RetrialPart, RetrialState, Retried
 
 # Rows per part.
@@ -27,16 +29,65 @@ PART = 500
 TURN = 8.0
 
 
+@dataclass(frozen=True)
+class Figures:
+    """What the user confirmed, and the figures in words: confirmed, and at the start."""
+
+    confirmed: Confirmed
+    confirmed_as: str
+    begun_as: str
+
+    def columns(self) -> dict[str, Any]:
+        return {
+            "newest": self.confirmed.newest,
+            "confirmed_at": self.confirmed.at,
+            "confirmed_as": self.confirmed_as,
+            "begun_as": self.begun_as,
+        }
+
+
+def this_moment() -> Confirmed:
+    """
+    Return the moment before a preview is read: later rows and changes count as new.
+
+    A transaction may have changed a row already, but commit after the preview was read.
+    So the time is the one at which the oldest such transaction can have changed a row.
+    """
+    newest = Assignment.objects.order_by("-pk").values_list("pk", flat=True).first()
+    with connection.cursor() as cursor:
+        cursor.execute(_OLDEST_CHANGE)
+        return Confirmed(newest or 0, cursor.fetchone()[0])
+
+
+# A transaction with an ID has changed rows. Without an ID, only its statement can.
+_OLDEST_CHANGE = """
+    SELECT least(statement_timestamp(), min(CASE
+        WHEN backend_xid IS NOT NULL THEN xact_start
+        WHEN state = 'active' THEN query_start
+    END))
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
 def begin(
-    rows: QuerySet[Assignment], *, form: UUID, narrowed: str, by: Any, why: str
+    rows: QuerySet[Assignment],
+    *,
+    form: UUID,
+    narrowed: str,
+    by: Any,
+    why: str,
+    figures: Figures | None = None,
 ) -> Retrial:
     """
     Start a bulk retry of the rows that the query finds now; return the bulk retry.
 
-    If the same form was sent before, return the bulk retry that the form started.
+    Rows that are newer than the confirmation in `figures`, or changed since, will be
+    skipped. If the same form was sent before, return the bulk retry that it started.
     """
     with transaction.atomic():
         columns = {"narrowed": narrowed, "by": by, "why": why}
+        columns |= figures.columns() if figures else {}
         retrial, is_new = Retrial.objects.get_or_create(form=form, defaults=columns)
         if is_new:
             retrial.total = _choose(rows, retrial)
@@ -108,11 +159,20 @@ def _process_part() -> bool:
         part = retrial.parts.order_by("number").first()
         if part is not None:
             rows = Assignment.objects.filter(pk__in=part.assignments)
-            skipped = decisions.retry_together(rows, by=retrial.by, why=retrial.why)
+            skipped = decisions.retry_together(
+                rows, by=retrial.by, why=retrial.why, confirmed=_confirmed(retrial)
+            )
             _conclude(retrial, part, skipped)
         if not retrial.parts.exists():
             retrial.move(RetrialState.DONE, why=f"{retrial.total:,} were looked at.")
         return True
+
+
+def _confirmed(retrial: Retrial) -> Confirmed | None:
+    """Return what was confirmed; None for bulk retries of the previous release."""
+    if retrial.newest is None or retrial.confirmed_at is None:
+        return None
+    return Confirmed(retrial.newest, retrial.confirmed_at)
 
 
 def _conclude(

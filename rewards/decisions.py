@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -61,11 +63,34 @@ def retry(
     return _each(_retry, rows, by=by, why=why, seen=seen)
 
 
+@dataclass(frozen=True)
+class Confirmed:
+    """The last moment whose rows the user saw: the highest key, and the time."""
+
+    newest: int
+    at: datetime
+
+    def obstacle(self, row: Assignment) -> SkipReason | None:
+        """Return why the row is not what the user confirmed, or None."""
+        if row.pk > self.newest:
+            return LISTED_LATER
+        times = (row.state_since, row.changed_at)
+        return CHANGED_LATER if any(at and at >= self.at for at in times) else None
+
+
+LISTED_LATER = SkipReason(SkipKind.CHANGED, "it was listed after you confirmed")
+CHANGED_LATER = SkipReason(
+    SkipKind.CHANGED, "it changed after you confirmed: look at it again"
+)
+
+
 def retry_together(
-    rows: QuerySet[Assignment], *, by: Any, why: str
+    rows: QuerySet[Assignment], *, by: Any, why: str, confirmed: Confirmed | None = None
 ) -> dict[int, SkipReason | None]:
     """
     Retry rows of several executions in one transaction.
+
+    Rows that are newer than `confirmed`, or changed since, are skipped.
 
     Return, for each primary key, why its row was skipped, or None if it was retried.
     Rows that need no evaluation become `OWED` in one statement per execution.
@@ -75,8 +100,19 @@ def retry_together(
         for execution_pk in sorted(set(rows.values_list("execution_id", flat=True))):
             stop = lock_exclusive(execution_pk)
             locked = _locked_of(rows.filter(execution=execution_pk))
-            found |= _retry_each(locked, stop, by=by, why=why)
+            later = _changed_later(locked, confirmed)
+            same = [row for row in locked if row.pk not in later]
+            found |= {**later, **_retry_each(same, stop, by=by, why=why)}
     return found
+
+
+def _changed_later(
+    locked: list[Assignment], confirmed: Confirmed | None
+) -> dict[int, SkipReason]:
+    if confirmed is None:
+        return {}
+    obstacles = {row.pk: confirmed.obstacle(row) for row in locked}
+    return {pk: obstacle for pk, obstacle in obstacles.items() if obstacle}
 
 
 def _retry_each(
@@ -249,8 +285,21 @@ def _release(
         why_not = _ask_for_approval(row)
     if why_not:
         return why_not
-    _owe_one(row, stop, by=by, why=why, **_COMPARED)
+    approved = _approved(row)
+    _owe_one(row, stop, by=by, why=why, **_COMPARED, confirmed=approved)
     return None
+
+
+def _approved(row: Assignment) -> dict[str, str]:
+    """Return all reasons that staff approved, each with the worth that they saw."""
+    earlier, listed = row.confirmed or {}, row.known_difference
+    reasons = [row.reason, *([AssignmentReason.DIFFERS] if listed else [])]
+    row.refresh_from_db(fields=["value", "unit"])
+    return earlier | dict.fromkeys(reasons, _worth(row))
+
+
+def _worth(row: Assignment) -> str:
+    return f"{row.value} {row.unit}"
 
 
 def _held_as(row: Assignment) -> str:
@@ -295,7 +344,9 @@ def _as_listed(
 
 def _over(row: Assignment) -> str:
     """Return why the reward needs an approval of its value, or ""."""
-    if row.reason == AssignmentReason.OVER_LIMIT or row.value is None:
+    reason = AssignmentReason.OVER_LIMIT
+    is_approved = (row.confirmed or {}).get(reason) == _worth(row)
+    if row.reason == reason or row.value is None or is_approved:
         return ""
     is_allowed = limits.current().allow_reward(row.value, row.unit)
     return "" if is_allowed else evaluation.over_limit(row.value, row.unit)
@@ -378,14 +429,17 @@ def _not_given(
     )
     if isinstance(reasons, SkipReason):
         return reasons
+    settled: dict[str, Any]
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
     is_ended = stop == ExecutionStop.CANCELLED or row.meaning in _ENDED
     reason = {} if is_ended else _next_reason(row)
-    if row.state == AssignmentState.HELD and reason:
-        # The reward was not activated. Staff must still decide whether to activate it.
+    if not reason:
+        _owe_one(row, stop, by=by, why=reasons, **settled)
+    # Otherwise the reward was not activated, but staff must decide whether to do so.
+    elif row.state == AssignmentState.HELD:
         Assignment.objects.filter(pk=row.pk).update(**settled, **reason)
     else:
-        _owe_one(row, stop, by=by, why=reasons, **settled)
+        row.move(AssignmentState.HELD, by=by, why=reasons, **settled, **reason)
     return None
 
 
@@ -400,6 +454,8 @@ def _next_reason(row: Assignment) -> dict[str, str]:
         return {"reason": AssignmentReason.UNKNOWN_STATUS, "problem": UNCLEAR}
     if difference := row.known_difference:
         return {"reason": AssignmentReason.DIFFERS, "problem": difference.problem}
+    if problem := _over(row):
+        return {"reason": AssignmentReason.OVER_LIMIT, "problem": problem}
     return {}
 
 

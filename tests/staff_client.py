@@ -60,7 +60,8 @@ class StaffClient:
             "_selected_action": [row.pk for row in rows],
             **more,
         }
-        form.setdefault("seen", seen_now(*rows))
+        if "seen" not in form:
+            form["seen"] = seen_now(*rows)
         return self.client.post(more.pop("at", list_of(type(rows[0]))), form)
 
     def do(self, action: str, *rows: Model, why: str = WHY, **more: Any) -> str:
@@ -87,3 +88,15 @@ def seen_now(*rows: Model) -> str:
     keys = [row.pk for row in rows]
     stored = type(rows[0])._base_manager.filter(pk__in=keys)
     return row_versions.encode(row_versions.versions(list(stored)))
+
+
+def preview_form(staff: StaffClient, address: str) -> dict[str, str]:
+    """Open the preview of a bulk retry, and return what its form posts."""
+    return preview_fields(staff.client.post(address, {"retry_all": "ask"}))
+
+
+def preview_fields(shown: Any) -> dict[str, str]:
+    """Return what the form of an opened preview posts, without the reason."""
+    form = shown.context["form"]
+    names = ("form", "newest", "at", "figures")
+    return {"retry_all": "yes"} | {name: str(form[name].value()) for name in names}

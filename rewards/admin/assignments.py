@@ -92,7 +92,11 @@ def _proposed(row: Assignment) -> SafeString:
     if first is None:
         return SafeString("")
     proposal = f"{first.by} says: {first.get_says_display()}. {first.why}"
-    return format_html("{} {}", proposal, since(first.at))
+    void = "" if approvals.is_about(first, row) else _VOID
+    return format_html("{} {} {}", proposal, since(first.at), void)
+
+
+_VOID = "The assignment changed since then: this does not count any more."
 
 
 def _second(row: Assignment) -> str:

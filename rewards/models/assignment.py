@@ -83,6 +83,15 @@ class Assignment(Stateful, Leased):
         db_default="",
         help_text="What Optimove lists otherwise than it was assigned.",
     )
+    confirmed = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="The reasons that staff approved, each with the reward's worth.",
+    )
+    # A trigger of the database sets it, so that no statement can forget it.
+    changed_at = models.DateTimeField(
+        null=True, help_text="The last change that matters, except for the state's."
+    )
     repeated = models.BooleanField(default=False)
     cleared = models.BooleanField(default=False, help_text="It passed the limits.")
     doubtful = models.BooleanField(
