@@ -184,11 +184,16 @@ def _compare_owner(row: Assignment, listed: Row) -> SkipReason | None:
     return None if is_same else NOT_THEIRS
 
 
+# States in which no worker processes a row that is in doubt. After a restored backup, a
+# row in `VOID` may have been activated in the gap.
+_STILL = (AssignmentState.UNCERTAIN, AssignmentState.HELD, AssignmentState.VOID)
+
+
 def obstacle_to_saying(row: Assignment) -> SkipReason | None:
     """Return why staff cannot confirm or deny the activation; None if they can."""
     if not row.doubtful:
         return SkipReason(SkipKind.WRONG_STATE, "not in doubt")
-    if row.state not in {AssignmentState.UNCERTAIN, AssignmentState.HELD}:
+    if row.state not in _STILL:
         label = AssignmentState(row.state).label
         return SkipReason(SkipKind.WRONG_STATE, f"{label}: wait for its answer")
     return None
@@ -313,6 +318,16 @@ def _stays(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
     return EXECUTION_CANCELLED if stop == ExecutionStop.CANCELLED else None
 
 
+def _listed(row: Assignment, stop: ExecutionStop, *confirmed: str) -> evaluation.Listed:
+    """Read the row that Optimove listed last again, with the present contract file."""
+    vendor_row = optimove.reread(row.as_assigned)
+    terms = evaluation.Terms(
+        row.execution, stop, limits.current(), frozenset(confirmed)
+    )
+    [listed] = evaluation.evaluate_page([vendor_row], terms).values()
+    return listed
+
+
 def _as_listed(
     row: Assignment, stop: ExecutionStop, *confirmed: str
 ) -> SkipReason | None:
@@ -322,16 +337,12 @@ def _as_listed(
     The limits of the execution are checked with the new value. Return why the row
     cannot become pending, or None if it can.
     """
-    vendor_row = optimove.reread(row.as_assigned)
-    terms = evaluation.Terms(
-        row.execution, stop, limits.current(), frozenset(confirmed)
-    )
-    [listed] = evaluation.evaluate_page([vendor_row], terms).values()
+    listed = _listed(row, stop, *confirmed)
     verdict, owner = listed.against(row, row.known_difference)
     if verdict.reason and verdict.reason not in NEEDS_CONFIRMATION:
         what = "what is listed now cannot be read" if confirmed else _STILL_NOT
         return SkipReason(SkipKind.UNREADABLE, f"{what}. {verdict.problem}")
-    if row.key and (why_not := _compare_owner(row, vendor_row)):
+    if row.key and (why_not := _compare_owner(row, listed.row)):
         return why_not
     _take_over(row, {**listed.columns, **owner}, verdict)
     if verdict.reason == AssignmentReason.REPEATED:
@@ -408,11 +419,31 @@ def _owe(
     reopen([rows[0].execution_id], by=by, why=why)
 
 
+def _identify(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
+    """
+    Give a row without a key its owner and its key, or else it could not be reported.
+
+    Such a row had invalid data when it was listed. Return why this is not possible.
+    """
+    if row.key:
+        return None
+    listed = _listed(row, stop)
+    if listed.row.problem:
+        what = "it cannot be read, so that its activation could not be reported"
+        return SkipReason(SkipKind.UNREADABLE, f"{what}. {listed.row.problem}")
+    columns = {**listed.columns, **listed.owner(row)}
+    _take_over(row, columns, evaluation.Verdict(AssignmentState.HELD))
+    row.refresh_from_db()
+    return None
+
+
 def _given(
-    row: Assignment, _: ExecutionStop, *, by: Any, why: str
+    row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
-    reasons = obstacle_to_saying(row) or approvals.approve(
-        row, Says.GIVEN, by=by, why=why
+    reasons = (
+        obstacle_to_saying(row)
+        or _identify(row, stop)
+        or approvals.approve(row, Says.GIVEN, by=by, why=why)
     )
     if isinstance(reasons, SkipReason):
         return reasons
@@ -433,7 +464,9 @@ def _not_given(
     settled = {"doubtful": False, "first_sent_at": None, "lease_until": None}
     is_ended = stop == ExecutionStop.CANCELLED or row.meaning in _ENDED
     reason = {} if is_ended else _next_reason(row)
-    if not reason:
+    if row.state == AssignmentState.VOID:
+        Assignment.objects.filter(pk=row.pk).update(**settled)
+    elif not reason:
         _owe_one(row, stop, by=by, why=reasons, **settled)
     # Otherwise the reward was not activated, but staff must decide whether to do so.
     elif row.state == AssignmentState.HELD:
@@ -457,6 +490,28 @@ def _next_reason(row: Assignment) -> dict[str, str]:
     if problem := _over(row):
         return {"reason": AssignmentReason.OVER_LIMIT, "problem": problem}
     return {}
+
+
+def tell(
+    rows: QuerySet[Assignment], *, by: Any, why: str, seen: Seen | None = None
+) -> BulkResult:
+    """Record that CRM knows what Optimove changed after rewards were activated."""
+    return _each(_tell, rows, by=by, why=why, seen=seen)
+
+
+def obstacle_to_telling(row: Assignment) -> SkipReason | None:
+    """Return why CRM needs to be told nothing about the row; None if it does."""
+    is_changed = row.reason == AssignmentReason.DIFFERS or row.cancelled_too_late
+    if row.state == AssignmentState.ACTIVE and is_changed and row.told_at is None:
+        return None
+    return SkipReason(SkipKind.WRONG_STATE, "there is nothing to tell CRM")
+
+
+def _tell(row: Assignment, _: ExecutionStop, **_said: Any) -> SkipReason | None:
+    why_not = obstacle_to_telling(row)
+    if not why_not:
+        Assignment.objects.filter(pk=row.pk).update(told_at=Now())
+    return why_not
 
 
 def _write_off(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Q
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -22,7 +23,7 @@ from executions.models import (
 )
 from promoportal.admin import list_columns
 from promoportal.admin.actions import Action, Actions, each_row
-from promoportal.admin.alerts import held
+from promoportal.admin.alerts import Alert, held
 from promoportal.admin.date_filter import days
 from promoportal.admin.formatting import badge, beside, moment, since, state_badge
 from promoportal.admin.links import link, link_by_name, list_of
@@ -128,7 +129,15 @@ class ExecutionAdmin(PortalAdmin):
     )
     search = Search(exact=("reference", "campaign__reference"))
     search_help_text = "An execution's or a campaign's id, in full"
-    alerts = (held("Executions are held", "Execution is held", field="stop"),)
+    alerts = (
+        held("Executions are held", "Execution is held", field="stop"),
+        Alert(
+            "paused",
+            "Executions are paused until staff resume them",
+            "Execution is paused until staff resume it",
+            lambda: Q(stop=ExecutionStop.PAUSED),
+        ),
+    )
     offered = Actions(ACTIONS, state_label=lambda row: str(row.get_stop_display()))
     fieldsets = (
         fieldset(None, "campaign_link", "kind", "opened", list_columns.problem_in_full),

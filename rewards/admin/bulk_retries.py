@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString
 
 from promoportal.admin import list_columns
 from promoportal.admin.actions import Action, Actions, ReasonForm, each_row
+from promoportal.admin.alerts import Alert
 from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import link, list_of, page_of
 from promoportal.admin.list_columns import computed, link_to, numbered, when
@@ -143,6 +144,14 @@ class RetrialAdmin(PortalAdmin):
     )
     list_select_related = ("by",)
     list_filter = ("state",)
+    alerts = (
+        Alert(
+            "paused",
+            "Bulk retries are paused until staff resume them",
+            "Bulk retry is paused until staff resume it",
+            lambda: Q(state=RetrialState.PAUSED),
+        ),
+    )
     fields = ("person", "said", "of_which", "begun")
     identity = numbered("retrial")
     person = computed("by", lambda row: str(row.by))

@@ -132,11 +132,11 @@ class Listed:
         """Evaluate a stored row; also return its owner's columns if it gets a key."""
         row, terms = self.row, self.terms
         is_known = old.key or row.problem or row.meaning != Meaning.ACTIVATE
-        owner = {} if is_known else self._owner(old)
+        owner = {} if is_known else self.owner(old)
         repeated = owner.get("repeated", old.repeated)
         return evaluate(row, terms, repeated=repeated, difference=difference), owner
 
-    def _owner(self, old: Assignment) -> Columns:
+    def owner(self, old: Assignment) -> Columns:
         """Return the columns of the owner and the key, for a row that was invalid."""
         owner = {"promotion": self.promotion, "customer": self.row.customer}
         same = Assignment.objects.filter(execution=old.execution_id, **owner)

@@ -14,6 +14,7 @@ CREATE = f"""
     CREATE FUNCTION rewards_assignment_changed() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         NEW.changed_at := statement_timestamp();
+        NEW.told_at := NULL;
         RETURN NEW;
     END $$;
 
@@ -42,6 +43,11 @@ class Migration(migrations.Migration):
             model_name='assignment',
             name='confirmed',
             field=models.JSONField(blank=True, help_text="The reasons that staff approved, each with the reward's worth.", null=True),
+        ),
+        migrations.AddField(
+            model_name='assignment',
+            name='told_at',
+            field=models.DateTimeField(help_text='When staff told CRM what changed after the activation.', null=True),
         ),
         migrations.AddField(
             model_name='proposal',
