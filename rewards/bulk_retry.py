@@ -20,7 +20,7 @@ from promoportal.db import bulk
 from promoportal.db.bulk_result import SkipReason
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import decisions, signals
-from rewards.decisions import Confirmed
+from rewards.confirmed_moment import ConfirmedMoment
 from rewards.models import Assignment, Retrial, RetrialPart, RetrialState, Retried
 
 # Rows per part.
@@ -31,9 +31,9 @@ TURN = 8.0
 
 @dataclass(frozen=True)
 class Figures:
-    """What the user confirmed, and the figures in words: confirmed, and at the start."""
+    """The confirmed moment, and the figures in words: confirmed, and at the start."""
 
-    confirmed: Confirmed
+    confirmed: ConfirmedMoment
     confirmed_as: str
     begun_as: str
 
@@ -44,30 +44,6 @@ class Figures:
             "confirmed_as": self.confirmed_as,
             "begun_as": self.begun_as,
         }
-
-
-def this_moment() -> Confirmed:
-    """
-    Return the moment before a preview is read: later rows and changes count as new.
-
-    A transaction may have changed a row already, but commit after the preview was read.
-    So the time is the one at which the oldest such transaction can have changed a row.
-    """
-    newest = Assignment.objects.order_by("-pk").values_list("pk", flat=True).first()
-    with connection.cursor() as cursor:
-        cursor.execute(_OLDEST_CHANGE)
-        return Confirmed(newest or 0, cursor.fetchone()[0])
-
-
-# A transaction with an ID has changed rows. Without an ID, only its statement can.
-_OLDEST_CHANGE = """
-    SELECT least(statement_timestamp(), min(CASE
-        WHEN backend_xid IS NOT NULL THEN xact_start
-        WHEN state = 'active' THEN query_start
-    END))
-    FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
 
 
 def begin(
@@ -168,11 +144,11 @@ def _process_part() -> bool:
         return True
 
 
-def _confirmed(retrial: Retrial) -> Confirmed | None:
+def _confirmed(retrial: Retrial) -> ConfirmedMoment | None:
     """Return what was confirmed; None for bulk retries of the previous release."""
     if retrial.newest is None or retrial.confirmed_at is None:
         return None
-    return Confirmed(retrial.newest, retrial.confirmed_at)
+    return ConfirmedMoment(retrial.newest, retrial.confirmed_at)
 
 
 def _conclude(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -20,10 +18,11 @@ from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
 from promoportal.db.row_versions import Seen
 from promoportal.db.state_machine import LostRace
 from promoportal.optimove import Meaning, Row
-from rewards import approvals, limits, signals
+from rewards import approvals, limits, listed_again, signals
 from rewards.approvals import Says
 from rewards.collection import evaluation
 from rewards.collection.evaluation import REREAD_REASONS
+from rewards.confirmed_moment import ConfirmedMoment
 from rewards.models import (
     Assignment,
     AssignmentDifference,
@@ -63,29 +62,12 @@ def retry(
     return _each(_retry, rows, by=by, why=why, seen=seen)
 
 
-@dataclass(frozen=True)
-class Confirmed:
-    """The last moment whose rows the user saw: the highest key, and the time."""
-
-    newest: int
-    at: datetime
-
-    def obstacle(self, row: Assignment) -> SkipReason | None:
-        """Return why the row is not what the user confirmed, or None."""
-        if row.pk > self.newest:
-            return LISTED_LATER
-        times = (row.state_since, row.changed_at)
-        return CHANGED_LATER if any(at and at >= self.at for at in times) else None
-
-
-LISTED_LATER = SkipReason(SkipKind.CHANGED, "it was listed after you confirmed")
-CHANGED_LATER = SkipReason(
-    SkipKind.CHANGED, "it changed after you confirmed: look at it again"
-)
-
-
 def retry_together(
-    rows: QuerySet[Assignment], *, by: Any, why: str, confirmed: Confirmed | None = None
+    rows: QuerySet[Assignment],
+    *,
+    by: Any,
+    why: str,
+    confirmed: ConfirmedMoment | None = None,
 ) -> dict[int, SkipReason | None]:
     """
     Retry rows of several executions in one transaction.
@@ -100,19 +82,10 @@ def retry_together(
         for execution_pk in sorted(set(rows.values_list("execution_id", flat=True))):
             stop = lock_exclusive(execution_pk)
             locked = _locked_of(rows.filter(execution=execution_pk))
-            later = _changed_later(locked, confirmed)
+            later = confirmed.obstacles(locked) if confirmed else {}
             same = [row for row in locked if row.pk not in later]
             found |= {**later, **_retry_each(same, stop, by=by, why=why)}
     return found
-
-
-def _changed_later(
-    locked: list[Assignment], confirmed: Confirmed | None
-) -> dict[int, SkipReason]:
-    if confirmed is None:
-        return {}
-    obstacles = {row.pk: confirmed.obstacle(row) for row in locked}
-    return {pk: obstacle for pk, obstacle in obstacles.items() if obstacle}
 
 
 def _retry_each(
@@ -184,8 +157,7 @@ def _compare_owner(row: Assignment, listed: Row) -> SkipReason | None:
     return None if is_same else NOT_THEIRS
 
 
-# States in which no worker processes a row that is in doubt. After a restored backup, a
-# row in `VOID` may have been activated in the gap.
+# After a restored backup, a row in `VOID` may have been activated in the gap.
 _STILL = (AssignmentState.UNCERTAIN, AssignmentState.HELD, AssignmentState.VOID)
 
 
@@ -318,16 +290,6 @@ def _stays(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
     return EXECUTION_CANCELLED if stop == ExecutionStop.CANCELLED else None
 
 
-def _listed(row: Assignment, stop: ExecutionStop, *confirmed: str) -> evaluation.Listed:
-    """Read the row that Optimove listed last again, with the present contract file."""
-    vendor_row = optimove.reread(row.as_assigned)
-    terms = evaluation.Terms(
-        row.execution, stop, limits.current(), frozenset(confirmed)
-    )
-    [listed] = evaluation.evaluate_page([vendor_row], terms).values()
-    return listed
-
-
 def _as_listed(
     row: Assignment, stop: ExecutionStop, *confirmed: str
 ) -> SkipReason | None:
@@ -337,14 +299,14 @@ def _as_listed(
     The limits of the execution are checked with the new value. Return why the row
     cannot become pending, or None if it can.
     """
-    listed = _listed(row, stop, *confirmed)
+    listed = listed_again.read(row, stop, *confirmed)
     verdict, owner = listed.against(row, row.known_difference)
     if verdict.reason and verdict.reason not in NEEDS_CONFIRMATION:
         what = "what is listed now cannot be read" if confirmed else _STILL_NOT
         return SkipReason(SkipKind.UNREADABLE, f"{what}. {verdict.problem}")
     if row.key and (why_not := _compare_owner(row, listed.row)):
         return why_not
-    _take_over(row, {**listed.columns, **owner}, verdict)
+    listed_again.take_over(row, {**listed.columns, **owner}, verdict)
     if verdict.reason == AssignmentReason.REPEATED:
         return _needs_confirmation("read, and it is a second assignment")
     if not verdict.reason:
@@ -370,19 +332,6 @@ def _ask_for_approval(row: Assignment) -> SkipReason | None:
     reason = AssignmentReason.OVER_LIMIT
     Assignment.objects.filter(pk=row.pk).update(reason=reason, problem=problem)
     return _needs_confirmation(reason.label)
-
-
-def _take_over(
-    row: Assignment, columns: dict[str, Any], verdict: evaluation.Verdict
-) -> None:
-    """Store the new values of the row; stop its execution if a limit is exceeded."""
-    counted = [row] if row.meaning == Meaning.ACTIVATE else []
-    limits.admit(row.execution, [columns], instead_of=counted)
-    is_over = limits.hold_if_over(row.execution)
-    columns |= {"order": None, "cleared": row.cleared and not is_over}
-    if verdict.reason:
-        columns |= {"reason": verdict.reason, "problem": verdict.problem}
-    Assignment.objects.filter(pk=row.pk).update(**columns)
 
 
 _STILL_NOT = "it still cannot be activated"
@@ -419,30 +368,12 @@ def _owe(
     reopen([rows[0].execution_id], by=by, why=why)
 
 
-def _identify(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
-    """
-    Give a row without a key its owner and its key, or else it could not be reported.
-
-    Such a row had invalid data when it was listed. Return why this is not possible.
-    """
-    if row.key:
-        return None
-    listed = _listed(row, stop)
-    if listed.row.problem:
-        what = "it cannot be read, so that its activation could not be reported"
-        return SkipReason(SkipKind.UNREADABLE, f"{what}. {listed.row.problem}")
-    columns = {**listed.columns, **listed.owner(row)}
-    _take_over(row, columns, evaluation.Verdict(AssignmentState.HELD))
-    row.refresh_from_db()
-    return None
-
-
 def _given(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
     reasons = (
         obstacle_to_saying(row)
-        or _identify(row, stop)
+        or listed_again.identify(row, stop)
         or approvals.approve(row, Says.GIVEN, by=by, why=why)
     )
     if isinstance(reasons, SkipReason):
@@ -500,7 +431,7 @@ def tell(
 
 
 def obstacle_to_telling(row: Assignment) -> SkipReason | None:
-    """Return why CRM needs to be told nothing about the row; None if it does."""
+    """Return why staff have nothing to report to CRM; None if they have."""
     is_changed = row.reason == AssignmentReason.DIFFERS or row.cancelled_too_late
     if row.state == AssignmentState.ACTIVE and is_changed and row.told_at is None:
         return None

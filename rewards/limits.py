@@ -149,7 +149,7 @@ def waive(execution: Execution, *, seen: Seen | None = None) -> None:
     if seen is not None:
         shown = {pk: row_versions.only(each, [_FIGURES]) for pk, each in seen.items()}
         if row_versions.changed(execution, shown):
-            raise LostRace(f"The figures of {execution} changed meanwhile.")
+            raise LostRace(f"The figures of {execution} changed since then.")
     locked.waived = _figures(execution, locked)
     locked.save(update_fields=["waived"])
     _release(locked)

@@ -31,7 +31,7 @@ from rewards import bulk_retry
 from rewards.admin import bulk_retry_preview
 from rewards.admin.bulk_retry_preview import Preview
 from rewards.bulk_retry import Figures
-from rewards.decisions import Confirmed
+from rewards.confirmed_moment import ConfirmedMoment, this_moment
 from rewards.models import Assignment, Retrial, RetrialState, Retried
 
 _LABEL = "Retry all matching"
@@ -58,7 +58,7 @@ class RetryAllForm(ReasonForm):
                 return at
         raise forms.ValidationError("The time is invalid.")
 
-    def show(self, moment: Confirmed, figures: str) -> None:
+    def show(self, moment: ConfirmedMoment, figures: str) -> None:
         """Set what the page shows, instead of what an earlier page showed."""
         shown = {"newest": moment.newest, "at": moment.at.isoformat()}
         shown["figures"] = figures
@@ -86,7 +86,7 @@ def answer(posted: PostedForm) -> HttpResponse:
         return posted.go_back("Nothing was done: the list says why.")
     form = RetryAllForm(posted.data if "why" in posted.data else None)
     # The moment first: what changes while the preview is read counts as changed since.
-    moment = bulk_retry.this_moment()
+    moment = this_moment()
     preview = bulk_retry_preview.preview(rows, request.GET.dict())
     if form.is_valid():
         narrowed = ", ".join(changes.narrowed)
@@ -115,7 +115,7 @@ def _begin(
 ) -> Retrial:
     """Begin a bulk retry and record it in the audit log, only once for each form."""
     by, form, why = posted.request.user, said["form"], said["why"]
-    confirmed = Confirmed(said["newest"], said["at"])
+    confirmed = ConfirmedMoment(said["newest"], said["at"])
     figures = Figures(confirmed, said["figures"], preview.figures)
     with transaction.atomic():
         is_new = not Retrial.objects.filter(form=form).exists()

@@ -263,7 +263,7 @@ def test_a_reward_that_became_costly_needs_a_second_approval(first: User) -> Non
     ]
 
 
-def test_the_page_says_that_a_first_approval_is_void(
+def test_the_page_says_that_a_first_approval_does_not_count(
     operations: StaffClient, first: User
 ) -> None:
     row = doubtful()
@@ -294,7 +294,7 @@ def test_a_reward_over_the_limit_is_not_sent_again_without_an_approval(
 
 
 def approved(first: User, settings: Settings) -> Assignment:
-    """Return a reward that was approved over the limit, sent, and is in doubt."""
+    """Return a reward whose value over the limit was approved."""
     settings.DECIDE_ALONE_UP_TO = []
     settings.LIMIT_REWARD = ["EUR=100"]
     row = AssignmentFactory(

@@ -113,7 +113,7 @@ def test_staff_resume_an_execution_over_its_limit(
     assert len(world.box.credits) == 3
 
 
-def test_the_sentence_of_a_held_execution_follows_its_figures(
+def test_the_sentence_of_a_stopped_execution_follows_its_figures(
     world: World, settings: Settings
 ) -> None:
     settings.LIMIT_CUSTOMERS = ["2"]

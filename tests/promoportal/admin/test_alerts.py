@@ -46,7 +46,7 @@ from tests.staff_client import WHY, StaffClient
 
 
 def propose_first() -> None:
-    """Store the first of two decisions about a reward in doubt."""
+    """Store the first of two decisions about a possibly activated reward."""
     row = AssignmentFactory(state=AssignmentState.UNCERTAIN, doubtful=True)
     Proposal.objects.create(assignment=row, says="GIVEN", by=UserFactory(), why="Yes.")
 

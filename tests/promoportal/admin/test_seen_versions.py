@@ -248,7 +248,7 @@ def test_the_confirmation_names_changed_rows_and_leaves_them_alone(
     assert column(changed, "state") == AssignmentState.HELD
 
 
-def test_all_that_match_are_confirmed_before_anything_is_done(
+def test_all_matching_rows_are_confirmed_before_anything_is_done(
     operations: StaffClient,
 ) -> None:
     """The user saw one page of the list: the other rows are shown as a number first."""

@@ -14,7 +14,7 @@ from django.utils.html import strip_tags
 
 from executions.models import ExecutionStop
 from promoportal.admin.links import list_of, page_of
-from rewards import bulk_retry, decisions
+from rewards import bulk_retry, confirmed_moment, decisions
 from rewards.admin import bulk_retry_preview
 from rewards.models import (
     Assignment,
@@ -407,14 +407,14 @@ def test_a_confirmation_that_is_shown_again_is_about_what_it_shows_then(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_change_that_was_under_way_when_the_confirmation_opened_is_noticed() -> None:
+def test_a_change_that_was_not_committed_yet_counts_as_later() -> None:
     """It is not visible in the preview, although its time is earlier."""
     [row] = held(1)
     with elsewhere() as other:
         other.begin()
         other.do(lambda: Assignment.objects.filter(pk=row.pk).update(value=5000))
-        moment = bulk_retry.this_moment()
+        moment = confirmed_moment.this_moment()
         other.commit()
 
     row.refresh_from_db()
-    assert moment.obstacle(row) == decisions.CHANGED_LATER
+    assert moment.obstacle(row) == confirmed_moment.CHANGED_LATER
