@@ -574,7 +574,7 @@ def test_a_reward_that_was_not_given_in_the_gap_stays_without_activation(
 
 
 @pytest.mark.parametrize("final", ["written off", "execution cancelled"])
-def test_a_row_that_was_final_in_the_backup_is_not_doubtful(
+def test_a_row_that_was_final_in_the_backup_is_not_possibly_activated(
     db: None, final: str
 ) -> None:
     """No event after the backup can have made it pending again."""
