@@ -194,6 +194,8 @@ class Execution(Stateful):
             ExecutionStop.CANCELLED: frozenset(),
         },
     }
+    # The limits add the part "figures".
+    versioned = {"status": ("stop",), "cause": ("reason", "problem")}
 
     reference = models.CharField(max_length=200, unique=True)
     campaign = models.ForeignKey(
@@ -326,6 +328,7 @@ class Trigger(Stateful):
             TriggerState.HELD: frozenset({TriggerState.WAITING}),
         }
     }
+    versioned = {"row": ("state", "state_since", "announced")}
 
     execution = models.ForeignKey(
         Execution, on_delete=models.PROTECT, related_name="triggers", db_index=False

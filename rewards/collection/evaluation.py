@@ -175,7 +175,7 @@ class Listed:
         """Evaluate a stored row; also return its owner's columns if it gets a key."""
         row, terms = self.row, self.terms
         is_known = old.key or row.problem or row.meaning != Meaning.ACTIVATE
-        owner, unproven = ({}, "") if is_known else self._owner(old)
+        owner, unproven = ({}, "") if is_known else self.owner_columns(old)
         repeated = owner.get("repeated", old.repeated)
         verdict = evaluate(
             row,
@@ -186,7 +186,7 @@ class Listed:
         )
         return verdict, owner
 
-    def _owner(self, old: Assignment) -> tuple[Columns, str]:
+    def owner_columns(self, old: Assignment) -> tuple[Columns, str]:
         """
         Return the columns of the owner and the key, for a row that was invalid.
 

@@ -11,7 +11,7 @@ from executions.models import EventType, Execution, ExecutionStop
 from promoportal.sandbox import Fault
 from redemptions.models import Redemption
 from redemptions.reporting import vendor_record
-from rewards import decisions
+from rewards import decisions, listed_again
 from rewards.models import (
     Assignment,
     AssignmentReason,
@@ -225,7 +225,7 @@ def test_a_row_whose_own_id_is_already_stored_is_not_activated(
     release(agent, "C1")
     world.announce("7311")
 
-    assert tried.skipped == {decisions.STORED_TWICE: 1}
+    assert tried.skipped == {listed_again.STORED_TWICE: 1}
     assert credited(world) == ["C1"]
 
 

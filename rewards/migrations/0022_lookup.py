@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('rewards', '0019_held_changed'),
+        ('rewards', '0021_told'),
     ]
 
     operations = [
