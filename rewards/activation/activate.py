@@ -84,7 +84,8 @@ def _take_turns(platform: Platform, threads: int) -> None:
     for turn in count():
         if budget.is_spent() or misses == MAX_MISSES:
             return
-        every_other = turn % 2 == 0
+        # Otherwise, failing rewards of triggered customers could get every probe.
+        every_other = turn % 2 == 0 and not circuit_breaker.is_half_open(Side.PLATFORM)
         due = due_executions(platform.capability, triggered_first=every_other).first()
         if due is None or circuit_breaker.is_open(Side.PLATFORM):
             return
