@@ -31,7 +31,6 @@ from rewards import signals
 from rewards.activation import platform_throttle
 from rewards.activation.call_pool import CallResult, call_all
 from rewards.activation.claims import (
-    MAX_CALL_SECONDS,
     TURN,
     Claim,
     claim,
@@ -40,6 +39,7 @@ from rewards.activation.claims import (
     confirm_claim,
 )
 from rewards.activation.outcomes import conclude
+from rewards.activation.request_lifetime import MAX_CALL_SECONDS
 from rewards.models import Assignment
 
 # A turn ends after this number of claims in a row that got no rows.
