@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from executions.lifecycle import reopen
 from executions.locks import lock_exclusive
@@ -19,6 +20,7 @@ from promoportal.db.row_versions import Seen
 from promoportal.db.state_machine import LostRace
 from promoportal.optimove import Meaning, Row
 from rewards import approvals, limits, listed_again, signals
+from rewards.activation import request_lifetime
 from rewards.approvals import Says
 from rewards.collection import evaluation
 from rewards.collection.evaluation import REREAD_REASONS
@@ -172,6 +174,18 @@ def obstacle_to_saying(row: Assignment) -> SkipReason | None:
         label = AssignmentState(row.state).label
         return SkipReason(SkipKind.WRONG_STATE, f"{label}: wait for its answer")
     return None
+
+
+def obstacle_to_denying(row: Assignment) -> SkipReason | None:
+    """Return why staff cannot deny the activation, now or at all; None if they can."""
+    if why_not := obstacle_to_saying(row):
+        return why_not
+    until = request_lifetime.open_until(row.lease_until)
+    if until is None:
+        return None
+    time = f"{timezone.localtime(until):%Y-%m-%d %H:%M:%S %Z}"
+    sentence = f"its request may still arrive until {time}: try again then"
+    return SkipReason(SkipKind.TOO_EARLY, sentence)
 
 
 def obstacle_to_writing_off(row: Assignment) -> SkipReason | None:
@@ -393,7 +407,7 @@ def _given(
 def _not_given(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
-    reasons = obstacle_to_saying(row) or approvals.approve(
+    reasons = obstacle_to_denying(row) or approvals.approve(
         row, Says.NOT_GIVEN, by=by, why=why
     )
     if isinstance(reasons, SkipReason):

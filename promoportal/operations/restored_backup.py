@@ -24,7 +24,7 @@ from promoportal.db.database_identity import Continuity, Gap
 from redemptions import in_doubt
 from redemptions.models import Redemption, RedemptionState
 from rewards.activation import deadlines
-from rewards.activation.claims import LEASE
+from rewards.activation.request_lifetime import LEASE
 from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 _log = logging.getLogger("promoportal.restoring")
