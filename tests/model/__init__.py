@@ -1,0 +1,1 @@
+"""A state model of the engine, which is explored exhaustively. See `explore`."""
