@@ -145,7 +145,7 @@ def may_be_active(row: Row) -> bool:
 
 
 def least_counted(row: Row) -> int:
-    """Return the part of the row in the total, if a doubtful row counts as unsent."""
+    """Return the part of the row in the total, if a row counts as unsent while its outcome is unknown."""
     is_sent = row.order is not None or row.state == ACTIVE
     is_counted = row.listed.meaning == ACTIVATE or is_sent
     return row.value if row.state != UNLISTED and is_counted else 0

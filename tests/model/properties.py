@@ -57,7 +57,7 @@ def _broken_by_row(row: Row, record: Record, setting: Setting) -> Iterator[str]:
 
 
 def _counted(row: Row, state: State) -> int:
-    # After a restored backup, a cancelled reward that was given does not count.
+    # After a restored backup, a cancelled reward that has a credit does not count.
     return least_counted(row) if state.gap is None or _is_assigned(row) else 0
 
 

@@ -134,7 +134,8 @@ def _not_found(state: State, index: int, setting: Setting) -> State:
 
 def hold_unsettled(state: State, setting: Setting) -> Iterator[Step]:
     """Stand for `deadlines.hold_unsettled`: the outcome is unknown for too long."""
-    if state.gap and state.gap.lease < GRACE:
+    is_early = state.gap and state.gap.lease < GRACE
+    if is_early or not setting.rules.unsettled_rows_are_held:
         return
     for index, row in enumerate(state.rows):
         is_old = row.first_sent is not None and row.first_sent >= RETENTION

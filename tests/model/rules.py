@@ -11,8 +11,10 @@ class Rules:
     The lines of the engine that hold a guarantee. If one is off, a guarantee breaks.
 
     `tests/model/test_witnesses.py` shows for each rule the shortest run that breaks a
-    guarantee without it. The text below each rule names the code that holds the rule,
-    and the section of the list of known faults that describes the kind of fault.
+    guarantee without it. The text below each rule names the code that holds the rule.
+    The number is that of the kind of fault: 1 a decision about an outdated page, 2 a way
+    past a limit, 3 another owner, 4 identity, 5 a restored backup or a set clock, 6 a
+    changed setting, 7 a late request, 8 ignored proof, 9 a hidden row, 11 other lines.
     """
 
     decision_checks_version: bool = True
@@ -78,6 +80,9 @@ class Rules:
     stranded_rows_are_resolved: bool = True
     """`in_doubt._stop_stranded`: a row that no worker may send is resolved. (9)"""
 
+    unsettled_rows_are_held: bool = True
+    """`deadlines.hold_unsettled`: staff see what stays unknown for too long. (9)"""
+
     look_up_compares_attempts: bool = True
     """`in_doubt._conclude`: "not found" is about the attempt before it. (11)"""
 
@@ -107,6 +112,26 @@ class Rules:
 
 
 ALL = Rules()
+# Rules of the model that the engine does not hold yet, or not in each case. Remove a
+# name in the commit that gives the engine the rule.
+NOT_YET_IN_THE_ENGINE = frozenset(
+    {
+        "decision_checks_version",
+        "resume_checks_figures",
+        "late_answer_matched_by_key",
+        "time_in_future_is_doubt",
+        "mark_and_store_exclude",
+        "gap_rows_wait_for_old_leases",
+        "cancelled_rows_of_a_gap_are_resolved",
+        "attempt_records_promise",
+        "decision_after_last_byte",
+        "key_retention_less_margin",
+        "grace_ends_before_question",
+        "lease_kept_while_doubtful",
+        "proof_moves_owed",
+        "doubt_starts_grace",
+    }
+)
 
 
 def names() -> list[str]:
@@ -114,6 +139,6 @@ def names() -> list[str]:
     return [field.name for field in fields(Rules)]
 
 
-def without(name: str) -> Rules:
-    """Return the rules of the engine with this rule switched off."""
-    return replace(ALL, **{name: False})
+def without(*off: str) -> Rules:
+    """Return the rules of the engine with these rules switched off."""
+    return replace(ALL, **dict.fromkeys(off, False))

@@ -157,14 +157,15 @@ def _retry(state: State, view: View, setting: Setting) -> State:
 
 
 def _release(state: State, view: View, setting: Setting) -> State:
-    """Stand for `decisions.release`; staff approve the value that the page showed."""
+    """Stand for `decisions.release`; only "over the limit" approves a value past it."""
     row = state.rows[view.row]
     is_offered = row.reason in _CONFIRM or known_difference(row, setting.rules)
     if not _is_undecided(row) or state.stop == STOPPED or not is_offered:
         return state
     if not _is_eligible(row, setting):
         return state
-    row = row._replace(approved=max(row.approved, view.figure))
+    if row.reason == Reason.OVER_LIMIT:
+        row = row._replace(approved=max(row.approved, view.figure))
     state = with_row(state, view.row, row)
     if known_difference(row, setting.rules):
         confirmed = (str(Reason.REPEATED), str(Reason.DIFFERS), row.reason)
