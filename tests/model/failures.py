@@ -93,10 +93,12 @@ def _may_set_forward(state: State, setting: Setting) -> bool:
     """
     Return False in the case that docs/guarantees.md excludes.
 
-    If a platform is askable or not idempotent, a step shortens the grace period of a
-    request that got no response before the step, or whose claim a restored backup lacks.
+    A step shortens the grace period of a request that got no response before the step,
+    or whose claim a restored backup lacks. This does no harm if neither the platform
+    nor staff are asked about the request, and the platform knows its key.
     """
-    forgets_nothing = setting.is_idempotent(state) and not setting.askable
+    is_asked = setting.askable or setting.bounds.decisions
+    forgets_nothing = setting.is_idempotent(state) and not is_asked
     requests = {request.row for request in state.requests}
     return forgets_nothing or not (
         any(state.rows[row].state != ACTIVATING for row in requests)
