@@ -15,7 +15,15 @@ import django
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from bench.chaos import FaultTest, SystemUnderTest, Verdict, judge, settle
+from bench.chaos import (
+    FaultTest,
+    SystemUnderTest,
+    Verdict,
+    judge,
+    previous_release,
+    settle,
+)
+from bench.chaos.fault_injection import variables_of
 
 _CAPABILITIES = ("idempotent,askable", "idempotent", "askable", "neither")
 
@@ -55,6 +63,12 @@ class Command(BaseCommand):
             help="misconfigure the queue: jobs are redelivered and killed while they run",
         )
         parser.add_argument(
+            "--previous",
+            metavar="REVISION",
+            help="Git revision that the second host runs (default: the newest tag, "
+            "or the parent of the current commit; none: the present code)",
+        )
+        parser.add_argument(
             "--home",
             type=Path,
             help="folder for its files (default: below PORTAL_HOME)",
@@ -85,11 +99,14 @@ class Command(BaseCommand):
         if home.exists() and any(home.iterdir()):
             msg = f"{home} is not empty. Each fault test needs an empty folder."
             raise CommandError(msg)
+        home = home.resolve()
+        rewards, seconds = options["rewards"], options["seconds"]
         arguments = {name: options[name] for name in ("capability", "wrong_queue")}
+        if seconds:
+            arguments["variables"] = variables_of(rewards)
+            arguments |= self._previous(options["previous"], home)
         with SystemUnderTest(home, **arguments) as stage:
-            test = FaultTest(
-                stage, options["seed"], options["rewards"], options["seconds"]
-            )
+            test = FaultTest(stage, options["seed"], rewards, seconds)
             self.stderr.write(f"Breaking things for {options['seconds']:.0f} s ...")
             test.run()
             test.end_faults()
@@ -97,6 +114,19 @@ class Command(BaseCommand):
             patience = options["patience"]
             seconds = settle(stage, test, patience=patience)
             return judge(stage, test, seconds, patience=patience)
+
+    def _previous(self, revision: str | None, home: Path) -> dict[str, Any]:
+        """Return the code of the second host: the previous release's, if possible."""
+        if revision == "none":
+            return {}
+        try:
+            revision = revision or previous_release.default_revision()
+            manage = previous_release.extract(revision, home / "previous")
+        except previous_release.NotInClone as error:
+            self.stderr.write(f"{error} Both hosts run the present code.")
+            return {}
+        self.stderr.write(f"The second host runs the code of {revision}.")
+        return {"second_host": manage}
 
 
 def _new_home() -> Path:
@@ -109,6 +139,10 @@ def _text(verdict: Verdict) -> str:
     figures = verdict.as_json()
     figures.pop("blows")
     figures["held_why"] = figures["held_why"] or "-"
+    figures["recoveries"] = ", ".join(
+        f"{kind}: {'-' if seconds is None else f'{seconds:g} s'}"
+        for kind, seconds in figures["recoveries"]
+    )
     lines += [f"{name:<18}{value!s:>10}" for name, value in figures.items()]
     return "\n".join(["What happened:", *lines])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import socket
@@ -12,24 +13,48 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.chaos.database_faults import DatabaseFaults
+from bench.chaos.platform_record import PlatformRecord
 from bench.chaos.processes import Process, descendants, send
+from bench.chaos.staff import Staff
 from bench.chaos.target import SystemUnderTest
+from bench.chaos.throughput import rate, recovery
 from promoportal.wire import WireError
 
 # Seconds between two faults.
 _PAUSE = (0.2, 1.2)
 # The event type of a scheduled execution. Optimove sends one webhook per channel.
 _SCHEDULED = 13
+# Seconds of normal operation before the faults, as a share of their duration.
+_BEFORE = 0.15
+# Seconds for which the campaigns last longer than the faults and the measurements.
+_REST = 40.0
+_LEAST_BEFORE, _MOST_BEFORE = 5.0, 20.0
+# Seconds in which the rate must recover after an outage without other faults.
+RECOVERY = 30.0
+# The calls to the platform at the same time. Each takes so long that the campaigns
+# last for the whole test.
+CONCURRENCY = 8
+_PACE = 4.0  # seconds between two orders of slow responses
+# Seconds around a period in which accepted webhooks are sent again.
+_MARGIN = 1.0
 # Seconds for which a process is frozen: longer than any lease.
 _FROZEN = 65.0
 
 # Seconds by which a webhook is delayed.
 _DELAYED = 4.0
+_OK = 200
+# The campaign that begins after the faults.
+_LAST = "last"
+# The customers of the campaign that is over the limits, and its limit.
+_OVER = 60
+_SPINS = 500
+_HIGHEST = 25  # EUR: the highest value of one reward in the sandbox
 
 _PLATFORM: list[dict[str, Any]] = [
     *({"kind": kind} for kind in ("lost_answer", "half_answer", "reset", "empty")),
     *({"kind": kind} for kind in ("error_after", "sentence", "sentence_after")),
-    *({"kind": "error_before", "status": status} for status in (500, 502, 503)),
+    *({"kind": "error_before", "status": status} for status in (422, 500, 502, 503)),
     {"kind": "too_many", "retry_after": 1},
     {"kind": "slow", "seconds": 3},
     {"kind": "drip", "seconds": 20},
@@ -71,35 +96,167 @@ class FaultTest:
     announced: set[str] = field(
         default_factory=set
     )  # executions with an accepted webhook
+    over_limit: str = ""  # the execution that is over the limits
+    before: tuple[float, float] = (0.0, 0.0)  # as `time.time()`
+    during: tuple[float, float] = (0.0, 0.0)
+    after: tuple[float, float] = (0.0, 0.0)
+    sent_again: int = 0  # webhooks that a promoted standby did not have
+    _accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Seconds until the rate was back, after the outages without other faults.
+    recovered: list[float | None] = field(default_factory=list)
+    _replayed: int = 0  # periods whose webhooks were sent again
+    _paced_until: float = 0.0
+    _is_paced: bool = True
     _frozen: dict[int, float] = field(default_factory=dict)  # by pid: when it continues
     _stalled: list[socket.socket] = field(default_factory=list)
     _first: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311 - must be repeatable
+        self.record = PlatformRecord(self.stage.journal)
+        self.staff = Staff(self.stage, self.seed)
+        self.database = DatabaseFaults(self.stage.database, self._random)
+
+    # --- Course -----------------------------------------------------------------------
 
     def run(self) -> None:
-        """Inject faults for `seconds`, while campaigns run."""
-        began = time.monotonic()
+        """Run campaigns: first without faults, then with faults for `seconds`."""
         campaigns = self._campaigns()
+        while campaigns and campaigns[0][0] < 0:
+            self._execute(*campaigns.pop(0)[1:])
+        if self.seconds:
+            self.before = self._measure()
+            self._outage()
+            self.staff.start()
+        began, self.during = time.monotonic(), (time.time(), 0.0)
         # First each fault once, then at random.
-        self._first = self._random.sample(list(_FAULTS), len(_FAULTS))
+        self._first = self._each_once()
         while (now := time.monotonic() - began) < self.seconds:
             while campaigns and campaigns[0][0] <= now:
                 self._execute(*campaigns.pop(0)[1:])
             self._inject()
-            self._thaw(time.monotonic())
-            time.sleep(self._random.uniform(*_PAUSE))
+            self._pass(self._random.uniform(*_PAUSE))
+        self.during = (self.during[0], time.time())
         for _, what, count in campaigns:
-            self._execute(what, count)
+            if what != _LAST:
+                self._execute(what, count)
 
     def end_faults(self) -> None:
-        """End the faults; a process that is frozen stays frozen for the full time."""
+        """
+        End the faults, and measure the recovery from one more outage.
+
+        A process that is frozen stays frozen for the full time.
+        """
         self.stage.clear_faults()
-        time.sleep(_DELAYED + 1)
+        self._paced_until = 0.0
+        self._pass(_DELAYED + 1)
+        while not (self.database.is_over and self.thaw()):
+            self._pass(0.2)
         self._read_webhooks()
         for caller in self._stalled:
             caller.close()
+        for _, what, count in self._campaigns():
+            if what == _LAST:
+                self._execute("execute", count)
+        if self.seconds and self._can_measure:
+            self.after = self._measure()
+            self._outage()
+        self.staff.stop()
+        self.stop_pacing()
+        self._read_webhooks()
+
+    @property
+    def _can_measure(self) -> bool:
+        """
+        Return whether new rewards are sent at once.
+
+        After a failover, they are possibly activated. If the platform is not
+        idempotent, the portal asks first, or staff decide.
+        """
+        return "idempotent" in self.stage.capability or not self.database.lost
+
+    def stop_pacing(self) -> None:
+        self._is_paced = False
+        self.stage.clear_faults()
+
+    def step(self) -> None:
+        """Continue what takes some time, except for what staff do."""
+        self.database.step()
+        self._send_again()
+        self._thaw(time.monotonic())
+        self._pace()
+
+    def _pass(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while True:
+            self.step()
+            if (left := until - time.monotonic()) <= 0:
+                break
+            time.sleep(min(left, 0.2))
+
+    def _measure(self) -> tuple[float, float]:
+        """Wait for further credits; return a time without faults after the first."""
+        until = time.monotonic() + 60
+        count = len(self.record.credits())
+        while len(self.record.credits()) == count and time.monotonic() < until:
+            self._pass(0.1)
+        self._pass(1)
+        began = time.time()
+        self._pass(self._quiet)
+        return began, time.time()
+
+    def _outage(self) -> None:
+        """Shut the database down without other faults; wait until the rate is back."""
+        self.blows[self.database.shut_down()] += 1
+        while not self.database.is_over:
+            self._pass(0.1)
+        until = time.monotonic() + RECOVERY
+        while (found := self.recoveries()[-1][1]) is None and time.monotonic() < until:
+            self._pass(0.2)
+        self.recovered.append(found)
+
+    def recoveries(self) -> list[tuple[str, float | None]]:
+        """Return the kind of each outage, and the seconds until the rate was back."""
+        times = self.record.times()
+        before = rate(times, *self.before)
+        outages = self.database.outages
+        ends = [one.began for one in outages[1:]] + [time.time()]
+        return [
+            (
+                "failover" if one.failover else "shutdown",
+                recovery(times, one.ended, end, before),
+            )
+            for one, end in zip(outages, ends, strict=False)
+        ]
+
+    @property
+    def has_staff(self) -> bool:
+        """Return whether staff press buttons. They do not in a test without faults."""
+        return bool(self.seconds)
+
+    def _pace(self) -> None:
+        """Make every response of the platform so slow that the campaigns last."""
+        if not (
+            self.seconds and self._is_paced and time.monotonic() > self._paced_until
+        ):
+            return
+        seconds = CONCURRENCY / self._rate
+        order = {"kind": "slow", "seconds": seconds, "lasts": _PACE * 2}
+        with suppress(WireError):
+            self.stage.order("faults", side="platform", times=None, **order)
+            self._paced_until = time.monotonic() + _PACE
+
+    @property
+    def _rate(self) -> float:
+        """Return the credits per second that last for the whole test."""
+        return self.rewards / (self.seconds + self._quiet + _REST)
+
+    @property
+    def _quiet(self) -> float:
+        """Return the seconds for which the rate without faults is measured."""
+        return min(max(self.seconds * _BEFORE, _LEAST_BEFORE), _MOST_BEFORE)
+
+    # --- Webhooks ---------------------------------------------------------------------
 
     @property
     def unannounced(self) -> list[str]:
@@ -108,32 +265,69 @@ class FaultTest:
 
     def thaw(self) -> bool:
         """Continue processes when their time is over; return whether none is frozen."""
-        self._thaw(time.monotonic())
+        self.step()
         return not self._frozen
 
     def _read_webhooks(self) -> None:
-        """Add the scheduled executions with an accepted webhook to `announced`."""
+        """Remember accepted webhooks, and the scheduled executions among them."""
         with suppress(WireError):
             for posted in self.stage.look("notices?last=20000"):
-                if posted["event"] == _SCHEDULED and posted["status"] == 200:
+                if posted["status"] != _OK:
+                    continue
+                self._accepted[json.dumps(posted, sort_keys=True, default=str)] = posted
+                if posted["event"] == _SCHEDULED:
                     values = {str(value) for value in posted["body"].values()}
                     self.announced |= values & set(self.occurrences)
 
+    def _send_again(self) -> None:
+        """Send again the webhooks whose acceptance a promoted standby does not have."""
+        if len(self.database.lost) == self._replayed:
+            return
+        self._replayed = len(self.database.lost)
+        since, until = self.database.lost[-1]
+        self.staff.failed_over_at = time.monotonic()
+        self._read_webhooks()
+        for posted in list(self._accepted.values()):
+            if since - _MARGIN <= posted["at"] <= until + _MARGIN:
+                self.stage.announce(posted["event"], posted["body"])
+                self.sent_again += 1
+
     def _campaigns(self) -> list[tuple[float, str, int]]:
         """Return the time, kind and number of customers of each campaign, in order."""
-        customers = self.rewards * 5 // 4
-        large = [(part, "execute", customers // 6) for part in (0.0, 0.2, 0.4, 0.6)]
-        rest = customers - 4 * (customers // 6)
-        few = [(part / 10, "trigger", rest // 8 + 1) for part in range(8)]
+        few = [(part / 10, "trigger", self._few) for part in range(8)]
+        size = _large(self.rewards)
+        large = [(part, "execute", size) for part in (-0.1, -0.1, 0.2, 0.5)]
+        large += [(1.0, _LAST, 2 * size)]
+        special = [(0.1, "over limit", _OVER), (0.3, "to cancel", self._few)]
         whole = [
-            (part * self.seconds, what, count) for part, what, count in large + few
+            (part * (self.seconds or 1), what, count)
+            for part, what, count in large + few + (special if self.seconds else [])
         ]
         return sorted(whole)
 
+    @property
+    def _few(self) -> int:
+        return (self.rewards * 5 // 4 - 6 * _large(self.rewards)) // 8 + 1
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """Return limits that only one of the campaigns passes."""
+        return limits_of(self.rewards)
+
     def _execute(self, what: str, count: int) -> None:
-        more = {"channels": [504, 505]} if what == "execute" else {"eligible": 0.8}
-        done = self.stage.order(what, customers=count, **more)
-        self.occurrences.append(str(done["occurrence"]))
+        more: dict[str, Any] = {"channels": [504, 505]}
+        if what == "trigger":
+            more = {"eligible": 0.8}
+        if what == "over limit":
+            more |= {"promotions": ["promo-18"]}
+        kind = "trigger" if what == "trigger" else "execute"
+        done = self.stage.order(kind, customers=count, **more)
+        occurrence = str(done["occurrence"])
+        self.occurrences.append(occurrence)
+        if what == "over limit":
+            self.over_limit = occurrence
+        if what == "to cancel":
+            self.staff.may_cancel.add(occurrence)
         self.blows[f"campaign: {what}"] += 1
 
     # --- Faults -----------------------------------------------------------------------
@@ -142,6 +336,11 @@ class FaultTest:
         name = self._next()
         label = _FAULTS[name][1](self)
         self.blows[label or f"missed: {name}"] += 1
+
+    def _each_once(self) -> list[str]:
+        """Return each fault once, the last one first; those of the database come first."""
+        ordered = self._random.sample(list(_FAULTS), len(_FAULTS))
+        return sorted(ordered, key=lambda name: name in _OF_DATABASE)
 
     def _next(self) -> str:
         if self._first:
@@ -170,11 +369,19 @@ class FaultTest:
         return "freeze: one process"
 
     def stop_database(self) -> str:
-        """Make the database stop immediately, without a checkpoint: it must recover."""
-        pid = self.stage.database
-        if pid is None or not send(pid, signal.SIGQUIT):
-            return ""
-        return "database: immediate shutdown"
+        return self.database.shut_down()
+
+    def fail_over(self) -> str:
+        """Let the standby fall behind and take over; lose webhooks meanwhile, too."""
+        if label := self.database.fall_behind():
+            self._execute("trigger", self._few)
+        return label
+
+    def kill_backends(self) -> str:
+        return self.database.kill_backends()
+
+    def use_up_connections(self) -> str:
+        return self.database.use_up_connections()
 
     def kill_sandbox(self) -> str:
         """Kill the sandbox and start it again, with its data."""
@@ -217,9 +424,7 @@ class FaultTest:
         return label
 
     def _any(self, processes: list[Process]) -> Process | None:
-        # The database is such a descendant, but has a fault of its own.
-        victims = [one for one in processes if "postgres" not in one.command]
-        return self._random.choice(victims) if victims else None
+        return self._random.choice(processes) if processes else None
 
     def _host(self) -> int:
         return self._random.choice(self.stage.hosts)
@@ -231,14 +436,39 @@ class FaultTest:
                 del self._frozen[pid]
 
 
+def variables_of(rewards: int) -> dict[str, str]:
+    """Return the portal's environment variables for a test with faults."""
+    return {"PLATFORM_CONCURRENCY": str(CONCURRENCY), **limits_of(rewards)}
+
+
+def _large(rewards: int) -> int:
+    """Return the number of customers of a large campaign."""
+    return rewards * 5 // 4 // 7
+
+
+def limits_of(rewards: int) -> dict[str, str]:
+    """Return limits that only the campaign `over limit` passes."""
+    large = 2 * _large(rewards)
+    return {
+        "LIMIT_CUSTOMERS": str(large + _OVER),
+        "LIMIT_VALUE": f"EUR={large * _HIGHEST},spins={_SPINS}",
+        "LIMIT_REWARD": f"EUR={_HIGHEST},spins={_HIGHEST * 2}",
+    }
+
+
 Fault = Callable[[FaultTest], str]
 
+# These come first, so that also a short test has them.
+_OF_DATABASE = {"database", "failover", "backends", "connections"}
 # The relative frequency of each fault.
 _FAULTS: Mapping[str, tuple[float, Fault]] = {
     "kill one": (4, FaultTest.kill_one),
     "kill cluster": (2, FaultTest.kill_cluster),
     "freeze": (0.6, FaultTest.freeze),
     "database": (0.5, FaultTest.stop_database),
+    "failover": (0.3, FaultTest.fail_over),
+    "backends": (1.5, FaultTest.kill_backends),
+    "connections": (0.5, FaultTest.use_up_connections),
     "platform": (6, FaultTest.fault_of_platform),
     "vendor": (3, FaultTest.fault_of_vendor),
     "notices": (3, FaultTest.fault_of_notices),

@@ -1,0 +1,342 @@
+"""Staff who press buttons on pages that they opened some seconds ago."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from urllib.parse import urljoin
+
+import psycopg
+import requests
+
+from bench.chaos.html_forms import Form, Pairs, forms_of, text_of
+from bench.chaos.platform_record import PlatformRecord
+from bench.chaos.target import PASSWORD, STAFF, SystemUnderTest
+
+# Seconds between two pages that are opened.
+_EVERY = 0.5
+# Seconds for which a page is kept before its button is pressed.
+_KEPT = (1.0, 8.0)
+# Staff decide about a reward with an unknown outcome this many seconds after its last
+# request: longer than any request takes, also one that the platform executes late.
+_QUIET = 30.0
+# The longest list of rows that staff choose at once.
+_MOST = 100
+_HELD = "/admin/rewards/assignment/?state__exact=HELD"
+
+_HELD_REWARDS = """
+    SELECT id, reason, doubtful FROM rewards_assignment
+    WHERE state = 'HELD' AND NOT doubtful ORDER BY random() LIMIT 1
+"""
+_IN_DOUBT = """
+    SELECT row.id, execution.reference, promotion.reference, row.customer, row.state
+    FROM rewards_assignment row
+    JOIN executions_execution execution ON execution.id = row.execution_id
+    JOIN rewards_promotion promotion ON promotion.id = row.promotion_id
+    WHERE row.doubtful AND row.state IN ('HELD', 'UNCERTAIN') AND NOT EXISTS (
+        SELECT FROM rewards_attempt attempt
+        WHERE attempt.assignment_id = row.id AND kind = 'ACTIVATE'
+        AND attempt.begun_at > now() - %s * interval '1 second'
+    )
+    ORDER BY row.state, random() LIMIT %s
+"""
+
+
+@dataclass
+class OpenPage:
+    """A page that one of the staff has opened, and what they will press on it."""
+
+    due: float
+    session: requests.Session
+    url: str
+    form: Form
+    button: tuple[str, str] | None
+    label: str
+    checked: Pairs = field(default_factory=list)
+    filled: dict[str, str] = field(default_factory=dict)
+
+
+class Staff:
+    """
+    Two users with the role Operations, who use the pages of the portal over HTTP.
+
+    They are honest: they say that a reward was activated, or not, only as the platform
+    recorded it when they opened the page.
+    """
+
+    def __init__(self, stage: SystemUnderTest, seed: int) -> None:
+        self.stage = stage
+        self.pressed: Counter[str] = Counter()
+        self.may_cancel: set[str] = set()
+        self.failed_over_at = 0.0
+        self.record = PlatformRecord(stage.journal)
+        self._random = random.Random(seed)  # noqa: S311 - must be repeatable
+        self._pages: list[OpenPage] = []
+        self._sessions: dict[str, requests.Session] = {}
+        self._stop = Event()
+        self._thread = Thread(target=self._work, daemon=True)
+
+    # --- Time -------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to open pages and to press buttons, in a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _work(self) -> None:
+        while not self._stop.wait(_EVERY):
+            self.press(time.monotonic())
+            with suppress(requests.RequestException, psycopg.Error, _NoPage):
+                self._open(self._random.choice(_WAYS))
+
+    def press(self, now: float) -> None:
+        """Press the button on each page that was kept long enough."""
+        for page in [page for page in self._pages if page.due <= now]:
+            self._pages.remove(page)
+            try:
+                found = self._press(page)
+            except (requests.RequestException, _NoPage):
+                found = "no response"
+            self.pressed[f"staff: {page.label}: {found}"] += 1
+
+    def finish(self) -> None:
+        """Press what is still open, resume what was paused, and do what is left."""
+        self.press(float("inf"))
+        with suppress(requests.RequestException, psycopg.Error, _NoPage):
+            for way in (_resume, _retry_list, _decide_list, _report_list):
+                self._open(way)
+                self.press(float("inf"))
+
+    # --- Pages ------------------------------------------------------------------------
+
+    def _open(self, way: Way) -> None:
+        name = self._random.choice(STAFF)
+        session = self._sessions.get(name) or self._log_in(name)
+        if page := way(self, session):
+            page.due = time.monotonic() + self._random.uniform(*_KEPT)
+            self._pages.append(page)
+
+    def get(self, session: requests.Session, path: str) -> tuple[str, str]:
+        """Return a page's address and its HTML; log in again if that is necessary."""
+        url = urljoin(self.stage.portal_url, path)
+        response = session.get(url, timeout=20)
+        if "/login/" in response.url:
+            for name, known in list(self._sessions.items()):
+                if known is session:
+                    del self._sessions[name]
+            raise _NoPage
+        if response.status_code != requests.codes.ok:
+            raise _NoPage
+        return response.url, response.text
+
+    def _log_in(self, name: str) -> requests.Session:
+        session = requests.Session()
+        url = urljoin(self.stage.portal_url, "/admin/login/?next=/admin/")
+        page = session.get(url, timeout=20)
+        [form] = [one for one in forms_of(page.text) if one.method == "post"]
+        data = form.sent(filled={"username": name, "password": PASSWORD})
+        done = session.post(urljoin(page.url, form.action), data, timeout=20)
+        if "/login/" in done.url or done.status_code != requests.codes.ok:
+            raise _NoPage
+        self._sessions[name] = session
+        return session
+
+    def _press(self, page: OpenPage) -> str:
+        """Send the form, and confirm it; return what the portal said."""
+        why = {"why": "fault test"} if _asks_why(page.form) else {}
+        data = page.form.sent(page.button, page.checked, {**why, **page.filled})
+        url = urljoin(page.url, page.form.action)
+        response = page.session.post(url, data, timeout=60)
+        for _ in range(2):
+            button = _confirmation(response.text)
+            if button is None:
+                break
+            form, pressed = button
+            data = form.sent(pressed, filled=why)
+            url = urljoin(response.url, form.action)
+            response = page.session.post(url, data, timeout=60)
+        return _said(response)
+
+
+class _NoPage(Exception):
+    """The portal did not show the page."""
+
+
+Way = Callable[[Staff, requests.Session], OpenPage | None]
+
+
+def _page(
+    staff: Staff, session: requests.Session, path: str, action: str
+) -> OpenPage | None:
+    """Open the page of a row, if it offers the action."""
+    url, html = staff.get(session, path)
+    for form in forms_of(html):
+        if form.method == "post" and form.offers("action", action):
+            return OpenPage(0, session, url, form, ("action", action), action)
+    return None
+
+
+def _row(model: str, key: object) -> str:
+    return f"/admin/{model}/{key}/change/"
+
+
+def _review(staff: Staff, session: requests.Session) -> OpenPage | None:
+    """Retry or approve a reward that needs review, and seldom write it off."""
+    for key, reason, _ in staff.stage.rows(_HELD_REWARDS):
+        path = _row("rewards/assignment", key)
+        action = "release" if reason in _TO_APPROVE else "retry"
+        if staff._random.random() < 0.05:
+            action = "write_off"
+        return _page(staff, session, path, action)
+    return None
+
+
+_TO_APPROVE = {"REPEATED", "OVER_LIMIT", "DIFFERS"}
+
+
+def _decide(staff: Staff, session: requests.Session) -> OpenPage | None:
+    """Say for one reward with an unknown outcome whether it was activated."""
+    for key, given in _facts(staff, 1):
+        action = "given" if given else "not_given"
+        return _page(staff, session, _row("rewards/assignment", key), action)
+    return None
+
+
+def _decide_list(staff: Staff, session: requests.Session) -> OpenPage | None:
+    """Choose rewards in the list, and say the same for all of them."""
+    facts = _facts(staff, _MOST)
+    if not facts:
+        return None
+    said = facts[0][1]
+    keys = {str(key) for key, given in facts if given is said}
+    action = "given" if said else "not_given"
+    return _list(staff, session, f"{_HELD}&doubtful__exact=1", action, keys)
+
+
+def _facts(staff: Staff, most: int) -> list[tuple[int, bool]]:
+    """Return rewards in doubt, and whether the platform has credited each by now."""
+    if time.monotonic() - staff.failed_over_at < _QUIET:
+        return []
+    rows = staff.stage.rows(_IN_DOUBT, _QUIET, most)
+    return [(key, staff.record.has(*who)) for key, *who, _state in rows]
+
+
+def _list(
+    staff: Staff,
+    session: requests.Session,
+    path: str,
+    action: str,
+    keys: set[str] | None = None,
+) -> OpenPage | None:
+    url, html = staff.get(session, path)
+    for form in forms_of(html):
+        boxes = [box for box in form.boxes if box[0] == "_selected_action"]
+        checked = [box for box in boxes if keys is None or box[1] in keys]
+        if form.method == "post" and checked:
+            label = f"{action} (list)"
+            filled = {"action": action}
+            button = next(iter(form.buttons), None)
+            return OpenPage(0, session, url, form, button, label, checked, filled)
+    return None
+
+
+def _retry_list(staff: Staff, session: requests.Session) -> OpenPage | None:
+    return _list(staff, session, f"{_HELD}&doubtful__exact=0", "retry")
+
+
+def _report_list(staff: Staff, session: requests.Session) -> OpenPage | None:
+    path = "/admin/redemptions/redemption/?state__exact=HELD"
+    return _list(staff, session, path, "report_again")
+
+
+def _retry_all(staff: Staff, session: requests.Session) -> OpenPage | None:
+    """Request a bulk retry of all rewards that need review."""
+    url, html = staff.get(session, _HELD)
+    for form in forms_of(html):
+        if form.offers("retry_all", "ask"):
+            button = ("retry_all", "ask")
+            return OpenPage(0, session, url, form, button, "retry all matching")
+    return None
+
+
+def _pause(staff: Staff, session: requests.Session) -> OpenPage | None:
+    sql = "SELECT id FROM executions_execution WHERE stop = 'NONE' ORDER BY random()"
+    for [key] in staff.stage.rows(sql)[:1]:
+        return _page(staff, session, _row("executions/execution", key), "pause")
+    return None
+
+
+def _resume(staff: Staff, session: requests.Session) -> OpenPage | None:
+    """Resume an execution that staff paused, but none that is over a limit."""
+    sql = "SELECT id FROM executions_execution WHERE stop = 'PAUSED' ORDER BY random()"
+    for [key] in staff.stage.rows(sql)[:1]:
+        path = _row("executions/execution", key)
+        page = _page(staff, session, path, "resume")
+        # The page is of a later time than the row that was read above.
+        if page and staff.stage.rows(_STOP, key) == [("PAUSED",)]:
+            return page
+    return None
+
+
+_STOP = "SELECT stop FROM executions_execution WHERE id = %s"
+
+
+def _open_again(staff: Staff, session: requests.Session) -> OpenPage | None:
+    sql = "SELECT id FROM executions_execution WHERE stop = 'NONE' ORDER BY random()"
+    for [key] in staff.stage.rows(sql)[:1]:
+        return _page(staff, session, _row("executions/execution", key), "open")
+    return None
+
+
+def _read_again(staff: Staff, session: requests.Session) -> OpenPage | None:
+    sql = "SELECT id FROM executions_delivery ORDER BY random() LIMIT 1"
+    for [key] in staff.stage.rows(sql):
+        return _page(staff, session, _row("executions/delivery", key), "read_again")
+    return None
+
+
+def _cancel(staff: Staff, session: requests.Session) -> OpenPage | None:
+    """Cancel one of the executions that the test allows to be cancelled."""
+    sql = "SELECT id FROM executions_execution WHERE reference = ANY(%s)"
+    for [key] in staff.stage.rows(sql, list(staff.may_cancel)):
+        path = _row("executions/execution", key)
+        if page := _page(staff, session, path, "cancel"):
+            return page
+    return None
+
+
+_WAYS: tuple[Way, ...] = (
+    *(_review, _review, _decide, _decide, _decide_list, _retry_list, _report_list),
+    *(_retry_all, _pause, _resume, _resume, _open_again, _read_again, _cancel),
+)
+
+
+def _asks_why(form: Form) -> bool:
+    return any(name == "why" for name, _ in form.fields)
+
+
+def _confirmation(html: str) -> tuple[Form, tuple[str, str]] | None:
+    for form in forms_of(html):
+        for pressed in (("confirmed", "yes"), ("retry_all", "yes")):
+            if form.offers(*pressed):
+                return form, pressed
+    return None
+
+
+def _said(response: requests.Response) -> str:
+    """Return "done", "nothing done" or the status, from the page that follows."""
+    if response.status_code != requests.codes.ok:
+        return f"status {response.status_code}"
+    text = text_of(response.text)
+    if "Nothing was done" in text or "left alone" in text:
+        return "nothing done, or not all"
+    return "done"
