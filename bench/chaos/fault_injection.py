@@ -34,7 +34,7 @@ _LEAST_BEFORE, _MOST_BEFORE = 5.0, 20.0
 RECOVERY = 30.0
 # The calls to the platform at the same time. Each takes so long that the campaigns
 # last for the whole test.
-CONCURRENCY = 8
+CONCURRENCY = 16
 _PACE = 4.0  # seconds between two orders of slow responses
 # Seconds around a period in which accepted webhooks are sent again.
 _MARGIN = 1.0
@@ -241,9 +241,11 @@ class FaultTest:
         ):
             return
         seconds = CONCURRENCY / self._rate
-        order = {"kind": "slow", "seconds": seconds, "lasts": _PACE * 2}
+        order = {"side": "platform", "kind": "slow", "times": None, "lasts": _PACE * 2}
         with suppress(WireError):
-            self.stage.order("faults", side="platform", times=None, **order)
+            # Two durations, so that the calls do not all end at the same time.
+            self.stage.order("faults", chance=0.5, seconds=seconds * 0.5, **order)
+            self.stage.order("faults", seconds=seconds * 1.5, **order)
             self._paced_until = time.monotonic() + _PACE
 
     @property
@@ -333,8 +335,11 @@ class FaultTest:
     # --- Faults -----------------------------------------------------------------------
 
     def _inject(self) -> None:
+        is_first = bool(self._first)
         name = self._next()
         label = _FAULTS[name][1](self)
+        if is_first and not label:
+            self._first.insert(0, name)  # try it again after the others
         self.blows[label or f"missed: {name}"] += 1
 
     def _each_once(self) -> list[str]:

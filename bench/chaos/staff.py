@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event, Thread
+from typing import Any, Protocol
 from urllib.parse import urljoin
 
 import psycopg
@@ -16,7 +18,7 @@ import requests
 
 from bench.chaos.html_forms import Form, Pairs, forms_of, text_of
 from bench.chaos.platform_record import PlatformRecord
-from bench.chaos.target import PASSWORD, STAFF, SystemUnderTest
+from bench.chaos.target import PASSWORD, STAFF
 
 # Seconds between two pages that are opened.
 _EVERY = 0.5
@@ -61,6 +63,16 @@ class OpenPage:
     filled: dict[str, str] = field(default_factory=dict)
 
 
+class Site(Protocol):
+    """A portal with its pages and its database, and the sandbox's journal."""
+
+    @property
+    def portal_url(self) -> str: ...
+    @property
+    def journal(self) -> Path: ...
+    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]: ...
+
+
 class Staff:
     """
     Two users with the role Operations, who use the pages of the portal over HTTP.
@@ -69,7 +81,7 @@ class Staff:
     recorded it when they opened the page.
     """
 
-    def __init__(self, stage: SystemUnderTest, seed: int) -> None:
+    def __init__(self, stage: Site, seed: int) -> None:
         self.stage = stage
         self.pressed: Counter[str] = Counter()
         self.may_cancel: set[str] = set()
@@ -88,15 +100,22 @@ class Staff:
         self._thread.start()
 
     def stop(self) -> None:
+        """End the thread; `finish` can still be called."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    def log_out(self) -> None:
+        """Close the connections to the portal."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
 
     def _work(self) -> None:
         while not self._stop.wait(_EVERY):
             self.press(time.monotonic())
             with suppress(requests.RequestException, psycopg.Error, _NoPage):
-                self._open(self._random.choice(_WAYS))
+                self.open_page(self._random.choice(WAYS))
 
     def press(self, now: float) -> None:
         """Press the button on each page that was kept long enough."""
@@ -112,13 +131,14 @@ class Staff:
         """Press what is still open, resume what was paused, and do what is left."""
         self.press(float("inf"))
         with suppress(requests.RequestException, psycopg.Error, _NoPage):
-            for way in (_resume, _retry_list, _decide_list, _report_list):
-                self._open(way)
+            for way in (resume, retry_list, decide_list, report_list):
+                self.open_page(way)
                 self.press(float("inf"))
 
     # --- Pages ------------------------------------------------------------------------
 
-    def _open(self, way: Way) -> None:
+    def open_page(self, way: Way) -> None:
+        """Open a page in one of the ways, if there is a row for it."""
         name = self._random.choice(STAFF)
         session = self._sessions.get(name) or self._log_in(name)
         if page := way(self, session):
@@ -152,7 +172,7 @@ class Staff:
 
     def _press(self, page: OpenPage) -> str:
         """Send the form, and confirm it; return what the portal said."""
-        why = {"why": "fault test"} if _asks_why(page.form) else {}
+        why = _why(page.form)
         data = page.form.sent(page.button, page.checked, {**why, **page.filled})
         url = urljoin(page.url, page.form.action)
         response = page.session.post(url, data, timeout=60)
@@ -161,7 +181,7 @@ class Staff:
             if button is None:
                 break
             form, pressed = button
-            data = form.sent(pressed, filled=why)
+            data = form.sent(pressed, filled=_why(form))
             url = urljoin(response.url, form.action)
             response = page.session.post(url, data, timeout=60)
         return _said(response)
@@ -189,7 +209,7 @@ def _row(model: str, key: object) -> str:
     return f"/admin/{model}/{key}/change/"
 
 
-def _review(staff: Staff, session: requests.Session) -> OpenPage | None:
+def review(staff: Staff, session: requests.Session) -> OpenPage | None:
     """Retry or approve a reward that needs review, and seldom write it off."""
     for key, reason, _ in staff.stage.rows(_HELD_REWARDS):
         path = _row("rewards/assignment", key)
@@ -203,7 +223,7 @@ def _review(staff: Staff, session: requests.Session) -> OpenPage | None:
 _TO_APPROVE = {"REPEATED", "OVER_LIMIT", "DIFFERS"}
 
 
-def _decide(staff: Staff, session: requests.Session) -> OpenPage | None:
+def decide(staff: Staff, session: requests.Session) -> OpenPage | None:
     """Say for one reward with an unknown outcome whether it was activated."""
     for key, given in _facts(staff, 1):
         action = "given" if given else "not_given"
@@ -211,7 +231,7 @@ def _decide(staff: Staff, session: requests.Session) -> OpenPage | None:
     return None
 
 
-def _decide_list(staff: Staff, session: requests.Session) -> OpenPage | None:
+def decide_list(staff: Staff, session: requests.Session) -> OpenPage | None:
     """Choose rewards in the list, and say the same for all of them."""
     facts = _facts(staff, _MOST)
     if not facts:
@@ -249,16 +269,16 @@ def _list(
     return None
 
 
-def _retry_list(staff: Staff, session: requests.Session) -> OpenPage | None:
+def retry_list(staff: Staff, session: requests.Session) -> OpenPage | None:
     return _list(staff, session, f"{_HELD}&doubtful__exact=0", "retry")
 
 
-def _report_list(staff: Staff, session: requests.Session) -> OpenPage | None:
+def report_list(staff: Staff, session: requests.Session) -> OpenPage | None:
     path = "/admin/redemptions/redemption/?state__exact=HELD"
     return _list(staff, session, path, "report_again")
 
 
-def _retry_all(staff: Staff, session: requests.Session) -> OpenPage | None:
+def retry_all(staff: Staff, session: requests.Session) -> OpenPage | None:
     """Request a bulk retry of all rewards that need review."""
     url, html = staff.get(session, _HELD)
     for form in forms_of(html):
@@ -268,14 +288,14 @@ def _retry_all(staff: Staff, session: requests.Session) -> OpenPage | None:
     return None
 
 
-def _pause(staff: Staff, session: requests.Session) -> OpenPage | None:
+def pause(staff: Staff, session: requests.Session) -> OpenPage | None:
     sql = "SELECT id FROM executions_execution WHERE stop = 'NONE' ORDER BY random()"
     for [key] in staff.stage.rows(sql)[:1]:
         return _page(staff, session, _row("executions/execution", key), "pause")
     return None
 
 
-def _resume(staff: Staff, session: requests.Session) -> OpenPage | None:
+def resume(staff: Staff, session: requests.Session) -> OpenPage | None:
     """Resume an execution that staff paused, but none that is over a limit."""
     sql = "SELECT id FROM executions_execution WHERE stop = 'PAUSED' ORDER BY random()"
     for [key] in staff.stage.rows(sql)[:1]:
@@ -290,21 +310,21 @@ def _resume(staff: Staff, session: requests.Session) -> OpenPage | None:
 _STOP = "SELECT stop FROM executions_execution WHERE id = %s"
 
 
-def _open_again(staff: Staff, session: requests.Session) -> OpenPage | None:
+def open_again(staff: Staff, session: requests.Session) -> OpenPage | None:
     sql = "SELECT id FROM executions_execution WHERE stop = 'NONE' ORDER BY random()"
     for [key] in staff.stage.rows(sql)[:1]:
         return _page(staff, session, _row("executions/execution", key), "open")
     return None
 
 
-def _read_again(staff: Staff, session: requests.Session) -> OpenPage | None:
+def read_again(staff: Staff, session: requests.Session) -> OpenPage | None:
     sql = "SELECT id FROM executions_delivery ORDER BY random() LIMIT 1"
     for [key] in staff.stage.rows(sql):
         return _page(staff, session, _row("executions/delivery", key), "read_again")
     return None
 
 
-def _cancel(staff: Staff, session: requests.Session) -> OpenPage | None:
+def cancel(staff: Staff, session: requests.Session) -> OpenPage | None:
     """Cancel one of the executions that the test allows to be cancelled."""
     sql = "SELECT id FROM executions_execution WHERE reference = ANY(%s)"
     for [key] in staff.stage.rows(sql, list(staff.may_cancel)):
@@ -314,14 +334,16 @@ def _cancel(staff: Staff, session: requests.Session) -> OpenPage | None:
     return None
 
 
-_WAYS: tuple[Way, ...] = (
-    *(_review, _review, _decide, _decide, _decide_list, _retry_list, _report_list),
-    *(_retry_all, _pause, _resume, _resume, _open_again, _read_again, _cancel),
+WAYS: tuple[Way, ...] = (
+    *(review, review, decide, decide, decide_list, retry_list, report_list),
+    *(retry_all, pause, resume, resume, open_again, read_again, cancel),
 )
 
 
-def _asks_why(form: Form) -> bool:
-    return any(name == "why" for name, _ in form.fields)
+def _why(form: Form) -> dict[str, str]:
+    """Return the reason, if the form asks for one."""
+    asks = any(name == "why" for name, _ in form.fields)
+    return {"why": "fault test"} if asks else {}
 
 
 def _confirmation(html: str) -> tuple[Form, tuple[str, str]] | None:
