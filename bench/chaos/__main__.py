@@ -23,7 +23,7 @@ from bench.chaos import (
     previous_release,
     settle,
 )
-from bench.chaos.fault_injection import variables_of
+from bench.chaos.campaign_plan import CampaignPlan
 
 _CAPABILITIES = ("idempotent,askable", "idempotent", "askable", "neither")
 
@@ -105,7 +105,7 @@ class Command(BaseCommand):
         rewards, seconds = options["rewards"], options["seconds"]
         arguments = {name: options[name] for name in ("capability", "wrong_queue")}
         if seconds:
-            arguments["variables"] = variables_of(rewards)
+            arguments["variables"] = CampaignPlan(rewards, seconds).variables
             arguments |= self._previous(options["previous"], home)
         with SystemUnderTest(home, **arguments) as stage:
             test = FaultTest(stage, options["seed"], rewards, seconds)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.chaos.campaign_plan import LAST, CampaignPlan
 from bench.chaos.database_faults import DatabaseFaults
 from bench.chaos.platform_record import PlatformRecord
 from bench.chaos.processes import Process, descendants, send
@@ -25,16 +26,8 @@ from promoportal.wire import WireError
 _PAUSE = (0.2, 1.2)
 # The event type of a scheduled execution. Optimove sends one webhook per channel.
 _SCHEDULED = 13
-# Seconds of normal operation before the faults, as a share of their duration.
-_BEFORE = 0.15
-# Seconds for which the campaigns last longer than the faults and the measurements.
-_REST = 40.0
-_LEAST_BEFORE, _MOST_BEFORE = 5.0, 20.0
 # Seconds in which the rate must recover after an outage without other faults.
 RECOVERY = 30.0
-# The calls to the platform at the same time. Each takes so long that the campaigns
-# last for the whole test.
-CONCURRENCY = 16
 _PACE = 4.0  # seconds between two orders of slow responses
 # Seconds around a period in which accepted webhooks are sent again.
 _MARGIN = 1.0
@@ -44,12 +37,6 @@ _FROZEN = 65.0
 # Seconds by which a webhook is delayed.
 _DELAYED = 4.0
 _OK = 200
-# The campaign that begins after the faults.
-_LAST = "last"
-# The customers of the campaign that is over the limits, and its limit.
-_OVER = 60
-_SPINS = 500
-_HIGHEST = 25  # EUR: the highest value of one reward in the sandbox
 
 _PLATFORM: list[dict[str, Any]] = [
     *({"kind": kind} for kind in ("lost_answer", "half_answer", "reset", "empty")),
@@ -113,6 +100,7 @@ class FaultTest:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311 - must be repeatable
+        self.plan = CampaignPlan(self.rewards, self.seconds)
         self.record = PlatformRecord(self.stage.journal)
         self.staff = Staff(self.stage, self.seed)
         self.database = DatabaseFaults(self.stage.database, self._random)
@@ -121,7 +109,7 @@ class FaultTest:
 
     def run(self) -> None:
         """Run campaigns: first without faults, then with faults for `seconds`."""
-        campaigns = self._campaigns()
+        campaigns = self.plan.campaigns()
         while campaigns and campaigns[0][0] < 0:
             self._execute(*campaigns.pop(0)[1:])
         if self.seconds:
@@ -138,7 +126,7 @@ class FaultTest:
             self._pass(self._random.uniform(*_PAUSE))
         self.during = (self.during[0], time.time())
         for _, what, count in campaigns:
-            if what != _LAST:
+            if what != LAST:
                 self._execute(what, count)
 
     def end_faults(self) -> None:
@@ -155,9 +143,9 @@ class FaultTest:
         self._read_webhooks()
         for caller in self._stalled:
             caller.close()
-        for _, what, count in self._campaigns():
-            if what == _LAST:
-                self._execute("execute", count)
+        for _, what, count in self.plan.campaigns():
+            if what == LAST:
+                self._execute(what, count)
         if self.seconds and self._can_measure:
             self.after = self._measure()
             self._outage()
@@ -202,7 +190,7 @@ class FaultTest:
             self._pass(0.1)
         self._pass(1)
         began = time.time()
-        self._pass(self._quiet)
+        self._pass(self.plan.quiet)
         return began, time.time()
 
     def _outage(self) -> None:
@@ -231,7 +219,7 @@ class FaultTest:
 
     @property
     def has_staff(self) -> bool:
-        """Return whether staff press buttons. They do not in a test without faults."""
+        """Return whether staff use the pages. They do not in a test without faults."""
         return bool(self.seconds)
 
     def _pace(self) -> None:
@@ -240,23 +228,13 @@ class FaultTest:
             self.seconds and self._is_paced and time.monotonic() > self._paced_until
         ):
             return
-        seconds = CONCURRENCY / self._rate
+        seconds = self.plan.call_seconds
         order = {"side": "platform", "kind": "slow", "times": None, "lasts": _PACE * 2}
         with suppress(WireError):
             # Two durations, so that the calls do not all end at the same time.
             self.stage.order("faults", chance=0.5, seconds=seconds * 0.5, **order)
             self.stage.order("faults", seconds=seconds * 1.5, **order)
             self._paced_until = time.monotonic() + _PACE
-
-    @property
-    def _rate(self) -> float:
-        """Return the credits per second that last for the whole test."""
-        return self.rewards / (self.seconds + self._quiet + _REST)
-
-    @property
-    def _quiet(self) -> float:
-        """Return the seconds for which the rate without faults is measured."""
-        return min(max(self.seconds * _BEFORE, _LEAST_BEFORE), _MOST_BEFORE)
 
     # --- Webhooks ---------------------------------------------------------------------
 
@@ -294,37 +272,9 @@ class FaultTest:
                 self.stage.announce(posted["event"], posted["body"])
                 self.sent_again += 1
 
-    def _campaigns(self) -> list[tuple[float, str, int]]:
-        """Return the time, kind and number of customers of each campaign, in order."""
-        few = [(part / 10, "trigger", self._few) for part in range(8)]
-        size = _large(self.rewards)
-        large = [(part, "execute", size) for part in (-0.1, -0.1, 0.2, 0.5)]
-        large += [(1.0, _LAST, 2 * size)]
-        special = [(0.1, "over limit", _OVER), (0.3, "to cancel", self._few)]
-        whole = [
-            (part * (self.seconds or 1), what, count)
-            for part, what, count in large + few + (special if self.seconds else [])
-        ]
-        return sorted(whole)
-
-    @property
-    def _few(self) -> int:
-        return (self.rewards * 5 // 4 - 6 * _large(self.rewards)) // 8 + 1
-
-    @property
-    def limits(self) -> dict[str, str]:
-        """Return limits that only one of the campaigns passes."""
-        return limits_of(self.rewards)
-
     def _execute(self, what: str, count: int) -> None:
-        more: dict[str, Any] = {"channels": [504, 505]}
-        if what == "trigger":
-            more = {"eligible": 0.8}
-        if what == "over limit":
-            more |= {"promotions": ["promo-18"]}
-        kind = "trigger" if what == "trigger" else "execute"
-        done = self.stage.order(kind, customers=count, **more)
-        occurrence = str(done["occurrence"])
+        kind, order = self.plan.order(what, count)
+        occurrence = str(self.stage.order(kind, **order)["occurrence"])
         self.occurrences.append(occurrence)
         if what == "over limit":
             self.over_limit = occurrence
@@ -339,7 +289,7 @@ class FaultTest:
         name = self._next()
         label = _FAULTS[name][1](self)
         if is_first and not label:
-            self._first.insert(0, name)  # try it again after the others
+            self._first.insert(0, name)  # once more, after the others
         self.blows[label or f"missed: {name}"] += 1
 
     def _each_once(self) -> list[str]:
@@ -377,9 +327,9 @@ class FaultTest:
         return self.database.shut_down()
 
     def fail_over(self) -> str:
-        """Let the standby fall behind and take over; lose webhooks meanwhile, too."""
+        """Let the standby fall behind and take over; lose webhooks, too."""
         if label := self.database.fall_behind():
-            self._execute("trigger", self._few)
+            self._execute("trigger", self.plan.few)
         return label
 
     def kill_backends(self) -> str:
@@ -439,26 +389,6 @@ class FaultTest:
             if until <= now:
                 send(pid, signal.SIGCONT)
                 del self._frozen[pid]
-
-
-def variables_of(rewards: int) -> dict[str, str]:
-    """Return the portal's environment variables for a test with faults."""
-    return {"PLATFORM_CONCURRENCY": str(CONCURRENCY), **limits_of(rewards)}
-
-
-def _large(rewards: int) -> int:
-    """Return the number of customers of a large campaign."""
-    return rewards * 5 // 4 // 7
-
-
-def limits_of(rewards: int) -> dict[str, str]:
-    """Return limits that only the campaign `over limit` passes."""
-    large = 2 * _large(rewards)
-    return {
-        "LIMIT_CUSTOMERS": str(large + _OVER),
-        "LIMIT_VALUE": f"EUR={large * _HIGHEST},spins={_SPINS}",
-        "LIMIT_REWARD": f"EUR={_HIGHEST},spins={_HIGHEST * 2}",
-    }
 
 
 Fault = Callable[[FaultTest], str]

@@ -44,7 +44,6 @@ class _Parser(HTMLParser):
         self._open: Form | None = None
         self._select = ""
         self._area: tuple[str, list[str]] | None = None
-        self.texts: list[str] = []
 
     def handle_starttag(
         self, tag: str, attributes: list[tuple[str, str | None]]
@@ -68,7 +67,6 @@ class _Parser(HTMLParser):
             self._area = None
 
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
         if self._area:
             self._area[1].append(data)
 
@@ -117,10 +115,3 @@ def forms_of(page: str) -> list[Form]:
     parser = _Parser()
     parser.feed(page)
     return parser.forms
-
-
-def text_of(page: str) -> str:
-    """Return the texts of a page without its tags, with single spaces."""
-    parser = _Parser()
-    parser.feed(page)
-    return " ".join(" ".join(parser.texts).split())

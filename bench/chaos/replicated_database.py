@@ -192,7 +192,7 @@ class Server:
             stdout=self._log,
             stderr=self._log,
             cwd="/",
-            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+            env={"LC_ALL": "C"},
             # If the fault test is killed, its servers end, too.
             preexec_fn=stop_with_parent,  # noqa: PLW1509 before any other thread
             user=user and user.pw_uid,
@@ -313,7 +313,7 @@ class ReplicatedDatabase:
             time.sleep(0.02)
 
     def fail_over(self) -> None:
-        """Kill the primary for good, and let the standby take over its address."""
+        """Kill the primary permanently, and let the standby take over its address."""
         assert self.primary is not None
         assert self.standby is not None
         self.primary.crash()

@@ -1,8 +1,9 @@
-"""Staff who press buttons on pages that they opened some seconds ago."""
+"""Staff who use pages that they opened some seconds ago."""
 
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from urllib.parse import urljoin
 import psycopg
 import requests
 
-from bench.chaos.html_forms import Form, Pairs, forms_of, text_of
+from bench.chaos.html_forms import Form, Pairs, forms_of
 from bench.chaos.platform_record import PlatformRecord
 from bench.chaos.target import PASSWORD, STAFF
 
@@ -27,10 +28,13 @@ _KEPT = (1.0, 8.0)
 # Staff decide about a reward with an unknown outcome this many seconds after its last
 # request: longer than any request takes, also one that the platform executes late.
 _QUIET = 30.0
-# The longest list of rows that staff choose at once.
-_MOST = 100
+# The most rewards that staff look up in the platform's ledger at once.
+_MOST = 5_000
 _HELD = "/admin/rewards/assignment/?state__exact=HELD"
+_DOUBTFUL = f"{_HELD}&doubtful__exact=1"
 
+# The kind of a message, in the list of messages of a page.
+_LEVEL = re.compile(r'<li class="(success|warning|error)"')
 _HELD_REWARDS = """
     SELECT id, reason, doubtful FROM rewards_assignment
     WHERE state = 'HELD' AND NOT doubtful ORDER BY random() LIMIT 1
@@ -51,7 +55,7 @@ _IN_DOUBT = """
 
 @dataclass
 class OpenPage:
-    """A page that one of the staff has opened, and what they will press on it."""
+    """A page that one of the staff has opened, and the button that they will choose."""
 
     due: float
     session: requests.Session
@@ -96,7 +100,7 @@ class Staff:
     # --- Time -------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to open pages and to press buttons, in a thread."""
+        """Begin to open and to use pages, in a thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -118,7 +122,7 @@ class Staff:
                 self.open_page(self._random.choice(WAYS))
 
     def press(self, now: float) -> None:
-        """Press the button on each page that was kept long enough."""
+        """Send the form of each page that was kept long enough."""
         for page in [page for page in self._pages if page.due <= now]:
             self._pages.remove(page)
             try:
@@ -128,7 +132,7 @@ class Staff:
             self.pressed[f"staff: {page.label}: {found}"] += 1
 
     def finish(self) -> None:
-        """Press what is still open, resume what was paused, and do what is left."""
+        """Use the open pages, resume what was paused, and do what is left."""
         self.press(float("inf"))
         with suppress(requests.RequestException, psycopg.Error, _NoPage):
             for way in (resume, retry_list, decide_list, report_list):
@@ -233,17 +237,16 @@ def decide(staff: Staff, session: requests.Session) -> OpenPage | None:
 
 def decide_list(staff: Staff, session: requests.Session) -> OpenPage | None:
     """Choose rewards in the list, and say the same for all of them."""
-    facts = _facts(staff, _MOST)
-    if not facts:
-        return None
-    said = facts[0][1]
-    keys = {str(key) for key, given in facts if given is said}
-    action = "given" if said else "not_given"
-    return _list(staff, session, f"{_HELD}&doubtful__exact=1", action, keys)
+    facts = {str(key): given for key, given in _facts(staff, _MOST)}
+    for said, action in ((True, "given"), (False, "not_given")):
+        keys = {key for key, given in facts.items() if given is said}
+        if keys and (page := _list(staff, session, _DOUBTFUL, action, keys)):
+            return page
+    return None
 
 
 def _facts(staff: Staff, most: int) -> list[tuple[int, bool]]:
-    """Return rewards in doubt, and whether the platform has credited each by now."""
+    """Return possibly activated rewards, and whether the platform has credited each by now."""
     if time.monotonic() - staff.failed_over_at < _QUIET:
         return []
     rows = staff.stage.rows(_IN_DOUBT, _QUIET, most)
@@ -355,10 +358,8 @@ def _confirmation(html: str) -> tuple[Form, tuple[str, str]] | None:
 
 
 def _said(response: requests.Response) -> str:
-    """Return "done", "nothing done" or the status, from the page that follows."""
+    """Return "done", "not done" or the status, from the page that follows."""
     if response.status_code != requests.codes.ok:
         return f"status {response.status_code}"
-    text = text_of(response.text)
-    if "Nothing was done" in text or "left alone" in text:
-        return "nothing done, or not all"
-    return "done"
+    levels = _LEVEL.findall(response.text)
+    return "not done" if levels and "success" not in levels else "done"

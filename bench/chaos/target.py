@@ -25,7 +25,7 @@ from promoportal.runtime.ports import free_port
 _MANAGE = Path(__file__).parents[2] / "manage.py"
 _TIMEOUT = 120.0
 _JSON = {"Content-Type": "application/json"}
-# The staff who press buttons, and their password for this database.
+# The staff who use the pages, and their password for this database.
 STAFF = ("ann", "bo")
 PASSWORD = "fault-test-only"  # noqa: S105
 # Creates the staff, and listeners for the webhooks that the test sends itself.

@@ -89,7 +89,7 @@ class Verdict:
     held_why: dict[str, int]
     unproven: int  # possibly activated, without a record of what was sent
     drift: int
-    over_limit: int  # executions whose credits passed a limit that nobody waived
+    over_limit: int  # executions whose credits passed a limit that staff did not waive
     not_stopped: int  # executions over a limit that were neither stopped nor waived
     written_off: int  # by staff
     cancelled: int  # rewards of cancelled executions that were not credited
@@ -180,9 +180,9 @@ def _agreements(
 
 
 def over_limit(test: FaultTest, waived: Mapping[str, Any]) -> int:
-    """Count the executions whose credits passed a limit that nobody waived."""
-    customers = int(test.limits["LIMIT_CUSTOMERS"])
-    parts = (part.split("=") for part in test.limits["LIMIT_VALUE"].split(","))
+    """Count the executions whose credits passed a limit that staff did not waive."""
+    customers = int(test.plan.limits["LIMIT_CUSTOMERS"])
+    parts = (part.split("=") for part in test.plan.limits["LIMIT_VALUE"].split(","))
     values = {unit.casefold(): Decimal(value) for unit, value in parts}
     return sum(
         is_over(

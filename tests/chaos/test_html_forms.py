@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.chaos.html_forms import forms_of, text_of
+from bench.chaos.html_forms import forms_of
 
 PAGE = """
 <form method="get"><input name="q" value="x"></form>
@@ -45,8 +45,3 @@ def test_a_field_that_is_new_on_the_page_is_sent_too() -> None:
     )
 
     assert ("v", "7") in forms_of(page)[1].sent()
-
-
-def test_the_text_of_a_page_has_no_tags() -> None:
-    page = '<ul class="messagelist"><li>Nothing  was\n<b>done</b>.</li></ul>'
-    assert text_of(page) == "Nothing was done ."

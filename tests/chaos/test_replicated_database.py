@@ -109,7 +109,7 @@ def test_only_backends_of_the_portal_are_killed(
 ) -> None:
     assert not faults.kill_backends()
     with psycopg.connect(database.url) as session:
-        session.execute("SELECT 1")  # in a transaction: at work
+        session.execute("SELECT 1")  # its transaction is open
 
         assert faults.kill_backends()
 

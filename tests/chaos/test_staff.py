@@ -110,7 +110,7 @@ CASES: list[tuple[Way, Callable[[], Model], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("way", "make", "then"), CASES, ids=lambda it: str(it)[:20])
-def test_the_pages_have_the_forms_that_staff_press(
+def test_the_pages_have_the_forms_that_staff_use(
     staff: Staff, way: Way, make: Callable[[], Model], then: dict[str, Any]
 ) -> None:
     row = make()
@@ -177,7 +177,7 @@ def test_an_outdated_page_changes_nothing(staff: Staff) -> None:
 
     row.refresh_from_db()
     assert row.state == AssignmentState.HELD
-    assert list(staff.pressed) == ["staff: not_given: nothing done, or not all"]
+    assert list(staff.pressed) == ["staff: not_given: not done"]
 
 
 def test_an_execution_that_is_over_a_limit_is_not_resumed(staff: Staff) -> None:
