@@ -141,12 +141,20 @@ def _text(verdict: Verdict) -> str:
     figures = verdict.as_json()
     figures.pop("blows")
     figures["held_why"] = figures["held_why"] or "-"
+    figures["recovered"] = _longest(verdict.recovered)
     figures["recoveries"] = ", ".join(
         f"{kind}: {'-' if seconds is None else f'{seconds:g} s'}"
         for kind, seconds in figures["recoveries"]
     )
     lines += [f"{name:<18}{value!s:>10}" for name, value in figures.items()]
     return "\n".join(["What happened:", *lines])
+
+
+def _longest(recovered: list[float | None]) -> str:
+    if not recovered:
+        return "-"
+    known = [each for each in recovered if each is not None]
+    return f"{max(known):g} s" if len(known) == len(recovered) else "not in time"
 
 
 def main() -> None:

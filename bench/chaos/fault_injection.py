@@ -151,7 +151,15 @@ class FaultTest:
             self._outage()
         self.staff.stop()
         self.stop_pacing()
+        self._wait_for_webhook(self.occurrences[-1])
+
+    def _wait_for_webhook(self, occurrence: str) -> None:
+        """Wait some seconds until the portal has accepted a webhook of an execution."""
+        until = time.monotonic() + _DELAYED + 1
         self._read_webhooks()
+        while occurrence not in self.announced and time.monotonic() < until:
+            self._pass(0.2)
+            self._read_webhooks()
 
     @property
     def _can_measure(self) -> bool:
@@ -280,7 +288,7 @@ class FaultTest:
             self.over_limit = occurrence
         if what == "to cancel":
             self.staff.may_cancel.add(occurrence)
-        self.blows[f"campaign: {what}"] += 1
+        self.blows[f"campaign: {'execute' if what == LAST else what}"] += 1
 
     # --- Faults -----------------------------------------------------------------------
 
