@@ -15,7 +15,15 @@ import django
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from bench.chaos import FaultTest, SystemUnderTest, Verdict, judge, settle
+from bench.chaos import (
+    FaultTest,
+    SystemUnderTest,
+    Verdict,
+    judge,
+    previous_release,
+    settle,
+)
+from bench.chaos.campaign_plan import CampaignPlan
 
 _CAPABILITIES = ("idempotent,askable", "idempotent", "askable", "neither")
 
@@ -55,6 +63,12 @@ class Command(BaseCommand):
             help="misconfigure the queue: jobs are redelivered and killed while they run",
         )
         parser.add_argument(
+            "--previous",
+            metavar="REVISION",
+            help="Git revision that the second host runs (default: the newest tag, "
+            "or the parent of the current commit; none: the present code)",
+        )
+        parser.add_argument(
             "--home",
             type=Path,
             help="folder for its files (default: below PORTAL_HOME)",
@@ -76,8 +90,10 @@ class Command(BaseCommand):
             raise CommandError(
                 "The fault test found problems: see above.", returncode=1
             )
-        if not verdict.is_settled and options["capability"] != "neither":
-            msg = f"Work was left {options['patience']:g} s after the last fault."
+        if not verdict.is_settled:
+            msg = f"Not all was done {options['patience']:g} s after the last fault."
+            if verdict.is_slow:
+                msg = "After an outage of the database, the rate was not back in time."
             raise CommandError(msg, returncode=1)
 
     def _run(self, options: dict[str, Any]) -> Verdict:
@@ -85,11 +101,14 @@ class Command(BaseCommand):
         if home.exists() and any(home.iterdir()):
             msg = f"{home} is not empty. Each fault test needs an empty folder."
             raise CommandError(msg)
+        home = home.resolve()
+        rewards, seconds = options["rewards"], options["seconds"]
         arguments = {name: options[name] for name in ("capability", "wrong_queue")}
+        if seconds:
+            arguments["variables"] = CampaignPlan(rewards, seconds).variables
+            arguments |= self._previous(options["previous"], home)
         with SystemUnderTest(home, **arguments) as stage:
-            test = FaultTest(
-                stage, options["seed"], options["rewards"], options["seconds"]
-            )
+            test = FaultTest(stage, options["seed"], rewards, seconds)
             self.stderr.write(f"Breaking things for {options['seconds']:.0f} s ...")
             test.run()
             test.end_faults()
@@ -97,6 +116,19 @@ class Command(BaseCommand):
             patience = options["patience"]
             seconds = settle(stage, test, patience=patience)
             return judge(stage, test, seconds, patience=patience)
+
+    def _previous(self, revision: str | None, home: Path) -> dict[str, Any]:
+        """Return the code of the second host: the previous release's, if possible."""
+        if revision == "none":
+            return {}
+        try:
+            revision = revision or previous_release.default_revision()
+            manage = previous_release.extract(revision, home / "previous")
+        except previous_release.NotInClone as error:
+            self.stderr.write(f"{error} Both hosts run the present code.")
+            return {}
+        self.stderr.write(f"The second host runs the code of {revision}.")
+        return {"second_host": manage}
 
 
 def _new_home() -> Path:
@@ -109,8 +141,20 @@ def _text(verdict: Verdict) -> str:
     figures = verdict.as_json()
     figures.pop("blows")
     figures["held_why"] = figures["held_why"] or "-"
+    figures["recovered"] = _longest(verdict.recovered)
+    figures["recoveries"] = ", ".join(
+        f"{kind}: {'-' if seconds is None else f'{seconds:g} s'}"
+        for kind, seconds in figures["recoveries"]
+    )
     lines += [f"{name:<18}{value!s:>10}" for name, value in figures.items()]
     return "\n".join(["What happened:", *lines])
+
+
+def _longest(recovered: list[float | None]) -> str:
+    if not recovered:
+        return "-"
+    known = [each for each in recovered if each is not None]
+    return f"{max(known):g} s" if len(known) == len(recovered) else "not in time"
 
 
 def main() -> None:

@@ -8,17 +8,37 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, Self
+from urllib.parse import urljoin
+
+import requests
 
 from bench.chaos.processes import send
+from bench.chaos.replicated_database import ReplicatedDatabase
 from promoportal import wire
-from promoportal.db.embedded.data_directory import Layout, server_of
 from promoportal.runtime import parent_death
 from promoportal.runtime.ports import free_port
 
-_MANAGE = [sys.executable, str(Path(__file__).parents[2] / "manage.py")]
+_MANAGE = Path(__file__).parents[2] / "manage.py"
 _TIMEOUT = 120.0
+_JSON = {"Content-Type": "application/json"}
+# The staff who use the pages, and their password for this database.
+STAFF = ("ann", "bo")
+PASSWORD = "fault-test-only"  # noqa: S105
+# Creates the staff, and listeners for the webhooks that the test sends itself.
+_SETUP = f"""
+import json
+from executions import listeners
+from promoportal.admin.roles import Role, create_staff
+for name in {STAFF!r}:
+    create_staff(name, Role.OPERATIONS, {PASSWORD!r})
+print(json.dumps({{
+    event: listeners.open_listener(event).path for event in (4, 11, 13)
+}}))
+"""
 
 
 # With these settings, jobs are delivered again and killed while they still run.
@@ -46,29 +66,42 @@ class SystemUnderTest:
         *,
         capability: str = "idempotent,askable",
         wrong_queue: bool = False,
+        variables: Mapping[str, str] | None = None,
+        second_host: Path = _MANAGE,
     ) -> None:
         """
         :param capability: `PLATFORM_CAPABILITY`, and how the simulated platform behaves
         :param wrong_queue: use forbidden settings of django-q2, and run every job twice
+        :param variables: further environment variables of the portal
+        :param second_host: the `manage.py` of the second host, which may be older
         """
         self.home = home
         self.portal_port, self.sandbox_port = free_port(0), free_port(0)
-        self._capability = capability
+        self.capability = capability
         self._wrong_queue = wrong_queue
+        self._variables = variables or {}
+        self._second_host = second_host
+        self.database = ReplicatedDatabase(home)
+        self._ends = ExitStack()
+        self._listeners: dict[int, str] = {}  # the test's own, by event type
         self._log: IO[bytes] | None = None
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._log = (self.home / "chaos.log").open("ab")
+        self._ends.enter_context(self.database)
         self._start_sandbox()
         self._start("portal", "run", "--port", str(self.portal_port), "--skip-checks")
         self._wait_for(f"{self.control}/")
         self._wait_for(f"http://127.0.0.1:{self.portal_port}/healthz")
         if self._wrong_queue:
-            self.execute(_EVERY_JOB_TWICE)
-        self._start("second host", "runworkers", "--skip-checks")
+            self.rows(_EVERY_JOB_TWICE)
+        self._start(
+            "second host", "runworkers", "--skip-checks", manage=self._second_host
+        )
         self.manage("listeners", "register")
+        self._listeners = {int(event): at for event, at in self.ask(_SETUP).items()}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,6 +109,7 @@ class SystemUnderTest:
             send(process.pid, signal.SIGTERM)
         for process in reversed(self._started.values()):
             self._wait(process)
+        self._ends.close()
         if self._log:
             self._log.close()
 
@@ -96,9 +130,21 @@ class SystemUnderTest:
         self._wait_for(f"{self.control}/")
 
     @property
-    def database(self) -> int | None:
-        """Return the pid of the database's main process, or None if it is down."""
-        return server_of(Layout(self.home).data)
+    def portal_url(self) -> str:
+        return f"http://127.0.0.1:{self.portal_port}/"
+
+    @property
+    def journal(self) -> Path:
+        """Return the file in which the sandbox keeps what it did."""
+        return self.home / "far" / "journal.jsonl"
+
+    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """
+        Execute a statement in the portal's database, and return its rows.
+
+        :raises psycopg.Error: if the database is down, among other reasons
+        """
+        return self.database.rows(sql, *parameters)
 
     def order(self, what: str, **body: Any) -> Any:
         """Send a command to the sandbox, and return its response."""
@@ -106,6 +152,22 @@ class SystemUnderTest:
 
     def look(self, what: str) -> Any:
         return self._ask("GET", what, None)
+
+    def announce(self, event: int, body: dict[str, Any]) -> None:
+        """
+        Send a webhook to the portal until the portal accepts it.
+
+        :raises RuntimeError: if the portal does not accept it in time
+        """
+        url = urljoin(self.portal_url, self._listeners[event])
+        data = json.dumps(body, default=float)  # the numbers of the sandbox are exact
+        until = time.monotonic() + _TIMEOUT
+        while time.monotonic() < until:
+            with suppress(requests.RequestException):
+                if requests.post(url, data=data, headers=_JSON, timeout=10).ok:
+                    return
+            time.sleep(0.2)
+        raise RuntimeError("The portal did not accept a webhook that was sent again.")
 
     def clear_faults(self) -> None:
         self._ask("DELETE", "faults", None)
@@ -126,13 +188,6 @@ class SystemUnderTest:
         lines = self._output("shell", "--no-imports", "-c", script).splitlines()
         return [json.loads(line) for line in lines[-len(arguments) :]]
 
-    def execute(self, sql: str) -> None:
-        """Execute a statement in the portal's database."""
-        script = (
-            f"from django.db import connection; connection.cursor().execute({sql!r})"
-        )
-        self._last_line("shell", "--no-imports", "-c", script)
-
     def ask(self, script: str) -> Any:
         """Run a script in the portal's shell, and return its JSON output."""
         return json.loads(self._last_line("shell", "--no-imports", "-c", script))
@@ -142,7 +197,7 @@ class SystemUnderTest:
 
     def _output(self, *words: str) -> str:
         done = subprocess.run(
-            [*_MANAGE, *words],
+            [sys.executable, str(_MANAGE), *words],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -160,7 +215,7 @@ class SystemUnderTest:
 
     def _start_sandbox(self) -> None:
         own = {"idempotent": "keyed", "idempotent,askable": "idempotent"}
-        words = ["--capability", own.get(self._capability, self._capability)]
+        words = ["--capability", own.get(self.capability, self.capability)]
         words += ["--port", str(self.sandbox_port), "--keep", str(self.home / "far")]
         words += ["--with-parent", str(os.getpid())]  # ends even if this one is killed
         self._start("sandbox", "sandbox", *words)
@@ -170,22 +225,22 @@ class SystemUnderTest:
         sandbox = f"http://127.0.0.1:{self.sandbox_port}"
         outer = {k: v for k, v in os.environ.items() if k != "DATABASE_URL_FILE"}
         return outer | {
-            # Empty: the test has its own database, even if a .env file sets another.
-            "DATABASE_URL": "",
+            "DATABASE_URL": self.database.url,
             "PORTAL_HOME": str(self.home),
             "PORTAL_URL": f"http://127.0.0.1:{self.portal_port}",
             "OPTIMOVE_API_URL": f"{sandbox}/optimove",
             "OPTIMOVE_PROMOTIONS_URL": f"{sandbox}/promotions",
             "PLATFORM_URL": f"{sandbox}/platform",
-            "PLATFORM_CAPABILITY": self._capability,
+            "PLATFORM_CAPABILITY": self.capability,
             "REDEMPTION_INTERVAL_SECONDS": "2",
             "LIST_AGAIN_AFTER_SECONDS": "10",
+            **self._variables,
             **parent_death.environment(),
         }
 
-    def _start(self, name: str, *words: str) -> None:
+    def _start(self, name: str, *words: str, manage: Path = _MANAGE) -> None:
         self._started[name] = subprocess.Popen(
-            [*_MANAGE, *words],
+            [sys.executable, str(manage), *words],
             # Only for services, which skip the checks: E003 would reject commands.
             env=self._environment | (_WRONG_QUEUE if self._wrong_queue else {}),
             stdin=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from django.conf import settings
 from bench.chaos import FaultTest, SystemUnderTest, Verdict
 from bench.chaos.fault_injection import _FAULTS
 from bench.chaos.processes import descendants, everyone, send
+from bench.chaos.verdict import is_over
 from promoportal.db.embedded import binaries
 from promoportal.db.embedded.data_directory import Layout
 from tests.promoportal.db.embedded.conftest import clear
@@ -32,6 +34,11 @@ CLEAN: dict[str, Any] = {
         ("unreported", "premature", "uncertain", "moving", "held", "drift"), 0
     ),
     "held_why": {},
+    **dict.fromkeys(("over_limit", "not_stopped", "written_off", "cancelled"), 0),
+    **dict.fromkeys(("rate_before", "rate_during", "rate_after"), 10.0),
+    "sent_again": 0,
+    "recoveries": [("shutdown", 5.0)],
+    "recovered": [5.0],
     "unlisted": 0,
     "unproven": 0,
     "seconds_to_settle": 1.0,
@@ -76,7 +83,7 @@ def test_without_faults_every_reward_is_credited_and_reported_once(home: Path) -
     [
         {"most_credits": 2, "doubled": 1},
         *({name: 1} for name in ("lost", "uncalled_for", "different", "premature")),
-        {"unproven": 1},
+        *({name: 1} for name in ("unproven", "over_limit", "not_stopped")),
         {"rewards": 0, "credits": 0},
     ],
     ids=str,
@@ -97,6 +104,23 @@ def test_work_left_for_staff_is_clean_but_not_settled(left: str) -> None:
 def test_a_verdict_after_the_time_limit_is_not_settled() -> None:
     assert Verdict(**CLEAN).is_settled
     assert not Verdict(**CLEAN | {"seconds_to_settle": 120.1}).is_settled
+
+
+@pytest.mark.parametrize("recovered", [30.1, None])
+def test_a_slow_recovery_from_an_outage_is_not_settled(recovered: float | None) -> None:
+    assert Verdict(**CLEAN | {"recovered": [5.0, 30.0]}).is_settled
+    assert not Verdict(**CLEAN | {"recovered": [5.0, recovered]}).is_settled
+
+
+def test_an_execution_is_over_a_limit_only_above_what_staff_approved() -> None:
+    limits: dict[str, Any] = {"customers": 10, "values": {"eur": Decimal(100)}}
+    approved: dict[str, Any] = {"customers": 12, "value": {"EUR": "120"}}
+
+    assert not is_over(10, {"eur": Decimal(100)}, waived={}, **limits)
+    assert is_over(11, {"eur": Decimal(100)}, waived={}, **limits)
+    assert is_over(10, {"eur": Decimal(101)}, waived={}, **limits)
+    assert not is_over(12, {"eur": Decimal(120)}, waived=approved, **limits)
+    assert is_over(12, {"eur": Decimal(121)}, waived=approved, **limits)
 
 
 def test_the_descendants_of_a_process_are_found_and_can_be_killed() -> None:
@@ -120,22 +144,9 @@ def test_the_descendants_of_a_process_are_found_and_can_be_killed() -> None:
     assert not send(process.pid, signal.SIGKILL)
 
 
-def test_the_embedded_database_is_found_by_its_pid_file(tmp_path: Path) -> None:
-    data = Layout(tmp_path).data
-    data.mkdir(parents=True)
-    assert SystemUnderTest(tmp_path).database is None
-
-    with subprocess.Popen(["sleep", "60"], cwd=data) as process:
-        (data / "postmaster.pid").write_text(f"{process.pid}\n{data}\n")
-        found = SystemUnderTest(tmp_path).database
-        process.kill()
-
-    assert found == process.pid
-
-
 def test_every_fault_occurs_at_least_once(tmp_path: Path) -> None:
     test = FaultTest(SystemUnderTest(tmp_path), seed=1, rewards=10, seconds=1)
-    test._first = list(_FAULTS)
+    test._first = test._each_once()
 
     injected = [test._next() for _ in _FAULTS]
 

@@ -272,7 +272,7 @@ class Keeper:
             stdin=subprocess.DEVNULL,
             cwd="/",
             env=_environment(),
-            preexec_fn=_stop_with_parent,  # noqa: PLW1509 no other thread runs yet
+            preexec_fn=stop_with_parent,  # noqa: PLW1509 no other thread runs yet
             user=self.user and self.user.pw_uid,
             group=self.user and self.user.pw_gid,
             extra_groups=[] if self.user else None,
@@ -285,7 +285,7 @@ def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in kept} | {"LC_ALL": "C"}
 
 
-def _stop_with_parent() -> None:
+def stop_with_parent() -> None:
     """On Linux, request a fast shutdown of the server if the keeper is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(_FAST), 0, 0, 0)
