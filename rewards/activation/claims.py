@@ -142,7 +142,8 @@ def _take(rows: Sequence[Assignment], lease: Lease) -> Claim:
         **leased(lease),
     )
     begun = [{"assignment": row.pk, "number": row.attempts + 1} for row in rows]
-    attempts = {row: pk for pk, row, _ in bulk.bulk_insert(Attempt, begun)}
+    stored = bulk.bulk_insert(Attempt, begun, token=lease.token)
+    attempts = {row: pk for pk, row, _ in stored}
     return Claim(lease, rows[0].execution_id, rows, attempts)
 
 

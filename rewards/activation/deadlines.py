@@ -13,6 +13,7 @@ from promoportal.db import database_identity, state_machine
 from promoportal.db.database_clock import seconds_from_now
 from rewards.activation.call_pool import Outcome
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
+from rewards.transitions import mark_active
 
 # Most rows that one statement changes. The next sweep changes further rows.
 SWEEP = 5000
@@ -42,7 +43,11 @@ def expire() -> int:
 
 
 def lose(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> int:
-    """Mark rewards of lost workers as `UNCERTAIN`; return the number of rewards."""
+    """
+    Mark rewards of lost workers as `UNCERTAIN`; return the number of rewards.
+
+    A reward with a receipt of an earlier attempt in `evidence` becomes `ACTIVE`.
+    """
     lost = state_machine.move_all(
         rows,
         AssignmentState.UNCERTAIN,
@@ -55,6 +60,9 @@ def lose(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> int:
     Attempt.objects.filter(assignment__in=lost, outcome="").update(
         outcome=Outcome.LOST, ended_at=Now()
     )
+    proven = Assignment.objects.filter(pk__in=lost).exclude(evidence="")
+    receipts = dict(proven.values_list("pk", "evidence"))
+    mark_active(proven, receipts, why="An earlier answer came late: it was given.")
     return len(lost)
 
 

@@ -41,8 +41,9 @@ from rewards.activation.claims import (
     within_key_retention,
 )
 from rewards.activation.deadlines import SWEEP
+from rewards.activation.outcomes import apply_receipts
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
-from rewards.transitions import cancelled, mark_active, mark_owed, mark_uncertain
+from rewards.transitions import cancelled, mark_owed, mark_uncertain
 
 # Most rows per batch of look-ups.
 ASKED = 50
@@ -192,34 +193,47 @@ def _take_to_ask(most: int) -> list[Assignment]:
 
 def _conclude(answer: CallResult, capability: Capability) -> None:
     row = answer.row
-    # A row that changed since the look-up began stays as it is.
+    # A row that changed since the look-up began stays as it is, unless the reward was
+    # given. After a failover, another row may have the primary key of this row.
     same = Assignment.objects.filter(
-        pk=row.pk, state=AssignmentState.UNCERTAIN, attempts=row.attempts + 1
+        key=row.key, state=AssignmentState.UNCERTAIN, attempts=row.attempts + 1
     )
     if answer.outcome == Outcome.NOT_SENT:
         # The turn was over before the call began.
         same.update(not_before=Now(), attempts=row.attempts)
         return
     platform_throttle.record_results([answer])
+    _record(answer)
+    if answer.outcome == Outcome.GIVEN:
+        # Staff may have said meanwhile that it was not given.
+        why = "The platform knows it: given."
+        apply_receipts({row.key: answer.receipt}, why=why)
+        return
     with transaction.atomic():
-        stop = lock_shared(row.execution_id)
-        Attempt.objects.create(
-            assignment=row,
-            kind=Attempt.Kind.LOOK_UP,
-            number=row.attempts + 1,
-            ended_at=Now(),
-            outcome=answer.outcome,
-            **asdict(answer.evidence),
-        )
-        if answer.outcome == Outcome.GIVEN:
-            mark_active(
-                same, {row.pk: answer.receipt}, why="The platform knows it: given."
-            )
-        elif answer.outcome == Outcome.NOT_FOUND:
+        owner = Assignment.objects.filter(key=row.key)
+        stop = lock_shared(owner.values("execution"))
+        if answer.outcome == Outcome.NOT_FOUND:
             _not_found(same, capability, stop)
         else:
             due = seconds_from_now(answer.delay)
             same.update(not_before=due, failures=F("failures") + 1)
+
+
+def _record(answer: CallResult) -> None:
+    """Store the result of a look-up as an attempt, if its row is in this database."""
+    owner = Assignment.objects.filter(key=answer.row.key).first()
+    if owner is None:
+        return
+    attempt = Attempt(
+        assignment=owner,
+        kind=Attempt.Kind.LOOK_UP,
+        number=answer.row.attempts + 1,
+        ended_at=Now(),
+        outcome=answer.outcome,
+        **asdict(answer.evidence),
+    )
+    # After a failover, this number may be the number of a later attempt.
+    Attempt.objects.bulk_create([attempt], ignore_conflicts=True)
 
 
 def _not_found(
