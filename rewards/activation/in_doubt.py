@@ -31,12 +31,13 @@ from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
-from rewards.activation import platform_throttle
+from rewards.activation import platform_throttle, promises
 from rewards.activation.call_pool import CallResult, Outcome, call_all
 from rewards.activation.claims import (
     COMPANY,
     MAX_CALL_SECONDS,
     TURN,
+    may_repeat,
     sendable,
     within_key_retention,
 )
@@ -72,6 +73,7 @@ def settle() -> None:
                 _uncertain().filter(cancelled()),
                 "It is not assigned any more, and the platform cannot be asked about it.",
             )
+            _hold_changed(capability)
 
 
 def is_due() -> bool:
@@ -106,7 +108,7 @@ def _hold_poison() -> None:
 
 def _send_again(capability: Capability) -> None:
     """Make rows pending again if the platform knows their key: a repeat is harmless."""
-    again = _uncertain().filter(within_key_retention(capability)).exclude(cancelled())
+    again = _uncertain().filter(may_repeat(capability)).exclude(cancelled())
     found = sorted(again.values_list("execution_id", "pk")[:SWEEP])
     for execution_pk, rows in groupby(found, itemgetter(0)):
         with transaction.atomic():
@@ -127,10 +129,19 @@ def _stop_stranded(capability: Capability) -> None:
         return
     _hold_unanswered(rows.exclude(is_known), _FORGOTTEN)
     for kind, why in (
+        (~may_repeat(capability), "It is in doubt, and was sent under other settings."),
         (~Q(meaning=Meaning.ACTIVATE), "It is in doubt, and not assigned any more."),
         (Q(meaning=Meaning.ACTIVATE), "It is in doubt, and Optimove changed it."),
     ):
         mark_uncertain(rows.filter(is_known, kind)[:SWEEP], why=why)
+
+
+def _hold_changed(capability: Capability) -> None:
+    """Hold rewards that were sent to another platform, or under another promise."""
+    rows = _uncertain().exclude(may_repeat(capability)).order_by("not_before")
+    for row in rows[:ASKED]:
+        same = _uncertain().filter(pk=row.pk)
+        _hold_unanswered(same, promises.obstacle_to_repeat(row, capability))
 
 
 def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
@@ -203,7 +214,7 @@ def _conclude(answer: CallResult, capability: Capability) -> None:
         same.update(not_before=Now(), attempts=row.attempts)
         return
     platform_throttle.record_results([answer])
-    _record(answer)
+    _record(answer, capability)
     if answer.outcome == Outcome.GIVEN:
         # Staff may have said meanwhile that it was not given.
         why = "The platform knows it: given."
@@ -219,7 +230,7 @@ def _conclude(answer: CallResult, capability: Capability) -> None:
             same.update(not_before=due, failures=F("failures") + 1)
 
 
-def _record(answer: CallResult) -> None:
+def _record(answer: CallResult, capability: Capability) -> None:
     """Store the result of a look-up as an attempt, if its row is in this database."""
     owner = Assignment.objects.filter(key=answer.row.key).first()
     if owner is None:
@@ -231,6 +242,7 @@ def _record(answer: CallResult) -> None:
         ended_at=Now(),
         outcome=answer.outcome,
         **asdict(answer.evidence),
+        **promises.recorded(capability),
     )
     # After a failover, this number may be the number of a later attempt.
     Attempt.objects.bulk_create([attempt], ignore_conflicts=True)
@@ -244,10 +256,17 @@ def _not_found(
 
     The activation request may still be running until `settle_grace` after the end of
     the lease. "Not found" before this time has no effect: the row is looked up again.
+    If the row was sent under other settings of the platform, it needs review.
     """
-    grace = capability.settle_grace
+    row = same.first()
+    if row is None:
+        return
+    grace = promises.settle_grace(row, capability)
+    final = same.filter(lease_until__lte=Now() - grace)
+    if problem := promises.obstacle_to_not_found(row, capability):
+        _hold_unanswered(final, problem)
     moved = mark_owed(
-        same.filter(lease_until__lte=Now() - grace),
+        final,
         stop=stop,
         settled=True,
         why="The platform does not know it: it was not given.",
