@@ -31,6 +31,10 @@ _ELSEWHERE = (
 _MARGIN = timedelta(minutes=5)
 
 
+# The number of the advisory lock of the gaps: "gaps" in ASCII.
+_GAPS = 0x67617073
+
+
 class Gap(models.Model):
     """A period in which the portal ran, and which is missing from this database."""
 
@@ -87,6 +91,19 @@ def locked() -> Continuity:
         [Continuity(pk=1, database=here())], ignore_conflicts=True
     )
     return Continuity.objects.select_for_update().get()
+
+
+def lock_gaps(*, shared: bool) -> None:
+    """
+    Lock the gaps until the transaction ends.
+
+    A transaction that stores new rows takes the shared lock before it reads the gaps.
+    The one that records a gap and marks the rows takes the exclusive lock. So each row
+    is either marked, or stored by the gaps. Take this lock before all locks of rows.
+    """
+    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(%s)", [_GAPS])
 
 
 def doubtful_since(

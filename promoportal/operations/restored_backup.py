@@ -68,6 +68,7 @@ def restored(since: datetime) -> Gap:
 
 
 def _mark_possibly_sent(since: datetime) -> Gap:
+    database_identity.lock_gaps(shared=False)
     deadlines.lose(
         Assignment.objects.filter(state=AssignmentState.ACTIVATING),
         why="A backup was restored: it may have been sent since that was taken.",

@@ -44,6 +44,7 @@ def store(collection: Collection, page: Page, conclude: Conclude) -> None:
     """
     current = limits.current()
     with transaction.atomic():
+        database_identity.lock_gaps(shared=True)
         # Exclusive if the check of the limits may stop the execution. If two workers
         # with the shared lock both changed the execution, they would deadlock.
         may_hold = current.bound_executions() and not page.next_cursor
