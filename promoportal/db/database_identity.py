@@ -27,8 +27,11 @@ _HERE = """
 _ELSEWHERE = (
     f"SELECT EXISTS (SELECT 1 FROM promoportal_continuity WHERE database <> {_HERE})"  # noqa: S608 - no input in it
 )
-# Allowance for the difference between Optimove's clock and the portal's.
+# Allowance for calls that were running when a gap ended.
 _MARGIN = timedelta(minutes=5)
+# The largest difference of two time zones. A time of Optimove may be in another zone
+# than the contract says, and the webhooks of one execution may arrive within a day.
+ZONES = timedelta(hours=26)
 
 
 # The number of the advisory lock of the gaps: "gaps" in ASCII.
@@ -107,13 +110,18 @@ def lock_gaps(*, shared: bool) -> None:
 
 
 def doubtful_since(
-    assigned_at: datetime | None, gaps: Iterable[Gap]
+    unlisted_at: datetime | None, gaps: Iterable[Gap]
 ) -> datetime | None:
-    """Return the start of the first gap in which the reward may have been sent."""
+    """
+    Return the start of the first gap in which the reward may have been sent.
+
+    `unlisted_at` is a time at which Optimove did not list the reward yet, or None if no
+    such time is known. In a gap that ended before, the reward was not sent.
+    """
     lost = [
         gap.since
         for gap in gaps
-        if assigned_at is None or assigned_at <= gap.until + _MARGIN
+        if unlisted_at is None or unlisted_at <= gap.until + _MARGIN
     ]
     return min(lost, default=None)
 

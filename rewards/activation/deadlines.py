@@ -90,6 +90,9 @@ def hold_unsettled() -> int:
         state__in=[AssignmentState.OWED, AssignmentState.UNCERTAIN],
         doubtful=True,
         first_sent_at__lte=Now() - settings.SETTLE_WITHIN,
+        # A row that is listed long after a restore counts as sent before the restore,
+        # but nobody could look it up before it was listed.
+        created_at__lte=Now() - settings.SETTLE_WITHIN,
     )
     return _hold(overdue, AssignmentReason.UNANSWERED, problem, problem=problem)
 

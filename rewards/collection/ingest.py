@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Min
 
 from executions import lifecycle
 from executions.locks import lock_exclusive, lock_shared
-from executions.models import Execution
+from executions.models import Delivery, Execution
 from promoportal.db import bulk, database_identity
 from promoportal.db.bulk import Columns
 from promoportal.db.database_identity import Gap
@@ -78,7 +80,7 @@ def _store_rows(collection: Collection, page: Page, terms: Terms) -> Stored:
     )
     known = {assignment.reference: assignment for assignment in stored}
     new = [row for reference, row in rows.items() if reference not in known]
-    inserted = _insert(new, terms, collection.number)
+    inserted = _insert(new, terms, collection)
     earlier = [row.pk for row in known.values() if row.listed_pass < collection.number]
     seen_again = Assignment.objects.filter(pk__in=earlier)
     fresh = len(inserted) + seen_again.update(listed_pass=collection.number)
@@ -88,15 +90,17 @@ def _store_rows(collection: Collection, page: Page, terms: Terms) -> Stored:
 
 
 def _insert(
-    rows: Sequence[Listed], terms: Terms, listed_pass: int
+    rows: Sequence[Listed], terms: Terms, collection: Collection
 ) -> Sequence[Columns]:
     taken, gaps = _taken(terms.execution, rows), list(Gap.objects.all())
+    unlisted_at = _unlisted_at(collection) if gaps else None
     new: list[Columns] = []
     for listed in rows:
         owner = (listed.promotion, listed.row.customer)
         columns = listed.as_new(repeated=owner in taken)
-        # A reward that was assigned before a gap ended may have been sent in the gap.
-        sent_at = database_identity.doubtful_since(listed.row.assigned_at, gaps)
+        # A reward that was listed before a gap ended may have been sent in the gap.
+        before = _latest(unlisted_at, _less_zones(listed.row.assigned_at))
+        sent_at = database_identity.doubtful_since(before, gaps)
         doubt = {"doubtful": sent_at is not None, "first_sent_at": sent_at}
         new.append({**columns, **doubt})
         taken.add(owner)
@@ -104,10 +108,34 @@ def _insert(
         Assignment,
         new,
         execution=terms.execution,
-        listed_pass=listed_pass,
+        listed_pass=collection.number,
         cleared=not terms.limits.bound_executions(),
     )
     return new
+
+
+def _unlisted_at(collection: Collection) -> datetime | None:
+    """
+    Return a time at which Optimove did not list any row that is new now, or None.
+
+    Two things prove it by the portal's own record, in this database. First, two complete
+    runs did not contain the row: Optimove may leave a row out once. Second, a webhook
+    opened the execution. Webhooks of other channels may have arrived up to a day before,
+    in a gap. An execution that staff opened may have been announced in a gap.
+    """
+    execution = collection.execution
+    announced = Delivery.objects.filter(
+        execution=execution, received_at__lte=execution.opened_at
+    ).aggregate(first=Min("received_at"))["first"]
+    return _latest(collection.whole_before, _less_zones(announced))
+
+
+def _less_zones(at: datetime | None) -> datetime | None:
+    return at and at - database_identity.ZONES
+
+
+def _latest(*times: datetime | None) -> datetime | None:
+    return max((at for at in times if at), default=None)
 
 
 def _taken(execution: Execution, rows: Iterable[Listed]) -> set[tuple[int | None, str]]:
