@@ -24,9 +24,15 @@ _HERE = """
         'promoportal_continuity'::regclass::oid
     )
 """
-_ELSEWHERE = (
-    f"SELECT EXISTS (SELECT 1 FROM promoportal_continuity WHERE database <> {_HERE})"  # noqa: S608 - no input in it
-)
+# A time in the future by more than this shows that the clock was set back.
+CLOCK_TOLERANCE = timedelta(seconds=2)
+_ELSEWHERE = f"""
+    SELECT EXISTS (
+        SELECT 1 FROM promoportal_continuity
+        WHERE database <> {_HERE}
+           OR seen_at > statement_timestamp() + make_interval(secs => %s)
+    )
+"""  # noqa: S608 - no input in it
 # Allowance for calls that were running when a gap ended.
 _MARGIN = timedelta(minutes=5)
 # The largest difference of two time zones. A time of Optimove may be in another zone
@@ -76,10 +82,11 @@ def has_changed() -> bool:
     """
     Return whether the database was replaced, and the scheduler has not noticed yet.
 
+    It is also changed if its clock was set back: rewards in doubt then look too young.
     Call this in the transaction that claims rows, which may run before the scheduler.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_ELSEWHERE)
+        cursor.execute(_ELSEWHERE, [CLOCK_TOLERANCE.total_seconds()])
         return bool(cursor.fetchone()[0])
 
 
