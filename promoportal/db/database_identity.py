@@ -82,7 +82,7 @@ def has_changed() -> bool:
     """
     Return whether the database was replaced, and the scheduler has not noticed yet.
 
-    It is also changed if its clock was set back: rewards in doubt then look too young.
+    It also counts as changed if its clock was set back: rewards then look too young.
     Call this in the transaction that claims rows, which may run before the scheduler.
     """
     with connection.cursor() as cursor:

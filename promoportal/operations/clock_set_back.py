@@ -1,9 +1,10 @@
 """
 Translation of stored times after the clock of the database was set back.
 
-The times in the rows are by the clock before. Without a translation, a reward in doubt
-looks younger than it is, and would be sent again under a key that the platform may have
-forgotten. Rows also wait, and leases last, until the clock has caught up.
+The times in the rows are by the clock before. Without a translation, a possibly
+activated reward looks younger than it is, and would be sent again under a key that the
+platform may have forgotten. Rows also wait, and leases last, until the clock has caught
+up.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def translate(step: timedelta) -> None:
     """
     Translate stored times by `step`, by which the clock was set back at least.
 
-    Times since the step are translated too, because the rows do not tell. So a reward in
-    doubt may look older than it is: it then needs review earlier.
+    Times since the step are translated too, because the rows do not tell. So a possibly
+    activated reward may look older than it is: it then needs review earlier.
     """
     sent = Assignment.objects.exclude(state=AssignmentState.ACTIVE)
     sent.exclude(first_sent_at=None).update(first_sent_at=F("first_sent_at") - step)

@@ -54,8 +54,8 @@ def detect_restore() -> Gap | None:
                 clock_set_back.translate(row.seen_at - now)
             Continuity.objects.update(seen_at=Now())
             return None
-        # The clock of a standby may be behind: a time in the future would leave all
-        # rewards in doubt to staff.
+        # The clock of a standby may be behind: with a time in the future, staff would
+        # have to decide about all rewards.
         return _mark_possibly_sent(min(row.seen_at, now))
 
 

@@ -106,7 +106,7 @@ def may_repeat(capability: Capability) -> Q:
     """
     Return a filter for rows that an idempotent platform recognises if sent again.
 
-    The platform was told under which promise the row was sent, and knows the key for a
+    The platform promised to remember the key when the row was sent, and knows it for a
     whole new lease.
     """
     kept = promises.remembered(capability, seconds=LEASE)

@@ -62,7 +62,9 @@ def lose(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> int:
     )
     proven = Assignment.objects.filter(pk__in=lost).exclude(evidence="")
     receipts = dict(proven.values_list("pk", "evidence"))
-    mark_active(proven, receipts, why="An earlier answer came late: it was given.")
+    mark_active(
+        proven, receipts, why="An earlier response came late: it was activated."
+    )
     return len(lost)
 
 
@@ -91,7 +93,7 @@ def hold_unsettled() -> int:
         doubtful=True,
         first_sent_at__lte=Now() - settings.SETTLE_WITHIN,
         # A row that is listed long after a restore counts as sent before the restore,
-        # but nobody could look it up before it was listed.
+        # but it could not be looked up before it was listed.
         created_at__lte=Now() - settings.SETTLE_WITHIN,
     )
     return _hold(overdue, AssignmentReason.UNANSWERED, problem, problem=problem)

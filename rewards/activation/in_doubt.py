@@ -216,7 +216,7 @@ def _conclude(answer: CallResult, capability: Capability) -> None:
     platform_throttle.record_results([answer])
     _record(answer, capability)
     if answer.outcome == Outcome.GIVEN:
-        # Staff may have said meanwhile that it was not given.
+        # Staff may have said in the meantime that it was not activated.
         why = "The platform knows it: given."
         apply_receipts({row.key: answer.receipt}, why=why)
         return

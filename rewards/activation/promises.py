@@ -1,7 +1,7 @@
 """
-What the platform promised when a reward was sent, and whether it still applies.
+Promises of the platform under which rewards were sent, and whether they still apply.
 
-The settings of the platform may change while rewards are in doubt. In a rolling restart,
+The settings of the platform may change while outcomes are unknown. In a rolling restart,
 two processes even have different settings at the same time. So each attempt records the
 address, and how the platform handles keys. A reward may be sent again only to the same
 address, and only if each possible attempt was sent under the promise to remember its
@@ -30,7 +30,8 @@ _NO_EFFECT = Q(
     outcome__in=[Outcome.NOT_SENT, Outcome.REFUSED, Outcome.MISCONFIGURED]
 ) | Q(Q(status=None) | Q(status__lt=500), outcome=Outcome.UNAVAILABLE)
 # The previous release recorded no address. Its attempts count as sent to the platform of
-# the current settings: otherwise, an upgrade would leave all rewards in doubt to staff.
+# the current settings: otherwise, staff would have to decide about each unknown outcome
+# after an upgrade.
 _RECORDED = ~Q(address="")
 
 
@@ -97,7 +98,7 @@ def _attempts(row: Assignment) -> QuerySet[Attempt]:
 
 
 def _possible(row: Any, since: Any) -> QuerySet[Attempt]:
-    """Return recorded attempts since the first one in doubt, if they had an effect."""
+    """Return the recorded attempts since this time that may have had an effect."""
     return Attempt.objects.filter(
         _RECORDED, assignment=row, kind=Attempt.Kind.ACTIVATE, begun_at__gte=since
     ).exclude(_NO_EFFECT)

@@ -58,7 +58,7 @@ def pass_time(by: timedelta) -> None:
 
 
 @pytest.mark.parametrize("hours", [10, 30])
-def test_a_key_that_the_platform_forgot_meanwhile_is_not_sent_again(
+def test_a_key_that_the_platform_has_forgotten_is_not_sent_again(
     world: World, owed: Assignment, hours: int
 ) -> None:
     """With 10 hours, nothing lies in the future: the reward only looks too young."""
@@ -96,7 +96,7 @@ def test_nothing_is_claimed_before_the_step_is_noticed(
     assert len(world.box.credits) == 1
 
 
-def test_a_young_reward_in_doubt_is_sent_again_after_the_step(
+def test_a_possibly_activated_reward_that_is_young_is_sent_again_after_the_step(
     world: World, owed: Assignment
 ) -> None:
     world.box.order(LOST)
@@ -158,7 +158,7 @@ def test_a_step_that_a_time_server_makes_changes_nothing(
 def test_a_standby_whose_clock_is_behind_leaves_no_reward_to_staff(
     world: World, owed: Assignment
 ) -> None:
-    """A gap that begins in the future would leave all rewards in doubt to staff."""
+    """A gap that begins in the future would leave all these rewards to staff."""
     Continuity.objects.update(
         database="elsewhere", seen_at=timezone.now() + timedelta(minutes=5)
     )

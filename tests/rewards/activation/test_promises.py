@@ -1,4 +1,4 @@
-"""A reward in doubt is settled by what the platform promised when it was sent."""
+"""An unknown outcome is resolved by the promise under which the reward was sent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def owed(world: World) -> Assignment:
 
 
 def send(world: World, settings: Settings, capability: str, fault: Fault) -> None:
-    """Send the reward to a platform with this capability, and get no answer."""
+    """Send the reward to a platform with this capability, and get no response."""
     words = [word for word in capability.split(",") if "=" not in word]
     become(world, settings, ",".join(words))
     settings.PLATFORM_CAPABILITY = capability
@@ -201,7 +201,7 @@ def test_a_promise_before_the_last_resolution_does_not_matter(
 def test_an_attempt_of_the_previous_release_counts_as_sent_to_this_platform(
     world: World, settings: Settings, owed: Assignment
 ) -> None:
-    """An upgrade must not leave all rewards in doubt to staff."""
+    """After an upgrade, staff must not have to decide about all unknown outcomes."""
     send(world, settings, KEYED, LOST)
     Attempt.objects.update(address="", remembers_for=None, settle_grace=None)
 
