@@ -41,4 +41,7 @@ def _stop_of(execution: int | QuerySet[Any], lock: str) -> ExecutionStop:
     sql, params = rows.query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(f"{sql} FOR {lock}", params)
-        return ExecutionStop(cursor.fetchone()[0])
+        found = cursor.fetchone()
+    # After a failover, a worker may still have the key of an execution that is missing
+    # in this database. Nothing of it may be sent.
+    return ExecutionStop(found[0]) if found else ExecutionStop.CANCELLED

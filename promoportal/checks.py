@@ -12,6 +12,7 @@ E008  DEBUG is on, but an address is public
 E009  a secret is short, or has a character that no HTTP header may contain
 E010  PORTAL_URL is not in ALLOWED_HOSTS, or an address would not encrypt secrets
 E011  PORTAL_CRASH_AT is set, which makes processes crash
+E012  the database has a setting with which committed data can be lost
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from django.db import OperationalError, connections
 from django.http.request import validate_host
 
 from promoportal import optimove
-from promoportal.db import database_errors
+from promoportal.db import database_errors, durability
 from promoportal.runtime import crash_points
 from promoportal.runtime.loopback import is_local, leads_here
 from rewards import approvals, limits
@@ -180,6 +181,8 @@ def _unusable(alias: str) -> Iterable[CheckMessage]:
             found = f"The database is PostgreSQL {version // 10000}."
             problem = f"{found} Version 15 or newer is required."
             yield Error(problem, hint=hint, id="promoportal.E007")
+        for weakness in durability.weaknesses(alias):
+            yield Error(weakness.problem, hint=weakness.hint, id="promoportal.E012")
 
 
 def _debug(**_: Any) -> Iterable[CheckMessage]:

@@ -95,7 +95,11 @@ class Redemption(Stateful, Leased):
     machines = {
         "state": {
             RedemptionState.WAITING: frozenset(
-                {RedemptionState.REPORTING, RedemptionState.HELD}
+                {
+                    RedemptionState.REPORTING,
+                    RedemptionState.REPORTED,
+                    RedemptionState.HELD,
+                }
             ),
             RedemptionState.REPORTING: frozenset(
                 {

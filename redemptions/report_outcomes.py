@@ -49,7 +49,8 @@ def conclude(carried: ClaimedReport, result: Verdict | wire.WireError | None) ->
     else:
         claimed = _answered(carried, result)
     with transaction.atomic():
-        written = Report.objects.filter(pk=carried.report.pk)
+        # After a failover, another request may have the same primary key.
+        written = Report.objects.filter(pk=carried.report.pk, token=carried.lease.token)
         written.update(outcome=claimed.outcome, ended_at=Now(), **claimed.recorded)
         outcome_policy.FOLLOWS[claimed.outcome](claimed)
 
@@ -105,7 +106,7 @@ class ClaimedRedemptions:
 
     def finish(self) -> None:
         self._hold(self.rows, RedemptionReason.REFUSED, each=self.refused)
-        taken = self.rows | self._given_up_for_lost()
+        taken = self.rows | self._no_longer_claimed()
         why = "Optimove took report {}."
         self._move(taken, RedemptionState.REPORTED, why, reason="", problem="")
 
@@ -146,12 +147,15 @@ class ClaimedRedemptions:
         error = self.error
         return isinstance(error, wire.Misconfigured) and error.status == UNAUTHORIZED
 
-    def _given_up_for_lost(self) -> QuerySet[Redemption]:
-        """Return the accepted rows whose lease ended before the response arrived."""
+    def _no_longer_claimed(self) -> QuerySet[Redemption]:
+        """Return the accepted rows that may be reported again since their lease ended."""
+        lost = [RedemptionReason.UNANSWERED, RedemptionReason.GIVEN_UP]
+        # The report is found by its token: after a failover, another report may have
+        # its primary key.
         return Redemption.objects.filter(
-            Q(state=RedemptionState.UNCERTAIN)
-            | Q(state=RedemptionState.HELD, reason=RedemptionReason.UNANSWERED),
-            report=self.carried.report,
+            Q(state__in=[RedemptionState.UNCERTAIN, RedemptionState.WAITING])
+            | Q(state=RedemptionState.HELD, reason__in=lost),
+            report__token=self.carried.lease.token,
         ).exclude(pk__in=self.refused)
 
     def _wait(self, seconds: float, **changes: Any) -> None:

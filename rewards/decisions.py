@@ -180,7 +180,7 @@ def obstacle_to_denying(row: Assignment) -> SkipReason | None:
     """Return why staff cannot deny the activation, now or at all; None if they can."""
     if why_not := obstacle_to_saying(row):
         return why_not
-    until = request_lifetime.open_until(row.lease_until)
+    until = request_lifetime.open_until(row)
     if until is None:
         return None
     time = f"{timezone.localtime(until):%Y-%m-%d %H:%M:%S %Z}"

@@ -24,11 +24,24 @@ _HERE = """
         'promoportal_continuity'::regclass::oid
     )
 """
-_ELSEWHERE = (
-    f"SELECT EXISTS (SELECT 1 FROM promoportal_continuity WHERE database <> {_HERE})"  # noqa: S608 - no input in it
-)
-# Allowance for the difference between Optimove's clock and the portal's.
+# A time in the future by more than this shows that the clock was set back.
+CLOCK_TOLERANCE = timedelta(seconds=2)
+_ELSEWHERE = f"""
+    SELECT EXISTS (
+        SELECT 1 FROM promoportal_continuity
+        WHERE database <> {_HERE}
+           OR seen_at > statement_timestamp() + make_interval(secs => %s)
+    )
+"""  # noqa: S608 - no input in it
+# Allowance for calls that were running when a gap ended.
 _MARGIN = timedelta(minutes=5)
+# The largest difference of two time zones. A time of Optimove may be in another zone
+# than the contract says, and the webhooks of one execution may arrive within a day.
+ZONES = timedelta(hours=26)
+
+
+# The number of the advisory lock of the gaps: "gaps" in ASCII.
+_GAPS = 0x67617073
 
 
 class Gap(models.Model):
@@ -69,10 +82,11 @@ def has_changed() -> bool:
     """
     Return whether the database was replaced, and the scheduler has not noticed yet.
 
+    It also counts as changed if its clock was set back: rewards then look too young.
     Call this in the transaction that claims rows, which may run before the scheduler.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_ELSEWHERE)
+        cursor.execute(_ELSEWHERE, [CLOCK_TOLERANCE.total_seconds()])
         return bool(cursor.fetchone()[0])
 
 
@@ -89,16 +103,39 @@ def locked() -> Continuity:
     return Continuity.objects.select_for_update().get()
 
 
+def lock_gaps(*, shared: bool) -> None:
+    """
+    Lock the gaps until the transaction ends.
+
+    A transaction that stores new rows takes the shared lock before it reads the gaps.
+    The one that records a gap and marks the rows takes the exclusive lock. So each row
+    is either marked, or stored by the gaps. Take this lock before all locks of rows.
+    """
+    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(%s)", [_GAPS])
+
+
 def doubtful_since(
-    assigned_at: datetime | None, gaps: Iterable[Gap]
+    unlisted_at: datetime | None, gaps: Iterable[Gap]
 ) -> datetime | None:
-    """Return the start of the first gap in which the reward may have been sent."""
+    """
+    Return the start of the first gap in which the reward may have been sent.
+
+    `unlisted_at` is a time at which Optimove did not list the reward yet, or None if no
+    such time is known. In a gap that ended before, the reward was not sent.
+    """
     lost = [
         gap.since
         for gap in gaps
-        if assigned_at is None or assigned_at <= gap.until + _MARGIN
+        if unlisted_at is None or unlisted_at <= gap.until + _MARGIN
     ]
     return min(lost, default=None)
+
+
+def less_zones(at: datetime | None) -> datetime | None:
+    """Return a time before which `at` cannot be, even if its time zone is wrong."""
+    return at and at - ZONES
 
 
 def was_broken(*, within: timedelta) -> bool:

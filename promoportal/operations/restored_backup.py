@@ -20,7 +20,8 @@ from executions.models import ExecutionStop
 from promoportal import optimove
 from promoportal.db import database_identity
 from promoportal.db.database_clock import database_now, seconds_from_now
-from promoportal.db.database_identity import Continuity, Gap
+from promoportal.db.database_identity import CLOCK_TOLERANCE, Continuity, Gap
+from promoportal.operations import clock_set_back
 from redemptions import in_doubt
 from redemptions.models import Redemption, RedemptionState
 from rewards.activation import deadlines
@@ -38,20 +39,26 @@ def detect_restore() -> Gap | None:
     """
     Mark rows as possibly sent if this database was restored, and return the gap.
 
-    Otherwise, return None, and update `seen_at` every `_NOTE_INTERVAL` seconds.
+    Otherwise, return None, and update `seen_at` every `_NOTE_INTERVAL` seconds. If the
+    clock of the database was set back since the last update, translate stored times.
     """
     database = database_identity.here()
     recent = Continuity.objects.filter(
         database=database, seen_at__gt=seconds_from_now(-_NOTE_INTERVAL)
     )
-    if recent.exists():
+    if recent.exists() and not database_identity.has_changed():
         return None
     with transaction.atomic():
         row = database_identity.locked()
+        now = database_now()
         if row.database == database:
+            if row.seen_at > now + CLOCK_TOLERANCE:
+                clock_set_back.translate(row.seen_at - now)
             Continuity.objects.update(seen_at=Now())
             return None
-        return _mark_possibly_sent(row.seen_at)
+        # The clock of a standby may be behind: with a time in the future, staff would
+        # have to decide about all rewards.
+        return _mark_possibly_sent(min(row.seen_at, now))
 
 
 def restored(since: datetime) -> Gap:
@@ -78,6 +85,7 @@ def _cannot_change() -> Q:
 
 
 def _mark_possibly_sent(since: datetime) -> Gap:
+    database_identity.lock_gaps(shared=False)
     deadlines.lose(
         Assignment.objects.filter(state=AssignmentState.ACTIVATING),
         why="A backup was restored: it may have been sent since that was taken.",

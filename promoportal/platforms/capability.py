@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -20,12 +21,16 @@ class Capability:
     Idempotent: within `remembers_for` of its first call, a key is credited only once.
     Askable: the platform returns the result of a key. The portal trusts a "not found"
     only if at least `settle_grace` has passed since the lease ended.
+
+    `address` is where the platform is, without secrets: a platform at another address
+    may not know the key. It is recorded with each request.
     """
 
     idempotent: bool
     askable: bool
     remembers_for: timedelta = timedelta(hours=24)
     settle_grace: timedelta = timedelta(seconds=60)
+    address: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Capability:
@@ -46,7 +51,7 @@ class Capability:
 class _Parser:
     text: str
     words: set[str] = field(default_factory=set)
-    durations: dict[str, timedelta] = field(default_factory=dict)
+    durations: dict[str, Any] = field(default_factory=dict)
     mistakes: list[str] = field(default_factory=list)
 
     def capability(self) -> Capability:

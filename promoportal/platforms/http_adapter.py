@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Self
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -30,7 +31,7 @@ class HttpPlatform:
         capability: Capability,
         threads: int = 1,
     ) -> None:
-        self.capability = capability
+        self.capability = replace(capability, address=_without_secrets(address))
         self._client = wire.Client(
             address,
             side="platform",
@@ -77,6 +78,13 @@ class HttpPlatform:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _without_secrets(address: str) -> str:
+    """Return the address in one form, without user name, password and query."""
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2].lower()
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
 
 
 def _body(order: Order) -> wire.Json:

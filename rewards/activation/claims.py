@@ -17,6 +17,7 @@ from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.leases import Lease, due, leased
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Order, Reward
+from rewards.activation import promises
 from rewards.activation.request_lifetime import CONFIRMED, LEASE, longest
 from rewards.models import Assignment, AssignmentState, Attempt
 from rewards.transitions import DIFFERS
@@ -70,7 +71,7 @@ def _claim(
         rows = _chosen(claimable(capability).filter(which), most)
         if not rows:
             return None
-        return _take(rows, Lease(LEASE))
+        return _take(rows, Lease(LEASE), capability)
 
 
 def claimable(capability: Capability) -> QuerySet[Assignment]:
@@ -93,7 +94,18 @@ def sendable(capability: Capability) -> Q:
     if not capability.idempotent:
         return assigned & certain
     is_same = Q(order__isnull=False) | ~DIFFERS
-    return assigned & (certain | within_key_retention(capability) & is_same)
+    return assigned & (certain | may_repeat(capability) & is_same)
+
+
+def may_repeat(capability: Capability) -> Q:
+    """
+    Return a filter for rows that an idempotent platform recognises if sent again.
+
+    The platform promised to remember the key when the row was sent, and knows it for a
+    whole new lease.
+    """
+    kept = promises.remembered(capability, seconds=LEASE)
+    return within_key_retention(capability) & kept
 
 
 def within_key_retention(capability: Capability) -> Q:
@@ -124,7 +136,7 @@ def _chosen(rows: QuerySet[Assignment], most: int) -> list[Assignment]:
     return list(together[:most]) or list(ordered.filter(deaths__gte=COMPANY)[:1])
 
 
-def _take(rows: Sequence[Assignment], lease: Lease) -> Claim:
+def _take(rows: Sequence[Assignment], lease: Lease, capability: Capability) -> Claim:
     for row in rows:
         row.order = row.order or order_of(row).as_json()
     orders = {row.pk: {"order": row.order} for row in rows}
@@ -137,7 +149,9 @@ def _take(rows: Sequence[Assignment], lease: Lease) -> Claim:
         **leased(lease),
     )
     begun = [{"assignment": row.pk, "number": row.attempts + 1} for row in rows]
-    attempts = {row: pk for pk, row, _ in bulk.bulk_insert(Attempt, begun)}
+    same = {"token": lease.token, **promises.recorded(capability)}
+    stored = bulk.bulk_insert(Attempt, begun, **same)
+    attempts = {row: pk for pk, row, _ in stored}
     return Claim(lease, rows[0].execution_id, rows, attempts)
 
 

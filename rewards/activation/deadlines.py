@@ -14,6 +14,7 @@ from promoportal.db.database_clock import seconds_from_now
 from rewards.activation.call_pool import Outcome
 from rewards.activation.request_lifetime import PROMPTLY
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
+from rewards.transitions import mark_active
 
 # Most rows that one statement changes. The next sweep changes further rows.
 SWEEP = 5000
@@ -40,7 +41,11 @@ def expire() -> int:
 
 
 def lose(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> int:
-    """Mark rewards of lost workers as `UNCERTAIN`; return the number of rewards."""
+    """
+    Mark rewards of lost workers as `UNCERTAIN`; return the number of rewards.
+
+    A reward with a receipt of an earlier attempt in `evidence` becomes `ACTIVE`.
+    """
     lost = state_machine.move_all(
         rows,
         AssignmentState.UNCERTAIN,
@@ -52,6 +57,11 @@ def lose(rows: QuerySet[Assignment], *, why: str, **changes: Any) -> int:
     )
     Attempt.objects.filter(assignment__in=lost, outcome="").update(
         outcome=Outcome.LOST, ended_at=Now()
+    )
+    proven = Assignment.objects.filter(pk__in=lost).exclude(evidence="")
+    receipts = dict(proven.values_list("pk", "evidence"))
+    mark_active(
+        proven, receipts, why="An earlier response came late: it was activated."
     )
     return len(lost)
 
@@ -80,6 +90,9 @@ def hold_unsettled() -> int:
         state__in=[AssignmentState.OWED, AssignmentState.UNCERTAIN],
         doubtful=True,
         first_sent_at__lte=Now() - settings.SETTLE_WITHIN,
+        # A row that is listed long after a restore counts as sent before the restore,
+        # but it could not be looked up before it was listed.
+        created_at__lte=Now() - settings.SETTLE_WITHIN,
     )
     return _hold(overdue, AssignmentReason.UNANSWERED, problem, problem=problem)
 

@@ -31,13 +31,20 @@ from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
-from rewards.activation import platform_throttle
+from rewards.activation import platform_throttle, promises
 from rewards.activation.call_pool import CallResult, Outcome, call_all
-from rewards.activation.claims import COMPANY, TURN, sendable, within_key_retention
+from rewards.activation.claims import (
+    COMPANY,
+    TURN,
+    may_repeat,
+    sendable,
+    within_key_retention,
+)
 from rewards.activation.deadlines import SWEEP
+from rewards.activation.outcomes import apply_receipts
 from rewards.activation.request_lifetime import MAX_CALL_SECONDS, is_over
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
-from rewards.transitions import cancelled, mark_active, mark_owed, mark_uncertain
+from rewards.transitions import cancelled, mark_owed, mark_uncertain
 
 # Most rows per batch of look-ups.
 ASKED = 50
@@ -66,6 +73,7 @@ def settle() -> None:
                 _uncertain().filter(cancelled()),
                 "It is not assigned any more, and the platform cannot be asked about it.",
             )
+            _hold_changed(capability)
 
 
 def is_due() -> bool:
@@ -100,7 +108,7 @@ def _hold_poison() -> None:
 
 def _send_again(capability: Capability) -> None:
     """Make rows pending again if the platform knows their key: a repeat is harmless."""
-    again = _uncertain().filter(within_key_retention(capability)).exclude(cancelled())
+    again = _uncertain().filter(may_repeat(capability)).exclude(cancelled())
     found = sorted(again.values_list("execution_id", "pk")[:SWEEP])
     for execution_pk, rows in groupby(found, itemgetter(0)):
         with transaction.atomic():
@@ -121,10 +129,19 @@ def _stop_stranded(capability: Capability) -> None:
         return
     _hold_unanswered(rows.exclude(is_known), _FORGOTTEN)
     for kind, why in (
+        (~may_repeat(capability), "It is in doubt, and was sent under other settings."),
         (~Q(meaning=Meaning.ACTIVATE), "It is in doubt, and not assigned any more."),
         (Q(meaning=Meaning.ACTIVATE), "It is in doubt, and Optimove changed it."),
     ):
         mark_uncertain(rows.filter(is_known, kind)[:SWEEP], why=why)
+
+
+def _hold_changed(capability: Capability) -> None:
+    """Hold rewards that were sent to another platform, or under another promise."""
+    rows = _uncertain().exclude(may_repeat(capability)).order_by("not_before")
+    for row in rows[:ASKED]:
+        same = _uncertain().filter(pk=row.pk)
+        _hold_unanswered(same, promises.obstacle_to_repeat(row, capability))
 
 
 def _hold_unanswered(rows: QuerySet[Assignment], problem: str) -> None:
@@ -187,34 +204,48 @@ def _take_to_ask(most: int) -> list[Assignment]:
 
 def _conclude(answer: CallResult, capability: Capability) -> None:
     row = answer.row
-    # A row that changed since the look-up began stays as it is.
+    # A row that changed since the look-up began stays as it is, unless the reward was
+    # given. After a failover, another row may have the primary key of this row.
     same = Assignment.objects.filter(
-        pk=row.pk, state=AssignmentState.UNCERTAIN, attempts=row.attempts + 1
+        key=row.key, state=AssignmentState.UNCERTAIN, attempts=row.attempts + 1
     )
     if answer.outcome == Outcome.NOT_SENT:
         # The turn was over before the call began.
         same.update(not_before=Now(), attempts=row.attempts)
         return
     platform_throttle.record_results([answer])
+    _record(answer, capability)
+    if answer.outcome == Outcome.GIVEN:
+        # Staff may have said in the meantime that it was not activated.
+        why = "The platform knows it: given."
+        apply_receipts({row.key: answer.receipt}, why=why)
+        return
     with transaction.atomic():
-        stop = lock_shared(row.execution_id)
-        Attempt.objects.create(
-            assignment=row,
-            kind=Attempt.Kind.LOOK_UP,
-            number=row.attempts + 1,
-            ended_at=Now(),
-            outcome=answer.outcome,
-            **asdict(answer.evidence),
-        )
-        if answer.outcome == Outcome.GIVEN:
-            mark_active(
-                same, {row.pk: answer.receipt}, why="The platform knows it: given."
-            )
-        elif answer.outcome == Outcome.NOT_FOUND:
+        owner = Assignment.objects.filter(key=row.key)
+        stop = lock_shared(owner.values("execution"))
+        if answer.outcome == Outcome.NOT_FOUND:
             _not_found(same, capability, stop)
         else:
             due = seconds_from_now(answer.delay)
             same.update(not_before=due, failures=F("failures") + 1)
+
+
+def _record(answer: CallResult, capability: Capability) -> None:
+    """Store the result of a look-up as an attempt, if its row is in this database."""
+    owner = Assignment.objects.filter(key=answer.row.key).first()
+    if owner is None:
+        return
+    attempt = Attempt(
+        assignment=owner,
+        kind=Attempt.Kind.LOOK_UP,
+        number=answer.row.attempts + 1,
+        ended_at=Now(),
+        outcome=answer.outcome,
+        **asdict(answer.evidence),
+        **promises.recorded(capability),
+    )
+    # After a failover, this number may be the number of a later attempt.
+    Attempt.objects.bulk_create([attempt], ignore_conflicts=True)
 
 
 def _not_found(
@@ -225,11 +256,19 @@ def _not_found(
 
     The activation request may still be running until `settle_grace` after the end of
     the lease. "Not found" before this time has no effect: the row is looked up again.
+    If the row was sent under other settings of the platform, it needs review.
     """
+    row = same.first()
+    if row is None:
+        return
     # A row without `lease_until` got a 5xx before the platform's capability changed.
     same.filter(lease_until=None).update(lease_until=Now())
+    grace = promises.settle_grace(row, capability)
+    final = same.filter(is_over(grace))
+    if problem := promises.obstacle_to_not_found(row, capability):
+        _hold_unanswered(final, problem)
     moved = mark_owed(
-        same.filter(is_over(capability)),
+        final,
         stop=stop,
         settled=True,
         why="The platform does not know it: it was not given.",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, QuerySet
@@ -37,18 +40,28 @@ def conclude(claim: Claim, results: Sequence[CallResult]) -> None:
     The policy is not used for a row whose claim has ended. If there is a receipt for
     this row, the receipt is applied as a late confirmation.
     """
-    attempts = {
-        claim.attempts[r.row.pk]: {"outcome": r.outcome, **asdict(r.evidence)}
-        for r in results
-    }
     with transaction.atomic():
         stop, by_outcome, late = _lock(claim, results)
         # Attempts are locked after their rows, as in expire(), to prevent a deadlock.
-        bulk.bulk_update(Attempt, attempts, ended_at=Now())
+        _record(claim, results)
         for outcome, group in by_outcome.items():
             outcome_policy.FOLLOWS[outcome](ClaimedAssignments(claim, group, stop))
-    if late:
-        _apply_late(claim, late)
+    receipts = {r.row.key: r.receipt for r in late if r.outcome == Outcome.GIVEN}
+    apply_receipts(receipts, why="The platform's answer came late: it was given.")
+
+
+def _record(claim: Claim, results: Iterable[CallResult]) -> None:
+    """Store the results in the attempts of this claim."""
+    # After a failover, another claim may have an attempt with the same primary key.
+    keys = claim.attempts.values()
+    own = Attempt.objects.filter(pk__in=keys, token=claim.lease.token)
+    known = set(own.values_list("pk", flat=True))
+    columns = {
+        claim.attempts[r.row.pk]: {"outcome": r.outcome, **asdict(r.evidence)}
+        for r in results
+        if claim.attempts[r.row.pk] in known
+    }
+    bulk.bulk_update(Attempt, columns, ended_at=Now())
 
 
 @dataclass(frozen=True)
@@ -164,22 +177,25 @@ def _claimed(claim: Claim, results: Iterable[CallResult]) -> QuerySet[Assignment
     )
 
 
-def _apply_late(claim: Claim, results: Iterable[CallResult]) -> None:
+def apply_receipts(receipts: Mapping[UUID | None, str], *, why: str) -> None:
     """
-    Mark rows as activated if their receipt came after the end of their claim.
+    Mark rewards as activated by their receipts, in every state but `ACTIVATING`.
 
-    Each receipt is stored in `evidence`. If a worker is sending the row now, it applies
-    the receipt later. The lock is exclusive, as the execution may have to be reopened.
+    A receipt proves that the platform activated the reward of its key. It is stored in
+    `evidence`. If a worker is sending the row now, the receipt is applied when this
+    worker stores its result, or is lost. Rows are found by key: after a failover, their
+    primary keys may be those of other rows. The lock is exclusive, as the execution may
+    have to be reopened.
     """
-    receipts = {r.row.pk: r.receipt for r in results if r.outcome == Outcome.GIVEN}
-    if not receipts:
-        return
-    evidence = {pk: {"evidence": receipt} for pk, receipt in receipts.items()}
-    with transaction.atomic():
-        lock_exclusive(claim.execution_pk)
-        bulk.bulk_update(Assignment, evidence)
-        waiting = Assignment.objects.filter(pk__in=receipts).exclude(
-            state__in=[AssignmentState.ACTIVATING, AssignmentState.ACTIVE]
-        )
-        why = "The platform's answer came late: it was given."
-        mark_active(waiting, receipts, why=why)
+    found = Assignment.objects.filter(key__in=receipts).order_by("execution")
+    owners = found.values_list("execution", "pk", "key")
+    for execution_pk, rows in groupby(owners, itemgetter(0)):
+        given = {pk: receipts[key] for _, pk, key in rows}
+        with transaction.atomic():
+            lock_exclusive(execution_pk)
+            evidence = {pk: {"evidence": receipt} for pk, receipt in given.items()}
+            bulk.bulk_update(Assignment, evidence)
+            waiting = Assignment.objects.filter(pk__in=given).exclude(
+                state__in=[AssignmentState.ACTIVATING, AssignmentState.ACTIVE]
+            )
+            mark_active(waiting, given, why=why)

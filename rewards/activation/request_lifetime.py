@@ -21,6 +21,8 @@ from django.db.models.functions import Now
 from promoportal import platforms
 from promoportal.db.database_clock import database_now
 from promoportal.platforms import Capability
+from rewards.activation import promises
+from rewards.models import Assignment
 
 # Longest duration of one call in seconds, including connecting and a reserve.
 MAX_CALL_SECONDS = 20.0
@@ -43,20 +45,17 @@ def longest(capability: Capability) -> timedelta:
     return timedelta(seconds=LEASE) + capability.settle_grace
 
 
-def is_over(capability: Capability) -> Q:
+def is_over(grace: timedelta) -> Q:
     """Return a filter for rows whose last request can have no more effect."""
-    return Q(lease_until__lte=Now() - capability.settle_grace)
+    return Q(lease_until__lte=Now() - grace)
 
 
-def open_until(lease_until: datetime | None) -> datetime | None:
-    """
-    Return the time until which the last request may take effect; None if it is over.
-
-    :param lease_until: the end of the row's last lease, by the database's clock
-    """
-    if lease_until is None:
+def open_until(row: Assignment) -> datetime | None:
+    """Return the time until which the last request may have an effect; None if over."""
+    if row.lease_until is None:
         return None  # the row was not sent, or there was a response
-    end = lease_until + platforms.current_capability().settle_grace
+    grace = promises.settle_grace(row, platforms.current_capability())
+    end: datetime = row.lease_until + grace
     return end if end > database_now() else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -197,7 +198,9 @@ class Listed:
         first = same.exclude(pk=old.pk).filter(repeated=False).first()
         repeated = old.repeated or first is not None
         key = self._key(repeated=repeated)
-        unproven = is_key_unproven(self.row, first, Gap.objects.all()) if first else ""
+        assigned_at = database_identity.less_zones(self.row.assigned_at)
+        sent_at = database_identity.doubtful_since(assigned_at, Gap.objects.all())
+        unproven = is_key_unproven(sent_at, first) if first else ""
         return {**owner, "repeated": repeated, "key": key}, unproven
 
     def _key(self, *, repeated: bool) -> UUID:
@@ -210,16 +213,16 @@ class Listed:
         )
 
 
-def is_key_unproven(row: Row, first: Assignment | None, gaps: Iterable[Gap]) -> str:
+def is_key_unproven(sent_at: datetime | None, first: Assignment | None) -> str:
     """
     Return why the key of a further assignment of a customer is not proven, or "".
 
     Of several assignments, the one that was stored first has the key without an
     assignment ID. After a restored backup, Optimove may list them in another order. The
-    order is proven if the backup contained the `first` assignment.
+    order is proven if the backup contained the `first` assignment. `sent_at` is the
+    start of the gap in which the further one may have been sent, or None.
     """
-    since = database_identity.doubtful_since(row.assigned_at, gaps)
-    is_proven = since is None or (first and first.created_at < since)
+    is_proven = sent_at is None or (first and first.created_at < sent_at)
     return "" if is_proven else KEY_UNPROVEN
 
 

@@ -277,6 +277,8 @@ def _finish(run: Collection, kept: Columns, pause: float | None) -> Step:
             "empties": 0,
             "looks": 0 if run.again else run.looks + 1,
             "seen_before": seen,
+            "whole_before": F("whole_at"),
+            "whole_at": F("begun_at"),
         },
         CollectionState.WAITING if run.again else to,
         f"Pass {run.number} saw {seen:,} {'row' if seen == 1 else 'rows'}"
@@ -327,7 +329,8 @@ def _restart(run: Collection, problem: str, kept: Columns) -> Step:
 
 def _from_the_start(run: Collection) -> dict[str, Any]:
     zeros = {"pages": 0, "seen": 0, "barren": 0}
-    return {**zeros, "number": run.number + 1, "cursor": "", "total": None}
+    start = {"number": run.number + 1, "cursor": "", "total": None, "begun_at": Now()}
+    return {**zeros, **start}
 
 
 def _hold(reason: AssignmentReason, problem: str, kept: Columns) -> Step:

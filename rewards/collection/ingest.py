@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Min
 
 from executions import lifecycle
 from executions.locks import lock_exclusive, lock_shared
-from executions.models import Execution
+from executions.models import Delivery, Execution
 from promoportal.db import bulk, database_identity, state_machine
 from promoportal.db.bulk import Columns
 from promoportal.db.database_identity import Gap
@@ -54,6 +56,7 @@ def store(collection: Collection, page: Page, conclude: Conclude) -> None:
     """
     current = limits.current()
     with transaction.atomic():
+        database_identity.lock_gaps(shared=True)
         # Exclusive if the check of the limits may stop the execution. If two workers
         # with the shared lock both changed the execution, they would deadlock.
         may_hold = current.bound_executions() and not page.next_cursor
@@ -83,7 +86,7 @@ def _lock(collection: Collection) -> Collection:
 def _store_rows(collection: Collection, page: Page, terms: Terms) -> Stored:
     rows = evaluation.evaluate_page(page.rows, terms)
     found = identification.identify(terms.execution, rows)
-    inserted = _insert(found, terms, collection.number)
+    inserted = _insert(found, terms, collection)
     earlier = [row.pk for row, _ in found.again if row.listed_pass < collection.number]
     seen_again = Assignment.objects.filter(pk__in=earlier)
     fresh = len(inserted) + seen_again.update(listed_pass=collection.number)
@@ -99,17 +102,21 @@ def _is_seen(collection: Collection, row: Assignment) -> bool:
     return is_running and row.listed_pass == collection.number
 
 
-def _insert(found: Identified, terms: Terms, listed_pass: int) -> Sequence[Columns]:
+def _insert(
+    found: Identified, terms: Terms, collection: Collection
+) -> Sequence[Columns]:
     if not found.new:
         return []
-    gaps, new = list(Gap.objects.all()), _New(found.siblings, terms)
+    gaps = list(Gap.objects.all())
+    unlisted_at = _unlisted_at(collection) if gaps else None
+    new = _New(found.siblings, terms, gaps, unlisted_at)
     for listed in found.new:
-        new.add(listed, gaps)
+        new.add(listed)
     bulk.bulk_insert(
         Assignment,
         new.rows,
         execution=terms.execution,
-        listed_pass=listed_pass,
+        listed_pass=collection.number,
     )
     return new.rows
 
@@ -120,16 +127,20 @@ class _New:
 
     siblings: Mapping[Owner, Sequence[Assignment]]
     terms: Terms
+    gaps: Sequence[Gap]
+    unlisted_at: datetime | None
     rows: list[dict[str, Any]] = field(default_factory=list)
     first: dict[Owner, dict[str, Any]] = field(default_factory=dict)
 
-    def add(self, listed: Listed, gaps: Sequence[Gap]) -> None:
-        # A reward that was assigned before a gap ended may have been sent in the gap.
-        sent_at = database_identity.doubtful_since(listed.row.assigned_at, gaps)
+    def add(self, listed: Listed) -> None:
+        # A reward that was listed before a gap ended may have been sent in the gap.
+        assigned_at = database_identity.less_zones(listed.row.assigned_at)
+        before_it = _latest(self.unlisted_at, assigned_at)
+        sent_at = database_identity.doubtful_since(before_it, self.gaps)
         stored = self.siblings.get(listed.owner, ())
         before = next((row for row in stored if not row.repeated), None)
         repeated = bool(before) or listed.owner in self.first
-        unproven = self._why_unproven(listed, before, gaps) if repeated else ""
+        unproven = self._why_unproven(listed, before, sent_at) if repeated else ""
         columns = {
             **listed.as_new(repeated=repeated, unproven=unproven),
             "doubtful": sent_at is not None,
@@ -142,10 +153,10 @@ class _New:
         self.first.setdefault(listed.owner, columns)
 
     def _why_unproven(
-        self, listed: Listed, before: Assignment | None, gaps: Sequence[Gap]
+        self, listed: Listed, before: Assignment | None, sent_at: datetime | None
     ) -> str:
         """Return why staff must decide about a further row of an owner, or ""."""
-        if why := evaluation.is_key_unproven(listed.row, before, gaps):
+        if why := evaluation.is_key_unproven(sent_at, before):
             self._hold_first(listed.owner, before, why)
             return why
         stored = self.siblings.get(listed.owner, ())
@@ -164,6 +175,26 @@ class _New:
         elif self.first[owner]["state"] == AssignmentState.OWED:
             verdict = Verdict(AssignmentState.HELD, reason, why)
             self.first[owner].update(verdict._asdict())
+
+
+def _unlisted_at(collection: Collection) -> datetime | None:
+    """
+    Return a time at which Optimove did not list any row that is new now, or None.
+
+    Two things prove it by the portal's own record, in this database. First, two complete
+    runs did not contain the row: Optimove may leave a row out once. Second, a webhook
+    opened the execution. Webhooks of other channels may have arrived up to a day before,
+    in a gap. An execution that staff opened may have been announced in a gap.
+    """
+    execution = collection.execution
+    announced = Delivery.objects.filter(
+        execution=execution, received_at__lte=execution.opened_at
+    ).aggregate(first=Min("received_at"))["first"]
+    return _latest(collection.whole_before, database_identity.less_zones(announced))
+
+
+def _latest(*times: datetime | None) -> datetime | None:
+    return max((at for at in times if at), default=None)
 
 
 def _admit(

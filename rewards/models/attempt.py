@@ -35,6 +35,20 @@ class Attempt(models.Model):
     status = models.PositiveSmallIntegerField(null=True, blank=True)
     answer = models.TextField(blank=True)
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
+    token = models.UUIDField(
+        null=True, editable=False, help_text="The lease token of the claim."
+    )
+    # What the platform promised when the request was made. The previous release
+    # recorded nothing: its attempts have no address.
+    address = models.TextField(
+        blank=True, default="", db_default="", help_text="Where it was sent."
+    )
+    remembers_for = models.DurationField(
+        null=True, blank=True, help_text="Empty: the platform was not idempotent."
+    )
+    settle_grace = models.DurationField(
+        null=True, blank=True, help_text="Empty: the platform was not askable."
+    )
 
     class Meta:
         constraints = [

@@ -54,6 +54,15 @@ class Collection(Stateful, Leased):
     seen_before = models.PositiveIntegerField(
         default=0, help_text="Distinct rows of the whole list before."
     )
+    begun_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the current pass began."
+    )
+    whole_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the last full pass began."
+    )
+    whole_before = models.DateTimeField(
+        null=True, blank=True, help_text="When the full pass before it began."
+    )
     malformed = models.PositiveIntegerField(default=0)
     deaths = models.PositiveIntegerField(default=0)
     taken_back = models.BooleanField(

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import transaction
 from pytest_django import Settings
 
+from promoportal import wire
 from promoportal.db.database_clock import database_now
 from promoportal.db.leases import Lease
-from promoportal.optimove import Promotions, rate_limiter
+from promoportal.optimove import Promotions, Verdict, rate_limiter
+from promoportal.optimove.promotions_api import Refusal
 from promoportal.optimove.rate_limiter import Priority
 from promoportal.resilience import outcome_policy
 from promoportal.resilience.circuit_breaker import Breaker
 from promoportal.sandbox import Fault
-from redemptions import in_doubt, report_outcomes, reporting
+from redemptions import decisions, in_doubt, report_outcomes, reporting
 from redemptions.models import Redemption, RedemptionReason, RedemptionState, Report
 from tests.conftest import Agree
 from tests.factories import RedemptionFactory
@@ -597,3 +600,74 @@ def test_two_workers_never_claim_the_same_redemption() -> None:
     assert own is not None
     carried = {row.pk for row in (*theirs, *own.rows)}
     assert len(carried) == len(theirs) + len(own.rows) == 8
+
+
+def test_a_late_response_counts_although_staff_report_again(
+    world: World, give: Give, agree: Agree
+) -> None:
+    """Optimove might count the second report."""
+    agree(UNSAFE)
+    give(8)
+    carried = claim(world)
+    world.let_time_come()
+    in_doubt.expire()
+    in_doubt.settle()
+    decisions.report_again(Redemption.objects.all(), by=None, why="Not in Optimove.")
+
+    send(carried)
+    world.wait()
+
+    assert states() == {RedemptionState.REPORTED: 8}
+    assert counted(world) == (8, 0)
+
+
+def test_a_late_response_counts_after_the_retries_are_exhausted(
+    world: World, give: Give
+) -> None:
+    give(1)
+    carried = claim(world)
+    world.let_time_come()
+    Redemption.objects.update(failures=report_outcomes.GIVE_UP_AFTER)
+    in_doubt.expire()
+    in_doubt.settle()
+    before = states()
+
+    send(carried)
+
+    assert before == {RedemptionState.HELD: 1}
+    assert states() == {RedemptionState.REPORTED: 1}
+
+
+def test_a_late_rejection_reports_nothing(
+    world: World, give: Give, agree: Agree
+) -> None:
+    agree(UNSAFE)
+    give(8)
+    carried = claim(world)
+    world.let_time_come()
+    in_doubt.expire()
+    in_doubt.settle()
+    refusal = Refusal(index=0, code="X1", message="Unknown.", duplicate=False)
+    verdict = Verdict(7, (refusal,), wire.Evidence())
+
+    report_outcomes.conclude(carried, verdict)
+
+    assert states() == {RedemptionState.HELD: 1, RedemptionState.REPORTED: 7}
+    held = Redemption.objects.get(state=RedemptionState.HELD)
+    assert held.pk == carried.rows[0].pk
+
+
+def test_a_response_reports_no_redemption_of_another_request_with_its_key(
+    world: World, give: Give
+) -> None:
+    """After a failover to a standby that lacks the last rows, primary keys repeat."""
+    give(8)
+    carried = claim(world)
+    world.let_time_come()
+    in_doubt.expire()
+    Report.objects.update(token=uuid4(), outcome="")
+
+    report_outcomes.conclude(carried, Verdict(8, (), wire.Evidence()))
+
+    assert states() == {RedemptionState.UNCERTAIN: 8}
+    assert Report.objects.get().outcome == ""

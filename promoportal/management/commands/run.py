@@ -14,7 +14,11 @@ from django.db import Error as DatabaseLost
 from django.db import connection
 
 from promoportal import jobs
-from promoportal.management.commands.runworkers import clusters, detect_restore
+from promoportal.management.commands.runworkers import (
+    clusters,
+    detect_restore,
+    refuse_unsafe_database,
+)
 from promoportal.runtime import parent_death
 from promoportal.runtime.loopback import is_loopback
 from promoportal.runtime.supervisor import Program, Supervisor
@@ -45,6 +49,7 @@ class Command(BaseCommand):
         parent_death.exit_with_parent()
         with listen(host, port) as listener:
             migrate()
+            refuse_unsafe_database()
             detect_restore()
             self._print_addresses(listener)
             Supervisor([web(listener), *clusters()], say=self.stderr.write).run()

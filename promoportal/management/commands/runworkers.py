@@ -8,11 +8,12 @@ from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseLost
 from django.db import connection
 
 from promoportal import jobs, pipeline
+from promoportal.db import durability
 from promoportal.jobs import cluster
 from promoportal.operations import restored_backup
 from promoportal.runtime import parent_death
@@ -39,6 +40,7 @@ class Command(BaseCommand):
     ) -> None:
         if queue is None:
             parent_death.exit_with_parent()
+            refuse_unsafe_database()
             detect_restore()
             self.stdout.write(
                 f"Running workers for {', '.join(jobs.QUEUES)}. Press Ctrl-C to stop."
@@ -60,6 +62,18 @@ def clusters() -> list[Program]:
         )
         for queue in jobs.QUEUES
     ]
+
+
+def refuse_unsafe_database() -> None:
+    """
+    Refuse a database that may lose committed data, if the database responds.
+
+    :raises CommandError: with each setting that breaks a guarantee, and its fix
+    """
+    with suppress(DatabaseLost):
+        found = [f"{each.problem} {each.hint}" for each in durability.weaknesses()]
+        if found:
+            raise CommandError("\n".join(found))
 
 
 def detect_restore() -> None:

@@ -169,7 +169,7 @@ def test_assignments_after_the_restore_are_activated_as_usual(
     restore(backup())
     pipeline.tick()
     restored_backup.detect_restore()
-    later = timezone.now() + timedelta(minutes=10)
+    later = timezone.now() + timedelta(hours=27)  # in each time zone
     world.box.assign("7311", "C1", assignedAt=f"{later:%Y-%m-%dT%H:%M:%SZ}")
 
     world.announce("7311")

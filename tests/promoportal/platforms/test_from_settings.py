@@ -72,10 +72,13 @@ def test_every_mistake_in_a_capability_is_reported(
 
 def test_the_http_platform_is_created_from_settings(settings: Settings) -> None:
     settings.PLATFORM_CAPABILITY = "askable"
+    settings.PLATFORM_URL = "https://platform.example.com/api/"
     platform = platforms.from_settings()
 
     assert isinstance(platform, platforms.HttpPlatform)
-    assert platform.capability == Capability(idempotent=False, askable=True)
+    assert platform.capability == Capability(
+        idempotent=False, askable=True, address="https://platform.example.com/api"
+    )
     platform.close()
 
 

@@ -626,6 +626,18 @@ def test_a_first_attempt_in_the_future_is_not_within_retention(
     assert not Assignment.objects.filter(within_key_retention(capability)).exists()
 
 
+def test_a_key_is_not_sent_again_if_the_platform_forgets_it_during_the_lease(
+    owed: Assignment,
+) -> None:
+    capability = Capability(idempotent=True, askable=False)
+    kept = (capability.remembers_for - longest(capability)).total_seconds()
+    Assignment.objects.update(first_sent_at=seconds_from_now(-kept - 1))
+    assert not Assignment.objects.filter(within_key_retention(capability)).exists()
+
+    Assignment.objects.update(first_sent_at=seconds_from_now(-kept + 30))
+    assert Assignment.objects.filter(within_key_retention(capability)).exists()
+
+
 # --- A lost database connection
 # ---------------------------------------------------------
 
