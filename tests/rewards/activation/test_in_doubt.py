@@ -47,6 +47,11 @@ from tests.world import World
 LOST = Fault(kind="lost_answer", side="platform", route="rewards")
 BROKEN = Fault(kind="error_before", side="platform", route="rewards", status=500)
 
+# A row that was listed and sent a day ago.
+A_DAY_AGO = {
+    "created_at": seconds_from_now(-24 * 3600),
+    "first_sent_at": seconds_from_now(-24 * 3600),
+}
 NINETY_NINE = {
     "category": "Amount",
     "type": "BonusCash",
@@ -703,7 +708,7 @@ def test_an_outcome_unknown_for_a_day_needs_review(
     world.run_activation()
     Assignment.objects.update(
         state=state,
-        first_sent_at=seconds_from_now(-24 * 3600),
+        **A_DAY_AGO,
         not_before=seconds_from_now(600),
     )
 
@@ -727,7 +732,7 @@ def test_an_outcome_unknown_for_a_day_needs_review_while_calls_are_paused(
     world.box.order(LOST)
     world.run_activation()
     circuit_breaker.open_for(Side.PLATFORM, wire.Unavailable("later"), 3600)
-    Assignment.objects.update(first_sent_at=seconds_from_now(-24 * 3600))
+    Assignment.objects.update(**A_DAY_AGO)
 
     pipeline.tick()
 
@@ -738,7 +743,7 @@ def test_an_outcome_unknown_for_a_day_needs_review_while_calls_are_paused(
 def test_a_reward_never_sent_may_be_pending_for_longer(
     world: World, owed: Assignment
 ) -> None:
-    Assignment.objects.update(first_sent_at=seconds_from_now(-24 * 3600))
+    Assignment.objects.update(**A_DAY_AGO)
 
     assert deadlines.hold_unsettled() == 0
 
@@ -752,7 +757,7 @@ def test_a_receipt_after_the_deadline_still_activates_the_reward(
     taken = claimed(owed)
     let_lease_end()
     deadlines.expire()
-    Assignment.objects.update(first_sent_at=seconds_from_now(-24 * 3600))
+    Assignment.objects.update(**A_DAY_AGO)
     assert deadlines.hold_unsettled() == 1
 
     conclude(taken, [CallResult(taken.rows[0], Outcome.GIVEN, receipt="R-late")])
