@@ -10,7 +10,7 @@ from django.conf import settings
 
 from bench.explorer.integrations import World
 from bench.explorer.saved_state import Row, SavedState
-from executions.models import Execution
+from executions.models import Execution, ExecutionStop
 from promoportal.operations.reconciliation import reconcile
 
 Approved = Sequence[tuple[str, str]]
@@ -26,6 +26,12 @@ def of_ledger(world: World) -> list[str]:
         for key, count in counted.items()
         if count > 1
     ]
+
+
+def after_claim() -> list[str]:
+    """Return what is wrong right after a claim, before anything else happens."""
+    stopped = Execution.objects.exclude(stop=ExecutionStop.NONE).first()
+    return [f"Rewards were claimed while {stopped} is stopped."] if stopped else []
 
 
 def at_rest(

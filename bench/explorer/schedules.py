@@ -23,6 +23,7 @@ from executions.lifecycle import open_execution
 from promoportal.operations import progress, restored_backup
 from promoportal.platforms import Capability
 from promoportal.resilience import concurrency_limit
+from promoportal.runtime.crash_points import Point
 from rewards import tasks
 from rewards.collection import collect
 
@@ -95,6 +96,7 @@ class Explorer:
     told: list[str] | None = None
     problems: list[str] = field(default_factory=list)
     suspended: list[Actor] = field(default_factory=list)
+    is_frozen: bool = False  # time passed while a job sleeps
     number: int = 0
     taken: list[tuple[int, int]] = field(default_factory=list)
     chooser: Chooser = lambda _number, _options: 0
@@ -162,7 +164,7 @@ class Explorer:
                 self._wake_all()
                 return True
 
-    def _choose(self, options: list[Option]) -> Option:
+    def _choose(self, options: list[Option], where: str = "") -> Option:
         self.number += 1
         if self.number > MOST_CHOICES:
             raise Ended(f"The schedule goes on after {MOST_CHOICES} choices.")
@@ -170,7 +172,7 @@ class Explorer:
         if chosen:
             self.taken.append((self.number, chosen))
         option = options[chosen]
-        self._tell(f"{option.name}")
+        self._tell(where + option.name)
         return option
 
     def _tell(self, what: str) -> None:
@@ -195,11 +197,18 @@ class Explorer:
             state, world, self.sides.capability, reports=self.reports
         )
         if later and not self._is_far():
-            cost = FAULT if free else FREE
-            free.append(Option("time passes", cost, partial(self._pass, later)))
+            is_busy = len(free) > len(self.suspended)
+            free.append(self._passing(later, is_idle=not free, is_busy=is_busy))
         if not free and self._has_doubts(state):
             free.append(Option("staff answer", FREE, self._answer_all))
         return [*free, *self._faults(state)]
+
+    def _passing(self, until: datetime, *, is_idle: bool, is_busy: bool) -> Option:
+        """Return the option to wait: a fault, unless nothing else can happen."""
+        # Once a sleeping job counts as frozen, it is frozen for any time.
+        is_free = is_idle or (self.is_frozen and not is_busy)
+        cost = FREE if is_free else FAULT
+        return Option("time passes", cost, partial(self._pass, until))
 
     def _faults(self, state: SavedState) -> Iterator[Option]:
         for action in possible_moves.actions(state, self._choose_action):
@@ -254,6 +263,7 @@ class Explorer:
 
     def _pass(self, until: datetime) -> None:
         progress.update_progress()
+        self.is_frozen = bool(self.suspended)
         self.clock.pass_time(max(until - self.clock.now, timedelta()))
         self.sides.execute_delayed()
 
@@ -300,6 +310,7 @@ class Explorer:
 
     def _wake(self, actor: Actor) -> None:
         self.suspended.remove(actor)
+        self.is_frozen = False
         self.turns.proceed(actor)
         self._drive(actor)
 
@@ -312,8 +323,10 @@ class Explorer:
     def _drive(self, actor: Actor) -> None:
         """Let an actor run until it ends, is killed, or is preempted."""
         while not actor.is_done:
-            self._tell(f"   {actor.name} is at {actor.at!r}")
-            self._choose(list(self._options_at(actor))).act()
+            if actor.at == Point.ACTIVATING_CLAIMED:
+                self.problems += invariants.after_claim()
+            where = f"{actor.name} at {actor.at!r}: "
+            self._choose(list(self._options_at(actor)), where).act()
             self.problems += invariants.of_ledger(self.sides.world)
             if actor in self.suspended:
                 return
