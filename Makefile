@@ -16,7 +16,7 @@ FORWARD := .venv-forward
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup demo run test forward check bench chaos explore lock
+.PHONY: help setup demo run test forward check bench chaos explore guards lock
 
 help:   ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ chaos: $(READY)   ## fault test: kill processes and break calls, then count the 
 
 explore: $(READY)   ## many schedules of jobs, staff and faults, then count the credits
 	@exec $(PY) -m bench.explorer $(ARGS)
+
+guards: $(READY)   ## remove guards one by one, and report which tests fail
+	@exec $(PY) -m bench.guards $(ARGS)
 
 lock: $(READY)   ## lock the dependencies again (ARGS=--upgrade: the newest that fit)
 	$(COMPILE) --python-version 3.11 --output-file requirements.lock $(ARGS)

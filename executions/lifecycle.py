@@ -23,6 +23,7 @@ from executions.models import (
     TriggerState,
 )
 from promoportal.db import bulk, state_machine
+from promoportal.db.row_versions import Seen
 
 
 def open_execution(
@@ -74,7 +75,8 @@ def ask_again(row: Trigger, *, by: Any, why: str) -> None:
     """
     with transaction.atomic():
         lock_exclusive(row.execution_id)
-        row.move(TriggerState.WAITING, by=by, why=why, attempts=0, not_before=Now())
+        reset: dict[str, Any] = {"attempts": 0, "failures": 0, "not_before": Now()}
+        row.move(TriggerState.WAITING, by=by, why=why, **reset)
         mark_collecting(row.execution, by=by, why=why)
         signals.triggered.send(Execution, row=row.execution)
 
@@ -125,6 +127,7 @@ def _request_again(
         },
         announced=F("announced") + 1,
         attempts=0,
+        failures=0,
         not_before=Now(),
     )
     state_machine.move_all(
@@ -133,7 +136,12 @@ def _request_again(
 
 
 def hold(execution: Execution, *, problem: str) -> bool:
-    """Stop an execution that is over a limit; return whether its status changed."""
+    """
+    Stop an execution that is over a limit; return whether its status changed.
+
+    If it was stopped for this before, only the sentence `problem` is replaced.
+    """
+    renew(execution, problem=problem)
     rows = Execution.objects.filter(pk=execution.pk)
     moved = state_machine.move_all(
         rows,
@@ -146,6 +154,12 @@ def hold(execution: Execution, *, problem: str) -> bool:
     return bool(moved)
 
 
+def renew(execution: Execution, *, problem: str) -> None:
+    """Replace the sentence of an execution in `HELD`, because its figures changed."""
+    held = Execution.objects.filter(pk=execution.pk, stop=ExecutionStop.HELD)
+    held.exclude(problem=problem).update(problem=problem)
+
+
 def pause(execution: Execution, *, by: Any, why: str) -> None:
     """
     Pause an execution: no more of its rewards are claimed until staff resume it.
@@ -156,18 +170,23 @@ def pause(execution: Execution, *, by: Any, why: str) -> None:
     _stop(execution, ExecutionStop.PAUSED, ExecutionReason.BY_STAFF, by=by, why=why)
 
 
-def resume(execution: Execution, *, by: Any, why: str) -> None:
+def resume(
+    execution: Execution, *, by: Any, why: str, seen: Seen | None = None
+) -> None:
     """
     Resume an execution, and accept its present totals as approved limits.
 
+    `seen` contains the version of the execution, with its totals, that the user saw.
+
     :raises state_machine.IllegalMove: if the execution is not stopped, or is cancelled
-    :raises state_machine.LostRace: if another transaction changed it first
+    :raises state_machine.LostRace: if another transaction changed the execution first,
+        or its totals are not those that the user saw
     """
     with transaction.atomic():
         execution.move(
             ExecutionStop.NONE, machine="stop", by=by, why=why, reason="", problem=""
         )
-        signals.resumed.send(Execution, row=execution, by=by)
+        signals.resumed.send(Execution, row=execution, by=by, seen=seen)
 
 
 def cancel(execution: Execution, *, by: Any, why: str) -> None:

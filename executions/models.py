@@ -51,6 +51,8 @@ class ExecutionReason(models.TextChoices):
     WRONG_LISTENER = "WRONG_LISTENER", "Wrong listener"
     NOT_LISTED = "NOT_LISTED", "Customer not listed"
     REFUSED = "REFUSED", "Rejected by Optimove"
+    MALFORMED = "MALFORMED", "Invalid response"
+    GIVEN_UP = "GIVEN_UP", "Retries exhausted"
     OVER_LIMIT = "OVER_LIMIT", "Over limit"
     BY_STAFF = "BY_STAFF", "Stopped by staff"
     BY_VENDOR = "BY_VENDOR", "Cancelled by Optimove"
@@ -192,6 +194,8 @@ class Execution(Stateful):
             ExecutionStop.CANCELLED: frozenset(),
         },
     }
+    # The limits add the part "figures".
+    versioned = {"status": ("stop",), "cause": ("reason", "problem")}
 
     reference = models.CharField(max_length=200, unique=True)
     campaign = models.ForeignKey(
@@ -324,6 +328,7 @@ class Trigger(Stateful):
             TriggerState.HELD: frozenset({TriggerState.WAITING}),
         }
     }
+    versioned = {"row": ("state", "state_since", "announced")}
 
     execution = models.ForeignKey(
         Execution, on_delete=models.PROTECT, related_name="triggers", db_index=False
@@ -341,6 +346,16 @@ class Trigger(Stateful):
         default=1, help_text="How often Optimove announced this customer."
     )
     attempts = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Failed calls for this customer alone, since the last success.",
+    )
+    batch_limit = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="The most customers per call, since a call with more failed.",
+    )
     not_before = models.DateTimeField(db_default=Now())
 
     class Meta:

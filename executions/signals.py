@@ -12,4 +12,4 @@ delivered = Signal()  # a delivery was stored, or queued again
 announced = Signal()  # a complete list was requested; also has `by`, `why`
 triggered = Signal()  # assignments of triggered customers were requested
 cancelled = Signal()  # an execution was cancelled; also has `by`, None for Optimove
-resumed = Signal()  # staff resumed an execution; also has `by`
+resumed = Signal()  # staff resumed an execution; also has `by` and `seen`

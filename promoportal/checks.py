@@ -29,11 +29,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connections
 from django.http.request import validate_host
 
-from promoportal import optimove, platforms
+from promoportal import optimove
 from promoportal.db import database_errors
 from promoportal.runtime import crash_points
 from promoportal.runtime.loopback import is_local, leads_here
 from rewards import approvals, limits
+from rewards.activation import request_lifetime
 
 _ADDRESSES = ("OPTIMOVE_API_URL", "OPTIMOVE_PROMOTIONS_URL", "PLATFORM_URL")
 _NEEDED = (
@@ -142,7 +143,11 @@ def _broker(**_: Any) -> Iterable[CheckMessage]:
 
 def _flow(**_: Any) -> Iterable[CheckMessage]:
     read: Callable[[], Any]
-    for read in (platforms.from_settings, limits.current, approvals.alone_up_to):
+    for read in (
+        request_lifetime.check_platform,
+        limits.current,
+        approvals.alone_up_to,
+    ):
         try:
             read()
         except ImproperlyConfigured as error:

@@ -64,7 +64,7 @@ FOLLOWS = [
     ),
     Follow(executions.signals.triggered, fetch_runs.resume, ("row",)),
     Follow(executions.signals.cancelled, cancellation.begin, ("row",), ("by",)),
-    Follow(executions.signals.resumed, limits.waive, ("row",)),
+    Follow(executions.signals.resumed, limits.waive, ("row",), ("seen",)),
     Follow(rewards.signals.activated, create_redemptions, ("keys",)),
 ]
 

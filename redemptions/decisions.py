@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -11,27 +11,31 @@ from django.db.models.functions import Now
 
 from executions.lifecycle import reopen
 from executions.locks import lock_exclusive
-from promoportal.db import state_machine
+from promoportal.db import row_versions, state_machine
 from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
+from promoportal.db.row_versions import Seen
 from redemptions import signals
 from redemptions.models import Redemption, RedemptionState
 
 _NOT_HELD = SkipReason(SkipKind.WRONG_STATE, "not held")
 
 
-def report_again(rows: QuerySet[Redemption], *, by: Any, why: str) -> BulkResult:
+def report_again(
+    rows: QuerySet[Redemption], *, by: Any, why: str, seen: Seen | None = None
+) -> BulkResult:
     """
     Queue redemptions in `HELD` to be reported again, each in its own request.
 
     The executions are locked first, in the order of their keys: an execution must not
-    become `SETTLED` while it has redemptions to report.
+    become `SETTLED` while it has redemptions to report. A row that differs from its
+    version in `seen` is skipped.
     """
-    chosen = list(rows.order_by("pk"))
     with transaction.atomic():
-        for execution_pk in sorted({row.execution_id for row in _held(chosen)}):
+        for execution_pk in sorted(set(rows.values_list("execution_id", flat=True))):
             lock_exclusive(execution_pk)
+        chosen = _locked(rows, seen)
         moved = _move(
-            chosen,
+            chosen.free,
             RedemptionState.WAITING,
             by=by,
             why=why,
@@ -43,17 +47,39 @@ def report_again(rows: QuerySet[Redemption], *, by: Any, why: str) -> BulkResult
             batch_limit=1,
         )
         if moved:
-            executions = {row.execution_id for row in chosen if row.pk in moved}
+            executions = {row.execution_id for row in chosen.free if row.pk in moved}
             reopen(executions, by=by, why=why)
             signals.waiting.send(Redemption)
     return _result(chosen, moved)
 
 
-def write_off(rows: QuerySet[Redemption], *, by: Any, why: str) -> BulkResult:
+def write_off(
+    rows: QuerySet[Redemption], *, by: Any, why: str, seen: Seen | None = None
+) -> BulkResult:
     """Write off redemptions in `HELD`: the portal will not report them."""
-    chosen = list(rows.order_by("pk"))
-    moved = _move(chosen, RedemptionState.WRITTEN_OFF, by=by, why=why, problem=why)
+    with transaction.atomic():
+        chosen = _locked(rows, seen)
+        to = RedemptionState.WRITTEN_OFF
+        moved = _move(chosen.free, to, by=by, why=why, problem=why)
     return _result(chosen, moved)
+
+
+class Chosen(NamedTuple):
+    """Locked rows, and the reasons why some of them are skipped, by primary key."""
+
+    rows: list[Redemption]
+    skipped: dict[int, SkipReason]
+
+    @property
+    def free(self) -> list[Redemption]:
+        return [row for row in self.rows if row.pk not in self.skipped]
+
+
+def _locked(rows: QuerySet[Redemption], seen: Seen | None) -> Chosen:
+    """Lock the rows, and skip those that are not as the user saw them."""
+    locked = list(rows.order_by("pk").select_for_update(of=["self"]))
+    found = {row.pk: row_versions.changed(row, seen) for row in locked}
+    return Chosen(locked, {pk: changed for pk, changed in found.items() if changed})
 
 
 def _held(rows: Iterable[Redemption]) -> list[Redemption]:
@@ -67,8 +93,9 @@ def _move(rows: Iterable[Redemption], to: RedemptionState, **changes: Any) -> se
     return set(state_machine.move_all(held, to, **changes))
 
 
-def _result(rows: Iterable[Redemption], moved: set[int]) -> BulkResult:
+def _result(chosen: Chosen, moved: set[int]) -> BulkResult:
     result = BulkResult()
-    for row in rows:
-        result.record(row, None if row.pk in moved else _NOT_HELD)
+    for row in chosen.rows:
+        skipped = chosen.skipped.get(row.pk, _NOT_HELD)
+        result.record(row, None if row.pk in moved else skipped)
     return result

@@ -123,6 +123,7 @@ class Redemption(Stateful, Leased):
             RedemptionState.WRITTEN_OFF: frozenset(),
         }
     }
+    versioned = {"row": ("state", "state_since", "attempts", "reason")}
 
     assignment = models.OneToOneField(
         Assignment, on_delete=models.PROTECT, related_name="redemption"

@@ -25,6 +25,7 @@ from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import TimeBudget
 from redemptions.models import Redemption, RedemptionState, Report, ReportMode
 from redemptions.report_outcomes import ClaimedReport, conclude
+from rewards.collection import identification
 
 LEASE = 60.0
 # Maximum seconds of a call. No call begins if its lease ends in less than this time.
@@ -143,7 +144,7 @@ def vendor_record(row: Redemption) -> optimove.Redemption:
         occurrence=assignment.execution.reference,
         promotion=assignment.promotion.reference if assignment.promotion else "",
         customer=assignment.customer,
-        assignment=assignment.reference,
+        assignment=identification.listed_reference(assignment),
         redeemed_at=row.redeemed_at,
         reference=row.reference,
     )

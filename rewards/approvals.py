@@ -3,7 +3,8 @@ Second approvals for possibly activated rewards of a high value.
 
 Staff decide whether such a reward was activated. After a wrong decision, the customer
 gets the reward twice or never. So if the value is above a limit, the first decision is
-only stored. The decision takes effect when a second user makes the same decision.
+only stored. The decision takes effect when a second user makes the same decision about
+the same version of the row.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from typing import Any
 from django.conf import settings
 from django.db.models import F, QuerySet
 
+from promoportal.db import row_versions
 from promoportal.db.bulk_result import SkipKind, SkipReason
 from promoportal.runtime import environment
 from rewards.models import Assignment, Proposal
 
 Says = Proposal.Says
+_KEPT = "your word is kept: at its value it takes a second person"
 _amounts = cache(environment.amounts)
 
 
@@ -56,6 +59,9 @@ def approve(
     if by is None:
         return _waits("it takes two persons, and nobody is named")
     first = proposals.select_related("by").first()
+    if first and not is_about(first, row):
+        _propose(row, None, says, by=by, why=why)
+        return _waits(f"it changed since {first.by} decided: {_KEPT}")
     if first is None or first.by_id == by.pk:
         return _propose(row, first, says, by=by, why=why)
     first.delete()
@@ -73,12 +79,17 @@ def open_proposals() -> QuerySet[Proposal]:
     )
 
 
+def is_about(proposal: Proposal, row: Assignment) -> bool:
+    """Return whether the row is still what the first user decided about."""
+    return proposal.version == row_versions.version(row)
+
+
 def said_by(row: Assignment, person: Any) -> str:
     """Return this user's decision that waits for a second approval, or ""."""
     if not needs_second_approval(row):
         return ""
-    proposals = open_proposals().filter(assignment=row, by=person)
-    return proposals.values_list("says", flat=True).first() or ""
+    proposal = open_proposals().filter(assignment=row, by=person).first()
+    return proposal.says if proposal and is_about(proposal, row) else ""
 
 
 def _propose(
@@ -87,8 +98,9 @@ def _propose(
     if first and first.says == says:
         return _waits("you said so already: it takes a second person")
     Proposal.objects.filter(assignment=row).delete()
-    Proposal.objects.create(assignment=row, says=says, by=by, why=why)
-    return _waits("your word is kept: at its value it takes a second person")
+    version = row_versions.version(row)
+    Proposal.objects.create(assignment=row, says=says, by=by, why=why, version=version)
+    return _waits(_KEPT)
 
 
 def _waits(sentence: str) -> SkipReason:

@@ -9,6 +9,7 @@ and another worker repeats the part. So no part takes effect twice.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from promoportal.db import bulk
 from promoportal.db.bulk_result import SkipReason
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import decisions, signals
+from rewards.confirmed_moment import ConfirmedMoment
 from rewards.models import Assignment, Retrial, RetrialPart, RetrialState, Retried
 
 # Rows per part.
@@ -27,16 +29,41 @@ PART = 500
 TURN = 8.0
 
 
+@dataclass(frozen=True)
+class Figures:
+    """The confirmed moment, and the figures in words: confirmed, and at the start."""
+
+    confirmed: ConfirmedMoment
+    confirmed_as: str
+    begun_as: str
+
+    def columns(self) -> dict[str, Any]:
+        return {
+            "newest": self.confirmed.newest,
+            "confirmed_at": self.confirmed.at,
+            "confirmed_as": self.confirmed_as,
+            "begun_as": self.begun_as,
+        }
+
+
 def begin(
-    rows: QuerySet[Assignment], *, form: UUID, narrowed: str, by: Any, why: str
+    rows: QuerySet[Assignment],
+    *,
+    form: UUID,
+    narrowed: str,
+    by: Any,
+    why: str,
+    figures: Figures | None = None,
 ) -> Retrial:
     """
     Start a bulk retry of the rows that the query finds now; return the bulk retry.
 
-    If the same form was sent before, return the bulk retry that the form started.
+    Rows that are newer than the confirmation in `figures`, or changed since, will be
+    skipped. If the same form was sent before, return the bulk retry that it started.
     """
     with transaction.atomic():
         columns = {"narrowed": narrowed, "by": by, "why": why}
+        columns |= figures.columns() if figures else {}
         retrial, is_new = Retrial.objects.get_or_create(form=form, defaults=columns)
         if is_new:
             retrial.total = _choose(rows, retrial)
@@ -108,11 +135,20 @@ def _process_part() -> bool:
         part = retrial.parts.order_by("number").first()
         if part is not None:
             rows = Assignment.objects.filter(pk__in=part.assignments)
-            skipped = decisions.retry_together(rows, by=retrial.by, why=retrial.why)
+            skipped = decisions.retry_together(
+                rows, by=retrial.by, why=retrial.why, confirmed=_confirmed(retrial)
+            )
             _conclude(retrial, part, skipped)
         if not retrial.parts.exists():
             retrial.move(RetrialState.DONE, why=f"{retrial.total:,} were looked at.")
         return True
+
+
+def _confirmed(retrial: Retrial) -> ConfirmedMoment | None:
+    """Return what was confirmed; None for bulk retries of the previous release."""
+    if retrial.newest is None or retrial.confirmed_at is None:
+        return None
+    return ConfirmedMoment(retrial.newest, retrial.confirmed_at)
 
 
 def _conclude(

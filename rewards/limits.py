@@ -9,7 +9,7 @@ cleared: workers may claim them. Limits are checked under a lock on the executio
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -23,7 +23,10 @@ from django.db.models.functions import Greatest
 
 from executions import lifecycle
 from executions.models import Execution
+from promoportal.db import row_versions
 from promoportal.db.bulk import Columns
+from promoportal.db.row_versions import Seen
+from promoportal.db.state_machine import LostRace
 from promoportal.runtime.environment import amounts
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
@@ -105,6 +108,9 @@ def _add(execution: Execution, unit: str, customers: int, total: Decimal) -> Non
     )
 
 
+_WITHIN = "The rewards are within the limits now."
+
+
 def hold_if_over(execution: Execution) -> bool:
     """
     If the execution is over a limit, stop it for review; return whether it is over.
@@ -115,6 +121,8 @@ def hold_if_over(execution: Execution) -> bool:
     over = _over(_figures(execution, collection), collection)
     if over:
         lifecycle.hold(execution, problem=over)
+    else:
+        lifecycle.renew(execution, problem=_WITHIN)
     return bool(over)
 
 
@@ -128,10 +136,20 @@ def check_run(collection: Collection) -> None:
         _release(collection)
 
 
-def waive(execution: Execution) -> None:
-    """Approve the totals of an execution that staff resume, and clear its rows."""
+def waive(execution: Execution, *, seen: Seen | None = None) -> None:
+    """
+    Approve the totals of an execution that staff resume, and clear its rows.
+
+    The caller must have locked the execution. `seen` is the version that the user saw.
+
+    :raises LostRace: if the totals are not those that the user saw
+    """
     collection, _ = Collection.objects.get_or_create(execution=execution)
     locked = Collection.objects.select_for_update().get(pk=collection.pk)
+    if seen is not None:
+        shown = {pk: row_versions.only(each, [_FIGURES]) for pk, each in seen.items()}
+        if row_versions.changed(execution, shown):
+            raise LostRace(f"The figures of {execution} changed since then.")
     locked.waived = _figures(execution, locked)
     locked.save(update_fields=["waived"])
     _release(locked)
@@ -178,6 +196,23 @@ def _release_some(collection_pk: int) -> bool:
         if len(some) < BATCH_SIZE:
             Collection.objects.filter(pk=collection_pk).update(cleared_to=None)
         return len(some) == BATCH_SIZE
+
+
+_FIGURES = "figures"
+
+
+@row_versions.part(Execution, _FIGURES)
+def _versioned_figures(executions: Sequence[Execution]) -> dict[int, Any]:
+    """Return all that a resume approves: the totals, and those approved before."""
+    tallies, fetches = defaultdict(list), {}
+    for tally in Tally.objects.filter(execution__in=executions).order_by("unit"):
+        tallies[tally.execution_id].append((tally.unit, tally.customers, tally.value))
+    for fetch in Collection.objects.filter(execution__in=executions):
+        fetches[fetch.execution_id] = (_unlisted(fetch), fetch.waived)
+    return {
+        row.pk: [tallies.get(row.pk, []), fetches.get(row.pk, (0, {}))]
+        for row in executions
+    }
 
 
 def _figures(execution: Execution, collection: Collection | None) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def agree(settings: Settings, tmp_path: Path) -> Agree:
         for old, new in changes:
             assert text.count(old) == 1
             text = text.replace(old, new)
-        path = tmp_path / "contract.toml"
+        # A new file each time: a process reads each file once.
+        path = tmp_path / f"contract-{len(list(tmp_path.iterdir()))}.toml"
         path.write_text(text)
         settings.OPTIMOVE_CONTRACT = str(path)
 

@@ -10,6 +10,7 @@ from django.db.models import Model
 from django.test import Client
 
 from promoportal.admin.links import list_of, page_of
+from promoportal.db import row_versions
 
 WHY = "The platform was down."
 
@@ -47,17 +48,30 @@ class StaffClient:
         return {name for name, _ in form.fields["action"].choices if name}
 
     def post(self, action: str, *rows: Model, why: str = WHY, **more: Any) -> Any:
-        """Post an action for rows of one list, and return the response."""
+        """
+        Post an action for rows of one list, and return the response.
+
+        The form says that the user saw the rows as they are now, unless `seen` says
+        otherwise.
+        """
         form = {
             "action": action,
             "why": why,
             "_selected_action": [row.pk for row in rows],
             **more,
         }
+        if "seen" not in form:
+            form["seen"] = seen_now(*rows)
         return self.client.post(more.pop("at", list_of(type(rows[0]))), form)
 
     def do(self, action: str, *rows: Model, why: str = WHY, **more: Any) -> str:
         """Perform an action with its confirmation, and return the messages."""
+        if more.get("select_across") == "1":
+            asked = self.post(action, *rows, why=why, **more)
+            if asked.status_code == 302:  # nothing was chosen
+                return self.said(asked["Location"])
+            fixed = {name: asked.context[name] for name in ("keys", "seen")}
+            more |= {"select_across": "", "_selected_action": [], **fixed}
         response = self.post(action, *rows, why=why, confirmed="yes", **more)
         assert response.status_code == 302, response
         return self.said(response["Location"])
@@ -67,3 +81,22 @@ class StaffClient:
         return " ".join(
             str(message) for message in self.get(address).context["messages"]
         )
+
+
+def seen_now(*rows: Model) -> str:
+    """Return what the form of a list posts about these rows, as they are now."""
+    keys = [row.pk for row in rows]
+    stored = type(rows[0])._base_manager.filter(pk__in=keys)
+    return row_versions.encode(row_versions.versions(list(stored)))
+
+
+def preview_form(staff: StaffClient, address: str) -> dict[str, str]:
+    """Open the preview of a bulk retry, and return what its form posts."""
+    return preview_fields(staff.client.post(address, {"retry_all": "ask"}))
+
+
+def preview_fields(shown: Any) -> dict[str, str]:
+    """Return what the form of an opened preview posts, without the reason."""
+    form = shown.context["form"]
+    names = ("form", "newest", "at", "figures")
+    return {"retry_all": "yes"} | {name: str(form[name].value()) for name in names}

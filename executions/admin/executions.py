@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Q
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -22,7 +23,7 @@ from executions.models import (
 )
 from promoportal.admin import list_columns
 from promoportal.admin.actions import Action, Actions, each_row
-from promoportal.admin.alerts import held
+from promoportal.admin.alerts import Alert, held
 from promoportal.admin.date_filter import days
 from promoportal.admin.formatting import badge, beside, moment, since, state_badge
 from promoportal.admin.links import link, link_by_name, list_of
@@ -67,6 +68,8 @@ def _badges(row: Execution) -> SafeString:
     return format_html("{} {}", state_badge(row), stop)
 
 
+# To stop an execution is safe, whatever its figures are. A resume depends on them.
+_STATUS = ("status",)
 ACTIONS = (
     Action(
         "open",
@@ -75,6 +78,7 @@ ACTIONS = (
         each_row(_open_again, _why_not),
         said=("will be collected again", "will be collected again"),
         fits=_is(ExecutionStop.NONE, ExecutionStop.PAUSED, ExecutionStop.HELD),
+        about=_STATUS,
     ),
     Action(
         "pause",
@@ -83,13 +87,14 @@ ACTIONS = (
         each_row(lifecycle.pause, _why_not),
         said=("is paused", "are paused"),
         fits=_is(ExecutionStop.NONE),
+        about=_STATUS,
         is_aside=_is_settled,
     ),
     Action(
         "resume",
         "Resume",
         "executions.stop_execution",
-        each_row(lifecycle.resume, _why_not),
+        each_row(lifecycle.resume, _why_not, compares=True),
         said=("runs again", "run again"),
         fits=_is(ExecutionStop.HELD, ExecutionStop.PAUSED),
     ),
@@ -103,6 +108,7 @@ ACTIONS = (
         "becomes void, and a later notice does not open it again. What customers "
         "have already, they keep; what is in doubt is still settled.",
         fits=_is(ExecutionStop.NONE, ExecutionStop.PAUSED, ExecutionStop.HELD),
+        about=_STATUS,
         # A later webhook may open a processed execution again, unless it is cancelled.
         is_aside=_is_settled,
     ),
@@ -123,13 +129,16 @@ class ExecutionAdmin(PortalAdmin):
     )
     search = Search(exact=("reference", "campaign__reference"))
     search_help_text = "An execution's or a campaign's id, in full"
-    alerts = (held("Executions are held", "Execution is held", field="stop"),)
-    # The version token is only the status, because the progress changes often.
-    offered = Actions(
-        ACTIONS,
-        version_token=lambda row: str(row.stop),
-        state_label=lambda row: str(row.get_stop_display()),
+    alerts = (
+        held("Executions are held", "Execution is held", field="stop"),
+        Alert(
+            "paused",
+            "Executions are paused until staff resume them",
+            "Execution is paused until staff resume it",
+            lambda: Q(stop=ExecutionStop.PAUSED),
+        ),
     )
+    offered = Actions(ACTIONS, state_label=lambda row: str(row.get_stop_display()))
     fieldsets = (
         fieldset(None, "campaign_link", "kind", "opened", list_columns.problem_in_full),
     )

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.template.response import TemplateResponse
 
 from promoportal.admin import session_expiry
 from promoportal.admin.actions import MAX_ROWS, Action, ActionForm, Actions, count_of
 from promoportal.admin.posted_form import PostedForm
+from promoportal.admin.querysets import without_bodies
+from promoportal.db import row_versions
+from promoportal.db.row_versions import Seen
+
+_NO_VERSIONS = (
+    "Nothing was done: the form did not say what you saw. Open the page again, and "
+    "choose again."
+)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The keys of the chosen rows, and the row itself if the form was on its page."""
+    """The keys of the chosen rows, and the versions of the rows that the user saw."""
 
-    keys: list[Any]
+    keys: list[int]
     is_cut: bool
-    first: Any = None
+    seen: Seen
+    # The user saw none of the versions, because the form was about all matching rows.
+    is_new: bool = False
 
     @property
     def rest(self) -> str:
@@ -46,10 +58,12 @@ class ActionViews:
         selection = self._selection()
         if not selection.keys:
             return self.form.go_back("Nothing was done: choose at least one row.")
-        if conflict := self._version_conflict(selection):
+        if conflict := self._version_conflict(action, selection):
             return self.form.go_back(conflict)
-        form = ActionForm(self.offered, data)
-        if not form.is_valid() or (action.asks_first and "confirmed" not in data):
+        form, is_confirmed = ActionForm(self.offered, data), "confirmed" in data
+        # All matching rows are shown with their number before anything is done.
+        must_confirm = selection.is_new or (action.asks_first and not is_confirmed)
+        if not form.is_valid() or must_confirm:
             return self._confirm(action, selection, form)
         return self._perform(action, selection, form.cleaned_data["why"])
 
@@ -58,6 +72,8 @@ class ActionViews:
         action = self.offered.named(self.form.data.get("action"))
         selection = self._selection()
         if not action or not self._may(action) or not selection.keys:
+            return None
+        if self._unseen(action, selection):
             return None
         form = ActionForm(self.offered, self.form.data)
         answer = self._confirm(action, selection, form)
@@ -85,28 +101,61 @@ class ActionViews:
         The confirmation page posts these keys, so rows that match later do not change.
         """
         rows = self.form.rows().order_by("pk")
-        if self.form.data.get("seen"):  # the form was on a row's page
+        if self.form.is_about_all:
             found = list(rows[: MAX_ROWS + 1])
-            keys, first = [row.pk for row in found], next(iter(found), None)
-        else:
-            keys, first = list(rows.values_list("pk", flat=True)[: MAX_ROWS + 1]), None
-        return Selection(keys[:MAX_ROWS], len(keys) > MAX_ROWS, first)
+            some, is_cut = found[:MAX_ROWS], len(found) > MAX_ROWS
+            seen = row_versions.versions(some)
+            return Selection([row.pk for row in some], is_cut, seen, is_new=True)
+        keys = list(rows.values_list("pk", flat=True)[: MAX_ROWS + 1])
+        return Selection(keys[:MAX_ROWS], len(keys) > MAX_ROWS, self.form.seen())
 
-    def _version_conflict(self, selection: Selection) -> str:
-        """Return a message, or "" if the row is as when its page was shown."""
-        seen, row = self.form.data.get("seen", ""), selection.first
-        if not seen or self.offered.version_token(row) == seen:
+    def _version_conflict(self, action: Action, selection: Selection) -> str:
+        """Return a message if the form has no versions, or if its only row changed."""
+        if self._unseen(action, selection):
+            return _NO_VERSIONS
+        changed = self._changed(action, selection) if len(selection.keys) == 1 else []
+        if not changed:
             return ""
+        [row] = changed
         name, label = row._meta.verbose_name, self.offered.state_label(row)
-        return (
-            f"Nothing was done: the {name} moved on while you looked, "
-            f"and is now: {label}."
+        now = f", and is now: {label}" if label else ""
+        return f"Nothing was done: the {name} moved on while you looked{now}."
+
+    def _unseen(self, action: Action, selection: Selection) -> bool:
+        """Return whether the form lacks the version of a row that it is about."""
+        parts, seen = action.parts(self.form.model_admin.model), selection.seen
+        return not all(
+            row_versions.has_parts(seen.get(key, ""), parts) for key in selection.keys
         )
+
+    def _changed(self, action: Action, selection: Selection) -> list[Any]:
+        """Return the chosen rows that are not as the user saw them."""
+        parts = action.parts(self.form.model_admin.model)
+        if not parts or selection.is_new:
+            return []
+        rows = list(self._rows(selection))
+        now = row_versions.versions(rows)
+        return [row for row in rows if self._differs(row, now, selection, parts)]
+
+    def _differs(
+        self, row: Any, now: Seen, selection: Selection, parts: Sequence[str]
+    ) -> bool:
+        before, after = selection.seen[row.pk], now[row.pk]
+        return row_versions.only(before, parts) != row_versions.only(after, parts)
+
+    def _rows(self, selection: Selection) -> QuerySet[Any]:
+        rows = self.form.model_admin.model._base_manager.filter(pk__in=selection.keys)
+        return without_bodies(rows)
 
     def _perform(self, action: Action, selection: Selection, why: str) -> HttpResponse:
         model, by = self.form.model_admin.model, self.form.request.user
         result = action.perform(
-            model, selection.keys, by=by, why=why, address=self.form.address
+            model,
+            selection.keys,
+            by=by,
+            why=why,
+            address=self.form.address,
+            seen=selection.seen,
         )
         level = messages.SUCCESS if result.done else messages.WARNING
         message = f"{action.tell(result, model)}{selection.rest}"
@@ -115,10 +164,15 @@ class ActionViews:
     def _confirm(
         self, action: Action, selection: Selection, form: ActionForm
     ) -> HttpResponse:
-        """Ask for confirmation, and for the reason if it is missing or invalid."""
+        """
+        Ask for confirmation, and for the reason if it is missing or invalid.
+
+        The page keeps the versions that the user saw first: a row that changed before
+        the page was opened is named on it, and is skipped.
+        """
         model_admin, data = self.form.model_admin, self.form.data
-        rows = model_admin.model._base_manager.filter(pk__in=selection.keys)
-        count = len(selection.keys)
+        rows, count = self._rows(selection), len(selection.keys)
+        chosen = {key: selection.seen.get(key, "") for key in selection.keys}
         context = {
             **model_admin.admin_site.each_context(self.form.request),
             "opts": model_admin.opts,
@@ -131,6 +185,7 @@ class ActionViews:
             "form": form,
             "back": self.form.return_address(),
             "page": data.get("page", ""),
-            "seen": data.get("seen", ""),
+            "seen": row_versions.encode(chosen),
+            "changed": len(self._changed(action, selection)),
         }
         return TemplateResponse(self.form.request, "admin/confirm_action.html", context)

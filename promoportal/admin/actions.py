@@ -14,7 +14,9 @@ from django.db.models import Model, QuerySet
 from promoportal.admin import audit_log
 from promoportal.admin.panels import Panel
 from promoportal.admin.querysets import without_bodies
+from promoportal.db import row_versions
 from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
+from promoportal.db.row_versions import Seen
 from promoportal.db.state_machine import IllegalMove, LostRace, Stateful
 from promoportal.runtime.time_budget import TimeBudget
 
@@ -27,26 +29,41 @@ MAX_REASONS = 5
 
 
 class Act(Protocol):
-    """A service that changes rows, and stores the user `by` and the reason `why`."""
+    """
+    A service that changes rows, and stores the user `by` and the reason `why`.
 
-    def __call__(self, rows: QuerySet[Any], *, by: Any, why: str) -> BulkResult: ...
+    It skips each row that differs from the version in `seen`.
+    """
+
+    def __call__(
+        self, rows: QuerySet[Any], *, by: Any, why: str, seen: Seen | None = None
+    ) -> BulkResult: ...
 
 
 def each_row(
-    service: Callable[..., Any], refused: str | Callable[[Any], str], *related: str
+    service: Callable[..., Any],
+    refused: str | Callable[[Any], str],
+    *related: str,
+    compares: bool = False,
 ) -> Act:
     """
     Return an `Act` that calls `service` for one row after the other.
 
     A row is skipped if its state does not allow the change. The reason is `refused`, or
-    what `refused` returns for the row. `related` names rows to fetch with each row.
+    what `refused` returns for the row. `related` names rows to fetch with each row. A
+    row that differs from the seen version is skipped. The service must compare and set
+    its state. If it `compares` more than the state under a lock, it takes `seen`.
     """
 
-    def act(rows: QuerySet[Any], *, by: Any, why: str) -> BulkResult:
+    def act(
+        rows: QuerySet[Any], *, by: Any, why: str, seen: Seen | None = None
+    ) -> BulkResult:
         result = BulkResult()
         chosen = rows.select_related(*related) if related else rows
+        more = {"seen": seen} if compares else {}
         for row in chosen.order_by("pk"):
-            result.record(row, skipped(row, by=by, why=why))
+            changed = row_versions.changed(row, seen)
+            result.record(row, changed or skipped(row, by=by, why=why, **more))
         return result
 
     def skipped(row: Any, **context: Any) -> SkipReason | None:
@@ -56,7 +73,7 @@ def each_row(
             sentence = refused if isinstance(refused, str) else refused(row)
             return SkipReason(SkipKind.WRONG_STATE, sentence)
         except LostRace:
-            return SkipReason(SkipKind.CHANGED, "it moved on meanwhile")
+            return row_versions.CHANGED
         return None
 
     return act
@@ -87,6 +104,9 @@ class Action:
     in_list: bool = True
     # The page of a customer offers the action.
     for_support: bool = False
+    # The parts of a row's version on which the action depends; None means all parts.
+    # An action that decides nothing depends on no part.
+    about: Sequence[str] | None = None
     # The decision that a second approval must confirm; see `Actions.proposed`.
     proposes: str = ""
     # The action has no record but its audit entry, so they share a transaction.
@@ -99,6 +119,10 @@ class Action:
     def asks_first(self) -> bool:
         return bool(self.warning or self.plan)
 
+    def parts(self, model: type[Model]) -> Sequence[str]:
+        """Return the names of the parts that a form must have seen of each row."""
+        return [*row_versions.parts_of(model)] if self.about is None else self.about
+
     def perform(
         self,
         model: type[Model],
@@ -107,25 +131,33 @@ class Action:
         by: Any,
         why: str,
         address: str,
+        seen: Seen,
     ) -> BulkResult:
         """
         Change the rows with these keys in batches; begin no batch after `seconds`.
 
+        A row is skipped if it differs from the version in `seen`, or has none there.
         Each row gets an audit entry with the figures of the row's batch, and `address`.
         """
+        parts = self.parts(model)
+        known = {pk: row_versions.only(seen.get(pk, ""), parts) for pk in keys}
         budget, result = TimeBudget(self.seconds), BulkResult(unreached=len(keys))
         for start in range(0, len(keys), BATCH_SIZE):
             if start and budget.is_spent():
                 break
             batch = keys[start : start + BATCH_SIZE]
             rows = without_bodies(model._base_manager.filter(pk__in=batch))
-            result.add_counts(self._do(rows, by, why, address))
+            result.add_counts(
+                self._do(rows, by, why, address, known if parts else None)
+            )
             result.unreached -= len(batch)
         return result
 
-    def _do(self, rows: QuerySet[Any], by: Any, why: str, address: str) -> BulkResult:
+    def _do(
+        self, rows: QuerySet[Any], by: Any, why: str, address: str, seen: Seen | None
+    ) -> BulkResult:
         with transaction.atomic() if self.is_only_logged else nullcontext():
-            result = self.act(rows, by=by, why=why)
+            result = self.act(rows, by=by, why=why, seen=seen)
             text = f"{self.label}: {why}{_figures(result)}"
             audit_log.record(self.kind, text, by=by, about=result.rows, address=address)
         return result
@@ -147,12 +179,6 @@ class Action:
         return " ".join(sentences)
 
 
-def state_and_time(row: Any) -> str:
-    """Return a version token that changes with each state change of the row."""
-    is_stateful = isinstance(row, Stateful)
-    return f"{row.state} {row.state_since.isoformat()}" if is_stateful else ""
-
-
 def state_label(row: Any) -> str:
     is_stateful = isinstance(row, Stateful)
     return str(row.get_state_display()) if is_stateful else ""
@@ -163,13 +189,12 @@ class Actions:
     """
     The actions on the rows of one model.
 
-    The page of a row sends the row's `version_token` with an action. If the token has
-    changed since then, no row changes, and a message shows the row's `state_label`.
-    `proposed` returns the decision that the user has proposed for the row, if any.
+    If the one chosen row changed since its page was opened, a message shows the row's
+    `state_label`. `proposed` returns the decision that the user has proposed for the
+    row, if any.
     """
 
     actions: Sequence[Action] = ()
-    version_token: Callable[[Any], str] = state_and_time
     state_label: Callable[[Any], str] = state_label
     proposed: Callable[[Any, Any], str] = lambda _row, _user: ""
 

@@ -20,6 +20,7 @@ from promoportal.admin.formatting import short
 from promoportal.admin.keyset_order import order_of
 from promoportal.admin.page_extensions import prepare
 from promoportal.admin.strict_changelist import StrictChangeList
+from promoportal.db import row_versions
 
 OLDER, NEWER = "older", "newer"
 # Rows above this number are not counted: the page shows "more than".
@@ -86,6 +87,11 @@ class KeysetChangeList(StrictChangeList):
         if self.result_count > MAX_ROWS_COUNTED:
             return f"more than {MAX_ROWS_COUNTED:,}"
         return f"{self.result_count:,}"
+
+    @property
+    def seen(self) -> str:
+        """Return the versions of the rows on this page, as the value of a form field."""
+        return row_versions.encode(row_versions.versions(self.result_list))
 
     @property
     def newest(self) -> str:

@@ -34,6 +34,7 @@ from promoportal.admin.querysets import without_bodies
 from promoportal.admin.search import Search
 from promoportal.admin.sensitive_fields import Reveal
 from promoportal.admin.timeline import Moment, transitions_of
+from promoportal.db import row_versions
 from promoportal.db.state_machine import Stateful
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class PortalAdmin(_ModelAdmin):
             "panels": [*self.panels(row), *panels_of(row)],
             "actions": actions,
             "aside": [action for action in actions if action.is_aside(row)],
-            "seen": self.offered.version_token(row),
+            "seen": row_versions.encode(row_versions.versions([row])),
             "list_address": list_of(self.model),
             **(self.display_name.context(user) if self.display_name else {}),
         }

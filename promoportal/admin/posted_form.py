@@ -18,6 +18,7 @@ from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import page_of
 from promoportal.admin.permission_denied import Refused
 from promoportal.admin.querysets import key_in
+from promoportal.db import row_versions
 from promoportal.runtime.client_address import client_address
 
 
@@ -52,6 +53,10 @@ class PostedForm:
         listed = self.data.get("keys", "").split(",")
         keys = map(key_in, [*self.data.getlist(ACTION_CHECKBOX_NAME), *listed])
         return [key for key in keys if key is not None]
+
+    def seen(self) -> dict[int, str]:
+        """Return the versions of rows that the form contains, by primary key."""
+        return row_versions.decode(self.data.getlist("seen"))
 
     def rows(self) -> QuerySet[Any]:
         """Return the chosen rows that exist, or all rows that match the filters."""

@@ -48,6 +48,7 @@ class Reveal:
             _reveal,
             said=self.said,
             in_list=False,
+            about=(),
             is_only_logged=True,
             kind=audit_log.AuditKind.REVEALED,
         )

@@ -18,6 +18,9 @@ from django.core import signing
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
+from promoportal.admin.querysets import key_in
+from promoportal.db import row_versions
+
 COOKIE = "interrupted"
 FOR = timedelta(minutes=15)
 # Maximum bytes of the value: browsers reject a cookie of more than 4096 bytes.
@@ -72,7 +75,15 @@ def _cookie_value(path: str, form: QueryDict) -> str:
     fields = QueryDict(mutable=True)
     for name in _FIELDS:
         fields.setlist(name, form.getlist(name))
+    fields["seen"] = row_versions.encode(_seen_of_chosen(form))
     if not form.get("action") or form.get("select_across") == "1":
         return ""
     value = signing.dumps([path, fields.urlencode()], salt=COOKIE, compress=True)
     return value if len(value) <= _LARGEST else ""
+
+
+def _seen_of_chosen(form: QueryDict) -> dict[int, str]:
+    """Return the versions of the chosen rows: a cookie cannot store a whole list's."""
+    seen = row_versions.decode(form.getlist("seen"))
+    chosen = [*form.getlist(ACTION_CHECKBOX_NAME), *form.get("keys", "").split(",")]
+    return {key: seen[key] for key in map(key_in, chosen) if key in seen}

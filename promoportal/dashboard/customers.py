@@ -25,6 +25,7 @@ from promoportal.admin.actions import Action
 from promoportal.admin.formatting import moment, stamp, state_badge
 from promoportal.admin.links import list_of
 from promoportal.admin.querysets import key_in
+from promoportal.db import row_versions
 from promoportal.db.database_clock import seconds_from_now
 from promoportal.operations import next_step
 from promoportal.operations.next_step import NextStep
@@ -217,6 +218,6 @@ def _reward(row: Assignment, request: HttpRequest, revealed: Set[int]) -> Reward
             for action in offered.allowed(request.user)
             if action.for_support and action.fits(row)
         ],
-        offered.version_token(row),
+        row_versions.encode(row_versions.versions([row])),
         row.pk in revealed,
     )

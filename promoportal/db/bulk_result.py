@@ -12,6 +12,7 @@ class SkipKind(StrEnum):
     """Reasons why a row was skipped, for programs."""
 
     WRONG_STATE = "wrong_state"
+    TOO_EARLY = "too_early"
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     IN_DOUBT = "in_doubt"

@@ -8,7 +8,7 @@ have a million rows, so one statement moves any number of rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
@@ -36,6 +36,8 @@ class Stateful(models.Model):
     """A row whose `state` changes only through `move()` and `move_all()`."""
 
     machines: ClassVar[Mapping[str, Moves]]
+    # The columns that a decision of staff depends on; see `row_versions`.
+    versioned: ClassVar[Mapping[str, Sequence[str]]] = {"row": ("state", "state_since")}
 
     state = models.CharField(max_length=20)
     state_since = models.DateTimeField(db_default=Now())

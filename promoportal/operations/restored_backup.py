@@ -13,8 +13,10 @@ import logging
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 
+from executions.models import ExecutionStop
 from promoportal import optimove
 from promoportal.db import database_identity
 from promoportal.db.database_clock import database_now, seconds_from_now
@@ -22,8 +24,8 @@ from promoportal.db.database_identity import Continuity, Gap
 from redemptions import in_doubt
 from redemptions.models import Redemption, RedemptionState
 from rewards.activation import deadlines
-from rewards.activation.claims import LEASE
-from rewards.models import Assignment, AssignmentState
+from rewards.activation.request_lifetime import LEASE
+from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 _log = logging.getLogger("promoportal.restoring")
 
@@ -67,6 +69,14 @@ def restored(since: datetime) -> Gap:
         return _mark_possibly_sent(since)
 
 
+def _cannot_change() -> Q:
+    """Return the condition for rows whose state was final when the backup was taken."""
+    is_final = Q(reason=AssignmentReason.WRITTEN_OFF)
+    is_final |= Q(execution__stop=ExecutionStop.CANCELLED)
+    is_void = Q(state=AssignmentState.VOID, doubtful=False)
+    return Q(state=AssignmentState.ACTIVE) | (is_void & is_final)
+
+
 def _mark_possibly_sent(since: datetime) -> Gap:
     deadlines.lose(
         Assignment.objects.filter(state=AssignmentState.ACTIVATING),
@@ -75,7 +85,7 @@ def _mark_possibly_sent(since: datetime) -> Gap:
     # A worker may still send rows of a claim that this database does not contain. Such
     # a claim ends before the new `lease_until`. The platform's "not found" counts only
     # some time after `lease_until`.
-    Assignment.objects.exclude(state=AssignmentState.ACTIVE).update(
+    Assignment.objects.exclude(_cannot_change()).update(
         doubtful=True,
         first_sent_at=Coalesce("first_sent_at", since),
         lease_until=seconds_from_now(LEASE),

@@ -16,7 +16,15 @@ from promoportal.optimove.promotions_api import (
     Refusal,
     Verdict,
 )
-from promoportal.optimove.records import Page, Redemption, Reward, Row, reread
+from promoportal.optimove.records import (
+    Page,
+    Redemption,
+    Reward,
+    Row,
+    reread,
+    same_but_for_id,
+    stand_in,
+)
 
 __all__ = [
     "Contract",
@@ -37,4 +45,6 @@ __all__ = [
     "load",
     "rate_limiter",
     "reread",
+    "same_but_for_id",
+    "stand_in",
 ]

@@ -124,8 +124,10 @@ class Promotions(AbstractContextManager["Promotions", None]):
         :raises CursorRefused: if Optimove rejects a call with a cursor
         :raises wire.WireError: if the call fails in another way; never Unanswered
         """
-        query, body = _request(self.contract, occurrence, customers, cursor)
         listed = self.contract.assignments
+        if cursor and listed.paging.by == "skip" and not cursor.isdecimal():
+            raise CursorRefused("The contract changed: the next page has no number.")
+        query, body = _request(self.contract, occurrence, customers, cursor)
         try:
             answer = self._assignments.ask(
                 "POST",

@@ -218,7 +218,7 @@ class _RowReading:
             own = self._get(identity, place)
         else:
             own = _digest([customer, promotion]) if customer and promotion else None
-        return own or f"unreadable-{_digest(raw)}"
+        return own or stand_in(raw)
 
     def _reward(self, meaning: Meaning, unique_code: str | None) -> Reward | None:
         if meaning is not Meaning.ACTIVATE:
@@ -304,6 +304,28 @@ def _time(zone: tzinfo, data: Json, name: str) -> datetime | None:
     if at is None or not 2000 <= at.year < 2100:
         raise Wrong(f"{name} is not a time.")
     return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def same_but_for_id(one: dict[str, Json], other: dict[str, Json]) -> bool:
+    """Return whether two rows are equal if the contract's assignment ID is left out."""
+    place = current().assignments.row.reference
+    return _without(one, place) == _without(other, place)
+
+
+def _without(data: Json, place: Place) -> Json:
+    """Return a copy of an object without the value at the place."""
+    if not place or not isinstance(data, dict):
+        return data
+    first, *rest = place
+    kept = {name: value for name, value in data.items() if name != first}
+    if rest and first in data:
+        kept[first] = _without(data[first], tuple(rest))
+    return kept
+
+
+def stand_in(raw: dict[str, Json]) -> str:
+    """Return the reference of a row whose assignment ID cannot be read."""
+    return f"unreadable-{_digest(raw)}"
 
 
 def _digest(value: Json) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from promoportal import wire
 from promoportal.optimove import rate_limiter
+from promoportal.optimove.contract import current
 from promoportal.optimove.rate_limiter import Priority, Wait
 from promoportal.resilience import circuit_breaker
 from promoportal.resilience.circuit_breaker import BreakerState, Side
@@ -17,11 +18,13 @@ class Throttled(Exception):
 
 
 @contextmanager
-def throttled_call(priority: Priority) -> Iterator[None]:
+def throttled_call(priority: Priority, *, is_suspect: bool = False) -> Iterator[None]:
     """
     Guard one call to Optimove, which the caller makes inside the `with` block.
 
-    Record the outcome of the call, so that all processes see it.
+    Record the outcome of the call, so that all processes see it. `is_suspect` means
+    that a call with the same rows failed before: a further failure tells nothing about
+    other calls, so it is not counted if these rows may be the cause.
 
     :raises Throttled: before the block runs, if no call is permitted now
     """
@@ -29,7 +32,7 @@ def throttled_call(priority: Priority) -> Iterator[None]:
     try:
         yield
     except wire.WireError as error:
-        _record(error, gate)
+        _record(error, gate, is_suspect=is_suspect)
         raise
     circuit_breaker.record_success(Side.VENDOR)
 
@@ -39,7 +42,18 @@ _TOO_MANY = 429
 UNAUTHORIZED = 401
 
 
-def _record(error: wire.WireError, gate: BreakerState) -> None:
+def may_be_caused_by_rows(error: wire.WireError) -> bool:
+    """Return whether the rows in a call may be the cause of its failure."""
+    match error:
+        case wire.Rejected() | wire.Malformed():
+            return True
+        case wire.Unavailable() | wire.Unanswered():
+            is_later = error.retry_after or error.status in current().vendor.retry
+            return error.was_sent and not is_later
+    return False
+
+
+def _record(error: wire.WireError, gate: BreakerState, *, is_suspect: bool) -> None:
     match error:
         case wire.Unavailable() if error.status == _TOO_MANY:
             rate_limiter.refused(error.retry_after)
@@ -50,6 +64,11 @@ def _record(error: wire.WireError, gate: BreakerState) -> None:
             circuit_breaker.open_for(Side.VENDOR, error, error.retry_after)
         case wire.Misconfigured() if error.status == UNAUTHORIZED:
             circuit_breaker.trip(Side.VENDOR, error)
+        case wire.Unavailable() | wire.Unanswered() if (
+            is_suspect and may_be_caused_by_rows(error)
+        ):
+            if gate is BreakerState.PROBE:
+                circuit_breaker.release_permission(Side.VENDOR)
         case wire.Unavailable() | wire.Unanswered() | wire.Misconfigured():
             # A 403 may concern one campaign. If all calls get one, the failures add up.
             circuit_breaker.record_failures(Side.VENDOR, error)

@@ -29,6 +29,12 @@ PAUSE = timedelta(seconds=60)
 # Longest pause after failures in a row. The pauses are 2, 4, 8, 16 and then 30 seconds.
 MAX_SECONDS = 30.0
 _MAX_DOUBLINGS = 10
+# Refusals in a row, over all processes, after which `record_refusals` opens a breaker.
+MAX_REFUSALS = 3
+# Longest first pause after refusals: their cause may be the rows of one customer. Each
+# further pause may be `_GROWTH` times as long.
+FIRST_PAUSE = timedelta(seconds=10)
+_GROWTH = 6.0
 # Longer than a call can take. After this time, another probe starts even if no
 # outcome of the first one was recorded.
 PROBE = timedelta(seconds=30)
@@ -98,6 +104,11 @@ def release_permission(side: Side) -> None:
     probed.update(open_until=Now(), probing=False)
 
 
+def is_half_open(side: Side) -> bool:
+    """Return whether the next call is a probe. This function starts no probe."""
+    return Breaker.objects.filter(_IS_OPEN, side=side, open_until__lte=Now()).exists()
+
+
 def is_open(side: Side) -> bool:
     """Return whether no call is allowed now. This function starts no probe."""
     opened = Breaker.objects.filter(_IS_OPEN, side=side)
@@ -116,10 +127,28 @@ def record_failures(side: Side, error: WireError, *, count: int = 1) -> None:
     rows.update(failures=F("failures") + count, problem=error.problem)
     too_many = Q(opened_at=None, failures__gte=MAX_FAILURES[side])
     seconds = Least(Power(2.0, F("pauses") + 1), MAX_SECONDS)
-    pause = models.ExpressionWrapper(
-        seconds * timedelta(seconds=1), output_field=models.DurationField()
+    _open(rows.filter(too_many | Q(probing=True)), _interval(seconds), error)
+
+
+def record_refusals(
+    side: Side, error: WireError, seconds: float, *, count: int, first_time: bool
+) -> None:
+    """
+    Count calls that were refused for `seconds`; open the breaker at `MAX_REFUSALS`.
+
+    The pause grows with each probe that is refused, from `FIRST_PAUSE` to `seconds`. So
+    the rows of one customer cannot stop the other rows for an hour. A row that failed
+    before is no new evidence: unless rows were refused for the first time, the pause
+    lasts `FIRST_PAUSE` at most.
+    """
+    rows = _row(side)
+    rows.update(failures=F("failures") + count, problem=error.problem)
+    pauses = Least(F("pauses"), _MAX_DOUBLINGS) if first_time else 0
+    most = FIRST_PAUSE.total_seconds() * Power(_GROWTH, pauses)
+    too_many = Q(opened_at=None, failures__gte=MAX_REFUSALS)
+    _open(
+        rows.filter(too_many | Q(probing=True)), _interval(Least(most, seconds)), error
     )
-    _open(rows.filter(too_many | Q(probing=True)), pause, error)
 
 
 def open_for(side: Side, error: WireError, seconds: float) -> None:
@@ -143,6 +172,12 @@ def record_success(side: Side) -> None:
     closed = rows.update(failures=0, pauses=0, problem="", **reset)
     if closed and before.opened_at:
         _log.info("breaker.closed", extra={"side": str(side)})
+
+
+def _interval(seconds: Combinable) -> Combinable:
+    return models.ExpressionWrapper(
+        seconds * timedelta(seconds=1), output_field=models.DurationField()
+    )
 
 
 def _row(side: Side) -> QuerySet[Breaker]:

@@ -37,11 +37,13 @@ class WireError(Exception):
         evidence: Evidence = NOTHING_KNOWN,
         *,
         retry_after: float | None = None,
+        was_sent: bool = True,
     ) -> None:
         super().__init__(problem)
         self.problem = problem
         self.evidence = evidence
         self.retry_after = retry_after
+        self.was_sent = was_sent
 
     @property
     def status(self) -> int | None:

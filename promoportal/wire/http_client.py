@@ -247,7 +247,9 @@ class Client:
                 evidence,
             )
         return Unavailable(
-            f"{self._name} could not be reached ({_innermost(error)}).", evidence
+            f"{self._name} could not be reached ({_innermost(error)}).",
+            evidence,
+            was_sent=False,
         )
 
     def _fail(self, call: _Call, error: Exception, status: int | None) -> NoReturn:

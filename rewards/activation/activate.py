@@ -31,7 +31,6 @@ from rewards import signals
 from rewards.activation import platform_throttle
 from rewards.activation.call_pool import CallResult, call_all
 from rewards.activation.claims import (
-    MAX_CALL_SECONDS,
     TURN,
     Claim,
     claim,
@@ -40,6 +39,7 @@ from rewards.activation.claims import (
     confirm_claim,
 )
 from rewards.activation.outcomes import conclude
+from rewards.activation.request_lifetime import MAX_CALL_SECONDS
 from rewards.models import Assignment
 
 # A turn ends after this number of claims in a row that got no rows.
@@ -84,7 +84,8 @@ def _take_turns(platform: Platform, threads: int) -> None:
     for turn in count():
         if budget.is_spent() or misses == MAX_MISSES:
             return
-        every_other = turn % 2 == 0
+        # Otherwise, failing rewards of triggered customers could get every probe.
+        every_other = turn % 2 == 0 and not circuit_breaker.is_half_open(Side.PLATFORM)
         due = due_executions(platform.capability, triggered_first=every_other).first()
         if due is None or circuit_breaker.is_open(Side.PLATFORM):
             return

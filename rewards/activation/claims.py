@@ -17,22 +17,17 @@ from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.leases import Lease, due, leased
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Order, Reward
+from rewards.activation.request_lifetime import CONFIRMED, LEASE, longest
 from rewards.models import Assignment, AssignmentState, Attempt
 from rewards.transitions import DIFFERS
 
-# Longest duration of one call in seconds, including connecting and a reserve.
-MAX_CALL_SECONDS = 20.0
 # Seconds after which a job begins no further call, so that other jobs can run.
 TURN = 8.0
 
-# Duration of a claim in seconds: more than twice the sum of a job's turn and a call.
-LEASE = 60.0
 BATCH_SIZE = 100
 # After this number of crashes, a row is claimed alone. Crashes that another row of the
 # claim caused would otherwise count for this row, too.
 COMPANY = 2
-# Seconds until a confirmed row must be sent, including name lookup and connecting.
-CONFIRMED = 10.0
 
 
 @dataclass(frozen=True)
@@ -102,8 +97,8 @@ def sendable(capability: Capability) -> Q:
 
 
 def within_key_retention(capability: Capability) -> Q:
-    """Return a filter for rows whose key the platform knows for a whole new lease."""
-    seconds = capability.remembers_for.total_seconds() - LEASE
+    """Return a filter for rows whose key the platform knows for a whole new request."""
+    seconds = (capability.remembers_for - longest(capability)).total_seconds()
     # If `first_sent_at` is in the future, the clock was set back: the age is unknown.
     return Q(first_sent_at__gt=seconds_from_now(-seconds), first_sent_at__lte=Now())
 

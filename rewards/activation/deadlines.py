@@ -12,13 +12,11 @@ from django.db.models.functions import Greatest, Now
 from promoportal.db import database_identity, state_machine
 from promoportal.db.database_clock import seconds_from_now
 from rewards.activation.call_pool import Outcome
+from rewards.activation.request_lifetime import PROMPTLY
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 
 # Most rows that one statement changes. The next sweep changes further rows.
 SWEEP = 5000
-# Seconds within which the scheduler detects the end of a lease, unless the scheduler
-# did not run or the database's clock was set forward.
-PROMPTLY = 5.0
 
 
 def expire() -> int:

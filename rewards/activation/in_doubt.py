@@ -33,14 +33,9 @@ from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
 from rewards.activation import platform_throttle
 from rewards.activation.call_pool import CallResult, Outcome, call_all
-from rewards.activation.claims import (
-    COMPANY,
-    MAX_CALL_SECONDS,
-    TURN,
-    sendable,
-    within_key_retention,
-)
+from rewards.activation.claims import COMPANY, TURN, sendable, within_key_retention
 from rewards.activation.deadlines import SWEEP
+from rewards.activation.request_lifetime import MAX_CALL_SECONDS, is_over
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 from rewards.transitions import cancelled, mark_active, mark_owed, mark_uncertain
 
@@ -231,9 +226,10 @@ def _not_found(
     The activation request may still be running until `settle_grace` after the end of
     the lease. "Not found" before this time has no effect: the row is looked up again.
     """
-    grace = capability.settle_grace
+    # A row without `lease_until` got a 5xx before the platform's capability changed.
+    same.filter(lease_until=None).update(lease_until=Now())
     moved = mark_owed(
-        same.filter(lease_until__lte=Now() - grace),
+        same.filter(is_over(capability)),
         stop=stop,
         settled=True,
         why="The platform does not know it: it was not given.",
@@ -245,4 +241,4 @@ def _not_found(
     if moved:
         signals.owed.send(Execution)
     else:
-        same.update(not_before=F("lease_until") + grace)
+        same.update(not_before=F("lease_until") + capability.settle_grace)

@@ -116,7 +116,9 @@ class ClaimedAssignments:
     ) -> None:
         problems = {r.row.pk: {"problem": r.problem} for r in self.results}
         held = AssignmentState.HELD
-        changes |= {"reason": reason, **RELEASED}
+        # A decision of staff about a `doubtful` row counts some time after its lease.
+        released = {"token": None} if "doubtful" in changes else RELEASED
+        changes |= {"reason": reason, **released}
         state_machine.move_all(rows, held, why=why, each=problems, **changes)
 
     def _delays(self) -> dict[int, dict[str, Any]]:

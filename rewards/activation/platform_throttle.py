@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -14,12 +14,13 @@ from promoportal.resilience import circuit_breaker, concurrency_limit
 from promoportal.resilience.circuit_breaker import BreakerState, Side
 from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import BATCH_SIZE
+from rewards.models import Assignment
 
 # Most concurrent calls of one job.
 MAX_CALLS_PER_JOB = 8
 
 _T = TypeVar("_T")
-_FAILED = {Outcome.UNAVAILABLE, Outcome.UNANSWERED}
+_FAILED = {Outcome.UNAVAILABLE, Outcome.UNANSWERED, Outcome.MISCONFIGURED}
 
 
 def to_call() -> AbstractContextManager[int]:
@@ -80,15 +81,29 @@ def record_results(results: Sequence[CallResult]) -> None:
     of the other calls are assumed to be the cause of their failures.
     """
     sent = [result for result in results if result.outcome != Outcome.NOT_SENT]
-    failed = [r.error for r in sent if r.error and r.outcome in _FAILED]
-    forbidden = [r.error for r in sent if isinstance(r.error, wire.Misconfigured)]
-    if len(failed) + len(forbidden) < len(sent):
+    failed = {r.row: r.error for r in sent if r.error and r.outcome in _FAILED}
+    if len(failed) < len(sent):
         circuit_breaker.record_success(Side.PLATFORM)
-    elif forbidden:
-        circuit_breaker.trip(Side.PLATFORM, forbidden[0])
     elif failed:
-        last = max(failed, key=lambda error: error.retry_after or 0)
-        if last.retry_after:
-            circuit_breaker.open_for(Side.PLATFORM, last, last.retry_after)
-        else:
-            circuit_breaker.record_failures(Side.PLATFORM, last, count=len(failed))
+        _record_failures(failed)
+
+
+def _record_failures(failed: Mapping[Assignment, wire.WireError]) -> None:
+    last = max(failed.values(), key=_pause_of)
+    if not (seconds := _pause_of(last)):
+        circuit_breaker.record_failures(Side.PLATFORM, last, count=len(failed))
+        return
+    circuit_breaker.record_refusals(
+        Side.PLATFORM,
+        last,
+        seconds,
+        count=len(failed),
+        first_time=any(not row.failures for row in failed),
+    )
+
+
+def _pause_of(error: wire.WireError) -> float:
+    """Return the seconds for which all calls pause if they get this error; or 0."""
+    if isinstance(error, wire.Misconfigured):
+        return circuit_breaker.PAUSE.total_seconds()
+    return error.retry_after or 0

@@ -37,7 +37,7 @@ from rewards.admin import assignment_actions, bulk_retries
 from rewards.admin.attempt_timeline import attempted
 from rewards.admin.reward_text import NO_CUSTOMER, reward_text, worth_and_promotion
 from rewards.admin.tier_filter import OfTier
-from rewards.models import Assignment, AssignmentState, Promotion
+from rewards.models import Assignment, AssignmentReason, AssignmentState, Promotion
 from rewards.redaction import masked, redact_code
 
 # Seconds until staff see an unknown outcome. Most are resolved in a minute or two.
@@ -92,7 +92,11 @@ def _proposed(row: Assignment) -> SafeString:
     if first is None:
         return SafeString("")
     proposal = f"{first.by} says: {first.get_says_display()}. {first.why}"
-    return format_html("{} {}", proposal, since(first.at))
+    void = "" if approvals.is_about(first, row) else _VOID
+    return format_html("{} {} {}", proposal, since(first.at), void)
+
+
+_VOID = "The assignment changed since then: this does not count any more."
 
 
 def _second(row: Assignment) -> str:
@@ -125,6 +129,7 @@ class AssignmentAdmin(PortalAdmin):
         *("campaign", "execution", "promotion", "state__exact", "reason__exact"),
         *("doubtful__exact=1", "cancelled_too_late__exact=1"),
         *("needs=held", "needs=in_doubt", "needs=unanswered"),
+        *("needs=changed", "needs=too_late", "needs=void_in_doubt"),
     )
     # Without codes, because a customer could redeem the code of another customer.
     export = CsvExport(
@@ -172,6 +177,28 @@ class AssignmentAdmin(PortalAdmin):
                 state=AssignmentState.UNCERTAIN,
                 state_since__lt=seconds_from_now(-UNANSWERED_FOR),
             ),
+        ),
+        Alert(
+            "changed",
+            "Activated rewards were changed by Optimove: tell CRM",
+            "Activated reward was changed by Optimove: tell CRM",
+            lambda: Q(
+                state=AssignmentState.ACTIVE,
+                reason=AssignmentReason.DIFFERS,
+                told_at=None,
+            ),
+        ),
+        Alert(
+            "too_late",
+            "Rewards were cancelled after their activation: tell CRM",
+            "Reward was cancelled after its activation: tell CRM",
+            lambda: Q(cancelled_too_late=True, told_at=None),
+        ),
+        Alert(
+            "void_in_doubt",
+            "Rewards without activation may have been activated after the backup",
+            "Reward without activation may have been activated after the backup",
+            lambda: Q(state=AssignmentState.VOID, doubtful=True),
         ),
     )
     offered = assignment_actions.OFFERED

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django import forms
 from django.contrib import admin
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from promoportal.admin import list_columns
 from promoportal.admin.actions import Action, Actions, ReasonForm, each_row
+from promoportal.admin.alerts import Alert
 from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import link, list_of, page_of
 from promoportal.admin.list_columns import computed, link_to, numbered, when
@@ -26,6 +29,9 @@ from promoportal.admin.posted_form import PostedForm
 from promoportal.admin.related_filters import narrowed, narrowed_by
 from rewards import bulk_retry
 from rewards.admin import bulk_retry_preview
+from rewards.admin.bulk_retry_preview import Preview
+from rewards.bulk_retry import Figures
+from rewards.confirmed_moment import ConfirmedMoment, this_moment
 from rewards.models import Assignment, Retrial, RetrialState, Retried
 
 _LABEL = "Retry all matching"
@@ -33,9 +39,36 @@ _PERMISSION = "rewards.retry_assignment"
 
 
 class RetryAllForm(ReasonForm):
-    """A form for the reason, with an ID that shows whether the form was sent before."""
+    """
+    A form for the reason, with what its page shows, and an ID for repeated forms.
+
+    `newest` and `at` say up to when its page showed rows, and `figures` what it showed.
+    """
 
     form = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
+    newest = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
+    at = forms.CharField(widget=forms.HiddenInput, max_length=40)
+    figures = forms.CharField(widget=forms.HiddenInput, max_length=500)
+
+    def clean_at(self) -> datetime:
+        """Return the time exactly: a date field of a form would shorten it."""
+        with suppress(ValueError):
+            at = datetime.fromisoformat(self.cleaned_data["at"])
+            if at.tzinfo:
+                return at
+        raise forms.ValidationError("The time is invalid.")
+
+    def show(self, moment: ConfirmedMoment, figures: str) -> None:
+        """Set what the page shows, instead of what an earlier page showed."""
+        shown = {"newest": moment.newest, "at": moment.at.isoformat()}
+        shown["figures"] = figures
+        self.initial = {**self.initial, **shown}
+        if self.is_bound:
+            data = QueryDict(mutable=True)
+            data.update(self.data)
+            for name, value in shown.items():
+                data[name] = str(value)
+            self.data = data
 
 
 def answer(posted: PostedForm) -> HttpResponse:
@@ -52,17 +85,21 @@ def answer(posted: PostedForm) -> HttpResponse:
     if rows.query.is_empty():
         return posted.go_back("Nothing was done: the list says why.")
     form = RetryAllForm(posted.data if "why" in posted.data else None)
+    # The moment first: what changes while the preview is read counts as changed since.
+    moment = this_moment()
+    preview = bulk_retry_preview.preview(rows, request.GET.dict())
     if form.is_valid():
         narrowed = ", ".join(changes.narrowed)
-        retrial = _begin(rows, posted, narrowed, **form.cleaned_data)
+        retrial = _begin(rows, posted, narrowed, preview, form.cleaned_data)
         return HttpResponseRedirect(page_of(retrial))
+    form.show(moment, preview.figures)
     context = {
         **posted.model_admin.admin_site.each_context(request),
         "opts": posted.model_admin.opts,
         "title": _LABEL,
         "cl": changes,
         "narrowed": changes.narrowed,
-        "preview": bulk_retry_preview.preview(rows, request.GET.dict()),
+        "preview": preview,
         "form": form,
         "back": request.get_full_path(),
     }
@@ -73,15 +110,18 @@ def _begin(
     rows: QuerySet[Assignment],
     posted: PostedForm,
     narrowed: str,
-    *,
-    form: UUID,
-    why: str,
+    preview: Preview,
+    said: Mapping[str, Any],
 ) -> Retrial:
     """Begin a bulk retry and record it in the audit log, only once for each form."""
-    by = posted.request.user
+    by, form, why = posted.request.user, said["form"], said["why"]
+    confirmed = ConfirmedMoment(said["newest"], said["at"])
+    figures = Figures(confirmed, said["figures"], preview.figures)
     with transaction.atomic():
         is_new = not Retrial.objects.filter(form=form).exists()
-        retrial = bulk_retry.begin(rows, form=form, narrowed=narrowed, by=by, why=why)
+        retrial = bulk_retry.begin(
+            rows, form=form, narrowed=narrowed, by=by, why=why, figures=figures
+        )
         if is_new:
             where = narrowed or "all of them"
             entry = f"{_LABEL}: {why} ({retrial.total:,} chosen: {where})"
@@ -104,6 +144,14 @@ class RetrialAdmin(PortalAdmin):
     )
     list_select_related = ("by",)
     list_filter = ("state",)
+    alerts = (
+        Alert(
+            "paused",
+            "Bulk retries are paused until staff resume them",
+            "Bulk retry is paused until staff resume it",
+            lambda: Q(state=RetrialState.PAUSED),
+        ),
+    )
     fields = ("person", "said", "of_which", "begun")
     identity = numbered("retrial")
     person = computed("by", lambda row: str(row.by))
@@ -154,10 +202,18 @@ class RetrialAdmin(PortalAdmin):
                 Fact("owed again", f"{row.done:,}", _list(row, "no"), "main"),
                 Fact("left alone", f"{row.left_alone:,}", _list(row, "yes"), "main"),
             ],
-            sentences=[_bar(row)],
+            sentences=[_bar(row), *_other_figures(row)],
             is_wide=True,
             is_live=row.state == RetrialState.RUNNING,
         )
+
+
+def _other_figures(row: Retrial) -> list[str]:
+    """Return a sentence if the figures changed between confirmation and start."""
+    if row.confirmed_as == row.begun_as:
+        return []
+    figures = f"You confirmed: {row.confirmed_as}. When it began: {row.begun_as}."
+    return [f"{figures} What was listed or changed after you confirmed is left alone."]
 
 
 def _list(row: Retrial, left_alone: str) -> str:

@@ -54,6 +54,12 @@ class Preview:
     but: str = ""
 
     @property
+    def figures(self) -> str:
+        """Return the figures in words, to compare them with those of another time."""
+        worth = f", worth {self.worth}" if self.worth else ""
+        return f"{self.count} to try again{worth}; {self.left or 0} to leave alone"
+
+    @property
     def count(self) -> str:
         return f"{self.tried:,}"
 

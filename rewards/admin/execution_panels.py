@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from django.utils.html import format_html
 
 from executions.models import Campaign, Execution, Trigger
@@ -11,7 +13,7 @@ from promoportal.admin.links import link, list_of, page_of
 from promoportal.admin.panels import MAX_ROWS_SHOWN, Fact, Panel
 from promoportal.admin.timeline import Moment, transitions_of
 from rewards.admin.reward_text import reward_text
-from rewards.models import Assignment, Collection
+from rewards.models import Assignment, Collection, Lookup
 
 
 @page_extensions.panel(Execution)
@@ -34,9 +36,24 @@ def collected(execution: Execution) -> Panel | None:
         sentences=[
             format_html("{} {}", state_badge(row), since(row.state_since)),
             *([row.problem] if row.problem else []),
+            *_lookups(row),
         ],
         more=[("How it was collected", page_of(row))],
     )
+
+
+def _lookups(row: Collection) -> Iterator[str]:
+    """Yield a sentence about the look-up whose pages are being fetched, if any."""
+    for lookup in Lookup.objects.filter(collection=row):
+        count, pages = len(lookup.waiting), lookup.pages
+        who = (
+            "1 triggered customer is"
+            if count == 1
+            else f"{count:,} triggered customers are"
+        )
+        yield (
+            f"{who} being looked up: {pages:,} {'page' if pages == 1 else 'pages'} so far."
+        )
 
 
 @page_extensions.timeline(Execution)

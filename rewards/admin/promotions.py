@@ -17,7 +17,9 @@ from promoportal.admin.list_columns import computed, when
 from promoportal.admin.model_admin import PortalAdmin
 from promoportal.admin.panels import Panel
 from promoportal.admin.search import Search
+from promoportal.db import row_versions
 from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
+from promoportal.db.row_versions import Seen
 from rewards.models import Assignment, Promotion
 
 Mode = Promotion.Mode
@@ -34,11 +36,17 @@ _ACTIONS = {
 _UNCHANGED = SkipReason(SkipKind.UNCHANGED, "it is reported like this already")
 
 
-def _set_mode(mode: Mode, rows: QuerySet[Promotion], **_: Any) -> BulkResult:
-    result = BulkResult()
-    for row in rows.order_by("pk"):
-        result.record(row, _UNCHANGED if row.redemption_mode == mode else None)
-    rows.exclude(redemption_mode=mode).update(redemption_mode=mode)
+def _set_mode(
+    mode: Mode, rows: QuerySet[Promotion], *, seen: Seen | None = None, **_: Any
+) -> BulkResult:
+    """Set the mode of the rows. The caller must have begun a transaction."""
+    result, keys = BulkResult(), []
+    for row in rows.order_by("pk").select_for_update():
+        same = _UNCHANGED if row.redemption_mode == mode else None
+        skipped = row_versions.changed(row, seen) or same
+        result.record(row, skipped)
+        keys += [] if skipped else [row.pk]
+    Promotion.objects.filter(pk__in=keys).update(redemption_mode=mode)
     return result
 
 

@@ -37,28 +37,65 @@ class Counted:
     again: bool = False
 
 
-def apply_changes(pairs: Sequence[tuple[Assignment, Listed]]) -> Counted:
-    """Apply differences between stored and listed rows; return the rewards to count."""
+def apply_changes(
+    pairs: Sequence[tuple[Assignment, Listed]],
+    taken: Sequence[tuple[Assignment, Listed]] = (),
+) -> Counted:
+    """
+    Apply differences between stored and listed rows; return the rewards to count.
+
+    `taken` contains stored rows whose ID Optimove lists for another owner now. They keep
+    their owner and their reward, and need review.
+    """
     changed = {old.pk: now for old, now in pairs if _has_changed(old, now)}
+    lost = {old.pk: now for old, now in taken if _is_taken_anew(old, now)}
     found = Counted()
-    rows = Assignment.objects.filter(pk__in=list(changed)).order_by("pk")
+    rows = Assignment.objects.filter(pk__in=[*changed, *lost]).order_by("pk")
     for old in rows.select_related("promotion").select_for_update(of=["self"]):
-        now, was_sent = changed[old.pk], old.order is not None
-        # A reward that was sent keeps its values. Only a valid reward replaces others.
-        is_valid = now.row.meaning == Meaning.ACTIVATE and not now.row.problem
-        kept = () if is_valid and not was_sent else _WORTH
-        columns = {name: now.columns[name] for name in now.columns if name not in kept}
-        _one(old).update(**columns)
-        found.again |= _apply(old, now)
-        # A reward counts while it is assigned. It still counts afterwards if the
-        # customer may have it.
-        was_counted = was_sent or old.meaning == Meaning.ACTIVATE
-        may_be_active = was_sent or old.doubtful or old.state == AssignmentState.ACTIVE
-        if now.row.meaning == Meaning.ACTIVATE or (was_counted and may_be_active):
-            found.rows.append({"unit": old.unit, "value": old.value} | columns)
-        if was_counted:
-            found.instead_of.append(old)
+        if old.pk in lost:
+            _mark_taken(old, lost[old.pk])
+        else:
+            _follow(old, changed[old.pk], found)
     return found
+
+
+def _follow(old: Assignment, now: Listed, found: Counted) -> None:
+    was_sent = old.order is not None
+    # A reward that was sent keeps its values. Only a valid reward replaces others.
+    is_valid = now.row.meaning == Meaning.ACTIVATE and not now.row.problem
+    kept = () if is_valid and not was_sent else _WORTH
+    columns = {name: now.columns[name] for name in now.columns if name not in kept}
+    _one(old).update(**columns, reference=now.row.reference)
+    found.again |= _apply(old, now)
+    # A reward counts while it is assigned. It still counts afterwards if the
+    # customer may have it.
+    was_counted = was_sent or old.meaning == Meaning.ACTIVATE
+    may_be_active = was_sent or old.doubtful or old.state == AssignmentState.ACTIVE
+    if now.row.meaning == Meaning.ACTIVATE or (was_counted and may_be_active):
+        found.rows.append({"unit": old.unit, "value": old.value} | columns)
+    if was_counted:
+        found.instead_of.append(old)
+
+
+def _is_taken_anew(old: Assignment, now: Listed) -> bool:
+    is_marked = old.difference == AssignmentDifference.OWNER
+    return not is_marked or old.as_assigned != now.row.raw
+
+
+def _mark_taken(old: Assignment, now: Listed) -> None:
+    """Mark a row whose ID Optimove lists for another owner, who has an own row."""
+    _one(old).update(as_assigned=now.row.raw)
+    difference = AssignmentDifference.OWNER
+    if now.row.meaning == Meaning.ACTIVATE and _is_newly_assigned(old):
+        problem = difference.problem
+        state_machine.move_all(
+            _one(old).filter(state=AssignmentState.VOID),
+            AssignmentState.HELD,
+            why=problem,
+            reason=AssignmentReason.DIFFERS,
+            problem=problem,
+        )
+    _hold_differing(old, difference)
 
 
 def _apply(old: Assignment, now: Listed) -> bool:
@@ -82,8 +119,9 @@ def _apply(old: Assignment, now: Listed) -> bool:
 
 
 def _has_changed(old: Assignment, now: Listed) -> bool:
-    status = (now.row.status, now.row.meaning)
-    if (old.vendor_status, old.meaning) != status or _difference(old, now):
+    status = (now.row.status, now.row.meaning, now.row.reference)
+    before = (old.vendor_status, old.meaning, old.reference)
+    if before != status or _difference(old, now):
         return True
     # Optimove may have undone a change, or corrected invalid data.
     may_matter = old.reason in REREAD_REASONS or old.known_difference
@@ -155,7 +193,7 @@ def _assign(
     """
     # An order keeps its reward, and a row with a key keeps its customer and promotion.
     is_fixed = old.order or (old.key and difference == AssignmentDifference.OWNER)
-    kept = difference if is_fixed else None
+    kept = now.conflict or (difference if is_fixed else None)
     verdict, owner = now.against(old, kept)
     columns = {
         "reason": verdict.reason,

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import random
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count as counting
 
 from django.db import DataError, IntegrityError
@@ -28,7 +29,12 @@ from promoportal.resilience.circuit_breaker import Side
 from promoportal.runtime import crash_points
 from promoportal.runtime.crash_points import Point
 from promoportal.runtime.time_budget import TimeBudget
-from rewards.collection import fetch_runs, ingest, triggered_lookup
+from rewards.collection import (
+    fetch_runs,
+    ingest,
+    lookup_failures,
+    triggered_lookup,
+)
 from rewards.collection.triggered_lookup import CustomerQuery
 from rewards.models import Collection, CollectionState
 
@@ -77,14 +83,10 @@ def collect_from(
         if collection is None:
             return
         crash_points.at(Point.COLLECTING_TAKEN)
-        try:
+        with suppress(LostRace):
             _step(collection, client, priority, list_first=list_first)
-        except LostRace:
-            logger.info("collecting.lost_race", extra={"execution": execution.pk})
-        except wire.WireError as error:
-            _fail(collection, error)
-        except (DataError, IntegrityError) as error:
-            _fail(collection, wire.Malformed(f"It cannot be stored: {error}"))
+            return
+        logger.info("collecting.lost_race", extra={"execution": execution.pk})
 
 
 def is_due() -> bool:
@@ -119,54 +121,51 @@ def _step(
 
 
 def _fetch_page(collection: Collection, client: Promotions, priority: Priority) -> None:
-    with throttled_call(priority):
-        fetch_runs.begin(collection)
-        page = client.assignments(
-            collection.execution.reference, cursor=collection.cursor or None
-        )
-    crash_points.at(Point.COLLECTING_ANSWERED)
-    ingest.store(collection, page, fetch_runs.advance)
-    crash_points.at(Point.COLLECTING_SAVED)
+    with _failures_recorded(collection, fetch_runs.fail):
+        with throttled_call(priority):
+            fetch_runs.begin(collection)
+            page = client.assignments(
+                collection.execution.reference, cursor=collection.cursor or None
+            )
+        crash_points.at(Point.COLLECTING_ANSWERED)
+        ingest.store(collection, page, fetch_runs.advance)
+        crash_points.at(Point.COLLECTING_SAVED)
 
 
 def _look_up(
     collection: Collection, client: Promotions, query: CustomerQuery, priority: Priority
 ) -> None:
-    try:
-        answer = _answer(collection.execution.reference, client, query, priority)
-    except wire.Rejected as error:
-        if len(query.customers) == 1:
-            query.refuse(str(error))
-            return
-        for half in query.halves():
-            _look_up(collection, client, half, priority)
-    else:
-        crash_points.at(Point.ASKING_ANSWERED)
-        ingest.store(collection, answer, query.conclude)
-
-
-def _answer(
-    occurrence: str, client: Promotions, query: CustomerQuery, priority: Priority
-) -> Page:
-    """Fetch all pages for a query as one page: a customer may be on several pages."""
-    pages: list[Page] = []
-    while not pages or pages[-1].next_cursor:
-        if len(pages) > fetch_runs.MAX_PAGES_WITHOUT_NEW_ROWS:
-            raise wire.Malformed("Optimove's pages run in a circle.")
-        cursor = pages[-1].next_cursor if pages else None
-        with throttled_call(priority):
+    is_suspect = lookup_failures.is_suspect(query, collection)
+    with _failures_recorded(collection, partial(lookup_failures.record, query)):
+        with throttled_call(priority, is_suspect=is_suspect):
             page = client.assignments(
-                occurrence, customers=query.customers, cursor=cursor
+                collection.execution.reference,
+                customers=query.customers,
+                cursor=query.cursor,
             )
-        pages.append(page)
-    rows = tuple(row for page in pages for row in page.rows)
-    return replace(pages[0], rows=rows, next_cursor=None)
+        crash_points.at(Point.ASKING_ANSWERED)
+        ingest.store(collection, page, query.conclude)
 
 
-def _fail(collection: Collection, error: wire.WireError) -> None:
+Fail = Callable[[Collection, wire.WireError], bool]
+"""A function that records a failed call, and returns whether to check the limits."""
+
+
+@contextmanager
+def _failures_recorded(collection: Collection, fail: Fail) -> Iterator[None]:
+    """Record a failed call, and a response that cannot be stored."""
+    try:
+        yield
+    except wire.WireError as error:
+        _fail(collection, error, fail)
+    except (DataError, IntegrityError) as error:
+        _fail(collection, wire.Malformed(f"It cannot be stored: {error}"), fail)
+
+
+def _fail(
+    collection: Collection, error: wire.WireError, fail: Fail = fetch_runs.fail
+) -> None:
     """Record a failed call, unless another worker has the assignment fetch now."""
     empty = Page(collection.execution.reference, None, (), None, None)
     with suppress(LostRace):
-        ingest.store(
-            collection, empty, lambda locked, *_: fetch_runs.fail(locked, error)
-        )
+        ingest.store(collection, empty, lambda locked, *_: fail(locked, error))

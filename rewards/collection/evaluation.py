@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from executions.models import Execution, ExecutionStop
 from promoportal import optimove, platforms
+from promoportal.db import database_identity
 from promoportal.db.bulk import Columns
+from promoportal.db.database_identity import Gap
 from promoportal.optimove import Meaning, Reward, Row
 from rewards import idempotency
 from rewards.limits import Limits
@@ -51,33 +52,41 @@ def evaluate(
     terms: Terms,
     *,
     repeated: bool = False,
+    unproven: str = "",
     difference: AssignmentDifference | None = None,
 ) -> Verdict:
     """
     Decide the state of a row, and the reason for it.
 
     `repeated` means that the customer has another assignment of the promotion.
+    `unproven` says why it may be that other assignment, or may have been sent under
+    another key. Staff must then decide, even if the contract file allows repeats.
     `difference` is the part that Optimove changed since it assigned the reward.
     """
     if row.problem or row.meaning != Meaning.ACTIVATE:
         return _not_assigned(row)
     if terms.stop == ExecutionStop.CANCELLED:
         return Verdict(VOID, AssignmentReason.CANCELLED, "The execution is cancelled.")
-    for reason, problem in _to_confirm(row, terms, repeated, difference):
+    second = unproven or _second(repeated)
+    for reason, problem in _to_confirm(row, terms, second, difference):
         if reason not in terms.confirmed:
             return Verdict(HELD, reason, problem)
     return Verdict(AssignmentState.OWED)
 
 
+def _second(repeated: bool) -> str:
+    """Return why staff must confirm a second assignment, or ""."""
+    if not repeated or optimove.current().vendor.repeats_are_meant:
+        return ""
+    return "This customer was assigned this promotion already, under another id."
+
+
 def _to_confirm(
-    row: Row, terms: Terms, repeated: bool, difference: AssignmentDifference | None
+    row: Row, terms: Terms, second: str, difference: AssignmentDifference | None
 ) -> Iterator[tuple[AssignmentReason, str]]:
     """Yield each reason that staff must confirm for the row, with a sentence."""
-    if repeated and not optimove.current().vendor.repeats_are_meant:
-        yield (
-            AssignmentReason.REPEATED,
-            "This customer was assigned this promotion already, under another id.",
-        )
+    if second:
+        yield AssignmentReason.REPEATED, second
     if (reward := row.reward) and not terms.limits.allow_reward(
         reward.value, _unit(reward)
     ):
@@ -104,25 +113,59 @@ def _not_assigned(row: Row) -> Verdict:
     return Verdict(HELD, AssignmentReason.UNKNOWN_STATUS, problem)
 
 
+# The keys of two assignments of one customer and promotion depend on their order.
+KEY_UNPROVEN = (
+    "This customer has another assignment of this promotion, and the database was"
+    " restored. Before that, each of the two may have been sent with the key of the"
+    " other one: compare how many rewards the platform gave, not only the keys."
+)
+
+
 @dataclass(frozen=True)
 class Listed:
-    """One row of a page, with its columns and the conditions of its evaluation."""
+    """
+    One row of a page, with its columns and the conditions of its evaluation.
+
+    `conflict` is set if another assignment has the row's assignment ID. Staff must
+    then approve the row, however it becomes pending.
+    """
 
     row: Row
     promotion: int | None
     columns: dict[str, Any]
     terms: Terms
+    conflict: AssignmentDifference | None = None
 
-    def as_new(self, *, repeated: bool) -> dict[str, Any]:
+    @property
+    def owner(self) -> tuple[int | None, str]:
+        return self.promotion, self.row.customer
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """Return what distinguishes two rows with one assignment ID."""
+        row, reward = self.row, self.columns["reward"]
+        return row.customer, row.promotion, row.status, reward, row.unique_code
+
+    def as_new(self, *, repeated: bool, unproven: str = "") -> dict[str, Any]:
         """Return the columns of a row that is listed for the first time."""
         repeated = repeated and bool(self.row.customer) and self.promotion is not None
+        verdict = evaluate(
+            self.row,
+            self.terms,
+            repeated=repeated,
+            unproven=unproven if repeated else "",
+            difference=self.conflict,
+        )
+        if self.conflict and verdict.reason == AssignmentReason.DIFFERS:
+            verdict = verdict._replace(problem=conflict_problem(self.conflict))
         return {
             "promotion": self.promotion,
             "reference": self.row.reference,
             "customer": self.row.customer,
             "repeated": repeated,
             "key": None if self.row.problem else self._key(repeated=repeated),
-            **evaluate(self.row, self.terms, repeated=repeated)._asdict(),
+            "difference": self.conflict or "",
+            **verdict._asdict(),
             **self.columns,
         }
 
@@ -132,17 +175,30 @@ class Listed:
         """Evaluate a stored row; also return its owner's columns if it gets a key."""
         row, terms = self.row, self.terms
         is_known = old.key or row.problem or row.meaning != Meaning.ACTIVATE
-        owner = {} if is_known else self._owner(old)
+        owner, unproven = ({}, "") if is_known else self.owner_columns(old)
         repeated = owner.get("repeated", old.repeated)
-        return evaluate(row, terms, repeated=repeated, difference=difference), owner
+        verdict = evaluate(
+            row,
+            terms,
+            repeated=repeated,
+            unproven=unproven,
+            difference=difference or self.conflict,
+        )
+        return verdict, owner
 
-    def _owner(self, old: Assignment) -> Columns:
-        """Return the columns of the owner and the key, for a row that was invalid."""
+    def owner_columns(self, old: Assignment) -> tuple[Columns, str]:
+        """
+        Return the columns of the owner and the key, for a row that was invalid.
+
+        Also return why the key is not proven, or "".
+        """
         owner = {"promotion": self.promotion, "customer": self.row.customer}
         same = Assignment.objects.filter(execution=old.execution_id, **owner)
-        others = same.exclude(pk=old.pk).filter(repeated=False)
-        repeated = old.repeated or others.exists()
-        return {**owner, "repeated": repeated, "key": self._key(repeated=repeated)}
+        first = same.exclude(pk=old.pk).filter(repeated=False).first()
+        repeated = old.repeated or first is not None
+        key = self._key(repeated=repeated)
+        unproven = is_key_unproven(self.row, first, Gap.objects.all()) if first else ""
+        return {**owner, "repeated": repeated, "key": key}, unproven
 
     def _key(self, *, repeated: bool) -> UUID:
         row = self.row
@@ -154,32 +210,38 @@ class Listed:
         )
 
 
-def evaluate_page(page: Iterable[Row], terms: Terms) -> dict[str, Listed]:
-    """Return the rows by assignment ID; a conflicting second row gets a new ID."""
-    rows: dict[str, Row] = {}
-    for row in page:
-        first = rows.setdefault(row.reference, row)
-        if first is not row and _content(first) != _content(row):
-            conflicting = _conflicting(row)
-            rows.setdefault(conflicting.reference, conflicting)
-    promotions = _known_promotions(rows.values())
-    return {
-        reference: Listed(row, promotions.get(row.promotion), _columns(row), terms)
-        for reference, row in rows.items()
-    }
+def is_key_unproven(row: Row, first: Assignment | None, gaps: Iterable[Gap]) -> str:
+    """
+    Return why the key of a further assignment of a customer is not proven, or "".
+
+    Of several assignments, the one that was stored first has the key without an
+    assignment ID. After a restored backup, Optimove may list them in another order. The
+    order is proven if the backup contained the `first` assignment.
+    """
+    since = database_identity.doubtful_since(row.assigned_at, gaps)
+    is_proven = since is None or (first and first.created_at < since)
+    return "" if is_proven else KEY_UNPROVEN
 
 
-def _content(row: Row) -> tuple[Any, ...]:
-    reward = _reward_payload(row.reward) if row.reward else None
-    return row.customer, row.promotion, row.status, reward, row.unique_code
+def conflict_problem(conflict: AssignmentDifference) -> str:
+    """Return the problem of a row under the assignment ID of another assignment."""
+    if conflict == AssignmentDifference.OWNER:
+        return "Optimove listed this id for another customer or promotion before."
+    return "Optimove listed this id with another reward before."
 
 
-def _conflicting(row: Row) -> Row:
-    """Return a copy of the row that is marked as invalid and has a new ID."""
-    digest = hashlib.sha256(repr(_content(row)).encode()).hexdigest()[:16]
-    problem = "Optimove lists this assignment id twice, and not the same both times."
-    reference = f"{row.reference[:180]}#{digest}"
-    return replace(row, reference=reference, problem=row.problem or problem)
+def evaluate_page(page: Iterable[Row], terms: Terms) -> list[Listed]:
+    """Return the rows of a page. Equal rows with one assignment ID are returned once."""
+    rows = list(page)
+    promotions = _known_promotions(rows)
+    found: dict[str, list[Listed]] = {}
+    for row in rows:
+        columns = _columns(row)
+        listed = Listed(row, promotions.get(row.promotion), columns, terms)
+        same = found.setdefault(row.reference, [])
+        if all(listed.content != other.content for other in same):
+            same.append(listed)
+    return [listed for same in found.values() for listed in same]
 
 
 def _known_promotions(rows: Iterable[Row]) -> dict[str, int]:

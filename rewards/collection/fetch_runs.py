@@ -178,6 +178,21 @@ def fail(collection: Collection, error: wire.WireError) -> bool:
     return _write(collection, step_after_error(collection, error))
 
 
+def fail_look_up(collection: Collection, error: wire.WireError) -> None:
+    """
+    Record a failed look-up that no single customer seems to have caused.
+
+    The caller must have locked the collection.
+    """
+    _write(collection, _retry(collection, error))
+
+
+def restart_look_up(collection: Collection, restarts: int, problem: str) -> None:
+    """Let the next look-up wait, after this number of restarts."""
+    wait = backoff_seconds(RESTART_WAITS, restarts)
+    _write(collection, Step({"problem": problem}, wait=wait))
+
+
 @dataclass(frozen=True)
 class Step:
     """
@@ -273,14 +288,19 @@ def _finish(run: Collection, kept: Columns, pause: float | None) -> Step:
 
 def step_after_error(run: Collection, error: wire.WireError) -> Step:
     """Decide what follows a failed call: a retry, a restart, or a review by staff."""
-    problem, malformed = str(error), run.malformed + isinstance(error, wire.Malformed)
     match error:
         case optimove.CursorRefused():
-            return _restart(run, problem, {})
+            return _restart(run, str(error), {})
+        case wire.Rejected():
+            return _hold(AssignmentReason.REFUSED, str(error), {})
+    return _retry(run, error)
+
+
+def _retry(run: Collection, error: wire.WireError) -> Step:
+    problem, malformed = str(error), run.malformed + isinstance(error, wire.Malformed)
+    match error:
         case wire.Misconfigured() if error.status == UNAUTHORIZED:
             return Step({"problem": problem}, wait=WAIT_UNAUTHORIZED)
-        case wire.Rejected():
-            return _hold(AssignmentReason.REFUSED, problem, {})
         case wire.Malformed() if malformed >= MAX_MALFORMED:
             return _hold(AssignmentReason.MALFORMED, problem, {})
         case _ if run.failures >= GIVE_UP_AFTER:

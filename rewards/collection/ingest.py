@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import transaction
 
 from executions import lifecycle
 from executions.locks import lock_exclusive, lock_shared
 from executions.models import Execution
-from promoportal.db import bulk, database_identity
+from promoportal.db import bulk, database_identity, state_machine
 from promoportal.db.bulk import Columns
 from promoportal.db.database_identity import Gap
 from promoportal.db.state_machine import LostRace
 from promoportal.optimove import Meaning, Page
 from rewards import limits, signals
-from rewards.collection import changes, evaluation
-from rewards.collection.evaluation import Listed, Terms
-from rewards.models import Assignment, AssignmentState, Collection
+from rewards.collection import changes, evaluation, identification
+from rewards.collection.evaluation import Listed, Terms, Verdict
+from rewards.collection.identification import Identified, Owner
+from rewards.models import (
+    Assignment,
+    AssignmentReason,
+    AssignmentState,
+    Collection,
+    CollectionState,
+)
+
+_UNSENT = (AssignmentState.OWED, AssignmentState.UNCERTAIN)
 
 
 @dataclass(frozen=True)
@@ -72,50 +82,88 @@ def _lock(collection: Collection) -> Collection:
 
 def _store_rows(collection: Collection, page: Page, terms: Terms) -> Stored:
     rows = evaluation.evaluate_page(page.rows, terms)
-    stored = Assignment.objects.select_related("promotion", "execution").filter(
-        execution=terms.execution, reference__in=list(rows)
-    )
-    known = {assignment.reference: assignment for assignment in stored}
-    new = [row for reference, row in rows.items() if reference not in known]
-    inserted = _insert(new, terms, collection.number)
-    earlier = [row.pk for row in known.values() if row.listed_pass < collection.number]
+    found = identification.identify(terms.execution, rows)
+    inserted = _insert(found, terms, collection.number)
+    earlier = [row.pk for row, _ in found.again if row.listed_pass < collection.number]
     seen_again = Assignment.objects.filter(pk__in=earlier)
     fresh = len(inserted) + seen_again.update(listed_pass=collection.number)
-    again = [(known[ref], row) for ref, row in rows.items() if ref in known]
-    _admit(terms.execution, inserted, changes.apply_changes(again))
-    return Stored(fresh, frozenset(listed.row.customer for listed in rows.values()))
+    taken = [each for each in found.taken if not _is_seen(collection, each[0])]
+    changed = changes.apply_changes(found.again, taken)
+    _admit(terms.execution, inserted, changed)
+    return Stored(fresh, frozenset(listed.row.customer for listed in rows))
 
 
-def _insert(
-    rows: Sequence[Listed], terms: Terms, listed_pass: int
-) -> Sequence[Columns]:
-    taken, gaps = _taken(terms.execution, rows), list(Gap.objects.all())
-    new: list[Columns] = []
-    for listed in rows:
-        owner = (listed.promotion, listed.row.customer)
-        columns = listed.as_new(repeated=owner in taken)
-        # A reward that was assigned before a gap ended may have been sent in the gap.
-        sent_at = database_identity.doubtful_since(listed.row.assigned_at, gaps)
-        doubt = {"doubtful": sent_at is not None, "first_sent_at": sent_at}
-        new.append({**columns, **doubt})
-        taken.add(owner)
+def _is_seen(collection: Collection, row: Assignment) -> bool:
+    """Return whether the run in progress listed the row on an earlier page."""
+    is_running = collection.state == CollectionState.COLLECTING
+    return is_running and row.listed_pass == collection.number
+
+
+def _insert(found: Identified, terms: Terms, listed_pass: int) -> Sequence[Columns]:
+    if not found.new:
+        return []
+    gaps, new = list(Gap.objects.all()), _New(found.siblings, terms)
+    for listed in found.new:
+        new.add(listed, gaps)
     bulk.bulk_insert(
         Assignment,
-        new,
+        new.rows,
         execution=terms.execution,
         listed_pass=listed_pass,
-        cleared=not terms.limits.bound_executions(),
     )
-    return new
+    return new.rows
 
 
-def _taken(execution: Execution, rows: Iterable[Listed]) -> set[tuple[int | None, str]]:
-    """Return the pairs of promotion and customer that already have an assignment."""
-    customers = [listed.row.customer for listed in rows if listed.row.customer]
-    found = Assignment.objects.filter(
-        execution=execution, customer__in=customers, repeated=False
-    )
-    return set(found.values_list("promotion_id", "customer"))
+@dataclass
+class _New:
+    """The columns of new rows. Of each owner, the first row is not `repeated`."""
+
+    siblings: Mapping[Owner, Sequence[Assignment]]
+    terms: Terms
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    first: dict[Owner, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, listed: Listed, gaps: Sequence[Gap]) -> None:
+        # A reward that was assigned before a gap ended may have been sent in the gap.
+        sent_at = database_identity.doubtful_since(listed.row.assigned_at, gaps)
+        stored = self.siblings.get(listed.owner, ())
+        before = next((row for row in stored if not row.repeated), None)
+        repeated = bool(before) or listed.owner in self.first
+        unproven = self._why_unproven(listed, before, gaps) if repeated else ""
+        columns = {
+            **listed.as_new(repeated=repeated, unproven=unproven),
+            "doubtful": sent_at is not None,
+            "first_sent_at": sent_at,
+            # Further rows of the owner may follow. Their order is not proven, so the
+            # first row must not be sent before the whole list is stored.
+            "cleared": sent_at is None and not self.terms.limits.bound_executions(),
+        }
+        self.rows.append(columns)
+        self.first.setdefault(listed.owner, columns)
+
+    def _why_unproven(
+        self, listed: Listed, before: Assignment | None, gaps: Sequence[Gap]
+    ) -> str:
+        """Return why staff must decide about a further row of an owner, or ""."""
+        if why := evaluation.is_key_unproven(listed.row, before, gaps):
+            self._hold_first(listed.owner, before, why)
+            return why
+        stored = self.siblings.get(listed.owner, ())
+        is_unclear = any(identification.lacks_proof(row) for row in stored)
+        return identification.OWN_ID_UNKNOWN if is_unclear else ""
+
+    def _hold_first(self, owner: Owner, before: Assignment | None, why: str) -> None:
+        """Hold the owner's first row, too, unless it was sent since it is stored."""
+        reason = AssignmentReason.REPEATED
+        if before is not None:
+            unsent = Assignment.objects.filter(
+                pk=before.pk, order__isnull=True, state__in=_UNSENT
+            )
+            held = AssignmentState.HELD
+            state_machine.move_all(unsent, held, why=why, reason=reason, problem=why)
+        elif self.first[owner]["state"] == AssignmentState.OWED:
+            verdict = Verdict(AssignmentState.HELD, reason, why)
+            self.first[owner].update(verdict._asdict())
 
 
 def _admit(

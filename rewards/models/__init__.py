@@ -17,6 +17,7 @@ from rewards.models.choices import (
     RetrialState,
 )
 from rewards.models.collection import Collection, CollectionTransition, Tally
+from rewards.models.lookup import Lookup
 from rewards.models.promotion import Promotion
 from rewards.models.proposal import Proposal
 from rewards.models.retrial import Retrial, RetrialPart, RetrialTransition, Retried
@@ -33,6 +34,7 @@ __all__ = [
     "Collection",
     "CollectionState",
     "CollectionTransition",
+    "Lookup",
     "Promotion",
     "Proposal",
     "Retrial",

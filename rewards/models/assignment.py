@@ -24,6 +24,8 @@ OWED, ACTIVATING, UNCERTAIN, ACTIVE, HELD, VOID = AssignmentState
 TIER = KT("reward__tier")
 _HAS_REASON, _DOUBTFUL = ~Q(reason=""), Q(doubtful=True)
 _TOO_LATE = Q(cancelled_too_late=True)
+_CHANGED = Q(state=ACTIVE, reason=AssignmentReason.DIFFERS)
+_UNTOLD = Q(told_at=None)
 
 
 class Assignment(Stateful, Leased):
@@ -38,6 +40,14 @@ class Assignment(Stateful, Leased):
             VOID: frozenset({OWED, HELD, ACTIVE}),
             ACTIVE: frozenset(),
         }
+    }
+    versioned = {
+        "row": (
+            *("state", "state_since", "attempts", "reason", "difference", "repeated"),
+            *("doubtful", "cancelled_too_late", "receipt", "evidence"),
+            *("vendor_status", "meaning", "reward", "value", "unit", "unique_code"),
+            "as_assigned",
+        )
     }
 
     execution = models.ForeignKey(
@@ -74,6 +84,19 @@ class Assignment(Stateful, Leased):
         default="",
         db_default="",
         help_text="What Optimove lists otherwise than it was assigned.",
+    )
+    confirmed = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="The reasons that staff approved, each with the reward's worth.",
+    )
+    # A trigger of the database sets it, so that no statement can forget it.
+    changed_at = models.DateTimeField(
+        null=True, help_text="The last change that matters, except for the state's."
+    )
+    # The same trigger empties it, because CRM does not know of the new change.
+    told_at = models.DateTimeField(
+        null=True, help_text="When staff told CRM what changed after the activation."
     )
     repeated = models.BooleanField(default=False)
     cleared = models.BooleanField(default=False, help_text="It passed the limits.")
@@ -159,6 +182,9 @@ class Assignment(Stateful, Leased):
             newest("assignment_doubtful", where=_DOUBTFUL),
             newest("assignment_too_late", where=_TOO_LATE),
             # The counts of the overview, which must not read all rows of these states.
+            newest("assignment_late_untold", where=_TOO_LATE & _UNTOLD),
+            newest("assignment_changed_untold", where=_CHANGED & _UNTOLD),
+            newest("assignment_void_in_doubt", where=Q(state=VOID) & _DOUBTFUL),
             newest(
                 "assignment_held_in_doubt",
                 where=Q(state=HELD, doubtful=True),

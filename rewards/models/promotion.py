@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models.functions import Now
 
@@ -14,6 +16,9 @@ class Promotion(Named):
         TRIGGERED = "triggered", "Immediate"
         SCHEDULED = "scheduled", "Batched"
         OFF = "off", "Off"
+
+    # The columns that a decision of staff depends on; see `row_versions`.
+    versioned: ClassVar[dict[str, tuple[str, ...]]] = {"row": ("redemption_mode",)}
 
     code = models.CharField(max_length=200, blank=True)
     redemption_mode = models.CharField(max_length=10, choices=Mode, blank=True)

@@ -22,6 +22,13 @@ class Proposal(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
     )
     why = models.TextField()
+    version = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The version of the assignment that the first user decided about.",
+    )
     at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:

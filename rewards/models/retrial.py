@@ -36,6 +36,17 @@ class Retrial(Stateful):
     done = models.PositiveIntegerField(default=0)
     left_alone = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
+    # Rows that are newer than the confirmation, or changed since, are skipped.
+    newest = models.BigIntegerField(
+        null=True, help_text="The highest key of an assignment when it was confirmed."
+    )
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    confirmed_as = models.TextField(
+        blank=True, default="", db_default="", help_text="The figures as confirmed."
+    )
+    begun_as = models.TextField(
+        blank=True, default="", db_default="", help_text="The figures at the start."
+    )
 
     class Meta:
         constraints = [constraint("retrial_state_known", RetrialState.values)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from uuid import uuid4
 
 from django.db import connection, transaction
 
@@ -23,7 +22,7 @@ from rewards.models import (
 )
 from tests.engine.conftest import kill_family
 from tests.engine.processes import until
-from tests.staff_client import StaffClient
+from tests.staff_client import StaffClient, preview_form
 
 PARTS = 4
 ROWS = PARTS * bulk_retry.PART
@@ -56,8 +55,9 @@ def test_all_matching_rows_are_retried_once_although_workers_are_killed_twice(
 def start_bulk_retry() -> None:
     """Start a bulk retry of all rows in `HELD`, as staff do."""
     staff = StaffClient(create_staff("support", Role.SUPPORT, "secret"))
-    form = {"retry_all": "yes", "why": "Mended.", "form": str(uuid4())}
-    answer = staff.client.post(list_of(Assignment, state__exact="HELD"), form)
+    held = list_of(Assignment, state__exact="HELD")
+    form = preview_form(staff, held) | {"why": "Mended."}
+    answer = staff.client.post(held, form)
     assert answer.status_code == 302, answer
 
 

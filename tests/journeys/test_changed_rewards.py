@@ -274,6 +274,7 @@ def test_a_reward_with_an_unknown_status_is_counted_when_it_is_assigned(
     restored(database_now() - timedelta(hours=1))
     listed["status"] = "Assigned"
     world.collect("7311")
+    world.let_time_come()
 
     for action in ("not_given", "retry", "release"):
         found = Assignment.objects.get()

@@ -81,7 +81,17 @@ def set_up(workspace: Workspace) -> Workspace:
 
 def test_make_without_a_target_lists_the_targets(workspace: Workspace) -> None:
     said = workspace.run("make")
-    targets = ("setup", "demo", "run", "test", "check", "bench", "chaos", "lock")
+    targets = (
+        "setup",
+        "demo",
+        "run",
+        "test",
+        "check",
+        "bench",
+        "chaos",
+        "guards",
+        "lock",
+    )
     for target in (*targets, "forward"):
         assert f"make {target} " in said.stdout
     assert not (workspace.folder / ".venv").exists()

@@ -73,6 +73,11 @@ def test_the_portal_starts_without_any_setting() -> None:
         ),
         pytest.param({"LIMIT_VALUE": "EUR"}, "E005", id="E005, a limit"),
         pytest.param({"PLATFORM_CAPABILITY": "x"}, "E005", id="E005, a capability"),
+        pytest.param(
+            {"PLATFORM_CAPABILITY": "askable,settle_grace=30s"},
+            "settle_grace is 30 seconds",
+            id="E005, a short grace",
+        ),
         pytest.param({"PLATFORM_TOKEN": ""}, "PLATFORM_TOKEN is not set", id="E006"),
         pytest.param({"ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS is not set", id="E006, too"),
         pytest.param({"DEBUG": "true"}, "E008", id="E008"),

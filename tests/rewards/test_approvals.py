@@ -17,6 +17,10 @@ from rewards.decisions import given, not_given
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Proposal
 from tests.factories import AssignmentFactory, UserFactory
 from tests.promoportal.db.second_connection import elsewhere, patiently
+from tests.rewards.collection.test_changes import OTHER
+from tests.rewards.collection.test_changes import row as listed
+from tests.staff_client import StaffClient
+from tests.world import World
 
 Says = Callable[..., BulkResult]
 
@@ -204,3 +208,150 @@ def test_units_are_compared_regardless_of_case(first: User, unit: str) -> None:
         "your word is kept: at its value it takes a second person"
     ]
     assert state() == AssignmentState.HELD
+
+
+CHANGES = [
+    {"value": Decimal(5000)},
+    {"unit": "eur"},
+    {"reason": AssignmentReason.MALFORMED},
+    {"attempts": 2},
+    {"evidence": "late receipt"},
+    {"as_assigned": {"customerId": "another"}},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: str(*change))
+@BOTH
+def test_a_second_approval_of_a_changed_reward_is_a_first_one(
+    first: User,
+    second: User,
+    says: Says,
+    state: AssignmentState,
+    change: dict[str, object],
+) -> None:
+    doubtful()
+    say(says, first)
+    Assignment.objects.update(**change)
+
+    kept = "your word is kept: at its value it takes a second person"
+    assert say(says, second) == [f"it changed since {first} decided: {kept}"]
+    assert Assignment.objects.get().state == AssignmentState.HELD != state
+    assert Proposal.objects.get().by == second
+    assert approvals.said_by(Assignment.objects.get(), first) == ""
+    assert say(says, first) == []
+    assert Assignment.objects.get().state == state
+
+
+def test_a_proposal_of_the_previous_release_does_not_count(
+    first: User, second: User
+) -> None:
+    doubtful()
+    say(given, first)
+    Proposal.objects.update(version="")
+
+    assert say(given, second) != []
+
+    assert state() == AssignmentState.HELD
+
+
+def test_a_reward_that_became_costly_needs_a_second_approval(first: User) -> None:
+    doubtful("99")
+    Assignment.objects.update(value=Decimal(5000))
+
+    assert say(not_given, first) == [
+        "your word is kept: at its value it takes a second person"
+    ]
+
+
+def test_the_page_says_that_a_first_approval_does_not_count(
+    operations: StaffClient, first: User
+) -> None:
+    row = doubtful()
+    say(given, first)
+    assert "does not count any more" not in operations.page(row)
+    Assignment.objects.update(value=Decimal(5000))
+
+    assert "this does not count any more" in operations.page(row)
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held", "outcome unknown"])
+def test_a_reward_over_the_limit_is_not_sent_again_without_an_approval(
+    first: User, settings: Settings, held: bool
+) -> None:
+    settings.DECIDE_ALONE_UP_TO = []
+    settings.LIMIT_REWARD = ["EUR=100"]
+    row = doubtful("5000")
+    if not held:
+        Assignment.objects.update(state=AssignmentState.UNCERTAIN)
+
+    assert say(not_given, first) == []
+
+    row.refresh_from_db()
+    assert (row.state, row.reason) == (AssignmentState.HELD, "OVER_LIMIT")
+    assert (row.doubtful, row.first_sent_at) == (False, None)
+    assert decisions.retry(Assignment.objects.all(), by=first, why="Go.").done == 0
+    assert decisions.release(Assignment.objects.all(), by=first, why="Go.").done == 1
+
+
+def approved(first: User, settings: Settings) -> Assignment:
+    """Return a reward whose value over the limit was approved."""
+    settings.DECIDE_ALONE_UP_TO = []
+    settings.LIMIT_REWARD = ["EUR=100"]
+    row = AssignmentFactory(
+        state=AssignmentState.HELD,
+        reason=AssignmentReason.OVER_LIMIT,
+        value=Decimal(5000),
+    )
+    decisions.release(Assignment.objects.all(), by=first, why="It is meant.")
+    row.refresh_from_db()
+    assert row.confirmed == {"OVER_LIMIT": "5000.000000 EUR"}
+    return row
+
+
+def test_an_approved_value_is_not_asked_for_again(
+    first: User, settings: Settings
+) -> None:
+    row = approved(first, settings)
+    unanswered = {"state": AssignmentState.HELD, "reason": "UNANSWERED"}
+    Assignment.objects.update(**unanswered, doubtful=True)
+
+    assert say(not_given, first) == []
+    row.refresh_from_db()
+    assert row.state == AssignmentState.OWED
+    Assignment.objects.update(state=AssignmentState.HELD, reason="REFUSED")
+    assert decisions.retry(Assignment.objects.all(), by=first, why="Go.").done == 1
+
+
+def test_the_approval_of_a_value_does_not_cover_another_value(
+    first: User, settings: Settings
+) -> None:
+    row = approved(first, settings)
+    held = {"state": AssignmentState.HELD, "reason": "REFUSED"}
+    Assignment.objects.update(**held, value=Decimal(6000))
+
+    assert decisions.retry(Assignment.objects.all(), by=first, why="Go.").done == 0
+
+    row.refresh_from_db()
+    assert (row.state, row.reason) == (AssignmentState.HELD, "OVER_LIMIT")
+
+
+def test_an_approval_stores_all_reasons_that_it_confirms(
+    world: World, first: User
+) -> None:
+    world.box.list_row("7311", listed("A1", customer="C1"))
+    world.announce("7311")
+    changed = listed("A1", customer="C1") | {"reward": {**OTHER, "value": "20"}}
+    Assignment.objects.update(
+        state=AssignmentState.HELD,
+        reason=AssignmentReason.REPEATED,
+        difference="REWARD",
+        as_assigned=changed,
+    )
+
+    decided = decisions.release(Assignment.objects.all(), by=first, why="It is meant.")
+
+    assert decided.done == 1
+    assert Assignment.objects.get().confirmed == {
+        "REPEATED": "20.000000 EUR",
+        "DIFFERS": "20.000000 EUR",
+    }

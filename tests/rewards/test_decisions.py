@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from pytest_django import Settings
 
 from executions import lifecycle
 from executions.models import ExecutionStop
 from promoportal import platforms
-from promoportal.db.bulk_result import BulkResult
-from promoportal.db.database_clock import seconds_from_now
+from promoportal.db.bulk_result import BulkResult, SkipKind
+from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.db.state_machine import LostRace
+from promoportal.operations import restored_backup
 from promoportal.sandbox import Fault
 from redemptions.models import Redemption
 from rewards import decisions
@@ -21,11 +24,13 @@ from rewards.activation import deadlines
 from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import claim
 from rewards.activation.outcomes import conclude
+from rewards.idempotency import redemption_reference
 from rewards.models import (
     Assignment,
     AssignmentDifference,
     AssignmentReason,
     AssignmentState,
+    Tally,
 )
 from tests.conftest import Agree
 from tests.factories import AssignmentFactory
@@ -184,6 +189,11 @@ def test_a_duplicate_is_activated_once_staff_approve_it(
     assert len({credit.key for credit in world.box.credits}) == 2
 
 
+def of_first_owner() -> QuerySet[Assignment]:
+    """Return the row of the first owner of the assignment ID."""
+    return Assignment.objects.filter(reference="9f0c")
+
+
 @pytest.mark.parametrize("name", ["customerId", "promotionId"])
 def test_a_reward_with_another_owner_cannot_be_approved(
     world: World, agent: User, name: str
@@ -193,7 +203,7 @@ def test_a_reward_with_another_owner_cannot_be_approved(
     world.collect("7311")
     listed |= {name: "another", "reward": {**OTHER, "value": "5000"}}
     world.collect("7311")
-    rows = Assignment.objects.all()
+    rows = of_first_owner()
 
     decided = decisions.release(rows, by=agent, why="The new one is right.")
     world.work()
@@ -216,7 +226,7 @@ def test_a_rejected_reward_with_another_owner_is_not_retried(
     listed["customerId"] = "another"
     world.collect("7311")
 
-    decided = decisions.retry(Assignment.objects.all(), by=agent, why="Open now.")
+    decided = decisions.retry(of_first_owner(), by=agent, why="Open now.")
     world.work()
 
     assert decided.skipped == {decisions.NOT_THEIRS: 1}
@@ -234,7 +244,7 @@ def test_a_reward_with_its_first_owner_again_can_be_approved(
     listed["customerId"] = "C1"
     world.collect("7311")
 
-    decided = decisions.release(Assignment.objects.all(), by=agent, why="As it was.")
+    decided = decisions.release(of_first_owner(), by=agent, why="As it was.")
     world.work()
 
     assert decided.done == 1
@@ -330,7 +340,7 @@ def test_no_outcome_makes_a_reward_with_another_owner_due(
     settings.PLATFORM_CAPABILITY = capability
     world.box.become("idempotent" if "idempotent" in capability else capability)
     held = listed_for_another_while_sent(world, outcome)
-    rows = Assignment.objects.all()
+    rows = of_first_owner()
 
     world.wait()
     decisions.not_given(rows, by=agent, why="Not there.")
@@ -363,7 +373,7 @@ def test_a_rejected_reward_with_its_first_owner_again_can_be_approved(
         listed["customerId"] = customer
         world.collect("7311")
 
-    decided = decisions.release(Assignment.objects.all(), by=agent, why="As it was.")
+    decided = decisions.release(of_first_owner(), by=agent, why="As it was.")
     world.work()
 
     assert decided.done == 1
@@ -423,7 +433,7 @@ def test_a_difference_stored_by_the_previous_release_is_recognised(
     world.collect("7311")
     listed["customerId"] = "C2"
     world.collect("7311")
-    rows = Assignment.objects.all()
+    rows = of_first_owner()
     rows.update(reason=reason, problem=problem, difference="")
 
     decisions.retry(rows, by=agent, why="Open now.")
@@ -448,7 +458,7 @@ def test_a_row_evaluated_again_with_another_owner_is_not_activated(
     agree((known, f'Promised = "activate"\n{known}'))
 
     if way == "tried again":
-        decided = decisions.retry(Assignment.objects.all(), by=agent, why="Mended.")
+        decided = decisions.retry(of_first_owner(), by=agent, why="Mended.")
         assert decided.skipped == {decisions.NOT_THEIRS: 1}
     else:
         world.collect("7311")
@@ -464,3 +474,125 @@ def test_a_decision_that_changes_no_row_fails(db: None) -> None:
 
     with pytest.raises(LostRace, match="only 0 changed"):
         decisions._owe_one(row, ExecutionStop.NONE, by=None, why="Not activated.")
+
+
+# --- A reward that had invalid data, so that it has no key ----------------------------
+
+
+def possibly_activated(world: World, agree: Agree) -> Assignment:
+    """Return a row with invalid data that a restored backup made possibly activated."""
+    agree(('value = "reward.value"', 'value = "reward.worth"'))
+    world.box.list_row("7311", row("A1", customer="C1"))
+    world.announce("7311")
+    restored_backup.restored(database_now() - timedelta(hours=1))
+    held = Assignment.objects.get()
+    assert (held.key, held.reason, held.doubtful) == (None, "UNREADABLE", True)
+    return held
+
+
+def test_an_activation_that_could_not_be_reported_is_not_recorded(
+    world: World, agree: Agree, agent: User
+) -> None:
+    held = possibly_activated(world, agree)
+
+    decided = decisions.given(Assignment.objects.all(), by=agent, why="Seen there.")
+
+    [reason] = decided.skipped
+    assert reason.kind == SkipKind.UNREADABLE
+    assert "its activation could not be reported" in reason.sentence
+    held.refresh_from_db()
+    assert (held.state, held.doubtful) == (AssignmentState.HELD, True)
+
+
+def test_an_activation_is_reported_once_the_row_can_be_read(
+    world: World, settings: Settings, agree: Agree, agent: User
+) -> None:
+    held = possibly_activated(world, agree)
+    settings.OPTIMOVE_CONTRACT = ""
+
+    decided = decisions.given(Assignment.objects.all(), by=agent, why="Seen there.")
+
+    held.refresh_from_db()
+    assert decided.done == 1
+    assert (held.state, held.customer) == (AssignmentState.ACTIVE, "C1")
+    assert held.key
+    assert Redemption.objects.get().reference == redemption_reference(held.key)
+    assert Tally.objects.get(unit="EUR").value == 99
+
+
+def test_a_reward_that_can_be_read_now_needs_a_second_approval_by_its_value(
+    world: World, settings: Settings, agree: Agree, agent: User
+) -> None:
+    settings.DECIDE_ALONE_UP_TO = ["EUR=50"]
+    held = possibly_activated(world, agree)
+    settings.OPTIMOVE_CONTRACT = ""
+
+    first = decisions.given(Assignment.objects.all(), by=agent, why="Seen there.")
+    other = User.objects.create_user("other")
+    second = decisions.given(Assignment.objects.all(), by=other, why="I see it too.")
+
+    assert [reason.kind for reason in first.skipped] == [SkipKind.NEEDS_SECOND_PERSON]
+    assert second.done == 1
+    held.refresh_from_db()
+    assert held.state == AssignmentState.ACTIVE
+
+
+# --- Rewards without activation, after a restored backup ------------------------------
+
+
+def void_in_doubt(world: World, status: str = "Cancelled") -> Assignment:
+    world.box.list_row("7311", row("A1", customer="C1") | {"status": status})
+    world.announce("7311")
+    restored_backup.restored(database_now() - timedelta(hours=1))
+    void = Assignment.objects.get()
+    assert (void.state, void.doubtful) == (AssignmentState.VOID, True)
+    return void
+
+
+@pytest.mark.parametrize("status", ["Cancelled", "NotEligible"])
+def test_a_reward_given_in_the_gap_and_cancelled_is_recorded_and_reported(
+    world: World, agent: User, status: str
+) -> None:
+    void = void_in_doubt(world, status)
+
+    decided = decisions.given(Assignment.objects.all(), by=agent, why="Seen there.")
+
+    void.refresh_from_db()
+    assert decided.done == 1
+    assert (void.state, void.doubtful) == (AssignmentState.ACTIVE, False)
+    assert void.cancelled_too_late
+    assert Redemption.objects.get().assignment == void
+
+
+def test_a_reward_that_was_not_given_in_the_gap_stays_without_activation(
+    world: World, agent: User
+) -> None:
+    void = void_in_doubt(world)
+
+    decided = decisions.not_given(Assignment.objects.all(), by=agent, why="Not there.")
+    world.work()
+
+    void.refresh_from_db()
+    assert decided.done == 1
+    assert (void.state, void.doubtful) == (AssignmentState.VOID, False)
+    assert void.first_sent_at is None
+    assert not world.box.credits
+
+
+@pytest.mark.parametrize("final", ["written off", "execution cancelled"])
+def test_a_row_that_was_final_in_the_backup_is_not_possibly_activated(
+    db: None, final: str
+) -> None:
+    """No event after the backup can have made it pending again."""
+    if final == "written off":
+        AssignmentFactory(
+            state=AssignmentState.VOID, reason=AssignmentReason.WRITTEN_OFF
+        )
+    else:
+        AssignmentFactory(
+            state=AssignmentState.VOID, execution__stop=ExecutionStop.CANCELLED
+        )
+
+    restored_backup.restored(database_now() - timedelta(hours=1))
+
+    assert not Assignment.objects.get().doubtful

@@ -16,7 +16,8 @@ from executions import lifecycle
 from executions.lifecycle import open_execution
 from executions.locks import lock_shared
 from executions.models import Execution, ExecutionStop
-from promoportal.db import bulk
+from promoportal.db import bulk, row_versions
+from promoportal.db.state_machine import LostRace
 from promoportal.optimove import Promotions
 from promoportal.optimove.rate_limiter import Priority
 from promoportal.sandbox import Fault, Options
@@ -110,6 +111,47 @@ def test_staff_resume_an_execution_over_its_limit(
     world.work()
 
     assert len(world.box.credits) == 3
+
+
+def test_the_sentence_of_a_stopped_execution_follows_its_figures(
+    world: World, settings: Settings
+) -> None:
+    settings.LIMIT_CUSTOMERS = ["2"]
+    assign(world, "C1", "C2", "C3")
+    execution = world.announce("7311")
+    assign(world, "C4", "C5")
+
+    world.announce("7311")
+    execution.refresh_from_db()
+    more = execution.problem
+    for reference in Assignment.objects.values_list("reference", flat=True)[:3]:
+        world.box.change("7311", reference, status="Cancelled")
+    world.announce("7311")
+
+    execution.refresh_from_db()
+    assert more == "5 rewards were assigned; the limit is 2."
+    assert execution.problem == "The rewards are within the limits now."
+    assert execution.stop == ExecutionStop.HELD
+
+
+def test_a_resume_compares_the_figures_under_the_lock(
+    world: World, settings: Settings
+) -> None:
+    """A run of the list may store a page after the page of the portal was opened."""
+    settings.LIMIT_CUSTOMERS = ["2"]
+    assign(world, "C1", "C2", "C3")
+    execution = world.announce("7311")
+    execution.refresh_from_db()
+    seen = {execution.pk: row_versions.version(execution)}
+    Tally.objects.update(customers=500)
+
+    with pytest.raises(LostRace):
+        lifecycle.resume(execution, by=None, why="Three were meant.", seen=seen)
+    world.work()
+
+    execution.refresh_from_db()
+    assert execution.stop == ExecutionStop.HELD
+    assert not world.box.credits
 
 
 def test_rewards_after_a_resume_are_checked_again(
@@ -381,7 +423,7 @@ def test_retried_rows_with_valid_data_now_are_checked_by_the_limits(
 
     execution = Execution.objects.get()
     assert execution.stop == ExecutionStop.HELD
-    assert "30.000000 EUR were assigned; the limit is 25." in execution.problem
+    assert execution.problem == "100.000000 EUR were assigned; the limit is 25."
     assert not world.box.credits
 
     lifecycle.resume(execution, by=None, why="It was meant.")

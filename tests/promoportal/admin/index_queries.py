@@ -30,7 +30,7 @@ from rewards.models import (
     Retrial,
     Retried,
 )
-from tests.staff_client import StaffClient
+from tests.staff_client import StaffClient, seen_now
 
 LARGEST = filling.LARGEST
 # A page that staff ask for, or what the portal does.
@@ -67,7 +67,8 @@ def preview_cancellation(staff: StaffClient, execution: int = 1) -> Any:
         body=f'{{"CampaignID": {about}}}'.encode(), listener=cancelling
     )
     data = {"action": "read_again", "why": "To be sure.", "_selected_action": [7]}
-    return staff.client.post(list_of(Delivery), data)
+    seen = seen_now(Delivery.objects.get(pk=7))
+    return staff.client.post(list_of(Delivery), {**data, "seen": seen})
 
 
 def preview_bulk_retry(staff: StaffClient) -> Any:
@@ -118,6 +119,7 @@ SERVES: dict[str, Query] = {
     # rewards
     "assignment_activated": list_of(Activation),
     "assignment_by_customer": list_of(Assignment, q="C0000007"),
+    "assignment_changed_untold": OVERVIEW,
     "assignment_doubtful": list_of(Assignment, doubtful__exact=1),
     "assignment_due": run_scheduler,
     "assignment_held_in_doubt": OVERVIEW,
@@ -127,6 +129,7 @@ SERVES: dict[str, Query] = {
     "assignment_in_state_why": list_of(
         Assignment, state__exact="HELD", reason__exact="DIFFERS"
     ),
+    "assignment_late_untold": OVERVIEW,
     "assignment_leased": run_scheduler,
     "assignment_of_customer_needing": "/admin/customers/C0000007/",
     "assignment_of_execution": list_of(Assignment, execution=LARGEST),
@@ -148,6 +151,7 @@ SERVES: dict[str, Query] = {
     "assignment_unanswered": list_of(Assignment, needs="unanswered"),
     "assignment_uncertain": run_scheduler,
     "assignment_uncleared": release_cleared,
+    "assignment_void_in_doubt": OVERVIEW,
     "assignment_why": list_of(Assignment, reason__exact="DIFFERS"),
     "collection_clearing": run_scheduler,
     "collection_due": run_scheduler,

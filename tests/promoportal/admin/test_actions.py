@@ -18,6 +18,7 @@ from executions.models import DeliveryState, Execution, ExecutionStop, TriggerSt
 from promoportal.admin.audit_log import AuditKind
 from promoportal.admin.links import page_of
 from promoportal.admin.roles import Role, group_of
+from promoportal.db import row_versions
 from redemptions.models import Redemption, RedemptionState
 from rewards.admin.promotions import PromotionAdmin
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Promotion
@@ -64,6 +65,12 @@ def doubtful() -> Assignment:
         reason=AssignmentReason.UNANSWERED,
         doubtful=True,
         attempts=1,
+    )
+
+
+def changed_afterwards() -> Assignment:
+    return AssignmentFactory(
+        state=AssignmentState.ACTIVE, reason=AssignmentReason.DIFFERS
     )
 
 
@@ -131,6 +138,13 @@ CASES = [
         OPERATIONS,
         "1 assignment is written off.",
         {"state": AssignmentState.VOID, "reason": AssignmentReason.WRITTEN_OFF},
+    ),
+    Case(
+        "tell",
+        changed_afterwards,
+        OPERATIONS,
+        "1 assignment is marked as known to CRM.",
+        {"state": AssignmentState.ACTIVE, "reason": AssignmentReason.DIFFERS},
     ),
     Case(
         "report_again",
@@ -256,7 +270,7 @@ def test_user_and_reason_are_stored(case: Case, operations: StaffClient) -> None
     entry = LogEntry.objects.get()
     assert (entry.user, entry.object_id) == (operations.user, str(row.pk))
     assert WHY in entry.get_change_message()
-    if hasattr(row, "transitions"):
+    if hasattr(row, "transitions") and case.action != "tell":  # which moves nothing
         moves = row.transitions.filter(by=operations.user)
         assert [move.why for move in moves] == [WHY]
     assert WHY in operations.text(f"/admin/{_place(row)}/{row.pk}/history/")
@@ -345,7 +359,8 @@ def test_a_confirmation_applies_to_the_rows_that_it_showed(
     asked = operations.post("write_off", *asked_about)
     later = held()
 
-    operations.do("write_off", later, _selected_action=[], keys=asked.context["keys"])
+    fixed = {name: asked.context[name] for name in ("keys", "seen")}
+    operations.do("write_off", later, _selected_action=[], **fixed)
 
     assert "2 assignments" in asked.content.decode()
     assert {column(row, "state") for row in asked_about} == {AssignmentState.VOID}
@@ -496,7 +511,12 @@ def test_rows_beyond_the_time_limit_are_unchanged_and_counted(
     hasty = replace(action, seconds=0)
 
     done = hasty.perform(
-        Promotion, keys, by=operations.user, why=WHY, address="192.0.2.1"
+        Promotion,
+        keys,
+        by=operations.user,
+        why=WHY,
+        address="192.0.2.1",
+        seen=row_versions.versions(made),
     )
 
     assert hasty.tell(done, Promotion) == (
@@ -521,9 +541,9 @@ def test_an_action_reads_its_row_once_per_step(operations: StaffClient) -> None:
         for one in made
         if one["sql"].startswith("SELECT") and table in one["sql"]
     ]
-    # Reads: with its version, with its execution, with a lock (the audit entry uses the
-    # locked row), and for the page after the action.
-    assert len(reads) == 4, reads
+    # Reads: its key, with its version, with its execution, with a lock (the audit entry
+    # uses the locked row), and for the page after the action.
+    assert len(reads) == 5, reads
 
 
 def test_an_anonymous_post_redirects_to_the_login(operations: StaffClient) -> None:

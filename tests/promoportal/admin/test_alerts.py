@@ -22,7 +22,14 @@ from executions.models import (
 from promoportal.admin.keyset_pagination import MAX_ROWS_COUNTED
 from promoportal.resilience.circuit_breaker import Breaker, Side
 from redemptions.models import RedemptionState
-from rewards.models import AssignmentReason, AssignmentState, CollectionState
+from rewards.models import (
+    Assignment,
+    AssignmentReason,
+    AssignmentState,
+    CollectionState,
+    Proposal,
+    RetrialState,
+)
 from tests.factories import (
     AssignmentFactory,
     CollectionFactory,
@@ -30,11 +37,18 @@ from tests.factories import (
     ExecutionFactory,
     ListenerFactory,
     RedemptionFactory,
+    RetrialFactory,
     TriggerFactory,
     UserFactory,
 )
 from tests.many import multiply
-from tests.staff_client import StaffClient
+from tests.staff_client import WHY, StaffClient
+
+
+def propose_first() -> None:
+    """Store the first of two decisions about a possibly activated reward."""
+    row = AssignmentFactory(state=AssignmentState.UNCERTAIN, doubtful=True)
+    Proposal.objects.create(assignment=row, says="GIVEN", by=UserFactory(), why="Yes.")
 
 
 def create_rows_for_review() -> None:
@@ -59,10 +73,22 @@ def create_rows_for_review() -> None:
         )
         RedemptionFactory(state=RedemptionState.HELD, reason="REFUSED")
         RedemptionFactory(state=RedemptionState.UNCERTAIN, state_since=long_ago)
+        ExecutionFactory(stop=ExecutionStop.PAUSED)
+        RetrialFactory(state=RetrialState.PAUSED)
+        AssignmentFactory(state=AssignmentState.ACTIVE, reason=AssignmentReason.DIFFERS)
+        AssignmentFactory(state=AssignmentState.ACTIVE, cancelled_too_late=True)
+        AssignmentFactory(state=AssignmentState.VOID, doubtful=True)
+        propose_first()
     for side in Side:
         Breaker.objects.create(side=side, opened_at=long_ago, open_until=long_ago)
         ListenerFactory(opened_at=timezone.now() - timedelta(hours=37))
-    ExecutionFactory(stop=ExecutionStop.PAUSED)
+    ExecutionFactory(stop=ExecutionStop.CANCELLED)
+    RetrialFactory(state=RetrialState.RUNNING)
+    AssignmentFactory(state=AssignmentState.ACTIVE)
+    AssignmentFactory(state=AssignmentState.VOID, reason=AssignmentReason.DIFFERS)
+    AssignmentFactory(state=AssignmentState.ACTIVE, told_at=long_ago, reason="DIFFERS")
+    told = {"told_at": long_ago, "cancelled_too_late": True}
+    AssignmentFactory(state=AssignmentState.ACTIVE, **told)
     DeliveryFactory(state=DeliveryState.UNREAD)
     AssignmentFactory(state=AssignmentState.UNCERTAIN, doubtful=True)
     RedemptionFactory(state=RedemptionState.UNCERTAIN)
@@ -81,6 +107,12 @@ def test_each_number_equals_the_length_of_the_linked_list(crm: StaffClient) -> N
     numbers = {label: figure.number for label, figure in found.items()}
     assert numbers == {
         "Executions are held": "2",
+        "Executions are paused until staff resume them": "2",
+        "Bulk retries are paused until staff resume them": "2",
+        "Activated rewards were changed by Optimove: tell CRM": "2",
+        "Rewards were cancelled after their activation: tell CRM": "2",
+        "Rewards without activation may have been activated after the backup": "2",
+        "Doubtful assignments wait for a second person to say the same": "2",
         "Deliveries are held": "2",
         "Deliveries wait for a worker to read them": "2",
         "Triggered customers are held": "2",
@@ -255,3 +287,37 @@ def test_more_begins_with_the_lists_that_are_used_most(
     assert more[:4] == ["Activations", "Campaigns", "Promotions", "Retrials"]
     assert "Breakers" in more
     assert len(more) == len({*more})
+
+
+CRM_MUST_KNOW: list[dict[str, Any]] = [
+    {"reason": AssignmentReason.DIFFERS, "difference": "REWARD"},
+    {"cancelled_too_late": True},
+]
+
+
+@pytest.mark.parametrize("what", CRM_MUST_KNOW, ids=lambda what: next(iter(what)))
+def test_a_change_after_the_activation_counts_until_crm_knows(
+    operations: StaffClient, what: dict[str, Any]
+) -> None:
+    row = AssignmentFactory(state=AssignmentState.ACTIVE, **what)
+    [label] = figures(operations)
+    assert label.endswith("tell CRM")
+
+    said = operations.do("tell", row)
+
+    assert said == "1 assignment is marked as known to CRM."
+    assert figures(operations) == {}
+    assert WHY in operations.text(f"/admin/rewards/assignment/{row.pk}/history/")
+    assert "tell" not in operations.offered(row)
+
+
+@pytest.mark.parametrize("what", CRM_MUST_KNOW, ids=lambda what: next(iter(what)))
+def test_a_further_change_after_the_activation_counts_again(
+    operations: StaffClient, what: dict[str, Any]
+) -> None:
+    row = AssignmentFactory(state=AssignmentState.ACTIVE, **what)
+    operations.do("tell", row)
+
+    Assignment.objects.update(as_assigned={"customerId": "another"})
+
+    assert len(figures(operations)) == 1

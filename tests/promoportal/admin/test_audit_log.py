@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -17,7 +16,7 @@ from promoportal.admin.links import list_of, page_of
 from promoportal.admin.roles import Role
 from rewards.models import Assignment, AssignmentState, Retrial
 from tests.factories import AssignmentFactory, UserFactory
-from tests.staff_client import WHY, StaffClient
+from tests.staff_client import WHY, StaffClient, preview_form
 
 HOME, FORGED = "198.51.100.7", "203.0.113.1"
 
@@ -56,7 +55,7 @@ def export(staff: StaffClient) -> None:
 
 
 def retry_all(staff: StaffClient) -> None:
-    said = {"retry_all": "yes", "why": WHY, "form": str(uuid4())}
+    said = preview_form(staff, list_of(Assignment)) | {"why": WHY}
     for _ in range(2):  # a double click begins one bulk retry
         staff.client.post(list_of(Assignment), said)
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -57,7 +56,7 @@ from tests.promoportal.admin.query_plans import (
     faults,
     indexes_used,
 )
-from tests.staff_client import StaffClient
+from tests.staff_client import StaffClient, preview_form
 
 # Changes of a test are rolled back.
 pytestmark = pytest.mark.django_db
@@ -440,7 +439,7 @@ def test_the_preview_of_a_bulk_retry_examines_a_limited_number_of_rows(
 
 
 def test_a_bulk_retry_reads_only_matching_rows(staff: StaffClient) -> None:
-    said = {"retry_all": "yes", "why": "Mended.", "form": str(uuid4())}
+    said = preview_form(staff, HELD) | {"why": "Mended."}
 
     begun = asked(lambda: staff.client.post(HELD, said))
     done = asked(bulk_retry.follow)

@@ -47,9 +47,8 @@ def test_the_selection_is_kept_until_the_next_login(
     assert not LogEntry.objects.exists()
     again = operations.get(asked.request["PATH_INFO"])
     assert "keys" not in again.context
-    said = operations.do(
-        "retry", rows[0], _selected_action=[], keys=asked.context["keys"]
-    )
+    fixed = {name: asked.context[name] for name in ("keys", "seen")}
+    said = operations.do("retry", rows[0], _selected_action=[], **fixed)
     assert said == "2 assignments will be tried again."
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -34,7 +33,7 @@ from tests.factories import (
     RedemptionFactory,
     UserFactory,
 )
-from tests.staff_client import StaffClient
+from tests.staff_client import StaffClient, preview_fields
 
 
 def execution_in_progress(**changes: Any) -> Execution:
@@ -186,7 +185,7 @@ def test_rows_that_need_review_are_grouped_by_reason_and_can_be_retried(
 
     asked = support.client.post(groups[0].href, {"retry_all": "ask"})
     assert "<strong>1</strong> would be tried again" in asked.content.decode()
-    said = {"retry_all": "yes", "why": "Mended.", "form": str(uuid4())}
+    said = preview_fields(asked) | {"why": "Mended."}
     support.client.post(groups[0].href, said)
 
     assert Retrial.objects.count() == 1

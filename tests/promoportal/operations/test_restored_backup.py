@@ -276,6 +276,7 @@ def test_an_assignment_with_an_unknown_status_needs_review_also_after_not_given(
     world.collect("7311")
     restore(backup())
     restored_backup.detect_restore()
+    world.let_time_come()
 
     decisions.not_given(Assignment.objects.all(), by=None, why="Not in their books.")
 

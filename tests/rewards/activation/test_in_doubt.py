@@ -33,6 +33,7 @@ from rewards.activation import (
     in_doubt,
     outcomes,
     platform_throttle,
+    request_lifetime,
 )
 from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import Claim, claim, confirm_claim, within_key_retention
@@ -270,6 +271,7 @@ def test_a_changed_reward_marked_as_not_activated_still_needs_review(
     world.run_activation()
     world.box.change("7311", owed.reference, reward=NINETY_NINE)
     world.collect("7311")
+    let_grace_pass()
 
     decisions.not_given(Assignment.objects.all(), by=None, why="The books say no.")
     world.work()
@@ -611,7 +613,7 @@ def test_a_confirmed_claim_is_valid_for_some_seconds_only(
     lease = confirm_claim(taken, taken.rows[0])
 
     assert lease is not None
-    assert lease.left() < deadlines.PROMPTLY + 6
+    assert lease.left() < request_lifetime.PROMPTLY + 6
 
 
 def test_a_first_attempt_in_the_future_is_not_within_retention(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+
+import pytest
 from pytest_django import Settings
 
 from executions.models import Execution, TriggerState
 from promoportal import platforms
+from promoportal.db.database_clock import database_now
 from promoportal.resilience import circuit_breaker
 from promoportal.resilience.circuit_breaker import Breaker, Side
 from promoportal.sandbox import Fault
@@ -14,6 +20,7 @@ from rewards.activation.claims import BATCH_SIZE
 from rewards.models import Assignment, AssignmentState
 from tests.factories import TriggerFactory
 from tests.promoportal.db.second_connection import elsewhere
+from tests.promoportal.wire import raw_server as raw
 from tests.world import World
 
 
@@ -63,6 +70,127 @@ def test_retry_after_pauses_all_calls(world: World) -> None:
 
     assert circuit_breaker.is_open(Side.PLATFORM)
     assert len(world.box.calls) == asked
+
+
+RECEIPT = raw.answer(b'{"reference": "R1"}', status=201)
+WAIT_AN_HOUR = raw.answer(status=429, headers={"Retry-After": "3600"})
+
+
+def refusing(customers: Iterable[str], refusal: bytes) -> raw.Speech:
+    """Activate each reward, but send `refusal` for the rewards of these customers."""
+    refused = frozenset(customers)
+
+    def speak(connection: raw.Connection) -> None:
+        while (body := connection.hear()) is not None:
+            is_refused = json.loads(body)["customerId"] in refused
+            connection.say(refusal if is_refused else RECEIPT)
+
+    return speak
+
+
+def activated() -> int:
+    return Assignment.objects.filter(state=AssignmentState.ACTIVE).count()
+
+
+def others_wait() -> timedelta:
+    """Return the time for which no call is permitted."""
+    opened = Breaker.objects.filter(opened_at__isnull=False).first()
+    if opened is None or opened.open_until is None:
+        return timedelta(0)
+    return opened.open_until - database_now()
+
+
+@pytest.mark.parametrize("capability", ["idempotent,askable", "neither"])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(WAIT_AN_HOUR, id="429"),
+        pytest.param(raw.answer(status=429), id="429 without a time"),
+        pytest.param(raw.answer(status=403), id="403"),
+        pytest.param(raw.answer(status=503, headers={"Retry-After": "3600"}), id="503"),
+        pytest.param(raw.answer(status=500), id="500"),
+    ],
+)
+@pytest.mark.parametrize("due_first", [1, 21])
+def test_a_refusal_of_one_customer_delays_no_other(
+    world: World, settings: Settings, capability: str, refusal: bytes, due_first: int
+) -> None:
+    settings.PLATFORM_CAPABILITY = capability
+    with raw.serving(refusing(["C7311-0"], refusal)) as platform:
+        settings.PLATFORM_URL = platform.address
+        owe_many(world, due_first)
+        world.run_activation()
+        owe_many(world, 21)
+        world.run_activation()
+
+    assert (activated(), others_wait()) == (20, timedelta(0))
+
+
+def test_the_rewards_of_one_customer_delay_others_for_some_seconds_at_most(
+    world: World, settings: Settings
+) -> None:
+    campaigns = [f"74{number:02}" for number in range(9)]
+    for campaign in campaigns:
+        world.box.assign(campaign, "C1")
+    with raw.serving(refusing(["C1"], WAIT_AN_HOUR)) as platform:
+        settings.PLATFORM_URL = platform.address
+        for campaign in campaigns:
+            world.collect(campaign)
+        world.run_activation()
+
+        assert timedelta(0) < others_wait() <= circuit_breaker.FIRST_PAUSE
+
+
+def test_repeated_refusals_of_one_row_do_not_extend_the_pause(
+    world: World, settings: Settings
+) -> None:
+    with raw.serving(refusing(["C7311-0"], WAIT_AN_HOUR)) as platform:
+        settings.PLATFORM_URL = platform.address
+        owe_many(world, 1)
+        for _ in range(8):
+            world.let_time_come()
+            world.run_activation()
+
+        assert others_wait() <= circuit_breaker.FIRST_PAUSE
+
+
+@pytest.mark.parametrize("capability", ["idempotent,askable", "neither"])
+def test_the_pause_grows_to_retry_after_while_other_rows_are_refused(
+    world: World, settings: Settings, capability: str
+) -> None:
+    settings.PLATFORM_CAPABILITY = capability
+    owe_many(world, 110)
+    everyone = [f"C7311-{number}" for number in range(110)]
+    pauses = []
+    with raw.serving(refusing(everyone, WAIT_AN_HOUR)) as platform:
+        settings.PLATFORM_URL = platform.address
+        for _ in range(4):
+            world.run_activation()
+            pauses.append(round(others_wait().total_seconds()))
+            Breaker.objects.update(open_until=database_now())
+
+        assert pauses == pytest.approx([10, 60, 360, 2160], abs=2)
+        assert len(platform.heads) <= 70
+
+
+def test_the_failing_rewards_of_triggered_customers_do_not_keep_the_breaker_open(
+    world: World, settings: Settings
+) -> None:
+    owe_many(world, 5)
+    failing = [f"C7500-{number}" for number in range(100)]
+    with raw.serving(refusing(failing, raw.answer(status=500))) as platform:
+        settings.PLATFORM_URL = platform.address
+        owe_many(world, 100, occurrence="7500")
+        triggered = Execution.objects.get(reference="7500")
+        for customer in failing:
+            TriggerFactory(
+                execution=triggered, customer=customer, state=TriggerState.DONE
+            )
+        for _ in range(10):
+            world.run_activation()
+            Breaker.objects.update(open_until=database_now())
+
+    assert activated() == 5
 
 
 def test_without_a_permit_rewards_stay_pending(

@@ -14,7 +14,7 @@ from django.utils.html import strip_tags
 
 from executions.models import ExecutionStop
 from promoportal.admin.links import list_of, page_of
-from rewards import bulk_retry, decisions
+from rewards import bulk_retry, confirmed_moment, decisions
 from rewards.admin import bulk_retry_preview
 from rewards.models import (
     Assignment,
@@ -25,7 +25,8 @@ from rewards.models import (
     Retried,
 )
 from tests.factories import AssignmentFactory, ExecutionFactory
-from tests.staff_client import StaffClient
+from tests.promoportal.db.second_connection import elsewhere
+from tests.staff_client import StaffClient, preview_fields, preview_form
 
 HELD = list_of(Assignment, state__exact=AssignmentState.HELD)
 
@@ -39,8 +40,12 @@ def ask(staff: StaffClient, address: str = HELD, **said: Any) -> Any:
     return staff.client.post(address, {"retry_all": "ask", **said})
 
 
-def press(staff: StaffClient, form: str = "", why: str = "Mended.") -> Any:
-    return ask(staff, retry_all="yes", why=why, form=form or str(uuid4()))
+def press(
+    staff: StaffClient, form: str = "", why: str = "Mended.", address: str = HELD
+) -> Any:
+    """Open the preview, and confirm it at once."""
+    said = preview_form(staff, address)
+    return ask(staff, address, **said | {"why": why} | ({"form": form} if form else {}))
 
 
 def test_the_preview_shows_numbers_and_reasons(support: StaffClient) -> None:
@@ -66,7 +71,7 @@ def test_the_filters_are_shown_in_the_preview_and_stored(
     address = f"{HELD}&{urlencode(said)}"
 
     shown = html.unescape(ask(support, address).content.decode())
-    ask(support, address, retry_all="yes", why="Mended.", form=str(uuid4()))
+    press(support, address=address)
 
     words = [
         "State: Needs review",
@@ -191,7 +196,7 @@ def test_a_missing_reason_or_a_forged_form_begins_nothing(
 ) -> None:
     held(1)
 
-    shown = ask(support, retry_all="yes", why=" ", form=form or str(uuid4()))
+    shown = press(support, form=form or str(uuid4()), why=" ")
 
     assert "Say why" in shown.content.decode()
     assert not Retrial.objects.exists()
@@ -204,7 +209,7 @@ def test_a_bulk_retry_needs_the_permission(
 
     assert "Retry all" not in crm.text(HELD)
     assert ask(crm).status_code == 403
-    assert press(crm).status_code == 403
+    assert ask(crm, retry_all="yes", why="Mended.").status_code == 403
     assert not Retrial.objects.exists()
 
 
@@ -262,3 +267,154 @@ def test_a_complete_bulk_retry_is_skipped(support: StaffClient, action: str) -> 
 
     assert "left alone" in support.do(action, retrial)
     assert support.offered(retrial) == set()
+
+
+# --- What changed after the confirmation was opened -----------------------------------
+
+LATER = "it was listed after you confirmed"
+CHANGED = "it changed after you confirmed: look at it again"
+
+
+def results() -> dict[int, str]:
+    return dict(Retried.objects.values_list("assignment", "left_alone"))
+
+
+def confirm(staff: StaffClient, said: dict[str, str]) -> str:
+    """Confirm an opened preview, process it, and return the page of the bulk retry."""
+    answer = ask(staff, **said, why="Mended.")
+    assert answer.status_code == 302, answer.content.decode()
+    bulk_retry.follow()
+    return staff.text(answer["Location"])
+
+
+def test_a_row_that_is_listed_after_the_confirmation_opened_is_not_retried(
+    support: StaffClient,
+) -> None:
+    [row] = held(1)
+    said = preview_form(support, HELD)
+    [later] = held(1)
+
+    page = confirm(support, said)
+
+    assert results() == {row.pk: "", later.pk: LATER}
+    assert "You confirmed: 1 to try again, worth 10.00 EUR; 0 to leave alone." in page
+    assert "When it began: 2 to try again, worth 20.00 EUR; 0 to leave alone." in page
+
+
+def test_a_row_that_needs_review_only_after_the_confirmation_opened_is_not_retried(
+    support: StaffClient,
+) -> None:
+    pending = AssignmentFactory(state=AssignmentState.OWED)
+    [row] = held(1)
+    said = preview_form(support, HELD)
+    pending.move(AssignmentState.HELD, why="Rejected.", reason="REFUSED")
+
+    confirm(support, said)
+
+    assert results() == {row.pk: "", pending.pk: CHANGED}
+    pending.refresh_from_db()
+    assert pending.state == AssignmentState.HELD
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"value": 5000},
+    {"unit": "USD"},
+    {"as_assigned": {"customerId": "another"}},
+    {"reward": {"category": "Bonus"}},
+    {"unique_code": "OTHER"},
+    {"reason": AssignmentReason.MALFORMED},
+    {"evidence": "late receipt"},
+    {"vendor_status": "Promised"},
+    {"repeated": True},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
+@pytest.mark.parametrize("when", ["before the start", "after the start"])
+def test_a_row_that_changed_after_the_confirmation_opened_is_not_retried(
+    support: StaffClient, change: dict[str, Any], when: str
+) -> None:
+    row, other = held(2)
+    said = preview_form(support, HELD)
+    changed = Assignment.objects.filter(pk=row.pk)
+
+    if when == "before the start":
+        changed.update(**change)
+        ask(support, **said, why="Mended.")
+    else:
+        ask(support, **said, why="Mended.")
+        changed.update(**change)
+    bulk_retry.follow()
+
+    assert results() == {row.pk: CHANGED, other.pk: ""}
+    row.refresh_from_db()
+    assert row.state == AssignmentState.HELD
+
+
+def test_a_row_that_is_only_listed_again_is_retried(support: StaffClient) -> None:
+    [row] = held(1)
+    said = preview_form(support, HELD)
+    Assignment.objects.update(listed_pass=9, cleared=False)
+
+    page = confirm(support, said)
+
+    assert results() == {row.pk: ""}
+    assert "You confirmed" not in page
+
+
+def test_a_changed_sum_is_shown(support: StaffClient) -> None:
+    row, _ = held(2)
+    said = preview_form(support, HELD)
+    Assignment.objects.filter(pk=row.pk).update(value=5000)
+
+    page = confirm(support, said)
+
+    assert "You confirmed: 2 to try again, worth 20.00 EUR; 0 to leave alone." in page
+    assert "When it began: 2 to try again, worth 5,010.00 EUR" in page
+
+
+@pytest.mark.parametrize(
+    ("missing", "instead"),
+    [("newest", ""), ("newest", "x"), ("at", ""), ("at", "x"), ("figures", "")],
+)
+def test_a_confirmation_that_does_not_say_what_it_showed_is_asked_again(
+    support: StaffClient, missing: str, instead: str
+) -> None:
+    held(1)
+    said = preview_form(support, HELD) | {missing: instead, "why": "Mended."}
+
+    shown = ask(support, **said)
+
+    assert shown.status_code == 200
+    assert "<strong>1</strong> would be tried again" in shown.content.decode()
+    assert not Retrial.objects.exists()
+
+
+def test_a_confirmation_that_is_shown_again_is_about_what_it_shows_then(
+    support: StaffClient,
+) -> None:
+    held(1)
+    first = preview_form(support, HELD)
+    held(1)
+
+    shown = ask(support, **first, why=" ")
+    again = preview_fields(shown)
+    confirm(support, again)
+
+    assert "<strong>2</strong> would be tried again" in shown.content.decode()
+    assert again["form"] == first["form"]
+    assert set(results().values()) == {""}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_that_was_not_committed_yet_counts_as_later() -> None:
+    """It is not visible in the preview, although its time is earlier."""
+    [row] = held(1)
+    with elsewhere() as other:
+        other.begin()
+        other.do(lambda: Assignment.objects.filter(pk=row.pk).update(value=5000))
+        moment = confirmed_moment.this_moment()
+        other.commit()
+
+    row.refresh_from_db()
+    assert moment.obstacle(row) == confirmed_moment.CHANGED_LATER

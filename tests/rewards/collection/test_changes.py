@@ -230,7 +230,8 @@ def test_a_changed_customer_or_promotion_needs_review(world: World, name: str) -
     world.collect("7311")
     listed[name] = "another"
 
-    held = look_again(world)
+    world.collect("7311")
+    held = Assignment.objects.get(reference="9f0c")
     world.work()
 
     assert (held.state, held.reason) == (AssignmentState.HELD, AssignmentReason.DIFFERS)
@@ -595,7 +596,8 @@ def test_a_reward_assigned_later_to_another_owner_needs_review(
     world.collect("7311")
     listed |= {"status": "Assigned", "reward": {**OTHER}, name: "another"}
 
-    held = look_again(world)
+    world.collect("7311")
+    held = Assignment.objects.get(reference="9f0c")
     world.work()
     world.announce("7311")
 

@@ -1,0 +1,87 @@
+"""
+The longest time for which an activation request may still take effect.
+
+    claim --- LEASE ---> end of the lease --- settle_grace ---> no effect any more
+
+A worker sends no byte after the lease, and the kernel sends none after the call: see
+`promoportal.wire.deadline_transport`. After the lease, only the network and the
+platform can delay the request. If the database's clock is set forward, the lease ends
+early, and `settle_grace` must also cover a call that was just confirmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from promoportal import platforms
+from promoportal.db.database_clock import database_now
+from promoportal.platforms import Capability
+
+# Longest duration of one call in seconds, including connecting and a reserve.
+MAX_CALL_SECONDS = 20.0
+# Duration of a claim in seconds: more than twice the sum of a job's turn and a call.
+LEASE = 60.0
+# Seconds until a confirmed row must be sent, including name lookup and connecting.
+CONFIRMED = 10.0
+# Seconds within which the scheduler detects the end of a lease, unless the scheduler
+# did not run or the database's clock was set forward.
+PROMPTLY = 5.0
+# Seconds for which the network may delay the last byte of a request.
+NETWORK = 5.0
+# The least `settle_grace` in seconds: a worker may confirm its claim and send the row
+# just before the scheduler notes a lease that ended `PROMPTLY` seconds ago.
+MIN_GRACE = PROMPTLY + CONFIRMED + MAX_CALL_SECONDS + NETWORK
+
+
+def longest(capability: Capability) -> timedelta:
+    """Return the longest time from a claim until its request has no more effect."""
+    return timedelta(seconds=LEASE) + capability.settle_grace
+
+
+def is_over(capability: Capability) -> Q:
+    """Return a filter for rows whose last request can have no more effect."""
+    return Q(lease_until__lte=Now() - capability.settle_grace)
+
+
+def open_until(lease_until: datetime | None) -> datetime | None:
+    """
+    Return the time until which the last request may take effect; None if it is over.
+
+    :param lease_until: the end of the row's last lease, by the database's clock
+    """
+    if lease_until is None:
+        return None  # the row was not sent, or there was a response
+    end = lease_until + platforms.current_capability().settle_grace
+    return end if end > database_now() else None
+
+
+def check_platform() -> None:
+    """
+    Check that the platform's times leave room for a late request.
+
+    :raises ImproperlyConfigured: with a sentence for each time that is too short
+    """
+    if mistakes := list(_mistakes(platforms.current_capability())):
+        raise ImproperlyConfigured(" ".join(mistakes))
+
+
+def _mistakes(capability: Capability) -> Iterator[str]:
+    grace = capability.settle_grace.total_seconds()
+    if grace < MIN_GRACE:
+        yield (
+            f"The platform's settle_grace is {grace:g} seconds, but a request may "
+            f"arrive up to {MIN_GRACE:g} seconds after the end of its lease. Set it to "
+            f"{MIN_GRACE:g}s or more."
+        )
+    least = longest(capability)
+    if capability.idempotent and capability.remembers_for <= least:
+        yield (
+            f"The platform's remembers_for is {capability.remembers_for.total_seconds():g} "
+            f"seconds, but a request may take effect up to {least.total_seconds():g} "
+            "seconds after its claim. Set it to a longer time."
+        )
