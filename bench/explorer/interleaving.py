@@ -109,6 +109,7 @@ class _Lane:
             connection.close()
         except Exception as error:  # noqa: BLE001 - the explorer reports it
             actor.error = error
+            connection.close()  # its session may have ended
         finally:
             self.turns.own.actor = None
             actor.is_done = True
@@ -161,10 +162,14 @@ class Turns:
     def kill(self, actor: Actor) -> None:
         """End the actor's session, as the end of its process would; end its thread."""
         actor.is_dead = True
+        self.end_session(actor)
+        self.proceed(actor)
+
+    def end_session(self, actor: Actor) -> None:
+        """End the actor's session at the database, which the actor does not notice."""
         assert actor.lane is not None
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [actor.lane.pid])
-        self.proceed(actor)
 
     def _await(self, actor: Actor) -> None:
         if not self.arrived.acquire(timeout=_PATIENCE):

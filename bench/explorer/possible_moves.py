@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,13 +14,14 @@ from bench.explorer.integrations import LATEST, World
 from bench.explorer.saved_state import Row, SavedState
 from executions import lifecycle
 from executions.models import Execution
+from promoportal.db import row_versions
 from promoportal.db.state_machine import IllegalMove, LostRace
 from promoportal.platforms import Capability
 from redemptions import in_doubt as reports_settling
 from redemptions import reporting
 from rewards import bulk_retry, cancellation, decisions, tasks
 from rewards.activation import activate, deadlines, in_doubt
-from rewards.activation.claims import LEASE
+from rewards.activation.request_lifetime import LEASE
 from rewards.collection import collect
 from rewards.models import Assignment, Retrial
 
@@ -283,14 +283,13 @@ class Staff:
             return
         row = Assignment.objects.get(pk=pk)
         is_given = bool(self.world().credits_of(str(row.key)))
+        seen = row_versions.versions([row])
         self.looked()
         if name == "answer":
             name = "given" if is_given else "not_given"
         decide = getattr(decisions, name.replace(" ", "_"))
-        kept = {"by": by, "why": "seen"}
-        if "seen" in inspect.signature(decide).parameters:
-            kept["seen"] = {pk: getattr(row, "version", None)}
-        result = decide(Assignment.objects.filter(pk=pk), **kept)
+        rows = Assignment.objects.filter(pk=pk)
+        result = decide(rows, by=by, why="seen", seen=seen)
         if result.done and name == "release":
             seen = row.as_assigned["reward"]
             self.approved.append((row.reference, f"{seen['value']} {seen['currency']}"))

@@ -12,61 +12,62 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
+from django.apps import apps
 from django.db import connection
 
 Row = dict[str, Any]
 Tables = Mapping[str, list[Row]]
 
-# The tables of a saved state, with the columns that decide what happens next.
-_COMPARED: Mapping[str, tuple[str, ...]] = {
-    "executions_execution": ("reference", "state", "stop", "reason"),
-    "rewards_promotion": ("reference",),
-    "rewards_assignment": (
-        *("reference", "customer", "promotion_id", "as_assigned", "meaning"),
-        *("value", "state", "reason", "difference", "repeated", "cleared", "doubtful"),
-        *("cancelled_too_late", "key", "order", "receipt", "evidence", "malformed"),
-        *("deaths", "failures", "not_before", "lease_until", "first_sent_at"),
-        *("owed_since", "token"),
-    ),
-    "rewards_attempt": ("assignment_id", "kind", "outcome"),
-    "rewards_collection": (
-        *("state", "reason", "again", "cursor", "looks", "empties", "restarts"),
-        *("not_before", "lease_until", "deaths", "failures", "waived", "cleared_to"),
-        *("taken_back", "token"),
-    ),
-    "rewards_tally": ("unit", "customers", "value"),
-    "rewards_proposal": ("assignment_id", "says"),
-    "rewards_retrial": ("state", "total", "done"),
-    "rewards_retrialpart": ("assignments",),
-    "rewards_retried": (),
-    "redemptions_report": (),
-    "redemptions_redemption": (
-        *("assignment_id", "state", "reason", "mode", "not_before", "lease_until"),
-        *("failures", "batch_limit", "token"),
-    ),
-    "promoportal_breaker": (*("side", "opened_at", "open_until", "probing"),),
-    "promoportal_gap": ("since", "until"),
-    "executions_executiontransition": (),
-    "executions_trigger": ("customer", "state"),
+_APPS = ("promoportal", "executions", "rewards", "redemptions")
+# Tables that no schedule changes, apart from the history of its changes.
+_KEPT = {
+    *("promoportal_installation", "promoportal_origin", "promoportal_savedfilter"),
+    *("promoportal_continuity", "executions_campaign", "executions_listener"),
+    *("executions_delivery", "executions_deliverytransition"),
+    "executions_triggertransition",
 }
 # Emptied when a state is put back. No decision reads these rows.
-_EMPTIED = (
-    "rewards_assignmenttransition",
-    "rewards_collectiontransition",
-    "rewards_retrialtransition",
-    "redemptions_redemptiontransition",
-    "promoportal_census",
-    "promoportal_allowance",
-)
+_EMPTIED = {
+    *("rewards_assignmenttransition", "rewards_collectiontransition"),
+    *("rewards_retrialtransition", "redemptions_redemptiontransition"),
+    *("promoportal_census", "promoportal_allowance"),
+}
+# Put back, but not compared: these rows only tell what happened.
+_HISTORY = {
+    *("executions_executiontransition", "redemptions_report", "rewards_retried"),
+}
+# Columns that only tell what happened, how often or when.
+_TOLD = {
+    *("id", "state_since", "changed_at", "created_at", "first_seen_at", "opened_at"),
+    *("begun_at", "ended_at", "assigned_at", "redeemed_at", "confirmed_at", "at"),
+    *("attempts", "number", "newest", "listed_pass", "finished", "pages"),
+    *("seen", "seen_before", "problem", "why", "answer", "duration_ms", "form"),
+    *("version", "confirmed_as", "begun_as", "report_id", "retrial_id", "by_id"),
+    "pauses",
+}
+_BREAKER = {"failures"}  # they matter only near the limit of fifty
+_TIMES = {"not_before", "lease_until", "open_until", "until", "told_at"}
 # Times that have passed for longer than this are equal, unless a deadline counts them.
 _LONG_AGO = -timedelta(minutes=10).total_seconds()
 _COUNTED = {"first_sent_at", "owed_since", "since"}
-_TIMES = {
-    *("not_before", "lease_until", "opened_at", "open_until", "until"),
-    *_COUNTED,
-}
+
+
+@cache
+def saved() -> Mapping[str, tuple[str, ...]]:
+    """Return the tables of a saved state, each with the columns to compare."""
+    found: dict[str, tuple[str, ...]] = {}
+    for model in (m for app in _APPS for m in apps.get_app_config(app).get_models()):
+        name = model._meta.db_table
+        if model._meta.proxy or name in _KEPT | _EMPTIED:
+            continue
+        told = _TOLD | (_BREAKER if name == "promoportal_breaker" else set())
+        columns = [field.column for field in model._meta.concrete_fields]
+        compared = [each for each in columns if each and each not in told]
+        found[name] = () if name in _HISTORY else tuple(compared)
+    return found
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,13 @@ class SavedState:
         New rows get keys from the highest saved one on.
         """
         with connection.cursor() as cursor:
-            cursor.execute(_PUT_BACK, {"saved": self.text})
+            cursor.execute(_statements()[1], {"saved": self.text})
 
 
 def save(now: datetime) -> SavedState:
     """Read all rows of the database."""
     with connection.cursor() as cursor:
-        cursor.execute(_SAVE)
+        cursor.execute(_statements()[0])
         text = cursor.fetchone()[0]
     return SavedState(json.loads(text), text, now)
 
@@ -108,7 +109,7 @@ def digest(state: SavedState, *more: Any) -> str:
             )
             for row in state.tables[name]
         )
-        for name, columns in _COMPARED.items()
+        for name, columns in saved().items()
         if columns
     }
     text = json.dumps([parts, more], sort_keys=True, default=str)
@@ -119,10 +120,12 @@ def _value(name: str, row: Row, now: datetime, references: Mapping[int, str]) ->
     value = row[name]
     if name == "token":
         return value is not None
-    if name in _TIMES and value is not None:
+    if name in _COUNTED or name in _TIMES:
+        if value is None:
+            return None
         seconds = round((datetime.fromisoformat(value) - now).total_seconds())
         return seconds if name in _COUNTED else max(seconds, _LONG_AGO)
-    if name == "cleared_to":
+    if name in {"cleared_to", "opened_at"}:
         return value is None
     if name == "assignment_id":
         return references[value]
@@ -131,22 +134,24 @@ def _value(name: str, row: Row, now: datetime, references: Mapping[int, str]) ->
     return value
 
 
+@cache
 def _statements() -> tuple[str, str]:
+    """Return the statements that read all rows, and that put them back."""
     read = ", ".join(
         f"'{name}', (SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY t), '[]')"
         f" FROM {name} t)"
-        for name in _COMPARED
+        for name in saved()
     )
-    clear = " ".join(f"DELETE FROM {name};" for name in (*_COMPARED, *_EMPTIED))
+    clear = " ".join(f"DELETE FROM {name};" for name in (*saved(), *sorted(_EMPTIED)))
     fill = " ".join(
         f"INSERT INTO {name} SELECT * FROM"
         f" jsonb_populate_recordset(NULL::{name}, %(saved)s::jsonb -> '{name}');"
-        for name in _COMPARED
+        for name in saved()
     )
     sequences = ", ".join(
         f"setval(pg_get_serial_sequence('{name}', 'id'),"
         f" coalesce((SELECT max(id) FROM {name}), 0) + 1, false)"
-        for name in _COMPARED
+        for name in saved()
         if name != "promoportal_breaker"  # its key is no number
     )
     # Without triggers: neither counts nor foreign keys are of interest here.
@@ -155,6 +160,3 @@ def _statements() -> tuple[str, str]:
         f"SELECT jsonb_build_object({read})::text",
         f"BEGIN; {put_back} SELECT {sequences}; COMMIT;",
     )
-
-
-_SAVE, _PUT_BACK = _statements()

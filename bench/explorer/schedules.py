@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from bench.explorer import invariants, possible_moves, saved_state
-from bench.explorer.integrations import Integrations, Server, World
+from bench.explorer.integrations import LATEST, Integrations, Server, World
 from bench.explorer.interleaving import Actor, Turns
 from bench.explorer.own_database import changed_settings, database, fill_queues
 from bench.explorer.possible_moves import JOBS, OCCURRENCE, REPORTS, Job, Staff
@@ -28,6 +28,8 @@ from rewards import tasks
 from rewards.collection import collect
 
 CAPABILITIES = ("idempotent,askable", "idempotent", "askable", "neither")
+# The errors of a job whose session was ended: another job does its work.
+_LOST = (OperationalError, InterfaceError)
 # A schedule that makes more choices than this goes round in circles.
 MOST_CHOICES = 400
 # Permits for activation that the explorer holds, so that each job gets exactly one.
@@ -277,6 +279,8 @@ class Explorer:
         possible_moves.change_list(self.sides.world, name)
 
     def _restore(self) -> None:
+        for actor in self.suspended:
+            self.turns.end_session(actor)
         self.first.state.put_back()
         restored_backup.restored(self.first.state.at)
 
@@ -292,8 +296,8 @@ class Explorer:
         )
 
     def _answer_all(self) -> None:
-        """Let staff answer all open questions by the platform's ledger."""
-        self.sides.execute_delayed(now=True)
+        """Let staff wait, and answer all open questions by the platform's ledger."""
+        self._pass(self.clock.now + 2 * LATEST)
         for row in saved_state.save(self.clock.now).tables["rewards_assignment"]:
             if row["state"] == "HELD" and row["doubtful"]:
                 self._choose_action("answer", row["id"])
@@ -330,7 +334,7 @@ class Explorer:
             self.problems += invariants.of_ledger(self.sides.world)
             if actor in self.suspended:
                 return
-        if actor.error:
+        if actor.error and not isinstance(actor.error, _LOST):
             self.problems.append(f"{actor.name} failed: {actor.error!r}")
 
     def _options_at(self, actor: Actor) -> Iterator[Option]:
