@@ -328,14 +328,14 @@ class Explorer:
         """Let an actor run until it ends, is killed, or is preempted."""
         while not actor.is_done:
             if actor.at == Point.ACTIVATING_CLAIMED:
-                self.problems += invariants.after_claim()
+                self._note(invariants.after_claim())
             where = f"{actor.name} at {actor.at!r}: "
             self._choose(list(self._options_at(actor)), where).act()
-            self.problems += invariants.of_ledger(self.sides.world)
+            self._note(invariants.of_ledger(self.sides.world))
             if actor in self.suspended:
                 return
         if actor.error and not isinstance(actor.error, _LOST):
-            self.problems.append(f"{actor.name} failed: {actor.error!r}")
+            self._note([f"{actor.name} failed: {actor.error!r}"])
 
     def _options_at(self, actor: Actor) -> Iterator[Option]:
         def proceed(answer: str = "") -> Callable[[], None]:
@@ -352,9 +352,11 @@ class Explorer:
 
     def _check(self, state: SavedState) -> None:
         progress.update_progress()
-        self.problems += invariants.at_rest(
-            state, self.sides.world, self.approved, OCCURRENCE
-        )
+        world = self.sides.world
+        self._note(invariants.at_rest(state, world, self.approved, OCCURRENCE))
+
+    def _note(self, problems: list[str]) -> None:
+        self.problems += [each for each in problems if each not in self.problems]
 
 
 def _answers_at(where: str) -> tuple[str, ...]:
