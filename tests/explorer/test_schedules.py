@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from bench.explorer.exploration import Search
-from bench.explorer.schedules import CAPABILITIES, Budget, named, read_name, repeat
+from bench.explorer.schedules import (
+    CAPABILITIES,
+    Budget,
+    Option,
+    named,
+    read_name,
+    repeat,
+)
 from promoportal.runtime.crash_points import Point
 from tests.explorer.conftest import Open
 
@@ -62,6 +69,39 @@ def test_a_sample_of_schedules_breaks_no_guarantee(
 
     assert not found.bad, found
     assert found.runs > 3
+
+
+def test_a_worker_that_was_frozen_takes_no_reward_from_another_one(
+    opened: Open,
+) -> None:
+    explorer = opened("askable", reports=False)
+    # The first worker is frozen after its claim, until the platform does not know its
+    # rewards. It continues after the platform has the requests of the second worker.
+    sleeps = ["activating.claimed", "activating.answered"]
+
+    def choose(_: int, options: list[Option]) -> int:
+        names = [option.name for option in options]
+        running = [
+            actor
+            for actor in explorer.turns.by_token.values()
+            if actor not in explorer.suspended
+        ]
+        if running and sleeps and running[0].at == sleeps[0]:
+            sleeps.pop(0)
+            return names.index("sleep")
+        if not running and len(sleeps) == 1 and names[0].startswith("resume"):
+            return names.index("time passes")
+        return 0
+
+    explorer.begin(explorer.first)
+    assert explorer.run(choose)
+
+    assert not explorer.problems
+    assert not sleeps
+    taken = dict(explorer.taken)
+    explorer.told = []
+    assert not repeat(explorer, taken)
+    assert sum("sleep" in line for line in explorer.told) == 2
 
 
 def test_a_platform_that_does_not_know_its_keys_is_found(opened: Open) -> None:
