@@ -166,7 +166,7 @@ class Turns:
         self.proceed(actor)
 
     def end_session(self, actor: Actor) -> None:
-        """End the actor's session at the database, which the actor does not notice."""
+        """End the actor's session at the database, but not the actor."""
         assert actor.lane is not None
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [actor.lane.pid])
