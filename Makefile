@@ -16,7 +16,7 @@ FORWARD := .venv-forward
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup demo run test forward check bench chaos guards lock
+.PHONY: help setup demo run test forward check bench chaos explore guards lock
 
 help:   ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,9 @@ check: $(READY)   ## format, lint, types, imports, migrations, production settin
 
 chaos: $(READY)   ## fault test: kill processes and break calls, then count the credits
 	@exec $(PY) -m bench.chaos $(ARGS)
+
+explore: $(READY)   ## many schedules of jobs, staff and faults, then count the credits
+	@exec $(PY) -m bench.explorer $(ARGS)
 
 guards: $(READY)   ## remove guards one by one, and report which tests fail
 	@exec $(PY) -m bench.guards $(ARGS)

@@ -11,7 +11,6 @@ No function sleeps: if no call is free, `acquire` returns the time to wait.
 from __future__ import annotations
 
 import enum
-import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -49,12 +48,12 @@ FOR_REPORTS = 4
 class Granted:
     """Permission for one call, which must begin at once."""
 
-    at: float = field(default_factory=time.monotonic)
+    at: float = field(default_factory=monotonic_clock.awake)
 
     @property
     def is_good(self) -> bool:
         """Return whether there is still time to begin the call."""
-        return time.monotonic() - self.at < _GOOD_FOR
+        return monotonic_clock.awake() - self.at < _GOOD_FOR
 
 
 @dataclass(frozen=True, slots=True)

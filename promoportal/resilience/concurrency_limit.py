@@ -20,7 +20,7 @@ from promoportal.db import advisory_locks
 FROZEN = 60.0
 
 # "call" in ASCII; it must only differ from the first number of other pairs.
-_CALLS = 0x63616C6C
+CALLS = 0x63616C6C
 
 # Takes the first free numbers. LIMIT ends the query, so no further number is locked.
 _TAKE = """
@@ -38,14 +38,14 @@ def acquire_permits(most: int, *, of: int) -> Iterator[int]:
     Do not use it inside a transaction, or twice at the same time in one process.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [of, _CALLS, most])
+        cursor.execute(_TAKE, [of, CALLS, most])
         numbers = [number for (number,) in cursor.fetchall()]
     try:
         yield len(numbers)
     finally:
         # If the connection was lost, PostgreSQL has already released the permits.
         with suppress(InterfaceError, OperationalError), connection.cursor() as cursor:
-            cursor.execute(_GIVE_BACK, [_CALLS, numbers])
+            cursor.execute(_GIVE_BACK, [CALLS, numbers])
 
 
 def end_frozen(seconds: float = FROZEN) -> int:
@@ -56,5 +56,5 @@ def end_frozen(seconds: float = FROZEN) -> int:
     rows are resolved as after a crash.
     """
     return advisory_locks.terminate_idle_holders(
-        advisory_locks.all_pairs("permits", _CALLS), seconds=seconds
+        advisory_locks.all_pairs("permits", CALLS), seconds=seconds
     )

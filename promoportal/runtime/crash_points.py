@@ -4,6 +4,8 @@ Points at which tests make a process crash, to check the recovery.
 `PORTAL_CRASH_AT` names the point, and only tests set it. If it is set without DEBUG,
 the portal does not start (E011). A process that skips the checks then ignores it. The
 states in the database at each point are in docs/guarantees.md.
+
+The schedule explorer observes all points instead, also only with DEBUG.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import enum
 import os
 import signal
+from collections.abc import Callable
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -52,9 +55,24 @@ def chosen() -> Point | None:
 
 # Read once, because `at` runs several times for every claim.
 _CHOSEN = chosen() if settings.DEBUG else None
+_observer: Callable[[Point], None] | None = None
 
 
 def at(point: Point) -> None:
     """Kill this process, without any cleanup, if this is the chosen point."""
     if point is _CHOSEN:
         os.kill(os.getpid(), signal.SIGKILL)
+    if _observer:
+        _observer(point)
+
+
+def observe(observer: Callable[[Point], None] | None) -> None:
+    """
+    Call `observer` at each point that this process reaches; None ends this.
+
+    :raises ImproperlyConfigured: without DEBUG
+    """
+    global _observer  # noqa: PLW0603 - one for the process, as its crash point is
+    if observer and not settings.DEBUG:
+        raise ImproperlyConfigured("Crash points are observed only with DEBUG=true.")
+    _observer = observer

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 from promoportal.runtime import shutdown
+from promoportal.runtime.monotonic_clock import awake
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,7 @@ class TimeBudget:
     """The time in which a job may start work; it ends early if the process stops."""
 
     seconds: float
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = field(default_factory=awake)
 
     def is_spent(self) -> bool:
-        return shutdown.is_requested() or time.monotonic() - self.begun >= self.seconds
+        return shutdown.is_requested() or awake() - self.begun >= self.seconds

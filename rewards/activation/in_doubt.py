@@ -280,4 +280,4 @@ def _not_found(
     if moved:
         signals.owed.send(Execution)
     else:
-        same.update(not_before=F("lease_until") + capability.settle_grace)
+        same.update(not_before=F("lease_until") + grace)

@@ -23,8 +23,8 @@ _ACTIVITIES = {"formatting", "reporting", "rounding"}
 MAX_LINES = 460
 # These are public in spite of their underscore.
 _PUBLIC = {
-    *("_meta", "_base_manager", "_default_manager", "_state"),  # Django
-    *("_asdict", "_fields", "_replace", "_exit"),  # Python
+    *("_meta", "_base_manager", "_default_manager", "_state", "_nodb_cursor"),  # Django
+    *("_asdict", "_fields", "_replace", "_exit", "_current_frames"),  # Python
 }
 
 

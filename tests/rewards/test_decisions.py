@@ -568,6 +568,7 @@ def test_a_reward_that_was_not_given_in_the_gap_stays_without_activation(
     world: World, agent: User
 ) -> None:
     void = void_in_doubt(world)
+    world.let_time_come()
 
     decided = decisions.not_given(Assignment.objects.all(), by=agent, why="Not there.")
     world.work()
