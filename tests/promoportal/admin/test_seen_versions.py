@@ -362,3 +362,29 @@ def test_a_resume_needs_the_figures_and_not_only_the_status(
 )
 def test_every_part_of_a_version_exists(model: type[Model]) -> None:
     assert row_versions.parts_of(model)
+
+
+# --- What a version reveals -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(lambda: held(unique_code="A7"), id="code"),
+        pytest.param(lambda: held(as_assigned={"pin": "1234"}), id="payload"),
+        pytest.param(lambda: held(receipt="R-1"), id="receipt"),
+        pytest.param(lambda: RedemptionFactory(), id="redemption"),
+    ],
+)
+def test_a_version_cannot_be_computed_without_the_secret_key(
+    db: None, settings: Settings, row: Callable[[], Any]
+) -> None:
+    """Staff without the right to see a code could otherwise guess it from the page."""
+    stored = row()
+    before = row_versions.version(stored)
+
+    settings.SECRET_KEY = "another"
+
+    after = row_versions.version(stored)
+    pairs = zip(before.split("."), after.split("."), strict=True)
+    assert all(ours != theirs for ours, theirs in pairs)
