@@ -38,6 +38,7 @@ from rewards.activation import (
 from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import Claim, claim, confirm_claim, within_key_retention
 from rewards.activation.outcomes import conclude
+from rewards.activation.request_lifetime import longest
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 from tests.factories import AssignmentFactory
 from tests.promoportal.db.second_connection import elsewhere, patiently, waits
