@@ -46,6 +46,7 @@ from tests.world import World
 
 LOST = Fault(kind="lost_answer", side="platform", route="rewards")
 BROKEN = Fault(kind="error_before", side="platform", route="rewards", status=500)
+DAY_AGO = seconds_from_now(-24 * 3600)
 
 NINETY_NINE = {
     "category": "Amount",
@@ -703,7 +704,8 @@ def test_an_outcome_unknown_for_a_day_needs_review(
     world.run_activation()
     Assignment.objects.update(
         state=state,
-        first_sent_at=seconds_from_now(-24 * 3600),
+        first_sent_at=DAY_AGO,
+        created_at=DAY_AGO,
         not_before=seconds_from_now(600),
     )
 
@@ -727,7 +729,7 @@ def test_an_outcome_unknown_for_a_day_needs_review_while_calls_are_paused(
     world.box.order(LOST)
     world.run_activation()
     circuit_breaker.open_for(Side.PLATFORM, wire.Unavailable("later"), 3600)
-    Assignment.objects.update(first_sent_at=seconds_from_now(-24 * 3600))
+    Assignment.objects.update(first_sent_at=DAY_AGO, created_at=DAY_AGO)
 
     pipeline.tick()
 
@@ -738,7 +740,7 @@ def test_an_outcome_unknown_for_a_day_needs_review_while_calls_are_paused(
 def test_a_reward_never_sent_may_be_pending_for_longer(
     world: World, owed: Assignment
 ) -> None:
-    Assignment.objects.update(first_sent_at=seconds_from_now(-24 * 3600))
+    Assignment.objects.update(first_sent_at=DAY_AGO, created_at=DAY_AGO)
 
     assert deadlines.hold_unsettled() == 0
 
@@ -752,7 +754,7 @@ def test_a_receipt_after_the_deadline_still_activates_the_reward(
     taken = claimed(owed)
     let_lease_end()
     deadlines.expire()
-    Assignment.objects.update(first_sent_at=seconds_from_now(-24 * 3600))
+    Assignment.objects.update(first_sent_at=DAY_AGO, created_at=DAY_AGO)
     assert deadlines.hold_unsettled() == 1
 
     conclude(taken, [CallResult(taken.rows[0], Outcome.GIVEN, receipt="R-late")])
