@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from promoportal import platforms
 from promoportal.db.database_clock import database_now
@@ -45,9 +44,9 @@ def longest(capability: Capability) -> timedelta:
     return timedelta(seconds=LEASE) + capability.settle_grace
 
 
-def is_over(grace: timedelta) -> Q:
-    """Return a filter for rows whose last request can have no more effect."""
-    return Q(lease_until__lte=Now() - grace)
+def was_over(at: datetime, grace: timedelta) -> Q:
+    """Return a filter for rows whose last request could have no effect after `at`."""
+    return Q(lease_until__lte=at - grace)
 
 
 def open_until(row: Assignment) -> datetime | None:

@@ -373,7 +373,7 @@ def test_every_part_of_a_version_exists(model: type[Model]) -> None:
         pytest.param(lambda: held(unique_code="A7"), id="code"),
         pytest.param(lambda: held(as_assigned={"pin": "1234"}), id="payload"),
         pytest.param(lambda: held(receipt="R-1"), id="receipt"),
-        pytest.param(lambda: RedemptionFactory(), id="redemption"),
+        pytest.param(RedemptionFactory, id="redemption"),
     ],
 )
 def test_a_version_cannot_be_computed_without_the_secret_key(
