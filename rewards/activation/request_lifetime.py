@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Q
+from django.db.models import Case, Q, When
+from django.db.models.functions import Greatest
 
 from promoportal import platforms
-from promoportal.db.database_clock import database_now
+from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.platforms import Capability
 from rewards.activation import promises
 from rewards.models import Assignment
@@ -47,6 +49,23 @@ def longest(capability: Capability) -> timedelta:
 def was_over(at: datetime, grace: timedelta) -> Q:
     """Return a filter for rows whose last request could have no effect after `at`."""
     return Q(lease_until__lte=at - grace)
+
+
+def lease_end_of_doubt() -> Greatest:
+    """
+    Return the `lease_until` of a row whose request may have an effect, as an expression.
+
+    "Not found" and a denial of staff count only `settle_grace` after this time. A lease
+    that ended more than `PROMPTLY` seconds ago may have ended early, because the clock
+    was set forward: a worker may have sent the row just now.
+    """
+    return Greatest("lease_until", seconds_from_now(-PROMPTLY))
+
+
+def released() -> dict[str, Any]:
+    """Return the column values that end a lease, but keep its end while in doubt."""
+    kept = Case(When(doubtful=True, then=lease_end_of_doubt()), default=None)
+    return {"token": None, "lease_until": kept}
 
 
 def open_until(row: Assignment) -> datetime | None:
