@@ -63,7 +63,7 @@ def lease_end_of_doubt() -> Greatest:
 
 
 def released() -> dict[str, Any]:
-    """Return the column values that end a lease, but keep its end while in doubt."""
+    """Return the column values that end a lease, but keep its end of a `doubtful` row."""
     kept = Case(When(doubtful=True, then=lease_end_of_doubt()), default=None)
     return {"token": None, "lease_until": kept}
 

@@ -151,7 +151,7 @@ def test_times_that_are_too_short_for_a_late_request_are_rejected(
         request_lifetime.check_platform()
 
 
-# --- Results that leave a reward in doubt ---------------------------------------------
+# --- Results that leave the outcome unknown -------------------------------------------
 
 LEAVE_DOUBT = [
     pytest.param({"outcome": Outcome.NOT_SENT}, id="handed back"),
@@ -182,7 +182,7 @@ def sent_again(db: None) -> Claim:
 
 
 @pytest.mark.parametrize("result", LEAVE_DOUBT)
-def test_each_result_that_leaves_a_reward_in_doubt_keeps_its_lease(
+def test_each_result_that_leaves_the_outcome_unknown_keeps_the_lease(
     sent_again: Claim, result: dict[str, Any]
 ) -> None:
     before = Assignment.objects.get()
@@ -222,7 +222,7 @@ def test_a_reward_that_was_certainly_not_activated_has_no_lease(
     assert (row.doubtful, row.token, row.lease_until) == (False, None, None)
 
 
-def test_staff_cannot_deny_a_refused_reward_that_was_in_doubt_before(
+def test_staff_cannot_deny_a_refused_reward_that_was_possibly_activated_before(
     sent_again: Claim,
 ) -> None:
     conclude(sent_again, [CallResult(sent_again.rows[0], Outcome.REFUSED)])
