@@ -108,7 +108,7 @@ def to_denying(row: Assignment) -> SkipReason | None:
     if until is None:
         return None
     time = f"{timezone.localtime(until):%Y-%m-%d %H:%M:%S %Z}"
-    sentence = f"its request may still arrive until {time}: try again then"
+    sentence = f"its request may still arrive until {time}: reload the page then"
     return SkipReason(SkipKind.TOO_EARLY, sentence)
 
 

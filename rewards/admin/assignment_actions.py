@@ -58,6 +58,9 @@ OFFERED = Actions(
             "reported to Optimove. Say so only if the platform's own books show that "
             "the customer has it.",
             fits=lambda row: not obstacles.to_saying(row),
+            # A credit in the platform's records stays there, also when the request
+            # cannot arrive any more.
+            about=["row"],
             proposes=Proposal.Says.GIVEN,
         ),
         Action(
