@@ -81,7 +81,13 @@ def open_proposals() -> QuerySet[Proposal]:
 
 def is_about(proposal: Proposal, row: Assignment) -> bool:
     """Return whether the row is still what the first user decided about."""
-    return proposal.version == row_versions.version(row)
+    return proposal.version == _version(row)
+
+
+def _version(row: Assignment) -> str:
+    # Without the part about the request: "activated" stays true when it cannot arrive
+    # any more, and the second user looks into the platform's records again.
+    return row_versions.only(row_versions.version(row), ["row"])
 
 
 def said_by(row: Assignment, person: Any) -> str:
@@ -98,7 +104,7 @@ def _propose(
     if first and first.says == says:
         return _waits("you said so already: it takes a second person")
     Proposal.objects.filter(assignment=row).delete()
-    version = row_versions.version(row)
+    version = _version(row)
     Proposal.objects.create(assignment=row, says=says, by=by, why=why, version=version)
     return _waits(_KEPT)
 

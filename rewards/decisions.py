@@ -8,19 +8,16 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from executions.lifecycle import reopen
 from executions.locks import lock_exclusive
 from executions.models import Execution, ExecutionStop
-from promoportal import optimove
 from promoportal.db import row_versions
 from promoportal.db.bulk_result import BulkResult, SkipKind, SkipReason
 from promoportal.db.row_versions import Seen
 from promoportal.db.state_machine import LostRace
-from promoportal.optimove import Meaning, Row
-from rewards import approvals, limits, listed_again, signals
-from rewards.activation import request_lifetime
+from promoportal.optimove import Meaning
+from rewards import approvals, limits, listed_again, obstacles, signals
 from rewards.approvals import Says
 from rewards.collection import evaluation
 from rewards.collection.evaluation import REREAD_REASONS
@@ -32,23 +29,6 @@ from rewards.models import (
     AssignmentState,
 )
 from rewards.transitions import UNCLEAR, mark_active, mark_owed
-
-# Rewards with these reasons did not fail: staff must confirm that they are intended.
-NEEDS_CONFIRMATION = (
-    AssignmentReason.REPEATED,
-    AssignmentReason.OVER_LIMIT,
-    AssignmentReason.DIFFERS,
-)
-
-IN_DOUBT = SkipReason(SkipKind.IN_DOUBT, "in doubt: say first whether it was given")
-EXECUTION_CANCELLED = SkipReason(
-    SkipKind.EXECUTION_CANCELLED, "its execution is cancelled"
-)
-NOT_THEIRS = SkipReason(
-    SkipKind.OTHER_OWNER,
-    "its id is another customer's or promotion's by now: write it off; "
-    "what is listed under the id now has an assignment of its own",
-)
 
 
 def retry(
@@ -93,14 +73,14 @@ def retry_together(
 def _retry_each(
     locked: list[Assignment], stop: ExecutionStop, *, by: Any, why: str
 ) -> dict[int, SkipReason | None]:
-    obstacles = {row.pk: retry_skip_reason(row, stop) for row in locked}
-    free = [row for row in locked if not obstacles[row.pk]]
+    skipped = {row.pk: obstacles.to_retry(row, stop) for row in locked}
+    free = [row for row in locked if not skipped[row.pk]]
     single = {row.pk for row in free if row.reason in REREAD_REASONS or _over(row)}
     plain = [row for row in free if row.pk not in single]
     if plain:
         _owe(plain, stop, by=by, why=why, **_COMPARED)
         signals.owed.send(Execution)
-    return obstacles | {
+    return skipped | {
         pk: _retry(_locked(pk), stop, by=by, why=why) for pk in sorted(single)
     }
 
@@ -109,91 +89,6 @@ def _locked_of(rows: QuerySet[Assignment]) -> list[Assignment]:
     """Lock and return rows, without the large columns that few decisions need."""
     small = rows.defer("as_assigned", "reward", "properties", "order").order_by("pk")
     return list(small.select_for_update())
-
-
-def retry_skip_reason(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
-    """Return why a retry would skip the row, or None."""
-    if why_not := _stays(row, stop):
-        return why_not
-    if row.reason in NEEDS_CONFIRMATION:
-        return owner_conflict(row) or _needs_confirmation(_held_as(row))
-    if row.reason in REREAD_REASONS:
-        return None
-    if why_not := _not_eligible(row) or owner_conflict(row):
-        return why_not
-    changed = AssignmentReason.DIFFERS.label
-    return _needs_confirmation(changed) if row.known_difference else None
-
-
-def _needs_confirmation(situation: str) -> SkipReason:
-    sentence = f'{situation}: press "Approve" if it is meant'
-    return SkipReason(SkipKind.NEEDS_CONFIRMATION, sentence)
-
-
-def obstacle_to_release(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
-    """Return why an approval would skip the row, or None."""
-    if why_not := _stays(row, stop):
-        return why_not
-    if row.reason not in NEEDS_CONFIRMATION and not row.known_difference:
-        return SkipReason(SkipKind.NEEDS_RETRY, f'{_held_as(row)}: press "Retry"')
-    return _not_eligible(row) or owner_conflict(row)
-
-
-def _not_eligible(row: Assignment) -> SkipReason | None:
-    if row.meaning == Meaning.ACTIVATE:
-        return None
-    listed = f"Optimove lists it as {row.vendor_status}"
-    return SkipReason(SkipKind.NOT_ELIGIBLE, listed)
-
-
-def owner_conflict(row: Assignment) -> SkipReason | None:
-    """Return NOT_THEIRS if Optimove lists another customer or promotion; else None."""
-    if row.known_difference != AssignmentDifference.OWNER:
-        return None
-    return _compare_owner(row, optimove.reread(row.as_assigned))
-
-
-def _compare_owner(row: Assignment, listed: Row) -> SkipReason | None:
-    promotion = row.promotion.reference if row.promotion else ""
-    pairs = ((row.customer, listed.customer), (promotion, listed.promotion))
-    # The owner of a row without a key may not have been readable.
-    is_known = row.key is not None
-    is_same = all(ours == theirs or not (ours or is_known) for ours, theirs in pairs)
-    return None if is_same else NOT_THEIRS
-
-
-# After a restored backup, a row in `VOID` may have been activated in the gap.
-_STILL = (AssignmentState.UNCERTAIN, AssignmentState.HELD, AssignmentState.VOID)
-
-
-def obstacle_to_saying(row: Assignment) -> SkipReason | None:
-    """Return why staff cannot confirm or deny the activation; None if they can."""
-    if not row.doubtful:
-        return SkipReason(SkipKind.WRONG_STATE, "not in doubt")
-    if row.state not in _STILL:
-        label = AssignmentState(row.state).label
-        return SkipReason(SkipKind.WRONG_STATE, f"{label}: wait for its answer")
-    return None
-
-
-def obstacle_to_denying(row: Assignment) -> SkipReason | None:
-    """Return why staff cannot deny the activation, now or at all; None if they can."""
-    if why_not := obstacle_to_saying(row):
-        return why_not
-    until = request_lifetime.open_until(row)
-    if until is None:
-        return None
-    time = f"{timezone.localtime(until):%Y-%m-%d %H:%M:%S %Z}"
-    sentence = f"its request may still arrive until {time}: try again then"
-    return SkipReason(SkipKind.TOO_EARLY, sentence)
-
-
-def obstacle_to_writing_off(row: Assignment) -> SkipReason | None:
-    """Return why the row cannot be written off; None if it can."""
-    if row.state != AssignmentState.HELD:
-        label = AssignmentState(row.state).label
-        return SkipReason(SkipKind.WRONG_STATE, f"{label}, not held")
-    return IN_DOUBT if row.doubtful else None
 
 
 Decide = Callable[..., SkipReason | None]
@@ -255,7 +150,7 @@ def _locked(pk: int) -> Assignment:
 def _retry(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
-    if why_not := retry_skip_reason(row, stop):
+    if why_not := obstacles.to_retry(row, stop):
         return why_not
     if row.reason in REREAD_REASONS:
         why_not = _as_listed(row, stop)
@@ -270,7 +165,7 @@ def _retry(
 def _release(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
-    if why_not := obstacle_to_release(row, stop):
+    if why_not := obstacles.to_approval(row, stop):
         return why_not
     if row.known_difference:
         confirmed = (AssignmentReason.REPEATED, AssignmentReason.DIFFERS, row.reason)
@@ -296,17 +191,6 @@ def _worth(row: Assignment) -> str:
     return f"{row.value} {row.unit}"
 
 
-def _held_as(row: Assignment) -> str:
-    return f"held as {AssignmentReason(row.reason).label}" if row.reason else "held"
-
-
-def _stays(row: Assignment, stop: ExecutionStop) -> SkipReason | None:
-    """Return why staff can neither retry nor approve the reward, or None."""
-    if why_not := obstacle_to_writing_off(row):
-        return why_not
-    return EXECUTION_CANCELLED if stop == ExecutionStop.CANCELLED else None
-
-
 def _as_listed(
     row: Assignment, stop: ExecutionStop, *confirmed: str
 ) -> SkipReason | None:
@@ -320,16 +204,16 @@ def _as_listed(
     if listed is None:
         return listed_again.STORED_TWICE
     verdict, owner = listed.against(row, row.known_difference)
-    if verdict.reason and verdict.reason not in NEEDS_CONFIRMATION:
+    if verdict.reason and verdict.reason not in obstacles.NEEDS_CONFIRMATION:
         what = "what is listed now cannot be read" if confirmed else _STILL_NOT
         return SkipReason(SkipKind.UNREADABLE, f"{what}. {verdict.problem}")
     is_owned = row.key or row.known_difference == AssignmentDifference.OWNER
-    if is_owned and (why_not := _compare_owner(row, listed.row)):
+    if is_owned and (why_not := obstacles.compare_owner(row, listed.row)):
         return why_not
     columns = {**listed.columns, **owner, **listed_again.identity(listed)}
     listed_again.take_over(row, columns, verdict)
     if verdict.reason == AssignmentReason.REPEATED:
-        return _needs_confirmation("read, and it is a second assignment")
+        return obstacles.needs_confirmation("read, and it is a second assignment")
     if not verdict.reason:
         return None
     sentence = f"{_STILL_NOT}. {verdict.problem}"
@@ -352,7 +236,7 @@ def _ask_for_approval(row: Assignment) -> SkipReason | None:
         return None
     reason = AssignmentReason.OVER_LIMIT
     Assignment.objects.filter(pk=row.pk).update(reason=reason, problem=problem)
-    return _needs_confirmation(reason.label)
+    return obstacles.needs_confirmation(reason.label)
 
 
 _STILL_NOT = "it still cannot be activated"
@@ -393,7 +277,7 @@ def _given(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
     reasons = (
-        obstacle_to_saying(row)
+        obstacles.to_saying(row)
         or listed_again.identify(row, stop)
         or approvals.approve(row, Says.GIVEN, by=by, why=why)
     )
@@ -407,7 +291,7 @@ def _given(
 def _not_given(
     row: Assignment, stop: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
-    reasons = obstacle_to_denying(row) or approvals.approve(
+    reasons = obstacles.to_denying(row) or approvals.approve(
         row, Says.NOT_GIVEN, by=by, why=why
     )
     if isinstance(reasons, SkipReason):
@@ -433,7 +317,7 @@ _ENDED = (Meaning.NOTHING, Meaning.CANCELLED)
 
 def _next_reason(row: Assignment) -> dict[str, str]:
     """Return, as columns, the reason to keep the row in `HELD`; {} if there is none."""
-    if row.reason in (*NEEDS_CONFIRMATION, *REREAD_REASONS):
+    if row.reason in (*obstacles.NEEDS_CONFIRMATION, *REREAD_REASONS):
         return {"reason": row.reason}
     if row.meaning == Meaning.UNKNOWN:
         return {"reason": AssignmentReason.UNKNOWN_STATUS, "problem": UNCLEAR}
@@ -451,16 +335,8 @@ def tell(
     return _each(_tell, rows, by=by, why=why, seen=seen)
 
 
-def obstacle_to_telling(row: Assignment) -> SkipReason | None:
-    """Return why staff have nothing to report to CRM; None if they have."""
-    is_changed = row.reason == AssignmentReason.DIFFERS or row.cancelled_too_late
-    if row.state == AssignmentState.ACTIVE and is_changed and row.told_at is None:
-        return None
-    return SkipReason(SkipKind.WRONG_STATE, "there is nothing to tell CRM")
-
-
 def _tell(row: Assignment, _: ExecutionStop, **_said: Any) -> SkipReason | None:
-    why_not = obstacle_to_telling(row)
+    why_not = obstacles.to_telling(row)
     if not why_not:
         Assignment.objects.filter(pk=row.pk).update(told_at=Now())
     return why_not
@@ -469,7 +345,7 @@ def _tell(row: Assignment, _: ExecutionStop, **_said: Any) -> SkipReason | None:
 def _write_off(
     row: Assignment, _: ExecutionStop, *, by: Any, why: str
 ) -> SkipReason | None:
-    if why_not := obstacle_to_writing_off(row):
+    if why_not := obstacles.to_writing_off(row):
         return why_not
     row.move(
         AssignmentState.VOID,

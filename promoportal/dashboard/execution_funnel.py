@@ -25,7 +25,7 @@ from promoportal.operations.execution_statistics import ExecutionStatistics
 from promoportal.operations.reconciliation import reconcile
 from promoportal.optimove import Meaning
 from redemptions.models import Redemption, RedemptionReason, RedemptionState
-from rewards import decisions
+from rewards import obstacles
 from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 # Maximum number of rows of an execution that its page reconciles.
@@ -33,7 +33,7 @@ MAX_ROWS_COMPARED = 20_000
 # Maximum number of rows that a linked list may skip, because no index excludes them.
 MAX_ROWS_BETWEEN = 20_000
 # Reasons that a bulk retry does not resolve: staff must decide each row on its own.
-_NOT_BY_RETRYING = {*decisions.NEEDS_CONFIRMATION, AssignmentReason.UNANSWERED}
+_NOT_BY_RETRYING = {*obstacles.NEEDS_CONFIRMATION, AssignmentReason.UNANSWERED}
 
 _NOT_ACTIVE = {
     AssignmentState.OWED: "owed",

@@ -133,6 +133,15 @@ def doubtful_since(
     return min(lost, default=None)
 
 
+def calls_end(gaps: Iterable[Gap]) -> datetime | None:
+    """
+    Return the time at which calls from before the last gap have ended; None if no gap.
+
+    A worker may still send rows of a claim that this database does not contain.
+    """
+    return max((gap.until + _MARGIN for gap in gaps), default=None)
+
+
 def less_zones(at: datetime | None) -> datetime | None:
     """Return a time before which `at` cannot be, even if its time zone is wrong."""
     return at and at - ZONES

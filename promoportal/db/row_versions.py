@@ -11,7 +11,6 @@ only: progress does not prevent a pause, but new figures prevent a resume.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import defaultdict
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db.models import Model
+from django.utils.crypto import salted_hmac
 
 from promoportal.db.bulk_result import SkipKind, SkipReason
 
@@ -31,6 +31,7 @@ CHANGED = SkipReason(
     SkipKind.CHANGED, "it changed since you opened the page: look at it again"
 )
 _LENGTH = 16
+_SALT = "promoportal.row_versions"
 _KEY = re.compile("[0-9]{1,18}")
 _parts: defaultdict[type[Model], dict[str, Part]] = defaultdict(dict)
 
@@ -115,4 +116,6 @@ def _columns(names: Sequence[str]) -> Part:
 
 def _digest(values: Any) -> str:
     text = json.dumps(values, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
+    # The row may contain a code that the reader of the page must not see. Without a
+    # secret key, the code could be guessed: the digest would show which guess is right.
+    return salted_hmac(_SALT, text, algorithm="sha256").hexdigest()[:_LENGTH]

@@ -11,7 +11,7 @@ from django.utils.text import capfirst
 
 from executions.models import ExecutionStop
 from redemptions.models import Redemption, RedemptionState
-from rewards import decisions
+from rewards import obstacles
 from rewards.models import Assignment, AssignmentReason, AssignmentState
 
 
@@ -120,7 +120,7 @@ def _held(row: Assignment) -> NextStep:
     text = _HELD.get(row.reason, "A person looks at it.")
     if row.doubtful:
         text = "Somebody looks in the platform's books, and says whether it was given."
-    elif conflict := decisions.owner_conflict(row):
+    elif conflict := obstacles.owner_conflict(row):
         text = f"{capfirst(conflict.sentence)}."
     elif row.known_difference:
         text = _HELD[AssignmentReason.DIFFERS]

@@ -7,12 +7,11 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
-from django.db.models.functions import Greatest, Now
+from django.db.models.functions import Now
 
 from promoportal.db import database_identity, state_machine
-from promoportal.db.database_clock import seconds_from_now
 from rewards.activation.call_pool import Outcome
-from rewards.activation.request_lifetime import PROMPTLY
+from rewards.activation.request_lifetime import lease_end_of_doubt
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 from rewards.transitions import mark_active
 
@@ -24,9 +23,7 @@ def expire() -> int:
     """
     Mark rewards whose lease ended as `UNCERTAIN`; return the number of rewards.
 
-    Such a reward may have been sent, so it does not become `OWED`. If the clock was set
-    forward, a worker may have sent it just now. So if `lease_until` is older, it is set
-    to `PROMPTLY` seconds ago: "not found" counts only `settle_grace` after this time.
+    Such a reward may have been sent, so it does not become `OWED`.
     """
     expired = Assignment.objects.filter(
         state=AssignmentState.ACTIVATING, lease_until__lte=Now()
@@ -36,7 +33,7 @@ def expire() -> int:
             expired.select_for_update(skip_locked=True),
             why="Its worker died or froze while it may have been sent.",
             deaths=F("deaths") + 1,
-            lease_until=Greatest("lease_until", seconds_from_now(-PROMPTLY)),
+            lease_until=lease_end_of_doubt(),
         )
 
 

@@ -21,7 +21,7 @@ from executions.locks import lock_shared
 from executions.models import Execution, ExecutionStop
 from promoportal import platforms
 from promoportal.db import state_machine
-from promoportal.db.database_clock import seconds_from_now
+from promoportal.db.database_clock import Moment, seconds_from_now
 from promoportal.db.leases import RELEASED, due
 from promoportal.optimove import Meaning
 from promoportal.platforms import Capability, Platform, Receipt
@@ -42,7 +42,7 @@ from rewards.activation.claims import (
 )
 from rewards.activation.deadlines import SWEEP
 from rewards.activation.outcomes import apply_receipts
-from rewards.activation.request_lifetime import MAX_CALL_SECONDS, is_over
+from rewards.activation.request_lifetime import MAX_CALL_SECONDS, was_over
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 from rewards.transitions import cancelled, mark_owed, mark_uncertain
 
@@ -167,6 +167,7 @@ def ask_some(platform: Platform, budget: TimeBudget, threads: int) -> bool:
     if not rows:
         return False
     crash_points.at(Point.SETTLING_TAKEN)
+    begun = Moment.now()
     answers = call_all(
         rows,
         lambda row: _look_up(row, platform),
@@ -176,7 +177,7 @@ def ask_some(platform: Platform, budget: TimeBudget, threads: int) -> bool:
     with closing(answers):
         for answer in answers:
             crash_points.at(Point.SETTLING_ANSWERED)
-            _conclude(answer, platform.capability)
+            _conclude(answer, platform.capability, begun)
     return True
 
 
@@ -202,7 +203,7 @@ def _take_to_ask(most: int) -> list[Assignment]:
         return rows
 
 
-def _conclude(answer: CallResult, capability: Capability) -> None:
+def _conclude(answer: CallResult, capability: Capability, begun: Moment) -> None:
     row = answer.row
     # A row that changed since the look-up began stays as it is, unless the reward was
     # given. After a failover, another row may have the primary key of this row.
@@ -224,7 +225,7 @@ def _conclude(answer: CallResult, capability: Capability) -> None:
         owner = Assignment.objects.filter(key=row.key)
         stop = lock_shared(owner.values("execution"))
         if answer.outcome == Outcome.NOT_FOUND:
-            _not_found(same, capability, stop)
+            _not_found(same, capability, stop, begun)
         else:
             due = seconds_from_now(answer.delay)
             same.update(not_before=due, failures=F("failures") + 1)
@@ -249,22 +250,25 @@ def _record(answer: CallResult, capability: Capability) -> None:
 
 
 def _not_found(
-    same: QuerySet[Assignment], capability: Capability, stop: ExecutionStop
+    same: QuerySet[Assignment],
+    capability: Capability,
+    stop: ExecutionStop,
+    begun: Moment,
 ) -> None:
     """
     Make a row pending again if the platform does not know its key.
 
     The activation request may still be running until `settle_grace` after the end of
-    the lease. "Not found" before this time has no effect: the row is looked up again.
-    If the row was sent under other settings of the platform, it needs review.
+    the lease. "Not found" has no effect if the look-up `begun` before this time: the
+    request may have arrived since. The row is then looked up again. If the row was sent
+    under other settings of the platform, it needs review.
     """
-    row = same.first()
+    # Locked first: no translation of its times can come between the comparisons.
+    row = same.select_for_update().first()
     if row is None:
         return
-    # A row without `lease_until` got a 5xx before the platform's capability changed.
-    same.filter(lease_until=None).update(lease_until=Now())
     grace = promises.settle_grace(row, capability)
-    final = same.filter(is_over(grace))
+    final = same.filter(was_over(begun.earliest(), grace))
     if problem := promises.obstacle_to_not_found(row, capability):
         _hold_unanswered(final, problem)
     moved = mark_owed(

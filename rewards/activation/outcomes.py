@@ -18,10 +18,10 @@ from executions.locks import lock_exclusive, lock_shared
 from executions.models import ExecutionStop
 from promoportal.db import bulk, state_machine
 from promoportal.db.database_clock import database_now
-from promoportal.db.leases import RELEASED
 from promoportal.resilience import outcome_policy
 from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import Claim
+from rewards.activation.request_lifetime import lease_end_of_doubt, released
 from rewards.models import Assignment, AssignmentReason, AssignmentState, Attempt
 from rewards.transitions import mark_active, mark_owed
 
@@ -92,7 +92,6 @@ class ClaimedAssignments:
         self._owe_again(why, each=self._delays(), failures=F("failures") + 1)
 
     def put_in_doubt(self) -> None:
-        # `lease_until` is kept: "not found" counts only `settle_grace` after this time.
         state_machine.move_all(
             self.rows,
             AssignmentState.UNCERTAIN,
@@ -101,18 +100,21 @@ class ClaimedAssignments:
             doubtful=True,
             failures=F("failures") + 1,
             token=None,
+            lease_until=lease_end_of_doubt(),
         )
 
     def refuse(self) -> None:
-        self._hold(self.rows, AssignmentReason.REFUSED, "The platform refused it.")
+        why = "The platform refused it."
+        self._hold(self.rows, AssignmentReason.REFUSED, why, **released())
 
     def hold_malformed(self, rows: QuerySet[Assignment]) -> None:
         why = "The platform's answers keep breaking its contract."
-        self._hold(rows, AssignmentReason.MALFORMED, why, doubtful=True)
+        ended = {"token": None, "lease_until": lease_end_of_doubt()}
+        self._hold(rows, AssignmentReason.MALFORMED, why, doubtful=True, **ended)
 
     def _owe_again(self, why: str, **changes: Any) -> None:
         """Apply `mark_owed`; clear the order of rewards that are not `doubtful`."""
-        moved = mark_owed(self.rows, stop=self.stop, why=why, **changes, **RELEASED)
+        moved = mark_owed(self.rows, stop=self.stop, why=why, **changes, **released())
         unsent = Assignment.objects.filter(
             pk__in=moved,
             doubtful=False,
@@ -128,11 +130,14 @@ class ClaimedAssignments:
         **changes: Any,
     ) -> None:
         problems = {r.row.pk: {"problem": r.problem} for r in self.results}
-        held = AssignmentState.HELD
-        # A decision of staff about a `doubtful` row counts some time after its lease.
-        released = {"token": None} if "doubtful" in changes else RELEASED
-        changes |= {"reason": reason, **released}
-        state_machine.move_all(rows, held, why=why, each=problems, **changes)
+        state_machine.move_all(
+            rows,
+            AssignmentState.HELD,
+            why=why,
+            each=problems,
+            reason=reason,
+            **changes,
+        )
 
     def _delays(self) -> dict[int, dict[str, Any]]:
         now = database_now()

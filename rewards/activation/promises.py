@@ -15,8 +15,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, Greatest, Now
 from django.db.models.lookups import LessThanOrEqual
 
 from promoportal.platforms import Capability
@@ -89,8 +89,18 @@ def obstacle_to_not_found(row: Assignment, capability: Capability) -> str:
 
 def settle_grace(row: Assignment, capability: Capability) -> timedelta:
     """Return the longest `settle_grace` that applied since the reward was first sent."""
-    graces = [attempt.settle_grace or timedelta(0) for attempt in _attempts(row)]
-    return max([capability.settle_grace, *graces])
+    found = Assignment.objects.filter(pk=row.pk)
+    longest: timedelta = found.values_list(longest_settle_grace(capability)).get()[0]
+    return longest
+
+
+def longest_settle_grace(capability: Capability) -> Greatest:
+    """Return the longest `settle_grace` of rows as an expression: see `settle_grace`."""
+    since = Coalesce(OuterRef("first_sent_at"), OuterRef("created_at"))
+    graces = _possible(OuterRef("pk"), since).order_by(F("settle_grace").desc())
+    known = graces.exclude(settle_grace=None).values("settle_grace")[:1]
+    # GREATEST ignores NULL: the row may have no recorded attempt.
+    return Greatest(Subquery(known), Value(capability.settle_grace))
 
 
 def _attempts(row: Assignment) -> QuerySet[Attempt]:

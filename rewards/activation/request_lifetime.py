@@ -11,15 +11,17 @@ early, and `settle_grace` must also cover a call that was just confirmed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import Case, Q, When
+from django.db.models.functions import Greatest, Now
 
 from promoportal import platforms
-from promoportal.db.database_clock import database_now
+from promoportal.db import row_versions
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.platforms import Capability
 from rewards.activation import promises
 from rewards.models import Assignment
@@ -45,18 +47,59 @@ def longest(capability: Capability) -> timedelta:
     return timedelta(seconds=LEASE) + capability.settle_grace
 
 
-def is_over(grace: timedelta) -> Q:
-    """Return a filter for rows whose last request can have no more effect."""
-    return Q(lease_until__lte=Now() - grace)
+def was_over(at: datetime, grace: timedelta) -> Q:
+    """Return a filter for rows whose last request could have no effect after `at`."""
+    return Q(lease_until__lte=at - grace)
+
+
+def lease_end_of_doubt() -> Greatest:
+    """
+    Return the `lease_until` of a row whose request may have an effect, as an expression.
+
+    "Not found" and a denial of staff count only `settle_grace` after this time. A lease
+    that ended more than `PROMPTLY` seconds ago may have ended early, because the clock
+    was set forward: a worker may have sent the row just now.
+    """
+    return Greatest("lease_until", seconds_from_now(-PROMPTLY))
+
+
+def released() -> dict[str, Any]:
+    """Return the column values that end a lease, but keep its end of a `doubtful` row."""
+    kept = Case(When(doubtful=True, then=lease_end_of_doubt()), default=None)
+    return {"token": None, "lease_until": kept}
 
 
 def open_until(row: Assignment) -> datetime | None:
     """Return the time until which the last request may have an effect; None if over."""
-    if row.lease_until is None:
-        return None  # the row was not sent, or there was a response
-    grace = promises.settle_grace(row, platforms.current_capability())
-    end: datetime = row.lease_until + grace
-    return end if end > database_now() else None
+    return open_times([row]).get(row.pk)
+
+
+def open_times(rows: Iterable[Assignment]) -> dict[int, datetime]:
+    """
+    Return this time for each row whose last request may still have an effect.
+
+    All rows take one query. If no row is `doubtful`, there is no query.
+    """
+    leases = {row.pk: row.lease_until for row in rows if row.doubtful}
+    ends = {pk: lease for pk, lease in leases.items() if lease is not None}
+    if not ends:
+        return {}
+    grace = promises.longest_settle_grace(platforms.current_capability())
+    found = Assignment.objects.filter(pk__in=ends).values_list("pk", grace, Now())
+    return {pk: ends[pk] + grace for pk, grace, now in found if ends[pk] + grace > now}
+
+
+@row_versions.part(Assignment, "request")
+def _versioned_requests(rows: Sequence[Assignment]) -> dict[int, Any]:
+    """
+    Return the time of the last request, and whether it may still have an effect.
+
+    Staff who open a page look into the platform's records at this time. If the request
+    could still arrive then, the page must not be used later to deny the activation.
+    """
+    opened = open_times(rows)
+    leases = {row.pk: row.lease_until if row.doubtful else None for row in rows}
+    return {pk: [lease, pk in opened] for pk, lease in leases.items()}
 
 
 def check_platform() -> None:

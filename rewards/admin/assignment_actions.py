@@ -5,7 +5,7 @@ from __future__ import annotations
 from executions.models import ExecutionStop
 from promoportal.admin.actions import Action, Actions
 from promoportal.admin.sensitive_fields import Reveal, hidden
-from rewards import approvals, decisions
+from rewards import approvals, decisions, obstacles
 from rewards.models import Assignment, Proposal
 
 # Fields that may contain a code or Optimove's data about a customer.
@@ -34,7 +34,7 @@ OFFERED = Actions(
             "rewards.retry_assignment",
             decisions.retry,
             said=("will be tried again", "will be tried again"),
-            fits=lambda row: not decisions.retry_skip_reason(row, _stop(row)),
+            fits=lambda row: not obstacles.to_retry(row, _stop(row)),
             for_support=True,
         ),
         Action(
@@ -46,7 +46,7 @@ OFFERED = Actions(
             warning="The customer gets what was held because nobody may have meant it: "
             "a second reward, one past a limit, or one that Optimove changed. Say so "
             "only if CRM says that it is meant.",
-            fits=lambda row: not decisions.obstacle_to_release(row, _stop(row)),
+            fits=lambda row: not obstacles.to_approval(row, _stop(row)),
         ),
         Action(
             "given",
@@ -57,7 +57,10 @@ OFFERED = Actions(
             warning="It becomes active, is never sent to the platform again, and is "
             "reported to Optimove. Say so only if the platform's own books show that "
             "the customer has it.",
-            fits=lambda row: not decisions.obstacle_to_saying(row),
+            fits=lambda row: not obstacles.to_saying(row),
+            # A credit in the platform's records stays there, also when the request
+            # cannot arrive any more.
+            about=["row"],
             proposes=Proposal.Says.GIVEN,
         ),
         Action(
@@ -69,7 +72,7 @@ OFFERED = Actions(
             warning="It is sent to the platform again. If the customer has it already, "
             "they get it twice: say so only if the platform's own books show that they "
             "do not.",
-            fits=lambda row: not decisions.obstacle_to_saying(row),
+            fits=lambda row: not obstacles.to_saying(row),
             proposes=Proposal.Says.NOT_GIVEN,
         ),
         Action(
@@ -79,7 +82,7 @@ OFFERED = Actions(
             decisions.write_off,
             said=("is written off", "are written off"),
             warning="The reward will not be given: nothing tries it again.",
-            fits=lambda row: not decisions.obstacle_to_writing_off(row),
+            fits=lambda row: not obstacles.to_writing_off(row),
         ),
         Action(
             "tell",
@@ -87,7 +90,7 @@ OFFERED = Actions(
             "rewards.decide_assignment",
             decisions.tell,
             said=("is marked as known to CRM", "are marked as known to CRM"),
-            fits=lambda row: not decisions.obstacle_to_telling(row),
+            fits=lambda row: not obstacles.to_telling(row),
             is_only_logged=True,
         ),
         CODES.action,

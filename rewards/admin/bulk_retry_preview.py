@@ -16,7 +16,7 @@ from promoportal.admin.alerts import PARAMETER
 from promoportal.admin.keyset_pagination import NEWER, OLDER
 from promoportal.db import state_counts
 from promoportal.db.bulk_result import SkipReason
-from rewards import decisions, limits
+from rewards import limits, obstacles
 from rewards.models import Assignment, AssignmentState
 
 # Most reasons for skipping that a preview lists.
@@ -81,7 +81,7 @@ class Preview:
         """Add the numbers of groups of rows; with the sign -1, subtract them."""
         for group in groups:
             row = {name: group[name] for name in _EXAMINED if "__" not in name}
-            why_not = decisions.retry_skip_reason(
+            why_not = obstacles.to_retry(
                 Assignment(**row), ExecutionStop(group["execution__stop"])
             )
             if why_not:

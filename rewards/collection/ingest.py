@@ -145,6 +145,8 @@ class _New:
             **listed.as_new(repeated=repeated, unproven=unproven),
             "doubtful": sent_at is not None,
             "first_sent_at": sent_at,
+            # A worker may still send it: "not found" must wait for this request.
+            "lease_until": sent_at and database_identity.calls_end(self.gaps),
             # Further rows of the owner may follow. Their order is not proven, so the
             # first row must not be sent before the whole list is stored.
             "cleared": sent_at is None and not self.terms.limits.bound_executions(),

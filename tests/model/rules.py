@@ -57,7 +57,7 @@ class Rules:
     """`claims.within_key_retention`: the platform promised to keep this key. (6)"""
 
     decision_after_last_byte: bool = True
-    """`decisions.obstacle_to_saying`: staff looked after the last arrival. (7)"""
+    """`obstacles.to_saying`: staff looked after the last arrival. (7)"""
 
     key_retention_less_margin: bool = True
     """`claims.within_key_retention`: the key is known until the last arrival. (7)"""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rewards.decisions import NEEDS_CONFIRMATION
+from rewards.obstacles import NEEDS_CONFIRMATION
 from tests.model.row_moves import (
     check_totals,
     clear,
@@ -126,12 +126,12 @@ def pause(state: State, setting: Setting) -> Iterator[Step]:
 
 
 def _is_undecided(row: Row) -> bool:
-    """Stand for `decisions.obstacle_to_writing_off`."""
+    """Stand for `obstacles.to_writing_off`."""
     return row.state == HELD and not row.doubtful
 
 
 def _is_retriable(row: Row, state: State, setting: Setting) -> bool:
-    """Stand for `decisions.retry_skip_reason`."""
+    """Stand for `obstacles.to_retry`."""
     if not _is_undecided(row) or state.stop == STOPPED or row.reason in _CONFIRM:
         return False
     if row.reason in NEEDS_REREAD:
@@ -140,7 +140,7 @@ def _is_retriable(row: Row, state: State, setting: Setting) -> bool:
 
 
 def _is_eligible(row: Row, setting: Setting) -> bool:
-    """Stand for `decisions._not_eligible` and `owner_conflict`."""
+    """Stand for `obstacles._not_eligible` and `owner_conflict`."""
     is_conflict = known_difference(row, setting.rules) == "OWNER"
     is_theirs = not (is_conflict and row.listed.is_other_owner)
     return row.listed.meaning == ACTIVATE and is_theirs
@@ -222,7 +222,7 @@ def _owe(state: State, index: int, setting: Setting, **changes: object) -> State
 
 
 def _is_sayable(row: Row) -> bool:
-    """Stand for `decisions.obstacle_to_saying`."""
+    """Stand for `obstacles.to_saying`."""
     return row.doubtful and row.state in (UNCERTAIN, HELD)
 
 

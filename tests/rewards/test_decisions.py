@@ -19,7 +19,7 @@ from promoportal.db.state_machine import LostRace
 from promoportal.operations import restored_backup
 from promoportal.sandbox import Fault
 from redemptions.models import Redemption
-from rewards import decisions
+from rewards import decisions, obstacles
 from rewards.activation import deadlines
 from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import claim
@@ -208,7 +208,7 @@ def test_a_reward_with_another_owner_cannot_be_approved(
     decided = decisions.release(rows, by=agent, why="The new one is right.")
     world.work()
 
-    assert decided.skipped == {decisions.NOT_THEIRS: 1}
+    assert decided.skipped == {obstacles.NOT_THEIRS: 1}
     assert not world.box.credits
     assert decisions.write_off(rows, by=agent, why="It is another's now.").done == 1
 
@@ -229,7 +229,7 @@ def test_a_rejected_reward_with_another_owner_is_not_retried(
     decided = decisions.retry(of_first_owner(), by=agent, why="Open now.")
     world.work()
 
-    assert decided.skipped == {decisions.NOT_THEIRS: 1}
+    assert decided.skipped == {obstacles.NOT_THEIRS: 1}
     assert not world.box.credits
 
 
@@ -353,7 +353,7 @@ def test_no_outcome_makes_a_reward_with_another_owner_due(
     assert held.state == AssignmentState.HELD
     assert not world.box.credits
     assert set(released.skipped) <= {
-        decisions.NOT_THEIRS,
+        obstacles.NOT_THEIRS,
         'held as The platform refused it: press "Try again"',
     }
     assert decisions.write_off(rows, by=agent, why="It is another's.").done == 1
@@ -459,7 +459,7 @@ def test_a_row_evaluated_again_with_another_owner_is_not_activated(
 
     if way == "tried again":
         decided = decisions.retry(of_first_owner(), by=agent, why="Mended.")
-        assert decided.skipped == {decisions.NOT_THEIRS: 1}
+        assert decided.skipped == {obstacles.NOT_THEIRS: 1}
     else:
         world.collect("7311")
     world.work()

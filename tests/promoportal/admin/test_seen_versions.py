@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,8 @@ from executions.models import Delivery, DeliveryState, Execution, ExecutionStop,
 from promoportal.admin.links import list_of, page_of
 from promoportal.db import row_versions
 from promoportal.db.bulk_result import SkipKind
+from promoportal.db.database_clock import database_now, seconds_from_now
+from promoportal.operations.restored_backup import restored
 from redemptions import decisions as redemption_decisions
 from redemptions.models import Redemption, RedemptionState
 from rewards import decisions
@@ -266,6 +269,131 @@ def test_all_matching_rows_are_confirmed_before_anything_is_done(
     assert column(later, "state") == AssignmentState.HELD
 
 
+# --- The records of the platform that staff looked at ---------------------------------
+
+GRACE = "askable,settle_grace=10m"
+
+
+@pytest.fixture
+def in_flight(db: None, settings: Settings) -> Assignment:
+    """A reward whose request may still arrive, while staff open its page."""
+    settings.PLATFORM_CAPABILITY = GRACE
+    return held(
+        reason="UNANSWERED",
+        doubtful=True,
+        attempts=1,
+        first_sent_at=Now(),
+        lease_until=seconds_from_now(-300),
+    )
+
+
+def let_the_time_pass(settings: Settings) -> None:
+    """The request cannot arrive any more. Nothing else of the row changes."""
+    settings.PLATFORM_CAPABILITY = "askable,settle_grace=1m"
+
+
+@pytest.mark.parametrize("where", ["page", "list"])
+def test_staff_who_looked_before_the_request_could_arrive_cannot_deny_it_later(
+    operations: StaffClient, settings: Settings, in_flight: Assignment, where: str
+) -> None:
+    shown: dict[str, Callable[[], str]] = {
+        "list": lambda: list_seen(operations, Assignment),
+        "page": lambda: operations.get(page_of(in_flight)).context["seen"],
+    }
+    seen = shown[where]()
+    let_the_time_pass(settings)
+
+    said = operations.do("not_given", in_flight, seen=seen)
+
+    assert said.startswith("Nothing was done: the assignment moved on")
+    assert column(in_flight, "doubtful")
+    assert operations.do("not_given", in_flight) == (
+        "1 assignment is marked as not activated."
+    )
+
+
+def test_staff_who_deny_too_early_must_look_again(
+    operations: StaffClient, settings: Settings, in_flight: Assignment
+) -> None:
+    seen = seen_now(in_flight)
+    said = operations.do("not_given", in_flight, seen=seen)
+    assert "its request may still arrive until" in said
+    let_the_time_pass(settings)
+
+    operations.do("not_given", in_flight, seen=seen)
+
+    assert column(in_flight, "doubtful")
+
+
+def test_a_page_from_before_a_restored_backup_is_outdated(
+    operations: StaffClient, settings: Settings, in_flight: Assignment
+) -> None:
+    """A request of the lost time may have arrived since staff looked."""
+    let_the_time_pass(settings)
+    seen = seen_now(in_flight)
+    restored(database_now() - timedelta(hours=1))
+    Assignment.objects.update(lease_until=seconds_from_now(-120))
+
+    operations.do("not_given", in_flight, seen=seen)
+
+    assert column(in_flight, "doubtful")
+
+
+def test_several_rows_of_a_list_are_compared_one_by_one(
+    operations: StaffClient, settings: Settings, in_flight: Assignment
+) -> None:
+    over = doubtful()
+    Assignment.objects.filter(pk=over.pk).update(lease_until=seconds_from_now(-3600))
+    seen = list_seen(operations, Assignment)
+    let_the_time_pass(settings)
+
+    said = operations.do("not_given", in_flight, over, seen=seen)
+
+    assert said == (
+        f"1 assignment is marked as not activated. 1 was left alone: {CHANGED}."
+    )
+    assert (column(in_flight, "doubtful"), column(over, "doubtful")) == (True, False)
+
+
+def test_what_staff_saw_before_still_confirms_the_activation(
+    operations: StaffClient, settings: Settings, in_flight: Assignment
+) -> None:
+    seen = list_seen(operations, Assignment)
+    let_the_time_pass(settings)
+
+    said = operations.do("given", in_flight, seen=seen)
+
+    assert said == "1 assignment counts as given now."
+
+
+def test_a_second_approval_may_come_after_the_time_is_over(
+    settings: Settings, in_flight: Assignment
+) -> None:
+    settings.DECIDE_ALONE_UP_TO = ["EUR=0"]
+    rows = Assignment.objects.all()
+    decisions.given(rows, by=UserFactory(), why="It is there.")
+    let_the_time_pass(settings)
+
+    decided = decisions.given(rows, by=UserFactory(), why="I see it, too.")
+
+    assert decided.done == 1
+
+
+def test_the_time_of_many_rows_takes_one_query_and_of_certain_rows_none(
+    in_flight: Assignment, django_assert_num_queries: Any
+) -> None:
+    certain = [held(), held(lease_until=seconds_from_now(60))]
+    many = [in_flight, *(held(doubtful=True, lease_until=Now()) for _ in range(5))]
+    rows = list(Assignment.objects.order_by("pk"))
+    sure = [row for row in rows if row in certain]
+    assert len(rows) == len(many) + len(certain)
+
+    with django_assert_num_queries(1):
+        row_versions.versions(rows)
+    with django_assert_num_queries(0):
+        row_versions.versions(sure)
+
+
 # --- Resume: the figures that were shown ----------------------------------------------
 
 
@@ -362,3 +490,29 @@ def test_a_resume_needs_the_figures_and_not_only_the_status(
 )
 def test_every_part_of_a_version_exists(model: type[Model]) -> None:
     assert row_versions.parts_of(model)
+
+
+# --- What a version reveals -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(lambda: held(unique_code="A7"), id="code"),
+        pytest.param(lambda: held(as_assigned={"pin": "1234"}), id="payload"),
+        pytest.param(lambda: held(receipt="R-1"), id="receipt"),
+        pytest.param(RedemptionFactory, id="redemption"),
+    ],
+)
+def test_a_version_cannot_be_computed_without_the_secret_key(
+    db: None, settings: Settings, row: Callable[[], Any]
+) -> None:
+    """Staff without the right to see a code could otherwise guess it from the page."""
+    stored = row()
+    before = row_versions.version(stored)
+
+    settings.SECRET_KEY = "another"
+
+    after = row_versions.version(stored)
+    pairs = zip(before.split("."), after.split("."), strict=True)
+    assert all(ours != theirs for ours, theirs in pairs)

@@ -162,7 +162,6 @@ class RewardAfter:
     failed: bool = False
     is_malformed: bool = False
     keeps_order: bool = True
-    keeps_lease_end: bool = False
 
 
 BY_BACKOFF = "backoff"
@@ -186,7 +185,6 @@ IN_DOUBT = RewardAfter(
     waits=BY_BACKOFF,
     doubtful=True,
     failed=True,
-    keeps_lease_end=True,
 )
 
 REWARDS = {
@@ -248,7 +246,7 @@ def test_an_outcome_changes_a_reward_as_listed(
     else:
         assert is_within(row.not_before, cast(Range, waits), begun)
     assert row.token is None
-    assert (row.lease_until is not None) is expected.keeps_lease_end
+    assert (row.lease_until is not None) is doubtful
     is_kept = expected.keeps_order or doubtful
     assert (row.order is not None, row.first_sent_at is not None) == (is_kept, is_kept)
 
@@ -289,7 +287,7 @@ def test_the_eighth_malformed_response_holds_a_reward(
     assert row.malformed == 7
     assert row.failures == (0 if is_held else 1)
     assert row.reason == (AssignmentReason.MALFORMED if is_held else "")
-    assert (row.lease_until is None) is is_held
+    assert row.lease_until is not None
     assert row.problem == "No receipt."
 
 

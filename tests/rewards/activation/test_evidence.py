@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +12,8 @@ from django.db.models.functions import Now
 from pytest_django import Settings
 
 from promoportal import platforms
-from promoportal.db.database_clock import seconds_from_now
+from promoportal.db.database_clock import Moment, database_now, seconds_from_now
+from promoportal.runtime.monotonic_clock import clock
 from promoportal.runtime.time_budget import TimeBudget
 from promoportal.sandbox import Fault
 from redemptions.models import Redemption
@@ -50,8 +52,9 @@ def in_flight(world: World, settings: Settings, owed: Assignment) -> CallResult:
     return CallResult(row, Outcome.GIVEN, receipt=receipt.reference)
 
 
-def store(answer: CallResult) -> None:
-    in_doubt._conclude(answer, platforms.current_capability())
+def store(answer: CallResult, begun: Moment | None = None) -> None:
+    capability = platforms.current_capability()
+    in_doubt._conclude(answer, capability, begun or Moment.now())
 
 
 def not_given() -> None:
@@ -158,6 +161,57 @@ def test_not_found_does_not_count_after_a_further_attempt(
 
     owed.refresh_from_db()
     assert (owed.state, owed.doubtful) == (AssignmentState.UNCERTAIN, True)
+
+
+# The reward's lease ended 65 seconds ago, so its grace period of 60 seconds is over.
+EARLY = [
+    pytest.param(30, 30, id="a moment before"),
+    pytest.param(3600, 30, id="the clock was set forward since"),
+    pytest.param(-3600, 30, id="the clock was set back since"),
+    pytest.param(30, 0, id="by the clock of the database"),
+    pytest.param(0, 30, id="by the clock of the worker"),
+]
+
+
+@pytest.mark.parametrize(("by_database", "by_worker"), EARLY)
+def test_not_found_does_not_count_if_it_was_asked_before_the_request_could_arrive(
+    world: World,
+    settings: Settings,
+    owed: Assignment,
+    by_database: int,
+    by_worker: int,
+) -> None:
+    """The worker froze before it stored the response, and the request arrived since."""
+    become(world, settings, "askable")
+    world.box.order(BROKEN)
+    world.run_activation()
+    Assignment.objects.update(lease_until=seconds_from_now(-65), not_before=Now())
+    [row] = in_doubt._take_to_ask(1)
+    begun = Moment(database_now() - timedelta(seconds=by_database), clock() - by_worker)
+
+    store(CallResult(row, Outcome.NOT_FOUND), begun)
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (AssignmentState.UNCERTAIN, True)
+    world.work()  # the platform is asked again at once
+    owed.refresh_from_db()
+    assert owed.state == AssignmentState.ACTIVE
+
+
+def test_not_found_counts_if_it_was_asked_after_the_grace_period(
+    world: World, settings: Settings, owed: Assignment
+) -> None:
+    become(world, settings, "askable")
+    world.box.order(BROKEN)
+    world.run_activation()
+    Assignment.objects.update(lease_until=seconds_from_now(-95), not_before=Now())
+    [row] = in_doubt._take_to_ask(1)
+    begun = Moment(database_now() - timedelta(seconds=30), clock() - 30)
+
+    store(CallResult(row, Outcome.NOT_FOUND), begun)
+
+    owed.refresh_from_db()
+    assert (owed.state, owed.doubtful) == (AssignmentState.OWED, False)
 
 
 def test_a_failed_status_check_does_not_count_after_a_further_attempt(

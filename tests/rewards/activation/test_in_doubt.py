@@ -46,12 +46,8 @@ from tests.world import World
 
 LOST = Fault(kind="lost_answer", side="platform", route="rewards")
 BROKEN = Fault(kind="error_before", side="platform", route="rewards", status=500)
+DAY_AGO = seconds_from_now(-24 * 3600)
 
-# A row that was listed and sent a day ago.
-A_DAY_AGO = {
-    "created_at": seconds_from_now(-24 * 3600),
-    "first_sent_at": seconds_from_now(-24 * 3600),
-}
 NINETY_NINE = {
     "category": "Amount",
     "type": "BonusCash",
@@ -708,7 +704,8 @@ def test_an_outcome_unknown_for_a_day_needs_review(
     world.run_activation()
     Assignment.objects.update(
         state=state,
-        **A_DAY_AGO,
+        first_sent_at=DAY_AGO,
+        created_at=DAY_AGO,
         not_before=seconds_from_now(600),
     )
 
@@ -732,7 +729,7 @@ def test_an_outcome_unknown_for_a_day_needs_review_while_calls_are_paused(
     world.box.order(LOST)
     world.run_activation()
     circuit_breaker.open_for(Side.PLATFORM, wire.Unavailable("later"), 3600)
-    Assignment.objects.update(**A_DAY_AGO)
+    Assignment.objects.update(first_sent_at=DAY_AGO, created_at=DAY_AGO)
 
     pipeline.tick()
 
@@ -743,7 +740,7 @@ def test_an_outcome_unknown_for_a_day_needs_review_while_calls_are_paused(
 def test_a_reward_never_sent_may_be_pending_for_longer(
     world: World, owed: Assignment
 ) -> None:
-    Assignment.objects.update(**A_DAY_AGO)
+    Assignment.objects.update(first_sent_at=DAY_AGO, created_at=DAY_AGO)
 
     assert deadlines.hold_unsettled() == 0
 
@@ -757,7 +754,7 @@ def test_a_receipt_after_the_deadline_still_activates_the_reward(
     taken = claimed(owed)
     let_lease_end()
     deadlines.expire()
-    Assignment.objects.update(**A_DAY_AGO)
+    Assignment.objects.update(first_sent_at=DAY_AGO, created_at=DAY_AGO)
     assert deadlines.hold_unsettled() == 1
 
     conclude(taken, [CallResult(taken.rows[0], Outcome.GIVEN, receipt="R-late")])

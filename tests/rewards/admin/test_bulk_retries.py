@@ -14,7 +14,7 @@ from django.utils.html import strip_tags
 
 from executions.models import ExecutionStop
 from promoportal.admin.links import list_of, page_of
-from rewards import bulk_retry, confirmed_moment, decisions
+from rewards import bulk_retry, confirmed_moment, obstacles
 from rewards.admin import bulk_retry_preview
 from rewards.models import (
     Assignment,
@@ -122,8 +122,8 @@ def test_state_counts_give_the_same_preview_as_rows(
 
     assert (counted.tried, counted.worth) == (looked_at.tried, looked_at.worth)
     assert (counted.tried, counted.left, counted.but) == (3, "7", "")
-    assert counted.left_alone[decisions.IN_DOUBT] == 3
-    assert counted.left_alone[decisions.EXECUTION_CANCELLED] == 2
+    assert counted.left_alone[obstacles.IN_DOUBT] == 3
+    assert counted.left_alone[obstacles.EXECUTION_CANCELLED] == 2
     assert sorted(counted.left_alone.values()) == sorted(looked_at.left_alone.values())
 
 

@@ -7,12 +7,15 @@ from datetime import timedelta
 import pytest
 from pytest_django import Settings
 
+from promoportal.db.bulk_result import SkipKind
 from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.db.database_identity import Continuity, Gap
 from promoportal.operations import restored_backup
 from promoportal.optimove import Promotions
+from rewards import decisions
+from rewards.activation import request_lifetime
 from rewards.collection import fetch_runs, ingest
-from rewards.models import AssignmentState
+from rewards.models import Assignment, AssignmentState
 from tests.conftest import Agree
 from tests.promoportal.db.second_connection import elsewhere, patiently, waits
 from tests.world import World
@@ -207,3 +210,89 @@ def test_a_row_listed_long_after_a_gap_is_looked_up_before_it_needs_review(
 
     assert world.assignment("C1").state == AssignmentState.ACTIVE
     assert len(world.box.credits) == 1
+
+
+# --- Claims from before the gap -------------------------------------------------------
+
+
+@pytest.fixture
+def first_listed_after_a_failover(world: World, settings: Settings) -> Assignment:
+    """A reward of which the new primary has no row, and which a worker may still send."""
+    settings.PLATFORM_CAPABILITY = "askable"
+    world.box.become("askable")
+    gap(ended=timedelta(seconds=20))
+    world.box.assign("7311", "C1")
+    world.collect("7311")
+    return world.assignment("C1")
+
+
+def test_not_found_waits_for_the_claims_from_before_a_failover(
+    world: World, first_listed_after_a_failover: Assignment
+) -> None:
+    world.work()
+
+    row = world.assignment("C1")
+    assert (row.state, row.doubtful) == (AssignmentState.UNCERTAIN, True)
+    assert request_lifetime.open_until(row)
+    assert row.not_before > database_now() + timedelta(minutes=4)
+    assert not world.box.credits
+
+
+def test_staff_cannot_deny_a_reward_that_a_worker_may_have_claimed_before_a_failover(
+    first_listed_after_a_failover: Assignment,
+) -> None:
+    Assignment.objects.update(state=AssignmentState.HELD, reason="UNANSWERED")
+
+    decided = decisions.not_given(Assignment.objects.all(), by=None, why="Not there.")
+
+    assert [reason.kind for reason in decided.skipped] == [SkipKind.TOO_EARLY]
+
+
+def test_a_reward_listed_long_after_a_failover_waits_for_no_claim(
+    world: World, settings: Settings, assigned_at: str
+) -> None:
+    settings.PLATFORM_CAPABILITY = "askable"
+    world.box.become("askable")
+    gap(ended=timedelta(hours=1))
+    assign(world, "C1")
+
+    world.collect("7311")
+    row = world.assignment("C1")
+
+    assert row.doubtful
+    assert not request_lifetime.open_until(row)
+
+
+def test_the_claims_of_the_last_of_several_gaps_count(
+    world: World, settings: Settings, assigned_at: str
+) -> None:
+    """Optimove may have listed the reward before the first gap."""
+    gap(ended=timedelta(seconds=20))
+    gap(ended=timedelta(hours=20))
+    assign(world, "C1")
+
+    world.collect("7311")
+
+    assert request_lifetime.open_until(world.assignment("C1"))
+
+
+def test_a_new_reward_without_a_gap_has_no_lease(world: World) -> None:
+    world.box.assign("7311", "C1")
+    world.collect("7311")
+
+    row = world.assignment("C1")
+    assert (row.doubtful, row.lease_until) == (False, None)
+
+
+@pytest.mark.parametrize("status", ["Cancelled", "NotEligible", "Unheard"])
+def test_a_reward_in_another_status_waits_for_the_claims_too(
+    world: World, status: str
+) -> None:
+    gap(ended=timedelta(seconds=20))
+    world.box.assign("7311", "C1", status=status)
+
+    world.collect("7311")
+
+    row = world.assignment("C1")
+    assert row.doubtful
+    assert request_lifetime.open_until(row)
