@@ -75,9 +75,9 @@ def test_a_reward_that_changed_after_the_backup_needs_review(
     lifecycle.resume(execution, by=operations.user, why="Restored.")
     world.wait()
 
-    found = Assignment.objects.get()
     assert not world.box.credits
-    assert found.state == AssignmentState.HELD
+    held = Assignment.objects.filter(state=AssignmentState.HELD)
+    assert held.count() == Assignment.objects.count()
 
 
 @pytest.mark.usefixtures("listed")
@@ -193,7 +193,7 @@ def test_a_late_reward_that_changed_is_not_retried(
     listed.update(properties={}, status="Assigned")
     world.collect("7311")
 
-    support.do("retry", Assignment.objects.get())
+    support.do("retry", Assignment.objects.earliest("pk"))
     world.work()
 
     assert not world.box.credits
