@@ -154,6 +154,7 @@ def test_an_outage_counts_against_the_rows_and_divides_little(
     answers.always = FAILURES["500"]
     report(world, 30)
     before = len(answers.sizes)
+    assert Redemption.objects.filter(failures__gt=0).count() >= 8
 
     answers.always = None
     report(world, 5)
