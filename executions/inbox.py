@@ -170,7 +170,13 @@ def _follow(occurrence: str, part: Sequence[Parsed]) -> None:
 
 
 def _apply(occurrence: str, kinds: set[type], part: Sequence[Parsed]) -> Execution:
-    """Apply the notifications about one execution, and return the execution."""
+    """
+    Apply the notifications about one execution, and return the execution.
+
+    A cancellation comes first: the others then start no calls.
+    """
+    if Cancelled in kinds:
+        lifecycle.cancel_by_vendor(occurrence)
     if Scheduled in kinds:
         lifecycle.open_execution(occurrence)
     if Triggered in kinds:
@@ -180,8 +186,6 @@ def _apply(occurrence: str, kinds: set[type], part: Sequence[Parsed]) -> Executi
             if isinstance(notice, Triggered)
         ]
         lifecycle.add_triggers(occurrence, customers)
-    if Cancelled in kinds:
-        lifecycle.cancel_by_vendor(occurrence)
     return Execution.objects.get(reference=occurrence)
 
 

@@ -50,21 +50,29 @@ def open_execution(
 def add_triggers(
     occurrence: str, customers: Sequence[tuple[str, Delivery | None]]
 ) -> Execution:
-    """Request the assignments of triggered customers; create or reset their rows."""
+    """
+    Request the assignments of triggered customers; create or reset their rows.
+
+    Nothing of a cancelled execution is given, so its customers are not looked up.
+    """
     with transaction.atomic():
         execution = seized(join(occurrence, kind=ExecutionKind.TRIGGERED))
-        source = dict(customers)
-        rows = Trigger.objects.filter(execution=execution, customer__in=source)
-        known = dict(rows.values_list("customer", "pk"))
-        _request_again(rows, {pk: source[customer] for customer, pk in known.items()})
-        Trigger.objects.bulk_create(
-            Trigger(execution=execution, customer=customer, delivery=delivery)
-            for customer, delivery in source.items()
-            if customer not in known
-        )
-        mark_collecting(execution, why="A customer triggered it.")
-        signals.triggered.send(Execution, row=execution)
+        if execution.stop != ExecutionStop.CANCELLED:
+            _add_rows(execution, dict(customers))
+            mark_collecting(execution, why="A customer triggered it.")
+            signals.triggered.send(Execution, row=execution)
     return execution
+
+
+def _add_rows(execution: Execution, source: Mapping[str, Delivery | None]) -> None:
+    rows = Trigger.objects.filter(execution=execution, customer__in=source)
+    known = dict(rows.values_list("customer", "pk"))
+    _request_again(rows, {pk: source[customer] for customer, pk in known.items()})
+    Trigger.objects.bulk_create(
+        Trigger(execution=execution, customer=customer, delivery=delivery)
+        for customer, delivery in source.items()
+        if customer not in known
+    )
 
 
 def ask_again(row: Trigger, *, by: Any, why: str) -> None:

@@ -141,7 +141,8 @@ MAX_JOBS_WAITING = 8
 MAX_JOBS_DUE = MAX_JOBS_WAITING + 4
 # Signals about one row add no job to a queue in which this many jobs wait: staff may
 # retry hundreds of rows at once, and the queue must also process webhooks. The
-# scheduler finds the other rows among all due rows.
+# scheduler finds the other rows among all due rows. Of the queued jobs, only one at a
+# time calls the platform: see `platform_throttle.to_call_once`.
 MAX_JOBS_ABOUT = 2
 
 

@@ -15,14 +15,16 @@ from promoportal.db import state_machine
 from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.leases import RELEASED, Lease
 from promoportal.optimove import Verdict
-from promoportal.optimove.throttle import UNAUTHORIZED
-from promoportal.resilience import outcome_policy
+from promoportal.optimove.throttle import UNAUTHORIZED, may_be_caused_by_rows
+from promoportal.resilience import circuit_breaker, outcome_policy
 from redemptions.models import Redemption, RedemptionReason, RedemptionState, Report
 
 Outcome = Report.Outcome
 
 # Failures after which staff decide. With the retry delays, about three days pass.
 GIVE_UP_AFTER = 80
+# Most redemptions whose batches are enlarged after a request that succeeded.
+MAX_ENLARGED = 5000
 # Seconds to wait after a redemption request that was not sent, and after a 401.
 AFTER_HAND_BACK, AFTER_UNAUTHORIZED = 1, 10
 
@@ -84,6 +86,23 @@ def _answered(carried: ClaimedReport, verdict: Verdict) -> ClaimedRedemptions:
     )
 
 
+def _enlarge_batches(reported: Sequence[Redemption]) -> None:
+    """
+    Double the batches of waiting rows with the same batch limit.
+
+    Otherwise, the batches would stay small after many failures. A row that is reported
+    alone stays alone: it failed alone, or staff decided so.
+    """
+    limit = reported[0].batch_limit
+    if limit < 2:
+        return
+    alike = Redemption.objects.filter(state=RedemptionState.WAITING, batch_limit=limit)
+    # Other workers may do the same at this time, or claim these rows.
+    free = alike.order_by("not_before", "pk").select_for_update(skip_locked=True)
+    keys = list(free.values_list("pk", flat=True)[:MAX_ENLARGED])
+    Redemption.objects.filter(pk__in=keys).update(batch_limit=2 * limit)
+
+
 @dataclass(frozen=True)
 class ClaimedRedemptions:
     """The redemptions claimed for a redemption request, and the request's outcome."""
@@ -101,10 +120,15 @@ class ClaimedRedemptions:
         return Redemption.objects.filter(state=RedemptionState.REPORTING, token=token)
 
     @property
+    def at_fault(self) -> QuerySet[Redemption]:
+        return self.rows.none() if self._failed_together() else self.rows
+
+    @property
     def problem(self) -> str:
         return str(self.error or "")
 
     def finish(self) -> None:
+        _enlarge_batches(self.carried.rows)
         self._hold(self.rows, RedemptionReason.REFUSED, each=self.refused)
         taken = self.rows | self._no_longer_claimed()
         why = "Optimove took report {}."
@@ -120,7 +144,8 @@ class ClaimedRedemptions:
             # These rows have failed too often.
             hopeless = self.rows.filter(failures__gte=GIVE_UP_AFTER)
             self._hold(hopeless, RedemptionReason.GIVEN_UP, problem=self.problem)
-            self._wait(self.delay, failures=F("failures") + 1)
+            counted = {"failures": F("failures") + 1}
+            self._wait(self.delay, **self._failed_together() or counted)
 
     def put_in_doubt(self) -> None:
         self._move(
@@ -128,19 +153,33 @@ class ClaimedRedemptions:
             RedemptionState.UNCERTAIN,
             "Report {} was sent and not answered.",
             problem=self.problem,
-            failures=F("failures") + 1,
             not_before=seconds_from_now(self.delay),
+            **self._failed_together() or {"failures": F("failures") + 1},
         )
 
     def refuse(self) -> None:
-        if len(self.carried.rows) > 1:
-            # The next requests have half as many rows, to find the rejected redemption.
-            self._wait(0, batch_limit=(len(self.carried.rows) + 1) // 2)
+        if divided := self._failed_together():
+            self._wait(0, **divided)
         else:
             self._hold(self.rows, RedemptionReason.REFUSED, problem=self.problem)
 
     def hold_malformed(self, rows: QuerySet[Redemption]) -> None:
         self._hold(rows, RedemptionReason.MALFORMED, problem=self.problem)
+
+    def _failed_together(self) -> dict[str, Any]:
+        """
+        Return the changes of rows that failed together and may be the cause, or {}.
+
+        The next requests have half as many rows, to find the redemption that causes
+        the failure. The failure counts against none of them: it may be another one's.
+        If all calls fail, Optimove is the cause, and smaller requests do not help.
+        """
+        count = len(self.carried.rows)
+        if count == 1 or self.error is None or not may_be_caused_by_rows(self.error):
+            return {}
+        if circuit_breaker.is_open(circuit_breaker.Side.VENDOR):
+            return {}
+        return {"batch_limit": (count + 1) // 2}
 
     def _is_key_refused(self) -> bool:
         """Return whether the response was 401, which no row has caused."""

@@ -122,7 +122,7 @@ def send(carried: ClaimedReport, client: Promotions) -> None:
     rows = [vendor_record(row) for row in carried.rows]
     try:
         with (
-            throttled_call(Priority.REPORTING),
+            throttled_call(Priority.REPORTING, is_suspect=_failed_alone(carried)),
             wire.only_while(lambda: carried.lease.left() > 0),
         ):
             if carried.report.is_batch:
@@ -136,6 +136,18 @@ def send(carried: ClaimedReport, client: Promotions) -> None:
     else:
         crash_points.at(Point.REPORTING_ANSWERED)
         conclude(carried, verdict)
+
+
+def _failed_alone(carried: ClaimedReport) -> bool:
+    """
+    Return whether the redemption failed alone before, while other calls succeeded.
+
+    A probe of the circuit breaker must count: otherwise, the next one would start at
+    once.
+    """
+    [first, *others] = carried.rows
+    is_probe = circuit_breaker.is_half_open(circuit_breaker.Side.VENDOR)
+    return not others and first.failures > 0 and not is_probe
 
 
 def vendor_record(row: Redemption) -> optimove.Redemption:

@@ -129,7 +129,8 @@ _REMAINING = f"""
 # times of the calls move by `step`, but by no more than the time since any machine last
 # asked. For a machine that never asked, they move by all of this time. If the clock was
 # set back, calls in the future count as made now. After a step, the other machines are
-# removed, because the step may be undone before they ask. See ADR 22.
+# removed, because the step may be undone before they ask. A small difference is not
+# stored, so that many small steps add up to one step. See ADR 22.
 _ACQUIRE = f"""
     WITH held AS MATERIALIZED (
         SELECT * FROM promoportal_allowance WHERE id = 1 FOR UPDATE
@@ -154,7 +155,9 @@ _ACQUIRE = f"""
             reports_at = CASE WHEN free > 0 AND %(priority)s = 'REPORTING'
                          THEN reports || now ELSE reports END,
             asked_at = now,
-            machines = jsonb_build_object(%(machine)s, started) || CASE
+            machines = jsonb_build_object(%(machine)s, CASE
+                WHEN step BETWEEN -{_TOLERANCE} AND {_TOLERANCE}
+                THEN (counted.machines ->> %(machine)s)::timestamptz ELSE started END) || CASE
                 WHEN is_stepped OR {_MAX_MACHINES} <= (
                     SELECT count(*) FROM jsonb_object_keys(counted.machines))
                 THEN '{{}}' ELSE counted.machines - %(machine)s END

@@ -61,7 +61,14 @@ def _record(error: wire.WireError, gate: BreakerState, *, is_suspect: bool) -> N
             if gate is BreakerState.PROBE:
                 circuit_breaker.release_permission(Side.VENDOR)
         case wire.Unavailable() if error.retry_after:
-            circuit_breaker.open_for(Side.VENDOR, error, error.retry_after)
+            # It may concern one question. If all calls get one, the pauses grow.
+            circuit_breaker.record_refusals(
+                Side.VENDOR,
+                error,
+                error.retry_after,
+                count=1,
+                first_time=not is_suspect,
+            )
         case wire.Misconfigured() if error.status == UNAUTHORIZED:
             circuit_breaker.trip(Side.VENDOR, error)
         case wire.Unavailable() | wire.Unanswered() if (

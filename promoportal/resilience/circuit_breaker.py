@@ -2,10 +2,10 @@
 A circuit breaker for each integration, which pauses calls that would be useless.
 
 The breaker opens if the integration rejects the portal's configuration, fails
-repeatedly, or sends `Retry-After`. While the breaker is open, rows keep their state. So
-an expired token does not set a million rows to `HELD`, and an outage does not use up
-their retries. After the pause, one call at a time probes the integration until it
-succeeds.
+repeatedly, or sends `Retry-After` repeatedly. While the breaker is open, rows keep
+their state. So an expired token does not set a million rows to `HELD`, and an outage
+does not use up their retries. After the pause, one call at a time probes the
+integration until it succeeds.
 """
 
 from __future__ import annotations

@@ -24,21 +24,23 @@ CALLS = 0x63616C6C
 
 # Takes the first free numbers. LIMIT ends the query, so no further number is locked.
 _TAKE = """
-    SELECT number FROM generate_series(1, %s) AS number
+    SELECT number FROM generate_series(%s, %s) AS number
     WHERE pg_try_advisory_lock(%s, number) LIMIT %s
 """
 _GIVE_BACK = "SELECT pg_advisory_unlock(%s, number) FROM unnest(%s::int[]) AS number"
 
 
 @contextmanager
-def acquire_permits(most: int, *, of: int) -> Iterator[int]:
+def acquire_permits(most: int, *, of: int, first: int = 1) -> Iterator[int]:
     """
     Take up to `most` free permits of the `of` permits in all; yield the number taken.
+
+    Permits with a number below `first` are left to others.
 
     Do not use it inside a transaction, or twice at the same time in one process.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [of, CALLS, most])
+        cursor.execute(_TAKE, [first, of, CALLS, most])
         numbers = [number for (number,) in cursor.fetchall()]
     try:
         yield len(numbers)

@@ -28,6 +28,8 @@ class ClaimedRows(Protocol):
 
     @property
     def rows(self) -> QuerySet[Any]: ...  # rows with the claim's lease token
+    @property
+    def at_fault(self) -> QuerySet[Any]: ...  # those that the failure counts against
     def finish(self) -> None: ...  # the call had its effect
     def hand_back(self) -> None: ...  # nothing was sent, and nothing failed
     def retry(self) -> None: ...  # no effect: count a failure, and retry later
@@ -38,8 +40,8 @@ class ClaimedRows(Protocol):
 
 def _count_malformed(claimed: ClaimedRows) -> None:
     """Count an invalid response: hold rows at `MAX_MALFORMED`, doubt the rest."""
-    claimed.hold_malformed(claimed.rows.filter(malformed__gte=MAX_MALFORMED - 1))
-    claimed.rows.update(malformed=F("malformed") + 1)
+    claimed.hold_malformed(claimed.at_fault.filter(malformed__gte=MAX_MALFORMED - 1))
+    claimed.at_fault.update(malformed=F("malformed") + 1)
     claimed.put_in_doubt()
 
 

@@ -68,7 +68,11 @@ def activate() -> None:
 
 
 def activate_one(pk: int) -> None:
-    """Activate one reward that a user waits for, if a call is permitted now."""
+    """
+    Activate one reward that a user waits for, if a call is permitted now.
+
+    Otherwise, or if another such job is running, `activate` finds the reward.
+    """
     with (
         closing(platforms.from_settings()) as platform,
         platform_throttle.to_call_once() as threads,

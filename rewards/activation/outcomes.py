@@ -76,6 +76,10 @@ class ClaimedAssignments:
     def rows(self) -> QuerySet[Assignment]:
         return _claimed(self.claim, self.results)
 
+    @property
+    def at_fault(self) -> QuerySet[Assignment]:
+        return self.rows  # each was sent in a call of its own
+
     def finish(self) -> None:
         receipts = {result.row.pk: result.receipt for result in self.results}
         mark_active(self.rows, receipts, why="The platform gave it.")

@@ -39,8 +39,15 @@ def to_ask() -> AbstractContextManager[int]:
 
 
 def to_call_once() -> AbstractContextManager[int]:
-    """Acquire a permit for one call that a user waits for."""
-    return concurrency_limit.acquire_permits(1, of=settings.PLATFORM_CONCURRENCY)
+    """
+    Acquire the one permit for calls that a user waits for, if it is free.
+
+    These jobs share their queue with webhooks, and the platform may be slow. So only
+    one worker of all hosts calls it. The reward of another job is activated with all
+    others.
+    """
+    last = settings.PLATFORM_CONCURRENCY
+    return concurrency_limit.acquire_permits(1, of=last, first=last)
 
 
 def _all_but(count: int) -> int:

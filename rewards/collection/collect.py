@@ -63,6 +63,23 @@ def collect() -> None:
             if execution is None or budget.is_spent():
                 return
             collect_from(execution, client, list_first=not triggered)
+            if triggered:
+                _look_up_parts(execution, client, budget)
+
+
+def _look_up_parts(
+    execution: Execution, client: Promotions, budget: TimeBudget
+) -> None:
+    """
+    If the look-up failed and was divided, look up its parts at once.
+
+    If one customer was the cause, a part succeeds. Otherwise, the circuit breaker
+    could see only the first failures of many executions, each with such a customer.
+    """
+    for _ in range(lookup_failures.MAX_FAILURES):
+        if budget.is_spent() or not lookup_failures.is_divided(execution):
+            return
+        collect_from(execution, client)
 
 
 def collect_from(

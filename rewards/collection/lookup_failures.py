@@ -12,9 +12,10 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from executions.models import ExecutionReason
+from executions.models import Execution, ExecutionReason, Trigger, TriggerState
 from promoportal import wire
 from promoportal.db.database_clock import seconds_from_now
+from promoportal.db.leases import due
 from promoportal.optimove import CursorRefused
 from promoportal.optimove.throttle import may_be_caused_by_rows
 from promoportal.resilience.backoff import backoff_seconds
@@ -33,6 +34,15 @@ def is_suspect(query: CustomerQuery, collection: Collection) -> bool:
     """Return whether these customers failed before, and Optimove is not the cause."""
     is_part = query.batch_limit is not None and collection.failures < MAX_FAILURES
     return query.failures > 0 or is_part
+
+
+def is_divided(execution: Execution) -> bool:
+    """Return whether the last call failed, and its customers were divided."""
+    failed = Collection.objects.filter(execution=execution, failures__gt=0)
+    parts = Trigger.objects.filter(
+        due(), execution=execution, state=TriggerState.WAITING, batch_limit__gt=0
+    )
+    return failed.exists() and parts.exists()
 
 
 def record(query: CustomerQuery, collection: Collection, error: wire.WireError) -> bool:

@@ -28,7 +28,7 @@ from executions.models import (
 from promoportal import pipeline
 from promoportal.db import state_machine
 from promoportal.db.database_clock import seconds_from_now
-from rewards.models import Assignment, AssignmentState, Collection
+from rewards.models import Assignment, Collection
 from tests.promoportal.db.second_connection import elsewhere
 from tests.world import World
 
@@ -117,18 +117,56 @@ def test_a_notification_after_the_cancellation_does_not_reopen_the_execution(
     assert Assignment.objects.get().cancelled_too_late
 
 
-def test_a_customer_of_a_cancelled_execution_is_listed_but_gets_no_reward(
+def list_calls(world: World) -> list[object]:
+    return [call for call in world.box.calls if "ssignments" in call.path]
+
+
+def test_a_customer_of_a_cancelled_execution_is_not_looked_up(world: World) -> None:
+    """Nothing of a cancelled execution is given, so a call would be useless."""
+    world.notify(EventType.CANCELLED, CampaignID=7311)
+    world.wait()
+    world.box.assign("7311", "C1")
+
+    late = world.notify(EventType.TRIGGERED, campaignID=7311, customerID="C1")
+    world.wait()
+
+    execution, late = Execution.objects.get(), current(late)
+    assert (late.state, late.execution) == (DeliveryState.READ, execution)
+    assert "cancelled" in late.transitions.get().why
+    assert execution.state == ExecutionProgress.SETTLED
+    assert not Trigger.objects.exists()
+    assert not list_calls(world)
+
+
+def test_a_customer_announced_again_after_the_cancellation_is_not_looked_up(
+    world: World,
+) -> None:
+    world.box.assign("7311", "C1")
+    world.notify(EventType.TRIGGERED, campaignID=7311, customerID="C1")
+    world.work()
+    world.notify(EventType.CANCELLED, CampaignID=7311)
+    world.wait()
+    before = list_calls(world)
+
+    world.notify(EventType.TRIGGERED, campaignID=7311, customerID="C1")
+    world.wait()
+
+    assert Trigger.objects.get().state == TriggerState.DONE
+    assert Execution.objects.get().state == ExecutionProgress.SETTLED
+    assert list_calls(world) == before
+
+
+def test_a_customer_in_one_batch_with_the_cancellation_is_not_looked_up(
     world: World,
 ) -> None:
     world.notify(EventType.CANCELLED, CampaignID=7311)
-    world.work()
+    world.notify(EventType.TRIGGERED, campaignID=7311, customerID="C1")
     world.box.assign("7311", "C1")
 
-    world.notify(EventType.TRIGGERED, campaignID=7311, customerID="C1")
-    world.work()
+    world.wait()
 
-    assert world.assignment("C1").state == AssignmentState.VOID
-    assert not world.box.credits
+    assert not list_calls(world)
+    assert Execution.objects.get().state == ExecutionProgress.SETTLED
 
 
 def test_a_second_cancellation_has_no_effect(world: World) -> None:

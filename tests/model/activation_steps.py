@@ -167,6 +167,8 @@ class _Recorder:
     def rows(self) -> Any:
         return self
 
+    at_fault = rows
+
     def filter(self, **_: Any) -> _Recorder:
         return self
 

@@ -180,3 +180,41 @@ def test_old_machines_are_forgotten() -> None:
         rate_limiter.acquire(Priority.PERSON, machine=Machine(str(number), 1.0))
 
     assert len(rate_limiter.Allowance.objects.get().machines) <= 100
+
+
+@pytest.mark.parametrize("by", [0.2, -0.2])
+def test_many_small_steps_refill_nothing(by: float, step: Step) -> None:
+    """Each step is smaller than the tolerance, and together they pass the window."""
+    granted = take(48)
+    for number in range(1, 61):
+        step(f"{number * by} seconds")
+        granted += take(1)
+
+    assert granted == 48
+
+
+@pytest.mark.parametrize("by", [0.2, -0.2])
+def test_small_steps_between_several_machines_refill_nothing(
+    by: float, step: Step
+) -> None:
+    granted = take(24) + take(24, of=other())
+    for number in range(1, 61):
+        step(f"{number * by} seconds")
+        granted += take(1, of=other() if number % 2 else None)
+
+    assert granted == 48
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [("11 seconds", "-11 seconds", "11 seconds"), ("-11 seconds", "11 seconds")],
+)
+def test_steps_forward_and_back_refill_nothing(
+    steps: tuple[str, ...], step: Step
+) -> None:
+    granted = take(48)
+    for by in steps:
+        step(by)
+        granted += take(5) + take(5, of=other())
+
+    assert granted == 48

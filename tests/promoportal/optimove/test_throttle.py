@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from promoportal import wire
+from promoportal.db.database_clock import database_now
 from promoportal.optimove.rate_limiter import Allowance, Priority
 from promoportal.optimove.throttle import Throttled, throttled_call
 from promoportal.resilience import circuit_breaker
@@ -24,6 +27,7 @@ FORBIDDEN = answered(wire.Misconfigured, 403)
 BROKEN = answered(wire.Unavailable, 500)
 UNANSWERED = wire.Unanswered("No answer.")
 TOO_MANY = wire.Unavailable("Too many", wire.Evidence(429), retry_after=90)
+HOUR = wire.Unavailable("Later", wire.Evidence(503), retry_after=3600)
 BUSY = wire.Unavailable("Later", wire.Evidence(503), retry_after=90)
 
 
@@ -58,10 +62,49 @@ def test_other_failures_stop_all_calls_only_if_no_call_succeeds(
     assert circuit_breaker.is_open(Side.VENDOR)
 
 
-def test_a_requested_pause_applies_to_all_calls() -> None:
+def test_one_requested_pause_does_not_apply_to_other_calls() -> None:
+    """It may concern one question only."""
     call(BUSY)
+    assert not circuit_breaker.is_open(Side.VENDOR)
+
+    call()
+
+
+def test_a_pause_requested_by_call_after_call_applies_to_all_calls() -> None:
+    call(BUSY, times=circuit_breaker.MAX_REFUSALS)
 
     assert circuit_breaker.is_open(Side.VENDOR)
+
+
+def test_a_requested_pause_of_an_hour_begins_with_seconds() -> None:
+    call(HOUR, times=circuit_breaker.MAX_REFUSALS)
+
+    assert pause() <= circuit_breaker.FIRST_PAUSE
+
+
+def test_requested_pauses_grow_while_no_call_succeeds() -> None:
+    call(HOUR, times=circuit_breaker.MAX_REFUSALS)
+    pauses = []
+    for _ in range(4):
+        circuit_breaker.Breaker.objects.update(open_until=database_now())
+        call(HOUR)
+        pauses.append(round(pause().total_seconds()))
+
+    assert pauses == [60, 360, 2160, 3600]
+
+
+def test_a_success_between_requested_pauses_keeps_calls_running() -> None:
+    for _ in range(5):
+        call(HOUR, times=circuit_breaker.MAX_REFUSALS - 1)
+        call()
+
+    assert not circuit_breaker.is_open(Side.VENDOR)
+
+
+def pause() -> timedelta:
+    breaker = circuit_breaker.Breaker.objects.get()
+    assert breaker.open_until is not None
+    return breaker.open_until - database_now()
 
 
 def test_a_429_pauses_the_rate_limiter_and_not_the_breaker() -> None:

@@ -241,13 +241,20 @@ def test_look_ups_have_a_permit_while_campaigns_use_all_others(
     assert (doubtful.state, doubtful.doubtful) == (AssignmentState.ACTIVE, False)
 
 
-def test_several_users_each_have_a_permit(world: World, settings: Settings) -> None:
-    settings.PLATFORM_CONCURRENCY = 2
+@pytest.mark.parametrize("permits", [1, 2, 3, 32])
+def test_only_one_worker_calls_the_platform_for_users(
+    world: World, settings: Settings, permits: int
+) -> None:
+    """The other workers of the queue process webhooks. The scheduler finds the reward."""
+    settings.PLATFORM_CONCURRENCY = permits
     owe_many(world, 1)
     (released,) = Assignment.objects.all()
     with elsewhere() as other:
         assert other.do(platform_throttle.to_call_once().__enter__) == 1
         activate.activate_one(released.pk)
+        assert not world.box.credits
+
+    world.work()
 
     released.refresh_from_db()
     assert released.state == AssignmentState.ACTIVE
