@@ -376,7 +376,7 @@ _CHANGES: Mapping[str, Callable[[State, int, _Result, Setting], State]] = {
 
 
 def _apply_late(state: State, index: int, setting: Setting) -> State:
-    """Stand for `outcomes._apply_late`: the receipt came after the end of the claim."""
+    """Stand for `outcomes.apply_receipts`: the receipt came after the end of the claim."""
     if not setting.rules.late_receipt_counts:
         return state
     if not setting.rules.late_answer_matched_by_key and state.gap is not None:

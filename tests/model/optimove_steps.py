@@ -83,7 +83,7 @@ def fetch(state: State, setting: Setting) -> Iterator[Step]:
 
 
 def _insert(state: State, index: int, setting: Setting) -> Iterator[Step]:
-    """Stand for `ingest._insert`: in a gap, the reward may have been sent."""
+    """Stand for `ingest._New.add`: in a gap, the reward may have been sent."""
     listed, gap = state.listings[index], state.gap
     new = state.rows[index]._replace(listed=listed, value=listed.value, cleared=False)
     row = _evaluated(new, state, setting)
@@ -93,8 +93,8 @@ def _insert(state: State, index: int, setting: Setting) -> Iterator[Step]:
         return
     lease = gap.lease if setting.rules.gap_rows_wait_for_old_leases else None
     doubt = row._replace(doubtful=True, first_sent=gap.since, lease=lease)
-    if row.state == VOID and setting.rules.cancelled_rows_of_a_gap_are_resolved:
-        doubt = mark_uncertain(doubt)._replace(reason="")
+    if row.state == VOID and not setting.rules.cancelled_rows_of_a_gap_are_doubtful:
+        doubt = row
     yield Step(story, _stored(state, index, doubt, setting))
     if not setting.rules.mark_and_store_exclude:
         story = f"A transaction from before the marking stores {name(index)}."

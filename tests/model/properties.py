@@ -48,7 +48,8 @@ def _broken_by_row(row: Row, record: Record, setting: Setting) -> Iterator[str]:
         yield NEVER_TWICE
     if row.state == ACTIVE and not record.credits:
         yield NEVER_LOST
-    if row.state == VOID and record.credits:
+    # The overview counts rows in VOID that are possibly activated: staff decide.
+    if row.state == VOID and record.credits and not row.doubtful:
         yield NO_UNKNOWN_CREDIT
     if row.state in (HELD, VOID) and not row.reason:
         yield NEVER_SILENT

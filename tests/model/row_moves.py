@@ -72,8 +72,9 @@ def mark_owed(
     is_doubtful = row.doubtful and not settled
     changed = row._replace(**changes)
     if is_ended and is_doubtful:
-        # A row that is uncertain stays as it is: this is no move.
-        return row if row.state == UNCERTAIN else _uncertain_again(row, changes)
+        # From these states, this is no declared move: the row stays as it is.
+        is_kept = row.state in (UNCERTAIN, VOID)
+        return row if is_kept else _uncertain_again(row, changes)
     if is_ended and not is_over and row.listed.meaning == UNKNOWN:
         return held(changed, Reason.UNKNOWN_STATUS)
     if is_ended:

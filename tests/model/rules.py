@@ -27,7 +27,7 @@ class Rules:
     """`decisions._as_listed`, `_ask_for_approval`: the limit for one reward. (2)"""
 
     totals_asked_on_retry: bool = True
-    """`decisions._take_over`: a new value counts against the limit of all. (2)"""
+    """`listed_again.take_over`: a new value counts against the limit of all. (2)"""
 
     tally_follows_value: bool = True
     """`changes.apply_changes`: the total contains the value that is listed now. (2)"""
@@ -36,28 +36,28 @@ class Rules:
     """`Assignment.difference`: a refusal does not overwrite the other owner. (3)"""
 
     late_answer_matched_by_key: bool = True
-    """`outcomes._apply_late`: a late receipt is matched by its key. (4)"""
+    """`outcomes.apply_receipts`: a late receipt is matched by its key. (4)"""
 
     time_in_future_is_doubt: bool = True
     """`claims.within_key_retention`: a first request in the future has no age. (5)"""
 
     mark_and_store_exclude: bool = True
-    """`ingest._insert`: no row is stored while the rows are being marked. (5)"""
+    """`database_identity.lock_gaps`: no row is stored while the rows are being marked. (5)"""
 
     gap_rows_wait_for_old_leases: bool = True
-    """`ingest._insert`: "not found" waits for the claims from before a gap. (5)"""
+    """`ingest._New.add`: "not found" waits for the claims from before a gap. (5)"""
 
-    cancelled_rows_of_a_gap_are_resolved: bool = True
-    """`ingest._insert`: a cancelled reward may have been sent before the gap. (5)"""
+    cancelled_rows_of_a_gap_are_doubtful: bool = True
+    """`ingest._New.add`: staff see a cancelled reward that may have been sent. (5)"""
 
     restored_rows_are_doubtful: bool = True
     """`restored_backup._mark_possibly_sent`: rows may have been sent since then. (5)"""
 
     attempt_records_promise: bool = True
-    """`claims.within_key_retention`: the platform promised to keep this key. (6)"""
+    """`promises.remembered`: the platform promised to keep this key. (6)"""
 
     decision_after_last_byte: bool = True
-    """`obstacles.to_saying`: staff looked after the last arrival. (7)"""
+    """`request_lifetime._versioned_requests`: staff looked after the arrival. (7)"""
 
     key_retention_less_margin: bool = True
     """`claims.within_key_retention`: the key is known until the last arrival. (7)"""
@@ -69,13 +69,13 @@ class Rules:
     """`in_doubt._not_found`: the grace period ended before the look-up began. (7)"""
 
     lease_kept_while_doubtful: bool = True
-    """`outcomes.ClaimedAssignments`: the grace period follows the lease. (7)"""
+    """`request_lifetime.released`: the grace period follows the lease. (7)"""
 
     proof_moves_owed: bool = True
     """`in_doubt._conclude`: proof of a credit counts in every state. (8)"""
 
     late_receipt_counts: bool = True
-    """`outcomes._apply_late`: a receipt counts after the end of the claim. (8)"""
+    """`outcomes.apply_receipts`: a receipt counts after the end of the claim. (8)"""
 
     stranded_rows_are_resolved: bool = True
     """`in_doubt._stop_stranded`: a row that no worker may send is resolved. (9)"""
@@ -102,7 +102,7 @@ class Rules:
     """`deadlines.expire`: after a lease, the outcome is unknown."""
 
     doubt_starts_grace: bool = True
-    """`deadlines.expire`: after a step of the clock, the grace period is whole."""
+    """`request_lifetime.lease_end_of_doubt`: the grace is whole after a set clock."""
 
     gateway_error_is_doubt: bool = True
     """`outcomes.retry`: after a 503, the reward may be activated."""
@@ -112,26 +112,6 @@ class Rules:
 
 
 ALL = Rules()
-# Rules of the model that the engine does not hold yet, or not in each case. Remove a
-# name in the commit that gives the engine the rule.
-NOT_YET_IN_THE_ENGINE = frozenset(
-    {
-        "decision_checks_version",
-        "resume_checks_figures",
-        "late_answer_matched_by_key",
-        "time_in_future_is_doubt",
-        "mark_and_store_exclude",
-        "gap_rows_wait_for_old_leases",
-        "cancelled_rows_of_a_gap_are_resolved",
-        "attempt_records_promise",
-        "decision_after_last_byte",
-        "key_retention_less_margin",
-        "grace_ends_before_question",
-        "lease_kept_while_doubtful",
-        "proof_moves_owed",
-        "doubt_starts_grace",
-    }
-)
 
 
 def names() -> list[str]:

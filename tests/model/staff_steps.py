@@ -83,7 +83,7 @@ def decide_now(state: State, setting: Setting) -> Iterator[Step]:
 
 def _views(state: State) -> Iterator[View]:
     for index, row in enumerate(state.rows):
-        if row.state == HELD or (row.state == UNCERTAIN and row.doubtful):
+        if row.state == HELD or _is_sayable(row):
             credited = state.records[index].credits > 0
             is_safe = row.lease is None or row.lease >= GRACE
             yield View(index, row.listed.value, credited, is_safe)
@@ -189,7 +189,7 @@ def _is_over(value: int, setting: Setting) -> bool:
 def _take_over(
     state: State, view: View, confirmed: tuple[str, ...], setting: Setting
 ) -> State:
-    """Stand for `decisions._as_listed` and `_take_over`: staff accept the list."""
+    """Stand for `decisions._as_listed`, `listed_again.take_over`: accept the list."""
     row = state.rows[view.row]
     if row.listed.meaning == UNKNOWN or row.listed.is_other_owner:
         return state
@@ -246,6 +246,8 @@ def _say_not_given(state: State, view: View, setting: Setting) -> State:
     }
     is_ended = state.stop == STOPPED or row.listed.meaning == CANCELLED
     reason = "" if is_ended else _next_reason(row, setting)
+    if row.state == VOID:
+        return with_row(state, view.row, row._replace(**settled))
     if row.state == HELD and reason:
         kept = row._replace(**settled)._replace(reason=reason)
         return with_row(state, view.row, kept)

@@ -278,7 +278,7 @@ EXCEPTIONS = (
             "rewards/models/assignment.py": "died, doubtful, held, owed, was given",
             "rewards/models/collection.py": "a person, let go, under way",
             "rewards/models/retrial.py": "retrial",
-            "rewards/obstacles.py": "held, in doubt, press",
+            "rewards/obstacles.py": "held, in doubt, press, was given",
             "rewards/transitions.py": "in doubt, meanwhile, taken back, was given",
             "templates/403.html": "nothing was done",
             "templates/403_csrf.html": "anew, nothing was done",
