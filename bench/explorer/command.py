@@ -20,6 +20,7 @@ from bench.explorer.exploration import Search
 from bench.explorer.schedules import (
     CAPABILITIES,
     Budget,
+    Diverged,
     explorer,
     read_name,
     repeat,
@@ -97,7 +98,10 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         with explorer(capability, name=_database()) as explorer_:
             explorer_.told = []
-            problems = repeat(explorer_, choices)
+            try:
+                problems = repeat(explorer_, choices)
+            except Diverged as error:
+                raise CommandError(str(error)) from error
         self.stdout.write("\n".join([*explorer_.told, *problems]))
         if problems:
             raise CommandError("A guarantee is broken: see above.", returncode=1)
@@ -147,7 +151,7 @@ def _text(task: Task, found: dict[str, Any]) -> str:
         "  "
         + ", ".join(
             f"{found[name]:,} {name}"
-            for name in ("runs", "choices", "states", "pruned")
+            for name in ("runs", "choices", "states", "pruned", "diverged")
         ),
     ]
     if found["bad"]:

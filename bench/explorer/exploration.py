@@ -12,7 +12,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bench.explorer.schedules import Budget, Ended, Explorer, Node, Option, named
+from bench.explorer.schedules import (
+    Budget,
+    Diverged,
+    Ended,
+    Explorer,
+    Node,
+    Option,
+    named,
+)
 
 # The sample takes every other deviation from this number of newest ones.
 _LATEST, _HALF = 100, 0.5
@@ -27,6 +35,7 @@ class Found:
     states: int = 0  # different states, in which no actor waited
     pruned: int = 0  # states that were reached again with no larger budget
     choices: int = 0
+    diverged: int = 0  # parts that could not be repeated, and were left out
     is_complete: bool = False
     seconds: float = 0.0
     bad: str = ""  # ID of a schedule
@@ -69,7 +78,7 @@ class Search:
         while part := self._next():
             self._run(part)
         self.found.is_complete = not (
-            self._deviations or self._states or self.found.bad
+            self._deviations or self._states or self.found.bad or self.found.diverged
         )
         self.found.states = len(self._seen)
         self.found.seconds = time.monotonic() - self._began
@@ -104,6 +113,11 @@ class Search:
             is_over = explorer.run(choose, once=True)
         except Ended as error:
             explorer.problems.append(str(error))
+        except Diverged:
+            # A session of a killed job may still have had its locks, for example.
+            explorer.end_all()
+            self.found.diverged += 1
+            return
         self.found.runs += 1
         self.found.choices += explorer.number - part.node.number
         if explorer.problems:

@@ -85,6 +85,10 @@ class Ended(Exception):
     """The part of a schedule that was asked for is over."""
 
 
+class Diverged(Exception):
+    """The schedule cannot be repeated: it does not have the choice that was made."""
+
+
 @dataclass
 class Explorer:
     """The environment of all schedules of one platform's capability."""
@@ -163,7 +167,7 @@ class Explorer:
                 return True
             self._choose(options).act()
             if self.problems:
-                self._wake_all()
+                self.end_all()
                 return True
 
     def _choose(self, options: list[Option], where: str = "") -> Option:
@@ -171,6 +175,8 @@ class Explorer:
         if self.number > MOST_CHOICES:
             raise Ended(f"The schedule goes on after {MOST_CHOICES} choices.")
         chosen = self.chooser(self.number, options)
+        if chosen >= len(options):
+            raise Diverged(f"Choice {self.number} has no option {chosen}.")
         if chosen:
             self.taken.append((self.number, chosen))
         option = options[chosen]
@@ -318,7 +324,8 @@ class Explorer:
         self.turns.proceed(actor)
         self._drive(actor)
 
-    def _wake_all(self) -> None:
+    def end_all(self) -> None:
+        """Let all suspended actors run to their end."""
         for actor in list(self.suspended):
             self.suspended.remove(actor)
             while not actor.is_done:
@@ -330,7 +337,12 @@ class Explorer:
             if actor.at == Point.ACTIVATING_CLAIMED:
                 self._note(invariants.after_claim())
             where = f"{actor.name} at {actor.at!r}: "
-            self._choose(list(self._options_at(actor)), where).act()
+            try:
+                option = self._choose(list(self._options_at(actor)), where)
+            except Diverged:
+                self.suspended.append(actor)
+                raise
+            option.act()
             self._note(invariants.of_ledger(self.sides.world))
             if actor in self.suspended:
                 return

@@ -8,6 +8,7 @@ from bench.explorer.exploration import Search
 from bench.explorer.schedules import (
     CAPABILITIES,
     Budget,
+    Diverged,
     Option,
     named,
     read_name,
@@ -57,6 +58,18 @@ def test_the_same_id_tells_the_same_story_twice(opened: Open) -> None:
 
     assert stories[0] == stories[1]
     assert any("kill" in line for line in stories[0])
+
+
+def test_a_choice_that_a_schedule_does_not_have_ends_it_and_all_its_jobs(
+    opened: Open,
+) -> None:
+    explorer = opened("askable")
+
+    with pytest.raises(Diverged):
+        repeat(explorer, {3: 1, 5: 999})
+    explorer.end_all()
+
+    assert not repeat(explorer, {})
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
