@@ -88,7 +88,7 @@ def finish(world: World) -> None:
 
 
 def ask() -> None:
-    """Ask the platform about rows in doubt, as long after their requests as needed."""
+    """Ask the platform about possibly activated rows, after all requests are over."""
     for _ in range(3):
         in_doubt.settle()
         past = seconds_from_now(-3600)
