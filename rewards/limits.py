@@ -18,19 +18,28 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
-from django.db.models import DecimalField, F, IntegerField, QuerySet
+from django.db.models import DecimalField, F, IntegerField, Q, QuerySet
 from django.db.models.functions import Greatest
 
 from executions import lifecycle
 from executions.models import Execution
-from promoportal.db import row_versions
+from promoportal import optimove
+from promoportal.db import row_versions, state_machine
 from promoportal.db.bulk import Columns
 from promoportal.db.row_versions import Seen
 from promoportal.db.state_machine import LostRace
 from promoportal.runtime.environment import amounts
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
-from rewards.models import Assignment, AssignmentReason, Collection, Tally
+from rewards.models import (
+    Assignment,
+    AssignmentReason,
+    AssignmentState,
+    Collection,
+    CollectionState,
+    Lookup,
+    Tally,
+)
 
 _amounts = cache(amounts)
 BATCH_SIZE = 5000
@@ -181,7 +190,12 @@ def _release(locked: Collection) -> None:
 
 
 def _release_some(collection_pk: int) -> bool:
-    """Clear one batch of rows; return whether there may be further rows."""
+    """
+    Clear one batch of rows; return whether there may be further rows.
+
+    While the list is open, rows of a gap stay as they are: the end of the last run, or
+    of the look-up, clears them.
+    """
     with transaction.atomic():
         # One transaction for a million rows would take longer than a job may run.
         locked = Collection.objects.select_for_update().get(pk=collection_pk)
@@ -190,12 +204,47 @@ def _release_some(collection_pk: int) -> bool:
         waiting = Assignment.objects.filter(
             execution=locked.execution_id, cleared=False, pk__lte=locked.cleared_to
         )
+        if _is_list_open(locked):
+            waiting = waiting.exclude(_OF_GAP)
+        elif _may_lack_first_rows(locked):
+            _hold_unordered(waiting.filter(_OF_GAP))
         some = list(waiting.order_by("pk").values_list("pk", flat=True)[:BATCH_SIZE])
         if Assignment.objects.filter(pk__in=some).update(cleared=True):
             signals.owed.send(Execution)
         if len(some) < BATCH_SIZE:
             Collection.objects.filter(pk=collection_pk).update(cleared_to=None)
         return len(some) == BATCH_SIZE
+
+
+# Rows that may have been sent in a gap of the database, and not since. Their order
+# decides their keys: see `ingest`.
+_OF_GAP = Q(doubtful=True, order__isnull=True)
+_INCOMPLETE = (
+    "The database was restored, and Optimove's list stayed incomplete. A missing"
+    " assignment of this customer may have been sent with the key of this one."
+)
+
+
+def _is_list_open(locked: Collection) -> bool:
+    """Return whether further rows of an owner may follow: a run, a recheck, a look-up."""
+    is_open = locked.state in {CollectionState.WAITING, CollectionState.COLLECTING}
+    return is_open or Lookup.objects.filter(collection=locked).exists()
+
+
+def _may_lack_first_rows(locked: Collection) -> bool:
+    """Return whether a list that needs review may lack a row that was sent before."""
+    is_held = locked.state == CollectionState.HELD
+    return is_held and optimove.current().vendor.repeats_are_meant
+
+
+def _hold_unordered(rows: QuerySet[Assignment]) -> None:
+    state_machine.move_all(
+        rows.filter(state=AssignmentState.OWED),
+        AssignmentState.HELD,
+        why=_INCOMPLETE,
+        reason=AssignmentReason.REPEATED,
+        problem=_INCOMPLETE,
+    )
 
 
 _FIGURES = "figures"

@@ -89,9 +89,14 @@ def _uncertain() -> QuerySet[Assignment]:
 
 
 def _stranded(capability: Capability) -> QuerySet[Assignment]:
-    """Return due, `doubtful` rows in `OWED` that no worker may send."""
+    """
+    Return due, `doubtful` rows in `OWED` that no worker may send.
+
+    Rows that are not cleared wait: their list may be stored in part, and "not found"
+    would end their doubt before it is known which row has which key.
+    """
     doubtful = Assignment.objects.filter(
-        due(), state=AssignmentState.OWED, doubtful=True
+        due(), state=AssignmentState.OWED, doubtful=True, cleared=True
     )
     return doubtful.exclude(sendable(capability))
 

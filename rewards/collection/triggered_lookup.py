@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from executions.models import Execution, ExecutionReason, Trigger, TriggerState
-from promoportal import optimove
 from promoportal.db import state_machine
 from promoportal.db.database_clock import seconds_from_now
 from promoportal.db.leases import due
@@ -238,21 +237,23 @@ _NOT_LISTED = "Optimove announced this customer and does not list them."
 
 def _expects_more() -> Q:
     """
-    Return a filter for customers with more announcements than assignments.
+    Return a filter for customers who may get a further assignment soon.
 
-    It matches only if `repeats_are_meant` is set in the contract file. An announcement
-    may have been delivered twice, so these customers are looked up less often than
-    customers who are not listed at all.
+    It matches customers with more announcements than assignments, and those without a
+    new assignment since they were announced: Optimove may list the new one late. An
+    announcement may have been delivered twice, so these customers are looked up less
+    often than customers who are not listed at all.
     """
-    if not optimove.current().vendor.repeats_are_meant:
-        return Q(pk=None)
     assigned = Assignment.objects.filter(
         execution=OuterRef("execution"), customer=OuterRef("customer")
     )
     counted = assigned.order_by().values("customer").annotate(number=Count("pk"))
+    is_short = Q(announced__gt=Subquery(counted.values("number")))
+    # `state_since`: while a customer waits, a further announcement only adds to the
+    # number of announcements.
+    is_old = ~Exists(assigned.filter(created_at__gte=OuterRef("state_since")))
     expecting = Trigger.objects.filter(
-        announced__gt=Subquery(counted.values("number")),
-        attempts__lt=MAX_FAILURES_TOGETHER,
+        is_short | is_old, attempts__lt=MAX_FAILURES_TOGETHER
     )
     return Q(pk__in=expecting.values("pk"))
 

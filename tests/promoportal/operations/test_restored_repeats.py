@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 
+from promoportal.db import database_identity
 from promoportal.operations import restored_backup
 from promoportal.sandbox import Fault
 from rewards import decisions
@@ -170,7 +171,9 @@ def test_repeats_assigned_after_the_restore_are_activated(
     agree(MEANT)
     restore(backup())
     restored_backup.detect_restore()
-    assign(world, "A1", "A2", at=timezone.now() + timedelta(minutes=10))
+    # Later than the gap by more than the largest difference of two time zones.
+    assigned_at = timezone.now() + database_identity.ZONES + timedelta(minutes=10)
+    assign(world, "A1", "A2", at=assigned_at)
 
     world.announce("7311")
 

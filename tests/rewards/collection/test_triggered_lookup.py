@@ -192,7 +192,7 @@ def test_a_worker_that_lost_its_lease_stores_no_page_of_a_look_up(
 
 
 def test_a_customer_announced_during_a_look_up_is_looked_up_again(
-    lists: CustomerLists,
+    lists: CustomerLists, world: World
 ) -> None:
     trigger(lists, 15)
     calls(1)
@@ -200,22 +200,102 @@ def test_a_customer_announced_during_a_look_up_is_looked_up_again(
 
     calls(1)
     assert Trigger.objects.get(state=TriggerState.WAITING).customer == "C3"
-    fetch()
+    finish(world)
 
     assert lists.calls[-1] == (("C3",), "")
     assert listed() == 15
 
 
 def test_all_customers_may_be_announced_again_during_a_look_up(
-    lists: CustomerLists,
+    lists: CustomerLists, world: World
 ) -> None:
     trigger(lists, 15)
     calls(1)
     add_triggers("7311", [(f"C{number}", None) for number in range(15)])
 
-    fetch()
+    finish(world)
 
     assert listed() == 15
+
+
+def promotions() -> set[str]:
+    found = Assignment.objects.values_list("promotion__reference", flat=True)
+    return {reference or "" for reference in found}
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_reward_is_found_that_optimove_lists_late_after_a_further_announcement(
+    lists: CustomerLists, world: World, first: int
+) -> None:
+    """The row of an earlier announcement is listed at once."""
+    lists.assign("C0", first)
+    trigger(lists, 1)
+    finish(world)
+    trigger(lists, 1)
+    calls(1)
+
+    lists.assign("C0")
+    finish(world)
+
+    assert f"promo-{first}" in promotions()
+    assert listed() == 1
+
+
+def test_both_rewards_are_found_of_two_announcements_before_the_first_look_up(
+    lists: CustomerLists, world: World
+) -> None:
+    trigger(lists, 1)
+    trigger(lists, 1)
+    calls(1)
+
+    lists.assign("C0")
+    finish(world)
+
+    assert promotions() == {"promo-0", "promo-1"}
+    assert listed() == 1
+
+
+def test_a_late_reward_is_found_if_a_list_had_another_one_before_the_announcement(
+    lists: CustomerLists, world: World
+) -> None:
+    trigger(lists, 1)
+    finish(world)
+    Trigger.objects.all().delete()
+    trigger(lists, 1)
+    calls(1)
+
+    lists.assign("C0")
+    finish(world)
+
+    assert promotions() == {"promo-0", "promo-1"}
+
+
+def test_an_announcement_that_arrives_twice_ends_without_review(
+    lists: CustomerLists, world: World
+) -> None:
+    trigger(lists, 1)
+    finish(world)
+    trigger(lists, 1)
+    lists.calls.clear()
+
+    finish(world)
+
+    assert listed() == 1
+    assert len(lists.calls) == 1 + triggered_lookup.MAX_FAILURES_TOGETHER
+
+
+def test_a_customer_with_a_new_reward_is_not_looked_up_again(
+    lists: CustomerLists, world: World
+) -> None:
+    trigger(lists, 1)
+    finish(world)
+    lists.assign("C0")
+    trigger(lists, 1)
+    lists.calls.clear()
+
+    finish(world)
+
+    assert listed() == len(lists.calls) == 1
 
 
 def test_known_rows_are_no_circle(lists: CustomerLists, world: World) -> None:
@@ -228,7 +308,8 @@ def test_known_rows_are_no_circle(lists: CustomerLists, world: World) -> None:
 
     finish(world)
 
-    assert listed() == len(lists.calls) == pages
+    assert listed() == pages
+    assert len(lists.calls) == pages * (1 + triggered_lookup.MAX_FAILURES_TOGETHER)
 
 
 @pytest.mark.parametrize("next_cursor", [str, None], ids=["same", "new"])
