@@ -27,10 +27,17 @@ from promoportal.db import row_versions
 from promoportal.db.bulk import Columns
 from promoportal.db.row_versions import Seen
 from promoportal.db.state_machine import LostRace
+from promoportal.optimove import Meaning
 from promoportal.runtime.environment import amounts
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
-from rewards.models import Assignment, AssignmentReason, Collection, Tally
+from rewards.models import (
+    Assignment,
+    AssignmentReason,
+    AssignmentState,
+    Collection,
+    Tally,
+)
 
 _amounts = cache(amounts)
 BATCH_SIZE = 5000
@@ -97,6 +104,12 @@ def admit(
             _add(execution, unit, customers, total)
     if again and current().bound_executions():
         Collection.objects.filter(execution=execution).update(cleared_to=None)
+
+
+def is_counted(row: Assignment) -> bool:
+    """Return whether the tallies contain the row: it is assigned, sent or activated."""
+    is_assigned = row.meaning == Meaning.ACTIVATE
+    return is_assigned or row.order is not None or row.state == AssignmentState.ACTIVE
 
 
 def _add(execution: Execution, unit: str, customers: int, total: Decimal) -> None:
