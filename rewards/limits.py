@@ -106,6 +106,21 @@ def admit(
         Collection.objects.filter(execution=execution).update(cleared_to=None)
 
 
+def admit_activated(rows: Iterable[Assignment]) -> None:
+    """
+    Count rewards of one execution that become `ACTIVE` and were not counted before.
+
+    After a restored backup, a reward that is not assigned may turn out to be activated.
+    If the execution is over a limit now, it is stopped. The caller must have locked the
+    execution exclusively, and have fetched the rows with it.
+    """
+    uncounted = [row for row in rows if not is_counted(row)]
+    if uncounted:
+        execution = uncounted[0].execution
+        admit(execution, [{"unit": row.unit, "value": row.value} for row in uncounted])
+        hold_if_over(execution)
+
+
 def is_counted(row: Assignment) -> bool:
     """Return whether the tallies contain the row: it is assigned, sent or activated."""
     is_assigned = row.meaning == Meaning.ACTIVATE

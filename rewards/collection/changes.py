@@ -84,10 +84,11 @@ def _has_sent_values(old: Assignment) -> bool:
     After a restored backup, a row has no order, but may have been sent. A row that was
     not assigned, or that had no valid reward, was not sent with what is stored.
     """
-    if old.order is not None or _is_active(old):
+    if old.order is not None:
         return True
     has_values = old.reward is not None or bool(old.unique_code)
-    return old.doubtful and has_values and old.state != AssignmentState.VOID
+    is_unsent = not old.doubtful or old.state == AssignmentState.VOID
+    return has_values and (_is_active(old) or not is_unsent)
 
 
 def _is_active(old: Assignment) -> bool:
