@@ -14,6 +14,7 @@ from pytest_django import Settings
 from promoportal import wire
 from promoportal.db.database_clock import database_now
 from promoportal.db.leases import Lease
+from promoportal.operations import next_step
 from promoportal.optimove import Promotions, Verdict, rate_limiter
 from promoportal.optimove.promotions_api import Refusal
 from promoportal.optimove.rate_limiter import Priority
@@ -22,6 +23,7 @@ from promoportal.resilience.circuit_breaker import Breaker
 from promoportal.sandbox import Fault
 from redemptions import decisions, in_doubt, report_outcomes, reporting
 from redemptions.models import Redemption, RedemptionReason, RedemptionState, Report
+from rewards.models import Assignment
 from tests.conftest import Agree
 from tests.factories import RedemptionFactory
 from tests.promoportal.db.second_connection import elsewhere
@@ -624,6 +626,24 @@ def test_a_late_response_counts_although_staff_report_again(
 
     assert states() == {RedemptionState.REPORTED: 8}
     assert counted(world) == (8, 0)
+
+
+def test_a_late_response_counts_although_staff_wrote_the_redemption_off(
+    world: World, give: Give, agree: Agree
+) -> None:
+    agree(UNSAFE)
+    give(1)
+    carried = claim(world)
+    world.let_time_come()
+    in_doubt.expire()
+    in_doubt.settle()
+    decisions.write_off(Redemption.objects.all(), by=None, why="It is too old.")
+
+    send(carried)
+
+    [row] = Assignment.objects.select_related("execution", "redemption")
+    assert states() == {RedemptionState.REPORTED: 1}
+    assert "Optimove knows it" in next_step.of(row).sentence
 
 
 def test_a_late_response_counts_after_the_retries_are_exhausted(
