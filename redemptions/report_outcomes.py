@@ -162,6 +162,9 @@ class ClaimedRedemptions:
             "Report {} was sent and not answered.",
             problem=self.problem,
             not_before=seconds_from_now(self.delay),
+            lease_until=F(
+                "lease_until"
+            ),  # the request may arrive until some time later
             **self._failed_together() or {"failures": F("failures") + 1},
         )
 
@@ -219,4 +222,4 @@ class ClaimedRedemptions:
         self, rows: QuerySet[Redemption], to: RedemptionState, why: str, **changes: Any
     ) -> None:
         why = why.format(self.carried.report.pk)
-        state_machine.move_all(rows, to, why=why, **changes, **RELEASED)
+        state_machine.move_all(rows, to, why=why, **{**RELEASED, **changes})

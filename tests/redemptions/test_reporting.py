@@ -9,10 +9,12 @@ from uuid import uuid4
 
 import pytest
 from django.db import transaction
+from django.db.models import F
 from pytest_django import Settings
 
 from promoportal import wire
-from promoportal.db.database_clock import database_now
+from promoportal.db.bulk_result import SkipKind
+from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.db.leases import Lease
 from promoportal.operations import next_step
 from promoportal.optimove import Promotions, Verdict, rate_limiter
@@ -607,6 +609,34 @@ def test_two_workers_never_claim_the_same_redemption() -> None:
     assert own is not None
     carried = {row.pk for row in (*theirs, *own.rows)}
     assert len(carried) == len(theirs) + len(own.rows) == 8
+
+
+@pytest.mark.parametrize("is_worker_lost", [False, True])
+def test_a_report_is_repeated_only_when_the_first_cannot_arrive_any_more(
+    world: World, give: Give, agree: Agree, is_worker_lost: bool
+) -> None:
+    agree(UNSAFE)
+    give(1)
+    if is_worker_lost:
+        claim(world)
+        Redemption.objects.update(lease_until=seconds_from_now(-1))
+        in_doubt.expire()
+    else:
+        world.box.order(fault("lost_answer"))
+        world.let_time_come()
+        reporting.report()
+    Redemption.objects.update(not_before=seconds_from_now(-1))
+    in_doubt.settle()
+    rows = Redemption.objects.all()
+
+    early = decisions.report_again(rows, by=None, why="Not in Optimove.")
+    Redemption.objects.update(lease_until=F("lease_until") - timedelta(seconds=110))
+    later = decisions.report_again(rows, by=None, why="Not in Optimove.")
+
+    [reason] = early.skipped
+    assert reason.kind == SkipKind.TOO_EARLY
+    assert "may still arrive until" in reason.sentence
+    assert later.done == 1
 
 
 def test_a_late_response_counts_although_staff_report_again(
