@@ -43,7 +43,7 @@ _NOT_ACTIVE = {
     AssignmentState.HELD: "held",
     AssignmentState.VOID: "nothing to activate",
 }
-_IN_DOUBT = "in doubt"  # instead of a reason, for rows in `VOID`
+_IN_DOUBT = "possibly activated"  # instead of a reason, for rows in `VOID`
 _NOT_REPORTED = {
     RedemptionState.WAITING: "to be reported",
     RedemptionState.REPORTING: "being reported",
@@ -149,7 +149,7 @@ def _kind(row: Counted) -> tuple[str, str, str]:
 
 def _name(_: str, state: str, reason: str) -> str:
     if reason == _IN_DOUBT:
-        return "possibly activated"
+        return _IN_DOUBT
     if reason in AssignmentReason.values:
         return AssignmentReason(reason).phrase
     return _NOT_ACTIVE[AssignmentState(state)]

@@ -227,7 +227,7 @@ def test_assignments_in_review_come_first_and_those_without_a_reward_are_collaps
 def test_a_reward_that_may_be_activated_is_not_called_nothing(
     crm: StaffClient, reason: str
 ) -> None:
-    """After a restored backup, it may have been assigned and activated meanwhile."""
+    """After a restored backup, it may have been assigned and activated since then."""
     row = AssignmentFactory(
         customer="C1",
         state=AssignmentState.VOID,

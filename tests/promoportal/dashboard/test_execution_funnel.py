@@ -92,8 +92,8 @@ def stages(staff: StaffClient, execution: Execution) -> dict[str, Stage]:
     return {stage.name: stage for stage in panel(staff, execution).stages}
 
 
-def test_rewards_in_doubt_are_not_called_cancelled(crm: StaffClient) -> None:
-    """After a restored backup, a reward in `VOID` may have been activated meanwhile."""
+def test_possibly_activated_rewards_are_not_called_cancelled(crm: StaffClient) -> None:
+    """After a restored backup, a reward in `VOID` may have been activated since then."""
     execution, void = ExecutionFactory(), AssignmentState.VOID
     kinds: list[dict[str, Any]] = [
         {"reason": AssignmentReason.CANCELLED},
