@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from promoportal import optimove
 from promoportal.db import state_machine
-from promoportal.db.leases import RELEASED, due
+from promoportal.db.leases import due
 from redemptions.models import Redemption, RedemptionReason, RedemptionState, Report
 from redemptions.report_outcomes import GIVE_UP_AFTER
 
@@ -29,7 +29,7 @@ def expire() -> int:
             why="Its worker died or froze while it may have been sent.",
             failures=F("failures") + 1,
             not_before=Now(),
-            **RELEASED,
+            token=None,  # the end of the lease is kept: see `decisions.report_again`
         )
         Report.objects.filter(redemptions__in=lost, outcome="").update(
             outcome=Report.Outcome.LOST, ended_at=Now()

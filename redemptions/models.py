@@ -124,7 +124,8 @@ class Redemption(Stateful, Leased):
                 }
             ),
             RedemptionState.REPORTED: frozenset(),
-            RedemptionState.WRITTEN_OFF: frozenset(),
+            # A late response may show that Optimove accepted it.
+            RedemptionState.WRITTEN_OFF: frozenset({RedemptionState.REPORTED}),
         }
     }
     versioned = {"row": ("state", "state_since", "attempts", "reason")}

@@ -103,6 +103,14 @@ def _enlarge_batches(reported: Sequence[Redemption]) -> None:
     Redemption.objects.filter(pk__in=keys).update(batch_limit=2 * limit)
 
 
+# States in which a late response counts. Staff may have written the redemption off.
+_OPEN = (
+    RedemptionState.UNCERTAIN,
+    RedemptionState.WAITING,
+    RedemptionState.WRITTEN_OFF,
+)
+
+
 @dataclass(frozen=True)
 class ClaimedRedemptions:
     """The redemptions claimed for a redemption request, and the request's outcome."""
@@ -154,6 +162,9 @@ class ClaimedRedemptions:
             "Report {} was sent and not answered.",
             problem=self.problem,
             not_before=seconds_from_now(self.delay),
+            lease_until=F(
+                "lease_until"
+            ),  # the request may arrive until some time later
             **self._failed_together() or {"failures": F("failures") + 1},
         )
 
@@ -187,13 +198,12 @@ class ClaimedRedemptions:
         return isinstance(error, wire.Misconfigured) and error.status == UNAUTHORIZED
 
     def _no_longer_claimed(self) -> QuerySet[Redemption]:
-        """Return the accepted rows that may be reported again since their lease ended."""
+        """Return the accepted rows that were not `REPORTED` when their lease ended."""
         lost = [RedemptionReason.UNANSWERED, RedemptionReason.GIVEN_UP]
         # The report is found by its token: after a failover, another report may have
         # its primary key.
         return Redemption.objects.filter(
-            Q(state__in=[RedemptionState.UNCERTAIN, RedemptionState.WAITING])
-            | Q(state=RedemptionState.HELD, reason__in=lost),
+            Q(state__in=_OPEN) | Q(state=RedemptionState.HELD, reason__in=lost),
             report__token=self.carried.lease.token,
         ).exclude(pk__in=self.refused)
 
@@ -212,4 +222,4 @@ class ClaimedRedemptions:
         self, rows: QuerySet[Redemption], to: RedemptionState, why: str, **changes: Any
     ) -> None:
         why = why.format(self.carried.report.pk)
-        state_machine.move_all(rows, to, why=why, **changes, **RELEASED)
+        state_machine.move_all(rows, to, why=why, **{**RELEASED, **changes})

@@ -283,6 +283,7 @@ def _given(
     )
     if isinstance(reasons, SkipReason):
         return reasons
+    limits.admit_activated([row])
     rows = Assignment.objects.filter(pk=row.pk)
     mark_active(rows, {row.pk: f"said by {by}"[:200]}, by=by, why=reasons)
     return None

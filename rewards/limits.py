@@ -28,6 +28,7 @@ from promoportal.db import row_versions, state_machine
 from promoportal.db.bulk import Columns
 from promoportal.db.row_versions import Seen
 from promoportal.db.state_machine import LostRace
+from promoportal.optimove import Meaning
 from promoportal.runtime.environment import amounts
 from promoportal.runtime.time_budget import TimeBudget
 from rewards import signals
@@ -106,6 +107,27 @@ def admit(
             _add(execution, unit, customers, total)
     if again and current().bound_executions():
         Collection.objects.filter(execution=execution).update(cleared_to=None)
+
+
+def admit_activated(rows: Iterable[Assignment]) -> None:
+    """
+    Count rewards of one execution that become `ACTIVE` and were not counted before.
+
+    After a restored backup, a reward that is not assigned may turn out to be activated.
+    If the execution is over a limit now, it is stopped. The caller must have locked the
+    execution exclusively, and have fetched the rows with it.
+    """
+    uncounted = [row for row in rows if not is_counted(row)]
+    if uncounted:
+        execution = uncounted[0].execution
+        admit(execution, [{"unit": row.unit, "value": row.value} for row in uncounted])
+        hold_if_over(execution)
+
+
+def is_counted(row: Assignment) -> bool:
+    """Return whether the tallies contain the row: it is assigned, sent or activated."""
+    is_assigned = row.meaning == Meaning.ACTIVATE
+    return is_assigned or row.order is not None or row.state == AssignmentState.ACTIVE
 
 
 def _add(execution: Execution, unit: str, customers: int, total: Decimal) -> None:

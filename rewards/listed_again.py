@@ -65,8 +65,9 @@ def take_over(
     row: Assignment, columns: dict[str, Any], verdict: evaluation.Verdict
 ) -> None:
     """Store the new values of the row; stop its execution if a limit is exceeded."""
-    counted = [row] if row.meaning == Meaning.ACTIVATE else []
-    limits.admit(row.execution, [columns], instead_of=counted)
+    before = [row] if limits.is_counted(row) else []
+    now = [columns] if columns["meaning"] == Meaning.ACTIVATE else []
+    limits.admit(row.execution, now, instead_of=before)
     is_over = limits.hold_if_over(row.execution)
     columns |= {"order": None, "cleared": row.cleared and not is_over}
     if verdict.reason:

@@ -57,9 +57,10 @@ class Reward:
 
     @property
     def is_nothing(self) -> bool:
-        """Return whether Optimove's status says that there is nothing to activate."""
+        """Return whether Optimove assigned nothing, and nothing can be activated."""
         return (
             self.row.state == AssignmentState.VOID
+            and not self.row.doubtful
             and self.row.meaning == Meaning.NOTHING
         )
 

@@ -43,6 +43,7 @@ _NOT_ACTIVE = {
     AssignmentState.HELD: "held",
     AssignmentState.VOID: "nothing to activate",
 }
+_IN_DOUBT = "possibly activated"  # instead of a reason, for rows in `VOID`
 _NOT_REPORTED = {
     RedemptionState.WAITING: "to be reported",
     RedemptionState.REPORTING: "being reported",
@@ -115,10 +116,30 @@ def _differences(
     counts: Counter[tuple[str, str, str]] = Counter()
     for row in rows:
         counts[_kind(row)] += row.count
+    in_doubt = _void_in_doubt(figures) & counts if counts else Counter()
+    counts -= in_doubt
+    for (meaning, state, _), count in in_doubt.items():
+        counts[meaning, state, _IN_DOUBT] += count
     return [
         Difference(_name(*kind), count, _of_kind(figures, *kind))
         for kind, count in counts.most_common()
     ]
+
+
+def _void_in_doubt(figures: ExecutionStatistics) -> Counter[tuple[str, str, str]]:
+    """
+    Return the rows in `VOID` that may be activated, by kind; at most `MAX_ROWS_COMPARED`.
+
+    After a restored backup, such a row may have been activated before the restore.
+    """
+    void = AssignmentState.VOID
+    if not figures.assigned[void]:
+        return Counter()
+    rows = Assignment.objects.filter(
+        execution=figures.execution, state=void, doubtful=True
+    )
+    kinds = rows.values_list("meaning", "state", "reason")
+    return Counter(kinds[:MAX_ROWS_COMPARED])
 
 
 def _kind(row: Counted) -> tuple[str, str, str]:
@@ -127,6 +148,8 @@ def _kind(row: Counted) -> tuple[str, str, str]:
 
 
 def _name(_: str, state: str, reason: str) -> str:
+    if reason == _IN_DOUBT:
+        return _IN_DOUBT
     if reason in AssignmentReason.values:
         return AssignmentReason(reason).phrase
     return _NOT_ACTIVE[AssignmentState(state)]
@@ -141,6 +164,8 @@ def _of_kind(
     The address has no more filters than necessary: an index finds rows by execution,
     state and reason, but no index finds rows by meaning.
     """
+    if reason == _IN_DOUBT:
+        return _list(figures, Assignment, needs="void_in_doubt", meaning__exact=meaning)
     narrowed: dict[str, Any] = {"state__exact": state}
     if state == AssignmentState.ACTIVE:
         # These rows are few, and their flag has an index of its own.

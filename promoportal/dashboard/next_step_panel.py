@@ -24,7 +24,8 @@ from rewards.models import Assignment, AssignmentState
 @admin.display(description="what happens next")
 def happens_next(row: Assignment) -> SafeString:
     """Return the next step and its time; nothing for a `VOID` row with a reason."""
-    if row.state == AssignmentState.VOID and row.reason:
+    is_over = row.state == AssignmentState.VOID and not row.doubtful
+    if is_over and row.reason:
         return SafeString("")
     step = next_step.of(row)
     return beside(step.sentence, moment(step.at))

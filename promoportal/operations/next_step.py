@@ -119,7 +119,7 @@ _REPORTED = {
 def _held(row: Assignment) -> NextStep:
     text = _HELD.get(row.reason, "A person looks at it.")
     if row.doubtful:
-        text = "Somebody looks in the platform's books, and says whether it was given."
+        text = _IN_DOUBT
     elif conflict := obstacles.owner_conflict(row):
         text = f"{capfirst(conflict.sentence)}."
     elif row.known_difference:
@@ -127,6 +127,7 @@ def _held(row: Assignment) -> NextStep:
     return _step(row, text, needs_staff=True)
 
 
+_IN_DOUBT = "Somebody looks in the platform's books, and says whether it was given."
 _HELD: dict[str, str] = {
     AssignmentReason.UNREADABLE: "An engineer mends the contract, or Optimove the row; then try again.",
     AssignmentReason.UNKNOWN_STATUS: "An engineer adds the status to the contract; then try again.",
@@ -140,6 +141,9 @@ _HELD: dict[str, str] = {
 
 
 def _void(row: Assignment) -> NextStep:
+    if row.doubtful:
+        # It may have been assigned and activated before a backup was restored.
+        return _step(row, _IN_DOUBT, needs_staff=True)
     return _step(row, _VOID.get(row.reason, "Nothing was assigned."))
 
 

@@ -13,8 +13,8 @@ import logging
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Q, Value
+from django.db.models.functions import Least, Now
 
 from executions.models import ExecutionStop
 from promoportal import optimove
@@ -95,7 +95,9 @@ def _mark_possibly_sent(since: datetime) -> Gap:
     # some time after `lease_until`.
     Assignment.objects.exclude(_cannot_change()).update(
         doubtful=True,
-        first_sent_at=Coalesce("first_sent_at", since),
+        # PostgreSQL's LEAST ignores null. A key may have been sent before the first
+        # request that this database contains.
+        first_sent_at=Least("first_sent_at", Value(since)),
         lease_until=seconds_from_now(LEASE),
     )
     if not optimove.current().redemptions.repeat_is_safe:

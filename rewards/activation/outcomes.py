@@ -19,6 +19,7 @@ from executions.models import ExecutionStop
 from promoportal.db import bulk, state_machine
 from promoportal.db.database_clock import database_now
 from promoportal.resilience import outcome_policy
+from rewards import limits
 from rewards.activation.call_pool import CallResult, Outcome
 from rewards.activation.claims import Claim
 from rewards.activation.request_lifetime import lease_end_of_doubt, released
@@ -207,4 +208,5 @@ def apply_receipts(receipts: Mapping[UUID | None, str], *, why: str) -> None:
             waiting = Assignment.objects.filter(pk__in=given).exclude(
                 state__in=[AssignmentState.ACTIVATING, AssignmentState.ACTIVE]
             )
+            limits.admit_activated(waiting.select_related("execution"))
             mark_active(waiting, given, why=why)

@@ -14,7 +14,7 @@ from executions.models import Execution, ExecutionStop
 from promoportal.db import state_machine
 from promoportal.db.bulk import Columns
 from promoportal.optimove import Meaning
-from rewards import signals
+from rewards import limits, signals
 from rewards.collection.evaluation import REREAD_REASONS, Listed
 from rewards.models import (
     Assignment,
@@ -60,21 +60,39 @@ def apply_changes(
 
 
 def _follow(old: Assignment, now: Listed, found: Counted) -> None:
-    was_sent = old.order is not None
-    # A reward that was sent keeps its values. Only a valid reward replaces others.
+    # A reward that may have been sent keeps its values. Only a valid reward replaces
+    # others.
     is_valid = now.row.meaning == Meaning.ACTIVATE and not now.row.problem
-    kept = () if is_valid and not was_sent else _WORTH
+    kept = () if is_valid and not _has_sent_values(old) else _WORTH
     columns = {name: now.columns[name] for name in now.columns if name not in kept}
     _one(old).update(**columns, reference=now.row.reference)
     found.again |= _apply(old, now)
     # A reward counts while it is assigned. It still counts afterwards if the
     # customer may have it.
-    was_counted = was_sent or old.meaning == Meaning.ACTIVATE
-    may_be_active = was_sent or old.doubtful or old.state == AssignmentState.ACTIVE
+    was_counted = limits.is_counted(old)
+    may_be_active = old.order is not None or old.doubtful or _is_active(old)
     if now.row.meaning == Meaning.ACTIVATE or (was_counted and may_be_active):
         found.rows.append({"unit": old.unit, "value": old.value} | columns)
     if was_counted:
         found.instead_of.append(old)
+
+
+def _has_sent_values(old: Assignment) -> bool:
+    """
+    Return whether the stored values may be those of a request.
+
+    After a restored backup, a row has no order, but may have been sent. A row that was
+    not assigned, or that had no valid reward, was not sent with what is stored.
+    """
+    if old.order is not None:
+        return True
+    has_values = old.reward is not None or bool(old.unique_code)
+    is_unsent = not old.doubtful or old.state == AssignmentState.VOID
+    return has_values and (_is_active(old) or not is_unsent)
+
+
+def _is_active(old: Assignment) -> bool:
+    return old.state == AssignmentState.ACTIVE
 
 
 def _is_taken_anew(old: Assignment, now: Listed) -> bool:

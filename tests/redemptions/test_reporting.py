@@ -9,11 +9,14 @@ from uuid import uuid4
 
 import pytest
 from django.db import transaction
+from django.db.models import F
 from pytest_django import Settings
 
 from promoportal import wire
-from promoportal.db.database_clock import database_now
+from promoportal.db.bulk_result import SkipKind
+from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.db.leases import Lease
+from promoportal.operations import next_step
 from promoportal.optimove import Promotions, Verdict, rate_limiter
 from promoportal.optimove.promotions_api import Refusal
 from promoportal.optimove.rate_limiter import Priority
@@ -22,6 +25,7 @@ from promoportal.resilience.circuit_breaker import Breaker
 from promoportal.sandbox import Fault
 from redemptions import decisions, in_doubt, report_outcomes, reporting
 from redemptions.models import Redemption, RedemptionReason, RedemptionState, Report
+from rewards.models import Assignment
 from tests.conftest import Agree
 from tests.factories import RedemptionFactory
 from tests.promoportal.db.second_connection import elsewhere
@@ -607,6 +611,34 @@ def test_two_workers_never_claim_the_same_redemption() -> None:
     assert len(carried) == len(theirs) + len(own.rows) == 8
 
 
+@pytest.mark.parametrize("is_worker_lost", [False, True])
+def test_a_report_is_repeated_only_when_the_first_cannot_arrive_any_more(
+    world: World, give: Give, agree: Agree, is_worker_lost: bool
+) -> None:
+    agree(UNSAFE)
+    give(1)
+    if is_worker_lost:
+        claim(world)
+        Redemption.objects.update(lease_until=seconds_from_now(-1))
+        in_doubt.expire()
+    else:
+        world.box.order(fault("lost_answer"))
+        world.let_time_come()
+        reporting.report()
+    Redemption.objects.update(not_before=seconds_from_now(-1))
+    in_doubt.settle()
+    rows = Redemption.objects.all()
+
+    early = decisions.report_again(rows, by=None, why="Not in Optimove.")
+    Redemption.objects.update(lease_until=F("lease_until") - timedelta(seconds=110))
+    later = decisions.report_again(rows, by=None, why="Not in Optimove.")
+
+    [reason] = early.skipped
+    assert reason.kind == SkipKind.TOO_EARLY
+    assert "may still arrive until" in reason.sentence
+    assert later.done == 1
+
+
 def test_a_late_response_counts_although_staff_report_again(
     world: World, give: Give, agree: Agree
 ) -> None:
@@ -624,6 +656,24 @@ def test_a_late_response_counts_although_staff_report_again(
 
     assert states() == {RedemptionState.REPORTED: 8}
     assert counted(world) == (8, 0)
+
+
+def test_a_late_response_counts_although_staff_wrote_the_redemption_off(
+    world: World, give: Give, agree: Agree
+) -> None:
+    agree(UNSAFE)
+    give(1)
+    carried = claim(world)
+    world.let_time_come()
+    in_doubt.expire()
+    in_doubt.settle()
+    decisions.write_off(Redemption.objects.all(), by=None, why="It is too old.")
+
+    send(carried)
+
+    [row] = Assignment.objects.select_related("execution", "redemption")
+    assert states() == {RedemptionState.REPORTED: 1}
+    assert "Optimove knows it" in next_step.of(row).sentence
 
 
 def test_a_late_response_counts_after_the_retries_are_exhausted(

@@ -183,7 +183,7 @@ def test_a_list_offers_only_permitted_actions(
 
     assert support.offered_in_list(Assignment) == {"retry"}
     assert operations.offered_in_list(Assignment) == {
-        *("retry", "release", "given", "not_given", "write_off")
+        *("retry", "release", "given", "not_given", "write_off", "tell")
     }
     assert crm.get(list_of(Assignment)).context["action_form"] is None
     assert "action-select" not in crm.text(list_of(Assignment))

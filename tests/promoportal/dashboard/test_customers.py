@@ -223,6 +223,30 @@ def test_assignments_in_review_come_first_and_those_without_a_reward_are_collaps
     assert "2 more, with nothing to give" in crm.text(page_of("C1"))
 
 
+@pytest.mark.parametrize("reason", ["NOT_ASSIGNED", "CANCELLED"])
+def test_a_reward_that_may_be_activated_is_not_called_nothing(
+    crm: StaffClient, reason: str
+) -> None:
+    """After a restored backup, it may have been assigned and activated since then."""
+    row = AssignmentFactory(
+        customer="C1",
+        state=AssignmentState.VOID,
+        meaning=Meaning.NOTHING,
+        reason=reason,
+        doubtful=True,
+    )
+
+    step = next_step.of(row)
+    shown = crm.get(page_of("C1")).context
+    row_in_list = crm.text(links.list_of(Assignment))
+
+    assert step.activation_status == next_step.ActivationStatus.UNKNOWN
+    assert step.needs_staff
+    assert step.sentence.startswith("Somebody looks in the platform's books")
+    assert (keys(shown["rewards"]), shown["nothing"]) == ([row.pk], [])
+    assert "Somebody looks in the platform" in row_in_list
+
+
 def test_a_customer_without_any_reward_sees_the_section_open(crm: StaffClient) -> None:
     without_reward()
 
@@ -369,7 +393,9 @@ def test_every_reward_has_a_next_step(
     said = next_step.of(row)
 
     assert said.sentence.endswith(".")
-    assert said.needs_staff == (state == AssignmentState.HELD)
+    is_void_in_doubt = doubtful and state == AssignmentState.VOID
+    is_held = state == AssignmentState.HELD
+    assert said.needs_staff == (is_held or is_void_in_doubt)
 
 
 @pytest.mark.parametrize("reason", AssignmentReason)

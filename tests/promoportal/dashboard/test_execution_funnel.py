@@ -92,6 +92,30 @@ def stages(staff: StaffClient, execution: Execution) -> dict[str, Stage]:
     return {stage.name: stage for stage in panel(staff, execution).stages}
 
 
+def test_possibly_activated_rewards_are_not_called_cancelled(crm: StaffClient) -> None:
+    """After a restored backup, a reward in `VOID` may have been activated since then."""
+    execution, void = ExecutionFactory(), AssignmentState.VOID
+    kinds: list[dict[str, Any]] = [
+        {"reason": AssignmentReason.CANCELLED},
+        {"reason": AssignmentReason.CANCELLED},
+        {"reason": AssignmentReason.CANCELLED, "doubtful": True},
+        {"reason": "NOT_ASSIGNED", "meaning": Meaning.NOTHING, "doubtful": True},
+    ]
+    for what in kinds:
+        AssignmentFactory(execution=execution, state=void, **what)
+    AssignmentFactory(state=void, reason="CANCELLED", doubtful=True)  # of another one
+
+    found = stages(crm, execution)
+
+    assert _differences(found["eligible"]) == {"possibly activated": -1}
+    assert _differences(found["active"]) == {
+        "cancelled before activation": -2,
+        "possibly activated": -1,
+    }
+    doubtful = found["active"].differences[-1]
+    assert crm.get(doubtful.href).context["cl"].result_count == 1
+
+
 def test_each_stage_names_its_differences_from_the_stage_before(
     crm: StaffClient,
 ) -> None:

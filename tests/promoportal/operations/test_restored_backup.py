@@ -15,6 +15,7 @@ from promoportal import pipeline
 from promoportal.db.database_clock import database_now, seconds_from_now
 from promoportal.db.database_identity import Continuity, Gap
 from promoportal.operations import restored_backup
+from promoportal.sandbox import Fault
 from redemptions import reporting
 from redemptions.models import Redemption, RedemptionState
 from rewards import decisions
@@ -323,6 +324,23 @@ def test_the_command_restored_marks_rewards_after_a_copy_of_files(world: World) 
     assert Assignment.objects.filter(doubtful=True).count() == 5
     first = set(Assignment.objects.values_list("first_sent_at", flat=True))
     assert {f"{at:%Y-%m-%d %H:%M}" for at in first if at} == {"2026-03-29 02:00"}
+
+
+@pytest.mark.parametrize("capability", ["idempotent"], indirect=True)
+def test_a_key_may_be_older_than_the_first_request_of_the_restored_copy(
+    world: World, capability: str
+) -> None:
+    """The portal ran on the copy of files before an operator ran the command."""
+    assign(world, 1)
+    Assignment.objects.update(created_at=seconds_from_now(-31 * 3600))
+    world.box.order(Fault(kind="reset", side="platform", route="rewards"))
+    world.run_activation()  # no response: it is possibly activated
+
+    restored_backup.restored(database_now() - timedelta(hours=30))
+    world.wait()
+
+    assert Assignment.objects.get().state == AssignmentState.HELD
+    assert not world.box.credits
 
 
 @pytest.mark.parametrize("taken", ["yesterday", "2126-01-01T00:00"])
