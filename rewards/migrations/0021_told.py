@@ -17,12 +17,4 @@ class Migration(migrations.Migration):
             model_name='assignment',
             index=models.Index(NEWEST, condition=models.Q(('cancelled_too_late', True), ('told_at', None)), name='assignment_late_untold'),
         ),
-        AddIndexConcurrently(
-            model_name='assignment',
-            index=models.Index(NEWEST, condition=models.Q(('reason', 'DIFFERS'), ('state', 'ACTIVE'), ('told_at', None)), name='assignment_changed_untold'),
-        ),
-        AddIndexConcurrently(
-            model_name='assignment',
-            index=models.Index(NEWEST, condition=models.Q(('state', 'VOID'), ('doubtful', True)), name='assignment_void_in_doubt'),
-        ),
     ]

@@ -24,7 +24,6 @@ OWED, ACTIVATING, UNCERTAIN, ACTIVE, HELD, VOID = AssignmentState
 TIER = KT("reward__tier")
 _HAS_REASON, _DOUBTFUL = ~Q(reason=""), Q(doubtful=True)
 _TOO_LATE = Q(cancelled_too_late=True)
-_CHANGED = Q(state=ACTIVE, reason=AssignmentReason.DIFFERS)
 _UNTOLD = Q(told_at=None)
 
 
@@ -183,8 +182,6 @@ class Assignment(Stateful, Leased):
             newest("assignment_too_late", where=_TOO_LATE),
             # The counts of the overview, which must not read all rows of these states.
             newest("assignment_late_untold", where=_TOO_LATE & _UNTOLD),
-            newest("assignment_changed_untold", where=_CHANGED & _UNTOLD),
-            newest("assignment_void_in_doubt", where=Q(state=VOID) & _DOUBTFUL),
             newest(
                 "assignment_held_in_doubt",
                 where=Q(state=HELD, doubtful=True),

@@ -119,7 +119,6 @@ SERVES: dict[str, Query] = {
     # rewards
     "assignment_activated": list_of(Activation),
     "assignment_by_customer": list_of(Assignment, q="C0000007"),
-    "assignment_changed_untold": OVERVIEW,
     "assignment_doubtful": list_of(Assignment, doubtful__exact=1),
     "assignment_due": run_scheduler,
     "assignment_held_in_doubt": OVERVIEW,
@@ -151,7 +150,6 @@ SERVES: dict[str, Query] = {
     "assignment_unanswered": list_of(Assignment, needs="unanswered"),
     "assignment_uncertain": run_scheduler,
     "assignment_uncleared": release_cleared,
-    "assignment_void_in_doubt": OVERVIEW,
     "assignment_why": list_of(Assignment, reason__exact="DIFFERS"),
     "collection_clearing": run_scheduler,
     "collection_due": run_scheduler,
