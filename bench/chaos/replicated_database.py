@@ -31,9 +31,6 @@ _SETTINGS = {
     "max_connections": "120",
     "shared_buffers": "64MB",
     "max_wal_size": "512MB",
-    # Faster. The test ends processes, but never the machine: without a power cut, the
-    # system's cache keeps what a killed server has written.
-    "fsync": "off",
     "wal_level": "replica",
     "max_wal_senders": "4",
     "wal_keep_size": "256MB",
