@@ -267,6 +267,15 @@ def test_a_body_that_crashes_its_worker_three_times_needs_review(
     assert delivery.problem.endswith(".")
 
 
+def test_a_delivery_with_an_earlier_attempt_is_claimed_alone(world: World) -> None:
+    before, again, behind = (world.notify(CampaignID=number) for number in range(1, 4))
+    Delivery.objects.filter(pk=again.pk).update(attempts=1)
+
+    assert inbox._take() == [before.pk]
+    assert inbox._take() == [again.pk]
+    assert inbox._take() == [behind.pk]
+
+
 def test_deliveries_beside_one_that_crashes_are_processed(world: World) -> None:
     before = world.notify(CampaignID=1)
     fatal = world.notify(CampaignID=666)
