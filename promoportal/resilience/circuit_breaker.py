@@ -151,11 +151,6 @@ def record_refusals(
     )
 
 
-def open_for(side: Side, error: WireError, seconds: float) -> None:
-    """Open the breaker for the time that the integration sent in `Retry-After`."""
-    _open(_row(side), timedelta(seconds=seconds), error)
-
-
 def record_success(side: Side) -> None:
     """
     Reset the failures of a closed breaker, or close the breaker if a probe runs.

@@ -116,7 +116,7 @@ def test_rows_do_not_wait_until_the_clock_has_caught_up(
 ) -> None:
     Assignment.objects.update(not_before=seconds_from_now(60))
     TriggerFactory(not_before=seconds_from_now(60))
-    circuit_breaker.open_for(Side.PLATFORM, wire.Unavailable("later"), 60)
+    circuit_breaker.trip(Side.PLATFORM, wire.Misconfigured("later"))
     set_back(timedelta(hours=30))
 
     restored_backup.detect_restore()

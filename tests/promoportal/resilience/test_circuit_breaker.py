@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from pytest_django import DjangoAssertNumQueries
 
 from promoportal import wire
+from promoportal.db.database_clock import seconds_from_now
 from promoportal.resilience import circuit_breaker
 from promoportal.resilience.circuit_breaker import Breaker, BreakerState, Side
 
@@ -19,7 +20,6 @@ EXPIRED = wire.Misconfigured("The platform answered 401: expired", wire.Evidence
 
 
 SILENT = wire.Unanswered("The platform did not answer.")
-BUSY = wire.Unavailable("The platform answered 429", wire.Evidence(429), retry_after=90)
 
 
 def let_pass(time: timedelta) -> None:
@@ -184,9 +184,11 @@ def test_failures_of_calls_from_before_do_not_extend_the_pause() -> None:
 
 
 @pytest.mark.django_db
-def test_retry_after_sets_the_pause_and_a_shorter_one_is_ignored() -> None:
-    circuit_breaker.open_for(Side.PLATFORM, BUSY, 90)
-    circuit_breaker.open_for(Side.PLATFORM, BUSY, 1)
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    circuit_breaker.trip(Side.PLATFORM, EXPIRED)
+    Breaker.objects.update(open_until=seconds_from_now(90))
+
+    circuit_breaker.trip(Side.PLATFORM, EXPIRED)
 
     assert circuit_breaker.acquire_permission(Side.PLATFORM) is BreakerState.OPEN
     assert 80 < seconds_left() <= 90

@@ -728,7 +728,7 @@ def test_an_outcome_unknown_for_a_day_needs_review_while_calls_are_paused(
 ) -> None:
     world.box.order(LOST)
     world.run_activation()
-    circuit_breaker.open_for(Side.PLATFORM, wire.Unavailable("later"), 3600)
+    circuit_breaker.trip(Side.PLATFORM, wire.Misconfigured("later"))
     Assignment.objects.update(first_sent_at=DAY_AGO, created_at=DAY_AGO)
 
     pipeline.tick()

@@ -108,7 +108,7 @@ def test_a_look_up_that_is_throttled_between_two_pages_resumes(
 ) -> None:
     trigger(lists, 35)
     calls(1)
-    circuit_breaker.open_for(Side.VENDOR, wire.Unavailable("Wait."), 60)
+    circuit_breaker.trip(Side.VENDOR, wire.Misconfigured("Wait."))
     with pytest.raises(Throttled):
         calls(1)
 
